@@ -1,0 +1,78 @@
+// Package fault owns one question: what should the caller do about this error?
+// An error is classed where it is understood (a driver's own package) and asked
+// about where a decision is made (a loop). Nobody in between looks at its text.
+package fault
+
+import (
+	"errors"
+	"time"
+)
+
+// Class is the answer.
+type Class int
+
+const (
+	// ClassAgain is the class of every unmarked error: repeat, a bounded number
+	// of times, with growing pauses.
+	ClassAgain Class = iota
+	// ClassLater means that the time has not come yet (the chain has not reached
+	// the block, the destination is down): repeat without counting an attempt.
+	ClassLater
+	// ClassPermanent means that repeating cannot help.
+	ClassPermanent
+)
+
+// String names the class for logs.
+func (c Class) String() string {
+	switch c {
+	case ClassLater:
+		return "later"
+	case ClassPermanent:
+		return "permanent"
+	default:
+		return "try again"
+	}
+}
+
+type classed struct {
+	error
+	class Class
+	after time.Duration
+}
+
+func (c *classed) Unwrap() error { return c.error }
+
+// Permanent marks err as hopeless. It gives nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &classed{error: err, class: ClassPermanent}
+}
+
+// Later marks err as one that passes by itself; after is how long to wait
+// before asking again. It gives nil for nil.
+func Later(err error, after time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &classed{error: err, class: ClassLater, after: after}
+}
+
+// Of gives the outermost class of err; an unmarked error is [ClassAgain].
+func Of(err error) Class {
+	var c *classed
+	if errors.As(err, &c) {
+		return c.class
+	}
+	return ClassAgain
+}
+
+// After gives the pause that [Later] asked for, or 0.
+func After(err error) time.Duration {
+	var c *classed
+	if errors.As(err, &c) {
+		return c.after
+	}
+	return 0
+}

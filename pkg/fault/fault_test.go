@@ -1,0 +1,86 @@
+package fault_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+var errBroken = errors.New("broken")
+
+func TestOf(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want fault.Class
+	}{
+		{errBroken, fault.ClassAgain},
+		{fault.Permanent(errBroken), fault.ClassPermanent},
+		{fmt.Errorf("fetch: %w", fault.Permanent(errBroken)), fault.ClassPermanent},
+		{fmt.Errorf("fetch: %w", fault.Later(errBroken, time.Second)), fault.ClassLater},
+		{fault.Permanent(fault.Later(errBroken, time.Second)), fault.ClassPermanent},
+	} {
+		if got := fault.Of(c.err); got != c.want {
+			t.Errorf("class of %v is %v, want %v", c.err, got, c.want)
+		}
+		if !errors.Is(c.err, errBroken) {
+			t.Errorf("%v hides its cause", c.err)
+		}
+	}
+	if fault.Permanent(nil) != nil || fault.Later(nil, 1) != nil {
+		t.Error("marking nil gives an error")
+	}
+}
+
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, waits := 0, 0
+		err := fault.Retry(t.Context(), fault.Backoff{Attempts: 3}, func(context.Context) error {
+			calls++
+			if calls <= 10 {
+				return fault.Later(errBroken, time.Minute) // never counted
+			}
+			return errBroken
+		}, func(error, time.Duration) { waits++ })
+		if calls != 13 || waits != 12 {
+			t.Errorf("%d calls and %d waits, want 13 and 12", calls, waits)
+		}
+		if !errors.Is(err, errBroken) || fault.Of(err) != fault.ClassPermanent {
+			t.Errorf("gave up with %v (%v)", err, fault.Of(err))
+		}
+	})
+}
+
+func TestRetryStopsAtOnce(t *testing.T) {
+	calls := 0
+	err := fault.Retry(t.Context(), fault.Backoff{}, func(context.Context) error {
+		calls++
+		return fault.Permanent(errBroken)
+	}, nil)
+	if calls != 1 || !errors.Is(err, errBroken) {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	err = fault.Retry(ctx, fault.Backoff{}, func(context.Context) error {
+		stop(errors.New("told to stop"))
+		return errBroken
+	}, nil)
+	if err == nil || err.Error() != "told to stop" {
+		t.Errorf("a cancelled retry returns %v, not the cause", err)
+	}
+}
+
+func TestDelayGrowsAndIsBounded(t *testing.T) {
+	b := fault.Backoff{Min: time.Second, Max: 10 * time.Second}
+	for attempt := 1; attempt < 80; attempt++ {
+		d := b.Delay(attempt)
+		most := min(time.Second<<min(attempt-1, 10), 10*time.Second)
+		if d < most/2 || d > most {
+			t.Errorf("pause %d is %v, want %v to %v", attempt, d, most/2, most)
+		}
+	}
+}
