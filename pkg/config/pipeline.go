@@ -1,0 +1,106 @@
+// Package config reads pipeline.yaml: one YAML document per pipeline.
+package config
+
+import (
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// Pipeline is one source query and its destinations. [Load] fills in every
+// default and refuses what cannot work, so the rest of the program never asks
+// whether a value is set.
+type Pipeline struct {
+	Name    string // letters, digits, "-" and "_"; at most 64
+	Source  Source
+	Range   Range
+	Live    Live
+	NATS    NATS
+	Extract Extract
+	Log     Log
+	Sinks   []Sink
+}
+
+// Source is the Amp server and the query.
+type Source struct {
+	Amp         string // grpc://, grpcs://, http:// or https:// URL
+	Token       string // bearer token; empty: AMP_AUTH_TOKEN, then the CLI's token file if TokenFile is set
+	TokenFile   string // the Amp CLI's token file; empty: not used
+	Query       string // as the user wrote it
+	Table       string // default: found in the query when it names one table
+	BlockColumn string // "" (auto): _block_num if the output has it, else block_num
+}
+
+// Range is what part of the chain is wanted.
+type Range struct {
+	MinBlock      block.Number
+	MaxBlock      *block.Number     // exclusive; nil: follow the chain for ever
+	ReorgBuffer   uint64            // default 200
+	ReorgBuffers  map[string]uint64 // by network, over ReorgBuffer
+	PartitionSize uint64            // 0: chosen by the planner
+}
+
+// LiveStart says when the live chain is followed.
+type LiveStart string
+
+const (
+	WithBackfill  LiveStart = "with-backfill"  // at once, beside the history (default)
+	AfterBackfill LiveStart = "after-backfill" // when the history is complete
+)
+
+// Live is how the live chain is followed.
+type Live struct{ Start LiveStart }
+
+// NATS is where the queue lives: exactly one of Embedded and URL is set.
+type NATS struct {
+	Embedded string // folder of the embedded server
+	URL      string
+	Creds    string // credentials file
+	TLS      TLS
+	Replicas int // of streams in a cluster; default 1
+}
+
+// TLS names the files of a TLS connection; all may be empty.
+type TLS struct{ CA, Cert, Key string }
+
+// Extract is the reading side.
+type Extract struct {
+	Workers  int // default 4
+	Attempts int // tries of a partition before it is recorded as failed; default 8
+}
+
+// Log is the pipeline's log of entries.
+type Log struct {
+	MaxBytes    int64         // default 20 GiB
+	Replay      time.Duration // entries younger than this are kept after all sinks have them; default 72 h
+	Compression string        // s2 (default), zstd, none
+	EntryBytes  int           // Arrow bytes of one entry before compression; default 2 MiB
+}
+
+// Sink is one destination. Exactly one of the pointers is set.
+type Sink struct {
+	Name     string
+	Postgres *Postgres
+}
+
+// Mode is how rows are written.
+type Mode string
+
+const (
+	Append Mode = "append" // rows as they come (default)
+	Upsert Mode = "upsert" // by key; the row of the higher block wins
+)
+
+// Postgres is a table in PostgreSQL.
+type Postgres struct {
+	DSN             string
+	Schema          string // default "public"
+	Table           string
+	Mode            Mode
+	Key             []string          // required by upsert
+	Types           map[string]string // column -> "bigint" | "numeric" | "hex"; "*" for all UInt64 columns
+	SchemaEvolution bool              // add missing columns to an existing table
+	Overwrite       bool              // empty the table when the pipeline is first planned
+	Writers         int               // concurrent transactions per process; default 1
+	OnBadRow        string            // "stop" (default); "dead_letter" is not offered yet
+}

@@ -1,0 +1,62 @@
+// Package entry is the log's unit: one message that covers a range of blocks.
+// Its headers and its payload, an Arrow IPC stream compressed as a whole, are a
+// public format: any Arrow program can read the log. Golden files pin it.
+package entry
+
+import "github.com/ampipe/ampipe/pkg/block"
+
+// Kind says what an entry does to a destination.
+type Kind string
+
+const (
+	// Data carries the rows of its blocks; it may hold none.
+	Data Kind = "data"
+	// Watermark closes a live range: every block up to its end has arrived.
+	Watermark Kind = "watermark"
+	// Invalidate voids every block at or above the start of its range.
+	Invalidate Kind = "invalidate"
+)
+
+// Codec is how a payload is compressed, as a whole.
+type Codec string
+
+// The codecs of the log (performance: S2 costs nothing measurable end to end).
+const (
+	None Codec = "none"
+	S2   Codec = "s2"
+	Zstd Codec = "zstd"
+)
+
+// Header is everything about an entry except its rows.
+type Header struct {
+	Kind    Kind
+	Codec   Codec
+	Epoch   uint64
+	Network string
+	Range   block.Range // blocks covered, also those without rows
+	Rows    int
+	Schema  string // fingerprint of the Arrow schema; empty without payload
+
+	// End is the exclusive end of the partition when the entry was cut; it is 0
+	// on the live lane. An entry whose Range ends there closes its partition.
+	End block.Number
+
+	// Hash is the hash of the last block, Prev that of the block before the
+	// first one. Live lane only.
+	Hash, Prev block.Hash
+
+	// A block too large for one message is split into Parts entries, numbered
+	// from 0 by Part, that share Batch, a hash of their content. Parts is 0 for
+	// an entry that is whole.
+	Part, Parts int
+	Batch       string
+}
+
+// Whole tells whether the entry holds all rows of its blocks.
+func (h Header) Whole() bool { return h.Parts == 0 }
+
+// Entry is a header and its payload. Payload is nil for kinds other than Data.
+type Entry struct {
+	Header
+	Payload []byte
+}

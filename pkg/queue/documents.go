@@ -1,0 +1,74 @@
+package queue
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// Spec is what a pipeline was planned as. The planner writes it once; every
+// process of the pipeline waits for it and works by it.
+type Spec struct {
+	Epoch       uint64        `json:"epoch"`
+	Query       string        `json:"query"`        // the user's, without ";" and SETTINGS
+	BlockColumn string        `json:"block_column"` // name in the query's output
+	Schema      []byte        `json:"schema"`       // Arrow IPC stream without batches
+	Network     string        `json:"network"`
+	History     block.Range   `json:"history"`              // [min_block, live start or max_block)
+	LiveStart   *block.Number `json:"live_start,omitempty"` // nil: no live lane
+	MaxBlock    *block.Number `json:"max_block,omitempty"`  // as configured
+	Planned     time.Time     `json:"planned"`
+}
+
+// PartitionState is how far a partition has come.
+type PartitionState string
+
+// A partition is open until all its entries are in the log (done) or it was
+// given up (failed).
+const (
+	PartitionOpen   PartitionState = "open"
+	PartitionDone   PartitionState = "done"
+	PartitionFailed PartitionState = "failed"
+)
+
+// Partition is a part of the history, worked on by one extractor at a time.
+// Start and Generation name it for ever; End moves down when its tail is given
+// away. A range that has to be loaded again gets a partition of a higher
+// generation, and so a lane of its own.
+type Partition struct {
+	Start      block.Number   `json:"start"`
+	Generation int            `json:"generation"`
+	End        block.Number   `json:"end"`
+	State      PartitionState `json:"state"`
+	Attempts   int            `json:"attempts,omitempty"`
+	Error      string         `json:"error,omitempty"`
+	Rows       uint64         `json:"rows,omitempty"`
+
+	// Next is the copy of the lane's position, the first block not in the log,
+	// for the day its messages have been trimmed. 0: nothing was copied.
+	Next block.Number `json:"next,omitempty"`
+}
+
+// Range is the blocks of the partition.
+func (p Partition) Range() block.Range { return block.Range{Start: p.Start, End: p.End} }
+
+// ID names the partition in tasks and in the state: "<start>.<generation>".
+func (p Partition) ID() string { return fmt.Sprintf("%d.%d", p.Start, p.Generation) }
+
+// Lane is where the partition's entries go.
+func (p Partition) Lane() string { return "p." + p.ID() }
+
+// LiveLane is where the live chain's entries go.
+const LiveLane = "live"
+
+// SinkReport is what a sink says about itself. Coverage is read from the
+// destination, so it holds only what is committed.
+type SinkReport struct {
+	Name     string    `json:"name"`
+	Coverage block.Set `json:"coverage"`
+	Rows     uint64    `json:"rows"`             // written by the reporting process since it started
+	State    string    `json:"state"`            // "running", "paused" or "stopped"
+	Reason   string    `json:"reason,omitempty"` // why it does not run
+	Updated  time.Time `json:"updated"`
+}

@@ -1,0 +1,117 @@
+// Package sink is the writing side: it takes the entries of a pipeline's log and
+// applies them to a destination exactly once. It knows nothing of Amp.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+)
+
+// Table is what a Writer is opened for.
+type Table struct {
+	Pipeline    string
+	Sink        string // the sink's name in the configuration
+	Schema      *arrow.Schema
+	BlockColumn int    // index into Schema; an integer column without nulls
+	Epoch       uint64 // of the log
+	Network     string
+}
+
+// Change is one entry of the log, decoded. Its rows ascend by block and lie
+// inside its Range.
+type Change struct {
+	entry.Header
+	Records []arrow.RecordBatch // borrowed: valid until Apply returns
+	Seq     uint64              // of the entry in the log; for a live change its place in the order
+	Live    bool                // of the live lane, else of a partition
+	After   uint64              // live: Seq of the lane's entry before this one, 0 for the first
+}
+
+// State is what a destination holds.
+type State struct {
+	Coverage block.Set // blocks committed in full; a block of which only some parts arrived is not in it
+	Live     LiveState
+}
+
+// LiveState is how far the live lane has been applied. The zero value means
+// that it has not been started.
+type LiveState struct {
+	Started bool
+	Epoch   uint64
+	Seq     uint64       // the last live entry applied
+	Start   block.Number // first block owned by the live lane
+	Cursor  block.Cursor // the last watermark
+}
+
+// Applied counts what one call of Apply did.
+type Applied struct {
+	Rows    uint64 // written
+	Skipped uint64 // dropped because their blocks were covered, or are the live lane's
+	Deleted uint64 // undone by invalidation
+}
+
+// Writer is a destination. It is the one interface with several
+// implementations; package sinktest holds them all to this contract.
+//
+// Open is called once, first. After that State and Apply may be called
+// concurrently, in this process and, on a Writer of the same destination, in
+// others.
+type Writer interface {
+	// Open connects, checks that the destination can hold the table and
+	// creates what is missing. Nothing is written before every check passed.
+	// An error that only the user can mend is permanent (package fault) and
+	// names what to change; an unreachable destination is fault.Later.
+	Open(ctx context.Context, t Table) error
+
+	// State reads what is committed.
+	State(ctx context.Context) (State, error)
+
+	// Apply makes the changes, in order, in one atomic step: rows, coverage and
+	// live state together, or nothing. After an error, or a crash, the caller
+	// repeats the call, perhaps with other neighbours and in another process,
+	// and repeating must converge: nothing lost, nothing twice.
+	//
+	// History changes may come in any order and any number of times. Blocks
+	// that are covered already, or at or above the live start, are dropped. A
+	// part (Parts > 0) is covered by itself; the block is covered when all
+	// parts of one Batch are, and parts of another Batch of the same block
+	// replace what there is of it, rows and coverage, when it is not yet whole.
+	//
+	// Live changes are applied only in lane order: one whose Seq is not above
+	// the last applied is skipped, one whose After is not the last applied
+	// makes Apply return [ErrGap] without changing anything. The first live
+	// change ever (Started false) is accepted as it is and fixes the live start
+	// at the start of its range. A Watermark moves the cursor. An Invalidate
+	// deletes all rows at or above the start of its range, cuts coverage there
+	// and lowers the live start to it if it is below.
+	//
+	// Data that the destination refuses gives a *BadRowError, which is
+	// permanent. A destination that cannot be reached, or is out of resources
+	// for the time being, gives fault.Later.
+	Apply(ctx context.Context, changes []Change) (Applied, error)
+
+	// Close releases everything. No other method runs or is called again.
+	Close() error
+}
+
+// ErrGap says that a live entry before the one given has not been applied yet.
+var ErrGap = errors.New("an earlier live entry has not been applied")
+
+// BadRowError is a value that the destination cannot hold.
+type BadRowError struct {
+	Block  block.Number
+	Row    int // position in its entry
+	Column string
+	Reason string // what is wrong and what to do, without the value itself
+}
+
+// Error names the place and the reason.
+func (e *BadRowError) Error() string {
+	return fmt.Sprintf("block %d, row %d of its entry, column %q: %s", e.Block, e.Row, e.Column, e.Reason)
+}
