@@ -1,0 +1,46 @@
+# Every target here is one that CI runs, so that "it works here" means the same
+# for everybody. `make help` lists them.
+
+SHELL := bash
+GO ?= go
+PACKAGES := ./cmd/... ./pkg/...
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: build devserver ## Load a synthetic chain into PostgreSQL, verify it and show rows
+	@scripts/demo
+
+.PHONY: build
+build: ## Build the product's commands into bin/ (static, no C compiler needed)
+	CGO_ENABLED=0 GOWORK=off $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+.PHONY: devserver
+devserver: ## Build the development Amp server into bin/ (needs a C compiler)
+	cd devserver && CGO_ENABLED=1 $(GO) build -trimpath -o ../bin/devserver .
+
+.PHONY: test
+test: build devserver ## Run every test with real servers (PostgreSQL: DATABASE_URL, or a private one)
+	@scripts/test
+
+.PHONY: race
+race: build devserver ## Run the tests under the race detector
+	@scripts/test -race
+
+.PHONY: lint
+lint: ## Formatting, vet, staticcheck, tidy modules
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet $(PACKAGES)
+	cd devserver && $(GO) vet ./...
+	$(GO) tool staticcheck $(PACKAGES)
+	cd devserver && $(GO) tool -modfile=../go.mod staticcheck ./...
+	GOWORK=off $(GO) mod tidy -diff
+	cd devserver && GOWORK=off $(GO) mod tidy -diff
+	bash -n scripts/* .ci/run
+
+.PHONY: bench
+bench: build devserver ## Run the benchmarks; Markdown goes to docs/benchmarks/
+	@scripts/bench

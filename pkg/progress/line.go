@@ -1,0 +1,108 @@
+package progress
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Line is the state of the pipeline in one line:
+//
+//	history 4.1M/10M blocks 41 % | 96k rows/s | warehouse 94k rows/s, 1.2 s behind | eta 53 m
+//
+// The history counts the blocks that every sink has committed. What is waited
+// for is named at the end.
+func (m *Meter) Line() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	total := m.history.Len()
+	if total == 0 {
+		return "planning"
+	}
+	done, eta := m.slowest(now)
+	parts := []string{
+		fmt.Sprintf("history %s/%s blocks %d %%", Count(done), Count(total), done*100/total),
+		Count(uint64(m.speed.perSecond(now))) + " rows/s",
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
+		parts = append(parts, m.sinkPart(name, now))
+	}
+	if eta > 0 {
+		parts = append(parts, "eta "+Duration(eta))
+	}
+	if len(m.waits) > 0 {
+		part := slices.Min(slices.Collect(maps.Keys(m.waits)))
+		more := ""
+		if len(m.waits) > 1 {
+			more = fmt.Sprintf(" (and %d more)", len(m.waits)-1)
+		}
+		parts = append(parts, fmt.Sprintf("%s waits: %s%s", part, m.waits[part], more))
+	}
+	return strings.Join(parts, " | ")
+}
+
+// slowest gives the blocks that every sink has, and how long the slowest one
+// still takes at the pace since the start; 0 if that cannot be told yet.
+func (m *Meter) slowest(now time.Time) (done uint64, eta time.Duration) {
+	total := m.history.Len()
+	done = total
+	elapsed := now.Sub(m.started)
+	for _, s := range m.sinks {
+		done = min(done, s.covered)
+		if gained := s.covered - min(s.covered, s.first); gained > 0 && s.covered < total {
+			eta = max(eta, time.Duration(float64(elapsed)*float64(total-s.covered)/float64(gained)))
+		}
+	}
+	return done, eta
+}
+
+func (m *Meter) sinkPart(name string, now time.Time) string {
+	s := m.sinks[name]
+	rate := s.speed.perSecond(now)
+	text := fmt.Sprintf("%s %s rows/s", name, Count(uint64(rate)))
+	if m.rows > s.rows && rate > 0 {
+		behind := time.Duration(float64(m.rows-s.rows) / rate * float64(time.Second))
+		text += ", " + Duration(behind) + " behind"
+	}
+	return text
+}
+
+// Count writes a number with at most three digits and a magnitude: 950, 9.5k,
+// 95k, 4.1M.
+func Count(n uint64) string {
+	const magnitudes = "kMGTPE"
+	if n < 1000 {
+		return strconv.FormatUint(n, 10)
+	}
+	f := float64(n)
+	i := -1
+	for f >= 999.5 {
+		f /= 1000
+		i++
+	}
+	digits := 0
+	if f < 9.95 {
+		digits = 1
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', digits, 64), ".0") + magnitudes[i:i+1]
+}
+
+// Duration writes a time span for people: 0.4 s, 12 s, 53 m, 7 h.
+func Duration(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	case d < 2*time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + " s"
+	case d < 2*time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " m"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d.Hours())) + " h"
+	default:
+		return strconv.Itoa(int(d.Hours()/24)) + " d"
+	}
+}

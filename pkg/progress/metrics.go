@@ -1,0 +1,44 @@
+package progress
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Describe and Collect make a Meter a [prometheus.Collector]. Every figure is
+// read when it is scraped; the pipeline's name is added by the registry.
+func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descLogRows, descLogBytes, descHistory, descExtracted, descSinkRows, descSinkBlocks, descWaiting,
+	} {
+		ch <- d
+	}
+}
+
+var (
+	descLogRows    = prometheus.NewDesc("ampipe_log_rows_total", "Rows appended to the log by this process.", nil, nil)
+	descLogBytes   = prometheus.NewDesc("ampipe_log_bytes_total", "Bytes of entries appended to the log by this process.", nil, nil)
+	descHistory    = prometheus.NewDesc("ampipe_history_blocks", "Blocks of the history that are wanted.", nil, nil)
+	descExtracted  = prometheus.NewDesc("ampipe_extracted_blocks", "Blocks of the history that the log has had.", nil, nil)
+	descSinkRows   = prometheus.NewDesc("ampipe_sink_rows_total", "Rows committed by this process.", []string{"sink"}, nil)
+	descSinkBlocks = prometheus.NewDesc("ampipe_sink_blocks", "Blocks of the history that the destination holds.", []string{"sink"}, nil)
+	descWaiting    = prometheus.NewDesc("ampipe_waiting", "Parts of the pipeline that wait for something.", nil, nil)
+)
+
+// Collect is part of [prometheus.Collector].
+func (m *Meter) Collect(ch chan<- prometheus.Metric) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	gauge := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	count(descLogRows, m.rows)
+	count(descLogBytes, m.bytes)
+	gauge(descHistory, m.history.Len())
+	gauge(descExtracted, m.extracted.Len())
+	gauge(descWaiting, uint64(len(m.waits)))
+	for name, s := range m.sinks {
+		count(descSinkRows, s.rows, name)
+		gauge(descSinkBlocks, s.covered, name)
+	}
+}

@@ -1,0 +1,96 @@
+package progress_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestCount(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0", 999: "999", 1000: "1k", 9_500: "9.5k", 9_960: "10k", 94_400: "94k",
+		999_499: "999k", 999_600: "1M", 4_100_000: "4.1M", 10_000_000: "10M", 2_500_000_000: "2.5G",
+	} {
+		if got := progress.Count(n); got != want {
+			t.Errorf("Count(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := progress.NewMeter("warehouse")
+		if got := m.Line(); got != "planning" {
+			t.Errorf("before the plan: %q", got)
+		}
+		m.Planned(block.Range{Start: 0, End: 1000}, block.Set{})
+		m.Covered("warehouse", 0)
+		for range 10 {
+			m.Published(block.Range{Start: 0, End: 500}, 96_000, 1)
+			m.Applied("warehouse", 48_000)
+			time.Sleep(time.Second)
+		}
+		m.Covered("warehouse", 250)
+		want := "history 250/1k blocks 25 % | 86k rows/s | warehouse 43k rows/s, 11 s behind | eta 30 s"
+		if got := m.Line(); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+		m.Waiting("warehouse", "connection refused")
+		m.Waiting("partition 0.0", "blocks are not there yet")
+		if got := m.Line(); !strings.HasSuffix(got, "| partition 0.0 waits: blocks are not there yet (and 1 more)") {
+			t.Errorf("what is waited for is not shown: %q", got)
+		}
+		m.Waiting("warehouse", "")
+		m.Waiting("partition 0.0", "")
+		if got := m.Line(); strings.Contains(got, "waits") {
+			t.Errorf("still waiting: %q", got)
+		}
+	})
+}
+
+func TestPrinterRewritesOnATerminalAndCutsLongLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		progress.Printer{Out: &out, Terminal: true, Width: 10}.Run(ctx, func() string { return "0123456789abc" })
+		if got, want := out.String(), "\r\x1b[K012345678…"; !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
+			t.Errorf("printed %q", got)
+		}
+	})
+}
+
+func TestMetrics(t *testing.T) {
+	m := progress.NewMeter("warehouse")
+	m.Planned(block.Range{Start: 0, End: 10}, block.NewSet(block.Range{Start: 0, End: 4}))
+	m.Published(block.Range{Start: 4, End: 6}, 7, 100)
+	m.Applied("warehouse", 5)
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(m); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		metric := f.GetMetric()[0]
+		got[f.GetName()] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
+	}
+	for name, want := range map[string]float64{
+		"ampipe_log_rows_total": 7, "ampipe_log_bytes_total": 100, "ampipe_history_blocks": 10,
+		"ampipe_extracted_blocks": 6, "ampipe_sink_rows_total": 5, "ampipe_waiting": 0,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+}
