@@ -1,0 +1,102 @@
+package entry
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// compact gives rec under the given schema, with its views rewritten. A slice
+// of any other column is cut out of its buffers when it is written; a slice of
+// views takes the whole buffers they point into with it. Any cast to text in a
+// query gives views (AP 5), so this is no rarity.
+func compact(schema *arrow.Schema, rec arrow.RecordBatch) (arrow.RecordBatch, error) {
+	cols := make([]arrow.Array, 0, rec.NumCols())
+	defer func() {
+		for _, col := range cols {
+			col.Release()
+		}
+	}()
+	for i, col := range rec.Columns() {
+		if !contains(col.DataType(), isView) {
+			col.Retain()
+			cols = append(cols, col)
+			continue
+		}
+		tight, err := compactColumn(col)
+		if err != nil {
+			return nil, fmt.Errorf("compact column %q: %w", rec.ColumnName(i), err)
+		}
+		cols = append(cols, tight)
+	}
+	return array.NewRecordBatch(schema, cols, rec.NumRows()), nil
+}
+
+func compactColumn(col arrow.Array) (arrow.Array, error) {
+	if isView(col.DataType()) {
+		return compactViews(col), nil
+	}
+	// Copying cuts the children of lists down to what the slice shows.
+	whole, err := array.Concatenate([]arrow.Array{col}, memory.DefaultAllocator)
+	if err != nil {
+		return nil, err
+	}
+	defer whole.Release()
+	data := compactData(whole.Data())
+	defer data.Release()
+	return array.MakeFromData(data), nil
+}
+
+// compactData rewrites the views below data, which is not a slice. The caller
+// releases the result.
+func compactData(data arrow.ArrayData) arrow.ArrayData {
+	if isView(data.DataType()) {
+		views := array.MakeFromData(data)
+		defer views.Release()
+		tight := compactViews(views)
+		defer tight.Release()
+		tight.Data().Retain()
+		return tight.Data()
+	}
+	children := make([]arrow.ArrayData, len(data.Children()))
+	for i, child := range data.Children() {
+		children[i] = compactData(child)
+		defer children[i].Release()
+	}
+	return array.NewData(data.DataType(), data.Len(), data.Buffers(), children, data.NullN(), data.Offset())
+}
+
+// compactViews copies the values into buffers of their own.
+func compactViews(col arrow.Array) arrow.Array {
+	switch col := col.(type) {
+	case *array.StringView:
+		b := array.NewStringViewBuilder(memory.DefaultAllocator)
+		defer b.Release()
+		b.Reserve(col.Len())
+		for i := range col.Len() {
+			if col.IsNull(i) {
+				b.AppendNull()
+			} else {
+				b.Append(col.Value(i))
+			}
+		}
+		return b.NewArray()
+	case *array.BinaryView:
+		b := array.NewBinaryViewBuilder(memory.DefaultAllocator)
+		defer b.Release()
+		b.Reserve(col.Len())
+		for i := range col.Len() {
+			if col.IsNull(i) {
+				b.AppendNull()
+			} else {
+				b.Append(col.Value(i))
+			}
+		}
+		return b.NewArray()
+	default:
+		col.Retain()
+		return col
+	}
+}
