@@ -1,0 +1,227 @@
+package sink
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// Ledger is what a destination has of a pipeline, and the rules by which a
+// change becomes part of it. It is pure: a Writer reads its Ledger, takes the
+// changes of a call one after the other, does what each [Step] says and commits
+// the rows with the Ledger, or neither. It is not safe for concurrent use.
+type Ledger struct {
+	State
+	Partial map[block.Number]Partial // blocks of which not all parts have arrived
+}
+
+// Partial is what has arrived of a block that was split into parts.
+type Partial struct {
+	Batch string
+	Parts int
+	Have  []int // ascending
+}
+
+// Step is what one change does to the rows of a destination: first Delete, then
+// Write.
+type Step struct {
+	Delete  []block.Range // an open end is [block.Max] + 1
+	Write   []Run
+	Covered []block.Range // blocks that are whole now and were not before
+	Skipped uint64        // rows that are not written
+}
+
+// Clone gives a Ledger that shares nothing with l that Take changes.
+func (l *Ledger) Clone() *Ledger {
+	return &Ledger{
+		State:   State{Coverage: l.Coverage.Clone(), Live: l.Live},
+		Partial: maps.Clone(l.Partial),
+	}
+}
+
+// Take puts a change into the ledger and tells what to do with its rows. column
+// is the index of the block column. It returns [ErrGap] for a live change whose
+// predecessor is missing; other errors are permanent. After an error the ledger
+// is as before.
+func (l *Ledger) Take(c Change, column int) (Step, error) {
+	rows := rowsOf(c)
+	if !c.Live {
+		if c.Kind != entry.Data {
+			return Step{}, fault.Permanent(fmt.Errorf("a %q entry of blocks %v stands in a partition's lane, where only data may; "+
+				"the log is damaged or was not written by ampipe", c.Kind, c.Range))
+		}
+		return l.takeData(c, column)
+	}
+
+	next, ok, err := l.Live.Next(c)
+	if err != nil {
+		return Step{}, err
+	}
+	if !ok {
+		return Step{Skipped: rows}, nil
+	}
+	var step Step
+	switch c.Kind {
+	case entry.Data:
+		work := l
+		if !l.Live.Started {
+			// The live lane owns its blocks from the first on: what history has
+			// written there may be of another fork.
+			work = l.Clone()
+			step.Delete = work.cut(next.Start)
+		}
+		data, err := work.takeData(c, column)
+		if err != nil {
+			return Step{}, err
+		}
+		*l = *work
+		data.Delete = append(step.Delete, data.Delete...)
+		step = data
+	case entry.Invalidate:
+		l.cut(c.Range.Start)
+		step.Delete = []block.Range{from(c.Range.Start)}
+	case entry.Watermark:
+		if !l.Live.Started {
+			step.Delete = l.cut(next.Start)
+		}
+	default:
+		return Step{}, fault.Permanent(fmt.Errorf("live entry %d is of an unknown kind %q; it needs a newer ampipe", c.Seq, c.Kind))
+	}
+	l.Live = next
+	return step, nil
+}
+
+// takeData covers the blocks of a data entry that are not covered yet and, for
+// an entry of history, lie below the live start.
+func (l *Ledger) takeData(c Change, column int) (Step, error) {
+	if !c.Whole() {
+		return l.takePart(c)
+	}
+	var liveStart *block.Number
+	if !c.Live && l.Live.Started {
+		liveStart = &l.Live.Start
+	}
+	runs, fresh, err := Trim(c, column, l.Coverage, liveStart)
+	if err != nil {
+		return Step{}, err
+	}
+	step := Step{Write: runs, Covered: fresh, Skipped: rowsOf(c) - CountRows(runs)}
+	for _, r := range fresh {
+		l.Coverage.Add(r)
+		for _, n := range slices.Sorted(maps.Keys(l.Partial)) {
+			if r.Has(n) {
+				delete(l.Partial, n)
+				step.Delete = append(step.Delete, block.Closed(n, n))
+			}
+		}
+	}
+	return step, nil
+}
+
+// takePart notes one part of a block. The block is covered with its last part.
+func (l *Ledger) takePart(c Change) (Step, error) {
+	n := c.Range.Start
+	if c.Range.Len() != 1 || c.Parts < 0 || c.Part < 0 || c.Part >= c.Parts {
+		return Step{}, fault.Permanent(fmt.Errorf("entry of blocks %v says to be part %d of %d, numbered from 0, of one block; "+
+			"the log is damaged or was not written by ampipe", c.Range, c.Part, c.Parts))
+	}
+	if l.Coverage.Has(n) || !c.Live && l.Live.Started && n >= l.Live.Start {
+		return Step{Skipped: rowsOf(c)}, nil
+	}
+	var step Step
+	have, some := l.Partial[n]
+	if some && (have.Batch != c.Batch || have.Parts != c.Parts) {
+		step.Delete = []block.Range{c.Range}
+		some = false
+	}
+	if !some {
+		have = Partial{Batch: c.Batch, Parts: c.Parts}
+	}
+	at, done := slices.BinarySearch(have.Have, c.Part)
+	if done {
+		return Step{Skipped: rowsOf(c)}, nil
+	}
+	have.Have = slices.Insert(slices.Clone(have.Have), at, c.Part)
+	if l.Partial == nil {
+		l.Partial = make(map[block.Number]Partial)
+	}
+	l.Partial[n] = have
+	if len(have.Have) == have.Parts {
+		delete(l.Partial, n)
+		l.Coverage.Add(c.Range)
+		step.Covered = []block.Range{c.Range}
+	}
+	row := 0
+	for _, rec := range c.Records {
+		if rows := int(rec.NumRows()); rows > 0 {
+			step.Write = append(step.Write, Run{Record: rec, To: rows, Entry: row})
+			row += rows
+		}
+	}
+	return step, nil
+}
+
+// cut forgets every block from n on, and tells what rows there may be of them.
+func (l *Ledger) cut(n block.Number) []block.Range {
+	void := from(n)
+	held := false
+	for _, r := range l.Coverage.Ranges() {
+		held = held || !r.Intersect(void).Empty()
+	}
+	l.Coverage.Remove(void)
+	for partial := range l.Partial {
+		if partial >= n {
+			held = true
+			delete(l.Partial, partial)
+		}
+	}
+	if !held {
+		return nil
+	}
+	return []block.Range{void}
+}
+
+// Next gives the state of the live lane after c. It gives false for a change
+// that has been applied already, and [ErrGap] for one whose predecessor has not.
+// Sequences count within an epoch: one of a later epoch begins a lane again.
+func (s LiveState) Next(c Change) (LiveState, bool, error) {
+	switch {
+	case !s.Started:
+		s = LiveState{Started: true, Start: c.Range.Start}
+	case c.Epoch < s.Epoch || c.Epoch == s.Epoch && c.Seq <= s.Seq:
+		return s, false, nil
+	case c.Epoch > s.Epoch && c.After != 0:
+		return s, false, fmt.Errorf("live entry %d of epoch %d follows %d, and none of that epoch was applied yet: %w", c.Seq, c.Epoch, c.After, ErrGap)
+	case c.Epoch == s.Epoch && c.After != s.Seq:
+		return s, false, fmt.Errorf("live entry %d follows %d, and %d was applied last: %w", c.Seq, c.After, s.Seq, ErrGap)
+	}
+	s.Epoch, s.Seq = c.Epoch, c.Seq
+	switch c.Kind {
+	case entry.Watermark:
+		s.Cursor = block.Cursor{Network: c.Network, Number: c.Range.Last(), Hash: c.Hash}
+	case entry.Invalidate:
+		s.Start = min(s.Start, c.Range.Start)
+		switch {
+		case c.Range.Start == 0:
+			s.Cursor = block.Cursor{}
+		case s.Cursor.Number >= c.Range.Start:
+			s.Cursor = block.Cursor{Network: c.Network, Number: c.Range.Start - 1, Hash: c.Prev}
+		}
+	}
+	return s, true, nil
+}
+
+// from is every block at or above n.
+func from(n block.Number) block.Range { return block.Range{Start: n, End: block.Max + 1} }
+
+func rowsOf(c Change) uint64 {
+	var n uint64
+	for _, rec := range c.Records {
+		n += uint64(rec.NumRows())
+	}
+	return n
+}
