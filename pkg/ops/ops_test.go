@@ -1,0 +1,122 @@
+package ops_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestExitCodes(t *testing.T) {
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{broken, 1},
+		{ops.Config(broken), 2},
+		{fmt.Errorf("run: %w", ops.Incomplete(broken)), 3},
+		{fmt.Errorf("stop: %w", ops.ErrInterrupted), 130},
+	} {
+		if got := ops.ExitCode(c.err); got != c.want {
+			t.Errorf("exit code of %v is %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestSignalEndsTheContext(t *testing.T) {
+	code := ops.Main(func(ctx context.Context) error {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return fmt.Errorf("run: %w", context.Cause(ctx))
+	})
+	if code != ops.ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, ops.ExitInterrupted)
+	}
+}
+
+func TestLoggerRefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, o := range []ops.LogOptions{{Level: "loud"}, {Format: "xml"}} {
+		if _, err := ops.Logger(os.Stderr, o); err == nil {
+			t.Errorf("%+v was accepted", o)
+		}
+	}
+}
+
+func TestLoggerWritesJSONToAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger, err := ops.Logger(file, ops.LogOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger.Info().Str("sink", "warehouse").Msg("hello")
+	logger.Debug().Msg("hidden")
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), `"sink":"warehouse"`) || strings.Contains(string(text), "hidden") {
+		t.Errorf("logged %s", text)
+	}
+}
+
+func TestServe(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var health ops.Health
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "answer"}, func() float64 { return 42 }))
+	addr, ended := make(chan net.Addr, 1), make(chan error, 1)
+	go func() {
+		ended <- ops.Serve(ctx, "127.0.0.1:0", registry, &health, func(a net.Addr) { addr <- a })
+	}()
+	base := "http://" + (<-addr).String()
+	check := func(path string, status int, contains string) {
+		t.Helper()
+		answer, err := http.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = answer.Body.Close() }()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode != status || !strings.Contains(string(body), contains) {
+			t.Errorf("%s: %d %s, want %d and %q", path, answer.StatusCode, body, status, contains)
+		}
+	}
+	check("/metrics", 200, "answer 42")
+	check("/healthz", 200, "")
+	check("/readyz", 503, `"ready":false`)
+	health.Ready()
+	check("/readyz", 200, `"ready":true`)
+	health.Stuck("warehouse", "connection refused")
+	check("/healthz", 503, "connection refused")
+	health.Stuck("warehouse", "")
+	check("/healthz", 200, "")
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
