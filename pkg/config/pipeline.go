@@ -24,7 +24,7 @@ type Pipeline struct {
 // Source is the Amp server and the query.
 type Source struct {
 	Amp         string // grpc://, grpcs://, http:// or https:// URL
-	Token       string // bearer token; empty: AMP_AUTH_TOKEN, then the CLI's token file if TokenFile is set
+	Token       Secret // bearer token, the file's or AMP_AUTH_TOKEN; empty: the CLI's token file if TokenFile is set
 	TokenFile   string // the Amp CLI's token file; empty: not used
 	Query       string // as the user wrote it
 	Table       string // default: found in the query when it names one table
@@ -93,7 +93,7 @@ const (
 
 // Postgres is a table in PostgreSQL.
 type Postgres struct {
-	DSN             string
+	DSN             Secret // connection string
 	Schema          string // default "public"
 	Table           string
 	Mode            Mode
