@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
+	"golang.org/x/term"
 )
 
 // LogOptions are the flags every command has.
@@ -16,9 +16,9 @@ type LogOptions struct {
 	Format string // auto (default): console on a terminal, else json
 }
 
-// Logger makes the process's logger. It writes to out, whose lines are for
-// people when it is a terminal and JSON otherwise.
-func Logger(out *os.File, o LogOptions) (zerolog.Logger, error) {
+// Logger makes the process's logger. Its lines are for people when out leads to
+// a terminal, and JSON otherwise.
+func Logger(out io.Writer, terminal bool, o LogOptions) (zerolog.Logger, error) {
 	level := zerolog.InfoLevel
 	if o.Level != "" {
 		var err error
@@ -29,11 +29,11 @@ func Logger(out *os.File, o LogOptions) (zerolog.Logger, error) {
 	var w io.Writer = out
 	switch o.Format {
 	case "", "auto":
-		if IsTerminal(out) {
-			w = console(out)
+		if terminal {
+			w = console(out, terminal)
 		}
 	case "console":
-		w = console(out)
+		w = console(out, terminal)
 	case "json":
 	default:
 		return zerolog.Nop(), fmt.Errorf("log format %q is not one of auto, console, json", o.Format)
@@ -42,8 +42,17 @@ func Logger(out *os.File, o LogOptions) (zerolog.Logger, error) {
 }
 
 // IsTerminal tells whether f is a terminal.
-func IsTerminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) }
+func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-func console(out *os.File) io.Writer {
-	return zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !IsTerminal(out)}
+// Width is the width of the terminal f, in characters, or 0 if it has none.
+func Width(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+func console(out io.Writer, terminal bool) io.Writer {
+	return zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !terminal}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,33 +49,27 @@ func TestSignalEndsTheContext(t *testing.T) {
 
 func TestLoggerRefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, o := range []ops.LogOptions{{Level: "loud"}, {Format: "xml"}} {
-		if _, err := ops.Logger(os.Stderr, o); err == nil {
+		if _, err := ops.Logger(io.Discard, false, o); err == nil {
 			t.Errorf("%+v was accepted", o)
 		}
 	}
 }
 
-func TestLoggerWritesJSONToAFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	logger, err := ops.Logger(file, ops.LogOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	logger.Info().Str("sink", "warehouse").Msg("hello")
-	logger.Debug().Msg("hidden")
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), `"sink":"warehouse"`) || strings.Contains(string(text), "hidden") {
-		t.Errorf("logged %s", text)
+func TestLoggerWritesJSONUnlessToATerminal(t *testing.T) {
+	for terminal, want := range map[bool]string{false: `"sink":"warehouse"`, true: "hello"} {
+		var out strings.Builder
+		logger, err := ops.Logger(&out, terminal, ops.LogOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		logger.Info().Str("sink", "warehouse").Msg("hello")
+		logger.Debug().Msg("hidden")
+		if got := out.String(); !strings.Contains(got, want) || strings.Contains(got, "hidden") {
+			t.Errorf("terminal %v: logged %s", terminal, got)
+		}
+		if isJSON := strings.HasPrefix(out.String(), "{"); isJSON == terminal {
+			t.Errorf("terminal %v: logged %s", terminal, out.String())
+		}
 	}
 }
 

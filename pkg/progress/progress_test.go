@@ -55,13 +55,34 @@ func TestLine(t *testing.T) {
 	})
 }
 
-func TestPrinterRewritesOnATerminalAndCutsLongLines(t *testing.T) {
+func TestScreenRewritesOneLineBelowTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		screen := &progress.Screen{Out: &out, Terminal: true, Width: 10}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		progress.Printer{Out: &out, Terminal: true, Width: 10}.Run(ctx, func() string { return "0123456789abc" })
-		if got, want := out.String(), "\r\x1b[K012345678…"; !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
+		screen.Run(ctx, func() string {
+			defer func() {
+				synctest.Wait()
+				if _, err := screen.Write([]byte("logged\n")); err != nil {
+					t.Error(err)
+				}
+			}()
+			return "0123456789abc"
+		})
+		if got, want := out.String(), "logged\n\r\x1b[K012345678…\r\x1b[K"; got != want {
+			t.Errorf("printed %q, want %q", got, want)
+		}
+	})
+}
+
+func TestScreenWithoutATerminalPrintsLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), 31*time.Second)
+		defer cancel()
+		(&progress.Screen{Out: &out}).Run(ctx, func() string { return "line" })
+		if got := out.String(); got != "line\nline\n" {
 			t.Errorf("printed %q", got)
 		}
 	})

@@ -1,0 +1,116 @@
+// Package cli is what the commands share: their flags, and the way from a
+// configuration file to the pipelines in it.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/progress"
+)
+
+const exitCodes = `
+Exit codes: 0 done, 1 failed, 2 bad configuration, 3 finished with failed
+partitions or with differences, 130 interrupted.`
+
+// Flags are the flags that every command has.
+type Flags struct {
+	File   string
+	Listen string
+	Log    ops.LogOptions
+}
+
+// Register adds the flags to c.
+func (f *Flags) Register(c *cobra.Command) {
+	flags := c.PersistentFlags()
+	flags.StringVarP(&f.File, "config", "c", "pipeline.yaml", "configuration `file`")
+	flags.StringVar(&f.Listen, "listen", "", "`address` for /metrics, /healthz and /readyz, e.g. :9090 (default: none)")
+	flags.StringVar(&f.Log.Level, "log-level", "info", "trace, debug, info, warn or error")
+	flags.StringVar(&f.Log.Format, "log-format", "auto", "auto, console or json")
+}
+
+// Load reads the configuration and picks the named pipelines, or all.
+func (f *Flags) Load(names []string) ([]*config.Pipeline, error) {
+	all, err := config.Load(f.File, os.Getenv)
+	if err != nil {
+		return nil, ops.Config(err)
+	}
+	if len(names) == 0 {
+		return all, nil
+	}
+	var picked []*config.Pipeline
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(p *config.Pipeline) bool { return p.Name == name })
+		if i < 0 {
+			return nil, ops.Config(fmt.Errorf("%s has no pipeline %q; it has %s", f.File, name, listed(all)))
+		}
+		picked = append(picked, all[i])
+	}
+	return picked, nil
+}
+
+// One reads the configuration and picks the one pipeline of a process that can
+// run only one.
+func (f *Flags) One(names []string) (*config.Pipeline, error) {
+	pipelines, err := f.Load(names)
+	if err != nil {
+		return nil, err
+	}
+	if len(pipelines) > 1 {
+		return nil, ops.Config(fmt.Errorf("%s has several pipelines (%s): name the one to run", f.File, listed(pipelines)))
+	}
+	return pipelines[0], nil
+}
+
+// Screen makes the screen of the process, on standard error, and the logger
+// that writes to it.
+func (f *Flags) Screen() (*progress.Screen, zerolog.Logger, error) {
+	terminal := ops.IsTerminal(os.Stderr)
+	screen := &progress.Screen{Out: os.Stderr, Terminal: terminal, Width: ops.Width(os.Stderr)}
+	log, err := ops.Logger(screen, terminal, f.Log)
+	return screen, log, ops.Config(err)
+}
+
+func listed(pipelines []*config.Pipeline) string {
+	names := make([]string, len(pipelines))
+	for i, p := range pipelines {
+		names[i] = p.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// Main runs a command and gives the process's exit code.
+func Main(root *cobra.Command) int {
+	root.SilenceUsage = true
+	root.SilenceErrors = true
+	root.Version = Version()
+	root.Long = strings.TrimSpace(root.Long) + "\n" + exitCodes
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ops.Config(err) })
+	return ops.Main(func(ctx context.Context) error { return root.ExecuteContext(ctx) })
+}
+
+// Version is the module's version, or the commit it was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "commit " + s.Value
+		}
+	}
+	return "development"
+}
