@@ -1,0 +1,175 @@
+package amp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// planned is what GetFlightInfo says about a query.
+type planned struct {
+	schema *arrow.Schema
+	ticket *flight.Ticket
+}
+
+// plan asks GetFlightInfo. headers are pairs of name and value; Amp reads those
+// of its own (amp-stream, amp-resume) here and nowhere else (AP 1.4).
+func (c *Client) plan(ctx context.Context, sql string, headers ...string) (planned, error) {
+	command, err := anypb.New(&flight.CommandStatementQuery{Query: sql})
+	if err != nil {
+		return planned{}, fmt.Errorf("pack query: %w", err)
+	}
+	cmd, err := proto.Marshal(command)
+	if err != nil {
+		return planned{}, fmt.Errorf("pack query: %w", err)
+	}
+	descriptor := &flight.FlightDescriptor{Type: flight.FlightDescriptor_CMD, Cmd: cmd}
+	var info *flight.FlightInfo
+	err = c.authorized(metadata.AppendToOutgoingContext(ctx, headers...), opInfo, func(ctx context.Context) (err error) {
+		info, err = c.flight.GetFlightInfo(ctx, descriptor)
+		return err
+	})
+	if err != nil {
+		return planned{}, err
+	}
+	if n := len(info.GetEndpoint()); n != 1 {
+		return planned{}, violation(opInfo, fmt.Errorf("%d endpoints instead of one", n))
+	}
+	in, err := ipc.NewReader(bytes.NewReader(info.GetSchema()))
+	if err != nil {
+		return planned{}, violation(opInfo, fmt.Errorf("read schema: %w", err))
+	}
+	defer in.Release()
+	return planned{schema: in.Schema(), ticket: info.GetEndpoint()[0].GetTicket()}, nil
+}
+
+// answer is an open DoGet whose schema has been read and checked.
+type answer struct {
+	client *Client
+	ctx    context.Context // the caller's
+	cancel context.CancelFunc
+	in     *inbox
+	reader *ipc.Reader
+}
+
+// ask plans a query and opens its answer. It returns when the schema has
+// arrived, which for a stream may take as long as the chain takes (AP 1.5).
+func (c *Client) ask(ctx context.Context, sql string, headers ...string) (*answer, error) {
+	p, err := c.plan(ctx, sql, headers...)
+	if err != nil {
+		return nil, err
+	}
+	open, cancel := context.WithCancel(ctx)
+	a := &answer{client: c, ctx: ctx, cancel: cancel}
+	if err := c.authorized(open, opGet, func(ctx context.Context) error { return a.open(ctx, p.ticket) }); err != nil {
+		a.close()
+		return nil, err
+	}
+	// DoGet plans the query again, and a tag such as "latest" may have moved in
+	// between (AP 1.3).
+	if err := sameSchema(p.schema, a.reader.Schema()); err != nil {
+		a.close()
+		return nil, fmt.Errorf("%s: %w: %w", opGet, ErrSchemaChanged, err)
+	}
+	return a, nil
+}
+
+func (a *answer) open(ctx context.Context, ticket *flight.Ticket) error {
+	conn := a.client.conn
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, methodGet,
+		grpc.ForceCodecV2(frameCodec{}))
+	if err != nil {
+		return err
+	}
+	// The status of a stream that ended early comes from receiving, not sending.
+	if err := stream.SendMsg(ticket); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	a.in = &inbox{stream: stream, frame: frame{alloc: a.client.cfg.Allocator}}
+	a.reader, err = ipc.NewReaderFromMessageReader(a.in, ipc.WithAllocator(a.client.cfg.Allocator))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(a.in.err, io.EOF):
+		return fmt.Errorf("%s: %w", opGet, ErrIncomplete)
+	case a.in.err != nil:
+		return a.in.err
+	}
+	return violation(opGet, fmt.Errorf("read schema: %w", err))
+}
+
+// next gives the next message, io.EOF at the regular end of the answer, or an
+// error that is classed.
+func (a *answer) next() (Message, error) {
+	if !a.reader.Next() {
+		switch {
+		case a.in.err != nil && !errors.Is(a.in.err, io.EOF):
+			return Message{}, a.client.explain(a.ctx, opGet, a.in.err)
+		case a.reader.Err() != nil:
+			return Message{}, violation(opGet, fmt.Errorf("read record batch: %w", a.reader.Err()))
+		}
+		return Message{}, io.EOF
+	}
+	m, err := ParseMetadata(a.in.frame.metadata)
+	if err != nil {
+		return Message{}, violation(opGet, err)
+	}
+	return Message{Record: a.reader.RecordBatch(), Metadata: m}, nil
+}
+
+// close ends the call, if it has not ended, and releases the current record.
+func (a *answer) close() {
+	a.cancel()
+	if a.reader != nil {
+		a.reader.Release()
+	}
+}
+
+// inbox hands the messages of a DoGet stream to the [ipc.Reader] that owns it.
+type inbox struct {
+	stream  grpc.ClientStream
+	frame   frame
+	message *ipc.Message
+	err     error // why no message came, as the transport said it
+}
+
+// Message waits for the next message; it is valid until the one after it.
+func (b *inbox) Message() (*ipc.Message, error) {
+	b.drop()
+	if b.err = b.stream.RecvMsg(&b.frame); b.err != nil {
+		return nil, b.err
+	}
+	defer b.frame.release() // the message holds the body from here on
+	if len(b.frame.header) == 0 {
+		return nil, errors.New("a message without an Arrow header")
+	}
+	b.message = ipc.NewMessage(memory.NewBufferBytes(b.frame.header), b.frame.body)
+	return b.message, nil
+}
+
+func (b *inbox) drop() {
+	if b.message != nil {
+		b.message.Release()
+		b.message = nil
+	}
+}
+
+// Retain does nothing: there is only ever the one owner.
+func (b *inbox) Retain() {}
+
+// Release lets the last message go.
+func (b *inbox) Release() { b.drop() }

@@ -1,0 +1,115 @@
+package amp
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// Client talks to one Amp server over one connection. It may be used by many
+// goroutines at once: grpc gives the connection's receive window back as data
+// arrives, so that a slow reader of one answer never holds up the others.
+type Client struct {
+	cfg    Config
+	at     endpoint
+	conn   *grpc.ClientConn
+	flight flight.FlightServiceClient
+	bearer *bearer
+}
+
+const (
+	// A window far above a message keeps the server sending while a message is
+	// being read, and hides the round trip: 16 MiB per answer is what one fetch can
+	// hold in memory beyond the batch that its reader has in hand.
+	streamWindow = 16 << 20
+	connWindow   = 32 << 20
+	readBuffer   = 256 << 10
+
+	keepAliveTimeout = 20 * time.Second
+)
+
+// Open checks the configuration and finds the token; it does not connect, so a
+// server that is away is noticed by the first query. Every error is permanent.
+// The caller must [Client.Close] the client.
+func Open(_ context.Context, cfg Config) (*Client, error) {
+	cfg, at, err := cfg.checked()
+	if err != nil {
+		return nil, err
+	}
+	bearer, err := newBearer(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open Amp client: %w", err)
+	}
+	transport := insecure.NewCredentials()
+	if at.secure {
+		transport = credentials.NewTLS(cfg.TLS.Clone())
+	}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(transport),
+		grpc.WithUserAgent("ampipe"),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connWindow),
+		grpc.WithReadBufferSize(readBuffer),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(cfg.MaxMessage)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: cfg.KeepAlive, Timeout: keepAliveTimeout}),
+		// grpc's own pauses grow to two minutes, so that a server would be back long
+		// before the client notices; callers pause between queries as it is.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: unreachablePause},
+			MinConnectTimeout: 10 * time.Second,
+		}),
+	}
+	target := "dns:///" + at.address
+	if cfg.Dial != nil {
+		target = "passthrough:///" + at.address
+		options = append(options, grpc.WithContextDialer(cfg.Dial))
+	}
+	conn, err := grpc.NewClient(target, options...)
+	if err != nil {
+		return nil, fault.Permanent(fmt.Errorf("open Amp client for %s: %w", at.url, err))
+	}
+	return &Client{cfg: cfg, at: at, conn: conn, flight: flight.NewFlightServiceClient(conn), bearer: bearer}, nil
+}
+
+// URL is the server's address as people should see it, without secrets.
+func (c *Client) URL() string { return c.at.url }
+
+// Close ends the connection. Queries that are under way fail.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// authorized runs one call with the bearer token. When the server refuses the
+// token and there is a file to refresh it from, the call is repeated once with a
+// new one: a token may expire between GetFlightInfo and DoGet.
+func (c *Client) authorized(ctx context.Context, op string, call func(context.Context) error) error {
+	token, err := c.bearer.token(ctx)
+	if err != nil {
+		return c.explain(ctx, op, err)
+	}
+	err = call(withToken(ctx, token))
+	if status.Code(err) == codes.Unauthenticated && c.bearer.renewable() {
+		if token, err = c.bearer.renew(ctx, token); err == nil {
+			err = call(withToken(ctx, token))
+		}
+	}
+	return c.explain(ctx, op, err)
+}
+
+func withToken(ctx context.Context, token string) context.Context {
+	if token == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+}

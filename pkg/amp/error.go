@@ -1,0 +1,159 @@
+package amp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// The calls of the protocol, as [Error] names them.
+const (
+	opInfo = "GetFlightInfo"
+	opGet  = "DoGet"
+
+	methodGet = "/arrow.flight.protocol.FlightService/DoGet"
+)
+
+// Error is what the server, or the way to it, answered instead of data.
+type Error struct {
+	Op      string // "GetFlightInfo" or "DoGet"
+	Code    string // name of the gRPC status code, such as "InvalidArgument"
+	Message string // the server's text, its repetitions left out
+	Advice  string // what to do about it; may be empty
+
+	kind   error // a sentinel of this package, or nil
+	status error
+}
+
+// Error gives the text, the code and the advice.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %s (%s)", e.Op, e.Message, e.Code)
+	if e.Advice != "" {
+		text += "; " + e.Advice
+	}
+	return text
+}
+
+// Unwrap leads to [ErrTooMuch] or [ErrMessageSize] where it applies, and to the
+// gRPC status.
+func (e *Error) Unwrap() []error {
+	if e.kind == nil {
+		return []error{e.status}
+	}
+	return []error{e.kind, e.status}
+}
+
+var (
+	// ErrTooMuch says that the query needs more memory than the server gives it: a
+	// smaller range of blocks may work.
+	ErrTooMuch = errors.New("too much for the server")
+	// ErrMessageSize says that a message is larger than Config.MaxMessage allows.
+	ErrMessageSize = errors.New("message larger than this client accepts")
+	// ErrProtocol says that the server does not answer as Amp does.
+	ErrProtocol = errors.New("the server does not speak the protocol of Amp")
+)
+
+// unreachablePause is how long to wait for a server that is away.
+const unreachablePause = 2 * time.Second
+
+// hopeless are phrases of INTERNAL errors that repeating cannot change, because
+// the query itself is at fault (AP 6.2): Amp answers INTERNAL for a misspelt
+// column as for a lost database.
+var hopeless = regexp.MustCompile(strings.Join([]string{
+	// Names that do not exist.
+	"No field named",
+	"Invalid function",
+	"Dataset not found",
+	"not found in dataset",
+	"table '[^']*' not found",
+	// Output columns that cannot be told apart.
+	"Projections require unique expression names",
+	"Duplicate field names",
+	"no dict id for field", // a dictionary column, which Amp cannot send (AP 1.6)
+	// Types that do not go together.
+	"type_coercion",
+	"simplify_expressions",
+	// Streams.
+	"cross-network join",
+	"multiple networks",
+	"failed to convert cursor",
+	"selecting `_block_num` from a multi-table context",
+}, "|"))
+
+// outOfMemory is how Amp begins the account of a memory limit; wrapped once more
+// on the server it arrives as INTERNAL instead of RESOURCE_EXHAUSTED (AP 6.2).
+const outOfMemory = "Resources exhausted: "
+
+// explain turns what a call returned into an error that is classed for
+// [fault.Of] by AP 6.2:
+//
+//   - permanent: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, PERMISSION_DENIED, an
+//     UNAUTHENTICATED that a refreshed token did not cure, an INTERNAL whose text
+//     shows that the query is at fault, and a message above the local limit;
+//   - later, never an attempt: UNAVAILABLE, so that a restart of Amp uses none up,
+//     and a ctx that has ended, whatever its cause was classed as;
+//   - try again: everything else, RESOURCE_EXHAUSTED as [ErrTooMuch].
+//
+// Errors made in this package are left as they are.
+func (c *Client) explain(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return fault.Later(fmt.Errorf("%s: %w", op, cause), 0)
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	e := &Error{Op: op, Code: st.Code().String(), Message: brief(st.Message()), status: err}
+	switch st.Code() {
+	case codes.InvalidArgument, codes.NotFound, codes.Unimplemented:
+		return fault.Permanent(e)
+	case codes.PermissionDenied:
+		e.Advice = "the token has no right to this; " + c.bearer.advice()
+		return fault.Permanent(e)
+	case codes.Unauthenticated:
+		e.Advice = c.bearer.advice()
+		return fault.Permanent(e)
+	case codes.Unavailable:
+		e.Advice = "is Amp running at " + c.at.url + "?"
+		return fault.Later(e, unreachablePause)
+	case codes.ResourceExhausted:
+		if c.oversize(st.Message()) {
+			e.kind = ErrMessageSize
+			e.Advice = "raise MaxMessage, or select fewer or smaller columns"
+			return fault.Permanent(e)
+		}
+		e.kind = ErrTooMuch
+	case codes.Internal:
+		if strings.Contains(st.Message(), outOfMemory) {
+			e.kind = ErrTooMuch
+			return e
+		}
+		if hopeless.MatchString(st.Message()) {
+			return fault.Permanent(e)
+		}
+	}
+	return e
+}
+
+// oversize tells grpc's own complaint about a message it refused to receive from
+// a server's RESOURCE_EXHAUSTED: it ends in our limit.
+func (c *Client) oversize(message string) bool {
+	return strings.HasPrefix(message, "grpc: received message larger than max") &&
+		strings.HasSuffix(message, fmt.Sprintf("vs. %d)", c.cfg.MaxMessage))
+}
+
+// violation marks an answer that no Amp server gives.
+func violation(op string, err error) error {
+	return fault.Permanent(fmt.Errorf("%s: %w: %w", op, ErrProtocol, err))
+}

@@ -1,0 +1,82 @@
+package amp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// Message is one record batch of an answer. Its rows may be none: the schema is
+// there all the same.
+type Message struct {
+	// Record is borrowed: it is valid until the next message is asked for, unless
+	// it is retained.
+	Record arrow.RecordBatch
+	Metadata
+}
+
+// ErrIncomplete says that an answer ended without an error and yet without its
+// closing message: rows may be missing, so the query must be asked again.
+var ErrIncomplete = errors.New("the answer ended before its closing message")
+
+// Info gives the schema of a query's answer without running the query: the
+// server plans it (AP 1.3), so a query that cannot work is mostly refused here.
+// Nullability is the planner's guess.
+func (c *Client) Info(ctx context.Context, sql string) (*arrow.Schema, error) {
+	p, err := c.plan(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	return p.schema, nil
+}
+
+// Head gives the ranges of the tables that a query reads, at most one for each
+// network: how far the server has got. It is empty when a table has no data yet
+// (AP 2). The rows are not wanted, so let the query end in LIMIT 0.
+func (c *Client) Head(ctx context.Context, sql string) ([]Range, error) {
+	for m, err := range c.Fetch(ctx, sql) {
+		return m.Ranges, err // the same on every message of a batch answer
+	}
+	return nil, fmt.Errorf("read head: %w", ErrIncomplete) // not reached: Fetch yields a message or an error
+}
+
+// Fetch runs a batch query and yields its record batches in the order of the
+// server, at least one, the last without rows and with Complete set. Each loop
+// over the result asks the server anew; leaving the loop ends the query.
+//
+// An error is yielded last, classed for [fault.Of]. Those to branch on are
+// [ErrTooMuch] (ask for a smaller range) and, of the many that are just tried
+// again, [ErrIncomplete] and [ErrSchemaChanged]. A cancelled ctx yields its cause.
+func (c *Client) Fetch(ctx context.Context, sql string) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		a, err := c.ask(ctx, sql)
+		if err != nil {
+			yield(Message{}, err)
+			return
+		}
+		defer a.close()
+		for complete := false; ; {
+			m, err := a.next()
+			switch {
+			case errors.Is(err, io.EOF) && complete:
+				return
+			case errors.Is(err, io.EOF):
+				err = fmt.Errorf("%s: %w", opGet, ErrIncomplete)
+			case err == nil && complete:
+				err = violation(opGet, errors.New("a message follows the closing one"))
+			}
+			if err != nil {
+				yield(Message{}, err)
+				return
+			}
+			complete = m.Complete
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
