@@ -44,25 +44,31 @@ func compactColumn(col arrow.Array) (arrow.Array, error) {
 		return nil, err
 	}
 	defer whole.Release()
-	data := compactData(whole.Data())
+	data := rewrite(whole.Data(), isView, func(views arrow.ArrayData) arrow.ArrayData {
+		loose := array.MakeFromData(views)
+		defer loose.Release()
+		tight := compactViews(loose)
+		defer tight.Release()
+		tight.Data().Retain()
+		return tight.Data()
+	})
 	defer data.Release()
 	return array.MakeFromData(data), nil
 }
 
-// compactData rewrites the views below data, which is not a slice. The caller
-// releases the result.
-func compactData(data arrow.ArrayData) arrow.ArrayData {
-	if isView(data.DataType()) {
-		views := array.MakeFromData(data)
-		defer views.Release()
-		tight := compactViews(views)
-		defer tight.Release()
-		tight.Data().Retain()
-		return tight.Data()
+// rewrite gives data with every part of a certain type, however deep, replaced
+// by what the function makes of it. The caller releases the result.
+func rewrite(data arrow.ArrayData, what func(arrow.DataType) bool, with func(arrow.ArrayData) arrow.ArrayData) arrow.ArrayData {
+	if what(data.DataType()) {
+		return with(data)
+	}
+	if !contains(data.DataType(), what) {
+		data.Retain()
+		return data
 	}
 	children := make([]arrow.ArrayData, len(data.Children()))
 	for i, child := range data.Children() {
-		children[i] = compactData(child)
+		children[i] = rewrite(child, what, with)
 		defer children[i].Release()
 	}
 	return array.NewData(data.DataType(), data.Len(), data.Buffers(), children, data.NullN(), data.Offset())

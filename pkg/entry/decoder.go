@@ -92,14 +92,32 @@ func (d *Decoder) check(e Entry, schema *arrow.Schema, recs []arrow.RecordBatch)
 	rows := int64(0)
 	for _, rec := range recs {
 		rows += rec.NumRows()
-		if err := array.ValidateRecordFull(rec); err != nil {
-			return fmt.Errorf("check rows: %w", err)
+		for i, col := range rec.Columns() {
+			if err := checkColumn(col); err != nil {
+				return fmt.Errorf("check column %q: %w", rec.ColumnName(i), err)
+			}
 		}
 	}
 	if rows != int64(e.Rows) {
 		return fmt.Errorf("header %s is %d, the payload has %d rows", headerRows, e.Rows, rows)
 	}
 	return nil
+}
+
+// checkColumn looks at every offset. Columns of type Null come out of the Arrow
+// library's reader in a form that its own check refuses; they are checked in
+// another.
+func checkColumn(col arrow.Array) error {
+	if !contains(col.DataType(), isNull) {
+		return array.ValidateFull(col)
+	}
+	data := rewrite(col.Data(), isNull, func(d arrow.ArrayData) arrow.ArrayData {
+		return array.NewData(arrow.Null, d.Len(), []*memory.Buffer{nil}, nil, d.Len(), 0)
+	})
+	defer data.Release()
+	same := array.MakeFromData(data)
+	defer same.Release()
+	return array.ValidateFull(same)
 }
 
 // unpack gives the payload without compression, in a buffer that Arrow can work

@@ -33,14 +33,10 @@ func columnSize(col arrow.Array, i, j int) int {
 		return 0
 	case *array.Dictionary:
 		return size + columnSize(col.Indices(), i, j) + columnSize(col.Dictionary(), 0, col.Dictionary().Len())
-	case *array.Binary:
-		return size + 4*rows + int(col.ValueOffset64(j)-col.ValueOffset64(i))
-	case *array.String:
-		return size + 4*rows + int(col.ValueOffset64(j)-col.ValueOffset64(i))
-	case *array.LargeBinary:
-		return size + 8*rows + int(col.ValueOffset64(j)-col.ValueOffset64(i))
-	case *array.LargeString:
-		return size + 8*rows + int(col.ValueOffset64(j)-col.ValueOffset64(i))
+	case array.BinaryLike:
+		// Also of 64-bit offsets: 4 bytes a value do not move a cut.
+		end := col.ValueOffset64(j-1) + int64(col.ValueLen(j-1))
+		return size + 4*rows + int(end-col.ValueOffset64(i))
 	case *array.StringView:
 		return size + viewSize(col, i, j)
 	case *array.BinaryView:

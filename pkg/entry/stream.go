@@ -2,6 +2,7 @@ package entry
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -57,7 +58,7 @@ func (w *streamWriter) WritePayload(p ipc.Payload) error {
 	return err
 }
 
-// Close is called by nobody: the Arrow writer is kept open.
+// Close writes nothing: the end of the stream is write's part.
 func (w *streamWriter) Close() error { return nil }
 
 // write gives the stream of recs; it is valid until the next call.
@@ -67,7 +68,7 @@ func (w *streamWriter) write(recs []arrow.RecordBatch) ([]byte, error) {
 		return nil, err
 	}
 	defer release(ready)
-	if w.ipc == nil || w.dictionary {
+	if w.ipc == nil {
 		w.ipc = ipc.NewWriterWithPayloadWriter(w, ipc.WithSchema(w.schema))
 		w.fresh = true
 	}
@@ -75,12 +76,17 @@ func (w *streamWriter) write(recs []arrow.RecordBatch) ([]byte, error) {
 	w.buf.Write(w.start)
 	for _, rec := range ready {
 		if err := w.ipc.Write(rec); err != nil {
-			w.ipc = nil // it would repeat its first error for ever
+			// It would repeat its first error for ever.
+			err = errors.Join(err, w.ipc.Close())
+			w.ipc = nil
 			return nil, err
 		}
 	}
+	if w.dictionary {
+		err, w.ipc = w.ipc.Close(), nil // it holds the dictionaries it has written
+	}
 	w.buf.Write(endOfStream)
-	return w.buf.Bytes(), nil
+	return w.buf.Bytes(), err
 }
 
 // prepare gives the batches as they are to be written, to be released by the
@@ -181,6 +187,8 @@ func contains(t arrow.DataType, what func(arrow.DataType) bool) bool {
 }
 
 func isDictionary(t arrow.DataType) bool { return t.ID() == arrow.DICTIONARY }
+
+func isNull(t arrow.DataType) bool { return t.ID() == arrow.NULL }
 
 func isView(t arrow.DataType) bool {
 	return t.ID() == arrow.BINARY_VIEW || t.ID() == arrow.STRING_VIEW

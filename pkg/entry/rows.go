@@ -1,0 +1,173 @@
+package entry
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// rows is a queue of rows that a cutter holds back, in ascending order of
+// blocks. It has its own references to their batches.
+type rows struct{ chunks []chunk }
+
+// chunk is one batch and the block of each of its rows.
+type chunk struct {
+	rec    arrow.RecordBatch
+	blocks []block.Number
+	size   int
+}
+
+func newChunk(rec arrow.RecordBatch, i, j int, blocks []block.Number) chunk {
+	return chunk{rec: rec.NewSlice(int64(i), int64(j)), blocks: blocks[i:j], size: rowsSize(rec, i, j)}
+}
+
+// push appends the rows of rec that blocks names, from the first on.
+func (r *rows) push(rec arrow.RecordBatch, blocks []block.Number) {
+	if len(blocks) > 0 {
+		r.chunks = append(r.chunks, newChunk(rec, 0, len(blocks), blocks))
+	}
+}
+
+func (r *rows) len() int {
+	n := 0
+	for _, c := range r.chunks {
+		n += len(c.blocks)
+	}
+	return n
+}
+
+func (r *rows) size() int {
+	n := 0
+	for _, c := range r.chunks {
+		n += c.size
+	}
+	return n
+}
+
+// block is the block of row i.
+func (r *rows) block(i int) block.Number {
+	for _, c := range r.chunks {
+		if i < len(c.blocks) {
+			return c.blocks[i]
+		}
+		i -= len(c.blocks)
+	}
+	panic(fmt.Sprintf("row %d of %d", i, r.len()))
+}
+
+// firstAtLeast is the first row of block n or a later one.
+func (r *rows) firstAtLeast(n block.Number) int {
+	before := 0
+	for _, c := range r.chunks {
+		if last := len(c.blocks); c.blocks[last-1] >= n {
+			return before + firstAtLeast(c.blocks, n)
+		}
+		before += len(c.blocks)
+	}
+	return before
+}
+
+// fit is how many rows, from the first on, take no more than size bytes.
+func (r *rows) fit(size int) int {
+	fits := 0
+	for _, c := range r.chunks {
+		if c.size <= size {
+			size -= c.size
+			fits += len(c.blocks)
+			continue
+		}
+		return fits + sort.Search(len(c.blocks), func(i int) bool { return rowsSize(c.rec, 0, i+1) > size })
+	}
+	return fits
+}
+
+// batches gives rows [i, j) as batches that the caller releases.
+func (r *rows) batches(i, j int) []arrow.RecordBatch {
+	var out []arrow.RecordBatch
+	for _, c := range r.chunks {
+		n := len(c.blocks)
+		if from, to := max(i, 0), min(j, n); from < to {
+			out = append(out, c.rec.NewSlice(int64(from), int64(to)))
+		}
+		i, j = i-n, j-n
+	}
+	return out
+}
+
+// drop removes the first n rows.
+func (r *rows) drop(n int) {
+	for n > 0 {
+		c := r.chunks[0]
+		if n < len(c.blocks) {
+			r.chunks[0] = newChunk(c.rec, n, len(c.blocks), c.blocks)
+		} else {
+			r.chunks = r.chunks[1:]
+		}
+		c.rec.Release()
+		n -= len(c.blocks)
+	}
+}
+
+// truncate removes the rows of block end and later ones.
+func (r *rows) truncate(end block.Number) {
+	for i, c := range r.chunks {
+		keep := firstAtLeast(c.blocks, end)
+		if keep == len(c.blocks) {
+			continue
+		}
+		for _, gone := range r.chunks[i+1:] {
+			gone.rec.Release()
+		}
+		r.chunks = r.chunks[:i]
+		r.push(c.rec, c.blocks[:keep])
+		c.rec.Release()
+		return
+	}
+}
+
+func firstAtLeast(blocks []block.Number, n block.Number) int {
+	return sort.Search(len(blocks), func(i int) bool { return blocks[i] >= n })
+}
+
+// blockNumbers reads the block column.
+func blockNumbers(rec arrow.RecordBatch, column int) ([]block.Number, error) {
+	if column >= int(rec.NumCols()) {
+		return nil, fmt.Errorf("%w: there is no column %d", ErrBlockColumn, column)
+	}
+	switch col := rec.Column(column).(type) {
+	case *array.Uint64:
+		return numbers(col, col.Uint64Values())
+	case *array.Int64:
+		return numbers(col, col.Int64Values())
+	case *array.Uint32:
+		return numbers(col, col.Uint32Values())
+	case *array.Int32:
+		return numbers(col, col.Int32Values())
+	case *array.Uint16:
+		return numbers(col, col.Uint16Values())
+	case *array.Int16:
+		return numbers(col, col.Int16Values())
+	case *array.Uint8:
+		return numbers(col, col.Uint8Values())
+	case *array.Int8:
+		return numbers(col, col.Int8Values())
+	default:
+		return nil, fmt.Errorf("%w: %q is of type %v", ErrBlockColumn, rec.ColumnName(column), col.DataType())
+	}
+}
+
+// numbers converts values; a negative one becomes a number outside every range.
+func numbers[T uint64 | int64 | uint32 | int32 | uint16 | int16 | uint8 | int8](col arrow.Array, values []T) ([]block.Number, error) {
+	if col.NullN() > 0 {
+		return nil, fmt.Errorf("%w: it has %d nulls", ErrBlockColumn, col.NullN())
+	}
+	out := make([]block.Number, len(values))
+	for i, v := range values {
+		out[i] = block.Number(v)
+	}
+	return out, nil
+}
