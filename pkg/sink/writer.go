@@ -81,18 +81,26 @@ type Writer interface {
 	// that are covered already, or at or above the live start, are dropped. A
 	// part (Parts > 0) is covered by itself; the block is covered when all
 	// parts of one Batch are, and parts of another Batch of the same block
-	// replace what there is of it, rows and coverage, when it is not yet whole.
+	// replace what there is of it, rows and coverage, when it is not yet whole;
+	// so does an entry that holds the whole block.
 	//
 	// Live changes are applied only in lane order: one whose Seq is not above
 	// the last applied is skipped, one whose After is not the last applied
 	// makes Apply return [ErrGap] without changing anything. The first live
 	// change ever (Started false) is accepted as it is and fixes the live start
-	// at the start of its range. A Watermark moves the cursor. An Invalidate
-	// deletes all rows at or above the start of its range, cuts coverage there
-	// and lowers the live start to it if it is below.
+	// at the start of its range; what history has put at or above it is deleted
+	// as by an Invalidate, for it may be of another fork. A Watermark moves the
+	// cursor and covers nothing. An Invalidate deletes all rows at or above the
+	// start of its range, parts as well, cuts coverage there, lowers the live
+	// start to it if it is below and takes the cursor back to the block before.
+	// Sequences count within an epoch: a change of an earlier epoch is skipped,
+	// the first of a later one (After 0) is accepted.
 	//
-	// Data that the destination refuses gives a *BadRowError, which is
-	// permanent. A destination that cannot be reached, or is out of resources
+	// [Ledger] is these rules as code. The caller has seen to it that rows ascend
+	// and lie in their ranges ([CheckRows]).
+	//
+	// Data that the destination refuses gives a *BadRowError, marked permanent
+	// (package fault). A destination that cannot be reached, or is out of resources
 	// for the time being, gives fault.Later.
 	Apply(ctx context.Context, changes []Change) (Applied, error)
 

@@ -32,10 +32,10 @@ type Store struct {
 
 	mu      sync.Mutex // of everything below
 	ledger  sink.Ledger
-	columns []string                // of the table; nil: it does not exist
-	key     []int                   // indices of the key columns
-	rows    map[block.Number][]Row  // in the order in which they came
-	keys    map[string]block.Number // where the row of a key is
+	columns []string                 // of the table; nil: it does not exist
+	key     []int                    // indices of the key columns
+	rows    map[block.Number][]keyed // in the order in which they came
+	keys    map[string]block.Number  // where the row of a key is
 }
 
 // Faults are called, if set, at the borders of an Apply; several may run at
@@ -63,7 +63,9 @@ func (s *Store) Rows() []Row {
 	defer s.mu.Unlock()
 	var rows []Row
 	for _, n := range slices.Sorted(maps.Keys(s.rows)) {
-		rows = append(rows, s.rows[n]...)
+		for _, row := range s.rows[n] {
+			rows = append(rows, row.Row)
+		}
 	}
 	return rows
 }
@@ -75,22 +77,28 @@ func (s *Store) Ledger() sink.Ledger {
 	return *s.ledger.Clone()
 }
 
+// keyed is a row and its key, which is empty if the table has none.
+type keyed struct {
+	Row
+	key string
+}
+
 // put writes a row, unless one of a higher block has its key. Caller holds mu.
 func (s *Store) put(row Row) {
 	if s.rows == nil {
-		s.rows, s.keys = make(map[block.Number][]Row), make(map[string]block.Number)
+		s.rows, s.keys = make(map[block.Number][]keyed), make(map[string]block.Number)
 	}
+	key := s.keyOf(row)
 	if len(s.key) > 0 {
-		key := s.keyOf(row)
 		if at, ok := s.keys[key]; ok {
 			if at > row.Block {
 				return
 			}
-			s.rows[at] = slices.DeleteFunc(s.rows[at], func(r Row) bool { return s.keyOf(r) == key })
+			s.rows[at] = slices.DeleteFunc(s.rows[at], func(r keyed) bool { return r.key == key })
 		}
 		s.keys[key] = row.Block
 	}
-	s.rows[row.Block] = append(s.rows[row.Block], row)
+	s.rows[row.Block] = append(s.rows[row.Block], keyed{row, key})
 }
 
 // remove deletes the rows of r and counts them. Caller holds mu.
@@ -100,10 +108,8 @@ func (s *Store) remove(r block.Range) (n uint64) {
 			continue
 		}
 		n += uint64(len(rows))
-		if len(s.key) > 0 {
-			for _, row := range rows {
-				delete(s.keys, s.keyOf(row))
-			}
+		for _, row := range rows {
+			delete(s.keys, row.key)
 		}
 		delete(s.rows, at)
 	}

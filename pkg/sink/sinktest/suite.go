@@ -1,0 +1,86 @@
+// Package sinktest holds every destination to the contract of [sink.Writer].
+// One call of [Run] in a destination's tests applies entries in order, out of
+// order, twice, in pieces and at the same time, cancels and cuts it off in the
+// middle, and compares the table with a chain that it makes itself.
+package sinktest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Setup is how a destination has to write.
+type Setup struct {
+	Mode config.Mode
+	Key  []string // columns of [Schema]; upsert only
+}
+
+// Open makes a fresh, empty destination. It removes it with t.Cleanup.
+type Open func(t testing.TB, s Setup) Destination
+
+// Destination is one table and what belongs to it.
+type Destination interface {
+	// Writer gives a new Writer on the destination, which the suite opens and
+	// closes. Several are in use at the same time.
+	Writer(t testing.TB) sink.Writer
+	// Rows reads the whole table, in any order.
+	Rows(ctx context.Context) ([]Row, error)
+}
+
+// Killer is a Destination that can lose its connections.
+type Killer interface {
+	// Kill cuts off every Writer, whatever it is doing. The destination can be
+	// reached again when it returns.
+	Kill(t testing.TB)
+}
+
+// Refuser is a Destination that cannot hold every value.
+type Refuser interface {
+	// Refused gives a row that is refused for the value of the named column.
+	// The suite sets Block and Index.
+	Refused() (row Row, column string)
+}
+
+// Row is a row of the suite's table; see [Schema].
+type Row struct {
+	Key   string
+	Block block.Number
+	Index int32
+	Value int64
+}
+
+type testCase struct {
+	name string
+	run  func(*bed)
+}
+
+// byBlock is the usual key of chain data. With it, and in append mode, every row
+// of the chain stays.
+var byBlock = []string{"block_num", "log_index"}
+
+var setups = []struct {
+	name  string
+	setup Setup
+	cases [][]testCase
+}{
+	{"append", Setup{Mode: config.Append}, [][]testCase{historyCases, partCases, troubleCases, liveCases, randomCases}},
+	{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, [][]testCase{historyCases, partCases, troubleCases, liveCases, randomCases}},
+	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, [][]testCase{upsertCases}},
+}
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	for _, s := range setups {
+		t.Run(s.name, func(t *testing.T) {
+			for _, cases := range s.cases {
+				for _, c := range cases {
+					t.Run(c.name, func(t *testing.T) { c.run(newBed(t, open, s.setup)) })
+				}
+			}
+		})
+	}
+}
