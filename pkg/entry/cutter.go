@@ -44,6 +44,7 @@ type Cutter struct {
 	last    block.Number // of the last row seen; meaningful if seen
 	seen    bool
 	sealed  bool // no row below end can follow
+	hurry   bool // give out what is complete, however small
 	target  int  // shrinks when entries come out larger than a message
 	pending rows
 }
@@ -128,6 +129,15 @@ func (c *Cutter) Finish() ([]Group, error) {
 	return c.cut()
 }
 
+// Flush gives out the blocks that are complete so far, however few rows they
+// hold: for a source that broke off in the middle. Rows of the last block seen
+// are not among them.
+func (c *Cutter) Flush() ([]Group, error) {
+	c.hurry = true
+	defer func() { c.hurry = false }()
+	return c.cut()
+}
+
 // Lower moves the end of the range down: the blocks from there on are somebody
 // else's. Blocks that were given out already cannot be given away. When the
 // rows seen so far reach the new end, the next Push or Finish closes the range.
@@ -197,11 +207,14 @@ func (c *Cutter) slice() (rows int, to block.Number) {
 	if !c.sealed && total > 0 {
 		complete = c.pending.firstAtLeast(c.last)
 	}
+	if c.hurry && complete == 0 && !c.sealed {
+		return 0, c.next
+	}
 	rows = min(c.pending.fit(c.target), complete)
 	switch {
 	case rows == total && c.sealed:
 		return rows, c.end
-	case rows == complete && c.pending.size() < c.target:
+	case rows == complete && c.pending.size() < c.target && !c.hurry:
 		return 0, c.next // more will fit
 	case rows == complete && complete > 0:
 		return rows, c.pending.block(rows)
