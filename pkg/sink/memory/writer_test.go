@@ -40,3 +40,5 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	sinktest.Run(t, open)
 }
+
+func BenchmarkWriter(b *testing.B) { sinktest.Bench(b, open) }
