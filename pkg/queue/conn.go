@@ -1,0 +1,241 @@
+// Package queue holds everything that is between the stages: the log of
+// entries, the tasks and the state, in NATS JetStream, on a server of its own
+// or inside this process. It is the only package that knows NATS.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// Config is where the queue is.
+type Config struct {
+	Server   *Server // embedded; then URL, Creds and TLS are not used
+	URL      string  // nats:// or tls://, several separated by commas
+	Creds    string  // credentials file
+	TLS      TLS
+	Replicas int    // of streams, in a cluster; default 1
+	Name     string // of this process, shown by the server's monitoring
+
+	// OnState is told when a connection is lost, with the reason, and when it is
+	// back, with nil. Calls do not overlap. Each [Consumer] has a connection of
+	// its own, so a restart of the server is told several times.
+	OnState func(reason error)
+}
+
+// TLS names the files of a TLS connection; all may be empty.
+type TLS struct{ CA, Cert, Key string }
+
+// Conn is a connection to the queue. It reconnects for ever. Its methods may be
+// called concurrently.
+type Conn struct {
+	cfg    Config
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	server *Server // nil if external
+
+	telling sync.Mutex // around OnState
+}
+
+const (
+	// minMajor and minMinor are the first version with atomic batches.
+	minMajor, minMinor = 2, 12
+	// dialWait bounds one attempt to connect.
+	dialWait = 5 * time.Second
+	// requestWait bounds one request. Storing some MiB on a busy disk counts.
+	requestWait = 30 * time.Second
+	// headerRoom is what a message's headers may take of its payload limit.
+	headerRoom = 4 << 10
+	// maxEntry is the most bytes of an entry even if the server allows more:
+	// larger ones gain nothing and make bounded pulls uneven.
+	maxEntry = 8<<20 - headerRoom
+	// minPayload is the smallest max_payload that makes sense.
+	minPayload = 64 << 10
+)
+
+// Open connects and checks that the server can do what is needed. An
+// unreachable server is fault.Later; everything that the user has to mend
+// (version, JetStream, limits, credentials) is permanent and says what.
+func Open(ctx context.Context, cfg Config) (*Conn, error) {
+	if cfg.Replicas == 0 {
+		cfg.Replicas = 1
+	}
+	c := &Conn{cfg: cfg, server: cfg.Server}
+	nc, err := c.dial()
+	if err != nil {
+		return nil, err
+	}
+	c.nc = nc
+	if err := c.check(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial makes one more connection by the same configuration.
+func (c *Conn) dial() (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name(c.cfg.Name),
+		nats.Timeout(dialWait),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond),
+		nats.IgnoreAuthErrorAbort(),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err == nil {
+				err = errors.New("the connection was closed")
+			}
+			c.tell(fmt.Errorf("connection to NATS is lost: %w", err))
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { c.tell(nil) }),
+	}
+	if c.server != nil {
+		nc, err := nats.Connect("", append(opts, nats.InProcessServer(c.server.nats))...)
+		if err != nil {
+			return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
+		}
+		return nc, nil
+	}
+	if err := checkURL(c.cfg.URL); err != nil {
+		return nil, fault.Permanent(err)
+	}
+	for _, file := range []struct {
+		name string
+		opt  func(string) nats.Option
+	}{
+		{c.cfg.Creds, func(name string) nats.Option { return nats.UserCredentials(name) }},
+		{c.cfg.TLS.CA, func(name string) nats.Option { return nats.RootCAs(name) }},
+		{c.cfg.TLS.Cert, func(name string) nats.Option { return nats.ClientCert(name, c.cfg.TLS.Key) }},
+	} {
+		if file.name == "" {
+			continue
+		}
+		if _, err := os.Stat(file.name); err != nil {
+			return nil, fault.Permanent(fmt.Errorf("connect to NATS: %w", err))
+		}
+		opts = append(opts, file.opt(file.name))
+	}
+	nc, err := nats.Connect(c.cfg.URL, opts...)
+	if err != nil {
+		return nil, dialError(c.cfg.URL, err)
+	}
+	return nc, nil
+}
+
+func (c *Conn) tell(reason error) {
+	if c.cfg.OnState != nil {
+		c.telling.Lock()
+		defer c.telling.Unlock()
+		c.cfg.OnState(reason)
+	}
+}
+
+// checkURL refuses what nats.go would quote in its error, secrets included.
+func checkURL(text string) error {
+	if text == "" {
+		return errors.New("connect to NATS: no URL is given, want nats://host:4222")
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		if !strings.Contains(part, "://") {
+			part = "nats://" + part
+		}
+		if u, err := url.Parse(part); err != nil || u.Host == "" {
+			return errors.New("connect to NATS: the URL is malformed, want nats://host:4222")
+		}
+	}
+	return nil
+}
+
+// hosts is a URL for messages, without user and password.
+func hosts(text string) string {
+	var out []string
+	for part := range strings.SplitSeq(text, ",") {
+		out = append(out, part[strings.LastIndexAny(part, "@/")+1:])
+	}
+	return strings.Join(out, ", ")
+}
+
+func dialError(text string, err error) error {
+	wrapped := fmt.Errorf("connect to NATS at %s: %w", hosts(text), err)
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return fault.Permanent(fmt.Errorf("%w: check the credentials file or the user in the URL", wrapped))
+	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted), isCertificate(err):
+		return fault.Permanent(fmt.Errorf("%w: check the TLS files and whether the server wants TLS", wrapped))
+	default:
+		return fault.Later(wrapped, 0)
+	}
+}
+
+func isCertificate(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "x509:") || strings.Contains(text, "tls:")
+}
+
+// check asks the server for everything that later steps rely on.
+func (c *Conn) check(ctx context.Context) error {
+	version := c.nc.ConnectedServerVersion()
+	if !recent(version) {
+		return fault.Permanent(fmt.Errorf("NATS %s is too old, ampipe needs %d.%d or later: upgrade the server", version, minMajor, minMinor))
+	}
+	if c.MaxPayload() < minPayload {
+		return fault.Permanent(fmt.Errorf("max_payload of the NATS server is %d bytes, ampipe needs %d or more (8MB is best): raise it in the server's configuration", c.MaxPayload(), minPayload))
+	}
+	js, err := jetstream.New(c.nc, jetstream.WithDefaultTimeout(requestWait))
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	c.js = js
+	ctx, cancel := context.WithTimeout(ctx, dialWait)
+	defer cancel()
+	info, err := js.AccountInfo(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+		return fault.Permanent(errors.New("JetStream is off on the NATS server: start it with -js, or put a jetstream section into its configuration"))
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fault.Permanent(errors.New("JetStream is off for this NATS account: enable it in the account's limits"))
+	case err != nil:
+		return c.classify(context.WithoutCancel(ctx), fmt.Errorf("ask JetStream for its limits: %w", err))
+	case info.Limits.MaxStore == 0 && len(info.Tiers) == 0:
+		return fault.Permanent(errors.New("this NATS account may not store anything in files: raise its disk storage limit"))
+	}
+	return nil
+}
+
+// recent tells whether a version can do what is needed; one that cannot be
+// read, of a build from source, is taken as recent.
+func recent(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return true
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil {
+		return true
+	}
+	return major > minMajor || major == minMajor && minor >= minMinor
+}
+
+// MaxPayload is the most bytes of a message, headers included.
+func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
+
+// EntryLimit is the most bytes that an entry's payload may have: what its
+// encoder is to be told.
+func (c *Conn) EntryLimit() int { return min(c.MaxPayload()-headerRoom, maxEntry) }
+
+// Close ends the connection. What was published is not affected.
+func (c *Conn) Close() { c.nc.Close() }

@@ -1,0 +1,415 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// Lanes are the part of a log that a consumer reads.
+type Lanes int
+
+const (
+	// History is the lanes of all partitions, in any order.
+	History Lanes = iota
+	// Live is the live lane.
+	Live
+)
+
+// durable is the name of a sink's consumer, and so of its position.
+func (l Lanes) durable(sink string) string {
+	if l == Live {
+		return "live-" + sink
+	}
+	return "history-" + sink
+}
+
+func (l Lanes) filter(pipeline string) string {
+	if l == Live {
+		return logSubject + pipeline + "." + LiveLane
+	}
+	return logSubject + pipeline + ".p.>"
+}
+
+// ConsumeOptions is how a sink reads. The zero value means the defaults.
+type ConsumeOptions struct {
+	Lanes Lanes
+
+	// Bytes bounds what this consumer holds: messages fetched and not yet
+	// answered (Ack, Nak, Term). A larger message comes alone. Default 32 MiB,
+	// at most 48 MiB: NATS cuts connections that have 64 MiB on their way.
+	Bytes int
+
+	// AckWait is how long after the death of a process its messages go to
+	// another one. Default 10 s.
+	AckWait time.Duration
+
+	// MaxAckPending bounds the messages that all processes of the sink hold
+	// together. Default 2000.
+	MaxAckPending int
+}
+
+const (
+	maxPull       = 48 << 20
+	pullMessages  = 500             // at most in one request
+	pullExpiry    = 5 * time.Second // of one request
+	beatsPerWait  = 3               // heartbeats in one AckWait
+	closeDeadline = 2 * time.Second // for giving messages back
+)
+
+// Consumer reads a log for one sink. All processes of the sink share its
+// position: each message goes to one of them, and to another if that one dies
+// or gives it back. The consumer keeps the messages it holds from expiring as
+// long as its process lives, so a slow destination costs no redelivery. It has
+// a connection of its own. Next is called by one goroutine; answers to messages
+// may come from any.
+type Consumer struct {
+	log     *Log
+	sink    string
+	opts    ConsumeOptions
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	ready   chan *Message // fetched, in order
+	failed  chan error    // of the fetch loop
+	freed   chan struct{} // a message was answered
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+
+	mu    sync.Mutex
+	held  map[uint64]*Message // by sequence
+	bytes int                 // of held
+}
+
+// Consume starts reading the log for a sink, where the sink's processes have
+// come to; a new sink starts with what the log still holds. The caller closes
+// the consumer.
+func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Consumer, error) {
+	if err := checkName("sink", sink); err != nil {
+		return nil, err
+	}
+	if o.Bytes <= 0 {
+		o.Bytes = 32 << 20
+	}
+	o.Bytes = min(o.Bytes, maxPull)
+	if o.AckWait <= 0 {
+		o.AckWait = 10 * time.Second
+	}
+	if o.MaxAckPending <= 0 {
+		o.MaxAckPending = 2000
+	}
+	c := &Consumer{
+		log: l, sink: sink, opts: o,
+		ready:  make(chan *Message, pullMessages),
+		failed: make(chan error),
+		freed:  make(chan struct{}, 1),
+		held:   map[uint64]*Message{},
+	}
+	if err := c.open(ctx); err != nil {
+		return nil, err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop = stop
+	c.stopped.Go(func() { c.fetch(run) })
+	c.stopped.Go(func() { c.keep(run) })
+	return c, nil
+}
+
+// open connects and makes the durable consumer if it is not there.
+func (c *Consumer) open(ctx context.Context) (err error) {
+	if c.nc, err = c.log.conn.dial(); err != nil {
+		return err
+	}
+	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(requestWait))
+	if err == nil {
+		_, err = c.durable(ctx)
+	}
+	if err != nil {
+		c.nc.Close()
+		return fmt.Errorf("read the log for sink %s: %w", c.sink, err)
+	}
+	return nil
+}
+
+func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
+	durable, err := c.js.CreateOrUpdateConsumer(ctx, c.log.stream(), jetstream.ConsumerConfig{
+		Durable:       c.opts.Lanes.durable(c.sink),
+		FilterSubject: c.opts.Lanes.filter(c.log.pipeline),
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       c.opts.AckWait,
+		MaxDeliver:    -1,
+		MaxAckPending: c.opts.MaxAckPending,
+	})
+	if err != nil {
+		return nil, c.log.fail(ctx, err)
+	}
+	return durable, nil
+}
+
+// Next waits for the next message. It returns the cause of ctx when that ends,
+// [ErrClosed] after Close, a *[BadMessageError] for a message that is not an
+// entry, fault.Later while NATS is away. Next may be called again after each.
+func (c *Consumer) Next(ctx context.Context) (*Message, error) {
+	// What is there is given out before any error.
+	select {
+	case m := <-c.ready:
+		return m.checked()
+	default:
+	}
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case m, ok := <-c.ready:
+		if !ok {
+			return nil, fmt.Errorf("read the log for sink %s: %w", c.sink, ErrClosed)
+		}
+		return m.checked()
+	case err := <-c.failed:
+		return nil, fmt.Errorf("read the log for sink %s: %w", c.sink, err)
+	}
+}
+
+// Close gives back what was not answered, at once rather than after AckWait,
+// and closes the connection. Nothing is answered after it.
+func (c *Consumer) Close() {
+	c.stop()
+	c.stopped.Wait()
+	c.mu.Lock()
+	for _, m := range c.held {
+		_ = m.msg.Nak() // best effort: AckWait does it otherwise
+	}
+	c.mu.Unlock()
+	_ = c.nc.FlushTimeout(closeDeadline)
+	c.nc.Close()
+}
+
+// fetch pulls messages until ctx ends.
+func (c *Consumer) fetch(ctx context.Context) {
+	defer close(c.ready)
+	var durable jetstream.Consumer
+	for failures := 0; ctx.Err() == nil; {
+		err := error(nil)
+		if durable == nil {
+			durable, err = c.durable(ctx)
+		}
+		if err == nil {
+			err = c.pull(ctx, durable)
+		}
+		if err == nil {
+			failures = 0
+			continue
+		}
+		durable = nil // it may have to be made again
+		failures++
+		select {
+		case c.failed <- err:
+		case <-ctx.Done():
+			return
+		}
+		if fault.Sleep(ctx, fault.Backoff{Max: 2 * time.Second}.Delay(failures)) != nil {
+			return
+		}
+	}
+}
+
+// pull makes one request for what there is room for and hands out what it
+// brings.
+func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) error {
+	free, held := c.room()
+	if free <= 0 {
+		return c.waitForRoom(ctx)
+	}
+	began := time.Now()
+	got, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), min(pullMessages, cap(c.ready)-len(c.ready)))
+	if err != nil || got > 0 || time.Since(began) > pullExpiry/2 {
+		return err
+	}
+	// An early end without a message: the next one is larger than the room.
+	if held > 0 {
+		return c.waitForRoom(ctx)
+	}
+	_, err = c.request(ctx, durable, nil, 1)
+	return err
+}
+
+func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int) (got int, err error) {
+	request, cancel := context.WithTimeout(ctx, pullExpiry)
+	defer cancel()
+	opts := []jetstream.FetchOpt{jetstream.FetchContext(request)}
+	if limit != nil {
+		opts = append(opts, limit)
+	}
+	batch, err := durable.Fetch(max(1, messages), opts...)
+	if err != nil {
+		return 0, c.log.fail(ctx, err)
+	}
+	for msg := range batch.Messages() {
+		m := c.hold(msg)
+		got++
+		select {
+		case c.ready <- m:
+		case <-ctx.Done(): // Close gives it back
+		}
+	}
+	if err := batch.Error(); err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		return got, c.log.fail(ctx, err)
+	}
+	return got, nil
+}
+
+// room is how many more bytes may be held, and how many messages are.
+func (c *Consumer) room() (free, held int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opts.Bytes - c.bytes, len(c.held)
+}
+
+// waitForRoom waits until a message was answered.
+func (c *Consumer) waitForRoom(ctx context.Context) error {
+	select {
+	case <-c.freed:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// hold takes a message into the consumer's keeping.
+func (c *Consumer) hold(msg jetstream.Msg) *Message {
+	m := newMessage(c, msg)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.held[m.Seq]; old != nil {
+		c.bytes -= old.size // redelivered while held: the later one counts
+	}
+	c.held[m.Seq] = m
+	c.bytes += m.size
+	return m
+}
+
+// drop ends the keeping of a message.
+func (c *Consumer) drop(m *Message) {
+	c.mu.Lock()
+	if c.held[m.Seq] == m {
+		delete(c.held, m.Seq)
+		c.bytes -= m.size
+	}
+	c.mu.Unlock()
+	select {
+	case c.freed <- struct{}{}:
+	default:
+	}
+}
+
+// keep tells the server from time to time that the held messages are worked on.
+func (c *Consumer) keep(ctx context.Context) {
+	ticker := time.NewTicker(c.opts.AckWait / beatsPerWait)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		c.mu.Lock()
+		held := make([]*Message, 0, len(c.held))
+		for _, m := range c.held {
+			held = append(held, m)
+		}
+		c.mu.Unlock()
+		for _, m := range held {
+			_ = m.msg.InProgress() // a lost beat is made up for by the next
+		}
+	}
+}
+
+// Message is an entry of the log on its way to a sink. It must be answered, with
+// Ack, Nak or Term.
+type Message struct {
+	Entry     entry.Entry
+	Lane      string
+	Seq       uint64 // in the log
+	After     uint64 // sequence of the lane's message before this one when it was published, 0 for the first
+	ID        string // that it was published with
+	Delivered int    // how often, this time included
+
+	consumer *Consumer
+	msg      jetstream.Msg
+	size     int
+	err      error // it is not an entry
+}
+
+// BadMessageError is a message of the log that is not an entry. The caller ends
+// it with Message.Term, or stops.
+type BadMessageError struct {
+	Message *Message // without Entry
+	Err     error
+}
+
+// Error names the message.
+func (e *BadMessageError) Error() string {
+	return fmt.Sprintf("message %d of lane %s is not an entry: %v", e.Message.Seq, e.Message.Lane, e.Err)
+}
+
+// Unwrap gives what is wrong, which is permanent.
+func (e *BadMessageError) Unwrap() error { return fault.Permanent(e.Err) }
+
+func newMessage(c *Consumer, msg jetstream.Msg) *Message {
+	m := &Message{consumer: c, msg: msg, size: len(msg.Data()) + headerRoom/4}
+	header := msg.Headers()
+	m.Lane = msg.Subject()[len(c.log.subject("")):]
+	m.ID = header.Get(headerID)
+	if meta, err := msg.Metadata(); err != nil {
+		m.err = err
+	} else {
+		m.Seq, m.Delivered = meta.Sequence.Stream, int(meta.NumDelivered)
+	}
+	if expected := header.Get(jetstream.ExpectedLastSubjSeqHeader); expected != "" {
+		m.After = parseSeq(expected)
+	} else {
+		m.After = m.Seq - 1 // inside an atomic batch
+	}
+	if m.err == nil {
+		m.Entry, m.err = entry.Parse(header, msg.Data())
+	}
+	return m
+}
+
+func (m *Message) checked() (*Message, error) {
+	if m == nil {
+		return nil, ErrClosed
+	}
+	if m.err != nil {
+		return nil, &BadMessageError{Message: m, Err: m.err}
+	}
+	return m, nil
+}
+
+// Ack says that the entry is committed. A lost Ack leads to a redelivery, which
+// the sink recognises by its coverage.
+func (m *Message) Ack() error { return m.answer("acknowledge", m.msg.Ack) }
+
+// Nak gives the message back, to come again, here or elsewhere, after the delay.
+func (m *Message) Nak(delay time.Duration) error {
+	return m.answer("give back", func() error { return m.msg.NakWithDelay(delay) })
+}
+
+// Term ends the message without an acknowledgement: it does not come again.
+func (m *Message) Term(reason string) error {
+	return m.answer("end", func() error { return m.msg.TermWithReason(reason) })
+}
+
+func (m *Message) answer(verb string, send func() error) error {
+	defer m.consumer.drop(m)
+	if err := send(); err != nil {
+		return fmt.Errorf("%s message %d: %w", verb, m.Seq, m.consumer.log.conn.classify(context.Background(), err))
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+var (
+	// ErrFenced says that the lane has another last message than the publisher
+	// thought: somebody else works on the partition, and the publisher, who has
+	// lost its task, must drop it.
+	ErrFenced = errors.New("the lane was continued by another worker")
+
+	// ErrFull says that the log, or the server's storage, is full. It passes
+	// when the sinks have caught up and the log is trimmed; until then the
+	// publisher waits and repeats the same entry.
+	ErrFull = errors.New("the log is full")
+
+	// ErrNotFound says that a key, or a document, is not in the state.
+	ErrNotFound = errors.New("not found")
+
+	// ErrConflict says that a document was changed, or created, by somebody
+	// else since it was read.
+	ErrConflict = errors.New("changed by another process")
+
+	// ErrClosed is returned by a consumer, or a connection, that was closed.
+	ErrClosed = errors.New("closed")
+
+	errSilent = errors.New("NATS does not answer")
+)
+
+// Error codes of the JetStream API that nats.go has no name for.
+const (
+	codeAccountResources jetstream.ErrorCode = 10002
+	codeNoLeader         jetstream.ErrorCode = 10008
+	codeNoCapacity       jetstream.ErrorCode = 10023
+	codeNoStorage        jetstream.ErrorCode = 10047
+	codeStoreFailed      jetstream.ErrorCode = 10077
+	codeTooManyRequests  jetstream.ErrorCode = 10167
+	codeTooManyBatches   jetstream.ErrorCode = 10210
+)
+
+func code(err error) jetstream.ErrorCode {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode
+	}
+	return 0
+}
+
+// wrongSequence tells whether an expected sequence did not hold. The second
+// code is what a replicated stream, and an atomic batch, may answer.
+func wrongSequence(err error) bool {
+	c := code(err)
+	return c == jetstream.JSErrCodeStreamWrongLastSequence || c == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// tooManyPerSubject tells whether a subject holds its one message already.
+func tooManyPerSubject(err error) bool {
+	return code(err) == codeStoreFailed && strings.Contains(err.Error(), "per subject")
+}
+
+// classify says what is to be done about an error of NATS: everything that
+// passes by itself is fault.Later. ctx is the caller's, whose end is not NATS'
+// fault.
+func (c *Conn) classify(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if c.server != nil {
+		if failed := c.server.Failed(); failed != nil {
+			return fault.Permanent(failed)
+		}
+	}
+	switch code(err) {
+	case codeStoreFailed:
+		if strings.Contains(err.Error(), "maximum") {
+			return fault.Later(fmt.Errorf("%w: %w", ErrFull, err), 0)
+		}
+		return err
+	case codeNoStorage, codeNoCapacity, codeAccountResources:
+		return fault.Later(fmt.Errorf("%w: NATS has no storage left for it, give it more or trim other streams: %w", ErrFull, err), 0)
+	case codeNoLeader, codeTooManyRequests, codeTooManyBatches:
+		return fault.Later(fmt.Errorf("NATS is busy: %w", err), 0)
+	case jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
+		return fault.Later(fmt.Errorf("JetStream is off: %w", err), time.Second)
+	}
+	for _, silent := range []error{
+		nats.ErrTimeout, context.DeadlineExceeded, nats.ErrNoResponders, jetstream.ErrNoStreamResponse, nats.ErrDisconnected,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, jetstream.ErrNoHeartbeat,
+		jetstream.ErrServerShutdown, jetstream.ErrConsumerLeadershipChanged, nats.ErrNoServers,
+	} {
+		if errors.Is(err, silent) {
+			return fault.Later(fmt.Errorf("%w: %w", errSilent, err), 0)
+		}
+	}
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return fault.Permanent(fmt.Errorf("connection to NATS: %w", ErrClosed))
+	}
+	return err
+}

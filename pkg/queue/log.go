@@ -1,0 +1,187 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// headerID carries the publisher's id of a message. It is not Nats-Msg-Id on
+// purpose: the expected sequence already makes storing twice impossible, and
+// the server's own de-duplication would acknowledge a message that it does not
+// store.
+const headerID = "Ampipe-Id"
+
+// Log is the log of one pipeline. Its methods may be called concurrently, in
+// any number of processes.
+type Log struct {
+	conn     *Conn
+	pipeline string
+	maxBytes int64
+}
+
+// LogConfig is how a log is kept.
+type LogConfig struct {
+	// MaxBytes is when the log is full. On an embedded server it is also
+	// bounded by the room on the disk, which [Log.MaxBytes] tells.
+	MaxBytes int64
+}
+
+// leastLog is the least room that a log can do anything with.
+const leastLog = 64 << 20
+
+// Log opens the pipeline's log. The stream is created, or brought to this
+// configuration, if need be.
+func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, error) {
+	if err := checkName("pipeline", pipeline); err != nil {
+		return nil, err
+	}
+	l := &Log{conn: c, pipeline: pipeline, maxBytes: cfg.MaxBytes}
+	if err := l.bound(ctx); err != nil {
+		return nil, err
+	}
+	_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:               l.stream(),
+		Description:        "ampipe: entries of pipeline " + pipeline,
+		Subjects:           []string{logSubject + pipeline + ".>"},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Discard:            jetstream.DiscardNew,
+		MaxBytes:           l.maxBytes,
+		Replicas:           c.cfg.Replicas,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+	})
+	if err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))
+	}
+	return l, nil
+}
+
+// bound lowers maxBytes to what the disk of an embedded server has left.
+func (l *Log) bound(ctx context.Context) error {
+	if l.maxBytes <= 0 {
+		l.maxBytes = 20 << 30
+	}
+	c := l.conn
+	if c.server == nil {
+		return nil
+	}
+	info, err := c.js.AccountInfo(ctx)
+	if err != nil {
+		return c.classify(ctx, fmt.Errorf("ask for the room of log %s: %w", l.stream(), err))
+	}
+	left := c.server.cfg.MaxStore - int64(info.ReservedStore)
+	if stream, err := c.js.Stream(ctx, l.stream()); err == nil {
+		left += stream.CachedInfo().Config.MaxBytes
+	}
+	if l.maxBytes = min(l.maxBytes, left); l.maxBytes < leastLog {
+		return fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %d MiB, which is too little: make room, or use another folder",
+			c.server.cfg.Dir, max(left, 0)>>20))
+	}
+	return nil
+}
+
+func (l *Log) stream() string { return logStream + l.pipeline }
+
+func (l *Log) subject(lane string) string { return logSubject + l.pipeline + "." + lane }
+
+// MaxBytes is when the log is full.
+func (l *Log) MaxBytes() int64 { return l.maxBytes }
+
+// Tail is the last message of a lane.
+type Tail struct {
+	Found bool   // false: the lane is empty, or all its messages were trimmed
+	Seq   uint64 // of the message: what the next Publish passes as after; 0 if not found
+	Entry entry.Header
+	ID    string // that it was published with
+}
+
+// Tail reads the last message of a lane.
+func (l *Log) Tail(ctx context.Context, lane string) (Tail, error) {
+	if err := checkPath("lane", lane); err != nil {
+		return Tail{}, err
+	}
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err != nil {
+		return Tail{}, l.fail(ctx, fmt.Errorf("read the end of lane %s: %w", lane, err))
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, l.subject(lane))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Tail{}, nil
+	}
+	if err != nil {
+		return Tail{}, l.fail(ctx, fmt.Errorf("read the end of lane %s: %w", lane, err))
+	}
+	e, err := entry.Parse(msg.Header, msg.Data)
+	if err != nil {
+		return Tail{}, fault.Permanent(fmt.Errorf("read the end of lane %s, message %d: %w", lane, msg.Sequence, err))
+	}
+	return Tail{Found: true, Seq: msg.Sequence, Entry: e.Header, ID: msg.Header.Get(headerID)}, nil
+}
+
+// LogState is what a log holds.
+type LogState struct {
+	First, Last uint64 // sequences; First is Last+1 if there are no messages
+	Messages    uint64
+	Bytes       uint64
+	MaxBytes    int64
+}
+
+// State reads how full the log is.
+func (l *Log) State(ctx context.Context) (LogState, error) {
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err != nil {
+		return LogState{}, l.fail(ctx, fmt.Errorf("read the state of log %s: %w", l.stream(), err))
+	}
+	info := stream.CachedInfo()
+	return LogState{
+		First: info.State.FirstSeq, Last: info.State.LastSeq,
+		Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
+	}, nil
+}
+
+// Trim removes the messages up to and including seq. The caller knows that no
+// sink needs them (see [Log.Position]).
+func (l *Log) Trim(ctx context.Context, seq uint64) error {
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err == nil {
+		// The sequence given is the first that stays.
+		err = stream.Purge(ctx, jetstream.WithPurgeSequence(seq+1))
+	}
+	if err != nil {
+		return l.fail(ctx, fmt.Errorf("trim log %s: %w", l.stream(), err))
+	}
+	return nil
+}
+
+// Delete removes the log and the positions of all sinks in it.
+func (l *Log) Delete(ctx context.Context) error {
+	err := l.conn.js.DeleteStream(ctx, l.stream())
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return l.conn.classify(ctx, fmt.Errorf("delete log %s: %w", l.stream(), err))
+	}
+	return nil
+}
+
+// fail classes an error of the log.
+func (l *Log) fail(ctx context.Context, err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fault.Permanent(fmt.Errorf("%w: the log was deleted; start again and it is made anew", err))
+	}
+	return l.conn.classify(ctx, err)
+}
+
+func parseSeq(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,101 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// Keys of a pipeline's documents.
+const (
+	keySpec      = "spec"
+	keyPartition = "partition"
+	keySink      = "sink"
+)
+
+// SaveSpec writes the plan. rev is the revision it was read with, 0 if there
+// must not be one yet; otherwise the error is [ErrConflict].
+func (s *State) SaveSpec(ctx context.Context, spec Spec, rev uint64) (newRev uint64, err error) {
+	if rev == 0 {
+		return s.Create(ctx, keySpec, spec)
+	}
+	return s.Update(ctx, keySpec, spec, rev)
+}
+
+// LoadSpec reads the plan, or gives [ErrNotFound].
+func (s *State) LoadSpec(ctx context.Context) (spec Spec, rev uint64, err error) {
+	return Get[Spec](ctx, s, keySpec)
+}
+
+// errFound ends a watch.
+var errFound = errors.New("found")
+
+// WaitSpec waits until the pipeline is planned and gives the plan.
+func (s *State) WaitSpec(ctx context.Context) (spec Spec, rev uint64, err error) {
+	err = s.Watch(ctx, keySpec, func(c Change) error {
+		if c.Value == nil {
+			return nil
+		}
+		rev = c.Rev
+		if err := json.Unmarshal(c.Value, &spec); err != nil {
+			return fault.Permanent(err)
+		}
+		return errFound
+	})
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return spec, rev, err
+}
+
+// Partitions reads all partitions, in ascending order of start and generation.
+func (s *State) Partitions(ctx context.Context) ([]Stored[Partition], error) {
+	all, err := List[Partition](ctx, s, keyPartition)
+	slices.SortFunc(all, func(a, b Stored[Partition]) int {
+		return cmp.Or(cmp.Compare(a.Value.Start, b.Value.Start), cmp.Compare(a.Value.Generation, b.Value.Generation))
+	})
+	return all, err
+}
+
+// Partition reads one partition by its [Partition.ID], or gives [ErrNotFound].
+func (s *State) Partition(ctx context.Context, id string) (p Partition, rev uint64, err error) {
+	return Get[Partition](ctx, s, keyPartition+"."+id)
+}
+
+// CreatePartition writes a new partition, or gives [ErrConflict] if there is one
+// of that start and generation.
+func (s *State) CreatePartition(ctx context.Context, p Partition) (rev uint64, err error) {
+	return s.Create(ctx, keyPartition+"."+p.ID(), p)
+}
+
+// UpdatePartition writes a partition that still has revision rev, or gives
+// [ErrConflict].
+func (s *State) UpdatePartition(ctx context.Context, p Partition, rev uint64) (newRev uint64, err error) {
+	return s.Update(ctx, keyPartition+"."+p.ID(), p, rev)
+}
+
+// PutReport writes what a sink says about itself.
+func (s *State) PutReport(ctx context.Context, r SinkReport) error {
+	if err := checkName("sink", r.Name); err != nil {
+		return err
+	}
+	_, err := s.Put(ctx, keySink+"."+r.Name, r)
+	return err
+}
+
+// Reports reads what all sinks have said, by name.
+func (s *State) Reports(ctx context.Context) (map[string]SinkReport, error) {
+	all, err := List[SinkReport](ctx, s, keySink)
+	if err != nil {
+		return nil, err
+	}
+	reports := make(map[string]SinkReport, len(all))
+	for _, doc := range all {
+		reports[doc.Value.Name] = doc.Value
+	}
+	return reports, nil
+}

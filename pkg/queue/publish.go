@@ -1,0 +1,129 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+const (
+	// maxBatch and maxBatchBytes bound an atomic batch: the server's limit of
+	// messages, and half of the queue it takes them in by.
+	maxBatch      = 1000
+	maxBatchBytes = 64 << 20
+	// batchWindow is how many bytes of a batch may be on their way before the
+	// server has confirmed some.
+	batchWindow = 8 << 20
+)
+
+// Publish appends a group to a lane, in one step, if the lane's last message is
+// the one with sequence after (0: the lane has none), and gives the sequence of
+// the last message of the group: the next call's after. id names the group; a
+// repeated call with the same id, whose first answer was lost, is recognised
+// and gives the sequence again.
+//
+// Errors: [ErrFenced] if the lane was continued by somebody else (permanent);
+// [ErrFull], which is fault.Later; fault.Later also if NATS is away; permanent
+// for a group that NATS cannot take. After any error but ErrFenced the call may
+// be repeated as it is.
+func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string, group []entry.Entry) (uint64, error) {
+	msgs, err := l.messages(lane, after, id, group)
+	if err != nil {
+		return 0, err
+	}
+	seq, err := l.store(ctx, msgs)
+	switch {
+	case err == nil:
+		return seq, nil
+	case wrongSequence(err):
+		return l.recognise(ctx, lane, after, id, err)
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+		return 0, fault.Permanent(fmt.Errorf("publish to lane %s: an entry is larger than the server's max_payload of %d bytes: %w", lane, l.conn.MaxPayload(), err))
+	default:
+		return 0, l.fail(ctx, fmt.Errorf("publish to lane %s: %w", lane, err))
+	}
+}
+
+// PublishWait is Publish that waits and repeats while the log is full or NATS is
+// away, and a few times after other errors. onWait, if not nil, is told why it
+// waits and how long before each repetition: back-pressure must be visible.
+func (l *Log) PublishWait(ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration)) (seq uint64, err error) {
+	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
+	err = fault.Retry(ctx, pace, func(ctx context.Context) (err error) {
+		seq, err = l.Publish(ctx, lane, after, id, group)
+		return err
+	}, onWait)
+	return seq, err
+}
+
+// messages makes the messages of a group.
+func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry) ([]*nats.Msg, error) {
+	if err := checkPath("lane", lane); err != nil {
+		return nil, err
+	}
+	if len(group) == 0 {
+		return nil, errors.New("publish: the group is empty")
+	}
+	size := 0
+	msgs := make([]*nats.Msg, len(group))
+	for i, e := range group {
+		header := nats.Header(e.Map())
+		header.Set(headerID, id)
+		msgs[i] = &nats.Msg{Subject: l.subject(lane), Header: header, Data: e.Payload}
+		size += msgs[i].Size()
+	}
+	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(after, 10))
+	if len(msgs) > maxBatch || len(msgs) > 1 && size > maxBatchBytes {
+		return nil, fault.Permanent(fmt.Errorf(
+			"blocks %v take %d MiB in %d messages; what is published in one step may have %d MiB and %d messages: leave large columns out of the query",
+			group[0].Range, size>>20, len(msgs), maxBatchBytes>>20, maxBatch))
+	}
+	return msgs, nil
+}
+
+// store publishes one message, or several as an atomic batch.
+func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	if len(msgs) == 1 {
+		ack, err := l.conn.js.PublishMsg(ctx, msgs[0])
+		if err != nil {
+			return 0, err
+		}
+		return ack.Sequence, nil
+	}
+	largest := 1
+	for _, msg := range msgs {
+		largest = max(largest, msg.Size())
+	}
+	ack, err := jetstreamext.PublishMsgBatch(ctx, l.conn.js, msgs, jetstreamext.BatchFlowControl{
+		AckFirst: true, AckEvery: max(1, batchWindow/largest), AckTimeout: requestWait,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// recognise tells a lost answer from a lost task: if the lane ends with a
+// message of the same id, it was published by the call before.
+func (l *Log) recognise(ctx context.Context, lane string, after uint64, id string, cause error) (uint64, error) {
+	tail, err := l.Tail(ctx, lane)
+	switch {
+	case err != nil:
+		return 0, err
+	case tail.Found && tail.ID == id && tail.Seq > after:
+		return tail.Seq, nil
+	default:
+		return 0, fault.Permanent(fmt.Errorf("publish to lane %s after message %d: %w (%w)", lane, after, ErrFenced, cause))
+	}
+}

@@ -1,0 +1,251 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sys/unix"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// ServerConfig is how the embedded NATS server runs.
+type ServerConfig struct {
+	Dir        string // the store, of this server alone; created if it is missing
+	MaxPayload int    // bytes of the largest message; default 8 MiB
+	MaxStore   int64  // bytes of all streams together; default: nine tenths of what the disk has for them
+
+	// Listen is a loopback address ("127.0.0.1:4222"; port 0 picks one) for
+	// other processes of this machine. Empty: nobody can connect from outside.
+	// There is no password, so other addresses are refused.
+	Listen string
+
+	// OnNotice is told what the server would log as a warning or an error. It
+	// may be called concurrently, and not after Close.
+	OnNotice func(text string)
+}
+
+// Server is a NATS server inside this process. Everything it acknowledges is on
+// the disk (sync_interval: always). Its methods may be called concurrently.
+type Server struct {
+	cfg   ServerConfig
+	nats  *server.Server
+	lock  *os.File
+	close sync.Once
+
+	mu     sync.Mutex
+	failed error
+}
+
+// startWait is how long a server may take to open its store. Large stores are
+// read in part.
+const startWait = 2 * time.Minute
+
+// StartServer starts the embedded server and waits until it serves. Its errors
+// are permanent: a folder that is in use, cannot be written or has no room, an
+// address that is taken.
+func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	if cfg.MaxPayload == 0 {
+		cfg.MaxPayload = 8 << 20
+	}
+	opts := &server.Options{
+		ServerName: "ampipe",
+		DontListen: cfg.Listen == "",
+		MaxPayload: int32(cfg.MaxPayload),
+		NoSigs:     true,
+		NoLog:      true,
+		JetStream:  true,
+		SyncAlways: true,
+	}
+	if cfg.Listen != "" {
+		host, port, err := loopback(cfg.Listen)
+		if err != nil {
+			return nil, fault.Permanent(err)
+		}
+		opts.Host, opts.Port = host, port
+		if port == 0 {
+			opts.Port = server.RANDOM_PORT
+		}
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, folderError(cfg.Dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, folderError(dir, err)
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, lock: lock}
+	opts.StoreDir = dir
+	if s.cfg.MaxStore == 0 {
+		if s.cfg.MaxStore, err = room(dir); err != nil {
+			lock.Close()
+			return nil, folderError(dir, err)
+		}
+	}
+	opts.JetStreamMaxStore = s.cfg.MaxStore
+	opts.JetStreamMaxMemory = 64 << 20 // for ephemeral consumers; all streams are files
+	if s.nats, err = server.NewServer(opts); err != nil {
+		lock.Close()
+		return nil, fault.Permanent(fmt.Errorf("start NATS: %w", err))
+	}
+	s.nats.SetLoggerV2((*notices)(s), false, false, false)
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// start runs the server until it is ready, has failed or ctx ends.
+func (s *Server) start(ctx context.Context) error {
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		s.nats.Start()
+	}()
+	defer func() { <-started }()
+	deadline := time.Now().Add(startWait)
+	for !s.nats.ReadyForConnections(20 * time.Millisecond) {
+		switch {
+		case s.Failed() != nil:
+			return fault.Permanent(s.Failed())
+		case ctx.Err() != nil:
+			s.nats.Shutdown()
+			return context.Cause(ctx)
+		case time.Now().After(deadline):
+			s.nats.Shutdown()
+			return fmt.Errorf("start NATS in %s: it is not ready after %v", s.cfg.Dir, startWait)
+		}
+	}
+	if failed := s.Failed(); failed != nil {
+		return fault.Permanent(failed)
+	}
+	return nil
+}
+
+// URL is where other processes connect; empty if the server does not listen.
+func (s *Server) URL() string {
+	if s.cfg.Listen == "" {
+		return ""
+	}
+	return s.nats.ClientURL()
+}
+
+// Failed gives the reason why the server can no longer serve, such as a full
+// disk, or nil.
+func (s *Server) Failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// Close stops the server and waits until its store is closed. Connections
+// should have been closed before.
+func (s *Server) Close() error {
+	var err error
+	s.close.Do(func() {
+		s.nats.Shutdown()
+		s.nats.WaitForShutdown()
+		err = s.lock.Close()
+	})
+	return err
+}
+
+// fail notes what the server said when it gave up, and what to do.
+func (s *Server) fail(text string) {
+	switch lower := strings.ToLower(text); {
+	case strings.Contains(lower, "no space") || strings.Contains(lower, "out of"):
+		text = fmt.Sprintf("the disk of folder %s is full: make room and start again (%s)", s.cfg.Dir, text)
+	case strings.Contains(lower, "permission"):
+		text = fmt.Sprintf("folder %s cannot be written: give this user the right, or use another folder (%s)", s.cfg.Dir, text)
+	case strings.Contains(lower, "address already in use"):
+		text = fmt.Sprintf("address %s is taken: choose another one to listen on (%s)", s.cfg.Listen, text)
+	default:
+		text = "NATS stopped: " + text
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = errors.New(text)
+	}
+}
+
+func (s *Server) notice(text string) {
+	if s.cfg.OnNotice != nil {
+		s.cfg.OnNotice(text)
+	}
+}
+
+// notices is a Server as the logger of its NATS server: the only way to learn
+// why that has given up.
+type notices Server
+
+func (n *notices) Noticef(string, ...any) {}
+func (n *notices) Debugf(string, ...any)  {}
+func (n *notices) Tracef(string, ...any)  {}
+
+func (n *notices) Warnf(format string, v ...any) {
+	(*Server)(n).notice(fmt.Sprintf(format, v...))
+}
+
+func (n *notices) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, "will be DISABLED") || strings.Contains(text, "no space left") {
+		(*Server)(n).fail(text)
+	}
+	(*Server)(n).notice(text)
+}
+
+func (n *notices) Fatalf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	(*Server)(n).fail(text)
+	(*Server)(n).notice(text)
+}
+
+// loopback reads an address that only this machine reaches.
+func loopback(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q of the embedded NATS server: want host:port", address)
+	}
+	if port, err = strconv.Atoi(text); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("address %q of the embedded NATS server: want a port number", address)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", 0, fmt.Errorf("address %q of the embedded NATS server: it has no password, so only loopback addresses are allowed; run a NATS server of its own for a network", address)
+	}
+	return host, port, nil
+}
+
+// room is nine tenths of what a store in dir can grow to: what is free and what
+// it takes already.
+func room(dir string) (int64, error) {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		return 0, err
+	}
+	free := int64(disk.Bavail) * int64(disk.Bsize)
+	err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			free += info.Size()
+		}
+		return err
+	})
+	return free / 10 * 9, err
+}

@@ -1,0 +1,209 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// State holds the documents of one pipeline: small JSON values by key, with a
+// revision that grows with each change. Keys are words joined by dots. Its
+// methods, and the functions on it, may be called concurrently, in any number
+// of processes.
+type State struct {
+	conn     *Conn
+	kv       jetstream.KeyValue
+	pipeline string
+}
+
+// State opens the state of a pipeline.
+func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
+	if err := checkName("pipeline", pipeline); err != nil {
+		return nil, err
+	}
+	kv, err := c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:      stateBucket,
+		Description: "ampipe: state of all pipelines",
+		History:     1,
+		Storage:     jetstream.FileStorage,
+		Replicas:    c.cfg.Replicas,
+		MaxBytes:    1 << 30,
+	})
+	if err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
+	}
+	return &State{conn: c, kv: kv, pipeline: pipeline}, nil
+}
+
+// Stored is a document and where it is stored.
+type Stored[T any] struct {
+	Key   string
+	Value T
+	Rev   uint64
+}
+
+// Get reads a document, or gives [ErrNotFound].
+func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64, err error) {
+	if err := checkPath("key", key); err != nil {
+		return value, 0, err
+	}
+	e, err := s.kv.Get(ctx, s.key(key))
+	if err != nil {
+		return value, 0, s.fail(ctx, "read", key, err)
+	}
+	if err := decode(key, e.Value(), &value); err != nil {
+		return value, 0, err
+	}
+	return value, e.Revision(), nil
+}
+
+// List reads all documents below a prefix ("partition" reads partition.*), in
+// no order.
+func List[T any](ctx context.Context, s *State, prefix string) ([]Stored[T], error) {
+	if err := checkPath("key", prefix); err != nil {
+		return nil, err
+	}
+	watcher, err := s.kv.Watch(ctx, s.key(prefix)+".>", jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, s.fail(ctx, "list", prefix, err)
+	}
+	defer watcher.Stop()
+	var out []Stored[T]
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case e, open := <-watcher.Updates():
+			if !open {
+				return nil, s.fail(ctx, "list", prefix, errSilent)
+			}
+			if e == nil { // that was all
+				return out, nil
+			}
+			doc := Stored[T]{Key: s.trim(e.Key()), Rev: e.Revision()}
+			if err := decode(doc.Key, e.Value(), &doc.Value); err != nil {
+				return nil, err
+			}
+			out = append(out, doc)
+		}
+	}
+}
+
+func decode(key string, text []byte, value any) error {
+	if err := json.Unmarshal(text, value); err != nil {
+		return fault.Permanent(fmt.Errorf("read %s: another version of ampipe has written it: %w", key, err))
+	}
+	return nil
+}
+
+// Create writes a document that does not exist, or gives [ErrConflict].
+func (s *State) Create(ctx context.Context, key string, value any) (rev uint64, err error) {
+	return s.write(ctx, "create", key, value, func(key string, text []byte) (uint64, error) {
+		return s.kv.Create(ctx, key, text)
+	})
+}
+
+// Put writes a document whether it exists or not.
+func (s *State) Put(ctx context.Context, key string, value any) (rev uint64, err error) {
+	return s.write(ctx, "write", key, value, func(key string, text []byte) (uint64, error) {
+		return s.kv.Put(ctx, key, text)
+	})
+}
+
+// Update writes a document that still has revision rev, or gives [ErrConflict].
+func (s *State) Update(ctx context.Context, key string, value any, rev uint64) (newRev uint64, err error) {
+	return s.write(ctx, "update", key, value, func(key string, text []byte) (uint64, error) {
+		return s.kv.Update(ctx, key, text, rev)
+	})
+}
+
+// Delete removes a document. One that is not there is no error.
+func (s *State) Delete(ctx context.Context, key string) error {
+	if err := checkPath("key", key); err != nil {
+		return err
+	}
+	if err := s.kv.Delete(ctx, s.key(key)); err != nil {
+		return s.fail(ctx, "delete", key, err)
+	}
+	return nil
+}
+
+// Change is a document that was written, or deleted (Value is nil).
+type Change struct {
+	Key   string
+	Value []byte
+	Rev   uint64
+}
+
+// Watch calls fn with the documents below a prefix, or with the one that has
+// the prefix as its key, and then with each change of them, until fn returns an
+// error, which Watch returns, or ctx ends. fn is called from this goroutine.
+// After a change, what came between and was overwritten may be left out.
+func (s *State) Watch(ctx context.Context, prefix string, fn func(Change) error) error {
+	if err := checkPath("key", prefix); err != nil {
+		return err
+	}
+	watcher, err := s.kv.WatchFiltered(ctx, []string{s.key(prefix), s.key(prefix) + ".>"})
+	if err != nil {
+		return s.fail(ctx, "watch", prefix, err)
+	}
+	defer watcher.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case e, open := <-watcher.Updates():
+			if !open {
+				return s.fail(ctx, "watch", prefix, errSilent)
+			}
+			if e == nil { // all that was there has been given
+				continue
+			}
+			change := Change{Key: s.trim(e.Key()), Rev: e.Revision()}
+			if e.Operation() == jetstream.KeyValuePut {
+				change.Value = e.Value()
+			}
+			if err := fn(change); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *State) write(ctx context.Context, verb, key string, value any, do func(key string, text []byte) (uint64, error)) (uint64, error) {
+	if err := checkPath("key", key); err != nil {
+		return 0, err
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return 0, fault.Permanent(fmt.Errorf("%s %s: %w", verb, key, err))
+	}
+	if limit := s.conn.MaxPayload() - headerRoom; len(text) > limit {
+		return 0, fault.Permanent(fmt.Errorf("%s %s: it takes %d bytes, the NATS server allows %d: raise its max_payload", verb, key, len(text), limit))
+	}
+	rev, err := do(s.key(key), text)
+	if err != nil {
+		return 0, s.fail(ctx, verb, key, err)
+	}
+	return rev, nil
+}
+
+func (s *State) fail(ctx context.Context, verb, key string, err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
+		err = ErrNotFound
+	case errors.Is(err, jetstream.ErrKeyRevisionMismatch), errors.Is(err, jetstream.ErrKeyExists), wrongSequence(err):
+		err = ErrConflict
+	}
+	return s.conn.classify(ctx, fmt.Errorf("%s %s of pipeline %s: %w", verb, key, s.pipeline, err))
+}
+
+func (s *State) key(key string) string { return s.pipeline + "." + key }
+
+func (s *State) trim(key string) string { return strings.TrimPrefix(key, s.pipeline+".") }

@@ -1,0 +1,297 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// Kinds of tasks.
+const (
+	PartitionTask = "partition"
+	LiveTask      = "live"
+)
+
+const (
+	// taskWait is how long after the death of its worker a task goes to
+	// another. [Task.Keep] keeps it from a living one.
+	taskWait = 10 * time.Second
+	// taskPull is how long a request for a task lasts. A worker that waits has
+	// one; that of a dead process ends by then.
+	taskPull = 5 * time.Second
+)
+
+// ErrTaskLost is the cause of the context of [Task.Keep] when the task may have
+// been given to another worker, because NATS could not be told in time.
+var ErrTaskLost = errors.New("the task may have gone to another worker: NATS could not be reached in time")
+
+// Tasks is the work queue of one pipeline. A task has a kind and an id, stands
+// in the queue once, and is held by one worker at a time. Its methods may be
+// called concurrently, in any number of processes.
+type Tasks struct {
+	conn     *Conn
+	pipeline string
+
+	mu      sync.Mutex
+	durable map[string]jetstream.Consumer // by kind
+}
+
+// Tasks opens the work queue of a pipeline.
+func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
+	if err := checkName("pipeline", pipeline); err != nil {
+		return nil, err
+	}
+	_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        taskStream,
+		Description: "ampipe: tasks of all pipelines",
+		Subjects:    []string{taskSubject + ">"},
+		Retention:   jetstream.WorkQueuePolicy,
+		Storage:     jetstream.FileStorage,
+		Replicas:    c.cfg.Replicas,
+		MaxBytes:    64 << 20,
+		// One message per subject, the first: what is queued or held is not
+		// queued again.
+		Discard:              jetstream.DiscardNew,
+		MaxMsgsPerSubject:    1,
+		DiscardNewPerSubject: true,
+	})
+	if err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open the task queue: %w", err))
+	}
+	return &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}}, nil
+}
+
+func (t *Tasks) subject(kind, id string) string {
+	return taskSubject + t.pipeline + "." + kind + "." + id
+}
+
+// Add queues a task behind all others. It is not added while one of that kind
+// and id is queued or held.
+func (t *Tasks) Add(ctx context.Context, kind, id string) (added bool, err error) {
+	if err := errors.Join(checkName("kind of task", kind), checkPath("task", id)); err != nil {
+		return false, err
+	}
+	request, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	_, err = t.conn.js.Publish(request, t.subject(kind, id), nil)
+	switch {
+	case err == nil:
+		return true, nil
+	case tooManyPerSubject(err):
+		return false, nil
+	default:
+		return false, t.conn.classify(ctx, fmt.Errorf("queue task %s %s: %w", kind, id, err))
+	}
+}
+
+// consumer is shared by all workers of a kind.
+func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, error) {
+	if err := checkName("kind of task", kind); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.durable[kind]; known != nil {
+		return known, nil
+	}
+	durable, err := t.conn.js.CreateOrUpdateConsumer(ctx, taskStream, jetstream.ConsumerConfig{
+		Durable:       kind + "-" + t.pipeline,
+		FilterSubject: t.subject(kind, ">"),
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       taskWait,
+		MaxDeliver:    -1,
+		MaxAckPending: -1,
+		MaxWaiting:    1024,
+	})
+	if err != nil {
+		return nil, t.conn.classify(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
+	}
+	t.durable[kind] = durable
+	return durable, nil
+}
+
+// forget makes the next call look for the consumer again.
+func (t *Tasks) forget(kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.durable, kind)
+}
+
+// Next waits for a task, oldest first. While it waits it counts in
+// [Load.Waiting]. It returns the cause of ctx as soon as that ends; while NATS
+// is away it returns fault.Later, and may be called again.
+func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
+	for {
+		task, err := t.request(ctx, kind)
+		if ctx.Err() != nil && task == nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			t.forget(kind)
+			return nil, fmt.Errorf("wait for a %s task: %w", kind, err)
+		}
+		if task != nil {
+			return task, nil
+		}
+	}
+}
+
+// request asks once; without a task in its time it gives nil.
+func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
+	durable, err := t.consumer(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	request, cancel := context.WithTimeout(ctx, taskPull)
+	defer cancel()
+	batch, err := durable.Fetch(1, jetstream.FetchContext(request))
+	if err != nil {
+		return nil, t.conn.classify(ctx, err)
+	}
+	for msg := range batch.Messages() {
+		return t.task(kind, msg)
+	}
+	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		return nil, t.conn.classify(ctx, err)
+	}
+	return nil, nil
+}
+
+func (t *Tasks) task(kind string, msg jetstream.Msg) (*Task, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, fault.Permanent(err)
+	}
+	return &Task{
+		Kind: kind, ID: strings.TrimPrefix(msg.Subject(), t.subject(kind, "")),
+		Delivered: int(meta.NumDelivered), tasks: t, msg: msg,
+	}, nil
+}
+
+// Load is how busy the workers of a kind are.
+type Load struct {
+	Queued  int // waiting for a worker
+	Held    int // in a worker's hands, or put off by Later
+	Waiting int // workers waiting for a task; a dead one counts for up to 5 s
+}
+
+// Load reads how busy the workers of a kind are.
+func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
+	durable, err := t.consumer(ctx, kind)
+	if err != nil {
+		return Load{}, err
+	}
+	info, err := durable.Info(ctx)
+	if err != nil {
+		t.forget(kind)
+		return Load{}, t.conn.classify(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
+	}
+	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
+}
+
+// Clear removes every task of a kind, also those that are held: their workers
+// are not told.
+func (t *Tasks) Clear(ctx context.Context, kind string) error {
+	if err := checkName("kind of task", kind); err != nil {
+		return err
+	}
+	stream, err := t.conn.js.Stream(ctx, taskStream)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(t.subject(kind, ">")))
+	}
+	if err != nil {
+		return t.conn.classify(ctx, fmt.Errorf("clear the queue of %s tasks: %w", kind, err))
+	}
+	return nil
+}
+
+// Task is a task in a worker's hands, to be answered with Done, Later or Drop.
+type Task struct {
+	Kind      string
+	ID        string
+	Delivered int // how often, this time included
+
+	tasks *Tasks
+	msg   jetstream.Msg
+}
+
+// Done removes the task from the queue and waits until that is certain.
+func (k *Task) Done(ctx context.Context) error {
+	return k.answer(ctx, "finish", func(ctx context.Context) error { return k.msg.DoubleAck(ctx) })
+}
+
+// Later gives the task back, to be handed out again after the delay.
+func (k *Task) Later(ctx context.Context, delay time.Duration) error {
+	return k.answer(ctx, "put off", func(context.Context) error { return k.msg.NakWithDelay(delay) })
+}
+
+// Drop removes the task from the queue although it was not done: it cannot be,
+// or is somebody else's now.
+func (k *Task) Drop(ctx context.Context) error {
+	return k.answer(ctx, "drop", func(context.Context) error { return k.msg.TermWithReason("dropped") })
+}
+
+// InProgress says that the task is still worked on. It is handed out again 10 s
+// after the last time it was said. [Task.Keep] does it.
+func (k *Task) InProgress(ctx context.Context) error {
+	return k.answer(ctx, "keep", func(context.Context) error { return k.msg.InProgress() })
+}
+
+func (k *Task) answer(ctx context.Context, verb string, send func(context.Context) error) error {
+	request, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	err := send(request)
+	if err == nil {
+		// The answer is on its way before the next step is taken.
+		err = k.tasks.conn.nc.FlushWithContext(request)
+	}
+	if err != nil {
+		return k.tasks.conn.classify(ctx, fmt.Errorf("%s task %s %s: %w", verb, k.Kind, k.ID, err))
+	}
+	return nil
+}
+
+// Keep keeps the task from being handed to another worker until release is
+// called, which waits until nothing more is sent; then the task can be
+// answered. The context it gives ends with ctx, and with cause [ErrTaskLost] if
+// NATS could not be told for so long that the task may be somebody else's. The
+// fenced log stops a worker that goes on nevertheless.
+func (k *Task) Keep(ctx context.Context) (kept context.Context, release func()) {
+	kept, cancel := context.WithCancelCause(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		ticker := time.NewTicker(taskWait / beatsPerWait)
+		defer ticker.Stop()
+		told := time.Now()
+		for {
+			select {
+			case <-kept.Done():
+				return
+			case <-ticker.C:
+			}
+			began := time.Now()
+			beat, done := context.WithTimeout(kept, taskWait/beatsPerWait)
+			err := k.InProgress(beat)
+			done()
+			switch {
+			case began.Sub(told) >= taskWait, err != nil && time.Since(told) >= taskWait:
+				cancel(ErrTaskLost)
+				return
+			case err == nil:
+				told = began
+			}
+		}
+	})
+	return kept, func() {
+		cancel(context.Canceled)
+		beating.Wait()
+	}
+}
