@@ -1,0 +1,128 @@
+package chain
+
+import (
+	"context"
+	"iter"
+
+	"github.com/ampipe/ampipe/devserver/table"
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// batchRows is how many rows of logs a real server sends in a message (AP 9.6).
+const batchRows = 4096
+
+// NewDataset gives the tables of a chain: blocks, transactions and logs with the
+// schemas of an evm-rpc dataset. They share the chain, so a snapshot of each
+// taken together agrees with the others only if the chain stands still meanwhile.
+func NewDataset(c *Chain, ref table.Ref) *table.Dataset {
+	d := &table.Dataset{Ref: ref, Network: c.config.Network, Tables: map[string]*table.Table{}}
+	for name, s := range map[string]*source{"blocks": newBlocks(c), "transactions": newTransactions(c), "logs": newLogs(c)} {
+		d.Tables[name] = &table.Table{Name: name, Source: s, Sorted: table.SortedColumns(s.schema), Numbers: []string{table.BlockColumn, "block_num"}}
+	}
+	return d
+}
+
+// source is one table of a chain.
+type source struct {
+	chain  *Chain
+	schema *arrow.Schema
+	// count gives the rows of a block, fill makes a batch of the rows that spans
+	// name.
+	count func(View, block.Number) uint32
+	fill  func(v View, spans []span, rows int) arrow.RecordBatch
+}
+
+// span is part of the rows of a block.
+type span struct {
+	block    block.Number
+	from, to uint32
+}
+
+// Schema implements [table.Source].
+func (s *source) Schema() *arrow.Schema { return s.schema }
+
+// Snapshot implements [table.Source].
+func (s *source) Snapshot() table.Snapshot { return snapshot{source: s, view: s.chain.View()} }
+
+type snapshot struct {
+	source *source
+	view   View
+}
+
+// Range implements [table.Snapshot].
+func (s snapshot) Range() (amp.Range, bool) {
+	blocks := s.view.Range()
+	if blocks.Empty() {
+		return amp.Range{}, false
+	}
+	last := s.view.Header(blocks.Last())
+	return amp.Range{
+		Network: s.view.config.Network, Numbers: blocks, Hash: last.Hash,
+		Prev: s.view.Header(blocks.Start).Parent, HasPrev: true, Timestamp: last.Time,
+	}, true
+}
+
+// Until implements [table.Snapshot].
+func (s snapshot) Until(last block.Number) table.Snapshot {
+	s.view = s.view.Until(last)
+	return s
+}
+
+// Rows implements [table.Snapshot].
+func (s snapshot) Rows(blocks block.Range) uint64 {
+	var rows uint64
+	blocks = blocks.Intersect(s.view.Range())
+	for n := blocks.Start; n < blocks.End; n++ {
+		rows += uint64(s.source.count(s.view, n))
+	}
+	return rows
+}
+
+// Scan implements [table.Snapshot].
+func (s snapshot) Scan(ctx context.Context, blocks block.Range, columns []int) iter.Seq2[arrow.RecordBatch, error] {
+	blocks = blocks.Intersect(s.view.Range())
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		var spans []span
+		rows := 0
+		flush := func() bool {
+			if rows == 0 {
+				return true
+			}
+			whole := s.source.fill(s.view, spans, rows)
+			defer whole.Release()
+			spans, rows = spans[:0], 0
+			return yield(table.Project(whole, columns), nil)
+		}
+		for n := blocks.Start; n < blocks.End; n++ {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			for at, count := uint32(0), s.source.count(s.view, n); at < count; {
+				take := min(count-at, uint32(batchRows-rows))
+				spans = append(spans, span{n, at, at + take})
+				at += take
+				rows += int(take)
+				if rows == batchRows && !flush() {
+					return
+				}
+			}
+		}
+		flush()
+	}
+}
+
+// build is the fill of a table made with a builder: row appends one row.
+func build(schema *arrow.Schema, spans []span, row func(b *array.RecordBuilder, n block.Number, i uint32)) arrow.RecordBatch {
+	b := array.NewRecordBuilder(allocator, schema)
+	defer b.Release()
+	for _, s := range spans {
+		for i := s.from; i < s.to; i++ {
+			row(b, s.block, i)
+		}
+	}
+	return b.NewRecordBatch()
+}

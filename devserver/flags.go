@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ampipe/ampipe/devserver/chain"
+	"github.com/ampipe/ampipe/devserver/server"
+	"github.com/ampipe/ampipe/devserver/table"
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// list is a flag that may be given several times.
+type list []string
+
+// String implements [flag.Value].
+func (l *list) String() string { return strings.Join(*l, " ") }
+
+// Set implements [flag.Value].
+func (l *list) Set(value string) error {
+	*l = append(*l, value)
+	return nil
+}
+
+func parse(args []string) (server.Options, error) {
+	var o server.Options
+	config := chain.DefaultConfig()
+	fs := flag.NewFlagSet("devserver", flag.ContinueOnError)
+	var parquet list
+	fs.StringVar(&o.Listen, "listen", "127.0.0.1:0", "address of the Flight listener; port 0 is any free one")
+	level := fs.String("log", "info", "log level; debug shows every call")
+	name := fs.String("chain", "", "offer a made-up chain as dataset `NAME`")
+	fs.Var(&parquet, "parquet", "offer `NAME=DIR` as dataset: a folder of Parquet files per table (repeatable)")
+	network := fs.String("network", "", "network of the datasets (default anvil for a chain, the files' own for Parquet)")
+	fs.Uint64Var(&config.Seed, "seed", config.Seed, "what the chain is made up from; equal seeds give equal rows")
+	start := fs.Uint64("start", 0, "first block of the chain")
+	fs.Uint64Var(&config.Blocks, "blocks", config.Blocks, "length of the chain")
+	logs := fs.Uint("logs-per-block", uint(config.Logs), "mean logs per block")
+	txs := fs.Uint("txs", uint(config.Transactions), "mean transactions per block")
+	skew := fs.String("skew", "", "`ROWS/BLOCKS[/contiguous]`: 0.9/0.1 puts 90 % of the rows in 10 % of the blocks")
+	fs.DurationVar(&config.BlockTime, "block-time", config.BlockTime, "time between two blocks")
+	genesis := fs.String("genesis", config.Genesis.Format(time.RFC3339), "time of block 0")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("unknown argument %q", fs.Arg(0))
+	}
+	var err error
+	if o.Log, err = logger(*level); err != nil {
+		return o, err
+	}
+	if config.Skew, err = chain.ParseSkew(*skew); err != nil {
+		return o, err
+	}
+	if config.Genesis, err = time.Parse(time.RFC3339, *genesis); err != nil {
+		return o, fmt.Errorf("genesis %q is not a time such as 2024-01-01T00:00:00Z", *genesis)
+	}
+	config.Start, config.Logs, config.Transactions = block.Number(*start), uint32(*logs), uint32(*txs)
+	if *network != "" {
+		config.Network = *network
+	}
+	o.Catalog = new(table.Catalog)
+	if *name != "" {
+		if err := addChain(o.Catalog, *name, config); err != nil {
+			return o, err
+		}
+	}
+	for _, p := range parquet {
+		if err := addParquet(o.Catalog, p, *network); err != nil {
+			return o, err
+		}
+	}
+	if len(o.Catalog.Datasets()) == 0 {
+		return o, errors.New("nothing to offer: give --chain NAME or --parquet NAME=DIR")
+	}
+	return o, nil
+}
+
+func addChain(catalog *table.Catalog, name string, config chain.Config) error {
+	ref, err := table.ParseRef(name)
+	if err != nil {
+		return err
+	}
+	c, err := chain.New(config)
+	if err != nil {
+		return err
+	}
+	return catalog.Add(chain.NewDataset(c, ref))
+}
+
+func addParquet(catalog *table.Catalog, flag, network string) error {
+	name, dir, found := strings.Cut(flag, "=")
+	if !found {
+		return fmt.Errorf("--parquet %s is not NAME=DIR", flag)
+	}
+	ref, err := table.ParseRef(name)
+	if err != nil {
+		return err
+	}
+	d, err := table.OpenParquet(ref, dir, network)
+	if err != nil {
+		return err
+	}
+	return catalog.Add(d)
+}

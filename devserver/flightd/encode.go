@@ -1,0 +1,75 @@
+package flightd
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+)
+
+// targetBytes is the size that a message is split down to (AP 1.6).
+const targetBytes = 2 << 20
+
+// split cuts a batch as a real server does: into ceil(bytes / 2 MiB) pieces of
+// rows div pieces rows each. The sizes of buffers are counted, not of values, so
+// a piece may be larger or smaller than that (AP 1.6). The caller releases the
+// pieces.
+func split(batch arrow.RecordBatch, target int) []arrow.RecordBatch {
+	size := 0
+	for _, c := range batch.Columns() {
+		size += int(c.Data().SizeInBytes())
+	}
+	rows := int(batch.NumRows())
+	pieces := (size + target - 1) / target
+	if pieces <= 1 || rows <= 1 {
+		batch.Retain()
+		return []arrow.RecordBatch{batch}
+	}
+	step := max(1, rows/pieces)
+	var out []arrow.RecordBatch
+	for at := 0; at < rows; at += step {
+		out = append(out, batch.NewSlice(int64(at), int64(min(at+step, rows))))
+	}
+	return out
+}
+
+// encodeBatch makes the message of a batch, without compression.
+func encodeBatch(batch arrow.RecordBatch, metadata []byte) (*flight.FlightData, error) {
+	payload, err := ipc.GetRecordBatchPayload(batch)
+	if err != nil {
+		return nil, fmt.Errorf("encode batch: %w", err)
+	}
+	defer payload.Release()
+	header := payload.Meta()
+	defer header.Release()
+	var body bytes.Buffer
+	body.Grow(int(sizeOf(batch)))
+	if err := payload.SerializeBody(&body); err != nil {
+		return nil, fmt.Errorf("encode batch: %w", err)
+	}
+	return &flight.FlightData{
+		DataHeader: bytes.Clone(header.Bytes()), DataBody: body.Bytes(), AppMetadata: metadata,
+	}, nil
+}
+
+// sizeOf is the room that the body of a batch needs, at most.
+func sizeOf(batch arrow.RecordBatch) int64 {
+	var size int64
+	for _, c := range batch.Columns() {
+		size += int64(c.Data().SizeInBytes()) + 3*64
+	}
+	return size
+}
+
+// emptyBatch has the columns of a schema and no rows.
+func emptyBatch(schema *arrow.Schema) arrow.RecordBatch {
+	columns := make([]arrow.Array, schema.NumFields())
+	for i, f := range schema.Fields() {
+		columns[i] = array.MakeArrayOfNull(allocator, f.Type, 0)
+		defer columns[i].Release()
+	}
+	return array.NewRecordBatch(schema, columns, 0)
+}

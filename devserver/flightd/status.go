@@ -1,0 +1,40 @@
+package flightd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ampipe/ampipe/devserver/sqlrun"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var kinds = map[sqlrun.Kind]codes.Code{
+	sqlrun.Invalid:   codes.InvalidArgument,
+	sqlrun.Internal:  codes.Internal,
+	sqlrun.Exhausted: codes.ResourceExhausted,
+	sqlrun.Unoffered: codes.Unimplemented,
+}
+
+// statusOf gives an error the code that a real server would send (AP 6.2).
+func statusOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	if s, isStatus := status.FromError(err); isStatus {
+		return s.Err()
+	}
+	var refused *sqlrun.Error
+	switch {
+	case errors.As(err, &refused):
+		return status.Error(kinds[refused.Kind], refused.Text)
+	case errors.Is(err, errTicket):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	default:
+		return status.Error(codes.Internal, err.Error())
+	}
+}

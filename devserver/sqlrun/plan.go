@@ -1,0 +1,108 @@
+package sqlrun
+
+import (
+	"context"
+	"iter"
+
+	"github.com/ampipe/ampipe/devserver/table"
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// Plan is a query that has a schema. It reads no data until it runs, and may
+// run any number of times.
+type Plan struct {
+	// Schema is what GetFlightInfo answers.
+	Schema *arrow.Schema
+	// Streaming is what the SETTINGS of the query say.
+	Streaming bool
+	// Scan is set if the query is only a range of one table.
+	Scan *Scan
+
+	engine *Engine
+	sql    string
+	tree   *node
+	uses   []*use
+}
+
+// Plan works out the schema of a query as GetFlightInfo does: by schemas only.
+// Its errors are of type [*Error], apart from failures of the engine itself.
+func (e *Engine) Plan(ctx context.Context, sql string) (*Plan, error) {
+	text, err := clean(sql)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := e.parse(ctx, text.sql)
+	if err != nil {
+		return nil, err
+	}
+	if err := forbidAliases(tree); err != nil {
+		return nil, err
+	}
+	r := resolver{catalog: e.catalog}
+	out, err := r.query(tree, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{engine: e, sql: text.sql, tree: tree, uses: r.uses, Streaming: text.streaming}
+	p.Scan = scanOf(tree, out, r.uses)
+	if p.Schema, err = p.infer(ctx, out); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Tables lists the tables whose ranges limit those of the answer (AP 2).
+func (p *Plan) Tables() []TableUse {
+	var out []TableUse
+	for _, u := range tables(p.uses) {
+		out = append(out, TableUse{u.dataset, u.table})
+	}
+	return out
+}
+
+// TableUse is a table that a query reads.
+type TableUse struct {
+	Dataset *table.Dataset
+	Table   *table.Table
+}
+
+// Snapshots says what each table holds for one run of a plan.
+type Snapshots func(*table.Table) table.Snapshot
+
+// Run answers the query from the snapshots given. Errors that have to come
+// before the schema message are returned; those of rows are yielded. The
+// consumer releases the batches.
+func (p *Plan) Run(ctx context.Context, snapshots Snapshots) (iter.Seq2[arrow.RecordBatch, error], error) {
+	if err := p.refuse(); err != nil {
+		return nil, err
+	}
+	if p.Scan != nil {
+		return p.Scan.run(ctx, snapshots(p.Scan.Table)), nil
+	}
+	return p.query(ctx, snapshots)
+}
+
+// run cuts a scan at its limit.
+func (s *Scan) run(ctx context.Context, snapshot table.Snapshot) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		left := s.Limit
+		if left == 0 {
+			return
+		}
+		for batch, err := range snapshot.Scan(ctx, s.Blocks, s.Columns) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if batch.NumRows() > left {
+				whole := batch
+				batch = whole.NewSlice(0, left)
+				whole.Release()
+			}
+			left -= batch.NumRows()
+			if !yield(batch, nil) || left == 0 {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package table
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+)
+
+// OpenParquet makes a dataset of a folder with one folder of Parquet files per
+// table. Ranges and hashes come from Amp's own metadata in the files if they
+// have any; else the range is that of the block column and network names it.
+// An empty network is taken from the metadata. Files stay on disk: their row
+// groups are read when a query wants them.
+func OpenParquet(ref Ref, dir, network string) (*Dataset, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open dataset %s: %w", ref.Name, err)
+	}
+	d := &Dataset{Ref: ref, Network: network, Tables: map[string]*Table{}}
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		stored, found, err := openTable(filepath.Join(dir, entry.Name()), d.Network)
+		if err != nil {
+			return nil, fmt.Errorf("open table %s.%s: %w", ref.Name, entry.Name(), err)
+		}
+		if d.Network == "" {
+			d.Network = found
+		}
+		d.Tables[entry.Name()] = &Table{Name: entry.Name(), Source: stored, Sorted: SortedColumns(stored.schema)}
+	}
+	if len(d.Tables) == 0 {
+		return nil, fmt.Errorf("open dataset %s: no folder of Parquet files in %s", ref.Name, dir)
+	}
+	d.LinkHeaders()
+	return d, nil
+}
+
+// LinkHeaders lets the stored tables of a dataset find block hashes in its
+// blocks table, if there is one.
+func (d *Dataset) LinkHeaders() {
+	blocks := d.Tables["blocks"]
+	if blocks == nil {
+		return
+	}
+	find := func(n block.Number) (block.Hash, time.Time, bool) { return findHeader(blocks.Source, n) }
+	for _, t := range d.Tables {
+		if s, isStored := t.Source.(*Stored); isStored {
+			s.Headers = find
+		}
+	}
+}
+
+func findHeader(blocks Source, n block.Number) (hash block.Hash, at time.Time, found bool) {
+	schema := blocks.Schema()
+	columns := slices.Concat(schema.FieldIndices("hash"), schema.FieldIndices("timestamp"))
+	if len(columns) != 2 {
+		return hash, at, false
+	}
+	for batch, err := range blocks.Snapshot().Scan(context.Background(), block.Closed(n, n), columns) {
+		if err != nil {
+			return hash, at, false
+		}
+		defer batch.Release()
+		hashes, isHash := batch.Column(0).(*array.FixedSizeBinary)
+		times, isTime := batch.Column(1).(*array.Timestamp)
+		if isHash && isTime && len(hashes.Value(0)) == len(hash) {
+			unit := times.DataType().(*arrow.TimestampType).Unit
+			return block.Hash(hashes.Value(0)), times.Value(0).ToTime(unit), true
+		}
+	}
+	return hash, at, false
+}
+
+// parquetFile is a file and the range of blocks that it holds.
+type parquetFile struct {
+	path   string
+	schema *arrow.Schema
+	chunks []Chunk
+	seg    amp.Range
+	linked bool // seg has hashes, from Amp's metadata
+}
+
+func openTable(dir, network string) (*Stored, string, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
+	if err != nil {
+		return nil, "", err
+	}
+	if len(paths) == 0 {
+		return nil, "", fmt.Errorf("no *.parquet file in %s", dir)
+	}
+	var files []parquetFile
+	for _, path := range paths {
+		f, err := openFile(path)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+		if len(files) > 0 && !f.schema.Equal(files[0].schema) {
+			return nil, "", fmt.Errorf("%s and %s have different schemas", filepath.Base(path), filepath.Base(files[0].path))
+		}
+		files = append(files, f)
+	}
+	visible, chain := link(files)
+	if visible != nil && visible.Network == "" {
+		visible.Network = network
+	}
+	var chunks []Chunk
+	for _, f := range chain {
+		chunks = append(chunks, f.chunks...)
+	}
+	if visible == nil {
+		return NewStored(files[0].schema, nil, nil), "", nil
+	}
+	if visible.Network == "" {
+		return nil, "", errors.New("its files do not name a network: give one")
+	}
+	return NewStored(files[0].schema, visible, chunks), visible.Network, nil
+}
+
+// link follows the files from the earliest on as long as each begins where the
+// one before it ended: by hash where files have one (AP 2, visible range). What
+// comes after a hole is not visible.
+func link(files []parquetFile) (*amp.Range, []parquetFile) {
+	files = slices.DeleteFunc(files, func(f parquetFile) bool { return f.seg.Numbers.Empty() })
+	slices.SortFunc(files, func(a, b parquetFile) int {
+		if a.seg.Numbers.Start != b.seg.Numbers.Start {
+			return int(a.seg.Numbers.Start) - int(b.seg.Numbers.Start)
+		}
+		return strings.Compare(a.path, b.path)
+	})
+	var visible *amp.Range
+	var chain []parquetFile
+	for _, f := range files {
+		if visible == nil {
+			whole := f.seg
+			visible, chain = &whole, append(chain, f)
+			continue
+		}
+		if f.seg.Numbers.Start < visible.Numbers.End || f.linked && f.seg.Prev != visible.Hash {
+			continue
+		}
+		visible.Numbers.End, visible.Hash, visible.Timestamp = f.seg.Numbers.End, f.seg.Hash, f.seg.Timestamp
+		chain = append(chain, f)
+	}
+	return visible, chain
+}
+
+// writerMetadata is what an Amp server writes into the footer of its files,
+// under the key nozzle_metadata.
+type writerMetadata struct {
+	Ranges []struct {
+		Numbers struct {
+			Start, End block.Number
+		}
+		Network   string
+		Hash      block.Hash
+		PrevHash  block.Hash `json:"prev_hash"`
+		Timestamp int64
+	}
+}
+
+func openFile(path string) (parquetFile, error) {
+	f := parquetFile{path: path}
+	r, err := file.OpenParquetFile(path, false)
+	if err != nil {
+		return f, err
+	}
+	defer r.Close()
+	arrows, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		return f, err
+	}
+	stored, err := arrows.Schema()
+	if err != nil {
+		return f, err
+	}
+	f.schema = plainSchema(stored)
+	var all block.Range
+	for group := range r.NumRowGroups() {
+		blocks, err := groupBlocks(arrows, f.schema, group)
+		if err != nil {
+			return f, err
+		}
+		if all.Empty() {
+			all = blocks
+		}
+		all.End = max(all.End, blocks.End)
+		f.chunks = append(f.chunks, Chunk{
+			Blocks: blocks, Rows: uint64(r.MetaData().RowGroup(group).NumRows()),
+			Load: func(ctx context.Context, columns []int) ([]arrow.RecordBatch, error) {
+				return readGroup(ctx, path, f.schema, group, columns)
+			},
+		})
+	}
+	f.seg.Numbers = all
+	if text := r.MetaData().KeyValueMetadata().FindValue("nozzle_metadata"); text != nil {
+		if err := f.readMetadata(*text); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+func (f *parquetFile) readMetadata(text string) error {
+	var m writerMetadata
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return fmt.Errorf("read nozzle_metadata: %w", err)
+	}
+	if len(m.Ranges) != 1 {
+		return fmt.Errorf("read nozzle_metadata: %d ranges, want one", len(m.Ranges))
+	}
+	r := m.Ranges[0]
+	f.linked = true
+	f.seg = amp.Range{
+		Network: r.Network, Numbers: block.Closed(r.Numbers.Start, r.Numbers.End),
+		Hash: r.Hash, Prev: r.PrevHash, HasPrev: true,
+	}
+	if r.Timestamp > 0 {
+		f.seg.Timestamp = time.Unix(r.Timestamp, 0).UTC()
+	}
+	return nil
+}
