@@ -1,0 +1,50 @@
+package sink
+
+import "time"
+
+// collect makes batches of what was pulled: one is given on when it is large
+// enough, or when its first message has waited for long enough. While all
+// writers are busy it may grow further, up to the limits.
+func (r *run) collect(in <-chan *held, out chan<- []*held) {
+	defer close(out)
+	var (
+		batch       []*held
+		rows, bytes int
+		due         = time.NewTimer(r.Wait)
+		waited      bool
+	)
+	defer due.Stop()
+	due.Stop()
+	// Each writer's batch and the next one have to fit into the hand.
+	maxBytes := r.Bytes / (r.Writers + 1)
+	for {
+		from, to := in, out
+		full := rows >= r.Rows || bytes >= maxBytes
+		if full {
+			from = nil
+		}
+		if len(batch) == 0 || !full && !waited {
+			to = nil
+		}
+		select {
+		case m, ok := <-from:
+			if !ok {
+				if len(batch) > 0 {
+					out <- batch
+				}
+				return
+			}
+			if len(batch) == 0 {
+				due.Reset(r.Wait)
+			}
+			batch = append(batch, m)
+			rows += m.Rows
+			bytes += len(m.Payload)
+		case <-due.C:
+			waited = true
+		case to <- batch:
+			due.Stop()
+			batch, rows, bytes, waited = nil, 0, 0, false
+		}
+	}
+}

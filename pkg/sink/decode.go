@@ -1,0 +1,108 @@
+package sink
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// unit is a message and its rows.
+type unit struct {
+	message *held
+	change  Change
+}
+
+// decode reads the rows of the first messages, as many as may be in memory at
+// the same time. The error is of the message after the last one read.
+func (w *worker) decode(batch []*held) ([]unit, error) {
+	var units []unit
+	size := 0
+	for _, m := range batch {
+		if size >= w.Decoded {
+			break
+		}
+		c, err := w.change(m.Message)
+		if err != nil {
+			return units, fmt.Errorf("log entry %d: %w", m.Seq, err)
+		}
+		for _, rec := range c.Records {
+			size += sizeOf(rec)
+		}
+		units = append(units, unit{m, c})
+	}
+	return units, nil
+}
+
+// change decodes one message and checks that it belongs into the table.
+func (w *worker) change(m Message) (Change, error) {
+	c := Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}
+	if m.Kind != entry.Data {
+		return c, nil
+	}
+	schema, records, err := w.decoder.Decode(m.Entry)
+	if err != nil {
+		return c, fault.Permanent(err)
+	}
+	c.Records = records
+	if m.Schema != w.schema {
+		release(c)
+		return c, fault.Permanent(fmt.Errorf("blocks %v do not fit the table the pipeline was planned with: %s; "+
+			"the source has changed: plan it as a new pipeline with a table of its own", m.Range, difference(w.Table.Schema, schema)))
+	}
+	if err := CheckRows(c, w.Table.BlockColumn); err != nil {
+		release(c)
+		return c, err
+	}
+	return c, nil
+}
+
+// difference names the first column that is not as planned. Nullability does
+// not count.
+func difference(want, got *arrow.Schema) string {
+	for i, f := range want.Fields() {
+		if i >= got.NumFields() {
+			return fmt.Sprintf("column %q is missing", f.Name)
+		}
+		switch g := got.Field(i); {
+		case g.Name != f.Name:
+			return fmt.Sprintf("column %d is %q instead of %q", i+1, g.Name, f.Name)
+		case !arrow.TypeEqual(g.Type, f.Type):
+			return fmt.Sprintf("column %q is of type %s instead of %s", f.Name, g.Type, f.Type)
+		}
+	}
+	if got.NumFields() > want.NumFields() {
+		return fmt.Sprintf("column %q is new", got.Field(want.NumFields()).Name)
+	}
+	return "the types of its columns differ"
+}
+
+func release(c Change) {
+	for _, rec := range c.Records {
+		rec.Release()
+	}
+}
+
+// sizeOf is the memory that a record refers to.
+func sizeOf(rec arrow.RecordBatch) int {
+	size := 0
+	for _, col := range rec.Columns() {
+		size += sizeOfData(col.Data())
+	}
+	return size
+}
+
+func sizeOfData(d arrow.ArrayData) int {
+	size := 0
+	for _, b := range d.Buffers() {
+		if b != nil {
+			size += b.Len()
+		}
+	}
+	for _, child := range d.Children() {
+		size += sizeOfData(child)
+	}
+	return size
+}

@@ -1,0 +1,96 @@
+package sink
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// hand holds the messages that were taken and not answered yet. It is safe for
+// concurrent use, except for room, which one goroutine calls.
+type hand struct {
+	limit  int
+	logger zerolog.Logger
+	freed  chan struct{} // holds one token when a message has left
+
+	mu    sync.Mutex
+	held  map[*held]struct{}
+	bytes int
+}
+
+// held is a message in hand.
+type held struct{ Message }
+
+func newHand(limit int, logger zerolog.Logger) *hand {
+	return &hand{limit: limit, logger: logger, freed: make(chan struct{}, 1), held: make(map[*held]struct{})}
+}
+
+// room waits until the messages in hand are below the limit.
+func (h *hand) room(ctx context.Context) error {
+	for {
+		h.mu.Lock()
+		ok := h.bytes < h.limit
+		h.mu.Unlock()
+		if ok {
+			return ctx.Err()
+		}
+		select {
+		case <-h.freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (h *hand) take(m Message) *held {
+	one := &held{m}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held[one] = struct{}{}
+	h.bytes += len(m.Payload)
+	return one
+}
+
+// ack answers for a message that is committed. If the answer is lost, the
+// message comes again and is skipped.
+func (h *hand) ack(one *held) { h.answer(one, "acknowledge", one.Reply.Ack) }
+
+// nak gives a message back.
+func (h *hand) nak(one *held, delay time.Duration) {
+	h.answer(one, "give back", func() error { return one.Reply.Nak(delay) })
+}
+
+func (h *hand) answer(one *held, what string, reply func() error) {
+	h.mu.Lock()
+	_, ok := h.held[one]
+	delete(h.held, one)
+	if ok {
+		h.bytes -= len(one.Payload)
+	}
+	h.mu.Unlock()
+	if !ok {
+		return
+	}
+	select {
+	case h.freed <- struct{}{}:
+	default:
+	}
+	if err := reply(); err != nil {
+		h.logger.Warn().Err(err).Uint64("seq", one.Seq).Stringer("blocks", one.Range).
+			Msgf("could not %s an entry; it will come again", what)
+	}
+}
+
+// giveBack answers for everything that is left.
+func (h *hand) giveBack() {
+	h.mu.Lock()
+	left := slices.Collect(maps.Keys(h.held))
+	h.mu.Unlock()
+	for _, one := range left {
+		h.nak(one, 0)
+	}
+}

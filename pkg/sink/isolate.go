@@ -1,0 +1,110 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// isolations is how many transactions may fail to find what is hopeless in a
+// batch. It is enough for several bad rows anywhere; when everything is
+// hopeless, for instance because the table is gone, it ends the search.
+const isolations = 64
+
+// isolation is one search.
+type isolation struct{ left int }
+
+// isolate commits what it can of units, which cannot be committed together: it
+// halves them until those that fail are alone, and cuts these around the refused
+// block. Nothing of the live lane is committed after what failed.
+func (w *worker) isolate(units []unit, err error, i *isolation) error {
+	if i.left--; i.left <= 0 {
+		return err
+	}
+	if len(units) == 1 {
+		return w.around(units[0], err, i)
+	}
+	half := len(units) / 2
+	first := w.apply(units[:half], i)
+	if first != nil && (errors.Is(first, errStopped) || units[half].change.Live) {
+		return first
+	}
+	second := w.apply(units[half:], i)
+	if first == nil {
+		return second
+	}
+	return first
+}
+
+// around commits the blocks of an entry before and after a refused one. The
+// entry is not acknowledged: what is committed of it will be skipped.
+func (w *worker) around(u unit, err error, i *isolation) error {
+	bad, ok := errors.AsType[*BadRowError](err)
+	c := u.change
+	if !ok || c.Live || !c.Whole() || !c.Range.Has(bad.Block) {
+		return fmt.Errorf("log entry %d of blocks %v: %w", c.Seq, c.Range, err)
+	}
+	w.commitRest(c, 0, bad, i)
+	return err
+}
+
+// commitRest commits a change without the block of a refused row, and without
+// those refused in turn. row is the position of the change's first row in its
+// entry.
+func (w *worker) commitRest(c Change, row int, bad *BadRowError, i *isolation) {
+	rest := []block.Range{
+		{Start: c.Range.Start, End: bad.Block},
+		{Start: bad.Block + 1, End: c.Range.End},
+	}
+	for _, r := range rest {
+		if r.Empty() {
+			continue
+		}
+		part, first, err := within(c, w.Table.BlockColumn, r)
+		if err != nil {
+			return
+		}
+		applied, err := w.commit([]Change{part})
+		if err == nil {
+			w.status.wrote(applied.Rows)
+			w.Observer.OnApplied(Commit{Applied: applied, Ranges: []block.Range{r}})
+		}
+		next, refused := errors.AsType[*BadRowError](err)
+		refused = refused && r.Has(next.Block) && i.left > 1
+		if refused {
+			i.left--
+			shown := *next
+			shown.Row += row + first
+			w.Logger.Error().Err(&shown).Msg("another row is refused")
+			w.commitRest(part, row+first, next, i)
+		}
+		release(part)
+		if err != nil && !refused {
+			return
+		}
+	}
+}
+
+// within cuts a change of a whole entry down to the blocks of r, and tells the
+// position of its first row in the entry. The caller releases it.
+func within(c Change, column int, r block.Range) (Change, int, error) {
+	part, first, row := c, -1, 0
+	part.Range, part.Records, part.Rows = c.Range.Intersect(r), nil, 0
+	for _, rec := range c.Records {
+		blocks, err := BlocksOf(rec, column)
+		if err != nil {
+			release(part)
+			return Change{}, 0, err
+		}
+		if from, to := blocks.Search(part.Range.Start), blocks.Search(part.Range.End); from < to {
+			if first < 0 {
+				first = row + from
+			}
+			part.Records = append(part.Records, rec.NewSlice(int64(from), int64(to)))
+			part.Rows += to - from
+		}
+		row += blocks.Len()
+	}
+	return part, max(first, 0), nil
+}

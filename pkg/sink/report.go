@@ -1,0 +1,101 @@
+package sink
+
+import (
+	"context"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+const (
+	reportEvery   = time.Second
+	reportAtLeast = 15 * time.Second // also when nothing changes, so that a dead sink looks old
+	reportWait    = 5 * time.Second  // for the destination and for the state
+)
+
+// reporter says how far a sink has come. Only one goroutine uses it.
+type reporter struct {
+	run      *run
+	coverage block.Set
+	known    bool // coverage has been read: an empty one would have everything queued again
+	sent     queue.SinkReport
+	failing  bool
+}
+
+// loop reports every second, if something has changed, until ctx ends.
+func (r *reporter) loop(ctx context.Context) {
+	if r.run.Reports == nil {
+		return
+	}
+	ticker := time.NewTicker(reportEvery)
+	defer ticker.Stop()
+	for {
+		r.report(ctx, "", "")
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// last reports that the sink has stopped, and why.
+func (r *reporter) last(ctx context.Context, failure error) {
+	if r.run.Reports == nil {
+		return
+	}
+	reason := ""
+	if failure != nil {
+		reason = failure.Error()
+	}
+	r.report(ctx, "stopped", reason)
+}
+
+// report reads the coverage from the destination and passes it on. state and
+// reason are, if empty, what the loop knows.
+func (r *reporter) report(ctx context.Context, state, reason string) {
+	ctx, cancel := context.WithTimeout(ctx, reportWait)
+	defer cancel()
+	rows, paused := r.run.status.read()
+	if paused == nil { // else it is known that the destination does not answer
+		if s, err := r.run.Writer.State(ctx); err == nil {
+			r.coverage, r.known = s.Coverage, true
+		} else {
+			paused = err
+		}
+	}
+	if !r.known {
+		return
+	}
+	report := queue.SinkReport{
+		Name: r.run.Table.Sink, Coverage: r.coverage, Rows: rows,
+		State: state, Reason: reason, Updated: time.Now(),
+	}
+	if paused != nil && reason == "" {
+		report.Reason = paused.Error()
+	}
+	if state == "" {
+		report.State = "running"
+		if paused != nil {
+			report.State = "paused"
+		}
+	}
+	if r.same(report) {
+		return
+	}
+	if err := r.run.Reports.PutReport(ctx, report); err != nil {
+		if !r.failing {
+			r.run.Logger.Warn().Err(err).Msg("could not report; trying again")
+		}
+		r.failing = true
+		return
+	}
+	r.sent, r.failing = report, false
+}
+
+func (r *reporter) same(report queue.SinkReport) bool {
+	s := r.sent
+	return s.Name == report.Name && s.Rows == report.Rows && s.State == report.State && s.Reason == report.Reason &&
+		s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast
+}

@@ -1,0 +1,57 @@
+package sink
+
+import (
+	"context"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// Source gives the entries of the log that a sink has not acknowledged yet. It
+// keeps what it gave from being delivered elsewhere until it is answered, however
+// long that takes, while this process lives. [FromQueue] makes one.
+type Source interface {
+	// Next waits for the next entry. Only one goroutine calls it, again after
+	// an error that is not permanent.
+	Next(ctx context.Context) (Message, error)
+}
+
+// Message is an entry and where it stands in the log.
+type Message struct {
+	entry.Entry
+	Seq   uint64
+	Live  bool   // of the live lane, else of a partition
+	After uint64 // Seq of the lane's entry before
+	Reply Reply
+}
+
+// Reply is how the source is told about a message: by one call of one method,
+// from any goroutine, whatever contexts have ended.
+type Reply interface {
+	// Ack says that the entry is committed.
+	Ack() error
+	// Nak gives the entry back, to be delivered again after the delay, to this
+	// process or to another.
+	Nak(delay time.Duration) error
+}
+
+// Reports is where a sink's report goes; the state of package queue is one.
+type Reports interface {
+	PutReport(ctx context.Context, r queue.SinkReport) error
+}
+
+// FromQueue reads the log through a consumer, which the caller closes after the
+// loop has ended.
+func FromQueue(c *queue.Consumer) Source { return consumer{c} }
+
+type consumer struct{ *queue.Consumer }
+
+// Next waits for the next message; see [queue.Consumer.Next].
+func (c consumer) Next(ctx context.Context) (Message, error) {
+	m, err := c.Consumer.Next(ctx)
+	if err != nil {
+		return Message{}, err
+	}
+	return Message{Entry: m.Entry, Seq: m.Seq, Live: m.Lane == queue.LiveLane, After: m.After, Reply: m}, nil
+}
