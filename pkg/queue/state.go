@@ -33,7 +33,7 @@ func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 		History:     1,
 		Storage:     jetstream.FileStorage,
 		Replicas:    c.cfg.Replicas,
-		MaxBytes:    1 << 30,
+		MaxBytes:    256 << 20,
 	})
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))

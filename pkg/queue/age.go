@@ -1,0 +1,49 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Report reads what one sink has said about itself, or gives [ErrNotFound].
+func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint64, err error) {
+	if err := checkName("sink", sink); err != nil {
+		return SinkReport{}, 0, err
+	}
+	return Get[SinkReport](ctx, s, keySink+"."+sink)
+}
+
+// OlderThan gives the highest sequence, upto at most, whose message and all
+// before it were published before t; 0 if there is none. Messages that have
+// been removed count as old.
+func (l *Log) OlderThan(ctx context.Context, t time.Time, upto uint64) (uint64, error) {
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err != nil {
+		return 0, l.fail(ctx, fmt.Errorf("open the log: %w", err))
+	}
+	state := stream.CachedInfo().State
+	// Sequences up to old are older than t, those from young on are not.
+	old, young := state.FirstSeq-min(state.FirstSeq, 1), min(upto, state.LastSeq)+1
+	if !state.FirstTime.Before(t) {
+		return old, nil // the usual case, and no message has to be read for it
+	}
+	for old+1 < young {
+		middle := old + (young-old)/2
+		msg, err := stream.GetMsg(ctx, middle)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			old = middle
+		case err != nil:
+			return 0, l.fail(ctx, fmt.Errorf("read the age of message %d: %w", middle, err))
+		case msg.Time.Before(t):
+			old = middle
+		default:
+			young = middle
+		}
+	}
+	return old, nil
+}
