@@ -195,7 +195,7 @@ func readLog(s *section, into *Log) {
 
 func (d *document) readSinks(top *section) {
 	f, sinks := top.groups("sinks")
-	if len(sinks) == 0 {
+	if !f.set || sinks != nil && len(sinks) == 0 {
 		top.complain(f.at, "sinks is empty; give at least one destination, such as - { name: warehouse, postgres: { dsn: \"${DATABASE_URL}\", table: logs } }")
 	}
 	names := map[string]int{}
@@ -246,7 +246,7 @@ func readPostgres(s *section) *Postgres {
 	mode := choice(s, "mode", &p.Mode, Append, Upsert)
 	key, columns := s.texts("key", &p.Key)
 	switch {
-	case p.Mode == Upsert && len(p.Key) == 0:
+	case p.Mode == Upsert && len(p.Key) == 0 && (!key.set || columns != nil):
 		s.complain(mode.at, "%s needs a key; give the columns that name a row, such as key: [block_num, log_index]", s.name("mode: upsert"))
 	case p.Mode == Append && len(p.Key) > 0 && (!mode.set || mode.raw == string(Append)):
 		s.complain(key.at, "%s is used by mode: upsert only; set that mode or remove the key", key.key)

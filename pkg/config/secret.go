@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Secret is a text that every formatting verb, String, JSON and YAML show as
@@ -25,3 +26,22 @@ func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 
 // MarshalText makes JSON, YAML and structured logs show what String gives.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// String names the table. It also keeps the connection string out of every
+// print of a structure that holds the pointer: there, fmt would not ask Secret.
+func (p Postgres) String() string { return fmt.Sprintf("table %s.%s (%s)", p.Schema, p.Table, p.Mode) }
+
+// Redacted is a copy for logs: secrets show as "***", and so do the user and
+// password of a NATS URL.
+func (p *Pipeline) Redacted() Pipeline {
+	r := *p
+	servers := strings.Split(r.NATS.URL, ",")
+	for i, server := range servers {
+		if at := strings.LastIndex(server, "@"); at >= 0 {
+			scheme, _, _ := strings.Cut(server, "://")
+			servers[i] = scheme + "://" + mask + server[at:]
+		}
+	}
+	r.NATS.URL = strings.Join(servers, ",")
+	return r
+}

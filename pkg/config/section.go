@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -291,6 +292,8 @@ func (s *section) size(key string, into *int64, low, high int64) field {
 	switch {
 	case err != nil:
 		s.complain(f.at, "%s: %q %v", f.key, f.raw, err)
+	case n < low && high == math.MaxInt64:
+		s.complain(f.at, "%s must be at least %s, not %q", f.key, showSize(low), f.raw)
 	case n < low || n > high:
 		s.complain(f.at, "%s must be from %s to %s, not %q", f.key, showSize(low), showSize(high), f.raw)
 	default:
@@ -344,7 +347,7 @@ func either(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// texts reads a list of texts, with the place of each.
+// texts reads a list of texts, with the place of each; nil if there is no list.
 func (s *section) texts(key string, into *[]string) (field, []field) {
 	f, n := s.ask(key)
 	if n == nil {
@@ -355,7 +358,7 @@ func (s *section) texts(key string, into *[]string) (field, []field) {
 		s.complain(f.at, "%s must be a list, as in [a, b], not %s", f.key, kind(n))
 		return f, nil
 	}
-	var at []field
+	at := []field{}
 	for i, v := range list.Values {
 		e := field{key: fmt.Sprintf("%s[%d]", f.key, i), at: placeOf(v)}
 		if v = s.resolve(v); v == nil {
@@ -380,7 +383,7 @@ func (s *section) group(key string) *section {
 	return s.section(f.key, f.at, n)
 }
 
-// groups opens each section of the list under a key.
+// groups opens each section of the list under a key; nil if there is no list.
 func (s *section) groups(key string) (field, []*section) {
 	f, n := s.ask(key)
 	if n == nil {
@@ -391,7 +394,7 @@ func (s *section) groups(key string) (field, []*section) {
 		s.complain(f.at, "%s must be a list, each element starting with \"-\", not %s", f.key, kind(n))
 		return f, nil
 	}
-	var all []*section
+	all := []*section{}
 	for i, v := range list.Values {
 		// A block mapping's own token is its first colon, so the first key tells
 		// better where it starts.
