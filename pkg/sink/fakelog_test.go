@@ -1,0 +1,251 @@
+package sink_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+var logSchema = arrow.NewSchema([]arrow.Field{
+	{Name: "text", Type: arrow.BinaryTypes.String, Nullable: true},
+	{Name: "block_num", Type: arrow.PrimitiveTypes.Uint64},
+}, nil)
+
+// encoded makes an entry of some rows per block. The text of a row is
+// "<block>.<number>".
+func encoded(t testing.TB, schema *arrow.Schema, r block.Range, perBlock int) entry.Entry {
+	t.Helper()
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	for n := r.Start; n < r.End; n++ {
+		for i := range perBlock {
+			for c := range schema.NumFields() {
+				if schema.Field(c).Name == "block_num" {
+					b.Field(c).(*array.Uint64Builder).Append(uint64(n))
+				} else if err := b.Field(c).AppendValueFromString(fmt.Sprintf("%d.%d", n, i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	rec := b.NewRecordBatch()
+	defer rec.Release()
+	enc, err := entry.NewEncoder(schema, entry.S2, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := enc.Encode(entry.Header{Epoch: 1, Network: "testnet", Range: r, End: r.End}, []arrow.RecordBatch{rec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// fakeLog is a source that gives its messages in order, and again what comes
+// back.
+type fakeLog struct {
+	fail  func() error         // before each delivery, if set
+	onAck func(m *fakeMessage) // if set
+
+	mu    sync.Mutex
+	ready []*fakeMessage
+	all   []*fakeMessage
+	wake  chan struct{}
+	bytes int // given out and not answered
+	peak  int // highest bytes
+}
+
+type fakeMessage struct {
+	sink.Message
+	log                      *fakeLog
+	delivered, acked, nacked int
+	out                      bool
+}
+
+func newFakeLog(entries ...entry.Entry) *fakeLog {
+	l := &fakeLog{wake: make(chan struct{}, 1)}
+	l.add(entries...)
+	return l
+}
+
+// add appends entries of a partition.
+func (l *fakeLog) add(entries ...entry.Entry) {
+	for _, e := range entries {
+		l.append(sink.Message{Entry: e})
+	}
+}
+
+func (l *fakeLog) append(m sink.Message) *fakeMessage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := &fakeMessage{Message: m, log: l}
+	if one.Seq == 0 {
+		one.Seq = uint64(len(l.all) + 1)
+	}
+	one.Reply = one
+	l.all = append(l.all, one)
+	l.ready = append(l.ready, one)
+	l.signal()
+	return one
+}
+
+func (l *fakeLog) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *fakeLog) Next(ctx context.Context) (sink.Message, error) {
+	if l.fail != nil {
+		if err := l.fail(); err != nil {
+			return sink.Message{}, err
+		}
+	}
+	for {
+		l.mu.Lock()
+		if len(l.ready) > 0 && ctx.Err() == nil {
+			m := l.ready[0]
+			l.ready = l.ready[1:]
+			m.delivered++
+			m.out = true
+			l.bytes += len(m.Payload)
+			l.peak = max(l.peak, l.bytes)
+			l.mu.Unlock()
+			return m.Message, nil
+		}
+		l.mu.Unlock()
+		select {
+		case <-l.wake:
+		case <-ctx.Done():
+			return sink.Message{}, context.Cause(ctx)
+		}
+	}
+}
+
+func (m *fakeMessage) answered() {
+	if !m.out {
+		panic(fmt.Sprintf("message %d is answered twice", m.Seq))
+	}
+	m.out = false
+	m.log.bytes -= len(m.Payload)
+}
+
+func (m *fakeMessage) Ack() error {
+	if m.log.onAck != nil {
+		m.log.onAck(m)
+	}
+	m.log.mu.Lock()
+	defer m.log.mu.Unlock()
+	m.answered()
+	m.acked++
+	return nil
+}
+
+func (m *fakeMessage) Nak(delay time.Duration) error {
+	m.log.mu.Lock()
+	defer m.log.mu.Unlock()
+	m.answered()
+	m.nacked++
+	time.AfterFunc(delay, func() {
+		m.log.mu.Lock()
+		defer m.log.mu.Unlock()
+		m.log.ready = append(m.log.ready, m)
+		m.log.signal()
+	})
+	return nil
+}
+
+// acked gives the sequences of the messages that were acknowledged.
+func (l *fakeLog) acked() []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var seqs []uint64
+	for _, m := range l.all {
+		if m.acked > 0 {
+			seqs = append(seqs, m.Seq)
+		}
+	}
+	return seqs
+}
+
+// out counts the messages that were given out and not answered.
+func (l *fakeLog) outstanding() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, m := range l.all {
+		if m.out {
+			n++
+		}
+	}
+	return n
+}
+
+// watch is an observer and a place for reports.
+type watch struct {
+	mu      sync.Mutex
+	commits []sink.Commit
+	pauses  []string
+	resumes int
+	reports []queue.SinkReport
+}
+
+func (w *watch) OnApplied(c sink.Commit) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commits = append(w.commits, c)
+}
+
+func (w *watch) OnPause(reason error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pauses = append(w.pauses, reason.Error())
+}
+
+func (w *watch) OnResume() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resumes++
+}
+
+func (w *watch) PutReport(_ context.Context, r queue.SinkReport) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.Coverage = r.Coverage.Clone()
+	w.reports = append(w.reports, r)
+	return nil
+}
+
+func (w *watch) sizes() []uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var rows []uint64
+	for _, c := range w.commits {
+		rows = append(rows, c.Rows)
+	}
+	return rows
+}
+
+// story is the sequence of states reported.
+func (w *watch) story() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var states []string
+	for _, r := range w.reports {
+		states = append(states, r.State)
+	}
+	return slices.Compact(states)
+}

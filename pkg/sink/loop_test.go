@@ -1,0 +1,544 @@
+package sink_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	arrowmemory "github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/memory"
+)
+
+// rig is a loop between a log and a destination that a test controls.
+type rig struct {
+	*testing.T
+	log   *fakeLog
+	store *memory.Store
+	watch *watch
+	loop  *sink.Loop
+}
+
+func newRig(t *testing.T, entries ...entry.Entry) *rig {
+	t.Helper()
+	checked := arrowmemory.NewCheckedAllocator(arrowmemory.DefaultAllocator)
+	t.Cleanup(func() { checked.AssertSize(t, 0) })
+	r := &rig{T: t, log: newFakeLog(entries...), store: &memory.Store{}, watch: &watch{}}
+	table := sink.Table{Pipeline: "p", Sink: "warehouse", Schema: logSchema, BlockColumn: 1, Epoch: 1, Network: "testnet"}
+	w := r.store.Writer()
+	if err := w.Open(t.Context(), table); err != nil {
+		t.Fatal(err)
+	}
+	r.loop = &sink.Loop{
+		Writer: w, Table: table, Source: r.log, Reports: r.watch, Observer: r.watch, Allocator: checked,
+		Rows: 1000, Backoff: fault.Backoff{Attempts: 4},
+	}
+	return r
+}
+
+// start runs the loop. The function it gives stops it and waits.
+func (r *rig) start() (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.loop.Run(ctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
+// fails runs the loop until it ends by itself.
+func (r *rig) fails() error {
+	r.Helper()
+	err := r.loop.Run(r.Context())
+	if fault.Of(err) != fault.ClassPermanent || err == nil {
+		r.Fatalf("the loop ended with %v, want a permanent error", err)
+	}
+	if !strings.Contains(err.Error(), `"warehouse"`) {
+		r.Errorf("the error does not name the sink: %v", err)
+	}
+	if n := r.log.outstanding(); n > 0 {
+		r.Errorf("%d messages were not answered", n)
+	}
+	return err
+}
+
+// wantBlocks fails unless exactly these blocks are covered and have their rows
+// once.
+func (r *rig) wantBlocks(perBlock int, ranges ...block.Range) {
+	r.Helper()
+	want := block.NewSet(ranges...)
+	if got := r.store.Ledger().Coverage; !got.Equal(want) {
+		r.Fatalf("coverage is %v, want %v", got, want)
+	}
+	rows := make(map[string]int)
+	for _, row := range r.store.Rows() {
+		rows[row.Values[0].(string)]++
+	}
+	for _, b := range want.Ranges() {
+		for n := b.Start; n < b.End; n++ {
+			for i := range perBlock {
+				if name := fmt.Sprintf("%d.%d", n, i); rows[name] != 1 {
+					r.Fatalf("row %s is there %d times", name, rows[name])
+				}
+			}
+		}
+	}
+	if want := int(want.Len()) * perBlock; len(rows) != want {
+		r.Fatalf("%d rows, want %d", len(rows), want)
+	}
+}
+
+// entries makes count entries of ten blocks each.
+func entries(t testing.TB, count, perBlock int) []entry.Entry {
+	var all []entry.Entry
+	for i := range block.Number(count) {
+		all = append(all, encoded(t, logSchema, block.Range{Start: i * 10, End: i*10 + 10}, perBlock))
+	}
+	return all
+}
+
+func upTo(end block.Number) block.Range { return block.Range{End: end} }
+
+func TestLoopGathersRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 45, 10)...) // of 100 rows
+		r.log.onAck = func(m *fakeMessage) {
+			if !r.store.Ledger().Coverage.Covers(m.Range) {
+				t.Errorf("entry %v is acknowledged before it is committed", m.Range)
+			}
+		}
+		begin := time.Now()
+		stop := r.start()
+		synctest.Wait()
+		if got, want := r.watch.sizes(), []uint64{1000, 1000, 1000, 1000}; !slices.Equal(got, want) {
+			t.Errorf("transactions of %v rows, want %v", got, want)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("full transactions waited %s", took)
+		}
+		time.Sleep(199 * time.Millisecond)
+		synctest.Wait()
+		if n := len(r.watch.sizes()); n != 4 {
+			t.Errorf("%d transactions before the wait is over", n)
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if got := r.watch.sizes(); len(got) != 5 || got[4] != 500 {
+			t.Errorf("transactions of %v rows after the wait", got)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(450))
+		if n := len(r.log.acked()); n != 45 {
+			t.Errorf("%d of 45 are acknowledged", n)
+		}
+	})
+}
+
+func TestLoopWaitsFromTheFirstEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		stop := r.start()
+		begin := time.Now()
+		for _, e := range entries(t, 3, 1) {
+			r.log.add(e)
+			time.Sleep(90 * time.Millisecond)
+		}
+		synctest.Wait()
+		if got := r.watch.sizes(); !slices.Equal(got, []uint64{30}) {
+			t.Errorf("transactions of %v rows after %s", got, time.Since(begin))
+		}
+		r.log.add(encoded(t, logSchema, block.Range{Start: 30, End: 40}, 1))
+		time.Sleep(150 * time.Millisecond)
+		if err := stop(); err != nil { // what waits is applied at once
+			t.Error(err)
+		}
+		r.wantBlocks(1, upTo(40))
+	})
+}
+
+// TestLoopUsesItsWriters holds every transaction until three run together.
+func TestLoopUsesItsWriters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 30, 10)...)
+		r.loop.Writers = 3
+		var together sync.WaitGroup
+		together.Add(3)
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			together.Done()
+			together.Wait()
+			return nil
+		}
+		stop := r.start()
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(300))
+	})
+}
+
+func TestLoopPausesWhileTheDestinationIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 40, 10)...)
+		r.loop.Writers = 2
+		back := time.Now().Add(time.Minute)
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			if time.Now().Before(back) {
+				return fault.Later(errors.New("connection refused"), 0)
+			}
+			return nil
+		}
+		stop := r.start()
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if len(r.log.acked()) > 0 {
+			t.Error("something is acknowledged although nothing is committed")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		r.wantBlocks(10, upTo(400))
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		for _, m := range r.log.all {
+			if m.delivered != 1 || m.acked != 1 {
+				t.Errorf("entry %v was delivered %d times and acknowledged %d times", m.Range, m.delivered, m.acked)
+			}
+		}
+		if !slices.Equal(r.watch.pauses, []string{"connection refused"}) || r.watch.resumes != 1 {
+			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		}
+		if got, want := r.watch.story(), []string{"running", "paused", "running", "stopped"}; !slices.Equal(got, want) {
+			t.Errorf("reported %q, want %q", got, want)
+		}
+		for _, report := range r.watch.reports {
+			if (report.State == "paused") != (report.Reason == "connection refused") {
+				t.Errorf("report %+v", report)
+			}
+		}
+		last := r.watch.reports[len(r.watch.reports)-1]
+		if last.Name != "warehouse" || last.Rows != 4000 || !last.Coverage.Covers(upTo(400)) || last.Reason != "" {
+			t.Errorf("the last report is %+v", last)
+		}
+	})
+}
+
+// refuse makes the destination refuse rows by their text.
+func (r *rig) refuse(names ...string) {
+	r.store.Faults.Row = func(row memory.Row) error {
+		if slices.Contains(names, row.Values[0].(string)) {
+			return &sink.BadRowError{Column: "text", Reason: "a NUL character"}
+		}
+		return nil
+	}
+}
+
+func TestLoopIsolatesARefusedRow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 10, 10)...)
+		r.refuse("43.7")
+		err := r.fails()
+		bad, ok := errors.AsType[*sink.BadRowError](err)
+		if !ok || bad.Block != 43 || bad.Row != 37 || bad.Column != "text" {
+			t.Errorf("the error is %v", err)
+		}
+		r.wantBlocks(10, block.Range{Start: 0, End: 43}, block.Range{Start: 44, End: 100})
+		if got := r.log.acked(); slices.Contains(got, 5) || len(got) != 9 {
+			t.Errorf("acknowledged are %v, want all but the fifth", got)
+		}
+		last := r.watch.reports[len(r.watch.reports)-1]
+		if last.State != "stopped" || last.Reason != err.Error() {
+			t.Errorf("the last report is %+v", last)
+		}
+
+		// The destination is mended: what is left comes again and nothing twice.
+		r.store.Faults.Row = nil
+		stop := r.start()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(100))
+	})
+}
+
+func TestLoopIsolatesSeveralRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 10, 10)...)
+		r.refuse("0.0", "43.7", "45.1", "45.2", "46.0", "99.9")
+		r.fails()
+		r.wantBlocks(10, block.Range{Start: 1, End: 43}, block.Range{Start: 44, End: 45}, block.Range{Start: 47, End: 99})
+	})
+}
+
+func TestLoopDoesNotSearchForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 200, 5)...)
+		r.loop.Rows = 10_000
+		calls := 0
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			calls++
+			return fault.Permanent(errors.New("permission denied for table logs"))
+		}
+		if err := r.fails(); !strings.Contains(err.Error(), "permission denied for table logs") {
+			t.Error(err)
+		}
+		if calls > 200 {
+			t.Errorf("%d transactions to find out that nothing can be written", calls)
+		}
+		if n := len(r.log.acked()); n > 0 {
+			t.Errorf("%d are acknowledged", n)
+		}
+	})
+}
+
+func TestLoopGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 3, 5)...)
+		calls := 0
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			calls++
+			return errors.New("deadlock detected")
+		}
+		if err := r.fails(); !strings.Contains(err.Error(), "gave up after 4 attempts: deadlock detected") || calls != 4 {
+			t.Errorf("%d calls, then: %v", calls, err)
+		}
+	})
+}
+
+// TestLoopRepeatsAfterALostAnswer lets each transaction be committed and
+// answered with an error once.
+func TestLoopRepeatsAfterALostAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 40, 10)...)
+		calls := 0
+		r.store.Faults.Committed = func() error {
+			if calls++; calls%2 == 1 {
+				return errors.New("connection reset by peer")
+			}
+			return nil
+		}
+		stop := r.start()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(400))
+		if n := len(r.log.acked()); n != 40 || calls != 8 {
+			t.Errorf("%d of 40 are acknowledged after %d transactions", n, calls)
+		}
+	})
+}
+
+func TestLoopStopsAfterTheGraceTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 40, 10)...)
+		r.loop.Grace = 7 * time.Second
+		r.store.Faults.Begin = func(ctx context.Context, _ []sink.Change) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		stop := r.start()
+		synctest.Wait()
+		begin := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took != 7*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+		if r.log.outstanding() != 0 || len(r.log.acked()) != 0 {
+			t.Errorf("%d are not answered, %v are acknowledged", r.log.outstanding(), r.log.acked())
+		}
+		r.wantBlocks(10)
+	})
+}
+
+func TestLoopFinishesWhatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 40, 10)...)
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			time.Sleep(3 * time.Second)
+			return nil
+		}
+		stop := r.start()
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		acked := len(r.log.acked())
+		if acked < 10 || r.log.outstanding() != 0 {
+			t.Errorf("%d are acknowledged, %d not answered", acked, r.log.outstanding())
+		}
+		r.wantBlocks(10, upTo(block.Number(10*acked)))
+	})
+}
+
+// TestLoopStopsWhilePaused does not wait for a destination that is away.
+func TestLoopStopsWhilePaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 40, 10)...)
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			return fault.Later(errors.New("connection refused"), time.Hour)
+		}
+		stop := r.start()
+		time.Sleep(3 * time.Second)
+		begin := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took != 0 || r.log.outstanding() != 0 {
+			t.Errorf("stopping took %s, %d are not answered", took, r.log.outstanding())
+		}
+		if last := r.watch.reports[len(r.watch.reports)-1]; last.State != "stopped" || last.Reason != "connection refused" {
+			t.Errorf("the last report is %+v", last)
+		}
+	})
+}
+
+func TestLoopBoundsWhatItHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := entries(t, 200, 10)
+		largest := 0
+		for _, e := range all {
+			largest = max(largest, len(e.Payload))
+		}
+		r := newRig(t, all...)
+		r.loop.Bytes = 20 * largest
+		r.loop.Rows = 1_000_000
+		r.loop.Writers = 3
+		r.loop.Decoded = 1 // one entry at a time
+		r.store.Faults.Begin = func(_ context.Context, changes []sink.Change) error {
+			if len(changes) != 1 {
+				t.Errorf("%d entries are decoded at the same time", len(changes))
+			}
+			time.Sleep(50 * time.Millisecond)
+			return nil
+		}
+		stop := r.start()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(2000))
+		if limit := r.loop.Bytes + largest; r.log.peak > limit || r.log.peak < r.loop.Bytes/2 {
+			t.Errorf("held up to %d bytes, the limit is %d", r.log.peak, limit)
+		}
+	})
+}
+
+func TestLoopRefusesAnotherSchema(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := entries(t, 3, 10)
+		other := arrow.NewSchema([]arrow.Field{{Name: "text", Type: arrow.PrimitiveTypes.Int32}, logSchema.Field(1)}, nil)
+		strict := arrow.NewSchema([]arrow.Field{{Name: "text", Type: arrow.BinaryTypes.String}, logSchema.Field(1)}, nil)
+		all[0] = encoded(t, strict, upTo(10), 10) // nullability is only a guess of the source
+		all[1] = encoded(t, other, block.Range{Start: 10, End: 20}, 0)
+		r := newRig(t, all...)
+		err := r.fails()
+		if !strings.Contains(err.Error(), `column "text" is of type int32 instead of utf8`) {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(10), block.Range{Start: 20, End: 30})
+	})
+}
+
+func TestLoopRefusesADamagedEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := entries(t, 4, 10)
+		all[2].Payload = all[2].Payload[:len(all[2].Payload)/2]
+		r := newRig(t, all...)
+		if err := r.fails(); !strings.Contains(err.Error(), "log entry 3") {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(20), block.Range{Start: 30, End: 40})
+	})
+}
+
+func TestLoopWaitsForTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 5, 10)...)
+		back := time.Now().Add(time.Minute)
+		r.log.fail = func() error {
+			if time.Now().Before(back) {
+				return fault.Later(errors.New("no servers available"), 0)
+			}
+			return nil
+		}
+		stop := r.start()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(50))
+		if !slices.Equal(r.watch.pauses, []string{"read the log: no servers available"}) || r.watch.resumes != 1 {
+			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		}
+	})
+}
+
+func TestLoopEndsWithTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 5, 10)...)
+		calls := 0
+		r.log.fail = func() error {
+			if calls++; calls > 3 {
+				return fault.Permanent(errors.New("stream not found"))
+			}
+			return nil
+		}
+		if err := r.fails(); !strings.Contains(err.Error(), "read the log: stream not found") {
+			t.Error(err)
+		}
+		r.wantBlocks(10, upTo(30)) // what was taken before is not lost
+	})
+}
+
+// TestLoopAppliesLiveEntriesInOrder delivers the lane's entries with one too
+// early: it stays away until its predecessor has come.
+func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for _, p := range []struct{ seq, after uint64 }{{1, 0}, {3, 2}, {2, 1}, {4, 3}} {
+			r.log.append(sink.Message{
+				Entry: encoded(t, logSchema, block.Range{Start: block.Number(p.seq) * 10, End: block.Number(p.seq)*10 + 10}, 2),
+				Seq:   p.seq, After: p.after, Live: true,
+			})
+			if p.seq == 3 {
+				r.log.append(sink.Message{Seq: 3, After: 2, Live: true, Entry: r.log.all[1].Entry})
+			}
+		}
+		r.loop.Rows = 1 // one at a time
+		stop := r.start()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(2, block.Range{Start: 10, End: 50})
+		if live := r.store.Ledger().Live; live.Seq != 4 || live.Start != 10 {
+			t.Errorf("live state is %+v", live)
+		}
+		if got := r.log.acked(); len(got) != 5 {
+			t.Errorf("acknowledged are %v", got)
+		}
+	})
+}
