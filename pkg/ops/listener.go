@@ -7,54 +7,35 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Health is what a process says of itself on /healthz and /readyz. The zero
-// value is alive and not ready. It is safe for concurrent use.
+// Health is what a process says of itself on /healthz, which is red while a part
+// of it is stuck, and on /readyz, which is red until it has started. It is safe
+// for concurrent use.
 type Health struct {
-	mu    sync.Mutex
-	ready bool
-	stuck map[string]string
+	stuck func() map[string]string
+	ready atomic.Bool
 }
+
+// NewHealth makes the health of a process that is starting. stuck gives the
+// parts of it that wait for something, with the reasons.
+func NewHealth(stuck func() map[string]string) *Health { return &Health{stuck: stuck} }
 
 // Ready says that the process has started.
-func (h *Health) Ready() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ready = true
-}
+func (h *Health) Ready() { h.ready.Store(true) }
 
-// Stuck says that part of the process waits for something, and why; an empty
-// reason says that it goes on.
-func (h *Health) Stuck(part, reason string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if reason == "" {
-		delete(h.stuck, part)
-		return
-	}
-	if h.stuck == nil {
-		h.stuck = map[string]string{}
-	}
-	h.stuck[part] = reason
-}
-
-func (h *Health) answer(w http.ResponseWriter, wantReady bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	status := http.StatusOK
-	if len(h.stuck) > 0 || wantReady && !h.ready {
-		status = http.StatusServiceUnavailable
-	}
+func (h *Health) answer(w http.ResponseWriter, ok bool) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
+	if !ok {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
 	// The client is gone if this fails; there is nobody to tell.
-	_ = json.NewEncoder(w).Encode(map[string]any{"ready": h.ready, "stuck": h.stuck})
+	_ = json.NewEncoder(w).Encode(map[string]any{"ready": h.ready.Load(), "stuck": h.stuck()})
 }
 
 // Serve answers /metrics, /healthz and /readyz on addr until ctx ends. It calls
@@ -62,8 +43,8 @@ func (h *Health) answer(w http.ResponseWriter, wantReady bool) {
 func Serve(ctx context.Context, addr string, metrics prometheus.Gatherer, h *Health, ready func(net.Addr)) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, false) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, true) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, len(h.stuck()) == 0) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, h.ready.Load()) })
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen for metrics: %w", err)

@@ -75,12 +75,13 @@ func TestLoggerWritesJSONUnlessToATerminal(t *testing.T) {
 
 func TestServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	var health ops.Health
+	stuck := map[string]string{}
+	health := ops.NewHealth(func() map[string]string { return stuck })
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "answer"}, func() float64 { return 42 }))
 	addr, ended := make(chan net.Addr, 1), make(chan error, 1)
 	go func() {
-		ended <- ops.Serve(ctx, "127.0.0.1:0", registry, &health, func(a net.Addr) { addr <- a })
+		ended <- ops.Serve(ctx, "127.0.0.1:0", registry, health, func(a net.Addr) { addr <- a })
 	}()
 	base := "http://" + (<-addr).String()
 	check := func(path string, status int, contains string) {
@@ -103,9 +104,9 @@ func TestServe(t *testing.T) {
 	check("/readyz", 503, `"ready":false`)
 	health.Ready()
 	check("/readyz", 200, `"ready":true`)
-	health.Stuck("warehouse", "connection refused")
+	stuck["warehouse"] = "connection refused"
 	check("/healthz", 503, "connection refused")
-	health.Stuck("warehouse", "")
+	delete(stuck, "warehouse")
 	check("/healthz", 200, "")
 	http.DefaultClient.CloseIdleConnections()
 	cancel()

@@ -1,6 +1,11 @@
 package progress
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
 
 // Describe and Collect make a Meter a [prometheus.Collector]. Every figure is
 // read when it is scraped; the pipeline's name is added by the registry.
@@ -41,4 +46,19 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 		count(descSinkRows, s.rows, name)
 		gauge(descSinkBlocks, s.covered, name)
 	}
+}
+
+// Gather makes a registry of the process and of the meters, by the names of
+// their pipelines.
+func Gather(meters map[string]*Meter) (*prometheus.Registry, error) {
+	registry := prometheus.NewRegistry()
+	all := []error{
+		registry.Register(collectors.NewGoCollector()),
+		registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+	}
+	for name, m := range meters {
+		labelled := prometheus.WrapRegistererWith(prometheus.Labels{"pipeline": name}, registry)
+		all = append(all, labelled.Register(m))
+	}
+	return registry, errors.Join(all...)
 }

@@ -32,8 +32,23 @@ func (s *Screen) Write(text []byte) (int, error) {
 	return s.Out.Write(text)
 }
 
+// Finish clears the line: what follows on the terminal is for good. A nil Screen
+// shows nothing anyway.
+func (s *Screen) Finish() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+}
+
 // Run shows lines until ctx ends; on a terminal the last is then cleared.
 func (s *Screen) Run(ctx context.Context, line func() string) {
+	if s == nil {
+		<-ctx.Done()
+		return
+	}
 	every := s.Every
 	if every <= 0 {
 		every = 15 * time.Second
@@ -46,9 +61,7 @@ func (s *Screen) Run(ctx context.Context, line func() string) {
 	for {
 		select {
 		case <-ctx.Done():
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.clear()
+			s.Finish()
 			return
 		case <-tick.C:
 			s.show(line())

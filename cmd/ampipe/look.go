@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+func checkCommand(flags *cli.Flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [PIPELINE…]",
+		Short: "Connect to everything and change nothing",
+		Long: `Checks the configuration, the query, the server, NATS and every destination, and
+prints the tables that would be created. Nothing is written anywhere.`,
+		RunE: each(flags, pipeline.Check),
+	}
+}
+
+func planCommand(flags *cli.Flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan [PIPELINE…]",
+		Short: "Show what would be read, without reading it",
+		Long: `The dry run: the partitions of the history, and an estimate of rows and bytes
+from a few short samples of the source.`,
+		RunE: each(flags, pipeline.Preview),
+	}
+}
+
+func verifyCommand(flags *cli.Flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [PIPELINE…]",
+		Short: "Compare source and destination, block by block",
+		Long: `Reads the range from the source and from every destination and compares the
+number of rows and the content of each block. Names every block that differs and
+then ends with exit code 3.`,
+		RunE: each(flags, pipeline.Verify),
+	}
+}
+
+// each runs a look for every pipeline that is named, or for all of the file.
+func each(flags *cli.Flags, look func(context.Context, *config.Pipeline, pipeline.Options) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, names []string) error {
+		pipelines, err := flags.Load(names)
+		if err != nil {
+			return err
+		}
+		_, log, err := flags.Screen()
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, p := range pipelines {
+			errs = append(errs, look(c.Context(), p, pipeline.Options{Logger: log, Out: c.OutOrStdout()}))
+		}
+		return errors.Join(errs...)
+	}
+}

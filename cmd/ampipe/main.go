@@ -1,0 +1,39 @@
+// Command ampipe loads blockchain tables from an Amp server into databases:
+// all stages in one process.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/cmd/internal/cli"
+)
+
+func main() {
+	var flags cli.Flags
+	root := &cobra.Command{
+		Use:   "ampipe",
+		Short: "Load blockchain tables from Amp, exactly once",
+		Long: `ampipe loads the tables of an Amp server into databases: history in parallel,
+through a durable log, exactly once, and it can be stopped at any moment.
+
+  ampipe check     look at everything, change nothing
+  ampipe plan      show what would be read
+  ampipe run       do it
+  ampipe verify    compare source and destination, block by block`,
+		Args: cobra.NoArgs,
+	}
+	flags.Register(root)
+	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), versionCommand())
+	os.Exit(cli.Main(root))
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(c *cobra.Command, _ []string) { c.Println("ampipe", cli.Version()) },
+	}
+}

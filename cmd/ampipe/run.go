@@ -1,0 +1,31 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+func runCommand(flags *cli.Flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run [PIPELINE…]",
+		Short: "Run all stages of the pipelines in this process",
+		Long: `Runs the planner, the extractors and every sink in this process, with the NATS
+server embedded unless nats.url names one. It ends when every destination holds
+the whole range; stopped before that, it goes on where it was.`,
+		RunE: func(c *cobra.Command, names []string) error {
+			pipelines, err := flags.Load(names)
+			if err != nil {
+				return err
+			}
+			screen, log, err := flags.Screen()
+			if err != nil {
+				return err
+			}
+			return pipeline.Run(c.Context(), pipelines, pipeline.Options{
+				Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
+			})
+		},
+	}
+}

@@ -1,0 +1,14 @@
+// Command extractor is one stage of a pipeline as a process of its own.
+package main
+
+import (
+	"os"
+
+	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+func main() {
+	os.Exit(cli.Stage("extractor [PIPELINE]", "Read partitions from Amp and append them to the log", `Takes partitions from the queue, one per worker, until it is stopped. Any number of
+extractors may run; one that is killed is replaced by the others.`, pipeline.RunExtractor))
+}

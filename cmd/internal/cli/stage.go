@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+// Stage is the whole of a command that runs one stage of one pipeline. It gives
+// the exit code.
+func Stage(use, short, long string, run func(context.Context, *config.Pipeline, pipeline.Options) error) int {
+	var flags Flags
+	command := &cobra.Command{
+		Use: use, Short: short, Long: long,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, names []string) error {
+			p, err := flags.One(names)
+			if err != nil {
+				return err
+			}
+			screen, log, err := flags.Screen()
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), p, pipeline.Options{
+				Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
+			})
+		},
+	}
+	flags.Register(command)
+	return Main(command)
+}

@@ -1,0 +1,179 @@
+// Package extract is the reading side: workers take partitions from the queue,
+// read their blocks from Amp in block order and append entries to the log. It
+// does not know that sinks exist.
+package extract
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// Source is what an extractor needs of Amp; [amp.Client] is one.
+type Source interface {
+	Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error]
+}
+
+// Extractor runs the workers of one process for one pipeline. Its fields are set
+// before Run and not changed after.
+type Extractor struct {
+	Source Source
+	Tasks  *queue.Tasks
+	Log    *queue.Log
+	State  *queue.State
+
+	Spec   queue.Spec
+	Query  *sql.Query
+	Schema *arrow.Schema
+	Column int // index of the block column in Schema
+
+	Workers    int
+	Backoff    fault.Backoff
+	Codec      entry.Codec
+	EntryBytes int           // Arrow bytes of an entry before compression
+	EntryLimit int           // most bytes of an entry as it is published
+	Grace      time.Duration // for the entry in hand when told to stop; default 10 s
+	Observer   Observer      // nil: nobody watches
+	Logger     zerolog.Logger
+}
+
+// Observer is told what the workers do. Its methods are called from several
+// goroutines and must not block.
+type Observer interface {
+	// Published tells that an entry is in the log.
+	Published(p queue.Partition, h entry.Header, bytes int)
+	// Waiting tells that a partition cannot go on for the time being, and why;
+	// a nil reason says that it goes on.
+	Waiting(id string, reason error)
+	// Finished tells that a partition is done or failed.
+	Finished(p queue.Partition)
+	// Idle tells how long a worker had nothing to do.
+	Idle(worker int, d time.Duration)
+}
+
+// errStop ends the work on a partition because the process was told to stop.
+var errStop = errors.New("stopping")
+
+// Run works until ctx ends. Then no task is taken any more, each worker finishes
+// the entry in its hands within the grace time, gives its task back, and Run
+// returns nil.
+func (x *Extractor) Run(ctx context.Context) error {
+	grace := x.Grace
+	if grace <= 0 {
+		grace = 10 * time.Second
+	}
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(grace, func() { stop(errStop) })
+	})()
+
+	g, take := errgroup.WithContext(ctx)
+	for i := range x.Workers {
+		g.Go(func() error { return x.work(take, work, i) })
+	}
+	return g.Wait()
+}
+
+// work is one worker: it handles one task at a time.
+func (x *Extractor) work(take, ctx context.Context, worker int) error {
+	for failed := 0; ; {
+		since := time.Now()
+		task, err := x.Tasks.Next(take, queue.PartitionTask)
+		if take.Err() != nil && task == nil {
+			return nil
+		}
+		if x.Observer != nil {
+			x.Observer.Idle(worker, time.Since(since))
+		}
+		if err == nil {
+			err = x.handle(take, ctx, task)
+		}
+		if err == nil {
+			failed = 0
+			continue
+		}
+		// The queue itself is in trouble (NATS restarts, a state that cannot be
+		// read): the task comes back by itself.
+		failed++
+		pause := x.Backoff.Delay(failed)
+		x.Logger.Warn().Err(err).Dur("pause", pause).Msg("the queue is not available")
+		if fault.Sleep(take, pause) != nil {
+			return nil
+		}
+	}
+}
+
+// handle brings one partition into the log and answers its task. An error is the
+// queue's, never the partition's.
+func (x *Extractor) handle(take, ctx context.Context, task *queue.Task) error {
+	kept, release := task.Keep(ctx)
+	outcome, err := x.partition(take, kept, task.ID)
+	release()
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // answers outlive the work
+	switch outcome {
+	case finished:
+		return task.Done(ctx)
+	case stopped:
+		return task.Later(ctx, 0)
+	default:
+		return nil // somebody else's, or it comes again by itself
+	}
+}
+
+// outcome is what became of a task.
+type outcome int
+
+const (
+	finished outcome = iota // the partition needs no more work
+	stopped                 // this process ends; another may go on at once
+	lost                    // another worker has it
+)
+
+// partition works on one partition for as long as ctx keeps it in this worker's
+// hands.
+func (x *Extractor) partition(take, ctx context.Context, id string) (outcome, error) {
+	h, err := x.hold(ctx, id)
+	if errors.Is(err, queue.ErrNotFound) {
+		return finished, nil // of a plan that is gone
+	}
+	if err != nil {
+		return lost, err
+	}
+	if h.part.State != queue.PartitionOpen {
+		return finished, nil
+	}
+	unwatch := h.watchIdle(ctx)
+	err = h.load(take, ctx)
+	unwatch()
+	log := x.Logger.With().Str("partition", h.part.ID()).Stringer("range", h.part.Range()).Logger()
+	switch {
+	case err == nil:
+		log.Debug().Uint64("rows", h.part.Rows).Msg("partition is in the log")
+		return finished, h.finish(ctx, queue.PartitionDone, nil)
+	case errors.Is(err, queue.ErrFenced), errors.Is(context.Cause(ctx), queue.ErrTaskLost):
+		log.Info().AnErr("cause", context.Cause(ctx)).Msg("the partition is another worker's now")
+		return lost, nil
+	case errors.Is(err, errStop), take.Err() != nil:
+		return stopped, nil
+	case fault.Of(err) == fault.ClassPermanent:
+		log.Error().Err(err).Msg("partition failed")
+		return finished, h.finish(ctx, queue.PartitionFailed, err)
+	default:
+		return lost, err
+	}
+}

@@ -1,0 +1,167 @@
+package extract
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// notYet is how long to wait before asking again for blocks that the server
+// does not have.
+const notYet = 3 * time.Second
+
+// fetch reads the blocks of r and publishes them.
+func (h *held) fetch(take, ctx context.Context, r block.Range) error {
+	if err := h.begin(r); err != nil {
+		return err
+	}
+	defer h.release()
+	checked := false
+	for msg, err := range h.x.Source.Fetch(ctx, h.x.Query.Wrap(h.x.Spec.BlockColumn, r)) {
+		if err != nil {
+			return errors.Join(err, h.keepWhole(ctx, checked))
+		}
+		if !checked {
+			if err := available(msg.Ranges, r); err != nil {
+				return err
+			}
+			checked = true
+			h.tell(nil)
+		}
+		closed, err := h.append(ctx, msg.Record)
+		if err != nil {
+			return err
+		}
+		if closed {
+			return nil // the rest was given away
+		}
+		if take.Err() != nil {
+			return errStop
+		}
+	}
+	return h.close(ctx)
+}
+
+// available tells whether the server has every block of r: an answer carries
+// the range that its tables are synced to, and says nothing when rows are
+// missing because they are not there yet (AP 2).
+func available(ranges []amp.Range, r block.Range) error {
+	if len(ranges) == 0 {
+		return fault.Later(fmt.Errorf("blocks %v: the server has no data for this query yet", r), notYet)
+	}
+	for _, have := range ranges {
+		if !have.Numbers.Contains(r) {
+			return fault.Later(fmt.Errorf("blocks %v: the server has only %v of %s", r, have.Numbers, have.Network), notYet)
+		}
+	}
+	return nil
+}
+
+func (h *held) begin(r block.Range) (err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cutter, err = entry.NewCutter(entry.CutOptions{
+		Range:   r,
+		Column:  h.x.Column,
+		Header:  entry.Header{Epoch: h.x.Spec.Epoch, Network: h.x.Spec.Network},
+		Target:  h.x.EntryBytes,
+		Encoder: h.encoder,
+	})
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	// The tail may have been given away between rest and here.
+	h.end = min(r.End, h.part.End)
+	return h.cutter.Lower(h.end)
+}
+
+func (h *held) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cutter.Release()
+	h.cutter = nil
+}
+
+// append cuts rows into entries and publishes those that are complete. It tells
+// whether the window is closed, because its tail was given away.
+func (h *held) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	groups, err := h.cutter.Push(rec)
+	if err != nil {
+		return false, fault.Permanent(err) // about the rows: they will come again
+	}
+	return h.cutter.Done(), h.publish(ctx, groups)
+}
+
+// close publishes the last entry of the window, which reaches to its end.
+func (h *held) close(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	groups, err := h.cutter.Finish()
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	return h.publish(ctx, groups)
+}
+
+// keepWhole publishes the blocks that arrived whole before a stream broke.
+func (h *held) keepWhole(ctx context.Context, checked bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !checked || ctx.Err() != nil {
+		return nil
+	}
+	groups, err := h.cutter.Flush()
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	return h.publish(ctx, groups)
+}
+
+// publish appends groups to the lane, each as one atomic step, one after the
+// other: a full log makes it wait with the same entry.
+func (h *held) publish(ctx context.Context, groups []entry.Group) error {
+	for _, group := range groups {
+		first := group[0].Header
+		for i := range group {
+			group[i].End = h.part.End
+		}
+		id := fmt.Sprintf("%s/%d/%s", h.part.Lane(), first.Range.Start, h.holder)
+		seq, err := h.x.Log.PublishWait(ctx, h.part.Lane(), h.seq, id, group, h.waiting)
+		if errors.Is(err, queue.ErrFenced) && h.trimmed(ctx) {
+			seq, err = h.x.Log.PublishWait(ctx, h.part.Lane(), 0, id, group, h.waiting)
+		}
+		if err != nil {
+			return fmt.Errorf("publish blocks %v: %w", first.Range, err)
+		}
+		h.seq, h.next = seq, first.Range.End
+		for _, e := range group {
+			h.part.Rows += uint64(e.Rows)
+			if h.x.Observer != nil {
+				h.x.Observer.Published(h.part, e.Header, len(e.Payload))
+			}
+		}
+	}
+	return nil
+}
+
+// trimmed tells whether the lane's messages, ours among them, have been removed
+// because every sink has them: the lane then starts again from nothing.
+func (h *held) trimmed(ctx context.Context) bool {
+	tail, err := h.x.Log.Tail(ctx, h.part.Lane())
+	return err == nil && !tail.Found && h.seq > 0
+}
+
+// newHolder names one holding of a partition.
+func newHolder() string { return rand.Text() }

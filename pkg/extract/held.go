@@ -1,0 +1,179 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// held is a partition in a worker's hands.
+type held struct {
+	x       *Extractor
+	encoder *entry.Encoder
+	holder  string // names this holding in message ids
+
+	// window is how many blocks are asked for at once. It is halved when that
+	// is too much for the server and grows again. Only load touches it.
+	window uint64
+
+	// mu is held while rows are cut and published and while the tail is given
+	// away, so that no block is both published and given to another.
+	mu     sync.Mutex
+	part   queue.Partition
+	rev    uint64        // of part in the state
+	seq    uint64        // of the lane's last message
+	next   block.Number  // the first block that is not in the log
+	cutter *entry.Cutter // of the window being read, or nil
+	end    block.Number  // of the cutter, which may be below that of the partition
+}
+
+// hold reads where the partition stands: its record, and the tail of its lane,
+// which is the truth about what is in the log.
+func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
+	part, rev, err := x.State.Partition(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("read partition %s: %w", id, err)
+	}
+	h := &held{x: x, part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder()}
+	tail, err := x.Log.Tail(ctx, part.Lane())
+	if err != nil {
+		return nil, fmt.Errorf("read the tail of lane %s: %w", part.Lane(), err)
+	}
+	if tail.Found {
+		h.seq = tail.Seq
+		h.next = max(h.next, tail.Entry.Range.End)
+	}
+	h.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
+	return h, err
+}
+
+// load appends what is missing of the partition to its lane. Failures are
+// counted only as long as nothing is gained: a source that drops the
+// connection again and again, but delivers something each time, is used on.
+func (h *held) load(take, ctx context.Context) error {
+	defer h.tell(nil)
+	for failed, gained := 0, h.position(); ; {
+		r := h.rest()
+		if r.Empty() {
+			return nil
+		}
+		err := h.fetch(take, ctx, r)
+		if at := h.position(); at > gained {
+			failed, gained = 0, at
+		}
+		switch {
+		case err == nil:
+			h.window *= 2
+			continue
+		case errors.Is(err, errStop), errors.Is(err, queue.ErrFenced), ctx.Err() != nil:
+			return err
+		case errors.Is(err, amp.ErrTooMuch) && r.Len() > 1:
+			h.window = r.Len() / 2
+			h.x.Logger.Info().Str("partition", h.part.ID()).Stringer("range", r).
+				Uint64("blocks", h.window).Msg("range is too much for the server, asking for less")
+			continue
+		}
+		pause := fault.After(err)
+		switch fault.Of(err) {
+		case fault.ClassPermanent:
+			return err
+		case fault.ClassLater:
+			if pause == 0 {
+				pause = h.x.Backoff.Delay(4)
+			}
+		default:
+			if failed++; failed >= h.x.Backoff.Tries() {
+				return fault.Permanent(fmt.Errorf("gave up after %d attempts: %w", failed, err))
+			}
+			pause = h.x.Backoff.Delay(failed)
+		}
+		h.tell(err)
+		if fault.Sleep(take, pause) != nil {
+			return errStop
+		}
+	}
+}
+
+// rest is the next range to ask for.
+func (h *held) rest() block.Range {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := block.Range{Start: h.next, End: h.part.End}
+	if h.window == 0 || h.window > r.Len() {
+		h.window = r.Len()
+	}
+	r.End = r.Start + block.Number(h.window)
+	return r
+}
+
+func (h *held) position() block.Number {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.next
+}
+
+// finish records how the partition ended.
+func (h *held) finish(ctx context.Context, state queue.PartitionState, cause error) error {
+	err := h.update(ctx, func(p *queue.Partition) {
+		p.State = state
+		if cause != nil {
+			p.Error = cause.Error()
+		}
+	})
+	if err == nil && h.x.Observer != nil {
+		h.x.Observer.Finished(h.part)
+	}
+	return err
+}
+
+// update changes the partition's record by compare-and-set. The planner also
+// writes to it (Next), so a lost race is repeated on the record as it is now.
+func (h *held) update(ctx context.Context, change func(*queue.Partition)) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.updateLocked(ctx, change)
+}
+
+func (h *held) updateLocked(ctx context.Context, change func(*queue.Partition)) error {
+	for {
+		next := h.part
+		change(&next)
+		rev, err := h.x.State.UpdatePartition(ctx, next, h.rev)
+		if err == nil {
+			h.part, h.rev = next, rev
+			return nil
+		}
+		if !errors.Is(err, queue.ErrConflict) {
+			return fmt.Errorf("update partition %s: %w", h.part.ID(), err)
+		}
+		now, rev, err := h.x.State.Partition(ctx, h.part.ID())
+		if err != nil {
+			return fmt.Errorf("read partition %s: %w", h.part.ID(), err)
+		}
+		if now.State != queue.PartitionOpen || now.End != h.part.End {
+			return queue.ErrFenced // only a holder changes these
+		}
+		now.Rows = h.part.Rows
+		h.part, h.rev = now, rev
+	}
+}
+
+// waiting tells that publishing waits.
+func (h *held) waiting(reason error, _ time.Duration) { h.tell(reason) }
+
+func (h *held) tell(reason error) {
+	if h.x.Observer != nil {
+		h.x.Observer.Waiting(h.part.ID(), reason)
+	}
+	if reason != nil {
+		h.x.Logger.Warn().Str("partition", h.part.ID()).Err(reason).Msg("waiting")
+	}
+}

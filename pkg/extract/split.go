@@ -1,0 +1,117 @@
+package extract
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+const (
+	// splitEvery is how often a busy worker looks for idle ones.
+	splitEvery = 250 * time.Millisecond
+
+	// splitWorth is the work, by the speed of the last look, that must remain
+	// for a split to pay.
+	splitWorth = 300 * time.Millisecond
+)
+
+// watchIdle gives the tail of the partition away whenever workers wait for work
+// and none is queued. The function it returns ends the watch.
+func (h *held) watchIdle(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(splitEvery)
+		defer tick.Stop()
+		pace := pace{at: h.position(), since: time.Now()}
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			worth := pace.remains(h, time.Now()) >= splitWorth
+			if !worth || !h.x.othersIdle(ctx) {
+				continue
+			}
+			if err := h.split(ctx); err != nil && ctx.Err() == nil {
+				h.x.Logger.Warn().Err(err).Str("partition", h.part.ID()).Msg("the tail was not given away")
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// othersIdle tells whether workers wait and there is nothing for them.
+func (x *Extractor) othersIdle(ctx context.Context) bool {
+	load, err := x.Tasks.Load(ctx, queue.PartitionTask)
+	return err == nil && load.Queued == 0 && load.Waiting > 0
+}
+
+// split gives the second half of what is left to whoever is idle. The end is
+// moved down first: should this process die before the new partition is
+// recorded, the planner sees the hole and queues it.
+func (h *held) split(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	left := block.Range{Start: h.next, End: h.part.End}
+	if h.cutter != nil {
+		left.Start = max(left.Start, h.cutter.Last()) // rows that are here stay here
+	}
+	if left.Len() < 2 {
+		return nil
+	}
+	tail := queue.Partition{
+		Start: left.Start + block.Number(left.Len()+1)/2, End: h.part.End,
+		Generation: h.part.Generation, State: queue.PartitionOpen,
+	}
+	if err := h.updateLocked(ctx, func(p *queue.Partition) { p.End = tail.Start }); err != nil {
+		return err
+	}
+	if h.cutter != nil {
+		h.end = min(h.end, tail.Start)
+		if err := h.cutter.Lower(h.end); err != nil {
+			return err
+		}
+	}
+	if _, err := h.x.State.CreatePartition(ctx, tail); err != nil {
+		return fmt.Errorf("record partition %s: %w", tail.ID(), err)
+	}
+	if _, err := h.x.Tasks.Add(ctx, queue.PartitionTask, tail.ID()); err != nil {
+		return fmt.Errorf("queue partition %s: %w", tail.ID(), err)
+	}
+	h.x.Logger.Debug().Str("partition", h.part.ID()).Stringer("tail", tail.Range()).Msg("tail given away")
+	return nil
+}
+
+// pace estimates how long a partition still takes from the blocks gained since
+// the last look.
+type pace struct {
+	at    block.Number
+	since time.Time
+}
+
+func (p *pace) remains(h *held, now time.Time) time.Duration {
+	h.mu.Lock()
+	next, end := h.next, h.part.End
+	if h.cutter != nil {
+		next = max(next, h.cutter.Last())
+	}
+	h.mu.Unlock()
+	gained, took := next-p.at, now.Sub(p.since)
+	p.at, p.since = next, now
+	if end <= next {
+		return 0
+	}
+	if gained == 0 {
+		return time.Hour // the first rows may be long in coming
+	}
+	return time.Duration(float64(took) * float64(end-next) / float64(gained))
+}

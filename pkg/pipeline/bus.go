@@ -1,0 +1,66 @@
+// Package pipeline puts the stages together: everything in one process, or one
+// stage of a pipeline in a process of its own. It also holds what spans them,
+// the comparison of source and destination.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// Bus is a connection to NATS, with the embedded server if that is configured.
+type Bus struct {
+	*queue.Conn
+	server *queue.Server
+}
+
+// OpenBus starts the embedded server of c, or connects to the one it names.
+func OpenBus(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, error) {
+	b := &Bus{}
+	if c.Embedded != "" {
+		server, err := queue.StartServer(ctx, queue.ServerConfig{
+			Dir:      c.Embedded,
+			OnNotice: func(text string) { log.Warn().Str("part", "nats").Msg(text) },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("start the embedded NATS server: %w", err)
+		}
+		b.server = server
+	}
+	conn, err := queue.Open(ctx, queue.Config{
+		URL:      c.URL,
+		Creds:    c.Creds,
+		TLS:      queue.TLS{CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key},
+		Replicas: c.Replicas,
+		Server:   b.server,
+		OnState: func(reason error) {
+			if reason != nil {
+				log.Warn().Err(reason).Msg("waiting for NATS")
+			} else {
+				log.Info().Msg("NATS is back")
+			}
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	b.Conn = conn
+	return b, nil
+}
+
+// Close ends the connection and then the embedded server.
+func (b *Bus) Close() error {
+	if b.Conn != nil {
+		b.Conn.Close()
+	}
+	if b.server == nil {
+		return nil
+	}
+	return b.server.Close()
+}

@@ -1,0 +1,174 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// checker is a destination that can be looked at without changing it.
+type checker interface {
+	// Describe gives the statements that would create the table.
+	Describe(t sink.Table) (string, error)
+	// Check connects and makes every check that Open makes, and changes nothing.
+	Check(ctx context.Context, t sink.Table) error
+}
+
+// Check connects to everything the pipeline names, changes nothing, and tells
+// what it found and the tables that would be created.
+func Check(ctx context.Context, p *config.Pipeline, o Options) error {
+	out := o.out()
+	source, err := openSource(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }() // nothing is in flight
+	checked, err := plan.Check(ctx, source, p)
+	if err != nil {
+		return err
+	}
+	describeSource(out, p, checked)
+	if err := checkNATS(ctx, out, p.NATS, o.Logger); err != nil {
+		return err
+	}
+	for _, c := range p.Sinks {
+		if err := checkSink(ctx, out, p, c, checked); err != nil {
+			return fmt.Errorf("sink %q: %w", c.Name, err)
+		}
+	}
+	say(out, "\nEverything is in order. Next: ampipe plan %s, or ampipe run %s", p.Name, p.Name)
+	return nil
+}
+
+// checkNATS connects to an external server. The embedded one is only named: to
+// start it would make its folder.
+func checkNATS(ctx context.Context, out io.Writer, c config.NATS, log zerolog.Logger) error {
+	if c.Embedded != "" {
+		say(out, "nats      embedded, in %s", c.Embedded)
+		return nil
+	}
+	bus, err := OpenBus(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	say(out, "nats      connected, entries of up to %s", Bytes(float64(bus.EntryLimit())))
+	return bus.Close()
+}
+
+func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
+	say(out, "pipeline  %s", p.Name)
+	say(out, "amp       %s", p.Source.Amp)
+	say(out, "query     %s", strings.Join(strings.Fields(checked.Query.Text()), " "))
+	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
+	if len(checked.Head) == 0 {
+		say(out, "server    has no data for this query yet")
+	}
+	for _, have := range checked.Head {
+		say(out, "server    has blocks %v of %s, the last with hash %s", have.Numbers, have.Network, have.Hash)
+	}
+	history := plan.History(p.Range, checked.Head)
+	say(out, "history   blocks %v, %s", history, progress.Count(history.Len()))
+	for _, have := range checked.Head {
+		if have.Numbers.End < history.End {
+			say(out, "warning   the head is below max_block: blocks %v will be waited for",
+				block.Range{Start: have.Numbers.End, End: history.End})
+		}
+	}
+	for _, warning := range checked.Warnings {
+		say(out, "warning   %s", warning)
+	}
+}
+
+func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) error {
+	w, err := newWriter(c)
+	if err != nil {
+		return err
+	}
+	look, ok := w.(checker)
+	if !ok {
+		return nil
+	}
+	table := tableFor(p, c, checked)
+	ddl, err := look.Describe(table)
+	if err != nil {
+		return err
+	}
+	if err := look.Check(ctx, table); err != nil {
+		return err
+	}
+	say(out, "sink      %s: connected, and may do what it needs. The table, if it is not there:\n\n%s",
+		c.Name, indent(ddl))
+	return nil
+}
+
+func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Table {
+	return sink.Table{
+		Pipeline: p.Name, Sink: c.Name, Schema: checked.Schema, BlockColumn: checked.Column,
+		Epoch: 1, Network: checked.Network,
+	}
+}
+
+// Preview is the dry run: which partitions would be queued, and about how much
+// they hold, from a sample of the source.
+func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
+	out := o.out()
+	source, err := openSource(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }() // nothing is in flight
+	checked, err := plan.Check(ctx, source, p)
+	if err != nil {
+		return err
+	}
+	describeSource(out, p, checked)
+	return preview(ctx, out, p, source, checked)
+}
+
+func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp.Client, checked *plan.Checked) error {
+	history := plan.History(p.Range, checked.Head)
+	sample, err := checked.TakeSample(ctx, source, history)
+	if err != nil {
+		return err
+	}
+	size := p.Range.PartitionSize
+	if size == 0 {
+		size = plan.Size(history.Len(), p.Extract.Workers, sample.RowsPerBlock())
+	}
+	parts := plan.Cut(history, size)
+	rows := sample.RowsPerBlock() * float64(history.Len())
+	say(out, "partitions %d of %d blocks each, for %d workers; idle workers split them further", len(parts), size, p.Extract.Workers)
+	say(out, "estimate  %s rows, %s of Arrow data, %.0f bytes a row (from %d rows in %d blocks)",
+		progress.Count(uint64(rows)), Bytes(rows*sample.BytesPerRow()), sample.BytesPerRow(), sample.Rows, sample.Blocks)
+	const shown = 5
+	for i, r := range parts {
+		if i == shown && len(parts) > shown+1 {
+			say(out, "          …")
+		}
+		if i < shown || i == len(parts)-1 {
+			say(out, "          %d: blocks %v, about %s rows", i+1, r, progress.Count(uint64(sample.RowsPerBlock()*float64(r.Len()))))
+		}
+	}
+	return nil
+}
+
+// Bytes writes a size for people: 950 B, 4.1 MB.
+func Bytes(n float64) string { return progress.Count(uint64(n)) + "B" }
+
+func say(out io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(out, format+"\n", args...) // nobody is left to tell
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
+}

@@ -1,0 +1,199 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Options are what a process adds to the configuration.
+type Options struct {
+	Logger zerolog.Logger
+	Out    io.Writer        // for results; nil: nowhere
+	Screen *progress.Screen // for the line of progress; nil: none
+	Listen string           // address of metrics and health; empty: none
+}
+
+func (o Options) out() io.Writer {
+	if o.Out == nil {
+		return io.Discard
+	}
+	return o.Out
+}
+
+// errDone ends the stages of a pipeline because everything is loaded.
+var errDone = errors.New("everything is loaded")
+
+// Run runs all stages of the pipelines in this process until each of them is
+// complete, or ctx ends. Everything is checked before anything is started, in
+// every pipeline. If a pipeline fails the others go on; the errors of all are
+// joined. A pipeline that ends with failed partitions gives [ops.Incomplete].
+func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
+	buses := busPool{open: map[string]*Bus{}}
+	defer func() { err = errors.Join(err, buses.close()) }()
+	runs := make([]*run, 0, len(pipelines))
+	defer func() {
+		for _, r := range runs {
+			r.close()
+		}
+	}()
+	for _, p := range pipelines {
+		bus, err := buses.get(ctx, p.NATS, o.Logger)
+		if err != nil {
+			return err
+		}
+		r, err := prepare(ctx, bus, p, o)
+		if err != nil {
+			return fmt.Errorf("pipeline %q: %w", p.Name, err)
+		}
+		runs = append(runs, r)
+	}
+	meters := map[string]*progress.Meter{}
+	for _, r := range runs {
+		meters[r.config.Name] = r.meter
+	}
+	stop, err := watch(ctx, meters, o)
+	if err != nil {
+		return err
+	}
+	var wait sync.WaitGroup
+	errs := make([]error, len(runs))
+	for i, r := range runs {
+		wait.Go(func() {
+			if err := r.run(ctx, o); err != nil {
+				errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(append(errs, stop())...)
+}
+
+// run is one pipeline, ready to start.
+type run struct {
+	*stages
+	source  *amp.Client
+	checked *plan.Checked
+	spec    queue.Spec
+	size    uint64
+	writers []sink.Writer
+}
+
+// prepare does everything that can be refused: the query, the plan and the
+// destinations.
+func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, o Options) (_ *run, err error) {
+	r := &run{}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if r.stages, err = newStages(ctx, bus, p, o.Logger); err != nil {
+		return nil, err
+	}
+	if r.source, err = openSource(ctx, p); err != nil {
+		return nil, err
+	}
+	if r.checked, err = askSource(ctx, r.source, p, r.logger); err != nil {
+		return nil, err
+	}
+	if r.spec, r.size, err = r.plan(ctx, r.source, r.checked); err != nil {
+		return nil, err
+	}
+	for _, c := range p.Sinks {
+		w, err := r.openWriter(ctx, c, r.spec)
+		if err != nil {
+			return nil, err
+		}
+		r.writers = append(r.writers, w)
+	}
+	return r, nil
+}
+
+// close releases the destinations and the source.
+func (r *run) close() {
+	if r == nil {
+		return
+	}
+	for _, w := range r.writers {
+		if err := w.Close(); err != nil {
+			r.logger.Warn().Err(err).Msg("close destination")
+		}
+	}
+	if r.source != nil {
+		_ = r.source.Close() // nothing is in flight any more
+	}
+}
+
+// run runs the stages until the planner says that everything is loaded. A sink
+// that stops for good lets the others finish first.
+func (r *run) run(ctx context.Context, o Options) error {
+	started := time.Now()
+	work, done := context.WithCancelCause(ctx)
+	defer done(nil)
+	g, work := errgroup.WithContext(work)
+
+	gone := newGone(r.config.Sinks)
+	planner := r.planner(r.source)
+	planner.Gone = gone.has
+	var status plan.Status
+	g.Go(func() (err error) {
+		status, err = planner.Run(work, r.spec, r.size)
+		done(errDone)
+		return err
+	})
+	g.Go(func() error { return r.extract(work, r.source, r.spec) })
+	for i, c := range r.config.Sinks {
+		g.Go(func() error {
+			err := r.apply(work, c, r.writers[i], r.spec)
+			if err != nil && gone.add(c.Name, err) {
+				return nil // the others go on
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	if err = errors.Join(err, gone.err()); err == nil && status.Failed.Len() > 0 {
+		err = ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", status.Failed.Len(), status.Failed))
+	}
+	o.Screen.Finish()
+	r.summarize(o.out(), status, time.Since(started), err)
+	return err
+}
+
+// busPool shares one bus among pipelines with the same configuration.
+type busPool struct{ open map[string]*Bus }
+
+func (p *busPool) get(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, error) {
+	key := fmt.Sprintf("%+v", c)
+	if b, ok := p.open[key]; ok {
+		return b, nil
+	}
+	b, err := OpenBus(ctx, c, log)
+	if err == nil {
+		p.open[key] = b
+	}
+	return b, err
+}
+
+func (p *busPool) close() error {
+	var errs []error
+	for _, b := range p.open {
+		errs = append(errs, b.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,154 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cluster is a pipeline as separate processes on a NATS server of its own.
+type cluster struct {
+	*lab
+	file  string
+	port  int
+	nats  *process
+	procs map[string]*process
+}
+
+// newCluster starts NATS; the stages are for the test to start.
+func newCluster(l *lab, amp string, blocks int, postgres, more string) *cluster {
+	l.t.Helper()
+	c := &cluster{lab: l, port: freePort(l.t), procs: map[string]*process{}}
+	c.nats = l.startNATS(c.port)
+	c.file = l.oneSink(amp, logs, blocks, fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), postgres, more)
+	return c
+}
+
+// up starts a process of a stage under a name of the test's choice.
+func (c *cluster) up(name string) {
+	c.t.Helper()
+	stage, _, _ := strings.Cut(name, " ")
+	c.procs[name] = c.start(stage, "-c", c.file)
+}
+
+// finish waits for the planner to say that everything is loaded, and verifies.
+func (c *cluster) finish(limit time.Duration) {
+	c.t.Helper()
+	p := c.procs["planner"]
+	if code := p.wait(c.t, limit); code != 0 {
+		c.t.Errorf("the planner ended with %d\n%s", code, p.out)
+	}
+	c.t.Log(c.must("ampipe", "verify", "-c", c.file))
+}
+
+func TestSeveralProcessesOfEachStage(t *testing.T) {
+	l := newLab(t)
+	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1500", "--logs-per-block", "100")
+	c := newCluster(l, amp, 1500, "", "extract: { workers: 2 }\n")
+	for _, name := range []string{"planner", "extractor 1", "extractor 2", "extractor 3", "sink-postgres 1", "sink-postgres 2"} {
+		c.up(name)
+	}
+	c.finish(3 * time.Minute)
+	if n := l.number("SELECT count(*) FROM " + l.schema + ".rows"); n != 150_000 {
+		t.Errorf("%d rows, want 150000", n)
+	}
+}
+
+// TestSkewKeepsWorkersBusy loads a chain with nine tenths of its rows in a tenth
+// of its blocks, in one stretch: splitting has to keep every worker busy.
+func TestSkewKeepsWorkersBusy(t *testing.T) {
+	l := newLab(t)
+	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "4000", "--logs-per-block", "200", "--skew", "0.9/0.1")
+	file := l.oneSink(amp, logs, 4000, embedded, "", "extract: { workers: 4 }\n")
+	out := l.must("ampipe", "run", "-c", file)
+	idle := regexp.MustCompile(`idle at most (\d+) % of the time`).FindStringSubmatch(out)
+	if idle == nil {
+		t.Fatalf("run does not tell how long workers idled\n%s", out)
+	}
+	t.Log(idle[0])
+	if percent, err := strconv.Atoi(idle[1]); err != nil || percent > 10 {
+		t.Errorf("a worker idled %s %% of the time", idle[1])
+	}
+	l.must("ampipe", "verify", "-c", file)
+}
+
+// TestCrashes kills every stage at random while a chain is loaded, and crashes
+// PostgreSQL and NATS once each. Nothing may be lost, doubled, or read again
+// beyond the entry in flight. AMPIPE_CRASH_KILLS=10 is the long form: 2,000,000
+// rows, and ten kills of each stage.
+func TestCrashes(t *testing.T) {
+	l := newLab(t)
+	blocks, kills := 2000, 3
+	if n, err := strconv.Atoi(os.Getenv("AMPIPE_CRASH_KILLS")); err == nil {
+		blocks, kills = 10_000, n
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d: %d blocks, %d kills of each stage", seed, blocks, kills)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+
+	l.ownPostgres()
+	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", strconv.Itoa(blocks), "--logs-per-block", "200")
+	c := newCluster(l, amp, blocks, ", mode: upsert, key: [block_num, log_index]", "extract: { workers: 8 }\n")
+	stages := []string{"planner", "extractor", "sink-postgres"}
+	for _, stage := range stages {
+		c.up(stage)
+	}
+	order := make([]string, 0, len(stages)*kills)
+	for range kills {
+		order = append(order, stages...)
+	}
+	rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	for i, stage := range order {
+		time.Sleep(time.Duration(100+rnd.IntN(900)) * time.Millisecond)
+		c.procs[stage].kill()
+		switch i {
+		case len(order) / 3:
+			c.nats.kill()
+			c.nats = l.startNATS(c.port)
+		case 2 * len(order) / 3:
+			l.restartPostgres()
+		}
+		c.up(stage)
+	}
+	c.finish(10 * time.Minute)
+	if n := l.number("SELECT count(*) FROM " + l.schema + ".rows"); n != int64(blocks)*200 {
+		t.Errorf("%d rows, want %d", n, blocks*200)
+	}
+}
+
+// ownPostgres gives the lab a PostgreSQL server that it may crash.
+func (l *lab) ownPostgres() {
+	l.t.Helper()
+	dir, err := os.MkdirTemp("", "ampipe-postgres-")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // for the user that the server runs as
+		l.t.Fatal(err)
+	}
+	l.postgresDir = dir + "/pg"
+	l.dsn = l.postgres("start")
+	l.t.Cleanup(func() {
+		l.postgres("stop")
+		_ = os.RemoveAll(dir)
+	})
+	l.exec("CREATE SCHEMA " + l.schema)
+}
+
+// restartPostgres crashes the lab's own server and starts it again.
+func (l *lab) restartPostgres() { l.postgres("restart") }
+
+func (l *lab) postgres(verb string) string {
+	l.t.Helper()
+	out, err := exec.Command("../../scripts/postgres", verb, l.postgresDir).Output()
+	if err != nil {
+		l.t.Fatalf("%s PostgreSQL: %v\n%s", verb, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}

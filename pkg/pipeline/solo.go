@@ -1,0 +1,131 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// RunPlanner plans a pipeline and watches over it until every sink has
+// everything, or ctx ends. Extractors and sinks run in other processes.
+func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
+	return solo(ctx, p, o, func(ctx context.Context, s *stages) error {
+		started := time.Now()
+		source, err := openSource(ctx, p)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = source.Close() }() // nothing is in flight
+		checked, err := askSource(ctx, source, p, s.logger)
+		if err != nil {
+			return err
+		}
+		spec, size, err := s.plan(ctx, source, checked)
+		if err != nil {
+			return err
+		}
+		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("planned")
+		status, err := s.planner(source).Run(ctx, spec, size)
+		if err != nil {
+			return err
+		}
+		o.Screen.Finish()
+		s.summarizePlan(o.out(), status, time.Since(started))
+		if n := status.Failed.Len(); n > 0 {
+			return ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", n, status.Failed))
+		}
+		return nil
+	})
+}
+
+// RunExtractor runs the workers of a pipeline until ctx ends. It waits for the
+// plan.
+func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
+	return solo(ctx, p, o, func(ctx context.Context, s *stages) error {
+		source, err := openSource(ctx, p)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = source.Close() }() // the workers have stopped
+		spec, err := s.waitSpec(ctx)
+		if err != nil {
+			return err
+		}
+		return s.extract(ctx, source, spec)
+	})
+}
+
+// RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
+func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
+	return solo(ctx, p, o, func(ctx context.Context, s *stages) (err error) {
+		spec, err := s.waitSpec(ctx)
+		if err != nil {
+			return err
+		}
+		w, err := s.openWriter(ctx, c, spec)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+		return s.apply(ctx, c, w, spec)
+	})
+}
+
+// solo runs one stage in a process of its own. NATS may come up later than it.
+func solo(ctx context.Context, p *config.Pipeline, o Options, run func(context.Context, *stages) error) (err error) {
+	if p.NATS.Embedded != "" {
+		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
+			"set nats.url instead of nats.embedded", p.Name))
+	}
+	var bus *Bus
+	var s *stages
+	err = fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) (err error) {
+		if bus, err = OpenBus(ctx, p.NATS, o.Logger); err != nil {
+			return err
+		}
+		if s, err = newStages(ctx, bus, p, o.Logger); err != nil {
+			return errors.Join(err, bus.Close())
+		}
+		return nil
+	}, func(err error, pause time.Duration) {
+		o.Logger.Warn().Err(err).Dur("pause", pause).Msg("waiting for NATS")
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bus.Close()) }()
+	stop, err := watch(ctx, map[string]*progress.Meter{p.Name: s.meter}, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := run(ctx, s); err != nil {
+		return fmt.Errorf("pipeline %q: %w", p.Name, err)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// waitSpec waits until the planner has planned.
+func (s *stages) waitSpec(ctx context.Context) (queue.Spec, error) {
+	s.meter.Waiting("start", "the planner has not planned yet")
+	defer s.meter.Waiting("start", "")
+	var spec queue.Spec
+	err := fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) (err error) {
+		spec, _, err = s.state.WaitSpec(ctx)
+		return err
+	}, s.waiting("start"))
+	if err != nil {
+		return spec, fmt.Errorf("wait for the plan: %w", err)
+	}
+	return spec, nil
+}

@@ -1,0 +1,31 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan"
+)
+
+// openSource connects to the pipeline's Amp server.
+func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
+	return amp.Open(ctx, amp.Config{URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile})
+}
+
+// askSource checks the query. A server that is down or restarting is waited for,
+// visibly: nothing has been started, so nothing can be lost by patience.
+func askSource(ctx context.Context, source plan.Source, p *config.Pipeline, log zerolog.Logger) (*plan.Checked, error) {
+	var checked *plan.Checked
+	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(ctx context.Context) (err error) {
+		checked, err = plan.Check(ctx, source, p)
+		return err
+	}, func(err error, pause time.Duration) {
+		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for the Amp server")
+	})
+	return checked, err
+}

@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres"
+)
+
+// stages are the stages of one pipeline, in this process or alone in it.
+type stages struct {
+	config *config.Pipeline
+	bus    *Bus
+	log    *queue.Log
+	tasks  *queue.Tasks
+	state  *queue.State
+	meter  *progress.Meter
+	idle   *idleClock
+	logger zerolog.Logger
+}
+
+// newStages opens the pipeline's log, tasks and state on the bus.
+func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, logger zerolog.Logger) (*stages, error) {
+	log, err := bus.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes})
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	tasks, err := bus.Tasks(ctx, p.Name)
+	if err != nil {
+		return nil, fmt.Errorf("open the task queue: %w", err)
+	}
+	state, err := bus.State(ctx, p.Name)
+	if err != nil {
+		return nil, fmt.Errorf("open the state: %w", err)
+	}
+	names := make([]string, len(p.Sinks))
+	for i, s := range p.Sinks {
+		names[i] = s.Name
+	}
+	return &stages{
+		config: p, bus: bus, log: log, tasks: tasks, state: state,
+		meter: progress.NewMeter(names...), idle: newIdleClock(),
+		logger: logger.With().Str("pipeline", p.Name).Logger(),
+	}, nil
+}
+
+func (s *stages) planner(source plan.Source) *plan.Planner {
+	return &plan.Planner{
+		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
+		Config: s.config, Notify: planWatch(s.meter), Logger: s.logger,
+	}
+}
+
+// plan writes the plan and gives it with the size of a partition in blocks.
+func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Checked) (queue.Spec, uint64, error) {
+	for _, warning := range checked.Warnings {
+		s.logger.Warn().Msg(warning)
+	}
+	spec, err := s.planner(source).Plan(ctx, checked)
+	if err != nil {
+		return spec, 0, err
+	}
+	if s.config.Range.MaxBlock == nil {
+		s.logger.Info().Stringer("history", spec.History).
+			Msg("no max_block: loading up to the reorg buffer below the head; the live chain is not followed by this version")
+	}
+	size := s.config.Range.PartitionSize
+	if size == 0 {
+		sample, err := checked.TakeSample(ctx, source, spec.History)
+		if err != nil {
+			return spec, 0, err
+		}
+		size = plan.Size(spec.History.Len(), s.config.Extract.Workers, sample.RowsPerBlock())
+	}
+	return spec, size, nil
+}
+
+// extract runs the workers until ctx ends.
+func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spec) error {
+	schema, column, err := tableOf(spec)
+	if err != nil {
+		return err
+	}
+	query, err := sql.Parse(spec.Query)
+	if err != nil {
+		return fmt.Errorf("read the query of the plan: %w", err)
+	}
+	x := &extract.Extractor{
+		Source: source, Tasks: s.tasks, Log: s.log, State: s.state,
+		Spec: spec, Query: query, Schema: schema, Column: column,
+		Workers:    s.config.Extract.Workers,
+		Backoff:    fault.Backoff{Attempts: s.config.Extract.Attempts},
+		Codec:      entry.Codec(s.config.Log.Compression),
+		EntryBytes: s.config.Log.EntryBytes,
+		EntryLimit: s.bus.EntryLimit(),
+		Observer:   extractWatch{meter: s.meter, idle: s.idle},
+		Logger:     s.logger,
+	}
+	return x.Run(ctx)
+}
+
+// newWriter makes the writer of a sink.
+func newWriter(s config.Sink) (sink.Writer, error) {
+	if s.Postgres == nil {
+		return nil, fault.Permanent(fmt.Errorf("sink %q has no destination", s.Name))
+	}
+	return postgres.New(*s.Postgres), nil
+}
+
+// table describes the pipeline's rows to a sink.
+func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
+	schema, column, err := tableOf(spec)
+	return sink.Table{
+		Pipeline: s.config.Name, Sink: name, Schema: schema, BlockColumn: column,
+		Epoch: spec.Epoch, Network: spec.Network,
+	}, err
+}
+
+// openWriter opens a sink's destination. One that is down for the time being is
+// waited for, visibly.
+func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec) (sink.Writer, error) {
+	w, err := newWriter(c)
+	if err != nil {
+		return nil, err
+	}
+	table, err := s.table(c.Name, spec)
+	if err != nil {
+		return nil, err
+	}
+	err = fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) error {
+		return w.Open(ctx, table)
+	}, s.waiting("sink "+c.Name))
+	if err != nil {
+		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
+	}
+	s.meter.Waiting("sink "+c.Name, "")
+	return w, nil
+}
+
+// apply runs a sink until ctx ends.
+func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec queue.Spec) error {
+	table, err := s.table(c.Name, spec)
+	if err != nil {
+		return err
+	}
+	consumer, err := s.log.Consume(ctx, c.Name, queue.ConsumeOptions{})
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	defer consumer.Close()
+	loop := &sink.Loop{
+		Writer: w, Table: table, Source: sink.FromQueue(consumer), Reports: s.state,
+		Writers:  c.Postgres.Writers,
+		Observer: sinkWatch{name: c.Name, meter: s.meter},
+		Logger:   s.logger.With().Str("sink", c.Name).Logger(),
+	}
+	return loop.Run(ctx)
+}

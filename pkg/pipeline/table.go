@@ -1,0 +1,32 @@
+package pipeline
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// tableOf reads the schema of the plan and finds the block column in it.
+func tableOf(spec queue.Spec) (*arrow.Schema, int, error) {
+	schema, err := entry.UnmarshalSchema(spec.Schema)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the schema of the plan: %w", err)
+	}
+	found := schema.FieldIndices(spec.BlockColumn)
+	if len(found) == 0 {
+		return nil, 0, fmt.Errorf("the plan names block column %q, which its schema does not have", spec.BlockColumn)
+	}
+	return schema, found[0], nil
+}
+
+// waiting makes what is waited for visible, in the log and in the line.
+func (s *stages) waiting(part string) func(error, time.Duration) {
+	return func(err error, pause time.Duration) {
+		s.meter.Waiting(part, err.Error())
+		s.logger.Warn().Err(err).Str("part", part).Dur("pause", pause).Msg("waiting")
+	}
+}

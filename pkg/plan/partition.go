@@ -1,0 +1,126 @@
+package plan
+
+import (
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// History gives the blocks that are loaded in partitions: up to max_block, or,
+// where the chain is to be followed for ever, up to the live start, the last
+// reorg_buffer blocks below the head left out. It is empty while the server has
+// nothing.
+func History(want config.Range, head []amp.Range) block.Range {
+	history := block.Range{Start: want.MinBlock, End: want.MinBlock}
+	if want.MaxBlock != nil {
+		history.End = *want.MaxBlock
+		return history
+	}
+	for i, have := range head {
+		buffer := want.ReorgBuffer
+		if own, ok := want.ReorgBuffers[have.Network]; ok {
+			buffer = own
+		}
+		end := have.Numbers.End - min(have.Numbers.End, block.Number(buffer))
+		if i == 0 || end < history.End {
+			history.End = end
+		}
+	}
+	history.End = max(history.End, history.Start)
+	return history
+}
+
+// Bounds on the partitions that are chosen automatically.
+const (
+	// rowsPerPartition keeps a range moderate: a server that cannot prove the
+	// order sorts the whole range in its memory before the first row (AP 4.5).
+	rowsPerPartition = 1_000_000
+
+	// mostPartitions bounds the state that is kept about them.
+	mostPartitions = 4096
+
+	// partitionsPerWorker gives every worker a few from the start; splitting
+	// balances the rest.
+	partitionsPerWorker = 4
+)
+
+// Size chooses the number of blocks of a partition for a history of that many
+// blocks, read by that many workers, with about rowsPerBlock rows in a block.
+func Size(blocks uint64, workers int, rowsPerBlock float64) uint64 {
+	size := blocks / uint64(max(workers, 1)*partitionsPerWorker)
+	if rowsPerBlock > 0 {
+		size = min(size, uint64(rowsPerPartition/rowsPerBlock))
+	}
+	return max(size, blocks/mostPartitions, 1)
+}
+
+// Cut divides r into ranges of size blocks; the last may be smaller.
+func Cut(r block.Range, size uint64) []block.Range {
+	var parts []block.Range
+	for !r.Empty() {
+		part := block.Range{Start: r.Start, End: min(r.End, r.Start+block.Number(size))}
+		parts = append(parts, part)
+		r.Start = part.End
+	}
+	return parts
+}
+
+// Holes gives the parts of the history that no partition has, whatever its
+// state: ranges never planned, and tails given away by a worker that was killed
+// before it could queue them.
+func Holes(history block.Range, parts []queue.Partition) []block.Range {
+	return planned(parts).Missing(history)
+}
+
+// Lost gives the blocks that a sink which has read the log to its end still
+// lacks, although every partition that holds them is finished. Blocks of failed
+// partitions are not lost: they were given up, and say so.
+func Lost(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
+	explained := coverage.Clone()
+	for _, p := range parts {
+		if p.State != queue.PartitionDone {
+			explained.Add(p.Range())
+		}
+	}
+	return explained.Missing(history)
+}
+
+// Failed gives the blocks that were given up and that no later partition has
+// brought after all.
+func Failed(parts []queue.Partition) block.Set {
+	var failed block.Set
+	for _, p := range parts {
+		if p.State == queue.PartitionFailed {
+			failed.Add(p.Range())
+		}
+	}
+	for _, p := range parts {
+		if p.State == queue.PartitionDone {
+			failed.Remove(p.Range())
+		}
+	}
+	return failed
+}
+
+// Fresh makes open partitions for the ranges, each of a generation that its
+// start has not had yet, so that its lane is new.
+func Fresh(ranges []block.Range, parts []queue.Partition) []queue.Partition {
+	next := map[block.Number]int{}
+	for _, p := range parts {
+		next[p.Start] = max(next[p.Start], p.Generation+1)
+	}
+	fresh := make([]queue.Partition, len(ranges))
+	for i, r := range ranges {
+		fresh[i] = queue.Partition{Start: r.Start, End: r.End, Generation: next[r.Start], State: queue.PartitionOpen}
+	}
+	return fresh
+}
+
+func planned(parts []queue.Partition) block.Set {
+	var s block.Set
+	for _, p := range parts {
+		s.Add(p.Range())
+	}
+	return s
+}

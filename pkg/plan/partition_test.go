@@ -1,0 +1,97 @@
+package plan_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+func TestSize(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		blocks  uint64
+		workers int
+		rows    float64
+		want    uint64
+	}{
+		{"a share for each worker", 1600, 4, 1, 100},
+		{"never more than a server can sort", 1_000_000, 4, 200, 5000},
+		{"never more partitions than the state can hold", 20_000_000, 4, 1e6, 20_000_000 / 4096},
+		{"at least one block", 3, 8, 1, 1},
+		{"rows not known", 1600, 4, 0, 100},
+	} {
+		if got := plan.Size(c.blocks, c.workers, c.rows); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	r := block.Range{Start: 7, End: 30}
+	parts := plan.Cut(r, 10)
+	want := []block.Range{{Start: 7, End: 17}, {Start: 17, End: 27}, {Start: 27, End: 30}}
+	if !slices.Equal(parts, want) {
+		t.Errorf("%v is cut into %v", r, parts)
+	}
+	if parts := plan.Cut(block.Range{Start: 5, End: 5}, 10); len(parts) != 0 {
+		t.Errorf("an empty range is cut into %v", parts)
+	}
+}
+
+func part(start, end block.Number, generation int, state queue.PartitionState) queue.Partition {
+	return queue.Partition{Start: start, End: end, Generation: generation, State: state}
+}
+
+func TestHolesIncludeATailThatWasNeverQueued(t *testing.T) {
+	history := block.Range{Start: 0, End: 100}
+	parts := []queue.Partition{
+		part(0, 25, 0, queue.PartitionOpen), // was [0, 50) when its worker was killed
+		part(50, 100, 0, queue.PartitionFailed),
+	}
+	want := []block.Range{{Start: 25, End: 50}}
+	if got := plan.Holes(history, parts); !slices.Equal(got, want) {
+		t.Errorf("holes %v, want %v", got, want)
+	}
+}
+
+func TestLostIsWhatFinishedPartitionsDidNotBring(t *testing.T) {
+	history := block.Range{Start: 0, End: 100}
+	parts := []queue.Partition{
+		part(0, 50, 0, queue.PartitionDone),
+		part(50, 80, 0, queue.PartitionOpen),
+		part(80, 100, 0, queue.PartitionFailed),
+	}
+	coverage := block.NewSet(block.Range{Start: 0, End: 20}, block.Range{Start: 30, End: 50})
+	want := []block.Range{{Start: 20, End: 30}}
+	if got := plan.Lost(history, parts, coverage); !slices.Equal(got, want) {
+		t.Errorf("lost %v, want %v", got, want)
+	}
+	// Queued again, the blocks are on their way and no longer lost.
+	parts = append(parts, plan.Fresh(want, parts)...)
+	if got := plan.Lost(history, parts, coverage); len(got) != 0 {
+		t.Errorf("lost again: %v", got)
+	}
+}
+
+func TestFreshPartitionsHaveNewLanes(t *testing.T) {
+	parts := []queue.Partition{part(0, 50, 0, queue.PartitionDone), part(0, 20, 1, queue.PartitionDone)}
+	fresh := plan.Fresh([]block.Range{{Start: 0, End: 10}, {Start: 40, End: 45}}, parts)
+	if fresh[0].ID() != "0.2" || fresh[1].ID() != "40.0" {
+		t.Errorf("fresh partitions %s and %s", fresh[0].ID(), fresh[1].ID())
+	}
+	for _, p := range parts {
+		if p.Lane() == fresh[0].Lane() {
+			t.Errorf("lane %s is used twice", p.Lane())
+		}
+	}
+}
+
+func TestFailedUntilBroughtAfterAll(t *testing.T) {
+	parts := []queue.Partition{part(0, 50, 0, queue.PartitionFailed), part(0, 20, 1, queue.PartitionDone)}
+	if got := plan.Failed(parts); !got.Equal(block.NewSet(block.Range{Start: 20, End: 50})) {
+		t.Errorf("failed %v", got)
+	}
+}

@@ -1,0 +1,104 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// Planner plans one pipeline and watches over it. Several planners of one
+// pipeline do no harm: everything they do is a compare-and-set or can be
+// repeated. Its fields are set before use and not changed after.
+type Planner struct {
+	Source Source
+	State  *queue.State
+	Tasks  *queue.Tasks
+	Log    *queue.Log
+	Config *config.Pipeline
+	Every  time.Duration // between looks; default 500 ms
+	Notify func(Status)  // told after every look; nil: nobody
+
+	// Gone tells whether a sink has stopped for good in this process, so that
+	// nothing waits for it; nil: none has.
+	Gone   func(sink string) bool
+	Logger zerolog.Logger
+}
+
+// Plan writes down what the pipeline is, the first time, and checks ever after
+// that it is still the same. Only the range may change: blocks that are new in
+// it are planned, blocks that have left it are kept where they are.
+func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
+	spec, err := p.spec(c)
+	if err != nil {
+		return queue.Spec{}, err
+	}
+	for {
+		old, rev, err := p.State.LoadSpec(ctx)
+		switch {
+		case errors.Is(err, queue.ErrNotFound):
+		case err != nil:
+			return queue.Spec{}, fmt.Errorf("read the plan: %w", err)
+		default:
+			if err := same(p.Config.Name, old, spec, c); err != nil {
+				return queue.Spec{}, err
+			}
+			spec.Epoch, spec.Planned = old.Epoch, old.Planned
+		}
+		_, err = p.State.SaveSpec(ctx, spec, rev)
+		if errors.Is(err, queue.ErrConflict) {
+			continue // another planner was faster; look at what it wrote
+		}
+		if err != nil {
+			return queue.Spec{}, fmt.Errorf("write the plan: %w", err)
+		}
+		return spec, nil
+	}
+}
+
+func (p *Planner) spec(c *Checked) (queue.Spec, error) {
+	schema, err := entry.MarshalSchema(c.Schema)
+	if err != nil {
+		return queue.Spec{}, fmt.Errorf("write the schema: %w", err)
+	}
+	return queue.Spec{
+		Epoch:       1,
+		Query:       c.Query.Text(),
+		BlockColumn: c.BlockColumn(),
+		Schema:      schema,
+		Network:     c.Network,
+		History:     History(p.Config.Range, c.Head),
+		MaxBlock:    p.Config.Range.MaxBlock,
+		Planned:     time.Now().UTC(),
+	}, nil
+}
+
+// same refuses a pipeline whose name was used for something else: its log and
+// its destinations hold other rows.
+func same(name string, old, now queue.Spec, c *Checked) error {
+	change := ""
+	oldSchema, err := entry.UnmarshalSchema(old.Schema)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the schema of the plan: %w", err)
+	case old.Query != now.Query:
+		change = fmt.Sprintf("its query was\n  %s\nand is now\n  %s", old.Query, now.Query)
+	case old.BlockColumn != now.BlockColumn:
+		change = fmt.Sprintf("its block column was %q and is now %q", old.BlockColumn, now.BlockColumn)
+	case entry.Fingerprint(oldSchema) != entry.Fingerprint(c.Schema):
+		change = "the server's columns for the same query have changed"
+	case old.Network != "" && now.Network != "" && old.Network != now.Network:
+		change = fmt.Sprintf("its network was %q and is now %q", old.Network, now.Network)
+	default:
+		return nil
+	}
+	return fault.Permanent(fmt.Errorf("pipeline %q was planned as something else: %s.\n"+
+		"Give the new pipeline another name (and another table)", name, change))
+}

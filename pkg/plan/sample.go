@@ -1,0 +1,71 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/util"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// Sample is an estimate of what a range holds, from a few short scans.
+type Sample struct {
+	Blocks uint64 // looked at
+	Rows   uint64 // found in them
+	Bytes  uint64 // of Arrow data
+}
+
+// RowsPerBlock is the density of the sample, or 0 if nothing was looked at.
+func (s Sample) RowsPerBlock() float64 {
+	if s.Blocks == 0 {
+		return 0
+	}
+	return float64(s.Rows) / float64(s.Blocks)
+}
+
+// BytesPerRow is the size of a row in Arrow's format, or 0 without rows.
+func (s Sample) BytesPerRow() float64 {
+	if s.Rows == 0 {
+		return 0
+	}
+	return float64(s.Bytes) / float64(s.Rows)
+}
+
+const (
+	samples      = 4
+	sampleBlocks = 8
+)
+
+// TakeSample counts the rows of a few short ranges spread over what the server
+// has of r. Rows are counted here, from plain scans: a server's own aggregates
+// cannot be relied on (AP 4.5).
+func (c *Checked) TakeSample(ctx context.Context, source Source, r block.Range) (Sample, error) {
+	for _, have := range c.Head {
+		r = r.Intersect(have.Numbers)
+	}
+	var s Sample
+	if r.Empty() || len(c.Head) == 0 {
+		return s, nil
+	}
+	step := max(block.Number(r.Len())/samples, sampleBlocks)
+	for start := r.Start; start < r.End; start += step {
+		part := block.Range{Start: start, End: min(start+sampleBlocks, r.End)}
+		for msg, err := range source.Fetch(ctx, c.Query.Wrap(c.BlockColumn(), part)) {
+			if err != nil {
+				return s, fmt.Errorf("sample blocks %v: %w", part, err)
+			}
+			s.add(msg.Record)
+		}
+		s.Blocks += part.Len()
+	}
+	return s, nil
+}
+
+func (s *Sample) add(rec arrow.RecordBatch) {
+	s.Rows += uint64(rec.NumRows())
+	if rec.NumRows() > 0 {
+		s.Bytes += uint64(util.TotalRecordSize(rec))
+	}
+}

@@ -1,0 +1,225 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// Status is what a look at the pipeline found.
+type Status struct {
+	History    block.Range
+	Partitions []queue.Partition
+	Extracted  block.Set // blocks of finished partitions
+	Failed     block.Set // blocks that were given up
+	Sinks      []SinkStatus
+	Complete   bool // every sink holds everything that was not given up
+}
+
+// SinkStatus is one sink's part of a [Status].
+type SinkStatus struct {
+	Name     string
+	Report   queue.SinkReport // empty until the sink has reported
+	Position queue.Position   // in the log
+	Covered  uint64           // blocks of the history that the destination holds
+}
+
+// watcher is the planner's memory between two looks.
+type watcher struct {
+	*Planner
+	spec queue.Spec
+	size uint64 // blocks of a partition
+
+	queued  map[string]bool   // partitions whose tasks this planner has seen queued
+	drained map[string]uint64 // sink -> revision of its report when it was first seen at the log's end
+	looks   int
+}
+
+// Run watches over the pipeline until every sink holds its history, or ctx ends.
+// Size is the number of blocks of a partition.
+func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status, error) {
+	every := p.Every
+	if every <= 0 {
+		every = 500 * time.Millisecond
+	}
+	w := &watcher{Planner: p, spec: spec, size: size, queued: map[string]bool{}, drained: map[string]uint64{}}
+	for failed := 0; ; {
+		status, err := w.look(ctx)
+		pause := every
+		switch {
+		case ctx.Err() != nil:
+			return status, context.Cause(ctx)
+		case fault.Of(err) == fault.ClassPermanent:
+			return status, err
+		case err != nil:
+			failed++
+			pause = fault.Backoff{Min: every}.Delay(failed)
+			p.Logger.Warn().Err(err).Dur("pause", pause).Msg("the queue is not available")
+		default:
+			failed = 0
+			if p.Notify != nil {
+				p.Notify(status)
+			}
+			if status.Complete {
+				return status, nil
+			}
+		}
+		if err := fault.Sleep(ctx, pause); err != nil {
+			return status, err
+		}
+	}
+}
+
+// look compares what is wanted with what there is and mends the difference.
+// Partitions are read before positions and positions before reports: a sink
+// that is at the log's end then has seen every entry of the finished partitions.
+func (w *watcher) look(ctx context.Context) (Status, error) {
+	w.looks++
+	stored, err := w.State.Partitions(ctx)
+	if err != nil {
+		return Status{}, fmt.Errorf("read partitions: %w", err)
+	}
+	parts := make([]queue.Partition, len(stored))
+	for i, s := range stored {
+		parts[i] = s.Value
+	}
+	if parts, err = w.fill(ctx, parts); err != nil {
+		return Status{}, err
+	}
+	if err := w.queueOpen(ctx, parts); err != nil {
+		return Status{}, err
+	}
+	status := Status{History: w.spec.History, Partitions: parts, Failed: Failed(parts)}
+	for _, p := range parts {
+		if p.State == queue.PartitionDone {
+			status.Extracted.Add(p.Range())
+		}
+	}
+	if status.Sinks, err = w.lookAtSinks(ctx, parts); err != nil {
+		return status, err
+	}
+	status.Complete = w.complete(status)
+	return status, w.trim(ctx, status)
+}
+
+// fill makes partitions for blocks that have none.
+func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
+	var ranges []block.Range
+	for _, hole := range Holes(w.spec.History, parts) {
+		ranges = append(ranges, Cut(hole, w.size)...)
+	}
+	return w.create(ctx, ranges, parts)
+}
+
+func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
+	fresh := Fresh(ranges, parts)
+	for _, p := range fresh {
+		if _, err := w.State.CreatePartition(ctx, p); err != nil {
+			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil
+}
+
+// queueOpen sees to it that every open partition has a task. Queueing a task
+// that is there already changes nothing; now and then all are queued again, in
+// case the queue has lost some.
+func (w *watcher) queueOpen(ctx context.Context, parts []queue.Partition) error {
+	const again = 20 // looks
+	if w.looks%again == 0 {
+		clear(w.queued)
+	}
+	for _, p := range parts {
+		if p.State != queue.PartitionOpen || w.queued[p.ID()] {
+			continue
+		}
+		if _, err := w.Tasks.Add(ctx, queue.PartitionTask, p.ID()); err != nil {
+			return fmt.Errorf("queue partition %s: %w", p.ID(), err)
+		}
+		w.queued[p.ID()] = true
+	}
+	return nil
+}
+
+// lookAtSinks reads how far each sink has come and queues again what one of them
+// has lost.
+func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]SinkStatus, error) {
+	sinks := make([]SinkStatus, len(w.Config.Sinks))
+	var lost block.Set
+	for i, s := range w.Config.Sinks {
+		position, err := w.Log.Position(ctx, s.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read the position of sink %s: %w", s.Name, err)
+		}
+		report, rev, err := w.State.Report(ctx, s.Name)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return nil, fmt.Errorf("read the report of sink %s: %w", s.Name, err)
+		}
+		sinks[i] = SinkStatus{Name: s.Name, Report: report, Position: position, Covered: covered(report.Coverage, w.spec.History)}
+		if !w.readToEnd(s.Name, position, rev) {
+			continue
+		}
+		for _, r := range Lost(w.spec.History, parts, report.Coverage) {
+			lost.Add(r)
+		}
+	}
+	if len(lost.Ranges()) == 0 {
+		return sinks, nil
+	}
+	w.Logger.Warn().Stringer("blocks", lost).Msg("blocks are neither in the log nor in a destination; they are loaded again")
+	clear(w.drained)
+	var ranges []block.Range
+	for _, r := range lost.Ranges() {
+		ranges = append(ranges, Cut(r, w.size)...)
+	}
+	_, err := w.create(ctx, ranges, parts)
+	return sinks, err
+}
+
+// readToEnd tells whether the sink has applied everything in the log and has
+// reported since, so that what its report lacks is not on its way.
+func (w *watcher) readToEnd(sink string, at queue.Position, report uint64) bool {
+	if !at.Exists || at.Pending > 0 || at.AckPending > 0 {
+		delete(w.drained, sink)
+		return false
+	}
+	seen, before := w.drained[sink]
+	if !before {
+		w.drained[sink] = report
+		return false
+	}
+	return report > seen
+}
+
+func covered(coverage block.Set, history block.Range) uint64 {
+	n := history.Len()
+	for _, gap := range coverage.Missing(history) {
+		n -= gap.Len()
+	}
+	return n
+}
+
+func (p *Planner) complete(s Status) bool {
+	for _, p := range s.Partitions {
+		if p.State == queue.PartitionOpen {
+			return false
+		}
+	}
+	for _, sink := range s.Sinks {
+		if p.Gone != nil && p.Gone(sink.Name) {
+			continue
+		}
+		have := sink.Report.Coverage.Clone()
+		have.AddAll(s.Failed)
+		if !have.Covers(s.History) {
+			return false
+		}
+	}
+	return true
+}
