@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
@@ -21,6 +20,7 @@ const (
 )
 
 func TestParseMetadata(t *testing.T) {
+	t.Parallel()
 	m, err := amp.ParseMetadata([]byte(`{"new":[1],"ranges_complete":true,"ranges":[
 		{"timestamp":1718000000,"numbers":{"start":0,"end":2,"step":1},"HASH":1,"network":"anvil","hash":"` + hashA + `","prev_hash":"` + hash0 + `"},
 		{"numbers":{"start":9,"end":4},"network":"base","hash":"` + hashA + `"}]}`))
@@ -135,28 +135,9 @@ func TestMetadataRoundTrip(t *testing.T) {
 // TestRecordedMetadata reads and rewrites every app_metadata that a real server
 // sent: the bytes must be the same.
 func TestRecordedMetadata(t *testing.T) {
-	root := os.Getenv("AMPIPE_REAL_DATA")
-	if root == "" {
-		t.Skip("AMPIPE_REAL_DATA is not set: nothing recorded was read")
-	}
-	files, err := filepath.Glob(filepath.Join(root, "recorded", "*", "*.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
 	texts := 0
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var recording struct {
-			Messages []struct {
-				Metadata string `json:"app_metadata"`
-			}
-		}
-		if json.Unmarshal(content, &recording) != nil {
-			continue // a list of errors or of actions, not a recording
-		}
+	for _, recording := range amptest.Recordings(t) {
 		for _, message := range recording.Messages {
 			if message.Metadata == "" {
 				continue // the schema message
@@ -164,15 +145,40 @@ func TestRecordedMetadata(t *testing.T) {
 			texts++
 			m, err := amp.ParseMetadata([]byte(message.Metadata))
 			if err != nil {
-				t.Fatalf("%s: %v", filepath.Base(file), err)
+				t.Fatalf("%s: %v", recording.Name, err)
 			}
 			if again, err := m.AppendJSON(nil); err != nil || string(again) != message.Metadata {
-				t.Fatalf("%s: rewritten as\n%s (%v), recorded\n%s", filepath.Base(file), again, err, message.Metadata)
+				t.Fatalf("%s: rewritten as\n%s (%v), recorded\n%s", recording.Name, again, err, message.Metadata)
 			}
 		}
 	}
 	if texts == 0 {
-		t.Fatalf("no metadata found in %s", root)
+		t.Fatal("no metadata was recorded")
 	}
-	t.Logf("%d texts in %d files", texts, len(files))
+}
+
+// FuzzMetadata feeds anything to the parser. What it accepts must survive being
+// written and read again.
+func FuzzMetadata(f *testing.F) {
+	f.Add([]byte(`{"ranges":[],"ranges_complete":true}`))
+	f.Add([]byte(`{"ranges":[{"hash":"` + hashA + `","network":"anvil","numbers":{"end":2,"start":0},"prev_hash":"` + hash0 + `","timestamp":1718000000}],"ranges_complete":false}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := amp.ParseMetadata(text)
+		if err != nil {
+			if !errors.Is(err, amp.ErrMetadata) {
+				t.Fatalf("%v", err)
+			}
+			return
+		}
+		again, err := m.AppendJSON(nil)
+		if err != nil {
+			t.Fatalf("%+v cannot be written: %v", m, err)
+		}
+		for i := range m.Ranges {
+			m.Ranges[i].HasPrev = true // always written
+		}
+		if back, err := amp.ParseMetadata(again); err != nil || !reflect.DeepEqual(back, m) {
+			t.Fatalf("%s reads back as %+v, want %+v (%v)", again, back, m, err)
+		}
+	})
 }

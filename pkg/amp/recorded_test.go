@@ -72,7 +72,7 @@ func TestRecordedBatches(t *testing.T) {
 
 // TestRecordedStreams replays every recorded stream through another reader, to
 // hold the scripted server to the account; following a stream is more than reading
-// it. Every metadata must be readable.
+// it. Every metadata must be readable, and the client must class a refusal.
 func TestRecordedStreams(t *testing.T) {
 	t.Parallel()
 	tested := 0
@@ -83,8 +83,12 @@ func TestRecordedStreams(t *testing.T) {
 		tested++
 		t.Run(r.Name, func(t *testing.T) {
 			t.Parallel()
-			srv := amptest.Start(t, nil)
+			srv, client := setup(t)
 			srv.Replay(r)
+			if len(r.Messages) == 0 && r.End.Code != "" {
+				_, err := collect(t.Context(), t, client, r.SQL)
+				checkOutcome(t, err, r.Info, r.End)
+			}
 			chunks, err := readRaw(t, srv, r)
 			if r.End.Code != "" && status.Code(err).String() != r.End.Code {
 				t.Errorf("ended with %v, recorded %+v", err, r.End)
