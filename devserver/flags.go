@@ -43,6 +43,8 @@ func parse(args []string) (server.Options, error) {
 	skew := fs.String("skew", "", "`ROWS/BLOCKS[/contiguous]`: 0.9/0.1 puts 90 % of the rows in 10 % of the blocks")
 	fs.DurationVar(&config.BlockTime, "block-time", config.BlockTime, "time between two blocks")
 	genesis := fs.String("genesis", config.Genesis.Format(time.RFC3339), "time of block 0")
+	fs.StringVar(&o.Control, "control", "", "address of the control API, such as 127.0.0.1:0; empty is none")
+	faultFlags(fs, &o.Faults)
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}

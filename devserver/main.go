@@ -34,6 +34,9 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Println("listening", s.URL())
+	if s.ControlURL() != "" {
+		fmt.Println("control", s.ControlURL())
+	}
 	<-ctx.Done()
 	return s.Close()
 }

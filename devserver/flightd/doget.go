@@ -1,12 +1,13 @@
 package flightd
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/ampipe/ampipe/devserver/sqlrun"
 	"github.com/ampipe/ampipe/devserver/table"
-	"github.com/ampipe/ampipe/pkg/amp"
-	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -15,97 +16,65 @@ import (
 // DoGet plans the query of a ticket again and answers it.
 func (s *Server) DoGet(t *flight.Ticket, stream flight.FlightService_DoGetServer) error {
 	began := time.Now()
-	ticket, err := DecodeTicket(t.GetTicket())
-	if err == nil {
-		err = s.answer(ticket, stream)
+	a, sql, err := s.answer(t, stream)
+	if errors.Is(err, errDropped) {
+		a.cut(stream.Context())
 	}
 	err = statusOf(err)
-	s.log.Debug().Str("rpc", "DoGet").Str("query", ticket.SQL).Dur("took", time.Since(began)).AnErr("status", err).Msg("call")
+	s.log.Debug().Str("rpc", "DoGet").Str("query", sql).Int("messages", a.messages).Int64("rows", a.rows).
+		Dur("took", time.Since(began)).AnErr("status", err).Msg("call")
 	return err
 }
 
-func (s *Server) answer(t Ticket, stream flight.FlightService_DoGetServer) error {
+func (s *Server) answer(raw *flight.Ticket, stream flight.FlightService_DoGetServer) (a answer, sql string, err error) {
 	ctx := stream.Context()
-	plan, err := s.engine.Plan(ctx, t.SQL)
+	t, err := s.desk.Stream(ctx)
+	defer t.End()
 	if err != nil {
-		return err
+		return a, "", err
 	}
-	if t.Streaming {
-		return status.Error(codes.Unimplemented, "streaming queries are not offered by this development server yet")
+	ticket, err := DecodeTicket(raw.GetTicket())
+	if err != nil {
+		return a, "", err
 	}
-	return s.batch(plan, stream)
+	if err := t.Refusal(); err != nil {
+		return a, ticket.SQL, err
+	}
+	plan, err := s.engine.Plan(ctx, ticket.SQL)
+	if err != nil {
+		return a, ticket.SQL, err
+	}
+	if ticket.Streaming {
+		return a, ticket.SQL, status.Error(codes.Unimplemented, "streaming queries are not offered by this development server yet")
+	}
+	a = answer{stream: stream, trouble: t, plan: plan, conn: s.conns.of(ctx)}
+	if a.conn != nil {
+		a.before = a.conn.total()
+	}
+	return a, ticket.SQL, a.batch(ctx, s.snapshots(t.Switches.Head))
 }
 
-// batch answers a batch query (AP 1.5): schema, at least one batch, and an
-// empty one that closes, all with the ranges of one snapshot.
-func (s *Server) batch(plan *sqlrun.Plan, stream flight.FlightService_DoGetServer) error {
-	snapshots := map[*table.Table]table.Snapshot{}
-	snapshot := func(t *table.Table) table.Snapshot {
-		if snapshots[t] == nil {
-			snapshots[t] = t.Source.Snapshot()
-		}
-		return snapshots[t]
+// errDropped ends an answer whose connection is to be cut.
+var errDropped = status.Error(codes.Unavailable, "the connection was dropped on request")
+
+// cut closes the connection under an answer once the answer is on the wire.
+func (a *answer) cut(ctx context.Context) {
+	if a.conn != nil {
+		a.conn.cut(ctx, a.before+a.trouble.Bytes())
 	}
-	rows, err := plan.Run(stream.Context(), snapshot)
-	if err != nil {
-		return err
-	}
-	metadata := amp.Metadata{Ranges: commonRanges(plan.Tables(), snapshot)}
-	open, err := metadata.AppendJSON(nil)
-	if err != nil {
-		return err
-	}
-	metadata.Complete = true
-	closing, err := metadata.AppendJSON(nil)
-	if err != nil {
-		return err
-	}
-	schema, err := schemaMessage(plan.Schema)
-	if err != nil {
-		return err
-	}
-	if err := stream.Send(&flight.FlightData{DataHeader: schema}); err != nil {
-		return err
-	}
-	sent := 0
-	for batch, err := range rows {
-		if err != nil {
-			return err
-		}
-		n, err := s.send(batch, open, stream)
-		batch.Release()
-		sent += n
-		if err != nil {
-			return err
-		}
-	}
-	empty := emptyBatch(plan.Schema)
-	defer empty.Release()
-	if sent == 0 {
-		if _, err := s.send(empty, open, stream); err != nil {
-			return err
-		}
-	}
-	_, err = s.send(empty, closing, stream)
-	return err
 }
 
-// send splits, encodes and sends a batch; it gives the number of messages.
-func (s *Server) send(batch arrow.RecordBatch, metadata []byte, stream flight.FlightService_DoGetServer) (int, error) {
-	pieces := split(batch, targetBytes)
-	defer func() {
-		for _, p := range pieces {
-			p.Release()
+// snapshots gives the tables as one query sees them: each frozen when it is
+// first asked for, and hidden above head.
+func (s *Server) snapshots(head *block.Number) sqlrun.Snapshots {
+	taken := map[*table.Table]table.Snapshot{}
+	return func(t *table.Table) table.Snapshot {
+		if taken[t] == nil {
+			taken[t] = t.Source.Snapshot()
+			if head != nil {
+				taken[t] = taken[t].Until(*head)
+			}
 		}
-	}()
-	for i, piece := range pieces {
-		message, err := encodeBatch(piece, metadata)
-		if err != nil {
-			return i, err
-		}
-		if err := stream.Send(message); err != nil {
-			return i, err
-		}
+		return taken[t]
 	}
-	return len(pieces), nil
 }

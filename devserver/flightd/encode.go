@@ -23,7 +23,7 @@ func split(batch arrow.RecordBatch, target int) []arrow.RecordBatch {
 		size += int(c.Data().SizeInBytes())
 	}
 	rows := int(batch.NumRows())
-	pieces := (size + target - 1) / target
+	pieces := (size-1)/target + 1
 	if pieces <= 1 || rows <= 1 {
 		batch.Retain()
 		return []arrow.RecordBatch{batch}

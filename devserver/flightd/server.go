@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/devserver/sqlrun"
+	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/rs/zerolog"
@@ -22,12 +23,16 @@ type Server struct {
 	// BaseFlightServer answers UNIMPLEMENTED to every call that is not offered.
 	flight.BaseFlightServer
 	engine *sqlrun.Engine
+	desk   *trouble.Desk
+	conns  *Conns
 	log    zerolog.Logger
 }
 
-// New makes a server over an engine. It does not close the engine.
-func New(engine *sqlrun.Engine, log zerolog.Logger) *Server {
-	return &Server{engine: engine, log: log}
+// New makes a server over an engine, which it does not close. The desk may be
+// used by others meanwhile; conns is the listener that the server will be
+// reached by.
+func New(engine *sqlrun.Engine, desk *trouble.Desk, conns *Conns, log zerolog.Logger) *Server {
+	return &Server{engine: engine, desk: desk, conns: conns, log: log}
 }
 
 // Register puts the service on a gRPC server, which should have been made with
@@ -53,6 +58,9 @@ func (s *Server) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor) 
 }
 
 func (s *Server) info(ctx context.Context, d *flight.FlightDescriptor) (*flight.FlightInfo, string, error) {
+	if err := s.desk.Info(ctx); err != nil {
+		return nil, "", err
+	}
 	sql, err := command(d)
 	if err != nil {
 		return nil, "", err

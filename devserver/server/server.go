@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
+	"net/http"
+	"time"
 
 	"github.com/ampipe/ampipe/devserver/flightd"
 	"github.com/ampipe/ampipe/devserver/sqlrun"
 	"github.com/ampipe/ampipe/devserver/table"
+	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 )
 
@@ -22,40 +25,74 @@ import (
 type Options struct {
 	Catalog *table.Catalog
 	Listen  string // host:port; empty is 127.0.0.1:0
+	// Control is host:port of the control API; empty is none.
+	Control string
+	Faults  trouble.Switches
 	Log     zerolog.Logger
 }
 
 // Server is a running server.
 type Server struct {
-	engine *sqlrun.Engine
-	grpc   *grpc.Server
-	flight net.Listener
+	// Desk sets faults and counts what is served, at any time.
+	Desk *trouble.Desk
 
-	serving sync.WaitGroup
-	failed  error // of the serving goroutine, read after Wait
+	engine  *sqlrun.Engine
+	grpc    *grpc.Server
+	flight  net.Listener
+	control net.Listener // nil if there is no control API
+	http    *http.Server
+
+	serving errgroup.Group
 }
 
-// Start begins to serve and returns at once.
-func Start(ctx context.Context, o Options) (*Server, error) {
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
-	}
-	engine, err := sqlrun.Open(ctx, o.Catalog)
-	if err != nil {
+// Start begins to serve and returns at once. The caller closes the server; ctx
+// covers only the start.
+func Start(ctx context.Context, o Options) (_ *Server, err error) {
+	s := &Server{Desk: new(trouble.Desk), grpc: grpc.NewServer(flightd.Options()...)}
+	if err := s.Desk.Set(o.Faults); err != nil {
 		return nil, err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for Flight: %w", err), engine.Close())
+	if s.engine, err = sqlrun.Open(ctx, o.Catalog); err != nil {
+		return nil, err
 	}
-	s := &Server{engine: engine, flight: listener, grpc: grpc.NewServer(flightd.Options()...)}
-	flightd.New(engine, o.Log).Register(s.grpc)
-	s.serving.Go(func() {
-		if err := s.grpc.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			s.failed = fmt.Errorf("serve Flight: %w", err)
+	if err := s.listen(ctx, o); err != nil {
+		return nil, errors.Join(err, s.engine.Close())
+	}
+	conns := flightd.NewConns(s.flight)
+	flightd.New(s.engine, s.Desk, conns, o.Log).Register(s.grpc)
+	s.serving.Go(func() error {
+		if err := s.grpc.Serve(conns); err != nil {
+			return fmt.Errorf("serve Flight: %w", err)
 		}
+		return nil
 	})
+	if s.control != nil {
+		s.serving.Go(func() error {
+			if err := s.http.Serve(s.control); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve the control API: %w", err)
+			}
+			return nil
+		})
+	}
 	return s, nil
+}
+
+func (s *Server) listen(ctx context.Context, o Options) (err error) {
+	address := o.Listen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	if s.flight, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
+		return fmt.Errorf("listen for Flight: %w", err)
+	}
+	if o.Control == "" {
+		return nil
+	}
+	if s.control, err = new(net.ListenConfig).Listen(ctx, "tcp", o.Control); err != nil {
+		return errors.Join(fmt.Errorf("listen for the control API: %w", err), s.flight.Close())
+	}
+	s.http = &http.Server{Handler: s.Desk.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	return nil
 }
 
 // Addr is host:port of the Flight listener.
@@ -64,10 +101,21 @@ func (s *Server) Addr() string { return s.flight.Addr().String() }
 // URL is the address as a pipeline's configuration has it.
 func (s *Server) URL() string { return "grpc://" + s.Addr() }
 
-// Close cuts every call, as a real server does when it is stopped (AP 1.1), and
-// waits for all of them.
+// ControlURL is where the control API is; empty if there is none.
+func (s *Server) ControlURL() string {
+	if s.control == nil {
+		return ""
+	}
+	return "http://" + s.control.Addr().String()
+}
+
+// Close cuts every call at once, as a real server does when it is stopped
+// (AP 1.1), and waits for all of them.
 func (s *Server) Close() error {
 	s.grpc.Stop()
-	s.serving.Wait()
-	return errors.Join(s.failed, s.engine.Close())
+	var closed error
+	if s.http != nil {
+		closed = s.http.Close()
+	}
+	return errors.Join(closed, s.serving.Wait(), s.engine.Close())
 }

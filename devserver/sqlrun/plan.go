@@ -3,8 +3,10 @@ package sqlrun
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/ampipe/ampipe/devserver/table"
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
@@ -15,6 +17,8 @@ type Plan struct {
 	Schema *arrow.Schema
 	// Streaming is what the SETTINGS of the query say.
 	Streaming bool
+	// Ordered tells whether the query asks for an order.
+	Ordered bool
 	// Scan is set if the query is only a range of one table.
 	Scan *Scan
 
@@ -44,6 +48,7 @@ func (e *Engine) Plan(ctx context.Context, sql string) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{engine: e, sql: text.sql, tree: tree, uses: r.uses, Streaming: text.streaming}
+	p.Ordered = slices.ContainsFunc(tree.Modifiers, func(m modifier) bool { return m.Type == "ORDER_MODIFIER" })
 	p.Scan = scanOf(tree, out, r.uses)
 	if p.Schema, err = p.infer(ctx, out); err != nil {
 		return nil, err
@@ -64,6 +69,22 @@ func (p *Plan) Tables() []TableUse {
 type TableUse struct {
 	Dataset *table.Dataset
 	Table   *table.Table
+}
+
+// Read is a mention of a table in a query, and the blocks of it that the query
+// can need.
+type Read struct {
+	Table  *table.Table
+	Blocks block.Range
+}
+
+// Reads lists every mention of a table.
+func (p *Plan) Reads() []Read {
+	out := make([]Read, len(p.uses))
+	for i, u := range p.uses {
+		out[i] = Read{u.table, u.blocks}
+	}
+	return out
 }
 
 // Snapshots says what each table holds for one run of a plan.

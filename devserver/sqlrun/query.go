@@ -90,9 +90,12 @@ func (p *Plan) dividesByZero() bool {
 	})
 }
 
+// isConversion tells whether a constant could not be converted, rather than the
+// value of a row.
 func isConversion(err error) bool {
 	var refused *duckdb.Error
-	return errors.As(err, &refused) && refused.Type == duckdb.ErrorTypeConversion && strings.Contains(refused.Msg, "\nLINE ")
+	return errors.As(err, &refused) && refused.Type == duckdb.ErrorTypeConversion &&
+		!strings.Contains(refused.Msg, "when casting from source column")
 }
 
 // planRefusal is for what fails after the schema is known and before rows.

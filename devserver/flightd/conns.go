@@ -1,0 +1,102 @@
+package flightd
+
+import (
+	"context"
+	"net"
+	"sync"
+
+	"google.golang.org/grpc/peer"
+)
+
+// Conns is a listener that remembers its connections, so that the connection
+// under a call can be cut.
+type Conns struct {
+	net.Listener
+
+	mu   sync.Mutex
+	open map[string]*conn // by the client's address
+}
+
+// NewConns wraps a listener.
+func NewConns(l net.Listener) *Conns { return &Conns{Listener: l, open: map[string]*conn{}} }
+
+// Accept implements [net.Listener].
+func (c *Conns) Accept() (net.Conn, error) {
+	raw, err := c.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	tracked := &conn{Conn: raw, conns: c, wrote: make(chan struct{}, 1), closed: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[raw.RemoteAddr().String()] = tracked
+	return tracked, nil
+}
+
+// of finds the connection of a call.
+func (c *Conns) of(ctx context.Context) *conn {
+	p, found := peer.FromContext(ctx)
+	if !found {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open[p.Addr.String()]
+}
+
+// conn counts what has been written to a connection.
+type conn struct {
+	net.Conn
+	conns  *Conns
+	once   sync.Once
+	wrote  chan struct{} // has room for one word that written has grown
+	closed chan struct{}
+
+	mu      sync.Mutex
+	written int64
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.mu.Lock()
+	c.written += int64(n)
+	c.mu.Unlock()
+	select {
+	case c.wrote <- struct{}{}:
+	default:
+	}
+	return n, err
+}
+
+func (c *conn) total() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.written
+}
+
+// Close implements [net.Conn].
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		close(c.closed)
+		c.conns.mu.Lock()
+		defer c.conns.mu.Unlock()
+		delete(c.conns.open, c.RemoteAddr().String())
+	})
+	return c.Conn.Close()
+}
+
+// cut closes the connection once so many bytes have been written to it: what a
+// stream has sent is then on the wire, and nothing after it.
+func (c *conn) cut(ctx context.Context, after int64) {
+	for c.total() < after {
+		select {
+		case <-c.wrote:
+		case <-c.closed:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+	_ = c.Close() // an error means that it is closed
+}
