@@ -27,10 +27,17 @@ var logSchema = arrow.NewSchema([]arrow.Field{
 // "<block>.<number>".
 func encoded(t testing.TB, schema *arrow.Schema, r block.Range, perBlock int) entry.Entry {
 	t.Helper()
+	return encode(t, schema, entry.Header{Range: r, End: r.End}, 0, perBlock)
+}
+
+// encode makes an entry of the rows from..to of each block in the header's
+// range.
+func encode(t testing.TB, schema *arrow.Schema, h entry.Header, from, to int) entry.Entry {
+	t.Helper()
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
-	for n := r.Start; n < r.End; n++ {
-		for i := range perBlock {
+	for n := h.Range.Start; n < h.Range.End; n++ {
+		for i := from; i < to; i++ {
 			for c := range schema.NumFields() {
 				if schema.Field(c).Name == "block_num" {
 					b.Field(c).(*array.Uint64Builder).Append(uint64(n))
@@ -46,7 +53,8 @@ func encoded(t testing.TB, schema *arrow.Schema, r block.Range, perBlock int) en
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := enc.Encode(entry.Header{Epoch: 1, Network: "testnet", Range: r, End: r.End}, []arrow.RecordBatch{rec})
+	h.Epoch, h.Network = 1, "testnet"
+	e, err := enc.Encode(h, []arrow.RecordBatch{rec})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,20 +68,20 @@ func (h *hand) answer(one *held, what string, reply func() error) {
 	h.mu.Lock()
 	_, ok := h.held[one]
 	delete(h.held, one)
-	if ok {
-		h.bytes -= len(one.Payload)
-	}
 	h.mu.Unlock()
 	if !ok {
 		return
 	}
-	select {
-	case h.freed <- struct{}{}:
-	default:
-	}
 	if err := reply(); err != nil {
 		h.logger.Warn().Err(err).Uint64("seq", one.Seq).Stringer("blocks", one.Range).
 			Msgf("could not %s an entry; it will come again", what)
+	}
+	h.mu.Lock()
+	h.bytes -= len(one.Payload)
+	h.mu.Unlock()
+	select {
+	case h.freed <- struct{}{}:
+	default:
 	}
 }
 

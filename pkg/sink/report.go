@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -58,11 +59,11 @@ func (r *reporter) report(ctx context.Context, state, reason string) {
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
 	rows, paused := r.run.status.read()
-	if paused == nil { // else it is known that the destination does not answer
+	if paused == nil || !r.known { // else it is known that the destination does not answer
 		if s, err := r.run.Writer.State(ctx); err == nil {
 			r.coverage, r.known = s.Coverage, true
 		} else {
-			paused = err
+			paused = cmp.Or(paused, err)
 		}
 	}
 	if !r.known {
