@@ -166,3 +166,22 @@ func TestLoad(t *testing.T) {
 		t.Errorf("got %#v %#v", string(p.Sinks[0].Postgres.DSN), p.NATS)
 	}
 }
+
+// TestDocumentedExamples reads every example of the guide.
+func TestDocumentedExamples(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(guide), "```yaml\n")[1:]
+	if len(blocks) == 0 {
+		t.Fatal("the guide has no example")
+	}
+	for _, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		if _, err := config.Parse("pipeline.yaml", []byte(text), env("DATABASE_URL", "postgres://h/d", "AMP", "grpc://h")); err != nil {
+			t.Errorf("%s\n%v", text, err)
+		}
+	}
+}

@@ -150,7 +150,7 @@ func readNATS(s *section, into *NATS) {
 	address := s.text("url", &into.URL)
 	creds := s.file("creds", &into.Creds)
 	tls := s.group("tls")
-	s2 := []field{tls.file("ca", &into.TLS.CA), tls.file("cert", &into.TLS.Cert), tls.file("key", &into.TLS.Key)}
+	files := []field{tls.file("ca", &into.TLS.CA), tls.file("cert", &into.TLS.Cert), tls.file("key", &into.TLS.Key)}
 	replicas := number(s, "replicas", &into.Replicas, 1, 5)
 	switch {
 	case embedded.set && address.set:
@@ -163,14 +163,14 @@ func readNATS(s *section, into *NATS) {
 				break
 			}
 		}
-		if s2[1].set != s2[2].set {
+		if files[1].set != files[2].set {
 			s.complain(tls.at, "nats.tls needs cert and key together")
 		}
 	default:
 		if s.set && !embedded.set {
 			into.Embedded = s.locate(DefaultEmbedded)
 		}
-		for _, f := range append(s2, creds) {
+		for _, f := range append(files, creds) {
 			if f.set {
 				s.complain(f.at, "%s is for nats.url; the embedded server is reached inside the process", f.key)
 			}

@@ -21,6 +21,11 @@ import (
 func (q *Query) Partitionable(column string) error {
 	c := &checker{parser: &parser{tokens: q.tokens}, columns: blockColumns(column)}
 	c.selection(q.root)
+	for i, t := range q.tokens {
+		if t.name == "block_num" && isName(t) && c.at(i+1).is("(") && !c.at(i-1).is(".") {
+			c.refuse(t, "block_num() works in streams only, and history is not read as a stream; use the column %s", c.columns[0])
+		}
+	}
 	if len(c.refusals) == 0 {
 		return nil
 	}
@@ -63,7 +68,11 @@ func (c *checker) selection(q *selection) {
 		if c.harmless(q, l) {
 			continue
 		}
-		c.refuse(l.token, "%s keeps rows by their number, so which rows a block gets would depend on when it is read; remove it (range.min_block and range.max_block bound what is loaded)", l.token.key)
+		hint := "range.min_block and range.max_block bound what is loaded"
+		if l.unsure {
+			hint = "if it is a column, write it in double quotes"
+		}
+		c.refuse(l.token, "%s keeps rows by their number, so which rows a block gets would depend on when it is read; remove it (%s)", l.token.key, hint)
 	}
 	for _, s := range q.selects {
 		c.body(s, q.position)

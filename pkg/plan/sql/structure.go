@@ -27,8 +27,9 @@ type selection struct {
 
 // limit is a clause that keeps rows by their number.
 type limit struct {
-	token token
-	span  span // what follows the keyword
+	token  token
+	span   span // what follows the keyword
+	unsure bool // it may be a column of that name
 }
 
 // selectBody is one SELECT.
@@ -105,6 +106,13 @@ var operands = []string{
 	"CASE", "IN", "LIKE", "ILIKE", "BETWEEN", "AS", "FROM", "JOIN", "USING",
 }
 
+// continuations are the keywords that can follow a column but not LIMIT.
+var continuations = []string{
+	"AND", "OR", "XOR", "IS", "IN", "NOT", "LIKE", "ILIKE", "BETWEEN", "AS", "FROM", "ASC", "DESC", "NULLS", "THEN", "ELSE",
+	"END", "WHEN", "WHERE", "GROUP", "HAVING", "QUALIFY", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "UNION", "EXCEPT",
+	"INTERSECT", "COLLATE", "JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS",
+}
+
 // wantsOperand tells whether the token at i stands where only an operand or a
 // name can, so that it is no clause.
 func (p *parser) wantsOperand(i int) bool {
@@ -158,7 +166,7 @@ func (p *parser) clause(i int) (string, int) {
 	case "LIMIT", "OFFSET":
 		operand := next.kind != symbol || next.is("(") || next.is("$") || next.is("?") || next.is("-")
 		if next.key != "" {
-			operand = !slices.Contains([]string{"AND", "OR", "IS", "IN", "NOT", "LIKE", "BETWEEN", "AS", "FROM", "ASC", "DESC", "THEN", "ELSE", "END", "WHEN"}, next.key)
+			operand = !slices.Contains(continuations, next.key)
 		}
 		if !p.wantsOperand(i) || operand && !next.is("-") {
 			return "LIMIT", 1
@@ -216,7 +224,7 @@ func (p *parser) query(from, to int, where position, scope []string) *selection 
 			q.selects = append(q.selects, body)
 			start, clause = i, ""
 		case name == "LIMIT":
-			q.limits = append(q.limits, limit{token: p.at(i)})
+			q.limits = append(q.limits, limit{token: p.at(i), unsure: p.wantsOperand(i)})
 			fallthrough
 		case name != "":
 			if name == "ORDER" {
