@@ -70,7 +70,7 @@ func (d *Decoder) decode(e Entry) (*arrow.Schema, []arrow.RecordBatch, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := d.check(e, schema, recs); err != nil {
+	if err := d.guarded(e, schema, recs); err != nil {
 		release(recs)
 		return nil, nil, err
 	}
@@ -79,6 +79,16 @@ func (d *Decoder) decode(e Entry) (*arrow.Schema, []arrow.RecordBatch, error) {
 		rec.Release()
 	}
 	return d.schema, recs, nil
+}
+
+// guarded is check for bytes that make the Arrow library's own checks panic.
+func (d *Decoder) guarded(e Entry, schema *arrow.Schema, recs []arrow.RecordBatch) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("check rows: %v", p)
+		}
+	}()
+	return d.check(e, schema, recs)
 }
 
 // check compares content and header and leaves the schema in d.schema.
