@@ -222,8 +222,12 @@ func TestLoopPausesWhileTheDestinationIsAway(t *testing.T) {
 		if !slices.Equal(r.watch.pauses, []string{"connection refused"}) || r.watch.resumes != 1 {
 			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
 		}
-		if got, want := r.watch.story(), []string{"running", "paused", "running", "stopped"}; !slices.Equal(got, want) {
-			t.Errorf("reported %q, want %q", got, want)
+		story := r.watch.story()
+		if story[0] == "running" { // the first report may be earlier than the pause
+			story = story[1:]
+		}
+		if want := []string{"paused", "running", "stopped"}; !slices.Equal(story, want) {
+			t.Errorf("reported %q, want %q", story, want)
 		}
 		for _, report := range r.watch.reports {
 			if (report.State == "paused") != (report.Reason == "connection refused") {

@@ -12,7 +12,8 @@ import (
 const (
 	reportEvery   = time.Second
 	reportAtLeast = 15 * time.Second // also when nothing changes, so that a dead sink looks old
-	reportWait    = 5 * time.Second  // for the destination and for the state
+	readWait      = 2 * time.Second  // for the destination
+	reportWait    = 5 * time.Second  // in all
 )
 
 // reporter says how far a sink has come. Only one goroutine uses it.
@@ -54,17 +55,14 @@ func (r *reporter) last(ctx context.Context, failure error) {
 }
 
 // report reads the coverage from the destination and passes it on. state and
-// reason are, if empty, what the loop knows.
+// reason are, if empty, what the loop knows. The coverage is read also while the
+// loop is paused: another process of the sink may have gone on.
 func (r *reporter) report(ctx context.Context, state, reason string) {
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
 	rows, paused := r.run.status.read()
-	if paused == nil || !r.known { // else it is known that the destination does not answer
-		if s, err := r.run.Writer.State(ctx); err == nil {
-			r.coverage, r.known = s.Coverage, true
-		} else {
-			paused = cmp.Or(paused, err)
-		}
+	if err := r.read(ctx); err != nil {
+		paused = cmp.Or(paused, err)
 	}
 	if !r.known {
 		return
@@ -93,6 +91,19 @@ func (r *reporter) report(ctx context.Context, state, reason string) {
 		return
 	}
 	r.sent, r.failing = report, false
+}
+
+// read brings the coverage up to date. A destination that is away may let it
+// wait; the report of that must not.
+func (r *reporter) read(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	s, err := r.run.Writer.State(ctx)
+	if err != nil {
+		return err
+	}
+	r.coverage, r.known = s.Coverage, true
+	return nil
 }
 
 func (r *reporter) same(report queue.SinkReport) bool {
