@@ -44,6 +44,7 @@ type Extractor struct {
 	EntryBytes int           // Arrow bytes of an entry before compression
 	EntryLimit int           // most bytes of an entry as it is published
 	Grace      time.Duration // for the entry in hand when told to stop; default 10 s
+	NotYet     time.Duration // pause before asking again for blocks the server does not have; default 3 s
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
 }

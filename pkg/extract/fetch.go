@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,10 +17,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// notYet is how long to wait before asking again for blocks that the server
-// does not have.
-const notYet = 3 * time.Second
-
 // fetch reads the blocks of r and publishes them.
 func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 	if err := h.begin(r); err != nil {
@@ -32,7 +29,7 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 			return errors.Join(err, h.keepWhole(ctx, checked))
 		}
 		if !checked {
-			if err := available(msg.Ranges, r); err != nil {
+			if err := h.x.available(msg.Ranges, r); err != nil {
 				return err
 			}
 			checked = true
@@ -55,7 +52,8 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 // available tells whether the server has every block of r: an answer carries
 // the range that its tables are synced to, and says nothing when rows are
 // missing because they are not there yet (AP 2).
-func available(ranges []amp.Range, r block.Range) error {
+func (x *Extractor) available(ranges []amp.Range, r block.Range) error {
+	notYet := cmp.Or(x.NotYet, 3*time.Second)
 	if len(ranges) == 0 {
 		return fault.Later(fmt.Errorf("blocks %v: the server has no data for this query yet", r), notYet)
 	}

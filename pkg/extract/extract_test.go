@@ -1,0 +1,369 @@
+package extract_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench is an extractor on a queue of its own.
+type bench struct {
+	t     *testing.T
+	x     *extract.Extractor
+	chain *chain
+	log   *queue.Log
+	state *queue.State
+	tasks *queue.Tasks
+	seen  *seen
+}
+
+func setup(t *testing.T, c *chain) *bench {
+	t.Helper()
+	ctx := t.Context()
+	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir()})
+	must(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	conn, err := queue.Open(ctx, queue.Config{Server: server})
+	must(t, err)
+	t.Cleanup(conn.Close)
+	log, err := conn.Log(ctx, "test", queue.LogConfig{MaxBytes: 1 << 30})
+	must(t, err)
+	tasks, err := conn.Tasks(ctx, "test")
+	must(t, err)
+	state, err := conn.State(ctx, "test")
+	must(t, err)
+	query, err := sql.Parse("SELECT * FROM test.rows")
+	must(t, err)
+	b := &bench{t: t, chain: c, log: log, state: state, tasks: tasks, seen: &seen{done: make(chan queue.Partition, 1000)}}
+	b.x = &extract.Extractor{
+		Source: c, Tasks: tasks, Log: log, State: state,
+		Spec: queue.Spec{Epoch: 1, BlockColumn: "_block_num", Network: "test"}, Query: query, Schema: schema,
+		Workers: 4, Backoff: fault.Backoff{Attempts: 3, Min: time.Millisecond, Max: 2 * time.Millisecond},
+		Codec: entry.S2, EntryBytes: 4 << 10, EntryLimit: conn.EntryLimit(),
+		Grace: time.Second, Observer: b.seen, Logger: zerolog.Nop(),
+	}
+	return b
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// add plans and queues partitions.
+func (b *bench) add(ranges ...block.Range) {
+	b.t.Helper()
+	for _, r := range ranges {
+		p := queue.Partition{Start: r.Start, End: r.End, State: queue.PartitionOpen}
+		_, err := b.state.CreatePartition(b.t.Context(), p)
+		must(b.t, err)
+		_, err = b.tasks.Add(b.t.Context(), queue.PartitionTask, p.ID())
+		must(b.t, err)
+	}
+}
+
+// run runs the extractor until blocks of r are in finished partitions.
+func (b *bench) run(r block.Range) []queue.Partition {
+	b.t.Helper()
+	ctx, stop := context.WithTimeout(b.t.Context(), time.Minute)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- b.x.Run(ctx) }()
+	var have block.Set
+	var parts []queue.Partition
+	for !have.Covers(r) {
+		select {
+		case p := <-b.seen.done:
+			have.Add(p.Range())
+			parts = append(parts, p)
+		case <-ctx.Done():
+			b.t.Fatalf("blocks %v are missing", have.Missing(r))
+		}
+	}
+	stop()
+	must(b.t, <-ended)
+	return parts
+}
+
+// checkLog fails unless the log holds every block of r exactly once, with all
+// its rows in order.
+func (b *bench) checkLog(r block.Range) {
+	b.t.Helper()
+	consumer, err := b.log.Consume(b.t.Context(), "check", queue.ConsumeOptions{})
+	must(b.t, err)
+	defer consumer.Close()
+	decoder := entry.NewDecoder(nil)
+	var have block.Set
+	rows := map[block.Number]int{}
+	for !have.Covers(r) {
+		m, err := consumer.Next(b.t.Context())
+		must(b.t, err)
+		if missing := have.Missing(m.Entry.Range); len(missing) != 1 || missing[0] != m.Entry.Range {
+			b.t.Fatalf("entry %v of lane %s covers blocks again", m.Entry.Range, m.Lane)
+		}
+		have.Add(m.Entry.Range)
+		_, records, err := decoder.Decode(m.Entry)
+		must(b.t, err)
+		for _, rec := range records {
+			blocks, index := rec.Column(0).(*array.Uint64), rec.Column(1).(*array.Int64)
+			for i := range int(rec.NumRows()) {
+				n := block.Number(blocks.Value(i))
+				if !m.Entry.Range.Has(n) || index.Value(i) != int64(rows[n]) {
+					b.t.Fatalf("row %d of block %d came in entry %v after %d rows", index.Value(i), n, m.Entry.Range, rows[n])
+				}
+				rows[n]++
+			}
+			rec.Release()
+		}
+		must(b.t, m.Ack())
+	}
+	for n := r.Start; n < r.End; n++ {
+		if want := b.chain.rows(n); rows[n] != want {
+			b.t.Fatalf("block %d has %d rows in the log, want %d", n, rows[n], want)
+		}
+	}
+}
+
+// seen collects what the extractor tells.
+type seen struct {
+	mu    sync.Mutex
+	waits []string
+	done  chan queue.Partition
+}
+
+func (s *seen) Published(queue.Partition, entry.Header, int) {}
+func (s *seen) Finished(p queue.Partition)                   { s.done <- p }
+func (s *seen) Idle(int, time.Duration)                      {}
+
+func (s *seen) Waiting(id string, reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if reason != nil {
+		s.waits = append(s.waits, fmt.Sprint(id, ": ", reason))
+	}
+}
+
+func (s *seen) waitedFor(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(strings.Join(s.waits, "\n"), text)
+}
+
+func someRows(n block.Number) int { return int(n*7%5) * int(n%3) } // many blocks have none
+
+func TestEveryBlockOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, newChain(t, 1000, someRows))
+	b.add(block.Range{Start: 0, End: 300}, block.Range{Start: 300, End: 301}, block.Range{Start: 301, End: 1000})
+	b.run(block.Range{Start: 0, End: 1000})
+	b.checkLog(block.Range{Start: 0, End: 1000})
+}
+
+// TestABrokenStreamGoesOn cuts every answer after two messages. That is more
+// often than there are attempts, but each time something is gained.
+func TestABrokenStreamGoesOn(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 200, func(block.Number) int { return 3 })
+	c.during = func(_ block.Range, sent int) error {
+		if sent == 2 {
+			return errCut
+		}
+		return nil
+	}
+	b := setup(t, c)
+	b.add(block.Range{Start: 0, End: 200})
+	b.run(block.Range{Start: 0, End: 200})
+	b.checkLog(block.Range{Start: 0, End: 200})
+	for n, times := range c.reads {
+		if times > 2 {
+			t.Errorf("block %d was read %d times; only the last block of a broken stream is read again", n, times)
+		}
+	}
+}
+
+func TestGivesUpWhenNothingIsGained(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 100, someRows)
+	c.before = func(r block.Range) error {
+		if r.Start < 50 {
+			return errCut
+		}
+		return nil
+	}
+	b := setup(t, c)
+	b.add(block.Range{Start: 0, End: 50}, block.Range{Start: 50, End: 100})
+	states := map[block.Number]queue.Partition{}
+	for _, p := range b.run(block.Range{Start: 0, End: 100}) {
+		states[p.Start] = p
+	}
+	failed := states[0]
+	if failed.State != queue.PartitionFailed || !strings.Contains(failed.Error, "gave up after 3 attempts") ||
+		!strings.Contains(failed.Error, errCut.Error()) {
+		t.Errorf("partition %+v, want it failed with its error", failed)
+	}
+	if states[50].State != queue.PartitionDone {
+		t.Errorf("the other partition is %+v, want it done", states[50])
+	}
+}
+
+func TestTooMuchIsHalved(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 100, someRows)
+	c.before = func(r block.Range) error {
+		if r.Len() > 3 {
+			return fmt.Errorf("fetch: %w", amp.ErrTooMuch)
+		}
+		return nil
+	}
+	b := setup(t, c)
+	b.x.Workers = 1
+	b.add(block.Range{Start: 0, End: 100})
+	b.run(block.Range{Start: 0, End: 100})
+	b.checkLog(block.Range{Start: 0, End: 100})
+}
+
+func TestOneBlockThatIsTooMuchFails(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 10, someRows)
+	c.before = func(block.Range) error { return fmt.Errorf("fetch: %w", amp.ErrTooMuch) }
+	b := setup(t, c)
+	b.add(block.Range{Start: 0, End: 10})
+	for _, p := range b.run(block.Range{Start: 0, End: 10}) {
+		if p.State != queue.PartitionFailed {
+			t.Errorf("partition %+v, want it failed", p)
+		}
+	}
+}
+
+func TestBlocksThatAreNotThereYetAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 60, someRows)
+	b := setup(t, c)
+	waits := 0
+	c.before = func(block.Range) error {
+		if waits++; waits == 2 { // asked again
+			c.set(func(c *chain) { c.head = 100 })
+		}
+		return nil
+	}
+	b.add(block.Range{Start: 0, End: 100})
+	b.x.NotYet = time.Millisecond
+	b.run(block.Range{Start: 0, End: 100})
+	b.checkLog(block.Range{Start: 0, End: 100})
+	if !b.seen.waitedFor("the server has only [0, 60) of test") {
+		t.Errorf("the reason for waiting is not told: %v", b.seen.waits)
+	}
+}
+
+func TestRowsOutOfOrderFail(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 100, func(block.Number) int { return 1 })
+	b := setup(t, c)
+	b.x.Source = backwards{c}
+	b.add(block.Range{Start: 0, End: 100})
+	for _, p := range b.run(block.Range{Start: 0, End: 100}) {
+		if p.State != queue.PartitionFailed || !strings.Contains(p.Error, "not in order") {
+			t.Errorf("partition %+v, want it failed because of the order", p)
+		}
+	}
+}
+
+// TestAnIdleWorkerGetsATail gives one worker everything and three workers
+// nothing: they have to be given tails.
+func TestAnIdleWorkerGetsATail(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 1000, func(block.Number) int { return 2 })
+	b := setup(t, c)
+	c.during = func(block.Range, int) error {
+		time.Sleep(20 * time.Millisecond) // a slow server
+		return nil
+	}
+	b.add(block.Range{Start: 0, End: 1000})
+	parts := b.run(block.Range{Start: 0, End: 1000})
+	if len(parts) < 4 {
+		t.Errorf("%d partitions for 4 workers", len(parts))
+	}
+	b.checkLog(block.Range{Start: 0, End: 1000})
+}
+
+// TestAnotherProcessGoesOn stops an extractor in the middle; a second one reads
+// only what is not in the log.
+func TestAnotherProcessGoesOn(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 500, func(block.Number) int { return 20 })
+	b := setup(t, c)
+	b.x.Workers = 1
+	ctx, stop := context.WithCancel(t.Context())
+	c.during = func(_ block.Range, sent int) error {
+		if sent == 20 {
+			stop()
+		}
+		return nil
+	}
+	b.add(block.Range{Start: 0, End: 500})
+	must(t, b.x.Run(ctx))
+	c.set(func(c *chain) { c.during = nil })
+	b.run(block.Range{Start: 0, End: 500})
+	b.checkLog(block.Range{Start: 0, End: 500})
+	again := 0
+	for _, times := range c.reads {
+		if times > 1 {
+			again++
+		}
+	}
+	if again > 20 { // the entry that was being gathered
+		t.Errorf("%d blocks were read again", again)
+	}
+}
+
+// TestAZombieIsFenced lets two holders of one partition work at the same time.
+func TestAZombieIsFenced(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 300, func(block.Number) int { return 30 })
+	b := setup(t, c)
+	b.x.Workers = 1
+	paused, goOn := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	c.during = func(_ block.Range, sent int) error {
+		if sent == 5 && first.CompareAndSwap(false, true) {
+			close(paused)
+			<-goOn
+		}
+		return nil
+	}
+	b.add(block.Range{Start: 0, End: 300})
+	zombie := *b.x
+	zombieCtx, stopZombie := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- zombie.Run(zombieCtx) }()
+	<-paused
+	// The task is thought to be lost and is queued again; another worker takes it.
+	must(t, b.tasks.Clear(t.Context(), queue.PartitionTask))
+	_, err := b.tasks.Add(t.Context(), queue.PartitionTask, "0.0")
+	must(t, err)
+	b.run(block.Range{Start: 0, End: 300})
+	close(goOn)
+	stopZombie()
+	must(t, <-ended)
+	b.checkLog(block.Range{Start: 0, End: 300})
+}
