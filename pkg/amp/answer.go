@@ -99,7 +99,7 @@ func (a *answer) open(ctx context.Context, ticket *flight.Ticket) error {
 	if err := stream.CloseSend(); err != nil {
 		return err
 	}
-	a.in = &inbox{stream: stream, frame: frame{alloc: a.client.cfg.Allocator}}
+	a.in = &inbox{stream: stream, frame: frame{alloc: a.client.bodies}}
 	a.reader, err = ipc.NewReaderFromMessageReader(a.in, ipc.WithAllocator(a.client.cfg.Allocator))
 	switch {
 	case err == nil:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -20,13 +21,15 @@ import (
 
 // Client talks to one Amp server over one connection. It may be used by many
 // goroutines at once: grpc gives the connection's receive window back as data
-// arrives, so that a slow reader of one answer never holds up the others.
+// arrives, so that a slow reader of one answer never holds up the others. Eight
+// fetches over two, four or eight connections were no faster than over one.
 type Client struct {
 	cfg    Config
 	at     endpoint
 	conn   *grpc.ClientConn
 	flight flight.FlightServiceClient
 	bearer *bearer
+	bodies memory.Allocator // of the messages' bodies
 }
 
 const (
@@ -81,7 +84,11 @@ func Open(_ context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fault.Permanent(fmt.Errorf("open Amp client for %s: %w", at.url, err))
 	}
-	return &Client{cfg: cfg, at: at, conn: conn, flight: flight.NewFlightServiceClient(conn), bearer: bearer}, nil
+	c := &Client{cfg: cfg, at: at, conn: conn, flight: flight.NewFlightServiceClient(conn), bearer: bearer, bodies: cfg.Allocator}
+	if cfg.Recycle {
+		c.bodies = &recycler{from: cfg.Allocator}
+	}
+	return c, nil
 }
 
 // URL is the server's address as people should see it, without secrets.

@@ -136,23 +136,40 @@ func TestFetchAsksAnewEachTime(t *testing.T) {
 // TestManyAtOnce fetches different ranges over the one connection.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	answer := blocks(t, block.Range{End: 500}, block.Range{Start: 500, End: 600})
+	for _, recycle := range []bool{false, true} {
+		t.Run(fmt.Sprintf("recycle=%v", recycle), func(t *testing.T) {
+			t.Parallel()
+			manyAtOnce(t, recycle)
+		})
+	}
+}
+
+func manyAtOnce(t *testing.T, recycle bool) {
+	t.Helper()
+	answer := blocks(t, block.Range{End: 1000}, block.Range{Start: 1000, End: 2000}, block.Range{Start: 2000, End: 2100})
 	srv := amptest.Start(t, func(amptest.Query) amptest.Answer { return answer })
-	client := open(t, amp.Config{URL: srv.URL()})
+	client := open(t, amp.Config{URL: srv.URL(), Recycle: recycle})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 5 {
-				rows := int64(0)
+				next := block.Number(0)
 				for m, err := range client.Fetch(t.Context(), query) {
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					rows += m.Record.NumRows()
+					hashes := m.Record.Column(1).(*array.FixedSizeBinary)
+					for row := range hashes.Len() {
+						if block.Hash(hashes.Value(row)) != amptest.Hash(next, 0) {
+							t.Errorf("block %d has a foreign hash", next)
+							return
+						}
+						next++
+					}
 				}
-				if rows != 600 {
-					t.Errorf("%d rows, want 600", rows)
+				if next != 2100 {
+					t.Errorf("%d rows, want 2100", next)
 				}
 			}
 		})

@@ -13,9 +13,9 @@ import (
 )
 
 // frame is a FlightData message as DoGet receives it. The generated type would
-// copy the body twice, into memory aligned for nothing in particular; here it
-// goes from the transport's buffers straight into the allocator's, 64-byte
-// aligned as Arrow wants it. That saves about a third of the client's CPU.
+// copy the body twice, into memory of its own choosing; here it goes from the
+// transport's buffers straight into the allocator's, which aligns it as Arrow
+// wants it, counts it and may use it again (see [Config.Recycle]).
 type frame struct {
 	alloc    memory.Allocator
 	header   []byte         // the flatbuffer of the Arrow message
