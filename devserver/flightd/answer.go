@@ -2,6 +2,7 @@ package flightd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -26,11 +27,12 @@ type answer struct {
 
 // batch answers a batch query (AP 1.5): schema, at least one batch, and an
 // empty one that closes, all with the ranges of one snapshot.
-func (a *answer) batch(ctx context.Context, snapshots sqlrun.Snapshots) error {
-	rows, err := a.plan.Run(ctx, snapshots)
+func (a *answer) batch(ctx context.Context, snapshots sqlrun.Snapshots) (err error) {
+	result, err := a.plan.Run(ctx, snapshots)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, result.Close()) }()
 	open, closing, err := a.metadata(snapshots)
 	if err != nil {
 		return err
@@ -45,7 +47,7 @@ func (a *answer) batch(ctx context.Context, snapshots sqlrun.Snapshots) error {
 	if err := a.tooMuch(snapshots); err != nil {
 		return err
 	}
-	for batch, err := range a.trouble.Switches.Bend(rows, a.plan.Ordered) {
+	for batch, err := range a.trouble.Switches.Bend(result.Rows(), a.plan.Ordered) {
 		if err != nil {
 			return err
 		}

@@ -21,8 +21,9 @@ func statusOf(err error) error {
 	if err == nil {
 		return nil
 	}
-	if s, isStatus := status.FromError(err); isStatus {
-		return s.Err()
+	var known interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &known) {
+		return known.GRPCStatus().Err()
 	}
 	var refused *sqlrun.Error
 	switch {

@@ -54,7 +54,6 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, statement := range []string{
-		"CREATE MACRO block_num() AS NULL::UBIGINT", // streaming only, refused later
 		"SET enable_external_access = false",
 		"SET TimeZone = 'UTC'",
 	} {

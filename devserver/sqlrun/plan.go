@@ -26,6 +26,7 @@ type Plan struct {
 	sql    string
 	tree   *node
 	uses   []*use
+	out    scope // the columns of the result, as far as they are known
 }
 
 // Plan works out the schema of a query as GetFlightInfo does: by schemas only.
@@ -47,7 +48,7 @@ func (e *Engine) Plan(ctx context.Context, sql string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{engine: e, sql: text.sql, tree: tree, uses: r.uses, Streaming: text.streaming}
+	p := &Plan{engine: e, sql: text.sql, tree: tree, uses: r.uses, out: out, Streaming: text.streaming}
 	p.Ordered = slices.ContainsFunc(tree.Modifiers, func(m modifier) bool { return m.Type == "ORDER_MODIFIER" })
 	p.Scan = scanOf(tree, out, r.uses)
 	if p.Schema, err = p.infer(ctx, out); err != nil {
@@ -90,15 +91,33 @@ func (p *Plan) Reads() []Read {
 // Snapshots says what each table holds for one run of a plan.
 type Snapshots func(*table.Table) table.Snapshot
 
-// Run answers the query from the snapshots given. Errors that have to come
-// before the schema message are returned; those of rows are yielded. The
-// consumer releases the batches.
-func (p *Plan) Run(ctx context.Context, snapshots Snapshots) (iter.Seq2[arrow.RecordBatch, error], error) {
+// Result is the answer to one run of a plan.
+type Result struct {
+	rows  iter.Seq2[arrow.RecordBatch, error]
+	close func() error // nil if there is nothing to close
+}
+
+// Rows yields the batches of the answer, once. The consumer releases them. An
+// error ends the answer.
+func (r *Result) Rows() iter.Seq2[arrow.RecordBatch, error] { return r.rows }
+
+// Close frees what the answer holds, whether its rows have been read or not.
+func (r *Result) Close() error {
+	if r.close == nil {
+		return nil
+	}
+	return r.close()
+}
+
+// Run answers the query from the snapshots given. Errors that a real server
+// finds before it sends the schema are returned; those of rows are yielded. The
+// caller closes the result.
+func (p *Plan) Run(ctx context.Context, snapshots Snapshots) (*Result, error) {
 	if err := p.refuse(); err != nil {
 		return nil, err
 	}
 	if p.Scan != nil {
-		return p.Scan.run(ctx, snapshots(p.Scan.Table)), nil
+		return &Result{rows: p.Scan.run(ctx, snapshots(p.Scan.Table))}, nil
 	}
 	return p.query(ctx, snapshots)
 }

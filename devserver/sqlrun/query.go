@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
-	"iter"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -20,34 +19,57 @@ const resultRows = 8192
 
 // query runs what is not a scan. What a real server finds while it plans is
 // returned; what it finds while it runs comes with the rows.
-func (p *Plan) query(ctx context.Context, snapshots Snapshots) (iter.Seq2[arrow.RecordBatch, error], error) {
+func (p *Plan) query(ctx context.Context, snapshots Snapshots) (_ *Result, err error) {
 	s, err := p.open(ctx, snapshots, true)
 	if err != nil {
 		return nil, err
 	}
-	stmt, err := s.prepare(ctx, p.sql)
-	if err != nil {
-		return nil, errors.Join(planRefusal(err), s.close())
+	q := &running{session: s}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, q.close())
+		}
+	}()
+	if q.stmt, err = s.prepare(ctx, p.sql); err != nil {
+		return nil, planRefusal(err)
 	}
-	rows, err := stmt.QueryContext(ctx, nil)
-	if err != nil && isConversion(err) { // of a constant: a real server folds it
-		return nil, errors.Join(planRefusal(err), stmt.Close(), s.close())
+	rows, failed := q.stmt.QueryContext(ctx, nil)
+	if failed == nil {
+		q.rows = rows
 	}
-	return func(yield func(arrow.RecordBatch, error) bool) {
-		defer s.close()
-		defer stmt.Close()
+	if failed != nil && isConversion(failed) { // a real server folds constants
+		return nil, planRefusal(failed)
+	}
+	return &Result{close: q.close, rows: func(yield func(arrow.RecordBatch, error) bool) {
 		switch {
-		case err != nil:
-			yield(nil, rowRefusal(err))
-			return
+		case failed != nil:
+			yield(nil, rowRefusal(failed))
 		case p.dividesByZero():
 			text := "Divide by zero error"
 			yield(nil, internal("query execution error | Caused by: Arrow error: "+text+" -> "+text))
-			return
+		default:
+			p.batches(rows, yield)
 		}
-		defer rows.Close()
-		p.batches(rows, yield)
-	}, nil
+	}}, nil
+}
+
+// running is a DuckDB query and what has to be closed after it, innermost
+// first.
+type running struct {
+	session *session
+	stmt    *duckdb.Stmt
+	rows    driver.Rows
+}
+
+func (q *running) close() error {
+	var errs []error
+	if q.rows != nil {
+		errs = append(errs, q.rows.Close())
+	}
+	if q.stmt != nil {
+		errs = append(errs, q.stmt.Close())
+	}
+	return errors.Join(append(errs, q.session.close())...)
 }
 
 func (p *Plan) batches(rows driver.Rows, yield func(arrow.RecordBatch, error) bool) {

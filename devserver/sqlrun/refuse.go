@@ -9,7 +9,7 @@ import (
 
 // refuse is what DoGet checks and GetFlightInfo does not (AP 6.2).
 func (p *Plan) refuse() error {
-	if p.tree.anywhere(func(e *expr, _ *scope) bool { return e.Class == "FUNCTION" && e.Function == "block_num" }) {
+	if p.tree.anywhere(isBlockNum) {
 		text := "Error during planning: block_num() is only supported in streaming queries"
 		return invalid("failed to plan SQL query | Caused by: amp::invalid_input\ncaused by\n" + text + " -> " + text)
 	}
@@ -19,14 +19,22 @@ func (p *Plan) refuse() error {
 	return p.unlikeTypes()
 }
 
+// isBlockNum finds block_num(), which has a type in any query and a value in
+// streaming ones only (AP 4.3).
+func isBlockNum(e *expr, _ *scope) bool { return e.Class == "FUNCTION" && e.Function == "block_num" }
+
 func (p *Plan) duplicateNames() error {
-	seen := map[string]bool{}
-	for _, f := range p.Schema.Fields() {
-		if seen[f.Name] {
-			return planError("output schema contains duplicate field names -> Error during planning: " +
-				"Duplicate field names detected in plan schema: [" + f.Name + "]. Please alias your columns to be unique.")
+	first := map[string]string{}
+	for i, f := range p.Schema.Fields() {
+		spelled := f.Name
+		if !p.out.opaque && i < len(p.out.columns) {
+			spelled = p.out.columns[i].spelled()
 		}
-		seen[f.Name] = true
+		if other, twice := first[f.Name]; twice {
+			return planError("output schema contains duplicate field names -> Error during planning: " +
+				"Duplicate field names detected in plan schema: [" + other + " and " + spelled + "]. Please alias your columns to be unique.")
+		}
+		first[f.Name] = spelled
 	}
 	return nil
 }

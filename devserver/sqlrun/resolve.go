@@ -218,11 +218,11 @@ func (r *resolver) project(list []expr, here *scope) (scope, error) {
 }
 
 func noField(names []string, here *scope) error {
-	text := "Schema error: No field named " + strings.Join(names, ".") + "."
+	text := "No field named " + strings.Join(names, ".") + "."
 	if valid := here.valid(); valid != "" {
 		text += " Valid fields are " + valid + "."
 	}
-	return inferError(Internal, text)
+	return internal("failed to infer SQL output schema | Caused by: Schema error: " + text + " -> Schema error: " + text + " -> " + text)
 }
 
 // duplicateProjection refuses the same column twice in one select list (AP 6.2).

@@ -46,6 +46,11 @@ func (p *Plan) open(ctx context.Context, snapshots Snapshots, optimise bool) (_ 
 	if err := s.exec(ctx, "USE "+name); err != nil {
 		return nil, err
 	}
+	if p.tree.anywhere(isBlockNum) {
+		if err := s.exec(ctx, "CREATE MACRO block_num() AS NULL::UBIGINT"); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.createViews(ctx, p.uses, snapshots)
 }
 

@@ -42,7 +42,7 @@ func OpenParquet(ref Ref, dir, network string) (*Dataset, error) {
 		if d.Network == "" {
 			d.Network = found
 		}
-		d.Tables[entry.Name()] = &Table{Name: entry.Name(), Source: stored, Sorted: SortedColumns(stored.schema)}
+		d.Tables[entry.Name()] = NewTable(entry.Name(), stored)
 	}
 	if len(d.Tables) == 0 {
 		return nil, fmt.Errorf("open dataset %s: no folder of Parquet files in %s", ref.Name, dir)

@@ -51,6 +51,12 @@ type Table struct {
 	Numbers []string
 }
 
+// NewTable names a source. Its block column is the only one taken for a block
+// number, see [Table.Numbers].
+func NewTable(name string, source Source) *Table {
+	return &Table{Name: name, Source: source, Sorted: SortedColumns(source.Schema()), Numbers: []string{BlockColumn}}
+}
+
 // SortedColumns picks, from a schema, the columns that a real server declares
 // sorted: the block column and, where they exist, the dataset's own block number
 // and time (AP 4.5).
