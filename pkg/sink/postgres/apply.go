@@ -1,0 +1,250 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// attempts bounds how often a call begins again when others were in its way.
+// From the second time on it has the table to itself, so only a deadlock with
+// somebody else's statements can repeat.
+const attempts = 5
+
+// Reasons to begin again, alone.
+var (
+	errAlone = errors.New("rows have to be deleted, which takes the table alone")
+	errStale = errors.New("another writer has covered some of these blocks meanwhile")
+)
+
+// Apply makes the changes in one transaction; see [sink.Writer].
+//
+// Changes that only add hold the lock of the table shared. They read what is
+// covered, write their rows, and then, one transaction after the other, read it
+// again: if the rules still say the same, the coverage is extended and
+// committed; if not, everything is rolled back. Changes that may take away, the
+// live lane's above all, hold the lock alone, so that what they read stays true.
+func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
+	if w.pool == nil {
+		return sink.Applied{}, errNotOpen
+	}
+	s := w.borrow()
+	defer w.scratch.Put(s)
+	alone := slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live })
+	for i := 1; ; i++ {
+		applied, err := w.attempt(ctx, s, changes, alone)
+		if err == nil {
+			return applied, nil
+		}
+		if i == attempts || !crossed(err) {
+			return sink.Applied{}, w.classed(ctx, "write rows", err)
+		}
+		alone = true
+	}
+}
+
+// crossed tells whether a call failed because of others that ran beside it.
+func crossed(err error) bool {
+	if errors.Is(err, errAlone) || errors.Is(err, errStale) {
+		return true
+	}
+	switch state(err) {
+	case exclusionViolation, deadlockDetected, serializationError:
+		return true
+	default:
+		return false
+	}
+}
+
+// scratch is the memory that calls of Apply hand on.
+type scratch struct {
+	buf  []byte
+	last map[key]place // of upsert
+}
+
+func (w *Writer) borrow() *scratch {
+	if s, ok := w.scratch.Get().(*scratch); ok {
+		return s
+	}
+	return &scratch{buf: make([]byte, 0, copyChunk+copyChunk/4)}
+}
+
+// window is the blocks that changes are about. What a live change does may
+// reach to the end of the chain.
+func window(changes []sink.Change) block.Range {
+	r := changes[0].Range
+	for _, c := range changes {
+		r.Start, r.End = min(r.Start, c.Range.Start), max(r.End, c.Range.End)
+		if c.Live {
+			r.End = everything.End
+		}
+	}
+	return r
+}
+
+// attempt applies the changes, or nothing of them.
+func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change, alone bool) (sink.Applied, error) {
+	if len(changes) == 0 {
+		return sink.Applied{}, nil
+	}
+	var applied sink.Applied
+	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		var ask pgx.Batch
+		if alone {
+			ask.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
+		} else {
+			ask.Queue("SELECT pg_advisory_xact_lock_shared($1, $2)", tableLock, w.id)
+		}
+		l := queueLedger(&ask, w.id, window(changes))
+		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
+			return err
+		}
+		live := l.Live
+		steps, err := w.take(l, changes)
+		if err != nil {
+			return err
+		}
+		if !alone && slices.ContainsFunc(steps, func(s sink.Step) bool { return len(s.Delete) > 0 }) {
+			return errAlone
+		}
+		if applied, err = w.write(ctx, tx, s, steps); err != nil {
+			return err
+		}
+		if !alone {
+			if l, err = w.confirm(ctx, tx, changes, steps); err != nil {
+				return err
+			}
+		}
+		var tell pgx.Batch
+		if !l.queueChanges(&tell, w.id, live) {
+			return nil
+		}
+		return tx.SendBatch(ctx, &tell).Close()
+	})
+	if err != nil {
+		return sink.Applied{}, err
+	}
+	return applied, nil
+}
+
+// take asks the rules what the changes do.
+func (w *Writer) take(l *ledger, changes []sink.Change) ([]sink.Step, error) {
+	steps := make([]sink.Step, len(changes))
+	for i, c := range changes {
+		if err := checkSequence(c); err != nil {
+			return nil, err
+		}
+		step, err := l.Take(c, w.target.block)
+		if err != nil {
+			return nil, err
+		}
+		steps[i] = step
+	}
+	return steps, nil
+}
+
+// confirm waits until no other transaction can commit to the table, and asks the
+// rules again.
+func (w *Writer) confirm(ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step) (*ledger, error) {
+	var ask pgx.Batch
+	ask.Queue("SELECT 1 FROM ampipe.tables WHERE id = $1 FOR UPDATE", w.id)
+	l := queueLedger(&ask, w.id, window(changes))
+	if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
+		return nil, err
+	}
+	again, err := w.take(l, changes)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.EqualFunc(steps, again, sameStep) {
+		return nil, errStale
+	}
+	return l, nil
+}
+
+func sameStep(a, b sink.Step) bool {
+	return slices.Equal(a.Covered, b.Covered) && slices.Equal(a.Write, b.Write) && slices.Equal(a.Delete, b.Delete)
+}
+
+// write does what the steps say, in their order. Rows of several steps go into
+// one COPY until some have to be deleted first.
+func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, steps []sink.Step) (sink.Applied, error) {
+	var (
+		applied sink.Applied
+		runs    []sink.Run
+	)
+	flush := func() error {
+		n, err := w.writeRuns(ctx, tx, s, runs)
+		applied.Rows += n
+		runs = runs[:0]
+		return err
+	}
+	for _, step := range steps {
+		if len(step.Delete) > 0 {
+			if err := flush(); err != nil {
+				return sink.Applied{}, err
+			}
+		}
+		for _, r := range step.Delete {
+			n, err := w.delete(ctx, tx, r)
+			if err != nil {
+				return sink.Applied{}, err
+			}
+			applied.Deleted += n
+		}
+		runs = append(runs, step.Write...)
+		applied.Skipped += step.Skipped
+	}
+	if err := flush(); err != nil {
+		return sink.Applied{}, err
+	}
+	return applied, nil
+}
+
+// delete removes the rows of a range of blocks.
+func (w *Writer) delete(ctx context.Context, tx pgx.Tx, r block.Range) (uint64, error) {
+	column := quoted(w.target.columns[w.target.block].name)
+	sql, args := fmt.Sprintf("DELETE FROM %s WHERE %s >= $1::bigint", w.target.quoted(), column), []any{int64(r.Start)}
+	if r.End <= block.Max {
+		sql, args = sql+fmt.Sprintf(" AND %s < $2::bigint", column), append(args, int64(r.End))
+	}
+	tag, err := tx.Exec(ctx, sql, args...)
+	if err != nil {
+		return 0, fmt.Errorf("delete blocks %v: %w", r, err)
+	}
+	return uint64(tag.RowsAffected()), nil
+}
+
+// writeRuns writes rows and counts those that are in the table now.
+func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, runs []sink.Run) (uint64, error) {
+	portions, err := w.target.prepare(runs)
+	if err != nil || len(portions) == 0 {
+		return 0, err
+	}
+	if w.target.upsert() {
+		return w.upsert(ctx, tx, s, portions)
+	}
+	return w.copy(ctx, tx, s, w.target.quoted(), portions)
+}
+
+// copy sends rows to a table.
+func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, portions []portion) (uint64, error) {
+	r := newCopyReader(portions, s.buf)
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, w.target.list()))
+	s.buf = r.stop()
+	if err == nil {
+		return uint64(tag.RowsAffected()), nil
+	}
+	if pg, line, ok := refused(err, w.target.table); ok && !(w.target.upsert() && pg.Code == uniqueViolation) {
+		if p, row, found := nth(portions, line); found {
+			return 0, w.target.bad(p, row, badRow(pg))
+		}
+	}
+	return 0, err
+}

@@ -1,0 +1,105 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// database is a fresh database and an administrator's connection to it.
+type database struct {
+	*pgx.Conn
+	testing.TB
+	url string
+}
+
+var databases atomic.Int64
+
+// newDatabase makes a database that is dropped at the end of the test.
+func newDatabase(t testing.TB) *database {
+	t.Helper()
+	admin := os.Getenv("AMPIPE_TEST_POSTGRES")
+	if admin == "" {
+		t.Skip("AMPIPE_TEST_POSTGRES is not set; run scripts/postgres run go test ./pkg/sink/postgres/")
+	}
+	root := connect(t, admin)
+	name := fmt.Sprintf("ampipe_test_%d_%d", os.Getpid(), databases.Add(1))
+	if _, err := root.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := root.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return &database{connect(t, u.String()), t, u.String()}
+}
+
+// connect gives a connection that is closed at the end of the test.
+func connect(t testing.TB, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// config is a sink that appends to public.t.
+func (d *database) config() config.Postgres {
+	return config.Postgres{DSN: config.Secret(d.url), Schema: "public", Table: "t", Mode: config.Append, Writers: 4}
+}
+
+// run runs statements.
+func (d *database) run(sql string, args ...any) {
+	d.Helper()
+	if _, err := d.Exec(context.Background(), sql, args...); err != nil {
+		d.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// text gives the one value that a query answers, as text.
+func (d *database) text(sql string, args ...any) string {
+	d.Helper()
+	var v *string
+	if err := d.QueryRow(context.Background(), "SELECT ("+sql+")::text", args...).Scan(&v); err != nil {
+		d.Fatalf("%s: %v", sql, err)
+	}
+	if v == nil {
+		return "NULL"
+	}
+	return *v
+}
+
+// open gives a Writer that is closed at the end of the test.
+func open(t testing.TB, cfg config.Postgres, table sink.Table) *postgres.Writer {
+	t.Helper()
+	w := postgres.New(cfg)
+	if err := w.Open(context.Background(), table); err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return w
+}

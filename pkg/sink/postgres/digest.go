@@ -1,0 +1,239 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/jackc/pgx/v5"
+	"github.com/zeebo/xxh3"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// The hash of a row is that of its fields in COPY BINARY. PostgreSQL sends them
+// in the same normal form in which they are written here.
+
+// Windowed tells whether blocks can be verified by themselves: not if a row of
+// one replaces one of another. The Writer must be open.
+func (w *Writer) Windowed() bool { return !w.target.upsert() || w.target.keyed(w.target.block) }
+
+// DigestSource starts the digest of rows from the source; see [sink.Digester].
+// If a row can replace one of another block it remembers about 80 bytes for
+// each key. The Writer must be open.
+func (w *Writer) DigestSource() sink.SourceDigest {
+	return &sourceDigest{target: w.target, windowed: w.Windowed(), digests: make(sink.Digests), rows: make(map[key]digestedRow)}
+}
+
+type digestedRow struct {
+	block block.Number
+	hash  uint64
+}
+
+// sourceDigest hashes rows. Rows with a key wait until it cannot come again.
+type sourceDigest struct {
+	target   *target
+	windowed bool
+	digests  sink.Digests
+	rows     map[key]digestedRow // by key; upsert only
+	block    block.Number        // of the rows, if windowed
+	buf      []byte
+}
+
+// Add hashes the rows of a record. A row that the table cannot hold gives what
+// [Writer.Apply] would give; other errors are permanent.
+func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
+	portions, err := d.target.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
+	if err != nil {
+		return err
+	}
+	p := portions[0]
+	blocks, err := sink.BlocksOf(rec, d.target.block)
+	if err != nil {
+		return err
+	}
+	for row := range blocks.Len() {
+		n := blocks.At(row)
+		d.buf, _ = p.encode(d.buf[:0], row, 1)
+		hash := xxh3.Hash(d.buf)
+		if !d.target.upsert() {
+			d.digests.Add(n, hash)
+			continue
+		}
+		if d.windowed && n != d.block {
+			d.settle()
+			d.block = n
+		}
+		d.buf = p.appendKey(d.buf[:0], d.target.key, row)
+		k := xxh3.Hash128(d.buf)
+		if before, twice := d.rows[k]; !twice || before.block <= n {
+			d.rows[k] = digestedRow{n, hash}
+		}
+	}
+	return nil
+}
+
+// settle counts the rows whose keys cannot come again.
+func (d *sourceDigest) settle() {
+	for _, r := range d.rows {
+		d.digests.Add(r.block, r.hash)
+	}
+	clear(d.rows)
+}
+
+// Digests gives the digests of all rows added. It is called once, at the end.
+func (d *sourceDigest) Digests() sink.Digests {
+	d.settle()
+	return d.digests
+}
+
+// DigestStored reads the rows of the blocks of r; see [sink.Digester]. It keeps
+// one row in memory at a time.
+func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
+	if w.pool == nil {
+		return errNotOpen
+	}
+	if r.Empty() {
+		return nil
+	}
+	g := w.target
+	column := quoted(g.columns[g.block].name)
+	where := fmt.Sprintf("%s >= %d", column, r.Start)
+	if r.End <= block.Max {
+		where += fmt.Sprintf(" AND %s < %d", column, r.End)
+	}
+	splitter := &rowSplitter{block: g.block, numeric: strings.HasPrefix(g.columns[g.block].sql, "numeric"), columns: len(g.columns), into: into}
+	err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (SELECT %s FROM %s WHERE %s) TO STDOUT (FORMAT binary)", g.list(), g.quoted(), where))
+		return err
+	})
+	if err == nil && !splitter.ended {
+		err = errors.New("the server stopped in the middle of the rows")
+	}
+	if err != nil {
+		return w.classed(ctx, "read rows", err)
+	}
+	return nil
+}
+
+// rowSplitter takes a COPY BINARY apart, however it is cut, and hashes its rows.
+type rowSplitter struct {
+	block   int
+	numeric bool // the block column is
+	columns int
+	into    sink.Digests
+	rest    []byte // an unfinished row
+	begun   bool
+	ended   bool
+}
+
+var errCopyForm = errors.New("the server sends rows in a form that ampipe does not know")
+
+// Write takes the next piece.
+func (s *rowSplitter) Write(piece []byte) (int, error) {
+	data := piece
+	if len(s.rest) > 0 {
+		s.rest = append(s.rest, piece...)
+		data = s.rest
+	}
+	if !s.begun {
+		if len(data) < len(copyHeader) {
+			s.rest = append(s.rest[:0], data...)
+			return len(piece), nil
+		}
+		if !bytes.HasPrefix(data, []byte(copyHeader)) {
+			return 0, errCopyForm
+		}
+		s.begun, data = true, data[len(copyHeader):]
+	}
+	for len(data) > 0 && !s.ended {
+		n, err := s.row(data)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			break
+		}
+		data = data[n:]
+	}
+	s.rest = append(s.rest[:0], data...)
+	return len(piece), nil
+}
+
+// row takes one row off data and gives its length, 0 if it is not complete.
+func (s *rowSplitter) row(data []byte) (int, error) {
+	if len(data) < 2 {
+		return 0, nil
+	}
+	if bytes.HasPrefix(data, []byte(copyTrailer)) {
+		s.ended = true
+		return 2, nil
+	}
+	if int(binary.BigEndian.Uint16(data)) != s.columns {
+		return 0, errCopyForm
+	}
+	at := 2
+	var number []byte
+	for i := range s.columns {
+		if len(data) < at+4 {
+			return 0, nil
+		}
+		size := int(int32(binary.BigEndian.Uint32(data[at:])))
+		at += 4
+		if size < 0 {
+			continue
+		}
+		if len(data) < at+size {
+			return 0, nil
+		}
+		if i == s.block {
+			number = data[at : at+size]
+		}
+		at += size
+	}
+	n, err := parseBlock(number, s.numeric)
+	if err != nil {
+		return 0, err
+	}
+	s.into.Add(n, xxh3.Hash(data[:at]))
+	return at, nil
+}
+
+// parseBlock reads the field of a block column: an integer or a numeric.
+func parseBlock(field []byte, numeric bool) (block.Number, error) {
+	switch {
+	case numeric && len(field) >= 8 && len(field)%2 == 0:
+		var n uint64
+		for _, left := range numericDigits(field) {
+			n = n*10000 + uint64(left)
+		}
+		return block.Number(n), nil
+	case len(field) == 2:
+		return block.Number(int16(binary.BigEndian.Uint16(field))), nil
+	case len(field) == 4:
+		return block.Number(int32(binary.BigEndian.Uint32(field))), nil
+	case len(field) == 8:
+		return block.Number(binary.BigEndian.Uint64(field)), nil
+	default:
+		return 0, errCopyForm
+	}
+}
+
+// numericDigits gives the digits of an integer, in base 10000, with the zeros
+// at the end that the wire leaves out.
+func numericDigits(field []byte) []uint16 {
+	weight := int(int16(binary.BigEndian.Uint16(field[2:])))
+	var digits []uint16
+	for at := 8; at < len(field); at += 2 {
+		digits = append(digits, binary.BigEndian.Uint16(field[at:]))
+	}
+	for len(digits) > 0 && len(digits) <= weight {
+		digits = append(digits, 0)
+	}
+	return digits
+}

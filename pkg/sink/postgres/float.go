@@ -1,0 +1,64 @@
+package postgres
+
+import (
+	"math"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/float16"
+)
+
+// Floats keep their bits: NaN, infinities and the sign of zero arrive as they
+// were.
+type (
+	halves struct {
+		sound
+		validity
+		values []float16.Num
+	}
+	reals struct {
+		sound
+		validity
+		values []float32
+	}
+	doubles struct {
+		sound
+		validity
+		values []float64
+	}
+)
+
+func bindReal(dt arrow.DataType) func(arrow.Array) cells {
+	if dt.ID() == arrow.FLOAT16 {
+		return func(arr arrow.Array) cells {
+			return &halves{validity: validityOf(arr), values: valuesOf[float16.Num](arr)}
+		}
+	}
+	return func(arr arrow.Array) cells {
+		return &reals{validity: validityOf(arr), values: valuesOf[float32](arr)}
+	}
+}
+
+func bindDouble(arr arrow.Array) cells {
+	return &doubles{validity: validityOf(arr), values: valuesOf[float64](arr)}
+}
+
+func (c *halves) append(dst []byte, i int) []byte {
+	if c.null(i) {
+		return appendNull(dst)
+	}
+	return appendInt4(dst, math.Float32bits(c.values[i].Float32()))
+}
+
+func (c *reals) append(dst []byte, i int) []byte {
+	if c.null(i) {
+		return appendNull(dst)
+	}
+	return appendInt4(dst, math.Float32bits(c.values[i]))
+}
+
+func (c *doubles) append(dst []byte, i int) []byte {
+	if c.null(i) {
+		return appendNull(dst)
+	}
+	return appendInt8(dst, math.Float64bits(c.values[i]))
+}

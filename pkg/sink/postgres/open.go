@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Open connects, checks everything and makes what is missing, in one
+// transaction; see [sink.Writer]. Processes that open at the same time wait for
+// each other, so a table is made, and emptied for overwrite, once.
+func (w *Writer) Open(ctx context.Context, t sink.Table) error {
+	g, pool, err := w.begin(ctx, t)
+	if err != nil {
+		return err
+	}
+	var id int32
+	err = inTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", openLock); err != nil {
+			return err
+		}
+		s, todo, err := consider(ctx, tx, g)
+		if err != nil {
+			return err
+		}
+		id, err = g.prepareTable(ctx, tx, s, todo)
+		return err
+	})
+	if err != nil {
+		pool.Close()
+		return opened(ctx, g, err)
+	}
+	w.target, w.pool, w.id = g, pool, id
+	return nil
+}
+
+// Check does all that [Writer.Open] does except changing anything. The Writer
+// need not be open, and is not after.
+func (w *Writer) Check(ctx context.Context, t sink.Table) error {
+	g, pool, err := w.begin(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	err = inTx(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		_, _, err := consider(ctx, tx, g)
+		return err
+	})
+	return opened(ctx, g, err)
+}
+
+func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *pgxpool.Pool, error) {
+	g, err := newTarget(w.cfg, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := connect(ctx, w.cfg)
+	return g, pool, opened(ctx, g, err)
+}
+
+// opened names the table in an error of opening it.
+func opened(ctx context.Context, g *target, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("open table %s: %w", g, context.Cause(ctx))
+	case fault.Of(err) != fault.ClassAgain:
+		return fmt.Errorf("table %s: %w", g, err)
+	default:
+		return classify("open table "+g.String(), err)
+	}
+}
+
+// consider looks at the server and works out what has to be done.
+func consider(ctx context.Context, tx pgx.Tx, g *target) (*survey, work, error) {
+	s, err := look(ctx, tx, g)
+	if err != nil {
+		return nil, work{}, err
+	}
+	todo, err := s.decide(g)
+	switch {
+	case err != nil:
+		return nil, work{}, fault.Permanent(err)
+	case s.standby:
+		return nil, work{}, fault.Later(fmt.Errorf("the server is a standby and takes no writes until it is promoted"), 0)
+	}
+	return s, todo, nil
+}
+
+// prepareTable does the work and gives the id of the table.
+func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo work) (int32, error) {
+	run := func(sql string, args ...any) error {
+		if _, err := tx.Exec(ctx, sql, args...); err != nil {
+			first, _, _ := strings.Cut(strings.TrimSpace(sql), "\n")
+			return fmt.Errorf("run %q: %w", first, err)
+		}
+		return nil
+	}
+	if err := migrate(run, todo); err != nil {
+		return 0, err
+	}
+	for _, sql := range todo.make {
+		if err := run(sql); err != nil {
+			return 0, err
+		}
+	}
+	if e := s.state.entry; e != nil {
+		if !todo.forget {
+			return e.id, nil
+		}
+		// Somebody dropped the table: what was in it has to come again.
+		if err := run("DELETE FROM ampipe.tables WHERE id = $1", e.id); err != nil {
+			return 0, err
+		}
+	}
+	var id int32
+	err := tx.QueryRow(ctx, "INSERT INTO ampipe.tables (schema_name, table_name, pipeline, sink) VALUES ($1, $2, $3, $4) RETURNING id",
+		g.schema, g.table, g.pipeline, g.sink).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("register the table: %w", err)
+	}
+	return id, nil
+}
+
+// migrate brings the schema ampipe up to date.
+func migrate(run func(sql string, args ...any) error, todo work) error {
+	if todo.makeState {
+		if err := run("CREATE SCHEMA ampipe"); err != nil {
+			return err
+		}
+	}
+	if todo.migrate == 0 {
+		if err := run("CREATE TABLE IF NOT EXISTS ampipe.migrations (step integer PRIMARY KEY, done_at timestamptz NOT NULL DEFAULT now())"); err != nil {
+			return err
+		}
+	}
+	for i, script := range migrations[todo.migrate:] {
+		for _, sql := range strings.SplitAfter(script, ";\n") {
+			if strings.TrimSpace(sql) == "" {
+				continue
+			}
+			if err := run(sql); err != nil {
+				return err
+			}
+		}
+		if err := run("INSERT INTO ampipe.migrations (step) VALUES ($1)", todo.migrate+i+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// survey is what a server has and allows, as far as one table is concerned. It
+// is read first and decided upon without the server.
+type survey struct {
+	version        int // such as 150018
+	encoding       string
+	database, user string
+	standby        bool
+	mayCreate      bool // schemas in the database
+	mayStage       bool // temporary tables
+
+	state  stateFacts
+	schema struct{ made, use, create bool } // of the table
+	table  *tableFacts                      // nil: it does not exist
+}
+
+// stateFacts is about the schema ampipe.
+type stateFacts struct {
+	made  bool
+	owned bool        // by a role of this user, who may change it
+	used  bool        // its tables may be read and written
+	steps int         // migrations done
+	entry *stateEntry // nil: the table is not known
+}
+
+// stateEntry is the row of a table in ampipe.tables.
+type stateEntry struct {
+	id             int32
+	pipeline, sink string
+}
+
+// tableFacts is about an existing table, or what else has its name.
+type tableFacts struct {
+	kind, persistence string // as in pg_class
+	owned             bool
+	rights            map[string]bool
+	columns           []columnFacts
+	unique            [][]string // the columns of each index that can be a key, sorted
+}
+
+type columnFacts struct {
+	name, sql string
+	notNull   bool
+	filled    bool // by itself, if nothing is given
+	generated bool // nothing can be given
+}
+
+const (
+	askServer = `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), current_database(), current_user,
+		pg_is_in_recovery(), has_database_privilege(current_database(), 'CREATE'), has_database_privilege(current_database(), 'TEMP')`
+
+	askSchema = `SELECT has_schema_privilege(oid, 'USAGE'), has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1`
+
+	askState = `SELECT pg_has_role(n.nspowner, 'USAGE'), has_schema_privilege(n.oid, 'USAGE') AND coalesce(bool_and(
+			has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND
+			has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), true),
+			coalesce(bool_or(c.relname = 'migrations'), false)
+		FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r'
+		WHERE n.nspname = 'ampipe' GROUP BY n.oid, n.nspowner`
+
+	askSteps = `SELECT coalesce(max(step), 0) FROM ampipe.migrations`
+
+	askEntry = `SELECT id, pipeline, sink FROM ampipe.tables WHERE schema_name = $1 AND table_name = $2`
+
+	askTable = `SELECT c.oid, c.relkind::text, c.relpersistence::text, pg_has_role(c.relowner, 'USAGE'),
+			array(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r WHERE has_table_privilege(c.oid, r))
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
+
+	askColumns = `SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef OR attidentity <> '', attgenerated <> ''
+		FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`
+
+	askUnique = `SELECT array_agg(a.attname::text ORDER BY a.attname::text COLLATE "C")
+		FROM pg_index i
+		CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
+		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+		WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
+			AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
+		GROUP BY i.indexrelid`
+)
+
+// look surveys the server.
+func look(ctx context.Context, tx pgx.Tx, g *target) (*survey, error) {
+	var s survey
+	err := tx.QueryRow(ctx, askServer).Scan(&s.version, &s.encoding, &s.database, &s.user, &s.standby, &s.mayCreate, &s.mayStage)
+	if err != nil {
+		return nil, err
+	}
+	if s.version < oldest {
+		return &s, nil // the rest may use what it does not have
+	}
+	s.schema.made, err = maybe(tx.QueryRow(ctx, askSchema, g.schema).Scan(&s.schema.use, &s.schema.create))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lookAtState(ctx, tx, g); err != nil {
+		return nil, err
+	}
+	return &s, s.lookAtTable(ctx, tx, g)
+}
+
+// maybe tells whether a row was found.
+func maybe(err error) (bool, error) {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *survey) lookAtState(ctx context.Context, tx pgx.Tx, g *target) (err error) {
+	st := &s.state
+	var begun bool
+	st.made, err = maybe(tx.QueryRow(ctx, askState).Scan(&st.owned, &st.used, &begun))
+	if err != nil || !st.used || !begun {
+		return err
+	}
+	if err := tx.QueryRow(ctx, askSteps).Scan(&st.steps); err != nil || st.steps == 0 {
+		return err
+	}
+	var e stateEntry
+	known, err := maybe(tx.QueryRow(ctx, askEntry, g.schema, g.table).Scan(&e.id, &e.pipeline, &e.sink))
+	if known {
+		st.entry = &e
+	}
+	return err
+}
+
+func (s *survey) lookAtTable(ctx context.Context, tx pgx.Tx, g *target) error {
+	var (
+		oid    uint32
+		t      tableFacts
+		rights []string
+	)
+	found, err := maybe(tx.QueryRow(ctx, askTable, g.schema, g.table).Scan(&oid, &t.kind, &t.persistence, &t.owned, &rights))
+	if !found {
+		return err
+	}
+	t.rights = make(map[string]bool)
+	for _, r := range rights {
+		t.rights[r] = true
+	}
+	rows, _ := tx.Query(ctx, askColumns, oid) // its error is that of collecting
+	t.columns, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c columnFacts, err error) {
+		return c, row.Scan(&c.name, &c.sql, &c.notNull, &c.filled, &c.generated)
+	})
+	if err != nil {
+		return fmt.Errorf("read the columns: %w", err)
+	}
+	rows, _ = tx.Query(ctx, askUnique, oid)
+	if t.unique, err = pgx.CollectRows(rows, pgx.RowTo[[]string]); err != nil {
+		return fmt.Errorf("read the indexes: %w", err)
+	}
+	s.table = &t
+	return nil
+}

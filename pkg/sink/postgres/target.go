@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// target is the table as it should be. It is known without a connection.
+type target struct {
+	pipeline, sink string
+	schema, table  string
+	network        string
+	columns        []column
+	block          int   // index of the block column
+	key            []int // indices of the key; upsert only
+	evolve         bool
+	overwrite      bool
+}
+
+// newTarget works out the table, or says everything that is wrong with it.
+func newTarget(cfg config.Postgres, t sink.Table) (*target, error) {
+	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() {
+		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column", t.Schema.NumFields()))
+	}
+	g := &target{pipeline: t.Pipeline, sink: t.Sink, schema: cfg.Schema, table: cfg.Table, network: t.Network,
+		block: t.BlockColumn, evolve: cfg.SchemaEvolution, overwrite: cfg.Overwrite}
+	columns, err := columnsOf(t, cfg.Types)
+	wrong := []error{err, checkIdentifier("schema", cfg.Schema), checkIdentifier("table", cfg.Table)}
+	if err == nil {
+		g.columns = columns
+		wrong = append(wrong, g.checkBlock())
+		if cfg.Mode == config.Upsert {
+			wrong = append(wrong, g.setKey(cfg.Key))
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, fault.Permanent(fmt.Errorf("table %s.%s: %w", cfg.Schema, cfg.Table, err))
+	}
+	return g, nil
+}
+
+// brinClasses are the operator classes for BRIN indexes, by the type of the
+// block column. A class not listed here is no block column.
+var brinClasses = map[string]string{
+	"smallint": "int2_minmax_multi_ops",
+	"integer":  "int4_minmax_multi_ops",
+	"bigint":   "int8_minmax_multi_ops",
+}
+
+func (g *target) checkBlock() error {
+	c := g.columns[g.block]
+	if brinClasses[c.sql] == "" && !strings.HasPrefix(c.sql, "numeric") {
+		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
+	}
+	return nil
+}
+
+// unkeyed are types whose values can be equal for PostgreSQL while their bytes
+// differ (0 and -0, 24 hours and a day), so that a key of them would not be one.
+var unkeyed = []string{"real", "double precision", "interval", "jsonb"}
+
+func (g *target) setKey(names []string) error {
+	var wrong []error
+	if len(names) == 0 {
+		wrong = append(wrong, errors.New("mode: upsert needs a key; give the columns that name a row"))
+	}
+	for i, name := range names {
+		at := slices.IndexFunc(g.columns, func(c column) bool { return c.name == name })
+		switch {
+		case slices.Contains(names[:i], name):
+			wrong = append(wrong, fmt.Errorf("the key names column %q twice", name))
+		case at < 0:
+			wrong = append(wrong, fmt.Errorf("the key names column %q, and the query gives only %q", name, g.names()))
+		case slices.Contains(unkeyed, g.columns[at].sql):
+			wrong = append(wrong, fmt.Errorf("the key column %q is of the type %s, whose values PostgreSQL may call equal although they differ; choose another key",
+				name, g.columns[at].sql))
+		case len(g.key) == 32:
+			wrong = append(wrong, errors.New("the key has more than 32 columns, which is all that an index of PostgreSQL takes"))
+		default:
+			g.key = append(g.key, at)
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// upsert tells whether rows have a key.
+func (g *target) upsert() bool { return len(g.key) > 0 }
+
+// keyed tells whether column i is part of the key.
+func (g *target) keyed(i int) bool { return slices.Contains(g.key, i) }
+
+// names gives the names of all columns.
+func (g *target) names() []string {
+	names := make([]string, len(g.columns))
+	for i, c := range g.columns {
+		names[i] = c.name
+	}
+	return names
+}
+
+// keyNames gives the names of the key columns, in the order of the key.
+func (g *target) keyNames() []string {
+	names := make([]string, len(g.key))
+	for i, at := range g.key {
+		names[i] = g.columns[at].name
+	}
+	return names
+}
+
+// String names the table for people.
+func (g *target) String() string { return g.schema + "." + g.table }
+
+// quoted names the table for PostgreSQL.
+func (g *target) quoted() string { return quoted(g.schema) + "." + quoted(g.table) }
+
+// list gives all columns, quoted, separated by commas.
+func (g *target) list() string { return quotedList(g.names()) }
+
+// createTable is the statement that makes the table.
+func (g *target) createTable() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE %s (", g.quoted())
+	for i, c := range g.columns {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "\n    %s %s", quoted(c.name), c.sql)
+	}
+	if g.upsert() {
+		fmt.Fprintf(&b, ",\n    PRIMARY KEY (%s)", quotedList(g.keyNames()))
+	}
+	b.WriteString("\n)")
+	return b.String()
+}
+
+// createIndex is the statement that makes the index on the block column. Block
+// numbers come in several ascending runs, one for each partition, which is what
+// minmax-multi is for; it exists since version 14.
+func (g *target) createIndex(multi bool) string {
+	c := g.columns[g.block]
+	class := ""
+	if multi {
+		class = " numeric_minmax_multi_ops"
+		if of := brinClasses[c.sql]; of != "" {
+			class = " " + of
+		}
+	}
+	return fmt.Sprintf("CREATE INDEX ON %s USING brin (%s%s) WITH (autosummarize = on)", g.quoted(), quoted(c.name), class)
+}
+
+// Describe gives the statements that [Writer.Open] would run to make the table,
+// each ending in a semicolon and a line feed. It needs no connection, so it
+// assumes PostgreSQL 14 or later. An error is permanent.
+func (w *Writer) Describe(t sink.Table) (string, error) {
+	g, err := newTarget(w.cfg, t)
+	if err != nil {
+		return "", err
+	}
+	return g.createTable() + ";\n" + g.createIndex(true) + ";\n", nil
+}
