@@ -149,7 +149,7 @@ func TestTooLarge(t *testing.T) {
 	noise := record(rnd, memory.DefaultAllocator, plain, 0, numbers(0, 100), 1000)
 	_, err := mustEncoder(t, plain, entry.S2, 10_000).Encode(header, []arrow.RecordBatch{noise})
 	var large *entry.TooLargeError
-	if !errors.As(err, &large) || large.Limit != 10_000 || large.Size < 40_000 {
+	if !errors.As(err, &large) || large.Limit != 10_000 || large.Size < 25_000 {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -55,7 +55,7 @@ const (
 	// dialWait bounds one attempt to connect.
 	dialWait = 5 * time.Second
 	// requestWait bounds one request. Storing some MiB on a busy disk counts.
-	requestWait = 30 * time.Second
+	requestWait = 10 * time.Second
 	// headerRoom is what a message's headers may take of its payload limit.
 	headerRoom = 4 << 10
 	// maxEntry is the most bytes of an entry even if the server allows more:
@@ -228,6 +228,19 @@ func recent(version string) bool {
 		return true
 	}
 	return major > minMajor || major == minMajor && minor >= minMinor
+}
+
+// away tells at once what a request would tell after requestWait: that there is
+// no connection at the moment.
+func (c *Conn) away() error {
+	switch c.nc.Status() {
+	case nats.CONNECTED:
+		return nil
+	case nats.CLOSED:
+		return nats.ErrConnectionClosed
+	default:
+		return nats.ErrDisconnected
+	}
 }
 
 // MaxPayload is the most bytes of a message, headers included.

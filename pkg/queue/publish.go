@@ -92,6 +92,9 @@ func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry
 
 // store publishes one message, or several as an atomic batch.
 func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
+	if err := l.conn.away(); err != nil {
+		return 0, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
 	if len(msgs) == 1 {

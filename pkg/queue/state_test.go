@@ -1,0 +1,234 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+func mustState(t testing.TB, c *queue.Conn, pipeline string) *queue.State {
+	t.Helper()
+	s, err := c.State(testContext(t), pipeline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestStateComparesAndSets(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	conn := mustConn(t)
+	s := mustState(t, conn, "pipe")
+	if _, _, err := queue.Get[int](ctx, s, "a.b"); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("a missing key gives %v", err)
+	}
+	rev, err := s.Create(ctx, "a.b", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(ctx, "a.b", 2); !errors.Is(err, queue.ErrConflict) {
+		t.Errorf("creating twice gives %v", err)
+	}
+	next, err := s.Update(ctx, "a.b", 3, rev)
+	if err != nil || next <= rev {
+		t.Fatalf("revision %d after %d (%v)", next, rev, err)
+	}
+	if _, err := s.Update(ctx, "a.b", 4, rev); !errors.Is(err, queue.ErrConflict) {
+		t.Errorf("an old revision gives %v", err)
+	}
+	if value, got, err := queue.Get[int](ctx, s, "a.b"); value != 3 || got != next || err != nil {
+		t.Errorf("read %d at %d (%v)", value, got, err)
+	}
+	for range 2 {
+		if err := s.Delete(ctx, "a.b"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, _, err := queue.Get[int](ctx, s, "a.b"); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("a deleted key gives %v", err)
+	}
+	if _, err := s.Create(ctx, "a.b", 5); err != nil {
+		t.Errorf("a deleted key cannot be created: %v", err)
+	}
+}
+
+func TestStateRefusesWhatItCannotHold(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	s := mustState(t, mustConn(t), "pipe")
+	_, err := s.Put(ctx, "big", strings.Repeat("x", 9<<20))
+	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "max_payload") {
+		t.Errorf("a document over the limit gives %.200v", err)
+	}
+	if _, err := s.Put(ctx, "a..b", 1); fault.Of(err) != fault.ClassPermanent {
+		t.Errorf("a bad key gives %v", err)
+	}
+	if _, err := s.Put(ctx, "text", "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := queue.Get[int](ctx, s, "text"); fault.Of(err) != fault.ClassPermanent {
+		t.Errorf("a document of another type gives %v", err)
+	}
+}
+
+func TestSpecIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	conn := mustConn(t)
+	s := mustState(t, conn, "pipe")
+	if _, _, err := s.LoadSpec(ctx); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	type waited struct {
+		spec queue.Spec
+		rev  uint64
+		err  error
+	}
+	out := make(chan waited)
+	go func() {
+		spec, rev, err := s.WaitSpec(ctx)
+		out <- waited{spec, rev, err}
+	}()
+	live := block.Number(100)
+	want := queue.Spec{
+		Epoch: 1, Query: "SELECT 1", BlockColumn: "block_num", Schema: []byte{1, 2, 3}, Network: "mainnet",
+		History: block.Range{Start: 5, End: 100}, LiveStart: &live, Planned: time.Now().UTC().Truncate(time.Second),
+	}
+	if _, err := mustState(t, conn, "other").SaveSpec(ctx, queue.Spec{Query: "other"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	rev, err := s.SaveSpec(ctx, want, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-out; got.err != nil || got.rev != rev || !reflect.DeepEqual(got.spec, want) {
+		t.Errorf("waited for %+v", got)
+	}
+	if _, err := s.SaveSpec(ctx, want, 0); !errors.Is(err, queue.ErrConflict) {
+		t.Errorf("planned twice: %v", err)
+	}
+	want.Epoch = 2
+	if _, err := s.SaveSpec(ctx, want, rev); err != nil {
+		t.Error(err)
+	}
+	if got, _, err := s.LoadSpec(ctx); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v (%v)", got, err)
+	}
+}
+
+func TestPartitions(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	conn := mustConn(t)
+	s, other := mustState(t, conn, "pipe"), mustState(t, conn, "pipe2")
+	want := []queue.Partition{
+		{Start: 5, End: 10, State: queue.PartitionOpen},
+		{Start: 5, Generation: 1, End: 10, State: queue.PartitionDone},
+		{Start: 40, End: 1000, State: queue.PartitionFailed, Attempts: 3, Error: "no"},
+		{Start: 300, End: 400, State: queue.PartitionOpen},
+	}
+	for _, i := range []int{3, 0, 2, 1} {
+		if _, err := s.CreatePartition(ctx, want[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := other.CreatePartition(ctx, queue.Partition{Start: 5}); err != nil {
+		t.Errorf("pipelines share partitions: %v", err)
+	}
+	if _, err := s.CreatePartition(ctx, want[0]); !errors.Is(err, queue.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	all, err := s.Partitions(ctx)
+	if err != nil || len(all) != len(want) {
+		t.Fatalf("%d partitions (%v)", len(all), err)
+	}
+	for i, p := range all {
+		if p.Value != want[i] || p.Key != "partition."+want[i].ID() {
+			t.Errorf("partition %d is %+v", i, p)
+		}
+	}
+	// Two split at the same time: one wins.
+	p, rev, err := s.Partition(ctx, "40.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.End = 500
+	if _, err := s.UpdatePartition(ctx, p, rev); err != nil {
+		t.Error(err)
+	}
+	p.End = 600
+	if _, err := s.UpdatePartition(ctx, p, rev); !errors.Is(err, queue.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	if p, _, _ := s.Partition(ctx, "40.0"); p.End != 500 {
+		t.Errorf("ends at %d", p.End)
+	}
+}
+
+func TestReports(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	s := mustState(t, mustConn(t), "pipe")
+	if reports, err := s.Reports(ctx); err != nil || len(reports) != 0 {
+		t.Errorf("%v, %v", reports, err)
+	}
+	for _, rows := range []uint64{1, 7} {
+		r := queue.SinkReport{Name: "warehouse", Rows: rows, State: "running", Coverage: block.NewSet(block.Range{End: 9})}
+		if err := s.PutReport(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reports, err := s.Reports(ctx)
+	if err != nil || len(reports) != 1 || reports["warehouse"].Rows != 7 || !reports["warehouse"].Coverage.Has(8) {
+		t.Errorf("%+v, %v", reports, err)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	s := mustState(t, mustConn(t), "pipe")
+	put := func(key string, value int) {
+		if _, err := s.Put(ctx, key, value); err != nil {
+			t.Error(err)
+		}
+	}
+	put("a.1", 1)
+	put("ab", 9) // not below a
+	var seen []string
+	enough := errors.New("enough")
+	err := s.Watch(ctx, "a", func(c queue.Change) error {
+		seen = append(seen, c.Key+"="+string(c.Value))
+		switch len(seen) {
+		case 1:
+			put("a", 2)
+		case 2:
+			put("a.x.y", 3)
+		case 3:
+			if err := s.Delete(ctx, "a.1"); err != nil {
+				t.Error(err)
+			}
+		case 4:
+			return enough
+		}
+		return nil
+	})
+	if want := []string{"a.1=1", "a=2", "a.x.y=3", "a.1="}; !errors.Is(err, enough) || !slices.Equal(seen, want) {
+		t.Errorf("saw %v, want %v (%v)", seen, want, err)
+	}
+	stop := errors.New("told to stop")
+	ended, cancel := context.WithCancelCause(ctx)
+	cancel(stop)
+	if err := s.Watch(ended, "zzz", func(queue.Change) error { return nil }); !errors.Is(err, stop) {
+		t.Errorf("%v", err)
+	}
+}
