@@ -108,7 +108,7 @@ func (w *Writer) commit(ctx context.Context, changes []sink.Change) (sink.Applie
 		if err != nil {
 			return sink.Applied{}, err
 		}
-		rows, err := w.read(step.Write)
+		rows, err := w.read(step.Write, s.Faults.Row)
 		if err != nil {
 			return sink.Applied{}, err
 		}
@@ -138,8 +138,8 @@ func (w *Writer) commit(ctx context.Context, changes []sink.Change) (sink.Applie
 	return applied, nil
 }
 
-// read copies rows out of Arrow.
-func (w *Writer) read(runs []sink.Run) ([]Row, error) {
+// read copies rows out of Arrow. check, if not nil, may refuse them.
+func (w *Writer) read(runs []sink.Run, check func(Row) error) ([]Row, error) {
 	var rows []Row
 	for _, run := range runs {
 		blocks, err := sink.BlocksOf(run.Record, w.table.BlockColumn)
@@ -153,8 +153,8 @@ func (w *Writer) read(runs []sink.Run) ([]Row, error) {
 					row.Values[c] = owned(col.GetOneForMarshal(i))
 				}
 			}
-			if w.store.Faults.Row != nil {
-				if err := w.store.Faults.Row(row); err != nil {
+			if check != nil {
+				if err := check(row); err != nil {
 					return nil, w.place(err, row.Block, run.Entry+i-run.From)
 				}
 			}

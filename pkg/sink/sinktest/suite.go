@@ -67,9 +67,9 @@ var setups = []struct {
 	setup Setup
 	cases [][]testCase
 }{
-	{"append", Setup{Mode: config.Append}, [][]testCase{historyCases, partCases, troubleCases, liveCases, randomCases}},
-	{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, [][]testCase{historyCases, partCases, troubleCases, liveCases, randomCases}},
-	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, [][]testCase{upsertCases}},
+	{"append", Setup{Mode: config.Append}, [][]testCase{historyCases, partCases, troubleCases, digestCases, liveCases, randomCases}},
+	{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, [][]testCase{historyCases, partCases, troubleCases, digestCases, liveCases, randomCases}},
+	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, [][]testCase{upsertCases, digestCases}},
 }
 
 // Run runs the suite.

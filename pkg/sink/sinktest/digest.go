@@ -1,0 +1,79 @@
+package sinktest
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+var digestCases = []testCase{{"digests tell what differs", digests}}
+
+// digests compares what a destination holds with its source, and with a source
+// that is not quite the same.
+func digests(b *bed) {
+	w := b.writer()
+	d, ok := w.(sink.Digester)
+	if !ok {
+		b.Skip("this destination cannot be verified")
+	}
+	if want := len(b.setup.Key) == 0 || slices.Contains(b.setup.Key, "block_num"); d.Windowed() != want {
+		b.Errorf("Windowed is %v with the key %q", d.Windowed(), b.setup.Key)
+	}
+	whole := span(0, 60)
+	b.apply(w, shuffled(b.random(), cut(whole, 7))...)
+
+	stored := func(r block.Range) sink.Digests {
+		into := sink.Digests{}
+		if err := d.DigestStored(b.Context(), r, into); err != nil {
+			b.Fatal(err)
+		}
+		return into
+	}
+	source := func(rows []Row) sink.Digests {
+		s := d.DigestSource()
+		for some := range slices.Chunk(rows, 11) { // in other records than they came
+			for _, rec := range records(b.mem, some) {
+				err := s.Add(rec)
+				rec.Release()
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		return s.Digests()
+	}
+	rows := chain(whole, 0)
+	if got, want := stored(whole), source(rows); !maps.Equal(got, want) {
+		b.Errorf("the destination has the digests %v, its source %v", got, want)
+	}
+	if window := span(20, 31); d.Windowed() {
+		if got, want := stored(window), source(chain(window, 0)); !maps.Equal(got, want) {
+			b.Errorf("blocks %v have the digests %v, their source %v", window, got, want)
+		}
+	}
+	var n uint64
+	for _, one := range stored(whole) {
+		n += one.Rows
+	}
+	if n != uint64(len(rows)) {
+		b.Errorf("digests of %d rows, want %d", n, len(rows))
+	}
+	for i := range rows {
+		other := slices.Clone(rows)
+		other[i].Value++
+		if maps.Equal(stored(whole), source(other)) {
+			b.Errorf("a changed value of row %+v makes no difference", rows[i])
+		}
+		if i == 10 {
+			break
+		}
+	}
+	if maps.Equal(stored(whole), source(rows[1:])) {
+		b.Error("a missing row makes no difference")
+	}
+	if len(b.setup.Key) == 0 && maps.Equal(stored(whole), source(append(rows[:1:1], rows...))) {
+		b.Error("a doubled row makes no difference")
+	}
+}
