@@ -7,29 +7,46 @@ import (
 )
 
 // bound narrows the tables below by the limits that a WHERE puts on their block
-// numbers, and tells whether it says nothing else.
-func bound(where *expr, here *scope) bool {
+// numbers, and gives the parts of it that say something else, joined by AND.
+func bound(where *expr, here *scope) (rest []*expr) {
 	switch {
 	case where == nil:
-		return true
+		return nil
 	case where.Class == "CONJUNCTION" && where.Type == "CONJUNCTION_AND":
-		only := true
 		for i := range where.Children {
-			only = bound(&where.Children[i], here) && only
+			rest = append(rest, bound(&where.Children[i], here)...)
 		}
-		return only
+		return rest
 	case where.Class == "BETWEEN":
-		lower, upper := where.Lower, where.Upper
-		return limit(where.Input, "COMPARE_GREATERTHANOREQUALTO", lower, here) &&
-			limit(where.Input, "COMPARE_LESSTHANOREQUALTO", upper, here)
-	case where.Class == "COMPARISON":
-		if where.Right.Class == "COLUMN_REF" {
-			return limit(where.Right, mirrored[where.Type], where.Left, here)
+		lower := limit(where.Input, "COMPARE_GREATERTHANOREQUALTO", where.Lower, here)
+		upper := limit(where.Input, "COMPARE_LESSTHANOREQUALTO", where.Upper, here)
+		if lower && upper {
+			return nil
 		}
-		return limit(where.Left, where.Type, where.Right, here)
-	default:
-		return false
+	case where.Class == "COMPARISON" && where.Right.Class == "COLUMN_REF":
+		if limit(where.Right, mirrored[where.Type], where.Left, here) {
+			return nil
+		}
+	case where.Class == "COMPARISON":
+		if limit(where.Left, where.Type, where.Right, here) {
+			return nil
+		}
 	}
+	return []*expr{where}
+}
+
+// conditions makes what the rest of a WHERE says decidable row by row; false if
+// some of it is not.
+func conditions(rest []*expr, here *scope) ([]condition, bool) {
+	var out []condition
+	for _, e := range rest {
+		c, ok := compile(e, here)
+		if !ok {
+			return nil, false
+		}
+		out = append(out, c)
+	}
+	return out, true
 }
 
 var mirrored = map[string]string{

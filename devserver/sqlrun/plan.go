@@ -121,28 +121,3 @@ func (p *Plan) Run(ctx context.Context, snapshots Snapshots) (*Result, error) {
 	}
 	return p.query(ctx, snapshots)
 }
-
-// run cuts a scan at its limit.
-func (s *Scan) run(ctx context.Context, snapshot table.Snapshot) iter.Seq2[arrow.RecordBatch, error] {
-	return func(yield func(arrow.RecordBatch, error) bool) {
-		left := s.Limit
-		if left == 0 {
-			return
-		}
-		for batch, err := range snapshot.Scan(ctx, s.Blocks, s.Columns) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if batch.NumRows() > left {
-				whole := batch
-				batch = whole.NewSlice(0, left)
-				whole.Release()
-			}
-			left -= batch.NumRows()
-			if !yield(batch, nil) || left == 0 {
-				return
-			}
-		}
-	}
-}

@@ -118,7 +118,7 @@ func (r *resolver) selection(n *node, with *env, outer *scope) (scope, error) {
 	if err := r.clauses(n, with, &here, &after); err != nil {
 		return scope{}, err
 	}
-	n.bounded = bound(n.Where, &here)
+	n.conditions, n.decidable = conditions(bound(n.Where, &here), &here)
 	for _, m := range n.Modifiers {
 		for i, o := range m.Orders {
 			m.Orders[i].sorted = isSorted(o, &after)

@@ -9,13 +9,15 @@ import (
 )
 
 // Scan is a query that is nothing but a range of one table: some columns, some
-// blocks, ascending or in any order. It needs no DuckDB.
+// blocks, rows picked by simple conditions. It needs no DuckDB.
 type Scan struct {
 	Table   *table.Table
 	Columns []int // by index into the table's schema
 	Blocks  block.Range
 	Ordered bool  // the query asks for ascending order
 	Limit   int64 // rows; [math.MaxInt64] if the query has none
+
+	conditions []condition // all must hold
 }
 
 // scanOf recognises a scan; nil if the query is more than that.
@@ -23,7 +25,7 @@ func scanOf(n *node, out scope, uses []*use) *Scan {
 	if len(uses) != 1 || out.opaque || len(out.columns) == 0 || !plain(n, true) {
 		return nil
 	}
-	s := &Scan{Table: uses[0].table, Blocks: uses[0].blocks, Limit: math.MaxInt64}
+	s := &Scan{Table: uses[0].table, Blocks: uses[0].blocks, Limit: math.MaxInt64, conditions: n.allConditions()}
 	for _, c := range out.columns {
 		if c.use != uses[0] {
 			return nil
@@ -57,7 +59,7 @@ func plain(n *node, top bool) bool {
 	if slices.ContainsFunc(n.Select, func(e expr) bool { return e.Class != "STAR" && e.Class != "COLUMN_REF" }) {
 		return false
 	}
-	if !n.bounded {
+	if !n.decidable {
 		return false
 	}
 	for _, m := range n.Modifiers {
@@ -73,4 +75,13 @@ func plain(n *node, top bool) bool {
 	default:
 		return false
 	}
+}
+
+// allConditions are those of n and of the subqueries it selects from.
+func (n *node) allConditions() []condition {
+	all := slices.Clone(n.conditions)
+	if n.From.Subquery != nil {
+		all = append(all, n.From.Subquery.Node.allConditions()...)
+	}
+	return all
 }

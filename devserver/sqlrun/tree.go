@@ -31,8 +31,10 @@ type node struct {
 	All         bool   `json:"setop_all"`
 	Left, Right *node
 
-	// bounded is set by the resolver: WHERE only bounds block numbers.
-	bounded bool
+	// Set by the resolver: what WHERE says besides bounds on block numbers, if all
+	// of it can be decided row by row.
+	conditions []condition
+	decidable  bool
 	// scope is set by the resolver: the columns that FROM offers.
 	scope *scope
 }

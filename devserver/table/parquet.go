@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,34 +16,33 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
 // OpenParquet makes a dataset of a folder with one folder of Parquet files per
 // table. Ranges and hashes come from Amp's own metadata in the files if they
 // have any; else the range is that of the block column and network names it.
 // An empty network is taken from the metadata. Files stay on disk: their row
-// groups are read when a query wants them.
+// groups are read when a query wants them, and the last ones used are kept.
 func OpenParquet(ref Ref, dir, network string) (*Dataset, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open dataset %s: %w", ref.Name, err)
 	}
 	d := &Dataset{Ref: ref, Network: network, Tables: map[string]*Table{}}
+	groups := newCache(cacheBytes)
 	for _, entry := range entries {
 		if !entry.IsDir() {
 			continue
 		}
-		stored, found, err := openTable(filepath.Join(dir, entry.Name()), d.Network)
+		t, found, err := openTable(entry.Name(), filepath.Join(dir, entry.Name()), d.Network, groups)
 		if err != nil {
 			return nil, fmt.Errorf("open table %s.%s: %w", ref.Name, entry.Name(), err)
 		}
 		if d.Network == "" {
 			d.Network = found
 		}
-		d.Tables[entry.Name()] = NewTable(entry.Name(), stored)
+		d.Tables[t.Name] = t
 	}
 	if len(d.Tables) == 0 {
 		return nil, fmt.Errorf("open dataset %s: no folder of Parquet files in %s", ref.Name, dir)
@@ -94,9 +94,13 @@ type parquetFile struct {
 	chunks []Chunk
 	seg    amp.Range
 	linked bool // seg has hashes, from Amp's metadata
+	// numbers are the columns that are equal to the block column in every row.
+	numbers []string
 }
 
-func openTable(dir, network string) (*Stored, string, error) {
+// openTable opens the files of a folder; it gives the network that they name,
+// if any.
+func openTable(name, dir, network string, groups *cache) (*Table, string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
 	if err != nil {
 		return nil, "", err
@@ -106,7 +110,7 @@ func openTable(dir, network string) (*Stored, string, error) {
 	}
 	var files []parquetFile
 	for _, path := range paths {
-		f, err := openFile(path)
+		f, err := openFile(path, groups)
 		if err != nil {
 			return nil, "", fmt.Errorf("%s: %w", filepath.Base(path), err)
 		}
@@ -115,21 +119,26 @@ func openTable(dir, network string) (*Stored, string, error) {
 		}
 		files = append(files, f)
 	}
+	schema := files[0].schema
 	visible, chain := link(files)
-	if visible != nil && visible.Network == "" {
-		visible.Network = network
-	}
-	var chunks []Chunk
-	for _, f := range chain {
-		chunks = append(chunks, f.chunks...)
-	}
 	if visible == nil {
-		return NewStored(files[0].schema, nil, nil), "", nil
+		return NewTable(name, NewStored(schema, nil, nil)), "", nil
+	}
+	if visible.Network == "" {
+		visible.Network = network
 	}
 	if visible.Network == "" {
 		return nil, "", errors.New("its files do not name a network: give one")
 	}
-	return NewStored(files[0].schema, visible, chunks), visible.Network, nil
+	numbers := chain[0].numbers
+	var chunks []Chunk
+	for _, f := range chain {
+		chunks = append(chunks, f.chunks...)
+		numbers = slices.DeleteFunc(numbers, func(name string) bool { return !slices.Contains(f.numbers, name) })
+	}
+	t := NewTable(name, NewStored(schema, visible, chunks))
+	t.Numbers = append(t.Numbers, numbers...)
+	return t, visible.Network, nil
 }
 
 // link follows the files from the earliest on as long as each begins where the
@@ -138,10 +147,7 @@ func openTable(dir, network string) (*Stored, string, error) {
 func link(files []parquetFile) (*amp.Range, []parquetFile) {
 	files = slices.DeleteFunc(files, func(f parquetFile) bool { return f.seg.Numbers.Empty() })
 	slices.SortFunc(files, func(a, b parquetFile) int {
-		if a.seg.Numbers.Start != b.seg.Numbers.Start {
-			return int(a.seg.Numbers.Start) - int(b.seg.Numbers.Start)
-		}
-		return strings.Compare(a.path, b.path)
+		return cmp.Or(cmp.Compare(a.seg.Numbers.Start, b.seg.Numbers.Start), strings.Compare(a.path, b.path))
 	})
 	var visible *amp.Range
 	var chain []parquetFile
@@ -174,14 +180,14 @@ type writerMetadata struct {
 	}
 }
 
-func openFile(path string) (parquetFile, error) {
+func openFile(path string, groups *cache) (parquetFile, error) {
 	f := parquetFile{path: path}
 	r, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return f, err
 	}
 	defer r.Close()
-	arrows, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	arrows, err := openArrow(r)
 	if err != nil {
 		return f, err
 	}
@@ -190,12 +196,18 @@ func openFile(path string) (parquetFile, error) {
 		return f, err
 	}
 	f.schema = plainSchema(stored)
+	for _, name := range []string{"block_num", "slot"} {
+		if f.schema.HasField(name) {
+			f.numbers = append(f.numbers, name)
+		}
+	}
 	var all block.Range
 	for group := range r.NumRowGroups() {
-		blocks, err := groupBlocks(arrows, f.schema, group)
+		blocks, equal, err := groupBlocks(arrows, f.schema, group, f.numbers)
 		if err != nil {
 			return f, err
 		}
+		f.numbers = equal
 		if all.Empty() {
 			all = blocks
 		}
@@ -203,7 +215,9 @@ func openFile(path string) (parquetFile, error) {
 		f.chunks = append(f.chunks, Chunk{
 			Blocks: blocks, Rows: uint64(r.MetaData().RowGroup(group).NumRows()),
 			Load: func(ctx context.Context, columns []int) ([]arrow.RecordBatch, error) {
-				return readGroup(ctx, path, f.schema, group, columns)
+				return groups.get(ctx, groupKey{path, group}, columns, func(ctx context.Context) ([]arrow.RecordBatch, error) {
+					return readGroup(ctx, path, f.schema, group)
+				})
 			},
 		})
 	}

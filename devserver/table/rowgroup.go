@@ -2,7 +2,10 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow"
@@ -41,51 +44,52 @@ func plainField(f arrow.Field) arrow.Field {
 	return f
 }
 
-// readGroup reads some columns of a row group, in the order given.
-func readGroup(ctx context.Context, path string, schema *arrow.Schema, group int, columns []int) ([]arrow.RecordBatch, error) {
+// readGroup reads all columns of a row group.
+func readGroup(ctx context.Context, path string, schema *arrow.Schema, index int) ([]arrow.RecordBatch, error) {
 	r, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	arrows, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	arrows, err := openArrow(r)
 	if err != nil {
 		return nil, err
 	}
-	return readColumns(ctx, arrows, schema, group, columns)
+	batches, err := readColumns(ctx, arrows, schema, index, All(schema))
+	if err != nil {
+		return nil, fmt.Errorf("read row group %d of %s: %w", index, path, err)
+	}
+	return batches, nil
 }
 
-func readColumns(ctx context.Context, r *pqarrow.FileReader, schema *arrow.Schema, group int, columns []int) ([]arrow.RecordBatch, error) {
-	leaves := r.Manifest.Fields
-	var wanted []int // leaf columns of the file, each once, ascending
-	position := map[int]int{}
-	for c := range leaves {
-		for _, want := range columns {
-			if want == c {
-				position[c] = len(position)
-				wanted = append(wanted, leafColumns(leaves[c])...)
-				break
-			}
-		}
+func openArrow(r *file.Reader) (*pqarrow.FileReader, error) {
+	return pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{BatchSize: batchRows}, memory.DefaultAllocator)
+}
+
+// readColumns reads columns, given in ascending order, of a row group, with the
+// fields of schema instead of the reader's.
+func readColumns(ctx context.Context, r *pqarrow.FileReader, schema *arrow.Schema, index int, columns []int) ([]arrow.RecordBatch, error) {
+	var leaves []int
+	var fields []arrow.Field
+	for _, c := range columns {
+		leaves = append(leaves, leafColumns(r.Manifest.Fields[c])...)
+		fields = append(fields, schema.Field(c))
 	}
-	whole, err := r.ReadRowGroups(ctx, wanted, []int{group})
+	reader, err := r.GetRecordReader(ctx, leaves, []int{index})
 	if err != nil {
-		return nil, fmt.Errorf("read row group %d: %w", group, err)
+		return nil, err
 	}
-	defer whole.Release()
-	reader := array.NewTableReader(whole, batchRows)
 	defer reader.Release()
+	plain := arrow.NewSchema(fields, nil)
 	var batches []arrow.RecordBatch
 	for reader.Next() {
 		got := reader.RecordBatch()
-		fields := make([]arrow.Field, len(columns))
-		arrays := make([]arrow.Array, len(columns))
-		for i, c := range columns {
-			fields[i], arrays[i] = schema.Field(c), got.Column(position[c])
-		}
-		batches = append(batches, array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, got.NumRows()))
+		batches = append(batches, array.NewRecordBatch(plain, got.Columns(), got.NumRows()))
 	}
-	return batches, reader.Err()
+	if err := reader.Err(); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return batches, nil
 }
 
 // batchRows is how many rows a batch of a file has: the default of the query
@@ -103,30 +107,39 @@ func leafColumns(f pqarrow.SchemaField) []int {
 	return leaves
 }
 
-// groupBlocks reads the block column of a row group for its bounds.
-func groupBlocks(r *pqarrow.FileReader, schema *arrow.Schema, group int) (block.Range, error) {
-	index := schema.FieldIndices(BlockColumn)
-	if len(index) != 1 {
-		return block.Range{}, fmt.Errorf("no column %s", BlockColumn)
+// groupBlocks reads the block column of a row group for its bounds, and tells
+// which of the other columns named hold the same numbers.
+func groupBlocks(r *pqarrow.FileReader, schema *arrow.Schema, index int, others []string) (block.Range, []string, error) {
+	columns := schema.FieldIndices(BlockColumn)
+	if len(columns) != 1 {
+		return block.Range{}, nil, fmt.Errorf("no column %s", BlockColumn)
 	}
-	batches, err := readColumns(context.Background(), r, schema, group, index)
+	for _, name := range others {
+		columns = append(columns, schema.FieldIndices(name)...)
+	}
+	slices.Sort(columns)
+	batches, err := readColumns(context.Background(), r, schema, index, columns)
 	if err != nil {
-		return block.Range{}, err
+		return block.Range{}, nil, err
 	}
 	var blocks block.Range
 	for _, b := range batches {
 		defer b.Release()
 		numbers, err := blockNumbers(b)
 		if err != nil {
-			return block.Range{}, err
+			return block.Range{}, nil, err
 		}
 		first, last := block.Number(numbers[0]), block.Number(numbers[len(numbers)-1])
 		if blocks.Empty() {
 			blocks.Start = first
 		} else if first < blocks.Last() {
-			return block.Range{}, errUnsorted
+			return block.Range{}, nil, errUnsorted
 		}
 		blocks.End = last + 1
+		others = slices.DeleteFunc(others, func(name string) bool {
+			other, isNumber := b.Column(b.Schema().FieldIndices(name)[0]).(*array.Uint64)
+			return !isNumber || other.NullN() > 0 || !slices.Equal(other.Uint64Values(), numbers)
+		})
 	}
-	return blocks, nil
+	return blocks, others, nil
 }
