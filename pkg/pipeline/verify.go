@@ -37,6 +37,13 @@ type Comparison struct {
 	Differences []Difference
 }
 
+// verifiable is a destination that can be read without being changed.
+type verifiable interface {
+	sink.Digester
+	// OpenStored connects to a table that is there, to read it, instead of Open.
+	OpenStored(ctx context.Context, t sink.Table) error
+}
+
 // verifyRows is about how many rows are compared at a time: the digests of their
 // blocks are what verification keeps in memory.
 const verifyRows = 2_000_000
@@ -85,7 +92,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 
 func compareSink(ctx context.Context, source plan.Source, checked *plan.Checked, w sink.Writer, t sink.Table,
 	history block.Range, sample plan.Sample) (Comparison, error) {
-	d, ok := w.(sink.Digester)
+	d, ok := w.(verifiable)
 	if !ok {
 		return Comparison{}, fmt.Errorf("this destination cannot be verified")
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/util"
 
 	"github.com/ampipe/ampipe/pkg/block"
 )
@@ -66,6 +65,8 @@ func (c *Checked) TakeSample(ctx context.Context, source Source, r block.Range) 
 func (s *Sample) add(rec arrow.RecordBatch) {
 	s.Rows += uint64(rec.NumRows())
 	if rec.NumRows() > 0 {
-		s.Bytes += uint64(util.TotalRecordSize(rec))
+		for _, column := range rec.Columns() {
+			s.Bytes += column.Data().SizeInBytes()
+		}
 	}
 }

@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// OpenStored connects to a table that is there, to read it with
+// [Writer.DigestStored], and changes nothing. It needs only the right to read.
+func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
+	g, pool, err := w.begin(ctx, t)
+	if err != nil {
+		return err
+	}
+	// The statement names every column, so it fails, saying which, if one is
+	// missing.
+	err = inTx(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT "+g.list()+" FROM "+g.quoted()+" LIMIT 0")
+		return err
+	})
+	if err != nil {
+		pool.Close()
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && (refused.Code == undefinedTable || refused.Code == undefinedColumn) {
+			return fault.Permanent(fmt.Errorf("read table %s: %s; has the pipeline been run?", g, refused.Message))
+		}
+		if err = classify("read table "+g.String(), err); fault.Of(err) == fault.ClassAgain {
+			err = fault.Permanent(err)
+		}
+		return err
+	}
+	w.target, w.pool = g, pool
+	return nil
+}
+
+// SQLSTATEs of a table, and of a column, that is not there.
+const (
+	undefinedTable  = "42P01"
+	undefinedColumn = "42703"
+)
