@@ -51,10 +51,11 @@ func readStream(buf *memory.Buffer, mem memory.Allocator) (schema *arrow.Schema,
 
 // messageReader hands out the messages of a stream in memory without copying.
 type messageReader struct {
-	buf   *memory.Buffer
-	rest  []byte
-	msg   *ipc.Message
-	ended bool
+	buf      *memory.Buffer
+	rest     []byte
+	msg      *ipc.Message
+	verifier verifier
+	ended    bool
 }
 
 var errCut = fmt.Errorf("the stream is cut off: %w", io.ErrUnexpectedEOF)
@@ -82,7 +83,7 @@ func (m *messageReader) Message() (*ipc.Message, error) {
 	}
 	meta := m.rest[:size:size]
 	m.rest = m.rest[size:]
-	bodySize, err := verifyMessage(meta)
+	bodySize, err := m.verifier.message(meta)
 	if err != nil {
 		return nil, err
 	}

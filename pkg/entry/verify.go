@@ -9,7 +9,7 @@ import (
 
 // The Arrow library believes the lengths in a message's metadata and makes
 // slices of them; a wrong one ends the process, which nobody can recover from.
-// These limits and verifyMessage stand before it.
+// These limits and the verifier stand before it.
 const (
 	maxDepth  = 64      // of nested types
 	maxFields = 1 << 16 // in a schema, nested ones and metadata included
@@ -25,62 +25,102 @@ const (
 	slotSchemaFields   = 6
 	slotSchemaMetadata = 8
 
-	slotFieldChildren = 14
-	slotFieldMetadata = 16
+	slotFieldType       = 8
+	slotFieldDictionary = 12
+	slotFieldChildren   = 14
+	slotFieldMetadata   = 16
+
+	slotEncodingID = 4
 
 	slotBatchBuffers  = 8
 	slotBatchVariadic = 12
 
+	slotDictionaryID    = 4
 	slotDictionaryBatch = 6
 )
 
-// Kinds of a message's header.
+// Kinds of a message's header, and the two types of fields that have any number
+// of buffers.
 const (
 	headerIsSchema     = 1
 	headerIsDictionary = 2
 	headerIsBatch      = 3
+
+	typeBinaryView = 23
+	typeTextView   = 24
 )
 
 var errMetadata = errors.New("the metadata of a message is damaged")
 
-// verifyMessage checks what would make the Arrow library allocate or recurse
-// without bounds and gives the size of the body. Offsets that lead out of the
-// metadata are found by Go: the panic becomes an error.
-func verifyMessage(meta []byte) (bodySize uint64, err error) {
+// verifier checks the messages of one stream, in order.
+type verifier struct {
+	fields       int           // of the schema, nested ones and metadata included
+	views        int           // columns of views, for which a batch names the number of buffers
+	dictionaries map[int64]int // the same inside each dictionary
+}
+
+// message checks what would make the Arrow library allocate or recurse without
+// bounds and gives the size of the body. Offsets that lead out of the metadata
+// are found by Go: the panic becomes an error.
+func (v *verifier) message(meta []byte) (bodySize uint64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errMetadata, p)
 		}
 	}()
 	msg := table{flatbuffers.Table{Bytes: meta, Pos: flatbuffers.GetUOffsetT(meta)}}
-	var fields counter
-	fields.add(msg.length(slotMessageMetadata))
+	v.count(msg.length(slotMessageMetadata))
 	header := msg.child(slotMessageHeader)
-	var kind byte
-	if o := msg.Offset(slotMessageType); o != 0 {
-		kind = msg.GetByte(msg.Pos + flatbuffers.UOffsetT(o))
-	}
-	switch kind {
+	switch kind := msg.byte(slotMessageType); kind {
 	case headerIsSchema:
-		fields.add(header.length(slotSchemaMetadata))
-		fields.walk(header, slotSchemaFields, maxDepth)
+		*v = verifier{dictionaries: map[int64]int{}}
+		v.count(header.length(slotSchemaMetadata))
+		v.walk(header, slotSchemaFields, &v.views, maxDepth)
 	case headerIsDictionary:
-		batch := header.child(slotDictionaryBatch)
-		batch.verifyVariadic()
+		header.child(slotDictionaryBatch).verifyVariadic(v.dictionaries[header.int64(slotDictionaryID)])
 	case headerIsBatch:
-		header.verifyVariadic()
+		header.verifyVariadic(v.views)
 	default:
 		return 0, fmt.Errorf("%w: it is of kind %d", errMetadata, kind)
 	}
-	o := msg.Offset(slotMessageBodySize)
-	if o == 0 {
-		return 0, nil
-	}
-	size := msg.GetInt64(msg.Pos + flatbuffers.UOffsetT(o))
+	size := msg.int64(slotMessageBodySize)
 	if size < 0 {
 		return 0, fmt.Errorf("%w: the body has %d bytes", errMetadata, size)
 	}
 	return uint64(size), nil
+}
+
+// count counts fields and metadata, which may refer to each other in circles.
+func (v *verifier) count(n int) {
+	if v.fields += n; v.fields > maxFields {
+		panic("there are too many fields")
+	}
+}
+
+// walk counts the fields in a slot of t, and the views among them, which for
+// those encoded by a dictionary are the dictionary's.
+func (v *verifier) walk(t table, slot flatbuffers.VOffsetT, views *int, depth int) {
+	n := t.length(slot)
+	if n > 0 && depth == 0 {
+		panic("types are nested too deep")
+	}
+	v.count(n)
+	for i := range n {
+		at := t.Vector(flatbuffers.UOffsetT(t.Offset(slot))) + flatbuffers.UOffsetT(4*i)
+		field := table{flatbuffers.Table{Bytes: t.Bytes, Pos: t.Indirect(at)}}
+		v.count(field.length(slotFieldMetadata))
+		own, inside := views, 0
+		if field.Offset(slotFieldDictionary) != 0 {
+			own = &inside
+		}
+		if kind := field.byte(slotFieldType); kind == typeBinaryView || kind == typeTextView {
+			*own++
+		}
+		v.walk(field, slotFieldChildren, own, depth-1)
+		if own == &inside {
+			v.dictionaries[field.child(slotFieldDictionary).int64(slotEncodingID)] = inside
+		}
+	}
 }
 
 // table reads flatbuffers by slot; its methods panic when they are led astray.
@@ -92,6 +132,22 @@ func (t table) child(slot flatbuffers.VOffsetT) table {
 		panic("a part is missing")
 	}
 	return table{flatbuffers.Table{Bytes: t.Bytes, Pos: t.Indirect(t.Pos + flatbuffers.UOffsetT(o))}}
+}
+
+func (t table) byte(slot flatbuffers.VOffsetT) byte {
+	o := t.Offset(slot)
+	if o == 0 {
+		return 0
+	}
+	return t.GetByte(t.Pos + flatbuffers.UOffsetT(o))
+}
+
+func (t table) int64(slot flatbuffers.VOffsetT) int64 {
+	o := t.Offset(slot)
+	if o == 0 {
+		return 0
+	}
+	return t.GetInt64(t.Pos + flatbuffers.UOffsetT(o))
 }
 
 func (t table) length(slot flatbuffers.VOffsetT) int {
@@ -106,38 +162,19 @@ func (t table) length(slot flatbuffers.VOffsetT) int {
 	return n
 }
 
-// verifyVariadic checks the numbers of buffers that view columns claim.
-func (t table) verifyVariadic() {
+// verifyVariadic checks the numbers of buffers that the given number of columns
+// of views claim.
+func (t table) verifyVariadic(views int) {
+	if n := t.length(slotBatchVariadic); n != views {
+		panic("the number of columns with views is not that of the schema")
+	}
 	buffers := int64(t.length(slotBatchBuffers))
-	for i := range t.length(slotBatchVariadic) {
+	for i := range views {
 		at := t.Vector(flatbuffers.UOffsetT(t.Offset(slotBatchVariadic))) + flatbuffers.UOffsetT(8*i)
 		n := t.GetInt64(at)
 		if n < 0 || n > buffers {
 			panic("a column has more buffers than the message")
 		}
 		buffers -= n
-	}
-}
-
-// counter counts fields and metadata, which may refer to each other in circles.
-type counter int
-
-func (c *counter) add(n int) {
-	if *c += counter(n); *c > maxFields {
-		panic("there are too many fields")
-	}
-}
-
-func (c *counter) walk(t table, slot flatbuffers.VOffsetT, depth int) {
-	n := t.length(slot)
-	if n > 0 && depth == 0 {
-		panic("types are nested too deep")
-	}
-	c.add(n)
-	for i := range n {
-		at := t.Vector(flatbuffers.UOffsetT(t.Offset(slot))) + flatbuffers.UOffsetT(4*i)
-		field := table{flatbuffers.Table{Bytes: t.Bytes, Pos: t.Indirect(at)}}
-		c.add(field.length(slotFieldMetadata))
-		c.walk(field, slotFieldChildren, depth-1)
 	}
 }
