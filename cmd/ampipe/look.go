@@ -8,6 +8,8 @@ import (
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
@@ -55,7 +57,11 @@ func each(flags *cli.Flags, look func(context.Context, *config.Pipeline, pipelin
 		}
 		var errs []error
 		for _, p := range pipelines {
-			errs = append(errs, look(c.Context(), p, pipeline.Options{Logger: log, Out: c.OutOrStdout()}))
+			err := look(c.Context(), p, pipeline.Options{Logger: log, Out: c.OutOrStdout()})
+			if fault.Of(err) == fault.ClassPermanent {
+				err = ops.Config(err) // refused, and nothing was started
+			}
+			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -58,7 +59,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		}
 		r, err := prepare(ctx, bus, p, o)
 		if err != nil {
-			return fmt.Errorf("pipeline %q: %w", p.Name, err)
+			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
 		}
 		runs = append(runs, r)
 	}
@@ -81,6 +82,15 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	}
 	wait.Wait()
 	return errors.Join(append(errs, stop())...)
+}
+
+// refused gives exit code 2 to what the user has to mend before anything can
+// start.
+func refused(err error) error {
+	if fault.Of(err) == fault.ClassPermanent {
+		return ops.Config(err)
+	}
+	return err
 }
 
 // run is one pipeline, ready to start.

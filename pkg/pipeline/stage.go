@@ -157,6 +157,9 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		return err
 	}
 	consumer, err := s.log.Consume(ctx, c.Name, queue.ConsumeOptions{})
+	if ctx.Err() != nil {
+		return nil // stopped before it began
+	}
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
 	}

@@ -93,6 +93,7 @@ func (c *Conn) dial() (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),
+		nats.NoCallbacksAfterClientClose(), // a connection that we close is not lost
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err == nil {
 				err = errors.New("the connection was closed")
