@@ -131,7 +131,10 @@ func (t *Tasks) forget(kind string) {
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
 		task, err := t.request(ctx, kind)
-		if ctx.Err() != nil && task == nil {
+		if ctx.Err() != nil {
+			if task != nil {
+				_ = task.msg.Nak() // best effort: it comes again by itself
+			}
 			return nil, context.Cause(ctx)
 		}
 		if err != nil {
