@@ -36,10 +36,7 @@ func compile(e *expr, here *scope) (condition, bool) {
 		return compileAll(e.Children, here, e.Type == "CONJUNCTION_OR")
 	case e.Type == "OPERATOR_NOT":
 		inner, ok := compile(&e.Children[0], here)
-		return condition{inner.columns, func(column func(int) arrow.Array) func(int) truth {
-			is := inner.bind(column)
-			return func(row int) truth { return yes - is(row) }
-		}}, ok
+		return inner.negated(), ok
 	case e.Type == "OPERATOR_IS_NULL" || e.Type == "OPERATOR_IS_NOT_NULL":
 		wanted := e.Type == "OPERATOR_IS_NULL"
 		index, _, ok := stored(&e.Children[0], here)
@@ -47,18 +44,30 @@ func compile(e *expr, here *scope) (condition, bool) {
 			values := column(index)
 			return func(row int) truth { return truthOf(values.IsNull(row) == wanted) }
 		}}, ok
-	case e.Type == "COMPARE_IN":
+	case e.Type == "COMPARE_IN" || e.Type == "COMPARE_NOT_IN":
 		var any []expr
 		for _, value := range e.Children[1:] {
 			any = append(any, expr{Class: "COMPARISON", Type: "COMPARE_EQUAL", Left: &e.Children[0], Right: &value})
 		}
-		return compileAll(any, here, true)
+		in, ok := compileAll(any, here, true)
+		if e.Type == "COMPARE_NOT_IN" {
+			in = in.negated()
+		}
+		return in, ok
 	case e.Class == "COMPARISON" && e.Right.Class == "COLUMN_REF" && e.Left.Class != "COLUMN_REF":
 		return comparison(e.Right, mirrored[e.Type], e.Left, here)
 	case e.Class == "COMPARISON":
 		return comparison(e.Left, e.Type, e.Right, here)
 	}
 	return condition{}, false
+}
+
+// negated is NOT c.
+func (c condition) negated() condition {
+	return condition{c.columns, func(column func(int) arrow.Array) func(int) truth {
+		is := c.bind(column)
+		return func(row int) truth { return yes - is(row) }
+	}}
 }
 
 // compileAll joins conditions by AND or, if any, by OR.

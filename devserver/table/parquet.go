@@ -130,7 +130,7 @@ func openTable(name, dir, network string, groups *cache) (*Table, string, error)
 	if visible.Network == "" {
 		return nil, "", errors.New("its files do not name a network: give one")
 	}
-	numbers := chain[0].numbers
+	numbers := slices.Clone(chain[0].numbers)
 	var chunks []Chunk
 	for _, f := range chain {
 		chunks = append(chunks, f.chunks...)
