@@ -94,7 +94,7 @@ func (w *worker) apply(units []unit, i *isolation) error {
 	begin := time.Now()
 	applied, err := w.commit(changes)
 	if err != nil {
-		if fault.Of(err) == fault.ClassPermanent {
+		if fault.Of(err) == fault.ClassPermanent || errors.Is(err, ErrGap) {
 			return w.isolate(units, err, i)
 		}
 		return err

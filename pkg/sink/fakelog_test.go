@@ -189,7 +189,14 @@ func (l *fakeLog) acked() []uint64 {
 	return seqs
 }
 
-// out counts the messages that were given out and not answered.
+// counts tells how often a message was delivered and acknowledged.
+func (m *fakeMessage) counts() (delivered, acked int) {
+	m.log.mu.Lock()
+	defer m.log.mu.Unlock()
+	return m.delivered, m.acked
+}
+
+// outstanding counts the messages that were given out and not answered.
 func (l *fakeLog) outstanding() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -256,4 +263,13 @@ func (w *watch) story() []string {
 		states = append(states, r.State)
 	}
 	return slices.Compact(states)
+}
+
+// reported gives a copy of the reports, and forgets them.
+func (w *watch) reported() []queue.SinkReport {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	reports := w.reports
+	w.reports = nil
+	return reports
 }

@@ -2,15 +2,13 @@ package sink
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// hand holds the messages that were taken and not answered yet. It is safe for
+// hand counts the messages that were taken and not answered yet. It is safe for
 // concurrent use, except for room, which one goroutine calls.
 type hand struct {
 	limit  int
@@ -18,15 +16,17 @@ type hand struct {
 	freed  chan struct{} // holds one token when a message has left
 
 	mu    sync.Mutex
-	held  map[*held]struct{}
 	bytes int
 }
 
-// held is a message in hand.
-type held struct{ Message }
+// held is a message in hand. One goroutine at a time has it.
+type held struct {
+	Message
+	answered bool
+}
 
 func newHand(limit int, logger zerolog.Logger) *hand {
-	return &hand{limit: limit, logger: logger, freed: make(chan struct{}, 1), held: make(map[*held]struct{})}
+	return &hand{limit: limit, logger: logger, freed: make(chan struct{}, 1)}
 }
 
 // room waits until the messages in hand are below the limit.
@@ -47,31 +47,26 @@ func (h *hand) room(ctx context.Context) error {
 }
 
 func (h *hand) take(m Message) *held {
-	one := &held{m}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.held[one] = struct{}{}
 	h.bytes += len(m.Payload)
-	return one
+	return &held{Message: m}
 }
 
 // ack answers for a message that is committed. If the answer is lost, the
 // message comes again and is skipped.
 func (h *hand) ack(one *held) { h.answer(one, "acknowledge", one.Reply.Ack) }
 
-// nak gives a message back.
+// nak gives a message back, unless it was answered before.
 func (h *hand) nak(one *held, delay time.Duration) {
 	h.answer(one, "give back", func() error { return one.Reply.Nak(delay) })
 }
 
 func (h *hand) answer(one *held, what string, reply func() error) {
-	h.mu.Lock()
-	_, ok := h.held[one]
-	delete(h.held, one)
-	h.mu.Unlock()
-	if !ok {
+	if one.answered {
 		return
 	}
+	one.answered = true
 	if err := reply(); err != nil {
 		h.logger.Warn().Err(err).Uint64("seq", one.Seq).Stringer("blocks", one.Range).
 			Msgf("could not %s an entry; it will come again", what)
@@ -82,15 +77,5 @@ func (h *hand) answer(one *held, what string, reply func() error) {
 	select {
 	case h.freed <- struct{}{}:
 	default:
-	}
-}
-
-// giveBack answers for everything that is left.
-func (h *hand) giveBack() {
-	h.mu.Lock()
-	left := slices.Collect(maps.Keys(h.held))
-	h.mu.Unlock()
-	for _, one := range left {
-		h.nak(one, 0)
 	}
 }

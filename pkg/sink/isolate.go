@@ -17,7 +17,8 @@ type isolation struct{ left int }
 
 // isolate commits what it can of units, which cannot be committed together: it
 // halves them until those that fail are alone, and cuts these around the refused
-// block. Nothing of the live lane is committed after what failed.
+// block. Nothing of the live lane is committed after what failed or came too
+// early.
 func (w *worker) isolate(units []unit, err error, i *isolation) error {
 	if i.left--; i.left <= 0 {
 		return err

@@ -78,7 +78,6 @@ func (l *Loop) Run(take context.Context) error {
 	reports.Go(func() { reporter.loop(reporting) })
 
 	err := r.flow(take)
-	r.hand.giveBack()
 	end()
 	reports.Wait()
 	reporter.last(context.WithoutCancel(take), err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	arrowmemory "github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -285,7 +286,14 @@ func TestLoopIsolatesSeveralRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 10, 10)...)
 		r.refuse("0.0", "43.7", "45.1", "45.2", "46.0", "99.9")
+		var logged strings.Builder
+		r.loop.Logger = zerolog.New(&logged)
 		r.fails()
+		for _, place := range []string{"block 45, row 51 of its entry", "block 46, row 60 of its entry"} {
+			if !strings.Contains(logged.String(), place) {
+				t.Errorf("%s is not in the log: %s", place, logged.String())
+			}
+		}
 		r.wantBlocks(10, block.Range{Start: 1, End: 43}, block.Range{Start: 44, End: 45}, block.Range{Start: 47, End: 99})
 	})
 }
@@ -354,6 +362,7 @@ func TestLoopStopsAfterTheGraceTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 40, 10)...)
 		r.loop.Grace = 7 * time.Second
+		r.loop.Backoff.Attempts = 1 // being told to stop is no failed attempt
 		r.store.Faults.Begin = func(ctx context.Context, _ []sink.Change) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -516,33 +525,79 @@ func TestLoopEndsWithTheLog(t *testing.T) {
 	})
 }
 
-// TestLoopAppliesLiveEntriesInOrder delivers the lane's entries with one too
-// early: it stays away until its predecessor has come.
+// TestLoopAppliesLiveEntriesInOrder delivers one entry of the lane too early and
+// one twice: the former stays away until its predecessor has come.
 func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		for _, p := range []struct{ seq, after uint64 }{{1, 0}, {3, 2}, {2, 1}, {4, 3}} {
-			r.log.append(sink.Message{
-				Entry: encoded(t, logSchema, block.Range{Start: block.Number(p.seq) * 10, End: block.Number(p.seq)*10 + 10}, 2),
-				Seq:   p.seq, After: p.after, Live: true,
-			})
-			if p.seq == 3 {
-				r.log.append(sink.Message{Seq: 3, After: 2, Live: true, Entry: r.log.all[1].Entry})
-			}
+		live := func(seq uint64) *fakeMessage {
+			blocks := block.Range{Start: block.Number(seq) * 10, End: block.Number(seq)*10 + 10}
+			return r.log.append(sink.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Live: true})
 		}
-		r.loop.Rows = 1 // one at a time
+		live(1)
+		early := live(3)
 		stop := r.start()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		r.wantBlocks(2, block.Range{Start: 10, End: 20})
+		if delivered, acked := early.counts(); delivered < 2 || delivered > 11 || acked > 0 {
+			t.Errorf("the early entry came %d times in ten seconds and was acknowledged %d times", delivered, acked)
+		}
+		live(2)
+		live(2)
+		live(4)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
 		r.wantBlocks(2, block.Range{Start: 10, End: 50})
-		if live := r.store.Ledger().Live; live.Seq != 4 || live.Start != 10 {
-			t.Errorf("live state is %+v", live)
+		if state := r.store.Ledger().Live; state.Seq != 4 || state.Start != 10 {
+			t.Errorf("live state is %+v", state)
 		}
 		if got := r.log.acked(); len(got) != 5 {
 			t.Errorf("acknowledged are %v", got)
+		}
+	})
+}
+
+// TestLoopReportsOnlyWhatItKnows: an empty coverage would have the planner queue
+// everything again.
+func TestLoopReportsOnlyWhatItKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 5, 10)...)
+		stop := r.start()
+		time.Sleep(time.Second)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.watch.reported()
+		back := time.Now().Add(10 * time.Second)
+		r.store.Faults.State = func() error {
+			if time.Now().Before(back) {
+				return fault.Later(errors.New("connection refused"), 0)
+			}
+			return nil
+		}
+		stop = r.start()
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if early := r.watch.reported(); len(early) > 0 {
+			t.Errorf("reports before the coverage could be read: %+v", early)
+		}
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		reports := r.watch.reported()
+		if n := len(reports); n < 4 || n > 6 {
+			t.Errorf("%d reports in 50 s of nothing new, want one every 15 s and a last one", n)
+		}
+		for _, report := range reports {
+			if !report.Coverage.Covers(upTo(50)) {
+				t.Errorf("report %+v", report)
+			}
 		}
 	})
 }

@@ -38,13 +38,14 @@ type Store struct {
 	keys    map[string]block.Number  // where the row of a key is
 }
 
-// Faults are called, if set, at the borders of an Apply; several may run at
-// once. An error of theirs is what Apply returns.
+// Faults are called, if set, at the borders of Apply and State; several may run
+// at once. An error of theirs is what the method returns.
 type Faults struct {
 	Begin     func(context.Context, []sink.Change) error // nothing has been done yet
 	Row       func(Row) error                            // this row is about to be written
 	Commit    func() error                               // nothing is visible yet
 	Committed func() error                               // everything is, only the caller does not know
+	State     func() error                               // the state is about to be read
 }
 
 // Row is a row of the table. Values are what arrow gives for JSON; nil is NULL.

@@ -59,6 +59,11 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if err := w.ready(ctx); err != nil {
 		return sink.State{}, err
 	}
+	if w.store.Faults.State != nil {
+		if err := w.store.Faults.State(); err != nil {
+			return sink.State{}, err
+		}
+	}
 	return w.store.Ledger().State, nil
 }
 
