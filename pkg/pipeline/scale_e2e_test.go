@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/queue"
 )
 
 // cluster is a pipeline as separate processes on a NATS server of its own.
@@ -45,6 +48,40 @@ func (c *cluster) finish(limit time.Duration) {
 		c.t.Errorf("the planner ended with %d\n%s", code, p.out)
 	}
 	c.t.Log(c.must("ampipe", "verify", "-c", c.file))
+}
+
+// checkLog fails unless every block is in the log exactly once: then no kill made
+// an extractor read again what was there already.
+func (c *cluster) checkLog(blocks int) {
+	c.t.Helper()
+	conn, err := queue.Open(c.t.Context(), queue.Config{URL: fmt.Sprintf("nats://127.0.0.1:%d", c.port)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	log, err := conn.Log(c.t.Context(), "e2e", queue.LogConfig{MaxBytes: 20 << 30})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	consumer, err := log.Consume(c.t.Context(), "check", queue.ConsumeOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer consumer.Close()
+	var have block.Set
+	for want := (block.Range{Start: 0, End: block.Number(blocks)}); !have.Covers(want); {
+		m, err := consumer.Next(c.t.Context())
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if missing := have.Missing(m.Entry.Range); len(missing) != 1 || missing[0] != m.Entry.Range {
+			c.t.Errorf("entry %v of lane %s was in the log before", m.Entry.Range, m.Lane)
+		}
+		have.Add(m.Entry.Range)
+		if err := m.Ack(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 }
 
 func TestSeveralProcessesOfEachStage(t *testing.T) {
@@ -117,6 +154,7 @@ func TestCrashes(t *testing.T) {
 		c.up(stage)
 	}
 	c.finish(10 * time.Minute)
+	c.checkLog(blocks)
 	if n := l.number("SELECT count(*) FROM " + l.schema + ".rows"); n != int64(blocks)*200 {
 		t.Errorf("%d rows, want %d", n, blocks*200)
 	}
