@@ -56,7 +56,8 @@ func NewEncoder(schema *arrow.Schema, codec Codec, limit int) (*Encoder, error) 
 	switch codec {
 	case None, S2:
 	case Zstd:
-		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+			zstd.WithSingleSegment(true)) // the frame then always tells its size
 		if err != nil {
 			return nil, fmt.Errorf("start zstd: %w", err)
 		}

@@ -73,6 +73,20 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestTinyPayload: one so small that a compressor may leave out its size.
+func TestTinyPayload(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int64}}, nil)
+	for _, codec := range codecs {
+		e, err := mustEncoder(t, schema, codec, 1<<20).Encode(header, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, recs, err := entry.NewDecoder(nil).Decode(e); err != nil || len(recs) != 0 {
+			t.Errorf("%s: %d batches, %v", codec, len(recs), err)
+		}
+	}
+}
+
 // TestSliceCarriesOnlyItself encodes a few rows of a large batch: the payload
 // must not hold the rest of its buffers.
 func TestSliceCarriesOnlyItself(t *testing.T) {
