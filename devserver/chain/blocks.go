@@ -4,7 +4,6 @@ import (
 	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
@@ -18,19 +17,18 @@ func newBlocks(c *Chain) *source {
 	return &source{
 		chain: c, schema: schema,
 		count: func(View, block.Number) uint32 { return 1 },
-		fill: func(v View, spans []span, _ int) arrow.RecordBatch {
-			return build(schema, spans, func(b *array.RecordBuilder, n block.Number, _ uint32) { blockRow(newRow(b), v, n) })
+		fill: func(v View, spans []span, rows int) arrow.RecordBatch {
+			return build(schema, v, spans, rows, blockRow)
 		},
 	}
 }
 
 // blockRow appends a block as after the Cancun upgrade, without the fields that
 // came or went with others.
-func blockRow(r row, v View, n block.Number) {
-	h := v.Header(n)
+func blockRow(r row, h Header, _ uint32) {
 	k := h.key.derive(saltShape)
-	r.uint64(uint64(n))
-	r.uint64(uint64(n))
+	r.uint64(uint64(h.Number))
+	r.uint64(uint64(h.Number))
 	r.time(h.Time)
 	r.bytes(h.Hash[:])
 	r.bytes(h.Parent[:])

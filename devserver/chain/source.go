@@ -116,13 +116,15 @@ func (s snapshot) Scan(ctx context.Context, blocks block.Range, columns []int) i
 	}
 }
 
-// build is the fill of a table made with a builder: row appends one row.
-func build(schema *arrow.Schema, spans []span, row func(b *array.RecordBuilder, n block.Number, i uint32)) arrow.RecordBatch {
+// build is the fill of a table made with a builder: one appends a row.
+func build(schema *arrow.Schema, v View, spans []span, rows int, one func(r row, h Header, i uint32)) arrow.RecordBatch {
 	b := array.NewRecordBuilder(allocator, schema)
 	defer b.Release()
+	b.Reserve(rows)
 	for _, s := range spans {
+		h := v.Header(s.block)
 		for i := s.from; i < s.to; i++ {
-			row(b, s.block, i)
+			one(newRow(b), h, i)
 		}
 	}
 	return b.NewRecordBatch()

@@ -13,8 +13,9 @@ func newTransactions(c *Chain) *source {
 	schema := table.Transactions()
 	return &source{
 		chain: c, schema: schema, count: View.Transactions,
-		fill: func(v View, spans []span, _ int) arrow.RecordBatch {
-			return build(schema, spans, func(b *array.RecordBuilder, n block.Number, i uint32) { transactionRow(newRow(b), v, n, i) })
+		fill: func(v View, spans []span, rows int) arrow.RecordBatch {
+			party := newKey(v.config.Seed, 0, 0).derive(saltParty)
+			return build(schema, v, spans, rows, func(r row, h Header, i uint32) { transactionRow(r, h, i, party) })
 		},
 	}
 }
@@ -27,16 +28,14 @@ func (h Header) transactionHash(i uint32) block.Hash {
 
 // transactionRow appends a transaction of any type from 0 to 4, so that every
 // column has values and nulls.
-func transactionRow(r row, v View, n block.Number, i uint32) {
-	h := v.Header(n)
+func transactionRow(r row, h Header, i uint32, party key) {
 	hash := h.transactionHash(i)
 	k := h.transactionKey(i).derive(saltShape)
 	kind := [16]int32{0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4}[k.below(16)]
-	party := newKey(v.config.Seed, 0, 0).derive(saltParty)
 	from, to := party.derive(k.below(10_000)), party.derive(k.below(10_000))
-	r.uint64(uint64(n))
+	r.uint64(uint64(h.Number))
 	r.bytes(h.Hash[:])
-	r.uint64(uint64(n))
+	r.uint64(uint64(h.Number))
 	r.time(h.Time)
 	r.uint32(i)
 	r.bytes(hash[:])

@@ -21,6 +21,7 @@ type answer struct {
 	conn    *conn // nil if the connection is not one of ours
 	before  int64 // what had been written to conn when the call began
 
+	encoder  encoder
 	messages int
 	rows     int64
 }
@@ -115,7 +116,7 @@ func (a *answer) send(ctx context.Context, batch arrow.RecordBatch, metadata []b
 		}
 	}()
 	for _, piece := range pieces {
-		message, err := encodeBatch(piece, metadata)
+		message, err := a.encoder.encode(piece, metadata)
 		if err != nil {
 			return err
 		}

@@ -45,6 +45,9 @@ func (s *Server) answer(raw *flight.Ticket, stream flight.FlightService_DoGetSer
 		return a, ticket.SQL, err
 	}
 	if ticket.Streaming {
+		if err := plan.Incremental(); err != nil {
+			return a, ticket.SQL, err
+		}
 		return a, ticket.SQL, status.Error(codes.Unimplemented, "streaming queries are not offered by this development server yet")
 	}
 	a = answer{stream: stream, trouble: t, plan: plan, conn: s.conns.of(ctx)}

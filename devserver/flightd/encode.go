@@ -36,8 +36,13 @@ func split(batch arrow.RecordBatch, target int) []arrow.RecordBatch {
 	return out
 }
 
-// encodeBatch makes the message of a batch, without compression.
-func encodeBatch(batch arrow.RecordBatch, metadata []byte) (*flight.FlightData, error) {
+// encoder makes the messages of one answer. Its buffer is used again for each:
+// gRPC has copied a message when Send returns.
+type encoder struct{ body bytes.Buffer }
+
+// encode makes the message of a batch, without compression. It is valid until
+// the next call.
+func (e *encoder) encode(batch arrow.RecordBatch, metadata []byte) (*flight.FlightData, error) {
 	payload, err := ipc.GetRecordBatchPayload(batch)
 	if err != nil {
 		return nil, fmt.Errorf("encode batch: %w", err)
@@ -45,23 +50,11 @@ func encodeBatch(batch arrow.RecordBatch, metadata []byte) (*flight.FlightData, 
 	defer payload.Release()
 	header := payload.Meta()
 	defer header.Release()
-	var body bytes.Buffer
-	body.Grow(int(sizeOf(batch)))
-	if err := payload.SerializeBody(&body); err != nil {
+	e.body.Reset()
+	if err := payload.SerializeBody(&e.body); err != nil {
 		return nil, fmt.Errorf("encode batch: %w", err)
 	}
-	return &flight.FlightData{
-		DataHeader: bytes.Clone(header.Bytes()), DataBody: body.Bytes(), AppMetadata: metadata,
-	}, nil
-}
-
-// sizeOf is the room that the body of a batch needs, at most.
-func sizeOf(batch arrow.RecordBatch) int64 {
-	var size int64
-	for _, c := range batch.Columns() {
-		size += int64(c.Data().SizeInBytes()) + 3*64
-	}
-	return size
+	return &flight.FlightData{DataHeader: bytes.Clone(header.Bytes()), DataBody: e.body.Bytes(), AppMetadata: metadata}, nil
 }
 
 // emptyBatch has the columns of a schema and no rows.

@@ -122,3 +122,36 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestIncremental(t *testing.T) {
+	tests := map[string]string{
+		"SELECT * FROM ds.logs WHERE log_index < 5":                                                     "",
+		"WITH w AS (SELECT hash FROM ds.blocks) SELECT * FROM w":                                        "",
+		"SELECT hash FROM ds.blocks UNION ALL SELECT tx_hash FROM ds.logs":                              "",
+		"SELECT l.data FROM ds.logs l JOIN ds.blocks b ON l.block_hash = b.hash":                        "",
+		"SELECT block_num(), count(*) FROM ds.logs GROUP BY block_num()":                                "",
+		"SELECT DISTINCT ON (block_num()) address FROM ds.logs":                                         "",
+		"SELECT _block_num, count(*) FROM ds.logs GROUP BY _block_num":                                  "Aggregate",
+		"SELECT max(_block_num) FROM ds.logs":                                                           "Aggregate",
+		"SELECT * FROM (SELECT * FROM ds.logs ORDER BY _block_num) LIMIT 2":                             "Limit",
+		"SELECT * FROM (SELECT * FROM ds.logs ORDER BY _block_num)":                                     "Sort",
+		"SELECT hash FROM ds.blocks UNION SELECT tx_hash FROM ds.logs":                                  "Distinct",
+		"SELECT DISTINCT address FROM ds.logs":                                                          "Distinct",
+		"SELECT sum(log_index) OVER (PARTITION BY address) AS s FROM ds.logs":                           "Window",
+		"SELECT l.data FROM ds.logs l FULL JOIN ds.blocks b ON l.block_hash = b.hash":                   "Join(Full)",
+		"SELECT a.data FROM ds.logs a JOIN ds.logs b USING (data) JOIN ds.logs c USING (data)":          "StackedJoins",
+		"WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r": "RecursiveQuery",
+	}
+	e := engine(t)
+	for query, want := range tests {
+		plan, err := e.Plan(t.Context(), query)
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+			continue
+		}
+		err = plan.Incremental()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasSuffix(err.Error(), ": "+want)) {
+			t.Errorf("%s: %v, want %q", query, err, want)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (r *resolver) query(n *node, with *env, outer *scope) (scope, error) {
 			if side == nil {
 				continue
 			}
-			if _, err := r.query(side, &env{name: "", opaque: true, outer: with}, &scope{opaque: true, outer: outer}); err != nil {
+			if _, err := r.query(side, &env{name: n.CTE, opaque: true, outer: with}, &scope{opaque: true, outer: outer}); err != nil {
 				return scope{}, err
 			}
 		}

@@ -29,6 +29,7 @@ type node struct {
 
 	SetOp       string `json:"setop_type"`
 	All         bool   `json:"setop_all"`
+	CTE         string `json:"cte_name"` // of a recursive query
 	Left, Right *node
 
 	// Set by the resolver: what WHERE says besides bounds on block numbers, if all
@@ -45,6 +46,7 @@ type modifier struct {
 	Type          string
 	Orders        []order
 	Limit, Offset *expr
+	Distinct      []expr `json:"distinct_on_targets"`
 }
 
 type order struct {
