@@ -49,7 +49,10 @@ func newDatabase(t testing.TB) *database {
 		t.Fatal(err)
 	}
 	u.Path = "/" + name
-	return &database{connect(t, u.String()), t, u.String()}
+	d := &database{connect(t, u.String()), t, u.String()}
+	// The administrator may be called ampipe, as our schema is.
+	d.run("SET search_path = public")
+	return d
 }
 
 // connect gives a connection that is closed at the end of the test.
@@ -102,4 +105,24 @@ func open(t testing.TB, cfg config.Postgres, table sink.Table) *postgres.Writer 
 		}
 	})
 	return w
+}
+
+// role makes a user of the server who may log in, and drops it at the end of
+// the test.
+func (d *database) role(name string) string {
+	d.Helper()
+	full := d.Config().Database + "_" + name
+	d.run("CREATE ROLE " + full + " LOGIN")
+	d.Cleanup(func() { d.run("DROP OWNED BY " + full + " CASCADE; DROP ROLE " + full) })
+	return full
+}
+
+// as gives the connection string of another user.
+func (d *database) as(user string) string {
+	u, err := url.Parse(d.url)
+	if err != nil {
+		d.Fatal(err)
+	}
+	u.User = url.User(user)
+	return u.String()
 }

@@ -1,9 +1,5 @@
 package postgres
 
-// stateSchema is where coverage and live states are kept. Users' tables hold
-// the user's columns and nothing else.
-const stateSchema = "ampipe"
-
 // openLock serialises everything that [Writer.Open] does in a database, in all
 // processes: its migrations, and truncating a table exactly once.
 const openLock int64 = 0x616d7069706530 // "ampipe0"

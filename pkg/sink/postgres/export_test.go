@@ -1,0 +1,36 @@
+package postgres
+
+import (
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Encode gives what a COPY of all rows of records would send. buf is reused.
+func Encode(cfg config.Postgres, t sink.Table, buf []byte, records ...arrow.RecordBatch) (*EncodedCopy, error) {
+	g, err := newTarget(cfg, t)
+	if err != nil {
+		return nil, err
+	}
+	var runs []sink.Run
+	for _, rec := range records {
+		runs = append(runs, sink.Run{Record: rec, To: int(rec.NumRows())})
+	}
+	portions, err := g.prepare(runs)
+	if err != nil {
+		return nil, err
+	}
+	return &EncodedCopy{newCopyReader(portions, buf)}, nil
+}
+
+// EncodedCopy lets tests see a COPY.
+type EncodedCopy struct{ r *copyReader }
+
+// WriteTo writes the COPY.
+func (e *EncodedCopy) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, e.r) }
+
+// Buffer gives the buffer back.
+func (e *EncodedCopy) Buffer() []byte { return e.r.stop() }
