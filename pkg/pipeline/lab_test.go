@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -248,15 +247,4 @@ func (o *output) waitFor(t testing.TB, p *process, want *regexp.Regexp) string {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}
-
-// withPassword gives the DSN with a password in it.
-func withPassword(t testing.TB, dsn, password string) string {
-	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(u.User.Username(), password)
-	return u.String()
 }

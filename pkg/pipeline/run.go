@@ -55,7 +55,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	for _, p := range pipelines {
 		bus, err := buses.get(ctx, p.NATS, o.Logger)
 		if err != nil {
-			return err
+			return refused(err)
 		}
 		r, err := prepare(ctx, bus, p, o)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
@@ -28,4 +29,16 @@ func askSource(ctx context.Context, source plan.Source, p *config.Pipeline, log 
 		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for the Amp server")
 	})
 	return checked, err
+}
+
+// takeSample samples the source, patiently too.
+func takeSample(ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range, log zerolog.Logger) (plan.Sample, error) {
+	var sample plan.Sample
+	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(ctx context.Context) (err error) {
+		sample, err = checked.TakeSample(ctx, source, history)
+		return err
+	}, func(err error, pause time.Duration) {
+		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for the Amp server")
+	})
+	return sample, err
 }

@@ -79,7 +79,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	}
 	size := s.config.Range.PartitionSize
 	if size == 0 {
-		sample, err := checked.TakeSample(ctx, source, spec.History)
+		sample, err := takeSample(ctx, source, checked, spec.History, s.logger)
 		if err != nil {
 			return spec, 0, err
 		}

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -62,7 +66,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	history := plan.History(p.Range, checked.Head)
-	sample, err := checked.TakeSample(ctx, source, history)
+	sample, err := takeSample(ctx, source, checked, history, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -72,7 +76,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		if err != nil {
 			return err
 		}
-		found, err := compareSink(ctx, source, checked, w, tableFor(p, c, checked), history, sample)
+		found, err := compareSink(ctx, source, checked, w, tableFor(p, c, checked), history, sample, o.Logger)
 		if err = errors.Join(err, w.Close()); err != nil {
 			return fmt.Errorf("sink %q: %w", c.Name, err)
 		}
@@ -91,7 +95,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 }
 
 func compareSink(ctx context.Context, source plan.Source, checked *plan.Checked, w sink.Writer, t sink.Table,
-	history block.Range, sample plan.Sample) (Comparison, error) {
+	history block.Range, sample plan.Sample, log zerolog.Logger) (Comparison, error) {
 	d, ok := w.(verifiable)
 	if !ok {
 		return Comparison{}, fmt.Errorf("this destination cannot be verified")
@@ -107,15 +111,48 @@ func compareSink(ctx context.Context, source plan.Source, checked *plan.Checked,
 	}
 	var all Comparison
 	for _, r := range plan.Cut(history, max(window, 1)) {
-		found, err := Compare(ctx, source, checked, d, r)
+		found, err := patiently(ctx, log, r, func(r block.Range) (Comparison, error) {
+			return Compare(ctx, source, checked, d, r)
+		})
 		if err != nil {
 			return all, err
 		}
-		all.Rows += found.Rows
-		all.Blocks += found.Blocks
-		all.Differences = append(all.Differences, found.Differences...)
+		all.add(found)
 	}
 	return all, nil
+}
+
+func (c *Comparison) add(o Comparison) {
+	c.Rows += o.Rows
+	c.Blocks += o.Blocks
+	c.Differences = append(c.Differences, o.Differences...)
+}
+
+// patiently compares r again after an error that may pass, and in halves if r is
+// too much for the server.
+func patiently(ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error)) (Comparison, error) {
+	var found Comparison
+	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(context.Context) (err error) {
+		found, err = compare(r)
+		if errors.Is(err, amp.ErrTooMuch) && r.Len() > 1 {
+			return fault.Permanent(err) // as it is
+		}
+		return err
+	}, func(err error, pause time.Duration) {
+		log.Warn().Err(err).Dur("pause", pause).Msg("waiting")
+	})
+	if !errors.Is(err, amp.ErrTooMuch) || r.Len() < 2 {
+		return found, err
+	}
+	var both Comparison
+	for _, half := range plan.Cut(r, (r.Len()+1)/2) {
+		found, err := patiently(ctx, log, half, compare)
+		if err != nil {
+			return both, err
+		}
+		both.add(found)
+	}
+	return both, nil
 }
 
 // Compare reads the blocks of r from both sides, at the same time, and compares
