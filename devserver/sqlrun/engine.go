@@ -54,6 +54,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, statement := range []string{
+		"SET temp_directory = ''",
 		"SET enable_external_access = false",
 		"SET TimeZone = 'UTC'",
 	} {
