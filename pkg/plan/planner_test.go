@@ -1,0 +1,331 @@
+package plan_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var rows = arrow.NewSchema([]arrow.Field{{Name: "_block_num", Type: arrow.PrimitiveTypes.Uint64}}, nil)
+
+// desk is a planner on a queue of its own, with one sink that the test plays.
+type desk struct {
+	t *testing.T
+	*plan.Planner
+	encoder *entry.Encoder
+	status  chan plan.Status
+}
+
+func setup(t *testing.T) *desk {
+	t.Helper()
+	ctx := t.Context()
+	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir()})
+	must(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	conn, err := queue.Open(ctx, queue.Config{Server: server})
+	must(t, err)
+	t.Cleanup(conn.Close)
+	log, err := conn.Log(ctx, "test", queue.LogConfig{MaxBytes: 64 << 20})
+	must(t, err)
+	tasks, err := conn.Tasks(ctx, "test")
+	must(t, err)
+	state, err := conn.State(ctx, "test")
+	must(t, err)
+	encoder, err := entry.NewEncoder(rows, entry.None, conn.EntryLimit())
+	must(t, err)
+	d := &desk{t: t, encoder: encoder, status: make(chan plan.Status)}
+	d.Planner = &plan.Planner{
+		State: state, Tasks: tasks, Log: log, Every: 5 * time.Millisecond, Logger: zerolog.Nop(),
+		Config: &config.Pipeline{
+			Name: "test", Log: config.Log{Replay: 0},
+			Sinks: []config.Sink{{Name: "warehouse"}},
+		},
+	}
+	return d
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watch runs the planner for a history until the test ends or it is complete.
+func (d *desk) watch(history block.Range, size uint64) (ended chan error) {
+	d.t.Helper()
+	ctx, stop := context.WithCancel(d.t.Context())
+	ended = make(chan error, 1)
+	d.Notify = func(s plan.Status) {
+		select {
+		case d.status <- s:
+		case <-ctx.Done():
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := d.Run(ctx, queue.Spec{History: history}, size)
+		ended <- err
+	}()
+	d.t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	return ended
+}
+
+// until looks at statuses until one is as wanted.
+func (d *desk) until(what string, want func(plan.Status) bool) plan.Status {
+	d.t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		select {
+		case s := <-d.status:
+			if want(s) {
+				return s
+			}
+		case <-limit:
+			d.t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+// extract plays an extractor: it ends the task of a partition and puts one entry
+// without rows into its lane.
+func (d *desk) extract(state queue.PartitionState) queue.Partition {
+	d.t.Helper()
+	ctx := d.t.Context()
+	task, err := d.Tasks.Next(ctx, queue.PartitionTask)
+	must(d.t, err)
+	p, rev, err := d.State.Partition(ctx, task.ID)
+	must(d.t, err)
+	if state == queue.PartitionDone {
+		e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "test", Range: p.Range(), End: p.End}, nil)
+		must(d.t, err)
+		_, err = d.Log.Publish(ctx, p.Lane(), 0, p.ID(), entry.Group{e})
+		must(d.t, err)
+	}
+	p.State = state
+	_, err = d.State.UpdatePartition(ctx, p, rev)
+	must(d.t, err)
+	must(d.t, task.Done(ctx))
+	return p
+}
+
+// apply plays a sink that acknowledges everything and covers only some of it.
+func (d *desk) apply(messages int, cover func(block.Range) bool) block.Set {
+	d.t.Helper()
+	consumer, err := d.Log.Consume(d.t.Context(), "warehouse", queue.ConsumeOptions{})
+	must(d.t, err)
+	defer consumer.Close()
+	var coverage block.Set
+	for range messages {
+		m, err := consumer.Next(d.t.Context())
+		must(d.t, err)
+		if cover(m.Entry.Range) {
+			coverage.Add(m.Entry.Range)
+		}
+		must(d.t, m.Ack())
+	}
+	return coverage
+}
+
+func (d *desk) report(coverage block.Set) {
+	d.t.Helper()
+	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{Name: "warehouse", Coverage: coverage, State: "running"}))
+}
+
+func all(block.Range) bool { return true }
+
+func TestRunEndsWhenEverySinkHasEverything(t *testing.T) {
+	d := setup(t)
+	ended := d.watch(block.Range{Start: 0, End: 30}, 10)
+	d.until("three partitions", func(s plan.Status) bool { return len(s.Partitions) == 3 })
+	go func() {
+		for range d.status {
+		}
+	}()
+	for range 3 {
+		d.extract(queue.PartitionDone)
+	}
+	d.report(d.apply(3, all))
+	must(t, <-ended)
+	close(d.status)
+}
+
+// TestLostBlocksAreLoadedAgain lets a sink acknowledge an entry that never
+// reaches the destination.
+func TestLostBlocksAreLoadedAgain(t *testing.T) {
+	d := setup(t)
+	d.watch(block.Range{Start: 0, End: 30}, 10)
+	d.until("three partitions", func(s plan.Status) bool { return len(s.Partitions) == 3 })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 3 {
+			d.extract(queue.PartitionDone)
+		}
+		d.report(d.apply(3, func(r block.Range) bool { return r.Start != 10 }))
+	}()
+	for drained := false; !drained; {
+		select {
+		case <-d.status:
+		case <-done:
+			drained = true
+		}
+	}
+	s := d.until("the sink is at the end", func(s plan.Status) bool { return s.Sinks[0].Position.Pending == 0 })
+	if len(s.Partitions) != 3 {
+		t.Fatalf("%d partitions before the sink has reported again: what it lacks may be on its way", len(s.Partitions))
+	}
+	d.report(s.Sinks[0].Report.Coverage)
+	s = d.until("the lost blocks are queued", func(s plan.Status) bool { return len(s.Partitions) == 4 })
+	for _, p := range s.Partitions {
+		if p.Generation == 1 && p.Range() != (block.Range{Start: 10, End: 20}) {
+			t.Errorf("loaded again: %v", p.Range())
+		}
+	}
+	again := make(chan queue.Partition, 1)
+	go func() { again <- d.extract(queue.PartitionDone) }()
+	for {
+		select {
+		case <-d.status:
+			continue
+		case p := <-again:
+			if p.ID() != "10.1" {
+				t.Errorf("the task is %s, want 10.1", p.ID())
+			}
+		}
+		break
+	}
+}
+
+func TestFailedPartitionsDoNotHoldUpTheEnd(t *testing.T) {
+	d := setup(t)
+	ended := d.watch(block.Range{Start: 0, End: 20}, 10)
+	go func() {
+		for range d.status {
+		}
+	}()
+	failed := d.extract(queue.PartitionFailed)
+	d.extract(queue.PartitionDone)
+	d.report(d.apply(1, all))
+	must(t, <-ended)
+	close(d.status)
+	if failed.Range().Len() != 10 {
+		t.Errorf("failed %v", failed.Range())
+	}
+}
+
+// TestTrimCopiesPositions fills more than half of the log, with an open lane
+// whose messages every sink has.
+func TestTrimCopiesPositions(t *testing.T) {
+	d := setup(t)
+	ctx := t.Context()
+	d.Config.Log.Replay = 72 * time.Hour // gives way to a full log
+	must(t, second(d.State.CreatePartition(ctx, queue.Partition{Start: 0, End: 100, State: queue.PartitionOpen})))
+	const entries = 10
+	var seq uint64
+	for i := range block.Number(entries) {
+		e := entry.Entry{Payload: make([]byte, 4<<20), Header: entry.Header{
+			Kind: entry.Data, Codec: entry.None, Network: "test", Schema: entry.Fingerprint(rows), Range: block.Range{Start: 4 * i, End: 4*i + 4},
+		}}
+		var err error
+		seq, err = d.Log.Publish(ctx, "p.0.0", seq, e.Range.String(), entry.Group{e})
+		must(t, err)
+	}
+	d.watch(block.Range{Start: 0, End: 100}, 100)
+	acked := make(chan struct{})
+	go func() {
+		defer close(acked)
+		d.apply(entries, all)
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-d.status:
+		case <-acked:
+			waiting = false
+		}
+	}
+	d.until("the position is copied", func(s plan.Status) bool { return s.Partitions[0].Next == 40 })
+	d.until("the log is trimmed", func(plan.Status) bool {
+		state, err := d.Log.State(ctx)
+		must(t, err)
+		return state.Messages == 0
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestPlanRefusesToBecomeSomethingElse(t *testing.T) {
+	d := setup(t)
+	checked := func(query string, schema *arrow.Schema, network string) *plan.Checked {
+		q, err := sql.Parse(query)
+		must(t, err)
+		return &plan.Checked{Query: q, Schema: schema, Network: network,
+			Head: []amp.Range{{Network: network, Numbers: block.Range{Start: 0, End: 1000}}}}
+	}
+	first := checked("SELECT * FROM a.logs", rows, "mainnet")
+	spec, err := d.Plan(t.Context(), first)
+	must(t, err)
+	if spec.Epoch != 1 || spec.Network != "mainnet" || spec.Query != "SELECT * FROM a.logs" {
+		t.Errorf("plan %+v", spec)
+	}
+	must(t, second(d.Plan(t.Context(), checked("SELECT * FROM a.logs;", rows, "mainnet")))) // the same
+
+	wider := arrow.NewSchema(append(rows.Fields(), arrow.Field{Name: "more", Type: arrow.BinaryTypes.String}), nil)
+	for want, c := range map[string]*plan.Checked{
+		"query":   checked("SELECT * FROM b.logs", rows, "mainnet"),
+		"columns": checked("SELECT * FROM a.logs", wider, "mainnet"),
+		"network": checked("SELECT * FROM a.logs", rows, "base"),
+	} {
+		if _, err := d.Plan(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "another name") {
+			t.Errorf("another %s: %v", want, err)
+		}
+	}
+	end := block.Number(500)
+	d.Config.Range.MaxBlock = &end
+	spec, err = d.Plan(t.Context(), first)
+	if err != nil || spec.History.End != 500 {
+		t.Errorf("a range may change: %+v, %v", spec.History, err)
+	}
+	if _, _, err := d.State.LoadSpec(t.Context()); errors.Is(err, queue.ErrNotFound) {
+		t.Error("the plan is not written down")
+	}
+}
+
+func TestHistoryStaysBelowTheReorgBuffer(t *testing.T) {
+	head := []amp.Range{{Network: "mainnet", Numbers: block.Range{Start: 0, End: 1000}}}
+	end := block.Number(5000)
+	for _, c := range []struct {
+		want  config.Range
+		block block.Range
+	}{
+		{config.Range{ReorgBuffer: 200}, block.Range{Start: 0, End: 800}},
+		{config.Range{ReorgBuffer: 200, ReorgBuffers: map[string]uint64{"mainnet": 64}}, block.Range{Start: 0, End: 936}},
+		{config.Range{ReorgBuffer: 2000}, block.Range{Start: 0, End: 0}},
+		{config.Range{MinBlock: 900, ReorgBuffer: 200}, block.Range{Start: 900, End: 900}},
+		{config.Range{MaxBlock: &end, ReorgBuffer: 200}, block.Range{Start: 0, End: 5000}},
+	} {
+		if got := plan.History(c.want, head); got != c.block {
+			t.Errorf("%+v: history %v, want %v", c.want, got, c.block)
+		}
+	}
+}
