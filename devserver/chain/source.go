@@ -21,7 +21,10 @@ const batchRows = 8192
 func NewDataset(c *Chain, ref table.Ref) *table.Dataset {
 	d := &table.Dataset{Ref: ref, Network: c.config.Network, Tables: map[string]*table.Table{}}
 	for name, s := range map[string]*source{"blocks": newBlocks(c), "transactions": newTransactions(c), "logs": newLogs(c)} {
-		d.Tables[name] = &table.Table{Name: name, Source: s, Sorted: table.SortedColumns(s.schema), Numbers: []string{table.BlockColumn, "block_num"}}
+		d.Tables[name] = &table.Table{
+			Name: name, Source: s, Sorted: []string{table.BlockColumn, "block_num", "timestamp"},
+			Numbers: []string{table.BlockColumn, "block_num"},
+		}
 	}
 	return d
 }

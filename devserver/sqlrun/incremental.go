@@ -32,14 +32,12 @@ func (n *node) nonIncremental() string {
 			found["Distinct"] = "Distinct"
 		}
 	}
-	aggregates := len(n.Groups) > 0 || n.Having != nil
 	for i := range n.Select {
-		aggregates = aggregates || n.Select[i].any(isAggregate)
 		if n.Select[i].any(func(e *expr) bool { return e.Class == "WINDOW" }) {
 			found["Window"] = "Window"
 		}
 	}
-	if aggregates && !perBlock(n.Groups) {
+	if n.aggregates() && !perBlock(n.Groups) {
 		found["Aggregate"] = "Aggregate"
 	}
 	for _, outermost := range []string{"Limit", "Sort", "Distinct", "Window", "Aggregate"} {

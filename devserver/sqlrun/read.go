@@ -152,8 +152,11 @@ func (r *reader) advance() error {
 	if r.batch != nil {
 		r.batch.Release()
 	}
-	next := <-r.batches
+	next, more := <-r.batches
 	r.batch, r.at = next.batch, 0
+	if !more {
+		return r.read.ctx.Err() // a scan that was cut off is not a short table
+	}
 	return next.err
 }
 

@@ -161,6 +161,49 @@ func (e *expr) anywhere(is func(*expr, *scope) bool, here *scope) bool {
 	return false
 }
 
+// mentions counts how often a query and what is in it read from a bare name.
+func (n *node) mentions(name string) int {
+	if n == nil {
+		return 0
+	}
+	count := n.From.mentions(name) + n.Left.mentions(name) + n.Right.mentions(name)
+	for _, cte := range n.CTEs.Map {
+		count += cte.Value.Query.Node.mentions(name)
+	}
+	for _, e := range n.expressions() {
+		count += e.mentions(name)
+	}
+	return count
+}
+
+func (f *from) mentions(name string) int {
+	if f == nil {
+		return 0
+	}
+	count := f.Left.mentions(name) + f.Right.mentions(name)
+	if f.Type == "BASE_TABLE" && f.Schema == "" && strings.EqualFold(f.Table, name) {
+		count++
+	}
+	if f.Subquery != nil {
+		count += f.Subquery.Node.mentions(name)
+	}
+	if f.Condition != nil {
+		count += f.Condition.mentions(name)
+	}
+	return count
+}
+
+func (e *expr) mentions(name string) int {
+	count := 0
+	if e.Subquery != nil {
+		count += e.Subquery.Node.mentions(name)
+	}
+	for _, p := range e.parts() {
+		count += p.mentions(name)
+	}
+	return count
+}
+
 // forbidAliases refuses column aliases that begin with an underscore, anywhere
 // (AP 4.1).
 func forbidAliases(n *node) error {

@@ -42,8 +42,10 @@ func (r *resolver) query(n *node, with *env, outer *scope) (scope, error) {
 		if err != nil {
 			return scope{}, err
 		}
-		// A WITH query may be read several times, each with its own filter.
-		columns := barrier(renamed(body.columns, "", cte.Value.Aliases))
+		columns := renamed(body.columns, "", cte.Value.Aliases)
+		if n.mentions(cte.Key) > 1 {
+			columns = barrier(columns) // each mention has filters of its own
+		}
 		with = &env{name: cte.Key, columns: columns, opaque: body.opaque, outer: with}
 	}
 	switch n.Type {
@@ -118,21 +120,39 @@ func (r *resolver) selection(n *node, with *env, outer *scope) (scope, error) {
 	if err := r.clauses(n, with, &here, &after); err != nil {
 		return scope{}, err
 	}
-	n.conditions, n.decidable = conditions(bound(n.Where, &here), &here)
+	// A WHERE says nothing about the rows of the queries round it.
+	local := scope{columns: here.columns, opaque: here.opaque}
+	n.conditions, n.decidable = conditions(bound(n.Where, &local), &local)
 	for _, m := range n.Modifiers {
 		for i, o := range m.Orders {
 			m.Orders[i].sorted = isSorted(o, &after)
 		}
 	}
-	if isBarrier(n) {
+	switch {
+	case isBarrier(n):
 		out.columns = barrier(out.columns)
-	}
-	if len(n.Groups) > 0 || n.Having != nil {
-		for i := range out.columns {
-			out.columns[i].use = nil
-		}
+	case n.aggregates():
+		out.columns = groupKeys(n, &here, out.columns)
 	}
 	return out, nil
+}
+
+// groupKeys lets filters pass on the columns that rows are grouped by: such a
+// filter takes or leaves whole groups.
+func groupKeys(n *node, here *scope, columns []column) []column {
+	out := barrier(columns)
+	for i, e := range n.Select {
+		if e.Class != "COLUMN_REF" || len(out) != len(n.Select) {
+			continue
+		}
+		c, _ := here.find(e.Names)
+		isKey := slices.ContainsFunc(n.Groups, func(key expr) bool {
+			k, found := here.find(key.Names)
+			return key.Class == "COLUMN_REF" && found && k.use == c.use && k.index == c.index
+		})
+		out[i].pass = c.pass && c.use != nil && isKey && len(n.Sets) <= 1
+	}
+	return out
 }
 
 // clauses checks every expression of a SELECT.
@@ -174,8 +194,13 @@ func isSorted(o order, here *scope) bool {
 // isBarrier tells whether a filter on the result of n means something else than
 // the same filter on its rows.
 func isBarrier(n *node) bool {
-	return len(n.Modifiers) > 0 || len(n.Groups) > 0 || n.Having != nil || n.Qualify != nil || !empty(n.Sample) ||
-		slices.ContainsFunc(n.Select, func(e expr) bool { return e.any(func(e *expr) bool { return e.Class == "WINDOW" || isAggregate(e) }) })
+	return len(n.Modifiers) > 0 || n.Qualify != nil || !empty(n.Sample) ||
+		slices.ContainsFunc(n.Select, func(e expr) bool { return e.any(func(e *expr) bool { return e.Class == "WINDOW" }) })
+}
+
+// aggregates tells whether n makes one row of many.
+func (n *node) aggregates() bool {
+	return len(n.Groups) > 0 || n.Having != nil || slices.ContainsFunc(n.Select, func(e expr) bool { return e.any(isAggregate) })
 }
 
 // project gives the columns of a select list.

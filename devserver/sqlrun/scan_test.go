@@ -135,3 +135,44 @@ func TestBothWays(t *testing.T) {
 		}
 	}
 }
+
+// TestReads: how much of a table a query is known to need. Too much costs time,
+// too little costs rows.
+func TestReads(t *testing.T) {
+	everything := block.Range{End: block.Max + 1}
+	from50 := block.Range{Start: 50, End: block.Max + 1}
+	tests := map[string][]block.Range{
+		"SELECT _block_num, count(*) AS c FROM ds.logs WHERE _block_num >= 50 GROUP BY _block_num":                       {from50},
+		"SELECT * FROM (SELECT _block_num, count(*) AS c FROM ds.logs GROUP BY _block_num) WHERE _block_num >= 50":       {from50},
+		"SELECT * FROM (SELECT max(_block_num) AS m, address FROM ds.logs GROUP BY address) WHERE m >= 50":               {everything},
+		"SELECT * FROM (SELECT _block_num, row_number() OVER () AS r FROM ds.logs) WHERE _block_num >= 50":               {everything},
+		"SELECT * FROM (SELECT * FROM ds.logs LIMIT 5) WHERE _block_num >= 50":                                           {everything},
+		"SELECT * FROM (SELECT DISTINCT _block_num FROM ds.logs) WHERE _block_num >= 50":                                 {everything},
+		"WITH w AS (SELECT * FROM ds.logs) SELECT * FROM w WHERE _block_num >= 50":                                       {from50},
+		"WITH w AS (SELECT * FROM ds.logs) SELECT 1 AS a FROM w v, w u WHERE v._block_num >= 50":                         {everything},
+		"SELECT b.hash FROM ds.blocks b JOIN ds.logs l ON b.hash = l.block_hash WHERE b._block_num >= 50":                {from50, everything},
+		"SELECT b.hash FROM ds.blocks b LEFT JOIN ds.logs l ON b.hash = l.block_hash WHERE l._block_num >= 50":           {everything, everything},
+		"SELECT b.hash FROM ds.blocks b WHERE NOT EXISTS (SELECT 1 FROM ds.logs l WHERE b._block_num >= 50)":             {everything, everything},
+		"SELECT b.hash FROM ds.blocks b WHERE EXISTS (SELECT 1 FROM ds.logs l WHERE l._block_num >= 50)":                 {everything, from50},
+		"SELECT hash FROM ds.blocks WHERE _block_num >= 50 OR nonce > 3":                                                 {everything},
+		"SELECT n FROM (SELECT _block_num AS n FROM ds.blocks UNION ALL SELECT _block_num FROM ds.logs) q WHERE n >= 50": {everything, everything},
+	}
+	e := engine(t)
+	for query, want := range tests {
+		plan, err := e.Plan(t.Context(), query)
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+			continue
+		}
+		var got []block.Range
+		for _, r := range plan.Reads() {
+			got = append(got, r.Blocks)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: reads %v, want %v", query, got, want)
+		}
+		if _, _, err := run(t, e, query); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}

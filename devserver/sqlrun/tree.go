@@ -19,10 +19,11 @@ type node struct {
 			}
 		}
 	} `json:"cte_map"`
-	Select  []expr `json:"select_list"`
-	From    *from  `json:"from_table"`
-	Where   *expr  `json:"where_clause"`
-	Groups  []expr `json:"group_expressions"`
+	Select  []expr  `json:"select_list"`
+	From    *from   `json:"from_table"`
+	Where   *expr   `json:"where_clause"`
+	Groups  []expr  `json:"group_expressions"`
+	Sets    [][]int `json:"group_sets"` // more than one: ROLLUP and its like
 	Having  *expr
 	Qualify *expr
 	Sample  json.RawMessage

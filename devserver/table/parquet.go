@@ -130,6 +130,12 @@ func openTable(name, dir, network string, groups *cache) (*Table, string, error)
 	if visible.Network == "" {
 		return nil, "", errors.New("its files do not name a network: give one")
 	}
+	if !chain[0].linked {
+		visible.Hash, visible.HasPrev = standIn(visible.Network, visible.Numbers.Last()), true
+		if visible.Numbers.Start > 0 {
+			visible.Prev = standIn(visible.Network, visible.Numbers.Start-1)
+		}
+	}
 	numbers := slices.Clone(chain[0].numbers)
 	var chunks []Chunk
 	for _, f := range chain {
@@ -138,6 +144,10 @@ func openTable(name, dir, network string, groups *cache) (*Table, string, error)
 	}
 	t := NewTable(name, NewStored(schema, visible, chunks))
 	t.Numbers = append(t.Numbers, numbers...)
+	t.Sorted = slices.Clone(t.Numbers)
+	if chain[0].linked && schema.HasField("timestamp") {
+		t.Sorted = append(t.Sorted, "timestamp") // declared so by a real server (AP 4.5)
+	}
 	return t, visible.Network, nil
 }
 
@@ -210,6 +220,8 @@ func openFile(path string, groups *cache) (parquetFile, error) {
 		f.numbers = equal
 		if all.Empty() {
 			all = blocks
+		} else if blocks.Start < all.Last() {
+			return f, errUnsorted
 		}
 		all.End = max(all.End, blocks.End)
 		f.chunks = append(f.chunks, Chunk{

@@ -176,7 +176,7 @@ func TestWithoutMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, found := d.Tables["t"].Source.Snapshot().Range(); !found || r.Network != "mine" || r.Numbers != block.Closed(3, 9) {
+	if r, found := d.Tables["t"].Source.Snapshot().Range(); !found || r.Network != "mine" || r.Numbers != block.Closed(3, 9) || r.Hash.IsZero() || r.Prev.IsZero() {
 		t.Errorf("the range is %+v", r)
 	}
 	if got := d.Tables["t"].Numbers; !slices.Equal(got, []string{"_block_num", "block_num"}) {

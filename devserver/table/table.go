@@ -51,21 +51,8 @@ type Table struct {
 	Numbers []string
 }
 
-// NewTable names a source. Its block column is the only one taken for a block
-// number, see [Table.Numbers].
+// NewTable names a source of which only the block column is known to hold the
+// block number and to ascend.
 func NewTable(name string, source Source) *Table {
-	return &Table{Name: name, Source: source, Sorted: SortedColumns(source.Schema()), Numbers: []string{BlockColumn}}
-}
-
-// SortedColumns picks, from a schema, the columns that a real server declares
-// sorted: the block column and, where they exist, the dataset's own block number
-// and time (AP 4.5).
-func SortedColumns(schema *arrow.Schema) []string {
-	var names []string
-	for _, name := range []string{BlockColumn, "block_num", "slot", "timestamp"} {
-		if schema.HasField(name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return &Table{Name: name, Source: source, Sorted: []string{BlockColumn}, Numbers: []string{BlockColumn}}
 }
