@@ -51,7 +51,7 @@ func setup(t *testing.T) *desk {
 	must(t, err)
 	d := &desk{t: t, encoder: encoder, status: make(chan plan.Status)}
 	d.Planner = &plan.Planner{
-		State: state, Tasks: tasks, Log: log, Every: 5 * time.Millisecond, Logger: zerolog.Nop(),
+		State: state, Tasks: tasks, Log: log, Every: 5 * time.Millisecond, Logger: zerolog.New(zerolog.NewTestWriter(t)),
 		Config: &config.Pipeline{
 			Name: "test", Log: config.Log{Replay: 0},
 			Sinks: []config.Sink{{Name: "warehouse"}},
@@ -251,19 +251,8 @@ func TestTrimCopiesPositions(t *testing.T) {
 		seq, err = d.Log.Publish(ctx, "p.0.0", seq, e.Range.String(), entry.Group{e})
 		must(t, err)
 	}
+	d.apply(entries, all)
 	d.watch(block.Range{Start: 0, End: 100}, 100)
-	acked := make(chan struct{})
-	go func() {
-		defer close(acked)
-		d.apply(entries, all)
-	}()
-	for waiting := true; waiting; {
-		select {
-		case <-d.status:
-		case <-acked:
-			waiting = false
-		}
-	}
 	d.until("the position is copied", func(s plan.Status) bool { return s.Partitions[0].Next == 40 })
 	d.until("the log is trimmed", func(plan.Status) bool {
 		state, err := d.Log.State(ctx)
