@@ -83,7 +83,7 @@ func (a *answer) metadata(snapshots sqlrun.Snapshots) (open, closing []byte, err
 // does that runs out of memory while it sorts.
 func (a *answer) tooMuch(snapshots sqlrun.Snapshots) error {
 	s := a.trouble.Switches
-	if s.MaxRows == 0 && s.MaxBlocks == 0 {
+	if s.MaxRows == 0 && s.MaxBlocks == 0 || a.plan.Empty() {
 		return nil
 	}
 	var rows, blocks uint64

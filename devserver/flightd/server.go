@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -45,6 +46,8 @@ func Options() []grpc.ServerOption {
 		grpc.WriteBufferSize(1 << 20),
 		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(4 << 20),
 		grpc.MaxSendMsgSize(1<<31 - 1), grpc.MaxRecvMsgSize(4 << 20),
+		// A real server answers pings however often they come (AP 1.1).
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	}
 }
 

@@ -89,6 +89,19 @@ func (p *Plan) Reads() []Read {
 	return out
 }
 
+// Empty tells whether the query ends in LIMIT 0: only its ranges are wanted.
+func (p *Plan) Empty() bool {
+	for _, m := range p.tree.Modifiers {
+		if m.Type != "LIMIT_MODIFIER" || m.Limit == nil {
+			continue
+		}
+		if limit, isInt := m.Limit.integer(); isInt && limit.Sign() == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Snapshots says what each table holds for one run of a plan.
 type Snapshots func(*table.Table) table.Snapshot
 

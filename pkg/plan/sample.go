@@ -2,10 +2,12 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
@@ -48,16 +50,34 @@ func (c *Checked) TakeSample(ctx context.Context, source Source, r block.Range) 
 	if r.Empty() || len(c.Head) == 0 {
 		return s, nil
 	}
-	step := max(block.Number(r.Len())/samples, sampleBlocks)
-	for start := r.Start; start < r.End; start += step {
-		part := block.Range{Start: start, End: min(start+sampleBlocks, r.End)}
-		for msg, err := range source.Fetch(ctx, c.Query.Wrap(c.BlockColumn(), part)) {
-			if err != nil {
-				return s, fmt.Errorf("sample blocks %v: %w", part, err)
-			}
-			s.add(msg.Record)
+	length := block.Number(sampleBlocks)
+	step := max(block.Number(r.Len())/samples, length)
+	for start := r.Start; start < r.End; {
+		part := block.Range{Start: start, End: min(start+length, r.End)}
+		found, err := c.scan(ctx, source, part)
+		switch {
+		case errors.Is(err, amp.ErrTooMuch) && part.Len() > 1:
+			length = block.Number(part.Len()) / 2
+			continue
+		case err != nil:
+			return s, fmt.Errorf("sample blocks %v: %w", part, err)
 		}
 		s.Blocks += part.Len()
+		s.Rows += found.Rows
+		s.Bytes += found.Bytes
+		start += step
+	}
+	return s, nil
+}
+
+// scan counts the rows of part.
+func (c *Checked) scan(ctx context.Context, source Source, part block.Range) (Sample, error) {
+	var s Sample
+	for msg, err := range source.Fetch(ctx, c.Query.Wrap(c.BlockColumn(), part)) {
+		if err != nil {
+			return Sample{}, err
+		}
+		s.add(msg.Record)
 	}
 	return s, nil
 }
