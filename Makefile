@@ -3,7 +3,7 @@
 
 SHELL := bash
 GO ?= go
-PACKAGES := ./cmd/... ./pkg/...
+PACKAGES := ./...
 export GOFLAGS := -buildvcs=false
 
 .PHONY: help
@@ -35,8 +35,9 @@ lint: ## Formatting, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet $(PACKAGES)
 	cd devserver && $(GO) vet ./...
-	$(GO) tool staticcheck $(PACKAGES)
-	cd devserver && $(GO) tool -modfile=../go.mod staticcheck ./...
+	$(GO) build -o bin/ honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck $(PACKAGES)
+	cd devserver && ../bin/staticcheck ./...
 	GOWORK=off $(GO) mod tidy -diff
 	cd devserver && GOWORK=off $(GO) mod tidy -diff
 	bash -n scripts/* .ci/run
