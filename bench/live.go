@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/config"
+)
+
+// load loads the first rows with the command itself: planner, extractor, log and
+// sink, with everything that is on the disk new. It gives the life of the
+// process.
+func (l *lab) load(ctx context.Context, rows int, mode config.Mode) (time.Duration, error) {
+	if err := l.empty(ctx); err != nil {
+		return 0, err
+	}
+	if err := os.RemoveAll(filepath.Join(l.dir, "nats")); err != nil {
+		return 0, err
+	}
+	file, err := l.file(rows, mode, "{ embedded: ./nats }")
+	if err != nil {
+		return 0, err
+	}
+	_, took, err := finish(ctx, l.command(ctx, "ampipe", "run", "-c", file))
+	if err != nil {
+		return 0, err
+	}
+	return took, l.holds(ctx, rows)
+}
+
+// live is a run of the command.
+func (l *lab) live(mode config.Mode) side {
+	return side{"ampipe run, " + string(mode), func(ctx context.Context) (sample, error) {
+		took, err := l.load(ctx, l.size.live, mode)
+		return sample{l.size.live, took}, err
+	}}
+}
+
+// measureAppend compares a whole run with raw COPY.
+func measureAppend(ctx context.Context, l *lab, r *report) error {
+	return r.add(l.compare(ctx, "end to end, append", 0.65, l.live(config.Append), l.copyRaw(l.size.live)))
+}
+
+// measureUpsert does the same by keys; all rows are fresh.
+func measureUpsert(ctx context.Context, l *lab, r *report) error {
+	return r.add(l.compare(ctx, "end to end, upsert of fresh rows", 0.50, l.live(config.Upsert), l.copyRaw(l.size.live)))
+}
+
+// measureVerify tells how fast source and destination are compared.
+func measureVerify(ctx context.Context, l *lab, r *report) error {
+	verify := side{"ampipe verify", func(ctx context.Context) (sample, error) {
+		file, err := l.file(l.size.rows, config.Append, "{ embedded: ./nats }")
+		if err != nil {
+			return sample{}, err
+		}
+		_, took, err := finish(ctx, l.command(ctx, "ampipe", "verify", "-c", file))
+		return sample{l.size.rows, took}, err
+	}}
+	if _, err := l.load(ctx, l.size.rows, config.Append); err != nil {
+		return err
+	}
+	return r.add(l.compare(ctx, "verify", 0, verify, l.readTable()))
+}
+
+// readTable reads the table in one stream, as the server encodes it.
+func (l *lab) readTable() side {
+	return side{"COPY logs TO STDOUT", func(ctx context.Context) (sample, error) {
+		began := time.Now()
+		tag, err := l.db.PgConn().CopyTo(ctx, discard{}, "COPY logs TO STDOUT (FORMAT binary)")
+		return sample{int(tag.RowsAffected()), time.Since(began)}, err
+	}}
+}
+
+// discard is a writer without the shortcut of [io.Discard]: what is measured has
+// to hand over every byte.
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }

@@ -1,0 +1,102 @@
+// Command bench measures ampipe against what it stands on: raw COPY into
+// PostgreSQL, a bare read from Amp. It starts everything it needs except
+// PostgreSQL, takes both sides of every ratio turn by turn, and writes Markdown.
+// scripts/bench runs it; docs/benchmarks/README.md is how to read what it writes.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	dsn     string // of a PostgreSQL that nobody else uses
+	bin     string // folder of the built commands
+	python  string // an interpreter that has psycopg2; empty: there is none
+	missing string // why there is none
+	out     string // where the report goes; empty: standard output
+	profile string // folder for CPU profiles; empty: none
+	commit  string
+	only    string
+	smoke   bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.dsn, "dsn", os.Getenv("DATABASE_URL"), "`URL` of a PostgreSQL that nobody else uses")
+	flag.StringVar(&o.bin, "bin", "bin", "`folder` of the built commands")
+	flag.StringVar(&o.python, "python", "", "Python `interpreter` that has psycopg2")
+	flag.StringVar(&o.missing, "no-python", "no -python was given", "why there is no -python")
+	flag.StringVar(&o.out, "out", "", "`file` for the report (default: standard output)")
+	flag.StringVar(&o.profile, "profile", "", "`folder` for CPU profiles of what runs in this process")
+	flag.StringVar(&o.commit, "commit", "unknown", "revision of the source, for the report")
+	flag.StringVar(&o.only, "only", "", "`regexp` of the measurements to take (default: all)")
+	flag.BoolVar(&o.smoke, "smoke", false, "small sizes: see that everything runs, judge no ratio")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// run takes every measurement and writes the report. That a demand is not met is
+// an error, after the report has been written.
+func run(ctx context.Context, o options) (err error) {
+	size := full
+	if o.smoke {
+		size = smoke
+	}
+	l, err := openLab(ctx, o, size)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+
+	r := &report{options: o, size: size, machine: look(ctx, l), copyRow: l.copyRow, arrowRow: l.arrowRow, started: time.Now()}
+	for _, m := range measurements {
+		if !o.wants(m.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), m.name)
+		if err := m.take(ctx, l, r); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	r.finish()
+	if err := r.write(o.out); err != nil {
+		return err
+	}
+	if n := r.failures(); n > 0 && !o.smoke {
+		return fmt.Errorf("%d demands are not met", n)
+	}
+	return nil
+}
+
+// measurement adds one or more results to a report.
+type measurement struct {
+	name string
+	take func(context.Context, *lab, *report) error
+}
+
+var measurements = []measurement{
+	{"encoder", measureEncoder},
+	{"library", measureLibrary},
+	{"append", measureAppend},
+	{"upsert", measureUpsert},
+	{"flight", measureFlight},
+	{"replay", measureReplay},
+	{"executemany", measureExecutemany},
+	{"verify", measureVerify},
+	{"memory", measureMemory},
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/ampipe/ampipe/pkg/config"
+)
+
+// What docs/operations.md states about the most memory of a process, in bytes,
+// and how much more a load of four times the rows may take before it counts as
+// growing: the collector's timing alone moves a peak by a tenth or two.
+const (
+	extractorStated = (64 + 32*workers) << 20
+	sinkStated      = (64 + 192) << 20
+	growth          = 1.25
+)
+
+// peaks is the most memory that a process had, for either load and in each turn.
+type peaks struct {
+	process string
+	stated  uint64
+	loads   [2][]float64
+}
+
+func (p peaks) medians() (small, large float64) { return median(p.loads[0]), median(p.loads[1]) }
+
+// failed tells whether the peak grows with the load or is above what is stated.
+func (p peaks) failed() bool {
+	small, large := p.medians()
+	return large > growth*small || large > float64(p.stated)
+}
+
+// measureMemory loads with separate processes, few rows and many in turns, and
+// asks the system for their peaks just before they are told to stop.
+func measureMemory(ctx context.Context, l *lab, r *report) error {
+	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", workers), stated: extractorStated}
+	writer := peaks{process: "sink-postgres, 1 writer", stated: sinkStated}
+	for range l.size.memoryTurns {
+		for i, rows := range l.size.memory {
+			e, w, err := l.peaks(ctx, rows)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "         %d rows: extractor %.0f MiB, sink %.0f MiB\n", rows, mib(e), mib(w))
+			extractor.loads[i] = append(extractor.loads[i], float64(e))
+			writer.loads[i] = append(writer.loads[i], float64(w))
+		}
+	}
+	r.peaks = append(r.peaks, extractor, writer)
+	return nil
+}
+
+// peaks loads so many rows with a planner, an extractor and a sink as processes.
+func (l *lab) peaks(ctx context.Context, rows int) (extractor, writer uint64, err error) {
+	if err := l.empty(ctx); err != nil {
+		return 0, 0, err
+	}
+	p, err := l.pipeline(rows, config.Append, "{ embedded: ./nats }")
+	if err != nil {
+		return 0, 0, err
+	}
+	b, err := l.openBus(ctx, "127.0.0.1:0", p)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	file, err := l.file(rows, config.Append, fmt.Sprintf("{ url: %q }", b.server.URL()))
+	if err != nil {
+		return 0, 0, err
+	}
+	stages := make([]*process, 3)
+	for i, name := range []string{"extractor", "sink-postgres", "planner"} {
+		if stages[i], err = start(ctx, l.command(ctx, name, "-c", file)); err != nil {
+			return 0, 0, err
+		}
+		defer stages[i].stop()
+	}
+	if err := stages[2].wait(); err != nil {
+		return 0, 0, err
+	}
+	if extractor, err = stages[0].peak(); err != nil {
+		return 0, 0, err
+	}
+	if writer, err = stages[1].peak(); err != nil {
+		return 0, 0, err
+	}
+	return extractor, writer, l.holds(ctx, rows)
+}
+
+func mib[T uint64 | float64](n T) float64 { return float64(n) / (1 << 20) }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is one of the commands at work.
+type process struct {
+	cmd  *exec.Cmd
+	text bytes.Buffer // what it printed; to be read after wait
+	done chan struct{}
+	err  error // of its end; valid after done
+}
+
+// start starts a command, which is told to stop when ctx ends.
+func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	if cmd.Stdout == nil {
+		cmd.Stdout = &p.text
+	}
+	cmd.Stderr = &p.text
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
+	}
+	go func() {
+		defer close(p.done)
+		p.err = cmd.Wait()
+	}()
+	return p, nil
+}
+
+// command is one of the built commands, in the lab's folder.
+func (l *lab) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return l.external(ctx, filepath.Join(l.bin, name), args...)
+}
+
+// external is any program, in the lab's folder.
+func (l *lab) external(ctx context.Context, path string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = l.dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	return cmd
+}
+
+// wait waits for the end. The error tells what the process printed.
+func (p *process) wait() error {
+	<-p.done
+	if p.err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(p.cmd.Args, " "), p.err, &p.text)
+	}
+	return nil
+}
+
+// stop tells the process to end and waits for it.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	<-p.done
+}
+
+// finish runs a command to its end and gives what it printed and how long it
+// took, from before its start to after its end.
+func finish(ctx context.Context, cmd *exec.Cmd) (string, time.Duration, error) {
+	began := time.Now()
+	p, err := start(ctx, cmd)
+	if err != nil {
+		return "", 0, err
+	}
+	err = p.wait()
+	return p.text.String(), time.Since(began), err
+}
+
+// peak is the most memory that a process has had resident so far, in bytes.
+func (p *process) peak() (uint64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the memory of %s: %w\n%s", filepath.Base(p.cmd.Path), err, &p.text)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, errors.New("this system does not tell the peak memory of a process")
+}
+
+// startListening starts a command that prints "listening ADDRESS" first.
+func startListening(ctx context.Context, cmd *exec.Cmd) (*process, string, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, "", err
+	}
+	cmd.Stdout = w
+	p, err := start(ctx, cmd)
+	_ = w.Close() // the process has its own
+	if err != nil {
+		return nil, "", errors.Join(err, r.Close())
+	}
+	lines := bufio.NewReader(r)
+	line, err := lines.ReadString('\n')
+	address, ok := strings.CutPrefix(strings.TrimSpace(line), "listening ")
+	if err != nil || !ok {
+		p.stop()
+		return nil, "", fmt.Errorf("%s did not say where it listens: %w\n%s", cmd.Path, errors.Join(err, p.err), &p.text)
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, lines) // until the process ends
+		_ = r.Close()
+	}()
+	return p, address, nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// raw is rows as the server itself encodes them, cut into COPYs of batchRows
+// rows: the fastest way to have them in the table.
+type raw struct {
+	batches [][]byte
+	rows    int
+	bytes   int
+}
+
+// batchRows is how many rows go into a transaction; it is what a sink does.
+const batchRows = 20_000
+
+const (
+	copyHeader  = 19 // signature, flags and the length of an empty extension
+	copyTrailer = "\xff\xff"
+)
+
+// readRaw reads the first rows of the table.
+func (l *lab) readRaw(ctx context.Context, rows int) (raw, error) {
+	var text bytes.Buffer
+	text.Grow(rows * 400)
+	_, err := l.db.PgConn().CopyTo(ctx, &text, fmt.Sprintf(
+		"COPY (SELECT * FROM logs WHERE block_num < %d ORDER BY block_num, log_index) TO STDOUT (FORMAT binary)", history(rows).End))
+	if err != nil {
+		return raw{}, err
+	}
+	r, err := cut(text.Bytes())
+	if err == nil && r.rows != rows {
+		err = fmt.Errorf("%d rows came instead of %d", r.rows, rows)
+	}
+	return r, err
+}
+
+// cut divides a COPY at the boundaries of its rows.
+func cut(text []byte) (raw, error) {
+	if len(text) < copyHeader || binary.BigEndian.Uint32(text[copyHeader-4:]) != 0 {
+		return raw{}, errors.New("this is not a COPY in binary format")
+	}
+	header, rest := text[:copyHeader], text[copyHeader:]
+	r := raw{bytes: len(rest) - len(copyTrailer)}
+	for {
+		n, size, ended, err := take(rest, batchRows)
+		if err != nil {
+			return raw{}, err
+		}
+		if n > 0 {
+			batch := make([]byte, 0, len(header)+size+len(copyTrailer))
+			batch = append(append(append(batch, header...), rest[:size]...), copyTrailer...)
+			r.batches, r.rows, rest = append(r.batches, batch), r.rows+n, rest[size:]
+		}
+		if ended {
+			return r, nil
+		}
+	}
+}
+
+// take measures the first rows, most at the most, and tells whether the trailer
+// follows them.
+func take(rows []byte, most int) (n, size int, ended bool, err error) {
+	errShort := errors.New("the COPY ends in the middle of a row")
+	for ; ; n++ {
+		if len(rows) < size+2 {
+			return 0, 0, false, errShort
+		}
+		fields := int16(binary.BigEndian.Uint16(rows[size:]))
+		if fields < 0 {
+			return n, size, true, nil
+		}
+		if n == most {
+			return n, size, false, nil
+		}
+		for size += 2; fields > 0; fields-- {
+			if len(rows) < size+4 {
+				return 0, 0, false, errShort
+			}
+			length := int32(binary.BigEndian.Uint32(rows[size:]))
+			size += 4 + int(max(length, 0)) // -1 is NULL
+		}
+	}
+}
+
+// copyRaw is the side that every load is measured against: the first rows, sent
+// as they are over one connection.
+func (l *lab) copyRaw(rows int) side {
+	return side{fmt.Sprintf("raw COPY, %d rows a transaction", batchRows), func(ctx context.Context) (sample, error) {
+		if err := l.empty(ctx); err != nil {
+			return sample{}, err
+		}
+		began := time.Now()
+		for _, batch := range l.raw.batches[:rows/batchRows] {
+			if _, err := l.db.PgConn().CopyFrom(ctx, bytes.NewReader(batch), "COPY logs FROM STDIN (FORMAT binary)"); err != nil {
+				return sample{}, fmt.Errorf("raw COPY: %w", err)
+			}
+		}
+		took := time.Since(began)
+		return sample{rows, took}, l.holds(ctx, rows)
+	}}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres"
+)
+
+// measureReplay drains a full log into the table, and then drains the same log
+// again, of which the table has everything.
+func measureReplay(ctx context.Context, l *lab, r *report) (err error) {
+	p, err := l.pipeline(l.size.rows, config.Append, "{ embedded: ./nats }")
+	if err != nil {
+		return err
+	}
+	table, checked, err := l.table(ctx, p)
+	if err != nil {
+		return err
+	}
+	b, err := l.openBus(ctx, "", p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	size := plan.Size(history(l.size.rows).Len(), workers, rowsPerBlock)
+	if _, err := b.fill(ctx, l.source, l.planner(b, p), checked, size); err != nil {
+		return err
+	}
+
+	drain := func(ctx context.Context, w *postgres.Writer) (_ sample, err error) {
+		defer func() { err = errors.Join(err, w.Close()) }()
+		if err := b.log.RemoveConsumer(ctx, table.Sink); err != nil {
+			return sample{}, err
+		}
+		took, err := b.drain(ctx, w, table, l.size.rows)
+		return sample{l.size.rows, took}, errors.Join(err, l.holds(ctx, l.size.rows))
+	}
+	first := side{"sink, from a full log", func(ctx context.Context) (sample, error) {
+		w, err := l.openWriter(ctx, p, table)
+		if err != nil {
+			return sample{}, err
+		}
+		return drain(ctx, w)
+	}}
+	again := side{"sink, the same log again", func(ctx context.Context) (sample, error) {
+		w := postgres.New(*p.Sinks[0].Postgres)
+		if err := w.Open(ctx, table); err != nil {
+			return sample{}, errors.Join(err, w.Close())
+		}
+		return drain(ctx, w)
+	}}
+	if err := r.add(l.compare(ctx, "replay of what is there already", 0, again, first)); err != nil {
+		return err
+	}
+	return r.add(l.compare(ctx, "sink from a full log, append", 0, first, l.copyRaw(l.size.rows)))
+}
+
+// drain runs a sink until it has seen so many rows, from the log's beginning.
+func (b *bus) drain(ctx context.Context, w sink.Writer, t sink.Table, rows int) (_ time.Duration, err error) {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	began := time.Now()
+	consumer, err := b.log.Consume(ctx, t.Sink, queue.ConsumeOptions{})
+	if err != nil {
+		return 0, err
+	}
+	defer consumer.Close()
+	seen := &seen{want: int64(rows), stop: stop}
+	loop := &sink.Loop{
+		Writer: w, Table: t, Source: sink.FromQueue(consumer), Reports: b.state,
+		Observer: seen, Logger: zerolog.Nop(),
+	}
+	if err := loop.Run(work); err != nil {
+		return 0, err
+	}
+	end := seen.end.Load()
+	if end == nil {
+		return 0, errors.Join(ctx.Err(), fmt.Errorf("the sink ended after %d of %d rows", seen.rows.Load(), rows))
+	}
+	return end.Sub(began), nil
+}
+
+// seen watches for the last row.
+type seen struct {
+	want int64
+	rows atomic.Int64
+	end  atomic.Pointer[time.Time]
+	stop context.CancelFunc
+}
+
+// OnApplied implements [sink.Observer].
+func (s *seen) OnApplied(c sink.Commit) {
+	if s.rows.Add(int64(c.Rows+c.Skipped)) == s.want {
+		now := time.Now()
+		s.end.Store(&now)
+		s.stop()
+	}
+}
+
+// OnPause implements [sink.Observer].
+func (s *seen) OnPause(error) {}
+
+// OnResume implements [sink.Observer].
+func (s *seen) OnResume() {}

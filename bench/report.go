@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// report collects results.
+type report struct {
+	options
+	size              size
+	machine           machine
+	copyRow, arrowRow float64 // bytes of a row
+	started           time.Time
+	took              time.Duration
+
+	comparisons []comparison
+	peaks       []peaks
+	left        []string // what was not measured, and why
+}
+
+// add takes what compare gives.
+func (r *report) add(c comparison, err error) error {
+	if err == nil {
+		r.comparisons = append(r.comparisons, c)
+	}
+	return err
+}
+
+// leave notes that something was not measured.
+func (r *report) leave(what, why string) { r.left = append(r.left, what+": "+why) }
+
+func (r *report) finish() { r.took = time.Since(r.started) }
+
+// failures counts the demands that are not met.
+func (r *report) failures() (n int) {
+	for _, c := range r.comparisons {
+		if c.failed() {
+			n++
+		}
+	}
+	for _, p := range r.peaks {
+		if p.failed() {
+			n++
+		}
+	}
+	return n
+}
+
+// write writes the Markdown.
+func (r *report) write(file string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Benchmarks of %s\n\n", r.started.Format(time.DateOnly))
+	if r.smoke {
+		b.WriteString("**Smoke test.** These sizes only show that everything runs. No ratio means anything.\n\n")
+	}
+	r.writeMachine(&b)
+	r.writeRatios(&b)
+	r.writePeaks(&b)
+	for _, left := range r.left {
+		fmt.Fprintf(&b, "Not measured: %s\n\n", left)
+	}
+	b.WriteString("[README.md](README.md) tells what each line is, and how to repeat it.\n")
+	if file == "" {
+		_, err := os.Stdout.WriteString(b.String())
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(b.String()), 0o644)
+}
+
+func (r *report) writeMachine(b *strings.Builder) {
+	m := r.machine
+	for _, row := range [][2]string{
+		{"", ""}, {"---", "---"},
+		{"machine", fmt.Sprintf("%s, %s, %s; everything on this machine, over loopback", m.processor, m.memory, m.system)},
+		{"source", fmt.Sprintf("revision %s, %s, %s", r.commit, runtime.Version(), strings.Join(m.modules, ", "))},
+		{"PostgreSQL", m.postgres + "; " + m.settings},
+		{"rows", fmt.Sprintf("synthetic logs, %d a block, 13 columns: %.0f bytes a row in COPY binary, %.0f in Arrow", rowsPerBlock, r.copyRow, r.arrowRow)},
+		{"table", "logged, primary key (block_num, log_index), BRIN on _block_num; emptied, with a checkpoint, before each turn"},
+		{"run", fmt.Sprintf("%s, %s, load %s at the end; the median of %d pairs, in turns", r.started.UTC().Format(time.DateTime+" MST"), r.took.Round(time.Second), load(), r.size.pairs)},
+	} {
+		fmt.Fprintf(b, "| %s | %s |\n", row[0], row[1])
+	}
+	b.WriteString("\n")
+}
+
+func (r *report) writeRatios(b *strings.Builder) {
+	b.WriteString("## Ratios\n\n| what | rows | rows/s | against | rows/s | ratio | of each pair | demand | |\n|---|--:|--:|---|--:|--:|---|--:|---|\n")
+	for _, c := range r.comparisons {
+		ours, base := c.rates()
+		each := make([]string, len(c.pairs))
+		for i, ratio := range c.ratios() {
+			each[i] = number(ratio)
+		}
+		demand, verdict := "", ""
+		if c.demand > 0 {
+			demand, verdict = "≥ "+number(c.demand), r.verdict(c.failed())
+		}
+		fmt.Fprintf(b, "| %s: %s | %s | %s | %s | %s | **%s** | %s | %s | %s |\n", c.what, c.ours, thousands(float64(c.pairs[0][0].rows)),
+			thousands(ours), c.base, thousands(base), number(c.ratio()), strings.Join(each, " "), demand, verdict)
+	}
+	b.WriteString("\n")
+}
+
+func (r *report) writePeaks(b *strings.Builder) {
+	if len(r.peaks) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "## Peak memory\n\n| process | %s rows | %s rows | growth | allowed | stated | |\n|---|--:|--:|--:|--:|--:|---|\n",
+		thousands(float64(r.size.memory[0])), thousands(float64(r.size.memory[1])))
+	for _, p := range r.peaks {
+		small, large := p.medians()
+		fmt.Fprintf(b, "| %s | %.0f MiB | %.0f MiB | %.2f | ≤ %.2f | ≤ %.0f MiB | %s |\n",
+			p.process, mib(small), mib(large), large/small, growth, mib(p.stated), r.verdict(p.failed()))
+	}
+	b.WriteString("\n")
+}
+
+func (r *report) verdict(failed bool) string {
+	switch {
+	case r.smoke:
+		return "not judged"
+	case failed:
+		return "**fails**"
+	default:
+		return "passes"
+	}
+}
+
+// number writes a ratio: two decimals below ten, one above.
+func number(n float64) string {
+	if n < 10 {
+		return fmt.Sprintf("%.2f", n)
+	}
+	return fmt.Sprintf("%.1f", n)
+}
+
+// thousands writes a count with its thousands apart.
+func thousands(n float64) string {
+	digits := fmt.Sprintf("%.0f", n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + " " + digits[i:]
+	}
+	return digits
+}
