@@ -8,7 +8,8 @@ import (
 )
 
 func runCommand(flags *cli.Flags) *cobra.Command {
-	return &cobra.Command{
+	var retry bool
+	command := &cobra.Command{
 		Use:   "run [PIPELINE…]",
 		Short: "Run all stages of the pipelines in this process",
 		Long: `Runs the planner, the extractors and every sink in this process, with the NATS
@@ -25,7 +26,10 @@ the whole range; stopped before that, it goes on where it was.`,
 			}
 			return pipeline.Run(c.Context(), pipelines, pipeline.Options{
 				Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
+				RetryFailed: retry,
 			})
 		},
 	}
+	command.Flags().BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")
+	return command
 }

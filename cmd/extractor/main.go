@@ -8,7 +8,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
+const long = `Takes partitions from the queue, one for each worker, until it is stopped. Any
+number of extractors may run; one that is killed is replaced by the others.`
+
 func main() {
-	os.Exit(cli.Stage("extractor [PIPELINE]", "Read partitions from Amp and append them to the log", `Takes partitions from the queue, one per worker, until it is stopped. Any number of
-extractors may run; one that is killed is replaced by the others.`, pipeline.RunExtractor))
+	os.Exit(cli.Stage("extractor [PIPELINE]", "Read partitions from Amp and append them to the log", long, nil, pipeline.RunExtractor))
 }

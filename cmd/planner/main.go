@@ -2,13 +2,27 @@
 package main
 
 import (
+	"context"
 	"os"
 
+	"github.com/spf13/pflag"
+
 	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
+const long = `Checks the query, cuts the range into partitions, queues them, compares what every
+sink has committed with what is wanted, and ends when nothing is missing.`
+
 func main() {
-	os.Exit(cli.Stage("planner [PIPELINE]", "Plan a pipeline and watch over it", `Checks the query, cuts the range into partitions, queues them, compares what every
-sink has committed with what is wanted, and ends when nothing is missing.`, pipeline.RunPlanner))
+	var retry bool
+	add := func(flags *pflag.FlagSet) {
+		flags.BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")
+	}
+	run := func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		o.RetryFailed = retry
+		return pipeline.RunPlanner(ctx, p, o)
+	}
+	os.Exit(cli.Stage("planner [PIPELINE]", "Plan a pipeline and watch over it", long, add, run))
 }

@@ -6,6 +6,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -13,22 +17,38 @@ import (
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
+const long = `Applies the entries of the pipeline's log to its PostgreSQL table until it is
+stopped. Several processes of one sink share the work.`
+
 func main() {
-	os.Exit(cli.Stage("sink-postgres [PIPELINE]", "Apply the log to PostgreSQL", `Applies the entries of the pipeline's log to its PostgreSQL table until it is
-stopped. Several processes of one sink share the work.`, run))
+	var name string
+	add := func(flags *pflag.FlagSet) {
+		flags.StringVar(&name, "sink", "", "`name` of the sink, if the pipeline has several")
+	}
+	run := func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		s, err := pick(p, name)
+		if err != nil {
+			return ops.Config(err)
+		}
+		return pipeline.RunSink(ctx, p, s, o)
+	}
+	os.Exit(cli.Stage("sink-postgres [PIPELINE]", "Apply the log to PostgreSQL", long, add, run))
 }
 
-// run runs the pipeline's PostgreSQL sink. With several, each needs a pipeline
-// document of its own, or ampipe run.
-func run(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-	var found []config.Sink
-	for _, s := range p.Sinks {
-		if s.Postgres != nil {
-			found = append(found, s)
-		}
+// pick finds the PostgreSQL sink of that name, or the only one.
+func pick(p *config.Pipeline, name string) (config.Sink, error) {
+	found := slices.DeleteFunc(slices.Clone(p.Sinks), func(s config.Sink) bool {
+		return s.Postgres == nil || name != "" && s.Name != name
+	})
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0:
+		return config.Sink{}, fmt.Errorf("pipeline %q has no such PostgreSQL sink", p.Name)
 	}
-	if len(found) != 1 {
-		return ops.Config(fmt.Errorf("pipeline %q has %d PostgreSQL sinks; this command runs one", p.Name, len(found)))
+	names := make([]string, len(found))
+	for i, s := range found {
+		names[i] = s.Name
 	}
-	return pipeline.RunSink(ctx, p, found[0], o)
+	return config.Sink{}, fmt.Errorf("pipeline %q has several PostgreSQL sinks: name one with --sink (%s)", p.Name, strings.Join(names, ", "))
 }

@@ -27,6 +27,8 @@ type Options struct {
 	Out    io.Writer        // for results; nil: nowhere
 	Screen *progress.Screen // for the line of progress; nil: none
 	Listen string           // address of metrics and health; empty: none
+
+	RetryFailed bool // load partitions again that failed in an earlier run
 }
 
 func (o Options) out() io.Writer {
@@ -158,7 +160,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	g, work := errgroup.WithContext(work)
 
 	gone := newGone(r.config.Sinks)
-	planner := r.planner(r.source)
+	planner := r.planner(r.source, o)
 	planner.Gone = gone.has
 	var status plan.Status
 	g.Go(func() (err error) {

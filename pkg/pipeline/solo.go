@@ -32,7 +32,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 			return err
 		}
 		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("planned")
-		status, err := s.planner(source).Run(ctx, spec, size)
+		status, err := s.planner(source, o).Run(ctx, spec, size)
 		if err != nil {
 			return err
 		}

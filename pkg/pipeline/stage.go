@@ -57,8 +57,9 @@ func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, logger zerolog
 	}, nil
 }
 
-func (s *stages) planner(source plan.Source) *plan.Planner {
+func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 	return &plan.Planner{
+		Retry:  o.RetryFailed,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planWatch(s.meter), Logger: s.logger,
 	}
@@ -69,7 +70,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	for _, warning := range checked.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
-	spec, err := s.planner(source).Plan(ctx, checked)
+	spec, err := (&plan.Planner{State: s.state, Config: s.config}).Plan(ctx, checked)
 	if err != nil {
 		return spec, 0, err
 	}

@@ -86,8 +86,8 @@ func Lost(history block.Range, parts []queue.Partition, coverage block.Set) []bl
 	return explained.Missing(history)
 }
 
-// Failed gives the blocks that were given up and that no later partition has
-// brought after all.
+// Failed gives the blocks that were given up and that no other partition has
+// brought after all, or is to bring.
 func Failed(parts []queue.Partition) block.Set {
 	var failed block.Set
 	for _, p := range parts {
@@ -96,7 +96,7 @@ func Failed(parts []queue.Partition) block.Set {
 		}
 	}
 	for _, p := range parts {
-		if p.State == queue.PartitionDone {
+		if p.State != queue.PartitionFailed {
 			failed.Remove(p.Range())
 		}
 	}

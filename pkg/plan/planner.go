@@ -26,6 +26,9 @@ type Planner struct {
 	Every  time.Duration // between looks; default 500 ms
 	Notify func(Status)  // told after every look; nil: nobody
 
+	// Retry loads failed partitions again, once, when Run begins.
+	Retry bool
+
 	// Gone tells whether a sink has stopped for good in this process, so that
 	// nothing waits for it; nil: none has.
 	Gone   func(sink string) bool

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,27 @@ func TestFailedPartitionsDoNotHoldUpTheEnd(t *testing.T) {
 	if failed.Range().Len() != 10 {
 		t.Errorf("failed %v", failed.Range())
 	}
+}
+
+func TestFailedPartitionsAreLoadedAgainWhenWanted(t *testing.T) {
+	d := setup(t)
+	ctx := t.Context()
+	must(t, second(d.State.CreatePartition(ctx, part(0, 10, 0, queue.PartitionFailed))))
+	must(t, second(d.State.CreatePartition(ctx, part(10, 20, 0, queue.PartitionDone))))
+	d.Retry = true
+	d.watch(block.Range{Start: 0, End: 20}, 10)
+	s := d.until("a partition more", func(s plan.Status) bool { return len(s.Partitions) == 3 })
+	if !slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.ID() == "0.1" && p.State == queue.PartitionOpen }) {
+		t.Errorf("partitions %+v", s.Partitions)
+	}
+	go func() {
+		for range d.status {
+		}
+	}()
+	if p := d.extract(queue.PartitionFailed); p.ID() != "0.1" {
+		t.Errorf("the task is %s", p.ID())
+	}
+	time.AfterFunc(100*time.Millisecond, func() { close(d.status) })
 }
 
 // TestTrimCopiesPositions fills more than half of the log, with an open lane

@@ -38,6 +38,7 @@ type watcher struct {
 	queued  map[string]bool   // partitions whose tasks this planner has seen queued
 	drained map[string]uint64 // sink -> revision of its report when it was first seen at the log's end
 	looks   int
+	retried bool // failed partitions have been queued again
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends.
@@ -107,13 +108,20 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	return status, w.trim(ctx, status)
 }
 
-// fill makes partitions for blocks that have none.
+// fill makes partitions for blocks that have none, and, once, for blocks that
+// were given up, if that is wanted.
 func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
-	var ranges []block.Range
-	for _, hole := range Holes(w.spec.History, parts) {
-		ranges = append(ranges, Cut(hole, w.size)...)
+	missing := Holes(w.spec.History, parts)
+	if w.Retry && !w.retried {
+		missing = append(missing, Failed(parts).Ranges()...)
 	}
-	return w.create(ctx, ranges, parts)
+	var ranges []block.Range
+	for _, r := range missing {
+		ranges = append(ranges, Cut(r, w.size)...)
+	}
+	parts, err := w.create(ctx, ranges, parts)
+	w.retried = w.retried || err == nil
+	return parts, err
 }
 
 func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {

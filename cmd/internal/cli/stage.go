@@ -4,14 +4,15 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
-// Stage is the whole of a command that runs one stage of one pipeline. It gives
-// the exit code.
-func Stage(use, short, long string, run func(context.Context, *config.Pipeline, pipeline.Options) error) int {
+// Stage is the whole of a command that runs one stage of one pipeline. add, if
+// not nil, adds its own flags. It gives the exit code.
+func Stage(use, short, long string, add func(*pflag.FlagSet), run func(context.Context, *config.Pipeline, pipeline.Options) error) int {
 	var flags Flags
 	command := &cobra.Command{
 		Use: use, Short: short, Long: long,
@@ -31,5 +32,8 @@ func Stage(use, short, long string, run func(context.Context, *config.Pipeline, 
 		},
 	}
 	flags.Register(command)
+	if add != nil {
+		add(command.Flags())
+	}
 	return Main(command)
 }
