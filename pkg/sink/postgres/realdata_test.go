@@ -252,11 +252,11 @@ func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	db.run("SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'")
 	loaded := 0
 	for i, path := range files {
+		real, ok := readRecording(t, path)
+		if !ok {
+			continue // no rows with a block column
+		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			real, ok := readRecording(t, path)
-			if !ok {
-				t.Skip("the recording has no rows with a block column")
-			}
 			cfg := db.config()
 			cfg.Table = fmt.Sprintf("t%d", i)
 			loadReal(t, db, cfg, real)
