@@ -171,6 +171,21 @@ func TestRowsThatTheTableRefusesAreNamed(t *testing.T) {
 	}
 }
 
+// Rows that others replace are not sent, and do not count as lines.
+func TestRefusedRowIsNamedAmongReplacedOnes(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	cfg := db.config()
+	upsertByN(&cfg)
+	db.run(`CREATE TABLE t (block_num bigint, n bigint PRIMARY KEY, "Name" text CHECK ("Name" <> 'b22'))`)
+	w := open(t, cfg, small)
+	_, err := w.Apply(t.Context(), []sink.Change{rows(0, 5), rows(10, 20), rows(20, 24)})
+	var bad *sink.BadRowError
+	if !errors.As(err, &bad) || bad.Block != 22 || bad.Row != 2 {
+		t.Errorf("row 2, of block 22, is named as %v", err)
+	}
+}
+
 func TestNullInKeyIsNamed(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)

@@ -34,3 +34,18 @@ func (e *EncodedCopy) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, e.
 
 // Buffer gives the buffer back.
 func (e *EncodedCopy) Buffer() []byte { return e.r.stop() }
+
+// DigestCopy takes a COPY apart that comes in the given pieces. The first column
+// is the block column, a bigint.
+func DigestCopy(columns int, pieces ...[]byte) (sink.Digests, error) {
+	s := &rowSplitter{columns: columns, into: make(sink.Digests)}
+	for _, p := range pieces {
+		if _, err := s.Write(p); err != nil {
+			return nil, err
+		}
+	}
+	if !s.ended || len(s.rest) > 0 {
+		return nil, errCopyForm
+	}
+	return s.into, nil
+}

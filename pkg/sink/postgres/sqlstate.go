@@ -87,8 +87,12 @@ func classify(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// untrusted tells whether the server showed no certificate that is good enough.
+// untrusted tells whether the server has no TLS, or showed no certificate that is
+// good enough. For the former the driver has only a text.
 func untrusted(err error) bool {
+	if strings.Contains(err.Error(), "server refused TLS connection") {
+		return true
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true
 	}

@@ -24,8 +24,8 @@ import (
 
 const password = "s3cr3t/with@signs"
 
-// porter is a server that asks for the password and then refuses everybody in
-// the same way. It gives the connection string that leads to it.
+// porter is a server without TLS that asks for the password and then refuses
+// everybody in the same way. It gives the connection string that leads to it.
 func porter(t *testing.T, code, message string) config.Secret {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,7 +42,12 @@ func porter(t *testing.T, code, message string) config.Secret {
 			group.Go(func() {
 				defer conn.Close()
 				backend := pgproto3.NewBackend(conn, conn)
-				if _, err := backend.ReceiveStartupMessage(); err != nil {
+				first, err := backend.ReceiveStartupMessage()
+				if err != nil {
+					return
+				}
+				if _, ok := first.(*pgproto3.SSLRequest); ok {
+					_, _ = conn.Write([]byte("N"))
 					return
 				}
 				backend.Send(&pgproto3.AuthenticationCleartextPassword{})
@@ -62,7 +67,7 @@ func porter(t *testing.T, code, message string) config.Secret {
 		listener.Close()
 		group.Wait()
 	})
-	return config.Secret(fmt.Sprintf("postgres://scott:%s@%s/db?sslmode=disable", url.QueryEscape(password), listener.Addr()))
+	return config.Secret(fmt.Sprintf("postgres://scott:%s@%s/db?connect_timeout=20", url.QueryEscape(password), listener.Addr()))
 }
 
 func TestConnectionsThatFail(t *testing.T) {
@@ -73,16 +78,18 @@ func TestConnectionsThatFail(t *testing.T) {
 	}
 	closed.Close()
 	secret := url.QueryEscape(password)
+	const plain = "&sslmode=disable"
 	for _, c := range []struct {
 		name  string
 		dsn   config.Secret
 		class fault.Class
 		want  string
 	}{
-		{"wrong password", porter(t, "28P01", "password authentication failed"), fault.ClassPermanent, "password"},
-		{"no such database", porter(t, "3D000", "no such database"), fault.ClassPermanent, "create it"},
-		{"starting up", porter(t, "57P03", "the database system is starting up"), fault.ClassLater, "starting"},
-		{"full", porter(t, "53300", "too many clients"), fault.ClassLater, "max_connections"},
+		{"wrong password", porter(t, "28P01", "password authentication failed") + plain, fault.ClassPermanent, "password"},
+		{"no such database", porter(t, "3D000", "no such database") + plain, fault.ClassPermanent, "create it"},
+		{"starting up", porter(t, "57P03", "the database system is starting up") + plain, fault.ClassLater, "starting"},
+		{"full", porter(t, "53300", "too many clients") + plain, fault.ClassLater, "max_connections"},
+		{"no TLS", porter(t, "", "") + "&sslmode=require", fault.ClassPermanent, "sslmode"},
 		{"nobody there", config.Secret("postgres://scott:" + secret + "@" + closed.Addr().String() + "/db"), fault.ClassLater, "refused"},
 		{"no URL", config.Secret("postgres://scott:" + password + "@host:port/db"), fault.ClassPermanent, "%XX"},
 		{"no pairs", config.Secret("host=h password='" + password), fault.ClassPermanent, "%XX"},
