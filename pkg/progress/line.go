@@ -14,22 +14,28 @@ import (
 //	history 4.1M/10M blocks 41 % | 96k rows/s | warehouse 94k rows/s, 1.2 s behind | eta 53 m
 //
 // The history counts the blocks that every sink has committed. What is waited
-// for is named at the end.
+// for is named at the end. A process that runs one stage shows what it knows.
 func (m *Meter) Line() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
-	total := m.history.Len()
-	if total == 0 {
-		return "planning"
+	var parts []string
+	var eta time.Duration
+	if total := m.history.Len(); total > 0 {
+		var done uint64
+		done, eta = m.slowest(now)
+		parts = append(parts, fmt.Sprintf("history %s/%s blocks %d %%", Count(done), Count(total), done*100/total))
 	}
-	done, eta := m.slowest(now)
-	parts := []string{
-		fmt.Sprintf("history %s/%s blocks %d %%", Count(done), Count(total), done*100/total),
-		Count(uint64(m.speed.perSecond(now))) + " rows/s",
+	if m.rows > 0 {
+		parts = append(parts, Count(uint64(m.speed.perSecond(now)))+" rows/s")
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
-		parts = append(parts, m.sinkPart(name, now))
+		if s := m.sinks[name]; s.known || s.rows > 0 {
+			parts = append(parts, m.sinkPart(name, now))
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "nothing to do yet")
 	}
 	if eta > 0 {
 		parts = append(parts, "eta "+Duration(eta))

@@ -27,7 +27,7 @@ func TestCount(t *testing.T) {
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := progress.NewMeter("warehouse")
-		if got := m.Line(); got != "planning" {
+		if got := m.Line(); got != "nothing to do yet" {
 			t.Errorf("before the plan: %q", got)
 		}
 		m.Planned(block.Range{Start: 0, End: 1000}, block.Set{})
@@ -51,6 +51,20 @@ func TestLine(t *testing.T) {
 		m.Waiting("partition 0.0", "")
 		if got := m.Line(); strings.Contains(got, "waits") {
 			t.Errorf("still waiting: %q", got)
+		}
+	})
+}
+
+func TestLineOfOneStage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		extractor, sink := progress.NewMeter("warehouse"), progress.NewMeter("warehouse")
+		extractor.Published(block.Range{Start: 0, End: 5}, 1000, 1)
+		sink.Applied("warehouse", 2000)
+		if got := extractor.Line(); got != "1k rows/s" {
+			t.Errorf("an extractor shows %q", got)
+		}
+		if got := sink.Line(); got != "warehouse 2k rows/s" {
+			t.Errorf("a sink shows %q", got)
 		}
 	})
 }
