@@ -136,12 +136,18 @@ func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queu
 }
 
 // queueOpen sees to it that every open partition has a task. Queueing a task
-// that is there already changes nothing; now and then all are queued again, in
-// case the queue has lost some.
+// that is there already changes nothing, so when the queue turns out to hold
+// fewer tasks than there are open partitions, all are queued again.
 func (w *watcher) queueOpen(ctx context.Context, parts []queue.Partition) error {
-	const again = 20 // looks
-	if w.looks%again == 0 {
-		clear(w.queued)
+	const check = 20 // looks
+	if w.looks%check == 0 {
+		load, err := w.Tasks.Load(ctx, queue.PartitionTask)
+		if err != nil {
+			return fmt.Errorf("read the task queue: %w", err)
+		}
+		if open := count(parts, queue.PartitionOpen); load.Queued+load.Held < open {
+			clear(w.queued)
+		}
 	}
 	for _, p := range parts {
 		if p.State != queue.PartitionOpen || w.queued[p.ID()] {
@@ -153,6 +159,15 @@ func (w *watcher) queueOpen(ctx context.Context, parts []queue.Partition) error 
 		w.queued[p.ID()] = true
 	}
 	return nil
+}
+
+func count(parts []queue.Partition, state queue.PartitionState) (n int) {
+	for _, p := range parts {
+		if p.State == state {
+			n++
+		}
+	}
+	return n
 }
 
 // lookAtSinks reads how far each sink has come and queues again what one of them
@@ -214,10 +229,8 @@ func covered(coverage block.Set, history block.Range) uint64 {
 }
 
 func (p *Planner) complete(s Status) bool {
-	for _, p := range s.Partitions {
-		if p.State == queue.PartitionOpen {
-			return false
-		}
+	if count(s.Partitions, queue.PartitionOpen) > 0 {
+		return false
 	}
 	for _, sink := range s.Sinks {
 		if p.Gone != nil && p.Gone(sink.Name) {
