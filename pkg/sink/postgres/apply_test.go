@@ -16,6 +16,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
@@ -294,5 +296,37 @@ func TestMemoryOfApplyIsBounded(t *testing.T) {
 	t.Logf("%d bytes for 1,000 rows, %d for 50,000 (17 MB)", few, many)
 	if many > few+512<<10 {
 		t.Errorf("%d bytes for 1,000 rows and %d for 50,000", few, many)
+	}
+}
+
+// Behind a pooler that hands out connections by transaction nothing can be
+// prepared.
+func TestWithoutPreparedStatements(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"exec", "simple_protocol"} {
+		db := newDatabase(t)
+		cfg := db.config()
+		cfg.DSN += config.Secret("&default_query_exec_mode=" + mode)
+		w := open(t, cfg, small)
+		part := rows(7, 8)
+		part.Parts, part.Batch = 2, "batch"
+		mark := sink.Change{Header: entry.Header{Kind: entry.Watermark, Network: "n", Range: block.Closed(24, 24), Hash: block.Hash{1}}}
+		for _, some := range [][]sink.Change{
+			{rows(0, 5), part},
+			{live(rows(20, 25), 5, 0), live(mark, 6, 5)},
+			{rows(5, 7)},
+		} {
+			if _, err := w.Apply(t.Context(), some); err != nil {
+				t.Fatalf("%s: %v", mode, err)
+			}
+		}
+		s, err := w.State(t.Context())
+		want := sink.LiveState{Started: true, Epoch: 1, Seq: 6, Start: 20, Cursor: block.Cursor{Network: "n", Number: 24, Hash: block.Hash{1}}}
+		if err != nil || s.Live != want || s.Coverage.String() != "[0, 7) [20, 25)" {
+			t.Errorf("%s: the state is %+v: %v", mode, s, err)
+		}
+		if got := db.text("SELECT string_agg(concat_ws(' ', blocks, parts, batch, parts_of), ', ' ORDER BY blocks) FROM ampipe.coverage"); got != "[0,7) [0,2147483647), [7,8) [0,1) batch 2, [20,25) [0,2147483647)" {
+			t.Errorf("%s: coverage is %s", mode, got)
+		}
 	}
 }
