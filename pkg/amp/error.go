@@ -42,8 +42,8 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap leads to [ErrTooMuch] or [ErrMessageSize] where it applies, and to the
-// gRPC status.
+// Unwrap leads to [ErrTooMuch], [ErrMessageSize] or [ErrNotStreamable] where it
+// applies, and to the gRPC status.
 func (e *Error) Unwrap() []error {
 	if e.kind == nil {
 		return []error{e.status}
@@ -57,6 +57,8 @@ var (
 	ErrTooMuch = errors.New("too much for the server")
 	// ErrMessageSize says that a message is larger than Config.MaxMessage allows.
 	ErrMessageSize = errors.New("message larger than this client accepts")
+	// ErrNotStreamable says that the query can be run, but not as a stream (AP 3.7).
+	ErrNotStreamable = errors.New("the query cannot be followed as a stream")
 	// ErrProtocol says that the server does not answer as Amp does.
 	ErrProtocol = errors.New("the server does not speak the protocol of Amp")
 )
@@ -81,11 +83,19 @@ var hopeless = regexp.MustCompile(strings.Join([]string{
 	// Types that do not go together.
 	"type_coercion",
 	"simplify_expressions",
-	// Streams.
+	"failed to convert cursor",
+}, "|"))
+
+// notStreamable are phrases of INVALID_ARGUMENT and INTERNAL errors about queries
+// that the server runs, but not as streams (AP 3.7, 6.2).
+var notStreamable = regexp.MustCompile(strings.Join([]string{
+	"non-incremental queries are not supported",
 	"cross-network join",
 	"multiple networks",
-	"failed to convert cursor",
+	"multi-network streaming",
 	"selecting `_block_num` from a multi-table context",
+	"'blocks' table not found", // datasets of Solana
+	"(?i)no raw dataset found",
 }, "|"))
 
 // outOfMemory is how Amp begins the account of a memory limit; wrapped once more
@@ -117,6 +127,7 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 	e := &Error{Op: op, Code: st.Code().String(), Message: brief(st.Message()), status: err}
 	switch st.Code() {
 	case codes.InvalidArgument, codes.NotFound, codes.Unimplemented:
+		e.refuseStream(st.Message())
 		return fault.Permanent(e)
 	case codes.PermissionDenied:
 		e.Advice = "the token has no right to this; " + c.bearer.advice()
@@ -139,11 +150,21 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 			e.kind = ErrTooMuch
 			return e
 		}
-		if hopeless.MatchString(st.Message()) {
+		if e.refuseStream(st.Message()) || hopeless.MatchString(st.Message()) {
 			return fault.Permanent(e)
 		}
 	}
 	return e
+}
+
+// refuseStream recognises that a query was refused as a stream.
+func (e *Error) refuseStream(message string) bool {
+	if !notStreamable.MatchString(message) {
+		return false
+	}
+	e.kind = ErrNotStreamable
+	e.Advice = "it can be loaded as a finite range of blocks, but not followed"
+	return true
 }
 
 // oversize tells grpc's own complaint about a message it refused to receive from

@@ -29,6 +29,42 @@ type track struct {
 	rows  bool // rows of open have been given out
 }
 
+// newTrack starts from cursors that a consumer remembers. Errors are permanent.
+func newTrack(network string, points []block.Cursor, beginning *block.Number, most int) (*track, error) {
+	for i, p := range points {
+		var complaint error
+		switch {
+		case p.Network == "":
+			complaint = errors.New("it names no network")
+		case network != "" && p.Network != network:
+			complaint = fmt.Errorf("the network followed is %s", network)
+		case p.Number > block.Max:
+			complaint = errors.New("its number is too high")
+		case p.Hash.IsZero():
+			complaint = errors.New("its hash is zero")
+		case i > 0 && p.Number <= points[i-1].Number:
+			complaint = fmt.Errorf("cursors must ascend, and %v comes before it", points[i-1])
+		case beginning != nil && p.Number < *beginning:
+			complaint = fmt.Errorf("the stream began at block %d", *beginning)
+		}
+		if complaint != nil {
+			return nil, fault.Permanent(fmt.Errorf("resume from %v: %w", p, complaint))
+		}
+		network = p.Network
+	}
+	t := &track{network: network, most: most}
+	if surplus := len(points) - most; surplus > 0 {
+		points, beginning = points[surplus:], nil
+	}
+	t.points = append(t.points, points...)
+	if beginning != nil && len(t.points) > 0 {
+		first := *beginning
+		t.beginning = &first
+	}
+	t.asked = len(t.points)
+	return t, nil
+}
+
 // verdict is what follows from a message.
 type verdict struct {
 	undo *Undo // to be told first
@@ -308,40 +344,4 @@ func (t *track) position() string {
 
 func (t *track) refuse(rule error, incoming string) error {
 	return fault.Permanent(fmt.Errorf("%s: %w", opGet, &ViolationError{Rule: rule, Before: t.position(), Incoming: incoming}))
-}
-
-// newTrack starts from cursors that a consumer remembers. Errors are permanent.
-func newTrack(network string, points []block.Cursor, beginning *block.Number, most int) (*track, error) {
-	for i, p := range points {
-		var complaint error
-		switch {
-		case p.Network == "":
-			complaint = errors.New("it names no network")
-		case network != "" && p.Network != network:
-			complaint = fmt.Errorf("the network followed is %s", network)
-		case p.Number > block.Max:
-			complaint = errors.New("its number is too high")
-		case p.Hash.IsZero():
-			complaint = errors.New("its hash is zero")
-		case i > 0 && p.Number <= points[i-1].Number:
-			complaint = fmt.Errorf("cursors must ascend, and %v comes before it", points[i-1])
-		case beginning != nil && p.Number < *beginning:
-			complaint = fmt.Errorf("the stream began at block %d", *beginning)
-		}
-		if complaint != nil {
-			return nil, fault.Permanent(fmt.Errorf("resume from %v: %w", p, complaint))
-		}
-		network = p.Network
-	}
-	t := &track{network: network, most: most}
-	if surplus := len(points) - most; surplus > 0 {
-		points, beginning = points[surplus:], nil
-	}
-	t.points = append(t.points, points...)
-	if beginning != nil && len(t.points) > 0 {
-		first := *beginning
-		t.beginning = &first
-	}
-	t.asked = len(t.points)
-	return t, nil
 }

@@ -1,0 +1,261 @@
+package amp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// FollowOptions say where a stream goes on and how patient it is. The zero value
+// follows from the server's earliest block.
+type FollowOptions struct {
+	// Network that must be followed. Defaults to that of Resume, else to whatever
+	// the server sends first.
+	Network string
+	// Resume is where to go on: after the last of these cursors, to which the
+	// caller must be complete and hold nothing beyond. The others, ascending, are
+	// earlier ones of its chain: should the chain change while nobody looks, they
+	// show how far back. A cursor of [Client.Probe] does as well as one of a
+	// Watermark, and one far back saves a pipeline from [ErrDeepReorg]. Only the
+	// last Remember are used. Defaults to the server's earliest block.
+	Resume []block.Cursor
+	// Beginning is the first block that the stream ever had, if it was begun without
+	// a cursor and Resume has every Watermark since: then going back to the
+	// beginning is better than [ErrDeepReorg]. Defaults to unknown.
+	Beginning *block.Number
+	// Remember is the number of complete ranges to remember, each of 1 to some 1000
+	// blocks, to compare with when the chain changes. Defaults to 512.
+	Remember int
+	// Backoff is how the server is asked again. Its Attempts bound those in a row
+	// that brought no Watermark and have no better reason than an error; see [fault].
+	Backoff fault.Backoff
+	// Silence is after how long an open stream that sends nothing is told to OnWait,
+	// and how often. Silence is no error: a chain may stand still for hours.
+	// Defaults to 1 minute.
+	Silence time.Duration
+	// OnWait is told what the stream waits for. Its calls do not overlap, but may
+	// come from another goroutine than the events; it must not block. May be nil.
+	OnWait func(Wait)
+}
+
+// Wait is what a stream waits for.
+type Wait struct {
+	// Reason is the error after which the server is asked again, or [ErrSilence].
+	Reason error
+	// Pause is how long until the server is asked again; 0: at once, or, in silence,
+	// never.
+	Pause time.Duration
+	// Silent is how long the stream has been open and silent; 0: it is not open.
+	Silent time.Duration
+	// After is the last complete block; nil: there is none.
+	After *block.Cursor
+}
+
+// ErrSilence says that the server is connected and sends nothing: no new block is
+// complete in every table that the query reads.
+var ErrSilence = errors.New("the server has nothing new")
+
+const (
+	defaultRemember = 512
+	defaultSilence  = time.Minute
+)
+
+// Follow runs a query as a stream and yields its events, for as long as the chain
+// grows: see [Event] for what they promise. Whatever happens to the connection, it
+// asks again from the last complete block and tells what has to be undone. Each
+// loop over the result starts anew from the options; leaving the loop ends the
+// stream.
+//
+// An error is yielded last. It is permanent, or ctx has ended, whose cause it then
+// wraps. Rows of an unfinished range may be left behind: whoever follows again must
+// undo what lies above the cursor it resumes from. Those to branch on:
+// [ErrNotStreamable], [ErrDeepReorg], [ErrCursorIgnored], [ViolationError],
+// [ErrSchemaChanged].
+func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.Seq2[Event, error] {
+	if o.Remember <= 0 {
+		o.Remember = defaultRemember
+	}
+	if o.Silence <= 0 {
+		o.Silence = defaultSilence
+	}
+	return func(yield func(Event, error) bool) {
+		track, err := newTrack(o.Network, o.Resume, o.Beginning, o.Remember)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		f := &following{client: c, sql: sql, options: o, track: track, yield: yield}
+		f.vigil = keepVigil(o.Silence, o.OnWait)
+		err = f.run(ctx)
+		f.vigil.end()
+		if err != nil && !errors.Is(err, errLeft) {
+			yield(nil, err)
+		}
+	}
+}
+
+// following is one loop over a stream.
+type following struct {
+	client  *Client
+	sql     string
+	options FollowOptions
+	track   *track
+	vigil   *vigil
+	yield   func(Event, error) bool
+	schema  *arrow.Schema // of the first connection
+
+	failed, waited int // connections in a row without progress, by their class
+}
+
+// errLeft says that the consumer has left the loop.
+var errLeft = errors.New("the loop was left")
+
+// run connects again and again.
+func (f *following) run(ctx context.Context) error {
+	for {
+		began := time.Now()
+		err := f.connection(ctx)
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errLeft) {
+			return fault.Later(fmt.Errorf("%s: %w", opGet, cause), 0)
+		}
+		if errors.Is(err, errLeft) || fault.Of(err) == fault.ClassPermanent {
+			return err
+		}
+		// A proxy that cuts silent streams every few minutes must use up no attempts.
+		if f.track.open == nil && time.Since(began) > f.options.Backoff.Delay(maxDoublings) {
+			f.failed, f.waited = 0, 0
+		}
+		if undo := f.track.lost(); undo != nil && !f.yield(*undo, nil) {
+			return errLeft
+		}
+		pause, err := f.pause(err)
+		if err != nil {
+			return err
+		}
+		if err := fault.Sleep(ctx, pause); err != nil {
+			return fault.Later(fmt.Errorf("%s: %w", opGet, err), 0)
+		}
+	}
+}
+
+// maxDoublings is an attempt whose delay is the longest there is.
+const maxDoublings = 64
+
+// pause decides how long to wait after an error, or gives up.
+func (f *following) pause(err error) (time.Duration, error) {
+	var pause time.Duration
+	switch {
+	case errors.Is(err, ErrFork): // each answer leads further back, so this ends
+	case fault.Of(err) == fault.ClassLater:
+		f.waited++
+		if pause = fault.After(err); pause <= 0 {
+			pause = f.options.Backoff.Delay(f.waited)
+		}
+	default:
+		if f.failed++; f.failed >= f.options.Backoff.Tries() {
+			return 0, fault.Permanent(fmt.Errorf("follow: gave up after %d attempts without progress: %w", f.failed, err))
+		}
+		pause = f.options.Backoff.Delay(f.failed)
+	}
+	f.vigil.tell(Wait{Reason: err, Pause: pause, After: f.track.base()})
+	return pause, nil
+}
+
+// connection asks once and yields what comes, until the stream ends or fails. It
+// never gives nil.
+func (f *following) connection(ctx context.Context) error {
+	f.vigil.listen(f.track.base())
+	defer f.vigil.rest()
+	headers, err := streamHeaders(f.track.resume())
+	if err != nil {
+		return err
+	}
+	a, err := f.client.ask(ctx, f.sql, headers...)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if err := f.sameSchema(a.reader.Schema()); err != nil {
+		return err
+	}
+	for {
+		f.vigil.listen(f.track.base())
+		m, err := a.next()
+		f.vigil.rest()
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("%s: %w", opGet, ErrStreamEnded)
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.message(m); err != nil {
+			return err
+		}
+	}
+}
+
+// sameSchema holds a new connection to the columns of the first.
+func (f *following) sameSchema(schema *arrow.Schema) error {
+	if f.schema == nil {
+		f.schema = schema
+		return nil
+	}
+	if err := sameSchema(f.schema, schema); err != nil {
+		return fault.Permanent(fmt.Errorf("%s: since the stream was first asked for, %w: %w", opGet, ErrSchemaChanged, err))
+	}
+	return nil
+}
+
+// message yields the events of one message.
+func (f *following) message(m Message) error {
+	rows := m.Record.NumRows() > 0
+	v, err := f.track.take(m.Metadata, rows)
+	if err != nil {
+		return err
+	}
+	if v.undo != nil && !f.yield(*v.undo, nil) {
+		return errLeft
+	}
+	if v.again != nil {
+		return fmt.Errorf("%s: %w", opGet, v.again)
+	}
+	if rows && !f.yield(Rows{Record: m.Record, Range: m.Ranges[0]}, nil) {
+		return errLeft
+	}
+	if !m.Complete {
+		return nil
+	}
+	if w := f.track.close(); w != nil {
+		f.failed, f.waited = 0, 0
+		if !f.yield(*w, nil) {
+			return errLeft
+		}
+	}
+	return nil
+}
+
+// streamHeaders asks for a stream, and to resume it after a cursor (AP 1.4, 3.4).
+func streamHeaders(after *block.Cursor) ([]string, error) {
+	headers := []string{"amp-stream", "true"}
+	if after == nil {
+		return headers, nil
+	}
+	type place struct {
+		Number block.Number `json:"number"`
+		Hash   block.Hash   `json:"hash"`
+	}
+	cursor, err := json.Marshal(map[string]place{after.Network: {after.Number, after.Hash}})
+	if err != nil {
+		return nil, fault.Permanent(fmt.Errorf("write cursor %v: %w", after, err))
+	}
+	return append(headers, "amp-resume", string(cursor)), nil
+}
