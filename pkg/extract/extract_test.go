@@ -153,7 +153,7 @@ type seen struct {
 
 func (s *seen) Published(queue.Partition, entry.Header, int) {}
 func (s *seen) Finished(p queue.Partition)                   { s.done <- p }
-func (s *seen) Idle(int, time.Duration)                      {}
+func (s *seen) Idle(int, time.Time, time.Time)               {}
 
 func (s *seen) Waiting(id string, reason error) {
 	s.mu.Lock()

@@ -59,8 +59,8 @@ type Observer interface {
 	Waiting(id string, reason error)
 	// Finished tells that a partition is done or failed.
 	Finished(p queue.Partition)
-	// Idle tells how long a worker had nothing to do.
-	Idle(worker int, d time.Duration)
+	// Idle tells when a worker had nothing to do; the last time ends with Run.
+	Idle(worker int, from, to time.Time)
 }
 
 // errStop ends the work on a partition because the process was told to stop.
@@ -92,11 +92,11 @@ func (x *Extractor) work(take, ctx context.Context, worker int) error {
 	for failed := 0; ; {
 		since := time.Now()
 		task, err := x.Tasks.Next(take, queue.PartitionTask)
+		if x.Observer != nil {
+			x.Observer.Idle(worker, since, time.Now())
+		}
 		if take.Err() != nil && task == nil {
 			return nil
-		}
-		if x.Observer != nil {
-			x.Observer.Idle(worker, time.Since(since))
 		}
 		if err == nil {
 			err = x.handle(take, ctx, task)

@@ -11,15 +11,19 @@ import (
 
 const (
 	// splitEvery is how often a busy worker looks for idle ones.
-	splitEvery = 250 * time.Millisecond
+	splitEvery = 50 * time.Millisecond
 
 	// splitWorth is the work, by the speed of the last look, that must remain
-	// for a split to pay.
-	splitWorth = 300 * time.Millisecond
+	// for a split to pay when somebody is idle.
+	splitWorth = 150 * time.Millisecond
+
+	// splitAhead is the work that must remain for a split before anybody is: as
+	// long as there is that much, the next worker that ends finds a task.
+	splitAhead = 400 * time.Millisecond
 )
 
-// watchIdle gives the tail of the partition away whenever workers wait for work
-// and none is queued. The function it returns ends the watch.
+// watchIdle gives the tail of the partition away whenever no work is queued and
+// workers wait for it, or soon will. The function it returns ends the watch.
 func (h *held) watchIdle(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -34,8 +38,8 @@ func (h *held) watchIdle(ctx context.Context) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			worth := pace.remains(h, time.Now()) >= splitWorth
-			if !worth || !h.x.othersIdle(ctx) {
+			left := pace.remains(h, time.Now())
+			if left < splitWorth || !h.x.wanted(ctx, left) {
 				continue
 			}
 			if err := h.split(ctx); err != nil && ctx.Err() == nil {
@@ -49,10 +53,11 @@ func (h *held) watchIdle(ctx context.Context) (stop func()) {
 	}
 }
 
-// othersIdle tells whether workers wait and there is nothing for them.
-func (x *Extractor) othersIdle(ctx context.Context) bool {
+// wanted tells whether a tail is: no task is queued, and somebody waits for one
+// or so much is left that somebody will.
+func (x *Extractor) wanted(ctx context.Context, left time.Duration) bool {
 	load, err := x.Tasks.Load(ctx, queue.PartitionTask)
-	return err == nil && load.Queued == 0 && load.Waiting > 0
+	return err == nil && load.Queued == 0 && (load.Waiting > 0 || left >= splitAhead)
 }
 
 // split gives the second half of what is left to whoever is idle. The end is

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os"
@@ -38,8 +39,7 @@ func newLab(t testing.TB) *lab {
 		t.Skip("AMPIPE_TEST_POSTGRES is not set: no PostgreSQL for end-to-end tests (scripts/test starts one)")
 	}
 	l := &lab{t: t, dir: t.TempDir(), bin: commands(t), dsn: dsn}
-	l.schema = "e2e_" + strings.ToLower(regexp.MustCompile(`\W+`).ReplaceAllString(filepath.Base(filepath.Dir(l.dir)), "_"))
-	l.exec("DROP SCHEMA IF EXISTS " + l.schema + " CASCADE")
+	l.schema = "e2e_" + strings.ToLower(rand.Text())
 	l.exec("CREATE SCHEMA " + l.schema)
 	t.Cleanup(func() {
 		if l.postgresDir == "" {

@@ -24,9 +24,9 @@ func (w extractWatch) Waiting(id string, reason error) {
 	w.meter.Waiting("partition "+id, text(reason))
 }
 
-func (w extractWatch) Finished(queue.Partition) {}
+func (w extractWatch) Finished(queue.Partition) { w.idle.finished() }
 
-func (w extractWatch) Idle(worker int, d time.Duration) { w.idle.add(worker, d) }
+func (w extractWatch) Idle(worker int, from, to time.Time) { w.idle.add(worker, from, to) }
 
 func text(err error) string {
 	if err == nil {

@@ -38,7 +38,8 @@ type watcher struct {
 	queued  map[string]bool   // partitions whose tasks this planner has seen queued
 	drained map[string]uint64 // sink -> revision of its report when it was first seen at the log's end
 	looks   int
-	retried bool // failed partitions have been queued again
+	holes   []block.Range // blocks without a partition at the last look
+	retried bool          // failed partitions have been queued again
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends.
@@ -109,9 +110,16 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 }
 
 // fill makes partitions for blocks that have none, and, once, for blocks that
-// were given up, if that is wanted.
+// were given up, if that is wanted. A hole that is new may be a tail that is
+// being given away this moment; it is filled when it is still there at the next
+// look.
 func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
-	missing := Holes(w.spec.History, parts)
+	holes := Holes(w.spec.History, parts)
+	missing := steady(w.holes, holes)
+	if w.looks == 1 {
+		missing = holes
+	}
+	w.holes = holes
 	if w.Retry && !w.retried {
 		missing = append(missing, Failed(parts).Ranges()...)
 	}
@@ -124,10 +132,26 @@ func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Pa
 	return parts, err
 }
 
+// steady gives the blocks that are in both.
+func steady(before, now []block.Range) []block.Range {
+	old := block.NewSet(before...)
+	both := block.NewSet(now...)
+	for _, r := range now {
+		for _, fresh := range old.Missing(r) {
+			both.Remove(fresh)
+		}
+	}
+	return both.Ranges()
+}
+
 func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
 	fresh := Fresh(ranges, parts)
 	for _, p := range fresh {
-		if _, err := w.State.CreatePartition(ctx, p); err != nil {
+		_, err := w.State.CreatePartition(ctx, p)
+		if errors.Is(err, queue.ErrConflict) {
+			continue // a worker that gave it away was as fast; the next look sees it
+		}
+		if err != nil {
 			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
 		}
 		parts = append(parts, p)
