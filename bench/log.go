@@ -126,7 +126,7 @@ func (f *filled) Waiting(string, error) {}
 func (f *filled) Finished(queue.Partition) {}
 
 // Idle implements [extract.Observer].
-func (f *filled) Idle(int, time.Duration) {}
+func (f *filled) Idle(int, time.Time, time.Time) {}
 
 func (f *filled) took(began time.Time) time.Duration {
 	f.mu.Lock()
