@@ -144,6 +144,10 @@ func (h *held) publish(ctx context.Context, groups []entry.Group) error {
 			return fmt.Errorf("publish blocks %v: %w", first.Range, err)
 		}
 		h.seq, h.next = seq, first.Range.End
+		if h.waits {
+			h.waits = false
+			h.tell(nil)
+		}
 		for _, e := range group {
 			h.part.Rows += uint64(e.Rows)
 			if h.x.Observer != nil {

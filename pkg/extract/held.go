@@ -33,6 +33,7 @@ type held struct {
 	next   block.Number  // the first block that is not in the log
 	cutter *entry.Cutter // of the window being read, or nil
 	end    block.Number  // of the cutter, which may be below that of the partition
+	waits  bool          // publishing waits, and somebody was told
 }
 
 // hold reads where the partition stands: its record, and the tail of its lane,
@@ -166,8 +167,11 @@ func (h *held) updateLocked(ctx context.Context, change func(*queue.Partition)) 
 	}
 }
 
-// waiting tells that publishing waits.
-func (h *held) waiting(reason error, _ time.Duration) { h.tell(reason) }
+// waiting tells that publishing waits; the entry that gets through ends it.
+func (h *held) waiting(reason error, _ time.Duration) {
+	h.waits = true
+	h.tell(reason)
+}
 
 func (h *held) tell(reason error) {
 	if h.x.Observer != nil {
