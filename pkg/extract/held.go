@@ -21,7 +21,7 @@ type held struct {
 	holder  string // names this holding in message ids
 
 	// window is how many blocks are asked for at once. It is halved when that
-	// is too much for the server and grows again. Only load touches it.
+	// is too much for the server and grows slowly again. Only load touches it.
 	window uint64
 
 	// mu is held while rows are cut and published and while the tail is given
@@ -72,7 +72,7 @@ func (h *held) load(take, ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
-			h.window *= 2
+			h.window += h.window/4 + 1
 			continue
 		case errors.Is(err, errStop), errors.Is(err, queue.ErrFenced), ctx.Err() != nil:
 			return err
