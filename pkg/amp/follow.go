@@ -157,8 +157,9 @@ func (f *following) pause(err error) (time.Duration, error) {
 	case errors.Is(err, ErrFork): // each answer leads further back, so this ends
 	case fault.Of(err) == fault.ClassLater:
 		f.waited++
-		if pause = fault.After(err); pause <= 0 {
-			pause = f.options.Backoff.Delay(f.waited)
+		pause = f.options.Backoff.Delay(f.waited)
+		if after := fault.After(err); after > 0 {
+			pause = min(pause, after) // a connection that was cut may be back at once
 		}
 	default:
 		if f.failed++; f.failed >= f.options.Backoff.Tries() {

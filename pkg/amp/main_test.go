@@ -3,6 +3,7 @@ package amp_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"go.uber.org/goleak"
@@ -10,9 +11,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// quick are options for tests that reconnect.
+var quick = amp.FollowOptions{Backoff: fault.Backoff{Min: time.Millisecond, Max: 5 * time.Millisecond}}
 
 // query is the SQL of tests that ask only one.
 const query = "SELECT * FROM blocks"

@@ -1,6 +1,8 @@
 package amptest
 
 import (
+	"context"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -23,6 +25,10 @@ type Answer struct {
 	// Feed, if not nil, is sent after Parts, until it is closed. It suits a stream
 	// that goes on while the test watches.
 	Feed <-chan Part
+	// Script, if not nil, is run after Parts and Feed, and sends what it likes until it
+	// returns; its error is the status that ends the answer. ctx ends when the client
+	// leaves, and send fails then.
+	Script func(ctx context.Context, send func(Part) error) error
 	// Hold keeps the answer open and silent after the last part, until the client
 	// leaves: what a stream at the head of the chain does.
 	Hold bool

@@ -33,6 +33,12 @@ func Delay(until <-chan struct{}) Fate { return Fate{delay: until} }
 // Instead answers the query with another answer.
 func Instead(a Answer) Fate { return Fate{instead: &a} }
 
+// Of gives the same fate, but of another answer, as [Instead] does.
+func (f Fate) Of(a Answer) Fate {
+	f.instead = &a
+	return f
+}
+
 // FailAfter ends DoGet with a status after n messages, of which the schema is the
 // first.
 func FailAfter(n int, code codes.Code, message string) Fate {

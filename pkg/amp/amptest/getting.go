@@ -1,6 +1,9 @@
 package amptest
 
 import (
+	"context"
+	"errors"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
 	"google.golang.org/grpc/codes"
@@ -88,7 +91,33 @@ func (g *getting) sendParts(a Answer, streaming bool) (goOn bool, err error) {
 			return false, status.FromContextError(g.stream.Context().Err()).Err()
 		}
 	}
+	if a.Script != nil {
+		return g.sendScript(schema, a.Script)
+	}
 	return true, nil
+}
+
+// errStruck tells a script that fate has ended its answer.
+var errStruck = errors.New("amptest: the answer has ended")
+
+func (g *getting) sendScript(schema *arrow.Schema, script func(context.Context, func(Part) error) error) (goOn bool, err error) {
+	struck := false
+	var with error
+	err = script(g.stream.Context(), func(p Part) error {
+		goOn, err := g.sendPart(schema, p)
+		if err == nil && goOn {
+			return nil
+		}
+		struck, with = true, err
+		if err == nil {
+			err = errStruck
+		}
+		return err
+	})
+	if struck {
+		return false, with
+	}
+	return err == nil, err
 }
 
 func (g *getting) sendSchema(schema *arrow.Schema) (goOn bool, err error) {

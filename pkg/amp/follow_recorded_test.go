@@ -1,0 +1,193 @@
+package amp_test
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// followed is a recorded stream and the table that it led to.
+type followed struct {
+	amptest.Recording
+	final map[block.Number][]string
+}
+
+// recordedStreams finds the stream of every table that was followed to its end.
+func recordedStreams(t *testing.T) []followed {
+	t.Helper()
+	all := map[string]amptest.Recording{}
+	recordings := amptest.Recordings(t)
+	for _, r := range recordings {
+		all[r.Name] = r
+	}
+	var found []followed
+	for _, r := range recordings {
+		folder, name := path.Split(r.Name)
+		table, stream := strings.CutPrefix(name, "follow-")
+		if !stream {
+			continue
+		}
+		final, recorded := all[folder+"final-"+table]
+		if !recorded {
+			t.Fatalf("%s has no recording of the table it led to", r.Name)
+		}
+		found = append(found, followed{r, rowsOf(t, final)})
+	}
+	if len(found) == 0 {
+		t.Fatal("no stream was recorded")
+	}
+	return found
+}
+
+// rowsOf reads a table by another way than the client's.
+func rowsOf(t *testing.T, r amptest.Recording) map[block.Number][]string {
+	t.Helper()
+	messages, err := r.Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[block.Number][]string{}
+	for _, m := range messages {
+		err := amptest.EachBlock(m.Record, func(n block.Number, rows arrow.RecordBatch) error {
+			for row := range int(rows.NumRows()) {
+				all[n] = append(all[n], rowText(rows, row))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// followTo follows into a table until it has reached a block.
+func followTo(t *testing.T, client *amp.Client, sql string, o amp.FollowOptions, table *table, end block.Cursor) {
+	t.Helper()
+	for e, err := range client.Follow(t.Context(), sql, o) {
+		if err == nil {
+			err = table.apply(e)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if table.head() == end && !table.unfinished {
+			return
+		}
+	}
+}
+
+// TestRecordedFollow replays every recorded stream byte for byte: the events must
+// give the canonical table.
+func TestRecordedFollow(t *testing.T) {
+	t.Parallel()
+	for _, r := range recordedStreams(t) {
+		t.Run(r.Name, func(t *testing.T) {
+			t.Parallel()
+			srv, client := setup(t)
+			srv.Replay(r.Recording)
+			history, table := r.History(t), newTable()
+			followTo(t, client, r.SQL, amp.FollowOptions{}, table, history.End())
+			table.checkRows(t, r.final)
+			if len(table.cursors) == 0 || table.reorgs == 0 {
+				t.Errorf("%d cursors, %d reorgs", len(table.cursors), table.reorgs)
+			}
+			t.Logf("%d blocks with rows, %d reorgs", len(table.rows), table.reorgs)
+			for n := range len(srv.Requests()) {
+				if n > 1 {
+					t.Errorf("%d calls for one stream", n+1)
+				}
+			}
+		})
+	}
+}
+
+// TestRecordedFollowCutEverywhere cuts every recorded stream after each of its
+// messages, lets the chain go on for a while as it did, and has a chain that knows
+// what the recorded server knew answer the resumed stream.
+func TestRecordedFollowCutEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, r := range recordedStreams(t) {
+		for _, missed := range []int{0, 3, len(r.Messages)} {
+			for _, forgets := range []bool{false, true} {
+				if forgets && missed != 3 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/missed=%d/forgets=%v", r.Name, missed, forgets), func(t *testing.T) {
+					t.Parallel()
+					for n := range len(r.Messages) + 1 {
+						cutAfter(t, r, n, missed, forgets)
+					}
+				})
+			}
+		}
+	}
+}
+
+func cutAfter(t *testing.T, r followed, n, missed int, forgets bool) {
+	t.Helper()
+	history := r.History(t)
+	history.OnIdle(func() { history.Step() })
+	srv := amptest.Start(t, history.Answer)
+	defer srv.Stop()
+	client := open(t, amp.Config{URL: srv.URL()})
+	srv.Next(func(amptest.Query) amptest.Fate {
+		history.StepTo(history.StepOf(n-1) + missed)
+		if forgets {
+			history.Forget()
+		}
+		return amptest.CutAfter(n).Of(r.Answer())
+	})
+	table := newTable()
+	followTo(t, client, r.SQL, quick, table, history.End())
+	table.checkRows(t, r.final)
+	if t.Failed() {
+		t.Fatalf("cut after %d messages", n)
+	}
+}
+
+// TestRecordedFollowRestarts stops the consumer after one event, two, three and so
+// on, and starts it again with what it remembers, while the chain goes on as it did.
+func TestRecordedFollowRestarts(t *testing.T) {
+	t.Parallel()
+	for _, r := range recordedStreams(t) {
+		for _, stride := range []int{1, 2, 5} {
+			t.Run(fmt.Sprintf("%s/stride=%d", r.Name, stride), func(t *testing.T) {
+				t.Parallel()
+				history := r.History(t)
+				srv := amptest.Start(t, history.Answer)
+				client := open(t, amp.Config{URL: srv.URL()})
+				table := newTable()
+				for restarts := 1; table.head() != history.End(); restarts++ {
+					history.StepTo(restarts * stride)
+					followSome(t, client, r.SQL, table, history.Head(), 1+restarts%5+restarts/3)
+				}
+				table.checkRows(t, r.final)
+			})
+		}
+	}
+}
+
+// followSome starts a consumer anew and stops it after a number of events, or at
+// the head.
+func followSome(t *testing.T, client *amp.Client, sql string, table *table, head block.Cursor, events int) {
+	t.Helper()
+	for e, err := range client.Follow(t.Context(), sql, table.restart()) {
+		if err == nil {
+			err = table.apply(e)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if events--; events == 0 || table.head() == head {
+			return
+		}
+	}
+}
