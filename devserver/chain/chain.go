@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
@@ -63,9 +64,11 @@ func (c Config) Validate() error {
 type Chain struct {
 	config Config
 
-	mu    sync.Mutex
-	view  View   // what a snapshot sees now; replaced, never changed
-	forks uint32 // how many forks there have been
+	mu      sync.Mutex
+	view    View          // what a snapshot sees now; replaced, never changed
+	changed chan struct{} // closed when view is replaced
+	forks   []fork        // every fork there has been, by its number
+	orphans []orphan      // what has left the chain and is not forgotten
 }
 
 // New makes the chain that config describes.
@@ -73,7 +76,7 @@ func New(config Config) (*Chain, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Chain{config: config}
+	c := &Chain{config: config, changed: make(chan struct{}), forks: []fork{{}}}
 	c.view = View{config: &c.config, end: config.Start + block.Number(config.Blocks), branches: []branch{{start: 0}}}
 	return c, nil
 }
@@ -88,28 +91,57 @@ func (c *Chain) View() View {
 	return c.view
 }
 
+// Now implements [table.Chain].
+func (c *Chain) Now() (table.Moment, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return moment{View: c.view, forks: c.forks, orphans: c.orphans}, c.changed
+}
+
+// replace makes view what is seen from now on; the caller holds the lock.
+func (c *Chain) replace(view View) {
+	c.view = view
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
 // Grow appends blocks to the head.
 func (c *Chain) Grow(blocks uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.view.end += block.Number(blocks)
+	view := c.view
+	view.end += block.Number(blocks)
+	c.replace(view)
 }
 
 // Fork replaces the last depth blocks by as many, and appends blocks more. The
-// first block of a chain is never replaced.
+// first block of a chain is never replaced. The blocks replaced stay known until
+// [Chain.Forget].
 func (c *Chain) Fork(depth, blocks uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if have := uint64(c.view.end - c.config.Start); depth == 0 || depth >= have {
+	view := c.view
+	if have := uint64(view.end - c.config.Start); depth == 0 || depth >= have {
 		return fmt.Errorf("fork %d blocks deep: the chain can replace 1 to %d", depth, max(have, 1)-1)
 	}
-	c.forks++
-	start := c.view.end - block.Number(depth)
-	kept := slices.Clone(c.view.branches)
+	start := view.end - block.Number(depth)
+	c.orphans = append(c.orphans, view.from(start)...)
+	c.forks = append(c.forks, fork{start: start, parent: view.fork(start - 1)})
+	kept := slices.Clone(view.branches)
 	for kept[len(kept)-1].start >= start && len(kept) > 1 {
 		kept = kept[:len(kept)-1]
 	}
-	c.view.branches = append(kept, branch{start: start, fork: c.forks})
-	c.view.end += block.Number(blocks)
+	view.branches = append(kept, branch{start: start, fork: uint32(len(c.forks) - 1)})
+	view.end += block.Number(blocks)
+	c.replace(view)
 	return nil
+}
+
+// Forget drops what is known of blocks that have left the chain, as an
+// administrator does who prunes a real server: a cursor on one of them is then
+// unknown (AP 3.5).
+func (c *Chain) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.orphans = nil
 }

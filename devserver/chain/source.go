@@ -16,14 +16,14 @@ import (
 const batchRows = 8192
 
 // NewDataset gives the tables of a chain: blocks, transactions and logs with the
-// schemas of an evm-rpc dataset. They share the chain, so a snapshot of each
-// taken together agrees with the others only if the chain stands still meanwhile.
+// schemas of an evm-rpc dataset. Their snapshots at one moment of the chain agree
+// with each other; see [table.Timed].
 func NewDataset(c *Chain, ref table.Ref) *table.Dataset {
 	d := &table.Dataset{Ref: ref, Network: c.config.Network, Tables: map[string]*table.Table{}}
 	for name, s := range map[string]*source{"blocks": newBlocks(c), "transactions": newTransactions(c), "logs": newLogs(c)} {
 		d.Tables[name] = &table.Table{
 			Name: name, Source: s, Sorted: []string{table.BlockColumn, "block_num", "timestamp"},
-			Numbers: []string{table.BlockColumn, "block_num"},
+			Numbers: []string{table.BlockColumn, "block_num"}, Chain: c,
 		}
 	}
 	return d
@@ -50,6 +50,9 @@ func (s *source) Schema() *arrow.Schema { return s.schema }
 
 // Snapshot implements [table.Source].
 func (s *source) Snapshot() table.Snapshot { return snapshot{source: s, view: s.chain.View()} }
+
+// At implements [table.Timed]. A moment of another chain is a bug of the caller.
+func (s *source) At(m table.Moment) table.Snapshot { return snapshot{source: s, view: m.(moment).View} }
 
 type snapshot struct {
 	source *source

@@ -49,9 +49,12 @@ func (v View) Header(n block.Number) Header {
 	return h
 }
 
-func (v View) key(n block.Number) key {
+func (v View) key(n block.Number) key { return newKey(v.config.Seed, v.fork(n), n) }
+
+// fork gives the fork that a block belongs to.
+func (v View) fork(n block.Number) uint32 {
 	i := sort.Search(len(v.branches), func(i int) bool { return v.branches[i].start > n }) - 1
-	return newKey(v.config.Seed, v.branches[i].fork, n)
+	return v.branches[i].fork
 }
 
 // Transactions and Logs count the rows of a block.

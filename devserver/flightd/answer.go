@@ -38,11 +38,7 @@ func (a *answer) batch(ctx context.Context, snapshots sqlrun.Snapshots) (err err
 	if err != nil {
 		return err
 	}
-	schema, err := schemaMessage(a.plan.Schema)
-	if err != nil {
-		return err
-	}
-	if err := a.stream.Send(&flight.FlightData{DataHeader: schema}); err != nil {
+	if err := a.sendSchema(); err != nil {
 		return err
 	}
 	if err := a.tooMuch(snapshots); err != nil {
@@ -66,6 +62,14 @@ func (a *answer) batch(ctx context.Context, snapshots sqlrun.Snapshots) (err err
 		}
 	}
 	return a.send(ctx, empty, closing)
+}
+
+func (a *answer) sendSchema() error {
+	schema, err := schemaMessage(a.plan.Schema)
+	if err != nil {
+		return err
+	}
+	return a.stream.Send(&flight.FlightData{DataHeader: schema})
 }
 
 // metadata gives what goes with every batch but the last, and with the last.

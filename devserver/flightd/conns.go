@@ -2,7 +2,9 @@ package flightd
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/peer"
@@ -31,6 +33,18 @@ func (c *Conns) Accept() (net.Conn, error) {
 	defer c.mu.Unlock()
 	c.open[raw.RemoteAddr().String()] = tracked
 	return tracked, nil
+}
+
+// Cut closes every connection at once, and with them every call. It tells how
+// many there were.
+func (c *Conns) Cut() int {
+	c.mu.Lock()
+	open := slices.Collect(maps.Values(c.open))
+	c.mu.Unlock()
+	for _, conn := range open {
+		_ = conn.Close() // an error means that it is closed
+	}
+	return len(open)
 }
 
 // of finds the connection of a call.

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ampipe/ampipe/devserver/sqlrun"
-	"github.com/ampipe/ampipe/devserver/table"
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -44,17 +41,16 @@ func (s *Server) answer(raw *flight.Ticket, stream flight.FlightService_DoGetSer
 	if err != nil {
 		return a, ticket.SQL, err
 	}
-	if ticket.Streaming {
-		if err := plan.Incremental(); err != nil {
-			return a, ticket.SQL, err
-		}
-		return a, ticket.SQL, status.Error(codes.Unimplemented, "streaming queries are not offered by this development server yet")
-	}
 	a = answer{stream: stream, trouble: t, plan: plan, conn: s.conns.of(ctx)}
 	if a.conn != nil {
 		a.before = a.conn.total()
 	}
-	return a, ticket.SQL, a.batch(ctx, s.snapshots(t.Switches.Head))
+	if ticket.Streaming {
+		err = s.follow(ctx, &a, ticket.Cursor)
+	} else {
+		err = a.batch(ctx, s.snapshots(t.Switches))
+	}
+	return a, ticket.SQL, err
 }
 
 // errDropped ends an answer whose connection is to be cut.
@@ -64,20 +60,5 @@ var errDropped = status.Error(codes.Unavailable, "the connection was dropped on 
 func (a *answer) cut(ctx context.Context) {
 	if a.conn != nil {
 		a.conn.cut(ctx, a.before+a.trouble.Bytes())
-	}
-}
-
-// snapshots gives the tables as one query sees them: each frozen when it is
-// first asked for, and hidden above head.
-func (s *Server) snapshots(head *block.Number) sqlrun.Snapshots {
-	taken := map[*table.Table]table.Snapshot{}
-	return func(t *table.Table) table.Snapshot {
-		if taken[t] == nil {
-			taken[t] = t.Source.Snapshot()
-			if head != nil {
-				taken[t] = taken[t].Until(*head)
-			}
-		}
-		return taken[t]
 	}
 }

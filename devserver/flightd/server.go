@@ -4,6 +4,7 @@
 package flightd
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -27,13 +28,17 @@ type Server struct {
 	desk   *trouble.Desk
 	conns  *Conns
 	log    zerolog.Logger
+
+	streaming Streaming
 }
 
 // New makes a server over an engine, which it does not close. The desk may be
 // used by others meanwhile; conns is the listener that the server will be
 // reached by.
-func New(engine *sqlrun.Engine, desk *trouble.Desk, conns *Conns, log zerolog.Logger) *Server {
-	return &Server{engine: engine, desk: desk, conns: conns, log: log}
+func New(engine *sqlrun.Engine, desk *trouble.Desk, conns *Conns, streaming Streaming, log zerolog.Logger) *Server {
+	streaming.Window = cmp.Or(streaming.Window, defaultWindow)
+	streaming.KeepAlive = cmp.Or(streaming.KeepAlive, defaultKeepAlive)
+	return &Server{engine: engine, desk: desk, conns: conns, streaming: streaming, log: log}
 }
 
 // Register puts the service on a gRPC server, which should have been made with
@@ -45,6 +50,7 @@ func Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.WriteBufferSize(1 << 20),
 		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(4 << 20),
+		grpc.WaitForHandlers(true),
 		grpc.MaxSendMsgSize(1<<31 - 1), grpc.MaxRecvMsgSize(4 << 20),
 		// A real server answers pings however often they come (AP 1.1).
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),

@@ -315,3 +315,5 @@ func TestControl(t *testing.T) {
 		t.Errorf("set back, the switches are %s", text)
 	}
 }
+
+var noFaults trouble.Switches

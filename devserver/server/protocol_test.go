@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ampipe/ampipe/devserver/flightd"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/grpc/codes"
 	grpcmeta "google.golang.org/grpc/metadata"
@@ -100,9 +101,13 @@ func TestModes(t *testing.T) {
 	}
 	for _, test := range tests {
 		ctx := grpcmeta.AppendToOutgoingContext(t.Context(), "amp-stream", test.header, "amp-resume", "nonsense")
-		_, err := s.ask(ctx, test.query)
-		if got := status.Code(errors.Unwrap(err)) == codes.Unimplemented; got != test.stream || !test.stream && err != nil {
-			t.Errorf("%s with amp-stream=%q ends with %v", test.query, test.header, err)
+		info, err := s.flight.GetFlightInfo(ctx, descriptor(test.query))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticket, err := flightd.DecodeTicket(info.Endpoint[0].Ticket.Ticket)
+		if err != nil || ticket.Streaming != test.stream || ticket.Cursor != nil {
+			t.Errorf("%s with amp-stream=%q gives the ticket %+v (%v)", test.query, test.header, ticket, err)
 		}
 	}
 }

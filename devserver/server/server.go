@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ampipe/ampipe/devserver/chain"
 	"github.com/ampipe/ampipe/devserver/flightd"
 	"github.com/ampipe/ampipe/devserver/sqlrun"
 	"github.com/ampipe/ampipe/devserver/table"
@@ -25,10 +26,15 @@ import (
 type Options struct {
 	Catalog *table.Catalog
 	Listen  string // host:port; empty is 127.0.0.1:0
+	// Miners drive the chains of the catalogue, at most one per chain. They run as
+	// long as the server does.
+	Miners []*chain.Miner
 	// Control is host:port of the control API; empty is none.
 	Control string
 	Faults  trouble.Switches
-	Log     zerolog.Logger
+	// Streaming says how streaming queries are answered.
+	Streaming flightd.Streaming
+	Log       zerolog.Logger
 }
 
 // Server is a running server.
@@ -37,18 +43,21 @@ type Server struct {
 	Desk *trouble.Desk
 
 	engine  *sqlrun.Engine
+	miners  []*chain.Miner
+	conns   *flightd.Conns
 	grpc    *grpc.Server
 	flight  net.Listener
 	control net.Listener // nil if there is no control API
 	http    *http.Server
 
 	serving errgroup.Group
+	stop    context.CancelFunc // of the miners
 }
 
 // Start begins to serve and returns at once. The caller closes the server; ctx
 // covers only the start.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
-	s := &Server{Desk: new(trouble.Desk), grpc: grpc.NewServer(flightd.Options()...)}
+	s := &Server{Desk: new(trouble.Desk), miners: o.Miners, grpc: grpc.NewServer(flightd.Options()...)}
 	if err := s.Desk.Set(o.Faults); err != nil {
 		return nil, err
 	}
@@ -58,14 +67,19 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err := s.listen(ctx, o); err != nil {
 		return nil, errors.Join(err, s.engine.Close())
 	}
-	conns := flightd.NewConns(s.flight)
-	flightd.New(s.engine, s.Desk, conns, o.Log).Register(s.grpc)
+	s.conns = flightd.NewConns(s.flight)
+	flightd.New(s.engine, s.Desk, s.conns, o.Streaming, o.Log).Register(s.grpc)
 	s.serving.Go(func() error {
-		if err := s.grpc.Serve(conns); err != nil {
+		if err := s.grpc.Serve(s.conns); err != nil {
 			return fmt.Errorf("serve Flight: %w", err)
 		}
 		return nil
 	})
+	mining, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	for _, m := range s.miners {
+		s.serving.Go(func() error { return m.Run(mining) })
+	}
 	if s.control != nil {
 		s.serving.Go(func() error {
 			if err := s.http.Serve(s.control); !errors.Is(err, http.ErrServerClosed) {
@@ -91,7 +105,7 @@ func (s *Server) listen(ctx context.Context, o Options) (err error) {
 	if s.control, err = new(net.ListenConfig).Listen(ctx, "tcp", o.Control); err != nil {
 		return errors.Join(fmt.Errorf("listen for the control API: %w", err), s.flight.Close())
 	}
-	s.http = &http.Server{Handler: s.Desk.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	s.http = &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
 	return nil
 }
 
@@ -109,9 +123,14 @@ func (s *Server) ControlURL() string {
 	return "http://" + s.control.Addr().String()
 }
 
+// Cut closes every connection of clients at once, and with them every stream; it
+// tells how many there were. New ones are accepted.
+func (s *Server) Cut() int { return s.conns.Cut() }
+
 // Close cuts every call at once, as a real server does when it is stopped
 // (AP 1.1), and waits for all of them.
 func (s *Server) Close() error {
+	s.stop()
 	s.grpc.Stop()
 	var closed error
 	if s.http != nil {

@@ -52,16 +52,18 @@ func OpenParquet(ref Ref, dir, network string) (*Dataset, error) {
 }
 
 // LinkHeaders lets the stored tables of a dataset find block hashes in its
-// blocks table, if there is one.
+// blocks table, if there is one, and be streamed along it.
 func (d *Dataset) LinkHeaders() {
 	blocks := d.Tables["blocks"]
 	if blocks == nil {
 		return
 	}
 	find := func(n block.Number) (block.Hash, time.Time, bool) { return findHeader(blocks.Source, n) }
+	chain := &storedChain{blocks: blocks.Source}
 	for _, t := range d.Tables {
 		if s, isStored := t.Source.(*Stored); isStored {
 			s.Headers = find
+			t.Chain = chain
 		}
 	}
 }

@@ -49,6 +49,9 @@ type Table struct {
 	// Numbers names the columns that hold the block number of their row: the
 	// block column and columns equal to it.
 	Numbers []string
+	// Chain is the chain that the rows belong to; nil if there is no blocks table
+	// for it, and so no streaming query (AP 3.7).
+	Chain Chain
 }
 
 // NewTable names a source of which only the block column is known to hold the

@@ -14,8 +14,10 @@ import (
 type Desk struct {
 	mu       sync.Mutex
 	switches Switches
-	refusals int // calls that Switches.Status has answered
+	changed  chan struct{} // closed when switches are set; nil if nobody waits
+	refusals int           // calls that Switches.Status has answered
 	stats    Stats
+	open     map[*Stream]bool
 }
 
 // Stats count what a server has done since it started.
@@ -38,23 +40,46 @@ func (d *Desk) Set(s Switches) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.switches, d.refusals = s, 0
+	if d.changed != nil {
+		close(d.changed)
+		d.changed = nil
+	}
 	return nil
+}
+
+// Watch gives the switches as they are, and a channel that is closed when they
+// are set again.
+func (d *Desk) Watch() (Switches, <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.changed == nil {
+		d.changed = make(chan struct{})
+	}
+	return d.switches.clone(), d.changed
+}
+
+// Fail ends every stream that is open now with a status, before the next thing
+// it would send. It tells how many there were.
+func (d *Desk) Fail(code codes.Code, text string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ended := 0
+	for s := range d.open {
+		select {
+		case s.failed <- status.Error(code, text):
+			ended++
+		default: // it is about to end already
+		}
+	}
+	d.stats.Refused += int64(ended)
+	return ended
 }
 
 // Switches gives a copy of the switches as they are.
 func (d *Desk) Switches() Switches {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := d.switches
-	if s.Status != nil {
-		status := *s.Status
-		s.Status = &status
-	}
-	if s.Head != nil {
-		head := *s.Head
-		s.Head = &head
-	}
-	return s
+	return d.switches.clone()
 }
 
 // Stats gives the counters as they are.
@@ -71,7 +96,7 @@ func (d *Desk) Info(ctx context.Context) error {
 	s := d.switches
 	refused := d.refuse("info")
 	d.mu.Unlock()
-	if err := wait(ctx, time.Duration(s.Latency)); err != nil {
+	if err := Wait(ctx, time.Duration(s.Latency)); err != nil {
 		return err
 	}
 	if refused != nil {
@@ -91,8 +116,8 @@ func (d *Desk) refuse(at string) *Status {
 	return s
 }
 
-// wait sleeps unless ctx ends first.
-func wait(ctx context.Context, d time.Duration) error {
+// Wait sleeps unless ctx ends first.
+func Wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}

@@ -11,11 +11,13 @@ import (
 // Stream is the share of one DoGet in the trouble. It belongs to the goroutine
 // that answers the call.
 type Stream struct {
-	// Switches are those at the beginning of the call; they do not change in it.
+	// Switches are those at the beginning of the call. They do not change in it; a
+	// streaming query asks [Desk.Watch] for Head, Lag and Slow.
 	Switches Switches
 
 	desk    *Desk
 	refused *Status
+	failed  chan error // has room for one
 	drops   bool
 	began   time.Time
 	sent    int   // record batches
@@ -27,11 +29,15 @@ func (d *Desk) Stream(ctx context.Context) (*Stream, error) {
 	d.mu.Lock()
 	d.stats.Streams++
 	d.stats.Open++
-	s := &Stream{Switches: d.switches, desk: d, refused: d.refuse("doget")}
+	s := &Stream{Switches: d.switches.clone(), desk: d, refused: d.refuse("doget"), failed: make(chan error, 1)}
+	if d.open == nil {
+		d.open = map[*Stream]bool{}
+	}
+	d.open[s] = true
 	every := int64(max(s.Switches.DropEvery, 1))
 	s.drops = s.Switches.DropAfter > 0 && d.stats.Streams%every == 0
 	d.mu.Unlock()
-	err := wait(ctx, time.Duration(s.Switches.Latency))
+	err := Wait(ctx, time.Duration(s.Switches.Latency))
 	s.began = time.Now()
 	return s, err
 }
@@ -41,10 +47,19 @@ func (s *Stream) End() {
 	s.desk.mu.Lock()
 	defer s.desk.mu.Unlock()
 	s.desk.stats.Open--
+	delete(s.desk.open, s)
 }
+
+// Failed yields the status that [Desk.Fail] ends the stream with.
+func (s *Stream) Failed() <-chan error { return s.failed }
 
 // Refusal is the status that the call must end with now, if any.
 func (s *Stream) Refusal() error {
+	select {
+	case err := <-s.failed:
+		return err
+	default:
+	}
 	if s.refused == nil || s.sent < s.refused.After {
 		return nil
 	}
@@ -67,7 +82,7 @@ func (s *Stream) Sent(ctx context.Context, rows, bytes int64) (drop bool, err er
 	s.desk.mu.Unlock()
 	if s.Switches.Bandwidth > 0 {
 		due := time.Duration(float64(s.bytes) / float64(s.Switches.Bandwidth) * float64(time.Second))
-		err = wait(ctx, due-time.Since(s.began))
+		err = Wait(ctx, due-time.Since(s.began))
 	}
 	return drop, err
 }

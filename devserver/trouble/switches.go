@@ -6,6 +6,7 @@ package trouble
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -27,6 +28,12 @@ type Switches struct {
 	Status *Status `json:"status"`
 	// Head hides the blocks above it, in every table; nil hides none.
 	Head *block.Number `json:"head"`
+	// Lag hides the last blocks of the tables named, so many of each, as if the
+	// table were slow to follow the chain; its first block is never hidden.
+	Lag map[string]uint64 `json:"lag"`
+	// Slow is how long a microbatch of a streaming query executes before its first
+	// row.
+	Slow Duration `json:"slow"`
 	// Shuffle mixes the rows of queries without ORDER BY, Unsorted those of all.
 	Shuffle  bool `json:"shuffle"`
 	Unsorted bool `json:"unsorted"`
@@ -54,10 +61,24 @@ type Status struct {
 	After int `json:"after"`
 }
 
+// clone gives a copy that shares nothing.
+func (s Switches) clone() Switches {
+	if s.Status != nil {
+		status := *s.Status
+		s.Status = &status
+	}
+	if s.Head != nil {
+		head := *s.Head
+		s.Head = &head
+	}
+	s.Lag = maps.Clone(s.Lag)
+	return s
+}
+
 // Validate joins every complaint about s.
 func (s Switches) Validate() error {
 	var errs []error
-	if s.Latency < 0 || s.Bandwidth < 0 || s.DropAfter < 0 || s.DropEvery < 0 || s.Oversize < 0 {
+	if s.Latency < 0 || s.Slow < 0 || s.Bandwidth < 0 || s.DropAfter < 0 || s.DropEvery < 0 || s.Oversize < 0 {
 		errs = append(errs, errors.New("switches cannot be negative"))
 	}
 	if s.Status != nil {
