@@ -357,10 +357,15 @@ func TestAZombieIsFenced(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- zombie.Run(zombieCtx) }()
 	<-paused
-	// The task is thought to be lost and is queued again; another worker takes it.
+	// The tasks are thought to be lost and are queued again, as the planner does;
+	// other workers take them.
 	must(t, b.tasks.Clear(t.Context(), queue.PartitionTask))
-	_, err := b.tasks.Add(t.Context(), queue.PartitionTask, "0.0")
+	parts, err := b.state.Partitions(t.Context())
 	must(t, err)
+	for _, p := range parts {
+		_, err := b.tasks.Add(t.Context(), queue.PartitionTask, p.Value.ID())
+		must(t, err)
+	}
 	b.run(block.Range{Start: 0, End: 300})
 	close(goOn)
 	stopZombie()
