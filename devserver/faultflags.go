@@ -27,6 +27,16 @@ func faultFlags(fs *flag.FlagSet, s *trouble.Switches) {
 		s.Head = &head
 		return err
 	})
+	fs.Func("lag", "`TABLE=N`: hide the last N blocks of a table (repeatable)", func(text string) error {
+		name, blocks, _ := strings.Cut(text, "=")
+		n, err := strconv.ParseUint(blocks, 10, 63)
+		if s.Lag == nil {
+			s.Lag = map[string]uint64{}
+		}
+		s.Lag[name] = n
+		return err
+	})
+	fs.TextVar(&s.Slow, "slow", trouble.Duration(0), "time that a microbatch executes before its first row")
 	fs.BoolVar(&s.Shuffle, "shuffle", false, "mix the rows of queries without ORDER BY")
 	fs.BoolVar(&s.Unsorted, "unsorted", false, "mix the rows of all queries")
 	fs.Int64Var(&s.Oversize, "oversize", 0, "send messages of at least so many bytes")

@@ -42,6 +42,12 @@ func parse(args []string) (server.Options, error) {
 	txs := fs.Uint("txs", uint(config.Transactions), "mean transactions per block")
 	skew := fs.String("skew", "", "`ROWS/BLOCKS[/contiguous]`: 0.9/0.1 puts 90 % of the rows in 10 % of the blocks")
 	fs.DurationVar(&config.BlockTime, "block-time", config.BlockTime, "time between two blocks")
+	live := fs.Bool("live", false, "let the chain grow by a block every block time")
+	var growth chain.Growth
+	fs.Uint64Var(&growth.ReorgEvery, "reorg-every", 0, "with --live: blocks between two reorgs on average; 0 is no reorgs")
+	depth := fs.String("reorg-depth", "1-8/2", "`N`, LEAST-MOST or LEAST-MOST/MEAN: how many blocks a reorg replaces")
+	fs.Uint64Var(&o.Streaming.Window, "window", 1000, "blocks of a microbatch at most")
+	fs.DurationVar(&o.Streaming.KeepAlive, "keep-alive", 30*time.Second, "time between empty batches while a microbatch executes")
 	genesis := fs.String("genesis", config.Genesis.Format(time.RFC3339), "time of block 0")
 	fs.StringVar(&o.Control, "control", "", "address of the control API, such as 127.0.0.1:0; empty is none")
 	faultFlags(fs, &o.Faults)
@@ -61,15 +67,28 @@ func parse(args []string) (server.Options, error) {
 	if config.Genesis, err = time.Parse(time.RFC3339, *genesis); err != nil {
 		return o, fmt.Errorf("genesis %q is not a time such as 2024-01-01T00:00:00Z", *genesis)
 	}
+	if growth.Depth, err = chain.ParseDepth(*depth); err != nil {
+		return o, err
+	}
+	switch {
+	case *live && *name == "":
+		return o, errors.New("--live needs a made-up chain: give --chain NAME")
+	case *live:
+		growth.Every = config.BlockTime
+	case growth.ReorgEvery > 0:
+		return o, errors.New("--reorg-every needs --live")
+	}
 	config.Start, config.Logs, config.Transactions = block.Number(*start), uint32(*logs), uint32(*txs)
 	if *network != "" {
 		config.Network = *network
 	}
 	o.Catalog = new(table.Catalog)
 	if *name != "" {
-		if err := addChain(o.Catalog, *name, config); err != nil {
+		miner, err := addChain(o.Catalog, *name, config, growth)
+		if err != nil {
 			return o, err
 		}
+		o.Miners = append(o.Miners, miner)
 	}
 	for _, p := range parquet {
 		if err := addParquet(o.Catalog, p, *network); err != nil {
@@ -82,16 +101,19 @@ func parse(args []string) (server.Options, error) {
 	return o, nil
 }
 
-func addChain(catalog *table.Catalog, name string, config chain.Config) error {
+func addChain(catalog *table.Catalog, name string, config chain.Config, growth chain.Growth) (*chain.Miner, error) {
 	ref, err := table.ParseRef(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := chain.New(config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return catalog.Add(chain.NewDataset(c, ref))
+	if err := catalog.Add(chain.NewDataset(c, ref)); err != nil {
+		return nil, err
+	}
+	return chain.NewMiner(c, growth)
 }
 
 func addParquet(catalog *table.Catalog, flag, network string) error {
