@@ -23,7 +23,7 @@ type Planner struct {
 	Tasks  *queue.Tasks
 	Log    *queue.Log
 	Config *config.Pipeline
-	Every  time.Duration // between looks; default 500 ms
+	Every  time.Duration // between looks; default 250 ms
 	Notify func(Status)  // told after every look; nil: nobody
 
 	// Retry loads failed partitions again, once, when Run begins.

@@ -10,7 +10,7 @@ import (
 )
 
 // trimEvery is how many looks pass between two trims.
-const trimEvery = 4
+const trimEvery = 8
 
 // trim removes from the log what every sink has committed. Entries younger than
 // the replay window stay, unless the log is getting full: a window that stopped

@@ -47,7 +47,7 @@ type watcher struct {
 func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status, error) {
 	every := p.Every
 	if every <= 0 {
-		every = 500 * time.Millisecond
+		every = 250 * time.Millisecond
 	}
 	w := &watcher{Planner: p, spec: spec, size: size, queued: map[string]bool{}, drained: map[string]uint64{}}
 	for failed := 0; ; {
@@ -163,7 +163,7 @@ func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queu
 // that is there already changes nothing, so when the queue turns out to hold
 // fewer tasks than there are open partitions, all are queued again.
 func (w *watcher) queueOpen(ctx context.Context, parts []queue.Partition) error {
-	const check = 20 // looks
+	const check = 40 // looks
 	if w.looks%check == 0 {
 		load, err := w.Tasks.Load(ctx, queue.PartitionTask)
 		if err != nil {

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	reportEvery   = time.Second
-	reportAtLeast = 15 * time.Second // also when nothing changes, so that a dead sink looks old
-	readWait      = 2 * time.Second  // for the destination
-	reportWait    = 5 * time.Second  // in all
+	reportSoon    = 250 * time.Millisecond // when this process has written rows
+	reportEvery   = time.Second            // when something else may have changed
+	reportAtLeast = 15 * time.Second       // also when nothing changes, so that a dead sink looks old
+	readWait      = 2 * time.Second        // for the destination
+	reportWait    = 5 * time.Second        // in all
 )
 
 // reporter says how far a sink has come. Only one goroutine uses it.
@@ -23,17 +24,23 @@ type reporter struct {
 	known    bool // coverage has been read: an empty one would have everything queued again
 	sent     queue.SinkReport
 	failing  bool
+	looked   time.Time // when the destination was last asked
+	written  uint64    // rows at that time
 }
 
-// loop reports every second, if something has changed, until ctx ends.
+// loop reports, if something has changed, until ctx ends: soon after rows have
+// been written, because the end of a pipeline waits for it, and every second.
 func (r *reporter) loop(ctx context.Context) {
 	if r.run.Reports == nil {
 		return
 	}
-	ticker := time.NewTicker(reportEvery)
+	ticker := time.NewTicker(reportSoon)
 	defer ticker.Stop()
 	for {
-		r.report(ctx, "", "")
+		if rows, _ := r.run.status.read(); rows != r.written || time.Since(r.looked) >= reportEvery {
+			r.written, r.looked = rows, time.Now()
+			r.report(ctx, "", "")
+		}
 		select {
 		case <-ctx.Done():
 			return
