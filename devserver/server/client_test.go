@@ -40,11 +40,13 @@ func start(t testing.TB, o server.Options) *client {
 	return &client{Server: s, flight: pb.NewFlightServiceClient(dial(t, s.Addr()))}
 }
 
-func dial(t testing.TB, addr string) *grpc.ClientConn {
+func dial(t testing.TB, addr string, more ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)),
-		grpc.WithInitialWindowSize(16<<20), grpc.WithInitialConnWindowSize(32<<20))
+	conn, err := grpc.NewClient(addr, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1 << 30)),
+		grpc.WithInitialWindowSize(16 << 20), grpc.WithInitialConnWindowSize(32 << 20),
+	}, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,13 +33,19 @@ func liveServer(t testing.TB, length uint64, change func(*server.Options)) live 
 
 func liveFrom(t testing.TB, first block.Number, length uint64, change func(*server.Options)) live {
 	t.Helper()
+	return growing(t, first, length, chain.Growth{}, change)
+}
+
+// growing serves a chain that lives by itself.
+func growing(t testing.TB, first block.Number, length uint64, growth chain.Growth, change func(*server.Options)) live {
+	t.Helper()
 	config := chain.DefaultConfig()
 	config.Start, config.Blocks, config.Logs, config.Transactions = first, length, 10, 2
 	c, err := chain.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := chain.NewMiner(c, chain.Growth{})
+	m, err := chain.NewMiner(c, growth)
 	if err != nil {
 		t.Fatal(err)
 	}
