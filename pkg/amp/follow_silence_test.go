@@ -1,0 +1,172 @@
+package amp_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// simulated runs a test in simulated time, with a server and a client inside. The
+// client dials whichever of the networks is the current one.
+func simulated(t *testing.T, test func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, network *pipes)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		chain := amptest.NewChain(amptest.Network, amptest.Schema)
+		srv := amptest.Serve(t, network, chain.Answer)
+		defer srv.Stop()
+		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: network.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		test(t, chain, srv, client, network)
+	})
+}
+
+// TestFollowSilence: a chain that stands still for a day is told of, and no error.
+func TestFollowSilence(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
+		chain.Extend(made(0, 3, 0)...)
+		time.AfterFunc(24*time.Hour, func() { chain.Extend(made(4, 5, 0)...) })
+		var waits []amp.Wait
+		o := amp.FollowOptions{Silence: time.Hour, OnWait: func(w amp.Wait) { waits = append(waits, w) }}
+		got, err := follow(t.Context(), t, client, o, 8)
+		want := "rows 1 of 0-3, rows 1 of 0-3, rows 1 of 0-3, rows 1 of 0-3, watermark 0-3, rows 1 of 4-5, rows 1 of 4-5, watermark 4-5"
+		if err != nil || got != want || resumes(srv) != "none" {
+			t.Errorf("%s, %v (%s)", got, err, resumes(srv))
+		}
+		if n := len(waits); n != 23 && n != 24 {
+			t.Fatalf("told of silence %d times in a day", n)
+		}
+		if w := waits[2]; !errors.Is(w.Reason, amp.ErrSilence) || w.Silent != 3*time.Hour || w.Pause != 0 || w.After == nil || w.After.Number != 3 {
+			t.Errorf("told %+v", w)
+		}
+	})
+}
+
+// TestFollowIsNotSilentWhileItsConsumerWorks: the time that the consumer takes for
+// itself is not the server's.
+func TestFollowIsNotSilentWhileItsConsumerWorks(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(t *testing.T, chain *amptest.Chain, _ *amptest.Server, client *amp.Client, _ *pipes) {
+		chain.Extend(made(0, 3, 0)...)
+		o := amp.FollowOptions{OnWait: func(w amp.Wait) { t.Errorf("told %+v", w) }}
+		for e, err := range client.Follow(t.Context(), query, o) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(10 * time.Minute)
+			if _, complete := e.(amp.Watermark); complete {
+				break
+			}
+		}
+	})
+}
+
+// TestFollowCursorsThatMeetSilence: above the head until the chain gets there, and
+// below the earliest block for ever (AP 3.4). Either is told of.
+func TestFollowCursorsThatMeetSilence(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(t *testing.T, chain *amptest.Chain, _ *amptest.Server, client *amp.Client, _ *pipes) {
+		chain.Extend(made(100, 110, 0)...)
+		told := 0
+		o := amp.FollowOptions{
+			Resume: []block.Cursor{chain.At(105), {Network: amptest.Network, Number: 120, Hash: amptest.Hash(120, 9)}},
+			OnWait: func(w amp.Wait) {
+				if told++; told == 5 { // the chain arrives, on another branch
+					chain.Extend(made(111, 121, 0)...)
+				}
+			},
+		}
+		got, err := follow(t.Context(), t, client, o, 2)
+		if err != nil || got != "reorg 106 after 105, rows 1 of 106-121" || told < 5 {
+			t.Errorf("%s, %v, told of %d waits", got, err, told)
+		}
+
+		told = 0
+		o.Resume = []block.Cursor{{Network: amptest.Network, Number: 50, Hash: amptest.Hash(50, 0)}}
+		o.OnWait = func(w amp.Wait) { told++ }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		got, err = follow(ctx, t, client, o, 1)
+		if !errors.Is(err, context.DeadlineExceeded) || got != "" || told < 58 {
+			t.Errorf("%s, %v, told of %d waits", got, err, told)
+		}
+	})
+}
+
+// TestFollowHalfOpen: a server that is gone without a word is noticed by pings, and
+// the stream goes on from another, after the unfinished was undone.
+func TestFollowHalfOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		chain := amptest.NewChain(amptest.Network, amptest.Schema)
+		chain.Window(2)
+		chain.Extend(made(0, 3, 0)...)
+		first, second := newPipes(), newPipes()
+		var current atomic.Pointer[pipes]
+		current.Store(first)
+		dial := func(ctx context.Context, address string) (net.Conn, error) { return current.Load().dial(ctx, address) }
+		srv := amptest.Serve(t, first, chain.Answer)
+		defer srv.Stop()
+		other := amptest.Serve(t, second, chain.Answer)
+		defer other.Stop()
+		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: dial, KeepAlive: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+
+		dead := make(chan struct{})
+		srv.Next(func(amptest.Query) amptest.Fate { return amptest.HoldAfter(7, nil).Telling(dead) })
+		go func() {
+			<-dead
+			synctest.Wait() // what was sent has arrived
+			current.Store(second)
+			first.die()
+		}()
+		began := time.Now()
+		got, err := follow(t.Context(), t, client, amp.FollowOptions{}, 8)
+		want := "rows 1 of 0-1, rows 1 of 0-1, watermark 0-1, rows 1 of 2-3, undo 2 after 1, rows 1 of 2-3, rows 1 of 2-3, watermark 2-3"
+		if took := time.Since(began); err != nil || got != want || took > 40*time.Second || resumes(other) != "1" {
+			t.Errorf("after %v: %s, %v (%s)", took, got, err, resumes(other))
+		}
+	})
+}
+
+// TestFollowIsNotWornOutByAProxy that cuts silent streams every few minutes, each
+// time with an error of its own.
+func TestFollowIsNotWornOutByAProxy(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
+		chain.Extend(made(0, 3, 0)...)
+		o := amp.FollowOptions{Resume: []block.Cursor{chain.At(3)}}
+		const cuts = 50
+		for range cuts {
+			srv.Next(func(amptest.Query) amptest.Fate {
+				a := amptest.Answer{Schema: amptest.Schema, Script: func(context.Context, func(amptest.Part) error) error {
+					<-time.After(5 * time.Minute)
+					return amptest.Status(codes.Internal, "stream timeout")
+				}}
+				return amptest.Instead(a)
+			})
+		}
+		time.AfterFunc(24*time.Hour, func() { chain.Extend(made(4, 4, 0)...) })
+		got, err := follow(t.Context(), t, client, o, 2)
+		if err != nil || got != "rows 1 of 4-4, watermark 4-4" || len(srv.Requests()) != 2*(cuts+1) {
+			t.Errorf("%s, %v after %d calls", got, err, len(srv.Requests()))
+		}
+	})
+}
