@@ -15,7 +15,10 @@ import (
 
 // openSource connects to the pipeline's Amp server.
 func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
-	return amp.Open(ctx, amp.Config{URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile})
+	return amp.Open(ctx, amp.Config{
+		URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile,
+		Recycle: true, // extractors and digests keep no record past its release
+	})
 }
 
 // askSource checks the query. A server that is down or restarting is waited for,
