@@ -2,6 +2,7 @@ package amp_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -74,4 +75,12 @@ func blocks(t *testing.T, ranges ...block.Range) amptest.Answer {
 	}
 	head := amptest.Range(block.Range{End: 100}, 0)
 	return amptest.Batch(amptest.Schema, []amp.Range{head}, records...)
+}
+
+// errHour ends what would go on for ever.
+var errHour = errors.New("the time is over")
+
+func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeoutCause(t.Context(), d, errHour)
 }
