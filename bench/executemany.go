@@ -19,7 +19,7 @@ var executemany []byte
 func measureExecutemany(ctx context.Context, l *lab, r *report) error {
 	const what = "end to end, append, against a simple client"
 	if l.python == "" {
-		r.leave(what, l.missing)
+		r.note("Not measured: %s, because %s.", what, l.missing)
 		return nil
 	}
 	if _, err := l.load(ctx, l.size.python, config.Append); err != nil {

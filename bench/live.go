@@ -38,8 +38,19 @@ func (l *lab) live(mode config.Mode) side {
 	}}
 }
 
-// measureAppend compares a whole run with raw COPY.
+// measureAppend compares a whole run with raw COPY, and tells how long a run
+// takes that has next to nothing to do.
 func measureAppend(ctx context.Context, l *lab, r *report) error {
+	var around []float64
+	for range l.size.pairs {
+		took, err := l.load(ctx, batchRows, config.Append)
+		if err != nil {
+			return err
+		}
+		around = append(around, took.Seconds())
+	}
+	r.note("A run of one transaction (%s rows) takes %.2f s: to start, to plan and to end. It is in the ratios of all runs.",
+		thousands(batchRows), median(around))
 	return r.add(l.compare(ctx, "end to end, append", 0.65, l.live(config.Append), l.copyRaw(l.size.live)))
 }
 

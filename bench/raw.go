@@ -92,7 +92,7 @@ func take(rows []byte, most int) (n, size int, ended bool, err error) {
 // copyRaw is the side that every load is measured against: the first rows, sent
 // as they are over one connection.
 func (l *lab) copyRaw(rows int) side {
-	return side{fmt.Sprintf("raw COPY, %d rows a transaction", batchRows), func(ctx context.Context) (sample, error) {
+	return side{"raw COPY, " + thousands(batchRows) + " rows a transaction", func(ctx context.Context) (sample, error) {
 		if err := l.empty(ctx); err != nil {
 			return sample{}, err
 		}

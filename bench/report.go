@@ -20,7 +20,7 @@ type report struct {
 
 	comparisons []comparison
 	peaks       []peaks
-	left        []string // what was not measured, and why
+	notes       []string
 }
 
 // add takes what compare gives.
@@ -31,8 +31,10 @@ func (r *report) add(c comparison, err error) error {
 	return err
 }
 
-// leave notes that something was not measured.
-func (r *report) leave(what, why string) { r.left = append(r.left, what+": "+why) }
+// note adds a sentence for the reader.
+func (r *report) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
 
 func (r *report) finish() { r.took = time.Since(r.started) }
 
@@ -61,8 +63,8 @@ func (r *report) write(file string) error {
 	r.writeMachine(&b)
 	r.writeRatios(&b)
 	r.writePeaks(&b)
-	for _, left := range r.left {
-		fmt.Fprintf(&b, "Not measured: %s\n\n", left)
+	for _, note := range r.notes {
+		fmt.Fprintf(&b, "%s\n\n", note)
 	}
 	b.WriteString("[README.md](README.md) tells what each line is, and how to repeat it.\n")
 	if file == "" {
@@ -84,7 +86,7 @@ func (r *report) writeMachine(b *strings.Builder) {
 		{"PostgreSQL", m.postgres + "; " + m.settings},
 		{"rows", fmt.Sprintf("synthetic logs, %d a block, 13 columns: %.0f bytes a row in COPY binary, %.0f in Arrow", rowsPerBlock, r.copyRow, r.arrowRow)},
 		{"table", "logged, primary key (block_num, log_index), BRIN on _block_num; emptied, with a checkpoint, before each turn"},
-		{"run", fmt.Sprintf("%s, %s, load %s at the end; the median of %d pairs, in turns", r.started.UTC().Format(time.DateTime+" MST"), r.took.Round(time.Second), load(), r.size.pairs)},
+		{"run", fmt.Sprintf("%s, %s, load %s at the end; the median of %d pairs, taken in turns", r.started.UTC().Format(time.DateTime+" MST"), r.took.Round(time.Second), load(), r.size.pairs)},
 	} {
 		fmt.Fprintf(b, "| %s | %s |\n", row[0], row[1])
 	}
@@ -92,7 +94,7 @@ func (r *report) writeMachine(b *strings.Builder) {
 }
 
 func (r *report) writeRatios(b *strings.Builder) {
-	b.WriteString("## Ratios\n\n| what | rows | rows/s | against | rows/s | ratio | of each pair | demand | |\n|---|--:|--:|---|--:|--:|---|--:|---|\n")
+	b.WriteString("## Ratios\n\n| what | rows | rows/s | against | rows/s | ratio | each pair | demand | |\n|---|--:|--:|---|--:|--:|---|--:|---|\n")
 	for _, c := range r.comparisons {
 		ours, base := c.rates()
 		each := make([]string, len(c.pairs))

@@ -18,7 +18,7 @@ const rowsPerBlock = 200
 
 var (
 	full = size{
-		pairs: 5, rows: 500_000, live: 1_000_000, python: 20_000,
+		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
 		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3,
 	}
 	smoke = size{
