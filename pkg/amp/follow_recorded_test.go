@@ -122,17 +122,17 @@ func TestRecordedFollowCutEverywhere(t *testing.T) {
 		}{{0, false}, {3, true}} {
 			t.Run(fmt.Sprintf("%s/missed=%d", r.Name, after.missed), func(t *testing.T) {
 				t.Parallel()
+				history := r.History(t)
 				for n := range len(r.Messages) + 1 {
-					cutAfter(t, r, n, after.missed, after.forgets)
+					cutAfter(t, r, history.Again(), n, after.missed, after.forgets)
 				}
 			})
 		}
 	}
 }
 
-func cutAfter(t *testing.T, r followed, n, missed int, forgets bool) {
+func cutAfter(t *testing.T, r followed, history *amptest.History, n, missed int, forgets bool) {
 	t.Helper()
-	history := r.History(t)
 	history.OnIdle(func() { history.Step() })
 	srv := amptest.Start(t, history.Answer)
 	defer srv.Stop()

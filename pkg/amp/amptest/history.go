@@ -78,6 +78,11 @@ func (r Recording) History(t testing.TB) *History {
 	return h
 }
 
+// Again is the same history from its start.
+func (h *History) Again() *History {
+	return &History{Chain: NewChain(h.network, h.schema), steps: h.steps, first: h.first}
+}
+
 // Steps is how many microbatches were recorded.
 func (h *History) Steps() int { return len(h.steps) }
 
