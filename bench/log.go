@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/extract"
@@ -121,6 +122,12 @@ func (f *filled) Published(_ queue.Partition, h entry.Header, _ int) {
 
 // Waiting implements [extract.Observer].
 func (f *filled) Waiting(string, error) {}
+
+// Live implements [extract.Observer].
+func (f *filled) Live(entry.Header, int) {}
+
+// Reorg implements [extract.Observer].
+func (f *filled) Reorg(block.Number) {}
 
 // Finished implements [extract.Observer].
 func (f *filled) Finished(queue.Partition) {}

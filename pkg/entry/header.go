@@ -3,7 +3,11 @@
 // public format: any Arrow program can read the log. Golden files pin it.
 package entry
 
-import "github.com/ampipe/ampipe/pkg/block"
+import (
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
 
 // Kind says what an entry does to a destination.
 type Kind string
@@ -44,6 +48,11 @@ type Header struct {
 	// Hash is the hash of the last block, Prev that of the block before the
 	// first one. Live lane only.
 	Hash, Prev block.Hash
+
+	// Seen is when the extractor first heard of the range, by its clock, in
+	// microseconds: with the time of the commit it tells how late a destination is.
+	// Live lane only; zero if unknown.
+	Seen time.Time
 
 	// A block too large for one message is split into Parts entries, numbered
 	// from 0 by Part, that share Batch, a hash of their content. Parts is 0 for

@@ -3,8 +3,10 @@ package entry
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 )
@@ -23,6 +25,7 @@ const (
 	headerEnd     = "Ampipe-End"
 	headerHash    = "Ampipe-Hash"
 	headerPrev    = "Ampipe-Prev"
+	headerSeen    = "Ampipe-Seen"
 	headerPart    = "Ampipe-Part"
 	headerBatch   = "Ampipe-Batch"
 )
@@ -57,6 +60,9 @@ func (h Header) Map() map[string][]string {
 	}
 	if !h.Prev.IsZero() {
 		put(headerPrev, h.Prev.String())
+	}
+	if !h.Seen.IsZero() {
+		put(headerSeen, strconv.FormatInt(h.Seen.UnixMicro(), 10))
 	}
 	if h.Parts != 0 {
 		put(headerPart, fmt.Sprintf("%d/%d", h.Part, h.Parts))
@@ -95,6 +101,9 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 		Hash:    r.hash(headerHash),
 		Prev:    r.hash(headerPrev),
 		Batch:   r.text(headerBatch),
+	}
+	if seen := r.number(headerSeen, false); seen != 0 {
+		h.Seen = time.UnixMicro(int64(min(seen, math.MaxInt64))).UTC()
 	}
 	h.Part, h.Parts = r.part()
 	if r.err == nil && h.Range.Empty() {

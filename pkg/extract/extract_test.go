@@ -153,6 +153,8 @@ type seen struct {
 
 func (s *seen) Published(queue.Partition, entry.Header, int) {}
 func (s *seen) Finished(p queue.Partition)                   { s.done <- p }
+func (s *seen) Live(entry.Header, int)                       {}
+func (s *seen) Reorg(block.Number)                           {}
 func (s *seen) Idle(int, time.Time, time.Time)               {}
 
 func (s *seen) Waiting(id string, reason error) {

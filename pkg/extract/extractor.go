@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan/sql"
@@ -23,6 +24,7 @@ import (
 // Source is what an extractor needs of Amp; [amp.Client] is one.
 type Source interface {
 	Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error]
+	Follow(ctx context.Context, query string, o amp.FollowOptions) iter.Seq2[amp.Event, error]
 }
 
 // Extractor runs the workers of one process for one pipeline. Its fields are set
@@ -54,11 +56,15 @@ type Extractor struct {
 type Observer interface {
 	// Published tells that an entry is in the log.
 	Published(p queue.Partition, h entry.Header, bytes int)
-	// Waiting tells that a partition cannot go on for the time being, and why;
-	// a nil reason says that it goes on.
+	// Waiting tells that a partition, or "live", cannot go on for the time being,
+	// and why; a nil reason says that it goes on.
 	Waiting(id string, reason error)
 	// Finished tells that a partition is done or failed.
 	Finished(p queue.Partition)
+	// Live tells that an entry of the live lane is in the log.
+	Live(h entry.Header, bytes int)
+	// Reorg tells that the blocks from one on have left the chain.
+	Reorg(from block.Number)
 	// Idle tells when a worker had nothing to do; the last time ends with Run.
 	Idle(worker int, from, to time.Time)
 }
@@ -82,17 +88,19 @@ func (x *Extractor) Run(ctx context.Context) error {
 
 	g, take := errgroup.WithContext(ctx)
 	for i := range x.Workers {
-		g.Go(func() error { return x.work(take, work, i) })
+		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
 	}
+	g.Go(func() error { return x.work(take, work, queue.LiveTask, 0) })
 	return g.Wait()
 }
 
-// work is one worker: it handles one task at a time.
-func (x *Extractor) work(take, ctx context.Context, worker int) error {
+// work is one worker of a kind of tasks: it handles one task at a time. The live
+// lane's is none of the workers that Observer.Idle is told of.
+func (x *Extractor) work(take, ctx context.Context, kind string, worker int) error {
 	for failed := 0; ; {
 		since := time.Now()
-		task, err := x.Tasks.Next(take, queue.PartitionTask)
-		if x.Observer != nil {
+		task, err := x.Tasks.Next(take, kind)
+		if x.Observer != nil && kind == queue.PartitionTask {
 			x.Observer.Idle(worker, since, time.Now())
 		}
 		if take.Err() != nil && task == nil {
@@ -116,11 +124,15 @@ func (x *Extractor) work(take, ctx context.Context, worker int) error {
 	}
 }
 
-// handle brings one partition into the log and answers its task. An error is the
-// queue's, never the partition's.
+// handle brings one partition, or the live chain, into the log and answers its
+// task. An error is the queue's, never the source's.
 func (x *Extractor) handle(take, ctx context.Context, task *queue.Task) error {
+	do := x.partition
+	if task.Kind == queue.LiveTask {
+		do = x.live
+	}
 	kept, release := task.Keep(ctx)
-	outcome, err := x.partition(take, kept, task.ID)
+	outcome, err := do(take, kept, task)
 	release()
 	if err != nil {
 		return err
@@ -131,6 +143,8 @@ func (x *Extractor) handle(take, ctx context.Context, task *queue.Task) error {
 		return task.Done(ctx)
 	case stopped:
 		return task.Later(ctx, 0)
+	case later:
+		return task.Later(ctx, lostPause)
 	default:
 		return nil // somebody else's, or it comes again by itself
 	}
@@ -140,15 +154,16 @@ func (x *Extractor) handle(take, ctx context.Context, task *queue.Task) error {
 type outcome int
 
 const (
-	finished outcome = iota // the partition needs no more work
+	finished outcome = iota // it needs no more work
 	stopped                 // this process ends; another may go on at once
+	later                   // it cannot go on before something else has happened
 	lost                    // another worker has it
 )
 
 // partition works on one partition for as long as ctx keeps it in this worker's
 // hands.
-func (x *Extractor) partition(take, ctx context.Context, id string) (outcome, error) {
-	h, err := x.hold(ctx, id)
+func (x *Extractor) partition(take, ctx context.Context, task *queue.Task) (outcome, error) {
+	h, err := x.hold(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return finished, nil // of a plan that is gone
 	}

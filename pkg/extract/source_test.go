@@ -89,6 +89,11 @@ func (c *chain) Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, 
 	}
 }
 
+// Follow is not what these tests are about.
+func (c *chain) Follow(context.Context, string, amp.FollowOptions) iter.Seq2[amp.Event, error] {
+	return func(yield func(amp.Event, error) bool) { yield(nil, errors.New("there is no live task")) }
+}
+
 func (c *chain) ask(r block.Range) (func(block.Range) error, func(block.Range, int) error, block.Number) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

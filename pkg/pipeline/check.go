@@ -76,8 +76,11 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	for _, have := range checked.Head {
 		say(out, "server    has blocks %v of %s, the last with hash %s", have.Numbers, have.Network, have.Hash)
 	}
-	history := plan.History(p.Range, checked.Head)
+	history := checked.History(p.Range)
 	say(out, "history   blocks %v, %s", history, progress.Count(history.Len()))
+	if checked.Follow {
+		say(out, "live      from block %d on, after that for every block and reorg; the query can be followed", checked.LiveStart)
+	}
 	for _, have := range checked.Head {
 		if have.Numbers.End < history.End {
 			say(out, "warning   the head is below max_block: blocks %v will be waited for",
@@ -136,7 +139,7 @@ func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 }
 
 func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp.Client, checked *plan.Checked) error {
-	history := plan.History(p.Range, checked.Head)
+	history := checked.History(p.Range)
 	sample, err := checked.TakeSample(ctx, source, history)
 	if err != nil {
 		return err

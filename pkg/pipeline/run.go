@@ -164,6 +164,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	planner.Gone = gone.has
 	var status plan.Status
 	g.Go(func() (err error) {
+		defer func() { r.meter.Waiting("start of the live lane", "") }()
 		status, err = planner.Run(work, r.spec, r.size)
 		done(errDone)
 		return err

@@ -31,7 +31,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 		if err != nil {
 			return err
 		}
-		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("planned")
+		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("partitions")
 		status, err := s.planner(source, o).Run(ctx, spec, size)
 		if err != nil {
 			return err

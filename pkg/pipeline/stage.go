@@ -70,13 +70,12 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	for _, warning := range checked.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
-	spec, err := (&plan.Planner{State: s.state, Config: s.config}).Plan(ctx, checked)
+	spec, err := (&plan.Planner{Source: source, State: s.state, Config: s.config}).Plan(ctx, checked)
 	if err != nil {
 		return spec, 0, err
 	}
-	if s.config.Range.MaxBlock == nil {
-		s.logger.Info().Stringer("history", spec.History).
-			Msg("no max_block: loading up to the reorg buffer below the head; the live chain is not followed by this version")
+	if spec.Follows() {
+		s.logger.Info().Stringer("history", spec.History).Uint64("live_from", uint64(spec.Live.Start)).Msg("planned")
 	}
 	size := s.config.Range.PartitionSize
 	if size == 0 {
@@ -165,8 +164,16 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		return fmt.Errorf("read the log: %w", err)
 	}
 	defer consumer.Close()
+	live, err := s.log.Consume(ctx, c.Name, queue.ConsumeOptions{Lanes: queue.Live})
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the live lane: %w", err)
+	}
+	defer live.Close()
 	loop := &sink.Loop{
-		Writer: w, Table: table, Source: sink.FromQueue(consumer), Reports: s.state,
+		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: s.state,
 		Writers:  c.Postgres.Writers,
 		Observer: sinkWatch{name: c.Name, meter: s.meter},
 		Logger:   s.logger.With().Str("sink", c.Name).Logger(),

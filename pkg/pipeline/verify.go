@@ -65,8 +65,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err != nil {
 		return err
 	}
-	history := plan.History(p.Range, checked.Head)
-	sample, err := takeSample(ctx, source, checked, history, o.Logger)
+	sample, err := takeSample(ctx, source, checked, checked.History(p.Range), o.Logger)
 	if err != nil {
 		return err
 	}
@@ -76,26 +75,36 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		if err != nil {
 			return err
 		}
-		found, err := compareSink(ctx, source, checked, w, tableFor(p, c, checked), history, sample, o.Logger)
+		v := &verification{source: source, checked: checked, config: p, sample: sample, log: o.Logger}
+		found, err := v.compareSink(ctx, w, tableFor(p, c, checked))
 		if err = errors.Join(err, w.Close()); err != nil {
 			return fmt.Errorf("sink %q: %w", c.Name, err)
 		}
 		if len(found.Differences) == 0 {
 			say(o.out(), "%s: %d rows in %d blocks of %v are equal in source and destination",
-				c.Name, found.Rows, found.Blocks, history)
+				c.Name, found.Rows, found.Blocks, v.all)
 			continue
 		}
 		for _, d := range found.Differences {
 			say(o.out(), "%s: %v", c.Name, d)
 		}
 		wrong = append(wrong, ops.Incomplete(fmt.Errorf("sink %q: %s of %s blocks differ from the source",
-			c.Name, progress.Count(uint64(len(found.Differences))), progress.Count(history.Len()))))
+			c.Name, progress.Count(uint64(len(found.Differences))), progress.Count(v.all.Len()))))
 	}
 	return errors.Join(wrong...)
 }
 
-func compareSink(ctx context.Context, source plan.Source, checked *plan.Checked, w sink.Writer, t sink.Table,
-	history block.Range, sample plan.Sample, log zerolog.Logger) (Comparison, error) {
+// verification compares one destination with the source.
+type verification struct {
+	source  plan.Source
+	checked *plan.Checked
+	config  *config.Pipeline
+	sample  plan.Sample
+	log     zerolog.Logger
+	all     block.Range // what the destination should hold
+}
+
+func (v *verification) compareSink(ctx context.Context, w sink.Writer, t sink.Table) (Comparison, error) {
 	d, ok := w.(verifiable)
 	if !ok {
 		return Comparison{}, fmt.Errorf("this destination cannot be verified")
@@ -103,23 +112,97 @@ func compareSink(ctx context.Context, source plan.Source, checked *plan.Checked,
 	if err := d.OpenStored(ctx, t); err != nil {
 		return Comparison{}, err
 	}
-	window := history.Len()
-	if perBlock := sample.RowsPerBlock(); d.Windowed() && perBlock > 0 {
+	var err error
+	if v.all, err = v.claimed(ctx, w); err != nil {
+		return Comparison{}, err
+	}
+	found, err := v.compare(ctx, d, v.all)
+	if err != nil || !v.checked.Follow {
+		return found, err
+	}
+	return v.again(ctx, w, d, found)
+}
+
+// claimed is what the destination says to hold: of a chain that is followed,
+// everything up to its last watermark.
+func (v *verification) claimed(ctx context.Context, w sink.Writer) (block.Range, error) {
+	all := v.checked.History(v.config.Range)
+	if !v.checked.Follow {
+		return all, nil
+	}
+	state, err := w.State(ctx)
+	if err != nil {
+		return all, fmt.Errorf("read how far the destination is: %w", err)
+	}
+	switch end := v.config.Range.MaxBlock; {
+	case end != nil && state.Coverage.Covers(block.Range{Start: all.Start, End: *end}):
+		all.End = *end
+	case state.Live.Cursor.Network != "":
+		all.End = max(all.Start, state.Live.Cursor.Number+1)
+	case state.Live.Started:
+		all.End = max(all.Start, state.Live.Start)
+	}
+	return all, nil
+}
+
+// tries and betweenTries are how often and at what distance blocks are compared again
+// that differ at the head of a chain: a reorg is on its way to the destination.
+const (
+	tries        = 5
+	betweenTries = 2 * time.Second
+)
+
+// again compares blocks that differ once more, and forgets those that the
+// destination does not claim any longer.
+func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester, found Comparison) (Comparison, error) {
+	for try := 0; len(found.Differences) > 0 && try < tries; try++ {
+		if err := fault.Sleep(ctx, betweenTries); err != nil {
+			return found, err
+		}
+		all, err := v.claimed(ctx, w)
+		if err != nil {
+			return found, err
+		}
+		var blocks block.Set
+		for _, difference := range found.Differences {
+			blocks.Add(block.Closed(difference.Block, difference.Block))
+		}
+		if !d.Windowed() {
+			blocks = block.NewSet(all)
+		}
+		found.Differences = nil
+		for _, r := range blocks.Ranges() {
+			if r = r.Intersect(all); r.Empty() {
+				continue
+			}
+			once, err := v.compare(ctx, d, r)
+			if err != nil {
+				return found, err
+			}
+			found.Differences = append(found.Differences, once.Differences...)
+		}
+	}
+	return found, nil
+}
+
+func (v *verification) compare(ctx context.Context, d sink.Digester, all block.Range) (Comparison, error) {
+	window := all.Len()
+	if perBlock := v.sample.RowsPerBlock(); d.Windowed() && perBlock > 0 {
 		window = max(1, uint64(verifyRows/perBlock))
 	} else if d.Windowed() {
 		window = min(window, verifyRows)
 	}
-	var all Comparison
-	for _, r := range plan.Cut(history, max(window, 1)) {
-		found, err := patiently(ctx, log, r, func(r block.Range) (Comparison, error) {
-			return Compare(ctx, source, checked, d, r)
+	var sum Comparison
+	for _, r := range plan.Cut(all, max(window, 1)) {
+		found, err := patiently(ctx, v.log, r, func(r block.Range) (Comparison, error) {
+			return Compare(ctx, v.source, v.checked, d, r)
 		})
 		if err != nil {
-			return all, err
+			return sum, err
 		}
-		all.add(found)
+		sum.add(found)
 	}
-	return all, nil
+	return sum, nil
 }
 
 func (c *Comparison) add(o Comparison) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -24,6 +25,17 @@ func (w extractWatch) Waiting(id string, reason error) {
 	w.meter.Waiting("partition "+id, text(reason))
 }
 
+func (w extractWatch) Live(h entry.Header, bytes int) {
+	switch h.Kind {
+	case entry.Data:
+		w.meter.Published(block.Range{}, h.Rows, bytes)
+	case entry.Watermark:
+		w.meter.Seen(h.Range.Last(), h.Seen)
+	}
+}
+
+func (w extractWatch) Reorg(block.Number) { w.meter.Reorged() }
+
 func (w extractWatch) Finished(queue.Partition) { w.idle.finished() }
 
 func (w extractWatch) Idle(worker int, from, to time.Time) { w.idle.add(worker, from, to) }
@@ -41,7 +53,12 @@ type sinkWatch struct {
 	meter *progress.Meter
 }
 
-func (w sinkWatch) OnApplied(c sink.Commit) { w.meter.Applied(w.name, c.Rows) }
+func (w sinkWatch) OnApplied(c sink.Commit) {
+	w.meter.Applied(w.name, c.Rows)
+	for _, mark := range c.Marks {
+		w.meter.Reached(w.name, mark.Number, mark.Seen)
+	}
+}
 
 func (w sinkWatch) OnPause(reason error) { w.meter.Waiting("sink "+w.name, text(reason)) }
 
@@ -51,6 +68,8 @@ func (w sinkWatch) OnResume() { w.meter.Waiting("sink "+w.name, "") }
 func planWatch(meter *progress.Meter) func(plan.Status) {
 	return func(s plan.Status) {
 		meter.Planned(s.History, s.Extracted)
+		meter.Reorgs(s.Live.Reorgs)
+		meter.Waiting("start of the live lane", s.Live.Waits)
 		for _, sink := range s.Sinks {
 			meter.Covered(sink.Name, sink.Covered)
 		}

@@ -21,6 +21,7 @@ type Source interface {
 	Info(ctx context.Context, query string) (*arrow.Schema, error)
 	Head(ctx context.Context, query string) ([]amp.Range, error)
 	Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error]
+	Probe(ctx context.Context, query, network string, at block.Number) (block.Cursor, error)
 }
 
 // Checked is a query that can be loaded, and what is known about it.
@@ -31,6 +32,9 @@ type Checked struct {
 	Head     []amp.Range // what the server has; empty while it has nothing
 	Network  string      // empty while the server has nothing
 	Warnings []string    // what the user should know but may have meant
+
+	Follow    bool         // the chain is followed from LiveStart on
+	LiveStart block.Number // first block of the live lane, if there is none yet
 }
 
 // BlockColumn is the name of the block column.
@@ -64,7 +68,27 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 	if len(c.Head) > 0 {
 		c.Network = c.Head[0].Network
 	}
-	return c, c.checkStart(p.Range.MinBlock)
+	if err := c.checkStart(p.Range.MinBlock); err != nil {
+		return nil, err
+	}
+	if err := c.checkLive(ctx, source, p.Range); err != nil {
+		return nil, fmt.Errorf("source.query: %w", err)
+	}
+	return c, nil
+}
+
+// History gives the blocks that are loaded in partitions: up to max_block, or to the
+// block from which the chain is followed.
+func (c *Checked) History(want config.Range) block.Range {
+	history := block.Range{Start: want.MinBlock, End: want.MinBlock}
+	switch {
+	case c.Follow:
+		history.End = c.LiveStart
+	case want.MaxBlock != nil:
+		history.End = *want.MaxBlock
+	}
+	history.End = max(history.End, history.Start)
+	return history
 }
 
 // blockColumn finds the column that carries the block number.

@@ -1,35 +1,9 @@
 package plan
 
 import (
-	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
-
-// History gives the blocks that are loaded in partitions: up to max_block, or,
-// where the chain is to be followed for ever, up to the live start, the last
-// reorg_buffer blocks below the head left out. It is empty while the server has
-// nothing.
-func History(want config.Range, head []amp.Range) block.Range {
-	history := block.Range{Start: want.MinBlock, End: want.MinBlock}
-	if want.MaxBlock != nil {
-		history.End = *want.MaxBlock
-		return history
-	}
-	for i, have := range head {
-		buffer := want.ReorgBuffer
-		if own, ok := want.ReorgBuffers[have.Network]; ok {
-			buffer = own
-		}
-		end := have.Numbers.End - min(have.Numbers.End, block.Number(buffer))
-		if i == 0 || end < history.End {
-			history.End = end
-		}
-	}
-	history.End = max(history.End, history.Start)
-	return history
-}
 
 // Bounds on the partitions that are chosen automatically.
 const (

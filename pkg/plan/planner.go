@@ -54,6 +54,17 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 				return queue.Spec{}, err
 			}
 			spec.Epoch, spec.Planned = old.Epoch, old.Planned
+			if old.Live != nil {
+				spec.Live = old.Live // the live lane stays where it began
+			}
+		}
+		if spec.Live == nil && c.Follow {
+			if spec.Live, err = c.Origin(ctx, p.Source); err != nil {
+				return queue.Spec{}, err
+			}
+		}
+		if spec.Follows() {
+			spec.History.End = max(spec.History.Start, spec.Live.Start)
 		}
 		_, err = p.State.SaveSpec(ctx, spec, rev)
 		if errors.Is(err, queue.ErrConflict) {
@@ -77,7 +88,7 @@ func (p *Planner) spec(c *Checked) (queue.Spec, error) {
 		BlockColumn: c.BlockColumn(),
 		Schema:      schema,
 		Network:     c.Network,
-		History:     History(p.Config.Range, c.Head),
+		History:     c.History(p.Config.Range),
 		MaxBlock:    p.Config.Range.MaxBlock,
 		Planned:     time.Now().UTC(),
 	}, nil

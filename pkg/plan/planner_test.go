@@ -321,22 +321,3 @@ func TestPlanRefusesToBecomeSomethingElse(t *testing.T) {
 		t.Error("the plan is not written down")
 	}
 }
-
-func TestHistoryStaysBelowTheReorgBuffer(t *testing.T) {
-	head := []amp.Range{{Network: "mainnet", Numbers: block.Range{Start: 0, End: 1000}}}
-	end := block.Number(5000)
-	for _, c := range []struct {
-		want  config.Range
-		block block.Range
-	}{
-		{config.Range{ReorgBuffer: 200}, block.Range{Start: 0, End: 800}},
-		{config.Range{ReorgBuffer: 200, ReorgBuffers: map[string]uint64{"mainnet": 64}}, block.Range{Start: 0, End: 936}},
-		{config.Range{ReorgBuffer: 2000}, block.Range{Start: 0, End: 0}},
-		{config.Range{MinBlock: 900, ReorgBuffer: 200}, block.Range{Start: 900, End: 900}},
-		{config.Range{MaxBlock: &end, ReorgBuffer: 200}, block.Range{Start: 0, End: 5000}},
-	} {
-		if got := plan.History(c.want, head); got != c.block {
-			t.Errorf("%+v: history %v, want %v", c.want, got, c.block)
-		}
-	}
-}

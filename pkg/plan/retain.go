@@ -29,6 +29,24 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 			return nil
 		}
 		upto = min(upto, sink.Position.AckFloor)
+		if !w.spec.Follows() {
+			continue
+		}
+		if !sink.Live.Exists {
+			return nil
+		}
+		upto = min(upto, sink.Live.AckFloor)
+	}
+	if w.spec.Follows() {
+		// Whoever writes the live lane next needs the watermark that closed it last.
+		position, _, err := w.State.LivePosition(ctx)
+		if errors.Is(err, queue.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the position of the live lane: %w", err)
+		}
+		upto = min(upto, max(position.Seq, 1)-1)
 	}
 	if crowded := log.Bytes > uint64(log.MaxBytes)/2; !crowded {
 		if upto, err = w.Log.OlderThan(ctx, time.Now().Add(-w.Config.Log.Replay), upto); err != nil {

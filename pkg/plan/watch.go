@@ -18,15 +18,20 @@ type Status struct {
 	Extracted  block.Set // blocks of finished partitions
 	Failed     block.Set // blocks that were given up
 	Sinks      []SinkStatus
-	Complete   bool // every sink holds everything that was not given up
+	Live       LiveStatus
+	Complete   bool // every sink holds everything that was not given up; never without max_block
 }
 
 // SinkStatus is one sink's part of a [Status].
 type SinkStatus struct {
 	Name     string
 	Report   queue.SinkReport // empty until the sink has reported
-	Position queue.Position   // in the log
+	Position queue.Position   // in the lanes of the partitions
+	Live     queue.Position   // in the live lane
 	Covered  uint64           // blocks of the history that the destination holds
+
+	rev      uint64 // of the report
+	reported uint64 // rev, if it is not the one that this planner found at first
 }
 
 // watcher is the planner's memory between two looks.
@@ -40,6 +45,11 @@ type watcher struct {
 	looks   int
 	holes   []block.Range // blocks without a partition at the last look
 	retried bool          // failed partitions have been queued again
+
+	began    time.Time
+	live     LiveStatus        // as of the last look at it
+	followed bool              // this planner has queued the live task
+	found    map[string]uint64 // sink -> revision of its report at the first look
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends.
@@ -49,7 +59,10 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	if every <= 0 {
 		every = 250 * time.Millisecond
 	}
-	w := &watcher{Planner: p, spec: spec, size: size, queued: map[string]bool{}, drained: map[string]uint64{}}
+	w := &watcher{
+		Planner: p, spec: spec, size: size, began: time.Now(),
+		queued: map[string]bool{}, drained: map[string]uint64{}, found: map[string]uint64{},
+	}
 	for failed := 0; ; {
 		status, err := w.look(ctx)
 		pause := every
@@ -103,6 +116,9 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 		}
 	}
 	if status.Sinks, err = w.lookAtSinks(ctx, parts); err != nil {
+		return status, err
+	}
+	if err := w.lookAtLive(ctx, &status); err != nil {
 		return status, err
 	}
 	status.Complete = w.complete(status)
@@ -200,7 +216,11 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	sinks := make([]SinkStatus, len(w.Config.Sinks))
 	var lost block.Set
 	for i, s := range w.Config.Sinks {
-		position, err := w.Log.Position(ctx, s.Name)
+		position, err := w.Log.Position(ctx, s.Name, queue.History)
+		var live queue.Position
+		if err == nil {
+			live, err = w.Log.Position(ctx, s.Name, queue.Live)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read the position of sink %s: %w", s.Name, err)
 		}
@@ -208,11 +228,20 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 		if err != nil && !errors.Is(err, queue.ErrNotFound) {
 			return nil, fmt.Errorf("read the report of sink %s: %w", s.Name, err)
 		}
-		sinks[i] = SinkStatus{Name: s.Name, Report: report, Position: position, Covered: covered(report.Coverage, w.spec.History)}
+		if _, seen := w.found[s.Name]; !seen {
+			w.found[s.Name] = rev
+		}
+		sinks[i] = SinkStatus{
+			Name: s.Name, Report: report, Position: position, Live: live,
+			Covered: covered(report.Coverage, w.spec.History), rev: rev,
+		}
+		if rev != w.found[s.Name] {
+			sinks[i].reported = rev
+		}
 		if !w.readToEnd(s.Name, position, rev) {
 			continue
 		}
-		for _, r := range Lost(w.spec.History, parts, report.Coverage) {
+		for _, r := range Lost(w.wanted(report), parts, report.Coverage) {
 			lost.Add(r)
 		}
 	}
@@ -232,7 +261,7 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 // readToEnd tells whether the sink has applied everything in the log and has
 // reported since, so that what its report lacks is not on its way.
 func (w *watcher) readToEnd(sink string, at queue.Position, report uint64) bool {
-	if !at.Exists || at.Pending > 0 || at.AckPending > 0 {
+	if !at.Drained() {
 		delete(w.drained, sink)
 		return false
 	}
@@ -252,17 +281,21 @@ func covered(coverage block.Set, history block.Range) uint64 {
 	return n
 }
 
-func (p *Planner) complete(s Status) bool {
-	if count(s.Partitions, queue.PartitionOpen) > 0 {
+func (w *watcher) complete(s Status) bool {
+	if count(s.Partitions, queue.PartitionOpen) > 0 || w.spec.Follows() && w.spec.MaxBlock == nil {
 		return false
 	}
+	all := w.spec.History
+	if w.spec.Follows() {
+		all.End = *w.spec.MaxBlock
+	}
 	for _, sink := range s.Sinks {
-		if p.Gone != nil && p.Gone(sink.Name) {
+		if w.gone(sink.Name) {
 			continue
 		}
 		have := sink.Report.Coverage.Clone()
 		have.AddAll(s.Failed)
-		if !have.Covers(s.History) {
+		if !have.Covers(all) {
 			return false
 		}
 	}

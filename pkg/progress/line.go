@@ -12,6 +12,7 @@ import (
 // Line is the state of the pipeline in one line:
 //
 //	history 4.1M/10M blocks 41 % | 96k rows/s | warehouse 94k rows/s, 1.2 s behind | eta 53 m
+//	history 10M/10M blocks 100 % | 230 rows/s | warehouse 230 rows/s | live 19,876,543 (0.8 s behind head) | reorgs 3
 //
 // The history counts the blocks that every sink has committed. What is waited
 // for is named at the end. A process that runs one stage shows what it knows.
@@ -33,6 +34,12 @@ func (m *Meter) Line() string {
 		if s := m.sinks[name]; s.rows > 0 || s.known && m.rows > 0 {
 			parts = append(parts, m.sinkPart(name, now))
 		}
+	}
+	if live := m.livePart(now); live != "" {
+		parts = append(parts, live)
+	}
+	if m.live.reorgs > 0 {
+		parts = append(parts, fmt.Sprintf("reorgs %d", m.live.reorgs))
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "nothing to do yet")

@@ -22,6 +22,7 @@ type Meter struct {
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
 	waits     map[string]string // part of the pipeline -> what it waits for
+	live      liveMeter
 	now       func() time.Time
 }
 
@@ -31,6 +32,7 @@ type sinkMeter struct {
 	first   uint64 // of them, those that were there at the start
 	known   bool   // covered has been read
 	speed   speed
+	live    liveSink
 }
 
 // NewMeter starts to measure now. The sinks are those of the configuration.

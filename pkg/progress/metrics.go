@@ -12,19 +12,25 @@ import (
 func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descLogRows, descLogBytes, descHistory, descExtracted, descSinkRows, descSinkBlocks, descWaiting,
+		descLiveHead, descLiveReorgs, descSinkLive, descSinkLatency,
 	} {
 		ch <- d
 	}
 }
 
 var (
-	descLogRows    = prometheus.NewDesc("ampipe_log_rows_total", "Rows appended to the log by this process.", nil, nil)
-	descLogBytes   = prometheus.NewDesc("ampipe_log_bytes_total", "Bytes of entries appended to the log by this process.", nil, nil)
-	descHistory    = prometheus.NewDesc("ampipe_history_blocks", "Blocks of the history that are wanted.", nil, nil)
-	descExtracted  = prometheus.NewDesc("ampipe_extracted_blocks", "Blocks of the history that the log has had.", nil, nil)
-	descSinkRows   = prometheus.NewDesc("ampipe_sink_rows_total", "Rows committed by this process.", []string{"sink"}, nil)
-	descSinkBlocks = prometheus.NewDesc("ampipe_sink_blocks", "Blocks of the history that the destination holds.", []string{"sink"}, nil)
-	descWaiting    = prometheus.NewDesc("ampipe_waiting", "Parts of the pipeline that wait for something.", nil, nil)
+	descLogRows     = prometheus.NewDesc("ampipe_log_rows_total", "Rows appended to the log by this process.", nil, nil)
+	descLogBytes    = prometheus.NewDesc("ampipe_log_bytes_total", "Bytes of entries appended to the log by this process.", nil, nil)
+	descHistory     = prometheus.NewDesc("ampipe_history_blocks", "Blocks of the history that are wanted.", nil, nil)
+	descExtracted   = prometheus.NewDesc("ampipe_extracted_blocks", "Blocks of the history that the log has had.", nil, nil)
+	descSinkRows    = prometheus.NewDesc("ampipe_sink_rows_total", "Rows committed by this process.", []string{"sink"}, nil)
+	descSinkBlocks  = prometheus.NewDesc("ampipe_sink_blocks", "Blocks of the history that the destination holds.", []string{"sink"}, nil)
+	descLiveHead    = prometheus.NewDesc("ampipe_live_block", "Last block of the live chain that is complete in the log.", nil, nil)
+	descLiveReorgs  = prometheus.NewDesc("ampipe_reorgs_total", "Reorgs since the pipeline began.", nil, nil)
+	descSinkLive    = prometheus.NewDesc("ampipe_sink_live_block", "Last block of the live chain that the destination holds.", []string{"sink"}, nil)
+	descSinkLatency = prometheus.NewDesc("ampipe_live_latency_seconds",
+		"From the extractor's hearing of blocks to their commit.", []string{"sink"}, nil)
+	descWaiting = prometheus.NewDesc("ampipe_waiting", "Parts of the pipeline that wait for something.", nil, nil)
 )
 
 // Collect is part of [prometheus.Collector].
@@ -42,7 +48,15 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 	gauge(descHistory, m.history.Len())
 	gauge(descExtracted, m.extracted.Len())
 	gauge(descWaiting, uint64(len(m.waits)))
+	count(descLiveReorgs, m.live.reorgs)
+	if m.live.known {
+		gauge(descLiveHead, uint64(m.live.head))
+	}
 	for name, s := range m.sinks {
+		if s.live.known {
+			gauge(descSinkLive, uint64(s.live.number), name)
+			ch <- prometheus.MustNewConstHistogram(descSinkLatency, s.live.latency.count, s.live.latency.sum, s.live.latency.buckets(), name)
+		}
 		count(descSinkRows, s.rows, name)
 		gauge(descSinkBlocks, s.covered, name)
 	}

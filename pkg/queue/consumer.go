@@ -62,6 +62,7 @@ const (
 	pullExpiry    = 5 * time.Second // of one request
 	beatsPerWait  = 3               // heartbeats in one AckWait
 	closeDeadline = 2 * time.Second // for giving messages back
+	liveGroup     = "live"          // of the processes that take turns with the live lane
 )
 
 // Consumer reads a log for one sink. All processes of the sink share its
@@ -138,7 +139,7 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 }
 
 func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
-	durable, err := c.js.CreateOrUpdateConsumer(ctx, c.log.stream(), jetstream.ConsumerConfig{
+	config := jetstream.ConsumerConfig{
 		Durable:       c.opts.Lanes.durable(c.sink),
 		FilterSubject: c.opts.Lanes.filter(c.log.pipeline),
 		DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -146,7 +147,15 @@ func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
 		AckWait:       c.opts.AckWait,
 		MaxDeliver:    -1,
 		MaxAckPending: c.opts.MaxAckPending,
-	})
+	}
+	if c.opts.Lanes == Live {
+		// One process of the sink at a time gets the live lane, in its order; another
+		// takes over when it has not asked for so long.
+		config.PriorityPolicy = jetstream.PriorityPolicyPinned
+		config.PriorityGroups = []string{liveGroup}
+		config.PinnedTTL = pullExpiry + 3*time.Second
+	}
+	durable, err := c.js.CreateOrUpdateConsumer(ctx, c.log.stream(), config)
 	if err != nil {
 		return nil, c.log.fail(ctx, err)
 	}
@@ -186,8 +195,21 @@ func (c *Consumer) Close() {
 		_ = m.msg.Nak() // best effort: AckWait does it otherwise
 	}
 	c.mu.Unlock()
+	c.unpin()
 	_ = c.nc.FlushTimeout(closeDeadline)
 	c.nc.Close()
+}
+
+// unpin lets another process of the sink have the live lane at once.
+func (c *Consumer) unpin() {
+	if c.opts.Lanes != Live {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeDeadline)
+	defer cancel()
+	if stream, err := c.js.Stream(ctx, c.log.stream()); err == nil {
+		_ = stream.UnpinConsumer(ctx, c.opts.Lanes.durable(c.sink), liveGroup) // best effort: the pin expires otherwise
+	}
 }
 
 // fetch pulls messages until ctx ends.
@@ -246,6 +268,9 @@ func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limi
 	if limit != nil {
 		opts = append(opts, limit)
 	}
+	if c.opts.Lanes == Live {
+		opts = append(opts, jetstream.FetchPriorityGroup(liveGroup))
+	}
 	batch, err := durable.Fetch(max(1, messages), opts...)
 	if err != nil {
 		return 0, c.log.fail(ctx, err)
@@ -261,6 +286,8 @@ func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limi
 	switch err := batch.Error(); {
 	case err == nil, ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrBatchCompleted):
 		return got, nil
+	case errors.Is(err, jetstream.ErrPinIDMismatch):
+		return got, nil // another process has the lane now; the next request waits for it
 	default:
 		return got, c.log.fail(ctx, err)
 	}

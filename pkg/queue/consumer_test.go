@@ -25,7 +25,7 @@ func TestConsumeInOrderOfTheLog(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
 	l := mustLog(t, mustConn(t), 0)
-	if p, err := l.Position(ctx, "warehouse"); err != nil || p.Exists {
+	if p, err := l.Position(ctx, "warehouse", queue.History); err != nil || p.Exists {
 		t.Fatalf("a new sink has position %+v (%v)", p, err)
 	}
 	mustFill(t, l, "p.0.0", 5, 100)
@@ -50,7 +50,7 @@ func TestConsumeInOrderOfTheLog(t *testing.T) {
 	if err := l.RemoveConsumer(ctx, "warehouse"); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := l.Position(ctx, "warehouse"); err != nil || p.Exists {
+	if p, err := l.Position(ctx, "warehouse", queue.History); err != nil || p.Exists {
 		t.Errorf("a removed sink has position %+v (%v)", p, err)
 	}
 }
@@ -58,9 +58,14 @@ func TestConsumeInOrderOfTheLog(t *testing.T) {
 // waitForPosition polls: an acknowledgement is not answered.
 func waitForPosition(t *testing.T, l *queue.Log, want queue.Position) {
 	t.Helper()
+	waitForLanes(t, l, queue.History, want)
+}
+
+func waitForLanes(t *testing.T, l *queue.Log, lanes queue.Lanes, want queue.Position) {
+	t.Helper()
 	ctx := testContext(t)
 	for {
-		p, err := l.Position(ctx, "warehouse")
+		p, err := l.Position(ctx, "warehouse", lanes)
 		if err != nil {
 			t.Fatalf("position is not %+v in time: %v", want, err)
 		}
@@ -94,11 +99,11 @@ func TestPositionPassesOtherLanes(t *testing.T) {
 			t.Errorf("live message %d is %d of lane %s", i, m.Seq, m.Lane)
 		}
 		if i == 0 {
-			waitForPosition(t, l, queue.Position{Exists: true, AckFloor: 0, AckPending: 3})
+			waitForLanes(t, l, queue.Live, queue.Position{Exists: true, AckFloor: 0, AckPending: 3})
 		}
 		mustAck(t, m)
 	}
-	waitForPosition(t, l, queue.Position{Exists: true, AckFloor: 5})
+	waitForLanes(t, l, queue.Live, queue.Position{Exists: true, AckFloor: 5})
 }
 
 // TestManyLargeMessages: pulls are bounded by bytes, so that the server never

@@ -15,10 +15,28 @@ type Spec struct {
 	BlockColumn string        `json:"block_column"` // name in the query's output
 	Schema      []byte        `json:"schema"`       // Arrow IPC stream without batches
 	Network     string        `json:"network"`
-	History     block.Range   `json:"history"`              // [min_block, live start or max_block)
-	LiveStart   *block.Number `json:"live_start,omitempty"` // nil: no live lane
-	MaxBlock    *block.Number `json:"max_block,omitempty"`  // as configured
+	History     block.Range   `json:"history"`             // [min_block, live start or max_block)
+	Live        *Origin       `json:"live,omitempty"`      // nil: the chain is not followed
+	MaxBlock    *block.Number `json:"max_block,omitempty"` // as configured
 	Planned     time.Time     `json:"planned"`
+}
+
+// Follows tells whether the pipeline has blocks that only the live lane brings.
+func (s Spec) Follows() bool {
+	return s.Live != nil && (s.MaxBlock == nil || *s.MaxBlock > s.Live.Start)
+}
+
+// Origin is where the live lane of an epoch begins.
+type Origin struct {
+	// Start is the first block of the lane.
+	Start block.Number `json:"start"`
+	// Points are blocks of the chain below Start, ascending, the last of them
+	// Start-1: where to resume from, and what a deep reorg is compared with. Without
+	// any the stream begins at the server's earliest block, which is Start.
+	Points []block.Cursor `json:"points,omitempty"`
+	// Open says that block Start-1 is not in the chain yet, so that its hash is
+	// still to be asked for.
+	Open bool `json:"open,omitempty"`
 }
 
 // PartitionState is how far a partition has come.
@@ -67,6 +85,7 @@ const LiveLane = "live"
 type SinkReport struct {
 	Name     string    `json:"name"`
 	Coverage block.Set `json:"coverage"`
+	Live     LiveMark  `json:"live"`
 	Rows     uint64    `json:"rows"`             // written by the reporting process since it started
 	State    string    `json:"state"`            // "running", "paused" or "stopped"
 	Reason   string    `json:"reason,omitempty"` // why it does not run

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -99,6 +100,7 @@ func (l *Log) MaxBytes() int64 { return l.maxBytes }
 type Tail struct {
 	Found bool   // false: the lane is empty, or all its messages were trimmed
 	Seq   uint64 // of the message: what the next Publish passes as after; 0 if not found
+	After uint64 // sequence of the lane's message before it when it was published
 	Entry entry.Header
 	ID    string // that it was published with
 }
@@ -113,17 +115,73 @@ func (l *Log) Tail(ctx context.Context, lane string) (Tail, error) {
 		return Tail{}, l.fail(ctx, fmt.Errorf("read the end of lane %s: %w", lane, err))
 	}
 	msg, err := stream.GetLastMsgForSubject(ctx, l.subject(lane))
+	return l.tail(ctx, "read the end of lane "+lane, msg, err)
+}
+
+// Head reads the first message of a lane that the log still holds.
+func (l *Log) Head(ctx context.Context, lane string) (Tail, error) {
+	if err := checkPath("lane", lane); err != nil {
+		return Tail{}, err
+	}
+	what := "read the beginning of lane " + lane
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err != nil {
+		return Tail{}, l.fail(ctx, fmt.Errorf("%s: %w", what, err))
+	}
+	msg, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(l.subject(lane)))
+	return l.tail(ctx, what, msg, err)
+}
+
+// At reads one message of the log by its sequence.
+func (l *Log) At(ctx context.Context, seq uint64) (Tail, error) {
+	what := fmt.Sprintf("read message %d", seq)
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err != nil {
+		return Tail{}, l.fail(ctx, fmt.Errorf("%s: %w", what, err))
+	}
+	msg, err := stream.GetMsg(ctx, seq)
+	return l.tail(ctx, what, msg, err)
+}
+
+func (l *Log) tail(ctx context.Context, what string, msg *jetstream.RawStreamMsg, err error) (Tail, error) {
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Tail{}, nil
 	}
 	if err != nil {
-		return Tail{}, l.fail(ctx, fmt.Errorf("read the end of lane %s: %w", lane, err))
+		return Tail{}, l.fail(ctx, fmt.Errorf("%s: %w", what, err))
 	}
 	e, err := entry.Parse(msg.Header, msg.Data)
 	if err != nil {
-		return Tail{}, fault.Permanent(fmt.Errorf("read the end of lane %s, message %d: %w", lane, msg.Sequence, err))
+		return Tail{}, fault.Permanent(fmt.Errorf("%s, message %d: %w", what, msg.Sequence, err))
 	}
-	return Tail{Found: true, Seq: msg.Sequence, Entry: e.Header, ID: msg.Header.Get(headerID)}, nil
+	return Tail{
+		Found: true, Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence),
+		Entry: e.Header, ID: msg.Header.Get(headerID),
+	}, nil
+}
+
+// predecessor is the sequence of the lane's message before the one at seq.
+func predecessor(header nats.Header, seq uint64) uint64 {
+	if expected := header.Get(jetstream.ExpectedLastSubjSeqHeader); expected != "" {
+		return parseSeq(expected)
+	}
+	return seq - 1 // inside an atomic batch
+}
+
+// Clear removes every message of a lane, so that it can begin again: the next
+// Publish to it comes after 0.
+func (l *Log) Clear(ctx context.Context, lane string) error {
+	if err := checkPath("lane", lane); err != nil {
+		return err
+	}
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(l.subject(lane)))
+	}
+	if err != nil {
+		return l.fail(ctx, fmt.Errorf("clear lane %s: %w", lane, err))
+	}
+	return nil
 }
 
 // LogState is what a log holds.

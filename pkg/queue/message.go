@@ -52,11 +52,7 @@ func newMessage(c *Consumer, msg jetstream.Msg) *Message {
 	} else {
 		m.Seq, m.Delivered = meta.Sequence.Stream, int(meta.NumDelivered)
 	}
-	if expected := header.Get(jetstream.ExpectedLastSubjSeqHeader); expected != "" {
-		m.After = parseSeq(expected)
-	} else {
-		m.After = m.Seq - 1 // inside an atomic batch
-	}
+	m.After = predecessor(header, m.Seq)
 	if m.err == nil {
 		m.Entry, m.err = entry.Parse(header, msg.Data())
 	}

@@ -31,6 +31,11 @@ func (s *State) LoadSpec(ctx context.Context) (spec Spec, rev uint64, err error)
 	return Get[Spec](ctx, s, keySpec)
 }
 
+// WatchSpec calls fn with the plan and with each change of it; see [State.Watch].
+func (s *State) WatchSpec(ctx context.Context, fn func(Change) error) error {
+	return s.Watch(ctx, keySpec, fn)
+}
+
 // errFound ends a watch.
 var errFound = errors.New("found")
 

@@ -8,46 +8,39 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Position is how far a sink has come in a log, over all its processes and, if
-// it reads the live lane too, over both its consumers.
+// Position is how far a sink has come in a log, over all its processes.
 type Position struct {
-	Exists     bool   // the sink has read from this log before
+	Exists     bool   // the sink has read these lanes before
 	AckFloor   uint64 // everything up to this sequence is acknowledged or not for this sink
 	Pending    uint64 // messages not delivered yet
 	AckPending int    // messages delivered and not acknowledged
 }
 
-// Position reads how far a sink has come.
-func (l *Log) Position(ctx context.Context, sink string) (Position, error) {
+// Drained tells whether the sink has applied everything that these lanes hold.
+func (p Position) Drained() bool { return p.Exists && p.Pending == 0 && p.AckPending == 0 }
+
+// Position reads how far a sink has come in some lanes.
+func (l *Log) Position(ctx context.Context, sink string, lanes Lanes) (Position, error) {
 	if err := checkName("sink", sink); err != nil {
 		return Position{}, err
 	}
-	// First the log's end, then the consumers: what they have no more to do
-	// with then is everything up to that end.
+	// First the log's end, then the consumer: what it has no more to do with then is
+	// everything up to that end.
 	state, err := l.State(ctx)
 	if err != nil {
 		return Position{}, err
 	}
-	var p Position
-	for _, lanes := range []Lanes{History, Live} {
-		consumer, err := l.conn.js.Consumer(ctx, l.stream(), lanes.durable(sink))
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			continue
-		}
-		if err != nil {
-			return Position{}, l.fail(ctx, fmt.Errorf("read the position of sink %s: %w", sink, err))
-		}
-		info := consumer.CachedInfo()
-		floor := info.AckFloor.Stream
-		if info.NumPending == 0 && info.NumAckPending == 0 {
-			floor = max(floor, state.Last)
-		}
-		if !p.Exists || floor < p.AckFloor {
-			p.AckFloor = floor
-		}
-		p.Exists = true
-		p.Pending += info.NumPending
-		p.AckPending += info.NumAckPending
+	consumer, err := l.conn.js.Consumer(ctx, l.stream(), lanes.durable(sink))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return Position{}, nil
+	}
+	if err != nil {
+		return Position{}, l.fail(ctx, fmt.Errorf("read the position of sink %s: %w", sink, err))
+	}
+	info := consumer.CachedInfo()
+	p := Position{Exists: true, AckFloor: info.AckFloor.Stream, Pending: info.NumPending, AckPending: info.NumAckPending}
+	if p.Drained() {
+		p.AckFloor = max(p.AckFloor, state.Last)
 	}
 	return p, nil
 }

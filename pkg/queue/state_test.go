@@ -98,10 +98,9 @@ func TestSpecIsWaitedFor(t *testing.T) {
 		spec, rev, err := s.WaitSpec(ctx)
 		out <- waited{spec, rev, err}
 	}()
-	live := block.Number(100)
 	want := queue.Spec{
 		Epoch: 1, Query: "SELECT 1", BlockColumn: "block_num", Schema: []byte{1, 2, 3}, Network: "mainnet",
-		History: block.Range{Start: 5, End: 100}, LiveStart: &live, Planned: time.Now().UTC().Truncate(time.Second),
+		History: block.Range{Start: 5, End: 100}, Live: &queue.Origin{Start: 100, Points: []block.Cursor{{Network: "mainnet", Number: 99, Hash: block.Hash{1}}}}, Planned: time.Now().UTC().Truncate(time.Second),
 	}
 	if _, err := mustState(t, conn, "other").SaveSpec(ctx, queue.Spec{Query: "other"}, 0); err != nil {
 		t.Fatal(err)

@@ -37,6 +37,10 @@ func (r *run) work(take, do context.Context, in <-chan []*held) error {
 				for _, m := range batch {
 					r.hand.nak(m, early)
 				}
+				select {
+				case r.gap <- struct{}{}:
+				default:
+				}
 			case err != nil:
 				failure = err
 				r.stop(err)
@@ -90,6 +94,7 @@ func (w *worker) apply(units []unit, i *isolation) error {
 		changes[k] = u.change
 		done.Ranges = append(done.Ranges, u.change.Range)
 		done.Bytes += len(u.message.Payload)
+		done.mark(u.change)
 	}
 	begin := time.Now()
 	applied, err := w.commit(changes)

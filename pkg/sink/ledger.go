@@ -196,7 +196,10 @@ func (s LiveState) Next(c Change) (LiveState, bool, error) {
 		return s, false, nil
 	case c.Epoch > s.Epoch && c.After != 0:
 		return s, false, fmt.Errorf("live entry %d of epoch %d follows %d, and none of that epoch was applied yet: %w", c.Seq, c.Epoch, c.After, ErrGap)
-	case c.Epoch == s.Epoch && c.After != s.Seq:
+	case c.Epoch > s.Epoch:
+		// What the history brings is decided anew: everything below this entry.
+		s.Start = c.Range.Start
+	case c.After != s.Seq:
 		return s, false, fmt.Errorf("live entry %d follows %d, and %d was applied last: %w", c.Seq, c.After, s.Seq, ErrGap)
 	}
 	s.Epoch, s.Seq = c.Epoch, c.Seq

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -19,15 +20,16 @@ import (
 // acknowledges them when it is committed. Its fields are set before Run and not
 // changed after; a zero one means its default.
 type Loop struct {
-	Writer  Writer // open
-	Table   Table  // that it was opened for
-	Source  Source
+	Writer  Writer  // open
+	Table   Table   // that it was opened for
+	Source  Source  // of the partitions' lanes
+	Live    Source  // of the live lane, which one transaction at a time applies in its order; nil: none
 	Reports Reports // nil: nobody is told
 
-	Writers int           // transactions at the same time; default 1, which the live lane needs
+	Writers int           // transactions at the same time for the partitions; default 1
 	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
-	Wait    time.Duration // how long an entry waits for others to join it; default 200 ms
-	Bytes   int           // of all entries in hand, as published, passed by less than one entry; default 32 MiB
+	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms
+	Bytes   int           // of all entries in hand, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
 	Decoded int           // bytes of rows in memory for each of Writers, passed by less than one entry; default 64 MiB
 
 	Grace     time.Duration // for transactions that run when told to stop; default 10 s
@@ -37,13 +39,24 @@ type Loop struct {
 	Logger    zerolog.Logger
 }
 
-// run is a Loop at work.
+// run is a Loop at work, on the partitions' lanes or on the live lane.
 type run struct {
 	Loop
+	live   bool
 	schema string // fingerprint of the table's
 	hand   *hand
 	status *status
-	stop   context.CancelCauseFunc // ends taking
+	stop   context.CancelCauseFunc // ends taking, of both
+	gap    chan struct{}           // holds a token when a live entry came before its predecessor
+}
+
+// onLive is the run of the live lane beside r. Its entries wait for nobody: those
+// that come while a transaction runs share the next.
+func (r *run) onLive() *run {
+	live := *r
+	live.live, live.Source, live.Writers, live.Wait = true, r.Live, 1, 0
+	live.hand = newHand(r.Bytes, r.Logger)
+	return &live
 }
 
 // Run applies entries until take ends; then it takes no more, finishes what is
@@ -55,7 +68,7 @@ type run struct {
 // committed that can be, except for the block that the error names, whose entry
 // is not acknowledged.
 func (l *Loop) Run(take context.Context) error {
-	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema)}
+	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
 	r.Writers = cmp.Or(r.Writers, 1)
 	r.Rows = cmp.Or(r.Rows, 20_000)
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
@@ -77,7 +90,12 @@ func (l *Loop) Run(take context.Context) error {
 	var reports sync.WaitGroup
 	reports.Go(func() { reporter.loop(reporting) })
 
-	err := r.flow(take)
+	var g errgroup.Group
+	g.Go(func() error { return r.flow(take) })
+	if r.Live != nil {
+		g.Go(func() error { return r.onLive().flow(take) })
+	}
+	err := g.Wait()
 	end()
 	reports.Wait()
 	reporter.last(context.WithoutCancel(take), err)
@@ -119,7 +137,12 @@ func (r *run) flow(take context.Context) error {
 			r.stop(err)
 		}
 	})
-	flow.Go(func() { r.collect(pulled, batches) })
+	ready := pulled
+	if r.live {
+		ready = make(chan *held)
+		flow.Go(func() { r.order(take, pulled, ready) })
+	}
+	flow.Go(func() { r.collect(ready, batches) })
 	for range r.Writers {
 		flow.Go(func() {
 			if err := r.work(take, do, batches); err != nil {

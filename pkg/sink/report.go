@@ -21,6 +21,7 @@ const (
 type reporter struct {
 	run      *run
 	coverage block.Set
+	live     queue.LiveMark
 	known    bool // coverage has been read: an empty one would have everything queued again
 	sent     queue.SinkReport
 	failing  bool
@@ -75,7 +76,7 @@ func (r *reporter) report(ctx context.Context, state, reason string) {
 		return
 	}
 	report := queue.SinkReport{
-		Name: r.run.Table.Sink, Coverage: r.coverage, Rows: rows,
+		Name: r.run.Table.Sink, Coverage: r.coverage, Live: r.live, Rows: rows,
 		State: state, Reason: reason, Updated: time.Now(),
 	}
 	if paused != nil && reason == "" {
@@ -110,11 +111,12 @@ func (r *reporter) read(ctx context.Context) error {
 		return err
 	}
 	r.coverage, r.known = s.Coverage, true
+	r.live = queue.LiveMark(s.Live)
 	return nil
 }
 
 func (r *reporter) same(report queue.SinkReport) bool {
 	s := r.sent
 	return s.Name == report.Name && s.Rows == report.Rows && s.State == report.State && s.Reason == report.Reason &&
-		s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast
+		s.Live == report.Live && s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast
 }

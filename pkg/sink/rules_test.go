@@ -193,7 +193,7 @@ func TestNextLive(t *testing.T) {
 		"again":             {c: live(2, 10, 9, entry.Data, block.Closed(120, 120)), want: at},
 		"gap":               {c: live(2, 13, 12, entry.Data, block.Closed(122, 122)), gap: true, want: at},
 		"older epoch":       {c: live(1, 90, 89, entry.Data, block.Closed(122, 122)), want: at},
-		"newer epoch":       {c: live(3, 1, 0, entry.Data, block.Closed(121, 121)), ok: true, want: sink.LiveState{Started: true, Epoch: 3, Seq: 1, Start: 100, Cursor: at.Cursor}},
+		"newer epoch":       {c: live(3, 1, 0, entry.Data, block.Closed(121, 121)), ok: true, want: sink.LiveState{Started: true, Epoch: 3, Seq: 1, Start: 121, Cursor: at.Cursor}},
 		"inside new epoch":  {c: live(3, 2, 1, entry.Data, block.Closed(121, 121)), gap: true, want: at},
 		"shallow reorg":     {c: live(2, 11, 10, entry.Invalidate, block.Closed(110, 120)), ok: true, want: sink.LiveState{Started: true, Epoch: 2, Seq: 11, Start: 100, Cursor: block.Cursor{Network: "n", Number: 109, Hash: block.Hash{7}}}},
 		"above the cursor":  {c: live(2, 11, 10, entry.Invalidate, block.Closed(121, 125)), ok: true, want: sink.LiveState{Started: true, Epoch: 2, Seq: 11, Start: 100, Cursor: at.Cursor}},

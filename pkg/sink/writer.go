@@ -94,7 +94,8 @@ type Writer interface {
 	// start of its range, parts as well, cuts coverage there, lowers the live
 	// start to it if it is below and takes the cursor back to the block before.
 	// Sequences count within an epoch: a change of an earlier epoch is skipped,
-	// the first of a later one (After 0) is accepted.
+	// the first of a later one (After 0) is accepted and becomes the live start, so
+	// that what lies below it is the history's again.
 	//
 	// [Ledger] is these rules as code. The caller has seen to it that rows ascend
 	// and lie in their ranges ([CheckRows]).

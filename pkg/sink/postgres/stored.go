@@ -21,9 +21,20 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 	}
 	// The statement names every column, so it fails, saying which, if one is
 	// missing.
+	var id int32
 	err = inTx(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "SELECT "+g.list()+" FROM "+g.quoted()+" LIMIT 0")
-		return err
+		if _, err := tx.Exec(ctx, "SELECT "+g.list()+" FROM "+g.quoted()+" LIMIT 0"); err != nil {
+			return err
+		}
+		// What the table should hold by its state, if that may be read.
+		var s survey
+		if err := s.lookAtState(ctx, tx, g); err != nil {
+			return err
+		}
+		if s.state.entry != nil {
+			id = s.state.entry.id
+		}
+		return nil
 	})
 	if err != nil {
 		pool.Close()
@@ -36,7 +47,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 		}
 		return err
 	}
-	w.target, w.pool = g, pool
+	w.target, w.pool, w.id = g, pool, id
 	return nil
 }
 

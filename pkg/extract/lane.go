@@ -1,0 +1,207 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// lane is the live lane in the hands of the one process that writes it. One
+// goroutine uses it.
+type lane struct {
+	x       *Extractor
+	spec    queue.Spec
+	encoder *entry.Encoder
+	holder  string
+
+	seq    uint64       // of the lane's last message
+	closed uint64       // of the lane's last watermark or invalidation
+	next   block.Number // first block that is not complete in the lane
+	above  block.Number // first block of which the lane has said nothing since then: rows may reach up to it
+	points points
+	reorgs uint64
+	saved  time.Time // when the position was copied to the state
+
+	cutter *entry.Cutter // of the range that is arriving, or nil
+	open   amp.Range
+	seen   time.Time // when it was first heard of
+	waits  bool      // publishing waits, and somebody was told
+}
+
+// errLost says that the log no longer holds what was published last.
+var errLost = errors.New("the log has lost the end of the live lane")
+
+// holdLive reads where the lane stands, which only the log can tell, and closes it
+// if its holder before did not.
+func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error) {
+	l := &lane{x: x, spec: spec, holder: newHolder()}
+	var err error
+	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
+		return nil, fault.Permanent(err)
+	}
+	was, _, err := x.State.LivePosition(ctx)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return nil, fmt.Errorf("read the position of the live lane: %w", err)
+	}
+	l.reorgs = was.Reorgs
+	tail, err := x.Log.Tail(ctx, queue.LiveLane)
+	if err != nil {
+		return nil, fmt.Errorf("read the end of the live lane: %w", err)
+	}
+	switch {
+	case was.Epoch == spec.Epoch && was.Seq > tail.Seq:
+		return nil, l.lost(ctx, was)
+	case !tail.Found || tail.Entry.Epoch != spec.Epoch:
+		err = l.begin(ctx, tail.Found)
+	default:
+		l.points = points{list: slices.Clone(was.Points), whole: was.Whole}
+		if was.Epoch != spec.Epoch { // the copy is of the epoch before
+			l.points = points{list: slices.Clone(spec.Live.Points), whole: true}
+		}
+		err = l.resume(ctx, tail)
+	}
+	return l, err
+}
+
+// lost tells the planner, who knows the sinks, that an epoch has to begin.
+func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
+	was.Phase = queue.LiveLost
+	if err := l.x.State.PutLivePosition(ctx, was); err != nil {
+		return fmt.Errorf("report that the live lane is lost: %w", err)
+	}
+	return errLost
+}
+
+// begin starts the lane of an epoch: everything from its start on is void, until it
+// says otherwise.
+func (l *lane) begin(ctx context.Context, old bool) error {
+	if old { // of an epoch before
+		if err := l.x.Log.Clear(ctx, queue.LiveLane); err != nil {
+			return err
+		}
+	}
+	l.points = points{list: slices.Clone(l.spec.Live.Points), whole: true}
+	l.next = l.spec.Live.Start
+	return l.invalidate(ctx, l.next)
+}
+
+// resume goes back from the lane's last message to the watermark, or the
+// invalidation, that closed it last. What stands behind that is unfinished and is
+// undone.
+func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
+	l.seq = tail.Seq
+	at := tail
+	for at.Entry.Kind == entry.Data {
+		l.above = max(l.above, at.Entry.Range.End)
+		before, err := l.x.Log.At(ctx, at.After)
+		if err != nil {
+			return fmt.Errorf("read the live lane back: %w", err)
+		}
+		if !before.Found {
+			return l.lost(ctx, queue.LivePosition{
+				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.points.list, Whole: l.points.whole, Reorgs: l.reorgs,
+			})
+		}
+		at = before
+	}
+	l.closed = at.Seq
+	h := at.Entry
+	if h.Kind == entry.Watermark {
+		l.next = h.Range.End
+		l.points.close(block.Cursor{Network: h.Network, Number: h.Range.Last(), Hash: h.Hash})
+	} else {
+		l.next = h.Range.Start
+		l.points.cut(l.next)
+		if !h.Prev.IsZero() {
+			l.points.close(block.Cursor{Network: h.Network, Number: l.next - 1, Hash: h.Prev})
+		}
+	}
+	if at.Seq == tail.Seq {
+		return nil
+	}
+	return l.invalidate(ctx, l.next)
+}
+
+// invalidate voids every block from n on, and makes block n-1 the place to resume
+// from.
+func (l *lane) invalidate(ctx context.Context, n block.Number) error {
+	l.points.cut(n)
+	if err := l.save(ctx, queue.LiveRunning, nil); err != nil { // no point above n may be remembered once it is void
+		return err
+	}
+	h := entry.Header{
+		Kind: entry.Invalidate, Epoch: l.spec.Epoch, Network: l.spec.Network,
+		Range: block.Closed(n, max(n, l.above-min(l.above, 1))), Seen: now(),
+	}
+	if base := l.points.last(); base != nil && base.Number+1 == n {
+		h.Prev = base.Hash
+	}
+	if err := l.publish(ctx, entry.Group{{Header: h}}); err != nil {
+		return err
+	}
+	l.closed, l.next, l.above = l.seq, n, n
+	return nil
+}
+
+// publish appends a group to the lane in one step. A full log makes it wait with
+// the same entries.
+func (l *lane) publish(ctx context.Context, group entry.Group) error {
+	first := group[0].Header
+	id := fmt.Sprintf("%s/%d/%d/%s", queue.LiveLane, l.spec.Epoch, l.seq, l.holder)
+	seq, err := l.x.Log.PublishWait(ctx, queue.LiveLane, l.seq, id, group, l.waiting)
+	if err != nil {
+		return fmt.Errorf("publish %s of live blocks %v: %w", first.Kind, first.Range, err)
+	}
+	l.seq = seq
+	if l.waits {
+		l.waits = false
+		l.x.tellLive(nil)
+	}
+	for _, e := range group {
+		if e.Kind == entry.Data {
+			l.above = max(l.above, e.Range.End)
+		}
+		if l.x.Observer != nil {
+			l.x.Observer.Live(e.Header, len(e.Payload))
+		}
+	}
+	return nil
+}
+
+func (l *lane) waiting(reason error, _ time.Duration) {
+	l.waits = true
+	l.x.tellLive(reason)
+}
+
+// saveEvery is how old the copy of the lane's position may grow.
+const saveEvery = 2 * time.Second
+
+// save copies the lane's position to the state.
+func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) error {
+	p := queue.LivePosition{
+		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.points.list, Whole: l.points.whole,
+		Phase: phase, Reorgs: l.reorgs,
+	}
+	if phase == queue.LiveDone {
+		p.Until = l.spec.MaxBlock
+	}
+	if cause != nil {
+		p.Error = cause.Error()
+	}
+	if err := l.x.State.PutLivePosition(ctx, p); err != nil {
+		return fmt.Errorf("write the position of the live lane: %w", err)
+	}
+	l.saved = time.Now()
+	return nil
+}
+
+// now is the time as an entry can carry it.
+func now() time.Time { return time.UnixMicro(time.Now().UnixMicro()).UTC() }

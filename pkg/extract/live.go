@@ -1,0 +1,259 @@
+package extract
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// errEpoch ends the work on the live lane because the planner has begun an epoch.
+var errEpoch = errors.New("an epoch has begun")
+
+// lostPause is how long a lane that is lost waits for the planner.
+const lostPause = time.Second
+
+// live brings the chain into the live lane for as long as ctx keeps its task in
+// this process's hands. An error is the queue's, never the source's.
+func (x *Extractor) live(take, ctx context.Context, task *queue.Task) (outcome, error) {
+	spec, _, err := x.State.LoadSpec(ctx)
+	if errors.Is(err, queue.ErrNotFound) || err == nil && (!spec.Follows() || spec.Live.Open) {
+		return finished, nil // of a plan that is gone
+	}
+	if err != nil {
+		return lost, fmt.Errorf("read the plan: %w", err)
+	}
+	ctx, stop := x.whileEpoch(ctx, spec.Epoch)
+	defer stop()
+	l, err := x.holdLive(ctx, spec)
+	if err == nil {
+		err = l.follow(take, ctx)
+	}
+	x.tellLive(nil)
+	log := x.Logger.With().Uint64("epoch", spec.Epoch).Logger()
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+		log.Info().Uint64("until", uint64(l.next)).Msg("the live lane has reached max_block")
+		return finished, l.save(ctx, queue.LiveDone, nil)
+	case errors.Is(err, errLost):
+		log.Warn().Err(err).Msg("waiting for the planner to begin an epoch")
+		return later, nil
+	case errors.Is(err, queue.ErrFenced), errors.Is(cause, queue.ErrTaskLost):
+		log.Info().AnErr("cause", cause).Msg("the live lane is another process's now")
+		return lost, nil
+	case errors.Is(cause, errEpoch):
+		log.Info().Msg("an epoch has begun; the live lane begins again")
+		return stopped, nil
+	case errors.Is(err, errStop), take.Err() != nil:
+		return stopped, nil
+	case l != nil && fault.Of(err) == fault.ClassPermanent:
+		log.Error().Err(err).Msg("the live lane failed")
+		return finished, l.save(context.WithoutCancel(ctx), queue.LiveFailed, err)
+	default:
+		return lost, err
+	}
+}
+
+// whileEpoch gives a context that ends when the plan's epoch is another one.
+func (x *Extractor) whileEpoch(ctx context.Context, epoch uint64) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for failed := 0; ctx.Err() == nil; failed++ {
+			err := x.State.WatchSpec(ctx, func(c queue.Change) error {
+				var spec queue.Spec
+				if c.Value == nil || json.Unmarshal(c.Value, &spec) != nil || spec.Epoch == epoch {
+					return nil
+				}
+				return errEpoch
+			})
+			if errors.Is(err, errEpoch) {
+				cancel(errEpoch)
+				return
+			}
+			_ = fault.Sleep(ctx, x.Backoff.Delay(failed+1)) // NATS is away; publishing says so
+		}
+	}()
+	return ctx, func() {
+		cancel(context.Canceled)
+		<-done
+	}
+}
+
+// follow turns the events of the stream into entries, until max_block is reached
+// (nil) or something ends it.
+func (l *lane) follow(take, ctx context.Context) error {
+	defer l.release()
+	if l.done() {
+		return nil
+	}
+	// Listening ends at once when told to stop: what is unfinished is undone by
+	// whoever goes on.
+	listen, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(take, func() { stop(errStop) })()
+
+	for event, err := range l.x.Source.Follow(listen, l.x.Query.Text(), l.options()) {
+		if err != nil {
+			if cause := context.Cause(listen); cause != nil {
+				return cause
+			}
+			return err
+		}
+		switch e := event.(type) {
+		case amp.Rows:
+			err = l.rows(ctx, e)
+		case amp.Watermark:
+			err = l.watermark(ctx, e)
+		case amp.Undo:
+			err = l.undo(ctx, e)
+		}
+		if err != nil {
+			return err
+		}
+		if l.done() {
+			return nil
+		}
+	}
+	return errStop // Follow ends with an error only
+}
+
+func (l *lane) options() amp.FollowOptions {
+	o := amp.FollowOptions{
+		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.Backoff, Remember: 4 * densePoints,
+		OnWait: func(w amp.Wait) {
+			if !errors.Is(w.Reason, amp.ErrSilence) { // a chain may stand still
+				l.x.tellLive(w.Reason)
+			}
+		},
+	}
+	if l.points.whole && len(l.spec.Live.Points) == 0 {
+		o.Beginning = &l.spec.Live.Start
+	}
+	return o
+}
+
+// done tells whether the lane has every block below max_block.
+func (l *lane) done() bool { return l.spec.MaxBlock != nil && l.next >= *l.spec.MaxBlock }
+
+// begun opens the range that is arriving.
+func (l *lane) begun(r amp.Range) error {
+	if l.cutter != nil {
+		return nil
+	}
+	l.x.tellLive(nil)
+	if r.Numbers.Start != l.next {
+		return fault.Permanent(fmt.Errorf("the stream goes on at block %d, where block %d was to come", r.Numbers.Start, l.next))
+	}
+	cutter, err := entry.NewCutter(entry.CutOptions{
+		Range: r.Numbers, Column: l.x.Column, Target: l.x.EntryBytes, Encoder: l.encoder,
+		Header: entry.Header{Epoch: l.spec.Epoch, Network: r.Network, Seen: now()},
+	})
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	l.cutter, l.open, l.seen = cutter, r, now()
+	if end := l.spec.MaxBlock; end != nil && *end < r.Numbers.End {
+		return cutter.Lower(*end) // the rest was not asked for
+	}
+	return nil
+}
+
+func (l *lane) rows(ctx context.Context, e amp.Rows) error {
+	if err := l.begun(e.Range); err != nil {
+		return err
+	}
+	groups, err := l.cutter.Push(e.Record)
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	return l.append(ctx, groups)
+}
+
+func (l *lane) append(ctx context.Context, groups []entry.Group) error {
+	for _, group := range groups {
+		for i := range group {
+			group[i].End = 0 // a live range closes no partition
+		}
+		if err := l.publish(ctx, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watermark completes the range: the only place a cursor comes from. A range that
+// reaches beyond max_block is cut there and gets none, so that a later run with a
+// higher max_block reads it again.
+func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
+	if err := l.begun(w.Range); err != nil {
+		return err
+	}
+	groups, err := l.cutter.Finish()
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	if err := l.append(ctx, groups); err != nil {
+		return err
+	}
+	l.release()
+	r := w.Range
+	if end := l.spec.MaxBlock; end != nil && *end < r.Numbers.End {
+		l.next = *end
+		return nil
+	}
+	err = l.publish(ctx, entry.Group{{Header: entry.Header{
+		Kind: entry.Watermark, Epoch: l.spec.Epoch, Network: r.Network, Range: r.Numbers,
+		Hash: r.Hash, Prev: r.Prev, Seen: l.seen,
+	}}})
+	if err != nil {
+		return err
+	}
+	l.closed, l.next = l.seq, r.Numbers.End
+	l.points.add(r.Cursor())
+	if time.Since(l.saved) >= saveEvery {
+		return l.save(ctx, queue.LiveRunning, nil)
+	}
+	return nil
+}
+
+// undo voids what the stream has taken back, if the lane, or the history, has it.
+func (l *lane) undo(ctx context.Context, u amp.Undo) error {
+	l.release()
+	if u.Reorg {
+		l.reorgs++
+		l.x.Logger.Info().Uint64("from", uint64(u.From)).Uint64("blocks", uint64(l.above-min(l.above, u.From))).Msg("reorg")
+		if l.x.Observer != nil {
+			l.x.Observer.Reorg(u.From)
+		}
+	}
+	l.points.cut(u.From)
+	if u.Base != nil {
+		l.points.close(*u.Base)
+	}
+	if u.From >= l.next && l.above <= l.next {
+		return nil // nothing of it was published
+	}
+	return l.invalidate(ctx, u.From)
+}
+
+func (l *lane) release() {
+	if l.cutter != nil {
+		l.cutter.Release()
+		l.cutter = nil
+	}
+}
+
+// tellLive tells what the live lane waits for; nil: nothing.
+func (x *Extractor) tellLive(reason error) {
+	if x.Observer != nil {
+		x.Observer.Waiting("live", reason)
+	}
+}

@@ -1,0 +1,124 @@
+package progress
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// liveMeter is what a process sees of the live lane.
+type liveMeter struct {
+	known  bool
+	head   block.Number // the last that is complete in the log
+	seen   time.Time    // when the extractor first heard of it
+	reorgs uint64
+}
+
+// liveSink is how far a sink is in the live lane.
+type liveSink struct {
+	known   bool
+	number  block.Number  // the last watermark applied
+	at      time.Time     // when
+	behind  time.Duration // from hearing of the blocks to their commit, the last time
+	latency latency
+}
+
+// Seen tells that the log has the live chain up to a block, of which the extractor
+// heard at the time given.
+func (m *Meter) Seen(head block.Number, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live.known, m.live.head, m.live.seen = true, head, at
+}
+
+// Reorged counts a reorg.
+func (m *Meter) Reorged() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live.reorgs++
+}
+
+// Reorgs tells how many reorgs there were since the pipeline began.
+func (m *Meter) Reorgs(n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live.reorgs = max(m.live.reorgs, n)
+}
+
+// Reached tells that a sink has committed the live chain up to a block, of which the
+// extractor heard at the time given (zero: unknown).
+func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.sink(sink).live
+	s.known, s.number, s.at = true, number, m.now()
+	if !seen.IsZero() {
+		s.behind = max(0, s.at.Sub(seen))
+		s.latency.add(s.behind)
+	}
+}
+
+// livePart says where the slowest sink is, and how long ago the extractor heard of
+// the first block that it lacks or, where it lacks none, how long the last took.
+func (m *Meter) livePart(now time.Time) string {
+	var slowest *liveSink
+	for _, s := range m.sinks {
+		if s.live.known && (slowest == nil || s.live.number < slowest.number) {
+			slowest = &s.live
+		}
+	}
+	if slowest == nil {
+		if !m.live.known {
+			return ""
+		}
+		return "live " + grouped(uint64(m.live.head)) + " in the log"
+	}
+	behind := slowest.behind
+	if m.live.known && slowest.number < m.live.head {
+		behind = max(behind, now.Sub(slowest.at))
+	}
+	return fmt.Sprintf("live %s (%s behind head)", grouped(uint64(slowest.number)), Duration(behind))
+}
+
+// grouped writes a number with commas: 19,876,543.
+func grouped(n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// latencyBounds are the upper bounds of the histogram, in seconds.
+var latencyBounds = [...]float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}
+
+// latency is a histogram of times.
+type latency struct {
+	counts [len(latencyBounds)]uint64 // of those up to the bound and above the one before
+	count  uint64
+	sum    float64
+}
+
+func (l *latency) add(d time.Duration) {
+	l.count++
+	l.sum += d.Seconds()
+	for i, bound := range latencyBounds {
+		if d.Seconds() <= bound {
+			l.counts[i]++
+			return
+		}
+	}
+}
+
+// buckets gives the counts as a histogram has them, each with those below it.
+func (l *latency) buckets() map[float64]uint64 {
+	all := make(map[float64]uint64, len(latencyBounds))
+	var sum uint64
+	for i, bound := range latencyBounds {
+		sum += l.counts[i]
+		all[bound] = sum
+	}
+	return all
+}

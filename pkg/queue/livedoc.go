@@ -1,0 +1,63 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// LiveMark is how far a destination has come in the live lane.
+type LiveMark struct {
+	Started bool         `json:"started,omitempty"`
+	Epoch   uint64       `json:"epoch,omitempty"`
+	Seq     uint64       `json:"seq,omitempty"`   // the last live entry applied
+	Start   block.Number `json:"start,omitempty"` // first block that the live lane owns there
+	Cursor  block.Cursor `json:"cursor,omitzero"` // the last watermark applied
+}
+
+// LivePhase is what becomes of the live lane.
+type LivePhase string
+
+const (
+	// LiveRunning is a lane that is being written, or is to be.
+	LiveRunning LivePhase = "running"
+	// LiveDone is a lane that has reached the pipeline's max_block.
+	LiveDone LivePhase = "done"
+	// LiveFailed is a lane that nobody can go on with before the user has acted.
+	LiveFailed LivePhase = "failed"
+	// LiveLost is a lane whose end the log no longer has: the planner begins an epoch.
+	LiveLost LivePhase = "lost"
+)
+
+// LivePosition is the copy of the live lane's position, written by whoever holds its task
+// a moment after the lane itself. It serves when the log no longer holds what it
+// tells, and remembers the blocks that a reorg is compared with. Where both tell the
+// same, the log is right.
+type LivePosition struct {
+	Epoch   uint64         `json:"epoch"`
+	Seq     uint64         `json:"seq"`              // of the watermark or invalidation that closed the lane last
+	Next    block.Number   `json:"next"`             // first block that is not complete in the lane
+	Points  []block.Cursor `json:"points,omitempty"` // complete blocks of the chain, ascending, recent ones dense
+	Whole   bool           `json:"whole,omitempty"`  // Points leaves out no watermark since the lane began
+	Phase   LivePhase      `json:"phase"`
+	Until   *block.Number  `json:"until,omitempty"` // max_block that a lane that is done has reached
+	Error   string         `json:"error,omitempty"` // why it failed
+	Reorgs  uint64         `json:"reorgs"`          // seen since the pipeline began
+	Updated time.Time      `json:"updated"`
+}
+
+const keyLive = "live"
+
+// LivePosition reads the position of the live lane, or gives [ErrNotFound].
+func (s *State) LivePosition(ctx context.Context) (live LivePosition, rev uint64, err error) {
+	return Get[LivePosition](ctx, s, keyLive)
+}
+
+// PutLivePosition writes the position of the live lane. Only the holder of its task does,
+// and the planner while there is none.
+func (s *State) PutLivePosition(ctx context.Context, live LivePosition) error {
+	live.Updated = time.Now().UTC()
+	_, err := s.Put(ctx, keyLive, live)
+	return err
+}

@@ -1,0 +1,152 @@
+package sink
+
+import (
+	"context"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+const (
+	// patience is how long an entry that came before its predecessor waits for it
+	// here before the destination is asked whether it has it after all.
+	patience = 2 * time.Second
+	// lookEvery is how often that is looked at.
+	lookEvery = 500 * time.Millisecond
+)
+
+// order passes the entries of the live lane on in their order, whatever order they
+// are delivered in: redeliveries come late, and a process that takes over from
+// another gets the newest first. What is applied already is passed on as well; the
+// destination skips it. Only its goroutine uses it.
+type order struct {
+	*run
+	out chan<- *held
+
+	known   bool // what follows is as the destination says
+	started bool
+	epoch   uint64
+	seq     uint64 // last passed on
+
+	early map[uint64]*held // by the sequence that they follow
+	since time.Time        // when early was last empty, or anything was passed on
+}
+
+// order runs until in is closed, and gives back what still waits.
+func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) {
+	defer close(out)
+	o := &order{run: r, out: out, early: map[uint64]*held{}}
+	defer func() {
+		for _, m := range o.early {
+			r.hand.nak(m, 0)
+		}
+	}()
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case m, ok := <-in:
+			if !ok {
+				return
+			}
+			if !o.read(take) {
+				r.hand.nak(m, 0)
+				continue
+			}
+			o.place(m)
+		case <-r.gap:
+			o.known = false
+		case <-ticker.C:
+			if len(o.early) > 0 && time.Since(o.since) >= patience {
+				o.again(take)
+			}
+		}
+	}
+}
+
+// read asks the destination how far it is, if that is not known. It gives false
+// when told to stop.
+func (o *order) read(take context.Context) bool {
+	if o.known {
+		return true
+	}
+	pause := o.status.pauser()
+	defer pause.over()
+	err := fault.Retry(take, fault.Backoff{Attempts: 1 << 30}, func(ctx context.Context) error {
+		s, err := o.Writer.State(ctx)
+		if err == nil {
+			o.started, o.epoch, o.seq = s.Live.Started, s.Live.Epoch, s.Live.Seq
+		}
+		return err
+	}, func(err error, _ time.Duration) { pause.because(err) })
+	o.known = err == nil
+	return o.known
+}
+
+// place passes an entry on if it is its turn, and those that waited for it.
+func (o *order) place(m *held) {
+	for m != nil && o.turn(m) {
+		o.since = time.Now()
+		if !o.started && m.Kind == entry.Watermark {
+			// It closes a range of which this destination has nothing: the first entry
+			// after it begins its live lane.
+			o.hand.ack(m)
+			return
+		}
+		if m.Epoch > o.epoch || m.Seq > o.seq || !o.started {
+			o.started, o.epoch, o.seq = true, m.Epoch, m.Seq
+		}
+		o.out <- m
+		next := o.early[m.Seq]
+		delete(o.early, m.Seq)
+		m = next
+	}
+	if m == nil {
+		return
+	}
+	if len(o.early) == 0 {
+		o.since = time.Now()
+	}
+	if old := o.early[m.After]; old != nil {
+		o.hand.nak(old, early)
+	}
+	o.early[m.After] = m
+}
+
+// turn tells whether nothing has to be applied before m.
+func (o *order) turn(m *held) bool {
+	switch {
+	case !o.started, m.Epoch < o.epoch:
+		return true
+	case m.Epoch > o.epoch:
+		return m.After == 0
+	default:
+		return m.Seq <= o.seq || m.After == o.seq
+	}
+}
+
+// again looks at the destination, where another process may have been, and gives
+// back what still has to wait.
+func (o *order) again(take context.Context) {
+	o.known = false
+	if !o.read(take) {
+		return
+	}
+	var turn *held
+	for _, m := range o.early {
+		if o.turn(m) {
+			turn = m
+			break
+		}
+	}
+	if turn != nil {
+		delete(o.early, turn.After)
+		o.place(turn)
+		return
+	}
+	for after, m := range o.early {
+		o.hand.nak(m, early)
+		delete(o.early, after)
+	}
+}
