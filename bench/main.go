@@ -99,4 +99,5 @@ var measurements = []measurement{
 	{"executemany", measureExecutemany},
 	{"verify", measureVerify},
 	{"memory", measureMemory},
+	{"latency", measureLatency},
 }

@@ -20,6 +20,7 @@ type report struct {
 
 	comparisons []comparison
 	peaks       []peaks
+	delays      []delay
 	notes       []string
 }
 
@@ -50,6 +51,11 @@ func (r *report) failures() (n int) {
 			n++
 		}
 	}
+	for _, d := range r.delays {
+		if d.failed() {
+			n++
+		}
+	}
 	return n
 }
 
@@ -63,6 +69,7 @@ func (r *report) write(file string) error {
 	r.writeMachine(&b)
 	r.writeRatios(&b)
 	r.writePeaks(&b)
+	r.writeDelays(&b)
 	for _, note := range r.notes {
 		fmt.Fprintf(&b, "%s\n\n", note)
 	}
@@ -121,6 +128,19 @@ func (r *report) writePeaks(b *strings.Builder) {
 		small, large := p.medians()
 		fmt.Fprintf(b, "| %s | %.0f MiB | %.0f MiB | %.2f | ≤ %.2f | ≤ %.0f MiB | %s |\n",
 			p.process, mib(small), mib(large), large/small, growth, mib(p.stated), r.verdict(p.failed()))
+	}
+	b.WriteString("\n")
+}
+
+func (r *report) writeDelays(b *strings.Builder) {
+	if len(r.delays) == 0 {
+		return
+	}
+	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp to its commit in PostgreSQL.\n\n| blocks, one a second | median | demand | 99 % | demand | longest | |\n|--:|--:|--:|--:|--:|--:|---|\n")
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+	for _, d := range r.delays {
+		fmt.Fprintf(b, "| %d | %s | ≤ %s | %s | ≤ %s | %s | %s |\n",
+			len(d.blocks), ms(d.at(0.5)), ms(d.median), ms(d.at(0.99)), ms(d.p99), ms(d.blocks[len(d.blocks)-1]), r.verdict(d.failed()))
 	}
 	b.WriteString("\n")
 }

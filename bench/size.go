@@ -11,6 +11,8 @@ type size struct {
 
 	memory      [2]int // the two loads whose peaks are compared
 	memoryTurns int
+
+	followed int // blocks of a live chain, one a second
 }
 
 // rowsPerBlock is what the development server is told to make.
@@ -19,11 +21,11 @@ const rowsPerBlock = 200
 var (
 	full = size{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
-		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3,
+		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, followed: 120,
 	}
 	smoke = size{
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
-		memory: [2]int{20_000, 40_000}, memoryTurns: 1,
+		memory: [2]int{20_000, 40_000}, memoryTurns: 1, followed: 3,
 	}
 )
 

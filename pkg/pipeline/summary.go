@@ -18,6 +18,9 @@ func (s *stages) summarize(out io.Writer, status plan.Status, took time.Duration
 		rows := s.meter.Rows(sink.Name)
 		say(out, "  %-12s %d rows written, %s rows/s", sink.Name, rows, progress.Count(uint64(float64(rows)/took.Seconds())))
 	}
+	if live := s.meter.Live(); live != "" {
+		say(out, "  %-12s %s", "live", live)
+	}
 	say(out, "  %-12s %d, idle at most %.0f %% of the time", "workers", s.config.Extract.Workers, 100*s.idle.worst())
 	switch {
 	case errors.Is(err, ops.ErrInterrupted):

@@ -50,6 +50,7 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	if position.Phase == queue.LiveFailed && position.Epoch == w.spec.Epoch && w.followed {
 		return fault.Permanent(fmt.Errorf("the chain cannot be followed: %s", position.Error))
 	}
+	w.unbegun = position.Epoch == 0
 	if w.live.Waits, err = w.notYet(ctx, s); err != nil || w.live.Waits != "" {
 		return err
 	}
@@ -86,6 +87,9 @@ func (w *watcher) notYet(ctx context.Context, s *Status) (string, error) {
 			if !w.gone(sink.Name) && !w.holds(sink, s) {
 				return fmt.Sprintf("sink %s does not have the whole history yet", sink.Name), nil
 			}
+		}
+		if moved, err := w.catchUp(ctx); moved || err != nil {
+			return "the chain has grown meanwhile; its new blocks are history, too", err
 		}
 	}
 	for _, sink := range s.Sinks {

@@ -49,6 +49,7 @@ type watcher struct {
 	began    time.Time
 	live     LiveStatus        // as of the last look at it
 	followed bool              // this planner has queued the live task
+	unbegun  bool              // the live lane has never had an entry
 	found    map[string]uint64 // sink -> revision of its report at the first look
 }
 

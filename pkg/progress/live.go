@@ -60,15 +60,32 @@ func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
 	}
 }
 
-// livePart says where the slowest sink is, and how long ago the extractor heard of
-// the first block that it lacks or, where it lacks none, how long the last took.
-func (m *Meter) livePart(now time.Time) string {
+// Live says for people how far the live chain is in every sink, and how many reorgs
+// there were; empty: it is not followed.
+func (m *Meter) Live() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	slowest := m.slowestLive()
+	if slowest == nil {
+		return ""
+	}
+	return fmt.Sprintf("up to block %s, %d reorgs", grouped(uint64(slowest.number)), m.live.reorgs)
+}
+
+func (m *Meter) slowestLive() *liveSink {
 	var slowest *liveSink
 	for _, s := range m.sinks {
 		if s.live.known && (slowest == nil || s.live.number < slowest.number) {
 			slowest = &s.live
 		}
 	}
+	return slowest
+}
+
+// livePart says where the slowest sink is, and how long ago the extractor heard of
+// the first block that it lacks or, where it lacks none, how long the last took.
+func (m *Meter) livePart(now time.Time) string {
+	slowest := m.slowestLive()
 	if slowest == nil {
 		if !m.live.known {
 			return ""

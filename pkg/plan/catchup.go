@@ -1,0 +1,46 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// worthHistory is how many blocks more than the reorg buffer the chain must have
+// grown, while the history was loaded, to be read in parallel, too, rather than
+// through the one stream of the live lane.
+const worthHistory = 1000
+
+// catchUp moves the beginning of a live lane that was to wait for the history, and
+// has no entry yet, up to the reorg buffer below the head as it is now. It tells
+// whether it did.
+func (w *watcher) catchUp(ctx context.Context) (bool, error) {
+	if !w.unbegun || w.spec.Live.Open {
+		return false, nil
+	}
+	query, err := sql.Parse(w.spec.Query)
+	if err != nil {
+		return false, fmt.Errorf("read the query of the plan: %w", err)
+	}
+	c := &Checked{Query: query}
+	if c.Head, err = w.Source.Head(ctx, query.Head()); err != nil {
+		return false, fmt.Errorf("ask for the head: %w", err)
+	}
+	if len(c.Head) != 1 {
+		return false, nil
+	}
+	c.LiveStart = liveStart(w.Config.Range, c.Head[0])
+	if c.LiveStart < w.spec.Live.Start+worthHistory {
+		return false, nil
+	}
+	if end := w.spec.MaxBlock; end != nil && c.LiveStart >= *end {
+		return true, w.change(ctx, func(s *queue.Spec) { s.Live, s.History.End = nil, *end })
+	}
+	origin, err := c.Origin(ctx, w.Source)
+	if err != nil {
+		return false, err
+	}
+	return true, w.change(ctx, func(s *queue.Spec) { s.Live, s.History.End = origin, origin.Start })
+}
