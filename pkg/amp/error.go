@@ -94,8 +94,9 @@ var notStreamable = regexp.MustCompile(strings.Join([]string{
 	"multiple networks",
 	"multi-network streaming",
 	"selecting `_block_num` from a multi-table context",
-	"'blocks' table not found", // datasets of Solana
+	"(?i)'?blocks'? table (was )?not found", // datasets of Solana
 	"(?i)no raw dataset found",
+	"(?i)raw dataset not found",
 }, "|"))
 
 // outOfMemory is how Amp begins the account of a memory limit; wrapped once more

@@ -49,17 +49,20 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 	return h.close(ctx)
 }
 
+// notYet is the default of [Extractor.NotYet].
+const notYet = 3 * time.Second
+
 // available tells whether the server has every block of r: an answer carries
 // the range that its tables are synced to, and says nothing when rows are
 // missing because they are not there yet (AP 2).
 func (x *Extractor) available(ranges []amp.Range, r block.Range) error {
-	notYet := cmp.Or(x.NotYet, 3*time.Second)
+	pause := cmp.Or(x.NotYet, notYet)
 	if len(ranges) == 0 {
-		return fault.Later(fmt.Errorf("blocks %v: the server has no data for this query yet", r), notYet)
+		return fault.Later(fmt.Errorf("blocks %v: the server has no data for this query yet", r), pause)
 	}
 	for _, have := range ranges {
 		if !have.Numbers.Contains(r) {
-			return fault.Later(fmt.Errorf("blocks %v: the server has only %v of %s", r, have.Numbers, have.Network), notYet)
+			return fault.Later(fmt.Errorf("blocks %v: the server has only %v of %s", r, have.Numbers, have.Network), pause)
 		}
 	}
 	return nil

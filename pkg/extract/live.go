@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -129,15 +131,28 @@ func (l *lane) options() amp.FollowOptions {
 	o := amp.FollowOptions{
 		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.Backoff, Remember: 4 * densePoints,
 		OnWait: func(w amp.Wait) {
-			if !errors.Is(w.Reason, amp.ErrSilence) { // a chain may stand still
+			switch end := l.spec.MaxBlock; {
+			case !errors.Is(w.Reason, amp.ErrSilence):
 				l.x.tellLive(w.Reason)
+			case end != nil: // without an end a chain may stand still
+				l.x.tellLive(fmt.Errorf("blocks below %d are wanted, and the server has none %s", *end, following(w.After)))
 			}
 		},
+	}
+	if l.spec.MaxBlock != nil {
+		o.Silence = cmp.Or(l.x.NotYet, notYet)
 	}
 	if l.points.whole && len(l.spec.Live.Points) == 0 {
 		o.Beginning = &l.spec.Live.Start
 	}
 	return o
+}
+
+func following(c *block.Cursor) string {
+	if c == nil {
+		return "yet"
+	}
+	return "after " + c.String()
 }
 
 // done tells whether the lane has every block below max_block.

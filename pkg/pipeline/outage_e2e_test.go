@@ -102,7 +102,7 @@ func TestHeadBelowMaxBlock(t *testing.T) {
 		t.Errorf("check prints\n%s", out)
 	}
 	p := l.start("ampipe", "run", "-c", file)
-	p.out.waitFor(t, p, regexp.MustCompile(`(the server has only \[0, 121\))`))
+	p.out.waitFor(t, p, regexp.MustCompile(`(blocks below 200 are wanted, and the server has none after anvil block 120)`))
 	set(`{"head": null}`)
 	l.finishAndVerify(p, file)
 }
@@ -134,8 +134,8 @@ func TestServerTroubles(t *testing.T) {
 func TestRowsOutOfOrder(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "50", "--unsorted")
-	code, out := l.run("ampipe", "run", "-c", l.oneSink(amp, logs, 50, embedded, "", ""))
+	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "250", "--unsorted")
+	code, out := l.run("ampipe", "run", "-c", l.oneSink(amp, logs, 50, embedded, "", "")) // below the reorg buffer
 	if code != 3 || !strings.Contains(out, "rows are not in order") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
@@ -207,7 +207,7 @@ func TestALostLogHeals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.waitDone(state, 400)
+	c.waitDone(state, 400-reorgBuffer)
 	c.procs["planner"].kill()
 	c.procs["extractor"].kill()
 	log, err := conn.Log(t.Context(), "e2e", queue.LogConfig{MaxBytes: 20 << 30})
