@@ -79,12 +79,12 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	history := checked.History(p.Range)
 	say(out, "history   blocks %v, %s", history, progress.Count(history.Len()))
 	if checked.Follow {
-		say(out, "live      from block %d on, after that for every block and reorg; the query can be followed", checked.LiveStart)
+		say(out, "live      from block %d on, and every reorg; the query can be followed", checked.LiveStart)
 	}
 	for _, have := range checked.Head {
-		if have.Numbers.End < history.End {
+		if end := p.Range.MaxBlock; end != nil && have.Numbers.End < *end {
 			say(out, "warning   the head is below max_block: blocks %v will be waited for",
-				block.Range{Start: have.Numbers.End, End: history.End})
+				block.Range{Start: have.Numbers.End, End: *end})
 		}
 	}
 	for _, warning := range checked.Warnings {

@@ -23,46 +23,69 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 	if err != nil {
 		return fmt.Errorf("read the state of the log: %w", err)
 	}
-	upto := log.Last
-	for _, sink := range s.Sinks {
-		if !sink.Position.Exists {
-			return nil
-		}
-		upto = min(upto, sink.Position.AckFloor)
-		if !w.spec.Follows() {
-			continue
-		}
-		if !sink.Live.Exists {
-			return nil
-		}
-		upto = min(upto, sink.Live.AckFloor)
+	history, live, err := w.committed(ctx, log.Last, s)
+	if err != nil {
+		return err
 	}
-	if w.spec.Follows() {
-		// Whoever writes the live lane next needs the watermark that closed it last.
-		position, _, err := w.State.LivePosition(ctx)
-		if errors.Is(err, queue.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the position of the live lane: %w", err)
-		}
-		upto = min(upto, max(position.Seq, 1)-1)
-	}
-	if crowded := log.Bytes > uint64(log.MaxBytes)/2; !crowded {
+	upto := min(history, live)
+	crowded := log.Bytes > uint64(log.MaxBytes)/2
+	if !crowded {
 		if upto, err = w.Log.OlderThan(ctx, time.Now().Add(-w.Config.Log.Replay), upto); err != nil {
 			return fmt.Errorf("find the replay window: %w", err)
 		}
+		history = upto
 	}
-	if upto < log.First {
+	if max(upto, history) < log.First {
 		return nil
 	}
-	switch err := w.copyPositions(ctx, s.Partitions, upto); {
+	switch err := w.copyPositions(ctx, s.Partitions, max(upto, history)); {
 	case errors.Is(err, queue.ErrConflict):
 		return nil // a worker is at its record this moment; the next trim is soon
 	case err != nil:
 		return err
 	}
-	return w.Log.Trim(ctx, upto)
+	if upto >= log.First {
+		if err := w.Log.Trim(ctx, upto); err != nil {
+			return err
+		}
+	}
+	if history <= upto {
+		return nil
+	}
+	// The live lane's last watermark stays, however old it is. It must not keep the
+	// partitions' entries behind it.
+	return w.Log.TrimLanes(ctx, queue.History, history)
+}
+
+// committed gives the last sequences of the partitions' lanes and of the live lane up
+// to which every sink has everything, and nobody needs anything.
+func (w *watcher) committed(ctx context.Context, last uint64, s Status) (history, live uint64, err error) {
+	history, live = last, last
+	for _, sink := range s.Sinks {
+		if !sink.Position.Exists {
+			return 0, 0, nil
+		}
+		history = min(history, sink.Position.AckFloor)
+		if !w.spec.Follows() {
+			continue
+		}
+		if !sink.Live.Exists {
+			return 0, 0, nil
+		}
+		live = min(live, sink.Live.AckFloor)
+	}
+	if !w.spec.Follows() {
+		return history, live, nil
+	}
+	// Whoever writes the live lane next needs the watermark that closed it last.
+	position, _, err := w.State.LivePosition(ctx)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return history, 0, nil
+	case err != nil:
+		return 0, 0, fmt.Errorf("read the position of the live lane: %w", err)
+	}
+	return history, min(live, max(position.Seq, 1)-1), nil
 }
 
 // copyPositions writes down how far the lanes have come whose last message is

@@ -219,6 +219,18 @@ func (l *Log) Trim(ctx context.Context, seq uint64) error {
 	return nil
 }
 
+// TrimLanes is [Log.Trim] for some lanes only. It costs the server more.
+func (l *Log) TrimLanes(ctx context.Context, lanes Lanes, seq uint64) error {
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(lanes.filter(l.pipeline)), jetstream.WithPurgeSequence(seq+1))
+	}
+	if err != nil {
+		return l.fail(ctx, fmt.Errorf("trim log %s: %w", l.stream(), err))
+	}
+	return nil
+}
+
 // Delete removes the log and the positions of all sinks in it.
 func (l *Log) Delete(ctx context.Context) error {
 	err := l.conn.js.DeleteStream(ctx, l.stream())
