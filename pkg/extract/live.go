@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
@@ -266,9 +267,27 @@ func (l *lane) release() {
 	}
 }
 
+// told is what was said last of the wait of a live lane, so that the log says it
+// once. It is safe for concurrent use: the stream's waits come from another goroutine.
+type told struct {
+	mu   sync.Mutex
+	text string
+}
+
 // tellLive tells what the live lane waits for; nil: nothing.
 func (x *Extractor) tellLive(reason error) {
 	if x.Observer != nil {
 		x.Observer.Waiting("live", reason)
+	}
+	text := ""
+	if reason != nil {
+		text = reason.Error()
+	}
+	x.told.mu.Lock()
+	again := x.told.text == text
+	x.told.text = text
+	x.told.mu.Unlock()
+	if !again && reason != nil {
+		x.Logger.Warn().Err(reason).Msg("the live lane waits")
 	}
 }
