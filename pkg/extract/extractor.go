@@ -49,8 +49,6 @@ type Extractor struct {
 	NotYet     time.Duration // pause before asking again for blocks the server does not have; default 3 s
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
-
-	told told
 }
 
 // Observer is told what the workers do. Its methods are called from several

@@ -34,6 +34,7 @@ type lane struct {
 	open   amp.Range
 	seen   time.Time // when it was first heard of
 	waits  bool      // publishing waits, and somebody was told
+	told   told
 }
 
 // errLost says that the log no longer holds what was published last.
@@ -163,7 +164,7 @@ func (l *lane) publish(ctx context.Context, group entry.Group) error {
 	l.seq = seq
 	if l.waits {
 		l.waits = false
-		l.x.tellLive(nil)
+		l.tell(nil)
 	}
 	for _, e := range group {
 		if e.Kind == entry.Data {
@@ -178,7 +179,7 @@ func (l *lane) publish(ctx context.Context, group entry.Group) error {
 
 func (l *lane) waiting(reason error, _ time.Duration) {
 	l.waits = true
-	l.x.tellLive(reason)
+	l.tell(reason)
 }
 
 // saveEvery is how old the copy of the lane's position may grow.

@@ -134,9 +134,9 @@ func (l *lane) options() amp.FollowOptions {
 		OnWait: func(w amp.Wait) {
 			switch end := l.spec.MaxBlock; {
 			case !errors.Is(w.Reason, amp.ErrSilence):
-				l.x.tellLive(w.Reason)
+				l.tell(w.Reason)
 			case end != nil: // without an end a chain may stand still
-				l.x.tellLive(fmt.Errorf("blocks below %d are wanted, and the server has none %s", *end, following(w.After)))
+				l.tell(fmt.Errorf("blocks below %d are wanted, and the server has none %s", *end, following(w.After)))
 			}
 		},
 	}
@@ -164,7 +164,7 @@ func (l *lane) begun(r amp.Range) error {
 	if l.cutter != nil {
 		return nil
 	}
-	l.x.tellLive(nil)
+	l.tell(nil)
 	if r.Numbers.Start != l.next {
 		return fault.Permanent(fmt.Errorf("the stream goes on at block %d, where block %d was to come", r.Numbers.Start, l.next))
 	}
@@ -274,20 +274,24 @@ type told struct {
 	text string
 }
 
-// tellLive tells what the live lane waits for; nil: nothing.
-func (x *Extractor) tellLive(reason error) {
-	if x.Observer != nil {
-		x.Observer.Waiting("live", reason)
-	}
+// tell tells what the live lane waits for; nil: nothing.
+func (l *lane) tell(reason error) {
+	l.x.tellLive(reason)
 	text := ""
 	if reason != nil {
 		text = reason.Error()
 	}
-	x.told.mu.Lock()
-	again := x.told.text == text
-	x.told.text = text
-	x.told.mu.Unlock()
+	l.told.mu.Lock()
+	again := l.told.text == text
+	l.told.text = text
+	l.told.mu.Unlock()
 	if !again && reason != nil {
-		x.Logger.Warn().Err(reason).Msg("the live lane waits")
+		l.x.Logger.Warn().Err(reason).Msg("the live lane waits")
+	}
+}
+
+func (x *Extractor) tellLive(reason error) {
+	if x.Observer != nil {
+		x.Observer.Waiting("live", reason)
 	}
 }
