@@ -145,9 +145,10 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 	if position.Phase == queue.LiveLost && position.Epoch == w.spec.Epoch {
 		return "the log has lost the end of the live lane", nil
 	}
-	log, err := w.Log.State(ctx)
+	// The reports were read before, so the lane's end is at least what they have seen.
+	tail, err := w.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
-		return "", fmt.Errorf("read the state of the log: %w", err)
+		return "", err
 	}
 	head, err := w.Log.Head(ctx, queue.LiveLane)
 	if err != nil {
@@ -157,7 +158,7 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 		mark := sink.Report.Live
 		switch {
 		case !mark.Started:
-		case mark.Epoch > w.spec.Epoch, mark.Epoch == w.spec.Epoch && mark.Seq > log.Last:
+		case mark.Epoch > w.spec.Epoch, mark.Epoch == w.spec.Epoch && mark.Seq > tail.Seq:
 			return fmt.Sprintf("sink %s has applied live entries that the log does not have", sink.Name), nil
 		case head.Found && head.Entry.Epoch == w.spec.Epoch && head.After != 0 && (mark.Epoch < w.spec.Epoch || mark.Seq < head.After):
 			return fmt.Sprintf("sink %s lacks live entries that the log has no more", sink.Name), nil
@@ -172,6 +173,7 @@ func (w *watcher) newEpoch(ctx context.Context, position queue.LivePosition, sin
 	origin := *w.spec.Live
 	epoch := w.spec.Epoch
 	var from *queue.LiveMark
+	var furthest block.Number
 	for _, sink := range sinks {
 		if sink.rev == 0 && !w.gone(sink.Name) {
 			w.live.Waits = fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
@@ -179,7 +181,13 @@ func (w *watcher) newEpoch(ctx context.Context, position queue.LivePosition, sin
 		}
 		mark := sink.Report.Live
 		epoch = max(epoch, mark.Epoch)
-		if mark.Started && (from == nil || after(mark) < after(*from)) {
+		furthest = max(furthest, after(mark))
+	}
+	for _, sink := range sinks {
+		mark := sink.Report.Live
+		// One that is far behind does not take the others back: its live blocks are
+		// voided and loaded again as history.
+		if mark.Started && after(mark)+farBehind >= furthest && (from == nil || after(mark) < after(*from)) {
 			from = &mark
 		}
 	}
@@ -198,6 +206,10 @@ func (w *watcher) newEpoch(ctx context.Context, position queue.LivePosition, sin
 	}
 	return w.change(ctx, func(s *queue.Spec) { s.Epoch, s.Live = epoch+1, &origin })
 }
+
+// farBehind is how many blocks a sink may lie behind the furthest one for an epoch to
+// begin at its cursor.
+const farBehind = 10_000
 
 // after is the first block that a sink does not hold for certain.
 func after(mark queue.LiveMark) block.Number {
