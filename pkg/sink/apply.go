@@ -7,87 +7,67 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// worker applies batches, one transaction after the other.
+// worker applies loads, one transaction after the other.
 type worker struct {
 	*run
 	take, do context.Context
-	decoder  *entry.Decoder
 	pause    *pauser
 }
 
 // early is how long an entry that came before its predecessor stays away.
 const early = time.Second
 
-// work applies batches until there are no more. After a failure, its own or
-// that of another, it gives back what comes.
-func (r *run) work(take, do context.Context, in <-chan []*held) error {
-	w := &worker{run: r, take: take, do: do, decoder: entry.NewDecoder(r.Allocator), pause: r.status.pauser()}
+// work applies loads until there are no more. What is hopeless ends the taking,
+// but does not keep it from what was taken already, except on the live lane;
+// after any other failure it gives back what comes. The error is the first.
+func (r *run) work(take, do context.Context, in *ahead) error {
+	w := &worker{run: r, take: take, do: do, pause: r.status.pauser()}
 	var failure error
-	for batch := range in {
+	search, end := &isolation{}, false
+	for l := range in.loads {
 		if failure == nil {
-			err := w.batch(batch)
+			search.left = isolations
+		}
+		if !end {
+			err := w.apply(l.units, search)
 			switch {
 			case errors.Is(err, errStopped):
-				r.Logger.Info().Int("entries", len(batch)).Msg("told to stop before everything was committed; the rest stays in the log")
+				r.Logger.Info().Int("entries", len(l.messages)).Msg("told to stop before everything was committed; the rest stays in the log")
 			case errors.Is(err, ErrGap):
-				for _, m := range batch {
-					r.hand.nak(m, early)
-				}
-				select {
-				case r.gap <- struct{}{}:
-				default:
-				}
-			case err != nil:
-				failure = err
-				r.stop(err)
+				w.tooEarly(l.messages)
+			default:
+				failure = cmp.Or(failure, err, l.broken)
+				end = failure != nil && r.live || err != nil && fault.Of(err) != fault.ClassPermanent
+			}
+			if failure != nil {
+				r.stop(failure)
 			}
 		}
-		for _, m := range batch {
-			r.hand.nak(m, 0)
-		}
+		in.done(l)
 	}
 	return failure
 }
 
-// batch applies messages in as few transactions as the memory allows, and
-// acknowledges those that are committed. What is hopeless does not keep it from
-// the rest, except on the live lane; the error is then the first.
-func (w *worker) batch(batch []*held) error {
-	var hopeless error
-	for len(batch) > 0 {
-		live := batch[0].Live
-		units, broken := w.decode(batch)
-		batch = batch[len(units):]
-		var err error
-		if len(units) > 0 {
-			err = w.apply(units, &isolation{left: isolations})
-		}
-		for _, u := range units {
-			release(u.change)
-		}
-		if err != nil && fault.Of(err) != fault.ClassPermanent {
-			return err
-		}
-		if broken != nil {
-			batch = batch[1:]
-		}
-		if hopeless == nil {
-			hopeless = cmp.Or(err, broken)
-		}
-		if hopeless != nil && live {
-			break
-		}
+// tooEarly gives live entries back that came before their predecessor.
+func (w *worker) tooEarly(messages []*held) {
+	for _, m := range messages {
+		w.hand.nak(m, early)
 	}
-	return hopeless
+	select {
+	case w.gap <- struct{}{}:
+	default:
+	}
 }
 
 // apply commits units together or, when one of them is hopeless, those that can
 // be. It acknowledges what is committed. The error is of the first that is not.
 func (w *worker) apply(units []unit, i *isolation) error {
+	if len(units) == 0 {
+		return nil
+	}
 	changes := make([]Change, len(units))
 	done := Commit{Entries: len(units)}
 	for k, u := range units {

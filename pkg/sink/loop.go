@@ -30,7 +30,7 @@ type Loop struct {
 	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
 	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms
 	Bytes   int           // of all entries in hand, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
-	Decoded int           // bytes of rows in memory for each of Writers, passed by less than one entry; default 64 MiB
+	Decoded int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 
 	Grace     time.Duration // for transactions that run when told to stop; default 10 s
 	Backoff   fault.Backoff // of a transaction that fails
@@ -105,7 +105,7 @@ func (l *Loop) Run(take context.Context) error {
 // errStopped is why a context ended when nothing went wrong.
 var errStopped = errors.New("stopping")
 
-// flow runs pulling, collecting and applying, each ending when the one before
+// flow runs pulling, collecting, decoding and applying, each ending when the one before
 // it has.
 func (r *run) flow(take context.Context) error {
 	do, cancel := context.WithCancelCause(context.WithoutCancel(take))
@@ -143,9 +143,11 @@ func (r *run) flow(take context.Context) error {
 		flow.Go(func() { r.order(take, pulled, ready) })
 	}
 	flow.Go(func() { r.collect(ready, batches) })
+	ahead := r.newAhead()
+	flow.Go(func() { ahead.decode(batches) })
 	for range r.Writers {
 		flow.Go(func() {
-			if err := r.work(take, do, batches); err != nil {
+			if err := r.work(take, do, ahead); err != nil {
 				failed <- err
 			}
 		})
