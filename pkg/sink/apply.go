@@ -17,6 +17,7 @@ type worker struct {
 	take, do context.Context
 	decoder  *entry.Decoder
 	pause    *pauser
+	gather   *gathering // nil: every batch is committed by itself
 }
 
 // early is how long an entry that came before its predecessor stays away.
@@ -25,11 +26,17 @@ const early = time.Second
 // work applies batches until there are no more. After a failure, its own or
 // that of another, it gives back what comes.
 func (r *run) work(take, do context.Context, in <-chan []*held) error {
-	w := &worker{run: r, take: take, do: do, decoder: entry.NewDecoder(r.Allocator), pause: r.status.pauser()}
+	w := &worker{run: r, take: take, do: do, decoder: entry.NewDecoder(r.Allocator), pause: r.status.pauser(), gather: newGathering(r.Writer)}
 	var failure error
-	for batch := range in {
+	for {
+		batch, more, err := w.next(in)
+		if !more {
+			break
+		}
 		if failure == nil {
-			err := w.batch(batch)
+			if err == nil {
+				err = w.batch(batch)
+			}
 			switch {
 			case errors.Is(err, errStopped):
 				r.Logger.Info().Int("entries", len(batch)).Msg("told to stop before everything was committed; the rest stays in the log")
@@ -46,7 +53,7 @@ func (r *run) work(take, do context.Context, in <-chan []*held) error {
 			r.hand.nak(m, 0)
 		}
 	}
-	return failure
+	return cmp.Or(failure, w.last())
 }
 
 // batch applies messages in as few transactions as the memory allows, and
@@ -99,6 +106,10 @@ func (w *worker) apply(units []unit, i *isolation) error {
 		}
 		return err
 	}
+	if w.gather != nil {
+		w.keep(units, done)
+		return nil
+	}
 	for _, u := range units {
 		w.hand.ack(u.message)
 	}
@@ -111,14 +122,19 @@ func (w *worker) apply(units []unit, i *isolation) error {
 // commit makes changes by one transaction, however long that takes. The errors
 // are: errStopped; ErrGap; one that is permanent, which may be due to one of the
 // changes; or one that is not, when every attempt has failed.
-func (w *worker) commit(changes []Change) (_ Applied, err error) {
+func (w *worker) commit(changes []Change) (Applied, error) {
+	return w.insist(func(context.Context) (Applied, error) { return w.write(changes) })
+}
+
+// insist repeats a call of the Writer by the class of its errors; see commit.
+func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied, err error) {
 	defer func() {
 		if !errors.Is(err, errStopped) { // then the reason is still the reason
 			w.pause.over()
 		}
 	}()
 	for failed, waited := 0, 0; ; {
-		applied, err := w.Writer.Apply(w.do, changes)
+		applied, err := call(w.do)
 		if err == nil {
 			return applied, nil
 		}

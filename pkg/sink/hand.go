@@ -23,6 +23,7 @@ type hand struct {
 type held struct {
 	Message
 	answered bool
+	staged   bool // in a Gatherer: answered when that is committed
 }
 
 func newHand(limit int, logger zerolog.Logger) *hand {
@@ -57,8 +58,11 @@ func (h *hand) take(m Message) *held {
 // message comes again and is skipped.
 func (h *hand) ack(one *held) { h.answer(one, "acknowledge", one.Reply.Ack) }
 
-// nak gives a message back, unless it was answered before.
+// nak gives a message back, unless it was answered before, or is staged.
 func (h *hand) nak(one *held, delay time.Duration) {
+	if one.staged {
+		return
+	}
 	h.answer(one, "give back", func() error { return one.Reply.Nak(delay) })
 }
 

@@ -28,6 +28,7 @@ type Loop struct {
 	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
 	Wait    time.Duration // how long an entry waits for others to join it; default 200 ms
 	Bytes   int           // of all entries in hand, as published, passed by less than one entry; default 32 MiB
+	Gather  time.Duration // how long a Gatherer may wait for more before it commits; default 10 s
 	Decoded int           // bytes of rows in memory for each of Writers, passed by less than one entry; default 64 MiB
 
 	Grace     time.Duration // for transactions that run when told to stop; default 10 s
@@ -60,6 +61,7 @@ func (l *Loop) Run(take context.Context) error {
 	r.Rows = cmp.Or(r.Rows, 20_000)
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
 	r.Bytes = cmp.Or(r.Bytes, 32<<20)
+	r.Gather = cmp.Or(r.Gather, 10*time.Second)
 	r.Decoded = cmp.Or(r.Decoded, 64<<20)
 	r.Grace = cmp.Or(r.Grace, 10*time.Second)
 	if r.Observer == nil {
