@@ -52,6 +52,7 @@ var quarantine = map[string][]string{
 	"google.golang.org/grpc":                      {"amp", "amp/amptest"},
 	"github.com/jackc/pgx/":                       {"sink/postgres"},
 	"gocloud.dev/":                                {"sink/delta/storage"},
+	"github.com/aws/":                             {"sink/delta/storage"},
 	"github.com/redis/":                           {"sink/redis"},
 	"github.com/prometheus/":                      {"ops", "progress"},
 	"github.com/goccy/go-yaml":                    {"config"},

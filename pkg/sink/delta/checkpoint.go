@@ -234,7 +234,7 @@ func (b *checkpointBuilder) metaData(m *metaData) {
 	of.text(m.Format.Provider)
 	of.mapping(m.Format.Options)
 	c.text(m.SchemaString)
-	c.texts(slices.Concat([]string{}, m.PartitionColumns))
+	c.texts(append([]string{}, m.PartitionColumns...)) // never null
 	c.mapping(m.Configuration)
 	c.longOrNull(m.CreatedTime)
 }

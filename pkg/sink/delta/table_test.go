@@ -2,8 +2,10 @@ package delta_test
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,14 +61,8 @@ func fakeS3(t testing.TB) string {
 // onS3 is a table on a server that speaks S3.
 func onS3(t testing.TB, endpoint string) *table {
 	cfg := defaults()
-	cfg.URL, cfg.Endpoint = "s3://lake/folder/table", endpoint
+	cfg.URL, cfg.Endpoint = "s3://lake/folder/"+strings.ToLower(rand.Text()), endpoint
 	return &table{cfg, place(t, storage.Place{URL: cfg.URL, Endpoint: cfg.Endpoint})}
-}
-
-// onPlace opens the storage of a table whose place has changed.
-func onPlace(t testing.TB, d *table) *table {
-	d.store = place(t, storage.Place{URL: d.cfg.URL, Endpoint: d.cfg.Endpoint})
-	return d
 }
 
 func place(t testing.TB, p storage.Place) storage.Store {

@@ -11,7 +11,6 @@ import (
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
 	_ "gocloud.dev/blob/gcsblob"   // gs://
-	_ "gocloud.dev/blob/s3blob"    // s3://
 	"gocloud.dev/gcerrors"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -23,6 +22,7 @@ type Bucket struct {
 	bucket *blob.Bucket
 	name   string
 	spool  string
+	hangUp func() // closes connections; nil: the library does
 }
 
 var _ Store = (*Bucket)(nil)
@@ -57,22 +57,34 @@ func openBucket(ctx context.Context, p Place) (*Bucket, error) {
 			shown += " at " + p.Endpoint
 		}
 	}
-	u.Path, u.RawQuery = "", q.Encode()
-	bucket, err := blob.OpenBucket(ctx, u.String())
+	var bucket *blob.Bucket
+	var hangUp func()
+	if u.Scheme == "s3" {
+		bucket, hangUp, err = openS3(ctx, u.Host, q)
+	} else {
+		u.Path, u.RawQuery = "", q.Encode()
+		bucket, err = blob.OpenBucket(ctx, u.String())
+	}
 	if err != nil {
 		return nil, fault.Permanent(fmt.Errorf("open %s: %w", shown, err))
 	}
 	if prefix != "" {
 		bucket = blob.PrefixedBucket(bucket, prefix+"/")
 	}
-	return NewBucket(bucket, shown, p.Spool), nil
+	return &Bucket{bucket: bucket, name: shown, spool: p.Spool, hangUp: hangUp}, nil
 }
 
 // String gives scheme, bucket and folder.
 func (b *Bucket) String() string { return b.name }
 
 // Close releases the connections.
-func (b *Bucket) Close() error { return b.bucket.Close() }
+func (b *Bucket) Close() error {
+	err := b.bucket.Close()
+	if b.hangUp != nil {
+		b.hangUp()
+	}
+	return err
+}
 
 // Create writes a new object; see [Store].
 func (b *Bucket) Create(ctx context.Context, name string, content []byte) error {
