@@ -266,16 +266,18 @@ func (s *stage) rewrite(ctx context.Context, a *add, blocks block.Range) (*rewri
 	return &rewrite{rest: rest, deleted: deleted}, nil
 }
 
-// upload puts a file where the table is, once.
+// upload puts a file where the table is. One that has waited there for its commit
+// so long that a vacuum may have taken it is put there again, under another name.
 func (w *Writer) upload(ctx context.Context, f *stagedFile) error {
-	if f.path != "" {
+	if f.path != "" && time.Since(f.uploaded) < MinRetention/2 {
 		return nil
 	}
+	begun := time.Now()
 	name := f.partition.folder(w.target.names) + fmt.Sprintf("part-%s.parquet", rand.Text())
 	if err := w.store.Write(ctx, name, f.spool, f.size); err != nil {
 		return err
 	}
-	f.path = escapePath(name)
+	f.path, f.uploaded = escapePath(name), begun
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -44,6 +45,7 @@ type stagedFile struct {
 	partition partition
 	stats     string
 	path      string // in the table; empty: not there yet
+	uploaded  time.Time
 }
 
 func (t *target) newFile(p partition) (*rowFile, error) {

@@ -74,15 +74,19 @@ func (g *target) divide(by []config.Partition) error {
 			continue
 		case p.Bucket == 0:
 			wrong = append(wrong, checkPartitioned(g.columns[at].field))
-		case g.columns[at].source != g.table.BlockColumn:
-			wrong = append(wrong, fmt.Errorf("partition_by: buckets are of the block column, %q, not of %q", g.blockName, p.Column))
 		default:
+			source := g.table.Schema.Field(g.columns[at].source)
+			_, convert, err := blockColumn(source)
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("partition_by: buckets are of integers, and column %q is of the Arrow type %s", p.Column, source.Type))
+				continue
+			}
 			name := p.Column + "_bucket"
 			if slices.Contains(g.columnNames(), name) {
 				wrong = append(wrong, fmt.Errorf("partition_by: the query has a column %q, the name of the bucket's; rename it", name))
 			}
 			g.columns = append(g.columns, column{field: nullable(name, arrow.PrimitiveTypes.Int64), source: g.columns[at].source,
-				convert: g.columns[at].convert, bucket: p.Bucket})
+				convert: convert, bucket: p.Bucket})
 			at = len(g.columns) - 1
 		}
 		g.partitions = append(g.partitions, at)
@@ -102,7 +106,7 @@ func (g *target) layOut() {
 		if slices.Contains(g.partitions, i) {
 			continue
 		}
-		if c.source == g.table.BlockColumn {
+		if c.source == g.table.BlockColumn && c.bucket == 0 {
 			g.blockFile = len(g.stored)
 		}
 		g.stored = append(g.stored, i)

@@ -35,9 +35,9 @@ func (f *Folder) Close() error { return nil }
 
 func (f *Folder) path(name string) string { return filepath.Join(f.root, filepath.FromSlash(name)) }
 
-// temporary marks files that have no name yet. Names with a dot in front are
+// Temporary begins the names of files that have none yet. Names with a dot in front are
 // left alone by readers of Delta tables, and taken away by vacuum.
-const temporary = ".ampipe-"
+const Temporary = ".ampipe-"
 
 // Create writes a new file; see [Store].
 func (f *Folder) Create(ctx context.Context, name string, content []byte) error {
@@ -84,7 +84,7 @@ func (f *Folder) place(ctx context.Context, name string, fill func(*os.File) err
 	if err := makeFolders(dir); err != nil {
 		return classifyOS(fmt.Errorf("write %s: %w", name, err))
 	}
-	from := filepath.Join(dir, temporary+rand.Text())
+	from := filepath.Join(dir, Temporary+rand.Text())
 	err := writeSynced(from, fill)
 	if err != nil {
 		_ = os.Remove(from)
@@ -234,4 +234,39 @@ func classifyOS(err error) error {
 	default:
 		return err
 	}
+}
+
+// probe finds out whether this user may write in the folder, or where it has to be
+// made, and whether a link to a name that is taken fails there.
+func (f *Folder) probe() error {
+	dir := f.root
+	for {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return classifyOS(err)
+		}
+		dir = filepath.Dir(dir)
+	}
+	from := filepath.Join(dir, Temporary+rand.Text())
+	to := from + "-link"
+	err := writeSynced(from, func(*os.File) error { return nil })
+	if err != nil {
+		return classifyOS(err)
+	}
+	err = os.Link(from, to)
+	if err == nil && !errors.Is(os.Link(from, to), fs.ErrExist) {
+		err = fault.Permanent(fmt.Errorf("the file system of %s gives a name twice; put the table on another one", dir))
+	}
+	for _, name := range []string{from, to} {
+		if gone := os.Remove(name); err == nil && gone != nil {
+			err = gone
+		}
+	}
+	return classifyOS(err)
 }

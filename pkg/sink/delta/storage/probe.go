@@ -19,8 +19,12 @@ const (
 // Probe finds out whether the storage can be trusted with a log: several writers
 // race for one name, a few times, and one of them has to win each time. There are
 // servers that accept the condition and do not keep it. What the probe writes, in
-// the folder _ampipe, it removes. A folder needs no probe: it is a link.
+// the folder _ampipe, it removes. Of a local folder it finds out whether links can be
+// made in it.
 func Probe(ctx context.Context, s Store) error {
+	if f, ok := s.(*Folder); ok {
+		return f.probe()
+	}
 	b, ok := s.(*Bucket)
 	if !ok {
 		return nil
