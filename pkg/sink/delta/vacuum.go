@@ -103,10 +103,10 @@ func needed(s *snapshot, limit time.Time) (map[string]bool, error) {
 // killed in the middle of a write, and for partitions of such columns.
 func kept(name string, partitions []string) bool {
 	parts := strings.Split(name, "/")
+	if strings.HasPrefix(parts[len(parts)-1], storage.Temporary) {
+		return false
+	}
 	for i, part := range parts {
-		if i == len(parts)-1 && strings.HasPrefix(part, storage.Temporary) {
-			return false
-		}
 		if strings.HasPrefix(part, "_") || strings.HasPrefix(part, ".") {
 			column, _, isPartition := strings.Cut(part, "=")
 			if i == len(parts)-1 || !isPartition || !contains(partitions, column) {
