@@ -31,17 +31,14 @@ func structConverter(t arrow.DataType, fields []converter) converter {
 // listConverter makes a plain list of any kind of list.
 func listConverter(t arrow.DataType, element converter) converter {
 	return func(a arrow.Array) (arrow.Array, error) {
-		values, offsets, err := elements(a)
+		list := a.(array.ListLike)
+		s := spanOf(list)
+		values, err := s.convert(list.ListValues(), element)
 		if err != nil {
 			return nil, err
 		}
 		defer values.Release()
-		converted, err := element.apply(values)
-		if err != nil {
-			return nil, inRow(err, holder(offsets))
-		}
-		defer converted.Release()
-		return build(t, a, []arrow.ArrayData{converted.Data()}, memory.NewBufferBytes(arrow.GetBytes(offsets))), nil
+		return build(t, a, []arrow.ArrayData{values.Data()}, memory.NewBufferBytes(arrow.GetBytes(s.offsets))), nil
 	}
 }
 
@@ -49,80 +46,97 @@ func listConverter(t arrow.DataType, element converter) converter {
 func mapConverter(t *arrow.MapType, key, value converter) converter {
 	return func(a arrow.Array) (arrow.Array, error) {
 		m := a.(*array.Map)
-		_, offsets, from, to := window(m)
-		pairs := make([]arrow.ArrayData, 2)
-		for i, side := range []struct {
-			values  arrow.Array
-			convert converter
-		}{{m.Keys(), key}, {m.Items(), value}} {
-			some := array.NewSlice(side.values, from, to)
-			defer some.Release()
-			converted, err := side.convert.apply(some)
-			if err != nil {
-				return nil, inRow(err, holder(offsets))
-			}
-			defer converted.Release()
-			pairs[i] = converted.Data()
+		s := spanOf(m)
+		keys, err := s.convert(m.Keys(), key)
+		if err != nil {
+			return nil, err
 		}
-		entries := array.NewData(t.Elem(), int(to-from), []*memory.Buffer{nil}, pairs, 0, 0)
+		defer keys.Release()
+		values, err := s.convert(m.Items(), value)
+		if err != nil {
+			return nil, err
+		}
+		defer values.Release()
+		pairs := []arrow.ArrayData{keys.Data(), values.Data()}
+		entries := array.NewData(t.Elem(), keys.Len(), []*memory.Buffer{nil}, pairs, 0, 0)
 		defer entries.Release()
-		return build(t, a, []arrow.ArrayData{entries}, memory.NewBufferBytes(arrow.GetBytes(offsets))), nil
+		return build(t, a, []arrow.ArrayData{entries}, memory.NewBufferBytes(arrow.GetBytes(s.offsets))), nil
 	}
+}
+
+// span is the elements of all lists of an array, one behind the other, and where
+// each list ends.
+type span struct {
+	offsets  []int32
+	from, to int64 // of the elements, if they stand like that already
+	picked   []int64
+	scatter  bool // they do not: picked are those wanted
+}
+
+func spanOf(a array.ListLike) span {
+	s := span{offsets: make([]int32, a.Len()+1)}
+	for i := range a.Len() {
+		from, to := a.ValueOffsets(i)
+		if i == 0 {
+			s.from, s.to = from, from
+		}
+		// A null may stand over elements, and the lists of a view anywhere.
+		if a.IsNull(i) && from < to || a.IsValid(i) && from < to && from != s.to {
+			s.scatter = true
+			break
+		}
+		if a.IsValid(i) && from < to {
+			s.to = to
+		}
+		s.offsets[i+1] = int32(s.to - s.from)
+	}
+	if !s.scatter {
+		return s
+	}
+	for i := range a.Len() {
+		if a.IsValid(i) {
+			for from, to := a.ValueOffsets(i); from < to; from++ {
+				s.picked = append(s.picked, from)
+			}
+		}
+		s.offsets[i+1] = int32(len(s.picked))
+	}
+	return s
+}
+
+// convert gives the elements, converted. A refused one is placed in its list.
+func (s span) convert(values arrow.Array, c converter) (arrow.Array, error) {
+	some, err := s.elements(values)
+	if err != nil {
+		return nil, err
+	}
+	defer some.Release()
+	converted, err := c.apply(some)
+	if err != nil {
+		return nil, inRow(err, s.holder)
+	}
+	return converted, nil
+}
+
+func (s span) elements(values arrow.Array) (arrow.Array, error) {
+	if !s.scatter {
+		return array.NewSlice(values, s.from, s.to), nil
+	}
+	b := array.NewInt64Builder(memory.DefaultAllocator)
+	defer b.Release()
+	b.AppendValues(s.picked, nil)
+	indices := b.NewArray()
+	defer indices.Release()
+	some, err := compute.TakeArray(context.Background(), values, indices)
+	if err != nil {
+		return nil, fmt.Errorf("gather the elements of a list: %w", err)
+	}
+	return some, nil
 }
 
 // holder finds the list that an element is of.
-func holder(offsets []int32) func(int) int {
-	return func(at int) int {
-		return sort.Search(len(offsets)-1, func(i int) bool { return int(offsets[i+1]) > at })
-	}
-}
-
-// window gives the values that a list refers to as [from, to) of all its values,
-// and offsets that count from there.
-func window(a array.ListLike) (values arrow.Array, offsets []int32, from, to int64) {
-	values = a.ListValues()
-	offsets = make([]int32, a.Len()+1)
-	if a.Len() == 0 {
-		return values, offsets, 0, 0
-	}
-	from, _ = a.ValueOffsets(0)
-	for i := range a.Len() {
-		_, to = a.ValueOffsets(i)
-		offsets[i+1] = int32(to - from)
-	}
-	return values, offsets, from, to
-}
-
-// elements gives the values of all lists behind each other, and where each list
-// ends. The caller releases them.
-func elements(a arrow.Array) (arrow.Array, []int32, error) {
-	switch a := a.(type) {
-	case *array.List, *array.LargeList, *array.FixedSizeList:
-		values, offsets, from, to := window(a.(array.ListLike))
-		return array.NewSlice(values, from, to), offsets, nil
-	case array.ListLike: // the views: their lists may lie anywhere
-		offsets := make([]int32, a.Len()+1)
-		b := array.NewInt64Builder(memory.DefaultAllocator)
-		defer b.Release()
-		for i := range a.Len() {
-			if a.IsValid(i) {
-				from, to := a.ValueOffsets(i)
-				for at := from; at < to; at++ {
-					b.Append(at)
-				}
-			}
-			offsets[i+1] = int32(b.Len())
-		}
-		indices := b.NewArray()
-		defer indices.Release()
-		values, err := compute.TakeArray(context.Background(), a.ListValues(), indices)
-		if err != nil {
-			return nil, nil, fmt.Errorf("gather the elements of a list: %w", err)
-		}
-		return values, offsets, nil
-	default:
-		return nil, nil, fmt.Errorf("the type %s is not a list", a.DataType())
-	}
+func (s span) holder(at int) int {
+	return sort.Search(len(s.offsets)-1, func(i int) bool { return int(s.offsets[i+1]) > at })
 }
 
 // decoded looks the values of a dictionary up.

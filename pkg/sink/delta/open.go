@@ -124,7 +124,14 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 		return work{}, err
 	}
 	if s.version < 0 {
-		return work{base: s, make: true, own: true}, w.checkEmpty(ctx)
+		err := w.checkEmpty(ctx)
+		if !errors.Is(err, errNoVersion) {
+			return work{base: s, make: true, own: true}, err
+		}
+		// Somebody may have made the table between the two looks.
+		if s, _ = w.log.refresh(ctx); s == nil || s.version < 0 {
+			return work{}, err
+		}
 	}
 	if err := w.target.fits(s); err != nil {
 		return work{}, err
@@ -141,6 +148,8 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 
 var errSomethingElse = fault.Permanent(errors.New("there are files, and no Delta table; use an empty folder"))
 
+var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged", logFolder))
+
 // checkEmpty refuses a place that holds something else.
 func (w *Writer) checkEmpty(ctx context.Context) error {
 	return w.store.List(ctx, "", "", func(i storage.Info) error {
@@ -148,7 +157,7 @@ func (w *Writer) checkEmpty(ctx context.Context) error {
 			return nil
 		}
 		if strings.HasPrefix(i.Name, logFolder) {
-			return fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged", logFolder))
+			return errNoVersion
 		}
 		return fmt.Errorf("%w (%s is there)", errSomethingElse, i.Name)
 	})
