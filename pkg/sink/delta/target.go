@@ -132,6 +132,8 @@ func (g *target) writerProperties(cfg config.Delta) (*parquet.WriterProperties, 
 		parquet.WithDictionaryDefault(false),
 		parquet.WithMaxRowGroupLength(rowGroupRows),
 		parquet.WithStoreDecimalAsInteger(true),
+		// The size of a file is known to about a page of each column.
+		parquet.WithDataPageSize(min(max(cfg.TargetFileSize/64, 64<<10), 1<<20)),
 	}
 	if level > 0 {
 		options = append(options, parquet.WithCompressionLevel(level))
