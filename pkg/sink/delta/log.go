@@ -58,13 +58,6 @@ func (l *tableLog) refresh(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-// seen gives the newest version read so far, without looking.
-func (l *tableLog) seen() *snapshot {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.latest
-}
-
 // follow plays the commits after s.
 func follow(ctx context.Context, store storage.Store, s *snapshot) (*snapshot, error) {
 	next := s

@@ -14,7 +14,6 @@ type snapshot struct {
 	files    map[string]*add
 	removed  map[string]*remove // files that are gone, for checkpoints
 	txns     map[string]txn     // by appId
-	modified int64              // time of the last commit, ms
 }
 
 func emptySnapshot() *snapshot {

@@ -82,7 +82,7 @@ func typedRecord(t testing.TB) arrow.RecordBatch {
 
 func fromJSON(t testing.TB, dt arrow.DataType, values ...string) arrow.Array {
 	t.Helper()
-	a, _, err := array.FromJSON(memory.DefaultAllocator, dt, strings.NewReader("["+strings.Join(values, ",")+"]"), array.WithUseNumber())
+	a, _, err := array.FromJSON(memory.DefaultAllocator, dt, strings.NewReader("["+strings.Join(values, ",")+"]"))
 	if err != nil {
 		t.Fatalf("%s: %v", dt, err)
 	}
