@@ -112,7 +112,7 @@ func TestComplaints(t *testing.T) {
 		{"  - name: w", "  - { name: W, postgres: { dsn: 'postgres://h', table: u } }\n  - name: w", `16:5: sink "w" has the name of the one in line 15; give it another`},
 		{"  - name: w", "  - { name: x, postgres: { dsn: 'postgres://u:hunter2@h/d', table: t } }\n  - name: w", `16:5: sink "w" writes to the table of the sink in line 15; every sink needs a table of its own`},
 		{"  - name: w", "  - { name: r, redis: { url: 'redis://h' } }\n  - name: w", `15:16: sinks[0].redis is not available in this version; use postgres`},
-		{"  - name: w", "  - name: w\n    delta: { path: ./x }", "15:5: sinks[0] must have exactly one destination, such as postgres\n16:5: sinks[0].delta is not available in this version; use postgres"},
+		{"  - name: w", "  - name: w\n    delta: { path: ./x }", "15:5: sinks[0] must have exactly one destination, such as postgres"},
 		{"  - name: w", "  - { name: r }\n  - name: w", `15:7: sinks[0] must have exactly one destination, such as postgres`},
 		{"      dsn: postgres://u:hunter2@h/d", "      dsn: ''", `17:7: sinks[0].postgres.dsn is missing; give the connection string, such as ${DATABASE_URL}, or dsn_file`},
 		{"      dsn: postgres://u:hunter2@h/d", "      dsn: mysql://u:hunter2@h", `17:7: sinks[0].postgres.dsn is not a connection string; write postgres://`},

@@ -81,6 +81,15 @@ type Log struct {
 type Sink struct {
 	Name     string
 	Postgres *Postgres
+	Delta    *Delta
+}
+
+// Writers is how many transactions a process of the sink may run at a time.
+func (s Sink) Writers() int {
+	if s.Postgres != nil {
+		return s.Postgres.Writers
+	}
+	return 1
 }
 
 // Mode is how rows are written.

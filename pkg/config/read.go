@@ -215,14 +215,18 @@ func (d *document) readSinks(top *section) {
 			kinds++
 			sink.Postgres = readPostgres(postgres)
 		}
-		for _, kind := range []string{"redis", "delta"} {
+		if delta := s.group("delta"); delta.set {
+			kinds++
+			sink.Delta = readDelta(delta)
+		}
+		for _, kind := range []string{"redis"} {
 			if f, n := s.ask(kind); n != nil {
 				kinds++
-				s.complain(f.at, "%s is not available in this version; use postgres", f.key)
+				s.complain(f.at, "%s is not available in this version; use postgres or delta", f.key)
 			}
 		}
 		if kinds != 1 {
-			s.complain(s.at, "%s must have exactly one destination, such as postgres", s.path)
+			s.complain(s.at, "%s must have exactly one destination, such as postgres or delta", s.path)
 		}
 		d.pipeline.Sinks = append(d.pipeline.Sinks, sink)
 		d.sinks = append(d.sinks, name)

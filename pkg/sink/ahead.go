@@ -89,7 +89,7 @@ func (a *ahead) done(l load) {
 		release(u.change)
 	}
 	for _, m := range l.messages {
-		a.hand.nak(m, 0)
+		m.nak(0)
 	}
 	<-a.slots
 }

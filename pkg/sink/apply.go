@@ -15,6 +15,11 @@ type worker struct {
 	*run
 	take, do context.Context
 	pause    *pauser
+	gather   *gathering // nil: every batch is committed by itself
+
+	failure error     // the first
+	search  isolation // of what is hopeless, from the first failure on
+	end     bool      // nothing is applied any more
 }
 
 // early is how long an entry that came before its predecessor stays away.
@@ -25,37 +30,52 @@ const early = time.Second
 // after any other failure it gives back what comes. The error is the first.
 func (r *run) work(take, do context.Context, in *ahead) error {
 	w := &worker{run: r, take: take, do: do, pause: r.status.pauser()}
-	var failure error
-	search, end := &isolation{}, false
 	for l := range in.loads {
-		if failure == nil {
-			search.left = isolations
-		}
-		if !end {
-			err := w.apply(l.units, search)
-			switch {
-			case errors.Is(err, errStopped):
-				r.Logger.Info().Int("entries", len(l.messages)).Msg("told to stop before everything was committed; the rest stays in the log")
-			case errors.Is(err, ErrGap):
-				w.tooEarly(l.messages)
-			default:
-				failure = cmp.Or(failure, err, l.broken)
-				end = failure != nil && r.live || err != nil && fault.Of(err) != fault.ClassPermanent
-			}
-			if failure != nil {
-				r.stop(failure)
-			}
-		}
+		w.load(l, r.live)
 		in.done(l)
 	}
-	return failure
+	return w.failure
+}
+
+// load applies one load, unless something has failed for good.
+func (w *worker) load(l load, live bool) {
+	if w.failure == nil {
+		w.search.left = isolations
+	}
+	if w.end {
+		return
+	}
+	err := w.apply(l.units, &w.search)
+	switch {
+	case errors.Is(err, errStopped):
+		w.Logger.Info().Int("entries", len(l.messages)).Msg("told to stop before everything was committed; the rest stays in the log")
+	case errors.Is(err, ErrGap):
+		w.tooEarly(l.messages)
+	default:
+		w.failed(cmp.Or(err, l.broken), live || err != nil && fault.Of(err) != fault.ClassPermanent)
+	}
+}
+
+// failed notes the first failure, which ends the taking; end: and the applying.
+func (w *worker) failed(err error, end bool) {
+	if err == nil {
+		return
+	}
+	w.failure = cmp.Or(w.failure, err)
+	w.end = w.end || end
+	w.stop(w.failure)
 }
 
 // tooEarly gives live entries back that came before their predecessor.
 func (w *worker) tooEarly(messages []*held) {
 	for _, m := range messages {
-		w.hand.nak(m, early)
+		m.nak(early)
 	}
+	w.outOfOrder()
+}
+
+// outOfOrder has the order of live entries asked of the destination again.
+func (w *worker) outOfOrder() {
 	select {
 	case w.gap <- struct{}{}:
 	default:
@@ -84,8 +104,12 @@ func (w *worker) apply(units []unit, i *isolation) error {
 		}
 		return err
 	}
+	if w.gather != nil {
+		w.keep(units, done)
+		return nil
+	}
 	for _, u := range units {
-		w.hand.ack(u.message)
+		u.message.ack()
 	}
 	done.Applied, done.Took = applied, time.Since(begin)
 	w.status.wrote(applied.Rows)
@@ -96,14 +120,19 @@ func (w *worker) apply(units []unit, i *isolation) error {
 // commit makes changes by one transaction, however long that takes. The errors
 // are: errStopped; ErrGap; one that is permanent, which may be due to one of the
 // changes; or one that is not, when every attempt has failed.
-func (w *worker) commit(changes []Change) (_ Applied, err error) {
+func (w *worker) commit(changes []Change) (Applied, error) {
+	return w.insist(func(context.Context) (Applied, error) { return w.write(changes) })
+}
+
+// insist repeats a call of the Writer by the class of its errors; see commit.
+func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied, err error) {
 	defer func() {
 		if !errors.Is(err, errStopped) { // then the reason is still the reason
 			w.pause.over()
 		}
 	}()
 	for failed, waited := 0, 0; ; {
-		applied, err := w.Writer.Apply(w.do, changes)
+		applied, err := call(w.do)
 		if err == nil {
 			return applied, nil
 		}
