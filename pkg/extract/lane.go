@@ -61,7 +61,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	case was.Epoch == spec.Epoch && was.Seq > tail.Seq:
 		return nil, l.lost(ctx, was)
 	case !tail.Found || tail.Entry.Epoch != spec.Epoch:
-		err = l.begin(ctx, tail.Found)
+		err = l.begin(ctx, tail)
 	default:
 		l.points = points{list: slices.Clone(was.Points), whole: was.Whole}
 		if was.Epoch != spec.Epoch { // the copy is of the epoch before
@@ -83,15 +83,18 @@ func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
 
 // begin starts the lane of an epoch: everything from its start on is void, until it
 // says otherwise.
-func (l *lane) begin(ctx context.Context, old bool) error {
-	if old { // of an epoch before
-		if err := l.x.Log.Clear(ctx, queue.LiveLane); err != nil {
+func (l *lane) begin(ctx context.Context, old queue.Tail) error {
+	if old.Found { // of an epoch before; what another holder has put behind it stays, and fences this one
+		if err := l.x.Log.TrimLanes(ctx, queue.Live, old.Seq); err != nil {
 			return err
 		}
 	}
 	l.points = points{list: slices.Clone(l.spec.Live.Points), whole: true}
 	l.next = l.spec.Live.Start
-	return l.invalidate(ctx, l.next)
+	if err := l.invalidate(ctx, l.next); err != nil {
+		return err
+	}
+	return l.save(ctx, queue.LiveRunning, nil) // a lane that vanishes from here on is lost, not new
 }
 
 // resume goes back from the lane's last message to the watermark, or the

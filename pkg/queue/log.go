@@ -168,22 +168,6 @@ func predecessor(header nats.Header, seq uint64) uint64 {
 	return seq - 1 // inside an atomic batch
 }
 
-// Clear removes every message of a lane, so that it can begin again: the next
-// Publish to it comes after 0.
-func (l *Log) Clear(ctx context.Context, lane string) error {
-	if err := checkPath("lane", lane); err != nil {
-		return err
-	}
-	stream, err := l.conn.js.Stream(ctx, l.stream())
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(l.subject(lane)))
-	}
-	if err != nil {
-		return l.fail(ctx, fmt.Errorf("clear lane %s: %w", lane, err))
-	}
-	return nil
-}
-
 // LogState is what a log holds.
 type LogState struct {
 	First, Last uint64 // sequences; First is Last+1 if there are no messages

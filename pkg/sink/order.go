@@ -89,9 +89,10 @@ func (o *order) read(take context.Context) bool {
 func (o *order) place(m *held) {
 	for m != nil && o.turn(m) {
 		o.since = time.Now()
-		if !o.started && m.Kind == entry.Watermark {
-			// It closes a range of which this destination has nothing: the first entry
-			// after it begins its live lane.
+		if !o.started && (m.Kind == entry.Watermark || m.Part > 0) {
+			// It closes a range of which this destination has nothing, or goes on with a
+			// block whose beginning it lacks: the first entry after it begins its live
+			// lane, and what lies below comes as history.
 			m.ack()
 			return
 		}
