@@ -66,7 +66,7 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 			return s.applied(), nil
 		}
 		if !errors.Is(err, errConflict) {
-			s.sent = pathsOf(actions)
+			s.sent = append(s.sent, pathsOf(actions)...)
 			return sink.Applied{}, fmt.Errorf("commit version %d of %s: %w", base.version+1, w.store, err)
 		}
 		if try == raceTries {
@@ -134,9 +134,10 @@ func (w *Writer) abandon(ctx context.Context, s *stage) {
 	for _, f := range files {
 		if f != nil && f.path != "" {
 			// What stays behind is for vacuum.
-			if name, err := fileName(f.path); err == nil && w.store.Delete(context.WithoutCancel(ctx), name) != nil {
+			if name, err := fileName(f.path); err != nil || w.store.Delete(context.WithoutCancel(ctx), name) != nil {
 				return
 			}
+			f.path = ""
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (l *tableLog) refresh(ctx context.Context) (*snapshot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.latest == nil || l.latest.version < 0 {
-		s, err := load(ctx, l.store, -1)
+		s, err := load(ctx, l.store)
 		if err != nil {
 			return nil, err
 		}
@@ -84,23 +84,20 @@ func follow(ctx context.Context, store storage.Store, s *snapshot) (*snapshot, e
 	}
 }
 
-// load reads the table at a version, -1 for the newest, from the last checkpoint
-// before it and the commits after that.
-func load(ctx context.Context, store storage.Store, upTo int64) (*snapshot, error) {
+// load reads the newest version of the table, from the last checkpoint and the
+// commits after it.
+func load(ctx context.Context, store storage.Store) (*snapshot, error) {
 	hint := readHint(ctx, store)
-	if upTo >= 0 && hint > upTo {
-		hint = -1
-	}
 	after := logFolder
 	if hint >= 0 {
 		after = fmt.Sprintf("%s%020d.", logFolder, hint)
 	}
-	have, err := listLog(ctx, store, after, upTo)
+	have, err := listLog(ctx, store, after)
 	if err != nil {
 		return nil, err
 	}
 	if hint >= 0 && len(have.checkpoint) == 0 { // the hint is wrong
-		if have, err = listLog(ctx, store, logFolder, upTo); err != nil {
+		if have, err = listLog(ctx, store, logFolder); err != nil {
 			return nil, err
 		}
 	}
@@ -127,11 +124,8 @@ func load(ctx context.Context, store storage.Store, upTo int64) (*snapshot, erro
 		}
 		s.play(version, actions)
 	}
-	switch {
-	case s.version < 0:
+	if s.version < 0 {
 		return s, nil
-	case upTo >= 0 && s.version != upTo:
-		return nil, fault.Permanent(fmt.Errorf("the table has no version %d", upTo))
 	}
 	return s, s.check()
 }
@@ -143,12 +137,12 @@ type listing struct {
 	commits    []int64  // ascending
 }
 
-func listLog(ctx context.Context, store storage.Store, after string, upTo int64) (listing, error) {
+func listLog(ctx context.Context, store storage.Store, after string) (listing, error) {
 	have := listing{version: -1}
 	parts := map[string][]string{} // of each checkpoint
 	err := store.List(ctx, logFolder, after, func(i storage.Info) error {
 		if m := commitName.FindStringSubmatch(i.Name); m != nil {
-			if v, err := strconv.ParseInt(m[1], 10, 64); err == nil && (upTo < 0 || v <= upTo) {
+			if v, err := strconv.ParseInt(m[1], 10, 64); err == nil {
 				have.commits = append(have.commits, v)
 			}
 		}
@@ -157,7 +151,7 @@ func listLog(ctx context.Context, store storage.Store, after string, upTo int64)
 			return nil
 		}
 		v, err := strconv.ParseInt(m[1], 10, 64)
-		if err != nil || upTo >= 0 && v > upTo {
+		if err != nil {
 			return nil
 		}
 		of := m[1] + "/" + m[3]

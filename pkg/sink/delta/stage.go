@@ -38,7 +38,7 @@ type stage struct {
 
 	rewritten map[string]*rewrite // files of the table that lose rows, by path
 	broken    bool                // a file is not whole: nothing here can be used
-	sent      []string            // the files of the last commit whose outcome nobody knows
+	sent      []string            // the files of commits whose outcome nobody knows
 }
 
 // takenChange is a change without its rows, and what became of it.

@@ -51,7 +51,3 @@ func TestSuiteOnS3(t *testing.T) {
 	endpoint := fakeS3(t)
 	sinktest.RunAppend(t, func(t testing.TB, _ sinktest.Setup) sinktest.Destination { return destination{onS3(t, endpoint)} })
 }
-
-func BenchmarkSuite(b *testing.B) {
-	sinktest.Bench(b, func(t testing.TB, _ sinktest.Setup) sinktest.Destination { return destination{inFolder(t)} })
-}
