@@ -33,11 +33,12 @@ var arrows = map[string][]string{
 	"sink":          {"block", "config", "entry", "fault", "queue"},
 	"sink/memory":   {"sink", "block", "config", "entry", "fault"},
 	"sink/postgres": {"sink", "block", "config", "entry", "fault"},
+	"sink/redis":    {"sink", "block", "config", "entry", "fault"},
 	"sink/sinktest": {"sink", "sink/memory", "block", "config", "entry", "fault", "queue"},
 	"progress":      {"block", "config", "queue"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "ops", "plan", "plan/sql",
-		"progress", "queue", "sink", "sink/postgres",
+		"progress", "queue", "sink", "sink/postgres", "sink/redis",
 	},
 }
 

@@ -81,6 +81,7 @@ type Log struct {
 type Sink struct {
 	Name     string
 	Postgres *Postgres
+	Redis    *Redis
 }
 
 // Mode is how rows are written.

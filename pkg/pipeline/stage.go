@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
 // stages are the stages of one pipeline, in this process or alone in it.
@@ -115,10 +116,14 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 
 // newWriter makes the writer of a sink.
 func newWriter(s config.Sink) (sink.Writer, error) {
-	if s.Postgres == nil {
+	switch {
+	case s.Postgres != nil:
+		return postgres.New(*s.Postgres), nil
+	case s.Redis != nil:
+		return redis.New(*s.Redis), nil
+	default:
 		return nil, fault.Permanent(fmt.Errorf("sink %q has no destination", s.Name))
 	}
-	return postgres.New(*s.Postgres), nil
 }
 
 // table describes the pipeline's rows to a sink.
@@ -167,7 +172,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 	defer consumer.Close()
 	loop := &sink.Loop{
 		Writer: w, Table: table, Source: sink.FromQueue(consumer), Reports: s.state,
-		Writers:  c.Postgres.Writers,
+		Writers:  c.Writers(),
 		Observer: sinkWatch{name: c.Name, meter: s.meter},
 		Logger:   s.logger.With().Str("sink", c.Name).Logger(),
 	}
