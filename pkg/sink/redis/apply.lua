@@ -83,7 +83,7 @@ kinds.stream = {
 
 local kind = kinds[h.structure]
 local owned = h.owned    -- rows of different blocks can have one name
-local stride = h.stride  -- elements of an index entry
+local stride = tonumber(h.stride) -- elements of an index entry
 
 local function name(key, member)
   if h.members then return #key .. ':' .. key .. member end

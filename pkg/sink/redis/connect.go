@@ -49,7 +49,7 @@ func connect(cfg config.Redis) (redis.UniversalClient, error) {
 			return nil, errURL
 		}
 		o.MasterName = cfg.Sentinel
-		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaxRetries, o.MaintNotificationsConfig = size, 2, true, -1, quiet
+		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaxRetries = size, 2, true, -1
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTime, replyTime, replyTime, true
 		return redis.NewFailoverClient(o), nil
 	default:

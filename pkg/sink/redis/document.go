@@ -86,7 +86,7 @@ func documentsOf(arr arrow.Array) cells {
 	var c cells
 	switch a := arr.(type) {
 	case *array.Map:
-		c = maps(a)
+		c = mapsOf(a)
 	case array.ListLike:
 		values := cellsOf(a.ListValues())
 		c.text = func(dst []byte, i int) []byte {
@@ -142,9 +142,9 @@ func structs(a *array.Struct) cells {
 		}}
 }
 
-// maps are lists of pairs [[key,value],…]: keys of any type, in their order, and
+// mapsOf: maps are lists of pairs [[key,value],…]: keys of any type, in their order, and
 // one that comes twice is not lost.
-func maps(a *array.Map) cells {
+func mapsOf(a *array.Map) cells {
 	keys, items := cellsOf(a.Keys()), cellsOf(a.Items())
 	return cells{
 		text: func(dst []byte, i int) []byte {

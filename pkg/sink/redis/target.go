@@ -3,13 +3,13 @@ package redis
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -197,9 +197,9 @@ func (w *Writer) Describe(t sink.Table) (string, error) {
 }
 
 // floor is the lowest block whose index is kept when n is the highest block.
-func (g *target) floor(n uint64) uint64 {
-	if g.Finality == 0 || n <= g.Finality || n > math.MaxInt64 {
+func (g *target) floor(n block.Number) block.Number {
+	if g.Finality == 0 || uint64(n) <= g.Finality {
 		return 0
 	}
-	return n - g.Finality
+	return n - block.Number(g.Finality)
 }
