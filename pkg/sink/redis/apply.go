@@ -9,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -44,7 +43,8 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	case <-ctx.Done():
 		return sink.Applied{}, context.Cause(ctx)
 	}
-	c := &call{Writer: w, token: rand.Text()}
+	c := &call{Writer: w, token: rand.Text(), next: w.batches[0], run: w.batches[1]}
+	defer func() { w.batches = [2]batch{c.next, c.run} }()
 	for i := 1; ; i++ {
 		err := c.attempt(ctx, changes)
 		switch {
@@ -73,9 +73,9 @@ type call struct {
 	applied sink.Applied
 
 	top  block.Number // highest block known, for finality
-	pipe redis.Pipeliner
-	sent []sent
-	size int // bytes in pipe
+	next batch        // is being filled
+	run  batch        // is being sent, if done is not nil
+	done chan error
 
 	piecemeal bool // the slice at hand is a piece of a block
 }
@@ -86,8 +86,16 @@ type sent struct {
 	rows  int
 }
 
-// pipeBytes is how much is sent before answers are waited for.
-const pipeBytes = 2 << 20
+// batch is slices that are sent together.
+type batch struct {
+	pipe  redis.Pipeliner
+	sent  []sent
+	arena []byte // what the pipe refers to
+}
+
+// batchBytes is about how much is sent before answers are waited for. While the
+// server works on one batch, the next is packed.
+const batchBytes = 512 << 10
 
 // step is what one change does.
 type step struct {
@@ -117,13 +125,17 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 		}
 		all, skipped = all+uint64(change.Rows), skipped+steps[i].Skipped
 	}
-	c.pipe, c.sent, c.size, c.arena = c.client.Pipeline(), nil, 0, c.arena[:0]
+	c.next.pipe, c.run.pipe = c.client.Pipeline(), c.client.Pipeline()
+	c.next.reset()
 	for i := range steps {
 		if err := c.step(ctx, &steps[i]); err != nil {
-			return err
+			return errors.Join(err, c.wait())
 		}
 	}
 	if err := c.flush(ctx); err != nil {
+		return err
+	}
+	if err := c.wait(); err != nil {
 		return err
 	}
 	// Rows that an earlier attempt has written are not skipped.
@@ -372,32 +384,55 @@ func (c *call) send(ctx context.Context) error {
 			index = c.keep(p.index)
 		}
 	}
-	c.sent = append(c.sent, sent{c.script.EvalSha(ctx, c.pipe, g.keys(), c.keep(p.header.bytes()), rows, index), p.count})
-	c.size += len(p.header.buf) + len(rows) + len(index)
-	if c.size < pipeBytes {
+	b := &c.next
+	b.sent = append(b.sent, sent{c.script.EvalSha(ctx, b.pipe, g.keys(), c.keep(p.header.bytes()), rows, index), p.count})
+	if len(b.arena) < batchBytes {
 		return nil
 	}
 	return c.flush(ctx)
 }
 
-// keep copies what the pipe refers to until it is flushed.
+// keep copies what the pipe refers to until it is answered.
 func (c *call) keep(b []byte) []byte {
-	at := len(c.arena)
-	c.arena = append(c.arena, b...)
-	return c.arena[at:len(c.arena):len(c.arena)]
+	a := &c.next.arena
+	at := len(*a)
+	*a = append(*a, b...)
+	return (*a)[at:len(*a):len(*a)]
 }
 
-// flush sends what is in the pipe and reads the answers.
+func (b *batch) reset() { b.sent, b.arena = b.sent[:0], b.arena[:0] }
+
+// flush sends what has been packed when the batch before has been answered.
 func (c *call) flush(ctx context.Context) error {
-	if len(c.sent) == 0 {
+	if err := c.wait(); err != nil {
+		return err
+	}
+	if len(c.next.sent) == 0 {
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	_, failed := c.pipe.Exec(ctx)
+	c.next, c.run = c.run, c.next
+	c.next.reset()
+	done, pipe := make(chan error, 1), c.run.pipe
+	go func() {
+		_, err := pipe.Exec(ctx)
+		done <- err
+	}()
+	c.done = done
+	return nil
+}
+
+// wait reads the answers to the batch that is being sent, if one is.
+func (c *call) wait() error {
+	if c.done == nil {
+		return nil
+	}
+	failed := <-c.done
+	c.done = nil
 	var stale error
-	for _, s := range c.sent {
+	for _, s := range c.run.sent {
 		reply, err := s.reply.Slice()
 		if err != nil {
 			continue // failed says it
@@ -417,14 +452,23 @@ func (c *call) flush(ctx context.Context) error {
 			stale = errStale
 		default:
 			return fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped (finality: %d), so its rows cannot be removed exactly; "+
-				"remove the keys of this sink and load it again, with a higher finality", strings.TrimLeft(fmt.Sprint(reply[2]), "0"), c.target.Finality))
+				"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), c.target.Finality))
 		}
 	}
-	c.sent, c.size, c.arena = c.sent[:0], 0, c.arena[:0]
 	if failed != nil {
 		return failed
 	}
 	return stale
+}
+
+// shownBlock shows a block number of the state.
+func shownBlock(v any) string {
+	text, _ := v.(string)
+	n, err := parseBlock(text)
+	if err != nil {
+		return text
+	}
+	return strconv.FormatUint(uint64(n), 10)
 }
 
 // reader hands out the rows of runs.

@@ -8,7 +8,7 @@ local OK, STALE, TOO_DEEP = 0, 1, 2
 local META, COVER, OPEN, INDEX, OWNERS, REPLACED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local call, sub, pack, unpacked = redis.call, string.sub, cmsgpack.pack, cmsgpack.unpack
 local h = unpacked(ARGV[1])
-local ttl = tonumber(h.ttl)
+local ttl, bare = tonumber(h.ttl), h.bare
 
 local function expire(key)
   if ttl > 0 then call('PEXPIRE', key, ttl) end
@@ -20,7 +20,7 @@ local kinds = {}
 
 kinds.hash = {
   write = function(r)
-    if h.bare then call('UNLINK', r[1]) end
+    if bare then call('UNLINK', r[1]) end
     if call('HSET', unpack(r)) ~= (#r - 1) / 2 then -- the key was there: no field of it may stay
       call('UNLINK', r[1])
       call('HSET', unpack(r))
@@ -38,6 +38,13 @@ kinds.hash = {
 
 kinds.string = {
   write = function(r) call('SET', r[1], r[2]) end,
+  many = function(rows)
+    local pairs = {}
+    for i = 1, #rows do
+      pairs[2 * i - 1], pairs[2 * i] = rows[i][1], rows[i][2]
+    end
+    call('MSET', unpack(pairs))
+  end,
   given = function(r) return r[2] end,
   value = function(key) return call('GET', key) or '' end,
   restore = function(key, _, v) if v == '' then call('UNLINK', key) else call('SET', key, v) end end,
@@ -75,9 +82,7 @@ kinds.list = {
 
 kinds.stream = {
   -- An id is the number of the slice and that of the row in it.
-  write = function(r, id)
-    call('XADD', r[1], id, unpack(r, 2))
-  end,
+  write = function(r, slice, n) call('XADD', r[1], slice .. '-' .. n, unpack(r, 2)) end,
   drop = function(key, row, slice) return call('XDEL', key, slice .. '-' .. row) end,
 }
 
@@ -301,18 +306,19 @@ if ARGV[2] ~= '' then
   -- The index comes first: should a row fail, what was written before it is
   -- known, and a repeat begins over it.
   if ARGV[3] ~= '' then call('ZADD', INDEX, 0, from .. to .. '|' .. slice .. '|' .. ARGV[3]) end
-  local groups, n, write = unpacked(ARGV[2]), 0, kind.write
+  local groups, n, write, many = unpacked(ARGV[2]), 0, kind.write, not owned and kind.many
   for g = 1, #groups, 2 do
     local block, rows = groups[g], groups[g + 1]
+    if many then many(rows) end
     for i = 1, #rows do
       local r = rows[i]
       if owned then
         put(block, r)
-      else
-        write(r, slice .. '-' .. n)
-        if ttl > 0 then expire(r[1]) end
+      elseif not many then
+        write(r, slice, n)
         n = n + 1
       end
+      if ttl > 0 and not owned then expire(r[1]) end
     end
   end
 end

@@ -14,11 +14,12 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// A slice is what one call of the script writes: about sliceRows rows, unless a
-// row is large. A block of up to wholeRows rows is never cut.
+// A slice is what one call of the script writes, for some milliseconds in which
+// the server does nothing else: about sliceRows rows, unless a row is large. A
+// block of up to wholeRows rows is never cut.
 const (
 	sliceRows  = 128
-	wholeRows  = 256
+	wholeRows  = 384
 	sliceBytes = 512 << 10
 )
 

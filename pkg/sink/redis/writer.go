@@ -24,8 +24,8 @@ type Writer struct {
 
 	turn chan struct{} // held by the call of Apply that is sending
 	// Only the holder of turn uses these.
-	pack  packer
-	arena []byte
+	pack    packer
+	batches [2]batch
 }
 
 var (
