@@ -153,7 +153,18 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
 	}
 	s.meter.Waiting("sink "+c.Name, "")
+	for _, warning := range warningsOf(w) {
+		s.logger.Warn().Str("sink", c.Name).Msg(warning)
+	}
 	return w, nil
+}
+
+// warningsOf is what a writer found, when it was opened, that may become trouble.
+func warningsOf(w sink.Writer) []string {
+	if v, ok := w.(interface{ Warnings() []string }); ok {
+		return v.Warnings()
+	}
+	return nil
 }
 
 // apply runs a sink until ctx ends.

@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -21,6 +23,9 @@ import (
 // errURL stands for whatever the driver says about a URL: that may quote it, and
 // with it the password.
 var errURL = fault.Permanent(errors.New("url: it cannot be read; write redis://user:password@host:6379/0 with special characters of the password as %XX"))
+
+// silence is for the driver's logger, of which a process has one.
+var silence sync.Once
 
 // Times of a connection. A call of the script is some milliseconds; a server
 // that does not answer for so long is in trouble.
@@ -32,6 +37,7 @@ const (
 // connect makes a client for a single server, behind Sentinel, or for a Cluster.
 // It does not connect. Nothing is sent twice by it: that is for the apply loop.
 func connect(cfg config.Redis) (redis.UniversalClient, error) {
+	silence.Do(logging.Disable) // what the driver would print, its errors say as well
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	size := max(1, cfg.Writers) + 1
 	switch {
@@ -108,6 +114,8 @@ func classify(what string, err error) error {
 		return fault.Permanent(fmt.Errorf("%s: the stream holds entries that others have added; remove it, or choose another key: %w", what, err))
 	case strings.Contains(err.Error(), "invalid username-password pair"):
 		return fault.Permanent(fmt.Errorf("%s: the server does not let this user in; check user and password of the url: %w", what, err))
+	case strings.Contains(err.Error(), "cluster support disabled"):
+		return fault.Permanent(fmt.Errorf("%s: the server is not a Redis Cluster; remove cluster: true: %w", what, err))
 	case strings.Contains(err.Error(), "unknown command"):
 		return fault.Permanent(fmt.Errorf("%s: the server lacks a command that ampipe needs: %w", what, err))
 	case strings.Contains(err.Error(), "can't parse") || strings.Contains(err.Error(), "invalid reply"):

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -45,26 +43,33 @@ type opened struct {
 	rows  map[int]int // of parts that are not complete
 }
 
-// readLedger reads all of it at one moment.
+// reading is one command, so that all is of one moment. A transaction would do as
+// well, if a full server did not refuse it.
+const reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3])}`
+
+// readLedger reads all of it.
 func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
-	keys := w.target.keys()
-	var state, open *redis.MapStringStringCmd
-	var coverage *redis.StringSliceCmd
-	_, err := w.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		state, coverage, open = p.HGetAll(ctx, keys[0]), p.ZRange(ctx, keys[1], 0, -1), p.HGetAll(ctx, keys[2])
-		return nil
-	})
+	answer, err := w.client.EvalRO(ctx, reading, w.target.keys()[:3]).Slice()
 	if err != nil {
 		return nil, err
 	}
-	if state.Val()["format"] != format {
+	var parts [3][]string
+	for i := range min(len(parts), len(answer)) {
+		values, _ := answer[i].([]any)
+		for _, v := range values {
+			text, _ := v.(string)
+			parts[i] = append(parts[i], text)
+		}
+	}
+	state := pairsOf(parts[0])
+	if state["format"] != format {
 		return nil, errForgotten
 	}
 	l := &ledger{open: make(map[block.Number]opened)}
-	if l.Live, err = parseLive(state.Val()); err != nil {
+	if l.Live, err = parseLive(state); err != nil {
 		return nil, err
 	}
-	for _, r := range coverage.Val() {
+	for _, r := range parts[1] {
 		start, err1 := parseBlock(r[:min(16, len(r))])
 		end, err2 := parseBlock(r[min(16, len(r)):])
 		if err := errors.Join(err1, err2); err != nil {
@@ -72,7 +77,15 @@ func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
 		}
 		l.Coverage.Add(block.Range{Start: start, End: end})
 	}
-	return l, l.readOpen(open.Val())
+	return l, l.readOpen(pairsOf(parts[2]))
+}
+
+func pairsOf(flat []string) map[string]string {
+	m := make(map[string]string, len(flat)/2)
+	for i := 0; i+1 < len(flat); i += 2 {
+		m[flat[i]] = flat[i+1]
+	}
+	return m
 }
 
 // readOpen reads the blocks that have come in part. The reading that an entry of
