@@ -188,12 +188,17 @@ func (c *call) step(ctx context.Context, s *step) error {
 	if live && s.before == s.after {
 		return nil // applied before
 	}
-	if live && !s.before.Started {
+	behind := live && s.before.Behind(s.change)
+	from := s.change.Range.Start
+	if behind {
+		from = s.before.Start // all that the live lane had is void
+	}
+	if live && !s.before.Started || behind && s.change.Kind != entry.Invalidate {
 		// The lane takes possession of its blocks, at the place before its first
 		// entry, so that the entry itself can follow in slices.
 		begun := sink.LiveState{Started: true, Epoch: s.change.Epoch, Seq: s.change.After, Start: s.after.Start}
 		c.begin(s.before, true)
-		c.pack.header.text("cut", hexBlock(begun.Start))
+		c.pack.header.text("cut", hexBlock(from))
 		c.pack.header.list("set", liveFields(begun)...)
 		if err := c.send(ctx); err != nil {
 			return err
@@ -208,7 +213,7 @@ func (c *call) step(ctx context.Context, s *step) error {
 		return c.part(ctx, s)
 	case entry.Invalidate:
 		c.begin(s.before, true)
-		c.pack.header.text("cut", hexBlock(s.change.Range.Start))
+		c.pack.header.text("cut", hexBlock(from))
 	default:
 		c.begin(s.before, true)
 	}
