@@ -34,9 +34,6 @@ var hash32 = &arrow.FixedSizeBinaryType{ByteWidth: 32}
 // logTable is the table of logs, by its block column _block_num.
 var logTable = sink.Table{Pipeline: "bench", Sink: "warehouse", Schema: logSchema, Epoch: 1}
 
-// logTypes keep the block number once more as a bigint.
-var logTypes = map[string]string{"*": "bigint"}
-
 // logsOf makes the logs of a range of blocks, perBlock rows each, of about 343
 // bytes in COPY BINARY.
 func logsOf(r block.Range, perBlock int) sink.Change {
