@@ -14,21 +14,21 @@ import (
 // for the whole time, since every block would be a commit of its own.
 const gatherIdle = 500 * time.Millisecond
 
-// gathering is what a worker has staged in a Gatherer and not acknowledged. Only
-// the worker uses it.
+// gathering is what a worker has staged and not acknowledged. Only the worker uses
+// it.
 type gathering struct {
-	Gatherer
+	Gathering
 	staged []*held
 	done   Commit
 	live   bool      // some of it is
-	full   bool      // the Gatherer says so
+	full   bool      // the Gathering says so
 	since  time.Time // the first was staged
 }
 
 // newGathering gives nil for a Writer that commits every batch.
 func newGathering(w Writer) *gathering {
 	if g, ok := w.(Gatherer); ok {
-		return &gathering{Gatherer: g}
+		return &gathering{Gathering: g.Gather()}
 	}
 	return nil
 }

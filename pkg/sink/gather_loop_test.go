@@ -26,6 +26,8 @@ type gatherer struct {
 	staged   []sink.Change
 }
 
+func (g *gatherer) Gather() sink.Gathering { return g }
+
 func (g *gatherer) Stage(_ context.Context, changes []sink.Change) (sink.Staged, error) {
 	for _, c := range changes {
 		if g.refuse != nil {
