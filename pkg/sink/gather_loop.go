@@ -5,13 +5,14 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// gatherIdle is how long nothing may come before history is committed: then the
-// log has been read to its end, and somebody may wait for it. Live entries wait
-// for the whole time, since every block would be a commit of its own.
+// gatherIdle is how long nothing may come after the last entry of a partition
+// before history is committed: then the log has been read to its end, and somebody
+// may wait for it. In the middle of a partition more will come, from a slow source
+// perhaps; and live entries wait for the whole time, since every block would be a
+// commit of its own.
 const gatherIdle = 500 * time.Millisecond
 
 // gathering is what a worker has staged and not acknowledged. Only the worker uses
@@ -21,6 +22,7 @@ type gathering struct {
 	staged []*held
 	done   Commit
 	live   bool      // some of it is
+	ends   bool      // the last entry ends its partition
 	full   bool      // the Gathering says so
 	since  time.Time // the first was staged
 }
@@ -54,6 +56,7 @@ func (w *worker) keep(units []unit, done Commit) {
 	}
 	for _, u := range units {
 		g.live = g.live || u.message.Live
+		g.ends = u.message.Range.End >= u.message.End
 		w.hand.release(u.message)
 		u.message.staged = true
 		g.staged = append(g.staged, u.message)
@@ -81,7 +84,7 @@ func (w *worker) next(in <-chan []*held) ([]*held, bool, error) {
 		return batch, ok, nil
 	}
 	wait := time.Until(g.since.Add(w.Gather))
-	if !g.live {
+	if g.ends && !g.live {
 		wait = min(wait, gatherIdle)
 	}
 	timer := time.NewTimer(max(wait, 0))
@@ -152,7 +155,7 @@ func (w *worker) giveBack() {
 }
 
 func (w *worker) forget() {
-	w.gather.staged, w.gather.done, w.gather.live, w.gather.full = nil, Commit{Ranges: []block.Range(nil)}, false, false
+	*w.gather = gathering{Gathering: w.gather.Gathering}
 }
 
 // release says that the payload of a message is not needed any more. It is still
