@@ -79,12 +79,14 @@ func (l *lab) gather(ctx context.Context, p *config.Pipeline, table sink.Table, 
 	defer func() { err = errors.Join(err, w.Close()) }()
 	defer l.profiled("delta")()
 	began := time.Now()
+	g := w.Gather()
+	defer g.Discard()
 	for i := range changes {
-		if _, err := w.Stage(ctx, changes[i:i+1]); err != nil {
+		if _, err := g.Stage(ctx, changes[i:i+1]); err != nil {
 			return sample{}, err
 		}
 	}
-	applied, err := w.Commit(ctx)
+	applied, err := g.Commit(ctx)
 	took := time.Since(began)
 	if err == nil && int(applied.Rows) != l.size.rows {
 		err = fmt.Errorf("%d rows were written instead of %d", applied.Rows, l.size.rows)

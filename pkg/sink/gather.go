@@ -6,12 +6,20 @@ import (
 )
 
 // Gatherer is a Writer for which a commit is dear, such as one that makes a file
-// and a version of a table: it takes the changes of many calls in and commits them
-// together. A [Loop] uses it in place of Apply, by one goroutine, and acknowledges
-// entries when they are committed.
+// and a version of a table. A [Loop] uses a Gathering of it in place of Apply, and
+// acknowledges entries when they are committed.
 type Gatherer interface {
 	Writer
 
+	// Gather begins a gathering. The Writer is open. Several may be under way at
+	// the same time, in this process and in others; they are to each other as
+	// calls of Apply are.
+	Gather() Gathering
+}
+
+// Gathering takes the changes of many calls in and commits them together. It is
+// not safe for concurrent use. It is discarded before its Writer is closed.
+type Gathering interface {
 	// Stage takes changes in, in order, by the rules of Apply. Their rows are
 	// borrowed until it returns, and not durable before Commit has returned. After
 	// an error nothing of these changes is staged; what was staged before still is,
@@ -24,15 +32,15 @@ type Gatherer interface {
 	// the caller repeats the call or discards.
 	Commit(ctx context.Context) (Applied, error)
 
-	// Discard forgets what is staged.
+	// Discard forgets what is staged. Stage may be called again.
 	Discard()
 }
 
-// Staged is what a Gatherer holds.
+// Staged is what a Gathering holds.
 type Staged struct {
 	Full bool // it is time to commit
 }
 
 // ErrRestage says that what was staged is gone, or is not right any more because
-// another process has committed some of it: it has to come again.
+// another gathering has committed some of it: it has to come again.
 var ErrRestage = errors.New("what was staged has to be staged again")

@@ -9,26 +9,29 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// gatherIdle is how long nothing may come before history is committed: then the
-// log has been read to its end, and somebody may wait for it. Live entries wait
-// for the whole time, since every block would be a commit of its own.
+// gatherIdle is how long nothing may come after the last entry of a partition, or
+// of a live lane that has an end, before a commit: then the log has been read to its
+// end, and somebody may wait for it. In the middle of a partition more will come,
+// from a slow source perhaps; and live entries wait for the whole time, since every
+// block would be a commit of its own.
 const gatherIdle = 500 * time.Millisecond
 
-// gathering is what a worker has staged in a Gatherer and not acknowledged. Only
-// the worker uses it.
+// gathering is what a worker has staged and not acknowledged. Only the worker uses
+// it.
 type gathering struct {
-	Gatherer
+	Gathering
 	staged []*held
 	done   Commit
+	inside bool      // the last entry of history does not end its partition
 	live   bool      // some of it is
 	last   bool      // nothing comes after it in the live lane
-	full   bool      // the Gatherer says so
+	full   bool      // the Gathering says so
 	since  time.Time // the first was staged
 }
 
 // workGathering is the one worker of a Gatherer: it takes the loads of all lanes.
 func (r *run) workGathering(take, do context.Context, g Gatherer, in []*ahead) error {
-	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), gather: &gathering{Gatherer: g}}
+	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), gather: &gathering{Gathering: g.Gather()}}
 	type loaded struct {
 		load
 		from *ahead
@@ -77,7 +80,7 @@ func (w *worker) due() (<-chan time.Time, func() bool) {
 		return nil, func() bool { return true }
 	}
 	wait := time.Until(g.since.Add(w.Gather))
-	if !g.live || g.last {
+	if !g.inside && (!g.live || g.last) {
 		wait = min(wait, gatherIdle)
 	}
 	timer := time.NewTimer(max(wait, 0))
@@ -104,8 +107,12 @@ func (w *worker) keep(units []unit, done Commit) {
 		g.since = time.Now()
 	}
 	for _, u := range units {
-		g.live = g.live || u.message.Live
-		g.last = g.last || u.message.Live && u.change.End != 0 && u.change.Range.End >= u.change.End
+		ends := u.change.Range.End >= u.change.End
+		if u.message.Live {
+			g.live, g.last = true, g.last || ends && u.change.End != 0
+		} else {
+			g.inside = !ends
+		}
 		u.message.release()
 		u.message.staged = true
 		g.staged = append(g.staged, u.message)
@@ -164,5 +171,5 @@ func (w *worker) giveBack() {
 
 func (w *worker) forget() {
 	w.gather.staged, w.gather.done = nil, Commit{}
-	w.gather.live, w.gather.last, w.gather.full = false, false, false
+	w.gather.inside, w.gather.live, w.gather.last, w.gather.full = false, false, false, false
 }

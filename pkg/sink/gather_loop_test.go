@@ -26,6 +26,8 @@ type gatherer struct {
 	staged   []sink.Change
 }
 
+func (g *gatherer) Gather() sink.Gathering { return g }
+
 func (g *gatherer) Stage(_ context.Context, changes []sink.Change) (sink.Staged, error) {
 	for _, c := range changes {
 		if g.refuse != nil {
@@ -95,6 +97,28 @@ func TestHistoryIsGatheredUntilTheLogIsRead(t *testing.T) {
 			t.Errorf("%d entries were acknowledged", len(acked))
 		}
 		r.wantBlocks(40, block.Range{End: 600})
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestASlowSourceIsGathered has pauses in the middle of a partition.
+func TestASlowSourceIsGathered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := gatherRig(t)
+		r.loop.Gather = 10 * time.Second
+		stop := r.start()
+		for n := range block.Number(8) {
+			r.log.add(encode(t, logSchema, entry.Header{Range: block.Closed(n, n), End: 8}, 0, 5))
+			time.Sleep(2 * time.Second)
+		}
+		synctest.Wait()
+		if n := len(r.watch.sizes()); n != 2 { // after 10 s, and at the partition's end
+			t.Errorf("%d commits, want 2", n)
+		}
+		r.wantBlocks(5, block.Range{End: 8})
 		if err := stop(); err != nil {
 			t.Error(err)
 		}

@@ -32,7 +32,7 @@ var conflictPause = fault.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Mil
 
 // errStale is [sink.ErrRestage]: another process of the sink has committed some of
 // the same blocks meanwhile.
-var errStale = fmt.Errorf("another process of this sink has committed some of these blocks: %w", sink.ErrRestage)
+var errStale = fmt.Errorf("another gathering of this sink has committed some of these blocks: %w", sink.ErrRestage)
 
 // commit makes the stage a version of the table. If somebody else made one
 // meanwhile it goes on from theirs: foreign writers move rows between files and
@@ -112,14 +112,28 @@ func (s *stage) rebase(base *snapshot) (*sink.Ledger, error) {
 	}
 	ledger := had.Clone()
 	for _, t := range s.taken {
-		step, err := ledger.Take(t.change, s.w.target.table.BlockColumn)
+		step, took, err := takeOne(ledger, t.change, s.w.target.table.BlockColumn)
 		// A change does not have its rows any more, but they follow from the blocks
-		// that it covers. They do not for a part of a block, which is rare.
-		if err != nil || !t.change.Whole() || !slices.Equal(step.Covered, t.step.Covered) || !slices.Equal(step.Delete, t.step.Delete) {
+		// that it covers or, for a part of a block, from whether it is taken.
+		if err != nil || took != t.took || !slices.Equal(step.Covered, t.step.Covered) || !slices.Equal(step.Delete, t.step.Delete) {
 			return nil, errStale
 		}
 	}
 	return ledger, nil
+}
+
+// takeOne asks the rules what a change does. For a part of a block it also tells
+// whether it was taken.
+func takeOne(l *sink.Ledger, c sink.Change, column int) (step sink.Step, took bool, err error) {
+	before := hasPart(l, c)
+	step, err = l.Take(c, column)
+	return step, !c.Whole() && (len(step.Covered) > 0 || !before && hasPart(l, c)), err
+}
+
+// hasPart tells whether a part of a block that is not whole has arrived.
+func hasPart(l *sink.Ledger, c sink.Change) bool {
+	p := l.Partial[c.Range.Start]
+	return !c.Whole() && p.Batch == c.Batch && p.Parts == c.Parts && slices.Contains(p.Have, c.Part)
 }
 
 // abandon removes uploaded files that no commit will name.

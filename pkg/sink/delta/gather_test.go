@@ -36,7 +36,14 @@ func versions(t testing.TB, d *table) int {
 	}
 }
 
-func stage(t testing.TB, w *delta.Writer, changes ...sink.Change) sink.Staged {
+// gather begins a gathering that is discarded at the end of the test.
+func gather(t testing.TB, w *delta.Writer) sink.Gathering {
+	g := w.Gather()
+	t.Cleanup(g.Discard)
+	return g
+}
+
+func stage(t testing.TB, w sink.Gathering, changes ...sink.Change) sink.Staged {
 	t.Helper()
 	staged, err := w.Stage(context.Background(), changes)
 	if err != nil {
@@ -45,7 +52,7 @@ func stage(t testing.TB, w *delta.Writer, changes ...sink.Change) sink.Staged {
 	return staged
 }
 
-func commit(t testing.TB, w *delta.Writer) sink.Applied {
+func commit(t testing.TB, w sink.Gathering) sink.Applied {
 	t.Helper()
 	applied, err := w.Commit(context.Background())
 	if err != nil {
@@ -57,14 +64,15 @@ func commit(t testing.TB, w *delta.Writer) sink.Applied {
 func TestManyCallsAreOneVersion(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
-	w := d.open(t, suiteTable())
+	writer := d.open(t, suiteTable())
+	w := gather(t, writer)
 	for n := block.Number(0); n < 100; n += 5 {
 		stage(t, w, history(n, n+5))
 	}
 	if n := versions(t, d); n != 1 {
 		t.Errorf("%d versions before the commit", n)
 	}
-	if state, err := w.State(t.Context()); err != nil || state.Coverage.Len() != 0 {
+	if state, err := writer.State(t.Context()); err != nil || state.Coverage.Len() != 0 {
 		t.Errorf("what is staged counts as committed: %+v, %v", state, err)
 	}
 	if applied := commit(t, w); applied.Rows != 300 {
@@ -93,7 +101,7 @@ func TestManyCallsAreOneVersion(t *testing.T) {
 func TestAReorgOfStagedRows(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
-	w := d.open(t, suiteTable())
+	w := gather(t, d.open(t, suiteTable()))
 	live := func(seq uint64, h entry.Header, rows ...sinktest.Row) sink.Change {
 		h.Epoch, h.Network, h.Rows = 1, "suitenet", len(rows)
 		c := sink.Change{Header: h, Live: true, Seq: seq, After: seq - 1}
@@ -132,7 +140,7 @@ func TestAReorgOfStagedRows(t *testing.T) {
 // staged is written by one; the other has to stage again, and then skips it.
 func TestTakeOver(t *testing.T) {
 	places(t, func(t *testing.T, d *table) {
-		one, two := d.open(t, suiteTable()), d.open(t, suiteTable())
+		one, two := gather(t, d.open(t, suiteTable())), gather(t, d.open(t, suiteTable()))
 		stage(t, one, history(0, 10))
 		stage(t, two, history(5, 15))
 		stage(t, one, history(20, 30))
@@ -156,11 +164,50 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
+// TestTwoGatheringsOfOneWriter has the live lane and the history, in parts, gather
+// at the same time: none is in the way of the other.
+func TestTwoGatheringsOfOneWriter(t *testing.T) {
+	t.Parallel()
+	d := inFolder(t)
+	w := d.open(t, suiteTable())
+	past, live := gather(t, w), gather(t, w)
+	part := func(i int) sink.Change {
+		rows := blockRows(block.Range{Start: 5, End: 6}, 0)[i : i+1]
+		c := sink.Change{Header: entry.Header{Kind: entry.Data, Epoch: 1, Range: block.Closed(5, 5), Rows: 1, End: 10, Part: i, Parts: 3, Batch: "b"}}
+		c.Records = append(c.Records, record(rows))
+		return c
+	}
+	var want []sinktest.Row
+	for i := range 3 {
+		stage(t, past, part(i))
+		r := block.Range{Start: 100 + block.Number(i), End: 101 + block.Number(i)}
+		c := sink.Change{Header: entry.Header{Kind: entry.Data, Epoch: 1, Range: r, Rows: 3}, Live: true, Seq: uint64(i) + 1, After: uint64(i)}
+		c.Records = append(c.Records, record(blockRows(r, 1)))
+		stage(t, live, c)
+		commit(t, live)
+		if applied := commit(t, past); applied.Rows != 1 {
+			t.Errorf("part %d: %+v", i, applied)
+		}
+		want = append(want, blockRows(r, 1)...)
+	}
+	// What one gathering has written the other does not write again.
+	stage(t, past, part(0), history(0, 4))
+	stage(t, live, history(0, 4))
+	commit(t, live)
+	if _, err := past.Commit(t.Context()); !errors.Is(err, sink.ErrRestage) {
+		t.Errorf("the same blocks by two gatherings: %v", err)
+	}
+	want = append(append(want, blockRows(block.Range{Start: 5, End: 6}, 0)...), blockRows(block.Range{End: 4}, 0)...)
+	if got := rowsOf(t, d); !slices.Equal(got, sorted(want)) {
+		t.Errorf("%d rows, want %d", len(got), len(want))
+	}
+}
+
 // TestARefusedChangeLeavesTheStage refuses a change in the middle of a gathering.
 func TestARefusedChangeLeavesTheStage(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
-	w := d.open(t, suiteTable())
+	w := gather(t, d.open(t, suiteTable()))
 	stage(t, w, history(0, 10))
 	bad := blockRows(block.Range{Start: 10, End: 12}, 0)
 	bad[4].Key = "\xff"
@@ -184,7 +231,7 @@ func TestFilesHaveTheTargetSize(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
 	d.cfg.TargetFileSize, d.cfg.Compression = 1<<20, "none"
-	w := d.open(t, suiteTable())
+	w := gather(t, d.open(t, suiteTable()))
 	full := 0
 	for n := block.Number(0); n < 40_000; n += 2_000 {
 		if stage(t, w, history(n, n+2_000)).Full {

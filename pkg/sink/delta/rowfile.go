@@ -30,6 +30,7 @@ type rowFile struct {
 	target    *target
 	partition partition
 	spool     *os.File
+	out       *spoolWriter
 	w         *pqarrow.FileWriter
 	rows      int64
 	blocks    block.Range // of the rows
@@ -53,8 +54,8 @@ func (t *target) newFile(p partition) (*rowFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &rowFile{target: t, partition: p, spool: spool, nan: make([]bool, t.file.NumFields())}
-	if f.w, err = pqarrow.NewFileWriter(t.file, spoolWriter{spool}, t.properties, pqarrow.DefaultWriterProps()); err != nil {
+	f := &rowFile{target: t, partition: p, spool: spool, out: &spoolWriter{f: spool}, nan: make([]bool, t.file.NumFields())}
+	if f.w, err = pqarrow.NewFileWriter(t.file, f.out, t.properties, pqarrow.DefaultWriterProps()); err != nil {
 		_ = spool.Close()
 		return nil, fmt.Errorf("begin a Parquet file: %w", err)
 	}
@@ -62,9 +63,27 @@ func (t *target) newFile(p partition) (*rowFile, error) {
 }
 
 // spoolWriter hides everything but Write: the Parquet writer would close the file.
-type spoolWriter struct{ f *os.File }
+// It keeps the first error, which may come out of that writer as another one.
+type spoolWriter struct {
+	f   *os.File
+	err error
+}
 
-func (w spoolWriter) Write(b []byte) (int, error) { return w.f.Write(b) }
+func (w *spoolWriter) Write(b []byte) (int, error) {
+	n, err := w.f.Write(b)
+	if err != nil && w.err == nil {
+		w.err = storage.Classify(fmt.Errorf("write to the spool: %w", err))
+	}
+	return n, err
+}
+
+// failed gives the reason why Parquet could not be written.
+func (f *rowFile) failed(err error) error {
+	if f.out.err != nil {
+		return f.out.err
+	}
+	return fmt.Errorf("write Parquet: %w", err)
+}
 
 // add appends rows, whose columns are those of the file, of the blocks given.
 func (f *rowFile) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
@@ -74,7 +93,7 @@ func (f *rowFile) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
 		}
 	}
 	if err := f.w.WriteBuffered(rec); err != nil {
-		return fmt.Errorf("write Parquet: %w", err)
+		return f.failed(err)
 	}
 	for i := range blocks.Len() {
 		n := blocks.At(i)
@@ -93,7 +112,7 @@ func (f *rowFile) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
 // flush writes the row group out.
 func (f *rowFile) flush() error {
 	if err := f.w.NewBufferedRowGroupChecked(); err != nil {
-		return fmt.Errorf("write Parquet to the spool: %w", err)
+		return f.failed(err)
 	}
 	return nil
 }
@@ -105,7 +124,7 @@ func (f *rowFile) held() int64 { return f.w.RowGroupTotalCompressedBytes() }
 // finish ends the file. It is of no use after that, also if it fails.
 func (f *rowFile) finish() (*stagedFile, error) {
 	if err := f.w.Close(); err != nil {
-		return nil, errors.Join(fmt.Errorf("write Parquet to the spool: %w", err), f.spool.Close())
+		return nil, errors.Join(f.failed(err), f.spool.Close())
 	}
 	meta, err := f.w.FileMetadata()
 	var info os.FileInfo

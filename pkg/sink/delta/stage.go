@@ -45,6 +45,7 @@ type stage struct {
 type takenChange struct {
 	change sink.Change
 	step   sink.Step
+	took   bool // a part of a block that was
 }
 
 // begin starts a stage on the newest version of the table.
@@ -96,16 +97,18 @@ func (s *stage) bytes() (n int64) {
 func (s *stage) add(ctx context.Context, changes []sink.Change) error {
 	ledger := s.ledger.Clone()
 	steps := make([]stepRows, 0, len(changes))
+	taken := make([]bool, 0, len(changes))
 	defer func() {
 		for _, step := range steps {
 			step.release()
 		}
 	}()
 	for _, c := range changes {
-		step, err := ledger.Take(c, s.w.target.table.BlockColumn)
+		step, took, err := takeOne(ledger, c, s.w.target.table.BlockColumn)
 		if err != nil {
 			return err
 		}
+		taken = append(taken, took)
 		rows, err := s.w.target.rowsOf(step)
 		if err != nil {
 			return err
@@ -125,7 +128,7 @@ func (s *stage) add(ctx context.Context, changes []sink.Change) error {
 		for j := range step.Write {
 			step.Write[j].Record = nil // borrowed
 		}
-		s.taken = append(s.taken, takenChange{c, step.Step})
+		s.taken = append(s.taken, takenChange{c, step.Step, taken[i]})
 	}
 	s.ledger = ledger
 	return nil

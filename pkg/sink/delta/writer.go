@@ -19,8 +19,7 @@ type Writer struct {
 	store  storage.Store
 	log    *tableLog
 
-	turn  chan struct{} // held by whoever stages or commits
-	stage *stage        // what waits for a commit; nil: nothing. Guarded by turn
+	turn chan struct{} // held by whoever stages or commits
 }
 
 var (
@@ -51,12 +50,8 @@ func (shared) Close() error { return nil }
 // Unwrap gives the storage itself.
 func (s shared) Unwrap() storage.Store { return s.Store }
 
-// Close forgets what is staged and releases the connections.
+// Close releases the connections.
 func (w *Writer) Close() error {
-	if w.stage != nil {
-		w.stage.drop()
-		w.stage = nil
-	}
 	w.log = nil
 	if w.store == nil {
 		return nil
@@ -103,16 +98,13 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 }
 
 // Apply stages the changes and commits them at once; see [sink.Writer]. Each call
-// makes a version of the table, so a loop does better with [Writer.Stage].
+// makes a version of the table, so a loop does better with [Writer.Gather].
 func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
 	release, err := w.take(ctx)
 	if err != nil {
 		return sink.Applied{}, err
 	}
 	defer release()
-	if w.stage != nil {
-		return sink.Applied{}, errors.New("rows are staged that were not committed yet; commit or discard them first")
-	}
 	for attempt := 1; ; attempt++ {
 		applied, err := w.attempt(ctx, changes)
 		if err == nil || !errors.Is(err, errStale) || attempt == attempts {
@@ -134,60 +126,4 @@ func (w *Writer) attempt(ctx context.Context, changes []sink.Change) (sink.Appli
 		return sink.Applied{}, err
 	}
 	return w.commit(ctx, s)
-}
-
-// Stage takes changes in and keeps their rows in the spool, where they wait for
-// Commit. See [sink.Gatherer].
-func (w *Writer) Stage(ctx context.Context, changes []sink.Change) (sink.Staged, error) {
-	release, err := w.take(ctx)
-	if err != nil {
-		return sink.Staged{}, err
-	}
-	defer release()
-	s := w.stage
-	if s == nil {
-		if s, err = w.begin(ctx); err != nil {
-			return sink.Staged{}, err
-		}
-	}
-	if err := s.add(ctx, changes); err != nil {
-		if s.broken {
-			err = fmt.Errorf("%w: %w", sink.ErrRestage, err)
-		}
-		if s.broken || w.stage == nil {
-			s.drop()
-			w.stage = nil
-		}
-		return sink.Staged{}, err
-	}
-	w.stage = s
-	return sink.Staged{Full: s.bytes() >= w.target.fileSize}, nil
-}
-
-// Commit makes what is staged a version of the table. See [sink.Gatherer].
-func (w *Writer) Commit(ctx context.Context) (sink.Applied, error) {
-	release, err := w.take(ctx)
-	if err != nil {
-		return sink.Applied{}, err
-	}
-	defer release()
-	if w.stage == nil {
-		return sink.Applied{}, nil
-	}
-	applied, err := w.commit(ctx, w.stage)
-	if err == nil || errors.Is(err, sink.ErrRestage) {
-		w.stage.drop()
-		w.stage = nil
-	}
-	return applied, err
-}
-
-// Discard forgets what is staged. See [sink.Gatherer].
-func (w *Writer) Discard() {
-	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
-	if w.stage != nil {
-		w.stage.drop()
-		w.stage = nil
-	}
 }

@@ -220,6 +220,10 @@ func (f *Folder) failed(verb, name string, err error) error {
 	return classifyOS(fmt.Errorf("%s %s: %w", verb, name, err))
 }
 
+// Classify marks an error of the operating system: what repeating cannot mend is
+// permanent, a full disk is fault.Later.
+func Classify(err error) error { return classifyOS(err) }
+
 // classifyOS marks what repeating cannot mend, and what passes by itself.
 func classifyOS(err error) error {
 	switch {

@@ -1,0 +1,71 @@
+package delta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// gathering implements [sink.Gathering]: changes are staged in the spool until
+// they are committed.
+type gathering struct {
+	w     *Writer
+	stage *stage // nil: nothing is staged
+}
+
+// Gather begins a gathering; see [sink.Gatherer].
+func (w *Writer) Gather() sink.Gathering { return &gathering{w: w} }
+
+// Stage takes changes in; see [sink.Gathering].
+func (g *gathering) Stage(ctx context.Context, changes []sink.Change) (sink.Staged, error) {
+	release, err := g.w.take(ctx)
+	if err != nil {
+		return sink.Staged{}, err
+	}
+	defer release()
+	s := g.stage
+	if s == nil {
+		if s, err = g.w.begin(ctx); err != nil {
+			return sink.Staged{}, err
+		}
+	}
+	if err := s.add(ctx, changes); err != nil {
+		if s.broken {
+			err = fmt.Errorf("%w: %w", sink.ErrRestage, err)
+		}
+		if s.broken || g.stage == nil {
+			s.drop()
+			g.stage = nil
+		}
+		return sink.Staged{}, err
+	}
+	g.stage = s
+	return sink.Staged{Full: s.bytes() >= g.w.target.fileSize}, nil
+}
+
+// Commit makes what is staged a version of the table; see [sink.Gathering].
+func (g *gathering) Commit(ctx context.Context) (sink.Applied, error) {
+	release, err := g.w.take(ctx)
+	if err != nil {
+		return sink.Applied{}, err
+	}
+	defer release()
+	if g.stage == nil {
+		return sink.Applied{}, nil
+	}
+	applied, err := g.w.commit(ctx, g.stage)
+	if err == nil || errors.Is(err, sink.ErrRestage) {
+		g.Discard()
+	}
+	return applied, err
+}
+
+// Discard forgets what is staged.
+func (g *gathering) Discard() {
+	if g.stage != nil {
+		g.stage.drop()
+		g.stage = nil
+	}
+}
