@@ -122,6 +122,7 @@ func TestTakeOverAgainAndAgain(t *testing.T) {
 		head += block.Number(next.grow)
 		s.steps = append(s.steps, next)
 	}
+	s.steps[len(s.steps)-1].open = false
 	st := newStage(t, nil, "test", s, 290, nil)
 	kills := 0
 	for told := false; !told; {

@@ -20,16 +20,9 @@ func (w *watcher) catchUp(ctx context.Context) (bool, error) {
 	if !w.unbegun || w.spec.Live.Open {
 		return false, nil
 	}
-	query, err := sql.Parse(w.spec.Query)
-	if err != nil {
-		return false, fmt.Errorf("read the query of the plan: %w", err)
-	}
-	c := &Checked{Query: query}
-	if c.Head, err = w.Source.Head(ctx, query.Head()); err != nil {
-		return false, fmt.Errorf("ask for the head: %w", err)
-	}
-	if len(c.Head) != 1 {
-		return false, nil
+	c, err := w.head(ctx)
+	if err != nil || len(c.Head) != 1 {
+		return false, err
 	}
 	c.LiveStart = liveStart(w.Config.Range, c.Head[0])
 	if c.LiveStart < w.spec.Live.Start+worthHistory {
@@ -43,4 +36,17 @@ func (w *watcher) catchUp(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return true, w.change(ctx, func(s *queue.Spec) { s.Live, s.History.End = origin, origin.Start })
+}
+
+// head asks for the head of the chain as it is now.
+func (w *watcher) head(ctx context.Context) (*Checked, error) {
+	query, err := sql.Parse(w.spec.Query)
+	if err != nil {
+		return nil, fmt.Errorf("read the query of the plan: %w", err)
+	}
+	c := &Checked{Query: query}
+	if c.Head, err = w.Source.Head(ctx, query.Head()); err != nil {
+		return nil, fmt.Errorf("ask for the head: %w", err)
+	}
+	return c, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -60,7 +59,7 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	}
 	if reason != "" {
 		w.Logger.Warn().Msg(reason + "; the live lane begins again from what every sink has")
-		return w.newEpoch(ctx, position, s.Sinks)
+		return w.newEpoch(ctx, s.Sinks)
 	}
 	if position.Phase == queue.LiveDone && position.Epoch == w.spec.Epoch && sameEnd(position.Until, w.spec.MaxBlock) {
 		return nil
@@ -137,86 +136,6 @@ func (w *watcher) settle(ctx context.Context) (string, error) {
 	return "", w.change(ctx, func(s *queue.Spec) {
 		s.Live = &queue.Origin{Start: start, Points: []block.Cursor{p}}
 	})
-}
-
-// astray tells why some sink cannot go on with the live lane as it is; empty: all
-// can.
-func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) (string, error) {
-	if position.Phase == queue.LiveLost && position.Epoch == w.spec.Epoch {
-		return "the log has lost the end of the live lane", nil
-	}
-	// The reports were read before, so the lane's end is at least what they have seen.
-	tail, err := w.Log.Tail(ctx, queue.LiveLane)
-	if err != nil {
-		return "", err
-	}
-	head, err := w.Log.Head(ctx, queue.LiveLane)
-	if err != nil {
-		return "", err
-	}
-	for _, sink := range sinks {
-		mark := sink.Report.Live
-		switch {
-		case !mark.Started:
-		case mark.Epoch > w.spec.Epoch, mark.Epoch == w.spec.Epoch && mark.Seq > tail.Seq:
-			return fmt.Sprintf("sink %s has applied live entries that the log does not have", sink.Name), nil
-		case head.Found && head.Entry.Epoch == w.spec.Epoch && head.After != 0 && (mark.Epoch < w.spec.Epoch || mark.Seq < head.After):
-			return fmt.Sprintf("sink %s lacks live entries that the log has no more", sink.Name), nil
-		}
-	}
-	return "", nil
-}
-
-// newEpoch begins the live lane again where every sink can verify what it has. It
-// needs to know that of all of them.
-func (w *watcher) newEpoch(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) error {
-	origin := *w.spec.Live
-	epoch := w.spec.Epoch
-	var from *queue.LiveMark
-	var furthest block.Number
-	for _, sink := range sinks {
-		if sink.rev == 0 && !w.gone(sink.Name) {
-			w.live.Waits = fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
-			return nil
-		}
-		mark := sink.Report.Live
-		epoch = max(epoch, mark.Epoch)
-		furthest = max(furthest, after(mark))
-	}
-	for _, sink := range sinks {
-		mark := sink.Report.Live
-		// One that is far behind does not take the others back: its live blocks are
-		// voided and loaded again as history.
-		if mark.Started && after(mark)+farBehind >= furthest && (from == nil || after(mark) < after(*from)) {
-			from = &mark
-		}
-	}
-	if from != nil {
-		origin = queue.Origin{Start: after(*from)}
-		for _, p := range slices.Concat(w.spec.Live.Points, position.Points) {
-			if n := len(origin.Points); p.Number+1 < origin.Start && (n == 0 || origin.Points[n-1].Number < p.Number) {
-				origin.Points = append(origin.Points, p)
-			}
-		}
-		if cursor := from.Cursor; cursor.Network != "" && cursor.Number+1 == origin.Start {
-			origin.Points = append(origin.Points, cursor)
-		} else if len(w.spec.Live.Points) > 0 || origin.Start > w.spec.Live.Start {
-			origin.Open = true // its hash has to be asked for
-		}
-	}
-	return w.change(ctx, func(s *queue.Spec) { s.Epoch, s.Live = epoch+1, &origin })
-}
-
-// farBehind is how many blocks a sink may lie behind the furthest one for an epoch to
-// begin at its cursor.
-const farBehind = 10_000
-
-// after is the first block that a sink does not hold for certain.
-func after(mark queue.LiveMark) block.Number {
-	if mark.Cursor.Network != "" {
-		return mark.Cursor.Number + 1
-	}
-	return mark.Start
 }
 
 // change writes the plan anew.

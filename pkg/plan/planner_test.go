@@ -246,14 +246,22 @@ func TestFailedPartitionsAreLoadedAgainWhenWanted(t *testing.T) {
 	if !slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.ID() == "0.1" && p.State == queue.PartitionOpen }) {
 		t.Errorf("partitions %+v", s.Partitions)
 	}
+	looked, enough := make(chan struct{}), make(chan struct{})
 	go func() {
-		for range d.status {
+		defer close(looked)
+		for {
+			select {
+			case <-d.status:
+			case <-enough:
+				return
+			}
 		}
 	}()
 	if p := d.extract(queue.PartitionFailed); p.ID() != "0.1" {
 		t.Errorf("the task is %s", p.ID())
 	}
-	time.AfterFunc(100*time.Millisecond, func() { close(d.status) })
+	close(enough)
+	<-looked
 }
 
 // TestTrimCopiesPositions fills more than half of the log, with an open lane

@@ -12,7 +12,6 @@ import (
 type liveMeter struct {
 	known  bool
 	head   block.Number // the last that is complete in the log
-	seen   time.Time    // when the extractor first heard of it
 	reorgs uint64
 }
 
@@ -20,7 +19,7 @@ type liveMeter struct {
 type liveSink struct {
 	known   bool
 	number  block.Number  // the last watermark applied
-	at      time.Time     // when
+	lacks   time.Time     // when the extractor heard of the first block above it, at the earliest
 	behind  time.Duration // from hearing of the blocks to their commit, the last time
 	latency latency
 }
@@ -30,7 +29,12 @@ type liveSink struct {
 func (m *Meter) Seen(head block.Number, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.live.known, m.live.head, m.live.seen = true, head, at
+	for _, s := range m.sinks {
+		if s.live.known && (!m.live.known || s.live.number >= m.live.head) {
+			s.live.lacks = at
+		}
+	}
+	m.live.known, m.live.head = true, head
 }
 
 // Reorged counts a reorg.
@@ -53,9 +57,11 @@ func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &m.sink(sink).live
-	s.known, s.number, s.at = true, number, m.now()
+	now := m.now()
+	s.known, s.number, s.lacks = true, number, now
 	if !seen.IsZero() {
-		s.behind = max(0, s.at.Sub(seen))
+		s.lacks = seen
+		s.behind = max(0, now.Sub(seen))
 		s.latency.add(s.behind)
 	}
 }
@@ -94,7 +100,7 @@ func (m *Meter) livePart(now time.Time) string {
 	}
 	behind := slowest.behind
 	if m.live.known && slowest.number < m.live.head {
-		behind = max(behind, now.Sub(slowest.at))
+		behind = max(behind, now.Sub(slowest.lacks))
 	}
 	return fmt.Sprintf("live %s (%s behind head)", grouped(uint64(slowest.number)), Duration(behind))
 }

@@ -1,0 +1,202 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// astray tells why some sink cannot go on with the live lane as it is; empty: all
+// can.
+func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) (string, error) {
+	if position.Phase == queue.LiveLost && position.Epoch == w.spec.Epoch {
+		return "the log has lost the end of the live lane", nil
+	}
+	// The lane's end is read after the reports: it holds everything that they tell of.
+	tail, err := w.Log.Tail(ctx, queue.LiveLane)
+	if err != nil {
+		return "", err
+	}
+	for _, sink := range sinks {
+		mark := sink.Report.Live
+		if !mark.Started {
+			continue
+		}
+		ahead, err := w.ahead(ctx, mark, tail)
+		if err != nil {
+			return "", err
+		}
+		if ahead {
+			return fmt.Sprintf("sink %s has applied live entries that the log does not have", sink.Name), nil
+		}
+		behind, err := w.stranded(ctx, mark)
+		if err != nil {
+			return "", err
+		}
+		if behind {
+			return fmt.Sprintf("sink %s lacks live entries that the log has no more", sink.Name), nil
+		}
+	}
+	return "", nil
+}
+
+// ahead tells whether a sink's last live entry is not in the lane, though nothing was
+// trimmed there. Where it stood the log may hold something else by now.
+func (w *watcher) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
+	switch {
+	case mark.Epoch < w.spec.Epoch:
+		return false, nil
+	case mark.Epoch > w.spec.Epoch, !tail.Found, tail.Entry.Epoch != mark.Epoch, mark.Seq > tail.Seq:
+		return true, nil
+	}
+	last, err := w.Log.At(ctx, mark.Seq)
+	if err != nil {
+		return false, err
+	}
+	if last.Found {
+		return last.Entry.Epoch != mark.Epoch || last.Lane != queue.LiveLane, nil
+	}
+	head, err := w.Log.Head(ctx, queue.LiveLane)
+	return err == nil && head.Found && head.Seq < mark.Seq, err
+}
+
+// stranded tells whether the live entry that a sink needs next was trimmed.
+func (w *watcher) stranded(ctx context.Context, mark queue.LiveMark) (bool, error) {
+	head, err := w.Log.Head(ctx, queue.LiveLane)
+	switch {
+	case err != nil:
+		return false, err
+	case !head.Found, head.Entry.Epoch != w.spec.Epoch:
+		return false, nil // an epoch that has not begun
+	case mark.Epoch < w.spec.Epoch:
+		return head.After != 0, nil
+	default:
+		return mark.Seq < head.Seq && mark.Seq != head.After, nil
+	}
+}
+
+// newEpoch begins the live lane again at a block below which every sink has the chain
+// as it is. It needs to know how far all of them are.
+func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
+	epoch := w.spec.Epoch
+	var marks []queue.LiveMark
+	var furthest block.Number
+	joins := false // some sink has nothing of the live lane yet
+	for _, sink := range sinks {
+		if sink.rev == 0 && !w.gone(sink.Name) {
+			w.live.Waits = fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
+			return nil
+		}
+		if mark := sink.Report.Live; mark.Started {
+			epoch = max(epoch, mark.Epoch)
+			marks = append(marks, mark)
+			furthest = max(furthest, mark.Cursor.Number)
+		} else {
+			joins = true
+		}
+	}
+	// One that is far behind does not take the others back: it voids its live blocks,
+	// and they come to it as history.
+	marks = slices.DeleteFunc(marks, func(m queue.LiveMark) bool { return m.Cursor.Number+farBehind < furthest })
+	origin := w.spec.Live
+	if len(marks) > 0 {
+		var err error
+		if origin, err = w.common(ctx, marks); err != nil || origin == nil {
+			return err
+		}
+	}
+	return w.change(ctx, func(s *queue.Spec) {
+		s.Epoch, s.Live = epoch+1, origin
+		if joins { // what the lane has brought so far comes to it as history
+			s.History.End = max(s.History.End, origin.Start)
+		}
+	})
+}
+
+// farBehind is how many blocks a sink may lie behind the furthest one for an epoch to
+// begin at its cursor.
+const farBehind = 10_000
+
+// common finds where the live lane can begin again. A sink has the chain up to its
+// cursor if that is still a block of it. Where it is not, the lane begins again
+// further below, after a block that the chain had when the epoch began, and still has.
+// It gives nil if that cannot be told yet.
+func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
+	c, err := w.head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Head) != 1 {
+		w.live.Waits = "the server has no data for this query at the moment"
+		return nil, nil
+	}
+	var base block.Cursor // the last block that stays; without a hash if none is known
+	for i, mark := range marks {
+		if last := c.Head[0].Numbers.Last(); mark.Cursor.Number > last {
+			w.live.Waits = fmt.Sprintf("the chain has only come to block %d again, and sink data goes on to block %d", last, mark.Cursor.Number)
+			return nil, nil
+		}
+		start, stays, err := w.certain(ctx, c.Head[0], mark)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 || start < c.LiveStart {
+			c.LiveStart, base = start, stays
+		}
+	}
+	origin, err := c.Origin(ctx, w.Source)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(origin.Points); !base.Hash.IsZero() && (n == 0 || origin.Points[n-1] != base) {
+		w.live.Waits = "the chain has changed this moment" // the next look sees how
+		return nil, nil
+	}
+	return origin, nil
+}
+
+// certain gives the first block that a sink may have otherwise than the chain, and the
+// block before it, without its hash if only the chain knows that.
+func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMark) (block.Number, block.Cursor, error) {
+	switch cursor := mark.Cursor; {
+	case cursor.Network == "":
+		return mark.Start, block.Cursor{}, nil
+	case cursor.Hash.IsZero(): // everything was undone, down to the first block of the chain
+		return cursor.Number + 1, block.Cursor{}, nil
+	default:
+		if still, err := w.canonical(ctx, head, cursor); err != nil || still {
+			return cursor.Number + 1, cursor, err
+		}
+	}
+	start := min(mark.Start, w.spec.Live.Start) // what is below came as history
+	if len(w.spec.Live.Points) == 0 {
+		return start, block.Cursor{}, nil // the lane began with the first block of the chain
+	}
+	for _, p := range slices.Backward(w.spec.Live.Points) {
+		if p.Number >= start || p.Number > head.Numbers.Last() {
+			continue
+		}
+		if still, err := w.canonical(ctx, head, p); err != nil || still {
+			return p.Number + 1, p, err
+		}
+	}
+	return 0, block.Cursor{}, fault.Permanent(fmt.Errorf("the chain has changed below block %d, the oldest that is remembered of it, and the log has lost how: "+
+		"what the destinations hold cannot be mended. Give the pipeline another name (and another table)", w.spec.Live.Points[0].Number))
+}
+
+// canonical asks whether a block is in the chain. It is not above the head.
+func (w *watcher) canonical(ctx context.Context, head amp.Range, c block.Cursor) (bool, error) {
+	if c.Number == head.Numbers.Last() {
+		return c.Hash == head.Hash, nil
+	}
+	now, err := w.Source.Probe(ctx, w.spec.Query, w.spec.Network, c.Number+1)
+	if err != nil {
+		return false, fmt.Errorf("ask for the hash of block %d: %w", c.Number, err)
+	}
+	return now.Hash == c.Hash, nil
+}

@@ -1,0 +1,584 @@
+package plan_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// moving is a server whose chain the test changes.
+type moving struct {
+	mu   sync.Mutex
+	end  block.Number // exclusive
+	from block.Number // first block of the last fork
+	fork byte
+}
+
+func (s *moving) set(change func(*moving)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *moving) reorg(from block.Number) { s.set(func(s *moving) { s.from, s.fork = from, s.fork+1 }) }
+
+func (s *moving) at(n block.Number) block.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor(n)
+}
+
+func (s *moving) cursor(n block.Number) block.Cursor {
+	h := block.Hash{0xb1, 0, byte(n >> 8), byte(n)}
+	if n >= s.from {
+		h[1] = s.fork
+	}
+	return block.Cursor{Network: "mainnet", Number: n, Hash: h}
+}
+
+func (s *moving) Info(context.Context, string) (*arrow.Schema, error) { return rows, nil }
+
+func (s *moving) Head(context.Context, string) ([]amp.Range, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []amp.Range{{Network: "mainnet", Numbers: block.Range{Start: 0, End: s.end}, Hash: s.cursor(s.end - 1).Hash}}, nil
+}
+
+func (s *moving) Fetch(context.Context, string) iter.Seq2[amp.Message, error] {
+	return func(yield func(amp.Message, error) bool) {
+		yield(amp.Message{}, errors.New("planning reads no rows"))
+	}
+}
+
+func (s *moving) Probe(_ context.Context, _, _ string, at block.Number) (block.Cursor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at >= s.end {
+		return block.Cursor{}, fault.Later(amp.ErrUnanswered, 0)
+	}
+	return s.cursor(at - 1), nil
+}
+
+// tower is a desk of a pipeline that follows the chain from block 800 on.
+type tower struct {
+	*desk
+	chain *moving
+	spec  queue.Spec
+	seq   uint64 // of the live lane's last entry
+}
+
+func follow(t *testing.T, sinks ...string) *tower {
+	t.Helper()
+	d := &tower{desk: setup(t), chain: &moving{end: 1000}}
+	d.Source = d.chain
+	d.Config.Sinks = nil
+	for _, name := range sinks {
+		d.Config.Sinks = append(d.Config.Sinks, config.Sink{Name: name})
+	}
+	d.Config.Range.ReorgBuffer = 200
+	d.spec = queue.Spec{
+		Epoch: 1, Query: "SELECT * FROM a.logs", Network: "mainnet", History: block.Range{Start: 700, End: 800},
+		Live: &queue.Origin{Start: 800, Points: []block.Cursor{d.chain.at(735), d.chain.at(799)}},
+	}
+	// The history is there.
+	must(t, second(d.State.CreatePartition(t.Context(), part(700, 800, 0, queue.PartitionDone))))
+	return d
+}
+
+// run begins to watch and gives the first status away. The planner stands still while the test does not look.
+func (d *tower) run() (ended chan error, stop func()) {
+	d.t.Helper()
+	ctx, cancel := context.WithCancel(d.t.Context())
+	spec, rev, err := d.State.LoadSpec(ctx)
+	if errors.Is(err, queue.ErrNotFound) {
+		spec = d.spec
+	} else {
+		must(d.t, err)
+	}
+	must(d.t, second(d.State.SaveSpec(ctx, spec, rev)))
+	d.Notify = func(s plan.Status) {
+		select {
+		case d.status <- s:
+		case <-ctx.Done():
+		}
+	}
+	ended = make(chan error, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := d.Run(ctx, spec, 1000)
+		ended <- err
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	d.t.Cleanup(stop)
+	// From its first look on, it takes reports as news.
+	d.until("the first look", func(plan.Status) bool { return true })
+	return ended, stop
+}
+
+// looks lets the planner look a few times, and once at the live lane.
+func (d *tower) looks() (s plan.Status) {
+	d.t.Helper()
+	for range 9 {
+		s = d.until("a look", func(plan.Status) bool { return true })
+	}
+	return s
+}
+
+// mark is a sink that has the live lane up to the watermark of a block.
+func (d *tower) mark(seq uint64, start, last block.Number) queue.LiveMark {
+	return queue.LiveMark{Started: true, Epoch: 1, Seq: seq, Start: start, Cursor: d.chain.at(last)}
+}
+
+// tells plays a sink that reports what it has.
+func (d *tower) tells(sink string, mark queue.LiveMark, coverage ...block.Range) {
+	d.t.Helper()
+	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
+		Name: sink, Coverage: block.NewSet(coverage...), Live: mark, State: "running", Updated: time.Now(),
+	}))
+}
+
+// publish appends an entry to the live lane.
+func (d *tower) publish(kind entry.Kind, r block.Range) uint64 {
+	d.t.Helper()
+	h := entry.Header{Kind: kind, Epoch: 1, Network: "mainnet", Range: r, Hash: d.chain.at(r.Last()).Hash}
+	if kind == entry.Invalidate {
+		h.Hash, h.Prev = block.Hash{}, d.chain.at(r.Start-1).Hash
+	}
+	seq, err := d.Log.Publish(d.t.Context(), queue.LiveLane, d.seq, fmt.Sprint(d.seq), entry.Group{{Header: h}})
+	must(d.t, err)
+	d.seq = seq
+	return seq
+}
+
+// reached writes the position of the live lane as its holder does.
+func (d *tower) reached(phase queue.LivePhase, seq uint64, next block.Number) {
+	d.t.Helper()
+	must(d.t, d.State.PutLivePosition(d.t.Context(), queue.LivePosition{
+		Epoch: 1, Seq: seq, Next: next, Phase: phase, Points: []block.Cursor{d.chain.at(735), d.chain.at(799), d.chain.at(next - 1)},
+	}))
+}
+
+// queued tells whether the live task is there, in somebody's hands or not.
+func (d *tower) queued() bool {
+	d.t.Helper()
+	load, err := d.Tasks.Load(d.t.Context(), queue.LiveTask)
+	must(d.t, err)
+	return load.Queued+load.Held == 1
+}
+
+func (d *tower) stored() queue.Spec {
+	d.t.Helper()
+	spec, _, err := d.State.LoadSpec(d.t.Context())
+	must(d.t, err)
+	return spec
+}
+
+func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.run()
+	s := d.looks()
+	if want := "sink warehouse has not said yet how far it is"; s.Live.Waits != want || !s.Live.Follows || s.Live.Start != 800 {
+		t.Errorf("live %+v, want that it waits: %s", s.Live, want)
+	}
+	if d.queued() {
+		t.Error("the live lane is begun before it is known how far the sink is")
+	}
+	d.tells("warehouse", queue.LiveMark{}) // has nothing of the history yet
+	s = d.until("nothing is waited for", func(s plan.Status) bool { return s.Live.Waits == "" })
+	if !d.queued() || s.Complete {
+		t.Errorf("the task is not queued; status %+v", s)
+	}
+	d.reached(queue.LiveRunning, 1, 850)
+	s = d.until("the lane grows", func(s plan.Status) bool { return s.Live.Next == 850 })
+	if s.Complete {
+		t.Error("a chain has no end")
+	}
+}
+
+func TestASinkThatStaysSilentIsNotWaitedForForEver(t *testing.T) {
+	d := follow(t, "warehouse", "gone")
+	d.Gone = func(sink string) bool { return sink == "gone" }
+	d.run()
+	began := time.Now()
+	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })
+	if took := time.Since(began); !d.queued() || took < 4*time.Second {
+		t.Errorf("queued %v after %s", d.queued(), took)
+	}
+}
+
+func TestAfterBackfillWaitsForTheHistory(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	d.Config.Live.Start = config.AfterBackfill
+	d.run()
+	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 750})
+	s := d.looks()
+	if want := "sink cache does not have the whole history yet"; s.Live.Waits != want || d.queued() {
+		t.Errorf("queued %v, waits: %q", d.queued(), s.Live.Waits)
+	}
+	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Waits == "" })
+	if !d.queued() {
+		t.Error("the task is not queued")
+	}
+	// Once begun it goes on, also when a sink lacks history again.
+	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 720})
+	if s := d.looks(); s.Live.Waits != "" {
+		t.Errorf("waits: %q", s.Live.Waits)
+	}
+}
+
+// TestAfterBackfillCatchesUp: what the chain has grown meanwhile is history, too.
+func TestAfterBackfillCatchesUp(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.Config.Live.Start = config.AfterBackfill
+	d.chain.end = 5000
+	d.run()
+	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.until("a partition more", func(s plan.Status) bool {
+		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.Start == 800 })
+	})
+	if s := d.stored(); s.Live.Start != 4800 || s.History.End != 4800 || s.Epoch != 1 || s.Live.Points[len(s.Live.Points)-1] != d.chain.at(4799) {
+		t.Errorf("plan %+v, origin %+v", s, s.Live)
+	}
+	if d.queued() {
+		t.Error("the live lane begins before the new blocks are there")
+	}
+}
+
+// TestALateJoinersBlocksAreHistory: those that the live lane had brought before.
+func TestALateJoinersBlocksAreHistory(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.publish(entry.Invalidate, block.Closed(800, 800))
+	at := d.publish(entry.Watermark, block.Closed(800, 860))
+	d.reached(queue.LiveRunning, at, 861)
+	d.apply(0, all) // the sink has its place in the log
+	d.run()
+	mark := d.mark(at, 850, 860)
+	coverage := []block.Range{{Start: 700, End: 800}, {Start: 850, End: 861}}
+	d.tells("warehouse", mark, coverage...)
+	d.looks()
+	d.tells("warehouse", mark, coverage...)
+	s := d.until("the blocks between are queued", func(s plan.Status) bool { return len(s.Partitions) > 1 })
+	for _, p := range s.Partitions {
+		if p.Start != 700 && p.Range() != (block.Range{Start: 800, End: 850}) {
+			t.Errorf("partition %v", p.Range())
+		}
+	}
+	if spec := d.stored(); spec.Epoch != 1 {
+		t.Errorf("epoch %d", spec.Epoch)
+	}
+}
+
+// TestAnEpochBegins where every sink can go on, whatever has put one of them astray.
+func TestAnEpochBegins(t *testing.T) {
+	for name, c := range map[string]struct {
+		trouble func(d *tower, marks []uint64)
+		start   block.Number
+		waits   string
+	}{
+		"a sink is ahead of the log": {func(d *tower, marks []uint64) {
+			d.tells("warehouse", d.mark(marks[2]+100, 800, 900))
+			d.tells("cache", d.mark(marks[1], 800, 840))
+		}, 841, ""},
+		"the log has other entries where a sink's last was": {func(d *tower, marks []uint64) {
+			// The log had lost its end; a partition's entry took the place.
+			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, marks[2]))
+			p := part(700, 800, 1, queue.PartitionOpen)
+			e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
+			must(d.t, err)
+			seq, err := d.Log.Publish(d.t.Context(), p.Lane(), 0, "other", entry.Group{e})
+			must(d.t, err)
+			d.seq = 0
+			d.publish(entry.Invalidate, block.Closed(800, 800))
+			d.tells("warehouse", d.mark(seq, 800, 900))
+			d.tells("cache", d.mark(marks[1], 800, 840))
+		}, 841, ""},
+		"a sink lacks what was trimmed": {func(d *tower, marks []uint64) {
+			d.tells("warehouse", d.mark(marks[2], 800, 900))
+			d.tells("cache", d.mark(marks[0], 800, 820))
+			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, marks[1]))
+		}, 821, ""},
+		"a sink lacks what came before a lane that began again": {func(d *tower, marks []uint64) {
+			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, marks[2]))
+			d.seq = 0
+			again := d.publish(entry.Invalidate, block.Closed(800, 800))
+			d.tells("warehouse", d.mark(again, 800, 900))
+			d.tells("cache", d.mark(marks[1], 800, 840))
+		}, 841, ""},
+		"the lane is lost": {func(d *tower, marks []uint64) {
+			d.reached(queue.LiveLost, marks[2], 901)
+			d.tells("warehouse", d.mark(marks[2], 800, 900))
+			d.tells("cache", d.mark(marks[2], 800, 900))
+		}, 901, ""},
+		"and no sink has begun": {func(d *tower, marks []uint64) {
+			d.reached(queue.LiveLost, marks[2], 901)
+			d.tells("warehouse", queue.LiveMark{})
+			d.tells("cache", queue.LiveMark{})
+		}, 800, ""},
+		"and a sink has no watermark yet": {func(d *tower, marks []uint64) {
+			d.reached(queue.LiveLost, marks[2], 901)
+			d.tells("warehouse", d.mark(marks[2], 800, 900))
+			d.tells("cache", queue.LiveMark{Started: true, Epoch: 1, Seq: marks[0] - 1, Start: 790})
+		}, 790, ""},
+		"and a sink was taken back to the first block of the chain": {func(d *tower, marks []uint64) {
+			d.reached(queue.LiveLost, marks[2], 901)
+			mark := d.mark(marks[2], 800, 799)
+			mark.Cursor.Hash = block.Hash{}
+			d.tells("warehouse", mark)
+			d.tells("cache", d.mark(marks[2], 800, 900))
+		}, 800, ""},
+		"and a sink is on a fork that is gone": {func(d *tower, marks []uint64) {
+			// cache is the lower one, and on the chain; warehouse has other blocks below
+			// cache's cursor.
+			stray := d.mark(marks[1], 800, 860)
+			d.chain.reorg(830)
+			d.reached(queue.LiveLost, marks[2], 846)
+			d.tells("warehouse", stray)
+			d.tells("cache", d.mark(marks[2], 800, 845))
+		}, 800, ""},
+		"and the fork is deeper than the lane": {func(d *tower, marks []uint64) {
+			stray := d.mark(marks[1], 800, 860)
+			d.chain.reorg(770)
+			d.reached(queue.LiveLost, marks[2], 846)
+			d.tells("warehouse", stray)
+			d.tells("cache", d.mark(marks[2], 770, 845))
+		}, 736, ""},
+		"and the chain is not as long as it was": {func(d *tower, marks []uint64) {
+			d.reached(queue.LiveLost, marks[2], 901)
+			d.tells("warehouse", d.mark(marks[2], 800, 900))
+			d.tells("cache", d.mark(marks[2], 800, 900))
+			d.chain.set(func(s *moving) { s.end = 890 })
+		}, 901, "the chain has only come to block 889 again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := follow(t, "warehouse", "cache")
+			marks := []uint64{}
+			d.publish(entry.Invalidate, block.Closed(800, 800))
+			for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
+				marks = append(marks, d.publish(entry.Watermark, r))
+			}
+			d.reached(queue.LiveRunning, marks[2], 901)
+			d.run()
+			d.looks()
+			if s := d.stored(); s.Epoch != 1 {
+				t.Fatalf("epoch %d before the sinks have said how far they are", s.Epoch)
+			}
+			c.trouble(d, marks)
+			if c.waits != "" {
+				d.until("it waits", func(s plan.Status) bool { return strings.HasPrefix(s.Live.Waits, c.waits) })
+				d.chain.set(func(s *moving) { s.end = 1000 })
+			}
+			d.until("an epoch begins", func(plan.Status) bool { return d.stored().Epoch == 2 })
+			s := d.stored()
+			if s.Live.Start != c.start || s.Live.Open {
+				t.Errorf("the epoch begins at %d (open %v), want %d", s.Live.Start, s.Live.Open, c.start)
+			}
+			for i, p := range s.Live.Points {
+				if p != d.chain.at(p.Number) || i > 0 && p.Number <= s.Live.Points[i-1].Number {
+					t.Errorf("point %v is not in the chain, or not in order: %v", p, s.Live.Points)
+				}
+			}
+			if n := len(s.Live.Points); n == 0 || s.Live.Points[n-1].Number != c.start-1 {
+				t.Errorf("points %v, want one at %d", s.Live.Points, c.start-1)
+			}
+			if s.History.Start != 700 || s.History.End < min(800, c.start) {
+				t.Errorf("history %v", s.History)
+			}
+			// The sinks as they are fit the epoch that has begun: there is no other one.
+			d.until("the task is queued", func(plan.Status) bool { return d.queued() })
+			d.looks()
+			if s := d.stored(); s.Epoch != 2 {
+				t.Errorf("epoch %d", s.Epoch)
+			}
+		})
+	}
+}
+
+// TestNoEpochBegins where a sink is only slow.
+func TestNoEpochBegins(t *testing.T) {
+	d := follow(t, "warehouse", "cache", "late")
+	d.publish(entry.Invalidate, block.Closed(800, 800))
+	first := d.publish(entry.Watermark, block.Closed(800, 820))
+	other := d.publish(entry.Watermark, block.Closed(821, 840))
+	last := d.publish(entry.Watermark, block.Closed(841, 900))
+	must(t, d.Log.TrimLanes(t.Context(), queue.Live, first))
+	d.reached(queue.LiveRunning, last, 901)
+	d.run()
+	d.tells("warehouse", d.mark(first, 800, 820)) // needs the first that is left
+	d.tells("cache", d.mark(other, 800, 840))
+	d.tells("late", queue.LiveMark{})
+	d.until("the live lane goes on", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })
+	d.looks()
+	d.tells("cache", d.mark(last, 800, 900))
+	d.looks()
+	if s := d.stored(); s.Epoch != 1 {
+		t.Errorf("epoch %d", s.Epoch)
+	}
+}
+
+// TestALaneThatFailed ends the run with its error; another run tries again.
+func TestALaneThatFailed(t *testing.T) {
+	d := follow(t, "warehouse")
+	ended, stop := d.run()
+	d.tells("warehouse", queue.LiveMark{})
+	d.until("the live lane begins", func(plan.Status) bool { return d.queued() })
+	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{
+		Epoch: 1, Next: 820, Phase: queue.LiveFailed, Error: "the chain was reorganised deeper than is remembered", Reorgs: 7,
+	}))
+	err := d.endsBy(ended)
+	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "deeper than is remembered") {
+		t.Errorf("the run ended with %v", err)
+	}
+	stop()
+	task, err := d.Tasks.Next(t.Context(), queue.LiveTask)
+	must(t, err)
+	must(t, task.Done(t.Context()))
+
+	ended, _ = d.run()
+	d.tells("warehouse", queue.LiveMark{})
+	d.until("it is tried again", func(plan.Status) bool { return d.queued() })
+	if p, _, err := d.State.LivePosition(t.Context()); err != nil || p.Phase != queue.LiveRunning || p.Next != 820 || p.Reorgs != 7 {
+		t.Errorf("position %+v, %v", p, err)
+	}
+	d.looks()
+	select {
+	case err := <-ended:
+		t.Errorf("the new run ended with %v", err)
+	default:
+	}
+}
+
+// endsBy looks until the run ends.
+func (d *tower) endsBy(ended chan error) error {
+	d.t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		select {
+		case <-d.status:
+		case err := <-ended:
+			return err
+		case <-limit:
+			d.t.Fatal("the run does not end")
+		}
+	}
+}
+
+// TestTrimKeepsTheLastWatermark: whoever writes the lane next begins there.
+func TestTrimKeepsTheLastWatermark(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.publish(entry.Invalidate, block.Closed(800, 800))
+	d.publish(entry.Watermark, block.Closed(800, 820))
+	last := d.publish(entry.Watermark, block.Closed(821, 840))
+	p := part(700, 800, 1, queue.PartitionDone)
+	e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
+	must(t, err)
+	must(t, second(d.Log.Publish(t.Context(), p.Lane(), 0, "history", entry.Group{e})))
+	d.reached(queue.LiveRunning, last, 841)
+	d.apply(1, all)
+	live, err := d.Log.Consume(t.Context(), "warehouse", queue.ConsumeOptions{Lanes: queue.Live})
+	must(t, err)
+	for range 3 {
+		m, err := live.Next(t.Context())
+		must(t, err)
+		must(t, m.Ack())
+	}
+	live.Close()
+	d.run()
+	d.tells("warehouse", d.mark(last, 800, 840), block.Range{Start: 700, End: 841})
+	d.until("the log is trimmed", func(plan.Status) bool {
+		state, err := d.Log.State(t.Context())
+		must(t, err)
+		return state.First == last
+	})
+	d.looks()
+	tail, err := d.Log.Tail(t.Context(), queue.LiveLane)
+	must(t, err)
+	if !tail.Found || tail.Seq != last || tail.Entry.Kind != entry.Watermark {
+		t.Errorf("the lane ends with %+v", tail)
+	}
+	if s := d.stored(); s.Epoch != 1 {
+		t.Errorf("epoch %d", s.Epoch)
+	}
+}
+
+// TestABoundedChainEnds when every sink has everything below max_block.
+func TestABoundedChainEnds(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	end := block.Number(900)
+	d.spec.MaxBlock = &end
+	ended, _ := d.run()
+	whole := block.Range{Start: 700, End: 900}
+	d.tells("warehouse", d.mark(1, 800, 880), whole)
+	d.tells("cache", d.mark(1, 800, 880), block.Range{Start: 700, End: 899})
+	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end}))
+	if s := d.looks(); s.Complete {
+		t.Error("complete, though a sink lacks a block")
+	}
+	d.tells("cache", d.mark(1, 800, 880), whole)
+	must(t, d.endsBy(ended))
+}
+
+// TestADoneLaneRestsUntilItsEndMoves.
+func TestADoneLaneRestsUntilItsEndMoves(t *testing.T) {
+	d := follow(t, "warehouse")
+	end := block.Number(900)
+	d.spec.MaxBlock = &end
+	_, stop := d.run()
+	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end}))
+	d.until("the lane is done", func(s plan.Status) bool { return s.Live.Next == end && s.Live.Waits == "" })
+	d.looks()
+	if d.queued() {
+		t.Error("a lane that is done is begun again")
+	}
+	stop()
+	spec, rev, err := d.State.LoadSpec(t.Context())
+	must(t, err)
+	further := block.Number(950)
+	spec.MaxBlock = &further
+	must(t, second(d.State.SaveSpec(t.Context(), spec, rev)))
+	d.run()
+	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 801})
+	d.until("the lane goes on", func(plan.Status) bool { return d.queued() })
+}
+
+// TestAnOpenOriginIsSettled when the chain arrives there.
+func TestAnOpenOriginIsSettled(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.spec.History = block.Range{Start: 1100, End: 1100}
+	d.spec.Live = &queue.Origin{Start: 1100, Open: true}
+	d.run()
+	d.tells("warehouse", queue.LiveMark{})
+	d.until("it waits", func(s plan.Status) bool { return s.Live.Waits == "the chain has not reached block 1100" })
+	d.looks()
+	if s := d.stored(); !s.Live.Open || d.queued() {
+		t.Errorf("origin %+v, queued %v", s.Live, d.queued())
+	}
+	d.chain.set(func(s *moving) { s.end = 1101 })
+	d.until("the live lane begins", func(plan.Status) bool { return d.queued() })
+	if s := d.stored(); s.Live.Open || s.Live.Start != 1100 || !slices.Equal(s.Live.Points, []block.Cursor{d.chain.at(1099)}) || s.Epoch != 1 {
+		t.Errorf("origin %+v", s.Live)
+	}
+}
