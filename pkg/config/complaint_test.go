@@ -138,6 +138,7 @@ func TestComplaints(t *testing.T) {
 		{"      key: [a, b]", "      key: [a]\n      overwrite: yes", `21:7: sinks[0].postgres.overwrite must be true or false, not "yes"`},
 		{"      key: [a, b]", "      key: [a]\n      on_bad_row: dead_letter", `21:7: sinks[0].postgres.on_bad_row: dead_letter is not available in this version; use stop`},
 		{"      key: [a, b]", "      key: [a]\n      writers: 0", `21:7: sinks[0].postgres.writers must be a whole number from 1 to 64, not "0"`},
+		{"      key: [a, b]", "      key: [a]\n      finality: 0", `21:7: sinks[0].postgres.finality must be a whole number from 1 to 9223372036854775806, not "0"`},
 		// Variables.
 		{"  amp: grpc://h:1602", "  amp: ${NOPE}", `3:3: source.amp: environment variable NOPE is not set; set it, or give a default as ${NOPE:-…}`},
 		{"  amp: grpc://h:1602", "  amp: ${NOPE", `3:3: source.amp: "${" is not closed; write "$${" for the characters themselves`},

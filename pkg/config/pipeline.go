@@ -104,5 +104,6 @@ type Postgres struct {
 	SchemaEvolution bool              // add missing columns to an existing table
 	Overwrite       bool              // empty the table when the pipeline is first planned
 	Writers         int               // concurrent transactions per process; default 1
+	Finality        uint64            // blocks below the head that a reorg may still undo in an upsert; default 10,000
 	OnBadRow        string            // "stop" (default); "dead_letter" is not offered yet
 }

@@ -231,8 +231,11 @@ func (d *document) readSinks(top *section) {
 	}
 }
 
+// finality is more than any chain is known to have taken back.
+const finality = 10_000 // blocks
+
 func readPostgres(s *section) *Postgres {
-	p := &Postgres{Schema: "public", Mode: Append, Writers: 1, OnBadRow: "stop"}
+	p := &Postgres{Schema: "public", Mode: Append, Writers: 1, Finality: finality, OnBadRow: "stop"}
 	switch dsn := s.secret("dsn", &p.DSN); {
 	case !dsn.set:
 		s.missing("dsn", "give the connection string, such as ${DATABASE_URL}, or dsn_file")
@@ -274,6 +277,7 @@ func readPostgres(s *section) *Postgres {
 	s.flag("schema_evolution", &p.SchemaEvolution)
 	s.flag("overwrite", &p.Overwrite)
 	number(s, "writers", &p.Writers, 1, 64)
+	number(s, "finality", &p.Finality, 1, uint64(block.Max))
 	if text, f := s.scalar("on_bad_row"); f.set && text == "dead_letter" {
 		s.complain(f.at, "%s: dead_letter is not available in this version; use stop", f.key)
 	} else {

@@ -93,6 +93,16 @@ type Writer interface {
 	// cursor and covers nothing. An Invalidate deletes all rows at or above the
 	// start of its range, parts as well, cuts coverage there, lowers the live
 	// start to it if it is below and takes the cursor back to the block before.
+	//
+	// If rows have a key, and rows of different blocks may have the same one, the
+	// table shows of each key the row of the highest block, and whatever is
+	// deleted, the row of the highest block that is left shows again: the table is
+	// what the remaining blocks give, in any order. A Writer may keep what was
+	// replaced for a part of the chain only, but for all blocks at or above the
+	// live start that a watermark has not left far behind. An Invalidate, or a
+	// first live change, that would need more is refused: the error is permanent,
+	// says how to load the table anew, and nothing is changed.
+	//
 	// Sequences count within an epoch: a change of an earlier epoch is skipped,
 	// the first of a later one (After 0) is accepted. If it begins above the block
 	// after the cursor, the destination has not been told which of its live blocks

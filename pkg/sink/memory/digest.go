@@ -65,7 +65,10 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	}
 	for _, row := range rows {
 		if d.winners != nil {
-			d.winners[d.writer.store.keyOf(row)] = row
+			key := d.writer.store.keyOf(row)
+			if before, twice := d.winners[key]; !twice || before.Block <= row.Block {
+				d.winners[key] = row
+			}
 			continue
 		}
 		d.digests.Add(row.Block, hashOf(row))

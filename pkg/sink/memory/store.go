@@ -20,7 +20,7 @@ import (
 // fields are set before the first Writer is opened and not changed after.
 type Store struct {
 	// Key names the columns of a key; then a row of a higher block replaces one
-	// of a lower block. Empty: every row is kept.
+	// of a lower block, until that block is invalidated. Empty: every row stays.
 	Key []string
 
 	// Faults is where tests make trouble.
@@ -30,12 +30,17 @@ type Store struct {
 	// that a test would notice.
 	Take func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error)
 
+	// Undo replaces, likewise, what a deletion leaves of a key: given the blocks
+	// that have a row of it, ascending, those that are still to have one. The
+	// last is the one that shows.
+	Undo func(blocks []block.Number, gone block.Range) []block.Number
+
 	mu      sync.Mutex // of everything below
 	ledger  sink.Ledger
-	columns []string                 // of the table; nil: it does not exist
-	key     []int                    // indices of the key columns
-	rows    map[block.Number][]keyed // in the order in which they came
-	keys    map[string]block.Number  // where the row of a key is
+	columns []string                  // of the table; nil: it does not exist
+	key     []int                     // indices of the key columns
+	rows    map[block.Number][]keyed  // in the order in which they came; also those that were replaced
+	keys    map[string][]block.Number // the blocks that have a row of a key, ascending
 }
 
 // Faults are called, if set, at the borders of Apply and State; several may run
@@ -57,15 +62,17 @@ type Row struct {
 // Writer gives a new Writer on the store.
 func (s *Store) Writer() *Writer { return &Writer{store: s} }
 
-// Rows gives a copy of every row in ascending order of blocks; inside a block
-// in the order in which they came.
+// Rows gives a copy of every row of the table in ascending order of blocks;
+// inside a block in the order in which they came.
 func (s *Store) Rows() []Row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rows []Row
 	for _, n := range slices.Sorted(maps.Keys(s.rows)) {
 		for _, row := range s.rows[n] {
-			rows = append(rows, row.Row)
+			if s.shown(row) {
+				rows = append(rows, row.Row)
+			}
 		}
 	}
 	return rows
@@ -84,37 +91,81 @@ type keyed struct {
 	key string
 }
 
-// put writes a row, unless one of a higher block has its key. Caller holds mu.
+// put writes a row. It replaces the one that its block has of its key. Caller
+// holds mu.
 func (s *Store) put(row Row) {
 	if s.rows == nil {
-		s.rows, s.keys = make(map[block.Number][]keyed), make(map[string]block.Number)
+		s.rows, s.keys = make(map[block.Number][]keyed), make(map[string][]block.Number)
 	}
 	key := s.keyOf(row)
 	if len(s.key) > 0 {
-		if at, ok := s.keys[key]; ok {
-			if at > row.Block {
-				return
-			}
-			s.rows[at] = slices.DeleteFunc(s.rows[at], func(r keyed) bool { return r.key == key })
+		at, again := slices.BinarySearch(s.keys[key], row.Block)
+		if again {
+			s.drop(key, row.Block)
+		} else {
+			s.keys[key] = slices.Insert(s.keys[key], at, row.Block)
 		}
-		s.keys[key] = row.Block
 	}
 	s.rows[row.Block] = append(s.rows[row.Block], keyed{row, key})
 }
 
-// remove deletes the rows of r and counts them. Caller holds mu.
+// shown tells whether a row is the one that the table has of its key. Caller
+// holds mu.
+func (s *Store) shown(row keyed) bool {
+	blocks := s.keys[row.key]
+	return len(s.key) == 0 || blocks[len(blocks)-1] == row.Block
+}
+
+// drop removes the row that a block has of a key. Caller holds mu.
+func (s *Store) drop(key string, at block.Number) {
+	s.rows[at] = slices.DeleteFunc(s.rows[at], func(r keyed) bool { return r.key == key })
+}
+
+// remove deletes the rows of r and counts those that the table showed. What they
+// had replaced shows again. Caller holds mu.
 func (s *Store) remove(r block.Range) (n uint64) {
+	touched := make(map[string]bool)
 	for at, rows := range s.rows {
 		if !r.Has(at) {
 			continue
 		}
-		n += uint64(len(rows))
 		for _, row := range rows {
-			delete(s.keys, row.key)
+			if touched[row.key] = true; s.shown(row) {
+				n++
+			}
 		}
-		delete(s.rows, at)
+		if len(s.key) == 0 {
+			delete(s.rows, at)
+		}
+	}
+	if len(s.key) > 0 {
+		for key := range touched {
+			s.undo(key, r)
+		}
 	}
 	return n
+}
+
+// undo deletes the rows that the blocks of r have of a key. Caller holds mu.
+func (s *Store) undo(key string, r block.Range) {
+	left := s.Undo
+	if left == nil {
+		left = outside
+	}
+	before := s.keys[key]
+	after := left(slices.Clone(before), r)
+	for _, at := range before {
+		if !slices.Contains(after, at) {
+			s.drop(key, at)
+		}
+	}
+	if s.keys[key] = after; len(after) == 0 {
+		delete(s.keys, key)
+	}
+}
+
+func outside(blocks []block.Number, gone block.Range) []block.Number {
+	return slices.DeleteFunc(blocks, gone.Has)
 }
 
 // keyOf writes the values of the key columns.

@@ -19,7 +19,7 @@ const attempts = 5
 
 // Reasons to begin again, alone.
 var (
-	errAlone = errors.New("rows have to be deleted, which takes the table alone")
+	errAlone = errors.New("rows have to be deleted or kept, which takes the table alone")
 	errStale = errors.New("another writer has covered some of these blocks meanwhile")
 )
 
@@ -101,7 +101,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		} else {
 			ask.Queue("SELECT pg_advisory_xact_lock_shared($1, $2)", tableLock, w.id)
 		}
-		l := queueLedger(&ask, w.id, window(changes))
+		l, p := queueLedger(&ask, w.id, window(changes)), w.queuePast(&ask)
 		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 			return err
 		}
@@ -118,10 +118,11 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		if err != nil {
 			return err
 		}
-		if !alone && slices.ContainsFunc(steps, func(s sink.Step) bool { return len(s.Delete) > 0 }) {
+		p.at(l.Live)
+		if !alone && (p.alone(changes) || slices.ContainsFunc(steps, func(s sink.Step) bool { return len(s.Delete) > 0 })) {
 			return errAlone
 		}
-		if applied, err = w.write(ctx, tx, s, steps); err != nil {
+		if applied, err = w.write(ctx, tx, s, p, steps); err != nil {
 			return err
 		}
 		if !alone {
@@ -130,7 +131,8 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 			}
 		}
 		var tell pgx.Batch
-		if !l.queueChanges(&tell, w.id, live) {
+		l.queueChanges(&tell, w.id, live)
+		if p.queueChanges(&tell, live, l.Live); tell.Len() == 0 {
 			return nil
 		}
 		return tx.SendBatch(ctx, &tell).Close()
@@ -161,7 +163,8 @@ func (w *Writer) take(l *ledger, changes []sink.Change) ([]sink.Step, error) {
 // rules again.
 func (w *Writer) confirm(ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step) (*ledger, error) {
 	var ask pgx.Batch
-	ask.Queue("SELECT 1 FROM ampipe.tables WHERE id = $1 FOR UPDATE", w.id)
+	// Rows of ampipe.replaced hold their table in share mode, as a key.
+	ask.Queue("SELECT 1 FROM ampipe.tables WHERE id = $1 FOR NO KEY UPDATE", w.id)
 	l := queueLedger(&ask, w.id, window(changes))
 	if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 		return nil, err
@@ -182,13 +185,13 @@ func sameStep(a, b sink.Step) bool {
 
 // write does what the steps say, in their order. Rows of several steps go into
 // one COPY until some have to be deleted first.
-func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, steps []sink.Step) (sink.Applied, error) {
+func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, p *past, steps []sink.Step) (sink.Applied, error) {
 	var (
 		applied sink.Applied
 		runs    []sink.Run
 	)
 	flush := func() error {
-		n, err := w.writeRuns(ctx, tx, s, runs)
+		n, err := w.writeRuns(ctx, tx, s, p, runs)
 		applied.Rows += n
 		runs = runs[:0]
 		return err
@@ -200,7 +203,7 @@ func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, steps []sink.
 			}
 		}
 		for _, r := range step.Delete {
-			n, err := w.delete(ctx, tx, r)
+			n, err := w.delete(ctx, tx, p, r)
 			if err != nil {
 				return sink.Applied{}, err
 			}
@@ -215,8 +218,11 @@ func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, steps []sink.
 	return applied, nil
 }
 
-// delete removes the rows of a range of blocks.
-func (w *Writer) delete(ctx context.Context, tx pgx.Tx, r block.Range) (uint64, error) {
+// delete removes the rows of a range of blocks. What they had replaced comes back.
+func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *past, r block.Range) (uint64, error) {
+	if err := p.check(r); err != nil {
+		return 0, err
+	}
 	column := quoted(w.target.columns[w.target.block].name)
 	sql, args := fmt.Sprintf("DELETE FROM %s WHERE %s >= $1::bigint", w.target.quoted(), column), []any{int64(r.Start)}
 	if r.End <= block.Max {
@@ -226,17 +232,17 @@ func (w *Writer) delete(ctx context.Context, tx pgx.Tx, r block.Range) (uint64, 
 	if err != nil {
 		return 0, fmt.Errorf("delete blocks %v: %w", r, err)
 	}
-	return uint64(tag.RowsAffected()), nil
+	return uint64(tag.RowsAffected()), p.restore(ctx, tx, r)
 }
 
 // writeRuns writes rows and counts those that are in the table now.
-func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, runs []sink.Run) (uint64, error) {
+func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *past, runs []sink.Run) (uint64, error) {
 	portions, err := w.target.prepare(runs)
 	if err != nil || len(portions) == 0 {
 		return 0, err
 	}
 	if w.target.upsert() {
-		return w.upsert(ctx, tx, s, portions)
+		return w.upsert(ctx, tx, s, p, portions)
 	}
 	return w.copy(ctx, tx, s, w.target.quoted(), portions)
 }

@@ -68,7 +68,7 @@ func connect(t testing.TB, dsn string) *pgx.Conn {
 
 // config is a sink that appends to public.t.
 func (d *database) config() config.Postgres {
-	return config.Postgres{DSN: config.Secret(d.url), Schema: "public", Table: "t", Mode: config.Append, Writers: 4}
+	return config.Postgres{DSN: config.Secret(d.url), Schema: "public", Table: "t", Mode: config.Append, Writers: 4, Finality: 10_000}
 }
 
 // run runs statements.

@@ -7,8 +7,14 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/float16"
 )
 
-// Floats keep their bits: NaN, infinities and the sign of zero arrive as they
-// were.
+// Floats keep their bits, so infinities and the sign of zero arrive as they were;
+// but every NaN is sent as the one that PostgreSQL makes of its text, for a row
+// that was replaced comes back by way of that.
+const (
+	realNaN   uint32 = 0x7fc00000
+	doubleNaN uint64 = 0x7ff8000000000000
+)
+
 type (
 	halves struct {
 		sound
@@ -46,19 +52,29 @@ func (c *halves) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
-	return appendInt4(dst, math.Float32bits(c.values[i].Float32()))
+	return appendReal(dst, c.values[i].Float32())
 }
 
 func (c *reals) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
-	return appendInt4(dst, math.Float32bits(c.values[i]))
+	return appendReal(dst, c.values[i])
+}
+
+func appendReal(dst []byte, v float32) []byte {
+	if math.IsNaN(float64(v)) {
+		return appendInt4(dst, realNaN)
+	}
+	return appendInt4(dst, math.Float32bits(v))
 }
 
 func (c *doubles) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
+	}
+	if math.IsNaN(c.values[i]) {
+		return appendInt8(dst, doubleNaN)
 	}
 	return appendInt8(dst, math.Float64bits(c.values[i]))
 }

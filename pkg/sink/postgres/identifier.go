@@ -34,6 +34,11 @@ func checkIdentifier(what, name string) error {
 // quoted gives a name in double quotes, so that it keeps its case.
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
+// literal gives a text as PostgreSQL reads it in a statement.
+func literal(text string) string {
+	return "E'" + strings.NewReplacer(`'`, `''`, `\`, `\\`).Replace(text) + "'"
+}
+
 // quotedList gives names in double quotes, separated by commas.
 func quotedList(names []string) string {
 	all := make([]string, len(names))

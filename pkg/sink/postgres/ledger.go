@@ -96,9 +96,9 @@ func (l *ledger) rows() []covered {
 	return rows
 }
 
-// queueChanges makes a batch store what is in the ledger now, and gives false
-// if that is what it held when it was read.
-func (l *ledger) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) bool {
+// queueChanges makes a batch store what in the ledger differs from what it held
+// when it was read.
+func (l *ledger) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) {
 	had, has := make(map[covered]bool), make(map[covered]bool)
 	for _, c := range l.stored {
 		had[c] = true
@@ -139,7 +139,6 @@ func (l *ledger) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) boo
 	if l.Live != before {
 		queueLive(b, id, l.Live)
 	}
-	return b.Len() > 0
 }
 
 func scanCovered(row pgx.CollectableRow) (covered, error) {

@@ -13,7 +13,8 @@ import (
 type portion struct {
 	sink.Run
 	cells []cells
-	drop  []bool // by position in the run: rows that another replaces; nil: none
+	drop  []bool // by position in the run: rows that are not written; nil: none
+	kept  []bool // likewise: those of them that are kept in ampipe.replaced
 }
 
 // prepare binds runs and checks every value in them, so that encoding cannot

@@ -38,6 +38,20 @@ CREATE TABLE ampipe.coverage (
     CONSTRAINT coverage_once EXCLUDE USING gist (int4range(table_id, table_id, '[]') WITH &&, blocks WITH &&, parts WITH &&)
 );
 COMMENT ON TABLE ampipe.coverage IS 'The blocks of each table that are committed. A row with a batch is part of one block.';
+`, `
+ALTER TABLE ampipe.tables ADD COLUMN unsaved bigint NOT NULL DEFAULT -1;
+UPDATE ampipe.tables SET unsaved = coalesce((SELECT max(upper(blocks)) - 1 FROM ampipe.coverage WHERE table_id = id), -1);
+COMMENT ON COLUMN ampipe.tables.unsaved IS 'The highest block that may have replaced a row by key that ampipe.replaced does not keep.';
+
+CREATE TABLE ampipe.replaced (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    table_id    integer NOT NULL REFERENCES ampipe.tables ON DELETE CASCADE,
+    block       bigint  NOT NULL,
+    replaced_by bigint  NOT NULL,
+    content     jsonb   NOT NULL
+);
+CREATE INDEX replaced_by ON ampipe.replaced (table_id, replaced_by);
+COMMENT ON TABLE ampipe.replaced IS 'Rows that a row of a higher block replaced by key. They come back if that block is taken back.';
 `}
 
 // The statements that read and write the state. Parts of a block are numbered
@@ -61,4 +75,13 @@ const (
 
 	writeLive = `UPDATE ampipe.tables SET live_epoch = $2, live_seq = $3, live_start = $4,
 		cursor_network = $5, cursor_block = $6, cursor_hash = $7 WHERE id = $1`
+
+	readUnsaved = `SELECT coalesce((SELECT unsaved FROM ampipe.tables WHERE id = $1), -1)`
+
+	// No row of the table is of a higher block than those that are covered.
+	writeUnsaved = `UPDATE ampipe.tables SET unsaved = greatest(unsaved, least($2::bigint, (SELECT max(upper(blocks)) - 1 FROM ampipe.coverage
+		WHERE int4range(table_id, table_id, '[]') && int4range($1, $1, '[]')))) WHERE id = $1`
+
+	pruneReplaced = `WITH gone AS (DELETE FROM ampipe.replaced WHERE table_id = $1 AND replaced_by < $2 RETURNING replaced_by)
+		UPDATE ampipe.tables SET unsaved = greatest(unsaved, (SELECT max(replaced_by) FROM gone)) WHERE id = $1 AND EXISTS (SELECT FROM gone)`
 )

@@ -64,7 +64,7 @@ const (
 			has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND
 			has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), true),
 			coalesce(bool_or(c.relname = 'migrations'), false)
-		FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname IN ('migrations', 'tables', 'coverage')
+		FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname IN ('migrations', 'tables', 'coverage', 'replaced')
 		WHERE n.nspname = 'ampipe' GROUP BY n.oid, n.nspowner`
 
 	askSteps = `SELECT coalesce(max(step), 0) FROM ampipe.migrations`

@@ -24,33 +24,34 @@ type place struct {
 }
 
 // dedupe drops the rows whose key comes again: the highest block wins, and in
-// one block the last row.
-func (s *scratch) dedupe(g *target, portions []portion) error {
+// one block the last row. It tells whether some of them have to be kept.
+func (s *scratch) dedupe(g *target, p *past, portions []portion) (kept bool, err error) {
 	if s.last == nil {
 		s.last = make(map[key]place)
 	}
 	clear(s.last)
 	for i := range portions {
-		p := &portions[i]
-		blocks, err := sink.BlocksOf(p.Record, g.block)
+		portion := &portions[i]
+		blocks, err := sink.BlocksOf(portion.Record, g.block)
 		if err != nil {
-			return err
+			return false, err
 		}
-		for row := p.From; row < p.To; row++ {
-			s.buf = p.appendKey(s.buf[:0], g.key, row)
-			k, now := xxh3.Hash128(s.buf), place{i, row, blocks.At(row)}
-			before, twice := s.last[k]
-			if twice {
-				if before.block > now.block {
-					p.dropRow(row)
-					continue
-				}
-				portions[before.portion].dropRow(before.row)
+		for row := portion.From; row < portion.To; row++ {
+			s.buf = portion.appendKey(s.buf[:0], g.key, row)
+			k, winner := xxh3.Hash128(s.buf), place{i, row, blocks.At(row)}
+			loser, twice := s.last[k]
+			if twice && loser.block > winner.block {
+				winner, loser = loser, winner
 			}
-			s.last[k] = now
+			if s.last[k] = winner; !twice {
+				continue
+			}
+			keep := winner.block != loser.block && p.keeps(winner.block)
+			portions[loser.portion].dropRow(loser.row, keep)
+			kept = kept || keep
 		}
 	}
-	return nil
+	return kept, nil
 }
 
 func (p *portion) appendKey(dst []byte, key []int, row int) []byte {
@@ -60,22 +61,54 @@ func (p *portion) appendKey(dst []byte, key []int, row int) []byte {
 	return dst
 }
 
-func (p *portion) dropRow(row int) {
+func (p *portion) dropRow(row int, keep bool) {
 	if p.drop == nil {
-		p.drop = make([]bool, p.Len())
+		p.drop, p.kept = make([]bool, p.Len()), make([]bool, p.Len())
 	}
-	p.drop[row-p.From] = true
+	p.drop[row-p.From], p.kept[row-p.From] = true, keep
 }
 
-// upsert writes rows by key. Nearly always none of the keys is there yet, so the
-// rows are copied into the table itself first; only if one is there they go
-// through a staging table.
-func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, portions []portion) (uint64, error) {
-	if err := s.dedupe(w.target, portions); err != nil {
+// keptOf gives portions of the rows that were dropped and have to be kept.
+func keptOf(portions []portion) []portion {
+	var kept []portion
+	for _, p := range portions {
+		if p.kept == nil {
+			continue
+		}
+		p.drop = make([]bool, p.Len())
+		for i, keep := range p.kept {
+			p.drop[i] = !keep
+		}
+		kept = append(kept, p)
+	}
+	return kept
+}
+
+// upsert writes rows by key, and keeps those that were dropped for others if they
+// have to be.
+func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
+	kept, err := s.dedupe(w.target, p, portions)
+	if err != nil {
 		return 0, err
 	}
+	n, err := w.upsertUnique(ctx, tx, s, p, portions)
+	if err != nil || !kept {
+		return n, err
+	}
+	// The table has rows of their keys now, of higher blocks.
+	staging, err := w.stage(ctx, tx, s, keptOf(portions))
+	if err != nil {
+		return 0, err
+	}
+	return n, p.keep(ctx, tx, staging)
+}
+
+// upsertUnique writes rows whose keys differ. Nearly always none of the keys is
+// there yet, so the rows are copied into the table itself first; only if one is
+// there they go through a staging table.
+func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
 	if w.detour.take() {
-		return w.stage(ctx, tx, s, portions)
+		return w.merge(ctx, tx, s, p, portions)
 	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT optimistic"); err != nil {
 		return 0, err
@@ -91,7 +124,7 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, portions []p
 		return 0, err
 	}
 	w.detour.conflict()
-	return w.stage(ctx, tx, s, portions)
+	return w.merge(ctx, tx, s, p, portions)
 }
 
 // detour remembers that rows were in the table already: then the next calls go
@@ -128,24 +161,54 @@ func (d *detour) clear() {
 	d.length = 0
 }
 
-// stage copies rows into a temporary table of this connection, and from there
-// into the table where they are new or not older than what is there.
-func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []portion) (uint64, error) {
-	g := w.target
-	staging := fmt.Sprintf("pg_temp.ampipe_staging_%d", w.id)
-	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE IF NOT EXISTS %s AS SELECT %s FROM %s WITH NO DATA; TRUNCATE %s",
-		staging, g.list(), g.quoted(), staging)).ReadAll()
+// merge writes rows by way of a staging table, where they are new or not older
+// than what is there.
+func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
+	lowest, err := lowestBlock(w.target, portions)
 	if err != nil {
-		return 0, fmt.Errorf("make the staging table: %w", err)
-	}
-	if _, err := w.copy(ctx, tx, s, staging, portions); err != nil {
 		return 0, err
 	}
-	tag, err := tx.Exec(ctx, g.merge(staging))
+	staging, err := w.stage(ctx, tx, s, portions)
+	if err != nil {
+		return 0, err
+	}
+	p.merges(lowest)
+	if err := p.keep(ctx, tx, staging); err != nil {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, w.target.merge(staging))
 	if err != nil {
 		return 0, err
 	}
 	return uint64(tag.RowsAffected()), nil
+}
+
+// lowestBlock finds the first block of rows; they ascend in each portion.
+func lowestBlock(g *target, portions []portion) (block.Number, error) {
+	lowest := block.Max
+	for _, p := range portions {
+		blocks, err := sink.BlocksOf(p.Record, g.block)
+		if err != nil {
+			return 0, err
+		}
+		if p.Len() > 0 {
+			lowest = min(lowest, blocks.At(p.From))
+		}
+	}
+	return lowest, nil
+}
+
+// stage copies rows into a temporary table of this connection and names it.
+func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []portion) (string, error) {
+	g := w.target
+	staging := fmt.Sprintf("pg_temp.ampipe_staging_%d", w.id)
+	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("%s; CREATE TEMPORARY TABLE IF NOT EXISTS %s AS SELECT %s FROM %s WITH NO DATA; TRUNCATE %[2]s",
+		textForms, staging, g.list(), g.quoted())).ReadAll()
+	if err != nil {
+		return "", fmt.Errorf("make the staging table: %w", err)
+	}
+	_, err = w.copy(ctx, tx, s, staging, portions)
+	return staging, err
 }
 
 // merge is the statement that moves rows from the staging table into the table.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type mutant struct {
 	name  string
 	setup Setup
 	take  func(*sink.Ledger, sink.Change, int) (sink.Step, error) // broken rules
+	undo  func([]block.Number, block.Range) []block.Number        // broken, too
 	wrap  func(sink.Writer) sink.Writer                           // a broken writer
 }
 
@@ -184,6 +186,34 @@ var mutants = []mutant{
 		step.Delete = append(step.Delete, block.Range{Start: c.Range.End, End: block.Max})
 		return step, err
 	}},
+	{name: "forgets what a void row had replaced", setup: upserts, undo: func(blocks []block.Number, gone block.Range) []block.Number {
+		if gone.Has(blocks[len(blocks)-1]) {
+			return nil
+		}
+		return remaining(blocks, gone)
+	}},
+	{name: "brings back the oldest row", setup: upserts, undo: func(blocks []block.Number, gone block.Range) []block.Number {
+		left := remaining(blocks, gone)
+		if gone.Has(blocks[len(blocks)-1]) {
+			return left[:min(1, len(left))]
+		}
+		return left
+	}},
+	{name: "brings back a void row", setup: upserts, undo: func(blocks []block.Number, gone block.Range) []block.Number {
+		if len(blocks) > 1 && gone.Has(blocks[len(blocks)-1]) {
+			return blocks[:len(blocks)-1]
+		}
+		return remaining(blocks, gone)
+	}},
+	{name: "keeps void rows that do not show", setup: upserts, undo: func(blocks []block.Number, gone block.Range) []block.Number {
+		if gone.Has(blocks[len(blocks)-1]) {
+			return remaining(blocks, gone)
+		}
+		return blocks
+	}},
+	{name: "keeps only the row before", setup: upserts, undo: func(blocks []block.Number, gone block.Range) []block.Number {
+		return remaining(blocks[max(0, len(blocks)-2):], gone)
+	}},
 	{name: "commits each change by itself", wrap: func(w sink.Writer) sink.Writer { return oneByOne{w} }},
 	{name: "commits although it was cancelled", wrap: func(w sink.Writer) sink.Writer { return deaf{w} }},
 	{name: "keeps the records", wrap: func(w sink.Writer) sink.Writer { return &keeper{Writer: w} }},
@@ -198,6 +228,10 @@ func withoutDeletes(when func(sink.Change) bool) func(*sink.Ledger, sink.Change,
 		}
 		return step, err
 	}
+}
+
+func remaining(blocks []block.Number, gone block.Range) []block.Number {
+	return slices.DeleteFunc(slices.Clone(blocks), gone.Has)
 }
 
 // oneByOne is not atomic.
@@ -278,7 +312,7 @@ func (m mutated) Rows(context.Context) ([]Row, error) {
 func (m mutated) Refused() (Row, string) { return Row{Key: "refused"}, "key" }
 
 func (m mutant) open(_ testing.TB, s Setup) Destination {
-	store := &memory.Store{Key: s.Key, Take: m.take}
+	store := &memory.Store{Key: s.Key, Take: m.take, Undo: m.undo}
 	store.Faults.Row = func(r memory.Row) error {
 		if r.Values[0] == "refused" {
 			return &sink.BadRowError{Column: "key", Reason: "the test refuses it"}

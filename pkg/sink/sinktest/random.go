@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -8,7 +9,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-var randomCases = []testCase{{"a random chain", randomChain}}
+var (
+	randomCases    = []testCase{{"a random chain", func(b *bed) { tell(b, write(b.random(), false)) }}}
+	randomKeyCases = []testCase{{"a random chain with few keys", func(b *bed) { tell(b, write(b.random(), true)) }}}
+)
 
 // story is a random chain: the entries that tell it, and how the table looks at
 // the end.
@@ -17,21 +21,29 @@ type story struct {
 	live    []item // in lane order
 	rows    []Row
 	covered block.Range
+	fewKeys bool
 }
 
 // write makes a story of history up to a live start and a live lane with
 // reorgs, some of them deeper than the start. History is read once, before
 // everything, so it is of fork 0; its entries reach over the live start, too.
-func write(rnd *rand.Rand) story {
+// With few keys rows replace each other, and no reorg is deeper than the start.
+func write(rnd *rand.Rand, fewKeys bool) story {
 	const start, ahead = 300, 30
-	var s story
+	s := story{fewKeys: fewKeys}
 	forks := make(map[block.Number]int)
 	big := make(map[block.Number]bool) // of fork 0: comes in parts
 	rows := func(n block.Number, fork int) []Row {
+		some := rowsOf(n, fork)
 		if fork == 0 && big[n] {
-			return bigRows(n, 0, 8)
+			some = bigRows(n, 0, 8)
 		}
-		return rowsOf(n, fork)
+		if fewKeys { // different ones in each block: its parts come in any order
+			for i := range some {
+				some[i].Key = fmt.Sprintf("key %d", (int(n)*5+fork*11+i)%40)
+			}
+		}
+		return some
 	}
 	for range 12 {
 		n := block.Number(rnd.IntN(start + ahead))
@@ -84,6 +96,9 @@ func write(rnd *rand.Rand) story {
 				depth += block.Number(rnd.IntN(60))
 			}
 			n := max(1, head-min(depth, head))
+			if fewKeys {
+				n = max(n, start)
+			}
 			s.live = append(s.live, l.invalidate(n, head-1))
 			for k := n; k < head; k++ {
 				delete(forks, k)
@@ -91,17 +106,20 @@ func write(rnd *rand.Rand) story {
 			head, lowest = n, min(lowest, n)
 			fork++
 		case rnd.IntN(6) == 0:
-			for _, p := range partsOf(head, "live", rowsOf(head, fork), 3) {
+			for _, p := range partsOf(head, "live", rows(head, fork), 3) {
 				s.live = append(s.live, l.next(p))
 			}
 			forks[head] = fork
 			head++
 		default:
-			end := head + 1 + block.Number(rnd.IntN(6))
-			s.live = append(s.live, l.data(span(head, end), fork))
+			size := 1 + block.Number(rnd.IntN(6))
+			end := head + size
+			var some []Row
 			for ; head < end; head++ {
+				some = append(some, rows(head, fork)...)
 				forks[head] = fork
 			}
+			s.live = append(s.live, l.next(dataOf(span(end-size, end), some)))
 		}
 		if rnd.IntN(2) == 0 {
 			s.live = append(s.live, l.watermark(head-1, fork))
@@ -110,18 +128,23 @@ func write(rnd *rand.Rand) story {
 	for n := range head {
 		s.rows = append(s.rows, rows(n, forks[n])...)
 	}
+	if fewKeys {
+		s.rows = latest(s.rows...)
+	}
 	s.covered = span(0, head)
 	return s
 }
 
-// randomChain tells a story by five goroutines on three writers: one the live
-// lane, the others history, in random portions, with repetitions and
-// cancellations.
-func randomChain(b *bed) {
+// tell tells a story by five goroutines on three writers: one the live lane, the
+// others history, in random portions, with repetitions and cancellations. With
+// few keys the live lane begins, so that all that it replaces is kept.
+func tell(b *bed, s story) {
 	rnd := b.random()
-	s := write(rnd)
 	writers := []sink.Writer{b.writer(), b.writer(), b.writer()}
 	history := shuffled(rnd, s.history)
+	if s.fewKeys {
+		b.apply(writers[0], s.live[0])
+	}
 	var seeds [5]uint64
 	for i := range seeds {
 		seeds[i] = rnd.Uint64()

@@ -69,7 +69,7 @@ var setups = []struct {
 }{
 	{"append", Setup{Mode: config.Append}, [][]testCase{historyCases, partCases, troubleCases, digestCases, liveCases, randomCases}},
 	{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, [][]testCase{historyCases, partCases, troubleCases, digestCases, liveCases, randomCases}},
-	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, [][]testCase{upsertCases, digestCases}},
+	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, [][]testCase{upsertCases, digestCases, liveCases, undoCases, randomKeyCases}},
 }
 
 // Run runs the suite.
