@@ -12,8 +12,8 @@ import (
 )
 
 // Bench measures Apply in rows per second: fresh rows in calls of several
-// sizes, entries that were applied before, and upserts of which half replace a
-// row. The rows are those of [Schema], about 35 bytes each.
+// sizes, entries that were applied before, and upserts of which none or half
+// replace a row. The rows are those of [Schema], about 35 bytes each.
 func Bench(b *testing.B, open Open) {
 	appended := Setup{Mode: config.Append}
 	byKey := Setup{Mode: config.Upsert, Key: []string{"key"}}
@@ -22,6 +22,7 @@ func Bench(b *testing.B, open Open) {
 	}
 	b.Run("append/again", func(b *testing.B) { benchAgain(b, open, appended, 10_000) })
 	b.Run("upsert/fresh", func(b *testing.B) { benchFresh(b, open, Setup{Mode: config.Upsert, Key: byBlock}, 10_000) })
+	b.Run("upsert/unique", func(b *testing.B) { benchFresh(b, open, byKey, 10_000) })
 	b.Run("upsert/half", func(b *testing.B) { benchHalf(b, open, byKey, 10_000) })
 }
 
