@@ -31,6 +31,10 @@ type lab struct {
 	copyRow, arrowRow float64 // bytes of a row
 }
 
+// unread is how many blocks the source has above those that are loaded: more than
+// the reorg buffer, below which blocks are history and can be read in parallel.
+const unread = 1000
+
 // openLab starts what has to be started, makes the tables and loads all rows
 // once, which warms the server and gives the rows to copy.
 func openLab(ctx context.Context, o options, s size) (_ *lab, err error) {
@@ -50,7 +54,7 @@ func openLab(ctx context.Context, o options, s size) (_ *lab, err error) {
 		return nil, err
 	}
 	l.server, l.amp, err = startListening(ctx, l.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--chain", "eth_rpc",
-		"--blocks", strconv.Itoa(s.most()/rowsPerBlock), "--logs-per-block", strconv.Itoa(rowsPerBlock)))
+		"--blocks", strconv.Itoa(s.most()/rowsPerBlock+unread), "--logs-per-block", strconv.Itoa(rowsPerBlock)))
 	if err != nil {
 		return nil, err
 	}

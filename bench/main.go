@@ -94,6 +94,7 @@ var measurements = []measurement{
 	{"library", measureLibrary},
 	{"append", measureAppend},
 	{"upsert", measureUpsert},
+	{"delta", measureDelta},
 	{"flight", measureFlight},
 	{"replay", measureReplay},
 	{"executemany", measureExecutemany},

@@ -34,9 +34,10 @@ type Client struct {
 
 const (
 	// A window far above a message keeps the server sending while a message is
-	// being read, and hides the round trip: 16 MiB per answer is what one fetch can
-	// hold in memory beyond the batch that its reader has in hand.
-	streamWindow = 16 << 20
+	// being read, and hides the round trip: 8 MiB per answer is what one fetch can
+	// hold in memory beyond the batch that its reader has in hand. On one machine 16
+	// were no faster, and over a round trip of 50 ms 8 still carry 160 MiB/s.
+	streamWindow = 8 << 20
 	connWindow   = 32 << 20
 	readBuffer   = 256 << 10
 

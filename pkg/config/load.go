@@ -130,6 +130,18 @@ func (a anchors) Visit(n ast.Node) ast.Visitor {
 	return a
 }
 
+// table tells destinations apart; empty if the sink names none.
+func (s Sink) table() string {
+	switch {
+	case s.Postgres != nil && s.Postgres.DSN != "" && s.Postgres.Table != "":
+		return fmt.Sprintf("%q %q %q", string(s.Postgres.DSN), s.Postgres.Schema, s.Postgres.Table)
+	case s.Delta != nil && s.Delta.Path+s.Delta.URL != "":
+		return fmt.Sprintf("%q %q", strings.TrimRight(s.Delta.Path+s.Delta.URL, "/"), s.Delta.Endpoint)
+	default:
+		return ""
+	}
+}
+
 // agree makes and checks what the pipelines of one file have in common: each
 // has its own name and its own tables, and all share one NATS, which only one
 // of them needs to name.
@@ -151,10 +163,10 @@ func agree(docs []*document) {
 			}
 		}
 		for i, s := range d.pipeline.Sinks {
-			if s.Postgres == nil || s.Postgres.DSN == "" || s.Postgres.Table == "" {
+			key := s.table()
+			if key == "" {
 				continue
 			}
-			key := fmt.Sprintf("%q %q %q", string(s.Postgres.DSN), s.Postgres.Schema, s.Postgres.Table)
 			if first, taken := tables[key]; taken {
 				d.complain(d.sinks[i].at, "sink %q writes to the table of the sink in line %d; every sink needs a table of its own", d.sinks[i].raw, first.at.line)
 			} else {

@@ -81,6 +81,8 @@ type Log struct {
 type Sink struct {
 	Name     string
 	Postgres *Postgres
+	Delta    *Delta
+	Redis    *Redis
 }
 
 // Mode is how rows are written.

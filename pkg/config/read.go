@@ -215,14 +215,16 @@ func (d *document) readSinks(top *section) {
 			kinds++
 			sink.Postgres = readPostgres(postgres)
 		}
-		for _, kind := range []string{"redis", "delta"} {
-			if f, n := s.ask(kind); n != nil {
-				kinds++
-				s.complain(f.at, "%s is not available in this version; use postgres", f.key)
-			}
+		if delta := s.group("delta"); delta.set {
+			kinds++
+			sink.Delta = readDelta(delta)
+		}
+		if redis := s.group("redis"); redis.set {
+			kinds++
+			sink.Redis = readRedis(redis)
 		}
 		if kinds != 1 {
-			s.complain(s.at, "%s must have exactly one destination, such as postgres", s.path)
+			s.complain(s.at, "%s must have exactly one destination: postgres, delta or redis", s.path)
 		}
 		d.pipeline.Sinks = append(d.pipeline.Sinks, sink)
 		d.sinks = append(d.sinks, name)

@@ -103,7 +103,7 @@ func (e *Encoder) compress(raw []byte) ([]byte, Codec) {
 	}
 	switch e.codec {
 	case S2:
-		e.packed = s2.EncodeSnappy(slices.Grow(e.packed[:0], s2.MaxEncodedLen(len(raw)))[:0:cap(e.packed)], raw)
+		e.packed = s2.EncodeSnappy(slices.Grow(e.packed[:0], s2.MaxEncodedLen(len(raw))), raw)
 	case Zstd:
 		e.packed = e.zstd.EncodeAll(raw, e.packed[:0])
 	}

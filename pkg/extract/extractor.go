@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -49,6 +50,8 @@ type Extractor struct {
 	NotYet     time.Duration // pause before asking again for blocks the server does not have; default 3 s
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
+
+	encoders *sync.Pool // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
 // Observer is told what the workers do. Its methods are called from several
@@ -86,6 +89,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { stop(errStop) })
 	})()
 
+	x.encoders = new(sync.Pool)
 	g, take := errgroup.WithContext(ctx)
 	for i := range x.Workers {
 		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
@@ -173,6 +177,10 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task) (outc
 	if h.part.State != queue.PartitionOpen {
 		return finished, nil
 	}
+	if h.encoder, err = x.encoder(); err != nil {
+		return lost, err
+	}
+	defer x.encoders.Put(h.encoder)
 	unwatch := h.watchIdle(ctx)
 	err = h.load(take, ctx)
 	unwatch()

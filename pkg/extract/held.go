@@ -52,8 +52,15 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 		h.seq = tail.Seq
 		h.next = max(h.next, tail.Entry.Range.End)
 	}
-	h.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
-	return h, err
+	return h, nil
+}
+
+// encoder gives one that no other partition uses; the caller gives it back.
+func (x *Extractor) encoder() (*entry.Encoder, error) {
+	if e, ok := x.encoders.Get().(*entry.Encoder); ok {
+		return e, nil
+	}
+	return entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
 }
 
 // load appends what is missing of the partition to its lane. Failures are

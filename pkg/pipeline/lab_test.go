@@ -28,6 +28,8 @@ type lab struct {
 	dsn    string
 	schema string
 
+	env []string // of every command, beside the test's own
+
 	postgresDir string // of a server that only this lab uses; empty: there is none
 }
 
@@ -136,7 +138,7 @@ func (l *lab) start(name string, args ...string) *process {
 	l.t.Helper()
 	p := &process{cmd: exec.Command(filepath.Join(l.bin, name), args...), out: &output{}, exited: make(chan struct{})}
 	p.cmd.Dir = l.dir
-	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+l.dsn)
+	p.cmd.Env = append(os.Environ(), append(l.env, "DATABASE_URL="+l.dsn)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		l.t.Fatal(err)

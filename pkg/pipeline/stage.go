@@ -17,7 +17,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
 // stages are the stages of one pipeline, in this process or alone in it.
@@ -114,10 +116,16 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 
 // newWriter makes the writer of a sink.
 func newWriter(s config.Sink) (sink.Writer, error) {
-	if s.Postgres == nil {
+	switch {
+	case s.Postgres != nil:
+		return postgres.New(*s.Postgres), nil
+	case s.Delta != nil:
+		return delta.New(*s.Delta), nil
+	case s.Redis != nil:
+		return redis.New(*s.Redis), nil
+	default:
 		return nil, fault.Permanent(fmt.Errorf("sink %q has no destination", s.Name))
 	}
-	return postgres.New(*s.Postgres), nil
 }
 
 // table describes the pipeline's rows to a sink.
@@ -147,6 +155,9 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
 	}
 	s.meter.Waiting("sink "+c.Name, "")
+	for _, warning := range warningsOf(w, table) {
+		s.logger.Warn().Str("sink", c.Name).Msg(warning)
+	}
 	return w, nil
 }
 
@@ -156,7 +167,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 	if err != nil {
 		return err
 	}
-	consumer, err := s.log.Consume(ctx, c.Name, queue.ConsumeOptions{})
+	consumer, err := s.log.Consume(ctx, c.Name, consumeOptions(c, queue.History))
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
@@ -164,7 +175,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		return fmt.Errorf("read the log: %w", err)
 	}
 	defer consumer.Close()
-	live, err := s.log.Consume(ctx, c.Name, queue.ConsumeOptions{Lanes: queue.Live})
+	live, err := s.log.Consume(ctx, c.Name, consumeOptions(c, queue.Live))
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -174,7 +185,8 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 	defer live.Close()
 	loop := &sink.Loop{
 		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: s.state,
-		Writers:  c.Postgres.Writers,
+		Writers:  c.Writers(),
+		Gather:   gatherTime(c),
 		Observer: sinkWatch{name: c.Name, meter: s.meter},
 		Logger:   s.logger.With().Str("sink", c.Name).Logger(),
 	}

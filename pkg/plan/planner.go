@@ -83,7 +83,8 @@ func (p *Planner) spec(c *Checked) (queue.Spec, error) {
 		return queue.Spec{}, fmt.Errorf("write the schema: %w", err)
 	}
 	return queue.Spec{
-		Epoch:       1,
+		// Later than that of any plan that was lost with the state of NATS.
+		Epoch:       uint64(time.Now().Unix()),
 		Query:       c.Query.Text(),
 		BlockColumn: c.BlockColumn(),
 		Schema:      schema,

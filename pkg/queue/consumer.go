@@ -347,13 +347,13 @@ func (c *Consumer) keep(ctx context.Context) {
 		case <-ticker.C:
 		}
 		c.mu.Lock()
-		held := make([]*Message, 0, len(c.held))
+		held := make([]answering, 0, len(c.held))
 		for _, m := range c.held {
-			held = append(held, m)
+			held = append(held, m.msg)
 		}
 		c.mu.Unlock()
 		for _, m := range held {
-			_ = m.msg.InProgress() // a lost beat is made up for by the next
+			_ = m.InProgress() // a lost beat is made up for by the next
 		}
 	}
 }

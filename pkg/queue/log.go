@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -98,7 +99,8 @@ func (l *Log) MaxBytes() int64 { return l.maxBytes }
 
 // Tail is the last message of a lane.
 type Tail struct {
-	Found bool   // false: the lane is empty, or all its messages were trimmed
+	Found bool // false: the lane is empty, or all its messages were trimmed
+	Lane  string
 	Seq   uint64 // of the message: what the next Publish passes as after; 0 if not found
 	After uint64 // sequence of the lane's message before it when it was published
 	Entry entry.Header
@@ -155,7 +157,7 @@ func (l *Log) tail(ctx context.Context, what string, msg *jetstream.RawStreamMsg
 		return Tail{}, fault.Permanent(fmt.Errorf("%s, message %d: %w", what, msg.Sequence, err))
 	}
 	return Tail{
-		Found: true, Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence),
+		Found: true, Lane: strings.TrimPrefix(msg.Subject, l.subject("")), Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence),
 		Entry: e.Header, ID: msg.Header.Get(headerID),
 	}, nil
 }

@@ -22,7 +22,7 @@ type Message struct {
 	Delivered int    // how often, this time included
 
 	consumer *Consumer
-	msg      jetstream.Msg
+	msg      answering // guarded by consumer.mu, see Release
 	size     int
 	err      error // it is not an entry
 }
@@ -71,21 +71,21 @@ func (m *Message) checked() (*Message, error) {
 
 // Ack says that the entry is committed. A lost Ack leads to a redelivery, which
 // the sink recognises by its coverage.
-func (m *Message) Ack() error { return m.answer("acknowledge", m.msg.Ack) }
+func (m *Message) Ack() error { return m.answer("acknowledge", answering.Ack) }
 
 // Nak gives the message back, to come again, here or elsewhere, after the delay.
 func (m *Message) Nak(delay time.Duration) error {
-	return m.answer("give back", func() error { return m.msg.NakWithDelay(delay) })
+	return m.answer("give back", func(a answering) error { return a.NakWithDelay(delay) })
 }
 
 // Term ends the message without an acknowledgement: it does not come again.
 func (m *Message) Term(reason string) error {
-	return m.answer("end", func() error { return m.msg.TermWithReason(reason) })
+	return m.answer("end", func(a answering) error { return a.TermWithReason(reason) })
 }
 
-func (m *Message) answer(verb string, send func() error) error {
+func (m *Message) answer(verb string, send func(answering) error) error {
 	defer m.consumer.drop(m)
-	if err := send(); err != nil {
+	if err := send(m.consumer.answering(m)); err != nil {
 		return fmt.Errorf("%s message %d: %w", verb, m.Seq, m.consumer.log.conn.classify(context.Background(), err))
 	}
 	return nil

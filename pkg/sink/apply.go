@@ -7,87 +7,87 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// worker applies batches, one transaction after the other.
+// worker applies loads, one transaction after the other.
 type worker struct {
 	*run
 	take, do context.Context
-	decoder  *entry.Decoder
 	pause    *pauser
+	gather   *gathering // nil: every batch is committed by itself
+
+	failure error     // the first
+	search  isolation // of what is hopeless, from the first failure on
+	end     bool      // nothing is applied any more
 }
 
 // early is how long an entry that came before its predecessor stays away.
 const early = time.Second
 
-// work applies batches until there are no more. After a failure, its own or
-// that of another, it gives back what comes.
-func (r *run) work(take, do context.Context, in <-chan []*held) error {
-	w := &worker{run: r, take: take, do: do, decoder: entry.NewDecoder(r.Allocator), pause: r.status.pauser()}
-	var failure error
-	for batch := range in {
-		if failure == nil {
-			err := w.batch(batch)
-			switch {
-			case errors.Is(err, errStopped):
-				r.Logger.Info().Int("entries", len(batch)).Msg("told to stop before everything was committed; the rest stays in the log")
-			case errors.Is(err, ErrGap):
-				for _, m := range batch {
-					r.hand.nak(m, early)
-				}
-				select {
-				case r.gap <- struct{}{}:
-				default:
-				}
-			case err != nil:
-				failure = err
-				r.stop(err)
-			}
-		}
-		for _, m := range batch {
-			r.hand.nak(m, 0)
-		}
+// work applies loads until there are no more. What is hopeless ends the taking,
+// but does not keep it from what was taken already, except on the live lane;
+// after any other failure it gives back what comes. The error is the first.
+func (r *run) work(take, do context.Context, in *ahead) error {
+	w := &worker{run: r, take: take, do: do, pause: r.status.pauser()}
+	for l := range in.loads {
+		w.load(l, r.live)
+		in.done(l)
 	}
-	return failure
+	return w.failure
 }
 
-// batch applies messages in as few transactions as the memory allows, and
-// acknowledges those that are committed. What is hopeless does not keep it from
-// the rest, except on the live lane; the error is then the first.
-func (w *worker) batch(batch []*held) error {
-	var hopeless error
-	for len(batch) > 0 {
-		live := batch[0].Live
-		units, broken := w.decode(batch)
-		batch = batch[len(units):]
-		var err error
-		if len(units) > 0 {
-			err = w.apply(units, &isolation{left: isolations})
-		}
-		for _, u := range units {
-			release(u.change)
-		}
-		if err != nil && fault.Of(err) != fault.ClassPermanent {
-			return err
-		}
-		if broken != nil {
-			batch = batch[1:]
-		}
-		if hopeless == nil {
-			hopeless = cmp.Or(err, broken)
-		}
-		if hopeless != nil && live {
-			break
-		}
+// load applies one load, unless something has failed for good.
+func (w *worker) load(l load, live bool) {
+	if w.failure == nil {
+		w.search.left = isolations
 	}
-	return hopeless
+	if w.end {
+		return
+	}
+	err := w.apply(l.units, &w.search)
+	switch {
+	case errors.Is(err, errStopped):
+		w.Logger.Info().Int("entries", len(l.messages)).Msg("told to stop before everything was committed; the rest stays in the log")
+	case errors.Is(err, ErrGap):
+		w.tooEarly(l.messages)
+	default:
+		w.failed(cmp.Or(err, l.broken), live || err != nil && fault.Of(err) != fault.ClassPermanent)
+	}
+}
+
+// failed notes the first failure, which ends the taking; end: and the applying.
+func (w *worker) failed(err error, end bool) {
+	if err == nil {
+		return
+	}
+	w.failure = cmp.Or(w.failure, err)
+	w.end = w.end || end
+	w.stop(w.failure)
+}
+
+// tooEarly gives live entries back that came before their predecessor.
+func (w *worker) tooEarly(messages []*held) {
+	for _, m := range messages {
+		m.nak(early)
+	}
+	w.outOfOrder()
+}
+
+// outOfOrder has the order of live entries asked of the destination again.
+func (w *worker) outOfOrder() {
+	select {
+	case w.gap <- struct{}{}:
+	default:
+	}
 }
 
 // apply commits units together or, when one of them is hopeless, those that can
 // be. It acknowledges what is committed. The error is of the first that is not.
 func (w *worker) apply(units []unit, i *isolation) error {
+	if len(units) == 0 {
+		return nil
+	}
 	changes := make([]Change, len(units))
 	done := Commit{Entries: len(units)}
 	for k, u := range units {
@@ -104,8 +104,12 @@ func (w *worker) apply(units []unit, i *isolation) error {
 		}
 		return err
 	}
+	if w.gather != nil {
+		w.keep(units, done)
+		return nil
+	}
 	for _, u := range units {
-		w.hand.ack(u.message)
+		u.message.ack()
 	}
 	done.Applied, done.Took = applied, time.Since(begin)
 	w.status.wrote(applied.Rows)
@@ -116,14 +120,19 @@ func (w *worker) apply(units []unit, i *isolation) error {
 // commit makes changes by one transaction, however long that takes. The errors
 // are: errStopped; ErrGap; one that is permanent, which may be due to one of the
 // changes; or one that is not, when every attempt has failed.
-func (w *worker) commit(changes []Change) (_ Applied, err error) {
+func (w *worker) commit(changes []Change) (Applied, error) {
+	return w.insist(func(context.Context) (Applied, error) { return w.write(changes) })
+}
+
+// insist repeats a call of the Writer by the class of its errors; see commit.
+func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied, err error) {
 	defer func() {
 		if !errors.Is(err, errStopped) { // then the reason is still the reason
 			w.pause.over()
 		}
 	}()
 	for failed, waited := 0, 0; ; {
-		applied, err := w.Writer.Apply(w.do, changes)
+		applied, err := call(w.do)
 		if err == nil {
 			return applied, nil
 		}

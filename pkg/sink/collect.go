@@ -15,8 +15,9 @@ func (r *run) collect(in <-chan *held, out chan<- []*held) {
 	)
 	defer due.Stop()
 	due.Stop()
-	// Each writer's batch and the next one have to fit into the hand.
-	maxBytes := r.Bytes / (r.Writers + 1)
+	// What the writers apply, what is decoded meanwhile and what is collected
+	// have to fit into the hand.
+	maxBytes := r.Bytes / (r.Writers + 2)
 	for {
 		from, to := in, out
 		full := rows >= r.Rows || bytes >= maxBytes

@@ -15,44 +15,23 @@ type unit struct {
 	change  Change
 }
 
-// decode reads the rows of the first messages, as many as may be in memory at
-// the same time. The error is of the message after the last one read.
-func (w *worker) decode(batch []*held) ([]unit, error) {
-	var units []unit
-	size := 0
-	for _, m := range batch {
-		if size >= w.Decoded {
-			break
-		}
-		c, err := w.change(m.Message)
-		if err != nil {
-			return units, fmt.Errorf("log entry %d: %w", m.Seq, err)
-		}
-		for _, rec := range c.Records {
-			size += sizeOf(rec)
-		}
-		units = append(units, unit{m, c})
-	}
-	return units, nil
-}
-
 // change decodes one message and checks that it belongs into the table.
-func (w *worker) change(m Message) (Change, error) {
+func (a *ahead) change(m Message) (Change, error) {
 	c := Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}
 	if m.Kind != entry.Data {
 		return c, nil
 	}
-	schema, records, err := w.decoder.Decode(m.Entry)
+	schema, records, err := a.decoder.Decode(m.Entry)
 	if err != nil {
 		return c, fault.Permanent(err)
 	}
 	c.Records = records
-	if m.Schema != w.schema {
+	if m.Schema != a.schema {
 		release(c)
 		return c, fault.Permanent(fmt.Errorf("blocks %v do not fit the table the pipeline was planned with: %s; "+
-			"the source has changed: plan it as a new pipeline with a table of its own", m.Range, difference(w.Table.Schema, schema)))
+			"the source has changed: plan it as a new pipeline with a table of its own", m.Range, difference(a.Table.Schema, schema)))
 	}
-	if err := CheckRows(c, w.Table.BlockColumn); err != nil {
+	if err := CheckRows(c, a.Table.BlockColumn); err != nil {
 		release(c)
 		return c, err
 	}

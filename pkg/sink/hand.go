@@ -22,7 +22,9 @@ type hand struct {
 // held is a message in hand. One goroutine at a time has it.
 type held struct {
 	Message
+	hand     *hand
 	answered bool
+	staged   bool // in a Gatherer: answered when that is committed
 }
 
 func newHand(limit int, logger zerolog.Logger) *hand {
@@ -50,29 +52,48 @@ func (h *hand) take(m Message) *held {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bytes += len(m.Payload)
-	return &held{Message: m}
+	return &held{Message: m, hand: h}
 }
 
 // ack answers for a message that is committed. If the answer is lost, the
 // message comes again and is skipped.
-func (h *hand) ack(one *held) { h.answer(one, "acknowledge", one.Reply.Ack) }
+func (m *held) ack() { m.answer("acknowledge", m.Reply.Ack) }
 
-// nak gives a message back, unless it was answered before.
-func (h *hand) nak(one *held, delay time.Duration) {
-	h.answer(one, "give back", func() error { return one.Reply.Nak(delay) })
-}
-
-func (h *hand) answer(one *held, what string, reply func() error) {
-	if one.answered {
+// nak gives a message back, unless it was answered before, or is staged.
+func (m *held) nak(delay time.Duration) {
+	if m.staged {
 		return
 	}
-	one.answered = true
+	m.answer("give back", func() error { return m.Reply.Nak(delay) })
+}
+
+func (m *held) answer(what string, reply func() error) {
+	if m.answered {
+		return
+	}
+	m.answered = true
 	if err := reply(); err != nil {
-		h.logger.Warn().Err(err).Uint64("seq", one.Seq).Stringer("blocks", one.Range).
+		m.hand.logger.Warn().Err(err).Uint64("seq", m.Seq).Stringer("blocks", m.Range).
 			Msgf("could not %s an entry; it will come again", what)
 	}
+	m.hand.gone(len(m.Payload))
+}
+
+// release says that the payload of a message is not needed any more. It is still
+// in hand, and still to be answered.
+func (m *held) release() {
+	size := len(m.Payload)
+	m.Payload = nil
+	if r, ok := m.Reply.(interface{ Release() }); ok {
+		r.Release()
+	}
+	m.hand.gone(size)
+}
+
+// gone makes room.
+func (h *hand) gone(bytes int) {
 	h.mu.Lock()
-	h.bytes -= len(one.Payload)
+	h.bytes -= bytes
 	h.mu.Unlock()
 	select {
 	case h.freed <- struct{}{}:

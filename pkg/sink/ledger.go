@@ -65,14 +65,19 @@ func (l *Ledger) Take(c Change, column int) (Step, error) {
 		return Step{Skipped: rows}, nil
 	}
 	var step Step
+	begins := c.Range.Start
+	if l.Live.Behind(c) {
+		begins = l.Live.Start
+	}
+	fresh := !l.Live.Started || l.Live.Behind(c)
 	switch c.Kind {
 	case entry.Data:
 		work := l
-		if !l.Live.Started {
+		if fresh {
 			// The live lane owns its blocks from the first on: what history has
 			// written there may be of another fork.
 			work = l.Clone()
-			step.Delete = work.cut(next.Start)
+			step.Delete = work.cut(begins)
 		}
 		data, err := work.takeData(c, column)
 		if err != nil {
@@ -82,11 +87,11 @@ func (l *Ledger) Take(c Change, column int) (Step, error) {
 		data.Delete = append(step.Delete, data.Delete...)
 		step = data
 	case entry.Invalidate:
-		l.cut(c.Range.Start)
-		step.Delete = []block.Range{from(c.Range.Start)}
+		l.cut(begins)
+		step.Delete = []block.Range{from(begins)}
 	case entry.Watermark:
-		if !l.Live.Started {
-			step.Delete = l.cut(next.Start)
+		if fresh {
+			step.Delete = l.cut(begins)
 		}
 	default:
 		return Step{}, fault.Permanent(fmt.Errorf("live entry %d is of an unknown kind %q; it needs a newer ampipe", c.Seq, c.Kind))
@@ -196,10 +201,12 @@ func (s LiveState) Next(c Change) (LiveState, bool, error) {
 		return s, false, nil
 	case c.Epoch > s.Epoch && c.After != 0:
 		return s, false, fmt.Errorf("live entry %d of epoch %d follows %d, and none of that epoch was applied yet: %w", c.Seq, c.Epoch, c.After, ErrGap)
-	case c.Epoch > s.Epoch:
-		// What the history brings is decided anew: everything below this entry.
-		s.Start = c.Range.Start
-	case c.After != s.Seq:
+	case s.Behind(c):
+		s.Start, s.Cursor = c.Range.Start, block.Cursor{}
+		if c.Kind == entry.Invalidate && c.Range.Start > 0 && !c.Prev.IsZero() {
+			s.Cursor = block.Cursor{Network: c.Network, Number: c.Range.Start - 1, Hash: c.Prev}
+		}
+	case c.Epoch == s.Epoch && c.After != s.Seq:
 		return s, false, fmt.Errorf("live entry %d follows %d, and %d was applied last: %w", c.Seq, c.After, s.Seq, ErrGap)
 	}
 	s.Epoch, s.Seq = c.Epoch, c.Seq
@@ -216,6 +223,22 @@ func (s LiveState) Next(c Change) (LiveState, bool, error) {
 		}
 	}
 	return s, true, nil
+}
+
+// After is the first block of which the live lane has not vouched for everything
+// below it.
+func (s LiveState) After() block.Number {
+	if s.Cursor.Network != "" {
+		return s.Cursor.Number + 1
+	}
+	return s.Start
+}
+
+// Behind tells whether c begins an epoch above what the destination holds of the one
+// before. Nobody has told it then which of its live blocks have left the chain: all
+// from Start on are void, and the history's again.
+func (s LiveState) Behind(c Change) bool {
+	return s.Started && c.Epoch > s.Epoch && c.Range.Start > s.After()
 }
 
 // from is every block at or above n.

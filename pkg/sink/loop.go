@@ -30,7 +30,8 @@ type Loop struct {
 	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
 	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms
 	Bytes   int           // of all entries in hand, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
-	Decoded int           // bytes of rows in memory for each of Writers, passed by less than one entry; default 64 MiB
+	Gather  time.Duration // how long a Gatherer may wait for more before it commits; default 10 s
+	Decoded int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 
 	Grace     time.Duration // for transactions that run when told to stop; default 10 s
 	Backoff   fault.Backoff // of a transaction that fails
@@ -74,6 +75,7 @@ func (l *Loop) Run(take context.Context) error {
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
 	r.Bytes = cmp.Or(r.Bytes, 32<<20)
 	r.Decoded = cmp.Or(r.Decoded, 64<<20)
+	r.Gather = cmp.Or(r.Gather, 10*time.Second)
 	r.Grace = cmp.Or(r.Grace, 10*time.Second)
 	if r.Observer == nil {
 		r.Observer = nobody{}
@@ -90,12 +92,11 @@ func (l *Loop) Run(take context.Context) error {
 	var reports sync.WaitGroup
 	reports.Go(func() { reporter.loop(reporting) })
 
-	var g errgroup.Group
-	g.Go(func() error { return r.flow(take) })
+	runs := []*run{r}
 	if r.Live != nil {
-		g.Go(func() error { return r.onLive().flow(take) })
+		runs = append(runs, r.onLive())
 	}
-	err := g.Wait()
+	err := r.flow(take, runs)
 	end()
 	reports.Wait()
 	reporter.last(context.WithoutCancel(take), err)
@@ -105,9 +106,9 @@ func (l *Loop) Run(take context.Context) error {
 // errStopped is why a context ended when nothing went wrong.
 var errStopped = errors.New("stopping")
 
-// flow runs pulling, collecting and applying, each ending when the one before
-// it has.
-func (r *run) flow(take context.Context) error {
+// flow runs pulling, collecting, decoding and applying of each kind of lanes, each
+// ending when the one before it has.
+func (r *run) flow(take context.Context, runs []*run) error {
 	do, cancel := context.WithCancelCause(context.WithoutCancel(take))
 	defer cancel(nil)
 	done := make(chan struct{})
@@ -127,37 +128,49 @@ func (r *run) flow(take context.Context) error {
 		}
 	})
 
+	var flow errgroup.Group
+	var loads []*ahead
+	for _, one := range runs {
+		loads = append(loads, one.feed(take, &flow))
+	}
+	if gather, ok := r.Writer.(Gatherer); ok {
+		flow.Go(func() error { return r.workGathering(take, do, gather, loads) })
+	} else {
+		for i, one := range runs {
+			for range one.Writers {
+				flow.Go(func() error { return one.work(take, do, loads[i]) })
+			}
+		}
+	}
+	err := flow.Wait()
+	close(done)
+	grace.Wait()
+	if err != nil {
+		return fault.Permanent(fmt.Errorf("sink %q: %w", r.Table.Sink, err))
+	}
+	return nil
+}
+
+// feed starts what comes before the writing of some lanes.
+func (r *run) feed(take context.Context, flow *errgroup.Group) *ahead {
 	pulled, batches := make(chan *held), make(chan []*held)
-	var flow sync.WaitGroup
-	failed := make(chan error, r.Writers+1)
-	flow.Go(func() {
+	flow.Go(func() error {
 		defer close(pulled)
-		if err := r.pull(take, pulled); err != nil {
-			failed <- err
+		err := r.pull(take, pulled)
+		if err != nil {
 			r.stop(err)
 		}
+		return err
 	})
 	ready := pulled
 	if r.live {
 		ready = make(chan *held)
-		flow.Go(func() { r.order(take, pulled, ready) })
+		flow.Go(func() error { r.order(take, pulled, ready); return nil })
 	}
-	flow.Go(func() { r.collect(ready, batches) })
-	for range r.Writers {
-		flow.Go(func() {
-			if err := r.work(take, do, batches); err != nil {
-				failed <- err
-			}
-		})
-	}
-	flow.Wait()
-	close(done)
-	grace.Wait()
-	close(failed)
-	if err, ok := <-failed; ok {
-		return fault.Permanent(fmt.Errorf("sink %q: %w", r.Table.Sink, err))
-	}
-	return nil
+	flow.Go(func() error { r.collect(ready, batches); return nil })
+	a := r.newAhead()
+	flow.Go(func() error { a.decode(batches); return nil })
+	return a
 }
 
 // pull takes messages while there is room for them.

@@ -39,7 +39,7 @@ func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) {
 	o := &order{run: r, out: out, early: map[uint64]*held{}}
 	defer func() {
 		for _, m := range o.early {
-			r.hand.nak(m, 0)
+			m.nak(0)
 		}
 	}()
 	ticker := time.NewTicker(lookEvery)
@@ -51,12 +51,12 @@ func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) {
 				return
 			}
 			if !o.read(take) {
-				r.hand.nak(m, 0)
+				m.nak(0)
 				continue
 			}
 			o.place(m)
 		case <-r.gap:
-			o.known = false
+			o.known, o.started = false, false
 		case <-ticker.C:
 			if len(o.early) > 0 && time.Since(o.since) >= patience {
 				o.again(take)
@@ -75,8 +75,9 @@ func (o *order) read(take context.Context) bool {
 	defer pause.over()
 	err := fault.Retry(take, fault.Backoff{Attempts: 1 << 30}, func(ctx context.Context) error {
 		s, err := o.Writer.State(ctx)
-		if err == nil {
-			o.started, o.epoch, o.seq = s.Live.Started, s.Live.Epoch, s.Live.Seq
+		// What was passed on may not be committed yet; it still counts.
+		if l := s.Live; err == nil && (!o.started || l.Epoch > o.epoch || l.Epoch == o.epoch && l.Seq > o.seq) {
+			o.started, o.epoch, o.seq = l.Started, l.Epoch, l.Seq
 		}
 		return err
 	}, func(err error, _ time.Duration) { pause.because(err) })
@@ -92,7 +93,7 @@ func (o *order) place(m *held) {
 			// It closes a range of which this destination has nothing, or goes on with a
 			// block whose beginning it lacks: the first entry after it begins its live
 			// lane, and what lies below comes as history.
-			o.hand.ack(m)
+			m.ack()
 			return
 		}
 		if m.Epoch > o.epoch || m.Seq > o.seq || !o.started {
@@ -110,7 +111,7 @@ func (o *order) place(m *held) {
 		o.since = time.Now()
 	}
 	if old := o.early[m.After]; old != nil {
-		o.hand.nak(old, early)
+		old.nak(early)
 	}
 	o.early[m.After] = m
 }
@@ -147,7 +148,7 @@ func (o *order) again(take context.Context) {
 		return
 	}
 	for after, m := range o.early {
-		o.hand.nak(m, early)
+		m.nak(early)
 		delete(o.early, after)
 	}
 }

@@ -385,7 +385,7 @@ func TestEpochs(t *testing.T) {
 		synctest.Wait()
 		r.wantRows(map[block.Range]int{block.Closed(10, 17): 1, block.Closed(18, 29): 2})
 		r.stopped(stop, log)
-		if s := r.store.Ledger().Live; s.Epoch != 2 || s.Seq != third.Seq || s.Start != 18 {
+		if s := r.store.Ledger().Live; s.Epoch != 2 || s.Seq != third.Seq || s.Start != 10 {
 			t.Errorf("live state is %+v", s)
 		}
 		if acked := log.acked(); len(acked) != 5 {

@@ -94,8 +94,10 @@ type Writer interface {
 	// start of its range, parts as well, cuts coverage there, lowers the live
 	// start to it if it is below and takes the cursor back to the block before.
 	// Sequences count within an epoch: a change of an earlier epoch is skipped,
-	// the first of a later one (After 0) is accepted and becomes the live start, so
-	// that what lies below it is the history's again.
+	// the first of a later one (After 0) is accepted. If it begins above the block
+	// after the cursor, the destination has not been told which of its live blocks
+	// have left the chain: all of them are deleted and uncovered, and the entry
+	// becomes the live start, so that what lies below is the history's again.
 	//
 	// [Ledger] is these rules as code. The caller has seen to it that rows ascend
 	// and lie in their ranges ([CheckRows]).

@@ -22,6 +22,7 @@ var liveCases = []testCase{
 	{"the live lane goes on in another writer", liveTakenOver},
 	{"a live block in parts", liveParts},
 	{"a later epoch begins the lane again", laterEpoch},
+	{"an epoch that begins above the cursor voids all live blocks", epochAbove},
 	{"a reorg while history is written", reorgDuringHistory},
 }
 
@@ -271,6 +272,23 @@ func laterEpoch(b *bed) {
 	if live := b.state(w).Live; live.Epoch != 2 || live.Seq != mark.Seq {
 		b.Errorf("live state is %+v", live)
 	}
+}
+
+func epochAbove(b *bed) {
+	w := b.writer()
+	old := newLane()
+	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
+	next := &lane{seq: 0, step: 1, epoch: 2}
+	b.apply(w, next.invalidate(30, 30))
+	b.wantCoverage(w, span(0, 10))
+	b.wantRows(chain(span(0, 10), 0))
+	if live := b.state(w).Live; live.Start != 30 || live.Epoch != 2 || live.Cursor.Number != 29 {
+		b.Errorf("live state is %+v", live)
+	}
+	// What lies between is the history's now; the live lane goes on from its start.
+	b.apply(w, data(span(5, 40), 2), next.data(span(30, 33), 2), next.watermark(32, 2))
+	b.wantCoverage(w, span(0, 33))
+	b.wantRows(append(chain(span(0, 10), 0), chain(span(10, 33), 2)...))
 }
 
 // reorgDuringHistory moves the live start down while goroutines write history

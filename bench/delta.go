@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta"
+)
+
+// lakeFile writes the configuration of a load into a Delta table.
+func (l *lab) lakeFile(rows int) (string, error) {
+	path := filepath.Join(l.dir, "lake.yaml")
+	return path, os.WriteFile(path, fmt.Appendf(nil, `pipeline: bench
+source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
+range: { min_block: 0, max_block: %d }
+nats: { embedded: ./nats }
+extract: { workers: %d }
+sinks: [ { name: lake, delta: { path: ./lake } } ]
+`, l.amp, history(rows).End, workers), 0o600)
+}
+
+// measureDelta compares the writer, fed from memory, and a whole run with bare
+// pqarrow: the same rows, in row groups of the same size, to one file that is
+// synced at the end.
+func measureDelta(ctx context.Context, l *lab, r *report) error {
+	file, err := l.lakeFile(l.size.rows)
+	if err != nil {
+		return err
+	}
+	all, err := config.Load(file, os.Getenv)
+	if err != nil {
+		return err
+	}
+	p := all[0]
+	table, checked, err := l.table(ctx, p)
+	if err != nil {
+		return err
+	}
+	changes, err := l.changes(ctx, checked)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, c := range changes {
+			for _, rec := range c.Records {
+				rec.Release()
+			}
+		}
+	}()
+	bare := l.bareParquet(table.Schema, changes)
+	fromMemory := side{"delta.Writer from memory", func(ctx context.Context) (sample, error) { return l.gather(ctx, p, table, changes) }}
+	if err := r.add(l.compare(ctx, "Delta sink from memory", 0.60, fromMemory, bare)); err != nil {
+		return err
+	}
+	return r.add(l.compare(ctx, "end to end, Delta", 0, side{"ampipe run, Delta", l.loadLake}, bare))
+}
+
+// gather writes all changes by one commit.
+func (l *lab) gather(ctx context.Context, p *config.Pipeline, table sink.Table, changes []sink.Change) (_ sample, err error) {
+	cfg := *p.Sinks[0].Delta
+	if err := os.RemoveAll(cfg.Path); err != nil {
+		return sample{}, err
+	}
+	w := delta.New(cfg)
+	if err := w.Open(ctx, table); err != nil {
+		return sample{}, errors.Join(err, w.Close())
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	defer l.profiled("delta")()
+	began := time.Now()
+	for i := range changes {
+		if _, err := w.Stage(ctx, changes[i:i+1]); err != nil {
+			return sample{}, err
+		}
+	}
+	applied, err := w.Commit(ctx)
+	took := time.Since(began)
+	if err == nil && int(applied.Rows) != l.size.rows {
+		err = fmt.Errorf("%d rows were written instead of %d", applied.Rows, l.size.rows)
+	}
+	return sample{l.size.rows, took}, err
+}
+
+// loadLake is the life of the command.
+func (l *lab) loadLake(ctx context.Context) (sample, error) {
+	file, err := l.lakeFile(l.size.live)
+	if err != nil {
+		return sample{}, err
+	}
+	for _, dir := range []string{"nats", "lake"} {
+		if err := os.RemoveAll(filepath.Join(l.dir, dir)); err != nil {
+			return sample{}, err
+		}
+	}
+	_, took, err := finish(ctx, l.command(ctx, "ampipe", "run", "-c", file))
+	return sample{l.size.live, took}, err
+}
+
+// bareRowGroup is the rows of a row group; those of the sink are of bytes.
+const bareRowGroup = 250_000
+
+// bareParquet writes the same rows as they are.
+func (l *lab) bareParquet(schema *arrow.Schema, changes []sink.Change) side {
+	return side{"bare pqarrow", func(context.Context) (_ sample, err error) {
+		f, err := os.Create(filepath.Join(l.dir, "bare.parquet"))
+		if err != nil {
+			return sample{}, err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		props := parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd), parquet.WithCompressionLevel(1),
+			parquet.WithDictionaryDefault(false), parquet.WithMaxRowGroupLength(bareRowGroup), parquet.WithStoreDecimalAsInteger(true))
+		began := time.Now()
+		w, err := pqarrow.NewFileWriter(schema, writeOnly{f}, props, pqarrow.DefaultWriterProps())
+		if err != nil {
+			return sample{}, err
+		}
+		rows := 0
+		for _, c := range changes {
+			for _, rec := range c.Records {
+				if err := w.WriteBuffered(rec); err != nil {
+					return sample{}, err
+				}
+				rows += int(rec.NumRows())
+			}
+		}
+		if err := errors.Join(w.Close(), f.Sync()); err != nil {
+			return sample{}, err
+		}
+		return sample{rows, time.Since(began)}, nil
+	}}
+}
+
+// writeOnly keeps the Parquet writer from closing the file.
+type writeOnly struct{ f *os.File }
+
+func (w writeOnly) Write(b []byte) (int, error) { return w.f.Write(b) }

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+func vacuumCommand(flags *cli.Flags) *cobra.Command {
+	var (
+		dry       bool
+		retention time.Duration
+	)
+	c := &cobra.Command{
+		Use:   "vacuum [PIPELINE…]",
+		Short: "Remove files that Delta tables do not need any more",
+		Long: `Removes data files that no version of the table within the retention needs: those
+that were joined or rewritten, and those of commits that never happened. Older
+versions of the table cannot be read after it. It may run while the pipeline does.`,
+		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			return pipeline.Vacuum(ctx, p, o, retention, dry)
+		}),
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be done")
+	c.Flags().DurationVar(&retention, "retention", 7*24*time.Hour, "keep files that were needed within this `time`, from 1h to 168h")
+	return c
+}

@@ -1,0 +1,40 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// gatheredEntries is how many entries a sink may hold that commits many of them
+// together. What is staged takes no memory here any more.
+const gatheredEntries = 20_000
+
+// gatherTime is how long a sink may wait for more before it commits; 0 if it
+// commits every batch.
+func gatherTime(c config.Sink) time.Duration {
+	if c.Delta != nil {
+		return c.Delta.MaxCommitDelay
+	}
+	return 0
+}
+
+// consumeOptions is how a sink reads the log.
+func consumeOptions(c config.Sink, lanes queue.Lanes) queue.ConsumeOptions {
+	o := queue.ConsumeOptions{Lanes: lanes}
+	if c.Delta != nil {
+		o.MaxAckPending = gatheredEntries
+	}
+	return o
+}
+
+// warningsOf is what a destination that is open, or was checked, has to say about
+// itself or the table.
+func warningsOf(w sink.Writer, t sink.Table) []string {
+	if says, ok := w.(interface{ Warnings(sink.Table) []string }); ok {
+		return says.Warnings(t)
+	}
+	return nil
+}

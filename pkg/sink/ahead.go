@@ -1,0 +1,95 @@
+package sink
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+)
+
+// load is what one transaction is to apply: a batch, or as much of it as may be
+// decoded at the same time.
+type load struct {
+	messages []*held
+	units    []unit // of messages, those that are not broken
+	broken   error  // the first of those that are
+}
+
+// ahead decodes loads while the transactions before them run, so that the
+// destination need not wait for them: one more than there are workers. On the
+// live lane it decodes only for a worker that has nothing to do, because the
+// entries that come meanwhile are to share a transaction.
+type ahead struct {
+	*run
+	decoder *entry.Decoder // of the goroutine of decode
+	limit   int            // bytes of rows of a load, passed by less than one entry
+	loads   chan load
+	slots   chan struct{} // a token for every load that is decoded and not done
+}
+
+func (r *run) newAhead() *ahead {
+	slots := r.Writers + 1
+	if r.live {
+		slots = 1
+	}
+	return &ahead{
+		run: r, decoder: entry.NewDecoder(r.Allocator), limit: r.Decoded * r.Writers / slots,
+		loads: make(chan load), slots: make(chan struct{}, slots),
+	}
+}
+
+// decode makes loads of batches until there are no more.
+func (a *ahead) decode(batches <-chan []*held) {
+	defer close(a.loads)
+	for {
+		a.slots <- struct{}{}
+		batch, ok := <-batches
+		if !ok {
+			return
+		}
+		for {
+			l := a.load(batch)
+			a.loads <- l
+			if batch = batch[len(l.messages):]; len(batch) == 0 {
+				break
+			}
+			a.slots <- struct{}{}
+		}
+	}
+}
+
+// load decodes the first messages of a batch.
+func (a *ahead) load(batch []*held) load {
+	var l load
+	size := 0
+	for i, m := range batch {
+		l.messages = batch[:i+1]
+		c, err := a.change(m.Message)
+		if err != nil {
+			l.broken = cmp.Or(l.broken, fmt.Errorf("log entry %d: %w", m.Seq, err))
+			if a.live {
+				break // nothing may be applied after it
+			}
+			continue
+		}
+		l.units = append(l.units, unit{m, c})
+		for _, rec := range c.Records {
+			size += sizeOf(rec)
+		}
+		if size >= a.limit {
+			break
+		}
+	}
+	return l
+}
+
+// done releases the rows of a load and gives back what was not answered of it.
+func (a *ahead) done(l load) {
+	for _, u := range l.units {
+		release(u.change)
+	}
+	for _, m := range l.messages {
+		m.nak(0)
+	}
+	<-a.slots
+}

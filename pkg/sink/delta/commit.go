@@ -1,0 +1,308 @@
+package delta
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+const (
+	// attempts bounds how often a call begins again because another process of
+	// the sink was faster.
+	attempts = 20
+	// raceTries bounds how often a commit goes for the next version because
+	// somebody else took the one before.
+	raceTries = 100
+)
+
+var conflictPause = fault.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
+
+// errStale is [sink.ErrRestage]: another process of the sink has committed some of
+// the same blocks meanwhile.
+var errStale = fmt.Errorf("another process of this sink has committed some of these blocks: %w", sink.ErrRestage)
+
+// commit makes the stage a version of the table. If somebody else made one
+// meanwhile it goes on from theirs: foreign writers move rows between files and
+// leave ours alone, and another process of the sink may have changed what the
+// rules say. After an error the stage is as before, and may be committed again.
+func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
+	if err := s.finishAll(); err != nil {
+		s.broken = true
+		return sink.Applied{}, fmt.Errorf("%w: %w", sink.ErrRestage, err)
+	}
+	base := s.base
+	for try := 1; ; try++ {
+		if s.committed(base) {
+			return s.applied(), nil
+		}
+		ledger, err := s.rebase(base)
+		if err != nil {
+			w.abandon(ctx, s)
+			return sink.Applied{}, err
+		}
+		actions, err := s.actions(ctx, base, ledger)
+		if err != nil || len(actions) == 0 {
+			return s.applied(), err
+		}
+		if err := ctx.Err(); err != nil {
+			return sink.Applied{}, context.Cause(ctx)
+		}
+		next, err := w.log.commit(ctx, base, actions)
+		if err == nil {
+			w.checkpoint(ctx, next)
+			return s.applied(), nil
+		}
+		if !errors.Is(err, errConflict) {
+			s.sent = append(s.sent, pathsOf(actions)...)
+			return sink.Applied{}, fmt.Errorf("commit version %d of %s: %w", base.version+1, w.store, err)
+		}
+		if try == raceTries {
+			return sink.Applied{}, fmt.Errorf("commit to %s: other writers were faster %d times in a row", w.store, try)
+		}
+		if base, err = w.log.refresh(ctx); err != nil {
+			return sink.Applied{}, fmt.Errorf("read the log of %s: %w", w.store, err)
+		}
+	}
+}
+
+// committed tells whether a commit whose outcome was unknown is in the table.
+func (s *stage) committed(now *snapshot) bool {
+	return slices.ContainsFunc(s.sent, func(path string) bool {
+		return now.files[path] != nil || now.removed[path] != nil
+	})
+}
+
+func pathsOf(actions []action) (paths []string) {
+	for _, a := range actions {
+		if a.Add != nil {
+			paths = append(paths, a.Add.Path)
+		}
+	}
+	return paths
+}
+
+// rebase gives the ledger that the table would have after the stage, on another
+// version than it was made for, if the rules still say the same.
+func (s *stage) rebase(base *snapshot) (*sink.Ledger, error) {
+	if base == s.base {
+		return s.ledger, nil
+	}
+	if err := s.w.target.fits(base); err != nil {
+		return nil, fmt.Errorf("table %s: %w", s.w.store, err)
+	}
+	had, _, err := readLedger(base, s.w.target.app)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Equal(encodeLedger(had), encodeLedger(s.had)) {
+		return s.ledger, nil
+	}
+	ledger := had.Clone()
+	for _, t := range s.taken {
+		step, err := ledger.Take(t.change, s.w.target.table.BlockColumn)
+		// A change does not have its rows any more, but they follow from the blocks
+		// that it covers. They do not for a part of a block, which is rare.
+		if err != nil || !t.change.Whole() || !slices.Equal(step.Covered, t.step.Covered) || !slices.Equal(step.Delete, t.step.Delete) {
+			return nil, errStale
+		}
+	}
+	return ledger, nil
+}
+
+// abandon removes uploaded files that no commit will name.
+func (w *Writer) abandon(ctx context.Context, s *stage) {
+	if len(s.sent) > 0 {
+		return // a commit may name them after all
+	}
+	files := slices.Clone(s.done)
+	for _, r := range s.rewritten {
+		files = append(files, r.rest)
+	}
+	for _, f := range files {
+		if f != nil && f.path != "" {
+			// What stays behind is for vacuum.
+			if name, err := fileName(f.path); err != nil || w.store.Delete(context.WithoutCancel(ctx), name) != nil {
+				return
+			}
+			f.path = ""
+		}
+	}
+}
+
+// applied counts what the stage does.
+func (s *stage) applied() sink.Applied {
+	a := sink.Applied{Rows: s.rows, Skipped: s.skipped, Deleted: s.deleted}
+	for _, r := range s.rewritten {
+		a.Deleted += r.deleted
+	}
+	return a
+}
+
+// actions uploads what is missing and gives the actions of the commit; none if
+// there is nothing to say.
+func (s *stage) actions(ctx context.Context, base *snapshot, ledger *sink.Ledger) ([]action, error) {
+	w := s.w
+	gone, added, err := s.cut(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UnixMilli()
+	progress := ledgerActions(base, w.target.app, ledger, now)
+	if len(s.done) == 0 && len(gone) == 0 && len(progress) == 1 {
+		return nil, nil
+	}
+	out := append(make([]action, 1, len(s.done)+2*len(gone)+len(progress)+1), progress...)
+	var bytes int64
+	for _, f := range slices.Concat(s.done, added) {
+		if err := w.upload(ctx, f); err != nil {
+			return nil, err
+		}
+		bytes += f.size
+		out = append(out, action{Add: w.target.addOf(f, now)})
+	}
+	for _, a := range gone {
+		out = append(out, action{Remove: a.remove(now, true)})
+	}
+	applied := s.applied()
+	info := newInfo("WRITE", base.version, now, map[string]string{"mode": "Append", "pipeline": w.target.table.Pipeline, "sink": w.target.table.Sink})
+	info.IsBlindAppend = len(gone) == 0
+	if len(gone) > 0 {
+		info.OperationParameters["mode"] = "Reorg"
+	}
+	info.OperationMetrics = map[string]string{
+		"numFiles": strconv.Itoa(len(s.done) + len(added)), "numRemovedFiles": strconv.Itoa(len(gone)),
+		"numOutputRows": strconv.FormatUint(applied.Rows, 10), "numDeletedRows": strconv.FormatUint(applied.Deleted, 10),
+		"numOutputBytes": strconv.FormatInt(bytes, 10),
+	}
+	out[0], err = info.action()
+	return out, err
+}
+
+func newInfo(operation string, readVersion, now int64, parameters map[string]string) *commitInfo {
+	return &commitInfo{Timestamp: now, Operation: operation, OperationParameters: parameters,
+		ReadVersion: &readVersion, EngineInfo: engine + " " + version(), TxnID: rand.Text()}
+}
+
+func (i *commitInfo) action() (action, error) {
+	text, err := json.Marshal(i)
+	if err != nil {
+		return action{}, fmt.Errorf("write a log entry: %w", err)
+	}
+	return action{CommitInfo: text}, nil
+}
+
+// cut finds the files of a version that hold rows of void blocks, and writes those
+// anew that hold others, too.
+func (s *stage) cut(ctx context.Context, base *snapshot) (gone []*add, rest []*stagedFile, err error) {
+	if len(s.cuts.Ranges()) == 0 {
+		return nil, nil, nil
+	}
+	g := s.w.target
+	used := map[string]*rewrite{}
+	for _, path := range base.paths() {
+		a := base.files[path]
+		blocks := g.blocksOf(a)
+		if len(s.cuts.Missing(blocks)) == 1 && s.cuts.Missing(blocks)[0] == blocks {
+			continue
+		}
+		r, ok := s.rewritten[path]
+		if !ok {
+			if r, err = s.rewrite(ctx, a, blocks); err != nil {
+				return nil, nil, err
+			}
+		}
+		used[path] = r
+		if r.deleted == 0 {
+			continue // by its range only
+		}
+		gone = append(gone, a)
+		if r.rest != nil {
+			rest = append(rest, r.rest)
+		}
+	}
+	for path, r := range s.rewritten {
+		if used[path] == nil { // a foreign writer took the file away meanwhile
+			r.drop()
+		}
+	}
+	s.rewritten = used
+	return gone, rest, nil
+}
+
+// rewrite works out what is left of a file.
+func (s *stage) rewrite(ctx context.Context, a *add, blocks block.Range) (*rewrite, error) {
+	g := s.w.target
+	var stats struct {
+		NumRecords *uint64 `json:"numRecords"`
+	}
+	if s.cuts.Covers(blocks) && json.Unmarshal([]byte(a.Stats), &stats) == nil && stats.NumRecords != nil {
+		return &rewrite{deleted: *stats.NumRecords}, nil
+	}
+	f, err := openFile(ctx, s.w.store, a.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	rest, deleted, err := g.without(ctx, f, g.partitionFor(a), s.cuts)
+	if err != nil {
+		return nil, fmt.Errorf("take blocks out of %s: %w", a.Path, err)
+	}
+	if deleted == 0 && rest != nil {
+		rest.drop()
+		rest = nil
+	}
+	return &rewrite{rest: rest, deleted: deleted}, nil
+}
+
+// upload puts a file where the table is. One that has waited there for its commit
+// so long that a vacuum may have taken it is put there again, under another name.
+func (w *Writer) upload(ctx context.Context, f *stagedFile) error {
+	if f.path != "" && time.Since(f.uploaded) < MinRetention/2 {
+		return nil
+	}
+	begun := time.Now()
+	name := f.partition.folder(w.target.names) + fmt.Sprintf("part-%s.parquet", rand.Text())
+	if err := w.store.Write(ctx, name, f.spool, f.size); err != nil {
+		return err
+	}
+	f.path, f.uploaded = escapePath(name), begun
+	return nil
+}
+
+func (g *target) addOf(f *stagedFile, now int64) *add {
+	return &add{Path: f.path, PartitionValues: f.partition.values(g.names), Size: f.size, ModificationTime: now,
+		DataChange: true, Stats: f.stats, Tags: blockTags(f.blocks)}
+}
+
+// checkpoint writes one if the version is due. The table is right without it, so
+// an error is for the next time.
+func (w *Writer) checkpoint(ctx context.Context, s *snapshot) {
+	if every := int64(w.cfg.CheckpointEvery); every > 0 && s.version > 0 && s.version%every == 0 {
+		_ = w.log.writeCheckpoint(ctx, s, time.Now())
+	}
+}
+
+func constantLong(n int64, rows int) arrow.RecordBatch {
+	b := array.NewInt64Builder(memory.DefaultAllocator)
+	defer b.Release()
+	b.Reserve(rows)
+	for range rows {
+		b.UnsafeAppend(n)
+	}
+	a := b.NewArray()
+	defer a.Release()
+	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "block", Type: arrow.PrimitiveTypes.Int64}}, nil), []arrow.Array{a}, int64(rows))
+}

@@ -1,0 +1,205 @@
+package delta
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// Compacted is what [Writer.Compact] did, or would do.
+type Compacted struct {
+	Version  int64 // of the table after it
+	Before   int   // files that are replaced
+	After    int   // files that replace them; 0 in a dry run
+	Bytes    int64 // of the files that are replaced
+	Commits  int
+	Conflict int // groups left alone because others had changed them meanwhile
+}
+
+// smallShare is the part of the target below which a file is small: files that
+// are nearly large enough are not worth reading again.
+const smallShare = 2 // a half
+
+// Compact joins small files of the same partition into files of about the target
+// size, in the order of their blocks. Rows stay as they are, what is loaded as
+// well; a sink that runs beside it goes on. Each new file is a commit, so stopping
+// it loses little. The Writer is open by [Writer.OpenStored] or [Writer.Open].
+func (w *Writer) Compact(ctx context.Context, dry bool) (Compacted, error) {
+	var done Compacted
+	if w.log == nil {
+		return done, errNotOpen
+	}
+	s, err := w.log.refresh(ctx)
+	if err != nil {
+		return done, err
+	}
+	for _, group := range w.target.small(s) {
+		done.Before += len(group)
+		for _, a := range group {
+			done.Bytes += a.Size
+		}
+		if dry {
+			continue
+		}
+		err := w.join(ctx, group)
+		switch {
+		case errors.Is(err, errConflict):
+			done.Before -= len(group)
+			done.Conflict++
+			continue
+		case err != nil:
+			return done, fmt.Errorf("compact %s: %w", w.store, err)
+		}
+		done.After++
+		done.Commits++
+	}
+	if s, err = w.log.refresh(ctx); err == nil {
+		done.Version = s.version
+	}
+	return done, err
+}
+
+// small gives groups of small files that together make a file.
+func (g *target) small(s *snapshot) [][]*add {
+	partitions := map[string][]*add{}
+	for _, a := range s.files {
+		if a.Size < g.fileSize/smallShare {
+			key := g.partitionFor(a).key()
+			partitions[key] = append(partitions[key], a)
+		}
+	}
+	var groups [][]*add
+	for _, key := range sortedKeys(partitions) {
+		files := partitions[key]
+		slices.SortFunc(files, func(a, b *add) int {
+			return cmp.Or(cmp.Compare(g.blocksOf(a).Start, g.blocksOf(b).Start), cmp.Compare(a.Path, b.Path))
+		})
+		var group []*add
+		var size int64
+		flush := func() {
+			if len(group) > 1 {
+				groups = append(groups, group)
+			}
+			group, size = nil, 0
+		}
+		for _, a := range files {
+			if size+a.Size > g.fileSize {
+				flush()
+			}
+			group = append(group, a)
+			size += a.Size
+		}
+		flush()
+	}
+	return groups
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// join writes files into one and commits it in their place. It gives errConflict
+// when one of them is gone by then.
+func (w *Writer) join(ctx context.Context, files []*add) (err error) {
+	g := w.target
+	p := g.partitionFor(files[0])
+	out, err := g.newFile(p)
+	if err != nil {
+		return err
+	}
+	var joined *stagedFile
+	defer func() {
+		if joined != nil {
+			joined.drop()
+		} else {
+			out.drop()
+		}
+	}()
+	for _, a := range files {
+		if err := w.copyRows(ctx, a, p, out); err != nil {
+			return fmt.Errorf("read %s: %w", a.Path, err)
+		}
+	}
+	if joined, err = out.finish(); err != nil {
+		return err
+	}
+	if err := w.upload(ctx, joined); err != nil {
+		return err
+	}
+	certain := true // that no version names the file, unless this succeeds
+	defer func() {
+		if err != nil && certain {
+			if name, bad := fileName(joined.path); bad == nil {
+				_ = w.store.Delete(context.WithoutCancel(ctx), name) // else vacuum does it
+			}
+		}
+	}()
+	for range raceTries {
+		s, err := w.log.refresh(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range files {
+			if have := s.files[a.Path]; have == nil || string(have.DeletionVector) != string(a.DeletionVector) {
+				return errConflict
+			}
+		}
+		actions, err := w.joining(s, files, joined)
+		if err != nil {
+			return err
+		}
+		next, err := w.log.commit(ctx, s, actions)
+		if err == nil {
+			w.checkpoint(ctx, next)
+			return nil
+		}
+		if !errors.Is(err, errConflict) {
+			certain = false
+			return err
+		}
+	}
+	return errConflict
+}
+
+func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *rowFile) error {
+	f, err := openFile(ctx, w.store, a.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
+		blocks, err := w.target.numbers(rec, p)
+		if err != nil {
+			return err
+		}
+		return out.add(rec, blocks)
+	})
+}
+
+// joining is the commit: rows are where they were, for whoever follows changes.
+func (w *Writer) joining(s *snapshot, files []*add, joined *stagedFile) ([]action, error) {
+	now := time.Now().UnixMilli()
+	info := newInfo("OPTIMIZE", s.version, now, map[string]string{"pipeline": w.target.table.Pipeline, "sink": w.target.table.Sink,
+		"targetSize": strconv.FormatInt(w.target.fileSize, 10)})
+	info.OperationMetrics = map[string]string{"numRemovedFiles": strconv.Itoa(len(files)), "numAddedFiles": "1"}
+	first, err := info.action()
+	if err != nil {
+		return nil, err
+	}
+	actions := []action{first}
+	for _, a := range files {
+		actions = append(actions, action{Remove: a.remove(now, false)})
+	}
+	return append(actions, action{Add: w.target.addOf(joined, now).rearranged()}), nil
+}

@@ -1,0 +1,294 @@
+package delta
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// converter gives the values of a column in the type of the table. A value that
+// cannot be held gives a *refusedValue. The result is released by the caller, and
+// may share memory with what it came from.
+type converter func(arrow.Array) (arrow.Array, error)
+
+// refusedValue is a value that the table cannot hold.
+type refusedValue struct {
+	row    int // in the array that was to be converted
+	reason string
+}
+
+// Error gives the reason.
+func (e *refusedValue) Error() string { return e.reason }
+
+// inRow moves the place of a refused value, from an element to its list.
+func inRow(err error, of func(int) int) error {
+	if bad, ok := errors.AsType[*refusedValue](err); ok {
+		return &refusedValue{of(bad.row), bad.reason}
+	}
+	return err
+}
+
+// apply converts, or gives the array itself.
+func (c converter) apply(a arrow.Array) (arrow.Array, error) {
+	if c == nil {
+		a.Retain()
+		return a, nil
+	}
+	return c(a)
+}
+
+// validity copies the bitmap of an array, so that it begins at its first value;
+// nil if no value is null.
+func validity(a arrow.Array) *memory.Buffer {
+	if a.NullN() == 0 {
+		return nil
+	}
+	bits := make([]byte, bitutil.BytesForBits(int64(a.Len())))
+	bitutil.CopyBitmap(a.NullBitmapBytes(), a.Data().Offset(), a.Len(), bits, 0)
+	return memory.NewBufferBytes(bits)
+}
+
+// build makes an array of buffers, the first of which is the validity of from.
+func build(t arrow.DataType, from arrow.Array, children []arrow.ArrayData, buffers ...*memory.Buffer) arrow.Array {
+	data := array.NewData(t, from.Len(), append([]*memory.Buffer{validity(from)}, buffers...), children, from.NullN(), 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+type fixed interface {
+	~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
+}
+
+// each converts value by value; nulls as well, whatever they hold.
+func each[From any, To fixed](t arrow.DataType, a arrow.Array, values []From, f func(From) To) arrow.Array {
+	out := make([]To, len(values))
+	for i, v := range values {
+		out[i] = f(v)
+	}
+	return build(t, a, nil, memory.NewBufferBytes(arrow.GetBytes(out)))
+}
+
+func widen[From, To fixed](v From) To { return To(v) }
+
+func shortFromUint8(a arrow.Array) (arrow.Array, error) {
+	return each(arrow.PrimitiveTypes.Int16, a, a.(*array.Uint8).Uint8Values(), widen[uint8, int16]), nil
+}
+
+func intFromUint16(a arrow.Array) (arrow.Array, error) {
+	return each(arrow.PrimitiveTypes.Int32, a, a.(*array.Uint16).Uint16Values(), widen[uint16, int32]), nil
+}
+
+func longFromUint32(a arrow.Array) (arrow.Array, error) {
+	return each(arrow.PrimitiveTypes.Int64, a, a.(*array.Uint32).Uint32Values(), widen[uint32, int64]), nil
+}
+
+func longFromUint64(a arrow.Array) (arrow.Array, error) {
+	values := a.(*array.Uint64).Uint64Values()
+	for i, v := range values {
+		if v > math.MaxInt64 && a.IsValid(i) {
+			return nil, &refusedValue{i, "it is above 9223372036854775807, the largest long"}
+		}
+	}
+	return retyped(a, arrow.PrimitiveTypes.Int64), nil
+}
+
+// retyped gives the same buffers as another type of the same width.
+func retyped(a arrow.Array, t arrow.DataType) arrow.Array {
+	d := a.Data()
+	data := array.NewData(t, d.Len(), d.Buffers(), nil, d.NullN(), d.Offset())
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+var decimal20 = &arrow.Decimal128Type{Precision: 20, Scale: 0}
+
+func decimals(t arrow.DataType, a arrow.Array, at func(int) decimal128.Num) arrow.Array {
+	out := make([]decimal128.Num, a.Len())
+	for i := range out {
+		out[i] = at(i)
+	}
+	return build(t, a, nil, memory.NewBufferBytes(arrow.Decimal128Traits.CastToBytes(out)))
+}
+
+func decimalFromUint64(a arrow.Array) (arrow.Array, error) {
+	values := a.(*array.Uint64).Uint64Values()
+	return decimals(decimal20, a, func(i int) decimal128.Num { return decimal128.FromU64(values[i]) }), nil
+}
+
+// decimalFrom checks that values have no more digits than the type says: as
+// Parquet they would come out as others.
+func decimalFrom(precision int32) converter {
+	return func(a arrow.Array) (arrow.Array, error) {
+		var at func(int) decimal128.Num
+		switch a := a.(type) {
+		case *array.Decimal128:
+			at = a.Value
+		case *array.Decimal32:
+			at = func(i int) decimal128.Num { return decimal128.FromI64(int64(a.Value(i))) }
+		case *array.Decimal64:
+			at = func(i int) decimal128.Num { return decimal128.FromI64(int64(a.Value(i))) }
+		}
+		for i := range a.Len() {
+			if a.IsValid(i) && !at(i).FitsInPrecision(precision) {
+				return nil, &refusedValue{i, fmt.Sprintf("it has more than the %d digits of its type; cast it to a larger one in the query", precision)}
+			}
+		}
+		if a.DataType().ID() == arrow.DECIMAL128 {
+			a.Retain()
+			return a, nil
+		}
+		t := a.DataType().(arrow.DecimalType)
+		return decimals(&arrow.Decimal128Type{Precision: precision, Scale: t.GetScale()}, a, at), nil
+	}
+}
+
+func floatFromHalf(a arrow.Array) (arrow.Array, error) {
+	half := a.(*array.Float16)
+	out := make([]float32, a.Len())
+	for i := range out {
+		out[i] = half.Value(i).Float32()
+	}
+	return build(arrow.PrimitiveTypes.Float32, a, nil, memory.NewBufferBytes(arrow.GetBytes(out))), nil
+}
+
+// timestampFrom gives microseconds. What is finer is cut off, towards the past;
+// what is coarser may reach beyond what 64 bits of microseconds hold.
+func timestampFrom(unit arrow.TimeUnit) converter {
+	return func(a arrow.Array) (arrow.Array, error) {
+		values := a.(*array.Timestamp).TimestampValues()
+		switch unit {
+		case arrow.Microsecond:
+			return retyped(a, micros), nil
+		case arrow.Nanosecond:
+			return each(micros, a, values, func(v arrow.Timestamp) int64 { return floorDiv(int64(v), 1000) }), nil
+		}
+		factor := int64(1000)
+		if unit == arrow.Second {
+			factor = 1_000_000
+		}
+		for i, v := range values {
+			if (int64(v) > math.MaxInt64/factor || int64(v) < math.MinInt64/factor) && a.IsValid(i) {
+				return nil, &refusedValue{i, "it is further away than a timestamp of microseconds reaches"}
+			}
+		}
+		return each(micros, a, values, func(v arrow.Timestamp) int64 { return int64(v) * factor }), nil
+	}
+}
+
+func floorDiv(v, by int64) int64 {
+	q := v / by
+	if v%by < 0 {
+		q--
+	}
+	return q
+}
+
+const millisPerDay = 24 * 60 * 60 * 1000
+
+func dateFromMillis(a arrow.Array) (arrow.Array, error) {
+	values := a.(*array.Date64).Date64Values()
+	for i, v := range values {
+		if d := floorDiv(int64(v), millisPerDay); int64(int32(d)) != d && a.IsValid(i) {
+			return nil, &refusedValue{i, "it is further away than a date reaches"}
+		}
+	}
+	return each(arrow.FixedWidthTypes.Date32, a, values, func(v arrow.Date64) int32 { return int32(floorDiv(int64(v), millisPerDay)) }), nil
+}
+
+func longFromDuration(a arrow.Array) (arrow.Array, error) {
+	return retyped(a, arrow.PrimitiveTypes.Int64), nil
+}
+
+// binaryFromFixed keeps the bytes where they are and adds offsets.
+func binaryFromFixed(a arrow.Array) (arrow.Array, error) {
+	d := a.Data()
+	width := a.DataType().(*arrow.FixedSizeBinaryType).ByteWidth
+	if int64(width)*int64(d.Offset()+a.Len()) > math.MaxInt32 {
+		return nil, fmt.Errorf("convert %d values of %d bytes: an entry of the log is not that large", a.Len(), width)
+	}
+	offsets := make([]int32, a.Len()+1)
+	for i := range offsets {
+		offsets[i] = int32((d.Offset() + i) * width)
+	}
+	return build(arrow.BinaryTypes.Binary, a, nil, memory.NewBufferBytes(arrow.GetBytes(offsets)), d.Buffers()[1]), nil
+}
+
+// textFrom and binaryFrom copy values of the large and the view types.
+func textFrom(a arrow.Array) (arrow.Array, error) {
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	defer b.Release()
+	b.Reserve(a.Len())
+	values := a.(interface{ Value(int) string })
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			b.AppendNull()
+		} else {
+			b.Append(values.Value(i))
+		}
+	}
+	text := b.NewArray()
+	defer text.Release()
+	return checkText(text)
+}
+
+func binaryFrom(a arrow.Array) (arrow.Array, error) {
+	b := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
+	defer b.Release()
+	b.Reserve(a.Len())
+	values := a.(interface{ Value(int) []byte })
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			b.AppendNull()
+		} else {
+			b.Append(values.Value(i))
+		}
+	}
+	return b.NewArray(), nil
+}
+
+// checkText looks whether text is UTF-8: all bytes at once, which is fast, and
+// then whether a value begins in the middle of a character.
+func checkText(a arrow.Array) (arrow.Array, error) {
+	text := a.(*array.String)
+	bytes, offsets := text.ValueBytes(), text.ValueOffsets()
+	fine := utf8.Valid(bytes)
+	for i := 0; fine && i < a.Len(); i++ {
+		at := int(offsets[i] - offsets[0])
+		fine = at == len(bytes) || utf8.RuneStart(bytes[at])
+	}
+	for i := 0; !fine && i < a.Len(); i++ {
+		if a.IsValid(i) && !utf8.ValidString(text.Value(i)) {
+			return nil, &refusedValue{i, "it is not valid UTF-8; encode it in the query, or select it as binary"}
+		}
+	}
+	a.Retain()
+	return a, nil
+}
+
+func textOfNull(a arrow.Array) (arrow.Array, error) {
+	return array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.String, a.Len()), nil
+}
+
+// textOf writes each value as text.
+func textOf(write func(a arrow.Array, i int) string) converter {
+	return func(a arrow.Array) (arrow.Array, error) {
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		defer b.Release()
+		b.Reserve(a.Len())
+		for i := range a.Len() {
+			if a.IsNull(i) {
+				b.AppendNull()
+			} else {
+				b.Append(write(a, i))
+			}
+		}
+		return b.NewArray(), nil
+	}
+}

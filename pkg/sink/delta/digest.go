@@ -1,0 +1,116 @@
+package delta
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/zeebo/xxh3"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Windowed is true: rows are appended, so blocks can be verified by themselves.
+func (w *Writer) Windowed() bool { return true }
+
+// DigestSource starts the digest of rows from the source; see [sink.Digester].
+// The Writer must be open.
+func (w *Writer) DigestSource() sink.SourceDigest {
+	return &sourceDigest{rowHasher{target: w.target, digests: sink.Digests{}}}
+}
+
+// rowHasher hashes rows in the types of the table: the columns of the files, then
+// the partition columns as text.
+type rowHasher struct {
+	target  *target
+	digests sink.Digests
+	buf     []byte
+}
+
+func (h *rowHasher) add(rec arrow.RecordBatch, blocks sink.Blocks, p partition, in block.Range) (err error) {
+	for row := range blocks.Len() {
+		n := blocks.At(row)
+		if !in.Has(n) {
+			continue
+		}
+		h.buf = h.buf[:0]
+		for _, c := range rec.Columns() {
+			if h.buf, err = appendValue(h.buf, c, row); err != nil {
+				return err
+			}
+		}
+		for _, v := range p {
+			if v == nil {
+				h.buf = append(h.buf, 0)
+				continue
+			}
+			h.buf = append(binary.AppendUvarint(append(h.buf, 1), uint64(len(*v))), *v...)
+		}
+		h.digests.Add(n, xxh3.Hash(h.buf))
+	}
+	return nil
+}
+
+type sourceDigest struct{ rowHasher }
+
+// Add hashes the rows of a record. A row that the table cannot hold gives what
+// [Writer.Apply] would give.
+func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
+	rows, err := d.target.rowsOf(sink.Step{Write: []sink.Run{{Record: rec, To: int(rec.NumRows())}}})
+	if err != nil {
+		return err
+	}
+	defer rows.release()
+	for _, p := range rows.portions {
+		blocks, err := sink.BlocksOf(p.blocks, 0)
+		if err != nil {
+			return err
+		}
+		if err := d.add(p.record, blocks, p.partition, block.Range{End: block.Max + 1}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Digests gives the digests of all rows added.
+func (d *sourceDigest) Digests() sink.Digests { return d.digests }
+
+// DigestStored reads the rows of the blocks of r from the newest version of the
+// table; see [sink.Digester]. Files that cannot hold any are left out.
+func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
+	if w.log == nil {
+		return errNotOpen
+	}
+	s, err := w.log.refresh(ctx)
+	if err != nil {
+		return fmt.Errorf("read the log of %s: %w", w.store, err)
+	}
+	h := &rowHasher{target: w.target, digests: into}
+	for _, path := range s.paths() {
+		if a := s.files[path]; !w.target.blocksOf(a).Intersect(r).Empty() {
+			if err := w.digestFile(ctx, h, a, r); err != nil {
+				return fmt.Errorf("read %s of %s: %w", path, w.store, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *add, r block.Range) error {
+	f, err := openFile(ctx, w.store, a.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	p := w.target.partitionFor(a)
+	return w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
+		blocks, err := w.target.numbers(rec, p)
+		if err != nil {
+			return err
+		}
+		return h.add(rec, blocks, p, r)
+	})
+}

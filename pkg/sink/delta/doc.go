@@ -1,0 +1,11 @@
+// Package delta loads tables into Delta Lake: Arrow records are written as
+// Parquet files, and one commit of the table's log adds the files of many
+// entries together with which blocks they are of. Nothing but storage is needed;
+// docs/delta.md is the manual.
+//
+// The parts, from below: package storage is files and the one atomic operation.
+// action, snapshot, log and checkpoint are the protocol. columns, convert and
+// tally map types, values and statistics. stage collects rows in spooled files,
+// commit makes them a version of the table, cut takes blocks out of files again.
+// state is what the table says of itself; compact and vacuum are housekeeping.
+package delta

@@ -1,0 +1,259 @@
+package delta
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
+)
+
+// Open checks everything and makes the table if it is missing, by one commit; see
+// [sink.Writer]. Processes that open at the same time make it once.
+func (w *Writer) Open(ctx context.Context, t sink.Table) error {
+	if err := w.connect(ctx, t); err != nil {
+		return err
+	}
+	err := storage.Probe(ctx, w.inner())
+	if err == nil {
+		err = w.prepare(ctx)
+	}
+	return w.opened(ctx, err)
+}
+
+// Check does all that [Writer.Open] does except making the table. What it writes
+// to find out whether it may and whether the storage can be trusted, it removes.
+// The Writer need not be open, and is not after.
+func (w *Writer) Check(ctx context.Context, t sink.Table) error {
+	if err := w.connect(ctx, t); err != nil {
+		return err
+	}
+	err := storage.Probe(ctx, w.inner())
+	if err == nil {
+		_, err = w.consider(ctx)
+	}
+	if err = w.opened(ctx, err); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// OpenStored connects to a table that is there, to read it with
+// [Writer.DigestStored], and changes nothing.
+func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
+	if err := w.connect(ctx, t); err != nil {
+		return err
+	}
+	s, err := w.log.refresh(ctx)
+	switch {
+	case err != nil:
+	case s.version < 0:
+		err = fault.Permanent(errors.New("there is no table; has the pipeline been run?"))
+	default:
+		err = w.target.fits(s)
+	}
+	return w.opened(ctx, err)
+}
+
+func (w *Writer) connect(ctx context.Context, t sink.Table) error {
+	target, err := newTarget(w.cfg, t)
+	if err != nil {
+		return fmt.Errorf("table %s: %w", w.place(), err)
+	}
+	if w.store == nil {
+		w.store, err = storage.Open(ctx, storage.Place{Path: w.cfg.Path, URL: w.cfg.URL, Endpoint: w.cfg.Endpoint, Region: w.cfg.Region, Spool: w.cfg.Spool})
+		if err != nil {
+			return fmt.Errorf("table %s: %w", w.place(), err)
+		}
+	}
+	w.target, w.log = target, &tableLog{store: w.store}
+	return nil
+}
+
+// inner is the storage itself.
+func (w *Writer) inner() storage.Store {
+	if s, ok := w.store.(shared); ok {
+		return s.Store
+	}
+	return w.store
+}
+
+// opened names the table in an error of opening it, and closes what is open.
+func (w *Writer) opened(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	place := w.place()
+	closed := w.Close()
+	if ctx.Err() != nil {
+		return fmt.Errorf("open table %s: %w", place, context.Cause(ctx))
+	}
+	return errors.Join(fmt.Errorf("table %s: %w", place, err), closed)
+}
+
+// place names the table for people.
+func (w *Writer) place() string {
+	if w.store != nil {
+		return w.store.String()
+	}
+	if w.cfg.Path != "" {
+		return w.cfg.Path
+	}
+	where, _, _ := strings.Cut(w.cfg.URL, "?")
+	return where
+}
+
+// work is what has to be done before rows can be written.
+type work struct {
+	base  *snapshot
+	make  bool // the table
+	own   bool // say that we load it
+	empty bool // take every file out
+}
+
+// consider looks at what is there and works out what has to be done.
+func (w *Writer) consider(ctx context.Context) (work, error) {
+	s, err := w.log.refresh(ctx)
+	if err != nil {
+		return work{}, err
+	}
+	if s.version < 0 {
+		err := w.checkEmpty(ctx)
+		if !errors.Is(err, errNoVersion) {
+			return work{base: s, make: true, own: true}, err
+		}
+		// Somebody may have made the table between the two looks.
+		if s, _ = w.log.refresh(ctx); s == nil || s.version < 0 {
+			return work{}, err
+		}
+	}
+	if err := w.target.fits(s); err != nil {
+		return work{}, err
+	}
+	for id := range s.txns {
+		if other := strings.Split(id, ":"); len(other) == 3 && other[0] == engine && !strings.Contains(id, "#") && id != w.target.app {
+			return work{}, fault.Permanent(fmt.Errorf("it is loaded by the sink %q of the pipeline %q, and one table is for one sink; "+
+				"use another path or url", other[2], other[1]))
+		}
+	}
+	_, begun, err := readLedger(s, w.target.app)
+	return work{base: s, own: !begun, empty: !begun && w.target.overwrite}, err
+}
+
+var errSomethingElse = fault.Permanent(errors.New("there are files, and no Delta table; use an empty folder"))
+
+var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged", logFolder))
+
+// checkEmpty refuses a place that holds something else.
+func (w *Writer) checkEmpty(ctx context.Context) error {
+	return w.store.List(ctx, "", "", func(i storage.Info) error {
+		if strings.HasPrefix(i.Name, ".") || strings.HasPrefix(i.Name, "_ampipe/") || strings.Contains(i.Name, "/.") {
+			return nil
+		}
+		if strings.HasPrefix(i.Name, logFolder) {
+			return errNoVersion
+		}
+		return fmt.Errorf("%w (%s is there)", errSomethingElse, i.Name)
+	})
+}
+
+// prepare does what has to be done.
+func (w *Writer) prepare(ctx context.Context) error {
+	for try := 1; ; try++ {
+		todo, err := w.consider(ctx)
+		if err != nil || !todo.own {
+			return err
+		}
+		actions, err := w.opening(todo)
+		if err != nil {
+			return err
+		}
+		_, err = w.log.commit(ctx, todo.base, actions)
+		if err == nil || !errors.Is(err, errConflict) || try == raceTries {
+			return err
+		}
+	}
+}
+
+// opening is the first commit of a sink.
+func (w *Writer) opening(todo work) ([]action, error) {
+	now := time.Now().UnixMilli()
+	g := w.target
+	parameters := map[string]string{"pipeline": g.table.Pipeline, "sink": g.table.Sink}
+	info := newInfo("WRITE", todo.base.version, now, parameters)
+	var actions []action
+	if todo.make {
+		info.Operation, info.ReadVersion = "CREATE TABLE", nil
+		schema, err := json.Marshal(g.schema())
+		if err != nil {
+			return nil, fmt.Errorf("write the schema: %w", err)
+		}
+		actions = append(actions,
+			action{Protocol: &protocol{MinReaderVersion: 1, MinWriterVersion: 2}},
+			action{MetaData: &metaData{ID: newID(), Format: format{Provider: "parquet", Options: map[string]string{}}, SchemaString: string(schema),
+				PartitionColumns: append([]string{}, g.names...), Configuration: map[string]string{}, CreatedTime: now}})
+	}
+	if todo.empty {
+		parameters["mode"] = "Overwrite"
+		for _, path := range todo.base.paths() {
+			actions = append(actions, action{Remove: todo.base.files[path].remove(now, true)})
+		}
+	}
+	actions = append(actions, ledgerActions(todo.base, g.app, &sink.Ledger{}, now)...)
+	first, err := info.action()
+	return append([]action{first}, actions...), err
+}
+
+// newID is a random UUID, which the protocol wants for a table.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it does not fail
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Warnings tells what of the query the table will not have. The table need not be
+// there.
+func (w *Writer) Warnings(t sink.Table) []string {
+	g, err := newTarget(w.cfg, t)
+	if err != nil {
+		return nil // Open says it
+	}
+	var all []string
+	for _, name := range g.dropped {
+		all = append(all, fmt.Sprintf("column %q is always NULL, has no type, and is left out of the Delta table; cast it in the query to keep it", name))
+	}
+	return all
+}
+
+// Describe gives the statement, in Spark's SQL, that makes the table that
+// [Writer.Open] would make. It needs no connection. An error is permanent.
+func (w *Writer) Describe(t sink.Table) (string, error) {
+	g, err := newTarget(w.cfg, t)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, warning := range w.Warnings(t) {
+		fmt.Fprintf(&b, "-- %s\n", warning)
+	}
+	fmt.Fprintf(&b, "CREATE TABLE delta.`%s` (", w.place())
+	for i, c := range g.columns {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "\n    `%s` %s", c.field.Name, typeText(deltaType(c.field.Type)))
+	}
+	b.WriteString("\n) USING DELTA")
+	if len(g.names) > 0 {
+		fmt.Fprintf(&b, " PARTITIONED BY (`%s`)", strings.Join(g.names, "`, `"))
+	}
+	b.WriteString(";\n")
+	return b.String(), nil
+}

@@ -1,0 +1,198 @@
+package delta
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/compute"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// partition is the values of the partition columns that all rows of a file have,
+// in the order of those columns; nil is NULL.
+type partition []*string
+
+// values gives them by name.
+func (p partition) values(names []string) map[string]*string {
+	m := make(map[string]*string, len(p))
+	for i, v := range p {
+		m[names[i]] = v
+	}
+	return m
+}
+
+// key tells partitions apart.
+func (p partition) key() string {
+	var b strings.Builder
+	for _, v := range p {
+		if v == nil {
+			b.WriteString("-;")
+		} else {
+			fmt.Fprintf(&b, "%d:%s;", len(*v), *v)
+		}
+	}
+	return b.String()
+}
+
+// folder is where its files lie: for people; the log alone tells the values.
+func (p partition) folder(names []string) string {
+	var b strings.Builder
+	for i, v := range p {
+		value := "__HIVE_DEFAULT_PARTITION__"
+		if v != nil {
+			value = escaped(*v)
+		}
+		b.WriteString(escaped(names[i]) + "=" + value + "/")
+	}
+	return b.String()
+}
+
+// escaped is a text as the name of a folder.
+func escaped(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+// escapePath is a name in storage as a path in the log, which is escaped as in a
+// URL, what was escaped in the name included.
+func escapePath(name string) string { return strings.ReplaceAll(name, "%", "%25") }
+
+// partitioned are the types whose values can name a partition.
+func checkPartitioned(f arrow.Field) error {
+	switch f.Type.(type) {
+	case *arrow.BooleanType, *arrow.Int8Type, *arrow.Int16Type, *arrow.Int32Type, *arrow.Int64Type, *arrow.StringType,
+		*arrow.Date32Type, *arrow.TimestampType, *arrow.Decimal128Type:
+		return nil
+	}
+	return fmt.Errorf("partition_by names column %q of the type %s, whose values do not name partitions well; "+
+		"use a number, a date, a timestamp or a text", f.Name, typeText(deltaType(f.Type)))
+}
+
+// partitionText writes a value as the log has it.
+func partitionText(a arrow.Array, i int) (*string, error) {
+	if a.IsNull(i) {
+		return nil, nil
+	}
+	var text string
+	switch a := a.(type) {
+	case *array.String:
+		if text = strings.Clone(a.Value(i)); text == "" {
+			return nil, &refusedValue{i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another value in the query"}
+		}
+	case *array.Int64:
+		text = strconv.FormatInt(a.Value(i), 10)
+	case *array.Date32:
+		text = time.Unix(int64(a.Value(i))*24*60*60, 0).UTC().Format(time.DateOnly)
+	case *array.Timestamp:
+		text = time.UnixMicro(int64(a.Value(i))).UTC().Format("2006-01-02 15:04:05.000000")
+	default:
+		text = a.ValueStr(i)
+	}
+	return &text, nil
+}
+
+// group is the rows of a record that are of one partition.
+type group struct {
+	partition partition
+	rows      []int64 // nil: all
+}
+
+// groups tells the rows of a record apart by the arrays of its partition columns.
+func groups(rows int, by []arrow.Array) ([]group, error) {
+	var all []group
+	at := map[string]int{}
+	last := -1
+	for row := range rows {
+		if last >= 0 && !changed(by, row) {
+			all[last].rows = append(all[last].rows, int64(row))
+			continue
+		}
+		p := make(partition, len(by))
+		for i, a := range by {
+			v, err := partitionText(a, row)
+			if err != nil {
+				return nil, err
+			}
+			p[i] = v
+		}
+		key := p.key()
+		found, ok := at[key]
+		if !ok {
+			found = len(all)
+			at[key] = found
+			all = append(all, group{partition: p})
+		}
+		last = found
+		all[found].rows = append(all[found].rows, int64(row))
+	}
+	if len(all) == 1 {
+		all[0].rows = nil
+	}
+	return all, nil
+}
+
+// changed tells whether a row may be of another partition than the one before.
+func changed(by []arrow.Array, row int) bool {
+	return slices.ContainsFunc(by, func(a arrow.Array) bool {
+		if n, ok := a.(*array.Int64); ok && a.NullN() == 0 {
+			return cmp.Compare(n.Value(row), n.Value(row-1)) != 0
+		}
+		return !array.SliceEqual(a, int64(row-1), int64(row), a, int64(row), int64(row+1))
+	})
+}
+
+// pick gives some rows of a record, in the order given. The caller releases them.
+func pick(rec arrow.RecordBatch, rows []int64) (arrow.RecordBatch, error) {
+	b := array.NewInt64Builder(memory.DefaultAllocator)
+	defer b.Release()
+	b.AppendValues(rows, nil)
+	indices := b.NewArray()
+	defer indices.Release()
+	columns := make([]arrow.Array, rec.NumCols())
+	defer func() {
+		for _, c := range columns {
+			if c != nil {
+				c.Release()
+			}
+		}
+	}()
+	for i, c := range rec.Columns() {
+		some, err := compute.TakeArray(context.Background(), c, indices)
+		if err != nil {
+			return nil, fmt.Errorf("pick rows: %w", err)
+		}
+		columns[i] = some
+	}
+	return array.NewRecordBatch(rec.Schema(), columns, int64(len(rows))), nil
+}
+
+// bucketed gives the block column rounded down to multiples of size.
+func bucketed(blocks arrow.Array, size uint64) (arrow.Array, error) {
+	b := array.NewInt64Builder(memory.DefaultAllocator)
+	defer b.Release()
+	b.Reserve(blocks.Len())
+	for i := range blocks.Len() {
+		if blocks.IsNull(i) {
+			b.AppendNull()
+			continue
+		}
+		var v int64
+		switch a := blocks.(type) {
+		case *array.Int64:
+			v = a.Value(i)
+		case *array.Int32:
+			v = int64(a.Value(i))
+		case *array.Int16:
+			v = int64(a.Value(i))
+		case *array.Int8:
+			v = int64(a.Value(i))
+		}
+		b.UnsafeAppend(floorDiv(v, int64(size)) * int64(size))
+	}
+	return b.NewArray(), nil
+}

@@ -1,0 +1,129 @@
+package delta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
+)
+
+// readBatch is how many rows are in memory at a time.
+const readBatch = 8192
+
+// readRows reads the rows of a file of the table, whoever wrote it, as records
+// with the columns that ours have. The records are borrowed.
+func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each func(arrow.RecordBatch) error) error {
+	r, err := file.NewParquetReader(f)
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	reader, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{BatchSize: readBatch}, memory.DefaultAllocator)
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	var wanted []int
+	schema := r.MetaData().Schema
+	for i := range schema.NumColumns() {
+		name := schema.Column(i).ColumnPath()[0]
+		if slices.ContainsFunc(g.file.Fields(), func(f arrow.Field) bool { return f.Name == name }) {
+			wanted = append(wanted, i)
+		}
+	}
+	records, err := reader.GetRecordReader(ctx, wanted, nil)
+	if err != nil {
+		return fault.Permanent(err)
+	}
+	defer records.Release()
+	for records.Next() {
+		rec, err := g.asOurs(records.RecordBatch())
+		if err != nil {
+			return err
+		}
+		err = each(rec)
+		rec.Release()
+		if err != nil {
+			return err
+		}
+	}
+	if err := records.Err(); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// asOurs gives the columns in our order and types: another writer may have a
+// column as, say, a large string.
+func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, g.file.NumFields())
+	defer func() {
+		for _, c := range columns {
+			if c != nil {
+				c.Release()
+			}
+		}
+	}()
+	for i, f := range g.file.Fields() {
+		found := rec.Schema().FieldIndices(f.Name)
+		if len(found) == 0 {
+			columns[i] = array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, int(rec.NumRows()))
+			continue
+		}
+		a := rec.Column(found[0])
+		t, convert, err := mapType(a.DataType())
+		if err == nil && !arrow.TypeEqual(t, f.Type) {
+			err = fmt.Errorf("it is of the type %s, and the table says %s", a.DataType(), typeText(deltaType(f.Type)))
+		}
+		if err == nil {
+			columns[i], err = convert.apply(a)
+		}
+		if err != nil {
+			return nil, fault.Permanent(fmt.Errorf("column %q: %w", f.Name, err))
+		}
+	}
+	return array.NewRecordBatch(g.file, columns, rec.NumRows()), nil
+}
+
+// openFile opens a file of the table by the path that the log has, which is
+// escaped as in a URL and may be absolute.
+func openFile(ctx context.Context, store storage.Store, path string) (storage.File, error) {
+	name, err := fileName(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := store.Open(ctx, name)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, fault.Permanent(fmt.Errorf("the log names the file %s, and it is gone: "+
+			"a vacuum with a retention that is too short, or somebody's hand; load into a new table: %w", name, err))
+	}
+	return f, err
+}
+
+// fileName gives the name in storage for a path in the log.
+func fileName(path string) (string, error) {
+	if strings.Contains(path, "://") || strings.HasPrefix(path, "/") {
+		return "", fault.Permanent(fmt.Errorf("the log names the file %s outside of the table, as a shallow clone does; load into another table", path))
+	}
+	name, err := url.PathUnescape(path)
+	if err != nil {
+		return "", fault.Permanent(fmt.Errorf("the log names the file %s, which is not escaped as it should be: %w", path, err))
+	}
+	return name, nil
+}
+
+// ranged gives the records of a file that may be released while others are read.
+func ranged(rec arrow.RecordBatch, from, to int) arrow.RecordBatch {
+	return rec.NewSlice(int64(from), int64(to))
+}

@@ -1,0 +1,158 @@
+package delta
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
+)
+
+const (
+	// rowGroupBytes is how much of a file, compressed, is in memory before it goes
+	// to the spool.
+	rowGroupBytes = 16 << 20
+	// rowGroupRows keeps row groups of narrow rows useful for skipping.
+	rowGroupRows = 1 << 20
+)
+
+// rowFile is a Parquet file in the making. It is not safe for concurrent use.
+type rowFile struct {
+	target    *target
+	partition partition
+	spool     *os.File
+	w         *pqarrow.FileWriter
+	rows      int64
+	blocks    block.Range // of the rows
+	nan       []bool      // by column of the file: it holds a NaN
+}
+
+// stagedFile is a finished file that lies in the spool, or in the table.
+type stagedFile struct {
+	spool     *os.File
+	size      int64
+	rows      int64
+	blocks    block.Range
+	partition partition
+	stats     string
+	path      string // in the table; empty: not there yet
+	uploaded  time.Time
+}
+
+func (t *target) newFile(p partition) (*rowFile, error) {
+	spool, err := storage.NewSpool(t.spool)
+	if err != nil {
+		return nil, err
+	}
+	f := &rowFile{target: t, partition: p, spool: spool, nan: make([]bool, t.file.NumFields())}
+	if f.w, err = pqarrow.NewFileWriter(t.file, spoolWriter{spool}, t.properties, pqarrow.DefaultWriterProps()); err != nil {
+		_ = spool.Close()
+		return nil, fmt.Errorf("begin a Parquet file: %w", err)
+	}
+	return f, nil
+}
+
+// spoolWriter hides everything but Write: the Parquet writer would close the file.
+type spoolWriter struct{ f *os.File }
+
+func (w spoolWriter) Write(b []byte) (int, error) { return w.f.Write(b) }
+
+// add appends rows, whose columns are those of the file, of the blocks given.
+func (f *rowFile) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
+	if f.w.RowGroupTotalCompressedBytes() >= rowGroupBytes {
+		if err := f.flush(); err != nil {
+			return err
+		}
+	}
+	if err := f.w.WriteBuffered(rec); err != nil {
+		return fmt.Errorf("write Parquet: %w", err)
+	}
+	for i := range blocks.Len() {
+		n := blocks.At(i)
+		if f.rows == 0 && i == 0 {
+			f.blocks = block.Closed(n, n)
+		}
+		f.blocks.Start, f.blocks.End = min(f.blocks.Start, n), max(f.blocks.End, n+1)
+	}
+	f.rows += rec.NumRows()
+	for i, col := range rec.Columns() {
+		f.nan[i] = f.nan[i] || hasNaN(col)
+	}
+	return nil
+}
+
+// flush writes the row group out.
+func (f *rowFile) flush() error {
+	if err := f.w.NewBufferedRowGroupChecked(); err != nil {
+		return fmt.Errorf("write Parquet to the spool: %w", err)
+	}
+	return nil
+}
+
+// size is about what the file will have; held what is in memory of it.
+func (f *rowFile) size() int64 { return f.w.TotalCompressedBytes() }
+func (f *rowFile) held() int64 { return f.w.RowGroupTotalCompressedBytes() }
+
+// finish ends the file. It is of no use after that, also if it fails.
+func (f *rowFile) finish() (*stagedFile, error) {
+	if err := f.w.Close(); err != nil {
+		return nil, errors.Join(fmt.Errorf("write Parquet to the spool: %w", err), f.spool.Close())
+	}
+	meta, err := f.w.FileMetadata()
+	var info os.FileInfo
+	if err == nil {
+		info, err = f.spool.Stat()
+	}
+	var stats string
+	if err == nil {
+		stats, err = f.stats(meta)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("finish a Parquet file: %w", err), f.spool.Close())
+	}
+	return &stagedFile{spool: f.spool, size: info.Size(), rows: f.rows, blocks: f.blocks, partition: f.partition, stats: stats}, nil
+}
+
+func (f *rowFile) stats(meta *metadata.FileMetaData) (string, error) {
+	return tally(meta, f.target.file.Fields(), f.nan)
+}
+
+// drop forgets the file.
+func (f *rowFile) drop() {
+	_ = f.spool.Close() // it has no name: this frees it
+}
+
+func (f *stagedFile) drop() {
+	if f.spool != nil {
+		_ = f.spool.Close() // it has no name: this frees it
+		f.spool = nil
+	}
+}
+
+// hasNaN tells whether a column of numbers holds something that is not one.
+func hasNaN(a arrow.Array) bool {
+	switch a := a.(type) {
+	case *array.Float64:
+		for _, v := range a.Float64Values() {
+			if v != v {
+				return true
+			}
+		}
+	case *array.Float32:
+		for _, v := range a.Float32Values() {
+			if math.IsNaN(float64(v)) {
+				return true
+			}
+		}
+	}
+	return false
+}

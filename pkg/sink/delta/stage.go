@@ -1,0 +1,387 @@
+package delta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+const (
+	// openBytes is how much of all files in the making may be in memory.
+	openBytes = 64 << 20
+	// openFiles is how many there may be: one for each partition that rows are of.
+	openFiles = 64
+)
+
+// stage is changes on their way into the table: the ledger as it would be, and
+// the rows in spooled files. It is not safe for concurrent use.
+type stage struct {
+	w       *Writer
+	base    *snapshot
+	had     *sink.Ledger // of base
+	ledger  *sink.Ledger
+	taken   []takenChange
+	open    map[string]*rowFile // by partition
+	done    []*stagedFile
+	cuts    block.Set // blocks whose rows in base have to go
+	rows    uint64    // staged, those deleted again included
+	skipped uint64
+	deleted uint64 // of staged rows
+
+	rewritten map[string]*rewrite // files of the table that lose rows, by path
+	broken    bool                // a file is not whole: nothing here can be used
+	sent      []string            // the files of commits whose outcome nobody knows
+}
+
+// takenChange is a change without its rows, and what became of it.
+type takenChange struct {
+	change sink.Change
+	step   sink.Step
+}
+
+// begin starts a stage on the newest version of the table.
+func (w *Writer) begin(ctx context.Context) (*stage, error) {
+	base, err := w.log.refresh(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+	}
+	if base.version < 0 {
+		return nil, fault.Permanent(fmt.Errorf("the table %s is gone; start again to load it anew", w.store))
+	}
+	if err := w.target.fits(base); err != nil {
+		return nil, fmt.Errorf("table %s: %w", w.store, err)
+	}
+	l, _, err := readLedger(base, w.target.app)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", w.store, err)
+	}
+	return &stage{w: w, base: base, had: l, ledger: l.Clone(), open: map[string]*rowFile{}, rewritten: map[string]*rewrite{}}, nil
+}
+
+// drop forgets everything.
+func (s *stage) drop() {
+	for _, f := range s.open {
+		f.drop()
+	}
+	for _, f := range s.done {
+		f.drop()
+	}
+	for _, r := range s.rewritten {
+		r.drop()
+	}
+	s.open, s.done, s.rewritten = nil, nil, nil
+}
+
+// bytes is about the size of the files.
+func (s *stage) bytes() (n int64) {
+	for _, f := range s.done {
+		n += f.size
+	}
+	for _, f := range s.open {
+		n += f.size()
+	}
+	return n
+}
+
+// add takes changes in. Everything that a change can be refused for comes before
+// the first row is written: then nothing of these changes is staged.
+func (s *stage) add(ctx context.Context, changes []sink.Change) error {
+	ledger := s.ledger.Clone()
+	steps := make([]stepRows, 0, len(changes))
+	defer func() {
+		for _, step := range steps {
+			step.release()
+		}
+	}()
+	for _, c := range changes {
+		step, err := ledger.Take(c, s.w.target.table.BlockColumn)
+		if err != nil {
+			return err
+		}
+		rows, err := s.w.target.rowsOf(step)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, rows)
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	for i, step := range steps {
+		if err := s.put(ctx, step); err != nil {
+			s.broken = true
+			return err
+		}
+		c := changes[i]
+		c.Records = nil
+		for j := range step.Write {
+			step.Write[j].Record = nil // borrowed
+		}
+		s.taken = append(s.taken, takenChange{c, step.Step})
+	}
+	s.ledger = ledger
+	return nil
+}
+
+// stepRows is a step with its rows as the table has them.
+type stepRows struct {
+	sink.Step
+	portions []portion
+}
+
+// portion is rows of one partition.
+type portion struct {
+	record    arrow.RecordBatch
+	blocks    arrow.RecordBatch // of one column, the block numbers
+	partition partition
+}
+
+func (s stepRows) release() {
+	for _, p := range s.portions {
+		p.record.Release()
+		p.blocks.Release()
+	}
+}
+
+// rowsOf converts the rows that a step writes.
+func (g *target) rowsOf(step sink.Step) (rows stepRows, err error) {
+	rows.Step = step
+	defer func() {
+		if err != nil {
+			rows.release()
+		}
+	}()
+	for _, run := range step.Write {
+		some := run.Slice()
+		portions, err := g.portions(some)
+		rows.portions = append(rows.portions, portions...)
+		if err != nil {
+			err = g.place(err, run, some)
+		}
+		some.Release()
+		if err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+// place names block and row of a refused value.
+func (g *target) place(err error, run sink.Run, rows arrow.RecordBatch) error {
+	bad, ok := errors.AsType[*refusedColumn](err)
+	if !ok {
+		return err
+	}
+	blocks, cannot := sink.BlocksOf(rows, g.table.BlockColumn)
+	if cannot != nil {
+		return cannot
+	}
+	return fault.Permanent(&sink.BadRowError{Block: blocks.At(bad.row), Row: run.Entry + bad.row, Column: bad.column, Reason: bad.reason})
+}
+
+// portions converts a record and divides it by partitions.
+func (g *target) portions(rec arrow.RecordBatch) ([]portion, error) {
+	rows, by, err := g.converted(rec)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Release()
+	defer func() {
+		for _, a := range by {
+			a.Release()
+		}
+	}()
+	numbers := numbersOf(rec, g.table.BlockColumn)
+	defer numbers.Release()
+	if len(by) == 0 {
+		rows.Retain()
+		numbers.Retain()
+		return []portion{{record: rows, blocks: numbers}}, nil
+	}
+	found, err := groups(int(rec.NumRows()), by)
+	if bad, ok := errors.AsType[*refusedValue](err); ok {
+		err = &refusedColumn{*bad, g.names[0]}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var portions []portion
+	for _, one := range found {
+		p := portion{partition: one.partition}
+		if one.rows == nil {
+			rows.Retain()
+			numbers.Retain()
+			p.record, p.blocks = rows, numbers
+		} else {
+			if p.record, err = pick(rows, one.rows); err != nil {
+				return portions, err
+			}
+			if p.blocks, err = pick(numbers, one.rows); err != nil {
+				p.record.Release()
+				return portions, err
+			}
+		}
+		portions = append(portions, p)
+	}
+	return portions, nil
+}
+
+// numbersOf gives the block column alone.
+func numbersOf(rec arrow.RecordBatch, column int) arrow.RecordBatch {
+	f := rec.Schema().Field(column)
+	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{f}, nil), []arrow.Array{rec.Column(column)}, rec.NumRows())
+}
+
+// put does what a step says: deletes, then writes.
+func (s *stage) put(ctx context.Context, step stepRows) error {
+	for _, r := range step.Delete {
+		s.cuts.Add(r)
+		for path, old := range s.rewritten { // of a commit that failed, with fewer cuts
+			old.drop()
+			delete(s.rewritten, path)
+		}
+		if err := s.cutStaged(ctx, r); err != nil {
+			return err
+		}
+	}
+	for _, p := range step.portions {
+		if err := s.write(p); err != nil {
+			return err
+		}
+	}
+	s.rows += sink.CountRows(step.Write)
+	s.skipped += step.Skipped
+	return nil
+}
+
+// write appends rows to the file of their partition.
+func (s *stage) write(p portion) error {
+	if p.record.NumRows() == 0 {
+		return nil
+	}
+	key := p.partition.key()
+	f, ok := s.open[key]
+	if !ok {
+		if err := s.makeRoom(); err != nil {
+			return err
+		}
+		var err error
+		if f, err = s.w.target.newFile(p.partition); err != nil {
+			return err
+		}
+		s.open[key] = f
+	}
+	blocks, err := sink.BlocksOf(p.blocks, 0)
+	if err != nil {
+		return err
+	}
+	if err := f.add(p.record, blocks); err != nil {
+		return err
+	}
+	if f.size() >= s.w.target.fileSize {
+		return s.finish(key)
+	}
+	return s.spill()
+}
+
+// finish ends the file of a partition.
+func (s *stage) finish(key string) error {
+	f := s.open[key]
+	delete(s.open, key)
+	done, err := f.finish()
+	if err != nil {
+		return err
+	}
+	s.done = append(s.done, done)
+	return nil
+}
+
+func (s *stage) finishAll() error {
+	for _, key := range s.keys() {
+		if err := s.finish(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) keys() []string {
+	keys := make([]string, 0, len(s.open))
+	for key := range s.open {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// makeRoom ends the largest file when there are too many.
+func (s *stage) makeRoom() error {
+	if len(s.open) < openFiles {
+		return nil
+	}
+	return s.finish(s.largest((*rowFile).size))
+}
+
+// spill writes the largest row group to the spool when too much is in memory.
+func (s *stage) spill() error {
+	var held int64
+	for _, f := range s.open {
+		held += f.held()
+	}
+	if held < openBytes {
+		return nil
+	}
+	return s.open[s.largest((*rowFile).held)].flush()
+}
+
+func (s *stage) largest(by func(*rowFile) int64) string {
+	best, size := "", int64(-1)
+	for key, f := range s.open {
+		if n := by(f); n > size {
+			best, size = key, n
+		}
+	}
+	return best
+}
+
+// cutStaged takes the rows of r out of what is staged.
+func (s *stage) cutStaged(ctx context.Context, r block.Range) error {
+	for _, key := range s.keys() {
+		if !s.open[key].blocks.Intersect(r).Empty() {
+			if err := s.finish(key); err != nil {
+				return err
+			}
+		}
+	}
+	var kept []*stagedFile
+	for _, f := range s.done {
+		switch {
+		case f.blocks.Intersect(r).Empty():
+			kept = append(kept, f)
+		case r.Contains(f.blocks):
+			s.deleted += uint64(f.rows)
+			f.drop()
+		default:
+			gone := block.NewSet(r)
+			rest, deleted, err := s.w.target.without(ctx, f.spool, f.partition, gone)
+			if err != nil {
+				return err
+			}
+			s.deleted += deleted
+			f.drop()
+			if rest != nil {
+				kept = append(kept, rest)
+			}
+		}
+	}
+	s.done = kept
+	return nil
+}

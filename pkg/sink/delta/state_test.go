@@ -1,0 +1,103 @@
+package delta
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+func randomLedger(rnd *rand.Rand) *sink.Ledger {
+	l := &sink.Ledger{}
+	for range rnd.IntN(20) {
+		start := block.Number(rnd.Uint64N(1 << 40))
+		l.Coverage.Add(block.Range{Start: start, End: start + 1 + block.Number(rnd.IntN(1000))})
+	}
+	if rnd.IntN(2) == 0 {
+		l.Coverage.Add(block.Range{Start: block.Max, End: block.Max + 1})
+		l.Live = sink.LiveState{Started: true, Epoch: rnd.Uint64(), Seq: rnd.Uint64(), Start: block.Number(rnd.Uint64N(1 << 63)),
+			Cursor: block.Cursor{Network: strings.Repeat("ä", rnd.IntN(9)), Number: 7, Hash: block.Hash{1, 2, 31: 255}}}
+	}
+	for range rnd.IntN(4) {
+		if l.Partial == nil {
+			l.Partial = map[block.Number]sink.Partial{}
+		}
+		p := sink.Partial{Batch: strings.Repeat("b", rnd.IntN(40)), Parts: 1 + rnd.IntN(9)}
+		for i := range p.Parts {
+			if rnd.IntN(2) == 0 {
+				p.Have = append(p.Have, i)
+			}
+		}
+		l.Partial[block.Number(rnd.Uint64N(1<<40))] = p
+	}
+	return l
+}
+
+// TestTheLedgerIsReadBack writes ledgers over each other, longer and shorter ones,
+// as commits do, and reads them back.
+func TestTheLedgerIsReadBack(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	s := emptySnapshot()
+	const app = "ampipe:p:s"
+	for i := range 500 {
+		want := randomLedger(rnd)
+		actions := ledgerActions(s, app, want, 1)
+		content, err := write(actions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := read("x", content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.play(int64(i), again)
+		got, begun, err := readLedger(s, app)
+		if err != nil || !begun {
+			t.Fatalf("%+v: %v, %v", want, begun, err)
+		}
+		if !got.Coverage.Equal(want.Coverage) || got.Live != want.Live || len(got.Partial) != len(want.Partial) ||
+			len(want.Partial) > 0 && !reflect.DeepEqual(got.Partial, want.Partial) {
+			t.Fatalf("%+v is read back as %+v", want, got)
+		}
+		if s.txns[app].Version != int64(i+1) {
+			t.Errorf("the count of commits is %d after %d", s.txns[app].Version, i+1)
+		}
+	}
+	if n := len(ledgerActions(s, app, mustLedger(t, s, app), 1)); n != 1 {
+		t.Errorf("a ledger that has not changed is %d actions", n)
+	}
+}
+
+func mustLedger(t *testing.T, s *snapshot, app string) *sink.Ledger {
+	t.Helper()
+	l, _, err := readLedger(s, app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestADamagedLedgerIsNoticed changes and drops single words.
+func TestADamagedLedgerIsNoticed(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 50 {
+		words := encodeLedger(randomLedger(rnd))
+		for i := range words {
+			broken := slices.Clone(words)
+			broken[i]++
+			if _, err := decodeLedger(broken); fault.Of(err) != fault.ClassPermanent || err == nil {
+				t.Fatalf("word %d of %d changed: %v", i, len(words), err)
+			}
+			if _, err := decodeLedger(words[:i]); fault.Of(err) != fault.ClassPermanent || err == nil {
+				t.Fatalf("only %d of %d words: %v", i, len(words), err)
+			}
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package delta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
+)
+
+// Writer is a Delta table. It implements [sink.Writer], [sink.Gatherer] and
+// [sink.Digester]; docs/delta.md is its manual.
+type Writer struct {
+	cfg    config.Delta
+	target *target
+	store  storage.Store
+	log    *tableLog
+
+	turn  chan struct{} // held by whoever stages or commits
+	stage *stage        // what waits for a commit; nil: nothing. Guarded by turn
+}
+
+var (
+	_ sink.Writer   = (*Writer)(nil)
+	_ sink.Gatherer = (*Writer)(nil)
+	_ sink.Digester = (*Writer)(nil)
+
+	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
+)
+
+// New makes a Writer for a sink of the configuration. It allocates only;
+// [Writer.Open] connects.
+func New(cfg config.Delta) *Writer { return &Writer{cfg: cfg, turn: make(chan struct{}, 1)} }
+
+// NewOn makes a Writer for a table that lies in a given storage, wherever the
+// configuration says. The storage outlives the Writer.
+func NewOn(cfg config.Delta, store storage.Store) *Writer {
+	w := New(cfg)
+	w.store = shared{store}
+	return w
+}
+
+// shared is a storage that is closed by somebody else.
+type shared struct{ storage.Store }
+
+func (shared) Close() error { return nil }
+
+// Unwrap gives the storage itself.
+func (s shared) Unwrap() storage.Store { return s.Store }
+
+// Close forgets what is staged and releases the connections.
+func (w *Writer) Close() error {
+	if w.stage != nil {
+		w.stage.drop()
+		w.stage = nil
+	}
+	w.log = nil
+	if w.store == nil {
+		return nil
+	}
+	store := w.store
+	w.store = nil
+	if err := store.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", store, err)
+	}
+	return nil
+}
+
+// take waits for the turn. One at a time stages and commits.
+func (w *Writer) take(ctx context.Context) (release func(), err error) {
+	if w.log == nil {
+		return nil, errNotOpen
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case w.turn <- struct{}{}:
+		return func() { <-w.turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// State reads what is committed; see [sink.Writer].
+func (w *Writer) State(ctx context.Context) (sink.State, error) {
+	log := w.log
+	if log == nil {
+		return sink.State{}, errNotOpen
+	}
+	s, err := log.refresh(ctx)
+	if err != nil {
+		return sink.State{}, fmt.Errorf("read the log of %s: %w", w.store, err)
+	}
+	l, _, err := readLedger(s, w.target.app)
+	if err != nil {
+		return sink.State{}, err
+	}
+	return l.State, nil
+}
+
+// Apply stages the changes and commits them at once; see [sink.Writer]. Each call
+// makes a version of the table, so a loop does better with [Writer.Stage].
+func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
+	release, err := w.take(ctx)
+	if err != nil {
+		return sink.Applied{}, err
+	}
+	defer release()
+	if w.stage != nil {
+		return sink.Applied{}, errors.New("rows are staged that were not committed yet; commit or discard them first")
+	}
+	for attempt := 1; ; attempt++ {
+		applied, err := w.attempt(ctx, changes)
+		if err == nil || !errors.Is(err, errStale) || attempt == attempts {
+			return applied, err
+		}
+		if err := fault.Sleep(ctx, conflictPause.Delay(attempt)); err != nil {
+			return sink.Applied{}, err
+		}
+	}
+}
+
+func (w *Writer) attempt(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
+	s, err := w.begin(ctx)
+	if err != nil {
+		return sink.Applied{}, err
+	}
+	defer s.drop()
+	if err := s.add(ctx, changes); err != nil {
+		return sink.Applied{}, err
+	}
+	return w.commit(ctx, s)
+}
+
+// Stage takes changes in and keeps their rows in the spool, where they wait for
+// Commit. See [sink.Gatherer].
+func (w *Writer) Stage(ctx context.Context, changes []sink.Change) (sink.Staged, error) {
+	release, err := w.take(ctx)
+	if err != nil {
+		return sink.Staged{}, err
+	}
+	defer release()
+	s := w.stage
+	if s == nil {
+		if s, err = w.begin(ctx); err != nil {
+			return sink.Staged{}, err
+		}
+	}
+	if err := s.add(ctx, changes); err != nil {
+		if s.broken {
+			err = fmt.Errorf("%w: %w", sink.ErrRestage, err)
+		}
+		if s.broken || w.stage == nil {
+			s.drop()
+			w.stage = nil
+		}
+		return sink.Staged{}, err
+	}
+	w.stage = s
+	return sink.Staged{Full: s.bytes() >= w.target.fileSize}, nil
+}
+
+// Commit makes what is staged a version of the table. See [sink.Gatherer].
+func (w *Writer) Commit(ctx context.Context) (sink.Applied, error) {
+	release, err := w.take(ctx)
+	if err != nil {
+		return sink.Applied{}, err
+	}
+	defer release()
+	if w.stage == nil {
+		return sink.Applied{}, nil
+	}
+	applied, err := w.commit(ctx, w.stage)
+	if err == nil || errors.Is(err, sink.ErrRestage) {
+		w.stage.drop()
+		w.stage = nil
+	}
+	return applied, err
+}
+
+// Discard forgets what is staged. See [sink.Gatherer].
+func (w *Writer) Discard() {
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	if w.stage != nil {
+		w.stage.drop()
+		w.stage = nil
+	}
+}

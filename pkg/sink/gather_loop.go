@@ -1,0 +1,168 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// gatherIdle is how long nothing may come before history is committed: then the
+// log has been read to its end, and somebody may wait for it. Live entries wait
+// for the whole time, since every block would be a commit of its own.
+const gatherIdle = 500 * time.Millisecond
+
+// gathering is what a worker has staged in a Gatherer and not acknowledged. Only
+// the worker uses it.
+type gathering struct {
+	Gatherer
+	staged []*held
+	done   Commit
+	live   bool      // some of it is
+	last   bool      // nothing comes after it in the live lane
+	full   bool      // the Gatherer says so
+	since  time.Time // the first was staged
+}
+
+// workGathering is the one worker of a Gatherer: it takes the loads of all lanes.
+func (r *run) workGathering(take, do context.Context, g Gatherer, in []*ahead) error {
+	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), gather: &gathering{Gatherer: g}}
+	type loaded struct {
+		load
+		from *ahead
+	}
+	all := make(chan loaded)
+	var open sync.WaitGroup
+	for _, a := range in {
+		open.Go(func() {
+			for l := range a.loads {
+				all <- loaded{l, a}
+			}
+		})
+	}
+	var closing sync.WaitGroup
+	closing.Go(func() {
+		open.Wait()
+		close(all)
+	})
+	defer closing.Wait()
+	for {
+		wait, stop := w.due()
+		select {
+		case l, more := <-all:
+			stop()
+			if !more {
+				// What is staged is committed, also after a failure: that is of something
+				// else.
+				w.failed(w.commitStaged(), true)
+				return w.failure
+			}
+			w.load(l.load, l.from.live)
+			l.from.done(l.load)
+			if w.gather.full || len(w.gather.staged) > 0 && time.Since(w.gather.since) >= w.Gather {
+				w.failed(w.commitStaged(), true)
+			}
+		case <-wait:
+			w.failed(w.commitStaged(), true)
+		}
+	}
+}
+
+// due is when what is staged is to be committed, if nothing comes before.
+func (w *worker) due() (<-chan time.Time, func() bool) {
+	g := w.gather
+	if len(g.staged) == 0 {
+		return nil, func() bool { return true }
+	}
+	wait := time.Until(g.since.Add(w.Gather))
+	if !g.live || g.last {
+		wait = min(wait, gatherIdle)
+	}
+	timer := time.NewTimer(max(wait, 0))
+	return timer.C, timer.Stop
+}
+
+// write applies changes, or stages them.
+func (w *worker) write(changes []Change) (Applied, error) {
+	if w.gather == nil {
+		return w.Writer.Apply(w.do, changes)
+	}
+	staged, err := w.gather.Stage(w.do, changes)
+	if errors.Is(err, ErrRestage) {
+		w.giveBack()
+	}
+	w.gather.full = w.gather.full || staged.Full
+	return Applied{}, err
+}
+
+// keep notes units that are staged. Their payloads are not needed any more.
+func (w *worker) keep(units []unit, done Commit) {
+	g := w.gather
+	if len(g.staged) == 0 {
+		g.since = time.Now()
+	}
+	for _, u := range units {
+		g.live = g.live || u.message.Live
+		g.last = g.last || u.message.Live && u.change.End != 0 && u.change.Range.End >= u.change.End
+		u.message.release()
+		u.message.staged = true
+		g.staged = append(g.staged, u.message)
+	}
+	g.done.Entries += done.Entries
+	g.done.Bytes += done.Bytes
+	g.done.Ranges = append(g.done.Ranges, done.Ranges...)
+	g.done.Marks = append(g.done.Marks, done.Marks...)
+}
+
+// commitStaged commits what is staged and acknowledges it, however long that
+// takes. After an error everything has been given back; errStopped and a change
+// that has to come again are none.
+func (w *worker) commitStaged() error {
+	g := w.gather
+	if len(g.staged) == 0 {
+		g.full = false
+		return nil
+	}
+	begin := time.Now()
+	applied, err := w.insist(func(ctx context.Context) (Applied, error) {
+		applied, err := g.Commit(ctx)
+		if errors.Is(err, ErrRestage) {
+			return applied, fault.Permanent(err) // this commit is over
+		}
+		return applied, err
+	})
+	if err != nil {
+		w.giveBack()
+		if errors.Is(err, ErrRestage) || errors.Is(err, errStopped) {
+			w.Logger.Info().Err(err).Msg("entries were given back that could not be committed; they come again")
+			return nil
+		}
+		return err
+	}
+	for _, m := range g.staged {
+		m.ack()
+	}
+	g.done.Applied, g.done.Took = applied, time.Since(begin)
+	w.status.wrote(applied.Rows)
+	w.Observer.OnApplied(g.done)
+	w.forget()
+	return nil
+}
+
+// giveBack gives staged entries back: they are not committed.
+func (w *worker) giveBack() {
+	w.gather.Discard()
+	for _, m := range w.gather.staged {
+		m.staged = false
+		m.nak(0)
+	}
+	w.outOfOrder()
+	w.forget()
+}
+
+func (w *worker) forget() {
+	w.gather.staged, w.gather.done = nil, Commit{}
+	w.gather.live, w.gather.last, w.gather.full = false, false, false
+}
