@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -125,7 +126,8 @@ const farBehind = 10_000
 // common finds where the live lane can begin again. A sink has the chain up to its
 // cursor if that is still a block of it. Where it is not, the lane begins again
 // further below, after a block that the chain had when the epoch began, and still has.
-// It gives nil if that cannot be told yet.
+// One that is far behind does not take the others back: its live blocks are voided, and
+// come again as history. It gives nil if that cannot be told yet.
 func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
 	c, err := w.head(ctx)
 	if err != nil {
@@ -135,8 +137,12 @@ func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Or
 		w.live.Waits = "the server has no data for this query at the moment"
 		return nil, nil
 	}
+	slices.SortFunc(marks, func(a, b queue.LiveMark) int { return cmp.Compare(after(b), after(a)) })
 	var base block.Cursor // the last block that stays; without a hash if none is known
 	for i, mark := range marks {
+		if after(mark)+farBehind < after(marks[0]) && after(mark) < c.LiveStart {
+			break
+		}
 		if last := c.Head[0].Numbers.Last(); mark.Cursor.Number > last {
 			w.live.Waits = fmt.Sprintf("the chain has only come to block %d again, and sink data goes on to block %d", last, mark.Cursor.Number)
 			return nil, nil
@@ -160,17 +166,27 @@ func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Or
 	return origin, nil
 }
 
+// after is the first block that a sink does not hold for certain.
+func after(mark queue.LiveMark) block.Number {
+	if mark.Cursor.Network != "" {
+		return mark.Cursor.Number + 1
+	}
+	return mark.Start
+}
+
+// farBehind is how many blocks a sink may lie behind the furthest one for an epoch to
+// begin at its cursor.
+const farBehind = 10_000
+
 // certain gives the first block that a sink may have otherwise than the chain, and the
 // block before it, without its hash if only the chain knows that.
 func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMark) (block.Number, block.Cursor, error) {
 	switch cursor := mark.Cursor; {
-	case cursor.Network == "":
-		return mark.Start, block.Cursor{}, nil
-	case cursor.Hash.IsZero(): // everything was undone, down to the first block of the chain
-		return cursor.Number + 1, block.Cursor{}, nil
+	case cursor.Hash.IsZero(): // no watermark yet, or all was undone, down to the first block of the chain
+		return after(mark), block.Cursor{}, nil
 	default:
 		if still, err := w.canonical(ctx, head, cursor); err != nil || still {
-			return cursor.Number + 1, cursor, err
+			return after(mark), cursor, err
 		}
 	}
 	start := min(mark.Start, w.spec.Live.Start) // what is below came as history

@@ -348,6 +348,20 @@ func TestAnEpochBegins(t *testing.T) {
 			d.tells("warehouse", mark)
 			d.tells("cache", d.mark(marks[2], 800, 900))
 		}, 800, ""},
+		"and a sink is far behind": {func(d *tower, marks []uint64) {
+			d.chain.set(func(s *moving) { s.end = 20_000 })
+			d.reached(queue.LiveLost, marks[2], 15_001)
+			d.tells("warehouse", d.mark(marks[2], 800, 15_000))
+			d.tells("cache", d.mark(marks[0], 800, 820))
+		}, 15_001, ""},
+		"and a sink is far behind, but above where another has to begin": {func(d *tower, marks []uint64) {
+			d.chain.set(func(s *moving) { s.end = 20_000 })
+			stray := d.mark(marks[2], 800, 15_000)
+			d.chain.reorg(14_990)
+			d.reached(queue.LiveLost, marks[2], 15_001)
+			d.tells("warehouse", stray)
+			d.tells("cache", d.mark(marks[0], 790, 820))
+		}, 800, ""},
 		"and a sink is on a fork that is gone": {func(d *tower, marks []uint64) {
 			// cache is the lower one, and on the chain; warehouse has other blocks below
 			// cache's cursor.

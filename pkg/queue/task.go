@@ -130,6 +130,9 @@ func (t *Tasks) forget(kind string) {
 // is away it returns fault.Later, and may be called again.
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
+		if ctx.Err() != nil { // a request would take the task that was just given back, and not see it
+			return nil, context.Cause(ctx)
+		}
 		task, err := t.request(ctx, kind)
 		if ctx.Err() != nil {
 			if task != nil {
