@@ -35,11 +35,12 @@ var arrows = map[string][]string{
 	"sink/postgres":      {"sink", "block", "config", "entry", "fault"},
 	"sink/delta":         {"sink", "sink/delta/storage", "block", "config", "entry", "fault"},
 	"sink/delta/storage": {"fault"},
+	"sink/redis":         {"sink", "block", "config", "entry", "fault"},
 	"sink/sinktest":      {"sink", "sink/memory", "block", "config", "entry", "fault", "queue"},
 	"progress":           {"block", "config", "queue"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "ops", "plan", "plan/sql",
-		"progress", "queue", "sink", "sink/delta", "sink/postgres",
+		"progress", "queue", "sink", "sink/delta", "sink/postgres", "sink/redis",
 	},
 }
 

@@ -82,14 +82,7 @@ type Sink struct {
 	Name     string
 	Postgres *Postgres
 	Delta    *Delta
-}
-
-// Writers is how many transactions a process of the sink may run at a time.
-func (s Sink) Writers() int {
-	if s.Postgres != nil {
-		return s.Postgres.Writers
-	}
-	return 1
+	Redis    *Redis
 }
 
 // Mode is how rows are written.

@@ -219,14 +219,12 @@ func (d *document) readSinks(top *section) {
 			kinds++
 			sink.Delta = readDelta(delta)
 		}
-		for _, kind := range []string{"redis"} {
-			if f, n := s.ask(kind); n != nil {
-				kinds++
-				s.complain(f.at, "%s is not available in this version; use postgres or delta", f.key)
-			}
+		if redis := s.group("redis"); redis.set {
+			kinds++
+			sink.Redis = readRedis(redis)
 		}
 		if kinds != 1 {
-			s.complain(s.at, "%s must have exactly one destination, such as postgres or delta", s.path)
+			s.complain(s.at, "%s must have exactly one destination: postgres, delta or redis", s.path)
 		}
 		d.pipeline.Sinks = append(d.pipeline.Sinks, sink)
 		d.sinks = append(d.sinks, name)

@@ -41,8 +41,9 @@ type Header struct {
 	Rows    int
 	Schema  string // fingerprint of the Arrow schema; empty without payload
 
-	// End is the exclusive end of the partition when the entry was cut; it is 0
-	// on the live lane. An entry whose Range ends there closes its partition.
+	// End is the exclusive end of the partition when the entry was cut; on the live
+	// lane it is max_block, 0 without one. An entry whose Range ends there closes
+	// its lane.
 	End block.Number
 
 	// Hash is the hash of the last block, Prev that of the block before the

@@ -196,7 +196,10 @@ func (l *lane) rows(ctx context.Context, e amp.Rows) error {
 func (l *lane) append(ctx context.Context, groups []entry.Group) error {
 	for _, group := range groups {
 		for i := range group {
-			group[i].End = 0 // a live range closes no partition
+			group[i].End = 0
+			if end := l.spec.MaxBlock; end != nil {
+				group[i].End = *end
+			}
 		}
 		if err := l.publish(ctx, group); err != nil {
 			return err

@@ -109,6 +109,11 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 	if err := look.Check(ctx, table); err != nil {
 		return err
 	}
+	for _, warning := range warningsOf(w, table) {
+		if !strings.Contains(ddl, warning) {
+			say(out, "warning   %s: %s", c.Name, warning)
+		}
+	}
 	say(out, "sink      %s: connected, and may do what it needs. The table, if it is not there:\n\n%s",
 		c.Name, indent(ddl))
 	return nil

@@ -30,11 +30,11 @@ func consumeOptions(c config.Sink, lanes queue.Lanes) queue.ConsumeOptions {
 	return o
 }
 
-// warn logs what a destination has to say about its table.
-func (s *stages) warn(c config.Sink, w sink.Writer, t sink.Table) {
+// warningsOf is what a destination that is open, or was checked, has to say about
+// itself or the table.
+func warningsOf(w sink.Writer, t sink.Table) []string {
 	if says, ok := w.(interface{ Warnings(sink.Table) []string }); ok {
-		for _, text := range says.Warnings(t) {
-			s.logger.Warn().Str("sink", c.Name).Msg(text)
-		}
+		return says.Warnings(t)
 	}
+	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
 // stages are the stages of one pipeline, in this process or alone in it.
@@ -120,6 +121,8 @@ func newWriter(s config.Sink) (sink.Writer, error) {
 		return postgres.New(*s.Postgres), nil
 	case s.Delta != nil:
 		return delta.New(*s.Delta), nil
+	case s.Redis != nil:
+		return redis.New(*s.Redis), nil
 	default:
 		return nil, fault.Permanent(fmt.Errorf("sink %q has no destination", s.Name))
 	}
@@ -152,7 +155,9 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
 	}
 	s.meter.Waiting("sink "+c.Name, "")
-	s.warn(c, w, table)
+	for _, warning := range warningsOf(w, table) {
+		s.logger.Warn().Str("sink", c.Name).Msg(warning)
+	}
 	return w, nil
 }
 

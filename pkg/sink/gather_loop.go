@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
@@ -22,6 +21,7 @@ type gathering struct {
 	staged []*held
 	done   Commit
 	live   bool      // some of it is
+	last   bool      // nothing comes after it in the live lane
 	full   bool      // the Gatherer says so
 	since  time.Time // the first was staged
 }
@@ -77,7 +77,7 @@ func (w *worker) due() (<-chan time.Time, func() bool) {
 		return nil, func() bool { return true }
 	}
 	wait := time.Until(g.since.Add(w.Gather))
-	if !g.live {
+	if !g.live || g.last {
 		wait = min(wait, gatherIdle)
 	}
 	timer := time.NewTimer(max(wait, 0))
@@ -105,6 +105,7 @@ func (w *worker) keep(units []unit, done Commit) {
 	}
 	for _, u := range units {
 		g.live = g.live || u.message.Live
+		g.last = g.last || u.message.Live && u.change.End != 0 && u.change.Range.End >= u.change.End
 		u.message.release()
 		u.message.staged = true
 		g.staged = append(g.staged, u.message)
@@ -162,5 +163,6 @@ func (w *worker) giveBack() {
 }
 
 func (w *worker) forget() {
-	w.gather.staged, w.gather.done, w.gather.live, w.gather.full = nil, Commit{Ranges: []block.Range(nil)}, false, false
+	w.gather.staged, w.gather.done = nil, Commit{}
+	w.gather.live, w.gather.last, w.gather.full = false, false, false
 }

@@ -111,6 +111,7 @@ func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 		var seq uint64
 		for n := range block.Number(12) {
 			e := encoded(t, logSchema, block.Closed(n, n), 5)
+			e.End = 0
 			m := r.log.append(sink.Message{Entry: e, Live: true, After: seq})
 			seq = m.Seq
 			time.Sleep(2 * time.Second)
@@ -119,10 +120,18 @@ func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 		if n := len(r.watch.sizes()); n != 2 {
 			t.Errorf("%d commits in %v, want 2", n, time.Since(began))
 		}
+		// The one that ends a bounded lane does not wait: nothing comes after it.
+		e := encoded(t, logSchema, block.Closed(12, 12), 5)
+		r.log.append(sink.Message{Entry: e, Live: true, After: seq})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(r.watch.sizes()); n != 3 {
+			t.Errorf("%d commits after the end of the lane, want 3", n)
+		}
 		if err := stop(); err != nil { // what is staged is committed when it stops
 			t.Error(err)
 		}
-		r.wantBlocks(5, block.Range{End: 12})
+		r.wantBlocks(5, block.Range{End: 13})
 		if n := r.log.outstanding(); n > 0 {
 			t.Errorf("%d messages were not answered", n)
 		}

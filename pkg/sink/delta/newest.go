@@ -1,0 +1,120 @@
+package delta
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// Row is a row of a table, for people.
+type Row struct {
+	Block  block.Number
+	Values []string // by column of [Writer.Columns]
+}
+
+// Columns names the columns of the table's rows, then its partition columns. The
+// Writer must be open.
+func (w *Writer) Columns() []string {
+	var names []string
+	for _, f := range w.target.file.Fields() {
+		names = append(names, f.Name)
+	}
+	return append(names, w.target.names...)
+}
+
+// Newest reads the n rows of the highest blocks in the newest version of the table,
+// highest first. It opens as few files as may hold them.
+func (w *Writer) Newest(ctx context.Context, n int) ([]Row, error) {
+	if w.log == nil {
+		return nil, errNotOpen
+	}
+	s, err := w.log.refresh(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+	}
+	files := make([]*add, 0, len(s.files))
+	for _, a := range s.files {
+		files = append(files, a)
+	}
+	slices.SortFunc(files, func(a, b *add) int {
+		return cmp.Or(cmp.Compare(w.target.blocksOf(b).End, w.target.blocksOf(a).End), cmp.Compare(a.Path, b.Path))
+	})
+	var rows []Row
+	for _, a := range files {
+		if len(rows) == n && w.target.blocksOf(a).End <= rows[n-1].Block {
+			break
+		}
+		if rows, err = w.newestOf(ctx, a, n, rows); err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", a.Path, w.store, err)
+		}
+	}
+	return rows, nil
+}
+
+// newestOf adds the rows of a file to rows, of which the n of the highest blocks stay.
+func (w *Writer) newestOf(ctx context.Context, a *add, n int, rows []Row) ([]Row, error) {
+	f, err := openFile(ctx, w.store, a.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	p := w.target.partitionFor(a)
+	err = w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
+		blocks, err := w.target.numbers(rec, p)
+		if err != nil {
+			return err
+		}
+		for i := range blocks.Len() {
+			at := blocks.At(i)
+			if len(rows) == n && at <= rows[n-1].Block {
+				continue
+			}
+			place, _ := slices.BinarySearchFunc(rows, at, func(r Row, at block.Number) int {
+				if r.Block < at {
+					return 1
+				}
+				return -1
+			})
+			rows = slices.Insert(rows, place, Row{Block: at, Values: printed(rec, i, p)})
+			rows = rows[:min(n, len(rows))]
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// printed is a row as text: binary as 0x-hex, no value as nothing.
+func printed(rec arrow.RecordBatch, row int, p partition) []string {
+	values := make([]string, 0, int(rec.NumCols())+len(p))
+	for _, c := range rec.Columns() {
+		switch a := c.(type) {
+		case *array.Binary:
+			if a.IsValid(row) {
+				values = append(values, "0x"+hex.EncodeToString(a.Value(row)))
+				continue
+			}
+			values = append(values, "")
+		default:
+			if c.IsNull(row) {
+				values = append(values, "")
+				continue
+			}
+			values = append(values, c.ValueStr(row))
+		}
+	}
+	for _, v := range p {
+		if v == nil {
+			values = append(values, "")
+			continue
+		}
+		values = append(values, *v)
+	}
+	return values
+}

@@ -1,0 +1,74 @@
+package redis
+
+import (
+	"strconv"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Commands gives the rows of records as the plain commands that would write them
+// one by one, in the protocol of Redis: what a benchmark compares with.
+func Commands(cfg config.Redis, t sink.Table, dst []byte, records ...arrow.RecordBatch) ([]byte, error) {
+	g, err := newTarget(cfg, t)
+	if err != nil {
+		return nil, err
+	}
+	text := func(s []byte) {
+		dst = append(strconv.AppendInt(append(dst, '$'), int64(len(s)), 10), "\r\n"...)
+		dst = append(append(dst, s...), "\r\n"...)
+	}
+	for _, rec := range records {
+		b, err := g.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+		if err != nil {
+			return nil, err
+		}
+		for row := range b.To {
+			var args [][]byte
+			err := unpackTexts(g.appendRow(nil, &b, row), func(_ int, s string) { args = append(args, []byte(s)) })
+			if err != nil {
+				return nil, err
+			}
+			command := "SET"
+			if g.Structure == config.Hash {
+				command = "HSET"
+			}
+			dst = append(strconv.AppendInt(append(dst, '*'), int64(len(args)+1), 10), "\r\n"...)
+			text([]byte(command))
+			for _, a := range args {
+				text(a)
+			}
+		}
+	}
+	return dst, nil
+}
+
+// PackRows packs all rows of records as calls of the script would carry them, and
+// gives the number of bytes.
+func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error) {
+	g, err := newTarget(w.cfg, t)
+	if err != nil {
+		return 0, err
+	}
+	size := 0
+	for _, rec := range records {
+		b, err := g.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+		if err != nil {
+			return 0, err
+		}
+		w.pack.reset()
+		for row := range b.To {
+			if w.pack.count == sliceRows {
+				w.pack.finish(g)
+				size += len(w.pack.rows) + len(w.pack.index)
+				w.pack.reset()
+			}
+			w.pack.add(g, &b, row)
+		}
+		w.pack.finish(g)
+		size += len(w.pack.rows) + len(w.pack.index)
+	}
+	return size, nil
+}

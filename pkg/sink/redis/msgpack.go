@@ -1,0 +1,127 @@
+package redis
+
+import "encoding/binary"
+
+// The MessagePack that the script reads: texts, arrays of them and, in headers,
+// maps. Nothing else is needed, and numbers would lose digits in Lua.
+
+// appendPacked writes a text.
+func appendPacked[T string | []byte](dst []byte, text T) []byte {
+	switch n := len(text); {
+	case n < 32:
+		dst = append(dst, 0xa0|byte(n))
+	case n < 256:
+		dst = append(dst, 0xd9, byte(n))
+	default:
+		dst = binary.BigEndian.AppendUint32(append(dst, 0xdb), uint32(n))
+	}
+	return append(dst, text...)
+}
+
+// openText begins a text whose length is not known yet.
+func openText(dst []byte) []byte { return append(dst, 0xd9, 0) }
+
+// closeText ends the text that began at a position with openText, and gives it
+// the form that appendPacked gives.
+func closeText(dst []byte, at int) []byte {
+	n := len(dst) - at - 2
+	switch {
+	case n < 32:
+		dst[at] = 0xa0 | byte(n)
+		copy(dst[at+1:], dst[at+2:])
+		return dst[:len(dst)-1]
+	case n < 256:
+		dst[at+1] = byte(n)
+		return dst
+	}
+	dst = append(dst, 0, 0, 0)
+	copy(dst[at+5:], dst[at+2:at+2+n])
+	dst[at] = 0xdb
+	binary.BigEndian.PutUint32(dst[at+1:], uint32(n))
+	return dst
+}
+
+// openArray begins an array; closeArray writes how many elements it got.
+func openArray(dst []byte) []byte { return append(dst, 0xdd, 0, 0, 0, 0) }
+
+func closeArray(dst []byte, at, n int) { binary.BigEndian.PutUint32(dst[at+1:], uint32(n)) }
+
+// header is the map that tells the script what to do.
+type header struct {
+	buf []byte
+	n   int
+}
+
+func (h *header) reset() { h.buf, h.n = append(h.buf[:0], 0xdf, 0, 0, 0, 0), 0 }
+
+func (h *header) text(name, value string) {
+	h.buf, h.n = appendPacked(appendPacked(h.buf, name), value), h.n+1
+}
+
+func (h *header) flag(name string, value bool) {
+	b := byte(0xc2)
+	if value {
+		b = 0xc3
+	}
+	h.buf, h.n = append(appendPacked(h.buf, name), b), h.n+1
+}
+
+func (h *header) list(name string, values ...string) {
+	h.buf, h.n = appendPacked(h.buf, name), h.n+1
+	at := len(h.buf)
+	h.buf = openArray(h.buf)
+	for _, v := range values {
+		h.buf = appendPacked(h.buf, v)
+	}
+	closeArray(h.buf, at, len(values))
+}
+
+func (h *header) bytes() []byte {
+	binary.BigEndian.PutUint32(h.buf[1:], uint32(h.n))
+	return h.buf
+}
+
+// unpackTexts reads the arrays of texts of an index entry, one array in the
+// other, and hands out each text with its depth.
+func unpackTexts(b []byte, each func(depth int, text string)) error {
+	left := []int{1}
+	for len(b) > 0 {
+		for len(left) > 0 && left[len(left)-1] == 0 {
+			left = left[:len(left)-1]
+		}
+		if len(left) == 0 {
+			return errState
+		}
+		left[len(left)-1]--
+		size, text, width := 0, true, 1
+		switch c := b[0]; {
+		case c&0xe0 == 0xa0:
+			size = int(c & 31)
+		case c == 0xd9 && len(b) > 1:
+			size, width = int(b[1]), 2
+		case c == 0xda && len(b) > 2:
+			size, width = int(binary.BigEndian.Uint16(b[1:])), 3
+		case c == 0xdb && len(b) > 4:
+			size, width = int(binary.BigEndian.Uint32(b[1:])), 5
+		case c&0xf0 == 0x90:
+			size, text = int(c&15), false
+		case c == 0xdc && len(b) > 2:
+			size, width, text = int(binary.BigEndian.Uint16(b[1:])), 3, false
+		case c == 0xdd && len(b) > 4:
+			size, width, text = int(binary.BigEndian.Uint32(b[1:])), 5, false
+		default:
+			return errState
+		}
+		b = b[width:]
+		if !text {
+			left = append(left, size)
+			continue
+		}
+		if len(b) < size {
+			return errState
+		}
+		each(len(left)-1, string(b[:size]))
+		b = b[size:]
+	}
+	return nil
+}

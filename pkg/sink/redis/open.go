@@ -1,0 +1,163 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+const oldest = 7 // the first version of Redis that will do; Valkey counts on from there
+
+// Open connects, checks everything and begins the state, which is all that it
+// writes; see [sink.Writer].
+func (w *Writer) Open(ctx context.Context, t sink.Table) error {
+	return w.open(ctx, t, func(g *target, client redis.UniversalClient, known map[string]string) error {
+		if len(known) == 0 {
+			// Several processes may open at once; they all write the same.
+			if err := client.HSet(ctx, g.keys()[0], append([]string{"format", format}, g.identity()...)).Err(); err != nil {
+				return err
+			}
+		}
+		return w.script.Load(ctx, client).Err()
+	})
+}
+
+// Check does all that [Writer.Open] does except changing anything. The Writer
+// need not be open, and is not after.
+func (w *Writer) Check(ctx context.Context, t sink.Table) error {
+	if err := w.open(ctx, t, nil); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// OpenStored connects to rows that are there, to read them with
+// [Writer.DigestStored], and changes nothing.
+func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
+	return w.open(ctx, t, func(_ *target, _ redis.UniversalClient, known map[string]string) error {
+		if len(known) == 0 {
+			return fault.Permanent(errors.New("the server has no state of this sink; has the pipeline been run?"))
+		}
+		return nil
+	})
+}
+
+func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redis.UniversalClient, map[string]string) error) error {
+	g, err := newTarget(w.cfg, t)
+	if err != nil {
+		return err
+	}
+	client, err := connect(w.cfg)
+	if err != nil {
+		return err
+	}
+	known, warnings, err := survey(ctx, g, client)
+	if err == nil && then != nil {
+		err = then(g, client, known)
+	}
+	if err != nil {
+		_ = client.Close() // the error that matters is the other one
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("open %s: %w", g, context.Cause(ctx))
+		case fault.Of(err) != fault.ClassAgain:
+			return fmt.Errorf("%s: %w", g, err)
+		default:
+			return classify("open "+g.String(), err)
+		}
+	}
+	w.target, w.client, w.warnings = g, client, warnings
+	return nil
+}
+
+// survey checks what the server is and has, and gives the state of the sink,
+// which is empty if there is none.
+func survey(ctx context.Context, g *target, client redis.UniversalClient) (map[string]string, []string, error) {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		return nil, nil, err
+	}
+	info := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	version := info["redis_version"]
+	if major, err := strconv.Atoi(strings.SplitN(version, ".", 2)[0]); err != nil || major < oldest {
+		return nil, nil, fault.Permanent(fmt.Errorf("the server is Redis %q, and ampipe needs Redis 7 or later, or Valkey", version))
+	}
+	switch {
+	case info["redis_mode"] == "sentinel":
+		return nil, nil, fault.Permanent(errors.New("the server is a Sentinel; name its master under sentinel"))
+	case info["cluster_enabled"] == "1" && !g.Cluster:
+		return nil, nil, fault.Permanent(errors.New("the server belongs to a Redis Cluster; set cluster: true"))
+	case g.Cluster && info["cluster_enabled"] != "1":
+		return nil, nil, fault.Permanent(errors.New("the server is not a Redis Cluster; remove cluster: true"))
+	case info["role"] == "slave" && !g.Cluster:
+		return nil, nil, fault.Later(errors.New("the server is a replica and takes no writes until it is promoted"), 0)
+	}
+	if err := g.checkCluster(); err != nil {
+		return nil, nil, fault.Permanent(err)
+	}
+	if g.Structure == config.JSON {
+		found, err := client.Do(ctx, "COMMAND", "INFO", "JSON.SET").Slice()
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(found) == 0 || found[0] == nil {
+			return nil, nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; load it, or use structure: string, which holds the same documents"))
+		}
+	}
+	var warnings []string
+	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
+		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows, and the sink's own state, without anybody noticing; set it to noeviction", policy))
+	}
+	known, err := client.HGetAll(ctx, g.keys()[0]).Result()
+	if err != nil {
+		return nil, nil, err
+	}
+	return known, warnings, g.compare(known)
+}
+
+// compare refuses a state that was written for other rows.
+func (g *target) compare(known map[string]string) error {
+	if len(known) == 0 {
+		return nil
+	}
+	if known["format"] != format {
+		return fault.Permanent(fmt.Errorf("its state is of format %q, this ampipe knows %s; use the version that wrote it", known["format"], format))
+	}
+	var wrong []error
+	ours := g.identity()
+	for i := 0; i < len(ours); i += 2 {
+		if was := known[ours[i]]; was != ours[i+1] {
+			wrong = append(wrong, fmt.Errorf("%s was %q when the first rows were written, and is %q now", ours[i], was, ours[i+1]))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fault.Permanent(fmt.Errorf("%w; give the sink another name and other keys, or remove the keys %s* and those of its rows", errors.Join(wrong...), g.prefix()))
+}
+
+// checkCluster sees to it that the rows are in the slot of the state: a script
+// can change nothing else together with it.
+func (g *target) checkCluster() error {
+	if !g.Cluster {
+		return nil
+	}
+	tag := "{" + g.pipeline + "}"
+	if at := strings.Index(g.pattern.literals[0], "{"); at < 0 || !strings.HasPrefix(g.pattern.literals[0][at:], tag) {
+		return fmt.Errorf("key: in a Cluster, rows change together with the record of them only in one slot; begin the key with the hash tag {%s} (key: \"{{%s}}:%s\")", tag, g.pipeline+"}", g.Key)
+	}
+	return nil
+}

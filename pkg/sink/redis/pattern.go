@@ -1,0 +1,144 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/config"
+)
+
+// pattern writes the keys of rows: literals[0], column 0, literals[1], and so on.
+type pattern struct {
+	text     string
+	literals []string
+	columns  []int
+	escape   string // bytes that values write as %XX, so that no two rows share a key by accident
+}
+
+// newPattern reads a pattern such as "{table}:{block_num}:{log_index}".
+func newPattern(cfg config.Redis, schema *arrow.Schema) (*pattern, error) {
+	p := &pattern{text: cfg.Key}
+	var wrong []error
+	var literal strings.Builder
+	for rest := cfg.Key; rest != ""; {
+		switch {
+		case strings.HasPrefix(rest, "{{"), strings.HasPrefix(rest, "}}"):
+			literal.WriteByte(rest[0])
+			rest = rest[2:]
+		case rest[0] == '}':
+			return nil, fmt.Errorf(`key: %q closes a brace that was not opened; write "}}" for a brace`, cfg.Key)
+		case rest[0] == '{':
+			name, after, closed := strings.Cut(rest[1:], "}")
+			if !closed {
+				return nil, fmt.Errorf(`key: %q opens a brace and does not close it; write "{{" for a brace`, cfg.Key)
+			}
+			rest = after
+			found := schema.FieldIndices(name)
+			switch {
+			case name == "table" && len(found) == 0:
+				literal.WriteString(cfg.Table)
+			case len(found) != 1:
+				wrong = append(wrong, fmt.Errorf("key: the query gives no column %q; it gives %q", name, namesOf(schema)))
+			case unkeyed(schema.Field(found[0]).Type):
+				wrong = append(wrong, fmt.Errorf("key: column %q is of the type %s, of which no key can be made; cast it in the query or choose another column",
+					name, schema.Field(found[0]).Type))
+			default:
+				p.literals = append(p.literals, literal.String())
+				p.columns = append(p.columns, found[0])
+				literal.Reset()
+			}
+		default:
+			_, size := utf8.DecodeRuneInString(rest)
+			literal.WriteString(rest[:size])
+			rest = rest[size:]
+		}
+	}
+	p.literals = append(p.literals, literal.String())
+	wrong = append(wrong, p.separate())
+	return p, errors.Join(wrong...)
+}
+
+// separate sees to it that different values give different keys: what stands
+// between two columns is escaped in values.
+func (p *pattern) separate() error {
+	if len(p.columns) < 2 {
+		return nil
+	}
+	escape := []byte{'%'}
+	for _, between := range p.literals[1 : len(p.literals)-1] {
+		c := strings.IndexFunc(between, func(r rune) bool {
+			return r < 0x80 && !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune(".+-%", r))
+		})
+		if c < 0 {
+			return fmt.Errorf(`key: between two columns of %q stands %q, which may be part of a value; put a ":" there`, p.text, between)
+		}
+		if !slices.Contains(escape, between[c]) {
+			escape = append(escape, between[c])
+		}
+	}
+	p.escape = string(escape)
+	return nil
+}
+
+// unkeyed are types whose equal values may be printed differently, or that hold
+// others.
+func unkeyed(dt arrow.DataType) bool {
+	switch dt := dt.(type) {
+	case *arrow.DictionaryType:
+		return unkeyed(dt.ValueType)
+	case arrow.ExtensionType:
+		return unkeyed(dt.StorageType())
+	case arrow.NestedType:
+		return true
+	}
+	switch dt.ID() {
+	case arrow.NULL, arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64:
+		return true
+	default:
+		return false
+	}
+}
+
+// append writes the key of a row whose key columns are not null.
+func (p *pattern) append(dst []byte, cells []cells, row int) []byte {
+	for i, column := range p.columns {
+		dst = append(dst, p.literals[i]...)
+		at := len(dst)
+		dst = cells[column].text(dst, row)
+		if p.escape != "" && cells[column].free {
+			dst = p.escaped(dst, at)
+		}
+	}
+	return append(dst, p.literals[len(p.columns)]...)
+}
+
+func (p *pattern) escaped(dst []byte, at int) []byte {
+	if !slices.ContainsFunc(dst[at:], func(c byte) bool { return strings.IndexByte(p.escape, c) >= 0 }) {
+		return dst
+	}
+	value := slices.Clone(dst[at:])
+	dst = dst[:at]
+	for _, c := range value {
+		if strings.IndexByte(p.escape, c) >= 0 {
+			dst = append(dst, '%', hexUpper[c>>4], hexUpper[c&15])
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+const hexUpper = "0123456789ABCDEF"
+
+func namesOf(s *arrow.Schema) []string {
+	names := make([]string, s.NumFields())
+	for i, f := range s.Fields() {
+		names[i] = f.Name
+	}
+	return names
+}

@@ -1,0 +1,189 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
+)
+
+// destination is the rows of one sink for the suite. Its pipeline has a name of
+// its own, so that destinations share a server.
+type destination struct {
+	*server
+	cfg config.Redis
+}
+
+// renamed opens the suite's table under another pipeline.
+type renamed struct {
+	*redis.Writer
+	pipeline string
+}
+
+func (r renamed) Open(ctx context.Context, t sink.Table) error {
+	t.Pipeline = r.pipeline
+	return r.Writer.Open(ctx, t)
+}
+
+// structures are those that a run of the suite is about. Where rows have no key,
+// equal ones are kept, which a stream or a list can do; where the key is not the
+// whole row, a row replaces another, which a set cannot do.
+type structures struct{ appended, byBlock, across config.Structure }
+
+// open gives a destination.
+func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
+	structure, key := k.appended, "{table}"
+	if len(s.Key) == 1 {
+		structure = k.across
+	} else if len(s.Key) > 1 {
+		structure = k.byBlock
+	}
+	if structure.Keyed() {
+		for _, c := range s.Key {
+			key += ":{" + c + "}"
+		}
+	}
+	d := newServer(t)
+	return &destination{d, d.config(structure, key)}
+}
+
+func (d *destination) Writer(testing.TB) sink.Writer {
+	return renamed{redis.New(d.cfg), d.name}
+}
+
+func (d *destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
+	var rows []sinktest.Row
+	fields := func(m map[string]string) error {
+		n, err := strconv.ParseUint(m["block_num"], 10, 64)
+		if err != nil {
+			return err
+		}
+		index, err := strconv.ParseInt(m["log_index"], 10, 32)
+		if err != nil {
+			return err
+		}
+		value, err := strconv.ParseInt(m["value"], 10, 64)
+		rows = append(rows, sinktest.Row{Key: m["key"], Block: block.Number(n), Index: int32(index), Value: value})
+		return err
+	}
+	document := func(texts ...string) error {
+		for _, text := range texts {
+			var r struct {
+				Key   string       `json:"key"`
+				Block block.Number `json:"block_num"`
+				Index int32        `json:"log_index"`
+				Value int64        `json:"value"`
+			}
+			if err := json.Unmarshal([]byte(text), &r); err != nil {
+				return err
+			}
+			rows = append(rows, sinktest.Row{Key: r.Key, Block: r.Block, Index: r.Index, Value: r.Value})
+		}
+		return nil
+	}
+	switch d.cfg.Structure {
+	case config.Set:
+		all, err := d.SMembers(ctx, d.name).Result()
+		if err != nil {
+			return nil, err
+		}
+		return rows, document(all...)
+	case config.SortedSet:
+		all, err := d.ZRangeWithScores(ctx, d.name, 0, -1).Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, z := range all {
+			if err := document(z.Member.(string)); err != nil {
+				return nil, err
+			}
+			if got := rows[len(rows)-1].Block; float64(got) != z.Score {
+				return nil, fmt.Errorf("a row of block %d has the score %v", got, z.Score)
+			}
+		}
+		return rows, nil
+	case config.List:
+		all, err := d.LRange(ctx, d.name, 0, -1).Result()
+		if err != nil {
+			return nil, err
+		}
+		return rows, document(all...)
+	case config.Stream:
+		all, err := d.XRange(ctx, d.name, "-", "+").Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range all {
+			texts := make(map[string]string)
+			for name, v := range m.Values {
+				texts[name] = v.(string)
+			}
+			if err := fields(texts); err != nil {
+				return nil, err
+			}
+		}
+		return rows, nil
+	}
+	// All keys at one moment: the suite compares them with the coverage.
+	const script = `local out = {}
+		for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+			out[#out + 1] = redis.call(ARGV[2], key)
+		end
+		return out`
+	read := "HGETALL"
+	if d.cfg.Structure == config.String {
+		read = "GET"
+	}
+	all, err := d.Eval(ctx, script, nil, d.name+":*", read).Slice()
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		if text, ok := one.(string); ok {
+			err = document(text)
+		} else {
+			pairs, m := one.([]any), make(map[string]string)
+			for i := 0; i < len(pairs); i += 2 {
+				m[pairs[i].(string)] = pairs[i+1].(string)
+			}
+			err = fields(m)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// Kill cuts every connection but the test's own.
+func (d *destination) Kill(t testing.TB) {
+	if err := d.Do(context.Background(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+		t.Errorf("kill: %v", err)
+	}
+}
+
+func (d *destination) Refused() (sinktest.Row, string) {
+	return sinktest.Row{Key: "a\xff"}, "key"
+}
+
+func TestSuite(t *testing.T) {
+	for name, k := range map[string]structures{
+		"stream and hash":     {config.Stream, config.Hash, config.Hash},
+		"list and string":     {config.List, config.String, config.String},
+		"list and set":        {config.List, config.Set, config.Hash},
+		"stream, sorted sets": {config.Stream, config.SortedSet, config.String},
+	} {
+		t.Run(name, func(t *testing.T) { sinktest.Run(t, k.open) })
+	}
+}
+
+func BenchmarkSuite(b *testing.B) {
+	sinktest.Bench(b, structures{config.Stream, config.Hash, config.Hash}.open)
+}

@@ -1,0 +1,74 @@
+package redis
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Writer is a table in Redis. It implements [sink.Writer] and [sink.Digester];
+// docs/redis.md is its manual.
+type Writer struct {
+	cfg      config.Redis
+	target   *target
+	client   redis.UniversalClient
+	script   *redis.Script
+	warnings []string
+
+	turn chan struct{} // held by the call of Apply that is sending
+	// Only the holder of turn uses these.
+	pack    packer
+	batches [2]batch
+}
+
+var (
+	_ sink.Writer   = (*Writer)(nil)
+	_ sink.Digester = (*Writer)(nil)
+
+	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
+)
+
+//go:embed apply.lua
+var script string
+
+// New makes a Writer for a sink of the configuration. It allocates only;
+// [Writer.Open] connects.
+func New(cfg config.Redis) *Writer {
+	return &Writer{cfg: cfg, script: redis.NewScript(script), turn: make(chan struct{}, 1)}
+}
+
+// Warnings tells what Open or Check found of the server that may become trouble,
+// whatever the table.
+func (w *Writer) Warnings(sink.Table) []string { return w.warnings }
+
+// Close closes the connections.
+func (w *Writer) Close() error {
+	if w.client == nil {
+		return nil
+	}
+	err := w.client.Close()
+	w.client = nil
+	if err != nil {
+		return fmt.Errorf("close the connections: %w", err)
+	}
+	return nil
+}
+
+// State reads what is committed. It may be called concurrently.
+func (w *Writer) State(ctx context.Context) (sink.State, error) {
+	if w.client == nil {
+		return sink.State{}, errNotOpen
+	}
+	l, err := w.readLedger(ctx)
+	if err != nil {
+		return sink.State{}, w.classed(ctx, "read the state", err)
+	}
+	return l.State, nil
+}
