@@ -27,6 +27,7 @@ type lane struct {
 	next   block.Number // first block that is not complete in the lane
 	above  block.Number // first block of which the lane has said nothing since then: rows may reach up to it
 	points points
+	voids  []queue.Void
 	reorgs uint64
 	saved  time.Time // when the position was copied to the state
 
@@ -53,6 +54,9 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 		return nil, fmt.Errorf("read the position of the live lane: %w", err)
 	}
 	l.reorgs = was.Reorgs
+	if was.Epoch == spec.Epoch {
+		l.voids = was.Voids
+	}
 	tail, err := x.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return nil, fmt.Errorf("read the end of the live lane: %w", err)
@@ -111,7 +115,7 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 		}
 		if !before.Found {
 			return l.lost(ctx, queue.LivePosition{
-				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.points.list, Whole: l.points.whole, Reorgs: l.reorgs,
+				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.points.list, Whole: l.points.whole, Voids: l.voids, Reorgs: l.reorgs,
 			})
 		}
 		at = before
@@ -138,6 +142,7 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 // from.
 func (l *lane) invalidate(ctx context.Context, n block.Number) error {
 	l.points.cut(n)
+	l.voids = queue.AddVoid(l.voids, queue.Void{After: l.seq, From: n})
 	if err := l.save(ctx, queue.LiveRunning, nil); err != nil { // no point above n may be remembered once it is void
 		return err
 	}
@@ -192,7 +197,7 @@ const saveEvery = 2 * time.Second
 func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) error {
 	p := queue.LivePosition{
 		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.points.list, Whole: l.points.whole,
-		Phase: phase, Reorgs: l.reorgs,
+		Voids: l.voids, Phase: phase, Reorgs: l.reorgs,
 	}
 	if phase == queue.LiveDone {
 		p.Until = l.spec.MaxBlock

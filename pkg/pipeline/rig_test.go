@@ -141,16 +141,18 @@ func (w *works) logger(part string) zerolog.Logger {
 	return zerolog.New(w.journal).With().Timestamp().Str("pipeline", w.config.Name).Str("part", part).Logger()
 }
 
-func (w *works) open(ctx context.Context, c *queue.Conn) (*queue.Log, *queue.Tasks, *queue.State, error) {
-	log, err := c.Log(ctx, w.config.Name, queue.LogConfig{MaxBytes: w.config.Log.MaxBytes})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	tasks, err := c.Tasks(ctx, w.config.Name)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	state, err := c.State(ctx, w.config.Name)
+// open opens what is in NATS, which may be away.
+func (w *works) open(ctx context.Context, c *queue.Conn) (log *queue.Log, tasks *queue.Tasks, state *queue.State, err error) {
+	err = fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
+		if log, err = c.Log(ctx, w.config.Name, queue.LogConfig{MaxBytes: w.config.Log.MaxBytes}); err != nil {
+			return err
+		}
+		if tasks, err = c.Tasks(ctx, w.config.Name); err != nil {
+			return err
+		}
+		state, err = c.State(ctx, w.config.Name)
+		return err
+	}, nil)
 	return log, tasks, state, err
 }
 

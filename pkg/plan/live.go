@@ -174,6 +174,9 @@ func (w *watcher) newEpoch(ctx context.Context, position queue.LivePosition, sin
 	epoch := w.spec.Epoch
 	var from *queue.LiveMark
 	var furthest block.Number
+	// Sinks that have not applied the same of the lane may hold blocks of different
+	// branches, and the lane remembers those of its own.
+	agreed := block.Number(block.Max)
 	for _, sink := range sinks {
 		if sink.rev == 0 && !w.gone(sink.Name) {
 			w.live.Waits = fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
@@ -187,21 +190,34 @@ func (w *watcher) newEpoch(ctx context.Context, position queue.LivePosition, sin
 		mark := sink.Report.Live
 		// One that is far behind does not take the others back: its live blocks are
 		// voided and loaded again as history.
-		if mark.Started && after(mark)+farBehind >= furthest && (from == nil || after(mark) < after(*from)) {
+		if !mark.Started || after(mark)+farBehind < furthest {
+			continue
+		}
+		agreed = min(agreed, position.Agreed(mark.Epoch, mark.Seq))
+		if from == nil || after(mark) < after(*from) {
 			from = &mark
 		}
 	}
 	if from != nil {
-		origin = queue.Origin{Start: after(*from)}
-		for _, p := range slices.Concat(w.spec.Live.Points, position.Points) {
-			if n := len(origin.Points); p.Number+1 < origin.Start && (n == 0 || origin.Points[n-1].Number < p.Number) {
-				origin.Points = append(origin.Points, p)
-			}
+		points := w.spec.Live.Points
+		if position.Epoch == w.spec.Epoch {
+			points = position.Points
 		}
-		if cursor := from.Cursor; cursor.Network != "" && cursor.Number+1 == origin.Start {
-			origin.Points = append(origin.Points, cursor)
-		} else if len(w.spec.Live.Points) > 0 || origin.Start > w.spec.Live.Start {
-			origin.Open = true // its hash has to be asked for
+		points = slices.Clone(points)
+		points = slices.DeleteFunc(points, func(p block.Cursor) bool { return p.Number >= min(agreed, after(*from)) })
+		origin = queue.Origin{Start: after(*from), Points: points}
+		last := len(points) - 1
+		switch cursor := from.Cursor; {
+		case origin.Start > agreed && last >= 0:
+			origin.Start = points[last].Number + 1
+		case origin.Start > agreed:
+			origin.Start = min(agreed, w.spec.Live.Start)
+			origin.Open = len(w.spec.Live.Points) > 0
+		case cursor.Network != "" && (last < 0 || points[last].Number < cursor.Number):
+			origin.Points = append(points, cursor)
+		case last >= 0 && points[last].Number+1 == origin.Start: // it is the cursor
+		default:
+			origin.Open = len(w.spec.Live.Points) > 0 || origin.Start > w.spec.Live.Start // its hash has to be asked for
 		}
 	}
 	return w.change(ctx, func(s *queue.Spec) { s.Epoch, s.Live = epoch+1, &origin })

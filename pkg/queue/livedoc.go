@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -40,11 +41,49 @@ type LivePosition struct {
 	Next    block.Number   `json:"next"`             // first block that is not complete in the lane
 	Points  []block.Cursor `json:"points,omitempty"` // complete blocks of the chain, ascending, recent ones dense
 	Whole   bool           `json:"whole,omitempty"`  // Points leaves out no watermark since the lane began
+	Voids   []Void         `json:"voids,omitempty"`  // what the lane has taken back in this epoch, in its order
 	Phase   LivePhase      `json:"phase"`
 	Until   *block.Number  `json:"until,omitempty"` // max_block that a lane that is done has reached
 	Error   string         `json:"error,omitempty"` // why it failed
 	Reorgs  uint64         `json:"reorgs"`          // seen since the pipeline began
 	Updated time.Time      `json:"updated"`
+}
+
+// Void says that the lane took back its blocks from From on, by a message that
+// follows the one with sequence After. It is written down before that message.
+type Void struct {
+	After uint64       `json:"after"`
+	From  block.Number `json:"from"`
+}
+
+// mostVoids is how many are kept apart.
+const mostVoids = 256
+
+// AddVoid adds one. Those that it makes needless go, and when there are too many the
+// oldest are taken together, as if the lane had taken back more.
+func AddVoid(all []Void, v Void) []Void {
+	all = slices.DeleteFunc(slices.Clone(all), func(old Void) bool { return old.From >= v.From })
+	if all = append(all, v); len(all) > mostVoids {
+		all[1].From = all[0].From
+		all = all[1:]
+	}
+	return all
+}
+
+// Agreed is the first block of which a destination that has applied the lane of an
+// epoch up to a message may hold something else than the lane: below it both are
+// equal, whatever the destination applies next.
+func (p LivePosition) Agreed(epoch, seq uint64) block.Number {
+	if epoch != p.Epoch {
+		seq = 0
+	}
+	agreed := block.Number(block.Max)
+	for _, v := range p.Voids {
+		if v.After >= seq {
+			agreed = min(agreed, v.From)
+		}
+	}
+	return agreed
 }
 
 const keyLive = "live"
