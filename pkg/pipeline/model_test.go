@@ -236,11 +236,11 @@ func (m *model) run(lasts time.Duration) {
 
 // trouble makes things go wrong until a time.
 func (m *model) trouble(until time.Time) {
-	wipe, restart := m.random.IntN(3) == 0, m.random.IntN(2) == 0
+	wipe, restart := m.random.IntN(2) == 0, m.random.IntN(2) == 0
 	for time.Now().Before(until) && !m.t.Failed() {
 		<-time.After(time.Duration(200+m.random.IntN(1400)) * time.Millisecond)
 		m.revive()
-		switch m.random.IntN(12) {
+		switch m.random.IntN(10) {
 		case 0:
 			m.counts.cuts++
 			for _, d := range m.destinations {

@@ -267,7 +267,11 @@ func (w *works) sink(name string, open func() sink.Writer, troubled func(sink.So
 			Writers: 2, Wait: 5 * time.Millisecond, Grace: grace, Backoff: quickly, Logger: w.logger("sink " + name),
 		}
 		for _, lanes := range []queue.Lanes{queue.History, queue.Live} {
-			consumer, err := log.Consume(ctx, name, queue.ConsumeOptions{Lanes: lanes})
+			var consumer *queue.Consumer
+			err := fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
+				consumer, err = log.Consume(ctx, name, queue.ConsumeOptions{Lanes: lanes})
+				return err
+			}, nil)
 			if err != nil {
 				return err
 			}
