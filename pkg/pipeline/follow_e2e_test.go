@@ -244,8 +244,18 @@ func TestServerRestartsInTheMiddleOfAMicrobatch(t *testing.T) {
 // lane says what it waits for, and goes on when the sink does.
 func TestALogThatFillsUpWhileLive(t *testing.T) {
 	t.Parallel()
+	for name, window := range map[string]string{"ranges fit": "50", "a range is larger than the log": "1000"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fillsUp(t, window)
+		})
+	}
+}
+
+func fillsUp(t *testing.T, window string) {
+	t.Helper()
 	l := newLab(t)
-	g := l.grow("--blocks", "300", "--logs-per-block", "300", "--window", "50")
+	g := l.grow("--blocks", "300", "--logs-per-block", "300", "--window", window)
 	c := &cluster{lab: l, port: freePort(t), procs: map[string]*process{}}
 	c.nats = l.startNATS(c.port)
 	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "log: { max_bytes: 64MiB, compression: none }\n")
