@@ -30,6 +30,12 @@ test: build devserver ## Run every test with real servers (PostgreSQL: DATABASE_
 race: ## Run the tests under the race detector (not the end-to-end ones: they run the built commands)
 	@WITHOUT='/pkg/pipeline$$' scripts/test -race
 
+MODEL_SECONDS ?= 600
+.PHONY: model
+model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); MODEL_SEED repeats a round
+	AMPIPE_MODEL_SECONDS=$(MODEL_SECONDS) AMPIPE_MODEL_SEED=$(MODEL_SEED) scripts/postgres run \
+		$(GO) test -count=1 -timeout $$(( $(MODEL_SECONDS) + 600 ))s -v -run '^TestModel$$' ./pkg/pipeline
+
 .PHONY: lint
 lint: ## Formatting, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

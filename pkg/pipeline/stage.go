@@ -161,13 +161,24 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 	return w, nil
 }
 
+// consume begins to read the log. NATS may be restarting just then.
+func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) (consumer *queue.Consumer, err error) {
+	part := "sink " + c.Name
+	err = fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) error {
+		consumer, err = s.log.Consume(ctx, c.Name, consumeOptions(c, lanes))
+		return err
+	}, s.waiting(part))
+	s.meter.Waiting(part, "")
+	return consumer, err
+}
+
 // apply runs a sink until ctx ends.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec queue.Spec) error {
 	table, err := s.table(c.Name, spec)
 	if err != nil {
 		return err
 	}
-	consumer, err := s.log.Consume(ctx, c.Name, consumeOptions(c, queue.History))
+	consumer, err := s.consume(ctx, c, queue.History)
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
@@ -175,7 +186,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		return fmt.Errorf("read the log: %w", err)
 	}
 	defer consumer.Close()
-	live, err := s.log.Consume(ctx, c.Name, consumeOptions(c, queue.Live))
+	live, err := s.consume(ctx, c, queue.Live)
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (w *watcher) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tai
 		return false, err
 	}
 	if last.Found {
-		return last.Entry.Epoch != mark.Epoch || last.Lane != queue.LiveLane, nil
+		return last.Lane != queue.LiveLane || last.Entry.Epoch != mark.Epoch, nil
 	}
 	head, err := w.Log.Head(ctx, queue.LiveLane)
 	return err == nil && head.Found && head.Seq < mark.Seq, err
@@ -86,7 +86,6 @@ func (w *watcher) stranded(ctx context.Context, mark queue.LiveMark) (bool, erro
 func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
 	epoch := w.spec.Epoch
 	var marks []queue.LiveMark
-	var furthest block.Number
 	joins := false // some sink has nothing of the live lane yet
 	for _, sink := range sinks {
 		if sink.rev == 0 && !w.gone(sink.Name) {
@@ -96,14 +95,10 @@ func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
 		if mark := sink.Report.Live; mark.Started {
 			epoch = max(epoch, mark.Epoch)
 			marks = append(marks, mark)
-			furthest = max(furthest, mark.Cursor.Number)
 		} else {
 			joins = true
 		}
 	}
-	// One that is far behind does not take the others back: it voids its live blocks,
-	// and they come to it as history.
-	marks = slices.DeleteFunc(marks, func(m queue.LiveMark) bool { return m.Cursor.Number+farBehind < furthest })
 	origin := w.spec.Live
 	if len(marks) > 0 {
 		var err error
@@ -118,10 +113,6 @@ func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
 		}
 	})
 }
-
-// farBehind is how many blocks a sink may lie behind the furthest one for an epoch to
-// begin at its cursor.
-const farBehind = 10_000
 
 // common finds where the live lane can begin again. A sink has the chain up to its
 // cursor if that is still a block of it. Where it is not, the lane begins again

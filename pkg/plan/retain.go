@@ -23,7 +23,7 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 	if err != nil {
 		return fmt.Errorf("read the state of the log: %w", err)
 	}
-	history, live, err := w.committed(ctx, log.Last, s)
+	history, live, err := w.committed(ctx, log, s)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 
 // committed gives the last sequences of the partitions' lanes and of the live lane up
 // to which every sink has everything, and nobody needs anything.
-func (w *watcher) committed(ctx context.Context, last uint64, s Status) (history, live uint64, err error) {
-	history, live = last, last
+func (w *watcher) committed(ctx context.Context, log queue.LogState, s Status) (history, live uint64, err error) {
+	history, live = log.Last, log.Last
 	for _, sink := range s.Sinks {
 		if !sink.Position.Exists {
 			return 0, 0, nil
@@ -85,7 +85,17 @@ func (w *watcher) committed(ctx context.Context, last uint64, s Status) (history
 	case err != nil:
 		return 0, 0, fmt.Errorf("read the position of the live lane: %w", err)
 	}
-	return history, min(live, max(position.Seq, 1)-1), nil
+	keep := position.Seq
+	if full := uint64(log.MaxBytes) / 10 * 9; log.Bytes > full {
+		// A range that is larger than the log would never be closed. Only its last
+		// entry fences the lane; if its writer dies, an epoch begins.
+		tail, err := w.Log.Tail(ctx, queue.LiveLane)
+		if err != nil {
+			return 0, 0, err
+		}
+		keep = max(keep, tail.Seq)
+	}
+	return history, min(live, max(keep, 1)-1), nil
 }
 
 // copyPositions writes down how far the lanes have come whose last message is

@@ -1,0 +1,387 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// rig runs the stages of pipelines inside the test, each as a member with
+// connections of its own, on one NATS server that listens on loopback.
+type rig struct {
+	testing.TB
+	dir     string
+	address string // of NATS, the same over restarts
+	nats    *queue.Server
+	journal *journal
+	members sync.WaitGroup
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{TB: t, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), journal: &journal{}}
+	r.startNATS()
+	t.Cleanup(func() {
+		r.members.Wait()
+		if err := r.nats.Close(); err != nil {
+			t.Errorf("close NATS: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the end of the members' log:\n%s", r.journal.tail(400))
+		}
+	})
+	return r
+}
+
+func (r *rig) startNATS() {
+	r.Helper()
+	server, err := queue.StartServer(context.Background(), queue.ServerConfig{
+		Dir: filepath.Join(r.dir, "nats"), Listen: r.address, MaxStore: 20 << 30,
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.nats = server
+}
+
+func (r *rig) restartNATS() {
+	r.Helper()
+	if err := r.nats.Close(); err != nil {
+		r.Errorf("close NATS: %v", err)
+	}
+	r.startNATS()
+}
+
+// member is a process of a pipeline that lives in the test.
+type member struct {
+	name   string
+	cable  *cable // to NATS
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	err    error // why it ended; valid after done
+}
+
+var errKilled = errors.New("killed")
+
+// grace is what a member has when it is told to stop. A crash has none: kill cuts
+// the cable first.
+const grace = time.Millisecond
+
+// start runs a stage until it is killed.
+func (r *rig) start(name string, stage func(context.Context, *queue.Conn) error) *member {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	m := &member{name: name, cable: newCable(r, r.address), cancel: cancel, done: make(chan struct{})}
+	r.members.Go(func() {
+		defer close(m.done)
+		defer m.cable.cut()
+		m.err = r.connected(ctx, m, stage)
+	})
+	return m
+}
+
+func (r *rig) connected(ctx context.Context, m *member, stage func(context.Context, *queue.Conn) error) error {
+	var conn *queue.Conn
+	err := fault.Retry(ctx, fault.Backoff{Min: 20 * time.Millisecond, Max: time.Second}, func(ctx context.Context) (err error) {
+		conn, err = queue.Open(ctx, queue.Config{URL: "nats://" + m.cable.address, Name: m.name})
+		return err
+	}, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return stage(ctx, conn)
+}
+
+// kill ends a member as a crash does: nothing that it still says is heard. It does
+// not wait until the member has noticed.
+func (m *member) kill() {
+	m.cable.cut()
+	m.cancel(errKilled)
+}
+
+// stop tells members to stop, as a signal does, and waits for them.
+func stop(members ...*member) {
+	for _, m := range members {
+		m.cancel(errKilled)
+	}
+	for _, m := range members {
+		<-m.done
+	}
+}
+
+// works is one pipeline on a rig.
+type works struct {
+	*rig
+	config *config.Pipeline
+	size   uint64 // blocks of a partition
+	entry  int    // most bytes of an entry; 0: what NATS takes
+}
+
+func (w *works) logger(part string) zerolog.Logger {
+	return zerolog.New(w.journal).With().Timestamp().Str("pipeline", w.config.Name).Str("part", part).Logger()
+}
+
+// open opens what is in NATS, which may be away.
+func (w *works) open(ctx context.Context, c *queue.Conn) (log *queue.Log, tasks *queue.Tasks, state *queue.State, err error) {
+	err = fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
+		if log, err = c.Log(ctx, w.config.Name, queue.LogConfig{MaxBytes: w.config.Log.MaxBytes}); err != nil {
+			return err
+		}
+		if tasks, err = c.Tasks(ctx, w.config.Name); err != nil {
+			return err
+		}
+		state, err = c.State(ctx, w.config.Name)
+		return err
+	}, nil)
+	return log, tasks, state, err
+}
+
+func (w *works) source(ctx context.Context) (*amp.Client, error) {
+	return amp.Open(ctx, amp.Config{URL: w.config.Source.Amp, Recycle: true})
+}
+
+// quickly is how members try again: tests have no time.
+var quickly = fault.Backoff{Attempts: 1000, Min: 5 * time.Millisecond, Max: 300 * time.Millisecond}
+
+// planner plans the pipeline and watches over it.
+func (w *works) planner(ctx context.Context, c *queue.Conn) error {
+	log, tasks, state, err := w.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	source, err := w.source(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }() // nothing is in flight
+	p := &plan.Planner{
+		Source: source, State: state, Tasks: tasks, Log: log, Config: w.config,
+		Every: 20 * time.Millisecond, Logger: w.logger("planner"),
+	}
+	var spec queue.Spec
+	err = fault.Retry(ctx, quickly, func(ctx context.Context) error {
+		checked, err := plan.Check(ctx, source, w.config)
+		if err == nil {
+			spec, err = p.Plan(ctx, checked)
+		}
+		return err
+	}, nil)
+	if err != nil {
+		return err
+	}
+	_, err = p.Run(ctx, spec, w.size)
+	return err
+}
+
+// plan waits until the planner has planned.
+func (w *works) plan(ctx context.Context, state *queue.State) (spec queue.Spec, table sink.Table, err error) {
+	err = fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
+		spec, _, err = state.WaitSpec(ctx)
+		return err
+	}, nil)
+	if err != nil {
+		return spec, table, err
+	}
+	schema, err := entry.UnmarshalSchema(spec.Schema)
+	if err != nil {
+		return spec, table, err
+	}
+	return spec, sink.Table{
+		Pipeline: w.config.Name, Schema: schema, BlockColumn: schema.FieldIndices(spec.BlockColumn)[0],
+		Epoch: spec.Epoch, Network: spec.Network,
+	}, nil
+}
+
+// extractor reads partitions and the live chain.
+func (w *works) extractor(ctx context.Context, c *queue.Conn) error {
+	log, tasks, state, err := w.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	spec, table, err := w.plan(ctx, state)
+	if err != nil {
+		return err
+	}
+	query, err := sql.Parse(spec.Query)
+	if err != nil {
+		return err
+	}
+	source, err := w.source(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }() // nothing is in flight
+	limit := c.EntryLimit()
+	if w.entry > 0 {
+		limit = min(limit, w.entry)
+	}
+	return (&extract.Extractor{
+		Source: source, Tasks: tasks, Log: log, State: state,
+		Spec: spec, Query: query, Schema: table.Schema, Column: table.BlockColumn,
+		Workers: w.config.Extract.Workers, Backoff: quickly, Codec: entry.Codec(w.config.Log.Compression),
+		EntryBytes: w.config.Log.EntryBytes, EntryLimit: limit, Grace: grace, NotYet: 20 * time.Millisecond,
+		Logger: w.logger("extractor"),
+	}).Run(ctx)
+}
+
+// sink applies the log to a destination. troubled, if not nil, stands between it and
+// the log.
+func (w *works) sink(name string, open func() sink.Writer, troubled func(sink.Source) sink.Source) func(context.Context, *queue.Conn) error {
+	return func(ctx context.Context, c *queue.Conn) error {
+		log, _, state, err := w.open(ctx, c)
+		if err != nil {
+			return err
+		}
+		_, table, err := w.plan(ctx, state)
+		if err != nil {
+			return err
+		}
+		table.Sink = name
+		writer := open()
+		defer func() { _ = writer.Close() }() // what counts is committed
+		if err := fault.Retry(ctx, quickly, func(ctx context.Context) error { return writer.Open(ctx, table) }, nil); err != nil {
+			return err
+		}
+		loop := &sink.Loop{
+			Writer: writer, Table: table, Reports: state,
+			Writers: 2, Wait: 5 * time.Millisecond, Grace: grace, Backoff: quickly, Logger: w.logger("sink " + name),
+		}
+		for _, lanes := range []queue.Lanes{queue.History, queue.Live} {
+			var consumer *queue.Consumer
+			err := fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
+				consumer, err = log.Consume(ctx, name, queue.ConsumeOptions{Lanes: lanes})
+				return err
+			}, nil)
+			if err != nil {
+				return err
+			}
+			defer consumer.Close()
+			from := sink.FromQueue(consumer)
+			if troubled != nil {
+				from = troubled(from)
+			}
+			if lanes == queue.Live {
+				loop.Live = from
+			} else {
+				loop.Source = from
+			}
+		}
+		return loop.Run(ctx)
+	}
+}
+
+// cable carries TCP connections to a server until it is cut.
+type cable struct {
+	address string
+	target  string
+	entry   net.Listener
+
+	mu     sync.Mutex
+	isCut  bool
+	conns  []net.Conn
+	copies sync.WaitGroup
+}
+
+func newCable(t testing.TB, target string) *cable {
+	t.Helper()
+	entry, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{address: entry.Addr().String(), target: target, entry: entry}
+	c.copies.Go(func() {
+		for {
+			from, err := entry.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			if !c.add(from, to) {
+				return
+			}
+			for _, ends := range [][2]net.Conn{{from, to}, {to, from}} {
+				c.copies.Go(func() {
+					_, _ = io.Copy(ends[0], ends[1]) // it ends when either end is closed
+					_ = ends[0].Close()
+					_ = ends[1].Close()
+				})
+			}
+		}
+	})
+	return c
+}
+
+// add keeps connections to be cut; if that has happened it closes them.
+func (c *cable) add(conns ...net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.isCut {
+		c.conns = append(c.conns, conns...)
+		return true
+	}
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+	return false
+}
+
+// cut breaks every connection, and those to come, and waits until nothing passes.
+func (c *cable) cut() {
+	c.mu.Lock()
+	c.isCut = true
+	_ = c.entry.Close()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.mu.Unlock()
+	c.copies.Wait()
+}
+
+// journal keeps the last lines that the members log.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const journalLines = 4000
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.lines) >= 2*journalLines {
+		j.lines = append([]string(nil), j.lines[journalLines:]...)
+	}
+	j.lines = append(j.lines, string(bytes.TrimRight(line, "\n")))
+	return len(line), nil
+}
+
+// tail gives the last n lines.
+func (j *journal) tail(n int) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Join(j.lines[max(0, len(j.lines)-n):], "\n")
+}
