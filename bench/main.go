@@ -18,6 +18,7 @@ import (
 // options are the command line.
 type options struct {
 	dsn     string // of a PostgreSQL that nobody else uses
+	redis   string // of a Redis that nobody else uses; empty: it is not measured
 	bin     string // folder of the built commands
 	python  string // an interpreter that has psycopg2; empty: there is none
 	missing string // why there is none
@@ -31,6 +32,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.dsn, "dsn", os.Getenv("DATABASE_URL"), "`URL` of a PostgreSQL that nobody else uses")
+	flag.StringVar(&o.redis, "redis", os.Getenv("REDIS_URL"), "`URL` of a Redis that nobody else uses: it is emptied")
 	flag.StringVar(&o.bin, "bin", "bin", "`folder` of the built commands")
 	flag.StringVar(&o.python, "python", "", "Python `interpreter` that has psycopg2")
 	flag.StringVar(&o.missing, "no-python", "no -python was given", "why there is no -python")
@@ -100,5 +102,7 @@ var measurements = []measurement{
 	{"executemany", measureExecutemany},
 	{"verify", measureVerify},
 	{"memory", measureMemory},
+	{"redis", measureRedis},
+	{"together", measureTogether},
 	{"latency", measureLatency},
 }

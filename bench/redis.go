@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	driver "github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis"
+)
+
+// measureRedis compares the writer, fed from memory, with the same keys and values
+// as plain commands that were encoded before and are sent through one connection
+// without waiting. Guard, index and coverage are in ours alone.
+func measureRedis(ctx context.Context, l *lab, r *report) error {
+	if l.redis == "" {
+		r.note("Redis is not measured: REDIS_URL is not set.")
+		return nil
+	}
+	for _, structure := range []struct {
+		name   config.Structure
+		demand float64
+	}{{config.Hash, 0.70}, {config.String, 0.60}} {
+		if err := l.measureStructure(ctx, r, structure.name, structure.demand); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lab) measureStructure(ctx context.Context, r *report, structure config.Structure, demand float64) error {
+	options, err := driver.ParseURL(l.redis)
+	if err != nil {
+		return errors.New("REDIS_URL is not a URL of Redis")
+	}
+	client := driver.NewClient(options)
+	defer func() { _ = client.Close() }() // nothing is in flight
+	p, err := l.cached(string(structure), l.size.rows)
+	if err != nil {
+		return err
+	}
+	table, checked, err := l.table(ctx, p)
+	if err != nil {
+		return err
+	}
+	changes, err := l.changes(ctx, checked)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, c := range changes {
+			for _, rec := range c.Records {
+				rec.Release()
+			}
+		}
+	}()
+	ours := side{"redis.Writer from memory", func(ctx context.Context) (sample, error) {
+		return l.applyCache(ctx, client, p, table, changes)
+	}}
+	if _, err := ours.run(ctx); err != nil { // for the keys and values
+		return err
+	}
+	commands, err := encodeKeys(ctx, client, structure)
+	if err != nil {
+		return err
+	}
+	plain := side{"plain commands, encoded before", func(ctx context.Context) (sample, error) {
+		if err := client.FlushDB(ctx).Err(); err != nil {
+			return sample{}, err
+		}
+		took, err := pipeline(ctx, options, commands, l.size.rows)
+		return sample{l.size.rows, took}, err
+	}}
+	err = r.add(l.compare(ctx, "Redis sink from memory, "+string(structure), demand, ours, plain))
+	return errors.Join(err, client.FlushDB(ctx).Err())
+}
+
+// cached is the configuration of a load into Redis.
+func (l *lab) cached(structure string, rows int) (*config.Pipeline, error) {
+	path := filepath.Join(l.dir, "cache.yaml")
+	text := fmt.Appendf(nil, `pipeline: bench
+source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
+range: { min_block: 0, max_block: %d }
+nats: { embedded: ./nats }
+sinks: [ { name: cache, redis: { url: %q, structure: %s, key: "log:{block_num}:{log_index}" } } ]
+`, l.amp, history(rows).End, l.redis, structure)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, err
+	}
+	all, err := config.Load(path, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// flush empties the Redis.
+func (l *lab) flush(ctx context.Context) error {
+	options, err := driver.ParseURL(l.redis)
+	if err != nil {
+		return errors.New("REDIS_URL is not a URL of Redis")
+	}
+	client := driver.NewClient(options)
+	return errors.Join(client.FlushDB(ctx).Err(), client.Close())
+}
+
+func (l *lab) applyCache(ctx context.Context, client *driver.Client, p *config.Pipeline, table sink.Table, changes []sink.Change) (_ sample, err error) {
+	if err := client.FlushDB(ctx).Err(); err != nil {
+		return sample{}, err
+	}
+	w := redis.New(*p.Sinks[0].Redis)
+	if err := w.Open(ctx, table); err != nil {
+		return sample{}, errors.Join(err, w.Close())
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	defer l.profiled("redis")()
+	began := time.Now()
+	var rows uint64
+	for i := range changes {
+		applied, err := w.Apply(ctx, changes[i:i+1])
+		if err != nil {
+			return sample{}, err
+		}
+		rows += applied.Rows
+	}
+	took := time.Since(began)
+	if int(rows) != l.size.rows {
+		err = fmt.Errorf("%d rows were written instead of %d", rows, l.size.rows)
+	}
+	return sample{l.size.rows, took}, err
+}
+
+// encodeKeys reads every row's key and value back and writes the commands that make
+// them.
+func encodeKeys(ctx context.Context, client *driver.Client, structure config.Structure) ([]byte, error) {
+	var out []byte
+	command := func(words ...string) {
+		out = append(strconv.AppendInt(append(out, '*'), int64(len(words)), 10), "\r\n"...)
+		for _, word := range words {
+			out = append(strconv.AppendInt(append(out, '$'), int64(len(word)), 10), "\r\n"...)
+			out = append(append(out, word...), "\r\n"...)
+		}
+	}
+	const page = 1000
+	for cursor := uint64(0); ; {
+		keys, next, err := client.Scan(ctx, cursor, "log:*", page).Result()
+		if err != nil {
+			return nil, err
+		}
+		pipe := client.Pipeline()
+		var hashes []*driver.MapStringStringCmd
+		var texts []*driver.StringCmd
+		for _, key := range keys {
+			if structure == config.Hash {
+				hashes = append(hashes, pipe.HGetAll(ctx, key))
+			} else {
+				texts = append(texts, pipe.Get(ctx, key))
+			}
+		}
+		if len(keys) > 0 {
+			if _, err := pipe.Exec(ctx); err != nil {
+				return nil, err
+			}
+		}
+		for i, h := range hashes {
+			words := []string{"HSET", keys[i]}
+			for field, value := range h.Val() {
+				words = append(words, field, value)
+			}
+			command(words...)
+		}
+		for i, s := range texts {
+			command("SET", keys[i], s.Val())
+		}
+		if cursor = next; cursor == 0 {
+			return out, nil
+		}
+	}
+}
+
+// pipeline sends commands through one connection and reads an answer to each.
+func pipeline(ctx context.Context, o *driver.Options, commands []byte, answers int) (time.Duration, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, o.Network, o.Addr)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close() }() // everything is answered
+	began := time.Now()
+	read := make(chan error, 1)
+	go func() {
+		lines := bufio.NewReaderSize(conn, 64<<10)
+		for range answers {
+			line, err := lines.ReadSlice('\n')
+			if err == nil && bytes.HasPrefix(line, []byte("-")) {
+				err = fmt.Errorf("redis answers %s", bytes.TrimSpace(line))
+			}
+			if err != nil {
+				read <- err
+				_ = conn.Close() // ends the writing as well
+				return
+			}
+		}
+		read <- nil
+	}()
+	_, err = conn.Write(commands)
+	err = errors.Join(err, <-read)
+	return time.Since(began), err
+}
