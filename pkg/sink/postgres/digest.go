@@ -21,7 +21,7 @@ import (
 
 // Windowed tells whether blocks can be verified by themselves: not if a row of
 // one replaces one of another. The Writer must be open.
-func (w *Writer) Windowed() bool { return !w.target.upsert() || w.target.keyed(w.target.block) }
+func (w *Writer) Windowed() bool { return !w.target.replaces() }
 
 // DigestSource starts the digest of rows from the source; see [sink.Digester].
 // If a row can replace one of another block it remembers about 80 bytes for
@@ -93,7 +93,9 @@ func (d *sourceDigest) Digests() sink.Digests {
 }
 
 // DigestStored reads the rows of the blocks of r; see [sink.Digester]. It keeps
-// one row in memory at a time.
+// one row in memory at a time. What rows of later blocks have replaced counts, as
+// far as it is kept: so a table can be verified up to a block while the chain goes
+// on.
 func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
 	if w.pool == nil {
 		return errNotOpen
@@ -109,7 +111,14 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 	}
 	splitter := &rowSplitter{block: g.block, numeric: strings.HasPrefix(g.columns[g.block].sql, "numeric"), columns: len(g.columns), into: into}
 	err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (SELECT %s FROM %s WHERE %s) TO STDOUT (FORMAT binary)", g.list(), g.quoted(), where))
+		rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
+		if g.replaces() && w.past && r.End <= block.Max {
+			if _, err := tx.Conn().PgConn().Exec(ctx, textForms).ReadAll(); err != nil {
+				return err
+			}
+			rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
+		}
+		_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (%s) TO STDOUT (FORMAT binary)", rows))
 		return err
 	})
 	if err == nil && !splitter.ended {

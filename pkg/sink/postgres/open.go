@@ -36,7 +36,7 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 		pool.Close()
 		return opened(ctx, g, err)
 	}
-	w.target, w.pool, w.id = g, pool, id
+	w.target, w.pool, w.id, w.past = g, pool, id, true
 	return nil
 }
 

@@ -168,6 +168,18 @@ func (p *past) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
 	return nil
 }
 
+// replacedSince is the statement that gives the rows of the blocks of r that rows
+// of later blocks have replaced, and that nothing in r has.
+func (g *target) replacedSince(id int32, r block.Range) string {
+	key := g.keyOf("(r.content->>%[2]s)::%[3]s")
+	return fmt.Sprintf(`SELECT DISTINCT ON (%[1]s) %[2]s FROM ampipe.replaced r
+		WHERE r.table_id = %[3]d AND r.replaced_by >= %[5]d AND r.block >= %[4]d AND r.block < %[5]d
+			AND NOT EXISTS (SELECT FROM %[6]s t WHERE %[7]s AND t.%[8]s < %[5]d)
+		ORDER BY %[1]s, r.block DESC, r.id DESC`,
+		key, g.each("(r.content->>%[2]s)::%[3]s"), id, r.Start, r.End, g.quoted(),
+		g.sameKey("(r.content->>%[2]s)::%[3]s"), quoted(g.columns[g.block].name))
+}
+
 // pruneEvery is how many blocks the head moves between two looks for kept rows
 // that are final.
 const pruneEvery = 1000

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres"
 )
 
 // keys is an entry of the table small: in each block of r a row for every key.
@@ -162,6 +164,28 @@ func TestKeptRowsAreForgottenWhenTheyAreFinal(t *testing.T) {
 	db.want(kept, "NULL")
 }
 
+// What replaced a row may itself go; then the row is kept for what replaces it now.
+func TestKeptRowsFollowWhatReplacesThem(t *testing.T) {
+	t.Parallel()
+	db, _, l := latest(t, 100)
+	l.apply(keys(span(5000, 5001), 9))
+	part := func(batch string, key int64) sink.Change {
+		c := keys(span(4960, 4961), key)
+		c.Parts, c.Batch = 2, batch
+		return c
+	}
+	l.history(keys(span(4950, 4951), 1))
+	l.history(part("a", 1))
+	l.apply(keys(span(5001, 5002), 1))
+	db.want(kept, "1:4950:4960 1:4960:5001")
+	l.history(part("b", 2))
+	db.want(kept, "1:4950:5001")
+	l.history(part("a", 2)) // once more, with nothing in the table that goes
+	l.apply(mark(5090))
+	l.apply(invalidate(5001, 5090))
+	db.want(blocksOf, "1:4950 2:4960 9:5000")
+}
+
 // A reorg below the live start is exact as far as finality reaches.
 func TestReorgBelowTheLiveStartBringsBack(t *testing.T) {
 	t.Parallel()
@@ -222,6 +246,38 @@ func TestKeptRowsBelongToTheirTable(t *testing.T) {
 	db.want("SELECT concat_ws(' ', block_num, n, \"Name\", coalesce(more::text, 'NULL')) FROM t", "6 1 b6 NULL")
 	db.run("DELETE FROM ampipe.tables")
 	db.want(kept, "NULL")
+}
+
+// While the chain goes on, a table is compared as it was at the last watermark.
+func TestDigestUpToABlockThatOthersFollow(t *testing.T) {
+	t.Parallel()
+	_, cfg, l := latest(t, 1000)
+	l.apply(keys(span(100, 102), 1, 2))
+	l.history(keys(span(0, 2), 1, 2, 3, 4))
+	l.apply(mark(101), keys(span(102, 103), 1), keys(span(103, 110), 1, 3, 5))
+	reader := postgres.New(cfg)
+	if err := reader.OpenStored(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	for end, records := range map[block.Number][]sink.Change{
+		102: {keys(span(0, 2), 1, 2, 3, 4), keys(span(100, 102), 1, 2)},
+		103: {keys(span(0, 2), 1, 2, 3, 4), keys(span(100, 102), 1, 2), keys(span(102, 103), 1)},
+		105: {keys(span(0, 2), 1, 2, 3, 4), keys(span(100, 102), 1, 2), keys(span(102, 103), 1), keys(span(103, 105), 1, 3, 5)},
+	} {
+		source, stored := reader.DigestSource(), make(sink.Digests)
+		for _, c := range records {
+			if err := source.Add(c.Records[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := reader.DigestStored(t.Context(), span(0, end), stored); err != nil {
+			t.Fatal(err)
+		}
+		if want := source.Digests(); !maps.Equal(stored, want) {
+			t.Errorf("up to block %d the digests are %v, want %v", end, stored, want)
+		}
+	}
 }
 
 // A schema of the first version may have lost rows already.

@@ -21,7 +21,10 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 	}
 	// The statement names every column, so it fails, saying which, if one is
 	// missing.
-	var id int32
+	var (
+		id   int32
+		past bool
+	)
 	err = inTx(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT "+g.list()+" FROM "+g.quoted()+" LIMIT 0"); err != nil {
 			return err
@@ -32,7 +35,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 			return err
 		}
 		if s.state.entry != nil {
-			id = s.state.entry.id
+			id, past = s.state.entry.id, s.state.steps == len(migrations)
 		}
 		return nil
 	})
@@ -47,7 +50,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 		}
 		return err
 	}
-	w.target, w.pool, w.id = g, pool, id
+	w.target, w.pool, w.id, w.past = g, pool, id, past
 	return nil
 }
 

@@ -21,6 +21,7 @@ type Writer struct {
 	target *target
 	pool   *pgxpool.Pool
 	id     int32 // of the table in ampipe.tables
+	past   bool  // ampipe.replaced is there and may be read
 
 	scratch sync.Pool // *scratch, one for each Apply that is running
 	detour  detour

@@ -13,7 +13,7 @@ import (
 
 // Bench measures Apply in rows per second: fresh rows in calls of several
 // sizes, entries that were applied before, and upserts of which none or half
-// replace a row. The rows are those of [Schema], about 35 bytes each.
+// replace a row, for good or, on the live lane, until they are undone. The rows are those of [Schema], about 35 bytes each.
 func Bench(b *testing.B, open Open) {
 	appended := Setup{Mode: config.Append}
 	byKey := Setup{Mode: config.Upsert, Key: []string{"key"}}
@@ -23,7 +23,8 @@ func Bench(b *testing.B, open Open) {
 	b.Run("append/again", func(b *testing.B) { benchAgain(b, open, appended, 10_000) })
 	b.Run("upsert/fresh", func(b *testing.B) { benchFresh(b, open, Setup{Mode: config.Upsert, Key: byBlock}, 10_000) })
 	b.Run("upsert/unique", func(b *testing.B) { benchFresh(b, open, byKey, 10_000) })
-	b.Run("upsert/half", func(b *testing.B) { benchHalf(b, open, byKey, 10_000) })
+	b.Run("upsert/half", func(b *testing.B) { benchHalf(b, open, byKey, 10_000, func(it item) item { return it }) })
+	b.Run("upsert/half live", func(b *testing.B) { benchHalf(b, open, byKey, 10_000, newLane().next) })
 }
 
 // perEntry is the rows of one entry: about a megabyte of logs.
@@ -66,16 +67,16 @@ func benchAgain(b *testing.B, open Open, s Setup, rows int) {
 	})
 }
 
-func benchHalf(b *testing.B, open Open, s Setup, rows int) {
+func benchHalf(b *testing.B, open Open, s Setup, rows int, lane func(item) item) {
 	w := openFor(b, open, s)
 	next := block.Number(0)
 	measure(b, rows, func() {
 		b.StopTimer()
 		var items []item
 		for left := rows; left > 0; left -= perEntry {
-			items = append(items, entryOf(next, min(left, perEntry), func(i int) string {
+			items = append(items, lane(entryOf(next, min(left, perEntry), func(i int) string {
 				return fmt.Sprintf("%d.%d", int(next)-i%2, i/2) // an odd row replaces an even one of the block before
-			}))
+			})))
 			next++
 		}
 		applyTimed(b, w, items)
