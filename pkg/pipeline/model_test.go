@@ -334,35 +334,51 @@ func (m *model) settle() {
 		m.t.Fatalf("read the plan: %v", err)
 	}
 	for _, d := range m.destinations {
-		if err := m.settled(ctx, d, table); err != nil {
+		if err := m.compared(ctx, d, table); err != nil {
 			m.t.Errorf("%s: %v", d.name(), err)
-			continue
 		}
-		got, err := d.rows(ctx)
-		if err != nil {
-			m.t.Errorf("%s: %v", d.name(), err)
-			continue
-		}
-		m.compare(d.name(), got)
 	}
 }
 
-// settled waits until a destination holds everything up to the head.
-func (m *model) settled(ctx context.Context, d destination, table sink.Table) error {
+// compared compares a destination when it has settled. One that has moved meanwhile,
+// because an epoch began, has to settle again.
+func (m *model) compared(ctx context.Context, d destination, table sink.Table) error {
 	table.Sink = d.name()
 	w := d.writer()
 	defer func() { _ = w.Close() }() // it only looked
 	if err := fault.Retry(ctx, quickly, func(ctx context.Context) error { return w.Open(ctx, table) }, nil); err != nil {
 		return err
 	}
+	for {
+		before, err := m.settled(ctx, w)
+		if err != nil {
+			return err
+		}
+		got, err := d.rows(ctx)
+		if err != nil {
+			return err
+		}
+		after, err := w.State(ctx)
+		if err != nil {
+			return err
+		}
+		if before.Live == after.Live {
+			m.compare(d.name(), got)
+			return nil
+		}
+	}
+}
+
+// settled waits until a destination holds everything up to the head.
+func (m *model) settled(ctx context.Context, w sink.Writer) (sink.State, error) {
 	head := m.chain.Head()
 	for {
 		s, err := w.State(ctx)
 		if err == nil && s.Live.Cursor == head && s.Coverage.Covers(block.Closed(0, head.Number)) {
-			return nil
+			return s, nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("not at the head %v, but at %+v (%v)", head, s, err)
+			return s, fmt.Errorf("not at the head %v, but at %+v (%v)", head, s, err)
 		}
 		m.revive()
 		select {

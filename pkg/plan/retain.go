@@ -73,6 +73,14 @@ func (w *watcher) committed(ctx context.Context, log queue.LogState, s Status) (
 			return 0, 0, nil
 		}
 		live = min(live, sink.Live.AckFloor)
+		// What it has not reported yet stays: it would look as if it lacked what was
+		// trimmed, and an epoch would begin for nothing.
+		switch mark := sink.Report.Live; {
+		case mark.Started && mark.Epoch == w.spec.Epoch:
+			live = min(live, mark.Seq)
+		case mark.Started:
+			live = 0
+		}
 	}
 	if !w.spec.Follows() {
 		return history, live, nil
