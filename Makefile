@@ -33,7 +33,7 @@ race: ## Run the tests under the race detector (not the end-to-end ones: they ru
 MODEL_SECONDS ?= 600
 .PHONY: model
 model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); MODEL_SEED repeats a round
-	AMPIPE_MODEL_SECONDS=$(MODEL_SECONDS) AMPIPE_MODEL_SEED=$(MODEL_SEED) scripts/postgres run \
+	AMPIPE_MODEL_SECONDS=$(MODEL_SECONDS) AMPIPE_MODEL_SEED=$(MODEL_SEED) scripts/deltalake run scripts/redis run scripts/postgres run \
 		$(GO) test -count=1 -timeout $$(( $(MODEL_SECONDS) + 600 ))s -v -run '^TestModel$$' ./pkg/pipeline
 
 .PHONY: lint

@@ -39,6 +39,8 @@ type destination interface {
 var destinations = []func(*testing.T, *lab) destination{
 	func(t *testing.T, l *lab) destination { return newPostgresModel(t, l, config.Append) },
 	func(t *testing.T, l *lab) destination { return newPostgresModel(t, l, config.Upsert) },
+	func(t *testing.T, l *lab) destination { return newRedisModel(t, l) },
+	func(t *testing.T, l *lab) destination { return newDeltaModel(t, l) },
 }
 
 // TestModel lets a random chain with random forks go through whole pipelines whose
@@ -51,7 +53,9 @@ var destinations = []func(*testing.T, *lab) destination{
 // AMPIPE_MODEL_SEED repeats the random choices of a round, which the scheduling of
 // the processes does not.
 func TestModel(t *testing.T) {
-	newLab(t)                                                     // skips without PostgreSQL
+	for _, make := range destinations {
+		make(t, newLab(t)) // skips without its server
+	}
 	seconds, _ := strconv.Atoi(os.Getenv("AMPIPE_MODEL_SECONDS")) // 0: short
 	seed, err := strconv.ParseUint(os.Getenv("AMPIPE_MODEL_SEED"), 10, 64)
 	if err != nil {

@@ -1,0 +1,81 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta"
+)
+
+// deltaModel is the model's table in a Delta Lake, which delta-rs reads.
+type deltaModel struct {
+	config config.Delta
+	python string
+}
+
+func newDeltaModel(t *testing.T, l *lab) *deltaModel {
+	t.Helper()
+	python := os.Getenv("AMPIPE_TEST_DELTALAKE")
+	if python == "" {
+		t.Skip("AMPIPE_TEST_DELTALAKE is not set: no delta-rs for the model (scripts/test installs it)")
+	}
+	file := l.file("lake.yaml", `pipeline: model
+source: { amp: "grpc://localhost:1", query: SELECT 1 }
+sinks: [ { name: lake, delta: { path: ./lake, target_file_size: 1MiB, checkpoint_every: 5 } } ]
+`)
+	all, err := config.Load(file, os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deltaModel{config: *all[0].Sinks[0].Delta, python: python}
+	d.config.MaxCommitDelay = 200 * time.Millisecond
+	if !filepath.IsAbs(d.config.Path) {
+		t.Fatalf("path %s", d.config.Path)
+	}
+	return d
+}
+
+func (d *deltaModel) name() string { return "lake" }
+
+func (d *deltaModel) writer() sink.Writer { return delta.New(d.config) }
+
+// disturb does nothing: a folder has no connections.
+func (d *deltaModel) disturb(context.Context) error { return nil }
+
+const readModel = `
+import json, sys
+from deltalake import DeltaTable
+for r in DeltaTable(sys.argv[1]).to_pyarrow_table().to_pylist():
+    print(json.dumps([r["_block_num"], r["idx"], r["hash"].hex(), "-" if r["note"] is None else r["note"]]))
+`
+
+func (d *deltaModel) rows(ctx context.Context) ([]modelRow, error) {
+	if _, err := os.Stat(filepath.Join(d.config.Path, "_delta_log", "00000000000000000000.json")); err != nil {
+		return nil, nil // no version yet
+	}
+	command := exec.CommandContext(ctx, d.python, "-c", readModel, d.config.Path)
+	var said bytes.Buffer
+	command.Stderr = &said
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("delta-rs: %w\n%s", err, &said)
+	}
+	var rows []modelRow
+	for line := range bytes.Lines(out) {
+		var row modelRow
+		if err := json.Unmarshal(line, &[]any{&row.block, &row.index, &row.hash, &row.note}); err != nil {
+			return nil, fmt.Errorf("row %s: %w", line, err)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
