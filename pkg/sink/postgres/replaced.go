@@ -93,11 +93,10 @@ func (p *past) lose() {
 	}
 }
 
-// merges notes what rows from a block on may replace that is not kept.
-func (p *past) merges(lowest block.Number) {
-	if p != nil && (!p.live || lowest < p.from) {
-		p.lose()
-	}
+// mayLose tells whether something that is not kept is lost if rows from a block
+// on replace others, or are replaced.
+func (p *past) mayLose(lowest block.Number) bool {
+	return p != nil && (!p.live || lowest < p.from)
 }
 
 // check refuses to take blocks back if a row that one of them replaced is gone.

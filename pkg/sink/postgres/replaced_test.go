@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -149,6 +150,8 @@ func TestKeptRowsAreForgottenWhenTheyAreFinal(t *testing.T) {
 	db.want(unsaved, "4899")
 	l.history(keys(span(0, 10), 3)) // deep below, and 3 is nowhere else
 	db.want(unsaved, "4899")
+	_, err := l.w.Apply(t.Context(), []sink.Change{keys(span(20, 22), 3), live(invalidate(4899, 5000), l.seq+1, l.seq)})
+	wantRefused(t, err, "4899")
 	wantRefused(t, l.try(invalidate(4890, 5000)), "block", "4890", "4899", "finality", "overwrite: true", "DELETE FROM ampipe.tables WHERE id = 1", "nothing was changed")
 	db.want(blocksOf, "1:5000 2:4903 3:9")
 
@@ -228,6 +231,37 @@ func TestReplacedBeforeTheChainIsFollowed(t *testing.T) {
 	again := &chain{TB: t, w: open(t, cfg, small)}
 	db.want(blocksOf, "NULL")
 	again.apply(keys(span(6, 8), 9))
+}
+
+// A key that names each row once loses nothing, also if its rows go through the
+// staging table and others come at the same time.
+func TestUniqueKeysLoseNothing(t *testing.T) {
+	t.Parallel()
+	db, cfg, l := latest(t, 10)
+	other := open(t, cfg, small)
+	one := func(n block.Number) sink.Change { return keys(span(n, n+1), int64(n)) }
+	var group sync.WaitGroup
+	for _, w := range []sink.Writer{l.w, other, l.w, other} {
+		group.Go(func() {
+			for n := range block.Number(40) {
+				if err := insist(t.Context(), w, one(n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	db.want(unsaved, "-1")
+	// One call that loses nothing, and one that does.
+	l.apply(one(5000), mark(5000))
+	l.history(one(50), one(51))
+	db.want(unsaved, "-1")
+	_, err := l.w.Apply(t.Context(), []sink.Change{keys(span(52, 53), 3),
+		live(invalidate(52, 5000), l.seq+1, l.seq), live(keys(span(52, 5001)), l.seq+2, l.seq+1), live(mark(5000), l.seq+3, l.seq+2)})
+	wantRefused(t, err, "4989")
+	db.want(unsaved, "-1")
+	l.apply(invalidate(52, 5000))
+	db.want("SELECT count(*) FROM t", "42")
 }
 
 // Forgetting a table forgets what was kept of it; a new column is NULL in a row

@@ -22,7 +22,7 @@ func newDestination(t testing.TB, s sinktest.Setup) sinktest.Destination {
 	d := newDatabase(t)
 	cfg := d.config()
 	cfg.Mode, cfg.Key = s.Mode, s.Key
-	cfg.Finality = 80 // more than the suite takes back, less than its chains are long
+	cfg.Finality = 400 // more than the suite takes back, less than its longest chains have
 	return &destination{d, cfg}
 }
 

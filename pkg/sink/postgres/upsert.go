@@ -96,7 +96,7 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, por
 		return n, err
 	}
 	// The table has rows of their keys now, of higher blocks.
-	staging, err := w.stage(ctx, tx, s, keptOf(portions))
+	staging, _, err := w.stage(ctx, tx, s, keptOf(portions))
 	if err != nil {
 		return 0, err
 	}
@@ -168,19 +168,42 @@ func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *past, port
 	if err != nil {
 		return 0, err
 	}
-	staging, err := w.stage(ctx, tx, s, portions)
+	staging, staged, err := w.stage(ctx, tx, s, portions)
 	if err != nil {
 		return 0, err
 	}
-	p.merges(lowest)
 	if err := p.keep(ctx, tx, staging); err != nil {
 		return 0, err
+	}
+	if p.mayLose(lowest) {
+		if p.unsaved < 0 {
+			fresh, err := w.mergeFresh(ctx, tx, staging, staged)
+			if err != nil || fresh {
+				return staged, err
+			}
+		}
+		p.lose()
 	}
 	tag, err := tx.Exec(ctx, w.target.merge(staging))
 	if err != nil {
 		return 0, err
 	}
 	return uint64(tag.RowsAffected()), nil
+}
+
+// mergeFresh moves rows from the staging table into the table if none of their
+// keys is there, whoever else writes. As long as nothing has been lost, this tells
+// a key that names each row once, where all can be undone, from one that does not.
+func (w *Writer) mergeFresh(ctx context.Context, tx pgx.Tx, staging string, staged uint64) (bool, error) {
+	if _, err := tx.Exec(ctx, "SAVEPOINT fresh"); err != nil {
+		return false, err
+	}
+	tag, err := tx.Exec(ctx, w.target.insert(staging)+" DO NOTHING")
+	if err != nil || uint64(tag.RowsAffected()) == staged {
+		return err == nil, err
+	}
+	_, err = tx.Exec(ctx, "ROLLBACK TO SAVEPOINT fresh")
+	return false, err
 }
 
 // lowestBlock finds the first block of rows; they ascend in each portion.
@@ -198,22 +221,22 @@ func lowestBlock(g *target, portions []portion) (block.Number, error) {
 	return lowest, nil
 }
 
-// stage copies rows into a temporary table of this connection and names it.
-func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []portion) (string, error) {
+// stage copies rows into a temporary table of this connection, names it and counts
+// them.
+func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []portion) (string, uint64, error) {
 	g := w.target
 	staging := fmt.Sprintf("pg_temp.ampipe_staging_%d", w.id)
 	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("%s; CREATE TEMPORARY TABLE IF NOT EXISTS %s AS SELECT %s FROM %s WITH NO DATA; TRUNCATE %[2]s",
 		textForms, staging, g.list(), g.quoted())).ReadAll()
 	if err != nil {
-		return "", fmt.Errorf("make the staging table: %w", err)
+		return "", 0, fmt.Errorf("make the staging table: %w", err)
 	}
-	_, err = w.copy(ctx, tx, s, staging, portions)
-	return staging, err
+	n, err := w.copy(ctx, tx, s, staging, portions)
+	return staging, n, err
 }
 
-// merge is the statement that moves rows from the staging table into the table.
-// Rows go in the order of their keys if other calls may have the same ones, so
-// that two of them wait for each other in one direction only.
+// merge is the statement that moves rows from the staging table into the table,
+// where they are new or not older than what is there.
 func (g *target) merge(staging string) string {
 	var set []string
 	for i, c := range g.columns {
@@ -221,14 +244,19 @@ func (g *target) merge(staging string) string {
 			set = append(set, fmt.Sprintf("%s = excluded.%[1]s", quoted(c.name)))
 		}
 	}
+	if len(set) == 0 {
+		return g.insert(staging) + " DO NOTHING"
+	}
+	return g.insert(staging) + fmt.Sprintf(" DO UPDATE SET %s WHERE stored.%s <= excluded.%[2]s", strings.Join(set, ", "), quoted(g.columns[g.block].name))
+}
+
+// insert is such a statement up to what happens to a key that is there. Rows go in
+// the order of their keys if other calls may have the same ones, so that two of
+// them wait for each other in one direction only.
+func (g *target) insert(staging string) string {
 	key, order := quotedList(g.keyNames()), ""
 	if !g.keyed(g.block) {
 		order = " ORDER BY " + key
 	}
-	action := "DO NOTHING"
-	if len(set) > 0 {
-		at := quoted(g.columns[g.block].name)
-		action = fmt.Sprintf("DO UPDATE SET %s WHERE stored.%s <= excluded.%[2]s", strings.Join(set, ", "), at)
-	}
-	return fmt.Sprintf("INSERT INTO %s AS stored (%s) SELECT %[2]s FROM %s%s ON CONFLICT (%s) %s", g.quoted(), g.list(), staging, order, key, action)
+	return fmt.Sprintf("INSERT INTO %s AS stored (%s) SELECT %[2]s FROM %s%s ON CONFLICT (%s)", g.quoted(), g.list(), staging, order, key)
 }
