@@ -1,0 +1,214 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// begin starts a slice. A live one rests on the live lane being where it was.
+func (c *call) begin(before sink.LiveState, live bool) {
+	g, h := c.target, &c.pack.header
+	c.pack.reset()
+	h.reset()
+	h.text("format", format)
+	h.text("structure", string(g.Structure))
+	h.text("stride", strconv.Itoa(g.stride()))
+	h.text("ttl", strconv.FormatInt(g.TTL.Milliseconds(), 10))
+	if g.owned {
+		h.flag("owned", true)
+	}
+	if g.bare {
+		h.flag("bare", true)
+	}
+	if g.members() {
+		h.flag("members", true)
+	}
+	if floor := g.floor(c.top); floor > 0 {
+		h.text("floor", hexBlock(floor))
+	}
+	c.piecemeal = false
+	switch {
+	case live && before.Started:
+		h.list("live", strconv.FormatUint(before.Epoch, 10), strconv.FormatUint(before.Seq, 10))
+	case live:
+		h.list("live", "", "")
+	}
+}
+
+func (c *call) cover(r block.Range) {
+	c.pack.header.text("from", hexBlock(r.Start))
+	c.pack.header.text("to", hexBlock(r.End))
+	c.top = max(c.top, r.End-1)
+}
+
+// fill packs up to n rows, fewer if they are larger than a limit of bytes, but at
+// least one. It gives their number.
+func (c *call) fill(rows *reader, n, limit int) int {
+	packed := 0
+	for packed < n && (packed == 0 || len(c.pack.rows) < limit) {
+		b, row := rows.next()
+		c.pack.add(c.target, b, row)
+		packed++
+	}
+	return packed
+}
+
+// send puts the slice into the pipe, and waits for answers when that is full.
+func (c *call) send(ctx context.Context) error {
+	p, g := &c.pack, c.target
+	p.finish(g)
+	var rows, index []byte
+	if p.count > 0 {
+		rows = c.keep(p.rows)
+		// Below the floor no reorg is expected, so no index is needed.
+		if c.piecemeal || p.lastBlock >= g.floor(c.top) {
+			index = c.keep(p.index)
+		}
+	}
+	b := &c.next
+	b.sent = append(b.sent, sent{c.script.EvalSha(ctx, b.pipe, g.keys(), c.keep(p.header.bytes()), rows, index), p.count})
+	if len(b.arena) < batchBytes {
+		return nil
+	}
+	return c.flush(ctx)
+}
+
+// keep copies what the pipe refers to until it is answered.
+func (c *call) keep(b []byte) []byte {
+	a := &c.next.arena
+	at := len(*a)
+	*a = append(*a, b...)
+	return (*a)[at:len(*a):len(*a)]
+}
+
+func (b *batch) reset() { b.sent, b.arena = b.sent[:0], b.arena[:0] }
+
+// flush sends what has been packed when the batch before has been answered.
+func (c *call) flush(ctx context.Context) error {
+	if err := c.wait(); err != nil {
+		return err
+	}
+	if len(c.next.sent) == 0 {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	c.next, c.run = c.run, c.next
+	c.next.reset()
+	done, pipe := make(chan error, 1), c.run.pipe
+	go func() {
+		_, err := pipe.Exec(ctx)
+		done <- err
+	}()
+	c.done = done
+	return nil
+}
+
+// wait reads the answers to the batch that is being sent, if one is.
+func (c *call) wait() error {
+	if c.done == nil {
+		return nil
+	}
+	failed := <-c.done
+	c.done = nil
+	var stale error
+	for _, s := range c.run.sent {
+		reply, err := s.reply.Slice()
+		if err != nil {
+			continue // failed says it
+		}
+		if len(reply) < 2 {
+			return errState
+		}
+		switch status, _ := reply[0].(int64); status {
+		case 0:
+			gone, _ := reply[1].(int64)
+			c.applied.Rows += uint64(s.rows)
+			c.applied.Deleted += uint64(gone)
+		case 1:
+			if len(reply) > 2 {
+				return errForgotten
+			}
+			stale = errStale
+		default:
+			return fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped (finality: %d), so its rows cannot be removed exactly; "+
+				"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), c.target.Finality))
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return stale
+}
+
+// shownBlock shows a block number of the state.
+func shownBlock(v any) string {
+	text, _ := v.(string)
+	n, err := parseBlock(text)
+	if err != nil {
+		return text
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+// reader hands out the rows of runs.
+type reader struct {
+	runs []bound
+	row  int // of the first run; below its From before the first row
+}
+
+// next gives the next row.
+func (r *reader) next() (*bound, int) {
+	for {
+		b := &r.runs[0]
+		r.row = max(r.row, b.From)
+		if r.row < b.To {
+			r.row++
+			return b, r.row - 1
+		}
+		r.runs, r.row = r.runs[1:], 0
+	}
+}
+
+// block gives the block of the next row.
+func (r *reader) block() block.Number {
+	b, row := r.next()
+	r.row--
+	return b.blocks.At(row)
+}
+
+// plan gives the first blocks of a range that make a slice and the number of
+// their rows: as many as fit, or one that does not.
+func (r *reader) plan(of block.Range) (block.Range, int) {
+	count, inBlock := 0, 0 // rows of finished blocks, and of the last one
+	var last block.Number
+	row := r.row
+	for i := range r.runs {
+		b := &r.runs[i]
+		for row = max(row, b.From); row < b.To; row++ {
+			n := b.blocks.At(row)
+			if n >= of.End {
+				return of, count + inBlock
+			}
+			if inBlock > 0 && n != last {
+				if count += inBlock; count >= sliceRows {
+					return block.Range{Start: of.Start, End: last + 1}, count
+				}
+				inBlock = 0
+			}
+			last = n
+			inBlock++
+			if count > 0 && count+inBlock > wholeRows { // this block goes into the next slice
+				return block.Range{Start: of.Start, End: last}, count
+			}
+		}
+		row = 0
+	}
+	return of, count + inBlock
+}
