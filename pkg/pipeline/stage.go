@@ -72,7 +72,13 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	for _, warning := range checked.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
-	spec, err := (&plan.Planner{Source: source, State: s.state, Config: s.config}).Plan(ctx, checked)
+	// Planning asks the source for the blocks that the live lane begins behind.
+	var spec queue.Spec
+	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(ctx context.Context) (err error) {
+		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config}).Plan(ctx, checked)
+		return err
+	}, s.waiting("plan"))
+	s.meter.Waiting("plan", "")
 	if err != nil {
 		return spec, 0, err
 	}

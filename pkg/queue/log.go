@@ -66,7 +66,8 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	return l, nil
 }
 
-// bound lowers maxBytes to what the disk of an embedded server has left.
+// bound lowers maxBytes to what the disk of an embedded server has left: at most half
+// of what no other log has taken, so that further pipelines find room.
 func (l *Log) bound(ctx context.Context) error {
 	if l.maxBytes <= 0 {
 		l.maxBytes = 20 << 30
@@ -80,9 +81,12 @@ func (l *Log) bound(ctx context.Context) error {
 		return c.classify(ctx, fmt.Errorf("ask for the room of log %s: %w", l.stream(), err))
 	}
 	left := c.server.cfg.MaxStore - int64(info.ReservedStore)
+	var own int64
 	if stream, err := c.js.Stream(ctx, l.stream()); err == nil {
-		left += stream.CachedInfo().Config.MaxBytes
+		own = stream.CachedInfo().Config.MaxBytes
 	}
+	left += own
+	left = min(left, max(own, left/2)) // what it has it keeps
 	if l.maxBytes = min(l.maxBytes, left); l.maxBytes < leastLog {
 		return fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %d MiB, which is too little: make room, or use another folder",
 			c.server.cfg.Dir, max(left, 0)>>20))

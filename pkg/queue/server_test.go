@@ -161,20 +161,21 @@ func TestServerListensOnLoopbackAlone(t *testing.T) {
 	}
 }
 
-// TestLogIsBoundedByTheDisk: the log of an embedded server takes what is there.
+// TestLogIsBoundedByTheDisk: the log of an embedded server takes half of what is
+// there, so that others find room, and keeps what it has.
 func TestLogIsBoundedByTheDisk(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
 	conn := mustOpen(t, queue.Config{Server: mustServer(t, queue.ServerConfig{MaxStore: 300 << 20})})
 	first := mustLog(t, conn, 200<<20)
-	if first.MaxBytes() != 200<<20 {
+	if first.MaxBytes() != 150<<20 {
 		t.Errorf("the log has %d bytes", first.MaxBytes())
 	}
 	second, err := conn.Log(ctx, "second", queue.LogConfig{})
-	if err != nil || second.MaxBytes() != 100<<20 {
+	if err != nil || second.MaxBytes() != 75<<20 {
 		t.Errorf("the second log has %d bytes (%v)", second.MaxBytes(), err)
 	}
-	if again := mustLog(t, conn, 250<<20); again.MaxBytes() != 200<<20 {
+	if again := mustLog(t, conn, 250<<20); again.MaxBytes() != 150<<20 {
 		t.Errorf("opened again, the log has %d bytes", again.MaxBytes())
 	}
 	if _, err := conn.Log(ctx, "third", queue.LogConfig{}); fault.Of(err) != fault.ClassPermanent {
