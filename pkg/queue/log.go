@@ -197,23 +197,18 @@ func (l *Log) State(ctx context.Context) (LogState, error) {
 
 // Trim removes the messages up to and including seq. The caller knows that no
 // sink needs them (see [Log.Position]).
-func (l *Log) Trim(ctx context.Context, seq uint64) error {
-	stream, err := l.conn.js.Stream(ctx, l.stream())
-	if err == nil {
-		// The sequence given is the first that stays.
-		err = stream.Purge(ctx, jetstream.WithPurgeSequence(seq+1))
-	}
-	if err != nil {
-		return l.fail(ctx, fmt.Errorf("trim log %s: %w", l.stream(), err))
-	}
-	return nil
-}
+func (l *Log) Trim(ctx context.Context, seq uint64) error { return l.purge(ctx, seq) }
 
 // TrimLanes is [Log.Trim] for some lanes only. It costs the server more.
 func (l *Log) TrimLanes(ctx context.Context, lanes Lanes, seq uint64) error {
+	return l.purge(ctx, seq, jetstream.WithPurgeSubject(lanes.filter(l.pipeline)))
+}
+
+func (l *Log) purge(ctx context.Context, seq uint64, of ...jetstream.StreamPurgeOpt) error {
 	stream, err := l.conn.js.Stream(ctx, l.stream())
 	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(lanes.filter(l.pipeline)), jetstream.WithPurgeSequence(seq+1))
+		// The sequence given is the first that stays.
+		err = stream.Purge(ctx, append(of, jetstream.WithPurgeSequence(seq+1))...)
 	}
 	if err != nil {
 		return l.fail(ctx, fmt.Errorf("trim log %s: %w", l.stream(), err))
