@@ -11,6 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
+	"google.golang.org/protobuf/proto"
 )
 
 // answer is a DoGet on its way. It belongs to the goroutine of the call.
@@ -19,7 +20,8 @@ type answer struct {
 	trouble *trouble.Stream
 	plan    *sqlrun.Plan
 	conn    *conn // nil if the connection is not one of ours
-	before  int64 // what had been written to conn when the call began
+	before  int64 // conn.total() when the call began
+	sent    int64 // what conn.total() grows by once everything that was put is written
 
 	encoder  encoder
 	messages int
@@ -69,7 +71,16 @@ func (a *answer) sendSchema() error {
 	if err != nil {
 		return err
 	}
-	return a.stream.Send(&flight.FlightData{DataHeader: schema})
+	return a.put(&flight.FlightData{DataHeader: schema})
+}
+
+// grpcPrefix is what gRPC writes before a message: whether it is compressed, and
+// its length.
+const grpcPrefix = 5
+
+func (a *answer) put(message *flight.FlightData) error {
+	a.sent += grpcPrefix + int64(proto.Size(message))
+	return a.stream.Send(message)
 }
 
 // metadata gives what goes with every batch but the last, and with the last.
@@ -127,7 +138,7 @@ func (a *answer) send(ctx context.Context, batch arrow.RecordBatch, metadata []b
 		if err := a.trouble.Refusal(); err != nil {
 			return err
 		}
-		if err := a.stream.Send(message); err != nil {
+		if err := a.put(message); err != nil {
 			return err
 		}
 		a.messages++

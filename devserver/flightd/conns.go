@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/peer"
 )
@@ -67,14 +68,14 @@ type conn struct {
 	closed chan struct{}
 
 	mu      sync.Mutex
-	written int64
+	written dataCount
 }
 
 // Write implements [net.Conn].
 func (c *conn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.mu.Lock()
-	c.written += int64(n)
+	c.written.add(b[:n])
 	c.mu.Unlock()
 	select {
 	case c.wrote <- struct{}{}:
@@ -83,10 +84,12 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// total is how many bytes of gRPC messages, with their prefixes, have been
+// written to the connection.
 func (c *conn) total() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.written
+	return c.written.data
 }
 
 // Close implements [net.Conn].
@@ -100,8 +103,10 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// cut closes the connection once so many bytes have been written to it: what a
-// stream has sent is then on the wire, and nothing after it.
+// cut ends the connection once total has reached a size: what a stream has sent
+// arrives, and nothing after it. It says that nothing more comes before it closes,
+// because a socket that is closed with something unread throws away what it has
+// still to send.
 func (c *conn) cut(ctx context.Context, after int64) {
 	for c.total() < after {
 		select {
@@ -110,6 +115,14 @@ func (c *conn) cut(ctx context.Context, after int64) {
 			return
 		case <-ctx.Done():
 			return
+		}
+	}
+	if half, can := c.Conn.(interface{ CloseWrite() error }); can && half.CloseWrite() == nil {
+		patience := time.NewTimer(time.Second)
+		defer patience.Stop()
+		select {
+		case <-c.closed:
+		case <-patience.C:
 		}
 	}
 	_ = c.Close() // an error means that it is closed

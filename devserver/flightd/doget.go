@@ -59,6 +59,6 @@ var errDropped = status.Error(codes.Unavailable, "the connection was dropped on 
 // cut closes the connection under an answer once the answer is on the wire.
 func (a *answer) cut(ctx context.Context) {
 	if a.conn != nil {
-		a.conn.cut(ctx, a.before+a.trouble.Bytes())
+		a.conn.cut(ctx, a.before+a.sent)
 	}
 }

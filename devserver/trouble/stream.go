@@ -86,6 +86,3 @@ func (s *Stream) Sent(ctx context.Context, rows, bytes int64) (drop bool, err er
 	}
 	return drop, err
 }
-
-// Bytes is how much the stream has sent so far.
-func (s *Stream) Bytes() int64 { return s.bytes }
