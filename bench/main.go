@@ -102,7 +102,8 @@ var measurements = []measurement{
 	{"executemany", measureExecutemany},
 	{"verify", measureVerify},
 	{"memory", measureMemory},
-	{"redis", measureRedis},
+	{"redis hash", measureHashes},
+	{"redis string", measureStrings},
 	{"together", measureTogether},
 	{"latency", measureLatency},
 }

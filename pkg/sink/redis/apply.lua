@@ -3,12 +3,15 @@
 -- everywhere: as text they are in order, and Lua's numbers end at 2^53.
 --
 -- KEYS  state, coverage, open, index, owners, replaced
--- ARGV  header, rows, index entries (MessagePack); docs/redis.md describes the keys
+-- ARGV  header and index entries (MessagePack), then the rows: of each its key,
+--       what goes there and, in a sorted set, its score
+--
+-- docs/redis.md describes the keys.
 local OK, STALE, TOO_DEEP = 0, 1, 2
 local META, COVER, OPEN, INDEX, OWNERS, REPLACED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local call, sub, pack, unpacked = redis.call, string.sub, cmsgpack.pack, cmsgpack.unpack
 local h = unpacked(ARGV[1])
-local ttl, bare = tonumber(h.ttl), h.bare
+local ttl = tonumber(h.ttl)
 
 local function expire(key)
   if ttl > 0 then call('PEXPIRE', key, ttl) end
@@ -18,49 +21,39 @@ end
 -- replaced by one of a higher block and may have to come back.
 local kinds = {}
 
+-- A hash comes, and stays among the replaced rows, as DUMP gives it.
 kinds.hash = {
-  write = function(r)
-    if bare then call('UNLINK', r[1]) end
-    if call('HSET', unpack(r)) ~= (#r - 1) / 2 then -- the key was there: no field of it may stay
-      call('UNLINK', r[1])
-      call('HSET', unpack(r))
+  write = function(key, dump)
+    if redis.pcall('RESTORE', key, 0, dump).err then
+      call('HLEN', key) -- fails if the key is something else, and nobody's of ours
+      call('RESTORE', key, 0, dump, 'REPLACE')
     end
   end,
-  given = function(r) return pack({unpack(r, 2)}) end,
-  value = function(key) return pack(call('HGETALL', key)) end,
-  restore = function(key, _, v)
-    call('UNLINK', key)
-    local fields = unpacked(v)
-    if #fields > 0 then call('HSET', key, unpack(fields)) end
-  end,
+  given = function(dump) return dump end,
+  value = function(key) return call('DUMP', key) or '' end,
+  restore = function(key, _, v) if v == '' then call('UNLINK', key) else call('RESTORE', key, 0, v, 'REPLACE') end end,
   drop = function(key) return call('UNLINK', key) end,
 }
 
 kinds.string = {
-  write = function(r) call('SET', r[1], r[2]) end,
-  many = function(rows)
-    local pairs = {}
-    for i = 1, #rows do
-      pairs[2 * i - 1], pairs[2 * i] = rows[i][1], rows[i][2]
-    end
-    call('MSET', unpack(pairs))
-  end,
-  given = function(r) return r[2] end,
+  write = function(key, text) call('SET', key, text) end,
+  many = function(from) call('MSET', unpack(ARGV, from)) end,
+  given = kinds.hash.given,
   value = function(key) return call('GET', key) or '' end,
   restore = function(key, _, v) if v == '' then call('UNLINK', key) else call('SET', key, v) end end,
   drop = kinds.hash.drop,
 }
 
 kinds.json = {
-  write = function(r) call('JSON.SET', r[1], '$', r[2]) end,
-  given = kinds.string.given,
+  write = function(key, text) call('JSON.SET', key, '$', text) end,
+  given = kinds.hash.given,
   value = function(key) return call('JSON.GET', key) or '' end,
   restore = function(key, _, v) if v == '' then call('UNLINK', key) else call('JSON.SET', key, '$', v) end end,
   drop = kinds.hash.drop,
 }
 
 kinds.set = {
-  write = function(r) call('SADD', r[1], r[2]) end,
+  write = function(key, member) call('SADD', key, member) end,
   given = function() return '' end,
   value = function() return '' end,
   restore = function(key, member) call('SADD', key, member) end,
@@ -68,21 +61,21 @@ kinds.set = {
 }
 
 kinds.sorted_set = {
-  write = function(r) call('ZADD', r[1], r[3], r[2]) end,
-  given = function(r) return r[3] end,
+  write = function(key, member, score) call('ZADD', key, score, member) end,
+  given = function(_, score) return score end,
   value = function(key, member) return call('ZSCORE', key, member) or '' end,
   restore = function(key, member, v) if v ~= '' then call('ZADD', key, v, member) end end,
   drop = function(key, member) return call('ZREM', key, member) end,
 }
 
 kinds.list = {
-  write = function(r) call('RPUSH', r[1], r[2]) end,
+  write = function(key, element) call('RPUSH', key, element) end,
   drop = function(key, member) return call('LREM', key, -1, member) end,
 }
 
 kinds.stream = {
   -- An id is the number of the slice and that of the row in it.
-  write = function(r, slice, n) call('XADD', r[1], slice .. '-' .. n, unpack(r, 2)) end,
+  write = function(key, fields, _, slice, n) call('XADD', key, slice .. '-' .. n, unpack(unpacked(fields))) end,
   drop = function(key, row, slice) return call('XDEL', key, slice .. '-' .. row) end,
 }
 
@@ -116,27 +109,27 @@ local function prune(id, list)
 end
 
 -- put writes a row of a name that blocks share: the highest of them is shown.
-local function put(block, r)
-  local id = name(r[1], r[2])
+local function put(block, key, what, score)
+  local id = name(key, what)
   local list = call('HGET', OWNERS, id)
   if not list then
-    kind.write(r)
-    expire(r[1])
+    kind.write(key, what, score)
+    expire(key)
     call('HSET', OWNERS, id, block)
     return
   end
   local shown = sub(list, -16)
   if block < shown then
     local at, there = place(list, block)
-    call('HSET', REPLACED, block .. id, kind.given(r))
+    call('HSET', REPLACED, block .. id, kind.given(what, score))
     if not there then list = sub(list, 1, at - 1) .. block .. sub(list, at) end
   else
     if block > shown then
-      call('HSET', REPLACED, shown .. id, kind.value(r[1], r[2]))
+      call('HSET', REPLACED, shown .. id, kind.value(key, what))
       list = list .. block
     end
-    kind.write(r)
-    expire(r[1])
+    kind.write(key, what, score)
+    expire(key)
   end
   call('HSET', OWNERS, id, prune(id, list))
 end
@@ -296,7 +289,7 @@ if from and call('EXISTS', OPEN) == 1 then
   end
 end
 
-if ARGV[2] ~= '' then
+if ARGV[3] then
   local slice = ''
   if h.structure == 'stream' then
     slice = call('HINCRBY', META, 'slice', 1)
@@ -305,20 +298,23 @@ if ARGV[2] ~= '' then
   end
   -- The index comes first: should a row fail, what was written before it is
   -- known, and a repeat begins over it.
-  if ARGV[3] ~= '' then call('ZADD', INDEX, 0, from .. to .. '|' .. slice .. '|' .. ARGV[3]) end
-  local groups, n, write, many = unpacked(ARGV[2]), 0, kind.write, not owned and kind.many
-  for g = 1, #groups, 2 do
-    local block, rows = groups[g], groups[g + 1]
-    if many then many(rows) end
-    for i = 1, #rows do
-      local r = rows[i]
-      if owned then
-        put(block, r)
-      elseif not many then
-        write(r, slice, n)
-        n = n + 1
+  if ARGV[2] ~= '' then call('ZADD', INDEX, 0, from .. to .. '|' .. slice .. '|' .. ARGV[2]) end
+  local at, width, write = 3, tonumber(h.width), kind.write
+  if owned then
+    for b = 1, #h.blocks, 2 do
+      for _ = 1, tonumber(h.blocks[b + 1]) do
+        put(h.blocks[b], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+        at = at + width
       end
-      if ttl > 0 and not owned then expire(r[1]) end
+    end
+  else
+    if kind.many then
+      kind.many(at)
+    else
+      for i = at, #ARGV, width do write(ARGV[i], ARGV[i + 1], ARGV[i + 2], slice, (i - at) / width) end
+    end
+    if ttl > 0 then
+      for i = at, #ARGV, width do expire(ARGV[i]) end
     end
   end
 end

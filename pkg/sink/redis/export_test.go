@@ -62,13 +62,25 @@ func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error
 		for row := range b.To {
 			if w.pack.count == sliceRows {
 				w.pack.finish(g)
-				size += len(w.pack.rows) + len(w.pack.index)
+				size += len(w.pack.rows) + len(w.pack.blocks) + len(w.pack.index)
 				w.pack.reset()
 			}
 			w.pack.add(g, &b, row)
 		}
 		w.pack.finish(g)
-		size += len(w.pack.rows) + len(w.pack.index)
+		size += len(w.pack.rows) + len(w.pack.blocks) + len(w.pack.index)
 	}
 	return size, nil
+}
+
+// Checksum is the server's.
+var Checksum = checksum
+
+// Dump gives names and values of fields as a dumped hash.
+func Dump(fields ...string) []byte {
+	d := openDump(nil)
+	for _, f := range fields {
+		d = closeElement(append(openElement(d), f...), len(d))
+	}
+	return closeDump(d, 0, len(fields))
 }

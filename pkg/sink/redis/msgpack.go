@@ -76,6 +76,14 @@ func (h *header) list(name string, values ...string) {
 	closeArray(h.buf, at, len(values))
 }
 
+// packed writes a list of n texts that are packed already.
+func (h *header) packed(name string, texts []byte, n int) {
+	h.buf, h.n = appendPacked(h.buf, name), h.n+1
+	at := len(h.buf)
+	h.buf = append(openArray(h.buf), texts...)
+	closeArray(h.buf, at, n)
+}
+
 func (h *header) bytes() []byte {
 	binary.BigEndian.PutUint32(h.buf[1:], uint32(h.n))
 	return h.buf

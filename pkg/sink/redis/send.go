@@ -18,12 +18,10 @@ func (c *call) begin(before sink.LiveState, live bool) {
 	h.text("format", format)
 	h.text("structure", string(g.Structure))
 	h.text("stride", strconv.Itoa(g.stride()))
+	h.text("width", strconv.Itoa(g.width()))
 	h.text("ttl", strconv.FormatInt(g.TTL.Milliseconds(), 10))
 	if g.owned {
 		h.flag("owned", true)
-	}
-	if g.bare {
-		h.flag("bare", true)
 	}
 	if g.members() {
 		h.flag("members", true)
@@ -60,18 +58,21 @@ func (c *call) fill(rows *reader, n, limit int) int {
 
 // send puts the slice into the pipe, and waits for answers when that is full.
 func (c *call) send(ctx context.Context) error {
-	p, g := &c.pack, c.target
+	p, g, b := &c.pack, c.target, &c.next
 	p.finish(g)
-	var rows, index []byte
+	args := make([]any, 2, 2+len(p.ends))
+	args[0], args[1] = c.keep(p.header.bytes()), []byte(nil)
 	if p.count > 0 {
-		rows = c.keep(p.rows)
 		// Below the floor no reorg is expected, so no index is needed.
 		if c.piecemeal || p.lastBlock >= g.floor(c.top) {
-			index = c.keep(p.index)
+			args[1] = c.keep(p.index)
+		}
+		rows, at := c.keep(p.rows), 0
+		for _, end := range p.ends {
+			args, at = append(args, rows[at:end:end]), end
 		}
 	}
-	b := &c.next
-	b.sent = append(b.sent, sent{c.script.EvalSha(ctx, b.pipe, g.keys(), c.keep(p.header.bytes()), rows, index), p.count})
+	b.sent = append(b.sent, sent{c.script.EvalSha(ctx, b.pipe, g.keys(), args...), p.count})
 	if len(b.arena) < batchBytes {
 		return nil
 	}

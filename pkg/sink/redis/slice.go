@@ -77,19 +77,21 @@ func (b *bound) scoreOf(g *target, row int) float64 {
 // packer builds the arguments of a call. Its memory is used again.
 type packer struct {
 	header header
-	rows   []byte // [block, [row, …], …], as the script takes it
+	rows   []byte // what the rows consist of, one argument behind the other
+	ends   []int  // where each argument ends
+	blocks []byte // block, number of rows, block, …; only if the script wants it
 	index  []byte // [block, [entry, …], …]
 
+	scratch   []byte
 	count     int // rows in the slice, and of the block that is open
 	groups    int
 	inGroup   int
-	rowsAt    int // where the array of the open group stands
-	indexAt   int
+	indexAt   int // where the array of the open group stands
 	lastBlock block.Number
 }
 
 func (p *packer) reset() {
-	p.rows, p.index = openArray(p.rows[:0]), openArray(p.index[:0])
+	p.rows, p.ends, p.blocks, p.index = p.rows[:0], p.ends[:0], p.blocks[:0], openArray(p.index[:0])
 	p.count, p.groups, p.inGroup = 0, 0, 0
 }
 
@@ -98,23 +100,23 @@ func (p *packer) add(g *target, b *bound, row int) {
 	if n := b.blocks.At(row); p.groups == 0 || n != p.lastBlock {
 		p.closeGroup(g)
 		p.lastBlock = n
-		name := hexBlock(n)
-		p.rows, p.index = appendPacked(p.rows, name), appendPacked(p.index, name)
-		p.rowsAt, p.indexAt = len(p.rows), len(p.index)
-		p.rows, p.index = openArray(p.rows), openArray(p.index)
+		p.index = appendPacked(p.index, hexBlock(n))
+		p.indexAt = len(p.index)
+		p.index = openArray(p.index)
 		p.groups++
 	}
-	start := len(p.rows)
-	p.rows = g.appendRow(p.rows, b, row)
-	p.index = p.appendEntry(g, p.index, b, row, p.rows[start:])
+	p.addRow(g, b, row)
+	p.index = p.appendEntry(g, p.index, b, row)
 	p.count++
 	p.inGroup++
 }
 
 func (p *packer) closeGroup(g *target) {
 	if p.groups > 0 {
-		closeArray(p.rows, p.rowsAt, p.inGroup)
 		closeArray(p.index, p.indexAt, p.inGroup*g.stride())
+		if g.owned {
+			p.blocks = appendPacked(appendPacked(p.blocks, hexBlock(p.lastBlock)), strconv.Itoa(p.inGroup))
+		}
 	}
 	p.inGroup = 0
 }
@@ -122,34 +124,54 @@ func (p *packer) closeGroup(g *target) {
 // finish ends the slice.
 func (p *packer) finish(g *target) {
 	p.closeGroup(g)
-	closeArray(p.rows, 0, 2*p.groups)
 	closeArray(p.index, 0, 2*p.groups)
+	if len(p.blocks) > 0 {
+		p.header.packed("blocks", p.blocks, 2*p.groups)
+	}
 }
 
-// appendRow packs a row as the script takes it: its key, and what goes there.
+// width is the number of arguments of a row: its key, what goes there and, in a
+// sorted set, its score.
+func (g *target) width() int {
+	if g.score >= 0 {
+		return 3
+	}
+	return 2
+}
+
+// addRow writes the arguments of a row as they stand: the script hands them on.
+// Packed into one of them they would be twice as much work for Lua, which hashes
+// every byte of every text.
+func (p *packer) addRow(g *target, b *bound, row int) {
+	p.rows = g.pattern.append(p.rows, b.cells, row)
+	p.ends = append(p.ends, len(p.rows))
+	switch g.Structure {
+	case config.Hash:
+		p.rows = g.appendDump(p.rows, b, row)
+	case config.Stream: // has as many arguments as it has fields, so they are packed
+		at, n := len(p.rows), 0
+		p.rows, n = g.appendFields(openArray(p.rows), b, row)
+		closeArray(p.rows, at, n)
+	default:
+		p.rows = g.appendDocument(p.rows, b, row)
+	}
+	p.ends = append(p.ends, len(p.rows))
+	if g.score >= 0 {
+		p.rows = b.appendScore(g, p.rows, row)
+		p.ends = append(p.ends, len(p.rows))
+	}
+}
+
+// appendRow packs a row as one: its key, and what goes there. It is what digests
+// hash.
 func (g *target) appendRow(dst []byte, b *bound, row int) []byte {
 	at, n := len(dst), 1
 	dst = openArray(dst)
 	text := len(dst)
 	dst = closeText(g.pattern.append(openText(dst), b.cells, row), text)
 	if g.flat() {
-		for _, i := range g.columns {
-			c := &b.cells[i]
-			if c.null(row) {
-				if g.NullEmpty {
-					dst, n = append(append(dst, g.names[i]...), 0xa0), n+2
-				}
-				continue
-			}
-			dst = append(dst, g.names[i]...)
-			text = len(dst)
-			dst = closeText(c.text(openText(dst), row), text)
-			n += 2
-		}
-		if n == 1 { // a hash without fields does not exist
-			dst, n = append(append(dst, g.names[g.columns[0]]...), 0xa0), 3
-		}
-		closeArray(dst, at, n)
+		dst, n = g.appendFields(dst, b, row)
+		closeArray(dst, at, n+1)
 		return dst
 	}
 	text = len(dst)
@@ -157,11 +179,37 @@ func (g *target) appendRow(dst []byte, b *bound, row int) []byte {
 	n++
 	if g.score >= 0 {
 		text = len(dst)
-		dst = closeText(strconv.AppendFloat(openText(dst), b.scoreOf(g, row), 'g', -1, 64), text)
+		dst = closeText(b.appendScore(g, openText(dst), row), text)
 		n++
 	}
 	closeArray(dst, at, n)
 	return dst
+}
+
+// appendFields writes the names and values of a row's columns, n of both, each as
+// a packed text.
+func (g *target) appendFields(dst []byte, b *bound, row int) (_ []byte, n int) {
+	for _, i := range g.columns {
+		c := &b.cells[i]
+		if c.null(row) {
+			if g.NullEmpty {
+				dst, n = append(append(dst, g.names[i]...), 0xa0), n+2
+			}
+			continue
+		}
+		dst = append(dst, g.names[i]...)
+		text := len(dst)
+		dst = closeText(c.text(openText(dst), row), text)
+		n += 2
+	}
+	if n == 0 { // a hash or an entry without fields does not exist
+		dst, n = append(append(dst, g.names[g.columns[0]]...), 0xa0), 2
+	}
+	return dst, n
+}
+
+func (b *bound) appendScore(g *target, dst []byte, row int) []byte {
+	return strconv.AppendFloat(dst, b.scoreOf(g, row), 'g', -1, 64)
 }
 
 // appendDocument writes the columns of a row as a JSON document.
@@ -184,7 +232,7 @@ func (g *target) appendDocument(dst []byte, b *bound, row int) []byte {
 // appendEntry writes what undoes a row: its key and, where a key holds many, its
 // member or its number in the slice. When keys can expire, the hash of the row
 // stands in for it.
-func (p *packer) appendEntry(g *target, dst []byte, b *bound, row int, packed []byte) []byte {
+func (p *packer) appendEntry(g *target, dst []byte, b *bound, row int) []byte {
 	at := len(dst)
 	dst = closeText(g.pattern.append(openText(dst), b.cells, row), at)
 	switch {
@@ -195,7 +243,8 @@ func (p *packer) appendEntry(g *target, dst []byte, b *bound, row int, packed []
 		dst = closeText(g.appendDocument(openText(dst), b, row), at)
 	}
 	if g.TTL > 0 {
-		dst = appendPacked(dst, fmt.Sprintf("%016x", xxh3.Hash(packed)))
+		p.scratch = g.appendRow(p.scratch[:0], b, row)
+		dst = appendPacked(dst, fmt.Sprintf("%016x", xxh3.Hash(p.scratch)))
 	}
 	return dst
 }

@@ -28,6 +28,7 @@ type target struct {
 	bare           bool // the columns that are written may all be null
 	labels         [][]byte
 	names          [][]byte // columns' names, packed; nil for those that are not written
+	elements       [][]byte // and as elements of a listpack
 }
 
 // newTarget works it out, or says everything that is wrong.
@@ -128,13 +129,16 @@ func (g *target) stride() int {
 	return n
 }
 
-// label prepares the names of columns: packed for fields, quoted for documents.
+// label prepares the names of columns: packed for fields, dumped for hashes,
+// quoted for documents.
 func (g *target) label() {
 	g.names = make([][]byte, g.schema.NumFields())
+	g.elements = make([][]byte, g.schema.NumFields())
 	g.labels = make([][]byte, g.schema.NumFields())
 	for _, i := range g.columns {
 		name := g.schema.Field(i).Name
 		g.names[i] = appendPacked(nil, []byte(name))
+		g.elements[i] = closeElement(append(openElement(nil), name...), 0)
 		g.labels[i] = append(appendQuoted(nil, []byte(name)), ':')
 	}
 }
