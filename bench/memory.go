@@ -14,8 +14,9 @@ import (
 // growing: the collector's timing alone moves a peak by a tenth or two.
 const (
 	extractorStated = (64 + 32*workers) << 20
-	sinkStated      = (64 + 192) << 20
+	sinkStated      = (64 + 64 + 128*sinkWriters) << 20
 	growth          = 1.25
+	sinkWriters     = 2 // the default
 )
 
 // peaks is the most memory that a process had, for either load and in each turn.
@@ -37,7 +38,7 @@ func (p peaks) failed() bool {
 // asks the system for their peaks just before they are told to stop.
 func measureMemory(ctx context.Context, l *lab, r *report) error {
 	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", workers), stated: extractorStated}
-	writer := peaks{process: "sink-postgres, 1 writer", stated: sinkStated}
+	writer := peaks{process: fmt.Sprintf("sink-postgres, %d writers", sinkWriters), stated: sinkStated}
 	for range l.size.memoryTurns {
 		for i, rows := range l.size.memory {
 			e, w, err := l.peaks(ctx, rows)

@@ -45,7 +45,7 @@ func TestMinimalHasEveryDefault(t *testing.T) {
 		Extract: config.Extract{Workers: 4, Attempts: 8},
 		Log:     config.Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20},
 		Sinks: []config.Sink{{Name: "w", Postgres: &config.Postgres{
-			DSN: "postgres://h/d", Schema: "public", Table: "t", Mode: config.Append, Writers: 1, Finality: 10_000, OnBadRow: "stop",
+			DSN: "postgres://h/d", Schema: "public", Table: "t", Mode: config.Append, Writers: 2, Finality: 10_000, OnBadRow: "stop",
 		}}},
 	}}
 	if !reflect.DeepEqual(got, want) {
@@ -110,7 +110,7 @@ sinks:
 			{Name: "warehouse", Postgres: &config.Postgres{
 				DSN: dsn, Schema: "chain", Table: "logs", Mode: config.Upsert, Key: []string{"block_num", "log_index"},
 				Types: map[string]string{"*": "bigint", "address": "hex"}, SchemaEvolution: true, Overwrite: true, Writers: 2, Finality: 64, OnBadRow: "stop"}},
-			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 1, Finality: 10_000, OnBadRow: "stop"}},
+			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 2, Finality: 10_000, OnBadRow: "stop"}},
 		},
 	}
 	if !reflect.DeepEqual(got[0], want) {

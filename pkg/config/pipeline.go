@@ -103,7 +103,7 @@ type Postgres struct {
 	Types           map[string]string // column -> "bigint" | "numeric" | "hex"; "*" for all UInt64 columns
 	SchemaEvolution bool              // add missing columns to an existing table
 	Overwrite       bool              // empty the table when the pipeline is first planned
-	Writers         int               // concurrent transactions per process; default 1
+	Writers         int               // concurrent transactions per process; default 2
 	Finality        uint64            // blocks below the head that a reorg may still undo in an upsert; default 10,000
 	OnBadRow        string            // "stop" (default); "dead_letter" is not offered yet
 }

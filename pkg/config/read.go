@@ -235,7 +235,7 @@ func (d *document) readSinks(top *section) {
 const finality = 10_000 // blocks
 
 func readPostgres(s *section) *Postgres {
-	p := &Postgres{Schema: "public", Mode: Append, Writers: 1, Finality: finality, OnBadRow: "stop"}
+	p := &Postgres{Schema: "public", Mode: Append, Writers: 2, Finality: finality, OnBadRow: "stop"}
 	switch dsn := s.secret("dsn", &p.DSN); {
 	case !dsn.set:
 		s.missing("dsn", "give the connection string, such as ${DATABASE_URL}, or dsn_file")
