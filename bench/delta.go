@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
 )
@@ -63,7 +64,52 @@ func measureDelta(ctx context.Context, l *lab, r *report) error {
 	if err := r.add(l.compare(ctx, "Delta sink from memory", 0.60, fromMemory, bare)); err != nil {
 		return err
 	}
-	return r.add(l.compare(ctx, "end to end, Delta", 0, side{"ampipe run, Delta", l.loadLake}, bare))
+	if err := r.add(l.compare(ctx, "end to end, Delta", 0, side{"ampipe run, Delta", l.loadLake}, bare)); err != nil {
+		return err
+	}
+	return l.measureDeltaLog(ctx, r, bare)
+}
+
+// measureDeltaLog compares the sink, from a full log to a table that is committed,
+// with bare pqarrow. A whole run has a second core's worth of work besides: reading
+// from Amp and writing the log.
+func (l *lab) measureDeltaLog(ctx context.Context, r *report, bare side) (err error) {
+	file, err := l.lakeFile(l.size.live)
+	if err != nil {
+		return err
+	}
+	all, err := config.Load(file, os.Getenv)
+	if err != nil {
+		return err
+	}
+	p := all[0]
+	table, checked, err := l.table(ctx, p)
+	if err != nil {
+		return err
+	}
+	b, err := l.openBus(ctx, "", p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	size := plan.Size(history(l.size.live).Len(), workers, rowsPerBlock)
+	if _, err := b.fill(ctx, l.source, l.planner(b, p), checked, size); err != nil {
+		return err
+	}
+	drained := side{"sink-delta, from a full log", func(ctx context.Context) (_ sample, err error) {
+		cfg := *p.Sinks[0].Delta
+		if err := errors.Join(os.RemoveAll(cfg.Path), b.log.RemoveConsumer(ctx, table.Sink)); err != nil {
+			return sample{}, err
+		}
+		w := delta.New(cfg)
+		defer func() { err = errors.Join(err, w.Close()) }()
+		if err := w.Open(ctx, table); err != nil {
+			return sample{}, err
+		}
+		took, err := b.drain(ctx, w, table, l.size.live)
+		return sample{l.size.live, took}, err
+	}}
+	return r.add(l.compare(ctx, "Delta, from the log to the table", 0.60, drained, bare))
 }
 
 // gather writes all changes by one commit.

@@ -78,6 +78,7 @@ func (b *bus) drain(ctx context.Context, w sink.Writer, t sink.Table, rows int) 
 	seen := &seen{want: int64(rows), stop: stop}
 	loop := &sink.Loop{
 		Writer: w, Table: t, Source: sink.FromQueue(consumer), Reports: b.state,
+		Ended:    func(context.Context) bool { return true }, // the log is full
 		Observer: seen, Logger: zerolog.Nop(),
 	}
 	if err := loop.Run(work); err != nil {

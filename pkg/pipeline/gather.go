@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -19,6 +21,17 @@ func gatherTime(c config.Sink) time.Duration {
 		return c.Delta.MaxCommitDelay
 	}
 	return 0
+}
+
+// historyEnded tells whether everything of the partitions has been given to a sink.
+// If that cannot be found out it has not.
+func historyEnded(ctx context.Context, state *queue.State, log *queue.Log, sink string) bool {
+	parts, err := state.Partitions(ctx)
+	if err != nil || slices.ContainsFunc(parts, func(p queue.Stored[queue.Partition]) bool { return p.Value.State == queue.PartitionOpen }) {
+		return false
+	}
+	at, err := log.Position(ctx, sink, queue.History)
+	return err == nil && at.Exists && at.Pending == 0
 }
 
 // consumeOptions is how a sink reads the log.

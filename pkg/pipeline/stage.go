@@ -204,6 +204,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: s.state,
 		Writers:  c.Writers(),
 		Gather:   gatherTime(c),
+		Ended:    func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
 		Observer: sinkWatch{name: c.Name, meter: s.meter},
 		Logger:   s.logger.With().Str("sink", c.Name).Logger(),
 	}

@@ -16,6 +16,9 @@ import (
 // block would be a commit of its own.
 const gatherIdle = 500 * time.Millisecond
 
+// askIdle is how long nothing may come before it is asked whether anything will.
+const askIdle = 50 * time.Millisecond
+
 // gathering is what a worker has staged and not acknowledged. Only the worker uses
 // it.
 type gathering struct {
@@ -26,6 +29,7 @@ type gathering struct {
 	live   bool      // some of it is
 	last   bool      // nothing comes after it in the live lane
 	full   bool      // the Gathering says so
+	asked  bool      // since the last was staged, and more will come
 	since  time.Time // the first was staged
 }
 
@@ -68,23 +72,41 @@ func (r *run) workGathering(take, do context.Context, g Gatherer, in []*ahead) e
 				w.failed(w.commitStaged(), true)
 			}
 		case <-wait:
+			if w.askFirst() && !w.Ended(do) {
+				w.gather.asked = true
+				continue
+			}
 			w.failed(w.commitStaged(), true)
 		}
 	}
 }
 
-// due is when what is staged is to be committed, if nothing comes before.
+// due is when what is staged is to be committed, or [Loop.Ended] to be asked, if
+// nothing comes before.
 func (w *worker) due() (<-chan time.Time, func() bool) {
 	g := w.gather
 	if len(g.staged) == 0 {
 		return nil, func() bool { return true }
 	}
 	wait := time.Until(g.since.Add(w.Gather))
-	if !g.inside && (!g.live || g.last) {
+	switch {
+	case w.askFirst():
+		wait = min(wait, askIdle)
+	case g.between():
 		wait = min(wait, gatherIdle)
 	}
 	timer := time.NewTimer(max(wait, 0))
 	return timer.C, timer.Stop
+}
+
+// between tells whether what is staged ends with a partition, or a live lane.
+func (g *gathering) between() bool { return !g.inside && (!g.live || g.last) }
+
+// askFirst tells whether the answer of [Loop.Ended] decides about committing before
+// gatherIdle is over.
+func (w *worker) askFirst() bool {
+	g := w.gather
+	return w.Ended != nil && g.between() && !g.asked && time.Since(g.since) < w.Gather
 }
 
 // write applies changes, or stages them.
@@ -117,6 +139,7 @@ func (w *worker) keep(units []unit, done Commit) {
 		u.message.staged = true
 		g.staged = append(g.staged, u.message)
 	}
+	g.asked = false
 	g.done.Entries += done.Entries
 	g.done.Bytes += done.Bytes
 	g.done.Ranges = append(g.done.Ranges, done.Ranges...)
@@ -171,5 +194,5 @@ func (w *worker) giveBack() {
 
 func (w *worker) forget() {
 	w.gather.staged, w.gather.done = nil, Commit{}
-	w.gather.inside, w.gather.live, w.gather.last, w.gather.full = false, false, false, false
+	w.gather.inside, w.gather.live, w.gather.last, w.gather.full, w.gather.asked = false, false, false, false, false
 }

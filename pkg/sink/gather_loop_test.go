@@ -103,6 +103,37 @@ func TestHistoryIsGatheredUntilTheLogIsRead(t *testing.T) {
 	})
 }
 
+// TestTheEndOfHistoryIsCommittedAtOnce: who knows that nothing more comes need not
+// wait; and while more will come, that is asked once.
+func TestTheEndOfHistoryIsCommittedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, ended := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			asked := 0
+			r, _ := gatherRig(t)
+			r.loop.Ended = func(context.Context) bool { asked++; return ended }
+			stop := r.start()
+			for _, e := range entries(t, 5, 5) {
+				r.log.add(e)
+			}
+			time.Sleep(300 * time.Millisecond) // entries wait 200 ms for others
+			synctest.Wait()
+			if n := len(r.watch.sizes()); (n == 1) != ended {
+				t.Errorf("%d commits soon after the last entry, ended: %t", n, ended)
+			}
+			time.Sleep(600 * time.Millisecond)
+			synctest.Wait()
+			if n := len(r.watch.sizes()); n != 1 || asked != 1 {
+				t.Errorf("%d commits, asked %d times, ended: %t", n, asked, ended)
+			}
+			r.wantBlocks(5, block.Range{End: 50})
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestASlowSourceIsGathered has pauses in the middle of a partition.
 func TestASlowSourceIsGathered(t *testing.T) {
 	t.Parallel()
