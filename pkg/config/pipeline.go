@@ -29,6 +29,10 @@ type Source struct {
 	Query       string // as the user wrote it
 	Table       string // default: found in the query when it names one table
 	BlockColumn string // "" (auto): _block_num if the output has it, else block_num
+
+	// KeepAlive is after how much silence the server is asked whether it is alive;
+	// 0: the default of package amp.
+	KeepAlive time.Duration
 }
 
 // Range is what part of the chain is wanted.

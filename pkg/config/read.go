@@ -99,6 +99,9 @@ func readSource(s *section, into *Source) {
 	if s.text("block_column", &into.BlockColumn); into.BlockColumn == "auto" {
 		into.BlockColumn = ""
 	}
+	if f := s.duration("keep_alive", &into.KeepAlive); f.set && (into.KeepAlive < 10*time.Second || into.KeepAlive > time.Hour) {
+		s.complain(f.at, "%s must be from 10s to 1h, not %q", f.key, f.raw)
+	}
 }
 
 func checkAmp(s *section, f field, text string) {

@@ -210,15 +210,40 @@ func TestHistoryAndLiveAtOnce(t *testing.T) {
 }
 
 // TestSilentChainThenGoesOn follows a chain that stands still, for longer than
-// anything waits for, and then goes on.
+// anything waits for, and then goes on. AMPIPE_SILENT_SECONDS=180 is the long form.
 func TestSilentChainThenGoesOn(t *testing.T) {
 	t.Parallel()
+	silent := 20 * time.Second // longer than the 10 s of a task, and a pull's 5 s
+	if n, err := strconv.Atoi(os.Getenv("AMPIPE_SILENT_SECONDS")); err == nil {
+		silent = time.Duration(n) * time.Second
+	}
 	l := newLab(t)
 	g := l.grow("--blocks", "300", "--logs-per-block", "5")
 	file := g.follow(embedded, "")
 	p := l.start("ampipe", "run", "-c", file)
 	g.settle(file, "rows", p)
-	<-time.After(20 * time.Second) // longer than the 10 s of a task, and a pull's 5 s
+	<-time.After(silent)
+	g.tell("mine", `{"blocks": 3}`)
+	g.tell("reorg", `{"depth": 2, "blocks": 4}`)
+	g.settle(file, "rows", p)
+}
+
+// TestHalfOpenConnection: the connection to Amp carries nothing any more, and nobody
+// says so. The silence is noticed by asking, and the chain is followed through a new
+// one.
+func TestHalfOpenConnection(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	g := l.grow("--blocks", "300", "--logs-per-block", "5")
+	line := newCable(t, strings.TrimPrefix(g.amp, "grpc://"))
+	defer line.cut()
+	file := g.follow(embedded, "")
+	replace(t, file, g.amp, fmt.Sprintf("%q, keep_alive: 10s", "grpc://"+line.address))
+	p := l.start("ampipe", "run", "-c", file)
+	g.settle(file, "rows", p)
+	if line.deafen() == 0 {
+		t.Fatal("there is no connection")
+	}
 	g.tell("mine", `{"blocks": 3}`)
 	g.tell("reorg", `{"depth": 2, "blocks": 4}`)
 	g.settle(file, "rows", p)

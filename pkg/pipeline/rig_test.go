@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,6 +296,7 @@ type cable struct {
 	address string
 	target  string
 	entry   net.Listener
+	deaf    atomic.Int64 // connections up to this one carry nothing any more
 
 	mu     sync.Mutex
 	isCut  bool
@@ -310,7 +312,7 @@ func newCable(t testing.TB, target string) *cable {
 	}
 	c := &cable{address: entry.Addr().String(), target: target, entry: entry}
 	c.copies.Go(func() {
-		for {
+		for number := int64(1); ; number++ {
 			from, err := entry.Accept()
 			if err != nil {
 				return
@@ -325,7 +327,7 @@ func newCable(t testing.TB, target string) *cable {
 			}
 			for _, ends := range [][2]net.Conn{{from, to}, {to, from}} {
 				c.copies.Go(func() {
-					_, _ = io.Copy(ends[0], ends[1]) // it ends when either end is closed
+					_, _ = io.Copy(wire{ends[0], c, number}, ends[1]) // it ends when either end is closed
 					_ = ends[0].Close()
 					_ = ends[1].Close()
 				})
@@ -333,6 +335,29 @@ func newCable(t testing.TB, target string) *cable {
 		}
 	})
 	return c
+}
+
+// wire is one direction of a connection.
+type wire struct {
+	net.Conn
+	cable  *cable
+	number int64
+}
+
+func (w wire) Write(b []byte) (int, error) {
+	if w.cable.deaf.Load() >= w.number {
+		return len(b), nil
+	}
+	return w.Conn.Write(b)
+}
+
+// deafen makes every connection half-open: both ends believe that it stands, and
+// nothing passes. New ones work. It tells how many there were.
+func (c *cable) deafen() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deaf.Store(int64(len(c.conns) / 2))
+	return len(c.conns) / 2
 }
 
 // add keeps connections to be cut; if that has happened it closes them.

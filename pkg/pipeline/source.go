@@ -17,7 +17,8 @@ import (
 func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
 	return amp.Open(ctx, amp.Config{
 		URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile,
-		Recycle: true, // extractors and digests keep no record past its release
+		KeepAlive: p.Source.KeepAlive,
+		Recycle:   true, // extractors and digests keep no record past its release
 	})
 }
 
