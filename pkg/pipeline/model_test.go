@@ -376,13 +376,17 @@ func (m *model) compared(ctx context.Context, d destination, table sink.Table) e
 // settled waits until a destination holds everything up to the head.
 func (m *model) settled(ctx context.Context, w sink.Writer) (sink.State, error) {
 	head := m.chain.Head()
+	var known sink.State
 	for {
 		s, err := w.State(ctx)
+		if err == nil {
+			known = s
+		}
 		if err == nil && s.Live.Cursor == head && s.Coverage.Covers(block.Closed(0, head.Number)) {
 			return s, nil
 		}
 		if ctx.Err() != nil {
-			return s, fmt.Errorf("not at the head %v, but at %+v (%v)", head, s, err)
+			return s, fmt.Errorf("not at the head %v, but at %+v (%v)", head, known, err)
 		}
 		m.revive()
 		select {

@@ -185,6 +185,19 @@ func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 	}
 }
 
+// Settled tells whether the message at a sequence will not come any more, to any
+// process of the sink: it has been acknowledged, as everything before it in these
+// lanes, or the log no longer holds it. It is safe for concurrent use, and returns
+// fault.Later while NATS is away.
+func (c *Consumer) Settled(ctx context.Context, seq uint64) (bool, error) {
+	at, err := c.log.Position(ctx, c.sink, c.opts.Lanes)
+	if err != nil || at.Exists && at.AckFloor >= seq {
+		return err == nil, err
+	}
+	tail, err := c.log.At(ctx, seq)
+	return err == nil && !tail.Found, err
+}
+
 // Close gives back what was not answered, at once rather than after AckWait,
 // and closes the connection. Nothing is answered after it.
 func (c *Consumer) Close() {

@@ -143,6 +143,13 @@ func (l *fakeLog) Next(ctx context.Context) (sink.Message, error) {
 	}
 }
 
+// Settled tells whether a message was acknowledged, or was never here.
+func (l *fakeLog) Settled(_ context.Context, seq uint64) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(l.all, func(m *fakeMessage) bool { return m.Seq == seq && m.acked == 0 }), nil
+}
+
 func (m *fakeMessage) answered() {
 	if !m.out {
 		panic(fmt.Sprintf("message %d is answered twice", m.Seq))

@@ -22,7 +22,8 @@ const (
 // destination skips it. Only its goroutine uses it.
 type order struct {
 	*run
-	out chan<- *held
+	take context.Context
+	out  chan<- *held
 
 	known   bool // what follows is as the destination says
 	started bool
@@ -36,7 +37,7 @@ type order struct {
 // order runs until in is closed, and gives back what still waits.
 func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) {
 	defer close(out)
-	o := &order{run: r, out: out, early: map[uint64]*held{}}
+	o := &order{run: r, take: take, out: out, early: map[uint64]*held{}}
 	defer func() {
 		for _, m := range o.early {
 			m.nak(0)
@@ -94,7 +95,10 @@ func (o *order) place(m *held) {
 			// block whose beginning it lacks: the first entry after it begins its live
 			// lane, and what lies below comes as history.
 			m.ack()
-			return
+			next := o.early[m.Seq]
+			delete(o.early, m.Seq)
+			m = next
+			continue
 		}
 		if m.Epoch > o.epoch || m.Seq > o.seq || !o.started {
 			o.started, o.epoch, o.seq = true, m.Epoch, m.Seq
@@ -118,6 +122,9 @@ func (o *order) place(m *held) {
 
 // turn tells whether nothing has to be applied before m.
 func (o *order) turn(m *held) bool {
+	if !o.started && !o.first(m) {
+		return false
+	}
 	switch {
 	case !o.started, m.Epoch < o.epoch:
 		return true
@@ -126,6 +133,22 @@ func (o *order) turn(m *held) bool {
 	default:
 		return m.Seq <= o.seq || m.After == o.seq
 	}
+}
+
+// first tells whether m can be the first entry of a destination: what came before it
+// in the lane is not on its way any more, to this process or to another. An entry that
+// is may be the one that begins the lane, however late it comes. What became of it is
+// asked after it is known to be settled; it may have made a beginning after all.
+func (o *order) first(m *held) bool {
+	if m.After == 0 {
+		return true
+	}
+	settled, err := o.Source.Settled(o.take, m.After)
+	if err != nil || !settled {
+		return false // it is asked again when m has waited
+	}
+	o.known = false
+	return o.read(o.take)
 }
 
 // again looks at the destination, where another process may have been, and gives

@@ -363,6 +363,31 @@ func TestJoiningLate(t *testing.T) {
 	}
 }
 
+// TestTheBeginningComesLast: the entry that begins a destination's live lane comes
+// after those that follow it, as it does when the process that had it in hand dies.
+// They wait for it; a watermark that was dropped would be a hole for ever.
+func TestTheBeginningComesLast(t *testing.T) {
+	for name, turned := range map[string]int{"after a watermark": 3, "after an invalidation": 5, "after everything": 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				l := story(t)
+				first := slices.Clone(l.all[:turned])
+				slices.Reverse(first)
+				log := r.live(first...)
+				for _, m := range l.all[turned:] {
+					log.append(m)
+				}
+				stop := r.start()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				r.wantStory()
+				r.stopped(stop, log)
+			})
+		})
+	}
+}
+
 // TestEpochs: one that is later begins the lane again, behind nothing; what is left of
 // one before is skipped.
 func TestEpochs(t *testing.T) {

@@ -15,6 +15,10 @@ type Source interface {
 	// Next waits for the next entry. Only one goroutine calls it, again after
 	// an error that is not permanent.
 	Next(ctx context.Context) (Message, error)
+	// Settled tells whether the entry at a sequence will not come any more, to any
+	// process of the sink: it has been acknowledged, as everything before it, or
+	// the log no longer holds it. It may be called beside Next.
+	Settled(ctx context.Context, seq uint64) (bool, error)
 }
 
 // Message is an entry and where it stands in the log.
