@@ -16,6 +16,7 @@ func runCommand(flags *cli.Flags) *cobra.Command {
 server embedded unless nats.url names one. It ends when every destination holds
 the whole range; stopped before that, it goes on where it was.`,
 		RunE: func(c *cobra.Command, names []string) error {
+			cli.SaveMemory()
 			pipelines, err := flags.Load(names)
 			if err != nil {
 				return err
