@@ -1,233 +1,11 @@
 -- One atomic step of a sink. All checks come before the first write, so the
--- answer {STALE} means that nothing was changed. Block numbers are 16 hex digits
--- everywhere: as text they are in order, and Lua's numbers end at 2^53.
+-- answer {STALE} means that nothing was changed. In a Cluster this is the step of
+-- the home slot, which has no rows: what it adds to the coverage has been written
+-- to the slots before (slot.lua).
 --
--- KEYS  state, coverage, open, index, owners, replaced
+-- KEYS  state, coverage, open, index, owners, replaced; in a Cluster also one that
+--       never exists, slots, ready
 -- ARGV  header, rows, index entries (MessagePack); docs/redis.md describes the keys
-local OK, STALE, TOO_DEEP = 0, 1, 2
-local META, COVER, OPEN, INDEX, OWNERS, REPLACED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local call, sub, pack, unpacked = redis.call, string.sub, cmsgpack.pack, cmsgpack.unpack
-local h = unpacked(ARGV[1])
-local ttl, bare = tonumber(h.ttl), h.bare
-
-local function expire(key)
-  if ttl > 0 then call('PEXPIRE', key, ttl) end
-end
-
--- What a structure does with a row. value and restore are for rows that were
--- replaced by one of a higher block and may have to come back.
-local kinds = {}
-
-kinds.hash = {
-  write = function(r)
-    if bare then call('UNLINK', r[1]) end
-    if call('HSET', unpack(r)) ~= (#r - 1) / 2 then -- the key was there: no field of it may stay
-      call('UNLINK', r[1])
-      call('HSET', unpack(r))
-    end
-  end,
-  given = function(r) return pack({unpack(r, 2)}) end,
-  value = function(key) return pack(call('HGETALL', key)) end,
-  restore = function(key, _, v)
-    call('UNLINK', key)
-    local fields = unpacked(v)
-    if #fields > 0 then call('HSET', key, unpack(fields)) end
-  end,
-  drop = function(key) return call('UNLINK', key) end,
-}
-
-kinds.string = {
-  write = function(r) call('SET', r[1], r[2]) end,
-  many = function(rows)
-    local pairs = {}
-    for i = 1, #rows do
-      pairs[2 * i - 1], pairs[2 * i] = rows[i][1], rows[i][2]
-    end
-    call('MSET', unpack(pairs))
-  end,
-  given = function(r) return r[2] end,
-  value = function(key) return call('GET', key) or '' end,
-  restore = function(key, _, v) if v == '' then call('UNLINK', key) else call('SET', key, v) end end,
-  drop = kinds.hash.drop,
-}
-
-kinds.json = {
-  write = function(r) call('JSON.SET', r[1], '$', r[2]) end,
-  given = kinds.string.given,
-  value = function(key) return call('JSON.GET', key) or '' end,
-  restore = function(key, _, v) if v == '' then call('UNLINK', key) else call('JSON.SET', key, '$', v) end end,
-  drop = kinds.hash.drop,
-}
-
-kinds.set = {
-  write = function(r) call('SADD', r[1], r[2]) end,
-  given = function() return '' end,
-  value = function() return '' end,
-  restore = function(key, member) call('SADD', key, member) end,
-  drop = function(key, member) return call('SREM', key, member) end,
-}
-
-kinds.sorted_set = {
-  write = function(r) call('ZADD', r[1], r[3], r[2]) end,
-  given = function(r) return r[3] end,
-  value = function(key, member) return call('ZSCORE', key, member) or '' end,
-  restore = function(key, member, v) if v ~= '' then call('ZADD', key, v, member) end end,
-  drop = function(key, member) return call('ZREM', key, member) end,
-}
-
-kinds.list = {
-  write = function(r) call('RPUSH', r[1], r[2]) end,
-  drop = function(key, member) return call('LREM', key, -1, member) end,
-}
-
-kinds.stream = {
-  -- An id is the number of the slice and that of the row in it.
-  write = function(r, slice, n) call('XADD', r[1], slice .. '-' .. n, unpack(r, 2)) end,
-  drop = function(key, row, slice) return call('XDEL', key, slice .. '-' .. row) end,
-}
-
-local kind = kinds[h.structure]
-local owned = h.owned    -- rows of different blocks can have one name
-local stride = tonumber(h.stride) -- elements of an index entry
-
-local function name(key, member)
-  if h.members then return #key .. ':' .. key .. member end
-  return key
-end
-
--- place gives where a block stands in a list of blocks, or where it belongs.
-local function place(list, block)
-  for at = 1, #list, 16 do
-    local b = sub(list, at, at + 15)
-    if b >= block then return at, b == block end
-  end
-  return #list + 1, false
-end
-
--- prune forgets replaced rows that no reorg can bring back: of those below the
--- floor all but the highest.
-local function prune(id, list)
-  local floor = h.floor
-  while floor and #list > 16 and sub(list, 17, 32) < floor do
-    call('HDEL', REPLACED, sub(list, 1, 16) .. id)
-    list = sub(list, 17)
-  end
-  return list
-end
-
--- put writes a row of a name that blocks share: the highest of them is shown.
-local function put(block, r)
-  local id = name(r[1], r[2])
-  local list = call('HGET', OWNERS, id)
-  if not list then
-    kind.write(r)
-    expire(r[1])
-    call('HSET', OWNERS, id, block)
-    return
-  end
-  local shown = sub(list, -16)
-  if block < shown then
-    local at, there = place(list, block)
-    call('HSET', REPLACED, block .. id, kind.given(r))
-    if not there then list = sub(list, 1, at - 1) .. block .. sub(list, at) end
-  else
-    if block > shown then
-      call('HSET', REPLACED, shown .. id, kind.value(r[1], r[2]))
-      list = list .. block
-    end
-    kind.write(r)
-    expire(r[1])
-  end
-  call('HSET', OWNERS, id, prune(id, list))
-end
-
--- undo removes what a block has written under a name and counts it.
-local function undo(block, key, member, slice)
-  if not owned then return kind.drop(key, member, slice) end
-  local id = name(key, member)
-  local list = call('HGET', OWNERS, id)
-  if not list then return 0 end
-  local at, there = place(list, block)
-  if not there then return 0 end
-  local rest = sub(list, 1, at - 1) .. sub(list, at + 16)
-  if at + 15 < #list then
-    call('HDEL', REPLACED, block .. id)
-    call('HSET', OWNERS, id, rest)
-  elseif rest == '' then
-    kind.drop(key, member)
-    call('HDEL', OWNERS, id)
-  else
-    local shown = sub(rest, -16)
-    kind.restore(key, member, call('HGET', REPLACED, shown .. id))
-    expire(key)
-    call('HDEL', REPLACED, shown .. id)
-    call('HSET', OWNERS, id, rest)
-  end
-  return 1
-end
-
--- undo_slice undoes the blocks of an index entry from one on, the latest row
--- first, and keeps the rest of the entry.
-local function undo_slice(entry, lowest)
-  local bar = string.find(entry, '|', 34, true)
-  local slice, groups = sub(entry, 34, bar - 1), unpacked(sub(entry, bar + 1))
-  local gone, kept = 0, {}
-  for g = 1, #groups, 2 do
-    if groups[g] < lowest then
-      kept[#kept + 1], kept[#kept + 2] = groups[g], groups[g + 1]
-    end
-  end
-  for g = #groups - 1, #kept + 1, -2 do
-    local rows = groups[g + 1]
-    for k = #rows - stride + 1, 1, -stride do
-      gone = gone + undo(groups[g], rows[k], rows[k + 1], slice)
-    end
-  end
-  call('ZREM', INDEX, entry)
-  if #kept > 0 then
-    call('ZADD', INDEX, 0, sub(entry, 1, 16) .. lowest .. '|' .. slice .. '|' .. pack(kept))
-  end
-  return gone
-end
-
--- below gives the entry of a set of ranges that starts before a block.
-local function below(set, block) return call('ZREVRANGEBYLEX', set, '(' .. block, '-', 'LIMIT', 0, 1)[1] end
-local function above(set, block) return call('ZRANGEBYLEX', set, '[' .. block, '+', 'LIMIT', 0, 1)[1] end
-
--- cut removes every block from n on.
-local function cut(n)
-  local gone, entries = 0, call('ZRANGEBYLEX', INDEX, '[' .. n, '+')
-  for i = #entries, 1, -1 do gone = gone + undo_slice(entries[i], n) end
-  local straddling = below(INDEX, n)
-  if straddling and sub(straddling, 17, 32) > n then gone = gone + undo_slice(straddling, n) end
-
-  call('ZREMRANGEBYLEX', COVER, '[' .. n, '+')
-  local range = below(COVER, n)
-  if range and sub(range, 17) > n then
-    call('ZREM', COVER, range)
-    call('ZADD', COVER, 0, sub(range, 1, 16) .. n)
-  end
-  for _, field in ipairs(call('HKEYS', OPEN)) do
-    if sub(field, 1, 16) >= n then call('HDEL', OPEN, field) end
-  end
-  return gone
-end
-
--- wipe removes an open block: one that has come in part.
-local function wipe(block)
-  local gone, entries = 0, call('ZRANGEBYLEX', INDEX, '[' .. block, '(' .. block .. 'g')
-  for i = #entries, 1, -1 do gone = gone + undo_slice(entries[i], block) end
-  for _, field in ipairs(call('HKEYS', OPEN)) do
-    if sub(field, 1, 16) == block then call('HDEL', OPEN, field) end
-  end
-  return gone
-end
-
--- covers tells whether all of [from, to) is covered.
-local function covers(from, to)
-  local range = call('ZREVRANGEBYLEX', COVER, '(' .. from .. 'g', '-', 'LIMIT', 0, 1)[1]
-  return range and sub(range, 17) >= to
-end
 
 ----------------------------------------------------------------------- checks
 
@@ -236,8 +14,31 @@ if live[5] ~= h.format then return {STALE, 0, 'forgotten'} end
 local floor = live[4]
 if h.live then
   if (live[1] or '') ~= h.live[1] or (live[2] or '') ~= h.live[2] then return {STALE, 0} end
-elseif live[3] and h.to > live[3] then
+elseif live[3] and h.to and h.to > live[3] then
   return {STALE, 0}
+end
+
+-- Of a Cluster: every step belongs to the fence that it was planned behind, and
+-- waits until what that fence voids is gone from all slots.
+local SLOTS, READY = KEYS[8], KEYS[9]
+if h.home then
+  local at = call('HMGET', META, 'id', 'fence', 'pending')
+  if at[1] ~= h.home[1] then return {STALE, 0, 'forgotten'} end
+  if at[2] ~= h.home[2] then return {STALE, 0} end
+  if h.settled then
+    call('HDEL', META, 'pending')
+    return {OK, 0}
+  end
+  if at[3] then return {STALE, 0} end
+  for i = 1, #(h.claims or {}), 2 do
+    local token = call('HGET', OPEN, h.claims[i])
+    if token and token ~= h.claims[i + 1] or covers(h.claims[i], h.claims[i] .. '0') then return {STALE, 0} end
+  end
+  if h.from then -- parts that have come meanwhile are to be voided first
+    for _, field in ipairs(call('HKEYS', OPEN)) do
+      if #field == 16 and field >= h.from and field < h.to and call('HGET', OPEN, field) ~= h.token then return {STALE, 0} end
+    end
+  end
 end
 
 if h.cut and floor and h.cut < floor then
@@ -283,8 +84,22 @@ end
 
 ----------------------------------------------------------------------- writes
 
-local gone = 0
+local gone, slots = 0, nil
 if h.cut then gone = cut(h.cut) end
+
+if h.home then
+  for _, slot in ipairs(h.slots or {}) do call('SETBIT', SLOTS, slot, 1) end
+  for _, slot in ipairs(h.ready or {}) do call('SETBIT', READY, slot, 1) end
+  for i = 1, #(h.claims or {}), 2 do
+    call('HSET', OPEN, h.claims[i], h.claims[i + 1])
+    call('HSETNX', OPEN, h.claims[i] .. '#', 0)
+  end
+  if h.fence then -- from here on, steps that were planned before are refused
+    for _, block in ipairs(h.unclaim or {}) do wipe(block) end
+    call('HSET', META, 'fence', h.fence, 'pending', h.pending)
+    slots = call('GET', SLOTS)
+  end
+end
 
 if from and call('EXISTS', OPEN) == 1 then
   if another then
@@ -306,21 +121,7 @@ if ARGV[2] ~= '' then
   -- The index comes first: should a row fail, what was written before it is
   -- known, and a repeat begins over it.
   if ARGV[3] ~= '' then call('ZADD', INDEX, 0, from .. to .. '|' .. slice .. '|' .. ARGV[3]) end
-  local groups, n, write, many = unpacked(ARGV[2]), 0, kind.write, not owned and kind.many
-  for g = 1, #groups, 2 do
-    local block, rows = groups[g], groups[g + 1]
-    if many then many(rows) end
-    for i = 1, #rows do
-      local r = rows[i]
-      if owned then
-        put(block, r)
-      elseif not many then
-        write(r, slice, n)
-        n = n + 1
-      end
-      if ttl > 0 and not owned then expire(r[1]) end
-    end
-  end
+  write(unpacked(ARGV[2]), slice, 0)
 end
 
 if h.token and (h.last == '' or count < tonumber(h.parts)) then
@@ -348,13 +149,5 @@ end
 
 if h.set then call('HSET', META, unpack(h.set)) end
 
-if h.floor and (not floor or h.floor > floor) then
-  local keep = below(INDEX, h.floor)
-  if keep and sub(keep, 17, 32) > h.floor then
-    call('ZREMRANGEBYLEX', INDEX, '-', '(' .. sub(keep, 1, 16))
-  else
-    call('ZREMRANGEBYLEX', INDEX, '-', '(' .. h.floor)
-  end
-  call('HSET', META, 'floor', h.floor)
-end
-return {OK, gone}
+raise_floor(floor)
+return {OK, gone, slots}
