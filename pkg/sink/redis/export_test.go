@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -71,4 +73,12 @@ func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error
 		size += len(w.pack.rows) + len(w.pack.index)
 	}
 	return size, nil
+}
+
+// Hook puts a hook on the connections with every node of a Cluster.
+func Hook(w *Writer, h redis.Hook) error {
+	return w.client.(*redis.ClusterClient).ForEachMaster(context.Background(), func(_ context.Context, node *redis.Client) error {
+		node.AddHook(h)
+		return nil
+	})
 }

@@ -18,23 +18,27 @@ func slotOf(key []byte) int {
 	}
 	var crc uint16
 	for _, b := range key {
-		crc ^= uint16(b) << 8
-		for range 8 {
-			carry := crc >> 15
-			crc = crc<<1 ^ carry*0x1021
-		}
+		crc = crc<<4 ^ crc16[byte(crc>>12)^b>>4]
+		crc = crc<<4 ^ crc16[byte(crc>>12)^b&15]
 	}
 	return int(crc % slotCount)
+}
+
+// crc16 is the remainders of four bits by the polynomial 0x1021 (XMODEM).
+var crc16 = [16]uint16{
+	0x0000, 0x1021, 0x2042, 0x3063, 0x4084, 0x50a5, 0x60c6, 0x70e7,
+	0x8108, 0x9129, 0xa14a, 0xb16b, 0xc18c, 0xd1ad, 0xe1ce, 0xf1ef,
 }
 
 // slotTags gives for each slot the first of the texts 0, 1, … z, 10, … whose slot
 // it is. The names of the keys of the state are made of it, so it never changes.
 func slotTags() []string {
 	tags := make([]string, slotCount)
+	var text []byte
 	for i, missing := int64(0), slotCount; missing > 0; i++ {
-		tag := strconv.FormatInt(i, 36)
-		if slot := slotOf([]byte(tag)); tags[slot] == "" {
-			tags[slot] = tag
+		text = strconv.AppendInt(text[:0], i, 36)
+		if slot := slotOf(text); tags[slot] == "" {
+			tags[slot] = string(text)
 			missing--
 		}
 	}
