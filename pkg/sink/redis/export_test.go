@@ -82,3 +82,6 @@ func Hook(w *Writer, h redis.Hook) error {
 		return nil
 	})
 }
+
+// TagOf gives the hash tag of the state of a key's slot.
+func TagOf(w *Writer, key string) string { return w.tags[slotOf([]byte(key))] }
