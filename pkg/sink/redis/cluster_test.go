@@ -38,7 +38,8 @@ func privateCluster(t testing.TB, replicas int) (*server, []*member) {
 	buses := make([]string, len(members))
 	for i := range members {
 		buses[i] = freePort(t)
-		url, stop := startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", buses[i], "--cluster-node-timeout", "2000")
+		url, stop := startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", buses[i], "--cluster-node-timeout", "2000",
+			"--repl-diskless-sync-delay", "0")
 		o, err := driver.ParseURL(url)
 		if err != nil {
 			t.Fatal(err)
@@ -299,9 +300,10 @@ func TestAMasterDies(t *testing.T) {
 		t.Errorf("it went on after %v", took)
 	}
 	insist(l.undo(30, 39))
-	if n := s.LLen(t.Context(), s.name+":0xab"+fmt.Sprintf("%02x", address)).Val(); n != 30 {
+	if n := replica.LLen(t.Context(), fmt.Sprintf("%s:0xab%02x", s.name, address)).Val(); n != 30 {
 		t.Errorf("%d elements, want 30", n)
 	}
+	s.UniversalClient.(*driver.ClusterClient).ReloadState(t.Context()) // for the end of the test
 	var kept []sink.Change
 	kept = append(kept, all[:30]...)
 	source, stored := w.DigestSource(), sink.Digests{}
