@@ -356,3 +356,63 @@ func TestALaterEpochInACluster(t *testing.T) {
 		}
 	}
 }
+
+// The index of a slot is dropped below the floor that home has, and not before: a
+// reorg is exact in all slots, or refused.
+func TestFinalityInACluster(t *testing.T) {
+	t.Parallel()
+	s := newCluster(t)
+	cfg := s.config(config.Hash, "{table}:{address}")
+	cfg.Finality = 10
+	w := open(t, cfg, balanceTable(s))
+	l := &live{seq: 3}
+	for n := block.Number(100); n < 200; n++ {
+		apply(t, w, l.next(entryOf(t, blocks(n, n+1), balance{1, n, int64(n)}, balance{byte(2 + n%5), n, int64(n)})))
+	}
+	state := "ampipe:" + s.name + ":s:{" + redis.TagOf(w, s.name+":0xab01") + "}:"
+	for name, n := range map[string]int64{"index": s.ZCard(t.Context(), state+"index").Val(), "replaced": s.HLen(t.Context(), state+"replaced").Val()} {
+		if n < 10 || n > 13 {
+			t.Errorf("%s holds %d blocks, want those of the last ten", name, n)
+		}
+	}
+	apply(t, w, l.undo(192, 199))
+	balanceOf := func(address int) string {
+		return s.HGet(t.Context(), fmt.Sprintf("%s:0xab%02x", s.name, address), "balance").Val()
+	}
+	if got := balanceOf(1) + " " + balanceOf(4); got != "191 187" {
+		t.Errorf("the rows of blocks %s are shown, want 191 187", got)
+	}
+	if _, err := w.Apply(t.Context(), []sink.Change{l.undo(150, 191)}); fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "finality: 10") {
+		t.Errorf("a reorg below the index is answered with %v", err)
+	}
+	l.seq--
+	if got := balanceOf(1) + " " + balanceOf(4); got != "191 187" {
+		t.Errorf("the refused reorg left the rows of blocks %s", got)
+	}
+	apply(t, w, l.next(entryOf(t, blocks(192, 193), balance{1, 192, 5}))) // it goes on
+	if err := w.DigestStored(t.Context(), blocks(0, 300), sink.Digests{}); fault.Of(err) != fault.ClassPermanent {
+		t.Errorf("verifying blocks without an index is answered with %v", err)
+	}
+}
+
+// A key of somebody else's stops the sink and stays; when it is removed, the rest
+// follows.
+func TestForeignKeysInACluster(t *testing.T) {
+	t.Parallel()
+	s := newCluster(t)
+	w := open(t, s.config(config.Hash, "{table}:{address}"), balanceTable(s))
+	s.LPush(t.Context(), s.name+":0xab02", "theirs")
+	c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6}, balance{3, 3, 6})
+	_, err := w.Apply(t.Context(), []sink.Change{c})
+	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("answered with %v", err)
+	}
+	if state, err := w.State(t.Context()); err != nil || state.Coverage.Len() != 0 {
+		t.Errorf("the state is %+v, %v", state, err)
+	}
+	s.Del(t.Context(), s.name+":0xab02")
+	if got := apply(t, w, c); got.Rows != 1 || got.Skipped != 2 {
+		t.Errorf("the repeat wrote %+v, want the row that was missing", got)
+	}
+	wantSameDigests(t, w, c.Records...)
+}

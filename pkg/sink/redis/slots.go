@@ -240,10 +240,10 @@ type portions struct {
 	from        block.Number // of the last one
 	lastBlock   block.Number
 
-	at, groupsAt     int // in rows: of the last one and its groups
-	indexAt, listAt  int // in index: likewise
-	groups, elements int
-	number           int // of the next row in its portion
+	at, groupsAt    int // in rows: of the last one and its groups
+	indexAt, listAt int // in index: likewise
+	groups          int
+	number          int // of the next row in its portion
 }
 
 func (p *portions) reset() {

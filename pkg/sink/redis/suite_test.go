@@ -222,10 +222,8 @@ func TestSuite(t *testing.T) {
 // The same in a Cluster, where rows are in many slots.
 func TestSuiteInACluster(t *testing.T) {
 	for name, k := range map[string]structures{
-		"stream and hash":     {config.Stream, config.Hash, config.Hash},
-		"list and string":     {config.List, config.String, config.String},
-		"list and set":        {config.List, config.Set, config.Hash},
-		"stream, sorted sets": {config.Stream, config.SortedSet, config.String},
+		"stream and hash":      {config.Stream, config.Hash, config.Hash},
+		"list, set and string": {config.List, config.Set, config.String},
 	} {
 		t.Run(name, func(t *testing.T) { sinktest.Run(t, k.spread) })
 	}
