@@ -54,7 +54,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 				return sink.Applied{}, err
 			}
 		case i < attempts && redis.HasErrorPrefix(err, "NOSCRIPT"):
-			if err := w.script.Load(ctx, w.client).Err(); err != nil {
+			if err := w.load(ctx, w.client); err != nil {
 				return sink.Applied{}, w.classed(ctx, "load the script", err)
 			}
 		case errors.Is(err, sink.ErrGap):
@@ -115,6 +115,10 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 	for _, r := range l.Coverage.Ranges() {
 		c.top = max(c.top, r.End-1)
 	}
+	var before *ledger // in a Cluster: as it is, while l is as it will be
+	if c.target.Cluster {
+		before = &ledger{Ledger: *l.Clone(), open: maps.Clone(l.open), floor: l.floor, home: l.home}
+	}
 	// Everything that can be refused is, before anything is sent.
 	steps := make([]step, len(changes))
 	var all, skipped uint64
@@ -124,6 +128,22 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 		}
 		all, skipped = all+uint64(change.Rows), skipped+steps[i].Skipped
 	}
+	if c.target.Cluster {
+		there, err := c.spread(ctx, before, steps)
+		if err != nil {
+			return err
+		}
+		skipped += there
+	} else if err := c.slices(ctx, steps); err != nil {
+		return err
+	}
+	// Rows that an earlier attempt has written are not skipped.
+	c.applied.Skipped = min(skipped, all-min(all, c.applied.Rows))
+	return nil
+}
+
+// slices sends steps to a single server.
+func (c *call) slices(ctx context.Context, steps []step) error {
 	c.next.pipe, c.run.pipe = c.client.Pipeline(), c.client.Pipeline()
 	c.next.reset()
 	for i := range steps {
@@ -134,12 +154,7 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 	if err := c.flush(ctx); err != nil {
 		return err
 	}
-	if err := c.wait(); err != nil {
-		return err
-	}
-	// Rows that an earlier attempt has written are not skipped.
-	c.applied.Skipped = min(skipped, all-min(all, c.applied.Rows))
-	return nil
+	return c.wait()
 }
 
 // take asks the rules what a change does.

@@ -139,3 +139,36 @@ func sum(all []time.Duration) (s time.Duration) {
 	}
 	return s
 }
+
+// BenchmarkCluster loads fresh logs in a Cluster, spread over all slots or in one of
+// them, and takes a block back when all slots have rows.
+func BenchmarkCluster(b *testing.B) {
+	for name, key := range map[string]string{"spread": "{table}:{_block_num}:{log_index}", "one slot": "{{one}}{table}:{_block_num}:{log_index}"} {
+		b.Run(name, func(b *testing.B) {
+			s := newCluster(b)
+			table := logTable
+			table.Pipeline = s.name
+			w := open(b, s.config(config.Hash, key), table)
+			const perBlock, perCall = 100, 20_000
+			next := block.Number(0)
+			for b.Loop() {
+				b.StopTimer()
+				var changes []sink.Change
+				for range perCall / 2000 {
+					changes = append(changes, logsOf(block.Range{Start: next, End: next + 2000/perBlock}, perBlock))
+					next += 2000 / perBlock
+				}
+				b.StartTimer()
+				if _, err := w.Apply(b.Context(), changes); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(perCall*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+			l := &live{seq: 1}
+			apply(b, w, l.next(logsOf(block.Range{Start: next, End: next + 1}, perBlock)))
+			start := time.Now()
+			apply(b, w, l.undo(next, next))
+			b.ReportMetric(time.Since(start).Seconds()*1e3, "ms/reorg")
+		})
+	}
+}

@@ -158,5 +158,10 @@ func (w *Writer) classed(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s of %s: %w", what, w.target, context.Cause(ctx))
 	}
+	if nodes, clustered := w.client.(*redis.ClusterClient); clustered && fault.Of(err) == fault.ClassAgain {
+		// The driver asks who has which slots when a node says that it has one no
+		// more, but not when a node is gone: that would be a minute.
+		nodes.ReloadState(ctx)
+	}
 	return classify(what+" of "+w.target.String(), err)
 }

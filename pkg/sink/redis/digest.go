@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -90,6 +91,7 @@ func (d *sourceDigest) Digests() sink.Digests {
 
 // indexed is an entry of the index.
 type indexed struct {
+	place       string // where the state is that knows it
 	block       block.Number
 	key, member string
 	hash        string // of the row as it was written; only if keys expire
@@ -113,39 +115,75 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 }
 
 func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Digests) error {
-	keys := w.target.keys()
-	floor, err := w.client.HGet(ctx, keys[0], "floor").Result()
-	if err != nil && err != redis.Nil {
-		return err
-	}
-	if floor > hexBlock(r.Start) {
-		n, _ := parseBlock(floor)
-		return fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot be verified; verify from there on", n, w.target.Finality))
-	}
-	before, err := w.client.ZRevRangeByLex(ctx, keys[3], &redis.ZRangeBy{Min: "-", Max: "(" + hexBlock(r.Start), Count: 1}).Result()
+	l, err := w.readLedger(ctx)
 	if err != nil {
 		return err
 	}
+	if l.floor > r.Start {
+		return fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot be verified; verify from there on", l.floor, w.target.Finality))
+	}
+	places := []string{w.target.prefix()}
+	if w.target.Cluster {
+		places = nil
+		for slot := range l.slots.each {
+			places = append(places, strings.TrimSuffix(w.target.slotState(w.tags[slot]), "state"))
+		}
+	}
 	d := &storedDigest{Writer: w, into: into, seen: make(map[string]bool), lists: make(map[string]map[string]int)}
-	if err := d.entries(ctx, before, r); err != nil {
+	for some := range slices.Chunk(places, indexes) {
+		if err := d.indexes(ctx, some, r); err != nil {
+			return err
+		}
+	}
+	return d.read(ctx)
+}
+
+// indexes is how many indexes are read at a time: in a Cluster each slot has one.
+const indexes = 256
+
+// atOnce is how many entries of each of them.
+const atOnce = 64
+
+// indexes reads the rows of the blocks of r by way of some indexes.
+func (d *storedDigest) indexes(ctx context.Context, places []string, r block.Range) error {
+	pipe := d.client.Pipeline()
+	before, inside := make([]*redis.StringSliceCmd, len(places)), make([]*redis.StringSliceCmd, len(places))
+	next := func(c redis.Cmdable, place, from string) *redis.StringSliceCmd {
+		return c.ZRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: from, Max: "(" + hexBlock(r.End), Count: atOnce})
+	}
+	for i, place := range places {
+		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "-", Max: "(" + hexBlock(r.Start), Count: 1})
+		inside[i] = next(pipe, place, "["+hexBlock(r.Start))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
-	for from := "[" + hexBlock(r.Start); ; {
-		some, err := w.client.ZRangeByLex(ctx, keys[3], &redis.ZRangeBy{Min: from, Max: "(" + hexBlock(r.End), Count: 64}).Result()
-		if err != nil || len(some) == 0 {
+	for i, place := range places {
+		clear(d.seen)
+		if err := d.entries(ctx, place, before[i].Val(), r); err != nil {
 			return err
 		}
-		if err := d.entries(ctx, some, r); err != nil {
-			return err
+		for some := inside[i].Val(); len(some) > 0; {
+			if err := d.entries(ctx, place, some, r); err != nil {
+				return err
+			}
+			if len(some) < atOnce {
+				break
+			}
+			var err error
+			if some, err = next(d.client, place, "("+some[len(some)-1]).Result(); err != nil {
+				return err
+			}
 		}
-		from = "(" + some[len(some)-1]
 	}
+	return nil
 }
 
 // storedDigest reads rows that the index names.
 type storedDigest struct {
 	*Writer
 	into  sink.Digests
+	rows  []indexed       // to be read
 	seen  map[string]bool // names of rows of the block at hand
 	block block.Number
 	lists map[string]map[string]int // of structure: list, its elements
@@ -153,7 +191,7 @@ type storedDigest struct {
 }
 
 // entries reads the rows of index entries, as far as they are of blocks of r.
-func (d *storedDigest) entries(ctx context.Context, entries []string, r block.Range) error {
+func (d *storedDigest) entries(ctx context.Context, place string, entries []string, r block.Range) error {
 	var rows []indexed
 	stride := d.target.stride()
 	for _, e := range entries {
@@ -173,7 +211,7 @@ func (d *storedDigest) entries(ctx context.Context, entries []string, r block.Ra
 			}
 			switch {
 			case at == 0:
-				rows = append(rows, indexed{block: n, key: text})
+				rows = append(rows, indexed{place: place, block: n, key: text})
 			case at == stride-1 && d.target.TTL > 0:
 				rows[len(rows)-1].hash = text
 			case d.target.Structure == config.Stream:
@@ -187,7 +225,6 @@ func (d *storedDigest) entries(ctx context.Context, entries []string, r block.Ra
 			return errState
 		}
 	}
-	wanted := rows[:0]
 	for _, row := range rows {
 		if !r.Has(row.block) {
 			continue
@@ -203,14 +240,11 @@ func (d *storedDigest) entries(ctx context.Context, entries []string, r block.Ra
 				d.seen[name] = true
 			}
 		}
-		wanted = append(wanted, row)
-	}
-	for len(wanted) > 0 {
-		n := min(len(wanted), lookups)
-		if err := d.read(ctx, wanted[:n]); err != nil {
-			return err
+		if d.rows = append(d.rows, row); len(d.rows) == lookups {
+			if err := d.read(ctx); err != nil {
+				return err
+			}
 		}
-		wanted = wanted[n:]
 	}
 	return nil
 }
@@ -223,8 +257,10 @@ func (d *storedDigest) name(row indexed) string {
 	return row.key
 }
 
-// read counts rows that are in Redis.
-func (d *storedDigest) read(ctx context.Context, rows []indexed) error {
+// read counts those of the rows that are in Redis.
+func (d *storedDigest) read(ctx context.Context) error {
+	rows := d.rows
+	d.rows = d.rows[:0]
 	if d.target.owned {
 		shown, err := d.shown(ctx, rows)
 		if err != nil {
@@ -276,16 +312,21 @@ func (d *storedDigest) read(ctx context.Context, rows []indexed) error {
 
 // shown leaves out rows whose name a higher block has.
 func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, error) {
-	names := make([]string, len(rows))
-	for i, row := range rows {
-		names[i] = d.name(row)
+	var owners []any
+	var asked []*redis.SliceCmd
+	pipe := d.client.Pipeline()
+	for from, to := 0, 0; from < len(rows); from = to {
+		var names []string
+		for to = from; to < len(rows) && rows[to].place == rows[from].place; to++ {
+			names = append(names, d.name(rows[to]))
+		}
+		asked = append(asked, pipe.HMGet(ctx, rows[from].place+"owners", names...))
 	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	owners, err := d.client.HMGet(ctx, d.target.keys()[4], names...).Result()
-	if err != nil {
+	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err
+	}
+	for _, some := range asked {
+		owners = append(owners, some.Val()...)
 	}
 	shown := rows[:0]
 	for i, owner := range owners {

@@ -6,4 +6,8 @@
 // the server has. text and document print values, slice packs them, apply.lua is
 // the atomic step, apply decides on the steps, ledger reads what is committed,
 // digest is the proof. docs/redis.md is the manual.
+//
+// In a Cluster the step is slot.lua, of one slot: spread sends rows to their slots
+// (slots cuts them), home is the slot that knows what is committed. Decision 26 is
+// the protocol.
 package redis

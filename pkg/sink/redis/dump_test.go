@@ -34,21 +34,21 @@ func TestDumpIsTheServers(t *testing.T) {
 		name := fmt.Sprintf("%s:%d", s.name, i)
 		for _, fields := range [][]string{{"a", v}, {"70007", v, "x", v, "y", "z"}} {
 			plain, ours := name+":plain", name+":ours"
-			if err := s.Client.Del(t.Context(), plain, ours).Err(); err != nil {
+			if err := s.Del(t.Context(), plain, ours).Err(); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Client.HSet(t.Context(), plain, fields).Err(); err != nil {
+			if err := s.HSet(t.Context(), plain, fields).Err(); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Client.RestoreReplace(t.Context(), ours, 0, string(redis.Dump(fields...))).Err(); err != nil {
+			if err := s.RestoreReplace(t.Context(), ours, 0, string(redis.Dump(fields...))).Err(); err != nil {
 				t.Fatalf("%.80q: %v", fields, err)
 			}
-			same(t, s.Client, plain, ours)
+			same(t, s.UniversalClient, plain, ours)
 		}
 	}
 }
 
-func same(t *testing.T, client *driver.Client, plain, ours string) {
+func same(t *testing.T, client driver.UniversalClient, plain, ours string) {
 	t.Helper()
 	want, err := client.Dump(t.Context(), plain).Result()
 	if err != nil {

@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -84,3 +86,14 @@ func Dump(fields ...string) []byte {
 	}
 	return closeDump(d, 0, len(fields))
 }
+
+// Hook puts a hook on the connections with every node of a Cluster.
+func Hook(w *Writer, h redis.Hook) error {
+	return w.client.(*redis.ClusterClient).ForEachMaster(context.Background(), func(_ context.Context, node *redis.Client) error {
+		node.AddHook(h)
+		return nil
+	})
+}
+
+// TagOf gives the hash tag of the state of a key's slot.
+func TagOf(w *Writer, key string) string { return w.tags[slotOf([]byte(key))] }

@@ -34,7 +34,9 @@ func parseBlock(s string) (block.Number, error) {
 // part.
 type ledger struct {
 	sink.Ledger
-	open map[block.Number]opened
+	open  map[block.Number]opened
+	floor block.Number
+	home  // of a Cluster
 }
 
 // opened is a block of which a reading has begun to arrive.
@@ -49,7 +51,11 @@ const reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KE
 
 // readLedger reads all of it.
 func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
-	answer, err := w.client.EvalRO(ctx, reading, w.target.keys()[:3]).Slice()
+	script, keys := reading, w.target.keys()[:3]
+	if w.target.Cluster {
+		script, keys = homeReading, w.target.keys()
+	}
+	answer, err := w.client.EvalRO(ctx, script, keys).Slice()
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +68,20 @@ func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
 		}
 	}
 	state := pairsOf(parts[0])
-	if state["format"] != format {
+	if state["format"] != w.target.format() {
 		return nil, errForgotten
 	}
 	l := &ledger{open: make(map[block.Number]opened)}
+	if at := state["floor"]; at != "" {
+		if l.floor, err = parseBlock(at); err != nil {
+			return nil, err
+		}
+	}
+	if w.target.Cluster {
+		if err := l.readHome(state, answer[3:]); err != nil {
+			return nil, err
+		}
+	}
 	if l.Live, err = parseLive(state); err != nil {
 		return nil, err
 	}

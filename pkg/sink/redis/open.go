@@ -2,10 +2,13 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,11 +25,11 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	return w.open(ctx, t, func(g *target, client redis.UniversalClient, known map[string]string) error {
 		if len(known) == 0 {
 			// Several processes may open at once; they all write the same.
-			if err := client.HSet(ctx, g.keys()[0], append([]string{"format", format}, g.identity()...)).Err(); err != nil {
+			if err := begin(ctx, g, client); err != nil {
 				return err
 			}
 		}
-		return w.script.Load(ctx, client).Err()
+		return w.load(ctx, client)
 	})
 }
 
@@ -75,15 +78,79 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 		}
 	}
 	w.target, w.client, w.warnings = g, client, warnings
+	if g.Cluster {
+		w.tags = slotTags()
+	}
 	return nil
 }
 
-// survey checks what the server is and has, and gives the state of the sink,
+// begin writes what the state begins with. In a Cluster it also gets a name of its
+// own, by which the state of a slot knows whose it is.
+func begin(ctx context.Context, g *target, client redis.UniversalClient) error {
+	fields := append([]string{"format", g.format()}, g.identity()...)
+	if !g.Cluster {
+		return client.HSet(ctx, g.keys()[0], fields).Err()
+	}
+	args := []any{rand.Text(), hexBlock(0)}
+	for _, f := range fields {
+		args = append(args, f)
+	}
+	return client.Eval(ctx, beginning, g.keys()[:1], args...).Err()
+}
+
+// beginning is one command, so that there is no state without a name.
+const beginning = `redis.call('HSETNX', KEYS[1], 'id', ARGV[1])
+redis.call('HSETNX', KEYS[1], 'fence', ARGV[2])
+return redis.call('HSET', KEYS[1], unpack(ARGV, 3))`
+
+// load makes all servers know the scripts.
+func (w *Writer) load(ctx context.Context, client redis.UniversalClient) error {
+	nodes, clustered := client.(*redis.ClusterClient)
+	if !clustered {
+		return w.script.Load(ctx, client).Err()
+	}
+	return nodes.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+		return errors.Join(w.script.Load(ctx, c).Err(), w.slotScript.Load(ctx, c).Err())
+	})
+}
+
+// survey checks what the servers are and have, and gives the state of the sink,
 // which is empty if there is none.
 func survey(ctx context.Context, g *target, client redis.UniversalClient) (map[string]string, []string, error) {
-	text, err := client.Info(ctx).Result()
+	var warnings []string
+	var one sync.Mutex
+	look := func(ctx context.Context, c redis.UniversalClient) error {
+		found, err := surveyServer(ctx, g, c)
+		one.Lock()
+		defer one.Unlock()
+		for _, warning := range found {
+			if !slices.Contains(warnings, warning) {
+				warnings = append(warnings, warning)
+			}
+		}
+		return err
+	}
+	var err error
+	if nodes, clustered := client.(*redis.ClusterClient); clustered {
+		err = nodes.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return look(ctx, c) })
+	} else {
+		err = look(ctx, client)
+	}
 	if err != nil {
 		return nil, nil, err
+	}
+	known, err := client.HGetAll(ctx, g.keys()[0]).Result()
+	if err != nil {
+		return nil, nil, err
+	}
+	return known, warnings, g.compare(known)
+}
+
+// surveyServer checks one server and gives what may become trouble.
+func surveyServer(ctx context.Context, g *target, client redis.UniversalClient) ([]string, error) {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		return nil, err
 	}
 	info := make(map[string]string)
 	for line := range strings.Lines(text) {
@@ -93,39 +160,31 @@ func survey(ctx context.Context, g *target, client redis.UniversalClient) (map[s
 	}
 	version := info["redis_version"]
 	if major, err := strconv.Atoi(strings.SplitN(version, ".", 2)[0]); err != nil || major < oldest {
-		return nil, nil, fault.Permanent(fmt.Errorf("the server is Redis %q, and ampipe needs Redis 7 or later, or Valkey", version))
+		return nil, fault.Permanent(fmt.Errorf("the server is Redis %q, and ampipe needs Redis 7 or later, or Valkey", version))
 	}
 	switch {
 	case info["redis_mode"] == "sentinel":
-		return nil, nil, fault.Permanent(errors.New("the server is a Sentinel; name its master under sentinel"))
+		return nil, fault.Permanent(errors.New("the server is a Sentinel; name its master under sentinel"))
 	case info["cluster_enabled"] == "1" && !g.Cluster:
-		return nil, nil, fault.Permanent(errors.New("the server belongs to a Redis Cluster; set cluster: true"))
+		return nil, fault.Permanent(errors.New("the server belongs to a Redis Cluster; set cluster: true"))
 	case g.Cluster && info["cluster_enabled"] != "1":
-		return nil, nil, fault.Permanent(errors.New("the server is not a Redis Cluster; remove cluster: true"))
+		return nil, fault.Permanent(errors.New("the server is not a Redis Cluster; remove cluster: true"))
 	case info["role"] == "slave" && !g.Cluster:
-		return nil, nil, fault.Later(errors.New("the server is a replica and takes no writes until it is promoted"), 0)
-	}
-	if err := g.checkCluster(); err != nil {
-		return nil, nil, fault.Permanent(err)
+		return nil, fault.Later(errors.New("the server is a replica and takes no writes until it is promoted"), 0)
 	}
 	if g.Structure == config.JSON {
 		found, err := client.Do(ctx, "COMMAND", "INFO", "JSON.SET").Slice()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if len(found) == 0 || found[0] == nil {
-			return nil, nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; load it, or use structure: string, which holds the same documents"))
+			return nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; load it, or use structure: string, which holds the same documents"))
 		}
 	}
-	var warnings []string
 	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
-		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows, and the sink's own state, without anybody noticing; set it to noeviction", policy))
+		return []string{fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows, and the sink's own state, without anybody noticing; set it to noeviction", policy)}, nil
 	}
-	known, err := client.HGetAll(ctx, g.keys()[0]).Result()
-	if err != nil {
-		return nil, nil, err
-	}
-	return known, warnings, g.compare(known)
+	return nil, nil
 }
 
 // compare refuses a state that was written for other rows.
@@ -133,8 +192,12 @@ func (g *target) compare(known map[string]string) error {
 	if len(known) == 0 {
 		return nil
 	}
-	if known["format"] != format {
-		return fault.Permanent(fmt.Errorf("its state is of format %q, this ampipe knows %s; use the version that wrote it", known["format"], format))
+	switch was := known["format"]; {
+	case was == g.format():
+	case was == formatSingle || was == formatCluster:
+		return fault.Permanent(fmt.Errorf("its state was written with cluster: %v and has another form with cluster: %v; give the sink another name and other keys, or remove %s and the keys of its rows", !g.Cluster, g.Cluster, g.stateKeys()))
+	default:
+		return fault.Permanent(fmt.Errorf("its state is of format %q, this ampipe knows %s; use the version that wrote it", was, g.format()))
 	}
 	var wrong []error
 	ours := g.identity()
@@ -146,18 +209,5 @@ func (g *target) compare(known map[string]string) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fault.Permanent(fmt.Errorf("%w; give the sink another name and other keys, or remove the keys %s* and those of its rows", errors.Join(wrong...), g.prefix()))
-}
-
-// checkCluster sees to it that the rows are in the slot of the state: a script
-// can change nothing else together with it.
-func (g *target) checkCluster() error {
-	if !g.Cluster {
-		return nil
-	}
-	tag := "{" + g.pipeline + "}"
-	if at := strings.Index(g.pattern.literals[0], "{"); at < 0 || !strings.HasPrefix(g.pattern.literals[0][at:], tag) {
-		return fmt.Errorf("key: in a Cluster, rows change together with the record of them only in one slot; begin the key with the hash tag {%s} (key: \"{{%s}}:%s\")", tag, g.pipeline+"}", g.Key)
-	}
-	return nil
+	return fault.Permanent(fmt.Errorf("%w; give the sink another name and other keys, or remove the keys %s and those of its rows", errors.Join(wrong...), g.stateKeys()))
 }

@@ -2,11 +2,10 @@ package redis
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strconv"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -15,17 +14,7 @@ func (c *call) begin(before sink.LiveState, live bool) {
 	g, h := c.target, &c.pack.header
 	c.pack.reset()
 	h.reset()
-	h.text("format", format)
-	h.text("structure", string(g.Structure))
-	h.text("stride", strconv.Itoa(g.stride()))
-	h.text("width", strconv.Itoa(g.width()))
-	h.text("ttl", strconv.FormatInt(g.TTL.Milliseconds(), 10))
-	if g.owned {
-		h.flag("owned", true)
-	}
-	if g.members() {
-		h.flag("members", true)
-	}
+	g.describe(h)
 	if floor := g.floor(c.top); floor > 0 {
 		h.text("floor", hexBlock(floor))
 	}
@@ -35,6 +24,21 @@ func (c *call) begin(before sink.LiveState, live bool) {
 		h.list("live", strconv.FormatUint(before.Epoch, 10), strconv.FormatUint(before.Seq, 10))
 	case live:
 		h.list("live", "", "")
+	}
+}
+
+// describe writes what is the same for all calls.
+func (g *target) describe(h *header) {
+	h.text("format", g.format())
+	h.text("structure", string(g.Structure))
+	h.text("stride", strconv.Itoa(g.stride()))
+	h.text("width", strconv.Itoa(g.width()))
+	h.text("ttl", strconv.FormatInt(g.TTL.Milliseconds(), 10))
+	if g.owned {
+		h.flag("owned", true)
+	}
+	if g.members() {
+		h.flag("members", true)
 	}
 }
 
@@ -124,23 +128,16 @@ func (c *call) wait() error {
 		if err != nil {
 			continue // failed says it
 		}
-		if len(reply) < 2 {
-			return errState
+		gone, err := c.answered(reply)
+		if errors.Is(err, errStale) {
+			stale = err
+			continue
 		}
-		switch status, _ := reply[0].(int64); status {
-		case 0:
-			gone, _ := reply[1].(int64)
-			c.applied.Rows += uint64(s.rows)
-			c.applied.Deleted += uint64(gone)
-		case 1:
-			if len(reply) > 2 {
-				return errForgotten
-			}
-			stale = errStale
-		default:
-			return fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped (finality: %d), so its rows cannot be removed exactly; "+
-				"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), c.target.Finality))
+		if err != nil {
+			return err
 		}
+		c.applied.Rows += uint64(s.rows)
+		c.applied.Deleted += gone
 	}
 	if failed != nil {
 		return failed

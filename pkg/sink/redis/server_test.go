@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is the test's own connection, and a prefix that no other test uses.
 type server struct {
-	*driver.Client
+	driver.UniversalClient
 	testing.TB
 	url, name string
 }
@@ -37,7 +38,29 @@ func newServer(t testing.TB) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{driver.NewClient(o), t, url, fmt.Sprintf("t%d_%d", os.Getpid(), names.Add(1))}
+	return serverAt(t, driver.NewClient(o), url)
+}
+
+// newCluster is likewise for the Cluster.
+func newCluster(t testing.TB) *server {
+	t.Helper()
+	url := os.Getenv("AMPIPE_TEST_REDIS_CLUSTER")
+	if url == "" {
+		t.Skip("AMPIPE_TEST_REDIS_CLUSTER is not set; run scripts/redis cluster go test ./pkg/sink/redis/")
+	}
+	return clusterAt(t, url)
+}
+
+func clusterAt(t testing.TB, url string) *server {
+	o, err := driver.ParseClusterURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serverAt(t, driver.NewClusterClient(o), url)
+}
+
+func serverAt(t testing.TB, client driver.UniversalClient, url string) *server {
+	s := &server{client, t, url, fmt.Sprintf("t%d_%d", os.Getpid(), names.Add(1))}
 	t.Cleanup(func() {
 		if err := s.remove(); err != nil {
 			t.Error(err)
@@ -49,21 +72,50 @@ func newServer(t testing.TB) *server {
 	return s
 }
 
+// nodes calls f for every server that holds keys, one after the other.
+func (s *server) nodes(f func(*driver.Client) error) error {
+	if c, clustered := s.UniversalClient.(*driver.ClusterClient); clustered {
+		var one sync.Mutex
+		return c.ForEachMaster(context.Background(), func(_ context.Context, node *driver.Client) error {
+			one.Lock()
+			defer one.Unlock()
+			return f(node)
+		})
+	}
+	return f(s.UniversalClient.(*driver.Client))
+}
+
+// keysOf gives the keys of a server that match a pattern.
+func keysOf(node *driver.Client, pattern string) ([]string, error) {
+	var keys []string
+	found := node.Scan(context.Background(), 0, pattern, 10_000).Iterator()
+	for found.Next(context.Background()) {
+		keys = append(keys, found.Val())
+	}
+	return keys, found.Err()
+}
+
 // remove deletes every key whose name holds the prefix.
 func (s *server) remove() error {
-	ctx := context.Background()
-	keys := s.Scan(ctx, 0, "*"+s.name+"*", 10_000).Iterator()
-	for keys.Next(ctx) {
-		if err := s.Unlink(ctx, keys.Val()).Err(); err != nil {
+	return s.nodes(func(node *driver.Client) error {
+		keys, err := keysOf(node, "*"+s.name+"*")
+		if err != nil || len(keys) == 0 {
 			return err
 		}
-	}
-	return keys.Err()
+		_, err = node.Pipelined(context.Background(), func(p driver.Pipeliner) error {
+			for _, key := range keys {
+				p.Unlink(context.Background(), key)
+			}
+			return nil
+		})
+		return err
+	})
 }
 
 // config is a sink of hashes.
 func (s *server) config(structure config.Structure, key string) config.Redis {
-	return config.Redis{URL: config.Secret(s.url), Table: s.name, Structure: structure, Key: key, Writers: 4}
+	_, clustered := s.UniversalClient.(*driver.ClusterClient)
+	return config.Redis{URL: config.Secret(s.url), Table: s.name, Structure: structure, Key: key, Writers: 4, Cluster: clustered}
 }
 
 // open gives a Writer that is closed at the end of the test.

@@ -145,20 +145,42 @@ func (g *target) width() int {
 func (p *packer) addRow(g *target, b *bound, row int) {
 	p.rows = g.pattern.append(p.rows, b.cells, row)
 	p.ends = append(p.ends, len(p.rows))
-	switch g.Structure {
-	case config.Hash:
-		p.rows = g.appendDump(p.rows, b, row)
-	case config.Stream: // has as many arguments as it has fields, so they are packed
-		at, n := len(p.rows), 0
-		p.rows, n = g.appendFields(openArray(p.rows), b, row)
-		closeArray(p.rows, at, n)
-	default:
-		p.rows = g.appendDocument(p.rows, b, row)
-	}
+	p.rows = g.appendContent(p.rows, b, row)
 	p.ends = append(p.ends, len(p.rows))
 	if g.score >= 0 {
 		p.rows = b.appendScore(g, p.rows, row)
 		p.ends = append(p.ends, len(p.rows))
+	}
+}
+
+// appendGiven packs what [packer.addRow] writes as one array.
+func (g *target) appendGiven(dst []byte, b *bound, row int) []byte {
+	at := len(dst)
+	dst = openArray(dst)
+	closeArray(dst, at, g.width())
+	text := len(dst)
+	dst = closeText(g.pattern.append(openText(dst), b.cells, row), text)
+	text = len(dst)
+	dst = closeText(g.appendContent(openText(dst), b, row), text)
+	if g.score >= 0 {
+		text = len(dst)
+		dst = closeText(b.appendScore(g, openText(dst), row), text)
+	}
+	return dst
+}
+
+// appendContent writes what goes under a row's key.
+func (g *target) appendContent(dst []byte, b *bound, row int) []byte {
+	switch g.Structure {
+	case config.Hash:
+		return g.appendDump(dst, b, row)
+	case config.Stream: // has as many arguments as it has fields, so they are packed
+		at, n := len(dst), 0
+		dst, n = g.appendFields(openArray(dst), b, row)
+		closeArray(dst, at, n)
+		return dst
+	default:
+		return g.appendDocument(dst, b, row)
 	}
 }
 

@@ -3,9 +3,12 @@ package redis_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"testing"
+
+	driver "github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -37,8 +40,21 @@ func (r renamed) Open(ctx context.Context, t sink.Table) error {
 // whole row, a row replaces another, which a set cannot do.
 type structures struct{ appended, byBlock, across config.Structure }
 
-// open gives a destination.
+// open gives a destination on the single server.
 func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
+	return k.on(newServer(t), s)
+}
+
+// spread gives one in the Cluster, with several keys where one would do.
+func (k structures) spread(t testing.TB, s sinktest.Setup) sinktest.Destination {
+	d := k.on(newCluster(t), s).(*destination)
+	if d.cfg.Key == "{table}" {
+		d.cfg.Key = "{table}:{log_index}"
+	}
+	return d
+}
+
+func (k structures) on(d *server, s sinktest.Setup) sinktest.Destination {
 	structure, key := k.appended, "{table}"
 	if len(s.Key) == 1 {
 		structure = k.across
@@ -50,7 +66,6 @@ func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
 			key += ":{" + c + "}"
 		}
 	}
-	d := newServer(t)
 	return &destination{d, d.config(structure, key)}
 }
 
@@ -88,49 +103,66 @@ func (d *destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
 		}
 		return nil
 	}
-	switch d.cfg.Structure {
-	case config.Set:
-		all, err := d.SMembers(ctx, d.name).Result()
-		if err != nil {
-			return nil, err
-		}
-		return rows, document(all...)
-	case config.SortedSet:
-		all, err := d.ZRangeWithScores(ctx, d.name, 0, -1).Result()
-		if err != nil {
-			return nil, err
-		}
-		for _, z := range all {
-			if err := document(z.Member.(string)); err != nil {
-				return nil, err
+	read := func(node *driver.Client, key string) error {
+		switch d.cfg.Structure {
+		case config.Set:
+			all, err := node.SMembers(ctx, key).Result()
+			if err != nil {
+				return err
 			}
-			if got := rows[len(rows)-1].Block; float64(got) != z.Score {
-				return nil, fmt.Errorf("a row of block %d has the score %v", got, z.Score)
+			return document(all...)
+		case config.SortedSet:
+			all, err := node.ZRangeWithScores(ctx, key, 0, -1).Result()
+			if err != nil {
+				return err
 			}
-		}
-		return rows, nil
-	case config.List:
-		all, err := d.LRange(ctx, d.name, 0, -1).Result()
-		if err != nil {
-			return nil, err
-		}
-		return rows, document(all...)
-	case config.Stream:
-		all, err := d.XRange(ctx, d.name, "-", "+").Result()
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range all {
-			texts := make(map[string]string)
-			for name, v := range m.Values {
-				texts[name] = v.(string)
+			for _, z := range all {
+				if err := document(z.Member.(string)); err != nil {
+					return err
+				}
+				if got := rows[len(rows)-1].Block; float64(got) != z.Score {
+					return fmt.Errorf("a row of block %d has the score %v", got, z.Score)
+				}
 			}
-			if err := fields(texts); err != nil {
-				return nil, err
+			return nil
+		case config.List:
+			all, err := node.LRange(ctx, key, 0, -1).Result()
+			if err != nil {
+				return err
 			}
+			return document(all...)
+		default:
+			all, err := node.XRange(ctx, key, "-", "+").Result()
+			if err != nil {
+				return err
+			}
+			for _, m := range all {
+				texts := make(map[string]string)
+				for name, v := range m.Values {
+					texts[name] = v.(string)
+				}
+				if err := fields(texts); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		return rows, nil
 	}
+	err := d.nodes(func(node *driver.Client) error {
+		if d.cfg.Structure.Keyed() {
+			return d.readKeyed(ctx, node, fields, document)
+		}
+		keys, err := keysOf(node, d.name+"*")
+		for _, key := range keys {
+			err = errors.Join(err, read(node, key))
+		}
+		return err
+	})
+	return rows, err
+}
+
+// readKeyed reads all hashes or documents of a server.
+func (d *destination) readKeyed(ctx context.Context, node *driver.Client, fields func(map[string]string) error, document func(...string) error) error {
 	// All keys at one moment: the suite compares them with the coverage.
 	const script = `local out = {}
 		for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
@@ -141,9 +173,9 @@ func (d *destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
 	if d.cfg.Structure == config.String {
 		read = "GET"
 	}
-	all, err := d.Eval(ctx, script, nil, d.name+":*", read).Slice()
+	all, err := node.Eval(ctx, script, nil, d.name+":*", read).Slice()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, one := range all {
 		if text, ok := one.(string); ok {
@@ -156,15 +188,18 @@ func (d *destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
 			err = fields(m)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 // Kill cuts every connection but the test's own.
 func (d *destination) Kill(t testing.TB) {
-	if err := d.Do(context.Background(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+	err := d.nodes(func(node *driver.Client) error {
+		return node.Do(context.Background(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err()
+	})
+	if err != nil {
 		t.Errorf("kill: %v", err)
 	}
 }
@@ -181,6 +216,16 @@ func TestSuite(t *testing.T) {
 		"stream, sorted sets": {config.Stream, config.SortedSet, config.String},
 	} {
 		t.Run(name, func(t *testing.T) { sinktest.Run(t, k.open) })
+	}
+}
+
+// The same in a Cluster, where rows are in many slots.
+func TestSuiteInACluster(t *testing.T) {
+	for name, k := range map[string]structures{
+		"stream and hash":      {config.Stream, config.Hash, config.Hash},
+		"list, set and string": {config.List, config.Set, config.String},
+	} {
+		t.Run(name, func(t *testing.T) { sinktest.Run(t, k.spread) })
 	}
 }
 

@@ -143,21 +143,49 @@ func (g *target) label() {
 	}
 }
 
-// prefix begins the names of all keys of the sink's state. The braces make a
-// Cluster keep them together.
+// prefix begins the names of all keys of the sink's state; in a Cluster, of those
+// that are of the whole sink: the braces keep them together, in the home slot.
 func (g *target) prefix() string { return "ampipe:{" + g.pipeline + "}:" + g.sink + ":" }
 
-// keys are those of the script.
+// keys are those of the script. In a Cluster there are more, of the home slot.
 func (g *target) keys() []string {
-	var keys []string
-	for _, name := range []string{"state", "coverage", "open", "index", "owners", "replaced"} {
-		keys = append(keys, g.prefix()+name)
+	names := []string{"state", "coverage", "open", "index", "owners", "replaced"}
+	if g.Cluster {
+		names = append(names, "none", "slots", "ready")
 	}
-	return keys
+	for i, name := range names {
+		names[i] = g.prefix() + name
+	}
+	return names
 }
 
-// format is the version of the state; a script refuses to work on another.
-const format = "1"
+// slotState names the state of a slot of a Cluster, by the tag that makes it be of
+// that slot.
+func (g *target) slotState(tag string) string {
+	return "ampipe:" + g.pipeline + ":" + g.sink + ":{" + tag + "}:state"
+}
+
+// stateKeys says to people where the state is.
+func (g *target) stateKeys() string {
+	if g.Cluster {
+		return g.prefix() + "* and ampipe:" + g.pipeline + ":" + g.sink + ":*"
+	}
+	return g.prefix() + "*"
+}
+
+// Versions of the state; a script refuses to work on another. That of a Cluster
+// says where the rows are.
+const (
+	formatSingle  = "1"
+	formatCluster = "1c"
+)
+
+func (g *target) format() string {
+	if g.Cluster {
+		return formatCluster
+	}
+	return formatSingle
+}
 
 // identity is what must not change while there is a state: field and value.
 func (g *target) identity() []string {
@@ -196,7 +224,7 @@ func (w *Writer) Describe(t sink.Table) (string, error) {
 	if g.owned {
 		fmt.Fprintf(&b, "the row of the highest %s is shown under its key; the others are kept for reorgs\n", g.schema.Field(g.block).Name)
 	}
-	fmt.Fprintf(&b, "state %s*\n", g.prefix())
+	fmt.Fprintf(&b, "state %s\n", g.stateKeys())
 	return b.String(), nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,6 +276,13 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 // end.
 func private(t testing.TB, args ...string) (url string) {
 	t.Helper()
+	url, _ = startServer(t, args...)
+	return url
+}
+
+// startServer is private with a way to kill the server before the end.
+func startServer(t testing.TB, args ...string) (url string, stop func()) {
+	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
 		if bin, err = exec.LookPath("valkey-server"); err != nil {
@@ -288,17 +296,18 @@ func private(t testing.TB, args ...string) (url string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+	t.Cleanup(stop)
 	client := driver.NewClient(&driver.Options{Addr: "127.0.0.1:" + port, MaxRetries: 100, MaxRetryBackoff: 100 * time.Millisecond})
 	defer client.Close()
 	if err := client.Ping(t.Context()).Err(); err != nil && !strings.Contains(err.Error(), "NOAUTH") {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		t.Fatalf("the private server does not answer: %v\n%s", err, log)
 	}
-	return "redis://127.0.0.1:" + port
+	return "redis://127.0.0.1:" + port, stop
 }
 
 func freePort(t testing.TB) string {
@@ -439,42 +448,32 @@ func TestLargeBlocksAreInterrupted(t *testing.T) {
 	}
 }
 
-// In a Cluster the keys of a sink are in one slot.
+// A Cluster is not taken for a single server, nor the state of one for that of the
+// other.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	url := private(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
-	o, err := driver.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := driver.NewClient(o)
-	defer admin.Close()
-	if err := admin.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
-		t.Fatal(err)
-	}
+	s := newCluster(t)
 	cfg, table := s.config(config.Hash, "{table}:{block_num}:{address}"), balanceTable(s)
+	cfg.Cluster = false
+	url, _, _ := strings.Cut(s.url, "?")
 	cfg.URL = config.Secret(url)
 	if err := redis.New(cfg).Open(t.Context(), table); fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "cluster: true") {
 		t.Errorf("a cluster that is not said to be one: %v", err)
 	}
-	cfg.Cluster = true
-	if err := fault.Retry(t.Context(), fault.Backoff{Attempts: 50, Min: 20 * time.Millisecond, Max: 100 * time.Millisecond}, func(ctx context.Context) error {
-		info, err := admin.ClusterInfo(ctx).Result()
-		if err == nil && !strings.Contains(info, "cluster_state:ok") {
-			err = errors.New("not ready")
-		}
-		return err
-	}, nil); err != nil {
-		t.Fatal(err)
+	cfg.Cluster, cfg.URL = true, config.Secret(s.url)
+	state := "ampipe:{" + s.name + "}:s:state"
+	s.HSet(t.Context(), state, "format", "1")
+	if err := redis.New(cfg).Open(t.Context(), table); fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "written with cluster: false") {
+		t.Errorf("the state of a single server: %v", err)
 	}
-	if err := redis.New(cfg).Open(t.Context(), table); fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "hash tag") {
-		t.Errorf("keys all over the cluster: %v", err)
+	s.Del(t.Context(), state)
+	for _, key := range []string{cfg.Key, "{{" + s.name + "}}:{table}:{block_num}:{address}"} { // also all in one slot
+		table.Sink += "x"
+		cfg.Key = key
+		w := open(t, cfg, table)
+		l := &live{seq: 1}
+		c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})
+		apply(t, w, c, l.next(entryOf(t, blocks(10, 12), balance{3, 11, 1})), l.undo(10, 11))
+		wantSameDigests(t, w, c.Records...)
 	}
-	cfg.Key = "{{" + s.name + "}}:{table}:{block_num}:{address}"
-	w := open(t, cfg, table)
-	l := &live{seq: 1}
-	c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})
-	apply(t, w, c, l.next(entryOf(t, blocks(10, 12), balance{3, 11, 1})), l.undo(10, 11))
-	wantSameDigests(t, w, c.Records...)
 }

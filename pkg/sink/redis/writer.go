@@ -16,16 +16,19 @@ import (
 // Writer is a table in Redis. It implements [sink.Writer] and [sink.Digester];
 // docs/redis.md is its manual.
 type Writer struct {
-	cfg      config.Redis
-	target   *target
-	client   redis.UniversalClient
-	script   *redis.Script
-	warnings []string
+	cfg        config.Redis
+	target     *target
+	client     redis.UniversalClient
+	script     *redis.Script
+	slotScript *redis.Script // of the slots of a Cluster
+	tags       []string      // of the slots, in a Cluster
+	warnings   []string
 
 	turn chan struct{} // held by the call of Apply that is sending
 	// Only the holder of turn uses these.
 	pack    packer
 	batches [2]batch
+	scratch scratch
 }
 
 var (
@@ -35,13 +38,22 @@ var (
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
 )
 
-//go:embed apply.lua
-var script string
+var (
+	//go:embed rows.lua
+	rowsScript string
+	//go:embed apply.lua
+	applyScript string
+	//go:embed slot.lua
+	slotScript string
+)
 
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
 func New(cfg config.Redis) *Writer {
-	return &Writer{cfg: cfg, script: redis.NewScript(script), turn: make(chan struct{}, 1)}
+	return &Writer{cfg: cfg, turn: make(chan struct{}, 1),
+		script:     redis.NewScript(rowsScript + applyScript),
+		slotScript: redis.NewScript(rowsScript + slotScript),
+	}
 }
 
 // Warnings tells what Open or Check found of the server that may become trouble,

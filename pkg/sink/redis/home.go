@@ -1,0 +1,234 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+var (
+	errLost = fault.Permanent(errors.New("a node of the cluster has lost what it was sent: it was flushed, keys were removed, or a replica took over that was behind; remove the keys of this sink and load it again"))
+	errKept = fault.Permanent(errors.New("a node of the cluster holds state, and perhaps rows, of an earlier life of this sink; remove all its keys and those of its rows, and start it again"))
+)
+
+// home is what the home slot of a Cluster holds besides coverage and live lane:
+// which slots may have rows, and the fence, a number that grows with every step
+// that takes rows back. Whatever was planned behind an older fence is refused, at
+// home and, once pending is done, in every slot.
+type home struct {
+	id      string // of the state, from its beginning to its removal
+	fence   string
+	pending *voiding // has begun and has to be finished before anything else
+	slots   bitmap   // may have rows
+	ready   bitmap   // have a state of their own
+}
+
+// voiding is the ranges that are to be taken out of all slots.
+type voiding struct {
+	fence  string
+	ranges []string // from and to, of each
+}
+
+func (v *voiding) String() string { return v.fence + " " + strings.Join(v.ranges, " ") }
+
+// homeReading is reading with the slots.
+const homeReading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3]),
+	redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])}`
+
+func (m *home) readHome(state map[string]string, bitmaps []any) error {
+	m.id, m.fence = state["id"], state["fence"]
+	if m.id == "" || len(m.fence) != 16 {
+		return errState
+	}
+	if text := state["pending"]; text != "" {
+		parts := strings.Fields(text)
+		if len(parts)%2 == 0 {
+			return errState
+		}
+		m.pending = &voiding{parts[0], parts[1:]}
+	}
+	for i, b := range bitmaps {
+		text, _ := b.(string)
+		switch i {
+		case 0:
+			m.slots = bitmap(text)
+		case 1:
+			m.ready = bitmap(text)
+		}
+	}
+	return nil
+}
+
+// grace is how long a step that has begun may go on when the call is cancelled: it
+// would leave rows that are not known to be there until the step is repeated.
+const grace = 5 * time.Second
+
+// steady gives a context that ends that long after the one given.
+func steady(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
+// homeHeader begins a header for the home slot.
+func (s *spreading) homeHeader(st *step) *header {
+	s.begin(st.before, st.change.Live)
+	h := &s.pack.header
+	h.list("home", s.id, s.fence)
+	return h
+}
+
+// takeBack is a step that takes rows back: it raises the fence, so that nothing
+// that was planned before arrives any more, and has the ranges voided in all slots.
+// more adds to the header what else changes at home.
+func (s *spreading) takeBack(ctx context.Context, st *step, voids []block.Range, more func(*header)) error {
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	if err := s.wait(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx, done := steady(ctx)
+	defer done()
+	n, err := strconv.ParseUint(s.fence, 16, 64)
+	if err != nil {
+		return errState
+	}
+	v := &voiding{fence: fmt.Sprintf("%016x", n+1)}
+	for _, r := range voids {
+		v.ranges = append(v.ranges, hexBlock(r.Start), hexBlock(r.End))
+	}
+	h := s.homeHeader(st)
+	h.text("fence", v.fence)
+	h.text("pending", v.String())
+	more(h)
+	reply, err := s.script.EvalSha(ctx, s.client, s.target.keys(), s.pack.header.bytes(), "").Slice()
+	if err != nil {
+		return err
+	}
+	if _, err := s.answered(reply); err != nil {
+		return err
+	}
+	if len(reply) > 2 { // who else has put slots there, since
+		text, _ := reply[2].(string)
+		s.slots = bitmap(text)
+	}
+	for _, r := range voids {
+		s.covered.Remove(r)
+		for n := range s.claims {
+			if r.Has(n) {
+				delete(s.claims, n)
+			}
+		}
+	}
+	return s.settle(ctx, v)
+}
+
+// settleSlots is how many slots are told of a new fence at a time.
+const settleSlots = 2048
+
+// settle takes ranges out of all slots that may have rows, and then lets the steps
+// behind the new fence begin. Several processes may do so at the same time.
+func (s *spreading) settle(ctx context.Context, v *voiding) error {
+	s.fence = v.fence
+	var headers [2][]byte
+	for i := range headers {
+		h := s.slotHeader(i == 1, "")
+		h.list("voids", v.ranges...)
+		headers[i] = append([]byte(nil), h.bytes()...)
+	}
+	var some []*redis.Cmd
+	pipe := s.client.Pipeline()
+	tell := func() error {
+		if len(some) == 0 {
+			return nil
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return err
+		}
+		for _, cmd := range some {
+			reply, err := cmd.Slice()
+			if err != nil {
+				return err
+			}
+			gone, err := s.answered(reply)
+			if err != nil {
+				return err
+			}
+			s.applied.Deleted += gone
+		}
+		some = some[:0]
+		return nil
+	}
+	for slot := range s.slots.each {
+		header := headers[0]
+		if s.ready.has(slot) {
+			header = headers[1]
+		}
+		some = append(some, s.slotCall(ctx, pipe, slot, header, "", ""))
+		if len(some) == settleSlots {
+			if err := tell(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := tell(); err != nil {
+		return err
+	}
+	s.begin(sink.LiveState{}, false)
+	h := &s.pack.header
+	h.list("home", s.id, s.fence)
+	h.flag("settled", true)
+	reply, err := s.script.EvalSha(ctx, s.client, s.target.keys(), h.bytes(), "").Slice()
+	if err != nil {
+		return err
+	}
+	_, err = s.answered(reply)
+	return err
+}
+
+// answered reads the answer of a script, and gives the number of rows that were
+// removed.
+func (w *Writer) answered(reply []any) (gone uint64, err error) {
+	if len(reply) < 2 {
+		return 0, errState
+	}
+	switch status, _ := reply[0].(int64); status {
+	case 0:
+		n, _ := reply[1].(int64)
+		return uint64(n), nil
+	case 1:
+		why := ""
+		if len(reply) > 2 {
+			why, _ = reply[2].(string)
+		}
+		switch why {
+		case "forgotten":
+			return 0, errForgotten
+		case "lost":
+			return 0, errLost
+		case "kept":
+			return 0, errKept
+		default:
+			return 0, errStale
+		}
+	default:
+		return 0, fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped (finality: %d), so its rows cannot be removed exactly; "+
+			"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), w.target.Finality))
+	}
+}
