@@ -70,6 +70,8 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 			return fmt.Errorf("open %s: %w", g, context.Cause(ctx))
 		case fault.Of(err) != fault.ClassAgain:
 			return fmt.Errorf("%s: %w", g, err)
+		case ambiguous(err):
+			return fault.Later(fmt.Errorf("open %s: the server does not answer; a url with rediss:// is for a server with TLS, redis:// for one without: %w", g, err), 0)
 		default:
 			return classify("open "+g.String(), err)
 		}

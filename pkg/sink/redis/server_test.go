@@ -15,7 +15,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the process trust the authority of the TLS tests, before anything
+// reads what it trusts.
+func TestMain(m *testing.M) {
+	if err := trustAuthority(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.Remove(os.Getenv("SSL_CERT_FILE"))
+		os.Exit(code)
+	}))
+}
 
 // server is the test's own connection, and a prefix that no other test uses.
 type server struct {
@@ -33,6 +44,12 @@ func newServer(t testing.TB) *server {
 	if url == "" {
 		t.Skip("AMPIPE_TEST_REDIS is not set; run scripts/redis run go test ./pkg/sink/redis/")
 	}
+	return serverAt(t, url)
+}
+
+// serverAt is newServer for a server that the test has started.
+func serverAt(t testing.TB, url string) *server {
+	t.Helper()
 	o, err := driver.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,11 @@ type structures struct{ appended, byBlock, across config.Structure }
 
 // open gives a destination.
 func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
+	return k.on(newServer(t), s)
+}
+
+// on gives a destination on a server.
+func (k structures) on(d *server, s sinktest.Setup) sinktest.Destination {
 	structure, key := k.appended, "{table}"
 	if len(s.Key) == 1 {
 		structure = k.across
@@ -50,7 +55,6 @@ func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
 			key += ":{" + c + "}"
 		}
 	}
-	d := newServer(t)
 	return &destination{d, d.config(structure, key)}
 }
 
@@ -137,10 +141,7 @@ func (d *destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
 			out[#out + 1] = redis.call(ARGV[2], key)
 		end
 		return out`
-	read := "HGETALL"
-	if d.cfg.Structure == config.String {
-		read = "GET"
-	}
+	read := map[config.Structure]string{config.Hash: "HGETALL", config.String: "GET", config.JSON: "JSON.GET"}[d.cfg.Structure]
 	all, err := d.Eval(ctx, script, nil, d.name+":*", read).Slice()
 	if err != nil {
 		return nil, err
