@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ type process struct {
 func (p process) socket() string { return "unix://" + filepath.Join(p.dir, "sock") }
 
 // launch starts a server with a socket, and with a port only if args say so. It
-// ends with the test. Nothing waits for it to be ready; see ready.
+// ends with the test. Of a sentinel the first argument is its file. Nothing waits for it to be ready; see ready.
 func launch(t testing.TB, bin string, args ...string) process {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ampipe") // short: the path of a socket is limited
@@ -58,7 +59,13 @@ func launch(t testing.TB, bin string, args ...string) process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	base := []string{"--port", "0", "--bind", "127.0.0.1", "--dir", dir, "--unixsocket", filepath.Join(dir, "sock"), "--save", "", "--logfile", filepath.Join(dir, "log")}
+	base := []string{"--port", "0", "--bind", "127.0.0.1", "--dir", dir, "--unixsocket", filepath.Join(dir, "sock"), "--logfile", filepath.Join(dir, "log")}
+	if slices.Contains(args, "--sentinel") {
+		base = append([]string{args[0]}, base...)
+		args = args[1:]
+	} else {
+		base = append(base, "--save", "")
+	}
 	cmd := exec.Command(bin, append(base, args...)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
