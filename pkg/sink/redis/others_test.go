@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +31,9 @@ func other(t testing.TB, kind string) string {
 	t.Helper()
 	if os.Getenv("AMPIPE_TEST_REDIS") == "" {
 		t.Skip("AMPIPE_TEST_REDIS is not set; run scripts/redis run go test ./pkg/sink/redis/")
+	}
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("scripts/redis-others has servers for Linux on x86_64 only")
 	}
 	out, err := exec.CommandContext(t.Context(), "../../../scripts/redis-others", kind).Output()
 	if err != nil {

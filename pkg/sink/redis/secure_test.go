@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"net/url"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	driver "github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -185,6 +188,14 @@ func TestUserWithFewRights(t *testing.T) {
 		}
 	}
 
+	if err := s.ACLSetUser(t.Context(), "all", "+select").Err(); err != nil {
+		t.Fatal(err)
+	}
+	loads(t, s, all+"/2") // another database
+	if err := s.ACLSetUser(t.Context(), "all", "-select").Err(); err != nil {
+		t.Fatal(err)
+	}
+
 	cfg := s.config(config.Hash, "{table}:{block_num}:{address}")
 	refused := func(at, want string) {
 		t.Helper()
@@ -208,12 +219,42 @@ func TestUserWithFewRights(t *testing.T) {
 		refused(user("less", less...), "docs/redis.md lists the rights")
 	}
 	refused(user("elsewhere", append(append([]string{}, rights...), "resetkeys", "~ampipe:{"+s.name+"}:*")...), "docs/redis.md lists the rights")
+	refused(all+"/3", "docs/redis.md lists the rights")
 	refused(strings.Replace(all, "ge", "Ge", 1), "check user and password")
 	refused(strings.Replace(all, "all:", "nobody:", 1), "check user and password")
 	if err := s.ConfigSet(context.Background(), "requirepass", password).Err(); err != nil {
 		t.Fatal(err)
 	}
 	refused("redis://127.0.0.1:"+port, "put user and password into the url")
+}
+
+// In a Cluster the driver asks for nodes and commands as well.
+func TestUserWithFewRightsInACluster(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	p := launch(t, redisServer(t), "--port", port, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+	ready(t, p.socket(), answers)
+	s := serverAt(t, p.socket())
+	if err := s.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ready(t, p.socket(), func(ctx context.Context, c *driver.Client) error {
+		info, err := c.ClusterInfo(ctx).Result()
+		if err == nil && !strings.Contains(info, "cluster_state:ok") {
+			err = errors.New(info)
+		}
+		return err
+	})
+	cfg := s.config(config.Hash, "{{"+s.name+"}}:{table}:{block_num}:{address}")
+	cfg.Cluster, cfg.URL = true, config.Secret("redis://few:geheim@127.0.0.1:"+port)
+	rules := append([]string{"on", ">geheim", "~{" + s.name + "}:*", "~ampipe:{" + s.name + "}:*", "+cluster|slots", "+command"}, rights...)
+	if err := s.ACLSetUser(t.Context(), "few", rules...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	w := open(t, cfg, balanceTable(s))
+	c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})
+	apply(t, w, c)
+	wantSameDigests(t, w, c.Records...)
 }
 
 // RedisJSON has commands of its own, for which a user needs rights.
