@@ -54,7 +54,7 @@ func appendRequoted(dst, text []byte) []byte {
 // appendNumber writes a float as floats are written, and an integer as it is.
 func appendNumber(dst, text []byte) []byte {
 	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || bytes.IndexAny(text, ".eE") < 0 {
+	if err != nil || !bytes.ContainsAny(text, ".eE") {
 		return append(dst, text...)
 	}
 	return strconv.AppendFloat(dst, f, 'g', -1, 64) // as floats of 32 bits: their digits are the same
