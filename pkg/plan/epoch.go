@@ -42,6 +42,13 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 		if behind {
 			return fmt.Sprintf("sink %s lacks live entries that the log has no more", sink.Name), nil
 		}
+		back, err := w.setBack(ctx, sink)
+		if err != nil {
+			return "", err
+		}
+		if back {
+			return fmt.Sprintf("the destination of sink %s has lost live entries that it had (a backup was restored, or a replica was promoted without them)", sink.Name), nil
+		}
 	}
 	return "", nil
 }

@@ -42,6 +42,7 @@ type watcher struct {
 
 	queued  map[string]bool   // partitions whose tasks this planner has seen queued
 	drained map[string]uint64 // sink -> revision of its report when it was first seen at the log's end
+	lagging map[string]lagging
 	looks   int
 	holes   []block.Range // blocks without a partition at the last look
 	retried bool          // failed partitions have been queued again
@@ -62,7 +63,7 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	}
 	w := &watcher{
 		Planner: p, spec: spec, size: size, began: time.Now(),
-		queued: map[string]bool{}, drained: map[string]uint64{}, found: map[string]uint64{},
+		queued: map[string]bool{}, drained: map[string]uint64{}, found: map[string]uint64{}, lagging: map[string]lagging{},
 	}
 	for failed := 0; ; {
 		status, err := w.look(ctx)

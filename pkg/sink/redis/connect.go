@@ -32,6 +32,7 @@ var silence sync.Once
 const (
 	dialTime  = 5 * time.Second
 	replyTime = 30 * time.Second
+	dials     = 1 // trying again is for the apply loop, which says so
 )
 
 // connect makes a client for a single server, behind Sentinel, or for a Cluster.
@@ -48,6 +49,7 @@ func connect(cfg config.Redis) (redis.UniversalClient, error) {
 		}
 		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaintNotificationsConfig = size, 2, true, quiet
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTime, replyTime, replyTime, true
+		o.DialerRetries = dials
 		return redis.NewClusterClient(o), nil
 	case cfg.Sentinel != "":
 		o, err := redis.ParseFailoverURL(string(cfg.URL))
@@ -57,6 +59,7 @@ func connect(cfg config.Redis) (redis.UniversalClient, error) {
 		o.MasterName = cfg.Sentinel
 		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaxRetries = size, 2, true, -1
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTime, replyTime, replyTime, true
+		o.DialerRetries = dials
 		return redis.NewFailoverClient(o), nil
 	default:
 		o, err := redis.ParseURL(string(cfg.URL))
@@ -65,6 +68,7 @@ func connect(cfg config.Redis) (redis.UniversalClient, error) {
 		}
 		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaxRetries, o.MaintNotificationsConfig = size, 2, true, -1, quiet
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTime, replyTime, replyTime, true
+		o.DialerRetries = dials
 		return redis.NewClient(o), nil
 	}
 }
@@ -112,6 +116,8 @@ func classify(what string, err error) error {
 	switch {
 	case strings.Contains(err.Error(), "equal or smaller than the target stream top item"):
 		return fault.Permanent(fmt.Errorf("%s: the stream holds entries that others have added; remove it, or choose another key: %w", what, err))
+	case strings.Contains(err.Error(), "The user executing the script can't"): // Redis 7.0, of what a script may not do
+		return fault.Permanent(fmt.Errorf("%s: %s: %w", what, advices["NOPERM"].text, err))
 	case strings.Contains(err.Error(), "invalid username-password pair"):
 		return fault.Permanent(fmt.Errorf("%s: the server does not let this user in; check user and password of the url: %w", what, err))
 	case strings.Contains(err.Error(), "cluster support disabled"):
@@ -148,6 +154,15 @@ func lost(err error) bool {
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		strings.Contains(err.Error(), "all sentinels") || strings.Contains(err.Error(), "connection pool timeout")
+}
+
+// ambiguous tells whether a connection was made and then gave no answer, which is what
+// happens if one side speaks TLS and the other does not.
+func ambiguous(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return false
+	}
+	return lost(err)
 }
 
 // classed classifies an error, unless the caller has given up.

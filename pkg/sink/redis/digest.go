@@ -382,7 +382,7 @@ func (d *storedDigest) pack(row indexed, found redis.Cmder) bool {
 		if err != nil {
 			return false
 		}
-		add(text)
+		add(string(appendRewritten(nil, []byte(text))))
 	case *redis.BoolCmd:
 		if !cmd.Val() {
 			return false

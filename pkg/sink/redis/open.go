@@ -73,6 +73,10 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 			return fmt.Errorf("open %s: %w", g, context.Cause(ctx))
 		case fault.Of(err) != fault.ClassAgain:
 			return fmt.Errorf("%s: %w", g, err)
+		case g.Sentinel != "" && errors.Is(err, redis.Nil):
+			return fault.Permanent(fmt.Errorf("open %s: the sentinels know no master %q; correct sentinel: %w", g, g.Sentinel, err))
+		case ambiguous(err):
+			return fault.Later(fmt.Errorf("open %s: the server does not answer; a url with rediss:// is for a server with TLS, redis:// for one without: %w", g, err), 0)
 		default:
 			return classify("open "+g.String(), err)
 		}
@@ -181,10 +185,15 @@ func surveyServer(ctx context.Context, g *target, client redis.UniversalClient) 
 			return nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; load it, or use structure: string, which holds the same documents"))
 		}
 	}
+	var warnings []string
 	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
-		return []string{fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows, and the sink's own state, without anybody noticing; set it to noeviction", policy)}, nil
+		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows, and the sink's own state, without anybody noticing; set it to noeviction", policy))
 	}
-	return nil, nil
+	// A server tells of good replicas only if it wants some before it takes writes.
+	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || info["connected_slaves"] != "" && info["connected_slaves"] != "0") {
+		warnings = append(warnings, "the server has replicas and takes writes without them (min-replicas-to-write is 0): a failover may take back what was written for longer than a moment; it is loaded again, but set min-replicas-to-write to 1")
+	}
+	return warnings, nil
 }
 
 // compare refuses a state that was written for other rows.

@@ -16,7 +16,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the process trust the authority of the TLS tests, before anything
+// reads what it trusts.
+func TestMain(m *testing.M) {
+	if err := trustAuthority(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.Remove(os.Getenv("SSL_CERT_FILE"))
+		os.Exit(code)
+	}))
+}
 
 // server is the test's own connection, and a prefix that no other test uses.
 type server struct {
@@ -34,11 +45,17 @@ func newServer(t testing.TB) *server {
 	if url == "" {
 		t.Skip("AMPIPE_TEST_REDIS is not set; run scripts/redis run go test ./pkg/sink/redis/")
 	}
+	return serverAt(t, url)
+}
+
+// serverAt is newServer for a server that the test has started.
+func serverAt(t testing.TB, url string) *server {
+	t.Helper()
 	o, err := driver.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serverAt(t, driver.NewClient(o), url)
+	return serverBy(t, driver.NewClient(o), url)
 }
 
 // newCluster is likewise for the Cluster.
@@ -56,10 +73,10 @@ func clusterAt(t testing.TB, url string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serverAt(t, driver.NewClusterClient(o), url)
+	return serverBy(t, driver.NewClusterClient(o), url)
 }
 
-func serverAt(t testing.TB, client driver.UniversalClient, url string) *server {
+func serverBy(t testing.TB, client driver.UniversalClient, url string) *server {
 	s := &server{client, t, url, fmt.Sprintf("t%d_%d", os.Getpid(), names.Add(1))}
 	t.Cleanup(func() {
 		if err := s.remove(); err != nil {

@@ -54,6 +54,7 @@ func (k structures) spread(t testing.TB, s sinktest.Setup) sinktest.Destination 
 	return d
 }
 
+// on gives a destination on a server.
 func (k structures) on(d *server, s sinktest.Setup) sinktest.Destination {
 	structure, key := k.appended, "{table}"
 	if len(s.Key) == 1 {
@@ -169,10 +170,7 @@ func (d *destination) readKeyed(ctx context.Context, node *driver.Client, fields
 			out[#out + 1] = redis.call(ARGV[2], key)
 		end
 		return out`
-	read := "HGETALL"
-	if d.cfg.Structure == config.String {
-		read = "GET"
-	}
+	read := map[config.Structure]string{config.Hash: "HGETALL", config.String: "GET", config.JSON: "JSON.GET"}[d.cfg.Structure]
 	all, err := node.Eval(ctx, script, nil, d.name+":*", read).Slice()
 	if err != nil {
 		return err
