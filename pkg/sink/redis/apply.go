@@ -77,12 +77,14 @@ type call struct {
 	done chan error
 
 	piecemeal bool // the slice at hand is a piece of a block
+	unlatched bool // a key was there: from here on the script writes the rows
 }
 
 // sent is what to count when a slice has been answered.
 type sent struct {
-	reply *redis.Cmd
-	rows  int
+	reply   *redis.Cmd
+	rows    int
+	latched bool
 }
 
 // batch is slices that are sent together.

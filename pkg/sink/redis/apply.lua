@@ -8,7 +8,17 @@
 -- ARGV  header and index entries (MessagePack), then the rows: of each its key,
 --       what goes there and, in a sorted set, its score
 --
+-- With a latch, the key after these, the rows are no arguments: MSETNX sets them and
+-- the latch between two calls of one transaction, if it finds none of them. The first
+-- call, with the header alone, takes the latch away if all is well; the second puts
+-- it back, and does the rest if the rows are there. So whatever goes wrong, there is
+-- a latch, and no row.
+--
 -- docs/redis.md describes the keys.
+
+local LATCH, TAKEN = h.latch and KEYS[7], 3
+local first_call = LATCH and #ARGV == 1
+if first_call then call('SET', LATCH, '') end
 
 ----------------------------------------------------------------------- checks
 
@@ -85,6 +95,15 @@ elseif h.arrived and not covers(h.arrived[1], h.arrived[2]) then
   if call('HGET', OPEN, h.arrived[1]) ~= h.arrived[3] or call('HGET', OPEN, h.arrived[1] .. ':' .. h.arrived[4]) ~= 'all' then return {STALE, 0} end
 end
 
+if first_call then
+  call('UNLINK', LATCH)
+  return {OK, 0}
+elseif LATCH then
+  local there = call('GET', LATCH) == 'rows'
+  call('SET', LATCH, '')
+  if not there then return {TAKEN, 0} end
+end
+
 ----------------------------------------------------------------------- writes
 
 local gone, slots = 0, nil
@@ -114,7 +133,7 @@ if from and call('EXISTS', OPEN) == 1 then
   end
 end
 
-if ARGV[3] then
+if ARGV[3] or LATCH then
   local slice = ''
   if h.structure == 'stream' then
     slice = call('HINCRBY', META, 'slice', 1)
@@ -125,7 +144,8 @@ if ARGV[3] then
   -- known, and a repeat begins over it.
   if ARGV[2] ~= '' then call('ZADD', INDEX, 0, from .. to .. '|' .. slice .. '|' .. ARGV[2]) end
   local at, width, write = 3, tonumber(h.width), kind.write
-  if owned then
+  if LATCH then -- the rows are there
+  elseif owned then
     for b = 1, #h.blocks, 2 do
       for _ = 1, tonumber(h.blocks[b + 1]) do
         put(h.blocks[b], ARGV[at], ARGV[at + 1], ARGV[at + 2])

@@ -227,6 +227,8 @@ func (w *Writer) answered(reply []any) (gone uint64, err error) {
 		default:
 			return 0, errStale
 		}
+	case 3:
+		return 0, errTaken
 	default:
 		return 0, fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped (finality: %d), so its rows cannot be removed exactly; "+
 			"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), w.target.Finality))

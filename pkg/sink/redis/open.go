@@ -29,6 +29,11 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 				return err
 			}
 		}
+		if g.latches() {
+			if err := client.Set(ctx, g.latch(), "", 0).Err(); err != nil {
+				return err
+			}
+		}
 		return w.load(ctx, client)
 	})
 }

@@ -169,7 +169,7 @@ func TestUserWithFewRights(t *testing.T) {
 		}
 		return "redis://" + name + ":" + url.QueryEscape(password) + "@127.0.0.1:" + port
 	}
-	all := user("all", rights...)
+	all := user("all", append([]string{"+multi", "+exec"}, rights...)...)
 	loads(t, s, all)
 	for _, structure := range []config.Structure{config.String, config.Stream, config.Set, config.SortedSet, config.List} {
 		cfg := s.config(structure, "{table}:"+string(structure))
@@ -222,10 +222,16 @@ func TestUserWithFewRights(t *testing.T) {
 	refused(all+"/3", "docs/redis.md lists the rights")
 	refused(strings.Replace(all, "ge", "Ge", 1), "check user and password")
 	refused(strings.Replace(all, "all:", "nobody:", 1), "check user and password")
-	if err := s.ConfigSet(context.Background(), "requirepass", password).Err(); err != nil {
-		t.Fatal(err)
+	conn := s.UniversalClient.(*driver.Client).Conn() // stays in
+	defer func() { _ = conn.Close() }()
+	for _, wanted := range []string{password, ""} {
+		if err := conn.ConfigSet(t.Context(), "requirepass", wanted).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if wanted != "" {
+			refused("redis://127.0.0.1:"+port, "put user and password into the url")
+		}
 	}
-	refused("redis://127.0.0.1:"+port, "put user and password into the url")
 }
 
 // In a Cluster the driver asks for nodes and commands as well.
@@ -247,7 +253,7 @@ func TestUserWithFewRightsInACluster(t *testing.T) {
 	})
 	cfg := s.config(config.Hash, "{{"+s.name+"}}:{table}:{block_num}:{address}")
 	cfg.Cluster, cfg.URL = true, config.Secret("redis://few:geheim@127.0.0.1:"+port)
-	rules := append([]string{"on", ">geheim", "~{" + s.name + "}:*", "~ampipe:{" + s.name + "}:*", "+cluster|slots", "+command"}, rights...)
+	rules := append([]string{"on", ">geheim", "~{" + s.name + "}:*", "~ampipe:{" + s.name + "}:*", "~ampipe:" + s.name + ":*", "+cluster|slots", "+command"}, rights...)
 	if err := s.ACLSetUser(t.Context(), "few", rules...).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -64,23 +65,37 @@ func (c *call) fill(rows *reader, n, limit int) int {
 func (c *call) send(ctx context.Context) error {
 	p, g, b := &c.pack, c.target, &c.next
 	p.finish(g)
-	args := make([]any, 2, 2+len(p.ends))
-	args[0], args[1] = c.keep(p.header.bytes()), []byte(nil)
-	if p.count > 0 {
-		// Below the floor no reorg is expected, so no index is needed.
-		if c.piecemeal || p.lastBlock >= g.floor(c.top) {
-			args[1] = c.keep(p.index)
-		}
-		rows, at := c.keep(p.rows), 0
-		for _, end := range p.ends {
-			args, at = append(args, rows[at:end:end]), end
-		}
+	latched := c.latched()
+	if latched {
+		p.header.flag("latch", true)
 	}
-	b.sent = append(b.sent, sent{c.script.EvalSha(ctx, b.pipe, g.keys(), args...), p.count})
+	header, index := c.keep(p.header.bytes()), []byte(nil)
+	// Below the floor no reorg is expected, so no index is needed.
+	if p.count > 0 && (c.piecemeal || p.lastBlock >= g.floor(c.top)) {
+		index = c.keep(p.index)
+	}
+	if latched {
+		c.putLatched(ctx, header, index)
+	} else {
+		args := append(make([]any, 0, 2+len(p.ends)), header, index)
+		b.sent = append(b.sent, sent{reply: c.script.EvalSha(ctx, b.pipe, g.keys(), c.appendRows(args)...), rows: p.count})
+	}
 	if len(b.arena) < batchBytes {
 		return nil
 	}
 	return c.flush(ctx)
+}
+
+// appendRows appends what the rows of the slice consist of.
+func (c *call) appendRows(args []any) []any {
+	if c.pack.count == 0 {
+		return args
+	}
+	rows, at := c.keep(c.pack.rows), 0
+	for _, end := range c.pack.ends {
+		args, at = append(args, rows[at:end:end]), end
+	}
+	return args
 }
 
 // keep copies what the pipe refers to until it is answered.
@@ -128,7 +143,16 @@ func (c *call) wait() error {
 		if err != nil {
 			continue // failed says it
 		}
+		if s.latched {
+			if reply, err = executed(reply); err != nil {
+				failed = cmp.Or(failed, err)
+				continue
+			}
+		}
 		gone, err := c.answered(reply)
+		if errors.Is(err, errTaken) {
+			c.unlatched, err = true, errStale
+		}
 		if errors.Is(err, errStale) {
 			stale = err
 			continue

@@ -1,0 +1,58 @@
+package redis
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ampipe/ampipe/pkg/config"
+)
+
+// errTaken says that a key of a slice was there already, so that MSETNX has set
+// none.
+var errTaken = errors.New("a key that is to be written is there")
+
+// latches tells whether rows may go past the script: Lua takes longer to look at a
+// document than the server to store it. It can be done where a row is a key that is
+// set once, and the server is one.
+func (g *target) latches() bool {
+	return g.Structure == config.String && !g.owned && g.TTL == 0 && !g.Cluster
+}
+
+// latch names the key that lets rows in, or keeps them out.
+func (g *target) latch() string { return g.prefix() + "latch" }
+
+// latched tells whether the rows of the slice at hand go that way.
+func (c *call) latched() bool {
+	return c.target.latches() && !c.unlatched && !c.piecemeal && c.pack.count > 0
+}
+
+// putLatched puts the slice into the pipe as one transaction: the script looks, a
+// plain command sets the rows, all or none, and the script does the rest; see
+// apply.lua. A server that has forgotten the script finds the latch shut.
+func (c *call) putLatched(ctx context.Context, header, index []byte) {
+	g, b, n := c.target, &c.next, len(c.pack.ends)
+	keys := append(g.keys(), g.latch())
+	b.pipe.Do(ctx, "MULTI")
+	c.script.EvalSha(ctx, b.pipe, keys, header)
+	b.pipe.Do(ctx, c.appendRows(append(make([]any, 0, 3+n), "MSETNX", g.latch(), "rows"))...)
+	c.script.EvalSha(ctx, b.pipe, keys, header, index)
+	b.sent = append(b.sent, sent{reply: b.pipe.Do(ctx, "EXEC"), rows: c.pack.count, latched: true})
+}
+
+// executed gives the answer of the last call of a transaction, or the first error
+// in it.
+func executed(answers []any) ([]any, error) {
+	for _, a := range answers {
+		if err, failed := a.(error); failed {
+			return nil, err
+		}
+	}
+	if len(answers) == 0 {
+		return nil, errState
+	}
+	last, ok := answers[len(answers)-1].([]any)
+	if !ok {
+		return nil, errState
+	}
+	return last, nil
+}
