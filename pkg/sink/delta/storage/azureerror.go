@@ -81,6 +81,9 @@ func adviceOn(r *azcore.ResponseError) string {
 		return "use another container"
 	case bloberror.AuthenticationFailed, bloberror.InvalidAuthenticationInfo, bloberror.NoAuthenticationInformation:
 		return "the server does not accept the credentials; check AZURE_STORAGE_ACCOUNT and its key or token, and this machine's clock"
+	case bloberror.AuthorizationFailure:
+		return "the server lets these credentials or this machine not in; check AZURE_STORAGE_ACCOUNT and its key or token, " +
+			"and the account's network rules"
 	}
 	switch r.StatusCode {
 	case http.StatusForbidden:

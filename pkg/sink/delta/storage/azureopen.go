@@ -24,8 +24,8 @@ func openAzure(u *url.URL, p Place) (*Container, error) {
 	c.name, c.prefix = shown(u, p.Endpoint), folderOf(u)
 	client, err := azureClient(u, p.Endpoint, &container.ClientOptions{ClientOptions: azcore.ClientOptions{
 		Transport: &http.Client{Transport: c.transport},
-		// About ten seconds; who calls tries again, and says what is wrong.
-		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
+		// Within seconds; who calls tries again, and says what is wrong.
+		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "ampipe"},
 	}})
 	if err != nil {
