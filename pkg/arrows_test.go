@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"sink/delta/storage/storagetest": {"sink/delta/storage"},
 	"sink/redis":                     {"sink", "block", "config", "entry", "fault"},
 	"sink/sinktest":                  {"sink", "sink/memory", "block", "config", "entry", "fault", "queue"},
+	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
 	"progress":                       {"block", "config", "queue"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "ops", "plan", "plan/sql",
@@ -49,8 +50,8 @@ var arrows = map[string][]string{
 var quarantine = map[string][]string{
 	"github.com/nats-io/":                         {"queue"},
 	"github.com/synadia-io/":                      {"queue"},
-	"github.com/apache/arrow-go/v18/parquet":      {"sink/delta"},
-	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest"},
+	"github.com/apache/arrow-go/v18/parquet":      {"sink/delta", "sink/sinktest/realdata"},
+	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest", "sink/sinktest/realdata"},
 	"google.golang.org/grpc":                      {"amp", "amp/amptest"},
 	"github.com/jackc/pgx/":                       {"sink/postgres"},
 	"gocloud.dev/":                                {"sink/delta/storage"},
