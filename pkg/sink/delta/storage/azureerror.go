@@ -82,7 +82,7 @@ func adviceOn(r *azcore.ResponseError) string {
 	case bloberror.AuthenticationFailed, bloberror.InvalidAuthenticationInfo, bloberror.NoAuthenticationInformation:
 		return "the server does not accept the credentials; check AZURE_STORAGE_ACCOUNT and its key or token, and this machine's clock"
 	case bloberror.AuthorizationFailure:
-		return "the server lets these credentials or this machine not in; check AZURE_STORAGE_ACCOUNT and its key or token, " +
+		return "the server does not let these credentials or this machine in; check AZURE_STORAGE_ACCOUNT and its key or token, " +
 			"and the account's network rules"
 	}
 	switch r.StatusCode {
