@@ -13,7 +13,7 @@ import (
 type Delta struct {
 	Path            string      // a folder
 	URL             string      // s3://bucket/folder, gs://bucket/folder, azblob://container/folder
-	Endpoint        string      // of an S3-compatible server
+	Endpoint        string      // of another server that speaks as URL's scheme says; empty: AWS, Google, or the Azure account's
 	Region          string      // of an S3 bucket; empty: from the environment
 	PartitionBy     []Partition // none: one partition
 	TargetFileSize  int64       // bytes; default 128 MiB
@@ -51,16 +51,9 @@ func readDelta(s *section) *Delta {
 	case !path.set:
 		s.missing("path", "give the table's folder, or url, such as s3://bucket/folder")
 	}
-	endpoint, region := s.text("endpoint", &d.Endpoint), s.text("region", &d.Region)
-	for _, f := range []field{endpoint, region} {
-		if f.set && !strings.HasPrefix(d.URL, "s3://") {
-			s.complain(f.at, "%s is for a url of s3:// only", f.key)
-		}
-	}
-	if endpoint.set {
-		if u, err := url.Parse(d.Endpoint); err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-			s.complain(endpoint.at, "%s must be http://host:port or https://host:port, without a password", endpoint.key)
-		}
+	checkEndpoint(s, s.text("endpoint", &d.Endpoint), d)
+	if region := s.text("region", &d.Region); region.set && !strings.HasPrefix(d.URL, "s3://") {
+		s.complain(region.at, "%s is for a url of s3:// only", region.key)
 	}
 	readPartitions(s, d)
 	s.size("target_file_size", &d.TargetFileSize, minFileSize, maxFileSize)
@@ -89,6 +82,23 @@ func (s *section) modeOrKey(key string) (string, field) {
 		return "", f
 	}
 	return n.GetToken().Value, f
+}
+
+// checkEndpoint looks at the address of a server.
+func checkEndpoint(s *section, f field, d *Delta) {
+	if !f.set {
+		return
+	}
+	if d.URL == "" {
+		s.complain(f.at, "%s is for a url only", f.key)
+	}
+	u, err := url.Parse(d.Endpoint)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil:
+		s.complain(f.at, "%s must be http://host:port or https://host:port, without a password", f.key)
+	case u.RawQuery != "" || u.Fragment != "":
+		s.complain(f.at, "%s must hold no parameters; a token belongs into the environment, as AZURE_STORAGE_SAS_TOKEN", f.key)
+	}
 }
 
 // checkBucket looks at the address of a bucket.

@@ -263,6 +263,7 @@ func TestDeltaBadInput(t *testing.T) {
 		"something else":      {logs, "path: other", []string{"other", "there are files, and no Delta table", "notes.txt"}},
 		"a forbidden name":    {"SELECT _block_num, address AS \\\"the address\\\" FROM eth_rpc.logs", "path: lake", []string{"the address", "AS the_address"}},
 		"no such column":      {logs, "path: lake, partition_by: [nope]", []string{"partition_by", "nope"}},
+		"no account":          {logs, "url: 'azblob://nope/x'", []string{"azblob://nope/x", "AZURE_STORAGE_ACCOUNT is not set"}},
 		"no such bucket":      {logs, "url: 's3://nope/x', endpoint: '" + os.Getenv("AMPIPE_TEST_S3") + "'", []string{"the bucket does not exist"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -548,6 +548,53 @@ func TestTrimKeepsTheLastWatermark(t *testing.T) {
 	}
 }
 
+// TestTrimWaitsForTheSlowestReport: acknowledgements are ahead of reports, and by the
+// reports it is judged whether a sink lacks what was trimmed.
+func TestTrimWaitsForTheSlowestReport(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	var seqs []uint64
+	for n := block.Number(800); n < 840; n += 10 {
+		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
+	}
+	reported, last := seqs[1], seqs[3]
+	d.reached(queue.LiveRunning, last, 840)
+	p := part(700, 800, 1, queue.PartitionDone)
+	e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
+	must(t, err)
+	must(t, second(d.Log.Publish(t.Context(), p.Lane(), 0, "history", entry.Group{e})))
+	for _, sink := range []string{"warehouse", "cache"} {
+		for lanes, entries := range map[queue.Lanes]int{queue.History: 1, queue.Live: len(seqs)} {
+			consumer, err := d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{Lanes: lanes})
+			must(t, err)
+			for range entries {
+				m, err := consumer.Next(t.Context())
+				must(t, err)
+				must(t, m.Ack())
+			}
+			consumer.Close()
+		}
+	}
+	whole := block.Range{Start: 700, End: 840}
+	d.tells("warehouse", d.mark(last, 800, 839), whole)
+	d.tells("cache", d.mark(reported, 800, 819), block.Range{Start: 700, End: 820})
+	first := func() uint64 {
+		state, err := d.Log.State(t.Context())
+		must(t, err)
+		return state.First
+	}
+	d.run()
+	d.until("the log is trimmed", func(plan.Status) bool { return first() > 1 })
+	d.looks()
+	if got := first(); got != reported+1 {
+		t.Errorf("the log begins with %d, and a sink has reported up to %d only", got, reported)
+	}
+	d.tells("cache", d.mark(last, 800, 839), whole)
+	d.until("the rest is trimmed", func(plan.Status) bool { return first() == last })
+	if s := d.stored(); s.Epoch != 1 {
+		t.Errorf("epoch %d has begun for nothing", s.Epoch)
+	}
+}
+
 // TestABoundedChainEnds when every sink has everything below max_block.
 func TestABoundedChainEnds(t *testing.T) {
 	d := follow(t, "warehouse", "cache")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // benchRows is how many rows a change of the benchmarks has.
@@ -50,7 +51,7 @@ func BenchmarkStage(b *testing.B) {
 	b.ReportAllocs()
 	for i := range b.N {
 		at := block.Number(i) * 50
-		c := changeOf(block.Range{Start: at, End: at + 50}, rec)
+		c := sinktest.ChangeOf(block.Range{Start: at, End: at + 50}, rec)
 		c.Range = block.Range{Start: at, End: at + 50}
 		if _, err := w.Stage(b.Context(), []sink.Change{c}); err != nil {
 			b.Fatal(err)

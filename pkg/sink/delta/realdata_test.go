@@ -1,7 +1,6 @@
 package delta_test
 
 import (
-	"context"
 	stdjson "encoding/json"
 	"fmt"
 	"math"
@@ -13,19 +12,19 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/realdata"
 )
 
 func TestRealRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	dir, files := realData(t, "*/*/*.parquet")
+	dir, files := realdata.Files(t, "*/*/*.parquet")
 	for _, path := range files {
 		name, _ := filepath.Rel(dir, path)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			loadReal(t, readParquet(t, path))
+			loadReal(t, realdata.ReadParquet(t, path))
 		})
 	}
 }
@@ -34,10 +33,10 @@ func TestRealRowsArriveAsTheyAre(t *testing.T) {
 // block column. Of a stream with reorgs it loads all forks.
 func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	_, files := realData(t, "recorded/*/*.pb")
+	_, files := realdata.Files(t, "recorded/*/*.pb")
 	loaded := 0
 	for _, path := range files {
-		real, ok := readRecording(t, path)
+		real, ok := realdata.ReadRecording(t, path)
 		if !ok {
 			continue // no rows with a block column
 		}
@@ -53,16 +52,16 @@ func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 }
 
 // loadReal loads all rows and compares every value with what delta-rs reads.
-func loadReal(t *testing.T, real realTable) {
+func loadReal(t *testing.T, real realdata.Table) {
 	t.Helper()
 	d := inFolder(t)
-	w := d.open(t, real.table)
-	for some := range slices.Chunk(real.changes(), 3) {
+	w := d.open(t, real.Table)
+	for some := range slices.Chunk(real.Changes(), 3) {
 		if _, err := w.Apply(t.Context(), some); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantSameDigests(t, w, real.rows...)
+	sinktest.WantSameDigests(t, w, real.Rows...)
 	if err := delta.Scan(t.Context(), d.store, -1, nil); err != nil {
 		t.Error(err)
 	}
@@ -72,12 +71,12 @@ func loadReal(t *testing.T, real realTable) {
 	for _, row := range rows {
 		got = append(got, string(row))
 	}
-	for _, rec := range real.rows {
+	for _, rec := range real.Rows {
 		for row := range int(rec.NumRows()) {
 			var values []any
 			for i, f := range rec.Schema().Fields() {
 				if f.Type.ID() != arrow.NULL {
-					values = append(values, plain(rec.Column(i), row, i == real.table.BlockColumn))
+					values = append(values, plain(rec.Column(i), row, i == real.Table.BlockColumn))
 				}
 			}
 			line, err := stdjson.Marshal(values)
@@ -87,17 +86,8 @@ func loadReal(t *testing.T, real realTable) {
 			want = append(want, string(line))
 		}
 	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if len(got) != len(want) {
-		t.Fatalf("%d rows in the table, want %d", len(got), len(want))
-	}
-	for i := range got {
-		if got[i] != want[i] {
-			t.Fatalf("a row is\n%s\nwant\n%s", got[i], want[i])
-		}
-	}
-	t.Logf("%d rows of %d columns are equal", len(got), real.table.Schema.NumFields())
+	sinktest.WantSameRows(t, got, want)
+	t.Logf("%d rows of %d columns are equal", len(got), real.Table.Schema.NumFields())
 }
 
 // plain is a value as the table is to have it, by Arrow's own accessors.
@@ -166,27 +156,3 @@ func plain(arr arrow.Array, row int, long bool) any {
 }
 
 func bits(v float64) string { return fmt.Sprintf("%016x", math.Float64bits(v)) }
-
-func wantSameDigests(t testing.TB, w sink.Digester, recs ...arrow.RecordBatch) {
-	t.Helper()
-	source, stored := w.DigestSource(), make(sink.Digests)
-	for _, rec := range recs {
-		if err := source.Add(rec); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, r := range []block.Range{{Start: 0, End: 7}, {Start: 7, End: block.Max + 1}} {
-		if err := w.DigestStored(context.Background(), r, stored); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := source.Digests()
-	if len(want) != len(stored) {
-		t.Errorf("the source has %d blocks with rows, the table %d", len(want), len(stored))
-	}
-	for n, d := range want {
-		if stored[n] != d {
-			t.Errorf("block %d: the source's digest is %+v, the table's %+v", n, d, stored[n])
-		}
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage/storagetest"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
@@ -46,8 +47,16 @@ func TestSuiteInAFolder(t *testing.T) {
 	sinktest.RunAppend(t, func(t testing.TB, _ sinktest.Setup) sinktest.Destination { return destination{inFolder(t)} })
 }
 
-func TestSuiteOnS3(t *testing.T) {
-	credentials(t)
-	endpoint := fakeS3(t)
-	sinktest.RunAppend(t, func(t testing.TB, _ sinktest.Setup) sinktest.Destination { return destination{onS3(t, endpoint)} })
+// TestSuiteInBuckets does not run in a folder again, nor on MinIO, which is slow
+// and is what the fake imitates.
+func TestSuiteInBuckets(t *testing.T) {
+	for _, k := range storagetest.Kinds() {
+		if k.Name == "folder" || k.Name == "MinIO" {
+			continue
+		}
+		t.Run(k.Name, func(t *testing.T) {
+			k.Place(t) // credentials can be set here only
+			sinktest.RunAppend(t, func(t testing.TB, _ sinktest.Setup) sinktest.Destination { return destination{in(t, k.Place(t))} })
+		})
+	}
 }

@@ -2,15 +2,9 @@ package delta_test
 
 import (
 	"context"
-	"crypto/rand"
-	"net/http/httptest"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"go.uber.org/goleak"
 	"gocloud.dev/blob/memblob"
 
@@ -18,9 +12,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage/storagetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, storagetest.Leak()) }
 
 // table is a table in the making and where it lies.
 type table struct {
@@ -47,31 +42,16 @@ func inMemory(t testing.TB) *table {
 	return &table{defaults(), store}
 }
 
-// fakeS3 starts a server and gives its address. It has the bucket "lake".
-func fakeS3(t testing.TB) string {
-	backend := s3mem.New()
-	if err := backend.CreateBucket("lake"); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-// onS3 is a table on a server that speaks S3.
-func onS3(t testing.TB, endpoint string) *table {
+// in is a table in a kind of storage.
+func in(t testing.TB, p storage.Place) *table {
 	cfg := defaults()
-	cfg.URL, cfg.Endpoint = "s3://lake/folder/"+strings.ToLower(rand.Text()), endpoint
-	return &table{cfg, place(t, storage.Place{URL: cfg.URL, Endpoint: cfg.Endpoint})}
-}
-
-func place(t testing.TB, p storage.Place) storage.Store {
+	cfg.Path, cfg.URL, cfg.Endpoint = p.Path, p.URL, p.Endpoint
 	store, err := storage.Open(context.Background(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return store
+	return &table{cfg, store}
 }
 
 // writer gives a Writer that is not open.
@@ -95,13 +75,4 @@ func (d *table) open(t testing.TB, as sink.Table) *delta.Writer {
 		}
 	})
 	return w
-}
-
-// credentials are of the servers of these tests.
-func credentials(t *testing.T) {
-	t.Setenv("AWS_ACCESS_KEY_ID", "minioadmin")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "minioadmin")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 }

@@ -95,10 +95,10 @@ func TestEveryTypeIsReadBackByDeltaRS(t *testing.T) {
 	rec := typedRecord(t).NewSlice(1, 4)
 	as := sink.Table{Pipeline: "types", Sink: "lake", Schema: rec.Schema(), Epoch: 1}
 	w := d.open(t, as)
-	if _, err := w.Apply(t.Context(), []sink.Change{changeOf(block.Closed(5, 12), rec)}); err != nil {
+	if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Closed(5, 12), rec)}); err != nil {
 		t.Fatal(err)
 	}
-	wantSameDigests(t, w, rec)
+	sinktest.WantSameDigests(t, w, rec)
 	if err := delta.Scan(t.Context(), d.store, -1, nil); err != nil {
 		t.Error(err)
 	}
@@ -125,15 +125,15 @@ func TestEveryTypeIsReadBackByDeltaRS(t *testing.T) {
 		}
 	}
 	// Everything is written anew when a block goes.
-	live := changeOf(block.Closed(9, 9))
+	live := sinktest.ChangeOf(block.Closed(9, 9))
 	live.Kind, live.Live, live.Seq = "invalidate", true, 1
-	start := changeOf(block.Closed(20, 20))
+	start := sinktest.ChangeOf(block.Closed(20, 20))
 	start.Live, start.Seq = true, 1
 	live.Seq, live.After = 2, 1
 	if applied, err := w.Apply(t.Context(), []sink.Change{start, live}); err != nil || applied.Deleted != 1 {
 		t.Fatalf("%+v, %v", applied, err)
 	}
-	wantSameDigests(t, w, rec.NewSlice(0, 2))
+	sinktest.WantSameDigests(t, w, rec.NewSlice(0, 2))
 }
 
 func TestValuesThatDoNotFitAreNamed(t *testing.T) {
@@ -187,7 +187,7 @@ func TestValuesThatDoNotFitAreNamed(t *testing.T) {
 			as := tableWith(nullableField("v", c.column.DataType()), nullableField("w", arrow.PrimitiveTypes.Int8))
 			rec := array.NewRecordBatch(as.Schema, []arrow.Array{fromJSON(t, arrow.PrimitiveTypes.Uint64, "3", "4", "5"), c.column,
 				fromJSON(t, arrow.PrimitiveTypes.Int8, "1", "2", "3")}, 3)
-			_, err := d.open(t, as).Apply(t.Context(), []sink.Change{changeOf(block.Closed(3, 5), rec)})
+			_, err := d.open(t, as).Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Closed(3, 5), rec)})
 			bad, ok := errors.AsType[*sink.BadRowError](err)
 			if !ok || fault.Of(err) != fault.ClassPermanent || bad.Block != 4 || bad.Row != 1 || bad.Column != "v" || !strings.Contains(bad.Reason, c.want) {
 				t.Errorf("the value is refused as %v", err)
@@ -203,7 +203,7 @@ func TestBlockNumbersThatAreTooLargeAreNamed(t *testing.T) {
 	t.Parallel()
 	as := tableWith(nullableField("v", arrow.PrimitiveTypes.Int8))
 	rec := array.NewRecordBatch(as.Schema, []arrow.Array{fromJSON(t, arrow.PrimitiveTypes.Uint64, "9223372036854775808"), fromJSON(t, arrow.PrimitiveTypes.Int8, "1")}, 1)
-	_, err := inFolder(t).open(t, as).Apply(t.Context(), []sink.Change{changeOf(block.Closed(0, 5), rec)})
+	_, err := inFolder(t).open(t, as).Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Closed(0, 5), rec)})
 	if err == nil {
 		t.Error("a block above the largest long was written")
 	}
@@ -252,7 +252,7 @@ func TestPartitions(t *testing.T) {
 			if want := sorted(s.want); !slices.Equal(sorted(got), want) {
 				t.Errorf("delta-rs reads %d rows, want %d", len(got), len(want))
 			}
-			wantSameDigests(t, s.w, record(sorted(s.want)))
+			sinktest.WantSameDigests(t, s.w, record(sorted(s.want)))
 		})
 	}
 }
@@ -273,10 +273,10 @@ func TestPartitionsOfOddValues(t *testing.T) {
 		fromJSON(t, arrow.FixedWidthTypes.Boolean, "true", "false", "null", "true", "true"),
 	}, 5)
 	w := d.open(t, as)
-	if _, err := w.Apply(t.Context(), []sink.Change{changeOf(block.Closed(0, 9), rec)}); err != nil {
+	if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Closed(0, 9), rec)}); err != nil {
 		t.Fatal(err)
 	}
-	wantSameDigests(t, w, rec)
+	sinktest.WantSameDigests(t, w, rec)
 	var rows []stdjson.RawMessage
 	deltalake(t, d).ask(&rows, "values")
 	var got []string

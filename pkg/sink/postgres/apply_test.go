@@ -20,6 +20,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // rows is an entry of the table small: a row for each block of [from, to), whose
@@ -32,7 +33,7 @@ func rows(from, to block.Number) sink.Change {
 		b.Field(1).(*array.Int64Builder).Append(int64(n - from))
 		b.Field(2).(*array.StringBuilder).Append(fmt.Sprintf("b%d", n))
 	}
-	return changeOf(block.Range{Start: from, End: to}, b.NewRecordBatch())
+	return sinktest.ChangeOf(block.Range{Start: from, End: to}, b.NewRecordBatch())
 }
 
 // integers is a record of one column called n.
@@ -235,7 +236,7 @@ func TestOtherColumnsThanOpenedForAreRefused(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	w := open(t, db.config(), small)
-	other := changeOf(block.Range{Start: 0, End: 10}, integers(arrow.PrimitiveTypes.Uint64, 1, 2))
+	other := sinktest.ChangeOf(block.Range{Start: 0, End: 10}, integers(arrow.PrimitiveTypes.Uint64, 1, 2))
 	_, err := w.Apply(t.Context(), []sink.Change{other})
 	wantRefused(t, err, "columns", "start this sink again")
 }
@@ -278,10 +279,10 @@ func TestMemoryOfApplyIsBounded(t *testing.T) {
 	db := newDatabase(t)
 	cfg := db.config()
 	cfg.Types = logTypes
-	w := open(t, cfg, logTable)
+	w := open(t, cfg, sinktest.LogTable)
 	next := block.Number(0)
 	allocated := func(perBlock int) uint64 {
-		c := logsOf(block.Range{Start: next, End: next + 20}, perBlock)
+		c := sinktest.Logs(block.Range{Start: next, End: next + 20}, perBlock)
 		next += 20
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

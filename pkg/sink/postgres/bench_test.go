@@ -12,17 +12,21 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
+
+// logTypes keep the block number once more as a bigint.
+var logTypes = map[string]string{"*": "bigint"}
 
 // BenchmarkEncodeLogs binds, checks and encodes logs. It is to be 15 times as
 // fast as the server takes them ([BenchmarkApply]), or more.
 func BenchmarkEncodeLogs(b *testing.B) {
-	c := logsOf(block.Range{Start: 0, End: 50}, 1000)
+	c := sinktest.Logs(block.Range{Start: 0, End: 50}, 1000)
 	cfg := config.Postgres{Schema: "public", Table: "t", Types: logTypes}
 	var buf []byte
 	size := int64(0)
 	for b.Loop() {
-		e, err := postgres.Encode(cfg, logTable, buf, c.Records...)
+		e, err := postgres.Encode(cfg, sinktest.LogTable, buf, c.Records...)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,7 +56,7 @@ func benchApply(b *testing.B, mode config.Mode) {
 	cfg.Types, cfg.Key, cfg.Mode = logTypes, []string{"_block_num", "log_index"}, config.Upsert
 	for _, table := range []string{"raw", "t"} {
 		cfg.Table = table
-		ddl, err := postgres.New(cfg).Describe(logTable)
+		ddl, err := postgres.New(cfg).Describe(sinktest.LogTable)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -61,7 +65,7 @@ func benchApply(b *testing.B, mode config.Mode) {
 	if cfg.Mode = mode; mode == config.Append {
 		cfg.Key = nil
 	}
-	w := open(b, cfg, logTable)
+	w := open(b, cfg, sinktest.LogTable)
 
 	const blocks, perBlock = 30, 1000
 	var raw, ours []time.Duration
@@ -70,7 +74,7 @@ func benchApply(b *testing.B, mode config.Mode) {
 		b.StopTimer()
 		var changes []sink.Change
 		for range blocks / 10 { // entries of about 3 MB
-			changes = append(changes, logsOf(block.Range{Start: next, End: next + 10}, perBlock))
+			changes = append(changes, sinktest.Logs(block.Range{Start: next, End: next + 10}, perBlock))
 			next += 10
 		}
 		encoded := encode(b, cfg, changes)
@@ -108,7 +112,7 @@ func encode(t testing.TB, cfg config.Postgres, changes []sink.Change) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	for i, c := range changes {
-		e, err := postgres.Encode(cfg, logTable, nil, c.Records...)
+		e, err := postgres.Encode(cfg, sinktest.LogTable, nil, c.Records...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // TestRandomValuesHaveOneForm writes random numbers and JSON and lets PostgreSQL
@@ -77,10 +78,10 @@ func TestRandomValuesHaveOneForm(t *testing.T) {
 	}
 	rec := b.NewRecordBatch()
 	w := open(t, db.config(), tab)
-	if _, err := w.Apply(t.Context(), []sink.Change{changeOf(block.Range{Start: 0, End: count}, rec)}); err != nil {
+	if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: count}, rec)}); err != nil {
 		t.Fatal(err)
 	}
-	wantSameDigests(t, w, rec)
+	sinktest.WantSameDigests(t, w, rec)
 	for n, want := range numbers {
 		where := fmt.Sprintf("FROM t WHERE block_num = %d", n)
 		if got := db.text("SELECT (d18 * 1000000000000000000)::numeric(76,0) " + where); got != want {

@@ -7,10 +7,9 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/decimal"
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
-	"github.com/apache/arrow-go/v18/arrow/decimal256"
 	"github.com/apache/arrow-go/v18/arrow/float16"
+
+	"github.com/ampipe/ampipe/pkg/sink/decimals"
 )
 
 // leaf writes values that hold no others. Its checks are those of a column of
@@ -78,14 +77,8 @@ func printer(arr arrow.Array, dt arrow.DataType) func(dst []byte, i int) []byte 
 	case *array.Float64:
 		values := valuesOf[float64](arr)
 		return func(dst []byte, i int) []byte { return appendFloat(dst, values[i], 64) }
-	case *array.Decimal32:
-		return printDecimal(valuesOf[decimal.Decimal32](arr), split32, dt)
-	case *array.Decimal64:
-		return printDecimal(valuesOf[decimal.Decimal64](arr), split64, dt)
-	case *array.Decimal128:
-		return printDecimal(valuesOf[decimal128.Num](arr), split128, dt)
-	case *array.Decimal256:
-		return printDecimal(valuesOf[decimal256.Num](arr), split256, dt)
+	case *array.Decimal32, *array.Decimal64, *array.Decimal128, *array.Decimal256:
+		return decimals.Printer(arr)
 	case *array.String, *array.LargeString, *array.StringView:
 		values := blobsOf(arr)
 		return func(dst []byte, i int) []byte { return appendQuoted(dst, values.value(i)) }
@@ -127,49 +120,6 @@ func appendFloat(dst []byte, v float64, bits int) []byte {
 	default:
 		return strconv.AppendFloat(dst, v, 'f', -1, bits)
 	}
-}
-
-func printDecimal[T any](values []T, split func(*T) (bool, magnitude), dt arrow.DataType) func(dst []byte, i int) []byte {
-	places := int(dt.(arrow.DecimalType).GetScale())
-	return func(dst []byte, i int) []byte {
-		minus, m := split(&values[i])
-		return appendDecimal(dst, minus, m, places)
-	}
-}
-
-// appendDecimal writes a decimal with all its places.
-func appendDecimal(dst []byte, minus bool, m magnitude, places int) []byte {
-	if m.zero() {
-		minus = false
-		places = max(0, places)
-	}
-	var digits [100]byte // 256 bits are 78 digits
-	at := len(digits)
-	for !m.zero() {
-		at--
-		digits[at] = '0' + byte(m.divide(10))
-	}
-	text := digits[at:]
-	if minus {
-		dst = append(dst, '-')
-	}
-	whole := len(text) - max(0, places)
-	if whole <= 0 {
-		dst = append(dst, '0')
-	} else {
-		dst = append(dst, text[:whole]...)
-	}
-	if places > 0 {
-		dst = append(dst, '.')
-		for ; whole < 0; whole++ {
-			dst = append(dst, '0')
-		}
-		dst = append(dst, text[whole:]...)
-	}
-	for ; places < 0; places++ {
-		dst = append(dst, '0')
-	}
-	return dst
 }
 
 // keyText gives the keys of a map as they are.

@@ -2,13 +2,14 @@ package postgres
 
 import (
 	"fmt"
-	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/decimal256"
+
+	"github.com/ampipe/ampipe/pkg/sink/decimals"
 )
 
 // A numeric on the wire is a count of digits in base 10000, the weight of the
@@ -33,49 +34,6 @@ func appendNumeric64(dst []byte, minus bool, v uint64) []byte {
 	return appendGroups(dst, minus, groups[:n], 0, 0)
 }
 
-// magnitude is an unsigned number, its lowest 64 bits first. It has room for
-// 256 bits times 1000.
-type magnitude [5]uint64
-
-func (m *magnitude) zero() bool { return *m == magnitude{} }
-
-// times multiplies by a small number.
-func (m *magnitude) times(by uint64) {
-	var carry uint64
-	for i, limb := range m {
-		hi, lo := bits.Mul64(limb, by)
-		lo, c := bits.Add64(lo, carry, 0)
-		m[i], carry = lo, hi+c
-	}
-}
-
-// divide divides by d, and gives the remainder.
-func (m *magnitude) divide(d uint64) (rest uint64) {
-	for i := len(m) - 1; i >= 0; i-- {
-		m[i], rest = bits.Div64(rest, m[i], d)
-	}
-	return rest
-}
-
-// less compares.
-func (m *magnitude) less(o *magnitude) bool {
-	for i := len(m) - 1; i >= 0; i-- {
-		if m[i] != o[i] {
-			return m[i] < o[i]
-		}
-	}
-	return false
-}
-
-// pow10 gives 10^n.
-func pow10(n int) magnitude {
-	m := magnitude{1}
-	for range n {
-		m.times(10)
-	}
-	return m
-}
-
 // shape is what all decimals of a type have in common. The digits of base 10000
 // stand left and right of the decimal point, so the unscaled number is first
 // multiplied until its last digit ends such a group.
@@ -83,14 +41,14 @@ type shape struct {
 	pad    uint64 // 1, 10, 100 or 1000
 	lowest int    // weight of the last group
 	places int    // decimal places shown
-	limit  magnitude
+	limit  decimals.Magnitude
 	reason string
 }
 
 func shapeOf(dt arrow.DecimalType) *shape {
 	scale, precision := int(dt.GetScale()), int(dt.GetPrecision())
 	groups := (scale + 3) >> 2 // rounds up, for negative scales also
-	s := &shape{pad: 1, lowest: -groups, places: max(0, scale), limit: pow10(precision),
+	s := &shape{pad: 1, lowest: -groups, places: max(0, scale), limit: decimals.Pow10(precision),
 		reason: fmt.Sprintf("the value has more digits than its type %s says; cast the column to a wider decimal in the query", dt)}
 	for range groups*4 - scale {
 		s.pad *= 10
@@ -99,14 +57,14 @@ func shapeOf(dt arrow.DecimalType) *shape {
 }
 
 // append writes a number of the shape. It uses up m.
-func (s *shape) append(dst []byte, minus bool, m magnitude) []byte {
+func (s *shape) append(dst []byte, minus bool, m decimals.Magnitude) []byte {
 	if s.pad > 1 {
-		m.times(s.pad)
+		m.Times(s.pad)
 	}
 	var groups [24]uint16 // 256 bits times 1000 are 81 digits
 	n := 0
-	for ; m[1]|m[2]|m[3]|m[4] != 0; n += 4 {
-		rest := m.divide(chunk)
+	for ; m.Wide(); n += 4 {
+		rest := m.Divide(chunk)
 		for k := range 4 {
 			groups[n+k] = uint16(rest % 10000)
 			rest /= 10000
@@ -155,15 +113,15 @@ func decimalType(dt arrow.DecimalType) string {
 	return fmt.Sprintf("numeric(%d,%d)", max(precision, scale), scale)
 }
 
-// decimals are the values of a column of decimals of any width.
-type decimals[T any] struct {
+// numerics are the values of a column of decimals of any width.
+type numerics[T any] struct {
 	validity
 	*shape
 	values []T
-	split  func(*T) (minus bool, m magnitude)
+	split  func(*T) (minus bool, m decimals.Magnitude)
 }
 
-func (c *decimals[T]) append(dst []byte, i int) []byte {
+func (c *numerics[T]) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
@@ -171,9 +129,9 @@ func (c *decimals[T]) append(dst []byte, i int) []byte {
 	return c.shape.append(dst, minus, m)
 }
 
-func (c *decimals[T]) flaw(from, to int) (int, string) {
+func (c *numerics[T]) flaw(from, to int) (int, string) {
 	for i := from; i < to; i++ {
-		if _, m := c.split(&c.values[i]); !m.less(&c.limit) && !c.null(i) {
+		if _, m := c.split(&c.values[i]); !m.Less(&c.limit) && !c.null(i) {
 			return i, c.reason
 		}
 	}
@@ -186,47 +144,13 @@ func bindDecimal(dt arrow.DecimalType) func(arrow.Array) cells {
 		valid := validityOf(arr)
 		switch a := arr.(type) {
 		case *array.Decimal32:
-			return &decimals[decimal.Decimal32]{valid, s, a.Values(), split32}
+			return &numerics[decimal.Decimal32]{valid, s, a.Values(), decimals.Split32}
 		case *array.Decimal64:
-			return &decimals[decimal.Decimal64]{valid, s, a.Values(), split64}
+			return &numerics[decimal.Decimal64]{valid, s, a.Values(), decimals.Split64}
 		case *array.Decimal128:
-			return &decimals[decimal128.Num]{valid, s, a.Values(), split128}
+			return &numerics[decimal128.Num]{valid, s, a.Values(), decimals.Split128}
 		default:
-			return &decimals[decimal256.Num]{valid, s, a.(*array.Decimal256).Values(), split256}
+			return &numerics[decimal256.Num]{valid, s, a.(*array.Decimal256).Values(), decimals.Split256}
 		}
 	}
-}
-
-func split32(v *decimal.Decimal32) (bool, magnitude) {
-	wide := decimal.Decimal64(*v)
-	return split64(&wide)
-}
-
-func split64(v *decimal.Decimal64) (bool, magnitude) {
-	if *v < 0 {
-		return true, magnitude{-uint64(*v)}
-	}
-	return false, magnitude{uint64(*v)}
-}
-
-func split128(v *decimal128.Num) (bool, magnitude) {
-	lo, hi := v.LowBits(), uint64(v.HighBits())
-	if v.HighBits() >= 0 {
-		return false, magnitude{lo, hi}
-	}
-	lo, carry := bits.Add64(^lo, 1, 0)
-	hi, _ = bits.Add64(^hi, 0, carry)
-	return true, magnitude{lo, hi}
-}
-
-func split256(v *decimal256.Num) (bool, magnitude) {
-	limbs := v.Array()
-	if int64(limbs[3]) >= 0 {
-		return false, magnitude{limbs[0], limbs[1], limbs[2], limbs[3]}
-	}
-	m, carry := magnitude{}, uint64(1)
-	for i, limb := range limbs {
-		m[i], carry = bits.Add64(^limb, 0, carry)
-	}
-	return true, m
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 func table(fields ...arrow.Field) sink.Table {
@@ -155,10 +156,10 @@ func TestBlockColumnsOfEveryType(t *testing.T) {
 		tab := sink.Table{Pipeline: "p", Sink: "s", Schema: arrow.NewSchema([]arrow.Field{{Name: "n", Type: c.dt}}, nil), Epoch: 1}
 		w := open(t, cfg, tab)
 		rec := integers(c.dt, 3, 3, 100, 120)
-		if _, err := w.Apply(t.Context(), []sink.Change{changeOf(block.Range{Start: 0, End: 127}, rec)}); err != nil {
+		if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: 127}, rec)}); err != nil {
 			t.Fatal(err)
 		}
-		wantSameDigests(t, w, rec)
+		sinktest.WantSameDigests(t, w, rec)
 		undo := live(sink.Change{}, 1, 0)
 		undo.Kind, undo.Range = "invalidate", block.Range{Start: 100, End: 101}
 		got, err := w.Apply(t.Context(), []sink.Change{undo})

@@ -1,15 +1,10 @@
 package postgres_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	stdjson "encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,88 +13,29 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/flight"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-	"google.golang.org/protobuf/proto"
 
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/realdata"
 )
-
-// realData gives the files that match a pattern below AMPIPE_REAL_DATA.
-func realData(t *testing.T, pattern string) (dir string, files []string) {
-	t.Helper()
-	dir = os.Getenv("AMPIPE_REAL_DATA")
-	if dir == "" {
-		t.Skip("AMPIPE_REAL_DATA is not set; it names the folder of real rows and recordings")
-	}
-	files, err := filepath.Glob(filepath.Join(dir, pattern))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files %s in AMPIPE_REAL_DATA: %v", pattern, err)
-	}
-	return dir, files
-}
-
-// realTable is a table of the source with all its rows, ascending by block.
-type realTable struct {
-	table sink.Table
-	rows  []arrow.RecordBatch
-}
-
-// changes gives the rows as entries of one block each, and the range of all.
-func (r realTable) changes() []sink.Change {
-	var changes []sink.Change
-	for _, rec := range r.rows {
-		blocks, err := sink.BlocksOf(rec, r.table.BlockColumn)
-		if err != nil {
-			panic(err)
-		}
-		for from := 0; from < blocks.Len(); {
-			n := blocks.At(from)
-			to := blocks.Search(n + 1)
-			piece := rec.NewSlice(int64(from), int64(to))
-			if last := len(changes) - 1; last >= 0 && changes[last].Range.Has(n) {
-				changes[last].Records = append(changes[last].Records, piece)
-				changes[last].Rows += to - from
-			} else {
-				changes = append(changes, changeOf(block.Closed(n, n), piece))
-			}
-			from = to
-		}
-	}
-	return changes
-}
-
-// blockColumn finds the block column as the planner does.
-func blockColumn(s *arrow.Schema) int {
-	for _, name := range []string{"_block_num", "block_num", "slot"} {
-		if at := s.FieldIndices(name); len(at) == 1 {
-			return at[0]
-		}
-	}
-	return -1
-}
 
 func TestRealRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	dir, files := realData(t, "*/*/*.parquet")
+	dir, files := realdata.Files(t, "*/*/*.parquet")
 	db := newDatabase(t)
 	db.run("SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'")
 	seen := map[string]int{}
 	for _, path := range files {
 		name, _ := filepath.Rel(dir, path)
 		t.Run(name, func(t *testing.T) {
-			real := readParquet(t, path)
+			real := realdata.ReadParquet(t, path)
 			cfg := db.config()
 			cfg.Schema = strings.ReplaceAll(filepath.Dir(filepath.Dir(name)), "/", "_")
 			seen[filepath.Dir(name)]++
 			cfg.Table = fmt.Sprintf("%s %d", filepath.Base(filepath.Dir(name)), seen[filepath.Dir(name)])
 			loadReal(t, db, cfg, real)
 
-			cfg.Mode, cfg.Key = config.Upsert, keyOf(t, real)
+			cfg.Mode, cfg.Key = config.Upsert, real.Key(t)
 			cfg.Table += " by key"
 			loadReal(t, db, cfg, real)
 			// What is there already comes again, as after a lost state.
@@ -110,149 +46,28 @@ func TestRealRowsArriveAsTheyAre(t *testing.T) {
 }
 
 // loadReal loads all rows and compares every value of them.
-func loadReal(t *testing.T, db *database, cfg config.Postgres, real realTable) {
+func loadReal(t *testing.T, db *database, cfg config.Postgres, real realdata.Table) {
 	t.Helper()
-	w := open(t, cfg, real.table)
-	for some := range slices.Chunk(real.changes(), 3) {
+	w := open(t, cfg, real.Table)
+	for some := range slices.Chunk(real.Changes(), 3) {
 		if _, err := w.Apply(t.Context(), some); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wantTable(t, db, cfg, real)
-	wantSameDigests(t, w, real.rows...)
-}
-
-// keyOf finds integer columns that tell rows apart, beginning with the block.
-func keyOf(t *testing.T, real realTable) []string {
-	t.Helper()
-	var ints []int
-	for i, f := range real.table.Schema.Fields() {
-		if arrow.IsInteger(f.Type.ID()) && i != real.table.BlockColumn {
-			ints = append(ints, i)
-		}
-	}
-	for size := range 4 {
-		var try func(from int, chosen []int) []int
-		try = func(from int, chosen []int) []int {
-			if len(chosen) == size+1 {
-				if unique(real, chosen) {
-					return chosen
-				}
-				return nil
-			}
-			for i := from; i < len(ints); i++ {
-				if found := try(i+1, append(slices.Clone(chosen), ints[i])); found != nil {
-					return found
-				}
-			}
-			return nil
-		}
-		if found := try(0, []int{real.table.BlockColumn}); found != nil {
-			var names []string
-			for _, i := range found {
-				names = append(names, real.table.Schema.Field(i).Name)
-			}
-			return names
-		}
-	}
-	t.Fatal("no few integer columns tell the rows apart")
-	return nil
-}
-
-func unique(real realTable, columns []int) bool {
-	seen := make(map[string]bool)
-	for _, rec := range real.rows {
-		for row := range int(rec.NumRows()) {
-			var key strings.Builder
-			for _, c := range columns {
-				if rec.Column(c).IsNull(row) {
-					return false
-				}
-				fmt.Fprintf(&key, "%s ", rec.Column(c).ValueStr(row))
-			}
-			if seen[key.String()] {
-				return false
-			}
-			seen[key.String()] = true
-		}
-	}
-	return true
-}
-
-// readParquet reads a file and sorts its rows by block if they are not.
-func readParquet(t *testing.T, path string) realTable {
-	t.Helper()
-	pf, err := file.OpenParquetFile(path, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pf.Close()
-	reader, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: 4096}, memory.DefaultAllocator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema, err := reader.Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	records, err := reader.GetRecordReader(t.Context(), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer records.Release()
-	real := realTable{table: sink.Table{Pipeline: "real", Sink: "rows", Schema: schema, BlockColumn: blockColumn(schema), Epoch: 1}}
-	for records.Next() {
-		rec := records.RecordBatch()
-		rec.Retain()
-		real.rows = append(real.rows, rec)
-	}
-	if err := records.Err(); err != nil && !errors.Is(err, io.EOF) {
-		t.Fatal(err)
-	}
-	real.rows = ascending(t, real)
-	return real
-}
-
-// ascending cuts records where blocks go back, and puts the pieces in order.
-func ascending(t *testing.T, real realTable) []arrow.RecordBatch {
-	t.Helper()
-	type piece struct {
-		first block.Number
-		rec   arrow.RecordBatch
-	}
-	var pieces []piece
-	for _, rec := range real.rows {
-		blocks, err := sink.BlocksOf(rec, real.table.BlockColumn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for from := 0; from < blocks.Len(); {
-			to := from + 1
-			for to < blocks.Len() && blocks.At(to) == blocks.At(from) {
-				to++
-			}
-			pieces = append(pieces, piece{blocks.At(from), rec.NewSlice(int64(from), int64(to))})
-			from = to
-		}
-	}
-	slices.SortStableFunc(pieces, func(a, b piece) int { return int(int64(a.first) - int64(b.first)) })
-	sorted := make([]arrow.RecordBatch, len(pieces))
-	for i, p := range pieces {
-		sorted[i] = p.rec
-	}
-	return sorted
+	sinktest.WantSameDigests(t, w, real.Rows...)
 }
 
 // TestRecordedRowsArriveAsTheyAre loads every recording that has rows and a
 // block column. Of a stream with reorgs it loads all forks.
 func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	_, files := realData(t, "recorded/*/*.pb")
+	_, files := realdata.Files(t, "recorded/*/*.pb")
 	db := newDatabase(t)
 	db.run("SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'")
 	loaded := 0
 	for i, path := range files {
-		real, ok := readRecording(t, path)
+		real, ok := realdata.ReadRecording(t, path)
 		if !ok {
 			continue // no rows with a block column
 		}
@@ -268,78 +83,12 @@ func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// readRecording decodes the messages of a recording: a FlightInfo, then
-// FlightData.
-func readRecording(t *testing.T, path string) (realTable, bool) {
-	t.Helper()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := bufio.NewReader(bytes.NewReader(raw))
-	var messages []*flight.FlightData
-	for n := 0; ; n++ {
-		size, err := binary.ReadUvarint(in)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		body := make([]byte, size)
-		if _, err := io.ReadFull(in, body); err != nil {
-			t.Fatal(err)
-		}
-		if n == 0 {
-			continue
-		}
-		var data flight.FlightData
-		if err := proto.Unmarshal(body, &data); err != nil {
-			t.Fatal(err)
-		}
-		messages = append(messages, &data)
-	}
-	if len(messages) == 0 {
-		return realTable{}, false
-	}
-	reader, err := flight.NewRecordReader(&messageStream{messages: messages})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Release()
-	schema := reader.Schema()
-	real := realTable{table: sink.Table{Pipeline: "real", Sink: "rows", Schema: schema, BlockColumn: blockColumn(schema), Epoch: 1}}
-	if real.table.BlockColumn < 0 {
-		return realTable{}, false
-	}
-	for reader.Next() {
-		rec := reader.RecordBatch()
-		if rec.Column(real.table.BlockColumn).NullN() > 0 {
-			return realTable{}, false
-		}
-		rec.Retain()
-		real.rows = append(real.rows, rec)
-	}
-	// A recorded failure breaks off.
-	real.rows = ascending(t, real)
-	return real, len(real.rows) > 0
-}
-
-// messageStream hands out recorded messages.
-type messageStream struct{ messages []*flight.FlightData }
-
-func (s *messageStream) Recv() (*flight.FlightData, error) {
-	if len(s.messages) == 0 {
-		return nil, io.EOF
-	}
-	m := s.messages[0]
-	s.messages = s.messages[1:]
-	return m, nil
-}
-
 // wantTable reads the whole table by SQL, as text, and compares it with the
 // rows, in any order.
-func wantTable(t *testing.T, db *database, cfg config.Postgres, real realTable) {
+func wantTable(t *testing.T, db *database, cfg config.Postgres, real realdata.Table) {
 	t.Helper()
 	var columns []string
-	for _, f := range real.table.Schema.Fields() {
+	for _, f := range real.Table.Schema.Fields() {
 		columns = append(columns, fmt.Sprintf("%q::text", f.Name))
 	}
 	rows, err := db.Query(context.Background(), fmt.Sprintf("SELECT %s FROM %q.%q", strings.Join(columns, ", "), cfg.Schema, cfg.Table))
@@ -362,21 +111,21 @@ func wantTable(t *testing.T, db *database, cfg config.Postgres, real realTable) 
 			text := "NULL"
 			if f != nil {
 				text = "=" + *f
-				if arrow.IsNested(real.table.Schema.Field(i).Type.ID()) {
+				if arrow.IsNested(real.Table.Schema.Field(i).Type.ID()) {
 					text = "=" + canonical(t, []byte(*f))
 				}
 			}
-			fmt.Fprintf(&line, "%s|%s\n", real.table.Schema.Field(i).Name, text)
+			fmt.Fprintf(&line, "%s|%s\n", real.Table.Schema.Field(i).Name, text)
 		}
 		got = append(got, line.String())
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
-	for _, rec := range real.rows {
+	for _, rec := range real.Rows {
 		for row := range int(rec.NumRows()) {
 			var line strings.Builder
-			for i, f := range real.table.Schema.Fields() {
+			for i, f := range real.Table.Schema.Fields() {
 				text := "NULL"
 				if arr := rec.Column(i); arr.IsValid(row) && f.Type.ID() != arrow.NULL {
 					text = "=" + expected(t, arr, row)
@@ -386,16 +135,7 @@ func wantTable(t *testing.T, db *database, cfg config.Postgres, real realTable) 
 			want = append(want, line.String())
 		}
 	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if len(got) != len(want) {
-		t.Fatalf("%d rows in the table, want %d", len(got), len(want))
-	}
-	for i := range got {
-		if got[i] != want[i] {
-			t.Fatalf("a row is\n%s\nwant\n%s", got[i], want[i])
-		}
-	}
+	sinktest.WantSameRows(t, got, want)
 	t.Logf("%d rows of %d columns are equal", len(got), len(columns))
 }
 

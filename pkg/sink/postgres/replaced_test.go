@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // keys is an entry of the table small: in each block of r a row for every key.
@@ -31,7 +32,7 @@ func keys(r block.Range, ns ...int64) sink.Change {
 			b.Field(2).(*array.StringBuilder).Append(fmt.Sprint("b", at))
 		}
 	}
-	return changeOf(r, b.NewRecordBatch())
+	return sinktest.ChangeOf(r, b.NewRecordBatch())
 }
 
 func span(start, end block.Number) block.Range { return block.Range{Start: start, End: end} }
@@ -126,16 +127,16 @@ func TestEveryTypeComesBack(t *testing.T) {
 			}
 			w := open(t, cfg, tab)
 			l := &chain{TB: t, w: w}
-			l.apply(changeOf(span(500, 501)))
+			l.apply(sinktest.ChangeOf(span(500, 501)))
 			first := record(func(i int) uint64 { return uint64(i) }, c.put)
 			nulls := record(func(int) uint64 { return 501 }, func(b array.Builder) { b.AppendNulls(int(first.NumRows())) })
-			l.history(changeOf(span(0, 500), first))
-			l.apply(changeOf(span(501, 502), nulls))
+			l.history(sinktest.ChangeOf(span(0, 500), first))
+			l.apply(sinktest.ChangeOf(span(501, 502), nulls))
 			db.want("SELECT count(*) FROM ampipe.replaced", fmt.Sprint(first.NumRows()))
-			wantSameDigests(t, w, nulls)
+			sinktest.WantSameDigests(t, w, nulls)
 			l.apply(invalidate(501, 501))
 			db.want("SELECT count(*) FROM ampipe.replaced", "0")
-			wantSameDigests(t, w, first)
+			sinktest.WantSameDigests(t, w, first)
 		})
 	}
 }

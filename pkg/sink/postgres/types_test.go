@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -19,9 +18,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // typeCase is a column, the values put in and what SQL is to read.
@@ -221,15 +220,6 @@ func recordOf(t testing.TB, c typeCase) arrow.RecordBatch {
 	return rec
 }
 
-// changeOf is an entry of one record whose rows are of the blocks of r.
-func changeOf(r block.Range, recs ...arrow.RecordBatch) sink.Change {
-	c := sink.Change{Header: entry.Header{Kind: entry.Data, Epoch: 1, Range: r, End: r.End}, Records: recs}
-	for _, rec := range recs {
-		c.Rows += int(rec.NumRows())
-	}
-	return c
-}
-
 func TestEveryTypeIsReadBackBySQL(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
@@ -249,10 +239,10 @@ func TestEveryTypeIsReadBackBySQL(t *testing.T) {
 			defer head.Release()
 			defer tail.Release()
 			at := block.Number(cut)
-			if _, err := w.Apply(t.Context(), []sink.Change{changeOf(block.Range{Start: at, End: 1000}, tail)}); err != nil {
+			if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: at, End: 1000}, tail)}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.Apply(t.Context(), []sink.Change{changeOf(block.Range{Start: 0, End: at}, head)}); err != nil {
+			if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: at}, head)}); err != nil {
 				t.Fatal(err)
 			}
 			if got := db.text("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = 'v'", cfg.Table); got != c.sql {
@@ -265,37 +255,8 @@ func TestEveryTypeIsReadBackBySQL(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("read back as\n%q, want\n%q", got, c.want)
 			}
-			wantSameDigests(t, w, rec)
+			sinktest.WantSameDigests(t, w, rec)
 		})
-	}
-}
-
-// wantSameDigests compares the digest of records with that of the table.
-func wantSameDigests(t testing.TB, w sink.Digester, recs ...arrow.RecordBatch) {
-	t.Helper()
-	source, stored := w.DigestSource(), make(sink.Digests)
-	for _, rec := range recs {
-		if err := source.Add(rec); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ranges := []block.Range{{Start: 0, End: 3}, {Start: 3, End: block.Max + 1}}
-	if !w.Windowed() {
-		ranges = []block.Range{{Start: 0, End: block.Max + 1}}
-	}
-	for _, r := range ranges {
-		if err := w.DigestStored(context.Background(), r, stored); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := source.Digests()
-	if len(want) != len(stored) {
-		t.Errorf("the source has %d blocks with rows, the table %d", len(want), len(stored))
-	}
-	for n, d := range want {
-		if stored[n] != d {
-			t.Errorf("block %d: the source's digest is %+v, the table's %+v", n, d, stored[n])
-		}
 	}
 }
 
@@ -343,8 +304,8 @@ func TestValuesThatDoNotFitAreNamed(t *testing.T) {
 			rec := recordOf(t, c)
 			good := rec.NewSlice(0, 1)
 			defer good.Release()
-			other := changeOf(block.Range{Start: 500, End: 501})
-			_, err := w.Apply(t.Context(), []sink.Change{other, changeOf(block.Range{Start: 0, End: 100}, good, rec.NewSlice(1, rec.NumRows()))})
+			other := sinktest.ChangeOf(block.Range{Start: 500, End: 501})
+			_, err := w.Apply(t.Context(), []sink.Change{other, sinktest.ChangeOf(block.Range{Start: 0, End: 100}, good, rec.NewSlice(1, rec.NumRows()))})
 			var bad *sink.BadRowError
 			if !errors.As(err, &bad) || fault.Of(err) != fault.ClassPermanent {
 				t.Fatalf("answered with %v", err)
@@ -378,7 +339,7 @@ func TestBytesUnderNullAreIgnored(t *testing.T) {
 	n.AppendValues([]uint64{0, 1, 2}, nil)
 	rec := array.NewRecordBatch(tableOf(c).Schema, []arrow.Array{n.NewArray(), array.NewStringData(data)}, 3)
 	w := open(t, db.config(), tableOf(c))
-	if _, err := w.Apply(t.Context(), []sink.Change{changeOf(block.Range{Start: 0, End: 3}, rec)}); err != nil {
+	if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: 3}, rec)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := db.text("SELECT string_agg(coalesce(v, 'NULL'), ',' ORDER BY block_num) FROM t"); got != "a,NULL,b" {

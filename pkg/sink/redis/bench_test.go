@@ -14,17 +14,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // BenchmarkPack binds, checks and packs logs. It is to be much faster than the
 // server takes them ([BenchmarkApply]).
 func BenchmarkPack(b *testing.B) {
-	c := logsOf(block.Range{Start: 0, End: 50}, 1000)
+	c := sinktest.Logs(block.Range{Start: 0, End: 50}, 1000)
 	w := redis.New(config.Redis{Table: "t", Structure: config.Hash, Key: "{table}:{_block_num}:{log_index}"})
 	size := 0
 	for b.Loop() {
 		var err error
-		if size, err = redis.PackRows(w, logTable, c.Records...); err != nil {
+		if size, err = redis.PackRows(w, sinktest.LogTable, c.Records...); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -55,7 +56,7 @@ func benchApply(b *testing.B, structure config.Structure, perBlock int) {
 	cfg := s.config(structure, "{table}:{_block_num}:{log_index}")
 	raw := cfg
 	raw.Key = "raw" + s.name + ":{_block_num}:{log_index}"
-	table := logTable
+	table := sinktest.LogTable
 	table.Pipeline = s.name
 	w := open(b, cfg, table)
 	o, err := driver.ParseURL(s.url)
@@ -79,7 +80,7 @@ func benchApply(b *testing.B, structure config.Structure, perBlock int) {
 		encoded = encoded[:0]
 		for range 10 {
 			end := next + block.Number(blocks/10)
-			c := logsOf(block.Range{Start: next, End: end}, perBlock)
+			c := sinktest.Logs(block.Range{Start: next, End: end}, perBlock)
 			next = end
 			if encoded, err = redis.Commands(raw, table, encoded, c.Records...); err != nil {
 				b.Fatal(err)
@@ -146,7 +147,7 @@ func BenchmarkCluster(b *testing.B) {
 	for name, key := range map[string]string{"spread": "{table}:{_block_num}:{log_index}", "one slot": "{{one}}{table}:{_block_num}:{log_index}"} {
 		b.Run(name, func(b *testing.B) {
 			s := newCluster(b)
-			table := logTable
+			table := sinktest.LogTable
 			table.Pipeline = s.name
 			w := open(b, s.config(config.Hash, key), table)
 			const perBlock, perCall = 100, 20_000
@@ -155,7 +156,7 @@ func BenchmarkCluster(b *testing.B) {
 				b.StopTimer()
 				var changes []sink.Change
 				for range perCall / 2000 {
-					changes = append(changes, logsOf(block.Range{Start: next, End: next + 2000/perBlock}, perBlock))
+					changes = append(changes, sinktest.Logs(block.Range{Start: next, End: next + 2000/perBlock}, perBlock))
 					next += 2000 / perBlock
 				}
 				b.StartTimer()
@@ -165,7 +166,7 @@ func BenchmarkCluster(b *testing.B) {
 			}
 			b.ReportMetric(perCall*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 			l := &live{seq: 1}
-			apply(b, w, l.next(logsOf(block.Range{Start: next, End: next + 1}, perBlock)))
+			apply(b, w, l.next(sinktest.Logs(block.Range{Start: next, End: next + 1}, perBlock)))
 			start := time.Now()
 			apply(b, w, l.undo(next, next))
 			b.ReportMetric(time.Since(start).Seconds()*1e3, "ms/reorg")

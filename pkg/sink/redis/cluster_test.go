@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // member is a node of a Cluster that the test has made.
@@ -204,10 +205,10 @@ func TestASlotMoves(t *testing.T) {
 		from.must(t, "CLUSTER", "SETSLOT", moving, "NODE", to.id)
 	}
 	apply(t, w, undo, next) // which the live lane has now
-	wantSameDigests(t, w, old.Records...)
+	sinktest.WantSameDigests(t, w, old.Records...)
 	next = l.next(next)
 	apply(t, w, next)
-	wantSameDigests(t, w, old.Records[0], next.Records[0])
+	sinktest.WantSameDigests(t, w, old.Records[0], next.Records[0])
 }
 
 // A node that has forgotten what it was sent is noticed, and so is what an earlier
@@ -227,7 +228,7 @@ func TestANodeForgets(t *testing.T) {
 	second, _ := slotIn(t, s, (home+2)%3, 1)
 	c := entryOf(t, blocks(0, 10), balance{first, 1, 5}, balance{second, 2, 6})
 	apply(t, w, c)
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 	if err := s.nodes(func(n *driver.Client) error { return n.ScriptFlush(t.Context()).Err() }); err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +349,7 @@ func TestALaterEpochInACluster(t *testing.T) {
 		later := entryOf(t, blocks(12, 14), balance{1, 13, 3}, balance{2, 13, 3})
 		later.Live, later.Epoch, later.Seq = true, 2, 9
 		apply(t, w, later)
-		wantSameDigests(t, w, begin.Records[0], later.Records[0])
+		sinktest.WantSameDigests(t, w, begin.Records[0], later.Records[0])
 		for a, want := range map[byte]int64{1: 2, 2: 2, 3: 0, 4: 0} {
 			if got := s.XLen(t.Context(), s.name+":0xab0"+strconv.Itoa(int(a))).Val(); got != want {
 				t.Fatalf("after %d commands: %d entries of %d, want %d", n, got, a, want)
@@ -414,5 +415,5 @@ func TestForeignKeysInACluster(t *testing.T) {
 	if got := apply(t, w, c); got.Rows != 1 || got.Skipped != 2 {
 		t.Errorf("the repeat wrote %+v, want the row that was missing", got)
 	}
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // TestLatch: rows that go past the script are there exactly when the script has
@@ -41,7 +42,7 @@ func TestLatch(t *testing.T) {
 		t.Errorf("%+v, want three rows", got)
 	}
 	shut("after a key that was there")
-	wantSameDigests(t, w, append(first.Records, second.Records...)...)
+	sinktest.WantSameDigests(t, w, append(first.Records, second.Records...)...)
 
 	if state, err := w.State(ctx); err != nil || !state.Coverage.Covers(block.Range{End: 20}) {
 		t.Errorf("the state is %+v, %v", state, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // The index is to be small beside the rows; docs/redis.md gives the figures.
@@ -22,10 +23,10 @@ func TestIndexIsSmall(t *testing.T) {
 	defer admin.Close()
 	cfg := s.config(config.Hash, "{table}:{_block_num}:{log_index}")
 	cfg.URL = config.Secret("redis://" + o.Addr)
-	w := open(t, cfg, logTable)
+	w := open(t, cfg, sinktest.LogTable)
 	const rows = 20_000
 	before := admin.InfoMap(t.Context(), "memory").Val()["Memory"]["used_memory"]
-	apply(t, w, logsOf(block.Range{Start: 0, End: 100}, rows/100))
+	apply(t, w, sinktest.Logs(block.Range{Start: 0, End: 100}, rows/100))
 	after := admin.InfoMap(t.Context(), "memory").Val()["Memory"]["used_memory"]
 	keys := admin.Keys(t.Context(), "ampipe:*index").Val()
 	if len(keys) != 1 {
@@ -59,5 +60,5 @@ func TestRightsAreEnough(t *testing.T) {
 	l := &live{seq: 1}
 	c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})
 	apply(t, w, c, l.next(entryOf(t, blocks(10, 12), balance{2, 11, 1})), l.undo(10, 11))
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 }

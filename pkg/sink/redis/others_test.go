@@ -198,8 +198,8 @@ func TestRedisJSONDocumentsVerify(t *testing.T) {
 		cfg.NullEmpty = empty
 		table := sink.Table{Pipeline: s.name, Sink: fmt.Sprint(empty), Schema: schema, BlockColumn: 0, Epoch: 1, Network: "n"}
 		w := open(t, cfg, table)
-		apply(t, w, changeOf(blocks(0, 100), rec))
-		wantSameDigests(t, w, rec)
+		apply(t, w, sinktest.ChangeOf(blocks(0, 100), rec))
+		sinktest.WantSameDigests(t, w, rec)
 
 		key := fmt.Sprintf("%s%t:3", s.name, empty)
 		for _, change := range [][]any{{"JSON.SET", key, "$.float", "100000000000000016384"}, {"JSON.SET", key, "$.float", "1e20"}, {"JSON.SET", key, "$.extra", "1"}} {

@@ -24,6 +24,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // authority signs certificates of servers.
@@ -110,7 +111,7 @@ func loads(t *testing.T, s *server, at string) {
 	if got := apply(t, w, c); got.Rows != 2 {
 		t.Errorf("%+v, want two rows", got)
 	}
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 }
 
 func TestTLS(t *testing.T) {
@@ -182,7 +183,7 @@ func TestUserWithFewRights(t *testing.T) {
 		w := open(t, cfg, table)
 		c, l := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6}), &live{seq: 1}
 		apply(t, w, c, l.next(entryOf(t, blocks(10, 12), balance{3, 11, 1})), l.undo(10, 11))
-		wantSameDigests(t, w, c.Records...)
+		sinktest.WantSameDigests(t, w, c.Records...)
 		if _, err := w.State(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -260,7 +261,7 @@ func TestUserWithFewRightsInACluster(t *testing.T) {
 	w := open(t, cfg, balanceTable(s))
 	c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})
 	apply(t, w, c)
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 }
 
 // RedisJSON has commands of its own, for which a user needs rights.
@@ -281,7 +282,7 @@ func TestUserWithRightsForRedisJSON(t *testing.T) {
 	w := open(t, cfg, balanceTable(admin))
 	c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})
 	apply(t, w, c)
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 	set("+command|info")
 	err := redis.New(cfg).Open(t.Context(), balanceTable(admin))
 	if fault.Of(err) == fault.ClassPermanent {

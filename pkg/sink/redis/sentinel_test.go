@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // guarded is a master and its replica, watched by a sentinel that is quick to act.
@@ -139,7 +140,7 @@ func TestSentinelPromotesTheReplica(t *testing.T) {
 	if state, err = g.w.State(t.Context()); err != nil || !slices.Equal(state.Coverage.Ranges(), []block.Range{blocks(0, 1000)}) {
 		t.Errorf("the state is %+v, %v", state, err)
 	}
-	wantSameDigests(t, g.w, records...)
+	sinktest.WantSameDigests(t, g.w, records...)
 	if keys := g.Keys(t.Context(), g.name+":*").Val(); len(keys) != 300 {
 		t.Errorf("%d rows, want 300", len(keys))
 	}
@@ -211,7 +212,7 @@ func TestSentinelPromotesAReplicaThatWasBehind(t *testing.T) {
 	for _, c := range []sink.Change{there, lost, began, lostLive, after} {
 		records = append(records, c.Records...)
 	}
-	wantSameDigests(t, g.w, records...)
+	sinktest.WantSameDigests(t, g.w, records...)
 }
 
 // What is said at the start: a server whose replicas may be promoted without what it has acknowledged is warned

@@ -9,6 +9,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/sink/decimals"
 )
 
 // cells print the values of one array that are not null.
@@ -83,14 +85,8 @@ func cellsOf(arr arrow.Array) cells {
 		c = floats(func(i int) float64 { return float64(a.Value(i)) }, 32)
 	case *array.Float64:
 		c = floats(a.Value, 64)
-	case *array.Decimal32:
-		c.text, c.quoted = printDecimals(a.Values(), split32, a.DataType()), true
-	case *array.Decimal64:
-		c.text, c.quoted = printDecimals(a.Values(), split64, a.DataType()), true
-	case *array.Decimal128:
-		c.text, c.quoted = printDecimals(a.Values(), split128, a.DataType()), true
-	case *array.Decimal256:
-		c.text, c.quoted = printDecimals(a.Values(), split256, a.DataType()), true
+	case *array.Decimal32, *array.Decimal64, *array.Decimal128, *array.Decimal256:
+		c.text, c.quoted = decimals.Printer(arr), true
 	case *array.String:
 		c = texts(a.Value)
 	case *array.LargeString:

@@ -25,6 +25,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 var balances = arrow.NewSchema([]arrow.Field{
@@ -65,7 +66,7 @@ func entryOf(t testing.TB, r block.Range, rows ...balance) sink.Change {
 	}
 	rec := b.NewRecordBatch()
 	t.Cleanup(rec.Release)
-	return changeOf(r, rec)
+	return sinktest.ChangeOf(r, rec)
 }
 
 // live makes entries of the live lane.
@@ -204,9 +205,9 @@ func TestExpiredRowsAreNotMissing(t *testing.T) {
 	if ttl := s.TTL(ctx, s.name+":1:0xab01").Val(); ttl < 50*time.Minute || ttl > time.Hour {
 		t.Errorf("the ttl is %v", ttl)
 	}
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 	s.Del(ctx, s.name+":2:0xab02") // as if it had expired
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 	s.HSet(ctx, s.name+":1:0xab01", "balance", 6)
 	source, stored := w.DigestSource(), sink.Digests{}
 	if err := errors.Join(source.Add(c.Records[0]), w.DigestStored(ctx, blocks(0, 10), stored)); err != nil {
@@ -377,7 +378,7 @@ func TestFullServerIsWaitedFor(t *testing.T) {
 	if got := apply(t, w, c); got.Rows != 2 {
 		t.Errorf("afterwards: %+v", got)
 	}
-	wantSameDigests(t, w, c.Records...)
+	sinktest.WantSameDigests(t, w, c.Records...)
 
 	if err := admin.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -434,7 +435,7 @@ func TestLargeBlocksAreInterrupted(t *testing.T) {
 			}
 			w := open(t, cfg, table)
 			apply(t, w, c)
-			wantSameDigests(t, w, c.Records...)
+			sinktest.WantSameDigests(t, w, c.Records...)
 			if structure == config.Stream {
 				if n := s.XLen(context.Background(), s.name).Val(); n != int64(len(rows)) {
 					t.Errorf("%d entries, want %d", n, len(rows))
@@ -474,6 +475,6 @@ func TestCluster(t *testing.T) {
 		l := &live{seq: 1}
 		c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})
 		apply(t, w, c, l.next(entryOf(t, blocks(10, 12), balance{3, 11, 1})), l.undo(10, 11))
-		wantSameDigests(t, w, c.Records...)
+		sinktest.WantSameDigests(t, w, c.Records...)
 	}
 }

@@ -9,14 +9,12 @@ import (
 	"strings"
 
 	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/azureblob" // azblob://
-	_ "gocloud.dev/blob/gcsblob"   // gs://
 	"gocloud.dev/gcerrors"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// Bucket is a table in object storage. Names are given once by conditional
+// Bucket is a table in a bucket of S3 or of Google Cloud Storage. Names are given once by conditional
 // writes; whether the server keeps that promise is what [Probe] finds out.
 type Bucket struct {
 	bucket *blob.Bucket
@@ -33,45 +31,21 @@ func NewBucket(b *blob.Bucket, name, spool string) *Bucket {
 	return &Bucket{bucket: b, name: name, spool: spool}
 }
 
-func openBucket(ctx context.Context, p Place) (*Bucket, error) {
-	u, err := url.Parse(p.URL)
-	if err != nil || u.Host == "" {
-		return nil, fault.Permanent(errors.New("the url is not one of a bucket; write it as s3://bucket/folder"))
+func openBucket(ctx context.Context, u *url.URL, p Place) (*Bucket, error) {
+	b := &Bucket{name: shown(u, p.Endpoint), spool: p.Spool}
+	open := openS3
+	if u.Scheme == "gs" {
+		open = openGCS
 	}
-	prefix := strings.Trim(u.Path, "/")
-	shown := strings.TrimSuffix(u.Scheme+"://"+u.Host+"/"+prefix, "/")
-	q := u.Query()
-	if u.Scheme == "s3" {
-		if p.Region != "" {
-			q.Set("region", p.Region)
-		}
-		if p.Endpoint != "" {
-			q.Set("endpoint", p.Endpoint)
-			q.Set("use_path_style", "true")
-			// Checksums in trailers are news to many compatible servers.
-			q.Set("request_checksum_calculation", "when_required")
-			q.Set("response_checksum_validation", "when_required")
-			if p.Region == "" && !q.Has("region") {
-				q.Set("region", "us-east-1")
-			}
-			shown += " at " + p.Endpoint
-		}
-	}
-	var bucket *blob.Bucket
-	var hangUp func()
-	if u.Scheme == "s3" {
-		bucket, hangUp, err = openS3(ctx, u.Host, q)
-	} else {
-		u.Path, u.RawQuery = "", q.Encode()
-		bucket, err = blob.OpenBucket(ctx, u.String())
-	}
+	bucket, hangUp, err := open(ctx, u, p)
 	if err != nil {
-		return nil, fault.Permanent(fmt.Errorf("open %s: %w", shown, err))
+		return nil, fault.Permanent(fmt.Errorf("open %s: %w", b.name, err))
 	}
-	if prefix != "" {
-		bucket = blob.PrefixedBucket(bucket, prefix+"/")
+	if folder := folderOf(u); folder != "" {
+		bucket = blob.PrefixedBucket(bucket, folder)
 	}
-	return &Bucket{bucket: bucket, name: shown, spool: p.Spool, hangUp: hangUp}, nil
+	b.bucket, b.hangUp = bucket, hangUp
+	return b, nil
 }
 
 // String gives scheme, bucket and folder.
@@ -156,11 +130,11 @@ func (b *Bucket) List(ctx context.Context, prefix, after string, each func(Info)
 
 // Delete removes an object; see [Store].
 func (b *Bucket) Delete(ctx context.Context, name string) error {
-	err := b.bucket.Delete(ctx, name)
-	if gcerrors.Code(err) == gcerrors.NotFound {
+	err := b.failed(ctx, "delete", name, b.bucket.Delete(ctx, name))
+	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	return b.failed(ctx, "delete", name, err)
+	return err
 }
 
 // failed classes an error of the library. Whatever it does not know is the
@@ -172,14 +146,16 @@ func (b *Bucket) failed(ctx context.Context, verb, name string, err error) error
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", verb, name, context.Cause(ctx))
 	}
+	if reason := refusedByGoogle(err); reason != "" {
+		return fault.Permanent(fmt.Errorf("%s %s in %s: %s: %w", verb, name, b.name, reason, err))
+	}
 	switch gcerrors.Code(err) {
 	case gcerrors.NotFound:
 		return fmt.Errorf("%s %s: %w", verb, name, ErrNotFound)
 	case gcerrors.FailedPrecondition, gcerrors.AlreadyExists:
 		return fmt.Errorf("%s %s: %w", verb, name, ErrExists)
 	case gcerrors.PermissionDenied:
-		return fault.Permanent(fmt.Errorf("%s %s in %s: access denied; "+
-			"give these credentials the rights to list, read, write and delete there: %w", verb, name, b.name, err))
+		return fault.Permanent(fmt.Errorf("%s %s in %s: %s: %w", verb, name, b.name, accessDenied, err))
 	case gcerrors.InvalidArgument, gcerrors.Unimplemented:
 		return fault.Permanent(fmt.Errorf("%s %s in %s: %w", verb, name, b.name, err))
 	}
@@ -208,14 +184,12 @@ func hopeless(err error) string {
 	return ""
 }
 
-// Accessible tells whether the bucket exists.
+// Accessible tells whether the bucket exists and may be listed.
 func (b *Bucket) Accessible(ctx context.Context) error {
-	ok, err := b.bucket.IsAccessible(ctx)
-	if err != nil {
-		return b.failed(ctx, "look at", "the bucket", err)
-	}
-	if !ok {
+	_, _, err := b.bucket.ListPage(ctx, blob.FirstPageToken, 1, nil)
+	err = b.failed(ctx, "look at", "the bucket", err)
+	if errors.Is(err, ErrNotFound) {
 		return fault.Permanent(fmt.Errorf("%s: the bucket does not exist; create it, or correct url and endpoint", b.name))
 	}
-	return nil
+	return err
 }

@@ -25,7 +25,7 @@ func Probe(ctx context.Context, s Store) error {
 	if f, ok := s.(*Folder); ok {
 		return f.probe()
 	}
-	b, ok := s.(*Bucket)
+	b, ok := s.(interface{ Accessible(context.Context) error })
 	if !ok {
 		return nil
 	}
@@ -67,7 +67,7 @@ func probeOnce(ctx context.Context, s Store) (err error) {
 	}
 	if winners > 1 {
 		return fault.Permanent(fmt.Errorf("%s cannot be trusted with a table: %d of %d writers that raced for one name all won; "+
-			"the server does not keep If-None-Match; use another one, or a newer version of it", s, winners, probeWriters))
+			"the server does not keep the condition of a write; use another one, or a newer version of it", s, winners, probeWriters))
 	}
 	if other != nil {
 		return other

@@ -12,8 +12,23 @@ import (
 )
 
 // openS3 opens a bucket over connections of its own, and gives what closes them:
-// the library's would stay open. q is what the library reads from a URL.
-func openS3(ctx context.Context, name string, q url.Values) (*blob.Bucket, func(), error) {
+// the library's would stay open. The url may hold the parameters that the library
+// knows.
+func openS3(ctx context.Context, u *url.URL, p Place) (*blob.Bucket, func(), error) {
+	q := u.Query()
+	if p.Region != "" {
+		q.Set("region", p.Region)
+	}
+	if p.Endpoint != "" {
+		q.Set("endpoint", p.Endpoint)
+		q.Set("use_path_style", "true")
+		// Checksums in trailers are news to many compatible servers.
+		q.Set("request_checksum_calculation", "when_required")
+		q.Set("response_checksum_validation", "when_required")
+		if p.Region == "" && !q.Has("region") {
+			q.Set("region", "us-east-1")
+		}
+	}
 	var pathStyle bool
 	if q.Has("use_path_style") {
 		pathStyle = q.Get("use_path_style") == "true"
@@ -23,10 +38,9 @@ func openS3(ctx context.Context, name string, q url.Values) (*blob.Bucket, func(
 	if err != nil {
 		return nil, nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = probeWriters
+	transport := ownTransport()
 	cfg.HTTPClient = &http.Client{Transport: transport}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = pathStyle })
-	bucket, err := s3blob.OpenBucket(ctx, client, name, &s3blob.Options{RequestChecksumCalculation: cfg.RequestChecksumCalculation})
+	bucket, err := s3blob.OpenBucket(ctx, client, u.Host, &s3blob.Options{RequestChecksumCalculation: cfg.RequestChecksumCalculation})
 	return bucket, transport.CloseIdleConnections, err
 }

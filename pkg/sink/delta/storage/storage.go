@@ -8,7 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
+	"strings"
 	"time"
+
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 // Errors that callers branch on. They come wrapped.
@@ -72,19 +77,65 @@ type File interface {
 // Place says where a table is. Exactly one of Path and URL is set.
 type Place struct {
 	Path     string // a folder, absolute
-	URL      string // s3://bucket/prefix, gs://bucket/prefix, azblob://container/prefix
-	Endpoint string // of an S3-compatible server; empty: AWS
+	URL      string // s3://bucket/folder, gs://bucket/folder, azblob://container/folder
+	Endpoint string // of a server that speaks as the url's scheme says; empty: AWS, Google, or the Azure account's
 	Region   string // S3; empty: from the environment
 	Spool    string // folder for files on their way; empty: the system's
 }
 
-// Open opens the place. It connects to nothing yet and creates nothing.
+// Open opens the place. It creates nothing, and asks no bucket anything yet;
+// credentials may be looked up.
 func Open(ctx context.Context, p Place) (Store, error) {
 	if p.Path != "" {
 		return NewFolder(p.Path), nil
 	}
-	return openBucket(ctx, p)
+	u, err := url.Parse(p.URL)
+	if err != nil || u.Host == "" {
+		return nil, fault.Permanent(errors.New("the url is not one of a bucket; write it as s3://bucket/folder"))
+	}
+	switch u.Scheme {
+	case "azblob":
+		return opened(openAzure(u, p))
+	case "s3", "gs":
+		return opened(openBucket(ctx, u, p))
+	}
+	return nil, fault.Permanent(fmt.Errorf("the url begins with %s://; use s3://, gs:// or azblob://", u.Scheme))
 }
+
+// opened gives no Store, rather than one that is nil, with an error.
+func opened[S Store](s S, err error) (Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// folderOf is what all names in the bucket begin with: nothing, or a folder and a
+// slash.
+func folderOf(u *url.URL) string {
+	if folder := strings.Trim(u.Path, "/"); folder != "" {
+		return folder + "/"
+	}
+	return ""
+}
+
+// shown is a place in a bucket for people, without parameters.
+func shown(u *url.URL, endpoint string) string {
+	text := strings.TrimSuffix(u.Scheme+"://"+u.Host+"/"+folderOf(u), "/")
+	if endpoint != "" {
+		text += " at " + endpoint
+	}
+	return text
+}
+
+// ownTransport gives connections that whoever opened them can close.
+func ownTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = probeWriters
+	return t
+}
+
+const accessDenied = "access denied; give these credentials the rights to list, read, write and delete there"
 
 // readAll reads what Read promises to be small.
 func readAll(r io.Reader, name string) ([]byte, error) {

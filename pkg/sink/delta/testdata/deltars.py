@@ -1,6 +1,7 @@
 """What the tests ask delta-rs: python deltars.py PLACE COMMAND [ARGUMENTS].
 
-One JSON value goes to standard output. S3 is at $AMPIPE_TEST_ENDPOINT.
+One JSON value goes to standard output. The server of a bucket is at
+$AMPIPE_TEST_ENDPOINT.
 """
 
 import datetime
@@ -15,15 +16,27 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 place, command, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
+endpoint = os.environ.get("AMPIPE_TEST_ENDPOINT")
 options = {}
-if os.environ.get("AMPIPE_TEST_ENDPOINT"):
+if place.startswith("s3:"):
     options = {
-        "AWS_ENDPOINT_URL": os.environ["AMPIPE_TEST_ENDPOINT"],
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
         "AWS_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
         "AWS_CONDITIONAL_PUT": "etag",
+    }
+elif place.startswith("gs:"):
+    nobody = {"gcs_base_url": endpoint, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    options = {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(nobody), "ALLOW_HTTP": "true"}
+elif place.startswith("azblob:"):
+    place = place.replace("azblob:", "az:")
+    options = {
+        "AZURE_STORAGE_ENDPOINT": endpoint,
+        "AZURE_STORAGE_ACCOUNT_NAME": os.environ["AZURE_STORAGE_ACCOUNT"],
+        "AZURE_STORAGE_ACCOUNT_KEY": os.environ["AZURE_STORAGE_KEY"],
+        "ALLOW_HTTP": "true",
     }
 
 

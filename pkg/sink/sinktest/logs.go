@@ -1,4 +1,4 @@
-package redis_test
+package sinktest
 
 import (
 	"math/rand/v2"
@@ -8,12 +8,11 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// logSchema is that of a chain's logs (AP 5).
-var logSchema = arrow.NewSchema([]arrow.Field{
+// LogSchema is that of a chain's logs (AP 5).
+var LogSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "_block_num", Type: arrow.PrimitiveTypes.Uint64},
 	{Name: "block_hash", Type: hash32},
 	{Name: "block_num", Type: arrow.PrimitiveTypes.Uint64},
@@ -31,12 +30,12 @@ var logSchema = arrow.NewSchema([]arrow.Field{
 
 var hash32 = &arrow.FixedSizeBinaryType{ByteWidth: 32}
 
-// logTable is the table of logs, by its block column _block_num.
-var logTable = sink.Table{Pipeline: "bench", Sink: "warehouse", Schema: logSchema, Epoch: 1}
+// LogTable is the table of logs, by its block column _block_num.
+var LogTable = sink.Table{Pipeline: "bench", Sink: "warehouse", Schema: LogSchema, Epoch: 1}
 
-// logsOf makes the logs of a range of blocks, perBlock rows each, of about 343
+// Logs makes the logs of a range of blocks, perBlock rows each, of about 343
 // bytes in COPY BINARY.
-func logsOf(r block.Range, perBlock int) sink.Change {
+func Logs(r block.Range, perBlock int) sink.Change {
 	rnd := rand.New(rand.NewPCG(uint64(r.Start), 7))
 	random := func(n int) []byte {
 		b := make([]byte, n)
@@ -45,7 +44,7 @@ func logsOf(r block.Range, perBlock int) sink.Change {
 		}
 		return b
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, logSchema)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, LogSchema)
 	defer b.Release()
 	for n := r.Start; n < r.End; n++ {
 		hash, tx := random(32), random(32)
@@ -68,7 +67,5 @@ func logsOf(r block.Range, perBlock int) sink.Change {
 			b.Field(12).(*array.BinaryBuilder).Append(random(rnd.IntN(160)))
 		}
 	}
-	rec := b.NewRecordBatch()
-	h := entry.Header{Kind: entry.Data, Epoch: 1, Range: r, Rows: int(rec.NumRows()), End: r.End}
-	return sink.Change{Header: h, Records: []arrow.RecordBatch{rec}}
+	return ChangeOf(r, b.NewRecordBatch())
 }
