@@ -29,7 +29,9 @@ func unfinished(t *testing.T, structure config.Structure, finality uint64, inter
 		if err := first.Open(t.Context(), balanceTable(s)); err != nil {
 			t.Fatal(err)
 		}
-		apply(t, first, before...)
+		for _, c := range before {
+			apply(t, first, c) // so that each has an index entry of its own
+		}
 		i := interrupt(n)
 		if err := redis.Hook(first, i); err != nil {
 			t.Fatal(err)
