@@ -77,7 +77,8 @@ func clusterAt(t testing.TB, url string) *server {
 }
 
 func serverBy(t testing.TB, client driver.UniversalClient, url string) *server {
-	s := &server{client, t, url, fmt.Sprintf("t%d_%d", os.Getpid(), names.Add(1))}
+	// The last letter keeps the keys of test 4 apart from those of test 44.
+	s := &server{client, t, url, fmt.Sprintf("t%d_%dx", os.Getpid(), names.Add(1))}
 	t.Cleanup(func() {
 		if err := s.remove(); err != nil {
 			t.Error(err)

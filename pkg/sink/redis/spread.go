@@ -275,7 +275,7 @@ func (s *spreading) flush(ctx context.Context) error {
 		s.begin(sink.LiveState{}, false)
 		h := &s.pack.header
 		h.list("home", s.id, s.fence)
-		h.list("slots", decimals(e.fresh)...)
+		h.list("slots", numerals(e.fresh)...)
 		if e.token != "" {
 			h.list("claims", hexBlock(e.claimed), e.token)
 		}
@@ -284,7 +284,7 @@ func (s *spreading) flush(ctx context.Context) error {
 	if len(e.unready) > 0 {
 		s.begin(sink.LiveState{}, false)
 		s.pack.header.list("home", s.id, s.fence)
-		s.pack.header.list("ready", decimals(e.unready)...)
+		s.pack.header.list("ready", numerals(e.unready)...)
 		e.calls = append([][]byte{slices.Clone(s.pack.header.bytes())}, e.calls...)
 	}
 	s.calls, s.ranges, s.part = nil, block.Set{}, nil
@@ -297,7 +297,7 @@ func (s *spreading) flush(ctx context.Context) error {
 	return nil
 }
 
-func decimals(numbers []int) []string {
+func numerals(numbers []int) []string {
 	texts := make([]string, len(numbers))
 	for i, n := range numbers {
 		texts[i] = strconv.Itoa(n)
