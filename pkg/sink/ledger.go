@@ -191,10 +191,14 @@ func (l *Ledger) cut(n block.Number) []block.Range {
 }
 
 // Next gives the state of the live lane after c. It gives false for a change
-// that has been applied already, and [ErrGap] for one whose predecessor has not.
+// that has been applied already, and [ErrGap] for one whose predecessor has not. The
+// first change may come from the middle of a lane, but begins a block: what stood
+// before it may have been given back after it was passed on.
 // Sequences count within an epoch: one of a later epoch begins a lane again.
 func (s LiveState) Next(c Change) (LiveState, bool, error) {
 	switch {
+	case !s.Started && (c.Kind == entry.Watermark || c.Part > 0):
+		return s, false, fmt.Errorf("live entry %d closes or continues what began before it, and nothing of that was applied: %w", c.Seq, ErrGap)
 	case !s.Started:
 		s = LiveState{Started: true, Start: c.Range.Start}
 	case c.Epoch < s.Epoch || c.Epoch == s.Epoch && c.Seq <= s.Seq:

@@ -1,6 +1,7 @@
 package sink_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -63,6 +64,31 @@ func TestLedgerSteps(t *testing.T) {
 	}
 	if s := take(undo); len(s.Delete) != 0 {
 		t.Errorf("invalidate again: %+v", s)
+	}
+}
+
+// TestTheFirstLiveEntryBeginsABlock: what goes on with one, or closes a range, is of
+// something that was given back after it was passed on.
+func TestTheFirstLiveEntryBeginsABlock(t *testing.T) {
+	t.Parallel()
+	var l sink.Ledger
+	later := change(block.Range{Start: 5, End: 6}, record(t, arrow.PrimitiveTypes.Int32, 5, 5))
+	later.Live, later.Seq, later.After, later.Part, later.Parts, later.Batch = true, 9, 8, 1, 2, "a"
+	mark := sink.Change{Header: entry.Header{Kind: entry.Watermark, Range: block.Range{Start: 5, End: 8}}, Live: true, Seq: 10, After: 9}
+	for _, c := range []sink.Change{later, mark} {
+		if _, err := l.Take(c, 1); !errors.Is(err, sink.ErrGap) || l.Live.Started {
+			t.Errorf("entry %d: %v, ledger %+v", c.Seq, err, l)
+		}
+	}
+	first := later
+	first.Seq, first.After, first.Part = 8, 7, 0
+	for _, c := range []sink.Change{first, later, mark} {
+		if _, err := l.Take(c, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.Live.Start != 5 || l.Live.Seq != mark.Seq || !l.Coverage.Has(5) {
+		t.Errorf("%+v", l)
 	}
 }
 

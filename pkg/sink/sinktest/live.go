@@ -112,9 +112,20 @@ func liveRepeated(b *bed) {
 	b.wantRows(chain(span(10, 15), 1))
 }
 
+// liveGap: an entry whose predecessor was not applied is refused; the first of all may
+// come from the middle of a lane, but not from the middle of a range: its watermark
+// would vouch for blocks that are not there.
 func liveGap(b *bed) {
 	w := b.writer()
 	l := newLane()
+	before := newLane()
+	before.data(span(10, 12), 1)
+	mark := before.watermark(11, 1)
+	b.wantSame(w, func() {
+		if _, err := b.try(b.Context(), w, mark); !errors.Is(err, sink.ErrGap) {
+			b.Errorf("a watermark before everything else: %v, want ErrGap", err)
+		}
+	})
 	b.apply(w, l.data(span(10, 12), 1), l.watermark(11, 1))
 	second, third, undo := l.data(span(12, 15), 1), l.data(span(15, 18), 1), l.invalidate(11, 17)
 	b.wantSame(w, func() {
