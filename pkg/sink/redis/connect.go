@@ -36,7 +36,9 @@ const (
 )
 
 // connect makes a client for a single server, behind Sentinel, or for a Cluster.
-// It does not connect. Nothing is sent twice by it: that is for the apply loop.
+// It does not connect. Nothing is sent twice by it: that is for the apply loop. In a
+// Cluster it is, where a node says that another one has the slot or a connection
+// breaks; every step is harmless when it comes twice (decision 26).
 func connect(cfg config.Redis) (redis.UniversalClient, error) {
 	silence.Do(logging.Disable) // what the driver would print, its errors say as well
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
