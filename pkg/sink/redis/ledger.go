@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its keys; start this sink again"))
+	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its keys, or a replica was promoted that had nothing yet; start this sink again, and it loads everything anew"))
 	errState     = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its rows, and start it again"))
 )
 
