@@ -46,7 +46,9 @@ sinks:
 	}
 	for _, stage := range stages {
 		start(stage)
-		r.wrote(t, ports[stage], 40_000) // most of the history
+	}
+	for _, stage := range stages {
+		r.wrote(t, ports[stage], 64_000) // all that there was, and some that has come since: from here on it follows
 	}
 	measure := func(who ...string) map[string]float64 {
 		before := map[string]float64{}
