@@ -94,7 +94,7 @@ func (l *lab) cached(structure string, rows int) (*config.Pipeline, error) {
 source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 0, max_block: %d }
 nats: { embedded: ./nats }
-sinks: [ { name: cache, redis: { url: %q, structure: %s, key: "log:{block_num}:{log_index}" } } ]
+sinks: [ { name: cache, redis: { url: %q, structure: %s, key: "log:{_block_num}:{log_index}" } } ]
 `, l.amp, history(rows).End, l.redis, structure)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err

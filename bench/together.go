@@ -18,7 +18,7 @@ func measureTogether(ctx context.Context, l *lab, r *report) error {
 	}
 	sinks := map[string]string{
 		"PostgreSQL": fmt.Sprintf(`{ name: warehouse, postgres: { dsn: %q, table: logs, types: { block_num: bigint } } }`, l.dsn),
-		"Redis":      fmt.Sprintf(`{ name: cache, redis: { url: %q, key: "log:{block_num}:{log_index}" } }`, l.redis),
+		"Redis":      fmt.Sprintf(`{ name: cache, redis: { url: %q, key: "log:{_block_num}:{log_index}" } }`, l.redis),
 		"Delta":      `{ name: lake, delta: { path: ./lake } }`,
 	}
 	names := []string{"PostgreSQL", "Redis", "Delta"}

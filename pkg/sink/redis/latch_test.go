@@ -1,6 +1,8 @@
 package redis_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -46,5 +48,20 @@ func TestLatch(t *testing.T) {
 
 	if state, err := w.State(ctx); err != nil || !state.Coverage.Covers(block.Range{End: 20}) {
 		t.Errorf("the state is %+v, %v", state, err)
+	}
+}
+
+// TestTheOtherBlockColumnIsWarnedAbout: a key with block_num, where the rows' block
+// is _block_num, is one that blocks can share.
+func TestTheOtherBlockColumnIsWarnedAbout(t *testing.T) {
+	s := newServer(t)
+	for key, warned := range map[string]bool{"{table}:{block_num}:{log_index}": true, "{table}:{_block_num}:{log_index}": false, "{table}:{address}": false} {
+		table := sinktest.LogTable
+		table.Pipeline, table.Sink = s.name, strconv.Itoa(len(key))
+		w := open(t, s.config(config.Hash, key), table)
+		got := w.Warnings(table)
+		if said := len(got) == 1 && strings.Contains(got[0], "write {_block_num} in its place"); said != warned {
+			t.Errorf("key %s: %q", key, got)
+		}
 	}
 }

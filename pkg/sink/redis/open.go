@@ -86,7 +86,7 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 			return classify("open "+g.String(), err)
 		}
 	}
-	w.target, w.client, w.warnings = g, client, warnings
+	w.target, w.client, w.warnings = g, client, append(warnings, g.warnings()...)
 	if g.Cluster {
 		w.tags = slotTags()
 	}
