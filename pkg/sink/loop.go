@@ -28,7 +28,7 @@ type Loop struct {
 
 	Writers int           // transactions at the same time for the partitions; default 1
 	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
-	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms
+	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Gatherer
 	Bytes   int           // of all entries in hand, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
 	Gather  time.Duration // how long a Gatherer may wait for more before it commits; default 10 s
 	Decoded int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
@@ -76,6 +76,9 @@ func (l *Loop) Run(take context.Context) error {
 	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
 	r.Writers = cmp.Or(r.Writers, 1)
 	r.Rows = cmp.Or(r.Rows, 20_000)
+	if _, gathers := r.Writer.(Gatherer); gathers {
+		r.Wait = cmp.Or(r.Wait, 20*time.Millisecond) // they wait for each other when they are staged
+	}
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
 	r.Bytes = cmp.Or(r.Bytes, 32<<20)
 	r.Decoded = cmp.Or(r.Decoded, 64<<20)
