@@ -14,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
 )
@@ -44,21 +43,11 @@ func measureDelta(ctx context.Context, l *lab, r *report) error {
 		return err
 	}
 	p := all[0]
-	table, checked, err := l.table(ctx, p)
+	table, changes, release, err := l.decoded(ctx, p)
 	if err != nil {
 		return err
 	}
-	changes, err := l.changes(ctx, checked)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, c := range changes {
-			for _, rec := range c.Records {
-				rec.Release()
-			}
-		}
-	}()
+	defer release()
 	bare := l.bareParquet(table.Schema, changes)
 	fromMemory := side{"delta.Writer from memory", func(ctx context.Context) (sample, error) { return l.gather(ctx, p, table, changes) }}
 	if err := r.add(l.compare(ctx, "Delta sink from memory", 0.60, fromMemory, bare)); err != nil {
@@ -87,15 +76,11 @@ func (l *lab) measureDeltaLog(ctx context.Context, r *report, bare side) (err er
 	if err != nil {
 		return err
 	}
-	b, err := l.openBus(ctx, "", p)
+	b, err := l.fullBus(ctx, p, checked, l.size.live)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	size := plan.Size(history(l.size.live).Len(), workers, rowsPerBlock)
-	if _, err := b.fill(ctx, l.source, l.planner(b, p), checked, size); err != nil {
-		return err
-	}
 	drained := side{"sink-delta, from a full log", func(ctx context.Context) (_ sample, err error) {
 		cfg := *p.Sinks[0].Delta
 		if err := errors.Join(os.RemoveAll(cfg.Path), b.log.RemoveConsumer(ctx, table.Sink)); err != nil {

@@ -22,21 +22,11 @@ func measureLibrary(ctx context.Context, l *lab, r *report) error {
 	if err != nil {
 		return err
 	}
-	table, checked, err := l.table(ctx, p)
+	table, changes, release, err := l.decoded(ctx, p)
 	if err != nil {
 		return err
 	}
-	changes, err := l.changes(ctx, checked)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, c := range changes {
-			for _, rec := range c.Records {
-				rec.Release()
-			}
-		}
-	}()
+	defer release()
 	apply := side{"postgres.Writer from memory", func(ctx context.Context) (_ sample, err error) {
 		w, err := l.openWriter(ctx, p, table)
 		if err != nil {
@@ -66,6 +56,23 @@ func (l *lab) openWriter(ctx context.Context, p *config.Pipeline, t sink.Table) 
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
+}
+
+// decoded gives the table of a pipeline and all rows in memory, until they are
+// released.
+func (l *lab) decoded(ctx context.Context, p *config.Pipeline) (sink.Table, []sink.Change, func(), error) {
+	table, checked, err := l.table(ctx, p)
+	if err != nil {
+		return table, nil, nil, err
+	}
+	changes, err := l.changes(ctx, checked)
+	return table, changes, func() {
+		for _, c := range changes {
+			for _, rec := range c.Records {
+				rec.Release()
+			}
+		}
+	}, err
 }
 
 // changes reads the rows into memory, batchRows in a change.

@@ -56,6 +56,19 @@ func (l *lab) openBus(ctx context.Context, listen string, p *config.Pipeline) (_
 	return b, err
 }
 
+// fullBus is a bus whose log holds so many rows of a pipeline.
+func (l *lab) fullBus(ctx context.Context, p *config.Pipeline, checked *plan.Checked, rows int) (*bus, error) {
+	b, err := l.openBus(ctx, "", p)
+	if err != nil {
+		return nil, err
+	}
+	size := plan.Size(history(rows).Len(), workers, rowsPerBlock)
+	if _, err := b.fill(ctx, l.source, l.planner(b, p), checked, size); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
 func (b *bus) close() error {
 	if b.conn != nil {
 		b.conn.Close()

@@ -51,21 +51,11 @@ func (l *lab) measureStructure(ctx context.Context, r *report, structure config.
 	if err != nil {
 		return err
 	}
-	table, checked, err := l.table(ctx, p)
+	table, changes, release, err := l.decoded(ctx, p)
 	if err != nil {
 		return err
 	}
-	changes, err := l.changes(ctx, checked)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, c := range changes {
-			for _, rec := range c.Records {
-				rec.Release()
-			}
-		}
-	}()
+	defer release()
 	ours := side{"redis.Writer from memory", func(ctx context.Context) (sample, error) {
 		return l.applyCache(ctx, client, p, table, changes)
 	}}

@@ -10,7 +10,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
@@ -27,15 +26,11 @@ func measureReplay(ctx context.Context, l *lab, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	b, err := l.openBus(ctx, "", p)
+	b, err := l.fullBus(ctx, p, checked, l.size.rows)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	size := plan.Size(history(l.size.rows).Len(), workers, rowsPerBlock)
-	if _, err := b.fill(ctx, l.source, l.planner(b, p), checked, size); err != nil {
-		return err
-	}
 
 	drain := func(ctx context.Context, w *postgres.Writer) (_ sample, err error) {
 		defer func() { err = errors.Join(err, w.Close()) }()

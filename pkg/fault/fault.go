@@ -59,6 +59,18 @@ func Later(err error, after time.Duration) error {
 	return &classed{error: err, class: ClassLater, after: after}
 }
 
+// As marks err as of a class. It gives nil for nil.
+func As(class Class, err error) error {
+	switch class {
+	case ClassPermanent:
+		return Permanent(err)
+	case ClassLater:
+		return Later(err, 0)
+	default:
+		return err
+	}
+}
+
 // Of gives the outermost class of err; an unmarked error is [ClassAgain].
 func Of(err error) Class {
 	var c *classed

@@ -27,22 +27,15 @@ func (w *Writer) Windowed() bool { return !w.target.replaces() }
 // If a row can replace one of another block it remembers about 80 bytes for
 // each key. The Writer must be open.
 func (w *Writer) DigestSource() sink.SourceDigest {
-	return &sourceDigest{target: w.target, windowed: w.Windowed(), digests: make(sink.Digests), rows: make(map[key]digestedRow)}
+	return &sourceDigest{target: w.target, digests: make(sink.Digests), keyed: sink.NewKeyedDigests[key](w.Windowed())}
 }
 
-type digestedRow struct {
-	block block.Number
-	hash  uint64
-}
-
-// sourceDigest hashes rows. Rows with a key wait until it cannot come again.
+// sourceDigest hashes rows.
 type sourceDigest struct {
-	target   *target
-	windowed bool
-	digests  sink.Digests
-	rows     map[key]digestedRow // by key; upsert only
-	block    block.Number        // of the rows, if windowed
-	buf      []byte
+	target  *target
+	digests sink.Digests            // of rows without a key
+	keyed   *sink.KeyedDigests[key] // upsert only
+	buf     []byte
 }
 
 // Add hashes the rows of a record. A row that the table cannot hold gives what
@@ -65,30 +58,17 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 			d.digests.Add(n, hash)
 			continue
 		}
-		if d.windowed && n != d.block {
-			d.settle()
-			d.block = n
-		}
 		d.buf = p.appendKey(d.buf[:0], d.target.key, row)
-		k := xxh3.Hash128(d.buf)
-		if before, twice := d.rows[k]; !twice || before.block <= n {
-			d.rows[k] = digestedRow{n, hash}
-		}
+		d.keyed.Add(n, xxh3.Hash128(d.buf), hash)
 	}
 	return nil
 }
 
-// settle counts the rows whose keys cannot come again.
-func (d *sourceDigest) settle() {
-	for _, r := range d.rows {
-		d.digests.Add(r.block, r.hash)
-	}
-	clear(d.rows)
-}
-
 // Digests gives the digests of all rows added. It is called once, at the end.
 func (d *sourceDigest) Digests() sink.Digests {
-	d.settle()
+	if d.target.upsert() {
+		return d.keyed.Digests()
+	}
 	return d.digests
 }
 

@@ -159,7 +159,9 @@ func temporalPrinter(arr arrow.Array, dt arrow.DataType) func(dst []byte, i int)
 		return printTime(valuesOf[arrow.Time64](arr), dt.Unit)
 	case *arrow.DurationType:
 		values, per := valuesOf[arrow.Duration](arr), perSecond(dt.Unit)
-		return func(dst []byte, i int) []byte { return appendSeconds(append(dst, "PT"...), int64(values[i]), per) }
+		return func(dst []byte, i int) []byte {
+			return decimals.AppendSeconds(append(dst, "PT"...), int64(values[i]), per)
+		}
 	case *arrow.MonthIntervalType:
 		values := valuesOf[arrow.MonthInterval](arr)
 		return func(dst []byte, i int) []byte {
@@ -169,14 +171,14 @@ func temporalPrinter(arr arrow.Array, dt arrow.DataType) func(dst []byte, i int)
 		values := arr.(*array.DayTimeInterval).DayTimeIntervalValues()
 		return func(dst []byte, i int) []byte {
 			dst = strconv.AppendInt(append(dst, 'P'), int64(values[i].Days), 10)
-			return appendSeconds(append(dst, "DT"...), int64(values[i].Milliseconds), 1e3)
+			return decimals.AppendSeconds(append(dst, "DT"...), int64(values[i].Milliseconds), 1e3)
 		}
 	default:
 		values := arr.(*array.MonthDayNanoInterval).MonthDayNanoIntervalValues()
 		return func(dst []byte, i int) []byte {
 			dst = strconv.AppendInt(append(dst, 'P'), int64(values[i].Months), 10)
 			dst = strconv.AppendInt(append(dst, 'M'), int64(values[i].Days), 10)
-			return appendSeconds(append(dst, "DT"...), values[i].Nanoseconds, 1e9)
+			return decimals.AppendSeconds(append(dst, "DT"...), values[i].Nanoseconds, 1e9)
 		}
 	}
 }
@@ -197,30 +199,6 @@ func printTime[T arrow.Time32 | arrow.Time64](values []T, unit arrow.TimeUnit) f
 			}
 			dst = append(dst, '0'+byte(part/10), '0'+byte(part%10))
 		}
-		return appendFraction(dst, uint64(int64(values[i])%per), uint64(per))
+		return decimals.AppendFraction(dst, uint64(int64(values[i])%per), uint64(per))
 	}
-}
-
-// appendSeconds writes a count of units as seconds, "-1.5S".
-func appendSeconds(dst []byte, v, per int64) []byte {
-	u := uint64(v)
-	if v < 0 {
-		dst, u = append(dst, '-'), -u
-	}
-	dst = strconv.AppendUint(dst, u/uint64(per), 10)
-	return append(appendFraction(dst, u%uint64(per), uint64(per)), 'S')
-}
-
-// appendFraction writes ".5" for 5 of 10, without zeros at the end.
-func appendFraction(dst []byte, v, of uint64) []byte {
-	if v == 0 {
-		return dst
-	}
-	dst = append(dst, '.')
-	for v > 0 {
-		of /= 10
-		dst = append(dst, '0'+byte(v/of))
-		v %= of
-	}
-	return dst
 }

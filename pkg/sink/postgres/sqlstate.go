@@ -69,14 +69,7 @@ func classify(what string, err error) error {
 		if known {
 			wrapped = fmt.Errorf("%s: %s: %w", what, a.text, err)
 		}
-		switch a.class {
-		case fault.ClassPermanent:
-			return fault.Permanent(wrapped)
-		case fault.ClassLater:
-			return fault.Later(wrapped, 0)
-		default:
-			return wrapped
-		}
+		return fault.As(a.class, wrapped)
 	}
 	if untrusted(err) {
 		return fault.Permanent(fmt.Errorf("%s: TLS with the server fails; check sslmode and sslrootcert of the dsn: %w", what, err))

@@ -105,15 +105,7 @@ func classify(what string, err error) error {
 	}
 	word, _, _ := strings.Cut(err.Error(), " ")
 	if a, known := advices[word]; known {
-		wrapped := fmt.Errorf("%s: %s: %w", what, a.text, err)
-		switch a.class {
-		case fault.ClassPermanent:
-			return fault.Permanent(wrapped)
-		case fault.ClassLater:
-			return fault.Later(wrapped, 0)
-		default:
-			return wrapped
-		}
+		return fault.As(a.class, fmt.Errorf("%s: %s: %w", what, a.text, err))
 	}
 	switch {
 	case strings.Contains(err.Error(), "equal or smaller than the target stream top item"):

@@ -206,7 +206,9 @@ func temporal(arr arrow.Array) cells {
 		return clocks(a.Values(), perSecond(a.DataType().(*arrow.Time64Type).Unit))
 	case *array.Duration:
 		values, per := a.Values(), perSecond(a.DataType().(*arrow.DurationType).Unit)
-		return cells{quoted: true, text: func(dst []byte, i int) []byte { return appendSeconds(append(dst, "PT"...), int64(values[i]), per) }}
+		return cells{quoted: true, text: func(dst []byte, i int) []byte {
+			return decimals.AppendSeconds(append(dst, "PT"...), int64(values[i]), per)
+		}}
 	case *array.MonthInterval:
 		return cells{quoted: true, text: func(dst []byte, i int) []byte {
 			return append(strconv.AppendInt(append(dst, 'P'), int64(a.Value(i)), 10), 'M')
@@ -214,14 +216,14 @@ func temporal(arr arrow.Array) cells {
 	case *array.DayTimeInterval:
 		return cells{quoted: true, text: func(dst []byte, i int) []byte {
 			dst = strconv.AppendInt(append(dst, 'P'), int64(a.Value(i).Days), 10)
-			return appendSeconds(append(dst, "DT"...), int64(a.Value(i).Milliseconds), 1e3)
+			return decimals.AppendSeconds(append(dst, "DT"...), int64(a.Value(i).Milliseconds), 1e3)
 		}}
 	case *array.MonthDayNanoInterval:
 		return cells{quoted: true, text: func(dst []byte, i int) []byte {
 			v := a.Value(i)
 			dst = strconv.AppendInt(append(dst, 'P'), int64(v.Months), 10)
 			dst = strconv.AppendInt(append(dst, 'M'), int64(v.Days), 10)
-			return appendSeconds(append(dst, "DT"...), v.Nanoseconds, 1e9)
+			return decimals.AppendSeconds(append(dst, "DT"...), v.Nanoseconds, 1e9)
 		}}
 	default:
 		panic(fmt.Sprintf("the type %s was not checked when the sink was opened", arr.DataType()))
@@ -275,7 +277,7 @@ func clocks[T arrow.Time32 | arrow.Time64](values []T, per int64) cells {
 				}
 				dst = append(dst, '0'+byte(part/10), '0'+byte(part%10))
 			}
-			return appendFraction(dst, uint64(int64(values[i])%per), uint64(per))
+			return decimals.AppendFraction(dst, uint64(int64(values[i])%per), uint64(per))
 		},
 		flaw: func(i int) string {
 			if v := int64(values[i]); v < 0 || v >= 86400*per {
@@ -283,28 +285,4 @@ func clocks[T arrow.Time32 | arrow.Time64](values []T, per int64) cells {
 			}
 			return ""
 		}}
-}
-
-// appendSeconds writes a count of units as seconds, "-1.5S".
-func appendSeconds(dst []byte, v, per int64) []byte {
-	u := uint64(v)
-	if v < 0 {
-		dst, u = append(dst, '-'), -u
-	}
-	dst = strconv.AppendUint(dst, u/uint64(per), 10)
-	return append(appendFraction(dst, u%uint64(per), uint64(per)), 'S')
-}
-
-// appendFraction writes ".5" for 5 of 10, without zeros at the end.
-func appendFraction(dst []byte, v, of uint64) []byte {
-	if v == 0 {
-		return dst
-	}
-	dst = append(dst, '.')
-	for v > 0 {
-		of /= 10
-		dst = append(dst, '0'+byte(v/of))
-		v %= of
-	}
-	return dst
 }
