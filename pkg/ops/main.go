@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -78,12 +79,24 @@ func Main(run func(context.Context) error) int {
 	return code
 }
 
-// ExitCode maps an error to the code of the process.
+// ExitCode returns the exit code of a process that ends with err. Of several
+// joined errors the worst decides: a failure before a mistake of the user's,
+// before what is incomplete, before an interruption.
 func ExitCode(err error) int {
+	if err == nil {
+		return ExitDone
+	}
+	if several := joined(err); several != nil {
+		worst := ExitInterrupted
+		for _, one := range several {
+			if code := ExitCode(one); slices.Index(bySeverity, code) < slices.Index(bySeverity, worst) {
+				worst = code
+			}
+		}
+		return worst
+	}
 	var exit *ExitError
 	switch {
-	case err == nil:
-		return ExitDone
 	case errors.As(err, &exit):
 		return exit.Code
 	case errors.Is(err, ErrInterrupted):
@@ -91,4 +104,38 @@ func ExitCode(err error) int {
 	default:
 		return ExitFailed
 	}
+}
+
+// bySeverity lists the exit codes of errors, the worst first.
+var bySeverity = []int{ExitFailed, ExitConfig, ExitIncomplete, ExitInterrupted}
+
+// joined returns the errors that were joined into err, below what wraps them, or
+// nil if none were. What an [ExitError] holds has its code and is not looked into.
+func joined(err error) []error {
+	for err != nil {
+		if _, coded := err.(*ExitError); coded {
+			return nil
+		}
+		switch e := err.(type) {
+		case interface{ Unwrap() []error }:
+			return e.Unwrap()
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// Failures joins errors. Interruptions are left out if anything else is among
+// them: a process that was told to stop after a part of it had failed has failed.
+func Failures(errs ...error) error {
+	failures := slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
+		return err == nil || ExitCode(err) == ExitInterrupted
+	})
+	if len(failures) > 0 {
+		return errors.Join(failures...)
+	}
+	return errors.Join(errs...)
 }

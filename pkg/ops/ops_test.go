@@ -27,10 +27,34 @@ func TestExitCodes(t *testing.T) {
 		{ops.Config(broken), 2},
 		{fmt.Errorf("run: %w", ops.Incomplete(broken)), 3},
 		{fmt.Errorf("stop: %w", ops.ErrInterrupted), 130},
+		{errors.Join(ops.ErrInterrupted, ops.ErrInterrupted), 130},
+		{errors.Join(ops.ErrInterrupted, broken), 1},
+		{fmt.Errorf("run: %w", errors.Join(broken, ops.Incomplete(broken))), 1},
+		{errors.Join(ops.Incomplete(broken), fmt.Errorf("b: %w", errors.Join(ops.ErrInterrupted, broken))), 1},
+		{errors.Join(ops.ErrInterrupted, ops.Incomplete(broken)), 3},
+		{errors.Join(ops.Incomplete(broken), ops.Config(broken)), 2},
+		{ops.Config(errors.Join(broken, ops.ErrInterrupted)), 2},
 	} {
 		if got := ops.ExitCode(c.err); got != c.want {
 			t.Errorf("exit code of %v is %d, want %d", c.err, got, c.want)
 		}
+	}
+}
+
+func TestFailuresLeavesInterruptionsOut(t *testing.T) {
+	broken := errors.New("broken")
+	stopped := fmt.Errorf("run: %w", ops.ErrInterrupted)
+	for want, errs := range map[string][]error{
+		"broken":                      {stopped, nil, broken},
+		"run: interrupted":            {nil, stopped},
+		"broken\nrun: not read: here": {broken, stopped, fmt.Errorf("run: %w", ops.Incomplete(errors.New("not read: here")))},
+	} {
+		if got := ops.Failures(errs...); got == nil || got.Error() != want {
+			t.Errorf("got %v, want %s", got, want)
+		}
+	}
+	if err := ops.Failures(nil, nil); err != nil {
+		t.Error(err)
 	}
 }
 

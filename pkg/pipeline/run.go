@@ -41,6 +41,9 @@ func (o Options) out() io.Writer {
 // errDone ends the stages of a pipeline because everything is loaded.
 var errDone = errors.New("everything is loaded")
 
+// errNoSink ends the stages of a pipeline whose sinks have all stopped.
+var errNoSink = errors.New("no sink is running")
+
 // Run runs all stages of the pipelines in this process until each of them is
 // complete, or ctx ends. Everything is checked before anything is started, in
 // every pipeline. If a pipeline fails the others go on; the errors of all are
@@ -77,13 +80,19 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	errs := make([]error, len(runs))
 	for i, r := range runs {
 		wait.Go(func() {
-			if err := r.run(ctx, o); err != nil {
-				errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
+			err := r.run(ctx, o)
+			if err == nil {
+				return
+			}
+			errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
+			if code := ops.ExitCode(err); len(runs) > 1 && code != ops.ExitInterrupted && code != ops.ExitIncomplete {
+				r.meter.Failed(err.Error())
+				r.logger.Error().Err(err).Msg("the pipeline has failed; the others go on")
 			}
 		})
 	}
 	wait.Wait()
-	return errors.Join(append(errs, stop())...)
+	return ops.Failures(append(errs, stop())...)
 }
 
 // refused gives exit code 2 to what the user has to mend before anything can
@@ -159,9 +168,9 @@ func (r *run) run(ctx context.Context, o Options) error {
 	defer done(nil)
 	g, work := errgroup.WithContext(work)
 
-	gone := newGone(r.config.Sinks)
+	stopped := newStoppedSinks(r.config.Sinks)
 	planner := r.planner(r.source, o)
-	planner.Gone = gone.has
+	planner.Gone = stopped.has
 	var status plan.Status
 	g.Go(func() (err error) {
 		defer func() { r.meter.Waiting("start of the live lane", "") }()
@@ -173,14 +182,22 @@ func (r *run) run(ctx context.Context, o Options) error {
 	for i, c := range r.config.Sinks {
 		g.Go(func() error {
 			err := r.apply(work, c, r.writers[i], r.spec)
-			if err != nil && gone.add(c.Name, err) {
-				return nil // the others go on
+			if err == nil {
+				return nil
 			}
-			return err
+			r.meter.Stopped(c.Name, err.Error())
+			if stopped.add(c.Name, err) {
+				r.logger.Error().Err(err).Str("sink", c.Name).Msg("the sink has stopped; the others go on")
+				return nil
+			}
+			return errNoSink
 		})
 	}
 	err := g.Wait()
-	if err = errors.Join(err, gone.err()); err == nil && status.Failed.Len() > 0 {
+	if errors.Is(err, errNoSink) {
+		err = nil // what stopped them says it
+	}
+	if err = ops.Failures(err, stopped.err()); err == nil && status.Failed.Len() > 0 {
 		err = ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", status.Failed.Len(), status.Failed))
 	}
 	o.Screen.Finish()

@@ -62,10 +62,13 @@ func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (s
 	}
 }
 
-// stuck gives what is waited for, in all pipelines.
+// stuck returns what is waited for and what has stopped for good, in all pipelines.
 func stuck(meters map[string]*progress.Meter) map[string]string {
 	all := map[string]string{}
 	for name, m := range meters {
+		for part, reason := range m.Stops() {
+			all[name+": "+part] = "stopped: " + reason
+		}
 		for part, reason := range m.Waits() {
 			all[name+": "+part] = reason
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
@@ -32,7 +33,15 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 			return err
 		}
 		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("partitions")
-		status, err := s.planner(source, o).Run(ctx, spec, size)
+		planner := s.planner(source, o)
+		notify := planner.Notify
+		planner.Notify = func(status plan.Status) {
+			notify(status)
+			for _, sink := range status.Sinks {
+				s.meter.Stopped(sink.Name, sink.Stopped)
+			}
+		}
+		status, err := planner.Run(ctx, spec, size)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/ops"
@@ -20,6 +22,10 @@ func (s *stages) summarize(out io.Writer, status plan.Status, took time.Duration
 	}
 	if live := s.meter.Live(); live != "" {
 		say(out, "  %-12s %s", "live", live)
+	}
+	stops := s.meter.Stops()
+	for _, part := range slices.Sorted(maps.Keys(stops)) {
+		say(out, "  %-12s %s: %s", "STOPPED", part, stops[part])
 	}
 	say(out, "  %-12s %d, idle at most %.0f %% of the time", "workers", s.config.Extract.Workers, 100*s.idle.worst())
 	switch {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -70,8 +71,20 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 		meter.Planned(s.History, s.Extracted)
 		meter.Reorgs(s.Live.Reorgs)
 		meter.Waiting("start of the live lane", s.Live.Waits)
+		meter.Waiting("log", fullLog(s.Log))
 		for _, sink := range s.Sinks {
 			meter.Covered(sink.Name, sink.Covered)
 		}
 	}
+}
+
+// fullLog says of a log that is nearly full which sink it waits for; empty: it has
+// room.
+func fullLog(log plan.LogStatus) string {
+	const full = 95 // percent
+	if log.MaxBytes == 0 || log.Bytes < log.MaxBytes/100*full {
+		return ""
+	}
+	return fmt.Sprintf("it is %d %% full, and sink %s has %s entries still to apply",
+		min(100, log.Bytes*100/log.MaxBytes), log.Slowest, progress.Count(log.Unread))
 }

@@ -23,9 +23,14 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 	if err != nil {
 		return "", err
 	}
-	for _, sink := range sinks {
+	// A sink that has stopped for good may lack what was trimmed without it: the lane
+	// begins again when it is back.
+	for _, sink := range running(sinks) {
 		mark := sink.Report.Live
 		if !mark.Started {
+			if position.Phase == queue.LiveDone && position.Epoch == w.spec.Epoch && w.missed(sink) {
+				return fmt.Sprintf("sink %s has nothing of the live lane, which is complete, and the log no longer holds it", sink.Name), nil
+			}
 			continue
 		}
 		ahead, err := w.ahead(ctx, mark, tail)
@@ -86,6 +91,21 @@ func (w *watcher) stranded(ctx context.Context, mark queue.LiveMark) (bool, erro
 	default:
 		return mark.Seq < head.Seq && mark.Seq != head.After, nil
 	}
+}
+
+// missed reports whether a sink without anything of the live lane has read it to its
+// end, and has said so since: what would begin its lane was trimmed before it came, or
+// while it did not run.
+func (w *watcher) missed(sink SinkStatus) bool {
+	if !sink.Live.Drained() {
+		delete(w.unstarted, sink.Name)
+		return false
+	}
+	seen, before := w.unstarted[sink.Name]
+	if !before {
+		w.unstarted[sink.Name] = sink.rev
+	}
+	return before && sink.rev > seen
 }
 
 // newEpoch begins the live lane again at a block below which every sink has the chain

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,6 +151,21 @@ func (w *watcher) change(ctx context.Context, how func(*queue.Spec)) error {
 	}
 	w.spec = spec
 	return nil
+}
+
+// stopped returns why a sink has stopped for good, or nothing. In a process that runs
+// the sinks, too, what they last reported may be of an earlier run.
+func (p *Planner) stopped(sink string, r queue.SinkReport) string {
+	switch {
+	case p.Gone != nil && !p.Gone(sink):
+		return ""
+	case p.Gone != nil:
+		return cmp.Or(r.Reason, "an error")
+	case r.State == queue.SinkFailed:
+		return r.Reason
+	default:
+		return ""
+	}
 }
 
 func (p *Planner) gone(sink string) bool { return p.Gone != nil && p.Gone(sink) }

@@ -595,6 +595,73 @@ func TestTrimWaitsForTheSlowestReport(t *testing.T) {
 	}
 }
 
+// TestASinkThatHasFailedDoesNotHoldACrowdedLog: as long as there is room it does, and
+// one that waits always does. What it lacks then is no reason for an epoch before it
+// is back.
+func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	var seqs []uint64
+	for n := block.Number(800); n < 840; n += 10 {
+		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
+	}
+	last := seqs[3]
+	d.reached(queue.LiveRunning, last, 840)
+	for sink, entries := range map[string]int{"warehouse": len(seqs), "cache": 1} {
+		consumer, err := d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{})
+		must(t, err)
+		consumer.Close()
+		consumer, err = d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{Lanes: queue.Live})
+		must(t, err)
+		for range entries {
+			m, err := consumer.Next(t.Context())
+			must(t, err)
+			must(t, m.Ack())
+		}
+		consumer.Close()
+	}
+	report := func(state queue.SinkState, reason string) {
+		must(t, d.State.PutReport(t.Context(), queue.SinkReport{
+			Name: "cache", Live: d.mark(seqs[0], 800, 809), Coverage: block.NewSet(block.Range{Start: 700, End: 810}), State: state, Reason: reason,
+		}))
+	}
+	d.tells("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
+	report(queue.SinkFailed, "block 810 is refused")
+	first := func() uint64 {
+		state, err := d.Log.State(t.Context())
+		must(t, err)
+		return state.First
+	}
+	d.run()
+	s := d.looks()
+	if d.looks(); first() != seqs[1] {
+		t.Errorf("the log begins with %d, want what the failed sink lacks: there is room", first())
+	}
+	if s.Sinks[1].Stopped != "block 810 is refused" || s.Sinks[0].Stopped != "" {
+		t.Errorf("stopped are %+v", s.Sinks)
+	}
+
+	// Large entries that one of them has not applied make the log crowded.
+	p := part(700, 800, 1, queue.PartitionDone)
+	for i := range 5 {
+		e := entry.Entry{Header: entry.Header{Kind: entry.Data, Codec: entry.None, Network: "mainnet", Epoch: 1, Schema: "0123456789abcdef", Range: p.Range(), End: p.End}, Payload: make([]byte, 7<<20)}
+		must(t, second(d.Log.Publish(t.Context(), fmt.Sprintf("p.%d.9", i), 0, "filler", entry.Group{e})))
+	}
+	d.apply(5, all)
+	report(queue.SinkPaused, "connection refused")
+	d.looks()
+	if d.looks(); first() != seqs[1] {
+		t.Errorf("the log begins with %d, want what the paused sink lacks", first())
+	}
+	report(queue.SinkFailed, "block 810 is refused")
+	d.until("the log is trimmed", func(plan.Status) bool { return first() == last })
+	d.looks()
+	if s := d.stored(); s.Epoch != 1 {
+		t.Errorf("epoch %d has begun for a sink that does not run", s.Epoch)
+	}
+	report(queue.SinkRunning, "")
+	d.until("an epoch for the sink that is back", func(plan.Status) bool { return d.stored().Epoch > 1 })
+}
+
 // TestABoundedChainEnds when every sink has everything below max_block.
 func TestABoundedChainEnds(t *testing.T) {
 	d := follow(t, "warehouse", "cache")
@@ -634,6 +701,37 @@ func TestADoneLaneRestsUntilItsEndMoves(t *testing.T) {
 	d.run()
 	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 801})
 	d.until("the lane goes on", func(plan.Status) bool { return d.queued() })
+}
+
+// TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt: it joined when the log no longer
+// held the lane, or did not run before that.
+func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	end := block.Number(900)
+	d.spec.MaxBlock = &end
+	d.publish(entry.Invalidate, block.Closed(800, 800))
+	last := d.publish(entry.Watermark, block.Closed(800, 899))
+	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: queue.LiveDone, Until: &end}))
+	must(t, d.Log.Trim(t.Context(), last-1))
+	consumer, err := d.Log.Consume(t.Context(), "cache", queue.ConsumeOptions{Lanes: queue.Live})
+	must(t, err)
+	m, err := consumer.Next(t.Context())
+	must(t, err)
+	must(t, m.Ack()) // it closes what this sink has not
+	consumer.Close()
+	d.run()
+	d.tells("warehouse", d.mark(last, 800, 899), block.Range{Start: 700, End: 900})
+	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 780})
+	d.looks()
+	if s := d.stored(); s.Epoch != 1 {
+		t.Fatal("an epoch has begun before the sink has reported again: what it lacks may be on its way")
+	}
+	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.until("an epoch", func(plan.Status) bool { return d.stored().Epoch > 1 })
+	// All of the lane is within the reach of every other sink: it comes as history.
+	d.until("the lane's blocks are queued", func(s plan.Status) bool {
+		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.Range() == block.Range{Start: 800, End: 900} })
+	})
 }
 
 // TestAnOpenOriginIsSettled when the chain arrives there.

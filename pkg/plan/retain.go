@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -12,9 +13,19 @@ import (
 // trimEvery is how many looks pass between two trims.
 const trimEvery = 8
 
+// LogStatus is the log's part of a [Status].
+type LogStatus struct {
+	Bytes    uint64
+	MaxBytes uint64
+	Slowest  string // the sink that holds the most of it
+	Unread   uint64 // entries that this sink has still to apply
+}
+
 // trim removes from the log what every sink has committed. Entries younger than
 // the replay window stay, unless the log is getting full: a window that stopped
-// the pipeline would be worth less than the pipeline.
+// the pipeline would be worth less than the pipeline. Nor does a sink that has
+// stopped for good hold a log that is getting full while others still run: what it
+// lacks is read again when it is back.
 func (w *watcher) trim(ctx context.Context, s Status) error {
 	if w.looks%trimEvery != 0 {
 		return nil
@@ -23,12 +34,17 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 	if err != nil {
 		return fmt.Errorf("read the state of the log: %w", err)
 	}
-	history, live, err := w.committed(ctx, log, s)
+	crowded := log.Bytes > uint64(log.MaxBytes)/2
+	holding := s.Sinks
+	if running := running(s.Sinks); crowded && len(running) > 0 {
+		holding = running
+	}
+	w.log = logStatus(log, holding)
+	history, live, err := w.committed(ctx, log, holding)
 	if err != nil {
 		return err
 	}
 	upto := min(history, live)
-	crowded := log.Bytes > uint64(log.MaxBytes)/2
 	if !crowded {
 		if upto, err = w.Log.OlderThan(ctx, time.Now().Add(-w.Config.Log.Replay), upto); err != nil {
 			return fmt.Errorf("find the replay window: %w", err)
@@ -57,11 +73,28 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 	return w.Log.TrimLanes(ctx, queue.History, history)
 }
 
-// committed gives the last sequences of the partitions' lanes and of the live lane up
-// to which every sink has everything, and nobody needs anything.
-func (w *watcher) committed(ctx context.Context, log queue.LogState, s Status) (history, live uint64, err error) {
+// running returns the sinks that have not stopped for good.
+func running(sinks []SinkStatus) []SinkStatus {
+	return slices.DeleteFunc(slices.Clone(sinks), func(s SinkStatus) bool { return s.Stopped != "" })
+}
+
+// logStatus returns how full the log is, and which of the sinks holds the most of it.
+func logStatus(log queue.LogState, sinks []SinkStatus) LogStatus {
+	status := LogStatus{Bytes: log.Bytes, MaxBytes: uint64(log.MaxBytes)}
+	for _, sink := range sinks {
+		unread := sink.Position.Unread() + sink.Live.Unread()
+		if status.Slowest == "" || unread > status.Unread {
+			status.Slowest, status.Unread = sink.Name, unread
+		}
+	}
+	return status
+}
+
+// committed returns the last sequences of the partitions' lanes and of the live lane
+// up to which all these sinks have everything, and nobody needs anything.
+func (w *watcher) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
 	history, live = log.Last, log.Last
-	for _, sink := range s.Sinks {
+	for _, sink := range sinks {
 		if !sink.Position.Exists {
 			return 0, 0, nil
 		}

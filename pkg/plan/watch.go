@@ -19,6 +19,7 @@ type Status struct {
 	Failed     block.Set // blocks that were given up
 	Sinks      []SinkStatus
 	Live       LiveStatus
+	Log        LogStatus
 	Complete   bool // every sink holds everything that was not given up; never without max_block
 }
 
@@ -29,6 +30,7 @@ type SinkStatus struct {
 	Position queue.Position   // in the lanes of the partitions
 	Live     queue.Position   // in the live lane
 	Covered  uint64           // blocks of the history that the destination holds
+	Stopped  string           // why it has stopped for good; empty: it has not
 
 	rev      uint64 // of the report
 	reported uint64 // rev, if it is not the one that this planner found at first
@@ -43,6 +45,11 @@ type watcher struct {
 	queued  map[string]bool   // partitions whose tasks this planner has seen queued
 	drained map[string]uint64 // sink -> revision of its report when it was first seen at the log's end
 	lagging map[string]lagging
+
+	// unstarted has, by sink, the revision of the report when the live lane was first
+	// seen drained without a beginning in the destination.
+	unstarted map[string]uint64
+
 	looks   int
 	holes   []block.Range // blocks without a partition at the last look
 	retried bool          // failed partitions have been queued again
@@ -50,6 +57,7 @@ type watcher struct {
 	began    time.Time
 	live     LiveStatus        // as of the last look at it
 	followed bool              // this planner has queued the live task
+	log      LogStatus         // as of the last trim
 	unbegun  bool              // the live lane has never had an entry
 	found    map[string]uint64 // sink -> revision of its report at the first look
 }
@@ -63,7 +71,7 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	}
 	w := &watcher{
 		Planner: p, spec: spec, size: size, began: time.Now(),
-		queued: map[string]bool{}, drained: map[string]uint64{}, found: map[string]uint64{}, lagging: map[string]lagging{},
+		queued: map[string]bool{}, drained: map[string]uint64{}, found: map[string]uint64{}, lagging: map[string]lagging{}, unstarted: map[string]uint64{},
 	}
 	for failed := 0; ; {
 		status, err := w.look(ctx)
@@ -124,7 +132,9 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 		return status, err
 	}
 	status.Complete = w.complete(status)
-	return status, w.trim(ctx, status)
+	err = w.trim(ctx, status)
+	status.Log = w.log
+	return status, err
 }
 
 // fill makes partitions for blocks that have none, and, once, for blocks that
@@ -240,6 +250,7 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 		if rev != w.found[s.Name] {
 			sinks[i].reported = rev
 		}
+		sinks[i].Stopped = w.stopped(s.Name, report)
 		if !w.readToEnd(s.Name, position, rev) {
 			continue
 		}

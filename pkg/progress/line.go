@@ -14,13 +14,23 @@ import (
 //	history 4.1M/10M blocks 41 % | 96k rows/s | warehouse 94k rows/s, 1.2 s behind | eta 53 m
 //	history 10M/10M blocks 100 % | 230 rows/s | warehouse 230 rows/s | live 19,876,543 (0.8 s behind head) | reorgs 3
 //
-// The history counts the blocks that every sink has committed. What is waited
-// for is named at the end. A process that runs one stage shows what it knows.
+// The history counts the blocks that every sink still running has committed. What
+// has stopped for good is named first, what is waited for last. Of a pipeline that
+// has failed only the reason is shown. A process that runs one stage shows what it
+// knows.
 func (m *Meter) Line() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.failure != "" {
+		return "FAILED: " + m.failure
+	}
 	now := m.now()
 	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
+		if reason := m.sinks[name].stopped; reason != "" {
+			parts = append(parts, name+" STOPPED: "+reason)
+		}
+	}
 	var eta time.Duration
 	if total := m.history.Len(); total > 0 {
 		var done uint64
@@ -31,7 +41,7 @@ func (m *Meter) Line() string {
 		parts = append(parts, Count(uint64(m.speed.perSecond(now)))+" rows/s")
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
-		if s := m.sinks[name]; s.rows > 0 || s.known && m.rows > 0 {
+		if s := m.sinks[name]; s.stopped == "" && (s.rows > 0 || s.known && m.rows > 0) {
 			parts = append(parts, m.sinkPart(name, now))
 		}
 	}
@@ -58,13 +68,17 @@ func (m *Meter) Line() string {
 	return strings.Join(parts, " | ")
 }
 
-// slowest gives the blocks that every sink has, and how long the slowest one
-// still takes at the pace since the start; 0 if that cannot be told yet.
+// slowest returns the blocks that every sink has that has not stopped, and how long
+// the slowest one still takes at the pace since the start; 0 if that cannot be told
+// yet.
 func (m *Meter) slowest(now time.Time) (done uint64, eta time.Duration) {
 	total := m.history.Len()
 	done = total
 	elapsed := now.Sub(m.started)
 	for _, s := range m.sinks {
+		if s.stopped != "" {
+			continue
+		}
 		done = min(done, s.covered)
 		if gained := s.covered - min(s.covered, s.first); gained > 0 && s.covered < total {
 			eta = max(eta, time.Duration(float64(elapsed)*float64(total-s.covered)/float64(gained)))

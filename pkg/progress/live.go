@@ -78,10 +78,12 @@ func (m *Meter) Live() string {
 	return fmt.Sprintf("up to block %s, %d reorgs", grouped(uint64(slowest.number)), m.live.reorgs)
 }
 
+// slowestLive returns how far the sink is that is the furthest behind of those that
+// have not stopped, or nil if none is known.
 func (m *Meter) slowestLive() *liveSink {
 	var slowest *liveSink
 	for _, s := range m.sinks {
-		if s.live.known && (slowest == nil || s.live.number < slowest.number ||
+		if s.stopped == "" && s.live.known && (slowest == nil || s.live.number < slowest.number ||
 			s.live.number == slowest.number && s.live.behind > slowest.behind) {
 			slowest = &s.live
 		}

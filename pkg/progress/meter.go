@@ -22,6 +22,7 @@ type Meter struct {
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
 	waits     map[string]string // part of the pipeline -> what it waits for
+	failure   string            // what ended the pipeline
 	live      liveMeter
 	now       func() time.Time
 }
@@ -33,6 +34,7 @@ type sinkMeter struct {
 	known   bool   // covered has been read
 	speed   speed
 	live    liveSink
+	stopped string // why it has stopped for good; empty: it has not
 }
 
 // NewMeter starts to measure now. The sinks are those of the configuration.
@@ -100,6 +102,39 @@ func (m *Meter) Waits() map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.waits)
+}
+
+// Stopped tells that a sink has stopped for good, and why; an empty reason says
+// that it is running again.
+func (m *Meter) Stopped(sink, reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sink(sink).stopped = reason
+}
+
+// Failed tells that the pipeline has ended because of an error, and which.
+func (m *Meter) Failed(reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failure = reason
+	clear(m.waits)
+}
+
+// Stops returns what has stopped for good, with the reasons: sinks, by "sink NAME",
+// and the whole, as "pipeline".
+func (m *Meter) Stops() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stops := map[string]string{}
+	for name, s := range m.sinks {
+		if s.stopped != "" {
+			stops["sink "+name] = s.stopped
+		}
+	}
+	if m.failure != "" {
+		stops["pipeline"] = m.failure
+	}
+	return stops
 }
 
 // Rows gives the rows written by a sink since the start.

@@ -12,7 +12,7 @@ import (
 func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descLogRows, descLogBytes, descHistory, descExtracted, descSinkRows, descSinkBlocks, descWaiting,
-		descLiveHead, descLiveReorgs, descSinkLive, descSinkLatency,
+		descLiveHead, descLiveReorgs, descSinkLive, descSinkLatency, descSinkStopped, descFailed,
 	} {
 		ch <- d
 	}
@@ -30,7 +30,9 @@ var (
 	descSinkLive    = prometheus.NewDesc("ampipe_sink_live_block", "Last block of the live chain that the destination holds.", []string{"sink"}, nil)
 	descSinkLatency = prometheus.NewDesc("ampipe_live_latency_seconds",
 		"From the extractor's hearing of blocks to their commit.", []string{"sink"}, nil)
-	descWaiting = prometheus.NewDesc("ampipe_waiting", "Parts of the pipeline that wait for something.", nil, nil)
+	descSinkStopped = prometheus.NewDesc("ampipe_sink_stopped", "1 if the sink has stopped for good, because of an error.", []string{"sink"}, nil)
+	descFailed      = prometheus.NewDesc("ampipe_pipeline_failed", "1 if the pipeline has ended because of an error.", nil, nil)
+	descWaiting     = prometheus.NewDesc("ampipe_waiting", "Parts of the pipeline that wait for something.", nil, nil)
 )
 
 // Collect is part of [prometheus.Collector].
@@ -48,6 +50,7 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 	gauge(descHistory, m.history.Len())
 	gauge(descExtracted, m.extracted.Len())
 	gauge(descWaiting, uint64(len(m.waits)))
+	gauge(descFailed, truth(m.failure != ""))
 	count(descLiveReorgs, m.live.reorgs)
 	if m.live.known {
 		gauge(descLiveHead, uint64(m.live.head))
@@ -59,7 +62,15 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 		}
 		count(descSinkRows, s.rows, name)
 		gauge(descSinkBlocks, s.covered, name)
+		gauge(descSinkStopped, truth(s.stopped != ""), name)
 	}
+}
+
+func truth(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Gather makes a registry of the process and of the meters, by the names of

@@ -55,6 +55,33 @@ func TestLine(t *testing.T) {
 	})
 }
 
+// TestLineNamesWhatHasStopped first, and does not count it any more; of a pipeline
+// that has failed it says nothing else.
+func TestLineNamesWhatHasStopped(t *testing.T) {
+	m := progress.NewMeter("cache", "warehouse")
+	m.Planned(block.Range{Start: 0, End: 1000}, block.Set{})
+	m.Covered("cache", 500)
+	m.Covered("warehouse", 20)
+	m.Reached("cache", 60, time.Now())
+	m.Reached("warehouse", 10, time.Now())
+	m.Stopped("warehouse", "block 500: a NUL")
+	if got, want := m.Line(), "warehouse STOPPED: block 500: a NUL | history 500/1k blocks 50 % | live 60 ("; !strings.HasPrefix(got, want) {
+		t.Errorf("got  %q\nwant %q…", got, want)
+	}
+	if got := m.Stops(); got["sink warehouse"] != "block 500: a NUL" || len(got) != 1 {
+		t.Errorf("stopped are %q", got)
+	}
+	m.Stopped("warehouse", "")
+	if got := m.Line(); strings.Contains(got, "STOPPED") || !strings.Contains(got, "live 10 ") {
+		t.Errorf("when it runs again: %q", got)
+	}
+	m.Waiting("live", "the stream was cut")
+	m.Failed("the chain cannot be followed")
+	if got := m.Line(); got != "FAILED: the chain cannot be followed" || len(m.Waits()) > 0 {
+		t.Errorf("a pipeline that has failed shows %q and waits for %q", got, m.Waits())
+	}
+}
+
 func TestLineOfOneStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		extractor, sink := progress.NewMeter("warehouse"), progress.NewMeter("warehouse")

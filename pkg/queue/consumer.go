@@ -164,7 +164,8 @@ func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
 
 // Next waits for the next message. It returns the cause of ctx when that ends,
 // [ErrClosed] after Close, a *[BadMessageError] for a message that is not an
-// entry, fault.Later while NATS is away. Next may be called again after each.
+// entry, fault.Later while NATS is away, and [ErrNoMessage] once it is back. Next
+// may be called again after each.
 func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 	// What is there is given out before any error.
 	select {
@@ -237,20 +238,24 @@ func (c *Consumer) fetch(ctx context.Context) {
 		if err == nil {
 			err = c.pull(ctx, durable)
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+			durable = nil // it may have to be made again
+			failures++
+			c.tell(ctx, err)
+			_ = fault.Sleep(ctx, fault.Backoff{Max: 2 * time.Second}.Delay(failures)) // the loop sees ctx
+		case failures > 0:
 			failures = 0
-			continue
+			c.tell(ctx, ErrNoMessage)
 		}
-		durable = nil // it may have to be made again
-		failures++
-		select {
-		case c.failed <- err:
-		case <-ctx.Done():
-			return
-		}
-		if fault.Sleep(ctx, fault.Backoff{Max: 2 * time.Second}.Delay(failures)) != nil {
-			return
-		}
+	}
+}
+
+// tell hands an error to Next.
+func (c *Consumer) tell(ctx context.Context, err error) {
+	select {
+	case c.failed <- err:
+	case <-ctx.Done():
 	}
 }
 

@@ -80,14 +80,29 @@ func (p Partition) Lane() string { return "p." + p.ID() }
 // LiveLane is where the live chain's entries go.
 const LiveLane = "live"
 
+// SinkState is what a sink does.
+type SinkState string
+
+const (
+	// SinkRunning is a sink that applies entries, or waits for some.
+	SinkRunning SinkState = "running"
+	// SinkPaused is a sink that cannot go on for the time being.
+	SinkPaused SinkState = "paused"
+	// SinkStopped is a sink that was told to stop.
+	SinkStopped SinkState = "stopped"
+	// SinkFailed is a sink that has stopped because of an error that only the user
+	// can mend.
+	SinkFailed SinkState = "failed"
+)
+
 // SinkReport is what a sink says about itself. Coverage is read from the
 // destination, so it holds only what is committed.
 type SinkReport struct {
 	Name     string    `json:"name"`
 	Coverage block.Set `json:"coverage"`
 	Live     LiveMark  `json:"live"`
-	Rows     uint64    `json:"rows"`             // written by the reporting process since it started
-	State    string    `json:"state"`            // "running", "paused" or "stopped"
+	Rows     uint64    `json:"rows"` // written by the reporting process since it started
+	State    SinkState `json:"state"`
 	Reason   string    `json:"reason,omitempty"` // why it does not run
 	Updated  time.Time `json:"updated"`
 }

@@ -34,6 +34,10 @@ var (
 	// ErrClosed is returned by a consumer, or a connection, that was closed.
 	ErrClosed = errors.New("closed")
 
+	// ErrNoMessage is returned by [Consumer.Next], once after it has returned an
+	// error, when the log can be read again and has no message for the sink.
+	ErrNoMessage = errors.New("the log has no message now")
+
 	errSilent = errors.New("NATS does not answer")
 )
 

@@ -19,6 +19,9 @@ type Position struct {
 // Drained tells whether the sink has applied everything that these lanes hold.
 func (p Position) Drained() bool { return p.Exists && p.Pending == 0 && p.AckPending == 0 }
 
+// Unread returns how many messages the sink has still to apply.
+func (p Position) Unread() uint64 { return p.Pending + uint64(p.AckPending) }
+
 // Position reads how far a sink has come in some lanes.
 func (l *Log) Position(ctx context.Context, sink string, lanes Lanes) (Position, error) {
 	if err := checkName("sink", sink); err != nil {

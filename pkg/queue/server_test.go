@@ -351,3 +351,41 @@ func TestStartEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestNextTellsThatTheLogIsBack: a sink that has nothing to read hears of it, too.
+func TestNextTellsThatTheLogIsBack(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	opts := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true}
+	start := func() *server.Server {
+		s, err := server.NewServer(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		if !s.ReadyForConnections(10 * time.Second) {
+			t.Fatal("the server does not start")
+		}
+		return s
+	}
+	stop := func(s *server.Server) { s.Shutdown(); s.WaitForShutdown() }
+	s := start()
+	opts.Port = s.Addr().(*net.TCPAddr).Port
+	c := mustConsume(t, mustLog(t, mustOpen(t, queue.Config{URL: s.ClientURL()}), 0), queue.ConsumeOptions{})
+	defer c.Close()
+	stop(s)
+	if _, err := c.Next(ctx); fault.Of(err) != fault.ClassLater {
+		t.Errorf("while it is away: %v", err)
+	}
+	s = start()
+	defer stop(s)
+	for {
+		_, err := c.Next(ctx)
+		if errors.Is(err, queue.ErrNoMessage) {
+			return
+		}
+		if fault.Of(err) != fault.ClassLater || ctx.Err() != nil {
+			t.Fatalf("when it is back: %v", err)
+		}
+	}
+}

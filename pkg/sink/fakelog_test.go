@@ -237,6 +237,13 @@ func (w *watch) OnPause(reason error) {
 	w.pauses = append(w.pauses, reason.Error())
 }
 
+// paused returns the reasons shown, in order.
+func (w *watch) paused() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.pauses)
+}
+
 func (w *watch) OnResume() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -267,7 +274,7 @@ func (w *watch) story() []string {
 	defer w.mu.Unlock()
 	var states []string
 	for _, r := range w.reports {
-		states = append(states, r.State)
+		states = append(states, string(r.State))
 	}
 	return slices.Compact(states)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
 )
 
 // Loop takes entries from the log, applies many of them in each transaction and
@@ -172,7 +173,7 @@ func (r *run) feed(take context.Context, flow *errgroup.Group) *ahead {
 	ready := pulled
 	if r.live {
 		ready = make(chan *held)
-		flow.Go(func() error { r.order(take, pulled, ready); return nil })
+		flow.Go(func() error { return r.order(take, pulled, ready) })
 	}
 	flow.Go(func() error { r.collect(ready, batches); return nil })
 	a := r.newAhead()
@@ -180,16 +181,21 @@ func (r *run) feed(take context.Context, flow *errgroup.Group) *ahead {
 	return a
 }
 
-// pull takes messages while there is room for them.
+// pull takes messages while there is room for them. Once the log could not be read,
+// its next answer ends that reason, also the answer that there is no message.
 func (r *run) pull(take context.Context, out chan<- *held) error {
+	pause := r.status.pauser()
 	for {
 		if r.hand.room(take) != nil {
 			return nil
 		}
 		var m Message
-		pause := r.status.pauser()
 		err := fault.Retry(take, r.Backoff, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
+			for errors.Is(err, queue.ErrNoMessage) {
+				pause.over()
+				m, err = r.Source.Next(ctx)
+			}
 			return err
 		}, func(err error, _ time.Duration) { pause.because(fmt.Errorf("read the log: %w", err)) })
 		pause.over()

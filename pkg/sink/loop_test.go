@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/memory"
 )
@@ -266,7 +267,7 @@ func TestLoopIsolatesARefusedRow(t *testing.T) {
 			t.Errorf("acknowledged are %v, want all but the fifth", got)
 		}
 		last := r.watch.reports[len(r.watch.reports)-1]
-		if last.State != "stopped" || last.Reason != err.Error() {
+		if last.State != queue.SinkFailed || last.Reason != err.Error() {
 			t.Errorf("the last report is %+v", last)
 		}
 
@@ -504,6 +505,69 @@ func TestLoopWaitsForTheLog(t *testing.T) {
 		r.wantBlocks(10, upTo(50))
 		if !slices.Equal(r.watch.pauses, []string{"read the log: no servers available"}) || r.watch.resumes != 1 {
 			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		}
+	})
+}
+
+// TestAReasonEndsWithItsCause: when the log answers again, also with nothing, it is
+// not waited for any more.
+func TestAReasonEndsWithItsCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		answers := []error{fault.Later(errors.New("no servers available"), time.Second), queue.ErrNoMessage}
+		r.log.fail = func() error {
+			if len(answers) == 0 {
+				return nil
+			}
+			err := answers[0]
+			answers = answers[1:]
+			return err
+		}
+		stop := r.start()
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		if len(r.watch.pauses) != 1 || r.watch.resumes != 0 {
+			t.Errorf("while the log is away: pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(r.watch.pauses) != 1 || r.watch.resumes != 1 {
+			t.Errorf("when it is back: pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTheNewestReasonIsShown: an older one, of another part of the loop, does not hide
+// it, and is shown again when it has gone.
+func TestTheNewestReasonIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 1, 10)...)
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			if len(r.watch.paused()) < 3 {
+				return fault.Later(errors.New("connection refused"), 10*time.Second)
+			}
+			return nil
+		}
+		live := r.live()
+		live.fail = func() error { return fault.Later(errors.New("no servers available"), time.Hour) }
+		stop := r.start()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		const log, destination = "read the log: no servers available", "connection refused"
+		if got, want := r.watch.paused(), []string{log, destination}; !slices.Equal(got, want) {
+			t.Errorf("shown were %q, want %q", got, want)
+		}
+		r.store.Faults.Begin = nil
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got, want := r.watch.paused(), []string{log, destination, log}; !slices.Equal(got, want) || r.watch.resumes != 0 {
+			t.Errorf("shown were %q, want %q", got, want)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -34,9 +34,10 @@ func (c *Commit) mark(change Change) {
 // goroutines and must not block.
 type Observer interface {
 	OnApplied(c Commit)
-	// OnPause tells that nothing is committed for the time being, and why.
+	// OnPause tells that a part of the loop waits, and why; it is called again when
+	// the reason is another one.
 	OnPause(reason error)
-	// OnResume tells that the reason has gone.
+	// OnResume tells that nothing waits any more.
 	OnResume()
 }
 

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -30,12 +31,15 @@ type order struct {
 	epoch   uint64
 	seq     uint64 // last passed on
 
+	failure error // of the destination, for good; nothing is passed on any more
+
 	early map[uint64]*held // by the sequence that they follow
 	since time.Time        // when early was last empty, or anything was passed on
 }
 
 // order runs until in is closed, and gives back what still waits.
-func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) {
+// A destination that cannot say how far it is ends it with that error.
+func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) error {
 	defer close(out)
 	o := &order{run: r, take: take, out: out, early: map[uint64]*held{}}
 	defer func() {
@@ -49,7 +53,7 @@ func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) {
 		select {
 		case m, ok := <-in:
 			if !ok {
-				return
+				return o.failure
 			}
 			if !o.read(take) {
 				m.nak(0)
@@ -66,11 +70,11 @@ func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) {
 	}
 }
 
-// read asks the destination how far it is, if that is not known. It gives false
-// when told to stop.
+// read asks the destination how far it is, if that is not known. It returns false
+// when told to stop, and when the destination cannot be asked, which stops the sink.
 func (o *order) read(take context.Context) bool {
-	if o.known {
-		return true
+	if o.known || o.failure != nil {
+		return o.failure == nil
 	}
 	pause := o.status.pauser()
 	defer pause.over()
@@ -83,6 +87,10 @@ func (o *order) read(take context.Context) bool {
 		return err
 	}, func(err error, _ time.Duration) { pause.because(err) })
 	o.known = err == nil
+	if err != nil && take.Err() == nil {
+		o.failure = fmt.Errorf("ask the destination how far it is in the live lane: %w", err)
+		o.stop(o.failure)
+	}
 	return o.known
 }
 

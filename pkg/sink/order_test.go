@@ -2,6 +2,7 @@ package sink_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -547,7 +550,7 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 			if acked := log.acked(); len(acked) != 3 {
 				t.Errorf("acknowledged are %v", acked)
 			}
-			if last := r.watch.reports[len(r.watch.reports)-1]; last.State != "stopped" || last.Reason != err.Error() {
+			if last := r.watch.reports[len(r.watch.reports)-1]; last.State != queue.SinkFailed || last.Reason != err.Error() {
 				t.Errorf("the last report is %+v", last)
 			}
 		})
@@ -587,5 +590,28 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 				t.Errorf("%d messages were not answered", n)
 			}
 		})
+	})
+}
+
+// unreadable is a writer whose destination cannot say how far it is.
+type unreadable struct{ sink.Writer }
+
+func (unreadable) State(context.Context) (sink.State, error) {
+	return sink.State{}, fault.Permanent(errors.New("permission denied for table live"))
+}
+
+// TestADestinationThatCannotBeAskedStopsTheSink: it is the error that the loop ends
+// with, and entries are not handed back and forth in silence.
+func TestADestinationThatCannotBeAskedStopsTheSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		log := r.live(story(t).all...)
+		r.loop.Writer = unreadable{r.loop.Writer}
+		if err := r.fails(); !strings.Contains(err.Error(), "permission denied for table live") {
+			t.Errorf("it ends with %v", err)
+		}
+		if n := log.outstanding(); n > 0 {
+			t.Errorf("%d messages were not answered", n)
+		}
 	})
 }

@@ -55,17 +55,17 @@ func (r *reporter) last(ctx context.Context, failure error) {
 	if r.run.Reports == nil {
 		return
 	}
-	reason := ""
 	if failure != nil {
-		reason = failure.Error()
+		r.report(ctx, queue.SinkFailed, failure.Error())
+		return
 	}
-	r.report(ctx, "stopped", reason)
+	r.report(ctx, queue.SinkStopped, "")
 }
 
 // report reads the coverage from the destination and passes it on. state and
 // reason are, if empty, what the loop knows. The coverage is read also while the
 // loop is paused: another process of the sink may have gone on.
-func (r *reporter) report(ctx context.Context, state, reason string) {
+func (r *reporter) report(ctx context.Context, state queue.SinkState, reason string) {
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
 	rows, paused := r.run.status.read()
@@ -83,9 +83,9 @@ func (r *reporter) report(ctx context.Context, state, reason string) {
 		report.Reason = paused.Error()
 	}
 	if state == "" {
-		report.State = "running"
+		report.State = queue.SinkRunning
 		if paused != nil {
-			report.State = "paused"
+			report.State = queue.SinkPaused
 		}
 	}
 	if r.same(report) {

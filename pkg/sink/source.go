@@ -13,7 +13,8 @@ import (
 // long that takes, while this process lives. [FromQueue] makes one.
 type Source interface {
 	// Next waits for the next entry. Only one goroutine calls it, again after
-	// an error that is not permanent.
+	// an error that is not permanent. After an error it returns
+	// [queue.ErrNoMessage] when the log can be read again and has nothing new.
 	Next(ctx context.Context) (Message, error)
 	// Settled tells whether the entry at a sequence will not come any more, to any
 	// process of the sink: it has been acknowledged, as everything before it, or

@@ -1,62 +1,85 @@
 package sink
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/rs/zerolog"
 )
 
-// status knows whether a loop is paused, and why. It is safe for concurrent use.
+// status knows which parts of a loop wait, and why. It is safe for concurrent use.
 type status struct {
 	observer Observer
 	logger   zerolog.Logger
 
-	mu     sync.Mutex // held while the observer is told, so that it hears things in order
-	paused int        // parts of the loop that wait
-	reason error      // of the last one that began to
-	rows   uint64
+	mu      sync.Mutex // held while the observer is told, so that it hears things in order
+	waiting []*pauser  // in the order in which their reasons began
+	shown   string     // the reason that the observer knows; empty: none
+	rows    uint64
 }
 
 // pauser is one part of the loop. It is not safe for concurrent use.
 type pauser struct {
-	status  *status
-	waiting bool
+	status *status
+	reason error // guarded by status.mu
 }
 
 func (s *status) pauser() *pauser { return &pauser{status: s} }
 
-// because tells that the part waits. Only the first of a row of reasons is
-// shown to the observer.
+// because tells that the part waits. The observer is shown the reason that began
+// last: an older one may be of a part that is not asked for anything now.
 func (p *pauser) because(reason error) {
 	s := p.status
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := s.paused == 0
-	if !p.waiting {
-		s.paused++
-		p.waiting = true
+	again := p.reason != nil && p.reason.Error() == reason.Error()
+	p.reason = reason
+	if again {
+		return
 	}
-	s.reason = reason
-	if first {
+	s.remove(p)
+	s.waiting = append(s.waiting, p)
+	s.show()
+}
+
+// over tells that the part does not wait any more, if it did.
+func (p *pauser) over() {
+	s := p.status
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.reason == nil {
+		return
+	}
+	p.reason = nil
+	s.remove(p)
+	s.show()
+}
+
+func (s *status) remove(p *pauser) {
+	s.waiting = slices.DeleteFunc(s.waiting, func(one *pauser) bool { return one == p })
+}
+
+// show tells the observer and the log what is waited for now, if that has changed.
+func (s *status) show() {
+	reason := s.reason()
+	switch {
+	case reason == nil && s.shown != "":
+		s.shown = ""
+		s.logger.Info().Msg("resumed")
+		s.observer.OnResume()
+	case reason != nil && reason.Error() != s.shown:
+		s.shown = reason.Error()
 		s.logger.Warn().Err(reason).Msg("paused; trying again")
 		s.observer.OnPause(reason)
 	}
 }
 
-// over tells that the part goes on, if it waited.
-func (p *pauser) over() {
-	if !p.waiting {
-		return
+// reason returns the reason that began last; nil: nothing is waited for.
+func (s *status) reason() error {
+	if len(s.waiting) == 0 {
+		return nil
 	}
-	p.waiting = false
-	s := p.status
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.paused--; s.paused == 0 {
-		s.reason = nil
-		s.logger.Info().Msg("goes on")
-		s.observer.OnResume()
-	}
+	return s.waiting[len(s.waiting)-1].reason
 }
 
 // wrote counts rows.
@@ -66,9 +89,9 @@ func (s *status) wrote(rows uint64) {
 	s.rows += rows
 }
 
-// read gives the rows written and why the loop is paused; nil if it is not.
+// read returns the rows written and why the loop is paused; nil if it is not.
 func (s *status) read() (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rows, s.reason
+	return s.rows, s.reason()
 }

@@ -1,0 +1,172 @@
+package pipeline_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// refusedAt500 is a query with a text that PostgreSQL cannot hold in block 500, and
+// every other destination can.
+const refusedAt500 = "SELECT *, CASE WHEN block_num = 500 THEN chr(0) ELSE 'x' END AS note FROM eth_rpc.logs"
+
+// threeSinks is a configuration of one pipeline with two sinks in PostgreSQL, of which
+// the one named strict takes the text as it is, and one in a Delta table.
+func (l *lab) threeSinks(name, amp, query, bound, more string) string {
+	return fmt.Sprintf(`pipeline: %[1]s
+source: { amp: "%[2]s", query: "%[3]s" }
+range: { min_block: 0%[4]s }
+nats: { embedded: ./nats }
+%[6]s
+sinks:
+  - name: strict
+    postgres: { dsn: "${DATABASE_URL}", schema: %[5]s, table: %[1]s_strict }
+  - name: lake
+    delta: { path: ./lake-%[1]s, max_commit_delay: 1s }
+  - name: other
+    delta: { path: ./other-%[1]s, max_commit_delay: 1s }
+`, name, amp, query, bound, l.schema, more)
+}
+
+// TestAStoppedSinkDoesNotHoldTheOthers: one of three sinks stops at block 500 of a
+// history that is larger than the log. It is told at once, the others load
+// everything, and the exit code tells of it. When its cause is mended it loads the rest.
+func TestAStoppedSinkDoesNotHoldTheOthers(t *testing.T) {
+	l := newLab(t)
+	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1300")
+	configure := func(blocks int) string {
+		return l.file("pipeline.yaml", l.threeSinks("e2e", amp, logs, fmt.Sprintf(", max_block: %d", blocks),
+			"log: { max_bytes: 64MiB, compression: none }"))
+	}
+	l.must("ampipe", "run", "-c", configure(10))
+	l.exec("ALTER TABLE " + l.schema + ".e2e_strict ADD CONSTRAINT no_500 CHECK (block_num <> 500)")
+	file := configure(1300)
+	p := l.start("ampipe", "run", "-c", file)
+	code := p.wait(t, 3*time.Minute)
+	out := p.out.String()
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	for _, want := range []string{"the sink has stopped; the others go on", "no_500", "STOPPED      sink strict"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q", want)
+		}
+	}
+	if told, rest := strings.Index(out, "the sink has stopped"), strings.Index(out, "STOPPED      sink"); told < 0 || told > rest {
+		t.Error("it is not told at once")
+	}
+	if t.Failed() {
+		t.Fatal(out)
+	}
+	if code, out := l.run("ampipe", "verify", "-c", file); code != 3 || strings.Count(out, "are equal in source and destination") != 2 {
+		t.Errorf("without the sink that has stopped: exit code %d\n%s", code, out)
+	}
+	l.exec("ALTER TABLE " + l.schema + ".e2e_strict DROP CONSTRAINT no_500")
+	l.must("ampipe", "run", "-c", file)
+	l.must("ampipe", "verify", "-c", file)
+}
+
+// health asks a process what it waits for.
+func health(t *testing.T, port int) (status int, stuck map[string]string) {
+	t.Helper()
+	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", port))
+	if err != nil {
+		return 0, nil // not up yet
+	}
+	defer func() { _ = answer.Body.Close() }() // it is read
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said struct{ Stuck map[string]string }
+	if err := json.Unmarshal(body, &said); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return answer.StatusCode, said.Stuck
+}
+
+// TestWhatHasStoppedStaysVisible while the rest follows the chain: a sink of one
+// pipeline, and a whole pipeline beside it.
+func TestWhatHasStoppedStaysVisible(t *testing.T) {
+	l := newLab(t)
+	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "3", "--live", "--block-time", "100ms")
+	port := freePort(t)
+	alone := fmt.Sprintf(`pipeline: alone
+source: { amp: "%s", query: "%s" }
+range: { min_block: 0 }
+nats: { embedded: ./nats }
+sinks: [ { name: strict, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: alone } } ]
+`, amp, refusedAt500, l.schema)
+	file := l.file("pipeline.yaml", l.threeSinks("many", amp, refusedAt500, "", "")+"---\n"+alone)
+	p := l.start("ampipe", "run", "-c", file, "--listen", fmt.Sprintf("127.0.0.1:%d", port))
+	want := map[string]string{"many: sink strict": "block 500", "alone: pipeline": "block 500"}
+	var status int
+	var stuck map[string]string
+	for limit := time.Now().Add(time.Minute); ; {
+		status, stuck = health(t, port)
+		seen := 0
+		for part, reason := range want {
+			if strings.HasPrefix(stuck[part], "stopped: ") && strings.Contains(stuck[part], reason) {
+				seen++
+			}
+		}
+		if seen == len(want) {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("health says %d %q, want %q\n%s", status, stuck, want, p.out)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if status != http.StatusServiceUnavailable {
+		t.Errorf("health is %d", status)
+	}
+	metrics := get(t, fmt.Sprintf("http://127.0.0.1:%d/metrics", port))
+	for _, want := range []string{
+		`ampipe_sink_stopped{pipeline="many",sink="strict"} 1`, `ampipe_sink_stopped{pipeline="many",sink="lake"} 0`,
+		`ampipe_pipeline_failed{pipeline="alone"} 1`, `ampipe_pipeline_failed{pipeline="many"} 0`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.wait(t, 30*time.Second); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	last := p.out.String()[strings.LastIndex(p.out.String(), "ampipe: "):]
+	for _, want := range []string{`pipeline "many": sink "strict"`, `pipeline "alone": sink "strict"`} {
+		if !strings.Contains(last, want) {
+			t.Errorf("the last error lacks %s", want)
+		}
+	}
+	if strings.Contains(last, "interrupted") {
+		t.Error("the last error speaks of the interruption")
+	}
+	if t.Failed() {
+		t.Log(filepath.Base(p.cmd.Path), p.out)
+	}
+}
+
+// get reads a page.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }() // it is read
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
