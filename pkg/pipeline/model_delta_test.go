@@ -20,6 +20,7 @@ import (
 type deltaModel struct {
 	config config.Delta
 	python string
+	copies int
 }
 
 func newDeltaModel(t *testing.T, l *lab) *deltaModel {
@@ -50,6 +51,63 @@ func (d *deltaModel) writer() sink.Writer { return delta.New(d.config) }
 
 // disturb does nothing: a folder has no connections.
 func (d *deltaModel) disturb(context.Context) error { return nil }
+
+func (d *deltaModel) cables() []*cable { return nil }
+
+// backup copies the log before the files that it names, so that these are there.
+func (d *deltaModel) backup(context.Context) (func(context.Context) error, error) {
+	d.copies++
+	copied := fmt.Sprintf("%s-%d", d.config.Path, d.copies)
+	for _, part := range []string{"_delta_log", "."} {
+		from := filepath.Join(d.config.Path, part)
+		if _, err := os.Stat(from); err != nil {
+			continue // no version yet
+		}
+		if err := copyNew(filepath.Join(copied, part), from); err != nil {
+			return nil, err
+		}
+		if part == "." { // versions that came meanwhile may name files that were not copied
+			break
+		}
+	}
+	return func(context.Context) error {
+		if err := os.RemoveAll(d.config.Path); err != nil {
+			return err
+		}
+		if _, err := os.Stat(copied); err != nil {
+			return nil
+		}
+		return os.CopyFS(d.config.Path, os.DirFS(copied))
+	}, nil
+}
+
+// copyNew copies a folder, except for its log if that is there already. Files that
+// vanish meanwhile were not part of a version.
+func copyNew(to, from string) error {
+	_, err := os.Stat(filepath.Join(to, "_delta_log"))
+	logged := err == nil
+	return filepath.WalkDir(from, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone
+		}
+		if logged && e.IsDir() && e.Name() == "_delta_log" {
+			return filepath.SkipDir
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, name)
+		if e.IsDir() {
+			return os.MkdirAll(target, 0o755)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil // gone
+		}
+		return os.WriteFile(target, content, 0o644)
+	})
+}
 
 const readModel = `
 import json, sys

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -16,14 +18,19 @@ import (
 
 // postgresModel is the model's table in PostgreSQL.
 type postgresModel struct {
+	t      *testing.T
 	config config.Postgres
 	db     *pgxpool.Pool
 	mark   string // application_name of the writers' connections
+	copies int
+
+	mu   sync.Mutex
+	open []*cable // of writers
 }
 
 func newPostgresModel(t *testing.T, l *lab, mode config.Mode) *postgresModel {
 	t.Helper()
-	p := &postgresModel{mark: l.schema}
+	p := &postgresModel{t: t, mark: l.schema}
 	dsn, err := url.Parse(l.dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +53,101 @@ func newPostgresModel(t *testing.T, l *lab, mode config.Mode) *postgresModel {
 
 func (p *postgresModel) name() string { return p.config.Table }
 
-func (p *postgresModel) writer() sink.Writer { return postgres.New(p.config) }
+// writer returns one whose connections go through a cable of its own.
+func (p *postgresModel) writer() sink.Writer {
+	cfg := p.config
+	dsn, err := url.Parse(string(cfg.DSN))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	c := newCable(p.t, dsn.Host)
+	dsn.Host = c.address
+	cfg.DSN = config.Secret(dsn.String())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = append(p.open, c)
+	return &cabled{Writer: postgres.New(cfg), close: func() {
+		c.cut()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.open = slices.DeleteFunc(p.open, func(one *cable) bool { return one == c })
+	}}
+}
+
+// cabled is a writer that cuts its cable when it is closed.
+type cabled struct {
+	sink.Writer
+	close func()
+}
+
+func (c *cabled) Close() error {
+	err := c.Writer.Close()
+	c.close()
+	return err
+}
+
+func (p *postgresModel) cables() []*cable {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.open)
+}
+
+// backup copies the table and what ampipe knows of it.
+func (p *postgresModel) backup(ctx context.Context) (func(context.Context) error, error) {
+	p.copies++
+	name := func(table string) string {
+		return fmt.Sprintf("%s.%s_%d_%s", p.config.Schema, p.config.Table, p.copies, table)
+	}
+	target := p.config.Schema + "." + p.config.Table
+	mine := fmt.Sprintf("(SELECT id FROM ampipe.tables WHERE schema_name = '%s' AND table_name = '%s')", p.config.Schema, p.config.Table)
+	parts := []struct{ table, copied, where string }{
+		{"ampipe.tables", name("tables"), "id = " + mine},
+		{"ampipe.coverage", name("coverage"), "table_id = " + mine},
+		{"ampipe.replaced", name("replaced"), "table_id = " + mine},
+		{target, name("rows"), "true"},
+	}
+	there := false
+	err := pgx.BeginTxFunc(ctx, p.db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", target).Scan(&there); err != nil || !there {
+			return err
+		}
+		for _, part := range parts {
+			if _, err := tx.Exec(ctx, fmt.Sprintf("CREATE TABLE %s AS SELECT * FROM %s WHERE %s", part.copied, part.table, part.where)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if err := p.disturb(ctx); err != nil {
+			return err
+		}
+		return pgx.BeginFunc(ctx, p.db, func(tx pgx.Tx) error {
+			var statements []string
+			if there {
+				statements = append(statements, "LOCK TABLE "+target)
+			}
+			statements = append(statements, "DELETE FROM ampipe.tables WHERE id = "+mine)
+			if there {
+				statements = append(statements, "TRUNCATE "+target)
+				for _, part := range parts {
+					statements = append(statements, fmt.Sprintf("INSERT INTO %s OVERRIDING SYSTEM VALUE SELECT * FROM %s", part.table, part.copied))
+				}
+			} else {
+				statements = append(statements, "DROP TABLE IF EXISTS "+target)
+			}
+			for _, sql := range statements {
+				if _, err := tx.Exec(ctx, sql); err != nil {
+					return fmt.Errorf("%s: %w", sql, err)
+				}
+			}
+			return nil
+		})
+	}, nil
+}
 
 func (p *postgresModel) disturb(ctx context.Context) error {
 	_, err := p.db.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", p.mark)

@@ -53,6 +53,19 @@ func (r *redisModel) disturb(ctx context.Context) error {
 	return r.client.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err()
 }
 
+func (r *redisModel) cables() []*cable { return nil }
+
+func (r *redisModel) backup(ctx context.Context) (func(context.Context) error, error) {
+	pattern := "*" + r.config.Table + "*"
+	saved, err := r.client.Eval(ctx, backup, nil, pattern).Slice()
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		return r.client.Eval(ctx, restore+" return 1", nil, append([]any{pattern}, saved...)...).Err()
+	}, nil
+}
+
 func (r *redisModel) rows(ctx context.Context) ([]modelRow, error) {
 	var rows []modelRow
 	keys := r.client.Scan(ctx, 0, r.config.Table+":*", 1000).Iterator()

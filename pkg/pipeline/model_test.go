@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +32,12 @@ type destination interface {
 	rows(ctx context.Context) ([]modelRow, error)
 	// disturb breaks every connection of the writers.
 	disturb(ctx context.Context) error
+	// backup copies everything; restore, which may be called more than once while no
+	// writer is at work, takes the destination back to it.
+	backup(ctx context.Context) (restore func(context.Context) error, err error)
+	// cables carries the connections of the writers that are open; empty: they have
+	// none that can be frozen.
+	cables() []*cable
 }
 
 // destinations makes those of one round.
@@ -90,24 +95,36 @@ func TestModel(t *testing.T) {
 
 // modelCounts is what happened.
 type modelCounts struct {
-	mu                                                sync.Mutex
-	blocks, reorgs, deepest, below                    int
-	kills, holders, cuts, restarts, wipes, duplicates int
+	mu                             sync.Mutex
+	blocks, reorgs, deepest, below int
+	kills, holders, duplicates     int
+	struck                         struck
+}
+
+func (c *modelCounts) note(enemy string) {
+	if c.struck == nil {
+		c.struck = struck{}
+	}
+	c.struck[enemy]++
 }
 
 func (c *modelCounts) add(o *modelCounts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.blocks, c.reorgs, c.deepest, c.below = c.blocks+o.blocks, c.reorgs+o.reorgs, max(c.deepest, o.deepest), c.below+o.below
-	c.kills, c.holders, c.cuts = c.kills+o.kills, c.holders+o.holders, c.cuts+o.cuts
-	c.restarts, c.wipes, c.duplicates = c.restarts+o.restarts, c.wipes+o.wipes, c.duplicates+o.duplicates
+	c.kills, c.holders, c.duplicates = c.kills+o.kills, c.holders+o.holders, c.duplicates+o.duplicates
+	for name, n := range o.struck {
+		for range n {
+			c.note(name)
+		}
+	}
 }
 
 // String tells them.
 func (c *modelCounts) String() string {
 	return fmt.Sprintf("%d blocks, %d reorgs (deepest %d, %d below the first live block), %d kills (%d of extractors), "+
-		"connections of destinations cut %d times, %d restarts of NATS, %d logs wiped, %d entries delivered twice",
-		c.blocks, c.reorgs, c.deepest, c.below, c.kills, c.holders, c.cuts, c.restarts, c.wipes, c.duplicates)
+		"%d entries delivered twice; %v",
+		c.blocks, c.reorgs, c.deepest, c.below, c.kills, c.holders, c.duplicates, c.struck)
 }
 
 // model is one round.
@@ -120,9 +137,18 @@ type model struct {
 
 	destinations []destination
 	slots        []*slot
-	calm         atomic.Bool // nothing more goes wrong
+	calm         atomic.Bool   // nothing more goes wrong
+	calmed       chan struct{} // closed then
 	duplicates   atomic.Int64
-	wiped        bool // a member may have ended because of it
+	wiped        bool // something in NATS was deleted: a member may have ended because of it
+
+	*dice
+	backups    [][]func(context.Context) error // by destination, how to go back to them
+	afterwards sync.WaitGroup                  // what ends by itself after an enemy has struck
+
+	outages     sync.Mutex
+	outageFate  amptest.Fate
+	outageUntil time.Time
 }
 
 // slot is a place for a process: whoever dies there is followed by another.
@@ -137,14 +163,10 @@ func newModel(t *testing.T, seed uint64) *model {
 	m := &model{
 		t: t, random: rand.New(rand.NewPCG(seed, 0)),
 		chain: newModelChain(rand.New(rand.NewPCG(seed, 1))),
+		dice:  &dice{random: rand.New(rand.NewPCG(seed, 2))}, calmed: make(chan struct{}),
+		backups: make([][]func(context.Context) error, len(destinations)),
 	}
-	var fates sync.Mutex
-	fate := rand.New(rand.NewPCG(seed, 2))
-	chance := func(n int) int {
-		fates.Lock()
-		defer fates.Unlock()
-		return fate.IntN(n)
-	}
+	chance := m.fate
 	srv := amptest.Start(t, func(q amptest.Query) amptest.Answer {
 		if q.Stream() {
 			return m.chain.Answer(q)
@@ -159,6 +181,9 @@ func newModel(t *testing.T, seed uint64) *model {
 		srv.Next(decide)
 		if m.calm.Load() {
 			return amptest.Pass()
+		}
+		if fate, troubled := m.troubled(); troubled {
+			return fate
 		}
 		switch after := 1 + chance(40); chance(40) {
 		case 0:
@@ -186,7 +211,9 @@ func newModel(t *testing.T, seed uint64) *model {
 	if m.random.IntN(2) == 0 {
 		m.config.Log.Replay = time.Hour // else what every sink has is trimmed at once
 	}
-	m.slots = append(m.slots, &slot{name: "planner", stage: m.planner})
+	for range 1 + m.random.IntN(3) {
+		m.slots = append(m.slots, &slot{name: "planner", stage: m.planner})
+	}
 	for range 2 {
 		m.slots = append(m.slots, &slot{name: "extractor", stage: m.extractor})
 	}
@@ -194,15 +221,15 @@ func newModel(t *testing.T, seed uint64) *model {
 		d := make(t, l)
 		m.destinations = append(m.destinations, d)
 		m.config.Sinks = append(m.config.Sinks, config.Sink{Name: d.name()})
-		for range 2 {
+		for range 1 + m.random.IntN(3) {
 			random := rand.New(rand.NewPCG(seed, m.random.Uint64()))
 			var sharing sync.Mutex
-			troubled := func(s sink.Source) sink.Source {
+			badly := func(s sink.Source) sink.Source {
 				sharing.Lock() // the next process begins while the one before ends
 				defer sharing.Unlock()
 				return &unruly{Source: s, random: rand.New(rand.NewPCG(random.Uint64(), 0)), model: m}
 			}
-			m.slots = append(m.slots, &slot{name: "sink " + d.name(), stage: m.sink(d.name(), d.writer, troubled)})
+			m.slots = append(m.slots, &slot{name: "sink " + d.name(), stage: m.sink(d.name(), d.writer, badly)})
 		}
 	}
 	return m
@@ -235,62 +262,32 @@ func (m *model) run(lasts time.Duration) {
 	pause()
 	miner.Wait()
 	m.calm.Store(true)
+	close(m.calmed)
+	m.afterwards.Wait()
 	m.settle()
 }
 
 // trouble makes things go wrong until a time.
 func (m *model) trouble(until time.Time) {
-	wipe, restart := m.random.IntN(2) == 0, m.random.IntN(2) == 0
-	for time.Now().Before(until) && !m.t.Failed() {
+	const kills = 6 // and the weight of them among the enemies
+	enemies := m.enlist()
+	for round := 0; time.Now().Before(until) && !m.t.Failed(); round++ {
 		<-time.After(time.Duration(200+m.random.IntN(1400)) * time.Millisecond)
 		m.revive()
-		switch m.random.IntN(10) {
-		case 0:
-			m.counts.cuts++
-			for _, d := range m.destinations {
-				if err := d.disturb(m.t.Context()); err != nil {
-					m.t.Errorf("disturb %s: %v", d.name(), err)
-				}
-			}
-		case 1:
-			if restart {
-				restart = false
-				m.counts.restarts++
-				m.restartNATS()
-			}
-		case 2:
-			if wipe {
-				wipe = false
-				m.counts.wipes++
-				m.wipe()
-			}
-		case 3:
-			m.chain.Forget()
-		default:
-			s := m.slots[m.random.IntN(len(m.slots))]
-			m.counts.kills++
-			if s.name == "extractor" {
-				m.counts.holders++
-			}
-			s.kill()
-			s.member = m.start(s.name, s.stage)
+		if round%4 == 0 {
+			m.backUp()
 		}
-	}
-}
-
-// wipe deletes the log, as somebody who cleans up does.
-func (m *model) wipe() {
-	err := m.with(func(ctx context.Context, c *queue.Conn) error {
-		log, err := c.Log(ctx, m.config.Name, queue.LogConfig{MaxBytes: m.config.Log.MaxBytes})
-		if err == nil {
-			err = log.Delete(ctx)
+		if i := m.random.IntN(kills + len(enemies)); i < len(enemies) && m.strike(enemies[i]) {
+			continue
 		}
-		return err
-	})
-	if err != nil {
-		m.t.Errorf("delete the log: %v", err)
+		s := m.slots[m.random.IntN(len(m.slots))]
+		m.counts.kills++
+		if s.name == "extractor" {
+			m.counts.holders++
+		}
+		s.kill()
+		s.member = m.start(s.name, s.stage)
 	}
-	m.wiped = true
 }
 
 // with uses a connection of the test's own.
@@ -305,8 +302,8 @@ func (m *model) with(do func(context.Context, *queue.Conn) error) error {
 	return do(ctx, c)
 }
 
-// revive starts again what has ended by itself. Only a log that was deleted is a
-// reason for that.
+// revive starts again what has ended by itself. Only something that was deleted in
+// NATS is a reason for that.
 func (m *model) revive() {
 	for _, s := range m.slots {
 		select {
@@ -314,8 +311,7 @@ func (m *model) revive() {
 		default:
 			continue
 		}
-		deleted := s.err != nil && (strings.Contains(s.err.Error(), "deleted") || strings.Contains(s.err.Error(), "stream not found"))
-		if !m.wiped || !deleted {
+		if !m.wiped || !endedByDamage(s.err) {
 			m.t.Errorf("%s ended by itself: %v", s.name, s.err)
 		}
 		s.member = m.start(s.name, s.stage)

@@ -300,6 +300,7 @@ type cable struct {
 
 	mu     sync.Mutex
 	isCut  bool
+	thawed chan struct{} // closed when what is frozen moves again; nil: nothing is frozen
 	conns  []net.Conn
 	copies sync.WaitGroup
 }
@@ -348,7 +349,32 @@ func (w wire) Write(b []byte) (int, error) {
 	if w.cable.deaf.Load() >= w.number {
 		return len(b), nil
 	}
+	w.cable.mu.Lock()
+	thawed := w.cable.thawed
+	w.cable.mu.Unlock()
+	if thawed != nil {
+		<-thawed
+	}
 	return w.Conn.Write(b)
+}
+
+// freeze lets nothing pass until thaw, or until the cable is cut; connections stand,
+// and nothing of what was sent is lost.
+func (c *cable) freeze() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.thawed == nil && !c.isCut {
+		c.thawed = make(chan struct{})
+	}
+}
+
+func (c *cable) thaw() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.thawed != nil {
+		close(c.thawed)
+		c.thawed = nil
+	}
 }
 
 // deafen makes every connection half-open: both ends believe that it stands, and
@@ -376,6 +402,7 @@ func (c *cable) add(conns ...net.Conn) bool {
 
 // cut breaks every connection, and those to come, and waits until nothing passes.
 func (c *cable) cut() {
+	c.thaw()
 	c.mu.Lock()
 	c.isCut = true
 	_ = c.entry.Close()
