@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -18,6 +20,32 @@ import (
 type Bus struct {
 	*queue.Conn
 	server *queue.Server
+	state  connectionState
+}
+
+// connectionState tells the meters of the pipelines on a bus whether the connection is
+// lost. It is safe for concurrent use.
+type connectionState struct {
+	mu     sync.Mutex
+	reason error // nil: it stands
+	meters []*progress.Meter
+}
+
+func (s *connectionState) set(reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reason = reason
+	for _, m := range s.meters {
+		m.Waiting("connection", text(reason))
+	}
+}
+
+// tell adds a meter to those that are told.
+func (s *connectionState) tell(m *progress.Meter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meters = append(s.meters, m)
+	m.Waiting("connection", text(s.reason))
 }
 
 // OpenBus starts the embedded server of c, or connects to the one it names.
@@ -40,6 +68,7 @@ func OpenBus(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, erro
 		Replicas: c.Replicas,
 		Server:   b.server,
 		OnState: func(reason error) {
+			b.state.set(reason)
 			if reason != nil {
 				log.Warn().Err(reason).Msg("waiting for NATS")
 			} else {

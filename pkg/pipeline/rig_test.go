@@ -298,6 +298,8 @@ type cable struct {
 	entry   net.Listener
 	deaf    atomic.Int64 // connections up to this one carry nothing any more
 
+	refusing atomic.Bool // no connection stands
+
 	mu     sync.Mutex
 	isCut  bool
 	thawed chan struct{} // closed when what is frozen moves again; nil: nothing is frozen
@@ -318,7 +320,15 @@ func newCable(t testing.TB, target string) *cable {
 			if err != nil {
 				return
 			}
-			to, err := net.Dial("tcp", target)
+			if c.refusing.Load() {
+				_ = from.Close()
+				continue
+			}
+			network := "tcp"
+			if strings.HasPrefix(target, "/") {
+				network = "unix"
+			}
+			to, err := net.Dial(network, target)
 			if err != nil {
 				_ = from.Close()
 				continue
@@ -399,6 +409,19 @@ func (c *cable) add(conns ...net.Conn) bool {
 	}
 	return false
 }
+
+// refuse breaks every connection, and those to come until allow.
+func (c *cable) refuse() {
+	c.refusing.Store(true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.conns = nil
+}
+
+func (c *cable) allow() { c.refusing.Store(false) }
 
 // cut breaks every connection, and those to come, and waits until nothing passes.
 func (c *cable) cut() {

@@ -52,9 +52,10 @@ func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, logger zerolog
 	for i, s := range p.Sinks {
 		names[i] = s.Name
 	}
+	meter := progress.NewMeter(names...)
+	bus.state.tell(meter)
 	return &stages{
-		config: p, bus: bus, log: log, tasks: tasks, state: state,
-		meter: progress.NewMeter(names...), idle: newIdleClock(),
+		config: p, bus: bus, log: log, tasks: tasks, state: state, meter: meter, idle: newIdleClock(),
 		logger: logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
 }

@@ -29,8 +29,8 @@ type Config struct {
 	Replicas int    // of streams, in a cluster; default 1
 	Name     string // of this process, shown by the server's monitoring
 
-	// OnState is told when a connection is lost, with the reason, and when it is
-	// back, with nil. Calls do not overlap. Each [Consumer] has a connection of
+	// OnState is told when a connection is lost, with the reason, and when none is
+	// any more, with nil. Calls do not overlap. Each [Consumer] has a connection of
 	// its own, so a restart of the server is told several times.
 	OnState func(reason error)
 }
@@ -47,6 +47,7 @@ type Conn struct {
 	server *Server // nil if external
 
 	telling sync.Mutex // around OnState
+	lost    map[*nats.Conn]bool
 }
 
 const (
@@ -54,6 +55,10 @@ const (
 	minMajor, minMinor = 2, 12
 	// dialWait bounds one attempt to connect.
 	dialWait = 5 * time.Second
+	// pingEvery and maxPings are how a server that has vanished is noticed: after
+	// three intervals without an answer. The library's default takes four minutes.
+	pingEvery = 5 * time.Second
+	maxPings  = 2
 	// requestWait bounds one request. Storing some MiB on a busy disk counts.
 	requestWait = 10 * time.Second
 	// headerRoom is what a message's headers may take of its payload limit.
@@ -94,13 +99,15 @@ func (c *Conn) dial() (*nats.Conn, error) {
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),
 		nats.NoCallbacksAfterClientClose(), // a connection that we close is not lost
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(maxPings),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
 			if err == nil {
 				err = errors.New("the connection was closed")
 			}
-			c.tell(fmt.Errorf("connection to NATS is lost: %w", err))
+			c.disconnected(nc, fmt.Errorf("connection to NATS is lost: %w", err))
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { c.tell(nil) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { c.connected(nc) }),
 	}
 	if c.server != nil {
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(c.server.nats))...)
@@ -135,11 +142,30 @@ func (c *Conn) dial() (*nats.Conn, error) {
 	return nc, nil
 }
 
-func (c *Conn) tell(reason error) {
+// disconnected tells that one of the connections is lost.
+func (c *Conn) disconnected(nc *nats.Conn, reason error) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	if c.lost == nil {
+		c.lost = map[*nats.Conn]bool{}
+	}
+	c.lost[nc] = true
 	if c.cfg.OnState != nil {
-		c.telling.Lock()
-		defer c.telling.Unlock()
 		c.cfg.OnState(reason)
+	}
+}
+
+// connected tells, when the last of the connections that were lost is back or is not
+// wanted any more, that NATS can be reached again.
+func (c *Conn) connected(nc *nats.Conn) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	if !c.lost[nc] {
+		return
+	}
+	delete(c.lost, nc)
+	if len(c.lost) == 0 && c.cfg.OnState != nil {
+		c.cfg.OnState(nil)
 	}
 }
 

@@ -212,6 +212,7 @@ func (c *Consumer) Close() {
 	c.unpin()
 	_ = c.nc.FlushTimeout(closeDeadline)
 	c.nc.Close()
+	c.log.conn.connected(c.nc) // if it was lost, nobody waits for it now
 }
 
 // unpin lets another process of the sink have the live lane at once.

@@ -334,8 +334,8 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if lost < 2 || back < 2 {
-		t.Errorf("told of %d losses and %d returns of 2 connections", lost, back)
+	if lost < 2 || back != 1 {
+		t.Errorf("told of %d losses of 2 connections, and %d times that all are back", lost, back)
 	}
 }
 
