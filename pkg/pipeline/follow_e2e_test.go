@@ -152,9 +152,16 @@ func (p *process) interrupt(t testing.TB) int {
 	return p.wait(t, 30*time.Second)
 }
 
+// freeze stops a process where it is, and lets it go on after a while, if it is still
+// there then.
+func (p *process) freeze(d time.Duration) {
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP) // it may have ended by itself
+	time.AfterFunc(d, func() { _ = p.cmd.Process.Signal(syscall.SIGCONT) })
+}
+
 // TestLiveCrashes kills every process again and again while the chain is followed
-// through reorgs, the holder of the live lane included. AMPIPE_CRASH_KILLS is how
-// often.
+// through reorgs, the holder of the live lane included, or freezes it for up to twenty
+// seconds. AMPIPE_CRASH_KILLS is how often.
 func TestLiveCrashes(t *testing.T) {
 	l := newLab(t)
 	kills := 8
@@ -162,7 +169,7 @@ func TestLiveCrashes(t *testing.T) {
 		kills = 5 * n
 	}
 	seed := rand.Uint64()
-	t.Logf("seed %d, %d kills", seed, kills)
+	t.Logf("seed %d, %d kills and freezes", seed, kills)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	g := l.grow("--blocks", "1500", "--logs-per-block", "20", "--live", "--block-time", "40ms",
 		"--reorg-every", "20", "--reorg-depth", "1-300/4", "--seed", strconv.FormatUint(seed%1000, 10))
@@ -176,11 +183,18 @@ func TestLiveCrashes(t *testing.T) {
 	for range kills {
 		<-time.After(time.Duration(300+rnd.IntN(1500)) * time.Millisecond)
 		name := names[rnd.IntN(len(names))]
-		c.procs[name].kill()
+		frozen := rnd.IntN(3) == 0
+		if frozen {
+			c.procs[name].freeze(time.Duration(1000+rnd.IntN(19_000)) * time.Millisecond)
+		} else {
+			c.procs[name].kill()
+		}
 		if rnd.IntN(3) == 0 {
 			g.tell("reorg", fmt.Sprintf(`{"depth": %d, "blocks": %d}`, 1+rnd.IntN(300), 302))
 		}
-		c.up(name)
+		if !frozen {
+			c.up(name)
+		}
 	}
 	g.settle(c.file, "rows", c.procs["planner"], c.procs["extractor 1"], c.procs["sink-postgres 1"])
 }
