@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"ops":                            {},
 	"config":                         {"block"},
 	"arrowguard":                     {},
+	"arrowguard/guardtest":           {},
 	"entry":                          {"arrowguard", "block"},
 	"amp":                            {"arrowguard", "block", "fault"},
 	"amp/amptest":                    {"amp", "block"},
