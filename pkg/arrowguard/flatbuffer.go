@@ -30,12 +30,8 @@ const (
 	slotFieldChildren   = 14
 	slotFieldMetadata   = 16
 
-	slotTimestampZone = 6
-
-	slotUnionMode    = 4
-	slotUnionTypeIDs = 6
-
-	slotEncodingID = 4
+	slotEncodingID    = 4
+	slotEncodingIndex = 6
 
 	slotKey   = 4
 	slotValue = 6
@@ -113,11 +109,18 @@ func (t table) byte(slot flatbuffers.VOffsetT) byte {
 	return 0
 }
 
-func (t table) int16(slot flatbuffers.VOffsetT) int16 {
+func (t table) int16(slot flatbuffers.VOffsetT, absent int16) int16 {
 	if at := t.at(slot); at != 0 {
 		return t.GetInt16(at)
 	}
-	return 0
+	return absent
+}
+
+func (t table) int32(slot flatbuffers.VOffsetT, absent int32) int32 {
+	if at := t.at(slot); at != 0 {
+		return t.GetInt32(at)
+	}
+	return absent
 }
 
 func (t table) int64(slot flatbuffers.VOffsetT) int64 {
@@ -156,9 +159,14 @@ func (t table) list(slot flatbuffers.VOffsetT, size int) list {
 	return l
 }
 
-// field returns the n-th of the 64-bit numbers of an item.
-func (l list) field(item, n int) int64 {
+// int64 returns the n-th of the 64-bit numbers of an item.
+func (l list) int64(item, n int) int64 {
 	return l.GetInt64(l.start + flatbuffers.UOffsetT(item*l.size+8*n))
+}
+
+// int32 returns an item that is a number.
+func (l list) int32(item int) int32 {
+	return l.GetInt32(l.start + flatbuffers.UOffsetT(item*l.size))
 }
 
 // item returns one that is a table.

@@ -48,10 +48,6 @@ func NewReader(source Source) (r *Reader, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("read schema: %w", err)
 	}
-	if err := checkSchema(in.Schema()); err != nil {
-		in.Release()
-		return nil, fmt.Errorf("read schema: %w", err)
-	}
 	return &Reader{messages: m, ipc: in}, nil
 }
 
@@ -113,7 +109,7 @@ func (r *Reader) next() (rec arrow.RecordBatch, err error) {
 		}
 		return nil, io.EOF
 	}
-	return checkRecord(r.ipc.RecordBatch())
+	return completed(r.ipc.RecordBatch()), nil
 }
 
 func (r *Reader) release() {
@@ -133,7 +129,7 @@ func (r *Reader) Release() {
 // messages checks the messages of a source for the library's reader, which owns it.
 type messages struct {
 	source  Source
-	layouts *layouts // nil: the schema has not come yet
+	schema  *schema // nil: it has not come yet
 	message *ipc.Message
 	err     error // the source's, or what is wrong with its last message
 }
@@ -147,7 +143,7 @@ func (m *messages) Message() (*ipc.Message, error) {
 		return nil, err
 	}
 	defer body.Release() // the message holds it from here on
-	if m.err = m.check(metadata, body.Len()); m.err != nil {
+	if m.err = m.check(metadata, body.Bytes()); m.err != nil {
 		return nil, m.err
 	}
 	m.message = ipc.NewMessage(memory.NewBufferBytes(metadata), body)
@@ -155,50 +151,51 @@ func (m *messages) Message() (*ipc.Message, error) {
 }
 
 // check verifies a message before the library reads it.
-func (m *messages) check(metadata []byte, body int) (err error) {
+func (m *messages) check(metadata, body []byte) (err error) {
 	defer damaged(&err)
 	message := parse(metadata)
-	if v := message.int16(slotMessageVersion); v != metadataV5 {
-		return fmt.Errorf("an Arrow message has version %d of the format, want %d", v, metadataV5)
+	if v := message.int16(slotMessageVersion, 0); v != metadataV5 {
+		return fmt.Errorf("an Arrow message has version V%d of the format, want V%d", v+1, metadataV5+1)
 	}
 	counted := newTally(message)
 	counted.metadata(message, slotMessageMetadata)
 	kind := message.byte(slotMessageType)
 	switch {
-	case m.layouts == nil && kind != headerIsSchema:
+	case m.schema == nil && kind != headerIsSchema:
 		return fmt.Errorf("the first Arrow message is of kind %d instead of a schema", kind)
-	case m.layouts == nil:
-		m.layouts = readSchema(message)
+	case m.schema == nil:
+		m.schema = readSchema(message)
 		return nil
 	}
 	header := message.child(slotMessageHeader)
 	switch kind {
 	case headerIsBatch:
-		if err := m.layouts.columns.check(header, body); err != nil {
-			return fmt.Errorf("an Arrow record batch is damaged: %w", err)
-		}
+		_, err = checkContent(header, body, m.schema.columns...)
 	case headerIsDictionary:
-		if err := m.layouts.checkDictionary(header, body); err != nil {
-			return fmt.Errorf("an Arrow dictionary is damaged: %w", err)
-		}
+		err = m.schema.checkDictionary(header, body)
 	case headerIsSchema:
-		return errors.New("a second schema came in the middle of an Arrow stream")
+		err = errors.New("it is a second schema, in the middle of a stream")
 	default:
-		return fmt.Errorf("an Arrow message is of kind %d, which does not exist", kind)
+		err = fmt.Errorf("it is of kind %d, which does not exist", kind)
+	}
+	if err != nil {
+		return fmt.Errorf("an Arrow message is damaged: %w", err)
 	}
 	return nil
 }
 
-func (l *layouts) checkDictionary(dictionary table, body int) error {
-	id := dictionary.int64(slotDictionaryID)
-	inside, known := l.dictionaries[id]
+func (s *schema) checkDictionary(in table, body []byte) error {
+	id := in.int64(slotDictionaryID)
+	d, known := s.dictionaries[id]
 	switch {
 	case !known:
 		return fmt.Errorf("no column has dictionary %d", id)
-	case dictionary.byte(slotDictionaryIsDelta) != 0:
-		return errors.New("it is a delta, which is not supported")
+	case in.byte(slotDictionaryIsDelta) != 0:
+		return errors.New("it is the delta of a dictionary, which is not supported")
 	}
-	return inside.check(dictionary.child(slotDictionaryBatch), body)
+	n, err := checkContent(in.child(slotDictionaryBatch), body, d.values)
+	d.length = n
+	return err
 }
 
 func (m *messages) drop() {

@@ -3,7 +3,6 @@ package arrowguard
 import (
 	"fmt"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
@@ -11,67 +10,65 @@ import (
 const (
 	maxDepth   = 64       // of nested types
 	maxFields  = 1 << 16  // nested ones and entries of metadata included
-	maxRepeats = 4        // how often the texts of a message, as long as it is, may be referred to
+	maxRepeats = 4        // how often texts as long as the message may be referred to
 	maxWidth   = 16 << 20 // bytes of a fixed-size binary, or items of a fixed-size list
 )
 
-// node is a field, nested or not, as every record batch describes it.
-type node struct {
-	name    string
-	buffers int  // that a batch always has of it
-	view    bool // a batch names the number of further ones
-	top     bool // a column
-}
-
-// layout is what a record batch, or the content of a dictionary, must look like:
-// the nodes in the order of the message.
-type layout []node
-
-// kinds are the types of fields in Arrow's format/Schema.fbs, by their number, with
-// their number of buffers.
-var kinds = [...]struct {
-	known   bool
-	buffers int
-	view    bool
-}{
-	1:  {true, 0, false}, // Null
-	2:  {true, 2, false}, // Int
-	3:  {true, 2, false}, // FloatingPoint
-	4:  {true, 3, false}, // Binary
-	5:  {true, 3, false}, // Utf8
-	6:  {true, 2, false}, // Bool
-	7:  {true, 2, false}, // Decimal
-	8:  {true, 2, false}, // Date
-	9:  {true, 2, false}, // Time
-	10: {true, 2, false}, // Timestamp
-	11: {true, 2, false}, // Interval
-	12: {true, 2, false}, // List
-	13: {true, 1, false}, // Struct
-	14: {true, 1, false}, // Union: one more if it is dense
-	15: {true, 2, false}, // FixedSizeBinary
-	16: {true, 1, false}, // FixedSizeList
-	17: {true, 2, false}, // Map
-	18: {true, 2, false}, // Duration
-	19: {true, 3, false}, // LargeBinary
-	20: {true, 3, false}, // LargeUtf8
-	21: {true, 2, false}, // LargeList
-	22: {true, 0, false}, // RunEndEncoded
-	23: {true, 2, true},  // BinaryView
-	24: {true, 2, true},  // Utf8View
-	25: {true, 3, false}, // ListView
-	26: {true, 3, false}, // LargeListView
-}
-
+// The types of fields, as Arrow's format/Schema.fbs numbers them.
 const (
-	kindTimestamp = 10
-	kindUnion     = 14
+	kindNull = iota + 1
+	kindInt
+	kindFloat
+	kindBinary
+	kindText
+	kindBool
+	kindDecimal
+	kindDate
+	kindTime
+	kindTimestamp
+	kindInterval
+	kindList
+	kindStruct
+	kindUnion
+	kindFixedBinary
+	kindFixedList
+	kindMap
+	kindDuration
+	kindLargeBinary
+	kindLargeText
+	kindLargeList
+	kindRuns
+	kindBinaryView
+	kindTextView
+	kindListView
+	kindLargeListView
 )
 
-// layouts are those of a stream.
-type layouts struct {
-	columns      layout
-	dictionaries map[int64]layout
+// field is a column, or a part of one.
+type field struct {
+	name       string
+	kind       byte
+	width      int64 // bits of a value of fixed width
+	signed     bool  // integers
+	items      int64 // of each fixed-size list
+	dense      bool  // of unions
+	codes      []int // of unions: the child of each type id, -1: none
+	children   []*field
+	dictionary *dictionary // of the values, if the field is indices into one
+}
+
+// dictionary is what the indices of a field point into.
+type dictionary struct {
+	values *field
+	length int64 // of the last one that came
+}
+
+// schema is that of a stream.
+type schema struct {
+	columns      []*field
+	dictionaries map[int64]*dictionary
 	tally        tally
+	inside       bool // a dictionary, while the schema is read
 }
 
 // tally bounds what a message makes the library build: its parts may refer to each
@@ -90,11 +87,11 @@ func (c *tally) count(n int) {
 	}
 }
 
-func (c *tally) read(text []byte) []byte {
+func (c *tally) read(text []byte) string {
 	if c.text += len(text); c.text > c.limit {
-		panic(fmt.Sprintf("its texts are longer than the message, more than %d times", maxRepeats))
+		panic(fmt.Sprintf("its texts are more than %d times as long as itself", maxRepeats))
 	}
-	return text
+	return string(text)
 }
 
 // metadata counts pairs of keys and values.
@@ -107,114 +104,144 @@ func (c *tally) metadata(t table, slot flatbuffers.VOffsetT) {
 	}
 }
 
-// readSchema returns the layouts of a schema message. It panics as [table] does.
-func readSchema(message table) *layouts {
-	schema := message.child(slotMessageHeader)
-	if schema.int16(slotSchemaEndianness) != 0 {
+// readSchema returns the schema of a message. It panics as [table] does.
+func readSchema(message table) *schema {
+	in := message.child(slotMessageHeader)
+	if in.int16(slotSchemaEndianness, 0) != 0 {
 		panic("its numbers are big-endian, which is not supported")
 	}
-	l := &layouts{dictionaries: map[int64]layout{}, tally: newTally(message)}
-	l.tally.metadata(schema, slotSchemaMetadata)
-	fields := schema.list(slotSchemaFields, 4)
-	l.tally.count(fields.len)
-	for i := range fields.len {
-		at := len(l.columns)
-		l.columns = l.add(l.columns, fields.item(i), maxDepth)
-		l.columns[at].top = true
-	}
-	return l
+	s := &schema{dictionaries: map[int64]*dictionary{}, tally: newTally(message)}
+	s.tally.metadata(in, slotSchemaMetadata)
+	s.columns = s.fields(in.list(slotSchemaFields, 4), maxDepth)
+	return s
 }
 
-// add appends the nodes of a field. One that is encoded by a dictionary is its
-// indices; what is inside belongs to the dictionary.
-func (l *layouts) add(to layout, field table, depth int) layout {
-	kind := field.byte(slotFieldKind)
-	if int(kind) >= len(kinds) || !kinds[kind].known {
-		panic(fmt.Sprintf("a field is of type %d, which does not exist", kind))
-	}
-	l.tally.metadata(field, slotFieldMetadata)
-	n := node{name: string(l.tally.read(field.text(slotFieldName))), buffers: kinds[kind].buffers, view: kinds[kind].view}
-	switch kind {
-	case kindTimestamp:
-		l.tally.read(field.child(slotFieldType).text(slotTimestampZone))
-	case kindUnion:
-		union := field.child(slotFieldType)
-		l.tally.count(union.list(slotUnionTypeIDs, 4).len)
-		if union.int16(slotUnionMode) != 0 {
-			n.buffers++
-		}
-	}
-	if field.has(slotFieldDictionary) {
-		inside := l.children(layout{n}, field, depth)
-		inside[0].top = true
-		l.dictionaries[field.child(slotFieldDictionary).int64(slotEncodingID)] = inside
-		return append(to, node{name: n.name, buffers: 2})
-	}
-	return l.children(append(to, n), field, depth)
-}
-
-func (l *layouts) children(to layout, field table, depth int) layout {
-	children := field.list(slotFieldChildren, 4)
-	if children.len > 0 && depth == 0 {
+func (s *schema) fields(in list, depth int) []*field {
+	if in.len > 0 && depth < 0 {
 		panic(fmt.Sprintf("types are nested more than %d deep", maxDepth))
 	}
-	l.tally.count(children.len)
-	for i := range children.len {
-		to = l.add(to, children.item(i), depth-1)
+	s.tally.count(in.len)
+	all := make([]*field, in.len)
+	for i := range all {
+		all[i] = s.field(in.item(i), depth)
 	}
-	return to
+	return all
 }
 
-// checkSchema checks what the layout does not depend on.
-func checkSchema(schema *arrow.Schema) error {
-	for _, f := range schema.Fields() {
-		if err := checkType(f.Type); err != nil {
-			return fmt.Errorf("column %q: %w", f.Name, err)
+// field returns a field. One that is encoded by a dictionary is its indices.
+func (s *schema) field(in table, depth int) *field {
+	s.tally.metadata(in, slotFieldMetadata)
+	f := &field{name: s.tally.read(in.text(slotFieldName)), kind: in.byte(slotFieldKind)}
+	if f.kind < kindNull || f.kind > kindLargeListView {
+		panic(fmt.Sprintf("field %.100q is of type %d, which does not exist", f.name, f.kind))
+	}
+	if !in.has(slotFieldDictionary) {
+		f.children = s.fields(in.list(slotFieldChildren, 4), depth-1)
+		f.describe(in.child(slotFieldType), &s.tally)
+		return f
+	}
+	if s.inside {
+		panic(fmt.Sprintf("field %.100q is a dictionary inside a dictionary, which is not supported", f.name))
+	}
+	s.inside = true
+	f.children = s.fields(in.list(slotFieldChildren, 4), depth-1)
+	f.describe(in.child(slotFieldType), &s.tally)
+	s.inside = false
+	encoding := in.child(slotFieldDictionary)
+	id := encoding.int64(slotEncodingID)
+	d, known := s.dictionaries[id]
+	if !known {
+		d = &dictionary{values: f}
+		s.dictionaries[id] = d
+	}
+	index := &field{name: f.name, kind: kindInt, dictionary: d}
+	index.describe(encoding.child(slotEncodingIndex), &s.tally)
+	return index
+}
+
+// describe reads what the type of a field says about the size of its values.
+func (f *field) describe(t table, c *tally) {
+	switch f.kind {
+	case kindInt:
+		f.width, f.signed = int64(t.int32(4, 0)), t.byte(6) != 0
+	case kindFloat:
+		f.width = 16 << t.int16(4, 0)
+	case kindBool:
+		f.width = 1
+	case kindDecimal:
+		f.decimal(t)
+	case kindDate:
+		f.width = 32 << t.int16(4, 1)
+	case kindTime:
+		f.width = int64(t.int32(6, 32))
+	case kindTimestamp:
+		c.read(t.text(6)) // the time zone
+		f.width = 64
+	case kindDuration:
+		f.width = 64
+	case kindInterval:
+		f.width = 32 << t.int16(4, 0)
+	case kindFixedBinary:
+		f.width = 8 * f.size(t)
+	case kindFixedList:
+		f.items = f.size(t)
+	case kindUnion:
+		f.union(t)
+	}
+	want, number := len(f.children), f.width
+	switch f.kind {
+	case kindList, kindLargeList, kindListView, kindLargeListView, kindFixedList, kindMap:
+		want = 1
+	case kindRuns:
+		want = 2
+	}
+	if len(f.children) != want || f.kind == kindMap && len(f.children[0].children) != 2 {
+		panic(fmt.Sprintf("field %.100q has not the fields inside that its type has", f.name))
+	}
+	switch f.kind {
+	case kindInt, kindFloat, kindTime, kindDate, kindInterval:
+		if number != 8 && number != 16 && number != 32 && number != 64 && number != 128 {
+			panic(fmt.Sprintf("field %.100q has numbers of %d bits", f.name, number))
 		}
 	}
-	return nil
 }
 
-func checkType(t arrow.DataType) error {
-	switch t := t.(type) {
-	case *arrow.FixedSizeBinaryType:
-		return checkWidth(t, t.ByteWidth)
-	case *arrow.FixedSizeListType:
-		if err := checkWidth(t, int(t.Len())); err != nil {
-			return err
+// size reads that of a fixed-size binary or list.
+func (f *field) size(t table) int64 {
+	n := t.int32(4, 0)
+	if n < 1 || n > maxWidth {
+		panic(fmt.Sprintf("field %.100q has a fixed size of %d; it must be 1 to %d", f.name, n, maxWidth))
+	}
+	return int64(n)
+}
+
+// decimal bounds the scale, too: a number is printed with as many zeros.
+func (f *field) decimal(t table) {
+	f.width = int64(t.int32(8, 128))
+	digits := map[int64]int32{32: 9, 64: 18, 128: 38, 256: 76}[f.width]
+	if p := t.int32(4, 0); p < 1 || p > digits {
+		panic(fmt.Sprintf("field %.100q has a precision of %d; of %d bits it must be 1 to %d", f.name, p, f.width, digits))
+	}
+	if s := t.int32(6, 0); s < -digits || s > digits {
+		panic(fmt.Sprintf("field %.100q has a scale of %d; of %d bits it must be %d to %d", f.name, s, f.width, -digits, digits))
+	}
+}
+
+func (f *field) union(t table) {
+	f.dense = t.int16(4, 0) != 0
+	f.codes = make([]int, 128)
+	for i := range f.codes {
+		f.codes[i] = -1
+	}
+	ids := t.list(6, 4)
+	for i := range f.children {
+		code := int32(i)
+		if ids.len > 0 {
+			code = ids.int32(i)
 		}
-	case arrow.DecimalType:
-		return checkDecimal(t)
-	case *arrow.DictionaryType:
-		return checkType(t.ValueType)
-	case arrow.ExtensionType:
-		return checkType(t.StorageType())
-	}
-	if nested, ok := t.(arrow.NestedType); ok {
-		for _, f := range nested.Fields() {
-			if err := checkType(f.Type); err != nil {
-				return err
-			}
+		if code < 0 || int(code) >= len(f.codes) || ids.len > 0 && ids.len != len(f.children) {
+			panic(fmt.Sprintf("field %.100q is a union with impossible type ids", f.name))
 		}
+		f.codes[code] = i
 	}
-	return nil
-}
-
-func checkWidth(t arrow.DataType, width int) error {
-	if width < 1 || width > maxWidth {
-		return fmt.Errorf("type %v: its size must be 1 to %d", t, maxWidth)
-	}
-	return nil
-}
-
-// checkDecimal bounds the scale, too: a number is printed with as many zeros.
-func checkDecimal(t arrow.DecimalType) error {
-	digits := map[arrow.Type]int32{arrow.DECIMAL32: 9, arrow.DECIMAL64: 18, arrow.DECIMAL128: 38, arrow.DECIMAL256: 76}[t.ID()]
-	if p := t.GetPrecision(); p < 1 || p > digits {
-		return fmt.Errorf("type %v: its precision must be 1 to %d", t, digits)
-	}
-	if s := t.GetScale(); s < -digits || s > digits {
-		return fmt.Errorf("type %v: its scale must be %d to %d", t, -digits, digits)
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package arrowguard
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -9,35 +8,32 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// checkRecord looks at the place of every value. It returns the batch, which the
-// caller releases, in the form that may be read.
-func checkRecord(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
-	cols := make([]arrow.Array, 0, rec.NumCols())
-	defer func() {
-		for _, col := range cols {
-			col.Release()
-		}
-	}()
+// completed returns a batch, which the caller releases, in the form that may be read:
+// see [complete].
+func completed(rec arrow.RecordBatch) arrow.RecordBatch {
+	cols := make([]arrow.Array, rec.NumCols())
 	same := true
 	for i, col := range rec.Columns() {
 		data := complete(col.Data())
 		if data == nil {
 			col.Retain()
-		} else {
-			same = false
-			col = array.MakeFromData(data)
-			data.Release()
+			cols[i] = col
+			continue
 		}
-		cols = append(cols, col)
-		if err := array.ValidateFull(col); err != nil {
-			return nil, fmt.Errorf("column %.100q: %w", rec.ColumnName(i), err)
-		}
+		same = false
+		cols[i] = array.MakeFromData(data)
+		data.Release()
 	}
+	defer func() {
+		for _, col := range cols {
+			col.Release()
+		}
+	}()
 	if same {
 		rec.Retain()
-		return rec, nil
+		return rec
 	}
-	return array.NewRecordBatch(rec.Schema(), cols, rec.NumRows()), nil
+	return array.NewRecordBatch(rec.Schema(), cols, rec.NumRows())
 }
 
 // zeros are the offsets of no values. Nobody writes into a buffer that was read.
