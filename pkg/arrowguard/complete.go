@@ -8,82 +8,83 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// completed returns a batch, which the caller releases, in the form that may be read:
-// see [complete].
+// completed returns a batch, which the caller releases, with what its reader may ask
+// for and a message may leave out: the one offset of text, binaries and lists without
+// values, which Amp leaves out, those of a dense union, and the form in which the
+// library's own builder makes nulls.
 func completed(rec arrow.RecordBatch) arrow.RecordBatch {
-	cols := make([]arrow.Array, rec.NumCols())
-	same := true
-	for i, col := range rec.Columns() {
-		data := complete(col.Data())
-		if data == nil {
-			col.Retain()
-			cols[i] = col
-			continue
-		}
-		same = false
-		cols[i] = array.MakeFromData(data)
-		data.Release()
-	}
-	defer func() {
-		for _, col := range cols {
-			col.Release()
-		}
-	}()
-	if same {
+	if !slices.ContainsFunc(rec.Columns(), func(col arrow.Array) bool { return incomplete(col.Data()) }) {
 		rec.Retain()
 		return rec
 	}
+	cols := make([]arrow.Array, rec.NumCols())
+	for i, col := range rec.Columns() {
+		data := complete(col.Data())
+		defer data.Release()
+		cols[i] = array.MakeFromData(data)
+		defer cols[i].Release()
+	}
 	return array.NewRecordBatch(rec.Schema(), cols, rec.NumRows())
+}
+
+// incomplete reports whether something is left out, or something else stands there.
+func incomplete(data arrow.ArrayData) bool {
+	return lacks(data) || slices.ContainsFunc(data.Children(), incomplete) || dictionaryOf(data) != nil && incomplete(dictionaryOf(data))
+}
+
+// lacks reports that of a field without those inside.
+func lacks(data arrow.ArrayData) bool {
+	switch id := data.DataType().ID(); id {
+	case arrow.NULL:
+		return len(data.Buffers()) == 0
+	case arrow.BINARY, arrow.STRING, arrow.LIST, arrow.MAP, arrow.LARGE_BINARY, arrow.LARGE_STRING, arrow.LARGE_LIST:
+		return data.Len() == 0 && !beginsAtZero(data.Buffers()[1], id)
+	case arrow.DENSE_UNION:
+		return data.Len() == 0 && data.Buffers()[2] == nil
+	}
+	return false
 }
 
 // zeros are the offsets of no values. Nobody writes into a buffer that was read.
 var zeros = memory.NewBufferBytes(make([]byte, 8))
 
-// complete returns a copy of data, to be released, with what its reader may ask for
-// and a message may leave out; nil: nothing is missing. That is the one offset of text,
-// binaries and lists without values, which Amp leaves out, those of a dense union, and
-// the form of nulls, whose buffers the library's own check wants to see.
+// complete returns data, which the caller releases, with what it lacks.
 func complete(data arrow.ArrayData) arrow.ArrayData {
-	buffers, children, nulls := data.Buffers(), data.Children(), data.NullN()
-	changed := false
-	put := func(i int, b *memory.Buffer) {
-		buffers, changed = slices.Clone(buffers), true
-		buffers[i] = b
+	if !incomplete(data) {
+		data.Retain()
+		return data
 	}
-	switch id := data.DataType().ID(); id {
-	case arrow.NULL:
-		buffers, nulls, changed = []*memory.Buffer{nil}, data.Len(), true
-	case arrow.BINARY, arrow.STRING, arrow.LIST, arrow.MAP, arrow.LARGE_BINARY, arrow.LARGE_STRING, arrow.LARGE_LIST:
-		if data.Len() == 0 && !beginsAtZero(buffers[1], id) {
-			put(1, zeros)
-		}
-	case arrow.DENSE_UNION:
-		if data.Len() == 0 && buffers[2] == nil {
-			put(2, zeros)
+	buffers, nulls := slices.Clone(data.Buffers()), data.NullN()
+	if lacks(data) {
+		switch data.DataType().ID() {
+		case arrow.NULL:
+			buffers, nulls = []*memory.Buffer{nil}, data.Len()
+		case arrow.DENSE_UNION:
+			buffers[2] = zeros
+		default:
+			buffers[1] = zeros
 		}
 	}
+	children := make([]arrow.ArrayData, len(data.Children()))
 	for i, child := range data.Children() {
-		if whole := complete(child); whole != nil {
-			children, changed = slices.Clone(children), true
-			children[i] = whole
-			defer whole.Release()
-		}
-	}
-	dictionary, _ := data.Dictionary().(*array.Data)
-	if dictionary != nil {
-		if whole := complete(dictionary); whole != nil {
-			dictionary, changed = whole.(*array.Data), true
-			defer whole.Release()
-		}
-	}
-	if !changed {
-		return nil
+		children[i] = complete(child)
+		defer children[i].Release()
 	}
 	made := array.NewData(data.DataType(), data.Len(), buffers, children, nulls, data.Offset())
-	if dictionary != nil {
-		made.SetDictionary(dictionary)
+	if d := dictionaryOf(data); d != nil {
+		whole := complete(d)
+		defer whole.Release()
+		made.SetDictionary(whole)
 	}
 	return made
+}
+
+// dictionaryOf returns that of indices, or nil.
+func dictionaryOf(data arrow.ArrayData) arrow.ArrayData {
+	if d, _ := data.Dictionary().(*array.Data); d != nil {
+		return d
+	}
+	return nil
 }
 
 // beginsAtZero reports whether offsets hold the one of no values.
