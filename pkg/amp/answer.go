@@ -1,7 +1,6 @@
 package amp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,12 +8,13 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/ampipe/ampipe/pkg/arrowguard"
 )
 
 // planned is what GetFlightInfo says about a query.
@@ -46,12 +46,11 @@ func (c *Client) plan(ctx context.Context, sql string, headers ...string) (plann
 	if n := len(info.GetEndpoint()); n != 1 {
 		return planned{}, violation(opInfo, fmt.Errorf("%d endpoints instead of one", n))
 	}
-	in, err := ipc.NewReader(bytes.NewReader(info.GetSchema()))
+	schema, err := arrowguard.ReadSchema(info.GetSchema())
 	if err != nil {
-		return planned{}, violation(opInfo, fmt.Errorf("read schema: %w", err))
+		return planned{}, damaged(opInfo, err)
 	}
-	defer in.Release()
-	return planned{schema: in.Schema(), ticket: info.GetEndpoint()[0].GetTicket()}, nil
+	return planned{schema: schema, ticket: info.GetEndpoint()[0].GetTicket()}, nil
 }
 
 // answer is an open DoGet whose schema has been read and checked.
@@ -60,7 +59,7 @@ type answer struct {
 	ctx    context.Context // the caller's
 	cancel context.CancelFunc
 	in     *inbox
-	reader *ipc.Reader
+	reader *arrowguard.Reader
 }
 
 // ask plans a query and opens its answer. It returns when the schema has
@@ -99,8 +98,13 @@ func (a *answer) open(ctx context.Context, ticket *flight.Ticket) error {
 	if err := stream.CloseSend(); err != nil {
 		return err
 	}
+	return a.read(stream)
+}
+
+// read waits for the schema.
+func (a *answer) read(stream grpc.ClientStream) (err error) {
 	a.in = &inbox{stream: stream, frame: frame{alloc: a.client.bodies}}
-	a.reader, err = ipc.NewReaderFromMessageReader(a.in, ipc.WithAllocator(a.client.cfg.Allocator))
+	a.reader, err = arrowguard.NewReader(a.in)
 	switch {
 	case err == nil:
 		return nil
@@ -109,26 +113,26 @@ func (a *answer) open(ctx context.Context, ticket *flight.Ticket) error {
 	case a.in.err != nil:
 		return a.in.err
 	}
-	return violation(opGet, fmt.Errorf("read schema: %w", err))
+	return damaged(opGet, err)
 }
 
 // next gives the next message, io.EOF at the regular end of the answer, or an
 // error that is classed.
 func (a *answer) next() (Message, error) {
-	if !a.reader.Next() {
-		switch {
-		case a.in.err != nil && !errors.Is(a.in.err, io.EOF):
-			return Message{}, a.client.explain(a.ctx, opGet, a.in.err)
-		case a.reader.Err() != nil:
-			return Message{}, violation(opGet, fmt.Errorf("read record batch: %w", a.reader.Err()))
-		}
+	record, err := a.reader.Next()
+	switch {
+	case a.in.err != nil && !errors.Is(a.in.err, io.EOF):
+		return Message{}, a.client.explain(a.ctx, opGet, a.in.err)
+	case errors.Is(err, io.EOF):
 		return Message{}, io.EOF
+	case err != nil:
+		return Message{}, damaged(opGet, err)
 	}
 	m, err := ParseMetadata(a.in.frame.metadata)
 	if err != nil {
 		return Message{}, violation(opGet, err)
 	}
-	return Message{Record: a.reader.RecordBatch(), Metadata: m}, nil
+	return Message{Record: record, Metadata: m}, nil
 }
 
 // close ends the call, if it has not ended, and releases the current record.
@@ -139,37 +143,21 @@ func (a *answer) close() {
 	}
 }
 
-// inbox hands the messages of a DoGet stream to the [ipc.Reader] that owns it.
+// inbox hands the messages of a DoGet stream to the reader.
 type inbox struct {
-	stream  grpc.ClientStream
-	frame   frame
-	message *ipc.Message
-	err     error // why no message came, as the transport said it
+	stream grpc.ClientStream
+	frame  frame
+	err    error // why no message came, as the transport said it
 }
 
-// Message waits for the next message; it is valid until the one after it.
-func (b *inbox) Message() (*ipc.Message, error) {
-	b.drop()
+// Next waits for the next message.
+func (b *inbox) Next() (header []byte, body *memory.Buffer, err error) {
 	if b.err = b.stream.RecvMsg(&b.frame); b.err != nil {
-		return nil, b.err
+		return nil, nil, b.err
 	}
-	defer b.frame.release() // the message holds the body from here on
 	if len(b.frame.header) == 0 {
-		return nil, errors.New("a message without an Arrow header")
+		b.frame.release()
+		return nil, nil, errors.New("a message without an Arrow header")
 	}
-	b.message = ipc.NewMessage(memory.NewBufferBytes(b.frame.header), b.frame.body)
-	return b.message, nil
+	return b.frame.header, b.frame.take(), nil
 }
-
-func (b *inbox) drop() {
-	if b.message != nil {
-		b.message.Release()
-		b.message = nil
-	}
-}
-
-// Retain does nothing: there is only ever the one owner.
-func (b *inbox) Retain() {}
-
-// Release lets the last message go.
-func (b *inbox) Release() { b.drop() }

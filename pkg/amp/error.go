@@ -179,3 +179,9 @@ func (c *Client) oversize(message string) bool {
 func violation(op string, err error) error {
 	return fault.Permanent(fmt.Errorf("%s: %w: %w", op, ErrProtocol, err))
 }
+
+// damaged marks a message that cannot be read.
+func damaged(op string, err error) error {
+	return violation(op, fmt.Errorf("%w; if something stands between Amp and ampipe, leave it out, "+
+		"else report it with the version of the server: the message is refused each time it comes", err))
+}

@@ -20,7 +20,14 @@ type frame struct {
 	alloc    memory.Allocator
 	header   []byte         // the flatbuffer of the Arrow message
 	metadata []byte         // app_metadata
-	body     *memory.Buffer // never nil after a message was received; the receiver releases it
+	body     *memory.Buffer // never nil after a message was received
+}
+
+// take returns the body, which is the caller's to release from then on.
+func (f *frame) take() *memory.Buffer {
+	body := f.body
+	f.body = nil
+	return body
 }
 
 func (f *frame) release() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/ampipe/ampipe/pkg/arrowguard/guardtest"
 	"github.com/ampipe/ampipe/pkg/entry"
 )
 
@@ -27,11 +28,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, rec := range recs {
-			for _, col := range rec.Columns() {
-				for i := range col.Len() {
-					_ = col.ValueStr(i)
-				}
-			}
+			guardtest.Walk(rec)
 		}
 		releaseAll(recs)
 	})

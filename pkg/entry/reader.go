@@ -9,130 +9,76 @@ import (
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/arrowguard"
 )
 
 // readStream reads a whole Arrow IPC stream in place: the batches point into
-// buf and keep it. Nothing may follow the end of the stream, and it must be
-// there. The Arrow library panics on much that is wrong; here that is an error.
-func readStream(buf *memory.Buffer, mem memory.Allocator) (schema *arrow.Schema, recs []arrow.RecordBatch, err error) {
-	messages := &messageReader{buf: buf, rest: buf.Bytes()}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("read Arrow stream: %v", p)
-		}
-		if err != nil {
-			release(recs)
-			recs = nil
-		}
-		messages.drop()
-	}()
-	r, err := ipc.NewReaderFromMessageReader(messages, ipc.WithAllocator(mem))
+// buf and keep it. Nothing may follow the end of the stream, and it must be there.
+func readStream(buf *memory.Buffer) (schema *arrow.Schema, recs []arrow.RecordBatch, err error) {
+	messages := &messages{buf: buf, rest: buf.Bytes()}
+	r, err := arrowguard.NewReader(messages)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read Arrow stream: %w", err)
 	}
 	defer r.Release()
-	for r.Next() {
-		rec := r.RecordBatch()
-		rec.Retain()
-		recs = append(recs, rec)
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) && len(messages.rest) > 0 {
+			err = fmt.Errorf("%d bytes follow its end", len(messages.rest))
+		}
+		switch {
+		case err == nil:
+			rec.Retain()
+			recs = append(recs, rec)
+		case errors.Is(err, io.EOF):
+			return r.Schema(), recs, nil
+		default:
+			release(recs)
+			return nil, nil, fmt.Errorf("read Arrow stream: %w", err)
+		}
 	}
-	switch {
-	case r.Err() != nil:
-		return nil, recs, fmt.Errorf("read Arrow stream: %w", r.Err())
-	case !messages.ended:
-		return nil, recs, errors.New("read Arrow stream: it has no end")
-	case len(messages.rest) > 0:
-		return nil, recs, fmt.Errorf("read Arrow stream: %d bytes follow its end", len(messages.rest))
-	}
-	return r.Schema(), recs, nil
 }
 
-// messageReader hands out the messages of a stream in memory without copying.
-type messageReader struct {
-	buf      *memory.Buffer
-	rest     []byte
-	msg      *ipc.Message
-	verifier verifier
-	ended    bool
+// messages hands out the messages of a stream in memory without copying.
+type messages struct {
+	buf  *memory.Buffer
+	rest []byte
 }
 
-var errCut = fmt.Errorf("the stream is cut off: %w", io.ErrUnexpectedEOF)
+// errCut hides io.EOF on purpose: a stream has to say where it ends.
+var errCut = errors.New("the stream is cut off")
 
-// Message gives the next message, valid until the next call, or io.EOF.
-func (m *messageReader) Message() (*ipc.Message, error) {
-	m.drop()
-	if m.ended {
-		return nil, io.EOF
-	}
+// Next returns the next message, or io.EOF.
+func (m *messages) Next() ([]byte, *memory.Buffer, error) {
 	if len(m.rest) < len(endOfStream) {
-		return nil, errCut
+		return nil, nil, errCut
 	}
 	if bytes.HasPrefix(m.rest, endOfStream) {
-		m.ended, m.rest = true, m.rest[len(endOfStream):]
-		return nil, io.EOF
+		m.rest = m.rest[len(endOfStream):]
+		return nil, nil, io.EOF
 	}
 	if !bytes.HasPrefix(m.rest, endOfStream[:4]) {
-		return nil, errors.New("a message does not begin with the continuation mark")
+		return nil, nil, errors.New("a message does not begin with the continuation mark")
 	}
 	size := uint64(binary.LittleEndian.Uint32(m.rest[4:]))
 	m.rest = m.rest[8:]
 	if size > uint64(len(m.rest)) {
-		return nil, errCut
+		return nil, nil, errCut
 	}
-	meta := m.rest[:size:size]
+	metadata := m.rest[:size:size]
 	m.rest = m.rest[size:]
-	bodySize, err := m.verifier.message(meta)
+	bodySize, err := arrowguard.BodySize(metadata)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if bodySize > uint64(len(m.rest)) {
-		return nil, errCut
+		return nil, nil, errCut
 	}
-	at := m.buf.Len() - len(m.rest)
-	body := memory.SliceBuffer(m.buf, at, int(bodySize))
-	defer body.Release()
+	body := memory.SliceBuffer(m.buf, m.buf.Len()-len(m.rest), int(bodySize))
 	m.rest = m.rest[bodySize:]
-	m.msg = ipc.NewMessage(memory.NewBufferBytes(meta), body)
-	return m.msg, nil
-}
-
-func (m *messageReader) drop() {
-	if m.msg != nil {
-		m.msg.Release()
-		m.msg = nil
-	}
-}
-
-// Retain and Release are the reader's wish: the messages belong to readStream.
-func (m *messageReader) Retain() {}
-
-// Release does nothing.
-func (m *messageReader) Release() {}
-
-// boundedAllocator bounds what the Arrow library may ask for, which a hostile
-// stream can make huge. Its panic ends in readStream.
-type boundedAllocator struct {
-	memory.Allocator
-	left int
-}
-
-func (b *boundedAllocator) take(n int) {
-	if n > b.left {
-		panic("it wants more memory than its limit")
-	}
-	b.left -= n
-}
-
-func (b *boundedAllocator) Allocate(n int) []byte {
-	b.take(n)
-	return b.Allocator.Allocate(n)
-}
-
-func (b *boundedAllocator) Reallocate(n int, old []byte) []byte {
-	b.take(max(0, n-len(old)))
-	return b.Allocator.Reallocate(n, old)
+	return metadata, body, nil
 }
 
 // aligned gives b at an address that Arrow's 64-bit values may have. The

@@ -102,7 +102,7 @@ func MarshalSchema(schema *arrow.Schema) ([]byte, error) {
 // UnmarshalSchema reads what [MarshalSchema] writes. It never panics, whatever
 // the bytes are.
 func UnmarshalSchema(b []byte) (*arrow.Schema, error) {
-	schema, recs, err := readStream(memory.NewBufferBytes(aligned(b)), memory.DefaultAllocator)
+	schema, recs, err := readStream(memory.NewBufferBytes(aligned(b)))
 	if err != nil {
 		return nil, fmt.Errorf("read schema: %w", err)
 	}

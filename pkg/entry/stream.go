@@ -188,8 +188,6 @@ func contains(t arrow.DataType, what func(arrow.DataType) bool) bool {
 
 func isDictionary(t arrow.DataType) bool { return t.ID() == arrow.DICTIONARY }
 
-func isNull(t arrow.DataType) bool { return t.ID() == arrow.NULL }
-
 func isView(t arrow.DataType) bool {
 	return t.ID() == arrow.BINARY_VIEW || t.ID() == arrow.STRING_VIEW
 }

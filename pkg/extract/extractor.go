@@ -180,10 +180,17 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task) (outc
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}
-	defer x.encoders.Put(h.encoder)
-	unwatch := h.watchIdle(ctx)
-	err = h.load(take, ctx)
+	loading, end := context.WithCancelCause(ctx)
+	unwatch := h.watchIdle(loading, end)
+	err = fault.Catch(func() error { return h.load(take, loading) })
 	unwatch()
+	if cause := context.Cause(loading); fault.Stack(cause) != "" {
+		err = cause
+	}
+	end(nil)
+	if fault.Stack(err) == "" { // after a panic nobody knows what is in its buffers
+		x.encoders.Put(h.encoder)
+	}
 	log := x.Logger.With().Str("partition", h.part.ID()).Stringer("range", h.part.Range()).Logger()
 	switch {
 	case err == nil:
@@ -195,9 +202,18 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task) (outc
 	case errors.Is(err, errStop), take.Err() != nil:
 		return stopped, nil
 	case fault.Of(err) == fault.ClassPermanent:
-		log.Error().Err(err).Msg("partition failed")
+		failed(log, err).Msg("partition failed")
 		return finished, h.finish(ctx, queue.PartitionFailed, err)
 	default:
 		return lost, err
 	}
+}
+
+// failed begins the line of what failed for good, with the stack if it was a panic.
+func failed(log zerolog.Logger, err error) *zerolog.Event {
+	line := log.Error().Err(err)
+	if stack := fault.Stack(err); stack != "" {
+		line = line.Str("stack", stack)
+	}
+	return line
 }

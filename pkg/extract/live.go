@@ -36,7 +36,7 @@ func (x *Extractor) live(take, ctx context.Context, task *queue.Task) (outcome, 
 	defer stop()
 	l, err := x.holdLive(ctx, spec)
 	if err == nil {
-		err = l.follow(take, ctx)
+		err = fault.Catch(func() error { return l.follow(take, ctx) })
 	}
 	x.tellLive(nil)
 	log := x.Logger.With().Uint64("epoch", spec.Epoch).Logger()
@@ -56,7 +56,7 @@ func (x *Extractor) live(take, ctx context.Context, task *queue.Task) (outcome, 
 	case errors.Is(err, errStop), take.Err() != nil:
 		return stopped, nil
 	case l != nil && fault.Of(err) == fault.ClassPermanent:
-		log.Error().Err(err).Msg("the live lane failed")
+		failed(log, err).Msg("the live lane failed")
 		return finished, l.save(context.WithoutCancel(ctx), queue.LiveFailed, err)
 	default:
 		return lost, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -23,8 +24,9 @@ const (
 )
 
 // watchIdle gives the tail of the partition away whenever no work is queued and
-// workers wait for it, or soon will. The function it returns ends the watch.
-func (h *held) watchIdle(ctx context.Context) (stop func()) {
+// workers wait for it, or soon will. The function it returns ends the watch. A panic,
+// after which nobody knows what is in the cutter, ends the loading.
+func (h *held) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -42,7 +44,12 @@ func (h *held) watchIdle(ctx context.Context) (stop func()) {
 			if left < splitWorth || !h.x.wanted(ctx, left) {
 				continue
 			}
-			if err := h.split(ctx); err != nil && ctx.Err() == nil {
+			err := fault.Catch(func() error { return h.split(ctx) })
+			if fault.Stack(err) != "" {
+				end(err)
+				return
+			}
+			if err != nil && ctx.Err() == nil {
 				h.x.Logger.Warn().Err(err).Str("partition", h.part.ID()).Msg("the tail was not given away")
 			}
 		}

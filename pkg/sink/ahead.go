@@ -64,7 +64,11 @@ func (a *ahead) load(batch []*held) load {
 	size := 0
 	for i, m := range batch {
 		l.messages = batch[:i+1]
-		c, err := a.change(m.Message)
+		var c Change
+		err := a.caught("decoding an entry", func() (err error) {
+			c, err = a.change(m.Message)
+			return err
+		})
 		if err != nil {
 			l.broken = cmp.Or(l.broken, fmt.Errorf("log entry %d: %w", m.Seq, err))
 			if a.live {

@@ -132,9 +132,16 @@ func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied,
 		}
 	}()
 	for failed, waited := 0, 0; ; {
-		applied, err := call(w.do)
+		var applied Applied
+		err := w.caught("applying entries", func() (err error) {
+			applied, err = call(w.do)
+			return err
+		})
 		if err == nil {
 			return applied, nil
+		}
+		if w.gather != nil && fault.Stack(err) != "" {
+			w.giveBack() // nobody knows what is staged
 		}
 		if w.do.Err() != nil {
 			return Applied{}, errStopped

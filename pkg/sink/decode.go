@@ -15,6 +15,16 @@ type unit struct {
 	change  Change
 }
 
+// caught runs what works on the rows of entries. A panic is a permanent error of
+// theirs, whose stack is in the log: see [fault.Catch].
+func (r *run) caught(doing string, op func() error) error {
+	err := fault.Catch(op)
+	if stack := fault.Stack(err); stack != "" {
+		r.Logger.Error().Err(err).Str("stack", stack).Msgf("panic while %s", doing)
+	}
+	return err
+}
+
 // change decodes one message and checks that it belongs into the table.
 func (a *ahead) change(m Message) (Change, error) {
 	c := Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}

@@ -49,6 +49,8 @@ type Part struct {
 	Metadata amp.Metadata
 	// Text, if not empty, is sent as the metadata instead.
 	Text string
+	// Forge, if not nil, returns the Arrow header and body to send instead.
+	Forge func(header, body []byte) ([]byte, []byte)
 }
 
 // Status is a gRPC status with one of Amp's messages, for the errors of an

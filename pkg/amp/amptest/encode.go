@@ -46,6 +46,9 @@ func partData(schema *arrow.Schema, p Part) (*flight.FlightData, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Forge != nil {
+		message.DataHeader, message.DataBody = p.Forge(message.DataHeader, message.DataBody)
+	}
 	message.AppMetadata = []byte(p.Text)
 	if p.Text == "" {
 		message.AppMetadata, err = p.Metadata.AppendJSON(nil)

@@ -252,6 +252,9 @@ func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, 
 	r := newCopyReader(portions, s.buf)
 	tag, err := tx.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, w.target.list()))
 	s.buf = r.stop()
+	if r.failed != nil { // the driver's error only says that the COPY was broken off
+		return 0, r.failed
+	}
 	if err == nil {
 		return uint64(tag.RowsAffected()), nil
 	}

@@ -122,6 +122,7 @@ type copyReader struct {
 	sent     int    // of buf
 	begun    bool
 	ended    bool
+	failed   error // a panic
 }
 
 // newCopyReader reuses buf.
@@ -137,15 +138,19 @@ func (r *copyReader) Read(p []byte) (int, error) {
 		if r.ended {
 			return 0, io.EOF
 		}
-		r.fill()
+		// The driver's goroutine has nobody above it who could catch a panic.
+		if r.failed = fault.Catch(r.fill); r.failed != nil {
+			r.ended = true
+			return 0, r.failed
+		}
 	}
 	n := copy(p, r.buf[r.sent:])
 	r.sent += n
 	return n, nil
 }
 
-// fill encodes the next chunk.
-func (r *copyReader) fill() {
+// fill encodes the next chunk. It returns nil.
+func (r *copyReader) fill() error {
 	r.buf, r.sent = r.buf[:0], 0
 	if !r.begun {
 		r.buf, r.begun = append(r.buf, copyHeader...), true
@@ -160,6 +165,7 @@ func (r *copyReader) fill() {
 	if len(r.portions) == 0 {
 		r.buf, r.ended = append(r.buf, copyTrailer...), true
 	}
+	return nil
 }
 
 // stop ends the reading and gives the buffer back.

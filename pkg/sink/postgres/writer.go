@@ -61,7 +61,7 @@ func inTx(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions, f func
 	if err != nil {
 		return err
 	}
-	err = f(tx)
+	err = fault.Catch(func() error { return f(tx) }) // what panics is rolled back, too
 	if err == nil {
 		return tx.Commit(ctx)
 	}

@@ -1,0 +1,17 @@
+// Package arrowguard reads Arrow IPC messages that come from outside: the answers
+// of Amp and the entries of the log. The Arrow library believes what a message says
+// about itself and panics, or asks for any amount of memory, when it lies. A
+// [Reader] checks each message before the library sees it, and every value's place
+// afterwards, so that a damaged or hostile message is an error and never more.
+//
+// What passes can be read by every consumer without further checks: buffers lie
+// inside the message and do not overlap, offsets ascend and stay inside their
+// values, indices of dictionaries, unions, runs and views exist, and a column
+// without rows has an offset as well. Text is not checked to be UTF-8, and numbers
+// may be any: those are data, for a destination to accept or refuse.
+//
+// A message costs no more memory than it has bytes, besides a few hundred bytes for
+// each column of the schema: the library gets none to allocate. That rules out what
+// neither Amp nor the log uses: compressed bodies, deltas of dictionaries and
+// big-endian numbers are refused.
+package arrowguard
