@@ -6,9 +6,9 @@
 //
 // What passes can be read by every consumer without further checks: buffers lie
 // inside the message and do not overlap, offsets ascend and stay inside their
-// values, indices of dictionaries, unions, runs and views exist, and a column
-// without rows has an offset as well. Text is not checked to be UTF-8, and numbers
-// may be any: those are data, for a destination to accept or refuse.
+// values, indices of dictionaries, unions, runs and views exist, text is UTF-8, and a
+// column without values has its one offset. Numbers may be any: those are data, for a
+// destination to accept or refuse.
 //
 // A message costs no more memory than it has bytes, besides a few hundred bytes for
 // each column of the schema: the library gets none to allocate. That rules out what

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -218,4 +219,32 @@ func TestPanicFailsTheLiveLane(t *testing.T) {
 		t.Errorf("the live lane is at %+v", l)
 	}
 	log.mustHave(t, "the live lane failed", `"stack":"goroutine`, "hostile_test.go")
+}
+
+// TestPanicOfASplitFailsThePartition: tails are given away in a goroutine of its own.
+func TestPanicOfASplitFailsThePartition(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 400, func(block.Number) int { return 2 })
+	b := setup(t, c)
+	c.during = func(block.Range, int) error {
+		time.Sleep(20 * time.Millisecond) // a slow server
+		return nil
+	}
+	var log lines
+	b.x.Logger = zerolog.New(&log).Hook(zerolog.HookFunc(func(_ *zerolog.Event, _ zerolog.Level, message string) {
+		if message == "tail given away" {
+			panic("nobody has thought of this")
+		}
+	}))
+	b.add(block.Range{Start: 0, End: 400})
+	failed := 0
+	for _, p := range b.run(block.Range{Start: 0, End: 400}) {
+		if p.State == queue.PartitionFailed && strings.Contains(p.Error, "nobody has thought of this") {
+			failed++
+		}
+	}
+	if failed == 0 {
+		t.Error("no partition failed")
+	}
+	log.mustHave(t, "partition failed", `"stack":"goroutine`, "split.go")
 }
