@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -46,7 +47,10 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 			return applied, nil
 		}
 		if i == attempts || !crossed(err) {
-			return sink.Applied{}, w.classed(ctx, "write rows", err)
+			if err = w.classed(ctx, "write rows", err); fault.Of(err) == fault.ClassLater {
+				w.pool.Reset() // what is mended may be a setting that only new sessions see
+			}
+			return sink.Applied{}, err
 		}
 		alone = true
 	}
@@ -99,8 +103,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	}
 	s.strict = w.altering.Load()
 	var applied sink.Applied
-	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) (err error) {
-		defer func() { err = explained(ctx, tx, err) }()
+	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		var ask pgx.Batch
 		if alone {
 			ask.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
@@ -149,7 +152,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		return w.compare(ctx, tx, s, steps)
 	})
 	if err != nil {
-		return sink.Applied{}, err
+		return sink.Applied{}, explained(ctx, w.pool, err)
 	}
 	return applied, nil
 }

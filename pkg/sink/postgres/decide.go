@@ -72,6 +72,7 @@ func (s *survey) decideState(g *target, w *work, deny func(string, ...any)) {
 		}
 	}
 	for _, h := range st.hazards {
+		h.mute = h.mute && st.steps == len(migrations) // else that is mended now
 		h.decide(deny)
 	}
 	if e := st.entry; e != nil && (e.pipeline != g.pipeline || e.sink != g.sink) {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -60,17 +60,15 @@ func expect(rows int, verb, table string) func(pgconn.CommandTag) error {
 }
 
 // explained adds to a discrepancy what may be the cause, and makes it permanent.
-// Other errors stay as they are.
-func explained(ctx context.Context, tx pgx.Tx, err error) error {
+// Other errors stay as they are. The transaction is over.
+func explained(ctx context.Context, pool *pgxpool.Pool, err error) error {
 	d, ok := errors.AsType[*discrepancyError](err)
 	if !ok {
 		return err
 	}
-	all, failed := hindrancesOf(ctx, tx, d.schema, d.table)
-	if failed == nil {
-		// A prepared statement that a rule made into nothing stays so when the rule is gone.
-		failed = tx.Conn().DeallocateAll(ctx)
-	}
+	// A prepared statement that a rule made into nothing stays so when the rule is gone.
+	defer pool.Reset()
+	all, failed := hindrancesOf(ctx, pool, d.schema, d.table)
 	if failed != nil {
 		return errors.Join(fault.Permanent(d), failed)
 	}

@@ -11,12 +11,14 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// askGuard asks, of the table ($1) and its partitions, whether rows of it are lost in
-// a crash, and whether it has triggers that may change what is written: those of each
-// row before it is or, if $2, any on INSERT. It is asked after rows were written:
-// nobody can add a trigger any more until the transaction ends.
+// askGuard asks which of the table ($1), its partitions and the tables of ampipe lose
+// their rows in a crash, and whether the table or a partition has triggers that may
+// change what is written: those of each row before it is or, if $2, any on INSERT. It
+// is asked after rows were written: nobody can add a trigger any more until the
+// transaction ends.
 const askGuard = `WITH part AS (SELECT to_regclass($1)::oid AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass($1)))
-	SELECT EXISTS (SELECT FROM part JOIN pg_class c ON c.oid = part.oid WHERE c.relpersistence <> 'p'),
+	SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c WHERE c.relpersistence <> 'p'
+			AND (c.oid IN (SELECT oid FROM part) OR c.oid IN ('ampipe.coverage'::regclass, 'ampipe.replaced'::regclass))),
 		EXISTS (SELECT FROM part JOIN pg_trigger t ON t.tgrelid = part.oid WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
 			AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))`
 
@@ -24,13 +26,13 @@ const askGuard = `WITH part AS (SELECT to_regclass($1)::oid AS oid UNION SELECT 
 // whether what was written has to be compared with what is stored.
 func (g *target) queueGuard(b *pgx.Batch, altering *bool) {
 	b.Queue(askGuard, g.quoted(), !g.upsert()).QueryRow(func(row pgx.Row) error {
-		var unlogged bool
+		var unlogged *string
 		if err := row.Scan(&unlogged, altering); err != nil {
 			return fmt.Errorf("look for triggers: %w", err)
 		}
-		if unlogged {
-			return fault.Permanent(fmt.Errorf("table %s: it, or a partition of it, has been made unlogged, so a crash of the server empties it "+
-				"while the record of what it holds stays; nothing was written. Run ALTER TABLE … SET LOGGED and start this sink again", g))
+		if unlogged != nil {
+			return fault.Permanent(fmt.Errorf("table %s: %s has been made unlogged, so a crash of the server empties it without the others; "+
+				"nothing was written. Start this sink again: it says what to do", g, *unlogged))
 		}
 		return nil
 	})

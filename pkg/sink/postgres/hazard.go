@@ -54,8 +54,8 @@ func (h hazard) decide(deny func(string, ...any)) {
 	case h.foreign:
 		deny("the partition %s is a foreign table, whose rows another server commits by itself; detach it, or load into another table", h.table)
 	case h.persistence != "p":
-		deny("%s is unlogged or temporary, so its rows do not outlive a crash while the record of them does; run ALTER TABLE %[1]s SET LOGGED. "+
-			"If the server has crashed meanwhile, the rows are gone: look with ampipe verify", h.table)
+		deny("%s is unlogged or temporary, so a crash empties it, and not the other tables: rows and the record of them do not match any more. "+
+			"Run ALTER TABLE %[1]s SET LOGGED. If the server has crashed meanwhile, load the table again: set overwrite: true and delete its row in ampipe.tables", h.table)
 	}
 	if h.mute {
 		deny("PostgreSQL refuses to change rows of %s, as a reorg has to, because a publication publishes that and the table has no replica identity; "+

@@ -77,10 +77,15 @@ const askHindrances = `WITH RECURSIVE family AS (
 		FROM member m WHERE m.named AND row_security_active(m.oid))
 	SELECT relation, kind, name, definition, remedy, events, instead FROM found ORDER BY named DESC, kind, relation, name`
 
+// querier is a transaction or a pool.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // hindrancesOf finds what is in the way of tables of a schema. The copies that
 // partitions have of a trigger are left out (version 12 calls them internal).
-func hindrancesOf(ctx context.Context, tx pgx.Tx, schema string, tables ...string) ([]hindrance, error) {
-	rows, _ := tx.Query(ctx, askHindrances, schema, tables) // its error is that of collecting
+func hindrancesOf(ctx context.Context, db querier, schema string, tables ...string) ([]hindrance, error) {
+	rows, _ := db.Query(ctx, askHindrances, schema, tables) // its error is that of collecting
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h hindrance, err error) {
 		return h, row.Scan(&h.table, &h.kind, &h.name, &h.definition, &h.remedy, &h.events, &h.instead)
 	})

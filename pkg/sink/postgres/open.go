@@ -32,9 +32,10 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 		}
 		w.warnings = s.warnings(g)
 		id, err = g.prepareTable(ctx, tx, s, todo)
-		return explained(ctx, tx, err)
+		return err
 	})
 	if err != nil {
+		err = explained(ctx, pool, err)
 		pool.Close()
 		return opened(ctx, g, err)
 	}
