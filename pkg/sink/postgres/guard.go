@@ -16,10 +16,10 @@ import (
 // change what is written: those of each row before it is or, if $2, any on INSERT. It
 // is asked after rows were written: nobody can add a trigger any more until the
 // transaction ends.
-const askGuard = `WITH part AS (SELECT to_regclass($1)::oid AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass($1)))
-	SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c WHERE c.relpersistence <> 'p'
-			AND (c.oid IN (SELECT oid FROM part) OR c.oid IN ('ampipe.coverage'::regclass, 'ampipe.replaced'::regclass))),
-		EXISTS (SELECT FROM part JOIN pg_trigger t ON t.tgrelid = part.oid WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+const askGuard = `WITH part AS (SELECT ARRAY(SELECT to_regclass($1)::oid UNION ALL SELECT relid FROM pg_partition_tree(to_regclass($1))) AS oids)
+	SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
+			WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass]) AND c.relpersistence <> 'p'),
+		EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
 			AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))`
 
 // queueGuard makes a batch fail if the table has become unlogged, and report
