@@ -146,10 +146,14 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		if applied.Rows > 0 {
 			w.target.queueGuard(&tell, &altering)
 		}
-		if err := tx.SendBatch(ctx, &tell).Close(); err != nil || !altering {
+		if err := tx.SendBatch(ctx, &tell).Close(); err != nil {
 			return err
 		}
-		return w.compare(ctx, tx, s, steps)
+		if altering {
+			return w.compare(ctx, tx, s, steps)
+		}
+		w.altering.Store(false)
+		return nil
 	})
 	if err != nil {
 		return sink.Applied{}, explained(ctx, w.pool, err)

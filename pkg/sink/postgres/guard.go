@@ -38,15 +38,20 @@ func (g *target) queueGuard(b *pgx.Batch, altering *bool) {
 	})
 }
 
-// compare fails if triggers have moved rows to other blocks, or away. Values of other
-// columns are theirs to change. An upsert is compared by [Writer.outcome], in another
-// attempt if it was not.
+// compare fails if triggers have moved rows to other blocks, or deleted them. Values of
+// other columns are theirs to change. An upsert is compared by [Writer.outcome], in
+// another attempt if it was not.
 func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sink.Step) error {
 	if w.target.upsert() {
-		if w.altering.Store(true); !s.strict {
+		w.altering.Store(true)
+		if !s.strict {
 			return errAltered
 		}
 		return nil
+	}
+	// So that triggers that wait for the end of the transaction have run, too.
+	if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return err
 	}
 	sent, blocks, err := w.target.sent(steps)
 	if err != nil {

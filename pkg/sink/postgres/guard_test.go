@@ -18,7 +18,11 @@ func (d *database) trigger(table, when, body string) string {
 	d.Helper()
 	name := fmt.Sprintf("odd_%d", databases.Add(1))
 	d.run(fmt.Sprintf("CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s END $$", name, body))
-	d.run(fmt.Sprintf("CREATE TRIGGER %s %s EXECUTE FUNCTION %[1]s()", name, strings.ReplaceAll(when, "%s", table)))
+	kind := "TRIGGER"
+	if strings.Contains(when, "DEFERRABLE") {
+		kind = "CONSTRAINT TRIGGER"
+	}
+	d.run(fmt.Sprintf("CREATE %s %s %s EXECUTE FUNCTION %[2]s()", kind, name, strings.ReplaceAll(when, "%s", table)))
 	return name
 }
 
@@ -102,6 +106,7 @@ func TestRowsThatATriggerHoldsBack(t *testing.T) {
 		{"append, next block", "", "t", each, "NEW.block_num := NEW.block_num + 1; RETURN NEW;", nil},
 		{"append, deleted after", "", "t", "AFTER INSERT ON %s FOR EACH ROW", "DELETE FROM t WHERE block_num = 36; RETURN NULL;", nil},
 		{"append, deleted after the statement", "", "t", "AFTER INSERT ON %s FOR EACH STATEMENT", "DELETE FROM t WHERE block_num = 36; RETURN NULL;", nil},
+		{"append, deleted at the end", "", "t", "AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW", "DELETE FROM t WHERE block_num = 36; RETURN NULL;", nil},
 		{"append, one partition", parted, "t_25", each, "RETURN NULL;", nil},
 		{"append, one partition, other block", parted, "t_25", each, "NEW.block_num := NEW.block_num + 1; RETURN NEW;", nil},
 		{"upsert, fresh", "", "t", each, "IF NEW.block_num % 10 = 7 THEN RETURN NULL; END IF; RETURN NEW;", upsertByBoth},
@@ -293,6 +298,9 @@ func TestTriggersThatChangeNothingOfOurs(t *testing.T) {
 			db.trigger("t", "AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT", "INSERT INTO statements VALUES (TG_OP); RETURN NULL;")
 			db.trigger("t", "BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT", "INSERT INTO statements VALUES (TG_OP); RETURN NULL;")
 			db.run("CREATE RULE noted AS ON DELETE TO t DO ALSO INSERT INTO statements VALUES ('rule')")
+			for _, state := range []string{"DISABLE TRIGGER ", "ENABLE REPLICA TRIGGER "} {
+				db.run("ALTER TABLE t " + state + db.trigger("t", "BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW", "RETURN NULL;"))
+			}
 			w := postgres.New(cfg)
 			if err := w.Check(t.Context(), small); err != nil || len(w.Warnings(small)) > 0 {
 				t.Errorf("checked: %v; warned: %q", err, w.Warnings(small))
@@ -419,6 +427,10 @@ func TestRowSecurityIsRefused(t *testing.T) {
 			wantRefused(t, postgres.New(g.cfg).Open(t.Context(), small), c.says, "row security")
 			change := keys(span(30, 32), 1)
 			wantRefused(t, g.l.try(change), "row-level security")
+			wantRefused(t, g.l.try(invalidate(25, 29)), "row-level security")
+			if c.on == "t" {
+				g.want("SELECT count(*) FROM t WHERE block_num >= 25", "10")
+			}
 			g.run(named(c.remedy))
 			if err := g.l.try(change); err != nil {
 				t.Error(err)

@@ -44,14 +44,14 @@ type stateEntry struct {
 
 // tableFacts is about an existing table, or what else has its name.
 type tableFacts struct {
-	kind, persistence string // as in pg_class
-	owned             bool
-	rights            map[string]bool
-	columns           []columnFacts
-	unique            [][]string // the columns of each index that can be a key, sorted
-	indexed           bool       // by the block column, or a partitioned table
-	hindrances        []hindrance
-	hazards           []hazard
+	kind       string // as in pg_class
+	owned      bool
+	rights     map[string]bool
+	columns    []columnFacts
+	unique     [][]string // the columns of each index that can be a key, sorted
+	indexed    bool       // by the block column, or a partitioned table
+	hindrances []hindrance
+	hazards    []hazard
 }
 
 type columnFacts struct {
@@ -78,7 +78,7 @@ const (
 
 	askEntry = `SELECT id, pipeline, sink FROM ampipe.tables WHERE schema_name = $1 AND table_name = $2`
 
-	askTable = `SELECT c.oid, c.relkind::text, c.relpersistence::text, pg_has_role(c.relowner, 'USAGE'),
+	askTable = `SELECT c.oid, c.relkind::text, pg_has_role(c.relowner, 'USAGE'),
 			array(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r WHERE has_table_privilege(c.oid, r))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
 
@@ -166,7 +166,7 @@ func (s *survey) lookAtTable(ctx context.Context, tx pgx.Tx, g *target) error {
 		t      tableFacts
 		rights []string
 	)
-	found, err := maybe(tx.QueryRow(ctx, askTable, g.schema, g.table).Scan(&oid, &t.kind, &t.persistence, &t.owned, &rights))
+	found, err := maybe(tx.QueryRow(ctx, askTable, g.schema, g.table).Scan(&oid, &t.kind, &t.owned, &rights))
 	if !found {
 		return err
 	}
