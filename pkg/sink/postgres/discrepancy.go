@@ -13,7 +13,7 @@ import (
 )
 
 // discrepancyError is a statement that succeeded, and after which a table does not
-// hold what it was told to. Whoever gets it rolls back.
+// hold what it was told to. The transaction is rolled back.
 type discrepancyError struct {
 	schema, table string
 	told          string // what it was told, and what is there instead

@@ -132,6 +132,22 @@ func TestRowsThatATriggerHoldsBack(t *testing.T) {
 	}
 }
 
+// TestTriggerOfTheTableAbove: a partition that is loaded by itself has copies of the
+// triggers of the whole table, which cannot be dropped there.
+func TestTriggerOfTheTableAbove(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t, `CREATE TABLE whole (block_num bigint, n bigint, "Name" text) PARTITION BY LIST (n); CREATE TABLE t PARTITION OF whole DEFAULT`, nil)
+	name := g.trigger("whole", "BEFORE INSERT OR DELETE ON %s FOR EACH ROW", "RETURN NULL;")
+	w := postgres.New(g.cfg)
+	if err := w.Check(t.Context(), small); err != nil || !strings.Contains(fmt.Sprint(w.Warnings(small)), name) {
+		t.Errorf("checked: %v; warned: %q", err, w.Warnings(small))
+	}
+	remedy := "ALTER TABLE public.t DISABLE TRIGGER " + name
+	g.refusesUntil(func() error { return g.l.try(keys(span(30, 32), 1)) }, remedy, name, remedy)
+	g.run("ALTER TABLE t ENABLE TRIGGER " + name)
+	g.refusesUntil(func() error { return g.l.try(invalidate(25, 31)) }, remedy, name, remedy)
+}
+
 // History goes the same ways, beside others.
 func TestHistoryThatATriggerHoldsBack(t *testing.T) {
 	t.Parallel()
@@ -281,7 +297,7 @@ func TestStateThatIsHeldBack(t *testing.T) {
 }
 
 // TestTriggersThatChangeNothingOfOurs: auditing, and filling columns that the query
-// does not have, goes on as before, without a word about the former.
+// does not have, works as before, without a word about the former.
 func TestTriggersThatChangeNothingOfOurs(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*config.Postgres){"append": nil, "upsert": upsertByN, "upsert by block": upsertByBoth} {

@@ -63,9 +63,10 @@ const askHindrances = `WITH RECURSIVE family AS (
 		FROM family JOIN pg_class c ON c.oid = family.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 	), found AS (
 		SELECT m.named, m.name AS relation, 'trigger' AS kind, t.tgname::text AS name, pg_get_triggerdef(t.oid) AS definition,
-			format('DROP TRIGGER %I ON %s', t.tgname, m.name) AS remedy, t.tgtype AS events, false AS instead
+			CASE to_jsonb(t)->>'tgparentid' WHEN '0' THEN format('DROP TRIGGER %I ON %s', t.tgname, m.name)
+				ELSE format('ALTER TABLE %s DISABLE TRIGGER %I', m.name, t.tgname) END AS remedy, t.tgtype AS events, false AS instead
 		FROM member m JOIN pg_trigger t ON t.tgrelid = m.oid WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', m.firing)
-			AND coalesce(to_jsonb(t)->>'tgparentid', '0') = '0'
+			AND NOT EXISTS (SELECT FROM pg_trigger p JOIN member o ON o.oid = p.tgrelid WHERE p.oid = (to_jsonb(t)->>'tgparentid')::oid)
 		UNION ALL
 		SELECT m.named, m.name, 'rule', r.rulename, pg_get_ruledef(r.oid),
 			format('DROP RULE %I ON %s', r.rulename, m.name), CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END, r.is_instead
@@ -82,8 +83,8 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// hindrancesOf finds what is in the way of tables of a schema. The copies that
-// partitions have of a trigger are left out (version 12 calls them internal).
+// hindrancesOf finds what is in the way of tables of a schema. Of a trigger that
+// partitions have copies of only the original is told if it is on one of the tables.
 func hindrancesOf(ctx context.Context, db querier, schema string, tables ...string) ([]hindrance, error) {
 	rows, _ := db.Query(ctx, askHindrances, schema, tables) // its error is that of collecting
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h hindrance, err error) {

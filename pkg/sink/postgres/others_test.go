@@ -80,7 +80,7 @@ func TestPublicationOfAllTables(t *testing.T) {
 }
 
 // TestStateWithoutReplicaIdentityIsMended: a pipeline that an older version has loaded
-// goes on, whether a publication has stopped it or will.
+// continues, whether a publication has stopped it or will.
 func TestStateWithoutReplicaIdentityIsMended(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
@@ -120,7 +120,7 @@ func TestPublicationThatComesMeanwhile(t *testing.T) {
 	if after := g.holds(); after != before {
 		t.Fatalf("before:\n%s\nafter:\n%s", before, after)
 	}
-	g.l.history(keys(span(10, 12), 1)) // adding goes on
+	g.l.history(keys(span(10, 12), 1)) // adding still works
 	g.run("ALTER TABLE t REPLICA IDENTITY FULL")
 	g.l.apply(invalidate(25, 29))
 	g.want("SELECT max(block_num) FROM t", "24")
@@ -188,7 +188,7 @@ func TestEventTriggerThatRefuses(t *testing.T) {
 	}
 }
 
-// TestLimitsOfTheServerAreWaitedFor: the sink goes on by itself when they are mended,
+// TestLimitsOfTheServerAreWaitedFor: the sink resumes by itself when they are mended,
 // also where only new sessions see that.
 func TestLimitsOfTheServerAreWaitedFor(t *testing.T) {
 	t.Parallel()
