@@ -7,8 +7,10 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -21,6 +23,8 @@ const attempts = 5
 var (
 	errAlone = errors.New("rows have to be deleted or kept, which takes the table alone")
 	errStale = errors.New("another writer has covered some of these blocks meanwhile")
+	// errAltered makes the next attempt compare what is stored with what was sent.
+	errAltered = errors.New("a trigger of the table may change rows that are copied into it")
 )
 
 // Apply makes the changes in one transaction; see [sink.Writer].
@@ -43,7 +47,10 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 			return applied, nil
 		}
 		if i == attempts || !crossed(err) {
-			return sink.Applied{}, w.classed(ctx, "write rows", err)
+			if err = w.classed(ctx, "write rows", err); fault.Of(err) == fault.ClassLater {
+				w.pool.Reset() // what is mended may be a setting that only new sessions see
+			}
+			return sink.Applied{}, err
 		}
 		alone = true
 	}
@@ -51,7 +58,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 
 // crossed tells whether a call failed because of others that ran beside it.
 func crossed(err error) bool {
-	if errors.Is(err, errAlone) || errors.Is(err, errStale) {
+	if errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) {
 		return true
 	}
 	switch state(err) {
@@ -64,8 +71,9 @@ func crossed(err error) bool {
 
 // scratch is the memory that calls of Apply hand on.
 type scratch struct {
-	buf  []byte
-	last map[key]place // of upsert
+	buf    []byte
+	last   map[key]place // of upsert
+	strict bool          // an upsert is compared with what is stored
 }
 
 func (w *Writer) borrow() *scratch {
@@ -93,6 +101,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	if len(changes) == 0 {
 		return sink.Applied{}, nil
 	}
+	s.strict = w.altering.Load()
 	var applied sink.Applied
 	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		var ask pgx.Batch
@@ -132,13 +141,22 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		}
 		var tell pgx.Batch
 		l.queueChanges(&tell, w.id, live)
-		if p.queueChanges(&tell, live, l.Live); tell.Len() == 0 {
-			return nil
+		p.queueChanges(&tell, live, l.Live)
+		altering := false
+		if applied.Rows > 0 {
+			w.target.queueGuard(&tell, &altering)
 		}
-		return tx.SendBatch(ctx, &tell).Close()
+		if err := tx.SendBatch(ctx, &tell).Close(); err != nil {
+			return err
+		}
+		if altering {
+			return w.compare(ctx, tx, s, steps)
+		}
+		w.altering.Store(false)
+		return nil
 	})
 	if err != nil {
-		return sink.Applied{}, err
+		return sink.Applied{}, explained(ctx, w.pool, err)
 	}
 	return applied, nil
 }
@@ -224,15 +242,28 @@ func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *past, r block.Range) 
 		return 0, err
 	}
 	column := quoted(w.target.columns[w.target.block].name)
-	sql, args := fmt.Sprintf("DELETE FROM %s WHERE %s >= $1::bigint", w.target.quoted(), column), []any{int64(r.Start)}
+	where, args := fmt.Sprintf("FROM %s WHERE %s >= $1::bigint", w.target.quoted(), column), []any{int64(r.Start)}
 	if r.End <= block.Max {
-		sql, args = sql+fmt.Sprintf(" AND %s < $2::bigint", column), append(args, int64(r.End))
+		where, args = where+fmt.Sprintf(" AND %s < $2::bigint", column), append(args, int64(r.End))
 	}
-	tag, err := tx.Exec(ctx, sql, args...)
-	if err != nil {
+	var (
+		b             pgx.Batch
+		deleted, left int64
+	)
+	b.Queue("DELETE "+where, args...).Exec(func(tag pgconn.CommandTag) error {
+		deleted = tag.RowsAffected()
+		return nil
+	})
+	// Counting is planned like deleting; EXISTS, which expects to find a row soon, may
+	// read the table from its beginning.
+	b.Queue("SELECT count(*) "+where, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return 0, fmt.Errorf("delete blocks %v: %w", r, err)
 	}
-	return uint64(tag.RowsAffected()), p.restore(ctx, tx, r)
+	if left > 0 {
+		return 0, w.target.discrepancy("DELETE of blocks %v left %d rows of them in the table", r, left)
+	}
+	return uint64(deleted), p.restore(ctx, tx, r)
 }
 
 // writeRuns writes rows and counts those that are in the table now.
@@ -254,6 +285,9 @@ func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, 
 	s.buf = r.stop()
 	if r.failed != nil { // the driver's error only says that the COPY was broken off
 		return 0, r.failed
+	}
+	if sent := countRows(portions); err == nil && uint64(tag.RowsAffected()) != sent {
+		return 0, w.target.discrepancy("COPY sent %d rows, and %d were stored", sent, tag.RowsAffected())
 	}
 	if err == nil {
 		return uint64(tag.RowsAffected()), nil

@@ -59,10 +59,22 @@ func (s *survey) decideState(g *target, w *work, deny func(string, ...any)) {
 			"GRANT USAGE ON SCHEMA ampipe TO %s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ampipe TO %[2]s", s.user, quoted(s.user))
 	case st.steps > len(migrations):
 		deny("the schema ampipe was made by a newer ampipe (step %d, this one knows %d); use that version", st.steps, len(migrations))
+	case st.hidden():
+		// Nothing of it could be read.
 	case st.made && st.steps < len(migrations) && !st.owned:
 		deny("the schema ampipe has to be brought up to date, and the user %q does not own it; start ampipe once as its owner", s.user)
 	}
 	w.makeState, w.migrate = !st.made, st.steps
+	for _, h := range st.hindrances {
+		// Nobody but ampipe writes to its tables, so nothing there has to be changed.
+		if h.kind == "rule" || h.alters(onInsert|onUpdate|onDelete) {
+			deny("the progress is kept in %s, and %s may keep it from being written; run %s", h.table, h, h.remedy)
+		}
+	}
+	for _, h := range st.hazards {
+		h.mute = h.mute && st.steps == len(migrations) // else that is mended now
+		h.decide(deny)
+	}
 	if e := st.entry; e != nil && (e.pipeline != g.pipeline || e.sink != g.sink) {
 		deny("it is loaded by the sink %q of the pipeline %q, and one table is for one sink; "+
 			"load into another table or, if that pipeline is gone for good, run DELETE FROM ampipe.tables WHERE id = %d", e.sink, e.pipeline, e.id)
@@ -76,25 +88,28 @@ func (s *survey) decideNew(g *target, w *work, deny func(string, ...any)) {
 		deny("the schema %q does not exist, and the user %q may not create it; run CREATE SCHEMA %s AUTHORIZATION %s as an administrator",
 			g.schema, s.user, quoted(g.schema), quoted(s.user))
 	case s.schema.made && (!s.schema.create || !s.schema.use):
-		deny("the user %q may not create tables in the schema %q; run GRANT USAGE, CREATE ON SCHEMA %s TO %s, or make the table yourself:\n%s;\n%s",
-			s.user, g.schema, quoted(g.schema), quoted(s.user), g.createTable(), g.createIndex(s.version >= multiBRIN))
+		deny("the user %q may not create tables in the schema %q; run GRANT USAGE, CREATE ON SCHEMA %s TO %s, or make the table yourself:\n%s",
+			s.user, g.schema, quoted(g.schema), quoted(s.user), strings.Join(g.create(s.version >= multiBRIN), ";\n"))
 	}
 	w.forget = s.state.entry != nil
 	if !s.schema.made {
 		w.make = append(w.make, "CREATE SCHEMA "+quoted(g.schema))
 	}
-	w.make = append(w.make, g.createTable(), g.createIndex(s.version >= multiBRIN))
+	w.make = append(w.make, g.create(s.version >= multiBRIN)...)
 }
 
 // decideOld compares an existing table with what it should be.
 func (s *survey) decideOld(g *target, w *work, deny func(string, ...any)) {
 	t := s.table
-	switch {
-	case t.kind != "r" && t.kind != "p":
+	if t.kind != "r" && t.kind != "p" {
 		deny("it is not a table, so nothing can be loaded into it; use another name")
 		return
-	case t.persistence != "p":
-		deny("it is unlogged or temporary, so its rows do not outlive a crash while the record of them does; run ALTER TABLE %s SET LOGGED", g.quoted())
+	}
+	for _, h := range t.hazards {
+		h.decide(deny)
+	}
+	for _, h := range t.hindrances {
+		g.decide(h, deny)
 	}
 	if !s.schema.use {
 		deny("the user %q may not use the schema %q; run GRANT USAGE ON SCHEMA %s TO %s", s.user, g.schema, quoted(g.schema), quoted(s.user))
@@ -117,6 +132,24 @@ func (s *survey) decideOld(g *target, w *work, deny func(string, ...any)) {
 	if empty {
 		w.make = append(w.make, "TRUNCATE "+g.quoted())
 	}
+}
+
+// warnings returns what of an existing table may become trouble.
+func (s *survey) warnings(g *target) []string {
+	if s.table == nil {
+		return nil
+	}
+	var all []string
+	for _, h := range s.table.hindrances {
+		if warning := g.warn(h); warning != "" {
+			all = append(all, warning)
+		}
+	}
+	if !s.table.indexed {
+		all = append(all, fmt.Sprintf("no index of %s begins with the block column, so each reorg reads the whole table; run %s",
+			g, g.createIndex(s.version >= multiBRIN)))
+	}
+	return all
 }
 
 // compareColumns adds the columns that are missing, if that is wanted.

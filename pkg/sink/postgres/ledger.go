@@ -131,10 +131,10 @@ func (l *ledger) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) {
 		}
 	}
 	if len(gone) > 0 {
-		b.Queue(dropCoverage, id, gone, goneParts)
+		b.Queue(dropCoverage, id, gone, goneParts).Exec(expect(len(gone), "DELETE", "coverage"))
 	}
 	if len(n.starts) > 0 {
-		b.Queue(addCoverage, id, n.starts, n.ends, n.from, n.to, n.batches, n.of)
+		b.Queue(addCoverage, id, n.starts, n.ends, n.from, n.to, n.batches, n.of).Exec(expect(len(n.starts), "INSERT", "coverage"))
 	}
 	if l.Live != before {
 		queueLive(b, id, l.Live)
@@ -180,11 +180,11 @@ func scanLive(row pgx.CollectableRow) (sink.LiveState, error) {
 }
 
 func queueLive(b *pgx.Batch, id int32, s sink.LiveState) {
-	if s.Cursor == (block.Cursor{}) {
-		b.Queue(writeLive, id, int64(s.Epoch), int64(s.Seq), int64(s.Start), nil, nil, nil)
-		return
+	args := []any{id, int64(s.Epoch), int64(s.Seq), int64(s.Start), nil, nil, nil}
+	if s.Cursor != (block.Cursor{}) {
+		args = append(args[:4], s.Cursor.Network, int64(s.Cursor.Number), s.Cursor.Hash[:])
 	}
-	b.Queue(writeLive, id, int64(s.Epoch), int64(s.Seq), int64(s.Start), s.Cursor.Network, int64(s.Cursor.Number), s.Cursor.Hash[:])
+	b.Queue(writeLive, args...).Exec(expect(1, "UPDATE", "tables"))
 }
 
 // checkSequence refuses what the table of live states cannot hold.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,10 +30,12 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 		if err != nil {
 			return err
 		}
+		w.warnings = s.warnings(g)
 		id, err = g.prepareTable(ctx, tx, s, todo)
 		return err
 	})
 	if err != nil {
+		err = explained(ctx, pool, err)
 		pool.Close()
 		return opened(ctx, g, err)
 	}
@@ -49,7 +52,10 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 	}
 	defer pool.Close()
 	err = inTx(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		_, _, err := consider(ctx, tx, g)
+		s, _, err := consider(ctx, tx, g)
+		if err == nil {
+			w.warnings = s.warnings(g)
+		}
 		return err
 	})
 	return opened(ctx, g, err)
@@ -123,6 +129,9 @@ func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo wo
 	var id int32
 	err := tx.QueryRow(ctx, "INSERT INTO ampipe.tables (schema_name, table_name, pipeline, sink) VALUES ($1, $2, $3, $4) RETURNING id",
 		g.schema, g.table, g.pipeline, g.sink).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, stateDiscrepancy("tables", "INSERT of 1 row stored 0")
+	}
 	if err != nil {
 		return 0, fmt.Errorf("register the table: %w", err)
 	}

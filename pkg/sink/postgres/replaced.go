@@ -124,14 +124,20 @@ func (p *past) keep(ctx context.Context, tx pgx.Tx, staging string) error {
 	}
 	g := p.target
 	at := quoted(g.columns[g.block].name)
-	sql := fmt.Sprintf(`INSERT INTO ampipe.replaced (table_id, block, replaced_by, content)
-		SELECT $1::integer, least(s.%[1]s, t.%[1]s)::bigint, greatest(s.%[1]s, t.%[1]s)::bigint,
-			jsonb_object($2::text[], CASE WHEN s.%[1]s < t.%[1]s THEN ARRAY[%[2]s] ELSE ARRAY[%[3]s] END)
-		FROM %[4]s s JOIN %[5]s t ON %[6]s
-		WHERE s.%[1]s <> t.%[1]s AND greatest(s.%[1]s, t.%[1]s) >= $3::bigint`,
+	sql := fmt.Sprintf(`WITH lost AS (
+			SELECT $1::integer AS table_id, least(s.%[1]s, t.%[1]s)::bigint AS block, greatest(s.%[1]s, t.%[1]s)::bigint AS replaced_by,
+				jsonb_object($2::text[], CASE WHEN s.%[1]s < t.%[1]s THEN ARRAY[%[2]s] ELSE ARRAY[%[3]s] END) AS content
+			FROM %[4]s s JOIN %[5]s t ON %[6]s
+			WHERE s.%[1]s <> t.%[1]s AND greatest(s.%[1]s, t.%[1]s) >= $3::bigint
+		), saved AS (INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT * FROM lost RETURNING 1)
+		SELECT (SELECT count(*) FROM lost), (SELECT count(*) FROM saved)`,
 		at, g.each("s.%s::text"), g.each("t.%s::text"), staging, g.quoted(), g.sameKey("s.%s"))
-	if _, err := tx.Exec(ctx, sql, p.id, g.names(), int64(p.from)); err != nil {
+	var lost, saved int64
+	if err := tx.QueryRow(ctx, sql, p.id, g.names(), int64(p.from)).Scan(&lost, &saved); err != nil {
 		return fmt.Errorf("keep the rows that are replaced: %w", err)
+	}
+	if saved != lost {
+		return stateDiscrepancy("replaced", "INSERT of %d rows stored %d", lost, saved)
 	}
 	return nil
 }
@@ -151,18 +157,28 @@ func (p *past) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
 	args := []any{p.id, int64(r.Start), int64(min(r.End, block.Max+1))}
 	var b pgx.Batch
 	b.Queue("DELETE FROM ampipe.replaced WHERE table_id = $1 AND replaced_by >= $2 AND block >= $2 AND block < $3", args...)
-	b.Queue(fmt.Sprintf(`WITH back AS (DELETE FROM ampipe.replaced WHERE id IN (
+	var taken, back, left int64
+	b.Queue(fmt.Sprintf(`WITH taken AS (DELETE FROM ampipe.replaced WHERE id IN (
 			SELECT DISTINCT ON (%[1]s) r.id FROM ampipe.replaced r
 			WHERE r.table_id = $1 AND r.replaced_by >= $2 AND r.replaced_by < $3 AND NOT EXISTS (SELECT FROM %[2]s t WHERE %[3]s)
-			ORDER BY %[1]s, r.block DESC, r.id DESC) RETURNING content)
-		INSERT INTO %[2]s (%[4]s) SELECT %[5]s FROM back r`,
-		key, g.quoted(), stored, g.list(), g.each("(r.content->>%[2]s)::%[3]s")), args...)
+			ORDER BY %[1]s, r.block DESC, r.id DESC) RETURNING content
+		), back AS (INSERT INTO %[2]s (%[4]s) SELECT %[5]s FROM taken r RETURNING 1)
+		SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM back)`,
+		key, g.quoted(), stored, g.list(), g.each("(r.content->>%[2]s)::%[3]s")), args...).QueryRow(func(row pgx.Row) error { return row.Scan(&taken, &back) })
 	// What replaced the others is gone as well: now it is the row that came back,
 	// or the one that is there.
 	b.Queue(fmt.Sprintf(`UPDATE ampipe.replaced r SET replaced_by = t.%s::bigint FROM %s t
 		WHERE r.table_id = $1 AND r.replaced_by >= $2 AND r.replaced_by < $3 AND %s`, at, g.quoted(), stored), args...)
+	b.Queue(`SELECT count(*) FROM ampipe.replaced WHERE table_id = $1 AND replaced_by >= $2 AND (replaced_by < $3 OR block >= $2 AND block < $3)`,
+		args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("bring back the rows that blocks %v have replaced: %w", r, err)
+	}
+	switch {
+	case back != taken:
+		return g.discrepancy("INSERT of %d rows that blocks %v had replaced stored %d", taken, r, back)
+	case left > 0:
+		return stateDiscrepancy("replaced", "DELETE and UPDATE left %d rows that belong to blocks %v", left, r)
 	}
 	return nil
 }
@@ -194,10 +210,16 @@ func (p *past) queueChanges(b *pgx.Batch, before, now sink.LiveState) {
 		if p.live {
 			highest = int64(p.from) - 1
 		}
-		b.Queue(writeUnsaved, p.id, highest)
+		b.Queue(writeUnsaved, p.id, highest).Exec(expect(1, "UPDATE", "tables"))
 	}
 	if now.Cursor.Number/pruneEvery > before.Cursor.Number/pruneEvery {
-		b.Queue(pruneReplaced, p.id, int64(firstOpen(now, p.final)))
+		b.Queue(pruneReplaced, p.id, int64(firstOpen(now, p.final))).QueryRow(func(row pgx.Row) error {
+			var noted bool
+			if err := row.Scan(&noted); err != nil || noted {
+				return err
+			}
+			return stateDiscrepancy("tables", "UPDATE of 1 row changed 0")
+		})
 	}
 }
 

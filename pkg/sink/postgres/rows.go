@@ -83,6 +83,20 @@ func nth(portions []portion, n int) (portion, int, bool) {
 	return portion{}, 0, false
 }
 
+// countRows returns how many rows of portions are written.
+func countRows(portions []portion) uint64 {
+	n := 0
+	for _, p := range portions {
+		n += p.Len()
+		for _, dropped := range p.drop {
+			if dropped {
+				n--
+			}
+		}
+	}
+	return uint64(n)
+}
+
 func (p *portion) dropped(row int) bool { return p.drop != nil && p.drop[row-p.From] }
 
 // encode appends rows from one on until dst is full or the portion ends, and

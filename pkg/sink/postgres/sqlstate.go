@@ -33,7 +33,7 @@ type advice struct {
 
 var advices = map[string]advice{
 	"08":    {fault.ClassLater, "the connection was lost"},
-	"0A":    {fault.ClassPermanent, "this server cannot do that"},
+	"0A":    {fault.ClassPermanent, "this server cannot do that; start this sink again to have the table checked"},
 	"22":    {fault.ClassPermanent, "the server refuses a value"},
 	"23":    {fault.ClassPermanent, "a constraint of the table refuses a row; drop the constraint, or filter such rows out in the query"},
 	"25006": {fault.ClassLater, "the server takes no writes: it is a standby, or set to read only"},
@@ -41,15 +41,20 @@ var advices = map[string]advice{
 	"3D":    {fault.ClassPermanent, "the database of the dsn does not exist; create it, or name another one"},
 	"3F":    {fault.ClassPermanent, "a schema does not exist any more; start this sink again"},
 	"42":    {fault.ClassPermanent, "the table is not what it was when this sink was started; start it again to have it checked"},
-	"42501": {fault.ClassPermanent, "the user of the dsn has not the right to do that; grant it"},
+	"42501": {fault.ClassPermanent, "the user of the dsn has not the right to do that; grant it, or BYPASSRLS if the message speaks of row-level security"},
 	"53":    {fault.ClassLater, "the server is out of resources"},
 	"53100": {fault.ClassLater, "the disk of the server is full"},
+	"53400": {fault.ClassLater, "a limit of the server is reached; raise it (what the message names, such as temp_file_limit)"},
 	"53300": {fault.ClassLater, "the server has no connection to spare; raise its max_connections, or lower writers"},
 	"54":    {fault.ClassPermanent, "a row exceeds what PostgreSQL can hold"},
+	"55000": {fault.ClassLater, "PostgreSQL refuses to change rows of a table; if the message speaks of a replica identity, " +
+		"run ALTER TABLE … REPLICA IDENTITY FULL on the table that it names"},
 	"57P01": {fault.ClassLater, "the server was shut down, or an administrator cut the connection"},
 	"57P02": {fault.ClassLater, "the server crashed and is being restarted"},
 	"57P03": {fault.ClassLater, "the server is starting or stopping"},
 	"57P05": {fault.ClassLater, "the server cut an idle connection"},
+	"P0": {fault.ClassPermanent, "a trigger, or an event trigger, of the database raised an error; mend or drop it, and start this sink again " +
+		"(SELECT evtname, evtfoid::regproc FROM pg_event_trigger shows the latter)"},
 }
 
 // classify marks an error of the driver with what to do about it and says so.

@@ -52,6 +52,8 @@ CREATE TABLE ampipe.replaced (
 );
 CREATE INDEX replaced_by ON ampipe.replaced (table_id, replaced_by);
 COMMENT ON TABLE ampipe.replaced IS 'Rows that a row of a higher block replaced by key. They come back if that block is taken back.';
+`, `
+ALTER TABLE ampipe.coverage REPLICA IDENTITY FULL;
 `}
 
 // The statements that read and write the state. Parts of a block are numbered
@@ -82,6 +84,7 @@ const (
 	writeUnsaved = `UPDATE ampipe.tables SET unsaved = greatest(unsaved, least($2::bigint, (SELECT max(upper(blocks)) - 1 FROM ampipe.coverage
 		WHERE int4range(table_id, table_id, '[]') && int4range($1, $1, '[]')))) WHERE id = $1`
 
-	pruneReplaced = `WITH gone AS (DELETE FROM ampipe.replaced WHERE table_id = $1 AND replaced_by < $2 RETURNING replaced_by)
-		UPDATE ampipe.tables SET unsaved = greatest(unsaved, (SELECT max(replaced_by) FROM gone)) WHERE id = $1 AND EXISTS (SELECT FROM gone)`
+	pruneReplaced = `WITH gone AS (DELETE FROM ampipe.replaced WHERE table_id = $1 AND replaced_by < $2 RETURNING replaced_by),
+		noted AS (UPDATE ampipe.tables SET unsaved = greatest(unsaved, (SELECT max(replaced_by) FROM gone)) WHERE id = $1 AND EXISTS (SELECT FROM gone) RETURNING id)
+		SELECT EXISTS (SELECT FROM gone) = EXISTS (SELECT FROM noted)`
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -30,6 +31,9 @@ type stateFacts struct {
 	used  bool        // its tables may be read and written
 	steps int         // migrations done
 	entry *stateEntry // nil: the table is not known
+
+	hindrances []hindrance
+	hazards    []hazard
 }
 
 // stateEntry is the row of a table in ampipe.tables.
@@ -40,11 +44,14 @@ type stateEntry struct {
 
 // tableFacts is about an existing table, or what else has its name.
 type tableFacts struct {
-	kind, persistence string // as in pg_class
-	owned             bool
-	rights            map[string]bool
-	columns           []columnFacts
-	unique            [][]string // the columns of each index that can be a key, sorted
+	kind       string // as in pg_class
+	owned      bool
+	rights     map[string]bool
+	columns    []columnFacts
+	unique     [][]string // the columns of each index that can be a key, sorted
+	indexed    bool       // by the block column, or a partitioned table
+	hindrances []hindrance
+	hazards    []hazard
 }
 
 type columnFacts struct {
@@ -71,7 +78,7 @@ const (
 
 	askEntry = `SELECT id, pipeline, sink FROM ampipe.tables WHERE schema_name = $1 AND table_name = $2`
 
-	askTable = `SELECT c.oid, c.relkind::text, c.relpersistence::text, pg_has_role(c.relowner, 'USAGE'),
+	askTable = `SELECT c.oid, c.relkind::text, pg_has_role(c.relowner, 'USAGE'),
 			array(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r WHERE has_table_privilege(c.oid, r))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
 
@@ -85,6 +92,12 @@ const (
 		WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
 			AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
 		GROUP BY i.indexrelid`
+
+	// Partitions may each have an index of their own.
+	askIndexed = `SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
+			JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+			WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname IN ('btree', 'brin') AND a.attname = $2)
+		FROM pg_class c WHERE c.oid = $1`
 )
 
 // look surveys the server.
@@ -115,6 +128,11 @@ func maybe(err error) (bool, error) {
 	return err == nil, err
 }
 
+// hidden reports whether row security may hide rows of the schema ampipe.
+func (st *stateFacts) hidden() bool {
+	return slices.ContainsFunc(st.hindrances, func(h hindrance) bool { return h.kind == rowSecurity })
+}
+
 func (s *survey) lookAtState(ctx context.Context, tx pgx.Tx, g *target) (err error) {
 	st := &s.state
 	var begun bool
@@ -122,7 +140,16 @@ func (s *survey) lookAtState(ctx context.Context, tx pgx.Tx, g *target) (err err
 	if err != nil || !st.used || !begun {
 		return err
 	}
+	if st.hindrances, err = hindrancesOf(ctx, tx, "ampipe", stateTables...); err != nil {
+		return err
+	}
+	if st.hidden() {
+		return nil // what can be read may not be all there is
+	}
 	if err := tx.QueryRow(ctx, askSteps).Scan(&st.steps); err != nil || st.steps == 0 {
+		return err
+	}
+	if st.hazards, err = hazardsOf(ctx, tx, true, "ampipe", stateTables...); err != nil {
 		return err
 	}
 	var e stateEntry
@@ -139,7 +166,7 @@ func (s *survey) lookAtTable(ctx context.Context, tx pgx.Tx, g *target) error {
 		t      tableFacts
 		rights []string
 	)
-	found, err := maybe(tx.QueryRow(ctx, askTable, g.schema, g.table).Scan(&oid, &t.kind, &t.persistence, &t.owned, &rights))
+	found, err := maybe(tx.QueryRow(ctx, askTable, g.schema, g.table).Scan(&oid, &t.kind, &t.owned, &rights))
 	if !found {
 		return err
 	}
@@ -158,6 +185,13 @@ func (s *survey) lookAtTable(ctx context.Context, tx pgx.Tx, g *target) error {
 	if t.unique, err = pgx.CollectRows(rows, pgx.RowTo[[]string]); err != nil {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
+	if err := tx.QueryRow(ctx, askIndexed, oid, g.columns[g.block].name).Scan(&t.indexed); err != nil {
+		return fmt.Errorf("read the indexes: %w", err)
+	}
+	if t.hindrances, err = hindrancesOf(ctx, tx, g.schema, g.table); err != nil {
+		return err
+	}
+	t.hazards, err = hazardsOf(ctx, tx, g.upsert(), g.schema, g.table)
 	s.table = &t
-	return nil
+	return err
 }

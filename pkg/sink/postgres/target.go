@@ -154,6 +154,16 @@ func (g *target) createIndex(multi bool) string {
 	return fmt.Sprintf("CREATE INDEX ON %s USING brin (%s%s) WITH (autosummarize = on)", g.quoted(), quoted(c.name), class)
 }
 
+// create returns the statements that make the table. Without a key it has nothing that
+// names a row for logical replication, and a publication would forbid deleting.
+func (g *target) create(multi bool) []string {
+	all := []string{g.createTable(), g.createIndex(multi)}
+	if !g.upsert() {
+		all = append(all, fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", g.quoted()))
+	}
+	return all
+}
+
 // Describe gives the statements that [Writer.Open] would run to make the table,
 // each ending in a semicolon and a line feed. It needs no connection, so it
 // assumes PostgreSQL 14 or later. An error is permanent.
@@ -162,5 +172,5 @@ func (w *Writer) Describe(t sink.Table) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return g.createTable() + ";\n" + g.createIndex(true) + ";\n", nil
+	return strings.Join(g.create(true), ";\n") + ";\n", nil
 }

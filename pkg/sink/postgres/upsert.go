@@ -107,7 +107,7 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, por
 // there yet, so the rows are copied into the table itself first; only if one is
 // there they go through a staging table.
 func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
-	if w.detour.take() {
+	if s.strict || w.detour.take() {
 		return w.merge(ctx, tx, s, p, portions)
 	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT optimistic"); err != nil {
@@ -175,6 +175,16 @@ func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *past, port
 	if err := p.keep(ctx, tx, staging); err != nil {
 		return 0, err
 	}
+	written, err := w.mergeStaged(ctx, tx, p, lowest, staging, staged)
+	if err == nil && (s.strict || written != staged) {
+		err = w.outcome(ctx, tx, staging, staged, written)
+	}
+	return written, err
+}
+
+// mergeStaged moves rows from the staging table into the table and counts those that
+// it has written.
+func (w *Writer) mergeStaged(ctx context.Context, tx pgx.Tx, p *past, lowest block.Number, staging string, staged uint64) (uint64, error) {
 	if p.mayLose(lowest) {
 		if p.unsaved < 0 {
 			fresh, err := w.mergeFresh(ctx, tx, staging, staged)

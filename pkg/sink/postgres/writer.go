@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,8 +24,10 @@ type Writer struct {
 	id     int32 // of the table in ampipe.tables
 	past   bool  // ampipe.replaced is there and may be read
 
-	scratch sync.Pool // *scratch, one for each Apply that is running
-	detour  detour
+	scratch  sync.Pool // *scratch, one for each Apply that is running
+	detour   detour
+	altering atomic.Bool // the table has triggers that may change rows of an upsert
+	warnings []string
 }
 
 var (
@@ -37,6 +40,10 @@ var (
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
 func New(cfg config.Postgres) *Writer { return &Writer{cfg: cfg} }
+
+// Warnings returns what Open or Check found of the table that may become trouble.
+// Before them it returns none.
+func (w *Writer) Warnings(sink.Table) []string { return w.warnings }
 
 // Close waits for the calls that are running and closes the connections.
 func (w *Writer) Close() error {
