@@ -94,13 +94,9 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		return sink.Applied{}, nil
 	}
 	var applied sink.Applied
-	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+	err := w.inWrite(ctx, alone, func(tx pgx.Tx) error {
 		var ask pgx.Batch
-		if alone {
-			ask.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
-		} else {
-			ask.Queue("SELECT pg_advisory_xact_lock_shared($1, $2)", tableLock, w.id)
-		}
+		w.queueLocks(&ask, alone)
 		l, p := queueLedger(&ask, w.id, window(changes)), w.queuePast(&ask)
 		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 			return err
