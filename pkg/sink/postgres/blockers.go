@@ -144,7 +144,7 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 	major, _, _ := strings.Cut(conn.Conn().PgConn().ParameterStatus("server_version"), ".")
 	version, err := strconv.Atoi(major)
 	progress := err == nil && version >= showsProgress
-	err = transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
+	err = s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, askBlockers(progress), pid, tableLock) // its error is that of collecting
 		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (b blocker, err error) {
 			return b, row.Scan(&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since, &b.ours, &b.silent, &b.idle, &b.movement)
@@ -158,7 +158,7 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 		if !s.blockers.frozen(b, progress, time.Now()) {
 			continue
 		}
-		err := transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
+		err := s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, endBlocker(progress), b.pid, b.movement)
 			return err
 		})

@@ -1,13 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -26,6 +26,10 @@ const keepAlive = 15 * time.Second // between probes of a connection that is sil
 // the others wait for.
 const besideWriters = 3
 
+// connLifetime bounds how long a change of the server's configuration goes unnoticed:
+// what a session has to set for itself is found out when it connects.
+const connLifetime = 15 * time.Minute
+
 // connect opens the pool of the connections to a table.
 func connect(ctx context.Context, cfg config.Postgres, g *target) (*sessions, error) {
 	pc, err := pgxpool.ParseConfig(string(cfg.DSN))
@@ -34,12 +38,12 @@ func connect(ctx context.Context, cfg config.Postgres, g *target) (*sessions, er
 	}
 	pc.MaxConns = int32(max(1, cfg.Writers)) + besideWriters
 	pc.MinConns = 0
-	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
-		pc.ConnConfig.RuntimeParams["application_name"] = "ampipe"
-	}
+	pc.MaxConnLifetime = connLifetime
+	name := cmp.Or(pc.ConnConfig.RuntimeParams["application_name"], "ampipe")
+	pc.ConnConfig.RuntimeParams["application_name"] = name
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: 4}}
 	pc.ConnConfig.DialFunc = dialer.DialContext
-	pc.AfterConnect = prepareSession
+	pc.AfterConnect = learnSession
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, classify("connect", err)
@@ -48,32 +52,7 @@ func connect(ctx context.Context, cfg config.Postgres, g *target) (*sessions, er
 		pool.Close()
 		return nil, classify("connect", err)
 	}
-	return &sessions{Pool: pool, table: g}, nil
-}
-
-// allowWrites makes transactions of a session writable where only a default of the
-// database, the role or the connection string says otherwise. The server's own
-// configuration is obeyed: it is how providers protect a disk that is full. It
-// answers with the id of the server's process, which behind a pooler is not the one
-// that the driver was told.
-const allowWrites = `SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog.set_config(name, 'off', false) FROM pg_catalog.pg_settings
-	WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only' AND setting OPERATOR(pg_catalog.=) 'on'
-		AND source OPERATOR(pg_catalog.=) ANY (ARRAY['database', 'user', 'database user', 'client']))`
-
-// serverPID is the key of a connection's custom data.
-const serverPID = "pid"
-
-// prepareSession is called for each new connection.
-func prepareSession(ctx context.Context, conn *pgx.Conn) error {
-	var (
-		pid      uint32
-		readOnly *string
-	)
-	if err := conn.QueryRow(ctx, allowWrites, pgx.QueryExecModeExec).Scan(&pid, &readOnly); err != nil {
-		return fmt.Errorf("prepare the session: %w", err)
-	}
-	conn.PgConn().CustomData()[serverPID] = pid
-	return nil
+	return &sessions{Pool: pool, table: g, name: literal(fmt.Sprintf("%.24s %s", name, process()))}, nil
 }
 
 // classed classifies an error, unless the caller has given up.
