@@ -100,33 +100,34 @@ func hold(t *testing.T, dsn, statement string, after bool) *holder {
 			group.Go(func() {
 				defer client.Close()
 				defer upstream.Close()
-				wait := func() {
-					once.Do(func() { close(h.reached) })
-					<-h.release
-				}
-				buf, begun := make([]byte, 64<<10), false
+				buf, follows := make([]byte, 64<<10), false
 				for {
 					n, err := client.Read(buf)
 					if err != nil {
 						return
 					}
-					piece := buf[:n]
-					found := statement != "" && bytes.Contains(piece, []byte(statement))
-					if begun && after || found && !after {
-						half := 0
-						if after {
-							half = n / 2
-						}
-						if _, err := upstream.Write(piece[:half]); err != nil {
-							return
-						}
-						wait()
-						piece, begun = piece[half:], false
+					piece, through := buf[:n], n
+					switch at := bytes.Index(piece, []byte(statement)); {
+					case statement != "" && at >= 0 && !after:
+						through = 0
+					case statement != "" && at >= 0:
+						end := at + bytes.IndexByte(piece[at:], 0) + 1
+						through = end + (n-end)/2
+						follows = end == n
+					case follows:
+						through = n / 2
 					}
-					if _, err := upstream.Write(piece); err != nil {
+					if _, err := upstream.Write(piece[:through]); err != nil {
 						return
 					}
-					begun = begun || found
+					if through < n {
+						once.Do(func() { close(h.reached) })
+						<-h.release
+						follows = false
+						if _, err := upstream.Write(piece[through:]); err != nil {
+							return
+						}
+					}
 				}
 			})
 		}

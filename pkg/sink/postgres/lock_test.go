@@ -147,6 +147,8 @@ func TestStateIsReadBesideLongTransactions(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // as the reports allow
 		if _, err := w.State(ctx); err != nil {
 			t.Errorf("while all writers are busy: %v", err)
+			cancel()
+			break
 		}
 		cancel()
 	}

@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"fmt"
 	"net/url"
+	"os"
+	"os/exec"
 
 	"strings"
 	"testing"
@@ -11,9 +13,12 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
@@ -229,4 +234,109 @@ func listed(s [2]string) string {
 		return s[1]
 	}
 	return "'" + s[1] + "'"
+}
+
+// Everything that is on or off, or one of several words, is turned to something else.
+// It shows that the settings which are left alone change nothing.
+func TestEverySettingTurned(t *testing.T) {
+	t.Parallel()
+	load := func(turned bool) string {
+		db := newDatabase(t)
+		user := db.role("loader")
+		db.run("ALTER ROLE " + user + " SUPERUSER")
+		if turned {
+			// What is left out is for debugging, makes every statement slow, or concerns
+			// files and tables of the system.
+			rows, err := db.Query(t.Context(), `SELECT format('ALTER ROLE `+user+` SET %I = %L', name, CASE vartype
+					WHEN 'bool' THEN CASE setting WHEN 'on' THEN 'off' ELSE 'on' END
+					ELSE (SELECT v FROM unnest(enumvals) AS v WHERE v <> setting ORDER BY v DESC LIMIT 1) END)
+				FROM pg_settings WHERE context IN ('user', 'superuser') AND vartype IN ('bool', 'enum') AND name !~ '^(enable_|jit|debug_|log_|trace_|ssl_)'
+					AND name NOT IN ('allow_system_table_mods', 'allow_in_place_tablespaces', 'ignore_checksum_failure', 'zero_damaged_pages', 'transaction_read_only',
+						'transaction_isolation', 'transaction_deferrable', 'default_toast_compression', 'backtrace_functions', 'client_min_messages', 'is_superuser')`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d settings", len(statements))
+			for _, sql := range statements {
+				db.run(sql)
+			}
+		}
+		cfg := db.config()
+		cfg.DSN, cfg.Mode, cfg.Key = config.Secret(db.as(user)), config.Upsert, []string{"n"}
+		return db.load(t, cfg)
+	}
+	if want, got := load(false), load(true); got != want {
+		t.Errorf("the table holds\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Text in another encoding than UTF8 would be refused or cut row by row, and one that
+// PostgreSQL does not know, SQL_ASCII, is not checked at all.
+func TestOtherEncodingsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, encoding := range []string{"SQL_ASCII", "LATIN1", "EUC_JP"} {
+		db := newDatabase(t)
+		name := db.Config().Database + "_other"
+		db.run("CREATE DATABASE " + name + " ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+		db.Cleanup(func() { db.run("DROP DATABASE " + name + " WITH (FORCE)") })
+		cfg := db.config()
+		cfg.DSN = config.Secret(strings.Replace(db.url, db.Config().Database, name, 1))
+		wantRefused(t, postgres.New(cfg).Check(t.Context(), small), encoding, "ENCODING 'UTF8'")
+		wantRefused(t, postgres.New(cfg).Open(t.Context(), small), encoding, "ENCODING 'UTF8'")
+	}
+}
+
+// A server that as a whole is read only is waited for; it may protect a disk that
+// is full.
+func TestServerThatIsReadOnlyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("AMPIPE_TEST_POSTGRES_DIR") == "" {
+		t.Skip("needs a server of its own; run scripts/postgres run go test ./pkg/sink/postgres/")
+	}
+	const script = "../../../scripts/postgres"
+	dir, err := os.MkdirTemp("", "ampipe-postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // the server may run as another user
+		t.Fatal(err)
+	}
+	out, err := exec.Command(script, "start", dir+"/pg").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := exec.Command(script, "stop", dir+"/pg", "immediate").Run(); err != nil {
+			t.Error(err)
+		}
+	}()
+	url := strings.TrimSpace(string(out))
+	db := &database{connect(t, url), t, url}
+	w := open(t, db.config(), small)
+	if _, err := w.Apply(t.Context(), []sink.Change{rows(0, 5)}); err != nil {
+		t.Fatal(err)
+	}
+	db.run("SET default_transaction_read_only = off")
+	turn := func(value string) {
+		db.run("ALTER SYSTEM SET default_transaction_read_only = " + value)
+		db.run("SELECT pg_reload_conf()")
+		eventually(t, connect(t, url), "SELECT setting = '"+value+"' FROM pg_settings WHERE name = 'default_transaction_read_only'")
+	}
+	turn("on")
+	err = nil
+	for n := block.Number(5); err == nil && n < 1000; n++ { // a session notices it between two statements
+		_, err = w.Apply(t.Context(), []sink.Change{rows(n, n+1)})
+	}
+	if fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), "25006") {
+		t.Errorf("a server that is read only: %v (%v)", err, fault.Of(err))
+	}
+	turn("off")
+	if err := insist(t.Context(), w, rows(5, 1010)); err != nil {
+		t.Error(err)
+	}
 }
