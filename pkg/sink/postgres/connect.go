@@ -52,7 +52,7 @@ func connect(ctx context.Context, cfg config.Postgres, g *target) (*sessions, er
 		pool.Close()
 		return nil, classify("connect", err)
 	}
-	return &sessions{Pool: pool, table: g, name: literal(fmt.Sprintf("%.24s %s", name, process()))}, nil
+	return &sessions{Pool: pool, table: g, name: literal(fmt.Sprintf("%.40s %s", name, process()))}, nil
 }
 
 // classed classifies an error, unless the caller has given up.

@@ -221,6 +221,30 @@ func TestFrozenProcess(t *testing.T) {
 	}
 }
 
+// If nobody waits for a process that has frozen, the server ends its transaction.
+func TestFrozenProcessIsEndedByTheServer(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	h := hold(t, db.url, `COPY "public"`, false)
+	process, said := startChild(t, h.url)
+	<-h.reached
+	if err := process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if db.text(holdsTable) != "true" {
+		t.Error("the process has frozen without a lock")
+	}
+	eventually(t, db.Conn, "SELECT NOT ("+holdsTable+")")
+	close(h.release)
+	if err := process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if line := <-said; line != "done: 10" {
+		t.Errorf("the process that was frozen ends with %q", line)
+	}
+	wantLoaded(t, db, 10)
+}
+
 // startChild starts another process of the sink. The last line that it says comes
 // through the channel when it has ended.
 func startChild(t *testing.T, dsn string) (*os.Process, <-chan string) {

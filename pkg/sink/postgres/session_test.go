@@ -340,3 +340,15 @@ func TestServerThatIsReadOnlyIsWaitedFor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A setting that only administrators may change, and that this user may not change
+// back, is named.
+func TestReplicationRoleThatMayNotBeSet(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	user := db.role("loader")
+	db.run("ALTER ROLE " + user + " SET session_replication_role = replica")
+	cfg := db.config()
+	cfg.DSN = config.Secret(db.as(user))
+	wantRefused(t, postgres.New(cfg).Check(t.Context(), small), "session_replication_role")
+}
