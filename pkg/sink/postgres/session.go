@@ -126,6 +126,12 @@ func learnSession(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// sessionOf returns what [learnSession] has learnt.
+func sessionOf(conn *pgxpool.Conn) session {
+	own, _ := conn.Conn().PgConn().CustomData()[ownSession].(session)
+	return own
+}
+
 // beginning returns the statements, for one round trip, that begin a transaction.
 // What they set ends with it, so that nothing is left in a session that a pooler
 // hands to others.
@@ -170,16 +176,14 @@ func (s *sessions) inTx(ctx context.Context, o pgx.TxOptions, patience time.Dura
 		return err
 	}
 	defer conn.Release()
-	own, _ := conn.Conn().PgConn().CustomData()[ownSession].(session)
-	w := s.watch(ctx, own.pid, min(patience/3, time.Second))
+	w := s.watch(ctx, sessionOf(conn).pid, min(patience/3, time.Second))
 	defer w.stop()
 	return w.explain(s.transact(ctx, conn, o, patience, f))
 }
 
 // transact runs f in a transaction of a connection and commits it unless f fails.
 func (s *sessions) transact(ctx context.Context, conn *pgxpool.Conn, o pgx.TxOptions, patience time.Duration, f func(pgx.Tx) error) error {
-	own, _ := conn.Conn().PgConn().CustomData()[ownSession].(session)
-	o.BeginQuery = s.beginning(own, o, patience)
+	o.BeginQuery = s.beginning(sessionOf(conn), o, patience)
 	tx, err := conn.BeginTx(ctx, o)
 	if err != nil {
 		return err

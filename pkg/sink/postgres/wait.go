@@ -58,7 +58,7 @@ func (w *waiting) explain(err error) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	who := "others that have ended meanwhile"
+	who := "a session that could not be identified"
 	if len(w.found) > 0 {
 		all := make([]string, len(w.found))
 		for i, b := range w.found {
