@@ -150,7 +150,7 @@ func (p *postgresModel) backup(ctx context.Context) (func(context.Context) error
 }
 
 func (p *postgresModel) disturb(ctx context.Context) error {
-	_, err := p.db.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", p.mark)
+	_, err := p.db.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(application_name, $1)", p.mark)
 	return err
 }
 

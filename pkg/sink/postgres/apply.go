@@ -47,7 +47,9 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 			return applied, nil
 		}
 		if i == attempts || !crossed(err) {
-			if err = w.classed(ctx, "write rows", err); fault.Of(err) == fault.ClassLater {
+			locked := state(err) == lockNotAvailable
+			err = w.classed(ctx, "write rows", err)
+			if fault.Of(err) == fault.ClassLater && !locked {
 				w.pool.Reset() // what is mended may be a setting that only new sessions see
 			}
 			return sink.Applied{}, err
@@ -103,13 +105,9 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	}
 	s.strict = w.altering.Load()
 	var applied sink.Applied
-	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+	err := w.inWrite(ctx, alone, func(tx pgx.Tx) error {
 		var ask pgx.Batch
-		if alone {
-			ask.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
-		} else {
-			ask.Queue("SELECT pg_advisory_xact_lock_shared($1, $2)", tableLock, w.id)
-		}
+		w.queueLocks(&ask, alone)
 		l, p := queueLedger(&ask, w.id, window(changes)), w.queuePast(&ask)
 		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 			return err

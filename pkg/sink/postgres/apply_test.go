@@ -241,30 +241,6 @@ func TestOtherColumnsThanOpenedForAreRefused(t *testing.T) {
 	wantRefused(t, err, "columns", "start this sink again")
 }
 
-func TestTroubleOfTheServerIsWaitedFor(t *testing.T) {
-	t.Parallel()
-	db := newDatabase(t)
-	cfg := db.config()
-	w := open(t, cfg, small)
-	name := db.Config().Database
-	db.run("ALTER DATABASE " + name + " SET default_transaction_read_only = on")
-	db.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ampipe'")
-	var err error
-	for range 10 { // the pool may hand out a dead connection first
-		if _, err = w.Apply(t.Context(), []sink.Change{rows(0, 5)}); err == nil || strings.Contains(err.Error(), "read only") {
-			break
-		}
-	}
-	if fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), "25006") {
-		t.Errorf("a server that is read only: %v (%v)", err, fault.Of(err))
-	}
-	db.run("ALTER DATABASE " + name + " SET default_transaction_read_only = off")
-	db.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ampipe'")
-	if err := insist(t.Context(), w, rows(0, 5)); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestTableDroppedMeanwhile(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)

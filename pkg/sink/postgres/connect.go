@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,20 +21,29 @@ var errDSN = fault.Permanent(errors.New("dsn: the connection string cannot be re
 
 const keepAlive = 15 * time.Second // between probes of a connection that is silent
 
-// connect opens a pool for the configured number of writers, and one more
-// connection for those who ask.
-func connect(ctx context.Context, cfg config.Postgres) (*pgxpool.Pool, error) {
+// besideWriters is how many connections a process uses beside those of its writers:
+// for the live lane, for reading the state, and for finding out who holds a lock that
+// the others wait for.
+const besideWriters = 3
+
+// connLifetime bounds how long a change of the server's configuration goes unnoticed:
+// what a session has to set for itself is found out when it connects.
+const connLifetime = 15 * time.Minute
+
+// connect opens the pool of the connections to a table.
+func connect(ctx context.Context, cfg config.Postgres, g *target) (*sessions, error) {
 	pc, err := pgxpool.ParseConfig(string(cfg.DSN))
 	if err != nil {
 		return nil, errDSN
 	}
-	pc.MaxConns = int32(max(1, cfg.Writers)) + 1
+	pc.MaxConns = int32(max(1, cfg.Writers)) + besideWriters
 	pc.MinConns = 0
-	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
-		pc.ConnConfig.RuntimeParams["application_name"] = "ampipe"
-	}
+	pc.MaxConnLifetime = connLifetime
+	name := cmp.Or(pc.ConnConfig.RuntimeParams["application_name"], "ampipe")
+	pc.ConnConfig.RuntimeParams["application_name"] = name
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: 4}}
 	pc.ConnConfig.DialFunc = dialer.DialContext
+	pc.AfterConnect = learnSession
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, classify("connect", err)
@@ -42,7 +52,7 @@ func connect(ctx context.Context, cfg config.Postgres) (*pgxpool.Pool, error) {
 		pool.Close()
 		return nil, classify("connect", err)
 	}
-	return pool, nil
+	return &sessions{Pool: pool, table: g, name: literal(fmt.Sprintf("%.40s %s", name, process()))}, nil
 }
 
 // classed classifies an error, unless the caller has given up.

@@ -16,7 +16,12 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(childDSN); dsn != "" {
+		os.Exit(child(dsn))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // database is a fresh database and an administrator's connection to it.
 type database struct {

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -61,14 +61,18 @@ func expect(rows int, verb, table string) func(pgconn.CommandTag) error {
 
 // explained adds to a discrepancy what may be the cause, and makes it permanent.
 // Other errors stay as they are. The transaction is over.
-func explained(ctx context.Context, pool *pgxpool.Pool, err error) error {
+func explained(ctx context.Context, pool *sessions, err error) error {
 	d, ok := errors.AsType[*discrepancyError](err)
 	if !ok {
 		return err
 	}
 	// A prepared statement that a rule made into nothing stays so when the rule is gone.
 	defer pool.Reset()
-	all, failed := hindrancesOf(ctx, pool, d.schema, d.table)
+	var all []hindrance
+	failed := pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) (err error) {
+		all, err = hindrancesOf(ctx, tx, d.schema, d.table)
+		return err
+	})
 	if failed != nil {
 		return errors.Join(fault.Permanent(d), failed)
 	}

@@ -4,42 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Open connects, checks everything and makes what is missing, in one
-// transaction; see [sink.Writer]. Processes that open at the same time wait for
-// each other, so a table is made, and emptied for overwrite, once.
+// Open connects, checks everything and makes what is missing; see [sink.Writer].
+// Processes that open a table at the same time wait for each other, so it is made,
+// and emptied for overwrite, once.
 func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	g, pool, err := w.begin(ctx, t)
 	if err != nil {
 		return err
 	}
-	var id int32
-	err = inTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", openLock); err != nil {
-			return err
-		}
-		s, todo, err := consider(ctx, tx, g)
-		if err != nil {
-			return err
-		}
-		w.warnings = s.warnings(g)
-		id, err = g.prepareTable(ctx, tx, s, todo)
-		return err
-	})
+	id, warnings, err := pool.open(ctx)
 	if err != nil {
 		err = explained(ctx, pool, err)
 		pool.Close()
 		return opened(ctx, g, err)
 	}
-	w.target, w.pool, w.id, w.past = g, pool, id, true
+	w.target, w.pool, w.id, w.past, w.warnings = g, pool, id, true, warnings
 	return nil
 }
 
@@ -51,7 +39,7 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 		return err
 	}
 	defer pool.Close()
-	err = inTx(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
 		s, _, err := consider(ctx, tx, g)
 		if err == nil {
 			w.warnings = s.warnings(g)
@@ -61,13 +49,73 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 	return opened(ctx, g, err)
 }
 
-func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *pgxpool.Pool, error) {
+func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *sessions, error) {
 	g, err := newTarget(w.cfg, t)
 	if err != nil {
 		return nil, nil, err
 	}
-	pool, err := connect(ctx, w.cfg)
+	pool, err := connect(ctx, w.cfg, g)
 	return g, pool, opened(ctx, g, err)
+}
+
+// open makes what is missing and returns the id of the table and what is to be said of
+// it. If the schema ampipe has to be brought up to date, that comes first, in a
+// transaction of its own.
+func (s *sessions) open(ctx context.Context) (id int32, warnings []string, err error) {
+	for try := 1; ; try++ {
+		id, warnings, err = s.openTable(ctx)
+		if errors.Is(err, errOutdated) {
+			if err = s.migrate(ctx); err == nil {
+				continue
+			}
+		}
+		if err == nil || try >= attempts || !madeMeanwhile(err) {
+			return id, warnings, err
+		}
+	}
+}
+
+// openTable does it in one transaction, which holds up nobody but those who open the
+// same table.
+func (s *sessions) openTable(ctx context.Context) (id int32, warnings []string, err error) {
+	err = s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, openPatience, func(tx pgx.Tx) error {
+		if err := s.table.lockOpening(ctx, tx); err != nil {
+			return err
+		}
+		found, todo, err := consider(ctx, tx, s.table)
+		if err != nil {
+			return err
+		}
+		if todo.makeState || todo.migrate < len(migrations) {
+			return errOutdated
+		}
+		warnings = found.warnings(s.table)
+		id, err = s.table.prepareTable(ctx, tx, found, todo)
+		return err
+	})
+	return id, warnings, err
+}
+
+var errOutdated = errors.New("the schema ampipe has to be brought up to date")
+
+// migrate brings the schema ampipe up to date.
+func (s *sessions) migrate(ctx context.Context) error {
+	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, openPatience, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", openLock); err != nil {
+			return err
+		}
+		_, todo, err := consider(ctx, tx, s.table)
+		if err != nil {
+			return err
+		}
+		return migrate(runner(ctx, tx), todo)
+	})
+}
+
+// madeMeanwhile reports whether a statement failed because another process has made
+// the same thing at the same time, such as a schema that two tables need.
+func madeMeanwhile(err error) bool {
+	return slices.Contains([]string{uniqueViolation, duplicateSchema, duplicateTable}, state(err))
 }
 
 // opened names the table in an error of opening it.
@@ -100,18 +148,20 @@ func consider(ctx context.Context, tx pgx.Tx, g *target) (*survey, work, error) 
 	return s, todo, nil
 }
 
-// prepareTable does the work and gives the id of the table.
-func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo work) (int32, error) {
-	run := func(sql string, args ...any) error {
+// runner returns a function that runs a statement and names it in its error.
+func runner(ctx context.Context, tx pgx.Tx) func(sql string, args ...any) error {
+	return func(sql string, args ...any) error {
 		if _, err := tx.Exec(ctx, sql, args...); err != nil {
 			first, _, _ := strings.Cut(strings.TrimSpace(sql), "\n")
 			return fmt.Errorf("run %q: %w", first, err)
 		}
 		return nil
 	}
-	if err := migrate(run, todo); err != nil {
-		return 0, err
-	}
+}
+
+// prepareTable does the work and gives the id of the table.
+func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo work) (int32, error) {
+	run := runner(ctx, tx)
 	for _, sql := range todo.make {
 		if err := run(sql); err != nil {
 			return 0, err

@@ -22,6 +22,11 @@ const (
 	exclusionViolation = "23P01"
 	deadlockDetected   = "40P01"
 	serializationError = "40001"
+	lockNotAvailable   = "55P03"
+	duplicateSchema    = "42P06"
+	duplicateTable     = "42P07"
+
+	insufficientPrivilege = "42501"
 )
 
 // advice is what an SQLSTATE, or the class of its first two digits, means to
@@ -37,6 +42,7 @@ var advices = map[string]advice{
 	"22":    {fault.ClassPermanent, "the server refuses a value"},
 	"23":    {fault.ClassPermanent, "a constraint of the table refuses a row; drop the constraint, or filter such rows out in the query"},
 	"25006": {fault.ClassLater, "the server takes no writes: it is a standby, or set to read only"},
+	"25P03": {fault.ClassLater, "this process stood still within a transaction, so the server ended it"},
 	"28":    {fault.ClassPermanent, "the server does not let this user in; check user and password of the dsn, and pg_hba.conf on the server"},
 	"3D":    {fault.ClassPermanent, "the database of the dsn does not exist; create it, or name another one"},
 	"3F":    {fault.ClassPermanent, "a schema does not exist any more; start this sink again"},
@@ -49,7 +55,7 @@ var advices = map[string]advice{
 	"54":    {fault.ClassPermanent, "a row exceeds what PostgreSQL can hold"},
 	"55000": {fault.ClassLater, "PostgreSQL refuses to change rows of a table; if the message speaks of a replica identity, " +
 		"run ALTER TABLE … REPLICA IDENTITY FULL on the table that it names"},
-	"57P01": {fault.ClassLater, "the server was shut down, or an administrator cut the connection"},
+	"57P01": {fault.ClassLater, "the server was shut down, or the connection was cut by an administrator, or by another process of this sink because this one stood still"},
 	"57P02": {fault.ClassLater, "the server crashed and is being restarted"},
 	"57P03": {fault.ClassLater, "the server is starting or stopping"},
 	"57P05": {fault.ClassLater, "the server cut an idle connection"},

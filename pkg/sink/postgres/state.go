@@ -1,8 +1,12 @@
 package postgres
 
-// openLock serialises everything that [Writer.Open] does in a database, in all
-// processes: its migrations, and truncating a table exactly once.
+// openLock serialises the migrations of the schema ampipe in a database, in all
+// processes. Nothing else is shared by tables that have nothing to do with each other.
 const openLock int64 = 0x616d7069706530 // "ampipe0"
+
+// openTableLock is the class of the locks that serialise opening a table, so that it
+// is made, and truncated, exactly once. Their other half is a hash of its name.
+const openTableLock int32 = 0x616d706f // "ampo"
 
 // tableLock is the class of the locks of tables; their other half is the table's
 // id. Whoever adds to a table holds it shared, whoever takes away holds it alone.

@@ -25,7 +25,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 		id   int32
 		past bool
 	)
-	err = inTx(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT "+g.list()+" FROM "+g.quoted()+" LIMIT 0"); err != nil {
 			return err
 		}

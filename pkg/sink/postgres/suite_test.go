@@ -38,7 +38,7 @@ func (d *destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
 
 // Kill ends every connection to the database but the test's own.
 func (d *destination) Kill(t testing.TB) {
-	_, err := connect(t, d.url).Exec(context.Background(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ampipe'")
+	_, err := connect(t, d.url).Exec(context.Background(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ampipe%'")
 	if err != nil {
 		t.Errorf("kill: %v", err)
 	}

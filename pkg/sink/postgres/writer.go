@@ -5,10 +5,8 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -20,12 +18,13 @@ import (
 type Writer struct {
 	cfg    config.Postgres
 	target *target
-	pool   *pgxpool.Pool
+	pool   *sessions
 	id     int32 // of the table in ampipe.tables
 	past   bool  // ampipe.replaced is there and may be read
 
 	scratch  sync.Pool // *scratch, one for each Apply that is running
 	detour   detour
+	patience patience
 	altering atomic.Bool // the table has triggers that may change rows of an upsert
 	warnings []string
 }
@@ -54,26 +53,7 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// rollbackTime bounds how long a rollback waits for a server that does not
-// answer; after it the connection is dropped, which has the same effect.
-const rollbackTime = 5 * time.Second
-
-// inTx runs f in a transaction and commits it unless f fails.
+// inTx runs f in a transaction that only reads and commits it unless f fails.
 func (w *Writer) inTx(ctx context.Context, options pgx.TxOptions, f func(pgx.Tx) error) error {
-	return inTx(ctx, w.pool, options, f)
-}
-
-func inTx(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions, f func(pgx.Tx) error) error {
-	tx, err := pool.BeginTx(ctx, options)
-	if err != nil {
-		return err
-	}
-	err = fault.Catch(func() error { return f(tx) }) // what panics is rolled back, too
-	if err == nil {
-		return tx.Commit(ctx)
-	}
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
-	defer cancel()
-	_ = tx.Rollback(after) // the error that matters is f's
-	return err
+	return w.pool.inTx(ctx, options, readPatience, f)
 }

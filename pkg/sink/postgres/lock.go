@@ -1,0 +1,69 @@
+package postgres
+
+import (
+	"context"
+	"hash/fnv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Locks are waited for in portions: a wait holds a place in the queue, and perhaps a
+// snapshot that keeps VACUUM from cleaning up. After each portion the transaction
+// begins anew, and the sink says whom it waits for.
+const (
+	lockPatience    = 3 * time.Second  // of transactions that write
+	longestPatience = 48 * time.Second // of those that have been overtaken again and again
+	openPatience    = time.Second      // of opening a table: TRUNCATE and ALTER TABLE hold up those who read it
+	readPatience    = 30 * time.Second // of transactions that only read
+)
+
+// patience is how long a transaction that needs the table alone waits for those that
+// write to it. If they take longer than it does they overtake it each time that it
+// begins anew, so it doubles each time. It is safe for concurrent use.
+type patience struct{ failed atomic.Int32 }
+
+func (p *patience) now() time.Duration {
+	return min(lockPatience<<min(p.failed.Load(), 8), longestPatience)
+}
+
+// inWrite runs f in a transaction that writes to the table; see [sessions.inTx]. f
+// begins with [Writer.queueLocks].
+func (w *Writer) inWrite(ctx context.Context, alone bool, f func(pgx.Tx) error) error {
+	o := pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+	if !alone {
+		return w.pool.inTx(ctx, o, lockPatience, f)
+	}
+	err := w.pool.inTx(ctx, o, w.patience.now(), f)
+	switch {
+	case err == nil:
+		w.patience.failed.Store(0)
+	case state(err) == lockNotAvailable:
+		w.patience.failed.Add(1)
+	}
+	return err
+}
+
+// queueLocks makes a batch take the locks of a transaction that writes to the table.
+// The table itself comes first: LOCK takes no snapshot, and while somebody else has
+// the table nothing of ours is held.
+func (w *Writer) queueLocks(b *pgx.Batch, alone bool) {
+	b.Queue("LOCK TABLE ONLY " + w.target.quoted() + " IN ROW EXCLUSIVE MODE")
+	if !alone {
+		b.Queue("SELECT pg_advisory_xact_lock_shared($1, $2)", tableLock, w.id)
+		return
+	}
+	b.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
+	if w.patience.now() > lockPatience { // others wait for this transaction now
+		b.Queue("SELECT set_config('lock_timeout', $1, true)", milliseconds(lockPatience))
+	}
+}
+
+// lockOpening makes others that open the same table wait until this transaction ends.
+func (g *target) lockOpening(ctx context.Context, tx pgx.Tx) error {
+	name := fnv.New32a()
+	_, _ = name.Write([]byte(g.schema + "\x00" + g.table))
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", openTableLock, int32(name.Sum32()))
+	return err
+}

@@ -1,0 +1,160 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres"
+)
+
+// wantWait fails unless an error says that a lock is waited for, and for whom.
+func wantWait(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	if err == nil || fault.Of(err) != fault.ClassLater {
+		t.Fatalf("answered with %v (%v)", err, fault.Of(err))
+	}
+	for _, text := range append(texts, "waits for a lock", "process ") {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%q does not say %q", err, text)
+		}
+	}
+}
+
+// A lock that somebody else has is waited for visibly. Meanwhile nothing is held
+// that others need, and when it is free the sink goes on.
+func TestLockOfOthersIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, lock, says string }{
+		{"LOCK TABLE", "LOCK TABLE t IN ACCESS EXCLUSIVE MODE", "idle in transaction since"},
+		{"CREATE INDEX", "CREATE INDEX ON t (n)", "idle in transaction since"},
+		{"an ACCESS EXCLUSIVE lock of a partition", "LOCK TABLE t_1 IN ACCESS EXCLUSIVE MODE", "idle in transaction since"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			db.run(`CREATE TABLE t (block_num bigint, n bigint, "Name" text) PARTITION BY RANGE (block_num); CREATE TABLE t_1 PARTITION OF t DEFAULT`)
+			if !strings.Contains(c.lock, "t_1") {
+				db.run(`DROP TABLE t; CREATE TABLE t (block_num bigint, n bigint, "Name" text)`)
+			}
+			w := open(t, db.config(), small)
+			analyst := connect(t, db.url)
+			if _, err := analyst.Exec(t.Context(), "SET application_name = 'analyst'; BEGIN; "+c.lock); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.Apply(t.Context(), []sink.Change{rows(0, 5)})
+			wantWait(t, err, "public.t", `"analyst"`, fmt.Sprint("process ", analyst.PgConn().PID()), c.says)
+
+			var group sync.WaitGroup
+			group.Go(func() {
+				if err := insist(context.Background(), w, rows(0, 5)); err != nil {
+					t.Error(err)
+				}
+			})
+			if !strings.Contains(c.lock, "t_1") {
+				eventually(t, db.Conn, "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+				if got := db.text("SELECT string_agg(backend_xmin::text, ' ') FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"); got != "NULL" {
+					t.Errorf("who waits for the table holds the snapshot %s", got)
+				}
+				if db.text(holdsTable) == "true" {
+					t.Error("who waits for the table holds the lock that others of the sink wait for")
+				}
+			}
+			if _, err := analyst.Exec(t.Context(), "ROLLBACK"); err != nil {
+				t.Error(err)
+			}
+			group.Wait()
+			wantLoaded(t, db, 5)
+		})
+	}
+}
+
+// Opening a table that has to be emptied waits for those who read it, and nobody
+// waits for that who opens another one.
+func TestOpeningHoldsUpNoOtherTable(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	db.run(`CREATE TABLE t (block_num bigint, n bigint, "Name" text)`)
+	reader := connect(t, db.url)
+	if _, err := reader.Exec(t.Context(), "SET application_name = 'reader'; BEGIN; SELECT FROM t"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := db.config()
+	cfg.Overwrite = true
+	stop, cancel := context.WithCancel(t.Context())
+	reasons := make(chan error, 100)
+	var group sync.WaitGroup
+	group.Go(func() {
+		w := postgres.New(cfg)
+		defer w.Close()
+		err := fault.Retry(stop, fault.Backoff{Attempts: 3}, func(ctx context.Context) error { return w.Open(ctx, small) },
+			func(err error, _ time.Duration) { reasons <- err })
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	defer group.Wait()
+	defer cancel()
+	wantWait(t, <-reasons, "public.t", `"reader"`, fmt.Sprint("process ", reader.PgConn().PID()))
+	for i := range 5 {
+		other := db.config()
+		other.Table, other.Schema = fmt.Sprintf("other%d", i), "fresh"
+		began := time.Now()
+		w := open(t, other, small)
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("opening another table took %v", took)
+		}
+		if _, err := w.Apply(t.Context(), []sink.Change{rows(0, 5)}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := reader.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+}
+
+// The state can be read however long the transactions of the writers take.
+func TestStateIsReadBesideLongTransactions(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	cfg := db.config()
+	cfg.Writers = 2
+	w := open(t, cfg, small)
+	if _, err := w.Apply(t.Context(), []sink.Change{rows(0, 5)}); err != nil {
+		t.Fatal(err)
+	}
+	// Each row of a transaction waits until the test is over.
+	db.run(`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+		CREATE TRIGGER wait BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION wait(); SELECT pg_advisory_lock(1)`)
+	var group sync.WaitGroup
+	changes := []sink.Change{rows(5, 10), rows(10, 15), live(rows(20, 25), 5, 0)} // two writers and the live lane
+	for _, c := range changes {
+		group.Go(func() {
+			if err := insist(context.Background(), w, c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	other := connect(t, db.url)
+	eventually(t, other, "SELECT count(*) = 3 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // as the reports allow
+		if _, err := w.State(ctx); err != nil {
+			t.Errorf("while all writers are busy: %v", err)
+			cancel()
+			break
+		}
+		cancel()
+	}
+	db.run("SELECT pg_advisory_unlock(1)")
+	group.Wait()
+	if got := db.text("SELECT count(*) FROM t"); got != "20" {
+		t.Errorf("%s rows, want 20", got)
+	}
+}

@@ -1,0 +1,201 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// rollbackTime bounds how long a rollback waits for a server that does not
+// answer; after it the connection is dropped, which has the same effect.
+const rollbackTime = 5 * time.Second
+
+// How long the server lets a transaction stand still. The client's part of a
+// transaction is encoding rows, which takes milliseconds; one that is silent for
+// longer is frozen or gone.
+const (
+	idleLimit = 8 * time.Second  // between two statements
+	tcpLimit  = 20 * time.Second // data that the client's host does not take
+)
+
+// settings are what a transaction sets for itself, because a default of the server,
+// the database, the role or the connection string would change what it reads and
+// writes, or end it. The values are expressions of SQL. docs/postgres.md says which
+// other settings are left alone, and why.
+var settings = [][2]string{
+	// The search path comes first: what is written without a schema is PostgreSQL's own
+	// then, whatever other schemas hold. The path of the user stays behind it, for the
+	// functions of triggers and defaults.
+	{"search_path", `CASE WHEN pg_catalog.strpos(pg_catalog.current_setting('search_path'), 'pg_catalog') OPERATOR(pg_catalog.=) 0
+		THEN pg_catalog.current_setting('search_path') ELSE pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')) END`},
+	// How bytes are read and written.
+	{"client_encoding", "'UTF8'"},
+	{"standard_conforming_strings", "'on'"},
+	{"backslash_quote", "'safe_encoding'"},
+	{"array_nulls", "'on'"},
+	{"transform_null_equals", "'off'"},
+	{"quote_all_identifiers", "'off'"},
+	{"DateStyle", "'ISO, MDY'"},
+	{"IntervalStyle", "'postgres'"},
+	{"TimeZone", "'UTC'"},
+	{"extra_float_digits", "'1'"},
+	{"bytea_output", "'hex'"},
+	// What happens to rows.
+	{"row_security", "'off'"}, // an error instead of rows that are missing
+	{"session_replication_role", "'origin'"},
+	{"default_table_access_method", "'heap'"},
+	{"synchronous_commit", `CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'
+		THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END`},
+	// What would end a transaction that is alive.
+	{"exit_on_error", "'off'"},
+	{"transaction_timeout", "'0'"},
+	// What ends one that is not.
+	{"tcp_user_timeout", "'" + milliseconds(tcpLimit) + "'"},
+	{"tcp_keepalives_idle", "'10'"},
+	{"tcp_keepalives_interval", "'5'"},
+	{"tcp_keepalives_count", "'3'"},
+}
+
+// unhurried comes first in each transaction: a limit may be short.
+const unhurried = "SET LOCAL statement_timeout = 0"
+
+// set returns the expression that sets a setting until the transaction ends.
+func set(name, value string) string {
+	return fmt.Sprintf("pg_catalog.set_config('%s', %s, true)", name, value)
+}
+
+// askSession are the statements, for one round trip, that learn about a session:
+// which process of the server it is, which behind a pooler is not the one that the
+// driver was told, and which settings have to be set. A setting that the server does
+// not know, or that has its value already, is not: some may be set by administrators
+// only.
+//
+// Transactions are made writable where only a default of the database, the role or
+// the connection string says otherwise. The server's own configuration is obeyed: it
+// is how providers protect a disk that is full.
+var askSession = func() string {
+	values := make([]string, len(settings))
+	for i, s := range settings {
+		values[i] = fmt.Sprintf("('%s', %s)", s[0], s[1])
+	}
+	return "BEGIN; " + unhurried + "; SELECT " + set(settings[0][0], settings[0][1]) + `;
+		SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'
+			AND source IN ('database', 'user', 'database user', 'client');
+		SELECT pg_backend_pid()::text UNION ALL SELECT name FROM (VALUES ` + strings.Join(values, ", ") + `) AS own (name, value)
+			WHERE current_setting(name, true) <> value;
+		COMMIT`
+}()
+
+// session is what a connection knows about itself.
+type session struct {
+	pid  uint32 // of the server's process
+	sets string // the statement that sets what has to be set, and a semicolon
+}
+
+// ownSession is the key of a connection's session.
+const ownSession = "ampipe"
+
+// learnSession is called for each new connection.
+func learnSession(ctx context.Context, conn *pgx.Conn) error {
+	results, err := conn.PgConn().Exec(ctx, askSession).ReadAll()
+	if err != nil {
+		return fmt.Errorf("learn about the session: %w", err)
+	}
+	answer := results[len(results)-2].Rows
+	pid, err := strconv.ParseUint(string(answer[0][0]), 10, 32)
+	if err != nil {
+		return fmt.Errorf("learn about the session: %w", err)
+	}
+	own := session{pid: uint32(pid)}
+	var sets []string
+	for _, row := range answer[1:] {
+		at := slices.IndexFunc(settings, func(s [2]string) bool { return s[0] == string(row[0]) })
+		sets = append(sets, set(settings[at][0], settings[at][1]))
+	}
+	if len(sets) > 0 {
+		own.sets = "SELECT " + strings.Join(sets, ", ") + "; "
+	}
+	conn.PgConn().CustomData()[ownSession] = own
+	return nil
+}
+
+// sessionOf returns what [learnSession] has learnt.
+func sessionOf(conn *pgxpool.Conn) session {
+	own, _ := conn.Conn().PgConn().CustomData()[ownSession].(session)
+	return own
+}
+
+// beginning returns the statements, for one round trip, that begin a transaction.
+// What they set ends with it, so that nothing is left in a session that a pooler
+// hands to others.
+func (s *sessions) beginning(own session, o pgx.TxOptions, patience time.Duration) string {
+	begin := "BEGIN"
+	if o.IsoLevel != "" {
+		begin += " ISOLATION LEVEL " + string(o.IsoLevel)
+	}
+	if o.AccessMode != "" {
+		begin += " " + string(o.AccessMode)
+	}
+	return fmt.Sprintf("%s; "+unhurried+"; %sSET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = %s; SET LOCAL application_name = %s",
+		begin, own.sets, milliseconds(patience), milliseconds(idleLimit), s.name)
+}
+
+// milliseconds writes a time as PostgreSQL reads it.
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// process names this process for those who look at the sessions of the server.
+func process() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return fmt.Sprintf("%d@%s", os.Getpid(), host)
+}
+
+// sessions are the connections of a Writer. They may be used concurrently.
+type sessions struct {
+	*pgxpool.Pool
+	table    *target
+	name     string // of a session while it has a transaction, as a literal
+	blockers blockers
+}
+
+// inTx runs f in a transaction and commits it unless f fails. A statement that has
+// waited for a lock for as long as patience ends the transaction; the error is
+// [fault.Later] then and says who holds the lock.
+func (s *sessions) inTx(ctx context.Context, o pgx.TxOptions, patience time.Duration, f func(pgx.Tx) error) error {
+	conn, err := s.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	w := s.watch(ctx, sessionOf(conn).pid, min(patience/3, time.Second))
+	defer w.stop()
+	return w.explain(s.transact(ctx, conn, o, patience, f))
+}
+
+// transact runs f in a transaction of a connection and commits it unless f fails.
+func (s *sessions) transact(ctx context.Context, conn *pgxpool.Conn, o pgx.TxOptions, patience time.Duration, f func(pgx.Tx) error) error {
+	o.BeginQuery = s.beginning(sessionOf(conn), o, patience)
+	tx, err := conn.BeginTx(ctx, o)
+	if err != nil {
+		return err
+	}
+	err = fault.Catch(func() error { return f(tx) }) // what panics is rolled back, too
+	if err == nil {
+		return tx.Commit(ctx)
+	}
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
+	defer cancel()
+	_ = tx.Rollback(after) // the error that matters is f's
+	return err
+}
