@@ -79,7 +79,7 @@ func (d *storedDigest) indexes(ctx context.Context, places []string, r block.Ran
 		return c.ZRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: from, Max: "(" + hexBlock(r.End), Count: atOnce})
 	}
 	for i, place := range places {
-		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "-", Max: "(" + hexBlock(r.Start), Count: 1})
+		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "[0", Max: "(" + hexBlock(r.Start), Count: 1})
 		inside[i] = next(pipe, place, "["+hexBlock(r.Start))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
