@@ -172,20 +172,22 @@ end
 -- Lua is not rolled back when a command is refused: what was written before it
 -- stays. So every row that is written can be taken back: a journal has, of each, its
 -- key, what was written there (of a stream: the number of the row), what that
--- replaced, whether it was written, and if blocks share names the name, its blocks
--- before, the field of replaced rows that was set and its value before.
+-- replaced, and whether it was written. If blocks share names it also has the name,
+-- once its blocks were changed, the blocks before, the field of replaced rows that
+-- was set, and its value before.
 local journal = {}
 
 -- put writes a row of a name that blocks share: the highest of them is shown.
 local function put(block, key, what, score)
   local id = name(key, what)
   local list = call('HGET', OWNERS, id)
-  local row = {key, what, false, false, id, list, false, false}
+  local row = {key, what, false, false, false, list, false, false}
   journal[#journal + 1] = row
   if not list then
     row[3], row[4] = kind.write(key, what, score) or false, true
     expire(key)
     call('HSET', OWNERS, id, block)
+    row[5] = id
     return
   end
   local shown = sub(list, -16)
@@ -193,20 +195,21 @@ local function put(block, key, what, score)
     local at, there = place(list, block)
     local field = block .. id
     row[8] = there and call('HGET', REPLACED, field)
-    row[7] = field
     call('HSET', REPLACED, field, kind.given(what, score))
+    row[7] = field
     if not there then list = sub(list, 1, at - 1) .. block .. sub(list, at) end
   else
     local was = kind.write(key, what, score) or ''
     row[3], row[4] = was, true
     if block > shown then
+      call('HSET', REPLACED, shown .. id, was)
       row[7] = shown .. id
-      call('HSET', REPLACED, row[7], was)
       list = list .. block
     end
     expire(key)
   end
   call('HSET', OWNERS, id, prune(id, list))
+  row[5] = id
 end
 
 -- revert takes back a row of the journal. It may be repeated.
@@ -214,12 +217,15 @@ local function revert(row, slice)
   local key, what, was, id, list, field = row[1], row[2], row[3], row[5], row[6], row[7]
   if row[4] and was then
     kind.restore(key, what, was)
-    expire(key)
+    if ttl > 0 then redis.pcall('PEXPIRE', key, ttl) end -- the repeat writes the same key again
   elseif row[4] then
     kind.drop(key, what, slice)
   end
-  if not id then return end
-  if list then call('HSET', OWNERS, id, list) else call('HDEL', OWNERS, id) end
+  if id and list then
+    call('HSET', OWNERS, id, list)
+  elseif id then
+    call('HDEL', OWNERS, id)
+  end
   if field and row[8] then
     call('HSET', REPLACED, field, row[8])
   elseif field then
@@ -269,7 +275,10 @@ local function undo(block, key, member, slice)
   local list = call('HGET', OWNERS, id)
   if not list then return 0 end
   local at, there = place(list, block)
-  if not there then return 0 end
+  if not there then -- nothing, or what a refusal has left
+    call('HDEL', REPLACED, block .. id, sub(list, -16) .. id)
+    return 0
+  end
   local rest = sub(list, 1, at - 1) .. sub(list, at + 16)
   if at + 15 < #list then
     call('HSET', OWNERS, id, rest)
