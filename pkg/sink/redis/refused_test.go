@@ -293,7 +293,10 @@ func TestRefusedHalfWay(t *testing.T) {
 	t.Parallel()
 	for place, server := range map[string]func(testing.TB) *server{"server": newServer, "cluster": newCluster} {
 		t.Run(place, func(t *testing.T) {
-			for _, sh := range shapes() {
+			for i, sh := range shapes() {
+				if place == "cluster" && i%4 != 0 {
+					continue // most of the script is the same
+				}
 				t.Run(sh.name, func(t *testing.T) {
 					t.Parallel()
 					want := undisturbed(t, server(t), sh)
