@@ -243,7 +243,7 @@ func (x *subject) contents() []string {
 					all = append(all, key[strings.LastIndex(key, ":"):]+" "+nameInField.ReplaceAllString(field, "")+" "+value)
 				}
 			case strings.HasSuffix(key, ":index"):
-				left, _ := node.ZRangeByLex(ctx, key, &driver.ZRangeBy{Min: "[!", Max: "(0"}).Result()
+				left, _ := node.ZRangeArgs(ctx, driver.ZRangeArgs{Key: key, Start: "[!", Stop: "(0", ByLex: true}).Result()
 				all = append(all, left...)
 			}
 		}
