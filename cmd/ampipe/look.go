@@ -34,14 +34,24 @@ from a few short samples of the source.`,
 }
 
 func verifyCommand(flags *cli.Flags) *cobra.Command {
-	return &cobra.Command{
+	var deep bool
+	c := &cobra.Command{
 		Use:   "verify [PIPELINE…]",
 		Short: "Compare source and destination, block by block",
 		Long: `Reads the range from the source and from every destination and compares the
 number of rows and the content of each block. Names every block that differs and
-then ends with exit code 3.`,
-		RunE: each(flags, pipeline.Verify),
+then ends with exit code 3.
+
+In Redis it finds the rows of a block by the index that ampipe keeps. --deep also
+scans the keys, for rows that are in no index. Other destinations have none: there
+verify reads every row of these blocks from the table itself, also without --deep.`,
+		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			o.Deep = deep
+			return pipeline.Verify(ctx, p, o)
+		}),
 	}
+	c.Flags().BoolVar(&deep, "deep", false, "also scan Redis for rows that are in no index")
+	return c
 }
 
 // each runs a look for every pipeline that is named, or for all of the file.

@@ -84,6 +84,18 @@ func TestRunLoadsRedisAndVerifies(t *testing.T) {
 			if out := l.must("ampipe", "run", "-c", file); !strings.Contains(out, " 0 rows written") {
 				t.Errorf("the second run prints\n%s", out)
 			}
+			if out := l.must("ampipe", "verify", "--deep", "-c", file); !strings.Contains(out, rows[1]+" rows are there, and each is of a block") {
+				t.Errorf("%s rows were written, but verify --deep prints\n%s", rows[1], out)
+			}
+			if name == "stream" {
+				l.client.XAdd(t.Context(), &redis.XAddArgs{Stream: l.name, Values: []string{"log_index", "1"}})
+				if out := l.must("ampipe", "verify", "-c", file); !strings.Contains(out, "were not looked for") {
+					t.Errorf("verify does not say what it has not looked at\n%s", out)
+				}
+				if code, out := l.run("ampipe", "verify", "--deep", "-c", file); code != 3 || !strings.Contains(out, fmt.Sprintf("cache: key %q: 1 rows that are of no block", l.name)) {
+					t.Errorf("an extra row: exit code %d\n%s", code, out)
+				}
+			}
 			if name != "hash" {
 				return
 			}

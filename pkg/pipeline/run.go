@@ -29,6 +29,7 @@ type Options struct {
 	Listen string           // address of metrics and health; empty: none
 
 	RetryFailed bool // load partitions again that failed in an earlier run
+	Deep        bool // Verify: look for rows that are of no block as well
 }
 
 func (o Options) out() io.Writer {

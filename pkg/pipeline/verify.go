@@ -54,7 +54,8 @@ const verifyRows = 2_000_000
 
 // Verify compares the source with every destination of the pipeline, block by
 // block, and names every block that differs. It reads plain scans of both sides
-// and needs neither NATS nor a running pipeline.
+// and needs neither NATS nor a running pipeline. If [Options.Deep] is set, it also looks
+// for rows that are of no block, where a plain scan cannot come across them.
 func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	source, err := openSource(ctx, p)
 	if err != nil {
@@ -77,21 +78,32 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		}
 		v := &verification{source: source, checked: checked, config: p, sample: sample, log: o.Logger}
 		found, err := v.compareSink(ctx, w, tableFor(p, c, checked))
+		var extra error
+		if err == nil {
+			v.report(o, c.Name, found)
+			extra, err = lookForExtra(ctx, o, c.Name, w)
+		}
 		if err = errors.Join(err, w.Close()); err != nil {
 			return fmt.Errorf("sink %q: %w", c.Name, err)
 		}
-		if len(found.Differences) == 0 {
-			say(o.out(), "%s: %d rows in %d blocks of %v are equal in source and destination",
-				c.Name, found.Rows, found.Blocks, v.all)
-			continue
+		if len(found.Differences) > 0 {
+			wrong = append(wrong, ops.Incomplete(fmt.Errorf("sink %q: %s of %s blocks differ from the source",
+				c.Name, progress.Count(uint64(len(found.Differences))), progress.Count(v.all.Len()))))
 		}
-		for _, d := range found.Differences {
-			say(o.out(), "%s: %v", c.Name, d)
-		}
-		wrong = append(wrong, ops.Incomplete(fmt.Errorf("sink %q: %s of %s blocks differ from the source",
-			c.Name, progress.Count(uint64(len(found.Differences))), progress.Count(v.all.Len()))))
+		wrong = append(wrong, extra)
 	}
 	return errors.Join(wrong...)
+}
+
+// report writes what was found of one sink.
+func (v *verification) report(o Options, name string, found Comparison) {
+	if len(found.Differences) == 0 {
+		say(o.out(), "%s: %d rows in %d blocks of %v are equal in source and destination",
+			name, found.Rows, found.Blocks, v.all)
+	}
+	for _, d := range found.Differences {
+		say(o.out(), "%s: %v", name, d)
+	}
 }
 
 // verification compares one destination with the source.

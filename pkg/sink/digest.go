@@ -50,3 +50,39 @@ type SourceDigest interface {
 	Add(rec arrow.RecordBatch) error
 	Digests() Digests
 }
+
+// ExtraFinder is a Digester that reads rows by way of a record of them. Rows that are
+// not in that record are not in its digests: they have to be looked for.
+type ExtraFinder interface {
+	// FindExtra looks for rows under the destination's names that are of no block. It
+	// may run while others write, reads everything once or more, and changes nothing.
+	FindExtra(ctx context.Context) (Extras, error)
+}
+
+// Extras is what FindExtra found.
+type Extras struct {
+	Looked uint64            // rows that were looked at
+	Rows   uint64            // of them, those that are of no block
+	Keys   map[string]uint64 // how many of these are where, for [MaxExtraKeys] of the places
+	More   uint64            // rows of other places
+	Below  block.Number      // rows of blocks below were not looked for
+}
+
+// MaxExtraKeys bounds the places that are named.
+const MaxExtraKeys = 1000
+
+// Add notes rows that are of no block.
+func (e *Extras) Add(key string, rows uint64) {
+	if rows == 0 {
+		return
+	}
+	e.Rows += rows
+	if _, known := e.Keys[key]; !known && len(e.Keys) >= MaxExtraKeys {
+		e.More += rows
+		return
+	}
+	if e.Keys == nil {
+		e.Keys = make(map[string]uint64)
+	}
+	e.Keys[key] += rows
+}

@@ -96,12 +96,15 @@ elseif h.arrived and not covers(h.arrived[1], h.arrived[2]) then
 end
 
 if first_call then
+  prepare()
   call('UNLINK', LATCH)
   return {OK, 0}
 elseif LATCH then
   local there = call('GET', LATCH) == 'rows'
   call('SET', LATCH, '')
   if not there then return {TAKEN, 0} end
+elseif not h.home then
+  prepare(h.cut)
 end
 
 ----------------------------------------------------------------------- writes
@@ -133,41 +136,86 @@ if from and call('EXISTS', OPEN) == 1 then
   end
 end
 
-if ARGV[3] or LATCH then
-  local slice = ''
-  if h.structure == 'stream' then
-    slice = call('HINCRBY', META, 'slice', 1)
-  elseif h.token then
-    slice = h.part .. '.' .. h.offset
-  end
-  -- The index comes first: should a row fail, what was written before it is
-  -- known, and a repeat begins over it.
-  if ARGV[2] ~= '' then call('ZADD', INDEX, 0, from .. to .. '|' .. slice .. '|' .. ARGV[2]) end
-  local at, width, write = 3, tonumber(h.width), kind.write
-  if LATCH then -- the rows are there
-  elseif owned then
+-- Rows, their index and what says that they are there: all, or nothing. The last
+-- command of commit is the one that says it.
+local slice, entry, done, was = '', nil, 0, {}
+local width = tonumber(h.width)
+
+local function write_rows()
+  if owned then
+    local at = 3
     for b = 1, #h.blocks, 2 do
       for _ = 1, tonumber(h.blocks[b + 1]) do
         put(h.blocks[b], ARGV[at], ARGV[at + 1], ARGV[at + 2])
         at = at + width
       end
     end
+    return
+  end
+  if kind.all and kind.all(ARGV, 3) then
+    done = (#ARGV - 2) / width
   else
-    if kind.many then
-      kind.many(ARGV, at)
-    else
-      for i = at, #ARGV, width do write(ARGV[i], ARGV[i + 1], ARGV[i + 2], slice, (i - at) / width) end
+    local write = kind.write
+    for i = 3, #ARGV, width do
+      local replaced = write(ARGV[i], ARGV[i + 1], ARGV[i + 2], slice, done)
+      done = done + 1
+      if replaced then was[done] = replaced end
     end
-    if ttl > 0 then
-      for i = at, #ARGV, width do expire(ARGV[i]) end
-    end
+  end
+  if ttl > 0 then
+    for i = 3, #ARGV, width do expire(ARGV[i]) end
   end
 end
 
-if h.token and (h.last == '' or count < tonumber(h.parts)) then
-  call('HSET', OPEN, from, h.token, from .. ':' .. h.part, h.last == '' and h.next or 'all')
-  if h.last ~= '' then call('HINCRBY', OPEN, from .. '#', 1) else call('HSETNX', OPEN, from .. '#', 0) end
-elseif from then
+local function commit()
+  if ARGV[3] or LATCH then
+    if ARGV[2] ~= '' then
+      entry = from .. to .. '|' .. slice .. '|' .. ARGV[2]
+      call('ZADD', INDEX, 0, entry)
+    end
+    if not LATCH then write_rows() end
+  end
+  if h.token and (h.last == '' or count < tonumber(h.parts)) then
+    call('HSET', OPEN, from, h.token, from .. ':' .. h.part, h.last == '' and h.next or 'all', from .. '#', h.last == '' and count - 1 or count)
+  elseif from then
+    call('ZADD', COVER, 0, (first and sub(first, 1, 16) or from) .. (last and sub(last, 17) or to))
+  end
+end
+
+-- written returns the journal of the rows of this slice. The rows that are set past
+-- the script are those of its index.
+local function written()
+  if owned then return journal end
+  local rows = {}
+  if LATCH then
+    local groups = ARGV[2] ~= '' and unpacked(ARGV[2]) or {}
+    for g = 2, #groups, 2 do
+      for _, key in ipairs(groups[g]) do rows[#rows + 1] = {key, '', false, true} end
+    end
+  end
+  for i = 1, done do
+    local at = 3 + (i - 1) * width
+    rows[i] = {ARGV[at], h.structure == 'stream' and i - 1 or ARGV[at + 1], was[i] or false, true}
+  end
+  return rows
+end
+
+if h.structure == 'stream' and ARGV[3] then
+  slice = call('HINCRBY', META, 'slice', 1)
+elseif h.token then
+  slice = h.part .. '.' .. h.offset
+end
+local ok, err = pcall(commit)
+if not ok then
+  take_back(written(), slice)
+  if entry then call('ZREM', INDEX, entry) end
+  raise(err)
+end
+
+-- What follows may be refused: then it is superfluous, or the repeat does it.
+if from and not (h.token and (h.last == '' or count < tonumber(h.parts))) then
+  if first then call('ZREM', COVER, first) end
+  if last then call('ZREM', COVER, last) end
   if h.token and call('EXISTS', OPEN) == 1 then
     local fields = {}
     for _, field in ipairs(call('HKEYS', OPEN)) do
@@ -175,19 +223,8 @@ elseif from then
     end
     if #fields > 0 then call('HDEL', OPEN, unpack(fields)) end
   end
-  local a, b = from, to
-  if first then
-    call('ZREM', COVER, first)
-    a = sub(first, 1, 16)
-  end
-  if last then
-    call('ZREM', COVER, last)
-    b = sub(last, 17)
-  end
-  call('ZADD', COVER, 0, a .. b)
 end
-
 if h.set then call('HSET', META, unpack(h.set)) end
-
+forget()
 raise_floor(floor)
 return {OK, gone, slots}

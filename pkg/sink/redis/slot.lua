@@ -16,6 +16,7 @@ end
 local fence, floor = at[3], at[4]
 
 if h.voids then
+  prepare(true)
   local gone = 0
   if not fence or fence < h.fence then
     for i = 1, #h.voids, 2 do gone = gone + cut(h.voids[i], h.voids[i + 1]) end
@@ -28,7 +29,7 @@ if fence and fence > h.fence then return {STALE, 0} end
 if fence and fence < h.fence then return {STALE, 0, 'lost'} end
 if h.after and not covers(h.after, h.after .. '0') then return {STALE, 0} end
 
--- missing gives the parts of [from, to) that are not here.
+-- missing returns the parts of [from, to) that are not here.
 local function missing(from, to)
   local parts, n = {}, from
   local range = below(COVER, from)
@@ -93,6 +94,7 @@ end
 
 ----------------------------------------------------------------------- writes
 
+prepare()
 local gone, count = 0, 0
 for _, block in ipairs(wiped) do gone = gone + wipe(block) end
 if not at[1] then call('HSET', META, 'format', h.format, 'id', h.id) end
@@ -105,7 +107,7 @@ local function rest(groups, skip)
   return {groups[1], rows}
 end
 
--- chosen gives the groups of an index entry that are of some blocks.
+-- chosen returns the groups of an index entry that are of some blocks.
 local function chosen(groups, from, to)
   local some = {}
   for g = 1, #groups, 2 do
@@ -116,10 +118,8 @@ end
 
 -- write writes the rows of groups: a block and its rows, and so on, each with what
 -- goes there and, in a sorted set, its score. It leaves out the blocks that are not
--- wanted, if it is told which are, and gives the number of rows written. n is the
--- number of the first row in its slice.
+-- wanted, if it is told which are. n is the number of the first row in its slice.
 local function write(groups, slice, n, wanted)
-  local count = 0
   for g = 1, #groups, 2 do
     local block, rows = groups[g], groups[g + 1]
     if not wanted or wanted(block) then
@@ -127,7 +127,8 @@ local function write(groups, slice, n, wanted)
         if owned then
           put(block, r[1], r[2], r[3])
         else
-          kind.write(r[1], r[2], r[3], slice, n + i - 1)
+          local was = kind.write(r[1], r[2], r[3], slice, n + i - 1)
+          journal[#journal + 1] = {r[1], h.structure == 'stream' and n + i - 1 or r[2], was or false, true}
           expire(r[1])
         end
       end
@@ -135,34 +136,68 @@ local function write(groups, slice, n, wanted)
     end
     n = n + #rows
   end
-  return count
 end
 
--- merge notes that this slot has all its rows of [lo, hi).
+-- merge notes that this slot has all its rows of [lo, hi), and returns what has to be
+-- removed after that: ranges, and fields of open blocks.
 local function merge(lo, hi)
   local a, b = lo, hi
   local before = below(COVER, lo)
   if before and sub(before, 17) >= lo then
     a = sub(before, 1, 16)
     if sub(before, 17) > b then b = sub(before, 17) end
-    call('ZREM', COVER, before)
+  else
+    before = nil
   end
-  local inside = call('ZREVRANGEBYLEX', COVER, '(' .. hi .. 'g', '[' .. lo, 'LIMIT', 0, 1)[1]
-  if inside then
-    if sub(inside, 17) > b then b = sub(inside, 17) end
-    call('ZREMRANGEBYLEX', COVER, '[' .. lo, '(' .. hi .. 'g')
+  local ranges = call('ZRANGEBYLEX', COVER, '[' .. lo, '(' .. hi .. 'g')
+  if #ranges > 0 and sub(ranges[#ranges], 17) > b then b = sub(ranges[#ranges], 17) end
+  ranges[#ranges + 1] = before
+  local range, fields = a .. b, {}
+  call('ZADD', COVER, 0, range)
+  for i = #ranges, 1, -1 do
+    if ranges[i] == range then table.remove(ranges, i) end
   end
-  call('ZADD', COVER, 0, a .. b)
   for field in pairs(opened) do
     local block = sub(field, 1, 16)
-    if block >= lo and block < hi then call('HDEL', OPEN, field) end
+    if block >= lo and block < hi then fields[#fields + 1] = field end
+  end
+  return ranges, fields
+end
+
+local function tidy(ranges, fields)
+  for _, range in ipairs(ranges or {}) do call('ZREM', COVER, range) end
+  for _, field in ipairs(fields or {}) do call('HDEL', OPEN, field) end
+end
+
+-- add writes the rows of a portion, their index and, as its last command, what says
+-- that they are there. entries are those of the index that it has written.
+local function add(p, plan, index, groups, slice, entries)
+  local parts, from, to, token = plan.parts, p[2], p[3], p[6]
+  local whole = parts[1] == from and parts[2] == to
+  local function known(a, b, packed)
+    entries[#entries + 1] = a .. b .. '|' .. slice .. '|' .. packed
+    call('ZADD', INDEX, 0, entries[#entries])
+  end
+  -- Between two entries there is none of other blocks.
+  if index ~= '' and whole then
+    known(from, to, index)
+  elseif index ~= '' then
+    local all = unpacked(index)
+    for i = 1, #parts, 2 do
+      local some = chosen(all, parts[i], parts[i + 1])
+      if #some > 0 then known(parts[i], parts[i + 1], pack(some)) end
+    end
+  end
+  write(groups, slice, plan.skip, not whole and function(block) return within(parts, block) end)
+  if token and (p[10] == '' or sub(token, 1, 1) == 'p') then
+    call('HSET', OPEN, from, token, from .. ':' .. p[7], p[10] == '' and p[9] or 'all')
+  else
+    return merge(p[1], p[4])
   end
 end
 
 for k, p in ipairs(portions) do
-  local lo, from, to, hi, groups, token = p[1], p[2], p[3], p[4], p[5], p[6]
-  local plan, index = plans[k], indexes[k]
-  local parts = plan.parts
+  local plan, index, groups, token = plans[k], indexes[k], p[5], p[6]
   if not plan.done then
     local slice = ''
     if h.structure == 'stream' then
@@ -174,31 +209,20 @@ for k, p in ipairs(portions) do
       groups = rest(groups, plan.skip)
       if index ~= '' then index = pack(rest(unpacked(index), plan.skip * stride)) end
     end
-    -- The index comes first: should a row fail, what was written before it is
-    -- known. Between two entries there is none of other blocks.
-    local whole = parts[1] == from and parts[2] == to
-    if index ~= '' and whole then
-      call('ZADD', INDEX, 0, from .. to .. '|' .. slice .. '|' .. index)
-    elseif index ~= '' then
-      local all = unpacked(index)
-      for i = 1, #parts, 2 do
-        local some = chosen(all, parts[i], parts[i + 1])
-        if #some > 0 then call('ZADD', INDEX, 0, parts[i] .. parts[i + 1] .. '|' .. slice .. '|' .. pack(some)) end
-      end
+    local entries = {}
+    journal = {}
+    local ok, ranges, fields = pcall(add, p, plan, index, groups, slice, entries)
+    if not ok then
+      take_back(journal, slice)
+      for _, entry in ipairs(entries) do call('ZREM', INDEX, entry) end
+      raise(ranges)
     end
-    count = count + write(groups, slice, plan.skip, not whole and function(block) return within(parts, block) end)
-    if token and (p[10] == '' or sub(token, 1, 1) == 'p') then
-      call('HSET', OPEN, from, token, from .. ':' .. p[7], p[10] == '' and p[9] or 'all')
-    else
-      for _, field in ipairs(token and call('HKEYS', OPEN) or {}) do
-        if sub(field, 1, 16) == from then call('HDEL', OPEN, field) end
-      end
-      merge(lo, hi)
-    end
+    tidy(ranges, fields)
   elseif not token then
-    merge(lo, hi)
+    tidy(merge(p[1], p[4]))
   end
 end
 
+forget()
 raise_floor(floor)
 return {OK, gone, count}

@@ -24,8 +24,12 @@ type indexed struct {
 	hash        string // of the row as it was written; only if keys expire
 }
 
-// lookups is how many rows are read at a time.
-const lookups = 500
+// How much is read at a time.
+const (
+	lookups = 500 // rows
+	indexes = 256 // indexes: in a Cluster each slot has one
+	atOnce  = 64  // entries of each of them
+)
 
 // DigestStored reads the rows of the blocks of r by way of the index; see
 // [sink.Digester]. With a ttl, a row whose key is gone counts as it was written:
@@ -49,56 +53,66 @@ func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Dige
 	if l.floor > r.Start {
 		return fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot be verified; verify from there on", l.floor, w.target.Finality))
 	}
-	places := []string{w.target.prefix()}
-	if w.target.Cluster {
-		places = nil
-		for slot := range l.slots.each {
-			places = append(places, strings.TrimSuffix(w.target.slotState(w.tags[slot]), "state"))
-		}
-	}
 	d := &storedDigest{Writer: w, into: into, seen: make(map[string]bool), lists: make(map[string]map[string]int)}
-	for some := range slices.Chunk(places, indexes) {
-		if err := d.indexes(ctx, some, r); err != nil {
-			return err
-		}
+	if err := w.readIndex(ctx, w.places(l), r, d.entries); err != nil {
+		return err
 	}
 	return d.read(ctx)
 }
 
-// indexes is how many indexes are read at a time: in a Cluster each slot has one.
-const indexes = 256
+// places returns the prefixes of the states that know of rows.
+func (w *Writer) places(l *ledger) []string {
+	if !w.target.Cluster {
+		return []string{w.target.prefix()}
+	}
+	var places []string
+	for slot := range l.slots.each {
+		places = append(places, strings.TrimSuffix(w.target.slotState(w.tags[slot]), "state"))
+	}
+	return places
+}
 
-// atOnce is how many entries of each of them.
-const atOnce = 64
+// readIndex reads the entries of the indexes of some states that may hold rows of the
+// blocks of r, and hands the rows of a few of them at a time to each: first nil when a
+// state begins. Rows of other blocks are among them.
+func (w *Writer) readIndex(ctx context.Context, places []string, r block.Range, each func(context.Context, []indexed, block.Range) error) error {
+	for some := range slices.Chunk(places, indexes) {
+		if err := w.readIndexes(ctx, some, r, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// indexes reads the rows of the blocks of r by way of some indexes.
-func (d *storedDigest) indexes(ctx context.Context, places []string, r block.Range) error {
-	pipe := d.client.Pipeline()
+func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range, each func(context.Context, []indexed, block.Range) error) error {
+	pipe := w.client.Pipeline()
 	before, inside := make([]*redis.StringSliceCmd, len(places)), make([]*redis.StringSliceCmd, len(places))
 	next := func(c redis.Cmdable, place, from string) *redis.StringSliceCmd {
 		return c.ZRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: from, Max: "(" + hexBlock(r.End), Count: atOnce})
 	}
 	for i, place := range places {
-		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "-", Max: "(" + hexBlock(r.Start), Count: 1})
+		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "[0", Max: "(" + hexBlock(r.Start), Count: 1})
 		inside[i] = next(pipe, place, "["+hexBlock(r.Start))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
 	for i, place := range places {
-		clear(d.seen)
-		if err := d.entries(ctx, place, before[i].Val(), r); err != nil {
+		if err := each(ctx, nil, r); err != nil {
 			return err
 		}
-		for some := inside[i].Val(); len(some) > 0; {
-			if err := d.entries(ctx, place, some, r); err != nil {
+		for some := append(before[i].Val(), inside[i].Val()...); len(some) > 0; {
+			rows, err := w.target.unpackIndex(place, some)
+			if err != nil {
+				return err
+			}
+			if err := each(ctx, rows, r); err != nil {
 				return err
 			}
 			if len(some) < atOnce {
 				break
 			}
-			var err error
-			if some, err = next(d.client, place, "("+some[len(some)-1]).Result(); err != nil {
+			if some, err = next(w.client, place, "("+some[len(some)-1]).Result(); err != nil {
 				return err
 			}
 		}
@@ -106,25 +120,14 @@ func (d *storedDigest) indexes(ctx context.Context, places []string, r block.Ran
 	return nil
 }
 
-// storedDigest reads rows that the index names.
-type storedDigest struct {
-	*Writer
-	into  sink.Digests
-	rows  []indexed       // to be read
-	seen  map[string]bool // names of rows of the block at hand
-	block block.Number
-	lists map[string]map[string]int // of structure: list, its elements
-	buf   []byte
-}
-
-// entries reads the rows of index entries, as far as they are of blocks of r.
-func (d *storedDigest) entries(ctx context.Context, place string, entries []string, r block.Range) error {
+// unpackIndex returns the rows of entries of an index.
+func (g *target) unpackIndex(place string, entries []string) ([]indexed, error) {
 	var rows []indexed
-	stride := d.target.stride()
+	stride := g.stride()
 	for _, e := range entries {
 		bar := strings.IndexByte(e[min(len(e), 33):], '|')
 		if bar < 0 {
-			return errState
+			return nil, errState
 		}
 		slice, packed := e[33:33+bar], e[34+bar:]
 		var n block.Number
@@ -139,9 +142,9 @@ func (d *storedDigest) entries(ctx context.Context, place string, entries []stri
 			switch {
 			case at == 0:
 				rows = append(rows, indexed{place: place, block: n, key: text})
-			case at == stride-1 && d.target.TTL > 0:
+			case at == stride-1 && g.TTL > 0:
 				rows[len(rows)-1].hash = text
-			case d.target.Structure == config.Stream:
+			case g.Structure == config.Stream:
 				rows[len(rows)-1].member = slice + "-" + text
 			default:
 				rows[len(rows)-1].member = text
@@ -149,8 +152,27 @@ func (d *storedDigest) entries(ctx context.Context, place string, entries []stri
 			at = (at + 1) % stride
 		})
 		if err != nil || failed != nil {
-			return errState
+			return nil, errState
 		}
+	}
+	return rows, nil
+}
+
+// storedDigest reads rows that the index names.
+type storedDigest struct {
+	*Writer
+	into  sink.Digests
+	rows  []indexed       // to be read
+	seen  map[string]bool // names of rows of the block at hand
+	block block.Number
+	lists map[string]map[string]int // of structure: list, its elements
+	buf   []byte
+}
+
+// entries reads rows that the index names, as far as they are of blocks of r.
+func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Range) error {
+	if rows == nil {
+		clear(d.seen)
 	}
 	for _, row := range rows {
 		if !r.Has(row.block) {
@@ -161,7 +183,7 @@ func (d *storedDigest) entries(ctx context.Context, place string, entries []stri
 				clear(d.seen)
 				d.block = row.block
 			}
-			if name := d.name(row); d.seen[name] {
+			if name := d.target.name(row.key, row.member); d.seen[name] {
 				continue
 			} else {
 				d.seen[name] = true
@@ -177,11 +199,11 @@ func (d *storedDigest) entries(ctx context.Context, place string, entries []stri
 }
 
 // name is what the script calls a row.
-func (d *storedDigest) name(row indexed) string {
-	if d.target.members() {
-		return strconv.Itoa(len(row.key)) + ":" + row.key + row.member
+func (g *target) name(key, member string) string {
+	if g.members() {
+		return strconv.Itoa(len(key)) + ":" + key + member
 	}
-	return row.key
+	return key
 }
 
 // read counts those of the rows that are in Redis.
@@ -245,7 +267,7 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 	for from, to := 0, 0; from < len(rows); from = to {
 		var names []string
 		for to = from; to < len(rows) && rows[to].place == rows[from].place; to++ {
-			names = append(names, d.name(rows[to]))
+			names = append(names, d.target.name(rows[to].key, rows[to].member))
 		}
 		asked = append(asked, pipe.HMGet(ctx, rows[from].place+"owners", names...))
 	}

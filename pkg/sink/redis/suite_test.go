@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
 	driver "github.com/redis/go-redis/v9"
@@ -42,7 +43,11 @@ type structures struct{ appended, byBlock, across config.Structure }
 
 // open gives a destination on the single server.
 func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
-	return k.on(newServer(t), s)
+	d := k.on(newServer(t), s).(*destination)
+	if !k.byBlock.Keyed() && d.cfg.Structure == k.appended { // one key for all is in the other runs
+		d.cfg.Key = "{table}:{log_index}"
+	}
+	return d
 }
 
 // spread gives one in the Cluster, with several keys where one would do.
@@ -199,6 +204,28 @@ func (d *destination) Kill(t testing.TB) {
 	})
 	if err != nil {
 		t.Errorf("kill: %v", err)
+	}
+}
+
+// Obstruct puts something else under the key of a row. Where all rows are under one key
+// that would be in the way of every other.
+func (d *destination) Obstruct(t testing.TB, row sinktest.Row) (lift func()) {
+	names := strings.NewReplacer("{table}", d.name, "{block_num}", fmt.Sprint(row.Block), "{log_index}", fmt.Sprint(row.Index))
+	key, ctx := names.Replace(d.cfg.Key), context.Background()
+	if key == d.name || d.Exists(ctx, key).Val() > 0 {
+		return nil
+	}
+	other := func() error { return d.Set(ctx, key, "theirs", 0).Err() }
+	if d.cfg.Structure == config.String {
+		other = func() error { return d.RPush(ctx, key, "theirs").Err() }
+	}
+	if err := other(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if d.Del(ctx, key).Val() != 1 {
+			t.Errorf("the key %s of somebody else is gone", key)
+		}
 	}
 }
 

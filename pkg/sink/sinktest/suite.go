@@ -45,6 +45,14 @@ type Refuser interface {
 	Refused() (row Row, column string)
 }
 
+// Obstructor is a Destination that can be kept from taking one row.
+type Obstructor interface {
+	// Obstruct makes every call that writes this row fail, until lift is called, for a
+	// reason that the Writer cannot know before it has begun to write. lift is nil if
+	// the destination cannot be set up so.
+	Obstruct(t testing.TB, row Row) (lift func())
+}
+
 // Row is a row of the suite's table; see [Schema].
 type Row struct {
 	Key   string

@@ -16,6 +16,7 @@ var troubleCases = []testCase{
 	{"cancelled in the middle", cancelledMidway},
 	{"cut off in the middle", cutOff},
 	{"a refused row is named and nothing is written", refusedRow},
+	{"refused half way, and repeated", refusedHalfWay},
 }
 
 func cancelled(b *bed) {
@@ -131,4 +132,44 @@ func refusedRow(b *bed) {
 	})
 	b.apply(w, data(span(5, 10), 0), data(span(10, 15), 0))
 	b.wantCoverage(w, span(0, 15), span(20, 21))
+}
+
+// refusedHalfWay has a destination refuse one row after others were written, several
+// times, whole or as a part of a block: in the end each row is there once, and a reorg
+// leaves none.
+func refusedHalfWay(b *bed) {
+	obstructor, ok := b.dest.(Obstructor)
+	if !ok {
+		b.Log("this destination cannot be kept from taking one row")
+		return
+	}
+	w := b.writer()
+	b.apply(w, data(span(0, 5), 0))
+	// The indexes of the rows that are refused are of no other row.
+	rows, big := append(chain(span(5, 20), 0), Row{Key: "last", Block: 19, Index: 900}), bigRows(20, 0, 9)
+	big[3].Index, big[8].Index = 901, 902
+	items := append([]item{dataOf(span(5, 20), rows)}, partsOf(20, "batch", big, 2)...)
+	for i, it := range items {
+		lift := obstructor.Obstruct(b, it.rows[len(it.rows)-1])
+		if lift == nil {
+			b.Log("this destination cannot be kept from taking one row")
+			return
+		}
+		for range 3 {
+			if _, err := b.try(b.Context(), w, it); err == nil {
+				b.Fatalf("entry %d: a row was taken that had to be refused", i)
+			}
+			if state := b.state(w); state.Coverage.Has(it.Range.Start) {
+				b.Fatalf("entry %d: what was refused is covered: %v", i, state.Coverage)
+			}
+		}
+		lift()
+		b.apply(w, it)
+	}
+	b.wantRows(slices.Concat(chain(span(0, 5), 0), rows, big))
+	b.wantCoverage(w, span(0, 21))
+	l := newLane()
+	b.apply(w, l.data(span(21, 25), 0), l.invalidate(7, 24))
+	b.wantRows(chain(span(0, 7), 0))
+	b.wantCoverage(w, span(0, 7))
 }

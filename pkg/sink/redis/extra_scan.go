@@ -1,0 +1,194 @@
+package redis
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+)
+
+// scanCount is about how much a server looks at for one answer.
+const scanCount = 1000
+
+// keyShape is what keys of a pattern look like.
+type keyShape struct {
+	glob  string         // for the server: may match more
+	exact *regexp.Regexp // group 1 is the block, if it is in the key
+	fixed bool           // there is one key, glob
+	kind  string         // type of the keys
+}
+
+// kindOfKey is what the server calls the type of a structure's keys.
+var kindOfKey = map[config.Structure]string{config.Hash: "hash", config.String: "string", config.JSON: "ReJSON-RL",
+	config.Stream: "stream", config.Set: "set", config.SortedSet: "zset", config.List: "list"}
+
+func (g *target) keyShape() keyShape {
+	p := g.pattern
+	s := keyShape{glob: p.literals[0], fixed: len(p.columns) == 0, kind: kindOfKey[g.Structure]}
+	if s.fixed {
+		return s
+	}
+	special := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+	glob, exact := special.Replace(p.literals[0]), `(?s)\A`+regexp.QuoteMeta(p.literals[0])
+	grouped := false
+	for i, column := range p.columns {
+		value := p.value(g.schema.Field(column).Type)
+		if column == g.block && !grouped {
+			value, grouped = "("+value+")", true
+		}
+		glob += "*" + special.Replace(p.literals[i+1])
+		exact += value + regexp.QuoteMeta(p.literals[i+1])
+	}
+	s.glob, s.exact = glob, regexp.MustCompile(exact+`\z`)
+	return s
+}
+
+// value is an expression for what values of a type look like in keys.
+func (p *pattern) value(dt arrow.DataType) string {
+	switch {
+	case arrow.IsInteger(dt.ID()):
+		return `-?[0-9]+`
+	case arrow.IsBaseBinary(dt.ID()) && dt.ID() != arrow.STRING && dt.ID() != arrow.LARGE_STRING, dt.ID() == arrow.FIXED_SIZE_BINARY, dt.ID() == arrow.BINARY_VIEW:
+		return `0x[0-9a-f]*`
+	case p.escape == "":
+		return `.*`
+	default: // what separates columns is not in any of them
+		return `[^` + regexp.QuoteMeta(strings.ReplaceAll(p.escape, "%", "")) + `]*`
+	}
+}
+
+// scan hands out all rows under keys of the pattern.
+func (s *search) scan(ctx context.Context, stored func(storedRow)) error {
+	if s.shape.fixed {
+		kind, err := s.client.Type(ctx, s.shape.glob).Result()
+		if err != nil || kind != s.shape.kind {
+			return err
+		}
+		return s.rowsOf(ctx, s.client, s.shape.glob, 0, stored)
+	}
+	nodes, clustered := s.client.(*redis.ClusterClient)
+	if !clustered {
+		return s.scanNode(ctx, s.client, stored)
+	}
+	var one sync.Mutex
+	return nodes.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		one.Lock()
+		defer one.Unlock()
+		return s.scanNode(ctx, node, stored)
+	})
+}
+
+func (s *search) scanNode(ctx context.Context, node redis.Cmdable, stored func(storedRow)) error {
+	state := []string{s.target.prefix(), "ampipe:" + s.target.pipeline + ":" + s.target.sink + ":{"}
+	for cursor := uint64(0); ; {
+		keys, next, err := node.ScanType(ctx, cursor, s.shape.glob, scanCount, s.shape.kind).Result()
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			match := s.shape.exact.FindStringSubmatch(key)
+			if match == nil || strings.HasPrefix(key, state[0]) || strings.HasPrefix(key, state[1]) {
+				continue
+			}
+			var n block.Number
+			if len(match) > 1 {
+				at, err := strconv.ParseUint(match[1], 10, 64)
+				if err != nil {
+					continue // not a key of ours
+				}
+				if n = block.Number(at); n < s.floor {
+					continue
+				}
+			}
+			if err := s.rowsOf(ctx, node, key, n, stored); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// rowsOf hands out the rows of one key, which says that they are of block n, or does
+// not.
+func (s *search) rowsOf(ctx context.Context, node redis.Cmdable, key string, n block.Number, stored func(storedRow)) error {
+	row := func(member string, number func() string) {
+		at := n
+		if s.floor > 0 && at == 0 {
+			v, err := strconv.ParseUint(number(), 10, 64)
+			if at = block.Number(v); err != nil {
+				at = block.Max // not a row of ours
+			}
+			if at < s.floor {
+				return
+			}
+		}
+		stored(storedRow{s.hash(key, member), key, at})
+	}
+	pages := func(read func(cursor uint64) ([]string, uint64, error), step int) error {
+		for cursor := uint64(0); ; {
+			members, next, err := read(cursor)
+			if err != nil {
+				return err
+			}
+			for i := 0; i < len(members); i += step {
+				row(members[i], func() string { return s.target.blockIn(members[i]) })
+			}
+			if cursor = next; cursor == 0 {
+				return nil
+			}
+		}
+	}
+	switch s.target.Structure {
+	case config.Set:
+		return pages(func(cursor uint64) ([]string, uint64, error) {
+			return node.SScan(ctx, key, cursor, "", scanCount).Result()
+		}, 1)
+	case config.SortedSet:
+		return pages(func(cursor uint64) ([]string, uint64, error) {
+			return node.ZScan(ctx, key, cursor, "", scanCount).Result()
+		}, 2)
+	case config.List:
+		return pages(func(at uint64) ([]string, uint64, error) {
+			elements, err := node.LRange(ctx, key, int64(at), int64(at)+scanCount-1).Result()
+			if len(elements) < scanCount {
+				return elements, 0, err
+			}
+			return elements, at + scanCount, err
+		}, 1)
+	case config.Stream:
+		return s.entriesOf(ctx, node, key, row)
+	default:
+		stored(storedRow{s.hash(key, ""), key, n})
+		return nil
+	}
+}
+
+// entriesOf hands out the entries of a stream.
+func (s *search) entriesOf(ctx context.Context, node redis.Cmdable, key string, row func(member string, number func() string)) error {
+	column := s.target.schema.Field(s.target.block).Name
+	for from := "-"; ; {
+		entries, err := node.XRangeN(ctx, key, from, "+", scanCount).Result()
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			row(e.ID, func() string {
+				n, _ := e.Values[column].(string)
+				return n
+			})
+		}
+		if len(entries) < scanCount {
+			return nil
+		}
+		from = "(" + entries[len(entries)-1].ID
+	}
+}
