@@ -1,6 +1,8 @@
 package layout
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
@@ -29,6 +31,13 @@ func Columns() []Column {
 		all = append(all, Of(t)...)
 	}
 	return all
+}
+
+// Some returns the columns of a few types that stand for others of their kind, for
+// tests that take long.
+func Some() []Column {
+	return slices.Concat(Of(arrow.Null), Of(arrow.FixedWidthTypes.Boolean), Of(arrow.PrimitiveTypes.Uint64),
+		Of(arrow.BinaryTypes.String), Of(arrow.BinaryTypes.BinaryView), Of(&arrow.Decimal128Type{Precision: 38}))
 }
 
 // Of returns the columns of one leaf type: itself, and each kind of nested type

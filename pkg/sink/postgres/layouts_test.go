@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/ampipe/ampipe/pkg/layout"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
@@ -15,7 +16,7 @@ func TestLayouts(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	var tables atomic.Int64
-	sinktest.RunLayouts(t, func(t testing.TB, table sink.Table) sink.Writer {
+	sinktest.RunLayouts(t, layout.Columns(), func(t testing.TB, table sink.Table) sink.Writer {
 		cfg := db.config()
 		cfg.Table, cfg.Writers = fmt.Sprintf("t%d", tables.Add(1)), 1
 		return open(t, cfg, table)
