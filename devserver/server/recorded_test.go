@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -341,6 +342,10 @@ var phrases = []string{
 func TestRecordedErrors(t *testing.T) {
 	dir := realData(t)
 	all, err := recorded.Errors(filepath.Join(dir, "recorded", "answers", "errors.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Log("no errors were recorded: none was tested")
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -182,16 +182,17 @@ func (p *replays) replay(t *testing.T, r recorded, history *amptest.History, nam
 			srv.Next(decide)
 			return amptest.Pass()
 		}
-		if cut < 0 {
-			return amptest.Instead(r.stream.Answer())
-		}
 		stepping.Lock()
 		defer stepping.Unlock()
 		begun = true
 		history.StepTo(history.StepOf(cut - 1))
 		return amptest.CutAfter(cut).Of(r.stream.Answer())
 	}
-	srv.Next(decide)
+	if cut < 0 {
+		srv.ReplayHistory(r.stream, history)
+	} else {
+		srv.Next(decide)
+	}
 
 	w := &works{rig: p.rig, size: 1000, config: &config.Pipeline{
 		Name:    name,

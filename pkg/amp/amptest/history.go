@@ -86,6 +86,18 @@ func (h *History) Again() *History {
 // Steps is how many microbatches were recorded.
 func (h *History) Steps() int { return len(h.steps) }
 
+// Reorgs is how many of them went back.
+func (h *History) Reorgs() int {
+	reorgs, head := 0, block.Number(0)
+	for i, blocks := range h.steps {
+		if i > 0 && blocks[0].Number <= head {
+			reorgs++
+		}
+		head = blocks[len(blocks)-1].Number
+	}
+	return reorgs
+}
+
 // StepOf is the step during which a message of the recording was sent, counting
 // messages, and their schema, from 0, and steps from 1.
 func (h *History) StepOf(message int) int {
