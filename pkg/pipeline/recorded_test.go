@@ -251,16 +251,26 @@ var wrapped = regexp.MustCompile(`q\."?\w+"? >= (\d+) AND q\."?\w+"? < (\d+)`)
 
 // batch answers a batch query from a chain: the blocks that it asks for, or none.
 func batch(chain *amptest.Chain, text string) amptest.Answer {
+	r, bounded := wrappedRange(text)
+	if !bounded {
+		r = block.Range{End: block.Max + 1}
+	}
+	return chain.Batch(r)
+}
+
+// wrappedRange is the range that ampipe asks a query for, which is empty when it
+// asks only what there is; false if it asks for all.
+func wrappedRange(text string) (r block.Range, bounded bool) {
 	if strings.HasSuffix(text, "LIMIT 0") {
-		return chain.Batch(block.Range{})
+		return r, true
 	}
 	bounds := wrapped.FindStringSubmatch(text)
 	if bounds == nil {
-		return chain.Batch(block.Range{End: block.Max + 1})
+		return r, false
 	}
 	from, _ := strconv.ParseUint(bounds[1], 10, 63) // digits
 	to, _ := strconv.ParseUint(bounds[2], 10, 63)
-	return chain.Batch(block.Range{Start: block.Number(from), End: block.Number(to)})
+	return block.Range{Start: block.Number(from), End: block.Number(to)}, true
 }
 
 // TestRecordedStreams replays every recorded stream byte for byte through the whole
