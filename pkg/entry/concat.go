@@ -14,9 +14,14 @@ import (
 func Concatenate(parts []arrow.Array) (arrow.Array, error) {
 	grounded := make([]arrow.Array, len(parts))
 	for i, p := range parts {
-		data := ground(p.Data())
-		grounded[i] = array.MakeFromData(data)
-		data.Release()
+		if len(p.Data().Children()) == 0 {
+			p.Retain()
+			grounded[i] = p
+		} else {
+			data := ground(p.Data())
+			grounded[i] = array.MakeFromData(data)
+			data.Release()
+		}
 		defer grounded[i].Release()
 	}
 	whole, err := array.Concatenate(grounded, memory.DefaultAllocator)
