@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/devserver/sqlrun"
 	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/layout"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/protobuf/proto"
@@ -56,7 +57,7 @@ func (a *answer) batch(ctx context.Context, snapshots sqlrun.Snapshots) (err err
 			return err
 		}
 	}
-	empty := emptyBatch(a.plan.Schema)
+	empty := layout.EmptyBatch(a.plan.Schema)
 	defer empty.Release()
 	if a.messages == 0 {
 		if err := a.send(ctx, empty, open); err != nil {

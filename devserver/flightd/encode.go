@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/ampipe/ampipe/pkg/layout"
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 )
@@ -41,8 +41,12 @@ func split(batch arrow.RecordBatch, target int) []arrow.RecordBatch {
 type encoder struct{ body bytes.Buffer }
 
 // encode makes the message of a batch, without compression. It is valid until
-// the next call.
+// the next call. A batch without rows is framed as a real server frames one.
 func (e *encoder) encode(batch arrow.RecordBatch, metadata []byte) (*flight.FlightData, error) {
+	if batch.NumRows() == 0 {
+		batch = layout.EmptyBatch(batch.Schema())
+		defer batch.Release()
+	}
 	payload, err := ipc.GetRecordBatchPayload(batch)
 	if err != nil {
 		return nil, fmt.Errorf("encode batch: %w", err)
@@ -55,14 +59,4 @@ func (e *encoder) encode(batch arrow.RecordBatch, metadata []byte) (*flight.Flig
 		return nil, fmt.Errorf("encode batch: %w", err)
 	}
 	return &flight.FlightData{DataHeader: bytes.Clone(header.Bytes()), DataBody: e.body.Bytes(), AppMetadata: metadata}, nil
-}
-
-// emptyBatch has the columns of a schema and no rows.
-func emptyBatch(schema *arrow.Schema) arrow.RecordBatch {
-	columns := make([]arrow.Array, schema.NumFields())
-	for i, f := range schema.Fields() {
-		columns[i] = array.MakeArrayOfNull(allocator, f.Type, 0)
-		defer columns[i].Release()
-	}
-	return array.NewRecordBatch(schema, columns, 0)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/layout"
 )
 
 // Streaming says how streaming queries are answered. The zero value does as a
@@ -221,7 +222,7 @@ func (f *follower) begin() error {
 }
 
 func (f *follower) empty(ctx context.Context, metadata []byte) error {
-	batch := emptyBatch(f.plan.Schema)
+	batch := layout.EmptyBatch(f.plan.Schema)
 	defer batch.Release()
 	return f.send(ctx, batch, metadata)
 }

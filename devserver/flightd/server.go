@@ -11,14 +11,11 @@ import (
 	"github.com/ampipe/ampipe/devserver/sqlrun"
 	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/apache/arrow-go/v18/arrow/flight"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 )
-
-var allocator = memory.DefaultAllocator
 
 // Server answers Flight calls. It is safe for concurrent use.
 type Server struct {

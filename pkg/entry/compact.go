@@ -11,7 +11,8 @@ import (
 // compact gives rec under the given schema, with its views rewritten. A slice
 // of any other column is cut out of its buffers when it is written; a slice of
 // views takes the whole buffers they point into with it. Any cast to text in a
-// query gives views (AP 5), so this is no rarity.
+// query gives views (AP 5), so this is no rarity. A slice of list views cannot be
+// written at all: the Arrow library looks for its elements at a wrong place.
 func compact(schema *arrow.Schema, rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	cols := make([]arrow.Array, 0, rec.NumCols())
 	defer func() {
@@ -20,7 +21,7 @@ func compact(schema *arrow.Schema, rec arrow.RecordBatch) (arrow.RecordBatch, er
 		}
 	}()
 	for i, col := range rec.Columns() {
-		if !contains(col.DataType(), isView) {
+		if !contains(col.DataType(), func(t arrow.DataType) bool { return isView(t) || isListView(t) }) {
 			col.Retain()
 			cols = append(cols, col)
 			continue
@@ -39,7 +40,7 @@ func compactColumn(col arrow.Array) (arrow.Array, error) {
 		return compactViews(col), nil
 	}
 	// Copying cuts the children of lists down to what the slice shows.
-	whole, err := array.Concatenate([]arrow.Array{col}, memory.DefaultAllocator)
+	whole, err := Concatenate([]arrow.Array{col})
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
 // tiny is the mean size of batches below which they are copied together: each
@@ -142,9 +141,9 @@ func concatenate(schema *arrow.Schema, recs []arrow.RecordBatch) (arrow.RecordBa
 		for j, rec := range recs {
 			parts[j] = rec.Column(i)
 		}
-		col, err := array.Concatenate(parts, memory.DefaultAllocator)
+		col, err := Concatenate(parts)
 		if err != nil {
-			return nil, fmt.Errorf("put batches together: %w", err)
+			return nil, err
 		}
 		cols[i] = col
 	}
@@ -187,6 +186,10 @@ func contains(t arrow.DataType, what func(arrow.DataType) bool) bool {
 }
 
 func isDictionary(t arrow.DataType) bool { return t.ID() == arrow.DICTIONARY }
+
+func isListView(t arrow.DataType) bool {
+	return t.ID() == arrow.LIST_VIEW || t.ID() == arrow.LARGE_LIST_VIEW
+}
 
 func isView(t arrow.DataType) bool {
 	return t.ID() == arrow.BINARY_VIEW || t.ID() == arrow.STRING_VIEW

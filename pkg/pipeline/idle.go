@@ -7,26 +7,42 @@ import (
 
 // idleClock knows when each worker had nothing to do. What counts is the time
 // while there was anything to read: from the first task that a worker took to
-// the end of the partition that was finished last.
+// the end of the partition that was finished last. It remembers two sums for each
+// worker, however long it runs.
 type idleClock struct {
 	mu      sync.Mutex
 	started time.Time // zero until a worker has taken a task
-	last    time.Time
-	spans   map[int][]span // by worker
+	last    time.Time // end of the partition that was finished last
+	workers map[int]*idleness
 }
 
-type span struct{ from, to time.Time }
+// idleness is how long a worker had nothing to do.
+type idleness struct {
+	counted time.Duration // up to last
+	later   time.Duration // after it: it counts once another partition is finished
+}
 
-func newIdleClock() *idleClock { return &idleClock{spans: map[int][]span{}} }
+func newIdleClock() *idleClock { return &idleClock{workers: map[int]*idleness{}} }
 
-// add notes that a worker had nothing to do.
+// add notes that a worker had nothing to do. The span is over.
 func (c *idleClock) add(worker int, from, to time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.started.IsZero() {
 		c.started = to
 	}
-	c.spans[worker] = append(c.spans[worker], span{from, to})
+	w := c.workers[worker]
+	if w == nil {
+		w = &idleness{}
+		c.workers[worker] = w
+	}
+	if from.Before(c.started) {
+		from = c.started
+	}
+	span := max(0, to.Sub(from))
+	later := min(span, max(0, to.Sub(c.last)))
+	w.counted += span - later
+	w.later += later
 }
 
 // finished notes that a partition is finished now.
@@ -34,6 +50,9 @@ func (c *idleClock) finished() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = time.Now()
+	for _, w := range c.workers {
+		w.counted, w.later = w.counted+w.later, 0
+	}
 }
 
 // worst is the largest share of the time that any worker had nothing to do.
@@ -45,18 +64,8 @@ func (c *idleClock) worst() float64 {
 		return 0
 	}
 	var worst time.Duration
-	for _, spans := range c.spans {
-		var idle time.Duration
-		for _, s := range spans {
-			if s.from.Before(c.started) {
-				s.from = c.started
-			}
-			if s.to.After(c.last) {
-				s.to = c.last
-			}
-			idle += max(0, s.to.Sub(s.from))
-		}
-		worst = max(worst, idle)
+	for _, w := range c.workers {
+		worst = max(worst, w.counted)
 	}
 	return float64(worst) / float64(whole)
 }

@@ -182,16 +182,17 @@ func (p *replays) replay(t *testing.T, r recorded, history *amptest.History, nam
 			srv.Next(decide)
 			return amptest.Pass()
 		}
-		if cut < 0 {
-			return amptest.Instead(r.stream.Answer())
-		}
 		stepping.Lock()
 		defer stepping.Unlock()
 		begun = true
 		history.StepTo(history.StepOf(cut - 1))
 		return amptest.CutAfter(cut).Of(r.stream.Answer())
 	}
-	srv.Next(decide)
+	if cut < 0 {
+		srv.ReplayHistory(r.stream, history)
+	} else {
+		srv.Next(decide)
+	}
 
 	w := &works{rig: p.rig, size: 1000, config: &config.Pipeline{
 		Name:    name,
@@ -250,16 +251,26 @@ var wrapped = regexp.MustCompile(`q\."?\w+"? >= (\d+) AND q\."?\w+"? < (\d+)`)
 
 // batch answers a batch query from a chain: the blocks that it asks for, or none.
 func batch(chain *amptest.Chain, text string) amptest.Answer {
+	r, bounded := wrappedRange(text)
+	if !bounded {
+		r = block.Range{End: block.Max + 1}
+	}
+	return chain.Batch(r)
+}
+
+// wrappedRange is the range that ampipe asks a query for, which is empty when it
+// asks only what there is; false if it asks for all.
+func wrappedRange(text string) (r block.Range, bounded bool) {
 	if strings.HasSuffix(text, "LIMIT 0") {
-		return chain.Batch(block.Range{})
+		return r, true
 	}
 	bounds := wrapped.FindStringSubmatch(text)
 	if bounds == nil {
-		return chain.Batch(block.Range{End: block.Max + 1})
+		return r, false
 	}
 	from, _ := strconv.ParseUint(bounds[1], 10, 63) // digits
 	to, _ := strconv.ParseUint(bounds[2], 10, 63)
-	return chain.Batch(block.Range{Start: block.Number(from), End: block.Number(to)})
+	return block.Range{Start: block.Number(from), End: block.Number(to)}, true
 }
 
 // TestRecordedStreams replays every recorded stream byte for byte through the whole

@@ -37,7 +37,9 @@ type Answer struct {
 	// End is the status of DoGet after the last part; nil is OK.
 	End error
 
-	recorded *Recording // sent byte for byte instead of Schema and Parts
+	recorded *Recording         // sent byte for byte instead of Schema and Parts
+	sent     func(messages int) // of recorded, told after each; may be nil
+	left     func()             // told when the answer has ended or the client has left; may be nil
 }
 
 // Part is one message of DoGet.

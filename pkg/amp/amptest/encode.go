@@ -5,10 +5,11 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/layout"
 )
 
 // schemaBytes is a schema as FlightInfo holds it: one encapsulated message
@@ -28,13 +29,14 @@ func schemaData(schema *arrow.Schema) (*flight.FlightData, error) {
 }
 
 // partData is a record batch with its metadata. schema serves a part without a
-// record.
+// record. A batch without rows is framed as Amp frames one.
 func partData(schema *arrow.Schema, p Part) (*flight.FlightData, error) {
 	record := p.Record
-	if record == nil {
-		build := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-		defer build.Release()
-		record = build.NewRecordBatch()
+	if record == nil || record.NumRows() == 0 {
+		if record != nil {
+			schema = record.Schema()
+		}
+		record = layout.EmptyBatch(schema)
 		defer record.Release()
 	}
 	payload, err := ipc.GetRecordBatchPayload(record)

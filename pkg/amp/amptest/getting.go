@@ -27,6 +27,9 @@ func (s *service) DoGet(t *flight.Ticket, stream flight.FlightService_DoGetServe
 	if a.answer.RefuseGet != nil {
 		return a.answer.RefuseGet
 	}
+	if a.answer.left != nil {
+		defer a.answer.left()
+	}
 	g := &getting{stream: stream, server: s.server, fate: a.fate}
 	goOn, err := g.answer(a)
 	if goOn && err == nil {
@@ -49,6 +52,9 @@ func (g *getting) answer(a asked) (goOn bool, err error) {
 		for _, message := range a.answer.recorded.data {
 			if goOn, err := g.send(message); !goOn || err != nil {
 				return goOn, err
+			}
+			if a.answer.sent != nil {
+				a.answer.sent(g.sent)
 			}
 		}
 	} else if goOn, err := g.sendParts(a.answer, a.query.Stream()); !goOn || err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"testing"
 
@@ -85,6 +86,32 @@ func (h *History) Again() *History {
 
 // Steps is how many microbatches were recorded.
 func (h *History) Steps() int { return len(h.steps) }
+
+// Rows is how many rows every block has that is left after all steps.
+func (h *History) Rows() map[block.Number]int64 {
+	rows := map[block.Number]int64{}
+	for _, blocks := range h.steps {
+		maps.DeleteFunc(rows, func(n block.Number, _ int64) bool { return n >= blocks[0].Number })
+		for _, b := range blocks {
+			for _, rec := range b.Rows {
+				rows[b.Number] += rec.NumRows()
+			}
+		}
+	}
+	return rows
+}
+
+// Reorgs is how many of them went back.
+func (h *History) Reorgs() int {
+	reorgs, head := 0, block.Number(0)
+	for i, blocks := range h.steps {
+		if i > 0 && blocks[0].Number <= head {
+			reorgs++
+		}
+		head = blocks[len(blocks)-1].Number
+	}
+	return reorgs
+}
 
 // StepOf is the step during which a message of the recording was sent, counting
 // messages, and their schema, from 0, and steps from 1.

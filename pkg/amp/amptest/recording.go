@@ -89,7 +89,8 @@ func Recordings(t testing.TB) []Recording {
 }
 
 // Failures loads the outcomes of queries that were recorded without their bytes,
-// under the same rules as [Recordings].
+// as [Recordings] does, but says only in the test's log that there are none: a
+// recording need not have any.
 func Failures(t testing.TB) []Failure {
 	t.Helper()
 	var all []Failure
@@ -103,7 +104,7 @@ func Failures(t testing.TB) []Failure {
 		}
 	}
 	if len(all) == 0 {
-		t.Fatal("AMPIPE_REAL_DATA holds no recorded failures")
+		t.Log("AMPIPE_REAL_DATA holds no recorded failures: none was tested")
 	}
 	return all
 }

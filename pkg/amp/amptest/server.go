@@ -45,7 +45,7 @@ type Server struct {
 	handle func(Query) Answer
 
 	mu       sync.Mutex
-	answers  map[string]Answer
+	answers  map[string]func(Query) Answer
 	next     []func(Query) Fate
 	tickets  map[string]asked
 	requests []Request
@@ -71,7 +71,7 @@ func Serve(t testing.TB, listener net.Listener, handle func(Query) Answer) *Serv
 		url:     "grpc://" + listener.Addr().String(),
 		served:  make(chan struct{}),
 		handle:  handle,
-		answers: map[string]Answer{},
+		answers: map[string]func(Query) Answer{},
 		tickets: map[string]asked{},
 		conns:   map[string]net.Conn{},
 		grpc: grpc.NewServer(
@@ -103,10 +103,12 @@ func (s *Server) Stop() {
 }
 
 // On answers every query with exactly this SQL.
-func (s *Server) On(sql string, a Answer) {
+func (s *Server) On(sql string, a Answer) { s.answer(sql, func(Query) Answer { return a }) }
+
+func (s *Server) answer(sql string, with func(Query) Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers[sql] = a
+	s.answers[sql] = with
 }
 
 // Next decides the fate of the next query that nobody has decided on yet; later

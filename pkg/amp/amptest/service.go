@@ -60,10 +60,16 @@ func (s *service) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor)
 		return nil, err
 	}
 	ticket := s.server.issue(nil, a)
+	info := infoOf(schema, ticket)
+	info.FlightDescriptor = d
+	return info, nil
+}
+
+func infoOf(schema, ticket []byte) *flight.FlightInfo {
 	return &flight.FlightInfo{
-		Schema: schema, FlightDescriptor: d, TotalRecords: -1, TotalBytes: -1,
+		Schema: schema, TotalRecords: -1, TotalBytes: -1,
 		Endpoint: []*flight.FlightEndpoint{{Ticket: &flight.Ticket{Ticket: ticket}}},
-	}, nil
+	}
 }
 
 // statement unpacks the one command that Amp understands (AP 1.2).
@@ -115,7 +121,7 @@ func (s *Server) lookUp(q Query) asked {
 	case a.fate.instead != nil:
 		a.answer = *a.fate.instead
 	case known:
-		a.answer = answer
+		a.answer = answer(q)
 	case s.handle != nil:
 		a.answer = s.handle(q)
 	default:

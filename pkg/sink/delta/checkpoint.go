@@ -17,10 +17,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
-// tombstoneDays is how long a checkpoint remembers files that are gone, so that
-// vacuum of any program spares them: the default of Delta.
-const tombstoneDays = 7
-
 func textMap() arrow.DataType {
 	return arrow.MapOfFields(arrow.Field{Name: "key", Type: arrow.BinaryTypes.String},
 		arrow.Field{Name: "value", Type: arrow.BinaryTypes.String, Nullable: true})
@@ -57,20 +53,20 @@ func checkpointSchema() *arrow.Schema {
 func (l *tableLog) writeCheckpoint(ctx context.Context, s *snapshot, now time.Time) error {
 	b := &checkpointBuilder{array.NewRecordBuilder(memory.DefaultAllocator, checkpointSchema()), 0}
 	defer b.Release()
-	files := int64(len(s.files))
+	files := int64(s.files.len())
 	b.protocol(s.protocol)
 	b.metaData(s.meta)
 	for _, id := range slices.Sorted(maps.Keys(s.txns)) {
 		b.txn(s.txns[id])
 	}
-	oldest := now.AddDate(0, 0, -tombstoneDays).UnixMilli()
-	for _, path := range slices.Sorted(maps.Keys(s.removed)) {
-		if r := s.removed[path]; r.DeletionTimestamp >= oldest {
+	oldest := s.oldestTombstone(now)
+	for _, r := range s.removed.all() {
+		if r.DeletionTimestamp >= oldest {
 			b.remove(r)
 		}
 	}
-	for _, path := range s.paths() {
-		b.add(s.files[path])
+	for _, a := range s.files.all() {
+		b.add(a)
 	}
 	rows := b.rows
 	rec := b.NewRecordBatch()

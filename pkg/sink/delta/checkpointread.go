@@ -106,12 +106,12 @@ func (s *snapshot) playRow(kind string, f fieldsOf) {
 			if f.has("deletionVector") {
 				a.DeletionVector = json.RawMessage("{}")
 			}
-			s.files[path] = a
+			s.files = s.files.with(path, a)
 		}
 	case "remove":
 		if path := f.text("path"); path != "" {
-			s.removed[path] = &remove{Path: path, DeletionTimestamp: f.long("deletionTimestamp"), ExtendedFileMetadata: f.flag("extendedFileMetadata"),
-				PartitionValues: f.values("partitionValues"), Size: f.long("size"), Tags: f.mapping("tags")}
+			s.bury(&remove{Path: path, DeletionTimestamp: f.long("deletionTimestamp"), ExtendedFileMetadata: f.flag("extendedFileMetadata"),
+				PartitionValues: f.values("partitionValues"), Size: f.long("size"), Tags: f.mapping("tags")})
 		}
 	case "metaData":
 		if id := f.text("id"); id != "" {

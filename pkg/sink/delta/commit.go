@@ -81,7 +81,7 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 // committed tells whether a commit whose outcome was unknown is in the table.
 func (s *stage) committed(now *snapshot) bool {
 	return slices.ContainsFunc(s.sent, func(path string) bool {
-		return now.files[path] != nil || now.removed[path] != nil
+		return now.files.has(path) || now.removed.has(path)
 	})
 }
 
@@ -226,8 +226,7 @@ func (s *stage) cut(ctx context.Context, base *snapshot) (gone []*add, rest []*s
 	}
 	g := s.w.target
 	used := map[string]*rewrite{}
-	for _, path := range base.paths() {
-		a := base.files[path]
+	for path, a := range base.files.all() {
 		blocks := g.blocksOf(a)
 		if len(s.cuts.Missing(blocks)) == 1 && s.cuts.Missing(blocks)[0] == blocks {
 			continue

@@ -68,7 +68,7 @@ func (w *Writer) Compact(ctx context.Context, dry bool) (Compacted, error) {
 // small gives groups of small files that together make a file.
 func (g *target) small(s *snapshot) [][]*add {
 	partitions := map[string][]*add{}
-	for _, a := range s.files {
+	for _, a := range s.files.all() {
 		if a.Size < g.fileSize/smallShare {
 			key := g.partitionFor(a).key()
 			partitions[key] = append(partitions[key], a)
@@ -151,7 +151,7 @@ func (w *Writer) join(ctx context.Context, files []*add) (err error) {
 			return err
 		}
 		for _, a := range files {
-			if have := s.files[a.Path]; have == nil || string(have.DeletionVector) != string(a.DeletionVector) {
+			if have := s.files.get(a.Path); have == nil || string(have.DeletionVector) != string(a.DeletionVector) {
 				return errConflict
 			}
 		}

@@ -35,12 +35,21 @@ func inRow(err error, of func(int) int) error {
 	return err
 }
 
-// apply converts, or gives the array itself.
+// apply converts, or returns the array itself. An array without values may lack
+// the offsets that the Arrow library and its Parquet writer expect, as all do that
+// Amp sends, and those inside empty lists: another without values takes its place.
 func (c converter) apply(a arrow.Array) (arrow.Array, error) {
-	if c == nil {
+	if a.Len() == 0 {
+		b := array.NewBuilder(memory.DefaultAllocator, a.DataType())
+		defer b.Release()
+		a = b.NewArray()
+	} else {
 		a.Retain()
+	}
+	if c == nil {
 		return a, nil
 	}
+	defer a.Release()
 	return c(a)
 }
 

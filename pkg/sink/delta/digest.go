@@ -89,8 +89,8 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 		return fmt.Errorf("read the log of %s: %w", w.store, err)
 	}
 	h := &rowHasher{target: w.target, digests: into}
-	for _, path := range s.paths() {
-		if a := s.files[path]; !w.target.blocksOf(a).Intersect(r).Empty() {
+	for path, a := range s.files.all() {
+		if !w.target.blocksOf(a).Intersect(r).Empty() {
 			if err := w.digestFile(ctx, h, a, r); err != nil {
 				return fmt.Errorf("read %s of %s: %w", path, w.store, err)
 			}

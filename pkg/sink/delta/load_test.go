@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -64,7 +65,7 @@ func TestCheckpointsSayWhatTheLogSays(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s, err := load(ctx, store)
+		s, err := load(ctx, store, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,17 +73,17 @@ func TestCheckpointsSayWhatTheLogSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := s.paths(), slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) {
+		if got, want := slices.Collect(keys(s.files)), slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) {
 			t.Errorf("version %d has the files %v, want %v", s.version, got, want)
 		}
 		for path, a := range files {
-			if have := s.files[path]; have.Stats != a.Stats || have.Size != a.Size || !maps.Equal(have.Tags, a.Tags) {
+			if have := s.files.get(path); have.Stats != a.Stats || have.Size != a.Size || !maps.Equal(have.Tags, a.Tags) {
 				t.Errorf("version %d: %+v, want %+v", s.version, have, a)
 			}
 		}
 		seen := w.log.latest
 		if s.version != seen.version || !maps.Equal(s.txns, seen.txns) || s.meta.SchemaString != seen.meta.SchemaString ||
-			len(s.removed) != len(seen.removed) || s.protocol.MinWriterVersion != 2 {
+			s.removed.len() != seen.removed.len() || s.protocol.MinWriterVersion != 2 {
 			t.Errorf("version %d as loaded is not what the writer made", s.version)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
@@ -33,8 +34,17 @@ func commitPath(version int64) string { return fmt.Sprintf("%s%020d.json", logFo
 type tableLog struct {
 	store storage.Store
 
+	now func() time.Time // nil: the clock
+
 	mu     sync.Mutex
 	latest *snapshot // the newest version seen; nil: none yet
+}
+
+func (l *tableLog) clock() time.Time {
+	if l.now != nil {
+		return l.now()
+	}
+	return time.Now()
 }
 
 // refresh gives the newest version of the table. It keeps what it has seen, and
@@ -43,14 +53,14 @@ func (l *tableLog) refresh(ctx context.Context) (*snapshot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.latest == nil || l.latest.version < 0 {
-		s, err := load(ctx, l.store)
+		s, err := load(ctx, l.store, l.clock())
 		if err != nil {
 			return nil, err
 		}
 		l.latest = s
 		return s, nil
 	}
-	s, err := follow(ctx, l.store, l.latest)
+	s, err := follow(ctx, l.store, l.latest, l.clock())
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +68,8 @@ func (l *tableLog) refresh(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-// follow plays the commits after s.
-func follow(ctx context.Context, store storage.Store, s *snapshot) (*snapshot, error) {
+// follow plays the commits after s; now is for tombstones that are too old.
+func follow(ctx context.Context, store storage.Store, s *snapshot, now time.Time) (*snapshot, error) {
 	next := s
 	for {
 		name := commitPath(next.version + 1)
@@ -68,6 +78,7 @@ func follow(ctx context.Context, store storage.Store, s *snapshot) (*snapshot, e
 			if next == s {
 				return s, nil
 			}
+			next.prune(now)
 			return next, next.check()
 		}
 		if err != nil {
@@ -85,8 +96,8 @@ func follow(ctx context.Context, store storage.Store, s *snapshot) (*snapshot, e
 }
 
 // load reads the newest version of the table, from the last checkpoint and the
-// commits after it.
-func load(ctx context.Context, store storage.Store) (*snapshot, error) {
+// commits after it; now is for tombstones that are too old.
+func load(ctx context.Context, store storage.Store, now time.Time) (*snapshot, error) {
 	hint := readHint(ctx, store)
 	after := logFolder
 	if hint >= 0 {
@@ -127,6 +138,7 @@ func load(ctx context.Context, store storage.Store) (*snapshot, error) {
 	if s.version < 0 {
 		return s, nil
 	}
+	s.prune(now)
 	return s, s.check()
 }
 
@@ -204,6 +216,7 @@ func (l *tableLog) commit(ctx context.Context, s *snapshot, actions []action) (*
 	}
 	next := s.clone()
 	next.play(version, actions)
+	next.prune(l.clock())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.latest == nil || l.latest.version < version {

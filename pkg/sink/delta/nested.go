@@ -7,8 +7,11 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/entry"
 )
 
 // structConverter converts the fields.
@@ -17,7 +20,9 @@ func structConverter(t arrow.DataType, fields []converter) converter {
 		s := a.(*array.Struct)
 		children := make([]arrow.ArrayData, len(fields))
 		for i, convert := range fields {
-			child, err := convert.apply(s.Field(i))
+			field := underNulls(s.Field(i), a)
+			child, err := convert.apply(field)
+			field.Release()
 			if err != nil {
 				return nil, err
 			}
@@ -26,6 +31,35 @@ func structConverter(t arrow.DataType, fields []converter) converter {
 		}
 		return build(t, a, children), nil
 	}
+}
+
+// underNulls returns the field of a struct with the nulls of the struct: what
+// stands under them may be anything, and is not the table's business. The Parquet
+// writer would even take such decimals for those of other rows.
+func underNulls(field, of arrow.Array) arrow.Array {
+	if of.NullN() == 0 || field.DataType().ID() == arrow.NULL {
+		field.Retain()
+		return field
+	}
+	d := field.Data()
+	bits := make([]byte, bitutil.BytesForBits(int64(d.Offset()+d.Len())))
+	nulls := 0
+	for i := range d.Len() {
+		if of.IsValid(i) && field.IsValid(i) {
+			bitutil.SetBit(bits, d.Offset()+i)
+		} else {
+			nulls++
+		}
+	}
+	buffers := append([]*memory.Buffer{memory.NewBufferBytes(bits)}, d.Buffers()[1:]...)
+	var masked *array.Data
+	if values, ok := d.Dictionary().(*array.Data); ok && values != nil {
+		masked = array.NewDataWithDictionary(d.DataType(), d.Len(), buffers, nulls, d.Offset(), values)
+	} else {
+		masked = array.NewData(d.DataType(), d.Len(), buffers, d.Children(), nulls, d.Offset())
+	}
+	defer masked.Release()
+	return array.MakeFromData(masked)
 }
 
 // listConverter makes a plain list of any kind of list.
@@ -69,9 +103,12 @@ func mapConverter(t *arrow.MapType, key, value converter) converter {
 type span struct {
 	offsets  []int32
 	from, to int64 // of the elements, if they stand like that already
-	picked   []int64
+	picked   []stretch
 	scatter  bool // they do not: picked are those wanted
 }
+
+// stretch is elements next to each other.
+type stretch struct{ from, to int64 }
 
 func spanOf(a array.ListLike) span {
 	s := span{offsets: make([]int32, a.Len()+1)}
@@ -93,13 +130,17 @@ func spanOf(a array.ListLike) span {
 	if !s.scatter {
 		return s
 	}
+	count := int32(0)
 	for i := range a.Len() {
-		if a.IsValid(i) {
-			for from, to := a.ValueOffsets(i); from < to; from++ {
-				s.picked = append(s.picked, from)
+		if from, to := a.ValueOffsets(i); a.IsValid(i) && from < to {
+			count += int32(to - from)
+			if last := len(s.picked) - 1; last >= 0 && s.picked[last].to == from {
+				s.picked[last].to = to
+			} else {
+				s.picked = append(s.picked, stretch{from, to})
 			}
 		}
-		s.offsets[i+1] = int32(len(s.picked))
+		s.offsets[i+1] = count
 	}
 	return s
 }
@@ -122,12 +163,15 @@ func (s span) elements(values arrow.Array) (arrow.Array, error) {
 	if !s.scatter {
 		return array.NewSlice(values, s.from, s.to), nil
 	}
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	b.AppendValues(s.picked, nil)
-	indices := b.NewArray()
-	defer indices.Release()
-	some, err := compute.TakeArray(context.Background(), values, indices)
+	if len(s.picked) == 0 {
+		return array.NewSlice(values, 0, 0), nil
+	}
+	parts := make([]arrow.Array, len(s.picked))
+	for i, p := range s.picked {
+		parts[i] = array.NewSlice(values, p.from, p.to)
+		defer parts[i].Release()
+	}
+	some, err := entry.Concatenate(parts)
 	if err != nil {
 		return nil, fmt.Errorf("gather the elements of a list: %w", err)
 	}

@@ -39,8 +39,8 @@ func (w *Writer) Newest(ctx context.Context, n int) ([]Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
 	}
-	files := make([]*add, 0, len(s.files))
-	for _, a := range s.files {
+	files := make([]*add, 0, s.files.len())
+	for _, a := range s.files.all() {
 		files = append(files, a)
 	}
 	slices.SortFunc(files, func(a, b *add) int {

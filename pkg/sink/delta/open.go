@@ -201,8 +201,8 @@ func (w *Writer) opening(todo work) ([]action, error) {
 	}
 	if todo.empty {
 		parameters["mode"] = "Overwrite"
-		for _, path := range todo.base.paths() {
-			actions = append(actions, action{Remove: todo.base.files[path].remove(now, true)})
+		for _, a := range todo.base.files.all() {
+			actions = append(actions, action{Remove: a.remove(now, true)})
 		}
 	}
 	actions = append(actions, ledgerActions(todo.base, g.app, &sink.Ledger{}, now)...)

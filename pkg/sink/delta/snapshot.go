@@ -1,9 +1,6 @@
 package delta
 
-import (
-	"maps"
-	"slices"
-)
+import "maps"
 
 // snapshot is a version of the table: what is left when the log is played up to
 // it. It is changed only while it is made; a later version is a clone.
@@ -11,19 +8,20 @@ type snapshot struct {
 	version  int64 // -1: there is no table
 	protocol *protocol
 	meta     *metaData
-	files    map[string]*add
-	removed  map[string]*remove // files that are gone, for checkpoints
-	txns     map[string]txn     // by appId
+	files    tree[*add]     // by path
+	removed  tree[*remove]  // by path: files that are gone, for checkpoints and vacuum
+	buried   int            // of removed, since prune looked through them
+	txns     map[string]txn // by appId
 }
 
 func emptySnapshot() *snapshot {
-	return &snapshot{version: -1, files: map[string]*add{}, removed: map[string]*remove{}, txns: map[string]txn{}}
+	return &snapshot{version: -1, txns: map[string]txn{}}
 }
 
 // clone gives a snapshot that can be played on.
 func (s *snapshot) clone() *snapshot {
 	c := *s
-	c.files, c.removed, c.txns = maps.Clone(s.files), maps.Clone(s.removed), maps.Clone(s.txns)
+	c.txns = maps.Clone(s.txns) // a few words per hole in the coverage
 	return &c
 }
 
@@ -39,13 +37,19 @@ func (s *snapshot) play(version int64, actions []action) {
 		case a.Txn != nil:
 			s.txns[a.Txn.AppID] = *a.Txn
 		case a.Add != nil:
-			delete(s.removed, a.Add.Path)
-			s.files[a.Add.Path] = a.Add
+			s.removed = s.removed.without(a.Add.Path)
+			s.files = s.files.with(a.Add.Path, a.Add)
 		case a.Remove != nil:
-			delete(s.files, a.Remove.Path)
-			s.removed[a.Remove.Path] = a.Remove
+			s.files = s.files.without(a.Remove.Path)
+			s.bury(a.Remove)
 		}
 	}
+}
+
+// bury keeps a tombstone.
+func (s *snapshot) bury(r *remove) {
+	s.removed = s.removed.with(r.Path, r)
+	s.buried++
 }
 
 // check tells whether we can work with the table.
@@ -58,6 +62,3 @@ func (s *snapshot) check() error {
 	}
 	return s.meta.check()
 }
-
-// paths gives the names of the files in order.
-func (s *snapshot) paths() []string { return slices.Sorted(maps.Keys(s.files)) }

@@ -83,14 +83,14 @@ func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, 
 // the limit.
 func needed(s *snapshot, limit time.Time) (map[string]bool, error) {
 	all := map[string]bool{}
-	for path := range s.files {
+	for path := range s.files.all() {
 		name, err := fileName(path)
 		if err != nil {
 			return nil, err
 		}
 		all[name] = true
 	}
-	for path, r := range s.removed {
+	for path, r := range s.removed.all() {
 		if name, err := fileName(path); err == nil && r.DeletionTimestamp >= limit.UnixMilli() {
 			all[name] = true
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/layout"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -155,7 +156,7 @@ func (w *Writer) read(runs []sink.Run, check func(Row) error) ([]Row, error) {
 			row := Row{Block: blocks.At(i), Values: make([]any, run.Record.NumCols())}
 			for c, col := range run.Record.Columns() {
 				if !col.IsNull(i) {
-					row.Values[c] = owned(col.GetOneForMarshal(i))
+					row.Values[c] = valueOf(col, i)
 				}
 			}
 			if check != nil {
@@ -167,6 +168,14 @@ func (w *Writer) read(runs []sink.Run, check func(Row) error) ([]Row, error) {
 		}
 	}
 	return rows, nil
+}
+
+// valueOf copies a value out of an array; of nested types it is the text.
+func valueOf(a arrow.Array, i int) any {
+	if _, nested := a.DataType().(arrow.NestedType); nested {
+		return layout.Text(a, i)
+	}
+	return owned(a.GetOneForMarshal(i))
 }
 
 // owned copies what still points into the record.

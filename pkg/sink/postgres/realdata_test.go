@@ -5,8 +5,10 @@ import (
 	"context"
 	stdjson "encoding/json"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +141,15 @@ func wantTable(t *testing.T, db *database, cfg config.Postgres, real realdata.Ta
 	t.Logf("%d rows of %d columns are equal", len(got), len(columns))
 }
 
+// floatText is how PostgreSQL prints a float that is none of the special ones: with an
+// exponent below -4 and from 15 on.
+func floatText(v float64, bits int) string {
+	if exp := math.Floor(math.Log10(math.Abs(v))); v != 0 && (exp < -4 || exp >= 15) {
+		return strconv.FormatFloat(v, 'e', -1, bits)
+	}
+	return strconv.FormatFloat(v, 'f', -1, bits)
+}
+
 // expected is how a value is to print in PostgreSQL, by Arrow's own accessors.
 func expected(t *testing.T, arr arrow.Array, row int) string {
 	t.Helper()
@@ -147,6 +158,10 @@ func expected(t *testing.T, arr arrow.Array, row int) string {
 		return fmt.Sprintf(`\x%x`, arr.(interface{ Value(int) []byte }).Value(row))
 	case *array.String, *array.LargeString, *array.StringView:
 		return arr.(interface{ Value(int) string }).Value(row)
+	case *array.Float32:
+		return floatText(float64(a.Value(row)), 32)
+	case *array.Float64:
+		return floatText(a.Value(row), 64)
 	case *array.Decimal128:
 		return a.Value(row).ToString(a.DataType().(*arrow.Decimal128Type).Scale)
 	case *array.Decimal256:
