@@ -153,7 +153,7 @@ func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied,
 			}
 			w.pause.because(err)
 		default:
-			if failed++; failed >= w.Backoff.Tries() {
+			if failed++; failed >= w.Backoff.Attempts {
 				return Applied{}, fmt.Errorf("gave up after %d attempts: %w", failed, err)
 			}
 			pause = w.Backoff.Delay(failed)
