@@ -143,9 +143,8 @@ func (l *lane) options() amp.FollowOptions {
 	if l.spec.MaxBlock != nil {
 		o.Silence = cmp.Or(l.x.NotYet, notYet)
 	}
-	if l.points.whole && len(l.spec.Live.Points) == 0 {
-		o.Beginning = &l.spec.Live.Start
-	}
+	first := min(l.spec.History.Start, l.next)
+	o.Beginning = &first
 	return o
 }
 
