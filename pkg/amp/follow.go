@@ -170,13 +170,17 @@ func (f *following) pause(err error) (time.Duration, error) {
 // connection asks once and yields what comes, until the stream ends or fails. It
 // never gives nil.
 func (f *following) connection(ctx context.Context) error {
-	f.vigil.listen(f.track.base())
-	defer f.vigil.rest()
 	headers, err := streamHeaders(f.track.resume())
 	if err != nil {
 		return err
 	}
-	a, err := f.client.ask(ctx, f.sql, headers...)
+	p, err := f.plan(ctx, headers)
+	if err != nil {
+		return err
+	}
+	f.vigil.listen(f.track.base())
+	defer f.vigil.rest()
+	a, err := f.client.get(ctx, p, 0)
 	if err != nil {
 		return err
 	}
@@ -185,6 +189,10 @@ func (f *following) connection(ctx context.Context) error {
 		return err
 	}
 	for {
+		a.wait.limit = 0
+		if f.track.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
+			a.wait.limit = f.client.cfg.NextRowsTimeout
+		}
 		f.vigil.listen(f.track.base())
 		m, err := a.next()
 		f.vigil.rest()
@@ -202,6 +210,14 @@ func (f *following) connection(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// plan plans the query and tells when that takes long.
+func (f *following) plan(ctx context.Context, headers []string) (planned, error) {
+	defer fault.Watch(fault.Long, func(since time.Duration) {
+		f.vigil.tell(Wait{Reason: fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second)), After: f.track.base()})
+	})()
+	return f.client.plan(ctx, f.sql, headers...)
 }
 
 // heeds finds out whether the server heeds cursors: asked for the second block of what

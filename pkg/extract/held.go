@@ -172,10 +172,16 @@ func (h *held) waiting(reason error, _ time.Duration) {
 	h.tell(reason)
 }
 
-func (h *held) tell(reason error) {
+// show passes on what the partition waits for; nil: nothing.
+func (h *held) show(reason error) {
 	if h.x.Observer != nil {
 		h.x.Observer.Waiting(h.part.ID(), reason)
 	}
+}
+
+// tell is show that also writes a reason to the log.
+func (h *held) tell(reason error) {
+	h.show(reason)
 	if reason != nil {
 		h.x.Logger.Warn().Str("partition", h.part.ID()).Err(reason).Msg("waiting")
 	}

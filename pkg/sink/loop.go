@@ -188,7 +188,7 @@ func (r *run) pull(take context.Context, out chan<- *held) error {
 		}
 		var m Message
 		pause := r.status.pauser()
-		err := fault.Retry(take, r.Backoff, func(ctx context.Context) (err error) {
+		err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: r.Backoff.Max}, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
 			return err
 		}, func(err error, _ time.Duration) { pause.because(fmt.Errorf("read the log: %w", err)) })
