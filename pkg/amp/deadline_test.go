@@ -82,7 +82,7 @@ func TestFollowAServerThatAnswersNoCall(t *testing.T) {
 		var told []string
 		o := amp.FollowOptions{OnWait: func(w amp.Wait) { told = append(told, w.Reason.Error()) }}
 		got, err := follow(t.Context(), t, client, o, 7)
-		want := "rows 1 of 0-3, undo 0 from the start, rows 1 of 0-3, rows 1 of 0-3, rows 1 of 0-3, rows 1 of 0-3, watermark 0-3"
+		want := "rows 1 of 0-3, undo 0 after nothing, rows 1 of 0-3, rows 1 of 0-3, rows 1 of 0-3, rows 1 of 0-3, watermark 0-3"
 		if err != nil || got != want {
 			t.Errorf("%s, %v", got, err)
 		}
