@@ -157,7 +157,7 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 			return fault.Permanent(e)
 		}
 		e.kind = ErrTooMuch
-	case codes.Internal, codes.Unknown:
+	case codes.Internal:
 		if strings.Contains(st.Message(), outOfMemory) {
 			e.kind = ErrTooMuch
 			return e

@@ -337,7 +337,7 @@ func TestLoopOutlastsMinutesOfErrors(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		r.wantBlocks(5, upTo(15))
+		r.wantBlocks(5, upTo(30))
 		if !slices.Equal(r.watch.pauses, []string{"deadlock detected"}) || r.watch.resumes != 1 {
 			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
 		}
