@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
@@ -36,6 +37,10 @@ func (c *Client) plan(ctx context.Context, sql string, headers ...string) (plann
 	}
 	descriptor := &flight.FlightDescriptor{Type: flight.FlightDescriptor_CMD, Cmd: cmd}
 	var info *flight.FlightInfo
+	ctx, wait := newDeadline(ctx)
+	defer wait.close()
+	wait.limit = c.cfg.AnswerTimeout
+	wait.start()
 	err = c.authorized(metadata.AppendToOutgoingContext(ctx, headers...), opInfo, func(ctx context.Context) (err error) {
 		info, err = c.flight.GetFlightInfo(ctx, descriptor)
 		return err
@@ -56,22 +61,24 @@ func (c *Client) plan(ctx context.Context, sql string, headers ...string) (plann
 // answer is an open DoGet whose schema has been read and checked.
 type answer struct {
 	client *Client
-	ctx    context.Context // the caller's
-	cancel context.CancelFunc
+	ctx    context.Context // the caller's, with the wait's end
+	wait   *deadline
 	in     *inbox
 	reader *arrowguard.Reader
 }
 
-// ask plans a query and opens its answer. It returns when the schema has
-// arrived, which for a stream may take as long as the chain takes (AP 1.5).
-func (c *Client) ask(ctx context.Context, sql string, headers ...string) (*answer, error) {
-	p, err := c.plan(ctx, sql, headers...)
+// get opens the answer to a planned query. It returns when the schema has arrived,
+// which for a stream may take as long as the chain takes (AP 1.5), and must not take
+// longer than limit, if that is not 0. The limit is that of each message as well,
+// until it is changed.
+func (c *Client) get(ctx context.Context, p planned, limit time.Duration) (*answer, error) {
+	a := &answer{client: c}
+	a.ctx, a.wait = newDeadline(ctx)
+	a.wait.limit = limit
+	a.wait.start()
+	err := c.authorized(a.ctx, opGet, func(ctx context.Context) error { return a.open(ctx, p.ticket) })
+	a.wait.stop()
 	if err != nil {
-		return nil, err
-	}
-	open, cancel := context.WithCancel(ctx)
-	a := &answer{client: c, ctx: ctx, cancel: cancel}
-	if err := c.authorized(open, opGet, func(ctx context.Context) error { return a.open(ctx, p.ticket) }); err != nil {
 		a.close()
 		return nil, err
 	}
@@ -119,7 +126,9 @@ func (a *answer) read(stream grpc.ClientStream) (err error) {
 // next gives the next message, io.EOF at the regular end of the answer, or an
 // error that is classed.
 func (a *answer) next() (Message, error) {
+	a.wait.start()
 	record, err := a.reader.Next()
+	a.wait.stop()
 	switch {
 	case a.in.err != nil && !errors.Is(a.in.err, io.EOF):
 		return Message{}, a.client.explain(a.ctx, opGet, a.in.err)
@@ -137,7 +146,7 @@ func (a *answer) next() (Message, error) {
 
 // close ends the call, if it has not ended, and releases the current record.
 func (a *answer) close() {
-	a.cancel()
+	a.wait.close()
 	if a.reader != nil {
 		a.reader.Release()
 	}

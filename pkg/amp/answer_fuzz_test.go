@@ -106,8 +106,8 @@ func (w *wire) RecvMsg(into any) error {
 
 // answered opens an answer of these messages.
 func answered(messages [][]byte, alloc memory.Allocator) (*answer, error) {
-	ctx := context.Background()
-	a := &answer{client: &Client{bodies: alloc}, ctx: ctx, cancel: func() {}}
+	a := &answer{client: &Client{bodies: alloc}}
+	a.ctx, a.wait = newDeadline(context.Background())
 	return a, a.read(&wire{messages: messages})
 }
 

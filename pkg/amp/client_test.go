@@ -146,7 +146,7 @@ func TestSilence(t *testing.T) {
 		srv := amptest.Serve(t, network, nil)
 		defer srv.Stop()
 		srv.On(query, answer)
-		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: network.dial})
+		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: network.dial, NextRowsTimeout: 48 * time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}

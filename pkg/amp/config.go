@@ -1,6 +1,7 @@
 package amp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -40,6 +41,16 @@ type Config struct {
 	// and 20 s more. Defaults to 30 s; less than 10 s is refused, because gateways
 	// punish it.
 	KeepAlive time.Duration
+	// AnswerTimeout is how long a call may take that brings no rows: the schema, the
+	// head. Defaults to 1 minute.
+	AnswerTimeout time.Duration
+	// FirstRowsTimeout is how long a batch query may take to bring its first rows,
+	// which a server may have to sort before (AP 4.5). Defaults to 15 minutes.
+	FirstRowsTimeout time.Duration
+	// NextRowsTimeout is how long a batch query, or a stream within a range that it has
+	// begun, may be silent after that. Between ranges a stream is silent for as long as
+	// the chain is. Defaults to 10 minutes.
+	NextRowsTimeout time.Duration
 	// Allocator provides the memory of record batches. Defaults to Go's heap.
 	Allocator memory.Allocator
 	// Recycle gives the memory of released records to later messages, which saves a
@@ -64,7 +75,11 @@ const (
 	defaultMaxMessage = 256 << 20
 	leastMaxMessage   = 32 << 20
 	defaultKeepAlive  = 30 * time.Second
-	leastKeepAlive    = 10 * time.Second
+
+	defaultAnswerTimeout    = time.Minute
+	defaultFirstRowsTimeout = 15 * time.Minute
+	defaultNextRowsTimeout  = 10 * time.Minute
+	leastKeepAlive          = 10 * time.Second
 )
 
 // checked fills in the defaults and joins every complaint into one permanent
@@ -82,6 +97,12 @@ func (cfg Config) checked() (Config, endpoint, error) {
 	}
 	if cfg.KeepAlive < leastKeepAlive {
 		err = errors.Join(err, fmt.Errorf("KeepAlive is %v; it must be at least %v", cfg.KeepAlive, leastKeepAlive))
+	}
+	cfg.AnswerTimeout = cmp.Or(cfg.AnswerTimeout, defaultAnswerTimeout)
+	cfg.FirstRowsTimeout = cmp.Or(cfg.FirstRowsTimeout, defaultFirstRowsTimeout)
+	cfg.NextRowsTimeout = cmp.Or(cfg.NextRowsTimeout, defaultNextRowsTimeout)
+	if min(cfg.AnswerTimeout, cfg.FirstRowsTimeout, cfg.NextRowsTimeout) < 0 {
+		err = errors.Join(err, errors.New("a timeout must not be negative"))
 	}
 	if cfg.Allocator == nil {
 		cfg.Allocator = memory.DefaultAllocator

@@ -63,6 +63,10 @@ var (
 	ErrProtocol = errors.New("the server does not speak the protocol of Amp")
 )
 
+// notFromAmp is how grpc begins the account of an answer that is none of gRPC. A proxy
+// gives 404, which grpc takes for UNIMPLEMENTED, also while it is set up anew.
+const notFromAmp = "unexpected HTTP status code received from server"
+
 // unreachablePause is how long to wait for a server that is away.
 const unreachablePause = 2 * time.Second
 
@@ -70,6 +74,7 @@ const unreachablePause = 2 * time.Second
 // the query itself is at fault (AP 6.2): Amp answers INTERNAL for a misspelt
 // column as for a lost database.
 var hopeless = regexp.MustCompile(strings.Join([]string{
+	"Error during planning: ",
 	// Names that do not exist.
 	"No field named",
 	"Invalid function",
@@ -106,7 +111,7 @@ const outOfMemory = "Resources exhausted: "
 // explain turns what a call returned into an error that is classed for
 // [fault.Of] by AP 6.2:
 //
-//   - permanent: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, PERMISSION_DENIED, an
+//   - permanent: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED by Amp, PERMISSION_DENIED, an
 //     UNAUTHENTICATED that a refreshed token did not cure, an INTERNAL whose text
 //     shows that the query is at fault, and a message above the local limit;
 //   - later, never an attempt: UNAVAILABLE, so that a restart of Amp uses none up,
@@ -124,6 +129,12 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 	st, ok := status.FromError(err)
 	if !ok {
 		return err
+	}
+	if strings.HasPrefix(st.Message(), notFromAmp) && st.Code() == codes.Unimplemented {
+		return &Error{
+			Op: op, Code: st.Code().String(), Message: brief(st.Message()), status: err,
+			Advice: "this is the answer of a proxy, or of another server than Amp, at " + c.at.url,
+		}
 	}
 	e := &Error{Op: op, Code: st.Code().String(), Message: brief(st.Message()), status: err}
 	switch st.Code() {

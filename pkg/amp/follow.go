@@ -28,15 +28,17 @@ type FollowOptions struct {
 	// Watermark, and one far back saves a pipeline from [ErrDeepReorg]. Only the
 	// last Remember are used. Defaults to the server's earliest block.
 	Resume []block.Cursor
-	// Beginning is the first block that the stream ever had, if it was begun without
-	// a cursor and Resume has every Watermark since: then going back to the
-	// beginning is better than [ErrDeepReorg]. Defaults to unknown.
+	// Beginning is the first block of what the caller holds, from the stream or from
+	// elsewhere. A reorg that reaches to it or below is then an Undo of everything
+	// instead of an [ErrDeepReorg], and the stream begins at Beginning again. Without
+	// Resume the stream begins there, if the server has it, else at the server's
+	// earliest block. Defaults to unknown.
 	Beginning *block.Number
 	// Remember is the number of complete ranges to remember, each of 1 to some 1000
 	// blocks, to compare with when the chain changes. Defaults to 512.
 	Remember int
-	// Backoff is how the server is asked again. Its Attempts bound those in a row
-	// that brought no Watermark and have no better reason than an error; see [fault].
+	// Backoff is how the server is asked again, and for how long if that brings no
+	// Watermark and has no better reason than an error; see [fault.Retrier].
 	Backoff fault.Backoff
 	// Silence is after how long an open stream that sends nothing is told to OnWait,
 	// and how often. Silence is no error: a chain may stand still for hours.
@@ -93,7 +95,7 @@ func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.S
 			yield(nil, err)
 			return
 		}
-		f := &following{client: c, sql: sql, options: o, track: track, yield: yield}
+		f := &following{client: c, sql: sql, options: o, track: track, yield: yield, retrier: fault.Retrier{Backoff: o.Backoff}}
 		f.vigil = keepVigil(o.Silence, o.OnWait)
 		err = f.run(ctx)
 		f.vigil.end()
@@ -112,8 +114,7 @@ type following struct {
 	vigil   *vigil
 	yield   func(Event, error) bool
 	schema  *arrow.Schema // of the first connection
-
-	failed, waited int // connections in a row without progress, by their class
+	retrier fault.Retrier
 }
 
 // errLeft says that the consumer has left the loop.
@@ -132,7 +133,7 @@ func (f *following) run(ctx context.Context) error {
 		}
 		// A proxy that cuts silent streams every few minutes must use up no attempts.
 		if f.track.open == nil && time.Since(began) > f.options.Backoff.Delay(maxDoublings) {
-			f.failed, f.waited = 0, 0
+			f.retrier.Progress()
 		}
 		if undo := f.track.lost(); undo != nil && !f.yield(*undo, nil) {
 			return errLeft
@@ -153,19 +154,14 @@ const maxDoublings = 64
 // pause decides how long to wait after an error, or gives up.
 func (f *following) pause(err error) (time.Duration, error) {
 	var pause time.Duration
-	switch {
-	case errors.Is(err, ErrFork): // each answer leads further back, so this ends
-	case fault.Of(err) == fault.ClassLater:
-		f.waited++
-		pause = f.options.Backoff.Delay(f.waited)
-		if after := fault.After(err); after > 0 {
-			pause = min(pause, after) // a connection that was cut may be back at once
+	if !errors.Is(err, ErrFork) { // each answer leads further back, so that ends
+		var end error
+		if pause, end = f.retrier.Pause(err); end != nil {
+			return 0, fmt.Errorf("follow: %w", end)
 		}
-	default:
-		if f.failed++; f.failed >= f.options.Backoff.Tries() {
-			return 0, fault.Permanent(fmt.Errorf("follow: gave up after %d attempts without progress: %w", f.failed, err))
+		if fault.Of(err) == fault.ClassLater { // a connection that was cut may be back at once
+			pause = min(pause, f.options.Backoff.Delay(f.retrier.Waited()))
 		}
-		pause = f.options.Backoff.Delay(f.failed)
 	}
 	f.vigil.tell(Wait{Reason: err, Pause: pause, After: f.track.base()})
 	return pause, nil
@@ -174,13 +170,17 @@ func (f *following) pause(err error) (time.Duration, error) {
 // connection asks once and yields what comes, until the stream ends or fails. It
 // never gives nil.
 func (f *following) connection(ctx context.Context) error {
-	f.vigil.listen(f.track.base())
-	defer f.vigil.rest()
 	headers, err := streamHeaders(f.track.resume())
 	if err != nil {
 		return err
 	}
-	a, err := f.client.ask(ctx, f.sql, headers...)
+	p, err := f.plan(ctx, headers)
+	if err != nil {
+		return err
+	}
+	f.vigil.listen(f.track.base())
+	defer f.vigil.rest()
+	a, err := f.client.get(ctx, p, 0)
 	if err != nil {
 		return err
 	}
@@ -189,6 +189,10 @@ func (f *following) connection(ctx context.Context) error {
 		return err
 	}
 	for {
+		a.wait.limit = 0
+		if f.track.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
+			a.wait.limit = f.client.cfg.NextRowsTimeout
+		}
 		f.vigil.listen(f.track.base())
 		m, err := a.next()
 		f.vigil.rest()
@@ -198,10 +202,36 @@ func (f *following) connection(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := f.message(m); err != nil {
+		err = f.message(m)
+		if doubt, ok := errors.AsType[*doubtError](err); ok {
+			return f.heeds(ctx, doubt)
+		}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// plan plans the query and tells when that takes long.
+func (f *following) plan(ctx context.Context, headers []string) (planned, error) {
+	defer fault.Watch(fault.Long, func(since time.Duration) {
+		f.vigil.tell(Wait{Reason: fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second)), After: f.track.base()})
+	})()
+	return f.client.plan(ctx, f.sql, headers...)
+}
+
+// heeds finds out whether the server heeds cursors: asked for the second block of what
+// it sent it must not begin with the first. It never returns nil.
+func (f *following) heeds(ctx context.Context, doubt *doubtError) error {
+	_, err := f.client.Probe(ctx, f.sql, doubt.sent.Network, doubt.sent.Numbers.Start+1)
+	switch {
+	case errors.Is(err, ErrCursorIgnored):
+		return f.track.ignored(doubt.asked, doubt.sent)
+	case err != nil:
+		return fmt.Errorf("%w: %w", doubt, err)
+	}
+	f.track.heeded = true
+	return fmt.Errorf("%s: %w: everything has left the chain: %s", opGet, ErrFork, doubt.sent.inclusive())
 }
 
 // sameSchema holds a new connection to the columns of the first.
@@ -236,7 +266,7 @@ func (f *following) message(m Message) error {
 		return nil
 	}
 	if w := f.track.close(); w != nil {
-		f.failed, f.waited = 0, 0
+		f.retrier.Progress()
 		if !f.yield(*w, nil) {
 			return errLeft
 		}

@@ -29,7 +29,8 @@ const probePatience = 15 * time.Second
 //
 // Errors are classed. Those to branch on are [ErrNotStreamable], whose text has the
 // server's reason; [ErrUnanswered], which comes after 15 s or when ctx meets its
-// deadline, and is to be tried later; [ErrNoData]; and [ErrCursorIgnored].
+// deadline, and is to be tried later; [ErrNoAnswer]; [ErrNoData]; and
+// [ErrCursorIgnored].
 func (c *Client) Probe(ctx context.Context, sql, network string, at block.Number) (block.Cursor, error) {
 	cursor, err := c.probe(ctx, sql, network, at)
 	if err != nil {
@@ -46,9 +47,13 @@ func (c *Client) probe(ctx context.Context, sql, network string, at block.Number
 	if err != nil {
 		return block.Cursor{}, err
 	}
+	p, err := c.plan(ctx, sql, headers...)
+	if err != nil {
+		return block.Cursor{}, err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, ErrUnanswered)
 	defer cancel()
-	first, err := c.firstRange(ctx, sql, headers)
+	first, err := c.firstRange(ctx, p)
 	var told *Error
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded), // the caller's own deadline
@@ -69,8 +74,8 @@ func (c *Client) probe(ctx context.Context, sql, network string, at block.Number
 }
 
 // firstRange opens a stream and leaves it when it has said where it begins.
-func (c *Client) firstRange(ctx context.Context, sql string, headers []string) (Range, error) {
-	a, err := c.ask(ctx, sql, headers...)
+func (c *Client) firstRange(ctx context.Context, p planned) (Range, error) {
+	a, err := c.get(ctx, p, 0)
 	if err != nil {
 		return Range{}, err
 	}

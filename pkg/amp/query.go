@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -38,7 +39,7 @@ func (c *Client) Info(ctx context.Context, sql string) (*arrow.Schema, error) {
 // network: how far the server has got. It is empty when a table has no data yet
 // (AP 2). The rows are not wanted, so let the query end in LIMIT 0.
 func (c *Client) Head(ctx context.Context, sql string) ([]Range, error) {
-	for m, err := range c.Fetch(ctx, sql) {
+	for m, err := range c.fetch(ctx, sql, c.cfg.AnswerTimeout) {
 		return m.Ranges, err // the same on every message of a batch answer
 	}
 	return nil, fmt.Errorf("read head: %w", ErrIncomplete) // not reached: Fetch yields a message or an error
@@ -50,10 +51,20 @@ func (c *Client) Head(ctx context.Context, sql string) ([]Range, error) {
 //
 // An error is yielded last, classed for [fault.Of]. Those to branch on are
 // [ErrTooMuch] (ask for a smaller range) and, of the many that are just tried
-// again, [ErrIncomplete] and [ErrSchemaChanged]. A cancelled ctx yields its cause.
+// again, [ErrIncomplete], [ErrSchemaChanged] and [ErrNoAnswer]. A cancelled ctx yields
+// its cause.
 func (c *Client) Fetch(ctx context.Context, sql string) iter.Seq2[Message, error] {
+	return c.fetch(ctx, sql, c.cfg.FirstRowsTimeout)
+}
+
+// fetch is Fetch with a limit of the wait for the first rows.
+func (c *Client) fetch(ctx context.Context, sql string, first time.Duration) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		a, err := c.ask(ctx, sql)
+		p, err := c.plan(ctx, sql)
+		var a *answer
+		if err == nil {
+			a, err = c.get(ctx, p, first)
+		}
 		if err != nil {
 			yield(Message{}, err)
 			return
@@ -74,6 +85,9 @@ func (c *Client) Fetch(ctx context.Context, sql string) iter.Seq2[Message, error
 				return
 			}
 			complete = m.Complete
+			if m.Record.NumRows() > 0 {
+				a.wait.limit = c.cfg.NextRowsTimeout
+			}
 			if !yield(m, nil) {
 				return
 			}

@@ -17,19 +17,27 @@ type track struct {
 	network string         // "" until it is known
 	points  []block.Cursor // ascending
 	most    int            // points to remember
-	// beginning is the block at which the stream began without a cursor, while
-	// points still reach back to it: then nothing is below the first point but that
-	// first part of the chain.
+	// beginning is the first block of what the consumer holds, or may hold; nil while
+	// it is not known. A chain that changes at or below it takes back everything, and
+	// what lies below does not matter.
 	beginning *block.Number
+	fixed     bool // the beginning is the caller's, also while nothing is held
+	// below says that the server has blocks below the beginning, so that a stream from
+	// there has to be asked for by number.
+	below bool
+	// heeded says that the server was seen to heed cursors since it last seemed not to.
+	heeded bool
 
-	asked int   // the connection resumes from points[asked-1]; 0: it has no cursor
+	asked int   // the connection resumes from points[asked-1]; 0: from the beginning
 	fresh bool  // nothing has come on this connection
 	last  Range // what came last on it
 	open  *Range
 	rows  bool // rows of open have been given out
 }
 
-// newTrack starts from cursors that a consumer remembers. Errors are permanent.
+// newTrack starts from cursors that a consumer remembers. Those below the block
+// before the beginning say nothing of what it holds, but for the last, from which it
+// resumes. Errors are permanent.
 func newTrack(network string, points []block.Cursor, beginning *block.Number, most int) (*track, error) {
 	for i, p := range points {
 		var complaint error
@@ -44,8 +52,6 @@ func newTrack(network string, points []block.Cursor, beginning *block.Number, mo
 			complaint = errors.New("its hash is zero")
 		case i > 0 && p.Number <= points[i-1].Number:
 			complaint = fmt.Errorf("cursors must ascend, and %v comes before it", points[i-1])
-		case beginning != nil && p.Number < *beginning:
-			complaint = fmt.Errorf("the stream began at block %d", *beginning)
 		}
 		if complaint != nil {
 			return nil, fault.Permanent(fmt.Errorf("resume from %v: %w", p, complaint))
@@ -54,13 +60,20 @@ func newTrack(network string, points []block.Cursor, beginning *block.Number, mo
 	}
 	t := &track{network: network, most: most}
 	if surplus := len(points) - most; surplus > 0 {
-		points, beginning = points[surplus:], nil
+		points = points[surplus:]
+	}
+	if beginning != nil {
+		first := *beginning
+		if len(points) > 0 {
+			first = min(first, points[len(points)-1].Number+1)
+			t.below = points[0].Number < first
+			for points[0].Number+1 < first {
+				points = points[1:]
+			}
+		}
+		t.beginning, t.fixed = &first, true
 	}
 	t.points = append(t.points, points...)
-	if beginning != nil && len(t.points) > 0 {
-		first := *beginning
-		t.beginning = &first
-	}
 	t.asked = len(t.points)
 	return t, nil
 }
@@ -73,14 +86,18 @@ type verdict struct {
 	again error
 }
 
-// resume prepares for a new connection and gives its cursor, nil for none.
+// resume prepares for a new connection and returns its cursor, nil for none. One
+// with a hash that no block has makes the stream begin at its very number (AP 3.4).
 func (t *track) resume() *block.Cursor {
 	t.fresh = true
-	if t.asked == 0 {
-		return nil
+	switch {
+	case t.asked > 0:
+		c := t.points[t.asked-1]
+		return &c
+	case t.below:
+		return &block.Cursor{Network: t.network, Number: *t.beginning}
 	}
-	c := t.points[t.asked-1]
-	return &c
+	return nil
 }
 
 // lost drops what was not finished when the connection ended.
@@ -95,8 +112,8 @@ func (t *track) abandon() *Undo {
 	switch {
 	case open == nil:
 		return nil
-	case len(t.points) == 0:
-		t.beginning = nil // nothing is held: the stream may begin anywhere
+	case len(t.points) == 0 && !t.fixed:
+		t.beginning, t.below = nil, false // nothing is held: the stream may begin anywhere
 	}
 	if !rows {
 		return nil
@@ -189,20 +206,37 @@ func (t *track) move(in Range) (verdict, error) {
 	return t.back(in, edge)
 }
 
-// begin takes the first range of a stream without a cursor.
+// begin takes the first range of a stream that was asked for from the beginning.
 func (t *track) begin(in Range) (verdict, error) {
 	start := in.Numbers.Start
-	var v verdict
-	if len(t.points) > 0 { // no point was left to resume from
-		if start != *t.beginning {
-			return verdict{}, fault.Permanent(fmt.Errorf("%w: the stream began at block %d and would now begin with %s",
-				ErrDeepReorg, *t.beginning, in.inclusive()))
-		}
-		t.points = nil
-		v.undo = &Undo{From: start, Reorg: true}
+	held := len(t.points) > 0 // but no point was left to resume from
+	switch {
+	case t.below && start != *t.beginning:
+		return verdict{}, t.ignored(block.Cursor{Network: in.Network, Number: *t.beginning}, in)
+	case t.beginning != nil && start < *t.beginning:
+		t.below = true
+		return t.again(0, ErrFork, in), nil
+	case held && start == *t.beginning:
+		return t.all(in), nil
+	case held:
+		return verdict{}, fault.Permanent(fmt.Errorf("%w: block %d is the first that was loaded, and the stream would now begin with %s",
+			ErrDeepReorg, *t.beginning, in.inclusive()))
 	}
 	t.beginning, t.open = &start, &in
-	return v, nil
+	return verdict{}, nil
+}
+
+// all gives up everything that is held, for a range that begins with the same block.
+func (t *track) all(in Range) verdict {
+	v := t.fork(in, 0)
+	if t.below {
+		return v
+	}
+	t.points = nil // the server has no block before it to resume from
+	if v.undo != nil {
+		v.undo.Base = nil
+	}
+	return v
 }
 
 // forward takes a range that continues the chain.
@@ -256,25 +290,42 @@ func (t *track) back(in Range, edge block.Cursor) (verdict, error) {
 			return t.again(below, ErrFork, in), nil
 		}
 		return t.fork(in, below), nil
-	case t.fresh && t.beginning != nil && start == *t.beginning:
-		return verdict{}, fault.Permanent(fmt.Errorf("%s: %w: asked to resume after %v, it sent %s; "+
-			"is there a proxy that drops the header amp-resume?", opGet, ErrCursorIgnored, edge, in.inclusive()))
+	case t.beginning != nil && start < *t.beginning:
+		t.below = true
+		return t.again(0, ErrFork, in), nil
+	case t.beginning != nil && start == *t.beginning && t.fresh && !t.heeded:
+		return verdict{}, &doubtError{edge, in}
+	case t.beginning != nil && start == *t.beginning:
+		return t.all(in), nil
 	case start == edge.Number:
 		// What a server answers that does not know the block any more, however deep
 		// the fork is (AP 3.4); nothing here shows whether it is deeper.
 		if below > 0 || t.beginning != nil {
 			return t.again(below, ErrFork, in), nil
 		}
-	case below > 0:
+	case below > 0 || t.beginning != nil:
 		return t.fork(in, below), nil
-	case t.beginning != nil && start > *t.beginning:
-		return t.fork(in, 0), nil
-	case t.beginning != nil && start == *t.beginning:
-		v := t.fork(in, 0)
-		t.points, v.undo.Base = nil, nil
-		return v, nil
 	}
 	return verdict{}, t.deep(in, edge)
+}
+
+// doubtError says that a server which was asked to resume went back to the beginning.
+// Either everything has left the chain, or the server did not heed the cursor and began
+// at its earliest block, which is found out by a probe of another block.
+type doubtError struct {
+	asked block.Cursor
+	sent  Range
+}
+
+func (e *doubtError) Error() string {
+	return fmt.Sprintf("asked to resume after %v, the server sent %s, and it is not known yet whether it heeds cursors",
+		e.asked, e.sent.inclusive())
+}
+
+// ignored is the error for a server that began with in instead of heeding a cursor.
+func (t *track) ignored(asked block.Cursor, in Range) error {
+	return fault.Permanent(fmt.Errorf("%s: %w: asked to resume after %v, it sent %s; "+
+		"is there a proxy that drops the header amp-resume?", opGet, ErrCursorIgnored, asked, in.inclusive()))
 }
 
 func (t *track) deep(in Range, edge block.Cursor) error {
@@ -307,7 +358,7 @@ func (t *track) fork(in Range, below int) verdict {
 	if start > 0 && (below == 0 || t.points[below-1].Number+1 < start) {
 		t.points = append(t.points, block.Cursor{Network: in.Network, Number: start - 1, Hash: in.Prev})
 	}
-	t.open, t.rows = &in, false
+	t.open, t.rows, t.asked = &in, false, len(t.points)
 	if nothing {
 		return verdict{}
 	}
@@ -325,9 +376,8 @@ func (t *track) close() *Watermark {
 	t.points = append(t.points, w.Range.Cursor())
 	if surplus := len(t.points) - t.most; surplus > 0 {
 		t.points = append(t.points[:0], t.points[surplus:]...)
-		t.beginning = nil
 	}
-	t.asked = len(t.points)
+	t.asked, t.heeded = len(t.points), false
 	return &w
 }
 

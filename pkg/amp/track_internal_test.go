@@ -49,8 +49,11 @@ func cursorOf(text string) block.Cursor {
 }
 
 func cursorText(c *block.Cursor) string {
-	if c == nil {
+	switch {
+	case c == nil:
 		return "beginning"
+	case c.Hash.IsZero():
+		return fmt.Sprintf("%d exactly", c.Number)
 	}
 	return fmt.Sprintf("%d%c", c.Number, c.Hash[0])
 }
@@ -91,7 +94,13 @@ func play(t *track, script string) string {
 		}
 		v, err := t.take(Metadata{Ranges: []Range{r}, Complete: kind == "W"}, kind == "D")
 		var broken *ViolationError
+		var doubt *doubtError
 		switch {
+		case errors.As(err, &doubt): // and the server is found to heed cursors
+			say("doubt")
+			t.heeded = true
+			reconnect()
+			continue
 		case errors.As(err, &broken):
 			say("%v", broken.Rule)
 			return strings.Join(out, ", ")
@@ -128,6 +137,7 @@ func TestRules(t *testing.T) {
 	for _, c := range []struct {
 		name, resume, script, want string
 		whole                      bool // resume is everything since block 0
+		first                      int  // of what is held, if it is not 0
 		most                       int
 	}{
 		// AP 9.1.
@@ -154,7 +164,7 @@ func TestRules(t *testing.T) {
 		{name: "cut after a partial reorg", script: "W 0-10a, W 11-20a, D a15-25b, cut, D a15-26b, W a15-26b", want: "W 0-10a, W 11-20a, reorg 15 (14a), rows, undo 15 (14a), from 14a, rows, W 15-26b"},
 		{name: "cut before the rows of a partial reorg", script: "W 0-10a, W 11-20a, K a15-25b, cut, D a15-26b", want: "W 0-10a, W 11-20a, reorg 15 (14a), from 14a, rows"},
 		{name: "reorg below all that is remembered", resume: "100a", script: "W 101-110a, K a90-120b", want: "W 101-110a, " + ErrDeepReorg.Error()},
-		{name: "reorg below what has been forgotten", most: 2, script: "W 0-10a, W 11-20a, W 21-30a, K a5-31b", want: "W 0-10a, W 11-20a, W 21-30a, " + ErrDeepReorg.Error()},
+		{name: "reorg below what has been forgotten", most: 2, script: "W 0-10a, W 11-20a, W 21-30a, K a5-31b", want: "W 0-10a, W 11-20a, W 21-30a, reorg 5 (4a)"},
 		{name: "reorg to what is still remembered", most: 2, script: "W 0-10a, W 11-20a, W 21-30a, K a21-31b", want: "W 0-10a, W 11-20a, W 21-30a, reorg 21 (20a)"},
 		{name: "reorg that ends below the old end", script: "W 0-10a, W 11-20a, D a9-15b, W a9-15b, D 16-22b, W 16-22b", want: "W 0-10a, W 11-20a, reorg 9 (8a), rows, W 9-15b, rows, W 16-22b"},
 
@@ -216,10 +226,29 @@ func TestRules(t *testing.T) {
 		{name: "orphaned cursor below the only point", resume: "20a", script: "D a15-30b", want: ErrDeepReorg.Error()},
 
 		// An ignored cursor.
-		{name: "ignored cursor", script: "W 0-10a, W 11-20a, cut, K 0-25a", want: "W 0-10a, W 11-20a, from 20a, " + ErrCursorIgnored.Error()},
-		{name: "ignored cursor after one block", script: "W 0-0a, cut, K 0-25a", want: "W 0-0a, from 0a, " + ErrCursorIgnored.Error()},
+		{name: "ignored cursor", script: "W 0-10a, W 11-20a, cut, K 0-25a", want: "W 0-10a, W 11-20a, from 20a, doubt, from 20a"},
+		{name: "ignored cursor after one block", script: "W 0-0a, cut, K 0-25a", want: "W 0-0a, from 0a, doubt, from 0a"},
 		{name: "ignored cursor of a caller", resume: "15a 20a", script: "D 0-25a", want: ErrDeepReorg.Error()},
-		{name: "ignored cursor of a caller that knows the beginning", whole: true, resume: "15a 20a", script: "D 0-25a", want: ErrCursorIgnored.Error()},
+		{name: "ignored cursor of a caller that knows the beginning", whole: true, resume: "15a 20a", script: "D 0-25a", want: "doubt, from 20a"},
+		{name: "everything has left the chain", whole: true, resume: "15a 20a", script: "K 0-25b, D 0-25b, W 0-25b, cut, K 26-26b", want: "doubt, from 20a, reorg 0 (beginning), rows, W 0-25b, from 25b"},
+		{name: "everything has left the chain, unfinished", whole: true, resume: "15a 20a", script: "K 0-25b, D 0-25b, cut, D 0-25c, W 0-25c", want: "doubt, from 20a, reorg 0 (beginning), rows, undo 0 (beginning), from beginning, rows, W 0-25c"},
+
+		// A beginning with blocks of the chain before it.
+		{name: "reorg above the beginning", first: 10, resume: "9a 20a", script: "W 21-21a, D a12-25b", want: "W 21-21a, reorg 12 (11a), rows"},
+		{name: "reorg to the beginning", first: 10, resume: "9a 20a", script: "W 21-21a, D a10-25b", want: "W 21-21a, reorg 10 (9a), rows"},
+		{name: "reorg below the beginning", first: 10, resume: "9a 20a", script: "W 21-21a, K a5-25b, D 10-25b, W 10-25b, cut", want: "W 21-21a, from 10 exactly, reorg 10 (9b), rows, W 10-25b, from 25b"},
+		{name: "reorg below the beginning while away", first: 10, resume: "9a 20a", script: "K a5-25b, D 10-25b, cut, D 10-25b", want: "from 10 exactly, reorg 10 (9b), rows, undo 10 (9b), from 9b, rows"},
+		{name: "reorg below the beginning, unfinished", first: 10, resume: "9a 20a", script: "D 21-25a, K a5-30b, cut, D 10-30b", want: "rows, undo 21 (20a), from 10 exactly, from 10 exactly, reorg 10 (9b), rows"},
+		{name: "unknown hash before the beginning", first: 10, resume: "9a 20a", script: "K b20-25b, K b9-25b, D 10-25b, W 10-25b", want: "from 9a, from 10 exactly, reorg 10 (9b), rows, W 10-25b"},
+		{name: "ignored cursor of a beginning", first: 10, resume: "9a 20a", script: "K 0-25a, K 0-25a", want: "from 10 exactly, " + ErrCursorIgnored.Error()},
+		{name: "older cursors than the beginning", first: 10, resume: "3a 6a 9a 20a", script: "K a7-25b, D 10-25b", want: "from 10 exactly, reorg 10 (9b), rows"},
+		{name: "a cursor before the beginning", first: 30, resume: "3a 20a", script: "W 21-22a, K a20-25b, D 21-25b", want: "W 21-22a, from 21 exactly, reorg 21 (20b), rows"},
+		// A beginning that is the server's first block, as far as anybody knows.
+		{name: "reorg to the server's first block", first: 10, resume: "12a 20a", script: "W 21-21a, D a10-25b, W a10-25b, cut", want: "W 21-21a, reorg 10 (beginning), rows, W 10-25b, from 25b"},
+		{name: "unknown hash and a later first block", first: 10, resume: "12a 20a", script: "K b20-25b, K b12-25b, D 10-25b", want: "from 12a, from beginning, reorg 10 (beginning), rows"},
+		{name: "the server has blocks before it after all", first: 10, resume: "12a 20a", script: "K b20-25b, K b12-25b, K 0-25b, D 10-25b, W 10-25b", want: "from 12a, from beginning, from 10 exactly, reorg 10 (9b), rows, W 10-25b"},
+		{name: "a beginning without a cursor", first: 10, script: "D 10-15a, W 10-15a", want: "rows, W 10-15a"},
+		{name: "a beginning without a cursor, above the server's", first: 10, script: "D 0-15a, D 10-15a, W 10-15a", want: "from 10 exactly, rows, W 10-15a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +257,10 @@ func TestRules(t *testing.T) {
 				points = append(points, cursorOf(text))
 			}
 			beginning := &zero
-			if !c.whole {
+			switch {
+			case c.first > 0:
+				beginning = new(block.Number(c.first))
+			case !c.whole:
 				beginning = nil
 			}
 			if c.most == 0 {
@@ -355,20 +387,17 @@ func TestCursorsThatMakeNoSense(t *testing.T) {
 	other := cursorOf("20a")
 	other.Network = "mainnet"
 	zero := block.Cursor{Network: "anvil", Number: 5}
-	five := block.Number(15)
 	for name, c := range map[string]struct {
-		points    []block.Cursor
-		beginning *block.Number
-		says      string
+		points []block.Cursor
+		says   string
 	}{
 		"another network": {points: []block.Cursor{cursorOf("10a"), other}, says: "network"},
 		"no network":      {points: []block.Cursor{{}}, says: "network"},
 		"not ascending":   {points: []block.Cursor{cursorOf("10a"), cursorOf("10b")}, says: "ascend"},
 		"no hash":         {points: []block.Cursor{zero}, says: "hash"},
 		"too high":        {points: []block.Cursor{{Network: "anvil", Number: block.Max + 1}}, says: "high"},
-		"before all":      {points: []block.Cursor{cursorOf("10a")}, beginning: &five, says: "began"},
 	} {
-		_, err := newTrack("", c.points, c.beginning, 512)
+		_, err := newTrack("", c.points, nil, 512)
 		if fault.Of(err) != fault.ClassPermanent || err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -50,7 +50,7 @@ func TestComplaints(t *testing.T) {
 		// Keys.
 		{"pipeline: p", "pipelin: p", `1:1: pipeline is missing; give it a name of letters, digits, "-" and "_"` + "\n" + `1:1: unknown key "pipelin"; did you mean "pipeline"?`},
 		{"  min_block: 10", "  min_blok: 10", `6:3: unknown key "range.min_blok"; did you mean "min_block"?`},
-		{"  workers: 2", "  threads: 2", `11:3: unknown key "extract.threads"; known are workers, attempts`},
+		{"  workers: 2", "  threads: 2", `11:3: unknown key "extract.threads"; known are workers, give_up_after, attempts`},
 		{"  workers: 2", "  compression: s2", `11:3: unknown key "extract.compression"; it belongs under "log"`},
 		{"      table: t", "      table: t\n      tabel: u", `19:7: unknown key "sinks[0].postgres.tabel"; did you mean "table"?`},
 		{"  workers: 2", "  workers: 2\n  workers: 3", `12:3: extract.workers is given twice, first in line 11`},
@@ -95,6 +95,7 @@ func TestComplaints(t *testing.T) {
 		{"  embedded: ./data", "  url: nats://h\n  replicas: 6", `10:3: nats.replicas must be a whole number from 1 to 5, not "6"`},
 		{"  embedded: ./data", "  url: nats://h\n  tls: { cert: c }", `10:3: nats.tls needs cert and key together`},
 		{"  workers: 2", "  workers: 0", `11:3: extract.workers must be a whole number from 1 to 1024, not "0"`},
+		{"  workers: 2", "  give_up_after: 0s", `11:3: extract.give_up_after must be from 1s to 365d, not "0s"`},
 		{"  workers: 2", "  attempts: 0", `11:3: extract.attempts must be a whole number from 1`},
 		{"  max_bytes: 1GiB", "  max_bytes: 1MiB", `13:3: log.max_bytes must be at least 64MiB, not "1MiB"`},
 		{"  max_bytes: 1GiB", "  max_bytes: 64MiB\n  entry_bytes: 8MiB", `13:3: log.max_bytes must be at least 16 times log.entry_bytes (8MiB), not "64MiB"`},

@@ -42,7 +42,7 @@ func TestMinimalHasEveryDefault(t *testing.T) {
 		Range:   config.Range{ReorgBuffer: 200},
 		Live:    config.Live{Start: config.WithBackfill},
 		NATS:    config.NATS{Embedded: "/etc/ampipe/ampipe-data", Replicas: 1},
-		Extract: config.Extract{Workers: 4, Attempts: 8},
+		Extract: config.Extract{Workers: 4, GiveUpAfter: 30 * time.Minute},
 		Log:     config.Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20},
 		Sinks: []config.Sink{{Name: "w", Postgres: &config.Postgres{
 			DSN: "postgres://h/d", Schema: "public", Table: "t", Mode: config.Append, Writers: 2, Finality: 10_000, OnBadRow: "stop",
@@ -66,10 +66,13 @@ source:
     FROM eth_firehose.logs -- $${not} a variable
   table: eth_firehose.logs
   block_column: slot
+  answer_timeout: 30s
+  first_rows_timeout: 1h
+  next_rows_timeout: 2m
 range: { min_block: 1_000, max_block: 2000, reorg_buffer: 64, reorg_buffers: { base: 300 }, partition_size: 500 }
 live: { start: after-backfill }
 nats: { url: "nats://a:4222,nats://b:4222", creds: user.creds, tls: { ca: /ca.pem, cert: c.pem, key: k.pem }, replicas: 3 }
-extract: { workers: "${WORKERS:-6}", attempts: 3 }
+extract: { workers: "${WORKERS:-6}", attempts: 3, give_up_after: 2h }
 log: { max_bytes: 1.5GiB, replay: 7d, compression: zstd, entry_bytes: 512KiB }
 sinks:
   - name: warehouse
@@ -99,12 +102,13 @@ sinks:
 		Source: config.Source{
 			Amp: "grpcs://amp.example", Token: "t: \"oken", TokenFile: "/home/u/.amp/cache/amp_cli_auth",
 			Query: "SELECT *\nFROM eth_firehose.logs -- ${not} a variable\n", Table: "eth_firehose.logs", BlockColumn: "slot",
+			AnswerTimeout: 30 * time.Second, FirstRowsTimeout: time.Hour, NextRowsTimeout: 2 * time.Minute,
 		},
 		Range: config.Range{MinBlock: 1000, MaxBlock: &limit, ReorgBuffer: 64, ReorgBuffers: map[string]uint64{"base": 300}, PartitionSize: 500},
 		Live:  config.Live{Start: config.AfterBackfill},
 		NATS: config.NATS{URL: "nats://a:4222,nats://b:4222", Creds: "conf/user.creds", Replicas: 3,
 			TLS: config.TLS{CA: "/ca.pem", Cert: "conf/c.pem", Key: "conf/k.pem"}},
-		Extract: config.Extract{Workers: 6, Attempts: 3},
+		Extract: config.Extract{Workers: 6, Attempts: 3, GiveUpAfter: 2 * time.Hour},
 		Log:     config.Log{MaxBytes: 3 << 29, Replay: 7 * 24 * time.Hour, Compression: "zstd", EntryBytes: 512 << 10},
 		Sinks: []config.Sink{
 			{Name: "warehouse", Postgres: &config.Postgres{

@@ -33,6 +33,10 @@ type Source struct {
 	// KeepAlive is after how much silence the server is asked whether it is alive;
 	// 0: the default of package amp.
 	KeepAlive time.Duration
+	// AnswerTimeout, FirstRowsTimeout and NextRowsTimeout are how long a call may take
+	// to be answered, to bring its first rows, and to bring more; 0: the defaults of
+	// package amp.
+	AnswerTimeout, FirstRowsTimeout, NextRowsTimeout time.Duration
 }
 
 // Range is what part of the chain is wanted.
@@ -69,8 +73,9 @@ type TLS struct{ CA, Cert, Key string }
 
 // Extract is the reading side.
 type Extract struct {
-	Workers  int // default 4
-	Attempts int // tries of a partition before it is recorded as failed; default 8
+	Workers     int           // default 4
+	GiveUpAfter time.Duration // of trying without any gain, before a partition is recorded as failed; default 30 min
+	Attempts    int           // tries without any gain before that; 0 (default): as many as there is time for
 }
 
 // Log is the pipeline's log of entries.

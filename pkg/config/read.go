@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"net/url"
 	"regexp"
@@ -34,7 +35,7 @@ func defaults() *Pipeline {
 		Range:   Range{ReorgBuffer: 200},
 		Live:    Live{Start: WithBackfill},
 		NATS:    NATS{Replicas: 1},
-		Extract: Extract{Workers: 4, Attempts: 8},
+		Extract: Extract{Workers: 4, GiveUpAfter: 30 * time.Minute},
 		Log:     Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20},
 	}
 }
@@ -51,6 +52,7 @@ func (d *document) read(body ast.Node) {
 	readNATS(d.nats, &p.NATS)
 	extract := top.group("extract")
 	number(extract, "workers", &p.Extract.Workers, 1, 1024)
+	extract.limit("give_up_after", &p.Extract.GiveUpAfter, time.Second, 365*24*time.Hour)
 	number(extract, "attempts", &p.Extract.Attempts, 1, 1000)
 	readLog(top.group("log"), &p.Log)
 	d.readSinks(top)
@@ -99,9 +101,28 @@ func readSource(s *section, into *Source) {
 	if s.text("block_column", &into.BlockColumn); into.BlockColumn == "auto" {
 		into.BlockColumn = ""
 	}
-	if f := s.duration("keep_alive", &into.KeepAlive); f.set && (into.KeepAlive < 10*time.Second || into.KeepAlive > time.Hour) {
-		s.complain(f.at, "%s must be from 10s to 1h, not %q", f.key, f.raw)
+	s.limit("keep_alive", &into.KeepAlive, 10*time.Second, time.Hour)
+	s.limit("answer_timeout", &into.AnswerTimeout, time.Second, 24*time.Hour)
+	s.limit("first_rows_timeout", &into.FirstRowsTimeout, time.Second, 24*time.Hour)
+	s.limit("next_rows_timeout", &into.NextRowsTimeout, time.Second, 24*time.Hour)
+}
+
+// limit reads a duration from least to most.
+func (s *section) limit(key string, into *time.Duration, least, most time.Duration) {
+	if f := s.duration(key, into); f.set && (*into < least || *into > most) {
+		s.complain(f.at, "%s must be from %s to %s, not %q", f.key, span(least), span(most), f.raw)
 	}
+}
+
+// span writes a whole duration as the file would: 10s, 1h, 365d.
+func span(d time.Duration) string {
+	switch day := 24 * time.Hour; {
+	case d >= day && d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	case d >= time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.String()
 }
 
 func checkAmp(s *section, f field, text string) {

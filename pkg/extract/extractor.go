@@ -4,6 +4,7 @@
 package extract
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -42,7 +43,7 @@ type Extractor struct {
 	Column int // index of the block column in Schema
 
 	Workers    int
-	Backoff    fault.Backoff
+	Backoff    fault.Backoff // of a partition that gains nothing; the live lane never gives up
 	Codec      entry.Codec
 	EntryBytes int           // Arrow bytes of an entry before compression
 	EntryLimit int           // most bytes of an entry as it is published
@@ -74,6 +75,15 @@ type Observer interface {
 
 // errStop ends the work on a partition because the process was told to stop.
 var errStop = errors.New("stopping")
+
+// longestLivePause is how long the live lane pauses at most before it asks again: for
+// ever is long, and a source that fails is not to be asked all the time.
+const longestLivePause = 2 * time.Minute
+
+// liveBackoff is how the live lane asks again.
+func (x *Extractor) liveBackoff() fault.Backoff {
+	return fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: cmp.Or(x.Backoff.Max, longestLivePause)}
+}
 
 // Run works until ctx ends. Then no task is taken any more, each worker finishes
 // the entry in its hands within the grace time, gives its task back, and Run

@@ -23,8 +23,11 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 		return err
 	}
 	defer h.release()
-	checked := false
+	checked, awaited := false, "the first rows"
+	over := h.await(awaited, r)
+	defer func() { over() }()
 	for msg, err := range h.x.Source.Fetch(ctx, h.x.Query.Wrap(h.x.Spec.BlockColumn, r)) {
+		over()
 		if err != nil {
 			return errors.Join(err, h.keepWhole(ctx, checked))
 		}
@@ -34,6 +37,9 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 			}
 			checked = true
 			h.tell(nil)
+		}
+		if msg.Record.NumRows() > 0 {
+			awaited = "more rows"
 		}
 		closed, err := h.append(ctx, msg.Record)
 		if err != nil {
@@ -45,8 +51,27 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 		if take.Err() != nil {
 			return errStop
 		}
+		over = h.await(awaited, r)
 	}
+	over()
 	return h.close(ctx)
+}
+
+// await shows that the server is waited for if that takes long, until the function that
+// it returns is called.
+func (h *held) await(what string, r block.Range) (over func()) {
+	shown := false
+	stop := fault.Watch(fault.Long, func(since time.Duration) {
+		shown = true
+		h.show(fmt.Errorf("waiting %v for %s of blocks %v", since.Round(time.Second), what, r))
+	})
+	return func() {
+		stop()
+		if shown {
+			shown = false
+			h.show(nil)
+		}
+	}
 }
 
 // notYet is the default of [Extractor.NotYet].

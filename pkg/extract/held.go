@@ -63,19 +63,21 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 	return entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
 }
 
-// load appends what is missing of the partition to its lane. Failures are
-// counted only as long as nothing is gained: a source that drops the
-// connection again and again, but delivers something each time, is used on.
+// load appends what is missing of the partition to its lane. It gives up only what
+// gains nothing: a source that drops the connection again and again, but delivers
+// something each time, is used on.
 func (h *held) load(take, ctx context.Context) error {
 	defer h.tell(nil)
-	for failed, gained := 0, h.position(); ; {
+	retrier, gained := fault.Retrier{Backoff: h.x.Backoff}, h.position()
+	for {
 		r := h.rest()
 		if r.Empty() {
 			return nil
 		}
 		err := h.fetch(take, ctx, r)
 		if at := h.position(); at > gained {
-			failed, gained = 0, at
+			retrier.Progress()
+			gained = at
 		}
 		switch {
 		case err == nil:
@@ -89,19 +91,9 @@ func (h *held) load(take, ctx context.Context) error {
 				Uint64("blocks", h.window).Msg("range is too much for the server, asking for less")
 			continue
 		}
-		pause := fault.After(err)
-		switch fault.Of(err) {
-		case fault.ClassPermanent:
-			return err
-		case fault.ClassLater:
-			if pause == 0 {
-				pause = h.x.Backoff.Delay(4)
-			}
-		default:
-			if failed++; failed >= h.x.Backoff.Tries() {
-				return fault.Permanent(fmt.Errorf("gave up after %d attempts: %w", failed, err))
-			}
-			pause = h.x.Backoff.Delay(failed)
+		pause, end := retrier.Pause(err)
+		if end != nil {
+			return end
 		}
 		h.tell(err)
 		if fault.Sleep(take, pause) != nil {
@@ -180,10 +172,16 @@ func (h *held) waiting(reason error, _ time.Duration) {
 	h.tell(reason)
 }
 
-func (h *held) tell(reason error) {
+// show passes on what the partition waits for; nil: nothing.
+func (h *held) show(reason error) {
 	if h.x.Observer != nil {
 		h.x.Observer.Waiting(h.part.ID(), reason)
 	}
+}
+
+// tell is show that also writes a reason to the log.
+func (h *held) tell(reason error) {
+	h.show(reason)
 	if reason != nil {
 		h.x.Logger.Warn().Str("partition", h.part.ID()).Err(reason).Msg("waiting")
 	}

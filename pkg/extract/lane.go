@@ -63,9 +63,9 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	case !tail.Found || tail.Entry.Epoch != spec.Epoch:
 		err = l.begin(ctx, tail)
 	default:
-		l.points = points{list: slices.Clone(was.Points), whole: was.Whole}
+		l.points = points{list: slices.Clone(was.Points)}
 		if was.Epoch != spec.Epoch { // the copy is of the epoch before
-			l.points = points{list: slices.Clone(spec.Live.Points), whole: true}
+			l.points = points{list: slices.Clone(spec.Live.Points)}
 		}
 		err = l.resume(ctx, tail)
 	}
@@ -89,7 +89,7 @@ func (l *lane) begin(ctx context.Context, old queue.Tail) error {
 			return err
 		}
 	}
-	l.points = points{list: slices.Clone(l.spec.Live.Points), whole: true}
+	l.points = points{list: slices.Clone(l.spec.Live.Points)}
 	l.next = l.spec.Live.Start
 	if err := l.invalidate(ctx, l.next); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 		}
 		if !before.Found {
 			return l.lost(ctx, queue.LivePosition{
-				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.points.list, Whole: l.points.whole, Reorgs: l.reorgs,
+				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.points.list, Reorgs: l.reorgs,
 			})
 		}
 		at = before
@@ -191,7 +191,7 @@ const saveEvery = 2 * time.Second
 // save copies the lane's position to the state.
 func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) error {
 	p := queue.LivePosition{
-		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.points.list, Whole: l.points.whole,
+		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.points.list,
 		Phase: phase, Reorgs: l.reorgs,
 	}
 	if phase == queue.LiveDone {

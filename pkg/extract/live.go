@@ -130,12 +130,14 @@ func (l *lane) follow(take, ctx context.Context) error {
 
 func (l *lane) options() amp.FollowOptions {
 	o := amp.FollowOptions{
-		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.Backoff, Remember: 4 * densePoints,
+		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.liveBackoff(), Remember: 4 * densePoints,
 		OnWait: func(w amp.Wait) {
 			switch end := l.spec.MaxBlock; {
 			case !errors.Is(w.Reason, amp.ErrSilence):
 				l.tell(w.Reason)
-			case end != nil: // without an end a chain may stand still
+			case end == nil: // the stream is open, and a chain may stand still
+				l.tell(nil)
+			default:
 				l.tell(fmt.Errorf("blocks below %d are wanted, and the server has none %s", *end, following(w.After)))
 			}
 		},
@@ -143,9 +145,8 @@ func (l *lane) options() amp.FollowOptions {
 	if l.spec.MaxBlock != nil {
 		o.Silence = cmp.Or(l.x.NotYet, notYet)
 	}
-	if l.points.whole && len(l.spec.Live.Points) == 0 {
-		o.Beginning = &l.spec.Live.Start
-	}
+	first := min(l.spec.History.Start, l.next)
+	o.Beginning = &first
 	return o
 }
 

@@ -332,7 +332,7 @@ func TestTheLaneBeginsVoid(t *testing.T) {
 		t.Errorf("the blocks of the watermark were seen %s ago", since)
 	}
 	o := s.options()
-	if len(o) != 1 || !slices.Equal(o[0].Resume, []block.Cursor{s.at(9)}) || o[0].Network != "test" || o[0].Beginning != nil {
+	if len(o) != 1 || !slices.Equal(o[0].Resume, []block.Cursor{s.at(9)}) || o[0].Network != "test" || *o[0].Beginning != 10 {
 		t.Errorf("followed with %+v", o)
 	}
 	l := st.position(func(queue.LivePosition) bool { return true })

@@ -10,10 +10,7 @@ import (
 // points are complete blocks of the chain that the live lane remembers, ascending:
 // what the source is compared with when the chain has changed while nobody looked.
 // The recent ones stand close together, older ones ever farther apart.
-type points struct {
-	list  []block.Cursor
-	whole bool // none was left out since the lane began
-}
+type points struct{ list []block.Cursor }
 
 // densePoints is how many of the latest are all kept.
 const densePoints = 128
@@ -32,9 +29,6 @@ func (p *points) add(c block.Cursor) {
 		if distance := bits.Len64(uint64(c.Number - o.Number)); distance != last {
 			kept, last = append(kept, o), distance
 		}
-	}
-	if len(kept) < len(old) {
-		p.whole = false
 	}
 	p.list = append(kept, p.list[len(old):]...)
 }

@@ -2,25 +2,27 @@ package fault
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
 
-// Backoff is how an operation is repeated. The zero value means the defaults.
+// Backoff is how an operation is repeated, and for how long. The zero value means
+// the defaults.
 type Backoff struct {
-	Attempts int           // tries in all before giving up; default 8
+	// GiveUp is for how long an operation is repeated that gains nothing, from its
+	// first failure on; default 30 minutes, never if it is [Forever]. Time in which
+	// it was put off by [Later] does not count.
+	GiveUp time.Duration
+	// Attempts bounds the tries in all as well; default: no bound.
+	Attempts int
 	Min      time.Duration // first pause; default 200 ms
 	Max      time.Duration // longest pause; default 30 s
 }
 
-// Tries is the number of attempts in all, with the default filled in.
-func (b Backoff) Tries() int {
-	if b.Attempts <= 0 {
-		return 8
-	}
-	return b.Attempts
-}
+// Forever as [Backoff.GiveUp] never gives up.
+const Forever time.Duration = -1
+
+const defaultGiveUp = 30 * time.Minute
 
 // Delay is the pause after the given failed attempt (1, 2, …): it doubles each
 // time and is jittered by half, so that many workers do not come back at once.
@@ -41,12 +43,11 @@ func (b Backoff) Delay(attempt int) time.Duration {
 }
 
 // Retry repeats op by the class of its error until it succeeds, fails for good,
-// has used up its attempts or ctx ends. [ClassLater] errors are not counted.
-// Before each pause onWait, if not nil, is told the error and the pause: what
-// somebody waits for must be visible. The error returned after the last attempt
-// says how many there were, and is permanent.
+// is given up or ctx ends, whose cause it then returns. Before each pause onWait,
+// if not nil, is told the error and the pause: what somebody waits for must be
+// visible. See [Retrier] for when it gives up.
 func Retry(ctx context.Context, b Backoff, op func(context.Context) error, onWait func(error, time.Duration)) error {
-	for failed, waited := 0, 0; ; {
+	for r := (Retrier{Backoff: b}); ; {
 		err := op(ctx)
 		if err == nil {
 			return nil
@@ -54,20 +55,9 @@ func Retry(ctx context.Context, b Backoff, op func(context.Context) error, onWai
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var pause time.Duration
-		switch Of(err) {
-		case ClassPermanent:
-			return err
-		case ClassLater:
-			waited++
-			if pause = After(err); pause <= 0 {
-				pause = b.Delay(waited)
-			}
-		default:
-			if failed++; failed >= b.Tries() {
-				return Permanent(fmt.Errorf("gave up after %d attempts: %w", failed, err))
-			}
-			pause = b.Delay(failed)
+		pause, end := r.Pause(err)
+		if end != nil {
+			return end
 		}
 		if onWait != nil {
 			onWait(err, pause)

@@ -84,3 +84,57 @@ func TestDelayGrowsAndIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestRetrier gives up by time without progress; what is put off does not count.
+func TestRetrier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fail := func(r *fault.Retrier, err error, d time.Duration) error {
+			for began := time.Now(); time.Since(began) < d; {
+				pause, end := r.Pause(err)
+				if end != nil {
+					return end
+				}
+				time.Sleep(pause)
+			}
+			return nil
+		}
+		var r fault.Retrier
+		for range 5 {
+			if err := fail(&r, errBroken, 25*time.Minute); err != nil {
+				t.Fatalf("gave up early: %v", err)
+			}
+			r.Progress()
+		}
+		if err := fail(&r, errBroken, 20*time.Minute); err != nil {
+			t.Fatalf("gave up early: %v", err)
+		}
+		if err := fail(&r, fault.Later(errBroken, 0), 24*time.Hour); err != nil {
+			t.Fatalf("what was put off counted: %v", err)
+		}
+		if err := fail(&r, errBroken, 5*time.Minute); err != nil {
+			t.Fatalf("what was put off counted: %v", err)
+		}
+		err := fail(&r, errBroken, 10*time.Minute)
+		if fault.Of(err) != fault.ClassPermanent || !errors.Is(err, errBroken) {
+			t.Errorf("after half an hour: %v", err)
+		}
+		forever := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever}}
+		if err := fail(&forever, errBroken, 30*24*time.Hour); err != nil {
+			t.Errorf("gave up: %v", err)
+		}
+	})
+}
+
+// TestWatch reports each time another while has passed, until it is stopped.
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reports []time.Duration
+		stop := fault.Watch(time.Minute, func(since time.Duration) { reports = append(reports, since) })
+		time.Sleep(150 * time.Second)
+		stop()
+		time.Sleep(time.Hour)
+		if len(reports) != 2 || reports[1] != 2*time.Minute {
+			t.Errorf("reported %v", reports)
+		}
+	})
+}

@@ -130,7 +130,7 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, o Options) (_ *r
 	if r.source, err = openSource(ctx, p); err != nil {
 		return nil, err
 	}
-	if r.checked, err = askSource(ctx, r.source, p, r.logger); err != nil {
+	if r.checked, err = r.askSource(ctx, r.source); err != nil {
 		return nil, err
 	}
 	if r.spec, r.size, err = r.plan(ctx, r.source, r.checked); err != nil {

@@ -24,7 +24,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 			return err
 		}
 		defer func() { _ = source.Close() }() // nothing is in flight
-		checked, err := askSource(ctx, source, p, s.logger)
+		checked, err := s.askSource(ctx, source)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func solo(ctx context.Context, p *config.Pipeline, o Options, run func(context.C
 	}
 	var bus *Bus
 	var s *stages
-	err = fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) (err error) {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(ctx context.Context) (err error) {
 		if bus, err = OpenBus(ctx, p.NATS, o.Logger); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (s *stages) waitSpec(ctx context.Context) (queue.Spec, error) {
 	s.meter.Waiting("start", "the planner has not planned yet")
 	defer s.meter.Waiting("start", "")
 	var spec queue.Spec
-	err := fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) (err error) {
+	err := fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
 		spec, _, err = s.state.WaitSpec(ctx)
 		return err
 	}, s.waiting("start"))

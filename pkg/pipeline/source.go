@@ -2,47 +2,62 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
 )
 
 // openSource connects to the pipeline's Amp server.
 func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
 	return amp.Open(ctx, amp.Config{
 		URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile,
-		KeepAlive: p.Source.KeepAlive,
-		Recycle:   true, // extractors and digests keep no record past its release
+		KeepAlive: p.Source.KeepAlive, AnswerTimeout: p.Source.AnswerTimeout,
+		FirstRowsTimeout: p.Source.FirstRowsTimeout, NextRowsTimeout: p.Source.NextRowsTimeout,
+		Recycle: true, // extractors and digests keep no record past its release
 	})
+}
+
+// firstPatience is how long the first start of a pipeline is tried against errors
+// that nobody knows: what is impossible is then said soon. Whatever is merely away is
+// waited for without end.
+const firstPatience = 2 * time.Minute
+
+// patience is how a start is repeated. A pipeline that was planned before has worked
+// before, and gets the time that its partitions have.
+func (s *stages) patience(ctx context.Context) fault.Backoff {
+	if _, _, err := s.state.LoadSpec(ctx); errors.Is(err, queue.ErrNotFound) {
+		return fault.Backoff{GiveUp: firstPatience}
+	}
+	return fault.Backoff{GiveUp: max(firstPatience, s.config.Extract.GiveUpAfter)}
 }
 
 // askSource checks the query. A server that is down or restarting is waited for,
 // visibly: nothing has been started, so nothing can be lost by patience.
-func askSource(ctx context.Context, source plan.Source, p *config.Pipeline, log zerolog.Logger) (*plan.Checked, error) {
-	var checked *plan.Checked
-	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(ctx context.Context) (err error) {
-		checked, err = plan.Check(ctx, source, p)
+func (s *stages) askSource(ctx context.Context, source plan.Source) (checked *plan.Checked, err error) {
+	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
+		checked, err = plan.Check(ctx, source, s.config)
 		return err
-	}, func(err error, pause time.Duration) {
-		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for the Amp server")
 	})
 	return checked, err
 }
 
 // takeSample samples the source, patiently too.
-func takeSample(ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range, log zerolog.Logger) (plan.Sample, error) {
-	var sample plan.Sample
-	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(ctx context.Context) (err error) {
+func (s *stages) takeSample(ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range) (sample plan.Sample, err error) {
+	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, history)
 		return err
-	}, func(err error, pause time.Duration) {
-		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for the Amp server")
 	})
 	return sample, err
+}
+
+// untilAnswered repeats what asks the Amp server.
+func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) error) error {
+	defer s.meter.Waiting("source", "")
+	return fault.Retry(ctx, s.patience(ctx), ask, s.waiting("source"))
 }

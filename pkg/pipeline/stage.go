@@ -75,7 +75,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	}
 	// Planning asks the source for the blocks that the live lane begins behind.
 	var spec queue.Spec
-	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(ctx context.Context) (err error) {
+	err := fault.Retry(ctx, s.patience(ctx), func(ctx context.Context) (err error) {
 		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config}).Plan(ctx, checked)
 		return err
 	}, s.waiting("plan"))
@@ -88,7 +88,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	}
 	size := s.config.Range.PartitionSize
 	if size == 0 {
-		sample, err := takeSample(ctx, source, checked, spec.History, s.logger)
+		sample, err := s.takeSample(ctx, source, checked, spec.History)
 		if err != nil {
 			return spec, 0, err
 		}
@@ -111,7 +111,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 		Source: source, Tasks: s.tasks, Log: s.log, State: s.state,
 		Spec: spec, Query: query, Schema: schema, Column: column,
 		Workers:    s.config.Extract.Workers,
-		Backoff:    fault.Backoff{Attempts: s.config.Extract.Attempts},
+		Backoff:    fault.Backoff{GiveUp: s.config.Extract.GiveUpAfter, Attempts: s.config.Extract.Attempts},
 		Codec:      entry.Codec(s.config.Log.Compression),
 		EntryBytes: s.config.Log.EntryBytes,
 		EntryLimit: s.bus.EntryLimit(),
@@ -155,7 +155,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 	if err != nil {
 		return nil, err
 	}
-	err = fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) error {
+	err = fault.Retry(ctx, s.patience(ctx), func(ctx context.Context) error {
 		return w.Open(ctx, table)
 	}, s.waiting("sink "+c.Name))
 	if err != nil {
@@ -168,10 +168,10 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 	return w, nil
 }
 
-// consume begins to read the log. NATS may be restarting just then.
+// consume begins to read the log. NATS may be away just then, for however long.
 func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) (consumer *queue.Consumer, err error) {
 	part := "sink " + c.Name
-	err = fault.Retry(ctx, fault.Backoff{Attempts: 3}, func(ctx context.Context) error {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
 		consumer, err = s.log.Consume(ctx, c.Name, consumeOptions(c, lanes))
 		return err
 	}, s.waiting(part))

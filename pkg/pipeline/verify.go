@@ -66,7 +66,11 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err != nil {
 		return err
 	}
-	sample, err := takeSample(ctx, source, checked, checked.History(p.Range), o.Logger)
+	var sample plan.Sample
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(ctx context.Context) (err error) {
+		sample, err = checked.TakeSample(ctx, source, checked.History(p.Range))
+		return err
+	}, logged(o.Logger))
 	if err != nil {
 		return err
 	}
@@ -223,19 +227,22 @@ func (c *Comparison) add(o Comparison) {
 	c.Differences = append(c.Differences, o.Differences...)
 }
 
+// logged writes to the log what is waited for.
+func logged(log zerolog.Logger) func(error, time.Duration) {
+	return func(err error, pause time.Duration) { log.Warn().Err(err).Dur("pause", pause).Msg("waiting") }
+}
+
 // patiently compares r again after an error that may pass, and in halves if r is
 // too much for the server.
 func patiently(ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error)) (Comparison, error) {
 	var found Comparison
-	err := fault.Retry(ctx, fault.Backoff{Attempts: 5}, func(context.Context) (err error) {
+	err := fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(context.Context) (err error) {
 		found, err = compare(r)
 		if errors.Is(err, amp.ErrTooMuch) && r.Len() > 1 {
 			return fault.Permanent(err) // as it is
 		}
 		return err
-	}, func(err error, pause time.Duration) {
-		log.Warn().Err(err).Dur("pause", pause).Msg("waiting")
-	})
+	}, logged(log))
 	if !errors.Is(err, amp.ErrTooMuch) || r.Len() < 2 {
 		return found, err
 	}

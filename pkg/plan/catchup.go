@@ -44,7 +44,7 @@ func (w *watcher) head(ctx context.Context) (*Checked, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the query of the plan: %w", err)
 	}
-	c := &Checked{Query: query}
+	c := &Checked{Query: query, First: w.spec.History.Start}
 	if c.Head, err = w.Source.Head(ctx, query.Head()); err != nil {
 		return nil, fmt.Errorf("ask for the head: %w", err)
 	}

@@ -33,6 +33,7 @@ type Checked struct {
 	Network  string      // empty while the server has nothing
 	Warnings []string    // what the user should know but may have meant
 
+	First     block.Number // first block that is loaded
 	Follow    bool         // the chain is followed from LiveStart on
 	LiveStart block.Number // first block of the live lane, if there is none yet
 }
@@ -52,7 +53,7 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for the schema of source.query: %w", p.Source.Amp, err)
 	}
-	c := &Checked{Query: query, Schema: schema, Warnings: query.Warnings(p.Source.BlockColumn)}
+	c := &Checked{Query: query, Schema: schema, Warnings: query.Warnings(p.Source.BlockColumn), First: p.Range.MinBlock}
 	if c.Column, err = blockColumn(schema, p.Source.BlockColumn); err != nil {
 		return nil, fault.Permanent(fmt.Errorf("source.query: %w", err))
 	}

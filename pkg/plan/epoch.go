@@ -8,7 +8,6 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -208,19 +207,18 @@ func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMa
 		}
 	}
 	start := min(mark.Start, w.spec.Live.Start) // what is below came as history
-	if len(w.spec.Live.Points) == 0 {
-		return start, block.Cursor{}, nil // the lane began with the first block of the chain
-	}
 	for _, p := range slices.Backward(w.spec.Live.Points) {
 		if p.Number >= start || p.Number > head.Numbers.Last() {
 			continue
+		}
+		if p.Number < w.spec.History.Start {
+			break // of nothing that was loaded; planned by an older version
 		}
 		if still, err := w.canonical(ctx, head, p); err != nil || still {
 			return p.Number + 1, p, err
 		}
 	}
-	return 0, block.Cursor{}, fault.Permanent(fmt.Errorf("the chain has changed below block %d, the oldest that is remembered of it, and the log has lost how: "+
-		"what the destinations hold cannot be mended. Give the pipeline another name (and another table)", w.spec.Live.Points[0].Number))
+	return min(start, w.spec.History.Start), block.Cursor{}, nil // everything may have left the chain
 }
 
 // canonical asks whether a block is in the chain. It is not above the head.

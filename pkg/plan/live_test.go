@@ -342,6 +342,12 @@ func TestAnEpochBegins(t *testing.T) {
 			d.tells("warehouse", d.mark(marks[2], 800, 900))
 			d.tells("cache", d.mark(marks[2], 800, 900))
 		}, 901, ""},
+		"the lane is lost, and everything has left the chain": {func(d *tower, marks []uint64) {
+			d.tells("warehouse", d.mark(marks[2], 800, 900))
+			d.tells("cache", d.mark(marks[2], 800, 900))
+			d.chain.reorg(650)
+			d.reached(queue.LiveLost, marks[2], 901)
+		}, 700, ""},
 		"and no sink has begun": {func(d *tower, marks []uint64) {
 			d.reached(queue.LiveLost, marks[2], 901)
 			d.tells("warehouse", queue.LiveMark{})

@@ -85,12 +85,14 @@ func (c *Checked) streamable(ctx context.Context, source Source, have amp.Range)
 
 // Origin finds where the live lane begins: at the first of the blocks that the
 // history leaves out, after a block whose hash is known. Older blocks show later how
-// deep a reorg is that reaches below it.
+// deep a reorg is that reaches below it. The oldest is the one before the first block
+// that is loaded: what lies below that does not matter. If the server has no block
+// before the first one, the stream is asked for from there.
 func (c *Checked) Origin(ctx context.Context, source Source) (*queue.Origin, error) {
 	have := c.Head[0]
 	o := &queue.Origin{Start: c.LiveStart}
-	switch first := have.Numbers.Start; {
-	case o.Start <= first:
+	switch {
+	case o.Start <= have.Numbers.Start:
 		return o, nil // the stream begins at the server's earliest block
 	case o.Start > have.Numbers.End:
 		o.Open = true
@@ -112,8 +114,13 @@ func (c *Checked) Origin(ctx context.Context, source Source) (*queue.Origin, err
 		}
 	}
 	const leastStep = 64
-	for step := block.Number(leastStep); o.Start > have.Numbers.Start+step; step *= 2 {
+	for step := block.Number(leastStep); o.Start > max(c.First, have.Numbers.Start)+step; step *= 2 {
 		if err := ask(o.Start - step); err != nil {
+			return nil, err
+		}
+	}
+	if c.First > have.Numbers.Start && c.First < o.Start {
+		if err := ask(c.First); err != nil {
 			return nil, err
 		}
 	}

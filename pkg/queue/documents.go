@@ -31,8 +31,10 @@ type Origin struct {
 	// Start is the first block of the lane.
 	Start block.Number `json:"start"`
 	// Points are blocks of the chain below Start, ascending, the last of them
-	// Start-1: where to resume from, and what a deep reorg is compared with. Without
-	// any the stream begins at the server's earliest block, which is Start.
+	// Start-1: where to resume from, and what a deep reorg is compared with. The first
+	// is the one before the history, unless the history begins with the server's
+	// earliest block (or the plan is of an older version, which remembered fewer).
+	// Without any the stream begins at the server's earliest block, which is Start.
 	Points []block.Cursor `json:"points,omitempty"`
 	// Open says that block Start-1 is not in the chain yet, so that its hash is
 	// still to be asked for.

@@ -39,7 +39,6 @@ type LivePosition struct {
 	Seq     uint64         `json:"seq"`              // of the watermark or invalidation that closed the lane last
 	Next    block.Number   `json:"next"`             // first block that is not complete in the lane
 	Points  []block.Cursor `json:"points,omitempty"` // complete blocks of the chain, ascending, recent ones dense
-	Whole   bool           `json:"whole,omitempty"`  // Points leaves out no watermark since the lane began
 	Phase   LivePhase      `json:"phase"`
 	Until   *block.Number  `json:"until,omitempty"` // max_block that a lane that is done has reached
 	Error   string         `json:"error,omitempty"` // why it failed

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -131,7 +130,7 @@ func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied,
 			w.pause.over()
 		}
 	}()
-	for failed, waited := 0, 0; ; {
+	for retrier := (fault.Retrier{Backoff: w.Backoff}); ; {
 		var applied Applied
 		err := w.caught("applying entries", func() (err error) {
 			applied, err = call(w.do)
@@ -149,22 +148,17 @@ func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied,
 		if errors.Is(err, ErrGap) {
 			return Applied{}, err
 		}
-		var pause time.Duration
-		switch classOf(err) {
-		case fault.ClassPermanent:
+		class := classOf(err)
+		if class == fault.ClassPermanent {
 			return Applied{}, fault.Permanent(err)
-		case fault.ClassLater:
-			waited++
-			if pause = fault.After(err); pause <= 0 {
-				pause = w.Backoff.Delay(waited)
-			}
-			w.pause.because(err)
-		default:
-			if failed++; failed >= w.Backoff.Tries() {
-				return Applied{}, fmt.Errorf("gave up after %d attempts: %w", failed, err)
-			}
-			pause = w.Backoff.Delay(failed)
-			w.Logger.Warn().Err(err).Int("attempt", failed).Dur("pause", pause).Msg("transaction failed; trying again")
+		}
+		pause, end := retrier.Pause(err)
+		if end != nil {
+			return Applied{}, errors.Unwrap(end) // not permanent, so that no change is looked for that is to blame
+		}
+		w.pause.because(err)
+		if class == fault.ClassAgain {
+			w.Logger.Warn().Err(err).Dur("pause", pause).Msg("transaction failed; trying again")
 		}
 		if fault.Sleep(w.take, pause) != nil {
 			return Applied{}, errStopped

@@ -190,7 +190,7 @@ func (r *run) pull(take context.Context, out chan<- *held) error {
 			return nil
 		}
 		var m Message
-		err := fault.Retry(take, r.Backoff, func(ctx context.Context) (err error) {
+		err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: r.Backoff.Max}, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
 			for errors.Is(err, queue.ErrNoMessage) {
 				pause.over()

@@ -320,6 +320,31 @@ func TestLoopDoesNotSearchForEver(t *testing.T) {
 	})
 }
 
+// TestLoopOutlastsMinutesOfErrors that nobody knows: it says why it waits, and goes on.
+func TestLoopOutlastsMinutesOfErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, entries(t, 3, 5)...)
+		r.loop.Backoff = fault.Backoff{}
+		began := time.Now()
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			if time.Since(began) < 20*time.Minute {
+				return errors.New("deadlock detected")
+			}
+			return nil
+		}
+		stop := r.start()
+		time.Sleep(21 * time.Minute)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wantBlocks(5, upTo(30))
+		if !slices.Equal(r.watch.pauses, []string{"deadlock detected"}) || r.watch.resumes != 1 {
+			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		}
+	})
+}
+
 func TestLoopGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 3, 5)...)
@@ -328,7 +353,7 @@ func TestLoopGivesUp(t *testing.T) {
 			calls++
 			return errors.New("deadlock detected")
 		}
-		if err := r.fails(); !strings.Contains(err.Error(), "gave up after 4 attempts: deadlock detected") || calls != 4 {
+		if err := r.fails(); !strings.Contains(err.Error(), "gave up after 4 attempts") || !strings.Contains(err.Error(), "deadlock detected") || calls != 4 {
 			t.Errorf("%d calls, then: %v", calls, err)
 		}
 	})

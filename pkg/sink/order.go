@@ -78,7 +78,7 @@ func (o *order) read(take context.Context) bool {
 	}
 	pause := o.status.pauser()
 	defer pause.over()
-	err := fault.Retry(take, fault.Backoff{Attempts: 1 << 30}, func(ctx context.Context) error {
+	err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
 		s, err := o.Writer.State(ctx)
 		// What was passed on may not be committed yet; it still counts.
 		if l := s.Live; err == nil && (!o.started || l.Epoch > o.epoch || l.Epoch == o.epoch && l.Seq > o.seq) {

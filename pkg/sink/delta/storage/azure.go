@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net/http"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
@@ -25,7 +24,7 @@ type Container struct {
 	name      string // for people
 	prefix    string // empty, or ends in a slash
 	spool     string
-	transport *http.Transport
+	transport limitedTransport
 }
 
 var _ Store = (*Container)(nil)

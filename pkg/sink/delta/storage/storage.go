@@ -128,11 +128,11 @@ func shown(u *url.URL, endpoint string) string {
 	return text
 }
 
-// ownTransport gives connections that whoever opened them can close.
-func ownTransport() *http.Transport {
+// ownTransport returns connections that whoever opened them can close.
+func ownTransport() limitedTransport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = probeWriters
-	return t
+	return limitedTransport{t}
 }
 
 const accessDenied = "access denied; give these credentials the rights to list, read, write and delete there"
