@@ -23,6 +23,9 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 	if err != nil {
 		return "", err
 	}
+	if max(position.Epoch, tail.Entry.Epoch) > w.spec.Epoch {
+		return "the live lane is of a later epoch than the plan", nil
+	}
 	for _, sink := range sinks {
 		mark := sink.Report.Live
 		if !mark.Started {
@@ -88,10 +91,15 @@ func (w *watcher) stranded(ctx context.Context, mark queue.LiveMark) (bool, erro
 	}
 }
 
-// newEpoch begins the live lane again at a block below which every sink has the chain
-// as it is. It needs to know how far all of them are.
-func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
-	epoch := w.spec.Epoch
+// begin fixes where the live lane of an epoch begins: at a block below which every
+// sink has the chain as it is. It needs to know how far all of them are. The epoch is
+// least, or later than any that a sink or the log knows of.
+func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks []SinkStatus, least uint64) error {
+	tail, err := w.Log.Tail(ctx, queue.LiveLane)
+	if err != nil {
+		return err
+	}
+	epoch := max(least, position.Epoch+1, tail.Entry.Epoch+1)
 	var marks []queue.LiveMark
 	joins := false // some sink has nothing of the live lane yet
 	for _, sink := range sinks {
@@ -100,23 +108,29 @@ func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
 			return nil
 		}
 		if mark := sink.Report.Live; mark.Started {
-			epoch = max(epoch, mark.Epoch)
+			epoch = max(epoch, mark.Epoch+1)
 			marks = append(marks, mark)
 		} else {
 			joins = true
 		}
 	}
-	origin := w.spec.Live
+	origin := *w.spec.Live
 	if len(marks) > 0 {
-		var err error
-		if origin, err = w.common(ctx, marks); err != nil || origin == nil {
+		found, err := w.common(ctx, marks)
+		if err != nil || found == nil {
 			return err
 		}
+		origin = *found
 	}
+	unbegun := w.spec.Live.Tentative
+	origin.Tentative = false
 	return w.change(ctx, func(s *queue.Spec) {
-		s.Epoch, s.Live = epoch+1, origin
-		if joins { // what the lane has brought so far comes to it as history
+		s.Epoch, s.Live = epoch, &origin
+		switch {
+		case joins: // what the lane has brought so far comes to it as history
 			s.History.End = max(s.History.End, origin.Start)
+		case unbegun: // what lies above comes in the lane
+			s.History.End = max(s.History.Start, min(s.History.End, origin.Start))
 		}
 	})
 }

@@ -85,10 +85,10 @@ func (c *Checked) streamable(ctx context.Context, source Source, have amp.Range)
 
 // Origin finds where the live lane begins: at the first of the blocks that the
 // history leaves out, after a block whose hash is known. Older blocks show later how
-// deep a reorg is that reaches below it.
+// deep a reorg is that reaches below it. It is tentative: the sinks have not been asked.
 func (c *Checked) Origin(ctx context.Context, source Source) (*queue.Origin, error) {
 	have := c.Head[0]
-	o := &queue.Origin{Start: c.LiveStart}
+	o := &queue.Origin{Start: c.LiveStart, Tentative: true}
 	switch first := have.Numbers.Start; {
 	case o.Start <= first:
 		return o, nil // the stream begins at the server's earliest block
