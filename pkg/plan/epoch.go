@@ -190,20 +190,32 @@ func after(mark queue.LiveMark) block.Number {
 // begin at its cursor.
 const farBehind = 10_000
 
-// certain gives the first block that a sink may have otherwise than the chain, and the
+// certain returns the first block that a sink may have otherwise than the chain, and the
 // block before it, without its hash if only the chain knows that.
 func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMark) (block.Number, block.Cursor, error) {
-	switch cursor := mark.Cursor; {
-	case cursor.Hash.IsZero(): // no watermark yet, or all was undone, down to the first block of the chain
+	cursor := mark.Cursor
+	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
 		return after(mark), block.Cursor{}, nil
-	default:
-		if still, err := w.canonical(ctx, head, cursor); err != nil || still {
-			return after(mark), cursor, err
-		}
 	}
-	start := min(mark.Start, w.spec.Live.Start) // what is below came as history
-	if len(w.spec.Live.Points) == 0 {
-		return start, block.Cursor{}, nil // the lane began with the first block of the chain
+	if still, err := w.canonical(ctx, head, cursor); err != nil || still {
+		return after(mark), cursor, err
+	}
+	fork, base, err := w.Source.Fork(ctx, w.spec.Query, cursor)
+	switch {
+	case err != nil:
+		return 0, block.Cursor{}, err
+	case fork < w.spec.History.Start: // what lies below was not asked for
+		return w.spec.History.Start, block.Cursor{}, nil
+	case fork != cursor.Number:
+		return fork, base, nil
+	}
+	// The server may not know the block any more, and then the fork may be deeper.
+	start := max(min(mark.Start, w.spec.Live.Start), w.spec.History.Start) // what is below came as history
+	if w.spec.Live.Tentative || len(w.spec.Live.Points) == 0 {
+		// Nothing is remembered of the chain as it was, or the lane began with its first block.
+		w.Logger.Warn().Stringer("block", cursor).Uint64("from", uint64(start)).
+			Msg("a destination ends with a block that the chain has replaced; what it has of the live lane comes again")
+		return start, block.Cursor{}, nil
 	}
 	for _, p := range slices.Backward(w.spec.Live.Points) {
 		if p.Number >= start || p.Number > head.Numbers.Last() {

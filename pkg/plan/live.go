@@ -34,8 +34,11 @@ const (
 // that it begins again, in a new epoch, when a sink cannot go on with it.
 func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	s.Live = w.live
-	if !w.spec.Follows() || w.looks%liveEvery != 1 {
+	switch {
+	case w.looks%liveEvery != 1:
 		return nil
+	case !w.spec.Follows():
+		return w.followToTheEnd(ctx, s.Sinks)
 	}
 	position, rev, err := w.State.LivePosition(ctx)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
@@ -67,6 +70,23 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 		return w.begin(ctx, position, s.Sinks, w.spec.Epoch+1)
 	}
 	return w.queueLive(ctx, position, rev)
+}
+
+// followToTheEnd makes a plan that is all history follow the chain up to max_block if a
+// destination that was live under an earlier plan lacks blocks above its live start:
+// those of the history are dropped there, because only a lane can vouch for them.
+func (w *watcher) followToTheEnd(ctx context.Context, sinks []SinkStatus) error {
+	start := w.spec.History.End
+	for _, sink := range sinks {
+		live := block.Range{Start: sink.Report.Live.Start, End: w.spec.History.End}
+		if sink.Report.Live.Started && sink.reported != 0 && !live.Empty() && !sink.Report.Coverage.Covers(live) {
+			start = min(start, live.Start)
+		}
+	}
+	if start == w.spec.History.End {
+		return nil
+	}
+	return w.change(ctx, func(s *queue.Spec) { s.Live = &queue.Origin{Start: start, Tentative: true} })
 }
 
 // queueLive queues the live task, unless the lane has all its blocks.

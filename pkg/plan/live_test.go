@@ -28,6 +28,8 @@ type moving struct {
 	end  block.Number // exclusive
 	from block.Number // first block of the last fork
 	fork byte
+
+	knows bool // the blocks that the last reorg has replaced
 }
 
 func (s *moving) set(change func(*moving)) {
@@ -73,6 +75,16 @@ func (s *moving) Probe(_ context.Context, _, _ string, at block.Number) (block.C
 		return block.Cursor{}, fault.Later(amp.ErrUnanswered, 0)
 	}
 	return s.cursor(at - 1), nil
+}
+
+func (s *moving) Fork(_ context.Context, _ string, left block.Cursor) (block.Number, block.Cursor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := left.Number
+	if s.knows {
+		from = min(from, s.from)
+	}
+	return from, s.cursor(from - 1), nil
 }
 
 // tower is a desk of a pipeline that follows the chain from block 800 on.
