@@ -300,6 +300,7 @@ type cable struct {
 
 	mu     sync.Mutex
 	isCut  bool
+	away   bool // see sever
 	conns  []net.Conn
 	copies sync.WaitGroup
 }
@@ -325,7 +326,7 @@ func newCable(t testing.TB, target string) *cable {
 			if !c.add(from, to) {
 				return
 			}
-			for _, ends := range [][2]net.Conn{{from, to}, {to, from}} {
+			for _, ends := range [][2]net.Conn{{from, to}, {to, from}} { // closed ones end at once
 				c.copies.Go(func() {
 					_, _ = io.Copy(wire{ends[0], c, number}, ends[1]) // it ends when either end is closed
 					_ = ends[0].Close()
@@ -364,14 +365,25 @@ func (c *cable) deafen() int {
 func (c *cable) add(conns ...net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.isCut {
+	if !c.isCut && !c.away {
 		c.conns = append(c.conns, conns...)
 		return true
 	}
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-	return false
+	return !c.isCut
+}
+
+// sever breaks every connection and refuses new ones, until it is called with false.
+func (c *cable) sever(away bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.away = away; away {
+		for _, conn := range c.conns {
+			_ = conn.Close()
+		}
+	}
 }
 
 // cut breaks every connection, and those to come, and waits until nothing passes.
