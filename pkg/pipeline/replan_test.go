@@ -85,12 +85,11 @@ func (m *model) up() {
 }
 
 func (m *model) down() {
+	var all []*member
 	for _, s := range m.slots {
-		s.kill()
+		all = append(all, s.member)
 	}
-	for _, s := range m.slots {
-		<-s.done
-	}
+	stop(all...)
 }
 
 // forgetNATS loses everything that NATS holds.
@@ -164,12 +163,12 @@ func TestThreePlanners(t *testing.T) {
 	t.Parallel()
 	m := newCalmModel(t, inMemory("warehouse", "cache"), 3)
 	m.up()
-	defer func() { m.down() }()
+	defer m.down()
 	var began epochs
-	watching, stop := context.WithCancel(t.Context())
+	watching, enough := context.WithCancel(t.Context())
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
-	defer stop()
+	defer enough()
 	watcher.Go(func() { began.watch(watching, m) })
 	goesOn := func(what string, epochs int) {
 		t.Helper()

@@ -31,7 +31,7 @@ type SinkStatus struct {
 	Covered  uint64           // blocks of the history that the destination holds
 
 	rev      uint64 // of the report
-	reported uint64 // rev, if it is not the one that this planner found at first
+	reported uint64 // rev, if it is of this planner's run
 }
 
 // watcher is a planner at work: the plan as it is now, and what does not depend on it.
@@ -42,11 +42,11 @@ type watcher struct {
 	began time.Time
 	looks int
 
-	parts    uint64            // latest revision of a partition at this look
-	found    map[string]uint64 // sink -> revision of its report at the first look
-	live     LiveStatus        // as of the last look at it
-	followed bool              // this planner has queued the live task
-	retried  bool              // failed partitions have been queued again
+	parts    uint64     // latest revision of a partition at this look
+	since    uint64     // revision of the plan at the first look; reports after it are of this run
+	live     LiveStatus // as of the last look at it
+	followed bool       // this planner has queued the live task
+	retried  bool       // failed partitions have been queued again
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends. spec
@@ -57,7 +57,7 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	if every <= 0 {
 		every = 250 * time.Millisecond
 	}
-	w := &watcher{Planner: p, current: current{spec: spec}, size: size, began: time.Now(), found: map[string]uint64{}}
+	w := &watcher{Planner: p, current: current{spec: spec}, size: size, began: time.Now()}
 	for failed := 0; ; {
 		status, err := w.look(ctx)
 		pause := every
@@ -95,6 +95,9 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	w.looks++
 	if err := w.readPlan(ctx); err != nil {
 		return Status{}, err
+	}
+	if w.looks == 1 {
+		w.since = w.rev
 	}
 	stored, err := w.State.Partitions(ctx)
 	if err != nil {
@@ -232,14 +235,11 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 		if err != nil && !errors.Is(err, queue.ErrNotFound) {
 			return nil, fmt.Errorf("read the report of sink %s: %w", name, err)
 		}
-		if _, seen := w.found[name]; !seen {
-			w.found[name] = rev
-		}
 		sinks[i] = SinkStatus{
 			Name: name, Report: report, Position: position, Live: live,
 			Covered: covered(report.Coverage, w.spec.History), rev: rev,
 		}
-		if rev != w.found[name] {
+		if rev > w.since {
 			sinks[i].reported = rev
 		}
 		if !w.readToEnd(name, position, rev) {

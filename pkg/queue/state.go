@@ -56,12 +56,18 @@ type Stored[T any] struct {
 	Rev   uint64
 }
 
-// Get reads a document, or gives [ErrNotFound].
+// Get reads a document, or returns [ErrNotFound]. A bucket that somebody has deleted is
+// made again: whoever needs what it held finds it gone, and acts on that.
 func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64, err error) {
 	if err := checkPath("key", key); err != nil {
 		return value, 0, err
 	}
 	msg, err := s.read.get(ctx, getRequest{LastFor: stateSubject + s.key(key)})
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // the bucket was deleted: it is made again, empty
+		if _, err = s.conn.State(ctx, s.pipeline); err == nil {
+			err = jetstream.ErrKeyNotFound
+		}
+	}
 	if err == nil && msg.Header.Get(headerOperation) != "" { // it was deleted
 		err = jetstream.ErrKeyNotFound
 	}
