@@ -32,9 +32,9 @@ type drained struct {
 	parts  uint64 // latest revision of a partition
 }
 
-// adopt makes a plan the current one.
+// adopt makes a plan the current one. What was found under it stays if it is already.
 func (c *current) adopt(spec queue.Spec, rev uint64) {
-	if c.rev == rev {
+	if c.rev == rev && c.spec.Epoch == spec.Epoch { // revisions begin again when the state was deleted
 		return
 	}
 	*c = current{
@@ -49,14 +49,22 @@ func (c *current) adopt(spec queue.Spec, rev uint64) {
 func (w *watcher) readPlan(ctx context.Context) error {
 	spec, rev, err := w.State.LoadSpec(ctx)
 	switch {
-	case err == nil:
-		w.adopt(spec, rev)
-		return nil
-	case !errors.Is(err, queue.ErrNotFound):
+	case errors.Is(err, queue.ErrNotFound):
+		err = w.restorePlan(ctx)
+	case err != nil:
 		return fmt.Errorf("read the plan: %w", err)
+	default:
+		w.adopt(spec, rev)
 	}
+	if w.since == 0 || w.rev < w.since {
+		w.since = w.rev
+	}
+	return err
+}
+
+func (w *watcher) restorePlan(ctx context.Context) error {
 	w.rev = 0
-	err = w.change(ctx, func(s *queue.Spec) {
+	err := w.change(ctx, func(s *queue.Spec) {
 		s.Epoch, s.Planned = max(s.Epoch+1, uint64(time.Now().Unix())), time.Now().UTC()
 		if s.Live != nil {
 			s.Live.Tentative = true

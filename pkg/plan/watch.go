@@ -43,7 +43,7 @@ type watcher struct {
 	looks int
 
 	parts    uint64     // latest revision of a partition at this look
-	since    uint64     // revision of the plan at the first look; reports after it are of this run
+	since    uint64     // revision of the plan when it was first read; reports after it are of this run
 	live     LiveStatus // as of the last look at it
 	followed bool       // this planner has queued the live task
 	retried  bool       // failed partitions have been queued again
@@ -95,9 +95,6 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	w.looks++
 	if err := w.readPlan(ctx); err != nil {
 		return Status{}, err
-	}
-	if w.looks == 1 {
-		w.since = w.rev
 	}
 	stored, err := w.State.Partitions(ctx)
 	if err != nil {
