@@ -47,18 +47,8 @@ func (c *Client) probe(ctx context.Context, sql, network string, at block.Number
 	if err != nil {
 		return block.Cursor{}, err
 	}
-	p, err := c.plan(ctx, sql, headers...)
-	if err != nil {
-		return block.Cursor{}, err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, ErrUnanswered)
-	defer cancel()
-	first, err := c.firstRange(ctx, p)
-	var told *Error
+	first, err := c.firstWithin(ctx, sql, headers)
 	switch {
-	case err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded), // the caller's own deadline
-		errors.As(err, &told) && told.Code == codes.DeadlineExceeded.String(): // any, as the server has noticed it first
-		return block.Cursor{}, fault.Later(fmt.Errorf("%w: %w", ErrUnanswered, err), 0)
 	case err != nil:
 		return block.Cursor{}, err
 	case first.Network != network:
@@ -71,6 +61,23 @@ func (c *Client) probe(ctx context.Context, sql, network string, at block.Number
 		return block.Cursor{}, violation(opGet, fmt.Errorf("%w: %s", ErrNoPrev, first.inclusive()))
 	}
 	return block.Cursor{Network: network, Number: at - 1, Hash: first.Prev}, nil
+}
+
+// firstWithin is firstRange with a limit, after which the answer is [ErrUnanswered].
+func (c *Client) firstWithin(ctx context.Context, sql string, headers []string) (Range, error) {
+	p, err := c.plan(ctx, sql, headers...)
+	if err != nil {
+		return Range{}, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, ErrUnanswered)
+	defer cancel()
+	first, err := c.firstRange(ctx, p)
+	var told *Error
+	if err != nil && (errors.Is(context.Cause(ctx), context.DeadlineExceeded) || // the caller's own deadline
+		errors.As(err, &told) && told.Code == codes.DeadlineExceeded.String()) { // any, as the server has noticed it first
+		err = fault.Later(fmt.Errorf("%w: %w", ErrUnanswered, err), 0)
+	}
+	return first, err
 }
 
 // firstRange opens a stream and leaves it when it has said where it begins.

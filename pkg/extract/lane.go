@@ -29,6 +29,7 @@ type lane struct {
 	points points
 	reorgs uint64
 	saved  time.Time // when the position was copied to the state
+	rev    uint64    // of the position in the state; 0: there is none
 
 	cutter *entry.Cutter // of the range that is arriving, or nil
 	open   amp.Range
@@ -37,8 +38,12 @@ type lane struct {
 	told   told
 }
 
-// errLost says that the log no longer holds what was published last.
-var errLost = errors.New("the log has lost the end of the live lane")
+var (
+	// errLost says that the log no longer holds what was published last.
+	errLost = errors.New("the log has lost the end of the live lane")
+	// errOutdated says that the lane is of a later epoch than the plan that was read.
+	errOutdated = errors.New("the live lane is of a later epoch")
+)
 
 // holdLive reads where the lane stands, which only the log can tell, and closes it
 // if its holder before did not.
@@ -48,16 +53,18 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}
-	was, _, err := x.State.LivePosition(ctx)
+	was, rev, err := x.State.LivePosition(ctx)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return nil, fmt.Errorf("read the position of the live lane: %w", err)
 	}
-	l.reorgs = was.Reorgs
+	l.reorgs, l.rev = was.Reorgs, rev
 	tail, err := x.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return nil, fmt.Errorf("read the end of the live lane: %w", err)
 	}
 	switch {
+	case max(was.Epoch, tail.Entry.Epoch) > spec.Epoch:
+		return nil, fmt.Errorf("%w %d, and the plan of epoch %d", errOutdated, max(was.Epoch, tail.Entry.Epoch), spec.Epoch)
 	case was.Epoch == spec.Epoch && was.Seq > tail.Seq:
 		return nil, l.lost(ctx, was)
 	case !tail.Found || tail.Entry.Epoch != spec.Epoch:
@@ -75,7 +82,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 // lost tells the planner, who knows the sinks, that an epoch has to begin.
 func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
 	was.Phase = queue.LiveLost
-	if err := l.x.State.PutLivePosition(ctx, was); err != nil {
+	if _, err := l.x.State.SaveLivePosition(ctx, was, l.rev); err != nil {
 		return fmt.Errorf("report that the live lane is lost: %w", err)
 	}
 	return errLost
@@ -188,7 +195,7 @@ func (l *lane) waiting(reason error, _ time.Duration) {
 // saveEvery is how old the copy of the lane's position may grow.
 const saveEvery = 2 * time.Second
 
-// save copies the lane's position to the state.
+// save copies the lane's position to the state, if nobody else has written it since.
 func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) error {
 	p := queue.LivePosition{
 		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.points.list,
@@ -200,10 +207,11 @@ func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) err
 	if cause != nil {
 		p.Error = cause.Error()
 	}
-	if err := l.x.State.PutLivePosition(ctx, p); err != nil {
+	rev, err := l.x.State.SaveLivePosition(ctx, p, l.rev)
+	if err != nil {
 		return fmt.Errorf("write the position of the live lane: %w", err)
 	}
-	l.saved = time.Now()
+	l.rev, l.saved = rev, time.Now()
 	return nil
 }
 

@@ -26,8 +26,8 @@ const lostPause = time.Second
 // this process's hands. An error is the queue's, never the source's.
 func (x *Extractor) live(take, ctx context.Context, task *queue.Task) (outcome, error) {
 	spec, _, err := x.State.LoadSpec(ctx)
-	if errors.Is(err, queue.ErrNotFound) || err == nil && (!spec.Follows() || spec.Live.Open) {
-		return finished, nil // of a plan that is gone
+	if errors.Is(err, queue.ErrNotFound) || err == nil && (!spec.Follows() || spec.Live.Open || spec.Live.Tentative) {
+		return finished, nil // of a plan that is gone; the planner queues it again when the lane may begin
 	}
 	if err != nil {
 		return lost, fmt.Errorf("read the plan: %w", err)
@@ -47,8 +47,11 @@ func (x *Extractor) live(take, ctx context.Context, task *queue.Task) (outcome, 
 	case errors.Is(err, errLost):
 		log.Warn().Err(err).Msg("waiting for the planner to begin an epoch")
 		return later, nil
-	case errors.Is(err, queue.ErrFenced), errors.Is(cause, queue.ErrTaskLost):
-		log.Info().AnErr("cause", cause).Msg("the live lane is another process's now")
+	case errors.Is(err, errOutdated):
+		log.Info().Err(err).Msg("waiting for the plan that the live lane belongs to")
+		return later, nil
+	case errors.Is(err, queue.ErrFenced), errors.Is(err, queue.ErrConflict), errors.Is(cause, queue.ErrTaskLost):
+		log.Info().Err(err).AnErr("cause", cause).Msg("the live lane was taken over by another process")
 		return lost, nil
 	case errors.Is(cause, errEpoch):
 		log.Info().Msg("an epoch has begun; the live lane begins again")

@@ -104,6 +104,7 @@ type process struct {
 	entries []entry.Header // published
 	reorgs  []block.Number
 	waits   []string
+	rests   int         // how often it has waited for nothing any more, also when it gave the task back
 	onLive  func(n int) // called after the n-th entry, from 1
 }
 
@@ -230,9 +231,11 @@ func (p *process) Reorg(from block.Number) {
 func (p *process) Waiting(_ string, reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if reason != nil {
-		p.waits = append(p.waits, reason.Error())
+	if reason == nil {
+		p.rests++
+		return
 	}
+	p.waits = append(p.waits, reason.Error())
 }
 
 // apply brings what is new in the lane into the destination, entry by entry in

@@ -336,7 +336,7 @@ func newCable(t testing.TB, target string) *cable {
 			if !c.add(from, to) {
 				return
 			}
-			for _, ends := range [][2]net.Conn{{from, to}, {to, from}} {
+			for _, ends := range [][2]net.Conn{{from, to}, {to, from}} { // closed ones end at once
 				c.copies.Go(func() {
 					_, _ = io.Copy(wire{ends[0], c, number}, ends[1]) // it ends when either end is closed
 					_ = ends[0].Close()
@@ -400,14 +400,14 @@ func (c *cable) deafen() int {
 func (c *cable) add(conns ...net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.isCut {
+	if !c.isCut && !c.refusing.Load() {
 		c.conns = append(c.conns, conns...)
 		return true
 	}
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-	return false
+	return !c.isCut
 }
 
 // refuse breaks every connection, and those to come until allow.

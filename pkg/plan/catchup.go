@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -13,11 +14,11 @@ import (
 // through the one stream of the live lane.
 const worthHistory = 1000
 
-// catchUp moves the beginning of a live lane that was to wait for the history, and
-// has no entry yet, up to the reorg buffer below the head as it is now. It tells
-// whether it did.
-func (w *watcher) catchUp(ctx context.Context) (bool, error) {
-	if !w.unbegun || w.spec.Live.Open {
+// catchUp moves the beginning of a live lane that was to wait for the history, and of
+// which no destination has anything, up to the reorg buffer below the head as it is
+// now. It reports whether it did.
+func (w *watcher) catchUp(ctx context.Context, sinks []SinkStatus) (bool, error) {
+	if w.spec.Live.Open || slices.ContainsFunc(sinks, func(s SinkStatus) bool { return s.Report.Live.Started }) {
 		return false, nil
 	}
 	c, err := w.head(ctx)

@@ -22,6 +22,7 @@ type Source interface {
 	Head(ctx context.Context, query string) ([]amp.Range, error)
 	Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error]
 	Probe(ctx context.Context, query, network string, at block.Number) (block.Cursor, error)
+	Fork(ctx context.Context, query string, left block.Cursor) (from block.Number, base block.Cursor, err error)
 }
 
 // Checked is a query that can be loaded, and what is known about it.

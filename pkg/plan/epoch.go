@@ -22,14 +22,14 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 	if err != nil {
 		return "", err
 	}
+	if max(position.Epoch, tail.Entry.Epoch) > w.spec.Epoch {
+		return "the live lane is of a later epoch than the plan", nil
+	}
 	// A sink that has stopped for good may lack what was trimmed without it: the lane
 	// begins again when it is back.
 	for _, sink := range running(sinks) {
 		mark := sink.Report.Live
 		if !mark.Started {
-			if position.Phase == queue.LiveDone && position.Epoch == w.spec.Epoch && w.missed(sink) {
-				return fmt.Sprintf("sink %s has nothing of the live lane, which is complete, and the log no longer holds it", sink.Name), nil
-			}
 			continue
 		}
 		ahead, err := w.ahead(ctx, mark, tail)
@@ -92,25 +92,15 @@ func (w *watcher) stranded(ctx context.Context, mark queue.LiveMark) (bool, erro
 	}
 }
 
-// missed reports whether a sink without anything of the live lane has read it to its
-// end, and has said so since: what would begin its lane was trimmed before it came, or
-// while it did not run.
-func (w *watcher) missed(sink SinkStatus) bool {
-	if !sink.Live.Drained() {
-		delete(w.unstarted, sink.Name)
-		return false
+// begin fixes where the live lane of an epoch begins: at a block below which every
+// sink has the chain as it is. It needs to know how far all of them are. The epoch is
+// least, or later than any that a sink or the log knows of.
+func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks []SinkStatus, least uint64) error {
+	tail, err := w.Log.Tail(ctx, queue.LiveLane)
+	if err != nil {
+		return err
 	}
-	seen, before := w.unstarted[sink.Name]
-	if !before {
-		w.unstarted[sink.Name] = sink.rev
-	}
-	return before && sink.rev > seen
-}
-
-// newEpoch begins the live lane again at a block below which every sink has the chain
-// as it is. It needs to know how far all of them are.
-func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
-	epoch := w.spec.Epoch
+	epoch := max(least, position.Epoch+1, tail.Entry.Epoch+1)
 	var marks []queue.LiveMark
 	joins := false // some sink has nothing of the live lane yet
 	for _, sink := range sinks {
@@ -119,23 +109,29 @@ func (w *watcher) newEpoch(ctx context.Context, sinks []SinkStatus) error {
 			return nil
 		}
 		if mark := sink.Report.Live; mark.Started {
-			epoch = max(epoch, mark.Epoch)
+			epoch = max(epoch, mark.Epoch+1)
 			marks = append(marks, mark)
 		} else {
 			joins = true
 		}
 	}
-	origin := w.spec.Live
+	origin := *w.spec.Live
 	if len(marks) > 0 {
-		var err error
-		if origin, err = w.common(ctx, marks); err != nil || origin == nil {
+		found, err := w.common(ctx, marks)
+		if err != nil || found == nil {
 			return err
 		}
+		origin = *found
 	}
+	unbegun := w.spec.Live.Tentative
+	origin.Tentative = false
 	return w.change(ctx, func(s *queue.Spec) {
-		s.Epoch, s.Live = epoch+1, origin
-		if joins { // what the lane has brought so far comes to it as history
+		s.Epoch, s.Live = epoch, &origin
+		switch {
+		case joins: // what the lane has brought so far comes to it as history
 			s.History.End = max(s.History.End, origin.Start)
+		case unbegun: // what lies above comes in the lane
+			s.History.End = max(s.History.Start, min(s.History.End, origin.Start))
 		}
 	})
 }
@@ -195,18 +191,33 @@ func after(mark queue.LiveMark) block.Number {
 // begin at its cursor.
 const farBehind = 10_000
 
-// certain gives the first block that a sink may have otherwise than the chain, and the
+// certain returns the first block that a sink may have otherwise than the chain, and the
 // block before it, without its hash if only the chain knows that.
 func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMark) (block.Number, block.Cursor, error) {
-	switch cursor := mark.Cursor; {
-	case cursor.Hash.IsZero(): // no watermark yet, or all was undone, down to the first block of the chain
+	cursor := mark.Cursor
+	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
 		return after(mark), block.Cursor{}, nil
-	default:
-		if still, err := w.canonical(ctx, head, cursor); err != nil || still {
-			return after(mark), cursor, err
-		}
 	}
-	start := min(mark.Start, w.spec.Live.Start) // what is below came as history
+	if still, err := w.canonical(ctx, head, cursor); err != nil || still {
+		return after(mark), cursor, err
+	}
+	fork, base, err := w.Source.Fork(ctx, w.spec.Query, cursor)
+	switch {
+	case err != nil:
+		return 0, block.Cursor{}, err
+	case fork < w.spec.History.Start: // what lies below was not asked for
+		return w.spec.History.Start, block.Cursor{}, nil
+	case fork != cursor.Number:
+		return fork, base, nil
+	}
+	// The server may not know the block any more, and then the fork may be deeper.
+	start := max(min(mark.Start, w.spec.Live.Start), w.spec.History.Start) // what is below came as history
+	if w.spec.Live.Tentative || len(w.spec.Live.Points) == 0 {
+		// Nothing is remembered of the chain as it was, or the lane began with its first block.
+		w.Logger.Warn().Stringer("block", cursor).Uint64("from", uint64(start)).
+			Msg("a destination ends with a block that the chain has replaced; what it has of the live lane comes again")
+		return start, block.Cursor{}, nil
+	}
 	for _, p := range slices.Backward(w.spec.Live.Points) {
 		if p.Number >= start || p.Number > head.Numbers.Last() {
 			continue
@@ -218,7 +229,7 @@ func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMa
 			return p.Number + 1, p, err
 		}
 	}
-	return min(start, w.spec.History.Start), block.Cursor{}, nil // everything may have left the chain
+	return w.spec.History.Start, block.Cursor{}, nil // everything may have left the chain
 }
 
 // canonical asks whether a block is in the chain. It is not above the head.

@@ -25,8 +25,9 @@ type LiveStatus struct {
 const (
 	// liveEvery is how many looks pass between two looks at the live lane.
 	liveEvery = 4
-	// reportPatience is how long the live lane waits for every sink to tell how far it
-	// is, before it is begun without: a sink that is ahead of the log would skip entries.
+	// reportPatience is how long a live lane that has begun waits, when a planner
+	// starts, for every sink to say how far it is. One that has not begun waits without
+	// a limit: what it begins with depends on what the sinks hold.
 	reportPatience = 5 * time.Second
 )
 
@@ -34,25 +35,32 @@ const (
 // that it begins again, in a new epoch, when a sink cannot go on with it.
 func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	s.Live = w.live
-	if !w.spec.Follows() {
+	switch {
+	case w.looks%liveEvery != 1:
 		return nil
+	case !w.spec.Follows():
+		return w.followToTheEnd(ctx, s.Sinks)
 	}
-	if w.looks%liveEvery != 1 {
-		return nil
-	}
-	position, _, err := w.State.LivePosition(ctx)
+	position, rev, err := w.State.LivePosition(ctx)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return fmt.Errorf("read the position of the live lane: %w", err)
 	}
+	before := w.live.Waits
 	w.live = LiveStatus{Follows: true, Start: w.spec.Live.Start, Next: max(position.Next, w.spec.Live.Start), Reorgs: position.Reorgs}
-	defer func() { s.Live = w.live }()
+	defer func() {
+		if s.Live = w.live; w.live.Waits != "" && w.live.Waits != before {
+			w.Logger.Info().Str("reason", w.live.Waits).Msg("the live lane does not begin yet")
+		}
+	}()
 
 	if position.Phase == queue.LiveFailed && position.Epoch == w.spec.Epoch && w.followed {
 		return fault.Permanent(fmt.Errorf("the chain cannot be followed: %s", position.Error))
 	}
-	w.unbegun = position.Epoch == 0
-	if w.live.Waits, err = w.notYet(ctx, s); err != nil || w.live.Waits != "" {
+	if w.live.Waits, err = w.notYet(ctx, s, position); err != nil || w.live.Waits != "" {
 		return err
+	}
+	if w.spec.Live.Tentative {
+		return w.begin(ctx, position, s.Sinks, w.spec.Epoch)
 	}
 	reason, err := w.astray(ctx, position, s.Sinks)
 	if err != nil {
@@ -60,14 +68,40 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	}
 	if reason != "" {
 		w.Logger.Warn().Msg(reason + "; the live lane begins again from what every sink has")
-		return w.newEpoch(ctx, s.Sinks)
+		return w.begin(ctx, position, s.Sinks, w.spec.Epoch+1)
 	}
+	return w.queueLive(ctx, position, rev)
+}
+
+// followToTheEnd makes a plan that is all history follow the chain up to max_block if a
+// destination that was live under an earlier plan lacks blocks above its live start:
+// those of the history are dropped there, because only a lane can vouch for them.
+func (w *watcher) followToTheEnd(ctx context.Context, sinks []SinkStatus) error {
+	start := w.spec.History.End
+	for _, sink := range sinks {
+		live := block.Range{Start: sink.Report.Live.Start, End: w.spec.History.End}
+		if sink.Report.Live.Started && sink.reported != 0 && !live.Empty() && !sink.Report.Coverage.Covers(live) {
+			start = min(start, live.Start)
+		}
+	}
+	if start == w.spec.History.End {
+		return nil
+	}
+	return w.change(ctx, func(s *queue.Spec) { s.Live = &queue.Origin{Start: start, Tentative: true} })
+}
+
+// queueLive queues the live task, unless the lane has all its blocks.
+func (w *watcher) queueLive(ctx context.Context, position queue.LivePosition, rev uint64) error {
 	if position.Phase == queue.LiveDone && position.Epoch == w.spec.Epoch && sameEnd(position.Until, w.spec.MaxBlock) {
 		return nil
 	}
 	if position.Phase == queue.LiveFailed || position.Phase == queue.LiveDone {
 		position.Phase = queue.LiveRunning // a new run tries again
-		if err := w.State.PutLivePosition(ctx, position); err != nil {
+		_, err := w.State.SaveLivePosition(ctx, position, rev)
+		if errors.Is(err, queue.ErrConflict) {
+			return nil // another planner was faster, and has queued the task
+		}
+		if err != nil {
 			return fmt.Errorf("begin the live lane again: %w", err)
 		}
 	}
@@ -80,20 +114,27 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 
 func sameEnd(a, b *block.Number) bool { return a != nil && b != nil && *a == *b }
 
-// notYet tells why the live lane cannot begin; empty: it can.
-func (w *watcher) notYet(ctx context.Context, s *Status) (string, error) {
+// notYet returns why the live lane cannot begin, or go on; empty: it can.
+func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosition) (string, error) {
 	if w.Config.Live.Start == config.AfterBackfill && !w.followed {
 		for _, sink := range s.Sinks {
 			if !w.gone(sink.Name) && !w.holds(sink, s) {
 				return fmt.Sprintf("sink %s does not have the whole history yet", sink.Name), nil
 			}
 		}
-		if moved, err := w.catchUp(ctx); moved || err != nil {
-			return "the chain has grown meanwhile; its new blocks are history, too", err
+		if position.Epoch == 0 { // the lane has never had an entry
+			if moved, err := w.catchUp(ctx, s.Sinks); moved || err != nil {
+				return "the chain has grown meanwhile; its new blocks are history, too", err
+			}
 		}
 	}
+	begun := position.Epoch == w.spec.Epoch && !w.spec.Live.Tentative
 	for _, sink := range s.Sinks {
-		if sink.reported == 0 && !w.gone(sink.Name) && time.Since(w.began) < reportPatience {
+		switch {
+		case sink.reported != 0 || w.gone(sink.Name):
+		case !begun:
+			return fmt.Sprintf("sink %s has not said yet how far it is: start it, or take it out of the configuration", sink.Name), nil
+		case time.Since(w.began) < reportPatience:
 			return fmt.Sprintf("sink %s has not said yet how far it is", sink.Name), nil
 		}
 	}
@@ -103,7 +144,7 @@ func (w *watcher) notYet(ctx context.Context, s *Status) (string, error) {
 	return "", nil
 }
 
-// holds tells whether a sink has the whole history, except for what was given up.
+// holds reports whether a sink has the whole history, except for what was given up.
 func (w *watcher) holds(sink SinkStatus, s *Status) bool {
 	have := sink.Report.Coverage.Clone()
 	have.AddAll(s.Failed)
@@ -135,22 +176,8 @@ func (w *watcher) settle(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("ask for the hash of block %d: %w", start-1, err)
 	}
 	return "", w.change(ctx, func(s *queue.Spec) {
-		s.Live = &queue.Origin{Start: start, Points: []block.Cursor{p}}
+		s.Live = &queue.Origin{Start: start, Points: []block.Cursor{p}, Tentative: s.Live.Tentative}
 	})
-}
-
-// change writes the plan anew.
-func (w *watcher) change(ctx context.Context, how func(*queue.Spec)) error {
-	spec, rev, err := w.State.LoadSpec(ctx)
-	if err != nil {
-		return fmt.Errorf("read the plan: %w", err)
-	}
-	how(&spec)
-	if _, err := w.State.SaveSpec(ctx, spec, rev); err != nil {
-		return fmt.Errorf("write the plan: %w", err)
-	}
-	w.spec = spec
-	return nil
 }
 
 // stopped returns why a sink has stopped for good, or nothing. In a process that runs

@@ -28,6 +28,8 @@ type moving struct {
 	end  block.Number // exclusive
 	from block.Number // first block of the last fork
 	fork byte
+
+	knows bool // the blocks that the last reorg has replaced
 }
 
 func (s *moving) set(change func(*moving)) {
@@ -73,6 +75,16 @@ func (s *moving) Probe(_ context.Context, _, _ string, at block.Number) (block.C
 		return block.Cursor{}, fault.Later(amp.ErrUnanswered, 0)
 	}
 	return s.cursor(at - 1), nil
+}
+
+func (s *moving) Fork(_ context.Context, _ string, left block.Cursor) (block.Number, block.Cursor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := left.Number
+	if s.knows {
+		from = min(from, s.from)
+	}
+	return from, s.cursor(from - 1), nil
 }
 
 // tower is a desk of a pipeline that follows the chain from block 800 on.
@@ -173,9 +185,19 @@ func (d *tower) publish(kind entry.Kind, r block.Range) uint64 {
 // reached writes the position of the live lane as its holder does.
 func (d *tower) reached(phase queue.LivePhase, seq uint64, next block.Number) {
 	d.t.Helper()
-	must(d.t, d.State.PutLivePosition(d.t.Context(), queue.LivePosition{
+	d.save(queue.LivePosition{
 		Epoch: 1, Seq: seq, Next: next, Phase: phase, Points: []block.Cursor{d.chain.at(735), d.chain.at(799), d.chain.at(next - 1)},
-	}))
+	})
+}
+
+// save writes a position of the live lane over the one that is there.
+func (d *tower) save(live queue.LivePosition) {
+	d.t.Helper()
+	_, rev, err := d.State.LivePosition(d.t.Context())
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		d.t.Fatal(err)
+	}
+	must(d.t, second(d.State.SaveLivePosition(d.t.Context(), live, rev)))
 }
 
 // queued tells whether the live task is there, in somebody's hands or not.
@@ -208,7 +230,7 @@ func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
 	d := follow(t, "warehouse")
 	d.run()
 	s := d.looks()
-	if want := "sink warehouse has not said yet how far it is"; s.Live.Waits != want || !s.Live.Follows || s.Live.Start != 800 {
+	if want := "sink warehouse has not said yet how far it is: start it, or take it out of the configuration"; s.Live.Waits != want || !s.Live.Follows || s.Live.Start != 800 {
 		t.Errorf("live %+v, want that it waits: %s", s.Live, want)
 	}
 	if d.queued() {
@@ -226,12 +248,41 @@ func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
 	}
 }
 
-func TestASinkThatStaysSilentIsNotWaitedForForEver(t *testing.T) {
-	d := follow(t, "warehouse", "gone")
+// TestTheFirstBeginningWaitsForEverySink, however long it is silent: what the lane
+// begins with depends on what each holds. Only one that has stopped for good in this
+// process is left out.
+func TestTheFirstBeginningWaitsForEverySink(t *testing.T) {
+	t.Parallel()
+	d := follow(t, "warehouse", "cache", "gone")
 	d.Gone = func(sink string) bool { return sink == "gone" }
 	d.run()
+	d.tells("warehouse", queue.LiveMark{})
+	for began := time.Now(); time.Since(began) < 6*time.Second; { // one that has begun would not wait so long
+		s := d.looks()
+		if !strings.HasPrefix(s.Live.Waits, "sink cache has not said yet how far it is") || d.queued() {
+			t.Fatalf("after %s: queued %v, waits: %q", time.Since(began), d.queued(), s.Live.Waits)
+		}
+	}
+	d.tells("cache", queue.LiveMark{})
+	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Waits == "" })
+	if !d.willBeQueued() {
+		t.Error("the task is not queued")
+	}
+}
+
+// TestALaneThatHasBegunDoesNotWaitForASilentSink: one that is down must not hold up the
+// others when a planner starts again.
+func TestALaneThatHasBegunDoesNotWaitForASilentSink(t *testing.T) {
+	t.Parallel()
+	d := follow(t, "warehouse", "silent")
+	d.reached(queue.LiveRunning, 0, 810)
+	d.run()
+	d.tells("warehouse", queue.LiveMark{})
 	began := time.Now()
-	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })
+	if s := d.looks(); s.Live.Waits != "sink silent has not said yet how far it is" {
+		t.Errorf("waits: %q", s.Live.Waits)
+	}
+	d.until("the live lane goes on", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })
 	if took := time.Since(began); !d.willBeQueued() || took < 4*time.Second {
 		t.Errorf("queued %v after %s", d.queued(), took)
 	}
@@ -475,9 +526,9 @@ func TestALaneThatFailed(t *testing.T) {
 	ended, stop := d.run()
 	d.tells("warehouse", queue.LiveMark{})
 	d.until("the live lane begins", func(plan.Status) bool { return d.queued() })
-	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{
+	d.save(queue.LivePosition{
 		Epoch: 1, Next: 820, Phase: queue.LiveFailed, Error: "the chain was reorganised deeper than is remembered", Reorgs: 7,
-	}))
+	})
 	err := d.endsBy(ended)
 	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "deeper than is remembered") {
 		t.Errorf("the run ended with %v", err)
@@ -677,7 +728,7 @@ func TestABoundedChainEnds(t *testing.T) {
 	whole := block.Range{Start: 700, End: 900}
 	d.tells("warehouse", d.mark(1, 800, 880), whole)
 	d.tells("cache", d.mark(1, 800, 880), block.Range{Start: 700, End: 899})
-	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end}))
+	d.save(queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end})
 	if s := d.looks(); s.Complete {
 		t.Error("complete, though a sink lacks a block")
 	}
@@ -692,7 +743,7 @@ func TestADoneLaneRestsUntilItsEndMoves(t *testing.T) {
 	d.spec.MaxBlock = &end
 	_, stop := d.run()
 	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
-	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end}))
+	d.save(queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end})
 	d.until("the lane is done", func(s plan.Status) bool { return s.Live.Next == end && s.Live.Waits == "" })
 	d.looks()
 	if d.queued() {
@@ -717,7 +768,7 @@ func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
 	d.spec.MaxBlock = &end
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	last := d.publish(entry.Watermark, block.Closed(800, 899))
-	must(t, d.State.PutLivePosition(t.Context(), queue.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: queue.LiveDone, Until: &end}))
+	d.save(queue.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: queue.LiveDone, Until: &end})
 	must(t, d.Log.Trim(t.Context(), last-1))
 	consumer, err := d.Log.Consume(t.Context(), "cache", queue.ConsumeOptions{Lanes: queue.Live})
 	must(t, err)

@@ -87,10 +87,11 @@ func (c *Checked) streamable(ctx context.Context, source Source, have amp.Range)
 // history leaves out, after a block whose hash is known. Older blocks show later how
 // deep a reorg is that reaches below it. The oldest is the one before the first block
 // that is loaded: what lies below that does not matter. If the server has no block
-// before the first one, the stream is asked for from there.
+// before the first one, the stream is asked for from there. The origin is tentative:
+// the sinks have not been asked.
 func (c *Checked) Origin(ctx context.Context, source Source) (*queue.Origin, error) {
 	have := c.Head[0]
-	o := &queue.Origin{Start: c.LiveStart}
+	o := &queue.Origin{Start: c.LiveStart, Tentative: true}
 	switch {
 	case o.Start <= have.Numbers.Start:
 		return o, nil // the stream begins at the server's earliest block

@@ -47,6 +47,10 @@ func (s *source) Probe(_ context.Context, _, network string, at block.Number) (b
 	return cursor(network, at-1), nil
 }
 
+func (s *source) Fork(_ context.Context, _ string, left block.Cursor) (block.Number, block.Cursor, error) {
+	return left.Number, cursor(left.Network, left.Number-1), nil
+}
+
 func cursor(network string, n block.Number) block.Cursor {
 	return block.Cursor{Network: network, Number: n, Hash: block.Hash{1, byte(n)}}
 }

@@ -14,9 +14,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Planner plans one pipeline and watches over it. Several planners of one
-// pipeline do no harm: everything they do is a compare-and-set or can be
-// repeated. Its fields are set before use and not changed after.
+// Planner plans one pipeline and watches over it. Several planners of one pipeline do
+// no harm, even with different configurations: each reads the plan anew at every look
+// and judges by it alone, and everything they write is a compare-and-set of what was
+// judged, or can be repeated. Its fields are set before use and not changed after.
 type Planner struct {
 	Source Source
 	State  *queue.State
@@ -36,10 +37,11 @@ type Planner struct {
 }
 
 // Plan writes down what the pipeline is, the first time, and checks ever after
-// that it is still the same. Only the range may change: blocks that are new in
-// it are planned, blocks that have left it are kept where they are.
+// that it is still the same. Only the range and the sinks may change: blocks that are
+// new in it are planned, blocks that have left it are kept where they are. Where the
+// live lane of a new plan begins is tentative until [Planner.Run] has heard the sinks.
 func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
-	spec, err := p.spec(c)
+	spec, err := p.draft(c)
 	if err != nil {
 		return queue.Spec{}, err
 	}
@@ -77,10 +79,15 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 	}
 }
 
-func (p *Planner) spec(c *Checked) (queue.Spec, error) {
+// draft is the plan as the configuration and the server have it.
+func (p *Planner) draft(c *Checked) (queue.Spec, error) {
 	schema, err := entry.MarshalSchema(c.Schema)
 	if err != nil {
 		return queue.Spec{}, fmt.Errorf("write the schema: %w", err)
+	}
+	sinks := make([]string, len(p.Config.Sinks))
+	for i, s := range p.Config.Sinks {
+		sinks[i] = s.Name
 	}
 	return queue.Spec{
 		// Later than that of any plan that was lost with the state of NATS.
@@ -91,6 +98,7 @@ func (p *Planner) spec(c *Checked) (queue.Spec, error) {
 		Network:     c.Network,
 		History:     c.History(p.Config.Range),
 		MaxBlock:    p.Config.Range.MaxBlock,
+		Sinks:       sinks,
 		Planned:     time.Now().UTC(),
 	}, nil
 }

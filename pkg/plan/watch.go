@@ -33,52 +33,42 @@ type SinkStatus struct {
 	Stopped  string           // why it has stopped for good; empty: it has not
 
 	rev      uint64 // of the report
-	reported uint64 // rev, if it is not the one that this planner found at first
+	reported uint64 // rev, if it is of this planner's run
 }
 
-// watcher is the planner's memory between two looks.
+// watcher is a planner at work: the plan as it is now, and what does not depend on it.
 type watcher struct {
 	*Planner
-	spec queue.Spec
-	size uint64 // blocks of a partition
+	current
+	size  uint64 // blocks of a partition
+	began time.Time
+	looks int
 
-	queued  map[string]bool   // partitions whose tasks this planner has seen queued
-	drained map[string]uint64 // sink -> revision of its report when it was first seen at the log's end
-	lagging map[string]lagging
-
-	// unstarted has, by sink, the revision of the report when the live lane was first
-	// seen drained without a beginning in the destination.
-	unstarted map[string]uint64
-
-	looks   int
-	holes   []block.Range // blocks without a partition at the last look
-	retried bool          // failed partitions have been queued again
-
-	began    time.Time
-	live     LiveStatus        // as of the last look at it
-	followed bool              // this planner has queued the live task
-	log      LogStatus         // as of the last trim
-	unbegun  bool              // the live lane has never had an entry
-	found    map[string]uint64 // sink -> revision of its report at the first look
+	parts    uint64     // latest revision of a partition at this look
+	since    uint64     // revision of the plan when it was first read; reports after it are of this run
+	live     LiveStatus // as of the last look at it
+	log      LogStatus  // as of the last trim
+	followed bool       // this planner has queued the live task
+	retried  bool       // failed partitions have been queued again
 }
 
-// Run watches over the pipeline until every sink holds its history, or ctx ends.
-// Size is the number of blocks of a partition.
+// Run watches over the pipeline until every sink holds its history, or ctx ends. spec
+// is the plan; it is read again at each look, since other planners change it, too.
+// size is the number of blocks of a partition.
 func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status, error) {
 	every := p.Every
 	if every <= 0 {
 		every = 250 * time.Millisecond
 	}
-	w := &watcher{
-		Planner: p, spec: spec, size: size, began: time.Now(),
-		queued: map[string]bool{}, drained: map[string]uint64{}, found: map[string]uint64{}, lagging: map[string]lagging{}, unstarted: map[string]uint64{},
-	}
+	w := &watcher{Planner: p, current: current{spec: spec}, size: size, began: time.Now()}
 	for failed := 0; ; {
 		status, err := w.look(ctx)
 		pause := every
 		switch {
 		case ctx.Err() != nil:
 			return status, context.Cause(ctx)
+		case errors.Is(err, errOvertaken):
+			p.Logger.Info().Msg(err.Error())
 		case fault.Of(err) == fault.ClassPermanent:
 			return status, err
 		case err != nil:
@@ -101,17 +91,23 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 }
 
 // look compares what is wanted with what there is and mends the difference.
-// Partitions are read before positions and positions before reports: a sink
-// that is at the log's end then has seen every entry of the finished partitions.
+// The plan is read before everything that is judged by it. Partitions are read before
+// positions and positions before reports: a sink that is at the log's end then has
+// seen every entry of the finished partitions.
 func (w *watcher) look(ctx context.Context) (Status, error) {
 	w.looks++
+	if err := w.readPlan(ctx); err != nil {
+		return Status{}, err
+	}
 	stored, err := w.State.Partitions(ctx)
 	if err != nil {
 		return Status{}, fmt.Errorf("read partitions: %w", err)
 	}
 	parts := make([]queue.Partition, len(stored))
+	w.parts = 0
 	for i, s := range stored {
 		parts[i] = s.Value
+		w.parts = max(w.parts, s.Rev)
 	}
 	if parts, err = w.fill(ctx, parts); err != nil {
 		return Status{}, err
@@ -225,33 +221,31 @@ func count(parts []queue.Partition, state queue.PartitionState) (n int) {
 // lookAtSinks reads how far each sink has come and queues again what one of them
 // has lost.
 func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]SinkStatus, error) {
-	sinks := make([]SinkStatus, len(w.Config.Sinks))
+	names := w.sinks()
+	sinks := make([]SinkStatus, len(names))
 	var lost block.Set
-	for i, s := range w.Config.Sinks {
-		position, err := w.Log.Position(ctx, s.Name, queue.History)
+	for i, name := range names {
+		position, err := w.Log.Position(ctx, name, queue.History)
 		var live queue.Position
 		if err == nil {
-			live, err = w.Log.Position(ctx, s.Name, queue.Live)
+			live, err = w.Log.Position(ctx, name, queue.Live)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the position of sink %s: %w", s.Name, err)
+			return nil, fmt.Errorf("read the position of sink %s: %w", name, err)
 		}
-		report, rev, err := w.State.Report(ctx, s.Name)
+		report, rev, err := w.State.Report(ctx, name)
 		if err != nil && !errors.Is(err, queue.ErrNotFound) {
-			return nil, fmt.Errorf("read the report of sink %s: %w", s.Name, err)
-		}
-		if _, seen := w.found[s.Name]; !seen {
-			w.found[s.Name] = rev
+			return nil, fmt.Errorf("read the report of sink %s: %w", name, err)
 		}
 		sinks[i] = SinkStatus{
-			Name: s.Name, Report: report, Position: position, Live: live,
+			Name: name, Report: report, Position: position, Live: live,
 			Covered: covered(report.Coverage, w.spec.History), rev: rev,
 		}
-		if rev != w.found[s.Name] {
+		if rev > w.since {
 			sinks[i].reported = rev
 		}
-		sinks[i].Stopped = w.stopped(s.Name, report)
-		if !w.readToEnd(s.Name, position, rev) {
+		sinks[i].Stopped = w.stopped(name, report)
+		if !w.readToEnd(name, position, rev) {
 			continue
 		}
 		for _, r := range Lost(w.wanted(report), parts, report.Coverage) {
@@ -271,19 +265,20 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	return sinks, err
 }
 
-// readToEnd tells whether the sink has applied everything in the log and has
-// reported since, so that what its report lacks is not on its way.
+// readToEnd reports whether the sink has applied everything in the log and has
+// reported since, so that what its report lacks is not on its way. A partition that
+// has changed since may have brought entries that came and went between two looks.
 func (w *watcher) readToEnd(sink string, at queue.Position, report uint64) bool {
 	if !at.Drained() {
 		delete(w.drained, sink)
 		return false
 	}
 	seen, before := w.drained[sink]
-	if !before {
-		w.drained[sink] = report
+	if !before || seen.parts != w.parts {
+		w.drained[sink] = drained{report: report, parts: w.parts}
 		return false
 	}
-	return report > seen
+	return report > seen.report
 }
 
 func covered(coverage block.Set, history block.Range) uint64 {

@@ -21,7 +21,7 @@ func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint
 // before it were published before t; 0 if there is none. Messages that have
 // been removed count as old.
 func (l *Log) OlderThan(ctx context.Context, t time.Time, upto uint64) (uint64, error) {
-	stream, err := l.conn.js.Stream(ctx, l.stream())
+	stream, err := l.conn.js.Stream(ctx, l.stream()) // its leader answers
 	if err != nil {
 		return 0, l.fail(ctx, fmt.Errorf("open the log: %w", err))
 	}
@@ -33,7 +33,7 @@ func (l *Log) OlderThan(ctx context.Context, t time.Time, upto uint64) (uint64, 
 	}
 	for old+1 < young {
 		middle := old + (young-old)/2
-		msg, err := stream.GetMsg(ctx, middle)
+		msg, err := l.read.get(ctx, getRequest{Seq: middle})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			old = middle

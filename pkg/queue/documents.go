@@ -7,8 +7,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Spec is what a pipeline was planned as. The planner writes it once; every
-// process of the pipeline waits for it and works by it.
+// Spec is what a pipeline was planned as. Planners write it, each by
+// compare-and-set of what it has read; every process of the pipeline waits for it
+// and works by it.
 type Spec struct {
 	Epoch       uint64        `json:"epoch"`
 	Query       string        `json:"query"`        // the user's, without ";" and SETTINGS
@@ -18,6 +19,7 @@ type Spec struct {
 	History     block.Range   `json:"history"`             // [min_block, live start or max_block)
 	Live        *Origin       `json:"live,omitempty"`      // nil: the chain is not followed
 	MaxBlock    *block.Number `json:"max_block,omitempty"` // as configured
+	Sinks       []string      `json:"sinks,omitempty"`     // names of all that are configured
 	Planned     time.Time     `json:"planned"`
 }
 
@@ -39,6 +41,10 @@ type Origin struct {
 	// Open says that block Start-1 is not in the chain yet, so that its hash is
 	// still to be asked for.
 	Open bool `json:"open,omitempty"`
+	// Tentative says that Start is where the head of the chain would have it, and that
+	// the sinks, which may hold more or other blocks, are still to be asked. The lane
+	// does not begin before.
+	Tentative bool `json:"tentative,omitempty"`
 }
 
 // PartitionState is how far a partition has come.

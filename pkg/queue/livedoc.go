@@ -53,10 +53,14 @@ func (s *State) LivePosition(ctx context.Context) (live LivePosition, rev uint64
 	return Get[LivePosition](ctx, s, keyLive)
 }
 
-// PutLivePosition writes the position of the live lane. Only the holder of its task does,
-// and the planner while there is none.
-func (s *State) PutLivePosition(ctx context.Context, live LivePosition) error {
+// SaveLivePosition writes the position of the live lane. Only the holder of its task
+// does, and the planner while there is none. rev is the revision that the position had
+// when it was last read or written, 0 if there was none; if it has another by now, the
+// lane is in other hands and the error is [ErrConflict].
+func (s *State) SaveLivePosition(ctx context.Context, live LivePosition, rev uint64) (newRev uint64, err error) {
 	live.Updated = time.Now().UTC()
-	_, err := s.Put(ctx, keyLive, live)
-	return err
+	if rev == 0 {
+		return s.Create(ctx, keyLive, live)
+	}
+	return s.Update(ctx, keyLive, live, rev)
 }

@@ -26,6 +26,7 @@ type Log struct {
 	conn     *Conn
 	pipeline string
 	maxBytes int64
+	read     reader
 }
 
 // LogConfig is how a log is kept.
@@ -48,7 +49,7 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	if err := l.bound(ctx); err != nil {
 		return nil, err
 	}
-	_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	stream, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:               l.stream(),
 		Description:        "ampipe: entries of pipeline " + pipeline,
 		Subjects:           []string{logSubject + pipeline + ".>"},
@@ -63,6 +64,7 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))
 	}
+	l.read = reader{c, stream}
 	return l, nil
 }
 
@@ -116,37 +118,29 @@ func (l *Log) Tail(ctx context.Context, lane string) (Tail, error) {
 	if err := checkPath("lane", lane); err != nil {
 		return Tail{}, err
 	}
-	stream, err := l.conn.js.Stream(ctx, l.stream())
-	if err != nil {
-		return Tail{}, l.fail(ctx, fmt.Errorf("read the end of lane %s: %w", lane, err))
-	}
-	msg, err := stream.GetLastMsgForSubject(ctx, l.subject(lane))
+	msg, err := l.read.get(ctx, getRequest{LastFor: l.subject(lane)})
 	return l.tail(ctx, "read the end of lane "+lane, msg, err)
 }
 
 // Head reads the first message of a lane that the log still holds.
-func (l *Log) Head(ctx context.Context, lane string) (Tail, error) {
+func (l *Log) Head(ctx context.Context, lane string) (Tail, error) { return l.Next(ctx, lane, 1) }
+
+// Next reads the first message of a lane at or above a sequence.
+func (l *Log) Next(ctx context.Context, lane string, seq uint64) (Tail, error) {
 	if err := checkPath("lane", lane); err != nil {
 		return Tail{}, err
 	}
-	what := "read the beginning of lane " + lane
-	stream, err := l.conn.js.Stream(ctx, l.stream())
-	if err != nil {
-		return Tail{}, l.fail(ctx, fmt.Errorf("%s: %w", what, err))
-	}
-	msg, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(l.subject(lane)))
-	return l.tail(ctx, what, msg, err)
+	msg, err := l.read.get(ctx, getRequest{Seq: max(seq, 1), NextFor: l.subject(lane)})
+	return l.tail(ctx, fmt.Sprintf("read lane %s from message %d on", lane, seq), msg, err)
 }
 
 // At reads one message of the log by its sequence.
 func (l *Log) At(ctx context.Context, seq uint64) (Tail, error) {
-	what := fmt.Sprintf("read message %d", seq)
-	stream, err := l.conn.js.Stream(ctx, l.stream())
-	if err != nil {
-		return Tail{}, l.fail(ctx, fmt.Errorf("%s: %w", what, err))
+	if seq == 0 { // there is none, and a request for it would be refused
+		return Tail{}, nil
 	}
-	msg, err := stream.GetMsg(ctx, seq)
-	return l.tail(ctx, what, msg, err)
+	msg, err := l.read.get(ctx, getRequest{Seq: seq})
+	return l.tail(ctx, fmt.Sprintf("read message %d", seq), msg, err)
 }
 
 func (l *Log) tail(ctx context.Context, what string, msg *jetstream.RawStreamMsg, err error) (Tail, error) {

@@ -14,6 +14,9 @@ const (
 	taskStream  = "AMPIPE_TASKS"
 	taskSubject = "ampipe.task."
 	stateBucket = "AMPIPE_STATE"
+
+	stateStream  = "KV_" + stateBucket // how a bucket is kept
+	stateSubject = "$KV." + stateBucket + "."
 )
 
 // checkName refuses a name that cannot be part of subjects and of the names of

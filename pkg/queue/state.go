@@ -19,8 +19,12 @@ import (
 type State struct {
 	conn     *Conn
 	kv       jetstream.KeyValue
+	read     reader
 	pipeline string
 }
+
+// headerOperation marks a document that was deleted.
+const headerOperation = "KV-Operation"
 
 // State opens the state of a pipeline.
 func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
@@ -38,7 +42,11 @@ func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
 	}
-	return &State{conn: c, kv: kv, pipeline: pipeline}, nil
+	stream, err := c.js.Stream(ctx, stateStream)
+	if err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
+	}
+	return &State{conn: c, kv: kv, read: reader{c, stream}, pipeline: pipeline}, nil
 }
 
 // Stored is a document and where it is stored.
@@ -48,23 +56,33 @@ type Stored[T any] struct {
 	Rev   uint64
 }
 
-// Get reads a document, or gives [ErrNotFound].
+// Get reads a document, or returns [ErrNotFound]. A bucket that somebody has deleted is
+// made again: whoever needs what it held finds it gone, and acts on that.
 func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64, err error) {
 	if err := checkPath("key", key); err != nil {
 		return value, 0, err
 	}
-	e, err := s.kv.Get(ctx, s.key(key))
+	msg, err := s.read.get(ctx, getRequest{LastFor: stateSubject + s.key(key)})
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // the bucket was deleted: it is made again, empty
+		if _, err = s.conn.State(ctx, s.pipeline); err == nil {
+			err = jetstream.ErrKeyNotFound
+		}
+	}
+	if err == nil && msg.Header.Get(headerOperation) != "" { // it was deleted
+		err = jetstream.ErrKeyNotFound
+	}
 	if err != nil {
 		return value, 0, s.fail(ctx, "read", key, err)
 	}
-	if err := decode(key, e.Value(), &value); err != nil {
+	if err := decode(key, msg.Data, &value); err != nil {
 		return value, 0, err
 	}
-	return value, e.Revision(), nil
+	return value, msg.Sequence, nil
 }
 
 // List reads all documents below a prefix ("partition" reads partition.*), in
-// no order.
+// no order. Of a replicated state it may be what was true a moment ago, so what
+// follows from it is written with [State.Create] or [State.Update].
 func List[T any](ctx context.Context, s *State, prefix string) ([]Stored[T], error) {
 	if err := checkPath("key", prefix); err != nil {
 		return nil, err
@@ -196,7 +214,7 @@ func (s *State) write(ctx context.Context, verb, key string, value any, do func(
 
 func (s *State) fail(ctx context.Context, verb, key string, err error) error {
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrMsgNotFound):
 		err = ErrNotFound
 	case errors.Is(err, jetstream.ErrKeyRevisionMismatch), errors.Is(err, jetstream.ErrKeyExists), wrongSequence(err):
 		err = ErrConflict

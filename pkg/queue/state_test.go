@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -229,5 +232,33 @@ func TestWatch(t *testing.T) {
 	cancel(stop)
 	if err := s.Watch(ended, "zzz", func(queue.Change) error { return nil }); !errors.Is(err, stop) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTheStateIsDeleted: the documents are gone, and new ones can be written.
+func TestTheStateIsDeleted(t *testing.T) {
+	t.Parallel()
+	server := mustServer(t, queue.ServerConfig{Listen: "127.0.0.1:0"})
+	c := mustOpen(t, queue.Config{Server: server})
+	s := mustState(t, c, "test")
+	ctx := testContext(t)
+	if _, err := s.SaveSpec(ctx, queue.Spec{Epoch: 7}, 0); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(server.URL())
+	must(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	must(t, err)
+	must(t, js.DeleteKeyValue(ctx, "AMPIPE_STATE"))
+	if _, _, err := s.LoadSpec(ctx); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("read: %v, want ErrNotFound", err)
+	}
+	_, err = s.SaveSpec(ctx, queue.Spec{Epoch: 8}, 0)
+	must(t, err)
+	spec, _, err := s.LoadSpec(ctx)
+	must(t, err)
+	if spec.Epoch != 8 {
+		t.Errorf("plan %+v", spec)
 	}
 }

@@ -238,11 +238,23 @@ func (s LiveState) After() block.Number {
 	return s.Start
 }
 
-// Behind tells whether c begins an epoch above what the destination holds of the one
-// before. Nobody has told it then which of its live blocks have left the chain: all
-// from Start on are void, and the history's again.
+// Behind reports whether c begins an epoch beyond what the destination knows of the
+// chain: above the block after its cursor, or at that block, but after another block
+// than the cursor's. Which of its live blocks have left the chain meanwhile is not
+// known then: all from Start on are void, and the history's again. An entry without
+// the hash of the block before it is held to the numbers alone.
 func (s LiveState) Behind(c Change) bool {
-	return s.Started && c.Epoch > s.Epoch && c.Range.Start > s.After()
+	if !s.Started || c.Epoch <= s.Epoch {
+		return false
+	}
+	switch next := s.After(); {
+	case c.Range.Start != next:
+		return c.Range.Start > next
+	case s.Cursor.Hash.IsZero() || c.Prev.IsZero():
+		return false
+	default:
+		return c.Prev != s.Cursor.Hash
+	}
 }
 
 // from is every block at or above n.

@@ -105,9 +105,10 @@ type Writer interface {
 	//
 	// Sequences count within an epoch: a change of an earlier epoch is skipped,
 	// the first of a later one (After 0) is accepted. If it begins above the block
-	// after the cursor, the destination has not been told which of its live blocks
-	// have left the chain: all of them are deleted and uncovered, and the entry
-	// becomes the live start, so that what lies below is the history's again.
+	// after the cursor, or at it but after another block than the cursor's (Prev),
+	// the destination has not been told which of its live blocks have left the chain:
+	// all of them are deleted and uncovered, and the entry becomes the live start, so
+	// that what lies below is the history's again.
 	//
 	// [Ledger] is these rules as code. The caller has seen to it that rows ascend
 	// and lie in their ranges ([CheckRows]).

@@ -113,8 +113,8 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 			return err
 		}
 		live := l.Live
-		if slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live && live.Behind(c) }) {
-			// It voids more than its own blocks.
+		if slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live && live.Started && c.Epoch > live.Epoch }) {
+			// The first entry of an epoch may void more than its own blocks.
 			var all pgx.Batch
 			l = queueLedger(&all, w.id, everything)
 			if err := tx.SendBatch(ctx, &all).Close(); err != nil {

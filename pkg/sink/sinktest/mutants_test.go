@@ -129,6 +129,18 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
+	{name: "ignores the hash that an epoch begins after", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+		if c.Epoch > l.Live.Epoch && l.Live.Started && c.Range.Start == l.Live.After() {
+			c.Prev = l.Live.Cursor.Hash
+		}
+		return l.Take(c, column)
+	}},
+	{name: "distrusts every epoch that begins below the cursor", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+		if c.Live && l.Live.Started && c.Epoch > l.Live.Epoch && c.Range.Start < l.Live.After() {
+			l.Live.Cursor = block.Cursor{}
+		}
+		return l.Take(c, column)
+	}},
 	{name: "ignores After", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
 		if c.Live && c.Seq > l.Live.Seq && c.Epoch == l.Live.Epoch {
 			c.After = l.Live.Seq

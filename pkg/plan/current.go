@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// errOvertaken ends a look because another planner has changed the plan since it was
+// read. The next look judges by the plan as it is.
+var errOvertaken = errors.New("the plan was changed by another planner")
+
+// current is the plan that a look judges by, and what earlier looks have found under
+// it. Under another plan none of that counts: it was judged by what is no longer so.
+type current struct {
+	spec queue.Spec
+	rev  uint64 // of spec; 0: not read yet
+
+	queued  map[string]bool    // partitions whose tasks this planner has seen queued
+	drained map[string]drained // by sink that was at the log's end
+	lagging map[string]lagging // by sink
+	holes   []block.Range      // blocks without a partition at the last look
+}
+
+// drained is when a sink was first seen at the log's end.
+type drained struct {
+	report uint64 // revision of its report
+	parts  uint64 // latest revision of a partition
+}
+
+// adopt makes a plan the current one. What was found under it stays if it is already.
+func (c *current) adopt(spec queue.Spec, rev uint64) {
+	if c.rev == rev && c.spec.Epoch == spec.Epoch { // revisions begin again when the state was deleted
+		return
+	}
+	*c = current{
+		spec: spec, rev: rev,
+		queued: map[string]bool{}, drained: map[string]drained{}, lagging: map[string]lagging{},
+	}
+}
+
+// readPlan makes the plan as it is stored the current one. One that is gone, which
+// only a loss or a hand in the state can bring about, is written again as it was last
+// known, as a new one: nothing of its live lane counts before the sinks were asked.
+func (w *watcher) readPlan(ctx context.Context) error {
+	spec, rev, err := w.State.LoadSpec(ctx)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		err = w.restorePlan(ctx)
+	case err != nil:
+		return fmt.Errorf("read the plan: %w", err)
+	default:
+		w.adopt(spec, rev)
+	}
+	if w.since == 0 || w.rev < w.since {
+		w.since = w.rev
+	}
+	return err
+}
+
+func (w *watcher) restorePlan(ctx context.Context) error {
+	w.rev = 0
+	err := w.change(ctx, func(s *queue.Spec) {
+		s.Epoch, s.Planned = max(s.Epoch+1, uint64(time.Now().Unix())), time.Now().UTC()
+		if s.Live != nil {
+			s.Live.Tentative = true
+		}
+	})
+	if err == nil {
+		w.Logger.Warn().Msg("the plan was gone from the state; it is written again")
+	}
+	return err
+}
+
+// change writes the plan anew if it is still the one that this look judges by.
+// Otherwise the error is [errOvertaken].
+func (w *watcher) change(ctx context.Context, how func(*queue.Spec)) error {
+	spec := w.spec
+	if spec.Live != nil {
+		origin := *spec.Live
+		spec.Live = &origin
+	}
+	how(&spec)
+	rev, err := w.State.SaveSpec(ctx, spec, w.rev)
+	if errors.Is(err, queue.ErrConflict) {
+		return errOvertaken
+	}
+	if err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	w.adopt(spec, rev)
+	return nil
+}
+
+// sinks are the names of those that are waited for, whose entries are kept, and
+// which have to be complete: those of the plan, so that all planners mean the same
+// while a new configuration is rolled out.
+func (w *watcher) sinks() []string {
+	if len(w.spec.Sinks) > 0 {
+		return w.spec.Sinks
+	}
+	names := make([]string, len(w.Config.Sinks)) // the plan is of an older version
+	for i, s := range w.Config.Sinks {
+		names[i] = s.Name
+	}
+	return names
+}

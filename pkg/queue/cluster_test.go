@@ -1,0 +1,187 @@
+package queue_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// cluster is three NATS servers in this process.
+type cluster struct {
+	t     testing.TB
+	nodes []*server.Server
+}
+
+func newCluster(t testing.TB) *cluster {
+	t.Helper()
+	c := &cluster{t: t}
+	dir := t.TempDir()
+	var routes []*url.URL
+	var ports []int
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: l.Addr().String()})
+		must(t, l.Close())
+	}
+	for i, port := range ports {
+		node, err := server.NewServer(&server.Options{
+			ServerName: fmt.Sprint("node", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, MaxPayload: 8 << 20,
+			NoSigs: true, NoLog: true, JetStream: true, StoreDir: fmt.Sprintf("%s/%d", dir, i),
+			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}, Routes: routes,
+		})
+		must(t, err)
+		node.Start()
+		t.Cleanup(func() {
+			node.Shutdown()
+			node.WaitForShutdown()
+		})
+		c.nodes = append(c.nodes, node)
+	}
+	c.until("the cluster has a leader", func() bool {
+		for _, n := range c.nodes {
+			if n.JetStreamIsLeader() {
+				return n.JetStreamEnabled() && len(n.JetStreamClusterPeers()) == len(c.nodes)
+			}
+		}
+		return false
+	})
+	return c
+}
+
+func (c *cluster) until(what string, so func() bool) {
+	c.t.Helper()
+	for limit := time.Now().Add(patience); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			c.t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+// follower is a node that is not the leader of a stream.
+func (c *cluster) follower(stream string) *server.Server {
+	c.t.Helper()
+	var found *server.Server
+	c.until("stream "+stream+" has a leader and followers", func() bool {
+		leaders := 0
+		for _, n := range c.nodes {
+			if n.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+				leaders++
+			} else {
+				found = n
+			}
+		}
+		return leaders == 1
+	})
+	return found
+}
+
+// TestReadsThatDecideAskTheLeader: what is read decides who writes next, and a replica
+// that lags, or has lost the others, answers a direct get with what was true once.
+func TestReadsThatDecideAskTheLeader(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	open := func(node *server.Server) (*queue.Log, *queue.State) {
+		conn := mustOpen(t, queue.Config{URL: node.ClientURL(), Replicas: 3})
+		log, err := conn.Log(testContext(t), "test", queue.LogConfig{MaxBytes: 64 << 20})
+		must(t, err)
+		state, err := conn.State(testContext(t), "test")
+		must(t, err)
+		return log, state
+	}
+	ctx := testContext(t)
+	log, state := open(c.nodes[0])
+
+	// Every request of the API is heard here.
+	nc, err := nats.Connect(c.nodes[0].ClientURL())
+	must(t, err)
+	t.Cleanup(nc.Close)
+	var mu sync.Mutex
+	asked := map[string]int{}
+	_, err = nc.Subscribe("$JS.API.>", func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, kind := range []string{"DIRECT.GET", "STREAM.MSG.GET"} {
+			if strings.HasPrefix(m.Subject, "$JS.API."+kind) {
+				asked[kind]++
+			}
+		}
+	})
+	must(t, err)
+	must(t, nc.Flush())
+
+	seq := mustPublish(t, log, queue.LiveLane, 0, "a", group(1, 2, 7<<20))
+	last := entry.Entry{Header: entry.Header{Kind: entry.Invalidate, Network: "n", Epoch: 1, Range: block.Closed(1, 2)}}
+	end := mustPublish(t, log, queue.LiveLane, seq, "b", entry.Group{last})
+	rev, err := state.SaveSpec(ctx, queue.Spec{Epoch: 7}, 0)
+	must(t, err)
+
+	// From a node that leads neither stream, right after the writing.
+	node := c.follower("AMPIPE_LOG_test")
+	log, state = open(node)
+	tail, err := log.Tail(ctx, queue.LiveLane)
+	must(t, err)
+	if !tail.Found || tail.Seq != end || tail.After != seq || tail.Entry.Kind != entry.Invalidate || tail.ID != "b" {
+		t.Errorf("tail %+v", tail)
+	}
+	head, err := log.Head(ctx, queue.LiveLane)
+	must(t, err)
+	at, err := log.At(ctx, seq)
+	must(t, err)
+	next, err := log.Next(ctx, queue.LiveLane, seq+1)
+	must(t, err)
+	if !head.Found || head.Seq != seq || at != head || next != tail {
+		t.Errorf("head %+v, message %d %+v, next %+v", head, seq, at, next)
+	}
+	none, err := log.Tail(ctx, "p.1.0")
+	must(t, err)
+	if none.Found {
+		t.Errorf("a lane without messages has %+v", none)
+	}
+	spec, got, err := state.LoadSpec(ctx)
+	must(t, err)
+	if spec.Epoch != 7 || got != rev {
+		t.Errorf("plan %+v, revision %d, want %d", spec, got, rev)
+	}
+	requests := func(kind string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return asked[kind]
+	}
+	c.until("six requests to leaders are heard of", func() bool { return requests("STREAM.MSG.GET") >= 6 || requests("DIRECT.GET") > 0 })
+	if n := requests("DIRECT.GET"); n > 0 {
+		t.Errorf("%d requests that any replica answers", n)
+	}
+
+	// Alone, a replica knows nothing for certain.
+	for _, n := range c.nodes {
+		if n != node {
+			n.Shutdown()
+		}
+	}
+	alone, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if tail, err := log.Tail(alone, queue.LiveLane); err == nil {
+		t.Errorf("a replica that has lost the others answers %+v", tail)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
