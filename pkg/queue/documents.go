@@ -89,5 +89,6 @@ type SinkReport struct {
 	Rows     uint64    `json:"rows"`             // written by the reporting process since it started
 	State    string    `json:"state"`            // "running", "paused" or "stopped"
 	Reason   string    `json:"reason,omitempty"` // why it does not run
+	Read     time.Time `json:"read,omitzero"`    // when Coverage and Live were read from the destination
 	Updated  time.Time `json:"updated"`
 }

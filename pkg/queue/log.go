@@ -109,6 +109,11 @@ type Tail struct {
 	After uint64 // sequence of the lane's message before it when it was published
 	Entry entry.Header
 	ID    string // that it was published with
+
+	// Damaged is why the message is not an entry, and Entry therefore empty: it was
+	// damaged, or somebody else published it; nil: it is one. See [entry.Newer], too.
+	// Only the headers are looked at.
+	Damaged error
 }
 
 // Tail reads the last message of a lane.
@@ -157,12 +162,9 @@ func (l *Log) tail(ctx context.Context, what string, msg *jetstream.RawStreamMsg
 		return Tail{}, l.fail(ctx, fmt.Errorf("%s: %w", what, err))
 	}
 	e, err := entry.Parse(msg.Header, msg.Data)
-	if err != nil {
-		return Tail{}, fault.Permanent(fmt.Errorf("%s, message %d: %w", what, msg.Sequence, err))
-	}
 	return Tail{
 		Found: true, Lane: strings.TrimPrefix(msg.Subject, l.subject("")), Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence),
-		Entry: e.Header, ID: msg.Header.Get(headerID),
+		Entry: e.Header, ID: msg.Header.Get(headerID), Damaged: err,
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -65,6 +66,14 @@ func (a *ahead) load(batch []*held) load {
 	for i, m := range batch {
 		l.messages = batch[:i+1]
 		c, err := a.change(m.Message)
+		if damaged, ok := errors.AsType[*damagedError](err); ok {
+			if err = a.drop(m, damaged); err == nil && !a.live {
+				continue
+			}
+			if err == nil {
+				break // nothing can be applied after it; what comes is given back
+			}
+		}
 		if err != nil {
 			l.broken = cmp.Or(l.broken, fmt.Errorf("log entry %d: %w", m.Seq, err))
 			if a.live {

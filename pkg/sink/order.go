@@ -2,6 +2,8 @@ package sink
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -90,6 +92,7 @@ func (o *order) read(take context.Context) bool {
 func (o *order) place(m *held) {
 	for m != nil && o.turn(m) {
 		o.since = time.Now()
+		o.stall.lacks(nil)
 		if !o.started && (m.Kind == entry.Watermark || m.Part > 0) {
 			// It closes a range of which this destination has nothing, or goes on with a
 			// block whose beginning it lacks: the first entry after it begins its live
@@ -170,6 +173,8 @@ func (o *order) again(take context.Context) {
 		o.place(turn)
 		return
 	}
+	first := slices.Min(slices.Collect(maps.Keys(o.early)))
+	o.stall.lacks(&gap{next: o.early[first].Seq, after: first, started: o.started, epoch: o.epoch, last: o.seq})
 	for after, m := range o.early {
 		m.nak(early)
 		delete(o.early, after)
