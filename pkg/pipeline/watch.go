@@ -72,6 +72,7 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 		meter.Waiting("start of the live lane", s.Live.Waits)
 		for _, sink := range s.Sinks {
 			meter.Covered(sink.Name, sink.Covered)
+			meter.Waiting("live lane of sink "+sink.Name, sink.Waits)
 		}
 	}
 }

@@ -29,6 +29,7 @@ type SinkStatus struct {
 	Position queue.Position   // in the lanes of the partitions
 	Live     queue.Position   // in the live lane
 	Covered  uint64           // blocks of the history that the destination holds
+	Waits    string           // why live entries wait for it, if it does not say so itself
 
 	rev      uint64 // of the report
 	reported uint64 // rev, if it is not the one that this planner found at first
@@ -43,6 +44,7 @@ type watcher struct {
 	queued  map[string]bool   // partitions whose tasks this planner has seen queued
 	drained map[string]uint64 // sink -> revision of its report when it was first seen at the log's end
 	lagging map[string]lagging
+	still   map[string]stillness
 	looks   int
 	holes   []block.Range // blocks without a partition at the last look
 	retried bool          // failed partitions have been queued again
@@ -120,6 +122,7 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	if status.Sinks, err = w.lookAtSinks(ctx, parts); err != nil {
 		return status, err
 	}
+	w.tellStillness(status.Sinks, time.Now())
 	if err := w.lookAtLive(ctx, &status); err != nil {
 		return status, err
 	}

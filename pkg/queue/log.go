@@ -48,22 +48,25 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	if err := l.bound(ctx); err != nil {
 		return nil, err
 	}
-	_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	if _, err := c.js.CreateOrUpdateStream(ctx, l.config()); err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))
+	}
+	return l, nil
+}
+
+func (l *Log) config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name:               l.stream(),
-		Description:        "ampipe: entries of pipeline " + pipeline,
-		Subjects:           []string{logSubject + pipeline + ".>"},
+		Description:        "ampipe: entries of pipeline " + l.pipeline,
+		Subjects:           []string{logSubject + l.pipeline + ".>"},
 		Retention:          jetstream.LimitsPolicy,
 		Storage:            jetstream.FileStorage,
 		Discard:            jetstream.DiscardNew,
 		MaxBytes:           l.maxBytes,
-		Replicas:           c.cfg.Replicas,
+		Replicas:           l.conn.cfg.Replicas,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
-	})
-	if err != nil {
-		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))
 	}
-	return l, nil
 }
 
 // bound lowers maxBytes to what the disk of an embedded server has left: at most half
@@ -227,12 +230,16 @@ func (l *Log) Delete(ctx context.Context) error {
 	return nil
 }
 
-// fail classes an error of the log.
+// fail classes an error of the log. One that was deleted is made anew: destinations
+// know what they hold, and what they lack is read again.
 func (l *Log) fail(ctx context.Context, err error) error {
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fault.Permanent(fmt.Errorf("%w: the log was deleted; start again and it is made anew", err))
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return l.conn.classify(ctx, err)
 	}
-	return l.conn.classify(ctx, err)
+	if _, again := l.conn.js.CreateOrUpdateStream(ctx, l.config()); again != nil {
+		return l.conn.classify(ctx, fmt.Errorf("the log was deleted; make it anew: %w", again))
+	}
+	return fault.Later(errors.New("the log was deleted; it has been made anew"), 0)
 }
 
 func parseSeq(text string) uint64 {
