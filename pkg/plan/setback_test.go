@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,7 +201,9 @@ func TestABrokenLaneBeginsAgain(t *testing.T) {
 			t.Parallel()
 			d := newLane(t, 2)
 			d.acknowledge("warehouse", 4)
-			d.acknowledge("cache", 4)
+			if !strings.Contains(name, "lost") { // else it has not got so far
+				d.acknowledge("cache", 4)
+			}
 			d.run()
 			warehouse, cache := c.trouble(d)
 			for limit := time.Now().Add(20 * time.Second); d.stored().Epoch == 2; {
