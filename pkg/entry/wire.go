@@ -71,17 +71,26 @@ func (h Header) Map() map[string][]string {
 	return m
 }
 
-// HeaderError is a header of a message that cannot be understood. The message
-// was not written by ampipe, or by a later version: reading it again cannot
-// help.
+// HeaderError is a header of a message that cannot be understood. The message is
+// damaged, was not written by ampipe, or was written by a later version: reading it
+// again cannot help.
 type HeaderError struct {
 	Name, Value string
 	Reason      string
+	Newer       bool // all else is as it should be: a later version wrote it
 }
 
 // Error names the header and its value.
 func (e *HeaderError) Error() string {
 	return fmt.Sprintf("header %s is %.80q: %s", e.Name, e.Value, e.Reason)
+}
+
+// Newer reports whether err is that of an entry which a later version of ampipe wrote:
+// everything that this one knows of it is right, except for a kind or a codec that this
+// one does not know. Such an entry is not damaged, and must not be dropped.
+func Newer(err error) bool {
+	header, ok := errors.AsType[*HeaderError](err)
+	return ok && header.Newer
 }
 
 // Parse reads an entry from the headers and the payload of a message. Headers
@@ -115,22 +124,26 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 		r.required(headerSchema)
 		switch h.Codec {
 		case None, S2, Zstd:
+		case "":
+			r.required(headerCodec)
 		default:
-			r.fail(headerCodec, "want none, s2 or zstd; a newer ampipe may have written it")
+			r.unknown(headerCodec, "want none, s2 or zstd; a newer ampipe may have written it")
 		}
 	case Watermark, Invalidate:
 	default:
-		r.fail(headerKind, "want data, watermark or invalidate; a newer ampipe may have written it")
+		r.unknown(headerKind, "want data, watermark or invalidate; a newer ampipe may have written it")
 	}
 	switch {
 	case h.Parts == 0 && h.Batch != "":
 		r.fail(headerBatch, "there is no "+headerPart)
-	case h.Parts != 0 && (h.Batch == "" || h.Range.Len() != 1 || h.Kind != Data):
+	case h.Parts != 0 && (h.Batch == "" || h.Range.Len() != 1 || h.Kind != Data && r.newer == nil):
 		r.fail(headerPart, "a part is data of one block and has a "+headerBatch)
 	}
 	switch {
 	case r.err != nil:
 		return Entry{}, r.err
+	case r.newer != nil:
+		return Entry{}, r.newer
 	case h.Kind == Data && len(payload) == 0:
 		return Entry{}, errors.New("an entry of kind data has no payload")
 	case h.Kind != Data && len(payload) != 0:
@@ -143,13 +156,21 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 
 // headerReader reads headers one by one and keeps the first complaint.
 type headerReader struct {
-	m   map[string][]string
-	err error
+	m     map[string][]string
+	err   error
+	newer error // what only a later version knows
 }
 
 func (r *headerReader) fail(name, reason string) {
 	if r.err == nil {
 		r.err = &HeaderError{Name: name, Value: strings.Join(r.m[name], ", "), Reason: reason}
+	}
+}
+
+// unknown notes a value that a later version may have written.
+func (r *headerReader) unknown(name, reason string) {
+	if r.newer == nil {
+		r.newer = &HeaderError{Name: name, Value: strings.Join(r.m[name], ", "), Reason: reason, Newer: true}
 	}
 }
 

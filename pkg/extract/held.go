@@ -48,8 +48,16 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the tail of lane %s: %w", part.Lane(), err)
 	}
-	if tail.Found {
-		h.seq = tail.Seq
+	h.seq = tail.Seq
+	if entry.Newer(tail.Damaged) {
+		return nil, fault.Permanent(fmt.Errorf("read the tail of lane %s: %w", part.Lane(), tail.Damaged))
+	}
+	for tail.Damaged != nil && tail.After > 0 { // its blocks are read again, behind it
+		if tail, err = x.Log.At(ctx, tail.After); err != nil {
+			return nil, fmt.Errorf("read lane %s back: %w", part.Lane(), err)
+		}
+	}
+	if tail.Found && tail.Damaged == nil && tail.Lane == part.Lane() {
 		h.next = max(h.next, tail.Entry.Range.End)
 	}
 	return h, nil

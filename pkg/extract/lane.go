@@ -65,8 +65,10 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	switch {
 	case max(was.Epoch, tail.Entry.Epoch) > spec.Epoch:
 		return nil, fmt.Errorf("%w %d, and the plan of epoch %d", errOutdated, max(was.Epoch, tail.Entry.Epoch), spec.Epoch)
-	case was.Epoch == spec.Epoch && was.Seq > tail.Seq:
-		return nil, l.lost(ctx, was)
+	case entry.Newer(tail.Damaged):
+		return nil, fault.Permanent(fmt.Errorf("read the end of the live lane: %w", tail.Damaged))
+	case was.Epoch == spec.Epoch && (was.Seq > tail.Seq || tail.Damaged != nil):
+		return nil, l.lost(ctx, was) // nothing can follow what no sink can apply
 	case !tail.Found || tail.Entry.Epoch != spec.Epoch:
 		err = l.begin(ctx, tail)
 	default:
@@ -112,11 +114,14 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 	at := tail
 	for at.Entry.Kind == entry.Data {
 		l.above = max(l.above, at.Entry.Range.End)
-		before, err := l.x.Log.At(ctx, at.After)
-		if err != nil {
-			return fmt.Errorf("read the live lane back: %w", err)
+		var before queue.Tail
+		if at.After > 0 {
+			var err error
+			if before, err = l.x.Log.At(ctx, at.After); err != nil {
+				return fmt.Errorf("read the live lane back: %w", err)
+			}
 		}
-		if !before.Found {
+		if !before.Found || before.Damaged != nil || before.Lane != queue.LiveLane {
 			return l.lost(ctx, queue.LivePosition{
 				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.points.list, Reorgs: l.reorgs,
 			})

@@ -478,3 +478,4 @@ type nobody struct{}
 
 func (nobody) Ack() error              { return nil }
 func (nobody) Nak(time.Duration) error { return nil }
+func (nobody) Term(string) error       { return nil }

@@ -28,6 +28,15 @@ type memoryModel struct {
 func (d *memoryModel) name() string                  { return d.called }
 func (d *memoryModel) writer() sink.Writer           { return d.Writer() }
 func (d *memoryModel) disturb(context.Context) error { return nil }
+func (d *memoryModel) cables() []*cable              { return nil }
+
+func (d *memoryModel) backup(context.Context) (func(context.Context) error, error) {
+	saved := d.Backup()
+	return func(context.Context) error {
+		d.Restore(saved)
+		return nil
+	}, nil
+}
 
 func (d *memoryModel) rows(context.Context) (rows []modelRow, _ error) {
 	for _, r := range d.Rows() {

@@ -74,6 +74,7 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 		meter.Waiting("log", fullLog(s.Log))
 		for _, sink := range s.Sinks {
 			meter.Covered(sink.Name, sink.Covered)
+			meter.Waiting("live lane of sink "+sink.Name, sink.Waits)
 		}
 	}
 }

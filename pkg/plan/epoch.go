@@ -14,10 +14,12 @@ import (
 // astray tells why some sink cannot go on with the live lane as it is; empty: all
 // can.
 func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) (string, error) {
-	if position.Phase == queue.LiveLost && position.Epoch == w.spec.Epoch {
+	begun := position.Epoch == w.spec.Epoch
+	if begun && position.Phase == queue.LiveLost {
 		return "the log has lost the end of the live lane", nil
 	}
-	// The lane's end is read after the reports: it holds everything that they tell of.
+	// The lane's end is read after the position and the reports: it holds everything
+	// that they tell of.
 	tail, err := w.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return "", err
@@ -25,33 +27,24 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 	if max(position.Epoch, tail.Entry.Epoch) > w.spec.Epoch {
 		return "the live lane is of a later epoch than the plan", nil
 	}
+	if begun && tail.Seq < position.Seq { // 0 if there is none
+		return "the log has lost the end of the live lane", nil
+	}
 	// A sink that has stopped for good may lack what was trimmed without it: the lane
 	// begins again when it is back.
 	for _, sink := range running(sinks) {
-		mark := sink.Report.Live
-		if !mark.Started {
-			continue
+		if sink.rev == 0 {
+			continue // nobody knows what it has
 		}
-		ahead, err := w.ahead(ctx, mark, tail)
+		ahead, err := w.ahead(ctx, sink.Report.Live, tail)
 		if err != nil {
 			return "", err
 		}
 		if ahead {
 			return fmt.Sprintf("sink %s has applied live entries that the log does not have", sink.Name), nil
 		}
-		behind, err := w.stranded(ctx, mark)
-		if err != nil {
-			return "", err
-		}
-		if behind {
-			return fmt.Sprintf("sink %s lacks live entries that the log has no more", sink.Name), nil
-		}
-		back, err := w.setBack(ctx, sink)
-		if err != nil {
-			return "", err
-		}
-		if back {
-			return fmt.Sprintf("the destination of sink %s has lost live entries that it had (a backup was restored, or a replica was promoted without them)", sink.Name), nil
+		if reason, err := w.lacks(ctx, position, tail, sink); err != nil || reason != "" {
+			return reason, err
 		}
 	}
 	return "", nil
@@ -61,9 +54,11 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 // trimmed there. Where it stood the log may hold something else by now.
 func (w *watcher) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
 	switch {
-	case mark.Epoch < w.spec.Epoch:
+	case !mark.Started, mark.Epoch < w.spec.Epoch:
 		return false, nil
-	case mark.Epoch > w.spec.Epoch, !tail.Found, tail.Entry.Epoch != mark.Epoch, mark.Seq > tail.Seq:
+	case mark.Epoch > w.spec.Epoch, mark.Seq > tail.Seq:
+		return true, nil
+	case tail.Damaged == nil && tail.Entry.Epoch != mark.Epoch:
 		return true, nil
 	}
 	last, err := w.Log.At(ctx, mark.Seq)
@@ -71,25 +66,10 @@ func (w *watcher) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tai
 		return false, err
 	}
 	if last.Found {
-		return last.Lane != queue.LiveLane || last.Entry.Epoch != mark.Epoch, nil
+		return last.Lane != queue.LiveLane || last.Damaged == nil && last.Entry.Epoch != mark.Epoch, nil
 	}
 	head, err := w.Log.Head(ctx, queue.LiveLane)
 	return err == nil && head.Found && head.Seq < mark.Seq, err
-}
-
-// stranded tells whether the live entry that a sink needs next was trimmed.
-func (w *watcher) stranded(ctx context.Context, mark queue.LiveMark) (bool, error) {
-	head, err := w.Log.Head(ctx, queue.LiveLane)
-	switch {
-	case err != nil:
-		return false, err
-	case !head.Found, head.Entry.Epoch != w.spec.Epoch:
-		return false, nil // an epoch that has not begun
-	case mark.Epoch < w.spec.Epoch:
-		return head.After != 0, nil
-	default:
-		return mark.Seq < head.Seq && mark.Seq != head.After, nil
-	}
 }
 
 // begin fixes where the live lane of an epoch begins: at a block below which every

@@ -172,7 +172,7 @@ func (d *tower) tells(sink string, mark queue.LiveMark, coverage ...block.Range)
 // publish appends an entry to the live lane.
 func (d *tower) publish(kind entry.Kind, r block.Range) uint64 {
 	d.t.Helper()
-	h := entry.Header{Kind: kind, Epoch: 1, Network: "mainnet", Range: r, Hash: d.chain.at(r.Last()).Hash}
+	h := entry.Header{Kind: kind, Epoch: d.spec.Epoch, Network: "mainnet", Range: r, Hash: d.chain.at(r.Last()).Hash}
 	if kind == entry.Invalidate {
 		h.Hash, h.Prev = block.Hash{}, d.chain.at(r.Start-1).Hash
 	}
@@ -186,7 +186,7 @@ func (d *tower) publish(kind entry.Kind, r block.Range) uint64 {
 func (d *tower) reached(phase queue.LivePhase, seq uint64, next block.Number) {
 	d.t.Helper()
 	d.save(queue.LivePosition{
-		Epoch: 1, Seq: seq, Next: next, Phase: phase, Points: []block.Cursor{d.chain.at(735), d.chain.at(799), d.chain.at(next - 1)},
+		Epoch: d.spec.Epoch, Seq: seq, Next: next, Phase: phase, Points: []block.Cursor{d.chain.at(735), d.chain.at(799), d.chain.at(next - 1)},
 	})
 }
 

@@ -29,6 +29,7 @@ var rows = arrow.NewSchema([]arrow.Field{{Name: "_block_num", Type: arrow.Primit
 type desk struct {
 	t *testing.T
 	*plan.Planner
+	server  *queue.Server
 	encoder *entry.Encoder
 	status  chan plan.Status
 }
@@ -36,7 +37,7 @@ type desk struct {
 func setup(t *testing.T) *desk {
 	t.Helper()
 	ctx := t.Context()
-	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir()})
+	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	must(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	conn, err := queue.Open(ctx, queue.Config{Server: server})
@@ -50,7 +51,7 @@ func setup(t *testing.T) *desk {
 	must(t, err)
 	encoder, err := entry.NewEncoder(rows, entry.None, conn.EntryLimit())
 	must(t, err)
-	d := &desk{t: t, encoder: encoder, status: make(chan plan.Status)}
+	d := &desk{t: t, server: server, encoder: encoder, status: make(chan plan.Status)}
 	d.Planner = &plan.Planner{
 		State: state, Tasks: tasks, Log: log, Every: 5 * time.Millisecond, Logger: zerolog.New(zerolog.NewTestWriter(t)),
 		Config: &config.Pipeline{

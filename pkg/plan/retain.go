@@ -150,8 +150,8 @@ func (w *watcher) copyPositions(ctx context.Context, parts []queue.Partition, up
 		if err != nil {
 			return fmt.Errorf("read the tail of lane %s: %w", p.Lane(), err)
 		}
-		if !tail.Found || tail.Seq > upto {
-			continue
+		if !tail.Found || tail.Seq > upto || tail.Damaged != nil {
+			continue // a damaged one does not say how far the lane has come
 		}
 		now, rev, err := w.State.Partition(ctx, p.ID())
 		if err != nil {

@@ -2,47 +2,94 @@ package plan
 
 import (
 	"context"
+	"fmt"
+	"time"
 
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// surely is how many reports have to say so before a sink counts as set back: the
-// first may be of a moment before what it lacks was committed.
+// surely is how many readings of a destination have to say so before a sink counts as
+// set back: the first may be of a moment before what it lacks was committed.
 const surely = 2
 
-// lagging is a sink whose last live entry lies below what it has acknowledged.
+// lagging is a sink whose destination seems to lack what the sink has acknowledged.
 type lagging struct {
-	seq     uint64 // of the entry
-	floor   uint64 // what was acknowledged when that was first seen
-	report  uint64 // revision of the report that said so last
-	reports int    // how many have said so since
+	epoch    uint64 // of the plan
+	mark     queue.LiveMark
+	tail     uint64    // of the lane, for a sink that may begin with any entry
+	read     time.Time // the destination last
+	readings int       // since it was first seen
 }
 
-// setBack tells whether a destination has lost live entries that it had committed, by
-// a backup that was restored or a replica that was promoted without them. They were
-// acknowledged, so the log does not deliver them again, and nothing can follow them.
-func (w *watcher) setBack(ctx context.Context, sink SinkStatus) (bool, error) {
+// lacks returns why the live entry that a sink needs next will not come; empty: it
+// will, or there is none. An entry of another epoch than the plan's is of a lane that
+// has not begun again yet.
+func (w *watcher) lacks(ctx context.Context, position queue.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
+	begun := position.Epoch == w.spec.Epoch
 	mark := sink.Report.Live
-	if mark.Epoch != w.spec.Epoch || sink.Live.AckFloor <= mark.Seq {
+	after := uint64(0) // the lane's beginning
+	if mark.Started && mark.Epoch == w.spec.Epoch {
+		after = mark.Seq
+	}
+	next, err := w.Log.Next(ctx, queue.LiveLane, after+1)
+	if err != nil {
+		return "", err
+	}
+	damaged := next.Damaged != nil && !entry.Newer(next.Damaged) // of a newer one the sink tells
+	lacks := false
+	switch {
+	case !next.Found:
+		lacks = after > 0 && begun && w.unfinished(position, sink)
+	case next.Damaged == nil && next.Entry.Epoch != w.spec.Epoch, damaged && !begun:
+	case !mark.Started: // it may begin with any entry, but not when it has dealt with all
+		lacks = begun && tail.Seq <= sink.Live.AckFloor
+		after = tail.Seq
+	case damaged:
+		return fmt.Sprintf("entry %d of the live lane, which sink %s needs next, is damaged", next.Seq, sink.Name), nil
+	case next.After != after:
+		return fmt.Sprintf("sink %s lacks live entries that the log has no more: entry %d follows entry %d, and it has come to entry %d of epoch %d",
+			sink.Name, next.Seq, next.After, mark.Seq, mark.Epoch), nil
+	default:
+		lacks = next.Seq <= sink.Live.AckFloor
+	}
+	if !w.confirmed(sink, after, lacks) {
+		return "", nil
+	}
+	return fmt.Sprintf("the destination of sink %s lacks live entries that the sink has acknowledged: a backup was restored, a replica was promoted without them, or one of them is damaged",
+		sink.Name), nil
+}
+
+// unfinished reports whether a lane that has reached max_block ends, for a sink, before
+// that: the log has lost its last entries.
+func (w *watcher) unfinished(position queue.LivePosition, sink SinkStatus) bool {
+	if position.Phase != queue.LiveDone || w.spec.MaxBlock == nil || !sink.Live.Drained() {
+		return false
+	}
+	rest := w.spec.History
+	rest.Start, rest.End = after(sink.Report.Live), *w.spec.MaxBlock
+	return !sink.Report.Coverage.Covers(rest)
+}
+
+// confirmed reports whether a sink has lacked the same for so many readings of its
+// destination that it is certain. at is what else must not change meanwhile.
+func (w *watcher) confirmed(sink SinkStatus, at uint64, lacks bool) bool {
+	if !lacks {
 		delete(w.lagging, sink.Name)
-		return false, nil
+		return false
 	}
+	read := sink.Report.Read
+	if read.IsZero() { // of an older version
+		read = sink.Report.Updated
+	}
+	now := lagging{epoch: w.spec.Epoch, mark: sink.Report.Live, tail: at, read: read}
 	seen, before := w.lagging[sink.Name]
-	if !before || seen.seq != mark.Seq {
-		w.lagging[sink.Name] = lagging{seq: mark.Seq, floor: sink.Live.AckFloor, report: sink.rev}
-		return false, nil
+	if before && seen.epoch == now.epoch && seen.mark == now.mark && seen.tail == now.tail {
+		now.readings = seen.readings
+		if !read.Equal(seen.read) {
+			now.readings++
+		}
 	}
-	if sink.rev == seen.report {
-		return false, nil
-	}
-	seen.report = sink.rev
-	seen.reports++
-	w.lagging[sink.Name] = seen
-	if seen.reports < surely {
-		return false, nil
-	}
-	// The floor may lie above the lane: whether there is an entry below it is told by
-	// the log.
-	next, err := w.Log.Next(ctx, queue.LiveLane, mark.Seq+1)
-	return err == nil && next.Found && next.Seq <= seen.floor, err
+	w.lagging[sink.Name] = now
+	return now.readings >= surely
 }

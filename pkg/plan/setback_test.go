@@ -1,7 +1,14 @@
 package plan_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -64,5 +71,237 @@ func TestADestinationThatWasSetBack(t *testing.T) {
 	}
 	if s := d.stored(); s.Epoch != 2 || s.Live.Start != 841 {
 		t.Errorf("epoch %d from %d, want 2 from 841", s.Epoch, s.Live.Start)
+	}
+}
+
+// lane is a live lane of an epoch with the watermarks of blocks 820, 840 and 900, which
+// two sinks read.
+type lane struct {
+	*tower
+	marks []uint64
+	first uint64 // the invalidation that begins it
+}
+
+func newLane(t *testing.T, epoch uint64) *lane {
+	d := &lane{tower: follow(t, "warehouse", "cache")}
+	d.spec.Epoch = epoch
+	d.first = d.publish(entry.Invalidate, block.Closed(800, 800))
+	for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
+		d.marks = append(d.marks, d.publish(entry.Watermark, r))
+	}
+	d.reached(queue.LiveRunning, d.marks[2], 901)
+	return d
+}
+
+// acknowledge plays a sink that has committed so many entries.
+func (d *lane) acknowledge(sink string, entries int) {
+	d.t.Helper()
+	c, err := d.Log.Consume(d.t.Context(), sink, queue.ConsumeOptions{Lanes: queue.Live})
+	must(d.t, err)
+	for range entries {
+		m, err := c.Next(d.t.Context())
+		var bad *queue.BadMessageError
+		if errors.As(err, &bad) {
+			must(d.t, bad.Message.Term("not an entry"))
+			continue
+		}
+		must(d.t, err)
+		must(d.t, m.Ack())
+	}
+	c.Close()
+}
+
+// has is what a sink has of the lane: the watermark at a sequence.
+func (d *lane) has(epoch, seq uint64, last block.Number) queue.LiveMark {
+	mark := d.mark(seq, 800, last)
+	mark.Epoch = epoch
+	return mark
+}
+
+// delete removes a message as an operator, or a damaged disk, does.
+func (d *lane) delete(seq uint64) {
+	d.t.Helper()
+	js, err := jetstream.New(d.nats())
+	must(d.t, err)
+	stream, err := js.Stream(d.t.Context(), "AMPIPE_LOG_test")
+	must(d.t, err)
+	must(d.t, stream.DeleteMsg(d.t.Context(), seq))
+}
+
+// nats is a connection of somebody else.
+func (d *lane) nats() *nats.Conn {
+	d.t.Helper()
+	c, err := nats.Connect(d.server.URL())
+	must(d.t, err)
+	d.t.Cleanup(c.Close)
+	return c
+}
+
+// inject publishes as somebody else.
+func (d *lane) inject(m *nats.Msg) {
+	d.t.Helper()
+	js, err := jetstream.New(d.nats())
+	must(d.t, err)
+	must(d.t, second(js.PublishMsg(d.t.Context(), m)))
+}
+
+// TestABrokenLaneBeginsAgain, whatever has broken it, without a hand, and once.
+func TestABrokenLaneBeginsAgain(t *testing.T) {
+	whole := func(d *lane) queue.LiveMark { return d.has(2, d.marks[2], 900) }
+	for name, c := range map[string]struct {
+		trouble func(d *lane) (warehouse, cache queue.LiveMark)
+		start   block.Number
+	}{
+		"set back to an epoch before": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			return whole(d), d.has(1, 7, 830)
+		}, 831},
+		"set back to before the live lane": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			return whole(d), queue.LiveMark{}
+		}, 901},
+		"all set back to before the live lane": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			return queue.LiveMark{}, queue.LiveMark{}
+		}, 800},
+		"set back to the first entry": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			return whole(d), queue.LiveMark{Started: true, Epoch: 2, Seq: d.first, Start: 800, Cursor: d.chain.at(799)}
+		}, 800},
+		"both set back": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			return d.has(2, d.marks[1], 840), d.has(1, 7, 830)
+		}, 831},
+		"an entry is lost": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			d.delete(d.marks[1])
+			return whole(d), d.has(2, d.marks[0], 820)
+		}, 821},
+		"the first entry is lost": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			d.delete(d.first)
+			return whole(d), d.has(1, 7, 830)
+		}, 831},
+		"the last entry is lost, and a sink has it": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			d.delete(d.marks[2])
+			return whole(d), d.has(2, d.marks[1], 840)
+		}, 841},
+		"the last entry is lost, and no sink has it": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			d.delete(d.marks[2])
+			return d.has(2, d.marks[1], 840), d.has(2, d.marks[1], 840)
+		}, 841},
+		"all entries are lost, and no sink has any": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, d.marks[2]))
+			return d.has(1, 7, 830), d.has(1, 7, 830)
+		}, 831},
+		"a payload is damaged": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			// The sinks have ended it, which nobody else can see.
+			return d.has(2, d.marks[1], 840), d.has(2, d.marks[1], 840)
+		}, 841},
+		"somebody else has published to the lane": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+			d.inject(&nats.Msg{Subject: "ampipe.log.test.live", Data: []byte("hello")})
+			d.acknowledge("warehouse", 1)
+			return whole(d), whole(d)
+		}, 901},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newLane(t, 2)
+			d.acknowledge("warehouse", 4)
+			if !strings.Contains(name, "lost") { // else it has not got so far
+				d.acknowledge("cache", 4)
+			}
+			d.run()
+			warehouse, cache := c.trouble(d)
+			for limit := time.Now().Add(20 * time.Second); d.stored().Epoch == 2; {
+				if time.Now().After(limit) {
+					t.Fatal("no epoch begins")
+				}
+				d.tells("warehouse", warehouse)
+				d.tells("cache", cache)
+				d.looks()
+			}
+			if s := d.stored(); s.Epoch != 3 || s.Live.Start != c.start {
+				t.Errorf("epoch %d from %d, want 3 from %d", s.Epoch, s.Live.Start, c.start)
+			}
+			for range 4 {
+				d.tells("warehouse", warehouse)
+				d.tells("cache", cache)
+				d.looks()
+			}
+			if s := d.stored(); s.Epoch != 3 {
+				t.Errorf("epoch %d", s.Epoch)
+			}
+		})
+	}
+}
+
+// TestALaneThatIsNotBrokenGoesOn: a sink is slow, its destination cannot be read, or it
+// does not know what a newer version has written.
+func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
+	for name, tell := range map[string]func(d *lane){
+		"what it has acknowledged is not reported yet, for its destination is away": func(d *lane) {
+			if s := d.looks(); s.Sinks[1].Live.AckFloor < d.marks[1] {
+				d.acknowledge("cache", 3)
+			}
+			must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
+				Name: "cache", Live: d.has(2, d.marks[0], 820), State: "paused", Reason: "connection refused",
+				Read: time.Unix(1, 0), Updated: time.Now(),
+			}))
+		},
+		"it is in the epoch before, and has acknowledged nothing": func(d *lane) {
+			d.tells("cache", d.has(1, 7, 830))
+		},
+		"it has nothing yet": func(d *lane) {
+			d.tells("cache", queue.LiveMark{})
+		},
+		"a newer version writes the lane": func(d *lane) {
+			m := nats.NewMsg("ampipe.log.test.live")
+			m.Header = nats.Header(entry.Header{Kind: "snapshot", Epoch: 2, Range: block.Closed(901, 910)}.Map())
+			m.Header.Set("Nats-Expected-Last-Subject-Sequence", fmt.Sprint(d.seq))
+			d.inject(m)
+			d.seq++
+			d.tells("cache", d.has(2, d.marks[2], 900))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newLane(t, 2)
+			d.acknowledge("warehouse", 4)
+			d.acknowledge("cache", 0)
+			d.run()
+			for range 6 {
+				d.tells("warehouse", d.has(2, d.marks[2], 900))
+				tell(d)
+				d.looks()
+			}
+			if s := d.stored(); s.Epoch != 2 {
+				t.Errorf("epoch %d has begun for nothing", s.Epoch)
+			}
+		})
+	}
+}
+
+// TestADoneLaneThatLostItsEnd: max_block was reached, a sink has dealt with everything
+// that the log has, and lacks blocks below max_block, which nothing else would bring.
+func TestADoneLaneThatLostItsEnd(t *testing.T) {
+	for name, mark := range map[string]func(d *lane) queue.LiveMark{
+		"after the last watermark":        func(d *lane) queue.LiveMark { return d.has(2, d.marks[2], 900) },
+		"and the sink has joined it late": func(*lane) queue.LiveMark { return queue.LiveMark{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newLane(t, 2)
+			end := block.Number(905)
+			d.spec.MaxBlock = &end
+			d.save(queue.LivePosition{Epoch: 2, Seq: d.marks[2], Next: end, Phase: queue.LiveDone, Until: &end})
+			d.acknowledge("warehouse", 4)
+			d.acknowledge("cache", 4)
+			d.run()
+			for limit := time.Now().Add(20 * time.Second); d.stored().Epoch == 2; {
+				if time.Now().After(limit) {
+					t.Fatal("no epoch begins")
+				}
+				d.tells("warehouse", d.has(2, d.marks[2], 900), block.Range{Start: 700, End: 905})
+				d.tells("cache", mark(d), block.Range{Start: 700, End: 800}, block.Range{Start: 800, End: 901})
+				d.looks()
+			}
+			if s := d.stored(); s.Live.Start != 901 {
+				t.Errorf("the epoch begins at %d", s.Live.Start)
+			}
+		})
 	}
 }

@@ -31,6 +31,7 @@ type SinkStatus struct {
 	Live     queue.Position   // in the live lane
 	Covered  uint64           // blocks of the history that the destination holds
 	Stopped  string           // why it has stopped for good; empty: it has not
+	Waits    string           // why live entries wait for it, if it does not say so itself
 
 	rev      uint64 // of the report
 	reported uint64 // rev, if it is of this planner's run
@@ -44,12 +45,13 @@ type watcher struct {
 	began time.Time
 	looks int
 
-	parts    uint64     // latest revision of a partition at this look
-	since    uint64     // revision of the plan when it was first read; reports after it are of this run
-	live     LiveStatus // as of the last look at it
-	log      LogStatus  // as of the last trim
-	followed bool       // this planner has queued the live task
-	retried  bool       // failed partitions have been queued again
+	parts    uint64               // latest revision of a partition at this look
+	since    uint64               // revision of the plan when it was first read; reports after it are of this run
+	still    map[string]stillness // by sink
+	live     LiveStatus           // as of the last look at it
+	log      LogStatus            // as of the last trim
+	followed bool                 // this planner has queued the live task
+	retried  bool                 // failed partitions have been queued again
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends. spec
@@ -124,6 +126,7 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	if status.Sinks, err = w.lookAtSinks(ctx, parts); err != nil {
 		return status, err
 	}
+	w.tellStillness(status.Sinks, time.Now())
 	if err := w.lookAtLive(ctx, &status); err != nil {
 		return status, err
 	}

@@ -112,5 +112,6 @@ type SinkReport struct {
 	Rows     uint64    `json:"rows"` // written by the reporting process since it started
 	State    SinkState `json:"state"`
 	Reason   string    `json:"reason,omitempty"` // why it does not run
+	Read     time.Time `json:"read,omitzero"`    // when Coverage and Live were read from the destination
 	Updated  time.Time `json:"updated"`
 }

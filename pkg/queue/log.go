@@ -49,23 +49,27 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	if err := l.bound(ctx); err != nil {
 		return nil, err
 	}
-	stream, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name:               l.stream(),
-		Description:        "ampipe: entries of pipeline " + pipeline,
-		Subjects:           []string{logSubject + pipeline + ".>"},
-		Retention:          jetstream.LimitsPolicy,
-		Storage:            jetstream.FileStorage,
-		Discard:            jetstream.DiscardNew,
-		MaxBytes:           l.maxBytes,
-		Replicas:           c.cfg.Replicas,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-	})
+	stream, err := c.js.CreateOrUpdateStream(ctx, l.config())
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))
 	}
 	l.read = reader{c, stream}
 	return l, nil
+}
+
+func (l *Log) config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               l.stream(),
+		Description:        "ampipe: entries of pipeline " + l.pipeline,
+		Subjects:           []string{logSubject + l.pipeline + ".>"},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Discard:            jetstream.DiscardNew,
+		MaxBytes:           l.maxBytes,
+		Replicas:           l.conn.cfg.Replicas,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+	}
 }
 
 // bound lowers maxBytes to what the disk of an embedded server has left: at most half
@@ -111,6 +115,11 @@ type Tail struct {
 	After uint64 // sequence of the lane's message before it when it was published
 	Entry entry.Header
 	ID    string // that it was published with
+
+	// Damaged is why the message is not an entry, and Entry therefore empty: it was
+	// damaged, or somebody else published it; nil: it is one. See [entry.Newer], too.
+	// Only the headers are looked at.
+	Damaged error
 }
 
 // Tail reads the last message of a lane.
@@ -151,12 +160,9 @@ func (l *Log) tail(ctx context.Context, what string, msg *jetstream.RawStreamMsg
 		return Tail{}, l.fail(ctx, fmt.Errorf("%s: %w", what, err))
 	}
 	e, err := entry.Parse(msg.Header, msg.Data)
-	if err != nil {
-		return Tail{}, fault.Permanent(fmt.Errorf("%s, message %d: %w", what, msg.Sequence, err))
-	}
 	return Tail{
 		Found: true, Lane: strings.TrimPrefix(msg.Subject, l.subject("")), Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence),
-		Entry: e.Header, ID: msg.Header.Get(headerID),
+		Entry: e.Header, ID: msg.Header.Get(headerID), Damaged: err,
 	}, nil
 }
 
@@ -219,12 +225,16 @@ func (l *Log) Delete(ctx context.Context) error {
 	return nil
 }
 
-// fail classes an error of the log.
+// fail classes an error of the log. One that was deleted is made anew: destinations
+// know what they hold, and what they lack is read again.
 func (l *Log) fail(ctx context.Context, err error) error {
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fault.Permanent(fmt.Errorf("%w: the log was deleted; start again and it is made anew", err))
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return l.conn.classify(ctx, err)
 	}
-	return l.conn.classify(ctx, err)
+	if _, again := l.conn.js.CreateOrUpdateStream(ctx, l.config()); again != nil {
+		return l.conn.classify(ctx, fmt.Errorf("the log was deleted; make it anew: %w", again))
+	}
+	return fault.Later(errors.New("the log was deleted; it has been made anew"), 0)
 }
 
 func parseSeq(text string) uint64 {

@@ -187,6 +187,7 @@ func TestResumeAfterTrim(t *testing.T) {
 	}
 }
 
+// TestDeletedLog: whoever meets it next makes it anew.
 func TestDeletedLog(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
@@ -198,12 +199,13 @@ func TestDeletedLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.Tail(ctx, "p.0.0"); fault.Of(err) != fault.ClassPermanent {
+	if _, err := l.Tail(ctx, "p.0.0"); fault.Of(err) != fault.ClassLater || !strings.Contains(err.Error(), "the log was deleted; it has been made anew") {
 		t.Errorf("%v", err)
 	}
-	if state, err := mustLog(t, conn, 0).State(ctx); err != nil || state.Messages != 0 {
+	if state, err := l.State(ctx); err != nil || state.Messages != 0 {
 		t.Errorf("%+v, %v", state, err)
 	}
+	mustPublish(t, l, "p.0.0", 0, "a", group(0, 0, 10))
 }
 
 func TestNames(t *testing.T) {

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -69,6 +70,14 @@ func (a *ahead) load(batch []*held) load {
 			c, err = a.change(m.Message)
 			return err
 		})
+		if damaged, ok := errors.AsType[*damagedError](err); ok {
+			if err = a.drop(m, damaged); err == nil && !a.live {
+				continue
+			}
+			if err == nil {
+				break // nothing can be applied after it; what comes is given back
+			}
+		}
 		if err != nil {
 			l.broken = cmp.Or(l.broken, fmt.Errorf("log entry %d: %w", m.Seq, err))
 			if a.live {

@@ -14,6 +14,7 @@ type worker struct {
 	*run
 	take, do context.Context
 	pause    *pauser
+	stalls   []*stall   // of the lanes whose entries it applies
 	gather   *gathering // nil: every batch is committed by itself
 
 	failure error     // the first
@@ -28,7 +29,7 @@ const early = time.Second
 // but does not keep it from what was taken already, except on the live lane;
 // after any other failure it gives back what comes. The error is the first.
 func (r *run) work(take, do context.Context, in *ahead) error {
-	w := &worker{run: r, take: take, do: do, pause: r.status.pauser()}
+	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), stalls: []*stall{r.stall}}
 	for l := range in.loads {
 		w.load(l, r.live)
 		in.done(l)
@@ -120,6 +121,7 @@ func (w *worker) apply(units []unit, i *isolation) error {
 // are: errStopped; ErrGap; one that is permanent, which may be due to one of the
 // changes; or one that is not, when every attempt has failed.
 func (w *worker) commit(changes []Change) (Applied, error) {
+	defer w.calls(len(changes), changes[0].Range.Start)()
 	return w.insist(func(context.Context) (Applied, error) { return w.write(changes) })
 }
 

@@ -25,15 +25,20 @@ func (r *run) caught(doing string, op func() error) error {
 	return err
 }
 
-// change decodes one message and checks that it belongs into the table.
+// change decodes one message and checks that it belongs into the table. A
+// *damagedError says that no destination could take it.
 func (a *ahead) change(m Message) (Change, error) {
 	c := Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}
-	if m.Kind != entry.Data {
+	switch {
+	case m.Kind == entry.Data:
+	case m.Live:
 		return c, nil
+	default:
+		return c, &damagedError{fmt.Errorf("a %q entry of blocks %v stands in a partition's lane, where only data may", m.Kind, m.Range)}
 	}
 	schema, records, err := a.decoder.Decode(m.Entry)
 	if err != nil {
-		return c, fault.Permanent(err)
+		return c, &damagedError{err}
 	}
 	c.Records = records
 	if m.Schema != a.schema {
@@ -43,7 +48,7 @@ func (a *ahead) change(m Message) (Change, error) {
 	}
 	if err := CheckRows(c, a.Table.BlockColumn); err != nil {
 		release(c)
-		return c, err
+		return c, &damagedError{err}
 	}
 	return c, nil
 }

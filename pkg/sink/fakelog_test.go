@@ -77,9 +77,9 @@ type fakeLog struct {
 
 type fakeMessage struct {
 	sink.Message
-	log                      *fakeLog
-	delivered, acked, nacked int
-	out                      bool
+	log                             *fakeLog
+	delivered, acked, nacked, ended int
+	out                             bool
 }
 
 func newFakeLog(entries ...entry.Entry) *fakeLog {
@@ -147,7 +147,7 @@ func (l *fakeLog) Next(ctx context.Context) (sink.Message, error) {
 func (l *fakeLog) Settled(_ context.Context, seq uint64) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !slices.ContainsFunc(l.all, func(m *fakeMessage) bool { return m.Seq == seq && m.acked == 0 }), nil
+	return !slices.ContainsFunc(l.all, func(m *fakeMessage) bool { return m.Seq == seq && m.acked+m.ended == 0 }), nil
 }
 
 func (m *fakeMessage) answered() {
@@ -180,6 +180,14 @@ func (m *fakeMessage) Nak(delay time.Duration) error {
 		m.log.ready = append(m.log.ready, m)
 		m.log.signal()
 	})
+	return nil
+}
+
+func (m *fakeMessage) Term(string) error {
+	m.log.mu.Lock()
+	defer m.log.mu.Unlock()
+	m.answered()
+	m.ended++
 	return nil
 }
 

@@ -43,6 +43,7 @@ func (r *run) workGathering(take, do context.Context, g Gatherer, in []*ahead) e
 	all := make(chan loaded)
 	var open sync.WaitGroup
 	for _, a := range in {
+		w.stalls = append(w.stalls, a.stall)
 		open.Go(func() {
 			for l := range a.loads {
 				all <- loaded{l, a}
@@ -156,6 +157,7 @@ func (w *worker) commitStaged() error {
 		return nil
 	}
 	begin := time.Now()
+	defer w.calls(len(g.staged), g.staged[0].Range.Start)()
 	applied, err := w.insist(func(ctx context.Context) (Applied, error) {
 		applied, err := g.Commit(ctx)
 		if errors.Is(err, ErrRestage) {

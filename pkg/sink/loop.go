@@ -51,6 +51,8 @@ type run struct {
 	live   bool
 	schema string // fingerprint of the table's
 	hand   *hand
+	damage *damage
+	stall  *stall
 	status *status
 	stop   context.CancelCauseFunc // ends taking, of both
 	gap    chan struct{}           // holds a token when a live entry came before its predecessor
@@ -62,6 +64,8 @@ func (r *run) onLive() *run {
 	live := *r
 	live.live, live.Source, live.Writers, live.Wait = true, r.Live, 1, 0
 	live.hand = newHand(r.Bytes, r.Logger)
+	live.damage = &damage{}
+	live.stall = live.newStall()
 	return &live
 }
 
@@ -90,19 +94,23 @@ func (l *Loop) Run(take context.Context) error {
 	}
 	r.hand = newHand(r.Bytes, r.Logger)
 	r.status = &status{observer: r.Observer, logger: r.Logger}
+	r.damage = &damage{}
+	r.stall = r.newStall()
 
 	take, stop := context.WithCancelCause(take)
 	defer stop(nil)
 	r.stop = stop
 
-	reporter := &reporter{run: r}
-	reporting, end := context.WithCancel(context.WithoutCancel(take))
-	var reports sync.WaitGroup
-	reports.Go(func() { reporter.loop(reporting) })
-
 	runs := []*run{r}
 	if r.Live != nil {
 		runs = append(runs, r.onLive())
+	}
+	reporter := &reporter{run: r, runs: runs}
+	reporting, end := context.WithCancel(context.WithoutCancel(take))
+	var reports sync.WaitGroup
+	reports.Go(func() { reporter.loop(reporting) })
+	for _, one := range runs {
+		reports.Go(func() { one.stall.watch(reporting) })
 	}
 	err := r.flow(take, runs)
 	end()
@@ -205,6 +213,14 @@ func (r *run) pull(take context.Context, out chan<- *held) error {
 			}
 			return fmt.Errorf("read the log: %w", err)
 		}
-		out <- r.hand.take(m)
+		one := r.hand.take(m)
+		if m.Damaged == nil {
+			out <- one
+			continue
+		}
+		if err := r.drop(one, m.Damaged); err != nil {
+			one.nak(0)
+			return fmt.Errorf("read the log: %w", err)
+		}
 	}
 }

@@ -499,18 +499,6 @@ func TestLoopRefusesAnotherSchema(t *testing.T) {
 	})
 }
 
-func TestLoopRefusesADamagedEntry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		all := entries(t, 4, 10)
-		all[2].Payload = all[2].Payload[:len(all[2].Payload)/2]
-		r := newRig(t, all...)
-		if err := r.fails(); !strings.Contains(err.Error(), "log entry 3") {
-			t.Error(err)
-		}
-		r.wantBlocks(10, upTo(20), block.Range{Start: 30, End: 40})
-	})
-}
-
 func TestLoopWaitsForTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 5, 10)...)

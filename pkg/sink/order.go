@@ -3,6 +3,8 @@ package sink
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -98,6 +100,7 @@ func (o *order) read(take context.Context) bool {
 func (o *order) place(m *held) {
 	for m != nil && o.turn(m) {
 		o.since = time.Now()
+		o.stall.lacks(nil)
 		if !o.started && (m.Kind == entry.Watermark || m.Part > 0) {
 			// It closes a range of which this destination has nothing, or goes on with a
 			// block whose beginning it lacks: the first entry after it begins its live
@@ -178,6 +181,8 @@ func (o *order) again(take context.Context) {
 		o.place(turn)
 		return
 	}
+	first := slices.Min(slices.Collect(maps.Keys(o.early)))
+	o.stall.lacks(&gap{next: o.early[first].Seq, after: first, started: o.started, epoch: o.epoch, last: o.seq})
 	for after, m := range o.early {
 		m.nak(early)
 		delete(o.early, after)

@@ -20,9 +20,11 @@ const (
 // reporter says how far a sink has come. Only one goroutine uses it.
 type reporter struct {
 	run      *run
+	runs     []*run // of each kind of lanes
 	coverage block.Set
 	live     queue.LiveMark
 	known    bool // coverage has been read: an empty one would have everything queued again
+	asOf     time.Time
 	sent     queue.SinkReport
 	failing  bool
 	looked   time.Time // when the destination was last asked
@@ -77,7 +79,7 @@ func (r *reporter) report(ctx context.Context, state queue.SinkState, reason str
 	}
 	report := queue.SinkReport{
 		Name: r.run.Table.Sink, Coverage: r.coverage, Live: r.live, Rows: rows,
-		State: state, Reason: reason, Updated: time.Now(),
+		State: state, Reason: reason, Read: r.asOf, Updated: time.Now(),
 	}
 	if paused != nil && reason == "" {
 		report.Reason = paused.Error()
@@ -110,8 +112,16 @@ func (r *reporter) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.coverage, r.known = s.Coverage, true
-	r.live = queue.LiveMark(s.Live)
+	if mark := queue.LiveMark(s.Live); mark != r.live {
+		r.live = mark
+		for _, one := range r.runs {
+			if one.live { // perhaps by another process of the sink
+				one.hand.moved()
+				one.stall.applied(mark.Seq)
+			}
+		}
+	}
+	r.coverage, r.known, r.asOf = s.Coverage, true, time.Now()
 	return nil
 }
 

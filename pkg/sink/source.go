@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -14,7 +15,8 @@ import (
 type Source interface {
 	// Next waits for the next entry. Only one goroutine calls it, again after
 	// an error that is not permanent. After an error it returns
-	// [queue.ErrNoMessage] when the log can be read again and has nothing new.
+	// [queue.ErrNoMessage] when the log can be read again and has nothing new. A
+	// message that is not an entry is no error.
 	Next(ctx context.Context) (Message, error)
 	// Settled tells whether the entry at a sequence will not come any more, to any
 	// process of the sink: it has been acknowledged, as everything before it, or
@@ -29,6 +31,10 @@ type Message struct {
 	Live  bool   // of the live lane, else of a partition
 	After uint64 // Seq of the lane's entry before
 	Reply Reply
+
+	// Damaged is why the message is not an entry, and Entry therefore empty; nil: it
+	// is one, as far as its headers say.
+	Damaged error
 }
 
 // Reply is how the source is told about a message: by one call of one method,
@@ -39,6 +45,9 @@ type Reply interface {
 	// Nak gives the entry back, to be delivered again after the delay, to this
 	// process or to another.
 	Nak(delay time.Duration) error
+	// Term says that the entry is not to come again, to anybody of this sink,
+	// although it is not committed.
+	Term(reason string) error
 }
 
 // Reports is where a sink's report goes; the state of package queue is one.
@@ -55,8 +64,13 @@ type consumer struct{ *queue.Consumer }
 // Next waits for the next message; see [queue.Consumer.Next].
 func (c consumer) Next(ctx context.Context) (Message, error) {
 	m, err := c.Consumer.Next(ctx)
-	if err != nil {
+	var damaged error
+	if bad, ok := errors.AsType[*queue.BadMessageError](err); ok {
+		m, damaged = bad.Message, bad
+	} else if err != nil {
 		return Message{}, err
 	}
-	return Message{Entry: m.Entry, Seq: m.Seq, Live: m.Lane == queue.LiveLane, After: m.After, Reply: m}, nil
+	return Message{
+		Entry: m.Entry, Seq: m.Seq, Live: m.Lane == queue.LiveLane, After: m.After, Reply: m, Damaged: damaged,
+	}, nil
 }

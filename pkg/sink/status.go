@@ -55,6 +55,14 @@ func (p *pauser) over() {
 	s.show()
 }
 
+// othersWait reports whether other parts of the loop have told a reason.
+func (p *pauser) othersWait() bool {
+	s := p.status
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.waiting, func(one *pauser) bool { return one != p })
+}
+
 func (s *status) remove(p *pauser) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(one *pauser) bool { return one == p })
 }

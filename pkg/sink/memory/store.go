@@ -85,6 +85,39 @@ func (s *Store) Ledger() sink.Ledger {
 	return *s.ledger.Clone()
 }
 
+// Backup is what a store held at a moment.
+type Backup struct {
+	ledger sink.Ledger
+	rows   map[block.Number][]keyed
+	keys   map[string][]block.Number
+}
+
+// Backup copies what the store holds.
+func (s *Store) Backup() Backup {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Backup{*s.ledger.Clone(), cloned(s.rows), cloned(s.keys)}
+}
+
+// Restore takes the store back to a backup of it, also under writers that are at work.
+// The zero value of a backup is an empty store.
+func (s *Store) Restore(b Backup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger, s.rows, s.keys = *b.ledger.Clone(), cloned(b.rows), cloned(b.keys)
+}
+
+func cloned[K comparable, V any](lists map[K][]V) map[K][]V {
+	if lists == nil {
+		return nil
+	}
+	all := make(map[K][]V, len(lists))
+	for k, list := range lists {
+		all[k] = slices.Clone(list)
+	}
+	return all
+}
+
 // keyed is a row and its key, which is empty if the table has none.
 type keyed struct {
 	Row

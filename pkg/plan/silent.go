@@ -1,0 +1,68 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// silentAfter is how long live entries may wait for a sink that applies none and tells
+// no reason. It is longer than a sink takes to tell one.
+const silentAfter = 45 * time.Second
+
+// stillness is a sink's place in the live lane, and since when it is there.
+type stillness struct {
+	mark     queue.LiveMark
+	floor    uint64
+	since    time.Time
+	report   uint64 // revision of the last report
+	reported time.Time
+}
+
+// tellStillness writes into the status of each sink why live entries wait for it, if it
+// does not say so itself: its processes are gone, or do not know.
+func (w *watcher) tellStillness(sinks []SinkStatus, now time.Time) {
+	if w.still == nil {
+		w.still = make(map[string]stillness)
+	}
+	for i := range sinks {
+		sinks[i].Waits = w.stillness(sinks[i], w.Config.Sinks[i], now)
+	}
+}
+
+// stillness returns why live entries wait for a sink; empty: none do, or it is told
+// elsewhere.
+func (w *watcher) stillness(sink SinkStatus, c config.Sink, now time.Time) string {
+	waiting := sink.Live.Pending + uint64(sink.Live.AckPending)
+	if waiting == 0 || w.gone(sink.Name) {
+		delete(w.still, sink.Name)
+		return ""
+	}
+	s, before := w.still[sink.Name]
+	if !before || s.mark != sink.Report.Live || s.floor != sink.Live.AckFloor {
+		s.mark, s.floor, s.since = sink.Report.Live, sink.Live.AckFloor, now
+	}
+	if !before || s.report != sink.rev {
+		s.report, s.reported = sink.rev, now
+	}
+	w.still[sink.Name] = s
+	patience := silentAfter
+	if c.Delta != nil {
+		patience += c.Delta.MaxCommitDelay
+	}
+	at := s.since.UTC().Format(time.TimeOnly)
+	switch {
+	case now.Sub(s.since) < patience:
+		return ""
+	case sink.Report.State == queue.SinkFailed:
+		return fmt.Sprintf("it has stopped, and %d live entries wait for it: %s", waiting, sink.Report.Reason)
+	case now.Sub(s.reported) >= silentAfter:
+		return fmt.Sprintf("it has not reported since %s UTC, and %d live entries wait for it: is it running?", s.reported.UTC().Format(time.TimeOnly), waiting)
+	case sink.Report.Reason != "":
+		return "" // it tells that itself
+	default:
+		return fmt.Sprintf("%d live entries wait for it, and it has applied none since %s UTC; its last is entry %d of epoch %d", waiting, at, s.mark.Seq, s.mark.Epoch)
+	}
+}

@@ -1,0 +1,146 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+const (
+	// stallAfter is how long entries may wait with nothing committed, and no other
+	// reason told, before that is a reason.
+	stallAfter = 30 * time.Second
+	// stallEvery is how often that is looked at.
+	stallEvery = time.Second
+)
+
+// stall notices that entries of some lanes wait while nothing is committed, and says
+// what is known of it, until something is. It is safe for concurrent use.
+type stall struct {
+	run   *run
+	pause *pauser // of watch
+
+	mu      sync.Mutex
+	running map[*worker]transaction
+	gap     *gap // what the live lane's order waits for; nil: nothing
+	broken  broken
+}
+
+// transaction is a call of the Writer.
+type transaction struct {
+	began   time.Time
+	entries int
+	from    block.Number
+}
+
+// gap is a live entry whose predecessor has not come.
+type gap struct {
+	next, after uint64 // the entry and its predecessor
+	started     bool   // the destination has something of the live lane
+	epoch, last uint64 // the last that it has
+}
+
+// broken is a live entry that was dropped because it is damaged.
+type broken struct {
+	seq    uint64
+	at     time.Time
+	reason error
+}
+
+func (r *run) newStall() *stall {
+	return &stall{run: r, pause: r.status.pauser(), running: make(map[*worker]transaction)}
+}
+
+// watch looks until ctx ends.
+func (s *stall) watch(ctx context.Context) {
+	ticker := time.NewTicker(stallEvery)
+	defer ticker.Stop()
+	defer s.pause.over()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		reason := s.reason()
+		if reason == nil || s.pause.othersWait() {
+			s.pause.over()
+			continue
+		}
+		s.pause.because(reason)
+	}
+}
+
+// reason returns why nothing is committed; nil if something is, or nothing waits.
+func (s *stall) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken.reason != nil && time.Since(s.broken.at) < 2*stallAfter {
+		return s.broken.reason
+	}
+	patience := stallAfter
+	if _, gathers := s.run.Writer.(Gatherer); gathers {
+		patience += s.run.Gather
+	}
+	since := s.run.hand.waits()
+	if since.IsZero() || time.Since(since) < patience {
+		return nil
+	}
+	at := since.UTC().Format(time.TimeOnly)
+	for _, t := range s.running {
+		return fmt.Errorf("a transaction of %d entries from block %d on has been running since %s UTC", t.entries, t.from, t.began.UTC().Format(time.TimeOnly))
+	}
+	switch g := s.gap; {
+	case g == nil:
+		return fmt.Errorf("entries wait, and none has been committed since %s UTC", at)
+	case !g.started:
+		return fmt.Errorf("live entry %d follows entry %d, which has not come since %s UTC; the destination has none of the live lane", g.next, g.after, at)
+	default:
+		return fmt.Errorf("live entry %d follows entry %d, which the destination lacks: its last, since %s UTC, is entry %d of epoch %d", g.next, g.after, at, g.last, g.epoch)
+	}
+}
+
+// calls notes that the Writer is called with some entries, until the function that it
+// returns is called.
+func (w *worker) calls(entries int, from block.Number) (end func()) {
+	t := transaction{began: time.Now(), entries: entries, from: from}
+	for _, s := range w.stalls {
+		s.mu.Lock()
+		s.running[w] = t
+		s.mu.Unlock()
+	}
+	return func() {
+		for _, s := range w.stalls {
+			s.mu.Lock()
+			delete(s.running, w)
+			s.mu.Unlock()
+		}
+	}
+}
+
+// lacks notes what the live lane's order waits for.
+func (s *stall) lacks(g *gap) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gap = g
+}
+
+// damaged notes that a live entry was dropped. Nothing can follow it in its epoch, so
+// that it is told at once.
+func (s *stall) damaged(seq uint64, reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = broken{seq, time.Now(), reason}
+}
+
+// applied notes the last live entry that the destination has.
+func (s *stall) applied(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seq > s.broken.seq {
+		s.broken = broken{}
+	}
+}

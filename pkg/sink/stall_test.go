@@ -1,0 +1,163 @@
+package sink_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// TestALiveLaneThatStandsStill is told of within a minute, with what is lacking, and no
+// longer when it moves.
+func TestALiveLaneThatStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		l := story(t)
+		r.apply(l.all[:3]...)
+		log := r.live(l.all[4:]...) // the one between is lost
+		stop := r.start()
+		time.Sleep(25 * time.Second)
+		synctest.Wait()
+		if len(r.watch.pauses) > 0 {
+			t.Errorf("told too early: %q", r.watch.pauses)
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		want := "live entry 55 follows entry 52, which the destination lacks: its last"
+		if len(r.watch.pauses) != 1 || !strings.HasPrefix(r.watch.pauses[0], want) {
+			t.Errorf("told %q, want %q", r.watch.pauses, want)
+		}
+		if last := r.watch.reports[len(r.watch.reports)-1]; !strings.HasPrefix(last.Reason, want) {
+			t.Errorf("report %+v", last)
+		}
+		log.append(l.all[3])
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		r.wantStory()
+		if r.watch.resumes != 1 {
+			t.Errorf("%d resumes", r.watch.resumes)
+		}
+		r.stopped(stop, log)
+	})
+}
+
+// TestALongTransaction is told of as what it is.
+func TestALongTransaction(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, entries(t, 3, 1)...)
+			log := r.log
+			if live {
+				r.log = newFakeLog()
+				r.loop.Source = r.log
+				log = r.live(story(t).all...)
+			}
+			r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+				time.Sleep(2 * time.Minute)
+				return nil
+			}
+			stop := r.start()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if len(r.watch.pauses) != 1 || !strings.Contains(r.watch.pauses[0], "a transaction of") {
+				t.Errorf("told %q", r.watch.pauses)
+			}
+			time.Sleep(75 * time.Second)
+			synctest.Wait()
+			if r.watch.resumes != 1 {
+				t.Errorf("%d resumes", r.watch.resumes)
+			}
+			time.Sleep(time.Hour)
+			r.stopped(stop, log)
+		})
+	}
+}
+
+// TestNothingIsToldOfALoopThatMoves, however slowly, has nothing to do, or has told
+// another reason.
+func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
+	t.Run("slowly", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, entries(t, 30, 1)...)
+			r.loop.Rows = 1
+			l := story(t)
+			log := r.live(l.all...)
+			r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+				time.Sleep(25 * time.Second)
+				return nil
+			}
+			stop := r.start()
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if len(r.watch.pauses) > 0 {
+				t.Errorf("told %q", r.watch.pauses)
+			}
+			r.stopped(stop, r.log, log)
+		})
+	})
+	t.Run("idle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			l := newLane(t)
+			log := r.live(l.invalidate(10))
+			stop := r.start()
+			for n := range block.Number(3) {
+				time.Sleep(time.Hour)
+				log.append(l.data(10+n, 10+n, 1))
+				log.append(l.watermark(10+n, 10+n))
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if len(r.watch.pauses) > 0 {
+				t.Errorf("told %q", r.watch.pauses)
+			}
+			r.stopped(stop, log)
+		})
+	})
+	t.Run("paused", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			log := r.live(story(t).all...)
+			back := time.Now().Add(10 * time.Minute)
+			r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+				if time.Now().Before(back) {
+					return fault.Later(errors.New("connection refused"), 0)
+				}
+				return nil
+			}
+			stop := r.start()
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			r.wantStory()
+			if len(r.watch.pauses) != 1 || !strings.Contains(r.watch.pauses[0], "connection refused") || r.watch.resumes != 1 {
+				t.Errorf("told %q, %d resumes", r.watch.pauses, r.watch.resumes)
+			}
+			r.stopped(stop, log)
+		})
+	})
+	t.Run("another process goes on", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			l := story(t)
+			r.apply(l.all[0])
+			log := r.live(l.all[2]) // and its predecessor is the other's
+			stop := r.start()
+			for _, m := range l.all[1:] {
+				time.Sleep(20 * time.Second)
+				r.apply(m)
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if len(r.watch.pauses) > 0 {
+				t.Errorf("told %q", r.watch.pauses)
+			}
+			r.stopped(stop, log)
+		})
+	})
+}
