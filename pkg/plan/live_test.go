@@ -781,10 +781,12 @@ func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
 	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 780})
 	d.looks()
 	if s := d.stored(); s.Epoch != 1 {
-		t.Fatal("an epoch has begun before the sink has reported again: what it lacks may be on its way")
+		t.Fatal("an epoch has begun at once: what the sink lacks may be on its way")
 	}
-	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
-	d.until("an epoch", func(plan.Status) bool { return d.stored().Epoch > 1 })
+	d.until("an epoch", func(plan.Status) bool {
+		d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+		return d.stored().Epoch > 1
+	})
 	// All of the lane is within the reach of every other sink: it comes as history.
 	d.until("the lane's blocks are queued", func(s plan.Status) bool {
 		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.Range() == block.Range{Start: 800, End: 900} })
