@@ -58,7 +58,7 @@ func TestLockOfOthersIsWaitedFor(t *testing.T) {
 			})
 			if !strings.Contains(c.lock, "t_1") {
 				eventually(t, db.Conn, "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-				if got := db.text("SELECT string_agg(backend_xmin::text, ' ') FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"); got != "NULL" {
+				if got := db.text("SELECT string_agg(backend_xmin::text || query || wait_event, ' ') FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"); got != "NULL" {
 					t.Errorf("who waits for the table holds the snapshot %s", got)
 				}
 				if db.text(holdsTable) == "true" {

@@ -192,12 +192,12 @@ func TestEventTriggerThatRefuses(t *testing.T) {
 // also where only new sessions see that.
 func TestLimitsOfTheServerAreWaitedFor(t *testing.T) {
 	t.Parallel()
-	many := make([]int64, 5000)
+	many := make([]int64, 20_000)
 	for i := range many {
 		many[i] = int64(i)
 	}
 	for _, c := range []struct{ name, set, reset, says string }{
-		{"files for sorting", "ALTER DATABASE %s SET temp_file_limit = 0; ALTER DATABASE %[1]s SET work_mem = '64kB'", "ALTER DATABASE %s RESET temp_file_limit", "temp_file_limit"},
+		{"files for sorting", "ALTER DATABASE %s SET temp_file_limit = 0; ALTER DATABASE %[1]s SET work_mem = '256kB'", "ALTER DATABASE %s RESET temp_file_limit", "temp_file_limit"},
 		{"a full disk", "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'could not extend file' USING ERRCODE = '53100'; END $$; " +
 			"CREATE TRIGGER full_disk BEFORE INSERT ON t EXECUTE FUNCTION full_disk()", "DROP TRIGGER full_disk ON t", "disk of the server is full"},
 	} {
@@ -225,7 +225,7 @@ func TestLimitsOfTheServerAreWaitedFor(t *testing.T) {
 			}
 			db.run(strings.ReplaceAll(c.reset, "%s", db.Config().Database))
 			l.apply(keys(span(1, 2), many...))
-			db.want("SELECT concat_ws(' ', count(*), min(block_num)) FROM t", "5000 1")
+			db.want("SELECT concat_ws(' ', count(*), min(block_num)) FROM t", "20000 1")
 		})
 	}
 }

@@ -110,14 +110,15 @@ func look(ctx context.Context, tx pgx.Tx, g *target) (*survey, error) {
 	if s.version < oldest {
 		return &s, nil // the rest may use what it does not have
 	}
-	s.schema.made, err = maybe(tx.QueryRow(ctx, askSchema, g.schema).Scan(&s.schema.use, &s.schema.create))
-	if err != nil {
-		return nil, err
-	}
 	if err := s.lookAtState(ctx, tx, g); err != nil {
 		return nil, err
 	}
-	return &s, s.lookAtTable(ctx, tx, g)
+	// The table before its schema: others may be making both at this moment.
+	if err := s.lookAtTable(ctx, tx, g); err != nil {
+		return nil, err
+	}
+	s.schema.made, err = maybe(tx.QueryRow(ctx, askSchema, g.schema).Scan(&s.schema.use, &s.schema.create))
+	return &s, err
 }
 
 // maybe tells whether a row was found.
