@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
 	"time"
@@ -60,9 +61,9 @@ type Extractor struct {
 type Observer interface {
 	// Published tells that an entry is in the log.
 	Published(p queue.Partition, h entry.Header, bytes int)
-	// Waiting tells that a partition, or "live", cannot go on for the time being,
-	// and why; a nil reason says that it goes on.
-	Waiting(id string, reason error)
+	// Waiting tells that a part of the work ("partition 0.0", "live", "worker 1")
+	// cannot go on for the time being, and why; a nil reason says that it can.
+	Waiting(part string, reason error)
 	// Finished tells that a partition is done or failed.
 	Finished(p queue.Partition)
 	// Live tells that an entry of the live lane is in the log.
@@ -72,6 +73,10 @@ type Observer interface {
 	// Idle tells when a worker had nothing to do; the last time ends with Run.
 	Idle(worker int, from, to time.Time)
 }
+
+// longestPause is how long a worker waits at most that could not get at its tasks:
+// what it waits for may be back any moment.
+const longestPause = 5 * time.Second
 
 // errStop ends the work on a partition because the process was told to stop.
 var errStop = errors.New("stopping")
@@ -123,6 +128,9 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 		if err == nil {
 			err = x.handle(take, ctx, task)
 		}
+		if x.Observer != nil && kind == queue.PartitionTask && (err != nil || failed > 0) {
+			x.Observer.Waiting(fmt.Sprintf("worker %d", worker), err)
+		}
 		if err == nil {
 			failed = 0
 			continue
@@ -130,8 +138,8 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 		// The queue itself is in trouble (NATS restarts, a state that cannot be
 		// read): the task comes back by itself.
 		failed++
-		pause := x.Backoff.Delay(failed)
-		x.Logger.Warn().Err(err).Dur("pause", pause).Msg("the queue is not available")
+		pause := min(x.Backoff.Delay(failed), longestPause)
+		x.Logger.Warn().Err(err).Dur("pause", pause).Msg("could not work on a task; trying again")
 		if fault.Sleep(take, pause) != nil {
 			return nil
 		}

@@ -183,7 +183,7 @@ func (h *held) waiting(reason error, _ time.Duration) {
 // show passes on what the partition waits for; nil: nothing.
 func (h *held) show(reason error) {
 	if h.x.Observer != nil {
-		h.x.Observer.Waiting(h.part.ID(), reason)
+		h.x.Observer.Waiting("partition "+h.part.ID(), reason)
 	}
 }
 

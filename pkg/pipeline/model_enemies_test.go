@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/ampipe/ampipe/pkg/amp/amptest"
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -37,6 +39,8 @@ var enemies = []enemy{
 	{"freeze a process", 2, 5, (*model).freeze},
 	{"refuse every query", 1, 2, (*model).refuseQueries},
 	{"answer no query", 1, 2, (*model).holdQueries},
+	{"send hostile bytes", 1, 2, (*model).sendHostileBytes},
+	{"swallow rows in a trigger", 1, 2, (*model).swallowRows},
 }
 
 // enlist picks the enemies of a round: about half of all, each as often as its weight
@@ -102,7 +106,7 @@ func (m *model) wipe() { m.deleteStream("AMPIPE_LOG_" + m.config.Name) }
 // libraries do not survive it.
 func (m *model) deleteStream(name string) {
 	m.jetstream(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, name) })
-	m.wiped = true
+	m.expect("deleted", "stream not found", "bucket not found", queue.ErrNotFound.Error())
 }
 
 // deleteMessages loses single messages that NATS had acknowledged: a few of the last
@@ -200,10 +204,52 @@ func (m *model) holdQueries() {
 	})
 }
 
-func (m *model) outage(fate amptest.Fate) {
+// sendHostileBytes has the server answer every query with messages whose buffers lie
+// outside of them, for up to 3 s. What was asked for meanwhile fails for good: the
+// planners that are started at the end retry it.
+func (m *model) sendHostileBytes() {
+	answer := m.chain.Batch(block.Range{Start: 0, End: 50})
+	for i := range answer.Parts {
+		answer.Parts[i].Forge = func(header, body []byte) ([]byte, []byte) { return header, body[:len(body)/2] }
+	}
+	m.outageFor(amptest.Instead(answer), 3*time.Second)
+	m.expect("outside the body", "the chain cannot be followed")
+	m.retries = true
+}
+
+// swallowRows has a trigger keep some rows out of a table for a while. The sink has to
+// stop, and must not cover anything.
+func (m *model) swallowRows() {
+	for _, d := range m.destinations {
+		swallower, ok := d.(interface {
+			swallow(context.Context) (stop func(context.Context) error, err error)
+		})
+		if !ok || m.random.IntN(2) == 0 {
+			continue
+		}
+		stop, err := swallower.swallow(m.t.Context())
+		if err != nil {
+			continue // the table is not made yet, or is locked
+		}
+		m.expect("the server reported no error")
+		m.afterwards.Go(func() {
+			m.pause(time.Duration(m.fate(4000)) * time.Millisecond)
+			if err := stop(m.t.Context()); err != nil {
+				m.t.Errorf("drop the trigger of %s: %v", d.name(), err)
+			}
+		})
+	}
+}
+
+// expect lets processes end by themselves with an error that contains one of the texts.
+func (m *model) expect(texts ...string) { m.expected = append(m.expected, texts...) }
+
+func (m *model) outage(fate amptest.Fate) { m.outageFor(fate, 20*time.Second) }
+
+func (m *model) outageFor(fate amptest.Fate, longest time.Duration) {
 	m.outages.Lock()
-	m.outageFate, m.outageUntil = fate, time.Now().Add(time.Duration(m.random.IntN(20000))*time.Millisecond)
-	m.outages.Unlock()
+	defer m.outages.Unlock()
+	m.outageFate, m.outageUntil = fate, time.Now().Add(time.Duration(m.random.Int64N(int64(longest))))
 }
 
 // troubled returns what becomes of a query because of an outage, if there is one.
@@ -246,13 +292,8 @@ func (s struck) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// endedByDamage reports whether an error is that of a process which found what it had
-// open in NATS deleted.
-func endedByDamage(err error) bool {
-	for _, text := range []string{"deleted", "stream not found", "bucket not found", queue.ErrNotFound.Error()} {
-		if err != nil && strings.Contains(err.Error(), text) {
-			return true
-		}
-	}
-	return false
+// expectedEnd reports whether an enemy explains the error that a process has ended
+// with.
+func (m *model) expectedEnd(err error) bool {
+	return err != nil && slices.ContainsFunc(m.expected, func(text string) bool { return strings.Contains(err.Error(), text) })
 }

@@ -92,6 +92,19 @@ func (p *postgresModel) cables() []*cable {
 	return slices.Clone(p.open)
 }
 
+// swallow keeps every third row or so out of the table, without an error.
+func (p *postgresModel) swallow(ctx context.Context) (func(context.Context) error, error) {
+	table := p.config.Schema + "." + p.config.Table
+	drop := fmt.Sprintf("DROP TRIGGER IF EXISTS swallow ON %s", table)
+	_, err := p.db.Exec(ctx, fmt.Sprintf(`SET lock_timeout = '2s';
+		CREATE OR REPLACE FUNCTION %[1]s.swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN random() < 0.7 THEN NEW END; END $$;
+		%[2]s; CREATE TRIGGER swallow BEFORE INSERT ON %[3]s FOR EACH ROW EXECUTE FUNCTION %[1]s.swallow()`, p.config.Schema, drop, table))
+	return func(ctx context.Context) error {
+		_, err := p.db.Exec(ctx, "SET lock_timeout = 0; "+drop)
+		return err
+	}, err
+}
+
 // backup copies the table and what ampipe knows of it.
 func (p *postgresModel) backup(ctx context.Context) (func(context.Context) error, error) {
 	p.copies++
@@ -126,7 +139,7 @@ func (p *postgresModel) backup(ctx context.Context) (func(context.Context) error
 			return err
 		}
 		return pgx.BeginFunc(ctx, p.db, func(tx pgx.Tx) error {
-			var statements []string
+			statements := []string{"SET LOCAL session_replication_role = replica"} // without triggers
 			if there {
 				statements = append(statements, "LOCK TABLE "+target)
 			}

@@ -140,7 +140,8 @@ type model struct {
 	calm         atomic.Bool   // nothing more goes wrong
 	calmed       chan struct{} // closed then
 	duplicates   atomic.Int64
-	wiped        bool // something in NATS was deleted: a member may have ended because of it
+	expected     []string // errors that members may have ended with
+	retries      bool     // what failed for good is to be tried again in the end
 
 	*dice
 	backups    [][]func(context.Context) error // by destination, how to go back to them
@@ -264,6 +265,9 @@ func (m *model) run(lasts time.Duration) {
 	m.calm.Store(true)
 	close(m.calmed)
 	m.afterwards.Wait()
+	if m.retries {
+		m.retryFailed()
+	}
 	m.settle()
 }
 
@@ -290,6 +294,18 @@ func (m *model) trouble(until time.Time) {
 	}
 }
 
+// retryFailed starts the planners again as an operator does who has mended the cause of
+// failures.
+func (m *model) retryFailed() {
+	m.retry = true
+	for _, s := range m.slots {
+		if s.name == "planner" {
+			s.kill()
+			s.member = m.start(s.name, s.stage)
+		}
+	}
+}
+
 // with uses a connection of the test's own.
 func (m *model) with(do func(context.Context, *queue.Conn) error) error {
 	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
@@ -302,8 +318,7 @@ func (m *model) with(do func(context.Context, *queue.Conn) error) error {
 	return do(ctx, c)
 }
 
-// revive starts again what has ended by itself. Only something that was deleted in
-// NATS is a reason for that.
+// revive starts again what has ended by itself, if an enemy explains that.
 func (m *model) revive() {
 	for _, s := range m.slots {
 		select {
@@ -311,7 +326,7 @@ func (m *model) revive() {
 		default:
 			continue
 		}
-		if !m.wiped || !endedByDamage(s.err) {
+		if !m.expectedEnd(s.err) {
 			m.t.Errorf("%s ended by itself: %v", s.name, s.err)
 		}
 		s.member = m.start(s.name, s.stage)

@@ -136,6 +136,7 @@ type works struct {
 	config *config.Pipeline
 	size   uint64 // blocks of a partition
 	entry  int    // most bytes of an entry; 0: what NATS takes
+	retry  bool   // planners retry what has failed
 }
 
 func (w *works) logger(part string) zerolog.Logger {
@@ -177,7 +178,7 @@ func (w *works) planner(ctx context.Context, c *queue.Conn) error {
 	defer func() { _ = source.Close() }() // nothing is in flight
 	p := &plan.Planner{
 		Source: source, State: state, Tasks: tasks, Log: log, Config: w.config,
-		Every: 20 * time.Millisecond, Logger: w.logger("planner"),
+		Every: 20 * time.Millisecond, Retry: w.retry, Logger: w.logger("planner"),
 	}
 	var spec queue.Spec
 	err = fault.Retry(ctx, quickly, func(ctx context.Context) error {

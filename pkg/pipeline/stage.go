@@ -65,6 +65,7 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 		Retry:  o.RetryFailed,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planWatch(s.meter), Logger: s.logger,
+		OnWait: func(reason error) { s.meter.Waiting("planner", text(reason)) },
 	}
 }
 

@@ -22,8 +22,8 @@ func (w extractWatch) Published(_ queue.Partition, h entry.Header, bytes int) {
 	w.meter.Published(h.Range, h.Rows, bytes)
 }
 
-func (w extractWatch) Waiting(id string, reason error) {
-	w.meter.Waiting("partition "+id, text(reason))
+func (w extractWatch) Waiting(part string, reason error) {
+	w.meter.Waiting(part, text(reason))
 }
 
 func (w extractWatch) Live(h entry.Header, bytes int) {

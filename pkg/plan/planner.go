@@ -26,6 +26,7 @@ type Planner struct {
 	Config *config.Pipeline
 	Every  time.Duration // between looks; default 250 ms
 	Notify func(Status)  // told after every look; nil: nobody
+	OnWait func(error)   // told why looks fail, with each that does, and nil when one does not; nil: nobody
 
 	// Retry loads failed partitions again, once, when Run begins.
 	Retry bool

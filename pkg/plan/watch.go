@@ -63,6 +63,7 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 		every = 250 * time.Millisecond
 	}
 	w := &watcher{Planner: p, current: current{spec: spec}, size: size, began: time.Now()}
+	defer w.wait(nil)
 	for failed := 0; ; {
 		status, err := w.look(ctx)
 		pause := every
@@ -75,10 +76,12 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 			return status, err
 		case err != nil:
 			failed++
-			pause = fault.Backoff{Min: every}.Delay(failed)
-			p.Logger.Warn().Err(err).Dur("pause", pause).Msg("the queue is not available")
+			pause = fault.Backoff{Min: every, Max: longestPause}.Delay(failed)
+			p.Logger.Warn().Err(err).Dur("pause", pause).Msg("could not look after the pipeline; trying again")
+			w.wait(err)
 		default:
 			failed = 0
+			w.wait(nil)
 			if p.Notify != nil {
 				p.Notify(status)
 			}
@@ -89,6 +92,17 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 		if err := fault.Sleep(ctx, pause); err != nil {
 			return status, err
 		}
+	}
+}
+
+// longestPause is how long the planner waits at most after a look that failed: what it
+// waits for may be back any moment, and others wait for it.
+const longestPause = 5 * time.Second
+
+// wait tells why the planner cannot look after the pipeline; nil: it can.
+func (p *Planner) wait(reason error) {
+	if p.OnWait != nil {
+		p.OnWait(reason)
 	}
 }
 
