@@ -28,8 +28,19 @@ func (w *watcher) tellStillness(sinks []SinkStatus, now time.Time) {
 		w.still = make(map[string]stillness)
 	}
 	for i := range sinks {
-		sinks[i].Waits = w.stillness(sinks[i], w.Config.Sinks[i], now)
+		sinks[i].Waits = w.stillness(sinks[i], w.configOf(sinks[i].Name), now)
 	}
+}
+
+// configOf returns the configuration of a sink of the plan. This planner's file may be
+// an older one, which does not have it.
+func (w *watcher) configOf(sink string) config.Sink {
+	for _, c := range w.Config.Sinks {
+		if c.Name == sink {
+			return c
+		}
+	}
+	return config.Sink{Name: sink}
 }
 
 // stillness returns why live entries wait for a sink; empty: none do, or it is told

@@ -51,3 +51,16 @@ func TestWhyLiveEntriesWait(t *testing.T) {
 	status.Live.Pending = 1
 	want(look(time.Hour), "")
 }
+
+// TestASinkOfThePlanThatTheFileLacks is looked at, too: while a new configuration is
+// rolled out this planner may have the old one.
+func TestASinkOfThePlanThatTheFileLacks(t *testing.T) {
+	w := &watcher{Planner: &Planner{Config: &config.Pipeline{Sinks: []config.Sink{{Name: "warehouse"}}}}}
+	sinks := []SinkStatus{{Name: "warehouse"}, {Name: "lake", Live: queue.Position{Exists: true, Pending: 1}}}
+	for _, at := range []int64{0, 60} {
+		w.tellStillness(sinks, time.Unix(at, 0))
+	}
+	if sinks[0].Waits != "" || !strings.Contains(sinks[1].Waits, "has not reported") {
+		t.Errorf("told %+v", sinks)
+	}
+}
