@@ -139,9 +139,12 @@ func (p *postgresModel) backup(ctx context.Context) (func(context.Context) error
 			return err
 		}
 		return pgx.BeginFunc(ctx, p.db, func(tx pgx.Tx) error {
-			statements := []string{"SET LOCAL session_replication_role = replica"} // without triggers
+			statements := []string{"SET LOCAL session_replication_role = replica"} // without triggers, cascades included
 			if there {
 				statements = append(statements, "LOCK TABLE "+target)
+			}
+			for _, state := range []string{"coverage", "replaced"} {
+				statements = append(statements, fmt.Sprintf("DELETE FROM ampipe.%s WHERE table_id = %s", state, mine))
 			}
 			statements = append(statements, "DELETE FROM ampipe.tables WHERE id = "+mine)
 			if there {
