@@ -52,8 +52,8 @@ func (e *Error) Unwrap() []error {
 }
 
 var (
-	// ErrTooMuch says that the query needs more memory than the server gives it: a
-	// smaller range of blocks may work.
+	// ErrTooMuch says that the query needs more memory than the server gives it, or more
+	// time than [Config] allows: a smaller range of blocks may work.
 	ErrTooMuch = errors.New("too much for the server")
 	// ErrMessageSize says that a message is larger than Config.MaxMessage allows.
 	ErrMessageSize = errors.New("message larger than this client accepts")

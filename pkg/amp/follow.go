@@ -103,8 +103,7 @@ func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.S
 		}
 		f := &following{client: c, sql: sql, options: o, track: track, yield: yield, retrier: fault.Retrier{Backoff: o.Backoff}}
 		f.vigil = keepVigil(ctx, o.Silence, o.OnWait, f.head())
-		err = f.run(ctx)
-		f.vigil.close()
+		err = f.watched(ctx)
 		if err != nil && !errors.Is(err, errLeft) {
 			yield(nil, err)
 		}
@@ -121,6 +120,13 @@ type following struct {
 	yield   func(Event, error) bool
 	schema  *arrow.Schema // of the first connection
 	retrier fault.Retrier
+}
+
+// watched runs the loop while the vigil is kept, which ends also when the consumer
+// panics.
+func (f *following) watched(ctx context.Context) error {
+	defer f.vigil.close()
+	return f.run(ctx)
 }
 
 // errLeft says that the consumer has left the loop.

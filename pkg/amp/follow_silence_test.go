@@ -15,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 // simulated runs a test in simulated time, with a server and a client inside. The
@@ -291,5 +292,25 @@ func TestFollowTellsWhenAReasonIsOver(t *testing.T) {
 		if _, err := follow(ctx, t, client, o, 1); !errors.Is(err, errHour) {
 			t.Error(err)
 		}
+	})
+}
+
+// TestFollowEndsWithAConsumerThatPanics: nothing is told any more. In simulated time a
+// goroutine that is left behind fails the test.
+func TestFollowEndsWithAConsumerThatPanics(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(t *testing.T, chain *amptest.Chain, _ *amptest.Server, client *amp.Client, _ *pipes) {
+		chain.Extend(made(0, 3, 0)...)
+		o := amp.FollowOptions{OnWait: func(w amp.Wait) { t.Errorf("told %+v", w) }}
+		err := fault.Catch(func() error {
+			for range client.Follow(context.WithoutCancel(t.Context()), query, o) {
+				panic("nobody has thought of this")
+			}
+			return nil
+		})
+		if fault.Stack(err) == "" {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
 	})
 }
