@@ -15,6 +15,7 @@ var ErrNoAnswer = errors.New("the server has accepted the call and does not answ
 // caller works is not counted. It is not safe for concurrent use.
 type deadline struct {
 	timer *time.Timer
+	timed time.Duration // for which timer was made
 	limit time.Duration // of the wait that begins next; 0: none
 	end   context.CancelCauseFunc
 }
@@ -29,14 +30,13 @@ func newDeadline(ctx context.Context) (context.Context, *deadline) {
 func (d *deadline) start() {
 	switch limit := d.limit; {
 	case limit == 0:
-	case d.timer == nil:
-		d.timer = time.AfterFunc(limit, d.expire)
-	default:
+	case limit == d.timed:
 		d.timer.Reset(limit)
+	default: // its function may run just now, so that it must not read d
+		d.timed = limit
+		d.timer = time.AfterFunc(limit, func() { d.end(fmt.Errorf("%w for %v", ErrNoAnswer, limit)) })
 	}
 }
-
-func (d *deadline) expire() { d.end(fmt.Errorf("%w for %v", ErrNoAnswer, d.limit)) }
 
 func (d *deadline) stop() {
 	if d.timer != nil {

@@ -52,8 +52,8 @@ func (e *Error) Unwrap() []error {
 }
 
 var (
-	// ErrTooMuch says that the query needs more memory than the server gives it: a
-	// smaller range of blocks may work.
+	// ErrTooMuch says that the query needs more memory than the server gives it, or more
+	// time than [Config] allows: a smaller range of blocks may work.
 	ErrTooMuch = errors.New("too much for the server")
 	// ErrMessageSize says that a message is larger than Config.MaxMessage allows.
 	ErrMessageSize = errors.New("message larger than this client accepts")
@@ -70,7 +70,7 @@ const notFromAmp = "unexpected HTTP status code received from server"
 // unreachablePause is how long to wait for a server that is away.
 const unreachablePause = 2 * time.Second
 
-// hopeless are phrases of INTERNAL errors that repeating cannot change, because
+// hopeless are phrases of INTERNAL and UNKNOWN errors that repeating cannot change, because
 // the query itself is at fault (AP 6.2): Amp answers INTERNAL for a misspelt
 // column as for a lost database.
 var hopeless = regexp.MustCompile(strings.Join([]string{
@@ -112,8 +112,8 @@ const outOfMemory = "Resources exhausted: "
 // [fault.Of] by AP 6.2:
 //
 //   - permanent: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED by Amp, PERMISSION_DENIED, an
-//     UNAUTHENTICATED that a refreshed token did not cure, an INTERNAL whose text
-//     shows that the query is at fault, and a message above the local limit;
+//     UNAUTHENTICATED that a refreshed token did not cure, an INTERNAL or UNKNOWN whose
+//     text shows that the query is at fault, and a message above the local limit;
 //   - later, never an attempt: UNAVAILABLE, so that a restart of Amp uses none up,
 //     and a ctx that has ended, whatever its cause was classed as;
 //   - try again: everything else, RESOURCE_EXHAUSTED as [ErrTooMuch].
@@ -157,7 +157,7 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 			return fault.Permanent(e)
 		}
 		e.kind = ErrTooMuch
-	case codes.Internal:
+	case codes.Internal, codes.Unknown: // which a proxy may make of it
 		if strings.Contains(st.Message(), outOfMemory) {
 			e.kind = ErrTooMuch
 			return e

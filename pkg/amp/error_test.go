@@ -24,8 +24,9 @@ func wanted(code codes.Code, message string) fault.Class {
 		return fault.ClassPermanent
 	case codes.Unavailable:
 		return fault.ClassLater
-	case codes.Internal:
+	case codes.Internal, codes.Unknown:
 		for _, about := range []string{
+			"Error during planning:",
 			// The page's list of texts that are not worth a second try,
 			"No field named", "Dataset not found", "Invalid function", "cross-network join", "multiple networks",
 			"failed to convert cursor", "Duplicate field names",
@@ -55,6 +56,7 @@ func TestEveryCodeHasItsClass(t *testing.T) {
 			"error creating physical catalog | Caused by: Dataset not found",
 			"failed to infer SQL output schema | Caused by: Error during planning: table 'amp.a.b' not found",
 			"error creating physical catalog | Caused by: table a.b has not been synced",
+			"query execution error | Caused by: Error during planning: evm_decode_hex: expected Array, but got FixedSizeBinary(20)",
 		} {
 			for op, fate := range map[string]amptest.Fate{
 				"GetFlightInfo": amptest.Refuse(code, message),

@@ -41,9 +41,14 @@ type FollowOptions struct {
 	// Watermark and has no better reason than an error; see [fault.Retrier].
 	Backoff fault.Backoff
 	// Silence is after how long an open stream that sends nothing is told to OnWait,
-	// and how often. Silence is no error: a chain may stand still for hours.
-	// Defaults to 1 minute.
+	// and how often. Silence is no error: a chain may stand still for hours. After
+	// another reason it is told once within seconds: that one is over. Defaults to 1
+	// minute.
 	Silence time.Duration
+	// Head is a query for [Client.Head], of the same tables. With it, and with OnWait,
+	// a stream that is silent for minutes while the head is beyond it is told as
+	// [ErrStalled] and asked for again. Defaults to none.
+	Head string
 	// OnWait is told what the stream waits for. Its calls do not overlap, but may
 	// come from another goroutine than the events; it must not block. May be nil.
 	OnWait func(Wait)
@@ -51,7 +56,8 @@ type FollowOptions struct {
 
 // Wait is what a stream waits for.
 type Wait struct {
-	// Reason is the error after which the server is asked again, or [ErrSilence].
+	// Reason is the error after which the server is asked again, or [ErrSilence], or
+	// what was found out about the silence.
 	Reason error
 	// Pause is how long until the server is asked again; 0: at once, or, in silence,
 	// never.
@@ -96,9 +102,8 @@ func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.S
 			return
 		}
 		f := &following{client: c, sql: sql, options: o, track: track, yield: yield, retrier: fault.Retrier{Backoff: o.Backoff}}
-		f.vigil = keepVigil(o.Silence, o.OnWait)
-		err = f.run(ctx)
-		f.vigil.end()
+		f.vigil = keepVigil(ctx, o.Silence, o.OnWait, f.head())
+		err = f.watched(ctx)
 		if err != nil && !errors.Is(err, errLeft) {
 			yield(nil, err)
 		}
@@ -115,6 +120,13 @@ type following struct {
 	yield   func(Event, error) bool
 	schema  *arrow.Schema // of the first connection
 	retrier fault.Retrier
+}
+
+// watched runs the loop while the vigil is kept, which ends also when the consumer
+// panics.
+func (f *following) watched(ctx context.Context) error {
+	defer f.vigil.close()
+	return f.run(ctx)
 }
 
 // errLeft says that the consumer has left the loop.
@@ -178,8 +190,11 @@ func (f *following) connection(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	f.vigil.connect(cut)
 	f.vigil.listen(f.track.base())
-	defer f.vigil.rest()
+	defer f.vigil.rest(false)
 	a, err := f.client.get(ctx, p, 0)
 	if err != nil {
 		return err
@@ -195,7 +210,7 @@ func (f *following) connection(ctx context.Context) error {
 		}
 		f.vigil.listen(f.track.base())
 		m, err := a.next()
-		f.vigil.rest()
+		f.vigil.rest(err == nil)
 		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s: %w", opGet, ErrStreamEnded)
 		}
@@ -210,6 +225,14 @@ func (f *following) connection(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// head returns how to ask for the head; nil: it cannot be asked for.
+func (f *following) head() func(context.Context) ([]Range, error) {
+	if f.options.Head == "" {
+		return nil
+	}
+	return func(ctx context.Context) ([]Range, error) { return f.client.Head(ctx, f.options.Head) }
 }
 
 // plan plans the query and tells when that takes long.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 // simulated runs a test in simulated time, with a server and a client inside. The
@@ -168,5 +170,147 @@ func TestFollowIsNotWornOutByAProxy(t *testing.T) {
 		if err != nil || got != "rows 1 of 4-4, watermark 4-4" || len(srv.Requests()) != 2*(cuts+1) {
 			t.Errorf("%s, %v after %d calls", got, err, len(srv.Requests()))
 		}
+	})
+}
+
+// TestFollowAsksForTheHead: a stream that was accepted and is never answered is told of
+// and asked for again when the head is beyond it, and only then.
+func TestFollowAsksForTheHead(t *testing.T) {
+	t.Parallel()
+	hung := func(q amptest.Query) amptest.Fate {
+		if q.Stream() {
+			return amptest.HoldAfter(0, nil)
+		}
+		return amptest.Pass()
+	}
+	stalled := func(told []string) int {
+		n := 0
+		for _, text := range told {
+			if strings.Contains(text, amp.ErrStalled.Error()) {
+				n++
+			}
+		}
+		return n
+	}
+	run := func(t *testing.T, test func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string)) {
+		simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
+			chain.Extend(made(0, 3, 0)...)
+			var told []string
+			o := amp.FollowOptions{Head: "SELECT * FROM blocks LIMIT 0", Resume: []block.Cursor{chain.At(3)},
+				OnWait: func(w amp.Wait) { told = append(told, w.Reason.Error()) }}
+			test(t, chain, srv, client, o, &told)
+		})
+	}
+	t.Run("the chain moves", func(t *testing.T) {
+		run(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string) {
+			srv.Next(hung)
+			time.AfterFunc(time.Minute, func() { chain.Extend(made(4, 9, 0)...) })
+			began := time.Now()
+			got, err := follow(t.Context(), t, client, o, 7)
+			if err != nil || !strings.HasSuffix(got, "watermark 4-9") || time.Since(began) > 10*time.Minute {
+				t.Errorf("after %v: %s, %v", time.Since(began), got, err)
+			}
+			text := strings.Join(*told, "\n")
+			if stalled(*told) != 1 || !strings.Contains(text, "nothing has come after block 3 for 6m") || !strings.Contains(text, "its head is block 9") {
+				t.Errorf("told:\n%s", text)
+			}
+		})
+	})
+	t.Run("the chain stands still", func(t *testing.T) {
+		run(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string) {
+			time.AfterFunc(24*time.Hour, func() { chain.Extend(made(4, 4, 0)...) })
+			got, err := follow(t.Context(), t, client, o, 2)
+			if err != nil || got != "rows 1 of 4-4, watermark 4-4" || stalled(*told) != 0 {
+				t.Errorf("%s, %v, told:\n%s", got, err, strings.Join(*told, "\n"))
+			}
+			streams := 0
+			for _, r := range srv.Requests() {
+				if r.Method == "GetFlightInfo" && r.Query.Stream() {
+					streams++
+				}
+			}
+			if streams != 1 {
+				t.Errorf("asked for the stream %d times", streams)
+			}
+		})
+	})
+	t.Run("the server has lost its streams", func(t *testing.T) {
+		run(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string) {
+			chain.Extend(made(4, 9, 0)...)
+			for range 1000 { // whatever is asked
+				srv.Next(hung)
+			}
+			ctx, cancel := timeout(t, time.Hour)
+			defer cancel()
+			got, err := follow(ctx, t, client, o, 1)
+			if !errors.Is(err, errHour) || got != "" || stalled(*told) < 50 {
+				t.Errorf("%s, %v, told %d times:\n%s", got, err, stalled(*told), strings.Join(*told, "\n"))
+			}
+			if last := (*told)[len(*told)-1]; !strings.Contains(last, amp.ErrStalled.Error()) {
+				t.Errorf("told at last: %s", last)
+			}
+		})
+	})
+	t.Run("the server answers nothing more", func(t *testing.T) {
+		run(t, func(t *testing.T, _ *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string) {
+			srv.Next(hung)
+			srv.Next(func(amptest.Query) amptest.Fate { return amptest.Delay(make(chan struct{})) })
+			ctx, cancel := timeout(t, 10*time.Minute)
+			defer cancel()
+			_, err := follow(ctx, t, client, o, 1)
+			text := strings.Join(*told, "\n")
+			if !errors.Is(err, errHour) || !strings.Contains(text, "does not say what its head is: GetFlightInfo: "+amp.ErrNoAnswer.Error()) {
+				t.Errorf("%v, told:\n%s", err, text)
+			}
+			if last := (*told)[len(*told)-1]; last != amp.ErrSilence.Error() {
+				t.Errorf("told at last: %s", last)
+			}
+		})
+	})
+}
+
+// TestFollowTellsWhenAReasonIsOver: a stream that is open again says so within seconds,
+// also when the chain stands still.
+func TestFollowTellsWhenAReasonIsOver(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
+		chain.Extend(made(0, 3, 0)...)
+		srv.Next(func(amptest.Query) amptest.Fate { return amptest.Refuse(codes.Unavailable, "it starts") })
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		var failed time.Time
+		o := amp.FollowOptions{Resume: []block.Cursor{chain.At(3)}, OnWait: func(w amp.Wait) {
+			if !errors.Is(w.Reason, amp.ErrSilence) {
+				failed = time.Now()
+				return
+			}
+			if took := time.Since(failed); failed.IsZero() || took > 15*time.Second {
+				t.Errorf("told of silence after %v", took)
+			}
+			cancel(errHour)
+		}}
+		if _, err := follow(ctx, t, client, o, 1); !errors.Is(err, errHour) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFollowEndsWithAConsumerThatPanics: nothing is told any more. In simulated time a
+// goroutine that is left behind fails the test.
+func TestFollowEndsWithAConsumerThatPanics(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(t *testing.T, chain *amptest.Chain, _ *amptest.Server, client *amp.Client, _ *pipes) {
+		chain.Extend(made(0, 3, 0)...)
+		o := amp.FollowOptions{OnWait: func(w amp.Wait) { t.Errorf("told %+v", w) }}
+		err := fault.Catch(func() error {
+			for range client.Follow(context.WithoutCancel(t.Context()), query, o) {
+				panic("nobody has thought of this")
+			}
+			return nil
+		})
+		if fault.Stack(err) == "" {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -39,7 +38,7 @@ func (c *Client) Info(ctx context.Context, sql string) (*arrow.Schema, error) {
 // network: how far the server has got. It is empty when a table has no data yet
 // (AP 2). The rows are not wanted, so let the query end in LIMIT 0.
 func (c *Client) Head(ctx context.Context, sql string) ([]Range, error) {
-	for m, err := range c.fetch(ctx, sql, c.cfg.AnswerTimeout) {
+	for m, err := range c.fetch(ctx, sql, false) {
 		return m.Ranges, err // the same on every message of a batch answer
 	}
 	return nil, fmt.Errorf("read head: %w", ErrIncomplete) // not reached: Fetch yields a message or an error
@@ -51,27 +50,35 @@ func (c *Client) Head(ctx context.Context, sql string) ([]Range, error) {
 //
 // An error is yielded last, classed for [fault.Of]. Those to branch on are
 // [ErrTooMuch] (ask for a smaller range) and, of the many that are just tried
-// again, [ErrIncomplete], [ErrSchemaChanged] and [ErrNoAnswer]. A cancelled ctx yields
-// its cause.
+// again, [ErrIncomplete], [ErrSchemaChanged] and [ErrNoAnswer], which is an [ErrTooMuch]
+// as well if it is for the first rows. A cancelled ctx yields its cause.
 func (c *Client) Fetch(ctx context.Context, sql string) iter.Seq2[Message, error] {
-	return c.fetch(ctx, sql, c.cfg.FirstRowsTimeout)
+	return c.fetch(ctx, sql, true)
 }
 
-// fetch is Fetch with a limit of the wait for the first rows.
-func (c *Client) fetch(ctx context.Context, sql string, first time.Duration) iter.Seq2[Message, error] {
+// fetch is Fetch for a query that is to bring rows, or for one that only describes them.
+func (c *Client) fetch(ctx context.Context, sql string, rows bool) iter.Seq2[Message, error] {
+	first, late := c.cfg.AnswerTimeout, func(err error) error { return err }
+	if rows {
+		first, late = c.cfg.FirstRowsTimeout, lateRows
+	}
 	return func(yield func(Message, error) bool) {
 		p, err := c.plan(ctx, sql)
 		var a *answer
 		if err == nil {
 			a, err = c.get(ctx, p, first)
+			err = late(err)
 		}
 		if err != nil {
 			yield(Message{}, err)
 			return
 		}
 		defer a.close()
-		for complete := false; ; {
+		for complete, begun := false, false; ; {
 			m, err := a.next()
+			if !begun {
+				err = late(err)
+			}
 			switch {
 			case errors.Is(err, io.EOF) && complete:
 				return
@@ -86,6 +93,7 @@ func (c *Client) fetch(ctx context.Context, sql string, first time.Duration) ite
 			}
 			complete = m.Complete
 			if m.Record.NumRows() > 0 {
+				begun = true
 				a.wait.limit = c.cfg.NextRowsTimeout
 			}
 			if !yield(m, nil) {
@@ -93,4 +101,13 @@ func (c *Client) fetch(ctx context.Context, sql string, first time.Duration) ite
 			}
 		}
 	}
+}
+
+// lateRows marks that a server did not bring the first rows in time: it may have more of
+// them to sort than it can.
+func lateRows(err error) error {
+	if errors.Is(err, ErrNoAnswer) {
+		return fmt.Errorf("%w: %w", ErrTooMuch, err)
+	}
+	return err
 }

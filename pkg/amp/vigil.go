@@ -1,68 +1,167 @@
 package amp
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
+const (
+	// settled is how long a stream is open before what was told before it is over.
+	settled = 5 * time.Second
+	// stalledAfter is after how much silence the server is asked for its head, and how
+	// often.
+	stalledAfter = 3 * time.Minute
+	// headPause is how often it is asked if it does not say.
+	headPause = 30 * time.Second
+)
+
+// ErrStalled says that a stream has been silent for minutes although the server has
+// blocks that it did not send: it, or a proxy, may have lost the stream, or its tables
+// are damaged.
+var ErrStalled = errors.New("the server does not send the blocks that it has")
+
 // vigil tells an observer what a stream waits for, and notices silence: no message
-// may come for hours, and the goroutine that waits for it cannot say so.
+// may come for hours, and the goroutine that waits for it cannot say so. Silence is
+// looked into: the head shows whether the chain stands still or the stream.
 type vigil struct {
 	told  func(Wait)
 	every time.Duration
-	stop  chan struct{}
+	head  func(context.Context) ([]Range, error) // nil: cannot be asked
+	end   context.CancelFunc
 	done  sync.WaitGroup
 
 	mu    sync.Mutex
 	since time.Time // when listening began, or silence was last told; zero: not listening
 	began time.Time
 	after *block.Cursor
+	other bool // something else than silence was told last
+
+	turn  uint64      // counts the times of listening
+	cut   func(error) // ends the connection
+	ask   time.Time   // for the head, not before
+	ahead bool        // the head was, and nothing has come since
+	doubt error       // what the head, or its lack, says of the silence; nil: nothing
 }
 
-// keepVigil starts the vigil's goroutine, which [vigil.end] ends. Without an
+// keepVigil starts the vigil's goroutine, which [vigil.close] ends. Without an
 // observer there is nothing to do.
-func keepVigil(every time.Duration, told func(Wait)) *vigil {
-	v := &vigil{told: told, every: every, stop: make(chan struct{})}
+func keepVigil(ctx context.Context, every time.Duration, told func(Wait), head func(context.Context) ([]Range, error)) *vigil {
+	ctx, end := context.WithCancel(ctx)
+	v := &vigil{told: told, every: every, head: head, end: end}
 	if told != nil {
-		v.done.Go(v.watch)
+		v.done.Go(func() { v.watch(ctx) })
 	}
 	return v
 }
 
-func (v *vigil) end() {
-	close(v.stop)
+func (v *vigil) close() {
+	v.end()
 	v.done.Wait()
 }
 
-func (v *vigil) watch() {
-	timer := time.NewTimer(v.every)
+func (v *vigil) watch(ctx context.Context) {
+	timer := time.NewTimer(min(v.every, settled))
 	defer timer.Stop()
 	for {
 		select {
-		case <-v.stop:
+		case <-ctx.Done():
 			return
 		case <-timer.C:
-			timer.Reset(v.look())
+			if v.look() {
+				v.compare(ctx)
+			}
+			timer.Reset(min(v.every, settled))
 		}
 	}
 }
 
-// look tells of silence if it is time, and gives when to look again.
-func (v *vigil) look() time.Duration {
+// look tells of silence if it is time, and reports whether to ask for the head.
+func (v *vigil) look() (ask bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.since.IsZero() {
-		return v.every
+		return false
 	}
 	now := time.Now()
-	if rest := v.every - now.Sub(v.since); rest > 0 {
-		return rest
+	silent := now.Sub(v.began)
+	if now.Sub(v.since) >= v.every || v.other && silent >= settled {
+		v.since = now
+		v.tellSilence(silent)
 	}
-	v.since = now
-	v.told(Wait{Reason: ErrSilence, Silent: now.Sub(v.began), After: v.after})
-	return v.every
+	return v.head != nil && silent >= stalledAfter && !now.Before(v.ask)
+}
+
+func (v *vigil) tellSilence(silent time.Duration) {
+	reason := v.doubt
+	if reason == nil {
+		reason = ErrSilence
+	}
+	v.other = false
+	v.told(Wait{Reason: reason, Silent: silent, After: v.after})
+}
+
+// compare asks for the head. One that is ahead of the stream may have moved just now,
+// so that only the second in a row ends the connection.
+func (v *vigil) compare(ctx context.Context) {
+	v.mu.Lock()
+	turn, after := v.turn, v.after
+	v.mu.Unlock()
+	ranges, err := v.head(ctx)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if ctx.Err() != nil || v.turn != turn || v.since.IsZero() {
+		return // it is not silent any more
+	}
+	before, now := v.doubt, time.Now()
+	v.ask, v.doubt = now.Add(stalledAfter), nil
+	head, ahead := headAfter(ranges, after)
+	switch {
+	case err != nil:
+		v.ask = now.Add(headPause)
+		v.doubt = fmt.Errorf("the server sends nothing, and does not say what its head is: %w", err)
+	case !ahead:
+		v.ahead = false
+	case !v.ahead:
+		v.ahead, v.doubt = true, before
+	default:
+		v.doubt = fmt.Errorf("%w: nothing has come after %s for %v, and its head is block %d; the stream is asked for again",
+			ErrStalled, place(after), now.Sub(v.began).Round(time.Second), head)
+		v.cut(v.doubt)
+		return // which tells it
+	}
+	if v.doubt != before {
+		v.tellSilence(now.Sub(v.began))
+	}
+}
+
+// headAfter returns the last block that the server has, and whether it is beyond the
+// last that was received.
+func headAfter(ranges []Range, after *block.Cursor) (head block.Number, ahead bool) {
+	for _, r := range ranges {
+		if !r.Numbers.Empty() && (after == nil || r.Network == after.Network) {
+			return r.Numbers.Last(), after == nil || r.Numbers.Last() > after.Number
+		}
+	}
+	return 0, false
+}
+
+func place(after *block.Cursor) string {
+	if after == nil {
+		return "the beginning"
+	}
+	return fmt.Sprintf("block %d", after.Number)
+}
+
+// connect begins a connection that cut ends.
+func (v *vigil) connect(cut func(error)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.cut = cut
 }
 
 // listen begins a time in which a message should come.
@@ -74,16 +173,20 @@ func (v *vigil) listen(after *block.Cursor) {
 	defer v.mu.Unlock()
 	v.began, v.after = time.Now(), after
 	v.since = v.began
+	v.turn++
 }
 
-// rest ends it.
-func (v *vigil) rest() {
+// rest ends it; heard: a message has come.
+func (v *vigil) rest(heard bool) {
 	if v.told == nil {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.since = time.Time{}
+	if heard {
+		v.ask, v.ahead, v.doubt = time.Time{}, false, nil
+	}
 }
 
 // tell passes on what else is waited for.
@@ -93,5 +196,6 @@ func (v *vigil) tell(w Wait) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.other = true
 	v.told(w)
 }

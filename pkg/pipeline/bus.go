@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
@@ -81,6 +83,17 @@ func OpenBus(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, erro
 	}
 	b.Conn = conn
 	return b, nil
+}
+
+// untilNATS repeats, visibly, what needs a NATS server of its own, which may come up
+// later than this process. The embedded one is asked once.
+func untilNATS(ctx context.Context, c config.NATS, log zerolog.Logger, op func(context.Context) error) error {
+	if c.Embedded != "" {
+		return op(ctx)
+	}
+	return fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, op, func(err error, pause time.Duration) {
+		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for NATS")
+	})
 }
 
 // Close ends the connection and then the embedded server.

@@ -124,7 +124,11 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, o Options) (_ *r
 			r.close()
 		}
 	}()
-	if r.stages, err = newStages(ctx, bus, p, o.Logger); err != nil {
+	err = untilNATS(ctx, p.NATS, o.Logger, func(ctx context.Context) (err error) {
+		r.stages, err = newStages(ctx, bus, p, o.Logger)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	if r.source, err = openSource(ctx, p); err != nil {
@@ -214,7 +218,11 @@ func (p *busPool) get(ctx context.Context, c config.NATS, log zerolog.Logger) (*
 	if b, ok := p.open[key]; ok {
 		return b, nil
 	}
-	b, err := OpenBus(ctx, c, log)
+	var b *Bus
+	err := untilNATS(ctx, c, log, func(ctx context.Context) (err error) {
+		b, err = OpenBus(ctx, c, log)
+		return err
+	})
 	if err == nil {
 		p.open[key] = b
 	}

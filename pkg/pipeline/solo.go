@@ -95,7 +95,7 @@ func solo(ctx context.Context, p *config.Pipeline, o Options, run func(context.C
 	}
 	var bus *Bus
 	var s *stages
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(ctx context.Context) (err error) {
+	err = untilNATS(ctx, p.NATS, o.Logger, func(ctx context.Context) (err error) {
 		if bus, err = OpenBus(ctx, p.NATS, o.Logger); err != nil {
 			return err
 		}
@@ -103,8 +103,6 @@ func solo(ctx context.Context, p *config.Pipeline, o Options, run func(context.C
 			return errors.Join(err, bus.Close())
 		}
 		return nil
-	}, func(err error, pause time.Duration) {
-		o.Logger.Warn().Err(err).Dur("pause", pause).Msg("waiting for NATS")
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,9 @@ const (
 	answerTime = 30 * time.Second
 	// leastRate is how many bytes a second a storage has to take.
 	leastRate = 128 << 10
+	// unknownSize is taken for the size of a request that does not say its own: the
+	// library for Google's storage sends up to so much in one.
+	unknownSize = 16 << 20
 )
 
 // limitedTransport ends requests that are not answered. The libraries repeat some of
@@ -26,7 +29,11 @@ type limitedTransport struct{ *http.Transport }
 
 // RoundTrip is [http.Transport.RoundTrip] with a limit that fits the request.
 func (t limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	limit := answerTime + time.Duration(max(r.ContentLength, 0)/leastRate)*time.Second
+	size := r.ContentLength
+	if size <= 0 && r.Body != nil && r.Body != http.NoBody {
+		size = unknownSize
+	}
+	limit := answerTime + time.Duration(max(size, 0)/leastRate)*time.Second
 	ctx, end := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(limit, func() { end(errNoAnswer) })
 	response, err := t.Transport.RoundTrip(r.WithContext(ctx))

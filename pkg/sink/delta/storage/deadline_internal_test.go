@@ -17,17 +17,19 @@ import (
 func TestARequestIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		size    int // of the request
+		size    int  // of the request
+		unsaid  bool // the request does not say it
 		answers func(conn net.Conn)
 		took    time.Duration
 		hangs   bool
 	}{
-		"no answer":           {0, func(net.Conn) {}, answerTime, true},
-		"no answer to a file": {64 << 20, func(net.Conn) {}, answerTime + 512*time.Second, true},
-		"half an answer": {0, func(conn net.Conn) {
+		"no answer":                       {0, false, func(net.Conn) {}, answerTime, true},
+		"no answer to a file":             {64 << 20, false, func(net.Conn) {}, answerTime + 512*time.Second, true},
+		"no answer to a file of any size": {1 << 20, true, func(net.Conn) {}, answerTime + 128*time.Second, true},
+		"half an answer": {0, false, func(conn net.Conn) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 		}, answerTime, true},
-		"a slow answer": {0, func(conn net.Conn) {
+		"a slow answer": {0, false, func(conn net.Conn) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
 			for range 10 {
 				time.Sleep(20 * time.Second)
@@ -49,7 +51,11 @@ func TestARequestIsNotWaitedForForEver(t *testing.T) {
 				}()
 				began := time.Now()
 				client := http.Client{Transport: transport}
-				request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://bucket/name", strings.NewReader(strings.Repeat("x", c.size)))
+				var body io.Reader = strings.NewReader(strings.Repeat("x", c.size))
+				if c.unsaid {
+					body = io.MultiReader(body)
+				}
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://bucket/name", body)
 				if err != nil {
 					t.Fatal(err)
 				}
