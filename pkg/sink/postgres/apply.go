@@ -47,9 +47,9 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 			return applied, nil
 		}
 		if i == attempts || !crossed(err) {
-			locked := state(err) == lockNotAvailable
+			code := state(err)
 			err = w.classed(ctx, "write rows", err)
-			if fault.Of(err) == fault.ClassLater && !locked {
+			if fault.Of(err) == fault.ClassLater && code != lockNotAvailable && code != tooManyConnections {
 				w.pool.Reset() // what is mended may be a setting that only new sessions see
 			}
 			return sink.Applied{}, err

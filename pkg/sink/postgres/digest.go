@@ -93,9 +93,6 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 	err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
 		if g.replaces() && w.past && r.End <= block.Max {
-			if _, err := tx.Conn().PgConn().Exec(ctx, textForms).ReadAll(); err != nil {
-				return err
-			}
 			rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
 		}
 		_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (%s) TO STDOUT (FORMAT binary)", rows))

@@ -15,8 +15,12 @@ import (
 // their rows in a crash, and whether the table or a partition has triggers that may
 // change what is written: those of each row before it is or, if $2, any on INSERT. It
 // is asked after rows were written: nobody can add a trigger any more until the
-// transaction ends.
-const askGuard = `WITH part AS (SELECT ARRAY(SELECT to_regclass($1)::oid UNION ALL SELECT relid FROM pg_partition_tree(to_regclass($1))) AS oids)
+// transaction ends. pg_partition_tree would lock every partition, also those that
+// others work on.
+const askGuard = `WITH RECURSIVE member AS (
+		SELECT to_regclass($1)::oid AS oid
+		UNION ALL SELECT i.inhrelid FROM member m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'p' JOIN pg_inherits i ON i.inhparent = m.oid
+	), part AS (SELECT array_agg(oid) AS oids FROM member)
 	SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
 			WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass]) AND c.relpersistence <> 'p'),
 		EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'

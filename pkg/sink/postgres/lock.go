@@ -16,6 +16,7 @@ const (
 	lockPatience    = 3 * time.Second  // of transactions that write
 	longestPatience = 48 * time.Second // of those that have been overtaken again and again
 	openPatience    = time.Second      // of opening a table: TRUNCATE and ALTER TABLE hold up those who read it
+	migratePatience = 12 * time.Second // of a migration, at most: everybody waits behind it
 	readPatience    = 30 * time.Second // of transactions that only read
 )
 
@@ -28,6 +29,16 @@ func (p *patience) now() time.Duration {
 	return min(lockPatience<<min(p.failed.Load(), 8), longestPatience)
 }
 
+// note remembers whether a transaction has waited in vain.
+func (p *patience) note(err error) {
+	switch {
+	case err == nil:
+		p.failed.Store(0)
+	case state(err) == lockNotAvailable:
+		p.failed.Add(1)
+	}
+}
+
 // inWrite runs f in a transaction that writes to the table; see [sessions.inTx]. f
 // begins with [Writer.queueLocks].
 func (w *Writer) inWrite(ctx context.Context, alone bool, f func(pgx.Tx) error) error {
@@ -36,12 +47,7 @@ func (w *Writer) inWrite(ctx context.Context, alone bool, f func(pgx.Tx) error) 
 		return w.pool.inTx(ctx, o, lockPatience, f)
 	}
 	err := w.pool.inTx(ctx, o, w.patience.now(), f)
-	switch {
-	case err == nil:
-		w.patience.failed.Store(0)
-	case state(err) == lockNotAvailable:
-		w.patience.failed.Add(1)
-	}
+	w.patience.note(err)
 	return err
 }
 

@@ -158,3 +158,23 @@ func TestStateIsReadBesideLongTransactions(t *testing.T) {
 		t.Errorf("%s rows, want 20", got)
 	}
 }
+
+// What others do to a partition holds up nobody who writes to another one.
+func TestLockOfAnotherPartition(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	db.run(`CREATE TABLE t (block_num bigint, n bigint, "Name" text) PARTITION BY RANGE (block_num);
+		CREATE TABLE t_new PARTITION OF t DEFAULT; CREATE TABLE t_old PARTITION OF t FOR VALUES FROM (0) TO (100);
+		CREATE TABLE audited (n bigint); CREATE TRIGGER audit BEFORE UPDATE ON audited FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`)
+	w := open(t, db.config(), small)
+	other := connect(t, db.url)
+	if _, err := other.Exec(t.Context(), "BEGIN; LOCK TABLE t_old IN ACCESS EXCLUSIVE MODE"); err != nil { // as VACUUM FULL does
+		t.Fatal(err)
+	}
+	if _, err := w.Apply(t.Context(), []sink.Change{rows(100, 105)}); err != nil {
+		t.Error(err)
+	}
+	if got := db.text("SELECT count(*) FROM t_new"); got != "5" {
+		t.Errorf("%s rows, want 5", got)
+	}
+}

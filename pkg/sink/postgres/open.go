@@ -21,7 +21,7 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	if err != nil {
 		return err
 	}
-	id, warnings, err := pool.open(ctx)
+	id, warnings, err := pool.open(ctx, &w.patience)
 	if err != nil {
 		err = explained(ctx, pool, err)
 		pool.Close()
@@ -61,11 +61,11 @@ func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *sessions, e
 // open makes what is missing and returns the id of the table and what is to be said of
 // it. If the schema ampipe has to be brought up to date, that comes first, in a
 // transaction of its own.
-func (s *sessions) open(ctx context.Context) (id int32, warnings []string, err error) {
+func (s *sessions) open(ctx context.Context, p *patience) (id int32, warnings []string, err error) {
 	for try := 1; ; try++ {
 		id, warnings, err = s.openTable(ctx)
 		if errors.Is(err, errOutdated) {
-			if err = s.migrate(ctx); err == nil {
+			if err = s.migrate(ctx, p); err == nil {
 				continue
 			}
 		}
@@ -98,9 +98,12 @@ func (s *sessions) openTable(ctx context.Context) (id int32, warnings []string, 
 
 var errOutdated = errors.New("the schema ampipe has to be brought up to date")
 
-// migrate brings the schema ampipe up to date.
-func (s *sessions) migrate(ctx context.Context) error {
-	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, openPatience, func(tx pgx.Tx) error {
+// migrate brings the schema ampipe up to date. It takes tables alone that processes of
+// an older version may be using in transactions that overlap, so it waits longer each
+// time, and lets others work for as long in between.
+func (s *sessions) migrate(ctx context.Context, p *patience) error {
+	wait := min(p.now(), migratePatience)
+	err := s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, wait, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", openLock); err != nil {
 			return err
 		}
@@ -110,6 +113,11 @@ func (s *sessions) migrate(ctx context.Context) error {
 		}
 		return migrate(runner(ctx, tx), todo)
 	})
+	p.note(err)
+	if state(err) == lockNotAvailable {
+		return fault.Later(err, wait)
+	}
+	return err
 }
 
 // madeMeanwhile reports whether a statement failed because another process has made

@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -105,6 +108,38 @@ func TestStateWithoutReplicaIdentityIsMended(t *testing.T) {
 	db.want("SELECT max(step) FROM ampipe.migrations", "3")
 	db.run("ALTER TABLE ampipe.coverage REPLICA IDENTITY NOTHING")
 	wantRefused(t, postgres.New(cfg).Check(t.Context(), small), "ALTER TABLE ampipe.coverage REPLICA IDENTITY FULL")
+}
+
+// TestMigrationBesideOlderVersions: the schema is brought up to date while processes of
+// an older version write, whose transactions overlap and are longer than a portion.
+func TestMigrationBesideOlderVersions(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	db.run(stateOfStep2)
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	for i := range 2 {
+		old := connect(t, db.url)
+		group.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				wait := 2.0
+				if i == 1 && n == 0 {
+					wait = 1 // from then on one is in the middle when the other ends
+				}
+				_, _ = old.Exec(ctx, fmt.Sprintf("BEGIN; SELECT FROM ampipe.coverage; SELECT pg_sleep(%f); COMMIT", wait))
+			}
+		})
+	}
+	eventually(t, db.Conn, "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")
+	within, stop := context.WithTimeout(ctx, 20*time.Second)
+	defer stop()
+	w := postgres.New(db.config())
+	defer w.Close()
+	if err := fault.Retry(within, fault.Backoff{Attempts: 3}, func(ctx context.Context) error { return w.Open(ctx, small) }, nil); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestPublicationThatComesMeanwhile is waited for with what to do, and nothing is lost.

@@ -111,10 +111,6 @@ func (p *past) check(r block.Range) error {
 		p.target, r.Start, p.unsaved, p.final, p.id))
 }
 
-// textForms makes the text of a value say all of it, whatever the settings of the
-// server, the database and the user are.
-const textForms = "SET LOCAL datestyle = 'ISO'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL extra_float_digits = 1"
-
 // keep puts rows into ampipe.replaced: those of the table that rows of the staging
 // table are about to replace, and those of the staging table that are of a lower
 // block than the one in the table.
@@ -147,9 +143,6 @@ func (p *past) keep(ctx context.Context, tx pgx.Tx, staging string) error {
 func (p *past) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
 	if p == nil {
 		return nil
-	}
-	if _, err := tx.Conn().PgConn().Exec(ctx, textForms).ReadAll(); err != nil {
-		return err
 	}
 	g := p.target
 	at := quoted(g.columns[g.block].name)

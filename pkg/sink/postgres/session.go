@@ -65,6 +65,11 @@ var settings = [][2]string{
 	{"tcp_keepalives_count", "'3'"},
 }
 
+// always are those of them that every transaction sets. What they decide is stored for
+// good, and they may change while a session lives: by ALTER SYSTEM, by another client
+// of a pooler, or by a function that a trigger calls.
+const always = "'client_encoding', 'standard_conforming_strings', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'synchronous_commit'"
+
 // unhurried comes first in each transaction: a limit may be short.
 const unhurried = "SET LOCAL statement_timeout = 0"
 
@@ -75,9 +80,9 @@ func set(name, value string) string {
 
 // askSession are the statements, for one round trip, that learn about a session:
 // which process of the server it is, which behind a pooler is not the one that the
-// driver was told, and which settings have to be set. A setting that the server does
-// not know, or that has its value already, is not: some may be set by administrators
-// only.
+// driver was told, and which settings have to be set. One that the server does not know
+// is not, nor are those, but for [always], that have their value already: some may be
+// set by administrators only, and each takes time.
 //
 // Transactions are made writable where only a default of the database, the role or
 // the connection string says otherwise. The server's own configuration is obeyed: it
@@ -91,7 +96,7 @@ var askSession = func() string {
 		SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'
 			AND source IN ('database', 'user', 'database user', 'client');
 		SELECT pg_backend_pid()::text UNION ALL SELECT name FROM (VALUES ` + strings.Join(values, ", ") + `) AS own (name, value)
-			WHERE current_setting(name, true) <> value;
+			WHERE name IN (` + always + `) OR current_setting(name, true) <> value;
 		COMMIT`
 }()
 

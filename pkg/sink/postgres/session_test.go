@@ -352,3 +352,37 @@ func TestReplicationRoleThatMayNotBeSet(t *testing.T) {
 	cfg.DSN = config.Secret(db.as(user))
 	wantRefused(t, postgres.New(cfg).Check(t.Context(), small), "session_replication_role")
 }
+
+// TestSettingsTurnedMeanwhile: what turns a setting while a session lives, such as
+// ALTER SYSTEM, another client of a pooler or the function of a trigger, does not change
+// what its next transactions store, nor whether they outlive a crash.
+func TestSettingsTurnedMeanwhile(t *testing.T) {
+	t.Parallel()
+	load := func(turned bool) string {
+		db := newDatabase(t)
+		cfg := db.config()
+		cfg.Mode, cfg.Key = config.Upsert, []string{"n"}
+		w := open(t, cfg, odd)
+		db.run("CREATE TABLE seen (commits text)")
+		db.trigger("t", "AFTER INSERT ON %s FOR EACH STATEMENT", "INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL;")
+		if turned {
+			body := "" // of what happens when a transaction ends
+			for _, s := range [][2]string{{"client_encoding", "WIN1252"}, {"standard_conforming_strings", "off"}, {"DateStyle", "SQL, DMY"},
+				{"IntervalStyle", "sql_standard"}, {"extra_float_digits", "-15"}, {"synchronous_commit", "off"}} {
+				body += fmt.Sprintf("PERFORM set_config('%s', '%s', false); ", s[0], s[1])
+			}
+			db.trigger("t", "AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW", body+"RETURN NULL;")
+		}
+		for n := block.Number(0); n < 30; n += 5 {
+			if err := insist(t.Context(), w, live(oddRows(n, n+5), uint64(n)+1, uint64(max(n, 4)-4))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return db.text("SELECT string_agg(t::text, E'\\n' ORDER BY block_num) FROM t") + "\n" +
+			db.text("SELECT string_agg(concat_ws(' ', block, replaced_by, content), E'\\n' ORDER BY block, replaced_by) FROM ampipe.replaced") + "\n" +
+			db.text("SELECT string_agg(DISTINCT commits, ' ') FROM seen")
+	}
+	if want, got := load(false), load(true); got != want {
+		t.Errorf("the database holds\n%s\nwant\n%s", got, want)
+	}
+}

@@ -25,6 +25,7 @@ const (
 	lockNotAvailable   = "55P03"
 	duplicateSchema    = "42P06"
 	duplicateTable     = "42P07"
+	tooManyConnections = "53300"
 
 	insufficientPrivilege = "42501"
 )

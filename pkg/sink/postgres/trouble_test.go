@@ -278,3 +278,36 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 		wantLoaded(t, db, 10*i+10)
 	}
 }
+
+// TestConnectionsAreKeptWhenThereAreNoMore: a sink that gets no further connection does
+// not give up those that it has, for which others wait.
+func TestConnectionsAreKeptWhenThereAreNoMore(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	user := db.role("loader")
+	db.run("GRANT CREATE ON DATABASE " + db.Config().Database + " TO " + user + "; GRANT CREATE ON SCHEMA public TO " + user + "; ALTER ROLE " + user + " CONNECTION LIMIT 1")
+	cfg := db.config()
+	cfg.DSN = config.Secret(db.as(user))
+	w := open(t, cfg, small)
+	pid := "SELECT pid FROM pg_stat_activity WHERE usename = '" + user + "'"
+	before := db.text(pid)
+	db.run("BEGIN; LOCK TABLE t")
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := insist(context.Background(), w, rows(0, 5)); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, db.Conn, "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	if _, err := w.Apply(t.Context(), []sink.Change{rows(5, 10)}); fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), "53300") {
+		t.Errorf("answered with %v (%v)", err, fault.Of(err))
+	}
+	db.run("COMMIT")
+	group.Wait()
+	if err := insist(t.Context(), w, rows(5, 10)); err != nil {
+		t.Error(err)
+	}
+	if after := db.text(pid); after != before {
+		t.Errorf("the session was %s and is %s", before, after)
+	}
+}
