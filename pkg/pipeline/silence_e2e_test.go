@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -59,15 +61,15 @@ func TestNeverSilent(t *testing.T) {
 }
 
 func newObstructed(t *testing.T, server string) *obstructed {
-	o := &obstructed{redisLab: newRedisLab(t), t: t, port: freePort(t)}
-	natsPort := freePort(t)
-	o.startNATS(natsPort)
+	o := &obstructed{redisLab: newRedisLab(t), t: t}
+	store := o.start("nats-server", "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(o.dir, "nats"))
+	natsAddress := store.out.waitFor(t, store, regexp.MustCompile(`Listening for client connections on (\S+)`))
 	dsn, err := url.Parse(o.dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.amp = newCable(t, strings.TrimPrefix(server, "grpc://"))
-	o.nats = newCable(t, fmt.Sprintf("127.0.0.1:%d", natsPort))
+	o.nats = newCable(t, natsAddress)
 	o.postgres = newCable(t, dsn.Host)
 	o.server = newCable(t, strings.TrimPrefix(strings.TrimPrefix(o.url, "unix://"), "redis://"))
 	for _, c := range []*cable{o.amp, o.nats, o.postgres, o.server} {
@@ -85,7 +87,8 @@ sinks:
   - name: lake
     delta: { path: ./lake, max_commit_delay: 1s }
 `, o.name, o.amp.address, o.nats.address, dsn, o.schema, o.server.address))
-	o.process = o.start("ampipe", "run", "-c", file, "--listen", fmt.Sprintf("127.0.0.1:%d", o.port))
+	o.process = o.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
+	o.port = o.process.listens(t)
 	return o
 }
 

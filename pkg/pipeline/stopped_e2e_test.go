@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,6 +74,17 @@ func TestAStoppedSinkDoesNotHoldTheOthers(t *testing.T) {
 	l.must("ampipe", "verify", "-c", file)
 }
 
+// listens waits until a process answers for its health on a port that it has chosen,
+// and returns that.
+func (p *process) listens(t *testing.T) int {
+	t.Helper()
+	port, err := strconv.Atoi(p.out.waitFor(t, p, regexp.MustCompile(`"address":"127\.0\.0\.1:(\d+)"`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 // health asks a process what it waits for.
 func health(t *testing.T, port int) (status int, stuck map[string]string) {
 	t.Helper()
@@ -96,7 +109,6 @@ func health(t *testing.T, port int) (status int, stuck map[string]string) {
 func TestWhatHasStoppedStaysVisible(t *testing.T) {
 	l := newLab(t)
 	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "3", "--live", "--block-time", "100ms")
-	port := freePort(t)
 	alone := fmt.Sprintf(`pipeline: alone
 source: { amp: "%s", query: "%s" }
 range: { min_block: 0 }
@@ -104,7 +116,8 @@ nats: { embedded: ./nats }
 sinks: [ { name: strict, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: alone } } ]
 `, amp, refusedAt500, l.schema)
 	file := l.file("pipeline.yaml", l.threeSinks("many", amp, refusedAt500, "", "")+"---\n"+alone)
-	p := l.start("ampipe", "run", "-c", file, "--listen", fmt.Sprintf("127.0.0.1:%d", port))
+	p := l.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
+	port := p.listens(t)
 	want := map[string]string{"many: sink strict": "block 500", "alone: pipeline": "block 500"}
 	var status int
 	var stuck map[string]string
