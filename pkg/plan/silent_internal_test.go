@@ -51,3 +51,20 @@ func TestWhyLiveEntriesWait(t *testing.T) {
 	status.Live.Pending = 1
 	want(look(time.Hour), "")
 }
+
+// TestStillnessOfASinkThatTheConfigurationLacks, or has in another place: the sinks are
+// those of the plan, which another planner's configuration may have made.
+func TestStillnessOfASinkThatTheConfigurationLacks(t *testing.T) {
+	slow := &config.Delta{MaxCommitDelay: time.Hour}
+	w := &watcher{Planner: &Planner{Config: &config.Pipeline{Sinks: []config.Sink{{Name: "lake", Delta: slow}}}}}
+	waiting := queue.Position{Exists: true, Pending: 3}
+	now := time.Unix(1000, 0)
+	for range 2 {
+		sinks := []SinkStatus{{Name: "new", rev: 1, Live: waiting}, {Name: "lake", rev: 1, Live: waiting}}
+		w.tellStillness(sinks, now)
+		if now.Unix() > 1000 && (sinks[0].Waits == "" || sinks[1].Waits != "") {
+			t.Errorf("told of the new sink %q, and of the one that gathers for an hour %q", sinks[0].Waits, sinks[1].Waits)
+		}
+		now = now.Add(time.Minute)
+	}
+}
