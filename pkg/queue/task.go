@@ -48,13 +48,22 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
 	}
-	_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	t := &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}}
+	if err := t.open(ctx); err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open the task queue: %w", err))
+	}
+	return t, nil
+}
+
+// open makes the stream, of all pipelines, if it is not there.
+func (t *Tasks) open(ctx context.Context) error {
+	_, err := t.conn.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:        taskStream,
 		Description: "ampipe: tasks of all pipelines",
 		Subjects:    []string{taskSubject + ">"},
 		Retention:   jetstream.WorkQueuePolicy,
 		Storage:     jetstream.FileStorage,
-		Replicas:    c.cfg.Replicas,
+		Replicas:    t.conn.cfg.Replicas,
 		MaxBytes:    64 << 20,
 		// One message per subject, the first: what is queued or held is not
 		// queued again.
@@ -62,10 +71,19 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 		MaxMsgsPerSubject:    1,
 		DiscardNewPerSubject: true,
 	})
-	if err != nil {
-		return nil, c.classify(ctx, fmt.Errorf("open the task queue: %w", err))
+	return err
+}
+
+// fail classes an error of the queue. One that was deleted is made anew, empty: the
+// planner queues again what it lacks.
+func (t *Tasks) fail(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return t.conn.classify(ctx, err)
 	}
-	return &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}}, nil
+	if again := t.open(ctx); again != nil { // it is not gone, NATS is
+		return t.conn.classify(ctx, fmt.Errorf("%w; open the task queue again: %w", err, again))
+	}
+	return fault.Later(fmt.Errorf("the task queue did not answer; if it was deleted, it has been made anew: %w", err), 0)
 }
 
 func (t *Tasks) subject(kind, id string) string {
@@ -87,7 +105,7 @@ func (t *Tasks) Add(ctx context.Context, kind, id string) (added bool, err error
 	case tooManyPerSubject(err):
 		return false, nil
 	default:
-		return false, t.conn.classify(ctx, fmt.Errorf("queue task %s %s: %w", kind, id, err))
+		return false, t.fail(ctx, fmt.Errorf("queue task %s %s: %w", kind, id, err))
 	}
 }
 
@@ -112,7 +130,7 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 		MaxWaiting:    1024,
 	})
 	if err != nil {
-		return nil, t.conn.classify(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
+		return nil, t.fail(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
 	}
 	t.durable[kind] = durable
 	return durable, nil
@@ -160,13 +178,13 @@ func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
 	defer cancel()
 	batch, err := durable.Fetch(1, jetstream.FetchContext(request))
 	if err != nil {
-		return nil, t.conn.classify(ctx, err)
+		return nil, t.fail(ctx, err)
 	}
 	for msg := range batch.Messages() {
 		return t.task(kind, msg)
 	}
 	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-		return nil, t.conn.classify(ctx, err)
+		return nil, t.fail(ctx, err)
 	}
 	return nil, nil
 }
@@ -198,7 +216,7 @@ func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
 	info, err := durable.Info(ctx)
 	if err != nil {
 		t.forget(kind)
-		return Load{}, t.conn.classify(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
+		return Load{}, t.fail(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
 	}
 	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
 }
@@ -214,7 +232,7 @@ func (t *Tasks) Clear(ctx context.Context, kind string) error {
 		err = stream.Purge(ctx, jetstream.WithPurgeSubject(t.subject(kind, ">")))
 	}
 	if err != nil {
-		return t.conn.classify(ctx, fmt.Errorf("clear the queue of %s tasks: %w", kind, err))
+		return t.fail(ctx, fmt.Errorf("clear the queue of %s tasks: %w", kind, err))
 	}
 	return nil
 }
