@@ -32,6 +32,9 @@ const (
 // been given to another worker, because NATS could not be told in time.
 var ErrTaskLost = errors.New("the task may have gone to another worker: NATS could not be reached in time")
 
+// ErrNoTask is returned by [Tasks.Poll] when the queue answers and has no task.
+var ErrNoTask = errors.New("the queue has no task now")
+
 // Tasks is the work queue of one pipeline. A task has a kind and an id, stands
 // in the queue once, and is held by one worker at a time. Its methods may be
 // called concurrently, in any number of processes.
@@ -148,23 +151,31 @@ func (t *Tasks) forget(kind string) {
 // is away it returns fault.Later, and may be called again.
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
-		if ctx.Err() != nil { // a request would take the task that was just given back, and not see it
-			return nil, context.Cause(ctx)
+		if task, err := t.Poll(ctx, kind); !errors.Is(err, ErrNoTask) {
+			return task, err
 		}
-		task, err := t.request(ctx, kind)
-		if ctx.Err() != nil {
-			if task != nil {
-				_ = task.msg.Nak() // best effort: it comes again by itself
-			}
-			return nil, context.Cause(ctx)
-		}
-		if err != nil {
-			t.forget(kind)
-			return nil, fmt.Errorf("wait for a %s task: %w", kind, err)
-		}
+	}
+}
+
+// Poll is [Tasks.Next] that returns [ErrNoTask] when there is none for 5 s.
+func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
+	if ctx.Err() != nil { // a request would take the task that was just given back, and not see it
+		return nil, context.Cause(ctx)
+	}
+	task, err := t.request(ctx, kind)
+	switch {
+	case ctx.Err() != nil:
 		if task != nil {
-			return task, nil
+			_ = task.msg.Nak() // best effort: it comes again by itself
 		}
+		return nil, context.Cause(ctx)
+	case err != nil:
+		t.forget(kind)
+		return nil, fmt.Errorf("wait for a %s task: %w", kind, err)
+	case task == nil:
+		return nil, ErrNoTask
+	default:
+		return task, nil
 	}
 }
 
