@@ -148,6 +148,7 @@ func (b *bench) checkLog(r block.Range) {
 type seen struct {
 	mu    sync.Mutex
 	waits []string
+	now   map[string]error // what waits, by part
 	done  chan queue.Partition
 }
 
@@ -160,6 +161,10 @@ func (s *seen) Idle(int, time.Time, time.Time)               {}
 func (s *seen) Waiting(id string, reason error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.now == nil {
+		s.now = map[string]error{}
+	}
+	s.now[id] = reason
 	if reason != nil {
 		s.waits = append(s.waits, fmt.Sprint(id, ": ", reason))
 	}
@@ -169,6 +174,20 @@ func (s *seen) waitedFor(text string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Contains(strings.Join(s.waits, "\n"), text)
+}
+
+// comesTo waits until a part waits for something, or for nothing.
+func (s *seen) comesTo(t *testing.T, part string, waits bool) {
+	t.Helper()
+	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
+		s.mu.Lock()
+		now := s.now[part] != nil
+		s.mu.Unlock()
+		if now == waits {
+			return
+		}
+	}
+	t.Fatalf("%s: waits %v, want %v", part, !waits, waits)
 }
 
 func someRows(n block.Number) int { return int(n*7%5) * int(n%3) } // many blocks have none
@@ -373,4 +392,52 @@ func TestAZombieIsFenced(t *testing.T) {
 	stopZombie()
 	must(t, <-ended)
 	b.checkLog(block.Range{Start: 0, End: 300})
+}
+
+// TestAWorkerThatCannotGoOnSaysSo, and no longer than that: when its task has become
+// another's and there is none for it, or when it works on the next.
+func TestAWorkerThatCannotGoOnSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ part, kind, id, key string }{
+		"a partition":   {"worker 0", queue.PartitionTask, "0.0", "partition.0.0"},
+		"the live lane": {"live", queue.LiveTask, "chain", "spec"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reading, goOn := make(chan struct{}), make(chan struct{})
+			chain := newChain(t, 10, someRows)
+			begins := sync.OnceFunc(func() { close(reading) })
+			chain.during = func(block.Range, int) error {
+				begins()
+				<-goOn
+				return nil
+			}
+			b := setup(t, chain)
+			b.x.Workers = 1
+			fail := func() {
+				_, err := b.state.Put(t.Context(), c.key, "of another version")
+				must(t, err)
+				_, err = b.tasks.Add(t.Context(), c.kind, c.id)
+				must(t, err)
+				b.seen.comesTo(t, c.part, true)
+				must(t, b.tasks.Clear(t.Context(), c.kind))
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- b.x.Run(ctx) }()
+			fail()
+			b.seen.comesTo(t, c.part, false)
+			if c.kind == queue.PartitionTask {
+				fail()
+				must(t, b.state.Delete(t.Context(), c.key))
+				b.add(block.Range{Start: 0, End: 10})
+				<-reading
+				b.seen.comesTo(t, c.part, false)
+				close(goOn)
+				<-b.seen.done
+			}
+			stop()
+			must(t, <-ended)
+		})
+	}
 }

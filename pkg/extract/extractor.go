@@ -116,9 +116,24 @@ func (x *Extractor) Run(ctx context.Context) error {
 // work is one worker of a kind of tasks: it handles one task at a time. The live
 // lane's is none of the workers that Observer.Idle is told of.
 func (x *Extractor) work(take, ctx context.Context, kind string, worker int) error {
-	for failed := 0; ; {
+	part := fmt.Sprintf("worker %d", worker)
+	if kind == queue.LiveTask {
+		part = "live"
+	}
+	failed := 0
+	resumes := func() {
+		if failed > 0 && x.Observer != nil {
+			x.Observer.Waiting(part, nil)
+		}
+		failed = 0
+	}
+	for {
+		next := x.Tasks.Next
+		if failed > 0 { // that there is no task for this worker is an answer, too
+			next = x.Tasks.Poll
+		}
 		since := time.Now()
-		task, err := x.Tasks.Next(take, kind)
+		task, err := next(take, kind)
 		if x.Observer != nil && kind == queue.PartitionTask {
 			x.Observer.Idle(worker, since, time.Now())
 		}
@@ -126,17 +141,17 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 			return nil
 		}
 		if err == nil {
-			err = x.handle(take, ctx, task)
+			err = x.handle(take, ctx, task, resumes)
 		}
-		if x.Observer != nil && kind == queue.PartitionTask && (err != nil || failed > 0) {
-			x.Observer.Waiting(fmt.Sprintf("worker %d", worker), err)
-		}
-		if err == nil {
-			failed = 0
+		if err == nil || errors.Is(err, queue.ErrNoTask) {
+			resumes()
 			continue
 		}
 		// The queue itself is in trouble (NATS restarts, a state that cannot be
 		// read): the task comes back by itself.
+		if x.Observer != nil {
+			x.Observer.Waiting(part, err)
+		}
 		failed++
 		pause := min(x.Backoff.Delay(failed), longestPause)
 		x.Logger.Warn().Err(err).Dur("pause", pause).Msg("could not work on a task; trying again")
@@ -147,14 +162,15 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 }
 
 // handle brings one partition, or the live chain, into the log and answers its
-// task. An error is the queue's, never the source's.
-func (x *Extractor) handle(take, ctx context.Context, task *queue.Task) error {
+// task. It calls begins when it is known where the log ends and the work begins, which
+// may take long. An error is the queue's, never the source's.
+func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins func()) error {
 	do := x.partition
 	if task.Kind == queue.LiveTask {
 		do = x.live
 	}
 	kept, release := task.Keep(ctx)
-	outcome, err := do(take, kept, task)
+	outcome, err := do(take, kept, task, begins)
 	release()
 	if err != nil {
 		return err
@@ -184,7 +200,7 @@ const (
 
 // partition works on one partition for as long as ctx keeps it in this worker's
 // hands.
-func (x *Extractor) partition(take, ctx context.Context, task *queue.Task) (outcome, error) {
+func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begins func()) (outcome, error) {
 	h, err := x.hold(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return finished, nil // of a plan that is gone
@@ -198,6 +214,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task) (outc
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}
+	begins()
 	loading, end := context.WithCancelCause(ctx)
 	unwatch := h.watchIdle(loading, end)
 	err = fault.Catch(func() error { return h.load(take, loading) })

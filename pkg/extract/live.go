@@ -24,7 +24,7 @@ const lostPause = time.Second
 
 // live brings the chain into the live lane for as long as ctx keeps its task in
 // this process's hands. An error is the queue's, never the source's.
-func (x *Extractor) live(take, ctx context.Context, task *queue.Task) (outcome, error) {
+func (x *Extractor) live(take, ctx context.Context, _ *queue.Task, begins func()) (outcome, error) {
 	spec, _, err := x.State.LoadSpec(ctx)
 	if errors.Is(err, queue.ErrNotFound) || err == nil && (!spec.Follows() || spec.Live.Open || spec.Live.Tentative) {
 		return finished, nil // of a plan that is gone; the planner queues it again when the lane may begin
@@ -36,6 +36,7 @@ func (x *Extractor) live(take, ctx context.Context, task *queue.Task) (outcome, 
 	defer stop()
 	l, err := x.holdLive(ctx, spec)
 	if err == nil {
+		begins()
 		err = fault.Catch(func() error { return l.follow(take, ctx) })
 	}
 	x.tellLive(nil)

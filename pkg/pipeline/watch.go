@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -67,14 +68,23 @@ func (w sinkWatch) OnResume() { w.meter.Waiting("sink "+w.name, "") }
 
 // planWatch passes what the planner finds to the meter.
 func planWatch(meter *progress.Meter) func(plan.Status) {
+	var names []string // of the sinks of the status before: another planner may take one out
 	return func(s plan.Status) {
 		meter.Planned(s.History, s.Extracted)
 		meter.Reorgs(s.Live.Reorgs)
 		meter.Waiting("start of the live lane", s.Live.Waits)
 		meter.Waiting("log", fullLog(s.Log))
+		before := names
+		names = nil
 		for _, sink := range s.Sinks {
+			names = append(names, sink.Name)
 			meter.Covered(sink.Name, sink.Covered)
 			meter.Waiting("live lane of sink "+sink.Name, sink.Waits)
+		}
+		for _, name := range before {
+			if !slices.Contains(names, name) {
+				meter.Waiting("live lane of sink "+name, "")
+			}
 		}
 	}
 }

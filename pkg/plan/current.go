@@ -20,7 +20,7 @@ type current struct {
 	spec queue.Spec
 	rev  uint64 // of spec; 0: not read yet
 
-	queued  map[string]bool    // partitions whose tasks this planner has seen queued
+	queued  map[string]bool    // open partitions whose tasks this planner has seen queued
 	drained map[string]drained // by sink that was at the log's end
 	lagging map[string]lagging // by sink
 	holes   []block.Range      // blocks without a partition at the last look

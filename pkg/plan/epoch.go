@@ -108,6 +108,8 @@ func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks 
 	return w.change(ctx, func(s *queue.Spec) {
 		s.Epoch, s.Live = epoch, &origin
 		switch {
+		case !s.Follows(): // it brings nothing more; what it has brought comes as history to who lacks it
+			s.History.End = max(s.History.End, *s.MaxBlock)
 		case joins: // what the lane has brought so far comes to it as history
 			s.History.End = max(s.History.End, origin.Start)
 		case unbegun: // what lies above comes in the lane
@@ -119,8 +121,9 @@ func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks 
 // common finds where the live lane can begin again. A sink has the chain up to its
 // cursor if that is still a block of it. Where it is not, the lane begins again
 // further below, after a block that the chain had when the epoch began, and still has.
-// One that is far behind does not take the others back: its live blocks are voided, and
-// come again as history. It gives nil if that cannot be told yet.
+// One that is far behind does not take the others back: the lane voids its live blocks,
+// which come again as history. Only a lane that has reached max_block with the others
+// goes back for it. It gives nil if that cannot be told yet.
 func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
 	c, err := w.head(ctx)
 	if err != nil {
@@ -133,7 +136,7 @@ func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Or
 	slices.SortFunc(marks, func(a, b queue.LiveMark) int { return cmp.Compare(after(b), after(a)) })
 	var base block.Cursor // the last block that stays; without a hash if none is known
 	for i, mark := range marks {
-		if after(mark)+farBehind < after(marks[0]) && after(mark) < c.LiveStart {
+		if after(mark)+farBehind < after(marks[0]) && after(mark) < c.LiveStart && !w.beyond(c.LiveStart) {
 			break
 		}
 		if last := c.Head[0].Numbers.Last(); mark.Cursor.Number > last {
@@ -165,6 +168,11 @@ func after(mark queue.LiveMark) block.Number {
 		return mark.Cursor.Number + 1
 	}
 	return mark.Start
+}
+
+// beyond reports whether a lane that begins at a block has none below max_block.
+func (w *watcher) beyond(start block.Number) bool {
+	return w.spec.MaxBlock != nil && start >= *w.spec.MaxBlock
 }
 
 // farBehind is how many blocks a sink may lie behind the furthest one for an epoch to

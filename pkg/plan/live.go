@@ -39,6 +39,8 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	case w.looks%liveEvery != 1:
 		return nil
 	case !w.spec.Follows():
+		w.live = LiveStatus{}
+		s.Live = w.live
 		return w.followToTheEnd(ctx, s.Sinks)
 	}
 	position, rev, err := w.State.LivePosition(ctx)

@@ -811,3 +811,84 @@ func TestAnOpenOriginIsSettled(t *testing.T) {
 		t.Errorf("origin %+v", s.Live)
 	}
 }
+
+// TestALaneThatIsNoMoreWaitsForNothing: the chain has grown beyond max_block while the
+// history was loaded, and everything is history.
+func TestALaneThatIsNoMoreWaitsForNothing(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.Config.Live.Start = config.AfterBackfill
+	d.chain.end = 5000
+	end := block.Number(900)
+	d.spec.MaxBlock = &end
+	d.run()
+	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.until("all is history", func(plan.Status) bool { return d.stored().Live == nil })
+	d.looks()
+	if s := d.looks(); s.Live != (plan.LiveStatus{}) {
+		t.Errorf("the status shows a live lane: %+v", s.Live)
+	}
+}
+
+// TestTheLaneGoesToMaxBlockForASinkFarBehind, though another has everything: only the
+// lane can void what the one that is behind may have of another fork.
+func TestTheLaneGoesToMaxBlockForASinkFarBehind(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	end := block.Number(30_000)
+	d.spec.MaxBlock, d.chain.end = &end, 30_100
+	ended, _ := d.run()
+	d.publish(entry.Invalidate, block.Closed(800, 800))
+	kept := d.publish(entry.Watermark, block.Closed(800, 899))
+	d.publish(entry.Watermark, block.Closed(900, 29_998))
+	last := d.publish(entry.Watermark, block.Closed(29_999, 29_999))
+	d.save(queue.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: queue.LiveDone, Until: &end})
+	must(t, d.Log.Trim(t.Context(), last-1))
+	d.tells("warehouse", d.mark(last, 800, 29_999), block.Range{Start: 700, End: end})
+	d.tells("cache", d.mark(kept, 800, 899), block.Range{Start: 700, End: 900}) // a backup was restored
+	d.until("an epoch", func(plan.Status) bool { return d.stored().Epoch > 1 })
+	if s := d.stored(); !s.Follows() || s.Live.Start != 900 {
+		t.Errorf("the lane begins at %d, want it to bring what the one lacks, from block 900 on", s.Live.Start)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the planner has ended, though a sink lacks blocks: %v", err)
+	default:
+	}
+}
+
+// TestWhatALaneHasBroughtToItsEndIsHistory once it begins again where all sinks have
+// everything: it brings nothing more to one that comes later, or is set back.
+func TestWhatALaneHasBroughtToItsEndIsHistory(t *testing.T) {
+	d := follow(t, "warehouse")
+	end := block.Number(900)
+	d.spec.MaxBlock = &end
+	d.run()
+	d.save(queue.LivePosition{Epoch: 1, Seq: 7, Next: end, Phase: queue.LiveDone, Until: &end}) // lost from the log
+	d.tells("warehouse", d.mark(7, 800, 899), block.Range{Start: 750, End: 900})
+	d.until("an epoch", func(plan.Status) bool { return d.stored().Epoch > 1 })
+	if s := d.stored(); s.Follows() || s.History != (block.Range{Start: 700, End: end}) {
+		t.Errorf("follows %v, history %v", s.Follows(), s.History)
+	}
+}
+
+// TestAnEndBelowTheLane, which the user has set since the lane began: all is history,
+// also the blocks that a new pipeline would follow.
+func TestAnEndBelowTheLane(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.Config.Source.Query = d.spec.Query
+	d.Config.Range = config.Range{MinBlock: 700, ReorgBuffer: 50}
+	planned := func() queue.Spec {
+		c, err := plan.Check(t.Context(), d.chain, d.Config)
+		must(t, err)
+		s, err := d.Plan(t.Context(), c)
+		must(t, err)
+		return s
+	}
+	if s := planned(); s.Live.Start != 950 {
+		t.Fatalf("the lane begins at block %d", s.Live.Start)
+	}
+	end := block.Number(900)
+	d.Config.Range.MaxBlock, d.Config.Range.ReorgBuffer = &end, 200
+	if s := planned(); s.Follows() || s.History != (block.Range{Start: 700, End: end}) {
+		t.Errorf("follows %v, history %v", s.Follows(), s.History)
+	}
+}

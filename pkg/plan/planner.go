@@ -66,8 +66,11 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 				return queue.Spec{}, err
 			}
 		}
-		if spec.Follows() {
+		switch {
+		case spec.Follows():
 			spec.History.End = max(spec.History.Start, spec.Live.Start)
+		case spec.Live != nil: // the lane begins at max_block or above, and brings nothing
+			spec.History.End = max(spec.History.Start, *spec.MaxBlock)
 		}
 		_, err = p.State.SaveSpec(ctx, spec, rev)
 		if errors.Is(err, queue.ErrConflict) {

@@ -39,7 +39,7 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 	if running := running(s.Sinks); crowded && len(running) > 0 {
 		holding = running
 	}
-	w.log = logStatus(log, holding)
+	w.log = logStatus(log, holding, w.spec.Follows())
 	history, live, err := w.committed(ctx, log, holding)
 	if err != nil {
 		return err
@@ -78,11 +78,15 @@ func running(sinks []SinkStatus) []SinkStatus {
 	return slices.DeleteFunc(slices.Clone(sinks), func(s SinkStatus) bool { return s.Stopped != "" })
 }
 
-// logStatus returns how full the log is, and which of the sinks holds the most of it.
-func logStatus(log queue.LogState, sinks []SinkStatus) LogStatus {
+// logStatus returns how full the log is, and which of the sinks holds the most of it:
+// all of it, if the sink has never read one of the lanes that it is to read.
+func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 	status := LogStatus{Bytes: log.Bytes, MaxBytes: uint64(log.MaxBytes)}
 	for _, sink := range sinks {
 		unread := sink.Position.Unread() + sink.Live.Unread()
+		if !sink.Position.Exists || follows && !sink.Live.Exists {
+			unread = log.Messages
+		}
 		if status.Slowest == "" || unread > status.Unread {
 			status.Slowest, status.Unread = sink.Name, unread
 		}

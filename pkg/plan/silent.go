@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -28,24 +27,13 @@ func (w *watcher) tellStillness(sinks []SinkStatus, now time.Time) {
 		w.still = make(map[string]stillness)
 	}
 	for i := range sinks {
-		sinks[i].Waits = w.stillness(sinks[i], w.configOf(sinks[i].Name), now)
+		sinks[i].Waits = w.stillness(sinks[i], now)
 	}
-}
-
-// configOf returns the configuration of a sink of the plan. This planner's file may be
-// an older one, which does not have it.
-func (w *watcher) configOf(sink string) config.Sink {
-	for _, c := range w.Config.Sinks {
-		if c.Name == sink {
-			return c
-		}
-	}
-	return config.Sink{Name: sink}
 }
 
 // stillness returns why live entries wait for a sink; empty: none do, or it is told
 // elsewhere.
-func (w *watcher) stillness(sink SinkStatus, c config.Sink, now time.Time) string {
+func (w *watcher) stillness(sink SinkStatus, now time.Time) string {
 	waiting := sink.Live.Pending + uint64(sink.Live.AckPending)
 	if waiting == 0 || w.gone(sink.Name) {
 		delete(w.still, sink.Name)
@@ -59,10 +47,7 @@ func (w *watcher) stillness(sink SinkStatus, c config.Sink, now time.Time) strin
 		s.report, s.reported = sink.rev, now
 	}
 	w.still[sink.Name] = s
-	patience := silentAfter
-	if c.Delta != nil {
-		patience += c.Delta.MaxCommitDelay
-	}
+	patience := silentAfter + w.commitDelay(sink.Name)
 	at := s.since.UTC().Format(time.TimeOnly)
 	switch {
 	case now.Sub(s.since) < patience:
@@ -76,4 +61,15 @@ func (w *watcher) stillness(sink SinkStatus, c config.Sink, now time.Time) strin
 	default:
 		return fmt.Sprintf("%d live entries wait for it, and it has applied none since %s UTC; its last is entry %d of epoch %d", waiting, at, s.mark.Seq, s.mark.Epoch)
 	}
+}
+
+// commitDelay returns how long a sink may gather entries before it commits them. One
+// that only other planners' configurations have commits without delay, as far as is known.
+func (w *watcher) commitDelay(sink string) time.Duration {
+	for _, c := range w.Config.Sinks {
+		if c.Name == sink && c.Delta != nil {
+			return c.Delta.MaxCommitDelay
+		}
+	}
+	return 0
 }

@@ -215,7 +215,11 @@ func (w *watcher) queueOpen(ctx context.Context, parts []queue.Partition) error 
 		}
 	}
 	for _, p := range parts {
-		if p.State != queue.PartitionOpen || w.queued[p.ID()] {
+		if p.State != queue.PartitionOpen {
+			delete(w.queued, p.ID())
+			continue
+		}
+		if w.queued[p.ID()] {
 			continue
 		}
 		if _, err := w.Tasks.Add(ctx, queue.PartitionTask, p.ID()); err != nil {

@@ -146,6 +146,9 @@ func (c *Conn) dial() (*nats.Conn, error) {
 func (c *Conn) disconnected(nc *nats.Conn, reason error) {
 	c.telling.Lock()
 	defer c.telling.Unlock()
+	if nc.IsClosed() { // by hangUp, before this was heard of
+		return
+	}
 	if c.lost == nil {
 		c.lost = map[*nats.Conn]bool{}
 	}
@@ -167,6 +170,12 @@ func (c *Conn) connected(nc *nats.Conn) {
 	if len(c.lost) == 0 && c.cfg.OnState != nil {
 		c.cfg.OnState(nil)
 	}
+}
+
+// hangUp closes a connection of dial. If it was lost, nobody waits for it now.
+func (c *Conn) hangUp(nc *nats.Conn) {
+	nc.Close()
+	c.connected(nc)
 }
 
 // checkURL refuses what nats.go would quote in its error, secrets included.

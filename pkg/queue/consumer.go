@@ -132,7 +132,7 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 		_, err = c.durable(ctx)
 	}
 	if err != nil {
-		c.nc.Close()
+		c.log.conn.hangUp(c.nc)
 		return fmt.Errorf("read the log for sink %s: %w", c.sink, err)
 	}
 	return nil
@@ -211,8 +211,7 @@ func (c *Consumer) Close() {
 	c.mu.Unlock()
 	c.unpin()
 	_ = c.nc.FlushTimeout(closeDeadline)
-	c.nc.Close()
-	c.log.conn.connected(c.nc) // if it was lost, nobody waits for it now
+	c.log.conn.hangUp(c.nc)
 }
 
 // unpin lets another process of the sink have the live lane at once.

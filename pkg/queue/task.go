@@ -32,6 +32,9 @@ const (
 // been given to another worker, because NATS could not be told in time.
 var ErrTaskLost = errors.New("the task may have gone to another worker: NATS could not be reached in time")
 
+// ErrNoTask is returned by [Tasks.Poll] when the queue answers and has no task.
+var ErrNoTask = errors.New("the queue has no task now")
+
 // Tasks is the work queue of one pipeline. A task has a kind and an id, stands
 // in the queue once, and is held by one worker at a time. Its methods may be
 // called concurrently, in any number of processes.
@@ -48,13 +51,22 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
 	}
-	_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	t := &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}}
+	if err := t.open(ctx); err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open the task queue: %w", err))
+	}
+	return t, nil
+}
+
+// open makes the stream, of all pipelines, if it is not there.
+func (t *Tasks) open(ctx context.Context) error {
+	_, err := t.conn.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:        taskStream,
 		Description: "ampipe: tasks of all pipelines",
 		Subjects:    []string{taskSubject + ">"},
 		Retention:   jetstream.WorkQueuePolicy,
 		Storage:     jetstream.FileStorage,
-		Replicas:    c.cfg.Replicas,
+		Replicas:    t.conn.cfg.Replicas,
 		MaxBytes:    64 << 20,
 		// One message per subject, the first: what is queued or held is not
 		// queued again.
@@ -62,10 +74,19 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 		MaxMsgsPerSubject:    1,
 		DiscardNewPerSubject: true,
 	})
-	if err != nil {
-		return nil, c.classify(ctx, fmt.Errorf("open the task queue: %w", err))
+	return err
+}
+
+// fail classes an error of the queue. One that was deleted is made anew, empty: the
+// planner queues again what it lacks.
+func (t *Tasks) fail(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return t.conn.classify(ctx, err)
 	}
-	return &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}}, nil
+	if again := t.open(ctx); again != nil { // it is not gone, NATS is
+		return t.conn.classify(ctx, fmt.Errorf("%w; open the task queue again: %w", err, again))
+	}
+	return fault.Later(fmt.Errorf("the task queue did not answer; if it was deleted, it has been made anew: %w", err), 0)
 }
 
 func (t *Tasks) subject(kind, id string) string {
@@ -87,7 +108,7 @@ func (t *Tasks) Add(ctx context.Context, kind, id string) (added bool, err error
 	case tooManyPerSubject(err):
 		return false, nil
 	default:
-		return false, t.conn.classify(ctx, fmt.Errorf("queue task %s %s: %w", kind, id, err))
+		return false, t.fail(ctx, fmt.Errorf("queue task %s %s: %w", kind, id, err))
 	}
 }
 
@@ -112,7 +133,7 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 		MaxWaiting:    1024,
 	})
 	if err != nil {
-		return nil, t.conn.classify(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
+		return nil, t.fail(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
 	}
 	t.durable[kind] = durable
 	return durable, nil
@@ -130,23 +151,31 @@ func (t *Tasks) forget(kind string) {
 // is away it returns fault.Later, and may be called again.
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
-		if ctx.Err() != nil { // a request would take the task that was just given back, and not see it
-			return nil, context.Cause(ctx)
+		if task, err := t.Poll(ctx, kind); !errors.Is(err, ErrNoTask) {
+			return task, err
 		}
-		task, err := t.request(ctx, kind)
-		if ctx.Err() != nil {
-			if task != nil {
-				_ = task.msg.Nak() // best effort: it comes again by itself
-			}
-			return nil, context.Cause(ctx)
-		}
-		if err != nil {
-			t.forget(kind)
-			return nil, fmt.Errorf("wait for a %s task: %w", kind, err)
-		}
+	}
+}
+
+// Poll is [Tasks.Next] that returns [ErrNoTask] when there is none for 5 s.
+func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
+	if ctx.Err() != nil { // a request would take the task that was just given back, and not see it
+		return nil, context.Cause(ctx)
+	}
+	task, err := t.request(ctx, kind)
+	switch {
+	case ctx.Err() != nil:
 		if task != nil {
-			return task, nil
+			_ = task.msg.Nak() // best effort: it comes again by itself
 		}
+		return nil, context.Cause(ctx)
+	case err != nil:
+		t.forget(kind)
+		return nil, fmt.Errorf("wait for a %s task: %w", kind, err)
+	case task == nil:
+		return nil, ErrNoTask
+	default:
+		return task, nil
 	}
 }
 
@@ -160,13 +189,13 @@ func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
 	defer cancel()
 	batch, err := durable.Fetch(1, jetstream.FetchContext(request))
 	if err != nil {
-		return nil, t.conn.classify(ctx, err)
+		return nil, t.fail(ctx, err)
 	}
 	for msg := range batch.Messages() {
 		return t.task(kind, msg)
 	}
 	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-		return nil, t.conn.classify(ctx, err)
+		return nil, t.fail(ctx, err)
 	}
 	return nil, nil
 }
@@ -198,7 +227,7 @@ func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
 	info, err := durable.Info(ctx)
 	if err != nil {
 		t.forget(kind)
-		return Load{}, t.conn.classify(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
+		return Load{}, t.fail(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
 	}
 	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
 }
@@ -214,7 +243,7 @@ func (t *Tasks) Clear(ctx context.Context, kind string) error {
 		err = stream.Purge(ctx, jetstream.WithPurgeSubject(t.subject(kind, ">")))
 	}
 	if err != nil {
-		return t.conn.classify(ctx, fmt.Errorf("clear the queue of %s tasks: %w", kind, err))
+		return t.fail(ctx, fmt.Errorf("clear the queue of %s tasks: %w", kind, err))
 	}
 	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
@@ -219,4 +222,46 @@ func TestTaskIsLost(t *testing.T) {
 	if cause := context.Cause(ctx); !errors.Is(cause, queue.ErrTaskLost) {
 		t.Errorf("cause is %v", cause)
 	}
+}
+
+// TestTheTasksAreDeleted: the stream is made anew by who needs it next, and a worker
+// that waits gets what is queued then.
+func TestTheTasksAreDeleted(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	server := mustServer(t, queue.ServerConfig{Listen: "127.0.0.1:0"})
+	tasks := mustTasks(t, mustOpen(t, queue.Config{Server: server}), "pipe")
+	mustAdd(t, tasks, "0.0")
+	must(t, mustTake(t, tasks).Done(ctx))
+	nc, err := nats.Connect(server.URL())
+	must(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	must(t, err)
+	again := func(do func(context.Context) error) {
+		t.Helper()
+		must(t, fault.Retry(ctx, fault.Backoff{GiveUp: 30 * time.Second, Max: 100 * time.Millisecond}, do, nil))
+	}
+	add := func(ctx context.Context) error {
+		_, err := tasks.Add(ctx, queue.PartitionTask, "1.0")
+		return err
+	}
+	load := func(ctx context.Context) error {
+		_, err := tasks.Load(ctx, queue.PartitionTask)
+		return err
+	}
+	take := func(ctx context.Context) error {
+		task, err := tasks.Next(ctx, queue.PartitionTask)
+		if err == nil {
+			err = task.Done(ctx)
+		}
+		return err
+	}
+	must(t, js.DeleteStream(ctx, "AMPIPE_TASKS"))
+	again(add)
+	again(take)
+	must(t, js.DeleteStream(ctx, "AMPIPE_TASKS"))
+	again(load)
+	again(add)
+	again(take)
 }

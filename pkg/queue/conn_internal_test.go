@@ -1,0 +1,47 @@
+package queue
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestAConnectionThatIsNotWantedAnyMore, because the consumer that it was for could not
+// be opened, or was closed, is not lost: also if that is heard of later.
+func TestAConnectionThatIsNotWantedAnyMore(t *testing.T) {
+	t.Parallel()
+	server, err := StartServer(t.Context(), ServerConfig{Dir: filepath.Join(t.TempDir(), "store")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	var told []bool // whether a connection is lost
+	c, err := Open(t.Context(), Config{Server: server, OnState: func(reason error) { told = append(told, reason != nil) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	l, err := c.Log(t.Context(), "pipe", LogConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	gone := errors.New("gone")
+	consumer := &Consumer{log: l, sink: "warehouse", opts: ConsumeOptions{Lanes: -1, AckWait: -1}}
+	c.disconnected(c.nc, gone)
+	if err := consumer.open(t.Context()); err == nil { // NATS refuses such a consumer
+		t.Fatal("the consumer is open")
+	}
+	c.disconnected(consumer.nc, gone)
+	c.connected(c.nc)
+	other, err := c.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.disconnected(other, gone)
+	c.hangUp(other)
+	if want := []bool{true, false, true, false}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}
