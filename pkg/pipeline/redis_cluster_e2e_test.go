@@ -70,6 +70,7 @@ sinks:
 		}
 	}
 	p := l.start("ampipe", "run", "-c", file)
+	reach(p, chainHead{Number: 299}, false) // a reorg before that takes nothing back
 	reach(p, g.tell("reorg", `{"depth": 5, "blocks": 7}`), false)
 	p.kill()
 	g.tell("reorg", `{"depth": 20, "blocks": 25}`)
