@@ -12,7 +12,7 @@ import (
 )
 
 // TestEveryByteForged puts other values into every place of every message of a
-// stream of all types, one at a time: each gives an error or rows that can be read.
+// stream of all types, one at a time: each ends in an error or in rows that can be read.
 func TestEveryByteForged(t *testing.T) {
 	whole := guardtest.Record(t)
 	messages := guardtest.Write(t, []arrow.RecordBatch{whole})

@@ -23,7 +23,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// views is a table with a column of views, as any cast to text gives.
+// views is a table with a column of views, as any cast to text makes it.
 var views = arrow.NewSchema([]arrow.Field{
 	{Name: "_block_num", Type: arrow.PrimitiveTypes.Uint64},
 	{Name: "text", Type: arrow.BinaryTypes.StringView},

@@ -13,7 +13,7 @@ import (
 
 // TestAnOldPlanLeavesANewerLaneAlone: a process that has read the plan before an epoch
 // began finds the lane, or only the position, of that epoch. It removes nothing, writes
-// nothing, and goes on when it has the plan that the lane belongs to.
+// nothing, and resumes when it has the plan that the lane belongs to.
 func TestAnOldPlanLeavesANewerLaneAlone(t *testing.T) {
 	t.Parallel()
 	for name, published := range map[string]bool{"the lane has begun": true, "the position was written": false} {

@@ -123,7 +123,7 @@ func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks 
 // further below, after a block that the chain had when the epoch began, and still has.
 // One that is far behind does not take the others back: the lane voids its live blocks,
 // which come again as history. Only a lane that has reached max_block with the others
-// goes back for it. It gives nil if that cannot be told yet.
+// goes back for it. It returns nil if that cannot be told yet.
 func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
 	c, err := w.head(ctx)
 	if err != nil {

@@ -187,7 +187,7 @@ func TestResumeAfterTrim(t *testing.T) {
 	}
 }
 
-// TestDeletedLog: whoever meets it next makes it anew.
+// TestDeletedLog: the next process that meets it makes it anew.
 func TestDeletedLog(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)

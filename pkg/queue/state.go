@@ -57,7 +57,7 @@ type Stored[T any] struct {
 }
 
 // Get reads a document, or returns [ErrNotFound]. A bucket that somebody has deleted is
-// made again: whoever needs what it held finds it gone, and acts on that.
+// made again: a process that needs what it held finds it gone, and acts on that.
 func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64, err error) {
 	if err := checkPath("key", key); err != nil {
 		return value, 0, err

@@ -320,7 +320,7 @@ func TestLoopDoesNotSearchForEver(t *testing.T) {
 	})
 }
 
-// TestLoopOutlastsMinutesOfErrors that nobody knows: it says why it waits, and goes on.
+// TestLoopOutlastsMinutesOfErrors that nobody knows: it says why it waits, and resumes.
 func TestLoopOutlastsMinutesOfErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 3, 5)...)

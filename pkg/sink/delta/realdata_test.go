@@ -52,7 +52,7 @@ func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// renamed gives columns names that Delta allows, as its refusal tells users to do.
+// renamed returns columns under names that Delta allows, as its refusal tells users to do.
 func renamed(real realdata.Table) realdata.Table {
 	fields := slices.Clone(real.Table.Schema.Fields())
 	for i := range fields {

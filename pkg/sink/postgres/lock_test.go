@@ -27,7 +27,7 @@ func wantWait(t *testing.T, err error, texts ...string) {
 }
 
 // A lock that somebody else has is waited for visibly. Meanwhile nothing is held
-// that others need, and when it is free the sink goes on.
+// that others need, and when it is free the sink resumes.
 func TestLockOfOthersIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, lock, says string }{

@@ -167,7 +167,7 @@ func runner(ctx context.Context, tx pgx.Tx) func(sql string, args ...any) error 
 	}
 }
 
-// prepareTable does the work and gives the id of the table.
+// prepareTable does the work and returns the id of the table.
 func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo work) (int32, error) {
 	run := runner(ctx, tx)
 	for _, sql := range todo.make {

@@ -190,7 +190,7 @@ func (x *subject) refused(t testing.TB) []sink.Change {
 	return inBlocks(t)
 }
 
-// restrict gives the user all rights but some.
+// restrict grants the user all rights but some.
 func (x *subject) restrict(less ...string) (lift func()) {
 	rules := append([]string{"reset", "on", ">geheim", "~*", "+@all"}, less...)
 	x.must(x.nodes(func(node *driver.Client) error { return node.ACLSetUser(context.Background(), x.user, rules...).Err() }))

@@ -128,7 +128,7 @@ func shown(u *url.URL, endpoint string) string {
 	return text
 }
 
-// ownTransport returns connections that whoever opened them can close.
+// ownTransport returns a transport whose connections its owner can close.
 func ownTransport() limitedTransport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = probeWriters
