@@ -73,16 +73,16 @@ func TestADamagedLiveEntry(t *testing.T) {
 				if bad := log.all[3]; bad.ended != 1 {
 					t.Errorf("the damaged entry was ended %d times", bad.ended)
 				}
-				if n := len(r.watch.pauses); n != 1 || !strings.Contains(r.watch.pauses[0], "damaged") && !strings.Contains(r.watch.pauses[0], "Ampipe-Kind") {
-					t.Errorf("told %q", r.watch.pauses)
+				if n := len(r.watch.paused()); n != 1 || !strings.Contains(r.watch.paused()[0], "damaged") && !strings.Contains(r.watch.paused()[0], "Ampipe-Kind") {
+					t.Errorf("told %q", r.watch.paused())
 				}
 				log.append(l.begin(15))
 				log.append(l.data(15, 29, 2))
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
 				r.wantRows(map[block.Range]int{block.Closed(10, 14): 1, block.Closed(15, 29): 2})
-				if r.watch.resumes != 1 {
-					t.Errorf("%d resumes", r.watch.resumes)
+				if r.watch.resumed() != 1 {
+					t.Errorf("%d resumes", r.watch.resumed())
 				}
 				r.stopped(stop, log)
 				if last := r.watch.reports[len(r.watch.reports)-2]; last.Reason != "" || last.State != "running" {

@@ -252,6 +252,13 @@ func (w *watch) paused() []string {
 	return slices.Clone(w.pauses)
 }
 
+// resumed returns how often nothing was waited for any more.
+func (w *watch) resumed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.resumes
+}
+
 func (w *watch) OnResume() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

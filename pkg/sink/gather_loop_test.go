@@ -243,7 +243,7 @@ func TestWhatHasToBeStagedAgainComesAgain(t *testing.T) {
 				t.Errorf("entry %d was delivered %d times and acknowledged %d times", m.Seq, delivered, acked)
 			}
 		}
-		if len(r.watch.pauses) == 0 || r.watch.resumes == 0 {
+		if len(r.watch.paused()) == 0 || r.watch.resumed() == 0 {
 			t.Error("nobody was told of the pause")
 		}
 		if err := stop(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,8 +222,8 @@ func TestLoopPausesWhileTheDestinationIsAway(t *testing.T) {
 				t.Errorf("entry %v was delivered %d times and acknowledged %d times", m.Range, m.delivered, m.acked)
 			}
 		}
-		if !slices.Equal(r.watch.pauses, []string{"connection refused"}) || r.watch.resumes != 1 {
-			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		if !slices.Equal(r.watch.paused(), []string{"connection refused"}) || r.watch.resumed() != 1 {
+			t.Errorf("pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
 		}
 		story := r.watch.story()
 		if story[0] == "running" { // the first report may be earlier than the pause
@@ -339,8 +340,8 @@ func TestLoopOutlastsMinutesOfErrors(t *testing.T) {
 			t.Error(err)
 		}
 		r.wantBlocks(5, upTo(30))
-		if !slices.Equal(r.watch.pauses, []string{"deadlock detected"}) || r.watch.resumes != 1 {
-			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		if !slices.Equal(r.watch.paused(), []string{"deadlock detected"}) || r.watch.resumed() != 1 {
+			t.Errorf("pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
 		}
 	})
 }
@@ -516,8 +517,8 @@ func TestLoopWaitsForTheLog(t *testing.T) {
 			t.Error(err)
 		}
 		r.wantBlocks(10, upTo(50))
-		if !slices.Equal(r.watch.pauses, []string{"read the log: no servers available"}) || r.watch.resumes != 1 {
-			t.Errorf("pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		if !slices.Equal(r.watch.paused(), []string{"read the log: no servers available"}) || r.watch.resumed() != 1 {
+			t.Errorf("pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
 		}
 	})
 }
@@ -539,13 +540,13 @@ func TestAReasonEndsWithItsCause(t *testing.T) {
 		stop := r.start()
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
-		if len(r.watch.pauses) != 1 || r.watch.resumes != 0 {
-			t.Errorf("while the log is away: pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		if len(r.watch.paused()) != 1 || r.watch.resumed() != 0 {
+			t.Errorf("while the log is away: pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(r.watch.pauses) != 1 || r.watch.resumes != 1 {
-			t.Errorf("when it is back: pauses %q and %d resumes", r.watch.pauses, r.watch.resumes)
+		if len(r.watch.paused()) != 1 || r.watch.resumed() != 1 {
+			t.Errorf("when it is back: pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -558,8 +559,9 @@ func TestAReasonEndsWithItsCause(t *testing.T) {
 func TestTheNewestReasonIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 1, 10)...)
+		var back atomic.Bool
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
-			if len(r.watch.paused()) < 3 {
+			if !back.Load() {
 				return fault.Later(errors.New("connection refused"), 10*time.Second)
 			}
 			return nil
@@ -573,10 +575,10 @@ func TestTheNewestReasonIsShown(t *testing.T) {
 		if got, want := r.watch.paused(), []string{log, destination}; !slices.Equal(got, want) {
 			t.Errorf("shown were %q, want %q", got, want)
 		}
-		r.store.Faults.Begin = nil
+		back.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got, want := r.watch.paused(), []string{log, destination, log}; !slices.Equal(got, want) || r.watch.resumes != 0 {
+		if got, want := r.watch.paused(), []string{log, destination, log}; !slices.Equal(got, want) || r.watch.resumed() != 0 {
 			t.Errorf("shown were %q, want %q", got, want)
 		}
 		if err := stop(); err != nil {

@@ -24,14 +24,14 @@ func TestALiveLaneThatStandsStill(t *testing.T) {
 		stop := r.start()
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
-		if len(r.watch.pauses) > 0 {
-			t.Errorf("told too early: %q", r.watch.pauses)
+		if len(r.watch.paused()) > 0 {
+			t.Errorf("told too early: %q", r.watch.paused())
 		}
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		want := "live entry 55 follows entry 52, which the destination lacks: its last"
-		if len(r.watch.pauses) != 1 || !strings.HasPrefix(r.watch.pauses[0], want) {
-			t.Errorf("told %q, want %q", r.watch.pauses, want)
+		if len(r.watch.paused()) != 1 || !strings.HasPrefix(r.watch.paused()[0], want) {
+			t.Errorf("told %q, want %q", r.watch.paused(), want)
 		}
 		if last := r.watch.reports[len(r.watch.reports)-1]; !strings.HasPrefix(last.Reason, want) {
 			t.Errorf("report %+v", last)
@@ -40,8 +40,8 @@ func TestALiveLaneThatStandsStill(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		r.wantStory()
-		if r.watch.resumes != 1 {
-			t.Errorf("%d resumes", r.watch.resumes)
+		if r.watch.resumed() != 1 {
+			t.Errorf("%d resumes", r.watch.resumed())
 		}
 		r.stopped(stop, log)
 	})
@@ -65,13 +65,13 @@ func TestALongTransaction(t *testing.T) {
 			stop := r.start()
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if len(r.watch.pauses) != 1 || !strings.Contains(r.watch.pauses[0], "a transaction of") {
-				t.Errorf("told %q", r.watch.pauses)
+			if len(r.watch.paused()) != 1 || !strings.Contains(r.watch.paused()[0], "a transaction of") {
+				t.Errorf("told %q", r.watch.paused())
 			}
 			time.Sleep(75 * time.Second)
 			synctest.Wait()
-			if r.watch.resumes != 1 {
-				t.Errorf("%d resumes", r.watch.resumes)
+			if r.watch.resumed() != 1 {
+				t.Errorf("%d resumes", r.watch.resumed())
 			}
 			time.Sleep(time.Hour)
 			r.stopped(stop, log)
@@ -95,8 +95,8 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 			stop := r.start()
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if len(r.watch.pauses) > 0 {
-				t.Errorf("told %q", r.watch.pauses)
+			if len(r.watch.paused()) > 0 {
+				t.Errorf("told %q", r.watch.paused())
 			}
 			r.stopped(stop, r.log, log)
 		})
@@ -114,8 +114,8 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if len(r.watch.pauses) > 0 {
-				t.Errorf("told %q", r.watch.pauses)
+			if len(r.watch.paused()) > 0 {
+				t.Errorf("told %q", r.watch.paused())
 			}
 			r.stopped(stop, log)
 		})
@@ -135,8 +135,8 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 			time.Sleep(time.Hour)
 			synctest.Wait()
 			r.wantStory()
-			if len(r.watch.pauses) != 1 || !strings.Contains(r.watch.pauses[0], "connection refused") || r.watch.resumes != 1 {
-				t.Errorf("told %q, %d resumes", r.watch.pauses, r.watch.resumes)
+			if len(r.watch.paused()) != 1 || !strings.Contains(r.watch.paused()[0], "connection refused") || r.watch.resumed() != 1 {
+				t.Errorf("told %q, %d resumes", r.watch.paused(), r.watch.resumed())
 			}
 			r.stopped(stop, log)
 		})
@@ -154,8 +154,8 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if len(r.watch.pauses) > 0 {
-				t.Errorf("told %q", r.watch.pauses)
+			if len(r.watch.paused()) > 0 {
+				t.Errorf("told %q", r.watch.paused())
 			}
 			r.stopped(stop, log)
 		})
