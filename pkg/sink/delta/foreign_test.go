@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -340,7 +341,8 @@ func TestForeignWritersBesideUs(t *testing.T) {
 		head := block.Number(103)
 		s.liveData(100, head, 0)
 		// On until delta-rs, which starts anew for each try, was the faster one once.
-		for i := block.Number(0); i < 40 || replaced.Load() == 0 && i < 400; i++ {
+		limit := time.Now().Add(2 * time.Minute)
+		for i := block.Number(0); i < 40 || replaced.Load() == 0 && time.Now().Before(limit); i++ {
 			if i < 90 {
 				s.history(3+i, 4+i)
 			}
