@@ -47,34 +47,34 @@ func Holes(history block.Range, parts []queue.Partition) []block.Range {
 	return planned(parts).Missing(history)
 }
 
-// Lost gives the blocks that a sink which has read the log to its end still
-// lacks, although every partition that holds them is finished. Blocks of failed
-// partitions are not lost: they were given up, and say so.
+// Lost returns the blocks that a sink which has read the log to its end still lacks,
+// although the partition that held each of them last is done. parts are in the order in
+// which they were written. Blocks of failed partitions are not lost: they were given up,
+// and say so.
 func Lost(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
 	explained := coverage.Clone()
-	for _, p := range parts {
-		if p.State != queue.PartitionDone {
-			explained.Add(p.Range())
-		}
-	}
+	explained.AddAll(latest(parts, func(s queue.PartitionState) bool { return s != queue.PartitionDone }))
 	return explained.Missing(history)
 }
 
-// Failed gives the blocks that were given up and that no other partition has
-// brought after all, or is to bring.
+// Failed returns the blocks that were given up and that no other partition has brought
+// after all, or is to bring. parts are in the order in which they were written: blocks
+// that were lost after they had been brought may have failed when they were read again.
 func Failed(parts []queue.Partition) block.Set {
-	var failed block.Set
+	return latest(parts, func(s queue.PartitionState) bool { return s == queue.PartitionFailed })
+}
+
+// latest returns the blocks of which the partition that was written last is as wanted.
+func latest(parts []queue.Partition, wanted func(queue.PartitionState) bool) block.Set {
+	var blocks block.Set
 	for _, p := range parts {
-		if p.State == queue.PartitionFailed {
-			failed.Add(p.Range())
+		if wanted(p.State) {
+			blocks.Add(p.Range())
+		} else {
+			blocks.Remove(p.Range())
 		}
 	}
-	for _, p := range parts {
-		if p.State != queue.PartitionFailed {
-			failed.Remove(p.Range())
-		}
-	}
-	return failed
+	return blocks
 }
 
 // Fresh makes open partitions for the ranges, each of a generation that its

@@ -95,3 +95,26 @@ func TestFailedUntilBroughtAfterAll(t *testing.T) {
 		t.Errorf("failed %v", got)
 	}
 }
+
+// TestReadAgainAndFailed: blocks that were brought, then lost, and could not be read
+// again have failed. The partition that brought them first does not hide that.
+func TestReadAgainAndFailed(t *testing.T) {
+	history := block.Range{Start: 0, End: 50}
+	parts := []queue.Partition{part(0, 50, 0, queue.PartitionDone), part(10, 20, 0, queue.PartitionFailed)}
+	again := block.NewSet(block.Range{Start: 10, End: 20})
+	if got := plan.Failed(parts); !got.Equal(again) {
+		t.Errorf("failed %v, want %v", got, again)
+	}
+	var coverage block.Set
+	if got := plan.Lost(history, parts, coverage); !slices.Equal(got, []block.Range{{Start: 0, End: 10}, {Start: 20, End: 50}}) {
+		t.Errorf("lost %v", got)
+	}
+	// Retried and brought, they are neither; lost once more, they are lost.
+	parts = append(parts, part(10, 20, 1, queue.PartitionDone))
+	if got := plan.Failed(parts); got.Len() > 0 {
+		t.Errorf("failed %v after they were brought", got)
+	}
+	if got := plan.Lost(history, parts, coverage); !slices.Equal(got, []block.Range{history}) {
+		t.Errorf("lost %v", got)
+	}
+}

@@ -236,6 +236,20 @@ func TestFailedPartitionsDoNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
+// TestLostBlocksThatFailedAreLoadedAgainWhenWanted, though the partition that brought them
+// first is done.
+func TestLostBlocksThatFailedAreLoadedAgainWhenWanted(t *testing.T) {
+	d := setup(t)
+	ctx := t.Context()
+	must(t, second(d.State.CreatePartition(ctx, part(0, 20, 0, queue.PartitionDone))))
+	must(t, second(d.State.CreatePartition(ctx, part(10, 20, 0, queue.PartitionFailed))))
+	d.Retry = true
+	d.watch(block.Range{Start: 0, End: 20}, 10)
+	d.until("a partition more", func(s plan.Status) bool {
+		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.ID() == "10.1" && p.State == queue.PartitionOpen })
+	})
+}
+
 func TestFailedPartitionsAreLoadedAgainWhenWanted(t *testing.T) {
 	d := setup(t)
 	ctx := t.Context()

@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -119,6 +121,9 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("read partitions: %w", err)
 	}
+	// In the order in which they were written: of a block that several have held, the
+	// last one tells what became of it.
+	slices.SortFunc(stored, func(a, b queue.Stored[queue.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	parts := make([]queue.Partition, len(stored))
 	w.parts = 0
 	for i, s := range stored {
