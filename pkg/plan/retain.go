@@ -36,8 +36,8 @@ func (w *watcher) trim(ctx context.Context, s Status) error {
 	}
 	crowded := log.Bytes > uint64(log.MaxBytes)/2
 	holding := s.Sinks
-	if running := running(s.Sinks); crowded && len(running) > 0 {
-		holding = running
+	if others := running(s.Sinks); crowded && len(others) > 0 {
+		holding = others
 	}
 	w.log = logStatus(log, holding, w.spec.Follows())
 	history, live, err := w.committed(ctx, log, holding)
