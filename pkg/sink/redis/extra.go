@@ -18,7 +18,8 @@ import (
 // [sink.ExtraFinder]. It scans the keys that the pattern can make, with cursors, so
 // that the server is never busy for long. First it sums up both sides, which takes a
 // fixed amount of memory; only of what differs there it remembers rows. Of a sink that
-// is running some rows may come and go meanwhile, so it looks twice.
+// is running some rows come and go meanwhile, so it looks several times, and what is
+// extra is so in each look.
 func (w *Writer) FindExtra(ctx context.Context) (sink.Extras, error) {
 	if w.client == nil {
 		return sink.Extras{}, errNotOpen
@@ -64,6 +65,7 @@ type bucket struct {
 const (
 	buckets    = 1 << 20
 	candidates = 500_000 // rows of which names are remembered at a time
+	looks      = 6       // a row that a live chain writes and takes back is in few of them
 )
 
 // different returns the next buckets that are not the same on both sides, as many as
@@ -84,6 +86,7 @@ type candidate struct {
 	key           string
 	block         block.Number
 	stored, known uint64
+	rows          uint64 // that are extra
 }
 
 // extra is the number of rows that are too many. One with a name cannot be there
@@ -100,12 +103,13 @@ func (c candidate) extra(named bool) uint64 {
 
 // extraOf adds the extra rows of some buckets.
 func (s *search) extraOf(ctx context.Context, some map[uint64]bool, into *sink.Extras) error {
+	named := s.target.named()
 	look := func(wanted func(xxh3.Uint128) bool) (map[xxh3.Uint128]candidate, error) {
 		all := make(map[xxh3.Uint128]candidate)
 		err := s.both(ctx, func(r storedRow) {
 			if wanted(r.hash) {
 				c := all[r.hash]
-				all[r.hash] = candidate{r.key, r.block, c.stored + 1, c.known}
+				all[r.hash] = candidate{r.key, r.block, c.stored + 1, c.known, 0}
 			}
 		}, func(hash xxh3.Uint128) {
 			if c, ok := all[hash]; ok {
@@ -113,29 +117,34 @@ func (s *search) extraOf(ctx context.Context, some map[uint64]bool, into *sink.E
 				all[hash] = c
 			}
 		})
-		named := s.target.named()
 		for hash, c := range all {
-			if c.extra(named) == 0 {
+			if c.rows = c.extra(named); c.rows == 0 {
 				delete(all, hash)
+				continue
 			}
+			all[hash] = c
 		}
 		return all, err
 	}
-	first, err := look(func(hash xxh3.Uint128) bool { return some[hash.Hi%buckets] })
-	if err != nil || len(first) == 0 {
-		return err
+	extra, err := look(func(hash xxh3.Uint128) bool { return some[hash.Hi%buckets] })
+	for n := 1; n < looks && err == nil && len(extra) > 0; n++ {
+		before := extra
+		extra, err = look(func(hash xxh3.Uint128) bool { return before[hash].stored > 0 })
+		for hash, c := range extra {
+			c.rows = min(c.rows, before[hash].rows)
+			extra[hash] = c
+		}
 	}
-	second, err := look(func(hash xxh3.Uint128) bool { return first[hash].stored > 0 })
-	if err != nil {
+	if err != nil || len(extra) == 0 {
 		return err
 	}
 	if err := s.begin(ctx); err != nil { // the floor may have risen
 		return err
 	}
 	into.Below = s.floor
-	for hash, c := range second {
+	for _, c := range extra {
 		if c.block >= s.floor || s.target.owned {
-			into.Add(c.key, min(first[hash].extra(s.target.named()), c.extra(s.target.named())))
+			into.Add(c.key, c.rows)
 		}
 	}
 	return nil
