@@ -36,16 +36,23 @@ model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); M
 	AMPIPE_MODEL_SECONDS=$(MODEL_SECONDS) AMPIPE_MODEL_SEED=$(MODEL_SEED) scripts/deltalake run scripts/redis run scripts/postgres run \
 		$(GO) test -count=1 -timeout $$(( $(MODEL_SECONDS) + 600 ))s -v -run '^TestModel$$' ./pkg/pipeline
 
+.PHONY: deploytest
+deploytest: build devserver ## Test what is shipped in deploy/ and docker-compose.yml
+	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m ./...
+
 .PHONY: lint
 lint: ## Formatting, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet $(PACKAGES)
 	cd devserver && $(GO) vet ./...
+	cd deploy/deploytest && GOWORK=off $(GO) vet ./...
 	$(GO) build -o bin/ honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(PACKAGES)
 	cd devserver && ../bin/staticcheck ./...
+	cd deploy/deploytest && GOWORK=off ../../bin/staticcheck ./...
 	GOWORK=off $(GO) mod tidy -diff
 	cd devserver && GOWORK=off $(GO) mod tidy -diff
+	cd deploy/deploytest && GOWORK=off $(GO) mod tidy -diff
 	bash -n scripts/* .ci/run
 
 .PHONY: bench
