@@ -17,6 +17,7 @@ import (
 // held is a partition in a worker's hands.
 type held struct {
 	x       *Extractor
+	id      string // of the partition; part changes while others name it
 	encoder *entry.Encoder
 	holder  string // names this holding in message ids
 
@@ -43,7 +44,7 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read partition %s: %w", id, err)
 	}
-	h := &held{x: x, part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder()}
+	h := &held{x: x, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder()}
 	tail, err := x.Log.Tail(ctx, part.Lane())
 	if err != nil {
 		return nil, fmt.Errorf("read the tail of lane %s: %w", part.Lane(), err)
@@ -95,7 +96,7 @@ func (h *held) load(take, ctx context.Context) error {
 			return err
 		case errors.Is(err, amp.ErrTooMuch) && r.Len() > 1:
 			h.window = r.Len() / 2
-			h.x.Logger.Info().Str("partition", h.part.ID()).Stringer("range", r).
+			h.x.Logger.Info().Str("partition", h.id).Stringer("range", r).
 				Uint64("blocks", h.window).Msg("range is too much for the server, asking for less")
 			continue
 		}
@@ -160,11 +161,11 @@ func (h *held) updateLocked(ctx context.Context, change func(*queue.Partition)) 
 			return nil
 		}
 		if !errors.Is(err, queue.ErrConflict) {
-			return fmt.Errorf("update partition %s: %w", h.part.ID(), err)
+			return fmt.Errorf("update partition %s: %w", h.id, err)
 		}
-		now, rev, err := h.x.State.Partition(ctx, h.part.ID())
+		now, rev, err := h.x.State.Partition(ctx, h.id)
 		if err != nil {
-			return fmt.Errorf("read partition %s: %w", h.part.ID(), err)
+			return fmt.Errorf("read partition %s: %w", h.id, err)
 		}
 		if now.State != queue.PartitionOpen || now.End != h.part.End {
 			return queue.ErrFenced // only a holder changes these
@@ -183,7 +184,7 @@ func (h *held) waiting(reason error, _ time.Duration) {
 // show passes on what the partition waits for; nil: nothing.
 func (h *held) show(reason error) {
 	if h.x.Observer != nil {
-		h.x.Observer.Waiting("partition "+h.part.ID(), reason)
+		h.x.Observer.Waiting("partition "+h.id, reason)
 	}
 }
 
@@ -191,6 +192,6 @@ func (h *held) show(reason error) {
 func (h *held) tell(reason error) {
 	h.show(reason)
 	if reason != nil {
-		h.x.Logger.Warn().Str("partition", h.part.ID()).Err(reason).Msg("waiting")
+		h.x.Logger.Warn().Str("partition", h.id).Err(reason).Msg("waiting")
 	}
 }

@@ -50,7 +50,7 @@ func (h *held) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop
 				return
 			}
 			if err != nil && ctx.Err() == nil {
-				h.x.Logger.Warn().Err(err).Str("partition", h.part.ID()).Msg("the tail was not given away")
+				h.x.Logger.Warn().Err(err).Str("partition", h.id).Msg("the tail was not given away")
 			}
 		}
 	}()
@@ -99,7 +99,7 @@ func (h *held) split(ctx context.Context) error {
 	if _, err := h.x.Tasks.Add(ctx, queue.PartitionTask, tail.ID()); err != nil {
 		return fmt.Errorf("queue partition %s: %w", tail.ID(), err)
 	}
-	h.x.Logger.Debug().Str("partition", h.part.ID()).Stringer("tail", tail.Range()).Msg("tail given away")
+	h.x.Logger.Debug().Str("partition", h.id).Stringer("tail", tail.Range()).Msg("tail given away")
 	return nil
 }
 
