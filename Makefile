@@ -26,9 +26,13 @@ devserver: ## Build the development Amp server into bin/ (needs a C compiler)
 test: build devserver ## Run every test with real servers (PostgreSQL: DATABASE_URL, or a private one)
 	@scripts/test
 
+# Tests that are long and in which nothing runs beside something else, and repetitions
+# of a suite with another storage: without the race detector they run in `make test`.
+ALONE := ^TestEveryByteForged$$|^TestLayouts|^TestCutterKeepsEverything$$|^TestRecordedFollowCutEverywhere$$|^TestSuiteIn(Buckets|AFolder)$$|^TestFilesHaveTheTargetSize$$|^Test(Recorded|Real)RowsArriveAsTheyAre$$|^TestEveryTypeComesBack$$
+
 .PHONY: race
 race: ## Run the tests under the race detector (not the end-to-end ones: they run the built commands)
-	@WITHOUT='/pkg/pipeline$$' scripts/test -race
+	@WITHOUT='/pkg/pipeline$$' scripts/test -race -skip '$(ALONE)'
 
 MODEL_SECONDS ?= 600
 .PHONY: model

@@ -302,7 +302,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 func TestDSNForms(t *testing.T) {
 	t.Parallel()
 	for _, dsn := range []string{
-		"postgres://h", "postgresql://u@h:5432/d?sslmode=disable&x=y", "postgres://u:p%40w@a:1,b:2,[::1]:5432/d", "postgres:///d?host=/run/pg",
+		"postgres://h", "postgresql://u@h:5432/d?sslmode=disable&work_mem=1MB", "postgres://u:p%40w@a:1,b:2,[::1]:5432/d", "postgres:///d?host=/run/pg",
 		"postgres://[::1]/d", "host=h", " host = h  password = 'a b\\'c' dbname=d ", "host=/run/pg user=u password=",
 	} {
 		text := change(t, "      dsn: postgres://u:hunter2@h/d", "      dsn: ${DSN}")

@@ -15,37 +15,90 @@ var (
 	errKey = errors.New(`is not a valid connection string; write "key=value key=value" and values with spaces as 'in quotes'`)
 
 	// A quoted value may escape its quote; a bare one ends at a space.
-	pairForm = regexp.MustCompile(`^\s*[A-Za-z_]+\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?:\s+|$)`)
+	pairForm = regexp.MustCompile(`^\s*([A-Za-z_]\w*)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?:\s+|$)`)
+
+	// What does not look like a key may be a part of a password.
+	keyForm = regexp.MustCompile(`^[A-Za-z_][\w.]{0,50}$`)
+
+	unescaped = regexp.MustCompile(`\\(.)`)
 )
 
-// checkDSN tells whether a PostgreSQL connection string has the form of one,
-// as libpq defines it. What the values mean is for the driver to say.
-func checkDSN(dsn string) error {
+// readDSN checks the form of a PostgreSQL connection string, as libpq defines it, and
+// its keys, and returns it as the driver understands it. What the values mean, beyond
+// those of the keys that the driver does not know, is for the driver to say.
+func readDSN(dsn string) (string, error) {
+	dsn = strings.TrimSpace(dsn) // of a file, it ends with a line feed
 	for _, scheme := range []string{"postgres://", "postgresql://"} {
 		if rest, ok := strings.CutPrefix(dsn, scheme); ok {
-			return checkDSNURL(rest)
+			return readDSNURL(scheme, rest)
 		}
 	}
 	if !strings.Contains(dsn, "=") || strings.Contains(dsn, "://") {
-		return errDSN
+		return "", errDSN
 	}
+	keys := dsnKeys{values: map[string]string{}}
 	for rest := dsn; strings.TrimSpace(rest) != ""; {
-		m := pairForm.FindString(rest)
-		if m == "" {
-			return errKey
+		m := pairForm.FindStringSubmatch(rest)
+		if m == nil {
+			return "", errKey
 		}
-		rest = rest[len(m):]
+		rest = rest[len(m[0]):]
+		value := m[2]
+		if len(value) > 1 && value[0] == '\'' {
+			value = value[1 : len(value)-1]
+		}
+		keys.set(m[1], unescaped.ReplaceAllString(value, "$1"))
 	}
-	return nil
+	changed, err := keys.translate()
+	if err != nil || !changed {
+		return dsn, err
+	}
+	pairs := make([]string, len(keys.order))
+	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	for i, key := range keys.order {
+		pairs[i] = key + "='" + escape.Replace(keys.values[key]) + "'"
+	}
+	return strings.Join(pairs, " "), nil
 }
 
-// checkDSNURL checks what follows "postgres://". It is not url.Parse's job:
-// libpq allows several hosts, "a:5432,b:5432".
-func checkDSNURL(rest string) error {
+// readDSNURL reads what follows "postgres://". It is not url.Parse's job: libpq allows
+// several hosts, "a:5432,b:5432".
+func readDSNURL(scheme, rest string) (string, error) {
+	whole := scheme + rest
 	rest, query, _ := strings.Cut(rest, "?")
-	if _, err := url.ParseQuery(query); err != nil {
-		return errURL
+	if err := checkAuthority(rest); err != nil {
+		return "", err
 	}
+	keys := dsnKeys{values: map[string]string{}}
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		key, value, found := strings.Cut(pair, "=")
+		// As libpq has it: a plus sign is one.
+		key, err1 := url.PathUnescape(key)
+		value, err2 := url.PathUnescape(value)
+		if !found || err1 != nil || err2 != nil || !keyForm.MatchString(key) {
+			return "", errURL
+		}
+		keys.set(key, value)
+	}
+	changed, err := keys.translate()
+	if err != nil || !changed {
+		return whole, err
+	}
+	pairs := make([]string, len(keys.order))
+	for i, key := range keys.order {
+		pairs[i] = key + "=" + strings.ReplaceAll(url.QueryEscape(keys.values[key]), "+", "%20")
+	}
+	if len(pairs) == 0 {
+		return scheme + rest, nil
+	}
+	return scheme + rest + "?" + strings.Join(pairs, "&"), nil
+}
+
+// checkAuthority checks user, hosts and database.
+func checkAuthority(rest string) error {
 	authority, path, _ := strings.Cut(rest, "/")
 	if _, err := url.PathUnescape(path); err != nil || strings.Contains(path, "@") {
 		return errURL // an "@" so late means a "/" in the password

@@ -264,9 +264,11 @@ func readPostgres(s *section) *Postgres {
 	case !dsn.set:
 		s.missing("dsn", "give the connection string, such as ${DATABASE_URL}, or dsn_file")
 	case p.DSN != "":
-		if err := checkDSN(string(p.DSN)); err != nil {
+		read, err := readDSN(string(p.DSN))
+		if err != nil {
 			s.complain(dsn.at, "%s %v", dsn.key, err)
 		}
+		p.DSN = Secret(read)
 	}
 	s.identifier("schema", &p.Schema)
 	if !s.identifier("table", &p.Table).set {
