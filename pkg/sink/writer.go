@@ -128,12 +128,15 @@ var ErrGap = errors.New("an earlier live entry has not been applied")
 // BadRowError is a value that the destination cannot hold.
 type BadRowError struct {
 	Block  block.Number
-	Row    int // position in its entry
-	Column string
+	Row    int    // position in its entry
+	Column string // "": the row as a whole
 	Reason string // what is wrong and what to do, without the value itself
 }
 
-// Error names the place and the reason.
+// Error names the place and the reason. A constraint may be of no column, or of several.
 func (e *BadRowError) Error() string {
+	if e.Column == "" {
+		return fmt.Sprintf("block %d, row %d of its entry: %s", e.Block, e.Row, e.Reason)
+	}
 	return fmt.Sprintf("block %d, row %d of its entry, column %q: %s", e.Block, e.Row, e.Column, e.Reason)
 }
