@@ -220,7 +220,7 @@ func (p *busPool) get(ctx context.Context, c config.NATS, log zerolog.Logger) (*
 	}
 	var b *Bus
 	err := untilNATS(ctx, c, log, func(ctx context.Context) (err error) {
-		b, err = OpenBus(ctx, c, log)
+		b, err = OpenBus(ctx, c, roleRun, log)
 		return err
 	})
 	if err == nil {
