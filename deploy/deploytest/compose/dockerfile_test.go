@@ -219,8 +219,8 @@ func (d dockerfile) build(t testing.TB, bin string) image {
 	for _, c := range every[*instructions.CopyCommand](d.stages["ampipe"]) {
 		from := strings.Join(c.SourcePaths, " ")
 		switch {
-		case c.From == "build" && from == "/rootfs/":
-			step := d.step(t, "build", "/rootfs")
+		case c.From == "rootfs" && from == "/rootfs/":
+			step := d.step(t, "rootfs", "/rootfs")
 			if os.Getuid() != 0 { // everything belongs to this user anyway
 				step = strings.ReplaceAll(step, "&& chown", "&& : chown")
 			}
