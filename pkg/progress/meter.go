@@ -3,7 +3,6 @@
 package progress
 
 import (
-	"maps"
 	"sync"
 	"time"
 
@@ -13,6 +12,8 @@ import (
 // Meter gathers what one process sees of one pipeline. It is safe for
 // concurrent use.
 type Meter struct {
+	CommitDelay time.Duration // how long a sink may gather entries before it commits them; set before use
+
 	mu        sync.Mutex
 	started   time.Time
 	history   block.Range
@@ -21,8 +22,7 @@ type Meter struct {
 	bytes     uint64    // of entries as published
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
-	waits     map[string]string // part of the pipeline -> what it waits for
-	failure   string            // what ended the pipeline
+	condition condition
 	live      liveMeter
 	now       func() time.Time
 }
@@ -34,12 +34,12 @@ type sinkMeter struct {
 	known   bool   // covered has been read
 	speed   speed
 	live    liveSink
-	stopped string // why it has stopped for good; empty: it has not
+	stopped stop // for good; without a reason: it has not
 }
 
 // NewMeter starts to measure now. The sinks are those of the configuration.
 func NewMeter(sinks ...string) *Meter {
-	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, waits: map[string]string{}}
+	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, condition: newCondition()}
 	m.started = m.now()
 	for _, name := range sinks {
 		m.sinks[name] = &sinkMeter{}
@@ -63,6 +63,7 @@ func (m *Meter) Published(r block.Range, rows, bytes int) {
 	m.rows += uint64(rows)
 	m.bytes += uint64(bytes)
 	m.speed.add(m.now(), uint64(rows))
+	m.condition.moved = m.now()
 }
 
 // Applied counts rows that a sink has committed.
@@ -83,58 +84,6 @@ func (m *Meter) Covered(sink string, blocks uint64) {
 		s.known, s.first = true, blocks
 	}
 	s.covered = blocks
-}
-
-// Waiting tells that a part of the pipeline waits, and for what; an empty
-// reason says that it goes on.
-func (m *Meter) Waiting(part, reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if reason == "" {
-		delete(m.waits, part)
-		return
-	}
-	m.waits[part] = reason
-}
-
-// Waits gives what is waited for, by part of the pipeline.
-func (m *Meter) Waits() map[string]string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return maps.Clone(m.waits)
-}
-
-// Stopped tells that a sink has stopped for good, and why; an empty reason says
-// that it is running again.
-func (m *Meter) Stopped(sink, reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sink(sink).stopped = reason
-}
-
-// Failed tells that the pipeline has ended because of an error, and which.
-func (m *Meter) Failed(reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.failure = reason
-	clear(m.waits)
-}
-
-// Stops returns what has stopped for good, with the reasons: sinks, by "sink NAME",
-// and the whole, as "pipeline".
-func (m *Meter) Stops() map[string]string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	stops := map[string]string{}
-	for name, s := range m.sinks {
-		if s.stopped != "" {
-			stops["sink "+name] = s.stopped
-		}
-	}
-	if m.failure != "" {
-		stops["pipeline"] = m.failure
-	}
-	return stops
 }
 
 // Rows gives the rows written by a sink since the start.

@@ -49,8 +49,8 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 	count(descLogBytes, m.bytes)
 	gauge(descHistory, m.history.Len())
 	gauge(descExtracted, m.extracted.Len())
-	gauge(descWaiting, uint64(len(m.waits)))
-	gauge(descFailed, truth(m.failure != ""))
+	gauge(descWaiting, uint64(len(m.condition.waits)))
+	gauge(descFailed, truth(m.condition.failure.reason != ""))
 	count(descLiveReorgs, m.live.reorgs)
 	if m.live.known {
 		gauge(descLiveHead, uint64(m.live.head))
@@ -62,7 +62,7 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 		}
 		count(descSinkRows, s.rows, name)
 		gauge(descSinkBlocks, s.covered, name)
-		gauge(descSinkStopped, truth(s.stopped != ""), name)
+		gauge(descSinkStopped, truth(s.stopped.reason != ""), name)
 	}
 }
 
