@@ -4,11 +4,12 @@
 SHELL := bash
 GO ?= go
 PACKAGES := ./...
+COMMANDS ?= ./cmd/...
 export GOFLAGS := -buildvcs=false
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: build devserver ## Load a synthetic chain into PostgreSQL, verify it and show rows
@@ -16,11 +17,18 @@ demo: build devserver ## Load a synthetic chain into PostgreSQL, verify it and s
 
 .PHONY: build
 build: ## Build the product's commands into bin/ (static, no C compiler needed)
-	CGO_ENABLED=0 GOWORK=off $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+	CGO_ENABLED=0 GOWORK=off $(GO) build -trimpath -ldflags '-s -w' -o bin/ $(COMMANDS)
 
 .PHONY: devserver
 devserver: ## Build the development Amp server into bin/ (needs a C compiler)
 	cd devserver && CGO_ENABLED=1 $(GO) build -trimpath -o ../bin/devserver .
+
+# The linker warns of getaddrinfo, getpwuid and dlopen, which DuckDB would need for
+# extensions, and which nothing here uses.
+.PHONY: devserver-static
+devserver-static: ## The same without a shared library, for an image with nothing in it
+	cd devserver && CGO_ENABLED=1 $(GO) build -trimpath -tags netgo,osusergo \
+		-ldflags '-s -w -linkmode external -extldflags -static' -o ../bin/devserver .
 
 .PHONY: test
 test: build devserver ## Run every test with real servers (PostgreSQL: DATABASE_URL, or a private one)
@@ -39,6 +47,15 @@ model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); M
 .PHONY: deploytest
 deploytest: build devserver ## Test what is shipped in deploy/ and docker-compose.yml
 	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m ./...
+
+.PHONY: compose-long
+compose-long: build devserver ## Load 5,000,000 rows by docker-compose.yml, without an engine, while everything is rolled
+	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin AMPIPE_COMPOSE_ROWS=5000000 \
+		$(GO) test -count=1 -timeout 60m -v -run '^TestCompose$$' ./compose
+
+.PHONY: compose-test
+compose-test: ## Run docker-compose.yml on this machine's container engine: build, load, verify, remove
+	@scripts/compose-test
 
 .PHONY: lint
 lint: ## Formatting, vet, staticcheck, tidy modules

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/ampipe/ampipe/devserver/server"
 	"github.com/rs/zerolog"
@@ -25,6 +27,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	if len(args) == 2 && args[0] == "--probe" {
+		return probe(ctx, args[1])
+	}
 	options, err := parse(args)
 	if err != nil {
 		return err
@@ -39,6 +44,16 @@ func run(ctx context.Context, args []string) error {
 	}
 	<-ctx.Done()
 	return s.Close()
+}
+
+// probe reports whether a server listens on an address, for the health check of a
+// container without a shell. A server listens when it can answer.
+func probe(ctx context.Context, address string) error {
+	conn, err := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("probe the server: %w", err)
+	}
+	return conn.Close()
 }
 
 func logger(level string) (zerolog.Logger, error) {

@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"amp":                            {"arrowguard", "block", "fault"},
 	"amp/amptest":                    {"amp", "block", "layout"},
 	"queue":                          {"block", "entry", "fault"},
+	"queue/queuetest":                {},
 	"plan":                           {"amp", "block", "config", "entry", "fault", "plan/sql", "queue"},
 	"plan/sql":                       {"block", "fault"},
 	"extract":                        {"amp", "block", "config", "entry", "fault", "plan/sql", "queue"},
@@ -53,7 +54,7 @@ var arrows = map[string][]string{
 
 // quarantine names the only packages that may import a driver.
 var quarantine = map[string][]string{
-	"github.com/nats-io/":                         {"queue"},
+	"github.com/nats-io/":                         {"queue", "queue/queuetest"},
 	"github.com/synadia-io/":                      {"queue"},
 	"github.com/apache/arrow-go/v18/parquet":      {"sink/delta", "sink/sinktest/realdata"},
 	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest", "sink/sinktest/realdata"},

@@ -26,6 +26,7 @@ type Source struct {
 	Amp         string // grpc://, grpcs://, http:// or https:// URL
 	Token       Secret // bearer token, the file's or AMP_AUTH_TOKEN; empty: the CLI's token file if TokenFile is set
 	TokenFile   string // the Amp CLI's token file; empty: not used
+	TLS         TLS    // of grpcs:// and https://
 	Query       string // as the user wrote it
 	Table       string // default: found in the query when it names one table
 	BlockColumn string // "" (auto): _block_num if the output has it, else block_num
@@ -63,6 +64,9 @@ type Live struct{ Start LiveStart }
 type NATS struct {
 	Embedded string // folder of the embedded server
 	URL      string
+	User     string // with Password; or NKey or Creds, or the URL holds them, or there is none
+	Password Secret
+	NKey     string // file with the seed of an nkey
 	Creds    string // credentials file
 	TLS      TLS
 	Replicas int // of streams in a cluster; default 1

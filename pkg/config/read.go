@@ -89,11 +89,18 @@ func readSource(s *section, into *Source) {
 	default:
 		checkAmp(s, amp, into.Amp)
 	}
-	token := s.text("token", (*string)(&into.Token))
-	if !token.set {
+	if !s.bearer(into).set {
 		into.Token = Secret(s.getenv("AMP_AUTH_TOKEN"))
 	}
 	s.file("token_file", &into.TokenFile)
+	tls := s.group("tls")
+	ca, cert, key := tls.file("ca", &into.TLS.CA), tls.file("cert", &into.TLS.Cert), tls.file("key", &into.TLS.Key)
+	switch secure := strings.HasPrefix(into.Amp, "grpcs://") || strings.HasPrefix(into.Amp, "https://"); {
+	case cert.set != key.set:
+		s.complain(tls.at, "source.tls needs cert and key together")
+	case (ca.set || cert.set) && !secure:
+		s.complain(tls.at, "source.tls is for grpcs:// and https://; source.amp is plain")
+	}
 	if !s.text("query", &into.Query).set {
 		s.missing("query", "give the SELECT whose rows are wanted")
 	}
@@ -172,7 +179,8 @@ func readRange(s *section, into *Range) {
 func readNATS(s *section, into *NATS) {
 	embedded := s.file("embedded", &into.Embedded)
 	address := s.text("url", &into.URL)
-	creds := s.file("creds", &into.Creds)
+	user, password := s.text("user", &into.User), s.secret("password", &into.Password)
+	nkey, creds := s.file("nkey", &into.NKey), s.file("creds", &into.Creds)
 	tls := s.group("tls")
 	files := []field{tls.file("ca", &into.TLS.CA), tls.file("cert", &into.TLS.Cert), tls.file("key", &into.TLS.Key)}
 	replicas := number(s, "replicas", &into.Replicas, 1, 5)
@@ -190,11 +198,21 @@ func readNATS(s *section, into *NATS) {
 		if files[1].set != files[2].set {
 			s.complain(tls.at, "nats.tls needs cert and key together")
 		}
+		if user.set != password.set {
+			s.complain(s.at, "nats.user and nats.password (or nats.password_file) go together")
+		}
+		ways := slices.DeleteFunc([]field{user, nkey, creds}, func(f field) bool { return !f.set })
+		if len(ways) > 1 {
+			s.complain(ways[1].at, "%s and %s are both given; keep one", ways[0].key, ways[1].key)
+		}
+		if len(ways) > 0 && strings.Contains(into.URL, "@") {
+			s.complain(ways[0].at, "%s is given, and nats.url holds a user as well; keep one", ways[0].key)
+		}
 	default:
 		if s.set && !embedded.set {
 			into.Embedded = s.locate(DefaultEmbedded)
 		}
-		for _, f := range append(files, creds) {
+		for _, f := range append(files, user, password, nkey, creds) {
 			if f.set {
 				s.complain(f.at, "%s is for nats.url; the embedded server is reached inside the process", f.key)
 			}

@@ -76,9 +76,18 @@ func (r *reader) locate(path string) string {
 
 // secret reads a key, or the file that the key with "_file" names.
 func (s *section) secret(key string, into *Secret) field {
+	return s.secretOr(key, key+"_file", into)
+}
+
+// bearer reads the token of Amp. "token_file" is the login of the Amp CLI, so the file
+// that holds a token and nothing else has another name.
+func (s *section) bearer(into *Source) field { return s.secretOr("token", "bearer_file", &into.Token) }
+
+// secretOr reads a key, or the file that another key names.
+func (s *section) secretOr(key, fileKey string, into *Secret) field {
 	var text, path string
 	f := s.text(key, &text)
-	from := s.file(key+"_file", &path)
+	from := s.file(fileKey, &path)
 	switch {
 	case f.set && from.set:
 		s.complain(from.at, "%s and %s are both given; keep one", f.key, from.key)

@@ -41,6 +41,8 @@ type lane struct {
 var (
 	// errLost says that the log no longer holds what was published last.
 	errLost = errors.New("the log has lost the end of the live lane")
+	// errOccupied says that the live lane still holds an epoch before the plan's.
+	errOccupied = errors.New("the live lane still holds entries of an epoch before")
 	// errOutdated says that the lane is of a later epoch than the plan that was read.
 	errOutdated = errors.New("the live lane is of a later epoch")
 )
@@ -69,8 +71,10 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 		return nil, fault.Permanent(fmt.Errorf("read the end of the live lane: %w", tail.Damaged))
 	case was.Epoch == spec.Epoch && (was.Seq > tail.Seq || tail.Damaged != nil):
 		return nil, l.lost(ctx, was) // nothing can follow what no sink can apply
-	case !tail.Found || tail.Entry.Epoch != spec.Epoch:
-		err = l.begin(ctx, tail)
+	case !tail.Found:
+		err = l.begin(ctx)
+	case tail.Entry.Epoch != spec.Epoch:
+		return nil, errOccupied // the planner, who began the epoch, removes them
 	default:
 		l.points = points{list: slices.Clone(was.Points)}
 		if was.Epoch != spec.Epoch { // the copy is of the epoch before
@@ -92,12 +96,7 @@ func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
 
 // begin starts the lane of an epoch: everything from its start on is void, until it
 // says otherwise.
-func (l *lane) begin(ctx context.Context, old queue.Tail) error {
-	if old.Found { // of an epoch before; what another holder has put behind it stays, and fences this one
-		if err := l.x.Log.TrimLanes(ctx, queue.Live, old.Seq); err != nil {
-			return err
-		}
-	}
+func (l *lane) begin(ctx context.Context) error {
 	l.points = points{list: slices.Clone(l.spec.Live.Points)}
 	l.next = l.spec.Live.Start
 	if err := l.invalidate(ctx, l.next); err != nil {

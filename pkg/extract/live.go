@@ -48,6 +48,9 @@ func (x *Extractor) live(take, ctx context.Context, _ *queue.Task, begins func()
 	case errors.Is(err, errLost):
 		log.Warn().Err(err).Msg("waiting for the planner to begin an epoch")
 		return later, nil
+	case errors.Is(err, errOccupied):
+		log.Debug().Err(err).Msg("waiting for the planner to empty the live lane")
+		return later, nil
 	case errors.Is(err, errOutdated):
 		log.Info().Err(err).Msg("waiting for the plan that the live lane belongs to")
 		return later, nil

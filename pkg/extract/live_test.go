@@ -92,6 +92,14 @@ func (s *stage) queue() {
 	must(s.t, err)
 }
 
+// emptyLane removes what is in the live lane, as the planner does when an epoch begins.
+func (s *stage) emptyLane() {
+	s.t.Helper()
+	tail, err := s.log.Tail(s.t.Context(), queue.LiveLane)
+	must(s.t, err)
+	must(s.t, s.log.TrimLanes(s.t.Context(), queue.Live, tail.Seq))
+}
+
 // process is an extractor with a connection of its own.
 type process struct {
 	*stage

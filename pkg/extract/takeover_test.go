@@ -192,6 +192,7 @@ func TestAnEpochThatBegins(t *testing.T) {
 		spec.Epoch, spec.Live = 2, &queue.Origin{Start: 12, Points: []block.Cursor{s.at(9), s.at(11)}}
 		_, err = st.state.SaveSpec(t.Context(), spec, rev)
 		must(t, err)
+		st.emptyLane()
 	}}, grow(1))
 	p := st.tell()
 	want(t, "entries", p.published(), []string{
@@ -260,6 +261,7 @@ func TestALaneThatIsLost(t *testing.T) {
 			spec.Epoch++
 			_, err = st.state.SaveSpec(t.Context(), spec, rev)
 			must(t, err)
+			st.emptyLane()
 			s.add(grow(1))
 			p.until(s.told)
 			p.end()

@@ -51,8 +51,17 @@ func (s *connectionState) tell(m *progress.Meter) {
 	m.WaitingFor(health.NATSAway, partNATS, text(s.reason))
 }
 
-// OpenBus starts the embedded server of c, or connects to the one it names.
-func OpenBus(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, error) {
+// The roles of processes in NATS, besides those of sinks; see [queue.Config].
+const (
+	roleRun       = "run" // all stages
+	rolePlanner   = "planner"
+	roleExtractor = "extractor"
+	roleOperator  = "operator" // looks
+)
+
+// OpenBus starts the embedded server of c, or connects to the one it names, as a process
+// of that role.
+func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
 	b := &Bus{}
 	if c.Embedded != "" {
 		server, err := queue.StartServer(ctx, queue.ServerConfig{
@@ -66,10 +75,16 @@ func OpenBus(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, erro
 	}
 	conn, err := queue.Open(ctx, queue.Config{
 		URL:      c.URL,
+		User:     c.User,
+		Password: string(c.Password),
+		NKey:     c.NKey,
 		Creds:    c.Creds,
 		TLS:      queue.TLS{CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key},
 		Replicas: c.Replicas,
 		Server:   b.server,
+		Role:     role,
+
+		MustExist: role != roleRun && role != rolePlanner,
 		OnState: func(reason error) {
 			b.state.set(reason)
 			if reason != nil {

@@ -57,7 +57,7 @@ func checkNATS(ctx context.Context, out io.Writer, c config.NATS, log zerolog.Lo
 		say(out, "nats      embedded, in %s", c.Embedded)
 		return nil
 	}
-	bus, err := OpenBus(ctx, c, log)
+	bus, err := OpenBus(ctx, c, roleOperator, log)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (r *rig) start(name string, stage func(context.Context, *queue.Conn) error)
 func (r *rig) connected(ctx context.Context, m *member, stage func(context.Context, *queue.Conn) error) error {
 	var conn *queue.Conn
 	err := fault.Retry(ctx, fault.Backoff{Min: 20 * time.Millisecond, Max: time.Second}, func(ctx context.Context) (err error) {
-		conn, err = queue.Open(ctx, queue.Config{URL: "nats://" + m.cable.address, Name: m.name})
+		conn, err = queue.Open(ctx, queue.Config{URL: "nats://" + m.cable.address})
 		return err
 	}, nil)
 	if err != nil {

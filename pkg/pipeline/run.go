@@ -237,7 +237,7 @@ func (p *busPool) get(ctx context.Context, c config.NATS, meter *progress.Meter,
 	}
 	var b *Bus
 	err := untilNATS(ctx, c, meter, log, func(ctx context.Context) (err error) {
-		b, err = OpenBus(ctx, c, log)
+		b, err = OpenBus(ctx, c, roleRun, log)
 		return err
 	})
 	if err == nil {

@@ -17,7 +17,7 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
-	return solo(ctx, p, o, stagePlanner, func(ctx context.Context, s *stages) error {
+	return solo(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
 		started := time.Now()
 		source, err := openSource(ctx, p)
 		if err != nil {
@@ -60,7 +60,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 // RunExtractor runs the workers of a pipeline until ctx ends. It waits for the
 // plan.
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
-	return solo(ctx, p, o, stageExtractor, func(ctx context.Context, s *stages) error {
+	return solo(ctx, p, roleExtractor, o, stageExtractor, func(ctx context.Context, s *stages) error {
 		source, err := openSource(ctx, p)
 		if err != nil {
 			return err
@@ -79,7 +79,7 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
-	return solo(ctx, p, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
+	return solo(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
 		spec, err := s.waitSpec(ctx, stageSink(c.Name))
 		if err != nil {
 			return err
@@ -93,8 +93,9 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 	})
 }
 
-// solo runs one stage in a process of its own. NATS may come up later than it.
-func solo(ctx context.Context, p *config.Pipeline, o Options, stage string, run func(context.Context, *stages) error) (err error) {
+// solo runs one stage in a process of its own. NATS, and what the planner makes there,
+// may come up later than it.
+func solo(ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error) (err error) {
 	if p.NATS.Embedded != "" {
 		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
 			"set nats.url instead of nats.embedded", p.Name))
@@ -108,7 +109,7 @@ func solo(ctx context.Context, p *config.Pipeline, o Options, stage string, run 
 	var bus *Bus
 	var s *stages
 	err = untilNATS(ctx, p.NATS, meter, o.Logger, func(ctx context.Context) (err error) {
-		if bus, err = OpenBus(ctx, p.NATS, o.Logger); err != nil {
+		if bus, err = OpenBus(ctx, p.NATS, role, o.Logger); err != nil {
 			return err
 		}
 		if s, err = newStages(ctx, bus, p, meter, o.Logger); err != nil {

@@ -2,8 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
@@ -17,7 +20,12 @@ import (
 
 // openSource connects to the pipeline's Amp server.
 func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
+	secure, err := tlsConfig(p.Source.TLS)
+	if err != nil {
+		return nil, fault.Permanent(fmt.Errorf("open Amp client: %w", err))
+	}
 	return amp.Open(ctx, amp.Config{
+		TLS: secure,
 		URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile,
 		KeepAlive: p.Source.KeepAlive, AnswerTimeout: p.Source.AnswerTimeout,
 		FirstRowsTimeout: p.Source.FirstRowsTimeout, NextRowsTimeout: p.Source.NextRowsTimeout,
@@ -29,6 +37,32 @@ func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
 const partAmp = "Amp"
 
 const notAnswered = "Amp has not answered yet"
+
+// tlsConfig reads the files of a TLS connection; nil if there are none.
+func tlsConfig(files config.TLS) (*tls.Config, error) {
+	if files == (config.TLS{}) {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if files.CA != "" {
+		text, err := os.ReadFile(files.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read the authority of source.tls: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("source.tls.ca: %s holds no certificate in PEM form", files.CA)
+		}
+	}
+	if files.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate of source.tls: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
 
 // firstPatience is how long the first start of a pipeline is tried against errors
 // that nobody knows: what is impossible is then said soon. Whatever is merely away is

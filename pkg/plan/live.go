@@ -9,6 +9,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
@@ -112,10 +113,31 @@ func (w *watcher) queueLive(ctx context.Context, position queue.LivePosition, re
 		}
 	}
 	w.followed = true
+	if err := w.clearLane(ctx, position); err != nil {
+		return err
+	}
 	if _, err := w.Tasks.Add(ctx, queue.LiveTask, "chain"); err != nil {
 		return fmt.Errorf("queue the live task: %w", err)
 	}
 	return nil
+}
+
+// clearLane removes from the live lane what an epoch before has left there: the new one
+// begins in an empty lane. What a process of the epoch before puts behind it meanwhile is
+// removed at the next look.
+func (w *watcher) clearLane(ctx context.Context, position queue.LivePosition) error {
+	tail, err := w.Log.Tail(ctx, queue.LiveLane)
+	if err != nil {
+		return fmt.Errorf("read the end of the live lane: %w", err)
+	}
+	old := tail.Entry.Epoch < w.spec.Epoch
+	if tail.Damaged != nil { // nobody knows of which epoch it is, but this one may have begun
+		old = position.Epoch < w.spec.Epoch && !entry.Newer(tail.Damaged)
+	}
+	if !tail.Found || !old {
+		return nil
+	}
+	return w.Log.TrimLanes(ctx, queue.Live, tail.Seq)
 }
 
 func sameEnd(a, b *block.Number) bool { return a != nil && b != nil && *a == *b }

@@ -4,6 +4,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,12 +24,24 @@ import (
 
 // Config is where the queue is.
 type Config struct {
-	Server   *Server // embedded; then URL, Creds and TLS are not used
+	Server   *Server // embedded; then URL, TLS and what identifies the user are not used
 	URL      string  // nats:// or tls://, several separated by commas
-	Creds    string  // credentials file
+	User     string  // with Password, if the URL holds none
+	Password string
+	NKey     string // file with the seed of an nkey
+	Creds    string // credentials file
 	TLS      TLS
-	Replicas int    // of streams, in a cluster; default 1
-	Name     string // of this process, shown by the server's monitoring
+	Replicas int // of streams, in a cluster; default 1
+
+	// Role is what this process does: planner, extractor, sink-NAME, operator or
+	// run. Replies come below _INBOX.Role, so that a user can be allowed to read those
+	// of its own role only; default run. It is shown by the server's monitoring.
+	Role string
+
+	// MustExist makes a stream that is missing an error, fault.Later, instead of
+	// making it: only the planner needs the right to do so, and its configuration
+	// decides how streams are kept.
+	MustExist bool
 
 	// OnState is told when a connection is lost, with the reason, and when none is
 	// any more, with nil. Calls do not overlap. Each [Consumer] has a connection of
@@ -48,6 +62,8 @@ type Conn struct {
 
 	telling sync.Mutex // around OnState
 	lost    map[*nats.Conn]bool
+
+	refused atomic.Pointer[refusal] // the first
 }
 
 const (
@@ -74,9 +90,8 @@ const (
 // unreachable server is fault.Later; everything that the user has to mend
 // (version, JetStream, limits, credentials) is permanent and says what.
 func Open(ctx context.Context, cfg Config) (*Conn, error) {
-	if cfg.Replicas == 0 {
-		cfg.Replicas = 1
-	}
+	cfg.Replicas = cmp.Or(cfg.Replicas, 1)
+	cfg.Role = cmp.Or(cfg.Role, "run")
 	c := &Conn{cfg: cfg, server: cfg.Server}
 	nc, err := c.dial()
 	if err != nil {
@@ -93,7 +108,9 @@ func Open(ctx context.Context, cfg Config) (*Conn, error) {
 // dial makes one more connection by the same configuration.
 func (c *Conn) dial() (*nats.Conn, error) {
 	opts := []nats.Option{
-		nats.Name(c.cfg.Name),
+		nats.Name("ampipe " + c.cfg.Role),
+		nats.CustomInboxPrefix("_INBOX." + c.cfg.Role),
+		nats.ErrorHandler(c.asyncError),
 		nats.Timeout(dialWait),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(500 * time.Millisecond),
@@ -118,6 +135,16 @@ func (c *Conn) dial() (*nats.Conn, error) {
 	}
 	if err := checkURL(c.cfg.URL); err != nil {
 		return nil, fault.Permanent(err)
+	}
+	if c.cfg.User != "" {
+		opts = append(opts, nats.UserInfo(c.cfg.User, c.cfg.Password))
+	}
+	if c.cfg.NKey != "" {
+		key, err := nats.NkeyOptionFromSeed(c.cfg.NKey)
+		if err != nil {
+			return nil, fault.Permanent(fmt.Errorf("connect to NATS: read nkey file %s: %w: it must hold the seed of a user, SU…", c.cfg.NKey, err))
+		}
+		opts = append(opts, key)
 	}
 	for _, file := range []struct {
 		name string
@@ -208,7 +235,7 @@ func dialError(text string, err error) error {
 	wrapped := fmt.Errorf("connect to NATS at %s: %w", hosts(text), err)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return fault.Permanent(fmt.Errorf("%w: check the credentials file or the user in the URL", wrapped))
+		return fault.Permanent(fmt.Errorf("%w: check the user and its password, nkey or credentials file", wrapped))
 	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted), isCertificate(err):
 		return fault.Permanent(fmt.Errorf("%w: check the TLS files and whether the server wants TLS", wrapped))
 	default:

@@ -82,6 +82,9 @@ func (c *Conn) classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if refused := c.refused.Load(); refused != nil {
+		return refused.err
+	}
 	if c.server != nil {
 		if failed := c.server.Failed(); failed != nil {
 			return fault.Permanent(failed)

@@ -40,7 +40,7 @@ type LogConfig struct {
 const leastLog = 64 << 20
 
 // Log opens the pipeline's log. The stream is created, or brought to this
-// configuration, if need be.
+// configuration, if need be and [Config.MustExist] is not set.
 func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	if err := l.bound(ctx); err != nil {
 		return nil, err
 	}
-	stream, err := c.js.CreateOrUpdateStream(ctx, l.config())
+	stream, err := c.stream(ctx, l.config())
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))
 	}
@@ -231,7 +231,7 @@ func (l *Log) fail(ctx context.Context, err error) error {
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return l.conn.classify(ctx, err)
 	}
-	if _, again := l.conn.js.CreateOrUpdateStream(ctx, l.config()); again != nil {
+	if _, again := l.conn.stream(ctx, l.config()); again != nil {
 		return l.conn.classify(ctx, fmt.Errorf("the log was deleted; make it anew: %w", again))
 	}
 	return fault.Later(errors.New("the log was deleted; it has been made anew"), 0)

@@ -241,7 +241,7 @@ func TestOpenExplainsWhatIsWrong(t *testing.T) {
 		{"bad URL", "malformed", queue.Config{URL: "nats://me:hidden%@host"}, fault.ClassPermanent},
 		{"no JetStream", "JetStream is off", queue.Config{URL: start(func(*server.Options) {})}, fault.ClassPermanent},
 		{"small messages", "max_payload", queue.Config{URL: start(func(o *server.Options) { o.JetStream, o.MaxPayload = true, 1000 })}, fault.ClassPermanent},
-		{"wrong password", "check the credentials", queue.Config{URL: strings.Replace(locked, "nats://", "nats://me:hidden@", 1)}, fault.ClassPermanent},
+		{"wrong password", "check the user and its password", queue.Config{URL: strings.Replace(locked, "nats://", "nats://me:hidden@", 1)}, fault.ClassPermanent},
 		{"no credentials", "nothing.creds", queue.Config{URL: locked, Creds: filepath.Join(t.TempDir(), "nothing.creds")}, fault.ClassPermanent},
 		{"not TLS", "TLS", queue.Config{URL: strings.Replace(locked, "nats://", "tls://me:right@", 1)}, fault.ClassPermanent},
 	} {

@@ -31,18 +31,24 @@ func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
 	}
-	kv, err := c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket:      stateBucket,
-		Description: "ampipe: state of all pipelines",
-		History:     1,
-		Storage:     jetstream.FileStorage,
-		Replicas:    c.cfg.Replicas,
-		MaxBytes:    256 << 20,
+	// A bucket as nats.go makes it, but without roll-ups: a header of any message that a
+	// process may write would remove those of all others.
+	stream, err := c.stream(ctx, jetstream.StreamConfig{
+		Name:              stateStream,
+		Description:       "ampipe: state of all pipelines",
+		Subjects:          []string{stateSubject + ">"},
+		MaxMsgsPerSubject: 1,
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardNew,
+		Replicas:          c.cfg.Replicas,
+		MaxBytes:          256 << 20,
+		DenyDelete:        true,
+		AllowDirect:       true,
 	})
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
 	}
-	stream, err := c.js.Stream(ctx, stateStream)
+	kv, err := c.js.KeyValue(ctx, stateBucket)
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
 	}

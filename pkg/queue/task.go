@@ -60,7 +60,7 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 
 // open makes the stream, of all pipelines, if it is not there.
 func (t *Tasks) open(ctx context.Context) error {
-	_, err := t.conn.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	_, err := t.conn.stream(ctx, jetstream.StreamConfig{
 		Name:        taskStream,
 		Description: "ampipe: tasks of all pipelines",
 		Subjects:    []string{taskSubject + ">"},
