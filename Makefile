@@ -53,6 +53,16 @@ compose-long: build devserver ## Load 5,000,000 rows by docker-compose.yml, with
 	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin AMPIPE_COMPOSE_ROWS=5000000 \
 		$(GO) test -count=1 -timeout 60m -v -run '^TestCompose$$' ./compose
 
+# Packages that need no server, by the tests of which another architecture is tried.
+PURE := $(addprefix ./pkg/,block config entry arrowguard health plan/sql sink/decimals)
+QEMU ?= qemu-aarch64-static
+.PHONY: arm64-test
+arm64-test: ## Compile for linux/arm64, and run the tests of the pure packages under qemu-user
+	@command -v $(QEMU) >/dev/null || { echo "$(QEMU) is missing (Debian: apt-get install qemu-user-static)" >&2; exit 1; }
+	CGO_ENABLED=0 GOWORK=off GOARCH=arm64 $(GO) build -trimpath -ldflags '-s -w' -o bin/arm64/ ./cmd/...
+	$(QEMU) bin/arm64/ampipe version
+	CGO_ENABLED=0 GOWORK=off GOARCH=arm64 $(GO) test -exec $(QEMU) -timeout 30m $(PURE)
+
 .PHONY: compose-test
 compose-test: ## Run docker-compose.yml on this machine's container engine: build, load, verify, remove
 	@scripts/compose-test

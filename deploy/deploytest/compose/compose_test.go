@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -21,7 +22,7 @@ const logsPerBlock = 200
 // stage up, rolls it and scales the extractors down while a reorging chain is followed,
 // and verifies. With AMPIPE_COMPOSE_ROWS it loads that many rows of history.
 func TestCompose(t *testing.T) {
-	rows, err := strconv.Atoi(cmp.Or(os.Getenv("AMPIPE_COMPOSE_ROWS"), "120000"))
+	rows, err := strconv.Atoi(cmp.Or(os.Getenv("AMPIPE_COMPOSE_ROWS"), "80000"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +39,7 @@ func TestCompose(t *testing.T) {
 		r.scale(sink, 2)
 	}
 	r.waitHealthy()
+	r.checkRights()
 	stages := append([]string{"planner", "extractor"}, sinks...)
 	if long {
 		for _, stage := range stages {
@@ -78,6 +80,33 @@ func (r *runner) verify() []string {
 		r.Fatalf("verify compares %d destinations, want 3\n%s", len(equal), out)
 	}
 	return equal
+}
+
+// checkRights fails unless our programs run as a user without rights, as the file
+// says, and their file system is read-only.
+func (r *runner) checkRights() {
+	r.Helper()
+	for name, all := range r.running {
+		if !ours(r.project.Services[name]) {
+			continue
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", all[0].cmd.Process.Pid))
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, want := range []string{"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"} {
+			if os.Getuid() == 0 && !strings.Contains(string(status), want) {
+				r.Errorf("%s runs without %q", name, want)
+			}
+		}
+		mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mounts", all[0].cmd.Process.Pid))
+		if err != nil {
+			r.Fatal(err)
+		}
+		if !regexp.MustCompile(`(?m)^\S+ / \S+ ro,`).Match(mounts) {
+			r.Errorf("%s may write to its root:\n%s", name, mounts)
+		}
+	}
 }
 
 var reorgs = regexp.MustCompile(`(?m)^ampipe_reorgs_total\{[^}]*\} ([1-9]\d*)$`)

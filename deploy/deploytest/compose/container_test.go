@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -155,4 +156,39 @@ func become(uid, gid int) error {
 		return fmt.Errorf("set no-new-privileges: %w", err)
 	}
 	return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
+}
+
+// TestContainer checks that a program in a container is the user that it should be, may
+// write where it should and nowhere else, and sees the files that are mounted.
+func TestContainer(t *testing.T) {
+	files := t.TempDir()
+	mounts := libraries(t, files)
+	for _, dir := range []string{"tmp", "data"} {
+		if err := os.Mkdir(filepath.Join(files, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(files, "secret"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hunter2"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	box := container{
+		Root: files, ReadOnly: true, UID: 65532, GID: 65532, Env: []string{"PATH=/usr/bin:/bin", "NAME=value"},
+		Mounts: append(mounts, mount{Target: "/tmp"}, mount{Source: secret, Target: "/secret", ReadOnly: true}),
+	}
+	cmd, err := box.command([]string{"sh", "-c", `echo $(id -u) $(id -g) $NAME $(cat /secret) $(ls /)
+		touch /tmp/file && echo tmp; touch /data/file || touch /file || echo x >>/secret || echo read-only`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.Output()
+	if want := "65532 65532 value hunter2 "; err != nil || !strings.HasPrefix(string(out), want) || !strings.HasSuffix(string(out), "\ntmp\nread-only\n") {
+		t.Errorf("%v: it says %q, want %q and so on", err, out, want)
+	}
+	if strings.Contains(string(out), "root") || strings.Contains(string(out), "home") {
+		t.Errorf("it sees folders of the machine: %q", out)
+	}
 }

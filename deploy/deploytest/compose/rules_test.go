@@ -187,3 +187,24 @@ func TestArguments(t *testing.T) {
 		}
 	}
 }
+
+// TestServerVersions checks that the images are those of the versions that everything
+// is tested with.
+func TestServerVersions(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root(t), "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`nats-io/nats-server/v2 v(\S+)`).FindSubmatch(text)
+	if version == nil {
+		t.Fatal("go.mod names no NATS server")
+	}
+	services := load(t, allProfiles).Services
+	for name, want := range map[string]string{
+		"nats": "nats:" + string(version[1]) + "-alpine", "postgres": "postgres:15-bookworm", "redis": "redis:7.0-bookworm",
+	} {
+		if got := services[name].Image; got != want {
+			t.Errorf("the image of %s is %s, want %s", name, got, want)
+		}
+	}
+}

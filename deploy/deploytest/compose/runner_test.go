@@ -208,6 +208,7 @@ func (r *runner) start(s types.ServiceConfig, number int) *instance {
 	go func() {
 		defer close(i.exited)
 		i.err = cmd.Wait()
+		_ = i.out.file.Close() // the process has ended, and nothing more is printed
 	}()
 	return i
 }
@@ -339,8 +340,7 @@ func newOutput(t testing.TB, path string) *output {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = file.Close() })
-	return &output{file: file}
+	return &output{file: file} // closed when the process has ended
 }
 
 func (o *output) Write(b []byte) (int, error) {
