@@ -151,9 +151,13 @@ func (g *guarded) check() {
 
 func (g *guarded) open(role string) *queue.Conn {
 	g.Helper()
-	conn, err := queue.Open(g.Context(), queue.Config{
-		URL: g.nats, Role: role, User: role, Password: g.shipped.Password(role), Replicas: g.replicas, MustExist: true,
-	})
+	var conn *queue.Conn
+	err := fault.Retry(g.Context(), quickly, func(ctx context.Context) (err error) {
+		conn, err = queue.Open(ctx, queue.Config{
+			URL: g.nats, Role: role, User: role, Password: g.shipped.Password(role), Replicas: g.replicas, MustExist: true,
+		})
+		return err
+	}, nil)
 	if err != nil {
 		g.Fatal(err)
 	}
