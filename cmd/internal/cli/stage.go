@@ -16,7 +16,8 @@ func Stage(use, short, long string, add func(*pflag.FlagSet), run func(context.C
 	var flags Flags
 	command := &cobra.Command{
 		Use: use, Short: short, Long: long,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			p, err := flags.One(names)
 			if err != nil {
