@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -49,10 +48,8 @@ func writeDocs(root *cobra.Command, share string) error {
 		return err
 	}
 	forManual(root)
-	date := time.Unix(0, 0).UTC() // SOURCE_DATE_EPOCH, if it is set, comes first
-	return doc.GenManTree(root, &doc.GenManHeader{
-		Title: strings.ToUpper(name), Section: "1", Date: &date, Manual: "ampipe", Source: "ampipe " + ops.ReadBuild().Version,
-	}, manual)
+	// The date is that of SOURCE_DATE_EPOCH.
+	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Manual: "ampipe", Source: "ampipe " + ops.ReadBuild().Version}, manual)
 }
 
 func writeFile(path string, write func(io.Writer) error) error {
