@@ -161,28 +161,34 @@ func (r *release) files(platform, bin, share string) (map[string]string, error) 
 	for _, c := range r.commands {
 		files["bin/"+c] = filepath.Join(bin, c)
 	}
-	folders := map[string]string{"share": share}
-	if strings.HasPrefix(platform, "linux/") {
-		folders["lib"] = filepath.Join(r.root, "deploy/systemd")
-	}
-	for to, from := range folders {
-		err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			name, err := filepath.Rel(from, path)
-			files[to+"/"+filepath.ToSlash(name)] = path
+	err := filepath.WalkDir(share, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
 			return err
-		})
+		}
+		name, err := filepath.Rel(share, path)
+		files["share/"+filepath.ToSlash(name)] = path
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	folders := map[string]string{"docs/*.md": "docs/"}
+	if strings.HasPrefix(platform, "linux/") {
+		folders["deploy/systemd/*.service"] = "lib/systemd/system/"
+		folders["deploy/systemd/*.target"] = "lib/systemd/system/"
+		files["lib/sysusers.d/ampipe.conf"] = filepath.Join(r.root, "deploy/systemd/ampipe.sysusers")
+		files["lib/tmpfiles.d/ampipe.conf"] = filepath.Join(r.root, "deploy/systemd/ampipe.tmpfiles")
+	}
+	for pattern, to := range folders {
+		found, err := filepath.Glob(filepath.Join(r.root, pattern))
 		if err != nil {
 			return nil, err
 		}
+		for _, path := range found {
+			files[to+filepath.Base(path)] = path
+		}
 	}
-	pages, err := filepath.Glob(filepath.Join(r.root, "docs", "*.md"))
-	for _, page := range pages {
-		files["docs/"+filepath.Base(page)] = page
-	}
-	return files, err
+	return files, nil
 }
 
 // writeSums writes the checksums of everything in the folder, as sha256sum checks them.
