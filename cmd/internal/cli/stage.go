@@ -11,8 +11,12 @@ import (
 )
 
 // Stage is the whole of a command that runs one stage of one pipeline. add, if
-// not nil, adds its own flags. It gives the exit code.
+// not nil, adds its own flags. It returns the exit code.
 func Stage(use, short, long string, add func(*pflag.FlagSet), run func(context.Context, *config.Pipeline, pipeline.Options) error) int {
+	return Main(stageCommand(use, short, long, add, run))
+}
+
+func stageCommand(use, short, long string, add func(*pflag.FlagSet), run func(context.Context, *config.Pipeline, pipeline.Options) error) *cobra.Command {
 	var flags Flags
 	command := &cobra.Command{
 		Use: use, Short: short, Long: long,
@@ -36,5 +40,5 @@ func Stage(use, short, long string, add func(*pflag.FlagSet), run func(context.C
 	if add != nil {
 		add(command.Flags())
 	}
-	return Main(command)
+	return command
 }
