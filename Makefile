@@ -39,7 +39,6 @@ model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); M
 .PHONY: deploytest
 deploytest: build devserver ## Test what is shipped in deploy/ and docker-compose.yml
 	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m ./...
-
 	cd deploy/release && GOWORK=off $(GO) test -count=1 -timeout 15m ./...
 
 .PHONY: release

@@ -93,10 +93,3 @@ func TestLicencesAreRefused(t *testing.T) {
 		})
 	}
 }
-
-// TestNoticesAreUpToDate fails when a module was added, removed or updated.
-func TestNoticesAreUpToDate(t *testing.T) {
-	if err := checkNotices(t.Context(), "../.."); err != nil {
-		t.Error(err)
-	}
-}
