@@ -53,7 +53,23 @@ func (r *release) build(ctx context.Context) error {
 		}
 		fmt.Printf("%s: %.0f s\n", platform, time.Since(began).Seconds())
 	}
+	if err := r.unchanged(ctx); err != nil {
+		return err
+	}
 	return r.writeSums()
+}
+
+// unchanged fails if the tree is no longer what the release is named after: what was
+// built last would not be what was built first. Without checksums it is no release.
+func (r *release) unchanged(ctx context.Context) error {
+	now := &release{root: r.root}
+	if err := now.identify(ctx); err != nil {
+		return err
+	}
+	if now.stamp != r.stamp {
+		return fmt.Errorf("the tree was %s when the release began, and is %s now: begin again", r.version, now.version)
+	}
+	return nil
 }
 
 // identify reads what scripts/stamp says of the commit.
