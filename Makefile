@@ -17,7 +17,7 @@ demo: build devserver ## Load a synthetic chain into PostgreSQL, verify it and s
 
 .PHONY: build
 build: ## Build the product's commands into bin/ (static, no C compiler needed)
-	CGO_ENABLED=0 GOWORK=off $(GO) build -trimpath -ldflags '-s -w' -o bin/ $(COMMANDS)
+	CGO_ENABLED=0 GOWORK=off $(GO) build -trimpath -ldflags "-s -w $$(scripts/stamp)" -o bin/ $(COMMANDS)
 
 .PHONY: devserver
 devserver: ## Build the development Amp server into bin/ (needs a C compiler)
@@ -51,6 +51,15 @@ model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); M
 .PHONY: deploytest
 deploytest: build devserver ## Test what is shipped in deploy/ and docker-compose.yml
 	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m ./...
+	cd deploy/release && GOWORK=off $(GO) test -count=1 -timeout 15m ./...
+
+.PHONY: release
+release: ## Make archives, bills of materials and checksums of this commit in dist/
+	cd deploy/release && GOWORK=off $(GO) run . -out $(CURDIR)/dist
+
+.PHONY: notices
+notices: ## Write THIRD_PARTY_NOTICES, after a module was added, removed or updated
+	cd deploy/release && GOWORK=off $(GO) run . -notices write
 
 .PHONY: compose-long
 compose-long: build devserver ## Load 5,000,000 rows by docker-compose.yml, without an engine, while everything is rolled
@@ -77,13 +86,18 @@ lint: ## Formatting, vet, staticcheck, tidy modules
 	$(GO) vet $(PACKAGES)
 	cd devserver && $(GO) vet ./...
 	cd deploy/deploytest && GOWORK=off $(GO) vet ./...
+	cd deploy/release && GOWORK=off $(GO) vet ./...
+	GOWORK=off $(GO) vet -tags docs ./cmd/...
 	$(GO) build -o bin/ honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(PACKAGES)
 	cd devserver && ../bin/staticcheck ./...
 	cd deploy/deploytest && GOWORK=off ../../bin/staticcheck ./...
+	cd deploy/release && GOWORK=off ../../bin/staticcheck ./...
 	GOWORK=off $(GO) mod tidy -diff
 	cd devserver && GOWORK=off $(GO) mod tidy -diff
 	cd deploy/deploytest && GOWORK=off $(GO) mod tidy -diff
+	cd deploy/release && GOWORK=off $(GO) mod tidy -diff
+	cd deploy/release && GOWORK=off $(GO) run . -notices check
 	bash -n scripts/* .ci/run
 
 .PHONY: vulncheck

@@ -18,6 +18,7 @@ func compactCommand(flags *cli.Flags) *cobra.Command {
 		Long: `Joins files that are smaller than half of target_file_size into files of about
 that size. It may run while the pipeline does; rows and what is loaded stay as they
 are. The files that were joined stay until vacuum removes them.`,
+		ValidArgsFunction: flags.Pipelines,
 		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Compact(ctx, p, o, dry)
 		}),

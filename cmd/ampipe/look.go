@@ -19,7 +19,8 @@ func checkCommand(flags *cli.Flags) *cobra.Command {
 		Short: "Connect to everything and change nothing",
 		Long: `Checks the configuration, the query, the server, NATS and every destination, and
 prints the tables that would be created. Nothing is written anywhere.`,
-		RunE: each(flags, pipeline.Check),
+		ValidArgsFunction: flags.Pipelines,
+		RunE:              each(flags, pipeline.Check),
 	}
 }
 
@@ -29,7 +30,8 @@ func planCommand(flags *cli.Flags) *cobra.Command {
 		Short: "Show what would be read, without reading it",
 		Long: `The dry run: the partitions of the history, and an estimate of rows and bytes
 from a few short samples of the source.`,
-		RunE: each(flags, pipeline.Preview),
+		ValidArgsFunction: flags.Pipelines,
+		RunE:              each(flags, pipeline.Preview),
 	}
 }
 
@@ -45,6 +47,7 @@ then ends with exit code 3.
 In Redis it finds the rows of a block by the index that ampipe keeps. --deep also
 scans the keys, for rows that are in no index. Other destinations have none: there
 verify reads every row of these blocks from the table itself, also without --deep.`,
+		ValidArgsFunction: flags.Pipelines,
 		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			o.Deep = deep
 			return pipeline.Verify(ctx, p, o)

@@ -26,19 +26,9 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe show      show the newest rows of Delta tables
   ampipe compact   join the small files of Delta tables
   ampipe vacuum    remove the files that they do not need any more`,
-		Args: cobra.NoArgs,
 	}
 	flags.Register(root)
 	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), healthCommand(&flags),
-		showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), versionCommand())
+		showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		Run:   func(c *cobra.Command, _ []string) { c.Println("ampipe", cli.Version()) },
-	}
 }

@@ -15,6 +15,7 @@ func runCommand(flags *cli.Flags) *cobra.Command {
 		Long: `Runs the planner, the extractors and every sink in this process, with the NATS
 server embedded unless nats.url names one. It ends when every destination holds
 the whole range; stopped before that, it goes on where it was.`,
+		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			cli.SaveMemory()
 			pipelines, err := flags.Load(names)

@@ -22,6 +22,7 @@ func vacuumCommand(flags *cli.Flags) *cobra.Command {
 		Long: `Removes data files that no version of the table within the retention needs: those
 that were joined or rewritten, and those of commits that never happened. Older
 versions of the table cannot be read after it. It may run while the pipeline does.`,
+		ValidArgsFunction: flags.Pipelines,
 		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Vacuum(ctx, p, o, retention, dry)
 		}),

@@ -3,10 +3,8 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -40,6 +38,7 @@ func (f *Flags) Register(c *cobra.Command) {
 	flags.StringVar(&f.Listen, "listen", os.Getenv(EnvListen), "`address` for /metrics, /livez, /readyz and /healthz, e.g. :9090 (default: that of "+EnvListen+", or none)")
 	flags.StringVar(&f.Log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&f.Log.Format, "log-format", "auto", "auto, console or json")
+	completeFlags(c)
 }
 
 // Load reads the configuration and picks the named pipelines, or all.
@@ -55,7 +54,7 @@ func (f *Flags) Load(names []string) ([]*config.Pipeline, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(p *config.Pipeline) bool { return p.Name == name })
 		if i < 0 {
-			return nil, ops.Config(fmt.Errorf("%s has no pipeline %q; it has %s", f.File, name, listed(all)))
+			return nil, ops.Config(fmt.Errorf("%s has no pipeline %q; it has %s%s", f.File, name, listed(all), didYouMean(name, namesOf(all))))
 		}
 		picked = append(picked, all[i])
 	}
@@ -84,37 +83,12 @@ func (f *Flags) Screen() (*progress.Screen, zerolog.Logger, error) {
 	return screen, log, ops.Config(err)
 }
 
-func listed(pipelines []*config.Pipeline) string {
+func namesOf(pipelines []*config.Pipeline) []string {
 	names := make([]string, len(pipelines))
 	for i, p := range pipelines {
 		names[i] = p.Name
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
-// Main runs a command and gives the process's exit code.
-func Main(root *cobra.Command) int {
-	root.SilenceUsage = true
-	root.SilenceErrors = true
-	root.Version = Version()
-	root.Long = strings.TrimSpace(root.Long) + "\n" + exitCodes
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ops.Config(err) })
-	return ops.Main(func(ctx context.Context) error { return root.ExecuteContext(ctx) })
-}
-
-// Version is the module's version, or the commit it was built from.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return "commit " + s.Value
-		}
-	}
-	return "development"
-}
+func listed(pipelines []*config.Pipeline) string { return strings.Join(namesOf(pipelines), ", ") }

@@ -39,11 +39,25 @@ func pick(p *config.Pipeline, kind, name string, own func(config.Sink) bool) (co
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) == 0:
-		return config.Sink{}, fmt.Errorf("pipeline %q has no such %s sink", p.Name, kind)
+		return config.Sink{}, missing(p, kind, name, own)
 	}
 	names := make([]string, len(found))
 	for i, s := range found {
 		names[i] = s.Name
 	}
 	return config.Sink{}, fmt.Errorf("pipeline %q has several %s sinks: name one with --sink (%s)", p.Name, kind, strings.Join(names, ", "))
+}
+
+// missing returns the error of a pipeline that has no sink of this kind and name.
+func missing(p *config.Pipeline, kind, name string, own func(config.Sink) bool) error {
+	var names []string
+	for _, s := range p.Sinks {
+		if own(s) {
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("pipeline %q has no %s sink", p.Name, kind)
+	}
+	return fmt.Errorf("pipeline %q has no %s sink %q; it has %s%s", p.Name, kind, name, strings.Join(names, ", "), didYouMean(name, names))
 }

@@ -11,12 +11,17 @@ import (
 )
 
 // Stage is the whole of a command that runs one stage of one pipeline. add, if
-// not nil, adds its own flags. It gives the exit code.
+// not nil, adds its own flags. It returns the exit code.
 func Stage(use, short, long string, add func(*pflag.FlagSet), run func(context.Context, *config.Pipeline, pipeline.Options) error) int {
+	return Main(stageCommand(use, short, long, add, run))
+}
+
+func stageCommand(use, short, long string, add func(*pflag.FlagSet), run func(context.Context, *config.Pipeline, pipeline.Options) error) *cobra.Command {
 	var flags Flags
 	command := &cobra.Command{
 		Use: use, Short: short, Long: long,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			p, err := flags.One(names)
 			if err != nil {
@@ -35,5 +40,5 @@ func Stage(use, short, long string, add func(*pflag.FlagSet), run func(context.C
 	if add != nil {
 		add(command.Flags())
 	}
-	return Main(command)
+	return command
 }

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+var errRan = errors.New("it ran")
+
+// execute runs a stage's command line and returns what it ends with; what it would do
+// is [errRan].
+func execute(t *testing.T, args ...string) error {
+	t.Helper()
+	ran := func(context.Context, *config.Pipeline, pipeline.Options) error { return errRan }
+	root := stageCommand("extractor [PIPELINE]", "Read", "Takes partitions.", nil, ran)
+	prepare(root)
+	root.SetArgs(args)
+	root.SetOut(t.Output())
+	return root.ExecuteContext(t.Context())
+}
+
+func TestAStageRefusesWhatItDoesNotTake(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.yaml")
+	text := "pipeline: eth-logs\nsource: { amp: grpc://h:1, query: SELECT * FROM d.t }\nsinks: [ { name: s, delta: { path: x } } ]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := execute(t, "-c", file, "eth-logs"); !errors.Is(err, errRan) {
+		t.Fatalf("a command line that is right: %v", err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"two pipelines":    {[]string{"a", "b"}, `accepts at most 1 arg(s), received 2; see "extractor --help"`},
+		"a flag":           {[]string{"--log-levle", "info"}, `unknown flag: --log-levle; did you mean "--log-level"?`},
+		"a flag like none": {[]string{"--sideways"}, `unknown flag: --sideways; see "extractor --help"`},
+		"a short flag":     {[]string{"-x"}, `unknown shorthand flag: 'x' in -x`},
+		"a level":          {[]string{"-c", file, "--log-level", "loud"}, `log level "loud" is not one of trace, debug, info, warn, error`},
+		"a pipeline":       {[]string{"-c", file, "eth-log"}, `p.yaml has no pipeline "eth-log"; it has eth-logs; did you mean "eth-logs"?`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := execute(t, c.args...)
+			if ops.ExitCode(err) != ops.ExitConfig || !strings.HasSuffix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("exit code %d: %v\nwant: %s", ops.ExitCode(err), err, c.want)
+			}
+		})
+	}
+}
+
+func TestTheSinkIsNamed(t *testing.T) {
+	p := &config.Pipeline{Name: "p", Sinks: []config.Sink{
+		{Name: "warehouse", Postgres: &config.Postgres{}}, {Name: "archive", Postgres: &config.Postgres{}}, {Name: "lake", Delta: &config.Delta{}},
+	}}
+	isPostgres := func(s config.Sink) bool { return s.Postgres != nil }
+	isRedis := func(s config.Sink) bool { return s.Redis != nil }
+	for _, c := range []struct {
+		kind, name string
+		own        func(config.Sink) bool
+		want       string
+	}{
+		{"PostgreSQL", "warehuose", isPostgres, `pipeline "p" has no PostgreSQL sink "warehuose"; it has warehouse, archive; did you mean "warehouse"?`},
+		{"PostgreSQL", "lake", isPostgres, `pipeline "p" has no PostgreSQL sink "lake"; it has warehouse, archive`},
+		{"PostgreSQL", "", isPostgres, `pipeline "p" has several PostgreSQL sinks: name one with --sink (warehouse, archive)`},
+		{"Redis", "lake", isRedis, `pipeline "p" has no Redis sink`},
+	} {
+		if _, err := pick(p, c.kind, c.name, c.own); err == nil || err.Error() != c.want {
+			t.Errorf("got  %v\nwant %s", err, c.want)
+		}
+	}
+	if s, err := pick(p, "PostgreSQL", "archive", isPostgres); err != nil || s.Name != "archive" {
+		t.Errorf("got %q, %v", s.Name, err)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"check", "plan", "run", "verify", "version", "show", "--retry-failed", "--listen"}
+	for name, want := range map[string]string{
+		"verfy": "verify", "vrify": "verify", "evrify": "verify", "versoin": "version", "runn": "run", "Run": "run", "ver": "verify",
+		"lpan": "plan", "--retry": "--retry-failed", "--listn": "--listen", "": "", "start": "", "--": "", "x": "",
+	} {
+		if got := nearest(name, names); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
