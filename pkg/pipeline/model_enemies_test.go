@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -105,7 +106,13 @@ func (m *model) wipe() { m.deleteStream("AMPIPE_LOG_" + m.config.Name) }
 // deleteStream loses what NATS holds. Processes may end by that: the handles of some
 // libraries do not survive it.
 func (m *model) deleteStream(name string) {
-	m.jetstream(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, name) })
+	m.jetstream(func(ctx context.Context, js jetstream.JetStream) error {
+		err := js.DeleteStream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil // nobody has made it yet, or made it anew
+		}
+		return err
+	})
 	m.expect("deleted", "stream not found", "bucket not found", queue.ErrNotFound.Error())
 }
 
