@@ -161,7 +161,12 @@ func Ready(now time.Time, all []Pipeline) Answer {
 		return a
 	}
 	for _, p := range all {
-		a.Parts = append(a.Parts, p.troubles(now)...)
+		for _, t := range p.troubles(now) {
+			said := func(o Part) bool { return o.Pipeline == t.Pipeline && o.Part == t.Part }
+			if t.State != StateStopped || !slices.ContainsFunc(a.Parts, said) {
+				a.Parts = append(a.Parts, t)
+			}
+		}
 	}
 	sortParts(a.Parts)
 	return a

@@ -105,6 +105,7 @@ func TestReady(t *testing.T) {
 		"all are ready":              {health.Pipeline{Stages: []health.Stage{extractor, {Name: "planner"}}}, nil},
 		"blocks are missing":         {health.Pipeline{Stages: []health.Stage{extractor, lacks}}, []string{"/sink lake not ready"}},
 		"and somebody waits":         {health.Pipeline{Stages: []health.Stage{lacks}, Waits: wait(health.Fault, 1)}, []string{"/sink lake not ready", "/partition 0.0 waiting"}},
+		"it has stopped":             {health.Pipeline{Stages: []health.Stage{lacks}, Stops: []health.Stop{{Part: "sink lake"}, {Part: "sink cache"}}}, []string{"/sink lake not ready", "/sink cache stopped"}},
 		"it needs what is away":      {health.Pipeline{Stages: []health.Stage{extractor}, Waits: wait(health.AmpAway, time.Minute)}, []string{"/extractor not ready", "/partition 0.0 failing"}},
 		"which was away for moments": {health.Pipeline{Stages: []health.Stage{extractor}, Waits: wait(health.AmpAway, time.Second)}, nil},
 		"it needs something else":    {health.Pipeline{Stages: []health.Stage{extractor}, Waits: wait(health.Fault, time.Hour)}, nil},

@@ -165,7 +165,7 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, t
 	code, out := l.run("ampipe", "health", "readyz")
 	for _, want := range []string{
 		"near: planner: not ready", "near: extractor: not ready", "near: sink warehouse: not ready", "near: sink lake: not ready",
-		"Amp has not answered yet", "far: sink warehouse: not ready", "is Amp running at", "it is not ready",
+		"Amp has not answered yet", "far: sink warehouse: not ready", "it connects after the pipelines before it", "is Amp running at", "it is not ready",
 	} {
 		if code != 1 || !strings.Contains(out, want) {
 			t.Errorf("not connected to Amp: exit code %d, and this is missing: %q\n%s", code, want, out)

@@ -1,11 +1,109 @@
 package pipeline
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
+
+// TestHistoryWatch looks at what is stored in a real NATS server, while a sink loads,
+// the plan grows and the destination falls silent.
+func TestHistoryWatch(t *testing.T) {
+	ctx := t.Context()
+	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), MaxStore: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	conn, err := queue.Open(ctx, queue.Config{Server: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	state, err := conn.State(ctx, "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	meter := newMeter(&config.Pipeline{Name: "p", Sinks: []config.Sink{{Name: "lake"}}}, notConnected, stageSink("lake"))
+	h := newHistoryWatch(&stages{state: state, meter: meter}, "lake")
+	look := func(ready bool, want string, missing uint64) {
+		t.Helper()
+		if h.look(ctx) != ready {
+			t.Errorf("ready is not %v", ready)
+		}
+		if s := meter.Health("p").Stages[0]; !strings.Contains(s.Unready, want) || want == "" && s.Unready != "" || s.Missing != missing {
+			t.Errorf("the sink is %+v, want %q with %d blocks", s, want, missing)
+		}
+	}
+	report := func(read time.Time, end block.Number) {
+		t.Helper()
+		r := queue.SinkReport{Name: "lake", Coverage: block.NewSet(block.Range{End: end}), Read: read}
+		if err := h.PutReport(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		if stored, _, err := state.Report(ctx, "lake"); err != nil || !stored.Coverage.Equal(r.Coverage) {
+			t.Errorf("the report was not passed on: %+v %v", stored, err)
+		}
+	}
+	save := func(end block.Number, rev uint64) uint64 {
+		t.Helper()
+		rev, err := state.SaveSpec(ctx, queue.Spec{History: block.Range{End: end}, MaxBlock: &end}, rev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rev
+	}
+	look(false, notRead, 0)
+	report(time.Now(), 40)
+	look(false, "the plan cannot be read: ", 0)
+	rev := save(100, 0)
+	look(false, "60 of 100 blocks", 60)
+	report(time.Now(), 100)
+	look(true, "", 0)
+	save(150, rev) // a planner with a higher max_block
+	look(false, "50 of 150 blocks", 50)
+	report(time.Now(), 150)
+	look(true, "", 0)
+	report(time.Now().Add(-outdatedAfter-time.Second), 150)
+	look(false, "the destination has not been read since ", 0)
+	report(time.Now(), 150)
+	look(true, "", 0)
+	if loops := meter.Health("p").Loops; len(loops) != 1 || loops[0].Part != "sink lake" || time.Since(loops[0].Last) > time.Minute {
+		t.Errorf("the loops are %+v, want the sink's", loops)
+	}
+}
+
+// TestThePlannerIsReadyWhenItLooks and not while looks fail.
+func TestThePlannerIsReadyWhenItLooks(t *testing.T) {
+	meter := newMeter(&config.Pipeline{Name: "p"}, notConnected, stagePlanner)
+	s := &stages{meter: meter}
+	ready := func(in time.Duration) bool {
+		return health.Ready(time.Now().Add(in), []health.Pipeline{meter.Health("p")}).OK
+	}
+	if ready(0) {
+		t.Error("it is ready before it has looked")
+	}
+	s.looked(nil)
+	if !ready(0) {
+		t.Error("it is not ready though it has looked")
+	}
+	s.looked(queue.ErrNotFound)
+	if !ready(0) || ready(health.Patience) {
+		t.Error("it is to be ready through a short failure, and not through a long one")
+	}
+	s.looked(nil)
+	if !ready(health.Patience) {
+		t.Error("it is not ready though it looks again")
+	}
+	if loops := meter.Health("p").Loops; len(loops) != 1 || loops[0].Part != stagePlanner {
+		t.Errorf("the loops are %+v, want the planner's", loops)
+	}
+}
 
 // TestLacks holds when a sink's history is complete, by the plan and its report alone.
 func TestLacks(t *testing.T) {
