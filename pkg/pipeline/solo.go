@@ -58,6 +58,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 // plan.
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 	return solo(ctx, p, o, func(ctx context.Context, s *stages) error {
+		s.meter.Extracts()
 		source, err := openSource(ctx, p)
 		if err != nil {
 			return err
@@ -74,6 +75,7 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
 	return solo(ctx, p, o, func(ctx context.Context, s *stages) (err error) {
+		s.meter.Applies(c.Name)
 		spec, err := s.waitSpec(ctx)
 		if err != nil {
 			return err

@@ -108,6 +108,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 	if err != nil {
 		return fmt.Errorf("read the query of the plan: %w", err)
 	}
+	s.meter.Extracts()
 	x := &extract.Extractor{
 		Source: source, Tasks: s.tasks, Log: s.log, State: s.state,
 		Spec: spec, Query: query, Schema: schema, Column: column,
@@ -182,6 +183,7 @@ func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) 
 
 // apply runs a sink until ctx ends.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec queue.Spec) error {
+	s.meter.Applies(c.Name)
 	table, err := s.table(c.Name, spec)
 	if err != nil {
 		return err

@@ -57,6 +57,7 @@ type sinkWatch struct {
 
 func (w sinkWatch) OnApplied(c sink.Commit) {
 	w.meter.Applied(w.name, c.Rows)
+	w.meter.Committed(w.name, c.Entries, c.Took)
 	for _, mark := range c.Marks {
 		w.meter.Reached(w.name, mark.Number, mark.Seen)
 	}
@@ -74,6 +75,7 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 		meter.Reorgs(s.Live.Reorgs)
 		meter.Waiting("start of the live lane", s.Live.Waits)
 		meter.Waiting("log", fullLog(s.Log))
+		meter.Looked(overview(s))
 		before := names
 		names = nil
 		for _, sink := range s.Sinks {
@@ -87,6 +89,35 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 			}
 		}
 	}
+}
+
+// overview is what the metrics show of a planner's status.
+func overview(s plan.Status) progress.Overview {
+	o := progress.Overview{
+		Epoch: s.Epoch, Partitions: map[string]int{}, FailedBlocks: s.Failed.Len(), Follows: s.Live.Follows,
+		Log:   progress.LogOverview{Size: s.Log.Bytes, Limit: s.Log.MaxBytes, Entries: s.Log.Entries},
+		Tasks: map[string]progress.Tasks{}, Sinks: map[string]progress.SinkOverview{},
+	}
+	for _, state := range []queue.PartitionState{queue.PartitionOpen, queue.PartitionDone, queue.PartitionFailed} {
+		o.Partitions[string(state)] = 0
+	}
+	for _, p := range s.Partitions {
+		if p.State == queue.PartitionFailed && slices.Equal(s.Failed.Missing(p.Range()), []block.Range{p.Range()}) {
+			continue // its blocks were brought by others
+		}
+		o.Partitions[string(p.State)]++
+	}
+	for kind, load := range s.Tasks {
+		o.Tasks[kind] = progress.Tasks{Queued: load.Queued, Held: load.Held, Idle: load.Waiting}
+	}
+	for _, sink := range s.Sinks {
+		o.Sinks[sink.Name] = progress.SinkOverview{
+			Wanted: sink.Wanted, Missing: sink.Missing, Behind: sink.Behind, Oldest: sink.Oldest,
+			Pending:      map[string]uint64{"history": sink.Position.Unread(), "live": sink.Live.Unread()},
+			Acknowledged: map[string]uint64{"history": sink.Position.AckFloor, "live": sink.Live.AckFloor},
+		}
+	}
+	return o
 }
 
 // fullLog says of a log that is nearly full which sink it waits for; empty: it has

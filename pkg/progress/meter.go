@@ -21,25 +21,32 @@ type Meter struct {
 	bytes     uint64    // of entries as published
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
-	waits     map[string]string // part of the pipeline -> what it waits for
-	failure   string            // what ended the pipeline
+	waits     map[string]string    // part of the pipeline -> what it waits for
+	since     map[string]time.Time // the same, since when; also parts that waited once, with a zero time
+	failure   string               // what ended the pipeline
 	live      liveMeter
+	overview  *Overview // nil: this process has no planner that has looked yet
+	planned   bool      // history is known
+	extracts  bool      // this process reads from Amp
 	now       func() time.Time
 }
 
 type sinkMeter struct {
 	rows    uint64 // written since the start
+	applies bool   // this process writes to the destination
+	commits commits
 	covered uint64 // blocks of the history in the destination
 	first   uint64 // of them, those that were there at the start
 	known   bool   // covered has been read
 	speed   speed
 	live    liveSink
 	stopped string // why it has stopped for good; empty: it has not
+	judged  bool   // stopped is known
 }
 
 // NewMeter starts to measure now. The sinks are those of the configuration.
 func NewMeter(sinks ...string) *Meter {
-	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, waits: map[string]string{}}
+	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, waits: map[string]string{}, since: map[string]time.Time{}}
 	m.started = m.now()
 	for _, name := range sinks {
 		m.sinks[name] = &sinkMeter{}
@@ -51,7 +58,7 @@ func NewMeter(sinks ...string) *Meter {
 func (m *Meter) Planned(history block.Range, extracted block.Set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.history = history
+	m.planned, m.history = true, history
 	m.extracted.AddAll(extracted)
 }
 
@@ -59,6 +66,7 @@ func (m *Meter) Planned(history block.Range, extracted block.Set) {
 func (m *Meter) Published(r block.Range, rows, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.extracts = true
 	m.extracted.Add(r)
 	m.rows += uint64(rows)
 	m.bytes += uint64(bytes)
@@ -70,6 +78,7 @@ func (m *Meter) Applied(sink string, rows uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.sink(sink)
+	s.applies = true
 	s.rows += rows
 	s.speed.add(m.now(), rows)
 }
@@ -90,6 +99,7 @@ func (m *Meter) Covered(sink string, blocks uint64) {
 func (m *Meter) Waiting(part, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.waitsSince(part, reason != "")
 	if reason == "" {
 		delete(m.waits, part)
 		return
@@ -109,7 +119,8 @@ func (m *Meter) Waits() map[string]string {
 func (m *Meter) Stopped(sink, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sink(sink).stopped = reason
+	s := m.sink(sink)
+	s.stopped, s.judged = reason, true
 }
 
 // Failed tells that the pipeline has ended because of an error, and which.
@@ -118,6 +129,7 @@ func (m *Meter) Failed(reason string) {
 	defer m.mu.Unlock()
 	m.failure = reason
 	clear(m.waits)
+	clear(m.since)
 }
 
 // Stops returns what has stopped for good, with the reasons: sinks, by "sink NAME",
