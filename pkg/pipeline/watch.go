@@ -111,9 +111,13 @@ func overview(s plan.Status) progress.Overview {
 		o.Tasks[kind] = progress.Tasks{Queued: load.Queued, Held: load.Held, Idle: load.Waiting}
 	}
 	for _, sink := range s.Sinks {
+		history := sink.Position.Unread()
+		if !sink.Position.Exists { // it has never read, and is to read everything
+			history = s.Log.Entries
+		}
 		o.Sinks[sink.Name] = progress.SinkOverview{
 			Wanted: sink.Wanted, Missing: sink.Missing, Behind: sink.Behind, Oldest: sink.Oldest,
-			Pending:      map[string]uint64{"history": sink.Position.Unread(), "live": sink.Live.Unread()},
+			Pending:      map[string]uint64{"history": history, "live": sink.Live.Unread()},
 			Acknowledged: map[string]uint64{"history": sink.Position.AckFloor, "live": sink.Live.AckFloor},
 		}
 	}
