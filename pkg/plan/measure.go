@@ -13,6 +13,7 @@ const countEvery = 8
 
 // oldest is the first live entry that a sink has not acknowledged.
 type oldest struct {
+	epoch uint64 // of the plan
 	after uint64 // the last that it has
 	at    time.Time
 }
@@ -65,10 +66,8 @@ func (w *watcher) oldestLive(ctx context.Context, sink SinkStatus) (time.Time, e
 		return time.Time{}, nil
 	}
 	known, before := w.oldest[sink.Name]
-	if before && known.after == sink.Live.AckFloor {
-		return known.at, nil
-	}
-	if w.looks%liveEvery != 1 {
+	same := before && known.epoch == w.spec.Epoch && known.after == sink.Live.AckFloor
+	if same || w.looks%liveEvery != 1 {
 		return known.at, nil
 	}
 	next, err := w.Log.Next(ctx, queue.LiveLane, sink.Live.AckFloor+1)
@@ -78,6 +77,6 @@ func (w *watcher) oldestLive(ctx context.Context, sink SinkStatus) (time.Time, e
 	if w.oldest == nil {
 		w.oldest = make(map[string]oldest)
 	}
-	w.oldest[sink.Name] = oldest{after: sink.Live.AckFloor, at: next.Time}
+	w.oldest[sink.Name] = oldest{epoch: w.spec.Epoch, after: sink.Live.AckFloor, at: next.Time}
 	return next.Time, nil
 }
