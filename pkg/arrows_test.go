@@ -21,7 +21,8 @@ const module = "github.com/ampipe/ampipe/"
 var arrows = map[string][]string{
 	"fault":                          {},
 	"block":                          {},
-	"ops":                            {},
+	"health":                         {},
+	"ops":                            {"health"},
 	"layout":                         {},
 	"config":                         {"block"},
 	"arrowguard":                     {},
@@ -43,9 +44,9 @@ var arrows = map[string][]string{
 	"sink/redis":                     {"sink", "sink/decimals", "block", "config", "entry", "fault"},
 	"sink/sinktest":                  {"sink", "sink/memory", "block", "config", "entry", "fault", "layout", "queue"},
 	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
-	"progress":                       {"block", "config", "queue"},
+	"progress":                       {"block", "config", "health", "queue"},
 	"pipeline": {
-		"amp", "block", "config", "entry", "extract", "fault", "ops", "plan", "plan/sql",
+		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "plan/sql",
 		"progress", "queue", "sink", "sink/delta", "sink/postgres", "sink/redis",
 	},
 }

@@ -169,6 +169,12 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 	return e
 }
 
+// Away reports whether err says that the server, or the way to it, does not answer.
+func Away(err error) bool {
+	e, is := errors.AsType[*Error](err)
+	return errors.Is(err, ErrNoAnswer) || is && e.Code == codes.Unavailable.String()
+}
+
 // refuseStream recognises that a query was refused as a stream.
 func (e *Error) refuseStream(message string) bool {
 	if !notStreamable.MatchString(message) {

@@ -63,7 +63,7 @@ func (h *held) await(what string, r block.Range) (over func()) {
 	shown := false
 	stop := fault.Watch(fault.Long, func(since time.Duration) {
 		shown = true
-		h.show(fmt.Errorf("waiting %v for %s of blocks %v", since.Round(time.Second), what, r))
+		h.show(expected{fmt.Errorf("waiting %v for %s of blocks %v", since.Round(time.Second), what, r)})
 	})
 	return func() {
 		stop()
@@ -83,11 +83,11 @@ const notYet = 3 * time.Second
 func (x *Extractor) available(ranges []amp.Range, r block.Range) error {
 	pause := cmp.Or(x.NotYet, notYet)
 	if len(ranges) == 0 {
-		return fault.Later(fmt.Errorf("blocks %v: the server has no data for this query yet", r), pause)
+		return fault.Later(expected{fmt.Errorf("blocks %v: the server has no data for this query yet", r)}, pause)
 	}
 	for _, have := range ranges {
 		if !have.Numbers.Contains(r) {
-			return fault.Later(fmt.Errorf("blocks %v: the server has only %v of %s", r, have.Numbers, have.Network), pause)
+			return fault.Later(expected{fmt.Errorf("blocks %v: the server has only %v of %s", r, have.Numbers, have.Network)}, pause)
 		}
 	}
 	return nil

@@ -143,7 +143,7 @@ func (l *lane) options() amp.FollowOptions {
 			case end == nil: // the stream is open, and a chain may stand still
 				l.tell(nil)
 			default:
-				l.tell(fmt.Errorf("blocks below %d are wanted, and the server has none %s", *end, following(w.After)))
+				l.tell(expected{fmt.Errorf("blocks below %d are wanted, and the server has none %s", *end, following(w.After))})
 			}
 		},
 	}

@@ -7,50 +7,42 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ampipe/ampipe/pkg/health"
 )
 
-// Health is what a process says of itself on /healthz, which is red while a part
-// of it is stuck, and on /readyz, which is red until it has started. It is safe
-// for concurrent use.
-type Health struct {
-	stuck func() map[string]string
-	ready atomic.Bool
-}
-
-// NewHealth makes the health of a process that is starting. stuck gives the
-// parts of it that wait for something, with the reasons.
-func NewHealth(stuck func() map[string]string) *Health { return &Health{stuck: stuck} }
-
-// Ready says that the process has started.
-func (h *Health) Ready() { h.ready.Store(true) }
-
-func (h *Health) answer(w http.ResponseWriter, ok bool) {
-	w.Header().Set("Content-Type", "application/json")
-	if !ok {
-		w.WriteHeader(http.StatusServiceUnavailable)
+// Listen opens the address for metrics and health. Its errors are the user's to mend.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err == nil {
+		return listener, nil
 	}
-	// The client is gone if this fails; there is nobody to tell.
-	_ = json.NewEncoder(w).Encode(map[string]any{"ready": h.ready.Load(), "stuck": h.stuck()})
+	advice := "write it as in :9090 or 127.0.0.1:9090"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		advice = "another process listens there: stop that one, or choose another address"
+	case errors.Is(err, syscall.EACCES):
+		advice = "this user may not use that port: choose one above 1023"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		advice = "this machine does not have that address; all of its addresses are meant by :PORT"
+	}
+	return nil, Config(fmt.Errorf("listen on %q for metrics and health (--listen): %w: %s", address, err, advice))
 }
 
-// Serve answers /metrics, /healthz and /readyz on addr until ctx ends. It calls
-// ready, if not nil, with the address it listens on.
-func Serve(ctx context.Context, addr string, metrics prometheus.Gatherer, h *Health, ready func(net.Addr)) error {
+// Serve answers /metrics, and /livez, /readyz and /healthz by what know returns, until
+// ctx ends. It closes the listener.
+func Serve(ctx context.Context, listener net.Listener, metrics prometheus.Gatherer, know func() []health.Pipeline) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, len(h.stuck()) == 0) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, h.ready.Load()) })
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("listen for metrics: %w", err)
-	}
-	if ready != nil {
-		ready(listener.Addr())
+	for question, judge := range map[string]func(time.Time, []health.Pipeline) health.Answer{
+		health.Livez: health.Live, health.Readyz: health.Ready, health.Healthz: health.Healthy,
+	} {
+		mux.HandleFunc("GET /"+question, func(w http.ResponseWriter, _ *http.Request) { answer(w, judge(time.Now(), know())) })
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stopped := make(chan struct{})
@@ -61,10 +53,22 @@ func Serve(ctx context.Context, addr string, metrics prometheus.Gatherer, h *Hea
 		defer cancel()
 		_ = server.Shutdown(grace) // at worst a scrape is cut
 	}()
-	err = server.Serve(listener)
+	err := server.Serve(listener)
 	if errors.Is(err, http.ErrServerClosed) {
 		<-stopped
 		return nil
 	}
-	return fmt.Errorf("serve metrics: %w", err)
+	return fmt.Errorf("serve metrics and health: %w", err)
+}
+
+func answer(w http.ResponseWriter, a health.Answer) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if !a.OK {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	lines.SetIndent("", "  ")
+	_ = lines.Encode(a) // the client is gone if this fails; there is nobody to tell
 }

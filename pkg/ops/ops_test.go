@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -99,18 +101,31 @@ func TestLoggerWritesJSONUnlessToATerminal(t *testing.T) {
 
 func TestServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	stuck := map[string]string{}
-	health := ops.NewHealth(func() map[string]string { return stuck })
+	stage := health.Stage{Name: "sink warehouse", Unready: "the destination is not open yet"}
+	pipeline := health.Pipeline{Name: "eth-logs", Stages: []health.Stage{stage}}
+	var mu sync.Mutex
+	change := func(how func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		how()
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "answer"}, func() float64 { return 42 }))
-	addr, ended := make(chan net.Addr, 1), make(chan error, 1)
+	listener, err := ops.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
 	go func() {
-		ended <- ops.Serve(ctx, "127.0.0.1:0", registry, health, func(a net.Addr) { addr <- a })
+		ended <- ops.Serve(ctx, listener, registry, func() []health.Pipeline {
+			mu.Lock()
+			defer mu.Unlock()
+			return []health.Pipeline{pipeline}
+		})
 	}()
-	base := "http://" + (<-addr).String()
 	check := func(path string, status int, contains string) {
 		t.Helper()
-		answer, err := http.Get(base + path)
+		answer, err := http.Get("http://" + listener.Addr().String() + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,17 +139,39 @@ func TestServe(t *testing.T) {
 		}
 	}
 	check("/metrics", 200, "answer 42")
-	check("/healthz", 200, "")
-	check("/readyz", 503, `"ready":false`)
-	health.Ready()
-	check("/readyz", 200, `"ready":true`)
-	stuck["warehouse"] = "connection refused"
-	check("/healthz", 503, "connection refused")
-	delete(stuck, "warehouse")
-	check("/healthz", 200, "")
+	check("/livez", 200, `"ok": true`)
+	check("/healthz", 200, `"parts": []`)
+	check("/readyz", 503, "the destination is not open yet")
+	change(func() { pipeline.Stages = []health.Stage{{Name: stage.Name}} })
+	check("/readyz", 200, `"ok": true`)
+	change(func() {
+		pipeline.Waits = []health.Wait{{Part: stage.Name, Reason: "connection <refused>", Since: time.Now().Add(-time.Hour)}}
+	})
+	check("/healthz", 503, "connection <refused>")
+	change(func() { pipeline.Loops = []health.Loop{{Part: "planner", Last: time.Now().Add(-time.Hour)}} })
+	check("/livez", 503, "hangs")
 	http.DefaultClient.CloseIdleConnections()
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestListenSaysWhatIsWrong(t *testing.T) {
+	taken, err := ops.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	for address, want := range map[string]string{
+		taken.Addr().String(): "another process listens there",
+		"9090":                "write it as in :9090",
+		"127.0.0.1:70000":     "write it as in :9090",
+		"192.0.2.1:9090":      "does not have that address",
+	} {
+		_, err := ops.Listen(t.Context(), address)
+		if err == nil || ops.ExitCode(err) != ops.ExitConfig || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want an error of the configuration that says %q", address, err, want)
+		}
 	}
 }

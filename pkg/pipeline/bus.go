@@ -14,6 +14,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
@@ -38,7 +39,7 @@ func (s *connectionState) set(reason error) {
 	defer s.mu.Unlock()
 	s.reason = reason
 	for _, m := range s.meters {
-		m.Waiting("connection", text(reason))
+		m.WaitingFor(health.NATSAway, partNATS, text(reason))
 	}
 }
 
@@ -47,7 +48,7 @@ func (s *connectionState) tell(m *progress.Meter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meters = append(s.meters, m)
-	m.Waiting("connection", text(s.reason))
+	m.WaitingFor(health.NATSAway, partNATS, text(s.reason))
 }
 
 // OpenBus starts the embedded server of c, or connects to the one it names.
@@ -85,13 +86,18 @@ func OpenBus(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, erro
 	return b, nil
 }
 
+// partNATS is what health calls the connection to NATS.
+const partNATS = "NATS"
+
 // untilNATS repeats, visibly, what needs a NATS server of its own, which may come up
-// later than this process. The embedded one is asked once.
-func untilNATS(ctx context.Context, c config.NATS, log zerolog.Logger, op func(context.Context) error) error {
+// later than this process. The embedded one is asked once. What the meter was told is
+// over when the bus tells it that the connection stands.
+func untilNATS(ctx context.Context, c config.NATS, meter *progress.Meter, log zerolog.Logger, op func(context.Context) error) error {
 	if c.Embedded != "" {
 		return op(ctx)
 	}
 	return fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, op, func(err error, pause time.Duration) {
+		meter.WaitingFor(health.NATSAway, partNATS, text(err))
 		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for NATS")
 	})
 }

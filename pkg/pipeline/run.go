@@ -50,6 +50,15 @@ var errNoSink = errors.New("no sink is running")
 // every pipeline. If a pipeline fails the others go on; the errors of all are
 // joined. A pipeline that ends with failed partitions gives [ops.Incomplete].
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
+	meters := map[string]*progress.Meter{}
+	for _, p := range pipelines {
+		meters[p.Name] = newMeter(p, allStages(p)...)
+	}
+	stop, err := watch(ctx, meters, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = ops.Failures(err, stop()) }()
 	buses := busPool{open: map[string]*Bus{}}
 	defer func() { err = errors.Join(err, buses.close()) }()
 	runs := make([]*run, 0, len(pipelines))
@@ -59,23 +68,16 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		}
 	}()
 	for _, p := range pipelines {
-		bus, err := buses.get(ctx, p.NATS, o.Logger)
+		meter := meters[p.Name]
+		bus, err := buses.get(ctx, p.NATS, meter, o.Logger)
 		if err != nil {
 			return refused(err)
 		}
-		r, err := prepare(ctx, bus, p, o)
+		r, err := prepare(ctx, bus, p, meter, o)
 		if err != nil {
 			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
 		}
 		runs = append(runs, r)
-	}
-	meters := map[string]*progress.Meter{}
-	for _, r := range runs {
-		meters[r.config.Name] = r.meter
-	}
-	stop, err := watch(ctx, meters, o)
-	if err != nil {
-		return err
 	}
 	var wait sync.WaitGroup
 	errs := make([]error, len(runs))
@@ -83,6 +85,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		wait.Go(func() {
 			err := r.run(ctx, o)
 			if err == nil {
+				r.becomes("") // it has everything, and others may still run
 				return
 			}
 			errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
@@ -93,7 +96,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		})
 	}
 	wait.Wait()
-	return ops.Failures(append(errs, stop())...)
+	return ops.Failures(errs...)
 }
 
 // refused gives exit code 2 to what the user has to mend before anything can
@@ -117,15 +120,15 @@ type run struct {
 
 // prepare does everything that can be refused: the query, the plan and the
 // destinations.
-func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, o Options) (_ *run, err error) {
+func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, o Options) (_ *run, err error) {
 	r := &run{}
 	defer func() {
 		if err != nil {
 			r.close()
 		}
 	}()
-	err = untilNATS(ctx, p.NATS, o.Logger, func(ctx context.Context) (err error) {
-		r.stages, err = newStages(ctx, bus, p, o.Logger)
+	err = untilNATS(ctx, p.NATS, meter, o.Logger, func(ctx context.Context) (err error) {
+		r.stages, err = newStages(ctx, bus, p, meter, o.Logger)
 		return err
 	})
 	if err != nil {
@@ -134,12 +137,14 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, o Options) (_ *r
 	if r.source, err = openSource(ctx, p); err != nil {
 		return nil, err
 	}
+	r.becomes(notAnswered)
 	if r.checked, err = r.askSource(ctx, r.source); err != nil {
 		return nil, err
 	}
 	if r.spec, r.size, err = r.plan(ctx, r.source, r.checked); err != nil {
 		return nil, err
 	}
+	r.becomes("the destinations are not open yet")
 	for _, c := range p.Sinks {
 		w, err := r.openWriter(ctx, c, r.spec)
 		if err != nil {
@@ -148,6 +153,17 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, o Options) (_ *r
 		r.writers = append(r.writers, w)
 	}
 	return r, nil
+}
+
+// becomes tells the meter why no stage is ready; empty: all are.
+func (r *run) becomes(unready string) {
+	for _, stage := range allStages(r.config) {
+		if unready == "" {
+			r.meter.Ready(stage)
+			continue
+		}
+		r.meter.Unready(stage, unready)
+	}
 }
 
 // close releases the destinations and the source.
@@ -179,6 +195,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	var status plan.Status
 	g.Go(func() (err error) {
 		defer func() { r.meter.Waiting("start of the live lane", "") }()
+		defer r.meter.Ended(stagePlanner)
 		status, err = planner.Run(work, r.spec, r.size)
 		done(errDone)
 		return err
@@ -213,13 +230,13 @@ func (r *run) run(ctx context.Context, o Options) error {
 // busPool shares one bus among pipelines with the same configuration.
 type busPool struct{ open map[string]*Bus }
 
-func (p *busPool) get(ctx context.Context, c config.NATS, log zerolog.Logger) (*Bus, error) {
+func (p *busPool) get(ctx context.Context, c config.NATS, meter *progress.Meter, log zerolog.Logger) (*Bus, error) {
 	key := fmt.Sprintf("%+v", c)
 	if b, ok := p.open[key]; ok {
 		return b, nil
 	}
 	var b *Bus
-	err := untilNATS(ctx, c, log, func(ctx context.Context) (err error) {
+	err := untilNATS(ctx, c, meter, log, func(ctx context.Context) (err error) {
 		b, err = OpenBus(ctx, c, log)
 		return err
 	})

@@ -9,19 +9,28 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/progress"
 )
 
-// watch shows the line of progress and answers for metrics and health until the
-// function that it returns is called, which waits for the end of both.
+// watch shows the line of progress and answers for metrics and health, from before
+// anything is connected until the function that it returns is called, which waits for
+// the end of both.
 func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (stop func() error, err error) {
+	var listener net.Listener
+	if o.Listen != "" {
+		if listener, err = ops.Listen(ctx, o.Listen); err != nil {
+			return nil, err
+		}
+		o.Logger.Info().Stringer("address", listener.Addr()).Msg("metrics and health")
+	}
+	registry, err := progress.Gather(meters)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
-	stop = func() error {
-		cancel()
-		return g.Wait()
-	}
 	names := slices.Sorted(maps.Keys(meters))
 	g.Go(func() error {
 		o.Screen.Run(ctx, func() string {
@@ -36,42 +45,19 @@ func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (s
 		})
 		return nil
 	})
-	if o.Listen == "" {
-		return stop, nil
+	if listener != nil {
+		g.Go(func() error {
+			return ops.Serve(ctx, listener, registry, func() []health.Pipeline {
+				all := make([]health.Pipeline, len(names))
+				for i, name := range names {
+					all[i] = meters[name].Health(name)
+				}
+				return all
+			})
+		})
 	}
-	registry, err := progress.Gather(meters)
-	if err != nil {
-		return stop, err
-	}
-	listening, failed := make(chan net.Addr, 1), make(chan error, 1)
-	health := ops.NewHealth(func() map[string]string { return stuck(meters) })
-	g.Go(func() error {
-		err := ops.Serve(ctx, o.Listen, registry, health, func(a net.Addr) { listening <- a })
-		failed <- err
-		return err
-	})
-	select {
-	case a := <-listening:
-		o.Logger.Info().Stringer("address", a).Msg("metrics and health")
-		health.Ready()
-		return stop, nil
-	case err := <-failed:
+	return func() error {
 		cancel()
-		_ = g.Wait() // the same error
-		return nil, err
-	}
-}
-
-// stuck returns what is waited for and what has stopped for good, in all pipelines.
-func stuck(meters map[string]*progress.Meter) map[string]string {
-	all := map[string]string{}
-	for name, m := range meters {
-		for part, reason := range m.Stops() {
-			all[name+": "+part] = "stopped: " + reason
-		}
-		for part, reason := range m.Waits() {
-			all[name+": "+part] = reason
-		}
-	}
-	return all
+		return g.Wait()
+	}, nil
 }

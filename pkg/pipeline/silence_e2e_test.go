@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/health"
 )
 
 // obstacle is what stands in the way of a running pipeline, and how it has to be told.
@@ -95,7 +97,7 @@ sinks:
 // meets lets an obstacle come and go.
 func (o *obstructed) meets(one obstacle) {
 	o.t.Helper()
-	o.until(time.Minute, "it follows the chain", func(_ int, stuck map[string]string) bool {
+	o.until(time.Minute, "it follows the chain", func(stuck map[string]string) bool {
 		metrics := ""
 		if len(stuck) == 0 {
 			metrics = get(o.t, fmt.Sprintf("http://127.0.0.1:%d/metrics", o.port))
@@ -105,7 +107,7 @@ func (o *obstructed) meets(one obstacle) {
 	begun := time.Now()
 	one.begin(o)
 	reason := ""
-	o.until(35*time.Second, "the obstacle is told", func(_ int, stuck map[string]string) bool {
+	o.until(35*time.Second, "the obstacle is told", func(stuck map[string]string) bool {
 		for part, text := range stuck {
 			for _, says := range one.says {
 				if strings.Contains(part, one.part) && strings.Contains(text, says) {
@@ -119,7 +121,7 @@ func (o *obstructed) meets(one obstacle) {
 	told := time.Since(begun)
 	ended := time.Now()
 	one.end(o)
-	o.until(15*time.Second, "it is not told any more", func(status int, _ map[string]string) bool { return status == 200 })
+	o.until(15*time.Second, "it is not told any more", func(stuck map[string]string) bool { return len(stuck) == 0 })
 	o.t.Logf("told after %.1f s, not any more %.1f s after its end: %.200s", told.Seconds(), time.Since(ended).Seconds(), reason)
 	if code := o.process.interrupt(o.t); code != 130 {
 		o.t.Errorf("exit code %d\n%s", code, o.process.out)
@@ -127,12 +129,12 @@ func (o *obstructed) meets(one obstacle) {
 }
 
 // until waits until what the process says of its health is as wanted.
-func (o *obstructed) until(limit time.Duration, what string, so func(status int, stuck map[string]string) bool) {
+func (o *obstructed) until(limit time.Duration, what string, so func(stuck map[string]string) bool) {
 	o.t.Helper()
 	deadline := time.Now().Add(limit)
 	for {
-		status, stuck := health(o.t, o.port)
-		if status != 0 && so(status, stuck) {
+		ok, stuck := askHealth(o.t, health.Healthz, o.port)
+		if so(stuck) {
 			return
 		}
 		select {
@@ -141,7 +143,7 @@ func (o *obstructed) until(limit time.Duration, what string, so func(status int,
 		default:
 		}
 		if time.Now().After(deadline) {
-			o.t.Fatalf("not within %v: %s; health says %d %q\n%s", limit, what, status, stuck, o.process.out)
+			o.t.Fatalf("not within %v: %s; health says %v %q\n%s", limit, what, ok, stuck, o.process.out)
 		}
 		<-time.After(50 * time.Millisecond)
 	}

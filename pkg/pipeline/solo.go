@@ -17,17 +17,19 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
-	return solo(ctx, p, o, func(ctx context.Context, s *stages) error {
+	return solo(ctx, p, o, stagePlanner, func(ctx context.Context, s *stages) error {
 		started := time.Now()
 		source, err := openSource(ctx, p)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = source.Close() }() // nothing is in flight
+		s.meter.Unready(stagePlanner, notAnswered)
 		checked, err := s.askSource(ctx, source)
 		if err != nil {
 			return err
 		}
+		s.meter.Unready(stagePlanner, "the pipeline is not planned yet")
 		spec, size, err := s.plan(ctx, source, checked)
 		if err != nil {
 			return err
@@ -41,6 +43,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 				s.meter.Stopped(sink.Name, sink.Stopped)
 			}
 		}
+		defer s.meter.Ended(stagePlanner)
 		status, err := planner.Run(ctx, spec, size)
 		if err != nil {
 			return err
@@ -57,15 +60,18 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 // RunExtractor runs the workers of a pipeline until ctx ends. It waits for the
 // plan.
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
-	return solo(ctx, p, o, func(ctx context.Context, s *stages) error {
+	return solo(ctx, p, o, stageExtractor, func(ctx context.Context, s *stages) error {
 		s.meter.Extracts()
 		source, err := openSource(ctx, p)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = source.Close() }() // the workers have stopped
-		spec, err := s.waitSpec(ctx)
+		spec, err := s.waitSpec(ctx, stageExtractor)
 		if err != nil {
+			return err
+		}
+		if err := s.untilReached(ctx, source, spec); err != nil {
 			return err
 		}
 		return s.extract(ctx, source, spec)
@@ -74,9 +80,9 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
-	return solo(ctx, p, o, func(ctx context.Context, s *stages) (err error) {
+	return solo(ctx, p, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
 		s.meter.Applies(c.Name)
-		spec, err := s.waitSpec(ctx)
+		spec, err := s.waitSpec(ctx, stageSink(c.Name))
 		if err != nil {
 			return err
 		}
@@ -90,18 +96,24 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 }
 
 // solo runs one stage in a process of its own. NATS may come up later than it.
-func solo(ctx context.Context, p *config.Pipeline, o Options, run func(context.Context, *stages) error) (err error) {
+func solo(ctx context.Context, p *config.Pipeline, o Options, stage string, run func(context.Context, *stages) error) (err error) {
 	if p.NATS.Embedded != "" {
 		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
 			"set nats.url instead of nats.embedded", p.Name))
 	}
+	meter := newMeter(p, stage)
+	stop, err := watch(ctx, map[string]*progress.Meter{p.Name: meter}, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	var bus *Bus
 	var s *stages
-	err = untilNATS(ctx, p.NATS, o.Logger, func(ctx context.Context) (err error) {
+	err = untilNATS(ctx, p.NATS, meter, o.Logger, func(ctx context.Context) (err error) {
 		if bus, err = OpenBus(ctx, p.NATS, o.Logger); err != nil {
 			return err
 		}
-		if s, err = newStages(ctx, bus, p, o.Logger); err != nil {
+		if s, err = newStages(ctx, bus, p, meter, o.Logger); err != nil {
 			return errors.Join(err, bus.Close())
 		}
 		return nil
@@ -110,11 +122,6 @@ func solo(ctx context.Context, p *config.Pipeline, o Options, run func(context.C
 		return err
 	}
 	defer func() { err = errors.Join(err, bus.Close()) }()
-	stop, err := watch(ctx, map[string]*progress.Meter{p.Name: s.meter}, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
 	if err := run(ctx, s); err != nil {
 		return fmt.Errorf("pipeline %q: %w", p.Name, err)
 	}
@@ -124,9 +131,12 @@ func solo(ctx context.Context, p *config.Pipeline, o Options, run func(context.C
 	return nil
 }
 
+const notPlanned = "the planner has not planned yet"
+
 // waitSpec waits until the planner has planned.
-func (s *stages) waitSpec(ctx context.Context) (queue.Spec, error) {
-	s.meter.Waiting("start", "the planner has not planned yet")
+func (s *stages) waitSpec(ctx context.Context, stage string) (queue.Spec, error) {
+	s.meter.Unready(stage, notPlanned)
+	s.meter.Waiting("start", notPlanned)
 	defer s.meter.Waiting("start", "")
 	var spec queue.Spec
 	err := fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
@@ -10,6 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -22,6 +24,11 @@ func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
 		Recycle: true, // extractors and digests keep no record past its release
 	})
 }
+
+// partAmp is what health calls the Amp server before it has answered.
+const partAmp = "Amp"
+
+const notAnswered = "Amp has not answered yet"
 
 // firstPatience is how long the first start of a pipeline is tried against errors
 // that nobody knows: what is impossible is then said soon. Whatever is merely away is
@@ -58,6 +65,25 @@ func (s *stages) takeSample(ctx context.Context, source plan.Source, checked *pl
 
 // untilAnswered repeats what asks the Amp server.
 func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) error) error {
-	defer s.meter.Waiting("source", "")
-	return fault.Retry(ctx, s.patience(ctx), ask, s.waiting("source"))
+	defer s.meter.Waiting(partAmp, "")
+	return fault.Retry(ctx, s.patience(ctx), ask, s.waiting(partAmp))
+}
+
+// untilReached waits, visibly and without end, until the Amp server answers a query: an
+// extractor that cannot reach it leaves the tasks to others.
+func (s *stages) untilReached(ctx context.Context, source plan.Source, spec queue.Spec) error {
+	query, err := sql.Parse(spec.Query)
+	if err != nil {
+		return fmt.Errorf("read the query of the plan: %w", err)
+	}
+	s.meter.Unready(stageExtractor, notAnswered)
+	defer s.meter.Waiting(partAmp, "")
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
+		_, err := source.Head(ctx, query.Head())
+		return err
+	}, s.waiting(partAmp))
+	if err != nil {
+		return fmt.Errorf("ask %s for the head of the query: %w", s.config.Source.Amp, err)
+	}
+	return nil
 }

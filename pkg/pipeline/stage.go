@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/rs/zerolog"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -35,7 +37,7 @@ type stages struct {
 }
 
 // newStages opens the pipeline's log, tasks and state on the bus.
-func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, logger zerolog.Logger) (*stages, error) {
+func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, logger zerolog.Logger) (*stages, error) {
 	log, err := bus.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -48,11 +50,6 @@ func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, logger zerolog
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	names := make([]string, len(p.Sinks))
-	for i, s := range p.Sinks {
-		names[i] = s.Name
-	}
-	meter := progress.NewMeter(names...)
 	bus.state.tell(meter)
 	return &stages{
 		config: p, bus: bus, log: log, tasks: tasks, state: state, meter: meter, idle: newIdleClock(),
@@ -65,7 +62,16 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 		Retry:  o.RetryFailed,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planWatch(s.meter), Logger: s.logger,
-		OnWait: func(reason error) { s.meter.Waiting("planner", text(reason)) },
+		OnWait: s.looked,
+	}
+}
+
+// looked notes that the planner has looked after the pipeline, or why it could not.
+func (s *stages) looked(reason error) {
+	s.meter.CameRound(stagePlanner)
+	s.meter.WaitingFor(health.LookFails, stagePlanner, text(reason))
+	if reason == nil {
+		s.meter.Ready(stagePlanner, health.NATSAway, health.LookFails)
 	}
 }
 
@@ -109,6 +115,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 		return fmt.Errorf("read the query of the plan: %w", err)
 	}
 	s.meter.Extracts()
+	s.meter.Ready(stageExtractor, health.NATSAway, health.AmpAway)
 	x := &extract.Extractor{
 		Source: source, Tasks: s.tasks, Log: s.log, State: s.state,
 		Spec: spec, Query: query, Schema: schema, Column: column,
@@ -157,6 +164,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 	if err != nil {
 		return nil, err
 	}
+	s.meter.Unready(stageSink(c.Name), "the destination is not open yet")
 	err = fault.Retry(ctx, s.patience(ctx), func(ctx context.Context) error {
 		return w.Open(ctx, table)
 	}, s.waiting("sink "+c.Name))
@@ -204,8 +212,16 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		return fmt.Errorf("read the live lane: %w", err)
 	}
 	defer live.Close()
+	history := newHistoryWatch(s, c.Name)
+	watching, end := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { history.run(watching) })
+	defer func() {
+		end()
+		watch.Wait()
+	}()
 	loop := &sink.Loop{
-		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: s.state,
+		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: history,
 		Writers:  c.Writers(),
 		Gather:   gatherTime(c),
 		Ended:    func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },

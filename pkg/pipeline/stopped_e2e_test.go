@@ -1,7 +1,6 @@
 package pipeline_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ampipe/ampipe/pkg/health"
 )
 
 // refusedAt500 is a query with a text that PostgreSQL cannot hold in block 500, and
@@ -85,23 +86,19 @@ func (p *process) listens(t *testing.T) int {
 	return port
 }
 
-// health asks a process what it waits for.
-func health(t *testing.T, port int) (status int, stuck map[string]string) {
+// askHealth asks a process about its health, and returns what it says of its parts as
+// "PIPELINE: PART" and "STATE: REASON".
+func askHealth(t *testing.T, question string, port int) (ok bool, parts map[string]string) {
 	t.Helper()
-	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", port))
+	answer, err := health.Ask(t.Context(), question, fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return 0, nil // not up yet
+		return false, map[string]string{"": err.Error()}
 	}
-	defer func() { _ = answer.Body.Close() }() // it is read
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
+	parts = map[string]string{}
+	for _, p := range answer.Parts {
+		parts[p.Pipeline+": "+p.Part] = string(p.State) + ": " + p.Reason
 	}
-	var said struct{ Stuck map[string]string }
-	if err := json.Unmarshal(body, &said); err != nil {
-		t.Fatalf("%s: %v", body, err)
-	}
-	return answer.StatusCode, said.Stuck
+	return answer.OK, parts
 }
 
 // TestWhatHasStoppedStaysVisible while the rest follows the chain: a sink of one
@@ -119,10 +116,10 @@ sinks: [ { name: strict, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: 
 	p := l.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
 	port := p.listens(t)
 	want := map[string]string{"many: sink strict": "block 500", "alone: pipeline": "block 500"}
-	var status int
+	var ok bool
 	var stuck map[string]string
 	for limit := time.Now().Add(time.Minute); ; {
-		status, stuck = health(t, port)
+		ok, stuck = askHealth(t, health.Healthz, port)
 		seen := 0
 		for part, reason := range want {
 			if strings.HasPrefix(stuck[part], "stopped: ") && strings.Contains(stuck[part], reason) {
@@ -133,12 +130,21 @@ sinks: [ { name: strict, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: 
 			break
 		}
 		if time.Now().After(limit) {
-			t.Fatalf("health says %d %q, want %q\n%s", status, stuck, want, p.out)
+			t.Fatalf("health says %v %q, want %q\n%s", ok, stuck, want, p.out)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if status != http.StatusServiceUnavailable {
-		t.Errorf("health is %d", status)
+	if ok {
+		t.Error("a process of which parts have stopped says that it is healthy")
+	}
+	if live, parts := askHealth(t, health.Livez, port); !live {
+		t.Errorf("it asks to be restarted, which would stop what still runs: %q", parts)
+	}
+	ready, parts := askHealth(t, health.Readyz, port)
+	for _, part := range []string{"many: sink strict", "alone: planner", "alone: extractor", "alone: sink strict"} {
+		if !strings.Contains(parts[part], "it has stopped: ") {
+			t.Errorf("%s is ready although it has stopped: %v %q", part, ready, parts)
+		}
 	}
 	metrics := get(t, fmt.Sprintf("http://127.0.0.1:%d/metrics", port))
 	for _, want := range []string{

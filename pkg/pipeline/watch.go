@@ -1,12 +1,16 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -24,7 +28,21 @@ func (w extractWatch) Published(_ queue.Partition, h entry.Header, bytes int) {
 }
 
 func (w extractWatch) Waiting(part string, reason error) {
-	w.meter.Waiting(part, text(reason))
+	w.meter.WaitingFor(kindOf(reason), part, text(reason))
+}
+
+// kindOf returns what kind of wait a reason of an extractor is.
+func kindOf(reason error) health.Kind {
+	switch {
+	case errors.Is(reason, queue.ErrFull):
+		return health.BackPressure
+	case extract.Expected(reason):
+		return health.Expected
+	case amp.Away(reason):
+		return health.AmpAway
+	default:
+		return health.Fault
+	}
 }
 
 func (w extractWatch) Live(h entry.Header, bytes int) {
@@ -70,17 +88,28 @@ func (w sinkWatch) OnResume() { w.meter.Waiting("sink "+w.name, "") }
 // planWatch passes what the planner finds to the meter.
 func planWatch(meter *progress.Meter) func(plan.Status) {
 	var names []string // of the sinks of the status before: another planner may take one out
+	var slowest plan.SinkStatus
 	return func(s plan.Status) {
 		meter.Planned(s.History, s.Extracted)
 		meter.Reorgs(s.Live.Reorgs)
-		meter.Waiting("start of the live lane", s.Live.Waits)
-		meter.Waiting("log", fullLog(s.Log))
 		meter.Looked(overview(s))
+		meter.GaveUp(givenUp(s.Failed))
+		kind := health.Fault
+		if s.Live.Expected {
+			kind = health.Expected
+		}
+		meter.WaitingFor(kind, "start of the live lane", s.Live.Waits)
 		before := names
 		names = nil
 		for _, sink := range s.Sinks {
 			names = append(names, sink.Name)
 			meter.Covered(sink.Name, sink.Covered)
+			if sink.Name == s.Log.Slowest {
+				if sink.Name != slowest.Name || sink.Position.AckFloor != slowest.Position.AckFloor || sink.Live.AckFloor != slowest.Live.AckFloor {
+					meter.Moved()
+				}
+				slowest = sink
+			}
 			meter.Waiting("live lane of sink "+sink.Name, sink.Waits)
 		}
 		for _, name := range before {
@@ -88,6 +117,7 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 				meter.Waiting("live lane of sink "+name, "")
 			}
 		}
+		meter.WaitingFor(health.BackPressure, "log", fullLog(s.Log))
 	}
 }
 
@@ -122,6 +152,14 @@ func overview(s plan.Status) progress.Overview {
 		}
 	}
 	return o
+}
+
+// givenUp says which blocks could not be read; empty: none.
+func givenUp(failed block.Set) string {
+	if failed.Len() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d blocks could not be read: %v; mend the cause and start the planner with --retry-failed", failed.Len(), failed)
 }
 
 // fullLog says of a log that is nearly full which sink it waits for; empty: it has

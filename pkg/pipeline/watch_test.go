@@ -16,8 +16,8 @@ func TestASinkThatWasTakenOutIsNotWaitedFor(t *testing.T) {
 	tell := planWatch(meter)
 	tell(plan.Status{Sinks: []plan.SinkStatus{{Name: "warehouse", Waits: "is it running?"}, {Name: "cache", Waits: "is it running?"}}})
 	tell(plan.Status{Sinks: []plan.SinkStatus{{Name: "cache", Waits: "is it running?"}}})
-	if waits := meter.Waits(); len(waits) != 1 || waits["live lane of sink cache"] == "" {
-		t.Errorf("waits %v", waits)
+	if waits := meter.Health("").Waits; len(waits) != 1 || waits[0].Part != "live lane of sink cache" {
+		t.Errorf("waits %+v", waits)
 	}
 }
 

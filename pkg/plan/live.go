@@ -20,6 +20,10 @@ type LiveStatus struct {
 	Next    block.Number // first block that is not complete in it
 	Reorgs  uint64
 	Waits   string // what it waits for before it can begin; empty: nothing
+
+	// Expected says that Waits is in order, however long it lasts: it waits for the
+	// history, as configured, or for the chain.
+	Expected bool
 }
 
 const (
@@ -121,6 +125,7 @@ func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosi
 	if w.Config.Live.Start == config.AfterBackfill && !w.followed {
 		for _, sink := range s.Sinks {
 			if !w.gone(sink.Name) && !w.holds(sink, s) {
+				w.live.Expected = true
 				return fmt.Sprintf("sink %s does not have the whole history yet", sink.Name), nil
 			}
 		}
@@ -150,17 +155,17 @@ func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosi
 func (w *watcher) holds(sink SinkStatus, s *Status) bool {
 	have := sink.Report.Coverage.Clone()
 	have.AddAll(s.Failed)
-	return have.Covers(w.wanted(sink.Report))
+	return have.Covers(Wanted(w.spec, sink.Report.Live))
 }
 
-// wanted is what a sink needs of the history: everything below the block at which
+// Wanted returns what a sink needs of the history: everything below the block at which
 // its live lane begins, which differs from the plan's when it joined late or a reorg
 // was deep.
-func (w *watcher) wanted(r queue.SinkReport) block.Range {
-	h := w.spec.History
-	if w.spec.Follows() && r.Live.Started {
-		h.End = r.Live.Start
-		if end := w.spec.MaxBlock; end != nil {
+func Wanted(spec queue.Spec, live queue.LiveMark) block.Range {
+	h := spec.History
+	if spec.Follows() && live.Started {
+		h.End = live.Start
+		if end := spec.MaxBlock; end != nil {
 			h.End = min(h.End, *end)
 		}
 	}
@@ -172,6 +177,7 @@ func (w *watcher) settle(ctx context.Context) (string, error) {
 	start := w.spec.Live.Start
 	p, err := w.Source.Probe(ctx, w.spec.Query, w.spec.Network, start)
 	if fault.Of(err) == fault.ClassLater {
+		w.live.Expected = true
 		return fmt.Sprintf("the chain has not reached block %d", start), nil
 	}
 	if err != nil {

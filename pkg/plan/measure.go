@@ -35,7 +35,7 @@ func (w *watcher) measure(ctx context.Context, s *Status) error {
 	s.Tasks = w.tasks
 	for i := range s.Sinks {
 		sink := &s.Sinks[i]
-		wanted := w.wanted(sink.Report)
+		wanted := Wanted(w.spec, sink.Report.Live)
 		have := sink.Report.Coverage.Clone()
 		have.AddAll(s.Failed)
 		sink.Wanted = wanted.Len()

@@ -285,7 +285,7 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 		if !w.readToEnd(name, position, rev) {
 			continue
 		}
-		for _, r := range Lost(w.wanted(report), parts, report.Coverage) {
+		for _, r := range Lost(Wanted(w.spec, report.Live), parts, report.Coverage) {
 			lost.Add(r)
 		}
 	}

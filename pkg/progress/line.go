@@ -21,13 +21,13 @@ import (
 func (m *Meter) Line() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.failure != "" {
-		return "FAILED: " + m.failure
+	if reason := m.condition.failure.reason; reason != "" {
+		return "FAILED: " + reason
 	}
 	now := m.now()
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
-		if reason := m.sinks[name].stopped; reason != "" {
+		if reason := m.sinks[name].stopped.reason; reason != "" {
 			parts = append(parts, name+" STOPPED: "+reason)
 		}
 	}
@@ -41,7 +41,7 @@ func (m *Meter) Line() string {
 		parts = append(parts, Count(uint64(m.speed.perSecond(now)))+" rows/s")
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
-		if s := m.sinks[name]; s.stopped == "" && (s.rows > 0 || s.known && m.rows > 0) {
+		if s := m.sinks[name]; s.stopped.reason == "" && (s.rows > 0 || s.known && m.rows > 0) {
 			parts = append(parts, m.sinkPart(name, now))
 		}
 	}
@@ -57,13 +57,13 @@ func (m *Meter) Line() string {
 	if eta > 0 {
 		parts = append(parts, "eta "+Duration(eta))
 	}
-	if len(m.waits) > 0 {
-		part := slices.Min(slices.Collect(maps.Keys(m.waits)))
+	if waits := m.condition.waits; len(waits) > 0 {
+		part := slices.Min(slices.Collect(maps.Keys(waits)))
 		more := ""
-		if len(m.waits) > 1 {
-			more = fmt.Sprintf(" (and %d more)", len(m.waits)-1)
+		if len(waits) > 1 {
+			more = fmt.Sprintf(" (and %d more)", len(waits)-1)
 		}
-		parts = append(parts, fmt.Sprintf("%s waits: %s%s", part, m.waits[part], more))
+		parts = append(parts, fmt.Sprintf("%s waits: %s%s", part, waits[part].Reason, more))
 	}
 	return strings.Join(parts, " | ")
 }
@@ -76,7 +76,7 @@ func (m *Meter) slowest(now time.Time) (done uint64, eta time.Duration) {
 	done = total
 	elapsed := now.Sub(m.started)
 	for _, s := range m.sinks {
-		if s.stopped != "" {
+		if s.stopped.reason != "" {
 			continue
 		}
 		done = min(done, s.covered)

@@ -3,7 +3,6 @@
 package progress
 
 import (
-	"maps"
 	"sync"
 	"time"
 
@@ -13,6 +12,8 @@ import (
 // Meter gathers what one process sees of one pipeline. It is safe for
 // concurrent use.
 type Meter struct {
+	CommitDelay time.Duration // how long a sink may gather entries before it commits them; set before use
+
 	mu        sync.Mutex
 	started   time.Time
 	history   block.Range
@@ -21,9 +22,8 @@ type Meter struct {
 	bytes     uint64    // of entries as published
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
-	waits     map[string]string    // part of the pipeline -> what it waits for
-	since     map[string]time.Time // the same, since when; also parts that waited once, with a zero time
-	failure   string               // what ended the pipeline
+	condition condition
+	parts     map[string]bool // kinds of parts that have waited or resumed
 	live      liveMeter
 	overview  *Overview // nil: this process has no planner that has looked yet
 	planned   bool      // history is known
@@ -40,13 +40,13 @@ type sinkMeter struct {
 	known   bool   // covered has been read
 	speed   speed
 	live    liveSink
-	stopped string // why it has stopped for good; empty: it has not
-	judged  bool   // stopped is known
+	stopped stop // for good; without a reason: it has not
+	judged  bool // stopped is known
 }
 
 // NewMeter starts to measure now. The sinks are those of the configuration.
 func NewMeter(sinks ...string) *Meter {
-	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, waits: map[string]string{}, since: map[string]time.Time{}}
+	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, condition: newCondition(), parts: map[string]bool{}}
 	m.started = m.now()
 	for _, name := range sinks {
 		m.sinks[name] = &sinkMeter{}
@@ -71,6 +71,7 @@ func (m *Meter) Published(r block.Range, rows, bytes int) {
 	m.rows += uint64(rows)
 	m.bytes += uint64(bytes)
 	m.speed.add(m.now(), uint64(rows))
+	m.condition.moved = m.now()
 }
 
 // Applied counts rows that a sink has committed.
@@ -92,61 +93,6 @@ func (m *Meter) Covered(sink string, blocks uint64) {
 		s.known, s.first = true, blocks
 	}
 	s.covered = blocks
-}
-
-// Waiting tells that a part of the pipeline waits, and for what; an empty
-// reason says that it goes on.
-func (m *Meter) Waiting(part, reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.waitsSince(part, reason != "")
-	if reason == "" {
-		delete(m.waits, part)
-		return
-	}
-	m.waits[part] = reason
-}
-
-// Waits gives what is waited for, by part of the pipeline.
-func (m *Meter) Waits() map[string]string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return maps.Clone(m.waits)
-}
-
-// Stopped tells that a sink has stopped for good, and why; an empty reason says
-// that it is running again.
-func (m *Meter) Stopped(sink, reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.sink(sink)
-	s.stopped, s.judged = reason, true
-}
-
-// Failed tells that the pipeline has ended because of an error, and which.
-func (m *Meter) Failed(reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.failure = reason
-	clear(m.waits)
-	clear(m.since)
-}
-
-// Stops returns what has stopped for good, with the reasons: sinks, by "sink NAME",
-// and the whole, as "pipeline".
-func (m *Meter) Stops() map[string]string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	stops := map[string]string{}
-	for name, s := range m.sinks {
-		if s.stopped != "" {
-			stops["sink "+name] = s.stopped
-		}
-	}
-	if m.failure != "" {
-		stops["pipeline"] = m.failure
-	}
-	return stops
 }
 
 // Rows gives the rows written by a sink since the start.

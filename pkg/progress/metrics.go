@@ -56,8 +56,8 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	send := sender(ch)
-	send.gauge(descWaiting, float64(len(m.waits)))
-	send.gauge(descFailed, truth(m.failure != ""))
+	send.gauge(descWaiting, float64(len(m.condition.waits)))
+	send.gauge(descFailed, truth(m.condition.failure.reason != ""))
 	m.collectWaits(send)
 	m.collectOverview(send)
 	if m.extracts {
@@ -92,7 +92,7 @@ func (s *sinkMeter) collect(send sender, name string) {
 		send.gauge(descSinkBlocks, float64(s.covered), name)
 	}
 	if s.judged {
-		send.gauge(descSinkStopped, truth(s.stopped != ""), name)
+		send.gauge(descSinkStopped, truth(s.stopped.reason != ""), name)
 	}
 }
 

@@ -77,21 +77,6 @@ func (m *Meter) Committed(sink string, entries int, took time.Duration) {
 	c.last = m.now()
 }
 
-// waitsSince notes since when a part waits. A part that waited once stays, so that its
-// figure returns to zero instead of ending.
-func (m *Meter) waitsSince(part string, waits bool) {
-	_, before := m.waits[part]
-	switch {
-	case waits && !before:
-		m.since[part] = m.now()
-	case !waits && kindOf(part) == part:
-		m.since[part] = time.Time{}
-	case !waits:
-		delete(m.since, part)
-		m.since[kindOf(part)] = time.Time{}
-	}
-}
-
 // kindOf returns the part as metrics name it: without the number of a partition or
 // worker, of which there may be thousands.
 func kindOf(part string) string {
@@ -172,16 +157,14 @@ func (m *Meter) collectOverview(send sender) {
 
 // collectWaits sends what kinds of parts wait, and for how long.
 func (m *Meter) collectWaits(send sender) {
-	now := m.now()
 	count, longest := map[string]int{}, map[string]time.Duration{}
-	for part, since := range m.since {
+	for kind := range m.parts { // one that waited returns to zero instead of ending
+		count[kind] = 0
+	}
+	for part, w := range m.condition.waits {
 		kind := kindOf(part)
-		count[kind] += 0
-		if since.IsZero() {
-			continue
-		}
 		count[kind]++
-		longest[kind] = max(longest[kind], now.Sub(since))
+		longest[kind] = max(longest[kind], m.now().Sub(w.Since))
 	}
 	for kind, n := range count {
 		send.gauge(descWaitingParts, float64(n), kind)

@@ -77,8 +77,8 @@ func TestLineNamesWhatHasStopped(t *testing.T) {
 	}
 	m.Waiting("live", "the stream was cut")
 	m.Failed("the chain cannot be followed")
-	if got := m.Line(); got != "FAILED: the chain cannot be followed" || len(m.Waits()) > 0 {
-		t.Errorf("a pipeline that has failed shows %q and waits for %q", got, m.Waits())
+	if got := m.Line(); got != "FAILED: the chain cannot be followed" || len(m.Health("").Waits) > 0 {
+		t.Errorf("a pipeline that has failed shows %q and waits for %+v", got, m.Health("").Waits)
 	}
 }
 

@@ -22,6 +22,10 @@ const exitCodes = `
 Exit codes: 0 done, 1 failed, 2 bad configuration, 3 finished with failed
 partitions or with differences, 130 interrupted.`
 
+// EnvListen is the environment variable that holds the default of --listen: in a
+// container it tells the process and its health check the same address.
+const EnvListen = "AMPIPE_LISTEN"
+
 // Flags are the flags that every command has.
 type Flags struct {
 	File   string
@@ -33,7 +37,7 @@ type Flags struct {
 func (f *Flags) Register(c *cobra.Command) {
 	flags := c.PersistentFlags()
 	flags.StringVarP(&f.File, "config", "c", "pipeline.yaml", "configuration `file`")
-	flags.StringVar(&f.Listen, "listen", "", "`address` for /metrics, /healthz and /readyz, e.g. :9090 (default: none)")
+	flags.StringVar(&f.Listen, "listen", os.Getenv(EnvListen), "`address` for /metrics, /livez, /readyz and /healthz, e.g. :9090 (default: that of "+EnvListen+", or none)")
 	flags.StringVar(&f.Log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&f.Log.Format, "log-format", "auto", "auto, console or json")
 }

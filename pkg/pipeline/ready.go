@@ -1,0 +1,157 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// The stages of a pipeline, as health calls them.
+const (
+	stagePlanner   = "planner"
+	stageExtractor = "extractor"
+)
+
+func stageSink(name string) string { return "sink " + name }
+
+// allStages returns the stages of a pipeline.
+func allStages(p *config.Pipeline) []string {
+	stages := []string{stagePlanner, stageExtractor}
+	for _, s := range p.Sinks {
+		stages = append(stages, stageSink(s.Name))
+	}
+	return stages
+}
+
+const (
+	historyEvery = time.Second     // between two looks at what a sink lacks
+	readyEvery   = 5 * time.Second // while it lacks nothing
+	// outdatedAfter is how old what is known of the destination, and of the plan, may
+	// be. Sinks report every 15 s at least.
+	outdatedAfter = 45 * time.Second
+)
+
+// newMeter returns the meter of a pipeline of which some stages are to run in this
+// process.
+func newMeter(p *config.Pipeline, stages ...string) *progress.Meter {
+	names := make([]string, len(p.Sinks))
+	for i, s := range p.Sinks {
+		names[i] = s.Name
+	}
+	meter := progress.NewMeter(names...)
+	for _, s := range p.Sinks {
+		meter.CommitDelay = max(meter.CommitDelay, gatherTime(s))
+	}
+	for _, stage := range stages {
+		meter.Unready(stage, "NATS is not connected yet")
+	}
+	return meter
+}
+
+// historyWatch tells the meter what a sink lacks of its history. It stands between the
+// sink and the state, which it passes the sink's reports on to. It is safe for
+// concurrent use.
+type historyWatch struct {
+	*stages
+	sink string
+
+	mu     sync.Mutex
+	report queue.SinkReport // the last; its Read is zero if there was none
+}
+
+func newHistoryWatch(s *stages, sink string) *historyWatch {
+	s.meter.Unready(stageSink(sink), notRead)
+	return &historyWatch{stages: s, sink: sink}
+}
+
+const notRead = "what the destination holds has not been read yet"
+
+// PutReport is part of [sink.Reports].
+func (h *historyWatch) PutReport(ctx context.Context, r queue.SinkReport) error {
+	h.meter.CameRound(stageSink(h.sink))
+	h.mu.Lock()
+	h.report = r
+	h.mu.Unlock()
+	return h.state.PutReport(ctx, r)
+}
+
+// run looks until ctx ends.
+func (h *historyWatch) run(ctx context.Context) {
+	defer h.meter.Ended(stageSink(h.sink))
+	var spec queue.Spec
+	var read time.Time // the plan last
+	for ctx.Err() == nil {
+		now, _, err := h.state.LoadSpec(ctx)
+		switch {
+		case err == nil:
+			spec, read = now, time.Now()
+		case errors.Is(err, queue.ErrNotFound): // the planner writes it again
+		case ctx.Err() != nil:
+			return
+		}
+		pause := historyEvery
+		if h.tell(spec, read) {
+			pause = readyEvery
+		}
+		_ = fault.Sleep(ctx, pause) // its end is seen above
+	}
+}
+
+// tell tells the meter whether the sink is ready, and reports it.
+func (h *historyWatch) tell(spec queue.Spec, read time.Time) bool {
+	h.mu.Lock()
+	report := h.report
+	h.mu.Unlock()
+	stage := stageSink(h.sink)
+	switch {
+	case report.Read.IsZero():
+		h.meter.Unready(stage, notRead)
+	case time.Since(report.Read) > outdatedAfter:
+		h.meter.Unready(stage, "the destination has not been read since "+clock(report.Read))
+	case read.IsZero():
+		h.meter.Unready(stage, "the plan has not been read yet")
+	case time.Since(read) > outdatedAfter:
+		h.meter.Unready(stage, "the plan has not been read since "+clock(read))
+	default:
+		reason, blocks := lacks(spec, report)
+		if reason == "" {
+			h.meter.Ready(stage)
+			return true
+		}
+		h.meter.Lacks(stage, reason, blocks)
+	}
+	return false
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.TimeOnly) + " UTC" }
+
+// lacks returns why a sink does not have everything that was planned up to the live
+// lane, with the blocks that are missing, or why it does not follow the chain yet.
+// Without a reason it does.
+func lacks(spec queue.Spec, report queue.SinkReport) (reason string, blocks uint64) {
+	wanted := plan.Wanted(spec, report.Live)
+	missing := block.NewSet(report.Coverage.Missing(wanted)...)
+	if n := missing.Len(); n > 0 {
+		return fmt.Sprintf("%d of %d blocks of the history are missing, the first is block %d",
+			n, wanted.Len(), missing.Ranges()[0].Start), n
+	}
+	switch mark := report.Live; {
+	case !spec.Follows():
+		return "", 0
+	case !mark.Started:
+		return "the history is complete, and the live lane has not begun", 0
+	case spec.Live.Tentative || mark.Epoch < spec.Epoch:
+		return "the history is complete, and the live lane has not begun again", 0
+	default:
+		return "", 0
+	}
+}
