@@ -48,18 +48,6 @@ func (f *ruleFile) alerts() (all []rulefmt.Rule) {
 	return all
 }
 
-// records returns the metrics that rules record.
-func (f *ruleFile) records() (names []string) {
-	for _, g := range f.Groups {
-		for _, r := range g.Rules {
-			if r.Record != "" {
-				names = append(names, r.Record)
-			}
-		}
-	}
-	return names
-}
-
 // TestAlertsSayWhatToDo in a summary, a description and a sentence for the runbook,
 // with a severity that a router knows.
 func TestAlertsSayWhatToDo(t *testing.T) {
@@ -116,7 +104,7 @@ func selectors(t *testing.T, expr string) (names []string) {
 	}
 	parser.Inspect(tree, func(node parser.Node, _ []parser.Node) error {
 		if s, is := node.(*parser.VectorSelector); is {
-			i := slices.IndexFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == labels.MetricName })
+			i := slices.IndexFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == model.MetricNameLabel })
 			if i < 0 {
 				t.Errorf("%s selects without a name", expr)
 				return nil
@@ -170,7 +158,7 @@ func (p *prometheus) checkServers(roles map[string]string) {
 	served := map[string]bool{} // "metric role"
 	for _, s := range p.query(`{__name__=~"ampipe_.+"}`) {
 		role := roles[s.Metric.Get("job")]
-		name := family(s.Metric.Get(labels.MetricName))
+		name := family(s.Metric.Get(model.MetricNameLabel))
 		served[name+" "+role] = true
 		if by := documented[name]; !slices.Contains(by, role) && !slices.Contains(by, "all") {
 			p.t.Errorf("%s serves %s, which docs/metrics.md says of %q only", role, name, by)
