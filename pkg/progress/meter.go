@@ -22,7 +22,7 @@ type Meter struct {
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
 	waits     map[string]string    // part of the pipeline -> what it waits for
-	since     map[string]time.Time // the same, since when; also parts that waited once, with a zero time
+	since     map[string]time.Time // the same, since when; a zero time stands for a kind of part that waits no more
 	failure   string               // what ended the pipeline
 	live      liveMeter
 	overview  *Overview // nil: this process has no planner that has looked yet
