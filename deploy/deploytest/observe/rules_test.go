@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +141,22 @@ func docs(t *testing.T) map[string][]string {
 		t.Fatal("docs/metrics.md has no table of metrics")
 	}
 	return served
+}
+
+var documentedExpr = regexp.MustCompile("(?m)`((?:max|sum) by [^`…]+)`")
+
+// checkDocs evaluates the expressions that docs/metrics.md recommends.
+func (p *prometheus) checkDocs() {
+	p.t.Helper()
+	found := documentedExpr.FindAllSubmatch(read(p.t, "../docs/metrics.md"), -1)
+	if len(found) == 0 {
+		p.t.Error("docs/metrics.md recommends nothing to scale by")
+	}
+	for _, expr := range found {
+		if result := p.query(string(expr[1])); !hasNumber(result) {
+			p.t.Errorf("%s, which docs/metrics.md recommends, returns %v", expr[1], result)
+		}
+	}
 }
 
 // family is the name under which a series is documented.
