@@ -100,7 +100,7 @@ var (
 	descPartitions   = prometheus.NewDesc("ampipe_partitions", "Partitions of the history, by state.", []string{"state"}, nil)
 	descFailedBlocks = prometheus.NewDesc("ampipe_failed_blocks", "Blocks of the history that were given up.", nil, nil)
 	descQueued       = prometheus.NewDesc("ampipe_queued_tasks", "Tasks that no extractor has taken.", []string{"kind"}, nil)
-	descHeld         = prometheus.NewDesc("ampipe_held_tasks", "Tasks in the hands of extractors.", []string{"kind"}, nil)
+	descHeld         = prometheus.NewDesc("ampipe_held_tasks", "Tasks that extractors work on.", []string{"kind"}, nil)
 	descIdle         = prometheus.NewDesc("ampipe_idle_workers", "Workers of extractors that wait for a task.", []string{"kind"}, nil)
 	descLogSize      = prometheus.NewDesc("ampipe_log_size_bytes", "Bytes that the log holds.", nil, nil)
 	descLogLimit     = prometheus.NewDesc("ampipe_log_limit_bytes", "Bytes that the log may hold.", nil, nil)

@@ -119,6 +119,7 @@ func (p *prometheus) healthy(pipeline string, a *amp, sinks int) {
 		p.t.Errorf("reorgs: %v, want one", n)
 	}
 	p.checkDashboard(pipeline)
+	p.checkDocs()
 }
 
 // separate runs each stage as a process of its own.

@@ -134,7 +134,7 @@ func (p *prometheus) tick(ctx context.Context) {
 				p.t.Errorf("evaluate %s%s: %v", r.Record, r.Alert, err)
 			case r.Record != "":
 				for _, s := range found {
-					p.memory.add(labels.NewBuilder(s.Metric).Set(labels.MetricName, r.Record).Labels(), now, s.F)
+					p.memory.add(labels.NewBuilder(s.Metric).Set(model.MetricNameLabel, r.Record).Labels(), now, s.F)
 				}
 			default:
 				p.judge(r.Alert, time.Duration(r.For), found, now)
@@ -173,7 +173,7 @@ func (p *prometheus) judge(name string, wait time.Duration, found promql.Vector,
 
 // alerts are the labels of the series in which Prometheus shows an alert that fires.
 func alerts(name string, a *alert) labels.Labels {
-	return labels.NewBuilder(a.labels).Set(labels.MetricName, "ALERTS").Set("alertname", name).Set("alertstate", "firing").Labels()
+	return labels.NewBuilder(a.labels).Set(model.MetricNameLabel, "ALERTS").Set("alertname", name).Set("alertstate", "firing").Labels()
 }
 
 // scrape reads the metrics of one process.
@@ -186,7 +186,7 @@ func (p *prometheus) scrape(ctx context.Context, target *target, now time.Time) 
 	common := func(b *labels.Builder) labels.Labels {
 		return b.Set("job", target.job).Set("instance", target.address).Labels()
 	}
-	p.memory.add(common(labels.NewBuilder(labels.FromStrings(labels.MetricName, "up"))), now, up)
+	p.memory.add(common(labels.NewBuilder(labels.FromStrings(model.MetricNameLabel, "up"))), now, up)
 	seen := map[uint64]labels.Labels{}
 	for _, s := range samples {
 		b := labels.NewBuilder(labels.EmptyLabels())

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,18 +47,6 @@ func (f *ruleFile) alerts() (all []rulefmt.Rule) {
 		}
 	}
 	return all
-}
-
-// records returns the metrics that rules record.
-func (f *ruleFile) records() (names []string) {
-	for _, g := range f.Groups {
-		for _, r := range g.Rules {
-			if r.Record != "" {
-				names = append(names, r.Record)
-			}
-		}
-	}
-	return names
 }
 
 // TestAlertsSayWhatToDo in a summary, a description and a sentence for the runbook,
@@ -116,7 +105,7 @@ func selectors(t *testing.T, expr string) (names []string) {
 	}
 	parser.Inspect(tree, func(node parser.Node, _ []parser.Node) error {
 		if s, is := node.(*parser.VectorSelector); is {
-			i := slices.IndexFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == labels.MetricName })
+			i := slices.IndexFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == model.MetricNameLabel })
 			if i < 0 {
 				t.Errorf("%s selects without a name", expr)
 				return nil
@@ -154,6 +143,22 @@ func docs(t *testing.T) map[string][]string {
 	return served
 }
 
+var documentedExpr = regexp.MustCompile("(?m)`((?:max|sum) by [^`…]+)`")
+
+// checkDocs evaluates the expressions that docs/metrics.md recommends.
+func (p *prometheus) checkDocs() {
+	p.t.Helper()
+	found := documentedExpr.FindAllSubmatch(read(p.t, "../docs/metrics.md"), -1)
+	if len(found) == 0 {
+		p.t.Error("docs/metrics.md recommends nothing to scale by")
+	}
+	for _, expr := range found {
+		if result := p.query(string(expr[1])); !hasNumber(result) {
+			p.t.Errorf("%s, which docs/metrics.md recommends, returns %v", expr[1], result)
+		}
+	}
+}
+
 // family is the name under which a series is documented.
 func family(name string) string {
 	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
@@ -170,7 +175,7 @@ func (p *prometheus) checkServers(roles map[string]string) {
 	served := map[string]bool{} // "metric role"
 	for _, s := range p.query(`{__name__=~"ampipe_.+"}`) {
 		role := roles[s.Metric.Get("job")]
-		name := family(s.Metric.Get(labels.MetricName))
+		name := family(s.Metric.Get(model.MetricNameLabel))
 		served[name+" "+role] = true
 		if by := documented[name]; !slices.Contains(by, role) && !slices.Contains(by, "all") {
 			p.t.Errorf("%s serves %s, which docs/metrics.md says of %q only", role, name, by)

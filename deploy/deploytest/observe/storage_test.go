@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -51,7 +52,7 @@ func (m *memory) add(l labels.Labels, at time.Time, v float64) {
 	if s == nil {
 		s = &series{labels: l}
 		m.series[l.Hash()] = s
-		m.names[l.Get(labels.MetricName)] = true
+		m.names[l.Get(model.MetricNameLabel)] = true
 	}
 	s.samples = append(s.samples, sample{at.UnixMilli(), v})
 }
