@@ -157,13 +157,13 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	if err := w.lookAtLive(ctx, &status); err != nil {
 		return status, err
 	}
-	if err := w.measure(ctx, &status); err != nil {
-		return status, err
-	}
 	status.Complete = w.complete(status)
 	err = w.trim(ctx, status)
 	status.Log = w.log
-	return status, err
+	if err != nil {
+		return status, err
+	}
+	return status, w.measure(ctx, &status)
 }
 
 // fill makes partitions for blocks that have none, and, once, for blocks that
