@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 	"sink/redis":                     {"sink", "sink/decimals", "block", "config", "entry", "fault"},
 	"sink/sinktest":                  {"sink", "sink/memory", "block", "config", "entry", "fault", "layout", "queue"},
 	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
-	"progress":                       {"block", "config", "health", "queue"},
+	"progress":                       {"block", "config", "health", "ops", "queue"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "plan/sql",
 		"progress", "queue", "sink", "sink/delta", "sink/postgres", "sink/redis",

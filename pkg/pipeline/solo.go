@@ -61,6 +61,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 // plan.
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 	return solo(ctx, p, roleExtractor, o, stageExtractor, func(ctx context.Context, s *stages) error {
+		s.meter.Extracts()
 		source, err := openSource(ctx, p)
 		if err != nil {
 			return err
@@ -80,6 +81,7 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
 	return solo(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
+		s.meter.Applies(c.Name)
 		spec, err := s.waitSpec(ctx, stageSink(c.Name))
 		if err != nil {
 			return err

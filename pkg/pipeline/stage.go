@@ -115,6 +115,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 	if err != nil {
 		return fmt.Errorf("read the query of the plan: %w", err)
 	}
+	s.meter.Extracts()
 	s.meter.Ready(stageExtractor, health.NATSAway, health.AmpAway)
 	x := &extract.Extractor{
 		Source: source, Tasks: s.tasks, Log: s.log, State: s.state,
@@ -195,6 +196,7 @@ func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) 
 
 // apply runs a sink until ctx ends.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec queue.Spec) error {
+	s.meter.Applies(c.Name)
 	table, err := s.table(c.Name, spec)
 	if err != nil {
 		return err

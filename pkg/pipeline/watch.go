@@ -75,6 +75,7 @@ type sinkWatch struct {
 
 func (w sinkWatch) OnApplied(c sink.Commit) {
 	w.meter.Applied(w.name, c.Rows)
+	w.meter.Committed(w.name, c.Entries, c.Took)
 	for _, mark := range c.Marks {
 		w.meter.Reached(w.name, mark.Number, mark.Seen)
 	}
@@ -91,6 +92,7 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 	return func(s plan.Status) {
 		meter.Planned(s.History, s.Extracted)
 		meter.Reorgs(s.Live.Reorgs)
+		meter.Looked(overview(s))
 		meter.GaveUp(givenUp(s.Failed))
 		kind := health.Fault
 		if s.Live.Expected {
@@ -117,6 +119,39 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 		}
 		meter.WaitingFor(health.BackPressure, "log", fullLog(s.Log))
 	}
+}
+
+// overview is what the metrics show of a planner's status.
+func overview(s plan.Status) progress.Overview {
+	o := progress.Overview{
+		Epoch: s.Epoch, Partitions: map[string]int{}, FailedBlocks: s.Failed.Len(), Follows: s.Live.Follows,
+		Log:   progress.LogOverview{Size: s.Log.Bytes, Limit: s.Log.MaxBytes, Entries: s.Log.Entries},
+		Tasks: map[string]progress.Tasks{}, Sinks: map[string]progress.SinkOverview{},
+	}
+	for _, state := range []queue.PartitionState{queue.PartitionOpen, queue.PartitionDone, queue.PartitionFailed} {
+		o.Partitions[string(state)] = 0
+	}
+	for _, p := range s.Partitions {
+		if p.State == queue.PartitionFailed && slices.Equal(s.Failed.Missing(p.Range()), []block.Range{p.Range()}) {
+			continue // its blocks were brought by others
+		}
+		o.Partitions[string(p.State)]++
+	}
+	for kind, load := range s.Tasks {
+		o.Tasks[kind] = progress.Tasks{Queued: load.Queued, Held: load.Held, Idle: load.Waiting}
+	}
+	for _, sink := range s.Sinks {
+		history := sink.Position.Unread()
+		if !sink.Position.Exists { // it has never read, and is to read everything
+			history = s.Log.Entries
+		}
+		o.Sinks[sink.Name] = progress.SinkOverview{
+			Wanted: sink.Wanted, Missing: sink.Missing, Behind: sink.Behind, Oldest: sink.Oldest,
+			Pending:      map[string]uint64{"history": history, "live": sink.Live.Unread()},
+			Acknowledged: map[string]uint64{"history": sink.Position.AckFloor, "live": sink.Live.AckFloor},
+		}
+	}
+	return o
 }
 
 // givenUp says which blocks could not be read; empty: none.

@@ -16,7 +16,8 @@ const trimEvery = 8
 // LogStatus is the log's part of a [Status].
 type LogStatus struct {
 	Bytes    uint64
-	MaxBytes uint64
+	MaxBytes uint64 // 0: not read yet
+	Entries  uint64
 	Slowest  string // the sink that holds the most of it
 	Unread   uint64 // entries that this sink has still to apply
 }
@@ -81,7 +82,7 @@ func running(sinks []SinkStatus) []SinkStatus {
 // logStatus returns how full the log is, and which of the sinks holds the most of it:
 // all of it, if the sink has never read one of the lanes that it is to read.
 func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
-	status := LogStatus{Bytes: log.Bytes, MaxBytes: uint64(log.MaxBytes)}
+	status := LogStatus{Bytes: log.Bytes, MaxBytes: uint64(log.MaxBytes), Entries: log.Messages}
 	for _, sink := range sinks {
 		unread := sink.Position.Unread() + sink.Live.Unread()
 		if !sink.Position.Exists || follows && !sink.Live.Exists {

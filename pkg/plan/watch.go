@@ -22,7 +22,9 @@ type Status struct {
 	Sinks      []SinkStatus
 	Live       LiveStatus
 	Log        LogStatus
-	Complete   bool // every sink holds everything that was not given up; never without max_block
+	Epoch      uint64                // of the plan
+	Tasks      map[string]queue.Load // by kind; nil until they have been counted
+	Complete   bool                  // every sink holds everything that was not given up; never without max_block
 }
 
 // SinkStatus is one sink's part of a [Status].
@@ -34,6 +36,10 @@ type SinkStatus struct {
 	Covered  uint64           // blocks of the history that the destination holds
 	Stopped  string           // why it has stopped for good; empty: it has not
 	Waits    string           // why live entries wait for it, if it does not say so itself
+	Wanted   uint64           // blocks of the history that it needs
+	Missing  uint64           // of them, those that it lacks and that have not failed
+	Behind   uint64           // blocks that are complete in the live lane and not committed
+	Oldest   time.Time        // when the first live entry was published that is not committed; zero: none is known
 
 	rev      uint64 // of the report
 	reported uint64 // rev, if it is of this planner's run
@@ -47,13 +53,15 @@ type watcher struct {
 	began time.Time
 	looks int
 
-	parts    uint64               // latest revision of a partition at this look
-	since    uint64               // revision of the plan when it was first read; reports after it are of this run
-	still    map[string]stillness // by sink
-	live     LiveStatus           // as of the last look at it
-	log      LogStatus            // as of the last trim
-	followed bool                 // this planner has queued the live task
-	retried  bool                 // failed partitions have been queued again
+	parts    uint64                // latest revision of a partition at this look
+	since    uint64                // revision of the plan when it was first read; reports after it are of this run
+	still    map[string]stillness  // by sink
+	live     LiveStatus            // as of the last look at it
+	log      LogStatus             // as of the last trim
+	tasks    map[string]queue.Load // as of the last count
+	oldest   map[string]oldest     // by sink
+	followed bool                  // this planner has queued the live task
+	retried  bool                  // failed partitions have been queued again
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends. spec
@@ -136,7 +144,7 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	if err := w.queueOpen(ctx, parts); err != nil {
 		return Status{}, err
 	}
-	status := Status{History: w.spec.History, Partitions: parts, Failed: Failed(parts)}
+	status := Status{History: w.spec.History, Partitions: parts, Failed: Failed(parts), Epoch: w.spec.Epoch}
 	for _, p := range parts {
 		if p.State == queue.PartitionDone {
 			status.Extracted.Add(p.Range())
@@ -152,7 +160,10 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	status.Complete = w.complete(status)
 	err = w.trim(ctx, status)
 	status.Log = w.log
-	return status, err
+	if err != nil {
+		return status, err
+	}
+	return status, w.measure(ctx, &status)
 }
 
 // fill makes partitions for blocks that have none, and, once, for blocks that

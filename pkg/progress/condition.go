@@ -37,6 +37,7 @@ func (m *Meter) Waiting(part, reason string) { m.WaitingFor(health.Fault, part, 
 func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.parts[kindOf(part)] = true
 	if reason == "" {
 		delete(m.condition.waits, part)
 		return
@@ -65,7 +66,7 @@ func (m *Meter) Stopped(sink, reason string) {
 	if reason == "" || s.stopped.reason == "" {
 		s.stopped = stop{since: m.now()}
 	}
-	s.stopped.reason = reason
+	s.stopped.reason, s.judged = reason, true
 }
 
 // Failed says that the pipeline has ended because of an error, and which.
@@ -74,6 +75,7 @@ func (m *Meter) Failed(reason string) {
 	defer m.mu.Unlock()
 	m.condition.failure = stop{reason, m.now()}
 	clear(m.condition.waits)
+	clear(m.parts)
 	clear(m.condition.loops)
 }
 

@@ -23,23 +23,30 @@ type Meter struct {
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
 	condition condition
+	parts     map[string]bool // kinds of parts that have waited or resumed
 	live      liveMeter
+	overview  *Overview // nil: this process has no planner that has looked yet
+	planned   bool      // history is known
+	extracts  bool      // this process reads from Amp
 	now       func() time.Time
 }
 
 type sinkMeter struct {
 	rows    uint64 // written since the start
+	applies bool   // this process writes to the destination
+	commits commits
 	covered uint64 // blocks of the history in the destination
 	first   uint64 // of them, those that were there at the start
 	known   bool   // covered has been read
 	speed   speed
 	live    liveSink
 	stopped stop // for good; without a reason: it has not
+	judged  bool // stopped is known
 }
 
 // NewMeter starts to measure now. The sinks are those of the configuration.
 func NewMeter(sinks ...string) *Meter {
-	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, condition: newCondition()}
+	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, condition: newCondition(), parts: map[string]bool{}}
 	m.started = m.now()
 	for _, name := range sinks {
 		m.sinks[name] = &sinkMeter{}
@@ -51,7 +58,7 @@ func NewMeter(sinks ...string) *Meter {
 func (m *Meter) Planned(history block.Range, extracted block.Set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.history = history
+	m.planned, m.history = true, history
 	m.extracted.AddAll(extracted)
 }
 
@@ -59,6 +66,7 @@ func (m *Meter) Planned(history block.Range, extracted block.Set) {
 func (m *Meter) Published(r block.Range, rows, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.extracts = true
 	m.extracted.Add(r)
 	m.rows += uint64(rows)
 	m.bytes += uint64(bytes)
@@ -71,6 +79,7 @@ func (m *Meter) Applied(sink string, rows uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.sink(sink)
+	s.applies = true
 	s.rows += rows
 	s.speed.add(m.now(), rows)
 }

@@ -8,11 +8,16 @@ import (
 )
 
 // Describe and Collect make a Meter a [prometheus.Collector]. Every figure is
-// read when it is scraped; the pipeline's name is added by the registry.
+// read when it is scraped, and only sent by a process that knows it; the pipeline's
+// name is added by the registry.
 func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descLogRows, descLogBytes, descHistory, descExtracted, descSinkRows, descSinkBlocks, descWaiting,
 		descLiveHead, descLiveReorgs, descSinkLive, descSinkLatency, descSinkStopped, descFailed,
+		descWaitingParts, descLongestWait, descCommits, descEntries, descLastCommit,
+		descEpoch, descPartitions, descFailedBlocks, descQueued, descHeld, descIdle,
+		descLogSize, descLogLimit, descLogEntries,
+		descWanted, descMissing, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
 	} {
 		ch <- d
 	}
@@ -35,38 +40,63 @@ var (
 	descWaiting     = prometheus.NewDesc("ampipe_waiting", "Parts of the pipeline that wait for something.", nil, nil)
 )
 
+// sender passes metrics on.
+type sender chan<- prometheus.Metric
+
+func (s sender) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sender) count(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
+
 // Collect is part of [prometheus.Collector].
 func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	gauge := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	send := sender(ch)
+	send.gauge(descWaiting, float64(len(m.condition.waits)))
+	send.gauge(descFailed, truth(m.condition.failure.reason != ""))
+	m.collectWaits(send)
+	m.collectOverview(send)
+	if m.extracts {
+		send.count(descLogRows, float64(m.rows))
+		send.count(descLogBytes, float64(m.bytes))
 	}
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	if m.planned {
+		send.gauge(descHistory, float64(m.history.Len()))
+		send.gauge(descExtracted, float64(m.extracted.Len()))
 	}
-	count(descLogRows, m.rows)
-	count(descLogBytes, m.bytes)
-	gauge(descHistory, m.history.Len())
-	gauge(descExtracted, m.extracted.Len())
-	gauge(descWaiting, uint64(len(m.condition.waits)))
-	gauge(descFailed, truth(m.condition.failure.reason != ""))
-	count(descLiveReorgs, m.live.reorgs)
+	if m.extracts || m.live.told {
+		send.count(descLiveReorgs, float64(m.live.reorgs))
+	}
 	if m.live.known {
-		gauge(descLiveHead, uint64(m.live.head))
+		send.gauge(descLiveHead, float64(m.live.head))
 	}
 	for name, s := range m.sinks {
-		if s.live.known {
-			gauge(descSinkLive, uint64(s.live.number), name)
-			ch <- prometheus.MustNewConstHistogram(descSinkLatency, s.live.latency.count, s.live.latency.sum, s.live.latency.buckets(), name)
-		}
-		count(descSinkRows, s.rows, name)
-		gauge(descSinkBlocks, s.covered, name)
-		gauge(descSinkStopped, truth(s.stopped.reason != ""), name)
+		s.collect(send, name)
 	}
 }
 
-func truth(b bool) uint64 {
+func (s *sinkMeter) collect(send sender, name string) {
+	if s.live.known {
+		send.gauge(descSinkLive, float64(s.live.number), name)
+		send <- prometheus.MustNewConstHistogram(descSinkLatency, s.live.latency.count, s.live.latency.sum, s.live.latency.buckets(), name)
+	}
+	if s.applies {
+		send.count(descSinkRows, float64(s.rows), name)
+		s.collectCommits(send, name)
+	}
+	if s.known {
+		send.gauge(descSinkBlocks, float64(s.covered), name)
+	}
+	if s.judged {
+		send.gauge(descSinkStopped, truth(s.stopped.reason != ""), name)
+	}
+}
+
+func truth(b bool) float64 {
 	if b {
 		return 1
 	}
@@ -78,6 +108,7 @@ func truth(b bool) uint64 {
 func Gather(meters map[string]*Meter) (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	all := []error{
+		registry.Register(buildInfo()),
 		registry.Register(collectors.NewGoCollector()),
 		registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 	}

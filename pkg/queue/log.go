@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -114,7 +115,8 @@ type Tail struct {
 	Seq   uint64 // of the message: what the next Publish passes as after; 0 if not found
 	After uint64 // sequence of the lane's message before it when it was published
 	Entry entry.Header
-	ID    string // that it was published with
+	ID    string    // that it was published with
+	Time  time.Time // when it was stored
 
 	// Damaged is why the message is not an entry, and Entry therefore empty: it was
 	// damaged, or somebody else published it; nil: it is one. See [entry.Newer], too.
@@ -162,7 +164,7 @@ func (l *Log) tail(ctx context.Context, what string, msg *jetstream.RawStreamMsg
 	e, err := entry.Parse(msg.Header, msg.Data)
 	return Tail{
 		Found: true, Lane: strings.TrimPrefix(msg.Subject, l.subject("")), Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence),
-		Entry: e.Header, ID: msg.Header.Get(headerID), Damaged: err,
+		Entry: e.Header, ID: msg.Header.Get(headerID), Time: msg.Time, Damaged: err,
 	}, nil
 }
 

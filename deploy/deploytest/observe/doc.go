@@ -1,0 +1,3 @@
+// Package observe tests deploy/prometheus and deploy/grafana: real pipelines are
+// scraped, and every expression is evaluated by Prometheus' own engine.
+package observe

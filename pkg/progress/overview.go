@@ -1,0 +1,183 @@
+package progress
+
+import (
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Overview is what a planner has found about a pipeline, over all its processes.
+type Overview struct {
+	Epoch        uint64
+	Partitions   map[string]int // by state; those that failed only while their blocks are not brought otherwise
+	FailedBlocks uint64
+	Tasks        map[string]Tasks // by kind; nil: not counted yet
+	Log          LogOverview
+	Follows      bool // the live chain is wanted
+	Sinks        map[string]SinkOverview
+}
+
+// Tasks is how busy the extractors are.
+type Tasks struct{ Queued, Held, Idle int }
+
+// LogOverview is how full the log is.
+type LogOverview struct {
+	Size, Limit uint64 // bytes; without a limit nothing is known yet
+	Entries     uint64
+}
+
+// SinkOverview is what a planner has found about a sink, over all its processes.
+type SinkOverview struct {
+	Wanted, Missing uint64            // blocks of the history
+	Pending         map[string]uint64 // by lane: entries of the log that are not acknowledged
+	Acknowledged    map[string]uint64 // by lane: the sequence up to which all are
+	Behind          uint64            // blocks of the live chain in the log and not in the destination
+	Oldest          time.Time         // when the first live entry was published that is not acknowledged; zero: there is none
+}
+
+// Looked sets what a planner has found.
+func (m *Meter) Looked(o Overview) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.overview = &o
+}
+
+// Extracts says that this process reads from Amp.
+func (m *Meter) Extracts() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.extracts = true
+}
+
+// Applies says that this process writes to a sink's destination.
+func (m *Meter) Applies(sink string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sink(sink)
+	s.applies, s.judged = true, true
+}
+
+// commits counts the commits of a sink in this process.
+type commits struct {
+	count   uint64
+	entries uint64
+	took    time.Duration
+	last    time.Time
+}
+
+// Committed counts a commit of a sink and its entries.
+func (m *Meter) Committed(sink string, entries int, took time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &m.sink(sink).commits
+	c.count++
+	c.entries += uint64(entries)
+	c.took += took
+	c.last = m.now()
+}
+
+// kindOf returns the part as metrics name it: without the number of a partition or
+// worker, of which there may be thousands.
+func kindOf(part string) string {
+	for _, kind := range []string{"partition", "worker"} {
+		if strings.HasPrefix(part, kind+" ") {
+			return kind
+		}
+	}
+	return part
+}
+
+var (
+	descWaitingParts = prometheus.NewDesc("ampipe_waiting_parts", "Parts of the pipeline that wait for something, by kind.", []string{"part"}, nil)
+	descLongestWait  = prometheus.NewDesc("ampipe_longest_wait_seconds", "For how long the part of this kind waits that has waited the longest.", []string{"part"}, nil)
+
+	descCommits    = prometheus.NewDesc("ampipe_sink_commit_duration_seconds", "Commits of this process, and the time that they took.", []string{"sink"}, nil)
+	descEntries    = prometheus.NewDesc("ampipe_sink_entries_total", "Entries of the log committed by this process.", []string{"sink"}, nil)
+	descLastCommit = prometheus.NewDesc("ampipe_sink_last_commit_timestamp_seconds", "When this process committed last.", []string{"sink"}, nil)
+
+	descEpoch        = prometheus.NewDesc("ampipe_epoch", "Number of the epoch. It grows when the live lane begins anew.", nil, nil)
+	descPartitions   = prometheus.NewDesc("ampipe_partitions", "Partitions of the history, by state.", []string{"state"}, nil)
+	descFailedBlocks = prometheus.NewDesc("ampipe_failed_blocks", "Blocks of the history that were given up.", nil, nil)
+	descQueued       = prometheus.NewDesc("ampipe_queued_tasks", "Tasks that no extractor has taken.", []string{"kind"}, nil)
+	descHeld         = prometheus.NewDesc("ampipe_held_tasks", "Tasks that extractors work on.", []string{"kind"}, nil)
+	descIdle         = prometheus.NewDesc("ampipe_idle_workers", "Workers of extractors that wait for a task.", []string{"kind"}, nil)
+	descLogSize      = prometheus.NewDesc("ampipe_log_size_bytes", "Bytes that the log holds.", nil, nil)
+	descLogLimit     = prometheus.NewDesc("ampipe_log_limit_bytes", "Bytes that the log may hold.", nil, nil)
+	descLogEntries   = prometheus.NewDesc("ampipe_log_entries", "Entries that the log holds.", nil, nil)
+	descWanted       = prometheus.NewDesc("ampipe_sink_wanted_blocks", "Blocks of the history that the sink needs.", []string{"sink"}, nil)
+	descMissing      = prometheus.NewDesc("ampipe_sink_missing_blocks", "Blocks of the history that the destination lacks and that have not failed.", []string{"sink"}, nil)
+	descPending      = prometheus.NewDesc("ampipe_sink_pending_entries", "Entries of the log that the sink has not acknowledged.", []string{"sink", "lane"}, nil)
+	descAcknowledged = prometheus.NewDesc("ampipe_sink_acknowledged_sequence", "Sequence of the log up to which the sink has acknowledged everything.", []string{"sink", "lane"}, nil)
+	descLagBlocks    = prometheus.NewDesc("ampipe_sink_lag_blocks", "Blocks of the live chain that the log has and the destination lacks.", []string{"sink"}, nil)
+	descLagSeconds   = prometheus.NewDesc("ampipe_sink_lag_seconds", "Age of the first entry of the live lane that the sink has not acknowledged; 0 if there is none.", []string{"sink"}, nil)
+)
+
+// collectOverview sends what the planner has found.
+func (m *Meter) collectOverview(send sender) {
+	o := m.overview
+	if o == nil {
+		return
+	}
+	send.gauge(descEpoch, float64(o.Epoch))
+	for state, n := range o.Partitions {
+		send.gauge(descPartitions, float64(n), state)
+	}
+	send.gauge(descFailedBlocks, float64(o.FailedBlocks))
+	for kind, load := range o.Tasks {
+		send.gauge(descQueued, float64(load.Queued), kind)
+		send.gauge(descHeld, float64(load.Held), kind)
+		send.gauge(descIdle, float64(load.Idle), kind)
+	}
+	if o.Log.Limit > 0 {
+		send.gauge(descLogSize, float64(o.Log.Size))
+		send.gauge(descLogLimit, float64(o.Log.Limit))
+		send.gauge(descLogEntries, float64(o.Log.Entries))
+	}
+	for name, s := range o.Sinks {
+		send.gauge(descWanted, float64(s.Wanted), name)
+		send.gauge(descMissing, float64(s.Missing), name)
+		for lane, n := range s.Pending {
+			send.gauge(descPending, float64(n), name, lane)
+		}
+		for lane, seq := range s.Acknowledged {
+			send.gauge(descAcknowledged, float64(seq), name, lane)
+		}
+		if !o.Follows {
+			continue
+		}
+		send.gauge(descLagBlocks, float64(s.Behind), name)
+		lag := time.Duration(0)
+		if !s.Oldest.IsZero() {
+			lag = max(0, m.now().Sub(s.Oldest))
+		}
+		send.gauge(descLagSeconds, lag.Seconds(), name)
+	}
+}
+
+// collectWaits sends what kinds of parts wait, and for how long.
+func (m *Meter) collectWaits(send sender) {
+	count, longest := map[string]int{}, map[string]time.Duration{}
+	for kind := range m.parts { // one that waited returns to zero instead of ending
+		count[kind] = 0
+	}
+	for part, w := range m.condition.waits {
+		kind := kindOf(part)
+		count[kind]++
+		longest[kind] = max(longest[kind], m.now().Sub(w.Since))
+	}
+	for kind, n := range count {
+		send.gauge(descWaitingParts, float64(n), kind)
+		send.gauge(descLongestWait, longest[kind].Seconds(), kind)
+	}
+}
+
+// collectCommits sends what a sink has committed in this process.
+func (s *sinkMeter) collectCommits(send sender, name string) {
+	c := s.commits
+	send.count(descEntries, float64(c.entries), name)
+	send <- prometheus.MustNewConstSummary(descCommits, c.count, c.took.Seconds(), nil, name)
+	if !c.last.IsZero() {
+		send.gauge(descLastCommit, float64(c.last.UnixMilli())/1000, name)
+	}
+}
