@@ -5,17 +5,22 @@ import (
 	"testing"
 )
 
-// FuzzDSN holds that no connection string makes the check panic, and that what is wrong
-// with one is told without quoting it.
+// FuzzDSN holds that no connection string makes reading it panic, that what is read is
+// read as it is, and that what is wrong with one is told without quoting it.
 func FuzzDSN(f *testing.F) {
 	for _, seed := range []string{
 		"postgres://user:password@host:5432/database?sslmode=verify-full", "postgresql://a,b:5433,[::1]:5/x", "postgres://u:p%40@/db?host=/run",
-		"host=a user=b password='it\\'s' dbname=c", "host = a  port=1", "postgres://u:p@h:x/db", "mysql://x", "host='a", "",
+		"host=a user=b password='it\\'s' dbname=c", "postgres://h/d?sslmode=no-verify&requiressl=1&ssl=true", "host=h gssencmode=disable fallback_application_name=x", "host = a  port=1", "postgres://u:p@h:x/db", "mysql://x", "host='a", "",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, dsn string) {
-		err := checkDSN(dsn)
+		read, err := readDSN(dsn)
+		if err == nil {
+			if again, err := readDSN(read); err != nil || again != read {
+				t.Errorf("%q is read as %q, and that as %q (%v)", dsn, read, again, err)
+			}
+		}
 		if err == nil && strings.TrimSpace(dsn) == "" {
 			t.Error("an empty text is accepted")
 		}
