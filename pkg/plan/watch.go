@@ -54,6 +54,7 @@ type watcher struct {
 	log      LogStatus            // as of the last trim
 	followed bool                 // this planner has queued the live task
 	retried  bool                 // failed partitions have been queued again
+	asked    bool                 // the sinks have said what they hold of a new plan, or were not waited for
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends. spec
@@ -129,6 +130,11 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	for i, s := range stored {
 		parts[i] = s.Value
 		w.parts = max(w.parts, s.Rev)
+	}
+	if len(parts) == 0 && w.AskSinks > 0 && !w.asked {
+		if parts, w.asked, err = w.recordHeld(ctx); err != nil || !w.asked {
+			return Status{History: w.spec.History}, err
+		}
 	}
 	if parts, err = w.fill(ctx, parts); err != nil {
 		return Status{}, err
