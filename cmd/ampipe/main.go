@@ -22,13 +22,14 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe plan      show what would be read
   ampipe run       do it
   ampipe verify    compare source and destination, block by block
+  ampipe adopt     take over a table that another program has filled
   ampipe show      show the newest rows of Delta tables
   ampipe compact   join the small files of Delta tables
   ampipe vacuum    remove the files that they do not need any more`,
 		Args: cobra.NoArgs,
 	}
 	flags.Register(root)
-	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), showCommand(&flags),
+	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), adoptCommand(&flags), showCommand(&flags),
 		compactCommand(&flags), vacuumCommand(&flags), versionCommand())
 	os.Exit(cli.Main(root))
 }

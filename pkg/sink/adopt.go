@@ -19,6 +19,9 @@ type Adopter interface {
 	// marked as being adopted; if it was before, the adoption goes on where it was.
 	OpenAdoption(ctx context.Context, t Table, dry bool) error
 
+	// Adopted returns the blocks that were adopted so far.
+	Adopted(ctx context.Context) (block.Set, error)
+
 	// Adopt compares the blocks of r that are not covered with what the source has of
 	// them, while nobody else can write to the table, and covers those that are equal,
 	// in one atomic step. With replace the rows of those that are not are deleted in the

@@ -72,6 +72,15 @@ func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *target) (id
 	return id, err
 }
 
+// Adopted returns the blocks that were adopted so far; see [sink.Adopter].
+func (w *Writer) Adopted(ctx context.Context) (block.Set, error) {
+	if w.pool != nil && w.id == 0 { // dry, and nothing was adopted before
+		return block.Set{}, nil
+	}
+	s, err := w.State(ctx)
+	return s.Coverage, err
+}
+
 // inAdoption runs f in a transaction in which nobody else writes to the table. f is given
 // what of the window is covered, and how many rows have been adopted.
 func (w *Writer) inAdoption(ctx context.Context, what string, window block.Range, f func(tx pgx.Tx, l *ledger, rows int64) error) error {

@@ -142,7 +142,7 @@ func look(ctx context.Context, tx pgx.Tx, g *target) (*survey, error) {
 // rows. What is refused anyway is not read.
 func (s *survey) lookForRows(ctx context.Context, tx pgx.Tx, g *target) error {
 	t := s.table
-	if t == nil || s.state.entry != nil || g.overwrite || g.adopt || !s.schema.use || !t.rights["SELECT"] || (t.kind != "r" && t.kind != "p") ||
+	if t == nil || s.state.entry != nil || g.overwrite || g.adopt || !s.schema.use || !t.rights["SELECT"] || len(t.hazards) > 0 || (t.kind != "r" && t.kind != "p") ||
 		slices.ContainsFunc(t.hindrances, func(h hindrance) bool { return h.kind == rowSecurity }) {
 		return nil
 	}
