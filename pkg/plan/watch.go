@@ -54,6 +54,7 @@ type watcher struct {
 	log      LogStatus            // as of the last trim
 	followed bool                 // this planner has queued the live task
 	retried  bool                 // failed partitions have been queued again
+	filled   bool                 // holes have been looked for
 	asked    bool                 // the sinks have said what they hold of a new plan, or were not waited for
 }
 
@@ -168,10 +169,10 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
 	holes := Holes(w.spec.History, parts)
 	missing := steady(w.holes, holes)
-	if w.looks == 1 {
+	if !w.filled {
 		missing = holes
 	}
-	w.holes = holes
+	w.filled, w.holes = true, holes
 	if w.Retry && !w.retried {
 		missing = append(missing, Failed(parts).Ranges()...)
 	}
