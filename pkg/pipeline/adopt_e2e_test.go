@@ -199,7 +199,7 @@ func (l *lab) holdUp(table string, f func()) {
 }
 
 // TestAdoptRealRows: every column of real tables, as the two loaders store it, is equal to
-// what the source has, and rows that are not are replaced.
+// what the source has, so nothing of it has to be loaded.
 func TestAdoptRealRows(t *testing.T) {
 	t.Parallel()
 	root := os.Getenv("AMPIPE_REAL_DATA")
@@ -225,13 +225,10 @@ func TestAdoptRealRows(t *testing.T) {
 			o.repair(l, table)
 			file := l.realRows(table, table, amp, q.query, ", types: "+o.types)
 			rows := l.number("SELECT count(*) FROM " + l.schema + "." + table)
-			out := l.must("ampipe", "adopt", "-c", file, "--dry-run")
+			out := l.must("ampipe", "adopt", "-c", file)
 			if want := fmt.Sprintf("1 blocks with %d rows are equal, 0 blocks", rows); !strings.Contains(out, want) {
 				t.Errorf("%s: want %q\n%s", table, want, out)
 			}
-			l.exec(fmt.Sprintf("DELETE FROM %s.%s WHERE ctid = (SELECT max(ctid) FROM %[1]s.%[2]s)", l.schema, table))
-			l.must("ampipe", "adopt", "-c", file, "--replace")
-			l.must("ampipe", "run", "-c", file)
 			if out := l.must("ampipe", "verify", "-c", file); !strings.Contains(out, fmt.Sprintf("%d rows", rows)) {
 				t.Errorf("%s: %d rows, verify prints %s", table, rows, out)
 			}
