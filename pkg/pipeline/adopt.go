@@ -84,8 +84,11 @@ func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) e
 			errs = append(errs, fmt.Errorf("sink %q: %w", c.Name, err))
 		}
 	}
-	if adopted == 0 {
-		return fault.Permanent(fmt.Errorf("pipeline %q has no PostgreSQL sink of that name whose table could be adopted", p.Name))
+	switch {
+	case adopted == 0 && a.Sink != "":
+		return fault.Permanent(fmt.Errorf("pipeline %q has no sink %q", p.Name, a.Sink))
+	case adopted == 0:
+		return fault.Permanent(fmt.Errorf("pipeline %q has no PostgreSQL sink whose table could be adopted", p.Name))
 	}
 	return errors.Join(errs...)
 }
