@@ -32,6 +32,9 @@ func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, aske
 			held = intersect(held, ownHistory(report))
 		case w.gone(name):
 		case time.Since(w.began) < w.AskSinks:
+			if w.looks == 1 {
+				w.Logger.Info().Str("sink", name).Stringer("at_most", w.AskSinks).Msg("before the history is planned, the sink is asked what it holds")
+			}
 			return nil, false, nil
 		default:
 			return nil, true, nil
