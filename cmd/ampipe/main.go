@@ -22,13 +22,14 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe plan      show what would be read
   ampipe run       do it
   ampipe verify    compare source and destination, block by block
+  ampipe adopt     take over a table that another program has filled
   ampipe health    ask a running process how it is
   ampipe show      show the newest rows of Delta tables
   ampipe compact   join the small files of Delta tables
   ampipe vacuum    remove the files that they do not need any more`,
 	}
 	flags.Register(root)
-	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), healthCommand(&flags),
+	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), adoptCommand(&flags), healthCommand(&flags),
 		showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

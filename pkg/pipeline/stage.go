@@ -58,9 +58,13 @@ func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progres
 	}, nil
 }
 
+// askSinks is how long a new plan waits for every sink to say what it holds. Sinks that
+// start later skip what they hold, after it was read once more.
+const askSinks = 10 * time.Second
+
 func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 	return &plan.Planner{
-		Retry:  o.RetryFailed,
+		Retry: o.RetryFailed, AskSinks: askSinks,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planWatch(s.meter), Logger: s.logger,
 		OnWait: s.looked,

@@ -202,14 +202,12 @@ func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester
 }
 
 func (v *verification) compare(ctx context.Context, d sink.Digester, all block.Range) (Comparison, error) {
-	window := all.Len()
-	if perBlock := v.sample.RowsPerBlock(); d.Windowed() && perBlock > 0 {
-		window = max(1, uint64(verifyRows/perBlock))
-	} else if d.Windowed() {
-		window = min(window, verifyRows)
+	window := max(all.Len(), 1)
+	if d.Windowed() {
+		window = windowBlocks(v.sample)
 	}
 	var sum Comparison
-	for _, r := range plan.Cut(all, max(window, 1)) {
+	for _, r := range plan.Cut(all, window) {
 		found, err := patiently(ctx, v.log, r, func(r block.Range) (Comparison, error) {
 			return Compare(ctx, v.source, v.checked, d, r)
 		})
@@ -219,6 +217,14 @@ func (v *verification) compare(ctx context.Context, d sink.Digester, all block.R
 		sum.add(found)
 	}
 	return sum, nil
+}
+
+// windowBlocks returns how many blocks are compared at a time.
+func windowBlocks(s plan.Sample) uint64 {
+	if perBlock := s.RowsPerBlock(); perBlock > 0 {
+		return max(1, uint64(verifyRows/perBlock))
+	}
+	return verifyRows
 }
 
 func (c *Comparison) add(o Comparison) {
@@ -260,18 +266,11 @@ func patiently(ctx context.Context, log zerolog.Logger, r block.Range, compare f
 // Compare reads the blocks of r from both sides, at the same time, and compares
 // them.
 func Compare(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range) (Comparison, error) {
-	want, have := d.DigestSource(), sink.Digests{}
+	var want, have = sink.Digests{}, sink.Digests{}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		for msg, err := range source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), r)) {
-			if err != nil {
-				return fmt.Errorf("read blocks %v of the source: %w", r, err)
-			}
-			if err := want.Add(msg.Record); err != nil {
-				return fmt.Errorf("digest blocks %v of the source: %w", r, err)
-			}
-		}
-		return nil
+	g.Go(func() (err error) {
+		want, err = digestSource(ctx, source, checked, d, r)
+		return err
 	})
 	g.Go(func() error {
 		if err := d.DigestStored(ctx, r, have); err != nil {
@@ -282,9 +281,24 @@ func Compare(ctx context.Context, source plan.Source, checked *plan.Checked, d s
 	if err := g.Wait(); err != nil {
 		return Comparison{}, err
 	}
-	return differ(want.Digests(), have), nil
+	return differ(want, have), nil
 }
 
+// digestSource reads the blocks of r from the source, as the destination would hold them.
+func digestSource(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range) (sink.Digests, error) {
+	digest := d.DigestSource()
+	for msg, err := range source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), r)) {
+		if err != nil {
+			return nil, fmt.Errorf("read blocks %v of the source: %w", r, err)
+		}
+		if err := digest.Add(msg.Record); err != nil {
+			return nil, fmt.Errorf("digest blocks %v of the source: %w", r, err)
+		}
+	}
+	return digest.Digests(), nil
+}
+
+// differ compares the digests of both sides.
 func differ(want, have sink.Digests) Comparison {
 	var c Comparison
 	for n, w := range want {

@@ -93,6 +93,23 @@ func (c *Checked) History(want config.Range) block.Range {
 	return history
 }
 
+// Final returns the blocks of the pipeline that the server has and that lie at least
+// reorg_buffer below the head.
+func (c *Checked) Final(want config.Range) block.Range {
+	final := block.Range{Start: want.MinBlock, End: want.MinBlock}
+	for i, have := range c.Head {
+		end := liveStart(want, have)
+		if i == 0 || end < final.End {
+			final.End = end
+		}
+	}
+	if want.MaxBlock != nil {
+		final.End = min(final.End, *want.MaxBlock)
+	}
+	final.End = max(final.End, final.Start)
+	return final
+}
+
 // blockColumn finds the column that carries the block number.
 func blockColumn(schema *arrow.Schema, configured string) (int, error) {
 	candidates := []string{configured}

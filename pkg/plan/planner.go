@@ -28,6 +28,10 @@ type Planner struct {
 	Notify func(Status)  // told after every look; nil: nobody
 	OnWait func(error)   // told why looks fail, with each that does, and nil when one does not; nil: nobody
 
+	// AskSinks is how long a new plan waits for the sinks to say what they hold before
+	// blocks are queued that all of them may hold already; 0: it does not ask.
+	AskSinks time.Duration
+
 	// Retry loads failed partitions again, once, when Run begins.
 	Retry bool
 

@@ -62,6 +62,8 @@ type watcher struct {
 	oldest   map[string]oldest     // by sink
 	followed bool                  // this planner has queued the live task
 	retried  bool                  // failed partitions have been queued again
+	filled   bool                  // holes have been looked for
+	asked    bool                  // the sinks have said what they hold of a new plan, or were not waited for
 }
 
 // Run watches over the pipeline until every sink holds its history, or ctx ends. spec
@@ -138,6 +140,11 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 		parts[i] = s.Value
 		w.parts = max(w.parts, s.Rev)
 	}
+	if len(parts) == 0 && w.AskSinks > 0 && !w.asked {
+		if parts, w.asked, err = w.recordHeld(ctx); err != nil || !w.asked {
+			return Status{History: w.spec.History}, err
+		}
+	}
 	if parts, err = w.fill(ctx, parts); err != nil {
 		return Status{}, err
 	}
@@ -173,10 +180,10 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
 	holes := Holes(w.spec.History, parts)
 	missing := steady(w.holes, holes)
-	if w.looks == 1 {
+	if !w.filled {
 		missing = holes
 	}
-	w.holes = holes
+	w.filled, w.holes = true, holes
 	if w.Retry && !w.retried {
 		missing = append(missing, Failed(parts).Ranges()...)
 	}

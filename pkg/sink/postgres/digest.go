@@ -80,6 +80,15 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 	if w.pool == nil {
 		return errNotOpen
 	}
+	err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return w.digestStored(ctx, tx, r, into) })
+	if err != nil {
+		return w.classed(ctx, "read rows", err)
+	}
+	return nil
+}
+
+// digestStored does it in a transaction.
+func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, into sink.Digests) error {
 	if r.Empty() {
 		return nil
 	}
@@ -90,21 +99,15 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 		where += fmt.Sprintf(" AND %s < %d", column, r.End)
 	}
 	splitter := &rowSplitter{block: g.block, numeric: strings.HasPrefix(g.columns[g.block].sql, "numeric"), columns: len(g.columns), into: into}
-	err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
-		if g.replaces() && w.past && r.End <= block.Max {
-			rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
-		}
-		_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (%s) TO STDOUT (FORMAT binary)", rows))
-		return err
-	})
+	rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
+	if g.replaces() && w.past && r.End <= block.Max {
+		rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
+	}
+	_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (%s) TO STDOUT (FORMAT binary)", rows))
 	if err == nil && !splitter.ended {
 		err = errors.New("the server stopped in the middle of the rows")
 	}
-	if err != nil {
-		return w.classed(ctx, "read rows", err)
-	}
-	return nil
+	return err
 }
 
 // rowSplitter takes a COPY BINARY apart, however it is cut, and hashes its rows.

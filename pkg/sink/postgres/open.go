@@ -185,8 +185,8 @@ func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo wo
 		}
 	}
 	var id int32
-	err := tx.QueryRow(ctx, "INSERT INTO ampipe.tables (schema_name, table_name, pipeline, sink) VALUES ($1, $2, $3, $4) RETURNING id",
-		g.schema, g.table, g.pipeline, g.sink).Scan(&id)
+	err := tx.QueryRow(ctx, `INSERT INTO ampipe.tables (schema_name, table_name, pipeline, sink, adopting)
+		VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN 0 END) RETURNING id`, g.schema, g.table, g.pipeline, g.sink, g.adopt).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, stateDiscrepancy("tables", "INSERT of 1 row stored 0")
 	}

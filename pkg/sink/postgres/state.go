@@ -58,6 +58,9 @@ CREATE INDEX replaced_by ON ampipe.replaced (table_id, replaced_by);
 COMMENT ON TABLE ampipe.replaced IS 'Rows that a row of a higher block replaced by key. They come back if that block is taken back.';
 `, `
 ALTER TABLE ampipe.coverage REPLICA IDENTITY FULL;
+`, `
+ALTER TABLE ampipe.tables ADD COLUMN adopting bigint;
+COMMENT ON COLUMN ampipe.tables.adopting IS 'Rows that have been adopted so far, while a table that others have filled is being adopted. Else NULL.';
 `}
 
 // The statements that read and write the state. Parts of a block are numbered

@@ -40,6 +40,7 @@ type stateFacts struct {
 type stateEntry struct {
 	id             int32
 	pipeline, sink string
+	adopting       bool // its adoption has begun and is not over
 }
 
 // tableFacts is about an existing table, or what else has its name.
@@ -49,9 +50,17 @@ type tableFacts struct {
 	rights     map[string]bool
 	columns    []columnFacts
 	unique     [][]string // the columns of each index that can be a key, sorted
-	indexed    bool       // by the block column, or a partitioned table
+	primary    primaryKey
+	filled     bool // rows are there, and this sink has never met the table
+	indexed    bool // by the block column, or a partitioned table
 	hindrances []hindrance
 	hazards    []hazard
+}
+
+// primaryKey is the constraint of that kind, if there is one.
+type primaryKey struct {
+	name    string
+	columns []string
 }
 
 type columnFacts struct {
@@ -76,7 +85,8 @@ const (
 
 	askSteps = `SELECT coalesce(max(step), 0) FROM ampipe.migrations`
 
-	askEntry = `SELECT id, pipeline, sink FROM ampipe.tables WHERE schema_name = $1 AND table_name = $2`
+	// Older versions of the schema do not have the column.
+	askEntry = `SELECT id, pipeline, sink, to_jsonb(t)->>'adopting' IS NOT NULL FROM ampipe.tables t WHERE schema_name = $1 AND table_name = $2`
 
 	askTable = `SELECT c.oid, c.relkind::text, pg_has_role(c.relowner, 'USAGE'),
 			array(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r WHERE has_table_privilege(c.oid, r))
@@ -92,6 +102,10 @@ const (
 		WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
 			AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
 		GROUP BY i.indexrelid`
+
+	askPrimary = `SELECT c.conname, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_constraint c
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+		WHERE c.conrelid = $1 AND c.contype = 'p' GROUP BY c.oid, c.conname`
 
 	// Partitions may each have an index of their own.
 	askIndexed = `SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
@@ -118,7 +132,24 @@ func look(ctx context.Context, tx pgx.Tx, g *target) (*survey, error) {
 		return nil, err
 	}
 	s.schema.made, err = maybe(tx.QueryRow(ctx, askSchema, g.schema).Scan(&s.schema.use, &s.schema.create))
-	return &s, err
+	if err != nil {
+		return nil, err
+	}
+	return &s, s.lookForRows(ctx, tx, g)
+}
+
+// lookForRows finds out whether a table that this sink meets for the first time holds
+// rows. What is refused anyway is not read.
+func (s *survey) lookForRows(ctx context.Context, tx pgx.Tx, g *target) error {
+	t := s.table
+	if t == nil || s.state.entry != nil || g.overwrite || g.adopt || !s.schema.use || !t.rights["SELECT"] || len(t.hazards) > 0 || (t.kind != "r" && t.kind != "p") ||
+		slices.ContainsFunc(t.hindrances, func(h hindrance) bool { return h.kind == rowSecurity }) {
+		return nil
+	}
+	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+g.quoted()+")").Scan(&t.filled); err != nil {
+		return fmt.Errorf("look for rows: %w", err)
+	}
+	return nil
 }
 
 // maybe tells whether a row was found.
@@ -154,7 +185,7 @@ func (s *survey) lookAtState(ctx context.Context, tx pgx.Tx, g *target) (err err
 		return err
 	}
 	var e stateEntry
-	known, err := maybe(tx.QueryRow(ctx, askEntry, g.schema, g.table).Scan(&e.id, &e.pipeline, &e.sink))
+	known, err := maybe(tx.QueryRow(ctx, askEntry, g.schema, g.table).Scan(&e.id, &e.pipeline, &e.sink, &e.adopting))
 	if known {
 		st.entry = &e
 	}
@@ -188,6 +219,9 @@ func (s *survey) lookAtTable(ctx context.Context, tx pgx.Tx, g *target) error {
 	}
 	if err := tx.QueryRow(ctx, askIndexed, oid, g.columns[g.block].name).Scan(&t.indexed); err != nil {
 		return fmt.Errorf("read the indexes: %w", err)
+	}
+	if _, err := maybe(tx.QueryRow(ctx, askPrimary, oid).Scan(&t.primary.name, &t.primary.columns)); err != nil {
+		return fmt.Errorf("read the primary key: %w", err)
 	}
 	if t.hindrances, err = hindrancesOf(ctx, tx, g.schema, g.table); err != nil {
 		return err

@@ -21,6 +21,7 @@ type target struct {
 	key            []int // indices of the key; upsert only
 	evolve         bool
 	overwrite      bool
+	adopt          bool // it is opened to be adopted
 }
 
 // newTarget works out the table, or says everything that is wrong with it.

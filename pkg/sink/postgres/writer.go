@@ -13,14 +13,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Writer is a table in PostgreSQL. It implements [sink.Writer] and
-// [sink.Digester]; docs/postgres.md is its manual.
+// Writer is a table in PostgreSQL. It implements [sink.Writer],
+// [sink.Digester] and [sink.Adopter]; docs/postgres.md is its manual.
 type Writer struct {
 	cfg    config.Postgres
 	target *target
 	pool   *sessions
 	id     int32 // of the table in ampipe.tables
 	past   bool  // ampipe.replaced is there and may be read
+	dry    bool  // an adoption that changes nothing
 
 	scratch  sync.Pool // *scratch, one for each Apply that is running
 	detour   detour
@@ -32,6 +33,7 @@ type Writer struct {
 var (
 	_ sink.Writer   = (*Writer)(nil)
 	_ sink.Digester = (*Writer)(nil)
+	_ sink.Adopter  = (*Writer)(nil)
 
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
 )

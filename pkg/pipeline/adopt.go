@@ -1,0 +1,396 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// AdoptOptions are what is asked of an adoption.
+type AdoptOptions struct {
+	Sink    string        // only this one; empty: every sink that can
+	From    *block.Number // first block that is compared; nil: the pipeline's
+	To      *block.Number // first block that is not; nil: the first that is not final
+	Replace bool          // delete the rows of blocks that differ, so that they are loaded
+	DryRun  bool          // change nothing
+}
+
+// Adopt takes over the tables that another program has filled: blocks that are equal in
+// source and table count as loaded from then on. Blocks that differ are named and left,
+// or, with Replace, emptied, so that they are loaded. A table with rows that were not
+// adopted stays closed to the pipeline; the error is [ops.Incomplete] then.
+func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) error {
+	source, err := openSource(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }() // nothing is in flight
+	checked, err := plan.Check(ctx, source, p)
+	if err != nil {
+		return err
+	}
+	final := checked.Final(p.Range)
+	asked, err := a.blocks(final)
+	if err != nil {
+		return err
+	}
+	var sample plan.Sample
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(ctx context.Context) (err error) {
+		sample, err = checked.TakeSample(ctx, source, asked)
+		return err
+	}, logged(o.Logger))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	adopted := 0
+	for _, c := range p.Sinks {
+		if a.Sink != "" && a.Sink != c.Name {
+			continue
+		}
+		w, err := newWriter(c)
+		if err != nil {
+			return err
+		}
+		adopter, can := w.(sink.Adopter)
+		if !can {
+			if a.Sink != "" {
+				return fault.Permanent(fmt.Errorf("sink %q: only tables of PostgreSQL can be adopted", c.Name))
+			}
+			say(o.out(), "%s: is not PostgreSQL, so there is nothing to adopt", c.Name)
+			continue
+		}
+		adopted++
+		ad := &adoption{
+			AdoptOptions: a, writer: adopter, source: source, checked: checked, final: final, asked: asked,
+			window: windowBlocks(sample), sink: c.Name, pipeline: p, out: o.out(), log: o.Logger.With().Str("sink", c.Name).Logger(),
+		}
+		if err := errors.Join(ad.run(ctx, tableFor(p, c, checked)), w.Close()); err != nil {
+			errs = append(errs, fmt.Errorf("sink %q: %w", c.Name, err))
+		}
+	}
+	switch {
+	case adopted == 0 && a.Sink != "":
+		return fault.Permanent(fmt.Errorf("pipeline %q has no sink %q", p.Name, a.Sink))
+	case adopted == 0:
+		return fault.Permanent(fmt.Errorf("pipeline %q has no PostgreSQL sink whose table could be adopted", p.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// blocks returns the blocks that are compared: those that were asked for, as far as they
+// are final.
+func (a AdoptOptions) blocks(final block.Range) (block.Range, error) {
+	asked := final
+	if a.From != nil {
+		asked.Start = max(asked.Start, *a.From)
+	}
+	if a.To != nil {
+		asked.End = min(asked.End, *a.To)
+	}
+	if asked.Empty() {
+		return asked, fault.Permanent(fmt.Errorf("there are no blocks to compare: those of the pipeline that the server has, "+
+			"and that are at least reorg_buffer blocks below the head, are %v", final))
+	}
+	return asked, nil
+}
+
+// adoption is that of one table.
+type adoption struct {
+	AdoptOptions
+	writer   sink.Adopter
+	source   plan.Source
+	checked  *plan.Checked
+	final    block.Range // of the pipeline, all that can be compared
+	asked    block.Range // of it, what is to be compared
+	window   uint64      // blocks that are compared at a time
+	sink     string
+	pipeline *config.Pipeline
+	out      io.Writer
+	log      zerolog.Logger
+
+	equal, missing, differ tally
+	wrong                  block.Set // blocks that have other rows in the table than in the source
+	named                  int       // of them, those that were printed
+	deleted                uint64    // rows
+}
+
+// tally counts blocks and the rows of them.
+type tally struct {
+	blocks uint64
+	rows   uint64 // in the table, but for missing blocks: in the source
+}
+
+func (t *tally) add(rows uint64) {
+	t.blocks++
+	t.rows += rows
+}
+
+func (t tally) String() string {
+	return fmt.Sprintf("%d blocks with %d rows", t.blocks, t.rows)
+}
+
+// namedDifferences is how many blocks are printed one by one.
+const namedDifferences = 20
+
+func (a *adoption) run(ctx context.Context, t sink.Table) error {
+	err := a.patiently(ctx, func(ctx context.Context) error { return a.writer.OpenAdoption(ctx, t, a.DryRun) })
+	if err != nil {
+		return err
+	}
+	for _, warning := range warningsOf(a.writer, t) {
+		a.say("warning: %s", warning)
+	}
+	have, err := a.covered(ctx)
+	if err != nil {
+		return err
+	}
+	if done := a.asked.Len() - block.NewSet(have.Missing(a.asked)...).Len(); done > 0 {
+		a.say("%d blocks of %v were adopted before", done, a.asked)
+	}
+	if err := a.compare(ctx, windows(have.Missing(a.asked), a.window), false); err != nil {
+		return err
+	}
+	if more := a.named - namedDifferences; more > 0 {
+		a.say("and %d more blocks that differ", more)
+	}
+	a.say("blocks %v: %v are equal, %v differ, %v are missing in the table", a.asked, a.equal, a.differ, a.missing)
+	if a.Replace && !a.DryRun {
+		if err := a.replace(ctx); err != nil {
+			return err
+		}
+	}
+	return a.finish(ctx)
+}
+
+// covered returns the blocks that an earlier run has adopted.
+func (a *adoption) covered(ctx context.Context) (have block.Set, err error) {
+	err = a.patiently(ctx, func(ctx context.Context) error {
+		have, err = a.writer.Adopted(ctx)
+		return err
+	})
+	return have, err
+}
+
+// compared is a window and what the source has of it.
+type compared struct {
+	window block.Range
+	want   sink.Digests
+}
+
+// compare compares windows one after the other. The source is read one window ahead.
+func (a *adoption) compare(ctx context.Context, windows []block.Range, replace bool) error {
+	g, ctx := errgroup.WithContext(ctx)
+	ahead := make(chan compared)
+	g.Go(func() error {
+		defer close(ahead)
+		for _, r := range windows {
+			want, err := a.read(ctx, r)
+			if err != nil {
+				return err
+			}
+			select {
+			case ahead <- compared{r, want}:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		for c := range ahead {
+			var done sink.Adopted
+			err := a.patiently(ctx, func(ctx context.Context) (err error) {
+				done, err = a.writer.Adopt(ctx, c.window, c.want, replace)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if replace {
+				a.deleted += done.Deleted
+				continue
+			}
+			a.count(c, done)
+			a.log.Info().Stringer("blocks", c.window).Uint64("equal", a.equal.blocks).Uint64("differ", a.differ.blocks).
+				Uint64("missing", a.missing.blocks).Msg("compared")
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// read digests the blocks of r in the source.
+func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error) {
+	all := make(sink.Digests)
+	_, err := patiently(ctx, a.log, r, func(r block.Range) (Comparison, error) {
+		part, err := digestSource(ctx, a.source, a.checked, a.writer, r)
+		if err == nil {
+			maps.Copy(all, part)
+		}
+		return Comparison{}, err
+	})
+	return all, err
+}
+
+// count notes what a window was like, and names blocks that differ.
+func (a *adoption) count(c compared, done sink.Adopted) {
+	want := maps.Clone(c.want)
+	maps.DeleteFunc(want, func(n block.Number, _ sink.BlockDigest) bool { return !done.Compared.Has(n) })
+	found := differ(want, done.Stored)
+	a.equal.blocks += done.Compared.Len() - uint64(len(found.Differences))
+	for n, have := range done.Stored {
+		if want[n] == have {
+			a.equal.rows += have.Rows
+		}
+	}
+	for _, d := range found.Differences {
+		if d.Destination.Rows == 0 {
+			a.missing.add(d.Source.Rows)
+			continue
+		}
+		a.differ.add(d.Destination.Rows)
+		a.wrong.Add(block.Closed(d.Block, d.Block))
+		if a.named++; a.named <= namedDifferences {
+			a.say("%v", d)
+		}
+	}
+}
+
+// replace empties the blocks that differ, and those that are not final yet, so that they
+// are loaded.
+func (a *adoption) replace(ctx context.Context) error {
+	if len(a.wrong.Ranges()) > 0 {
+		a.say("deleting the %d rows of %d blocks that differ", a.differ.rows, a.differ.blocks)
+		if err := a.compare(ctx, windows(a.wrong.Ranges(), a.window), true); err != nil {
+			return err
+		}
+		a.say("%d rows deleted", a.deleted)
+	}
+	head := block.Range{Start: a.final.End, End: a.all().End}
+	if head.Empty() || a.asked != a.final {
+		return nil
+	}
+	var deleted uint64
+	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+		deleted, err = a.writer.Discard(ctx, head)
+		return err
+	})
+	if err == nil && deleted > 0 {
+		a.say("%d rows deleted of blocks from %d on, which are not final yet", deleted, head.Start)
+	}
+	return err
+}
+
+// all is every block that the pipeline may ever load.
+func (a *adoption) all() block.Range {
+	all := block.Range{Start: a.pipeline.Range.MinBlock, End: block.Max + 1}
+	if end := a.pipeline.Range.MaxBlock; end != nil {
+		all.End = *end
+	}
+	return all
+}
+
+// finish ends the adoption if no row is left that was not adopted, and says what is next.
+func (a *adoption) finish(ctx context.Context) error {
+	compared := block.NewSet(a.asked)
+	for _, r := range a.wrong.Ranges() {
+		compared.Remove(r)
+	}
+	var rest sink.Remainder
+	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+		rest, err = a.writer.FinishAdoption(ctx, a.all(), compared)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	again := fmt.Sprintf("ampipe adopt %s --sink %s", a.pipeline.Name, a.sink)
+	if rest.None() {
+		if a.DryRun {
+			a.say("nothing was changed. Next: %s", again)
+			return nil
+		}
+		a.say("the table is adopted. Next: ampipe run %s loads what is missing, ampipe verify %[1]s compares all of it", a.pipeline.Name)
+		return nil
+	}
+	if rest.Disturbed {
+		return fmt.Errorf("somebody has written to blocks that were adopted, so none of them counts any more; "+
+			"stop the program that loads the table, and run %s again", again)
+	}
+	return ops.Incomplete(a.remaining(rest, again))
+}
+
+// remaining says which rows keep the adoption from ending, and what to do about them.
+func (a *adoption) remaining(rest sink.Remainder, again string) error {
+	var reasons []string
+	if n := rest.Blocks.Len(); n > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d rows are of %s blocks that are not equal to the source, or not compared (%s)", rest.Rows, progress.Count(n), shortened(rest.Blocks)))
+	}
+	if rest.Unnumbered > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d rows have no block number (DELETE FROM … WHERE %s IS NULL removes them)", rest.Unnumbered, a.checked.BlockColumn()))
+	}
+	next := "To have them deleted, and these blocks loaded: " + again + " --replace"
+	switch {
+	case rest.Rows == 0:
+		next = "Then: " + again
+	case a.asked != a.final:
+		next = fmt.Sprintf("To compare all of blocks %v: %s", a.final, again)
+	}
+	if a.DryRun {
+		return fmt.Errorf("nothing was changed; of the table, %s. %s", strings.Join(reasons, ", and "), next)
+	}
+	return fmt.Errorf("the adoption is not finished, and until then no sink takes the table: %s. %s", strings.Join(reasons, ", and "), next)
+}
+
+// shortened writes the first ranges of a set.
+func shortened(s block.Set) string {
+	const shown = 5
+	ranges := s.Ranges()
+	if len(ranges) <= shown {
+		return s.String()
+	}
+	first := block.NewSet(ranges[:shown]...)
+	return first.String() + " …"
+}
+
+// windows joins ranges that lie close together, and cuts those that are long, so that
+// about size blocks are compared at a time.
+func windows(ranges []block.Range, size uint64) []block.Range {
+	var all []block.Range
+	for _, r := range ranges {
+		for _, part := range plan.Cut(r, size) {
+			if n := len(all); n > 0 && uint64(part.End-all[n-1].Start) <= size {
+				all[n-1].End = part.End
+				continue
+			}
+			all = append(all, part)
+		}
+	}
+	return slices.Clip(all)
+}
+
+// patiently repeats what asks the destination. One that is away, or a table that is
+// locked, is waited for.
+func (a *adoption) patiently(ctx context.Context, op func(context.Context) error) error {
+	return fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, op, logged(a.log))
+}
+
+func (a *adoption) say(format string, args ...any) {
+	say(a.out, a.sink+": "+format, args...)
+}

@@ -1,0 +1,62 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// TestANewPlanLeavesOutWhatEverySinkHolds: blocks of a table that was adopted are not read.
+func TestANewPlanLeavesOutWhatEverySinkHolds(t *testing.T) {
+	d := setup(t)
+	d.AskSinks = time.Minute
+	ended := d.watch(block.Range{Start: 0, End: 100}, 20)
+	d.until("it has looked", func(s plan.Status) bool {
+		if len(s.Partitions) > 0 {
+			t.Fatalf("%v were planned before the sink has said what it holds", s.Partitions)
+		}
+		return true
+	})
+	reported := make(chan struct{})
+	held := block.NewSet(block.Range{Start: 0, End: 40}, block.Range{Start: 50, End: 95})
+	go func() {
+		defer close(reported)
+		d.report(held)
+	}()
+	s := d.until("what is missing is planned", func(s plan.Status) bool {
+		var open block.Set
+		for _, p := range s.Partitions {
+			if p.State == queue.PartitionOpen {
+				open.Add(p.Range())
+			}
+		}
+		return open.Equal(block.NewSet(block.Range{Start: 40, End: 50}, block.Range{Start: 95, End: 100}))
+	})
+	if !s.Extracted.Equal(held) {
+		t.Errorf("%v count as read, and the sink holds %v", s.Extracted, held)
+	}
+	<-reported
+	go func() {
+		for range d.status {
+		}
+	}()
+	d.extract(queue.PartitionDone)
+	d.extract(queue.PartitionDone)
+	have := d.apply(2, all)
+	have.AddAll(held)
+	d.report(have)
+	must(t, <-ended)
+	close(d.status)
+}
+
+// TestASilentSinkDoesNotHoldUpAPlan: a sink that does not say what it holds gets everything.
+func TestASilentSinkDoesNotHoldUpAPlan(t *testing.T) {
+	d := setup(t)
+	d.report(block.NewSet(block.Range{Start: 0, End: 100})) // of an earlier run
+	d.AskSinks = 50 * time.Millisecond
+	d.watch(block.Range{Start: 0, End: 100}, 20)
+	d.until("everything is planned", func(s plan.Status) bool { return len(s.Partitions) == 5 && s.Extracted.Len() == 0 })
+}
