@@ -49,7 +49,7 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return 0, fault.Permanent(fmt.Errorf("publish to lane %s: an entry is larger than the server's max_payload of %d bytes: %w", lane, l.conn.MaxPayload(), err))
 	default:
-		return 0, l.fail(ctx, fmt.Errorf("publish to lane %s: %w", lane, err))
+		return 0, l.fail(ctx, l.conn.stores(ctx, l.stream(), fmt.Errorf("publish to lane %s: %w", lane, err)))
 	}
 }
 

@@ -31,9 +31,21 @@ func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
 	}
-	// A bucket as nats.go makes it, but without roll-ups: a header of any message that a
-	// process may write would remove those of all others.
-	stream, err := c.stream(ctx, jetstream.StreamConfig{
+	stream, err := c.stream(ctx, c.stateConfig())
+	if err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
+	}
+	kv, err := c.js.KeyValue(ctx, stateBucket)
+	if err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
+	}
+	return &State{conn: c, kv: kv, read: reader{c, stream}, pipeline: pipeline}, nil
+}
+
+// stateConfig is that of a bucket as nats.go makes it, but without roll-ups: a header of
+// any message that a process may write would remove those of all others.
+func (c *Conn) stateConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name:              stateStream,
 		Description:       "ampipe: state of all pipelines",
 		Subjects:          []string{stateSubject + ">"},
@@ -44,15 +56,7 @@ func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 		MaxBytes:          256 << 20,
 		DenyDelete:        true,
 		AllowDirect:       true,
-	})
-	if err != nil {
-		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
 	}
-	kv, err := c.js.KeyValue(ctx, stateBucket)
-	if err != nil {
-		return nil, c.classify(ctx, fmt.Errorf("open the state: %w", err))
-	}
-	return &State{conn: c, kv: kv, read: reader{c, stream}, pipeline: pipeline}, nil
 }
 
 // Stored is a document and where it is stored.
@@ -70,7 +74,7 @@ func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64,
 	}
 	msg, err := s.read.get(ctx, getRequest{LastFor: stateSubject + s.key(key)})
 	if errors.Is(err, jetstream.ErrStreamNotFound) { // the bucket was deleted: it is made again, empty
-		if _, err = s.conn.State(ctx, s.pipeline); err == nil {
+		if _, err = s.conn.remake(ctx, s.conn.stateConfig()); err == nil {
 			err = jetstream.ErrKeyNotFound
 		}
 	}

@@ -60,7 +60,12 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 
 // open makes the stream, of all pipelines, if it is not there.
 func (t *Tasks) open(ctx context.Context) error {
-	_, err := t.conn.stream(ctx, jetstream.StreamConfig{
+	_, err := t.conn.stream(ctx, t.config())
+	return err
+}
+
+func (t *Tasks) config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name:        taskStream,
 		Description: "ampipe: tasks of all pipelines",
 		Subjects:    []string{taskSubject + ">"},
@@ -73,8 +78,7 @@ func (t *Tasks) open(ctx context.Context) error {
 		Discard:              jetstream.DiscardNew,
 		MaxMsgsPerSubject:    1,
 		DiscardNewPerSubject: true,
-	})
-	return err
+	}
 }
 
 // fail classes an error of the queue. One that was deleted is made anew, empty: the
@@ -83,7 +87,7 @@ func (t *Tasks) fail(ctx context.Context, err error) error {
 	if ctx.Err() != nil || !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return t.conn.classify(ctx, err)
 	}
-	if again := t.open(ctx); again != nil { // it is not gone, NATS is
+	if _, again := t.conn.remake(ctx, t.config()); again != nil { // it is not gone, NATS is
 		return t.conn.classify(ctx, fmt.Errorf("%w; open the task queue again: %w", err, again))
 	}
 	return fault.Later(fmt.Errorf("the task queue did not answer; if it was deleted, it has been made anew: %w", err), 0)
