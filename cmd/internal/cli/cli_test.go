@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/pipeline"
@@ -53,6 +55,27 @@ func TestAStageRefusesWhatItDoesNotTake(t *testing.T) {
 				t.Errorf("exit code %d: %v\nwant: %s", ops.ExitCode(err), err, c.want)
 			}
 		})
+	}
+}
+
+func TestAnArgumentOfAListIsRefused(t *testing.T) {
+	for arg, want := range map[string]string{
+		"livz":  `unknown argument "livz" for "health"; did you mean "livez"?`,
+		"alive": `unknown argument "alive" for "health"; see "health --help"`,
+	} {
+		root := &cobra.Command{
+			Use: "health", ValidArgs: []string{"livez", "readyz"}, Args: cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+			RunE: func(*cobra.Command, []string) error { return errRan },
+		}
+		prepare(root)
+		root.SetArgs([]string{arg})
+		if err := root.Execute(); ops.ExitCode(err) != ops.ExitConfig || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+		root.SetArgs([]string{"livez"})
+		if err := root.Execute(); !errors.Is(err, errRan) {
+			t.Errorf("an argument that is right: %v", err)
+		}
 	}
 }
 

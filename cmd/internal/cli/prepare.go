@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,9 @@ func arguments(c *cobra.Command, args []string, check cobra.PositionalArgs) erro
 	err := check(c, args)
 	if err == nil {
 		return nil
+	}
+	if i := slices.IndexFunc(args, func(a string) bool { return !slices.Contains(c.ValidArgs, a) }); i >= 0 && len(c.ValidArgs) > 0 {
+		return ops.Config(fmt.Errorf("unknown argument %q for %q%s", args[i], c.CommandPath(), suggestOrHelp(c, args[i], c.ValidArgs)))
 	}
 	if len(args) > 0 && check(c, nil) == nil && check(c, args[:1]) != nil {
 		err = fmt.Errorf("%q takes no argument, and was given %q", c.CommandPath(), args[0])
