@@ -27,7 +27,9 @@ and ends with exit code 0 if that is good, else with 1:
 
 The address is written as for --listen: :9090 and 0.0.0.0:9090 ask this machine.
 No configuration is read and nothing else is connected.`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		Args: func(c *cobra.Command, questions []string) error {
+			return ops.Config(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)(c, questions))
+		},
 		ValidArgs: []string{health.Livez, health.Readyz, health.Healthz},
 		RunE: func(c *cobra.Command, questions []string) error {
 			if address == "" {

@@ -38,15 +38,20 @@ func Ask(ctx context.Context, question, address string) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // without a proxy
-	for i, host := range hosts {
-		var a Answer
+	var a Answer
+	for _, host := range hosts {
 		a, err = ask(ctx, client, "http://"+host+"/"+question)
-		if dial := (*net.OpError)(nil); i+1 < len(hosts) && errors.As(err, &dial) && dial.Op == "dial" {
-			continue
+		if !refused(err) {
+			return a, err
 		}
-		return a, err
 	}
-	return Answer{}, err
+	return Answer{}, fmt.Errorf("no process listens on %s: %w", address, err)
+}
+
+// refused reports whether nobody listens.
+func refused(err error) bool {
+	call, is := errors.AsType[*net.OpError](err)
+	return is && call.Op == "dial" && !call.Timeout()
 }
 
 func ask(ctx context.Context, client *http.Client, url string) (a Answer, err error) {

@@ -147,11 +147,13 @@ func Ready(now time.Time, all []Pipeline) Answer {
 	a := Answer{OK: true, Parts: []Part{}}
 	for _, p := range all {
 		for _, s := range p.Stages {
-			if reason := p.unready(now, s); reason != "" {
-				a.Parts = append(a.Parts, Part{
-					Pipeline: p.Name, Part: s.Name, State: StateUnready, Reason: reason, Since: utc(s.Since), BlocksMissing: s.Missing,
-				})
+			reason, since := p.unready(now, s)
+			if reason == "" {
+				continue
 			}
+			a.Parts = append(a.Parts, Part{
+				Pipeline: p.Name, Part: s.Name, State: StateUnready, Reason: reason, Since: utc(since), BlocksMissing: s.Missing,
+			})
 		}
 	}
 	a.OK = len(a.Parts) == 0
@@ -159,7 +161,12 @@ func Ready(now time.Time, all []Pipeline) Answer {
 		return a
 	}
 	for _, p := range all {
-		a.Parts = append(a.Parts, p.troubles(now)...)
+		for _, t := range p.troubles(now) {
+			said := func(o Part) bool { return o.Pipeline == t.Pipeline && o.Part == t.Part }
+			if t.State != StateStopped || !slices.ContainsFunc(a.Parts, said) {
+				a.Parts = append(a.Parts, t)
+			}
+		}
 	}
 	sortParts(a.Parts)
 	return a
@@ -211,23 +218,23 @@ func (p Pipeline) judge(now time.Time, w Wait) State {
 	}
 }
 
-// unready returns why a stage is not ready; empty: it is.
-func (p Pipeline) unready(now time.Time, s Stage) string {
+// unready returns why, and since when, a stage is not ready; empty: it is.
+func (p Pipeline) unready(now time.Time, s Stage) (reason string, since time.Time) {
 	if s.Unready != "" {
-		return s.Unready
+		return s.Unready, s.Since
 	}
 	for _, w := range p.Waits {
 		if slices.Contains(s.Needs, w.Kind) && p.judge(now, w) == StateFailing {
-			return w.Reason
+			return w.Reason, w.Since
 		}
 	}
-	return ""
+	return "", time.Time{}
 }
 
-// sortParts puts the parts into the order in which they are read: by pipeline, the
-// worst first.
+// sortParts puts the parts into the order in which they are read: by pipeline, what
+// was asked for first, and then the worst.
 func sortParts(parts []Part) {
-	worst := []State{StateHung, StateStopped, StateFailing, StateUnready, StateWaiting, StateBackPressure, StateExpected}
+	worst := []State{StateHung, StateUnready, StateStopped, StateFailing, StateWaiting, StateBackPressure, StateExpected}
 	slices.SortFunc(parts, func(a, b Part) int {
 		return cmp.Or(
 			cmp.Compare(a.Pipeline, b.Pipeline),

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -32,6 +31,17 @@ func allStages(p *config.Pipeline) []string {
 	return stages
 }
 
+// becomes tells the meter why no stage of a pipeline is ready; empty: all are.
+func becomes(meter *progress.Meter, p *config.Pipeline, unready string) {
+	for _, stage := range allStages(p) {
+		if unready == "" {
+			meter.Ready(stage)
+			continue
+		}
+		meter.Unready(stage, unready)
+	}
+}
+
 const (
 	historyEvery = time.Second     // between two looks at what a sink lacks
 	readyEvery   = 5 * time.Second // while it lacks nothing
@@ -40,9 +50,11 @@ const (
 	outdatedAfter = 45 * time.Second
 )
 
+const notConnected = "NATS is not connected yet"
+
 // newMeter returns the meter of a pipeline of which some stages are to run in this
-// process.
-func newMeter(p *config.Pipeline, stages ...string) *progress.Meter {
+// process. unready is why they are not ready yet.
+func newMeter(p *config.Pipeline, unready string, stages ...string) *progress.Meter {
 	names := make([]string, len(p.Sinks))
 	for i, s := range p.Sinks {
 		names[i] = s.Name
@@ -52,17 +64,19 @@ func newMeter(p *config.Pipeline, stages ...string) *progress.Meter {
 		meter.CommitDelay = max(meter.CommitDelay, gatherTime(s))
 	}
 	for _, stage := range stages {
-		meter.Unready(stage, "NATS is not connected yet")
+		meter.Unready(stage, unready)
 	}
 	return meter
 }
 
 // historyWatch tells the meter what a sink lacks of its history. It stands between the
-// sink and the state, which it passes the sink's reports on to. It is safe for
-// concurrent use.
+// sink and the state, which it passes the sink's reports on to: PutReport may be called
+// by any goroutine.
 type historyWatch struct {
 	*stages
 	sink string
+	spec queue.Spec
+	read time.Time // spec last
 
 	mu     sync.Mutex
 	report queue.SinkReport // the last; its Read is zero if there was none
@@ -87,42 +101,36 @@ func (h *historyWatch) PutReport(ctx context.Context, r queue.SinkReport) error 
 // run looks until ctx ends.
 func (h *historyWatch) run(ctx context.Context) {
 	defer h.meter.Ended(stageSink(h.sink))
-	var spec queue.Spec
-	var read time.Time // the plan last
 	for ctx.Err() == nil {
-		now, _, err := h.state.LoadSpec(ctx)
-		switch {
-		case err == nil:
-			spec, read = now, time.Now()
-		case errors.Is(err, queue.ErrNotFound): // the planner writes it again
-		case ctx.Err() != nil:
-			return
-		}
 		pause := historyEvery
-		if h.tell(spec, read) {
+		if h.look(ctx) {
 			pause = readyEvery
 		}
 		_ = fault.Sleep(ctx, pause) // its end is seen above
 	}
 }
 
-// tell tells the meter whether the sink is ready, and reports it.
-func (h *historyWatch) tell(spec queue.Spec, read time.Time) bool {
+// look tells the meter whether the sink is ready, and reports it. If the plan cannot be
+// read the last one counts, for a while.
+func (h *historyWatch) look(ctx context.Context) bool {
+	spec, _, err := h.state.LoadSpec(ctx)
+	if err == nil {
+		h.spec, h.read = spec, time.Now()
+	}
 	h.mu.Lock()
 	report := h.report
 	h.mu.Unlock()
 	stage := stageSink(h.sink)
 	switch {
+	case ctx.Err() != nil:
 	case report.Read.IsZero():
 		h.meter.Unready(stage, notRead)
 	case time.Since(report.Read) > outdatedAfter:
 		h.meter.Unready(stage, "the destination has not been read since "+clock(report.Read))
-	case read.IsZero():
-		h.meter.Unready(stage, "the plan has not been read yet")
-	case time.Since(read) > outdatedAfter:
-		h.meter.Unready(stage, "the plan has not been read since "+clock(read))
+	case h.read.IsZero() || time.Since(h.read) > outdatedAfter:
+		h.meter.Unready(stage, "the plan cannot be read: "+text(err))
 	default:
-		reason, blocks := lacks(spec, report)
+		reason, blocks := lacks(h.spec, report)
 		if reason == "" {
 			h.meter.Ready(stage)
 			return true

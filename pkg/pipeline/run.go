@@ -52,7 +52,7 @@ var errNoSink = errors.New("no sink is running")
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
 	meters := map[string]*progress.Meter{}
 	for _, p := range pipelines {
-		meters[p.Name] = newMeter(p, allStages(p)...)
+		meters[p.Name] = newMeter(p, "it connects after the pipelines before it", allStages(p)...)
 	}
 	stop, err := watch(ctx, meters, o)
 	if err != nil {
@@ -69,6 +69,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	}()
 	for _, p := range pipelines {
 		meter := meters[p.Name]
+		becomes(meter, p, notConnected)
 		bus, err := buses.get(ctx, p.NATS, meter, o.Logger)
 		if err != nil {
 			return refused(err)
@@ -85,7 +86,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		wait.Go(func() {
 			err := r.run(ctx, o)
 			if err == nil {
-				r.becomes("") // it has everything, and others may still run
+				becomes(r.meter, r.config, "") // it has everything, and others may still run
 				return
 			}
 			errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
@@ -137,14 +138,14 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.
 	if r.source, err = openSource(ctx, p); err != nil {
 		return nil, err
 	}
-	r.becomes(notAnswered)
+	becomes(meter, p, notAnswered)
 	if r.checked, err = r.askSource(ctx, r.source); err != nil {
 		return nil, err
 	}
 	if r.spec, r.size, err = r.plan(ctx, r.source, r.checked); err != nil {
 		return nil, err
 	}
-	r.becomes("the destinations are not open yet")
+	becomes(meter, p, "the destinations are not open yet")
 	for _, c := range p.Sinks {
 		w, err := r.openWriter(ctx, c, r.spec)
 		if err != nil {
@@ -153,17 +154,6 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.
 		r.writers = append(r.writers, w)
 	}
 	return r, nil
-}
-
-// becomes tells the meter why no stage is ready; empty: all are.
-func (r *run) becomes(unready string) {
-	for _, stage := range allStages(r.config) {
-		if unready == "" {
-			r.meter.Ready(stage)
-			continue
-		}
-		r.meter.Unready(stage, unready)
-	}
 }
 
 // close releases the destinations and the source.

@@ -18,16 +18,16 @@ import (
 // anything is connected until the function that it returns is called, which waits for
 // the end of both.
 func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (stop func() error, err error) {
+	registry, err := progress.Gather(meters)
+	if err != nil {
+		return nil, err
+	}
 	var listener net.Listener
 	if o.Listen != "" {
 		if listener, err = ops.Listen(ctx, o.Listen); err != nil {
 			return nil, err
 		}
 		o.Logger.Info().Stringer("address", listener.Addr()).Msg("metrics and health")
-	}
-	registry, err := progress.Gather(meters)
-	if err != nil {
-		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)

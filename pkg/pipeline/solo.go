@@ -100,7 +100,7 @@ func solo(ctx context.Context, p *config.Pipeline, role string, o Options, stage
 		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
 			"set nats.url instead of nats.embedded", p.Name))
 	}
-	meter := newMeter(p, stage)
+	meter := newMeter(p, notConnected, stage)
 	stop, err := watch(ctx, map[string]*progress.Meter{p.Name: meter}, o)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -164,6 +165,10 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		return nil, err
 	}
 	s.meter.Unready(stageSink(c.Name), "the destination is not open yet")
+	stop := fault.Watch(fault.Long, func(since time.Duration) {
+		s.meter.Waiting("sink "+c.Name, fmt.Sprintf("opening the destination has taken %v so far", since.Round(time.Second)))
+	})
+	defer stop()
 	err = fault.Retry(ctx, s.patience(ctx), func(ctx context.Context) error {
 		return w.Open(ctx, table)
 	}, s.waiting("sink "+c.Name))

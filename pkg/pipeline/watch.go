@@ -124,7 +124,7 @@ func givenUp(failed block.Set) string {
 	if failed.Len() == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d blocks could not be read: %v; mend the cause and start the planner with --retry-failed", failed.Len(), failed)
+	return fmt.Sprintf("%d blocks could not be read: %v; mend the cause and start again with --retry-failed", failed.Len(), failed)
 }
 
 // fullLog says of a log that is nearly full which sink it waits for; empty: it has
