@@ -82,6 +82,21 @@ lint: ## Formatting, vet, staticcheck, tidy modules
 	cd deploy/deploytest && GOWORK=off $(GO) mod tidy -diff
 	bash -n scripts/* .ci/run
 
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities (VULNDB: a copy of the database; VULNCHECK=required: fail where there is none)
+	$(GO) build -o bin/ golang.org/x/vuln/cmd/govulncheck
+	@scripts/vulncheck
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## Feed every parser of what comes from outside for FUZZ_SECONDS (60) each
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+CLUSTER_SECONDS ?= 900
+.PHONY: cluster
+cluster: ## Kill the nodes of a NATS cluster one after the other, for CLUSTER_SECONDS (900)
+	AMPIPE_CLUSTER_SECONDS=$(CLUSTER_SECONDS) $(GO) test -count=1 -timeout $$(( $(CLUSTER_SECONDS) + 600 ))s -v -run '^TestClusterWhoseNodesAreKilled$$' ./pkg/pipeline
+
 .PHONY: bench
 bench: build devserver ## Run the benchmarks; Markdown goes to docs/benchmarks/
 	@scripts/bench

@@ -59,8 +59,16 @@ func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseLedger(answer, w.target.format(), w.target.Cluster)
+}
+
+// parseLedger reads the answer to reading or, of a Cluster, to homeReading.
+func parseLedger(answer []any, format string, cluster bool) (_ *ledger, err error) {
 	var parts [3][]string
-	for i := range min(len(parts), len(answer)) {
+	if len(answer) < len(parts) {
+		return nil, errState
+	}
+	for i := range parts {
 		values, _ := answer[i].([]any)
 		for _, v := range values {
 			text, _ := v.(string)
@@ -68,7 +76,7 @@ func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
 		}
 	}
 	state := pairsOf(parts[0])
-	if state["format"] != w.target.format() {
+	if state["format"] != format {
 		return nil, errForgotten
 	}
 	l := &ledger{open: make(map[block.Number]opened)}
@@ -77,7 +85,7 @@ func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
 			return nil, err
 		}
 	}
-	if w.target.Cluster {
+	if cluster {
 		if err := l.readHome(state, answer[3:]); err != nil {
 			return nil, err
 		}
