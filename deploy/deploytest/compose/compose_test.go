@@ -22,6 +22,7 @@ const logsPerBlock = 200
 // stage up, rolls it and scales the extractors down while a reorging chain is followed,
 // and verifies. With AMPIPE_COMPOSE_ROWS it loads that many rows of history.
 func TestCompose(t *testing.T) {
+	t.Parallel()
 	rows, err := strconv.Atoi(cmp.Or(os.Getenv("AMPIPE_COMPOSE_ROWS"), "80000"))
 	if err != nil {
 		t.Fatal(err)
