@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // Exit codes, the same for every command.
@@ -47,9 +48,13 @@ func Config(err error) error {
 // Incomplete marks err as "finished, with something left out": exit code 3.
 func Incomplete(err error) error { return &ExitError{Code: ExitIncomplete, Err: err} }
 
+// sameSignal is how long after a signal another one is taken as the same: `timeout` and
+// some supervisors send it to the process and to its group.
+const sameSignal = 100 * time.Millisecond
+
 // Main runs a process: the context of run ends, with cause [ErrInterrupted], at
-// the first SIGINT or SIGTERM; a second signal ends the process at once. An
-// error is printed to standard error. The result is the exit code.
+// the first SIGINT or SIGTERM; a second signal, [sameSignal] later or more, ends the
+// process at once. An error is printed to standard error. The result is the exit code.
 func Main(run func(context.Context) error) int {
 	ctx, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
@@ -59,20 +64,23 @@ func Main(run func(context.Context) error) int {
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
-		for n := 0; ; n++ {
+		var first time.Time
+		for {
 			select {
 			case <-done:
 				return
 			case <-signals:
-				if n > 0 {
+				if first.IsZero() {
+					first = time.Now()
+					stop(ErrInterrupted)
+				} else if time.Since(first) >= sameSignal {
 					os.Exit(ExitInterrupted)
 				}
-				stop(ErrInterrupted)
 			}
 		}
 	}()
 	err := run(ctx)
-	code := ExitCode(err)
+	code := exitCode(err, errors.Is(context.Cause(ctx), ErrInterrupted))
 	if err != nil && code != ExitInterrupted {
 		fmt.Fprintln(os.Stderr, "ampipe:", err)
 	}
@@ -82,14 +90,18 @@ func Main(run func(context.Context) error) int {
 // ExitCode returns the exit code of a process that ends with err. Of several
 // joined errors the worst decides: a failure before a mistake of the user's,
 // before what is incomplete, before an interruption.
-func ExitCode(err error) int {
+func ExitCode(err error) int { return exitCode(err, false) }
+
+// exitCode is [ExitCode]. In a process that was interrupted, what was cancelled is by
+// that, whatever has become of the cause on its way.
+func exitCode(err error, interrupted bool) int {
 	if err == nil {
 		return ExitDone
 	}
 	if several := joined(err); several != nil {
 		worst := ExitInterrupted
 		for _, one := range several {
-			if code := ExitCode(one); slices.Index(bySeverity, code) < slices.Index(bySeverity, worst) {
+			if code := exitCode(one, interrupted); slices.Index(bySeverity, code) < slices.Index(bySeverity, worst) {
 				worst = code
 			}
 		}
@@ -99,7 +111,7 @@ func ExitCode(err error) int {
 	switch {
 	case errors.As(err, &exit):
 		return exit.Code
-	case errors.Is(err, ErrInterrupted):
+	case errors.Is(err, ErrInterrupted), interrupted && errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	default:
 		return ExitFailed

@@ -73,6 +73,26 @@ func TestSignalEndsTheContext(t *testing.T) {
 	}
 }
 
+// TestTwoSignalsAtOnceAreOne: some supervisors signal a process and its group. What was
+// cancelled by that is an interruption, also if the cause was lost on the way.
+func TestTwoSignalsAtOnceAreOne(t *testing.T) {
+	code := ops.Main(func(ctx context.Context) error {
+		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			if err := syscall.Kill(os.Getpid(), s); err != nil {
+				return err
+			}
+		}
+		<-ctx.Done()
+		return errors.Join(fmt.Errorf("connect: %w", ctx.Err()), fmt.Errorf("ask: %w", context.Cause(ctx)))
+	})
+	if code != ops.ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, ops.ExitInterrupted)
+	}
+	if code := ops.ExitCode(fmt.Errorf("connect: %w", context.Canceled)); code != ops.ExitFailed {
+		t.Errorf("without a signal, what was cancelled gives exit code %d", code)
+	}
+}
+
 func TestLoggerRefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, o := range []ops.LogOptions{{Level: "loud"}, {Format: "xml"}} {
 		if _, err := ops.Logger(io.Discard, false, o); err == nil {

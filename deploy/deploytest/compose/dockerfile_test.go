@@ -229,6 +229,10 @@ func (d dockerfile) build(t testing.TB, bin string) image {
 			for _, name := range []string{"ampipe", "planner", "extractor", "sink-postgres", "sink-redis", "sink-delta"} {
 				place(t, filepath.Join(bin, name), filepath.Join(img.files, c.DestPath, name))
 			}
+		case c.From == "": // of the build context
+			for _, name := range c.SourcePaths {
+				place(t, filepath.Join(root(t), name), filepath.Join(img.files, c.DestPath, name))
+			}
 		default:
 			t.Fatalf("this test does not know %s", c)
 		}
@@ -294,7 +298,7 @@ func TestBuildSeesWhatItNeeds(t *testing.T) {
 			names = append(names, e.Name())
 		}
 	}
-	want := []string{"Makefile", "bench", "cmd", "devserver", "go.mod", "go.sum", "go.work", "go.work.sum", "pkg"}
+	want := []string{"LICENSE", "Makefile", "THIRD_PARTY_NOTICES", "bench", "cmd", "devserver", "go.mod", "go.sum", "go.work", "go.work.sum", "pkg"}
 	if !slices.Equal(names, want) {
 		t.Errorf("the context is %v, want %v", names, want)
 	}
