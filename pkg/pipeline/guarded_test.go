@@ -185,7 +185,7 @@ func (g *guarded) settle(within time.Duration) {
 			var report queue.SinkReport
 			report, _, err = state.Report(g.Context(), name)
 			if report.Live.Cursor != head || report.Live.Epoch != spec.Epoch || !report.Coverage.Covers(block.Closed(0, head.Number)) {
-				behind = fmt.Sprintf("sink %s is at %+v, the head is %+v", name, report.Live.Cursor, head)
+				behind += fmt.Sprintf("; sink %s is at %+v, the head is %+v", name, report.Live.Cursor, head)
 			}
 		}
 		switch {

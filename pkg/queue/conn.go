@@ -75,7 +75,11 @@ const (
 	// three intervals without an answer. The library's default takes four minutes.
 	pingEvery = 5 * time.Second
 	maxPings  = 2
-	// requestWait bounds one request. Storing some MiB on a busy disk counts.
+	// apiWait bounds a request that stores nothing large. One that was under way to a
+	// node of a cluster that is killed is lost, and has to be repeated before the next
+	// node may go.
+	apiWait = 3 * time.Second
+	// requestWait bounds any other request. Storing some MiB on a busy disk counts.
 	requestWait = 10 * time.Second
 	// headerRoom is what a message's headers may take of its payload limit.
 	headerRoom = 4 << 10
@@ -257,7 +261,7 @@ func (c *Conn) check(ctx context.Context) error {
 	if c.MaxPayload() < minPayload {
 		return fault.Permanent(fmt.Errorf("max_payload of the NATS server is %d bytes, ampipe needs %d or more (8MB is best): raise it in the server's configuration", c.MaxPayload(), minPayload))
 	}
-	js, err := jetstream.New(c.nc, jetstream.WithDefaultTimeout(requestWait))
+	js, err := jetstream.New(c.nc, jetstream.WithDefaultTimeout(apiWait))
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}

@@ -127,7 +127,7 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 	if c.nc, err = c.log.conn.dial(); err != nil {
 		return err
 	}
-	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(requestWait))
+	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(apiWait))
 	if err == nil {
 		_, err = c.durable(ctx)
 	}

@@ -3,12 +3,16 @@ package queue_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -241,6 +245,57 @@ func TestARefusalIsSeenAtOnce(t *testing.T) {
 		_, err := log.Consume(testContext(t), "warehouse", queue.ConsumeOptions{})
 		return err
 	})
+}
+
+// TestShippedWithKeysAndTLS is the other way to say who a process is, over TLS in which
+// the server wants a certificate as well.
+func TestShippedWithKeysAndTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pki := newAuthority(t, dir)
+	pki.issue(t, "server")
+	pki.issue(t, "client")
+	shipped := queuetest.Ship(t)
+	var keys strings.Builder
+	for _, user := range queuetest.Users {
+		pair, err := nkeys.CreateUser()
+		must(t, err)
+		public, err := pair.PublicKey()
+		must(t, err)
+		seed, err := pair.Seed()
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, user), seed, 0o600))
+		fmt.Fprintf(&keys, "%s_NKEY: %s\n", strings.ToUpper(strings.ReplaceAll(user, "-", "_")), public)
+	}
+	must(t, os.WriteFile(shipped.File("nkeys.conf"), []byte(keys.String()), 0o600))
+	shipped.Edit("server.conf", "accounts.conf", "accounts-nkeys.conf", "# include ./tls.conf", "include ./tls.conf")
+	shipped.Edit("tls.conf", "/etc/nats/tls/tls.crt", filepath.Join(dir, "server.pem"), "/etc/nats/tls/tls.key", filepath.Join(dir, "server.key"),
+		"/etc/nats/tls/ca.crt", filepath.Join(dir, "ca.pem"), "verify: false", "verify: true")
+	url := strings.Replace(shipped.Server().ClientURL(), "nats://", "tls://", 1)
+	for _, role := range queuetest.Users {
+		whole := queue.Config{
+			URL: url, Role: role, NKey: filepath.Join(dir, role),
+			TLS: queue.TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "client.pem"), Key: filepath.Join(dir, "client.key")},
+		}
+		mustOpen(t, whole)
+		for name, change := range map[string]func(*queue.Config){
+			"no key":         func(c *queue.Config) { c.NKey = "" },
+			"another's key":  func(c *queue.Config) { c.Role = "x-" + role },
+			"no certificate": func(c *queue.Config) { c.TLS.Cert, c.TLS.Key = "", "" },
+			"not a key":      func(c *queue.Config) { c.NKey = filepath.Join(dir, "ca.pem") },
+		} {
+			cfg := whole
+			change(&cfg)
+			conn, err := queue.Open(testContext(t), cfg)
+			if err == nil {
+				conn.Close()
+			}
+			// A server that wants a certificate hangs up after the handshake, as one does that stops.
+			if err == nil || fault.Of(err) != fault.ClassPermanent && name != "no certificate" {
+				t.Errorf("%s, %s: %v", role, name, err)
+			}
+		}
+	}
 }
 
 // TestWhatAReplyMayDo: the server answers to any subject that a request names, also to

@@ -28,7 +28,8 @@ type survey struct {
 type stateFacts struct {
 	made  bool
 	owned bool        // by a role of this user, who may change it
-	used  bool        // its tables may be read and written
+	read  bool        // its tables may be read
+	used  bool        // and written
 	steps int         // migrations done
 	entry *stateEntry // nil: the table is not known
 
@@ -79,6 +80,7 @@ const (
 	askState = `SELECT pg_has_role(n.nspowner, 'USAGE'), has_schema_privilege(n.oid, 'USAGE') AND coalesce(bool_and(
 			has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND
 			has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), true),
+			has_schema_privilege(n.oid, 'USAGE') AND coalesce(bool_and(has_table_privilege(c.oid, 'SELECT')), true),
 			coalesce(bool_or(c.relname = 'migrations'), false)
 		FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname IN ('migrations', 'tables', 'coverage', 'replaced')
 		WHERE n.nspname = 'ampipe' GROUP BY n.oid, n.nspowner`
@@ -168,8 +170,8 @@ func (st *stateFacts) hidden() bool {
 func (s *survey) lookAtState(ctx context.Context, tx pgx.Tx, g *target) (err error) {
 	st := &s.state
 	var begun bool
-	st.made, err = maybe(tx.QueryRow(ctx, askState).Scan(&st.owned, &st.used, &begun))
-	if err != nil || !st.used || !begun {
+	st.made, err = maybe(tx.QueryRow(ctx, askState).Scan(&st.owned, &st.used, &st.read, &begun))
+	if err != nil || !st.read || !begun {
 		return err
 	}
 	if st.hindrances, err = hindrancesOf(ctx, tx, "ampipe", stateTables...); err != nil {
