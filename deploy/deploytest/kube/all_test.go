@@ -1,22 +1,42 @@
 package kube
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// sources are everything that is deployed here, by how: each overlay, and the chart with
-// the values of its examples and with others.
-func sources(t *testing.T) []*objects {
-	t.Helper()
-	var all []*objects
+// rules are what everything that is deployed here keeps to.
+var rules = map[string]func(*testing.T, *objects){
+	"pods are confined": checkPodsAreConfined,
+	"resources":         checkResources,
+	"probes":            checkProbes,
+	"rollout":           checkRollout,
+	"selectors":         checkSelectors,
+	"budgets":           checkBudgets,
+	"volumes":           checkVolumes,
+	"network":           checkNetwork,
+	"autoscaling":       checkAutoscaling,
+	"disk":              checkDisk,
+}
+
+// TestManifests makes each overlay, and the chart with the values of its examples and
+// with others, decodes them strictly and judges them by the rules.
+func TestManifests(t *testing.T) {
+	t.Parallel()
+	made := map[string]*objects{}
 	for _, overlay := range overlayNames {
-		all = append(all, kustomized(t, overlay))
+		made[overlay] = kustomized(t, overlay)
 	}
 	for name, values := range chartValues(t) {
-		all = append(all, rendered(t, name, values))
+		made[name] = rendered(t, name, values)
 	}
-	return all
+	for _, name := range slices.Sorted(maps.Keys(made)) {
+		for _, rule := range slices.Sorted(maps.Keys(rules)) {
+			t.Run(strings.ReplaceAll(name+"/"+rule, " ", "_"), func(t *testing.T) { rules[rule](t, made[name]) })
+		}
+	}
 }
 
 // chartValues are values that the chart has to take.
@@ -27,7 +47,7 @@ func chartValues(t *testing.T) map[string]map[string]any {
 		merge(values, parseYAML(t, "more", more))
 		return values
 	}
-	all := map[string]map[string]any{
+	return map[string]map[string]any{
 		"chart, single-node": example(t, "examples/single-node.yaml"),
 		"chart, production":  example(t, "examples/production.yaml"),
 		"chart, keda": production(`
@@ -56,14 +76,5 @@ sinks:
 nats: { enabled: false, url: "tls://nats.messaging:4222", secret: "", monitor: "nats.messaging:8222", account: $G }
 amp: { secret: { name: "" } }
 extractor: { autoscaling: { by: keda } }`),
-	}
-	return all
-}
-
-// each runs a test with every way of deploying.
-func each(t *testing.T, test func(*testing.T, *objects)) {
-	t.Helper()
-	for _, o := range sources(t) {
-		t.Run(strings.ReplaceAll(o.name, " ", "_"), func(t *testing.T) { test(t, o) })
 	}
 }

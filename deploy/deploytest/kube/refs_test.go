@@ -10,45 +10,42 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// TestSelectors holds that what selects pods selects those it is for.
-func TestSelectors(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, o *objects) {
-		for _, w := range o.workloads() {
-			if got := o.selected(t, w.selector); len(got) != 1 || got[0].Name != w.Name {
-				t.Errorf("%s selects the pods of %d workloads", w.Name, len(got))
-			}
+// checkSelectors holds that what selects pods selects those it is for.
+func checkSelectors(t *testing.T, o *objects) {
+	for _, w := range o.workloads() {
+		if got := o.selected(t, w.selector); len(got) != 1 || got[0].Name != w.Name {
+			t.Errorf("%s selects the pods of %d workloads", w.Name, len(got))
 		}
-		for _, s := range o.services {
-			got := o.selected(t, &meta.LabelSelector{MatchLabels: s.Spec.Selector})
-			if len(got) == 0 {
-				t.Errorf("service %s selects nothing", s.Name)
-			}
-			for _, w := range got {
-				for _, p := range s.Spec.Ports {
-					if !hasPort(w.container(), p.TargetPort) {
-						t.Errorf("service %s: %s has no port %s", s.Name, w.Name, p.TargetPort.String())
-					}
+	}
+	for _, s := range o.services {
+		got := o.selected(t, &meta.LabelSelector{MatchLabels: s.Spec.Selector})
+		if len(got) == 0 {
+			t.Errorf("service %s selects nothing", s.Name)
+		}
+		for _, w := range got {
+			for _, p := range s.Spec.Ports {
+				if !hasPort(w.container(), p.TargetPort) {
+					t.Errorf("service %s: %s has no port %s", s.Name, w.Name, p.TargetPort.String())
 				}
 			}
 		}
-		for _, s := range o.sets {
-			if !slices.ContainsFunc(o.services, func(svc core.Service) bool {
-				return svc.Name == s.Spec.ServiceName && svc.Spec.ClusterIP == core.ClusterIPNone && svc.Spec.PublishNotReadyAddresses
+	}
+	for _, s := range o.sets {
+		if !slices.ContainsFunc(o.services, func(svc core.Service) bool {
+			return svc.Name == s.Spec.ServiceName && svc.Spec.ClusterIP == core.ClusterIPNone && svc.Spec.PublishNotReadyAddresses
+		}) {
+			t.Errorf("%s has no headless service %s", s.Name, s.Spec.ServiceName)
+		}
+	}
+	for _, m := range o.monitors {
+		for _, e := range m.Spec.Endpoints {
+			if e.Path != "/metrics" || !slices.ContainsFunc(o.services, func(s core.Service) bool {
+				return matches(t, &m.Spec.Selector, s.Labels) && slices.ContainsFunc(s.Spec.Ports, func(p core.ServicePort) bool { return p.Name == e.Port })
 			}) {
-				t.Errorf("%s has no headless service %s", s.Name, s.Spec.ServiceName)
+				t.Errorf("monitor %s finds no service with port %s", m.Name, e.Port)
 			}
 		}
-		for _, m := range o.monitors {
-			for _, e := range m.Spec.Endpoints {
-				if e.Path != "/metrics" || !slices.ContainsFunc(o.services, func(s core.Service) bool {
-					return matches(t, &m.Spec.Selector, s.Labels) && slices.ContainsFunc(s.Spec.Ports, func(p core.ServicePort) bool { return p.Name == e.Port })
-				}) {
-					t.Errorf("monitor %s finds no service with port %s", m.Name, e.Port)
-				}
-			}
-		}
-	})
+	}
 }
 
 func (o *objects) selected(t *testing.T, by *meta.LabelSelector) []workload {
@@ -71,77 +68,71 @@ func matches(t *testing.T, by *meta.LabelSelector, of map[string]string) bool {
 	return selector.Matches(labels.Set(of))
 }
 
-// TestBudgets holds that in production every workload has a budget that lets a machine be
+// checkBudgets holds that in production every workload has a budget that lets a machine be
 // drained, also while its processes wait, and that NATS keeps its majority.
-func TestBudgets(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, o *objects) {
-		if len(o.budgets) == 0 && strings.Contains(o.name, "single-node") {
-			return
+func checkBudgets(t *testing.T, o *objects) {
+	if len(o.budgets) == 0 && strings.Contains(o.name, "single-node") {
+		return
+	}
+	budgets := map[string]int{}
+	for _, b := range o.budgets {
+		got := o.selected(t, b.Spec.Selector)
+		if len(got) != 1 {
+			t.Errorf("budget %s is of %d workloads", b.Name, len(got))
+			continue
 		}
-		budgets := map[string]int{}
-		for _, b := range o.budgets {
-			got := o.selected(t, b.Spec.Selector)
-			if len(got) != 1 {
-				t.Errorf("budget %s is of %d workloads", b.Name, len(got))
-				continue
-			}
-			budgets[got[0].Name]++
-			if b.Spec.MinAvailable != nil || b.Spec.MaxUnavailable.IntValue() != 1 {
-				t.Errorf("budget %s: a machine cannot be drained, or loses too much", b.Name)
-			}
-			isNATS := got[0].container().Name == "nats"
-			if always := b.Spec.UnhealthyPodEvictionPolicy != nil && *b.Spec.UnhealthyPodEvictionPolicy == "AlwaysAllow"; always == isNATS {
-				t.Errorf("budget %s: unhealthy pods may be evicted: %v", b.Name, always)
-			}
+		budgets[got[0].Name]++
+		if b.Spec.MinAvailable != nil || b.Spec.MaxUnavailable.IntValue() != 1 {
+			t.Errorf("budget %s: a machine cannot be drained, or loses too much", b.Name)
 		}
-		for _, w := range o.workloads() {
-			if budgets[w.Name] != 1 {
-				t.Errorf("%s has %d budgets", w.Name, budgets[w.Name])
-			}
+		isNATS := got[0].container().Name == "nats"
+		if always := b.Spec.UnhealthyPodEvictionPolicy != nil && *b.Spec.UnhealthyPodEvictionPolicy == "AlwaysAllow"; always == isNATS {
+			t.Errorf("budget %s: unhealthy pods may be evicted: %v", b.Name, always)
 		}
-	})
+	}
+	for _, w := range o.workloads() {
+		if budgets[w.Name] != 1 {
+			t.Errorf("%s has %d budgets", w.Name, budgets[w.Name])
+		}
+	}
 }
 
-// TestVolumes holds that what is mounted is there, that secrets are files which only the
+// checkVolumes holds that what is mounted is there, that secrets are files which only the
 // process's own group reads, and that each process has its own and no other.
-func TestVolumes(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, o *objects) {
-		for _, w := range o.workloads() {
-			volumes := map[string]core.Volume{}
-			for _, v := range w.pod.Spec.Volumes {
-				volumes[v.Name] = v
-				if v.HostPath != nil {
-					t.Errorf("%s has a folder of the host", w.Name)
-				}
-				if v.ConfigMap != nil {
-					if _, there := o.config(v.ConfigMap.Name); !there {
-						t.Errorf("%s: there is no ConfigMap %s", w.Name, v.ConfigMap.Name)
-					}
-				}
-				if v.Secret != nil && (len(v.Secret.Items) != 1 || v.Secret.DefaultMode == nil || *v.Secret.DefaultMode != 0o440) {
-					t.Errorf("%s: volume %s is not one file for the group: %+v", w.Name, v.Name, v.Secret)
+func checkVolumes(t *testing.T, o *objects) {
+	for _, w := range o.workloads() {
+		volumes := map[string]core.Volume{}
+		for _, v := range w.pod.Spec.Volumes {
+			volumes[v.Name] = v
+			if v.HostPath != nil {
+				t.Errorf("%s has a folder of the host", w.Name)
+			}
+			if v.ConfigMap != nil {
+				if _, there := o.config(v.ConfigMap.Name); !there {
+					t.Errorf("%s: there is no ConfigMap %s", w.Name, v.ConfigMap.Name)
 				}
 			}
-			used := map[string]bool{}
-			for _, m := range w.container().VolumeMounts {
-				v, there := volumes[m.Name]
-				used[m.Name] = true
-				if !there && !o.claims(w.Name, m.Name) {
-					t.Errorf("%s mounts %s, which is no volume", w.Name, m.Name)
-				}
-				if writable := v.EmptyDir != nil || !there; m.ReadOnly == writable {
-					t.Errorf("%s: %s is mounted read-only: %v", w.Name, m.Name, m.ReadOnly)
-				}
-			}
-			for name := range volumes {
-				if !used[name] {
-					t.Errorf("%s: volume %s is not mounted", w.Name, name)
-				}
+			if v.Secret != nil && (len(v.Secret.Items) != 1 || v.Secret.DefaultMode == nil || *v.Secret.DefaultMode != 0o440) {
+				t.Errorf("%s: volume %s is not one file for the group: %+v", w.Name, v.Name, v.Secret)
 			}
 		}
-	})
+		used := map[string]bool{}
+		for _, m := range w.container().VolumeMounts {
+			v, there := volumes[m.Name]
+			used[m.Name] = true
+			if !there && !o.claims(w.Name, m.Name) {
+				t.Errorf("%s mounts %s, which is no volume", w.Name, m.Name)
+			}
+			if writable := v.EmptyDir != nil || !there; m.ReadOnly == writable {
+				t.Errorf("%s: %s is mounted read-only: %v", w.Name, m.Name, m.ReadOnly)
+			}
+		}
+		for name := range volumes {
+			if !used[name] {
+				t.Errorf("%s: volume %s is not mounted", w.Name, name)
+			}
+		}
+	}
 }
 
 func (o *objects) claims(set, volume string) bool {

@@ -4,8 +4,7 @@
 {{- $p := deepCopy .Values.pipeline -}}
 {{- $files := dict -}}
 {{- if .Values.amp.secret.name -}}
-{{- $_ := set $p.source "bearer_file" "${AMP_TOKEN_FILE:-/etc/ampipe/no-amp-token}" -}}
-{{- $_ := set $files "no-amp-token" "not-mounted-here" -}}
+{{- $_ := set $p.source "bearer_file" "${AMP_TOKEN_FILE:-}" -}}
 {{- end -}}
 {{- $nats := dict "url" (include "ampipe.natsURL" .) "replicas" (int .Values.nats.replicas) -}}
 {{- if .Values.nats.secret -}}
