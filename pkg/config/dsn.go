@@ -10,12 +10,13 @@ import (
 
 // The texts below never quote the connection string: it holds a password.
 var (
-	errDSN = errors.New(`is not a connection string; write postgres://user:password@host:5432/database or "host=… user=… dbname=…"`)
-	errURL = errors.New(`is not a valid postgres:// URL; write special characters of the password as %XX, for example "@" as %40`)
-	errKey = errors.New(`is not a valid connection string; write "key=value key=value" and values with spaces as 'in quotes'`)
+	errDSN   = errors.New(`is not a connection string; write postgres://user:password@host:5432/database or "host=… user=… dbname=…"`)
+	errURL   = errors.New(`is not a valid postgres:// URL; write special characters of the password as %XX, for example "@" as %40`)
+	errQuote = errors.New(`has a key after the password that is not one of PostgreSQL's; write a password with spaces as password='in quotes'`)
+	errKey   = errors.New(`is not a valid connection string; write "key=value key=value" and values with spaces as 'in quotes'`)
 
 	// A quoted value may escape its quote; a bare one ends at a space.
-	pairForm = regexp.MustCompile(`^\s*([A-Za-z_]\w*)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?:\s+|$)`)
+	pairForm = regexp.MustCompile(`^\s*([A-Za-z_][\w.]*)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?:\s+|$)`)
 
 	// What does not look like a key may be a part of a password.
 	keyForm = regexp.MustCompile(`^[A-Za-z_][\w.]{0,50}$`)
@@ -36,7 +37,7 @@ func readDSN(dsn string) (string, error) {
 	if !strings.Contains(dsn, "=") || strings.Contains(dsn, "://") {
 		return "", errDSN
 	}
-	keys := dsnKeys{values: map[string]string{}}
+	keys := dsnKeys{values: map[string]string{}, pairs: true}
 	for rest := dsn; strings.TrimSpace(rest) != ""; {
 		m := pairForm.FindStringSubmatch(rest)
 		if m == nil {
@@ -69,12 +70,16 @@ func readDSNURL(scheme, rest string) (string, error) {
 	if err := checkAuthority(rest); err != nil {
 		return "", err
 	}
-	keys := dsnKeys{values: map[string]string{}}
+	if strings.Contains(query, "@") {
+		return "", errURL // the "?" was one of the password
+	}
+	keys, encode := dsnKeys{values: map[string]string{}}, false
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {
 			continue
 		}
 		key, value, found := strings.Cut(pair, "=")
+		encode = encode || strings.Contains(value, "=") // the driver refuses another one
 		// As libpq has it: a plus sign is one.
 		key, err1 := url.PathUnescape(key)
 		value, err2 := url.PathUnescape(value)
@@ -84,7 +89,7 @@ func readDSNURL(scheme, rest string) (string, error) {
 		keys.set(key, value)
 	}
 	changed, err := keys.translate()
-	if err != nil || !changed {
+	if err != nil || !changed && !encode {
 		return whole, err
 	}
 	pairs := make([]string, len(keys.order))

@@ -11,6 +11,7 @@ import (
 type dsnKeys struct {
 	order  []string
 	values map[string]string
+	pairs  bool // written as "key=value", where a password that is not quoted ends at a space
 }
 
 func (k *dsnKeys) set(key, value string) {
@@ -33,12 +34,22 @@ func (k *dsnKeys) replace(key, by, value string) {
 	}
 }
 
+// encrypt replaces a key that asks for TLS, unless sslmode asks for more.
+func (k *dsnKeys) encrypt(key string) {
+	k.drop(key)
+	switch k.values["sslmode"] {
+	case "", "disable", "allow", "prefer":
+		k.set("sslmode", "require")
+	}
+}
+
 // translate makes the keys those that the driver knows, and reports whether it had to.
 // The driver passes on to the server what it does not know, and the server refuses the
 // connection because of the first one: so all that are not understood are named here.
 func (k *dsnKeys) translate() (changed bool, err error) {
 	var problems, unknown []string
-	for _, key := range slices.Clone(k.order) {
+	order := slices.Clone(k.order)
+	for i, key := range order {
 		value := k.values[key]
 		if key == "sslmode" {
 			switch value {
@@ -57,6 +68,9 @@ func (k *dsnKeys) translate() (changed bool, err error) {
 		}
 		rule, ok := dsnRules[key]
 		if !ok {
+			if k.pairs && slices.Contains(order[:i], "password") {
+				return false, errQuote // it may be a part of it
+			}
 			unknown = append(unknown, key)
 			continue
 		}
@@ -146,13 +160,13 @@ var dsnRules = map[string]dsnRule{
 		if value != "1" {
 			return dropped(k, key, value)
 		}
-		k.replace(key, "sslmode", "require")
+		k.encrypt(key)
 		return ""
 	},
 	"ssl": func(k *dsnKeys, key, value string) string {
 		switch value {
 		case "", "true", "1":
-			k.replace(key, "sslmode", "require")
+			k.encrypt(key)
 		case "false", "0":
 			k.replace(key, "sslmode", "disable")
 		default:
@@ -172,23 +186,24 @@ var dsnRules = map[string]dsnRule{
 	"schema":           refused("write schema: beside table: instead"),
 	"currentSchema":    refused("write schema: beside table: instead"),
 	"connection_limit": refused(ofPool), "pool_timeout": refused(ofPool), "pool_size": refused(ofPool), "max_pool_size": refused(ofPool),
-	"pool_max_conns": refused(ofPool), "pool_min_conns": refused(ofPool), "pool_min_idle_conns": refused(ofPool),
-	"pool_max_conn_lifetime": refused(ofPool), "pool_max_conn_idle_time": refused(ofPool), "pool_health_check_period": refused(ofPool),
-	"pool_max_conn_lifetime_jitter": refused(ofPool),
-	"sslaccept":                     refused("is a key of Prisma; write sslmode=verify-full or sslmode=require"),
-	"sslidentity":                   refused("is a key of Prisma; write sslcert and sslkey"),
-	"statement_cache_size":          refused("write default_query_exec_mode=exec for what 0 means"),
-	"prepareThreshold":              refused("write default_query_exec_mode=exec for what 0 means"),
-	"socket_timeout":                refused("is not needed: the server ends what takes too long; take it out"),
-	"socketTimeout":                 refused(ofJDBC), "loginTimeout": refused(ofJDBC), "tcpKeepAlive": refused(ofJDBC), "targetServerType": refused("is a key of JDBC; write target_session_attrs"),
+	// Of the driver's own pool, which ampipe sizes itself.
+	"pool_max_conns": dropped, "pool_min_conns": dropped, "pool_min_idle_conns": dropped, "pool_max_conn_lifetime": dropped,
+	"pool_max_conn_idle_time": dropped, "pool_health_check_period": dropped, "pool_max_conn_lifetime_jitter": dropped, "pool_ping_timeout": dropped,
+	"sslaccept":            refused("is a key of Prisma; write sslmode=verify-full or sslmode=require"),
+	"sslidentity":          refused("is a key of Prisma; write sslcert and sslkey"),
+	"statement_cache_size": refused("write default_query_exec_mode=exec for what 0 means"),
+	"prepareThreshold":     refused("write default_query_exec_mode=exec for what 0 means"),
+	"socket_timeout":       refused("is not needed: the server ends what takes too long; take it out"),
+	"socketTimeout":        refused(ofJDBC), "loginTimeout": refused(ofJDBC), "tcpKeepAlive": refused(ofJDBC), "targetServerType": refused("is a key of JDBC; write target_session_attrs"),
 	"sslfactory": refused(ofJDBC), "stringtype": refused(ofJDBC), "reWriteBatchedInserts": refused(ofJDBC), "preferQueryMode": refused(ofJDBC),
 	"ApplicationName": refused("is a key of JDBC; write application_name"),
 }
 
 // serverSettings are the settings that a session may have from its beginning, as
-// PostgreSQL 15 to 18 list them (pg_settings with the contexts user, superuser,
-// backend and superuser-backend), in lower case.
+// PostgreSQL 12 to 18 list them (pg_settings with the contexts user, superuser,
+// backend and superuser-backend), and those that they do not list, in lower case.
 var serverSettings = strings.Fields(`
+role session_authorization operator_precedence_warning vacuum_cleanup_index_scale_factor
 allow_in_place_tablespaces allow_system_table_mods application_name array_nulls backend_flush_after backslash_quote
 backtrace_functions bytea_output check_function_bodies client_connection_check_interval client_encoding
 client_min_messages commit_delay commit_siblings compute_query_id constraint_exclusion cpu_index_tuple_cost

@@ -77,11 +77,14 @@ func (h *held) await(what string, r block.Range) (over func()) {
 // notYet is the default of [Extractor.NotYet].
 const notYet = 3 * time.Second
 
-// available tells whether the server has every block of r: an answer carries
-// the range that its tables are synced to, and says nothing when rows are
-// missing because they are not there yet (AP 2).
 func (x *Extractor) available(ranges []amp.Range, r block.Range) error {
-	pause := cmp.Or(x.NotYet, notYet)
+	return Available(ranges, r, cmp.Or(x.NotYet, notYet))
+}
+
+// Available returns an error, fault.Later after pause, unless the server that gave an
+// answer has every block of r. An answer carries the ranges that its tables are synced
+// to, and says nothing when rows are missing because they are not there yet (AP 2).
+func Available(ranges []amp.Range, r block.Range, pause time.Duration) error {
 	if len(ranges) == 0 {
 		return fault.Later(expected{fmt.Errorf("blocks %v: the server has no data for this query yet", r)}, pause)
 	}

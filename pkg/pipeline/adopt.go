@@ -239,7 +239,7 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error) {
 	all := make(sink.Digests)
 	_, err := patiently(ctx, a.log, r, func(r block.Range) (Comparison, error) {
-		part, err := digestSource(ctx, a.source, a.checked, a.writer, r)
+		part, err := digestSource(ctx, a.source, a.checked, a.writer, r, true)
 		if err == nil {
 			maps.Copy(all, part)
 		}
@@ -286,13 +286,14 @@ func (a *adoption) replace(ctx context.Context) error {
 	if head.Empty() || a.asked != a.final {
 		return nil
 	}
+	a.say("deleting the rows of blocks from %d on, which are not final yet", head.Start)
 	var deleted uint64
 	err := a.patiently(ctx, func(ctx context.Context) (err error) {
 		deleted, err = a.writer.Discard(ctx, head)
 		return err
 	})
 	if err == nil && deleted > 0 {
-		a.say("%d rows deleted of blocks from %d on, which are not final yet", deleted, head.Start)
+		a.say("%d rows deleted of blocks from %d on", deleted, head.Start)
 	}
 	return err
 }
@@ -308,10 +309,7 @@ func (a *adoption) all() block.Range {
 
 // finish ends the adoption if no row is left that was not adopted, and says what is next.
 func (a *adoption) finish(ctx context.Context) error {
-	compared := block.NewSet(a.asked)
-	for _, r := range a.wrong.Ranges() {
-		compared.Remove(r)
-	}
+	compared := block.NewSet(a.wrong.Missing(a.asked)...)
 	var rest sink.Remainder
 	err := a.patiently(ctx, func(ctx context.Context) (err error) {
 		rest, err = a.writer.FinishAdoption(ctx, a.all(), compared)
@@ -319,6 +317,9 @@ func (a *adoption) finish(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if rest.Outside > 0 {
+		a.say("%d rows are of blocks outside %v and stay; delete them before you widen the range, or they will be there twice", rest.Outside, a.all())
 	}
 	again := fmt.Sprintf("ampipe adopt %s --sink %s", a.pipeline.Name, a.sink)
 	if rest.None() {

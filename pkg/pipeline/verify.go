@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
@@ -269,7 +270,7 @@ func Compare(ctx context.Context, source plan.Source, checked *plan.Checked, d s
 	var want, have = sink.Digests{}, sink.Digests{}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		want, err = digestSource(ctx, source, checked, d, r)
+		want, err = digestSource(ctx, source, checked, d, r, false)
 		return err
 	})
 	g.Go(func() error {
@@ -284,12 +285,23 @@ func Compare(ctx context.Context, source plan.Source, checked *plan.Checked, d s
 	return differ(want, have), nil
 }
 
+// sourceBehind is how long a source that lacks blocks is waited for.
+const sourceBehind = 3 * time.Second
+
 // digestSource reads the blocks of r from the source, as the destination would hold them.
-func digestSource(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range) (sink.Digests, error) {
+// With whole the source must have all of them: an answer says nothing when rows are
+// missing because they are not there yet (AP 2).
+func digestSource(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, whole bool) (sink.Digests, error) {
 	digest := d.DigestSource()
 	for msg, err := range source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), r)) {
 		if err != nil {
 			return nil, fmt.Errorf("read blocks %v of the source: %w", r, err)
+		}
+		if whole {
+			if err := extract.Available(msg.Ranges, r, sourceBehind); err != nil {
+				return nil, err
+			}
+			whole = false
 		}
 		if err := digest.Add(msg.Record); err != nil {
 			return nil, fmt.Errorf("digest blocks %v of the source: %w", r, err)

@@ -52,6 +52,7 @@ type Remainder struct {
 	Rows       uint64    // of blocks that are not covered
 	Blocks     block.Set // these blocks
 	Unnumbered uint64    // rows whose block number is NULL
+	Outside    uint64    // rows of blocks that the pipeline does not load; they stay
 	Disturbed  bool      // others have written to blocks that were adopted
 }
 

@@ -28,7 +28,7 @@ const (
 )
 
 var errNotAdopting = fault.Permanent(errors.New("the table is not being adopted any more: " +
-	"another process has finished the adoption, or somebody has deleted its row in ampipe.tables; run ampipe adopt again"))
+	"another process has finished the adoption, or somebody has deleted its row in ampipe.tables; if it was finished, ampipe run is next, else run ampipe adopt again"))
 
 // OpenAdoption begins to adopt a table, or resumes it; see [sink.Adopter].
 func (w *Writer) OpenAdoption(ctx context.Context, t sink.Table, dry bool) error {
@@ -205,7 +205,9 @@ func (w *Writer) discard(ctx context.Context, tx pgx.Tx, blocks block.Set) (uint
 		starts, lasts = append(starts, int64(r.Start)), append(lasts, int64(min(r.Last(), block.Max)))
 	}
 	const gone = "unnest($1::bigint[], $2::bigint[]) AS gone (first, last)"
-	where := fmt.Sprintf("t.%s BETWEEN gone.first AND gone.last", quoted(w.target.columns[w.target.block].name))
+	// The bounds of all are for the index, and for blocks that there are many ranges of.
+	where := fmt.Sprintf("t.%s BETWEEN gone.first AND gone.last AND t.%[1]s BETWEEN %d AND %d",
+		quoted(w.target.columns[w.target.block].name), starts[0], lasts[len(lasts)-1])
 	var (
 		b             pgx.Batch
 		deleted, left int64
@@ -295,6 +297,10 @@ func (w *Writer) countRows(ctx context.Context, tx pgx.Tx, all block.Range, have
 	flush()
 	if err != nil {
 		return 0, fmt.Errorf("count the rows of each block: %w", err)
+	}
+	outside := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s < $1::bigint OR %[2]s > $2::bigint", w.target.quoted(), column)
+	if err := tx.QueryRow(ctx, outside, int64(all.Start), int64(min(all.Last(), block.Max))).Scan(&rest.Outside); err != nil {
+		return 0, fmt.Errorf("count the rows of other blocks: %w", err)
 	}
 	return covered, nil
 }

@@ -15,14 +15,14 @@ const (
 		"(\\d of the table shows its triggers, SELECT evtname, evtfoid::regproc FROM pg_event_trigger those of the database)"
 	ofStatement = "the server does not take a statement of ampipe's; if it is PostgreSQL 12 or later, this is a bug: report it"
 	ofPrepared  = "a pooler hands the connection on between statements; write default_query_exec_mode=exec (or pgbouncer=true) into the dsn"
-	ofForeign   = "the foreign server behind the table refuses; the sink waits"
+	ofForeign   = "the foreign server behind the table refuses"
 )
 
 // advices is what is decided for every SQLSTATE that PostgreSQL publishes (appendix A
 // of its documentation): for all of a class, or for one of it. What is to be waited for
 // is [fault.ClassLater]: the sink waits without end, shows it, and takes new connections,
 // since a session may carry the refusal in itself. [fault.ClassAgain] is tried until
-// time is up. A value or a row that is refused (classes 22, 23, 44 and 54) is looked
+// time is up. A value or a row that is refused (classes 22, 23 and 54) is looked
 // for, and stops the sink at that row.
 var advices = map[string]advice{
 	"00": {fault.ClassAgain, "the server reports a success as an error"},
@@ -31,7 +31,7 @@ var advices = map[string]advice{
 	"03": {fault.ClassAgain, "the connection was used by two at once"},
 
 	"08":    {fault.ClassLater, "the connection was lost"},
-	"08P01": {fault.ClassLater, "the server, or a pooler before it, breaks the protocol; its log says why"},
+	"08P01": {fault.ClassLater, "the server, or a pooler before it, breaks the protocol; its log says why. If the message names a startup parameter, take that out of the dsn"},
 
 	"09": {fault.ClassPermanent, ofFunction},
 	"0A": {fault.ClassPermanent, "this server cannot do that; start this sink again to have the table checked"},
@@ -101,7 +101,8 @@ var advices = map[string]advice{
 	"58P01": {fault.ClassPermanent, "a file of the server is missing, mostly the library of an extension; install it, and start this sink again"},
 	"72":    {fault.ClassLater, "the snapshot was too old"},
 	"F0":    {fault.ClassLater, "the server's configuration has an error; mend it"},
-	"HV":    {fault.ClassLater, ofForeign},
+	"HV":    {fault.ClassAgain, ofForeign},
+	"HV00N": {fault.ClassLater, ofForeign},
 
 	"P0": {fault.ClassPermanent, "a trigger, or an event trigger, of the database raised an error; mend or drop it, and start this sink again " +
 		"(SELECT evtname, evtfoid::regproc FROM pg_event_trigger shows the latter)"},

@@ -35,7 +35,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 			return err
 		}
 		if s.state.entry != nil {
-			id, past = s.state.entry.id, s.state.steps == len(migrations)
+			id, past = s.state.entry.id, s.state.steps >= keepsReplaced
 		}
 		return nil
 	})
@@ -53,6 +53,9 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 	w.target, w.pool, w.id, w.past = g, pool, id, past
 	return nil
 }
+
+// keepsReplaced is the migration that brought the table of replaced rows.
+const keepsReplaced = 2
 
 // SQLSTATEs of a table, and of a column, that is not there.
 const (

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -66,6 +67,8 @@ const (
 	buckets    = 1 << 20
 	candidates = 500_000 // rows of which names are remembered at a time
 	looks      = 6       // a row that a live chain writes and takes back is in few of them
+
+	betweenLooks = 100 * time.Millisecond // a reorg in several steps is over by then
 )
 
 // different returns the next buckets that are not the same on both sides, as many as
@@ -128,6 +131,9 @@ func (s *search) extraOf(ctx context.Context, some map[uint64]bool, into *sink.E
 	}
 	extra, err := look(func(hash xxh3.Uint128) bool { return some[hash.Hi%buckets] })
 	for n := 1; n < looks && err == nil && len(extra) > 0; n++ {
+		if err := fault.Sleep(ctx, betweenLooks); err != nil {
+			return err
+		}
 		before := extra
 		extra, err = look(func(hash xxh3.Uint128) bool { return before[hash].stored > 0 })
 		for hash, c := range extra {
