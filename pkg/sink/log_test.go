@@ -52,7 +52,7 @@ func TestLoopOverTheLog(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	conn, err := queue.Open(ctx, queue.Config{Server: server, Name: "test"})
+	conn, err := queue.Open(ctx, queue.Config{Server: server})
 	if err != nil {
 		t.Fatal(err)
 	}
