@@ -62,7 +62,7 @@ func (r reader) fromLeader(ctx context.Context, ask getRequest) (*jetstream.RawS
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
 	name := r.stream.CachedInfo().Config.Name
 	answer, err := r.conn.nc.RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+name, request)

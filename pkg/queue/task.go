@@ -103,7 +103,7 @@ func (t *Tasks) Add(ctx context.Context, kind, id string) (added bool, err error
 	if err := errors.Join(checkName("kind of task", kind), checkPath("task", id)); err != nil {
 		return false, err
 	}
-	request, cancel := context.WithTimeout(ctx, requestWait)
+	request, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
 	_, err = t.conn.js.Publish(request, t.subject(kind, id), nil)
 	switch {
@@ -285,7 +285,7 @@ func (k *Task) InProgress(ctx context.Context) error {
 }
 
 func (k *Task) answer(ctx context.Context, verb string, send func(context.Context) error) error {
-	request, cancel := context.WithTimeout(ctx, requestWait)
+	request, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
 	err := send(request)
 	if err == nil {
