@@ -153,7 +153,7 @@ func lacks(spec queue.Spec, report queue.SinkReport) (reason string, blocks uint
 			n, wanted.Len(), missing.Ranges()[0].Start), n
 	}
 	switch mark := report.Live; {
-	case !spec.Follows():
+	case !spec.Follows(), spec.MaxBlock != nil && report.Coverage.Covers(block.Range{Start: spec.History.Start, End: *spec.MaxBlock}):
 		return "", 0
 	case !mark.Started:
 		return "the history is complete, and the live lane has not begun", 0

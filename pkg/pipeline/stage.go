@@ -58,9 +58,10 @@ func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progres
 	}, nil
 }
 
-// askSinks is how long a new plan waits for every sink to say what it holds. Sinks that
+// askSinks is how long a new plan waits for every sink to say what it holds. One of which
+// nothing changes says it every 15 s. Sinks that
 // start later skip what they hold, after it was read once more.
-const askSinks = 10 * time.Second
+const askSinks = 20 * time.Second
 
 func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 	return &plan.Planner{

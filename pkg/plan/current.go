@@ -71,6 +71,7 @@ func (w *watcher) restorePlan(ctx context.Context) error {
 		}
 	})
 	if err == nil {
+		w.ask()
 		w.Logger.Warn().Msg("the plan was gone from the state; it is written again")
 	}
 	return err

@@ -31,8 +31,9 @@ func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, aske
 		case rev > w.since:
 			held = intersect(held, ownHistory(report))
 		case w.gone(name):
-		case time.Since(w.began) < w.AskSinks:
-			if w.looks == 1 {
+		case time.Since(w.asking) < w.AskSinks:
+			if !w.askTold {
+				w.askTold = true
 				w.Logger.Info().Str("sink", name).Stringer("at_most", w.AskSinks).Msg("before the history is planned, the sink is asked what it holds")
 			}
 			return nil, false, nil
@@ -59,6 +60,11 @@ func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, aske
 	kept := block.NewSet(ranges...)
 	w.Logger.Info().Uint64("blocks", kept.Len()).Msg("every sink holds these blocks of the history already; they are not read again")
 	return parts, true, nil
+}
+
+// ask has the sinks asked what they hold before a plan that has no partitions is filled.
+func (w *watcher) ask() {
+	w.asking, w.askTold, w.asked, w.filled = time.Now(), false, false, false
 }
 
 // ownHistory returns what a sink holds below its live lane. Blocks of the lane may have

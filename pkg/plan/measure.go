@@ -23,7 +23,11 @@ type oldest struct {
 func (w *watcher) measure(ctx context.Context, s *Status) error {
 	if w.tasks == nil || w.looks%countEvery == 0 {
 		tasks := make(map[string]queue.Load)
-		for _, kind := range []string{queue.PartitionTask, queue.LiveTask} {
+		kinds := []string{queue.PartitionTask}
+		if w.spec.Follows() {
+			kinds = append(kinds, queue.LiveTask)
+		}
+		for _, kind := range kinds {
 			load, err := w.Tasks.Load(ctx, kind)
 			if err != nil {
 				return fmt.Errorf("read the task queue: %w", err)

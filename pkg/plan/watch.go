@@ -63,6 +63,8 @@ type watcher struct {
 	followed bool                  // this planner has queued the live task
 	retried  bool                  // failed partitions have been queued again
 	filled   bool                  // holes have been looked for
+	asking   time.Time             // since when the sinks are asked what they hold of a new plan
+	askTold  bool                  // that they are was logged
 	asked    bool                  // the sinks have said what they hold of a new plan, or were not waited for
 }
 
@@ -74,7 +76,7 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	if every <= 0 {
 		every = 250 * time.Millisecond
 	}
-	w := &watcher{Planner: p, current: current{spec: spec}, size: size, began: time.Now()}
+	w := &watcher{Planner: p, current: current{spec: spec}, size: size, began: time.Now(), asking: time.Now()}
 	defer w.wait(nil)
 	for failed := 0; ; {
 		status, err := w.look(ctx)
@@ -140,9 +142,9 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 		parts[i] = s.Value
 		w.parts = max(w.parts, s.Rev)
 	}
-	if len(parts) == 0 && w.AskSinks > 0 && !w.asked {
+	if len(parts) == 0 && !w.spec.History.Empty() && w.AskSinks > 0 && !w.asked {
 		if parts, w.asked, err = w.recordHeld(ctx); err != nil || !w.asked {
-			return Status{History: w.spec.History}, err
+			return Status{History: w.spec.History, Epoch: w.spec.Epoch}, err
 		}
 	}
 	if parts, err = w.fill(ctx, parts); err != nil {
@@ -170,7 +172,10 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 	if err != nil {
 		return status, err
 	}
-	return status, w.measure(ctx, &status)
+	if err := w.measure(ctx, &status); err != nil && !status.Complete {
+		return status, err
+	}
+	return status, nil
 }
 
 // fill makes partitions for blocks that have none, and, once, for blocks that

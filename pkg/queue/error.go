@@ -82,9 +82,6 @@ func (c *Conn) classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if refused := c.refused.Load(); refused != nil {
-		return refused.err
-	}
 	if c.server != nil {
 		if failed := c.server.Failed(); failed != nil {
 			return fault.Permanent(failed)
@@ -103,6 +100,9 @@ func (c *Conn) classify(ctx context.Context, err error) error {
 	case jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
 		return fault.Later(fmt.Errorf("JetStream is off: %w", err), time.Second)
 	}
+	if refused := c.refused.Load(); refused != nil && refusedSilently(err) {
+		return refused.err
+	}
 	for _, silent := range []error{
 		nats.ErrTimeout, context.DeadlineExceeded, nats.ErrNoResponders, jetstream.ErrNoStreamResponse, nats.ErrDisconnected,
 		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, jetstream.ErrNoHeartbeat,
@@ -116,4 +116,11 @@ func (c *Conn) classify(ctx context.Context, err error) error {
 		return fault.Permanent(fmt.Errorf("connection to NATS: %w", ErrClosed))
 	}
 	return err
+}
+
+// refusedSilently reports whether an error may be what becomes of a request that the
+// server refuses: it is not answered, or its connection was closed meanwhile.
+func refusedSilently(err error) bool {
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrBadSubscription)
 }

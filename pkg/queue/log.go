@@ -207,10 +207,12 @@ func (l *Log) TrimLanes(ctx context.Context, lanes Lanes, seq uint64) error {
 }
 
 func (l *Log) purge(ctx context.Context, seq uint64, of ...jetstream.StreamPurgeOpt) error {
-	stream, err := l.conn.js.Stream(ctx, l.stream())
+	asked, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	stream, err := l.conn.js.Stream(asked, l.stream())
 	if err == nil {
 		// The sequence given is the first that stays.
-		err = stream.Purge(ctx, append(of, jetstream.WithPurgeSequence(seq+1))...)
+		err = stream.Purge(asked, append(of, jetstream.WithPurgeSequence(seq+1))...)
 	}
 	if err != nil {
 		return l.fail(ctx, fmt.Errorf("trim log %s: %w", l.stream(), err))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,6 +35,12 @@ type getRequest struct {
 // get reads a message. Errors are those of package jetstream, not classed;
 // jetstream.ErrMsgNotFound if there is none.
 func (r reader) get(ctx context.Context, ask getRequest) (*jetstream.RawStreamMsg, error) {
+	wait := requestWait // an entry is some MiB
+	if strings.HasPrefix(ask.LastFor, stateSubject) {
+		wait = apiWait
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	if r.stream.CachedInfo().Config.Replicas > 1 {
 		return r.fromLeader(ctx, ask)
 	}
@@ -62,8 +69,6 @@ func (r reader) fromLeader(ctx context.Context, ask getRequest) (*jetstream.RawS
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiWait)
-	defer cancel()
 	name := r.stream.CachedInfo().Config.Name
 	answer, err := r.conn.nc.RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+name, request)
 	if err != nil {

@@ -23,8 +23,8 @@ var refusalForm = regexp.MustCompile(`(?i)permissions violation for (publish|sub
 // connection is closed instead, which ends the request at once, and classify returns the
 // reason.
 func (c *Conn) asyncError(nc *nats.Conn, _ *nats.Subscription, err error) {
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
+	if !errors.Is(err, nats.ErrPermissionViolation) || strings.Contains(err.Error(), `"$JS.API.CONSUMER.UNPIN.`) {
+		return // the latter is asked for as a courtesy: without it another process waits some seconds longer
 	}
 	c.refused.CompareAndSwap(nil, &refusal{c.explain(err)})
 	nc.Close()
