@@ -9,10 +9,10 @@ export GOFLAGS := -buildvcs=false
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: build devserver ## Load a synthetic chain into PostgreSQL, verify it and show rows
+demo: build devserver ## Load a synthetic chain into a Delta Lake table, verify it and show rows
 	@scripts/demo
 
 .PHONY: build

@@ -51,7 +51,7 @@ func load(t testing.TB, profiles []string, env ...string) *types.Project {
 var allProfiles = []string{"demo", "observe", "tools"}
 
 // ours reports whether a service runs a program of this repository.
-func ours(s types.ServiceConfig) bool { return s.Build != nil }
+func ours(s types.ServiceConfig) bool { return s.Build != nil || strings.HasPrefix(s.Image, "ampipe:") }
 
 // commands is the folder of the built programs.
 func commands(t testing.TB) string {
