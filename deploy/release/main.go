@@ -1,7 +1,7 @@
 // Command release makes what a release of ampipe consists of: for each platform an
 // archive with the commands, their manual pages and completions, the units for
 // systemd and the documentation; a bill of materials; and the checksums of all of
-// them. The same commit, built by the same release of Go, gives the same bytes.
+// them. The same commit, built by the same release of Go, makes the same bytes.
 //
 //	release [-root …] [-out dist] [-platforms linux/amd64,…] [-commands ampipe,…]
 //	release -notices write|check

@@ -136,7 +136,7 @@ func newLeastRights(t *testing.T) *leastRights {
 }
 
 // TestLeastRights loads, follows, undoes and verifies with the rights that
-// docs/security.md gives, and no others, in every mode and structure.
+// docs/security.md lists, and no others, in every mode and structure.
 func TestLeastRights(t *testing.T) {
 	l := newLeastRights(t)
 	chain := &modelChain{Chain: amptest.NewChain(amptest.Network, modelSchema), random: mathrand.New(mathrand.NewPCG(5, 1))}

@@ -207,7 +207,7 @@ func TestARefusalIsSeenAtOnce(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	}
-	// Streams are the planner's to make; whoever comes before it waits.
+	// Streams are the planner's to make; a process that comes before it waits.
 	early := as("extractor", true)
 	if _, err := early.Tasks(testContext(t), "pipe"); fault.Of(err) != fault.ClassLater || !strings.Contains(err.Error(), "start the planner") {
 		t.Error(err)

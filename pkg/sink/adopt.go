@@ -16,7 +16,7 @@ type Adopter interface {
 
 	// OpenAdoption connects and checks the table, instead of Open. It refuses one that
 	// is not there, and one that is loaded already. Unless dry, the table is from then on
-	// marked as being adopted; if it was before, the adoption goes on where it was.
+	// marked as being adopted; if it was before, the adoption resumes where it was.
 	OpenAdoption(ctx context.Context, t Table, dry bool) error
 
 	// Adopted returns the blocks that were adopted so far.

@@ -151,7 +151,7 @@ sinks:
 	deleteLog(t, broker, "eth")
 	p.waitFiring("AmpipeEpochBegan", "pipeline=eth")
 
-	// A value that a sink refuses ends its process; the other sink goes on.
+	// A value that a sink refuses ends its process, not the other sink.
 	server.tell("/chains/anvil/mine", `{"blocks": 100}`)
 	waitFor(t, "the sink ends", 30*time.Second, func() bool {
 		select {
