@@ -52,10 +52,10 @@ func chartValues(t *testing.T) map[string]map[string]any {
 		"chart, production":  example(t, "examples/production.yaml"),
 		"chart, keda": production(`
 extractor: { autoscaling: { by: keda } }
-sinks: { warehouse: { autoscaling: { by: keda } }, cache: { autoscaling: { by: keda, max: 2 } } }`),
+sinks: { warehouse: { autoscaling: { by: keda } }, cache: { autoscaling: { by: keda } } }`),
 		"chart, hpa": production(`
 extractor: { autoscaling: { by: hpa } }
-sinks: { warehouse: { autoscaling: { by: hpa } }, cache: { autoscaling: { by: hpa, max: 2 } } }`),
+sinks: { warehouse: { autoscaling: { by: hpa } }, cache: { autoscaling: { by: hpa } } }`),
 		"chart, other sinks": production(`
 pipeline:
   sinks:

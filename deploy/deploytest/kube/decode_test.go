@@ -151,9 +151,13 @@ type serviceMonitor struct {
 		Selector        meta.LabelSelector `json:"selector"`
 		PodTargetLabels []string           `json:"podTargetLabels"`
 		Endpoints       []struct {
-			Port     string `json:"port"`
-			Path     string `json:"path"`
-			Interval string `json:"interval"`
+			Port        string `json:"port"`
+			Path        string `json:"path"`
+			Interval    string `json:"interval"`
+			Relabelings []struct {
+				SourceLabels []string `json:"sourceLabels"`
+				TargetLabel  string   `json:"targetLabel"`
+			} `json:"relabelings"`
 		} `json:"endpoints"`
 	} `json:"spec"`
 }

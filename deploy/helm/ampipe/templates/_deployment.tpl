@@ -1,5 +1,5 @@
 {{/* One stage. Takes root, component, command, run (its values), and, where it has them,
-     args, ready, minReady, env, files (secrets as "name", "secret" and "key") and spool. */}}
+     args, ready, minReady, env, files (secrets as "name", "secret", "path" and "optional") and spool. */}}
 {{- define "ampipe.deployment" -}}
 {{- $root := .root -}}
 {{- $scaled := ne (dig "autoscaling" "by" "none" .run) "none" -}}
@@ -125,6 +125,9 @@ spec:
         - name: {{ .name }}
           secret:
             secretName: {{ .secret.name }}
+            {{- if .optional }}
+            optional: true # the service account may do
+            {{- end }}
             defaultMode: 0440
             items: [{ key: {{ .secret.key }}, path: {{ .path }} }]
         {{- end }}

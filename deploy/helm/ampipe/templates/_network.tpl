@@ -12,6 +12,7 @@ spec:
 - to:
     - namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: kube-system } }
       podSelector: { matchLabels: { k8s-app: kube-dns } }
+    - ipBlock: { cidr: 169.254.20.10/32 } # NodeLocal DNSCache
   ports:
     - { port: 53, protocol: UDP }
     - { port: 53, protocol: TCP }
