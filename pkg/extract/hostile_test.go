@@ -74,7 +74,11 @@ func TestHostileMessages(t *testing.T) {
 				m := bounds.FindStringSubmatch(q.SQL)
 				start := number(m[1])
 				head := []amp.Range{{Network: "test", Numbers: block.Range{End: 100}}}
-				answer := amptest.Batch(views, head, viewRow(t, start), viewRow(t, start+1))
+				rows := []arrow.RecordBatch{viewRow(t, start)}
+				if start+1 < number(m[2]) { // a worker may have given the rest away
+					rows = append(rows, viewRow(t, start+1))
+				}
+				answer := amptest.Batch(views, head, rows...)
 				if start == 10 {
 					answer.Parts[1].Forge = forge
 				}
