@@ -42,7 +42,7 @@ ALONE := ^TestEveryByteForged$$|^TestLayouts|^TestCutterKeepsEverything$$|^TestR
 
 .PHONY: race
 race: ## Run the tests under the race detector (not the end-to-end ones: they run the built commands)
-	@WITHOUT='/pkg/pipeline$$' scripts/test -race -skip '$(ALONE)'
+	@WITHOUT='/pkg/pipeline$$' scripts/test -race -parallel 2 -skip '$(ALONE)'
 
 MODEL_SECONDS ?= 600
 .PHONY: model
