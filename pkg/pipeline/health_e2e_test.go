@@ -62,6 +62,7 @@ func TestHealthOfEachStage(t *testing.T) {
 		return l.file(name, fmt.Sprintf(`pipeline: stages
 source: { amp: "grpc://%s", query: SELECT * FROM eth_rpc.logs }
 nats: { url: "nats://127.0.0.1:%d" }
+log: { max_bytes: 256MiB } # the default may be more than the disk has to spare
 sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: rows } } ]
 `, amp.address, natsPort, l.schema)), amp
 	}
