@@ -70,7 +70,7 @@ func (c container) command(args []string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// enter makes the file system of a container, gives up every right and becomes the
+// enter makes the file system of a container, drops every right and becomes the
 // program. It returns only if that fails.
 func enter(spec string) error {
 	runtime.LockOSThread() // some attributes are the thread's

@@ -18,7 +18,7 @@ import (
 // maxReplicas is how many containers of a service have an address.
 const maxReplicas = 10
 
-// network gives every container an address of its own in 127.0.0.0/8, so that all can
+// network assigns every container an address of its own in 127.0.0.0/8, so that all can
 // listen on the ports that the file says. This and the addresses that programs listen
 // on are all that is not as in an engine.
 type network struct {
