@@ -17,12 +17,12 @@ func TestEnvironmentsOfTheQuery(t *testing.T) {
 		name: "a column that does not exist",
 		config: `
 pipeline: logs
-source: { amp: $AMP, query: SELECT block_num, adress FROM eth.logs }
+source: { amp: $AMP, query: "SELECT block_num, adress FROM eth.logs" }
 range: { max_block: 40 }
 nats: { embedded: ./nats }
 sinks: [ { name: lake, delta: { path: ./lake } } ]
 `,
-		says:   "adress",
+		says:   "No field named adress",
 		mended: lake,
 	}})
 }
