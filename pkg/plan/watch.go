@@ -80,7 +80,7 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	defer w.wait(nil)
 	for failed := 0; ; {
 		status, err := w.look(ctx)
-		pause := every
+		pause := w.nextLook(every)
 		switch {
 		case ctx.Err() != nil:
 			return status, context.Cause(ctx)
@@ -108,6 +108,18 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 		}
 	}
 }
+
+// nextLook returns how long to wait before the next look. Sinks that have just started
+// answer within milliseconds, and nothing is read until they have.
+func (w *watcher) nextLook(every time.Duration) time.Duration {
+	if !w.askTold || w.asked {
+		return every
+	}
+	return min(every, max(soonest, time.Since(w.asking)/4))
+}
+
+// soonest is the least time between two looks.
+const soonest = 10 * time.Millisecond
 
 // longestPause is how long the planner waits at most after a look that failed: what it
 // waits for may be back any moment, and others wait for it.

@@ -48,7 +48,9 @@ type ConsumeOptions struct {
 	Bytes int
 
 	// AckWait is how long after the death of a process its messages go to
-	// another one. Default 10 s.
+	// another one. Default 10 s, and 5 s for the live lane, which stands still
+	// until then: a server that becomes the leader of the consumer begins to
+	// count anew.
 	AckWait time.Duration
 
 	// MaxAckPending bounds the messages that all processes of the sink hold
@@ -60,6 +62,7 @@ const (
 	maxPull       = 48 << 20
 	pullMessages  = 500             // at most in one request
 	pullExpiry    = 5 * time.Second // of one request
+	liveExpiry    = 2 * time.Second // of one for the live lane
 	beatsPerWait  = 3               // heartbeats in one AckWait
 	closeDeadline = 2 * time.Second // for giving messages back
 	liveGroup     = "live"          // of the processes that take turns with the live lane
@@ -99,7 +102,9 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 		o.Bytes = 32 << 20
 	}
 	o.Bytes = min(o.Bytes, maxPull)
-	if o.AckWait <= 0 {
+	if o.AckWait <= 0 && o.Lanes == Live {
+		o.AckWait = 5 * time.Second
+	} else if o.AckWait <= 0 {
 		o.AckWait = 10 * time.Second
 	}
 	if o.MaxAckPending <= 0 {
@@ -150,10 +155,12 @@ func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
 	}
 	if c.opts.Lanes == Live {
 		// One process of the sink at a time gets the live lane, in its order; another
-		// takes over when it has not asked for so long.
+		// takes over when it has not asked for so long. A server that becomes the
+		// leader may give the lane to a request of a connection that is gone: then
+		// everybody waits as long.
 		config.PriorityPolicy = jetstream.PriorityPolicyPinned
 		config.PriorityGroups = []string{liveGroup}
-		config.PinnedTTL = pullExpiry + 3*time.Second
+		config.PinnedTTL = liveExpiry + 2*time.Second
 	}
 	durable, err := c.js.CreateOrUpdateConsumer(ctx, c.log.stream(), config)
 	if err != nil {
@@ -229,18 +236,24 @@ func (c *Consumer) unpin() {
 // fetch pulls messages until ctx ends.
 func (c *Consumer) fetch(ctx context.Context) {
 	defer close(c.ready)
-	var durable jetstream.Consumer
+	var durable jetstream.Consumer // as it was first found: only the handle remembers who has the live lane
 	for failures := 0; ctx.Err() == nil; {
-		err := error(nil)
-		if durable == nil {
-			durable, err = c.durable(ctx)
+		var made jetstream.Consumer
+		var err error
+		if durable == nil || failures > 0 {
+			made, err = c.durable(ctx) // it may have been deleted
 		}
-		if err == nil {
-			err = c.pull(ctx, durable)
+		if durable == nil {
+			durable = made
+		}
+		if durable != nil {
+			pulled := c.pull(ctx, durable)
+			if err == nil || pulled == nil {
+				err = pulled // a cluster that elects a leader for its API delivers all the same
+			}
 		}
 		switch {
 		case err != nil:
-			durable = nil // it may have to be made again
 			failures++
 			c.tell(ctx, err)
 			_ = fault.Sleep(ctx, fault.Backoff{Max: 2 * time.Second}.Delay(failures)) // the loop sees ctx
@@ -268,7 +281,7 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) error {
 	}
 	began := time.Now()
 	got, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), min(pullMessages, cap(c.ready)-len(c.ready)))
-	if err != nil || got > 0 || time.Since(began) > pullExpiry/2 {
+	if err != nil || got > 0 || time.Since(began) > c.expiry()/2 {
 		return err
 	}
 	// An early end without a message: the next one is larger than the room.
@@ -280,7 +293,7 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) error {
 }
 
 func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int) (got int, err error) {
-	request, cancel := context.WithTimeout(ctx, pullExpiry)
+	request, cancel := context.WithTimeout(ctx, c.expiry())
 	defer cancel()
 	opts := []jetstream.FetchOpt{jetstream.FetchContext(request)}
 	if limit != nil {
@@ -309,6 +322,14 @@ func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limi
 	default:
 		return got, c.log.fail(ctx, err)
 	}
+}
+
+// expiry is how long a request waits for a message.
+func (c *Consumer) expiry() time.Duration {
+	if c.opts.Lanes == Live {
+		return liveExpiry
+	}
+	return pullExpiry
 }
 
 // room is how many more bytes may be held, and how many messages are.
