@@ -32,7 +32,7 @@ func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, aske
 			held = intersect(held, ownHistory(report))
 		case w.gone(name):
 		case time.Since(w.asking) < w.AskSinks:
-			if !w.askTold {
+			if !w.askTold && time.Since(w.asking) > time.Second {
 				w.askTold = true
 				w.Logger.Info().Str("sink", name).Stringer("at_most", w.AskSinks).Msg("before the history is planned, the sink is asked what it holds")
 			}

@@ -28,7 +28,8 @@ type LiveStatus struct {
 }
 
 const (
-	// liveEvery is how many looks pass between two looks at the live lane.
+	// liveEvery is how many looks pass between two looks at the live lane, unless it is
+	// about to begin.
 	liveEvery = 4
 	// reportPatience is how long a live lane that has begun waits, when a planner
 	// starts, for every sink to say how far it is. One that has not begun waits without
@@ -41,13 +42,14 @@ const (
 func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	s.Live = w.live
 	switch {
-	case w.looks%liveEvery != 1:
+	case w.looks%liveEvery != 1 && !w.soon:
 		return nil
 	case !w.spec.Follows():
-		w.live = LiveStatus{}
+		w.live, w.soon = LiveStatus{}, false
 		s.Live = w.live
 		return w.followToTheEnd(ctx, s.Sinks)
 	}
+	began := false
 	position, rev, err := w.State.LivePosition(ctx)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return fmt.Errorf("read the position of the live lane: %w", err)
@@ -55,7 +57,9 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	before := w.live.Waits
 	w.live = LiveStatus{Follows: true, Start: w.spec.Live.Start, Next: max(position.Next, w.spec.Live.Start), Reorgs: position.Reorgs}
 	defer func() {
-		if s.Live = w.live; w.live.Waits != "" && w.live.Waits != before {
+		s.Live = w.live
+		w.soon = began || (w.live.Waits != "" && !w.live.Expected)
+		if w.live.Waits != "" && w.live.Waits != before {
 			w.Logger.Info().Str("reason", w.live.Waits).Msg("the live lane does not begin yet")
 		}
 	}()
@@ -67,6 +71,7 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 		return err
 	}
 	if w.spec.Live.Tentative {
+		began = true
 		return w.begin(ctx, position, s.Sinks, w.spec.Epoch)
 	}
 	reason, err := w.astray(ctx, position, s.Sinks)
@@ -75,6 +80,7 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	}
 	if reason != "" {
 		w.Logger.Warn().Msg(reason + "; the live lane begins again from what every sink has")
+		began = true
 		return w.begin(ctx, position, s.Sinks, w.spec.Epoch+1)
 	}
 	return w.queueLive(ctx, position, rev)

@@ -60,6 +60,7 @@ type watcher struct {
 	log      LogStatus             // as of the last trim
 	tasks    map[string]queue.Load // as of the last count
 	oldest   map[string]oldest     // by sink
+	soon     bool                  // the live lane is about to begin: the next look is at it, too
 	followed bool                  // this planner has queued the live task
 	retried  bool                  // failed partitions have been queued again
 	filled   bool                  // holes have been looked for
@@ -110,11 +111,8 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 }
 
 // nextLook returns how long to wait before the next look. Sinks that have just started
-// answer within milliseconds, and nothing is read until they have.
+// say within milliseconds what they hold, and until they have nothing is read.
 func (w *watcher) nextLook(every time.Duration) time.Duration {
-	if !w.askTold || w.asked {
-		return every
-	}
 	return min(every, max(soonest, time.Since(w.asking)/4))
 }
 
