@@ -1,7 +1,9 @@
 package extract
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,15 +57,22 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}
-	was, rev, err := x.State.LivePosition(ctx)
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return nil, fmt.Errorf("read the position of the live lane: %w", err)
-	}
-	l.reorgs, l.rev = was.Reorgs, rev
-	tail, err := x.Log.Tail(ctx, queue.LiveLane)
+	var was queue.LivePosition
+	var tail queue.Tail
+	err = x.whileAway(ctx, func() (err error) {
+		was, l.rev, err = x.State.LivePosition(ctx)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return fmt.Errorf("read the position of the live lane: %w", err)
+		}
+		if tail, err = x.Log.Tail(ctx, queue.LiveLane); err != nil {
+			return fmt.Errorf("read the end of the live lane: %w", err)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read the end of the live lane: %w", err)
+		return nil, err
 	}
+	l.reorgs = was.Reorgs
 	switch {
 	case max(was.Epoch, tail.Entry.Epoch) > spec.Epoch:
 		return nil, fmt.Errorf("%w %d, and the plan of epoch %d", errOutdated, max(was.Epoch, tail.Entry.Epoch), spec.Epoch)
@@ -115,8 +124,11 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 		l.above = max(l.above, at.Entry.Range.End)
 		var before queue.Tail
 		if at.After > 0 {
-			var err error
-			if before, err = l.x.Log.At(ctx, at.After); err != nil {
+			err := l.x.whileAway(ctx, func() (err error) {
+				before, err = l.x.Log.At(ctx, at.After)
+				return err
+			})
+			if err != nil {
 				return fmt.Errorf("read the live lane back: %w", err)
 			}
 		}
@@ -211,12 +223,62 @@ func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) err
 	if cause != nil {
 		p.Error = cause.Error()
 	}
-	rev, err := l.x.State.SaveLivePosition(ctx, p, l.rev)
+	tries := 0
+	err := l.x.whileAway(ctx, func() error {
+		tries++
+		rev, err := l.x.State.SaveLivePosition(ctx, p, l.rev)
+		if errors.Is(err, queue.ErrConflict) && tries > 1 {
+			rev, err = l.saidBefore(ctx, p, err)
+		}
+		if err == nil {
+			l.rev, l.saved = rev, time.Now()
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("write the position of the live lane: %w", err)
 	}
-	l.rev, l.saved = rev, time.Now()
 	return nil
+}
+
+// saidBefore returns the revision of the position in the state if it is p, because only
+// the answer to an earlier try was lost; else the conflict.
+func (l *lane) saidBefore(ctx context.Context, p queue.LivePosition, conflict error) (uint64, error) {
+	is, rev, err := l.x.State.LivePosition(ctx)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return 0, conflict
+	case err != nil:
+		return 0, err
+	}
+	ours, err := json.Marshal(p)
+	if err != nil {
+		return 0, err
+	}
+	stored, err := json.Marshal(is)
+	if err == nil && !bytes.Equal(stored, ours) {
+		err = conflict
+	}
+	return rev, err
+}
+
+// whileAway repeats what needs NATS until it answers, or the task is lost: a lane that was
+// given up would wait for its task, the queue of which may come back later than the log.
+func (x *Extractor) whileAway(ctx context.Context, op func() error) error {
+	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}
+	for failed := 1; ; failed++ {
+		err := op()
+		if fault.Of(err) != fault.ClassLater {
+			if failed > 1 {
+				x.tellLive(nil)
+			}
+			return err
+		}
+		x.tellLive(err)
+		if fault.Sleep(ctx, pace.Delay(failed)) != nil {
+			return err
+		}
+	}
 }
 
 // now is the time as an entry can carry it.

@@ -25,7 +25,11 @@ const lostPause = time.Second
 // live brings the chain into the live lane for as long as ctx keeps its task in
 // this process's hands. An error is the queue's, never the source's.
 func (x *Extractor) live(take, ctx context.Context, _ *queue.Task, begins func()) (outcome, error) {
-	spec, _, err := x.State.LoadSpec(ctx)
+	var spec queue.Spec
+	err := x.whileAway(ctx, func() (err error) {
+		spec, _, err = x.State.LoadSpec(ctx)
+		return err
+	})
 	if errors.Is(err, queue.ErrNotFound) || err == nil && (!spec.Follows() || spec.Live.Open || spec.Live.Tentative) {
 		return finished, nil // of a plan that is gone; the planner queues it again when the lane may begin
 	}

@@ -60,6 +60,7 @@ func TestClusterWhoseNodesAreKilled(t *testing.T) {
 		switch since := time.Since(killed); {
 		case since >= every:
 			down = kills % 3
+			t.Logf("%s: kill nats-%d", time.Now().Format(time.TimeOnly), down)
 			cluster.Kill(down)
 			kills++
 			killed = time.Now()
@@ -104,6 +105,9 @@ func (s *stillness) look() {
 	for _, name := range guardedSinks {
 		s.longest[name] = max(s.longest[name], time.Since(s.since[name]))
 		if n := s.commits(name); n != s.seen[name] {
+			if still := time.Since(s.since[name]); still > 8*time.Second {
+				s.of.Logf("%s: sink %s commits again after %v", time.Now().Format(time.TimeOnly), name, still.Round(time.Millisecond))
+			}
 			s.seen[name], s.since[name] = n, time.Now()
 		}
 	}

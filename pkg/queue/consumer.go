@@ -134,7 +134,7 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 	}
 	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(apiWait))
 	if err == nil {
-		_, err = c.durable(ctx)
+		_, err = c.durable(ctx, apiWait)
 	}
 	if err != nil {
 		c.log.conn.hangUp(c.nc)
@@ -143,7 +143,9 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 	return nil
 }
 
-func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
+// durable makes the durable consumer if it is not there, and waits for the answer at most
+// so long.
+func (c *Consumer) durable(ctx context.Context, wait time.Duration) (jetstream.Consumer, error) {
 	config := jetstream.ConsumerConfig{
 		Durable:       c.opts.Lanes.durable(c.sink),
 		FilterSubject: c.opts.Lanes.filter(c.log.pipeline),
@@ -162,7 +164,9 @@ func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
 		config.PriorityGroups = []string{liveGroup}
 		config.PinnedTTL = liveExpiry + 2*time.Second
 	}
-	durable, err := c.js.CreateOrUpdateConsumer(ctx, c.log.stream(), config)
+	request, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	durable, err := c.js.CreateOrUpdateConsumer(request, c.log.stream(), config)
 	if err != nil {
 		return nil, c.log.fail(ctx, err)
 	}
@@ -241,7 +245,9 @@ func (c *Consumer) fetch(ctx context.Context) {
 		var made jetstream.Consumer
 		var err error
 		if durable == nil || failures > 0 {
-			made, err = c.durable(ctx) // it may have been deleted
+			// It may have been deleted. A cluster may be long in answering that though it
+			// delivers already, so the first times it is not waited for long.
+			made, err = c.durable(ctx, min(apiWait, time.Duration(1+failures)*time.Second/2))
 		}
 		if durable == nil {
 			durable = made
@@ -256,7 +262,7 @@ func (c *Consumer) fetch(ctx context.Context) {
 		case err != nil:
 			failures++
 			c.tell(ctx, err)
-			_ = fault.Sleep(ctx, fault.Backoff{Max: 2 * time.Second}.Delay(failures)) // the loop sees ctx
+			_ = fault.Sleep(ctx, fault.Backoff{Max: time.Second}.Delay(failures)) // the loop sees ctx
 		case failures > 0:
 			failures = 0
 			c.tell(ctx, ErrNoMessage)
@@ -330,69 +336,4 @@ func (c *Consumer) expiry() time.Duration {
 		return liveExpiry
 	}
 	return pullExpiry
-}
-
-// room is how many more bytes may be held, and how many messages are.
-func (c *Consumer) room() (free, held int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.opts.Bytes - c.bytes, len(c.held)
-}
-
-// waitForRoom waits until a message was answered.
-func (c *Consumer) waitForRoom(ctx context.Context) error {
-	select {
-	case <-c.freed:
-	case <-ctx.Done():
-	}
-	return nil
-}
-
-// hold takes a message into the consumer's keeping.
-func (c *Consumer) hold(msg jetstream.Msg) *Message {
-	m := newMessage(c, msg)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if old := c.held[m.Seq]; old != nil {
-		c.bytes -= old.size // redelivered while held: the later one counts
-	}
-	c.held[m.Seq] = m
-	c.bytes += m.size
-	return m
-}
-
-// drop ends the keeping of a message.
-func (c *Consumer) drop(m *Message) {
-	c.mu.Lock()
-	if c.held[m.Seq] == m {
-		delete(c.held, m.Seq)
-		c.bytes -= m.size
-	}
-	c.mu.Unlock()
-	select {
-	case c.freed <- struct{}{}:
-	default:
-	}
-}
-
-// keep tells the server from time to time that the held messages are worked on.
-func (c *Consumer) keep(ctx context.Context) {
-	ticker := time.NewTicker(c.opts.AckWait / beatsPerWait)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		c.mu.Lock()
-		held := make([]answering, 0, len(c.held))
-		for _, m := range c.held {
-			held = append(held, m.msg)
-		}
-		c.mu.Unlock()
-		for _, m := range held {
-			_ = m.InProgress() // a lost beat is made up for by the next
-		}
-	}
 }

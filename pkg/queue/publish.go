@@ -23,6 +23,8 @@ const (
 	// batchWindow is how many bytes of a batch may be on their way before the
 	// server has confirmed some.
 	batchWindow = 8 << 20
+	// slowestDisk is the bytes a second that a server stores at least.
+	slowestDisk = 4 << 20
 )
 
 // Publish appends a group to a lane, in one step, if the lane's last message is
@@ -57,7 +59,7 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 // away, and a few times after other errors. onWait, if not nil, is told why it
 // waits and how long before each repetition: back-pressure must be visible.
 func (l *Log) PublishWait(ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration)) (seq uint64, err error) {
-	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
+	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}
 	err = fault.Retry(ctx, pace, func(ctx context.Context) (err error) {
 		seq, err = l.Publish(ctx, lane, after, id, group)
 		return err
@@ -90,12 +92,24 @@ func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry
 	return msgs, nil
 }
 
+// publishWait returns how long the answer to so many bytes is waited for. What was under
+// way to a node of a cluster that is killed is lost, and is repeated as soon as it can
+// be: what was stored after all is recognised.
+func publishWait(size int) time.Duration {
+	return apiWait + time.Duration(size)*time.Second/slowestDisk
+}
+
 // store publishes one message, or several as an atomic batch.
 func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
 	if err := l.conn.away(); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	size := 0
+	for _, msg := range msgs {
+		size += msg.Size()
+	}
+	wait := publishWait(size)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if len(msgs) == 1 {
 		ack, err := l.conn.js.PublishMsg(ctx, msgs[0])
@@ -109,7 +123,7 @@ func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
 		largest = max(largest, msg.Size())
 	}
 	ack, err := jetstreamext.PublishMsgBatch(ctx, l.conn.js, msgs, jetstreamext.BatchFlowControl{
-		AckFirst: true, AckEvery: max(1, batchWindow/largest), AckTimeout: requestWait,
+		AckFirst: true, AckEvery: max(1, batchWindow/largest), AckTimeout: wait,
 	})
 	if err != nil {
 		return 0, err

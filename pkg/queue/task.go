@@ -44,6 +44,7 @@ type Tasks struct {
 
 	mu      sync.Mutex
 	durable map[string]jetstream.Consumer // by kind
+	suspect map[string]bool               // kinds whose consumer may have been deleted
 }
 
 // Tasks opens the work queue of a pipeline.
@@ -51,7 +52,7 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
 	}
-	t := &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}}
+	t := &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}, suspect: map[string]bool{}}
 	if err := t.open(ctx); err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open the task queue: %w", err))
 	}
@@ -116,6 +117,10 @@ func (t *Tasks) Add(ctx context.Context, kind, id string) (added bool, err error
 	}
 }
 
+// suspectWait bounds the look at a consumer that is known and may have been deleted: a
+// cluster may be long in answering that though it hands out tasks already.
+const suspectWait = time.Second
+
 // consumer is shared by all workers of a kind.
 func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, error) {
 	if err := checkName("kind of task", kind); err != nil {
@@ -123,9 +128,24 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known := t.durable[kind]; known != nil {
-		return known, nil
+	known := t.durable[kind]
+	if known == nil {
+		return t.createConsumer(ctx, kind)
 	}
+	if t.suspect[kind] {
+		look, cancel := context.WithTimeout(ctx, suspectWait)
+		defer cancel()
+		if _, err := t.createConsumer(look, kind); err == nil {
+			delete(t.suspect, kind)
+		} else if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+// createConsumer makes the consumer of a kind if it is not there.
+func (t *Tasks) createConsumer(ctx context.Context, kind string) (jetstream.Consumer, error) {
 	durable, err := t.conn.js.CreateOrUpdateConsumer(ctx, taskStream, jetstream.ConsumerConfig{
 		Durable:       kind + "-" + t.pipeline,
 		FilterSubject: t.subject(kind, ">"),
@@ -143,11 +163,11 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 	return durable, nil
 }
 
-// forget makes the next call look for the consumer again.
-func (t *Tasks) forget(kind string) {
+// doubt makes the next call look for the consumer again.
+func (t *Tasks) doubt(kind string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.durable, kind)
+	t.suspect[kind] = true
 }
 
 // Next waits for a task, oldest first. While it waits it counts in
@@ -174,7 +194,7 @@ func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
 		}
 		return nil, context.Cause(ctx)
 	case err != nil:
-		t.forget(kind)
+		t.doubt(kind)
 		return nil, fmt.Errorf("wait for a %s task: %w", kind, err)
 	case task == nil:
 		return nil, ErrNoTask
@@ -230,7 +250,7 @@ func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
 	}
 	info, err := durable.Info(ctx)
 	if err != nil {
-		t.forget(kind)
+		t.doubt(kind)
 		return Load{}, t.fail(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
 	}
 	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
