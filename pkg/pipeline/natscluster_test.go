@@ -16,10 +16,11 @@ import (
 // with the shipped configuration, of which one after the other is killed and started
 // again. In the end every destination is equal.
 //
-// AMPIPE_CLUSTER_SECONDS is how long; then a node is killed every 10 s, and no sink may
-// go without a commit for longer than mostStill.
+// AMPIPE_CLUSTER_SECONDS is how long; then a node is killed every 10 s, and the pipeline may
+// go without a commit for mostStill at most. One sink may for longer: twice in a row its
+// consumer may lose its leader, and each election takes NATS up to 9 s.
 func TestClusterWhoseNodesAreKilled(t *testing.T) {
-	const mostStill = 15 * time.Second
+	const mostStill, mostStillOfOne = 15 * time.Second, 22 * time.Second
 	lasts, every := 14*time.Second, 6*time.Second
 	short := true // then a busy machine may take longer
 	if seconds, _ := strconv.Atoi(os.Getenv("AMPIPE_CLUSTER_SECONDS")); seconds > 0 {
@@ -53,7 +54,7 @@ func TestClusterWhoseNodesAreKilled(t *testing.T) {
 		g.check()
 		still.look()
 		for _, name := range guardedSinks {
-			if !short && still.longest[name] > 4*mostStill {
+			if still.longest[name] > 2*mostStillOfOne {
 				t.Fatalf("%d nodes were killed in %v, and sink %s has made no commit for %v", kills, time.Since(began), name, still.longest[name])
 			}
 		}
@@ -77,24 +78,30 @@ func TestClusterWhoseNodesAreKilled(t *testing.T) {
 	g.settle(time.Minute)
 	g.verify()
 	for _, name := range guardedSinks {
-		if !short && still.longest[name] > mostStill {
+		if !short && still.longest[name] > mostStillOfOne {
 			t.Errorf("sink %s made no commit for %v", name, still.longest[name])
 		}
 		t.Logf("sink %s: %d commits, at most %v without one", name, still.commits(name), still.longest[name].Round(time.Millisecond))
 	}
-	t.Logf("%d nodes killed in %v; %d blocks, %d reorgs, the deepest of %d blocks", kills, lasts, g.chain.head()+1, g.chain.reorgs, g.chain.deepest)
+	if !short && still.all > mostStill {
+		t.Errorf("no sink made a commit for %v", still.all)
+	}
+	t.Logf("%d nodes killed in %v, at most %v without any commit; %d blocks, %d reorgs, the deepest of %d blocks",
+		kills, lasts, still.all.Round(time.Millisecond), g.chain.head()+1, g.chain.reorgs, g.chain.deepest)
 }
 
-// stillness measures for how long a sink makes no commit.
+// stillness measures for how long a sink, or none of them, makes a commit.
 type stillness struct {
 	of      *guarded
 	seen    map[string]int
 	since   map[string]time.Time
 	longest map[string]time.Duration
+	any     time.Time     // of the last commit of any sink
+	all     time.Duration // the longest time without one
 }
 
 func newStillness(g *guarded) *stillness {
-	s := &stillness{of: g, seen: map[string]int{}, since: map[string]time.Time{}, longest: map[string]time.Duration{}}
+	s := &stillness{of: g, seen: map[string]int{}, since: map[string]time.Time{}, longest: map[string]time.Duration{}, any: time.Now()}
 	for _, name := range guardedSinks {
 		s.since[name] = time.Now()
 	}
@@ -108,9 +115,10 @@ func (s *stillness) look() {
 			if still := time.Since(s.since[name]); still > 8*time.Second {
 				s.of.Logf("%s: sink %s commits again after %v", time.Now().Format(time.TimeOnly), name, still.Round(time.Millisecond))
 			}
-			s.seen[name], s.since[name] = n, time.Now()
+			s.seen[name], s.since[name], s.any = n, time.Now(), time.Now()
 		}
 	}
+	s.all = max(s.all, time.Since(s.any))
 }
 
 // commits is how many versions a sink's table has.
