@@ -155,11 +155,11 @@ func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
 		config.PriorityGroups = []string{liveGroup}
 		config.PinnedTTL = pullExpiry + 3*time.Second
 	}
-	durable, err := c.js.CreateOrUpdateConsumer(ctx, c.log.stream(), config)
+	consumer, err := durable(ctx, c.js, c.log.stream(), config)
 	if err != nil {
 		return nil, c.log.fail(ctx, err)
 	}
-	return durable, nil
+	return consumer, nil
 }
 
 // Next waits for the next message. It returns the cause of ctx when that ends,

@@ -126,7 +126,7 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 	if known := t.durable[kind]; known != nil {
 		return known, nil
 	}
-	durable, err := t.conn.js.CreateOrUpdateConsumer(ctx, taskStream, jetstream.ConsumerConfig{
+	consumer, err := durable(ctx, t.conn.js, taskStream, jetstream.ConsumerConfig{
 		Durable:       kind + "-" + t.pipeline,
 		FilterSubject: t.subject(kind, ">"),
 		DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -139,8 +139,8 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 	if err != nil {
 		return nil, t.fail(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
 	}
-	t.durable[kind] = durable
-	return durable, nil
+	t.durable[kind] = consumer
+	return consumer, nil
 }
 
 // forget makes the next call look for the consumer again.
