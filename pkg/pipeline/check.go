@@ -6,8 +6,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/rs/zerolog"
-
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -38,7 +36,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
-	if err := checkNATS(ctx, out, p.NATS, o.Logger); err != nil {
+	if err := checkNATS(ctx, out, p, checked, o.Logger); err != nil {
 		return err
 	}
 	for _, c := range p.Sinks {
@@ -48,21 +46,6 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	}
 	say(out, "\nEverything is in order. Next: ampipe plan %s, or ampipe run %s", p.Name, p.Name)
 	return nil
-}
-
-// checkNATS connects to an external server. The embedded one is only named: to
-// start it would make its folder.
-func checkNATS(ctx context.Context, out io.Writer, c config.NATS, log zerolog.Logger) error {
-	if c.Embedded != "" {
-		say(out, "nats      embedded, in %s", c.Embedded)
-		return nil
-	}
-	bus, err := OpenBus(ctx, c, roleOperator, log)
-	if err != nil {
-		return err
-	}
-	say(out, "nats      connected, entries of up to %s", Bytes(float64(bus.EntryLimit())))
-	return bus.Close()
 }
 
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {

@@ -109,9 +109,10 @@ func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// dial makes one more connection by the same configuration.
-func (c *Conn) dial() (*nats.Conn, error) {
-	opts := []nats.Option{
+// dial makes one more connection by the same configuration. Options that are added
+// replace those of it.
+func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
+	opts := append([]nats.Option{
 		nats.Name("ampipe " + c.cfg.Role),
 		nats.CustomInboxPrefix("_INBOX." + c.cfg.Role),
 		nats.ErrorHandler(c.asyncError),
@@ -129,7 +130,7 @@ func (c *Conn) dial() (*nats.Conn, error) {
 			c.disconnected(nc, fmt.Errorf("connection to NATS is lost: %w", err))
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.connected(nc) }),
-	}
+	}, added...)
 	if c.server != nil {
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(c.server.nats))...)
 		if err != nil {

@@ -57,6 +57,7 @@ type ConsumeOptions struct {
 }
 
 const (
+	maxAckPending = 2000
 	maxPull       = 48 << 20
 	pullMessages  = 500             // at most in one request
 	pullExpiry    = 5 * time.Second // of one request
@@ -103,7 +104,7 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 		o.AckWait = 10 * time.Second
 	}
 	if o.MaxAckPending <= 0 {
-		o.MaxAckPending = 2000
+		o.MaxAckPending = maxAckPending
 	}
 	c := &Consumer{
 		log: l, sink: sink, opts: o,

@@ -44,6 +44,7 @@ var (
 // Error codes of the JetStream API that nats.go has no name for.
 const (
 	codeAccountResources jetstream.ErrorCode = 10002
+	codeNoPeers          jetstream.ErrorCode = 10005
 	codeNoLeader         jetstream.ErrorCode = 10008
 	codeNoCapacity       jetstream.ErrorCode = 10023
 	codeNoStorage        jetstream.ErrorCode = 10047

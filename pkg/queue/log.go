@@ -73,8 +73,7 @@ func (l *Log) config() jetstream.StreamConfig {
 	}
 }
 
-// bound lowers maxBytes to what the disk of an embedded server has left: at most half
-// of what no other log has taken, so that further pipelines find room.
+// bound lowers maxBytes to what the disk of an embedded server has left; see [boundedBy].
 func (l *Log) bound(ctx context.Context) error {
 	if l.maxBytes <= 0 {
 		l.maxBytes = 20 << 30
@@ -83,22 +82,17 @@ func (l *Log) bound(ctx context.Context) error {
 	if c.server == nil {
 		return nil
 	}
-	info, err := c.js.AccountInfo(ctx)
+	reserved := map[string]int64{}
+	streams := c.js.ListStreams(ctx)
+	for info := range streams.Info() {
+		reserved[info.Config.Name] = max(0, info.Config.MaxBytes)
+	}
+	err := streams.Err()
 	if err != nil {
 		return c.classify(ctx, fmt.Errorf("ask for the room of log %s: %w", l.stream(), err))
 	}
-	left := c.server.cfg.MaxStore - int64(info.ReservedStore)
-	var own int64
-	if stream, err := c.js.Stream(ctx, l.stream()); err == nil {
-		own = stream.CachedInfo().Config.MaxBytes
-	}
-	left += own
-	left = min(left, max(own, left/2)) // what it has it keeps
-	if l.maxBytes = min(l.maxBytes, left); l.maxBytes < leastLog {
-		return fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %d MiB, which is too little: make room, or use another folder",
-			c.server.cfg.Dir, max(left, 0)>>20))
-	}
-	return nil
+	l.maxBytes, err = boundedBy(c.server.cfg.Dir, c.server.cfg.MaxStore, reserved, l.pipeline, l.maxBytes)
+	return err
 }
 
 func (l *Log) stream() string { return logStream + l.pipeline }

@@ -26,6 +26,9 @@ type State struct {
 // headerOperation marks a document that was deleted.
 const headerOperation = "KV-Operation"
 
+// stateBytes is what the state reserves.
+const stateBytes = 256 << 20
+
 // State opens the state of a pipeline.
 func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
@@ -53,7 +56,7 @@ func (c *Conn) stateConfig() jetstream.StreamConfig {
 		Storage:           jetstream.FileStorage,
 		Discard:           jetstream.DiscardNew,
 		Replicas:          c.cfg.Replicas,
-		MaxBytes:          256 << 20,
+		MaxBytes:          stateBytes,
 		DenyDelete:        true,
 		AllowDirect:       true,
 	}

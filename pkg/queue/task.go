@@ -20,6 +20,8 @@ const (
 )
 
 const (
+	// taskBytes is what the queue of tasks reserves.
+	taskBytes = 64 << 20
 	// taskWait is how long after the death of its worker a task goes to
 	// another. [Task.Keep] keeps it from a living one.
 	taskWait = 10 * time.Second
@@ -72,7 +74,7 @@ func (t *Tasks) config() jetstream.StreamConfig {
 		Retention:   jetstream.WorkQueuePolicy,
 		Storage:     jetstream.FileStorage,
 		Replicas:    t.conn.cfg.Replicas,
-		MaxBytes:    64 << 20,
+		MaxBytes:    taskBytes,
 		// One message per subject, the first: what is queued or held is not
 		// queued again.
 		Discard:              jetstream.DiscardNew,

@@ -1,0 +1,64 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// natsNeeds is what a pipeline reserves in NATS.
+func natsNeeds(p *config.Pipeline) queue.Needs {
+	return queue.Needs{LogBytes: p.Log.MaxBytes, Sinks: len(p.Sinks)}
+}
+
+// checkNATS finds out whether NATS, as it is now, takes what the pipeline needs there.
+// Nothing stays behind; the folder of an embedded server is not made.
+func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, _ *plan.Checked, log zerolog.Logger) (err error) {
+	if p.NATS.Embedded != "" {
+		bytes, err := queue.CheckFolder(p.NATS.Embedded, p.Name, natsNeeds(p))
+		if err != nil {
+			return err
+		}
+		say(out, "nats      embedded, in %s: a log of up to %s", p.NATS.Embedded, queue.Size(bytes))
+		if bytes < p.Log.MaxBytes {
+			say(out, "warning   log.max_bytes is %s, and the disk of %s has room for a log of %s",
+				queue.Size(p.Log.MaxBytes), p.NATS.Embedded, queue.Size(bytes))
+		}
+		return nil
+	}
+	bus, err := OpenBus(ctx, p.NATS, roleOperator, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bus.Close()) }()
+	rights, err := bus.Rights(ctx, p.Name, sinkNames(p))
+	if err != nil {
+		return err
+	}
+	if err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
+		return err
+	}
+	say(out, "nats      connected, entries of up to %s", queue.Size(int64(bus.EntryLimit())))
+	switch {
+	case rights.All:
+	case rights.Only != "":
+		say(out, "warning   this user may do in NATS what %s does, and no more; what the users of other processes may do was not tried", rights.Only)
+	default:
+		say(out, "warning   this user may only look in NATS; what the users of planner, extractor and sinks may do was not tried")
+	}
+	return nil
+}
+
+func sinkNames(p *config.Pipeline) []string {
+	names := make([]string, len(p.Sinks))
+	for i, s := range p.Sinks {
+		names[i] = s.Name
+	}
+	return names
+}
