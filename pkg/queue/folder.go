@@ -26,7 +26,7 @@ func CheckFolder(dir, pipeline string, needs Needs) (logBytes int64, err error) 
 	if err != nil {
 		return 0, folderError(path, err)
 	}
-	if err := tryWriting(exists); err != nil {
+	if err := tryWriting(exists, path); err != nil {
 		return 0, folderError(path, err)
 	}
 	if err := tryLock(path); err != nil {
@@ -54,9 +54,12 @@ func existing(path string) (string, error) {
 	}
 }
 
-// tryWriting makes a folder in a folder and removes it.
-func tryWriting(folder string) error {
+// tryWriting makes a folder in a folder and removes it. An error is that of path.
+func tryWriting(folder, path string) error {
 	name, err := os.MkdirTemp(folder, ".ampipe-check-")
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return &fs.PathError{Op: failed.Op, Path: path, Err: failed.Err}
+	}
 	if err != nil {
 		return err
 	}
@@ -113,7 +116,8 @@ func boundedBy(dir string, store int64, reserved map[string]int64, pipeline stri
 			left -= bytes
 		}
 	}
-	if left = min(left, max(own, left/2)); min(want, left) < leastLog { // what it has it keeps
+	left = max(own, left/2) // what it has it keeps
+	if min(want, left) < leastLog {
 		return 0, fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %s beside %s for tasks and state, and the least is %s: make room, or name a folder on another disk in nats.embedded",
 			dir, Size(max(left, 0)), Size(taskBytes+stateBytes), Size(leastLog)))
 	}

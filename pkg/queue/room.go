@@ -165,9 +165,14 @@ func (r *room) tooSmall(left, copies int64, who, key string) error {
 	if fits := r.needs.LogBytes - r.log + left/copies - r.beside; r.log > 0 && fits >= leastLog {
 		lower = fmt.Sprintf("lower log.max_bytes to %s, or ", plainSize(min(fits, r.needs.LogBytes)))
 	}
+	need := (r.log + r.beside) * copies
+	show := Size
+	if Size(left) == Size(need) {
+		show = plainSize
+	}
 	return fault.Permanent(fmt.Errorf("%s has room for %s and pipeline %s needs %s (%s%s): %sraise %s by %s",
-		who, Size(left), r.pipeline, Size((r.log+r.beside)*copies), strings.Join(parts, ", and "), times,
-		lower, key, plainSize(roundUp((r.log+r.beside)*copies-left))))
+		who, show(left), r.pipeline, show(need), strings.Join(parts, ", and "), times,
+		lower, key, plainSize(roundUp(need-left))))
 }
 
 func roundUp(n int64) int64 { return (n + 1<<20 - 1) >> 20 << 20 }

@@ -28,10 +28,19 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 		return stream, err
 	}
 	have := stream.CachedInfo().Config
-	if next := merged(have, want); !reflect.DeepEqual(have, next) {
-		return c.js.UpdateStream(ctx, next)
+	next := merged(have, want)
+	if reflect.DeepEqual(have, next) {
+		return stream, nil
 	}
-	return stream, nil
+	updated, err := c.js.UpdateStream(ctx, next)
+	if noRoom(err) && next.MaxBytes < have.MaxBytes {
+		// A server that has promised more than it has does not even take back: the
+		// next start asks again.
+		if next.MaxBytes = have.MaxBytes; reflect.DeepEqual(have, next) {
+			return stream, nil
+		}
+	}
+	return updated, err
 }
 
 // merged returns the configuration of a stream with everything in it that matters as

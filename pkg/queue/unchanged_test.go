@@ -98,6 +98,7 @@ func TestWhatIsAsWantedIsNotChanged(t *testing.T) {
 	if all := made(); len(all) > 0 {
 		t.Errorf("what is as wanted was changed: %v", all)
 	}
+	everything(t, node.ClientURL(), 512<<20) // which the server refuses as well
 }
 
 // TestOnlyWhatDiffersIsChanged keeps what an operator has set, and mends what would make
