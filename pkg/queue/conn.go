@@ -238,11 +238,12 @@ func hosts(text string) string {
 
 func dialError(text string, err error) error {
 	wrapped := fmt.Errorf("connect to NATS at %s: %w", hosts(text), err)
+	d, known := decisionForClient(err)
 	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return fault.Permanent(fmt.Errorf("%w: check the user and its password, nkey or credentials file", wrapped))
-	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted), isCertificate(err):
-		return fault.Permanent(fmt.Errorf("%w: check the TLS files and whether the server wants TLS", wrapped))
+	case isCertificate(err):
+		return ofTLS.on(wrapped)
+	case known && d.class != fault.ClassAgain && d.text != silent && d.text != closed:
+		return d.on(wrapped)
 	default:
 		return fault.Later(wrapped, 0)
 	}

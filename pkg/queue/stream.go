@@ -22,8 +22,13 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 	case errors.Is(err, jetstream.ErrStreamNotFound) && c.cfg.MustExist:
 		return nil, fault.Later(fmt.Errorf("stream %s does not exist yet: start the planner, which makes it", want.Name), 0)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		// If another planner is faster, this one brings it to its configuration.
-		return c.js.CreateOrUpdateStream(ctx, want)
+		stream, err = c.js.CreateStream(ctx, want)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return stream, err
+		}
+		if stream, err = c.js.Stream(ctx, want.Name); err != nil { // another planner was faster
+			return nil, err
+		}
 	case err != nil || c.cfg.MustExist:
 		return stream, err
 	}
