@@ -56,6 +56,9 @@ type site struct {
 
 	// vars are further words of the configuration that begin with a dollar sign.
 	vars map[string]string
+
+	server *natsNode    // of the environments of NATS
+	stop   func() error // ends what stands in the way
 }
 
 // firstMinute is how long run may take to say what is wrong.

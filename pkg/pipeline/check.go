@@ -11,6 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -36,7 +37,11 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
-	if err := checkNATS(ctx, out, p, checked, o.Logger); err != nil {
+	spec, err := (&plan.Planner{Source: source, Config: p}).Draft(ctx, checked)
+	if err != nil {
+		return err
+	}
+	if err := checkNATS(ctx, out, p, spec, o.Logger); err != nil {
 		return err
 	}
 	for _, c := range p.Sinks {
@@ -51,7 +56,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", strings.Join(strings.Fields(checked.Query.Text()), " "))
+	say(out, "query     %s", beginning(strings.Join(strings.Fields(checked.Query.Text()), " ")))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")
@@ -73,6 +78,17 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	for _, warning := range checked.Warnings {
 		say(out, "warning   %s", warning)
 	}
+}
+
+// mostQuery is how much of a query is shown.
+const mostQuery = 1000
+
+// beginning is that of a text that is longer than a person reads.
+func beginning(text string) string {
+	if len(text) <= mostQuery {
+		return text
+	}
+	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(text[:mostQuery], ""), queue.Size(int64(len(text))))
 }
 
 func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) error {

@@ -8,7 +8,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -19,8 +18,11 @@ func natsNeeds(p *config.Pipeline) queue.Needs {
 
 // checkNATS finds out whether NATS, as it is now, takes what the pipeline needs there.
 // Nothing stays behind; the folder of an embedded server is not made.
-func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, _ *plan.Checked, log zerolog.Logger) (err error) {
+func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queue.Spec, log zerolog.Logger) (err error) {
 	if p.NATS.Embedded != "" {
+		if err := queue.CheckSpec(spec, 0); err != nil {
+			return err
+		}
 		bytes, err := queue.CheckFolder(p.NATS.Embedded, p.Name, natsNeeds(p))
 		if err != nil {
 			return err
@@ -37,6 +39,9 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, _ *plan.C
 		return err
 	}
 	defer func() { err = errors.Join(err, bus.Close()) }()
+	if err := queue.CheckSpec(spec, bus.MaxPayload()); err != nil {
+		return err
+	}
 	rights, err := bus.Rights(ctx, p.Name, sinkNames(p))
 	if err != nil {
 		return err

@@ -66,6 +66,8 @@ type role struct {
 // tryRole returns the first request of a role that the server refuses, explained, and
 // whether it allows any.
 func (c *Conn) tryRole(ctx context.Context, t *nats.Conn, r role) (lacks error, some bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
 	last := t.LastError()
 	for _, subject := range r.subjects {
 		msg := nats.NewMsg(subject)
