@@ -77,7 +77,7 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 // something each time, is used on.
 func (h *held) load(take, ctx context.Context) error {
 	defer h.tell(nil)
-	retrier, gained := fault.Retrier{Backoff: h.x.Backoff}, h.position()
+	retrier, gained, stuck := fault.Retrier{Backoff: h.x.Backoff}, h.position(), 0
 	for {
 		r := h.rest()
 		if r.Empty() {
@@ -86,7 +86,7 @@ func (h *held) load(take, ctx context.Context) error {
 		err := h.fetch(take, ctx, r)
 		if at := h.position(); at > gained {
 			retrier.Progress()
-			gained = at
+			gained, stuck = at, 0
 		}
 		switch {
 		case err == nil:
@@ -99,6 +99,11 @@ func (h *held) load(take, ctx context.Context) error {
 			h.x.Logger.Info().Str("partition", h.id).Stringer("range", r).
 				Uint64("blocks", h.window).Msg("range is too much for the server, asking for less")
 			continue
+		case h.narrow(r, err):
+			continue
+		}
+		if stuck++; stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
+			h.window = r.Len() / 2 // it may be one block's fault, and those before it can be had
 		}
 		pause, end := retrier.Pause(err)
 		if end != nil {

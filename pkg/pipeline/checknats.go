@@ -13,7 +13,7 @@ import (
 
 // natsNeeds is what a pipeline reserves in NATS.
 func natsNeeds(p *config.Pipeline) queue.Needs {
-	return queue.Needs{LogBytes: p.Log.MaxBytes, Sinks: len(p.Sinks)}
+	return queue.Needs{LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks)}
 }
 
 // checkNATS finds out whether NATS, as it is now, takes what the pipeline needs there.
@@ -49,7 +49,8 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queu
 	if err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
 		return err
 	}
-	say(out, "nats      connected, entries of up to %s", queue.Size(int64(bus.EntryLimit())))
+	say(out, "nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
+		queue.Size(int64(bus.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, bus.BlockLimit())))
 	switch {
 	case rights.All:
 	case rights.Only != "":

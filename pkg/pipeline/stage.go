@@ -44,7 +44,7 @@ func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progres
 			return nil, err
 		}
 	}
-	log, err := bus.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes})
+	log, err := bus.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}

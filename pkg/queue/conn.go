@@ -319,5 +319,9 @@ func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 // encoder is to be told.
 func (c *Conn) EntryLimit() int { return min(c.MaxPayload()-headerRoom, maxEntry) }
 
+// BlockLimit is the most bytes that a block may take that needs several messages, all of
+// which are published in one step.
+func (c *Conn) BlockLimit() int64 { return maxBatch * int64(c.EntryLimit()) }
+
 // Close ends the connection. What was published is not affected.
 func (c *Conn) Close() { c.nc.Close() }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Log struct {
 	conn     *Conn
 	pipeline string
 	maxBytes int64
+	maxBlock int64
 	read     reader
 }
 
@@ -35,6 +37,10 @@ type LogConfig struct {
 	// MaxBytes is when the log is full. On an embedded server it is also
 	// bounded by the room on the disk, which [Log.MaxBytes] tells.
 	MaxBytes int64
+
+	// MaxBlock is how many bytes a block may take that needs several messages; default
+	// [DefaultMaxBlock], and at most [Conn.BlockLimit].
+	MaxBlock int64
 }
 
 // leastLog is the least room that a log can do anything with.
@@ -47,6 +53,7 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 		return nil, err
 	}
 	l := &Log{conn: c, pipeline: pipeline, maxBytes: cfg.MaxBytes}
+	l.maxBlock = min(cmp.Or(cfg.MaxBlock, DefaultMaxBlock), c.BlockLimit())
 	if err := l.bound(ctx); err != nil {
 		return nil, err
 	}

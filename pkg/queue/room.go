@@ -13,8 +13,9 @@ import (
 
 // Needs are what a pipeline reserves in NATS.
 type Needs struct {
-	LogBytes int64 // log.max_bytes
-	Sinks    int
+	LogBytes   int64 // log.max_bytes
+	BlockBytes int64 // log.max_block_bytes
+	Sinks      int
 }
 
 // CheckRoom returns a permanent error, with what there is and what is needed, unless
@@ -26,6 +27,10 @@ type Needs struct {
 func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) error {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return err
+	}
+	if limit := c.BlockLimit(); needs.BlockBytes > max(limit, DefaultMaxBlock) {
+		return fault.Permanent(fmt.Errorf("log.max_block_bytes is %s, and NATS takes at most %s in one step, %d messages of %s: lower log.max_block_bytes to %s, or raise max_payload of the NATS server",
+			Size(needs.BlockBytes), Size(limit), maxBatch, Size(int64(c.EntryLimit())), plainSize(limit)))
 	}
 	if c.server != nil {
 		return nil
