@@ -112,12 +112,8 @@ authorization { users: [ { user: u, password: p, permissions: { publish: { allow
 
 func TestEnvironmentsOfNATS(t *testing.T) {
 	t.Parallel()
-	long := make([]string, 20_000)
-	for i := range long {
-		long[i] = fmt.Sprint(1_000_000 + i)
-	}
-	withLongQuery := strings.Replace(onNATS(""), "eth.logs", "eth.logs WHERE log_index NOT IN ("+strings.Join(long, ", ")+")", 1)
-	withLongQuery = strings.Replace(strings.Replace(withLongQuery, "query: SELECT", `query: "SELECT`, 1), ")", `)"`, 1)
+	withLongQuery := strings.Replace(onNATS(""), "SELECT * FROM eth.logs",
+		fmt.Sprintf(`"SELECT * FROM eth.logs WHERE '%s' <> ''"`, strings.Repeat("0x00", 30_000)), 1)
 	try(t, []environment{{
 		name:   "a NATS server with less room than the log reserves",
 		config: onNATS(""),
@@ -200,6 +196,23 @@ func TestEnvironmentsOfNATS(t *testing.T) {
 				s.Error(err)
 			}
 		},
+	}, {
+		name:   "too few files",
+		config: lake,
+		breaks: func(s *site) { s.files = 40 },
+		says:   "this process may open 40 files, and the configuration needs",
+		mends: func(s *site) {
+			if _, err := fmt.Sscanf(s.say[strings.Index(s.say, "raise the limit to"):], "raise the limit to %d", &s.files); err != nil {
+				s.Fatal(err)
+			}
+		},
+	}, {
+		name:   "more for a block than NATS takes in one step",
+		config: onNATS("log: { max_bytes: 1GiB, max_block_bytes: 256MiB }"),
+		breaks: broke("max_payload: 100000\n" + roomy),
+		says:   "log.max_block_bytes is 256 MiB, and NATS takes at most",
+		mends:  func(s *site) { s.vars["MAX_BLOCK"] = s.advised("lower log.max_block_bytes to") },
+		mended: onNATS("log: { max_bytes: 1GiB, max_block_bytes: $MAX_BLOCK }"),
 	}})
 }
 

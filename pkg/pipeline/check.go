@@ -27,6 +27,9 @@ type checker interface {
 // what it found and the tables that would be created.
 func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()
+	if err := checkFiles(p); err != nil {
+		return err
+	}
 	source, err := openSource(ctx, p)
 	if err != nil {
 		return err

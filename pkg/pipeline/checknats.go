@@ -51,6 +51,13 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queu
 	}
 	say(out, "nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
 		queue.Size(int64(bus.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, bus.BlockLimit())))
+	ahead, err := bus.ClockAhead(ctx)
+	if err != nil {
+		return err
+	}
+	if warning := clockWarning(ahead); warning != "" {
+		say(out, "warning   %s", warning)
+	}
 	switch {
 	case rights.All:
 	case rights.Only != "":

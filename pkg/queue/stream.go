@@ -84,6 +84,25 @@ func durable(ctx context.Context, js jetstream.JetStream, stream string, want je
 	return js.CreateOrUpdateConsumer(ctx, stream, next)
 }
 
+// ClockAhead returns by how much the clock of this machine is ahead of that of the NATS
+// server, which says its time with the state of a stream; 0 if there is none yet.
+func (c *Conn) ClockAhead(ctx context.Context) (time.Duration, error) {
+	asked := time.Now()
+	stream, err := c.js.Stream(ctx, stateStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, c.classify(ctx, fmt.Errorf("ask NATS for its time: %w", err))
+	}
+	answered := time.Now()
+	theirs := stream.CachedInfo().TimeStamp
+	if theirs.IsZero() || !theirs.Before(asked) && !theirs.After(answered) {
+		return 0, nil
+	}
+	return asked.Add(answered.Sub(asked) / 2).Sub(theirs), nil
+}
+
 // folderRemoval is how long a server has to take the folder of a deleted stream away.
 // It frees the name first (nats-server 2.15): the folder of a stream that is made
 // meanwhile goes with the old one, and then nothing can be stored in it.
