@@ -125,8 +125,8 @@ const leastConsumers = 4
 // server tries whether the server has room.
 func (r *room) server(ctx context.Context) error {
 	need := r.log + r.beside
-	if r.conn.nc.ConnectedClusterName() != "" {
-		need = max(r.log, r.beside) // each stream may find another server
+	if r.conn.cfg.Replicas < len(r.conn.nc.Servers()) {
+		need = max(r.log, r.beside) // in a cluster each stream may find other servers
 	}
 	if need == 0 {
 		return nil
