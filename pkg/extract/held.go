@@ -24,6 +24,7 @@ type held struct {
 	// window is how many blocks are asked for at once. It is halved when that
 	// is too much for the server and grows slowly again. Only load touches it.
 	window uint64
+	tired  bool // load gave up what might pass
 
 	// mu is held while rows are cut and published and while the tail is given
 	// away, so that no block is both published and given to another.
@@ -107,6 +108,7 @@ func (h *held) load(take, ctx context.Context) error {
 		}
 		pause, end := retrier.Pause(err)
 		if end != nil {
+			h.tired = fault.Of(err) != fault.ClassPermanent
 			return end
 		}
 		h.tell(err)

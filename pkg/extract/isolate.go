@@ -56,7 +56,8 @@ func faultyBlock(err error) (block.Number, bool) {
 }
 
 // fail records that the partition cannot be read: the block at fault alone, if it has
-// been found. What is before it is in the log, and what is behind it becomes a partition
+// been found, and, if its error might have passed, if the block behind it can be read.
+// What is before it is in the log, and what is behind it becomes a partition
 // of its own. As with a tail that is given away, the end is moved down first: should this
 // process die meanwhile, the planner sees the hole and queues it.
 func (h *held) fail(ctx context.Context, cause error) error {
@@ -66,6 +67,9 @@ func (h *held) fail(ctx context.Context, cause error) error {
 	h.mu.Lock()
 	at, end := h.next, h.part.End
 	h.mu.Unlock()
+	if h.tired && at+1 < end && !h.readable(ctx, at+1) {
+		return h.finish(ctx, queue.PartitionFailed, cause) // it is not this block's fault
+	}
 	first := at == h.part.Start // then the partition itself is what fails
 	if first && at+1 >= end {
 		return h.finish(ctx, queue.PartitionFailed, cause)
@@ -100,6 +104,16 @@ func (h *held) fail(ctx context.Context, cause error) error {
 		h.x.Observer.Finished(faulty)
 	}
 	return h.finish(ctx, queue.PartitionDone, nil)
+}
+
+// readable reports whether a block can be read, now.
+func (h *held) readable(ctx context.Context, n block.Number) bool {
+	for _, err := range h.x.Source.Fetch(ctx, h.x.Query.Wrap(h.x.Spec.BlockColumn, block.Closed(n, n))) {
+		if err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // create records a partition. If there is one of that name, the planner fills the hole.

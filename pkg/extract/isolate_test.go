@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -80,20 +81,34 @@ func TestAFailureIsAsSmallAsItsFault(t *testing.T) {
 	}
 }
 
-// TestWhatEveryBlockHasFailsAtOnce does not read block by block what cannot be read at all.
-func TestWhatEveryBlockHasFailsAtOnce(t *testing.T) {
+// TestWhatEveryBlockHas does not fail block by block what cannot be read at all.
+func TestWhatEveryBlockHas(t *testing.T) {
 	t.Parallel()
 	all := block.Range{Start: 0, End: 1000}
-	source := newChain(t, 1000, someRows)
-	source.before = func(block.Range) error { return fault.Permanent(errors.New("no block is right")) }
-	b := setup(t, source)
-	b.add(all)
-	blocks, _ := failing(b.run(all))
-	if !blocks.Covers(all) {
-		t.Errorf("failed: %v", blocks)
-	}
-	if n := len(source.asked); n > 400 {
-		t.Errorf("%d queries were made", n)
+	for name, c := range map[string]struct {
+		err  error
+		most int // partitions that fail
+	}{
+		"for good":            {fault.Permanent(errors.New("no block is right")), 33},
+		"what might pass":     {errors.New("no block is right"), 16}, // tails are given away meanwhile
+		"the order of rows":   {fault.Permanent(&entry.OrderError{Block: 3, After: 5, Range: all}), 1},
+		"a query of no sense": {fault.Permanent(&amp.Error{Code: "InvalidArgument"}), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source := newChain(t, 1000, someRows)
+			source.before = func(block.Range) error { return c.err }
+			b := setup(t, source)
+			b.x.Workers, b.x.Backoff.Attempts = 1, 60
+			b.add(all)
+			blocks, errs := failing(b.run(all))
+			if !blocks.Covers(all) || len(errs) > c.most {
+				t.Errorf("%d partitions failed: %v", len(errs), blocks)
+			}
+			if n := len(source.asked); n > 1000 {
+				t.Errorf("%d queries were made", n)
+			}
+		})
 	}
 }
 

@@ -46,11 +46,15 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queu
 	if err != nil {
 		return err
 	}
-	if err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
+	tried, err := bus.CheckRoom(ctx, p.Name, natsNeeds(p))
+	if err != nil {
 		return err
 	}
 	say(out, "nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
 		queue.Size(int64(bus.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, bus.BlockLimit())))
+	if !tried {
+		say(out, "warning   whether the NATS server has room for the log was not tried: this user may not make the stream AMPIPE_CHECK, or another process has it just now")
+	}
 	ahead, err := bus.ClockAhead(ctx)
 	if err != nil {
 		return err

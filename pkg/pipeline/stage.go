@@ -40,7 +40,7 @@ type stages struct {
 // newStages opens the pipeline's log, tasks and state on the bus.
 func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, logger zerolog.Logger) (*stages, error) {
 	if bus.makes {
-		if err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
+		if _, err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
 			return nil, err
 		}
 	}

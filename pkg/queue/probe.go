@@ -53,6 +53,16 @@ func (c *Conn) probe(ctx context.Context) (*probe, error) {
 	return p, nil
 }
 
+// left returns how much of need the server has room for.
+func (c *Conn) left(ctx context.Context, need int64) (int64, error) {
+	p, err := c.probe(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	return p.largest(ctx, need)
+}
+
 func (p *probe) close() { p.nc.Close() }
 
 // delete removes the stream, or what was left behind of it.
@@ -88,11 +98,17 @@ func (p *probe) fits(ctx context.Context, bytes int64) (bool, error) {
 		return true, p.delete(context.WithoutCancel(ctx))
 	case noRoom(err):
 		return false, nil
-	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
+	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse), permanent(err): // such as a limit on the number of streams
 		return false, fmt.Errorf("%w: %w", errProbe, err)
 	default:
 		return false, p.explain(err)
 	}
+}
+
+// permanent reports whether the JetStream API refuses for good.
+func permanent(err error) bool {
+	a, known := adviceForCode(code(err))
+	return known && a.class == fault.ClassPermanent
 }
 
 // probePause is how long the probe of another process may stand: what it reserves is

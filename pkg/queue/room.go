@@ -23,24 +23,25 @@ type Needs struct {
 // the account are read, and what the server has left is tried with a stream that is
 // deleted at once, if the user may make it. It changes nothing else.
 //
-// An embedded server is looked at before it is started: see [CheckFolder].
-func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) error {
+// tried is false if the server's room could not be tried. An embedded server is looked at
+// before it is started: see [CheckFolder].
+func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) (tried bool, err error) {
 	if err := checkName("pipeline", pipeline); err != nil {
-		return err
+		return false, err
 	}
 	if limit := c.BlockLimit(); needs.BlockBytes > max(limit, DefaultMaxBlock) {
-		return fault.Permanent(fmt.Errorf("log.max_block_bytes is %s, and NATS takes at most %s in one step, %d messages of %s: lower log.max_block_bytes to %s, or raise max_payload of the NATS server",
+		return false, fault.Permanent(fmt.Errorf("log.max_block_bytes is %s, and NATS takes at most %s in one step, %d messages of %s: lower log.max_block_bytes to %s, or raise max_payload of the NATS server",
 			Size(needs.BlockBytes), Size(limit), maxBatch, Size(int64(c.EntryLimit())), plainSize(limit)))
 	}
 	if c.server != nil {
-		return nil
+		return true, nil
 	}
 	r := room{conn: c, pipeline: pipeline, needs: needs}
 	if err := r.look(ctx); err != nil {
-		return c.classify(ctx, fmt.Errorf("look at the streams of pipeline %s: %w", pipeline, err))
+		return false, c.classify(ctx, fmt.Errorf("look at the streams of pipeline %s: %w", pipeline, err))
 	}
 	if err := r.account(ctx); err != nil {
-		return err
+		return false, err
 	}
 	return r.server(ctx)
 }
@@ -123,30 +124,24 @@ func (r *room) account(ctx context.Context) error {
 const leastConsumers = 4
 
 // server tries whether the server has room.
-func (r *room) server(ctx context.Context) error {
+func (r *room) server(ctx context.Context) (tried bool, err error) {
 	need := r.log + r.beside
 	if r.conn.cfg.Replicas < len(r.conn.nc.Servers()) {
 		need = max(r.log, r.beside) // in a cluster each stream may find other servers
 	}
 	if need == 0 {
-		return nil
+		return true, nil
 	}
-	p, err := r.conn.probe(ctx)
-	if errors.Is(err, errProbe) {
-		return nil // this user may not try: the streams themselves will be refused
+	left, err := r.conn.left(ctx, need)
+	switch {
+	case errors.Is(err, errProbe):
+		return false, nil
+	case err != nil:
+		return false, r.conn.classify(ctx, fmt.Errorf("try what NATS has room for: %w", err))
+	case left >= need:
+		return true, nil
 	}
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	left, err := p.largest(ctx, need)
-	if errors.Is(err, errProbe) || err == nil && left >= need {
-		return nil
-	}
-	if err != nil {
-		return r.conn.classify(ctx, fmt.Errorf("try what NATS has room for: %w", err))
-	}
-	return r.tooSmall(left, 1, "the NATS server", "max_file_store of the server")
+	return true, r.tooSmall(left, 1, "the NATS server", "max_file_store of the server")
 }
 
 // tooSmall says what is there, what is needed, for what, and what to do.
