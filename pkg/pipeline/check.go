@@ -40,7 +40,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
-	spec, err := (&plan.Planner{Source: source, Config: p}).Draft(ctx, checked)
+	spec, err := (&plan.Planner{Config: p}).Draft(checked)
 	if err != nil {
 		return err
 	}

@@ -87,14 +87,9 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 	}
 }
 
-// Draft returns the plan that [Planner.Plan] writes if there is none.
-func (p *Planner) Draft(ctx context.Context, c *Checked) (queue.Spec, error) {
-	spec, err := p.draft(c)
-	if err == nil && c.Follow {
-		spec.Live, err = c.Origin(ctx, p.Source)
-	}
-	return spec, err
-}
+// Draft returns the plan that [Planner.Plan] writes if there is none, without the origin of
+// the live lane, which takes some hundred bytes and the source's time.
+func (p *Planner) Draft(c *Checked) (queue.Spec, error) { return p.draft(c) }
 
 // draft is the plan as the configuration and the server have it.
 func (p *Planner) draft(c *Checked) (queue.Spec, error) {
