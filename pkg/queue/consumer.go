@@ -59,6 +59,7 @@ type ConsumeOptions struct {
 }
 
 const (
+	maxAckPending = 2000
 	maxPull       = 48 << 20
 	pullMessages  = 500             // at most in one request
 	pullExpiry    = 5 * time.Second // of one request
@@ -108,7 +109,7 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 		o.AckWait = 10 * time.Second
 	}
 	if o.MaxAckPending <= 0 {
-		o.MaxAckPending = 2000
+		o.MaxAckPending = maxAckPending
 	}
 	c := &Consumer{
 		log: l, sink: sink, opts: o,
@@ -166,11 +167,11 @@ func (c *Consumer) durable(ctx context.Context, wait time.Duration) (jetstream.C
 	}
 	request, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	durable, err := c.js.CreateOrUpdateConsumer(request, c.log.stream(), config)
+	consumer, err := durable(request, c.js, c.log.stream(), config)
 	if err != nil {
 		return nil, c.log.fail(ctx, err)
 	}
-	return durable, nil
+	return consumer, nil
 }
 
 // Next waits for the next message. It returns the cause of ctx when that ends,
