@@ -93,7 +93,7 @@ var advices = map[string]advice{
 	"40":    {fault.ClassLater, keeps, "another transaction was in the way"},
 	"40002": {fault.ClassPermanent, keeps, "a constraint of the table refuses a row; drop the constraint, or filter such rows out in the query"},
 
-	"42":    {fault.ClassPermanent, keeps, "the table is not what it was when this sink was started; start it again to have it checked"},
+	"42": {fault.ClassPermanent, keeps, "the table is not what it was when this sink was started; start it again to have it checked"},
 	"42P10": {fault.ClassPermanent, keeps, "if the message speaks of a publication: its WHERE, or its list of columns, does not fit the replica identity of the table; " +
 		"run ALTER PUBLICATION … SET TABLE … without them, or have it publish inserts only. Else start this sink again to have the table checked"},
 	"42501": {fault.ClassPermanent, keeps, "the user of the dsn has not the right to do that; grant it, or BYPASSRLS if the message speaks of row-level security"},
