@@ -178,6 +178,8 @@ func opened(ctx context.Context, g *target, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("open table %s: %w", g, context.Cause(ctx))
+	case fault.Of(err) != fault.ClassAgain && strings.HasPrefix(err.Error(), "table "+g.String()+":"):
+		return err
 	case fault.Of(err) != fault.ClassAgain:
 		return fmt.Errorf("table %s: %w", g, err)
 	default:
