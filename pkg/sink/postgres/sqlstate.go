@@ -19,6 +19,7 @@ import (
 // SQLSTATEs that are handled one by one.
 const (
 	uniqueViolation    = "23505"
+	checkViolation     = "23514"
 	notNullViolation   = "23502"
 	exclusionViolation = "23P01"
 	deadlockDetected   = "40P01"
@@ -177,20 +178,22 @@ func badRow(pg *pgconn.PgError) *sink.BadRowError {
 	return &sink.BadRowError{Column: pg.ColumnName, Reason: reason}
 }
 
-// withinTrigger reports whether what refuses a row of a COPY is a statement of a trigger, which
-// the server names before the COPY.
+// withinTrigger reports whether it is a statement of a function that has failed, such as
+// a trigger's: the server then says where, innermost first.
 func withinTrigger(pg *pgconn.PgError) bool {
 	inner, _, _ := strings.Cut(pg.Where, "\n")
-	return inner != "" && !strings.Contains(inner, "COPY ")
+	return !strings.HasPrefix(inner, "COPY ") && (strings.Contains(inner, "SQL") || strings.Contains(inner, "PL/"))
 }
 
 // constraintAdvice says what to do about a constraint that refuses a row.
 func constraintAdvice(pg *pgconn.PgError) string {
-	switch pg.Code {
-	case uniqueViolation:
+	switch {
+	case pg.Code == uniqueViolation:
 		return "the table holds a row with the same value already: use mode: upsert, or drop the constraint"
-	case notNullViolation:
+	case pg.Code == notNullViolation:
 		return "the column takes no NULL: drop its NOT NULL, or have the query replace NULL"
+	case pg.Code == checkViolation && pg.ConstraintName == "":
+		return "no partition of the table takes the row: make one for it, or one for all that is left (CREATE TABLE … PARTITION OF … DEFAULT)"
 	default:
 		return "drop the constraint, or filter such rows out in the query"
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -93,7 +94,7 @@ var advices = map[string]advice{
 	"40":    {fault.ClassLater, keeps, "another transaction was in the way"},
 	"40002": {fault.ClassPermanent, keeps, "a constraint of the table refuses a row; drop the constraint, or filter such rows out in the query"},
 
-	"42": {fault.ClassPermanent, keeps, "the table is not what it was when this sink was started; start it again to have it checked"},
+	"42": {fault.ClassPermanent, keeps, "the table, or something that it uses, is not what it was when this sink looked at it; start it again to have it checked, and report it if that says the same"},
 	"42P10": {fault.ClassPermanent, keeps, "if the message speaks of a publication: its WHERE, or its list of columns, does not fit the replica identity of the table; " +
 		"run ALTER PUBLICATION … SET TABLE … without them, or have it publish inserts only. Else start this sink again to have the table checked"},
 	"42501": {fault.ClassPermanent, keeps, "the user of the dsn has not the right to do that; grant it, or BYPASSRLS if the message speaks of row-level security"},
@@ -162,6 +163,10 @@ var poolerAdvices = []struct {
 	{"query_wait_timeout", advice{fault.ClassLater, keeps, "no connection of the pooler to the server became free in time; raise its default_pool_size, or lower writers"}},
 }
 
+// knowTheirFunction are those whose advice holds for a statement of a function, too:
+// what PL/pgSQL raises, and foreign keys, which are functions of the server.
+var knowTheirFunction = []string{"P0000", "P0001", "P0002", "P0003", "P0004", foreignKeyViolation, restrictViolation}
+
 // adviceOf returns what an error of the server, or of a pooler before it, means.
 func adviceOf(err error, pg *pgconn.PgError) (a advice, known bool) {
 	if pg.Code == protocolViolation {
@@ -179,7 +184,11 @@ func adviceOf(err error, pg *pgconn.PgError) (a advice, known bool) {
 			return a, true
 		}
 	}
-	return adviceFor(pg.Code)
+	a, known = adviceFor(pg.Code)
+	if known && a.class == fault.ClassPermanent && withinTrigger(pg) && !slices.Contains(knowTheirFunction, pg.Code) {
+		a.text = ofFunction // it is not a statement of ampipe's
+	}
+	return a, known
 }
 
 // adviceFor returns what an SQLSTATE means.
