@@ -143,6 +143,15 @@ func TestEnvironmentsOfPostgreSQL(t *testing.T) {
 		}, func(p *shop) {
 			p.obey("ALTER ROLE … CONNECTION LIMIT -1", p.loader)
 		}),
+		in(environment{
+			name:  "a user who may have fewer connections than the sinks use",
+			says:  "the sinks of this configuration use up to 5 connections, and the user",
+			warns: true,
+		}, func(p *shop) {
+			p.run("ALTER ROLE " + p.loader + " CONNECTION LIMIT 3")
+		}, func(p *shop) {
+			p.obey(`ALTER ROLE \S+ CONNECTION LIMIT \d+`)
+		}),
 		{
 			name:   "a server that is read only",
 			config: warehouse,

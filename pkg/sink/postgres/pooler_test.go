@@ -1,12 +1,14 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -132,7 +134,9 @@ func TestWhatAPoolerRefuses(t *testing.T) {
 	if err := neighbour.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := check(with(t, one, "")); err != nil {
+	// The pooler learns a moment later that there is room again.
+	err = fault.Retry(t.Context(), fault.Backoff{GiveUp: time.Minute, Max: 100 * time.Millisecond}, func(context.Context) error { return check(with(t, one, "")) }, nil)
+	if err != nil {
 		t.Errorf("when there is room again: %v", err)
 	}
 }
