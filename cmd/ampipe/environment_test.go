@@ -38,6 +38,8 @@ type environment struct {
 	// waits says that run does not end but waits, and says so; else run ends with
 	// exit, too.
 	waits bool
+	// warns says that both are content, and say it nevertheless.
+	warns bool
 	// mends follows the advice.
 	mends func(s *site)
 	// mended is the configuration after it; empty: as before.
@@ -108,7 +110,7 @@ func (s *site) write(name, text string) string {
 func (s *site) broken(e environment) {
 	s.Helper()
 	exit := e.exit
-	if exit == 0 {
+	if exit == 0 && !e.warns {
 		exit = ops.ExitConfig
 	}
 	code, out := s.command(2*firstMinute, "", "check")
