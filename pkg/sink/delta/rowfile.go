@@ -54,7 +54,12 @@ func (t *target) newFile(p partition) (*rowFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.newFileIn(spool, p)
+}
+
+func (t *target) newFileIn(spool *os.File, p partition) (*rowFile, error) {
 	f := &rowFile{target: t, partition: p, spool: spool, out: &spoolWriter{f: spool, dir: t.spool}, nan: make([]bool, t.file.NumFields())}
+	var err error
 	if f.w, err = pqarrow.NewFileWriter(t.file, f.out, t.properties, pqarrow.DefaultWriterProps()); err != nil {
 		_ = spool.Close()
 		return nil, f.failed(err)
