@@ -63,7 +63,7 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 	if err != nil {
 		return err
 	}
-	client, err := connect(w.cfg)
+	client, err := connect(w.cfg, &w.connections)
 	if err != nil {
 		return err
 	}
