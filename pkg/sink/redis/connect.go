@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -47,9 +48,13 @@ func connect(cfg config.Redis, watched *connections) (redis.UniversalClient, err
 	size := max(1, cfg.Writers) + 1
 	switch {
 	case cfg.Cluster:
-		o, err := redis.ParseClusterURL(string(cfg.URL))
+		address, trusting := withoutVerify(string(cfg.URL))
+		o, err := redis.ParseClusterURL(address)
 		if err != nil {
 			return nil, errURL
+		}
+		if trusting && o.TLSConfig != nil {
+			o.TLSConfig.InsecureSkipVerify = true // the user asks for it
 		}
 		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaintNotificationsConfig = size, 2, true, quiet
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTime, replyTime, replyTime, true
@@ -94,6 +99,20 @@ func classify(what string, err error) error {
 		return fault.Later(fmt.Errorf("%s: the server cannot be reached: %w", what, err), 0)
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// withoutVerify takes skip_verify, which the driver does not know for a Cluster, out of a
+// URL, and reports whether it was set.
+func withoutVerify(address string) (rest string, trusting bool) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address, false
+	}
+	q := u.Query()
+	trusting = q.Get("skip_verify") == "true"
+	q.Del("skip_verify")
+	u.RawQuery = q.Encode()
+	return u.String(), trusting
 }
 
 func untrusted(err error) bool {
