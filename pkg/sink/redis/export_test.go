@@ -106,7 +106,7 @@ func Rights(cfg config.Redis, t sink.Table) (all []string, err error) {
 	}
 	for _, n := range g.needs() {
 		for _, c := range n.commands {
-			all = append(all, right(c))
+			all = append(all, "+"+right(c))
 		}
 	}
 	return all, nil

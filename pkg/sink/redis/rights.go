@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -22,95 +23,60 @@ import (
 //go:embed rights.lua
 var rightsScript string
 
-// need is commands as the sink sends them, and the keys that they are about.
+// need is commands as the sink sends them, each whole, with KEY in the place of a key.
 type need struct {
 	pattern  string // of the keys, for an ACL; empty: the commands have none
-	commands [][]string
-}
-
-// words splits commands that are written in lines.
-func words(lines ...string) (commands [][]string) {
-	for _, line := range lines {
-		commands = append(commands, strings.Fields(line))
-	}
-	return commands
-}
-
-// on puts a key in the place of KEY.
-func on(key string, commands [][]string) [][]string {
-	for _, c := range commands {
-		for i := range c {
-			if c[i] == "KEY" {
-				c[i] = key
-			}
-		}
-	}
-	return commands
+	key      string // one of them
+	commands []string
 }
 
 // stateCommands are those for the keys of the state.
-func stateCommands() [][]string {
-	return words("HGETALL KEY", "HSET KEY f v", "HMGET KEY f", "HGET KEY f", "HKEYS KEY", "HDEL KEY f", "HINCRBY KEY f 1", "HSETNX KEY f v",
-		"EXISTS KEY", "ZADD KEY 0 m", "ZREM KEY m", "ZRANGE KEY 0 -1", "ZRANGEBYLEX KEY - +", "ZREVRANGEBYLEX KEY + -", "ZREMRANGEBYLEX KEY - +",
-		"EVALSHA s 1 KEY", "EVAL_RO s 1 KEY")
+var stateCommands = []string{
+	"HGETALL KEY", "HSET KEY f v", "HMGET KEY f", "HGET KEY f", "HKEYS KEY", "HDEL KEY f", "HINCRBY KEY f 1", "HSETNX KEY f v",
+	"EXISTS KEY", "ZADD KEY 0 m", "ZREM KEY m", "ZRANGE KEY 0 -1", "ZRANGEBYLEX KEY - +", "ZREVRANGEBYLEX KEY + -", "ZREMRANGEBYLEX KEY - +",
+	"EVALSHA s 1 KEY", "EVAL_RO s 1 KEY",
 }
 
 // rowCommands are those for the keys of rows.
-func (g *target) rowCommands() [][]string {
-	all := words("TYPE KEY")
-	switch g.Structure {
-	case config.Hash:
-		all = words("TYPE KEY", "RESTORE KEY 0 x", "DUMP KEY", "HLEN KEY", "HGETALL KEY", "UNLINK KEY")
-	case config.String:
-		all = words("TYPE KEY", "SET KEY x GET", "MSET KEY x", "EXISTS KEY", "GET KEY", "UNLINK KEY")
-	case config.JSON:
-		all = words("TYPE KEY", "JSON.SET KEY $ x", "JSON.GET KEY", "UNLINK KEY")
-	case config.Set:
-		all = words("TYPE KEY", "SADD KEY x", "SREM KEY x", "SISMEMBER KEY x")
-	case config.SortedSet:
-		all = words("TYPE KEY", "ZADD KEY 0 x", "ZREM KEY x", "ZSCORE KEY x")
-	case config.List:
-		all = words("RPUSH KEY x", "LREM KEY -1 x", "LRANGE KEY 0 1")
-	case config.Stream:
-		all = words("XADD KEY 1-1 f v", "XDEL KEY 1-1", "XRANGE KEY - +")
-	}
-	if g.TTL > 0 {
-		all = append(all, []string{"PEXPIRE", "KEY", "1"})
-	}
-	return all
+var rowCommands = map[config.Structure][]string{
+	config.Hash:      {"TYPE KEY", "RESTORE KEY 0 x", "DUMP KEY", "HLEN KEY", "HGETALL KEY", "UNLINK KEY"},
+	config.String:    {"TYPE KEY", "SET KEY x GET", "MSET KEY x", "EXISTS KEY", "GET KEY", "UNLINK KEY"},
+	config.JSON:      {"TYPE KEY", "JSON.SET KEY $ x", "JSON.GET KEY", "UNLINK KEY"},
+	config.Set:       {"TYPE KEY", "SADD KEY x", "SREM KEY x", "SISMEMBER KEY x"},
+	config.SortedSet: {"TYPE KEY", "ZADD KEY 0 x", "ZREM KEY x", "ZSCORE KEY x"},
+	config.List:      {"RPUSH KEY x", "LREM KEY -1 x", "LRANGE KEY 0 1"},
+	config.Stream:    {"XADD KEY 1-1 f v", "XDEL KEY 1-1", "XRANGE KEY - +"},
 }
 
 // needs are all commands that the sink, and verify, send.
 func (g *target) needs() []need {
-	others := words("INFO", "EVAL s 0", "SCRIPT LOAD s")
-	state := on(g.keys()[0], stateCommands())
-	switch {
-	case g.Cluster:
-		others = append(others, words("COMMAND", "CLUSTER SLOTS")...)
-		state = append(state, on(g.keys()[0], words("SETBIT KEY 1 1", "GET KEY"))...)
-	case g.latches():
-		others = append(others, words("MULTI", "EXEC")...)
-		state = append(state, on(g.latch(), words("SET KEY x", "GET KEY", "UNLINK KEY", "MSETNX KEY rows"))...)
+	others := need{commands: []string{"INFO", "EVAL s 0", "SCRIPT LOAD s"}}
+	state := need{globbed(g.prefix()) + "*", g.keys()[0], slices.Clone(stateCommands)}
+	row := need{commands: slices.Clone(rowCommands[g.Structure])}
+	row.key, row.pattern = g.pattern.sample()
+	row.key = cmp.Or(row.key, "0") // a command without its key must not be asked about
+	if g.TTL > 0 {
+		row.commands = append(row.commands, "PEXPIRE KEY 1")
+	}
+	if g.latches() {
+		others.commands = append(others.commands, "MULTI", "EXEC")
+		state.commands = append(state.commands, "SET KEY x", "GET KEY", "UNLINK KEY", "MSETNX KEY x")
+		row.commands = append(row.commands, "MSETNX KEY x")
 	}
 	if g.Structure == config.JSON {
-		others = append(others, words("COMMAND INFO JSON.SET")...)
-	}
-	row, pattern := g.pattern.sample()
-	all := []need{{commands: others}, {g.statePattern(), state}, {pattern, on(row, g.rowCommands())}}
-	if g.latches() {
-		all[2].commands = append(all[2].commands, []string{"MSETNX", row, "x"})
-	}
-	if g.Cluster {
-		all = append(all, need{"ampipe:" + g.pipeline + ":" + g.sink + ":*", on(g.slotState("0"), stateCommands())})
+		others.commands = append(others.commands, "COMMAND INFO JSON.SET")
 	}
 	if number := database(g.URL); number != "" && number != "0" {
-		all[0].commands = append(all[0].commands, []string{"SELECT", number})
+		others.commands = append(others.commands, "SELECT "+number)
 	}
-	return all
+	if !g.Cluster {
+		return []need{others, state, row}
+	}
+	others.commands = append(others.commands, "COMMAND", "CLUSTER SLOTS")
+	state.commands = append(state.commands, "SETBIT KEY 1 1", "GET KEY")
+	slot := need{globbed("ampipe:"+g.pipeline+":"+g.sink+":") + "*", g.slotState("0"), slices.Clone(stateCommands)}
+	return []need{others, state, row, slot}
 }
-
-// statePattern is the keys of the state, for an ACL.
-func (g *target) statePattern() string { return globbed(g.prefix()) + "*" }
 
 // globbed is a text as a part of a pattern of keys.
 func globbed(text string) string {
@@ -159,22 +125,25 @@ func (g *target) user() string {
 	return name
 }
 
-// right is a command as a rule of an ACL.
-func right(command []string) string {
-	name := strings.ToLower(command[0])
-	if container := []string{"script", "cluster", "command"}; len(command) > 1 && slices.Contains(container, name) {
-		name += "|" + strings.ToLower(command[1])
+// right is the name of a command as a rule of an ACL has it, behind a plus sign.
+func right(command string) string {
+	words := strings.Fields(strings.ToLower(command))
+	if len(words) > 1 && slices.Contains([]string{"script", "cluster", "command"}, words[0]) {
+		return words[0] + "|" + words[1]
 	}
-	return "+" + name
+	return words[0]
 }
 
 // grant is the line for the server that gives the user rights.
-func (g *target) grant(rules []string) string {
-	shown := []string{"ACL SETUSER", shellWord(g.user())}
-	for _, r := range rules {
-		shown = append(shown, shellWord(r))
+func (g *target) grant(keys, commands []string) string {
+	line := "ACL SETUSER " + shellWord(g.user())
+	for _, k := range keys {
+		line += " " + shellWord("~"+k)
 	}
-	return strings.Join(shown, " ")
+	for _, c := range commands {
+		line += " +" + c
+	}
+	return line
 }
 
 // shellWord is a word as redis-cli reads it.
@@ -185,103 +154,127 @@ func shellWord(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// rules are all that a user needs, without repetitions: keys, then commands.
-func rules(needs []need) (all []string) {
-	var commands []string
-	for _, n := range needs {
-		if n.pattern != "" {
-			all = append(all, "~"+n.pattern)
-		}
-		for _, c := range n.commands {
-			if r := right(c); !slices.Contains(commands, r) {
-				commands = append(commands, r)
-			}
-		}
+// with adds a name that is not in the list.
+func with(list []string, name string) []string {
+	if slices.Contains(list, name) {
+		return list
 	}
-	return append(all, commands...)
+	return append(list, name)
 }
 
-// refusal says what the user of the url may not do, and the line that gives it.
-func (g *target) refusal(lacking []need) error {
-	var names, keys []string
-	for _, n := range lacking {
-		if n.pattern != "" {
-			keys = append(keys, n.pattern)
+// usesKey asks whether a key may be used. That the user may run EVAL is known by then, and
+// it asks for a key that may be read and written.
+const usesKey = "EVAL s 1 KEY"
+
+// question is about a command on a key, or on none.
+type question struct{ command, key string }
+
+// whole is the command with its arguments, zeros between them.
+func (q question) whole() string {
+	words := strings.Fields(q.command)
+	for i := range words {
+		if words[i] == "KEY" {
+			words[i] = q.key
 		}
-		for _, c := range n.commands {
-			if name := strings.TrimPrefix(right(c), "+"); !slices.Contains(names, name) {
-				names = append(names, name)
+	}
+	return strings.Join(words, "\x00")
+}
+
+// questions are all that have to be asked: each command on the keys of each need, since
+// nothing can be told by keys that may not be used.
+func questions(needs []need) (all []question) {
+	for _, n := range needs {
+		if n.key == "" {
+			for _, c := range n.commands {
+				all = append(all, question{c, ""})
+			}
+			continue
+		}
+		all = append(all, question{usesKey, n.key})
+		for _, on := range needs {
+			for _, c := range n.commands {
+				if on.key != "" {
+					all = append(all, question{c, on.key})
+				}
 			}
 		}
 	}
-	text := fmt.Sprintf("the user %q may not run %s", g.user(), strings.Join(names, ", "))
-	if len(keys) > 0 {
-		text += " on " + strings.Join(keys, " and ")
-	}
-	return fault.Permanent(fmt.Errorf("%s; run on the server: %s", text, g.grant(rules(lacking))))
+	return all
 }
 
 // tryRights asks a server whether it takes writes, has the commands, and lets the user
 // run them on the keys. Nothing is run, and nothing is left behind.
 func tryRights(ctx context.Context, g *target, client redis.UniversalClient) error {
 	needs := g.needs()
-	var args []any
-	for _, n := range needs {
-		for _, c := range n.commands {
-			args = append(args, strings.Join(c, "\x00"))
-		}
+	asked := questions(needs)
+	args := make([]any, len(asked))
+	for i, q := range asked {
+		args[i] = q.whole()
 	}
 	reply, err := client.Eval(ctx, rightsScript, nil, args...).StringSlice()
 	if redis.HasErrorPrefix(err, "NOPERM") {
-		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); run on the server: %s", g.user(), err, g.grant(rules(needs))))
+		var all []string
+		for _, n := range needs {
+			for _, c := range n.commands {
+				all = with(all, right(c))
+			}
+		}
+		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); run on the server: %s", g.user(), err, g.grant(nil, all)))
 	}
-	if err != nil {
+	if err != nil || len(reply) != len(asked) { // or it cannot be asked
 		return err
 	}
-	if len(reply) != len(args) {
-		return nil // it cannot be asked
+	answers := make(map[question]string, len(asked))
+	for i, q := range asked {
+		answers[q] = reply[i]
 	}
-	var unknown []string
-	var lacking []need
-	for _, n := range needs {
-		some := need{pattern: n.pattern}
-		for _, c := range n.commands {
-			switch reply[0] {
-			case "denied":
-				some.commands = append(some.commands, c)
-			case "unknown":
-				unknown = append(unknown, strings.TrimPrefix(right(c), "+"))
-			}
-			reply = reply[1:]
-		}
-		if len(some.commands) > 0 {
-			lacking = append(lacking, some)
-		}
-	}
-	var wrong []error
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		wrong = append(wrong, fault.Permanent(fmt.Errorf("the server has no command %s; take it out of rename-command in the server's configuration, or use another server",
-			strings.Join(slices.Compact(unknown), ", "))))
-	}
-	if len(lacking) > 0 {
-		wrong = append(wrong, g.refusal(lacking))
-	}
-	return oneLine(wrong)
+	return g.judge(needs, answers)
 }
 
-// oneLine is several errors as one of a line.
-func oneLine(wrong []error) error {
-	switch len(wrong) {
-	case 0:
-		return nil
-	case 1:
-		return wrong[0]
-	default:
-		texts := make([]string, len(wrong))
-		for i, err := range wrong {
-			texts[i] = err.Error()
+// judge says what is missing.
+func (g *target) judge(needs []need, answers map[question]string) error {
+	var keys, commands, unknown []string
+	anyKey := false
+	for _, n := range needs {
+		usable := n.key == "" || answers[question{usesKey, n.key}] != "denied"
+		if !usable {
+			keys = append(keys, n.pattern)
+		} else if n.key != "" {
+			anyKey = true
 		}
-		return fault.Permanent(errors.New(strings.Join(texts, "; and ")))
+		for _, c := range n.commands {
+			answer := answers[question{c, n.key}]
+			elsewhere := slices.ContainsFunc(needs, func(o need) bool { return answers[question{c, o.key}] == "allowed" })
+			switch {
+			case answer == "unknown":
+				unknown = with(unknown, right(c))
+			case answer == "denied" && (usable || !elsewhere):
+				commands = with(commands, right(c))
+			}
+		}
 	}
+	var wrong []string
+	if len(unknown) > 0 {
+		wrong = append(wrong, fmt.Sprintf("the server has no command %s; take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
+	}
+	if len(keys)+len(commands) > 0 {
+		text := fmt.Sprintf("the user %q may not", g.user())
+		if len(keys) > 0 {
+			text += " use the keys " + strings.Join(keys, " and ")
+		}
+		if len(keys) > 0 && len(commands) > 0 {
+			text += ", nor"
+			if !anyKey {
+				text += ", perhaps," // no key tells
+			}
+		}
+		if len(commands) > 0 {
+			text += " run " + strings.Join(commands, ", ")
+		}
+		wrong = append(wrong, text+"; run on the server: "+g.grant(keys, commands))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fault.Permanent(errors.New(strings.Join(wrong, "; and ")))
 }
