@@ -208,8 +208,13 @@ func TestTheManualsGiveTheSameRights(t *testing.T) {
 // said if it is missing, before anything is written, with a line that gives it.
 func TestUserWithFewRights(t *testing.T) {
 	t.Parallel()
+	t.Run("Redis", func(t *testing.T) { userWithFewRights(t, redisServer(t)) })
+	t.Run("Valkey", func(t *testing.T) { userWithFewRights(t, other(t, "valkey")) })
+}
+
+func userWithFewRights(t *testing.T, bin string) {
 	port := freePort(t)
-	p := launch(t, redisServer(t), "--port", port)
+	p := launch(t, bin, "--port", port)
 	ready(t, p.socket(), answers)
 	s := serverAt(t, p.socket())
 	const password = "ge/heim:ß"
