@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/redis/go-redis/v9"
@@ -108,6 +109,18 @@ func Rights(cfg config.Redis, t sink.Table) (all []string, err error) {
 		for _, c := range n.commands {
 			all = append(all, "+"+right(c))
 		}
+	}
+	return all, nil
+}
+
+// Questions are what is asked about the rights of a user, in words.
+func Questions(cfg config.Redis, t sink.Table) (all [][]string, err error) {
+	g, err := newTarget(cfg, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range questions(g.needs()) {
+		all = append(all, strings.Split(q.whole(), "\x00"))
 	}
 	return all, nil
 }

@@ -257,21 +257,16 @@ func (g *target) judge(needs []need, answers map[question]string) error {
 	if len(unknown) > 0 {
 		wrong = append(wrong, fmt.Sprintf("the server has no command %s; take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
 	}
-	if len(keys)+len(commands) > 0 {
-		text := fmt.Sprintf("the user %q may not", g.user())
-		if len(keys) > 0 {
-			text += " use the keys " + strings.Join(keys, " and ")
-		}
-		if len(keys) > 0 && len(commands) > 0 {
-			text += ", nor"
-			if !anyKey {
-				text += ", perhaps," // no key tells
-			}
-		}
-		if len(commands) > 0 {
-			text += " run " + strings.Join(commands, ", ")
-		}
-		wrong = append(wrong, text+"; run on the server: "+g.grant(keys, commands))
+	advice := g.grant(keys, commands)
+	switch every, all := strings.Join(keys, " and "), strings.Join(commands, ", "); {
+	case len(keys) > 0 && len(commands) > 0 && !anyKey: // so no key tells
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor, perhaps, run %s; run on the server: %s", g.user(), every, all, advice))
+	case len(keys) > 0 && len(commands) > 0:
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor run %s; run on the server: %s", g.user(), every, all, advice))
+	case len(keys) > 0:
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s; run on the server: %s", g.user(), every, advice))
+	case len(commands) > 0:
+		wrong = append(wrong, fmt.Sprintf("the user %q may not run %s; run on the server: %s", g.user(), all, advice))
 	}
 	if len(wrong) == 0 {
 		return nil

@@ -204,6 +204,36 @@ func TestTheManualsGiveTheSameRights(t *testing.T) {
 	}
 }
 
+// TestEveryQuestionIsAWholeCommand: a server looks for keys in the arguments of a command
+// without counting them, and Redis 7.0 crashes if EVALSHA has none.
+func TestEveryQuestionIsAWholeCommand(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	client := s.UniversalClient.(*driver.Client)
+	for _, structure := range []config.Structure{config.Hash, config.String, config.Stream, config.Set, config.SortedSet, config.List} {
+		for _, clustered := range []bool{false, true} {
+			cfg := config.Redis{Structure: structure, Key: "k:{block_num}", TTL: time.Hour, Cluster: clustered, URL: "redis://h?db=1"}
+			questions, err := redis.Questions(cfg, balanceTable(s))
+			if err != nil || len(questions) < 30 {
+				t.Fatalf("%d questions, %v", len(questions), err)
+			}
+			for _, words := range questions {
+				info, err := client.Do(t.Context(), "COMMAND", "INFO", words[0]).Slice()
+				if err != nil {
+					t.Fatal(err)
+				}
+				about, ok := info[0].([]any)
+				if !ok {
+					t.Fatalf("%q is no command", words)
+				}
+				if arity := about[1].(int64); arity > 0 && int(arity) != len(words) || len(words) < int(-arity) || slices.Contains(words, "") {
+					t.Errorf("%q has %d words, and the command takes %d", words, len(words), arity)
+				}
+			}
+		}
+	}
+}
+
 // A user with the rights that the manuals name can do everything; each that is needed is
 // said if it is missing, before anything is written, with a line that gives it.
 func TestUserWithFewRights(t *testing.T) {
