@@ -290,9 +290,12 @@ func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, 
 	if err == nil {
 		return uint64(tag.RowsAffected()), nil
 	}
-	if pg, line, ok := refused(err, w.target.table); ok && !(w.target.upsert() && pg.Code == uniqueViolation) {
+	if state(err) == invalidBinary {
+		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; start it again: %w", w.target, err))
+	}
+	if pg, line, ok := refused(err); ok && !(w.target.upsert() && pg.Code == uniqueViolation) {
 		if p, row, found := nth(portions, line); found {
-			return 0, w.target.bad(p, row, badRow(pg))
+			return 0, w.target.bad(p, row, w.target.badRow(pg))
 		}
 	}
 	return 0, err

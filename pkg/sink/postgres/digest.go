@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
@@ -98,7 +97,7 @@ func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, int
 	if r.End <= block.Max {
 		where += fmt.Sprintf(" AND %s < %d", column, r.End)
 	}
-	splitter := &rowSplitter{block: g.block, numeric: strings.HasPrefix(g.columns[g.block].sql, "numeric"), columns: len(g.columns), into: into}
+	splitter := &rowSplitter{block: g.block, numeric: g.columns[g.block].base() == "numeric", columns: len(g.columns), into: into}
 	rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
 	if g.replaces() && w.past && r.End <= block.Max {
 		rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"

@@ -73,8 +73,12 @@ func (c *doubles) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
-	if math.IsNaN(c.values[i]) {
+	return appendDouble(dst, c.values[i])
+}
+
+func appendDouble(dst []byte, v float64) []byte {
+	if math.IsNaN(v) {
 		return appendInt8(dst, doubleNaN)
 	}
-	return appendInt8(dst, math.Float64bits(c.values[i]))
+	return appendInt8(dst, math.Float64bits(v))
 }

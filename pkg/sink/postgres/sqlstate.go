@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -29,6 +31,7 @@ const (
 	tooManyConnections = "53300"
 
 	insufficientPrivilege = "42501"
+	invalidBinary         = "22P03"
 )
 
 // classify marks an error of the driver with what to do about it and says so.
@@ -97,35 +100,72 @@ func state(err error) string {
 
 // refused tells whether the server refuses a row of a COPY into a table for what
 // is in it, and which line of the COPY that was, from 1; 0 if it does not say.
-func refused(err error, table string) (pg *pgconn.PgError, line int, ok bool) {
+func refused(err error) (pg *pgconn.PgError, line int, ok bool) {
 	pg, ok = errors.AsType[*pgconn.PgError](err)
 	if !ok || !strings.HasPrefix(pg.Code, "22") && !strings.HasPrefix(pg.Code, "23") && !strings.HasPrefix(pg.Code, "54") {
 		return nil, 0, false
 	}
-	// "COPY logs, line 12, column data: …": words may be translated.
-	_, where, _ := strings.Cut(pg.Where, "COPY "+table+", ")
-	_, _ = fmt.Sscanf(strings.TrimLeftFunc(where, func(r rune) bool { return r < '0' || r > '9' }), "%d", &line)
+	line, _ = copied(pg.Where)
 	return pg, line, true
 }
 
-// badRow returns the error for a row that the server refuses. The server's detail
-// would quote the value.
-func badRow(pg *pgconn.PgError) *sink.BadRowError {
-	reason := "the server refuses it: " + pg.Message + " (SQLSTATE " + pg.Code + ")"
-	if strings.HasPrefix(pg.Code, "23") {
-		reason += "; " + constraintAdvice(pg)
+// whereCopied is what PostgreSQL says of a row of a COPY: "COPY logs, line 12, column
+// data". Its words may be translated.
+var whereCopied = regexp.MustCompile(`(?m)^COPY .*?, \D*(\d+)(?:, \S+ ([^\n]+))?$`)
+
+// copied takes a context of the server apart: the line of a COPY, from 1, and the column
+// if it names one.
+func copied(where string) (line int, column string) {
+	m := whereCopied.FindStringSubmatch(where)
+	if m == nil {
+		return 0, ""
 	}
-	return &sink.BadRowError{Column: pg.ColumnName, Reason: reason}
+	line, _ = strconv.Atoi(m[1])
+	return line, m[2]
+}
+
+// badRow returns the error for a row that the server refuses. The server's detail
+// would quote all of it.
+func (g *target) badRow(pg *pgconn.PgError) *sink.BadRowError {
+	reason := "the server refuses it: " + cut(strings.Join(strings.Fields(pg.Message), " ")) + " (SQLSTATE " + pg.Code + ")"
+	if strings.HasPrefix(pg.Code, "23") {
+		reason += "; " + g.constraintAdvice(pg)
+	}
+	return &sink.BadRowError{Column: g.refusedColumn(pg), Reason: reason}
+}
+
+// refusedColumn returns the column that the server refuses a value of, or "".
+func (g *target) refusedColumn(pg *pgconn.PgError) string {
+	_, column := copied(pg.Where)
+	column, _, _ = strings.Cut(column, ": ")
+	for _, name := range []string{pg.ColumnName, column} {
+		if slices.Contains(g.names(), name) {
+			return name
+		}
+	}
+	for _, c := range g.constraints {
+		if c.name == pg.ConstraintName && len(c.columns) == 1 {
+			return c.columns[0]
+		}
+	}
+	return ""
 }
 
 // constraintAdvice says what to do about a constraint that refuses a row.
-func constraintAdvice(pg *pgconn.PgError) string {
-	switch pg.Code {
-	case uniqueViolation:
-		return "the table holds a row with the same value already: use mode: upsert, or drop the constraint"
-	case notNullViolation:
-		return "the column takes no NULL: drop its NOT NULL, or have the query replace NULL"
+func (g *target) constraintAdvice(pg *pgconn.PgError) string {
+	drop := fmt.Sprintf("run ALTER TABLE %s DROP CONSTRAINT %s", g.quoted(), quoted(pg.ConstraintName))
+	switch {
+	case pg.Code == notNullViolation:
+		return "have the query replace NULL, or run ALTER TABLE <table> ALTER COLUMN <column> DROP NOT NULL"
+	case pg.ConstraintName == "":
+		return "filter such rows out in the query"
+	case pg.DataTypeName != "":
+		return fmt.Sprintf("filter such rows out in the query, or run ALTER DOMAIN %s.%s DROP CONSTRAINT %s", quoted(pg.SchemaName), quoted(pg.DataTypeName), quoted(pg.ConstraintName))
+	case pg.Code == uniqueViolation && !slices.ContainsFunc(g.constraints, func(c constraint) bool { return c.name == pg.ConstraintName }):
+		return fmt.Sprintf("the table holds a row with the same value already: set mode: upsert with its columns as key, or run DROP INDEX %s.%s", quoted(pg.SchemaName), quoted(pg.ConstraintName))
+	case pg.Code == uniqueViolation:
+		return "the table holds a row with the same value already: set mode: upsert with its columns as key, or " + drop
 	default:
-		return "drop the constraint, or filter such rows out in the query"
+		return "filter such rows out in the query, or " + drop
 	}
 }

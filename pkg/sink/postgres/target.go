@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -16,7 +18,9 @@ type target struct {
 	pipeline, sink string
 	schema, table  string
 	network        string
-	columns        []column
+	wanted         []column // as the table is made
+	columns        []column // as they are written; opening a table that is there adapts them
+	constraints    []constraint
 	block          int   // index of the block column
 	key            []int // indices of the key; upsert only
 	evolve         bool
@@ -34,7 +38,7 @@ func newTarget(cfg config.Postgres, t sink.Table) (*target, error) {
 	columns, err := columnsOf(t, cfg.Types)
 	wrong := []error{err, checkIdentifier("schema", cfg.Schema), checkIdentifier("table", cfg.Table)}
 	if err == nil {
-		g.columns = columns
+		g.wanted, g.columns = columns, columns
 		wrong = append(wrong, g.checkBlock())
 		if cfg.Mode == config.Upsert {
 			wrong = append(wrong, g.setKey(cfg.Key))
@@ -56,7 +60,7 @@ var brinClasses = map[string]string{
 
 func (g *target) checkBlock() error {
 	c := g.columns[g.block]
-	if brinClasses[c.sql] == "" && !strings.HasPrefix(c.sql, "numeric") {
+	if _, text := c.arrow.(arrow.BinaryDataType); text || brinClasses[c.sql] == "" && c.base() != "numeric" {
 		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
 	}
 	return nil
@@ -64,7 +68,7 @@ func (g *target) checkBlock() error {
 
 // unkeyed are types whose values can be equal for PostgreSQL while their bytes
 // differ (0 and -0, 24 hours and a day), so that a key of them would not be one.
-var unkeyed = []string{"real", "double precision", "interval", "jsonb"}
+var unkeyed = []string{"real", "double precision", "interval", "jsonb", "json", "citext"}
 
 func (g *target) setKey(names []string) error {
 	var wrong []error
@@ -148,7 +152,7 @@ func (g *target) createIndex(multi bool) string {
 	class := ""
 	if multi {
 		class = " numeric_minmax_multi_ops"
-		if of := brinClasses[c.sql]; of != "" {
+		if of := brinClasses[c.base()]; of != "" {
 			class = " " + of
 		}
 	}
