@@ -245,7 +245,7 @@ func (s *survey) compareColumn(g *target, i int, f columnFacts, deny func(string
 	}
 	switch {
 	case f.bound:
-		c.full = fmt.Sprintf("the value is NULL, and the domain %s takes none; have the query replace NULL, or run ALTER DOMAIN %s DROP NOT NULL", f.sql, f.name)
+		c.full = fmt.Sprintf("the value is NULL, and the domain %s takes none; have the query replace NULL, or run ALTER DOMAIN %s DROP NOT NULL", f.sql, f.storedType.name)
 	case f.notNull:
 		c.full = "the value is NULL, and the column is NOT NULL; have the query replace NULL, or run " + g.release([]columnFacts{f}, s.table.primary)
 	}

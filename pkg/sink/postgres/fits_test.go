@@ -164,6 +164,7 @@ func (p *pairing) load(t *testing.T) {
 
 var (
 	refusedColumn = regexp.MustCompile(`column "(\w+)" is of the type .*?, and the query needs [^;\n]*; (.*), or load into another table`)
+	condition     = regexp.MustCompile(`, if its values are [^,]*`)
 	advisedType   = regexp.MustCompile(`^set types: \{(\w+): (\w+)\}`)
 	advisedCast   = regexp.MustCompile(`^write CAST\("(\w+)" AS (.*)\) AS "\w+" in the query$`)
 	advisedOut    = regexp.MustCompile(`^take (\w+) out of types$`)
@@ -267,7 +268,7 @@ func (p *pairing) refusals(t *testing.T) map[string][]string {
 		if m == nil {
 			t.Fatalf("not a sentence about a column: %s", line)
 		}
-		ways[m[1]] = strings.Split(strings.ReplaceAll(m[2], ", if its values are 0x and lower-case digits", ""), ", or ")
+		ways[m[1]] = strings.Split(condition.ReplaceAllString(m[2], ""), ", or ")
 	}
 	return ways
 }

@@ -22,7 +22,11 @@ func (g *target) remedy(c column, t storedType) string {
 		ways = append(ways, fmt.Sprintf("take %s out of types", c.name))
 	}
 	if using, ok := conversion(c, t); ok {
-		ways = append(ways, fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s%s", g.quoted(), quoted(c.name), c.sql, using))
+		way := fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s%s", g.quoted(), quoted(c.name), c.sql, using)
+		if strings.HasSuffix(using, "::jsonb") {
+			way += ", if its values are JSON"
+		}
+		ways = append(ways, way)
 	}
 	if as := castTo(c, t); as != "" {
 		ways = append(ways, fmt.Sprintf("write CAST(%s AS %s) AS %[1]s in the query", quoted(c.name), as))
@@ -62,8 +66,10 @@ func conversion(c column, t storedType) (using string, ok bool) {
 		return fmt.Sprintf(" USING decode(regexp_replace(%s, '^(0x|\\\\x)', ''), 'hex')", name), slices.Contains(characters, t.base)
 	case c.sql == "interval":
 		return "", t.base == "interval"
+	case c.sql == "jsonb" && t.element != "":
+		return fmt.Sprintf(" USING to_jsonb(%s)", name), true
 	case c.sql == "jsonb":
-		return fmt.Sprintf(" USING to_jsonb(%s)", name), t.element != ""
+		return fmt.Sprintf(" USING %s::jsonb", name), slices.Contains(characters, t.base)
 	case c.sql == "time without time zone":
 		return fmt.Sprintf(" USING %s::time", name), t.base == "time with time zone"
 	default:

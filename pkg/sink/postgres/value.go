@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/sink/decimals"
 )
 
 // longestShown is how many characters of a value a message shows.
@@ -26,6 +28,8 @@ func shown(arr arrow.Array, row int) string {
 	case isText(dt):
 		v := blobsOf(arr).value(row)
 		return strconv.Quote(cut(string(v[:min(len(v), 4*longestShown+4)])))
+	case arrow.IsDecimal(dt.ID()):
+		return cut(string(decimals.Printer(arr)(nil, row)))
 	case bindHex(dt) != nil:
 		v := blobsOf(arr).value(row)
 		return cut(string(appendHex(nil, v[:min(len(v), longestShown)])))
