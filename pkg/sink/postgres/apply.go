@@ -48,7 +48,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		}
 		if i == attempts || !crossed(err) {
 			code := state(err)
-			err = w.classed(ctx, "write rows", err)
+			err = w.classed(ctx, "write rows", w.narrow(ctx, s, changes, err))
 			if fault.Of(err) == fault.ClassLater && code != lockNotAvailable && code != tooManyConnections {
 				w.pool.Reset() // what is mended may be a setting that only new sessions see
 			}

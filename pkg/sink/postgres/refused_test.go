@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -177,4 +178,62 @@ func TestNarrowColumnsAreWarnedOf(t *testing.T) {
 	if err := w.Check(t.Context(), tab); err != nil || len(w.Warnings(tab)) > 0 {
 		t.Errorf("after it: %v, %q", err, w.Warnings(tab))
 	}
+}
+
+// TestRowsThatTheServerDoesNotName are found all the same, and what the error advises
+// lets them in.
+func TestRowsThatTheServerDoesNotName(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		sql    string
+		upsert bool
+		column string
+	}{
+		"a foreign key":                    {"CREATE TABLE known (n bigint PRIMARY KEY); INSERT INTO known VALUES (0), (1), (2), (3), (4), (5), (6), (8), (9); CREATE TABLE t (block_num bigint, n bigint REFERENCES known, \"Name\" text)", false, "n"},
+		"a foreign key that waits":         {"CREATE TABLE known (n bigint PRIMARY KEY); INSERT INTO known VALUES (0), (1), (2), (3), (4), (5), (6), (8), (9); CREATE TABLE t (block_num bigint, n bigint REFERENCES known DEFERRABLE INITIALLY DEFERRED, \"Name\" text)", false, "n"},
+		"a check, behind a staging table":  {"CREATE TABLE t (block_num bigint, n bigint PRIMARY KEY, \"Name\" text CHECK (\"Name\" <> 'b7'))", true, "Name"},
+		"unique, behind a staging table":   {"CREATE TABLE t (block_num bigint, n bigint PRIMARY KEY, \"Name\" text UNIQUE); INSERT INTO t VALUES (100, 100, 'b7')", true, "Name"},
+		"another index, behind such a one": {"CREATE TABLE t (block_num bigint, n bigint PRIMARY KEY, \"Name\" text); CREATE UNIQUE INDEX once ON t (lower(\"Name\")); INSERT INTO t VALUES (100, 100, 'B7')", true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			db.run(c.sql)
+			cfg := db.config()
+			rec := integers10(t)
+			if c.upsert {
+				upsertByN(&cfg)
+				db.run("INSERT INTO t VALUES (0, 0, 'before')") // so that rows go through the temporary table
+			}
+			w := open(t, cfg, small)
+			change := []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: 10}, rec)}
+			_, err := w.Apply(t.Context(), change)
+			bad, ok := errors.AsType[*sink.BadRowError](err)
+			if !ok || bad.Block != 7 || bad.Row != 7 || bad.Column != c.column || fault.Of(err) != fault.ClassPermanent {
+				t.Fatalf("answered with %v", err)
+			}
+			if n := db.text("SELECT count(*) FROM t WHERE block_num < 100 AND \"Name\" <> 'before'"); n != "0" {
+				t.Errorf("%s rows were written", n)
+			}
+			db.run(advisedSQL.FindStringSubmatch(bad.Reason)[1])
+			if _, err := open(t, cfg, small).Apply(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			db.want("SELECT count(*) FROM t WHERE block_num < 100", "10")
+		})
+	}
+}
+
+// integers10 is a record of ten rows of the table small, one to a block, with a key each.
+func integers10(t *testing.T) arrow.RecordBatch {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, small.Schema)
+	defer b.Release()
+	for n := range 10 {
+		b.Field(0).(*array.Uint64Builder).Append(uint64(n))
+		b.Field(1).(*array.Int64Builder).Append(int64(n))
+		b.Field(2).(*array.StringBuilder).Append(fmt.Sprintf("b%d", n))
+	}
+	rec := b.NewRecordBatch()
+	t.Cleanup(rec.Release)
+	return rec
 }

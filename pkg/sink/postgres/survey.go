@@ -108,7 +108,7 @@ const (
 
 	askConstraints = `SELECT c.contype = 'p', c.conname, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_constraint c
 		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-		WHERE c.conrelid = $1 AND c.contype IN ('p', 'u', 'c', 'x') GROUP BY c.oid, c.contype, c.conname`
+		WHERE c.conrelid = $1 AND c.contype IN ('p', 'u', 'c', 'f', 'x') GROUP BY c.oid, c.contype, c.conname`
 
 	// Partitions may each have an index of their own.
 	askIndexed = `SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
