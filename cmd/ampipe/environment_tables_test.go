@@ -177,3 +177,53 @@ func TestEnvironmentsOfTablesThatAreThere(t *testing.T) {
 		}
 	}
 }
+
+// TestValuesThatRunRefuses: what only the rows show is said by run, with block, row,
+// column and value, in one line, and is mended as that line says.
+func TestValuesThatRunRefuses(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("AMPIPE_TEST_POSTGRES") == "" {
+		t.Skip("AMPIPE_TEST_POSTGRES is not set; run scripts/postgres run go test ./cmd/ampipe/")
+	}
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{"TABLE": "refused"}}
+	s.sql("CREATE SCHEMA refused; CREATE TABLE refused.refused (block_num bigint, short varchar(3), v text); ALTER TABLE refused.refused REPLICA IDENTITY FULL")
+	t.Cleanup(func() {
+		s.sql("DROP SCHEMA refused CASCADE; DELETE FROM ampipe.tables WHERE schema_name = 'refused'")
+	})
+	config := strings.Replace(intoTable, "schema: there", "schema: refused", 1)
+	query := "SELECT block_num, %s AS short, %s FROM (SELECT block_num, CASE WHEN block_num = 7 THEN 'a' || chr(0) || 'b' ELSE 'c' END AS v FROM eth.blocks) AS b"
+	const fits, long = "'abc'", "CASE WHEN block_num = 9 THEN 'abcd' ELSE 'abc' END"
+	refused := func(short, v, says string) string {
+		t.Helper()
+		s.configure(fmt.Sprintf(config, fmt.Sprintf(query, short, v), "block_num", ""))
+		code, out := s.command(firstMinute, "", "run")
+		line := lineWith(out, says)
+		if code == 0 || line == "" {
+			t.Fatalf("run: exit code %d, want %q in\n%s", code, says, out)
+		}
+		return line
+	}
+	s.say = refused(long, "'c' AS v", `block 9, row 9 of its entry, column "short", value "abcd": the text has more than 3 characters`)
+	asSaid(s)
+	if code, out := s.command(firstMinute, "", "run"); code != 0 {
+		t.Fatalf("run, when it is mended as advised: exit code %d\n%s", code, out)
+	}
+	s.sql("DELETE FROM ampipe.tables WHERE schema_name = 'refused'; TRUNCATE refused.refused")
+	config = strings.Replace(config, "pipeline: $TABLE", "pipeline: nul", 1)
+	said := refused(fits, "v", `column "v", value "a\x00b": the text holds a NUL character`)
+	advised := regexp.MustCompile(`write (.*) AS "v" in the query`).FindStringSubmatch(said)
+	if advised == nil {
+		t.Fatalf("nothing for the query in %q", said)
+	}
+	s.sql("DELETE FROM ampipe.tables WHERE schema_name = 'refused'; TRUNCATE refused.refused")
+	config = strings.Replace(config, "pipeline: nul", "pipeline: mended", 1)
+	s.configure(fmt.Sprintf(config, fmt.Sprintf(query, fits, advised[1]+" AS v"), "block_num", ""))
+	for _, command := range []string{"run", "verify"} {
+		if code, out := s.command(firstMinute, "", command); code != 0 {
+			t.Fatalf("%s, when the query is mended as advised: exit code %d\n%s", command, code, out)
+		}
+	}
+	if got := holds(t, "SELECT v FROM refused.refused WHERE block_num = 7"); got != "ab" {
+		t.Errorf("loaded as %q", got)
+	}
+}
