@@ -52,6 +52,8 @@ func usual(dt arrow.DataType) string {
 func conversion(c column, t storedType) (using string, ok bool) {
 	name := quoted(c.name)
 	switch {
+	case c.sql == "text" && c.as != asHex && t.base == "bytea":
+		return fmt.Sprintf(" USING '0x' || encode(%s, 'hex')", name), true
 	case c.sql == "text" && c.as != asHex:
 		return "", t.element == ""
 	case c.sql == "text":
@@ -80,12 +82,16 @@ func conversion(c column, t storedType) (using string, ok bool) {
 // castTo returns the type of the query's language whose values the column takes, or ""
 // if a cast to none would do.
 func castTo(c column, t storedType) string {
+	id := c.arrow.ID()
+	if dictionary, ok := c.arrow.(*arrow.DictionaryType); ok {
+		id = dictionary.ValueType.ID()
+	}
 	var (
-		number  = arrow.IsInteger(c.arrow.ID()) || arrow.IsFloating(c.arrow.ID()) || arrow.IsDecimal(c.arrow.ID())
-		text    = isText(c.arrow)
-		truth   = c.arrow.ID() == arrow.BOOL
-		instant = slices.Contains([]arrow.Type{arrow.DATE32, arrow.DATE64, arrow.TIMESTAMP}, c.arrow.ID())
-		float   = arrow.IsFloating(c.arrow.ID())
+		number  = arrow.IsInteger(id) || arrow.IsFloating(id) || arrow.IsDecimal(id)
+		text    = slices.Contains([]arrow.Type{arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW}, id)
+		truth   = id == arrow.BOOL
+		instant = slices.Contains([]arrow.Type{arrow.DATE32, arrow.DATE64, arrow.TIMESTAMP}, id)
+		float   = arrow.IsFloating(id)
 	)
 	of := func(as string, from ...bool) string {
 		if slices.Contains(from, true) {
@@ -95,7 +101,7 @@ func castTo(c column, t storedType) string {
 	}
 	switch t.base {
 	case "boolean":
-		return of("BOOLEAN", text, arrow.IsInteger(c.arrow.ID()))
+		return of("BOOLEAN", text, arrow.IsInteger(id))
 	case "smallint":
 		return of("SMALLINT", truth, text, float)
 	case "integer":
