@@ -209,6 +209,9 @@ func (s *survey) compareColumns(g *target, w *work, deny func(string, ...any)) {
 	}
 	var bare []columnFacts
 	for _, f := range s.table.columns {
+		if !ours[f.name] && f.bound && !f.filled {
+			deny("column %q has to have a value, and the query gives none; run ALTER DOMAIN %s DROP NOT NULL, or give it a default", f.name, f.storedType.name)
+		}
 		if !ours[f.name] && f.notNull && !f.filled && f.generated == "" {
 			bare = append(bare, f)
 		}

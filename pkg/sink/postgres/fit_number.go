@@ -6,7 +6,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/float16"
 
 	"github.com/ampipe/ampipe/pkg/sink/decimals"
 )
@@ -377,31 +376,4 @@ func (c *fitted) append(dst []byte, i int) []byte {
 	}
 	minus, m := c.split(i)
 	return c.shape.append(dst, minus, m)
-}
-
-// widened are floats that are written as doubles.
-type widened struct {
-	sound
-	validity
-	value func(i int) float32
-}
-
-func bindWidened(dt arrow.DataType) func(arrow.Array) cells {
-	if dt.ID() == arrow.FLOAT16 {
-		return func(arr arrow.Array) cells {
-			values := valuesOf[float16.Num](arr)
-			return &widened{validity: validityOf(arr), value: func(i int) float32 { return values[i].Float32() }}
-		}
-	}
-	return func(arr arrow.Array) cells {
-		values := valuesOf[float32](arr)
-		return &widened{validity: validityOf(arr), value: func(i int) float32 { return values[i] }}
-	}
-}
-
-func (c *widened) append(dst []byte, i int) []byte {
-	if c.null(i) {
-		return appendNull(dst)
-	}
-	return appendDouble(dst, float64(c.value(i)))
 }

@@ -161,34 +161,6 @@ func TestNullsThatAColumnDoesNotTake(t *testing.T) {
 	}
 }
 
-// TestNarrowColumnsAreWarnedOf: check names what may be refused later, and the statement
-// that it shows takes the warning away.
-func TestNarrowColumnsAreWarnedOf(t *testing.T) {
-	t.Parallel()
-	db := newDatabase(t)
-	db.run(`CREATE TABLE t (block_num integer, name varchar(20), value numeric(38,0), at timestamp(0), n bigint, hash char(66)); CREATE INDEX ON t (block_num)`)
-	tab := table(field("name", textType), field("value", &arrow.Decimal256Type{Precision: 76}), field("at", ts(arrow.Nanosecond, utc)),
-		field("n", arrow.PrimitiveTypes.Int32), field("hash", &arrow.FixedSizeBinaryType{ByteWidth: 32}))
-	cfg := db.config()
-	cfg.Types = map[string]string{"hash": "hex"}
-	w := postgres.New(cfg)
-	if err := w.Check(t.Context(), tab); err != nil {
-		t.Fatal(err)
-	}
-	said := strings.Join(w.Warnings(tab), "\n")
-	want := `public.t is narrower than the query: a value that does not fit stops the sink ("block_num" is integer, "name" is character varying(20), "value" is numeric(38,0)), ` +
-		`and digits of a second are cut off ("at" is timestamp(0) without time zone); to take all that may come, run ALTER TABLE "public"."t" ` +
-		`ALTER COLUMN "block_num" TYPE numeric(20,0), ALTER COLUMN "name" TYPE text, ALTER COLUMN "value" TYPE numeric, ALTER COLUMN "at" TYPE timestamp without time zone`
-	if said != want {
-		t.Errorf("warned of\n%s\nwant\n%s", said, want)
-	}
-	_, sql, _ := strings.Cut(said, "run ")
-	db.run(sql)
-	if err := w.Check(t.Context(), tab); err != nil || len(w.Warnings(tab)) > 0 {
-		t.Errorf("after it: %v, %q", err, w.Warnings(tab))
-	}
-}
-
 // TestRowsThatTheServerDoesNotName are found all the same, and what the error advises
 // lets them in.
 func TestRowsThatTheServerDoesNotName(t *testing.T) {

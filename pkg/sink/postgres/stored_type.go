@@ -25,7 +25,7 @@ const enum = "enum"
 
 // askColumns reads the columns of a table. What a domain is made of is looked up as
 // PostgreSQL does it: down to the type that is no domain, with the last modifier.
-const askColumns = `SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated::text, a.attidentity::text, coalesce(l.collisdeterministic, true),
+const askColumns = `SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attgenerated::text, a.attidentity::text, coalesce(l.collisdeterministic, true),
 		format_type(a.atttypid, a.atttypmod),
 		CASE WHEN n.nspname = 'pg_catalog' THEN format_type(a.atttypid, a.atttypmod) ELSE format('%I.%I', n.nspname, t.typname) END,
 		CASE WHEN b.typtype = 'e' THEN 'enum' WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN format_type(b.oid, NULL)
