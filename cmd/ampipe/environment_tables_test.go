@@ -165,6 +165,13 @@ func TestEnvironmentsOfTablesThatAreThere(t *testing.T) {
 			config: small(", types: { tx_hash: hex }, mode: upsert, key: [ tx_hash, log_index ]"),
 			says:   `the key column "tx_hash" is of the type`,
 			mends:  asSaid,
+		}, {
+			name:   "hexadecimal digits for a number",
+			breaks: there("digits", "block_num bigint, v numeric"),
+			config: etl("SELECT block_num, '0x1f' AS v FROM eth.blocks", "block_num", ""),
+			began:  true,
+			says:   `column "v", value "0x1f": the text is no number in digits, and the column is numeric; run ALTER TABLE "there"."digits" ALTER COLUMN "v" TYPE text`,
+			mends:  asSaid,
 		}})
 	})
 	for sql, want := range map[string]string{

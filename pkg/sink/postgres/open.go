@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -42,11 +43,21 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
 		s, _, err := consider(ctx, tx, g)
 		if err == nil {
-			w.warnings = s.warnings(g)
+			w.warnings, w.checked = s.warnings(g), g
 		}
 		return err
 	})
 	return opened(ctx, g, err)
+}
+
+// CheckRows returns the error of [Writer.Apply] for rows that the table does not take,
+// as far as that is known without writing them. [Writer.Check] comes before.
+func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
+	if w.checked == nil {
+		return errNotOpen
+	}
+	_, err := w.checked.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
+	return err
 }
 
 func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *sessions, error) {
