@@ -100,7 +100,7 @@ func TestNarrowColumnsAreWarnedOf(t *testing.T) {
 	said := strings.Join(w.Warnings(tab), "\n")
 	want := `public.t is narrower than the query: a value that does not fit stops the sink ("block_num" is integer, "name" is character varying(20), "value" is numeric(38,0)), ` +
 		`and digits of a second are cut off ("at" is timestamp(0) without time zone); to take all that may come, run ALTER TABLE "public"."t" ` +
-		`ALTER COLUMN "block_num" TYPE numeric(20,0), ALTER COLUMN "name" TYPE text, ALTER COLUMN "value" TYPE numeric, ALTER COLUMN "at" TYPE timestamp without time zone`
+		`ALTER COLUMN "block_num" TYPE bigint, ALTER COLUMN "name" TYPE text, ALTER COLUMN "value" TYPE numeric, ALTER COLUMN "at" TYPE timestamp without time zone`
 	if said != want {
 		t.Errorf("warned of\n%s\nwant\n%s", said, want)
 	}
@@ -108,5 +108,20 @@ func TestNarrowColumnsAreWarnedOf(t *testing.T) {
 	db.run(sql)
 	if err := w.Check(t.Context(), tab); err != nil || len(w.Warnings(tab)) > 0 {
 		t.Errorf("after it: %v, %q", err, w.Warnings(tab))
+	}
+}
+
+// TestColumnsThatAreAlteredMeanwhile: it is not the value then that is refused.
+func TestColumnsThatAreAlteredMeanwhile(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	for i, sql := range []string{"ALTER COLUMN n TYPE bigint", "ALTER COLUMN n TYPE smallint", "ALTER COLUMN n TYPE numeric", `ALTER COLUMN "Name" TYPE jsonb USING to_jsonb("Name")`, `ALTER COLUMN "Name" TYPE date USING now()`} {
+		cfg := db.config()
+		cfg.Table = fmt.Sprintf("t%d", i)
+		db.run(fmt.Sprintf(`CREATE TABLE %s (block_num bigint, n integer, "Name" text)`, cfg.Table))
+		w := open(t, cfg, small)
+		db.run("ALTER TABLE " + cfg.Table + " " + sql)
+		_, err := w.Apply(t.Context(), []sink.Change{rows(0, 3)})
+		wantRefused(t, err, "a column is not of the type that it was", "start it again")
 	}
 }

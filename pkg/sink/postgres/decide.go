@@ -196,11 +196,12 @@ func (s *survey) compareColumns(g *target, w *work, deny func(string, ...any)) {
 		switch {
 		case at < 0 && !g.evolve:
 			deny("column %q is missing, of the type %s; %srun ALTER TABLE %s ADD COLUMN %s %s, set schema_evolution: true to have it added, or leave it out of the query",
-				c.name, c.sql, s.table.alike(c.name), g.quoted(), quoted(c.name), c.sql)
+				c.name, c.sql, s.table.alike(c.name, g.names()), g.quoted(), quoted(c.name), c.sql)
 		case at < 0 && g.keyed(i):
 			deny("the key column %q is missing, and rows that are there would have none; use another table", c.name)
 		case at < 0 && !s.table.owned:
-			deny("column %q is missing, of the type %s, and the user %q, who does not own the table, may not add it", c.name, c.sql, s.user)
+			deny("column %q is missing, of the type %s, and the user %q, who does not own the table, may not add it; as its owner, run ALTER TABLE %s ADD COLUMN %s %s",
+				c.name, c.sql, s.user, g.quoted(), quoted(c.name), c.sql)
 		case at < 0:
 			w.make = append(w.make, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", g.quoted(), quoted(c.name), c.sql))
 		default:
@@ -281,10 +282,11 @@ func (g *target) asKey(c column) string {
 	return fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s, or ", g.quoted(), quoted(c.name), as)
 }
 
-// alike says which column of the table has the name in other letters.
-func (t *tableFacts) alike(name string) string {
+// alike says which column of the table has the name in other letters, and none of the
+// query's.
+func (t *tableFacts) alike(name string, taken []string) string {
 	for _, f := range t.columns {
-		if strings.EqualFold(f.name, name) {
+		if strings.EqualFold(f.name, name) && !slices.Contains(taken, f.name) {
 			return fmt.Sprintf("the table has %q, so write %s AS %s in the query, or ", f.name, quoted(name), quoted(f.name))
 		}
 	}

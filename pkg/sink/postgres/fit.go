@@ -68,7 +68,7 @@ func fitOf(dt arrow.DataType, as string, t storedType) (fit, bool) {
 	case "text", "citext", "character varying", "character", "bpchar":
 		return fitText(dt, as, t)
 	case "smallint", "integer", "bigint":
-		return fitInteger(dt, t)
+		return fitInteger(dt, as, t)
 	case "numeric":
 		return fitNumeric(dt, t)
 	case "jsonb", "json":

@@ -47,7 +47,7 @@ func (w *width) append(dst []byte, v int64) []byte {
 }
 
 // fitInteger takes integers of any width, and decimals that are whole.
-func fitInteger(dt arrow.DataType, t storedType) (fit, bool) {
+func fitInteger(dt arrow.DataType, as string, t storedType) (fit, bool) {
 	if d, ok := dt.(arrow.DecimalType); ok {
 		return fit{bind: bindWhole(d, widthOf(t, "numeric")), wider: "numeric"}, true
 	}
@@ -57,7 +57,7 @@ func fitInteger(dt arrow.DataType, t storedType) (fit, bool) {
 	}
 	bits, unsigned := dt.(arrow.FixedWidthDataType).BitWidth(), arrow.IsUnsignedInteger(dt.ID())
 	wider := "bigint"
-	if unsigned && bits == 64 {
+	if unsigned && bits == 64 && (as != asBigint || t.base == asBigint) {
 		wider = "numeric(20,0)"
 	}
 	w := widthOf(t, wider)

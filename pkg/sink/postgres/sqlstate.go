@@ -32,6 +32,8 @@ const (
 
 	insufficientPrivilege = "42501"
 	invalidBinary         = "22P03"
+	protocolViolation     = "08P01"
+	internalError         = "XX000"
 )
 
 // classify marks an error of the driver with what to do about it and says so.
@@ -98,11 +100,11 @@ func state(err error) string {
 	return ""
 }
 
-// refused tells whether the server refuses a row of a COPY into a table for what
-// is in it, and which line of the COPY that was, from 1; 0 if it does not say.
+// refused reports whether the server refuses a row for what is in it, and which line of
+// a COPY that was, from 1; 0 if it does not say.
 func refused(err error) (pg *pgconn.PgError, line int, ok bool) {
 	pg, ok = errors.AsType[*pgconn.PgError](err)
-	if !ok || !strings.HasPrefix(pg.Code, "22") && !strings.HasPrefix(pg.Code, "23") && !strings.HasPrefix(pg.Code, "54") {
+	if !ok || misread(err) || (!strings.HasPrefix(pg.Code, "22") && !strings.HasPrefix(pg.Code, "23") && !strings.HasPrefix(pg.Code, "54")) {
 		return nil, 0, false
 	}
 	line, _ = copied(pg.Where)
@@ -122,6 +124,17 @@ func copied(where string) (line int, column string) {
 	}
 	line, _ = strconv.Atoi(m[1])
 	return line, m[2]
+}
+
+// misread reports whether the server could not read the field of a column, which is
+// then of another type than the one for which it was written.
+func misread(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || !slices.Contains([]string{invalidBinary, protocolViolation, internalError}, pg.Code) {
+		return false
+	}
+	_, column := copied(pg.Where)
+	return column != ""
 }
 
 // badRow returns the error for a row that the server refuses. The server's detail
