@@ -170,7 +170,7 @@ func TestEnvironmentsOfTablesThatAreThere(t *testing.T) {
 			breaks: there("digits", "block_num bigint, v numeric"),
 			config: etl("SELECT block_num, '0x1f' AS v FROM eth.blocks", "block_num", ""),
 			began:  true,
-			says:   `column "v", value "0x1f": the text is no number in digits, and the column is numeric; run ALTER TABLE "there"."digits" ALTER COLUMN "v" TYPE text`,
+			says:   `column "v", value "0x1f": the text is no number in digits, and the column is numeric; filter such rows out in the query, or run ALTER TABLE "there"."digits" ALTER COLUMN "v" TYPE text`,
 			mends:  asSaid,
 		}})
 	})

@@ -156,8 +156,7 @@ func fitLabel(dt arrow.DataType, t storedType) (fit, bool) {
 func fitDocument(dt arrow.DataType, t storedType) (fit, bool) {
 	binary := t.base == "jsonb"
 	if isText(dt) {
-		reason := widen("text")
-		return fit{bind: func(arr arrow.Array) cells { return &jsonTexts{blobsOf(arr), binary, reason} }, wider: "text"}, true
+		return fit{bind: func(arr arrow.Array) cells { return &jsonTexts{blobsOf(arr), binary} }}, true
 	}
 	if !arrow.IsNested(dt.ID()) || checkDocument(dt) != nil {
 		return fit{}, false

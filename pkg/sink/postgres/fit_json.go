@@ -21,7 +21,6 @@ const deepest = 1000
 type jsonTexts struct {
 	blobs
 	binary bool // jsonb
-	advice string
 }
 
 func (c *jsonTexts) flaw(from, to int) (int, string) {
@@ -34,7 +33,7 @@ func (c *jsonTexts) flaw(from, to int) (int, string) {
 			continue
 		}
 		if _, err := canonicalJSON(nil, c.value(i), c.binary); err != nil {
-			return i, fmt.Sprintf("the text is no JSON that PostgreSQL takes (%v); %s", err, c.advice)
+			return i, fmt.Sprintf("the text is no JSON that PostgreSQL takes (%v); filter such rows out in the query", err)
 		}
 	}
 	return row, reason

@@ -222,7 +222,7 @@ type room struct {
 func roomOf(t storedType) room {
 	digits, places, limited := t.precision()
 	if !limited {
-		return room{before: mostBefore, behind: mostBehind, reason: fmt.Sprintf("the number has too many digits for a numeric; %s", widen("text"))}
+		return room{before: mostBefore, behind: mostBehind, reason: "the number has too many digits for a numeric; filter such rows out in the query"}
 	}
 	return room{before: digits - places, behind: places, exact: true,
 		reason: fmt.Sprintf("the number has more digits than the column, %s, takes; %s", t.sql, widen("numeric"))}
@@ -250,7 +250,7 @@ func fitNumeric(dt arrow.DataType, t storedType) (fit, bool) {
 		return "numeric"
 	}
 	if isText(dt) {
-		f := fit{bind: func(arr arrow.Array) cells { return &textNumerics{blobsOf(arr), r} }, wider: "text"}
+		f := fit{bind: func(arr arrow.Array) cells { return &textNumerics{blobsOf(arr), r} }}
 		if r.exact {
 			f.wider = "numeric"
 		}

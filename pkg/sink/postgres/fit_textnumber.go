@@ -131,7 +131,15 @@ func (d digits) appendText(dst []byte) []byte {
 	return dst
 }
 
-const noNumber = "the text is no number in digits, and the column is numeric; "
+// noNumber is the reason for a text that is none. A column that adds zeros behind the
+// point would show them as text, too.
+func (r room) noNumber() string {
+	const reason = "the text is no number in digits, and the column is numeric; filter such rows out in the query"
+	if r.exact && r.behind > 0 {
+		return reason
+	}
+	return reason + ", or " + widen("text")
+}
 
 // textNumerics are numbers in digits that are written as numerics.
 type textNumerics struct {
@@ -146,7 +154,7 @@ func (c *textNumerics) flaw(from, to int) (int, string) {
 		}
 		d, ok := parseNumber(c.value(i))
 		if !ok {
-			return i, noNumber + widen("text")
+			return i, c.noNumber()
 		}
 		if !c.fits(d) {
 			return i, c.room.reason
