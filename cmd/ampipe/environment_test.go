@@ -40,6 +40,8 @@ type environment struct {
 	waits bool
 	// began says that run stops when it has begun, with [ops.ExitFailed].
 	began bool
+	// warns says that both are content, and say it nevertheless.
+	warns bool
 	// mends follows the advice.
 	mends func(s *site)
 	// mended is the configuration after it; empty: as before.
@@ -106,7 +108,7 @@ func (s *site) write(name, text string) string {
 func (s *site) broken(e environment) {
 	s.Helper()
 	exit := e.exit
-	if exit == 0 {
+	if exit == 0 && !e.warns {
 		exit = ops.ExitConfig
 	}
 	code, out := s.command(2*firstMinute, "", "check")

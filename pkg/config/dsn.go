@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 // The texts below never quote the connection string: it holds a password.
 var (
 	errDSN   = errors.New(`is not a connection string; write postgres://user:password@host:5432/database or "host=… user=… dbname=…"`)
+	errPsql  = errors.New("is a command of psql; take the connection string out of it, without its quotes")
 	errURL   = errors.New(`is not a valid postgres:// URL; write special characters of the password as %XX, for example "@" as %40`)
 	errQuote = errors.New(`has a key after the password that is not one of PostgreSQL's; write a password with spaces as password='in quotes'`)
 	errKey   = errors.New(`is not a valid connection string; write "key=value key=value" and values with spaces as 'in quotes'`)
@@ -20,6 +22,9 @@ var (
 
 	// What does not look like a key may be a part of a password.
 	keyForm = regexp.MustCompile(`^[A-Za-z_][\w.]{0,50}$`)
+
+	// The schemes of other clients, such as jdbc:postgresql and postgresql+psycopg2.
+	schemeForm = regexp.MustCompile(`^(?i:jdbc:)?(?i:postgres|postgresql)(?:\+\w+)?$`)
 
 	unescaped = regexp.MustCompile(`\\(.)`)
 )
@@ -34,7 +39,12 @@ func readDSN(dsn string) (string, error) {
 			return readDSNURL(scheme, rest)
 		}
 	}
-	if !strings.Contains(dsn, "=") || strings.Contains(dsn, "://") {
+	switch scheme, _, found := strings.Cut(dsn, "://"); {
+	case strings.HasPrefix(dsn, "psql "):
+		return "", errPsql
+	case found && schemeForm.MatchString(scheme):
+		return "", fmt.Errorf("begins with %s://; write postgres:// instead", scheme)
+	case found || !strings.Contains(dsn, "="):
 		return "", errDSN
 	}
 	keys := dsnKeys{values: map[string]string{}, pairs: true}
@@ -74,6 +84,13 @@ func readDSNURL(scheme, rest string) (string, error) {
 		return "", errURL // the "?" was one of the password
 	}
 	keys, encode := dsnKeys{values: map[string]string{}}, false
+	if authority, host, port := socketOf(rest); host != "" {
+		rest, encode = authority, true
+		keys.set("host", host)
+		if port != "" {
+			keys.set("port", port)
+		}
+	}
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {
 			continue
@@ -100,6 +117,25 @@ func readDSNURL(scheme, rest string) (string, error) {
 		return scheme + rest, nil
 	}
 	return scheme + rest + "?" + strings.Join(pairs, "&"), nil
+}
+
+// socketOf returns what is left of the authority of a URL without the folder of a socket
+// that is its host, written with %2F, which the driver does not read there.
+func socketOf(rest string) (without, host, port string) {
+	authority, path, _ := strings.Cut(rest, "/")
+	user, hosts, found := strings.Cut(authority, "@")
+	if !found {
+		user, hosts = "", authority
+	}
+	name, port, _ := strings.Cut(hosts, ":")
+	host, err := url.PathUnescape(name)
+	if err != nil || !strings.HasPrefix(host, "/") {
+		return rest, "", ""
+	}
+	if found {
+		user += "@"
+	}
+	return user + "/" + path, host, port
 }
 
 // checkAuthority checks user, hosts and database.

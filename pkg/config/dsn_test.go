@@ -46,6 +46,13 @@ func TestDSNKeysAreTranslated(t *testing.T) {
 		"postgres://h/d?my.setting=1&work_mem=4MB":                                  "postgres://h/d?my.setting=1&work_mem=4MB",
 		`host=h password='a b\'c\\' gssencmode=disable`:                             `host='h' password='a b\'c\\'`,
 		`host=h password=a\ b`:                                                      `host=h password=a\ b`,
+		"postgres://u:p@%2Fvar%2Frun%2Fpostgresql:5433/d":                           "postgres://u:p@/d?host=%2Fvar%2Frun%2Fpostgresql&port=5433",
+		"postgres://%2Ftmp/d?sslmode=disable":                                       "postgres:///d?host=%2Ftmp&sslmode=disable",
+		"postgres:///d?host=/tmp&user=u":                                            "postgres:///d?host=/tmp&user=u",
+		"postgresql://u@a:5432,b:5433/d?target_session_attrs=primary":               "postgresql://u@a:5432,b:5433/d?target_session_attrs=primary",
+		"hostaddr=10.0.0.1 dbname=d":                                                "dbname='d' host='10.0.0.1'",
+		"service=mine":                                                              "service=mine",
+		"postgres://h/d?encoding=utf8&connect_timeout=5":                            "postgres://h/d?connect_timeout=5",
 		"host=h requiressl=0 dbname=d\r\n":                                          "host='h' dbname='d'",
 	} {
 		if got, err := readDSN(t, dsn); err != nil || got != want {
@@ -63,11 +70,19 @@ func TestDSNKeysThatCannotBeUsed(t *testing.T) {
 		"postgres://h/d?gssencmode=require":        {"gssencmode: GSSAPI encryption is not supported"},
 		"postgres://h/d?sslmode=verify_full":       {"sslmode must be disable, allow"},
 		"postgres://h/d?load_balance_hosts=random": {"load_balance_hosts: hosts are tried in their order"},
-		"host=h sslcrl=/crl hostaddr=1.2.3.4":      {"sslcrl: revocation lists", "hostaddr: write the address as host"},
-		"host=h password=abc hunter2=ghi":          {"has a key after the password that is not one of PostgreSQL's"},
-		"postgres://u:1?hunter2=x@h/d":             {"is not a valid postgres:// URL"},
-		"postgres://u:hun?ter2@h/d":                {"is not a valid postgres:// URL"},
-		"host=h password=hunter2 replication=1":    {"replication: ampipe writes rows"},
+		"postgres://h/d?target_session_attrs=standby&channel_binding=always&connect_timeout=soon": {
+			"target_session_attrs must be any or read-write or primary: rows are written", "channel_binding must be disable or prefer or require", "connect_timeout must be a number",
+		},
+		"host=h port=54x32":                               {"port must be a number from 1 to 65535"},
+		"jdbc:postgresql://h/d?user=u&password=hunter2":   {"begins with jdbc:postgresql://; write postgres:// instead"},
+		"postgresql+psycopg2://u:hunter2@h/d":             {"begins with postgresql+psycopg2://; write postgres://"},
+		"psql 'postgres://u:hunter2@h/d'":                 {"is a command of psql"},
+		"postgres://h/d?pool=5&prepared_statements=false": {"pool: is a key of another client's pool", "prepared_statements: write default_query_exec_mode=exec"},
+		"host=h sslcrl=/crl hostaddr=1.2.3.4":             {"sslcrl: revocation lists", "hostaddr: write the address as host"},
+		"host=h password=abc hunter2=ghi":                 {"has a key after the password that is not one of PostgreSQL's"},
+		"postgres://u:1?hunter2=x@h/d":                    {"is not a valid postgres:// URL"},
+		"postgres://u:hun?ter2@h/d":                       {"is not a valid postgres:// URL"},
+		"host=h password=hunter2 replication=1":           {"replication: ampipe writes rows"},
 	} {
 		_, err := readDSN(t, dsn)
 		if err == nil {

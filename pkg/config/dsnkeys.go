@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -63,6 +65,10 @@ func (k *dsnKeys) translate() (changed bool, err error) {
 			}
 			continue
 		}
+		if advice := valueAdvice(key, value); advice != "" {
+			problems = append(problems, key+" "+advice)
+			continue
+		}
 		if slices.Contains(driverKeys, key) || slices.Contains(serverSettings, strings.ToLower(key)) || strings.Contains(key, ".") {
 			continue
 		}
@@ -89,6 +95,27 @@ func (k *dsnKeys) translate() (changed bool, err error) {
 	return changed, nil
 }
 
+// SessionSettings checks what the driver would pass on to the server as settings of a
+// session, where they come from a service file, which is not read before, and removes
+// what is not one.
+func SessionSettings(settings map[string]string) error {
+	keys := dsnKeys{values: map[string]string{}}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		keys.set(key, settings[key])
+	}
+	if _, err := keys.translate(); err != nil {
+		return err
+	}
+	for _, key := range keys.order {
+		if _, given := settings[key]; !given && key != "application_name" {
+			return fmt.Errorf("has a key that has to be written as %s=%s there", key, keys.values[key])
+		}
+	}
+	clear(settings)
+	maps.Copy(settings, keys.values)
+	return nil
+}
+
 // driverKeys are those that the driver understands as libpq does, and its own.
 var driverKeys = []string{
 	"host", "port", "dbname", "database", "user", "password", "passfile", "service", "servicefile",
@@ -96,6 +123,43 @@ var driverKeys = []string{
 	"sslkey", "sslcert", "sslcertmode", "sslrootcert", "sslnegotiation", "sslpassword", "sslsni",
 	"min_protocol_version", "max_protocol_version", "channel_binding", "require_auth", "krbspn", "krbsrvname",
 	"default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
+}
+
+// driverValues are the values that the keys of the driver can have; it refuses others.
+var driverValues = map[string][]string{
+	"channel_binding":         {"disable", "prefer", "require"},
+	"sslnegotiation":          {"postgres", "direct"},
+	"sslcertmode":             {"disable", "allow", "require"},
+	"sslsni":                  {"0", "1"},
+	"min_protocol_version":    {"3.0", "3.2", "latest"},
+	"max_protocol_version":    {"3.0", "3.2", "latest"},
+	"default_query_exec_mode": {"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"},
+	// Those of libpq that lead to a server that takes no writes are left out.
+	"target_session_attrs": {"any", "read-write", "primary"},
+}
+
+// valueAdvice says what to write instead of a value that the driver refuses.
+func valueAdvice(key, value string) string {
+	if values, ok := driverValues[key]; ok && value != "" && !slices.Contains(values, value) {
+		advice := "must be " + strings.Join(values, " or ")
+		if key == "target_session_attrs" {
+			advice += ": rows are written"
+		}
+		return advice
+	}
+	switch key {
+	case "connect_timeout", "statement_cache_capacity", "description_cache_capacity":
+		if n, err := strconv.Atoi(value); value != "" && (err != nil || n < 0) {
+			return "must be a number, 0 or more"
+		}
+	case "port":
+		for port := range strings.SplitSeq(value, ",") {
+			if n, err := strconv.Atoi(port); port != "" && (err != nil || n < 1 || n > 65535) {
+				return "must be a number from 1 to 65535, or one for each host"
+			}
+		}
+	}
+	return ""
 }
 
 // dsnRule says what becomes of a key that the driver does not know: it is translated or
@@ -136,7 +200,13 @@ var dsnRules = map[string]dsnRule{
 		k.replace(key, "application_name", k.values[key])
 		return ""
 	},
-	"hostaddr":       refused("write the address as host"),
+	"hostaddr": func(k *dsnKeys, key, value string) string {
+		if _, given := k.values["host"]; given || !k.pairs {
+			return "write the address as host"
+		}
+		k.replace(key, "host", value)
+		return ""
+	},
 	"requirepeer":    refused("is not supported; take it out"),
 	"replication":    droppedIf("ampipe writes rows; take it out", "false", "off", "no", "0"),
 	"gssencmode":     droppedIf("GSSAPI encryption is not supported; write gssencmode=disable and an sslmode", "disable", "prefer"),
@@ -196,7 +266,11 @@ var dsnRules = map[string]dsnRule{
 	"socket_timeout":       refused("is not needed: the server ends what takes too long; take it out"),
 	"socketTimeout":        refused(ofJDBC), "loginTimeout": refused(ofJDBC), "tcpKeepAlive": refused(ofJDBC), "targetServerType": refused("is a key of JDBC; write target_session_attrs"),
 	"sslfactory": refused(ofJDBC), "stringtype": refused(ofJDBC), "reWriteBatchedInserts": refused(ofJDBC), "preferQueryMode": refused(ofJDBC),
-	"ApplicationName": refused("is a key of JDBC; write application_name"),
+	"encoding": droppedIf("is not needed: text is sent as UTF8; take it out", "utf8", "utf-8", "unicode"),
+	"pool":     refused(ofPool), "poolclass": refused(ofPool), "max_overflow": refused(ofPool), "conn_max_age": refused(ofPool),
+	"prepared_statements":           refused("write default_query_exec_mode=exec for what false means"),
+	"prepared_statement_cache_size": refused("write default_query_exec_mode=exec for what 0 means"),
+	"ApplicationName":               refused("is a key of JDBC; write application_name"),
 }
 
 // serverSettings are the settings that a session may have from its beginning, as

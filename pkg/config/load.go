@@ -174,6 +174,7 @@ func agree(docs []*document) {
 			}
 		}
 	}
+	shareServers(docs)
 	for _, d := range docs {
 		switch {
 		case nats == nil:
@@ -182,6 +183,25 @@ func agree(docs []*document) {
 			d.pipeline.NATS = nats.pipeline.NATS
 		case d.pipeline.NATS != nats.pipeline.NATS:
 			d.complain(d.nats.at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once", nats.nats.at.line)
+		}
+	}
+}
+
+// shareServers tells each sink how many connections the others use at its server.
+func shareServers(docs []*document) {
+	used := map[Secret]int{}
+	for _, d := range docs {
+		for _, s := range d.pipeline.Sinks {
+			if s.Postgres != nil {
+				used[s.Postgres.DSN] += s.Postgres.Connections()
+			}
+		}
+	}
+	for _, d := range docs {
+		for _, s := range d.pipeline.Sinks {
+			if s.Postgres != nil {
+				s.Postgres.Beside = used[s.Postgres.DSN] - s.Postgres.Connections()
+			}
 		}
 	}
 }

@@ -113,8 +113,8 @@ sinks:
 		Sinks: []config.Sink{
 			{Name: "warehouse", Postgres: &config.Postgres{
 				DSN: dsn, Schema: "chain", Table: "logs", Mode: config.Upsert, Key: []string{"block_num", "log_index"},
-				Types: map[string]string{"*": "bigint", "address": "hex"}, SchemaEvolution: true, Overwrite: true, Writers: 2, Finality: 64, OnBadRow: "stop"}},
-			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 2, Finality: 10_000, OnBadRow: "stop"}},
+				Types: map[string]string{"*": "bigint", "address": "hex"}, SchemaEvolution: true, Overwrite: true, Writers: 2, Beside: 5, Finality: 64, OnBadRow: "stop"}},
+			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 2, Beside: 5, Finality: 10_000, OnBadRow: "stop"}},
 		},
 	}
 	if !reflect.DeepEqual(got[0], want) {

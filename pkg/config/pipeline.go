@@ -117,6 +117,15 @@ type Postgres struct {
 	SchemaEvolution bool              // add missing columns to an existing table
 	Overwrite       bool              // empty the table when the pipeline is first planned
 	Writers         int               // concurrent transactions per process; default 2
+	Beside          int               // connections of the other sinks of the file with this dsn; no key sets it
 	Finality        uint64            // blocks below the head that a reorg may still undo in an upsert; default 10,000
 	OnBadRow        string            // "stop" (default); "dead_letter" is not offered yet
 }
+
+// besideWriters is how many connections a sink uses beside those of its writers: for the
+// live lane, for reading the state, and for finding out who holds a lock that the others
+// wait for.
+const besideWriters = 3
+
+// Connections is how many connections the sink uses at most.
+func (p Postgres) Connections() int { return max(1, p.Writers) + besideWriters }

@@ -41,7 +41,7 @@ func (w *Writer) OpenAdoption(ctx context.Context, t sink.Table, dry bool) error
 	if dry {
 		id, err = w.lookToAdopt(ctx, pool, g)
 	} else {
-		id, w.warnings, err = pool.open(ctx, &w.patience)
+		id, w.warnings, err = pool.open(ctx, &w.patience, false)
 	}
 	if err != nil {
 		err = explained(ctx, pool, err)
@@ -122,7 +122,7 @@ func (w *Writer) inAdoption(ctx context.Context, what string, window block.Range
 	err := w.pool.inTx(ctx, o, patience, do)
 	w.patience.note(err)
 	if err != nil {
-		return w.classed(ctx, what, explained(ctx, w.pool, err))
+		return w.classed(ctx, what, ofForeignKey(ctx, w.pool, explained(ctx, w.pool, err)))
 	}
 	return nil
 }

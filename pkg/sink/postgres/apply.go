@@ -41,20 +41,21 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	s := w.borrow()
 	defer w.scratch.Put(s)
 	alone := slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live })
+	renewed := false
 	for i := 1; ; i++ {
 		applied, err := w.attempt(ctx, s, changes, alone)
 		if err == nil {
 			return applied, nil
 		}
-		if i == attempts || !crossed(err) {
-			code := state(err)
-			err = w.classed(ctx, "write rows", w.narrow(ctx, s, changes, err))
-			if fault.Of(err) == fault.ClassLater && code != lockNotAvailable && code != tooManyConnections {
-				w.pool.Reset() // what is mended may be a setting that only new sessions see
-			}
-			return sink.Applied{}, err
+		classed := w.classed(ctx, "write rows", err)
+		switch {
+		case i < attempts && crossed(err):
+			alone = true
+		case i < attempts && !renewed && refusedBySession(err) && fault.Of(classed) == fault.ClassPermanent:
+			renewed = true // its connections are new now
+		default:
+			return sink.Applied{}, w.classed(ctx, "write rows", w.narrow(ctx, s, changes, err))
 		}
-		alone = true
 	}
 }
 
@@ -154,7 +155,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		return nil
 	})
 	if err != nil {
-		return sink.Applied{}, explained(ctx, w.pool, err)
+		return sink.Applied{}, ofForeignKey(ctx, w.pool, explained(ctx, w.pool, err))
 	}
 	return applied, nil
 }

@@ -205,7 +205,10 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return tx.SendBatch(ctx, &b).Close()
 	})
-	if err != nil {
+	switch {
+	case w.id == 0 && (errors.Is(err, errForgotten) || state(err) == undefinedTable):
+		return sink.State{}, fault.Permanent(fmt.Errorf("table %s: ampipe has loaded nothing into it; has the pipeline been run?", w.target))
+	case err != nil:
 		return sink.State{}, w.classed(ctx, "read the state", err)
 	}
 	return l.State, nil

@@ -22,7 +22,7 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	if err != nil {
 		return err
 	}
-	id, warnings, err := pool.open(ctx, &w.patience)
+	id, warnings, err := pool.open(ctx, &w.patience, false)
 	if err != nil {
 		err = explained(ctx, pool, err)
 		pool.Close()
@@ -32,22 +32,20 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	return nil
 }
 
-// Check does all that [Writer.Open] does except changing anything. The Writer
-// need not be open, and is not after.
+// Check does all that [Writer.Open] does, in a transaction that is rolled back. The
+// Writer need not be open, and is not after.
 func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 	g, pool, err := w.begin(ctx, t)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
-		s, _, err := consider(ctx, tx, g)
-		if err == nil {
-			w.warnings, w.checked = s.warnings(g), g
-		}
-		return err
-	})
-	return opened(ctx, g, err)
+	_, warnings, err := pool.open(ctx, &w.patience, true)
+	if err != nil {
+		return opened(ctx, g, explained(ctx, pool, err))
+	}
+	w.warnings, w.checked = warnings, g
+	return nil
 }
 
 // CheckRows returns the error of [Writer.Apply] for rows that the table does not take,
@@ -71,10 +69,10 @@ func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *sessions, e
 
 // open makes what is missing and returns the id of the table and what is to be said of
 // it. If the schema ampipe has to be brought up to date, that comes first, in a
-// transaction of its own.
-func (s *sessions) open(ctx context.Context, p *patience) (id int32, warnings []string, err error) {
+// transaction of its own. If dry, everything is rolled back.
+func (s *sessions) open(ctx context.Context, p *patience, dry bool) (id int32, warnings []string, err error) {
 	for try := 1; ; try++ {
-		id, warnings, err = s.openTable(ctx)
+		id, warnings, err = s.openTable(ctx, dry)
 		if errors.Is(err, errOutdated) {
 			if err = s.migrate(ctx, p); err == nil {
 				continue
@@ -86,10 +84,16 @@ func (s *sessions) open(ctx context.Context, p *patience) (id int32, warnings []
 	}
 }
 
+// errDry rolls back what was only tried.
+var errDry = errors.New("everything was tried")
+
 // openTable does it in one transaction, which holds up nobody but those who open the
 // same table.
-func (s *sessions) openTable(ctx context.Context) (id int32, warnings []string, err error) {
+func (s *sessions) openTable(ctx context.Context, dry bool) (id int32, warnings []string, err error) {
 	err = s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, openPatience, func(tx pgx.Tx) error {
+		if err := takesWrites(ctx, tx); err != nil {
+			return err
+		}
 		if err := s.table.lockOpening(ctx, tx); err != nil {
 			return err
 		}
@@ -98,14 +102,55 @@ func (s *sessions) openTable(ctx context.Context) (id int32, warnings []string, 
 			return err
 		}
 		if todo.makeState || todo.migrate < len(migrations) {
-			return errOutdated
+			if !dry {
+				return errOutdated
+			}
+			if err := migrate(runner(ctx, tx), todo); err != nil {
+				return err
+			}
 		}
-		warnings = found.warnings(s.table)
-		id, err = s.table.prepareTable(ctx, tx, found, todo)
-		return err
+		keys, err := foreignKeysTo(ctx, tx, s.table)
+		if err != nil {
+			return err
+		}
+		if err := keys.allow(s.table, todo); err != nil {
+			return err
+		}
+		warnings = append(found.warnings(s.table), keys.warnings(s.table)...)
+		few, err := s.tooFew(ctx, tx)
+		if err != nil {
+			return err
+		}
+		warnings = append(warnings, few...)
+		if dry {
+			todo = todo.reversible()
+		}
+		if id, err = s.table.prepareTable(ctx, tx, found, todo); err != nil {
+			return err
+		}
+		if err := s.table.tryWriting(ctx, tx, id); err != nil {
+			return err
+		}
+		if dry {
+			return errDry
+		}
+		return nil
 	})
+	if errors.Is(err, errDry) {
+		err = nil
+	}
 	return id, warnings, err
 }
+
+// reversible returns the work without what an administrator would not want to see in
+// the server's log, rolled back or not. Whether it may be done has been asked.
+func (w work) reversible() work {
+	w.make = slices.DeleteFunc(slices.Clone(w.make), func(sql string) bool { return strings.HasPrefix(sql, truncate) })
+	return w
+}
+
+// truncate begins the statement that empties a table.
+const truncate = "TRUNCATE "
 
 var errOutdated = errors.New("the schema ampipe has to be brought up to date")
 
@@ -144,6 +189,8 @@ func opened(ctx context.Context, g *target, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("open table %s: %w", g, context.Cause(ctx))
+	case fault.Of(err) != fault.ClassAgain && strings.HasPrefix(err.Error(), "table "+g.String()+":"):
+		return err
 	case fault.Of(err) != fault.ClassAgain:
 		return fmt.Errorf("table %s: %w", g, err)
 	default:
@@ -162,7 +209,7 @@ func consider(ctx context.Context, tx pgx.Tx, g *target) (*survey, work, error) 
 	case err != nil:
 		return nil, work{}, fault.Permanent(err)
 	case s.standby:
-		return nil, work{}, fault.Later(fmt.Errorf("the server is a standby and takes no writes until it is promoted"), 0)
+		return nil, work{}, fault.Later(errStandby, 0)
 	}
 	return s, todo, nil
 }

@@ -234,7 +234,7 @@ func TestLimitsOfTheServerAreWaitedFor(t *testing.T) {
 	for _, c := range []struct{ name, set, reset, says string }{
 		{"files for sorting", "ALTER DATABASE %s SET temp_file_limit = 0; ALTER DATABASE %[1]s SET work_mem = '256kB'", "ALTER DATABASE %s RESET temp_file_limit", "temp_file_limit"},
 		{"a full disk", "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'could not extend file' USING ERRCODE = '53100'; END $$; " +
-			"CREATE TRIGGER full_disk BEFORE INSERT ON t EXECUTE FUNCTION full_disk()", "DROP TRIGGER full_disk ON t", "disk of the server is full"},
+			"CREATE TRIGGER full_disk BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION full_disk()", "DROP TRIGGER full_disk ON t", "disk of the server is full"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -78,32 +78,39 @@ func set(name, value string) string {
 	return fmt.Sprintf("pg_catalog.set_config('%s', %s, true)", name, value)
 }
 
-// askSession are the statements, for one round trip, that learn about a session:
+// askSession returns the statements, for one round trip, that learn about a session:
 // which process of the server it is, which behind a pooler is not the one that the
 // driver was told, and which settings have to be set. One that the server does not know
 // is not, nor are those, but for [always], that have their value already: some may be
-// set by administrators only, and each takes time.
+// set by administrators only, and each takes time. Behind a pooler the next transaction
+// may be in another process, in which other clients have left other values.
 //
-// Transactions are made writable where only a default of the database, the role or
-// the connection string says otherwise. The server's own configuration is obeyed: it
-// is how providers protect a disk that is full.
-var askSession = func() string {
+// Transactions are made writable where only a default of the database, the role, the
+// connection string or another client of a pooler says otherwise. The server's own
+// configuration is obeyed: it is how providers protect a disk that is full.
+func askSession(pid uint32) string {
 	values := make([]string, len(settings))
 	for i, s := range settings {
 		values[i] = fmt.Sprintf("('%s', %s)", s[0], s[1])
 	}
 	return "BEGIN; " + unhurried + "; SELECT " + set(settings[0][0], settings[0][1]) + `;
-		SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'
-			AND source IN ('database', 'user', 'database user', 'client');
-		SELECT pg_backend_pid()::text UNION ALL SELECT name FROM (VALUES ` + strings.Join(values, ", ") + `) AS own (name, value)
-			WHERE name IN (` + always + `) OR current_setting(name, true) <> value;
+		SELECT pg_backend_pid()::text UNION ALL SELECT name FROM pg_settings WHERE name = '` + readOnlyDefault + `' AND setting = 'on'
+			AND source IN ('database', 'user', 'database user', 'client', 'session') AND NOT pg_is_in_recovery()
+		UNION ALL SELECT name FROM (VALUES ` + strings.Join(values, ", ") + `) AS own (name, value)
+			WHERE name IN (` + always + `) OR current_setting(name, true) <> value
+			OR pg_backend_pid() <> ` + strconv.FormatUint(uint64(pid), 10) + ` AND EXISTS (SELECT FROM pg_settings s WHERE s.name = own.name AND s.context = 'user');
 		COMMIT`
-}()
+}
+
+// readOnlyDefault is the setting that makes transactions read only.
+const readOnlyDefault = "default_transaction_read_only"
 
 // session is what a connection knows about itself.
 type session struct {
-	pid  uint32 // of the server's process
-	sets string // the statement that sets what has to be set, and a semicolon
+	pid      uint32 // of the server's process
+	pooled   bool   // behind a pooler, so that the next transaction may be in another process
+	writable bool   // transactions have to ask for the right to write
+	sets     string // the statement that sets what has to be set, and a semicolon
 }
 
 // ownSession is the key of a connection's session.
@@ -111,7 +118,7 @@ const ownSession = "ampipe"
 
 // learnSession is called for each new connection.
 func learnSession(ctx context.Context, conn *pgx.Conn) error {
-	results, err := conn.PgConn().Exec(ctx, askSession).ReadAll()
+	results, err := conn.PgConn().Exec(ctx, askSession(conn.PgConn().PID())).ReadAll()
 	if err != nil {
 		return fmt.Errorf("learn about the session: %w", err)
 	}
@@ -120,9 +127,13 @@ func learnSession(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("learn about the session: %w", err)
 	}
-	own := session{pid: uint32(pid)}
+	own := session{pid: uint32(pid), pooled: uint32(pid) != conn.PgConn().PID()}
 	var sets []string
 	for _, row := range answer[1:] {
+		if string(row[0]) == readOnlyDefault {
+			own.writable = true
+			continue
+		}
 		at := slices.IndexFunc(settings, func(s [2]string) bool { return s[0] == string(row[0]) })
 		sets = append(sets, set(settings[at][0], settings[at][1]))
 	}
@@ -134,8 +145,8 @@ func learnSession(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // sessionOf returns what [learnSession] has learnt.
-func sessionOf(conn *pgxpool.Conn) session {
-	own, _ := conn.Conn().PgConn().CustomData()[ownSession].(session)
+func sessionOf(conn *pgx.Conn) session {
+	own, _ := conn.PgConn().CustomData()[ownSession].(session)
 	return own
 }
 
@@ -147,8 +158,11 @@ func (s *sessions) beginning(own session, o pgx.TxOptions, patience time.Duratio
 	if o.IsoLevel != "" {
 		begin += " ISOLATION LEVEL " + string(o.IsoLevel)
 	}
-	if o.AccessMode != "" {
+	switch {
+	case o.AccessMode != "":
 		begin += " " + string(o.AccessMode)
+	case own.writable:
+		begin += " " + string(pgx.ReadWrite)
 	}
 	return fmt.Sprintf("%s; "+unhurried+"; %sSET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = %s; SET LOCAL application_name = %s",
 		begin, own.sets, milliseconds(patience), milliseconds(idleLimit), s.name)
@@ -170,7 +184,9 @@ func process() string {
 type sessions struct {
 	*pgxpool.Pool
 	table    *target
-	name     string // of a session while it has a transaction, as a literal
+	program  string // application_name of a session that has no transaction
+	name     string // while it has one, as a literal
+	needs    int64  // connections of all sinks that use this server
 	blockers blockers
 }
 
@@ -183,15 +199,32 @@ func (s *sessions) inTx(ctx context.Context, o pgx.TxOptions, patience time.Dura
 		return err
 	}
 	defer conn.Release()
-	w := s.watch(ctx, sessionOf(conn).pid, min(patience/3, time.Second))
+	own := sessionOf(conn.Conn())
+	w := s.watch(ctx, own.pid, min(patience/3, time.Second))
 	defer w.stop()
-	return w.explain(s.transact(ctx, conn, o, patience, f))
+	err = w.explain(s.transact(ctx, conn, o, patience, func(tx pgx.Tx) error {
+		if own.pooled { // by now it is known in which process this is
+			if err := tx.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&own.pid); err != nil {
+				return err
+			}
+			w.pid.Store(own.pid)
+		}
+		return f(tx)
+	}))
+	if ctx.Err() == nil && refusedBySession(err) {
+		s.Reset()
+	}
+	return err
 }
 
 // transact runs f in a transaction of a connection and commits it unless f fails.
 func (s *sessions) transact(ctx context.Context, conn *pgxpool.Conn, o pgx.TxOptions, patience time.Duration, f func(pgx.Tx) error) error {
-	o.BeginQuery = s.beginning(sessionOf(conn), o, patience)
+	own := sessionOf(conn.Conn())
+	o.BeginQuery = s.beginning(own, o, patience)
 	tx, err := conn.BeginTx(ctx, o)
+	if own.writable && state(err) == featureNotSupported {
+		return fault.Later(fmt.Errorf("%w: %w", errStandby, err), 0)
+	}
 	if err != nil {
 		return err
 	}

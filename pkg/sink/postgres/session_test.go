@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -297,46 +297,74 @@ func TestServerThatIsReadOnlyIsWaitedFor(t *testing.T) {
 	if os.Getenv("AMPIPE_TEST_POSTGRES_DIR") == "" {
 		t.Skip("needs a server of its own; run scripts/postgres run go test ./pkg/sink/postgres/")
 	}
-	const script = "../../../scripts/postgres"
-	dir, err := os.MkdirTemp("", "ampipe-postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // the server may run as another user
-		t.Fatal(err)
-	}
-	out, err := exec.Command(script, "start", dir+"/pg").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := exec.Command(script, "stop", dir+"/pg", "immediate").Run(); err != nil {
-			t.Error(err)
+	dir := t.TempDir()
+	for up := dir; up != os.TempDir() && up != "/"; up = filepath.Dir(up) {
+		if err := os.Chmod(up, 0o755); err != nil { // the server may run as another user
+			t.Fatal(err)
 		}
-	}()
-	url := strings.TrimSpace(string(out))
+	}
+	script := func(args ...string) string {
+		out, err := exec.Command("../../../scripts/postgres", args...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	url := script("start", dir+"/pg")
+	defer script("stop", dir+"/pg", "immediate")
 	db := &database{connect(t, url), t, url}
 	w := open(t, db.config(), small)
 	if _, err := w.Apply(t.Context(), []sink.Change{rows(0, 5)}); err != nil {
 		t.Fatal(err)
 	}
 	db.run("SET default_transaction_read_only = off")
-	turn := func(value string) {
-		db.run("ALTER SYSTEM SET default_transaction_read_only = " + value)
+	turn := func(name, value string) {
+		db.run("ALTER SYSTEM SET " + name + " = " + value)
 		db.run("SELECT pg_reload_conf()")
-		eventually(t, connect(t, url), "SELECT setting = '"+value+"' FROM pg_settings WHERE name = 'default_transaction_read_only'")
+		eventually(t, connect(t, url), "SELECT setting = '"+strings.Trim(value, "'")+"' FROM pg_settings WHERE name = '"+name+"'")
 	}
-	turn("on")
-	err = nil
+	wantCheck := func(want string) {
+		t.Helper()
+		err := postgres.New(db.config()).Check(t.Context(), small)
+		if want == "" && err != nil || want != "" && (fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), want)) {
+			t.Errorf("check: %v (%v), want %q", err, fault.Of(err), want)
+		}
+	}
+	turn("default_transaction_read_only", "on")
+	wantCheck("default_transaction_read_only = on")
+	var err error
 	for n := block.Number(5); err == nil && n < 1000; n++ { // a session notices it between two statements
 		_, err = w.Apply(t.Context(), []sink.Change{rows(n, n+1)})
 	}
 	if fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), "25006") {
 		t.Errorf("a server that is read only: %v (%v)", err, fault.Of(err))
 	}
-	turn("off")
+	turn("default_transaction_read_only", "off")
 	if err := insist(t.Context(), w, rows(5, 1010)); err != nil {
+		t.Error(err)
+	}
+	turn("synchronous_standby_names", "'nobody'")
+	wantCheck("synchronous_standby_names asks for a standby")
+	turn("synchronous_standby_names", "''")
+	wantCheck("")
+
+	script("stop", dir+"/pg")
+	if err := os.WriteFile(dir+"/pg/data/standby.signal", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script("start", dir+"/pg")
+	wantCheck("it is a standby, until it is promoted")
+	_, err = w.Apply(t.Context(), []sink.Change{rows(1010, 1020)})
+	for n := 0; n < 10 && err != nil && !strings.Contains(err.Error(), "25006"); n++ { // the old sessions are gone first
+		_, err = w.Apply(t.Context(), []sink.Change{rows(1010, 1020)})
+	}
+	if fault.Of(err) != fault.ClassLater {
+		t.Errorf("a standby: %v (%v)", err, fault.Of(err))
+	}
+	db = &database{connect(t, url), t, url}
+	db.run("SELECT pg_promote()")
+	wantCheck("")
+	if err := insist(t.Context(), w, rows(1010, 1020)); err != nil {
 		t.Error(err)
 	}
 }

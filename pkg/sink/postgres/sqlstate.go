@@ -7,20 +7,18 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // SQLSTATEs that are handled one by one.
 const (
 	uniqueViolation    = "23505"
+	checkViolation     = "23514"
 	notNullViolation   = "23502"
 	exclusionViolation = "23P01"
 	deadlockDetected   = "40P01"
@@ -31,32 +29,36 @@ const (
 	tooManyConnections = "53300"
 
 	insufficientPrivilege = "42501"
-	invalidBinary         = "22P03"
 	protocolViolation     = "08P01"
+	invalidBinary         = "22P03"
 	internalError         = "XX000"
+	featureNotSupported   = "0A000"
+	foreignKeyViolation   = "23503"
+	restrictViolation     = "23001"
 )
 
-// classify marks an error of the driver with what to do about it and says so.
-// Errors that are classed already stay as they are. Neither the driver's
+// classify marks an error of the driver with what to do about it and says so, in one
+// line. Errors that are classed already stay as they are. Neither the driver's
 // connection errors nor the server's messages hold the password; details that
 // quote values are left out.
 func classify(what string, err error) error {
 	if err == nil || fault.Of(err) != fault.ClassAgain {
 		return err
 	}
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		a, known := adviceFor(pg.Code)
+	err = oneLine(err)
+	if pg, ok := refusal(err); ok {
+		a, known := adviceOf(err, pg)
 		wrapped := fmt.Errorf("%s: %w", what, err)
 		if known {
 			wrapped = fmt.Errorf("%s: %s: %w", what, a.text, err)
 		}
 		return fault.As(a.class, wrapped)
 	}
-	if untrusted(err) {
-		return fault.Permanent(fmt.Errorf("%s: TLS with the server fails; check sslmode and sslrootcert of the dsn: %w", what, err))
+	if advice := ofTLS(err); advice != "" {
+		return fault.Permanent(fmt.Errorf("%s: %s: %w", what, advice, err))
 	}
-	if strings.Contains(err.Error(), "channel binding required") { // the driver has only a text
-		return fault.Permanent(fmt.Errorf("%s: channel_binding=require needs TLS and SCRAM, which the server does not offer; write channel_binding=prefer: %w", what, err))
+	if errors.Is(err, pgconn.ErrReadOnlyConnection) || errors.Is(err, pgconn.ErrStandbyConnection) {
+		return fault.Later(fmt.Errorf("%s: no host of the dsn takes writes, as its target_session_attrs wants: %w", what, err), 0)
 	}
 	if lost(err) {
 		return fault.Later(fmt.Errorf("%s: the server cannot be reached: %w", what, err), 0)
@@ -64,20 +66,71 @@ func classify(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// untrusted tells whether the server has no TLS, or showed no certificate that is
-// good enough. For the former the driver has only a text.
-func untrusted(err error) bool {
-	if strings.Contains(err.Error(), "server refused TLS connection") {
-		return true
+// line is an error whose text has several lines, of several hosts or tries, each of them
+// once, in one.
+type line struct{ error }
+
+func (l line) Unwrap() error { return l.error }
+
+func (l line) Error() string {
+	var parts []string
+	for part := range strings.Lines(l.error.Error()) {
+		if part = strings.TrimSpace(part); !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
+	return strings.ReplaceAll(strings.Join(parts, "; "), ":; ", ": ")
+}
+
+func oneLine(err error) error {
+	if strings.Contains(err.Error(), "\n") {
+		return line{err}
+	}
+	return err
+}
+
+// refusal returns the server's part of an error.
+func refusal(err error) (*pgconn.PgError, bool) { return errors.AsType[*pgconn.PgError](err) }
+
+// refusedBySession reports whether an error may be due to the state of the session, or
+// of its connection, so that another one may do better.
+func refusedBySession(err error) bool {
+	if pg, ok := refusal(err); ok {
+		a, _ := adviceOf(err, pg)
+		return a.session == anew
+	}
+	return err != nil && lost(err)
+}
+
+// ofTLS returns what to do if the server has no TLS though it is asked for, or if it
+// showed no certificate that is good enough, else "". For the former the driver has only
+// a text.
+func ofTLS(err error) string {
+	if strings.Contains(err.Error(), "server refused TLS connection") {
+		if c, ok := errors.AsType[*pgconn.ConnectError](err); ok && mayBePlain(c.Config) {
+			return ""
+		}
+		return "the server has no TLS; switch it on there, or write sslmode=disable into the dsn"
+	}
+	if strings.Contains(err.Error(), "channel binding required") { // the driver has only a text
+		return "channel_binding=require needs TLS and SCRAM, which the server does not offer; write channel_binding=prefer into the dsn"
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return true
+		return "the certificate of the server is for another host; write the name that it has as host, or sslmode=verify-ca into the dsn"
 	}
-	_, ok := errors.AsType[x509.UnknownAuthorityError](err)
-	return ok
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "the certificate of the server is of an authority that is not known here; " +
+			"name a file with that authority as sslrootcert in the dsn, or write sslmode=require without sslrootcert, which does not look at it"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "the certificate of the server does not hold; replace it there, or write sslmode=require without sslrootcert into the dsn, which does not look at it"
+	}
+	return ""
+}
+
+// mayBePlain reports whether a connection without TLS would do.
+func mayBePlain(c *pgconn.Config) bool {
+	return c.TLSConfig == nil || slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig == nil })
 }
 
 // lost tells whether the trouble is the connection, not what went over it.
@@ -94,91 +147,8 @@ func lost(err error) bool {
 
 // state gives the SQLSTATE of an error of the server, else "".
 func state(err error) string {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+	if pg, ok := refusal(err); ok {
 		return pg.Code
 	}
 	return ""
-}
-
-// refused reports whether the server refuses a row for what is in it, and which line of
-// a COPY that was, from 1; 0 if it does not say.
-func refused(err error) (pg *pgconn.PgError, line int, ok bool) {
-	pg, ok = errors.AsType[*pgconn.PgError](err)
-	if !ok || misread(err) || (!strings.HasPrefix(pg.Code, "22") && !strings.HasPrefix(pg.Code, "23") && !strings.HasPrefix(pg.Code, "54")) {
-		return nil, 0, false
-	}
-	line, _ = copied(pg.Where)
-	return pg, line, true
-}
-
-// whereCopied is what PostgreSQL says of a row of a COPY: "COPY logs, line 12, column
-// data". Its words may be translated.
-var whereCopied = regexp.MustCompile(`(?m)^COPY .*?, \D*(\d+)(?:, \S+ ([^\n]+))?$`)
-
-// copied takes a context of the server apart: the line of a COPY, from 1, and the column
-// if it names one.
-func copied(where string) (line int, column string) {
-	m := whereCopied.FindStringSubmatch(where)
-	if m == nil {
-		return 0, ""
-	}
-	line, _ = strconv.Atoi(m[1])
-	return line, m[2]
-}
-
-// misread reports whether the server could not read the field of a column, which is
-// then of another type than the one for which it was written.
-func misread(err error) bool {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || !slices.Contains([]string{invalidBinary, protocolViolation, internalError}, pg.Code) {
-		return false
-	}
-	_, column := copied(pg.Where)
-	return column != ""
-}
-
-// badRow returns the error for a row that the server refuses. The server's detail
-// would quote all of it.
-func (g *target) badRow(pg *pgconn.PgError) *sink.BadRowError {
-	reason := "the server refuses it: " + cut(strings.Join(strings.Fields(pg.Message), " ")) + " (SQLSTATE " + pg.Code + ")"
-	if strings.HasPrefix(pg.Code, "23") {
-		reason += "; " + g.constraintAdvice(pg)
-	}
-	return &sink.BadRowError{Column: g.refusedColumn(pg), Reason: reason}
-}
-
-// refusedColumn returns the column that the server refuses a value of, or "".
-func (g *target) refusedColumn(pg *pgconn.PgError) string {
-	_, column := copied(pg.Where)
-	column, _, _ = strings.Cut(column, ": ")
-	for _, name := range []string{pg.ColumnName, column} {
-		if slices.Contains(g.names(), name) {
-			return name
-		}
-	}
-	for _, c := range g.constraints {
-		if c.name == pg.ConstraintName && len(c.columns) == 1 {
-			return c.columns[0]
-		}
-	}
-	return ""
-}
-
-// constraintAdvice says what to do about a constraint that refuses a row.
-func (g *target) constraintAdvice(pg *pgconn.PgError) string {
-	drop := fmt.Sprintf("run ALTER TABLE %s DROP CONSTRAINT %s", g.quoted(), quoted(pg.ConstraintName))
-	switch {
-	case pg.Code == notNullViolation:
-		return "have the query replace NULL, or run ALTER TABLE <table> ALTER COLUMN <column> DROP NOT NULL"
-	case pg.ConstraintName == "":
-		return "filter such rows out in the query"
-	case pg.DataTypeName != "":
-		return fmt.Sprintf("filter such rows out in the query, or run ALTER DOMAIN %s.%s DROP CONSTRAINT %s", quoted(pg.SchemaName), quoted(pg.DataTypeName), quoted(pg.ConstraintName))
-	case pg.Code == uniqueViolation && !slices.ContainsFunc(g.constraints, func(c constraint) bool { return c.name == pg.ConstraintName }):
-		return fmt.Sprintf("the table holds a row with the same value already: set mode: upsert with its columns as key, or run DROP INDEX %s.%s", quoted(pg.SchemaName), quoted(pg.ConstraintName))
-	case pg.Code == uniqueViolation:
-		return "the table holds a row with the same value already: set mode: upsert with its columns as key, or " + drop
-	default:
-		return "filter such rows out in the query, or " + drop
-	}
 }

@@ -236,8 +236,12 @@ func lowestBlock(g *target, portions []portion) (block.Number, error) {
 func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []portion) (string, uint64, error) {
 	g := w.target
 	staging := fmt.Sprintf("pg_temp.ampipe_staging_%d", w.id)
-	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE IF NOT EXISTS %s AS SELECT %s FROM %s WITH NO DATA; TRUNCATE %[1]s",
-		staging, g.list(), g.quoted())).ReadAll()
+	lasts := ""
+	if sessionOf(tx.Conn()).pooled { // nothing is left in a session that others get
+		lasts = " ON COMMIT DROP"
+	}
+	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE IF NOT EXISTS %s%s AS SELECT %s FROM %s WITH NO DATA; TRUNCATE %[1]s",
+		staging, lasts, g.list(), g.quoted())).ReadAll()
 	if err != nil {
 		return "", 0, fmt.Errorf("make the staging table: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -13,6 +14,7 @@ import (
 // waiting watches one transaction: whether it waits for a lock, and for whom.
 type waiting struct {
 	sessions *sessions
+	pid      atomic.Uint32 // of the server's process
 	cancel   context.CancelFunc
 
 	mu    sync.Mutex
@@ -24,6 +26,7 @@ type waiting struct {
 func (s *sessions) watch(ctx context.Context, pid uint32, every time.Duration) *waiting {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &waiting{sessions: s, cancel: cancel}
+	w.pid.Store(pid)
 	go func() {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
@@ -34,7 +37,7 @@ func (s *sessions) watch(ctx context.Context, pid uint32, every time.Duration) *
 			case <-ticker.C:
 			}
 			// A look that has begun is finished: cutting it off would cost the connection.
-			found, err := s.lookFor(context.WithoutCancel(ctx), pid)
+			found, err := s.lookFor(context.WithoutCancel(ctx), w.pid.Load())
 			if err == nil && len(found) > 0 {
 				w.mu.Lock()
 				w.found = found

@@ -1,0 +1,115 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// What a server that is read only is told of it; see [takesWrites].
+var (
+	errStandby = errors.New("the server takes no writes: it is a standby, until it is promoted; " +
+		"name the primary in the dsn, or all hosts and target_session_attrs=read-write")
+	errReadOnly = errors.New("the server takes no writes: its configuration has default_transaction_read_only = on, as providers set it when a disk is full; " +
+		"make room, or run ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()")
+	errNoStandby = errors.New("the server takes no writes: synchronous_standby_names asks for a standby, and none is connected, so that no commit would end; " +
+		"start the standby, or run ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()")
+)
+
+// takesWrites fails if the transaction may not write. It is asked first, because all
+// else would fail for the same reason.
+func takesWrites(ctx context.Context, tx pgx.Tx) error {
+	var standby, readOnly, waits bool
+	// To others than administrators the view shows of a standby only that it is there.
+	err := tx.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+		current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('local', 'off')
+			AND NOT EXISTS (SELECT FROM pg_stat_replication)`).Scan(&standby, &readOnly, &waits)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask whether the server takes writes: %w", err)
+	case standby:
+		return fault.Later(errStandby, 0)
+	case readOnly:
+		return fault.Later(errReadOnly, 0)
+	case waits:
+		return fault.Later(errNoStandby, 0)
+	default:
+		return nil
+	}
+}
+
+// askSequences asks which sequences defaults of a table ($1) take numbers from that this
+// user may not use. Trying would use up a number.
+const askSequences = `SELECT a.attname, d.refobjid::regclass::text, quote_ident(current_user) FROM pg_attrdef f
+	JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+	JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
+	JOIN pg_class s ON s.oid = d.refobjid
+	WHERE f.adrelid = to_regclass($1) AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') ELSE false END AND a.attname <> ALL ($2) ORDER BY a.attnum`
+
+// mayNumber fails if a default of a column that the query does not have takes numbers
+// from a sequence that the user may not use.
+func (g *target) mayNumber(ctx context.Context, tx pgx.Tx) error {
+	rows, _ := tx.Query(ctx, askSequences, g.quoted(), g.names()) // its error is that of collecting
+	var wrong []error
+	var column, sequence, user string
+	_, err := pgx.ForEachRow(rows, []any{&column, &sequence, &user}, func() error {
+		wrong = append(wrong, fmt.Errorf("the default of column %q takes numbers from a sequence that the user of the dsn may not use; run GRANT USAGE ON SEQUENCE %s TO %s",
+			column, sequence, user))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the rights on sequences: %w", err)
+	}
+	return fault.Permanent(errors.Join(wrong...))
+}
+
+// tryWriting does, with no row, what the transactions of a sink do, and takes it back.
+// What a catalog says about rights is not all that may refuse a statement: so does a
+// publication, row security, a trigger or an extension.
+func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
+	if err := g.mayNumber(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "SAVEPOINT trial"); err != nil {
+		return fmt.Errorf("begin to try writing: %w", err)
+	}
+	run := runner(ctx, tx)
+	if err := run("LOCK TABLE ONLY " + g.quoted() + " IN ROW EXCLUSIVE MODE"); err != nil {
+		return err
+	}
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, strings.NewReader(""), fmt.Sprintf("COPY %s (%s) FROM STDIN", g.quoted(), g.list())); err != nil {
+		return fmt.Errorf("try to copy rows: %w", err)
+	}
+	at := quoted(g.columns[g.block].name)
+	// No row has this address: nothing is read.
+	statements := []string{fmt.Sprintf("DELETE FROM %s WHERE ctid = '(0,0)'::tid AND %s >= 0", g.quoted(), at)}
+	if g.upsert() {
+		staging := "pg_temp.ampipe_trial"
+		statements = append(statements,
+			fmt.Sprintf("CREATE TEMPORARY TABLE ampipe_trial ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA", g.list(), g.quoted()), g.merge(staging))
+	}
+	for _, sql := range append(statements,
+		"INSERT INTO ampipe.coverage SELECT * FROM ampipe.coverage WHERE false",
+		"DELETE FROM ampipe.coverage WHERE false",
+		"UPDATE ampipe.tables SET live_seq = live_seq WHERE false",
+		"INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT table_id, block, replaced_by, content FROM ampipe.replaced WHERE false",
+		"UPDATE ampipe.replaced SET replaced_by = replaced_by WHERE false",
+		"DELETE FROM ampipe.replaced WHERE false",
+	) {
+		if err := run(sql); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, "SELECT FROM ampipe.tables WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED", id); err != nil {
+		return fmt.Errorf("try to lock the state of the table: %w", err)
+	}
+	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT trial"); err != nil {
+		return fmt.Errorf("take back what was tried: %w", err)
+	}
+	return nil
+}
