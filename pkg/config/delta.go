@@ -47,13 +47,27 @@ func readDelta(s *section) *Delta {
 	case path.set && address.set:
 		s.complain(address.at, "%s and %s are both given; keep one", path.key, address.key)
 	case address.set:
-		d.URL = checkBucket(s, address, d.URL)
+		readBucketURL(s, address, d)
 	case !path.set:
 		s.missing("path", "give the table's folder, or url, such as s3://bucket/folder")
 	}
-	checkEndpoint(s, s.text("endpoint", &d.Endpoint), d)
-	if region := s.text("region", &d.Region); region.set && !strings.HasPrefix(d.URL, "s3://") {
+	fromURL := *d
+	endpoint := s.text("endpoint", &d.Endpoint)
+	if !endpoint.set {
+		endpoint = field{key: address.key, at: address.at, set: d.Endpoint != ""}
+	}
+	d.Endpoint = strings.TrimSpace(d.Endpoint)
+	checkEndpoint(s, endpoint, d)
+	region := s.text("region", &d.Region)
+	if region.set && !strings.HasPrefix(d.URL, "s3://") {
 		s.complain(region.at, "%s is for a url of s3:// only", region.key)
+	}
+	d.Region = strings.TrimSpace(d.Region)
+	if fromURL.Endpoint != "" && fromURL.Endpoint != d.Endpoint {
+		s.complain(endpoint.at, "%s and %s name two servers; keep one", address.key, endpoint.key)
+	}
+	if fromURL.Region != "" && fromURL.Region != d.Region {
+		s.complain(region.at, "%s and %s name two regions; keep one", address.key, region.key)
 	}
 	readPartitions(s, d)
 	s.size("target_file_size", &d.TargetFileSize, minFileSize, maxFileSize)
@@ -89,7 +103,7 @@ func checkEndpoint(s *section, f field, d *Delta) {
 	if !f.set {
 		return
 	}
-	if d.URL == "" {
+	if d.URL == "" && d.Path != "" {
 		s.complain(f.at, "%s is for a url only", f.key)
 	}
 	u, err := url.Parse(d.Endpoint)
@@ -99,22 +113,6 @@ func checkEndpoint(s *section, f field, d *Delta) {
 	case u.RawQuery != "" || u.Fragment != "":
 		s.complain(f.at, "%s must hold no parameters; a token belongs into the environment, as AZURE_STORAGE_SAS_TOKEN", f.key)
 	}
-}
-
-// checkBucket looks at the address of a bucket.
-func checkBucket(s *section, f field, text string) string {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Host == "":
-		s.complain(f.at, "%s names no bucket; write it as s3://bucket/folder", f.key)
-	case !slices.Contains([]string{"s3", "gs", "azblob"}, u.Scheme):
-		s.complain(f.at, "%s must begin with s3://, gs:// or azblob://; for a local folder use path", f.key)
-	case u.User != nil:
-		s.complain(f.at, "%s must hold no user or password; credentials come from the environment, such as AWS_ACCESS_KEY_ID", f.key)
-	default:
-		return text
-	}
-	return ""
 }
 
 func readPartitions(s *section, d *Delta) {

@@ -67,7 +67,7 @@ func TestDeltaComplaints(t *testing.T) {
 		"overwrite: true":                                     "f.yaml:5:5: sinks[0].delta.path is missing; give the table's folder, or url, such as s3://bucket/folder",
 		"path: x\nurl: s3://b/x":                              "f.yaml:7:7: sinks[0].delta.path and sinks[0].delta.url are both given; keep one",
 		"url: /tmp/x":                                         "f.yaml:6:7: sinks[0].delta.url names no bucket; write it as s3://bucket/folder",
-		"url: file://h/x":                                     "f.yaml:6:7: sinks[0].delta.url must begin with s3://, gs:// or azblob://; for a local folder use path",
+		"url: file://h/x":                                     "f.yaml:6:7: sinks[0].delta.url is a local folder; write its name as path",
 		"url: s3://user:hunter2@b/x":                          "f.yaml:6:7: sinks[0].delta.url must hold no user or password; credentials come from the environment, such as AWS_ACCESS_KEY_ID",
 		"path: x\nregion: eu":                                 "f.yaml:7:7: sinks[0].delta.region is for a url of s3:// only",
 		"path: x\nendpoint: http://h:1":                       "f.yaml:7:7: sinks[0].delta.endpoint is for a url only",

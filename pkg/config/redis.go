@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -57,15 +56,16 @@ func (s Sink) Writers() int {
 
 func readRedis(s *section) *Redis {
 	r := &Redis{Structure: Hash, Writers: 1}
-	switch u := s.secret("url", &r.URL); {
-	case !u.set:
-		s.missing("url", "give the server, such as ${REDIS_URL} or redis://localhost:6379/0, or url_file")
-	case r.URL != "":
-		checkRedisURL(s, u, string(r.URL))
-	}
+	address := s.secret("url", &r.URL)
 	sentinel := s.text("sentinel", &r.Sentinel)
 	if cluster := s.flag("cluster", &r.Cluster); r.Cluster && sentinel.set {
 		s.complain(cluster.at, "%s and %s are both given; keep one", cluster.key, sentinel.key)
+	}
+	switch {
+	case !address.set:
+		s.missing("url", "give the server, such as ${REDIS_URL} or redis://localhost:6379/0, or url_file")
+	case r.URL != "":
+		checkRedisURL(s, address, r)
 	}
 	table := s.text("table", &r.Table)
 	structure := choice(s, "structure", &r.Structure, Hash, String, JSON, Stream, Set, SortedSet, List)
@@ -117,20 +117,5 @@ func readRedisKey(s *section, r *Redis, structure field) {
 	}
 	if r.Structure.Keyed() && r.Key == "{table}" {
 		s.complain(f.at, "%s is the same for all rows, and structure: %s keeps one row for each key; add columns to it, such as \"{table}:{block_num}:{log_index}\"", f.key, r.Structure)
-	}
-}
-
-// checkRedisURL never quotes the URL: it may hold a password.
-func checkRedisURL(s *section, f field, text string) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		s.complain(f.at, "%s is not a URL; write redis://user:password@host:6379/0 with special characters of the password as %%XX", f.key)
-	case !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme):
-		s.complain(f.at, "%s must begin with redis:// (plain), rediss:// (TLS) or unix:// (a socket)", f.key)
-	case u.Scheme == "unix" && u.Path == "":
-		s.complain(f.at, "%s names no socket; write unix:///path/to/redis.sock", f.key)
-	case u.Scheme != "unix" && u.Hostname() == "":
-		s.complain(f.at, "%s names no host; write %s://host:6379/0", f.key, u.Scheme)
 	}
 }

@@ -20,7 +20,7 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	if err := w.connect(ctx, t); err != nil {
 		return err
 	}
-	err := storage.Probe(ctx, w.inner())
+	err := w.probe(ctx)
 	if err == nil {
 		err = w.prepare(ctx)
 	}
@@ -34,7 +34,7 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 	if err := w.connect(ctx, t); err != nil {
 		return err
 	}
-	err := storage.Probe(ctx, w.inner())
+	err := w.probe(ctx)
 	if err == nil {
 		_, err = w.consider(ctx)
 	}
@@ -72,8 +72,17 @@ func (w *Writer) connect(ctx context.Context, t sink.Table) error {
 			return fmt.Errorf("table %s: %w", w.place(), err)
 		}
 	}
+	target.longest.whole, target.longest.part = w.store.Longest()
 	w.target, w.log = target, &tableLog{store: w.store}
 	return nil
+}
+
+// probe finds out whether the storage, and the spool, can be used.
+func (w *Writer) probe(ctx context.Context) error {
+	if err := storage.ProbeSpool(w.cfg.Spool); err != nil {
+		return err
+	}
+	return storage.Probe(ctx, w.inner())
 }
 
 // inner is the storage itself.

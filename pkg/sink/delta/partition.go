@@ -3,6 +3,7 @@ package delta
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -55,8 +56,40 @@ func (p partition) folder(names []string) string {
 	return b.String()
 }
 
-// escaped is a text as the name of a folder.
-func escaped(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+// escaped is a text as a part of the name of a folder. Some file systems, and Azure, take
+// a dot away from the end of a name.
+func escaped(text string) string {
+	text = strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+	if rest, ok := strings.CutSuffix(text, "."); ok {
+		return rest + "%2E"
+	}
+	return text
+}
+
+// fileNameLength is that of the name of a data file in its folder.
+const fileNameLength = len("part-.parquet") + 26
+
+// longest is how long names in a storage may be: all of it, and each part.
+type longest struct{ whole, part int }
+
+// refuses returns the column whose value makes the folder's name too long, and why; or -1.
+func (l longest) refuses(p partition, names []string) (column int, reason string) {
+	const advice = "shorten it in the query, as by left(…), or take the column out of partition_by"
+	whole, worst, size := fileNameLength, 0, 0
+	for i := range p {
+		n := len(p[i:i+1].folder(names[i:i+1])) - 1
+		if n > l.part {
+			return i, fmt.Sprintf("a folder is named after the value of a partition column; that name takes %d bytes, and the storage takes %d; %s", n, l.part, advice)
+		}
+		if whole += n + 1; n > size {
+			worst, size = i, n
+		}
+	}
+	if whole > l.whole {
+		return worst, fmt.Sprintf("a folder is named after the values of the partition columns; with that name, a file's takes %d bytes, and the storage takes %d; %s", whole, l.whole, advice)
+	}
+	return -1, ""
+}
 
 // escapePath is a name in storage as a path in the log, which is escaped as in a
 // URL, what was escaped in the name included.
@@ -102,8 +135,9 @@ type group struct {
 	rows      []int64 // nil: all
 }
 
-// groups tells the rows of a record apart by the arrays of its partition columns.
-func groups(rows int, by []arrow.Array) ([]group, error) {
+// groups tells the rows of a record apart by the arrays of its partition columns, which
+// have names. A value that cannot be held is a *refusedColumn.
+func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, error) {
 	var all []group
 	at := map[string]int{}
 	last := -1
@@ -115,6 +149,9 @@ func groups(rows int, by []arrow.Array) ([]group, error) {
 		p := make(partition, len(by))
 		for i, a := range by {
 			v, err := partitionText(a, row)
+			if bad, ok := errors.AsType[*refusedValue](err); ok {
+				return nil, &refusedColumn{*bad, names[i]}
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -123,6 +160,9 @@ func groups(rows int, by []arrow.Array) ([]group, error) {
 		key := p.key()
 		found, ok := at[key]
 		if !ok {
+			if column, reason := most.refuses(p, names); reason != "" {
+				return nil, &refusedColumn{refusedValue{row, reason}, names[column]}
+			}
 			found = len(all)
 			at[key] = found
 			all = append(all, group{partition: p})

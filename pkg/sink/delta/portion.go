@@ -85,10 +85,7 @@ func (g *target) portions(rec arrow.RecordBatch) ([]portion, error) {
 		numbers.Retain()
 		return []portion{{record: rows, blocks: numbers}}, nil
 	}
-	found, err := groups(int(rec.NumRows()), by)
-	if bad, ok := errors.AsType[*refusedValue](err); ok {
-		err = &refusedColumn{*bad, g.names[0]}
-	}
+	found, err := groups(int(rec.NumRows()), by, g.names, g.longest)
 	if err != nil {
 		return nil, err
 	}

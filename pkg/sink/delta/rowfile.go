@@ -54,10 +54,15 @@ func (t *target) newFile(p partition) (*rowFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &rowFile{target: t, partition: p, spool: spool, out: &spoolWriter{f: spool}, nan: make([]bool, t.file.NumFields())}
+	return t.newFileIn(spool, p)
+}
+
+func (t *target) newFileIn(spool *os.File, p partition) (*rowFile, error) {
+	f := &rowFile{target: t, partition: p, spool: spool, out: &spoolWriter{f: spool, dir: t.spool}, nan: make([]bool, t.file.NumFields())}
+	var err error
 	if f.w, err = pqarrow.NewFileWriter(t.file, f.out, t.properties, pqarrow.DefaultWriterProps()); err != nil {
 		_ = spool.Close()
-		return nil, fmt.Errorf("begin a Parquet file: %w", err)
+		return nil, f.failed(err)
 	}
 	return f, nil
 }
@@ -66,13 +71,14 @@ func (t *target) newFile(p partition) (*rowFile, error) {
 // It keeps the first error, which may come out of that writer as another one.
 type spoolWriter struct {
 	f   *os.File
+	dir string // of the spool
 	err error
 }
 
 func (w *spoolWriter) Write(b []byte) (int, error) {
 	n, err := w.f.Write(b)
 	if err != nil && w.err == nil {
-		w.err = storage.Classify(fmt.Errorf("write to the spool: %w", err))
+		w.err = storage.OfSpool(w.dir, err)
 	}
 	return n, err
 }

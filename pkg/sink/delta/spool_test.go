@@ -24,6 +24,16 @@ func TestAFullDiskIsWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.spool = "/big/spool"
+	_, err = g.newFileIn(full, nil)
+	const want = "write to the spool folder /big/spool: no space left on device; the disk is full; make room there, or set spool to another folder"
+	if fault.Of(err) != fault.ClassLater || err.Error() != want {
+		t.Errorf("beginning a file is answered with (%v) %v", fault.Of(err), err)
+	}
+	if full, err = os.OpenFile("/dev/full", os.O_WRONLY, 0); err != nil {
+		t.Fatal(err)
+	}
+	g.spool = ""
 	f, err := g.newFile(nil)
 	if err != nil {
 		t.Fatal(err)

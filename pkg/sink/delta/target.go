@@ -40,6 +40,7 @@ type target struct {
 	fileSize  int64
 	spool     string
 	overwrite bool
+	longest   longest // names in the storage
 }
 
 // newTarget works out the table, or says everything that is wrong with it.

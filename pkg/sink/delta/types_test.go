@@ -179,6 +179,12 @@ func TestValuesThatDoNotFitAreNamed(t *testing.T) {
 		"an empty text as a partition": {build(arrow.BinaryTypes.String, func(b array.Builder) {
 			b.(*array.StringBuilder).AppendValues([]string{"a", "", "c"}, nil)
 		}), []config.Partition{{Column: "v"}}, "empty text"},
+		"a text that is too long for a folder": {build(arrow.BinaryTypes.String, func(b array.Builder) {
+			b.(*array.StringBuilder).AppendValues([]string{strings.Repeat("a", 253), strings.Repeat("b", 254), "c"}, nil)
+		}), []config.Partition{{Column: "v"}}, "takes 256 bytes, and the storage takes 255"},
+		"letters that are too long in a folder's name": {build(arrow.BinaryTypes.String, func(b array.Builder) {
+			b.(*array.StringBuilder).AppendValues([]string{"a/b?\x00.", strings.Repeat("語", 29), "c"}, nil)
+		}), []config.Partition{{Column: "w"}, {Column: "v"}}, "takes 263 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

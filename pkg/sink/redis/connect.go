@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -38,16 +39,22 @@ const (
 // connect makes a client for a single server, behind Sentinel, or for a Cluster.
 // It does not connect. Nothing is sent twice by it: that is for the apply loop. In a
 // Cluster it is, where a node says that another one has the slot or a connection
-// breaks; every step is harmless when it comes twice (decision 26).
-func connect(cfg config.Redis) (redis.UniversalClient, error) {
+// breaks; every step is harmless when it comes twice (decision 26). watched has the
+// connections to a single server: behind Sentinel, and in a Cluster, the driver finds
+// out itself where to go.
+func connect(cfg config.Redis, watched *connections) (redis.UniversalClient, error) {
 	silence.Do(logging.Disable) // what the driver would print, its errors say as well
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	size := max(1, cfg.Writers) + 1
 	switch {
 	case cfg.Cluster:
-		o, err := redis.ParseClusterURL(string(cfg.URL))
+		address, trusting := withoutVerify(string(cfg.URL))
+		o, err := redis.ParseClusterURL(address)
 		if err != nil {
 			return nil, errURL
+		}
+		if trusting && o.TLSConfig != nil {
+			o.TLSConfig.InsecureSkipVerify = true // the user asks for it
 		}
 		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaintNotificationsConfig = size, 2, true, quiet
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTime, replyTime, replyTime, true
@@ -71,30 +78,9 @@ func connect(cfg config.Redis) (redis.UniversalClient, error) {
 		o.PoolSize, o.Protocol, o.DisableIdentity, o.MaxRetries, o.MaintNotificationsConfig = size, 2, true, -1, quiet
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTime, replyTime, replyTime, true
 		o.DialerRetries = dials
+		watched.watch(o)
 		return redis.NewClient(o), nil
 	}
-}
-
-// advices are what the first word of a server's error means to the user.
-var advices = map[string]struct {
-	class fault.Class
-	text  string
-}{
-	"NOAUTH":      {fault.ClassPermanent, "the server wants a password; put user and password into the url"},
-	"WRONGPASS":   {fault.ClassPermanent, "the server does not let this user in; check user and password of the url"},
-	"NOPERM":      {fault.ClassPermanent, "the user of the url has not the right to do that; docs/redis.md lists the rights that are needed"},
-	"WRONGTYPE":   {fault.ClassPermanent, "a key that is to be written holds something else; remove it, or choose another key"},
-	"OOM":         {fault.ClassLater, "the server is full; raise its maxmemory, or set ttl"},
-	"LOADING":     {fault.ClassLater, "the server is starting"},
-	"BUSY":        {fault.ClassLater, "the server is busy with a script"},
-	"READONLY":    {fault.ClassLater, "the server is a replica and takes no writes"},
-	"MASTERDOWN":  {fault.ClassLater, "the server is a replica without a master"},
-	"CLUSTERDOWN": {fault.ClassLater, "the cluster is down"},
-	"TRYAGAIN":    {fault.ClassLater, "the cluster is moving keys"},
-	"MISCONF":     {fault.ClassLater, "the server cannot write its snapshot to disk, and so takes no writes"},
-	"NOREPLICAS":  {fault.ClassLater, "the server has too few replicas to take writes"},
-	"UNKILLABLE":  {fault.ClassLater, "the server is busy with a script"},
-	"NOSCRIPT":    {fault.ClassAgain, "the server has forgotten the script"},
 }
 
 // classify marks an error of the driver with what to do about it and says so.
@@ -103,29 +89,30 @@ func classify(what string, err error) error {
 	if err == nil || fault.Of(err) != fault.ClassAgain {
 		return err
 	}
-	word, _, _ := strings.Cut(err.Error(), " ")
-	if a, known := advices[word]; known {
+	if a, known := adviceFor(err.Error()); known {
 		return fault.As(a.class, fmt.Errorf("%s: %s: %w", what, a.text, err))
 	}
 	switch {
-	case strings.Contains(err.Error(), "equal or smaller than the target stream top item"):
-		return fault.Permanent(fmt.Errorf("%s: the stream holds entries that others have added; remove it, or choose another key: %w", what, err))
-	case strings.Contains(err.Error(), "The user executing the script can't"): // Redis 7.0, of what a script may not do
-		return fault.Permanent(fmt.Errorf("%s: %s: %w", what, advices["NOPERM"].text, err))
-	case strings.Contains(err.Error(), "invalid username-password pair"):
-		return fault.Permanent(fmt.Errorf("%s: the server does not let this user in; check user and password of the url: %w", what, err))
-	case strings.Contains(err.Error(), "cluster support disabled"):
-		return fault.Permanent(fmt.Errorf("%s: the server is not a Redis Cluster; remove cluster: true: %w", what, err))
-	case strings.Contains(err.Error(), "unknown command"):
-		return fault.Permanent(fmt.Errorf("%s: the server lacks a command that ampipe needs: %w", what, err))
-	case strings.Contains(err.Error(), "can't parse") || strings.Contains(err.Error(), "invalid reply"):
-		return fault.Permanent(fmt.Errorf("%s: what answers there is not Redis; check host and port of the url: %w", what, err))
 	case untrusted(err):
 		return fault.Permanent(fmt.Errorf("%s: TLS with the server fails; check the scheme of the url and the server's certificate: %w", what, err))
 	case lost(err):
 		return fault.Later(fmt.Errorf("%s: the server cannot be reached: %w", what, err), 0)
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// withoutVerify takes skip_verify, which the driver does not know for a Cluster, out of a
+// URL, and reports whether it was set.
+func withoutVerify(address string) (rest string, trusting bool) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address, false
+	}
+	q := u.Query()
+	trusting = q.Get("skip_verify") == "true"
+	q.Del("skip_verify")
+	u.RawQuery = q.Encode()
+	return u.String(), trusting
 }
 
 func untrusted(err error) bool {
@@ -171,6 +158,9 @@ func (w *Writer) classed(ctx context.Context, what string, err error) error {
 		// The driver asks who has which slots when a node says that it has one no
 		// more, but not when a node is gone: that would be a minute.
 		nodes.ReloadState(ctx)
+	}
+	if a, _ := adviceFor(err.Error()); a.anew {
+		w.connections.drop()
 	}
 	return classify(what+" of "+w.target.String(), err)
 }

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/redis/go-redis/v9"
@@ -97,3 +98,29 @@ func Hook(w *Writer, h redis.Hook) error {
 
 // TagOf gives the hash tag of the state of a key's slot.
 func TagOf(w *Writer, key string) string { return w.tags[slotOf([]byte(key))] }
+
+// Rights are the commands that a sink needs, as rules of an ACL.
+func Rights(cfg config.Redis, t sink.Table) (all []string, err error) {
+	g, err := newTarget(cfg, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range g.needs() {
+		for _, c := range n.commands {
+			all = append(all, "+"+right(c))
+		}
+	}
+	return all, nil
+}
+
+// Questions are what is asked about the rights of a user, in words.
+func Questions(cfg config.Redis, t sink.Table) (all [][]string, err error) {
+	g, err := newTarget(cfg, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range questions(g.needs()) {
+		all = append(all, strings.Split(q.whole(), "\x00"))
+	}
+	return all, nil
+}

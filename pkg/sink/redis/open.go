@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
@@ -63,7 +60,7 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 	if err != nil {
 		return err
 	}
-	client, err := connect(w.cfg)
+	client, err := connect(w.cfg, &w.connections)
 	if err != nil {
 		return err
 	}
@@ -153,52 +150,6 @@ func survey(ctx context.Context, g *target, client redis.UniversalClient) (map[s
 		return nil, nil, err
 	}
 	return known, warnings, g.compare(known)
-}
-
-// surveyServer checks one server and gives what may become trouble.
-func surveyServer(ctx context.Context, g *target, client redis.UniversalClient) ([]string, error) {
-	text, err := client.Info(ctx).Result()
-	if err != nil {
-		return nil, err
-	}
-	info := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[name] = value
-		}
-	}
-	version := info["redis_version"]
-	if major, err := strconv.Atoi(strings.SplitN(version, ".", 2)[0]); err != nil || major < oldest {
-		return nil, fault.Permanent(fmt.Errorf("the server is Redis %q, and ampipe needs Redis 7 or later, or Valkey", version))
-	}
-	switch {
-	case info["redis_mode"] == "sentinel":
-		return nil, fault.Permanent(errors.New("the server is a Sentinel; name its master under sentinel"))
-	case info["cluster_enabled"] == "1" && !g.Cluster:
-		return nil, fault.Permanent(errors.New("the server belongs to a Redis Cluster; set cluster: true"))
-	case g.Cluster && info["cluster_enabled"] != "1":
-		return nil, fault.Permanent(errors.New("the server is not a Redis Cluster; remove cluster: true"))
-	case info["role"] == "slave" && !g.Cluster:
-		return nil, fault.Later(errors.New("the server is a replica and takes no writes until it is promoted"), 0)
-	}
-	if g.Structure == config.JSON {
-		found, err := client.Do(ctx, "COMMAND", "INFO", "JSON.SET").Slice()
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 || found[0] == nil {
-			return nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; load it, or use structure: string, which holds the same documents"))
-		}
-	}
-	var warnings []string
-	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
-		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows, and the sink's own state, without anybody noticing; set it to noeviction", policy))
-	}
-	// A server tells of good replicas only if it wants some before it takes writes.
-	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || info["connected_slaves"] != "" && info["connected_slaves"] != "0") {
-		warnings = append(warnings, "the server has replicas and takes writes without them (min-replicas-to-write is 0): a failover may take back what was written for longer than a moment; it is loaded again, but set min-replicas-to-write to 1")
-	}
-	return warnings, nil
 }
 
 // compare refuses a state that was written for other rows.

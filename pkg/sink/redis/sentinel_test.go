@@ -220,11 +220,13 @@ func TestSentinelPromotesAReplicaThatWasBehind(t *testing.T) {
 func TestSentinelAtTheStart(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t)
-	if got := g.w.Warnings(g.table); len(got) != 1 || !strings.Contains(got[0], "min-replicas-to-write") {
+	if got := g.w.Warnings(g.table); len(got) != 2 || !strings.Contains(got[0], "append-only file") || !strings.Contains(got[1], "min-replicas-to-write") {
 		t.Errorf("warnings are %q", got)
 	}
-	if err := g.first.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
-		t.Fatal(err)
+	for name, value := range map[string]string{"min-replicas-to-write": "1", "appendonly": "yes"} {
+		if err := g.first.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cfg := g.config(config.Hash, "{table}:{block_num}:{address}")
 	cfg.URL, cfg.Sentinel = config.Secret(g.url), "chain"
@@ -243,7 +245,7 @@ func TestSentinelAtTheStart(t *testing.T) {
 	}
 
 	// The user of the url is the sentinels'; that of the server follows.
-	if err := g.first.ACLSetUser(t.Context(), "ampipe", append([]string{"on", ">geheim", "~*"}, rights...)...).Err(); err != nil {
+	if err := g.first.ACLSetUser(t.Context(), "ampipe", append([]string{"on", ">geheim", "~*"}, rights(t, "redis.md")...)...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Sentinel, cfg.URL = "chain", config.Secret(g.url+"?username=ampipe&password=geheim")

@@ -352,7 +352,7 @@ func webServer(t testing.TB) string {
 func TestFullServerIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	url := private(t, "--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lru")
+	url := private(t, "--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lru", "--appendonly", "yes")
 	o, err := driver.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)

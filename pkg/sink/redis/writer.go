@@ -24,6 +24,8 @@ type Writer struct {
 	tags       []string      // of the slots, in a Cluster
 	warnings   []string
 
+	connections connections // to a single server
+
 	turn chan struct{} // held by the call of Apply that is sending
 	// Only the holder of turn uses these.
 	pack    packer

@@ -51,6 +51,12 @@ func (c *Container) blob(name string) *blockblob.Client {
 
 func headers() *blob.HTTPHeaders { return &blob.HTTPHeaders{BlobContentType: to.Ptr(octets)} }
 
+// Longest is the clouds' limit; see [Store].
+func (c *Container) Longest() (whole, part int) {
+	whole = longestName - len(c.prefix)
+	return whole, whole
+}
+
 // Create writes a new blob; see [Store].
 func (c *Container) Create(ctx context.Context, name string, content []byte) error {
 	_, err := c.blob(name).Upload(ctx, streaming.NopCloser(bytes.NewReader(content)), &blockblob.UploadOptions{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -37,16 +36,11 @@ func (c *Container) failed(ctx context.Context, verb, name string, err error) er
 		return fmt.Errorf("%s %s: %w", verb, name, ErrExists)
 	}
 	what := fmt.Sprintf("%s %s in %s", verb, name, c.name)
-	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok {
-		said := fmt.Errorf("%s: %s", what, answered(answer))
-		switch advice := adviceOn(answer); {
-		case advice != "":
-			return fault.Permanent(fmt.Errorf("%w: %s", said, advice))
-		case answer.StatusCode == http.StatusBadRequest || answer.StatusCode == http.StatusNotImplemented:
-			return fault.Permanent(said)
-		default:
-			return fault.Later(said, 0)
-		}
+	if file := ofFile(err); file != nil {
+		return Classify(fmt.Errorf("%s: %w", what, file))
+	}
+	if said, ok := errors.AsType[*azcore.ResponseError](err); ok {
+		return answer{status: said.StatusCode, code: said.ErrorCode}.failure(what, azureCodes)
 	}
 	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok && failed.RawResponse != nil {
 		return fault.Permanent(fmt.Errorf("%s: Microsoft Entra does not accept the credentials (HTTP %d); "+
@@ -63,35 +57,3 @@ func (c *Container) failed(ctx context.Context, verb, name string, err error) er
 
 const azureCredentials = "AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, " +
 	"or the variables of a service principal, or give this machine a managed identity"
-
-// answered is what the server said, in a line.
-func answered(r *azcore.ResponseError) string {
-	if r.ErrorCode == "" {
-		return fmt.Sprintf("the server answered HTTP %d", r.StatusCode)
-	}
-	return fmt.Sprintf("the server answered %s (HTTP %d)", r.ErrorCode, r.StatusCode)
-}
-
-// adviceOn tells what to do about an answer that repeating does not change.
-func adviceOn(r *azcore.ResponseError) string {
-	switch bloberror.Code(r.ErrorCode) {
-	case bloberror.ContainerNotFound:
-		return "the container does not exist; create it, or correct url and endpoint"
-	case bloberror.ContainerBeingDeleted, bloberror.ContainerDisabled, bloberror.AccountIsDisabled:
-		return "use another container"
-	case bloberror.AuthenticationFailed, bloberror.InvalidAuthenticationInfo, bloberror.NoAuthenticationInformation:
-		return "the server does not accept the credentials; check AZURE_STORAGE_ACCOUNT and its key or token, and this machine's clock"
-	case bloberror.AuthorizationFailure:
-		return "the server does not let these credentials or this machine in; check AZURE_STORAGE_ACCOUNT and its key or token, " +
-			"and the account's network rules"
-	}
-	switch r.StatusCode {
-	case http.StatusForbidden:
-		return accessDenied
-	case http.StatusUnauthorized:
-		return "the server does not accept the credentials; check " + azureCredentials
-	case http.StatusNotFound:
-		return "there is no such thing at that address; correct url, AZURE_STORAGE_ACCOUNT and endpoint"
-	}
-	return ""
-}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strings"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -19,6 +18,7 @@ import (
 type Bucket struct {
 	bucket *blob.Bucket
 	name   string
+	folder string // what all names begin with; empty, or ends in a slash
 	spool  string
 	hangUp func() // closes connections; nil: the library does
 }
@@ -41,8 +41,8 @@ func openBucket(ctx context.Context, u *url.URL, p Place) (*Bucket, error) {
 	if err != nil {
 		return nil, fault.Permanent(fmt.Errorf("open %s: %w", b.name, err))
 	}
-	if folder := folderOf(u); folder != "" {
-		bucket = blob.PrefixedBucket(bucket, folder)
+	if b.folder = folderOf(u); b.folder != "" {
+		bucket = blob.PrefixedBucket(bucket, b.folder)
 	}
 	b.bucket, b.hangUp = bucket, hangUp
 	return b, nil
@@ -58,6 +58,12 @@ func (b *Bucket) Close() error {
 		b.hangUp()
 	}
 	return err
+}
+
+// Longest is the clouds' limit; see [Store].
+func (b *Bucket) Longest() (whole, part int) {
+	whole = longestName - len(b.folder)
+	return whole, whole
 }
 
 // Create writes a new object; see [Store].
@@ -137,8 +143,8 @@ func (b *Bucket) Delete(ctx context.Context, name string) error {
 	return err
 }
 
-// failed classes an error of the library. Whatever it does not know is the
-// network's or the server's: it passes, and it is shown.
+// failed classes an error of the library. What the server has not answered is the
+// network's: it passes, and it is shown.
 func (b *Bucket) failed(ctx context.Context, verb, name string, err error) error {
 	if err == nil {
 		return nil
@@ -146,42 +152,34 @@ func (b *Bucket) failed(ctx context.Context, verb, name string, err error) error
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", verb, name, context.Cause(ctx))
 	}
-	if reason := refusedByGoogle(err); reason != "" {
-		return fault.Permanent(fmt.Errorf("%s %s in %s: %s: %w", verb, name, b.name, reason, err))
+	what := fmt.Sprintf("%s %s in %s", verb, name, b.name)
+	if file := ofFile(err); file != nil {
+		return Classify(fmt.Errorf("%s: %w", what, file))
 	}
+	said, codes := answeredByS3(err), s3Codes
+	if said == nil {
+		said, codes = answeredByGoogle(err), gcsCodes
+	}
+	// gocloud.dev takes a bucket that is not there, and one that Google denies, for a
+	// file that is not there, which a table must never believe.
+	known := said != nil && said.decide(codes).class != fault.ClassAgain
 	switch gcerrors.Code(err) {
 	case gcerrors.NotFound:
-		return fmt.Errorf("%s %s: %w", verb, name, ErrNotFound)
+		if !known {
+			return fmt.Errorf("%s %s: %w", verb, name, ErrNotFound)
+		}
 	case gcerrors.FailedPrecondition, gcerrors.AlreadyExists:
-		return fmt.Errorf("%s %s: %w", verb, name, ErrExists)
-	case gcerrors.PermissionDenied:
-		return fault.Permanent(fmt.Errorf("%s %s in %s: %s: %w", verb, name, b.name, accessDenied, err))
-	case gcerrors.InvalidArgument, gcerrors.Unimplemented:
-		return fault.Permanent(fmt.Errorf("%s %s in %s: %w", verb, name, b.name, err))
-	}
-	if reason := hopeless(err); reason != "" {
-		return fault.Permanent(fmt.Errorf("%s %s in %s: %s: %w", verb, name, b.name, reason, err))
-	}
-	return fault.Later(fmt.Errorf("%s %s in %s: %w", verb, name, b.name, err), 0)
-}
-
-// hopeless knows errors that the library has no code for.
-func hopeless(err error) string {
-	var coded interface{ ErrorCode() string } // smithy.APIError, without its package
-	if errors.As(err, &coded) {
-		switch coded.ErrorCode() {
-		case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidClientTokenId":
-			return "the server does not accept the credentials; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
-		case "NotImplemented":
-			return "the server does not offer this operation"
-		case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-			return "the bucket is in another region; set region"
+		if !known {
+			return fmt.Errorf("%s %s: %w", verb, name, ErrExists)
 		}
 	}
-	if strings.Contains(err.Error(), "failed to refresh cached credentials") {
-		return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
+	if said != nil {
+		return said.failure(what, codes)
 	}
-	return ""
+	if reason := noCredentials(err); reason != "" {
+		return fault.Permanent(fmt.Errorf("%s: %s: %w", what, reason, err))
+	}
+	return fault.Later(fmt.Errorf("%s: %w", what, err), 0)
 }
 
 // Accessible tells whether the bucket exists and may be listed.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
@@ -82,7 +84,7 @@ func (f *Folder) place(ctx context.Context, name string, fill func(*os.File) err
 	to := f.path(name)
 	dir := filepath.Dir(to)
 	if err := makeFolders(dir); err != nil {
-		return classifyOS(fmt.Errorf("write %s: %w", name, err))
+		return Classify(fmt.Errorf("write %s: %w", name, err))
 	}
 	from := filepath.Join(dir, Temporary+rand.Text())
 	err := writeSynced(from, fill)
@@ -98,7 +100,7 @@ func (f *Folder) place(ctx context.Context, name string, fill func(*os.File) err
 		return fmt.Errorf("write %s: %w", name, ErrExists)
 	}
 	if err != nil {
-		return classifyOS(fmt.Errorf("write %s: %w", name, err))
+		return Classify(fmt.Errorf("write %s: %w", name, err))
 	}
 	return nil
 }
@@ -217,53 +219,76 @@ func (f *Folder) failed(verb, name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s %s: %w", verb, name, ErrNotFound)
 	}
-	return classifyOS(fmt.Errorf("%s %s: %w", verb, name, err))
+	return Classify(fmt.Errorf("%s %s: %w", verb, name, err))
 }
 
-// Classify marks an error of the operating system: what repeating cannot mend is
-// permanent, a full disk is fault.Later.
-func Classify(err error) error { return classifyOS(err) }
+// Longest is what the system takes for a path, and every file system in use for a name.
+func (f *Folder) Longest() (whole, part int) { return unix.PathMax - len(f.root) - 2, 255 }
 
-// classifyOS marks what repeating cannot mend, and what passes by itself.
-func classifyOS(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return fault.Permanent(fmt.Errorf("%w; give this user the right to read and write there", err))
-	case errors.Is(err, syscall.ENOTDIR):
-		return fault.Permanent(fmt.Errorf("%w; a file stands where the table needs a folder", err))
-	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOTSUP):
-		return fault.Permanent(fmt.Errorf("%w; the file system has to offer hard links", err))
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fault.Later(fmt.Errorf("%w; make room", err), 0)
-	default:
+// probe finds out whether this user may write in the folder and in that of the log, or
+// where they have to be made, and whether a link to a name that is taken fails there.
+func (f *Folder) probe() error {
+	dir, err := standing(f.root)
+	if err != nil {
+		return Classify(err)
+	}
+	if err := probeFolder(dir); err != nil {
+		what := "write in the folder " + dir
+		if dir != f.root {
+			what = fmt.Sprintf("make the folder %s in %s", f.root, dir)
+		}
+		return refusedThere(what, err)
+	}
+	log := filepath.Join(f.root, "_delta_log")
+	if _, err := os.Stat(log); err != nil {
+		return nil // it is made where there was room just now
+	}
+	if err := probeFolder(log); err != nil {
+		return refusedThere("write in the folder "+log, err)
+	}
+	return nil
+}
+
+// refusedThere classes an error of a probe, without the name of the probe's file.
+func refusedThere(what string, err error) error {
+	if fault.Of(err) == fault.ClassPermanent {
 		return err
 	}
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
+		err = number
+	}
+	err = fmt.Errorf("%s: %w", what, err)
+	if errors.Is(err, fs.ErrNotExist) { // the folder was there just now
+		return fault.Permanent(fmt.Errorf("%w; nothing can be made there: put the table elsewhere", err))
+	}
+	return Classify(err)
 }
 
-// probe finds out whether this user may write in the folder, or where it has to be
-// made, and whether a link to a name that is taken fails there.
-func (f *Folder) probe() error {
-	dir := f.root
+// standing returns the folder, or the nearest one above it that there is.
+func standing(dir string) (string, error) {
 	for {
 		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() {
-			err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
-		}
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
-			return classifyOS(err)
+		switch {
+		case err == nil && info.IsDir():
+			return dir, nil
+		case err == nil:
+			return "", &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+		case !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir):
+			return "", err
 		}
 		dir = filepath.Dir(dir)
 	}
+}
+
+// probeFolder makes a file in a folder, gives it a second name, and removes both.
+func probeFolder(dir string) error {
 	from := filepath.Join(dir, Temporary+rand.Text())
 	to := from + "-link"
-	err := writeSynced(from, func(*os.File) error { return nil })
-	if err != nil {
-		return classifyOS(err)
+	if err := writeSynced(from, fill); err != nil {
+		_ = os.Remove(from)
+		return err
 	}
-	err = os.Link(from, to)
+	err := os.Link(from, to)
 	if err == nil && !errors.Is(os.Link(from, to), fs.ErrExist) {
 		err = fault.Permanent(fmt.Errorf("the file system of %s gives a name twice; put the table on another one", dir))
 	}
@@ -272,5 +297,5 @@ func (f *Folder) probe() error {
 			err = gone
 		}
 	}
-	return classifyOS(err)
+	return err
 }

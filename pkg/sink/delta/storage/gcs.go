@@ -63,22 +63,23 @@ func openGCS(ctx context.Context, u *url.URL, p Place) (*blob.Bucket, func(), er
 	return bucket, transport.CloseIdleConnections, nil
 }
 
-// refusedByGoogle tells what to do about an answer of Google's that repeating does
-// not change. gocloud.dev takes one that denies access for one that nothing is
-// there, which a table must never believe.
-func refusedByGoogle(err error) string {
-	answer, ok := errors.AsType[*googleapi.Error](err)
-	if !ok {
-		if strings.Contains(err.Error(), "oauth2: ") {
-			return "Google does not accept the credentials; check GOOGLE_APPLICATION_CREDENTIALS"
+// answeredByGoogle returns what the server has said if err comes from there, or nil.
+func answeredByGoogle(err error) *answer {
+	a := &answer{status: http.StatusNotFound}
+	if said, ok := errors.AsType[*googleapi.Error](err); ok {
+		a.status, a.message = said.Code, said.Message
+		if len(said.Errors) > 0 {
+			a.code = said.Errors[0].Reason
 		}
-		return ""
+	} else if !errors.Is(err, gcs.ErrBucketNotExist) && !errors.Is(err, gcs.ErrObjectNotExist) {
+		return nil
 	}
-	switch answer.Code {
-	case http.StatusUnauthorized:
-		return "the server does not accept the credentials; check GOOGLE_APPLICATION_CREDENTIALS"
-	case http.StatusForbidden:
-		return accessDenied
+	// A file is missing, or all of the bucket.
+	if a.status == http.StatusNotFound {
+		a.code = "notFound"
+		if errors.Is(err, gcs.ErrBucketNotExist) || strings.Contains(a.message, "bucket does not exist") {
+			a.code = "noSuchBucket"
+		}
 	}
-	return ""
+	return a
 }

@@ -43,8 +43,8 @@ func Probe(ctx context.Context, s Store) error {
 func probeOnce(ctx context.Context, s Store) (err error) {
 	name := "_ampipe/probe-" + rand.Text()
 	defer func() {
-		if gone := s.Delete(ctx, name); err == nil {
-			err = gone
+		if gone := s.Delete(ctx, name); err == nil && gone != nil {
+			err = fault.As(fault.Of(gone), fmt.Errorf("it may be written and not deleted (%s is left there): %w", name, gone))
 		}
 	}()
 	var race sync.WaitGroup

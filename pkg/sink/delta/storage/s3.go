@@ -2,8 +2,10 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	gcaws "gocloud.dev/aws"
@@ -21,7 +23,9 @@ func openS3(ctx context.Context, u *url.URL, p Place) (*blob.Bucket, func(), err
 	}
 	if p.Endpoint != "" {
 		q.Set("endpoint", p.Endpoint)
-		q.Set("use_path_style", "true")
+		if !q.Has("use_path_style") {
+			q.Set("use_path_style", "true")
+		}
 		// Checksums in trailers are news to many compatible servers.
 		q.Set("request_checksum_calculation", "when_required")
 		q.Set("response_checksum_validation", "when_required")
@@ -43,4 +47,33 @@ func openS3(ctx context.Context, u *url.URL, p Place) (*blob.Bucket, func(), err
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = pathStyle })
 	bucket, err := s3blob.OpenBucket(ctx, client, u.Host, &s3blob.Options{RequestChecksumCalculation: cfg.RequestChecksumCalculation})
 	return bucket, transport.CloseIdleConnections, err
+}
+
+// answeredByS3 returns what the server has said if err comes from there, or nil.
+func answeredByS3(err error) *answer {
+	var coded interface { // smithy.APIError, without its package
+		ErrorCode() string
+		ErrorMessage() string
+	}
+	if !errors.As(err, &coded) {
+		return nil
+	}
+	a := &answer{code: coded.ErrorCode(), message: coded.ErrorMessage()}
+	var response interface{ HTTPStatusCode() int }
+	if errors.As(err, &response) {
+		a.status = response.HTTPStatusCode()
+	}
+	return a
+}
+
+// noCredentials returns what to do about an error that the library has before it asks
+// the server, "" if it is another.
+func noCredentials(err error) string {
+	if strings.Contains(err.Error(), "failed to refresh cached credentials") {
+		return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
+	}
+	if strings.Contains(err.Error(), "oauth2: ") {
+		return "Google does not accept the credentials; check GOOGLE_APPLICATION_CREDENTIALS"
+	}
+	return ""
 }

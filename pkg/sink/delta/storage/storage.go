@@ -54,6 +54,10 @@ type Store interface {
 	// Delete removes a file. One that is not there is no error.
 	Delete(ctx context.Context, name string) error
 
+	// Longest returns how many bytes a name may have, and each part of it between
+	// slashes.
+	Longest() (whole, part int)
+
 	// Close releases connections.
 	Close() error
 
@@ -134,6 +138,9 @@ func ownTransport() limitedTransport {
 	t.MaxIdleConnsPerHost = probeWriters
 	return limitedTransport{t}
 }
+
+// longestName is what the clouds take for the name of an object.
+const longestName = 1024
 
 const accessDenied = "access denied; give these credentials the rights to list, read, write and delete there"
 

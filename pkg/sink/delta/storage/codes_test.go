@@ -1,0 +1,112 @@
+package storage
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"google.golang.org/api/googleapi"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// The codes that each cloud's documentation and library publish.
+var (
+	//go:embed testdata/s3codes.txt
+	s3Published string
+	//go:embed testdata/gcscodes.txt
+	gcsPublished string
+	//go:embed testdata/azurecodes.txt
+	azurePublished string
+)
+
+// coded is an error of S3's library.
+type coded struct {
+	code   string
+	status int
+}
+
+func (c coded) Error() string        { return "operation error S3: PutObject, api error " + c.code }
+func (c coded) ErrorCode() string    { return c.code }
+func (c coded) ErrorMessage() string { return "no" }
+func (c coded) HTTPStatusCode() int  { return c.status }
+
+// TestEveryCodeIsDecided fails for a published code that nobody has decided about.
+func TestEveryCodeIsDecided(t *testing.T) {
+	t.Parallel()
+	b, c := &Bucket{name: "s3://lake/x"}, &Container{name: "azblob://lake/x"}
+	for cloud, of := range map[string]struct {
+		published string
+		codes     map[string]advice
+		unasked   []string
+		least     int
+		failed    func(code string) error
+	}{
+		"S3": {s3Published, s3Codes, s3Unasked, 150, func(code string) error {
+			return b.failed(context.Background(), "write", "a", coded{code, 400})
+		}},
+		"Google": {gcsPublished, gcsCodes, nil, 60, func(code string) error {
+			return b.failed(context.Background(), "write", "a", &googleapi.Error{Code: 400, Errors: []googleapi.ErrorItem{{Reason: code}}})
+		}},
+		"Azure": {azurePublished, azureCodes, azureUnasked, 110, func(code string) error {
+			return c.failed(context.Background(), "write", "a", &azcore.ResponseError{StatusCode: 400, ErrorCode: code})
+		}},
+	} {
+		published := strings.Fields(of.published)
+		if len(published) < of.least {
+			t.Errorf("%s: only %d codes were read", cloud, len(published))
+		}
+		for _, code := range published {
+			a, decided := of.codes[code]
+			if decided == slices.Contains(of.unasked, code) || decided && a.text == "" {
+				t.Errorf("%s: nothing, or two things, are decided for %s", cloud, code)
+				continue
+			}
+			if !decided {
+				continue
+			}
+			err := of.failed(code)
+			if errors.Is(err, ErrExists) || errors.Is(err, ErrNotFound) {
+				continue // it is asked about
+			}
+			if fault.Of(err) != a.class || !strings.Contains(err.Error(), code+" (HTTP 400)") || !strings.HasSuffix(err.Error(), "; "+a.text) {
+				t.Errorf("%s: %s is classed as %v: %v", cloud, code, fault.Of(err), err)
+			}
+		}
+	}
+}
+
+// TestOfTwoCloudsTheSameIsDecided names what people meet.
+func TestOfTwoCloudsTheSameIsDecided(t *testing.T) {
+	t.Parallel()
+	for class, codes := range map[fault.Class][]advice{
+		fault.ClassLater: {s3Codes["SlowDown"], s3Codes["InternalError"], s3Codes["RequestTimeTooSkewed"], s3Codes["ConditionalRequestConflict"],
+			gcsCodes["rateLimitExceeded"], gcsCodes["backendError"], azureCodes["ServerBusy"], azureCodes["OperationTimedOut"],
+			answer{status: 503}.decide(s3Codes), answer{status: 502, code: "new"}.decide(gcsCodes), answer{status: 429}.decide(azureCodes)},
+		fault.ClassPermanent: {s3Codes["AccessDenied"], s3Codes["NoSuchBucket"], s3Codes["ExpiredToken"], s3Codes["InvalidAccessKeyId"],
+			gcsCodes["forbidden"], gcsCodes["authError"], azureCodes["ContainerNotFound"], azureCodes["AuthorizationPermissionMismatch"],
+			answer{status: 403}.decide(s3Codes), answer{status: 501, code: "new"}.decide(gcsCodes)},
+		fault.ClassAgain: {answer{status: 418}.decide(azureCodes)},
+	} {
+		for _, a := range codes {
+			if a.class != class {
+				t.Errorf("%q is %v, want %v", a.text, a.class, class)
+			}
+		}
+	}
+}
+
+// TestWhatAServerSaysFitsALine has a server that answers at length.
+func TestWhatAServerSaysFitsALine(t *testing.T) {
+	t.Parallel()
+	a := answer{status: 400, code: "InvalidRequest", message: "a\nlong " + strings.Repeat("ä", 1000)}
+	text := fmt.Sprint(a.failure("write a in s3://lake", s3Codes))
+	if strings.Contains(text, "\n") || len(text) > 700 || !strings.Contains(text, "a long ää") {
+		t.Errorf("%d bytes: %s", len(text), text)
+	}
+}

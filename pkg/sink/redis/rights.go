@@ -1,0 +1,275 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// rightsScript asks the server whether the user may run commands, and runs none of them.
+// Its first line makes it a script that may write, which a server that takes no writes
+// refuses before it begins.
+//
+//go:embed rights.lua
+var rightsScript string
+
+// need is commands as the sink sends them, each whole, with KEY in the place of a key.
+type need struct {
+	pattern  string // of the keys, for an ACL; empty: the commands have none
+	key      string // one of them
+	commands []string
+}
+
+// stateCommands are those for the keys of the state.
+var stateCommands = []string{
+	"HGETALL KEY", "HSET KEY f v", "HMGET KEY f", "HGET KEY f", "HKEYS KEY", "HDEL KEY f", "HINCRBY KEY f 1", "HSETNX KEY f v",
+	"EXISTS KEY", "ZADD KEY 0 m", "ZREM KEY m", "ZRANGE KEY 0 -1", "ZRANGEBYLEX KEY - +", "ZREVRANGEBYLEX KEY + -", "ZREMRANGEBYLEX KEY - +",
+	"EVALSHA s 1 KEY", "EVAL_RO s 1 KEY",
+}
+
+// rowCommands are those for the keys of rows.
+var rowCommands = map[config.Structure][]string{
+	config.Hash:      {"TYPE KEY", "RESTORE KEY 0 x", "DUMP KEY", "HLEN KEY", "HGETALL KEY", "UNLINK KEY"},
+	config.String:    {"TYPE KEY", "SET KEY x GET", "MSET KEY x", "EXISTS KEY", "GET KEY", "UNLINK KEY"},
+	config.JSON:      {"TYPE KEY", "JSON.SET KEY $ x", "JSON.GET KEY", "UNLINK KEY"},
+	config.Set:       {"TYPE KEY", "SADD KEY x", "SREM KEY x", "SISMEMBER KEY x"},
+	config.SortedSet: {"TYPE KEY", "ZADD KEY 0 x", "ZREM KEY x", "ZSCORE KEY x"},
+	config.List:      {"RPUSH KEY x", "LREM KEY -1 x", "LRANGE KEY 0 1"},
+	config.Stream:    {"XADD KEY 1-1 f v", "XDEL KEY 1-1", "XRANGE KEY - +"},
+}
+
+// needs are all commands that the sink, and verify, send.
+func (g *target) needs() []need {
+	others := need{commands: []string{"INFO", "EVAL s 0", "SCRIPT LOAD s"}}
+	state := need{globbed(g.prefix()) + "*", g.keys()[0], slices.Clone(stateCommands)}
+	row := need{commands: slices.Clone(rowCommands[g.Structure])}
+	row.key, row.pattern = g.pattern.sample()
+	row.key = cmp.Or(row.key, "0") // a command without its key must not be asked about
+	if g.TTL > 0 {
+		row.commands = append(row.commands, "PEXPIRE KEY 1")
+	}
+	if g.latches() {
+		others.commands = append(others.commands, "MULTI", "EXEC")
+		state.commands = append(state.commands, "SET KEY x", "GET KEY", "UNLINK KEY", "MSETNX KEY x")
+		row.commands = append(row.commands, "MSETNX KEY x")
+	}
+	if g.Structure == config.JSON {
+		others.commands = append(others.commands, "COMMAND INFO JSON.SET")
+	}
+	if number := database(g.URL); number != "" && number != "0" {
+		others.commands = append(others.commands, "SELECT "+number)
+	}
+	if !g.Cluster {
+		return []need{others, state, row}
+	}
+	others.commands = append(others.commands, "COMMAND", "CLUSTER SLOTS")
+	state.commands = append(state.commands, "SETBIT KEY 1 1", "GET KEY")
+	slot := need{globbed("ampipe:"+g.pipeline+":"+g.sink+":") + "*", g.slotState("0"), slices.Clone(stateCommands)}
+	return []need{others, state, row, slot}
+}
+
+// globbed is a text as a part of a pattern of keys.
+func globbed(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(text)
+}
+
+// sample is the key of a row, and the pattern of the keys of all.
+func (p *pattern) sample() (key, glob string) {
+	if len(p.columns) == 0 {
+		return p.literals[0], globbed(p.literals[0])
+	}
+	parts := make([]string, len(p.literals))
+	for i, literal := range p.literals {
+		parts[i] = globbed(literal)
+	}
+	return strings.Join(p.literals, "0"), strings.Join(parts, "*")
+}
+
+// database is the number of it in a url, as a text; empty if there is none.
+func database(address config.Secret) string {
+	u, err := url.Parse(string(address))
+	if err != nil {
+		return ""
+	}
+	if number := u.Query().Get("db"); number != "" || u.Scheme == "unix" {
+		return number
+	}
+	return strings.Trim(u.Path, "/")
+}
+
+// user is who logs in at the server.
+func (g *target) user() string {
+	u, err := url.Parse(string(g.URL))
+	if err != nil {
+		return "default"
+	}
+	name := ""
+	if g.Sentinel != "" {
+		name = u.Query().Get("username")
+	} else if u.User != nil {
+		name = u.User.Username()
+	}
+	if name == "" {
+		return "default"
+	}
+	return name
+}
+
+// right is the name of a command as a rule of an ACL has it, behind a plus sign.
+func right(command string) string {
+	words := strings.Fields(strings.ToLower(command))
+	if len(words) > 1 && slices.Contains([]string{"script", "cluster", "command"}, words[0]) {
+		return words[0] + "|" + words[1]
+	}
+	return words[0]
+}
+
+// grant is the line for the server that gives the user rights.
+func (g *target) grant(keys, commands []string) string {
+	line := "ACL SETUSER " + shellWord(g.user())
+	for _, k := range keys {
+		line += " " + shellWord("~"+k)
+	}
+	for _, c := range commands {
+		line += " +" + c
+	}
+	return line
+}
+
+// shellWord is a word as redis-cli reads it.
+func shellWord(word string) string {
+	if !strings.ContainsAny(word, " \"'\\") {
+		return word
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
+}
+
+// with adds a name that is not in the list.
+func with(list []string, name string) []string {
+	if slices.Contains(list, name) {
+		return list
+	}
+	return append(list, name)
+}
+
+// usesKey asks whether a key may be used. That the user may run EVAL is known by then, and
+// it asks for a key that may be read and written.
+const usesKey = "EVAL s 1 KEY"
+
+// question is about a command on a key, or on none.
+type question struct{ command, key string }
+
+// whole is the command with its arguments, zeros between them.
+func (q question) whole() string {
+	words := strings.Fields(q.command)
+	for i := range words {
+		if words[i] == "KEY" {
+			words[i] = q.key
+		}
+	}
+	return strings.Join(words, "\x00")
+}
+
+// questions are all that have to be asked: each command on the keys of each need, since
+// nothing can be told by keys that may not be used.
+func questions(needs []need) (all []question) {
+	for _, n := range needs {
+		if n.key == "" {
+			for _, c := range n.commands {
+				all = append(all, question{c, ""})
+			}
+			continue
+		}
+		all = append(all, question{usesKey, n.key})
+		for _, on := range needs {
+			for _, c := range n.commands {
+				if on.key != "" {
+					all = append(all, question{c, on.key})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// tryRights asks a server whether it takes writes, has the commands, and lets the user
+// run them on the keys. Nothing is run, and nothing is left behind.
+func tryRights(ctx context.Context, g *target, client redis.UniversalClient) error {
+	needs := g.needs()
+	asked := questions(needs)
+	args := make([]any, len(asked))
+	for i, q := range asked {
+		args[i] = q.whole()
+	}
+	reply, err := client.Eval(ctx, rightsScript, nil, args...).StringSlice()
+	if redis.HasErrorPrefix(err, "NOPERM") {
+		var all []string
+		for _, n := range needs {
+			for _, c := range n.commands {
+				all = with(all, right(c))
+			}
+		}
+		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); run on the server: %s", g.user(), err, g.grant(nil, all)))
+	}
+	if err != nil || len(reply) != len(asked) { // or it cannot be asked
+		return err
+	}
+	answers := make(map[question]string, len(asked))
+	for i, q := range asked {
+		answers[q] = reply[i]
+	}
+	return g.judge(needs, answers)
+}
+
+// judge says what is missing.
+func (g *target) judge(needs []need, answers map[question]string) error {
+	var keys, commands, unknown []string
+	anyKey := false
+	for _, n := range needs {
+		usable := n.key == "" || answers[question{usesKey, n.key}] != "denied"
+		if !usable {
+			keys = append(keys, n.pattern)
+		} else if n.key != "" {
+			anyKey = true
+		}
+		for _, c := range n.commands {
+			answer := answers[question{c, n.key}]
+			elsewhere := slices.ContainsFunc(needs, func(o need) bool { return answers[question{c, o.key}] == "allowed" })
+			switch {
+			case answer == "unknown":
+				unknown = with(unknown, right(c))
+			case answer == "denied" && (usable || !elsewhere):
+				commands = with(commands, right(c))
+			}
+		}
+	}
+	var wrong []string
+	if len(unknown) > 0 {
+		wrong = append(wrong, fmt.Sprintf("the server has no command %s; take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
+	}
+	advice := g.grant(keys, commands)
+	switch every, all := strings.Join(keys, " and "), strings.Join(commands, ", "); {
+	case len(keys) > 0 && len(commands) > 0 && !anyKey: // so no key tells
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor, perhaps, run %s; run on the server: %s", g.user(), every, all, advice))
+	case len(keys) > 0 && len(commands) > 0:
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor run %s; run on the server: %s", g.user(), every, all, advice))
+	case len(keys) > 0:
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s; run on the server: %s", g.user(), every, advice))
+	case len(commands) > 0:
+		wrong = append(wrong, fmt.Sprintf("the user %q may not run %s; run on the server: %s", g.user(), all, advice))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fault.Permanent(errors.New(strings.Join(wrong, "; and ")))
+}
