@@ -38,6 +38,8 @@ type environment struct {
 	// waits says that run does not end but waits, and says so; else run ends with
 	// exit, too.
 	waits bool
+	// began says that run stops when it has begun, with [ops.ExitFailed].
+	began bool
 	// warns says that both are content, and say it nevertheless.
 	warns bool
 	// mends follows the advice.
@@ -123,6 +125,9 @@ func (s *site) broken(e environment) {
 	until := ""
 	if e.waits {
 		until = e.says
+	}
+	if e.began {
+		exit = ops.ExitFailed
 	}
 	code, out = s.command(firstMinute, until, "run")
 	if lineWith(out, e.says) == "" || (!e.waits && code != exit) {

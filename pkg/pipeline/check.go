@@ -47,10 +47,16 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err := checkNATS(ctx, out, p, spec, o.Logger); err != nil {
 		return err
 	}
+	sinks := make(map[string]sink.Writer)
 	for _, c := range p.Sinks {
-		if err := checkSink(ctx, out, p, c, checked); err != nil {
+		w, err := checkSink(ctx, out, p, c, checked)
+		if err != nil {
 			return fmt.Errorf("sink %q: %w", c.Name, err)
 		}
+		sinks[c.Name] = w
+	}
+	if err := checkRows(ctx, out, p, source, checked, sinks); err != nil {
+		return err
 	}
 	say(out, "\nEverything is in order. Next: ampipe plan %s, or ampipe run %s", p.Name, p.Name)
 	return nil
@@ -94,22 +100,22 @@ func beginning(text string) string {
 	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(text[:mostQuery], ""), queue.Size(int64(len(text))))
 }
 
-func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) error {
+func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) (sink.Writer, error) {
 	w, err := newWriter(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	look, ok := w.(checker)
 	if !ok {
-		return nil
+		return w, nil
 	}
 	table := tableFor(p, c, checked)
 	ddl, err := look.Describe(table)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := look.Check(ctx, table); err != nil {
-		return err
+		return nil, err
 	}
 	for _, warning := range warningsOf(w, table) {
 		if !strings.Contains(ddl, warning) {
@@ -118,7 +124,7 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 	}
 	say(out, "sink      %s: connected, and may do what it needs. The table, if it is not there:\n\n%s",
 		c.Name, indent(ddl))
-	return nil
+	return w, nil
 }
 
 func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Table {

@@ -130,6 +130,7 @@ type BadRowError struct {
 	Block  block.Number
 	Row    int    // position in its entry
 	Column string // "": the row as a whole
+	Value  string // for people, cut to about 100 characters; "": not known
 	Reason string // what is wrong and what to do, without the value itself
 }
 
@@ -138,5 +139,8 @@ func (e *BadRowError) Error() string {
 	if e.Column == "" {
 		return fmt.Sprintf("block %d, row %d of its entry: %s", e.Block, e.Row, e.Reason)
 	}
-	return fmt.Sprintf("block %d, row %d of its entry, column %q: %s", e.Block, e.Row, e.Column, e.Reason)
+	if e.Value == "" {
+		return fmt.Sprintf("block %d, row %d of its entry, column %q: %s", e.Block, e.Row, e.Column, e.Reason)
+	}
+	return fmt.Sprintf("block %d, row %d of its entry, column %q, value %s: %s", e.Block, e.Row, e.Column, e.Value, e.Reason)
 }

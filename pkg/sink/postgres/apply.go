@@ -54,7 +54,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		case i < attempts && !renewed && refusedBySession(err) && fault.Of(classed) == fault.ClassPermanent:
 			renewed = true // its connections are new now
 		default:
-			return sink.Applied{}, classed
+			return sink.Applied{}, w.classed(ctx, "write rows", w.narrow(ctx, s, changes, err))
 		}
 	}
 }
@@ -291,9 +291,12 @@ func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, 
 	if err == nil {
 		return uint64(tag.RowsAffected()), nil
 	}
-	if pg, line, ok := refused(err, w.target.table); ok && !(w.target.upsert() && pg.Code == uniqueViolation) {
+	if misread(err) {
+		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; start it again: %w", w.target, err))
+	}
+	if pg, line, ok := refused(err); ok && !(w.target.upsert() && pg.Code == uniqueViolation) {
 		if p, row, found := nth(portions, line); found {
-			return 0, w.target.bad(p, row, badRow(pg))
+			return 0, w.target.bad(p, row, w.target.badRow(pg))
 		}
 	}
 	return 0, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -16,8 +17,24 @@ import (
 type column struct {
 	name  string
 	arrow arrow.DataType
+	as    string // what types: asks for
 	sql   string // the type as PostgreSQL itself prints it
 	bind  func(arrow.Array) cells
+
+	// Of a column that is there:
+	kind  string // the type without length and precision, of a domain that below it
+	wider string // the type that takes more of what may come; "": none does
+	cuts  bool   // digits of a second are cut off
+	full  string // why it takes no NULL, and what to do; "": it does
+}
+
+// base returns the type without length and precision.
+func (c column) base() string {
+	if c.kind != "" {
+		return c.kind
+	}
+	base, _, _ := strings.Cut(c.sql, "(")
+	return base
 }
 
 // cells are the values of one column of one record, bound to its raw memory.
@@ -96,7 +113,7 @@ func columnsOf(t sink.Table, overrides map[string]string) ([]column, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
 		if name != everyUint64 && len(t.Schema.FieldIndices(name)) == 0 {
-			wrong = append(wrong, fmt.Errorf("types: the query gives no column %q; it gives %q", name, names(t.Schema)))
+			wrong = append(wrong, fmt.Errorf("types: the query gives no column %q; take it out of types, or write one that it gives, %q", name, names(t.Schema)))
 		}
 	}
 	if len(columns) > maxColumns {
@@ -122,12 +139,12 @@ func override(f arrow.Field, overrides map[string]string, block bool) string {
 
 // columnOf maps one column.
 func columnOf(f arrow.Field, as string) (column, error) {
-	c := column{name: f.Name, arrow: f.Type}
+	c := column{name: f.Name, arrow: f.Type, as: as}
 	if as != "" {
 		c.sql, c.bind = overridden(f.Type, as)
 		if c.bind == nil {
 			return column{}, fmt.Errorf("types: column %q is of the Arrow type %s, which cannot be written as %s; "+
-				"bigint and numeric are for integers, hex is for binary columns", f.Name, f.Type, as)
+				"bigint and numeric are for integers, numeric also for text in digits, hex is for binary columns; take it out of types", f.Name, f.Type, as)
 		}
 		return c, nil
 	}
@@ -159,6 +176,9 @@ func overridden(dt arrow.DataType, as string) (sql string, bind func(arrow.Array
 			if arrow.IsDecimal(dt.ID()) {
 				sql, bind, _ = mapping(dt)
 				return sql, bind
+			}
+			if isText(dt) {
+				return "numeric", bindTextNumeric
 			}
 			return integerNumeric(dt)
 		case asHex:

@@ -18,15 +18,15 @@ func TestWhatRefusesRows(t *testing.T) {
 		config                   func(*config.Postgres)
 	}{
 		{name: "a unique index", makes: plain + `CREATE UNIQUE INDEX ON t (n); INSERT INTO t VALUES (100, 3)`,
-			says: "use mode: upsert, or drop the constraint", mends: "DROP INDEX t_n_idx"},
+			says: "set mode: upsert with its columns as key, or run DROP INDEX", mends: "DROP INDEX t_n_idx"},
 		{name: "a unique index, and a key", makes: plain + `CREATE UNIQUE INDEX ON t (n); INSERT INTO t VALUES (0, 3)`,
-			says: "use mode: upsert, or drop the constraint", config: func(c *config.Postgres) { c.Mode, c.Key = config.Upsert, []string{"n"} }},
+			says: "set mode: upsert with its columns as key", config: func(c *config.Postgres) { c.Mode, c.Key = config.Upsert, []string{"n"} }},
 		{name: "a check", makes: plain + `ALTER TABLE t ADD CONSTRAINT small CHECK (n < 3)`,
-			says: "drop the constraint, or filter such rows out", mends: "ALTER TABLE t DROP CONSTRAINT small"},
+			says: "filter such rows out in the query, or run ALTER TABLE", mends: "ALTER TABLE t DROP CONSTRAINT small"},
 		{name: "a partition that is missing", makes: strings.Replace(plain, `text)`, `text) PARTITION BY RANGE (block_num)`, 1) + `CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (3)`,
 			says: "CREATE TABLE … PARTITION OF … DEFAULT", mends: "CREATE TABLE t_2 PARTITION OF t DEFAULT"},
 		{name: "a foreign key of the table", makes: plain + `ALTER TABLE t ADD CONSTRAINT refers FOREIGN KEY (n) REFERENCES other`,
-			says: "a foreign key refuses a row", mends: "ALTER TABLE t DROP CONSTRAINT refers"},
+			says: "violates foreign key constraint", mends: "ALTER TABLE t DROP CONSTRAINT refers"},
 		{name: "a column that a trigger does not find", makes: plain + `CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.none = 1; RETURN NEW; END';
 				CREATE TRIGGER wrong BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()`,
 			says: "a trigger, or a function that the table calls, raised an error; mend or drop it", mends: "DROP TRIGGER wrong ON t"},

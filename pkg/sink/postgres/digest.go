@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
@@ -53,6 +53,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	for row := range blocks.Len() {
 		n := blocks.At(row)
 		d.buf, _ = p.encode(d.buf[:0], row, 1)
+		d.target.hideScales(d.buf)
 		hash := xxh3.Hash(d.buf)
 		if !d.target.upsert() {
 			d.digests.Add(n, hash)
@@ -98,7 +99,7 @@ func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, int
 	if r.End <= block.Max {
 		where += fmt.Sprintf(" AND %s < %d", column, r.End)
 	}
-	splitter := &rowSplitter{block: g.block, numeric: strings.HasPrefix(g.columns[g.block].sql, "numeric"), columns: len(g.columns), into: into}
+	splitter := &rowSplitter{target: g, block: g.block, numeric: g.columns[g.block].base() == "numeric", columns: len(g.columns), into: into}
 	rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
 	if g.replaces() && w.past && r.End <= block.Max {
 		rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
@@ -112,11 +113,13 @@ func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, int
 
 // rowSplitter takes a COPY BINARY apart, however it is cut, and hashes its rows.
 type rowSplitter struct {
+	target  *target // nil: every column has a scale of its own
 	block   int
 	numeric bool // the block column is
 	columns int
 	into    sink.Digests
 	rest    []byte // an unfinished row
+	copy    []byte // of a row
 	begun   bool
 	ended   bool
 }
@@ -189,8 +192,40 @@ func (s *rowSplitter) row(data []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.into.Add(n, xxh3.Hash(data[:at]))
+	row := data[:at]
+	if s.target != nil && s.target.scaleless() {
+		s.copy = append(s.copy[:0], row...)
+		row = s.copy
+		s.target.hideScales(row)
+	}
+	s.into.Add(n, xxh3.Hash(row))
 	return at, nil
+}
+
+// scaleless reports whether a column is a numeric without a scale of its own.
+func (g *target) scaleless() bool {
+	return slices.ContainsFunc(g.columns, func(c column) bool { return c.sql == "numeric" })
+}
+
+// hideScales sets the decimal places that are shown of each numeric without a scale of its
+// own to none, in a row of COPY BINARY: 1.5 and 1.50 are the same number, and a column
+// that had a scale keeps it in the rows that were there before it lost it.
+func (g *target) hideScales(row []byte) {
+	if !g.scaleless() {
+		return
+	}
+	at := 2
+	for _, c := range g.columns {
+		size := int(int32(binary.BigEndian.Uint32(row[at:])))
+		at += 4
+		if size < 0 {
+			continue
+		}
+		if c.sql == "numeric" {
+			row[at+6], row[at+7] = 0, 0
+		}
+		at += size
+	}
 }
 
 // parseBlock reads the field of a block column: an integer or a numeric.

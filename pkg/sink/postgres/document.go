@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -53,10 +54,20 @@ func (c *documents) flaw(from, to int) (int, string) {
 			continue
 		}
 		if reason := c.flawJSON(i); reason != "" {
-			return i, reason
+			if _, entries := c.node.(*mapNode); entries && (reason == keyTwice || reason == keyNull) {
+				return i, reason
+			}
+			return i, within(reason)
 		}
 	}
 	return -1, ""
+}
+
+// within returns the reason why a value is refused that is within another: what would
+// help a column of its own does not help there.
+func within(reason string) string {
+	what, _, _ := strings.Cut(reason, "; ")
+	return what + "; filter such rows out in the query, or leave <column> out of it"
 }
 
 // checkDocument tells whether a type can be written as JSON without loss.

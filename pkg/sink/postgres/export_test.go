@@ -49,3 +49,10 @@ func DigestCopy(columns int, pieces ...[]byte) (sink.Digests, error) {
 	}
 	return s.into, nil
 }
+
+// CheckJSON reports why a text is no JSON for a column jsonb or, if it is not strict,
+// json.
+func CheckJSON(text []byte, strict bool) error {
+	_, err := canonicalJSON(nil, text, strict)
+	return err
+}

@@ -73,8 +73,39 @@ func (c *doubles) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
-	if math.IsNaN(c.values[i]) {
+	return appendDouble(dst, c.values[i])
+}
+
+func appendDouble(dst []byte, v float64) []byte {
+	if math.IsNaN(v) {
 		return appendInt8(dst, doubleNaN)
 	}
-	return appendInt8(dst, math.Float64bits(c.values[i]))
+	return appendInt8(dst, math.Float64bits(v))
+}
+
+// widened are floats that are written as doubles.
+type widened struct {
+	sound
+	validity
+	value func(i int) float32
+}
+
+func bindWidened(dt arrow.DataType) func(arrow.Array) cells {
+	if dt.ID() == arrow.FLOAT16 {
+		return func(arr arrow.Array) cells {
+			values := valuesOf[float16.Num](arr)
+			return &widened{validity: validityOf(arr), value: func(i int) float32 { return values[i].Float32() }}
+		}
+	}
+	return func(arr arrow.Array) cells {
+		values := valuesOf[float32](arr)
+		return &widened{validity: validityOf(arr), value: func(i int) float32 { return values[i] }}
+	}
+}
+
+func (c *widened) append(dst []byte, i int) []byte {
+	if c.null(i) {
+		return appendNull(dst)
+	}
+	return appendDouble(dst, float64(c.value(i)))
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -114,6 +115,18 @@ func (g *target) sent(steps []sink.Step) (map[block.Number]int64, block.Set, err
 	return rows, all, nil
 }
 
+// comparable writes every column of a table as something that PostgreSQL can compare.
+func (g *target) comparable(of string) string {
+	all := make([]string, len(g.columns))
+	for i, c := range g.columns {
+		all[i] = of + "." + quoted(c.name)
+		if c.base() == "json" {
+			all[i] += "::text"
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
 // outcome fails unless each row of the staging table is in the table, or one of its
 // key and a higher block. written is how many the server says it has written.
 func (w *Writer) outcome(ctx context.Context, tx pgx.Tx, staging string, staged, written uint64) error {
@@ -123,7 +136,7 @@ func (w *Writer) outcome(ctx context.Context, tx pgx.Tx, staging string, staged,
 			count(*) FILTER (WHERE t.%[1]s = s.%[1]s AND ROW(%[2]s) IS DISTINCT FROM ROW(%[3]s)),
 			count(*) FILTER (WHERE coalesce(t.%[1]s < s.%[1]s, true))
 		FROM %[4]s s LEFT JOIN %[5]s t ON %[6]s`,
-		at, g.each("t.%s"), g.each("s.%s"), staging, g.quoted(), g.sameKey("s.%s"))
+		at, g.comparable("t"), g.comparable("s"), staging, g.quoted(), g.sameKey("s.%s"))
 	var outdone, changed, missing uint64
 	if err := tx.QueryRow(ctx, sql).Scan(&outdone, &changed, &missing); err != nil {
 		return fmt.Errorf("compare what is stored: %w", err)

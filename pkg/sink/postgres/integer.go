@@ -56,7 +56,7 @@ func (c *bigints[T]) flaw(from, to int) (int, string) {
 	}
 	for i, v := range values[from:to] {
 		if v > math.MaxInt64 && !c.null(from+i) {
-			return from + i, "the value is above 9223372036854775807, the highest of a bigint; set types: {<column>: numeric}"
+			return from + i, "the value is above 9223372036854775807, the highest of a bigint; " + widen("numeric(20,0)")
 		}
 	}
 	return -1, ""
@@ -66,11 +66,8 @@ func (c *intNumerics[T]) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
-	v := c.values[i]
-	if v < 0 {
-		return appendNumeric64(dst, true, -uint64(int64(v)))
-	}
-	return appendNumeric64(dst, false, uint64(v))
+	minus, size := sizeOf(c.values[i])
+	return appendNumeric64(dst, minus, size, 0)
 }
 
 func appendInt4(dst []byte, v uint32) []byte {

@@ -7,7 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-const durationOutside = "the duration is longer than an interval of PostgreSQL, 292471 years; filter the row out, or cast the column to an integer in the query"
+const durationOutside = "the duration is longer than an interval of PostgreSQL, 292471 years; filter such rows out in the query"
 
 // appendInterval writes months, days and microseconds, which PostgreSQL keeps
 // apart as Arrow does.

@@ -23,15 +23,15 @@ const (
 	chunk           = 1e16 // four digits in base 10000
 )
 
-// appendNumeric64 writes an integer.
-func appendNumeric64(dst []byte, minus bool, v uint64) []byte {
+// appendNumeric64 writes an integer, and so many decimal places.
+func appendNumeric64(dst []byte, minus bool, v uint64, places int) []byte {
 	var groups [5]uint16
 	n := 0
 	for ; v > 0; n++ {
 		groups[n] = uint16(v % 10000)
 		v /= 10000
 	}
-	return appendGroups(dst, minus, groups[:n], 0, 0)
+	return appendGroups(dst, minus, groups[:n], 0, places)
 }
 
 // shape is what all decimals of a type have in common. The digits of base 10000
@@ -49,7 +49,7 @@ func shapeOf(dt arrow.DecimalType) *shape {
 	scale, precision := int(dt.GetScale()), int(dt.GetPrecision())
 	groups := (scale + 3) >> 2 // rounds up, for negative scales also
 	s := &shape{pad: 1, lowest: -groups, places: max(0, scale), limit: decimals.Pow10(precision),
-		reason: fmt.Sprintf("the value has more digits than its type %s says; cast the column to a wider decimal in the query", dt)}
+		reason: fmt.Sprintf("the value has more digits than its type %s says; %s", dt, widen("numeric"))}
 	for range groups*4 - scale {
 		s.pad *= 10
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -43,8 +44,18 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 	if err != nil {
 		return opened(ctx, g, explained(ctx, pool, err))
 	}
-	w.warnings = warnings
+	w.warnings, w.checked = warnings, g
 	return nil
+}
+
+// CheckRows returns the error of [Writer.Apply] for rows that the table does not take,
+// as far as that is known without writing them. [Writer.Check] comes before.
+func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
+	if w.checked == nil {
+		return errNotOpen
+	}
+	_, err := w.checked.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
+	return err
 }
 
 func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *sessions, error) {

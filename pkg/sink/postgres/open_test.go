@@ -86,6 +86,8 @@ func TestWhatCannotBeATable(t *testing.T) {
 		{"key of floats", upsert("f"), table(field("f", arrow.PrimitiveTypes.Float64)), []string{`"f"`, "double precision"}},
 		{"types of an unknown column", types("m", "bigint"), small, []string{`"m"`, `"n"`}},
 		{"text as bigint", types("Name", "bigint"), small, []string{`"Name"`, "utf8", "bigint"}},
+		{"a key of text as numeric", config.Postgres{Schema: "public", Table: "t", Mode: config.Upsert, Key: []string{"Name"}, Types: map[string]string{"Name": "numeric"}}, small, []string{`"Name"`, "1 and 1.0"}},
+		{"block column is text in digits", config.Postgres{Schema: "public", Table: "t", Types: map[string]string{"b": "numeric"}}, sink.Table{Schema: arrow.NewSchema([]arrow.Field{field("b", textType)}, nil)}, []string{`"b"`, "integer"}},
 		{"integer as hex", types("n", "hex"), small, []string{`"n"`, "int64", "hex"}},
 		{"block column as hex", types("block_num", "hex"), small, []string{`"block_num"`, "uint64", "hex"}},
 	} {
@@ -166,65 +168,6 @@ func TestBlockColumnsOfEveryType(t *testing.T) {
 		if err != nil || got.Deleted != 2 {
 			t.Errorf("%s %s: invalidating block 100 deleted %d rows: %v", c.dt, c.as, got.Deleted, err)
 		}
-	}
-}
-
-func TestExistingTableIsCompared(t *testing.T) {
-	t.Parallel()
-	db := newDatabase(t)
-	for i, c := range []struct {
-		name   string
-		create string
-		change func(*config.Postgres)
-		want   []string // nil: it will do
-	}{
-		{"the same", `CREATE TABLE %s ("Name" text, n bigint, block_num bigint)`, nil, nil},
-		{"with more that may stay empty", `CREATE TABLE %s (block_num bigint, id bigserial PRIMARY KEY, n bigint, note text, at timestamptz NOT NULL DEFAULT now(), twice bigint GENERATED ALWAYS AS (n * 2) STORED, "Name" text)`, nil, nil},
-		{"with more that may not", `CREATE TABLE %s (block_num bigint, n bigint, "Name" text, note text NOT NULL)`, nil, []string{`"note"`, "DROP NOT NULL"}},
-		{"other types", `CREATE TABLE %s (block_num integer, n text, "Name" text)`, nil, []string{`"block_num"`, "integer", "bigint", `"n"`, "text"}},
-		{"other precision", `CREATE TABLE %s (block_num numeric(20,0), n bigint, "Name" varchar(3))`, nil, []string{"types: {block_num: numeric}", "character varying(3)"}},
-		{"a generated column", `CREATE TABLE %s (block_num bigint, n bigint GENERATED ALWAYS AS (block_num * 2) STORED, "Name" text)`, nil, []string{`"n"`, "generated"}},
-		{"a column is missing", `CREATE TABLE %s (block_num bigint, n bigint)`, nil, []string{`"Name"`, "text", "schema_evolution"}},
-		{"a missing column is added", `CREATE TABLE %s (block_num bigint, n bigint)`, func(c *config.Postgres) { c.SchemaEvolution = true }, nil},
-		{"another type is not changed", `CREATE TABLE %s (block_num bigint, n text)`, func(c *config.Postgres) { c.SchemaEvolution = true }, []string{`"n"`, "bigint", "text"}},
-		{"a view", `CREATE VIEW %s AS SELECT 1::bigint AS block_num, 2::bigint AS n, ''::text AS "Name"`, nil, []string{"not a table"}},
-		{"unlogged", `CREATE UNLOGGED TABLE %s (block_num bigint, n bigint, "Name" text)`, nil, []string{"SET LOGGED"}},
-		{"no key", `CREATE TABLE %s (block_num bigint, n bigint, "Name" text)`, upsertByN, []string{`ADD PRIMARY KEY ("n")`}},
-		{"another key", `CREATE TABLE %s (block_num bigint, n bigint, "Name" text, PRIMARY KEY (n, block_num))`, upsertByN, []string{"exactly"}},
-		{"a key for some rows", `CREATE TABLE %[1]s (block_num bigint, n bigint, "Name" text); CREATE UNIQUE INDEX ON %[1]s (n) WHERE n > 0`, upsertByN, []string{"exactly"}},
-		{"a key checked late", `CREATE TABLE %s (block_num bigint, n bigint UNIQUE DEFERRABLE, "Name" text)`, upsertByN, []string{"exactly"}},
-		{"a unique index", `CREATE TABLE %[1]s (block_num bigint, n bigint, "Name" text); CREATE UNIQUE INDEX ON %[1]s (n) INCLUDE (block_num)`, upsertByN, nil},
-		{"partitioned", `CREATE TABLE %[1]s (block_num bigint, n bigint, "Name" text) PARTITION BY RANGE (block_num); CREATE TABLE %[1]s_1 PARTITION OF %[1]s DEFAULT`, nil, nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			cfg := db.config()
-			cfg.Table = fmt.Sprintf("t%d", i)
-			db.run(fmt.Sprintf(c.create, cfg.Table))
-			if c.change != nil {
-				c.change(&cfg)
-			}
-			err := postgres.New(cfg).Check(t.Context(), small)
-			w := postgres.New(cfg)
-			opened := w.Open(t.Context(), small)
-			defer w.Close()
-			if c.want == nil {
-				if err != nil || opened != nil {
-					t.Fatalf("checked: %v; opened: %v", err, opened)
-				}
-				if _, err := w.Apply(t.Context(), []sink.Change{rows(5, 7)}); err != nil {
-					t.Fatal(err)
-				}
-				if got := db.text(`SELECT string_agg(format('%s %s %s', block_num, n, "Name"), ',' ORDER BY block_num) FROM ` + cfg.Table); got != "5 0 b5,6 1 b6" {
-					t.Errorf("the table holds %s", got)
-				}
-				return
-			}
-			wantRefused(t, err, c.want...)
-			wantRefused(t, opened, append(c.want, "public."+cfg.Table)...)
-			if n := db.text("SELECT count(*) FROM ampipe.tables WHERE table_name = $1", cfg.Table); n != "0" {
-				t.Error("the table was registered all the same")
-			}
-		})
 	}
 }
 

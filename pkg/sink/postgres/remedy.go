@@ -4,83 +4,150 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
 )
 
-// takes reports whether values of the column can be written to a column of the given
-// type, and come back from it, as if it were the column's own.
-func (c column) takes(sql string) bool {
-	return sql == c.sql || c.sql == "text" && sql == "character varying"
+// characters are the types that hold text.
+var characters = []string{"text", "citext", "character varying", "character", "bpchar"}
+
+// remedy says how a column whose type takes no values of the query becomes usable: by a
+// setting, by a statement, by a cast in the query, or by leaving it out.
+func (g *target) remedy(c column, t storedType) string {
+	var ways []string
+	if _, ok := fitOf(c.arrow, asHex, t); ok && c.as == "" {
+		ways = append(ways, fmt.Sprintf("set types: {%s: hex}, if its values are 0x and lower-case digits", c.name))
+	}
+	if _, ok := (column{arrow: c.arrow, sql: usual(c.arrow)}).into(t); ok && c.as != "" {
+		ways = append(ways, fmt.Sprintf("take %s out of types", c.name))
+	}
+	if using, ok := conversion(c, t); ok {
+		way := fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s%s", g.quoted(), quoted(c.name), c.sql, using)
+		if strings.HasSuffix(using, "::jsonb") {
+			way += ", if its values are JSON"
+		}
+		ways = append(ways, way)
+	}
+	if as := castTo(c, t); as != "" {
+		ways = append(ways, fmt.Sprintf("write CAST(%s AS %s) AS %[1]s in the query", quoted(c.name), as))
+	}
+	switch {
+	case len(ways) > 0:
+	case c.as != "":
+		ways = append(ways, "leave it out of the query and of types")
+	default:
+		ways = append(ways, "leave it out of the query")
+	}
+	return "; " + strings.Join(ways, ", or ") + ", or load into another table"
 }
 
-// remedy says how a column that is of another type becomes usable: by a setting, by a
-// statement, or not at all.
-func (g *target) remedy(c column, found string) string {
-	as := ""
-	switch {
-	case found == "bigint":
-		as = asBigint
-	case found == "text" || found == "character varying":
-		as = asHex
-	case strings.HasPrefix(found, "numeric"):
-		as = asNumeric
-	}
-	var ways []string
-	if as != "" {
-		want := column{}
-		want.sql, want.bind = overridden(c.arrow, as)
-		if want.bind != nil && want.takes(found) {
-			setting := fmt.Sprintf("set types: {%s: %s}", c.name, as)
-			if as == asHex {
-				setting += ", if its values are 0x and lower-case digits"
-			}
-			ways = append(ways, setting)
-		}
-	}
-	if using, ok := conversion(found, c); ok {
-		ways = append(ways, fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s%s", g.quoted(), quoted(c.name), c.sql, using))
-	}
-	if len(ways) == 0 {
-		ways = append(ways, "cast it in the query")
-	}
-	return "; " + strings.Join(ways, ", or ") + ", or use another table"
+// usual is the type that a column has if types: does not name it.
+func usual(dt arrow.DataType) string {
+	sql, _, _ := mapping(dt)
+	return sql
 }
 
 // conversion returns the USING of the statement that turns a type into that of a
 // column, and whether there is one that keeps the values.
-func conversion(found string, c column) (using string, ok bool) {
-	is := func(types ...string) bool { return slices.Contains(types, found) }
-	number := is("smallint", "integer", "bigint") || strings.HasPrefix(found, "numeric")
+func conversion(c column, t storedType) (using string, ok bool) {
+	name := quoted(c.name)
 	switch {
+	case c.sql == "text" && c.as != asHex && t.base == "bytea":
+		return fmt.Sprintf(" USING '0x' || encode(%s, 'hex')", name), true
+	case c.sql == "text" && c.as != asHex:
+		return "", t.element == ""
 	case c.sql == "text":
-		return "", strings.HasPrefix(found, "character varying")
-	case c.sql == "bigint", c.sql == "integer", c.sql == "smallint", strings.HasPrefix(c.sql, "numeric"):
-		return "", number
+		return "", slices.Contains(characters, t.base)
 	case c.sql == "double precision":
-		return "", is("real")
+		return "", t.base == "real"
+	case strings.HasPrefix(c.sql, "numeric"):
+		return "", t.base == "numeric"
+	case c.sql == "bytea" && t.base == "uuid":
+		return fmt.Sprintf(" USING uuid_send(%s)", name), true
 	case c.sql == "bytea":
-		return fmt.Sprintf(" USING decode(regexp_replace(%s, '^(0x|\\\\x)', ''), 'hex')", quoted(c.name)), is("text") || strings.HasPrefix(found, "character varying")
+		return fmt.Sprintf(" USING decode(regexp_replace(%s, '^(0x|\\\\x)', ''), 'hex')", name), slices.Contains(characters, t.base)
+	case c.sql == "interval":
+		return "", t.base == "interval"
+	case c.sql == "jsonb" && t.element != "":
+		return fmt.Sprintf(" USING to_jsonb(%s)", name), true
 	case c.sql == "jsonb":
-		return fmt.Sprintf(" USING %s::jsonb", quoted(c.name)), is("json")
-	case c.sql == "timestamp with time zone", c.sql == "timestamp without time zone":
-		if strings.HasPrefix(found, "timestamp") && strings.HasSuffix(found, strings.TrimPrefix(c.sql, "timestamp ")) {
-			return "", true // it has fewer digits
-		}
-		return fmt.Sprintf(" USING %s AT TIME ZONE 'UTC'", quoted(c.name)), strings.HasPrefix(found, "timestamp")
+		return fmt.Sprintf(" USING %s::jsonb", name), slices.Contains(characters, t.base)
+	case c.sql == "time without time zone":
+		return fmt.Sprintf(" USING %s::time", name), t.base == "time with time zone"
 	default:
 		return "", false
 	}
 }
 
-// release returns the statement that lets columns be NULL which the query does not
-// give, such as those that another loader numbers its rows by. A primary key on one of
-// them has to go first.
-func (g *target) release(columns []string, key primaryKey) string {
+// castTo returns the type of the query's language whose values the column takes, or ""
+// if a cast to none would do.
+func castTo(c column, t storedType) string {
+	id := c.arrow.ID()
+	if dictionary, ok := c.arrow.(*arrow.DictionaryType); ok {
+		id = dictionary.ValueType.ID()
+	}
+	var (
+		number  = arrow.IsInteger(id) || arrow.IsFloating(id) || arrow.IsDecimal(id)
+		text    = slices.Contains([]arrow.Type{arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW}, id)
+		truth   = id == arrow.BOOL
+		instant = slices.Contains([]arrow.Type{arrow.DATE32, arrow.DATE64, arrow.TIMESTAMP}, id)
+		float   = arrow.IsFloating(id)
+	)
+	of := func(as string, from ...bool) string {
+		if slices.Contains(from, true) {
+			return as
+		}
+		return ""
+	}
+	switch t.base {
+	case "boolean":
+		return of("BOOLEAN", text, arrow.IsInteger(id))
+	case "smallint":
+		return of("SMALLINT", truth, text, float)
+	case "integer":
+		return of("INT", truth, text, float)
+	case "bigint":
+		return of("BIGINT", truth, text, float)
+	case "numeric":
+		if _, places, limited := t.precision(); limited && places < 0 {
+			return ""
+		}
+		if truth {
+			return "SMALLINT"
+		}
+		if digits, places, limited := t.precision(); limited && digits <= 38 && places <= digits {
+			return of(fmt.Sprintf("DECIMAL(%d, %d)", digits, places), float)
+		}
+		return of("VARCHAR", float)
+	case "real":
+		return of("REAL", number, text)
+	case "double precision":
+		return of("DOUBLE", number, text)
+	case "date":
+		return of("DATE", instant, text)
+	case "timestamp without time zone", "timestamp with time zone":
+		return of("TIMESTAMP", instant, text)
+	case "text", "citext", "character varying", "character", "bpchar":
+		return of("VARCHAR", number, truth, instant)
+	case "jsonb", "json":
+		return of("VARCHAR", number && !float, truth)
+	default:
+		return ""
+	}
+}
+
+// release returns the statement that lets columns be NULL, such as those that another
+// loader numbers its rows by. A primary key on one of them has to go first.
+func (g *target) release(columns []columnFacts, key constraint) string {
 	var steps []string
-	if slices.ContainsFunc(columns, func(name string) bool { return slices.Contains(key.columns, name) }) {
+	if slices.ContainsFunc(columns, func(f columnFacts) bool { return slices.Contains(key.columns, f.name) }) {
 		steps = append(steps, "DROP CONSTRAINT "+quoted(key.name))
 	}
-	for _, name := range columns {
-		steps = append(steps, fmt.Sprintf("ALTER COLUMN %s DROP NOT NULL", quoted(name)))
+	for _, f := range columns {
+		if f.identity != "" {
+			steps = append(steps, fmt.Sprintf("ALTER COLUMN %s DROP IDENTITY", quoted(f.name)))
+		}
+		steps = append(steps, fmt.Sprintf("ALTER COLUMN %s DROP NOT NULL", quoted(f.name)))
 	}
 	return fmt.Sprintf("ALTER TABLE %s %s", g.quoted(), strings.Join(steps, ", "))
 }

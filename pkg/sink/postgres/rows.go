@@ -3,6 +3,7 @@ package postgres
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -35,7 +36,7 @@ func (g *target) prepare(runs []sink.Run) ([]portion, error) {
 	return portions, nil
 }
 
-const nullKey = "the value is NULL, and a column of the key cannot be; filter the row out, or choose another key"
+const nullKey = "the value is NULL, and a column of the key cannot be; filter such rows out in the query, or choose another key"
 
 // check names the first row of a portion that the table cannot hold.
 func (g *target) check(p portion) error {
@@ -44,12 +45,16 @@ func (g *target) check(p portion) error {
 		if row, why := c.flaw(p.From, bad); row >= 0 {
 			bad, column, reason = row, i, why
 		}
-		if !g.keyed(i) || p.Record.Column(i).NullN() == 0 {
+		full := g.columns[i].full
+		if g.keyed(i) {
+			full = nullKey
+		}
+		if full == "" || p.Record.Column(i).NullN() == 0 {
 			continue
 		}
 		for row := p.From; row < bad; row++ {
 			if p.Record.Column(i).IsNull(row) {
-				bad, column, reason = row, i, nullKey
+				bad, column, reason = row, i, full
 			}
 		}
 	}
@@ -64,6 +69,10 @@ func (g *target) bad(p portion, row int, err *sink.BadRowError) error {
 	err.Row = p.Entry + row - p.From
 	if blocks, e := sink.BlocksOf(p.Record, g.block); e == nil {
 		err.Block = blocks.At(row)
+	}
+	if at := slices.IndexFunc(g.columns, func(c column) bool { return c.name == err.Column }); at >= 0 {
+		err.Value = shown(p.Record.Column(at), row)
+		err.Reason = g.advise(err.Reason, g.columns[at], p.Record.Column(at), row)
 	}
 	return fault.Permanent(fmt.Errorf("table %s: %w", g, err))
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // SQLSTATEs that are handled one by one.
@@ -31,6 +30,8 @@ const (
 
 	insufficientPrivilege = "42501"
 	protocolViolation     = "08P01"
+	invalidBinary         = "22P03"
+	internalError         = "XX000"
 	featureNotSupported   = "0A000"
 	foreignKeyViolation   = "23503"
 	restrictViolation     = "23001"
@@ -150,51 +151,4 @@ func state(err error) string {
 		return pg.Code
 	}
 	return ""
-}
-
-// refused tells whether the server refuses a row of a COPY into a table for what
-// is in it, and which line of the COPY that was, from 1; 0 if it does not say.
-func refused(err error, table string) (pg *pgconn.PgError, line int, ok bool) {
-	pg, ok = refusal(err)
-	if !ok || !strings.HasPrefix(pg.Code, "22") && !strings.HasPrefix(pg.Code, "23") && !strings.HasPrefix(pg.Code, "54") {
-		return nil, 0, false
-	}
-	// "COPY logs, line 12, column data: …": words may be translated.
-	_, where, _ := strings.Cut(pg.Where, "COPY "+table+", ")
-	_, _ = fmt.Sscanf(strings.TrimLeftFunc(where, func(r rune) bool { return r < '0' || r > '9' }), "%d", &line)
-	return pg, line, true
-}
-
-// badRow returns the error for a row that the server refuses. The server's detail
-// would quote the value.
-func badRow(pg *pgconn.PgError) *sink.BadRowError {
-	reason := "the server refuses it: " + pg.Message + " (SQLSTATE " + pg.Code + ")"
-	if withinTrigger(pg) {
-		return &sink.BadRowError{Reason: reason + "; " + ofFunction}
-	}
-	if strings.HasPrefix(pg.Code, "23") {
-		reason += "; " + constraintAdvice(pg)
-	}
-	return &sink.BadRowError{Column: pg.ColumnName, Reason: reason}
-}
-
-// withinTrigger reports whether it is a statement of a function that has failed, such as
-// a trigger's: the server then says where, innermost first.
-func withinTrigger(pg *pgconn.PgError) bool {
-	inner, _, _ := strings.Cut(pg.Where, "\n")
-	return !strings.HasPrefix(inner, "COPY ") && (strings.Contains(inner, "SQL") || strings.Contains(inner, "PL/"))
-}
-
-// constraintAdvice says what to do about a constraint that refuses a row.
-func constraintAdvice(pg *pgconn.PgError) string {
-	switch {
-	case pg.Code == uniqueViolation:
-		return "the table holds a row with the same value already: use mode: upsert, or drop the constraint"
-	case pg.Code == notNullViolation:
-		return "the column takes no NULL: drop its NOT NULL, or have the query replace NULL"
-	case pg.Code == checkViolation && pg.ConstraintName == "":
-		return "no partition of the table takes the row: make one for it, or one for all that is left (CREATE TABLE … PARTITION OF … DEFAULT)"
-	default:
-		return "drop the constraint, or filter such rows out in the query"
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,6 +28,9 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 	)
 	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT "+g.list()+" FROM "+g.quoted()+" LIMIT 0"); err != nil {
+			return err
+		}
+		if err := g.adapt(ctx, tx); err != nil {
 			return err
 		}
 		// What the table should hold by its state, if that may be read.
@@ -62,3 +66,32 @@ const (
 	undefinedTable  = "42P01"
 	undefinedColumn = "42703"
 )
+
+// adapt reads the columns of the table and adapts what is compared with them.
+func (g *target) adapt(ctx context.Context, tx pgx.Tx) error {
+	var oid uint32
+	if err := tx.QueryRow(ctx, "SELECT $1::text::regclass::oid", g.quoted()).Scan(&oid); err != nil {
+		return fmt.Errorf("look for the table: %w", err)
+	}
+	found, err := columnsIn(ctx, tx, oid)
+	if err != nil {
+		return err
+	}
+	var wrong []error
+	g.columns = slices.Clone(g.wanted)
+	for i, c := range g.wanted {
+		for _, f := range found {
+			if f.name != c.name {
+				continue
+			}
+			var ok bool
+			if g.columns[i], ok = c.into(f.storedType); !ok {
+				wrong = append(wrong, fmt.Errorf("column %q is of the type %s, and the query needs %s%s", c.name, f.sql, c.sql, g.remedy(c, f.storedType)))
+			}
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return fault.Permanent(fmt.Errorf("table %s: %w", g, err))
+	}
+	return nil
+}

@@ -46,29 +46,33 @@ type stateEntry struct {
 
 // tableFacts is about an existing table, or what else has its name.
 type tableFacts struct {
-	kind       string // as in pg_class
-	owned      bool
-	rights     map[string]bool
-	columns    []columnFacts
-	unique     [][]string // the columns of each index that can be a key, sorted
-	primary    primaryKey
-	filled     bool // rows are there, and this sink has never met the table
-	indexed    bool // by the block column, or a partitioned table
-	hindrances []hindrance
-	hazards    []hazard
-}
-
-// primaryKey is the constraint of that kind, if there is one.
-type primaryKey struct {
-	name    string
-	columns []string
+	kind        string // as in pg_class
+	owned       bool
+	rights      map[string]bool
+	columns     []columnFacts
+	unique      [][]string // the columns of each index that can be a key, sorted
+	primary     constraint
+	constraints []constraint
+	filled      bool // rows are there, and this sink has never met the table
+	indexed     bool // by the block column, or a partitioned table
+	hindrances  []hindrance
+	hazards     []hazard
 }
 
 type columnFacts struct {
-	name, sql string
-	notNull   bool
-	filled    bool // by itself, if nothing is given
-	generated bool // nothing can be given
+	name string
+	storedType
+	notNull       bool
+	filled        bool   // by itself, if nothing is given
+	generated     string // as in pg_attribute: nothing can be given if it is not ""
+	identity      string // likewise: "a" if INSERT may not give a value
+	deterministic bool   // texts are equal only if their bytes are
+}
+
+// constraint is one of a table.
+type constraint struct {
+	name    string
+	columns []string
 }
 
 const (
@@ -94,9 +98,6 @@ const (
 			array(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r WHERE has_table_privilege(c.oid, r))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
 
-	askColumns = `SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef OR attidentity <> '', attgenerated <> ''
-		FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`
-
 	askUnique = `SELECT array_agg(a.attname::text ORDER BY a.attname::text COLLATE "C")
 		FROM pg_index i
 		CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
@@ -105,9 +106,9 @@ const (
 			AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
 		GROUP BY i.indexrelid`
 
-	askPrimary = `SELECT c.conname, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_constraint c
+	askConstraints = `SELECT c.contype = 'p', c.conname, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_constraint c
 		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-		WHERE c.conrelid = $1 AND c.contype = 'p' GROUP BY c.oid, c.conname`
+		WHERE c.conrelid = $1 AND c.contype IN ('p', 'u', 'c', 'f', 'x') GROUP BY c.oid, c.contype, c.conname`
 
 	// Partitions may each have an index of their own.
 	askIndexed = `SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
@@ -208,22 +209,27 @@ func (s *survey) lookAtTable(ctx context.Context, tx pgx.Tx, g *target) error {
 	for _, r := range rights {
 		t.rights[r] = true
 	}
-	rows, _ := tx.Query(ctx, askColumns, oid) // its error is that of collecting
-	t.columns, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c columnFacts, err error) {
-		return c, row.Scan(&c.name, &c.sql, &c.notNull, &c.filled, &c.generated)
-	})
-	if err != nil {
-		return fmt.Errorf("read the columns: %w", err)
+	if t.columns, err = columnsIn(ctx, tx, oid); err != nil {
+		return err
 	}
-	rows, _ = tx.Query(ctx, askUnique, oid)
+	rows, _ := tx.Query(ctx, askUnique, oid) // its error is that of collecting
 	if t.unique, err = pgx.CollectRows(rows, pgx.RowTo[[]string]); err != nil {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	if err := tx.QueryRow(ctx, askIndexed, oid, g.columns[g.block].name).Scan(&t.indexed); err != nil {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
-	if _, err := maybe(tx.QueryRow(ctx, askPrimary, oid).Scan(&t.primary.name, &t.primary.columns)); err != nil {
-		return fmt.Errorf("read the primary key: %w", err)
+	rows, _ = tx.Query(ctx, askConstraints, oid)
+	t.constraints, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c constraint, err error) {
+		var primary bool
+		err = row.Scan(&primary, &c.name, &c.columns)
+		if primary {
+			t.primary = c
+		}
+		return c, err
+	})
+	if err != nil {
+		return fmt.Errorf("read the constraints: %w", err)
 	}
 	if t.hindrances, err = hindrancesOf(ctx, tx, g.schema, g.table); err != nil {
 		return err

@@ -16,7 +16,9 @@ type target struct {
 	pipeline, sink string
 	schema, table  string
 	network        string
-	columns        []column
+	wanted         []column // as the table is made
+	columns        []column // as they are written; opening a table that is there adapts them
+	constraints    []constraint
 	block          int   // index of the block column
 	key            []int // indices of the key; upsert only
 	evolve         bool
@@ -34,7 +36,7 @@ func newTarget(cfg config.Postgres, t sink.Table) (*target, error) {
 	columns, err := columnsOf(t, cfg.Types)
 	wrong := []error{err, checkIdentifier("schema", cfg.Schema), checkIdentifier("table", cfg.Table)}
 	if err == nil {
-		g.columns = columns
+		g.wanted, g.columns = columns, columns
 		wrong = append(wrong, g.checkBlock())
 		if cfg.Mode == config.Upsert {
 			wrong = append(wrong, g.setKey(cfg.Key))
@@ -56,7 +58,7 @@ var brinClasses = map[string]string{
 
 func (g *target) checkBlock() error {
 	c := g.columns[g.block]
-	if brinClasses[c.sql] == "" && !strings.HasPrefix(c.sql, "numeric") {
+	if textual(c.arrow) || brinClasses[c.sql] == "" && c.base() != "numeric" {
 		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
 	}
 	return nil
@@ -64,7 +66,7 @@ func (g *target) checkBlock() error {
 
 // unkeyed are types whose values can be equal for PostgreSQL while their bytes
 // differ (0 and -0, 24 hours and a day), so that a key of them would not be one.
-var unkeyed = []string{"real", "double precision", "interval", "jsonb"}
+var unkeyed = []string{"real", "double precision", "interval", "jsonb", "json", "citext"}
 
 func (g *target) setKey(names []string) error {
 	var wrong []error
@@ -81,6 +83,9 @@ func (g *target) setKey(names []string) error {
 		case slices.Contains(unkeyed, g.columns[at].sql):
 			wrong = append(wrong, fmt.Errorf("the key column %q is of the type %s, whose values PostgreSQL may call equal although they differ; choose another key",
 				name, g.columns[at].sql))
+		case g.columns[at].as == asNumeric && textual(g.columns[at].arrow):
+			wrong = append(wrong, fmt.Errorf("the key column %q is text that is written as numeric, where 1 and 1.0 are equal although they differ; "+
+				"take it out of types, or choose another key", name))
 		case len(g.key) == 32:
 			wrong = append(wrong, errors.New("the key has more than 32 columns, which is all that an index of PostgreSQL takes"))
 		default:
@@ -148,7 +153,7 @@ func (g *target) createIndex(multi bool) string {
 	class := ""
 	if multi {
 		class = " numeric_minmax_multi_ops"
-		if of := brinClasses[c.sql]; of != "" {
+		if of := brinClasses[c.base()]; of != "" {
 			class = " " + of
 		}
 	}

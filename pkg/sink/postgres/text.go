@@ -11,8 +11,9 @@ import (
 
 // Why a text is refused.
 const (
-	holdsNUL   = "the text holds a NUL character, which PostgreSQL cannot store; remove it in the query, such as with replace(…, chr(0), '')"
-	notUnicode = "the text is not valid UTF-8; cast the column to a binary type in the query"
+	holdsNUL   = "the text holds a NUL character, which PostgreSQL cannot store; write regexp_replace(<column>, '\\x00', '', 'g') AS <column> in the query"
+	notUnicode = "the text is not valid UTF-8; write CAST(<column> AS BYTEA) AS <column> in the query, and " +
+		"run ALTER TABLE <table> ALTER COLUMN <column> TYPE bytea USING convert_to(<column>, 'UTF8')"
 )
 
 // blobs are the values of a column of texts or bytes, whatever their layout.

@@ -101,6 +101,7 @@ var typeCases = []typeCase{
 	{"int64 as numeric", arrow.PrimitiveTypes.Int64, "numeric", "numeric(19,0)", values[*array.Int64Builder](int64(math.MinInt64), -10000, 0, math.MaxInt64), []string{"-9223372036854775808", "-10000", "0", "9223372036854775807", "NULL"}},
 	{"int8 as numeric", arrow.PrimitiveTypes.Int8, "numeric", "numeric(3,0)", values[*array.Int8Builder](int8(-128), 127), []string{"-128", "127", "NULL"}},
 	{"uint8 as bigint", arrow.PrimitiveTypes.Uint8, "bigint", "bigint", values[*array.Uint8Builder](uint8(0), 255), []string{"0", "255", "NULL"}},
+	{"text as numeric", arrow.BinaryTypes.String, "numeric", "numeric", values[*array.StringBuilder]("0", "-1.50", nines(78), "1e3"), []string{"0", "-1.50", nines(78), "1000", "NULL"}},
 	{"float16", arrow.FixedWidthTypes.Float16, "", "real", values[*array.Float16Builder](float16.New(1.5), float16.New(-65504), float16.Inf(), float16.NaN()), []string{"1.5", "-65504", "Infinity", "NaN", "NULL"}},
 	{"float32", arrow.PrimitiveTypes.Float32, "", "real", values[*array.Float32Builder](float32(0.1), math.MaxFloat32, float32(negativeZero), float32(math.Inf(-1))), []string{"0.1", "3.4028235e+38", "-0", "-Infinity", "NULL"}},
 	{"float64", arrow.PrimitiveTypes.Float64, "", "double precision", values[*array.Float64Builder](0.1, math.SmallestNonzeroFloat64, math.MaxFloat64, negativeZero, math.NaN(), math.Inf(1)),

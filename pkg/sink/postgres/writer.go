@@ -28,6 +28,7 @@ type Writer struct {
 	patience patience
 	altering atomic.Bool // the table has triggers that may change rows of an upsert
 	warnings []string
+	checked  *target // by Check
 }
 
 var (

@@ -1,0 +1,92 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// rowChecker is a destination that, after its Check, knows whether its table takes rows.
+type rowChecker interface {
+	// CheckRows returns the error that writing them would give, if one of them does not
+	// fit. It writes nothing.
+	CheckRows(rec arrow.RecordBatch) error
+}
+
+// How much check reads of the rows that would be loaded.
+const (
+	checkedBlocks   = 8 // at each end
+	checkedRows     = 20_000
+	checkedPatience = 10 * time.Second
+)
+
+// checkRows reads a few of the first and of the last blocks that would be loaded, and
+// asks the sinks whether their tables take them: what run would stop at in its first
+// minute is known then. If the source does not answer soon, that is said, and no error.
+func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer) error {
+	all := block.Range{Start: p.Range.MinBlock, End: block.Max + 1}
+	if end := p.Range.MaxBlock; end != nil {
+		all.End = *end
+	}
+	for _, have := range checked.Head {
+		all = all.Intersect(have.Numbers)
+	}
+	if all.Empty() || len(checked.Head) == 0 {
+		return nil
+	}
+	parts := []block.Range{all}
+	if all.Len() > 2*checkedBlocks {
+		parts = []block.Range{{Start: all.Start, End: all.Start + checkedBlocks}, {Start: all.End - checkedBlocks, End: all.End}}
+	}
+	within, cancel := context.WithTimeout(ctx, checkedPatience)
+	defer cancel()
+	var (
+		looked  uint64
+		refused = make(map[string]error)
+	)
+	for _, part := range parts {
+		for msg, err := range source.Fetch(within, checked.Query.Wrap(checked.BlockColumn(), part)) {
+			switch {
+			case err != nil && ctx.Err() != nil:
+				return err
+			case err != nil:
+				say(out, "rows      not looked at whether blocks %v fit into the tables: %v", part, err)
+				return joinRefusals(refused)
+			}
+			looked += uint64(msg.Record.NumRows())
+			for name, w := range sinks {
+				if checker, ok := w.(rowChecker); ok && refused[name] == nil {
+					refused[name] = checker.CheckRows(msg.Record)
+				}
+			}
+			if looked >= checkedRows {
+				break
+			}
+		}
+	}
+	if err := joinRefusals(refused); err != nil {
+		return err
+	}
+	say(out, "rows      %s rows of blocks %v fit into the tables", progress.Count(looked), parts)
+	return nil
+}
+
+func joinRefusals(refused map[string]error) error {
+	var all []error
+	for name, err := range refused {
+		if err != nil {
+			all = append(all, fmt.Errorf("sink %q: %w", name, err))
+		}
+	}
+	return errors.Join(all...)
+}

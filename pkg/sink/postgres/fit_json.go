@@ -1,0 +1,293 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// A text that is JSON is stored in a column json as it is. In jsonb PostgreSQL brings it
+// into the form of which document.go says what it is; it is brought into that form here
+// as well, so that the digests of both sides agree.
+
+// deepest is how far JSON may be nested. PostgreSQL's own limit is a matter of its
+// max_stack_depth, and about six times this with the default.
+const deepest = 1000
+
+// jsonTexts are texts that are written as JSON.
+type jsonTexts struct {
+	blobs
+	binary bool // jsonb
+}
+
+func (c *jsonTexts) flaw(from, to int) (int, string) {
+	row, reason := c.blobs.flaw(from, to)
+	if row >= 0 {
+		to = row
+	}
+	for i := from; i < to; i++ {
+		if c.null(i) {
+			continue
+		}
+		if _, err := canonicalJSON(nil, c.value(i), c.binary); err != nil {
+			return i, fmt.Sprintf("the text is no JSON that PostgreSQL takes (%v); filter such rows out in the query", err)
+		}
+	}
+	return row, reason
+}
+
+func (c *jsonTexts) append(dst []byte, i int) []byte {
+	if c.null(i) || !c.binary {
+		return c.blobs.append(dst, i)
+	}
+	start := len(dst)
+	dst, _ = canonicalJSON(append(dst, 0, 0, 0, 0, jsonbVersion), c.value(i), true) // the row has no flaw
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
+	return dst
+}
+
+// canonicalJSON appends a JSON text in the form of jsonb. If it is for a column json,
+// only its grammar counts.
+func canonicalJSON(dst, text []byte, binary bool) ([]byte, error) {
+	r := jsonReader{text: text, strict: binary}
+	dst, err := r.value(dst, 0)
+	if err != nil {
+		return dst, err
+	}
+	if r.space(); r.at < len(text) {
+		return dst, r.unexpected()
+	}
+	return dst, nil
+}
+
+type jsonReader struct {
+	text   []byte
+	at     int
+	strict bool // what is written has to be stored as what it means
+}
+
+func (r *jsonReader) space() {
+	for r.at < len(r.text) && bytes.IndexByte([]byte(" \t\n\r"), r.text[r.at]) >= 0 {
+		r.at++
+	}
+}
+
+func (r *jsonReader) unexpected() error {
+	if r.at >= len(r.text) {
+		return fmt.Errorf("it ends too early")
+	}
+	return fmt.Errorf("%q at byte %d", rune(r.text[r.at]), r.at)
+}
+
+// skip reads one byte.
+func (r *jsonReader) skip(c byte) bool {
+	if r.at < len(r.text) && r.text[r.at] == c {
+		r.at++
+		return true
+	}
+	return false
+}
+
+func (r *jsonReader) value(dst []byte, depth int) ([]byte, error) {
+	r.space()
+	if depth > deepest {
+		return dst, fmt.Errorf("nested deeper than %d levels", deepest)
+	}
+	for _, word := range []string{"null", "true", "false"} {
+		if bytes.HasPrefix(r.text[r.at:], []byte(word)) {
+			r.at += len(word)
+			return append(dst, word...), nil
+		}
+	}
+	switch {
+	case r.skip('{'):
+		return r.object(dst, depth)
+	case r.skip('['):
+		return r.array(dst, depth)
+	case r.skip('"'):
+		text, err := r.string()
+		return appendQuoted(dst, text), err
+	default:
+		return r.number(dst)
+	}
+}
+
+func (r *jsonReader) array(dst []byte, depth int) ([]byte, error) {
+	dst = append(dst, '[')
+	if r.space(); r.skip(']') {
+		return append(dst, ']'), nil
+	}
+	for {
+		var err error
+		if dst, err = r.value(dst, depth+1); err != nil {
+			return dst, err
+		}
+		r.space()
+		switch {
+		case r.skip(','):
+			dst = append(dst, ", "...)
+		case r.skip(']'):
+			return append(dst, ']'), nil
+		default:
+			return dst, r.unexpected()
+		}
+	}
+}
+
+type jsonMember struct{ key, value []byte }
+
+func (r *jsonReader) object(dst []byte, depth int) ([]byte, error) {
+	var all []jsonMember
+	more := true
+	if r.space(); r.skip('}') {
+		more = false
+	}
+	for more {
+		r.space()
+		if !r.skip('"') {
+			return dst, r.unexpected()
+		}
+		key, err := r.string()
+		if err != nil {
+			return dst, err
+		}
+		if r.space(); !r.skip(':') {
+			return dst, r.unexpected()
+		}
+		value, err := r.value(nil, depth+1)
+		if err != nil {
+			return dst, err
+		}
+		all = append(all, jsonMember{key, value})
+		r.space()
+		if more = r.skip(','); !more && !r.skip('}') {
+			return dst, r.unexpected()
+		}
+	}
+	// Of members with the same key the last one counts.
+	slices.Reverse(all)
+	slices.SortStableFunc(all, func(a, b jsonMember) int { return compareKeys(a.key, b.key) })
+	all = slices.CompactFunc(all, func(a, b jsonMember) bool { return bytes.Equal(a.key, b.key) })
+	dst = append(dst, '{')
+	for i, m := range all {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(appendQuoted(dst, m.key), ": "...)
+		dst = append(dst, m.value...)
+	}
+	return append(dst, '}'), nil
+}
+
+// number reads a number and writes it as a numeric is printed.
+func (r *jsonReader) number(dst []byte) ([]byte, error) {
+	start := r.at
+	r.skip('-')
+	if !r.skip('0') && !r.digits() {
+		return dst, r.unexpected()
+	}
+	if r.skip('.') && !r.digits() {
+		return dst, r.unexpected()
+	}
+	if r.skip('e') || r.skip('E') {
+		if !r.skip('-') {
+			r.skip('+')
+		}
+		if !r.digits() {
+			return dst, r.unexpected()
+		}
+	}
+	d, ok := parseNumber(r.text[start:r.at])
+	if !r.strict {
+		return dst, nil
+	}
+	if !ok || d.point > mostBefore || d.places > mostBehind {
+		return dst, fmt.Errorf("a number with too many digits at byte %d", start)
+	}
+	return d.appendText(dst), nil
+}
+
+// digits reads one or more.
+func (r *jsonReader) digits() bool {
+	start := r.at
+	for r.at < len(r.text) && r.text[r.at] >= '0' && r.text[r.at] <= '9' {
+		r.at++
+	}
+	return r.at > start
+}
+
+var jsonEscapes = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// string reads a string behind its first quote.
+func (r *jsonReader) string() ([]byte, error) {
+	var text []byte
+	for {
+		switch {
+		case r.at >= len(r.text) || r.text[r.at] < 0x20:
+			return nil, r.unexpected()
+		case r.skip('"'):
+			return text, nil
+		case !r.skip('\\'):
+			text = append(text, r.text[r.at])
+			r.at++
+		case r.skip('u'):
+			c, err := r.escaped()
+			if err != nil {
+				return nil, err
+			}
+			text = utf8.AppendRune(text, c)
+		case r.at < len(r.text) && jsonEscapes[r.text[r.at]] != 0:
+			text = append(text, jsonEscapes[r.text[r.at]])
+			r.at++
+		default:
+			return nil, r.unexpected()
+		}
+	}
+}
+
+// escaped reads a character behind \u, and its second half if it has one.
+func (r *jsonReader) escaped() (rune, error) {
+	start := r.at
+	c, ok := r.hex()
+	if !ok {
+		return 0, r.unexpected()
+	}
+	if !r.strict {
+		return c, nil
+	}
+	if utf16.IsSurrogate(c) {
+		if !r.skip('\\') || !r.skip('u') {
+			return 0, fmt.Errorf("half a character at byte %d", start)
+		}
+		low, ok := r.hex()
+		if c = utf16.DecodeRune(c, low); !ok || c == utf8.RuneError {
+			return 0, fmt.Errorf("half a character at byte %d", start)
+		}
+	}
+	if c == 0 {
+		return 0, fmt.Errorf("a NUL character at byte %d", start)
+	}
+	return c, nil
+}
+
+func (r *jsonReader) hex() (rune, bool) {
+	var c rune
+	for range 4 {
+		if r.at >= len(r.text) {
+			return 0, false
+		}
+		at := bytes.IndexByte([]byte("0123456789abcdefABCDEF"), r.text[r.at])
+		if at < 0 {
+			return 0, false
+		}
+		if at > 15 {
+			at -= 6
+		}
+		c = c<<4 | rune(at)
+		r.at++
+	}
+	return c, true
+}
