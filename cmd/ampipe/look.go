@@ -18,9 +18,12 @@ func checkCommand(flags *cli.Flags) *cobra.Command {
 		Use:   "check [PIPELINE…]",
 		Short: "Connect to everything and change nothing",
 		Long: `Checks the configuration, the query, the server, NATS and every destination, and
-prints the tables that would be created. Nothing is written anywhere.`,
+prints the tables that would be created. Nothing is written anywhere. What is refused
+is named, each as one line, and the rest is looked at nevertheless.`,
 		ValidArgsFunction: flags.Pipelines,
-		RunE:              each(flags, pipeline.Check),
+		RunE: func(c *cobra.Command, names []string) error {
+			return ops.Findings(each(flags, pipeline.Check)(c, names))
+		},
 	}
 }
 
@@ -70,11 +73,12 @@ func each(flags *cli.Flags, look func(context.Context, *config.Pipeline, pipelin
 		}
 		var errs []error
 		for _, p := range pipelines {
-			err := look(c.Context(), p, pipeline.Options{Logger: log, Out: c.OutOrStdout()})
-			if fault.Of(err) == fault.ClassPermanent {
-				err = ops.Config(err) // refused, and nothing was started
+			for _, err := range ops.Split(look(c.Context(), p, pipeline.Options{Logger: log, Out: c.OutOrStdout()})) {
+				if fault.Of(err) == fault.ClassPermanent {
+					err = ops.Config(err) // refused, and nothing was started
+				}
+				errs = append(errs, err)
 			}
-			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
 	}

@@ -30,10 +30,10 @@ func Logger(out io.Writer, terminal bool, o LogOptions) (zerolog.Logger, error) 
 	switch o.Format {
 	case "", "auto":
 		if terminal {
-			w = console(out, terminal)
+			w = console(out, terminal, level)
 		}
 	case "console":
-		w = console(out, terminal)
+		w = console(out, terminal, level)
 	case "json":
 	default:
 		return zerolog.Nop(), fmt.Errorf("log format %q is not one of auto, console, json", o.Format)
@@ -53,6 +53,25 @@ func Width(f *os.File) int {
 	return width
 }
 
-func console(out io.Writer, terminal bool) io.Writer {
-	return zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !terminal}
+// console writes lines for people. What is longer than a terminal shows is cut, unless
+// everything is to be said.
+func console(out io.Writer, terminal bool, level zerolog.Level) io.Writer {
+	w := zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !terminal}
+	w.FormatPrepare = func(fields map[string]any) error {
+		for name, value := range fields {
+			text, ok := value.(string)
+			if !ok || name == stackField {
+				continue
+			}
+			if text = oneLine(text); level > zerolog.DebugLevel {
+				text = Shorten(text)
+			}
+			fields[name] = text
+		}
+		return nil
+	}
+	return w
 }
+
+// stackField is the field of a line that holds a stack, of many lines.
+const stackField = "stack"

@@ -5,9 +5,9 @@ package ops
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -54,8 +54,8 @@ const sameSignal = 100 * time.Millisecond
 
 // Main runs a process: the context of run ends, with cause [ErrInterrupted], at
 // the first SIGINT or SIGTERM; a second signal, [sameSignal] later or more, ends the
-// process at once. An error is printed to standard error. The result is the exit code.
-func Main(run func(context.Context) error) int {
+// process at once. An error, or a panic of run, is reported. The result is the exit code.
+func Main(report Reporter, run func(context.Context) error) (code int) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
 	signals := make(chan os.Signal, 2)
@@ -79,10 +79,16 @@ func Main(run func(context.Context) error) int {
 			}
 		}
 	}()
+	defer func() {
+		if value := recover(); value != nil {
+			report.Panic(value, debug.Stack())
+			code = ExitFailed
+		}
+	}()
 	err := run(ctx)
-	code := exitCode(err, errors.Is(context.Cause(ctx), ErrInterrupted))
+	code = exitCode(err, errors.Is(context.Cause(ctx), ErrInterrupted))
 	if err != nil && code != ExitInterrupted {
-		fmt.Fprintln(os.Stderr, "ampipe:", err)
+		report.Report(err, code)
 	}
 	return code
 }

@@ -61,7 +61,7 @@ func TestFailuresLeavesInterruptionsOut(t *testing.T) {
 }
 
 func TestSignalEndsTheContext(t *testing.T) {
-	code := ops.Main(func(ctx context.Context) error {
+	code := ops.Main(ops.Reporter{Out: io.Discard}, func(ctx context.Context) error {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func TestSignalEndsTheContext(t *testing.T) {
 // TestTwoSignalsAtOnceAreOne: some supervisors signal a process and its group. What was
 // cancelled by that is an interruption, also if the cause was lost on the way.
 func TestTwoSignalsAtOnceAreOne(t *testing.T) {
-	code := ops.Main(func(ctx context.Context) error {
+	code := ops.Main(ops.Reporter{Out: io.Discard}, func(ctx context.Context) error {
 		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 			if err := syscall.Kill(os.Getpid(), s); err != nil {
 				return err

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -23,43 +24,70 @@ type checker interface {
 	Check(ctx context.Context, t sink.Table) error
 }
 
+// reacher is a checker that can look at its destination also while the columns of the
+// query are not known.
+type reacher interface {
+	Reach(ctx context.Context) error
+}
+
 // Check connects to everything the pipeline names, changes nothing, and tells
-// what it found and the tables that would be created.
+// what it found and the tables that would be created. What is refused does not keep the
+// rest from being looked at: the errors of all are joined.
 func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()
-	if err := checkFiles(p); err != nil {
-		return err
+	var refused []error
+	found := func(err error) {
+		if err != nil {
+			refused = append(refused, err)
+		}
 	}
-	source, err := openSource(ctx, p)
-	if err != nil {
-		return err
+	found(checkFiles(p))
+	source, checked, err := checkSource(ctx, out, p)
+	found(err)
+	if source != nil {
+		defer func() { _ = source.Close() }() // nothing is in flight
 	}
-	defer func() { _ = source.Close() }() // nothing is in flight
-	checked, err := plan.Check(ctx, source, p)
-	if err != nil {
-		return err
+	spec := queue.Spec{Query: p.Source.Query}
+	if checked != nil {
+		spec, err = (&plan.Planner{Config: p}).Draft(checked)
+		found(err)
 	}
-	describeSource(out, p, checked)
-	spec, err := (&plan.Planner{Config: p}).Draft(checked)
-	if err != nil {
-		return err
-	}
-	if err := checkNATS(ctx, out, p, spec, o.Logger); err != nil {
-		return err
-	}
+	found(checkNATS(ctx, out, p, spec, o.Logger))
 	sinks := make(map[string]sink.Writer)
 	for _, c := range p.Sinks {
 		w, err := checkSink(ctx, out, p, c, checked)
 		if err != nil {
-			return fmt.Errorf("sink %q: %w", c.Name, err)
+			found(fmt.Errorf("sink %q: %w", c.Name, err))
+			continue
 		}
 		sinks[c.Name] = w
 	}
-	if err := checkRows(ctx, out, p, source, checked, sinks); err != nil {
-		return err
+	if checked != nil && len(sinks) > 0 {
+		found(checkRows(ctx, out, p, source, checked, sinks))
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case len(refused) > 0:
+		return errors.Join(refused...)
 	}
 	say(out, "\nEverything is in order. Next: ampipe plan %s, or ampipe run %s", p.Name, p.Name)
 	return nil
+}
+
+// checkSource connects to the source and asks it about the query. What it returns is nil
+// as far as it was refused.
+func checkSource(ctx context.Context, out io.Writer, p *config.Pipeline) (*amp.Client, *plan.Checked, error) {
+	source, err := openSource(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	checked, err := plan.Check(ctx, source, p)
+	if err != nil {
+		return source, nil, err
+	}
+	describeSource(out, p, checked)
+	return source, checked, nil
 }
 
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
@@ -109,6 +137,9 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 	if !ok {
 		return w, nil
 	}
+	if checked == nil {
+		return w, reach(ctx, out, c, look)
+	}
 	table := tableFor(p, c, checked)
 	ddl, err := look.Describe(table)
 	if err != nil {
@@ -125,6 +156,20 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 	say(out, "sink      %s: connected, and may do what it needs. The table, if it is not there:\n\n%s",
 		c.Name, indent(ddl))
 	return w, nil
+}
+
+// reach looks at a destination while the columns of the query are not known.
+func reach(ctx context.Context, out io.Writer, c config.Sink, look checker) error {
+	r, can := look.(reacher)
+	if !can {
+		say(out, "sink      %s: not checked, since the columns of the query are not known", c.Name)
+		return nil
+	}
+	if err := r.Reach(ctx); err != nil {
+		return err
+	}
+	say(out, "sink      %s: connected; its table was not checked, since the columns of the query are not known", c.Name)
+	return nil
 }
 
 func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Table {

@@ -70,24 +70,31 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 	}
 	if err != nil {
 		_ = client.Close() // the error that matters is the other one
-		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("open %s: %w", g, context.Cause(ctx))
-		case fault.Of(err) != fault.ClassAgain:
-			return fmt.Errorf("%s: %w", g, err)
-		case g.Sentinel != "" && errors.Is(err, redis.Nil):
-			return fault.Permanent(fmt.Errorf("open %s: the sentinels know no master %q; correct sentinel: %w", g, g.Sentinel, err))
-		case ambiguous(err):
-			return fault.Later(fmt.Errorf("open %s: the server does not answer; a url with rediss:// is for a server with TLS, redis:// for one without: %w", g, err), 0)
-		default:
-			return classify("open "+g.String(), err)
-		}
+		return openError(ctx, g, err)
 	}
 	w.target, w.client, w.warnings = g, client, append(warnings, g.warnings()...)
 	if g.Cluster {
 		w.tags = slotTags()
 	}
 	return nil
+}
+
+// openError names the rows in an error of opening them, and says what to do.
+func openError(ctx context.Context, g *target, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("open %s: %w", g, context.Cause(ctx))
+	case fault.Of(err) != fault.ClassAgain:
+		return fmt.Errorf("%s: %w", g, err)
+	case g.Sentinel != "" && errors.Is(err, redis.Nil):
+		return fault.Permanent(fmt.Errorf("open %s: the sentinels know no master %q; correct sentinel: %w", g, g.Sentinel, err))
+	case ambiguous(err):
+		return fault.Later(fmt.Errorf("open %s: the server does not answer; a url with rediss:// is for a server with TLS, redis:// for one without: %w", g, err), 0)
+	default:
+		return classify("open "+g.String(), err)
+	}
 }
 
 // begin writes what the state begins with. In a Cluster it also gets a name of its

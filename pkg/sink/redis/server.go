@@ -16,18 +16,12 @@ import (
 
 // surveyServer checks one server and returns what may become trouble.
 func surveyServer(ctx context.Context, g *target, client redis.UniversalClient) ([]string, error) {
-	text, err := client.Info(ctx).Result()
+	info, err := serverInfo(ctx, client)
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		return nil, cmp.Or(tryRights(ctx, g, client), err)
 	}
 	if err != nil {
 		return nil, err
-	}
-	info := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[name] = value
-		}
 	}
 	if err := checkServer(g, info); err != nil {
 		return nil, err
@@ -45,6 +39,21 @@ func surveyServer(ctx context.Context, g *target, client redis.UniversalClient) 
 		}
 	}
 	return serverWarnings(g, info), tryRights(ctx, g, client)
+}
+
+// serverInfo returns what a server says about itself.
+func serverInfo(ctx context.Context, client redis.UniversalClient) (map[string]string, error) {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		return nil, err
+	}
+	info := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info, nil
 }
 
 // checkServer refuses a server of the wrong kind.
