@@ -195,7 +195,7 @@ func (f *following) connection(ctx context.Context) error {
 	f.vigil.connect(cut)
 	f.vigil.listen(f.track.base())
 	defer f.vigil.rest(false)
-	a, err := f.client.get(ctx, p, 0)
+	a, err := f.client.get(ctx, p, patience{})
 	if err != nil {
 		return err
 	}
@@ -204,9 +204,9 @@ func (f *following) connection(ctx context.Context) error {
 		return err
 	}
 	for {
-		a.wait.limit = 0
+		a.wait.limit = patience{}
 		if f.track.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
-			a.wait.limit = f.client.cfg.NextRowsTimeout
+			a.wait.limit = f.client.cfg.forNextRows()
 		}
 		f.vigil.listen(f.track.base())
 		m, err := a.next()
