@@ -78,10 +78,14 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 func (h *held) load(take, ctx context.Context) error {
 	defer h.tell(nil)
 	retrier, gained := fault.Retrier{Backoff: h.x.Backoff}, h.position()
+	var bad block.Number // some block below it, and not below the next, fails
 	for {
 		r := h.rest()
 		if r.Empty() {
 			return nil
+		}
+		if r.Start < bad {
+			r.End = min(r.End, r.Start+max(1, (bad-r.Start)/2))
 		}
 		err := h.fetch(take, ctx, r)
 		if at := h.position(); at > gained {
@@ -100,7 +104,15 @@ func (h *held) load(take, ctx context.Context) error {
 				Uint64("blocks", h.window).Msg("range is too much for the server, asking for less")
 			continue
 		}
+		ofBlock := errors.Is(err, amp.ErrRow) || errors.Is(err, amp.ErrMessageSize)
+		if ofBlock && r.Len() > 1 {
+			bad = r.End
+			continue
+		}
 		pause, end := retrier.Pause(err)
+		if ofBlock || end != nil && errors.Is(err, amp.ErrTooMuch) {
+			return h.giveUp(ctx, err)
+		}
 		if end != nil {
 			return end
 		}
