@@ -11,6 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -38,6 +39,13 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
+	sample, err := checked.TakeSample(ctx, source, checked.History(p.Range))
+	if err != nil {
+		return err
+	}
+	if sample.Failed != nil {
+		say(out, "warning   %v", sample.Failed)
+	}
 	if err := checkNATS(ctx, out, p.NATS, o.Logger); err != nil {
 		return err
 	}
@@ -65,10 +73,13 @@ func checkNATS(ctx context.Context, out io.Writer, c config.NATS, log zerolog.Lo
 	return bus.Close()
 }
 
+// longestQuery is how many bytes of a query are shown.
+const longestQuery = 2000
+
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", strings.Join(strings.Fields(checked.Query.Text()), " "))
+	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), longestQuery))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")
@@ -107,6 +118,9 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 		return err
 	}
 	if err := look.Check(ctx, table); err != nil {
+		return err
+	}
+	if err := checkHead(ctx, p, c, table, checked); err != nil {
 		return err
 	}
 	for _, warning := range warningsOf(w, table) {

@@ -815,7 +815,9 @@ func TestAnOpenOriginIsSettled(t *testing.T) {
 	}
 	d.run()
 	d.tells("warehouse", queue.LiveMark{})
-	d.until("it waits", func(s plan.Status) bool { return s.Live.Waits == "the chain has not reached block 1100; its head is block 999" })
+	d.until("it waits", func(s plan.Status) bool {
+		return s.Live.Waits == "the chain has not reached block 1100; its head is block 999"
+	})
 	d.looks()
 	if s := d.stored(); !s.Live.Open || d.queued() {
 		t.Errorf("origin %+v, queued %v", s.Live, d.queued())
