@@ -116,7 +116,7 @@ func TestANewPlanAsksTheSinks(t *testing.T) {
 			}
 			d.tells("cache", cache)
 			if c.waits != "" {
-				d.until("it waits", func(s plan.Status) bool { return strings.HasPrefix(s.Live.Waits, c.waits) })
+				d.until("it waits", func(s plan.Status) bool { return strings.Contains(s.Live.Waits, c.waits) })
 				d.chain.set(func(s *moving) { s.end = 1000 })
 			}
 			d.until("the lane may begin", func(plan.Status) bool { return !d.stored().Live.Tentative })

@@ -474,7 +474,7 @@ func TestAnEpochBegins(t *testing.T) {
 			}
 			c.trouble(d, marks)
 			if c.waits != "" {
-				d.until("it waits", func(s plan.Status) bool { return strings.HasPrefix(s.Live.Waits, c.waits) })
+				d.until("it waits", func(s plan.Status) bool { return strings.Contains(s.Live.Waits, c.waits) })
 				d.chain.set(func(s *moving) { s.end = 1000 })
 			}
 			d.until("an epoch begins", func(plan.Status) bool { return d.stored().Epoch == 2 })
