@@ -93,7 +93,7 @@ func (l *lane) explain(ctx context.Context, _ *block.Cursor, cause error) error 
 		return cause // the stream is asked for again as it is
 	}
 	l.bad = &n
-	return fmt.Errorf("block %d of the live chain cannot be read, and what follows it waits: %w", n, cause)
+	return fmt.Errorf("block %d of the live chain cannot be read, and the blocks from %d on wait: %w", n, l.next, cause)
 }
 
 // badBlock looks for the first of the next blocks of the chain that the server cannot
