@@ -41,6 +41,8 @@ func served(args ...string) func(*site) {
 func TestEnvironmentsOfAmp(t *testing.T) {
 	t.Parallel()
 	followed := strings.Replace(lake, "max_block: 40", "max_block: 50, reorg_buffer: 5", 1)
+	cast := strings.Replace(followed, "SELECT * FROM eth.logs",
+		`"SELECT _block_num, CASE WHEN _block_num = 47 THEN CAST(value AS TINYINT) ELSE 0 END AS v FROM eth.transactions"`, 1)
 	further := strings.Replace(lake, "max_block: 40", "max_block: 60, reorg_buffer: 5", 1)
 	try(t, []environment{{
 		name:   "a server of HTTP/1.1",
@@ -92,6 +94,13 @@ func TestEnvironmentsOfAmp(t *testing.T) {
 		waits:     true,
 		mended:    strings.Replace(answering("$AMP", ", answer_timeout: 10s"), "max_block: 40", "max_block: 8", 1),
 		onlyCheck: true,
+	}, {
+		name:   "a cast that fails in a block of the live chain",
+		config: cast,
+		says:   "block 47 of the live chain cannot be read, and the blocks from 45 on wait: ",
+		exit:   ops.ExitFailed,
+		waits:  true,
+		mended: strings.NewReplacer("THEN CAST(", "THEN TRY_CAST(", "pipeline: logs", "pipeline: mended", "./lake", "./mended").Replace(cast),
 	}, {
 		name:   "a server that is behind what is loaded",
 		config: further,

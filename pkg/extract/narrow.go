@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -84,54 +86,75 @@ func (h *held) record(ctx context.Context, p queue.Partition) error {
 // streamWindow is how many blocks a server sends in one go at most (AP 3.1).
 const streamWindow = 1000
 
-// explain names the block of the live chain whose rows cannot be computed, and what
-// becomes of it: nothing can follow it, and the stream is asked for again until the
-// block, or the server, is another one.
-func (l *lane) explain(ctx context.Context, _ *block.Cursor, cause error) error {
-	n, found, err := l.badBlock(ctx)
-	if err != nil || !found {
-		return cause // the stream is asked for again as it is
-	}
-	l.bad = &n
-	return fmt.Errorf("block %d of the live chain cannot be read, and the blocks from %d on wait: %w", n, l.next, cause)
+// Unreadable is the error for a block of the live chain whose rows cannot be computed.
+// The blocks of the chain from one on wait for it.
+func Unreadable(n, from block.Number, cause error) error {
+	return fmt.Errorf("block %d of the live chain cannot be read, and the blocks from %d on wait: %w", n, from, cause)
 }
 
-// badBlock looks for the first of the next blocks of the chain that the server cannot
-// answer a query about. It begins with the one that was found last.
-func (l *lane) badBlock(ctx context.Context) (n block.Number, found bool, err error) {
-	if l.bad != nil && *l.bad >= l.next {
-		if fails, err := l.fails(ctx, block.Closed(*l.bad, *l.bad)); fails || err != nil {
-			return *l.bad, fails, err
-		}
+// Fetcher is what [FirstUnreadable] needs of a [Source].
+type Fetcher interface {
+	Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error]
+}
+
+// FirstUnreadable looks among the first 1000 blocks of r for the first of which the
+// server cannot compute a row of the query. It returns the server's reason, or nil if
+// there is none; err is of another failure.
+func FirstUnreadable(ctx context.Context, source Fetcher, query *sql.Query, column string, r block.Range) (n block.Number, reason, err error) {
+	r.End = min(r.End, r.Start+streamWindow)
+	if r.Empty() {
+		return 0, nil, nil
 	}
-	r := block.Range{Start: l.next, End: l.next + streamWindow}
-	if fails, err := l.fails(ctx, r); !fails || err != nil {
-		return 0, false, err
+	if reason, err = uncomputed(ctx, source, query.Wrap(column, r)); reason == nil || err != nil {
+		return 0, nil, err
 	}
 	for r.Len() > 1 { // one of them fails
 		half := block.Range{Start: r.Start, End: r.Start + block.Number(r.Len()/2)}
-		fails, err := l.fails(ctx, half)
+		found, err := uncomputed(ctx, source, query.Wrap(column, half))
 		switch {
 		case err != nil:
-			return 0, false, err
-		case fails:
-			r = half
+			return 0, nil, err
+		case found != nil:
+			r, reason = half, found
 		default:
 			r.Start = half.End
 		}
 	}
-	return r.Start, true, nil
+	return r.Start, reason, nil
 }
 
-// fails reports whether the server cannot compute a row of the blocks.
-func (l *lane) fails(ctx context.Context, r block.Range) (bool, error) {
-	for _, err := range l.x.Source.Fetch(ctx, l.x.Query.Wrap(l.spec.BlockColumn, r)) {
+// uncomputed returns why the server cannot compute a row of a query; nil: it can.
+func uncomputed(ctx context.Context, source Fetcher, query string) (reason, err error) {
+	for _, err := range source.Fetch(ctx, query) {
 		if errors.Is(err, amp.ErrRow) {
-			return true, nil
+			return err, nil
 		}
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 	}
-	return false, nil
+	return nil, nil
+}
+
+// explain names the block of the live chain whose rows cannot be computed, and what
+// becomes of it: nothing can follow it, and the stream is asked for again until the
+// block, or the server, is another one.
+func (l *lane) explain(ctx context.Context, _ *block.Cursor, cause error) error {
+	r := block.Range{Start: l.next, End: block.Max}
+	if l.bad >= l.next { // the one that was found last comes first
+		r = block.Closed(l.bad, l.bad)
+	}
+	find := func() (block.Number, error, error) {
+		return FirstUnreadable(ctx, l.x.Source, l.x.Query, l.spec.BlockColumn, r)
+	}
+	n, reason, err := find()
+	if err == nil && reason == nil && r.End != block.Max { // it can be computed by now
+		r = block.Range{Start: l.next, End: block.Max}
+		n, reason, err = find()
+	}
+	if err != nil || reason == nil {
+		return cause // the stream is asked for again as it is
+	}
+	l.bad = n
+	return Unreadable(n, l.next, cause)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -46,6 +47,9 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	if sample.Failed != nil {
 		say(out, "warning   %v", sample.Failed)
 	}
+	if err := checkLive(ctx, source, checked); err != nil {
+		return err
+	}
 	if err := checkNATS(ctx, out, p.NATS, o.Logger); err != nil {
 		return err
 	}
@@ -55,6 +59,23 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		}
 	}
 	say(out, "\nEverything is in order. Next: ampipe plan %s, or ampipe run %s", p.Name, p.Name)
+	return nil
+}
+
+// checkLive refuses a query of which a row cannot be computed in the first blocks of the
+// live chain: everything behind it would wait.
+func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) error {
+	if !checked.Follow {
+		return nil
+	}
+	first := block.Range{Start: checked.LiveStart, End: checked.Head[0].Numbers.End}
+	n, reason, err := extract.FirstUnreadable(ctx, source, checked.Query, checked.BlockColumn(), first)
+	if err != nil {
+		return fmt.Errorf("read blocks %v: %w", first, err)
+	}
+	if reason != nil {
+		return extract.Unreadable(n, first.Start, reason)
+	}
 	return nil
 }
 
