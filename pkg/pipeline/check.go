@@ -9,9 +9,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -40,6 +41,16 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
+	sample, err := checked.TakeSample(ctx, source, checked.History(p.Range))
+	if err != nil {
+		return err
+	}
+	if sample.Failed != nil {
+		say(out, "warning   %v", sample.Failed)
+	}
+	if err := checkLive(ctx, source, checked); err != nil {
+		return err
+	}
 	spec, err := (&plan.Planner{Config: p}).Draft(checked)
 	if err != nil {
 		return err
@@ -62,10 +73,30 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	return nil
 }
 
+// checkLive refuses a query of which a row cannot be computed in the first blocks of the
+// live chain: everything behind it would wait.
+func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) error {
+	if !checked.Follow {
+		return nil
+	}
+	first := block.Range{Start: checked.LiveStart, End: checked.Head[0].Numbers.End}
+	n, reason, err := extract.FirstUnreadable(ctx, source, checked.Query, checked.BlockColumn(), first)
+	if err != nil {
+		return fmt.Errorf("read blocks %v: %w", first, err)
+	}
+	if reason != nil {
+		return extract.Unreadable(n, first.Start, reason)
+	}
+	return nil
+}
+
+// longestQuery is how many bytes of a query are shown.
+const longestQuery = 2000
+
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", beginning(strings.Join(strings.Fields(checked.Query.Text()), " ")))
+	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), longestQuery))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")
@@ -89,17 +120,6 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	}
 }
 
-// mostQuery is how much of a query is shown.
-const mostQuery = 1000
-
-// beginning is that of a text that is longer than a person reads.
-func beginning(text string) string {
-	if len(text) <= mostQuery {
-		return text
-	}
-	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(text[:mostQuery], ""), queue.Size(int64(len(text))))
-}
-
 func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) (sink.Writer, error) {
 	w, err := newWriter(c)
 	if err != nil {
@@ -115,6 +135,9 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 		return nil, err
 	}
 	if err := look.Check(ctx, table); err != nil {
+		return nil, err
+	}
+	if err := checkHead(ctx, p, c, table, checked); err != nil {
 		return nil, err
 	}
 	for _, warning := range warningsOf(w, table) {
