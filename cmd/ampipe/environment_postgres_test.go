@@ -27,22 +27,22 @@ nats: { embedded: ./nats }
 sinks: [ { name: pg, postgres: { dsn: "$URL", table: logs $MORE } } ]
 `
 
-// shop is a database of its own, with a user who loads it.
-type shop struct {
+// warehouseSite is a database of its own, with a user who loads it.
+type warehouseSite struct {
 	*site
 	admin  *pgx.Conn
 	loader string
 }
 
-// newShop makes the database and the user and sets $URL and $MORE.
-func newShop(s *site) *shop {
+// newWarehouse makes the database and the user and sets $URL and $MORE.
+func newWarehouse(s *site) *warehouseSite {
 	s.Helper()
 	if os.Getenv("AMPIPE_TEST_POSTGRES") == "" {
 		s.Skip("AMPIPE_TEST_POSTGRES is not set; see scripts/test")
 	}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(s.dir)) // it never fails
-	name := fmt.Sprintf("shop_%x", hash.Sum64())
+	name := fmt.Sprintf("warehouse_%x", hash.Sum64())
 	s.sql("CREATE DATABASE " + name)
 	s.Cleanup(func() { s.sql("DROP DATABASE " + name + " WITH (FORCE)") })
 	at := replaced(s, os.Getenv("AMPIPE_TEST_POSTGRES"), func(u *url.URL) { u.Path = "/" + name })
@@ -50,7 +50,7 @@ func newShop(s *site) *shop {
 	if err != nil {
 		s.Fatal(err)
 	}
-	p := &shop{site: s, admin: admin, loader: name + "_loader"}
+	p := &warehouseSite{site: s, admin: admin, loader: name + "_loader"}
 	p.run("CREATE ROLE " + p.loader + " LOGIN; GRANT CREATE ON DATABASE " + name + " TO " + p.loader + "; GRANT USAGE, CREATE ON SCHEMA public TO " + p.loader)
 	s.Cleanup(func() { p.run("DROP OWNED BY " + p.loader + " CASCADE; DROP ROLE " + p.loader) })
 	s.vars["URL"] = replaced(s, at, func(u *url.URL) { u.User = url.User(p.loader) })
@@ -69,15 +69,15 @@ func replaced(s *site, dsn string, change func(*url.URL)) string {
 }
 
 // run runs statements as an administrator of the database.
-func (p *shop) run(statements string) {
+func (p *warehouseSite) run(statements string) {
 	p.Helper()
 	if _, err := p.admin.Exec(context.Background(), statements, pgx.QueryExecModeSimpleProtocol); err != nil {
 		p.Fatalf("%s: %v", statements, err)
 	}
 }
 
-// obey runs the statement that check has told to run, with names in place of "…".
-func (p *shop) obey(statement string, names ...string) {
+// runAdvised runs the statement that check has told to run, with names in place of "…".
+func (p *warehouseSite) runAdvised(statement string, names ...string) {
 	p.Helper()
 	found := regexp.MustCompile(`run (` + statement + `)`).FindStringSubmatch(p.say)
 	if found == nil {
@@ -119,10 +119,10 @@ func (s *site) folder() string {
 // logs is the table as an administrator makes it.
 const logs = "CREATE TABLE logs (block_num bigint, log_index bigint, address bytea); CREATE INDEX ON logs (block_num); "
 
-// in makes an environment of which a shop is a part.
-func in(e environment, breaks, mends func(*shop)) environment {
-	var p *shop
-	e.breaks = func(s *site) { p = newShop(s); breaks(p) }
+// withDatabase makes an environment of which such a database is a part.
+func withDatabase(e environment, breaks, mends func(*warehouseSite)) environment {
+	var p *warehouseSite
+	e.breaks = func(s *site) { p = newWarehouse(s); breaks(p) }
 	e.mends = func(*site) { mends(p) }
 	if e.config == "" {
 		e.config = warehouse
@@ -134,23 +134,23 @@ func TestEnvironmentsOfPostgreSQL(t *testing.T) {
 	t.Parallel()
 	var holder *pgx.Conn
 	try(t, []environment{
-		in(environment{
+		withDatabase(environment{
 			name: "a user who may have no connection",
 			says: "the server has no connection to spare; if the message names a role or a database, run ALTER ROLE",
 			exit: ops.ExitFailed, waits: true,
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.run("ALTER ROLE " + p.loader + " CONNECTION LIMIT 0")
-		}, func(p *shop) {
-			p.obey("ALTER ROLE … CONNECTION LIMIT -1", p.loader)
+		}, func(p *warehouseSite) {
+			p.runAdvised("ALTER ROLE … CONNECTION LIMIT -1", p.loader)
 		}),
-		in(environment{
+		withDatabase(environment{
 			name:  "a user who may have fewer connections than the sinks use",
 			says:  "the sinks of this configuration use up to 5 connections, and the user",
 			warns: true,
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.run("ALTER ROLE " + p.loader + " CONNECTION LIMIT 3")
-		}, func(p *shop) {
-			p.obey(`ALTER ROLE \S+ CONNECTION LIMIT \d+`)
+		}, func(p *warehouseSite) {
+			p.runAdvised(`ALTER ROLE \S+ CONNECTION LIMIT \d+`)
 		}),
 		{
 			name:   "a server that is read only",
@@ -165,72 +165,72 @@ func TestEnvironmentsOfPostgreSQL(t *testing.T) {
 			},
 			mends: func(s *site) { s.readOnly(s.vars["URL"], "off") },
 		},
-		in(environment{
+		withDatabase(environment{
 			name: "a table of another user, and a right that is missing",
 			says: "lacks rights; run GRANT DELETE ON",
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.run(logs + "GRANT SELECT, INSERT ON logs TO " + p.loader)
-		}, func(p *shop) {
-			p.obey(`GRANT DELETE ON .*`)
+		}, func(p *warehouseSite) {
+			p.runAdvised(`GRANT DELETE ON .*`)
 		}),
-		in(environment{
+		withDatabase(environment{
 			name: "a publication, and a table without a replica identity",
 			says: "because a publication publishes that and the table has no replica identity",
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.run(logs + "GRANT SELECT, INSERT, DELETE ON logs TO " + p.loader + "; CREATE PUBLICATION everything FOR ALL TABLES")
-		}, func(p *shop) {
-			p.obey(`ALTER TABLE \S+ REPLICA IDENTITY FULL`)
+		}, func(p *warehouseSite) {
+			p.runAdvised(`ALTER TABLE \S+ REPLICA IDENTITY FULL`)
 		}),
-		in(environment{
+		withDatabase(environment{
 			name: "a table to empty, to which a foreign key refers",
 			says: "PostgreSQL does not truncate a table to which a foreign key refers",
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.vars["MORE"] = ", overwrite: true"
 			p.run(logs + "ALTER TABLE logs ADD UNIQUE (block_num, log_index); GRANT SELECT, INSERT, DELETE, TRUNCATE ON logs TO " + p.loader +
 				"; CREATE TABLE notes (block_num bigint, log_index bigint, FOREIGN KEY (block_num, log_index) REFERENCES logs (block_num, log_index))")
-		}, func(p *shop) {
-			p.obey(`ALTER TABLE \S+ DROP CONSTRAINT "[^"]+"`)
+		}, func(p *warehouseSite) {
+			p.runAdvised(`ALTER TABLE \S+ DROP CONSTRAINT "[^"]+"`)
 		}),
-		in(environment{
+		withDatabase(environment{
 			name: "an event trigger that forbids to make tables",
 			says: "a trigger, or an event trigger, of the database raised an error; mend or drop it",
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.run(`CREATE FUNCTION no_tables() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'ask the administrators'; END $$;
 				CREATE EVENT TRIGGER no_tables ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION no_tables()`)
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.run("DROP EVENT TRIGGER no_tables")
 		}),
-		in(environment{
+		withDatabase(environment{
 			name: "a lock that somebody holds",
 			says: "waits for a lock that is held by process",
 			exit: ops.ExitFailed, waits: true,
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			p.run(logs + "GRANT SELECT, INSERT, DELETE ON logs TO " + p.loader)
 			holder = dial(p.site, replaced(p.site, p.vars["URL"], func(u *url.URL) { u.User = url.User(p.admin.Config().User) }))
 			if _, err := holder.Exec(p.Context(), "BEGIN; LOCK TABLE logs IN SHARE MODE"); err != nil {
 				p.Fatal(err)
 			}
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			if _, err := holder.Exec(p.Context(), "COMMIT"); err != nil {
 				p.Fatal(err)
 			}
 		}),
-		in(environment{
+		withDatabase(environment{
 			name:   "a setting that a pooler does not pass on",
 			says:   "the pooler does not pass this setting on; take it out of the dsn",
 			config: strings.Replace(warehouse, "$URL", "$URL&work_mem=8MB", 1),
 			mended: warehouse,
-		}, func(p *shop) {
+		}, func(p *warehouseSite) {
 			dir := p.folder()
 			p.vars["URL"] = p.script("pgbouncer", "start", dir+"/pgbouncer", p.vars["URL"])
 			p.Cleanup(func() { p.script("pgbouncer", "stop", dir+"/pgbouncer") })
-		}, func(*shop) {}),
-		in(environment{
+		}, func(*warehouseSite) {}),
+		withDatabase(environment{
 			name:   "keys of other programs in the connection string",
 			says:   "schema: write schema: beside table: instead; connection_limit: is a key of another client's pool",
 			config: strings.Replace(warehouse, "$URL", "$URL&schema=public&connection_limit=3&gssencmode=disable", 1),
 			mended: strings.Replace(warehouse, "$URL", "$URL&gssencmode=disable", 1),
-		}, func(*shop) {}, func(*shop) {}),
+		}, func(*warehouseSite) {}, func(*warehouseSite) {}),
 	})
 }
 

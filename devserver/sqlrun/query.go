@@ -144,5 +144,14 @@ func rowRefusal(err error) error {
 	if refused.Type == duckdb.ErrorTypeOutOfMemory {
 		return &Error{Exhausted, "query execution error | Caused by: Resources exhausted: " + refused.Msg}
 	}
-	return internal("query execution error | Caused by: " + refused.Msg)
+	text, _, _ := strings.Cut(refused.Msg, "\n\nLINE ")
+	switch refused.Type {
+	case duckdb.ErrorTypeConversion:
+		text = "Cast error: " + strings.TrimPrefix(text, "Conversion Error: ")
+	case duckdb.ErrorTypeOutOfRange:
+		text = "Arithmetic overflow: " + strings.TrimPrefix(text, "Out of Range Error: ")
+	default:
+		return internal("query execution error | Caused by: Execution error: " + text)
+	}
+	return internal("query execution error | Caused by: Arrow error: " + text + " -> " + text)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
@@ -39,7 +38,7 @@ func (c *Client) plan(ctx context.Context, sql string, headers ...string) (plann
 	var info *flight.FlightInfo
 	ctx, wait := newDeadline(ctx)
 	defer wait.close()
-	wait.limit = c.cfg.AnswerTimeout
+	wait.limit = c.cfg.forAnswer()
 	wait.start()
 	err = c.authorized(metadata.AppendToOutgoingContext(ctx, headers...), opInfo, func(ctx context.Context) (err error) {
 		info, err = c.flight.GetFlightInfo(ctx, descriptor)
@@ -69,9 +68,9 @@ type answer struct {
 
 // get opens the answer to a planned query. It returns when the schema has arrived,
 // which for a stream may take as long as the chain takes (AP 1.5), and must not take
-// longer than limit, if that is not 0. The limit is that of each message as well,
-// until it is changed.
-func (c *Client) get(ctx context.Context, p planned, limit time.Duration) (*answer, error) {
+// longer than limit allows. The limit is that of each message as well, until it is
+// changed.
+func (c *Client) get(ctx context.Context, p planned, limit patience) (*answer, error) {
 	a := &answer{client: c}
 	a.ctx, a.wait = newDeadline(ctx)
 	a.wait.limit = limit

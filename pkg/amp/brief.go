@@ -2,20 +2,31 @@ package amp
 
 import (
 	"strings"
-	"unicode/utf8"
+
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// longest is how many bytes of one cause people are shown: a misspelt column is
-// answered with the list of all that exist.
-const longest = 400
+const (
+	// longest is how many bytes of one cause people are shown: a misspelt column is
+	// answered with the list of all that exist.
+	longest = 240
+	// longestMessage is how many bytes they are shown of all causes.
+	longestMessage = 400
+)
 
-// brief makes an Amp error readable. The server joins an error and its causes as
-// "error | Caused by: cause -> cause" (AP 6.1), where each cause often repeats
-// the one before it in full: what has been said already is left out.
+// apart takes an error of the server apart. It joins an error and its causes as
+// "error | Caused by: cause -> cause" (AP 6.1), and what DataFusion adds to an error
+// stands before it, with "caused by" between.
+func apart(message string) []string {
+	head, rest, _ := strings.Cut(message, " | Caused by: ")
+	return append([]string{head}, strings.Split(rest, " -> ")...)
+}
+
+// brief makes an error of the server one line that fits a terminal. Each cause often
+// repeats the one before it in full: what has been said already is left out.
 func brief(message string) string {
-	head, causes, _ := strings.Cut(message, " | Caused by: ")
 	var said []string
-	for _, item := range append([]string{head}, strings.Split(causes, " -> ")...) {
+	for _, item := range apart(message) {
 		item = strings.ReplaceAll(strings.TrimSpace(item), "\ncaused by\n", ": ")
 		item = strings.Join(strings.Fields(item), " ")
 		if item != "" && !contained(item, said) {
@@ -23,9 +34,9 @@ func brief(message string) string {
 		}
 	}
 	for i, item := range said {
-		said[i] = shorten(item)
+		said[i] = fault.Shorten(item, longest)
 	}
-	return strings.Join(said, ": ")
+	return fault.Shorten(strings.Join(said, ": "), longestMessage)
 }
 
 func contained(item string, said []string) bool {
@@ -37,13 +48,24 @@ func contained(item string, said []string) bool {
 	return false
 }
 
-func shorten(item string) string {
-	if len(item) <= longest {
-		return item
+// causes returns an error of the server and its causes, from the outermost on, each
+// without the names of what it only passed through.
+func causes(message string) []string {
+	var all []string
+	for _, item := range apart(message) {
+		for part := range strings.SplitSeq(item, "\ncaused by\n") {
+			all = append(all, unwrap(strings.TrimSpace(part)))
+		}
 	}
-	end := longest
-	for end > 0 && !utf8.RuneStart(item[end]) {
-		end--
+	return all
+}
+
+// unwrap takes the names of what an error only passed through from its beginning.
+func unwrap(text string) string {
+	for _, wrapper := range []string{"Arrow error: ", "External error: ", "query execution error: ", "streaming query execution error: "} {
+		if inner, wrapped := strings.CutPrefix(text, wrapper); wrapped {
+			return unwrap(inner)
+		}
 	}
-	return item[:end] + "…"
+	return text
 }

@@ -3,6 +3,7 @@ package amp
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
@@ -30,6 +31,8 @@ type Client struct {
 	flight flight.FlightServiceClient
 	bearer *bearer
 	bodies memory.Allocator // of the messages' bodies
+
+	answered atomic.Bool // the server has answered a call: its address is right
 }
 
 const (

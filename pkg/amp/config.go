@@ -42,7 +42,7 @@ type Config struct {
 	// punish it.
 	KeepAlive time.Duration
 	// AnswerTimeout is how long a call may take that brings no rows: the schema, the
-	// head. Defaults to 1 minute.
+	// head, where a stream begins. Defaults to 1 minute.
 	AnswerTimeout time.Duration
 	// FirstRowsTimeout is how long a batch query may take to bring its first rows,
 	// which a server may have to sort before (AP 4.5). Defaults to 15 minutes.

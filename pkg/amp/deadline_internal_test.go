@@ -13,17 +13,17 @@ func TestDeadlineThatEndsWhileItIsChanged(t *testing.T) {
 	for range 200 {
 		ctx, d := newDeadline(t.Context())
 		for _, limit := range []time.Duration{time.Microsecond, 2 * time.Microsecond, time.Microsecond} {
-			d.limit = limit
+			d.limit = patience{limit: limit}
 			d.start()
 			d.stop()
 		}
-		d.limit = time.Microsecond
+		d.limit = patience{limit: time.Microsecond}
 		d.start()
 		<-ctx.Done()
 		if err := context.Cause(ctx); !errors.Is(err, ErrNoAnswer) {
 			t.Fatal(err)
 		}
-		d.limit = time.Hour
+		d.limit = patience{limit: time.Hour}
 		d.close()
 	}
 }

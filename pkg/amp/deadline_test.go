@@ -52,8 +52,8 @@ func TestAServerThatAnswersPingsAndNoCall(t *testing.T) {
 		"fetch, first rows":   {after(1), fetch, 15 * time.Minute, amp.ErrNoAnswer},
 		"fetch, more rows":    {after(2), fetch, 10 * time.Minute, amp.ErrNoAnswer},
 		"probe, planning":     {hung, probe, time.Minute, amp.ErrNoAnswer},
-		"probe":               {after(0), probe, 15 * time.Second, amp.ErrUnanswered},
-		"probe, first blocks": {after(1), probe, 15 * time.Second, amp.ErrUnanswered},
+		"probe":               {after(0), probe, time.Minute, amp.ErrUnanswered},
+		"probe, first blocks": {after(1), probe, time.Minute, amp.ErrUnanswered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

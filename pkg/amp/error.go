@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +42,8 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap leads to [ErrTooMuch], [ErrMessageSize] or [ErrNotStreamable] where it
-// applies, and to the gRPC status.
+// Unwrap leads to [ErrTooMuch], [ErrMessageSize], [ErrRow] or [ErrNotStreamable] where
+// it applies, and to the gRPC status.
 func (e *Error) Unwrap() []error {
 	if e.kind == nil {
 		return []error{e.status}
@@ -57,70 +57,27 @@ var (
 	ErrTooMuch = errors.New("too much for the server")
 	// ErrMessageSize says that a message is larger than Config.MaxMessage allows.
 	ErrMessageSize = errors.New("message larger than this client accepts")
+	// ErrRow says that the server cannot compute a row of the blocks that were asked for,
+	// such as a cast of a text that is no number: other blocks may work.
+	ErrRow = errors.New("a row cannot be computed")
 	// ErrNotStreamable says that the query can be run, but not as a stream (AP 3.7).
 	ErrNotStreamable = errors.New("the query cannot be followed as a stream")
 	// ErrProtocol says that the server does not answer as Amp does.
 	ErrProtocol = errors.New("the server does not speak the protocol of Amp")
 )
 
-// notFromAmp is how grpc begins the account of an answer that is none of gRPC. A proxy
-// gives 404, which grpc takes for UNIMPLEMENTED, also while it is set up anew.
+// notFromAmp is how grpc begins the account of an answer that is none of gRPC.
 const notFromAmp = "unexpected HTTP status code received from server"
 
 // unreachablePause is how long to wait for a server that is away.
 const unreachablePause = 2 * time.Second
 
-// hopeless are phrases of INTERNAL and UNKNOWN errors that repeating cannot change, because
-// the query itself is at fault (AP 6.2): Amp answers INTERNAL for a misspelt
-// column as for a lost database.
-var hopeless = regexp.MustCompile(strings.Join([]string{
-	"Error during planning: ",
-	// Names that do not exist.
-	"No field named",
-	"Invalid function",
-	"Dataset not found",
-	"not found in dataset",
-	"table '[^']*' not found",
-	// Output columns that cannot be told apart.
-	"Projections require unique expression names",
-	"Duplicate field names",
-	"no dict id for field", // a dictionary column, which Amp cannot send (AP 1.6)
-	// Types that do not go together.
-	"type_coercion",
-	"simplify_expressions",
-	"failed to convert cursor",
-}, "|"))
-
-// notStreamable are phrases of INVALID_ARGUMENT and INTERNAL errors about queries
-// that the server runs, but not as streams (AP 3.7, 6.2).
-var notStreamable = regexp.MustCompile(strings.Join([]string{
-	"non-incremental queries are not supported",
-	"cross-network join",
-	"multiple networks",
-	"multi-network streaming",
-	"selecting `_block_num` from a multi-table context",
-	"(?i)'?blocks'? table (was )?not found", // datasets of Solana
-	"(?i)no raw dataset found",
-	"(?i)raw dataset not found",
-}, "|"))
-
-// outOfMemory is how Amp begins the account of a memory limit; wrapped once more
-// on the server it arrives as INTERNAL instead of RESOURCE_EXHAUSTED (AP 6.2).
-const outOfMemory = "Resources exhausted: "
-
-// explain turns what a call returned into an error that is classed for
-// [fault.Of] by AP 6.2:
-//
-//   - permanent: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED by Amp, PERMISSION_DENIED, an
-//     UNAUTHENTICATED that a refreshed token did not cure, an INTERNAL or UNKNOWN whose
-//     text shows that the query is at fault, and a message above the local limit;
-//   - later, never an attempt: UNAVAILABLE, so that a restart of Amp uses none up,
-//     and a ctx that has ended, whatever its cause was classed as;
-//   - try again: everything else, RESOURCE_EXHAUSTED as [ErrTooMuch].
-//
-// Errors made in this package are left as they are.
+// explain turns what a call returned into an error that is classed for [fault.Of] by
+// [ofText] and [ofCode]; a ctx that has ended is to be tried later, whatever its cause
+// was classed as. Errors made in this package are left as they are.
 func (c *Client) explain(ctx context.Context, op string, err error) error {
 	if err == nil {
+		c.answered.Store(true)
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -130,59 +87,52 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 	if !ok {
 		return err
 	}
-	if strings.HasPrefix(st.Message(), notFromAmp) && st.Code() == codes.Unimplemented {
-		return &Error{
-			Op: op, Code: st.Code().String(), Message: brief(st.Message()), status: err,
-			Advice: "this is the answer of a proxy, or of another server than Amp, at " + c.at.url,
-		}
+	r := rulingOf(st.Code(), st.Message())
+	if c.oversize(st.Message()) {
+		r = ruling{class: fault.ClassPermanent, kind: ErrMessageSize, advice: "raise source.max_message (now $LIMIT), or select fewer or smaller columns"}
 	}
-	e := &Error{Op: op, Code: st.Code().String(), Message: brief(st.Message()), status: err}
-	switch st.Code() {
-	case codes.InvalidArgument, codes.NotFound, codes.Unimplemented:
-		e.refuseStream(st.Message())
-		return fault.Permanent(e)
-	case codes.PermissionDenied:
-		e.Advice = "the token has no right to this; " + c.bearer.advice()
-		return fault.Permanent(e)
-	case codes.Unauthenticated:
-		e.Advice = c.bearer.advice()
-		return fault.Permanent(e)
-	case codes.Unavailable:
-		e.Advice = "is Amp running at " + c.at.url + "?"
+	if r.misdirected && !c.answered.Load() {
+		r.class = fault.ClassPermanent
+	}
+	e := &Error{Op: op, Code: st.Code().String(), Message: brief(st.Message()), Advice: c.fill(r.advice), kind: r.kind, status: err}
+	if r.class == fault.ClassLater {
 		return fault.Later(e, unreachablePause)
-	case codes.ResourceExhausted:
-		if c.oversize(st.Message()) {
-			e.kind = ErrMessageSize
-			e.Advice = "raise MaxMessage, or select fewer or smaller columns"
-			return fault.Permanent(e)
-		}
-		e.kind = ErrTooMuch
-	case codes.Internal, codes.Unknown: // which a proxy may make of it
-		if strings.Contains(st.Message(), outOfMemory) {
-			e.kind = ErrTooMuch
-			return e
-		}
-		if e.refuseStream(st.Message()) || hopeless.MatchString(st.Message()) {
-			return fault.Permanent(e)
+	}
+	return fault.As(r.class, e)
+}
+
+// fill puts what is known of the connection into an advice.
+func (c *Client) fill(advice string) string {
+	return strings.NewReplacer("$AMP", c.at.url, "$TOKEN", c.bearer.advice(), "$KEEPALIVE", c.cfg.KeepAlive.String(),
+		"$LIMIT", fmt.Sprintf("%d MiB", c.cfg.MaxMessage>>20)).Replace(advice)
+}
+
+// rulingOf decides about a status.
+func rulingOf(code codes.Code, message string) ruling {
+	for _, text := range causes(message) {
+		for _, r := range ofText {
+			if slices.Contains(r.codes, code) && r.matches(text) {
+				return r.ruling
+			}
 		}
 	}
-	return e
+	if r, known := ofCode[code]; known {
+		return r
+	}
+	return ofCode[codes.Unknown] // a code that gRPC does not have
+}
+
+func (r *textRuling) matches(text string) bool {
+	if r.contains != nil {
+		return r.contains.MatchString(text)
+	}
+	return strings.HasPrefix(text, r.begins)
 }
 
 // Away reports whether err says that the server, or the way to it, does not answer.
 func Away(err error) bool {
 	e, is := errors.AsType[*Error](err)
 	return errors.Is(err, ErrNoAnswer) || is && e.Code == codes.Unavailable.String()
-}
-
-// refuseStream recognises that a query was refused as a stream.
-func (e *Error) refuseStream(message string) bool {
-	if !notStreamable.MatchString(message) {
-		return false
-	}
-	e.kind = ErrNotStreamable
-	e.Advice = "it can be loaded as a finite range of blocks, but not followed"
-	return true
 }
 
 // oversize tells grpc's own complaint about a message it refused to receive from

@@ -47,8 +47,14 @@ type FollowOptions struct {
 	Silence time.Duration
 	// Head is a query for [Client.Head], of the same tables. With it, and with OnWait,
 	// a stream that is silent for minutes while the head is beyond it is told as
-	// [ErrStalled] and asked for again. Defaults to none.
+	// [ErrStalled] and asked for again, and one that was just opened while the head is
+	// below where it resumes as [ErrBehind]. Defaults to none.
 	Head string
+	// Explain is given an [ErrRow], with the block after which the stream is asked for
+	// again, and returns what is told in its place, such as the same error with the
+	// block that causes it. It is called between two connections and may take its time;
+	// ctx ends with the stream. May be nil.
+	Explain func(ctx context.Context, after *block.Cursor, err error) error
 	// OnWait is told what the stream waits for. Its calls do not overlap, but may
 	// come from another goroutine than the events; it must not block. May be nil.
 	OnWait func(Wait)
@@ -120,6 +126,7 @@ type following struct {
 	yield   func(Event, error) bool
 	schema  *arrow.Schema // of the first connection
 	retrier fault.Retrier
+	forking time.Time // since when the fork is looked for; zero: it is not
 }
 
 // watched runs the loop while the vigil is kept, which ends also when the consumer
@@ -150,6 +157,9 @@ func (f *following) run(ctx context.Context) error {
 		if undo := f.track.lost(); undo != nil && !f.yield(*undo, nil) {
 			return errLeft
 		}
+		if errors.Is(err, ErrRow) && f.options.Explain != nil {
+			err = f.options.Explain(ctx, f.track.base(), err)
+		}
 		pause, err := f.pause(err)
 		if err != nil {
 			return err
@@ -165,18 +175,33 @@ const maxDoublings = 64
 
 // pause decides how long to wait after an error, or gives up.
 func (f *following) pause(err error) (time.Duration, error) {
-	var pause time.Duration
-	if !errors.Is(err, ErrFork) { // each answer leads further back, so that ends
-		var end error
-		if pause, end = f.retrier.Pause(err); end != nil {
-			return 0, fmt.Errorf("follow: %w", end)
-		}
-		if fault.Of(err) == fault.ClassLater { // a connection that was cut may be back at once
-			pause = min(pause, f.options.Backoff.Delay(f.retrier.Waited()))
-		}
+	if errors.Is(err, ErrFork) { // each answer leads further back, so that ends
+		f.searches(err)
+		return 0, nil
+	}
+	pause, end := f.retrier.Pause(err)
+	if end != nil {
+		return 0, fmt.Errorf("follow: %w", end)
+	}
+	if fault.Of(err) == fault.ClassLater { // a connection that was cut may be back at once
+		pause = min(pause, f.options.Backoff.Delay(f.retrier.Waited()))
 	}
 	f.vigil.tell(Wait{Reason: err, Pause: pause, After: f.track.base()})
 	return pause, nil
+}
+
+// longSearch is how long the fork is looked for before that is told: a few answers find
+// it, as a rule.
+const longSearch = 10 * time.Second
+
+// searches notes that the fork is looked for further back.
+func (f *following) searches(step error) {
+	if f.forking.IsZero() {
+		f.forking = time.Now()
+	}
+	if since := time.Since(f.forking); since >= longSearch {
+		f.vigil.tell(Wait{Reason: fmt.Errorf("for %v so far: %w", since.Round(time.Second), step), After: f.track.base()})
+	}
 }
 
 // connection asks once and yields what comes, until the stream ends or fails. It
@@ -195,7 +220,7 @@ func (f *following) connection(ctx context.Context) error {
 	f.vigil.connect(cut)
 	f.vigil.listen(f.track.base())
 	defer f.vigil.rest(false)
-	a, err := f.client.get(ctx, p, 0)
+	a, err := f.client.get(ctx, p, patience{})
 	if err != nil {
 		return err
 	}
@@ -204,9 +229,9 @@ func (f *following) connection(ctx context.Context) error {
 		return err
 	}
 	for {
-		a.wait.limit = 0
+		a.wait.limit = patience{}
 		if f.track.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
-			a.wait.limit = f.client.cfg.NextRowsTimeout
+			a.wait.limit = f.client.cfg.forNextRows()
 		}
 		f.vigil.listen(f.track.base())
 		m, err := a.next()
@@ -290,6 +315,7 @@ func (f *following) message(m Message) error {
 	}
 	if w := f.track.close(); w != nil {
 		f.retrier.Progress()
+		f.forking = time.Time{}
 		if !f.yield(*w, nil) {
 			return errLeft
 		}

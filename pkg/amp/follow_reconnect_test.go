@@ -206,7 +206,7 @@ func TestFollowForgottenFork(t *testing.T) {
 	if err != nil || got != want || resumes(srv) != "20 19 18 17 16" {
 		t.Errorf("%s, %v (%s)\nwant %s", got, err, resumes(srv), want)
 	}
-	if len(waits) != 4 || !strings.Contains(waits[0], amp.ErrFork.Error()) {
+	if len(waits) != 0 { // five answers find it at once
 		t.Errorf("told %q", waits)
 	}
 }

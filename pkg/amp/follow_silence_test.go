@@ -211,7 +211,7 @@ func TestFollowAsksForTheHead(t *testing.T) {
 				t.Errorf("after %v: %s, %v", time.Since(began), got, err)
 			}
 			text := strings.Join(*told, "\n")
-			if stalled(*told) != 1 || !strings.Contains(text, "nothing has come after block 3 for 6m") || !strings.Contains(text, "its head is block 9") {
+			if stalled(*told) < 2 || !strings.Contains(text, "it has sent nothing after block 3 for 3m") || !strings.Contains(text, "its head is block 9; the stream is asked for again") {
 				t.Errorf("told:\n%s", text)
 			}
 		})
@@ -231,6 +231,31 @@ func TestFollowAsksForTheHead(t *testing.T) {
 			}
 			if streams != 1 {
 				t.Errorf("asked for the stream %d times", streams)
+			}
+		})
+	})
+	t.Run("the chain begins anew", func(t *testing.T) {
+		run(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string) {
+			o.Resume = []block.Cursor{{Network: amptest.Network, Number: 600, Hash: amptest.Hash(600, 9)}}
+			began, behind := time.Now(), time.Duration(0)
+			tell := o.OnWait
+			o.OnWait = func(w amp.Wait) {
+				tell(w)
+				if errors.Is(w.Reason, amp.ErrBehind) && behind == 0 {
+					behind = time.Since(began)
+				}
+			}
+			time.AfterFunc(10*time.Minute, func() { chain.Extend(made(4, 600, 9)...) })
+			time.AfterFunc(20*time.Minute, func() { chain.Extend(made(601, 601, 9)...) })
+			got, err := follow(t.Context(), t, client, o, 2)
+			if err != nil || !strings.HasPrefix(got, "rows 1 of 601-601") {
+				t.Errorf("%s, %v", got, err)
+			}
+			if text := strings.Join(*told, "\n"); behind == 0 || behind > 15*time.Second || !strings.Contains(text, "its head is block 3, and block 600 is loaded") {
+				t.Errorf("after %v told:\n%s", behind, text)
+			}
+			if last := (*told)[len(*told)-1]; last != amp.ErrSilence.Error() {
+				t.Errorf("told at last: %s", last)
 			}
 		})
 	})

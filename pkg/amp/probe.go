@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -13,13 +12,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// ErrUnanswered says that a probe was met with silence: the block is above the
-// head of a table that the query reads, or below its earliest block.
-var ErrUnanswered = errors.New("no answer: the block is above the head or below the earliest block")
-
-// probePatience is how long a probe waits. A server that can answer does so within
-// tens of milliseconds (AP 4.4).
-const probePatience = 15 * time.Second
+// ErrUnanswered says that a server which has planned a query did not begin the stream of
+// it. Of a block that the tables have, as their head shows, it means that the server is
+// slow; else the block is above the head or below the earliest block.
+var ErrUnanswered = errors.New("the server did not begin the stream")
 
 // Probe finds the cursor from which a stream of the query begins exactly at a
 // block above 0, which must lie between the earliest block and the head, and so
@@ -69,7 +65,8 @@ func (c *Client) firstWithin(ctx context.Context, sql string, headers []string) 
 	if err != nil {
 		return Range{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, ErrUnanswered)
+	late := fmt.Errorf("%w within %v: if the block is one that the server has, raise source.answer_timeout", ErrUnanswered, c.cfg.AnswerTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AnswerTimeout, late)
 	defer cancel()
 	first, err := c.firstRange(ctx, p)
 	var told *Error
@@ -82,7 +79,7 @@ func (c *Client) firstWithin(ctx context.Context, sql string, headers []string) 
 
 // firstRange opens a stream and leaves it when it has said where it begins.
 func (c *Client) firstRange(ctx context.Context, p planned) (Range, error) {
-	a, err := c.get(ctx, p, 0)
+	a, err := c.get(ctx, p, patience{})
 	if err != nil {
 		return Range{}, err
 	}

@@ -58,9 +58,9 @@ func (c *Client) Fetch(ctx context.Context, sql string) iter.Seq2[Message, error
 
 // fetch is Fetch for a query that is to bring rows, or for one that only describes them.
 func (c *Client) fetch(ctx context.Context, sql string, rows bool) iter.Seq2[Message, error] {
-	first, late := c.cfg.AnswerTimeout, func(err error) error { return err }
+	first, late := c.cfg.forAnswer(), func(err error) error { return err }
 	if rows {
-		first, late = c.cfg.FirstRowsTimeout, lateRows
+		first, late = c.cfg.forFirstRows(), lateRows
 	}
 	return func(yield func(Message, error) bool) {
 		p, err := c.plan(ctx, sql)
@@ -94,7 +94,7 @@ func (c *Client) fetch(ctx context.Context, sql string, rows bool) iter.Seq2[Mes
 			complete = m.Complete
 			if m.Record.NumRows() > 0 {
 				begun = true
-				a.wait.limit = c.cfg.NextRowsTimeout
+				a.wait.limit = c.cfg.forNextRows()
 			}
 			if !yield(m, nil) {
 				return

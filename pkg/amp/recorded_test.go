@@ -142,8 +142,10 @@ func checkOutcome(t *testing.T, err error, info, get amptest.Outcome) {
 	if !errors.As(err, &told) || told.Op != op || told.Code != outcome.Code {
 		t.Errorf("%v, recorded %+v of %s", err, outcome, op)
 	}
-	if got, want := fault.Of(err), wanted(status.Code(err), outcome.Message); got != want {
-		t.Errorf("%v is classed %v, want %v", err, got, want)
+	// Nothing that was recorded would pass by itself, but for a row that is not computed
+	// elsewhere.
+	if permanent := fault.Of(err) == fault.ClassPermanent; permanent == errors.Is(err, amp.ErrRow) {
+		t.Errorf("%v is classed %v", err, fault.Of(err))
 	}
 }
 

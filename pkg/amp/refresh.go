@@ -99,7 +99,7 @@ func refusal(response *http.Response, text []byte) error {
 		Description string `json:"error_description"`
 	}
 	if json.Unmarshal(text, &reply) == nil && reply.Description != "" {
-		err = fmt.Errorf("%w: %s", err, shorten(reply.Description))
+		err = fmt.Errorf("%w: %s", err, fault.Shorten(reply.Description, longest))
 	}
 	switch code := response.StatusCode; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 const (
-	// settled is how long a stream is open before what was told before it is over.
+	// settled is how long a stream is open before what was told before it is over, and
+	// before the head is compared with where it resumes.
 	settled = 5 * time.Second
 	// stalledAfter is after how much silence the server is asked for its head, and how
 	// often.
@@ -24,6 +26,16 @@ const (
 // blocks that it did not send: it, or a proxy, may have lost the stream, or its tables
 // are damaged.
 var ErrStalled = errors.New("the server does not send the blocks that it has")
+
+// ErrBehind says that the server's head is below a block that was loaded: the server was
+// set back, syncs anew, or is another one.
+var ErrBehind = errors.New("the server is behind what is loaded")
+
+// Behind returns an [ErrBehind] with both blocks, to be tried later.
+func Behind(head, loaded block.Number) error {
+	return fault.Later(fmt.Errorf("%w: its head is block %d, and block %d is loaded; wait until it has caught up, "+
+		"and look whether source.amp names the right server and whether its chain was begun anew", ErrBehind, head, loaded), 0)
+}
 
 // vigil tells an observer what a stream waits for, and notices silence: no message
 // may come for hours, and the goroutine that waits for it cannot say so. Silence is
@@ -43,8 +55,9 @@ type vigil struct {
 
 	turn  uint64      // counts the times of listening
 	cut   func(error) // ends the connection
+	fresh bool        // nothing has come on this connection
 	ask   time.Time   // for the head, not before
-	ahead bool        // the head was, and nothing has come since
+	ahead int         // how often the head was, since something has come
 	doubt error       // what the head, or its lack, says of the silence; nil: nothing
 }
 
@@ -93,7 +106,11 @@ func (v *vigil) look() (ask bool) {
 		v.since = now
 		v.tellSilence(silent)
 	}
-	return v.head != nil && silent >= stalledAfter && !now.Before(v.ask)
+	patience := stalledAfter
+	if v.fresh {
+		patience = settled
+	}
+	return v.head != nil && silent >= patience && !now.Before(v.ask)
 }
 
 func (v *vigil) tellSilence(silent time.Duration) {
@@ -105,8 +122,8 @@ func (v *vigil) tellSilence(silent time.Duration) {
 	v.told(Wait{Reason: reason, Silent: silent, After: v.after})
 }
 
-// compare asks for the head. One that is ahead of the stream may have moved just now,
-// so that only the second in a row ends the connection.
+// compare asks for the head. One that is ahead of the stream may have moved just now:
+// the second in a row is told, and the third ends the connection.
 func (v *vigil) compare(ctx context.Context) {
 	v.mu.Lock()
 	turn, after := v.turn, v.after
@@ -119,32 +136,48 @@ func (v *vigil) compare(ctx context.Context) {
 	}
 	before, now := v.doubt, time.Now()
 	v.ask, v.doubt = now.Add(stalledAfter), nil
-	head, ahead := headAfter(ranges, after)
-	switch {
+	switch head, known := headOf(ranges, after); {
 	case err != nil:
 		v.ask = now.Add(headPause)
 		v.doubt = fmt.Errorf("the server sends nothing, and does not say what its head is: %w", err)
-	case !ahead:
-		v.ahead = false
-	case !v.ahead:
-		v.ahead, v.doubt = true, before
+	case known && after != nil && head < after.Number:
+		v.ask = now.Add(headPause)
+		v.doubt = Behind(head, after.Number)
+	case !known || after != nil && head == after.Number:
+		v.ahead = 0
 	default:
-		v.doubt = fmt.Errorf("%w: nothing has come after %s for %v, and its head is block %d; the stream is asked for again",
-			ErrStalled, place(after), now.Sub(v.began).Round(time.Second), head)
-		v.cut(v.doubt)
-		return // which tells it
+		v.ahead++
+		v.doubt = before
+		if v.ahead == 1 { // what has just come to it is sent within this time
+			v.ask = now.Add(headPause)
+			break
+		}
+		silent := now.Sub(v.began).Round(time.Second)
+		v.doubt = fmt.Errorf("%w: it has sent nothing after %s for %v, and its head is block %d", ErrStalled, place(after), silent, head)
+		if silent >= stalledAfter && v.ahead > 2 {
+			v.doubt = fmt.Errorf("%w; the stream is asked for again, and if that does not help the server must be restarted", v.doubt)
+			v.cut(v.doubt)
+			return // which tells it
+		}
 	}
-	if v.doubt != before {
+	if !same(v.doubt, before) {
 		v.tellSilence(now.Sub(v.began))
 	}
 }
 
-// headAfter returns the last block that the server has, and whether it is beyond the
-// last that was received.
-func headAfter(ranges []Range, after *block.Cursor) (head block.Number, ahead bool) {
+// same reports whether two errors say the same.
+func same(a, b error) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Error() == b.Error()
+}
+
+// headOf returns the last block that the server has of the network that is followed.
+func headOf(ranges []Range, after *block.Cursor) (head block.Number, known bool) {
 	for _, r := range ranges {
 		if !r.Numbers.Empty() && (after == nil || r.Network == after.Network) {
-			return r.Numbers.Last(), after == nil || r.Numbers.Last() > after.Number
+			return r.Numbers.Last(), true
 		}
 	}
 	return 0, false
@@ -161,7 +194,7 @@ func place(after *block.Cursor) string {
 func (v *vigil) connect(cut func(error)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.cut = cut
+	v.cut, v.fresh = cut, true
 }
 
 // listen begins a time in which a message should come.
@@ -185,7 +218,7 @@ func (v *vigil) rest(heard bool) {
 	defer v.mu.Unlock()
 	v.since = time.Time{}
 	if heard {
-		v.ask, v.ahead, v.doubt = time.Time{}, false, nil
+		v.fresh, v.ask, v.ahead, v.doubt = false, time.Time{}, 0, nil
 	}
 }
 

@@ -56,8 +56,8 @@ var (
 	// ErrUnfinished says that the server turned to other blocks before it had
 	// finished a range, and will not send the blocks between: they are asked for again.
 	ErrUnfinished = errors.New("the server left a range unfinished")
-	// ErrFork says that the chain may have changed further back than the server
-	// showed: it is asked from an older block, until one is found that both have (AP
-	// 3.6, rule 7).
-	ErrFork = errors.New("the chain may have changed further back than the server shows")
+	// ErrFork says that the chain was reorganised, and that what the server sent does not
+	// show from which block on: it is asked from an older block, until one is found that
+	// both have (AP 3.6, rule 7).
+	ErrFork = errors.New("looking for the block at which the chain was reorganised")
 )

@@ -34,6 +34,9 @@ type Source struct {
 	// KeepAlive is after how much silence the server is asked whether it is alive;
 	// 0: the default of package amp.
 	KeepAlive time.Duration
+	// MaxMessage is the largest message that is accepted, in bytes; 0: the default of
+	// package amp.
+	MaxMessage int64
 	// AnswerTimeout, FirstRowsTimeout and NextRowsTimeout are how long a call may take
 	// to be answered, to bring its first rows, and to bring more; 0: the defaults of
 	// package amp.

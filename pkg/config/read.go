@@ -20,6 +20,8 @@ const DefaultEmbedded = "ampipe-data"
 const (
 	minLogBytes   = 64 << 20
 	minEntryBytes = 64 << 10
+	minMessage    = 32 << 20
+	maxMessage    = 1 << 30
 	maxEntryBytes = 32 << 20
 	// A block that is larger than a message is published in one step, which NATS holds on
 	// its disk until it is complete.
@@ -113,6 +115,7 @@ func readSource(s *section, into *Source) {
 		into.BlockColumn = ""
 	}
 	s.limit("keep_alive", &into.KeepAlive, 10*time.Second, time.Hour)
+	s.size("max_message", &into.MaxMessage, minMessage, maxMessage)
 	s.limit("answer_timeout", &into.AnswerTimeout, time.Second, 24*time.Hour)
 	s.limit("first_rows_timeout", &into.FirstRowsTimeout, time.Second, 24*time.Hour)
 	s.limit("next_rows_timeout", &into.NextRowsTimeout, time.Second, 24*time.Hour)

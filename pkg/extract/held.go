@@ -106,6 +106,10 @@ func (h *held) load(take, ctx context.Context) error {
 		if stuck++; stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
 			h.window = r.Len() / 2 // it may be one block's fault, and those before it can be had
 		}
+		if ofBlock(err) && r.Len() == 1 {
+			h.window = 1
+			return fault.Permanent(blockError(r.Start, err))
+		}
 		pause, end := retrier.Pause(err)
 		if end != nil {
 			h.tired = fault.Of(err) != fault.ClassPermanent

@@ -35,8 +35,9 @@ type lane struct {
 
 	cutter *entry.Cutter // of the range that is arriving, or nil
 	open   amp.Range
-	seen   time.Time // when it was first heard of
-	waits  bool      // publishing waits, and somebody was told
+	seen   time.Time    // when it was first heard of
+	bad    block.Number // that the server could not compute when it was last asked
+	waits  bool         // publishing waits, and somebody was told
 	told   told
 }
 

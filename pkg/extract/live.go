@@ -142,7 +142,7 @@ func (l *lane) follow(take, ctx context.Context) error {
 func (l *lane) options() amp.FollowOptions {
 	o := amp.FollowOptions{
 		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.liveBackoff(), Remember: 4 * densePoints,
-		Head: l.x.Query.Head(),
+		Head: l.x.Query.Head(), Explain: l.explain,
 		OnWait: func(w amp.Wait) {
 			switch end := l.spec.MaxBlock; {
 			case !errors.Is(w.Reason, amp.ErrSilence):

@@ -2,9 +2,11 @@ package extract_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -307,4 +309,40 @@ func TestWhatTheLaneWaitsFor(t *testing.T) {
 	o.OnWait(amp.Wait{Reason: errCut})
 	p.end()
 	want(t, "waits", p.waits, []string{errCut.Error()})
+}
+
+// TestTheLaneNamesTheBlockThatCannotBeComputed, wherever it lies among the next, asks
+// for it alone when it is asked again, and forgets it when it can be computed.
+func TestTheLaneNamesTheBlockThatCannotBeComputed(t *testing.T) {
+	t.Parallel()
+	s := newTale(t, 0, 10, one, grow(1))
+	st := newStage(t, nil, "test", s, 10, nil)
+	p := st.process()
+	p.start()
+	p.until(s.told)
+	explain := s.options()[0].Explain
+	cause := fmt.Errorf("DoGet: %w", amp.ErrRow)
+	told := func(bad *block.Number) (text string, asked int) {
+		s.mu.Lock()
+		s.bad, s.asked = bad, 0
+		s.mu.Unlock()
+		err := explain(t.Context(), nil, cause)
+		if !errors.Is(err, amp.ErrRow) {
+			t.Errorf("explained as %v", err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return err.Error(), s.asked
+	}
+	for _, n := range []block.Number{11, 12, 600, 1010} {
+		for _, most := range []int{12, 1} {
+			if text, asked := told(&n); !strings.HasPrefix(text, fmt.Sprintf("block %d of the live chain cannot be read", n)) || asked > most {
+				t.Errorf("after %d queries: %s", asked, text)
+			}
+		}
+	}
+	if text, _ := told(nil); text != cause.Error() {
+		t.Errorf("when nothing is wrong: %s", text)
+	}
+	p.end()
 }

@@ -34,6 +34,8 @@ type tale struct {
 	follows []amp.FollowOptions
 	left    []chan struct{} // closed when the follower has gone
 	told    chan struct{}   // closed when a follower has dealt with everything
+	bad     *block.Number   // whose rows Fetch cannot compute; nil: none
+	asked   int             // how often Fetch was called
 }
 
 // step is something that happens to the chain, or to a stream.
@@ -167,9 +169,19 @@ func rowText(c block.Cursor, i int) string {
 	return fmt.Sprintf("%d.%d of %x", c.Number, i, c.Hash[:4])
 }
 
-// Fetch is not what these tests are about.
-func (s *tale) Fetch(context.Context, string) iter.Seq2[amp.Message, error] {
-	return func(yield func(amp.Message, error) bool) { yield(amp.Message{}, errCut) }
+// Fetch fails if it is asked for blocks that cannot be computed, and brings no rows.
+func (s *tale) Fetch(_ context.Context, query string) iter.Seq2[amp.Message, error] {
+	return func(yield func(amp.Message, error) bool) {
+		m := bounds.FindStringSubmatch(query)
+		r := block.Range{Start: number(m[1]), End: number(m[2])}
+		s.mu.Lock()
+		s.asked++
+		fails := s.bad != nil && r.Has(*s.bad)
+		s.mu.Unlock()
+		if fails {
+			yield(amp.Message{}, amp.ErrRow)
+		}
+	}
 }
 
 // Follow goes on with the tale from where the options say.

@@ -64,7 +64,7 @@ func console(out io.Writer, terminal bool, level zerolog.Level) io.Writer {
 				continue
 			}
 			if text = oneLine(text); level > zerolog.DebugLevel {
-				text = Shorten(text)
+				text = shorten(text)
 			}
 			fields[name] = text
 		}

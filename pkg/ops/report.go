@@ -70,7 +70,7 @@ func (r Reporter) line(text string, code int, more func(*zerolog.Event)) {
 		return
 	}
 	if !r.Full {
-		text = Shorten(text)
+		text = shorten(text)
 	}
 	_, _ = fmt.Fprintln(r.Out, "ampipe: "+text) // nobody is left to tell
 }
@@ -114,9 +114,9 @@ func oneLine(text string) string {
 // longest is how many bytes of a text a person is shown at once.
 const longest = 1500
 
-// Shorten cuts the middle out of a text that is longer than a terminal shows: what is
+// shorten cuts the middle out of a text that is longer than a terminal shows: what is
 // wrong is mostly said at its begin, and what to do at its end.
-func Shorten(text string) string {
+func shorten(text string) string {
 	if len(text) <= longest {
 		return text
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -75,8 +77,8 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	return nil
 }
 
-// checkSource connects to the source and asks it about the query. What it returns is nil
-// as far as it was refused.
+// checkSource connects to the source, asks it about the query and reads a few blocks. What
+// it returns is nil if it could not be connected, or if the columns are not known.
 func checkSource(ctx context.Context, out io.Writer, p *config.Pipeline) (*amp.Client, *plan.Checked, error) {
 	source, err := openSource(ctx, p)
 	if err != nil {
@@ -87,13 +89,40 @@ func checkSource(ctx context.Context, out io.Writer, p *config.Pipeline) (*amp.C
 		return source, nil, err
 	}
 	describeSource(out, p, checked)
-	return source, checked, nil
+	sample, err := checked.TakeSample(ctx, source, checked.History(p.Range))
+	if err != nil {
+		return source, checked, err
+	}
+	if sample.Failed != nil {
+		say(out, "warning   %v", sample.Failed)
+	}
+	return source, checked, checkLive(ctx, source, checked)
 }
+
+// checkLive refuses a query of which a row cannot be computed in the first blocks of the
+// live chain: everything behind it would wait.
+func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) error {
+	if !checked.Follow {
+		return nil
+	}
+	first := block.Range{Start: checked.LiveStart, End: checked.Head[0].Numbers.End}
+	n, reason, err := extract.FirstUnreadable(ctx, source, checked.Query, checked.BlockColumn(), first)
+	if err != nil {
+		return fmt.Errorf("read blocks %v: %w", first, err)
+	}
+	if reason != nil {
+		return extract.Unreadable(n, first.Start, reason)
+	}
+	return nil
+}
+
+// longestQuery is how many bytes of a query are shown.
+const longestQuery = 2000
 
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", beginning(strings.Join(strings.Fields(checked.Query.Text()), " ")))
+	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), longestQuery))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")
@@ -117,17 +146,6 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	}
 }
 
-// mostQuery is how much of a query is shown.
-const mostQuery = 1000
-
-// beginning is that of a text that is longer than a person reads.
-func beginning(text string) string {
-	if len(text) <= mostQuery {
-		return text
-	}
-	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(text[:mostQuery], ""), queue.Size(int64(len(text))))
-}
-
 func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) (sink.Writer, error) {
 	w, err := newWriter(c)
 	if err != nil {
@@ -146,6 +164,9 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 		return nil, err
 	}
 	if err := look.Check(ctx, table); err != nil {
+		return nil, err
+	}
+	if err := checkHead(ctx, p, c, table, checked); err != nil {
 		return nil, err
 	}
 	for _, warning := range warningsOf(w, table) {

@@ -27,7 +27,7 @@ func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
 	return amp.Open(ctx, amp.Config{
 		TLS: secure,
 		URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile,
-		KeepAlive: p.Source.KeepAlive, AnswerTimeout: p.Source.AnswerTimeout,
+		MaxMessage: int(p.Source.MaxMessage), KeepAlive: p.Source.KeepAlive, AnswerTimeout: p.Source.AnswerTimeout,
 		FirstRowsTimeout: p.Source.FirstRowsTimeout, NextRowsTimeout: p.Source.NextRowsTimeout,
 		Recycle: true, // extractors and digests keep no record past its release
 	})

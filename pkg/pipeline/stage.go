@@ -104,12 +104,16 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	if spec.Follows() {
 		s.logger.Info().Stringer("history", spec.History).Uint64("live_from", uint64(spec.Live.Start)).Msg("planned")
 	}
+	// It also shows a query that the server plans and cannot run.
+	sample, err := s.takeSample(ctx, source, checked, spec.History)
+	if err != nil {
+		return spec, 0, err
+	}
+	if sample.Failed != nil {
+		s.logger.Warn().Err(sample.Failed).Msg("some blocks cannot be read")
+	}
 	size := s.config.Range.PartitionSize
 	if size == 0 {
-		sample, err := s.takeSample(ctx, source, checked, spec.History)
-		if err != nil {
-			return spec, 0, err
-		}
 		size = plan.Size(spec.History.Len(), s.config.Extract.Workers, sample.RowsPerBlock())
 	}
 	return spec, size, nil

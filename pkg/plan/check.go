@@ -131,9 +131,14 @@ func blockColumn(schema *arrow.Schema, configured string) (int, error) {
 }
 
 func columns(schema *arrow.Schema) string {
-	names := make([]string, schema.NumFields())
+	const most = 20
+	var names []string
 	for i, f := range schema.Fields() {
-		names[i] = f.Name
+		if i == most {
+			names = append(names, fmt.Sprintf("… (%d in all)", schema.NumFields()))
+			break
+		}
+		names = append(names, fault.Shorten(f.Name, 64))
 	}
 	return strings.Join(names, ", ")
 }

@@ -140,10 +140,10 @@ func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Or
 			break
 		}
 		if last := c.Head[0].Numbers.Last(); mark.Cursor.Number > last {
-			w.live.Waits = fmt.Sprintf("the chain has only come to block %d again, and sink data goes on to block %d", last, mark.Cursor.Number)
+			w.live.Waits = amp.Behind(last, mark.Cursor.Number).Error()
 			return nil, nil
 		}
-		start, stays, err := w.certain(ctx, c.Head[0], mark)
+		start, stays, err := w.certain(ctx, c, mark)
 		if err != nil {
 			return nil, err
 		}
@@ -181,22 +181,22 @@ const farBehind = 10_000
 
 // certain returns the first block that a sink may have otherwise than the chain, and the
 // block before it, without its hash if only the chain knows that.
-func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMark) (block.Number, block.Cursor, error) {
-	cursor := mark.Cursor
+func (w *watcher) certain(ctx context.Context, c *Checked, mark queue.LiveMark) (block.Number, block.Cursor, error) {
+	cursor, head := mark.Cursor, c.Head[0]
 	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
 		return after(mark), block.Cursor{}, nil
 	}
-	if still, err := w.canonical(ctx, head, cursor); err != nil || still {
+	if still, err := w.canonical(ctx, c, cursor); err != nil || still {
 		return after(mark), cursor, err
 	}
-	fork, base, err := w.Source.Fork(ctx, w.spec.Query, cursor)
+	from, base, err := fork(ctx, w.Source, c.Query, cursor)
 	switch {
 	case err != nil:
 		return 0, block.Cursor{}, err
-	case fork < w.spec.History.Start: // what lies below was not asked for
+	case from < w.spec.History.Start: // what lies below was not asked for
 		return w.spec.History.Start, block.Cursor{}, nil
-	case fork != cursor.Number:
-		return fork, base, nil
+	case from != cursor.Number:
+		return from, base, nil
 	}
 	// The server may not know the block any more, and then the fork may be deeper.
 	start := max(min(mark.Start, w.spec.Live.Start), w.spec.History.Start) // what is below came as history
@@ -213,7 +213,7 @@ func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMa
 		if p.Number < w.spec.History.Start {
 			break // of nothing that was loaded; planned by an older version
 		}
-		if still, err := w.canonical(ctx, head, p); err != nil || still {
+		if still, err := w.canonical(ctx, c, p); err != nil || still {
 			return p.Number + 1, p, err
 		}
 	}
@@ -221,13 +221,13 @@ func (w *watcher) certain(ctx context.Context, head amp.Range, mark queue.LiveMa
 }
 
 // canonical asks whether a block is in the chain. It is not above the head.
-func (w *watcher) canonical(ctx context.Context, head amp.Range, c block.Cursor) (bool, error) {
-	if c.Number == head.Numbers.Last() {
-		return c.Hash == head.Hash, nil
+func (w *watcher) canonical(ctx context.Context, c *Checked, at block.Cursor) (bool, error) {
+	if head := c.Head[0]; at.Number == head.Numbers.Last() {
+		return at.Hash == head.Hash, nil
 	}
-	now, err := w.Source.Probe(ctx, w.spec.Query, w.spec.Network, c.Number+1)
+	now, err := probe(ctx, w.Source, c.Query, w.spec.Network, at.Number+1)
 	if err != nil {
-		return false, fmt.Errorf("ask for the hash of block %d: %w", c.Number, err)
+		return false, fmt.Errorf("ask for the hash of block %d: %w", at.Number, err)
 	}
-	return now.Hash == c.Hash, nil
+	return now.Hash == at.Hash, nil
 }

@@ -203,13 +203,24 @@ func Wanted(spec queue.Spec, live queue.LiveMark) block.Range {
 // settle finds the hash of the block before the live lane, once the chain has it.
 func (w *watcher) settle(ctx context.Context) (string, error) {
 	start := w.spec.Live.Start
-	p, err := w.Source.Probe(ctx, w.spec.Query, w.spec.Network, start)
-	if fault.Of(err) == fault.ClassLater {
-		w.live.Expected = true
-		return fmt.Sprintf("the chain has not reached block %d", start), nil
-	}
+	c, err := w.head(ctx)
 	if err != nil {
-		return "", fmt.Errorf("ask for the hash of block %d: %w", start-1, err)
+		return "", err
+	}
+	if len(c.Head) == 0 || c.Head[0].Numbers.End < start {
+		w.live.Expected = true
+		reached := "the server has no block of it yet"
+		if len(c.Head) > 0 && !c.Head[0].Numbers.Empty() {
+			reached = fmt.Sprintf("its head is block %d", c.Head[0].Numbers.Last())
+		}
+		return fmt.Sprintf("the chain has not reached block %d; %s", start, reached), nil
+	}
+	have := c.Head[0]
+	p := block.Cursor{Network: have.Network, Number: have.Numbers.Last(), Hash: have.Hash}
+	if have.Numbers.End > start {
+		if p, err = probe(ctx, w.Source, c.Query, w.spec.Network, start); err != nil {
+			return "", fmt.Errorf("ask for the hash of block %d: %w", start-1, err)
+		}
 	}
 	return "", w.change(ctx, func(s *queue.Spec) {
 		s.Live = &queue.Origin{Start: start, Points: []block.Cursor{p}, Tentative: s.Live.Tentative}

@@ -30,6 +30,8 @@ type moving struct {
 	fork byte
 
 	knows bool // the blocks that the last reorg has replaced
+	slow  bool // it begins no stream in time
+	fails bool // it cannot compute the rows of the query
 }
 
 func (s *moving) set(change func(*moving)) {
@@ -68,11 +70,14 @@ func (s *moving) Fetch(context.Context, string) iter.Seq2[amp.Message, error] {
 	}
 }
 
-func (s *moving) Probe(_ context.Context, _, _ string, at block.Number) (block.Cursor, error) {
+func (s *moving) Probe(_ context.Context, query, _ string, at block.Number) (block.Cursor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at >= s.end {
+	if at >= s.end || s.slow {
 		return block.Cursor{}, fault.Later(amp.ErrUnanswered, 0)
+	}
+	if s.fails && !strings.HasPrefix(query, "SELECT _block_num FROM ") {
+		return block.Cursor{}, amp.ErrRow
 	}
 	return s.cursor(at - 1), nil
 }
@@ -451,7 +456,7 @@ func TestAnEpochBegins(t *testing.T) {
 			d.tells("warehouse", d.mark(marks[2], 800, 900))
 			d.tells("cache", d.mark(marks[2], 800, 900))
 			d.chain.set(func(s *moving) { s.end = 890 })
-		}, 901, "the chain has only come to block 889 again"},
+		}, 901, "its head is block 889, and block"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -469,7 +474,7 @@ func TestAnEpochBegins(t *testing.T) {
 			}
 			c.trouble(d, marks)
 			if c.waits != "" {
-				d.until("it waits", func(s plan.Status) bool { return strings.HasPrefix(s.Live.Waits, c.waits) })
+				d.until("it waits", func(s plan.Status) bool { return strings.Contains(s.Live.Waits, c.waits) })
 				d.chain.set(func(s *moving) { s.end = 1000 })
 			}
 			d.until("an epoch begins", func(plan.Status) bool { return d.stored().Epoch == 2 })
@@ -798,14 +803,39 @@ func TestAnOpenOriginIsSettled(t *testing.T) {
 	d := follow(t, "warehouse")
 	d.spec.History = block.Range{Start: 1100, End: 1100}
 	d.spec.Live = &queue.Origin{Start: 1100, Open: true}
+	reasons := make(chan string, 1)
+	d.OnWait = func(reason error) {
+		if reason == nil {
+			return
+		}
+		select {
+		case reasons <- reason.Error():
+		default: // one is enough
+		}
+	}
 	d.run()
 	d.tells("warehouse", queue.LiveMark{})
-	d.until("it waits", func(s plan.Status) bool { return s.Live.Waits == "the chain has not reached block 1100" })
+	d.until("it waits", func(s plan.Status) bool {
+		return s.Live.Waits == "the chain has not reached block 1100; its head is block 999"
+	})
 	d.looks()
 	if s := d.stored(); !s.Live.Open || d.queued() {
 		t.Errorf("origin %+v, queued %v", s.Live, d.queued())
 	}
-	d.chain.set(func(s *moving) { s.end = 1101 })
+	// A server that is slow is not one that lacks the block.
+	d.chain.set(func(s *moving) { s.end, s.slow = 1102, true })
+	var text string
+	for text == "" {
+		select {
+		case text = <-reasons:
+		case <-d.status: // the planner looks again
+		}
+	}
+	if !strings.Contains(text, "ask for the hash of block 1099: "+amp.ErrUnanswered.Error()) {
+		t.Errorf("of a slow server it says %s", text)
+	}
+	// The rows of the block cannot be computed, and its hash is known all the same.
+	d.chain.set(func(s *moving) { s.slow, s.fails = false, true })
 	d.until("the live lane begins", func(plan.Status) bool { return d.queued() })
 	if s := d.stored(); s.Live.Open || s.Live.Start != 1100 || !slices.Equal(s.Live.Points, []block.Cursor{d.chain.at(1099)}) || s.Epoch != 1 {
 		t.Errorf("origin %+v", s.Live)

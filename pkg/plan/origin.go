@@ -74,8 +74,12 @@ func (c *Checked) streamable(ctx context.Context, source Source, have amp.Range)
 		return nil // a chain of one block: there is nothing to probe with
 	}
 	_, err := source.Probe(ctx, c.Query.Text(), have.Network, at)
-	if errors.Is(err, amp.ErrNotStreamable) {
+	switch {
+	case errors.Is(err, amp.ErrNotStreamable):
 		return fmt.Errorf("%w: %w", errCannotFollow, err)
+	case errors.Is(err, amp.ErrRow): // so that the query was accepted
+		c.Warnings = append(c.Warnings, fmt.Sprintf("block %d cannot be read as it is now: %v", at, err))
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("ask whether source.query can be followed: %w", err)
@@ -102,7 +106,7 @@ func (c *Checked) Origin(ctx context.Context, source Source) (*queue.Origin, err
 		o.Points = append(o.Points, block.Cursor{Network: have.Network, Number: have.Numbers.Last(), Hash: have.Hash})
 	}
 	ask := func(at block.Number) error {
-		p, err := source.Probe(ctx, c.Query.Text(), have.Network, at)
+		p, err := probe(ctx, source, c.Query, have.Network, at)
 		if err != nil {
 			return fmt.Errorf("ask for the hash of block %d: %w", at-1, err)
 		}

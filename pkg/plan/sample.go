@@ -16,6 +16,9 @@ type Sample struct {
 	Blocks uint64 // looked at
 	Rows   uint64 // found in them
 	Bytes  uint64 // of Arrow data
+
+	// Failed is why rows could not be computed; nil: all that were looked at could.
+	Failed error
 }
 
 // RowsPerBlock is the density of the sample, or 0 if nothing was looked at.
@@ -43,8 +46,12 @@ const (
 // has of r. Rows are counted here, from plain scans: a server's own aggregates
 // cannot be relied on (AP 4.5).
 func (c *Checked) TakeSample(ctx context.Context, source Source, r block.Range) (Sample, error) {
+	above := block.Range{Start: c.First, End: block.Max}
 	for _, have := range c.Head {
-		r = r.Intersect(have.Numbers)
+		r, above = r.Intersect(have.Numbers), above.Intersect(have.Numbers)
+	}
+	if r.Empty() && c.Follow {
+		r = above
 	}
 	var s Sample
 	if r.Empty() || len(c.Head) == 0 {
@@ -58,6 +65,12 @@ func (c *Checked) TakeSample(ctx context.Context, source Source, r block.Range) 
 		switch {
 		case errors.Is(err, amp.ErrTooMuch) && part.Len() > 1:
 			length = block.Number(part.Len()) / 2
+			continue
+		case errors.Is(err, amp.ErrRow): // of one block; the others may be loaded
+			if s.Failed == nil {
+				s.Failed = fmt.Errorf("blocks %v cannot be read as they are: %w", part, err)
+			}
+			start += step
 			continue
 		case err != nil:
 			return s, fmt.Errorf("sample blocks %v: %w", part, err)

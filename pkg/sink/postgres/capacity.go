@@ -23,10 +23,10 @@ const askCapacity = `WITH used AS (
 		FROM pg_roles r WHERE r.rolname = session_user)
 	SELECT current_database(), session_user::text, l.everywhere, u.everywhere, l.here::bigint, u.here, l.role::bigint, u.role, u.own FROM used u, limits l`
 
-// tooFew says whether there are fewer connections to spare than the sinks of this
-// configuration use, so that they would wait for one under load. A pooler has
-// connections of its own.
-func (s *sessions) tooFew(ctx context.Context, tx pgx.Tx) ([]string, error) {
+// connectionWarnings returns what is to be said if there are fewer connections to spare
+// than the sinks of this configuration use, so that they would wait for one under load.
+// A pooler has connections of its own.
+func (s *sessions) connectionWarnings(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	if sessionOf(tx.Conn()).pooled {
 		return nil, nil
 	}

@@ -1,15 +1,21 @@
 package postgres_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal256"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 func TestExistingTableIsCompared(t *testing.T) {
@@ -84,7 +90,7 @@ func TestExistingTableIsCompared(t *testing.T) {
 }
 
 // TestNarrowColumnsAreWarnedOf: check names what may be refused later, and the statement
-// that it shows takes the warning away.
+// that it shows takes the warning away; rows that were there verify with those that come.
 func TestNarrowColumnsAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
@@ -104,8 +110,30 @@ func TestNarrowColumnsAreWarnedOf(t *testing.T) {
 	if said != want {
 		t.Errorf("warned of\n%s\nwant\n%s", said, want)
 	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, tab.Schema)
+	defer b.Release()
+	for n := range uint64(2) {
+		b.Field(0).(*array.Uint64Builder).Append(n)
+		b.Field(1).(*array.StringBuilder).Append("x ")
+		b.Field(2).(*array.Decimal256Builder).Append(decimal256.FromI64(12))
+		b.Field(3).(*array.TimestampBuilder).Append(1704067200e9)
+		b.Field(4).(*array.Int32Builder).Append(-1)
+		b.Field(5).(*array.FixedSizeBinaryBuilder).Append(bytes.Repeat([]byte{0xab}, 32))
+	}
+	rec := b.NewRecordBatch()
+	defer rec.Release()
+	first := rec.NewSlice(0, 1)
+	defer first.Release()
+	if _, err := open(t, cfg, tab).Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: 1}, first)}); err != nil {
+		t.Fatal(err)
+	}
 	_, sql, _ := strings.Cut(said, "run ")
 	db.run(sql)
+	again := open(t, cfg, tab)
+	if _, err := again.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: 2}, rec)}); err != nil {
+		t.Fatal(err)
+	}
+	sinktest.WantSameDigests(t, again, rec)
 	if err := w.Check(t.Context(), tab); err != nil || len(w.Warnings(tab)) > 0 {
 		t.Errorf("after it: %v, %q", err, w.Warnings(tab))
 	}

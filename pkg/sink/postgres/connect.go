@@ -22,8 +22,8 @@ import (
 var errDSN = fault.Permanent(errors.New("dsn: the connection string cannot be read; " +
 	`write postgres://user:password@host:5432/database with special characters of the password as %XX, or "host=… user=… dbname=…"`))
 
-// unread says what is wrong with a connection string, without quoting it.
-func unread(err error) error {
+// parseError says what is wrong with a connection string, without quoting it.
+func parseError(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return fault.Permanent(fmt.Errorf("dsn: the file of sslrootcert, sslcert or sslkey cannot be read: %w", path))
 	}
@@ -56,7 +56,7 @@ const connLifetime = 15 * time.Minute
 func connect(ctx context.Context, cfg config.Postgres, g *target) (*sessions, error) {
 	pc, err := pgxpool.ParseConfig(string(cfg.DSN))
 	if err != nil {
-		return nil, unread(err)
+		return nil, parseError(err)
 	}
 	if err := config.SessionSettings(pc.ConnConfig.RuntimeParams); err != nil {
 		return nil, fault.Permanent(fmt.Errorf("dsn, or the service that it names, %w", err))

@@ -178,7 +178,10 @@ func fitArray(dt arrow.DataType, t storedType) (fit, bool) {
 	}
 	elements := f.bind
 	f.bind = func(arr arrow.Array) cells { return arraysOf(arr, elements, t.oid) }
-	if f.wider != "" {
+	switch {
+	case t.element == "numeric": // the rows that are there would keep their scale
+		f.wider = ""
+	case f.wider != "":
 		f.wider += "[]"
 	}
 	return f, true

@@ -117,7 +117,7 @@ func (s *sessions) openTable(ctx context.Context, dry bool) (id int32, warnings 
 			return err
 		}
 		warnings = append(found.warnings(s.table), keys.warnings(s.table)...)
-		few, err := s.tooFew(ctx, tx)
+		few, err := s.connectionWarnings(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (w work) reversible() work {
 	return w
 }
 
-// truncate begins the statement that empties a table.
+// truncate begins the statement that empties a table; see [survey.decideOld].
 const truncate = "TRUNCATE "
 
 var errOutdated = errors.New("the schema ampipe has to be brought up to date")

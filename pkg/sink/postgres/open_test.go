@@ -197,7 +197,7 @@ func TestOverwriteEmptiesOnce(t *testing.T) {
 	for i := range block.Number(8) {
 		group.Go(func() {
 			w := postgres.New(cfg)
-			if err := w.Open(context.Background(), small); err != nil {
+			if err := openPatiently(w); err != nil {
 				t.Error(err)
 				return
 			}
@@ -211,6 +211,11 @@ func TestOverwriteEmptiesOnce(t *testing.T) {
 	if got := db.text(`SELECT count(*) || ' rows, old: ' || count(*) FILTER (WHERE "Name" = 'old') FROM t`); got != "80 rows, old: 0" {
 		t.Errorf("the table holds %s", got)
 	}
+}
+
+// openPatiently opens as a sink does, which tries again when others are opening.
+func openPatiently(w *postgres.Writer) error {
+	return fault.Retry(context.Background(), fault.Backoff{Attempts: 10}, func(ctx context.Context) error { return w.Open(ctx, small) }, nil)
 }
 
 // Without overwrite rows that are there stay.
@@ -259,7 +264,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 			mine := cfg
 			mine.Table = fmt.Sprintf("t%d", i%3)
 			w := postgres.New(mine)
-			if err := w.Open(context.Background(), small); err != nil {
+			if err := openPatiently(w); err != nil {
 				t.Error(err)
 			}
 			_ = w.Close()

@@ -66,13 +66,13 @@ func classify(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// line is an error whose text has several lines, of several hosts or tries, each of them
+// singleLine is an error whose text has several lines, of several hosts or tries, each of them
 // once, in one.
-type line struct{ error }
+type singleLine struct{ error }
 
-func (l line) Unwrap() error { return l.error }
+func (l singleLine) Unwrap() error { return l.error }
 
-func (l line) Error() string {
+func (l singleLine) Error() string {
 	var parts []string
 	for part := range strings.Lines(l.error.Error()) {
 		if part = strings.TrimSpace(part); !slices.Contains(parts, part) {
@@ -84,7 +84,7 @@ func (l line) Error() string {
 
 func oneLine(err error) error {
 	if strings.Contains(err.Error(), "\n") {
-		return line{err}
+		return singleLine{err}
 	}
 	return err
 }
@@ -97,7 +97,7 @@ func refusal(err error) (*pgconn.PgError, bool) { return errors.AsType[*pgconn.P
 func refusedBySession(err error) bool {
 	if pg, ok := refusal(err); ok {
 		a, _ := adviceOf(err, pg)
-		return a.session == anew
+		return a.session == renew
 	}
 	return err != nil && lost(err)
 }

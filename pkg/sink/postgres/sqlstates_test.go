@@ -59,12 +59,12 @@ func TestWhatPassesIsWaitedFor(t *testing.T) {
 			t.Errorf("%s is %v", code, a.class)
 		}
 	}
-	for code, want := range map[string]fate{
+	for code, want := range map[string]sessionAction{
 		// A session that is read only, has lost its prepared statements or carries an old
 		// plan refuses for as long as it lives.
-		"25006": anew, "26000": anew, "42P05": anew, "0A000": anew, "XX000": anew, "57P01": anew, "57P02": anew, "53200": anew, "08006": anew, "25P02": anew,
+		"25006": renew, "26000": renew, "42P05": renew, "0A000": renew, "XX000": renew, "57P01": renew, "57P02": renew, "53200": renew, "08006": renew, "25P02": renew,
 		// Another session gets no lock earlier, and there may be no other connection.
-		"55P03": keeps, "53300": keeps, "40001": keeps, "40P01": keeps, "23505": keeps, "42501": keeps, "P0001": keeps,
+		"55P03": keep, "53300": keep, "40001": keep, "40P01": keep, "23505": keep, "42501": keep, "P0001": keep,
 	} {
 		if a, _ := adviceFor(code); a.session != want {
 			t.Errorf("after %s the connections are treated as %v", code, a.session)

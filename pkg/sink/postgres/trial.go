@@ -51,9 +51,9 @@ const askSequences = `SELECT a.attname, d.refobjid::regclass::text, quote_ident(
 	JOIN pg_class s ON s.oid = d.refobjid
 	WHERE f.adrelid = to_regclass($1) AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') ELSE false END AND a.attname <> ALL ($2) ORDER BY a.attnum`
 
-// mayNumber fails if a default of a column that the query does not have takes numbers
+// checkSequences fails if a default of a column that the query does not have takes numbers
 // from a sequence that the user may not use.
-func (g *target) mayNumber(ctx context.Context, tx pgx.Tx) error {
+func (g *target) checkSequences(ctx context.Context, tx pgx.Tx) error {
 	rows, _ := tx.Query(ctx, askSequences, g.quoted(), g.names()) // its error is that of collecting
 	var wrong []error
 	var column, sequence, user string
@@ -72,7 +72,7 @@ func (g *target) mayNumber(ctx context.Context, tx pgx.Tx) error {
 // What a catalog says about rights is not all that may refuse a statement: so does a
 // publication, row security, a trigger or an extension.
 func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
-	if err := g.mayNumber(ctx, tx); err != nil {
+	if err := g.checkSequences(ctx, tx); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT trial"); err != nil {

@@ -1,0 +1,94 @@
+package amp
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// kindsOfDataFusion are the names that DataFusion and Arrow give the kinds of their
+// errors, as they stand before the text.
+var kindsOfDataFusion = []string{
+	"Arrow error: x", "Parquet error: ", "Avro error: ", "Object Store error: ", "IO error: ", "SQL error: ",
+	"This feature is not implemented: ", "Internal error: ", "Error during planning: ", "Invalid or Unsupported Configuration: ",
+	"Schema error: ", "Execution error: ", "ExecutionJoin error: ", "Resources exhausted: ", "External error: x",
+	"Substrait error: ", "FFI error: ",
+	"Arrow error: Not yet implemented: ", "Arrow error: External error: x", "Arrow error: Cast error: ", "Arrow error: Memory error: ",
+	"Arrow error: Parser error: ", "Arrow error: Schema error: ", "Arrow error: Compute error: ", "Arrow error: Arithmetic overflow: ",
+	"Arrow error: Divide by zero error", "Arrow error: Csv error: ", "Arrow error: Json error: ", "Arrow error: Avro error: ",
+	"Arrow error: Io error: ", "Arrow error: Ipc error: ", "Arrow error: Invalid argument error: ", "Arrow error: Parquet argument error: ",
+	"Arrow error: C Data interface error: ", "Arrow error: Dictionary key bigger than the key type",
+	"Arrow error: Run end encoded array index overflow error", "Arrow error: Offset overflow error: ",
+}
+
+func TestEveryKindOfErrorIsDecided(t *testing.T) {
+	for _, kind := range kindsOfDataFusion {
+		if strings.HasSuffix(kind, "x") {
+			continue // what it wraps decides
+		}
+		for _, message := range []string{kind + "x", "failed | Caused by: " + kind + "x", "failed | Caused by: y -> External error: " + kind + "x"} {
+			decided := false
+			for _, text := range causes(message) {
+				for _, r := range ofText {
+					decided = decided || r.matches(text)
+				}
+			}
+			if !decided {
+				t.Errorf("nobody has decided about %q", message)
+			}
+		}
+	}
+}
+
+func TestEveryCodeIsDecided(t *testing.T) {
+	for code := codes.OK; code <= codes.Unauthenticated; code++ {
+		if _, decided := ofCode[code]; !decided {
+			t.Errorf("nobody has decided about %v", code)
+		}
+	}
+	if len(ofCode) != 17 {
+		t.Errorf("%d codes are decided about, and gRPC has 17", len(ofCode))
+	}
+	for _, r := range ofText {
+		if (r.begins == "") == (r.contains == nil) || len(r.codes) == 0 || r.advice == "" {
+			t.Errorf("%+v is not whole", r)
+		}
+	}
+}
+
+// TestTheWayToTheServer are texts as grpc writes them.
+func TestTheWayToTheServer(t *testing.T) {
+	for message, want := range map[string]struct {
+		code        codes.Code
+		class       fault.Class
+		misdirected bool
+		advice      string
+	}{
+		`closing transport due to: connection error: desc = "error reading from server: EOF", received prior goaway: code: ENHANCE_YOUR_CALM, debug data: "too_many_pings"`:                   {codes.Unavailable, fault.ClassLater, false, "raise source.keep_alive"},
+		`stream terminated by RST_STREAM with error code: ENHANCE_YOUR_CALM`:                                                                                                                  {codes.ResourceExhausted, fault.ClassLater, false, "lower extract.workers"},
+		`unexpected HTTP status code received from server: 502 (Bad Gateway); transport: received unexpected content-type "text/html"`:                                                        {codes.Unavailable, fault.ClassLater, false, "does not reach Amp behind it"},
+		`unexpected HTTP status code received from server: 503 (Service Unavailable)`:                                                                                                         {codes.Unavailable, fault.ClassLater, false, "does not reach Amp behind it"},
+		`unexpected HTTP status code received from server: 404 (Not Found); transport: received unexpected content-type "text/plain"`:                                                         {codes.Unimplemented, fault.ClassAgain, false, "the answer of a proxy"},
+		`unexpected HTTP status code received from server: 200 (OK); transport: received unexpected content-type "text/html"`:                                                                 {codes.Unknown, fault.ClassAgain, false, "the answer of a proxy"},
+		`unexpected HTTP status code received from server: 400 (Bad Request); transport: received unexpected content-type "text/html"`:                                                        {codes.Internal, fault.ClassAgain, false, "the answer of a proxy"},
+		`connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`:                                                         {codes.Unavailable, fault.ClassLater, true, "write grpc:// instead of grpcs://"},
+		`connection error: desc = "error reading server preface: http2: failed reading the frame payload: http2: frame too large, note that the frame header looked like an HTTP/1.1 header"`: {codes.Unavailable, fault.ClassLater, true, "speaks HTTP/1.1"},
+		`connection error: desc = "error reading server preface: http2: failed reading the frame payload: http2: frame too large"`:                                                            {codes.Unavailable, fault.ClassLater, true, "write grpcs:// instead of grpc://"},
+		`connection error: desc = "error reading server preface: EOF"`:                                                                                                                        {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
+		`connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"`:                             {codes.Unavailable, fault.ClassLater, true, "source.tls.ca"},
+		`connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate is valid for a, not b"`:                                   {codes.Unavailable, fault.ClassLater, true, "the host that the certificate is for"},
+		`connection error: desc = "error reading server preface: remote error: tls: certificate required"`:                                                                                    {codes.Unavailable, fault.ClassLater, true, "source.tls.cert"},
+		`name resolver error: produced zero addresses`:                                                                    {codes.Unavailable, fault.ClassLater, false, "cannot be found by its name"},
+		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1602: connect: connection refused"`: {codes.Unavailable, fault.ClassLater, false, "is Amp running"},
+		`Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes`:                       {codes.OutOfRange, fault.ClassPermanent, false, "longer than the server"},
+		`grpc: received message larger than max (5000000 vs. 4194304)`:                                                    {codes.ResourceExhausted, fault.ClassPermanent, false, "longer than the server"},
+	} {
+		got := rulingOf(want.code, message)
+		if got.class != want.class || got.misdirected != want.misdirected || !strings.Contains(got.advice, want.advice) {
+			t.Errorf("%s\nis %v (misdirected: %v): %s", message, got.class, got.misdirected, got.advice)
+		}
+	}
+}

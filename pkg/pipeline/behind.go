@@ -1,0 +1,54 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// checkHead refuses a server whose head is below what a destination holds of the chain
+// that it follows: nothing would come for as long as that is so. A destination that
+// cannot be read holds nothing yet; whether it can be written was checked before.
+func checkHead(ctx context.Context, p *config.Pipeline, c config.Sink, table sink.Table, checked *plan.Checked) error {
+	if len(checked.Head) == 0 {
+		return nil
+	}
+	state, err := stored(ctx, c, table)
+	if err != nil {
+		return err
+	}
+	loaded := state.Live.Cursor
+	if end := p.Range.MaxBlock; end != nil && state.Coverage.Covers(block.Range{Start: p.Range.MinBlock, End: *end}) {
+		return nil // it has everything
+	}
+	for _, have := range checked.Head {
+		if loaded.Network != have.Network || have.Numbers.Empty() || loaded.Number <= have.Numbers.Last() {
+			continue
+		}
+		return amp.Behind(have.Numbers.Last(), loaded.Number)
+	}
+	return nil
+}
+
+// stored reads what a destination holds.
+func stored(ctx context.Context, c config.Sink, table sink.Table) (state sink.State, err error) {
+	w, err := newWriter(c)
+	if err != nil {
+		return sink.State{}, err
+	}
+	readable, can := w.(verifiable)
+	if !can || readable.OpenStored(ctx, table) != nil {
+		return sink.State{}, w.Close()
+	}
+	state, err = w.State(ctx)
+	if err != nil {
+		err = fmt.Errorf("read what the destination holds: %w", err)
+	}
+	return state, errors.Join(err, w.Close())
+}
