@@ -35,7 +35,6 @@ type lane struct {
 	open   amp.Range
 	seen   time.Time // when it was first heard of
 	waits  bool      // publishing waits, and somebody was told
-	told   told
 }
 
 var (

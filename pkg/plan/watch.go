@@ -61,6 +61,7 @@ type watcher struct {
 	tasks    map[string]queue.Load // as of the last count
 	oldest   map[string]oldest     // by sink
 	followed bool                  // this planner has queued the live task
+	unheard  bool                  // the live lane waits for the report of a sink
 	retried  bool                  // failed partitions have been queued again
 	filled   bool                  // holes have been looked for
 	asking   time.Time             // since when the sinks are asked what they hold of a new plan
@@ -91,7 +92,6 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 		case err != nil:
 			failed++
 			pause = fault.Backoff{Min: every, Max: longestPause}.Delay(failed)
-			p.Logger.Warn().Err(err).Dur("pause", pause).Msg("could not look after the pipeline; trying again")
 			w.wait(err)
 		default:
 			failed = 0
@@ -294,7 +294,7 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 			sinks[i].reported = rev
 		}
 		sinks[i].Stopped = w.stopped(name, report)
-		if !w.readToEnd(name, position, rev) {
+		if !w.readToEnd(name, position, report) {
 			continue
 		}
 		for _, r := range Lost(Wanted(w.spec, report.Live), parts, report.Coverage) {
@@ -314,20 +314,35 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	return sinks, err
 }
 
-// readToEnd reports whether the sink has applied everything in the log and has
-// reported since, so that what its report lacks is not on its way. A partition that
-// has changed since may have brought entries that came and went between two looks.
-func (w *watcher) readToEnd(sink string, at queue.Position, report uint64) bool {
+// readToEnd reports whether the sink has applied everything in the log and has read
+// its destination since, so that what its report lacks is not on its way. The report
+// that comes first may be of a reading before the last commit. A partition that has
+// changed since may have brought entries that came and went between two looks.
+func (w *watcher) readToEnd(sink string, at queue.Position, report queue.SinkReport) bool {
 	if !at.Drained() {
 		delete(w.drained, sink)
 		return false
 	}
 	seen, before := w.drained[sink]
+	read := readAt(report)
 	if !before || seen.parts != w.parts {
-		w.drained[sink] = drained{report: report, parts: w.parts}
+		w.drained[sink] = drained{parts: w.parts, read: read}
 		return false
 	}
-	return report > seen.report
+	if read.After(seen.read) {
+		seen.read = read
+		seen.readings++
+		w.drained[sink] = seen
+	}
+	return seen.readings >= surely
+}
+
+// readAt returns when the destination was read that a report is of.
+func readAt(r queue.SinkReport) time.Time {
+	if r.Read.IsZero() {
+		return r.Updated // of an older version
+	}
+	return r.Read
 }
 
 func covered(coverage block.Set, history block.Range) uint64 {

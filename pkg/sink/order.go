@@ -79,7 +79,6 @@ func (o *order) read(take context.Context) bool {
 		return o.failure == nil
 	}
 	pause := o.status.pauser()
-	defer pause.over()
 	err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
 		s, err := o.Writer.State(ctx)
 		// What was passed on may not be committed yet; it still counts.
@@ -89,6 +88,9 @@ func (o *order) read(take context.Context) bool {
 		return err
 	}, func(err error, _ time.Duration) { pause.because(err) })
 	o.known = err == nil
+	if o.known {
+		pause.over()
+	}
 	if err != nil && take.Err() == nil {
 		o.failure = fmt.Errorf("ask the destination how far it is in the live lane: %w", err)
 		o.stop(o.failure)
