@@ -193,6 +193,10 @@ func (r *run) feed(take context.Context, flow *errgroup.Group) *ahead {
 	return a
 }
 
+// readPause is the longest pause before the log is read again that could not be read:
+// the source itself waits for what it needs.
+const readPause = 2 * time.Second
+
 // pull takes messages while there is room for them. Once the log could not be read,
 // its next answer ends that reason, also the answer that there is no message.
 func (r *run) pull(take context.Context, out chan<- *held) error {
@@ -202,7 +206,7 @@ func (r *run) pull(take context.Context, out chan<- *held) error {
 			return nil
 		}
 		var m Message
-		err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: r.Backoff.Max}, func(ctx context.Context) (err error) {
+		err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: cmp.Or(r.Backoff.Max, readPause)}, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
 			for errors.Is(err, queue.ErrNoMessage) {
 				pause.over()
