@@ -304,7 +304,7 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	if len(lost.Ranges()) == 0 {
 		return sinks, nil
 	}
-	w.Logger.Warn().Stringer("blocks", lost).Msg("blocks are neither in the log nor in a destination; they are loaded again")
+	w.tellLost(lost, parts)
 	clear(w.drained)
 	var ranges []block.Range
 	for _, r := range lost.Ranges() {
@@ -312,6 +312,27 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	}
 	_, err := w.create(ctx, ranges, parts)
 	return sinks, err
+}
+
+// tellLost says which blocks come from now on that a sink lacks. Those that no partition
+// has had are of a live lane that the sink did not see from its beginning: nothing was
+// lost.
+func (w *watcher) tellLost(lost block.Set, parts []queue.Partition) {
+	had := planned(parts)
+	var again, first block.Set
+	for _, r := range lost.Ranges() {
+		first.AddAll(block.NewSet(had.Missing(r)...))
+	}
+	again = lost.Clone()
+	for _, r := range first.Ranges() {
+		again.Remove(r)
+	}
+	if first.Len() > 0 {
+		w.Logger.Info().Stringer("blocks", first).Msg("a sink has joined the live lane above these blocks; they come as history")
+	}
+	if again.Len() > 0 {
+		w.Logger.Warn().Stringer("blocks", again).Msg("blocks are neither in the log nor in a destination; they are loaded again")
+	}
 }
 
 // readToEnd reports whether the sink has applied everything in the log and has read
