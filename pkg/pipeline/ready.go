@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -149,7 +150,7 @@ func (h *historyWatch) look(ctx context.Context) bool {
 	default:
 		reason, blocks := lacks(h.spec, report)
 		if reason == "" {
-			h.meter.Ready(stage)
+			h.meter.Ready(stage, health.NATSAway)
 			return true
 		}
 		h.meter.Lacks(stage, reason, blocks)

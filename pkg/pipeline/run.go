@@ -136,7 +136,8 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.
 		return nil, err
 	}
 	if p.NATS.Embedded != "" {
-		if err := r.reclaim(ctx); err != nil {
+		// A process that had some was killed with the server.
+		if err := r.tasks.Reclaim(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -159,19 +160,6 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.
 		r.writers = append(r.writers, w)
 	}
 	return r, nil
-}
-
-// reclaim takes back what a process held that was killed with its embedded server.
-func (r *run) reclaim(ctx context.Context) error {
-	if err := r.tasks.Reclaim(ctx); err != nil {
-		return err
-	}
-	for _, c := range r.config.Sinks {
-		if err := r.log.Reclaim(ctx, c.Name); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // close releases the destinations and the source.

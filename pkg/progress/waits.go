@@ -227,4 +227,4 @@ func (m *Meter) note(n WaitNote) {
 // ports, blocks.
 func patternOf(reason string) string { return numbers.ReplaceAllString(reason, "0") }
 
-var numbers = regexp.MustCompile(`[0-9][0-9.,:]*`)
+var numbers = regexp.MustCompile(`(?:[0-9][0-9.,:]*(?:ns|µs|ms|[hms])?)+`)

@@ -23,18 +23,19 @@ func (t *Tasks) Reclaim(ctx context.Context) error {
 	return nil
 }
 
-// Reclaim lets a sink read the live lane at once, though a process of it that has ended
-// was to have it next; see [Tasks.Reclaim].
-func (l *Log) Reclaim(ctx context.Context, sink string) error {
-	if err := checkName("sink", sink); err != nil {
-		return err
+// takeOver lets this process have the live lane at once if no process of the sink asks
+// for it, though the server keeps it for one that was killed. It is a courtesy: if it
+// fails, the server gives the lane away a few seconds later; and one that merely did not
+// ask at that moment gets it again, or reads on where this one stops.
+func (c *Consumer) takeOver(ctx context.Context, durable jetstream.Consumer) {
+	info := durable.CachedInfo()
+	if c.opts.Lanes != Live || info == nil || info.NumWaiting > 0 {
+		return
 	}
-	stream, err := l.conn.js.Stream(ctx, l.stream())
-	if err == nil {
-		err = stream.UnpinConsumer(ctx, Live.durable(sink), liveGroup)
+	for _, group := range info.PriorityGroups {
+		if group.PinnedClientID != "" {
+			c.unpin(ctx)
+			return
+		}
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return l.fail(ctx, fmt.Errorf("take back the live lane of sink %s: %w", sink, err))
-	}
-	return nil
 }
