@@ -25,5 +25,5 @@ func tableOf(spec queue.Spec) (*arrow.Schema, int, error) {
 
 // waiting makes what is waited for visible.
 func (s *stages) waiting(part string) func(error, time.Duration) {
-	return func(err error, _ time.Duration) { s.meter.Waiting(part, err.Error()) }
+	return func(err error, _ time.Duration) { s.meter.WaitingFor(kindOf(err), part, err.Error()) }
 }
