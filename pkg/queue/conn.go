@@ -245,7 +245,7 @@ func dialError(text string, err error) error {
 	case known && d.class != fault.ClassAgain && d.text != silent && d.text != closed:
 		return d.on(wrapped)
 	default:
-		return fault.Later(wrapped, 0)
+		return fault.Later(fmt.Errorf("%w: start the server, or correct nats.url", wrapped), 0)
 	}
 }
 
