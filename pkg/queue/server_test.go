@@ -371,7 +371,7 @@ func TestNextTellsThatTheLogIsBack(t *testing.T) {
 	stop := func(s *server.Server) { s.Shutdown(); s.WaitForShutdown() }
 	s := start()
 	opts.Port = s.Addr().(*net.TCPAddr).Port
-	c := mustConsume(t, mustLog(t, mustOpen(t, queue.Config{URL: s.ClientURL()}), 0), queue.ConsumeOptions{})
+	c := mustConsume(t, mustLog(t, mustOpen(t, queue.Config{URL: s.ClientURL()}), 1<<30), queue.ConsumeOptions{})
 	defer c.Close()
 	stop(s)
 	if _, err := c.Next(ctx); fault.Of(err) != fault.ClassLater {
