@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -196,6 +197,23 @@ func TestEnvironmentsOfNATS(t *testing.T) {
 				s.Error(err)
 			}
 		},
+	}, {
+		name:   "a NATS server that does not run",
+		config: onNATS("log: { max_bytes: 1GiB }"),
+		breaks: func(s *site) {
+			s.server = s.nats(roomy)
+			s.server.stop()
+		},
+		says:  "start the server, or correct nats.url",
+		exit:  ops.ExitFailed,
+		waits: true,
+		mends: mend(roomy),
+	}, {
+		name:   "replicas on a single NATS server",
+		config: strings.Replace(onNATS("log: { max_bytes: 1GiB }"), "$NATS }", "$NATS, replicas: 3 }", 1),
+		breaks: broke(roomy),
+		says:   "set nats.replicas to 1",
+		mended: onNATS("log: { max_bytes: 1GiB }"),
 	}, {
 		name:   "too few files",
 		config: lake,

@@ -155,9 +155,7 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 			x.Observer.Waiting(part, err)
 		}
 		failed++
-		pause := min(x.Backoff.Delay(failed), longestPause)
-		x.Logger.Warn().Err(err).Dur("pause", pause).Msg("could not work on a task; trying again")
-		if fault.Sleep(take, pause) != nil {
+		if fault.Sleep(take, min(x.Backoff.Delay(failed), longestPause)) != nil {
 			return nil
 		}
 	}

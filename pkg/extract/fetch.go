@@ -63,13 +63,13 @@ func (h *held) await(what string, r block.Range) (over func()) {
 	shown := false
 	stop := fault.Watch(fault.Long, func(since time.Duration) {
 		shown = true
-		h.show(expected{fmt.Errorf("waiting %v for %s of blocks %v", since.Round(time.Second), what, r)})
+		h.tell(expected{fmt.Errorf("waiting %v for %s of blocks %v", since.Round(time.Second), what, r)})
 	})
 	return func() {
 		stop()
 		if shown {
 			shown = false
-			h.show(nil)
+			h.tell(nil)
 		}
 	}
 }

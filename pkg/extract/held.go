@@ -192,17 +192,9 @@ func (h *held) waiting(reason error, _ time.Duration) {
 	h.tell(reason)
 }
 
-// show passes on what the partition waits for; nil: nothing.
-func (h *held) show(reason error) {
+// tell passes on what the partition waits for; nil: nothing.
+func (h *held) tell(reason error) {
 	if h.x.Observer != nil {
 		h.x.Observer.Waiting("partition "+h.id, reason)
-	}
-}
-
-// tell is show that also writes a reason to the log.
-func (h *held) tell(reason error) {
-	h.show(reason)
-	if reason != nil {
-		h.x.Logger.Warn().Str("partition", h.id).Err(reason).Msg("waiting")
 	}
 }

@@ -38,7 +38,6 @@ type lane struct {
 	seen   time.Time    // when it was first heard of
 	bad    block.Number // that the server could not compute when it was last asked
 	waits  bool         // publishing waits, and somebody was told
-	told   told
 }
 
 var (

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
@@ -259,9 +258,10 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 // undo voids what the stream has taken back, if the lane, or the history, has it.
 func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 	l.release()
-	if u.Reorg {
+	gone := max(l.next, l.above) // of these the lane has told, or the history
+	if u.Reorg && gone > u.From {
 		l.reorgs++
-		l.x.Logger.Info().Uint64("from", uint64(u.From)).Uint64("blocks", uint64(l.above-min(l.above, u.From))).Msg("reorg")
+		l.x.Logger.Info().Uint64("from", uint64(u.From)).Uint64("blocks", uint64(gone-u.From)).Msg("reorg")
 		if l.x.Observer != nil {
 			l.x.Observer.Reorg(u.From)
 		}
@@ -283,28 +283,8 @@ func (l *lane) release() {
 	}
 }
 
-// told is what was said last of the wait of a live lane, so that the log says it
-// once. It is safe for concurrent use: the stream's waits come from another goroutine.
-type told struct {
-	mu   sync.Mutex
-	text string
-}
-
 // tell tells what the live lane waits for; nil: nothing.
-func (l *lane) tell(reason error) {
-	l.x.tellLive(reason)
-	text := ""
-	if reason != nil {
-		text = reason.Error()
-	}
-	l.told.mu.Lock()
-	again := l.told.text == text
-	l.told.text = text
-	l.told.mu.Unlock()
-	if !again && reason != nil {
-		l.x.Logger.Warn().Err(reason).Msg("the live lane waits")
-	}
-}
+func (l *lane) tell(reason error) { l.x.tellLive(reason) }
 
 func (x *Extractor) tellLive(reason error) {
 	if x.Observer != nil {

@@ -1,6 +1,7 @@
 package extract_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -349,6 +350,26 @@ func TestTheLaneBeginsVoid(t *testing.T) {
 	l := st.position(func(queue.LivePosition) bool { return true })
 	if l.Epoch != 1 || l.Phase != queue.LiveRunning || l.Reorgs != 0 {
 		t.Errorf("position %+v", l)
+	}
+}
+
+// TestAReorgAfterARestartCountsItsBlocks: what the lane has told is known to a process
+// that has published none of it, too.
+func TestAReorgAfterARestartCountsItsBlocks(t *testing.T) {
+	t.Parallel()
+	s := newTale(t, 0, 10, one, grow(4))
+	st := newStage(t, nil, "test", s, 10, nil)
+	st.tell()
+	s.add(reorg(12, 1))
+	st.queue()
+	p := st.process()
+	var log bytes.Buffer
+	p.x.Logger = zerolog.New(zerolog.SyncWriter(&log))
+	p.start()
+	p.until(s.told)
+	p.end()
+	if want := `"from":12,"blocks":2,"message":"reorg"`; !strings.Contains(log.String(), want) || !slices.Equal(p.reorgs, []block.Number{12}) {
+		t.Errorf("reorgs from %v, want 12, and %s in\n%s", p.reorgs, want, &log)
 	}
 }
 

@@ -16,7 +16,7 @@ type Backoff struct {
 	// Attempts bounds the tries in all as well; default: no bound.
 	Attempts int
 	Min      time.Duration // first pause; default 200 ms
-	Max      time.Duration // longest pause; default 30 s
+	Max      time.Duration // longest pause; default 30 s, and 5 s after an error marked [Later]
 }
 
 // Forever as [Backoff.GiveUp] never gives up.

@@ -125,6 +125,31 @@ func TestRetrier(t *testing.T) {
 	})
 }
 
+// TestWhatPassesIsAskedForSoon: its pauses stay short, and those after other errors grow.
+func TestWhatPassesIsAskedForSoon(t *testing.T) {
+	var away, unknown fault.Retrier
+	longest := func(r *fault.Retrier, err error) (d time.Duration) {
+		for range 40 {
+			pause, end := r.Pause(err)
+			if end != nil {
+				t.Fatal(end)
+			}
+			d = max(d, pause)
+		}
+		return d
+	}
+	if d := longest(&away, fault.Later(errBroken, 0)); d > 5*time.Second || d < 2*time.Second {
+		t.Errorf("what is away is asked for again after %v", d)
+	}
+	if d := longest(&unknown, errBroken); d > 30*time.Second || d < 10*time.Second {
+		t.Errorf("what fails is tried again after %v", d)
+	}
+	own := fault.Retrier{Backoff: fault.Backoff{Max: time.Minute}}
+	if d := longest(&own, fault.Later(errBroken, 0)); d < 20*time.Second {
+		t.Errorf("the longest pause is %v, and a minute was asked for", d)
+	}
+}
+
 // TestWatch reports each time another while has passed, until it is stopped.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -17,6 +18,10 @@ type Retrier struct {
 	last   time.Time     // of the last of them; zero: the one before was put off
 }
 
+// longestWait is the longest pause by default before something is asked for again that
+// passes by itself.
+const longestWait = 5 * time.Second
+
 // Progress forgets every failure: something has been gained since.
 func (r *Retrier) Progress() { *r = Retrier{Backoff: r.Backoff} }
 
@@ -26,7 +31,8 @@ func (r *Retrier) Waited() int { return r.waited }
 // Pause returns how long to wait before the operation that failed with err is
 // repeated, or the error that ends it, which is permanent: err, if it is so, or one
 // that says for how long it was tried. A [ClassLater] error is waited for without
-// end.
+// end, and asked for again every few seconds unless [Backoff.Max] is set: what it waits
+// for may be back any moment.
 func (r *Retrier) Pause(err error) (time.Duration, error) {
 	switch Of(err) {
 	case ClassPermanent:
@@ -37,7 +43,9 @@ func (r *Retrier) Pause(err error) (time.Duration, error) {
 		if after := After(err); after > 0 {
 			return after, nil
 		}
-		return r.Delay(r.waited), nil
+		b := r.Backoff
+		b.Max = cmp.Or(b.Max, longestWait)
+		return b.Delay(r.waited), nil
 	}
 	now := time.Now()
 	if !r.last.IsZero() {

@@ -50,7 +50,7 @@ func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) e
 		return err
 	}
 	var sample plan.Sample
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(ctx context.Context) (err error) {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, asked)
 		return err
 	}, logged(o.Logger))
@@ -389,7 +389,7 @@ func windows(ranges []block.Range, size uint64) []block.Range {
 // patiently repeats what asks the destination. One that is away, or a table that is
 // locked, is waited for.
 func (a *adoption) patiently(ctx context.Context, op func(context.Context) error) error {
-	return fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, op, logged(a.log))
+	return fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, op, logged(a.log))
 }
 
 func (a *adoption) say(format string, args ...any) {

@@ -35,13 +35,15 @@ type connectionState struct {
 	meters []*progress.Meter
 }
 
-func (s *connectionState) set(reason error) {
+// set reports whether anybody was told.
+func (s *connectionState) set(reason error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reason = reason
 	for _, m := range s.meters {
 		m.WaitingFor(health.NATSAway, partNATS, text(reason))
 	}
+	return len(s.meters) > 0
 }
 
 // tell adds a meter to those that are told.
@@ -87,10 +89,11 @@ func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger
 
 		MustExist: !b.makes,
 		OnState: func(reason error) {
-			b.state.set(reason)
-			if reason != nil {
+			switch told := b.state.set(reason); {
+			case told: // by a meter
+			case reason != nil:
 				log.Warn().Err(reason).Msg("waiting for NATS")
-			} else {
+			default:
 				log.Info().Msg("NATS is back")
 			}
 		},
@@ -108,13 +111,12 @@ const partNATS = "NATS"
 // untilNATS repeats, visibly, what needs a NATS server of its own, which may come up
 // later than this process. The embedded one is asked once. What the meter was told is
 // over when the bus tells it that the connection stands.
-func untilNATS(ctx context.Context, c config.NATS, meter *progress.Meter, log zerolog.Logger, op func(context.Context) error) error {
-	if c.Embedded != "" {
+func untilNATS(ctx context.Context, p *config.Pipeline, meter *progress.Meter, op func(context.Context) error) error {
+	if p.NATS.Embedded != "" {
 		return op(ctx)
 	}
-	return fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, op, func(err error, pause time.Duration) {
+	return fault.Retry(ctx, patience(p), op, func(err error, _ time.Duration) {
 		meter.WaitingFor(health.NATSAway, partNATS, text(err))
-		log.Warn().Err(err).Dur("pause", pause).Msg("waiting for NATS")
 	})
 }
 

@@ -317,7 +317,7 @@ func TestSinkDownForAWhileWhileLive(t *testing.T) {
 	g := l.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "8", "--reorg-depth", "1-60/6")
 	c := &cluster{lab: l, port: freePort(t), procs: map[string]*process{}}
 	c.nats = l.startNATS(c.port)
-	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "")
+	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "log: { max_bytes: 256MiB } # the default may be more than the disk has to spare\n")
 	for _, name := range []string{"planner", "extractor", "sink-postgres"} {
 		c.up(name)
 	}

@@ -125,12 +125,63 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, tabl
 	sink.kill()
 	sink, sinkPort = start("sink-postgres", other)
 	complete(sink, sinkPort)
+	planner.kill()
+	planner, plannerPort = start("planner", file)
+	planner.untilAnswer(t, health.Readyz, plannerPort, "the planner is back", ready)
+	for until := time.Now().Add(3 * time.Second); time.Now().Before(until); <-time.After(50 * time.Millisecond) {
+		a, err := health.Ask(t.Context(), health.Healthz, fmt.Sprintf(":%d", plannerPort))
+		if err != nil || len(a.Parts) > 0 {
+			t.Fatalf("the sink runs, and its planner waits after a restart: %+v %v\n%s", a, err, planner.out)
+		}
+	}
 	for p, port := range map[*process]int{planner: plannerPort, extractor: extractorPort, sink: sinkPort} {
 		p.untilAnswer(t, health.Healthz, port, "nothing is waited for", func(a health.Answer) bool { return a.OK && len(a.Parts) == 0 })
 		if code := p.interrupt(t); code != 130 {
 			t.Errorf("%s: exit code %d\n%s", filepath.Base(p.cmd.Path), code, p.out)
 		}
 	}
+}
+
+// TestAKilledRunIsBackSoon: with its embedded server ended all who held anything, so that
+// it need not wait until that is noticed.
+func TestAKilledRunIsBackSoon(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	server, _ := l.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
+	file := l.file("pipeline.yaml", fmt.Sprintf(`pipeline: killed
+source: { amp: "%s", query: SELECT * FROM eth_rpc.logs }
+nats: { embedded: ./nats }
+log: { max_bytes: 256MiB }
+sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: rows } } ]
+`, server, l.schema))
+	last := func() int64 { return l.number("SELECT max(_block_num)::bigint FROM " + l.schema + ".rows") }
+	run := func() *process {
+		p := l.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
+		p.untilAnswer(t, health.Readyz, p.listens(t), "it is ready", ready)
+		return p
+	}
+	p := run()
+	l.waitRows(p, 1)
+	for before := last(); last() <= before+5; <-time.After(20 * time.Millisecond) {
+		if t.Context().Err() != nil {
+			t.Fatal(p.out)
+		}
+	}
+	p.kill()
+	before, began := last(), time.Now()
+	p = run()
+	for last() <= before {
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("no live block after half a minute\n%s", p.out)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if took := time.Since(began); took > 6*time.Second { // a lease takes 8 to 10 s
+		t.Errorf("it took %v to go on\n%s", took, p.out)
+	} else {
+		t.Logf("it took %v to go on", took)
+	}
+	p.interrupt(t)
 }
 
 // TestHealthOfARun asks, as a container's health check does, a process that runs two

@@ -52,7 +52,7 @@ func TestDestinationDown(t *testing.T) {
 	p := l.start("ampipe", "run", "-c", file)
 	l.waitRows(p, 1)
 	l.postgres("stop")
-	p.out.waitFor(t, p, regexp.MustCompile(`(paused; trying again)`))
+	p.out.waitFor(t, p, regexp.MustCompile(`"part":"(sink [a-z]+)","reason":"[^"]*server cannot be reached.*waiting`))
 	set(`{"bandwidth": 0}`)
 	l.postgres("start")
 	l.finishAndVerify(p, file)

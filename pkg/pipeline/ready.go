@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -76,7 +77,8 @@ type historyWatch struct {
 	*stages
 	sink string
 	spec queue.Spec
-	read time.Time // spec last
+	read time.Time     // spec last
+	ask  chan struct{} // holds a token when the sink is to report, though nothing has changed
 
 	mu     sync.Mutex
 	report queue.SinkReport // the last; its Read is zero if there was none
@@ -84,7 +86,23 @@ type historyWatch struct {
 
 func newHistoryWatch(s *stages, sink string) *historyWatch {
 	s.meter.Unready(stageSink(sink), notRead)
-	return &historyWatch{stages: s, sink: sink}
+	return &historyWatch{stages: s, sink: sink, ask: make(chan struct{}, 1)}
+}
+
+// asks has the sink report when the plan is written, until ctx ends: a planner that
+// starts writes it, and waits to hear how far the sinks are.
+func (h *historyWatch) asks(ctx context.Context) {
+	for failed := 1; ctx.Err() == nil; failed++ {
+		_ = h.state.WatchSpec(ctx, func(queue.Change) error { // look says that NATS is away
+			failed = 0
+			select {
+			case h.ask <- struct{}{}:
+			default:
+			}
+			return nil
+		})
+		_ = fault.Sleep(ctx, fault.Backoff{Max: readyEvery}.Delay(failed)) // its end is seen above
+	}
 }
 
 const notRead = "what the destination holds has not been read yet"
@@ -132,7 +150,7 @@ func (h *historyWatch) look(ctx context.Context) bool {
 	default:
 		reason, blocks := lacks(h.spec, report)
 		if reason == "" {
-			h.meter.Ready(stage)
+			h.meter.Ready(stage, health.NATSAway)
 			return true
 		}
 		h.meter.Lacks(stage, reason, blocks)

@@ -73,7 +73,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	for _, p := range pipelines {
 		meter := meters[p.Name]
 		becomes(meter, p, notConnected)
-		bus, err := buses.get(ctx, p.NATS, meter, o.Logger)
+		bus, err := buses.get(ctx, p, meter, o.Logger)
 		if err != nil {
 			return refused(err)
 		}
@@ -131,12 +131,18 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.
 			r.close()
 		}
 	}()
-	err = untilNATS(ctx, p.NATS, meter, o.Logger, func(ctx context.Context) (err error) {
+	err = untilNATS(ctx, p, meter, func(ctx context.Context) (err error) {
 		r.stages, err = newStages(ctx, bus, p, meter, o.Logger)
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if p.NATS.Embedded != "" {
+		// A process that had some was killed with the server.
+		if err := r.tasks.Reclaim(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if r.source, err = openSource(ctx, p); err != nil {
 		return nil, err
@@ -181,6 +187,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	work, done := context.WithCancelCause(ctx)
 	defer done(nil)
 	g, work := errgroup.WithContext(work)
+	r.meter.SayUntil(work)
 
 	stopped := newStoppedSinks(r.config.Sinks)
 	planner := r.planner(r.source, o)
@@ -223,14 +230,14 @@ func (r *run) run(ctx context.Context, o Options) error {
 // busPool shares one bus among pipelines with the same configuration.
 type busPool struct{ open map[string]*Bus }
 
-func (p *busPool) get(ctx context.Context, c config.NATS, meter *progress.Meter, log zerolog.Logger) (*Bus, error) {
-	key := fmt.Sprintf("%+v", c)
+func (p *busPool) get(ctx context.Context, c *config.Pipeline, meter *progress.Meter, log zerolog.Logger) (*Bus, error) {
+	key := fmt.Sprintf("%+v", c.NATS)
 	if b, ok := p.open[key]; ok {
 		return b, nil
 	}
 	var b *Bus
-	err := untilNATS(ctx, c, meter, log, func(ctx context.Context) (err error) {
-		b, err = OpenBus(ctx, c, roleRun, log)
+	err := untilNATS(ctx, c, meter, func(ctx context.Context) (err error) {
+		b, err = OpenBus(ctx, c.NATS, roleRun, log)
 		return err
 	})
 	if err == nil {

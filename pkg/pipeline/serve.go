@@ -6,9 +6,12 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -29,9 +32,22 @@ func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (s
 		}
 		o.Logger.Info().Stringer("address", listener.Addr()).Msg("metrics and health")
 	}
+	names := slices.Sorted(maps.Keys(meters))
+	for _, name := range names {
+		log := o.Logger.With().Str("pipeline", name).Logger()
+		meters[name].Say = func(n progress.WaitNote) { logWait(log, n) }
+		meters[name].SayUntil(ctx)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
-	names := slices.Sorted(maps.Keys(meters))
+	g.Go(func() error {
+		for fault.Sleep(ctx, time.Second) == nil {
+			for _, m := range meters {
+				m.SayWaits()
+			}
+		}
+		return nil
+	})
 	g.Go(func() error {
 		o.Screen.Run(ctx, func() string {
 			lines := make([]string, len(names))
@@ -60,4 +76,24 @@ func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (s
 		cancel()
 		return g.Wait()
 	}, nil
+}
+
+// logWait writes into the log what became of a wait.
+func logWait(log zerolog.Logger, n progress.WaitNote) {
+	line := log.Warn()
+	if n.Event == progress.WaitEnded || n.Kind == health.Expected || n.Kind == health.BackPressure {
+		line = log.Info()
+	}
+	line = line.Str("part", n.Part)
+	if n.Parts > 1 {
+		line = line.Int("parts", n.Parts)
+	}
+	switch n.Event {
+	case progress.WaitEnded:
+		line.Msg("resumed after " + progress.Duration(n.For))
+	case progress.WaitLasts:
+		line.Str("reason", n.Reason).Msg("has been waiting for " + progress.Duration(n.For))
+	default:
+		line.Str("reason", n.Reason).Msg("waiting")
+	}
 }

@@ -81,6 +81,7 @@ func newObstructed(t *testing.T, server string) *obstructed {
 	file := o.file("pipeline.yaml", fmt.Sprintf(`pipeline: %[1]s
 source: { amp: "grpc://%[2]s", query: SELECT * FROM eth_rpc.logs, keep_alive: 10s }
 nats: { url: "nats://%[3]s" }
+log: { max_bytes: 256MiB } # the default may be more than the disk has to spare
 sinks:
   - name: warehouse
     postgres: { dsn: "%[4]s", schema: %[5]s, table: rows }
@@ -121,7 +122,7 @@ func (o *obstructed) meets(one obstacle) {
 	told := time.Since(begun)
 	ended := time.Now()
 	one.end(o)
-	o.until(15*time.Second, "it is not told any more", func(stuck map[string]string) bool { return len(stuck) == 0 })
+	o.until(10*time.Second, "it is not told any more", func(stuck map[string]string) bool { return len(stuck) == 0 })
 	o.t.Logf("told after %.1f s, not any more %.1f s after its end: %.200s", told.Seconds(), time.Since(ended).Seconds(), reason)
 	if code := o.process.interrupt(o.t); code != 130 {
 		o.t.Errorf("exit code %d\n%s", code, o.process.out)

@@ -110,7 +110,7 @@ func solo(ctx context.Context, p *config.Pipeline, role string, o Options, stage
 	defer func() { err = errors.Join(err, stop()) }()
 	var bus *Bus
 	var s *stages
-	err = untilNATS(ctx, p.NATS, meter, o.Logger, func(ctx context.Context) (err error) {
+	err = untilNATS(ctx, p, meter, func(ctx context.Context) (err error) {
 		if bus, err = OpenBus(ctx, p.NATS, role, o.Logger); err != nil {
 			return err
 		}
@@ -137,10 +137,14 @@ const notPlanned = "the planner has not planned yet"
 // waitSpec waits until the planner has planned.
 func (s *stages) waitSpec(ctx context.Context, stage string) (queue.Spec, error) {
 	s.meter.Unready(stage, notPlanned)
-	s.meter.Waiting("start", notPlanned)
 	defer s.meter.Waiting("start", "")
 	var spec queue.Spec
 	err := fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
+		spec, _, err = s.state.LoadSpec(ctx)
+		if !errors.Is(err, queue.ErrNotFound) {
+			return err
+		}
+		s.meter.Waiting("start", notPlanned) // NATS answers: what was told of it before is over
 		spec, _, err = s.state.WaitSpec(ctx)
 		return err
 	}, s.waiting("start"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -64,18 +63,13 @@ func tlsConfig(files config.TLS) (*tls.Config, error) {
 	return c, nil
 }
 
-// firstPatience is how long the first start of a pipeline is tried against errors
-// that nobody knows: what is impossible is then said soon. Whatever is merely away is
-// waited for without end.
-const firstPatience = 2 * time.Minute
+// commandPatience is how long a command that a person waits for repeats what fails with
+// an error that nobody knows. Whatever is merely away is waited for without end.
+const commandPatience = 2 * time.Minute
 
-// patience is how a start is repeated. A pipeline that was planned before has worked
-// before, and gets the time that its partitions have.
-func (s *stages) patience(ctx context.Context) fault.Backoff {
-	if _, _, err := s.state.LoadSpec(ctx); errors.Is(err, queue.ErrNotFound) {
-		return fault.Backoff{GiveUp: firstPatience}
-	}
-	return fault.Backoff{GiveUp: max(firstPatience, s.config.Extract.GiveUpAfter)}
+// patience is how a pipeline repeats what fails with an error that nobody knows.
+func patience(p *config.Pipeline) fault.Backoff {
+	return fault.Backoff{GiveUp: p.Extract.GiveUpAfter}
 }
 
 // askSource checks the query. A server that is down or restarting is waited for,
@@ -100,7 +94,7 @@ func (s *stages) takeSample(ctx context.Context, source plan.Source, checked *pl
 // untilAnswered repeats what asks the Amp server.
 func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) error) error {
 	defer s.meter.Waiting(partAmp, "")
-	return fault.Retry(ctx, s.patience(ctx), ask, s.waiting(partAmp))
+	return fault.Retry(ctx, patience(s.config), ask, s.waiting(partAmp))
 }
 
 // untilReached waits, visibly and without end, until the Amp server answers a query: an

@@ -93,7 +93,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	}
 	// Planning asks the source for the blocks that the live lane begins behind.
 	var spec queue.Spec
-	err := fault.Retry(ctx, s.patience(ctx), func(ctx context.Context) (err error) {
+	err := fault.Retry(ctx, patience(s.config), func(ctx context.Context) (err error) {
 		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config}).Plan(ctx, checked)
 		return err
 	}, s.waiting("plan"))
@@ -180,17 +180,25 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		return nil, err
 	}
 	s.meter.Unready(stageSink(c.Name), "the destination is not open yet")
-	stop := fault.Watch(fault.Long, func(since time.Duration) {
-		s.meter.Waiting("sink "+c.Name, fmt.Sprintf("opening the destination has taken %v so far", since.Round(time.Second)))
-	})
-	defer stop()
-	err = fault.Retry(ctx, s.patience(ctx), func(ctx context.Context) error {
+	part := stageSink(c.Name)
+	err = fault.Retry(ctx, patience(s.config), func(ctx context.Context) error {
+		// It is the reason while nothing is known that is nearer to the cause: what a
+		// call waits for that takes long, not what the one before has met.
+		stop := fault.Watch(fault.Long, func(since time.Duration) {
+			s.meter.Waiting(part, fmt.Sprintf("opening the destination has taken %v so far", since.Round(time.Second)))
+		})
+		defer stop()
+		ctx, returned := sink.WithWaits(ctx, func(reason error) {
+			stop() // what it says is nearer to the cause
+			s.meter.Waiting(part, text(reason))
+		})
+		defer returned()
 		return w.Open(ctx, table)
-	}, s.waiting("sink "+c.Name))
+	}, s.waiting(part))
 	if err != nil {
 		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
 	}
-	s.meter.Waiting("sink "+c.Name, "")
+	s.meter.Waiting(part, "")
 	for _, warning := range warningsOf(w, table) {
 		s.logger.Warn().Str("sink", c.Name).Msg(warning)
 	}
@@ -235,14 +243,16 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { history.run(watching) })
+	watch.Go(func() { history.asks(watching) })
 	defer func() {
 		end()
 		watch.Wait()
 	}()
 	loop := &sink.Loop{
-		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: history,
+		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: history, Asked: history.ask,
 		Writers:  c.Writers(),
 		Gather:   gatherTime(c),
+		Backoff:  patience(s.config),
 		Ended:    func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
 		Observer: sinkWatch{name: c.Name, meter: s.meter},
 		Logger:   s.logger.With().Str("sink", c.Name).Logger(),

@@ -23,10 +23,7 @@ func tableOf(spec queue.Spec) (*arrow.Schema, int, error) {
 	return schema, found[0], nil
 }
 
-// waiting makes what is waited for visible, in the log and in the line.
+// waiting makes what is waited for visible.
 func (s *stages) waiting(part string) func(error, time.Duration) {
-	return func(err error, pause time.Duration) {
-		s.meter.Waiting(part, err.Error())
-		s.logger.Warn().Err(err).Str("part", part).Dur("pause", pause).Msg("waiting")
-	}
+	return func(err error, _ time.Duration) { s.meter.WaitingFor(kindOf(err), part, err.Error()) }
 }

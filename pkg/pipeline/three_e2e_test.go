@@ -28,6 +28,7 @@ func TestThreeDestinations(t *testing.T) {
 source: { amp: "%[2]s", query: %[3]s }
 range: { min_block: 0 }
 nats: { url: "nats://127.0.0.1:%[4]d" }
+log: { max_bytes: 256MiB } # the default may be more than the disk has to spare
 sinks:
   - name: warehouse
     postgres: { dsn: "${DATABASE_URL}", schema: %[1]s, table: rows }

@@ -68,7 +68,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	var sample plan.Sample
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(ctx context.Context) (err error) {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, checked.History(p.Range))
 		return err
 	}, logged(o.Logger))
@@ -243,7 +243,7 @@ func logged(log zerolog.Logger) func(error, time.Duration) {
 // too much for the server.
 func patiently(ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error)) (Comparison, error) {
 	var found Comparison
-	err := fault.Retry(ctx, fault.Backoff{GiveUp: firstPatience}, func(context.Context) (err error) {
+	err := fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, func(context.Context) (err error) {
 		found, err = compare(r)
 		if errors.Is(err, amp.ErrTooMuch) && r.Len() > 1 {
 			return fault.Permanent(err) // as it is

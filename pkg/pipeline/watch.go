@@ -76,6 +76,9 @@ type sinkWatch struct {
 func (w sinkWatch) OnApplied(c sink.Commit) {
 	w.meter.Applied(w.name, c.Rows)
 	w.meter.Committed(w.name, c.Entries, c.Took)
+	if !c.Oldest.IsZero() {
+		w.meter.Behind(w.name, time.Since(c.Oldest))
+	}
 	for _, mark := range c.Marks {
 		w.meter.Reached(w.name, mark.Number, mark.Seen)
 	}
@@ -98,7 +101,11 @@ func planWatch(meter *progress.Meter) func(plan.Status) {
 		if s.Live.Expected {
 			kind = health.Expected
 		}
-		meter.WaitingFor(kind, "start of the live lane", s.Live.Waits)
+		reason := s.Live.Waits
+		if s.Live.Soon {
+			reason = ""
+		}
+		meter.WaitingFor(kind, "start of the live lane", reason)
 		before := names
 		names = nil
 		for _, sink := range s.Sinks {

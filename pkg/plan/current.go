@@ -26,10 +26,11 @@ type current struct {
 	holes   []block.Range      // blocks without a partition at the last look
 }
 
-// drained is when a sink was first seen at the log's end.
+// drained is a sink that was seen at the log's end.
 type drained struct {
-	report uint64 // revision of its report
-	parts  uint64 // latest revision of a partition
+	parts    uint64    // latest revision of a partition when it was first seen there
+	read     time.Time // the destination last
+	readings int       // since it was first seen there
 }
 
 // adopt makes a plan the current one. What was found under it stays if it is already.

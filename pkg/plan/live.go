@@ -25,6 +25,10 @@ type LiveStatus struct {
 	// Expected says that Waits is in order, however long it lasts: it waits for the
 	// history, as configured, or for the chain.
 	Expected bool
+
+	// Soon says that Waits is for the answer of a sink that was asked a moment ago, which
+	// is no news.
+	Soon bool
 }
 
 const (
@@ -35,6 +39,9 @@ const (
 	// starts, for every sink to say how far it is. One that has not begun waits without
 	// a limit: what it begins with depends on what the sinks hold.
 	reportPatience = 5 * time.Second
+	// reportSoon is within which time a sink that runs says how far it is: it is asked
+	// when a planner starts, which writes the plan.
+	reportSoon = 2 * time.Second
 )
 
 // lookAtLive sees to it that the live lane has its task as soon as it may begin, and
@@ -42,7 +49,7 @@ const (
 func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	s.Live = w.live
 	switch {
-	case w.looks%liveEvery != 1 && !w.soon:
+	case w.looks%liveEvery != 1 && !w.unheard && !w.soon:
 		return nil
 	case !w.spec.Follows():
 		w.live, w.soon = LiveStatus{}, false
@@ -54,15 +61,8 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return fmt.Errorf("read the position of the live lane: %w", err)
 	}
-	before := w.live.Waits
 	w.live = LiveStatus{Follows: true, Start: w.spec.Live.Start, Next: max(position.Next, w.spec.Live.Start), Reorgs: position.Reorgs}
-	defer func() {
-		s.Live = w.live
-		w.soon = began || (w.live.Waits != "" && !w.live.Expected)
-		if w.live.Waits != "" && w.live.Waits != before {
-			w.Logger.Info().Str("reason", w.live.Waits).Msg("the live lane does not begin yet")
-		}
-	}()
+	defer func() { s.Live, w.soon = w.live, began }()
 
 	if position.Phase == queue.LiveFailed && position.Epoch == w.spec.Epoch && w.followed {
 		return fault.Permanent(fmt.Errorf("the chain cannot be followed: %s", position.Error))
@@ -164,19 +164,30 @@ func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosi
 		}
 	}
 	begun := position.Epoch == w.spec.Epoch && !w.spec.Live.Tentative
-	for _, sink := range s.Sinks {
-		switch {
-		case sink.reported != 0 || w.gone(sink.Name):
-		case !begun:
-			return fmt.Sprintf("sink %s has not said yet how far it is: start it, or take it out of the configuration", sink.Name), nil
-		case time.Since(w.began) < reportPatience:
-			return fmt.Sprintf("sink %s has not said yet how far it is", sink.Name), nil
-		}
+	if reason := w.silentSink(s.Sinks, begun); reason != "" {
+		w.unheard, w.live.Soon = true, time.Since(w.began) < reportSoon
+		return reason, nil
 	}
+	w.unheard = false
 	if w.spec.Live.Open {
 		return w.settle(ctx)
 	}
 	return "", nil
+}
+
+// silentSink returns which sink is waited for that has not reported since this planner
+// runs; empty: none is.
+func (w *watcher) silentSink(sinks []SinkStatus, begun bool) string {
+	for _, sink := range sinks {
+		switch {
+		case sink.reported != 0 || w.gone(sink.Name):
+		case !begun:
+			return fmt.Sprintf("sink %s has not said yet how far it is: start it, or take it out of the configuration", sink.Name)
+		case time.Since(w.began) < reportPatience:
+			return fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
+		}
+	}
+	return ""
 }
 
 // holds reports whether a sink has the whole history, except for what was given up.

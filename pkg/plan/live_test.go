@@ -284,12 +284,29 @@ func TestALaneThatHasBegunDoesNotWaitForASilentSink(t *testing.T) {
 	d.run()
 	d.tells("warehouse", queue.LiveMark{})
 	began := time.Now()
-	if s := d.looks(); s.Live.Waits != "sink silent has not said yet how far it is" {
-		t.Errorf("waits: %q", s.Live.Waits)
+	const silent = "sink silent has not said yet how far it is"
+	d.until("it waits, and has asked just now", func(s plan.Status) bool { return s.Live.Waits == silent && s.Live.Soon })
+	d.until("the sink does not answer", func(s plan.Status) bool { return s.Live.Waits == silent && !s.Live.Soon })
+	if took := time.Since(began); took < 1900*time.Millisecond || took > 3*time.Second {
+		t.Errorf("that it waits is news after %s", took)
 	}
 	d.until("the live lane goes on", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })
 	if took := time.Since(began); !d.willBeQueued() || took < 4*time.Second {
 		t.Errorf("queued %v after %s", d.queued(), took)
+	}
+}
+
+// TestAnAnswerIsHeardAtTheNextLook, not when the live lane would be looked at anyway.
+func TestAnAnswerIsHeardAtTheNextLook(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.reached(queue.LiveRunning, 0, 810)
+	d.run()
+	d.until("it waits", func(s plan.Status) bool { return s.Live.Waits != "" })
+	d.tells("warehouse", queue.LiveMark{})
+	looks := 0
+	d.until("nothing is waited for", func(s plan.Status) bool { looks++; return s.Live.Waits == "" })
+	if looks > 3 { // one may have been under way, and one not yet taken
+		t.Errorf("it took %d looks", looks)
 	}
 }
 

@@ -78,10 +78,7 @@ func (w *watcher) confirmed(sink SinkStatus, at uint64, lacks bool) bool {
 		delete(w.lagging, sink.Name)
 		return false
 	}
-	read := sink.Report.Read
-	if read.IsZero() { // of an older version
-		read = sink.Report.Updated
-	}
+	read := readAt(sink.Report)
 	now := lagging{epoch: w.spec.Epoch, mark: sink.Report.Live, tail: at, read: read}
 	seen, before := w.lagging[sink.Name]
 	if before && seen.epoch == now.epoch && seen.mark == now.mark && seen.tail == now.tail {

@@ -62,6 +62,7 @@ type watcher struct {
 	oldest   map[string]oldest     // by sink
 	soon     bool                  // the live lane is about to begin: the next look is at it, too
 	followed bool                  // this planner has queued the live task
+	unheard  bool                  // the live lane waits for the report of a sink
 	retried  bool                  // failed partitions have been queued again
 	filled   bool                  // holes have been looked for
 	asking   time.Time             // since when the sinks are asked what they hold of a new plan
@@ -92,7 +93,6 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 		case err != nil:
 			failed++
 			pause = fault.Backoff{Min: every, Max: longestPause}.Delay(failed)
-			p.Logger.Warn().Err(err).Dur("pause", pause).Msg("could not look after the pipeline; trying again")
 			w.wait(err)
 		default:
 			failed = 0
@@ -304,7 +304,7 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 			sinks[i].reported = rev
 		}
 		sinks[i].Stopped = w.stopped(name, report)
-		if !w.readToEnd(name, position, rev) {
+		if !w.readToEnd(name, position, report) {
 			continue
 		}
 		for _, r := range Lost(Wanted(w.spec, report.Live), parts, report.Coverage) {
@@ -314,7 +314,7 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	if len(lost.Ranges()) == 0 {
 		return sinks, nil
 	}
-	w.Logger.Warn().Stringer("blocks", lost).Msg("blocks are neither in the log nor in a destination; they are loaded again")
+	w.tellLost(lost, parts)
 	clear(w.drained)
 	var ranges []block.Range
 	for _, r := range lost.Ranges() {
@@ -324,20 +324,56 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	return sinks, err
 }
 
-// readToEnd reports whether the sink has applied everything in the log and has
-// reported since, so that what its report lacks is not on its way. A partition that
-// has changed since may have brought entries that came and went between two looks.
-func (w *watcher) readToEnd(sink string, at queue.Position, report uint64) bool {
+// tellLost says which blocks come from now on that a sink lacks. Those that no partition
+// has had are of a live lane that the sink did not see from its beginning: nothing was
+// lost.
+func (w *watcher) tellLost(lost block.Set, parts []queue.Partition) {
+	had := planned(parts)
+	var again, first block.Set
+	for _, r := range lost.Ranges() {
+		first.AddAll(block.NewSet(had.Missing(r)...))
+	}
+	again = lost.Clone()
+	for _, r := range first.Ranges() {
+		again.Remove(r)
+	}
+	if first.Len() > 0 {
+		w.Logger.Info().Stringer("blocks", first).Msg("a sink has joined the live lane above these blocks; they come as history")
+	}
+	if again.Len() > 0 {
+		w.Logger.Warn().Stringer("blocks", again).Msg("blocks are neither in the log nor in a destination; they are loaded again")
+	}
+}
+
+// readToEnd reports whether the sink has applied everything in the log and has read
+// its destination since, so that what its report lacks is not on its way. The report
+// that comes first may be of a reading before the last commit. A partition that has
+// changed since may have brought entries that came and went between two looks.
+func (w *watcher) readToEnd(sink string, at queue.Position, report queue.SinkReport) bool {
 	if !at.Drained() {
 		delete(w.drained, sink)
 		return false
 	}
 	seen, before := w.drained[sink]
+	read := readAt(report)
 	if !before || seen.parts != w.parts {
-		w.drained[sink] = drained{report: report, parts: w.parts}
+		w.drained[sink] = drained{parts: w.parts, read: read}
 		return false
 	}
-	return report > seen.report
+	if read.After(seen.read) {
+		seen.read = read
+		seen.readings++
+		w.drained[sink] = seen
+	}
+	return seen.readings >= surely
+}
+
+// readAt returns when the destination was read that a report is of.
+func readAt(r queue.SinkReport) time.Time {
+	if r.Read.IsZero() {
+		return r.Updated // of an older version
+	}
+	return r.Read
 }
 
 func covered(coverage block.Set, history block.Range) uint64 {

@@ -1,8 +1,6 @@
 package progress
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/health"
@@ -10,9 +8,10 @@ import (
 
 // condition is what a process knows of how a pipeline is, for [Meter.Health].
 type condition struct {
-	waits   map[string]health.Wait // by part of the pipeline
-	failure stop                   // what ended the pipeline
-	gaveUp  stop                   // what of the history could not be read
+	waits   map[string]wait       // by part of the pipeline
+	groups  map[string]*waitGroup // by kind of part
+	failure stop                  // what ended the pipeline
+	gaveUp  stop                  // what of the history could not be read
 	stages  map[string]health.Stage
 	loops   map[string]time.Time // when each came round last
 	moved   time.Time            // when the log last took an entry, or got room
@@ -25,30 +24,12 @@ type stop struct {
 }
 
 func newCondition() condition {
-	return condition{waits: map[string]health.Wait{}, stages: map[string]health.Stage{}, loops: map[string]time.Time{}}
+	return condition{waits: map[string]wait{}, groups: map[string]*waitGroup{}, stages: map[string]health.Stage{}, loops: map[string]time.Time{}}
 }
 
 // Waiting says that a part of the pipeline waits, and for what; an empty reason says
 // that it has resumed.
 func (m *Meter) Waiting(part, reason string) { m.WaitingFor(health.Fault, part, reason) }
-
-// WaitingFor is Waiting for a wait of any kind. One that becomes one of another kind
-// begins anew.
-func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.parts[kindOf(part)] = true
-	if reason == "" {
-		delete(m.condition.waits, part)
-		return
-	}
-	w, before := m.condition.waits[part]
-	if !before || w.Kind != kind {
-		w = health.Wait{Part: part, Kind: kind, Since: m.now()}
-	}
-	w.Reason = reason
-	m.condition.waits[part] = w
-}
 
 // Moved says that the log has got room.
 func (m *Meter) Moved() {
@@ -58,7 +39,7 @@ func (m *Meter) Moved() {
 }
 
 // Stopped says that a sink has stopped for good, and why; an empty reason says that
-// it is running again.
+// it is running again. One that has stopped waits for nothing, and has not resumed.
 func (m *Meter) Stopped(sink, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,6 +48,10 @@ func (m *Meter) Stopped(sink, reason string) {
 		s.stopped = stop{since: m.now()}
 	}
 	s.stopped.reason, s.judged = reason, true
+	if part := "sink " + sink; reason != "" {
+		delete(m.condition.waits, part)
+		delete(m.condition.groups, part)
+	}
 }
 
 // Failed says that the pipeline has ended because of an error, and which.
@@ -75,6 +60,7 @@ func (m *Meter) Failed(reason string) {
 	defer m.mu.Unlock()
 	m.condition.failure = stop{reason, m.now()}
 	clear(m.condition.waits)
+	clear(m.condition.groups)
 	clear(m.parts)
 	clear(m.condition.loops)
 }
@@ -160,7 +146,7 @@ func (m *Meter) Health(name string) health.Pipeline {
 	defer m.mu.Unlock()
 	p := health.Pipeline{
 		Name: name, Moved: m.condition.moved, CommitDelay: m.CommitDelay,
-		Waits: slices.Collect(maps.Values(m.condition.waits)), Stops: m.stops(),
+		Waits: m.waits(), Stops: m.stops(),
 	}
 	for _, s := range m.condition.stages {
 		for _, stop := range p.Stops {

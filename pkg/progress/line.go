@@ -57,13 +57,12 @@ func (m *Meter) Line() string {
 	if eta > 0 {
 		parts = append(parts, "eta "+Duration(eta))
 	}
-	if waits := m.condition.waits; len(waits) > 0 {
-		part := slices.Min(slices.Collect(maps.Keys(waits)))
+	if waits := m.waits(); len(waits) > 0 {
 		more := ""
 		if len(waits) > 1 {
 			more = fmt.Sprintf(" (and %d more)", len(waits)-1)
 		}
-		parts = append(parts, fmt.Sprintf("%s waits: %s%s", part, waits[part].Reason, more))
+		parts = append(parts, fmt.Sprintf("%s waits: %s%s", waits[0].Part, waits[0].Reason, more))
 	}
 	return strings.Join(parts, " | ")
 }
@@ -91,8 +90,7 @@ func (m *Meter) sinkPart(name string, now time.Time) string {
 	s := m.sinks[name]
 	rate := s.speed.perSecond(now)
 	text := fmt.Sprintf("%s %s rows/s", name, Count(uint64(rate)))
-	if m.rows > s.rows && rate > 0 {
-		behind := time.Duration(float64(m.rows-s.rows) / rate * float64(time.Second))
+	if behind, known := s.lag(now); known {
 		text += ", " + Duration(behind) + " behind"
 	}
 	return text

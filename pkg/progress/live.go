@@ -22,6 +22,7 @@ type liveSink struct {
 	number  block.Number  // the last watermark applied
 	lacks   time.Time     // when the extractor heard of the first block above it, at the earliest
 	behind  time.Duration // from hearing of the blocks to their commit, the last time
+	at      time.Time     // of that commit
 	latency latency
 }
 
@@ -59,7 +60,7 @@ func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
 	defer m.mu.Unlock()
 	s := &m.sink(sink).live
 	now := m.now()
-	s.known, s.number, s.lacks = true, number, now
+	s.known, s.number, s.lacks, s.at = true, number, now, now
 	if !seen.IsZero() {
 		s.lacks = seen
 		s.behind = max(0, now.Sub(seen))
@@ -92,8 +93,13 @@ func (m *Meter) slowestLive() *liveSink {
 	return slowest
 }
 
+// quietAfter is how long how fast the last block was says something about a sink that
+// has had no other since.
+const quietAfter = time.Minute
+
 // livePart says where the slowest sink is, and how long ago the extractor heard of
-// the first block that it lacks or, where it lacks none, how long the last took.
+// the first block that it lacks or, where it lacks none, how long the last took. On a
+// chain that stands still it is at the head.
 func (m *Meter) livePart(now time.Time) string {
 	slowest := m.slowestLive()
 	if slowest == nil {
@@ -103,8 +109,14 @@ func (m *Meter) livePart(now time.Time) string {
 		return "live " + grouped(uint64(m.live.head)) + " in the log"
 	}
 	behind := slowest.behind
-	if m.live.known && slowest.number < m.live.head {
+	switch lacks := m.live.known && slowest.number < m.live.head; {
+	case lacks:
 		behind = max(behind, now.Sub(slowest.lacks))
+	case now.Sub(slowest.at) < quietAfter:
+	case m.live.known:
+		return "live " + grouped(uint64(slowest.number)) + " (at head)"
+	default: // another process follows the chain
+		return "live " + grouped(uint64(slowest.number))
 	}
 	return fmt.Sprintf("live %s (%s behind head)", grouped(uint64(slowest.number)), Duration(behind))
 }

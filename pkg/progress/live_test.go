@@ -39,7 +39,7 @@ func TestLiveLine(t *testing.T) {
 		m.Reached("warehouse", 19_876_542, seen)
 		wantLine(t, m, "live 19,876,542 (0.8 s behind head)")
 		time.Sleep(time.Minute) // the chain stands still
-		wantLine(t, m, "live 19,876,542 (0.8 s behind head)")
+		wantLine(t, m, "live 19,876,542 (at head)")
 
 		m.Reorged()
 		m.Reorgs(3) // as the planner counts, since the pipeline began
@@ -75,6 +75,17 @@ func TestASinkThatIsBehind(t *testing.T) {
 		wantLine(t, m, "live 101 (5.0 s behind head)")
 		m.Reached("warehouse", 102, seen.Add(2*time.Second))
 		wantLine(t, m, "live 102 (3.0 s behind head)")
+	})
+}
+
+// TestASinkAlone does not know the head.
+func TestASinkAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := progress.NewMeter("warehouse")
+		m.Reached("warehouse", 100, time.Now().Add(-time.Second))
+		wantLine(t, m, "live 100 (1.0 s behind head)")
+		time.Sleep(time.Hour)
+		wantLine(t, m, "live 100")
 	})
 }
 

@@ -13,6 +13,9 @@ import (
 // concurrent use.
 type Meter struct {
 	CommitDelay time.Duration // how long a sink may gather entries before it commits them; set before use
+	// Say is told what is to be said about waits; nil: nobody. It must not call the
+	// meter. Set before use.
+	Say func(WaitNote)
 
 	mu        sync.Mutex
 	started   time.Time
@@ -23,6 +26,7 @@ type Meter struct {
 	speed     speed     // of appending
 	sinks     map[string]*sinkMeter
 	condition condition
+	saying    <-chan struct{} // closed: nothing is said any more
 	parts     map[string]bool // kinds of parts that have waited or resumed
 	live      liveMeter
 	overview  *Overview // nil: this process has no planner that has looked yet
@@ -40,6 +44,7 @@ type sinkMeter struct {
 	known   bool   // covered has been read
 	speed   speed
 	live    liveSink
+	behind  lag
 	stopped stop // for good; without a reason: it has not
 	judged  bool // stopped is known
 }

@@ -77,6 +77,28 @@ func (m *Meter) Committed(sink string, entries int, took time.Duration) {
 	c.last = m.now()
 }
 
+// lag is how long entries were in the log before a sink committed them.
+type lag struct {
+	long time.Duration
+	at   time.Time // of the commit
+}
+
+// lagWindow is how long the lag of a commit says something about a sink.
+const lagWindow = speedWindow * time.Second
+
+// Behind says that a sink has committed entries just now of which the first was in the
+// log for so long.
+func (m *Meter) Behind(sink string, long time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sink(sink).behind = lag{max(0, long), m.now()}
+}
+
+// lag returns how far a sink is behind the log; false: it has committed nothing lately.
+func (s *sinkMeter) lag(now time.Time) (time.Duration, bool) {
+	return s.behind.long, !s.behind.at.IsZero() && now.Sub(s.behind.at) < lagWindow
+}
+
 // kindOf returns the part as metrics name it: without the number of a partition or
 // worker, of which there may be thousands.
 func kindOf(part string) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -35,6 +36,7 @@ func TestLine(t *testing.T) {
 		for range 10 {
 			m.Published(block.Range{Start: 0, End: 500}, 96_000, 1)
 			m.Applied("warehouse", 48_000)
+			m.Behind("warehouse", 11*time.Second)
 			time.Sleep(time.Second)
 		}
 		m.Covered("warehouse", 250)
@@ -42,12 +44,12 @@ func TestLine(t *testing.T) {
 		if got := m.Line(); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
-		m.Waiting("warehouse", "connection refused")
-		m.Waiting("partition 0.0", "blocks are not there yet")
-		if got := m.Line(); !strings.HasSuffix(got, "| partition 0.0 waits: blocks are not there yet (and 1 more)") {
+		m.Waiting("sink warehouse", "connection refused")
+		m.WaitingFor(health.Expected, "partition 0.0", "blocks are not there yet")
+		if got := m.Line(); !strings.HasSuffix(got, "| sink warehouse waits: connection refused (and 1 more)") {
 			t.Errorf("what is waited for is not shown: %q", got)
 		}
-		m.Waiting("warehouse", "")
+		m.Waiting("sink warehouse", "")
 		m.Waiting("partition 0.0", "")
 		if got := m.Line(); strings.Contains(got, "waits") {
 			t.Errorf("still waiting: %q", got)

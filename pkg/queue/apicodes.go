@@ -41,9 +41,9 @@ var decisions = []decision{
 		[]jetstream.ErrorCode{10012, 10049, 10050, 10051, 10057, 10069, 10072, 10096, 10110, 10111}},
 
 	{advice{fault.ClassPermanent, "the NATS account has a limit that is too small: raise max_consumers of the account"}, []jetstream.ErrorCode{10026}},
-	{advice{fault.ClassPermanent, "raise max_streams of the NATS account, or delete a stream that is not needed"}, []jetstream.ErrorCode{10027}},
+	{advice{fault.ClassPermanent, "raise max_streams of the NATS account, or delete a stream that is not needed"}, []jetstream.ErrorCode{codeTooManyStreams}},
 	{advice{fault.ClassPermanent, "the NATS account has no limits for so many replicas: set nats.replicas to another number, or give the account limits for it"}, []jetstream.ErrorCode{10120}},
-	{advice{fault.ClassPermanent, "lower log.max_bytes, or raise disk_max_stream_bytes of the NATS account"}, []jetstream.ErrorCode{10122}},
+	{advice{fault.ClassPermanent, "lower log.max_bytes, or raise disk_max_stream_bytes of the NATS account"}, []jetstream.ErrorCode{codeStreamTooLarge}},
 	{advice{fault.ClassPermanent, "raise max_ack_pending of the NATS account and of the server"}, []jetstream.ErrorCode{10121}},
 	{advice{fault.ClassPermanent, "raise max_request_batch of the NATS server"}, []jetstream.ErrorCode{10125}},
 	{advice{fault.ClassPermanent, "nats.replicas above 1 needs a NATS cluster: set nats.replicas to 1, or name servers of a cluster in nats.url"},

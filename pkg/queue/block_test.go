@@ -33,7 +33,28 @@ func TestALargeBlock(t *testing.T) {
 	if _, err := raised.Publish(ctx, "p.0.0", 0, "id", large); err != nil {
 		t.Errorf("with what is advised: %v", err)
 	}
+	if c.EntryLimit() >= 8<<20 {
+		t.Errorf("an entry may have %d bytes", c.EntryLimit())
+	}
 	if _, err := c.CheckRoom(ctx, "pipe", queue.Needs{LogBytes: 1 << 30, BlockBytes: c.BlockLimit() + 1}); err == nil || !strings.Contains(err.Error(), "lower log.max_block_bytes to") {
 		t.Errorf("more than NATS takes in one step: %v", err)
 	}
+}
+
+// TestALargeRow goes through a server that allows large messages, as it is advised for a
+// row that is larger than a message.
+func TestALargeRow(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	c := mustOpen(t, queue.Config{URL: natsServerWith(t, 64<<20).ClientURL()})
+	l := mustLog(t, c, 1<<30)
+	mustPublish(t, l, "p.0.0", 0, "id", group(5, 5, c.EntryLimit()))
+	consumer := mustConsume(t, l, queue.ConsumeOptions{})
+	defer consumer.Close()
+	m, err := consumer.Next(ctx)
+	must(t, err)
+	if got := len(m.Entry.Payload); got != c.EntryLimit() || got < 30<<20 {
+		t.Errorf("%d bytes have come", got)
+	}
+	must(t, m.Ack())
 }

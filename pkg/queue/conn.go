@@ -83,9 +83,9 @@ const (
 	requestWait = 10 * time.Second
 	// headerRoom is what a message's headers may take of its payload limit.
 	headerRoom = 4 << 10
-	// maxEntry is the most bytes of an entry even if the server allows more:
-	// larger ones gain nothing and make bounded pulls uneven.
-	maxEntry = 8<<20 - headerRoom
+	// maxEntry is the most bytes of an entry even if the server allows more: NATS cuts
+	// connections that have 64 MiB on their way.
+	maxEntry = 32<<20 - headerRoom
 	// minPayload is the smallest max_payload that makes sense.
 	minPayload = 64 << 10
 )
@@ -245,7 +245,7 @@ func dialError(text string, err error) error {
 	case known && d.class != fault.ClassAgain && d.text != silent && d.text != closed:
 		return d.on(wrapped)
 	default:
-		return fault.Later(wrapped, 0)
+		return fault.Later(fmt.Errorf("%w: start the server, or correct nats.url", wrapped), 0)
 	}
 }
 

@@ -135,7 +135,11 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 	}
 	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(apiWait))
 	if err == nil {
-		_, err = c.durable(ctx, apiWait)
+		var durable jetstream.Consumer
+		durable, err = c.durable(ctx, apiWait)
+		if err == nil {
+			c.takeOver(ctx, durable)
+		}
 	}
 	if err != nil {
 		c.log.conn.hangUp(c.nc)
@@ -221,17 +225,17 @@ func (c *Consumer) Close() {
 		_ = m.msg.Nak() // best effort: AckWait does it otherwise
 	}
 	c.mu.Unlock()
-	c.unpin()
+	c.unpin(context.Background())
 	_ = c.nc.FlushTimeout(closeDeadline)
 	c.log.conn.hangUp(c.nc)
 }
 
 // unpin lets another process of the sink have the live lane at once.
-func (c *Consumer) unpin() {
+func (c *Consumer) unpin(ctx context.Context) {
 	if c.opts.Lanes != Live {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeDeadline)
+	ctx, cancel := context.WithTimeout(ctx, closeDeadline)
 	defer cancel()
 	if stream, err := c.js.Stream(ctx, c.log.stream()); err == nil {
 		_ = stream.UnpinConsumer(ctx, c.opts.Lanes.durable(c.sink), liveGroup) // best effort: the pin expires otherwise

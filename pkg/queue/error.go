@@ -46,8 +46,10 @@ const (
 	codeNoPeers          jetstream.ErrorCode = 10005
 	codeNoLeader         jetstream.ErrorCode = 10008
 	codeNoCapacity       jetstream.ErrorCode = 10023
+	codeTooManyStreams   jetstream.ErrorCode = 10027
 	codeNoStorage        jetstream.ErrorCode = 10047
 	codeStoreFailed      jetstream.ErrorCode = 10077
+	codeStreamTooLarge   jetstream.ErrorCode = 10122
 	codeTooManyRequests  jetstream.ErrorCode = 10167
 	codeTooManyBatches   jetstream.ErrorCode = 10210
 )

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
@@ -111,17 +110,6 @@ func TestBatchIsAllOrNone(t *testing.T) {
 	}
 	if part != 40 || after["p.0.0"] != b+1 {
 		t.Errorf("%d parts, lane ends at %d", part, after["p.0.0"])
-	}
-}
-
-func TestGroupTooLargeForOneStep(t *testing.T) {
-	t.Parallel()
-	l := mustLog(t, mustConn(t), 0)
-	for _, g := range [][]entry.Entry{parts(5, 1001, 1), parts(5, 9, 8<<20)} {
-		_, err := l.Publish(testContext(t), "p.0.0", 0, "a", g)
-		if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "[5, 6)") {
-			t.Errorf("%v", err)
-		}
 	}
 }
 

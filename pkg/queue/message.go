@@ -16,10 +16,11 @@ import (
 type Message struct {
 	Entry     entry.Entry
 	Lane      string
-	Seq       uint64 // in the log
-	After     uint64 // sequence of the lane's message before this one when it was published, 0 for the first
-	ID        string // that it was published with
-	Delivered int    // how often, this time included
+	Seq       uint64    // in the log
+	After     uint64    // sequence of the lane's message before this one when it was published, 0 for the first
+	ID        string    // that it was published with
+	Delivered int       // how often, this time included
+	Time      time.Time // when it was stored
 
 	consumer *Consumer
 	msg      answering // guarded by consumer.mu, see Release
@@ -50,7 +51,7 @@ func newMessage(c *Consumer, msg jetstream.Msg) *Message {
 	if meta, err := msg.Metadata(); err != nil {
 		m.err = err
 	} else {
-		m.Seq, m.Delivered = meta.Sequence.Stream, int(meta.NumDelivered)
+		m.Seq, m.Delivered, m.Time = meta.Sequence.Stream, int(meta.NumDelivered), meta.Timestamp
 	}
 	m.After = predecessor(header, m.Seq)
 	if m.err == nil {

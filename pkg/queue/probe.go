@@ -98,17 +98,11 @@ func (p *probe) fits(ctx context.Context, bytes int64) (bool, error) {
 		return true, p.delete(context.WithoutCancel(ctx))
 	case noRoom(err):
 		return false, nil
-	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse), permanent(err): // such as a limit on the number of streams
+	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse), code(err) == codeTooManyStreams, code(err) == codeStreamTooLarge:
 		return false, fmt.Errorf("%w: %w", errProbe, err)
 	default:
 		return false, p.explain(err)
 	}
-}
-
-// permanent reports whether the JetStream API refuses for good.
-func permanent(err error) bool {
-	a, known := adviceForCode(code(err))
-	return known && a.class == fault.ClassPermanent
 }
 
 // probePause is how long the probe of another process may stand: what it reserves is

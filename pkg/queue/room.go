@@ -29,6 +29,9 @@ func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) (tri
 	if err := checkName("pipeline", pipeline); err != nil {
 		return false, err
 	}
+	if c.cfg.Replicas > 1 && c.server == nil && c.nc.ConnectedClusterName() == "" {
+		return false, fault.Permanent(fmt.Errorf("nats.replicas is %d, and the NATS server is in no cluster: set nats.replicas to 1, or name the servers of a cluster in nats.url", c.cfg.Replicas))
+	}
 	if limit := c.BlockLimit(); needs.BlockBytes > max(limit, DefaultMaxBlock) {
 		return false, fault.Permanent(fmt.Errorf("log.max_block_bytes is %s, and NATS takes at most %s in one step, %d messages of %s: lower log.max_block_bytes to %s, or raise max_payload of the NATS server",
 			Size(needs.BlockBytes), Size(limit), maxBatch, Size(int64(c.EntryLimit())), plainSize(limit)))

@@ -26,18 +26,7 @@ no_auth_user: a
 `, t.TempDir(), limits), 0o600))
 	opts, err := server.ProcessConfigFile(file)
 	must(t, err)
-	opts.NoSigs, opts.NoLog = true, true
-	node, err := server.NewServer(opts)
-	must(t, err)
-	node.Start()
-	t.Cleanup(func() {
-		node.Shutdown()
-		node.WaitForShutdown()
-	})
-	if !node.ReadyForConnections(patience) {
-		t.Fatal("the NATS server did not start")
-	}
-	return node
+	return startServer(t, opts)
 }
 
 // refused returns the permanent error of CheckRoom, as one line.
@@ -170,20 +159,10 @@ func TestARightThatIsMissing(t *testing.T) {
 // restricted runs a NATS server whose user u may not publish to a subject.
 func restricted(t *testing.T, denied string) *server.Server {
 	t.Helper()
-	node, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+	return startServer(t, &server.Options{
+		StoreDir: t.TempDir(),
 		Users: []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{
 			Publish: &server.SubjectPermission{Allow: []string{">"}, Deny: []string{denied}},
 		}}},
 	})
-	must(t, err)
-	node.Start()
-	t.Cleanup(func() {
-		node.Shutdown()
-		node.WaitForShutdown()
-	})
-	if !node.ReadyForConnections(patience) {
-		t.Fatal("the NATS server did not start")
-	}
-	return node
 }

@@ -258,7 +258,7 @@ func TestOpenExplainsWhatIsWrong(t *testing.T) {
 
 func TestEntryLimit(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ payload, limit int }{{1 << 20, 1<<20 - 4<<10}, {8 << 20, 8<<20 - 4<<10}, {32 << 20, 8<<20 - 4<<10}} {
+	for _, c := range []struct{ payload, limit int }{{1 << 20, 1<<20 - 4<<10}, {8 << 20, 8<<20 - 4<<10}, {64 << 20, 32<<20 - 4<<10}} {
 		conn := mustOpen(t, queue.Config{Server: mustServer(t, queue.ServerConfig{MaxPayload: c.payload})})
 		if conn.MaxPayload() != c.payload || conn.EntryLimit() != c.limit {
 			t.Errorf("max_payload %d gives %d and a limit of %d", c.payload, conn.MaxPayload(), conn.EntryLimit())
@@ -371,7 +371,7 @@ func TestNextTellsThatTheLogIsBack(t *testing.T) {
 	stop := func(s *server.Server) { s.Shutdown(); s.WaitForShutdown() }
 	s := start()
 	opts.Port = s.Addr().(*net.TCPAddr).Port
-	c := mustConsume(t, mustLog(t, mustOpen(t, queue.Config{URL: s.ClientURL()}), 0), queue.ConsumeOptions{})
+	c := mustConsume(t, mustLog(t, mustOpen(t, queue.Config{URL: s.ClientURL()}), 1<<30), queue.ConsumeOptions{})
 	defer c.Close()
 	stop(s)
 	if _, err := c.Next(ctx); fault.Of(err) != fault.ClassLater {

@@ -15,10 +15,19 @@ import (
 // natsServer runs a NATS server that may store so many bytes.
 func natsServer(t *testing.T, dir string, maxStore int64) *server.Server {
 	t.Helper()
-	node, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-		MaxPayload: 1 << 20, JetStream: true, StoreDir: dir, JetStreamMaxStore: maxStore,
-	})
+	return startServer(t, &server.Options{MaxPayload: 1 << 20, StoreDir: dir, JetStreamMaxStore: maxStore})
+}
+
+// natsServerWith runs a NATS server with some max_payload.
+func natsServerWith(t *testing.T, maxPayload int32) *server.Server {
+	t.Helper()
+	return startServer(t, &server.Options{MaxPayload: maxPayload, StoreDir: t.TempDir(), JetStreamMaxStore: 2 << 30})
+}
+
+func startServer(t *testing.T, opts *server.Options) *server.Server {
+	t.Helper()
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.JetStream = "127.0.0.1", server.RANDOM_PORT, true, true, true
+	node, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,12 +89,10 @@ func (w *worker) apply(units []unit, i *isolation) error {
 		return nil
 	}
 	changes := make([]Change, len(units))
-	done := Commit{Entries: len(units)}
+	var done Commit
 	for k, u := range units {
 		changes[k] = u.change
-		done.Ranges = append(done.Ranges, u.change.Range)
-		done.Bytes += len(u.message.Payload)
-		done.mark(u.change)
+		done.add(u)
 	}
 	begin := time.Now()
 	applied, err := w.commit(changes)
@@ -122,23 +120,15 @@ func (w *worker) apply(units []unit, i *isolation) error {
 // changes; or one that is not, when every attempt has failed.
 func (w *worker) commit(changes []Change) (Applied, error) {
 	defer w.calls(len(changes), changes[0].Range.Start)()
-	return w.insist(func(context.Context) (Applied, error) { return w.write(changes) })
+	return w.insist(func(ctx context.Context) (Applied, error) { return w.write(ctx, changes) })
 }
 
 // insist repeats a call of the Writer by the class of its errors; see commit.
-func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied, err error) {
-	defer func() {
-		if !errors.Is(err, errStopped) { // then the reason is still the reason
-			w.pause.over()
-		}
-	}()
+func (w *worker) insist(call func(context.Context) (Applied, error)) (Applied, error) {
 	for retrier := (fault.Retrier{Backoff: w.Backoff}); ; {
-		var applied Applied
-		err := w.caught("applying entries", func() (err error) {
-			applied, err = call(w.do)
-			return err
-		})
+		applied, err := w.attempt(call)
 		if err == nil {
+			w.pause.over()
 			return applied, nil
 		}
 		if w.gather != nil && fault.Stack(err) != "" {
@@ -148,10 +138,11 @@ func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied,
 			return Applied{}, errStopped
 		}
 		if errors.Is(err, ErrGap) {
+			w.pause.over()
 			return Applied{}, err
 		}
-		class := classOf(err)
-		if class == fault.ClassPermanent {
+		if classOf(err) == fault.ClassPermanent {
+			w.pause.over() // the destination has answered
 			return Applied{}, fault.Permanent(err)
 		}
 		pause, end := retrier.Pause(err)
@@ -159,13 +150,27 @@ func (w *worker) insist(call func(context.Context) (Applied, error)) (_ Applied,
 			return Applied{}, errors.Unwrap(end) // not permanent, so that no change is looked for that is to blame
 		}
 		w.pause.because(err)
-		if class == fault.ClassAgain {
-			w.Logger.Warn().Err(err).Dur("pause", pause).Msg("transaction failed; trying again")
-		}
 		if fault.Sleep(w.take, pause) != nil {
 			return Applied{}, errStopped
 		}
 	}
+}
+
+// attempt calls the Writer once. What the call says that it waits for is shown.
+func (w *worker) attempt(call func(context.Context) (Applied, error)) (applied Applied, err error) {
+	ctx, returned := WithWaits(w.do, func(reason error) {
+		if reason == nil {
+			w.pause.over()
+			return
+		}
+		w.pause.because(reason)
+	})
+	defer returned()
+	err = w.caught("applying entries", func() (err error) {
+		applied, err = call(ctx)
+		return err
+	})
+	return applied, err
 }
 
 // classOf is the class of an error of a Writer. A refused row is hopeless even

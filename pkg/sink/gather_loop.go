@@ -111,11 +111,11 @@ func (w *worker) askFirst() bool {
 }
 
 // write applies changes, or stages them.
-func (w *worker) write(changes []Change) (Applied, error) {
+func (w *worker) write(ctx context.Context, changes []Change) (Applied, error) {
 	if w.gather == nil {
-		return w.Writer.Apply(w.do, changes)
+		return w.Writer.Apply(ctx, changes)
 	}
-	staged, err := w.gather.Stage(w.do, changes)
+	staged, err := w.gather.Stage(ctx, changes)
 	if errors.Is(err, ErrRestage) {
 		w.giveBack()
 	}
@@ -143,6 +143,7 @@ func (w *worker) keep(units []unit, done Commit) {
 	g.asked = false
 	g.done.Entries += done.Entries
 	g.done.Bytes += done.Bytes
+	g.done.since(done.Oldest)
 	g.done.Ranges = append(g.done.Ranges, done.Ranges...)
 	g.done.Marks = append(g.done.Marks, done.Marks...)
 }

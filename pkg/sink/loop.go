@@ -27,6 +27,10 @@ type Loop struct {
 	Live    Source  // of the live lane, which one transaction at a time applies in its order; nil: none
 	Reports Reports // nil: nobody is told
 
+	// Asked asks for a report, also when nothing has changed since the last; nil: nobody
+	// does.
+	Asked <-chan struct{}
+
 	Writers int           // transactions at the same time for the partitions; default 1
 	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
 	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Gatherer
@@ -93,7 +97,7 @@ func (l *Loop) Run(take context.Context) error {
 		r.Observer = nobody{}
 	}
 	r.hand = newHand(r.Bytes, r.Logger)
-	r.status = &status{observer: r.Observer, logger: r.Logger}
+	r.status = &status{observer: r.Observer}
 	r.damage = &damage{}
 	r.stall = r.newStall()
 
@@ -189,6 +193,10 @@ func (r *run) feed(take context.Context, flow *errgroup.Group) *ahead {
 	return a
 }
 
+// readPause is the longest pause before the log is read again that could not be read:
+// the source itself waits for what it needs.
+const readPause = 2 * time.Second
+
 // pull takes messages while there is room for them. Once the log could not be read,
 // its next answer ends that reason, also the answer that there is no message.
 func (r *run) pull(take context.Context, out chan<- *held) error {
@@ -198,7 +206,7 @@ func (r *run) pull(take context.Context, out chan<- *held) error {
 			return nil
 		}
 		var m Message
-		err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: r.Backoff.Max}, func(ctx context.Context) (err error) {
+		err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: cmp.Or(r.Backoff.Max, readPause)}, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
 			for errors.Is(err, queue.ErrNoMessage) {
 				pause.over()
@@ -206,13 +214,13 @@ func (r *run) pull(take context.Context, out chan<- *held) error {
 			}
 			return err
 		}, func(err error, _ time.Duration) { pause.because(fmt.Errorf("read the log: %w", err)) })
-		pause.over()
 		if err != nil {
 			if take.Err() != nil {
-				return nil
+				return nil // the reason is still the reason
 			}
 			return fmt.Errorf("read the log: %w", err)
 		}
+		pause.over()
 		one := r.hand.take(m)
 		if m.Damaged == nil {
 			out <- one

@@ -14,7 +14,8 @@ type Commit struct {
 	Entries int
 	Bytes   int // of the entries as published
 	Took    time.Duration
-	Marks   []Mark // of the watermarks among the entries
+	Oldest  time.Time // when the log took the first of its entries; zero: unknown
+	Marks   []Mark    // of the watermarks among the entries
 }
 
 // Mark is a watermark of the live lane that a destination has applied: it has every
@@ -22,6 +23,22 @@ type Commit struct {
 type Mark struct {
 	Number block.Number
 	Seen   time.Time // when the extractor first heard of its range; zero if unknown
+}
+
+// add counts an entry of the log, and a change made of it.
+func (c *Commit) add(u unit) {
+	c.Entries++
+	c.Ranges = append(c.Ranges, u.change.Range)
+	c.Bytes += len(u.message.Payload)
+	c.since(u.message.Time)
+	c.mark(u.change)
+}
+
+// since notes when the log took an entry.
+func (c *Commit) since(at time.Time) {
+	if c.Oldest.IsZero() || at.Before(c.Oldest) {
+		c.Oldest = at
+	}
 }
 
 func (c *Commit) mark(change Change) {

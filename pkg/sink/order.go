@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -15,6 +16,9 @@ const (
 	// patience is how long an entry that came before its predecessor waits for it
 	// here before the destination is asked whether it has it after all.
 	patience = 2 * time.Second
+	// askPause is the longest pause before a destination is asked again that did not say
+	// how far it is.
+	askPause = 5 * time.Second
 	// lookEvery is how often that is looked at.
 	lookEvery = 500 * time.Millisecond
 )
@@ -79,8 +83,7 @@ func (o *order) read(take context.Context) bool {
 		return o.failure == nil
 	}
 	pause := o.status.pauser()
-	defer pause.over()
-	err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
+	err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: o.Backoff.Min, Max: cmp.Or(o.Backoff.Max, askPause)}, func(ctx context.Context) error {
 		s, err := o.Writer.State(ctx)
 		// What was passed on may not be committed yet; it still counts.
 		if l := s.Live; err == nil && (!o.started || l.Epoch > o.epoch || l.Epoch == o.epoch && l.Seq > o.seq) {
@@ -89,6 +92,9 @@ func (o *order) read(take context.Context) bool {
 		return err
 	}, func(err error, _ time.Duration) { pause.because(err) })
 	o.known = err == nil
+	if o.known {
+		pause.over()
+	}
 	if err != nil && take.Err() == nil {
 		o.failure = fmt.Errorf("ask the destination how far it is in the live lane: %w", err)
 		o.stop(o.failure)

@@ -47,6 +47,8 @@ func (r *reporter) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.run.Asked:
+			r.sent, r.looked = queue.SinkReport{}, time.Time{}
 		case <-ticker.C:
 		}
 	}

@@ -28,8 +28,9 @@ type Source interface {
 type Message struct {
 	entry.Entry
 	Seq   uint64
-	Live  bool   // of the live lane, else of a partition
-	After uint64 // Seq of the lane's entry before
+	Time  time.Time // when the log took it
+	Live  bool      // of the live lane, else of a partition
+	After uint64    // Seq of the lane's entry before
 	Reply Reply
 
 	// Damaged is why the message is not an entry, and Entry therefore empty; nil: it
@@ -71,6 +72,6 @@ func (c consumer) Next(ctx context.Context) (Message, error) {
 		return Message{}, err
 	}
 	return Message{
-		Entry: m.Entry, Seq: m.Seq, Live: m.Lane == queue.LiveLane, After: m.After, Reply: m, Damaged: damaged,
+		Entry: m.Entry, Seq: m.Seq, Time: m.Time, Live: m.Lane == queue.LiveLane, After: m.After, Reply: m, Damaged: damaged,
 	}, nil
 }

@@ -58,7 +58,6 @@ func (r *run) newStall() *stall {
 func (s *stall) watch(ctx context.Context) {
 	ticker := time.NewTicker(stallEvery)
 	defer ticker.Stop()
-	defer s.pause.over()
 	for {
 		select {
 		case <-ctx.Done():

@@ -3,14 +3,11 @@ package sink
 import (
 	"slices"
 	"sync"
-
-	"github.com/rs/zerolog"
 )
 
 // status knows which parts of a loop wait, and why. It is safe for concurrent use.
 type status struct {
 	observer Observer
-	logger   zerolog.Logger
 
 	mu      sync.Mutex // held while the observer is told, so that it hears things in order
 	waiting []*pauser  // in the order in which their reasons began
@@ -67,17 +64,15 @@ func (s *status) remove(p *pauser) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(one *pauser) bool { return one == p })
 }
 
-// show tells the observer and the log what is waited for now, if that has changed.
+// show tells the observer what is waited for now, if that has changed.
 func (s *status) show() {
 	reason := s.reason()
 	switch {
 	case reason == nil && s.shown != "":
 		s.shown = ""
-		s.logger.Info().Msg("resumed")
 		s.observer.OnResume()
 	case reason != nil && reason.Error() != s.shown:
 		s.shown = reason.Error()
-		s.logger.Warn().Err(reason).Msg("paused; trying again")
 		s.observer.OnPause(reason)
 	}
 }

@@ -26,6 +26,8 @@ const (
 	// raceTries bounds how often a commit goes for the next version because
 	// somebody else took the one before.
 	raceTries = 100
+	// toldRaces is how many of them are no news.
+	toldRaces = 5
 )
 
 var conflictPause = fault.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
@@ -71,6 +73,9 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 		}
 		if try == raceTries {
 			return sink.Applied{}, fmt.Errorf("commit to %s: other writers were faster %d times in a row", w.store, try)
+		}
+		if try > toldRaces {
+			sink.Waits(ctx, fmt.Errorf("commit to %s: other writers were faster %d times in a row", w.store, try))
 		}
 		if base, err = w.log.refresh(ctx); err != nil {
 			return sink.Applied{}, fmt.Errorf("read the log of %s: %w", w.store, err)

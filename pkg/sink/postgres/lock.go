@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"sync/atomic"
 	"time"
@@ -67,9 +68,11 @@ func (w *Writer) queueLocks(b *pgx.Batch, alone bool) {
 }
 
 // lockOpening makes others that open the same table wait until this transaction ends.
+// They hold up nobody, so they wait for longer than for the table itself.
 func (g *target) lockOpening(ctx context.Context, tx pgx.Tx) error {
 	name := fnv.New32a()
 	_, _ = name.Write([]byte(g.schema + "\x00" + g.table))
-	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", openTableLock, int32(name.Sum32()))
+	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %s; SELECT pg_advisory_xact_lock(%d, %d); SET LOCAL lock_timeout = %s",
+		milliseconds(readPatience), openTableLock, int32(name.Sum32()), milliseconds(openPatience))).ReadAll()
 	return err
 }

@@ -47,7 +47,15 @@ func TestLockOfOthersIsWaitedFor(t *testing.T) {
 			if _, err := analyst.Exec(t.Context(), "SET application_name = 'analyst'; BEGIN; "+c.lock); err != nil {
 				t.Fatal(err)
 			}
-			_, err := w.Apply(t.Context(), []sink.Change{rows(0, 5)})
+			told := make(chan error, 100)
+			call, returned := sink.WithWaits(t.Context(), func(reason error) { told <- reason })
+			_, err := w.Apply(call, []sink.Change{rows(0, 5)})
+			returned()
+			if len(told) == 0 {
+				t.Error("nothing was said before the lock had been waited for in vain")
+			} else if text := (<-told).Error(); !strings.Contains(text, "public.t") || !strings.Contains(text, `"analyst"`) {
+				t.Errorf("told %q", text)
+			}
 			wantWait(t, err, "public.t", `"analyst"`, fmt.Sprint("process ", analyst.PgConn().PID()), c.says)
 
 			var group sync.WaitGroup

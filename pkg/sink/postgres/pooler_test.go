@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -126,8 +128,16 @@ func TestWhatAPoolerRefuses(t *testing.T) {
 	wantRefused(t, check(with(t, db.pooler("pool_mode=statement"), "")), "statement pooling mode", "pool_mode = transaction")
 
 	one := db.pooler("max_client_conn=1")
-	neighbour := connect(t, string(with(t, one, "", "default_query_exec_mode", "exec")))
-	err := check(with(t, one, ""))
+	soon := fault.Backoff{GiveUp: time.Minute, Max: 100 * time.Millisecond}
+	var neighbour *pgx.Conn
+	err := fault.Retry(t.Context(), soon, func(ctx context.Context) (err error) { // whoever looked whether it listens may still be there
+		neighbour, err = pgx.Connect(ctx, string(with(t, one, "", "default_query_exec_mode", "exec")))
+		return err
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = check(with(t, one, ""))
 	if fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), "max_client_conn") {
 		t.Errorf("a full pooler: %v (%v)", err, fault.Of(err))
 	}
@@ -135,7 +145,7 @@ func TestWhatAPoolerRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The pooler learns a moment later that there is room again.
-	err = fault.Retry(t.Context(), fault.Backoff{GiveUp: time.Minute, Max: 100 * time.Millisecond}, func(context.Context) error { return check(with(t, one, "")) }, nil)
+	err = fault.Retry(t.Context(), soon, func(context.Context) error { return check(with(t, one, "")) }, nil)
 	if err != nil {
 		t.Errorf("when there is room again: %v", err)
 	}

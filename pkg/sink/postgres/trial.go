@@ -68,6 +68,15 @@ func (g *target) checkSequences(ctx context.Context, tx pgx.Tx) error {
 	return fault.Permanent(errors.Join(wrong...))
 }
 
+// writeNoState does with no row what is done with the tables of the schema ampipe.
+const writeNoState = `INSERT INTO ampipe.coverage SELECT * FROM ampipe.coverage WHERE false;
+	DELETE FROM ampipe.coverage WHERE false;
+	UPDATE ampipe.tables SET live_seq = live_seq WHERE false;
+	INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT table_id, block, replaced_by, content FROM ampipe.replaced WHERE false;
+	UPDATE ampipe.replaced SET replaced_by = replaced_by WHERE false;
+	DELETE FROM ampipe.replaced WHERE false;
+	SELECT FROM ampipe.tables WHERE id = %d FOR NO KEY UPDATE SKIP LOCKED`
+
 // tryWriting does, with no row, what the transactions of a sink do, and takes it back.
 // What a catalog says about rights is not all that may refuse a statement: so does a
 // publication, row security, a trigger or an extension.
@@ -93,20 +102,13 @@ func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 		statements = append(statements,
 			fmt.Sprintf("CREATE TEMPORARY TABLE ampipe_trial ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA", g.list(), g.quoted()), g.merge(staging))
 	}
-	for _, sql := range append(statements,
-		"INSERT INTO ampipe.coverage SELECT * FROM ampipe.coverage WHERE false",
-		"DELETE FROM ampipe.coverage WHERE false",
-		"UPDATE ampipe.tables SET live_seq = live_seq WHERE false",
-		"INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT table_id, block, replaced_by, content FROM ampipe.replaced WHERE false",
-		"UPDATE ampipe.replaced SET replaced_by = replaced_by WHERE false",
-		"DELETE FROM ampipe.replaced WHERE false",
-	) {
+	for _, sql := range statements {
 		if err := run(sql); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.Exec(ctx, "SELECT FROM ampipe.tables WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED", id); err != nil {
-		return fmt.Errorf("try to lock the state of the table: %w", err)
+	if _, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf(writeNoState, id)).ReadAll(); err != nil {
+		return fmt.Errorf("try to write to the schema ampipe: %w", err)
 	}
 	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT trial"); err != nil {
 		return fmt.Errorf("take back what was tried: %w", err)

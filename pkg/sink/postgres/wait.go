@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // waiting watches one transaction: whether it waits for a lock, and for whom.
@@ -19,6 +20,7 @@ type waiting struct {
 
 	mu    sync.Mutex
 	found []blocker // the last that were found
+	told  bool      // the caller knows of them
 }
 
 // watch looks every so often whether the session of a process of the server waits
@@ -38,10 +40,8 @@ func (s *sessions) watch(ctx context.Context, pid uint32, every time.Duration) *
 			}
 			// A look that has begun is finished: cutting it off would cost the connection.
 			found, err := s.lookFor(context.WithoutCancel(ctx), w.pid.Load())
-			if err == nil && len(found) > 0 {
-				w.mu.Lock()
-				w.found = found
-				w.mu.Unlock()
+			if err == nil && ctx.Err() == nil {
+				w.tell(ctx, found)
 			}
 		}
 	}()
@@ -49,6 +49,33 @@ func (s *sessions) watch(ctx context.Context, pid uint32, every time.Duration) *
 }
 
 func (w *waiting) stop() { w.cancel() }
+
+// tell remembers who holds the lock, and tells the caller of the transaction, who need
+// not wait to hear of it until the lock has been waited for in vain.
+func (w *waiting) tell(ctx context.Context, found []blocker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case len(found) > 0:
+		w.found, w.told = found, true
+		sink.Waits(ctx, fmt.Errorf("table %s: waits for a lock that is held by %s", w.sessions.table, w.holders()))
+	case w.told:
+		w.told = false
+		sink.Waits(ctx, nil)
+	}
+}
+
+// holders says who holds the lock; mu is held.
+func (w *waiting) holders() string {
+	if len(w.found) == 0 {
+		return "a session that could not be identified"
+	}
+	all := make([]string, len(w.found))
+	for i, b := range w.found {
+		all[i] = b.String()
+	}
+	return strings.Join(all, "; and for ")
+}
 
 // again is the pause before a lock is asked for once more. Others that were in the
 // queue behind this one go on meanwhile.
@@ -61,13 +88,5 @@ func (w *waiting) explain(err error) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	who := "a session that could not be identified"
-	if len(w.found) > 0 {
-		all := make([]string, len(w.found))
-		for i, b := range w.found {
-			all[i] = b.String()
-		}
-		who = strings.Join(all, "; and for ")
-	}
-	return fault.Later(fmt.Errorf("table %s: waits for a lock that is held by %s (%w)", w.sessions.table, who, err), again)
+	return fault.Later(fmt.Errorf("table %s: waits for a lock that is held by %s (%w)", w.sessions.table, w.holders(), err), again)
 }

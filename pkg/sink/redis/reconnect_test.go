@@ -34,13 +34,13 @@ func TestAServerThatBecameAReplicaIsLeft(t *testing.T) {
 		table.Sink = string(structure)
 		w := open(t, s.config(structure, "{table}:"+string(structure)+":{block_num}:{address}"), table)
 		c := entryOf(t, blocks(0, 10), balance{1, 1, 5})
-		if err := admin.SlaveOf(context.Background(), "127.0.0.1", "1").Err(); err != nil {
+		if err := admin.ReplicaOf(context.Background(), "127.0.0.1", "1").Err(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Apply(t.Context(), []sink.Change{c}); fault.Of(err) != fault.ClassLater || !strings.Contains(err.Error(), "is a replica") {
 			t.Errorf("%s: a replica is answered with %v", structure, err)
 		}
-		if err := admin.SlaveOf(context.Background(), "NO", "ONE").Err(); err != nil {
+		if err := admin.ReplicaOf(context.Background(), "NO", "ONE").Err(); err != nil {
 			t.Fatal(err)
 		}
 		before := received()

@@ -1,0 +1,42 @@
+package sink
+
+import (
+	"context"
+	"sync"
+)
+
+// waitsKey is the key of a *callWaits in a context.
+type waitsKey struct{}
+
+// callWaits passes on what one call of a Writer waits for, while it runs.
+type callWaits struct {
+	mu   sync.Mutex
+	told func(error) // nil: the call has returned
+}
+
+// Waits tells the caller of a Writer what the call waits for at the moment, such as a
+// lock that another session holds, or an attempt of its own that is to be repeated; nil:
+// for nothing any more. ctx is that of the call. It may be called by any goroutine, and
+// does nothing once the call has returned.
+func Waits(ctx context.Context, reason error) {
+	w, _ := ctx.Value(waitsKey{}).(*callWaits)
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.told != nil {
+		w.told(reason)
+	}
+}
+
+// WithWaits returns the context for one call of a Writer, of which told hears what it
+// [Waits] for until returned is called.
+func WithWaits(ctx context.Context, told func(reason error)) (call context.Context, returned func()) {
+	w := &callWaits{told: told}
+	return context.WithValue(ctx, waitsKey{}, w), func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.told = nil
+	}
+}
