@@ -44,19 +44,19 @@ func Logger(out io.Writer, terminal bool, o LogOptions) (zerolog.Logger, error) 
 // IsTerminal tells whether f is a terminal.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// Width is the width of the terminal f, in characters, or 0 if it has none.
-func Width(f *os.File) int {
-	width, _, err := term.GetSize(int(f.Fd()))
+// Size returns the columns and lines of the terminal f, or zeros if it is none.
+func Size(f *os.File) (columns, lines int) {
+	columns, lines, err := term.GetSize(int(f.Fd()))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return width
+	return columns, lines
 }
 
 // console writes lines for people. What is longer than a terminal shows is cut, unless
 // everything is to be said.
 func console(out io.Writer, terminal bool, level zerolog.Level) io.Writer {
-	w := zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !terminal}
+	w := zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !terminal, FieldsExclude: []string{ProgressField}}
 	w.FormatPrepare = func(fields map[string]any) error {
 		for name, value := range fields {
 			text, ok := value.(string)
@@ -72,6 +72,10 @@ func console(out io.Writer, terminal bool, level zerolog.Level) io.Writer {
 	}
 	return w
 }
+
+// ProgressField is the field of a line that holds progress as an object. People are not
+// shown it: the message says the same.
+const ProgressField = "progress"
 
 // stackField is the field of a line that holds a stack, of many lines.
 const stackField = "stack"

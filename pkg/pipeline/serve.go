@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -17,7 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 )
 
-// watch shows the line of progress and answers for metrics and health, from before
+// watch shows the progress and answers for metrics and health, from before
 // anything is connected until the function that it returns is called, which waits for
 // the end of both.
 func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (stop func() error, err error) {
@@ -40,24 +39,24 @@ func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (s
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
+	tellers := tellersOf(meters, o)
 	g.Go(func() error {
 		for fault.Sleep(ctx, time.Second) == nil {
-			for _, m := range meters {
-				m.SayWaits()
+			for _, name := range names {
+				meters[name].SayWaits()
+				if tell := tellers[name]; tell != nil {
+					tell()
+				}
 			}
 		}
 		return nil
 	})
 	g.Go(func() error {
-		o.Screen.Run(ctx, func() string {
-			lines := make([]string, len(names))
-			for i, name := range names {
-				lines[i] = meters[name].Line()
-				if len(names) > 1 {
-					lines[i] = name + ": " + lines[i]
-				}
+		o.Screen.Run(ctx, func(columns int) (block []string) {
+			for _, name := range names {
+				block = append(block, meters[name].Snapshot().Block(name, columns)...)
 			}
-			return strings.Join(lines, "  ")
+			return block
 		})
 		return nil
 	})

@@ -21,10 +21,13 @@ import (
 func (m *Meter) Line() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.line(m.now())
+}
+
+func (m *Meter) line(now time.Time) string {
 	if reason := m.condition.failure.reason; reason != "" {
 		return "FAILED: " + reason
 	}
-	now := m.now()
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
 		if reason := m.sinks[name].stopped.reason; reason != "" {

@@ -1,8 +1,6 @@
 package progress_test
 
 import (
-	"bytes"
-	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,39 +92,6 @@ func TestLineOfOneStage(t *testing.T) {
 		}
 		if got := sink.Line(); got != "warehouse 2k rows/s" {
 			t.Errorf("a sink shows %q", got)
-		}
-	})
-}
-
-func TestScreenRewritesOneLineBelowTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		screen := &progress.Screen{Out: &out, Terminal: true, Width: 10}
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
-		screen.Run(ctx, func() string {
-			defer func() {
-				synctest.Wait()
-				if _, err := screen.Write([]byte("logged\n")); err != nil {
-					t.Error(err)
-				}
-			}()
-			return "0123456789abc"
-		})
-		if got, want := out.String(), "logged\n\r\x1b[K012345678…\r\x1b[K"; got != want {
-			t.Errorf("printed %q, want %q", got, want)
-		}
-	})
-}
-
-func TestScreenWithoutATerminalPrintsLines(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		ctx, cancel := context.WithTimeout(t.Context(), 31*time.Second)
-		defer cancel()
-		(&progress.Screen{Out: &out}).Run(ctx, func() string { return "line" })
-		if got := out.String(); got != "line\nline\n" {
-			t.Errorf("printed %q", got)
 		}
 	})
 }

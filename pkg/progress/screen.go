@@ -2,37 +2,46 @@ package progress
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// Screen shows the state of things to a person beside the lines of a log: on a
-// terminal one line that is rewritten in place below the log, elsewhere a new
-// line every 15 seconds. It is safe for concurrent use.
+// Screen shows the state of things to a person at a terminal, below the lines of a log:
+// a block of lines that is written anew in its place. Without a terminal it shows
+// nothing, and passes the lines of the log on. It is safe for concurrent use.
 type Screen struct {
 	Out      io.Writer
 	Terminal bool
-	Width    int           // of the terminal, in characters; default 120
-	Every    time.Duration // default 250 ms on a terminal, 15 s elsewhere
+	Size     func() (columns, lines int) // of the terminal, now; 0: unknown
+	Every    time.Duration               // default 250 ms
 
 	mu    sync.Mutex
-	shown bool // a line stands on the terminal
+	shown []string // the lines that stand on the terminal
 }
 
-const clearLine = "\r\x1b[K"
+// What is taken for a terminal of unknown size.
+const (
+	defaultColumns = 80
+	defaultLines   = 24
+)
 
-// Write passes text, whole lines, on to the output, above the line that is
-// shown. A Screen is the output of a logger.
+// Write passes text, whole lines, on to the output, above the block that is shown. A
+// Screen is the output of a logger.
 func (s *Screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clear()
-	return s.Out.Write(text)
+	if len(s.shown) == 0 {
+		return s.Out.Write(text)
+	}
+	s.print(s.clearing() + string(text) + strings.Join(s.shown, "\n")) // in one piece, so that nothing flickers
+	return len(text), nil
 }
 
-// Finish clears the line: what follows on the terminal is for good. A nil Screen
+// Finish clears the block: what follows on the terminal is for good. A nil Screen
 // shows nothing anyway.
 func (s *Screen) Finish() {
 	if s == nil {
@@ -40,21 +49,21 @@ func (s *Screen) Finish() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clear()
+	if len(s.shown) > 0 {
+		s.print(s.clearing())
+		s.shown = nil
+	}
 }
 
-// Run shows lines until ctx ends; on a terminal the last is then cleared.
-func (s *Screen) Run(ctx context.Context, line func() string) {
-	if s == nil {
+// Run shows a block, made for so many columns, until ctx ends, and clears the last.
+func (s *Screen) Run(ctx context.Context, block func(columns int) []string) {
+	if s == nil || !s.Terminal {
 		<-ctx.Done()
 		return
 	}
 	every := s.Every
 	if every <= 0 {
-		every = 15 * time.Second
-		if s.Terminal {
-			every = 250 * time.Millisecond
-		}
+		every = 250 * time.Millisecond
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -64,34 +73,54 @@ func (s *Screen) Run(ctx context.Context, line func() string) {
 			s.Finish()
 			return
 		case <-tick.C:
-			s.show(line())
+			wide, _ := s.size()
+			s.show(block(wide))
 		}
 	}
 }
 
-func (s *Screen) show(line string) {
+func (s *Screen) show(block []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.Terminal {
-		s.print(line + "\n")
-		return
+	wide, high := s.size()
+	block = slices.Clone(block)
+	if most := max(1, high-1); len(block) > most { // what has left the screen above cannot be cleared
+		block[most-1] = fit(fmt.Sprintf("… %d more lines: the terminal is too low", len(block)-most+1), wide-1)
+		block = block[:most]
 	}
-	width := s.Width
-	if width <= 0 {
-		width = 120
-	}
-	if runes := []rune(strings.ReplaceAll(line, "\n", " ")); len(runes) >= width {
-		line = string(runes[:width-1]) + "…"
-	}
-	s.print(clearLine + line)
-	s.shown = true
+	s.print(s.clearing() + strings.Join(block, "\n"))
+	s.shown = block
 }
 
-func (s *Screen) clear() {
-	if s.shown {
-		s.print(clearLine)
-		s.shown = false
+// clearing returns what removes the lines that are shown and puts the cursor where the
+// first began. In a terminal that has become narrower, each may take several rows.
+func (s *Screen) clearing() string {
+	if len(s.shown) == 0 {
+		return ""
 	}
+	wide, _ := s.size()
+	rows := 0
+	for _, line := range s.shown {
+		rows += max(1, (columns(line)+wide-1)/wide)
+	}
+	up := ""
+	if rows > 1 {
+		up = fmt.Sprintf("\x1b[%dA", rows-1)
+	}
+	return "\r" + up + "\x1b[J"
+}
+
+func (s *Screen) size() (wide, high int) {
+	if s.Size != nil {
+		wide, high = s.Size()
+	}
+	if wide <= 0 {
+		wide = defaultColumns
+	}
+	if high <= 0 {
+		high = defaultLines
+	}
+	return wide, high
 }
 
 // print shows text; a person who has closed the terminal does not miss it.

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	stdlog "log"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -74,13 +76,33 @@ func (f *Flags) One(names []string) (*config.Pipeline, error) {
 	return pipelines[0], nil
 }
 
-// Screen makes the screen of the process, on standard error, and the logger
-// that writes to it.
+// Screen makes the screen of the process, on standard error, and the logger that writes
+// to it. What libraries print by themselves goes to the logger, too.
 func (f *Flags) Screen() (*progress.Screen, zerolog.Logger, error) {
-	terminal := ops.IsTerminal(os.Stderr)
-	screen := &progress.Screen{Out: os.Stderr, Terminal: terminal, Width: ops.Width(os.Stderr)}
+	terminal := ops.IsTerminal(os.Stderr) && f.Log.Format != "json" // then every line is JSON
+	screen := &progress.Screen{Out: os.Stderr, Terminal: terminal, Size: func() (int, int) { return ops.Size(os.Stderr) }}
 	log, err := ops.Logger(screen, terminal, f.Log)
-	return screen, log, ops.Config(err)
+	if err != nil {
+		return nil, log, ops.Config(err)
+	}
+	amp.LogTo(func(serious bool, text string) {
+		level := zerolog.DebugLevel
+		if serious {
+			level = zerolog.WarnLevel
+		}
+		log.WithLevel(level).Str("part", "grpc").Msg(text)
+	})
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(libraryLog{log})
+	return screen, log, nil
+}
+
+// libraryLog is the output of the standard library's logger, which libraries use.
+type libraryLog struct{ zerolog.Logger }
+
+func (l libraryLog) Write(line []byte) (int, error) {
+	l.Warn().Str("part", "library").Msg(strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 func namesOf(pipelines []*config.Pipeline) []string {

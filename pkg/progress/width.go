@@ -1,0 +1,90 @@
+package progress
+
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/width"
+)
+
+// columns returns how many columns of a terminal a text takes.
+func columns(text string) (n int) {
+	for _, r := range text {
+		n += runeColumns(r)
+	}
+	return n
+}
+
+func runeColumns(r rune) int {
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	default:
+		return 1
+	}
+}
+
+// printable replaces what controls a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// prefix returns the beginning of a text that takes at most so many columns.
+func prefix(text string, most int) string {
+	used := 0
+	for i, r := range text {
+		used += runeColumns(r)
+		if used > most {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// fit returns a text that takes at most so many columns, cut if it must be.
+func fit(text string, most int) string {
+	if columns(text) <= most {
+		return text
+	}
+	return prefix(text, max(0, most-1)) + "…"
+}
+
+// pad fills a text up to so many columns.
+func pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-columns(text))) }
+
+// wrap breaks a text at spaces into lines of at most so many columns. Of more than most
+// lines the last is cut.
+func wrap(text string, wide, most int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && columns(line)+1+columns(word) <= wide {
+			line += " " + word
+			continue
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		for columns(word) > wide { // it is longer than a line
+			head := prefix(word, wide)
+			lines, word = append(lines, head), word[len(head):]
+		}
+		line = word
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	if len(lines) > most {
+		lines[most-1] = fit(strings.Join(lines[most-1:], " "), wide)
+		lines = lines[:most]
+	}
+	return lines
+}
