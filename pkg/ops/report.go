@@ -75,8 +75,8 @@ func (r Reporter) line(text string, code int, more func(*zerolog.Event)) {
 	_, _ = fmt.Fprintln(r.Out, "ampipe: "+text) // nobody is left to tell
 }
 
-// Split returns the errors that were joined into err. What was joined and then wrapped is
-// one.
+// Split returns the errors that were joined into err, each with its exit code. What was
+// joined and then wrapped is one.
 func Split(err error) []error {
 	if err == nil {
 		return nil
@@ -84,6 +84,12 @@ func Split(err error) []error {
 	switch e := err.(type) {
 	case findingsError:
 		return Split(e.error)
+	case *ExitError:
+		all := Split(e.Err)
+		for i, one := range all {
+			all[i] = &ExitError{Code: e.Code, Err: one}
+		}
+		return all
 	case interface{ Unwrap() []error }:
 		var all []error
 		var texts []string
