@@ -8,7 +8,7 @@ import (
 )
 
 func runCommand(flags *cli.Flags) *cobra.Command {
-	var retry bool
+	var retry, results bool
 	command := &cobra.Command{
 		Use:   "run [PIPELINE…]",
 		Short: "Run all stages of the pipelines in this process",
@@ -28,10 +28,11 @@ the whole range; stopped before that, it goes on where it was.`,
 			}
 			return pipeline.Run(c.Context(), pipelines, pipeline.Options{
 				Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
-				RetryFailed: retry,
+				RetryFailed: retry, Results: results, JSON: flags.Log.Format == "json",
 			})
 		},
 	}
 	command.Flags().BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")
+	command.Flags().BoolVar(&results, "results", false, "show every partition at the end: blocks, rows, seconds, tries (with --log-format json as JSON)")
 	return command
 }

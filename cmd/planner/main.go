@@ -16,12 +16,13 @@ const long = `Checks the query, cuts the range into partitions, queues them, com
 sink has committed with what is wanted, and ends when nothing is missing.`
 
 func main() {
-	var retry bool
+	var retry, results bool
 	add := func(flags *pflag.FlagSet) {
 		flags.BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")
+		flags.BoolVar(&results, "results", false, "show every partition at the end: blocks, rows, seconds, tries (with --log-format json as JSON)")
 	}
 	run := func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-		o.RetryFailed = retry
+		o.RetryFailed, o.Results = retry, results
 		return pipeline.RunPlanner(ctx, p, o)
 	}
 	os.Exit(cli.Stage("planner [PIPELINE]", "Plan a pipeline and watch over it", long, add, run))

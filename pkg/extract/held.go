@@ -26,6 +26,9 @@ type held struct {
 	window uint64
 	tired  bool // load gave up what might pass
 
+	began    time.Time
+	failures int // attempts of load that failed
+
 	// mu is held while rows are cut and published and while the tail is given
 	// away, so that no block is both published and given to another.
 	mu     sync.Mutex
@@ -45,7 +48,7 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read partition %s: %w", id, err)
 	}
-	h := &held{x: x, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder()}
+	h := &held{x: x, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder(), began: time.Now()}
 	tail, err := x.Log.Tail(ctx, part.Lane())
 	if err != nil {
 		return nil, fmt.Errorf("read the tail of lane %s: %w", part.Lane(), err)
@@ -111,6 +114,7 @@ func (h *held) load(take, ctx context.Context) error {
 			return fault.Permanent(blockError(r.Start, err))
 		}
 		pause, end := retrier.Pause(err)
+		h.failures++
 		if end != nil {
 			h.tired = fault.Of(err) != fault.ClassPermanent
 			return end
@@ -147,6 +151,11 @@ func (h *held) finish(ctx context.Context, state queue.PartitionState, cause err
 		if cause != nil {
 			p.Error = cause.Error()
 		}
+		p.Attempts += max(1, h.failures)
+		if state == queue.PartitionDone && h.failures > 0 {
+			p.Attempts++
+		}
+		p.Seconds += time.Since(h.began).Seconds()
 	})
 	if err == nil && h.x.Observer != nil {
 		h.x.Observer.Finished(h.part)

@@ -25,8 +25,11 @@ import (
 type Options struct {
 	Logger zerolog.Logger
 	Out    io.Writer        // for results; nil: nowhere
-	Screen *progress.Screen // for the line of progress; nil: none
+	Screen *progress.Screen // for progress; nil: none
 	Listen string           // address of metrics and health; empty: none
+
+	Results bool // the summary has every partition
+	JSON    bool // and is of JSON, as far as it is about partitions
 
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: look for rows that are of no block as well
@@ -223,7 +226,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		err = ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", status.Failed.Len(), status.Failed))
 	}
 	o.Screen.Finish()
-	r.summarize(o.out(), status, time.Since(started), err)
+	r.summarize(o, status, time.Since(started), err)
 	return err
 }
 

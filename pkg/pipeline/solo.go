@@ -49,7 +49,8 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 			return err
 		}
 		o.Screen.Finish()
-		s.summarizePlan(o.out(), status, time.Since(started))
+		s.summarizePlan(o, status, time.Since(started))
+		sayFailed(o.out(), status)
 		if n := status.Failed.Len(); n > 0 {
 			return ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", n, status.Failed))
 		}

@@ -1,21 +1,27 @@
 package pipeline
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// summarize tells at the end of a run what was done and what to do next.
-func (s *stages) summarize(out io.Writer, status plan.Status, took time.Duration, err error) {
-	s.summarizePlan(out, status, took)
+// summarize tells at the end of a run what was done and what to do next. What has failed
+// comes last.
+func (s *stages) summarize(o Options, status plan.Status, took time.Duration, err error) {
+	out := o.out()
+	s.summarizePlan(o, status, took)
 	for _, sink := range s.config.Sinks {
 		rows := s.meter.Rows(sink.Name)
 		say(out, "  %-12s %d rows written, %s rows/s", sink.Name, rows, progress.Count(uint64(float64(rows)/took.Seconds())))
@@ -23,11 +29,12 @@ func (s *stages) summarize(out io.Writer, status plan.Status, took time.Duration
 	if live := s.meter.Live(); live != "" {
 		say(out, "  %-12s %s", "live", live)
 	}
+	say(out, "  %-12s %d, idle at most %.0f %% of the time", "workers", s.config.Extract.Workers, 100*s.idle.worst())
 	stops := s.meter.Stops()
 	for _, part := range slices.Sorted(maps.Keys(stops)) {
 		say(out, "  %-12s %s: %s", "STOPPED", part, stops[part])
 	}
-	say(out, "  %-12s %d, idle at most %.0f %% of the time", "workers", s.config.Extract.Workers, 100*s.idle.worst())
+	sayFailed(out, status)
 	switch {
 	case errors.Is(err, ops.ErrInterrupted):
 		say(out, "  interrupted: what was written is kept; the same command goes on from here")
@@ -36,8 +43,9 @@ func (s *stages) summarize(out io.Writer, status plan.Status, took time.Duration
 	}
 }
 
-// summarizePlan tells what became of the partitions.
-func (s *stages) summarizePlan(out io.Writer, status plan.Status, took time.Duration) {
+// summarizePlan tells what became of the partitions, but for those that failed.
+func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration) {
+	out := o.out()
 	done := 0
 	for _, p := range status.Partitions {
 		if p.State == queue.PartitionDone {
@@ -46,9 +54,105 @@ func (s *stages) summarizePlan(out io.Writer, status plan.Status, took time.Dura
 	}
 	say(out, "%s: blocks %v, %d of %d partitions done, %s", s.config.Name, status.History,
 		done, len(status.Partitions), progress.Duration(took))
+	all := resultsOf(s.config.Name, status.Partitions)
+	shown := all
+	if !o.Results {
+		shown = merged(all)
+	}
+	const most = 10
+	for i, r := range shown {
+		if i == most && len(shown) > most+1 && !o.Results {
+			say(out, "  %-12s %d more ranges; --results shows every partition", "", len(shown)-i)
+			break
+		}
+		if o.JSON {
+			line, err := json.Marshal(r)
+			if err == nil { // it has nothing that JSON has not
+				say(out, "%s", line)
+			}
+			continue
+		}
+		if r.Error == "" {
+			say(out, "  %-12s %v", "read", r)
+		}
+	}
+}
+
+// sayFailed names what has failed, each with the whole error.
+func sayFailed(out io.Writer, status plan.Status) {
 	for _, p := range status.Partitions {
 		if p.State == queue.PartitionFailed {
 			say(out, "  FAILED       blocks %v: %s", p.Range(), p.Error)
 		}
 	}
+}
+
+// result is what became of a partition, or of several that lie beside each other.
+type result struct {
+	Pipeline   string       `json:"pipeline"`
+	Start      block.Number `json:"start"`
+	End        block.Number `json:"end"` // the first block not in it
+	Partitions int          `json:"partitions"`
+	State      string       `json:"state"`
+	Rows       uint64       `json:"rows"`
+	Seconds    float64      `json:"seconds"` // of workers; 0: unknown
+	RowsPerSec float64      `json:"rows_per_second"`
+	Tries      int          `json:"tries"` // 0: unknown
+	Error      string       `json:"error,omitempty"`
+}
+
+// resultsOf returns what became of each partition that has ended, in the order of blocks.
+func resultsOf(pipeline string, parts []queue.Partition) []result {
+	var all []result
+	for _, p := range parts {
+		if p.State == queue.PartitionOpen || p.Range().Empty() {
+			continue
+		}
+		r := result{
+			Pipeline: pipeline, Start: p.Start, End: p.End, Partitions: 1, State: string(p.State),
+			Rows: p.Rows, Seconds: p.Seconds, Tries: p.Attempts, Error: p.Error,
+		}
+		r.rate()
+		all = append(all, r)
+	}
+	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(a.Start, b.Start) })
+	return all
+}
+
+// merged joins results that lie beside each other and went well at the first try.
+func merged(all []result) []result {
+	var out []result
+	for _, r := range all {
+		if n := len(out); n > 0 && out[n-1].End == r.Start && smooth(out[n-1]) && smooth(r) {
+			last := &out[n-1]
+			last.End, last.Partitions = r.End, last.Partitions+r.Partitions
+			last.Rows, last.Seconds, last.Tries = last.Rows+r.Rows, last.Seconds+r.Seconds, max(last.Tries, r.Tries)
+			last.rate()
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func smooth(r result) bool { return r.Error == "" && r.Tries <= 1 }
+
+func (r *result) rate() {
+	r.RowsPerSec = 0
+	if r.Seconds > 0 {
+		r.RowsPerSec = float64(r.Rows) / r.Seconds
+	}
+}
+
+// String tells it to people.
+func (r result) String() string {
+	text := fmt.Sprintf("blocks %v, %d rows", block.Range{Start: r.Start, End: r.End}, r.Rows)
+	if r.Seconds > 0 {
+		text += fmt.Sprintf(", %s of work, %s rows/s a worker",
+			progress.Duration(time.Duration(r.Seconds*float64(time.Second))), progress.Count(uint64(r.RowsPerSec)))
+	}
+	if r.Tries > 1 {
+		text += fmt.Sprintf(", %d tries", r.Tries)
+	}
+	return text
 }

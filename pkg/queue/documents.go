@@ -67,9 +67,10 @@ type Partition struct {
 	Generation int            `json:"generation"`
 	End        block.Number   `json:"end"`
 	State      PartitionState `json:"state"`
-	Attempts   int            `json:"attempts,omitempty"`
+	Attempts   int            `json:"attempts,omitempty"` // how often it was begun, or tried again
 	Error      string         `json:"error,omitempty"`
 	Rows       uint64         `json:"rows,omitempty"`
+	Seconds    float64        `json:"seconds,omitempty"` // for which workers had it; 0: an older version has written it
 
 	// Next is the copy of the lane's position, the first block not in the log,
 	// for the day its messages have been trimmed. 0: nothing was copied.

@@ -32,7 +32,7 @@ func stageCommand(use, short, long string, add func(*pflag.FlagSet), run func(co
 				return err
 			}
 			return run(c.Context(), p, pipeline.Options{
-				Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
+				Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen, JSON: flags.Log.Format == "json",
 			})
 		},
 	}
