@@ -56,6 +56,10 @@ type site struct {
 
 	// vars are further words of the configuration that begin with a dollar sign.
 	vars map[string]string
+
+	server *natsNode    // of the environments of NATS
+	files  int          // that the commands may open; 0: as many as the test
+	stop   func() error // ends what stands in the way
 }
 
 // firstMinute is how long run may take to say what is wrong.
@@ -164,6 +168,10 @@ func (s *site) command(limit time.Duration, until string, args ...string) (int, 
 	ctx, cancel := context.WithTimeout(s.Context(), limit)
 	defer cancel()
 	c := exec.CommandContext(ctx, executable(s.T), args...)
+	if s.files > 0 {
+		limited := append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, s.files), executable(s.T)}, args...)
+		c = exec.CommandContext(ctx, "sh", limited...)
+	}
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 20 * time.Second
 	c.Dir = s.dir

@@ -103,6 +103,7 @@ func TestComplaints(t *testing.T) {
 		{"  max_bytes: 1GiB", "  max_bytes: 99999999TiB", `13:3: log.max_bytes: "99999999TiB" is not a size`},
 		{"  max_bytes: 1GiB", "  entry_bytes: 1GiB", `13:3: log.entry_bytes must be from 64KiB to 32MiB, not "1GiB"`},
 		{"  max_bytes: 1GiB", "  entry_bytes: 1", `13:3: log.entry_bytes must be from 64KiB to 32MiB, not "1"`},
+		{"  max_bytes: 1GiB", "  max_bytes: 1GiB\n  max_block_bytes: 1GiB", `14:3: log.max_block_bytes must be at most half of log.max_bytes (1GiB), not "1GiB"`},
 		{"  max_bytes: 1GiB", "  replay: 3", `13:3: log.replay: "3" is not a duration; write a number and a unit, such as 90s, 72h or 7d`},
 		{"  max_bytes: 1GiB", "  replay: -3h", `13:3: log.replay: "-3h" is not a duration`},
 		{"  max_bytes: 1GiB", "  replay: 999999d", `13:3: log.replay: "999999d" is not a duration`},

@@ -91,6 +91,8 @@ type Log struct {
 	Replay      time.Duration // entries younger than this are kept after all sinks have them; default 72 h
 	Compression string        // s2 (default), zstd, none
 	EntryBytes  int           // Arrow bytes of one entry before compression; default 2 MiB
+
+	MaxBlockBytes int64 // of a block that needs several messages; default 64 MiB
 }
 
 // Sink is one destination. Exactly one of the pointers is set.

@@ -23,6 +23,10 @@ const (
 	minMessage    = 32 << 20
 	maxMessage    = 1 << 30
 	maxEntryBytes = 32 << 20
+	// A block that is larger than a message is published in one step, which NATS holds on
+	// its disk until it is complete.
+	minBlockBytes = 64 << 20
+	maxBlockBytes = 4 << 30
 	// A log must hold some entries of every lane that is being written.
 	entriesPerLog = 16
 	// PostgreSQL cuts longer names without an error.
@@ -38,7 +42,7 @@ func defaults() *Pipeline {
 		Live:    Live{Start: WithBackfill},
 		NATS:    NATS{Replicas: 1},
 		Extract: Extract{Workers: 4, GiveUpAfter: 30 * time.Minute},
-		Log:     Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20},
+		Log:     Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20, MaxBlockBytes: minBlockBytes},
 	}
 }
 
@@ -233,6 +237,10 @@ func readLog(s *section, into *Log) {
 	total := s.size("max_bytes", &into.MaxBytes, minLogBytes, math.MaxInt64)
 	if total.set && into.MaxBytes < entriesPerLog*entry {
 		s.complain(total.at, "log.max_bytes must be at least %d times log.entry_bytes (%s), not %q", entriesPerLog, showSize(entry), total.raw)
+	}
+	block := s.size("max_block_bytes", &into.MaxBlockBytes, minBlockBytes, maxBlockBytes)
+	if block.set && into.MaxBlockBytes > into.MaxBytes/2 {
+		s.complain(block.at, "log.max_block_bytes must be at most half of log.max_bytes (%s), not %q", showSize(into.MaxBytes), block.raw)
 	}
 	s.duration("replay", &into.Replay)
 	choice(s, "compression", &into.Compression, "s2", "zstd", "none")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -53,7 +54,8 @@ type Extractor struct {
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
 
-	encoders *sync.Pool // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
+	faults   *atomic.Int32 // of Run: blocks that were given up alone
+	encoders *sync.Pool    // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
 // Observer is told what the workers do. Its methods are called from several
@@ -104,7 +106,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { stop(errStop) })
 	})()
 
-	x.encoders = new(sync.Pool)
+	x.encoders, x.faults = new(sync.Pool), new(atomic.Int32)
 	g, take := errgroup.WithContext(ctx)
 	for i := range x.Workers {
 		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
@@ -238,7 +240,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 		return stopped, nil
 	case fault.Of(err) == fault.ClassPermanent:
 		failed(log, err).Msg("partition failed")
-		return finished, h.finish(ctx, queue.PartitionFailed, err)
+		return finished, h.fail(ctx, err)
 	default:
 		return lost, err
 	}

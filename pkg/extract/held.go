@@ -24,6 +24,7 @@ type held struct {
 	// window is how many blocks are asked for at once. It is halved when that
 	// is too much for the server and grows slowly again. Only load touches it.
 	window uint64
+	tired  bool // load gave up what might pass
 
 	// mu is held while rows are cut and published and while the tail is given
 	// away, so that no block is both published and given to another.
@@ -77,20 +78,19 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 // something each time, is used on.
 func (h *held) load(take, ctx context.Context) error {
 	defer h.tell(nil)
-	retrier, gained := fault.Retrier{Backoff: h.x.Backoff}, h.position()
-	var bad block.Number // some block below it, and not below the next, fails
+	retrier, gained, stuck := fault.Retrier{Backoff: h.x.Backoff}, h.position(), 0
 	for {
 		r := h.rest()
 		if r.Empty() {
 			return nil
 		}
-		if r.Start < bad {
-			r.End = min(r.End, r.Start+max(1, (bad-r.Start)/2))
-		}
 		err := h.fetch(take, ctx, r)
+		if errors.Is(err, amp.ErrRow) { // as long as the block is what it is
+			err = fault.Permanent(err)
+		}
 		if at := h.position(); at > gained {
 			retrier.Progress()
-			gained = at
+			gained, stuck = at, 0
 		}
 		switch {
 		case err == nil:
@@ -103,17 +103,15 @@ func (h *held) load(take, ctx context.Context) error {
 			h.x.Logger.Info().Str("partition", h.id).Stringer("range", r).
 				Uint64("blocks", h.window).Msg("range is too much for the server, asking for less")
 			continue
-		}
-		ofBlock := errors.Is(err, amp.ErrRow) || errors.Is(err, amp.ErrMessageSize)
-		if ofBlock && r.Len() > 1 {
-			bad = r.End
+		case h.narrow(r, err):
 			continue
 		}
-		pause, end := retrier.Pause(err)
-		if ofBlock || end != nil && errors.Is(err, amp.ErrTooMuch) {
-			return h.giveUp(ctx, err)
+		if stuck++; stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
+			h.window = r.Len() / 2 // it may be one block's fault, and those before it can be had
 		}
+		pause, end := retrier.Pause(err)
 		if end != nil {
+			h.tired = fault.Of(err) != fault.ClassPermanent
 			return end
 		}
 		h.tell(err)

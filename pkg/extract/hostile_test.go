@@ -80,7 +80,7 @@ func TestHostileMessages(t *testing.T) {
 				}
 				answer := amptest.Batch(views, head, rows...)
 				if start == 10 {
-					answer.Parts[1].Forge = forge
+					answer.Parts[len(rows)-1].Forge = forge
 				}
 				return answer
 			})

@@ -8,80 +8,8 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan/sql"
-	"github.com/ampipe/ampipe/pkg/queue"
 )
-
-// blockError names the block that cannot be read.
-func blockError(n block.Number, err error) error { return fmt.Errorf("block %d: %w", n, err) }
-
-// giveUp fails the next block of the partition, and it alone: what lies before it is in
-// the log, and what lies behind it becomes another partition. The end is moved down
-// first: should this process die before the others are recorded, the planner sees the
-// hole and queues it. It returns an error if the block is the first of the partition,
-// which then fails.
-func (h *held) giveUp(ctx context.Context, cause error) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	bad := block.Closed(h.next, h.next)
-	tail := h.open(block.Range{Start: bad.End, End: h.part.End})
-	cause = fault.Permanent(blockError(bad.Start, cause))
-	first := bad.Start == h.part.Start
-	end := bad.Start
-	if first {
-		end = bad.End
-	}
-	if end != h.part.End {
-		if err := h.updateLocked(ctx, func(p *queue.Partition) { p.End = end }); err != nil {
-			return err
-		}
-	}
-	if !first {
-		failure := h.open(bad)
-		failure.State, failure.Error = queue.PartitionFailed, cause.Error()
-		if err := h.record(ctx, failure); err != nil {
-			return err
-		}
-		failed(h.x.Logger, cause).Str("partition", failure.ID()).Stringer("range", bad).Msg("partition failed")
-	}
-	if !tail.Range().Empty() {
-		if err := h.record(ctx, tail); err != nil {
-			return err
-		}
-	}
-	if first {
-		return cause
-	}
-	return nil
-}
-
-// open returns an open partition of the same generation.
-func (h *held) open(r block.Range) queue.Partition {
-	return queue.Partition{Start: r.Start, End: r.End, Generation: h.part.Generation, State: queue.PartitionOpen}
-}
-
-// record records a partition that was cut off from this one, and queues it if it is open.
-// One of its name may have been there before: the planner then makes another.
-func (h *held) record(ctx context.Context, p queue.Partition) error {
-	_, err := h.x.State.CreatePartition(ctx, p)
-	if errors.Is(err, queue.ErrConflict) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("record partition %s: %w", p.ID(), err)
-	}
-	if p.State != queue.PartitionOpen {
-		if h.x.Observer != nil {
-			h.x.Observer.Finished(p)
-		}
-		return nil
-	}
-	if _, err := h.x.Tasks.Add(ctx, queue.PartitionTask, p.ID()); err != nil {
-		return fmt.Errorf("queue partition %s: %w", p.ID(), err)
-	}
-	return nil
-}
 
 // streamWindow is how many blocks a server sends in one go at most (AP 3.1).
 const streamWindow = 1000

@@ -23,6 +23,7 @@ import (
 type Bus struct {
 	*queue.Conn
 	server *queue.Server
+	makes  bool // streams
 	state  connectionState
 }
 
@@ -62,7 +63,7 @@ const (
 // OpenBus starts the embedded server of c, or connects to the one it names, as a process
 // of that role.
 func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
-	b := &Bus{}
+	b := &Bus{makes: role == roleRun || role == rolePlanner}
 	if c.Embedded != "" {
 		server, err := queue.StartServer(ctx, queue.ServerConfig{
 			Dir:      c.Embedded,
@@ -84,7 +85,7 @@ func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger
 		Server:   b.server,
 		Role:     role,
 
-		MustExist: role != roleRun && role != rolePlanner,
+		MustExist: !b.makes,
 		OnState: func(reason error) {
 			b.state.set(reason)
 			if reason != nil {

@@ -6,15 +6,13 @@ import (
 	"io"
 	"strings"
 
-	"github.com/rs/zerolog"
-
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/extract"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -30,6 +28,9 @@ type checker interface {
 // what it found and the tables that would be created.
 func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()
+	if err := checkFiles(p); err != nil {
+		return err
+	}
 	source, err := openSource(ctx, p)
 	if err != nil {
 		return err
@@ -50,7 +51,11 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err := checkLive(ctx, source, checked); err != nil {
 		return err
 	}
-	if err := checkNATS(ctx, out, p.NATS, o.Logger); err != nil {
+	spec, err := (&plan.Planner{Config: p}).Draft(checked)
+	if err != nil {
+		return err
+	}
+	if err := checkNATS(ctx, out, p, spec, o.Logger); err != nil {
 		return err
 	}
 	for _, c := range p.Sinks {
@@ -79,28 +84,10 @@ func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) e
 	return nil
 }
 
-// checkNATS connects to an external server. The embedded one is only named: to
-// start it would make its folder.
-func checkNATS(ctx context.Context, out io.Writer, c config.NATS, log zerolog.Logger) error {
-	if c.Embedded != "" {
-		say(out, "nats      embedded, in %s", c.Embedded)
-		return nil
-	}
-	bus, err := OpenBus(ctx, c, roleOperator, log)
-	if err != nil {
-		return err
-	}
-	say(out, "nats      connected, entries of up to %s", Bytes(float64(bus.EntryLimit())))
-	return bus.Close()
-}
-
-// longestQuery is how many bytes of a query are shown.
-const longestQuery = 2000
-
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), longestQuery))
+	say(out, "query     %s", beginning(strings.Join(strings.Fields(checked.Query.Text()), " ")))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")
@@ -122,6 +109,17 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	for _, warning := range checked.Warnings {
 		say(out, "warning   %s", warning)
 	}
+}
+
+// mostQuery is how much of a query is shown.
+const mostQuery = 1000
+
+// beginning is that of a text that is longer than a person reads.
+func beginning(text string) string {
+	if len(text) <= mostQuery {
+		return text
+	}
+	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(text[:mostQuery], ""), queue.Size(int64(len(text))))
 }
 
 func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) error {

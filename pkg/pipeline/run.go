@@ -59,6 +59,9 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		return err
 	}
 	defer func() { err = ops.Failures(err, stop()) }()
+	if err := checkFiles(pipelines...); err != nil {
+		return refused(err)
+	}
 	buses := busPool{open: map[string]*Bus{}}
 	defer func() { err = errors.Join(err, buses.close()) }()
 	runs := make([]*run, 0, len(pipelines))

@@ -39,7 +39,12 @@ type stages struct {
 
 // newStages opens the pipeline's log, tasks and state on the bus.
 func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, logger zerolog.Logger) (*stages, error) {
-	log, err := bus.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes})
+	if bus.makes {
+		if _, err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
+			return nil, err
+		}
+	}
+	log, err := bus.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}

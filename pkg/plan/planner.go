@@ -87,6 +87,10 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 	}
 }
 
+// Draft returns the plan that [Planner.Plan] writes if there is none, without the origin of
+// the live lane, which takes some hundred bytes and the source's time.
+func (p *Planner) Draft(c *Checked) (queue.Spec, error) { return p.draft(c) }
+
 // draft is the plan as the configuration and the server have it.
 func (p *Planner) draft(c *Checked) (queue.Spec, error) {
 	schema, err := entry.MarshalSchema(c.Schema)

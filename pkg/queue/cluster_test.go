@@ -24,7 +24,7 @@ type cluster struct {
 	nodes []*server.Server
 }
 
-func newCluster(t testing.TB) *cluster {
+func newCluster(t testing.TB, maxStore int64) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	dir := t.TempDir()
@@ -40,7 +40,7 @@ func newCluster(t testing.TB) *cluster {
 	for i, port := range ports {
 		node, err := server.NewServer(&server.Options{
 			ServerName: fmt.Sprint("node", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, MaxPayload: 8 << 20,
-			NoSigs: true, NoLog: true, JetStream: true, StoreDir: fmt.Sprintf("%s/%d", dir, i),
+			NoSigs: true, NoLog: true, JetStream: true, JetStreamMaxStore: maxStore, StoreDir: fmt.Sprintf("%s/%d", dir, i),
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}, Routes: routes,
 		})
 		must(t, err)
@@ -93,7 +93,7 @@ func (c *cluster) follower(stream string) *server.Server {
 // that lags, or has lost the others, answers a direct get with what was true once.
 func TestReadsThatDecideAskTheLeader(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
+	c := newCluster(t, 0)
 	open := func(node *server.Server) (*queue.Log, *queue.State) {
 		conn := mustOpen(t, queue.Config{URL: node.ClientURL(), Replicas: 3})
 		log, err := conn.Log(testContext(t), "test", queue.LogConfig{MaxBytes: 64 << 20})
@@ -184,4 +184,25 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestCheckRoomOfACluster finds out what servers of a cluster have room for, and that
+// what it advises fits.
+func TestCheckRoomOfACluster(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2<<30)
+	conn := mustOpen(t, queue.Config{URL: c.nodes[0].ClientURL(), Replicas: 3})
+	want := "the NATS server has room for 2 GiB and pipeline pipe needs 20.3 GiB (20 GiB for the log (log.max_bytes), and 320 MiB for tasks and state): lower log.max_bytes to 1728MiB, or"
+	if got := refused(t, conn, queue.Needs{LogBytes: 20 << 30, Sinks: 1}); !strings.HasPrefix(got, want) {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if tried, err := conn.CheckRoom(testContext(t), "pipe", queue.Needs{LogBytes: 1728 << 20, Sinks: 1}); err != nil || !tried {
+		t.Errorf("what is advised: %v, %v", tried, err)
+	}
+	ctx := testContext(t)
+	mustLog(t, conn, 1728<<20)
+	_, err := conn.Tasks(ctx, "pipe")
+	must(t, err)
+	_, err = conn.State(ctx, "pipe")
+	must(t, err)
 }

@@ -109,9 +109,10 @@ func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// dial makes one more connection by the same configuration.
-func (c *Conn) dial() (*nats.Conn, error) {
-	opts := []nats.Option{
+// dial makes one more connection by the same configuration. Options that are added
+// replace those of it.
+func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
+	opts := append([]nats.Option{
 		nats.Name("ampipe " + c.cfg.Role),
 		nats.CustomInboxPrefix("_INBOX." + c.cfg.Role),
 		nats.ErrorHandler(c.asyncError),
@@ -129,7 +130,7 @@ func (c *Conn) dial() (*nats.Conn, error) {
 			c.disconnected(nc, fmt.Errorf("connection to NATS is lost: %w", err))
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.connected(nc) }),
-	}
+	}, added...)
 	if c.server != nil {
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(c.server.nats))...)
 		if err != nil {
@@ -237,11 +238,12 @@ func hosts(text string) string {
 
 func dialError(text string, err error) error {
 	wrapped := fmt.Errorf("connect to NATS at %s: %w", hosts(text), err)
+	d, known := decisionForClient(err)
 	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return fault.Permanent(fmt.Errorf("%w: check the user and its password, nkey or credentials file", wrapped))
-	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted), isCertificate(err):
-		return fault.Permanent(fmt.Errorf("%w: check the TLS files and whether the server wants TLS", wrapped))
+	case isCertificate(err):
+		return ofTLS.on(wrapped)
+	case known && d.class != fault.ClassAgain && d.text != silent && d.text != closed:
+		return d.on(wrapped)
 	default:
 		return fault.Later(wrapped, 0)
 	}
@@ -316,6 +318,10 @@ func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 // EntryLimit is the most bytes that an entry's payload may have: what its
 // encoder is to be told.
 func (c *Conn) EntryLimit() int { return min(c.MaxPayload()-headerRoom, maxEntry) }
+
+// BlockLimit is the most bytes that a block may take that needs several messages, all of
+// which are published in one step.
+func (c *Conn) BlockLimit() int64 { return maxBatch * int64(c.EntryLimit()) }
 
 // Close ends the connection. What was published is not affected.
 func (c *Conn) Close() { c.nc.Close() }

@@ -57,6 +57,7 @@ type ConsumeOptions struct {
 }
 
 const (
+	maxAckPending = 2000
 	maxPull       = 48 << 20
 	pullMessages  = 500             // at most in one request
 	pullExpiry    = 5 * time.Second // of one request
@@ -103,7 +104,7 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 		o.AckWait = 10 * time.Second
 	}
 	if o.MaxAckPending <= 0 {
-		o.MaxAckPending = 2000
+		o.MaxAckPending = maxAckPending
 	}
 	c := &Consumer{
 		log: l, sink: sink, opts: o,
@@ -155,11 +156,11 @@ func (c *Consumer) durable(ctx context.Context) (jetstream.Consumer, error) {
 		config.PriorityGroups = []string{liveGroup}
 		config.PinnedTTL = pullExpiry + 3*time.Second
 	}
-	durable, err := c.js.CreateOrUpdateConsumer(ctx, c.log.stream(), config)
+	consumer, err := durable(ctx, c.js, c.log.stream(), config)
 	if err != nil {
 		return nil, c.log.fail(ctx, err)
 	}
-	return durable, nil
+	return consumer, nil
 }
 
 // Next waits for the next message. It returns the cause of ctx when that ends,

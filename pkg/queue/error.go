@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -44,6 +43,7 @@ var (
 // Error codes of the JetStream API that nats.go has no name for.
 const (
 	codeAccountResources jetstream.ErrorCode = 10002
+	codeNoPeers          jetstream.ErrorCode = 10005
 	codeNoLeader         jetstream.ErrorCode = 10008
 	codeNoCapacity       jetstream.ErrorCode = 10023
 	codeNoStorage        jetstream.ErrorCode = 10047
@@ -87,35 +87,57 @@ func (c *Conn) classify(ctx context.Context, err error) error {
 			return fault.Permanent(failed)
 		}
 	}
-	switch code(err) {
-	case codeStoreFailed:
-		if strings.Contains(err.Error(), "maximum") {
-			return fault.Later(fmt.Errorf("%w: %w", ErrFull, err), 0)
-		}
-		return err
-	case codeNoStorage, codeNoCapacity, codeAccountResources:
-		return fault.Later(fmt.Errorf("%w: NATS has no storage left for it, give it more or trim other streams: %w", ErrFull, err), 0)
-	case codeNoLeader, codeTooManyRequests, codeTooManyBatches:
-		return fault.Later(fmt.Errorf("NATS is busy: %w", err), 0)
-	case jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
-		return fault.Later(fmt.Errorf("JetStream is off: %w", err), time.Second)
+	if c := code(err); c != 0 {
+		return classifyCode(c, err)
 	}
 	if refused := c.refused.Load(); refused != nil && refusedSilently(err) {
 		return refused.err
 	}
-	for _, silent := range []error{
-		nats.ErrTimeout, context.DeadlineExceeded, nats.ErrNoResponders, jetstream.ErrNoStreamResponse, nats.ErrDisconnected,
-		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, jetstream.ErrNoHeartbeat,
-		jetstream.ErrServerShutdown, jetstream.ErrConsumerLeadershipChanged, nats.ErrNoServers,
-	} {
-		if errors.Is(err, silent) {
-			return fault.Later(fmt.Errorf("%w: %w", errSilent, err), 0)
-		}
+	return classifyClient(err)
+}
+
+// classifyCode classes an error that the JetStream API has answered with.
+func classifyCode(c jetstream.ErrorCode, err error) error {
+	if c == codeStoreFailed && strings.Contains(err.Error(), "maximum") {
+		return fault.Later(fmt.Errorf("%w: %w", ErrFull, err), 0)
 	}
-	if errors.Is(err, nats.ErrConnectionClosed) {
+	a, known := adviceForCode(c)
+	if !known {
+		return err
+	}
+	if noRoom(err) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return a.on(err)
+}
+
+// on adds the advice to an error, and its class.
+func (a advice) on(err error) error {
+	if a.text != "" {
+		err = fmt.Errorf("%w: %s", err, a.text)
+	}
+	return fault.As(a.class, err)
+}
+
+// classifyClient classes an error of the client's.
+func classifyClient(err error) error {
+	switch {
+	case errors.Is(err, errSilent):
+		return fault.Later(err, 0)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fault.Later(fmt.Errorf("%w: %w", errSilent, err), 0)
+	}
+	d, known := decisionForClient(err)
+	switch {
+	case !known:
+		return err
+	case d.text == silent:
+		return fault.Later(fmt.Errorf("%w: %w", errSilent, err), 0)
+	case d.text == closed:
 		return fault.Permanent(fmt.Errorf("connection to NATS: %w", ErrClosed))
+	default:
+		return d.on(err)
 	}
-	return err
 }
 
 // refusedSilently reports whether an error may be what becomes of a request that the

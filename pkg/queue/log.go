@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Log struct {
 	conn     *Conn
 	pipeline string
 	maxBytes int64
+	maxBlock int64
 	read     reader
 }
 
@@ -35,6 +37,10 @@ type LogConfig struct {
 	// MaxBytes is when the log is full. On an embedded server it is also
 	// bounded by the room on the disk, which [Log.MaxBytes] tells.
 	MaxBytes int64
+
+	// MaxBlock is how many bytes a block may take that needs several messages; default
+	// [DefaultMaxBlock], and at most [Conn.BlockLimit].
+	MaxBlock int64
 }
 
 // leastLog is the least room that a log can do anything with.
@@ -47,10 +53,15 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 		return nil, err
 	}
 	l := &Log{conn: c, pipeline: pipeline, maxBytes: cfg.MaxBytes}
+	l.maxBlock = min(cmp.Or(cfg.MaxBlock, DefaultMaxBlock), c.BlockLimit())
 	if err := l.bound(ctx); err != nil {
 		return nil, err
 	}
 	stream, err := c.stream(ctx, l.config())
+	if noRoom(err) {
+		return nil, fault.Permanent(fmt.Errorf("NATS has no room for a log of %s (log.max_bytes), beside %s for tasks and state: "+
+			"lower log.max_bytes, or raise max_file_store of the server or max_file of the account: %w", Size(l.maxBytes), Size(taskBytes+stateBytes), err))
+	}
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))
 	}
@@ -73,8 +84,7 @@ func (l *Log) config() jetstream.StreamConfig {
 	}
 }
 
-// bound lowers maxBytes to what the disk of an embedded server has left: at most half
-// of what no other log has taken, so that further pipelines find room.
+// bound lowers maxBytes to what the disk of an embedded server has left; see [boundedBy].
 func (l *Log) bound(ctx context.Context) error {
 	if l.maxBytes <= 0 {
 		l.maxBytes = 20 << 30
@@ -83,22 +93,17 @@ func (l *Log) bound(ctx context.Context) error {
 	if c.server == nil {
 		return nil
 	}
-	info, err := c.js.AccountInfo(ctx)
+	reserved := map[string]int64{}
+	streams := c.js.ListStreams(ctx)
+	for info := range streams.Info() {
+		reserved[info.Config.Name] = max(0, info.Config.MaxBytes)
+	}
+	err := streams.Err()
 	if err != nil {
 		return c.classify(ctx, fmt.Errorf("ask for the room of log %s: %w", l.stream(), err))
 	}
-	left := c.server.cfg.MaxStore - int64(info.ReservedStore)
-	var own int64
-	if stream, err := c.js.Stream(ctx, l.stream()); err == nil {
-		own = stream.CachedInfo().Config.MaxBytes
-	}
-	left += own
-	left = min(left, max(own, left/2)) // what it has it keeps
-	if l.maxBytes = min(l.maxBytes, left); l.maxBytes < leastLog {
-		return fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %d MiB, which is too little: make room, or use another folder",
-			c.server.cfg.Dir, max(left, 0)>>20))
-	}
-	return nil
+	l.maxBytes, err = boundedBy(c.server.cfg.Dir, c.server.cfg.MaxStore, reserved, l.pipeline, l.maxBytes)
+	return err
 }
 
 func (l *Log) stream() string { return logStream + l.pipeline }

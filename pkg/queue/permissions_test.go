@@ -60,6 +60,8 @@ var operations = []struct {
 
 	{"make a stream", "$JS.API.STREAM.CREATE.AMPIPE_LOG_pipe", "planner"},
 	{"change a stream", "$JS.API.STREAM.UPDATE.AMPIPE_LOG_pipe", "planner"},
+	{"make the stream of ampipe check", "$JS.API.STREAM.CREATE.AMPIPE_CHECK", "planner operator"},
+	{"delete the stream of ampipe check", "$JS.API.STREAM.DELETE.AMPIPE_CHECK", "planner operator"},
 	{"trim the log", "$JS.API.STREAM.PURGE.AMPIPE_LOG_pipe", "planner"},
 	{"empty the state", "$JS.API.STREAM.PURGE.KV_AMPIPE_STATE", ""},
 	{"empty the tasks", "$JS.API.STREAM.PURGE.AMPIPE_TASKS", ""},

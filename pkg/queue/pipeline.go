@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -24,6 +25,31 @@ func (s *State) SaveSpec(ctx context.Context, spec Spec, rev uint64) (newRev uin
 		return s.Create(ctx, keySpec, spec)
 	}
 	return s.Update(ctx, keySpec, spec, rev)
+}
+
+// CheckSpec returns the error with which [State.SaveSpec] refuses a plan that is larger
+// than a message may be, of which the query is nearly all. maxPayload is that of the
+// server, 0 of an embedded one.
+func CheckSpec(spec Spec, maxPayload int) error {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return fault.Permanent(fmt.Errorf("write the plan: %w", err))
+	}
+	limit := cmp.Or(maxPayload, EmbeddedPayload) - headerRoom
+	if len(text) > limit {
+		return tooLong(spec, len(text), limit, maxPayload == 0)
+	}
+	return nil
+}
+
+func tooLong(spec Spec, size, limit int, embedded bool) error {
+	raise := "raise max_payload of the NATS server"
+	if embedded {
+		raise = "set nats.url to a NATS server of its own with a larger max_payload"
+	}
+	return fault.Permanent(fmt.Errorf("the plan takes %s in NATS, with a query of %s, and a message may have %s: %s, "+
+		"or shorten source.query, such as by a JOIN with a table that holds the long list",
+		Size(int64(size)), Size(int64(len(spec.Query))), Size(int64(limit)), raise))
 }
 
 // LoadSpec reads the plan, or gives [ErrNotFound].

@@ -11,15 +11,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 const (
-	// maxBatch and maxBatchBytes bound an atomic batch: the server's limit of
-	// messages, and half of the queue it takes them in by.
-	maxBatch      = 1000
-	maxBatchBytes = 64 << 20
+	// maxBatch is the server's limit of messages in an atomic batch.
+	maxBatch = 1000
+	// DefaultMaxBlock is how many bytes a block may take that needs several messages,
+	// unless [LogConfig.MaxBlock] says otherwise.
+	DefaultMaxBlock = 64 << 20
 	// batchWindow is how many bytes of a batch may be on their way before the
 	// server has confirmed some.
 	batchWindow = 8 << 20
@@ -65,6 +67,28 @@ func (l *Log) PublishWait(ctx context.Context, lane string, after uint64, id str
 	return seq, err
 }
 
+// BlockTooLargeError is a block that cannot be published in one step.
+type BlockTooLargeError struct {
+	Block    block.Number
+	Bytes    int64
+	Messages int
+	Limit    int64 // of bytes
+	Payload  int   // most bytes of a message
+}
+
+// Error names what there is, what may be, and what to do.
+func (e *BlockTooLargeError) Error() string {
+	advice := fmt.Sprintf("raise log.max_block_bytes to %s", plainSize(roundUp(e.Bytes)))
+	if e.Messages > maxBatch {
+		advice = fmt.Sprintf("raise max_payload of the NATS server, which is %s", Size(int64(e.Payload)))
+		if e.Bytes > e.Limit {
+			advice += fmt.Sprintf(", and log.max_block_bytes to %s", plainSize(roundUp(e.Bytes)))
+		}
+	}
+	return fmt.Sprintf("block %d takes %s in %d messages, and a block may take %s in %d messages: %s, or leave large columns out of the query",
+		e.Block, Size(e.Bytes), e.Messages, Size(e.Limit), maxBatch, advice)
+}
+
 // messages makes the messages of a group.
 func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry) ([]*nats.Msg, error) {
 	if err := checkPath("lane", lane); err != nil {
@@ -82,10 +106,10 @@ func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry
 		size += msgs[i].Size()
 	}
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(after, 10))
-	if len(msgs) > maxBatch || len(msgs) > 1 && size > maxBatchBytes {
-		return nil, fault.Permanent(fmt.Errorf(
-			"blocks %v take %d MiB in %d messages; what is published in one step may have %d MiB and %d messages: leave large columns out of the query",
-			group[0].Range, size>>20, len(msgs), maxBatchBytes>>20, maxBatch))
+	if len(msgs) > maxBatch || len(msgs) > 1 && int64(size) > l.maxBlock {
+		return nil, fault.Permanent(&BlockTooLargeError{
+			Block: group[0].Range.Start, Bytes: int64(size), Messages: len(msgs), Limit: l.maxBlock, Payload: l.conn.MaxPayload(),
+		})
 	}
 	return msgs, nil
 }
@@ -95,7 +119,11 @@ func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
 	if err := l.conn.away(); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	wait := requestWait
+	for _, msg := range msgs[1:] { // each window of a batch takes its time
+		wait += requestWait * time.Duration(msg.Size()) / batchWindow
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if len(msgs) == 1 {
 		ack, err := l.conn.js.PublishMsg(ctx, msgs[0])

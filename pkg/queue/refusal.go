@@ -38,8 +38,18 @@ func (c *Conn) explain(err error) error {
 		what = fmt.Sprintf("%s %q", verb, m[2])
 	}
 	return fault.Permanent(fmt.Errorf(
-		"NATS does not allow %s to %s: start the %s with the credentials of a user that may, or give this one the right (deploy/nats/permissions.conf has what each process needs)",
-		c.user(), what, c.cfg.Role))
+		"NATS does not allow %s to %s: %s a user that may, or give this one the right (deploy/nats/permissions.conf has what each process needs)",
+		c.user(), what, c.other()))
+}
+
+// other says where another user is named.
+func (c *Conn) other() string {
+	switch c.cfg.Role {
+	case "run", "operator":
+		return "name in the configuration"
+	default:
+		return fmt.Sprintf("start the %s with the credentials of", c.cfg.Role)
+	}
 }
 
 // user names the user of the connection, as far as it is not a secret.

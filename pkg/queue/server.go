@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"golang.org/x/sys/unix"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -46,6 +45,10 @@ type Server struct {
 	failed error
 }
 
+// EmbeddedPayload is the most bytes of a message of an embedded server, unless
+// [ServerConfig.MaxPayload] says otherwise.
+const EmbeddedPayload = 8 << 20
+
 // startWait is how long a server may take to open its store. Large stores are
 // read in part.
 const startWait = 2 * time.Minute
@@ -55,7 +58,7 @@ const startWait = 2 * time.Minute
 // address that is taken.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if cfg.MaxPayload == 0 {
-		cfg.MaxPayload = 8 << 20
+		cfg.MaxPayload = EmbeddedPayload
 	}
 	opts := &server.Options{
 		ServerName: "ampipe",
@@ -83,14 +86,14 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, folderError(dir, err)
 	}
-	lock, err := lockFolder(dir)
+	lock, err := lockFolder(dir, true)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, lock: lock}
 	opts.StoreDir = dir
 	if s.cfg.MaxStore == 0 {
-		if s.cfg.MaxStore, err = room(dir); err != nil {
+		if s.cfg.MaxStore, err = storeRoom(dir, dir); err != nil {
 			lock.Close()
 			return nil, folderError(dir, err)
 		}
@@ -227,25 +230,4 @@ func loopback(address string) (host string, port int, err error) {
 		return "", 0, fmt.Errorf("address %q of the embedded NATS server: it has no password, so only loopback addresses are allowed; run a NATS server of its own for a network", address)
 	}
 	return host, port, nil
-}
-
-// room is nine tenths of what a store in dir can grow to: what is free and what
-// it takes already.
-func room(dir string) (int64, error) {
-	var disk unix.Statfs_t
-	if err := unix.Statfs(dir, &disk); err != nil {
-		return 0, err
-	}
-	free := int64(disk.Bavail) * int64(disk.Bsize)
-	err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			free += info.Size()
-		}
-		return err
-	})
-	return free / 10 * 9, err
 }

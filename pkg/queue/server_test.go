@@ -166,7 +166,7 @@ func TestServerListensOnLoopbackAlone(t *testing.T) {
 func TestLogIsBoundedByTheDisk(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	conn := mustOpen(t, queue.Config{Server: mustServer(t, queue.ServerConfig{MaxStore: 300 << 20})})
+	conn := mustOpen(t, queue.Config{Server: mustServer(t, queue.ServerConfig{MaxStore: (300 + 320) << 20})})
 	first := mustLog(t, conn, 200<<20)
 	if first.MaxBytes() != 150<<20 {
 		t.Errorf("the log has %d bytes", first.MaxBytes())

@@ -26,6 +26,9 @@ type State struct {
 // headerOperation marks a document that was deleted.
 const headerOperation = "KV-Operation"
 
+// stateBytes is what the state reserves.
+const stateBytes = 256 << 20
+
 // State opens the state of a pipeline.
 func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
@@ -53,7 +56,7 @@ func (c *Conn) stateConfig() jetstream.StreamConfig {
 		Storage:           jetstream.FileStorage,
 		Discard:           jetstream.DiscardNew,
 		Replicas:          c.cfg.Replicas,
-		MaxBytes:          256 << 20,
+		MaxBytes:          stateBytes,
 		DenyDelete:        true,
 		AllowDirect:       true,
 	}
@@ -213,7 +216,10 @@ func (s *State) write(ctx context.Context, verb, key string, value any, do func(
 		return 0, fault.Permanent(fmt.Errorf("%s %s: %w", verb, key, err))
 	}
 	if limit := s.conn.MaxPayload() - headerRoom; len(text) > limit {
-		return 0, fault.Permanent(fmt.Errorf("%s %s: it takes %d bytes, the NATS server allows %d: raise its max_payload", verb, key, len(text), limit))
+		if spec, ok := value.(Spec); ok {
+			return 0, tooLong(spec, len(text), limit, s.conn.server != nil)
+		}
+		return 0, fault.Permanent(fmt.Errorf("%s %s: it takes %s, and a message of NATS may have %s: raise max_payload of the NATS server", verb, key, Size(int64(len(text))), Size(int64(limit))))
 	}
 	rev, err := do(s.key(key), text)
 	if err != nil {

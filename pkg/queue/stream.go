@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,16 +14,93 @@ import (
 )
 
 // stream opens a stream. The one process that may make streams, see [Config.MustExist],
-// also brings it to this configuration.
+// also brings it to this configuration, if it has another: a server without room refuses
+// any update, also one that changes nothing.
 func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
-	if !c.cfg.MustExist {
-		return c.js.CreateOrUpdateStream(ctx, want)
-	}
 	stream, err := c.js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound) && c.cfg.MustExist:
 		return nil, fault.Later(fmt.Errorf("stream %s does not exist yet: start the planner, which makes it", want.Name), 0)
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		stream, err = c.js.CreateStream(ctx, want)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return stream, err
+		}
+		if stream, err = c.js.Stream(ctx, want.Name); err != nil { // another planner was faster
+			return nil, err
+		}
+	case err != nil || c.cfg.MustExist:
+		return stream, err
 	}
-	return stream, err
+	have := stream.CachedInfo().Config
+	next := merged(have, want)
+	if reflect.DeepEqual(have, next) {
+		return stream, nil
+	}
+	updated, err := c.js.UpdateStream(ctx, next)
+	if noRoom(err) && next.MaxBytes < have.MaxBytes {
+		// A server that has promised more than it has does not even take back: the
+		// next start asks again.
+		if next.MaxBytes = have.MaxBytes; reflect.DeepEqual(have, next) {
+			return stream, nil
+		}
+	}
+	return updated, err
+}
+
+// merged returns the configuration of a stream with everything in it that matters as
+// wanted. The rest (placement, compression, metadata) is the operator's.
+func merged(have, want jetstream.StreamConfig) jetstream.StreamConfig {
+	next := have
+	next.Subjects, next.Retention, next.Storage = want.Subjects, want.Retention, want.Storage
+	next.MaxBytes, next.Replicas, next.Discard = want.MaxBytes, want.Replicas, want.Discard
+	next.DiscardNewPerSubject, next.AllowDirect = want.DiscardNewPerSubject, want.AllowDirect
+	next.AllowAtomicPublish, next.DenyDelete, next.AllowRollup = want.AllowAtomicPublish, want.DenyDelete, want.AllowRollup
+	next.MaxMsgsPerSubject = cmp.Or(want.MaxMsgsPerSubject, -1)
+	// Nothing but ampipe removes or refuses messages.
+	next.MaxAge, next.MaxMsgs, next.MaxMsgSize, next.NoAck = 0, -1, -1, false
+	return next
+}
+
+// durable opens a durable consumer, and makes it or brings it to this configuration if
+// need be.
+func durable(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	consumer, err := js.Consumer(ctx, stream, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return js.CreateOrUpdateConsumer(ctx, stream, want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	have := consumer.CachedInfo().Config
+	next := have
+	next.FilterSubject, next.FilterSubjects, next.DeliverPolicy = want.FilterSubject, want.FilterSubjects, want.DeliverPolicy
+	next.AckPolicy, next.AckWait, next.MaxDeliver, next.MaxAckPending = want.AckPolicy, want.AckWait, want.MaxDeliver, want.MaxAckPending
+	next.MaxWaiting = cmp.Or(want.MaxWaiting, have.MaxWaiting)
+	next.PriorityPolicy, next.PriorityGroups, next.PinnedTTL = want.PriorityPolicy, want.PriorityGroups, want.PinnedTTL
+	if reflect.DeepEqual(have, next) {
+		return consumer, nil
+	}
+	return js.CreateOrUpdateConsumer(ctx, stream, next)
+}
+
+// ClockAhead returns by how much the clock of this machine is ahead of that of the NATS
+// server, which says its time with the state of a stream; 0 if there is none yet.
+func (c *Conn) ClockAhead(ctx context.Context) (time.Duration, error) {
+	asked := time.Now()
+	stream, err := c.js.Stream(ctx, stateStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, c.classify(ctx, fmt.Errorf("ask NATS for its time: %w", err))
+	}
+	answered := time.Now()
+	theirs := stream.CachedInfo().TimeStamp
+	if theirs.IsZero() || !theirs.Before(asked) && !theirs.After(answered) {
+		return 0, nil
+	}
+	return asked.Add(answered.Sub(asked) / 2).Sub(theirs), nil
 }
 
 // folderRemoval is how long a server has to take the folder of a deleted stream away.

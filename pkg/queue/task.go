@@ -20,6 +20,8 @@ const (
 )
 
 const (
+	// taskBytes is what the queue of tasks reserves.
+	taskBytes = 64 << 20
 	// taskWait is how long after the death of its worker a task goes to
 	// another. [Task.Keep] keeps it from a living one.
 	taskWait = 10 * time.Second
@@ -72,7 +74,7 @@ func (t *Tasks) config() jetstream.StreamConfig {
 		Retention:   jetstream.WorkQueuePolicy,
 		Storage:     jetstream.FileStorage,
 		Replicas:    t.conn.cfg.Replicas,
-		MaxBytes:    64 << 20,
+		MaxBytes:    taskBytes,
 		// One message per subject, the first: what is queued or held is not
 		// queued again.
 		Discard:              jetstream.DiscardNew,
@@ -126,7 +128,7 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 	if known := t.durable[kind]; known != nil {
 		return known, nil
 	}
-	durable, err := t.conn.js.CreateOrUpdateConsumer(ctx, taskStream, jetstream.ConsumerConfig{
+	consumer, err := durable(ctx, t.conn.js, taskStream, jetstream.ConsumerConfig{
 		Durable:       kind + "-" + t.pipeline,
 		FilterSubject: t.subject(kind, ">"),
 		DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -139,8 +141,8 @@ func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, 
 	if err != nil {
 		return nil, t.fail(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
 	}
-	t.durable[kind] = durable
-	return durable, nil
+	t.durable[kind] = consumer
+	return consumer, nil
 }
 
 // forget makes the next call look for the consumer again.

@@ -1,0 +1,136 @@
+package extract_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// failing returns the blocks of partitions that have failed, and their errors.
+func failing(parts []queue.Partition) (blocks block.Set, errs []string) {
+	for _, p := range parts {
+		if p.State == queue.PartitionFailed {
+			blocks.Add(p.Range())
+			errs = append(errs, p.Error)
+		}
+	}
+	return blocks, errs
+}
+
+// TestAFailureIsAsSmallAsItsFault finds the blocks at fault, wherever they are, and has
+// everything else in the log.
+func TestAFailureIsAsSmallAsItsFault(t *testing.T) {
+	t.Parallel()
+	all := block.Range{Start: 0, End: 60}
+	errBad := fault.Permanent(errors.New("the text is not UTF-8"))
+	errCast := errors.New("Cast error: Cannot cast string to Int64") // of a class that may pass
+	for name, c := range map[string]struct {
+		bad []block.Number
+		err error
+		mid bool // the error comes behind some rows
+	}{
+		"one in the middle":         {[]block.Number{31}, errBad, false},
+		"behind some rows":          {[]block.Number{31}, errBad, true},
+		"the first":                 {[]block.Number{0}, errBad, false},
+		"the last":                  {[]block.Number{59}, errBad, false},
+		"neighbours":                {[]block.Number{7, 8, 40}, errBad, false},
+		"a cast that may well pass": {[]block.Number{31}, errCast, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bad := block.Set{}
+			for _, n := range c.bad {
+				bad.Add(block.Closed(n, n))
+			}
+			source := newChain(t, 60, someRows)
+			fails := func(r block.Range) error {
+				if missing := bad.Missing(r); len(missing) == 1 && missing[0] == r {
+					return nil
+				}
+				return c.err
+			}
+			source.before = fails
+			if c.mid { // the message that would have the block is not sent
+				next := func(r block.Range, sent int) error {
+					return fails(block.Range{Start: r.Start, End: min(r.End, r.Start+block.Number((sent+1)*7))})
+				}
+				source.before = func(r block.Range) error { return next(r, 0) }
+				source.during = next
+			}
+			b := setup(t, source)
+			b.x.Backoff.Attempts = 40
+			b.add(all)
+			blocks, errs := failing(b.run(all))
+			if fmt.Sprint(blocks) != fmt.Sprint(bad) {
+				t.Errorf("failed: %v, want %v", blocks, bad)
+			}
+			for _, e := range errs {
+				if !strings.Contains(e, c.err.Error()) {
+					t.Errorf("the error is %q", e)
+				}
+			}
+			b.checkLog(all, c.bad...)
+		})
+	}
+}
+
+// TestWhatEveryBlockHas does not fail block by block what cannot be read at all.
+func TestWhatEveryBlockHas(t *testing.T) {
+	t.Parallel()
+	all := block.Range{Start: 0, End: 1000}
+	for name, c := range map[string]struct {
+		err  error
+		most int // partitions that fail
+	}{
+		"for good":            {fault.Permanent(errors.New("no block is right")), 33},
+		"what might pass":     {errors.New("no block is right"), 16}, // tails are given away meanwhile
+		"the order of rows":   {fault.Permanent(&entry.OrderError{Block: 3, After: 5, Range: all}), 1},
+		"a query of no sense": {fault.Permanent(&amp.Error{Code: "InvalidArgument"}), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source := newChain(t, 1000, someRows)
+			source.before = func(block.Range) error { return c.err }
+			b := setup(t, source)
+			b.x.Workers, b.x.Backoff.Attempts = 1, 60
+			b.add(all)
+			blocks, errs := failing(b.run(all))
+			if !blocks.Covers(all) || len(errs) > c.most {
+				t.Errorf("%d partitions failed: %v", len(errs), blocks)
+			}
+			if n := len(source.asked); n > 1000 {
+				t.Errorf("%d queries were made", n)
+			}
+		})
+	}
+}
+
+// TestABlockThatIsTooLargeFailsAlone has one block that one step cannot take.
+func TestABlockThatIsTooLargeFailsAlone(t *testing.T) {
+	t.Parallel()
+	all := block.Range{Start: 0, End: 20}
+	source := newChain(t, 20, func(n block.Number) int {
+		if n == 13 {
+			return 60_000 // in more than a thousand messages of this size
+		}
+		return 3
+	})
+	b := setup(t, source)
+	b.x.EntryLimit, b.x.Codec = 2000, entry.None
+	b.add(all)
+	blocks, errs := failing(b.run(all))
+	if fmt.Sprint(blocks) != fmt.Sprint(block.NewSet(block.Closed(13, 13))) {
+		t.Errorf("failed: %v", blocks)
+	}
+	if len(errs) != 1 || !strings.Contains(errs[0], "block 13 takes") || !strings.Contains(errs[0], "raise max_payload of the NATS server") {
+		t.Errorf("errors: %v", errs)
+	}
+	b.checkLog(all, 13)
+}

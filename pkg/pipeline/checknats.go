@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// natsNeeds is what a pipeline reserves in NATS.
+func natsNeeds(p *config.Pipeline) queue.Needs {
+	return queue.Needs{LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks)}
+}
+
+// checkNATS finds out whether NATS, as it is now, takes what the pipeline needs there.
+// Nothing stays behind; the folder of an embedded server is not made.
+func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queue.Spec, log zerolog.Logger) (err error) {
+	if p.NATS.Embedded != "" {
+		if err := queue.CheckSpec(spec, 0); err != nil {
+			return err
+		}
+		bytes, err := queue.CheckFolder(p.NATS.Embedded, p.Name, natsNeeds(p))
+		if err != nil {
+			return err
+		}
+		say(out, "nats      embedded, in %s: a log of up to %s", p.NATS.Embedded, queue.Size(bytes))
+		if bytes < p.Log.MaxBytes {
+			say(out, "warning   log.max_bytes is %s, and the disk of %s has room for a log of %s",
+				queue.Size(p.Log.MaxBytes), p.NATS.Embedded, queue.Size(bytes))
+		}
+		return nil
+	}
+	bus, err := OpenBus(ctx, p.NATS, roleOperator, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bus.Close()) }()
+	if err := queue.CheckSpec(spec, bus.MaxPayload()); err != nil {
+		return err
+	}
+	rights, err := bus.Rights(ctx, p.Name, sinkNames(p))
+	if err != nil {
+		return err
+	}
+	tried, err := bus.CheckRoom(ctx, p.Name, natsNeeds(p))
+	if err != nil {
+		return err
+	}
+	say(out, "nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
+		queue.Size(int64(bus.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, bus.BlockLimit())))
+	if !tried {
+		say(out, "warning   whether the NATS server has room for the log was not tried: this user may not make the stream AMPIPE_CHECK, or another process has it just now")
+	}
+	ahead, err := bus.ClockAhead(ctx)
+	if err != nil {
+		return err
+	}
+	if warning := clockWarning(ahead); warning != "" {
+		say(out, "warning   %s", warning)
+	}
+	switch {
+	case rights.All:
+	case rights.Only != "":
+		say(out, "warning   this user may do in NATS what %s does, and no more; what the users of other processes may do was not tried", rights.Only)
+	default:
+		say(out, "warning   this user may only look in NATS; what the users of planner, extractor and sinks may do was not tried")
+	}
+	return nil
+}
+
+func sinkNames(p *config.Pipeline) []string {
+	names := make([]string, len(p.Sinks))
+	for i, s := range p.Sinks {
+		names[i] = s.Name
+	}
+	return names
+}

@@ -1,0 +1,154 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+)
+
+// probeStream is made to learn what NATS has room for, and deleted at once. One that a
+// killed process has left behind is deleted by the next.
+const probeStream = "AMPIPE_CHECK"
+
+// errProbe says that nothing can be learnt from a probe: the user may not make it, or
+// another process has one just now.
+var errProbe = errors.New("what NATS has room for cannot be tried")
+
+// probe makes streams of some size. It has a connection of its own, since a refused
+// request closes that of a [Conn].
+type probe struct {
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	replicas int
+	refused  chan struct{} // closed when the user may not do what is asked for
+}
+
+// probe connects, and finds out whether the user may do what is needed.
+func (c *Conn) probe(ctx context.Context) (*probe, error) {
+	p := &probe{replicas: c.cfg.Replicas, refused: make(chan struct{})}
+	nc, err := c.dial(nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) && !nc.IsClosed() {
+			close(p.refused)
+			nc.Close()
+		}
+	}))
+	if err != nil {
+		return nil, err
+	}
+	p.nc = nc
+	if p.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(apiWait)); err == nil {
+		err = p.delete(ctx) // its right is needed before anything is made
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// left returns how much of need the server has room for.
+func (c *Conn) left(ctx context.Context, need int64) (int64, error) {
+	p, err := c.probe(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	return p.largest(ctx, need)
+}
+
+func (p *probe) close() { p.nc.Close() }
+
+// delete removes the stream, or what was left behind of it.
+func (p *probe) delete(ctx context.Context) error {
+	err := p.js.DeleteStream(ctx, probeStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	return p.explain(err)
+}
+
+// explain tells a refused request from one that failed.
+func (p *probe) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-p.refused:
+		return fmt.Errorf("%w: %w", errProbe, err)
+	default:
+		return err
+	}
+}
+
+// fits reports whether NATS takes a stream that reserves so many bytes.
+func (p *probe) fits(ctx context.Context, bytes int64) (bool, error) {
+	_, err := p.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: probeStream, Description: "ampipe: tries what there is room for; may be deleted",
+		Storage: jetstream.FileStorage, MaxBytes: bytes, Replicas: p.replicas, Discard: jetstream.DiscardNew,
+	})
+	switch {
+	case err == nil:
+		return true, p.delete(context.WithoutCancel(ctx))
+	case noRoom(err):
+		return false, nil
+	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse), permanent(err): // such as a limit on the number of streams
+		return false, fmt.Errorf("%w: %w", errProbe, err)
+	default:
+		return false, p.explain(err)
+	}
+}
+
+// permanent reports whether the JetStream API refuses for good.
+func permanent(err error) bool {
+	a, known := adviceForCode(code(err))
+	return known && a.class == fault.ClassPermanent
+}
+
+// probePause is how long the probe of another process may stand: what it reserves is
+// not to count.
+const probePause = time.Second
+
+// largest returns how much of need NATS has room for, to a MiB.
+func (p *probe) largest(ctx context.Context, need int64) (int64, error) {
+	fits, err := p.fits(ctx, need)
+	if err == nil && !fits {
+		if err = fault.Sleep(ctx, probePause); err == nil {
+			fits, err = p.fits(ctx, need)
+		}
+	}
+	if err != nil || fits {
+		return need, err
+	}
+	low, high := int64(0), need>>20+1 // MiB; low fits, high does not
+	for low+1 < high {
+		middle := (low + high) / 2
+		if fits, err = p.fits(ctx, middle<<20); err != nil {
+			return 0, err
+		}
+		if fits {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low << 20, nil
+}
+
+// noRoom reports whether a stream was refused because nothing is left for it.
+func noRoom(err error) bool {
+	switch code(err) {
+	case codeNoStorage, codeNoCapacity, codeAccountResources:
+		return true
+	case codeNoPeers: // or servers of a cluster are away
+		return strings.Contains(err.Error(), "insufficient storage") && !strings.Contains(err.Error(), "offline")
+	default:
+		return false
+	}
+}
