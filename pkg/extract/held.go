@@ -85,6 +85,9 @@ func (h *held) load(take, ctx context.Context) error {
 			return nil
 		}
 		err := h.fetch(take, ctx, r)
+		if errors.Is(err, amp.ErrRow) { // as long as the block is what it is
+			err = fault.Permanent(err)
+		}
 		if at := h.position(); at > gained {
 			retrier.Progress()
 			gained, stuck = at, 0
@@ -105,10 +108,6 @@ func (h *held) load(take, ctx context.Context) error {
 		}
 		if stuck++; stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
 			h.window = r.Len() / 2 // it may be one block's fault, and those before it can be had
-		}
-		if ofBlock(err) && r.Len() == 1 {
-			h.window = 1
-			return fault.Permanent(blockError(r.Start, err))
 		}
 		pause, end := retrier.Pause(err)
 		if end != nil {

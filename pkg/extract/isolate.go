@@ -24,7 +24,7 @@ const (
 // narrow reports whether a range that cannot be read is to be read in smaller parts, to
 // find the block at fault.
 func (h *held) narrow(r block.Range, err error) bool {
-	if (fault.Of(err) != fault.ClassPermanent && !ofBlock(err)) || r.Len() < 2 || h.x.faults.Load() >= mostFaults || ofEveryBlock(err) {
+	if fault.Of(err) != fault.ClassPermanent || r.Len() < 2 || h.x.faults.Load() >= mostFaults || ofEveryBlock(err) {
 		return false
 	}
 	h.window = r.Len() / 2
@@ -41,13 +41,7 @@ func (h *held) narrow(r block.Range, err error) bool {
 func ofEveryBlock(err error) bool {
 	refused, is := errors.AsType[*amp.Error](err)
 	_, disordered := errors.AsType[*entry.OrderError](err)
-	return (is && !ofBlock(refused) && !errors.Is(refused, amp.ErrTooMuch)) || disordered || errors.Is(err, entry.ErrBlockColumn)
-}
-
-// ofBlock reports whether an error is about one of the blocks that were asked for, and
-// stays.
-func ofBlock(err error) bool {
-	return errors.Is(err, amp.ErrRow) || errors.Is(err, amp.ErrMessageSize)
+	return is && !errors.Is(refused, amp.ErrMessageSize) && !errors.Is(refused, amp.ErrRow) || disordered || errors.Is(err, entry.ErrBlockColumn)
 }
 
 // faultyBlock returns the block that an error names.

@@ -29,15 +29,15 @@ type lane struct {
 	next   block.Number // first block that is not complete in the lane
 	above  block.Number // first block of which the lane has said nothing since then: rows may reach up to it
 	points points
+	bad    block.Number // that the server could not compute when it was last asked
 	reorgs uint64
 	saved  time.Time // when the position was copied to the state
 	rev    uint64    // of the position in the state; 0: there is none
 
 	cutter *entry.Cutter // of the range that is arriving, or nil
 	open   amp.Range
-	seen   time.Time    // when it was first heard of
-	bad    block.Number // that the server could not compute when it was last asked
-	waits  bool         // publishing waits, and somebody was told
+	seen   time.Time // when it was first heard of
+	waits  bool      // publishing waits, and somebody was told
 }
 
 var (

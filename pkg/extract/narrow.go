@@ -11,9 +11,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan/sql"
 )
 
-// blockError names the block that cannot be read.
-func blockError(n block.Number, err error) error { return fmt.Errorf("block %d: %w", n, err) }
-
 // streamWindow is how many blocks a server sends in one go at most (AP 3.1).
 const streamWindow = 1000
 
