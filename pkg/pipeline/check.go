@@ -41,6 +41,9 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err := checkNATS(ctx, out, p.NATS, o.Logger); err != nil {
 		return err
 	}
+	if err := describeVersions(ctx, out, p, checked, o.Logger); err != nil {
+		return err
+	}
 	for _, c := range p.Sinks {
 		if err := checkSink(ctx, out, p, c, checked); err != nil {
 			return fmt.Errorf("sink %q: %w", c.Name, err)
@@ -140,6 +143,9 @@ func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
+	if err := describeVersions(ctx, out, p, checked, o.Logger); err != nil {
+		return err
+	}
 	return preview(ctx, out, p, source, checked)
 }
 
