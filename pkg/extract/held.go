@@ -11,12 +11,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
 // held is a partition in a worker's hands.
 type held struct {
 	x       *Extractor
+	spec    queue.Spec
+	query   *sql.Query
 	id      string // of the partition; part changes while others name it
 	encoder *entry.Encoder
 	holder  string // names this holding in message ids
@@ -45,7 +48,11 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read partition %s: %w", id, err)
 	}
-	h := &held{x: x, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder()}
+	spec, query, err := x.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := &held{x: x, spec: spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder()}
 	tail, err := x.Log.Tail(ctx, part.Lane())
 	if err != nil {
 		return nil, fmt.Errorf("read the tail of lane %s: %w", part.Lane(), err)

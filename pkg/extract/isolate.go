@@ -83,7 +83,7 @@ func (h *held) fail(ctx context.Context, cause error) error {
 	if err != nil {
 		return err
 	}
-	if tail := (queue.Partition{Start: at + 1, End: end, Generation: h.part.Generation, State: queue.PartitionOpen}); tail.Start < end {
+	if tail := (queue.Partition{Start: at + 1, End: end, Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version}); tail.Start < end {
 		if err := h.create(ctx, tail); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (h *held) fail(ctx context.Context, cause error) error {
 		return h.finish(ctx, queue.PartitionFailed, cause)
 	}
 	faulty := queue.Partition{
-		Start: at, End: at + 1, Generation: h.part.Generation, State: queue.PartitionFailed, Error: cause.Error(),
+		Start: at, End: at + 1, Generation: h.part.Generation, State: queue.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
 	}
 	if err := h.create(ctx, faulty); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (h *held) fail(ctx context.Context, cause error) error {
 
 // readable reports whether a block can be read, now.
 func (h *held) readable(ctx context.Context, n block.Number) bool {
-	for _, err := range h.x.Source.Fetch(ctx, h.x.Query.Wrap(h.x.Spec.BlockColumn, block.Closed(n, n))) {
+	for _, err := range h.x.Source.Fetch(ctx, h.query.Wrap(h.x.Spec.BlockColumn, block.Closed(n, n))) {
 		if err != nil {
 			return false
 		}

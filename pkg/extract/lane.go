@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -21,6 +22,7 @@ import (
 type lane struct {
 	x       *Extractor
 	spec    queue.Spec
+	query   *sql.Query
 	encoder *entry.Encoder
 	holder  string
 
@@ -52,8 +54,11 @@ var (
 // holdLive reads where the lane stands, which only the log can tell, and closes it
 // if its holder before did not.
 func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error) {
-	l := &lane{x: x, spec: spec, holder: newHolder()}
-	var err error
+	query, err := x.queryOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{x: x, spec: spec, query: query, holder: newHolder()}
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}

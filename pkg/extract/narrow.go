@@ -73,7 +73,7 @@ func (l *lane) explain(ctx context.Context, _ *block.Cursor, cause error) error 
 		r = block.Closed(l.bad, l.bad)
 	}
 	find := func() (block.Number, error, error) {
-		return FirstUnreadable(ctx, l.x.Source, l.x.Query, l.spec.BlockColumn, r)
+		return FirstUnreadable(ctx, l.x.Source, l.query, l.spec.BlockColumn, r)
 	}
 	n, reason, err := find()
 	if err == nil && reason == nil && r.End != block.Max { // it can be computed by now

@@ -58,6 +58,9 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err := checkNATS(ctx, out, p, spec, o.Logger); err != nil {
 		return err
 	}
+	if err := describeVersions(ctx, out, p, checked, o.Logger); err != nil {
+		return err
+	}
 	sinks := make(map[string]sink.Writer)
 	for _, c := range p.Sinks {
 		w, err := checkSink(ctx, out, p, c, checked)
@@ -179,6 +182,9 @@ func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
+	if err := describeVersions(ctx, out, p, checked, o.Logger); err != nil {
+		return err
+	}
 	return preview(ctx, out, p, source, checked)
 }
 
