@@ -11,7 +11,7 @@ import (
 func TestDocumentsOfTheVersionBefore(t *testing.T) {
 	var spec queue.Spec
 	old := `{"epoch":7,"query":"SELECT 1","block_column":"block_num","schema":null,"network":"eth",` +
-		`"history":{"Start":0,"End":90},"live":{"start":90},"planned":"2026-01-02T03:04:05Z"}`
+		`"history":[0,90],"live":{"start":90},"planned":"2026-01-02T03:04:05Z"}`
 	if err := json.Unmarshal([]byte(old), &spec); err != nil {
 		t.Fatal(err)
 	}
