@@ -147,3 +147,62 @@ func TestProgressWithoutATerminal(t *testing.T) {
 		})
 	}
 }
+
+// TestEveryLineOfAStageIsJSON runs the commands of single stages: with a command line
+// that cannot be, with a configuration that they refuse, and until a signal ends them
+// while they wait for NATS.
+func TestEveryLineOfAStageIsJSON(t *testing.T) {
+	t.Parallel()
+	bin := os.Getenv("AMPIPE_BIN")
+	if bin == "" {
+		t.Skip("AMPIPE_BIN is not set: no built commands (scripts/test names them)")
+	}
+	const embedded = `
+pipeline: logs
+source: { amp: "grpc://127.0.0.1:1", query: SELECT * FROM eth.logs }
+nats: { embedded: ./nats }
+sinks:
+  - { name: lake, delta: { path: ./lake } }
+  - { name: pg, postgres: { dsn: "postgres://u@127.0.0.1:1/d", table: logs, mode: append } }
+  - { name: cache, redis: { url: "redis://127.0.0.1:1", structure: list, key: "l:{block_num}" } }
+`
+	away := strings.ReplaceAll(embedded, "{ embedded: ./nats }", `{ url: "nats://127.0.0.1:1" }`)
+	for _, stage := range []string{"planner", "extractor", "sink-delta", "sink-postgres", "sink-redis"} {
+		t.Run(stage, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range []struct {
+				config, flag, says string
+				signal             bool
+				exit               int
+			}{
+				{embedded, "--confg", `did you mean "--config"?`, false, ops.ExitConfig},
+				{embedded, "", "set nats.url", false, ops.ExitConfig},
+				{away, "", "", true, ops.ExitInterrupted},
+			} {
+				dir := t.TempDir()
+				if err := os.WriteFile(filepath.Join(dir, "pipeline.yaml"), []byte(c.config), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				args := []string{"--log-format=json"}
+				if c.flag != "" {
+					args = append(args, c.flag)
+				}
+				process := exec.CommandContext(ctx, filepath.Join(bin, stage), args...)
+				process.Dir = dir
+				out := &watched{until: "NATS", seen: func() {
+					if c.signal {
+						_ = process.Process.Signal(syscall.SIGTERM) // it runs: it has just written
+					}
+				}}
+				process.Stderr = out
+				_ = process.Run() // its exit code says it
+				wantJSON(t, out.String())
+				if code := process.ProcessState.ExitCode(); code != c.exit || !strings.Contains(strings.ReplaceAll(out.String(), `\"`, `"`), c.says) {
+					t.Errorf("%s %q: exit code %d, want %d and %q in\n%s", stage, args, code, c.exit, c.says, out.String())
+				}
+			}
+		})
+	}
+}

@@ -54,6 +54,7 @@ type Extractor struct {
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
 
+	versions *versions     // of Run
 	faults   *atomic.Int32 // of Run: blocks that were given up alone
 	encoders *sync.Pool    // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
@@ -106,7 +107,14 @@ func (x *Extractor) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { stop(errStop) })
 	})()
 
-	x.encoders, x.faults = new(sync.Pool), new(atomic.Int32)
+	x.encoders, x.faults, x.versions = new(sync.Pool), new(atomic.Int32), newVersions()
+	watching, unwatch := context.WithCancel(work)
+	var watch sync.WaitGroup
+	watch.Go(func() { x.watchVersion(watching) })
+	defer func() {
+		unwatch()
+		watch.Wait()
+	}()
 	g, take := errgroup.WithContext(ctx)
 	for i := range x.Workers {
 		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
@@ -211,11 +219,18 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	if h.part.State != queue.PartitionOpen {
 		return finished, nil
 	}
+	switch {
+	case h.part.Version > h.spec.Version: // the plan was read from a replica that lags
+		return later, nil
+	case h.part.Version < h.spec.Version:
+		return finished, h.retire(ctx)
+	}
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}
 	begins()
 	loading, end := context.WithCancelCause(ctx)
+	defer x.versions.until(h.spec.Version, func() { end(errMended) })()
 	unwatch := h.watchIdle(loading, end)
 	err = fault.Catch(func() error { return h.load(take, loading) })
 	unwatch()
@@ -234,6 +249,9 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	case errors.Is(err, queue.ErrFenced), errors.Is(context.Cause(ctx), queue.ErrTaskLost):
 		log.Info().AnErr("cause", context.Cause(ctx)).Msg("the partition is another worker's now")
 		return lost, nil
+	case errors.Is(context.Cause(loading), errMended):
+		log.Info().Msg("the query was changed; the rest of the partition is read with the new one")
+		return stopped, nil
 	case errors.Is(err, errStop), take.Err() != nil:
 		return stopped, nil
 	case fault.Of(err) == fault.ClassPermanent:

@@ -26,7 +26,7 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 	checked, awaited := false, "the first rows"
 	over := h.await(awaited, r)
 	defer func() { over() }()
-	for msg, err := range h.x.Source.Fetch(ctx, h.x.Query.Wrap(h.x.Spec.BlockColumn, r)) {
+	for msg, err := range h.x.Source.Fetch(ctx, h.query.Wrap(h.spec.BlockColumn, r)) {
 		over()
 		if err != nil {
 			return errors.Join(err, h.keepWhole(ctx, checked))
@@ -102,7 +102,7 @@ func (h *held) begin(r block.Range) (err error) {
 	h.cutter, err = entry.NewCutter(entry.CutOptions{
 		Range:   r,
 		Column:  h.x.Column,
-		Header:  entry.Header{Epoch: h.x.Spec.Epoch, Network: h.x.Spec.Network},
+		Header:  entry.Header{Epoch: h.spec.Epoch, Network: h.spec.Network},
 		Target:  h.x.EntryBytes,
 		Encoder: h.encoder,
 	})

@@ -11,12 +11,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
 // held is a partition in a worker's hands.
 type held struct {
 	x       *Extractor
+	spec    queue.Spec
+	query   *sql.Query
 	id      string // of the partition; part changes while others name it
 	encoder *entry.Encoder
 	holder  string // names this holding in message ids
@@ -48,7 +51,14 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read partition %s: %w", id, err)
 	}
-	h := &held{x: x, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next), holder: newHolder(), began: time.Now()}
+	spec, query, err := x.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := &held{
+		x: x, spec: spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next),
+		holder: newHolder(), began: time.Now(),
+	}
 	tail, err := x.Log.Tail(ctx, part.Lane())
 	if err != nil {
 		return nil, fmt.Errorf("read the tail of lane %s: %w", part.Lane(), err)
@@ -88,6 +98,9 @@ func (h *held) load(take, ctx context.Context) error {
 			return nil
 		}
 		err := h.fetch(take, ctx, r)
+		if errors.Is(err, amp.ErrRow) { // as long as the block is what it is
+			err = fault.Permanent(err)
+		}
 		if at := h.position(); at > gained {
 			retrier.Progress()
 			gained, stuck = at, 0
@@ -108,10 +121,6 @@ func (h *held) load(take, ctx context.Context) error {
 		}
 		if stuck++; stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
 			h.window = r.Len() / 2 // it may be one block's fault, and those before it can be had
-		}
-		if ofBlock(err) && r.Len() == 1 {
-			h.window = 1
-			return fault.Permanent(blockError(r.Start, err))
 		}
 		pause, end := retrier.Pause(err)
 		h.failures++

@@ -24,7 +24,7 @@ const (
 // narrow reports whether a range that cannot be read is to be read in smaller parts, to
 // find the block at fault.
 func (h *held) narrow(r block.Range, err error) bool {
-	if (fault.Of(err) != fault.ClassPermanent && !ofBlock(err)) || r.Len() < 2 || h.x.faults.Load() >= mostFaults || ofEveryBlock(err) {
+	if fault.Of(err) != fault.ClassPermanent || r.Len() < 2 || h.x.faults.Load() >= mostFaults || ofEveryBlock(err) {
 		return false
 	}
 	h.window = r.Len() / 2
@@ -41,13 +41,7 @@ func (h *held) narrow(r block.Range, err error) bool {
 func ofEveryBlock(err error) bool {
 	refused, is := errors.AsType[*amp.Error](err)
 	_, disordered := errors.AsType[*entry.OrderError](err)
-	return (is && !ofBlock(refused) && !errors.Is(refused, amp.ErrTooMuch)) || disordered || errors.Is(err, entry.ErrBlockColumn)
-}
-
-// ofBlock reports whether an error is about one of the blocks that were asked for, and
-// stays.
-func ofBlock(err error) bool {
-	return errors.Is(err, amp.ErrRow) || errors.Is(err, amp.ErrMessageSize)
+	return is && !errors.Is(refused, amp.ErrMessageSize) && !errors.Is(refused, amp.ErrRow) || disordered || errors.Is(err, entry.ErrBlockColumn)
 }
 
 // faultyBlock returns the block that an error names.
@@ -89,7 +83,7 @@ func (h *held) fail(ctx context.Context, cause error) error {
 	if err != nil {
 		return err
 	}
-	if tail := (queue.Partition{Start: at + 1, End: end, Generation: h.part.Generation, State: queue.PartitionOpen}); tail.Start < end {
+	if tail := (queue.Partition{Start: at + 1, End: end, Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version}); tail.Start < end {
 		if err := h.create(ctx, tail); err != nil {
 			return err
 		}
@@ -101,7 +95,7 @@ func (h *held) fail(ctx context.Context, cause error) error {
 		return h.finish(ctx, queue.PartitionFailed, cause)
 	}
 	faulty := queue.Partition{
-		Start: at, End: at + 1, Generation: h.part.Generation, State: queue.PartitionFailed, Error: cause.Error(),
+		Start: at, End: at + 1, Generation: h.part.Generation, State: queue.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
 	}
 	if err := h.create(ctx, faulty); err != nil {
 		return err
@@ -114,7 +108,7 @@ func (h *held) fail(ctx context.Context, cause error) error {
 
 // readable reports whether a block can be read, now.
 func (h *held) readable(ctx context.Context, n block.Number) bool {
-	for _, err := range h.x.Source.Fetch(ctx, h.x.Query.Wrap(h.x.Spec.BlockColumn, block.Closed(n, n))) {
+	for _, err := range h.x.Source.Fetch(ctx, h.query.Wrap(h.x.Spec.BlockColumn, block.Closed(n, n))) {
 		if err != nil {
 			return false
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -21,6 +22,7 @@ import (
 type lane struct {
 	x       *Extractor
 	spec    queue.Spec
+	query   *sql.Query
 	encoder *entry.Encoder
 	holder  string
 
@@ -29,15 +31,15 @@ type lane struct {
 	next   block.Number // first block that is not complete in the lane
 	above  block.Number // first block of which the lane has said nothing since then: rows may reach up to it
 	points points
+	bad    block.Number // that the server could not compute when it was last asked
 	reorgs uint64
 	saved  time.Time // when the position was copied to the state
 	rev    uint64    // of the position in the state; 0: there is none
 
 	cutter *entry.Cutter // of the range that is arriving, or nil
 	open   amp.Range
-	seen   time.Time    // when it was first heard of
-	bad    block.Number // that the server could not compute when it was last asked
-	waits  bool         // publishing waits, and somebody was told
+	seen   time.Time // when it was first heard of
+	waits  bool      // publishing waits, and somebody was told
 }
 
 var (
@@ -52,8 +54,11 @@ var (
 // holdLive reads where the lane stands, which only the log can tell, and closes it
 // if its holder before did not.
 func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error) {
-	l := &lane{x: x, spec: spec, holder: newHolder()}
-	var err error
+	query, err := x.queryOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{x: x, spec: spec, query: query, holder: newHolder()}
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}

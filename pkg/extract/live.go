@@ -113,7 +113,7 @@ func (l *lane) follow(take, ctx context.Context) error {
 	defer stop(nil)
 	defer context.AfterFunc(take, func() { stop(errStop) })()
 
-	for event, err := range l.x.Source.Follow(listen, l.x.Query.Text(), l.options()) {
+	for event, err := range l.x.Source.Follow(listen, l.query.Text(), l.options()) {
 		if err != nil {
 			if cause := context.Cause(listen); cause != nil {
 				return cause
@@ -141,7 +141,7 @@ func (l *lane) follow(take, ctx context.Context) error {
 func (l *lane) options() amp.FollowOptions {
 	o := amp.FollowOptions{
 		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.liveBackoff(), Remember: 4 * densePoints,
-		Head: l.x.Query.Head(), Explain: l.explain,
+		Head: l.query.Head(), Explain: l.explain,
 		OnWait: func(w amp.Wait) {
 			switch end := l.spec.MaxBlock; {
 			case !errors.Is(w.Reason, amp.ErrSilence):

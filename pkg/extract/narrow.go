@@ -11,9 +11,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan/sql"
 )
 
-// blockError names the block that cannot be read.
-func blockError(n block.Number, err error) error { return fmt.Errorf("block %d: %w", n, err) }
-
 // streamWindow is how many blocks a server sends in one go at most (AP 3.1).
 const streamWindow = 1000
 
@@ -76,7 +73,7 @@ func (l *lane) explain(ctx context.Context, _ *block.Cursor, cause error) error 
 		r = block.Closed(l.bad, l.bad)
 	}
 	find := func() (block.Number, error, error) {
-		return FirstUnreadable(ctx, l.x.Source, l.x.Query, l.spec.BlockColumn, r)
+		return FirstUnreadable(ctx, l.x.Source, l.query, l.spec.BlockColumn, r)
 	}
 	n, reason, err := find()
 	if err == nil && reason == nil && r.End != block.Max { // it can be computed by now

@@ -82,7 +82,7 @@ func (h *held) split(ctx context.Context) error {
 	}
 	tail := queue.Partition{
 		Start: left.Start + block.Number(left.Len()+1)/2, End: h.part.End,
-		Generation: h.part.Generation, State: queue.PartitionOpen,
+		Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version,
 	}
 	if err := h.updateLocked(ctx, func(p *queue.Partition) { p.End = tail.Start }); err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/extract"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -54,7 +53,11 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		spec, err = (&plan.Planner{Config: p}).Draft(checked)
 		found(err)
 	}
-	found(checkNATS(ctx, out, p, spec, o.Logger))
+	err = checkNATS(ctx, out, p, spec, o.Logger)
+	found(err)
+	if checked != nil && err == nil {
+		found(describeVersions(ctx, out, p, checked, o.Logger))
+	}
 	sinks := make(map[string]sink.Writer)
 	for _, c := range p.Sinks {
 		w, err := checkSink(ctx, out, p, c, checked)
@@ -116,13 +119,21 @@ func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) e
 	return nil
 }
 
-// longestQuery is how many bytes of a query are shown.
-const longestQuery = 2000
+// mostQuery is how much of a query is shown.
+const mostQuery = 1000
+
+// beginning is that of a text that is longer than a person reads.
+func beginning(text string) string {
+	if len(text) <= mostQuery {
+		return text
+	}
+	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(text[:mostQuery], ""), queue.Size(int64(len(text))))
+}
 
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), longestQuery))
+	say(out, "query     %s", beginning(strings.Join(strings.Fields(checked.Query.Text()), " ")))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")
@@ -214,6 +225,9 @@ func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	describeSource(out, p, checked)
+	if err := describeVersions(ctx, out, p, checked, o.Logger); err != nil {
+		return err
+	}
 	return preview(ctx, out, p, source, checked)
 }
 

@@ -94,7 +94,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	// Planning asks the source for the blocks that the live lane begins behind.
 	var spec queue.Spec
 	err := fault.Retry(ctx, patience(s.config), func(ctx context.Context) (err error) {
-		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config}).Plan(ctx, checked)
+		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config, Logger: s.logger}).Plan(ctx, checked)
 		return err
 	}, s.waiting("plan"))
 	s.meter.Waiting("plan", "")

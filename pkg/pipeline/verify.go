@@ -25,10 +25,14 @@ import (
 type Difference struct {
 	Block               block.Number
 	Source, Destination sink.BlockDigest
+	Err                 error // why it could not be compared
 }
 
 // String tells what differs.
 func (d Difference) String() string {
+	if d.Err != nil {
+		return fmt.Sprintf("block %d: it cannot be compared: %v", d.Block, d.Err)
+	}
 	if d.Source.Rows != d.Destination.Rows {
 		return fmt.Sprintf("block %d: %d rows in the source, %d in the destination", d.Block, d.Source.Rows, d.Destination.Rows)
 	}
@@ -75,36 +79,66 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err != nil {
 		return err
 	}
+	recorded, unread := readRecord(ctx, p, o.Logger)
+	earlier, err := recorded.earlier(checked)
+	if err != nil {
+		return err
+	}
 	var wrong []error
 	for _, c := range p.Sinks {
-		w, err := newWriter(c)
-		if err != nil {
-			return err
+		v := &verification{source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger}
+		err := v.sink(ctx, o, c)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		v := &verification{source: source, checked: checked, config: p, sample: sample, log: o.Logger}
-		found, err := v.compareSink(ctx, w, tableFor(p, c, checked))
-		var extra error
-		if err == nil {
-			v.report(o, c.Name, found)
-			extra, err = lookForExtra(ctx, o, c.Name, w)
+		if err != nil && unread != nil {
+			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v", c.Name, unread)
 		}
-		if err = errors.Join(err, w.Close()); err != nil {
-			return fmt.Errorf("sink %q: %w", c.Name, err)
-		}
-		if len(found.Differences) > 0 {
-			wrong = append(wrong, ops.Incomplete(fmt.Errorf("sink %q: %s of %s blocks differ from the source",
-				c.Name, progress.Count(uint64(len(found.Differences))), progress.Count(v.all.Len()))))
-		}
-		wrong = append(wrong, extra)
+		wrong = append(wrong, err)
 	}
-	return errors.Join(wrong...)
+	return ops.Failures(wrong...)
 }
+
+// sink compares one destination and reports what it found. An error that is not
+// [ops.Incomplete] says that it could not be compared; the other sinks still are.
+func (v *verification) sink(ctx context.Context, o Options, c config.Sink) error {
+	w, err := newWriter(c)
+	if err != nil {
+		return err
+	}
+	found, err := v.compareSink(ctx, w, tableFor(v.config, c, v.checked))
+	var extra error
+	if err == nil {
+		v.report(o, c.Name, found)
+		extra, err = lookForExtra(ctx, o, c.Name, w)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		// It could not be compared, which is neither equal nor refused.
+		err = fmt.Errorf("sink %q: %w", c.Name, uncompared{err})
+		say(o.out(), "%s: not compared: %v", c.Name, err)
+	}
+	var differ error
+	if n := len(found.Differences); n > 0 {
+		differ = ops.Incomplete(fmt.Errorf("sink %q: %s of %s blocks differ from the source",
+			c.Name, progress.Count(uint64(n)), progress.Count(v.all.Len())))
+	}
+	return ops.Failures(err, differ, extra)
+}
+
+// uncompared hides the class of an error: a sink that could not be compared is a
+// failure, not a command that was refused.
+type uncompared struct{ error }
 
 // report writes what was found of one sink.
 func (v *verification) report(o Options, name string, found Comparison) {
 	if len(found.Differences) == 0 {
 		say(o.out(), "%s: %d rows in %d blocks of %v are equal in source and destination",
 			name, found.Rows, found.Blocks, v.all)
+	}
+	for _, e := range v.earlier {
+		if n := v.older[e.number]; n > 0 {
+			say(o.out(), "%s: %d of these blocks are as version %d of the query has them, which loaded them", name, n, e.number)
+		}
 	}
 	for _, d := range found.Differences {
 		say(o.out(), "%s: %v", name, d)
@@ -115,10 +149,13 @@ func (v *verification) report(o Options, name string, found Comparison) {
 type verification struct {
 	source  plan.Source
 	checked *plan.Checked
+	earlier []earlierQuery
 	config  *config.Pipeline
 	sample  plan.Sample
 	log     zerolog.Logger
 	all     block.Range // what the destination should hold
+	older   map[int]int // blocks that are as an earlier version of the query has them
+	failed  int         // blocks that could not be compared
 }
 
 func (v *verification) compareSink(ctx context.Context, w sink.Writer, t sink.Table) (Comparison, error) {
@@ -134,6 +171,9 @@ func (v *verification) compareSink(ctx context.Context, w sink.Writer, t sink.Ta
 		return Comparison{}, err
 	}
 	found, err := v.compare(ctx, d, v.all)
+	if err == nil {
+		found.Differences, err = v.compareEarlier(ctx, d, found.Differences)
+	}
 	if err != nil || !v.checked.Follow {
 		return found, err
 	}
@@ -198,6 +238,9 @@ func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester
 			}
 			found.Differences = append(found.Differences, once.Differences...)
 		}
+		if found.Differences, err = v.compareEarlier(ctx, d, found.Differences); err != nil {
+			return found, err
+		}
 	}
 	return found, nil
 }
@@ -209,9 +252,7 @@ func (v *verification) compare(ctx context.Context, d sink.Digester, all block.R
 	}
 	var sum Comparison
 	for _, r := range plan.Cut(all, window) {
-		found, err := patiently(ctx, v.log, r, func(r block.Range) (Comparison, error) {
-			return Compare(ctx, v.source, v.checked, d, r)
-		})
+		found, err := v.piecewise(ctx, v.checked, d, r)
 		if err != nil {
 			return sum, err
 		}

@@ -107,6 +107,10 @@ func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks 
 	origin.Tentative = false
 	return w.change(ctx, func(s *queue.Spec) {
 		s.Epoch, s.Live = epoch, &origin
+		if s.Version > 0 && (s.LiveFrom == nil || origin.Start < *s.LiveFrom) {
+			start := origin.Start
+			s.LiveFrom = &start
+		}
 		switch {
 		case !s.Follows(): // it brings nothing more; what it has brought comes as history to who lacks it
 			s.History.End = max(s.History.End, *s.MaxBlock)

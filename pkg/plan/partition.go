@@ -53,7 +53,7 @@ func Holes(history block.Range, parts []queue.Partition) []block.Range {
 // and say so.
 func Lost(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
 	explained := coverage.Clone()
-	explained.AddAll(latest(parts, func(s queue.PartitionState) bool { return s != queue.PartitionDone }))
+	explained.AddAll(latest(parts, func(p queue.Partition) bool { return p.State != queue.PartitionDone }))
 	return explained.Missing(history)
 }
 
@@ -61,14 +61,19 @@ func Lost(history block.Range, parts []queue.Partition, coverage block.Set) []bl
 // after all, or is to bring. parts are in the order in which they were written: blocks
 // that were lost after they had been brought may have failed when they were read again.
 func Failed(parts []queue.Partition) block.Set {
-	return latest(parts, func(s queue.PartitionState) bool { return s == queue.PartitionFailed })
+	return latest(parts, func(p queue.Partition) bool { return p.State == queue.PartitionFailed })
+}
+
+// failedBefore returns the blocks that were given up with a query before a version.
+func failedBefore(parts []queue.Partition, version int) block.Set {
+	return latest(parts, func(p queue.Partition) bool { return p.State == queue.PartitionFailed && p.Version < version })
 }
 
 // latest returns the blocks of which the partition that was written last is as wanted.
-func latest(parts []queue.Partition, wanted func(queue.PartitionState) bool) block.Set {
+func latest(parts []queue.Partition, wanted func(queue.Partition) bool) block.Set {
 	var blocks block.Set
 	for _, p := range parts {
-		if wanted(p.State) {
+		if wanted(p) {
 			blocks.Add(p.Range())
 		} else {
 			blocks.Remove(p.Range())

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/rs/zerolog"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -42,8 +46,9 @@ type Planner struct {
 }
 
 // Plan writes down what the pipeline is, the first time, and checks ever after
-// that it is still the same. Only the range and the sinks may change: blocks that are
-// new in it are planned, blocks that have left it are kept where they are. Where the
+// that it is still the same. The range and the sinks may change: blocks that are
+// new in it are planned, blocks that have left it are kept where they are. So may the
+// query, as long as it yields the same columns. Where the
 // live lane of a new plan begins is tentative until [Planner.Run] has heard the sinks.
 func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 	spec, err := p.draft(c)
@@ -57,13 +62,10 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 		case err != nil:
 			return queue.Spec{}, fmt.Errorf("read the plan: %w", err)
 		default:
-			if err := same(p.Config.Name, old, spec, c); err != nil {
+			if err := CanContinue(p.Config.Name, old, c); err != nil {
 				return queue.Spec{}, err
 			}
-			spec.Epoch, spec.Planned = old.Epoch, old.Planned
-			if old.Live != nil {
-				spec.Live = old.Live // the live lane stays where it began
-			}
+			continues(&spec, old)
 		}
 		if spec.Live == nil && c.Follow {
 			if spec.Live, err = c.Origin(ctx, p.Source); err != nil {
@@ -82,6 +84,11 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 		}
 		if err != nil {
 			return queue.Spec{}, fmt.Errorf("write the plan: %w", err)
+		}
+		if spec.Version > old.Version {
+			p.Logger.Info().Int("version", spec.Version).
+				Msg("the query has changed and yields the same columns: what is loaded stays, and everything else is read with it. " +
+					"To read all again, name another pipeline and another table")
 		}
 		return spec, nil
 	}
@@ -115,25 +122,63 @@ func (p *Planner) draft(c *Checked) (queue.Spec, error) {
 	}, nil
 }
 
-// same refuses a pipeline whose name was used for something else: its log and
-// its destinations hold other rows.
-func same(name string, old, now queue.Spec, c *Checked) error {
+// continues makes spec the successor of the plan old. With another query the live lane
+// begins again, in an epoch of its own, from what every sink has: whoever still writes
+// it with the query before is of an earlier epoch.
+func continues(spec *queue.Spec, old queue.Spec) {
+	spec.Epoch, spec.Planned = old.Epoch, old.Planned
+	spec.Version, spec.Earlier, spec.LiveFrom = old.Version, old.Earlier, old.LiveFrom
+	if old.Live != nil {
+		origin := *old.Live
+		spec.Live = &origin // the live lane stays where it began
+	}
+	if old.Query == spec.Query {
+		return
+	}
+	spec.Earlier = append(slices.Clone(old.Earlier), queue.Earlier{Version: old.Version, Query: old.Query, LiveFrom: liveFrom(old)})
+	spec.Version, spec.LiveFrom = old.Version+1, nil
+	spec.Epoch = max(old.Epoch+1, uint64(time.Now().Unix()))
+	if spec.Live != nil {
+		spec.Live.Tentative = true
+	}
+}
+
+// liveFrom returns the first block that the live lane has brought with the query of a
+// plan; nil: none.
+func liveFrom(spec queue.Spec) *block.Number {
+	if spec.LiveFrom != nil || spec.Version > 0 || spec.Live == nil {
+		return spec.LiveFrom
+	}
+	start := min(spec.Live.Start, spec.History.End)
+	return &start
+}
+
+// CanContinue returns an error unless the query may take over a pipeline that was
+// planned as old: its log and its destinations would hold other rows.
+func CanContinue(name string, old queue.Spec, c *Checked) error {
 	change := ""
 	oldSchema, err := entry.UnmarshalSchema(old.Schema)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the schema of the plan: %w", err)
-	case old.Query != now.Query:
-		change = fmt.Sprintf("its query was\n  %s\nand is now\n  %s", old.Query, now.Query)
-	case old.BlockColumn != now.BlockColumn:
-		change = fmt.Sprintf("its block column was %q and is now %q", old.BlockColumn, now.BlockColumn)
+	case old.BlockColumn != c.BlockColumn():
+		change = fmt.Sprintf("its block column was %q and is now %q", old.BlockColumn, c.BlockColumn())
 	case entry.Fingerprint(oldSchema) != entry.Fingerprint(c.Schema):
-		change = "the server's columns for the same query have changed"
-	case old.Network != "" && now.Network != "" && old.Network != now.Network:
-		change = fmt.Sprintf("its network was %q and is now %q", old.Network, now.Network)
+		change = "its columns were " + describe(oldSchema) + " and are now " + describe(c.Schema)
+	case old.Network != "" && c.Network != "" && old.Network != c.Network:
+		change = fmt.Sprintf("its network was %q and is now %q", old.Network, c.Network)
 	default:
 		return nil
 	}
-	return fault.Permanent(fmt.Errorf("pipeline %q was planned as something else: %s.\n"+
-		"Give the new pipeline another name (and another table)", name, change))
+	return fault.Permanent(fmt.Errorf("pipeline %q was planned as something else: %s. "+
+		"Give the new pipeline another name and another table, or have the query yield what it did", name, change))
+}
+
+// describe lists the columns of a schema with their types.
+func describe(schema *arrow.Schema) string {
+	fields := make([]string, schema.NumFields())
+	for i, f := range schema.Fields() {
+		fields[i] = fmt.Sprintf("%s %s", f.Name, f.Type)
+	}
+	return strings.Join(fields, ", ")
 }

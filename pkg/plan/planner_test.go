@@ -335,13 +335,17 @@ func TestPlanRefusesToBecomeSomethingElse(t *testing.T) {
 
 	wider := arrow.NewSchema(append(rows.Fields(), arrow.Field{Name: "more", Type: arrow.BinaryTypes.String}), nil)
 	for want, c := range map[string]*plan.Checked{
-		"query":   checked("SELECT * FROM b.logs", rows, "mainnet"),
 		"columns": checked("SELECT * FROM a.logs", wider, "mainnet"),
 		"network": checked("SELECT * FROM a.logs", rows, "base"),
 	} {
 		if _, err := d.Plan(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "another name") {
 			t.Errorf("another %s: %v", want, err)
 		}
+	}
+	mended, err := d.Plan(t.Context(), checked("SELECT * FROM a.logs WHERE true", rows, "mainnet"))
+	must(t, err)
+	if mended.Version != 1 || mended.Epoch <= spec.Epoch || len(mended.Earlier) != 1 || mended.Earlier[0].Query != spec.Query {
+		t.Errorf("a mended query takes over: %+v", mended)
 	}
 	end := block.Number(500)
 	d.Config.Range.MaxBlock = &end

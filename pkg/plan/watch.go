@@ -201,6 +201,8 @@ func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Pa
 	w.filled, w.holes = true, holes
 	if w.Retry && !w.retried {
 		missing = append(missing, Failed(parts).Ranges()...)
+	} else { // a mended query is tried with what the one before it could not read
+		missing = append(missing, failedBefore(parts, w.spec.Version).Ranges()...)
 	}
 	var ranges []block.Range
 	for _, r := range missing {
@@ -226,6 +228,7 @@ func steady(before, now []block.Range) []block.Range {
 func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
 	fresh := Fresh(ranges, parts)
 	for _, p := range fresh {
+		p.Version = w.spec.Version
 		_, err := w.State.CreatePartition(ctx, p)
 		if errors.Is(err, queue.ErrConflict) {
 			continue // a worker that gave it away was as fast; the next look sees it

@@ -21,6 +21,21 @@ type Spec struct {
 	MaxBlock    *block.Number `json:"max_block,omitempty"` // as configured
 	Sinks       []string      `json:"sinks,omitempty"`     // names of all that are configured
 	Planned     time.Time     `json:"planned"`
+
+	// Version counts the queries that the pipeline has had, from 0: a mended query of
+	// the same columns takes over. Earlier are those before, in order.
+	Version int       `json:"version,omitempty"`
+	Earlier []Earlier `json:"earlier,omitempty"`
+	// LiveFrom is the first block of the live lane that Query brings; nil: all of them,
+	// or, of a later version, none yet.
+	LiveFrom *block.Number `json:"live_from,omitempty"`
+}
+
+// Earlier is a query that a pipeline had before.
+type Earlier struct {
+	Version  int           `json:"version"`
+	Query    string        `json:"query"`
+	LiveFrom *block.Number `json:"live_from,omitempty"` // see Spec
 }
 
 // Follows tells whether the pipeline has blocks that only the live lane brings.
@@ -71,6 +86,9 @@ type Partition struct {
 	Error      string         `json:"error,omitempty"`
 	Rows       uint64         `json:"rows,omitempty"`
 	Seconds    float64        `json:"seconds,omitempty"` // for which workers had it; 0: an older version has written it
+
+	// Version is that of the query which the partition is read with.
+	Version int `json:"version,omitempty"`
 
 	// Next is the copy of the lane's position, the first block not in the log,
 	// for the day its messages have been trimmed. 0: nothing was copied.

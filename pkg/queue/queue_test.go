@@ -65,6 +65,9 @@ func mustConn(t testing.TB) *queue.Conn {
 
 func mustLog(t testing.TB, c *queue.Conn, maxBytes int64) *queue.Log {
 	t.Helper()
+	if maxBytes == 0 {
+		maxBytes = 1 << 30 // less than any disk has
+	}
 	l, err := c.Log(testContext(t), "pipe", queue.LogConfig{MaxBytes: maxBytes})
 	if err != nil {
 		t.Fatal(err)

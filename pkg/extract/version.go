@@ -1,0 +1,116 @@
+package extract
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// errMended ends the work on a partition because the plan has a later query.
+var errMended = errors.New("the query was changed")
+
+// versions is the latest version of the plan's query that this process knows of, and
+// whom to tell of a later one. It is safe for concurrent use.
+type versions struct {
+	mu     sync.Mutex
+	latest int
+	next   int
+	ends   map[int]waiter
+}
+
+type waiter struct {
+	version int
+	end     func()
+}
+
+func newVersions() *versions { return &versions{ends: make(map[int]waiter)} }
+
+// until calls end once a version later than the given one is known, unless the function
+// that it returns was called before.
+func (v *versions) until(version int, end func()) (release func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.latest > version {
+		end()
+		return func() {}
+	}
+	id := v.next
+	v.next++
+	v.ends[id] = waiter{version, end}
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.ends, id)
+	}
+}
+
+// see notes a version of the plan.
+func (v *versions) see(version int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.latest = max(v.latest, version)
+	for id, w := range v.ends {
+		if w.version < v.latest {
+			w.end()
+			delete(v.ends, id)
+		}
+	}
+}
+
+// watchVersion notes each version of the plan's query until ctx ends.
+func (x *Extractor) watchVersion(ctx context.Context) {
+	for failed := 1; ctx.Err() == nil; failed++ {
+		_ = x.State.WatchSpec(ctx, func(c queue.Change) error {
+			var spec queue.Spec
+			if c.Value != nil && json.Unmarshal(c.Value, &spec) == nil {
+				x.versions.see(spec.Version)
+			}
+			return nil
+		})
+		_ = fault.Sleep(ctx, x.Backoff.Delay(failed)) // NATS is away; publishing says so
+	}
+}
+
+// plan reads the plan as it is now. One that is gone is written again by the planner as
+// it was.
+func (x *Extractor) plan(ctx context.Context) (queue.Spec, *sql.Query, error) {
+	spec, _, err := x.State.LoadSpec(ctx)
+	if errors.Is(err, queue.ErrNotFound) {
+		return x.Spec, x.Query, nil
+	}
+	if err != nil {
+		return queue.Spec{}, nil, fmt.Errorf("read the plan: %w", err)
+	}
+	query, err := x.queryOf(spec)
+	return spec, query, err
+}
+
+// queryOf returns the query of a plan.
+func (x *Extractor) queryOf(spec queue.Spec) (*sql.Query, error) {
+	if spec.Version == x.Spec.Version {
+		return x.Query, nil
+	}
+	query, err := sql.Parse(spec.Query)
+	if err != nil {
+		return nil, fmt.Errorf("read the query of the plan: %w", err)
+	}
+	return query, nil
+}
+
+// retire ends a partition of an earlier query where its lane ends. The planner sees that
+// nobody has the rest, and makes a partition for it, with a lane of its own.
+func (h *held) retire(ctx context.Context) error {
+	err := h.update(ctx, func(p *queue.Partition) {
+		p.State, p.End = queue.PartitionDone, min(p.End, h.next)
+	})
+	if errors.Is(err, queue.ErrFenced) {
+		return nil // another process has done it
+	}
+	return err
+}

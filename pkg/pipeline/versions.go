@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// version is a query that the pipeline has or had, and the blocks that may have been
+// loaded with it.
+type version struct {
+	number int
+	query  string
+	blocks block.Set
+}
+
+// record is what the state of NATS says about a pipeline that was planned before.
+type record struct {
+	spec     queue.Spec
+	versions []version // the latest first
+}
+
+// readTimeout is how long a command that only looks waits for the state of NATS.
+const readTimeout = 10 * time.Second
+
+// readRecord reads what is known of a pipeline from the state of NATS, and changes
+// nothing. It returns nil for one that was not planned yet.
+func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ *record, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if p.NATS.Embedded != "" {
+		if _, err := os.Stat(p.NATS.Embedded); errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	bus, err := OpenBus(ctx, p.NATS, roleOperator, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, bus.Close()) }()
+	state, err := bus.State(ctx, p.Name)
+	if err != nil {
+		return nil, err
+	}
+	spec, _, err := state.LoadSpec(ctx)
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	parts, err := state.Partitions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read partitions: %w", err)
+	}
+	return &record{spec: spec, versions: versionsOf(spec, parts)}, nil
+}
+
+// versionsOf finds which blocks each query of a plan may have loaded: of the history,
+// those of the partition that was written last; of the live lane, those from where the
+// query took over to where the next one did.
+func versionsOf(spec queue.Spec, parts []queue.Stored[queue.Partition]) []version {
+	all := make([]version, 0, len(spec.Earlier)+1)
+	for _, e := range spec.Earlier {
+		all = append(all, version{number: e.Version, query: e.Query})
+	}
+	all = append(all, version{number: spec.Version, query: spec.Query})
+	parts = slices.Clone(parts)
+	slices.SortFunc(parts, func(a, b queue.Stored[queue.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
+	for _, p := range parts {
+		for i := range all {
+			if all[i].number == p.Value.Version {
+				all[i].blocks.Add(p.Value.Range())
+			} else {
+				all[i].blocks.Remove(p.Value.Range())
+			}
+		}
+	}
+	next := block.Max + 1
+	if spec.LiveFrom != nil {
+		next = *spec.LiveFrom
+	}
+	for i, e := range slices.Backward(spec.Earlier) {
+		if e.LiveFrom != nil && *e.LiveFrom < next {
+			all[i].blocks.Add(block.Range{Start: *e.LiveFrom, End: next})
+			next = *e.LiveFrom
+		}
+	}
+	slices.Reverse(all)
+	return all
+}
+
+// describeVersions says which blocks each query of a pipeline has loaded, or refuses a
+// query that cannot take over.
+func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
+	r, err := readRecord(ctx, p, log)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		say(out, "warning   whether the query may take over what was planned before was not looked at: %v", err)
+		return nil
+	case r == nil:
+		return nil
+	}
+	if err := plan.CanContinue(p.Name, r.spec, checked); err != nil {
+		return err
+	}
+	if r.spec.Query != checked.Query.Text() {
+		say(out, "mended    the query has changed and yields the same columns: it becomes version %d, and loads what is not loaded", r.spec.Version+1)
+	}
+	if len(r.versions) < 2 {
+		return nil
+	}
+	for _, v := range r.versions {
+		say(out, "version %d of the query: blocks %v", v.number, v.blocks)
+	}
+	return nil
+}
+
+// earlier returns the versions before the configured query, with what is needed to read
+// the source with each. Before a mended query was run, the plan's own is one of them.
+func (r *record) earlier(checked *plan.Checked) ([]earlierQuery, error) {
+	if r == nil || plan.CanContinue("", r.spec, checked) != nil {
+		return nil, nil
+	}
+	var all []earlierQuery
+	for _, v := range r.versions {
+		if v.query == checked.Query.Text() {
+			continue
+		}
+		query, err := sql.Parse(v.query)
+		if err != nil {
+			return nil, fmt.Errorf("read version %d of the query: %w", v.number, err)
+		}
+		before := *checked
+		before.Query = query
+		all = append(all, earlierQuery{version: v, checked: &before})
+	}
+	return all, nil
+}
+
+// earlierQuery is a version that the source can be read with.
+type earlierQuery struct {
+	version
+	checked *plan.Checked
+}
