@@ -48,7 +48,7 @@ func TestEveryLineIsJSON(t *testing.T) {
 		"check, Amp away":       {away, []string{"check"}, ops.ExitFailed, "1 finding; exit code 1"},
 		"run that is refused":   {bad, []string{"run"}, ops.ExitConfig, "lake"},
 		"plan":                  {good, []string{"plan"}, 0, ""},
-		"verify without rows":   {good, []string{"verify"}, ops.ExitConfig, "has the pipeline been run"},
+		"verify without rows":   {good, []string{"verify"}, ops.ExitFailed, "has the pipeline been run"},
 		"adopt":                 {good, []string{"adopt"}, ops.ExitConfig, "no blocks to compare"},
 		"show":                  {good, []string{"show"}, ops.ExitConfig, ""},
 		"compact":               {good, []string{"compact"}, ops.ExitConfig, ""},
