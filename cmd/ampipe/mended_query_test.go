@@ -21,16 +21,17 @@ extract: { give_up_after: 1s }
 sinks:
   - { name: lake, delta: { path: ./lake } }
 `
-	const broken = `CASE WHEN block_num = 17 THEN 'x' WHEN block_num < 15 THEN '1' ELSE '3' END`
+	const broken = `CASE WHEN block_num = 17 THEN 'x' || CAST(log_index AS VARCHAR) WHEN block_num < 15 THEN '1' ELSE '3' END`
 	const mended = `CASE WHEN block_num = 17 THEN '2' ELSE '3' END`
 	for name, c := range map[string]struct {
 		flags  []string
 		buffer string // 5: all is history; 64: all is live
-		exit   int    // with the broken query
+		until  string // what the run with the broken query says and then waits; empty: it ends
+		exit   int    // of it
 	}{
-		"history":               {nil, "5", ops.ExitIncomplete},
-		"history, retry-failed": {[]string{"--retry-failed"}, "5", ops.ExitIncomplete},
-		"live":                  {nil, "64", ops.ExitFailed},
+		"history":               {nil, "5", "", ops.ExitIncomplete},
+		"history, retry-failed": {[]string{"--retry-failed"}, "5", "", ops.ExitIncomplete},
+		"live":                  {nil, "64", "block 17 of the live chain cannot be read", ops.ExitInterrupted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,7 +46,7 @@ sinks:
 			run := append([]string{"run"}, c.flags...)
 
 			set(broken)
-			if code, out := s.command(firstMinute, "", "run"); code != c.exit {
+			if code, out := s.command(firstMinute, c.until, "run"); code != c.exit {
 				t.Fatalf("with the broken query: exit code %d\n%s", code, out)
 			}
 			set(mended)
