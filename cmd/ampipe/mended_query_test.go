@@ -14,23 +14,24 @@ func TestMendedQueryTakesOver(t *testing.T) {
 	t.Parallel()
 	const text = `
 pipeline: mended
-source: { amp: $AMP, query: "SELECT block_num, log_index, CAST($VALUE AS INTEGER) AS v FROM eth.logs" }
+source: { amp: $AMP, query: "SELECT block_num, tx_index, CAST($VALUE AS INTEGER) AS v FROM eth.transactions" }
 range: { max_block: 40, partition_size: 5, reorg_buffer: $BUFFER }
 nats: { embedded: ./nats }
 extract: { give_up_after: 1s }
 sinks:
   - { name: lake, delta: { path: ./lake } }
 `
-	const broken = `CASE WHEN block_num = 17 THEN 'x' WHEN block_num < 15 THEN '1' ELSE '3' END`
-	const mended = `CASE WHEN block_num = 17 THEN '2' ELSE '3' END`
+	const broken = `CASE WHEN block_num = 17 THEN CAST(value AS TINYINT) WHEN block_num < 15 THEN 1 ELSE 3 END`
+	const mended = `CASE WHEN block_num = 17 THEN 2 ELSE 3 END`
 	for name, c := range map[string]struct {
 		flags  []string
 		buffer string // 5: all is history; 64: all is live
-		exit   int    // with the broken query
+		until  string // what the run with the broken query says and then waits; empty: it ends
+		exit   int    // of it
 	}{
-		"history":               {nil, "5", ops.ExitIncomplete},
-		"history, retry-failed": {[]string{"--retry-failed"}, "5", ops.ExitIncomplete},
-		"live":                  {nil, "64", ops.ExitFailed},
+		"history":               {nil, "5", "", ops.ExitIncomplete},
+		"history, retry-failed": {[]string{"--retry-failed"}, "5", "", ops.ExitIncomplete},
+		"live":                  {nil, "64", "block 17 of the live chain cannot be read", ops.ExitInterrupted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,7 +46,7 @@ sinks:
 			run := append([]string{"run"}, c.flags...)
 
 			set(broken)
-			if code, out := s.command(firstMinute, "", "run"); code != c.exit {
+			if code, out := s.command(firstMinute, c.until, "run"); code != c.exit {
 				t.Fatalf("with the broken query: exit code %d\n%s", code, out)
 			}
 			set(mended)
@@ -58,7 +59,7 @@ sinks:
 			}
 			s.configure(strings.ReplaceAll(strings.ReplaceAll(config, "AS INTEGER", "AS DOUBLE"), "$VALUE", "1"))
 			code, out = s.command(firstMinute, "", run...)
-			if code != ops.ExitConfig || lineWith(out, "its columns were block_num uint64, log_index uint32, v int32 and are now block_num uint64, log_index uint32, v float64") == "" {
+			if code != ops.ExitConfig || lineWith(out, "its columns were block_num uint64, tx_index uint32, v int32 and are now block_num uint64, tx_index uint32, v float64") == "" {
 				t.Errorf("with other columns: exit code %d\n%s", code, out)
 			}
 		})

@@ -47,7 +47,10 @@ func stored(ctx context.Context, c config.Sink, table sink.Table) (state sink.St
 		return sink.State{}, w.Close()
 	}
 	state, err = w.State(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, sink.ErrNotLoaded):
+		err = nil
+	case err != nil:
 		err = fmt.Errorf("read what the destination holds: %w", err)
 	}
 	return state, errors.Join(err, w.Close())

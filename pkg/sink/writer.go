@@ -122,6 +122,10 @@ type Writer interface {
 	Close() error
 }
 
+// ErrNotLoaded is returned by the State of a writer that was opened to be read, of a
+// destination that ampipe has loaded nothing into.
+var ErrNotLoaded = errors.New("ampipe has loaded nothing into it")
+
 // ErrGap says that a live entry before the one given has not been applied yet.
 var ErrGap = errors.New("an earlier live entry has not been applied")
 
