@@ -56,7 +56,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	writers := make([]sink.Writer, len(p.Sinks))
 	for i, c := range p.Sinks {
 		if writers[i], err = newWriter(c); err != nil {
-			return fmt.Errorf("sink %q: %w", c.Name, err)
+			return err
 		}
 	}
 	var wrong []error
@@ -87,9 +87,10 @@ func (v *verification) run(ctx context.Context, o Options, w sink.Writer) (extra
 }
 
 // notCompared is the error for a sink that cannot be reached, or not be read at all. It
-// is a failure, whatever the class of err: nothing is known of this sink.
+// is a failure, and no refusal of the pipeline, whatever the class of err: others were
+// compared.
 func notCompared(name string, err error) error {
-	return fault.As(fault.ClassAgain, fmt.Errorf("sink %q was not compared: %w", name, brief(err)))
+	return fault.Later(fmt.Errorf("sink %q was not compared: %w", name, brief(err)), 0)
 }
 
 // summary is the error for blocks that differ.
