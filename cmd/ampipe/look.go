@@ -44,8 +44,9 @@ func verifyCommand(flags *cli.Flags) *cobra.Command {
 		Use:   "verify [PIPELINE…]",
 		Short: "Compare source and destination, block by block",
 		Long: `Reads the range from the source and from every destination and compares the
-number of rows and the content of each block. Names every block that differs and
-then ends with exit code 3.
+number of rows and the content of each block. Names every block that differs, or
+that cannot be compared, and then ends with exit code 3. A sink that cannot be
+reached does not keep the others from being compared; the exit code is 1 then.
 
 In Redis it finds the rows of a block by the index that ampipe keeps. --deep also
 scans the keys, for rows that are in no index. Other destinations have none: there

@@ -265,7 +265,7 @@ func (a *adoption) count(c compared, done sink.Adopted) {
 			continue
 		}
 		a.differ.add(d.Destination.Rows)
-		a.wrong.Add(block.Closed(d.Block, d.Block))
+		a.wrong.Add(d.Blocks)
 		if a.named++; a.named <= namedDifferences {
 			a.say("%v", d)
 		}

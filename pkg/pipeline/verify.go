@@ -4,47 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
-
-// Difference is a block whose rows are not the same in source and destination.
-type Difference struct {
-	Block               block.Number
-	Source, Destination sink.BlockDigest
-	Err                 error // why it could not be compared
-}
-
-// String tells what differs.
-func (d Difference) String() string {
-	if d.Err != nil {
-		return fmt.Sprintf("block %d: it cannot be compared: %v", d.Block, d.Err)
-	}
-	if d.Source.Rows != d.Destination.Rows {
-		return fmt.Sprintf("block %d: %d rows in the source, %d in the destination", d.Block, d.Source.Rows, d.Destination.Rows)
-	}
-	return fmt.Sprintf("block %d: %d rows in both, but their content differs", d.Block, d.Source.Rows)
-}
-
-// Comparison is what Compare found.
-type Comparison struct {
-	Rows        uint64 // in the source
-	Blocks      uint64 // of them, those with rows
-	Differences []Difference
-}
 
 // verifiable is a destination that can be read without being changed.
 type verifiable interface {
@@ -58,9 +30,11 @@ type verifiable interface {
 const verifyRows = 2_000_000
 
 // Verify compares the source with every destination of the pipeline, block by
-// block, and names every block that differs. It reads plain scans of both sides
+// block, and names every block that differs or cannot be compared. It reads plain scans of both sides
 // and needs neither NATS nor a running pipeline. If [Options.Deep] is set, it also looks
-// for rows that are of no block, where a plain scan cannot come across them.
+// for rows that are of no block, where a plain scan cannot come across them. A sink that
+// cannot be reached does not keep the others from being compared; it is a failure, which
+// is worse than differences.
 func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	source, err := openSource(ctx, p)
 	if err != nil {
@@ -79,69 +53,89 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err != nil {
 		return err
 	}
+	writers := make([]sink.Writer, len(p.Sinks))
+	for i, c := range p.Sinks {
+		if writers[i], err = newWriter(c); err != nil {
+			return err
+		}
+	}
 	recorded, unread := readRecord(ctx, p, o.Logger)
 	earlier, err := recorded.earlier(checked)
 	if err != nil {
 		return err
 	}
 	var wrong []error
-	for _, c := range p.Sinks {
+	for i, c := range p.Sinks {
 		v := &verification{source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger}
-		err := v.sink(ctx, o, c)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil && unread != nil {
+		v.sink, v.table = c, tableFor(p, c, checked)
+		extra, err := v.run(ctx, o, writers[i])
+		if unread != nil && len(v.found.Differences) > 0 {
 			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v", c.Name, unread)
 		}
-		wrong = append(wrong, err)
+		wrong = append(wrong, v.summary(), extra)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, fromSource(err):
+			return ops.Failures(append(wrong, fmt.Errorf("sink %q: %w", c.Name, err))...)
+		default: // the other sinks are compared nevertheless
+			wrong = append(wrong, notCompared(c.Name, err))
+		}
 	}
 	return ops.Failures(wrong...)
 }
 
-// sink compares one destination and reports what it found. An error that is not
-// [ops.Incomplete] says that it could not be compared; the other sinks still are.
-func (v *verification) sink(ctx context.Context, o Options, c config.Sink) error {
-	w, err := newWriter(c)
-	if err != nil {
-		return err
-	}
-	found, err := v.compareSink(ctx, w, tableFor(v.config, c, v.checked))
-	var extra error
+// run compares a destination with the source, and reports what was found.
+func (v *verification) run(ctx context.Context, o Options, w sink.Writer) (extra, err error) {
+	err = v.compareSink(ctx, w)
+	v.report(o, err == nil)
 	if err == nil {
-		v.report(o, c.Name, found)
-		extra, err = lookForExtra(ctx, o, c.Name, w)
+		extra, err = lookForExtra(ctx, o, v.sink.Name, w)
 	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		// It could not be compared, which is neither equal nor refused.
-		err = fmt.Errorf("sink %q: %w", c.Name, uncompared{err})
-		say(o.out(), "%s: not compared: %v", c.Name, err)
-	}
-	var differ error
-	if n := len(found.Differences); n > 0 {
-		differ = ops.Incomplete(fmt.Errorf("sink %q: %s of %s blocks differ from the source",
-			c.Name, progress.Count(uint64(n)), progress.Count(v.all.Len())))
-	}
-	return ops.Failures(err, differ, extra)
+	return extra, errors.Join(err, w.Close())
 }
 
-// uncompared hides the class of an error: a sink that could not be compared is a
-// failure, not a command that was refused.
-type uncompared struct{ error }
+// notCompared is the error for a sink that cannot be reached, or not be read at all. It
+// is a failure, and no refusal of the pipeline, whatever the class of err: others were
+// compared.
+func notCompared(name string, err error) error {
+	return fault.Later(fmt.Errorf("sink %q was not compared: %w", name, brief(err)), 0)
+}
 
-// report writes what was found of one sink.
-func (v *verification) report(o Options, name string, found Comparison) {
-	if len(found.Differences) == 0 {
-		say(o.out(), "%s: %d rows in %d blocks of %v are equal in source and destination",
-			name, found.Rows, found.Blocks, v.all)
+// summary is the error for blocks that differ.
+func (v *verification) summary() error {
+	differ, unreadable := v.found.differing()
+	if differ == 0 {
+		return nil
 	}
+	text := fmt.Sprintf("sink %q: %s of %s blocks differ from the source", v.sink.Name, progress.Count(differ), progress.Count(v.all.Len()))
+	if unreadable > 0 {
+		text += fmt.Sprintf("; %s of them cannot be compared", progress.Count(unreadable))
+	}
+	return ops.Incomplete(errors.New(text))
+}
+
+// report writes what was found of one sink. whole says that all of it was compared.
+func (v *verification) report(o Options, whole bool) {
 	for _, e := range v.earlier {
 		if n := v.older[e.number]; n > 0 {
-			say(o.out(), "%s: %d of these blocks are as version %d of the query has them, which loaded them", name, n, e.number)
+			say(o.out(), "%s: %d of these blocks are as version %d of the query has them, which loaded them", v.sink.Name, n, e.number)
 		}
 	}
-	for _, d := range found.Differences {
-		say(o.out(), "%s: %v", name, d)
+	if len(v.found.Differences) == 0 {
+		if whole {
+			say(o.out(), "%s: %d rows in %d blocks of %v are equal in source and destination",
+				v.sink.Name, v.found.Rows, v.found.Blocks, v.all)
+		}
+		return
+	}
+	v.found.merge()
+	shown := v.found.Differences[:min(len(v.found.Differences), mostDifferences)]
+	for _, d := range shown {
+		say(o.out(), "%s: %v", v.sink.Name, d)
+	}
+	rest := Comparison{Differences: v.found.Differences[len(shown):]}
+	if more, _ := rest.differing(); more > 0 {
+		say(o.out(), "%s: and %d more blocks that differ", v.sink.Name, more)
 	}
 }
 
@@ -149,35 +143,40 @@ func (v *verification) report(o Options, name string, found Comparison) {
 type verification struct {
 	source  plan.Source
 	checked *plan.Checked
-	earlier []earlierQuery
 	config  *config.Pipeline
 	sample  plan.Sample
 	log     zerolog.Logger
-	all     block.Range // what the destination should hold
-	older   map[int]int // blocks that are as an earlier version of the query has them
-	failed  int         // blocks that could not be compared
+
+	earlier []earlierQuery // of the plan
+	older   map[int]uint64 // blocks that are as an earlier version of the query has them
+
+	sink  config.Sink
+	table sink.Table
+	all   block.Range // what the destination should hold
+	found Comparison
+	named int  // ranges that cannot be compared, and were searched for
+	tired bool // an error that may pass did not: the next one is not waited for
 }
 
-func (v *verification) compareSink(ctx context.Context, w sink.Writer, t sink.Table) (Comparison, error) {
+func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
 	d, ok := w.(verifiable)
 	if !ok {
-		return Comparison{}, fmt.Errorf("this destination cannot be verified")
+		return fmt.Errorf("this destination cannot be verified")
 	}
-	if err := d.OpenStored(ctx, t); err != nil {
-		return Comparison{}, err
+	if err := d.OpenStored(ctx, v.table); err != nil {
+		return err
 	}
 	var err error
 	if v.all, err = v.claimed(ctx, w); err != nil {
-		return Comparison{}, err
+		return err
 	}
-	found, err := v.compare(ctx, d, v.all)
-	if err == nil {
-		found.Differences, err = v.compareEarlier(ctx, d, found.Differences)
+	if v.found, err = v.compare(ctx, d, v.all); err != nil {
+		return err
 	}
-	if err != nil || !v.checked.Follow {
-		return found, err
+	if err := v.compareEarlier(ctx, d); err != nil || !v.checked.Follow {
+		return err
 	}
-	return v.again(ctx, w, d, found)
+	return v.again(ctx, w, d)
 }
 
 // claimed is what the destination says to hold: of a chain that is followed,
@@ -210,41 +209,58 @@ const (
 )
 
 // again compares blocks that differ once more, and forgets those that the
-// destination does not claim any longer.
-func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester, found Comparison) (Comparison, error) {
-	for try := 0; len(found.Differences) > 0 && try < tries; try++ {
+// destination does not claim any longer. Blocks that cannot be compared stay so.
+func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester) error {
+	for range tries {
+		var blocks block.Set
+		var unreadable []Difference
+		for _, difference := range v.found.Differences {
+			if difference.Reason != nil {
+				unreadable = append(unreadable, difference)
+				continue
+			}
+			blocks.Add(difference.Blocks)
+		}
+		if blocks.Len() == 0 {
+			return nil
+		}
 		if err := fault.Sleep(ctx, betweenTries); err != nil {
-			return found, err
+			return err
 		}
 		all, err := v.claimed(ctx, w)
 		if err != nil {
-			return found, err
-		}
-		var blocks block.Set
-		for _, difference := range found.Differences {
-			blocks.Add(block.Closed(difference.Block, difference.Block))
+			return err
 		}
 		if !d.Windowed() {
-			blocks = block.NewSet(all)
+			blocks, unreadable = block.NewSet(all), nil
 		}
-		found.Differences = nil
+		v.named = len(unreadable)
+		v.found.Differences = nil
+		for _, difference := range unreadable {
+			if difference.Blocks = difference.Blocks.Intersect(all); !difference.Blocks.Empty() {
+				v.found.Differences = append(v.found.Differences, difference)
+			}
+		}
 		for _, r := range blocks.Ranges() {
 			if r = r.Intersect(all); r.Empty() {
 				continue
 			}
 			once, err := v.compare(ctx, d, r)
+			v.found.Differences = append(v.found.Differences, once.Differences...)
 			if err != nil {
-				return found, err
+				return err
 			}
-			found.Differences = append(found.Differences, once.Differences...)
 		}
-		if found.Differences, err = v.compareEarlier(ctx, d, found.Differences); err != nil {
-			return found, err
+		v.found.sort()
+		if err := v.compareEarlier(ctx, d); err != nil {
+			return err
 		}
 	}
-	return found, nil
+	return nil
 }
 
+// compare compares the blocks of all, one window after the other. What was found before
+// an error is returned with it.
 func (v *verification) compare(ctx context.Context, d sink.Digester, all block.Range) (Comparison, error) {
 	window := max(all.Len(), 1)
 	if d.Windowed() {
@@ -252,11 +268,11 @@ func (v *verification) compare(ctx context.Context, d sink.Digester, all block.R
 	}
 	var sum Comparison
 	for _, r := range plan.Cut(all, window) {
-		found, err := v.piecewise(ctx, v.checked, d, r)
+		found, err := v.compareRange(ctx, d, r)
+		sum.add(found)
 		if err != nil {
 			return sum, err
 		}
-		sum.add(found)
 	}
 	return sum, nil
 }
@@ -267,12 +283,6 @@ func windowBlocks(s plan.Sample) uint64 {
 		return max(1, uint64(verifyRows/perBlock))
 	}
 	return verifyRows
-}
-
-func (c *Comparison) add(o Comparison) {
-	c.Rows += o.Rows
-	c.Blocks += o.Blocks
-	c.Differences = append(c.Differences, o.Differences...)
 }
 
 // logged writes to the log what is waited for.
@@ -303,69 +313,4 @@ func patiently(ctx context.Context, log zerolog.Logger, r block.Range, compare f
 		both.add(found)
 	}
 	return both, nil
-}
-
-// Compare reads the blocks of r from both sides, at the same time, and compares
-// them.
-func Compare(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range) (Comparison, error) {
-	var want, have = sink.Digests{}, sink.Digests{}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		want, err = digestSource(ctx, source, checked, d, r, false)
-		return err
-	})
-	g.Go(func() error {
-		if err := d.DigestStored(ctx, r, have); err != nil {
-			return fmt.Errorf("read blocks %v of the destination: %w", r, err)
-		}
-		return nil
-	})
-	if err := g.Wait(); err != nil {
-		return Comparison{}, err
-	}
-	return differ(want, have), nil
-}
-
-// sourceBehind is how long a source that lacks blocks is waited for.
-const sourceBehind = 3 * time.Second
-
-// digestSource reads the blocks of r from the source, as the destination would hold them.
-// With whole the source must have all of them: an answer says nothing when rows are
-// missing because they are not there yet (AP 2).
-func digestSource(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, whole bool) (sink.Digests, error) {
-	digest := d.DigestSource()
-	for msg, err := range source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), r)) {
-		if err != nil {
-			return nil, fmt.Errorf("read blocks %v of the source: %w", r, err)
-		}
-		if whole {
-			if err := extract.Available(msg.Ranges, r, sourceBehind); err != nil {
-				return nil, err
-			}
-			whole = false
-		}
-		if err := digest.Add(msg.Record); err != nil {
-			return nil, fmt.Errorf("digest blocks %v of the source: %w", r, err)
-		}
-	}
-	return digest.Digests(), nil
-}
-
-// differ compares the digests of both sides.
-func differ(want, have sink.Digests) Comparison {
-	var c Comparison
-	for n, w := range want {
-		c.Rows += w.Rows
-		c.Blocks++
-		if have[n] != w {
-			c.Differences = append(c.Differences, Difference{Block: n, Source: w, Destination: have[n]})
-		}
-	}
-	for n, h := range have {
-		if _, ok := want[n]; !ok {
-			c.Differences = append(c.Differences, Difference{Block: n, Destination: h})
-		}
-	}
-	slices.SortFunc(c.Differences, func(a, b Difference) int { return int(int64(a.Block) - int64(b.Block)) })
-	return c
 }

@@ -40,7 +40,8 @@ type Digester interface {
 	DigestSource() SourceDigest
 
 	// DigestStored adds the rows that the destination holds for the blocks of
-	// r, hashed in the same way.
+	// r, hashed in the same way. If it can tell which blocks it cannot read, it reads
+	// the others and returns an [*UnreadableError].
 	DigestStored(ctx context.Context, r block.Range, into Digests) error
 }
 

@@ -3,13 +3,18 @@ package delta
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/zeebo/xxh3"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
 // Windowed is true: rows are appended, so blocks can be verified by themselves.
@@ -79,7 +84,8 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 func (d *sourceDigest) Digests() sink.Digests { return d.digests }
 
 // DigestStored reads the rows of the blocks of r from the newest version of the
-// table; see [sink.Digester]. Files that cannot hold any are left out.
+// table; see [sink.Digester]. Files that cannot hold any are left out. The blocks of a
+// file that is gone or damaged are in the [*sink.UnreadableError] that is returned.
 func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
 	if w.log == nil {
 		return errNotOpen
@@ -89,14 +95,22 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 		return fmt.Errorf("read the log of %s: %w", w.store, err)
 	}
 	h := &rowHasher{target: w.target, digests: into}
+	var unreadable sink.UnreadableError
 	for path, a := range s.files.all() {
-		if !w.target.blocksOf(a).Intersect(r).Empty() {
-			if err := w.digestFile(ctx, h, a, r); err != nil {
-				return fmt.Errorf("read %s of %s: %w", path, w.store, err)
-			}
+		blocks := w.target.blocksOf(a).Intersect(r)
+		if blocks.Empty() {
+			continue
+		}
+		err := w.digestFile(ctx, h, a, r)
+		switch {
+		case err == nil:
+		case ctx.Err() == nil && fault.Of(err) == fault.ClassPermanent:
+			unreadable.Add(blocks, fmt.Errorf("read %s of %s: %w", path, w.store, err))
+		default:
+			return fmt.Errorf("read %s of %s: %w", path, w.store, err)
 		}
 	}
-	return nil
+	return unreadable.OrNil()
 }
 
 func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *add, r block.Range) error {
@@ -106,11 +120,45 @@ func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *add, r block.R
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	p := w.target.partitionFor(a)
-	return w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
-		blocks, err := w.target.numbers(rec, p)
-		if err != nil {
-			return err
-		}
-		return h.add(rec, blocks, p, r)
+	watched := &watchedFile{File: f}
+	err = fault.Catch(func() error { // a damaged file may be anything
+		return w.target.readRows(ctx, watched, func(rec arrow.RecordBatch) error {
+			blocks, err := w.target.numbers(rec, p)
+			if err != nil {
+				return err
+			}
+			return h.add(rec, blocks, p, r)
+		})
 	})
+	if err != nil && watched.failed.Load() == nil && ctx.Err() == nil {
+		return fault.Permanent(err) // what is in the file stays
+	}
+	if cause := watched.failed.Load(); err != nil && cause != nil {
+		return fmt.Errorf("%w: %w", *cause, err)
+	}
+	return err
+}
+
+// watchedFile keeps an error of the storage apart from those of what is in the file.
+type watchedFile struct {
+	storage.File
+	failed atomic.Pointer[error]
+}
+
+func (f *watchedFile) note(err error) {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		f.failed.Store(&err)
+	}
+}
+
+func (f *watchedFile) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	f.note(err)
+	return n, err
+}
+
+func (f *watchedFile) ReadAt(b []byte, at int64) (int, error) {
+	n, err := f.File.ReadAt(b, at)
+	f.note(err)
+	return n, err
 }

@@ -34,7 +34,8 @@ const (
 // DigestStored reads the rows of the blocks of r by way of the index; see
 // [sink.Digester]. With a ttl, a row whose key is gone counts as it was written:
 // it has expired, which is not a difference. Blocks whose index was dropped
-// (finality) cannot be read, which is an error.
+// (finality), and those with a row that the server refuses to return, are in the
+// [*sink.UnreadableError] that is returned.
 func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
 	if w.client == nil {
 		return errNotOpen
@@ -42,18 +43,26 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 	if r.Empty() {
 		return nil
 	}
-	return w.classed(ctx, "read rows", w.digestStored(ctx, r, into))
+	var unreadable sink.UnreadableError
+	if err := w.digestStored(ctx, r, into, &unreadable); err != nil {
+		return w.classed(ctx, "read rows", err)
+	}
+	return unreadable.OrNil()
 }
 
-func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Digests) error {
+func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Digests, unreadable *sink.UnreadableError) error {
 	l, err := w.readLedger(ctx)
 	if err != nil {
 		return err
 	}
 	if l.floor > r.Start {
-		return fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot be verified; verify from there on", l.floor, w.target.Finality))
+		below := r.Intersect(block.Range{End: l.floor})
+		unreadable.Add(below, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot be verified; verify from there on", l.floor, w.target.Finality)))
+		if r.Start = below.End; r.Empty() {
+			return nil
+		}
 	}
-	d := &storedDigest{Writer: w, into: into, seen: make(map[string]bool), lists: make(map[string]map[string]int)}
+	d := &storedDigest{Writer: w, into: into, unreadable: unreadable, seen: make(map[string]bool), lists: make(map[string]map[string]int)}
 	if err := w.readIndex(ctx, w.places(l), r, d.entries); err != nil {
 		return err
 	}
@@ -161,12 +170,13 @@ func (g *target) unpackIndex(place string, entries []string) ([]indexed, error) 
 // storedDigest reads rows that the index names.
 type storedDigest struct {
 	*Writer
-	into  sink.Digests
-	rows  []indexed       // to be read
-	seen  map[string]bool // names of rows of the block at hand
-	block block.Number
-	lists map[string]map[string]int // of structure: list, its elements
-	buf   []byte
+	into       sink.Digests
+	unreadable *sink.UnreadableError
+	rows       []indexed       // to be read
+	seen       map[string]bool // names of rows of the block at hand
+	block      block.Number
+	lists      map[string]map[string]int // of structure: list, its elements
+	buf        []byte
 }
 
 // entries reads rows that the index names, as far as they are of blocks of r.
@@ -239,11 +249,18 @@ func (d *storedDigest) read(ctx context.Context) error {
 			}
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
+	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil && !ofKey(err) {
 		return err
 	}
 	for i, row := range rows {
 		if d.target.Structure == config.List {
+			continue
+		}
+		if err := found[i].Err(); err != nil && err != redis.Nil {
+			if !ofKey(err) {
+				return err
+			}
+			d.refused(row, err)
 			continue
 		}
 		if there := d.pack(row, found[i]); there {
@@ -356,6 +373,10 @@ func (d *storedDigest) list(ctx context.Context, row indexed) error {
 		const some = 10_000
 		for at := int64(0); ; at += some {
 			values, err := d.client.LRange(ctx, row.key, at, at+some-1).Result()
+			if ofKey(err) {
+				d.refused(row, err)
+				return nil
+			}
 			if err != nil {
 				return err
 			}
