@@ -230,7 +230,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	}
 	begins()
 	loading, end := context.WithCancelCause(ctx)
-	defer x.versions.until(h.spec.Version, func() { end(errMended) })()
+	defer x.versions.until(h.spec, func() { end(errMended) })()
 	unwatch := h.watchIdle(loading, end)
 	err = fault.Catch(func() error { return h.load(take, loading) })
 	unwatch()
