@@ -220,7 +220,8 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 		return finished, nil
 	}
 	switch {
-	case h.part.Version > h.spec.Version: // the plan was read from a replica that lags
+	case h.part.Version > h.spec.Version: // the plan was read from a replica that lags, or the planner mends it
+		x.Logger.Info().Str("partition", h.id).Int("version", h.part.Version).Msg("waiting for the plan that the partition belongs to")
 		return later, nil
 	case h.part.Version < h.spec.Version:
 		return finished, h.retire(ctx)

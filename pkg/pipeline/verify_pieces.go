@@ -22,7 +22,7 @@ func (v *verification) compareEarlier(ctx context.Context, d sink.Digester, diff
 		var left []Difference
 		for _, difference := range differ {
 			r := block.Closed(difference.Block, difference.Block)
-			if !e.blocks.Covers(r) {
+			if !e.any.Covers(r) {
 				left = append(left, difference)
 				continue
 			}
