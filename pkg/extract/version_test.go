@@ -54,23 +54,22 @@ func TestTheRestOfAPartitionIsReadWithTheMendedQuery(t *testing.T) {
 	rev, err := b.state.SaveSpec(ctx, spec, 0)
 	must(t, err)
 	c.set(func(c *chain) {
-		// After its first message the server is away until the partition was left.
+		// After its first message the server is away for longer than the test lasts.
 		c.during = func(_ block.Range, sent int) error {
 			if sent == 0 {
 				return nil
 			}
-			later := spec
-			later.Epoch, later.Version, later.Query = spec.Epoch+1, 1, "SELECT * FROM test.mended"
-			if _, err := b.state.SaveSpec(ctx, later, rev); err != nil && !errors.Is(err, queue.ErrConflict) {
-				t.Error(err)
-			}
-			return fault.Later(errors.New("away"), 0)
+			return fault.Later(errors.New("away"), time.Hour)
 		}
 	})
 	b.add(all)
 	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- b.x.Run(run) }()
+	b.seen.comesTo(t, "partition 0.0", true)
+	later := spec
+	later.Epoch, later.Version, later.Query = spec.Epoch+1, 1, "SELECT * FROM test.mended"
+	must(t, second(b.state.SaveSpec(ctx, later, rev)))
 	first := untilDone(t, b.state, "0.0")
 	if first.End >= all.End || first.Version != 0 {
 		t.Fatalf("the partition was not left where it was: %+v", first)
