@@ -220,7 +220,8 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 		return finished, nil
 	}
 	switch {
-	case h.part.Version > h.spec.Version: // the plan was read from a replica that lags
+	case h.part.Version > h.spec.Version: // the plan was read from a replica that lags, or the planner mends it
+		x.Logger.Info().Str("partition", h.id).Int("version", h.part.Version).Msg("waiting for the plan that the partition belongs to")
 		return later, nil
 	case h.part.Version < h.spec.Version:
 		return finished, h.retire(ctx)
@@ -230,7 +231,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	}
 	begins()
 	loading, end := context.WithCancelCause(ctx)
-	defer x.versions.until(h.spec.Version, func() { end(errMended) })()
+	defer x.versions.until(h.spec, func() { end(errMended) })()
 	unwatch := h.watchIdle(loading, end)
 	err = fault.Catch(func() error { return h.load(take, loading) })
 	unwatch()

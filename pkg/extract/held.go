@@ -129,10 +129,18 @@ func (h *held) load(take, ctx context.Context) error {
 			return end
 		}
 		h.tell(err)
-		if fault.Sleep(take, pause) != nil {
+		if !pauses(take, ctx, pause) {
 			return errStop
 		}
 	}
+}
+
+// pauses waits, and reports whether neither context has ended meanwhile.
+func pauses(take, ctx context.Context, d time.Duration) bool {
+	both, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(take, stop)()
+	return fault.Sleep(both, d) == nil
 }
 
 // rest is the next range to ask for.

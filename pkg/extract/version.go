@@ -15,34 +15,41 @@ import (
 // errMended ends the work on a partition because the plan has a later query.
 var errMended = errors.New("the query was changed")
 
-// versions is the latest version of the plan's query that this process knows of, and
-// whom to tell of a later one. It is safe for concurrent use.
+// versions is the plan as this process saw it last, and whom to tell of one with a later
+// query. It is safe for concurrent use.
 type versions struct {
-	mu     sync.Mutex
-	latest int
-	next   int
-	ends   map[int]waiter
+	mu   sync.Mutex
+	last queue.Spec
+	next int
+	ends map[int]waiter
 }
 
 type waiter struct {
-	version int
-	end     func()
+	spec queue.Spec
+	end  func()
+}
+
+// mends reports whether the plan now has a later query than the plan before. A plan that
+// was made anew, after the state of NATS was lost, counts from 0 again, in a later epoch
+// than all before it.
+func mends(now, before queue.Spec) bool {
+	return now.Version > before.Version && now.Epoch > before.Epoch
 }
 
 func newVersions() *versions { return &versions{ends: make(map[int]waiter)} }
 
-// until calls end once a version later than the given one is known, unless the function
-// that it returns was called before.
-func (v *versions) until(version int, end func()) (release func()) {
+// until calls end once a plan with a later query than the given one is known, unless the
+// function that it returns was called before.
+func (v *versions) until(spec queue.Spec, end func()) (release func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.latest > version {
+	if mends(v.last, spec) {
 		end()
 		return func() {}
 	}
 	id := v.next
 	v.next++
-	v.ends[id] = waiter{version, end}
+	v.ends[id] = waiter{spec, end}
 	return func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -50,13 +57,13 @@ func (v *versions) until(version int, end func()) (release func()) {
 	}
 }
 
-// see notes a version of the plan.
-func (v *versions) see(version int) {
+// see notes the plan as it is now.
+func (v *versions) see(spec queue.Spec) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.latest = max(v.latest, version)
+	v.last = spec
 	for id, w := range v.ends {
-		if w.version < v.latest {
+		if mends(spec, w.spec) {
 			w.end()
 			delete(v.ends, id)
 		}
@@ -69,7 +76,7 @@ func (x *Extractor) watchVersion(ctx context.Context) {
 		_ = x.State.WatchSpec(ctx, func(c queue.Change) error {
 			var spec queue.Spec
 			if c.Value != nil && json.Unmarshal(c.Value, &spec) == nil {
-				x.versions.see(spec.Version)
+				x.versions.see(spec)
 			}
 			return nil
 		})
@@ -91,9 +98,10 @@ func (x *Extractor) plan(ctx context.Context) (queue.Spec, *sql.Query, error) {
 	return spec, query, err
 }
 
-// queryOf returns the query of a plan.
+// queryOf returns the query of a plan. That of a plan that was made anew may be another
+// one of the same version.
 func (x *Extractor) queryOf(spec queue.Spec) (*sql.Query, error) {
-	if spec.Version == x.Spec.Version {
+	if spec.Query == x.Spec.Query {
 		return x.Query, nil
 	}
 	query, err := sql.Parse(spec.Query)

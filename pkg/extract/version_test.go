@@ -54,23 +54,22 @@ func TestTheRestOfAPartitionIsReadWithTheMendedQuery(t *testing.T) {
 	rev, err := b.state.SaveSpec(ctx, spec, 0)
 	must(t, err)
 	c.set(func(c *chain) {
-		// After its first message the server is away until the partition was left.
+		// After its first message the server is away for longer than the test lasts.
 		c.during = func(_ block.Range, sent int) error {
 			if sent == 0 {
 				return nil
 			}
-			later := spec
-			later.Version, later.Query = 1, "SELECT * FROM test.mended"
-			if _, err := b.state.SaveSpec(ctx, later, rev); err != nil && !errors.Is(err, queue.ErrConflict) {
-				t.Error(err)
-			}
-			return fault.Later(errors.New("away"), 0)
+			return fault.Later(errors.New("away"), time.Hour)
 		}
 	})
 	b.add(all)
 	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- b.x.Run(run) }()
+	b.seen.comesTo(t, "partition 0.0", true)
+	later := spec
+	later.Epoch, later.Version, later.Query = spec.Epoch+1, 1, "SELECT * FROM test.mended"
+	must(t, second(b.state.SaveSpec(ctx, later, rev)))
 	first := untilDone(t, b.state, "0.0")
 	if first.End >= all.End || first.Version != 0 {
 		t.Fatalf("the partition was not left where it was: %+v", first)
@@ -94,6 +93,39 @@ func TestTheRestOfAPartitionIsReadWithTheMendedQuery(t *testing.T) {
 	b.checkLog(all)
 }
 
+// A process that goes on while the state of NATS is lost reads what the new plan says,
+// with the query of that plan, although its versions begin at 0 again.
+func TestAPlanThatWasMadeAnewCountsFromTheBeginning(t *testing.T) {
+	for version := range 2 {
+		ctx := t.Context()
+		all := block.Range{Start: 0, End: 40}
+		b := setup(t, newChain(t, all.End, func(block.Number) int { return 5 }))
+		source := &listener{chain: b.chain}
+		b.x.Source, b.x.Workers = source, 1
+		b.x.Spec.Version, b.x.Spec.Query = version, "SELECT * FROM test.rows"
+		must(t, second(b.state.SaveSpec(ctx, b.x.Spec, 0)))
+		before := queue.Partition{Start: 100, End: 100, Version: version, State: queue.PartitionOpen}
+		must(t, second(b.state.CreatePartition(ctx, before)))
+		must(t, second(b.tasks.Add(ctx, queue.PartitionTask, before.ID())))
+		run, stop := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- b.x.Run(run) }()
+		untilDone(t, b.state, before.ID()) // by now the process has seen the plan
+
+		must(t, b.state.Delete(ctx, "spec"))
+		anew := b.x.Spec
+		anew.Epoch, anew.Version, anew.Query = b.x.Spec.Epoch+1, 0, "SELECT * FROM test.mended"
+		must(t, second(b.state.SaveSpec(ctx, anew, 0)))
+		b.add(all)
+		untilDone(t, b.state, "0.0")
+		stop()
+		must(t, <-ended)
+		if source.with("test.rows") != 0 || source.with("test.mended") == 0 {
+			t.Errorf("version %d: a new plan was read with the query of the one before: %q", version, source.queries)
+		}
+	}
+}
+
 func untilDone(t *testing.T, state *queue.State, id string) queue.Partition {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -109,3 +141,5 @@ func untilDone(t *testing.T, state *queue.State, id string) queue.Partition {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+func second[T any](_ T, err error) error { return err }

@@ -15,7 +15,7 @@ func (v *verification) compareEarlier(ctx context.Context, d sink.Digester) erro
 	for _, e := range v.earlier {
 		var left []Difference
 		for _, difference := range v.found.Differences {
-			if !e.blocks.Covers(difference.Blocks) {
+			if !e.any.Covers(difference.Blocks) {
 				left = append(left, difference)
 				continue
 			}

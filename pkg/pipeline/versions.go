@@ -19,12 +19,12 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// version is a query that the pipeline has or had, and the blocks that may have been
-// loaded with it.
+// version is a query that the pipeline has or had.
 type version struct {
 	number int
 	query  string
-	blocks block.Set
+	blocks block.Set // of which it is the query that read them last, as far as is known
+	any    block.Set // that it may have loaded; what a later query has read again stays as it was loaded first
 }
 
 // record is what the state of NATS says about a pipeline that was planned before.
@@ -69,8 +69,8 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 	return &record{spec: spec, versions: versionsOf(spec, parts)}, nil
 }
 
-// versionsOf finds which blocks each query of a plan may have loaded: of the history,
-// those of the partition that was written last; of the live lane, those from where the
+// versionsOf finds which blocks each query of a plan has read last, and which it may have
+// loaded: of the history, those of its partitions; of the live lane, those from where the
 // query took over to where the next one did.
 func versionsOf(spec queue.Spec, parts []queue.Stored[queue.Partition]) []version {
 	all := make([]version, 0, len(spec.Earlier)+1)
@@ -84,6 +84,7 @@ func versionsOf(spec queue.Spec, parts []queue.Stored[queue.Partition]) []versio
 		for i := range all {
 			if all[i].number == p.Value.Version {
 				all[i].blocks.Add(p.Value.Range())
+				all[i].any.Add(p.Value.Range())
 			} else {
 				all[i].blocks.Remove(p.Value.Range())
 			}
@@ -95,7 +96,9 @@ func versionsOf(spec queue.Spec, parts []queue.Stored[queue.Partition]) []versio
 	}
 	for i, e := range slices.Backward(spec.Earlier) {
 		if e.LiveFrom != nil && *e.LiveFrom < next {
-			all[i].blocks.Add(block.Range{Start: *e.LiveFrom, End: next})
+			live := block.Range{Start: *e.LiveFrom, End: next}
+			all[i].blocks.Add(live)
+			all[i].any.Add(live)
 			next = *e.LiveFrom
 		}
 	}

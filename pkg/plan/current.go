@@ -78,6 +78,26 @@ func (w *watcher) restorePlan(ctx context.Context) error {
 	return err
 }
 
+// outdate begins a version that is later than those of all partitions. A plan is of an
+// earlier one if a planner of an older release, which drops the version, has written it
+// since, or if it was made anew while the partitions stayed. Nobody would read a
+// partition of a later version, and which query that was is not known any more.
+func (w *watcher) outdate(ctx context.Context, parts []queue.Partition) error {
+	latest := 0
+	for _, p := range parts {
+		latest = max(latest, p.Version)
+	}
+	if latest <= w.spec.Version {
+		return nil
+	}
+	w.Logger.Warn().Int("version", latest+1).
+		Msg("the plan has lost the version of its query; what is not loaded is read with the query that the plan has")
+	return w.change(ctx, func(s *queue.Spec) {
+		s.LiveFrom = liveFrom(*s)
+		s.Version = latest + 1
+	})
+}
+
 // change writes the plan anew if it is still the one that this look judges by.
 // Otherwise the error is [errOvertaken].
 func (w *watcher) change(ctx context.Context, how func(*queue.Spec)) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -938,4 +939,34 @@ func TestAnEndBelowTheLane(t *testing.T) {
 	if s := planned(); s.Follows() || s.History != (block.Range{Start: 700, End: end}) {
 		t.Errorf("follows %v, history %v", s.Follows(), s.History)
 	}
+}
+
+// TestWhatTheLaneHasBroughtIsNotPlannedAtARestart: an epoch that has begun higher up has
+// left its blocks to the lane before, and every sink has them.
+func TestWhatTheLaneHasBroughtIsNotPlannedAtARestart(t *testing.T) {
+	t.Parallel()
+	d := follow(t, "warehouse")
+	d.spec.Schema = schemaOfRows(t)
+	d.spec.BlockColumn = "_block_num"
+	d.spec.Live.Start, d.spec.Live.Points = 950, []block.Cursor{d.chain.at(949)}
+	must(t, second(d.State.SaveSpec(t.Context(), d.spec, 0)))
+	query, err := sql.Parse(d.spec.Query)
+	must(t, err)
+	head, err := d.chain.Head(t.Context(), "")
+	must(t, err)
+	minimum := d.spec.History.Start
+	d.Config.Range.MinBlock = minimum
+	checked := &plan.Checked{Query: query, Schema: rows, Network: "mainnet", Head: head, Follow: true, First: minimum, LiveStart: 800}
+	spec, err := d.Plan(t.Context(), checked)
+	must(t, err)
+	if spec.History != d.spec.History || spec.Live.Start != 950 {
+		t.Errorf("the history is now %v, the lane begins at %d", spec.History, spec.Live.Start)
+	}
+}
+
+func schemaOfRows(t *testing.T) []byte {
+	t.Helper()
+	schema, err := entry.MarshalSchema(rows)
+	must(t, err)
+	return schema
 }

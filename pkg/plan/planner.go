@@ -74,7 +74,11 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 		}
 		switch {
 		case spec.Follows():
-			spec.History.End = max(spec.History.Start, spec.Live.Start)
+			end := spec.Live.Start
+			if old.Follows() { // between the two is what the lane has brought in earlier epochs
+				end = min(end, old.History.End)
+			}
+			spec.History.End = max(spec.History.Start, end)
 		case spec.Live != nil: // the lane begins at max_block or above, and brings nothing
 			spec.History.End = max(spec.History.Start, *spec.MaxBlock)
 		}

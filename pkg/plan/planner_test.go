@@ -357,3 +357,24 @@ func TestPlanRefusesToBecomeSomethingElse(t *testing.T) {
 		t.Error("the plan is not written down")
 	}
 }
+
+// TestPartitionsAreOfNoLaterVersionThanThePlan, even if a planner of an older release,
+// which knows of no versions, has written the plan since, or a hand has deleted it: nobody
+// would ever read a partition of a later version.
+func TestPartitionsAreOfNoLaterVersionThanThePlan(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	p := part(0, 50, 0, queue.PartitionOpen)
+	p.Version = 2
+	must(t, second(d.State.CreatePartition(t.Context(), p)))
+	d.watch(block.Range{Start: 0, End: 100}, 100)
+	d.until("a plan of a version of its own", func(plan.Status) bool {
+		spec, _, err := d.State.LoadSpec(t.Context())
+		must(t, err)
+		return spec.Version == 3
+	})
+	rest, _, err := d.State.Partition(t.Context(), "50.0")
+	if err != nil || rest.Version != 3 {
+		t.Errorf("the rest is planned as %+v, %v", rest, err)
+	}
+}

@@ -152,6 +152,9 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 		parts[i] = s.Value
 		w.parts = max(w.parts, s.Rev)
 	}
+	if err := w.outdate(ctx, parts); err != nil {
+		return Status{}, err
+	}
 	if len(parts) == 0 && !w.spec.History.Empty() && w.AskSinks > 0 && !w.asked {
 		if parts, w.asked, err = w.recordHeld(ctx); err != nil || !w.asked {
 			return Status{History: w.spec.History, Epoch: w.spec.Epoch}, err
