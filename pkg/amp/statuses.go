@@ -81,7 +81,7 @@ var (
 )
 
 // ofText is what is decided for texts: first queries that run but not as streams (AP
-// 3.7), then the errors of DataFusion and of Arrow by the names that they give their
+// 3.7), then the errors of DataFusion and of Arrow by the names of their
 // kinds, then the way to the server. Of the causes that an error names the outermost
 // decides that has a ruling, and of several rulings the first.
 var ofText = []textRuling{

@@ -227,7 +227,8 @@ func readBucketURL(s *section, f field, d *Delta) {
 	for _, text := range slices.Compact(b.complaints) {
 		s.complain(f.at, "%s %s", f.key, text)
 	}
-	if d.URL = ""; len(b.complaints) == 0 {
+	d.URL = ""
+	if len(b.complaints) == 0 {
 		d.URL = b.text()
 	}
 	d.Endpoint, d.Region = b.endpoint, b.region

@@ -353,7 +353,7 @@ func TestTheLaneBeginsVoid(t *testing.T) {
 	}
 }
 
-// TestAReorgAfterARestartCountsItsBlocks: what the lane has told is known to a process
+// TestAReorgAfterARestartCountsItsBlocks: what the lane has published is known to a process
 // that has published none of it, too.
 func TestAReorgAfterARestartCountsItsBlocks(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 var errMended = errors.New("the query was changed")
 
 // versions is the latest version of the plan's query that this process knows of, and
-// whom to tell of a later one. It is safe for concurrent use.
+// the work that a later one ends. It is safe for concurrent use.
 type versions struct {
 	mu     sync.Mutex
 	latest int

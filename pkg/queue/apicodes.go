@@ -54,7 +54,7 @@ var decisions = []decision{
 		[]jetstream.ErrorCode{10052, 10053, 10056, 10060, 10065, 10093, 10099, 10100, 10109}},
 	{advice{fault.ClassPermanent, "the NATS server is too old for this version of ampipe: upgrade it"}, []jetstream.ErrorCode{10157, 10185}},
 
-	// Answers that whoever asked understands.
+	// Answers that the caller understands.
 	{advice{fault.ClassAgain, ""}, []jetstream.ErrorCode{10013, 10037, 10043, 10058, 10063, 10070, 10071, 10105, 10148, 10164, 10176, 10180, 10193, 10200, 10201}},
 
 	{advice{fault.ClassPermanent, "the NATS server does not take a request of ampipe's: if it is NATS 2.12 or later and nobody has changed ampipe's streams, this is a bug: report it"},

@@ -69,7 +69,7 @@ var clientDecisions = []clientDecision{
 		jetstream.ErrBucketExists, jetstream.ErrBadBucket,
 	}},
 
-	// Answers that whoever asked understands, or that come again.
+	// Answers that the caller understands, or that come again.
 	{advice{fault.ClassAgain, ""}, []error{
 		nats.ErrBadSubscription, nats.ErrMaxMessages, nats.ErrBadHeaderMsg, nats.ErrJsonParse, nats.ErrMsgNotBound, nats.ErrMsgNoReply,
 		jetstream.ErrNoMessages, jetstream.ErrPinIDMismatch, jetstream.ErrMaxBytesExceeded, jetstream.ErrBatchCompleted, jetstream.ErrEndOfData,

@@ -48,7 +48,7 @@ func existing(path string) (string, error) {
 			return "", &fs.PathError{Op: "mkdir", Path: at, Err: unix.ENOTDIR}
 		case err == nil:
 			return at, nil
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) || at == filepath.Dir(at):
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR), at == filepath.Dir(at):
 			return "", err
 		}
 	}
@@ -152,7 +152,7 @@ func lockFile(dir string) string { return filepath.Join(dir, "lock") }
 
 // lockFolder takes the folder for this process, so that no second server opens the same
 // store: it would destroy it. The lock ends with the process, however it ends. The file
-// holds the process id, for whoever is refused, if it is to stay locked.
+// holds the process id, for a process that is refused, if it is to stay locked.
 func lockFolder(dir string, stay bool) (*os.File, error) {
 	path, flags := lockFile(dir), os.O_RDWR
 	if stay {

@@ -108,7 +108,7 @@ func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry
 		size += msgs[i].Size()
 	}
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(after, 10))
-	if len(msgs) > maxBatch || len(msgs) > 1 && int64(size) > l.maxBlock {
+	if len(msgs) > maxBatch || (len(msgs) > 1 && int64(size) > l.maxBlock) {
 		return nil, fault.Permanent(&BlockTooLargeError{
 			Block: group[0].Range.Start, Bytes: int64(size), Messages: len(msgs), Limit: l.maxBlock, Payload: l.conn.MaxPayload(),
 		})

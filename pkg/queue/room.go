@@ -95,7 +95,8 @@ func (r *room) account(ctx context.Context) error {
 	tier, copies := info.Tier, int64(r.conn.cfg.Replicas)
 	if len(info.Tiers) > 0 {
 		known := false
-		if tier, known = info.Tiers[fmt.Sprintf("R%d", copies)]; !known {
+		tier, known = info.Tiers[fmt.Sprintf("R%d", copies)]
+		if !known {
 			return fault.Permanent(fmt.Errorf("the NATS account has no limits for streams with %d replicas: set nats.replicas to another number, or give the account limits for R%d", copies, copies))
 		}
 		copies = 1 // a tier counts what its streams reserve, however many replicas they have

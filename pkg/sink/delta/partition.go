@@ -81,7 +81,8 @@ func (l longest) refuses(p partition, names []string) (column int, reason string
 		if n > l.part {
 			return i, fmt.Sprintf("a folder is named after the value of a partition column; that name takes %d bytes, and the storage takes %d; %s", n, l.part, advice)
 		}
-		if whole += n + 1; n > size {
+		whole += n + 1
+		if n > size {
 			worst, size = i, n
 		}
 	}

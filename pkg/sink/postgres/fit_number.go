@@ -61,7 +61,7 @@ func fitInteger(dt arrow.DataType, as string, t storedType) (fit, bool) {
 		wider = "numeric(20,0)"
 	}
 	w := widthOf(t, wider)
-	if bits < 8*w.bytes || bits == 8*w.bytes && !unsigned {
+	if bits < 8*w.bytes || (bits == 8*w.bytes && !unsigned) {
 		wider = ""
 	}
 	return fit{bind: bindIntegers(dt, w), wider: wider}, true
@@ -363,7 +363,7 @@ func (c *fitted) flaw(from, to int) (int, string) {
 			continue
 		}
 		_, m := c.split(i)
-		if c.limit != nil && !m.Less(c.limit) || !cutDigits(&m, c.cut) {
+		if (c.limit != nil && !m.Less(c.limit)) || !cutDigits(&m, c.cut) {
 			return i, c.room.reason
 		}
 	}

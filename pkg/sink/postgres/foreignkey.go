@@ -54,7 +54,7 @@ const (
 
 // refuses reports whether rows that others refer to can perhaps not be deleted.
 func (k foreignKey) refuses() bool {
-	return k.onDelete == onDeleteNothing || k.onDelete == onDeleteRestrict || k.onDelete == onDeleteNull && k.notNull
+	return k.onDelete == onDeleteNothing || k.onDelete == onDeleteRestrict || (k.onDelete == onDeleteNull && k.notNull)
 }
 
 var (
@@ -117,7 +117,7 @@ func ofForeignKey(ctx context.Context, pool *sessions, err error) error {
 		return errors.Join(err, failed)
 	}
 	at := slices.IndexFunc(keys, func(k foreignKey) bool {
-		return k.schema == pg.SchemaName && k.relation == pg.TableName && (k.name == pg.ConstraintName || k.onDelete == onDeleteNull && pg.Code == notNullViolation)
+		return k.schema == pg.SchemaName && k.relation == pg.TableName && (k.name == pg.ConstraintName || (k.onDelete == onDeleteNull && pg.Code == notNullViolation))
 	})
 	if at < 0 {
 		return err

@@ -326,7 +326,7 @@ func TestServerThatIsReadOnlyIsWaitedFor(t *testing.T) {
 	wantCheck := func(want string) {
 		t.Helper()
 		err := postgres.New(db.config()).Check(t.Context(), small)
-		if want == "" && err != nil || want != "" && (fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), want)) {
+		if (want == "" && err != nil) || (want != "" && (fault.Of(err) != fault.ClassLater || !strings.Contains(fmt.Sprint(err), want))) {
 			t.Errorf("check: %v (%v), want %q", err, fault.Of(err), want)
 		}
 	}

@@ -75,7 +75,8 @@ func (l singleLine) Unwrap() error { return l.error }
 func (l singleLine) Error() string {
 	var parts []string
 	for part := range strings.Lines(l.error.Error()) {
-		if part = strings.TrimSpace(part); !slices.Contains(parts, part) {
+		part = strings.TrimSpace(part)
+		if !slices.Contains(parts, part) {
 			parts = append(parts, part)
 		}
 	}

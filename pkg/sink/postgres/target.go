@@ -58,7 +58,7 @@ var brinClasses = map[string]string{
 
 func (g *target) checkBlock() error {
 	c := g.columns[g.block]
-	if textual(c.arrow) || brinClasses[c.sql] == "" && c.base() != "numeric" {
+	if textual(c.arrow) || (brinClasses[c.sql] == "" && c.base() != "numeric") {
 		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// What a server that is read only is told of it; see [takesWrites].
+// Why a server takes no writes, and what to do; see [takesWrites].
 var (
 	errStandby = errors.New("the server takes no writes: it is a standby, until it is promoted; " +
 		"name the primary in the dsn, or all hosts and target_session_attrs=read-write")

@@ -134,7 +134,7 @@ func right(command string) string {
 	return words[0]
 }
 
-// grant is the line for the server that gives the user rights.
+// grant returns the line for the server that grants the user these rights.
 func (g *target) grant(keys, commands []string) string {
 	line := "ACL SETUSER " + shellWord(g.user())
 	for _, k := range keys {
@@ -181,7 +181,7 @@ func (q question) whole() string {
 }
 
 // questions are all that have to be asked: each command on the keys of each need, since
-// nothing can be told by keys that may not be used.
+// keys that may not be used answer nothing.
 func questions(needs []need) (all []question) {
 	for _, n := range needs {
 		if n.key == "" {

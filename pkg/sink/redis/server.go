@@ -89,7 +89,7 @@ func serverWarnings(g *target, info map[string]string) (warnings []string) {
 		warnings = append(warnings, "the server has no append-only file: what it loses in a crash, since its last snapshot, is loaded again; run on the server: CONFIG SET appendonly yes")
 	}
 	// A server tells of good replicas only if it wants some before it takes writes.
-	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || info["connected_slaves"] != "" && info["connected_slaves"] != "0") {
+	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || (info["connected_slaves"] != "" && info["connected_slaves"] != "0")) {
 		warnings = append(warnings, "the server has replicas and takes writes without them (min-replicas-to-write is 0): a failover may take back what was written for longer than a moment; it is loaded again, but set min-replicas-to-write to 1")
 	}
 	return warnings
