@@ -87,7 +87,8 @@ func (e *BlockTooLargeError) Error() string {
 			advice += fmt.Sprintf(", and log.max_block_bytes to %s", plainSize(roundUp(e.Bytes)))
 		}
 	}
-	return fmt.Sprintf("block %d takes %s in %d messages, and a block may take %s in %d messages: %s, or leave large columns out of the query",
+	return fmt.Sprintf("block %d takes %s in %d messages, "+
+		"and a block may take %s in %d messages: %s, or leave large columns out of the query",
 		e.Block, Size(e.Bytes), e.Messages, Size(e.Limit), maxBatch, advice)
 }
 

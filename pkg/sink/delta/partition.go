@@ -79,7 +79,8 @@ func (l longest) refuses(p partition, names []string) (column int, reason string
 	for i := range p {
 		n := len(p[i:i+1].folder(names[i:i+1])) - 1
 		if n > l.part {
-			return i, fmt.Sprintf("a folder is named after the value of a partition column; that name takes %d bytes, and the storage takes %d; %s", n, l.part, advice)
+			return i, fmt.Sprintf("a folder is named after the value of a partition column; "+
+				"that name takes %d bytes, and the storage takes %d; %s", n, l.part, advice)
 		}
 		whole += n + 1
 		if n > size {
@@ -87,7 +88,8 @@ func (l longest) refuses(p partition, names []string) (column int, reason string
 		}
 	}
 	if whole > l.whole {
-		return worst, fmt.Sprintf("a folder is named after the values of the partition columns; with that name, a file's takes %d bytes, and the storage takes %d; %s", whole, l.whole, advice)
+		return worst, fmt.Sprintf("a folder is named after the values of the partition columns; "+
+			"with that name, a file's takes %d bytes, and the storage takes %d; %s", whole, l.whole, advice)
 	}
 	return -1, ""
 }

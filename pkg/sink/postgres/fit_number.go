@@ -222,7 +222,8 @@ type room struct {
 func roomOf(t storedType) room {
 	digits, places, limited := t.precision()
 	if !limited {
-		return room{before: mostBefore, behind: mostBehind, reason: "the number has too many digits for a numeric; filter such rows out in the query"}
+		return room{before: mostBefore, behind: mostBehind, reason: "the number has too many digits for a numeric; " +
+			"filter such rows out in the query"}
 	}
 	return room{before: digits - places, behind: places, exact: true,
 		reason: fmt.Sprintf("the number has more digits than the column, %s, takes; %s", t.sql, widen("numeric"))}

@@ -207,7 +207,8 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	})
 	switch {
 	case w.id == 0 && (errors.Is(err, errForgotten) || state(err) == undefinedTable):
-		return sink.State{}, fault.Permanent(fmt.Errorf("table %s: ampipe has loaded nothing into it; has the pipeline been run?", w.target))
+		return sink.State{}, fault.Permanent(fmt.Errorf("table %s: ampipe has loaded nothing into it; "+
+			"has the pipeline been run?", w.target))
 	case err != nil:
 		return sink.State{}, w.classed(ctx, "read the state", err)
 	}

@@ -87,7 +87,8 @@ func (g *target) adapt(ctx context.Context, tx pgx.Tx) error {
 			var ok bool
 			g.columns[i], ok = c.into(f.storedType)
 			if !ok {
-				wrong = append(wrong, fmt.Errorf("column %q is of the type %s, and the query needs %s%s", c.name, f.sql, c.sql, g.remedy(c, f.storedType)))
+				wrong = append(wrong, fmt.Errorf("column %q is of the type %s, "+
+					"and the query needs %s%s", c.name, f.sql, c.sql, g.remedy(c, f.storedType)))
 			}
 		}
 	}

@@ -38,25 +38,29 @@ const (
 // statuses is what is decided for the status of an answer whose code is unknown, which
 // may be that of a proxy.
 var statuses = map[int]advice{
-	http.StatusMovedPermanently:      {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; set region, or correct endpoint"},
-	http.StatusFound:                 {fault.ClassPermanent, "the answer leads elsewhere; correct endpoint"},
-	http.StatusTemporaryRedirect:     {fault.ClassLater, ofMove},
-	http.StatusPermanentRedirect:     {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; set region, or correct endpoint"},
-	http.StatusBadRequest:            {fault.ClassPermanent, ofRequest},
-	http.StatusUnauthorized:          {fault.ClassPermanent, "the server does not accept the credentials"},
-	http.StatusPaymentRequired:       {fault.ClassPermanent, "the account has to be paid for"},
-	http.StatusForbidden:             {fault.ClassPermanent, accessDenied},
-	http.StatusNotFound:              {fault.ClassPermanent, ofName404},
-	http.StatusMethodNotAllowed:      {fault.ClassPermanent, ofRequest},
-	http.StatusProxyAuthRequired:     {fault.ClassPermanent, "a proxy wants a password; put it into HTTPS_PROXY, or except the server by NO_PROXY"},
-	http.StatusRequestTimeout:        {fault.ClassLater, ofSlow},
-	http.StatusConflict:              {fault.ClassLater, "something else is being done to the bucket or to the file"},
-	http.StatusGone:                  {fault.ClassPermanent, ofName404},
-	http.StatusRequestEntityTooLarge: {fault.ClassPermanent, "the server, or a proxy, does not take so large a file; lower target_file_size"},
-	http.StatusTooEarly:              {fault.ClassLater, ofThrottling},
-	http.StatusTooManyRequests:       {fault.ClassLater, ofThrottling},
-	http.StatusNotImplemented:        {fault.ClassPermanent, ofOperation},
-	http.StatusInsufficientStorage:   {fault.ClassLater, ofFull},
+	http.StatusMovedPermanently: {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; " +
+		"set region, or correct endpoint"},
+	http.StatusFound:             {fault.ClassPermanent, "the answer leads elsewhere; correct endpoint"},
+	http.StatusTemporaryRedirect: {fault.ClassLater, ofMove},
+	http.StatusPermanentRedirect: {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; " +
+		"set region, or correct endpoint"},
+	http.StatusBadRequest:       {fault.ClassPermanent, ofRequest},
+	http.StatusUnauthorized:     {fault.ClassPermanent, "the server does not accept the credentials"},
+	http.StatusPaymentRequired:  {fault.ClassPermanent, "the account has to be paid for"},
+	http.StatusForbidden:        {fault.ClassPermanent, accessDenied},
+	http.StatusNotFound:         {fault.ClassPermanent, ofName404},
+	http.StatusMethodNotAllowed: {fault.ClassPermanent, ofRequest},
+	http.StatusProxyAuthRequired: {fault.ClassPermanent, "a proxy wants a password; " +
+		"put it into HTTPS_PROXY, or except the server by NO_PROXY"},
+	http.StatusRequestTimeout: {fault.ClassLater, ofSlow},
+	http.StatusConflict:       {fault.ClassLater, "something else is being done to the bucket or to the file"},
+	http.StatusGone:           {fault.ClassPermanent, ofName404},
+	http.StatusRequestEntityTooLarge: {fault.ClassPermanent, "the server, or a proxy, does not take so large a file; " +
+		"lower target_file_size"},
+	http.StatusTooEarly:            {fault.ClassLater, ofThrottling},
+	http.StatusTooManyRequests:     {fault.ClassLater, ofThrottling},
+	http.StatusNotImplemented:      {fault.ClassPermanent, ofOperation},
+	http.StatusInsufficientStorage: {fault.ClassLater, ofFull},
 }
 
 // answer is what a cloud's server has said.

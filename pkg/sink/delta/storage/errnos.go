@@ -70,8 +70,9 @@ var errnos = map[string]advice{
 	"EBADRPC":      {fault.ClassLater, ofServer},
 	"EHWPOISON":    {fault.ClassLater, "the memory of this machine is damaged"},
 
-	"EACCES":          {fault.ClassPermanent, "give this user the right to read and write there"},
-	"EPERM":           {fault.ClassPermanent, "this user may not do that there, or the file system has no hard links; give it the right, or put the table on another file system"},
+	"EACCES": {fault.ClassPermanent, "give this user the right to read and write there"},
+	"EPERM": {fault.ClassPermanent, "this user may not do that there, or the file system has no hard links; " +
+		"give it the right, or put the table on another file system"},
 	"EROFS":           {fault.ClassPermanent, "the file system is read-only; mount it for writing, or put the table on another one"},
 	"ENOTDIR":         {fault.ClassPermanent, "a file stands where the table needs a folder"},
 	"EISDIR":          {fault.ClassPermanent, "a folder stands where the table needs a file"},
