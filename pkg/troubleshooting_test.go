@@ -33,7 +33,8 @@ func TestTroubleshootingSpeaksOfMessages(t *testing.T) {
 		seen[h[1]] = true
 		known := false
 		for part := range strings.SplitSeq(h[1], "…") {
-			if part = strings.Trim(part, ` "':,()`); len(part) < 4 {
+			part = strings.Trim(part, ` "':,()`)
+			if len(part) < 4 {
 				continue
 			}
 			known = true

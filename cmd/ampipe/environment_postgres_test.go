@@ -76,7 +76,7 @@ func (p *warehouseSite) run(statements string) {
 	}
 }
 
-// runAdvised runs the statement that check has told to run, with names in place of "…".
+// runAdvised runs the statement that check advises, with names in place of "…".
 func (p *warehouseSite) runAdvised(statement string, names ...string) {
 	p.Helper()
 	found := regexp.MustCompile(`run (` + statement + `)`).FindStringSubmatch(p.say)

@@ -89,7 +89,8 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 	}
 	r := rulingOf(st.Code(), st.Message())
 	if c.oversize(st.Message()) {
-		r = ruling{class: fault.ClassPermanent, kind: ErrMessageSize, advice: "raise source.max_message (now $LIMIT), or select fewer or smaller columns"}
+		r = ruling{class: fault.ClassPermanent, kind: ErrMessageSize, advice: "raise source.max_message (now $LIMIT), " +
+			"or select fewer or smaller columns"}
 	}
 	if r.misdirected && !c.answered.Load() {
 		r.class = fault.ClassPermanent

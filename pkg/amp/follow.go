@@ -46,12 +46,12 @@ type FollowOptions struct {
 	// minute.
 	Silence time.Duration
 	// Head is a query for [Client.Head], of the same tables. With it, and with OnWait,
-	// a stream that is silent for minutes while the head is beyond it is told as
+	// a stream that is silent for minutes while the head is beyond it is reported as
 	// [ErrStalled] and asked for again, and one that was just opened while the head is
 	// below where it resumes as [ErrBehind]. Defaults to none.
 	Head string
-	// Explain is given an [ErrRow], with the block after which the stream is asked for
-	// again, and returns what is told in its place, such as the same error with the
+	// Explain receives an [ErrRow], with the block after which the stream is asked for
+	// again, and returns the error to report in its place, such as the same error with the
 	// block that causes it. It is called between two connections and may take its time;
 	// ctx ends with the stream. May be nil.
 	Explain func(ctx context.Context, after *block.Cursor, err error) error
@@ -190,7 +190,7 @@ func (f *following) pause(err error) (time.Duration, error) {
 	return pause, nil
 }
 
-// longSearch is how long the fork is looked for before that is told: a few answers find
+// longSearch is how long the fork is looked for before that is reported: a few answers find
 // it, as a rule.
 const longSearch = 10 * time.Second
 

@@ -65,7 +65,8 @@ func (c *Client) firstWithin(ctx context.Context, sql string, headers []string) 
 	if err != nil {
 		return Range{}, err
 	}
-	late := fmt.Errorf("%w within %v: if the block is one that the server has, raise source.answer_timeout", ErrUnanswered, c.cfg.AnswerTimeout)
+	late := fmt.Errorf("%w within %v: if the block is one that the server has, "+
+		"raise source.answer_timeout", ErrUnanswered, c.cfg.AnswerTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AnswerTimeout, late)
 	defer cancel()
 	first, err := c.firstRange(ctx, p)

@@ -24,30 +24,34 @@ type ruling struct {
 // to do about the token, $KEEPALIVE the time between two pings, $LIMIT the largest
 // message that is accepted.
 const (
-	ofServer   = "the server's log says more"
-	ofQuery    = "mend source.query; the server will not answer it otherwise"
-	ofRow      = "a row of these blocks cannot be computed; mend source.query, mostly a cast (TRY_CAST yields NULL instead of the error) or a division"
+	ofServer = "the server's log says more"
+	ofQuery  = "mend source.query; the server will not answer it otherwise"
+	ofRow    = "a row of these blocks cannot be computed; " +
+		"mend source.query, mostly a cast (TRY_CAST yields NULL instead of the error) or a division"
 	ofStorage  = "the server cannot read its own storage; its log says more"
 	ofProxy    = "this is the answer of a proxy, or of another server than Amp, at $AMP"
 	ofUpstream = "a proxy at $AMP answers, and does not reach Amp behind it"
 	ofAddress  = "is $AMP the address of Amp's Arrow Flight (port 1602 by default, not that of another of its services)?"
-	ofLength   = "the query is longer than the server, or a proxy before it, takes: select from fewer values, or put them into a table of the server"
-	ofCut      = "the server, or a proxy before it, has cut the answer"
-	ofStream   = "it can be loaded as a finite range of blocks, but not followed"
+	ofLength   = "the query is longer than the server, or a proxy before it, " +
+		"takes: select from fewer values, or put them into a table of the server"
+	ofCut    = "the server, or a proxy before it, has cut the answer"
+	ofStream = "it can be loaded as a finite range of blocks, but not followed"
 )
 
 // ofCode is what is decided for every code of gRPC where no text says more.
 // [fault.ClassLater] is waited for without end, [fault.ClassAgain] until time is up.
 var ofCode = map[codes.Code]ruling{
-	codes.OK:                 {class: fault.ClassAgain, advice: "the server reports a success as an error"},
-	codes.Canceled:           {class: fault.ClassAgain, advice: ofCut},
-	codes.Unknown:            {class: fault.ClassAgain, advice: ofServer},
-	codes.InvalidArgument:    {class: fault.ClassPermanent},
-	codes.DeadlineExceeded:   {class: fault.ClassAgain, advice: "the server, or a proxy before it, has a time limit of its own that the answer exceeds; raise it there"},
-	codes.NotFound:           {class: fault.ClassPermanent, advice: "something that the query reads does not exist any more"},
-	codes.AlreadyExists:      {class: fault.ClassAgain, advice: ofServer},
-	codes.PermissionDenied:   {class: fault.ClassPermanent, advice: "the token has no right to this; $TOKEN"},
-	codes.ResourceExhausted:  {class: fault.ClassAgain, kind: ErrTooMuch, advice: "the query needs more memory than the server has, or a proxy limits the requests; fewer blocks are asked for"},
+	codes.OK:              {class: fault.ClassAgain, advice: "the server reports a success as an error"},
+	codes.Canceled:        {class: fault.ClassAgain, advice: ofCut},
+	codes.Unknown:         {class: fault.ClassAgain, advice: ofServer},
+	codes.InvalidArgument: {class: fault.ClassPermanent},
+	codes.DeadlineExceeded: {class: fault.ClassAgain, advice: "the server, or a proxy before it, " +
+		"has a time limit of its own that the answer exceeds; raise it there"},
+	codes.NotFound:         {class: fault.ClassPermanent, advice: "something that the query reads does not exist any more"},
+	codes.AlreadyExists:    {class: fault.ClassAgain, advice: ofServer},
+	codes.PermissionDenied: {class: fault.ClassPermanent, advice: "the token has no right to this; $TOKEN"},
+	codes.ResourceExhausted: {class: fault.ClassAgain, kind: ErrTooMuch, advice: "the query needs more memory than the server has, " +
+		"or a proxy limits the requests; fewer blocks are asked for"},
 	codes.FailedPrecondition: {class: fault.ClassAgain, advice: ofServer},
 	codes.Aborted:            {class: fault.ClassAgain, advice: ofServer},
 	codes.OutOfRange:         {class: fault.ClassAgain, advice: ofServer},
@@ -81,7 +85,7 @@ var (
 )
 
 // ofText is what is decided for texts: first queries that run but not as streams (AP
-// 3.7), then the errors of DataFusion and of Arrow by the names that they give their
+// 3.7), then the errors of DataFusion and of Arrow by the names of their
 // kinds, then the way to the server. Of the causes that an error names the outermost
 // decides that has a ruling, and of several rulings the first.
 var ofText = []textRuling{
@@ -157,17 +161,22 @@ var ofText = []textRuling{
 
 	// The way to the server.
 	{contains: regexp.MustCompile("too_many_pings"), codes: byCalm, ruling: ruling{
-		class: fault.ClassLater, advice: "the server, or a proxy before it, takes fewer pings than one each $KEEPALIVE: raise source.keep_alive, to 6m if you do not know its limit"}},
+		class: fault.ClassLater, advice: "the server, or a proxy before it, " +
+			"takes fewer pings than one each $KEEPALIVE: raise source.keep_alive, to 6m if you do not know its limit"}},
 	{contains: regexp.MustCompile("ENHANCE_YOUR_CALM"), codes: byCalm, ruling: ruling{
-		class: fault.ClassLater, advice: "the server, or a proxy before it, limits what one client may ask: lower extract.workers, and raise source.keep_alive"}},
+		class: fault.ClassLater, advice: "the server, or a proxy before it, " +
+			"limits what one client may ask: lower extract.workers, and raise source.keep_alive"}},
 	{contains: regexp.MustCompile("first record does not look like a TLS handshake"), codes: byRoad, ruling: ruling{
-		class: fault.ClassLater, misdirected: true, advice: "the server speaks plain text: write grpc:// instead of grpcs:// (http:// instead of https://) in source.amp"}},
+		class: fault.ClassLater, misdirected: true, advice: "the server speaks plain text: " +
+			"write grpc:// instead of grpcs:// (http:// instead of https://) in source.amp"}},
 	{contains: regexp.MustCompile(`preface: .*(frame too large|malformed|unexpected frame).*HTTP/1\.1 header`), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, misdirected: true, advice: "what listens there speaks HTTP/1.1, not gRPC; " + ofAddress}},
 	{contains: regexp.MustCompile("preface: .*frame too large|preface: .*bogus greeting"), codes: byRoad, ruling: ruling{
-		class: fault.ClassLater, misdirected: true, advice: "what listens there does not speak plain gRPC: write grpcs:// instead of grpc:// in source.amp if it is TLS; else " + ofAddress}},
+		class: fault.ClassLater, misdirected: true, advice: "what listens there does not speak plain gRPC: " +
+			"write grpcs:// instead of grpc:// in source.amp if it is TLS; else " + ofAddress}},
 	{contains: regexp.MustCompile("missing selected ALPN property"), codes: byRoad, ruling: ruling{
-		class: fault.ClassLater, misdirected: true, advice: "the TLS server does not offer HTTP/2, so that it is not Amp's, or its proxy must be set to pass gRPC"}},
+		class: fault.ClassLater, misdirected: true, advice: "the TLS server does not offer HTTP/2, " +
+			"so that it is not Amp's, or its proxy must be set to pass gRPC"}},
 	{contains: regexp.MustCompile("certificate signed by unknown authority"), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, misdirected: true, advice: "name the authority of the server's certificate in source.tls.ca"}},
 	{contains: regexp.MustCompile("x509: certificate (is valid for|is not valid for|relies on legacy)|cannot validate certificate for"), codes: byRoad, ruling: ruling{
@@ -175,13 +184,16 @@ var ofText = []textRuling{
 	{contains: regexp.MustCompile("certificate has expired or is not yet valid"), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, misdirected: true, advice: "renew the certificate of the server, and look at the clock of this machine"}},
 	{contains: regexp.MustCompile("tls: (certificate required|bad certificate|unknown certificate|unknown certificate authority)"), codes: byRoad, ruling: ruling{
-		class: fault.ClassLater, misdirected: true, advice: "the server wants a certificate of the client: set source.tls.cert and source.tls.key"}},
+		class: fault.ClassLater, misdirected: true, advice: "the server wants a certificate of the client: " +
+			"set source.tls.cert and source.tls.key"}},
 	{contains: regexp.MustCompile("authentication handshake failed"), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, advice: "the TLS connection cannot be made: see source.amp and source.tls; " + ofAddress}},
 	{contains: regexp.MustCompile("record lookup error|produced zero addresses|no such host"), codes: byRoad, ruling: ruling{
-		class: fault.ClassLater, advice: "the host of source.amp cannot be found by its name; check it, and the name service of this machine"}},
+		class: fault.ClassLater, advice: "the host of source.amp cannot be found by its name; " +
+			"check it, and the name service of this machine"}},
 	{contains: regexp.MustCompile("reading server preface: "), codes: byRoad, ruling: ruling{
-		class: fault.ClassLater, advice: "something listens there and does not answer as a gRPC server: write grpcs:// instead of grpc:// in source.amp if it speaks TLS; else " + ofAddress}},
+		class: fault.ClassLater, advice: "something listens there and does not answer as a gRPC server: " +
+			"write grpcs:// instead of grpc:// in source.amp if it speaks TLS; else " + ofAddress}},
 	{begins: notFromAmp + ": 404", codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}}, // also while it is set up anew
 	{begins: notFromAmp, codes: byRoad, ruling: ruling{class: fault.ClassLater, advice: ofUpstream}},
 	{begins: notFromAmp, codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}},
@@ -196,7 +208,8 @@ var (
 	mistaken     = ruling{class: fault.ClassPermanent, advice: ofQuery}
 	// uncomputed is waited for no longer than until its block is known: see [ErrRow].
 	uncomputed = ruling{class: fault.ClassAgain, kind: ErrRow, advice: ofRow}
-	scarce     = ruling{class: fault.ClassAgain, kind: ErrTooMuch, advice: "the query needs more memory than the server has; fewer blocks are asked for"}
-	stored     = ruling{class: fault.ClassLater, advice: ofStorage}
-	obscure    = ruling{class: fault.ClassAgain, advice: ofServer}
+	scarce     = ruling{class: fault.ClassAgain, kind: ErrTooMuch, advice: "the query needs more memory than the server has; " +
+		"fewer blocks are asked for"}
+	stored  = ruling{class: fault.ClassLater, advice: ofStorage}
+	obscure = ruling{class: fault.ClassAgain, advice: ofServer}
 )

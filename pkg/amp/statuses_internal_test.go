@@ -9,8 +9,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// kindsOfDataFusion are the names that DataFusion and Arrow give the kinds of their
-// errors, as they stand before the text.
+// kindsOfDataFusion are the names of the kinds of errors of DataFusion and
+// Arrow, as they stand before the text.
 var kindsOfDataFusion = []string{
 	"Arrow error: x", "Parquet error: ", "Avro error: ", "Object Store error: ", "IO error: ", "SQL error: ",
 	"This feature is not implemented: ", "Internal error: ", "Error during planning: ", "Invalid or Unsupported Configuration: ",

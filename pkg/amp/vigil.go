@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// settled is how long a stream is open before what was told before it is over, and
+	// settled is how long a stream is open before what was reported before it is over, and
 	// before the head is compared with where it resumes.
 	settled = 5 * time.Second
 	// stalledAfter is after how much silence the server is asked for its head, and how
@@ -123,7 +123,7 @@ func (v *vigil) tellSilence(silent time.Duration) {
 }
 
 // compare asks for the head. One that is ahead of the stream may have moved just now:
-// the second in a row is told, and the third ends the connection.
+// the second in a row is reported, and the third ends the connection.
 func (v *vigil) compare(ctx context.Context) {
 	v.mu.Lock()
 	turn, after := v.turn, v.after
@@ -143,7 +143,7 @@ func (v *vigil) compare(ctx context.Context) {
 	case known && after != nil && head < after.Number:
 		v.ask = now.Add(headPause)
 		v.doubt = Behind(head, after.Number)
-	case !known || after != nil && head == after.Number:
+	case !known || (after != nil && head == after.Number):
 		v.ahead = 0
 	default:
 		v.ahead++

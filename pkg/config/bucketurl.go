@@ -145,7 +145,8 @@ func (b *bucketURL) secretName() string {
 // s3Options are the parameters that the library for S3 understands.
 var s3Options = []string{
 	"anonymous", "awssdk", "dualstack", "fips", "hostname_immutable", "profile", "rate_limiter_capacity", "request_checksum_calculation",
-	"response_checksum_validation", "role", "role_duration", "role_external_id", "role_session_name", "use_path_style", "web_identity_token_file",
+	"response_checksum_validation", "role", "role_duration", "role_external_id", "role_session_name", "use_path_style",
+	"web_identity_token_file",
 }
 
 // bucketParameters are further ones, in lower case and without "_" and "-": what becomes
@@ -227,7 +228,8 @@ func readBucketURL(s *section, f field, d *Delta) {
 	for _, text := range slices.Compact(b.complaints) {
 		s.complain(f.at, "%s %s", f.key, text)
 	}
-	if d.URL = ""; len(b.complaints) == 0 {
+	d.URL = ""
+	if len(b.complaints) == 0 {
 		d.URL = b.text()
 	}
 	d.Endpoint, d.Region = b.endpoint, b.region

@@ -116,7 +116,8 @@ func (r *redisURL) readUser(u *url.URL) {
 		return
 	}
 	if password, _ := u.User.Password(); password == "" && u.User.Username() != "" {
-		r.complain("names a user and no password; write redis://user:password@host, or redis://:password@host for a password alone, and any password for a user that needs none")
+		r.complain("names a user and no password; " +
+			"write redis://user:password@host, or redis://:password@host for a password alone, and any password for a user that needs none")
 	}
 }
 
@@ -146,11 +147,16 @@ func (r *redisURL) readDatabase(u *url.URL) string {
 
 // redisDropped are parameters that change nothing: what they are about, ampipe sets itself.
 var redisDropped = []string{
-	"protocol", "dialtimeout", "readtimeout", "writetimeout", "timeout", "sockettimeout", "socketconnecttimeout", "connecttimeout", "socketkeepalive",
-	"healthcheckinterval", "retryontimeout", "maxretries", "minretrybackoff", "maxretrybackoff", "poolfifo", "poolsize", "pooltimeout", "minidleconns",
-	"maxidleconns", "maxactiveconns", "maxconnections", "maxconcurrentdials", "pipelinepoolsize", "pipelinereadbuffersize", "pipelinewritebuffersize",
-	"idletimeout", "idlecheckfrequency", "maxconnage", "connmaxlifetimejitter", "dialerretries", "dialerretrytimeout", "contexttimeoutenabled", "disableidentity", "identitysuffix",
-	"unstableresp3", "maxredirects", "failingtimeoutseconds", "decoderesponses", "encoding", "encodingerrors", "libname", "libver", "family",
+	"protocol", "dialtimeout", "readtimeout", "writetimeout", "timeout", "sockettimeout", "socketconnecttimeout",
+	"connecttimeout", "socketkeepalive",
+	"healthcheckinterval", "retryontimeout", "maxretries", "minretrybackoff", "maxretrybackoff", "poolfifo",
+	"poolsize", "pooltimeout", "minidleconns",
+	"maxidleconns", "maxactiveconns", "maxconnections", "maxconcurrentdials", "pipelinepoolsize",
+	"pipelinereadbuffersize", "pipelinewritebuffersize",
+	"idletimeout", "idlecheckfrequency", "maxconnage", "connmaxlifetimejitter", "dialerretries", "dialerretrytimeout",
+	"contexttimeoutenabled", "disableidentity", "identitysuffix",
+	"unstableresp3", "maxredirects", "failingtimeoutseconds", "decoderesponses", "encoding", "encodingerrors",
+	"libname", "libver", "family",
 }
 
 // redisRefused are those that would change something, and what to do.
@@ -158,8 +164,10 @@ var redisRefused = map[string]string{
 	"ssl": "write rediss:// in place of redis://", "tls": "write rediss:// in place of redis://", "usetls": "write rediss:// in place of redis://",
 	"sslcacerts": "name the authority by the environment variable SSL_CERT_FILE", "sslcafile": "name the authority by the environment variable SSL_CERT_FILE",
 	"cacert": "name the authority by the environment variable SSL_CERT_FILE", "tlscafile": "name the authority by the environment variable SSL_CERT_FILE",
-	"sslcertfile": "client certificates are not supported; use user and password", "sslkeyfile": "client certificates are not supported; use user and password",
-	"cert": "client certificates are not supported; use user and password", "key": "client certificates are not supported; use user and password",
+	"sslcertfile": "client certificates are not supported; " +
+		"use user and password", "sslkeyfile": "client certificates are not supported; use user and password",
+	"cert": "client certificates are not supported; " +
+		"use user and password", "key": "client certificates are not supported; use user and password",
 	"sslcheckhostname": "write skip_verify=true to take any certificate", "sslcertreqs": "write skip_verify=true to take any certificate",
 	"verify": "write skip_verify=true to take any certificate", "insecure": "write skip_verify=true to take any certificate",
 	"mastername": "write the name of the master as sentinel", "sentinelmasterid": "write the name of the master as sentinel", "master": "write the name of the master as sentinel",

@@ -75,7 +75,8 @@ type RowTooLargeError struct {
 
 // Error names the row and what can be done.
 func (e *RowTooLargeError) Error() string {
-	return fmt.Sprintf("row %d of block %d takes %d bytes, a message holds %d: raise max_payload of the NATS server, of which ampipe uses up to 32 MiB (the embedded one has 8 MiB: set nats.url), or leave the large column out of the query",
+	return fmt.Sprintf("row %d of block %d takes %d bytes, a message holds %d: raise max_payload of the NATS server, "+
+		"of which ampipe uses up to 32 MiB (the embedded one has 8 MiB: set nats.url), or leave the large column out of the query",
 		e.Row, e.Block, e.Size, e.Limit)
 }
 

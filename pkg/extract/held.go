@@ -27,7 +27,7 @@ type held struct {
 	// window is how many blocks are asked for at once. It is halved when that
 	// is too much for the server and grows slowly again. Only load touches it.
 	window uint64
-	tired  bool // load gave up what might pass
+	tired  bool // load ended with an error that might have passed
 
 	began    time.Time
 	failures int // attempts of load that failed
@@ -119,7 +119,8 @@ func (h *held) load(take, ctx context.Context) error {
 		case h.narrow(r, err):
 			continue
 		}
-		if stuck++; stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
+		stuck++
+		if stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
 			h.window = r.Len() / 2 // it may be one block's fault, and those before it can be had
 		}
 		pause, end := retrier.Pause(err)
@@ -218,7 +219,7 @@ func (h *held) waiting(reason error, _ time.Duration) {
 	h.tell(reason)
 }
 
-// tell passes on what the partition waits for; nil: nothing.
+// tell reports what the partition waits for to the observer; nil: nothing.
 func (h *held) tell(reason error) {
 	if h.x.Observer != nil {
 		h.x.Observer.Waiting("partition "+h.id, reason)

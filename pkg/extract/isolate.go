@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// mostFaults is how many blocks a process gives up alone. What fails more often is
+	// mostFaults is how many single blocks a process records as failed. What fails more often is
 	// not the fault of single blocks, and partitions fail as a whole.
 	mostFaults = 32
 	// narrowAfter is how many failures in a row, of a kind that may pass, lead to a
@@ -41,7 +41,10 @@ func (h *held) narrow(r block.Range, err error) bool {
 func ofEveryBlock(err error) bool {
 	refused, is := errors.AsType[*amp.Error](err)
 	_, disordered := errors.AsType[*entry.OrderError](err)
-	return is && !errors.Is(refused, amp.ErrMessageSize) && !errors.Is(refused, amp.ErrRow) || disordered || errors.Is(err, entry.ErrBlockColumn)
+	if is && !errors.Is(refused, amp.ErrMessageSize) && !errors.Is(refused, amp.ErrRow) {
+		return true
+	}
+	return disordered || errors.Is(err, entry.ErrBlockColumn)
 }
 
 // faultyBlock returns the block that an error names.
@@ -58,7 +61,7 @@ func faultyBlock(err error) (block.Number, bool) {
 // fail records that the partition cannot be read: the block at fault alone, if it has
 // been found, and, if its error might have passed, if the block behind it can be read.
 // What is before it is in the log, and what is behind it becomes a partition
-// of its own. As with a tail that is given away, the end is moved down first: should this
+// of its own. As with a tail that another worker takes, the end is moved down first: should this
 // process die meanwhile, the planner sees the hole and queues it.
 func (h *held) fail(ctx context.Context, cause error) error {
 	if h.window != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || h.x.faults.Add(1) > mostFaults {

@@ -258,7 +258,7 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 // undo voids what the stream has taken back, if the lane, or the history, has it.
 func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 	l.release()
-	gone := max(l.next, l.above) // of these the lane has told, or the history
+	gone := max(l.next, l.above) // what the lane, or the history, has published
 	if u.Reorg && gone > u.From {
 		l.reorgs++
 		l.x.Logger.Info().Uint64("from", uint64(u.From)).Uint64("blocks", uint64(gone-u.From)).Msg("reorg")

@@ -15,8 +15,8 @@ import (
 // errMended ends the work on a partition because the plan has a later query.
 var errMended = errors.New("the query was changed")
 
-// versions is the plan as this process saw it last, and whom to tell of one with a later
-// query. It is safe for concurrent use.
+// versions is the plan as this process saw it last, and the work that one with a later
+// query ends. It is safe for concurrent use.
 type versions struct {
 	mu   sync.Mutex
 	last queue.Spec

@@ -27,15 +27,15 @@ type Bus struct {
 	state  connectionState
 }
 
-// connectionState tells the meters of the pipelines on a bus whether the connection is
-// lost. It is safe for concurrent use.
+// connectionState reports to the meters of the pipelines on a bus whether the connection
+// is lost. It is safe for concurrent use.
 type connectionState struct {
 	mu     sync.Mutex
 	reason error // nil: it stands
 	meters []*progress.Meter
 }
 
-// set reports whether anybody was told.
+// set reports whether there was a meter to set.
 func (s *connectionState) set(reason error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *connectionState) set(reason error) bool {
 	return len(s.meters) > 0
 }
 
-// tell adds a meter to those that are told.
+// tell adds a meter that every later change is reported to.
 func (s *connectionState) tell(m *progress.Meter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -53,7 +53,8 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queu
 	say(out, "nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
 		queue.Size(int64(bus.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, bus.BlockLimit())))
 	if !tried {
-		say(out, "warning   whether the NATS server has room for the log was not tried: this user may not make the stream AMPIPE_CHECK, or another process has it just now")
+		say(out, "warning   whether the NATS server has room for the log was not tried: "+
+			"this user may not make the stream AMPIPE_CHECK, or another process has it just now")
 	}
 	ahead, err := bus.ClockAhead(ctx)
 	if err != nil {
@@ -65,7 +66,8 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queu
 	switch {
 	case rights.All:
 	case rights.Only != "":
-		say(out, "warning   this user may do in NATS what %s does, and no more; what the users of other processes may do was not tried", rights.Only)
+		say(out, "warning   this user may do in NATS what %s does, and no more; "+
+			"what the users of other processes may do was not tried", rights.Only)
 	default:
 		say(out, "warning   this user may only look in NATS; what the users of planner, extractor and sinks may do was not tried")
 	}

@@ -18,8 +18,7 @@ import (
 
 // rowChecker is a destination that, after its Check, knows whether its table takes rows.
 type rowChecker interface {
-	// CheckRows returns the error that writing them would give, if one of them does not
-	// fit. It writes nothing.
+	// CheckRows returns the error of writing the rows, if one of them does not fit. It writes nothing.
 	CheckRows(rec arrow.RecordBatch) error
 }
 

@@ -19,7 +19,8 @@ func checkFiles(pipelines ...*config.Pipeline) error {
 	}
 	if need := filesOf(pipelines...); limit.Max < need {
 		return fault.Permanent(fmt.Errorf("this process may open %d files, and the configuration needs %d: "+
-			"raise the limit to %d or more (ulimit -n, LimitNOFILE= of a systemd unit, the ulimit nofile of a container)", limit.Max, need, need))
+			"raise the limit to %d or more (ulimit -n, LimitNOFILE= of a systemd unit, "+
+			"the ulimit nofile of a container)", limit.Max, need, need))
 	}
 	return nil
 }
@@ -63,6 +64,7 @@ func clockWarning(ahead time.Duration) string {
 	if ahead.Abs() < mostSkew {
 		return ""
 	}
-	return fmt.Sprintf("the clock of this machine is %v %s that of the NATS server: set both by NTP; until then log.replay and what is said about delays are wrong by as much",
+	return fmt.Sprintf("the clock of this machine is %v %s that of the NATS server: set both by NTP; "+
+		"until then log.replay and what is said about delays are wrong by as much",
 		ahead.Abs().Round(time.Second), side)
 }

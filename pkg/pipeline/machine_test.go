@@ -14,7 +14,7 @@ func TestClockWarning(t *testing.T) {
 		90 * time.Second: "is 1m30s ahead of that of the NATS server",
 		-time.Hour:       "is 1h0m0s behind that of the NATS server",
 	} {
-		if got := clockWarning(ahead); !strings.Contains(got, want) || want == "" && got != "" {
+		if got := clockWarning(ahead); !strings.Contains(got, want) || (want == "" && got != "") {
 			t.Errorf("%v: %q, want %q", ahead, got, want)
 		}
 	}

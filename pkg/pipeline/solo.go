@@ -145,7 +145,7 @@ func (s *stages) waitSpec(ctx context.Context, stage string) (queue.Spec, error)
 		if !errors.Is(err, queue.ErrNotFound) {
 			return err
 		}
-		s.meter.Waiting("start", notPlanned) // NATS answers: what was told of it before is over
+		s.meter.Waiting("start", notPlanned) // NATS answers: what was reported of it before is over
 		spec, _, err = s.state.WaitSpec(ctx)
 		return err
 	}, s.waiting("start"))

@@ -123,7 +123,8 @@ func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, ch
 		return err
 	}
 	if r.spec.Query != checked.Query.Text() {
-		say(out, "mended    the query has changed and yields the same columns: it becomes version %d, and loads what is not loaded", r.spec.Version+1)
+		say(out, "mended    the query has changed and yields the same columns: "+
+			"it becomes version %d, and loads what is not loaded", r.spec.Version+1)
 	}
 	if len(r.versions) < 2 {
 		return nil

@@ -127,8 +127,8 @@ func (p *Planner) draft(c *Checked) (queue.Spec, error) {
 }
 
 // continues makes spec the successor of the plan old. With another query the live lane
-// begins again, in an epoch of its own, from what every sink has: whoever still writes
-// it with the query before is of an earlier epoch.
+// begins again, in an epoch of its own, from what every sink has: a process that still
+// writes it with the query before is of an earlier epoch.
 func continues(spec *queue.Spec, old queue.Spec) {
 	spec.Epoch, spec.Planned = old.Epoch, old.Planned
 	spec.Version, spec.Earlier, spec.LiveFrom = old.Version, old.Earlier, old.LiveFrom

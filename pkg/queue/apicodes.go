@@ -23,7 +23,8 @@ type decision struct {
 // repeated without end. [fault.ClassAgain] is repeated until time is up, or is an answer
 // that the caller understands.
 var decisions = []decision{
-	{advice{fault.ClassLater, "NATS has no storage left: raise max_file_store of the server or max_file of the account, or delete streams that are not needed"},
+	{advice{fault.ClassLater, "NATS has no storage left: " +
+		"raise max_file_store of the server or max_file of the account, or delete streams that are not needed"},
 		[]jetstream.ErrorCode{codeAccountResources, codeNoCapacity, codeNoStorage}},
 	{advice{fault.ClassLater, "NATS has no memory left for it: raise max_memory_store of the server"}, []jetstream.ErrorCode{10028}},
 	{advice{fault.ClassLater, "NATS could not store it: its own log says why, mostly a disk that is full or a folder that was removed"},
@@ -32,32 +33,43 @@ var decisions = []decision{
 		[]jetstream.ErrorCode{codeNoPeers, 10004, 10007, codeNoLeader, 10009, 10041, 10044, 10040, 10048, 10075, 10118, 10119, 10194, 10195, 10202, 10224}},
 	{advice{fault.ClassLater, "the stream is being moved or changed by somebody"}, []jetstream.ErrorCode{10123, 10124, 10129, 10226}},
 	{advice{fault.ClassLater, "NATS is busy"}, []jetstream.ErrorCode{codeTooManyRequests, codeTooManyBatches, 10158, 10163, 10211}},
-	{advice{fault.ClassLater, "JetStream is off: start the NATS server with -js, or put a jetstream section into its configuration"}, []jetstream.ErrorCode{10076}},
-	{advice{fault.ClassLater, "JetStream is off for this NATS account: enable it in the account's limits"}, []jetstream.ErrorCode{10035, 10039}},
-	{advice{fault.ClassLater, "the stream or the consumer was deleted; the planner makes streams anew, and sinks and workers their consumers"},
+	{advice{fault.ClassLater, "JetStream is off: start the NATS server with -js, " +
+		"or put a jetstream section into its configuration"}, []jetstream.ErrorCode{10076}},
+	{advice{fault.ClassLater, "JetStream is off for this NATS account: " +
+		"enable it in the account's limits"}, []jetstream.ErrorCode{10035, 10039}},
+	{advice{fault.ClassLater, "the stream or the consumer was deleted; " +
+		"the planner makes streams anew, and sinks and workers their consumers"},
 		[]jetstream.ErrorCode{10014, 10059, 10149, 10225}},
-	{advice{fault.ClassLater, "somebody has changed ampipe's streams: start the planner again, which puts them right"}, []jetstream.ErrorCode{10174}},
+	{advice{fault.ClassLater, "somebody has changed ampipe's streams: " +
+		"start the planner again, which puts them right"}, []jetstream.ErrorCode{10174}},
 	{advice{fault.ClassLater, "NATS reports an error of its own; its log says more"},
 		[]jetstream.ErrorCode{10012, 10049, 10050, 10051, 10057, 10069, 10072, 10096, 10110, 10111}},
 
-	{advice{fault.ClassPermanent, "the NATS account has a limit that is too small: raise max_consumers of the account"}, []jetstream.ErrorCode{10026}},
-	{advice{fault.ClassPermanent, "raise max_streams of the NATS account, or delete a stream that is not needed"}, []jetstream.ErrorCode{codeTooManyStreams}},
-	{advice{fault.ClassPermanent, "the NATS account has no limits for so many replicas: set nats.replicas to another number, or give the account limits for it"}, []jetstream.ErrorCode{10120}},
-	{advice{fault.ClassPermanent, "lower log.max_bytes, or raise disk_max_stream_bytes of the NATS account"}, []jetstream.ErrorCode{codeStreamTooLarge}},
+	{advice{fault.ClassPermanent, "the NATS account has a limit that is too small: " +
+		"raise max_consumers of the account"}, []jetstream.ErrorCode{10026}},
+	{advice{fault.ClassPermanent, "raise max_streams of the NATS account, " +
+		"or delete a stream that is not needed"}, []jetstream.ErrorCode{codeTooManyStreams}},
+	{advice{fault.ClassPermanent, "the NATS account has no limits for so many replicas: " +
+		"set nats.replicas to another number, or give the account limits for it"}, []jetstream.ErrorCode{10120}},
+	{advice{fault.ClassPermanent, "lower log.max_bytes, " +
+		"or raise disk_max_stream_bytes of the NATS account"}, []jetstream.ErrorCode{codeStreamTooLarge}},
 	{advice{fault.ClassPermanent, "raise max_ack_pending of the NATS account and of the server"}, []jetstream.ErrorCode{10121}},
 	{advice{fault.ClassPermanent, "raise max_request_batch of the NATS server"}, []jetstream.ErrorCode{10125}},
-	{advice{fault.ClassPermanent, "nats.replicas above 1 needs a NATS cluster: set nats.replicas to 1, or name servers of a cluster in nats.url"},
+	{advice{fault.ClassPermanent, "nats.replicas above 1 needs a NATS cluster: " +
+		"set nats.replicas to 1, or name servers of a cluster in nats.url"},
 		[]jetstream.ErrorCode{10006, 10010, 10036, 10074, 10061}},
 	{advice{fault.ClassPermanent, "raise max_payload of the NATS server"}, []jetstream.ErrorCode{10054, 10097}},
 	{advice{fault.ClassPermanent, "raise max_batch_size in the limits of the NATS server's jetstream section"}, []jetstream.ErrorCode{10199}},
-	{advice{fault.ClassPermanent, "another program has a stream of that name or on these subjects: delete it, or use an account of its own for ampipe"},
+	{advice{fault.ClassPermanent, "another program has a stream of that name or on these subjects: " +
+		"delete it, or use an account of its own for ampipe"},
 		[]jetstream.ErrorCode{10052, 10053, 10056, 10060, 10065, 10093, 10099, 10100, 10109}},
 	{advice{fault.ClassPermanent, "the NATS server is too old for this version of ampipe: upgrade it"}, []jetstream.ErrorCode{10157, 10185}},
 
-	// Answers that whoever asked understands.
+	// Answers that the caller understands.
 	{advice{fault.ClassAgain, ""}, []jetstream.ErrorCode{10013, 10037, 10043, 10058, 10063, 10070, 10071, 10105, 10148, 10164, 10176, 10180, 10193, 10200, 10201}},
 
-	{advice{fault.ClassPermanent, "the NATS server does not take a request of ampipe's: if it is NATS 2.12 or later and nobody has changed ampipe's streams, this is a bug: report it"},
+	{advice{fault.ClassPermanent, "the NATS server does not take a request of ampipe's: " +
+		"if it is NATS 2.12 or later and nobody has changed ampipe's streams, this is a bug: report it"},
 		[]jetstream.ErrorCode{
 			10003, 10011, 10016, 10017, 10018, 10019, 10020, 10025, 10038, 10078, 10079, 10080, 10081, 10082, 10083, 10084, 10085, 10086,
 			10087, 10088, 10089, 10090, 10091, 10092, 10094, 10095, 10098, 10101, 10102, 10103, 10106, 10107, 10108, 10112, 10113, 10114,

@@ -41,8 +41,10 @@ var clientDecisions = []clientDecision{
 		jetstream.ErrConsumerResetResponseEmpty, jetstreamext.ErrInvalidBatchAck, jetstreamext.ErrInvalidResponse,
 	}},
 	{advice{fault.ClassLater, "the consumer was deleted, and is made anew"}, []error{jetstream.ErrConsumerDeleted}},
-	{advice{fault.ClassLater, "the NATS server has too many connections: raise its max_connections"}, []error{nats.ErrMaxConnectionsExceeded}},
-	{advice{fault.ClassLater, "the NATS account has too many connections: raise its limit of connections"}, []error{nats.ErrMaxAccountConnectionsExceeded}},
+	{advice{fault.ClassLater, "the NATS server has too many connections: " +
+		"raise its max_connections"}, []error{nats.ErrMaxConnectionsExceeded}},
+	{advice{fault.ClassLater, "the NATS account has too many connections: " +
+		"raise its limit of connections"}, []error{nats.ErrMaxAccountConnectionsExceeded}},
 	{advice{fault.ClassLater, "raise max_subscriptions of the NATS server"}, []error{nats.ErrMaxSubscriptionsExceeded}},
 	{advice{fault.ClassLater, "messages came faster than they were read"}, []error{nats.ErrSlowConsumer, jetstream.ErrTooManyStalledMsgs, jetstreamext.ErrFastBatchGapDetected}},
 
@@ -65,11 +67,12 @@ var clientDecisions = []clientDecision{
 		nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrInvalidConnection, jetstream.ErrConnectionClosed,
 		jetstream.ErrJetStreamPublisherClosed, jetstream.ErrMsgIteratorClosed, jetstreamext.ErrBatchClosed,
 	}},
-	{advice{fault.ClassPermanent, "another program has made this bucket otherwise: delete it, or use an account of its own for ampipe"}, []error{
+	{advice{fault.ClassPermanent, "another program has made this bucket otherwise: " +
+		"delete it, or use an account of its own for ampipe"}, []error{
 		jetstream.ErrBucketExists, jetstream.ErrBadBucket,
 	}},
 
-	// Answers that whoever asked understands, or that come again.
+	// Answers that the caller understands, or that come again.
 	{advice{fault.ClassAgain, ""}, []error{
 		nats.ErrBadSubscription, nats.ErrMaxMessages, nats.ErrBadHeaderMsg, nats.ErrJsonParse, nats.ErrMsgNotBound, nats.ErrMsgNoReply,
 		jetstream.ErrNoMessages, jetstream.ErrPinIDMismatch, jetstream.ErrMaxBytesExceeded, jetstream.ErrBatchCompleted, jetstream.ErrEndOfData,

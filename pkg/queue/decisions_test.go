@@ -118,7 +118,7 @@ func declared(t *testing.T, pattern string) []string {
 func hasCode(value ast.Expr) (found bool) {
 	ast.Inspect(value, func(n ast.Node) bool {
 		key, ok := n.(*ast.KeyValueExpr)
-		found = found || ok && fmt.Sprint(key.Key) == "apiErr"
+		found = found || (ok && fmt.Sprint(key.Key) == "apiErr")
 		return true
 	})
 	return found
@@ -152,7 +152,7 @@ func TestErrorsOfNATS(t *testing.T) {
 		{errors.New("something else"), fault.ClassAgain, "something else", nil},
 	} {
 		err := (&Conn{}).classify(t.Context(), fmt.Errorf("ask: %w", c.err))
-		if fault.Of(err) != c.class || !strings.Contains(err.Error(), c.says) || c.is != nil && !errors.Is(err, c.is) {
+		if fault.Of(err) != c.class || !strings.Contains(err.Error(), c.says) || (c.is != nil && !errors.Is(err, c.is)) {
 			t.Errorf("%v is %v: %v", c.err, fault.Of(err), err)
 		}
 	}

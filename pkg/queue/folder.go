@@ -48,7 +48,7 @@ func existing(path string) (string, error) {
 			return "", &fs.PathError{Op: "mkdir", Path: at, Err: unix.ENOTDIR}
 		case err == nil:
 			return at, nil
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) || at == filepath.Dir(at):
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR), at == filepath.Dir(at):
 			return "", err
 		}
 	}
@@ -118,7 +118,8 @@ func boundedBy(dir string, store int64, reserved map[string]int64, pipeline stri
 	}
 	left = max(own, left/2) // what it has it keeps
 	if min(want, left) < leastLog {
-		return 0, fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %s beside %s for tasks and state, and the least is %s: make room, or name a folder on another disk in nats.embedded",
+		return 0, fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %s beside %s for tasks and state, "+
+			"and the least is %s: make room, or name a folder on another disk in nats.embedded",
 			dir, Size(max(left, 0)), Size(taskBytes+stateBytes), Size(leastLog)))
 	}
 	return min(want, left), nil
@@ -152,7 +153,7 @@ func lockFile(dir string) string { return filepath.Join(dir, "lock") }
 
 // lockFolder takes the folder for this process, so that no second server opens the same
 // store: it would destroy it. The lock ends with the process, however it ends. The file
-// holds the process id, for whoever is refused, if it is to stay locked.
+// holds the process id, for a process that is refused, if it is to stay locked.
 func lockFolder(dir string, stay bool) (*os.File, error) {
 	path, flags := lockFile(dir), os.O_RDWR
 	if stay {
@@ -189,7 +190,8 @@ func lockFolder(dir string, stay bool) (*os.File, error) {
 func folderError(dir string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
-		return fault.Permanent(fmt.Errorf("folder %s cannot be written: %w: give this user the right, or name another folder in nats.embedded", dir, err))
+		return fault.Permanent(fmt.Errorf("folder %s cannot be written: %w: "+
+			"give this user the right, or name another folder in nats.embedded", dir, err))
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fault.Permanent(fmt.Errorf("the disk of folder %s is full: %w: make room and start again", dir, err))
 	case errors.Is(err, unix.ENOTDIR):

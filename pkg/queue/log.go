@@ -60,7 +60,8 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	stream, err := c.stream(ctx, l.config())
 	if noRoom(err) {
 		return nil, fault.Permanent(fmt.Errorf("NATS has no room for a log of %s (log.max_bytes), beside %s for tasks and state: "+
-			"lower log.max_bytes, or raise max_file_store of the server or max_file of the account: %w", Size(l.maxBytes), Size(taskBytes+stateBytes), err))
+			"lower log.max_bytes, "+
+			"or raise max_file_store of the server or max_file of the account: %w", Size(l.maxBytes), Size(taskBytes+stateBytes), err))
 	}
 	if err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open log %s: %w", l.stream(), err))

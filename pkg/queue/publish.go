@@ -87,7 +87,8 @@ func (e *BlockTooLargeError) Error() string {
 			advice += fmt.Sprintf(", and log.max_block_bytes to %s", plainSize(roundUp(e.Bytes)))
 		}
 	}
-	return fmt.Sprintf("block %d takes %s in %d messages, and a block may take %s in %d messages: %s, or leave large columns out of the query",
+	return fmt.Sprintf("block %d takes %s in %d messages, "+
+		"and a block may take %s in %d messages: %s, or leave large columns out of the query",
 		e.Block, Size(e.Bytes), e.Messages, Size(e.Limit), maxBatch, advice)
 }
 
@@ -108,7 +109,7 @@ func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry
 		size += msgs[i].Size()
 	}
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(after, 10))
-	if len(msgs) > maxBatch || len(msgs) > 1 && int64(size) > l.maxBlock {
+	if len(msgs) > maxBatch || (len(msgs) > 1 && int64(size) > l.maxBlock) {
 		return nil, fault.Permanent(&BlockTooLargeError{
 			Block: group[0].Range.Start, Bytes: int64(size), Messages: len(msgs), Limit: l.maxBlock, Payload: l.conn.MaxPayload(),
 		})

@@ -9,8 +9,8 @@ import (
 )
 
 // Reclaim takes back what workers hold, without waiting until they are known to be
-// dead. It is for a process whose embedded server has just started: whoever had tasks
-// ended with the server before.
+// dead. It is for a process whose embedded server has just started: the workers that
+// had tasks ended with the server before.
 func (t *Tasks) Reclaim(ctx context.Context) error {
 	for _, kind := range []string{PartitionTask, LiveTask} {
 		// Only the stream, which stays, says which tasks there are.
@@ -25,7 +25,7 @@ func (t *Tasks) Reclaim(ctx context.Context) error {
 
 // takeOver lets this process have the live lane at once if no process of the sink asks
 // for it, though the server keeps it for one that was killed. It is a courtesy: if it
-// fails, the server gives the lane away a few seconds later; and one that merely did not
+// fails, the server assigns the lane a few seconds later; and one that merely did not
 // ask at that moment gets it again, or reads on where this one stops.
 func (c *Consumer) takeOver(ctx context.Context, durable jetstream.Consumer) {
 	info := durable.CachedInfo()

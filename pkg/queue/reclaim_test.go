@@ -64,7 +64,7 @@ func TestWhatAKilledProcessHeldIsTakenBack(t *testing.T) {
 }
 
 // TestTheLiveLaneOfAProcessThatStartsAgain: nobody else of the sink asks for it, so that
-// it need not wait until the server gives it away.
+// it need not wait until the server assigns it anew.
 func TestTheLiveLaneOfAProcessThatStartsAgain(t *testing.T) {
 	t.Parallel()
 	server := mustServer(t, queue.ServerConfig{Listen: "127.0.0.1:0"})

@@ -38,7 +38,8 @@ func (c *Conn) explain(err error) error {
 		what = fmt.Sprintf("%s %q", verb, m[2])
 	}
 	return fault.Permanent(fmt.Errorf(
-		"NATS does not allow %s to %s: %s a user that may, or give this one the right (deploy/nats/permissions.conf has what each process needs)",
+		"NATS does not allow %s to %s: %s a user that may, "+
+			"or give this one the right (deploy/nats/permissions.conf has what each process needs)",
 		c.user(), what, c.other()))
 }
 

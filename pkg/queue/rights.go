@@ -84,8 +84,11 @@ func (c *Conn) tryRole(ctx context.Context, t *nats.Conn, r role) (lacks error, 
 		}
 		if now := t.LastError(); now == last || !errors.Is(now, nats.ErrPermissionViolation) {
 			some = true
-		} else if last = now; lacks == nil {
-			lacks = c.explain(now)
+		} else {
+			last = now
+			if lacks == nil {
+				lacks = c.explain(now)
+			}
 		}
 	}
 	return lacks, some, nil

@@ -30,10 +30,12 @@ func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) (tri
 		return false, err
 	}
 	if c.cfg.Replicas > 1 && c.server == nil && c.nc.ConnectedClusterName() == "" {
-		return false, fault.Permanent(fmt.Errorf("nats.replicas is %d, and the NATS server is in no cluster: set nats.replicas to 1, or name the servers of a cluster in nats.url", c.cfg.Replicas))
+		return false, fault.Permanent(fmt.Errorf("nats.replicas is %d, and the NATS server is in no cluster: "+
+			"set nats.replicas to 1, or name the servers of a cluster in nats.url", c.cfg.Replicas))
 	}
 	if limit := c.BlockLimit(); needs.BlockBytes > max(limit, DefaultMaxBlock) {
-		return false, fault.Permanent(fmt.Errorf("log.max_block_bytes is %s, and NATS takes at most %s in one step, %d messages of %s: lower log.max_block_bytes to %s, or raise max_payload of the NATS server",
+		return false, fault.Permanent(fmt.Errorf("log.max_block_bytes is %s, and NATS takes at most %s in one step, "+
+			"%d messages of %s: lower log.max_block_bytes to %s, or raise max_payload of the NATS server",
 			Size(needs.BlockBytes), Size(limit), maxBatch, Size(int64(c.EntryLimit())), plainSize(limit)))
 	}
 	if c.server != nil {
@@ -95,8 +97,10 @@ func (r *room) account(ctx context.Context) error {
 	tier, copies := info.Tier, int64(r.conn.cfg.Replicas)
 	if len(info.Tiers) > 0 {
 		known := false
-		if tier, known = info.Tiers[fmt.Sprintf("R%d", copies)]; !known {
-			return fault.Permanent(fmt.Errorf("the NATS account has no limits for streams with %d replicas: set nats.replicas to another number, or give the account limits for R%d", copies, copies))
+		tier, known = info.Tiers[fmt.Sprintf("R%d", copies)]
+		if !known {
+			return fault.Permanent(fmt.Errorf("the NATS account has no limits for streams with %d replicas: "+
+				"set nats.replicas to another number, or give the account limits for R%d", copies, copies))
 		}
 		copies = 1 // a tier counts what its streams reserve, however many replicas they have
 	}
@@ -107,16 +111,20 @@ func (r *room) account(ctx context.Context) error {
 	case limits.MaxStore >= 0 && lacks > left && lacks > 0:
 		return r.tooSmall(left, copies, "the NATS account", "max_file of the account (its disk storage)")
 	case limits.StoreMaxStreamBytes > 0 && r.needs.LogBytes > limits.StoreMaxStreamBytes && r.log > 0:
-		return fault.Permanent(fmt.Errorf("a stream of the NATS account may reserve %s, and log.max_bytes is %s: lower log.max_bytes to %s, or raise disk_max_stream_bytes of the account",
+		return fault.Permanent(fmt.Errorf("a stream of the NATS account may reserve %s, "+
+			"and log.max_bytes is %s: lower log.max_bytes to %s, or raise disk_max_stream_bytes of the account",
 			Size(limits.StoreMaxStreamBytes), Size(r.needs.LogBytes), plainSize(limits.StoreMaxStreamBytes)))
 	case limits.MaxStreams > 0 && tier.Streams+r.missing > limits.MaxStreams:
-		return fault.Permanent(fmt.Errorf("the NATS account may have %d streams and has %d, and the pipeline needs %d more: raise max_streams of the account, or delete a stream that is not needed",
+		return fault.Permanent(fmt.Errorf("the NATS account may have %d streams and has %d, "+
+			"and the pipeline needs %d more: raise max_streams of the account, or delete a stream that is not needed",
 			limits.MaxStreams, tier.Streams, r.missing))
 	case limits.MaxConsumers > 0 && limits.MaxConsumers < max(sinkConsumers*r.needs.Sinks, leastConsumers):
-		return fault.Permanent(fmt.Errorf("a stream of the NATS account may have %d consumers, and ampipe needs %d: raise max_consumers of the account",
+		return fault.Permanent(fmt.Errorf("a stream of the NATS account may have %d consumers, "+
+			"and ampipe needs %d: raise max_consumers of the account",
 			limits.MaxConsumers, max(sinkConsumers*r.needs.Sinks, leastConsumers)))
 	case limits.MaxAckPending > 0 && limits.MaxAckPending < maxAckPending:
-		return fault.Permanent(fmt.Errorf("a consumer of the NATS account may have %d messages without an answer, and ampipe needs %d: raise max_ack_pending of the account",
+		return fault.Permanent(fmt.Errorf("a consumer of the NATS account may have %d messages without an answer, "+
+			"and ampipe needs %d: raise max_ack_pending of the account",
 			limits.MaxAckPending, maxAckPending))
 	}
 	return nil

@@ -102,7 +102,7 @@ func TestCheckRoomOfAnAccount(t *testing.T) {
 			t.Parallel()
 			node := account(t, limits)
 			c := mustOpen(t, queue.Config{URL: node.ClientURL()})
-			if got := refused(t, c, queue.Needs{LogBytes: 1 << 30, Sinks: 1}); !strings.HasPrefix(got, want) || want == "" && got != "" {
+			if got := refused(t, c, queue.Needs{LogBytes: 1 << 30, Sinks: 1}); !strings.HasPrefix(got, want) || (want == "" && got != "") {
 				t.Errorf("%s\nwant\n%s", got, want)
 			}
 			if want == "" {

@@ -219,7 +219,8 @@ func (s *State) write(ctx context.Context, verb, key string, value any, do func(
 		if spec, ok := value.(Spec); ok {
 			return 0, tooLong(spec, len(text), limit, s.conn.server != nil)
 		}
-		return 0, fault.Permanent(fmt.Errorf("%s %s: it takes %s, and a message of NATS may have %s: raise max_payload of the NATS server", verb, key, Size(int64(len(text))), Size(int64(limit))))
+		return 0, fault.Permanent(fmt.Errorf("%s %s: it takes %s, and a message of NATS may have %s: "+
+			"raise max_payload of the NATS server", verb, key, Size(int64(len(text))), Size(int64(limit))))
 	}
 	rev, err := do(s.key(key), text)
 	if err != nil {

@@ -41,7 +41,8 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 	if noRoom(err) && next.MaxBytes < have.MaxBytes {
 		// A server that has promised more than it has does not even take back: the
 		// next start asks again.
-		if next.MaxBytes = have.MaxBytes; reflect.DeepEqual(have, next) {
+		next.MaxBytes = have.MaxBytes
+		if reflect.DeepEqual(have, next) {
 			return stream, nil
 		}
 	}
@@ -97,7 +98,7 @@ func (c *Conn) ClockAhead(ctx context.Context) (time.Duration, error) {
 	}
 	answered := time.Now()
 	theirs := stream.CachedInfo().TimeStamp
-	if theirs.IsZero() || !theirs.Before(asked) && !theirs.After(answered) {
+	if theirs.IsZero() || (!theirs.Before(asked) && !theirs.After(answered)) {
 		return 0, nil
 	}
 	return asked.Add(answered.Sub(asked) / 2).Sub(theirs), nil

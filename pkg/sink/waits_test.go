@@ -19,7 +19,8 @@ func TestWhatACallWaitsForIsShown(t *testing.T) {
 		r := newRig(t, entries(t, 1, 10)...)
 		calls := 0
 		r.store.Faults.Begin = func(ctx context.Context, _ []sink.Change) error {
-			if calls++; calls == 1 {
+			calls++
+			if calls == 1 {
 				return fault.Later(errors.New("connection refused"), 0)
 			}
 			sink.Waits(ctx, errors.New("waits for a lock"))

@@ -79,14 +79,17 @@ func (l longest) refuses(p partition, names []string) (column int, reason string
 	for i := range p {
 		n := len(p[i:i+1].folder(names[i:i+1])) - 1
 		if n > l.part {
-			return i, fmt.Sprintf("a folder is named after the value of a partition column; that name takes %d bytes, and the storage takes %d; %s", n, l.part, advice)
+			return i, fmt.Sprintf("a folder is named after the value of a partition column; "+
+				"that name takes %d bytes, and the storage takes %d; %s", n, l.part, advice)
 		}
-		if whole += n + 1; n > size {
+		whole += n + 1
+		if n > size {
 			worst, size = i, n
 		}
 	}
 	if whole > l.whole {
-		return worst, fmt.Sprintf("a folder is named after the values of the partition columns; with that name, a file's takes %d bytes, and the storage takes %d; %s", whole, l.whole, advice)
+		return worst, fmt.Sprintf("a folder is named after the values of the partition columns; "+
+			"with that name, a file's takes %d bytes, and the storage takes %d; %s", whole, l.whole, advice)
 	}
 	return -1, ""
 }

@@ -292,7 +292,8 @@ func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, 
 		return uint64(tag.RowsAffected()), nil
 	}
 	if misread(err) {
-		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; start it again: %w", w.target, err))
+		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; "+
+			"start it again: %w", w.target, err))
 	}
 	if pg, line, ok := refused(err); ok && !(w.target.upsert() && pg.Code == uniqueViolation) {
 		if p, row, found := nth(portions, line); found {

@@ -93,13 +93,16 @@ func (g *target) constraintAdvice(pg *pgconn.PgError) string {
 	case pg.Code == notNullViolation:
 		return "have the query replace NULL, or run ALTER TABLE <table> ALTER COLUMN <column> DROP NOT NULL"
 	case pg.Code == checkViolation && pg.ConstraintName == "":
-		return "no partition of the table takes the row: make one for it, or one for all that is left (CREATE TABLE … PARTITION OF … DEFAULT)"
+		return "no partition of the table takes the row: make one for it, " +
+			"or one for all that is left (CREATE TABLE … PARTITION OF … DEFAULT)"
 	case pg.ConstraintName == "":
 		return "filter such rows out in the query"
 	case pg.DataTypeName != "":
-		return fmt.Sprintf("filter such rows out in the query, or run ALTER DOMAIN %s.%s DROP CONSTRAINT %s", quoted(pg.SchemaName), quoted(pg.DataTypeName), quoted(pg.ConstraintName))
+		return fmt.Sprintf("filter such rows out in the query, "+
+			"or run ALTER DOMAIN %s.%s DROP CONSTRAINT %s", quoted(pg.SchemaName), quoted(pg.DataTypeName), quoted(pg.ConstraintName))
 	case pg.Code == uniqueViolation && !slices.ContainsFunc(g.constraints, func(c constraint) bool { return c.name == pg.ConstraintName }):
-		return fmt.Sprintf("the table holds a row with the same value already: set mode: upsert with its columns as key, or run DROP INDEX %s.%s", quoted(pg.SchemaName), quoted(pg.ConstraintName))
+		return fmt.Sprintf("the table holds a row with the same value already: set mode: "+
+			"upsert with its columns as key, or run DROP INDEX %s.%s", quoted(pg.SchemaName), quoted(pg.ConstraintName))
 	case pg.Code == uniqueViolation:
 		return "the table holds a row with the same value already: set mode: upsert with its columns as key, or " + drop
 	default:

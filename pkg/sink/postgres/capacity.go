@@ -47,7 +47,8 @@ func (s *sessions) connectionWarnings(ctx context.Context, tx pgx.Tx) ([]string,
 		if limit < 0 || limit-used >= needed {
 			return
 		}
-		all = append(all, fmt.Sprintf("the sinks of this configuration use up to %d connections, and %s may have %d, of which others use %d, so they wait for each other under load; %s, or lower writers",
+		all = append(all, fmt.Sprintf("the sinks of this configuration use up to %d connections, "+
+			"and %s may have %d, of which others use %d, so they wait for each other under load; %s, or lower writers",
 			needed, who, limit, used, remedy(used+needed)))
 	}
 	say(role.limit, role.used, fmt.Sprintf("the user %q", user), func(enough int64) string {

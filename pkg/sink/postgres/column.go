@@ -113,7 +113,8 @@ func columnsOf(t sink.Table, overrides map[string]string) ([]column, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
 		if name != everyUint64 && len(t.Schema.FieldIndices(name)) == 0 {
-			wrong = append(wrong, fmt.Errorf("types: the query gives no column %q; take it out of types, or write one that it gives, %q", name, names(t.Schema)))
+			wrong = append(wrong, fmt.Errorf("types: the query gives no column %q; "+
+				"take it out of types, or write one that it gives, %q", name, names(t.Schema)))
 		}
 	}
 	if len(columns) > maxColumns {
@@ -144,7 +145,8 @@ func columnOf(f arrow.Field, as string) (column, error) {
 		c.sql, c.bind = overridden(f.Type, as)
 		if c.bind == nil {
 			return column{}, fmt.Errorf("types: column %q is of the Arrow type %s, which cannot be written as %s; "+
-				"bigint and numeric are for integers, numeric also for text in digits, hex is for binary columns; take it out of types", f.Name, f.Type, as)
+				"bigint and numeric are for integers, numeric also for text in digits, hex is for binary columns; "+
+				"take it out of types", f.Name, f.Type, as)
 		}
 		return c, nil
 	}

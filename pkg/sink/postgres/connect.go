@@ -28,7 +28,8 @@ func parseError(err error) error {
 		return fault.Permanent(fmt.Errorf("dsn: the file of sslrootcert, sslcert or sslkey cannot be read: %w", path))
 	}
 	for _, known := range []struct{ part, text string }{
-		{"failed to read service", "the service is not in the service file; look at service and servicefile, or PGSERVICE, PGSERVICEFILE and ~/.pg_service.conf"},
+		{"failed to read service", "the service is not in the service file; " +
+			"look at service and servicefile, or PGSERVICE, PGSERVICEFILE and ~/.pg_service.conf"},
 		{"unable to add CA", "the file of sslrootcert holds no certificate in PEM form"},
 		{"failed to decode sslkey", "the file of sslkey holds no key in PEM form"},
 		{"sslpassword", "the file of sslkey is encrypted; give its password as sslpassword"},

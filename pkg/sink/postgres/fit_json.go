@@ -57,7 +57,8 @@ func canonicalJSON(dst, text []byte, binary bool) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	if r.space(); r.at < len(text) {
+	r.space()
+	if r.at < len(text) {
 		return dst, r.unexpected()
 	}
 	return dst, nil
@@ -117,7 +118,8 @@ func (r *jsonReader) value(dst []byte, depth int) ([]byte, error) {
 
 func (r *jsonReader) array(dst []byte, depth int) ([]byte, error) {
 	dst = append(dst, '[')
-	if r.space(); r.skip(']') {
+	r.space()
+	if r.skip(']') {
 		return append(dst, ']'), nil
 	}
 	for {
@@ -142,7 +144,8 @@ type jsonMember struct{ key, value []byte }
 func (r *jsonReader) object(dst []byte, depth int) ([]byte, error) {
 	var all []jsonMember
 	more := true
-	if r.space(); r.skip('}') {
+	r.space()
+	if r.skip('}') {
 		more = false
 	}
 	for more {
@@ -154,7 +157,8 @@ func (r *jsonReader) object(dst []byte, depth int) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
-		if r.space(); !r.skip(':') {
+		r.space()
+		if !r.skip(':') {
 			return dst, r.unexpected()
 		}
 		value, err := r.value(nil, depth+1)
@@ -163,7 +167,8 @@ func (r *jsonReader) object(dst []byte, depth int) ([]byte, error) {
 		}
 		all = append(all, jsonMember{key, value})
 		r.space()
-		if more = r.skip(','); !more && !r.skip('}') {
+		more = r.skip(',')
+		if !more && !r.skip('}') {
 			return dst, r.unexpected()
 		}
 	}
@@ -263,7 +268,8 @@ func (r *jsonReader) escaped() (rune, error) {
 			return 0, fmt.Errorf("half a character at byte %d", start)
 		}
 		low, ok := r.hex()
-		if c = utf16.DecodeRune(c, low); !ok || c == utf8.RuneError {
+		c = utf16.DecodeRune(c, low)
+		if !ok || c == utf8.RuneError {
 			return 0, fmt.Errorf("half a character at byte %d", start)
 		}
 	}

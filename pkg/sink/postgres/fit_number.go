@@ -61,7 +61,7 @@ func fitInteger(dt arrow.DataType, as string, t storedType) (fit, bool) {
 		wider = "numeric(20,0)"
 	}
 	w := widthOf(t, wider)
-	if bits < 8*w.bytes || bits == 8*w.bytes && !unsigned {
+	if bits < 8*w.bytes || (bits == 8*w.bytes && !unsigned) {
 		wider = ""
 	}
 	return fit{bind: bindIntegers(dt, w), wider: wider}, true
@@ -222,7 +222,8 @@ type room struct {
 func roomOf(t storedType) room {
 	digits, places, limited := t.precision()
 	if !limited {
-		return room{before: mostBefore, behind: mostBehind, reason: "the number has too many digits for a numeric; filter such rows out in the query"}
+		return room{before: mostBefore, behind: mostBehind, reason: "the number has too many digits for a numeric; " +
+			"filter such rows out in the query"}
 	}
 	return room{before: digits - places, behind: places, exact: true,
 		reason: fmt.Sprintf("the number has more digits than the column, %s, takes; %s", t.sql, widen("numeric"))}
@@ -363,7 +364,7 @@ func (c *fitted) flaw(from, to int) (int, string) {
 			continue
 		}
 		_, m := c.split(i)
-		if c.limit != nil && !m.Less(c.limit) || !cutDigits(&m, c.cut) {
+		if (c.limit != nil && !m.Less(c.limit)) || !cutDigits(&m, c.cut) {
 			return i, c.room.reason
 		}
 	}

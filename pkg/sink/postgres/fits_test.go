@@ -81,7 +81,7 @@ var sent = []typeCase{
 	{name: "null", dt: arrow.Null, put: func(b array.Builder) { b.AppendNulls(2) }},
 }
 
-// castTypes are the Arrow types that casts of a query give.
+// castTypes are the Arrow types of the casts in a query.
 var castTypes = map[string]string{
 	"BOOLEAN": "boolean", "SMALLINT": "int16", "INT": "int32", "BIGINT": "int64", "REAL": "float32", "DOUBLE": "float64",
 	"VARCHAR": "utf8", "DATE": "date32", "TIMESTAMP": "timestamp(s)", "DECIMAL(38, 9)": "decimal128(38,9)", "DECIMAL(4, 0)": "decimal128(38,0)", "DECIMAL(30, 0)": "decimal128(38,0)",

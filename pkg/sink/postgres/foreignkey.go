@@ -54,7 +54,7 @@ const (
 
 // refuses reports whether rows that others refer to can perhaps not be deleted.
 func (k foreignKey) refuses() bool {
-	return k.onDelete == onDeleteNothing || k.onDelete == onDeleteRestrict || k.onDelete == onDeleteNull && k.notNull
+	return k.onDelete == onDeleteNothing || k.onDelete == onDeleteRestrict || (k.onDelete == onDeleteNull && k.notNull)
 }
 
 var (
@@ -76,7 +76,8 @@ func (ks foreignKeys) warnings(g *target) []string {
 	var all []string
 	for _, k := range ks {
 		if k.refuses() && !k.self {
-			all = append(all, fmt.Sprintf("the foreign key %s of %s refers to %s, and would refuse that a reorg deletes a row that is referred to; run %s",
+			all = append(all, fmt.Sprintf("the foreign key %s of %s refers to %s, "+
+				"and would refuse that a reorg deletes a row that is referred to; run %s",
 				quoted(k.name), k.table, g, k.cascade()))
 		}
 	}
@@ -97,7 +98,8 @@ func (ks foreignKeys) allow(g *target, todo work) error {
 	if !empties || len(others) == 0 {
 		return nil
 	}
-	return fault.Permanent(fmt.Errorf("overwrite: true empties it, and PostgreSQL does not truncate a table to which a foreign key refers (%s); "+
+	return fault.Permanent(fmt.Errorf("overwrite: true empties it, "+
+		"and PostgreSQL does not truncate a table to which a foreign key refers (%s); "+
 		"run %s, or take overwrite out of the configuration and run DELETE FROM %s", strings.Join(others, ", "), strings.Join(drops, "; "), g.quoted()))
 }
 
@@ -117,12 +119,13 @@ func ofForeignKey(ctx context.Context, pool *sessions, err error) error {
 		return errors.Join(err, failed)
 	}
 	at := slices.IndexFunc(keys, func(k foreignKey) bool {
-		return k.schema == pg.SchemaName && k.relation == pg.TableName && (k.name == pg.ConstraintName || k.onDelete == onDeleteNull && pg.Code == notNullViolation)
+		return k.schema == pg.SchemaName && k.relation == pg.TableName && (k.name == pg.ConstraintName || (k.onDelete == onDeleteNull && pg.Code == notNullViolation))
 	})
 	if at < 0 {
 		return err
 	}
 	k := keys[at]
-	return fault.Permanent(fmt.Errorf("table %s: the foreign key %s of %s refuses that rows are deleted, as a reorg has to; run %s, and start this sink again: %w",
+	return fault.Permanent(fmt.Errorf("table %s: the foreign key %s of %s refuses that rows are deleted, as a reorg has to; "+
+		"run %s, and start this sink again: %w",
 		pool.table, quoted(k.name), k.table, k.cascade(), err))
 }

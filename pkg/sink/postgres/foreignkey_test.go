@@ -11,7 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
 )
 
-// A foreign key of another table that keeps a reorg from deleting is told by check,
+// A foreign key of another table that keeps a reorg from deleting is named by check,
 // refuses the reorg, and lets it pass once the statement has run that both advise.
 func TestForeignKeysThatRefuseAReorg(t *testing.T) {
 	t.Parallel()

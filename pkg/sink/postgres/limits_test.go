@@ -66,7 +66,7 @@ func TestRoleForAnalysts(t *testing.T) {
 	wantLoaded(t, db, 10)
 }
 
-// Too few connections are told before they are missed, with the statement that allows
+// Too few connections are reported before they are missed, with the statement that allows
 // enough, and the limit of the role, the database and the server are all looked at.
 func TestFewConnectionsAreTold(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,8 @@ func (w *Writer) queueLocks(b *pgx.Batch, alone bool) {
 func (g *target) lockOpening(ctx context.Context, tx pgx.Tx) error {
 	name := fnv.New32a()
 	_, _ = name.Write([]byte(g.schema + "\x00" + g.table))
-	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %s; SELECT pg_advisory_xact_lock(%d, %d); SET LOCAL lock_timeout = %s",
+	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %s; "+
+		"SELECT pg_advisory_xact_lock(%d, %d); SET LOCAL lock_timeout = %s",
 		milliseconds(readPatience), openTableLock, int32(name.Sum32()), milliseconds(openPatience))).ReadAll()
 	return err
 }

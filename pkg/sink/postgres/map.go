@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	keyTwice = "a map holds a key twice, and jsonb keeps only one of them; write map_entries(<column>) AS <column> in the query, which is a list"
-	keyNull  = "a map holds a key that is NULL, which JSON does not have; write map_entries(<column>) AS <column> in the query, which is a list"
+	keyTwice = "a map holds a key twice, and jsonb keeps only one of them; " +
+		"write map_entries(<column>) AS <column> in the query, which is a list"
+	keyNull = "a map holds a key that is NULL, which JSON does not have; " +
+		"write map_entries(<column>) AS <column> in the query, which is a list"
 )
 
 // mapNode is an object if the keys are texts, else a list of [key, value].

@@ -103,7 +103,7 @@ func TestBehindAPooler(t *testing.T) {
 	}
 }
 
-// What a pooler refuses is told at once, with what mends it.
+// What a pooler refuses is reported at once, with what mends it.
 func TestWhatAPoolerRefuses(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
@@ -130,7 +130,7 @@ func TestWhatAPoolerRefuses(t *testing.T) {
 	one := db.pooler("max_client_conn=1")
 	soon := fault.Backoff{GiveUp: time.Minute, Max: 100 * time.Millisecond}
 	var neighbour *pgx.Conn
-	err := fault.Retry(t.Context(), soon, func(ctx context.Context) (err error) { // whoever looked whether it listens may still be there
+	err := fault.Retry(t.Context(), soon, func(ctx context.Context) (err error) { // the connection that looked whether it listens may still be there
 		neighbour, err = pgx.Connect(ctx, string(with(t, one, "", "default_query_exec_mode", "exec")))
 		return err
 	}, nil)

@@ -103,7 +103,7 @@ func TestMisfitsAreNamedAndMended(t *testing.T) {
 				if !ok || fault.Of(err) != fault.ClassPermanent {
 					t.Fatalf("answered with %v", err)
 				}
-				if bad.Block != 1 || bad.Row != 1 || bad.Column != "v" || !strings.Contains(bad.Reason, c.says) || c.value != "" && bad.Value != c.value {
+				if bad.Block != 1 || bad.Row != 1 || bad.Column != "v" || !strings.Contains(bad.Reason, c.says) || (c.value != "" && bad.Value != c.value) {
 					t.Errorf("named as block %d, row %d, column %s, value %s, reason %s", bad.Block, bad.Row, bad.Column, bad.Value, bad.Reason)
 				}
 				if line := err.Error(); strings.ContainsAny(line, "\n\t") || len([]rune(line)) > 480 || strings.ContainsAny(line, "<>") {

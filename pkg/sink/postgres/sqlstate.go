@@ -75,7 +75,8 @@ func (l singleLine) Unwrap() error { return l.error }
 func (l singleLine) Error() string {
 	var parts []string
 	for part := range strings.Lines(l.error.Error()) {
-		if part = strings.TrimSpace(part); !slices.Contains(parts, part) {
+		part = strings.TrimSpace(part)
+		if !slices.Contains(parts, part) {
 			parts = append(parts, part)
 		}
 	}
@@ -120,10 +121,12 @@ func ofTLS(err error) string {
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "the certificate of the server is of an authority that is not known here; " +
-			"name a file with that authority as sslrootcert in the dsn, or write sslmode=require without sslrootcert, which does not look at it"
+			"name a file with that authority as sslrootcert in the dsn, " +
+			"or write sslmode=require without sslrootcert, which does not look at it"
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "the certificate of the server does not hold; replace it there, or write sslmode=require without sslrootcert into the dsn, which does not look at it"
+		return "the certificate of the server does not hold; " +
+			"replace it there, or write sslmode=require without sslrootcert into the dsn, which does not look at it"
 	}
 	return ""
 }

@@ -36,8 +36,9 @@ const (
 	ofFunction = "a trigger, or a function that the table calls, raised an error; mend or drop it, and start this sink again " +
 		"(\\d of the table shows its triggers, SELECT evtname, evtfoid::regproc FROM pg_event_trigger those of the database)"
 	ofStatement = "the server does not take a statement of ampipe's; if it is PostgreSQL 12 or later, this is a bug: report it"
-	ofPrepared  = "a pooler hands the connection on between transactions; write default_query_exec_mode=exec (or pgbouncer=true) into the dsn"
-	ofForeign   = "the foreign server behind the table refuses"
+	ofPrepared  = "a pooler hands the connection on between transactions; " +
+		"write default_query_exec_mode=exec (or pgbouncer=true) into the dsn"
+	ofForeign = "the foreign server behind the table refuses"
 )
 
 // advices is what is decided for every SQLSTATE that PostgreSQL publishes (appendix A
@@ -55,7 +56,8 @@ var advices = map[string]advice{
 	"08P01": {fault.ClassLater, renew, "the server, or a pooler before it, ends the connection; its log says why"},
 
 	"09": {fault.ClassPermanent, keep, ofFunction},
-	"0A": {fault.ClassPermanent, renew, "PostgreSQL does not do that with this table, or this server not at all; start this sink again to have the table checked"},
+	"0A": {fault.ClassPermanent, renew, "PostgreSQL does not do that with this table, or this server not at all; " +
+		"start this sink again to have the table checked"},
 	"0B": {fault.ClassPermanent, keep, ofStatement},
 	"0F": {fault.ClassPermanent, keep, ofFunction},
 	"0L": {fault.ClassPermanent, keep, ofFunction},
@@ -65,11 +67,13 @@ var advices = map[string]advice{
 	"20": {fault.ClassPermanent, keep, ofFunction},
 	"21": {fault.ClassPermanent, keep, ofFunction},
 	"22": {fault.ClassPermanent, keep, "the server refuses a value"},
-	"23": {fault.ClassPermanent, keep, "a constraint of the table refuses a row; drop the constraint, or filter such rows out in the query"},
+	"23": {fault.ClassPermanent, keep, "a constraint of the table refuses a row; " +
+		"drop the constraint, or filter such rows out in the query"},
 	"23503": {fault.ClassPermanent, keep, "a foreign key refuses a row, or that a reorg removes one; " +
 		"drop it, or, if it belongs to another table that refers to this one, make it ON DELETE CASCADE"},
-	"23001": {fault.ClassPermanent, keep, "a foreign key of another table refuses that a reorg removes a row; make it ON DELETE CASCADE, or drop it"},
-	"24":    {fault.ClassPermanent, keep, ofFunction},
+	"23001": {fault.ClassPermanent, keep, "a foreign key of another table refuses that a reorg removes a row; " +
+		"make it ON DELETE CASCADE, or drop it"},
+	"24": {fault.ClassPermanent, keep, ofFunction},
 
 	"25":    {fault.ClassAgain, renew, "a transaction was left in a state that ampipe does not know"},
 	"25006": {fault.ClassLater, renew, "the server takes no writes: it is a standby, or set to read only"},
@@ -80,7 +84,8 @@ var advices = map[string]advice{
 	"42P05": {fault.ClassPermanent, renew, ofPrepared},
 
 	"27": {fault.ClassPermanent, keep, "a trigger changed the rows that were being changed; mend or drop it, and start this sink again"},
-	"28": {fault.ClassPermanent, renew, "the server does not let this user in; check user and password of the dsn, and pg_hba.conf on the server"},
+	"28": {fault.ClassPermanent, renew, "the server does not let this user in; " +
+		"check user and password of the dsn, and pg_hba.conf on the server"},
 	"2B": {fault.ClassPermanent, keep, ofFunction},
 	"2D": {fault.ClassPermanent, keep, ofFunction},
 	"2F": {fault.ClassPermanent, keep, ofFunction},
@@ -91,19 +96,26 @@ var advices = map[string]advice{
 	"3D": {fault.ClassPermanent, keep, "the database of the dsn does not exist; create it, or name another one"},
 	"3F": {fault.ClassPermanent, keep, "a schema does not exist any more; start this sink again"},
 
-	"40":    {fault.ClassLater, keep, "another transaction was in the way"},
-	"40002": {fault.ClassPermanent, keep, "a constraint of the table refuses a row; drop the constraint, or filter such rows out in the query"},
+	"40": {fault.ClassLater, keep, "another transaction was in the way"},
+	"40002": {fault.ClassPermanent, keep, "a constraint of the table refuses a row; " +
+		"drop the constraint, or filter such rows out in the query"},
 
-	"42": {fault.ClassPermanent, keep, "the table, or something that it uses, is not what it was when this sink looked at it; start it again to have it checked, and report it if that says the same"},
-	"42P10": {fault.ClassPermanent, keep, "if the message speaks of a publication: its WHERE, or its list of columns, does not fit the replica identity of the table; " +
-		"run ALTER PUBLICATION … SET TABLE … without them, or have it publish inserts only. Else start this sink again to have the table checked"},
-	"42501": {fault.ClassPermanent, keep, "the user of the dsn has not the right to do that; grant it, or BYPASSRLS if the message speaks of row-level security"},
-	"44":    {fault.ClassPermanent, keep, "the table is a view whose WITH CHECK OPTION refuses a row; load a table, or filter such rows out in the query"},
+	"42": {fault.ClassPermanent, keep, "the table, or something that it uses, is not what it was when this sink looked at it; " +
+		"start it again to have it checked, and report it if that says the same"},
+	"42P10": {fault.ClassPermanent, keep, "if the message speaks of a publication: its WHERE, " +
+		"or its list of columns, does not fit the replica identity of the table; " +
+		"run ALTER PUBLICATION … SET TABLE … without them, " +
+		"or have it publish inserts only. Else start this sink again to have the table checked"},
+	"42501": {fault.ClassPermanent, keep, "the user of the dsn has not the right to do that; " +
+		"grant it, or BYPASSRLS if the message speaks of row-level security"},
+	"44": {fault.ClassPermanent, keep, "the table is a view whose WITH CHECK OPTION refuses a row; " +
+		"load a table, or filter such rows out in the query"},
 
 	"53":    {fault.ClassLater, renew, "the server is out of resources"},
 	"53100": {fault.ClassLater, renew, "the disk of the server is full"},
 	"53300": {fault.ClassLater, keep, "the server has no connection to spare; if the message names a role or a database, " +
-		"run ALTER ROLE … CONNECTION LIMIT -1 or ALTER DATABASE … CONNECTION LIMIT -1, else raise its max_connections, or end other sessions"},
+		"run ALTER ROLE … CONNECTION LIMIT -1 or ALTER DATABASE … CONNECTION LIMIT -1, " +
+		"else raise its max_connections, or end other sessions"},
 	"53400": {fault.ClassLater, renew, "a limit of the server is reached; raise it (what the message names, such as temp_file_limit)"},
 	"54":    {fault.ClassPermanent, keep, "a row exceeds what PostgreSQL can hold"},
 
@@ -115,20 +127,23 @@ var advices = map[string]advice{
 
 	"57":    {fault.ClassLater, renew, "an administrator of the server is in the way"},
 	"57014": {fault.ClassLater, renew, "the statement was cancelled by somebody, or by a time limit of the server"},
-	"57P01": {fault.ClassLater, renew, "the server was shut down, or the connection was cut by an administrator, or by another process of this sink because this one stood still"},
+	"57P01": {fault.ClassLater, renew, "the server was shut down, or the connection was cut by an administrator, " +
+		"or by another process of this sink because this one stood still"},
 	"57P02": {fault.ClassLater, renew, "the server crashed and is being restarted"},
 	"57P03": {fault.ClassLater, renew, "the server is starting or stopping"},
 	"57P04": {fault.ClassPermanent, keep, "the database was dropped"},
 	"57P05": {fault.ClassLater, renew, "the server cut an idle connection"},
 
-	"58":    {fault.ClassLater, renew, "the server's operating system reports an error; its log says more"},
-	"58P01": {fault.ClassPermanent, keep, "a file of the server is missing, mostly the library of an extension; install it, and start this sink again"},
+	"58": {fault.ClassLater, renew, "the server's operating system reports an error; its log says more"},
+	"58P01": {fault.ClassPermanent, keep, "a file of the server is missing, mostly the library of an extension; " +
+		"install it, and start this sink again"},
 	"72":    {fault.ClassLater, renew, "the snapshot was too old"},
 	"F0":    {fault.ClassLater, renew, "the server's configuration has an error; mend it"},
 	"HV":    {fault.ClassAgain, renew, ofForeign},
 	"HV00N": {fault.ClassLater, renew, ofForeign},
 
-	"P0": {fault.ClassPermanent, keep, "a trigger, or an event trigger, of the database raised an error; mend or drop it, and start this sink again " +
+	"P0": {fault.ClassPermanent, keep, "a trigger, or an event trigger, of the database raised an error; " +
+		"mend or drop it, and start this sink again " +
 		"(SELECT evtname, evtfoid::regproc FROM pg_event_trigger shows the latter)"},
 
 	"XX":    {fault.ClassAgain, renew, "the server reports an error of its own; its log says more"},
@@ -140,7 +155,8 @@ var advices = map[string]advice{
 var whenConnecting = map[string]advice{
 	"22": {fault.ClassPermanent, keep, "a setting of the dsn has a value that the server refuses; correct it"},
 	"42": {fault.ClassPermanent, keep, "the dsn has a setting that this server does not know; take it out"},
-	"42501": {fault.ClassPermanent, keep, "the user of the dsn may not connect to this database, or not change a setting that the dsn has; " +
+	"42501": {fault.ClassPermanent, keep, "the user of the dsn may not connect to this database, " +
+		"or not change a setting that the dsn has; " +
 		"run GRANT CONNECT ON DATABASE … TO …, or take the setting out"},
 }
 
@@ -150,17 +166,25 @@ var poolerAdvices = []struct {
 	part string
 	advice
 }{
-	{"unsupported startup parameter", advice{fault.ClassPermanent, keep, "the pooler does not pass this setting on; take it out of the dsn, " +
+	{"unsupported startup parameter", advice{fault.ClassPermanent, keep, "the pooler does not pass this setting on; " +
+		"take it out of the dsn, " +
 		"set it with ALTER ROLE … SET, or have the pooler ignore it (ignore_startup_parameters of PgBouncer)"}},
-	{"statement pooling mode", advice{fault.ClassPermanent, keep, "the pooler has no transactions; set pool_mode = transaction or session in the configuration of PgBouncer, " +
+	{"statement pooling mode", advice{fault.ClassPermanent, keep, "the pooler has no transactions; " +
+		"set pool_mode = transaction or session in the configuration of PgBouncer, " +
 		"or name the server itself in the dsn"}},
-	{"no such database", advice{fault.ClassPermanent, keep, "the pooler does not know the database of the dsn; add it to [databases] of its configuration, or name another one"}},
-	{"no such user", advice{fault.ClassPermanent, keep, "the pooler does not know the user of the dsn; add it to auth_file of its configuration"}},
-	{"auth failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; check user and password of the dsn, and auth_file of its configuration"}},
-	{"SASL authentication failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; check user and password of the dsn, and auth_file of its configuration"}},
-	{"password authentication failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; check user and password of the dsn, and auth_file of its configuration"}},
+	{"no such database", advice{fault.ClassPermanent, keep, "the pooler does not know the database of the dsn; " +
+		"add it to [databases] of its configuration, or name another one"}},
+	{"no such user", advice{fault.ClassPermanent, keep, "the pooler does not know the user of the dsn; " +
+		"add it to auth_file of its configuration"}},
+	{"auth failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; " +
+		"check user and password of the dsn, and auth_file of its configuration"}},
+	{"SASL authentication failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; " +
+		"check user and password of the dsn, and auth_file of its configuration"}},
+	{"password authentication failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; " +
+		"check user and password of the dsn, and auth_file of its configuration"}},
 	{"no more connections allowed", advice{fault.ClassLater, keep, "the pooler has no connection to spare; raise its max_client_conn"}},
-	{"query_wait_timeout", advice{fault.ClassLater, keep, "no connection of the pooler to the server became free in time; raise its default_pool_size, or lower writers"}},
+	{"query_wait_timeout", advice{fault.ClassLater, keep, "no connection of the pooler to the server became free in time; " +
+		"raise its default_pool_size, or lower writers"}},
 }
 
 // knowTheirFunction are those whose advice holds for a statement of a function, too:

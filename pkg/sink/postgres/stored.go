@@ -85,8 +85,10 @@ func (g *target) adapt(ctx context.Context, tx pgx.Tx) error {
 				continue
 			}
 			var ok bool
-			if g.columns[i], ok = c.into(f.storedType); !ok {
-				wrong = append(wrong, fmt.Errorf("column %q is of the type %s, and the query needs %s%s", c.name, f.sql, c.sql, g.remedy(c, f.storedType)))
+			g.columns[i], ok = c.into(f.storedType)
+			if !ok {
+				wrong = append(wrong, fmt.Errorf("column %q is of the type %s, "+
+					"and the query needs %s%s", c.name, f.sql, c.sql, g.remedy(c, f.storedType)))
 			}
 		}
 	}

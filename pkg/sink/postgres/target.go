@@ -58,7 +58,7 @@ var brinClasses = map[string]string{
 
 func (g *target) checkBlock() error {
 	c := g.columns[g.block]
-	if textual(c.arrow) || brinClasses[c.sql] == "" && c.base() != "numeric" {
+	if textual(c.arrow) || (brinClasses[c.sql] == "" && c.base() != "numeric") {
 		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
 	}
 	return nil
@@ -84,7 +84,8 @@ func (g *target) setKey(names []string) error {
 			wrong = append(wrong, fmt.Errorf("the key column %q is of the type %s, whose values PostgreSQL may call equal although they differ; choose another key",
 				name, g.columns[at].sql))
 		case g.columns[at].as == asNumeric && textual(g.columns[at].arrow):
-			wrong = append(wrong, fmt.Errorf("the key column %q is text that is written as numeric, where 1 and 1.0 are equal although they differ; "+
+			wrong = append(wrong, fmt.Errorf("the key column %q is text that is written as numeric, "+
+				"where 1 and 1.0 are equal although they differ; "+
 				"take it out of types, or choose another key", name))
 		case len(g.key) == 32:
 			wrong = append(wrong, errors.New("the key has more than 32 columns, which is all that an index of PostgreSQL takes"))

@@ -23,9 +23,11 @@ const (
 )
 
 const (
-	dateOutside = "the date lies outside 4713 BC to AD 5874897, which is all that a date of PostgreSQL holds; filter such rows out in the query"
+	dateOutside = "the date lies outside 4713 BC to AD 5874897, which is all that a date of PostgreSQL holds; " +
+		"filter such rows out in the query"
 	timeOutside = "the time of day lies outside 00:00 to 24:00; filter such rows out in the query"
-	tsOutside   = "the timestamp lies outside 4713 BC to AD 294276, which is all that a timestamp of PostgreSQL holds; filter such rows out in the query"
+	tsOutside   = "the timestamp lies outside 4713 BC to AD 294276, which is all that a timestamp of PostgreSQL holds; " +
+		"filter such rows out in the query"
 )
 
 // perSecond is how many of a unit there are in a second.

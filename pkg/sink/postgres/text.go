@@ -11,7 +11,8 @@ import (
 
 // Why a text is refused.
 const (
-	holdsNUL   = "the text holds a NUL character, which PostgreSQL cannot store; write regexp_replace(<column>, '\\x00', '', 'g') AS <column> in the query"
+	holdsNUL = "the text holds a NUL character, which PostgreSQL cannot store; " +
+		"write regexp_replace(<column>, '\\x00', '', 'g') AS <column> in the query"
 	notUnicode = "the text is not valid UTF-8; write CAST(<column> AS BYTEA) AS <column> in the query, and " +
 		"run ALTER TABLE <table> ALTER COLUMN <column> TYPE bytea USING convert_to(<column>, 'UTF8')"
 )

@@ -11,13 +11,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// What a server that is read only is told of it; see [takesWrites].
+// Why a server takes no writes, and what to do; see [takesWrites].
 var (
 	errStandby = errors.New("the server takes no writes: it is a standby, until it is promoted; " +
 		"name the primary in the dsn, or all hosts and target_session_attrs=read-write")
-	errReadOnly = errors.New("the server takes no writes: its configuration has default_transaction_read_only = on, as providers set it when a disk is full; " +
+	errReadOnly = errors.New("the server takes no writes: " +
+		"its configuration has default_transaction_read_only = on, as providers set it when a disk is full; " +
 		"make room, or run ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()")
-	errNoStandby = errors.New("the server takes no writes: synchronous_standby_names asks for a standby, and none is connected, so that no commit would end; " +
+	errNoStandby = errors.New("the server takes no writes: synchronous_standby_names asks for a standby, " +
+		"and none is connected, so that no commit would end; " +
 		"start the standby, or run ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()")
 )
 
@@ -58,7 +60,8 @@ func (g *target) checkSequences(ctx context.Context, tx pgx.Tx) error {
 	var wrong []error
 	var column, sequence, user string
 	_, err := pgx.ForEachRow(rows, []any{&column, &sequence, &user}, func() error {
-		wrong = append(wrong, fmt.Errorf("the default of column %q takes numbers from a sequence that the user of the dsn may not use; run GRANT USAGE ON SEQUENCE %s TO %s",
+		wrong = append(wrong, fmt.Errorf("the default of column %q takes numbers from a sequence that the user of the dsn may not use; "+
+			"run GRANT USAGE ON SEQUENCE %s TO %s",
 			column, sequence, user))
 		return nil
 	})

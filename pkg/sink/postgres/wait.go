@@ -50,8 +50,8 @@ func (s *sessions) watch(ctx context.Context, pid uint32, every time.Duration) *
 
 func (w *waiting) stop() { w.cancel() }
 
-// tell remembers who holds the lock, and tells the caller of the transaction, who need
-// not wait to hear of it until the lock has been waited for in vain.
+// tell records who holds the lock, and reports it to the caller of the transaction before
+// the lock has been waited for in vain.
 func (w *waiting) tell(ctx context.Context, found []blocker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -134,7 +134,7 @@ func right(command string) string {
 	return words[0]
 }
 
-// grant is the line for the server that gives the user rights.
+// grant returns the line for the server that grants the user these rights.
 func (g *target) grant(keys, commands []string) string {
 	line := "ACL SETUSER " + shellWord(g.user())
 	for _, k := range keys {
@@ -181,7 +181,7 @@ func (q question) whole() string {
 }
 
 // questions are all that have to be asked: each command on the keys of each need, since
-// nothing can be told by keys that may not be used.
+// keys that may not be used answer nothing.
 func questions(needs []need) (all []question) {
 	for _, n := range needs {
 		if n.key == "" {
@@ -219,7 +219,8 @@ func tryRights(ctx context.Context, g *target, client redis.UniversalClient) err
 				all = with(all, right(c))
 			}
 		}
-		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); run on the server: %s", g.user(), err, g.grant(nil, all)))
+		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); "+
+			"run on the server: %s", g.user(), err, g.grant(nil, all)))
 	}
 	if err != nil || len(reply) != len(asked) { // or it cannot be asked
 		return err
@@ -255,14 +256,17 @@ func (g *target) judge(needs []need, answers map[question]string) error {
 	}
 	var wrong []string
 	if len(unknown) > 0 {
-		wrong = append(wrong, fmt.Sprintf("the server has no command %s; take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
+		wrong = append(wrong, fmt.Sprintf("the server has no command %s; "+
+			"take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
 	}
 	advice := g.grant(keys, commands)
 	switch every, all := strings.Join(keys, " and "), strings.Join(commands, ", "); {
 	case len(keys) > 0 && len(commands) > 0 && !anyKey: // so no key tells
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor, perhaps, run %s; run on the server: %s", g.user(), every, all, advice))
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor, perhaps, run %s; "+
+			"run on the server: %s", g.user(), every, all, advice))
 	case len(keys) > 0 && len(commands) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor run %s; run on the server: %s", g.user(), every, all, advice))
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor run %s; "+
+			"run on the server: %s", g.user(), every, all, advice))
 	case len(keys) > 0:
 		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s; run on the server: %s", g.user(), every, advice))
 	case len(commands) > 0:

@@ -14,7 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
-// rights are those that a manual tells to give, without the keys.
+// rights returns the rights that a manual says to grant, without the keys.
 func rights(t testing.TB, manual string) []string {
 	t.Helper()
 	page, err := os.ReadFile("../../../docs/" + manual)
@@ -88,7 +88,7 @@ func TestEveryQuestionIsAWholeCommand(t *testing.T) {
 				if !ok {
 					t.Fatalf("%q is no command", words)
 				}
-				if arity := about[1].(int64); arity > 0 && int(arity) != len(words) || len(words) < int(-arity) || slices.Contains(words, "") {
+				if arity := about[1].(int64); (arity > 0 && int(arity) != len(words)) || len(words) < int(-arity) || slices.Contains(words, "") {
 					t.Errorf("%q has %d words, and the command takes %d", words, len(words), arity)
 				}
 			}

@@ -152,7 +152,7 @@ func TestTLS(t *testing.T) {
 }
 
 // A user with the rights that the manuals name can do everything; each that is needed is
-// said if it is missing, before anything is written, with a line that gives it.
+// said if it is missing, before anything is written, with a line that grants it.
 func TestUserWithFewRights(t *testing.T) {
 	t.Parallel()
 	t.Run("Redis", func(t *testing.T) { userWithFewRights(t, redisServer(t)) })

@@ -35,7 +35,8 @@ func surveyServer(ctx context.Context, g *target, client redis.UniversalClient) 
 			return nil, err
 		}
 		if len(found) == 0 || found[0] == nil {
-			return nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; load it, or use structure: string, which holds the same documents"))
+			return nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; " +
+				"load it, or use structure: string, which holds the same documents"))
 		}
 	}
 	return serverWarnings(g, info), tryRights(ctx, g, client)
@@ -87,19 +88,24 @@ func serverWarnings(g *target, info map[string]string) (warnings []string) {
 	const mend = "without anybody noticing; run on the server: CONFIG SET maxmemory-policy noeviction"
 	switch {
 	case strings.HasPrefix(policy, "allkeys-"):
-		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows, and the sink's own state, %s", policy, mend))
+		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: "+
+			"when it is full it removes rows, and the sink's own state, %s", policy, mend))
 	case strings.HasPrefix(policy, "volatile-") && g.TTL > 0:
-		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: when it is full it removes rows before their ttl is over, %s", policy, mend))
+		warnings = append(warnings, fmt.Sprintf("the server's maxmemory-policy is %s: "+
+			"when it is full it removes rows before their ttl is over, %s", policy, mend))
 	}
 	if most > 0 && used >= most/100*fullFrom {
-		warnings = append(warnings, fmt.Sprintf("the server uses %d of the %d MiB that its maxmemory allows, and takes no writes when it is full; raise maxmemory, or set ttl", used>>20, most>>20))
+		warnings = append(warnings, fmt.Sprintf("the server uses %d of the %d MiB that its maxmemory allows, "+
+			"and takes no writes when it is full; raise maxmemory, or set ttl", used>>20, most>>20))
 	}
 	if info["aof_enabled"] == "0" {
-		warnings = append(warnings, "the server has no append-only file: what it loses in a crash, since its last snapshot, is loaded again; run on the server: CONFIG SET appendonly yes")
+		warnings = append(warnings, "the server has no append-only file: what it loses in a crash, "+
+			"since its last snapshot, is loaded again; run on the server: CONFIG SET appendonly yes")
 	}
 	// A server tells of good replicas only if it wants some before it takes writes.
-	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || info["connected_slaves"] != "" && info["connected_slaves"] != "0") {
-		warnings = append(warnings, "the server has replicas and takes writes without them (min-replicas-to-write is 0): a failover may take back what was written for longer than a moment; it is loaded again, but set min-replicas-to-write to 1")
+	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || (info["connected_slaves"] != "" && info["connected_slaves"] != "0")) {
+		warnings = append(warnings, "the server has replicas and takes writes without them (min-replicas-to-write is 0): "+
+			"a failover may take back what was written for longer than a moment; it is loaded again, but set min-replicas-to-write to 1")
 	}
 	return warnings
 }

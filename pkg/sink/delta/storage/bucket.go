@@ -41,7 +41,8 @@ func openBucket(ctx context.Context, u *url.URL, p Place) (*Bucket, error) {
 	if err != nil {
 		return nil, fault.Permanent(fmt.Errorf("open %s: %w", b.name, err))
 	}
-	if b.folder = folderOf(u); b.folder != "" {
+	b.folder = folderOf(u)
+	if b.folder != "" {
 		bucket = blob.PrefixedBucket(bucket, b.folder)
 	}
 	b.bucket, b.hangUp = bucket, hangUp

@@ -20,30 +20,47 @@ const (
 	ofEncryption = "the key that the bucket encrypts with cannot be used; mend its state, or let these credentials use it"
 	ofRetention  = "a hold or retention policy of the bucket keeps the file; take it off, or use another bucket"
 	ofClass      = "the file was archived; bring it back, and let no rule archive files of a table"
+	ofTaken      = "the name is taken"
+	ofGone       = "the file is gone"
+	ofSize       = "the server does not take so large a file; lower target_file_size"
+	ofChanged    = "the bytes were changed on the way"
+	ofUpload     = "another program uploads to the same file"
+	ofOperation  = "the server does not offer this operation; use another one, or a newer version of it"
+	ofFull       = "the server is full; make room there"
+	ofRange      = "the file is shorter than it was"
+	ofSlow       = "the server waited too long for the request"
+	ofMove       = "the bucket is being moved"
+	ofCut        = "the request was cut"
+	ofWriter     = "another writer is at the same name"
+	ofQuota      = "the bucket's quota is used up; make room, or raise it"
 )
 
 // statuses is what is decided for the status of an answer whose code is unknown, which
 // may be that of a proxy.
 var statuses = map[int]advice{
-	http.StatusMovedPermanently:      {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; set region, or correct endpoint"},
-	http.StatusFound:                 {fault.ClassPermanent, "the answer leads elsewhere; correct endpoint"},
-	http.StatusTemporaryRedirect:     {fault.ClassLater, "the bucket is being moved"},
-	http.StatusPermanentRedirect:     {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; set region, or correct endpoint"},
-	http.StatusBadRequest:            {fault.ClassPermanent, ofRequest},
-	http.StatusUnauthorized:          {fault.ClassPermanent, "the server does not accept the credentials"},
-	http.StatusPaymentRequired:       {fault.ClassPermanent, "the account has to be paid for"},
-	http.StatusForbidden:             {fault.ClassPermanent, accessDenied},
-	http.StatusNotFound:              {fault.ClassPermanent, ofName404},
-	http.StatusMethodNotAllowed:      {fault.ClassPermanent, ofRequest},
-	http.StatusProxyAuthRequired:     {fault.ClassPermanent, "a proxy wants a password; put it into HTTPS_PROXY, or except the server by NO_PROXY"},
-	http.StatusRequestTimeout:        {fault.ClassLater, "the server waited too long for the request"},
-	http.StatusConflict:              {fault.ClassLater, "something else is being done to the bucket or to the file"},
-	http.StatusGone:                  {fault.ClassPermanent, ofName404},
-	http.StatusRequestEntityTooLarge: {fault.ClassPermanent, "the server, or a proxy, does not take so large a file; lower target_file_size"},
-	http.StatusTooEarly:              {fault.ClassLater, ofThrottling},
-	http.StatusTooManyRequests:       {fault.ClassLater, ofThrottling},
-	http.StatusNotImplemented:        {fault.ClassPermanent, "the server does not offer this operation; use another one, or a newer version of it"},
-	http.StatusInsufficientStorage:   {fault.ClassLater, "the server is full; make room there"},
+	http.StatusMovedPermanently: {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; " +
+		"set region, or correct endpoint"},
+	http.StatusFound:             {fault.ClassPermanent, "the answer leads elsewhere; correct endpoint"},
+	http.StatusTemporaryRedirect: {fault.ClassLater, ofMove},
+	http.StatusPermanentRedirect: {fault.ClassPermanent, "the bucket is in another region, or at another endpoint; " +
+		"set region, or correct endpoint"},
+	http.StatusBadRequest:       {fault.ClassPermanent, ofRequest},
+	http.StatusUnauthorized:     {fault.ClassPermanent, "the server does not accept the credentials"},
+	http.StatusPaymentRequired:  {fault.ClassPermanent, "the account has to be paid for"},
+	http.StatusForbidden:        {fault.ClassPermanent, accessDenied},
+	http.StatusNotFound:         {fault.ClassPermanent, ofName404},
+	http.StatusMethodNotAllowed: {fault.ClassPermanent, ofRequest},
+	http.StatusProxyAuthRequired: {fault.ClassPermanent, "a proxy wants a password; " +
+		"put it into HTTPS_PROXY, or except the server by NO_PROXY"},
+	http.StatusRequestTimeout: {fault.ClassLater, ofSlow},
+	http.StatusConflict:       {fault.ClassLater, "something else is being done to the bucket or to the file"},
+	http.StatusGone:           {fault.ClassPermanent, ofName404},
+	http.StatusRequestEntityTooLarge: {fault.ClassPermanent, "the server, or a proxy, does not take so large a file; " +
+		"lower target_file_size"},
+	http.StatusTooEarly:            {fault.ClassLater, ofThrottling},
+	http.StatusTooManyRequests:     {fault.ClassLater, ofThrottling},
+	http.StatusNotImplemented:      {fault.ClassPermanent, ofOperation},
+	http.StatusInsufficientStorage: {fault.ClassLater, ofFull},
 }
 
 // answer is what a cloud's server has said.

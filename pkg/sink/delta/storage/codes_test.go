@@ -63,7 +63,7 @@ func TestEveryCodeIsDecided(t *testing.T) {
 		}
 		for _, code := range published {
 			a, decided := of.codes[code]
-			if decided == slices.Contains(of.unasked, code) || decided && a.text == "" {
+			if decided == slices.Contains(of.unasked, code) || (decided && a.text == "") {
 				t.Errorf("%s: nothing, or two things, are decided for %s", cloud, code)
 				continue
 			}

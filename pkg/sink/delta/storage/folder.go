@@ -280,7 +280,7 @@ func standing(dir string) (string, error) {
 	}
 }
 
-// probeFolder makes a file in a folder, gives it a second name, and removes both.
+// probeFolder makes a file in a folder, links a second name to it, and removes both.
 func probeFolder(dir string) error {
 	from := filepath.Join(dir, Temporary+rand.Text())
 	to := from + "-link"

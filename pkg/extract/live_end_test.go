@@ -1,0 +1,95 @@
+package extract_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// TestTheEndInsideARange: what lies beyond max_block is left out, and the range gets
+// no watermark, so that a later run with a higher max_block reads it again, whole.
+func TestTheEndInsideARange(t *testing.T) {
+	t.Parallel()
+	end := block.Number(15)
+	s := newTale(t, 0, 10, one, grow(3), step{grow: 5, messages: 5}, grow(5))
+	st := newStage(t, nil, "test", s, 10, &end)
+	l := st.phase(queue.LiveDone)
+	if l.Until == nil || *l.Until != end || l.Next != end {
+		t.Errorf("position %+v", l)
+	}
+	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "data 10-12", "watermark 12", "data 13-14"})
+	if c := st.store.Ledger().Coverage; !c.Equal(block.NewSet(block.Range{Start: 10, End: end})) {
+		t.Errorf("coverage %v", c)
+	}
+	if load, err := st.tasks.Load(t.Context(), queue.LiveTask); err != nil || load.Queued+load.Held > 0 {
+		t.Errorf("the task is left: %+v, %v", load, err)
+	}
+
+	spec, rev, err := st.state.LoadSpec(t.Context())
+	must(t, err)
+	end = 18
+	spec.MaxBlock = &end
+	_, err = st.state.SaveSpec(t.Context(), spec, rev)
+	must(t, err)
+	st.queue()
+	st.position(func(queue.LivePosition) bool { return true })
+	p := st.process()
+	p.start()
+	l = st.position(func(l queue.LivePosition) bool { return l.Phase == queue.LiveDone && *l.Until == end })
+	p.end()
+	want(t, "entries", slim(st.settled()), []string{"invalidate 13", "data 13-17", "watermark 17"})
+	if l.Next != end {
+		t.Errorf("position %+v", l)
+	}
+}
+
+// TestAReorgBehindTheEnd: a lane that has all its blocks is done, whatever comes.
+func TestAReorgBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	end := block.Number(13)
+	s := newTale(t, 0, 10, one, grow(2), reorg(11, 1), grow(4))
+	st := newStage(t, nil, "test", s, 10, &end)
+	st.phase(queue.LiveDone)
+	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "data 10-11", "watermark 11", "invalidate 11", "data 11-12", "watermark 12"})
+}
+
+// TestAnErrorThatStays is the planner's to tell: the phase has its text, and the task
+// does not come again.
+func TestAnErrorThatStays(t *testing.T) {
+	t.Parallel()
+	s := newTale(t, 0, 10, one, grow(2), step{err: fault.Permanent(amp.ErrDeepReorg)})
+	st := newStage(t, nil, "test", s, 10, nil)
+	l := st.phase(queue.LiveFailed)
+	if !strings.Contains(l.Error, amp.ErrDeepReorg.Error()) || l.Next != 12 || len(l.Points) != 2 {
+		t.Errorf("position %+v", l)
+	}
+	if load, err := st.tasks.Load(t.Context(), queue.LiveTask); err != nil || load.Queued+load.Held > 0 {
+		t.Errorf("the task is left: %+v, %v", load, err)
+	}
+	// A run that tries again goes on behind what is complete.
+	s.add(grow(1))
+	st.queue()
+	st.tell()
+	want(t, "entries", st.settled(), []string{"invalidate 10", "data 10-11", "watermark 11", "data 12-12", "watermark 12"})
+}
+
+// TestAStreamThatDoesNotGoOn where the lane ends is an error, not a hole.
+func TestAStreamThatDoesNotGoOn(t *testing.T) {
+	t.Parallel()
+	s := newTale(t, 0, 10, one, grow(2))
+	st := newStage(t, nil, "test", s, 10, nil)
+	spec, rev, err := st.state.LoadSpec(t.Context())
+	must(t, err)
+	spec.Live.Points = []block.Cursor{s.at(7)} // a plan that is damaged
+	_, err = st.state.SaveSpec(t.Context(), spec, rev)
+	must(t, err)
+	l := st.phase(queue.LiveFailed)
+	if !strings.Contains(l.Error, "block 8") || !strings.Contains(l.Error, "block 10") {
+		t.Errorf("position %+v", l)
+	}
+	want(t, "entries", st.apply(), []string{"invalidate 10"})
+}

@@ -1,0 +1,163 @@
+package plan_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// TestTrimKeepsTheLastWatermark: whoever writes the lane next begins there.
+func TestTrimKeepsTheLastWatermark(t *testing.T) {
+	d := follow(t, "warehouse")
+	d.publish(entry.Invalidate, block.Closed(800, 800))
+	d.publish(entry.Watermark, block.Closed(800, 820))
+	last := d.publish(entry.Watermark, block.Closed(821, 840))
+	p := part(700, 800, 1, queue.PartitionDone)
+	e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
+	must(t, err)
+	must(t, second(d.Log.Publish(t.Context(), p.Lane(), 0, "history", entry.Group{e})))
+	d.reached(queue.LiveRunning, last, 841)
+	d.apply(1, all)
+	live, err := d.Log.Consume(t.Context(), "warehouse", queue.ConsumeOptions{Lanes: queue.Live})
+	must(t, err)
+	for range 3 {
+		m, err := live.Next(t.Context())
+		must(t, err)
+		must(t, m.Ack())
+	}
+	live.Close()
+	d.run()
+	d.tells("warehouse", d.mark(last, 800, 840), block.Range{Start: 700, End: 841})
+	d.until("the log is trimmed", func(plan.Status) bool {
+		state, err := d.Log.State(t.Context())
+		must(t, err)
+		return state.First == last
+	})
+	d.looks()
+	tail, err := d.Log.Tail(t.Context(), queue.LiveLane)
+	must(t, err)
+	if !tail.Found || tail.Seq != last || tail.Entry.Kind != entry.Watermark {
+		t.Errorf("the lane ends with %+v", tail)
+	}
+	if s := d.stored(); s.Epoch != 1 {
+		t.Errorf("epoch %d", s.Epoch)
+	}
+}
+
+// TestTrimWaitsForTheSlowestReport: acknowledgements are ahead of reports, and by the
+// reports it is judged whether a sink lacks what was trimmed.
+func TestTrimWaitsForTheSlowestReport(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	var seqs []uint64
+	for n := block.Number(800); n < 840; n += 10 {
+		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
+	}
+	reported, last := seqs[1], seqs[3]
+	d.reached(queue.LiveRunning, last, 840)
+	p := part(700, 800, 1, queue.PartitionDone)
+	e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
+	must(t, err)
+	must(t, second(d.Log.Publish(t.Context(), p.Lane(), 0, "history", entry.Group{e})))
+	for _, sink := range []string{"warehouse", "cache"} {
+		for lanes, entries := range map[queue.Lanes]int{queue.History: 1, queue.Live: len(seqs)} {
+			consumer, err := d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{Lanes: lanes})
+			must(t, err)
+			for range entries {
+				m, err := consumer.Next(t.Context())
+				must(t, err)
+				must(t, m.Ack())
+			}
+			consumer.Close()
+		}
+	}
+	whole := block.Range{Start: 700, End: 840}
+	d.tells("warehouse", d.mark(last, 800, 839), whole)
+	d.tells("cache", d.mark(reported, 800, 819), block.Range{Start: 700, End: 820})
+	first := func() uint64 {
+		state, err := d.Log.State(t.Context())
+		must(t, err)
+		return state.First
+	}
+	d.run()
+	d.until("the log is trimmed", func(plan.Status) bool { return first() > 1 })
+	d.looks()
+	if got := first(); got != reported+1 {
+		t.Errorf("the log begins with %d, and a sink has reported up to %d only", got, reported)
+	}
+	d.tells("cache", d.mark(last, 800, 839), whole)
+	d.until("the rest is trimmed", func(plan.Status) bool { return first() == last })
+	if s := d.stored(); s.Epoch != 1 {
+		t.Errorf("epoch %d has begun for nothing", s.Epoch)
+	}
+}
+
+// TestASinkThatHasFailedDoesNotHoldACrowdedLog: as long as there is room it does, and
+// one that waits always does. What it lacks then is no reason for an epoch before it
+// is back.
+func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
+	d := follow(t, "warehouse", "cache")
+	var seqs []uint64
+	for n := block.Number(800); n < 840; n += 10 {
+		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
+	}
+	last := seqs[3]
+	d.reached(queue.LiveRunning, last, 840)
+	for sink, entries := range map[string]int{"warehouse": len(seqs), "cache": 1} {
+		consumer, err := d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{})
+		must(t, err)
+		consumer.Close()
+		consumer, err = d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{Lanes: queue.Live})
+		must(t, err)
+		for range entries {
+			m, err := consumer.Next(t.Context())
+			must(t, err)
+			must(t, m.Ack())
+		}
+		consumer.Close()
+	}
+	report := func(state queue.SinkState, reason string) {
+		must(t, d.State.PutReport(t.Context(), queue.SinkReport{
+			Name: "cache", Live: d.mark(seqs[0], 800, 809), Coverage: block.NewSet(block.Range{Start: 700, End: 810}), State: state, Reason: reason,
+		}))
+	}
+	d.tells("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
+	report(queue.SinkFailed, "block 810 is refused")
+	first := func() uint64 {
+		state, err := d.Log.State(t.Context())
+		must(t, err)
+		return state.First
+	}
+	d.run()
+	s := d.looks()
+	if d.looks(); first() != seqs[1] {
+		t.Errorf("the log begins with %d, want what the failed sink lacks: there is room", first())
+	}
+	if s.Sinks[1].Stopped != "block 810 is refused" || s.Sinks[0].Stopped != "" {
+		t.Errorf("stopped are %+v", s.Sinks)
+	}
+
+	// Large entries that one of them has not applied make the log crowded.
+	p := part(700, 800, 1, queue.PartitionDone)
+	for i := range 5 {
+		e := entry.Entry{Header: entry.Header{Kind: entry.Data, Codec: entry.None, Network: "mainnet", Epoch: 1, Schema: "0123456789abcdef", Range: p.Range(), End: p.End}, Payload: make([]byte, 7<<20)}
+		must(t, second(d.Log.Publish(t.Context(), fmt.Sprintf("p.%d.9", i), 0, "filler", entry.Group{e})))
+	}
+	d.apply(5, all)
+	report(queue.SinkPaused, "connection refused")
+	d.looks()
+	if d.looks(); first() != seqs[1] {
+		t.Errorf("the log begins with %d, want what the paused sink lacks", first())
+	}
+	report(queue.SinkFailed, "block 810 is refused")
+	d.until("the log is trimmed", func(plan.Status) bool { return first() == last })
+	d.looks()
+	if s := d.stored(); s.Epoch != 1 {
+		t.Errorf("epoch %d has begun for a sink that does not run", s.Epoch)
+	}
+	report(queue.SinkRunning, "")
+	d.until("an epoch for the sink that is back", func(plan.Status) bool { return d.stored().Epoch > 1 })
+}
