@@ -146,7 +146,7 @@ func TestVerifyNamesWhatADestinationCouldNotHold(t *testing.T) {
 	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{}}
 	newWarehouse(s)
 	note := "CASE WHEN block_num = 12 THEN 'a' || chr(0) || 'b' ELSE 'c' END AS note"
-	s.configure(strings.Replace(warehouse, "address FROM", note+" FROM", 1))
+	s.configure(strings.NewReplacer("address FROM", note+" FROM", "max_block: 40", "max_block: 40, reorg_buffer: 5").Replace(warehouse))
 	if code, out := s.command(2*firstMinute, "", "run"); code == 0 {
 		t.Fatalf("run: exit code %d\n%s", code, out)
 	}

@@ -13,7 +13,7 @@ import (
 // ofKey reports whether the server refuses to read a key because it holds a value of
 // another type: other keys can be read.
 func ofKey(err error) bool {
-	return redis.HasErrorPrefix(err, "WRONGTYPE") || strings.Contains(err.Error(), "wrong Redis type") // RedisJSON's
+	return err != nil && (redis.HasErrorPrefix(err, "WRONGTYPE") || strings.Contains(err.Error(), "wrong Redis type")) // RedisJSON's
 }
 
 // refused notes that a row of a block cannot be read.
