@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"iter"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -54,9 +53,9 @@ type Extractor struct {
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
 
-	versions *versions     // of Run
-	faults   *atomic.Int32 // of Run: blocks that were given up alone
-	encoders *sync.Pool    // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
+	versions *versions  // of Run
+	faults   *faults    // of Run
+	encoders *sync.Pool // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
 // Observer is told what the workers do. Its methods are called from several
@@ -107,7 +106,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { stop(errStop) })
 	})()
 
-	x.encoders, x.faults, x.versions = new(sync.Pool), new(atomic.Int32), newVersions()
+	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
 	watching, unwatch := context.WithCancel(work)
 	var watch sync.WaitGroup
 	watch.Go(func() { x.watchVersion(watching) })

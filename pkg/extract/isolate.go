@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
@@ -13,18 +14,39 @@ import (
 )
 
 const (
-	// mostFaults is how many single blocks a process records as failed. What fails more often is
-	// not the fault of single blocks, and partitions fail as a whole.
+	// mostFaults is how many single blocks a process records as failed for one query. What
+	// fails more often is not the fault of single blocks, and partitions fail as a whole.
 	mostFaults = 32
 	// narrowAfter is how many failures in a row, of a kind that may pass, lead to a
 	// smaller range.
 	narrowAfter = 4
 )
 
+// faults counts the blocks that were given up alone with the query of a version. It is
+// safe for concurrent use.
+type faults struct {
+	mu         sync.Mutex
+	version, n int
+}
+
+func (f *faults) of(version int) int { return f.count(version, 0) }
+
+func (f *faults) add(version int) int { return f.count(version, 1) }
+
+func (f *faults) count(version, more int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.version != version {
+		f.version, f.n = version, 0
+	}
+	f.n += more
+	return f.n
+}
+
 // narrow reports whether a range that cannot be read is to be read in smaller parts, to
 // find the block at fault.
 func (h *held) narrow(r block.Range, err error) bool {
-	if fault.Of(err) != fault.ClassPermanent || r.Len() < 2 || h.x.faults.Load() >= mostFaults || ofEveryBlock(err) {
+	if fault.Of(err) != fault.ClassPermanent || r.Len() < 2 || h.x.faults.of(h.spec.Version) >= mostFaults || ofEveryBlock(err) {
 		return false
 	}
 	h.window = r.Len() / 2
@@ -64,7 +86,7 @@ func faultyBlock(err error) (block.Number, bool) {
 // of its own. As with a tail that another worker takes, the end is moved down first: should this
 // process die meanwhile, the planner sees the hole and queues it.
 func (h *held) fail(ctx context.Context, cause error) error {
-	if h.window != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || h.x.faults.Add(1) > mostFaults {
+	if h.window != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || h.x.faults.add(h.spec.Version) > mostFaults {
 		return h.finish(ctx, queue.PartitionFailed, cause)
 	}
 	h.mu.Lock()

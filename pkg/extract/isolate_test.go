@@ -1,10 +1,12 @@
 package extract_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
@@ -133,4 +135,53 @@ func TestABlockThatIsTooLargeFailsAlone(t *testing.T) {
 		t.Errorf("errors: %v", errs)
 	}
 	b.checkLog(all, 13)
+}
+
+// TestAMendedQueryHasFaultsOfItsOwn: how many blocks the query before has failed at says
+// nothing about it.
+func TestAMendedQueryHasFaultsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	source := newChain(t, 1060, someRows)
+	source.before = func(r block.Range) error {
+		if r.Start < 1000 || r.Has(1031) {
+			return fault.Permanent(errors.New("not right"))
+		}
+		return nil
+	}
+	b := setup(t, source)
+	b.x.Workers = 1
+	spec := b.x.Spec
+	rev, err := b.state.SaveSpec(ctx, spec, 0)
+	must(t, err)
+	b.add(block.Range{Start: 0, End: 1000})
+	run, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- b.x.Run(run) }()
+	until := func(all block.Range) block.Set {
+		var parts []queue.Partition
+		for have := (block.Set{}); !have.Covers(all); {
+			select {
+			case p := <-b.seen.done:
+				have.Add(p.Range())
+				parts = append(parts, p)
+			case <-time.After(20 * time.Second):
+				t.Fatalf("blocks %v are missing", have.Missing(all))
+			}
+		}
+		blocks, _ := failing(parts)
+		return blocks
+	}
+	until(block.Range{Start: 0, End: 1000})
+	spec.Epoch, spec.Version, spec.Query = spec.Epoch+1, 1, "SELECT * FROM test.mended"
+	must(t, second(b.state.SaveSpec(ctx, spec, rev)))
+	p := queue.Partition{Start: 1000, End: 1060, State: queue.PartitionOpen, Version: 1}
+	must(t, second(b.state.CreatePartition(ctx, p)))
+	must(t, second(b.tasks.Add(ctx, queue.PartitionTask, p.ID())))
+	blocks := until(p.Range())
+	stop()
+	must(t, <-ended)
+	if want := block.NewSet(block.Closed(1031, 1031)); fmt.Sprint(blocks) != fmt.Sprint(want) {
+		t.Errorf("failed: %v, want %v", blocks, want)
+	}
 }

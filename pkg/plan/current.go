@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -107,7 +108,7 @@ func (w *watcher) change(ctx context.Context, how func(*queue.Spec)) error {
 		spec.Live = &origin
 	}
 	how(&spec)
-	rev, err := w.State.SaveSpec(ctx, spec, w.rev)
+	rev, err := w.save(ctx, &spec, w.rev)
 	if errors.Is(err, queue.ErrConflict) {
 		return errOvertaken
 	}
@@ -116,6 +117,20 @@ func (w *watcher) change(ctx context.Context, how func(*queue.Spec)) error {
 	}
 	w.adopt(spec, rev)
 	return nil
+}
+
+// save writes a plan. So that a query can be mended however often, the oldest one is
+// forgotten if the plan is larger than a message may be.
+func (p *Planner) save(ctx context.Context, spec *queue.Spec, rev uint64) (uint64, error) {
+	for {
+		now, err := p.State.SaveSpec(ctx, *spec, rev)
+		if _, large := errors.AsType[*queue.PlanTooLargeError](err); !large || len(spec.Earlier) == 0 {
+			return now, err
+		}
+		p.Logger.Warn().Int("version", spec.Earlier[0].Version).
+			Msg("the plan with all earlier queries is larger than a message of NATS may be: the oldest query is forgotten, and verify cannot compare with it")
+		spec.Earlier = slices.Clone(spec.Earlier[1:])
+	}
 }
 
 // sinks are the names of those that are waited for, whose entries are kept, and

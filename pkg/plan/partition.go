@@ -103,3 +103,24 @@ func planned(parts []queue.Partition) block.Set {
 	}
 	return s
 }
+
+// steady gives the blocks that are in both.
+func steady(before, now []block.Range) []block.Range {
+	old := block.NewSet(before...)
+	both := block.NewSet(now...)
+	for _, r := range now {
+		for _, fresh := range old.Missing(r) {
+			both.Remove(fresh)
+		}
+	}
+	return both.Ranges()
+}
+
+func count(parts []queue.Partition, state queue.PartitionState) (n int) {
+	for _, p := range parts {
+		if p.State == state {
+			n++
+		}
+	}
+	return n
+}

@@ -82,7 +82,7 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 		case spec.Live != nil: // the lane begins at max_block or above, and brings nothing
 			spec.History.End = max(spec.History.Start, *spec.MaxBlock)
 		}
-		_, err = p.State.SaveSpec(ctx, spec, rev)
+		_, err = p.save(ctx, &spec, rev)
 		if errors.Is(err, queue.ErrConflict) {
 			continue // another planner was faster; look at what it wrote
 		}

@@ -378,3 +378,22 @@ func TestPartitionsAreOfNoLaterVersionThanThePlan(t *testing.T) {
 		t.Errorf("the rest is planned as %+v, %v", rest, err)
 	}
 }
+
+// TestALargeQueryIsMendedAgainAndAgain, although the plan has no room for all of them.
+func TestALargeQueryIsMendedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	for version := range 3 {
+		list := strings.Repeat("x", queue.EmbeddedPayload*2/5) + strings.Repeat("y", version)
+		q, err := sql.Parse("SELECT * FROM a.logs WHERE name = '" + list + "'")
+		must(t, err)
+		spec, err := d.Plan(t.Context(), &plan.Checked{Query: q, Schema: rows, Network: "mainnet",
+			Head: []amp.Range{{Network: "mainnet", Numbers: block.Range{Start: 0, End: 1000}}}})
+		must(t, err)
+		stored, _, err := d.State.LoadSpec(t.Context())
+		must(t, err)
+		if want := min(version, 1); spec.Version != version || len(stored.Earlier) != want || len(spec.Earlier) != want {
+			t.Errorf("version %d: %d earlier queries are kept", spec.Version, len(stored.Earlier))
+		}
+	}
+}

@@ -216,18 +216,6 @@ func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Pa
 	return parts, err
 }
 
-// steady gives the blocks that are in both.
-func steady(before, now []block.Range) []block.Range {
-	old := block.NewSet(before...)
-	both := block.NewSet(now...)
-	for _, r := range now {
-		for _, fresh := range old.Missing(r) {
-			both.Remove(fresh)
-		}
-	}
-	return both.Ranges()
-}
-
 func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
 	fresh := Fresh(ranges, parts)
 	for _, p := range fresh {
@@ -272,13 +260,4 @@ func (w *watcher) queueOpen(ctx context.Context, parts []queue.Partition) error 
 		w.queued[p.ID()] = true
 	}
 	return nil
-}
-
-func count(parts []queue.Partition, state queue.PartitionState) (n int) {
-	for _, p := range parts {
-		if p.State == state {
-			n++
-		}
-	}
-	return n
 }

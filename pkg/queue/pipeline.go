@@ -47,10 +47,13 @@ func tooLong(spec Spec, size, limit int, embedded bool) error {
 	if embedded {
 		raise = "set nats.url to a NATS server of its own with a larger max_payload"
 	}
-	return fault.Permanent(fmt.Errorf("the plan takes %s in NATS, with a query of %s, and a message may have %s: %s, "+
+	return fault.Permanent(&PlanTooLargeError{fmt.Errorf("the plan takes %s in NATS, with a query of %s, and a message may have %s: %s, "+
 		"or shorten source.query, such as by a JOIN with a table that holds the long list",
-		Size(int64(size)), Size(int64(len(spec.Query))), Size(int64(limit)), raise))
+		Size(int64(size)), Size(int64(len(spec.Query))), Size(int64(limit)), raise)})
 }
+
+// PlanTooLargeError says that no message takes a plan.
+type PlanTooLargeError struct{ error }
 
 // LoadSpec reads the plan, or gives [ErrNotFound].
 func (s *State) LoadSpec(ctx context.Context) (spec Spec, rev uint64, err error) {
