@@ -67,7 +67,7 @@ func (x *Extractor) live(take, ctx context.Context, _ *queue.Task, begins func()
 		return stopped, nil
 	case l != nil && fault.Of(err) == fault.ClassPermanent:
 		failed(log, err).Msg("the live lane failed")
-		return finished, l.save(context.WithoutCancel(ctx), queue.LiveFailed, err)
+		return finished, l.save(ctx, queue.LiveFailed, err) // waits for NATS, and a process that is told to stop does not
 	default:
 		return lost, err
 	}

@@ -3,6 +3,7 @@ package extract_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
@@ -92,4 +93,44 @@ func TestAStreamThatDoesNotGoOn(t *testing.T) {
 		t.Errorf("position %+v", l)
 	}
 	want(t, "entries", st.apply(), []string{"invalidate 10"})
+}
+
+// TestAnErrorThatStaysWhileNATSIsAway cannot be written down; a process that is told to
+// stop stops nevertheless.
+func TestAnErrorThatStaysWhileNATSIsAway(t *testing.T) {
+	t.Parallel()
+	server, err := queue.StartServer(t.Context(), queue.ServerConfig{Dir: t.TempDir()})
+	must(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	s := newTale(t, 0, 10, one, grow(2), step{say: func() { must(t, server.Close()) }, err: fault.Permanent(amp.ErrDeepReorg)})
+	st := newStage(t, server, "test", s, 10, nil)
+	p := st.process()
+	p.x.Grace = 100 * time.Millisecond
+	said := make(chan struct{})
+	p.x.Observer = waitWatch{p, said}
+	p.start()
+	p.until(said)
+	p.stop()
+	select {
+	case err := <-p.ended:
+		must(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not stop")
+	}
+}
+
+// waitWatch hears that the live lane waits.
+type waitWatch struct {
+	*process
+	said chan struct{}
+}
+
+func (w waitWatch) Waiting(_ string, reason error) {
+	select {
+	case <-w.said:
+	default:
+		if reason != nil {
+			close(w.said)
+		}
+	}
 }

@@ -136,6 +136,26 @@ func TestANewPlanAsksTheSinks(t *testing.T) {
 	}
 }
 
+// TestAServerThatIsBehindIsNotHurried: it may be so for hours, and is asked at every
+// fourth look.
+func TestAServerThatIsBehindIsNotHurried(t *testing.T) {
+	t.Parallel()
+	d := follow(t, "warehouse")
+	d.spec.Live.Tentative = true
+	d.run()
+	mark := d.mark(9, 300, 950)
+	d.chain.set(func(s *moving) { s.end = 940 })
+	d.tells("warehouse", mark)
+	d.until("it waits", func(s plan.Status) bool { return strings.Contains(s.Live.Waits, "its head is block 939") })
+	d.chain.set(func(s *moving) { s.asked = 0 })
+	d.looks()
+	d.chain.set(func(s *moving) {
+		if s.asked < 1 || s.asked > 3 {
+			t.Errorf("in 9 looks it was asked %d times", s.asked)
+		}
+	})
+}
+
 // TestAPlanThatIsGone is written again, and the lane begins only when the sinks were
 // asked: what they hold may be of the plan that was lost.
 func TestAPlanThatIsGone(t *testing.T) {

@@ -62,7 +62,8 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 		return fmt.Errorf("read the position of the live lane: %w", err)
 	}
 	w.live = LiveStatus{Follows: true, Start: w.spec.Live.Start, Next: max(position.Next, w.spec.Live.Start), Reorgs: position.Reorgs}
-	defer func() { s.Live, w.soon = w.live, began }()
+	// One that cannot begin yet asks the server each time, and that is not hurried.
+	defer func() { s.Live, w.soon = w.live, began && w.live.Waits == "" }()
 
 	if position.Phase == queue.LiveFailed && position.Epoch == w.spec.Epoch && w.followed {
 		return fault.Permanent(fmt.Errorf("the chain cannot be followed: %s", position.Error))
@@ -79,9 +80,12 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 		return err
 	}
 	if reason != "" {
-		w.Logger.Warn().Msg(reason + "; the live lane begins again from what every sink has")
 		began = true
-		return w.begin(ctx, position, s.Sinks, w.spec.Epoch+1)
+		err := w.begin(ctx, position, s.Sinks, w.spec.Epoch+1)
+		if err == nil && w.live.Waits == "" {
+			w.Logger.Warn().Msg(reason + "; the live lane begins again from what every sink has")
+		}
+		return err
 	}
 	return w.queueLive(ctx, position, rev)
 }

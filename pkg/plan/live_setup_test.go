@@ -31,6 +31,7 @@ type moving struct {
 	knows bool // the blocks that the last reorg has replaced
 	slow  bool // it begins no stream in time
 	fails bool // it cannot compute the rows of the query
+	asked int  // how often for its head
 }
 
 func (s *moving) set(change func(*moving)) {
@@ -60,6 +61,7 @@ func (s *moving) Info(context.Context, string) (*arrow.Schema, error) { return r
 func (s *moving) Head(context.Context, string) ([]amp.Range, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked++
 	return []amp.Range{{Network: "mainnet", Numbers: block.Range{Start: 0, End: s.end}, Hash: s.cursor(s.end - 1).Hash}}, nil
 }
 

@@ -24,6 +24,7 @@ var errProbe = errors.New("what NATS has room for cannot be tried")
 // probe makes streams of some size. It has a connection of its own, since a refused
 // request closes that of a [Conn].
 type probe struct {
+	conn     *Conn
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	replicas int
@@ -32,7 +33,7 @@ type probe struct {
 
 // probe connects, and finds out whether the user may do what is needed.
 func (c *Conn) probe(ctx context.Context) (*probe, error) {
-	p := &probe{replicas: c.cfg.Replicas, refused: make(chan struct{})}
+	p := &probe{conn: c, replicas: c.cfg.Replicas, refused: make(chan struct{})}
 	nc, err := c.dial(nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) && !nc.IsClosed() {
 			close(p.refused)
@@ -63,7 +64,7 @@ func (c *Conn) left(ctx context.Context, need int64) (int64, error) {
 	return p.largest(ctx, need)
 }
 
-func (p *probe) close() { p.nc.Close() }
+func (p *probe) close() { p.conn.hangUp(p.nc) }
 
 // delete removes the stream, or what was left behind of it.
 func (p *probe) delete(ctx context.Context) error {
@@ -100,8 +101,12 @@ func (p *probe) fits(ctx context.Context, bytes int64) (bool, error) {
 		return false, nil
 	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse), code(err) == codeTooManyStreams, code(err) == codeStreamTooLarge:
 		return false, fmt.Errorf("%w: %w", errProbe, err)
-	default:
-		return false, p.explain(err)
+	default: // it may have been made all the same: the caller was interrupted, or the answer was lost
+		err = p.explain(err)
+		if !errors.Is(err, errProbe) {
+			_ = p.delete(context.WithoutCancel(ctx)) // best effort: the next probe deletes it otherwise
+		}
+		return false, err
 	}
 }
 

@@ -1,0 +1,70 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// interrupted makes streams, and does not hear that they were made.
+type interrupted struct{ jetstream.JetStream }
+
+func (i interrupted) CreateStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	if _, err := i.JetStream.CreateStream(ctx, c); err != nil {
+		return nil, err
+	}
+	return nil, context.Canceled
+}
+
+// TestAProbeThatIsInterruptedLeavesNothing: what it reserves would be missing to the
+// pipeline for which it was made.
+func TestAProbeThatIsInterruptedLeavesNothing(t *testing.T) {
+	t.Parallel()
+	c := openTold(t, nil)
+	p, err := c.probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	p.js = interrupted{p.js}
+	if _, err := p.largest(t.Context(), 1<<20); !errors.Is(err, context.Canceled) {
+		t.Errorf("it returned %v", err)
+	}
+	if _, err := c.js.Stream(t.Context(), probeStream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the stream is left: %v", err)
+	}
+}
+
+// TestAProbeWhoseConnectionIsLost is nothing that a pipeline waits for once it is over.
+func TestAProbeWhoseConnectionIsLost(t *testing.T) {
+	t.Parallel()
+	var told []bool
+	c := openTold(t, func(reason error) { told = append(told, reason != nil) })
+	p, err := c.probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.disconnected(p.nc, errSilent)
+	p.close()
+	if !slices.Equal(told, []bool{true, false}) {
+		t.Errorf("told %v", told)
+	}
+}
+
+func openTold(t *testing.T, told func(error)) *Conn {
+	t.Helper()
+	server, err := StartServer(t.Context(), ServerConfig{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	c, err := Open(t.Context(), Config{Server: server, OnState: told})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
