@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -82,8 +84,8 @@ func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source pl
 
 func joinRefusals(refused map[string]error) error {
 	var all []error
-	for name, err := range refused {
-		if err != nil {
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		if err := refused[name]; err != nil {
 			all = append(all, fmt.Errorf("sink %q: %w", name, err))
 		}
 	}

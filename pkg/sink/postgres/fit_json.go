@@ -17,6 +17,10 @@ import (
 // max_stack_depth, and about six times this with the default.
 const deepest = 1000
 
+// mostDigits is how many digits the numbers of a text may have together: 1e131071 takes
+// 8 bytes of it, and 128 KiB where it is written out.
+const mostDigits = 64 << 20
+
 // jsonTexts are texts that are written as JSON.
 type jsonTexts struct {
 	blobs
@@ -68,6 +72,7 @@ type jsonReader struct {
 	text   []byte
 	at     int
 	strict bool // what is written has to be stored as what it means
+	shown  int  // digits of the numbers so far, as they are written
 }
 
 func (r *jsonReader) space() {
@@ -211,6 +216,10 @@ func (r *jsonReader) number(dst []byte) ([]byte, error) {
 	}
 	if !ok || d.point > mostBefore || d.places > mostBehind {
 		return dst, fmt.Errorf("a number with too many digits at byte %d", start)
+	}
+	r.shown += max(0, d.point) + d.places
+	if r.shown > mostDigits {
+		return dst, fmt.Errorf("numbers with too many digits up to byte %d", r.at)
 	}
 	return d.appendText(dst), nil
 }

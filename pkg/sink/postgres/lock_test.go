@@ -167,7 +167,7 @@ func TestStateIsReadBesideLongTransactions(t *testing.T) {
 	}
 }
 
-// What others do to a partition holds up nobody who writes to another one.
+// What others do to a partition holds up nobody who writes to another one, nor a check.
 func TestLockOfAnotherPartition(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
@@ -178,6 +178,9 @@ func TestLockOfAnotherPartition(t *testing.T) {
 	other := connect(t, db.url)
 	if _, err := other.Exec(t.Context(), "BEGIN; LOCK TABLE t_old IN ACCESS EXCLUSIVE MODE"); err != nil { // as VACUUM FULL does
 		t.Fatal(err)
+	}
+	if err := postgres.New(db.config()).Check(t.Context(), small); err != nil {
+		t.Error(err)
 	}
 	if _, err := w.Apply(t.Context(), []sink.Change{rows(100, 105)}); err != nil {
 		t.Error(err)

@@ -56,6 +56,8 @@ var misfits = []struct {
 	{"an exponent that is too large", "numeric", `"1e200000"`, "too many digits", typeCase{dt: textType, put: values[*array.StringBuilder]("1e131071", "1e200000")}},
 	{"text that is no JSON", "jsonb", `"{\"a\": 01}"`, "no JSON", typeCase{dt: textType, put: values[*array.StringBuilder](`{"a": 1}`, `{"a": 01}`)}},
 	{"JSON with a NUL character", "jsonb", `"[\"\\u0000\"]"`, "NUL", typeCase{dt: textType, put: values[*array.StringBuilder](`[]`, `["\u0000"]`)}},
+	{"JSON of which a few letters are many digits", "jsonb", `"[` + strings.Repeat("1e131071,", 600)[:99] + `…"`, "too many digits",
+		typeCase{dt: textType, put: values[*array.StringBuilder]("[1e131071]", "["+strings.Repeat("1e131071,", 600)+"1]")}},
 	{"JSON with half a character", "jsonb", `"\"\\ud83d\""`, "half a character", typeCase{dt: textType, put: values[*array.StringBuilder](`"\ud83d\ude00"`, `"\ud83d"`)}},
 	{"text that ends within JSON", "json", `"[1, "`, "ends too early", typeCase{dt: textType, put: values[*array.StringBuilder](`["\u0000"]`, `[1, `)}},
 	{"a NUL character", "text", `"a\x00b"`, "NUL", typeCase{dt: textType, put: values[*array.StringBuilder]("x", "a\x00b")}},

@@ -98,8 +98,9 @@ func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 		return fmt.Errorf("try to copy rows: %w", err)
 	}
 	at := quoted(g.columns[g.block].name)
-	// No row has this address: nothing is read.
-	statements := []string{fmt.Sprintf("DELETE FROM %s WHERE ctid = '(0,0)'::tid AND %s >= 0", g.quoted(), at)}
+	// No row has this address, and no block this number: nothing is read, and partitions
+	// that hold blocks are neither locked nor waited for.
+	statements := []string{fmt.Sprintf("DELETE FROM %s WHERE ctid = '(0,0)'::tid AND %s = -1", g.quoted(), at)}
 	if g.upsert() {
 		staging := "pg_temp.ampipe_trial"
 		statements = append(statements,

@@ -110,3 +110,26 @@ func TestWhatAServerSaysFitsALine(t *testing.T) {
 		t.Errorf("%d bytes: %s", len(text), text)
 	}
 }
+
+// Who issues credentials may be away for a moment, hours after they were first asked for:
+// that is waited for, and credentials that are not there are not.
+func TestIssuerOfCredentialsIsAway(t *testing.T) {
+	t.Parallel()
+	const s3 = "operation error S3: PutObject, get identity: get credentials: failed to refresh cached credentials, "
+	for text, want := range map[string]fault.Class{
+		s3 + "operation error STS: AssumeRoleWithWebIdentity, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , " +
+			"request send failed, Post \"https://sts.eu-west-1.amazonaws.com/\": dial tcp: lookup sts.eu-west-1.amazonaws.com: no such host": fault.ClassLater,
+		s3 + "operation error STS: AssumeRole, https response error StatusCode: 503, RequestID: , deserialization failed": fault.ClassLater,
+		s3 + "operation error STS: AssumeRole, https response error StatusCode: 400, RequestID: , deserialization failed": fault.ClassPermanent,
+		s3 + "no EC2 IMDS role found, operation error ec2imds: GetMetadata, request canceled, context deadline exceeded":  fault.ClassPermanent,
+		`oauth2: cannot fetch token: Post "https://oauth2.googleapis.com/token": dial tcp: i/o timeout`:                   fault.ClassLater,
+		"oauth2: cannot fetch token: 503 Service Unavailable":                                                             fault.ClassLater,
+		"oauth2: cannot fetch token: 401 Unauthorized":                                                                    fault.ClassPermanent,
+		`oauth2: "invalid_grant" "Invalid JWT Signature."`:                                                                fault.ClassPermanent,
+	} {
+		err := (&Bucket{name: "s3://lake"}).failed(t.Context(), "write", "x", errors.New(text))
+		if got := fault.Of(err); got != want {
+			t.Errorf("%s: class %v, want %v", text, got, want)
+		}
+	}
+}

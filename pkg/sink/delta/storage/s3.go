@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -66,9 +67,17 @@ func answeredByS3(err error) *answer {
 	return a
 }
 
+// issuerAway is in the error of a library that has credentials to ask for others with, and
+// whose question those who issue them could not take.
+var issuerAway = regexp.MustCompile(`operation error (?:STS|SSO|SSO OIDC): .*(?:request send failed|StatusCode: (?:429|5\d\d))|` +
+	`oauth2: cannot fetch token: (?:Post |Get |429|5\d\d)`)
+
 // noCredentials returns what to do about an error that the library has before it asks
-// the server, "" if it is another.
+// the server, "" if it is another, or one that passes.
 func noCredentials(err error) string {
+	if issuerAway.MatchString(err.Error()) {
+		return ""
+	}
 	if strings.Contains(err.Error(), "failed to refresh cached credentials") {
 		return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
 	}
