@@ -11,9 +11,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -119,21 +119,13 @@ func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) e
 	return nil
 }
 
-// mostQuery is how much of a query is shown.
+// mostQuery is how many bytes of a query are shown.
 const mostQuery = 1000
-
-// beginning is that of a text that is longer than a person reads.
-func beginning(text string) string {
-	if len(text) <= mostQuery {
-		return text
-	}
-	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(text[:mostQuery], ""), queue.Size(int64(len(text))))
-}
 
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", beginning(strings.Join(strings.Fields(checked.Query.Text()), " ")))
+	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), mostQuery))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")

@@ -125,19 +125,30 @@ func (p *probe) largest(ctx context.Context, need int64) (int64, error) {
 	if err != nil || fits {
 		return need, err
 	}
-	low, high := int64(0), need>>20+1 // MiB; low fits, high does not
-	for low+1 < high {
+	top := need>>20 + 1
+	low, high := int64(0), top // MiB; low fits, high does not
+	for {
 		middle := (low + high) / 2
-		if fits, err = p.fits(ctx, middle<<20); err != nil {
-			return 0, err
+		if middle == low { // high is asked again: a cluster releases late what was deleted
+			middle = high
 		}
-		if fits {
+		if middle == top {
+			return low << 20, nil
+		}
+		fits, err := p.fits(ctx, middle<<20)
+		switch {
+		case err != nil:
+			return 0, err
+		case fits && middle == high:
+			low, high = middle, top
+		case fits:
 			low = middle
-		} else {
+		case middle == high:
+			return low << 20, nil
+		default:
 			high = middle
 		}
 	}
-	return low << 20, nil
 }
 
 // noRoom reports whether a stream was refused because nothing is left for it.

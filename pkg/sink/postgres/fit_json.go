@@ -28,19 +28,12 @@ type jsonTexts struct {
 }
 
 func (c *jsonTexts) flaw(from, to int) (int, string) {
-	row, reason := c.blobs.flaw(from, to)
-	if row >= 0 {
-		to = row
-	}
-	for i := from; i < to; i++ {
-		if c.null(i) {
-			continue
+	return firstFlaw(c.blobs, from, to, func(v []byte) string {
+		if _, err := canonicalJSON(nil, v, c.binary); err != nil {
+			return fmt.Sprintf("the text is no JSON that PostgreSQL takes (%v); filter such rows out in the query", err)
 		}
-		if _, err := canonicalJSON(nil, c.value(i), c.binary); err != nil {
-			return i, fmt.Sprintf("the text is no JSON that PostgreSQL takes (%v); filter such rows out in the query", err)
-		}
-	}
-	return row, reason
+		return ""
+	})
 }
 
 func (c *jsonTexts) append(dst []byte, i int) []byte {

@@ -33,6 +33,24 @@ func (b bounds) padded(dst []byte, start, characters int) []byte {
 	return dst
 }
 
+// firstFlaw returns the first of some rows whose text is invalid by itself, or for which
+// flaw returns a reason, and why; or -1.
+func firstFlaw(b blobs, from, to int, flaw func(text []byte) string) (int, string) {
+	row, reason := b.flaw(from, to)
+	if row >= 0 {
+		to = row
+	}
+	for i := from; i < to; i++ {
+		if b.null(i) {
+			continue
+		}
+		if reason := flaw(b.value(i)); reason != "" {
+			return i, reason
+		}
+	}
+	return row, reason
+}
+
 type boundedTexts struct {
 	blobs
 	bounds
@@ -40,19 +58,12 @@ type boundedTexts struct {
 
 // flaw counts blanks at the end as well: PostgreSQL would cut them off in silence.
 func (c *boundedTexts) flaw(from, to int) (int, string) {
-	row, reason := c.blobs.flaw(from, to)
-	if row >= 0 {
-		to = row
-	}
-	for i := from; i < to; i++ {
-		if c.null(i) {
-			continue
+	return firstFlaw(c.blobs, from, to, func(v []byte) string {
+		if len(v) > c.limit && utf8.RuneCount(v) > c.limit {
+			return c.bounds.reason
 		}
-		if v := c.value(i); len(v) > c.limit && utf8.RuneCount(v) > c.limit {
-			return i, c.bounds.reason
-		}
-	}
-	return row, reason
+		return ""
+	})
 }
 
 func (c *boundedTexts) append(dst []byte, i int) []byte {
@@ -97,20 +108,15 @@ type labels struct {
 const longestLabel = 63
 
 func (c *labels) flaw(from, to int) (int, string) {
-	row, reason := c.blobs.flaw(from, to)
-	if row >= 0 {
-		to = row
-	}
-	for i := from; i < to; i++ {
-		if c.null(i) || c.set[string(c.value(i))] {
-			continue
+	return firstFlaw(c.blobs, from, to, func(v []byte) string {
+		switch {
+		case c.set[string(v)]:
+			return ""
+		case c.add != "" && len(v) <= longestLabel && !bytes.ContainsFunc(v, unicode.IsControl):
+			return c.reason + ", or " + c.add
 		}
-		if v := c.value(i); c.add != "" && len(v) <= longestLabel && !bytes.ContainsFunc(v, unicode.IsControl) {
-			return i, c.reason + ", or " + c.add
-		}
-		return i, c.reason
-	}
-	return row, reason
+		return c.reason
+	})
 }
 
 // steps are times, or timestamps, whose last digits are cut off, towards the past.

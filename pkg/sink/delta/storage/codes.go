@@ -85,23 +85,16 @@ func (a answer) decide(codes map[string]advice) advice {
 	return advice{fault.ClassAgain, ofOthers}
 }
 
-// said is the answer in a line.
+// longestMessage is how many bytes of a server's message are shown.
+const longestMessage = 200
+
+// said returns the answer in a line.
 func (a answer) said() string {
 	text := fmt.Sprintf("the server answered %s (HTTP %d)", cmp.Or(a.code, http.StatusText(a.status), "an error"), a.status)
 	if message := strings.Join(strings.Fields(a.message), " "); message != "" {
-		text += ": " + shortened(message)
+		text += ": " + fault.Shorten(message, longestMessage)
 	}
 	return text
-}
-
-// shortened is the beginning of a long text.
-func shortened(text string) string {
-	const most = 200
-	letters := []rune(text)
-	if len(letters) <= most {
-		return text
-	}
-	return string(letters[:most]) + "…"
 }
 
 // failure is the error of an operation that the server answered like this.
