@@ -34,7 +34,7 @@ func TestRunWaitsForNATS(t *testing.T) {
 		}
 	})
 	logger := zerolog.New(onLine(func(line []byte) {
-		if bytes.Contains(line, []byte("waiting for NATS")) && bytes.Contains(line, []byte(address)) {
+		if bytes.Contains(line, []byte(`"message":"waiting"`)) && bytes.Contains(line, []byte(address)) {
 			start()
 		}
 	}))
