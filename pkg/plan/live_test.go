@@ -70,7 +70,7 @@ func TestALaneThatHasBegunDoesNotWaitForASilentSink(t *testing.T) {
 	const silent = "sink silent has not said yet how far it is"
 	d.until("it waits, and has asked just now", func(s plan.Status) bool { return s.Live.Waits == silent && s.Live.Soon })
 	d.until("the sink does not answer", func(s plan.Status) bool { return s.Live.Waits == silent && !s.Live.Soon })
-	if took := time.Since(began); took < 1900*time.Millisecond || took > 3*time.Second {
+	if took := time.Since(began); took < 1500*time.Millisecond || took > 3*time.Second {
 		t.Errorf("that it waits is news after %s", took)
 	}
 	d.until("the live lane goes on", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })

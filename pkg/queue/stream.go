@@ -22,7 +22,7 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 	case errors.Is(err, jetstream.ErrStreamNotFound) && c.cfg.MustExist:
 		return nil, fault.Later(fmt.Errorf("stream %s does not exist yet: start the planner, which makes it", want.Name), 0)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		stream, err = c.js.CreateStream(ctx, want)
+		stream, err = c.create(ctx, want)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return stream, err
 		}
@@ -47,6 +47,23 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 		}
 	}
 	return updated, err
+}
+
+// lateRelease is how long a cluster may take to give back what a deleted stream, such as
+// a probe, has reserved.
+const lateRelease = 3 * time.Second
+
+// create makes a stream. In a cluster it may be refused for what has just been deleted.
+func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	for began := time.Now(); ; {
+		stream, err := c.js.CreateStream(ctx, want)
+		if !noRoom(err) || c.cfg.Replicas < 2 || time.Since(began) > lateRelease {
+			return stream, err
+		}
+		if fault.Sleep(ctx, lateRelease/10) != nil {
+			return nil, err
+		}
+	}
 }
 
 // merged returns the configuration of a stream with everything in it that matters as
