@@ -161,14 +161,14 @@ sinks: [ { name: strict, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: 
 	if code := p.wait(t, 30*time.Second); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
-	last := p.out.String()[strings.LastIndex(p.out.String(), "ampipe: "):]
+	last := p.out.String()[strings.Index(p.out.String(), "\nampipe: "):]
 	for _, want := range []string{`pipeline "many": sink "strict"`, `pipeline "alone": sink "strict"`} {
-		if !strings.Contains(last, want) {
-			t.Errorf("the last error lacks %s", want)
+		if !strings.Contains(last, "\nampipe: "+want) {
+			t.Errorf("the last errors lack %s", want)
 		}
 	}
 	if strings.Contains(last, "interrupted") {
-		t.Error("the last error speaks of the interruption")
+		t.Error("the last errors speak of the interruption")
 	}
 	if t.Failed() {
 		t.Log(filepath.Base(p.cmd.Path), p.out)
