@@ -48,6 +48,7 @@ const (
 	codeNoCapacity       jetstream.ErrorCode = 10023
 	codeTooManyStreams   jetstream.ErrorCode = 10027
 	codeNoStorage        jetstream.ErrorCode = 10047
+	codeStoreNotMade     jetstream.ErrorCode = 10049
 	codeStoreFailed      jetstream.ErrorCode = 10077
 	codeStreamTooLarge   jetstream.ErrorCode = 10122
 	codeTooManyRequests  jetstream.ErrorCode = 10167

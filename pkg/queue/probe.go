@@ -88,8 +88,25 @@ func (p *probe) explain(err error) error {
 	}
 }
 
-// fits reports whether NATS takes a stream that reserves so many bytes.
-func (p *probe) fits(ctx context.Context, bytes int64) (bool, error) {
+// fits reports whether NATS takes a stream that reserves so many bytes. The one that was
+// deleted before may still be in the way: its folder for a moment, and in a cluster also
+// what it has reserved.
+func (p *probe) fits(ctx context.Context, bytes int64) (fits bool, err error) {
+	for range 4 {
+		fits, err = p.try(ctx, bytes)
+		late := err == nil && !fits && p.replicas > 1
+		if !late && code(err) != codeStoreNotMade {
+			break
+		}
+		if err := fault.Sleep(ctx, folderRemoval/5); err != nil {
+			return false, err
+		}
+	}
+	return fits, err
+}
+
+// try makes the stream once, and deletes it.
+func (p *probe) try(ctx context.Context, bytes int64) (bool, error) {
 	_, err := p.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: probeStream, Description: "ampipe: tries what there is room for; may be deleted",
 		Storage: jetstream.FileStorage, MaxBytes: bytes, Replicas: p.replicas, Discard: jetstream.DiscardNew,
