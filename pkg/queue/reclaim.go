@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 // Reclaim takes back what workers hold, without waiting until they are known to be
@@ -28,14 +32,28 @@ func (t *Tasks) Reclaim(ctx context.Context) error {
 // fails, the server assigns the lane a few seconds later; and one that merely did not
 // ask at that moment gets it again, or reads on where this one stops.
 func (c *Consumer) takeOver(ctx context.Context, durable jetstream.Consumer) {
-	info := durable.CachedInfo()
-	if c.opts.Lanes != Live || info == nil || info.NumWaiting > 0 {
+	if c.opts.Lanes != Live {
 		return
 	}
-	for _, group := range info.PriorityGroups {
-		if group.PinnedClientID != "" {
+	info := durable.CachedInfo()
+	for range 3 { // the server may not have noticed yet that the other's connection is gone
+		if info == nil || !pinned(info) {
+			return
+		}
+		if info.NumWaiting == 0 {
 			c.unpin(ctx)
 			return
 		}
+		if fault.Sleep(ctx, 200*time.Millisecond) != nil {
+			return
+		}
+		asked, cancel := context.WithTimeout(ctx, closeDeadline)
+		info, _ = durable.Info(asked) // nil if it cannot be had
+		cancel()
 	}
+}
+
+// pinned reports whether the server keeps the live lane for a process.
+func pinned(info *jetstream.ConsumerInfo) bool {
+	return slices.ContainsFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
 }
