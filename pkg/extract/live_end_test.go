@@ -71,7 +71,7 @@ func TestAnErrorThatStays(t *testing.T) {
 	if load, err := st.tasks.Load(t.Context(), queue.LiveTask); err != nil || load.Queued+load.Held > 0 {
 		t.Errorf("the task is left: %+v, %v", load, err)
 	}
-	// A run that tries again goes on behind what is complete.
+	// A run that tries again resumes behind what is complete.
 	s.add(grow(1))
 	st.queue()
 	st.tell()

@@ -248,7 +248,7 @@ func (p *process) Waiting(_ string, reason error) {
 
 // apply brings what is new in the lane into the destination, entry by entry in
 // transactions of their own, and holds it at every watermark to the chain that ends
-// there. It gives the entries in short.
+// there. It returns the entries in short.
 func (s *stage) apply() (entries []string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)

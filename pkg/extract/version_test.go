@@ -93,7 +93,7 @@ func TestTheRestOfAPartitionIsReadWithTheMendedQuery(t *testing.T) {
 	b.checkLog(all)
 }
 
-// A process that goes on while the state of NATS is lost reads what the new plan says,
+// A process that keeps running while the state of NATS is lost reads what the new plan says,
 // with the query of that plan, although its versions begin at 0 again.
 func TestAPlanThatWasMadeAnewCountsFromTheBeginning(t *testing.T) {
 	for version := range 2 {

@@ -119,7 +119,7 @@ func follow(t *testing.T, sinks ...string) *tower {
 	return d
 }
 
-// run begins to watch and gives the first status away. The planner stands still while the test does not look.
+// run begins to watch and drops the first status. The planner stands still while the test does not look.
 func (d *tower) run() (ended chan error, stop func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(d.t.Context())
@@ -206,7 +206,7 @@ func (d *tower) save(live queue.LivePosition) {
 	must(d.t, second(d.State.SaveLivePosition(d.t.Context(), live, rev)))
 }
 
-// queued tells whether the live task is there, in somebody's hands or not.
+// queued reports whether the live task is there, held by a worker or not.
 func (d *tower) queued() bool {
 	d.t.Helper()
 	load, err := d.Tasks.Load(d.t.Context(), queue.LiveTask)

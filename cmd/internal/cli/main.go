@@ -29,7 +29,7 @@ func reporter(args []string) ops.Reporter {
 	}
 }
 
-// flagValue returns the last value that a command line gives a flag.
+// flagValue returns the last value of a flag on a command line.
 func flagValue(args []string, flag string) (value string) {
 	for i, arg := range args {
 		switch {
