@@ -6,7 +6,7 @@ import (
 	"os"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
-	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink/delta"
 )
 
 const long = `Applies the entries of the pipeline's log to its Delta table until it is
@@ -14,5 +14,5 @@ stopped. Several processes of one sink may run; they commit one after the other,
 the second is there to take over, not for speed.`
 
 func main() {
-	os.Exit(cli.SinkStage("sink-delta", "Delta Lake", long, func(s config.Sink) bool { return s.Delta != nil }))
+	os.Exit(cli.SinkStage("sink-delta", long, delta.Destination()))
 }

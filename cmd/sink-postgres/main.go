@@ -6,12 +6,12 @@ import (
 	"os"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
-	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink/postgres"
 )
 
 const long = `Applies the entries of the pipeline's log to its PostgreSQL table until it is
 stopped. Several processes of one sink share the work.`
 
 func main() {
-	os.Exit(cli.SinkStage("sink-postgres", "PostgreSQL", long, func(s config.Sink) bool { return s.Postgres != nil }))
+	os.Exit(cli.SinkStage("sink-postgres", long, postgres.Destination()))
 }

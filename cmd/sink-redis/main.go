@@ -6,12 +6,12 @@ import (
 	"os"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
-	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
 const long = `Applies the entries of the pipeline's log to its keys in Redis until it is
 stopped. Several processes of one sink share the work.`
 
 func main() {
-	os.Exit(cli.SinkStage("sink-redis", "Redis", long, func(s config.Sink) bool { return s.Redis != nil }))
+	os.Exit(cli.SinkStage("sink-redis", long, redis.Destination()))
 }

@@ -63,7 +63,7 @@ func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) e
 		if a.Sink != "" && a.Sink != c.Name {
 			continue
 		}
-		w, err := newWriter(c)
+		w, err := newWriter(o.Destinations, c)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (a *adoption) run(ctx context.Context, t sink.Table) error {
 	if err != nil {
 		return err
 	}
-	for _, warning := range warningsOf(a.writer, t) {
+	for _, warning := range a.writer.Warnings(t) {
 		a.say("warning: %s", warning)
 	}
 	have, err := a.covered(ctx)

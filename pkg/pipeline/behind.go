@@ -15,11 +15,11 @@ import (
 // checkHead refuses a server whose head is below what a destination holds of the chain
 // that it follows: nothing would come for as long as that is so. A destination that
 // cannot be read holds nothing yet; whether it can be written was checked before.
-func checkHead(ctx context.Context, p *config.Pipeline, c config.Sink, table sink.Table, checked *plan.Checked) error {
+func checkHead(ctx context.Context, o Options, p *config.Pipeline, c config.Sink, table sink.Table, checked *plan.Checked) error {
 	if len(checked.Head) == 0 {
 		return nil
 	}
-	state, err := stored(ctx, c, table)
+	state, err := stored(ctx, o, c, table)
 	if err != nil {
 		return err
 	}
@@ -37,13 +37,12 @@ func checkHead(ctx context.Context, p *config.Pipeline, c config.Sink, table sin
 }
 
 // stored reads what a destination holds.
-func stored(ctx context.Context, c config.Sink, table sink.Table) (state sink.State, err error) {
-	w, err := newWriter(c)
+func stored(ctx context.Context, o Options, c config.Sink, table sink.Table) (state sink.State, err error) {
+	w, err := newWriter(o.Destinations, c)
 	if err != nil {
 		return sink.State{}, err
 	}
-	readable, can := w.(verifiable)
-	if !can || readable.OpenStored(ctx, table) != nil {
+	if w.OpenStored(ctx, table) != nil {
 		return sink.State{}, w.Close()
 	}
 	state, err = w.State(ctx)

@@ -65,17 +65,28 @@ const (
 // OpenBus starts the embedded server of c, or connects to the one it names, as a process
 // of that role.
 func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
-	b := &Bus{makes: role == roleRun || role == rolePlanner}
-	if c.Embedded != "" {
-		server, err := queue.StartServer(ctx, queue.ServerConfig{
-			Dir:      c.Embedded,
-			OnNotice: func(text string) { log.Warn().Str("part", "nats").Msg(text) },
-		})
-		if err != nil {
-			return nil, fmt.Errorf("start the embedded NATS server: %w", err)
-		}
-		b.server = server
+	if c.Embedded == "" {
+		return connectBus(ctx, c, role, log)
 	}
+	server, err := queue.StartServer(ctx, queue.ServerConfig{
+		Dir:      c.Embedded,
+		OnNotice: func(text string) { log.Warn().Str("part", "nats").Msg(text) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded NATS server: %w", err)
+	}
+	return connectTo(ctx, server, c, role, log)
+}
+
+// connectBus connects to the server that c names. It does not refer to the embedded one, so
+// that a program that needs no more than this does not link it.
+func connectBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
+	return connectTo(ctx, nil, c, role, log)
+}
+
+// connectTo connects to the embedded server, or to the one that c names.
+func connectTo(ctx context.Context, server *queue.Server, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
+	b := &Bus{makes: role == roleRun || role == rolePlanner, server: server}
 	conn, err := queue.Open(ctx, queue.Config{
 		URL:      c.URL,
 		User:     c.User,
@@ -84,7 +95,7 @@ func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger
 		Creds:    c.Creds,
 		TLS:      queue.TLS{CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key},
 		Replicas: c.Replicas,
-		Server:   b.server,
+		Server:   server,
 		Role:     role,
 
 		MustExist: !b.makes,

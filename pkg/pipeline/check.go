@@ -18,20 +18,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// checker is a destination that can be looked at without changing it.
-type checker interface {
-	// Describe gives the statements that would create the table.
-	Describe(t sink.Table) (string, error)
-	// Check connects and makes every check that Open makes, and changes nothing.
-	Check(ctx context.Context, t sink.Table) error
-}
-
-// reacher is a checker that can look at its destination also while the columns of the
-// query are not known.
-type reacher interface {
-	Reach(ctx context.Context) error
-}
-
 // Check connects to everything the pipeline names, changes nothing, and tells
 // what it found and the tables that would be created. What is refused does not keep the
 // rest from being looked at: the errors of all are joined.
@@ -61,7 +47,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	}
 	sinks := make(map[string]sink.Writer)
 	for _, c := range p.Sinks {
-		w, err := checkSink(ctx, out, p, c, checked)
+		w, err := checkSink(ctx, o, p, c, checked)
 		if err != nil {
 			found(fmt.Errorf("sink %q: %w", c.Name, err))
 			continue
@@ -150,30 +136,31 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	}
 }
 
-func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.Sink, checked *plan.Checked) (sink.Writer, error) {
-	w, err := newWriter(c)
+func checkSink(ctx context.Context, o Options, p *config.Pipeline, c config.Sink, checked *plan.Checked) (sink.Writer, error) {
+	out := o.out()
+	w, err := newWriter(o.Destinations, c)
 	if err != nil {
 		return nil, err
-	}
-	look, ok := w.(checker)
-	if !ok {
-		return w, nil
 	}
 	if checked == nil {
-		return w, reach(ctx, out, c, look)
+		if err := w.Reach(ctx); err != nil {
+			return nil, err
+		}
+		say(out, "sink      %s: connected; its table was not checked, since the columns of the query are not known", c.Name)
+		return w, nil
 	}
 	table := tableFor(p, c, checked)
-	ddl, err := look.Describe(table)
+	ddl, err := w.Describe(table)
 	if err != nil {
 		return nil, err
 	}
-	if err := look.Check(ctx, table); err != nil {
+	if err := w.Check(ctx, table); err != nil {
 		return nil, err
 	}
-	if err := checkHead(ctx, p, c, table, checked); err != nil {
+	if err := checkHead(ctx, o, p, c, table, checked); err != nil {
 		return nil, err
 	}
-	for _, warning := range warningsOf(w, table) {
+	for _, warning := range w.Warnings(table) {
 		if !strings.Contains(ddl, warning) {
 			say(out, "warning   %s: %s", c.Name, warning)
 		}
@@ -181,20 +168,6 @@ func checkSink(ctx context.Context, out io.Writer, p *config.Pipeline, c config.
 	say(out, "sink      %s: connected, and may do what it needs. The table, if it is not there:\n\n%s",
 		c.Name, indent(ddl))
 	return w, nil
-}
-
-// reach looks at a destination while the columns of the query are not known.
-func reach(ctx context.Context, out io.Writer, c config.Sink, look checker) error {
-	r, can := look.(reacher)
-	if !can {
-		say(out, "sink      %s: not checked, since the columns of the query are not known", c.Name)
-		return nil
-	}
-	if err := r.Reach(ctx); err != nil {
-		return err
-	}
-	say(out, "sink      %s: connected; its table was not checked, since the columns of the query are not known", c.Name)
-	return nil
 }
 
 func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Table {

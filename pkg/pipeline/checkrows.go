@@ -9,20 +9,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
-
-// rowChecker is a destination that, after its Check, knows whether its table takes rows.
-type rowChecker interface {
-	// CheckRows returns the error of writing the rows, if one of them does not fit. It writes nothing.
-	CheckRows(rec arrow.RecordBatch) error
-}
 
 // How much check reads of the rows that would be loaded.
 const (
@@ -66,8 +58,8 @@ func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source pl
 			}
 			looked += uint64(msg.Record.NumRows())
 			for name, w := range sinks {
-				if checker, ok := w.(rowChecker); ok && refused[name] == nil {
-					refused[name] = checker.CheckRows(msg.Record)
+				if refused[name] == nil {
+					refused[name] = w.CheckRows(msg.Record)
 				}
 			}
 			if looked >= checkedRows {

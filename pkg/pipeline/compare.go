@@ -114,11 +114,11 @@ func (v *verification) unread(ctx context.Context, d sink.Digester, r block.Rang
 
 // reachable reports why the destination cannot be opened, if it cannot.
 func (v *verification) reachable(ctx context.Context) error {
-	w, err := newWriter(v.sink)
+	w, err := newWriter(v.destinations, v.sink)
 	if err != nil {
 		return err
 	}
-	if err = w.(verifiable).OpenStored(ctx, v.table); err != nil { // as before
+	if err = w.OpenStored(ctx, v.table); err != nil { // as before
 		return errors.Join(err, w.Close())
 	}
 	return w.Close()

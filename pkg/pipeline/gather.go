@@ -7,7 +7,6 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
-	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // gatheredEntries is how many entries a sink may hold that commits many of them
@@ -41,13 +40,4 @@ func consumeOptions(c config.Sink, lanes queue.Lanes) queue.ConsumeOptions {
 		o.MaxAckPending = gatheredEntries
 	}
 	return o
-}
-
-// warningsOf is what a destination that is open, or was checked, has to say about
-// itself or the table.
-func warningsOf(w sink.Writer, t sink.Table) []string {
-	if says, ok := w.(interface{ Warnings(sink.Table) []string }); ok {
-		return says.Warnings(t)
-	}
-	return nil
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/sink/delta"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // Compact joins the small files of every Delta table of the pipeline, or tells
 // what it would join. It may run beside the pipeline.
 func Compact(ctx context.Context, p *config.Pipeline, o Options, dry bool) error {
-	return eachLake(ctx, p, func(name string, w *delta.Writer) error {
+	return eachMaintained(ctx, p, o, func(name string, w sink.Maintainer) error {
 		done, err := w.Compact(ctx, dry)
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func Compact(ctx context.Context, p *config.Pipeline, o Options, dry bool) error
 // Vacuum removes the files of every Delta table of the pipeline that left it
 // before the retention, or tells which it would remove.
 func Vacuum(ctx context.Context, p *config.Pipeline, o Options, retention time.Duration, dry bool) error {
-	return eachLake(ctx, p, func(name string, w *delta.Writer) error {
+	return eachMaintained(ctx, p, o, func(name string, w sink.Maintainer) error {
 		done, err := w.Vacuum(ctx, retention, dry, time.Now())
 		if err != nil {
 			return err
@@ -59,15 +59,23 @@ func Vacuum(ctx context.Context, p *config.Pipeline, o Options, retention time.D
 	})
 }
 
-// eachLake opens each Delta table of the pipeline as it is.
-func eachLake(ctx context.Context, p *config.Pipeline, do func(name string, w *delta.Writer) error) error {
-	var lakes []config.Sink
+// eachMaintained opens each table of the pipeline that consists of files, as it is.
+func eachMaintained(ctx context.Context, p *config.Pipeline, o Options, do func(name string, w sink.Maintainer) error) error {
+	type maintained struct {
+		sink   config.Sink
+		writer sink.Maintainer
+	}
+	var tables []maintained
 	for _, c := range p.Sinks {
-		if c.Delta != nil {
-			lakes = append(lakes, c)
+		w, err := newWriter(o.Destinations, c)
+		if err != nil {
+			return err
+		}
+		if m, can := w.(sink.Maintainer); can {
+			tables = append(tables, maintained{sink: c, writer: m})
 		}
 	}
-	if len(lakes) == 0 {
+	if len(tables) == 0 {
 		return ops.Config(fmt.Errorf("pipeline %q has no Delta sink", p.Name))
 	}
 	source, err := openSource(ctx, p)
@@ -79,14 +87,13 @@ func eachLake(ctx context.Context, p *config.Pipeline, do func(name string, w *d
 	if err != nil {
 		return err
 	}
-	for _, c := range lakes {
-		w := delta.New(*c.Delta)
-		err := w.OpenStored(ctx, tableFor(p, c, checked))
+	for _, t := range tables {
+		err := t.writer.OpenStored(ctx, tableFor(p, t.sink, checked))
 		if err == nil {
-			err = do(c.Name, w)
+			err = do(t.sink.Name, t.writer)
 		}
-		if err = errors.Join(err, w.Close()); err != nil {
-			return fmt.Errorf("sink %q: %w", c.Name, err)
+		if err = errors.Join(err, t.writer.Close()); err != nil {
+			return fmt.Errorf("sink %q: %w", t.sink.Name, err)
 		}
 	}
 	return nil

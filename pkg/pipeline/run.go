@@ -23,10 +23,11 @@ import (
 
 // Options are what a process adds to the configuration.
 type Options struct {
-	Logger zerolog.Logger
-	Out    io.Writer        // for results; nil: nowhere
-	Screen *progress.Screen // for progress; nil: none
-	Listen string           // address of metrics and health; empty: none
+	Destinations []sink.Destination // that sinks may be of
+	Logger       zerolog.Logger
+	Out          io.Writer        // for results; nil: nowhere
+	Screen       *progress.Screen // for progress; nil: none
+	Listen       string           // address of metrics and health; empty: none
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
@@ -135,7 +136,7 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.
 		}
 	}()
 	err = untilNATS(ctx, p, meter, func(ctx context.Context) (err error) {
-		r.stages, err = newStages(ctx, bus, p, meter, o.Logger)
+		r.stages, err = newStages(ctx, bus, p, meter, o)
 		return err
 	})
 	if err != nil {

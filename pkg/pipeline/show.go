@@ -9,7 +9,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
-	"github.com/ampipe/ampipe/pkg/sink/delta"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // widest is how many characters of a value are shown.
@@ -18,7 +18,7 @@ const widest = 42
 // Show prints the rows of the highest blocks of every Delta table of the pipeline:
 // these columns of them, or all.
 func Show(ctx context.Context, p *config.Pipeline, o Options, rows int, columns []string) error {
-	return eachLake(ctx, p, func(name string, w *delta.Writer) error {
+	return eachMaintained(ctx, p, o, func(name string, w sink.Maintainer) error {
 		all := w.Columns()
 		if len(columns) == 0 {
 			columns = all

@@ -112,10 +112,10 @@ func solo(ctx context.Context, p *config.Pipeline, role string, o Options, stage
 	var bus *Bus
 	var s *stages
 	err = untilNATS(ctx, p, meter, func(ctx context.Context) (err error) {
-		if bus, err = OpenBus(ctx, p.NATS, role, o.Logger); err != nil {
+		if bus, err = connectBus(ctx, p.NATS, role, o.Logger); err != nil {
 			return err
 		}
-		if s, err = newStages(ctx, bus, p, meter, o.Logger); err != nil {
+		if s, err = newStages(ctx, bus, p, meter, o); err != nil {
 			return errors.Join(err, bus.Close())
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,9 +21,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/delta"
-	"github.com/ampipe/ampipe/pkg/sink/postgres"
-	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
 // stages are the stages of one pipeline, in this process or alone in it.
@@ -34,11 +32,13 @@ type stages struct {
 	state  *queue.State
 	meter  *progress.Meter
 	idle   *idleClock
-	logger zerolog.Logger
+
+	destinations []sink.Destination
+	logger       zerolog.Logger
 }
 
 // newStages opens the pipeline's log, tasks and state on the bus.
-func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, logger zerolog.Logger) (*stages, error) {
+func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, o Options) (*stages, error) {
 	if bus.makes {
 		if _, err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
 			return nil, err
@@ -59,7 +59,8 @@ func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progres
 	bus.state.tell(meter)
 	return &stages{
 		config: p, bus: bus, log: log, tasks: tasks, state: state, meter: meter, idle: newIdleClock(),
-		logger: logger.With().Str("pipeline", p.Name).Logger(),
+		destinations: o.Destinations,
+		logger:       o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
 }
 
@@ -145,18 +146,13 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 	return x.Run(ctx)
 }
 
-// newWriter makes the writer of a sink.
-func newWriter(s config.Sink) (sink.Writer, error) {
-	switch {
-	case s.Postgres != nil:
-		return postgres.New(*s.Postgres), nil
-	case s.Delta != nil:
-		return delta.New(*s.Delta), nil
-	case s.Redis != nil:
-		return redis.New(*s.Redis), nil
-	default:
-		return nil, fault.Permanent(fmt.Errorf("sink %q has no destination", s.Name))
+// newWriter returns a writer of the sink by the destination that it is of.
+func newWriter(destinations []sink.Destination, s config.Sink) (sink.Writer, error) {
+	i := slices.IndexFunc(destinations, func(d sink.Destination) bool { return d.Owns(s) })
+	if i < 0 {
+		return nil, fault.Permanent(fmt.Errorf("sink %q: this program was built without its destination", s.Name))
 	}
+	return destinations[i].New(s), nil
 }
 
 // table describes the pipeline's rows to a sink.
@@ -171,7 +167,7 @@ func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
 // openWriter opens a sink's destination. One that is down for the time being is
 // waited for, visibly.
 func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec) (sink.Writer, error) {
-	w, err := newWriter(c)
+	w, err := newWriter(s.destinations, c)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +195,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
 	}
 	s.meter.Waiting(part, "")
-	for _, warning := range warningsOf(w, table) {
+	for _, warning := range w.Warnings(table) {
 		s.logger.Warn().Str("sink", c.Name).Msg(warning)
 	}
 	return w, nil

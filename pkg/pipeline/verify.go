@@ -18,13 +18,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// verifiable is a destination that can be read without being changed.
-type verifiable interface {
-	sink.Digester
-	// OpenStored connects to a table that is there, to read it, instead of Open.
-	OpenStored(ctx context.Context, t sink.Table) error
-}
-
 // verifyRows is about how many rows are compared at a time: the digests of their
 // blocks are what verification keeps in memory.
 const verifyRows = 2_000_000
@@ -55,7 +48,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	}
 	writers := make([]sink.Writer, len(p.Sinks))
 	for i, c := range p.Sinks {
-		if writers[i], err = newWriter(c); err != nil {
+		if writers[i], err = newWriter(o.Destinations, c); err != nil {
 			return err
 		}
 	}
@@ -66,7 +59,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	}
 	var wrong []error
 	for i, c := range p.Sinks {
-		v := &verification{source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger}
+		v := &verification{source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger, destinations: o.Destinations}
 		v.sink, v.table = c, tableFor(p, c, checked)
 		extra, err := v.run(ctx, o, writers[i])
 		if unread != nil && len(v.found.Differences) > 0 {
@@ -147,6 +140,8 @@ type verification struct {
 	sample  plan.Sample
 	log     zerolog.Logger
 
+	destinations []sink.Destination
+
 	earlier []earlierQuery // of the plan
 	older   map[int]uint64 // blocks that are as an earlier version of the query has them
 
@@ -159,24 +154,20 @@ type verification struct {
 }
 
 func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
-	d, ok := w.(verifiable)
-	if !ok {
-		return fmt.Errorf("this destination cannot be verified")
-	}
-	if err := d.OpenStored(ctx, v.table); err != nil {
+	if err := w.OpenStored(ctx, v.table); err != nil {
 		return err
 	}
 	var err error
 	if v.all, err = v.claimed(ctx, w); err != nil {
 		return err
 	}
-	if v.found, err = v.compare(ctx, d, v.all); err != nil {
+	if v.found, err = v.compare(ctx, w, v.all); err != nil {
 		return err
 	}
-	if err := v.compareEarlier(ctx, d); err != nil || !v.checked.Follow {
+	if err := v.compareEarlier(ctx, w); err != nil || !v.checked.Follow {
 		return err
 	}
-	return v.again(ctx, w, d)
+	return v.again(ctx, w)
 }
 
 // claimed is what the destination says to hold: of a chain that is followed,
@@ -210,7 +201,7 @@ const (
 
 // again compares blocks that differ once more, and forgets those that the
 // destination does not claim any longer. Blocks that cannot be compared stay so.
-func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester) error {
+func (v *verification) again(ctx context.Context, w sink.Writer) error {
 	for range tries {
 		var blocks block.Set
 		var unreadable []Difference
@@ -231,7 +222,7 @@ func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester
 		if err != nil {
 			return err
 		}
-		if !d.Windowed() {
+		if !w.Windowed() {
 			blocks, unreadable = block.NewSet(all), nil
 		}
 		v.named = len(unreadable)
@@ -245,14 +236,14 @@ func (v *verification) again(ctx context.Context, w sink.Writer, d sink.Digester
 			if r = r.Intersect(all); r.Empty() {
 				continue
 			}
-			once, err := v.compare(ctx, d, r)
+			once, err := v.compare(ctx, w, r)
 			v.found.Differences = append(v.found.Differences, once.Differences...)
 			if err != nil {
 				return err
 			}
 		}
 		v.found.sort()
-		if err := v.compareEarlier(ctx, d); err != nil {
+		if err := v.compareEarlier(ctx, w); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,6 @@ import (
 // that have not been compared would be loaded beside the rows that are there.
 type Adopter interface {
 	Writer
-	Digester
 
 	// OpenAdoption connects and checks the table, instead of Open. It refuses one that
 	// is not there, and one that is loaded already. Unless dry, the table is from then on

@@ -27,7 +27,7 @@ func (d Digests) Add(n block.Number, hash uint64) {
 	d[n] = b
 }
 
-// Digester is a Writer whose content can be verified.
+// Digester is the part of a [Writer] by which its content is verified.
 type Digester interface {
 	// Windowed tells whether a range of blocks can be verified by itself. It
 	// cannot when a row of a later block replaces one of an earlier block

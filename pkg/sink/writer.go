@@ -56,13 +56,14 @@ type Applied struct {
 	Deleted uint64 // undone by invalidation
 }
 
-// Writer is a destination. It is the one interface with several
-// implementations; package sinktest holds them all to this contract.
+// Writer is a destination. Package sinktest holds all implementations to this contract.
 //
 // Open is called once, first. After that State and Apply may be called
 // concurrently, in this process and, on a Writer of the same destination, in
 // others.
 type Writer interface {
+	Inspector
+
 	// Open connects, checks that the destination can hold the table and
 	// creates what is missing. Nothing is written before every check passed.
 	// An error that only the user can mend is permanent (package fault) and

@@ -10,17 +10,9 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-)
 
-// Compacted is what [Writer.Compact] did, or would do.
-type Compacted struct {
-	Version  int64 // of the table after it
-	Before   int   // files that are replaced
-	After    int   // files that replace them; 0 in a dry run
-	Bytes    int64 // of the files that are replaced
-	Commits  int
-	Conflict int // groups left alone because others had changed them meanwhile
-}
+	"github.com/ampipe/ampipe/pkg/sink"
+)
 
 // smallShare is the part of the target below which a file is small: files that
 // are nearly large enough are not worth reading again.
@@ -30,8 +22,8 @@ const smallShare = 2 // a half
 // size, in the order of their blocks. Rows stay as they are, what is loaded as
 // well; a sink that runs beside it goes on. Each new file is a commit, so stopping
 // it loses little. The Writer is open by [Writer.OpenStored] or [Writer.Open].
-func (w *Writer) Compact(ctx context.Context, dry bool) (Compacted, error) {
-	var done Compacted
+func (w *Writer) Compact(ctx context.Context, dry bool) (sink.Compacted, error) {
+	var done sink.Compacted
 	if w.log == nil {
 		return done, errNotOpen
 	}

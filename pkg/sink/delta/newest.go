@@ -11,13 +11,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
-
-// Row is a row of a table, for people.
-type Row struct {
-	Block  block.Number
-	Values []string // by column of [Writer.Columns]
-}
 
 // Columns names the columns of the table's rows, then its partition columns. The
 // Writer must be open.
@@ -31,7 +26,7 @@ func (w *Writer) Columns() []string {
 
 // Newest reads the n rows of the highest blocks in the newest version of the table,
 // highest first. It opens as few files as may hold them.
-func (w *Writer) Newest(ctx context.Context, n int) ([]Row, error) {
+func (w *Writer) Newest(ctx context.Context, n int) ([]sink.PreviewRow, error) {
 	if w.log == nil {
 		return nil, errNotOpen
 	}
@@ -46,7 +41,7 @@ func (w *Writer) Newest(ctx context.Context, n int) ([]Row, error) {
 	slices.SortFunc(files, func(a, b *add) int {
 		return cmp.Or(cmp.Compare(w.target.blocksOf(b).End, w.target.blocksOf(a).End), cmp.Compare(a.Path, b.Path))
 	})
-	var rows []Row
+	var rows []sink.PreviewRow
 	for _, a := range files {
 		if len(rows) == n && w.target.blocksOf(a).End <= rows[n-1].Block {
 			break
@@ -59,7 +54,7 @@ func (w *Writer) Newest(ctx context.Context, n int) ([]Row, error) {
 }
 
 // newestOf adds the rows of a file to rows, of which the n of the highest blocks stay.
-func (w *Writer) newestOf(ctx context.Context, a *add, n int, rows []Row) ([]Row, error) {
+func (w *Writer) newestOf(ctx context.Context, a *add, n int, rows []sink.PreviewRow) ([]sink.PreviewRow, error) {
 	f, err := openFile(ctx, w.store, a.Path)
 	if err != nil {
 		return nil, err
@@ -76,13 +71,13 @@ func (w *Writer) newestOf(ctx context.Context, a *add, n int, rows []Row) ([]Row
 			if len(rows) == n && at <= rows[n-1].Block {
 				continue
 			}
-			place, _ := slices.BinarySearchFunc(rows, at, func(r Row, at block.Number) int {
+			place, _ := slices.BinarySearchFunc(rows, at, func(r sink.PreviewRow, at block.Number) int {
 				if r.Block < at {
 					return 1
 				}
 				return -1
 			})
-			rows = slices.Insert(rows, place, Row{Block: at, Values: printed(rec, i, p)})
+			rows = slices.Insert(rows, place, sink.PreviewRow{Block: at, Values: printed(rec, i, p)})
 			rows = rows[:min(n, len(rows))]
 		}
 		return nil

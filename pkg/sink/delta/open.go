@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
@@ -42,6 +44,20 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 		return err
 	}
 	return w.Close()
+}
+
+// CheckRows returns the error of [Writer.Apply] for rows that the table does not take.
+// [Writer.Check] comes before.
+func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
+	if w.target == nil {
+		return errNotOpen
+	}
+	rows, err := w.target.rowsOf(sink.Step{Write: []sink.Run{{Record: rec, To: int(rec.NumRows())}}})
+	if err != nil {
+		return err
+	}
+	rows.release()
+	return nil
 }
 
 // OpenStored connects to a table that is there, to read it with

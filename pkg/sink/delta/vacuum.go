@@ -7,16 +7,11 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
-// Vacuumed is what [Writer.Vacuum] removed, or would remove.
-type Vacuumed struct {
-	Files int
-	Bytes int64
-	Names []string // at most shownFiles of them
-}
-
+// shownFiles is how many removed files are named.
 const shownFiles = 20
 
 // How long files are kept at least and at most: a commit that is under way has
@@ -30,8 +25,8 @@ const (
 // Vacuum removes files that the newest version does not need, and that are older
 // than the retention: versions of the table from before then cannot be read any
 // more. The log stays. A file that left the table within the retention stays, too.
-func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, now time.Time) (Vacuumed, error) {
-	var done Vacuumed
+func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, now time.Time) (sink.Vacuumed, error) {
+	var done sink.Vacuumed
 	switch {
 	case w.log == nil:
 		return done, errNotOpen

@@ -27,32 +27,41 @@ var errClosed = errors.New("the writer is not open")
 // Open creates the table, or checks that the one that is there has the same
 // columns.
 func (w *Writer) Open(ctx context.Context, t sink.Table) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() || !arrow.IsInteger(t.Schema.Field(t.BlockColumn).Type.ID()) {
-		return fault.Permanent(fmt.Errorf("open table: the block column, at index %d, is not an integer column; set source.block_column", t.BlockColumn))
-	}
-	columns := make([]string, t.Schema.NumFields())
-	for i, f := range t.Schema.Fields() {
-		columns[i] = f.Name + " " + f.Type.String()
-	}
-	var key []int
-	for _, name := range w.store.Key {
-		found := t.Schema.FieldIndices(name)
-		if len(found) != 1 {
-			return fault.Permanent(fmt.Errorf("open table: %d columns are called %q, the name of a key column; change the key or the query", len(found), name))
-		}
-		key = append(key, found[0])
-	}
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
-	if w.store.columns != nil && !slices.Equal(w.store.columns, columns) {
-		return fault.Permanent(fmt.Errorf("open table: it has the columns %q, the query gives %q; use another table", w.store.columns, columns))
+	columns, key, err := w.fits(ctx, t)
+	if err != nil {
+		return err
 	}
 	w.store.columns, w.store.key = columns, key
 	w.table = t
 	return nil
+}
+
+// fits returns what the store holds of a table, or why it cannot hold it. The store is
+// locked.
+func (w *Writer) fits(ctx context.Context, t sink.Table) (columns []string, key []int, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() || !arrow.IsInteger(t.Schema.Field(t.BlockColumn).Type.ID()) {
+		return nil, nil, fault.Permanent(fmt.Errorf("open table: the block column, at index %d, is not an integer column; set source.block_column", t.BlockColumn))
+	}
+	columns = make([]string, t.Schema.NumFields())
+	for i, f := range t.Schema.Fields() {
+		columns[i] = f.Name + " " + f.Type.String()
+	}
+	for _, name := range w.store.Key {
+		found := t.Schema.FieldIndices(name)
+		if len(found) != 1 {
+			return nil, nil, fault.Permanent(fmt.Errorf("open table: %d columns are called %q, the name of a key column; change the key or the query", len(found), name))
+		}
+		key = append(key, found[0])
+	}
+	if w.store.columns != nil && !slices.Equal(w.store.columns, columns) {
+		return nil, nil, fault.Permanent(fmt.Errorf("open table: it has the columns %q, the query gives %q; use another table", w.store.columns, columns))
+	}
+	return columns, key, nil
 }
 
 // State gives what is committed.

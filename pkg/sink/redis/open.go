@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -42,6 +43,16 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 		return err
 	}
 	return w.Close()
+}
+
+// CheckRows returns the error of [Writer.Apply] for rows that cannot be written.
+// [Writer.Check] comes before.
+func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
+	if w.target == nil {
+		return errNotOpen
+	}
+	_, err := w.target.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+	return err
 }
 
 // OpenStored connects to rows that are there, to read them with
