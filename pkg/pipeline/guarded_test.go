@@ -99,7 +99,7 @@ sinks:
 // run works as a process of that role until ctx ends.
 func (g *guarded) run(ctx context.Context, role, user string) error {
 	p := g.load(user)
-	o := pipeline.Options{Logger: zerolog.New(&g.journal).With().Timestamp().Str("process", role).Logger(), Out: io.Discard}
+	o := pipeline.Options{Destinations: allDestinations(), Logger: zerolog.New(&g.journal).With().Timestamp().Str("process", role).Logger(), Out: io.Discard}
 	switch role {
 	case "planner":
 		return pipeline.RunPlanner(ctx, p, o)
@@ -201,7 +201,7 @@ func (g *guarded) settle(within time.Duration) {
 func (g *guarded) verify() {
 	g.Helper()
 	var out strings.Builder
-	if err := pipeline.Verify(g.Context(), g.load("operator"), pipeline.Options{Out: &out}); err != nil {
+	if err := pipeline.Verify(g.Context(), g.load("operator"), pipeline.Options{Destinations: allDestinations(), Out: &out}); err != nil {
 		g.Errorf("%v\n%s", err, out.String())
 	}
 	if n := strings.Count(out.String(), "are equal in source and destination"); n != len(guardedSinks) {

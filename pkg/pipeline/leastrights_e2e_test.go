@@ -187,7 +187,7 @@ func (l *leastRights) load(name, amp string, chain *modelChain, sinks ...string)
 		var journal journal
 		ended := make(chan error, 1)
 		go func() {
-			ended <- pipeline.Run(ctx, []*config.Pipeline{p}, pipeline.Options{Logger: zerolog.New(&journal), Out: io.Discard})
+			ended <- pipeline.Run(ctx, []*config.Pipeline{p}, pipeline.Options{Destinations: allDestinations(), Logger: zerolog.New(&journal), Out: io.Discard})
 		}()
 		for step := range 2 {
 			if l.atHead(t, p, chain, ended); step == 0 {
@@ -205,7 +205,7 @@ func (l *leastRights) load(name, amp string, chain *modelChain, sinks ...string)
 			}
 			p = parse(sinks...)
 		}
-		if err := pipeline.Verify(t.Context(), p, pipeline.Options{Out: &out, Deep: true}); err != nil {
+		if err := pipeline.Verify(t.Context(), p, pipeline.Options{Destinations: allDestinations(), Out: &out, Deep: true}); err != nil {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
 	})
@@ -217,7 +217,7 @@ func (l *leastRights) atHead(t *testing.T, p *config.Pipeline, chain *modelChain
 	want := fmt.Sprintf(" blocks of [0, %d) are equal", chain.head()+1)
 	for limit := time.Now().Add(time.Minute); ; <-time.After(100 * time.Millisecond) {
 		var out strings.Builder
-		err := pipeline.Verify(t.Context(), p, pipeline.Options{Out: &out})
+		err := pipeline.Verify(t.Context(), p, pipeline.Options{Destinations: allDestinations(), Out: &out})
 		if err == nil && strings.Count(out.String(), want) == len(p.Sinks) {
 			return
 		}

@@ -40,7 +40,7 @@ func TestRunWaitsForNATS(t *testing.T) {
 	}))
 	p := &config.Pipeline{Name: "late", NATS: config.NATS{URL: "nats://" + address}}
 	p.Log.MaxBytes = 1 << 20
-	err := pipeline.Run(t.Context(), []*config.Pipeline{p}, pipeline.Options{Logger: logger})
+	err := pipeline.Run(t.Context(), []*config.Pipeline{p}, pipeline.Options{Destinations: allDestinations(), Logger: logger})
 	if err == nil || !strings.Contains(err.Error(), "open Amp client") { // what comes after NATS, and is not configured
 		t.Error(err)
 	}

@@ -217,7 +217,7 @@ func loadRecorded(t *testing.T, r amptest.Recording, dsn, redis string) {
 	defer cancel()
 	var taken []string
 	for _, s := range slices.Sorted(maps.Keys(sinks)) {
-		err := pipeline.Check(ctx, parse(s)[0], pipeline.Options{})
+		err := pipeline.Check(ctx, parse(s)[0], pipeline.Options{Destinations: allDestinations()})
 		if err == nil {
 			taken = append(taken, s)
 			continue
@@ -226,11 +226,11 @@ func loadRecorded(t *testing.T, r amptest.Recording, dsn, redis string) {
 	}
 	var log bytes.Buffer
 	pipelines := parse(taken...)
-	if err := pipeline.Run(ctx, pipelines, pipeline.Options{Out: &log}); err != nil {
+	if err := pipeline.Run(ctx, pipelines, pipeline.Options{Destinations: allDestinations(), Out: &log}); err != nil {
 		t.Fatalf("run: %v\n%s", err, log.String())
 	}
 	var out bytes.Buffer
-	if err := pipeline.Verify(ctx, pipelines[0], pipeline.Options{Out: &out}); err != nil {
+	if err := pipeline.Verify(ctx, pipelines[0], pipeline.Options{Destinations: allDestinations(), Out: &out}); err != nil {
 		t.Errorf("verify: %v", err)
 	}
 	for _, s := range taken {

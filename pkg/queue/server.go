@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -37,12 +38,22 @@ type ServerConfig struct {
 // the disk (sync_interval: always). Its methods may be called concurrently.
 type Server struct {
 	cfg   ServerConfig
-	nats  *server.Server
+	nats  natsServer
 	lock  *os.File
 	close sync.Once
 
 	mu     sync.Mutex
 	failed error
+}
+
+// natsServer is what is needed of a server that has been started. It is an interface so
+// that a program which only connects does not link the server: the linker keeps what
+// [StartServer] refers to only where that is called.
+type natsServer interface {
+	nats.InProcessConnProvider
+	ClientURL() string
+	Shutdown()
+	WaitForShutdown()
 }
 
 // EmbeddedPayload is the most bytes of a message of an embedded server, unless
@@ -100,35 +111,37 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	}
 	opts.JetStreamMaxStore = s.cfg.MaxStore
 	opts.JetStreamMaxMemory = 64 << 20 // for ephemeral consumers; all streams are files
-	if s.nats, err = server.NewServer(opts); err != nil {
+	started, err := server.NewServer(opts)
+	if err != nil {
 		lock.Close()
 		return nil, fault.Permanent(fmt.Errorf("start NATS: %w", err))
 	}
-	s.nats.SetLoggerV2((*notices)(s), false, false, false)
-	if err := s.start(ctx); err != nil {
+	s.nats = started
+	started.SetLoggerV2((*notices)(s), false, false, false)
+	if err := s.start(ctx, started); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
 // start runs the server until it is ready, has failed or ctx ends.
-func (s *Server) start(ctx context.Context) error {
+func (s *Server) start(ctx context.Context, server *server.Server) error {
 	started := make(chan struct{})
 	go func() {
 		defer close(started)
-		s.nats.Start()
+		server.Start()
 	}()
 	defer func() { <-started }()
 	deadline := time.Now().Add(startWait)
-	for !s.nats.ReadyForConnections(20 * time.Millisecond) {
+	for !server.ReadyForConnections(20 * time.Millisecond) {
 		switch {
 		case s.Failed() != nil:
 			return fault.Permanent(s.Failed())
 		case ctx.Err() != nil:
-			s.nats.Shutdown()
+			server.Shutdown()
 			return context.Cause(ctx)
 		case time.Now().After(deadline):
-			s.nats.Shutdown()
+			server.Shutdown()
 			return fmt.Errorf("start NATS in %s: it is not ready after %v", s.cfg.Dir, startWait)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/pipeline"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 var errRan = errors.New("it ran")
@@ -83,23 +84,22 @@ func TestTheSinkIsNamed(t *testing.T) {
 	p := &config.Pipeline{Name: "p", Sinks: []config.Sink{
 		{Name: "warehouse", Postgres: &config.Postgres{}}, {Name: "archive", Postgres: &config.Postgres{}}, {Name: "lake", Delta: &config.Delta{}},
 	}}
-	isPostgres := func(s config.Sink) bool { return s.Postgres != nil }
-	isRedis := func(s config.Sink) bool { return s.Redis != nil }
+	postgres := sink.Destination{Kind: "PostgreSQL", Owns: func(s config.Sink) bool { return s.Postgres != nil }}
+	redis := sink.Destination{Kind: "Redis", Owns: func(s config.Sink) bool { return s.Redis != nil }}
 	for _, c := range []struct {
-		kind, name string
-		own        func(config.Sink) bool
-		want       string
+		of         sink.Destination
+		name, want string
 	}{
-		{"PostgreSQL", "warehuose", isPostgres, `pipeline "p" has no PostgreSQL sink "warehuose"; it has warehouse, archive; did you mean "warehouse"?`},
-		{"PostgreSQL", "lake", isPostgres, `pipeline "p" has no PostgreSQL sink "lake"; it has warehouse, archive`},
-		{"PostgreSQL", "", isPostgres, `pipeline "p" has several PostgreSQL sinks: name one with --sink (warehouse, archive)`},
-		{"Redis", "lake", isRedis, `pipeline "p" has no Redis sink`},
+		{postgres, "warehuose", `pipeline "p" has no PostgreSQL sink "warehuose"; it has warehouse, archive; did you mean "warehouse"?`},
+		{postgres, "lake", `pipeline "p" has no PostgreSQL sink "lake"; it has warehouse, archive`},
+		{postgres, "", `pipeline "p" has several PostgreSQL sinks: name one with --sink (warehouse, archive)`},
+		{redis, "lake", `pipeline "p" has no Redis sink`},
 	} {
-		if _, err := pick(p, c.kind, c.name, c.own); err == nil || err.Error() != c.want {
+		if _, err := pick(p, c.of, c.name); err == nil || err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}
 	}
-	if s, err := pick(p, "PostgreSQL", "archive", isPostgres); err != nil || s.Name != "archive" {
+	if s, err := pick(p, postgres, "archive"); err != nil || s.Name != "archive" {
 		t.Errorf("got %q, %v", s.Name, err)
 	}
 }

@@ -1,11 +1,13 @@
 // Package pkg_test holds the import table of docs/design.md: which package may
-// import which, and which driver stays in which folder.
+// import which, which library stays in which folder, and what each command links.
 package pkg_test
 
 import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -16,9 +18,9 @@ import (
 
 const module = "github.com/ampipe/ampipe/"
 
-// arrows lists, for each package below pkg, the packages of ours that its
-// product code may import. A new arrow needs a dated note in docs/decisions.
-var arrows = map[string][]string{
+// allowed lists, for each package below pkg, the packages of ours that its product
+// code may import, and imports. A new edge needs a note in docs/decisions.
+var allowed = map[string][]string{
 	"fault":                          {},
 	"block":                          {},
 	"health":                         {},
@@ -34,21 +36,21 @@ var arrows = map[string][]string{
 	"queue/queuetest":                {},
 	"plan":                           {"amp", "block", "config", "entry", "fault", "plan/sql", "queue"},
 	"plan/sql":                       {"block", "fault"},
-	"extract":                        {"amp", "block", "config", "entry", "fault", "plan/sql", "queue"},
+	"extract":                        {"amp", "block", "entry", "fault", "plan/sql", "queue"},
 	"sink":                           {"block", "config", "entry", "fault", "queue"},
 	"sink/decimals":                  {},
-	"sink/memory":                    {"sink", "block", "config", "entry", "fault", "layout"},
-	"sink/postgres":                  {"sink", "sink/decimals", "block", "config", "entry", "fault"},
+	"sink/memory":                    {"sink", "block", "fault", "layout"},
+	"sink/postgres":                  {"sink", "sink/decimals", "block", "config", "fault"},
 	"sink/delta":                     {"sink", "sink/delta/storage", "block", "config", "entry", "fault"},
 	"sink/delta/storage":             {"fault"},
 	"sink/delta/storage/storagetest": {"sink/delta/storage"},
 	"sink/redis":                     {"sink", "sink/decimals", "block", "config", "entry", "fault"},
-	"sink/sinktest":                  {"sink", "sink/memory", "block", "config", "entry", "fault", "layout", "queue"},
+	"sink/sinktest":                  {"sink", "block", "config", "entry", "fault", "layout"},
 	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
-	"progress":                       {"block", "config", "health", "ops", "queue"},
+	"progress":                       {"block", "health", "ops"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "plan/sql",
-		"progress", "queue", "sink", "sink/delta", "sink/postgres", "sink/redis",
+		"progress", "queue", "sink",
 	},
 }
 
@@ -73,15 +75,13 @@ var quarantine = map[string][]string{
 }
 
 func TestImportsFollowTheTable(t *testing.T) {
-	seen := 0
+	used := map[string]bool{} // "package imports package"
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
 			return err
 		}
-		seen++
 		pkg := path.Dir(filepath.ToSlash(file))
-		allowed, listed := arrows[pkg]
-		if !listed {
+		if _, listed := allowed[pkg]; !listed {
 			t.Errorf("%s: package %s is not in the table", file, pkg)
 		}
 		source, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
@@ -93,29 +93,78 @@ func TestImportsFollowTheTable(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			check(t, file, pkg, imported, allowed)
+			if ours, ok := strings.CutPrefix(imported, module); ok {
+				used[pkg+" "+strings.TrimPrefix(ours, "pkg/")] = true
+			}
+			checkImport(t, file, pkg, imported)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen == 0 {
-		t.Fatal("no Go files found")
+	for pkg, imports := range allowed {
+		for _, imported := range imports {
+			if !used[pkg+" "+imported] {
+				t.Errorf("the table lets %s import %s, which it does not: take the edge out", pkg, imported)
+			}
+		}
 	}
 }
 
-func check(t *testing.T, file, pkg, imported string, allowed []string) {
+func checkImport(t *testing.T, file, pkg, imported string) {
 	t.Helper()
 	if ours, ok := strings.CutPrefix(imported, module); ok {
-		if name, inPkg := strings.CutPrefix(ours, "pkg/"); !inPkg || !slices.Contains(allowed, name) {
+		if name, inPkg := strings.CutPrefix(ours, "pkg/"); !inPkg || !slices.Contains(allowed[pkg], name) {
 			t.Errorf("%s: %s may not import %s", file, pkg, ours)
 		}
 		return
 	}
-	for driver, homes := range quarantine {
-		if strings.HasPrefix(imported, driver) && !slices.Contains(homes, pkg) {
+	for library, homes := range quarantine {
+		if strings.HasPrefix(imported, library) && !slices.Contains(homes, pkg) {
 			t.Errorf("%s: only %v may import %s", file, homes, imported)
 		}
 	}
+}
+
+// What a destination's driver consists of.
+var (
+	clouds   = []string{"gocloud.dev", "cloud.google.com/", "google.golang.org/api", "github.com/aws/", "github.com/Azure/", "github.com/minio/minio-go"}
+	postgres = []string{"github.com/jackc/"}
+	redis    = []string{"github.com/redis/"}
+)
+
+// TestWhatIsLinked: a destination is a package that needs no other, and each command
+// links only what it needs.
+func TestWhatIsLinked(t *testing.T) {
+	for pkg, without := range map[string][][]string{
+		"pkg/sink/postgres": {redis, clouds},
+		"pkg/sink/redis":    {postgres, clouds},
+		"pkg/sink/delta":    {postgres, redis},
+		"cmd/planner":       {postgres, redis, clouds},
+		"cmd/extractor":     {postgres, redis, clouds},
+		"cmd/sink-postgres": {redis, clouds},
+		"cmd/sink-redis":    {postgres, clouds},
+		"cmd/sink-delta":    {postgres, redis},
+	} {
+		for _, linked := range dependencies(t, pkg) {
+			for _, library := range slices.Concat(without...) {
+				if strings.HasPrefix(linked, library) {
+					t.Errorf("%s links %s", pkg, linked)
+				}
+			}
+		}
+	}
+}
+
+// dependencies returns the import paths of a package and of all that it needs.
+func dependencies(t *testing.T, pkg string) []string {
+	t.Helper()
+	list := exec.Command("go", "list", "-deps", module+pkg)
+	list.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("list what %s needs: %v", pkg, err)
+	}
+	return strings.Fields(string(out))
 }
