@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,15 +23,20 @@ type Error struct {
 
 // Error gives one line "file:line:column: text" per complaint.
 func (e *Error) Error() string {
-	lines := make([]string, len(e.Complaints))
+	return errors.Join(e.Unwrap()...).Error()
+}
+
+// Unwrap returns each complaint as an error of its own.
+func (e *Error) Unwrap() []error {
+	errs := make([]error, len(e.Complaints))
 	for i, c := range e.Complaints {
 		if c.Line == 0 {
-			lines[i] = fmt.Sprintf("%s: %s", e.File, c.Text)
+			errs[i] = fmt.Errorf("%s: %s", e.File, c.Text)
 			continue
 		}
-		lines[i] = fmt.Sprintf("%s:%d:%d: %s", e.File, c.Line, c.Column, c.Text)
+		errs[i] = fmt.Errorf("%s:%d:%d: %s", e.File, c.Line, c.Column, c.Text)
 	}
-	return strings.Join(lines, "\n")
+	return errs
 }
 
 // sorted puts the complaints in the order of the file and drops repetitions: a

@@ -84,7 +84,8 @@ func arguments(c *cobra.Command, args []string, check cobra.PositionalArgs) erro
 	return ops.Config(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
 }
 
-// flagError names the nearest flag of a command that has no such flag.
+// flagError names the nearest flag of a command that has no such flag, or where all of
+// them are listed.
 func flagError(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
@@ -94,9 +95,9 @@ func flagError(c *cobra.Command, err error) error {
 				names = append(names, "--"+f.Name)
 			}
 		})
-		err = fmt.Errorf("%w%s", err, suggestOrHelp(c, "--"+unknown.GetSpecifiedName(), names))
+		return ops.Config(fmt.Errorf("%w%s", err, suggestOrHelp(c, "--"+unknown.GetSpecifiedName(), names)))
 	}
-	return ops.Config(err)
+	return ops.Config(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
 }
 
 // suggestOrHelp returns the end of a message about a name that does not exist: the
