@@ -32,8 +32,12 @@ var speaks = regexp.MustCompile(`^call (errors\.New|fmt\.Errorf` +
 	`|^field (http\.Status\w+|health\.\w+)$|^row$` +
 	`|^func (of[A-Z]\w*|\w*[aA]dvice|parseError|lacks|notYet|astray|remedy|widen|noCredentials|checkText|timestampFrom|dateFromMillis|longFromUint64)$`)
 
+// assembles are the places of whole sentences that are put together before they are said,
+// and of much else.
+var assembles = regexp.MustCompile(`^call (fmt\.Sprintf|append|strings\.Join)$|^var errText$|^func partitionText$`)
+
 // testSupport are the packages that no command links.
-var testSupport = regexp.MustCompile(`/(amptest|guardtest|queuetest|sinktest|memory|layout)/`)
+var testSupport = regexp.MustCompile(`/(amptest|guardtest|queuetest|sinktest|storagetest|memory|layout)/`)
 
 // messages returns the texts of three words or more that the product's code says.
 func messages(t *testing.T) []message {
@@ -75,7 +79,9 @@ func messagesOf(t *testing.T, path, name string) []message {
 			if text, ok := constant(expression); ok {
 				text = verb.ReplaceAllString(strings.ReplaceAll(text, "%w", "§"), "…")
 				place := place(above, expression)
-				if len(word.FindAllString(text, -1)) >= 3 && (speaks.MatchString(place) || strings.HasPrefix(text, "warning ")) {
+				words := len(word.FindAllString(text, -1))
+				says := speaks.MatchString(place) || strings.HasPrefix(text, "warning ")
+				if (words >= 3 && says) || (words >= 8 && assembles.MatchString(place)) {
 					all = append(all, message{text, name, files.Position(n.Pos()).Line, place, parts(text)})
 				}
 				return false // its parts are no texts of their own

@@ -9,10 +9,10 @@ import (
 
 // wraps is a text that says only what was done, or adds something: the message that has
 // an entry is the one that it wraps.
-var wraps = regexp.MustCompile(`^§|^[^;]*: §( \(§\))?$`)
+var wraps = regexp.MustCompile(`^[§;]|^[^;]*: §( \(§\))?$`)
 
 // statement is a text for a server, not for a person.
-var statement = regexp.MustCompile(`^(CASE WHEN|[A-Z.]+ KEY) `)
+var statement = regexp.MustCompile(`^[… ;]*(CASE WHEN|[A-Z.]+ KEY|WITH \w+ AS|SELECT|INSERT INTO|UPDATE ampipe|DELETE FROM|CREATE|ALTER|SET LOCAL|t\.… BETWEEN)\b`)
 
 // complaint reports whether the message is about a line of the configuration: it is said
 // with the file, the line and the key, and says what to write there.
@@ -41,6 +41,8 @@ var details = []detail{
 	{`pkg/config/(redisurl|bucketurl)\.go`, "has the parameter …"},
 	{`pkg/config/(expand|quantity)\.go`, "… must be …"},
 	{`pkg/sink/postgres/fit_json\.go`, "the text is no JSON that PostgreSQL takes (…)"},
+	{`pkg/config/redis\.go`, "… is missing; …"},
+	{`pkg/sink/postgres/remedy\.go`, "column … is of the type …, and the query needs …"},
 	{`pkg/sink/postgres/discrepancy\.go`, "and the server reported no error; nothing was changed."},
 	{`pkg/sink/delta/target\.go`, "use another path or url, or cast in the query"},
 	{`pkg/sink/delta/readrows\.go`, "the destination cannot read it back: …"},
@@ -80,6 +82,7 @@ var neverShown = map[string]string{
 	"sink … has no destination":                                          misuse,
 	"… …: want 1 to 64 letters, digits, \"-\" and \"_\"":                 misuse,
 	"… …: want words joined by dots":                                     misuse,
+	"the type … was not checked when the sink was opened":                misuse,
 	"publish: the group is empty":                                        misuse,
 	"read block numbers: a record of … columns has none at index …":      misuse,
 	"convert … values of … bytes: an entry of the log is not that large": misuse,

@@ -65,13 +65,13 @@ type heading struct {
 	parts []string
 }
 
-// isIn reports whether a heading is for the message: its words are in the message, or the
-// message is a part of it.
+// isIn reports whether a heading is for the message: its words are in the message, or it
+// begins with the message, which more is added to.
 func (m message) isIn(h heading) bool {
 	if strings.HasPrefix(h.text, "…") && len(strings.Fields(strings.Join(h.parts, " "))) < 3 {
 		return false // "… must be …", of the configuration
 	}
-	return inOrder(m.text, h.parts) || inOrder(h.text, m.parts)
+	return inOrder(m.text, h.parts) || len(m.parts) > 0 && strings.HasPrefix(h.parts[0], m.parts[0]) && inOrder(h.text, m.parts)
 }
 
 func inOrder(text string, parts []string) bool {
