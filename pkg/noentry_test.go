@@ -14,12 +14,16 @@ var wraps = regexp.MustCompile(`^[§;]|^[^;]*: §( \(§\))?$`)
 // statement is a text for a server, not for a person.
 var statement = regexp.MustCompile(`^[… ;]*(CASE WHEN|[A-Z.]+ KEY|WITH \w+ AS|SELECT|INSERT INTO|UPDATE ampipe|DELETE FROM|CREATE|ALTER|SET LOCAL|t\.… BETWEEN)\b`)
 
-// complaint reports whether the message is about a line of the configuration: it is said
-// with the file, the line and the key, and says what to write there.
-// docs/configuration.md describes every key.
+// complaint reports whether the message is about a line of the configuration, or a part of
+// such a message: it is said with the file, the line and the key, and says what to write
+// there. docs/configuration.md describes every key.
 func (m message) complaint() bool {
-	return strings.HasPrefix(m.path, "pkg/config/") && (strings.HasSuffix(m.place, ".complain") || strings.HasSuffix(m.place, ".missing"))
+	return ofValues.MatchString(m.path) || strings.HasPrefix(m.path, "pkg/config/") &&
+		(strings.HasSuffix(m.place, ".complain") || strings.HasSuffix(m.place, ".missing"))
 }
+
+// ofValues are the files of pkg/config that say what is wrong with a value, and not where.
+var ofValues = regexp.MustCompile(`^pkg/config/(expand|quantity|redis|redisurl|bucketurl)\.go$`)
 
 // detail is a place of texts that never stand alone: the entry is the one of what they
 // stand behind.
@@ -38,10 +42,7 @@ var details = []detail{
 	{`pkg/sink/decode\.go`, "log entry … of blocks … is damaged: …"},
 	{`pkg/plan/sql/.*`, "line …, column …: …"},
 	{`pkg/config/(dsn|dsnkeys)\.go`, "has keys that cannot be used:"},
-	{`pkg/config/(redisurl|bucketurl)\.go`, "has the parameter …"},
-	{`pkg/config/(expand|quantity)\.go`, "… must be …"},
 	{`pkg/sink/postgres/fit_json\.go`, "the text is no JSON that PostgreSQL takes (…)"},
-	{`pkg/config/redis\.go`, "… is missing; …"},
 	{`pkg/sink/postgres/remedy\.go`, "column … is of the type …, and the query needs …"},
 	{`pkg/sink/postgres/discrepancy\.go`, "and the server reported no error; nothing was changed."},
 	{`pkg/sink/delta/target\.go`, "use another path or url, or cast in the query"},
