@@ -63,6 +63,23 @@ func TestAStageRefusesWhatItDoesNotTake(t *testing.T) {
 	}
 }
 
+// TestHelpFits a terminal of 80 columns.
+func TestHelpFits(t *testing.T) {
+	var help strings.Builder
+	root := stageCommand("extractor [PIPELINE]", "Read", "Takes partitions.", nil, nil)
+	prepare(root)
+	root.SetArgs([]string{"--help"})
+	root.SetOut(&help)
+	if err := root.Execute(); err != nil || !strings.Contains(help.String(), "--log-format") {
+		t.Fatalf("%v\n%s", err, help.String())
+	}
+	for line := range strings.Lines(help.String()) {
+		if len([]rune(strings.TrimSuffix(line, "\n"))) > 80 {
+			t.Errorf("%s", line)
+		}
+	}
+}
+
 func TestAnArgumentOfAListIsRefused(t *testing.T) {
 	for arg, want := range map[string]string{
 		"livz":  `unknown argument "livz" for "health"; did you mean "livez"?`,
