@@ -17,8 +17,8 @@ type message struct {
 	text  string // "…" stands for what is formatted in, and "§" for an error that is wrapped
 	path  string // from the repository's root
 	line  int
-	place string // what the text is given to, as in "call errors.New" or "field advice"
-	parts []string
+	place string   // what the text is given to, as in "call errors.New" or "field advice"
+	parts []string // of the text, see [parts]
 }
 
 // speaks are the places of messages: what makes an error, a complaint or a refusal; the

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +22,11 @@ type Error struct {
 
 // Error gives one line "file:line:column: text" per complaint.
 func (e *Error) Error() string {
-	return errors.Join(e.Unwrap()...).Error()
+	lines := make([]string, len(e.Complaints))
+	for i, err := range e.Unwrap() {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Unwrap returns each complaint as an error of its own.
