@@ -63,6 +63,7 @@ func TestEveryLineIsJSON(t *testing.T) {
 		"a pipeline":            {good, []string{"run", "lgos"}, ops.ExitConfig, `did you mean "logs"?`},
 		"a level":               {good, []string{"run", "--log-level", "loud"}, ops.ExitConfig, "is not one of"},
 		"a file":                {good, []string{"run", "-c", "none.yaml"}, ops.ExitConfig, "none.yaml"},
+		"a configuration twice": {"pipeline: x\nsorce: {}\n", []string{"check"}, ops.ExitConfig, "findings; exit code 2"},
 		"a configuration":       {"pipeline: x\nsorce: {}\n", []string{"plan"}, ops.ExitConfig, "sorce"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,14 +23,23 @@ type Error struct {
 // Error gives one line "file:line:column: text" per complaint.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Complaints))
-	for i, c := range e.Complaints {
-		if c.Line == 0 {
-			lines[i] = fmt.Sprintf("%s: %s", e.File, c.Text)
-			continue
-		}
-		lines[i] = fmt.Sprintf("%s:%d:%d: %s", e.File, c.Line, c.Column, c.Text)
+	for i, err := range e.Unwrap() {
+		lines[i] = err.Error()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns each complaint as an error of its own.
+func (e *Error) Unwrap() []error {
+	errs := make([]error, len(e.Complaints))
+	for i, c := range e.Complaints {
+		if c.Line == 0 {
+			errs[i] = fmt.Errorf("%s: %s", e.File, c.Text)
+			continue
+		}
+		errs[i] = fmt.Errorf("%s:%d:%d: %s", e.File, c.Line, c.Column, c.Text)
+	}
+	return errs
 }
 
 // sorted puts the complaints in the order of the file and drops repetitions: a

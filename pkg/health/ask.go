@@ -45,7 +45,7 @@ func Ask(ctx context.Context, question, address string) (Answer, error) {
 			return a, err
 		}
 	}
-	return Answer{}, fmt.Errorf("no process listens on %s: %w", address, err)
+	return Answer{}, fmt.Errorf("no process listens on %s (%w); was it started with --listen?", address, err)
 }
 
 // refused reports whether nobody listens.

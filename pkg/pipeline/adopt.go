@@ -70,7 +70,7 @@ func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) e
 		adopter, can := w.(sink.Adopter)
 		if !can {
 			if a.Sink != "" {
-				return fault.Permanent(fmt.Errorf("sink %q: only tables of PostgreSQL can be adopted", c.Name))
+				return fault.Permanent(fmt.Errorf("sink %q: only tables of PostgreSQL can be adopted; load it anew with ampipe run", c.Name))
 			}
 			say(o.out(), "%s: is not PostgreSQL, so there is nothing to adopt", c.Name)
 			continue

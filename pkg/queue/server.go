@@ -142,7 +142,7 @@ func (s *Server) start(ctx context.Context, server *server.Server) error {
 			return context.Cause(ctx)
 		case time.Now().After(deadline):
 			server.Shutdown()
-			return fmt.Errorf("start NATS in %s: it is not ready after %v", s.cfg.Dir, startWait)
+			return fmt.Errorf("start NATS in %s: it is not ready after %v; start again, and look at the disk if it stays so", s.cfg.Dir, startWait)
 		}
 	}
 	if failed := s.Failed(); failed != nil {

@@ -128,7 +128,7 @@ func List[T any](ctx context.Context, s *State, prefix string) ([]Stored[T], err
 
 func decode(key string, text []byte, value any) error {
 	if err := json.Unmarshal(text, value); err != nil {
-		return fault.Permanent(fmt.Errorf("read %s: another version of ampipe has written it: %w", key, err))
+		return fault.Permanent(fmt.Errorf("read %s: another version of ampipe has written it; use the same one for all processes: %w", key, err))
 	}
 	return nil
 }

@@ -3,7 +3,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	stdlog "log"
 	"os"
 	"slices"
@@ -38,14 +40,18 @@ func (f *Flags) Register(c *cobra.Command) {
 	flags := c.PersistentFlags()
 	flags.StringVarP(&f.File, "config", "c", "pipeline.yaml", "configuration `file`")
 	flags.StringVar(&f.Listen, "listen", os.Getenv(EnvListen), "`address` for /metrics, /livez, /readyz and /healthz, e.g. :9090 (default: that of "+EnvListen+", or none)")
-	flags.StringVar(&f.Log.Level, "log-level", "info", "trace, debug, info, warn or error")
-	flags.StringVar(&f.Log.Format, "log-format", "auto", "auto, console or json")
+	f.Log = ops.LogOptions{Level: "info", Format: "auto"}
+	flags.Var(&choice{&f.Log.Level, logLevels}, "log-level", "trace, debug, info, warn or error")
+	flags.Var(&choice{&f.Log.Format, logFormats}, "log-format", "auto, console or json")
 	completeFlags(c)
 }
 
 // Load reads the configuration and picks the named pipelines, or all.
 func (f *Flags) Load(names []string) ([]*config.Pipeline, error) {
 	all, err := config.Load(f.File, os.Getenv)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ops.Config(fmt.Errorf("%w%s", err, suggestFile(names)))
+	}
 	if err != nil {
 		return nil, ops.Config(err)
 	}
@@ -56,11 +62,29 @@ func (f *Flags) Load(names []string) ([]*config.Pipeline, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(p *config.Pipeline) bool { return p.Name == name })
 		if i < 0 {
-			return nil, ops.Config(fmt.Errorf("%s has no pipeline %q; it has %s%s", f.File, name, listed(all), didYouMean(name, namesOf(all))))
+			hint := didYouMean(name, namesOf(all))
+			if isFile(name) {
+				hint = suggestFile([]string{name})
+			}
+			return nil, ops.Config(fmt.Errorf("%s has no pipeline %q; it has %s%s", f.File, name, listed(all), hint))
 		}
 		picked = append(picked, all[i])
 	}
 	return picked, nil
+}
+
+// suggestFile returns the end of a message about a configuration that is not there: the
+// argument that is a file, if one is.
+func suggestFile(args []string) string {
+	if i := slices.IndexFunc(args, isFile); i >= 0 {
+		return fmt.Sprintf("; did you mean --config %s?", args[i])
+	}
+	return "; name the file of the configuration with --config"
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // One reads the configuration and picks the one pipeline of a process that can

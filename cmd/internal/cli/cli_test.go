@@ -46,8 +46,13 @@ func TestAStageRefusesWhatItDoesNotTake(t *testing.T) {
 		"two pipelines":    {[]string{"a", "b"}, `accepts at most 1 arg(s), received 2; see "extractor --help"`},
 		"a flag":           {[]string{"--log-levle", "info"}, `unknown flag: --log-levle; did you mean "--log-level"?`},
 		"a flag like none": {[]string{"--sideways"}, `unknown flag: --sideways; see "extractor --help"`},
-		"a short flag":     {[]string{"-x"}, `unknown shorthand flag: 'x' in -x`},
-		"a level":          {[]string{"-c", file, "--log-level", "loud"}, `log level "loud" is not one of trace, debug, info, warn, error`},
+		"a short flag":     {[]string{"-x"}, `unknown shorthand flag: 'x' in -x; see "extractor --help"`},
+		"no value":         {[]string{"-c"}, `flag needs an argument: 'c' in -c; see "extractor --help"`},
+		"no file":          {[]string{"-c", "none.yaml"}, `none.yaml: no such file or directory; name the file of the configuration with --config`},
+		"a file":           {[]string{file}, `no such file or directory; did you mean --config ` + file + `?`},
+		"a file again":     {[]string{"-c", file, file}, `it has eth-logs; did you mean --config ` + file + `?`},
+		"a format":         {[]string{"--log-format", "jsn"}, `it is not one of auto, console, json; did you mean "json"?; see "extractor --help"`},
+		"a level":          {[]string{"-c", file, "--log-level", "loud"}, `it is not one of trace, debug, info, warn, error; see "extractor --help"`},
 		"a pipeline":       {[]string{"-c", file, "eth-log"}, `p.yaml has no pipeline "eth-log"; it has eth-logs; did you mean "eth-logs"?`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,6 +61,23 @@ func TestAStageRefusesWhatItDoesNotTake(t *testing.T) {
 				t.Errorf("exit code %d: %v\nwant: %s", ops.ExitCode(err), err, c.want)
 			}
 		})
+	}
+}
+
+// TestHelpFits a terminal of 80 columns.
+func TestHelpFits(t *testing.T) {
+	var help strings.Builder
+	root := stageCommand("extractor [PIPELINE]", "Read", "Takes partitions.", nil, nil)
+	prepare(root)
+	root.SetArgs([]string{"--help"})
+	root.SetOut(&help)
+	if err := root.Execute(); err != nil || !strings.Contains(help.String(), "--log-format") {
+		t.Fatalf("%v\n%s", err, help.String())
+	}
+	for line := range strings.Lines(help.String()) {
+		if len([]rune(strings.TrimSuffix(line, "\n"))) > 80 {
+			t.Errorf("%s", line)
+		}
 	}
 }
 

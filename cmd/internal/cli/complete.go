@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,8 +14,8 @@ import (
 func completeFlags(c *cobra.Command) {
 	_ = c.MarkPersistentFlagFilename("config", "yaml", "yml")
 	for flag, values := range map[string][]string{
-		"log-level":  {"trace", "debug", "info", "warn", "error"},
-		"log-format": {"auto", "console", "json"},
+		"log-level":  strings.Fields(logLevels),
+		"log-format": strings.Fields(logFormats),
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 )
 
+// helpWidth is how wide a help is: a terminal that is not made wider has 80 columns.
+const helpWidth = 80
+
 // prepare completes a process's command with what all have in common: the version,
 // the exit codes in the help, and one line with exit code 2 for a command line that
 // cannot be.
@@ -21,6 +24,7 @@ func prepare(root *cobra.Command) {
 	root.Version = versionText(root.Name(), ops.ReadBuild())
 	root.SetVersionTemplate("{{.Version}}")
 	root.Long = strings.TrimSpace(root.Long) + "\n" + exitCodes
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
 	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -84,7 +88,8 @@ func arguments(c *cobra.Command, args []string, check cobra.PositionalArgs) erro
 	return ops.Config(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
 }
 
-// flagError names the nearest flag of a command that has no such flag.
+// flagError names the nearest flag of a command that has no such flag, or where all of
+// them are listed.
 func flagError(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
@@ -94,9 +99,9 @@ func flagError(c *cobra.Command, err error) error {
 				names = append(names, "--"+f.Name)
 			}
 		})
-		err = fmt.Errorf("%w%s", err, suggestOrHelp(c, "--"+unknown.GetSpecifiedName(), names))
+		return ops.Config(fmt.Errorf("%w%s", err, suggestOrHelp(c, "--"+unknown.GetSpecifiedName(), names)))
 	}
-	return ops.Config(err)
+	return ops.Config(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
 }
 
 // suggestOrHelp returns the end of a message about a name that does not exist: the

@@ -139,7 +139,7 @@ func (g *target) addSlice(f *rowFile, rec arrow.RecordBatch, p partition, from, 
 	return f.add(some, blocks)
 }
 
-var errNoBlock = fault.Permanent(errors.New("a file of the table holds rows whose block column is NULL or negative; ampipe did not write them"))
+var errNoBlock = fault.Permanent(errors.New("a file of the table holds rows whose block column is NULL or negative; ampipe did not write them: remove them, or load into another table"))
 
 // numbers reads the block numbers of a record of a file.
 func (g *target) numbers(rec arrow.RecordBatch, p partition) (sink.Blocks, error) {

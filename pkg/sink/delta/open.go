@@ -173,7 +173,7 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 
 var errSomethingElse = fault.Permanent(errors.New("there are files, and no Delta table; use an empty folder"))
 
-var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged", logFolder))
+var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged: restore it from a backup, or load into another table", logFolder))
 
 // checkEmpty refuses a place that holds something else.
 func (w *Writer) checkEmpty(ctx context.Context) error {

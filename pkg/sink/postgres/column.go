@@ -118,7 +118,7 @@ func columnsOf(t sink.Table, overrides map[string]string) ([]column, error) {
 		}
 	}
 	if len(columns) > maxColumns {
-		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a table of PostgreSQL has at most %d", len(columns), maxColumns))
+		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a table of PostgreSQL has at most %d; name fewer in the query", len(columns), maxColumns))
 	}
 	return columns, errors.Join(wrong...)
 }

@@ -131,7 +131,7 @@ var advices = map[string]advice{
 		"or by another process of this sink because this one stood still"},
 	"57P02": {fault.ClassLater, renew, "the server crashed and is being restarted"},
 	"57P03": {fault.ClassLater, renew, "the server is starting or stopping"},
-	"57P04": {fault.ClassPermanent, keep, "the database was dropped"},
+	"57P04": {fault.ClassPermanent, keep, "the database was dropped; make it again, or name another one in the dsn, and start this sink again"},
 	"57P05": {fault.ClassLater, renew, "the server cut an idle connection"},
 
 	"58": {fault.ClassLater, renew, "the server's operating system reports an error; its log says more"},

@@ -29,7 +29,7 @@ type target struct {
 // newTarget works out the table, or says everything that is wrong with it.
 func newTarget(cfg config.Postgres, t sink.Table) (*target, error) {
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() {
-		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column", t.Schema.NumFields()))
+		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, or set source.block_column", t.Schema.NumFields()))
 	}
 	g := &target{pipeline: t.Pipeline, sink: t.Sink, schema: cfg.Schema, table: cfg.Table, network: t.Network,
 		block: t.BlockColumn, evolve: cfg.SchemaEvolution, overwrite: cfg.Overwrite}
@@ -88,7 +88,7 @@ func (g *target) setKey(names []string) error {
 				"where 1 and 1.0 are equal although they differ; "+
 				"take it out of types, or choose another key", name))
 		case len(g.key) == 32:
-			wrong = append(wrong, errors.New("the key has more than 32 columns, which is all that an index of PostgreSQL takes"))
+			wrong = append(wrong, errors.New("the key has more than 32 columns, which is all that an index of PostgreSQL takes; choose fewer that name a row"))
 		default:
 			g.key = append(g.key, at)
 		}
