@@ -55,6 +55,7 @@ type Extractor struct {
 
 	versions *versions  // of Run
 	faults   *faults    // of Run
+	patient  *patient   // of Run
 	encoders *sync.Pool // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
@@ -115,6 +116,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		watch.Wait()
 	}()
 	g, take := errgroup.WithContext(ctx)
+	x.patient = newPatient(g)
 	for i := range x.Workers {
 		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
 	}
@@ -150,7 +152,11 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 			return nil
 		}
 		if err == nil {
-			err = x.handle(take, ctx, task, resumes)
+			err = x.patient.do(func(detach func()) error {
+				return x.handle(take, ctx, task, resumes, detach)
+			}, func(err error) {
+				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
+			})
 		}
 		if err == nil || errors.Is(err, queue.ErrNoTask) {
 			resumes()
@@ -170,14 +176,17 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 
 // handle brings one partition, or the live chain, into the log and answers its
 // task. It calls begins when it is known where the log ends and the work begins, which
-// may take long. An error is the queue's, never the source's.
-func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins func()) error {
-	do := x.partition
-	if task.Kind == queue.LiveTask {
-		do = x.live
-	}
+// may take long, and detach when the task needs no worker for the time being. An error is
+// the queue's, never the source's.
+func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins, detach func()) error {
 	kept, release := task.Keep(ctx)
-	outcome, err := do(take, kept, task, begins)
+	var outcome outcome
+	var err error
+	if task.Kind == queue.LiveTask {
+		outcome, err = x.live(take, kept, begins)
+	} else {
+		outcome, err = x.partition(take, kept, task, begins, detach)
+	}
 	release()
 	if err != nil {
 		return err
@@ -207,7 +216,7 @@ const (
 
 // partition works on one partition for as long as ctx keeps it in this worker's
 // hands.
-func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begins func()) (outcome, error) {
+func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
 	h, err := x.hold(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return finished, nil // of a plan that is gone
@@ -228,6 +237,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}
+	h.detach = detach
 	begins()
 	loading, end := context.WithCancelCause(ctx)
 	defer x.versions.until(h.spec, func() { end(errMended) })()

@@ -23,7 +23,7 @@ const lostPause = time.Second
 
 // live brings the chain into the live lane for as long as ctx keeps its task in
 // this process's hands. An error is the queue's, never the source's.
-func (x *Extractor) live(take, ctx context.Context, _ *queue.Task, begins func()) (outcome, error) {
+func (x *Extractor) live(take, ctx context.Context, begins func()) (outcome, error) {
 	var spec queue.Spec
 	err := x.whileAway(ctx, func() (err error) {
 		spec, _, err = x.State.LoadSpec(ctx)
