@@ -27,8 +27,8 @@ type held struct {
 	// Only load touches these.
 	ask    narrowing
 	tired  bool   // load ended with an error that might have passed
-	probes int    // for a block that can be read behind one that cannot
-	alone  bool   // the next block fails though others can be read; those behind it were given away
+	probes int    // failures of one block, some of which lead to a look at another
+	alone  bool   // the next block fails though others can be read, and is the last of the partition
 	detach func() // frees the worker for other partitions while this one waits
 
 	began    time.Time

@@ -141,14 +141,21 @@ func (h *held) suspect(ctx context.Context, r block.Range, gained bool) error {
 	if found := h.ask.failed(r, gained); !found {
 		return nil
 	}
-	if behind := h.behind(); behind > 0 {
-		n := r.Start + 1<<(h.probes/probeEach%bits.Len64(behind)) // near ones and far ones: they may fail, too
-		look := h.probes%probeEach == 0
-		h.probes++
-		if !look || !h.readable(ctx, n) {
-			return nil
-		}
-		err := h.giveAway(ctx, r.Start+1)
+	behind := h.behind()
+	if behind == 0 {
+		h.detach()
+	}
+	look := !h.alone && h.probes%probeEach == 0
+	other := r.Start - min(r.Start, 1)
+	if behind > 0 { // near ones and far ones: they may fail, too
+		other = r.Start + 1<<(h.probes/probeEach%bits.Len64(behind))
+	}
+	h.probes++
+	if !look || !h.readable(ctx, other) {
+		return nil
+	}
+	if behind > 0 {
+		err := h.giveAway(ctx, r.End)
 		if errors.Is(err, queue.ErrFenced) {
 			return err
 		}
@@ -158,9 +165,9 @@ func (h *held) suspect(ctx context.Context, r block.Range, gained bool) error {
 		}
 		h.x.Logger.Info().Str("partition", h.id).Uint64("block", uint64(r.Start)).
 			Msg("one block cannot be read for now, the blocks behind it are read without it")
+		h.detach()
 	}
 	h.alone = true
-	h.detach()
 	return nil
 }
 
