@@ -131,16 +131,18 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 	if kind == queue.LiveTask {
 		part = "live"
 	}
-	failed := 0
+	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
+	waits := false
 	resumes := func() {
-		if failed > 0 && x.Observer != nil {
+		if waits && x.Observer != nil {
 			x.Observer.Waiting(part, nil)
 		}
-		failed = 0
+		waits = false
+		retrier.Progress()
 	}
 	for {
 		next := x.Tasks.Next
-		if failed > 0 { // that there is no task for this worker is an answer, too
+		if waits { // that there is no task for this worker is an answer, too
 			next = x.Tasks.Poll
 		}
 		since := time.Now()
@@ -167,8 +169,9 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 		if x.Observer != nil {
 			x.Observer.Waiting(part, err)
 		}
-		failed++
-		if fault.Sleep(take, min(x.Backoff.Delay(failed), longestPause)) != nil {
+		waits = true
+		pause, _ := retrier.Pause(fault.Again(err)) // never ends
+		if fault.Sleep(take, pause) != nil {
 			return nil
 		}
 	}

@@ -246,7 +246,8 @@ func (c *Consumer) unpin(ctx context.Context) {
 func (c *Consumer) fetch(ctx context.Context) {
 	defer close(c.ready)
 	p := puller{look: c.durable}
-	for failures := 0; ctx.Err() == nil; {
+	retrier, failed := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: time.Second}}, false
+	for ctx.Err() == nil {
 		consumer, err := p.find(ctx)
 		if consumer != nil { // a cluster that elects a leader for its API delivers all the same
 			answered, failed := c.pull(ctx, consumer)
@@ -254,11 +255,13 @@ func (c *Consumer) fetch(ctx context.Context) {
 		}
 		switch {
 		case err != nil:
-			failures++
+			failed = true
 			c.tell(ctx, err)
-			_ = fault.Sleep(ctx, fault.Backoff{Max: time.Second}.Delay(failures)) // the loop sees ctx
-		case failures > 0:
-			failures = 0
+			pause, _ := retrier.Pause(fault.Again(err)) // never ends
+			_ = fault.Sleep(ctx, pause)                 // the loop sees ctx
+		case failed:
+			failed = false
+			retrier.Progress()
 			c.tell(ctx, ErrNoMessage)
 		}
 	}
