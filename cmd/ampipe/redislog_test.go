@@ -13,7 +13,7 @@ import (
 func TestWhatTheRedisDriverPrints(t *testing.T) {
 	t.Parallel()
 	config := strings.ReplaceAll(strings.ReplaceAll(lake, "$AMP", ampServer(t)), "delta: { path: ./lake }",
-		`redis: { url: "redis://127.0.0.1:1", structure: hash, key: "{table}:{block_num}:{log_index}" }`)
+		`redis: { url: "redis://127.0.0.1:1", structure: hash, table: logs, key: "{table}:{block_num}:{log_index}" }`)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pipeline.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
