@@ -55,6 +55,7 @@ type Extractor struct {
 
 	versions *versions  // of Run
 	faults   *faults    // of Run
+	patient  *patient   // of Run
 	encoders *sync.Pool // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
@@ -115,6 +116,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		watch.Wait()
 	}()
 	g, take := errgroup.WithContext(ctx)
+	x.patient = newPatient(g)
 	for i := range x.Workers {
 		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
 	}
@@ -129,16 +131,18 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 	if kind == queue.LiveTask {
 		part = "live"
 	}
-	failed := 0
+	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
+	waits := false
 	resumes := func() {
-		if failed > 0 && x.Observer != nil {
+		if waits && x.Observer != nil {
 			x.Observer.Waiting(part, nil)
 		}
-		failed = 0
+		waits = false
+		retrier.Progress()
 	}
 	for {
 		next := x.Tasks.Next
-		if failed > 0 { // that there is no task for this worker is an answer, too
+		if waits { // that there is no task for this worker is an answer, too
 			next = x.Tasks.Poll
 		}
 		since := time.Now()
@@ -150,7 +154,11 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 			return nil
 		}
 		if err == nil {
-			err = x.handle(take, ctx, task, resumes)
+			err = x.patient.do(func(detach func()) error {
+				return x.handle(take, ctx, task, resumes, detach)
+			}, func(err error) {
+				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
+			})
 		}
 		if err == nil || errors.Is(err, queue.ErrNoTask) {
 			resumes()
@@ -161,8 +169,9 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 		if x.Observer != nil {
 			x.Observer.Waiting(part, err)
 		}
-		failed++
-		if fault.Sleep(take, min(x.Backoff.Delay(failed), longestPause)) != nil {
+		waits = true
+		pause, _ := retrier.Pause(fault.Again(err)) // never ends
+		if fault.Sleep(take, pause) != nil {
 			return nil
 		}
 	}
@@ -170,14 +179,17 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 
 // handle brings one partition, or the live chain, into the log and answers its
 // task. It calls begins when it is known where the log ends and the work begins, which
-// may take long. An error is the queue's, never the source's.
-func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins func()) error {
-	do := x.partition
-	if task.Kind == queue.LiveTask {
-		do = x.live
-	}
+// may take long, and detach when the task needs no worker for the time being. An error is
+// the queue's, never the source's.
+func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins, detach func()) error {
 	kept, release := task.Keep(ctx)
-	outcome, err := do(take, kept, task, begins)
+	var outcome outcome
+	var err error
+	if task.Kind == queue.LiveTask {
+		outcome, err = x.live(take, kept, begins)
+	} else {
+		outcome, err = x.partition(take, kept, task, begins, detach)
+	}
 	release()
 	if err != nil {
 		return err
@@ -207,7 +219,7 @@ const (
 
 // partition works on one partition for as long as ctx keeps it in this worker's
 // hands.
-func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begins func()) (outcome, error) {
+func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
 	h, err := x.hold(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return finished, nil // of a plan that is gone
@@ -228,6 +240,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}
+	h.detach = detach
 	begins()
 	loading, end := context.WithCancelCause(ctx)
 	defer x.versions.until(h.spec, func() { end(errMended) })()

@@ -24,10 +24,12 @@ type held struct {
 	encoder *entry.Encoder
 	holder  string // names this holding in message ids
 
-	// window is how many blocks are asked for at once. It is halved when that
-	// is too much for the server and grows slowly again. Only load touches it.
-	window uint64
-	tired  bool // load ended with an error that might have passed
+	// Only load touches these.
+	ask    narrowing
+	tired  bool   // load ended with an error that might have passed
+	probes int    // failures of one block, some of which lead to a look at another
+	alone  bool   // the next block fails though others can be read, and is the last of the partition
+	detach func() // frees the worker for other partitions while this one waits
 
 	began    time.Time
 	failures int // attempts of load that failed
@@ -91,8 +93,8 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 // something each time, is used on.
 func (h *held) load(take, ctx context.Context) error {
 	defer h.tell(nil)
-	retrier, gained, stuck := fault.Retrier{Backoff: h.x.Backoff}, h.position(), 0
-	for {
+	h.ask.retrier.Backoff = h.x.Backoff
+	for gained := h.position(); ; {
 		r := h.rest()
 		if r.Empty() {
 			return nil
@@ -101,35 +103,40 @@ func (h *held) load(take, ctx context.Context) error {
 		if errors.Is(err, amp.ErrRow) { // as long as the block is what it is
 			err = fault.Permanent(err)
 		}
-		if at := h.position(); at > gained {
-			retrier.Progress()
-			gained, stuck = at, 0
+		before := gained
+		if gained = h.position(); gained > before {
+			h.ask.retrier.Progress()
+			h.x.faults.read(h.spec.Version, uint64(gained-before))
 		}
 		switch {
 		case err == nil:
-			h.window += h.window/4 + 1
+			h.ask.passed(gained)
 			continue
 		case errors.Is(err, errStop), errors.Is(err, queue.ErrFenced), ctx.Err() != nil:
 			return err
 		case errors.Is(err, amp.ErrTooMuch) && r.Len() > 1:
-			h.window = r.Len() / 2
+			h.ask.size = r.Len() / 2
 			h.x.Logger.Info().Str("partition", h.id).Stringer("range", r).
-				Uint64("blocks", h.window).Msg("range is too much for the server, asking for less")
+				Uint64("blocks", h.ask.size).Msg("range is too much for the server, asking for less")
 			continue
 		case h.narrow(r, err):
 			continue
 		}
-		stuck++
-		if stuck%narrowAfter == 0 && fault.Of(err) == fault.ClassAgain && r.Len() > 1 {
-			h.window = r.Len() / 2 // it may be one block's fault, and those before it can be had
+		if h.alone && errors.Is(err, amp.ErrTooMuch) { // the server answers, for other blocks
+			err = fault.Again(err)
 		}
-		pause, end := retrier.Pause(err)
+		pause, end := h.ask.retrier.Pause(err)
 		h.failures++
 		if end != nil {
 			h.tired = fault.Of(err) != fault.ClassPermanent
 			return end
 		}
 		h.tell(err)
+		if fault.Of(err) == fault.ClassAgain || errors.Is(err, amp.ErrTooMuch) {
+			if err := h.suspect(ctx, r, gained > before); err != nil {
+				return err
+			}
+		}
 		if !pauses(take, ctx, pause) {
 			return errStop
 		}
@@ -148,12 +155,7 @@ func pauses(take, ctx context.Context, d time.Duration) bool {
 func (h *held) rest() block.Range {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := block.Range{Start: h.next, End: h.part.End}
-	if h.window == 0 || h.window > r.Len() {
-		h.window = r.Len()
-	}
-	r.End = r.Start + block.Number(h.window)
-	return r
+	return h.ask.of(block.Range{Start: h.next, End: h.part.End})
 }
 
 func (h *held) position() block.Number {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"sync"
 
 	"github.com/ampipe/ampipe/pkg/amp"
@@ -17,29 +18,43 @@ const (
 	// mostFaults is how many single blocks a process records as failed for one query. What
 	// fails more often is not the fault of single blocks, and partitions fail as a whole.
 	mostFaults = 32
-	// narrowAfter is how many failures in a row, of a kind that may pass, lead to a
-	// smaller range.
-	narrowAfter = 4
+	// faultWorth is how many blocks that were read make up for one that failed.
+	faultWorth = 1000
+	// probeEach is how many failures of one block lead to another look whether a block
+	// behind it can be read.
+	probeEach = 4
 )
 
 // faults counts the blocks that were given up alone with the query of a version. It is
 // safe for concurrent use.
 type faults struct {
-	mu         sync.Mutex
-	version, n int
+	mu      sync.Mutex
+	version int
+	n       int
+	well    uint64 // blocks read since the last that counted
 }
 
-func (f *faults) of(version int) int { return f.count(version, 0) }
+func (f *faults) of(version int) int { return f.count(version, 0, 0) }
 
-func (f *faults) add(version int) int { return f.count(version, 1) }
+func (f *faults) add(version int) int { return f.count(version, 1, 0) }
 
-func (f *faults) count(version, more int) int {
+// read notes that blocks were read, which make up for earlier faults.
+func (f *faults) read(version int, blocks uint64) { f.count(version, 0, blocks) }
+
+func (f *faults) count(version, failed int, read uint64) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.version != version {
-		f.version, f.n = version, 0
+		f.version, f.n, f.well = version, 0, 0
 	}
-	f.n += more
+	f.n += failed
+	if f.n == 0 { // nothing to make up for
+		f.well = 0
+		return 0
+	}
+	f.well += read
+	f.n = max(0, f.n-int(min(f.well/faultWorth, mostFaults)))
+	f.well %= faultWorth
 	return f.n
 }
 
@@ -49,12 +64,12 @@ func (h *held) narrow(r block.Range, err error) bool {
 	if fault.Of(err) != fault.ClassPermanent || r.Len() < 2 || h.x.faults.of(h.spec.Version) >= mostFaults || ofEveryBlock(err) {
 		return false
 	}
-	h.window = r.Len() / 2
+	h.ask.narrow(r, r.Len()/2)
 	if at, known := faultyBlock(err); known && r.Has(at) {
-		h.window = max(1, uint64(at-r.Start)) // everything before it, then it alone
+		h.ask.narrow(r, uint64(at-r.Start)) // everything before it, then it alone
 	}
 	h.x.Logger.Info().Str("partition", h.id).Stringer("range", r).Err(err).
-		Uint64("blocks", h.window).Msg("range cannot be read, looking for the block at fault")
+		Uint64("blocks", h.ask.size).Msg("range cannot be read, looking for the block at fault")
 	return true
 }
 
@@ -81,43 +96,24 @@ func faultyBlock(err error) (block.Number, bool) {
 }
 
 // fail records that the partition cannot be read: the block at fault alone, if it has
-// been found, and, if its error might have passed, if the block behind it can be read.
-// What is before it is in the log, and what is behind it becomes a partition
-// of its own. As with a tail that another worker takes, the end is moved down first: should this
-// process die meanwhile, the planner sees the hole and queues it.
+// been found, and, if its error might have passed, if a block behind it could be read.
+// What is before it is in the log, and what is behind it becomes a partition of its own.
 func (h *held) fail(ctx context.Context, cause error) error {
-	if h.window != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || h.x.faults.add(h.spec.Version) > mostFaults {
+	whole := h.ask.size != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || (h.tired && h.behind() > 0)
+	if whole || h.x.faults.add(h.spec.Version) > mostFaults {
 		return h.finish(ctx, queue.PartitionFailed, cause)
 	}
-	h.mu.Lock()
-	at, end := h.next, h.part.End
-	h.mu.Unlock()
-	if h.tired && at+1 < end && !h.readable(ctx, at+1) {
-		return h.finish(ctx, queue.PartitionFailed, cause) // it is not this block's fault
-	}
-	first := at == h.part.Start // then the partition itself is what fails
-	if first && at+1 >= end {
-		return h.finish(ctx, queue.PartitionFailed, cause)
-	}
-	err := h.update(ctx, func(p *queue.Partition) {
-		p.End = at
-		if first {
-			p.End = at + 1
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if tail := (queue.Partition{Start: at + 1, End: end, Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version}); tail.Start < end {
-		if err := h.create(ctx, tail); err != nil {
+	at := h.position()
+	if h.behind() > 0 {
+		if err := h.giveAway(ctx, at+1); err != nil {
 			return err
 		}
-		if _, err := h.x.Tasks.Add(ctx, queue.PartitionTask, tail.ID()); err != nil {
-			return fmt.Errorf("queue partition %s: %w", tail.ID(), err)
-		}
 	}
-	if first {
+	if at == h.part.Start { // then the partition itself is what fails
 		return h.finish(ctx, queue.PartitionFailed, cause)
+	}
+	if err := h.update(ctx, func(p *queue.Partition) { p.End = at }); err != nil {
+		return err
 	}
 	faulty := queue.Partition{
 		Start: at, End: at + 1, Generation: h.part.Generation, State: queue.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
@@ -129,6 +125,50 @@ func (h *held) fail(ctx context.Context, cause error) error {
 		h.x.Observer.Finished(faulty)
 	}
 	return h.finish(ctx, queue.PartitionDone, nil)
+}
+
+// behind returns how many blocks of the partition follow the next.
+func (h *held) behind() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return block.Range{Start: h.next + 1, End: max(h.next+1, h.part.End)}.Len()
+}
+
+// suspect narrows down what fails with an error that may pass. Once that is one block,
+// and one behind it can be read, those behind it become a partition of their own, and no
+// worker is held by the block any more.
+func (h *held) suspect(ctx context.Context, r block.Range, gained bool) error {
+	if found := h.ask.failed(r, gained); !found {
+		return nil
+	}
+	behind := h.behind()
+	if behind == 0 {
+		h.detach()
+	}
+	look := !h.alone && h.probes%probeEach == 0
+	other := r.Start - min(r.Start, 1)
+	if behind > 0 { // near ones and far ones: they may fail, too
+		other = r.Start + 1<<(h.probes/probeEach%bits.Len64(behind))
+	}
+	h.probes++
+	if !look || !h.readable(ctx, other) {
+		return nil
+	}
+	if behind > 0 {
+		err := h.giveAway(ctx, r.End)
+		if errors.Is(err, queue.ErrFenced) {
+			return err
+		}
+		if err != nil { // NATS is away: the next time
+			h.x.Logger.Warn().Err(err).Str("partition", h.id).Msg("the blocks behind one that fails were not given away")
+			return nil
+		}
+		h.x.Logger.Info().Str("partition", h.id).Uint64("block", uint64(r.Start)).
+			Msg("one block cannot be read for now, the blocks behind it are read without it")
+		h.detach()
+	}
+	h.alone = true
+	return nil
 }
 
 // readable reports whether a block can be read, now.

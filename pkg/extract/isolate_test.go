@@ -185,3 +185,149 @@ func TestAMendedQueryHasFaultsOfItsOwn(t *testing.T) {
 		t.Errorf("failed: %v, want %v", blocks, want)
 	}
 }
+
+// TestABlockThatFailsHoldsNobody: while blocks that may yet be read are tried again, one
+// worker reads all others, also neighbours of blocks that fail; once they can be read
+// nothing has failed.
+func TestABlockThatFailsHoldsNobody(t *testing.T) {
+	t.Parallel()
+	for name, reason := range map[string]error{
+		"an error that may pass":  errors.New("INTERNAL"),
+		"too much for the server": fmt.Errorf("fetch: %w", amp.ErrTooMuch),
+		"no answer":               fault.Later(fmt.Errorf("%w: %w", amp.ErrTooMuch, amp.ErrNoAnswer), time.Millisecond),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all, bad := block.Range{Start: 0, End: 300}, block.NewSet(block.Closed(7, 7), block.Closed(31, 33), block.Closed(299, 299))
+			b := setup(t, newChain(t, 300, someRows))
+			b.chain.before = func(r block.Range) error {
+				if missing := bad.Missing(r); len(missing) == 1 && missing[0] == r {
+					return nil
+				}
+				return reason
+			}
+			b.x.Workers, b.x.Backoff.Attempts = 1, 0
+			b.add(all)
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- b.x.Run(ctx) }()
+			read := func(want block.Range, but []block.Range) {
+				t.Helper()
+				for limit := time.Now().Add(30 * time.Second); ; <-time.After(5 * time.Millisecond) {
+					have := block.NewSet(but...)
+					b.chain.set(func(c *chain) {
+						for n := range c.reads {
+							have.Add(block.Closed(n, n))
+						}
+					})
+					if have.Covers(want) {
+						return
+					}
+					if time.Now().After(limit) {
+						t.Fatalf("blocks %v are missing", have.Missing(want))
+					}
+				}
+			}
+			read(all, bad.Ranges())
+			b.chain.set(func(c *chain) {
+				for n := range c.reads {
+					if bad.Has(n) {
+						t.Errorf("block %d was read", n)
+					}
+				}
+			})
+			if !b.seen.waitedFor(reason.Error()) {
+				t.Errorf("the reason for waiting is not told: %v", b.seen.waits)
+			}
+			b.chain.set(func(c *chain) { c.before = nil })
+			var have block.Set
+			for !have.Covers(all) {
+				select {
+				case p := <-b.seen.done:
+					have.Add(p.Range())
+					if p.State != queue.PartitionDone {
+						t.Errorf("partition %+v", p)
+					}
+				case <-time.After(20 * time.Second):
+					t.Fatalf("blocks %v are missing", have.Missing(all))
+				}
+			}
+			stop()
+			must(t, <-ended)
+			b.checkLog(all)
+		})
+	}
+}
+
+// TestBlocksThatAreTooMuchFailAlone when their time is over, also neighbours, and blocks
+// that are waited for when the process is told to stop are left for the next.
+func TestBlocksThatAreTooMuchFailAlone(t *testing.T) {
+	t.Parallel()
+	all := block.Range{Start: 0, End: 100}
+	bad := block.NewSet(block.Closed(0, 0), block.Closed(40, 41), block.Closed(99, 99))
+	for name, reason := range map[string]error{
+		"too much":  fmt.Errorf("fetch: %w", amp.ErrTooMuch),
+		"no answer": fault.Later(fmt.Errorf("%w: %w", amp.ErrTooMuch, amp.ErrNoAnswer), time.Millisecond),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, newChain(t, 100, someRows))
+			b.chain.before = func(r block.Range) error {
+				if missing := bad.Missing(r); len(missing) == 1 && missing[0] == r {
+					return nil
+				}
+				return reason
+			}
+			b.x.Workers, b.x.Backoff.Attempts = 1, 0
+			b.x.Backoff.GiveUp = 300 * time.Millisecond
+			b.add(all)
+			blocks, errs := failing(b.run(all))
+			if fmt.Sprint(blocks) != fmt.Sprint(bad) {
+				t.Errorf("failed: %v, want %v: %v", blocks, bad, errs)
+			}
+			b.checkLog(all, 0, 40, 41, 99)
+		})
+	}
+}
+
+// TestTheRecordHasWhatItTook: the seconds and the tries of a partition are in its record,
+// of one that failed, one that was hard to read and one that was not.
+func TestTheRecordHasWhatItTook(t *testing.T) {
+	t.Parallel()
+	all := block.Range{Start: 0, End: 90}
+	b := setup(t, newChain(t, 90, someRows))
+	refused := 0
+	b.chain.before = func(r block.Range) error {
+		switch {
+		case r.Start < 30:
+			return errCut
+		case r.Start == 30 && refused < 2:
+			refused++
+			return errCut
+		}
+		return nil
+	}
+	b.chain.during = func(block.Range, int) error {
+		<-time.After(10 * time.Millisecond) // a server takes some time
+		return nil
+	}
+	b.x.Workers = 1
+	b.add(block.Range{Start: 0, End: 30}, block.Range{Start: 30, End: 60}, block.Range{Start: 60, End: 90})
+	b.run(all)
+	parts, err := b.state.Partitions(t.Context())
+	must(t, err)
+	tries := map[block.Number]int{}
+	for _, p := range parts {
+		tries[p.Value.Start] = p.Value.Attempts
+		least := 0.01
+		if p.Value.Start == 0 {
+			least = 0.0005 // two pauses of half a millisecond or more
+		}
+		if p.Value.Seconds < least || p.Value.Seconds > 30 {
+			t.Errorf("partition %s took %v s", p.Value.ID(), p.Value.Seconds)
+		}
+	}
+	if want := map[block.Number]int{0: 3, 30: 3, 60: 1}; fmt.Sprint(tries) != fmt.Sprint(want) {
+		t.Errorf("tries %v, want %v", tries, want)
+	}
+}

@@ -270,17 +270,18 @@ func (l *lane) saidBefore(ctx context.Context, p queue.LivePosition, conflict er
 // whileAway repeats what needs NATS until it answers, or the task is lost: a lane that was
 // given up would wait for its task, the queue of which may come back later than the log.
 func (x *Extractor) whileAway(ctx context.Context, op func() error) error {
-	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}
-	for failed := 1; ; failed++ {
+	retrier := fault.Retrier{Backoff: fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}}
+	for {
 		err := op()
 		if fault.Of(err) != fault.ClassLater {
-			if failed > 1 {
+			if retrier.Waited() > 0 {
 				x.tellLive(nil)
 			}
 			return err
 		}
 		x.tellLive(err)
-		if fault.Sleep(ctx, pace.Delay(failed)) != nil {
+		pause, _ := retrier.Pause(err) // what is away is waited for without end
+		if fault.Sleep(ctx, pause) != nil {
 			return err
 		}
 	}

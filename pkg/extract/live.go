@@ -3,7 +3,6 @@ package extract
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -23,7 +22,7 @@ const lostPause = time.Second
 
 // live brings the chain into the live lane for as long as ctx keeps its task in
 // this process's hands. An error is the queue's, never the source's.
-func (x *Extractor) live(take, ctx context.Context, _ *queue.Task, begins func()) (outcome, error) {
+func (x *Extractor) live(take, ctx context.Context, begins func()) (outcome, error) {
 	var spec queue.Spec
 	err := x.whileAway(ctx, func() (err error) {
 		spec, _, err = x.State.LoadSpec(ctx)
@@ -73,25 +72,20 @@ func (x *Extractor) live(take, ctx context.Context, _ *queue.Task, begins func()
 	}
 }
 
-// whileEpoch gives a context that ends when the plan's epoch is another one.
+// whileEpoch returns a context that ends when the plan's epoch is another one.
 func (x *Extractor) whileEpoch(ctx context.Context, epoch uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for failed := 0; ctx.Err() == nil; failed++ {
-			err := x.State.WatchSpec(ctx, func(c queue.Change) error {
-				var spec queue.Spec
-				if c.Value == nil || json.Unmarshal(c.Value, &spec) != nil || spec.Epoch == epoch {
-					return nil
-				}
-				return errEpoch
-			})
-			if errors.Is(err, errEpoch) {
-				cancel(errEpoch)
-				return
+		err := x.watchSpec(ctx, func(spec queue.Spec) error {
+			if spec.Epoch == epoch {
+				return nil
 			}
-			_ = fault.Sleep(ctx, x.Backoff.Delay(failed+1)) // NATS is away; publishing says so
+			return errEpoch
+		})
+		if err != nil {
+			cancel(err)
 		}
 	}()
 	return ctx, func() {

@@ -67,9 +67,7 @@ func (x *Extractor) wanted(ctx context.Context, left time.Duration) bool {
 	return err == nil && load.Queued == 0 && (load.Waiting > 0 || left >= splitAhead)
 }
 
-// split gives the second half of what is left to whoever is idle. The end is
-// moved down first: should this process die before the new partition is
-// recorded, the planner sees the hole and queues it.
+// split gives the second half of what is left to an idle worker.
 func (h *held) split(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,21 +78,33 @@ func (h *held) split(ctx context.Context) error {
 	if left.Len() < 2 {
 		return nil
 	}
+	return h.giveAwayLocked(ctx, left.Start+block.Number(left.Len()+1)/2)
+}
+
+// giveAway makes the blocks from one on a partition of their own, for any worker.
+func (h *held) giveAway(ctx context.Context, from block.Number) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.giveAwayLocked(ctx, from)
+}
+
+// giveAwayLocked moves the end down first: should this process die before the new
+// partition is recorded, the planner sees the hole and queues it.
+func (h *held) giveAwayLocked(ctx context.Context, from block.Number) error {
 	tail := queue.Partition{
-		Start: left.Start + block.Number(left.Len()+1)/2, End: h.part.End,
-		Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version,
+		Start: from, End: h.part.End, Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version,
 	}
-	if err := h.updateLocked(ctx, func(p *queue.Partition) { p.End = tail.Start }); err != nil {
+	if err := h.updateLocked(ctx, func(p *queue.Partition) { p.End = from }); err != nil {
 		return err
 	}
 	if h.cutter != nil {
-		h.end = min(h.end, tail.Start)
+		h.end = min(h.end, from)
 		if err := h.cutter.Lower(h.end); err != nil {
 			return err
 		}
 	}
-	if _, err := h.x.State.CreatePartition(ctx, tail); err != nil {
-		return fmt.Errorf("record partition %s: %w", tail.ID(), err)
+	if err := h.create(ctx, tail); err != nil {
+		return err
 	}
 	if _, err := h.x.Tasks.Add(ctx, queue.PartitionTask, tail.ID()); err != nil {
 		return fmt.Errorf("queue partition %s: %w", tail.ID(), err)
@@ -119,7 +129,7 @@ func (p *pace) remains(h *held, now time.Time) time.Duration {
 	h.mu.Unlock()
 	gained, took := next-p.at, now.Sub(p.since)
 	p.at, p.since = next, now
-	if end <= next {
+	if end <= next+1 { // a block is read by one worker
 		return 0
 	}
 	if gained == 0 {

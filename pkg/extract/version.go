@@ -72,15 +72,32 @@ func (v *versions) see(spec queue.Spec) {
 
 // watchVersion notes each version of the plan's query until ctx ends.
 func (x *Extractor) watchVersion(ctx context.Context) {
-	for failed := 1; ctx.Err() == nil; failed++ {
-		_ = x.State.WatchSpec(ctx, func(c queue.Change) error {
+	_ = x.watchSpec(ctx, func(spec queue.Spec) error {
+		x.versions.see(spec)
+		return nil
+	})
+}
+
+// watchSpec calls fn with the plan, and with each change of it, until fn returns an error,
+// which it returns, or ctx ends. While NATS is away it asks again; publishing says so.
+func (x *Extractor) watchSpec(ctx context.Context, fn func(queue.Spec) error) error {
+	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
+	for {
+		var end error
+		err := x.State.WatchSpec(ctx, func(c queue.Change) error {
+			retrier.Progress()
 			var spec queue.Spec
-			if c.Value != nil && json.Unmarshal(c.Value, &spec) == nil {
-				x.versions.see(spec)
+			if c.Value == nil || json.Unmarshal(c.Value, &spec) != nil {
+				return nil
 			}
-			return nil
+			end = fn(spec)
+			return end
 		})
-		_ = fault.Sleep(ctx, x.Backoff.Delay(failed)) // NATS is away; publishing says so
+		if end != nil || ctx.Err() != nil {
+			return end
+		}
+		pause, _ := retrier.Pause(fault.Again(err)) // never ends
+		_ = fault.Sleep(ctx, pause)                 // the next watch sees its end
 	}
 }
 

@@ -59,6 +59,15 @@ func Later(err error, after time.Duration) error {
 	return &classed{error: err, class: ClassLater, after: after}
 }
 
+// Again marks err as one to repeat, whatever it was marked before. It returns nil for
+// nil.
+func Again(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &classed{error: err, class: ClassAgain}
+}
+
 // As marks err as of a class. It gives nil for nil.
 func As(class Class, err error) error {
 	switch class {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,4 +163,39 @@ func TestWatch(t *testing.T) {
 			t.Errorf("reported %v", reports)
 		}
 	})
+}
+
+// TestToHalf estimates by the pace so far, within the time and within the attempts, and a
+// short time is spent on many tries.
+func TestToHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wants := func(r *fault.Retrier, want float64) {
+			t.Helper()
+			if got := r.ToHalf(); got != want {
+				t.Errorf("%v failures to half, want %v", got, want)
+			}
+		}
+		r := fault.Retrier{Backoff: fault.Backoff{GiveUp: time.Minute}}
+		for range 4 {
+			pause, end := r.Pause(errBroken)
+			if end != nil || pause > time.Second {
+				t.Fatalf("pauses for %v of a minute: %v", pause, end)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		wants(&r, 3) // 15 s of 30 s are spent, and each takes 5 s
+		r.Progress()
+		wants(&r, math.Inf(1))
+		tries := fault.Retrier{Backoff: fault.Backoff{Attempts: 8}}
+		_, _ = tries.Pause(errBroken)
+		wants(&tries, 3)
+	})
+}
+
+// TestAgain is the class of what was put off before.
+func TestAgain(t *testing.T) {
+	err := fault.Again(fault.Later(errBroken, time.Second))
+	if fault.Of(err) != fault.ClassAgain || !errors.Is(err, errBroken) || fault.Again(nil) != nil {
+		t.Errorf("class of %v is %v", err, fault.Of(err))
+	}
 }

@@ -3,6 +3,7 @@ package fault
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -21,6 +22,10 @@ type Retrier struct {
 // longestWait is the longest pause by default before something is asked for again that
 // passes by itself.
 const longestWait = 5 * time.Second
+
+// leastTries is how many pauses fit into the time after which an operation is given up:
+// a short one is not spent on a few long ones.
+const leastTries = 64
 
 // Progress forgets every failure: something has been gained since.
 func (r *Retrier) Progress() { *r = Retrier{Backoff: r.Backoff} }
@@ -56,18 +61,34 @@ func (r *Retrier) Pause(err error) (time.Duration, error) {
 	if r.over() {
 		return 0, Permanent(fmt.Errorf("gave up after %s: %w", r.effort(), err))
 	}
-	return r.Delay(r.failed), nil
+	pause := r.Delay(r.failed)
+	if limit := r.limit(); limit > 0 {
+		pause = min(pause, limit/leastTries)
+	}
+	return pause, nil
 }
 
 func (r *Retrier) over() bool {
 	if r.Attempts > 0 && r.failed >= r.Attempts {
 		return true
 	}
-	limit := r.GiveUp
-	if limit == 0 {
-		limit = defaultGiveUp
-	}
+	limit := r.limit()
 	return limit > 0 && r.spent >= limit
+}
+
+func (r *Retrier) limit() time.Duration { return cmp.Or(r.GiveUp, defaultGiveUp) }
+
+// ToHalf returns how many more failures it takes until half of what is allowed is used
+// up, if they come at the pace of those since the last progress.
+func (r *Retrier) ToHalf() float64 {
+	left := math.Inf(1)
+	if limit := r.limit(); limit > 0 && r.spent > 0 {
+		left = float64(limit/2-r.spent) / (float64(r.spent) / float64(r.failed-1))
+	}
+	if r.Attempts > 0 {
+		left = min(left, float64(r.Attempts/2-r.failed))
+	}
+	return max(0, left)
 }
 
 // effort says how often, and for how long, it was tried.

@@ -92,16 +92,18 @@ func newHistoryWatch(s *stages, sink string) *historyWatch {
 // asks has the sink report when the plan is written, until ctx ends: a planner that
 // starts writes it, and waits to hear how far the sinks are.
 func (h *historyWatch) asks(ctx context.Context) {
-	for failed := 1; ctx.Err() == nil; failed++ {
-		_ = h.state.WatchSpec(ctx, func(queue.Change) error { // look says that NATS is away
-			failed = 0
+	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: readyEvery}}
+	for ctx.Err() == nil {
+		err := h.state.WatchSpec(ctx, func(queue.Change) error { // look says that NATS is away
+			retrier.Progress()
 			select {
 			case h.ask <- struct{}{}:
 			default:
 			}
 			return nil
 		})
-		_ = fault.Sleep(ctx, fault.Backoff{Max: readyEvery}.Delay(failed)) // its end is seen above
+		pause, _ := retrier.Pause(fault.Again(err)) // never ends
+		_ = fault.Sleep(ctx, pause)                 // its end is seen above
 	}
 }
 

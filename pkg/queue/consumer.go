@@ -245,31 +245,23 @@ func (c *Consumer) unpin(ctx context.Context) {
 // fetch pulls messages until ctx ends.
 func (c *Consumer) fetch(ctx context.Context) {
 	defer close(c.ready)
-	var durable jetstream.Consumer // as it was first found: only the handle remembers who has the live lane
-	for failures := 0; ctx.Err() == nil; {
-		var made jetstream.Consumer
-		var err error
-		if durable == nil || failures > 0 {
-			// It may have been deleted. A cluster may be long in answering that though it
-			// delivers already, so the first times it is not waited for long.
-			made, err = c.durable(ctx, min(apiWait, time.Duration(1+failures)*time.Second/2))
-		}
-		if durable == nil {
-			durable = made
-		}
-		if durable != nil {
-			pulled := c.pull(ctx, durable)
-			if err == nil || pulled == nil {
-				err = pulled // a cluster that elects a leader for its API delivers all the same
-			}
+	p := puller{look: c.durable}
+	retrier, failed := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: time.Second}}, false
+	for ctx.Err() == nil {
+		consumer, err := p.find(ctx)
+		if consumer != nil { // a cluster that elects a leader for its API delivers all the same
+			answered, failed := c.pull(ctx, consumer)
+			err = p.judge(err, answered, failed)
 		}
 		switch {
 		case err != nil:
-			failures++
+			failed = true
 			c.tell(ctx, err)
-			_ = fault.Sleep(ctx, fault.Backoff{Max: time.Second}.Delay(failures)) // the loop sees ctx
-		case failures > 0:
-			failures = 0
+			pause, _ := retrier.Pause(fault.Again(err)) // never ends
+			_ = fault.Sleep(ctx, pause)                 // the loop sees ctx
+		case failed:
+			failed = false
+			retrier.Progress()
 			c.tell(ctx, ErrNoMessage)
 		}
 	}
@@ -284,26 +276,26 @@ func (c *Consumer) tell(ctx context.Context, err error) {
 }
 
 // pull makes one request for what there is room for and hands out what it
-// brings.
-func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) error {
+// brings. It reports whether the server has answered.
+func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answered bool, err error) {
 	free, held := c.room()
 	if free <= 0 {
-		return c.waitForRoom(ctx)
+		return false, c.waitForRoom(ctx)
 	}
 	began := time.Now()
-	got, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), min(pullMessages, cap(c.ready)-len(c.ready)))
+	got, answered, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), min(pullMessages, cap(c.ready)-len(c.ready)))
 	if err != nil || got > 0 || time.Since(began) > c.expiry()/2 {
-		return err
+		return answered, err
 	}
 	// An early end without a message: the next one is larger than the room.
 	if held > 0 {
-		return c.waitForRoom(ctx)
+		return answered, c.waitForRoom(ctx)
 	}
-	_, err = c.request(ctx, durable, nil, 1)
-	return err
+	_, answered, err = c.request(ctx, durable, nil, 1)
+	return answered, err
 }
 
-func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int) (got int, err error) {
+func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int) (got int, answered bool, err error) {
 	request, cancel := context.WithTimeout(ctx, c.expiry())
 	defer cancel()
 	opts := []jetstream.FetchOpt{jetstream.FetchContext(request)}
@@ -315,7 +307,7 @@ func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limi
 	}
 	batch, err := durable.Fetch(max(1, messages), opts...)
 	if err != nil {
-		return 0, c.log.fail(ctx, err)
+		return 0, false, c.log.fail(ctx, err)
 	}
 	for msg := range batch.Messages() {
 		m := c.hold(msg)
@@ -326,12 +318,14 @@ func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limi
 		}
 	}
 	switch err := batch.Error(); {
-	case err == nil, ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrBatchCompleted):
-		return got, nil
+	case err == nil, errors.Is(err, jetstream.ErrBatchCompleted):
+		return got, true, nil
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+		return got, got > 0, nil
 	case errors.Is(err, jetstream.ErrPinIDMismatch):
-		return got, nil // another process has the lane now; the next request waits for it
+		return got, true, nil // another process has the lane now; the next request waits for it
 	default:
-		return got, c.log.fail(ctx, err)
+		return got, false, c.log.fail(ctx, err)
 	}
 }
 

@@ -64,6 +64,25 @@ func (c *Conn) left(ctx context.Context, need int64) (int64, error) {
 	return p.largest(ctx, need)
 }
 
+// probeAge is how old a probe is at least that was left behind.
+const probeAge = time.Minute
+
+// sweep deletes a probe that a killed process has left behind: what it reserves is lacking
+// elsewhere. One that is younger may be in use, and one that cannot be deleted now is left to the next process.
+func (c *Conn) sweep(ctx context.Context, age time.Duration) {
+	stream, err := c.js.Stream(ctx, probeStream)
+	if err != nil {
+		return // mostly: there is none
+	}
+	info := stream.CachedInfo()
+	if info.TimeStamp.Sub(info.Created) < age {
+		return
+	}
+	if p, err := c.probe(ctx); err == nil { // which deletes it
+		p.close()
+	}
+}
+
 func (p *probe) close() { p.conn.hangUp(p.nc) }
 
 // delete removes the stream, or what was left behind of it.
@@ -95,8 +114,14 @@ func (p *probe) fits(ctx context.Context, bytes int64) (fits bool, err error) {
 	for range 4 {
 		fits, err = p.try(ctx, bytes)
 		late := err == nil && !fits && p.replicas > 1
-		if !late && code(err) != codeStoreNotMade {
+		others := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse)
+		if !late && !others && code(err) != codeStoreNotMade {
 			break
+		}
+		if others { // of a process that has its answer already, or was killed
+			if err := p.delete(ctx); err != nil {
+				return false, err
+			}
 		}
 		if err := fault.Sleep(ctx, folderRemoval/5); err != nil {
 			return false, err

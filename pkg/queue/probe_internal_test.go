@@ -54,6 +54,43 @@ func TestAProbeWhoseConnectionIsLost(t *testing.T) {
 	}
 }
 
+// TestAProbeThatWasLeftBehind is deleted by the next process, if it is old also by one that
+// needs no room, and is in nobody's way.
+func TestAProbeThatWasLeftBehind(t *testing.T) {
+	t.Parallel()
+	c := openTold(t, nil)
+	leave := func() {
+		t.Helper()
+		if _, err := c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: probeStream, Storage: jetstream.FileStorage, MaxBytes: 3 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() bool {
+		_, err := c.js.Stream(t.Context(), probeStream)
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	leave()
+	if c.sweep(t.Context(), probeAge); !left() {
+		t.Error("one that may be in use was deleted")
+	}
+	if c.sweep(t.Context(), 0); left() {
+		t.Error("it is left")
+	}
+	leave()
+	p, err := c.probe(t.Context())
+	if err != nil || left() {
+		t.Fatalf("it is left: %v", err)
+	}
+	defer p.close()
+	leave() // by a process that began a moment later
+	if fits, err := p.fits(t.Context(), 1<<20); err != nil || !fits || left() {
+		t.Errorf("fits %v, %v", fits, err)
+	}
+}
+
 func openTold(t *testing.T, told func(error)) *Conn {
 	t.Helper()
 	server, err := StartServer(t.Context(), ServerConfig{Dir: t.TempDir()})

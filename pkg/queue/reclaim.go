@@ -18,8 +18,12 @@ import (
 func (t *Tasks) Reclaim(ctx context.Context) error {
 	for _, kind := range []string{PartitionTask, LiveTask} {
 		// Only the stream, which stays, says which tasks there are.
-		err := t.conn.js.DeleteConsumer(ctx, taskStream, kind+"-"+t.pipeline)
-		t.doubt(kind)
+		p, err := t.puller(kind)
+		if err != nil {
+			return err
+		}
+		err = t.conn.js.DeleteConsumer(ctx, taskStream, kind+"-"+t.pipeline)
+		p.doubt()
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return t.fail(ctx, fmt.Errorf("take back the %s tasks: %w", kind, err))
 		}

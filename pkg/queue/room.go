@@ -141,6 +141,7 @@ func (r *room) server(ctx context.Context) (tried bool, err error) {
 		need = max(r.log, r.beside) // in a cluster each stream may find other servers
 	}
 	if need == 0 {
+		r.conn.sweep(ctx, probeAge)
 		return true, nil
 	}
 	left, err := r.conn.left(ctx, need)

@@ -45,8 +45,7 @@ type Tasks struct {
 	pipeline string
 
 	mu      sync.Mutex
-	durable map[string]jetstream.Consumer // by kind
-	suspect map[string]bool               // kinds whose consumer may have been deleted
+	pullers map[string]*puller // by kind
 }
 
 // Tasks opens the work queue of a pipeline.
@@ -54,7 +53,7 @@ func (c *Conn) Tasks(ctx context.Context, pipeline string) (*Tasks, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
 	}
-	t := &Tasks{conn: c, pipeline: pipeline, durable: map[string]jetstream.Consumer{}, suspect: map[string]bool{}}
+	t := &Tasks{conn: c, pipeline: pipeline, pullers: map[string]*puller{}}
 	if err := t.open(ctx); err != nil {
 		return nil, c.classify(ctx, fmt.Errorf("open the task queue: %w", err))
 	}
@@ -119,36 +118,27 @@ func (t *Tasks) Add(ctx context.Context, kind, id string) (added bool, err error
 	}
 }
 
-// suspectWait bounds the look at a consumer that is known and may have been deleted: a
-// cluster may be long in answering that though it hands out tasks already.
-const suspectWait = time.Second
-
-// consumer is shared by all workers of a kind.
-func (t *Tasks) consumer(ctx context.Context, kind string) (jetstream.Consumer, error) {
+// puller returns that of a kind, which all workers share.
+func (t *Tasks) puller(kind string) (*puller, error) {
 	if err := checkName("kind of task", kind); err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := t.durable[kind]
-	if known == nil {
-		return t.createConsumer(ctx, kind)
+	if t.pullers[kind] == nil {
+		t.pullers[kind] = &puller{look: func(ctx context.Context, wait time.Duration) (jetstream.Consumer, error) {
+			return t.look(ctx, kind, wait)
+		}}
 	}
-	if t.suspect[kind] {
-		look, cancel := context.WithTimeout(ctx, suspectWait)
-		defer cancel()
-		if _, err := t.createConsumer(look, kind); err == nil {
-			delete(t.suspect, kind)
-		} else if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, err
-		}
-	}
-	return known, nil
+	return t.pullers[kind], nil
 }
 
-// createConsumer makes the consumer of a kind if it is not there.
-func (t *Tasks) createConsumer(ctx context.Context, kind string) (jetstream.Consumer, error) {
-	consumer, err := durable(ctx, t.conn.js, taskStream, jetstream.ConsumerConfig{
+// look opens the consumer of a kind, makes it if it is not there, and waits for the answer
+// at most so long.
+func (t *Tasks) look(ctx context.Context, kind string, wait time.Duration) (jetstream.Consumer, error) {
+	request, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	consumer, err := durable(request, t.conn.js, taskStream, jetstream.ConsumerConfig{
 		Durable:       kind + "-" + t.pipeline,
 		FilterSubject: t.subject(kind, ">"),
 		DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -161,15 +151,7 @@ func (t *Tasks) createConsumer(ctx context.Context, kind string) (jetstream.Cons
 	if err != nil {
 		return nil, t.fail(ctx, fmt.Errorf("open the queue of %s tasks: %w", kind, err))
 	}
-	t.durable[kind] = consumer
 	return consumer, nil
-}
-
-// doubt makes the next call look for the consumer again.
-func (t *Tasks) doubt(kind string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.suspect[kind] = true
 }
 
 // Next waits for a task, oldest first. While it waits it counts in
@@ -196,7 +178,6 @@ func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
 		}
 		return nil, context.Cause(ctx)
 	case err != nil:
-		t.doubt(kind)
 		return nil, fmt.Errorf("wait for a %s task: %w", kind, err)
 	case task == nil:
 		return nil, ErrNoTask
@@ -205,25 +186,43 @@ func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
 	}
 }
 
-// request asks once; without a task in its time it gives nil.
+// request asks once; without a task in its time it returns nil.
 func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
-	durable, err := t.consumer(ctx, kind)
+	p, err := t.puller(kind)
 	if err != nil {
 		return nil, err
 	}
+	consumer, looked := p.find(ctx)
+	if consumer == nil {
+		return nil, looked
+	}
+	task, answered, err := t.pull(ctx, kind, consumer)
+	if ctx.Err() == nil {
+		err = p.judge(looked, answered, err)
+	}
+	return task, err
+}
+
+// pull makes one request, and reports whether it was answered.
+func (t *Tasks) pull(ctx context.Context, kind string, consumer jetstream.Consumer) (task *Task, answered bool, err error) {
 	request, cancel := context.WithTimeout(ctx, taskPull)
 	defer cancel()
-	batch, err := durable.Fetch(1, jetstream.FetchContext(request))
+	batch, err := consumer.Fetch(1, jetstream.FetchContext(request))
 	if err != nil {
-		return nil, t.fail(ctx, err)
+		return nil, false, t.fail(ctx, err)
 	}
 	for msg := range batch.Messages() {
-		return t.task(kind, msg)
+		task, err := t.task(kind, msg)
+		return task, true, err
 	}
-	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-		return nil, t.fail(ctx, err)
+	switch err := batch.Error(); {
+	case err == nil:
+		return nil, true, nil
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return nil, false, nil
+	default:
+		return nil, false, t.fail(ctx, err)
 	}
-	return nil, nil
 }
 
 func (t *Tasks) task(kind string, msg jetstream.Msg) (*Task, error) {
@@ -246,14 +245,23 @@ type Load struct {
 
 // Load reads how busy the workers of a kind are.
 func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
-	durable, err := t.consumer(ctx, kind)
+	p, err := t.puller(kind)
 	if err != nil {
 		return Load{}, err
 	}
-	info, err := durable.Info(ctx)
+	consumer, looked := p.find(ctx)
+	if consumer == nil {
+		return Load{}, looked
+	}
+	info, err := consumer.Info(ctx)
 	if err != nil {
-		t.doubt(kind)
-		return Load{}, t.fail(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
+		err = t.fail(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
+	}
+	if ctx.Err() == nil {
+		err = p.judge(looked, true, err)
+	}
+	if err != nil {
+		return Load{}, err
 	}
 	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
 }

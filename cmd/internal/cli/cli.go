@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
 const exitCodes = `
@@ -116,6 +117,7 @@ func (f *Flags) Screen() (*progress.Screen, zerolog.Logger, error) {
 		}
 		log.WithLevel(level).Str("part", "grpc").Msg(text)
 	})
+	redis.LogTo(func(text string) { log.Debug().Str("part", "redis").Msg(text) })
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(libraryLog{log})
 	return screen, log, nil

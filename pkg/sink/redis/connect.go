@@ -10,11 +10,9 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -24,9 +22,6 @@ import (
 // errURL stands for whatever the driver says about a URL: that may quote it, and
 // with it the password.
 var errURL = fault.Permanent(errors.New("url: it cannot be read; write redis://user:password@host:6379/0 with special characters of the password as %XX"))
-
-// silence is for the driver's logger, of which a process has one.
-var silence sync.Once
 
 // Times of a connection. A call of the script is some milliseconds; a server
 // that does not answer for so long is in trouble.
@@ -43,7 +38,7 @@ const (
 // connections to a single server: behind Sentinel, and in a Cluster, the driver finds
 // out itself where to go.
 func connect(cfg config.Redis, watched *connections) (redis.UniversalClient, error) {
-	silence.Do(logging.Disable) // what the driver would print, its errors say as well
+	silence() // what the driver would print, its errors say as well
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	size := max(1, cfg.Writers) + 1
 	switch {
