@@ -16,9 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Container is a table in a container of Azure Blob Storage. It speaks to Azure's
-// own library: gocloud.dev stores another name where one has a %, and then no
-// other program finds the file.
+// Container is a table in a container of Azure Blob Storage.
 type Container struct {
 	client    *container.Client
 	name      string // for people
@@ -30,7 +28,7 @@ type Container struct {
 var _ Store = (*Container)(nil)
 
 const (
-	// blockSize is how much of a large file goes in one request.
+	// blockSize is how much of a large file goes in one request to S3 or Azure.
 	blockSize = 8 << 20
 	// blocksAtOnce bounds the requests of one file that are under way.
 	blocksAtOnce = 5
