@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
@@ -23,6 +24,7 @@ type Container struct {
 	prefix    string // empty, or ends in a slash
 	spool     string
 	transport limitedTransport
+	known     atomic.Bool // the server has answered: there were credentials
 }
 
 var _ Store = (*Container)(nil)

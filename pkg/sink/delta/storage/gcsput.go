@@ -75,12 +75,14 @@ func (b *gcsBucket) putParts(ctx context.Context, about []byte, r io.ReaderAt, s
 			if response.StatusCode != http.StatusPermanentRedirect {
 				return nil
 			}
-			ask = false
 			if offset, err = held(response.Header, size); err != nil {
 				return err
 			}
 			if offset > from {
 				failures = 0
+			}
+			if ask || offset > from {
+				ask = false
 				continue
 			}
 			err = errors.New("the server takes no more of the file")

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 )
 
 // s3Config reads environment, profile and the parameters of a url, which are named as
@@ -35,6 +36,7 @@ func s3Config(ctx context.Context, q url.Values) (aws.Config, error) {
 			return aws.Config{}, err
 		}
 	}
+	o.Logger = logging.Nop{} // by itself it writes to the standard error
 	if capacity > 0 {
 		limiter = ratelimit.NewTokenRateLimit(uint(capacity))
 	}
