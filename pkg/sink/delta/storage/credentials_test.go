@@ -107,7 +107,8 @@ func askGoogle(t *testing.T) (fault.Class, string) {
 		t.Fatal(err)
 	}
 	b := &Bucket{name: "gs://lake", transport: transport,
-		cloud: &gcsBucket{client: &http.Client{Transport: sender}, server: server.URL, bucket: "lake"}}
+		cloud: &gcsBucket{client: &http.Client{Transport: sender}, server: server.URL, bucket: "lake",
+			pauses: fault.Backoff{Min: time.Millisecond, Max: time.Millisecond}}}
 	if err := b.Accessible(t.Context()); err != nil {
 		return fault.Of(err), err.Error()
 	}

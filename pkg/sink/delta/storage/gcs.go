@@ -22,6 +22,7 @@ type gcsBucket struct {
 	client *http.Client
 	server string // https://storage.googleapis.com
 	bucket string
+	pauses fault.Backoff
 }
 
 // openGCS opens a bucket. Without credentials only an emulator is spoken to.
@@ -47,7 +48,7 @@ func openGCS(ctx context.Context, u *url.URL, p Place, transport limitedTranspor
 		}
 	}
 	client := &http.Client{Transport: sender, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &gcsBucket{client: client, server: server, bucket: u.Host}, nil
+	return &gcsBucket{client: client, server: server, bucket: u.Host, pauses: fault.Backoff{Min: time.Second, Max: 5 * time.Second}}, nil
 }
 
 func (b *gcsBucket) codes() map[string]advice { return gcsCodes }
@@ -171,13 +172,11 @@ func (b *gcsBucket) send(ctx context.Context, make func() (*http.Request, error)
 		if err == nil || attempt == attempts || !mayPass(ctx, err) {
 			return response, err
 		}
-		if err := fault.Sleep(ctx, gcsBackoff.Delay(attempt)); err != nil {
+		if err := fault.Sleep(ctx, b.pauses.Delay(attempt)); err != nil {
 			return nil, err
 		}
 	}
 }
-
-var gcsBackoff = fault.Backoff{Min: time.Second, Max: 5 * time.Second}
 
 func (b *gcsBucket) once(make func() (*http.Request, error)) (*http.Response, error) {
 	request, err := make()

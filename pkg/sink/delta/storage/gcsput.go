@@ -95,7 +95,7 @@ func (b *gcsBucket) putParts(ctx context.Context, about []byte, r io.ReaderAt, s
 			return err
 		}
 		ask = true
-		if err := fault.Sleep(ctx, gcsBackoff.Delay(failures)); err != nil {
+		if err := fault.Sleep(ctx, b.pauses.Delay(failures)); err != nil {
 			return err
 		}
 	}
