@@ -80,7 +80,7 @@ var neverShown = map[string]string{
 	"limit of a payload is … bytes, want more than 0":                    misuse,
 	"codec is …, want none, s2 or zstd":                                  misuse,
 	"the rows do not have the schema they were announced with":           misuse,
-	"sink … has no destination":                                          misuse,
+	"sink …: this program was built without its destination":             misuse,
 	"… …: want 1 to 64 letters, digits, \"-\" and \"_\"":                 misuse,
 	"… …: want words joined by dots":                                     misuse,
 	"the type … was not checked when the sink was opened":                misuse,

@@ -142,7 +142,7 @@ func (b *bucketURL) secretName() string {
 	}
 }
 
-// s3Options are the parameters that the library for S3 understands.
+// s3Options are the parameters that the storage of S3 understands.
 var s3Options = []string{
 	"anonymous", "awssdk", "dualstack", "fips", "hostname_immutable", "profile", "rate_limiter_capacity", "request_checksum_calculation",
 	"response_checksum_validation", "role", "role_duration", "role_external_id", "role_session_name", "use_path_style",

@@ -11,13 +11,13 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"gocloud.dev/blob/memblob"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage/storagetest"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
@@ -36,7 +36,7 @@ func oneRow(n block.Number) arrow.RecordBatch {
 func TestCheckpointsSayWhatTheLogSays(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	store := storage.NewBucket(memblob.OpenBucket(nil), "memory", "")
+	store := storagetest.Memory()
 	defer func() { _ = store.Close() }()
 	w := NewOn(config.Delta{TargetFileSize: 1 << 20, Compression: "snappy", CheckpointEvery: 3}, store)
 	table := sink.Table{Pipeline: "p", Sink: "s", Schema: sinktest.Schema, BlockColumn: 1}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"gocloud.dev/blob/memblob"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -37,7 +36,7 @@ func inFolder(t testing.TB) *table {
 
 // inMemory is a table in a bucket of this process.
 func inMemory(t testing.TB) *table {
-	store := storage.NewBucket(memblob.OpenBucket(nil), "memory", "")
+	store := storagetest.Memory()
 	t.Cleanup(func() { _ = store.Close() })
 	return &table{defaults(), store}
 }

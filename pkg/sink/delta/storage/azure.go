@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
@@ -16,21 +17,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Container is a table in a container of Azure Blob Storage. It speaks to Azure's
-// own library: gocloud.dev stores another name where one has a %, and then no
-// other program finds the file.
+// Container is a table in a container of Azure Blob Storage.
 type Container struct {
 	client    *container.Client
 	name      string // for people
 	prefix    string // empty, or ends in a slash
 	spool     string
 	transport limitedTransport
+	known     atomic.Bool // the server has answered: there were credentials
 }
 
 var _ Store = (*Container)(nil)
 
 const (
-	// blockSize is how much of a large file goes in one request.
+	// blockSize is how much of a large file goes in one request to S3 or Azure.
 	blockSize = 8 << 20
 	// blocksAtOnce bounds the requests of one file that are under way.
 	blocksAtOnce = 5

@@ -1,14 +1,16 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
+	"net"
 	"net/url"
-
-	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
+	"strings"
+	"sync/atomic"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -16,49 +18,63 @@ import (
 // Bucket is a table in a bucket of S3 or of Google Cloud Storage. Names are given once by conditional
 // writes; whether the server keeps that promise is what [Probe] finds out.
 type Bucket struct {
-	bucket *blob.Bucket
-	name   string
-	folder string // what all names begin with; empty, or ends in a slash
-	spool  string
-	hangUp func() // closes connections; nil: the library does
+	cloud     cloud
+	name      string // for people
+	folder    string // what all names begin with; empty, or ends in a slash
+	spool     string
+	transport limitedTransport
+	known     atomic.Bool // the server has answered: there were credentials
 }
 
 var _ Store = (*Bucket)(nil)
 
-// NewBucket gives a bucket as a Store, which closes it. name is for people, spool
-// the folder for what is being read; see [NewSpool].
-func NewBucket(b *blob.Bucket, name, spool string) *Bucket {
-	return &Bucket{bucket: b, name: name, spool: spool}
+// cloud is what a Bucket asks of a server. Keys are whole names in the bucket.
+type cloud interface {
+	// put writes size bytes of r, and if onlyNew is set, fails if the key is taken.
+	put(ctx context.Context, key string, r io.ReaderAt, size int64, onlyNew bool) error
+	// get opens an object at an offset. If version is not empty, it is the one that
+	// was opened before.
+	get(ctx context.Context, key string, offset int64, version string) (*object, error)
+	// list calls each for the objects whose keys begin with prefix and come after the
+	// key after, in ascending order, until it returns an error.
+	list(ctx context.Context, prefix, after string, each func(Info) error) error
+	// any lists at most one object.
+	any(ctx context.Context, prefix string) error
+	delete(ctx context.Context, key string) error
+	// answered returns what the server has said if err comes from there, or nil.
+	answered(err error) *answer
+	// codes is what is decided for the server's codes.
+	codes() map[string]advice
+}
+
+// object is an object that is being read.
+type object struct {
+	io.ReadCloser
+	version string
+	crc32c  *uint32 // of the whole object; nil: the cloud's library looks
 }
 
 func openBucket(ctx context.Context, u *url.URL, p Place) (*Bucket, error) {
-	b := &Bucket{name: shown(u, p.Endpoint), spool: p.Spool}
-	open := openS3
+	b := &Bucket{name: shown(u, p.Endpoint), folder: folderOf(u), spool: p.Spool, transport: ownTransport()}
+	var err error
 	if u.Scheme == "gs" {
-		open = openGCS
+		b.cloud, err = openGCS(ctx, u, p, b.transport)
+	} else {
+		b.cloud, err = openS3(ctx, u, p, b.transport)
 	}
-	bucket, hangUp, err := open(ctx, u, p)
 	if err != nil {
 		return nil, fault.Permanent(fmt.Errorf("open %s: %w", b.name, err))
 	}
-	b.folder = folderOf(u)
-	if b.folder != "" {
-		bucket = blob.PrefixedBucket(bucket, b.folder)
-	}
-	b.bucket, b.hangUp = bucket, hangUp
 	return b, nil
 }
 
-// String gives scheme, bucket and folder.
+// String returns scheme, bucket and folder.
 func (b *Bucket) String() string { return b.name }
 
 // Close releases the connections.
 func (b *Bucket) Close() error {
-	err := b.bucket.Close()
-	if b.hangUp != nil {
-		b.hangUp()
-	}
-	return err
+	b.transport.CloseIdleConnections()
+	return nil
 }
 
 // Longest is the clouds' limit; see [Store].
@@ -67,35 +83,33 @@ func (b *Bucket) Longest() (whole, part int) {
 	return whole, whole
 }
 
+// octets keeps the server from guessing a type from the content.
+const octets = "application/octet-stream"
+
 // Create writes a new object; see [Store].
 func (b *Bucket) Create(ctx context.Context, name string, content []byte) error {
-	err := b.bucket.WriteAll(ctx, name, content, &blob.WriterOptions{IfNotExist: true, ContentType: octets})
+	err := b.cloud.put(ctx, b.folder+name, bytes.NewReader(content), int64(len(content)), true)
 	return b.failed(ctx, "write", name, err)
 }
 
-// octets keeps the library from guessing a type from the content.
-const octets = "application/octet-stream"
-
 // Replace writes an object over another; see [Store].
 func (b *Bucket) Replace(ctx context.Context, name string, content []byte) error {
-	return b.failed(ctx, "write", name, b.bucket.WriteAll(ctx, name, content, &blob.WriterOptions{ContentType: octets}))
+	return b.Write(ctx, name, bytes.NewReader(content), int64(len(content)))
 }
 
 // Write uploads an object; see [Store].
 func (b *Bucket) Write(ctx context.Context, name string, r io.ReaderAt, size int64) error {
-	err := b.bucket.Upload(ctx, name, io.NewSectionReader(r, 0, size), &blob.WriterOptions{ContentType: octets})
-	return b.failed(ctx, "write", name, err)
+	return b.failed(ctx, "write", name, b.cloud.put(ctx, b.folder+name, r, size, false))
 }
 
 // Read downloads an object; see [Store].
 func (b *Bucket) Read(ctx context.Context, name string) ([]byte, error) {
-	r, err := b.bucket.NewReader(ctx, name, nil)
-	if err != nil {
+	var content bytes.Buffer
+	if err := b.download(ctx, name, &content); err != nil {
 		return nil, b.failed(ctx, "read", name, err)
 	}
-	defer func() { _ = r.Close() }() // it was only read
-	content, err := readAll(r, name)
-	return content, b.failed(ctx, "read", name, err)
+	b.known.Store(true)
+	return content.Bytes(), nil
 }
 
 // Open downloads an object into a spool file; see [Store].
@@ -104,91 +118,129 @@ func (b *Bucket) Open(ctx context.Context, name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.bucket.Download(ctx, name, spool, nil); err != nil {
+	err = b.download(ctx, name, spool)
+	if err == nil {
+		_, err = spool.Seek(0, io.SeekStart)
+	}
+	if err != nil {
 		_ = spool.Close()
 		return nil, b.failed(ctx, "read", name, err)
-	}
-	if _, err := spool.Seek(0, io.SeekStart); err != nil {
-		_ = spool.Close()
-		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return spool, nil
 }
 
-// List lists objects; see [Store].
-func (b *Bucket) List(ctx context.Context, prefix, after string, each func(Info) error) error {
-	objects := b.bucket.List(&blob.ListOptions{Prefix: prefix})
-	for {
-		o, err := objects.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
+// attempts is how often a request is sent that fails for a reason that may pass.
+const attempts = 4
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// download copies an object to w. It resumes where an answer breaks off.
+func (b *Bucket) download(ctx context.Context, name string, w io.Writer) error {
+	o, err := b.cloud.get(ctx, b.folder+name, 0, "")
+	if err != nil {
+		return err
+	}
+	version, want, got := o.version, o.crc32c, crc32.New(castagnoli)
+	if want != nil {
+		w = io.MultiWriter(w, got)
+	}
+	var offset int64
+	for attempt := 1; ; attempt++ {
+		n, err := io.Copy(w, o)
+		_ = o.Close() // it was only read
+		offset += n
+		if err == nil {
+			break
 		}
-		if err != nil {
-			return b.failed(ctx, "list", prefix, err)
-		}
-		if o.IsDir || o.Key <= after {
-			continue
-		}
-		if err := each(Info{Name: o.Key, Size: o.Size, Modified: o.ModTime}); err != nil {
+		if attempt == attempts || ctx.Err() != nil || !isCut(err) {
 			return err
 		}
+		if o, err = b.cloud.get(ctx, b.folder+name, offset, version); err != nil {
+			return fmt.Errorf("the answer was cut after %d bytes, and could not be continued: %w", offset, err)
+		}
 	}
+	if want != nil && got.Sum32() != *want {
+		return errors.New(ofChanged)
+	}
+	return nil
+}
+
+// isCut reports whether a connection broke off in the middle of an answer.
+func isCut(err error) bool {
+	if _, ofNetwork := errors.AsType[net.Error](err); ofNetwork {
+		return true
+	}
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errNoAnswer)
+}
+
+// List lists objects; see [Store].
+func (b *Bucket) List(ctx context.Context, prefix, after string, each func(Info) error) error {
+	var ended error // by each
+	err := b.cloud.list(ctx, b.folder+prefix, b.folder+after, func(i Info) error {
+		i.Name = strings.TrimPrefix(i.Name, b.folder)
+		if i.Name <= after { // not every server understands it
+			return nil
+		}
+		ended = each(i)
+		return ended
+	})
+	if ended != nil {
+		return ended
+	}
+	return b.failed(ctx, "list", prefix, err)
 }
 
 // Delete removes an object; see [Store].
 func (b *Bucket) Delete(ctx context.Context, name string) error {
-	err := b.failed(ctx, "delete", name, b.bucket.Delete(ctx, name))
+	err := b.failed(ctx, "delete", name, b.cloud.delete(ctx, b.folder+name))
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err
 }
 
-// failed classes an error of the library. What the server has not answered is the
+// Accessible reports whether the bucket exists and may be listed.
+func (b *Bucket) Accessible(ctx context.Context) error {
+	err := b.failed(ctx, "look at", "the bucket", b.cloud.any(ctx, b.folder))
+	if errors.Is(err, ErrNotFound) {
+		return fault.Permanent(fmt.Errorf("%s: the bucket does not exist; create it, or correct url and endpoint", b.name))
+	}
+	return err
+}
+
+// The codes of an answer that a caller asks about.
+var (
+	missing = map[string]bool{"NoSuchKey": true, "NotFound": true, "notFound": true}
+	taken   = map[string]bool{"PreconditionFailed": true, "conditionNotMet": true}
+)
+
+// failed classes an error of the cloud. What the server has not answered is the
 // network's: it passes, and it is shown.
 func (b *Bucket) failed(ctx context.Context, verb, name string, err error) error {
 	if err == nil {
+		b.known.Store(true)
 		return nil
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", verb, name, context.Cause(ctx))
 	}
 	what := fmt.Sprintf("%s %s in %s", verb, name, b.name)
+	if refused, ok := errors.AsType[*credentialsError](err); ok {
+		return refused.failure(what, b.known.Load())
+	}
 	if file := ofFile(err); file != nil {
 		return Classify(fmt.Errorf("%s: %w", what, file))
 	}
-	said, codes := answeredByS3(err), s3Codes
+	said := b.cloud.answered(err)
 	if said == nil {
-		said, codes = answeredByGoogle(err), gcsCodes
+		return fault.Later(fmt.Errorf("%s: %w", what, err), 0)
 	}
-	// gocloud.dev takes a bucket that is not there, and one that Google denies, for a
-	// file that is not there, which a table must never believe.
-	known := said != nil && said.decide(codes).class != fault.ClassAgain
-	switch gcerrors.Code(err) {
-	case gcerrors.NotFound:
-		if !known {
-			return fmt.Errorf("%s %s: %w", verb, name, ErrNotFound)
-		}
-	case gcerrors.FailedPrecondition, gcerrors.AlreadyExists:
-		if !known {
-			return fmt.Errorf("%s %s: %w", verb, name, ErrExists)
-		}
+	b.known.Store(true)
+	switch {
+	case missing[said.code]:
+		return fmt.Errorf("%s %s: %w", verb, name, ErrNotFound)
+	case taken[said.code]:
+		return fmt.Errorf("%s %s: %w", verb, name, ErrExists)
 	}
-	if said != nil {
-		return said.failure(what, codes)
-	}
-	if reason := noCredentials(err); reason != "" {
-		return fault.Permanent(fmt.Errorf("%s: %s: %w", what, reason, err))
-	}
-	return fault.Later(fmt.Errorf("%s: %w", what, err), 0)
-}
-
-// Accessible tells whether the bucket exists and may be listed.
-func (b *Bucket) Accessible(ctx context.Context) error {
-	_, _, err := b.bucket.ListPage(ctx, blob.FirstPageToken, 1, nil)
-	err = b.failed(ctx, "look at", "the bucket", err)
-	if errors.Is(err, ErrNotFound) {
-		return fault.Permanent(fmt.Errorf("%s: the bucket does not exist; create it, or correct url and endpoint", b.name))
-	}
-	return err
+	return said.failure(what, b.cloud.codes())
 }

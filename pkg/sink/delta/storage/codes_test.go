@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"google.golang.org/api/googleapi"
+	"github.com/aws/smithy-go"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -31,15 +31,17 @@ type coded struct {
 	status int
 }
 
-func (c coded) Error() string        { return "operation error S3: PutObject, api error " + c.code }
-func (c coded) ErrorCode() string    { return c.code }
-func (c coded) ErrorMessage() string { return "no" }
-func (c coded) HTTPStatusCode() int  { return c.status }
+func (c coded) Error() string                 { return "operation error S3: PutObject, api error " + c.code }
+func (c coded) ErrorCode() string             { return c.code }
+func (c coded) ErrorMessage() string          { return "no" }
+func (c coded) ErrorFault() smithy.ErrorFault { return smithy.FaultServer }
+func (c coded) HTTPStatusCode() int           { return c.status }
 
 // TestEveryCodeIsDecided fails for a published code that nobody has decided about.
 func TestEveryCodeIsDecided(t *testing.T) {
 	t.Parallel()
-	b, c := &Bucket{name: "s3://lake/x"}, &Container{name: "azblob://lake/x"}
+	amazon, google := &Bucket{name: "s3://lake/x", cloud: &s3Bucket{}}, &Bucket{name: "gs://lake/x", cloud: &gcsBucket{}}
+	c := &Container{name: "azblob://lake/x"}
 	for cloud, of := range map[string]struct {
 		published string
 		codes     map[string]advice
@@ -48,10 +50,10 @@ func TestEveryCodeIsDecided(t *testing.T) {
 		failed    func(code string) error
 	}{
 		"S3": {s3Published, s3Codes, s3Unasked, 150, func(code string) error {
-			return b.failed(context.Background(), "write", "a", coded{code, 400})
+			return amazon.failed(context.Background(), "write", "a", coded{code, 400})
 		}},
 		"Google": {gcsPublished, gcsCodes, nil, 60, func(code string) error {
-			return b.failed(context.Background(), "write", "a", &googleapi.Error{Code: 400, Errors: []googleapi.ErrorItem{{Reason: code}}})
+			return google.failed(context.Background(), "write", "a", &gcsError{answer{status: 400, code: code}})
 		}},
 		"Azure": {azurePublished, azureCodes, azureUnasked, 110, func(code string) error {
 			return c.failed(context.Background(), "write", "a", &azcore.ResponseError{StatusCode: 400, ErrorCode: code})
@@ -111,25 +113,39 @@ func TestWhatAServerSaysFitsALine(t *testing.T) {
 	}
 }
 
-// Who issues credentials may be away for a moment, hours after they were first asked for:
-// that is waited for, and credentials that are not there are not.
-func TestIssuerOfCredentialsIsAway(t *testing.T) {
+// TestWhoIssuesCredentialsIsAway: who issues credentials may be away for a moment, hours
+// after they were first asked for: that is waited for, and credentials that are not there
+// are not. A metadata service that does not answer says only that there is none, unless
+// there were credentials before.
+func TestWhoIssuesCredentialsIsAway(t *testing.T) {
 	t.Parallel()
-	const s3 = "operation error S3: PutObject, get identity: get credentials: failed to refresh cached credentials, "
-	for text, want := range map[string]fault.Class{
-		s3 + "operation error STS: AssumeRoleWithWebIdentity, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , " +
-			"request send failed, Post \"https://sts.eu-west-1.amazonaws.com/\": dial tcp: lookup sts.eu-west-1.amazonaws.com: no such host": fault.ClassLater,
-		s3 + "operation error STS: AssumeRole, https response error StatusCode: 503, RequestID: , deserialization failed": fault.ClassLater,
-		s3 + "operation error STS: AssumeRole, https response error StatusCode: 400, RequestID: , deserialization failed": fault.ClassPermanent,
-		s3 + "no EC2 IMDS role found, operation error ec2imds: GetMetadata, request canceled, context deadline exceeded":  fault.ClassPermanent,
-		`oauth2: cannot fetch token: Post "https://oauth2.googleapis.com/token": dial tcp: i/o timeout`:                   fault.ClassLater,
-		"oauth2: cannot fetch token: 503 Service Unavailable":                                                             fault.ClassLater,
-		"oauth2: cannot fetch token: 401 Unauthorized":                                                                    fault.ClassPermanent,
-		`oauth2: "invalid_grant" "Invalid JWT Signature."`:                                                                fault.ClassPermanent,
+	const s3 = "failed to refresh cached credentials, "
+	const noMetadata = s3 + "no EC2 IMDS role found, operation error ec2imds: GetMetadata, request canceled, context deadline exceeded"
+	for _, c := range []struct {
+		text      string
+		last, had bool
+		want      fault.Class
+	}{
+		{s3 + "operation error STS: AssumeRoleWithWebIdentity, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , " +
+			"request send failed, Post \"https://sts.eu-west-1.amazonaws.com/\": dial tcp: lookup sts.eu-west-1.amazonaws.com: no such host", false, false, fault.ClassLater},
+		{s3 + "operation error STS: AssumeRole, https response error StatusCode: 503, RequestID: , deserialization failed", false, false, fault.ClassLater},
+		{s3 + "operation error STS: AssumeRole, https response error StatusCode: 400, RequestID: , deserialization failed", false, true, fault.ClassPermanent},
+		{noMetadata, true, false, fault.ClassPermanent},
+		{noMetadata, true, true, fault.ClassLater},
+		{s3 + "no EC2 IMDS role found, operation error ec2imds: GetMetadata, http response error StatusCode: 404", true, true, fault.ClassPermanent},
+		{"failed to get shared config profile, nope", false, true, fault.ClassPermanent},
+		{`oauth2: cannot fetch token: Post "https://oauth2.googleapis.com/token": dial tcp: i/o timeout`, false, false, fault.ClassLater},
+		{"oauth2: cannot fetch token: 503 Service Unavailable", false, false, fault.ClassLater},
+		{"oauth2: cannot fetch token: 401 Unauthorized", false, false, fault.ClassPermanent},
+		{`oauth2: "invalid_grant" "Invalid JWT Signature."`, false, true, fault.ClassPermanent},
+		{"oauth2/google: status code 502: bad gateway", false, false, fault.ClassLater},
 	} {
-		err := (&Bucket{name: "s3://lake"}).failed(t.Context(), "write", "x", errors.New(text))
-		if got := fault.Of(err); got != want {
-			t.Errorf("%s: class %v, want %v", text, got, want)
+		b := &Bucket{name: "s3://lake", cloud: &s3Bucket{}}
+		b.known.Store(c.had)
+		err := b.failed(t.Context(), "write", "x", fmt.Errorf("operation error S3: PutObject, get identity: %w",
+			&credentialsError{error: errors.New(c.text), advice: "there are no credentials", last: c.last}))
+		if got := fault.Of(err); got != c.want {
+			t.Errorf("%s: class %v, want %v", c.text, got, c.want)
 		}
 	}
 }

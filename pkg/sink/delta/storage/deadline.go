@@ -18,8 +18,7 @@ const (
 	answerTime = 30 * time.Second
 	// leastRate is how many bytes a second a storage has to take.
 	leastRate = 128 << 10
-	// unknownSize is taken for the size of a request that does not say its own: the
-	// library for Google's storage sends up to so much in one.
+	// unknownSize is taken for the size of a request that does not say its own.
 	unknownSize = 16 << 20
 )
 

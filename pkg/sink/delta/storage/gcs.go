@@ -2,84 +2,259 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
-	gcs "cloud.google.com/go/storage"
-	"github.com/googleapis/gax-go/v2"
-	"gocloud.dev/blob"
-	"gocloud.dev/blob/gcsblob"
-	"gocloud.dev/gcp"
-	"google.golang.org/api/googleapi"
-	"google.golang.org/api/option"
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// openGCS opens a bucket over connections of its own, and gives what closes them.
-// The library's opener prints to the standard output, and goes on without
-// credentials if it finds none.
-func openGCS(ctx context.Context, u *url.URL, p Place) (*blob.Bucket, func(), error) {
-	if u.RawQuery != "" {
-		return nil, nil, errors.New("a gs:// url takes no parameters")
-	}
-	endpoint := p.Endpoint
-	if emulator := os.Getenv("STORAGE_EMULATOR_HOST"); endpoint == "" && emulator != "" {
-		endpoint = "http://" + strings.TrimPrefix(emulator, "http://")
-	}
-	transport := ownTransport()
-	client := gcp.NewAnonymousHTTPClient(transport)
-	options := []option.ClientOption{option.WithoutAuthentication()}
-	// Google is spoken to over TLS only. Whoever answers without is an emulator,
-	// and no token is sent in the clear.
-	if !strings.HasPrefix(endpoint, "http://") {
-		found, err := gcp.DefaultCredentials(ctx)
-		if err != nil {
-			return nil, nil, fmt.Errorf("there are no credentials; set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account, "+
-				"or run gcloud auth application-default login: %w", err)
-		}
-		if client, err = gcp.NewHTTPClient(transport, gcp.CredentialsTokenSource(found)); err != nil {
-			return nil, nil, err
-		}
-	}
-	if endpoint != "" {
-		options = append(options, option.WithEndpoint(strings.TrimSuffix(endpoint, "/")+"/storage/v1/"), gcs.WithJSONReads())
-	}
-	options = append(options, option.WithHTTPClient(&client.Client))
-	bucket, err := gcsblob.OpenBucket(ctx, client, u.Host, &gcsblob.Options{ClientOptions: options})
-	if err != nil {
-		return nil, nil, err
-	}
-	var library *gcs.Client
-	if bucket.As(&library) {
-		// By itself it tries for ever, and says nothing. All that a Store does may
-		// be done twice.
-		library.SetRetry(gcs.WithMaxAttempts(4), gcs.WithPolicy(gcs.RetryAlways),
-			gcs.WithBackoff(gax.Backoff{Initial: 500 * time.Millisecond, Max: 5 * time.Second, Multiplier: 2}))
-	}
-	return bucket, transport.CloseIdleConnections, nil
+// gcsBucket is a bucket that is spoken to by Google's JSON API. Google's library for it
+// brings gRPC with xDS and Envoy, for five requests.
+type gcsBucket struct {
+	client *http.Client
+	server string // https://storage.googleapis.com
+	bucket string
+	pauses fault.Backoff
 }
 
-// answeredByGoogle returns what the server has said if err comes from there, or nil.
-func answeredByGoogle(err error) *answer {
-	a := &answer{status: http.StatusNotFound}
-	if said, ok := errors.AsType[*googleapi.Error](err); ok {
-		a.status, a.message = said.Code, said.Message
-		if len(said.Errors) > 0 {
-			a.code = said.Errors[0].Reason
-		}
-	} else if !errors.Is(err, gcs.ErrBucketNotExist) && !errors.Is(err, gcs.ErrObjectNotExist) {
-		return nil
+// openGCS opens a bucket. Without credentials only an emulator is spoken to.
+func openGCS(ctx context.Context, u *url.URL, p Place, transport limitedTransport) (cloud, error) {
+	if u.RawQuery != "" {
+		return nil, errors.New("a gs:// url takes no parameters")
 	}
-	// A file is missing, or all of the bucket.
-	if a.status == http.StatusNotFound {
-		a.code = "notFound"
-		if errors.Is(err, gcs.ErrBucketNotExist) || strings.Contains(a.message, "bucket does not exist") {
-			a.code = "noSuchBucket"
+	server := strings.TrimSuffix(p.Endpoint, "/")
+	if emulator := os.Getenv("STORAGE_EMULATOR_HOST"); server == "" && emulator != "" {
+		server = "http://" + strings.TrimSuffix(strings.TrimPrefix(emulator, "http://"), "/")
+	}
+	if server == "" {
+		server = "https://storage.googleapis.com"
+	}
+	transport.DisableCompression = true // a sum is of what is stored
+	var sender http.RoundTripper = transport
+	// Google is spoken to over TLS only. Whoever answers without is an emulator,
+	// and no token is sent in the clear.
+	if !strings.HasPrefix(server, "http://") {
+		var err error
+		if sender, err = withGoogleToken(ctx, transport); err != nil {
+			return nil, err
 		}
 	}
-	return a
+	client := &http.Client{Transport: sender, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &gcsBucket{client: client, server: server, bucket: u.Host, pauses: fault.Backoff{Min: time.Second, Max: 5 * time.Second}}, nil
+}
+
+func (b *gcsBucket) codes() map[string]advice { return gcsCodes }
+
+// objects is the address of the bucket's objects, and key, if it is not empty, of one
+// of them.
+func (b *gcsBucket) objects(prefix, key string, q url.Values) string {
+	address := b.server + prefix + "/storage/v1/b/" + url.PathEscape(b.bucket) + "/o"
+	if key != "" {
+		address += "/" + url.PathEscape(key)
+	}
+	if len(q) > 0 {
+		address += "?" + q.Encode()
+	}
+	return address
+}
+
+// get opens an object at an offset; see [cloud].
+func (b *gcsBucket) get(ctx context.Context, key string, offset int64, version string) (*object, error) {
+	q := url.Values{"alt": {"media"}}
+	if version != "" {
+		q.Set("generation", version)
+	}
+	response, err := b.send(ctx, func() (*http.Request, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.objects("", key, q), nil)
+		if err == nil && offset > 0 {
+			request.Header.Set("Range", rangeFrom(offset))
+		}
+		return request, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if offset > 0 && response.StatusCode != http.StatusPartialContent {
+		_ = response.Body.Close()
+		return nil, errors.New("the server sends only whole files")
+	}
+	o := &object{ReadCloser: response.Body, version: response.Header.Get("X-Goog-Generation")}
+	// The sum is of what is stored, which the server may have unpacked.
+	if stored := response.Header.Get("X-Goog-Stored-Content-Encoding"); stored == "" || stored == "identity" {
+		o.crc32c = sumIn(response.Header)
+	}
+	return o, nil
+}
+
+func rangeFrom(offset int64) string { return fmt.Sprintf("bytes=%d-", offset) }
+
+// gcsObject is what the server says about an object.
+type gcsObject struct {
+	Name    string    `json:"name"`
+	Size    string    `json:"size"`
+	Updated time.Time `json:"updated"`
+}
+
+type gcsPage struct {
+	Items         []gcsObject `json:"items"`
+	NextPageToken string      `json:"nextPageToken"`
+}
+
+func (b *gcsBucket) list(ctx context.Context, prefix, after string, each func(Info) error) error {
+	q := url.Values{"prefix": {prefix}, "startOffset": {after}}
+	for {
+		page, err := b.page(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, o := range page.Items {
+			size, err := strconv.ParseInt(o.Size, 10, 64)
+			if err != nil {
+				return fmt.Errorf("the server says that %s has %q bytes", o.Name, o.Size)
+			}
+			if err := each(Info{Name: o.Name, Size: size, Modified: o.Updated}); err != nil {
+				return err
+			}
+		}
+		if page.NextPageToken == "" {
+			return nil
+		}
+		q.Set("pageToken", page.NextPageToken)
+	}
+}
+
+func (b *gcsBucket) any(ctx context.Context, prefix string) error {
+	_, err := b.page(ctx, url.Values{"prefix": {prefix}, "maxResults": {"1"}})
+	return err
+}
+
+func (b *gcsBucket) page(ctx context.Context, q url.Values) (page gcsPage, err error) {
+	q.Set("fields", "items(name,size,updated),nextPageToken")
+	response, err := b.send(ctx, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodGet, b.objects("", "", q), nil)
+	})
+	if err != nil {
+		if said, ok := errors.AsType[*gcsError](err); ok && said.status == http.StatusNotFound {
+			said.code = "noSuchBucket"
+		}
+		return page, err
+	}
+	defer func() { _ = response.Body.Close() }() // it was only read
+	if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
+		return page, fmt.Errorf("the server's list cannot be read: %w", err)
+	}
+	return page, nil
+}
+
+func (b *gcsBucket) delete(ctx context.Context, key string) error {
+	response, err := b.send(ctx, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodDelete, b.objects("", key, nil), nil)
+	})
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+// send sends a request, and again if it fails for a reason that may pass: all that a
+// Store does may be done twice. make is called for each try.
+func (b *gcsBucket) send(ctx context.Context, make func() (*http.Request, error)) (*http.Response, error) {
+	for attempt := 1; ; attempt++ {
+		response, err := b.once(make)
+		if err == nil || attempt == attempts || !mayPass(ctx, err) {
+			return response, err
+		}
+		if err := fault.Sleep(ctx, b.pauses.Delay(attempt)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (b *gcsBucket) once(make func() (*http.Request, error)) (*http.Response, error) {
+	request, err := make()
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("User-Agent", "ampipe")
+	response, err := b.client.Do(request)
+	if err != nil {
+		if network, ok := errors.AsType[*url.Error](err); ok { // the address may be that of an upload, which needs no token
+			err = network.Err
+		}
+		return nil, err
+	}
+	if response.StatusCode < http.StatusMultipleChoices || response.StatusCode == http.StatusPermanentRedirect {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }() // it was only read
+	return nil, gcsErrorIn(response)
+}
+
+// mayPass reports whether a request that failed is sent again.
+func mayPass(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if refused, ok := errors.AsType[*credentialsError](err); ok {
+		return issuerAway.MatchString(refused.Error())
+	}
+	if ofFile(err) != nil {
+		return false
+	}
+	said, ok := errors.AsType[*gcsError](err)
+	return !ok || said.status >= http.StatusInternalServerError ||
+		said.status == http.StatusTooManyRequests || said.status == http.StatusRequestTimeout
+}
+
+// gcsError is an answer that refuses a request.
+type gcsError struct{ answer }
+
+func (e *gcsError) Error() string { return e.said() }
+
+// longestError is how much is read of the body of such an answer.
+const longestError = 64 << 10
+
+func gcsErrorIn(response *http.Response) error {
+	e := &gcsError{answer{status: response.StatusCode}}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, longestError)) // a part is better than nothing
+	var said struct {
+		Error struct {
+			Message string                    `json:"message"`
+			Errors  []struct{ Reason string } `json:"errors"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(body, &said) == nil {
+		e.message = said.Error.Message
+		if len(said.Error.Errors) > 0 {
+			e.code = said.Error.Errors[0].Reason
+		}
+	} else if strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
+		e.message = string(body)
+	}
+	switch e.status {
+	case http.StatusNotFound: // a file is missing, or all of the bucket
+		e.code = "notFound"
+		if strings.Contains(e.message, "bucket does not exist") {
+			e.code = "noSuchBucket"
+		}
+	case http.StatusPreconditionFailed:
+		e.code = "conditionNotMet"
+	}
+	return e
+}
+
+// answered returns what the server has said; see [cloud].
+func (b *gcsBucket) answered(err error) *answer {
+	if said, ok := errors.AsType[*gcsError](err); ok {
+		return &said.answer
+	}
+	return nil
 }

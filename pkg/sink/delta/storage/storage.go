@@ -143,12 +143,3 @@ func ownTransport() limitedTransport {
 const longestName = 1024
 
 const accessDenied = "access denied; give these credentials the rights to list, read, write and delete there"
-
-// readAll reads what Read promises to be small.
-func readAll(r io.Reader, name string) ([]byte, error) {
-	content, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return content, nil
-}

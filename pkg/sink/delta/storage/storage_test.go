@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
-	"gocloud.dev/blob/memblob"
 
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage/storagetest"
@@ -104,7 +103,7 @@ func TestTwoProcessesRaceForEachVersion(t *testing.T) {
 // stores runs a test on each kind of storage.
 func stores(t *testing.T, test func(t *testing.T, s storage.Store)) {
 	t.Run("memory", func(t *testing.T) {
-		s := storage.NewBucket(memblob.OpenBucket(nil), "memory", "")
+		s := storagetest.Memory()
 		defer closed(t, s)
 		test(t, s)
 	})
