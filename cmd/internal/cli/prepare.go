@@ -18,13 +18,12 @@ import (
 func prepare(root *cobra.Command) {
 	root.SilenceUsage = true
 	root.SilenceErrors = true
-	root.Version = versionText(root.Name(), ops.ReadBuild())
-	root.SetVersionTemplate("{{.Version}}")
 	root.Long = strings.TrimSpace(root.Long) + "\n" + exitCodes
 	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
+	versionFlag(root)
 }
 
 // refuseUnknown makes c and all commands below it refuse arguments that they do not
