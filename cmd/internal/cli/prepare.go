@@ -21,14 +21,13 @@ const helpWidth = 80
 func prepare(root *cobra.Command) {
 	root.SilenceUsage = true
 	root.SilenceErrors = true
-	root.Version = versionText(root.Name(), ops.ReadBuild())
-	root.SetVersionTemplate("{{.Version}}")
 	root.Long = strings.TrimSpace(root.Long) + "\n" + exitCodes
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
 	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
+	versionFlag(root)
 }
 
 // refuseUnknown makes c and all commands below it refuse arguments that they do not

@@ -30,6 +30,28 @@ func versionText(name string, b ops.Build) string {
 	return out.String()
 }
 
+// versionFlag lets a process's command print its version and do nothing else. Cobra's own
+// flag prints more than that without a template, and with text/template in a program the
+// linker keeps every method that is exported.
+func versionFlag(root *cobra.Command) {
+	var asked bool
+	root.Flags().BoolVarP(&asked, "version", "v", false, "version for "+root.Name())
+	args, run := root.Args, root.RunE
+	root.Args = func(c *cobra.Command, given []string) error {
+		if asked || args == nil {
+			return nil
+		}
+		return args(c, given)
+	}
+	root.RunE = func(c *cobra.Command, given []string) error {
+		if asked {
+			_, err := fmt.Fprint(c.OutOrStdout(), versionText(c.Name(), ops.ReadBuild()))
+			return err
+		}
+		return run(c, given)
+	}
+}
+
 // VersionCommand returns the command that prints the version.
 func VersionCommand() *cobra.Command {
 	var asJSON bool
