@@ -12,10 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink/postgres"
 )
 
 // guardedRules is the pg_hba.conf of the server that asks who comes: an administrator, and
@@ -43,7 +48,7 @@ func newGuarded(t *testing.T) guarded {
 		t.Skip("AMPIPE_TEST_POSTGRES is not set; see scripts/test")
 	}
 	files, dir := t.TempDir(), openFolder(t)+"/pg"
-	root, signs := newSigner(t)
+	root, signs := newSigner(t, "an authority")
 	certificate, key := signs("localhost")
 	for name, content := range map[string][]byte{
 		"pg_hba.conf": []byte(guardedRules), "root.crt": root, "server.crt": certificate, "server.key": key,
@@ -71,7 +76,7 @@ func newGuarded(t *testing.T) guarded {
 
 // newSigner makes an authority and returns its certificate and what signs others, for a
 // user or a host.
-func newSigner(t *testing.T) (root []byte, signs func(cn string) (certificate, key []byte)) {
+func newSigner(t *testing.T, name string) (root []byte, signs func(cn string) (certificate, key []byte)) {
 	t.Helper()
 	sign := func(template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) []byte {
 		der, err := x509.CreateCertificate(rand.Reader, template, parent, &of.PublicKey, by)
@@ -91,7 +96,7 @@ func newSigner(t *testing.T) (root []byte, signs func(cn string) (certificate, k
 		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	}
 	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ampipe test authority"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
@@ -205,6 +210,126 @@ func TestEnvironmentsOfLogin(t *testing.T) {
 			func(p *warehouseSite) { p.dsn(rightPassword, "sslmode=disable&channel_binding=require") },
 			func(p *warehouseSite) { p.dsn(rightPassword, "sslmode=disable&channel_binding=prefer") }),
 	})
+	t.Run("others", func(t *testing.T) {
+		t.Parallel()
+		otherLogins(t, server)
+	})
+}
+
+// otherLogins tries kinds of refused logins that differ from the others only in what is
+// said: the destination alone is asked, broken and mended.
+func otherLogins(t *testing.T, server guarded) {
+	_, strange := newSigner(t, "another authority")
+	_, namesake := newSigner(t, "an authority")
+	const tls = "sslmode=require"
+	for _, c := range []struct {
+		name, member  string
+		breaks, mends func(*warehouseSite)
+		says          string
+		waits         bool
+	}{
+		{
+			name: "a line that rejects", member: "rejected",
+			says:  "a line of pg_hba.conf on the server rejects this user, database and address; put the line host",
+			mends: func(p *warehouseSite) { p.run("REVOKE rejected FROM " + p.loader + "; GRANT password TO " + p.loader) },
+		}, {
+			name: "a certificate for another user", member: "certificate",
+			breaks: func(p *warehouseSite) { p.dsn("", tls+p.certificate(server.signs, "somebody")) },
+			says:   "the certificate of sslcert is not for the user of the dsn; use one whose CN is",
+			mends:  func(p *warehouseSite) { p.dsn("", tls+p.certificate(server.signs, p.loader)) },
+		}, {
+			name: "a certificate of an authority that the server does not know", member: "certificate",
+			breaks: func(p *warehouseSite) { p.dsn("", tls+p.certificate(strange, p.loader)) },
+			says:   "the server does not take the client certificate",
+			mends:  func(p *warehouseSite) { p.dsn("", tls+p.certificate(server.signs, p.loader)) },
+		}, {
+			name: "a certificate of an earlier authority of the same name", member: "certificate",
+			breaks: func(p *warehouseSite) { p.dsn("", tls+p.certificate(namesake, p.loader)) },
+			says:   "the server does not take the client certificate",
+			mends:  func(p *warehouseSite) { p.dsn("", tls+p.certificate(server.signs, p.loader)) },
+		}, {
+			name: "a file that is missing", member: "password",
+			breaks: func(p *warehouseSite) { p.dsn(rightPassword, "sslmode=verify-ca&sslrootcert="+p.dir+"/no-such.crt") },
+			says:   "dsn: the file of sslrootcert, sslcert or sslkey cannot be read: open",
+			mends:  func(p *warehouseSite) { p.dsn(rightPassword, "sslmode=verify-ca&sslrootcert="+server.root) },
+		}, {
+			name: "a certificate without its key", member: "certificate",
+			breaks: func(p *warehouseSite) {
+				certificate, _, _ := strings.Cut(p.certificate(server.signs, p.loader), "&sslkey")
+				p.dsn("", tls+certificate)
+			},
+			says:  "sslcert and sslkey are given together, or neither",
+			mends: func(p *warehouseSite) { p.dsn("", tls+p.certificate(server.signs, p.loader)) },
+		}, {
+			name: "another kind of login", member: "password",
+			breaks: func(p *warehouseSite) { p.dsn(rightPassword, tls+"&require_auth=md5") },
+			says:   "the server asks for another kind of login than require_auth of the dsn allows; take require_auth out",
+			mends:  func(p *warehouseSite) { p.dsn(rightPassword, tls) },
+		}, {
+			name: "a login without a secret, and one is wanted", member: `"nothing"`,
+			breaks: func(p *warehouseSite) { p.dsn(rightPassword, tls+"&require_auth=scram-sha-256") },
+			says:   "the server asks for another kind of login than require_auth of the dsn allows; take require_auth out",
+			mends:  func(p *warehouseSite) { p.dsn(rightPassword, tls) },
+		}, {
+			name: "a certificate that the server does not use", member: "bare_password",
+			breaks: func(p *warehouseSite) { p.dsn(rightPassword, "sslmode=disable&sslcertmode=require") },
+			says:   "the server has not asked for the client certificate, which sslcertmode=require wants; take sslcertmode out",
+			mends:  func(p *warehouseSite) { p.dsn(rightPassword, "sslmode=disable") },
+		}, {
+			name: "TLS at once", member: "password",
+			breaks: func(p *warehouseSite) { p.dsn(rightPassword, tls+"&sslnegotiation=direct") },
+			says:   "the server cannot be reached; if it is older than PostgreSQL 17, take sslnegotiation=direct out of the dsn",
+			waits:  true,
+			mends:  func(p *warehouseSite) { p.dsn(rightPassword, tls) },
+		}, {
+			name: "channel binding to a server that asks for no password", member: `"nothing"`,
+			breaks: func(p *warehouseSite) { p.dsn(rightPassword, tls+"&channel_binding=require") },
+			says:   "channel_binding=require needs TLS and SCRAM",
+			mends:  func(p *warehouseSite) { p.dsn(rightPassword, tls+"&channel_binding=prefer") },
+		}, {
+			name: "a database that takes no connections", member: "password",
+			breaks: func(p *warehouseSite) { p.sqlAt(server.url, "ALTER DATABASE "+p.database()+" ALLOW_CONNECTIONS false") },
+			says:   "the database of the dsn takes no connections; run ALTER DATABASE",
+			mends:  func(p *warehouseSite) { p.runAdvised(`ALTER DATABASE \S+ ALLOW_CONNECTIONS true`) },
+		}, {
+			name: "a user who does not exist", member: `"nothing"`,
+			breaks: func(p *warehouseSite) {
+				p.run("COPY (SELECT 'hostssl all newcomer all trust') TO PROGRAM 'cat >>pg_hba.conf'; SELECT pg_reload_conf()")
+				p.loader = "newcomer"
+				p.dsn("", tls)
+			},
+			says:  `the user of the dsn does not exist; name another one, or run CREATE ROLE "newcomer" LOGIN PASSWORD`,
+			mends: func(p *warehouseSite) { p.runAdvised(`CREATE ROLE "newcomer" LOGIN PASSWORD '…'`, rightPassword) },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &site{T: t, dir: t.TempDir(), vars: map[string]string{}}
+			p := newWarehouseAt(s, server.url)
+			p.run("ALTER ROLE " + p.loader + " PASSWORD '" + rightPassword + "'; GRANT " + c.member + " TO " + p.loader)
+			p.dsn(rightPassword, tls)
+			if c.breaks != nil {
+				c.breaks(p)
+			}
+			err := p.reach()
+			if err == nil || !strings.Contains(err.Error(), c.says) || (fault.Of(err) != fault.ClassPermanent) != c.waits {
+				t.Fatalf("%v (%v), want %q", err, fault.Of(err), c.says)
+			}
+			p.say = err.Error()
+			c.mends(p)
+			if err := p.reach(); err != nil {
+				t.Errorf("when it is mended as advised: %v", err)
+			}
+		})
+	}
+}
+
+// reach connects as the destination does.
+func (p *warehouseSite) reach() error {
+	return postgres.New(config.Postgres{DSN: config.Secret(p.vars["URL"]), Schema: "public", Table: "logs"}).Reach(p.Context())
+}
+
+func (p *warehouseSite) database() string {
+	return pgx.Identifier{p.admin.Config().Database}.Sanitize()
 }
 
 // admit adds the line to pg_hba.conf that check advises, and does what else it says.

@@ -151,7 +151,7 @@ func withDatabase(e environment, breaks, mends func(*warehouseSite)) environment
 
 func TestEnvironmentsOfPostgreSQL(t *testing.T) {
 	t.Parallel()
-	var holder *pgx.Conn
+	var holder, reader *pgx.Conn
 	try(t, []environment{
 		withDatabase(environment{
 			name: "a user who may have no connection",
@@ -231,6 +231,22 @@ func TestEnvironmentsOfPostgreSQL(t *testing.T) {
 			}
 		}, func(p *warehouseSite) {
 			if _, err := holder.Exec(p.Context(), "COMMIT"); err != nil {
+				p.Fatal(err)
+			}
+		}),
+		withDatabase(environment{
+			name:  "a column to add, and somebody who reads",
+			says:  "waits for a lock that is held by process",
+			warns: true, waits: true,
+		}, func(p *warehouseSite) {
+			p.vars["MORE"] = ", schema_evolution: true"
+			p.run(logs + "ALTER TABLE logs DROP COLUMN address; ALTER TABLE logs OWNER TO " + p.loader)
+			reader = dial(p.site, replaced(p.site, p.vars["URL"], func(u *url.URL) { u.User = url.User(p.admin.Config().User) }))
+			if _, err := reader.Exec(p.Context(), "BEGIN; SELECT count(*) FROM logs"); err != nil {
+				p.Fatal(err)
+			}
+		}, func(p *warehouseSite) {
+			if _, err := reader.Exec(p.Context(), "COMMIT"); err != nil {
 				p.Fatal(err)
 			}
 		}),

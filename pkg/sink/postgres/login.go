@@ -34,7 +34,10 @@ var loginAdvices = []struct {
 		return l.ofHBA("a line of pg_hba.conf on the server rejects this user, database and address", "put the line %s before that one")
 	}},
 	{"28000", "SSL connection is required", func(login) string { return ofPlain }},
-	{"28000", "requires a valid client certificate", func(login) string {
+	{"28000", "requires a valid client certificate", func(l login) string {
+		if l.TLSConfig != nil && len(l.TLSConfig.Certificates) > 0 {
+			return ofCertificate // it is not sent if the server has not named its authority
+		}
 		return "the server wants a client certificate; write sslcert and sslkey into the dsn"
 	}},
 	{"28000", "certificate authentication failed", func(l login) string {
@@ -52,6 +55,9 @@ var loginAdvices = []struct {
 		return fmt.Sprintf("the database of the dsn was dropped halfway; run DROP DATABASE %s, and create it again", quoted(l.Database))
 	}},
 }
+
+const ofCertificate = "the server does not take the client certificate; " +
+	"write as sslcert and sslkey one that is valid, of an authority in ssl_ca_file of the server"
 
 // ofPlain is for servers that take no connection without TLS.
 const ofPlain = "the server lets nobody in without encryption; write sslmode=require into the dsn"
@@ -76,6 +82,7 @@ const ofMethod = "the server asks for a kind of login that ampipe does not have;
 var certificateAlerts = []string{
 	"unknown certificate authority", "bad certificate", "unsupported certificate", "revoked certificate",
 	"expired certificate", "unknown certificate", "certificate required",
+	"error decrypting message", // signed by another authority of the same name
 }
 
 // login is a connection that was refused while it was made.
@@ -153,8 +160,7 @@ func (l login) plain() bool {
 
 // clientAdvice returns what to do if the driver has broken off a login, else "".
 func clientAdvice(err error) string {
-	l, ok := loginOf(err)
-	if !ok {
+	if _, ok := loginOf(err); !ok {
 		return ""
 	}
 	text := err.Error()
@@ -163,14 +169,10 @@ func clientAdvice(err error) string {
 			return a.text
 		}
 	}
-	if l.SSLNegotiation == "direct" && strings.Contains(text, "tls error") {
-		return "sslnegotiation=direct needs PostgreSQL 17 or later; take it out of the dsn"
-	}
 	_, alert, _ := strings.Cut(text, "remote error: tls: ")
 	for _, words := range certificateAlerts {
 		if strings.HasPrefix(alert, words) {
-			return "the server does not take the client certificate; " +
-				"write as sslcert and sslkey one that is valid, of an authority in ssl_ca_file of the server"
+			return ofCertificate
 		}
 	}
 	return ""

@@ -86,7 +86,7 @@ func TestConnectionsThatFail(t *testing.T) {
 		want  string
 	}{
 		{"wrong password", porter(t, "28P01", "password authentication failed") + plain, fault.ClassPermanent, "password"},
-		{"no such database", porter(t, "3D000", "no such database") + plain, fault.ClassPermanent, "create it"},
+		{"no such database", porter(t, "3D000", "no such database") + plain, fault.ClassPermanent, "CREATE DATABASE"},
 		{"starting up", porter(t, "57P03", "the database system is starting up") + plain, fault.ClassLater, "starting"},
 		{"full", porter(t, "53300", "too many clients") + plain, fault.ClassLater, "max_connections"},
 		{"no TLS", porter(t, "", "") + "&sslmode=require", fault.ClassPermanent, "sslmode"},
