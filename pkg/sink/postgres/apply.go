@@ -77,6 +77,7 @@ type scratch struct {
 	buf    []byte
 	last   map[key]place // of upsert
 	strict bool          // an upsert is compared with what is stored
+	trial  *trial        // nil: all rows are written
 }
 
 func (w *Writer) borrow() *scratch {
@@ -273,6 +274,12 @@ func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *past, 
 	}
 	if w.target.upsert() {
 		return w.upsert(ctx, tx, s, p, portions)
+	}
+	if s.trial != nil {
+		portions = s.trial.limit(portions)
+	}
+	if len(portions) == 0 {
+		return 0, nil
 	}
 	return w.copy(ctx, tx, s, w.target.quoted(), portions)
 }

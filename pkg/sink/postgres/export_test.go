@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"io"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -56,3 +57,6 @@ func CheckJSON(text []byte, strict bool) error {
 	_, err := canonicalJSON(nil, text, strict)
 	return err
 }
+
+// SearchFor bounds how long a row that the server refuses is looked for.
+func (w *Writer) SearchFor(d time.Duration) { w.search = d }

@@ -91,6 +91,13 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, por
 	if err != nil {
 		return 0, err
 	}
+	if s.trial != nil {
+		portions = s.trial.limit(portions)
+		kept = kept && s.trial.whole()
+	}
+	if len(portions) == 0 {
+		return 0, nil
+	}
 	n, err := w.upsertUnique(ctx, tx, s, p, portions)
 	if err != nil || !kept {
 		return n, err

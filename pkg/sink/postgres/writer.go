@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,7 +29,8 @@ type Writer struct {
 	patience patience
 	altering atomic.Bool // the table has triggers that may change rows of an upsert
 	warnings []string
-	checked  *target // by Check
+	checked  *target       // by Check
+	search   time.Duration // how long a row that the server refuses is looked for
 }
 
 var (
@@ -41,7 +43,7 @@ var (
 
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
-func New(cfg config.Postgres) *Writer { return &Writer{cfg: cfg} }
+func New(cfg config.Postgres) *Writer { return &Writer{cfg: cfg, search: searchTime} }
 
 // Warnings returns what Open or Check found of the table that may become trouble.
 // Before them it returns none.
