@@ -26,6 +26,7 @@ type column struct {
 	wider string // the type that takes more of what may come; "": none does
 	cuts  bool   // digits of a second are cut off
 	full  string // why it takes no NULL, and what to do; "": it does
+	loose bool   // a numeric, or a domain over one, whose values each have a scale
 }
 
 // base returns the type without length and precision.
