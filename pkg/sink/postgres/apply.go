@@ -64,7 +64,7 @@ func crossed(err error) bool {
 	if errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) {
 		return true
 	}
-	switch state(err) {
+	switch sqlState(err) {
 	case exclusionViolation, deadlockDetected, serializationError:
 		return true
 	default:

@@ -184,7 +184,7 @@ func (s *sessions) migrate(ctx context.Context, p *patience) error {
 		return migrate(runner(ctx, tx), todo)
 	})
 	p.note(err)
-	if state(err) == lockNotAvailable {
+	if sqlState(err) == lockNotAvailable {
 		return fault.Later(err, wait)
 	}
 	return err
@@ -193,7 +193,7 @@ func (s *sessions) migrate(ctx context.Context, p *patience) error {
 // madeMeanwhile reports whether a statement failed because another process has made
 // the same thing at the same time, such as a schema that two tables need.
 func madeMeanwhile(err error) bool {
-	return slices.Contains([]string{uniqueViolation, duplicateSchema, duplicateTable}, state(err))
+	return slices.Contains([]string{uniqueViolation, duplicateSchema, duplicateTable}, sqlState(err))
 }
 
 // opened names the table in an error of opening it.

@@ -117,8 +117,8 @@ func lost(err error) bool {
 		[]error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed}, func(of error) bool { return errors.Is(err, of) })
 }
 
-// state gives the SQLSTATE of an error of the server, else "".
-func state(err error) string {
+// sqlState returns the SQLSTATE of an error of the server, else "".
+func sqlState(err error) string {
 	if pg, ok := refusal(err); ok {
 		return pg.Code
 	}

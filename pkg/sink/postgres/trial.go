@@ -162,7 +162,7 @@ func (s *sessions) tryAdding(ctx context.Context, statements []string) (untried 
 	switch {
 	case errors.Is(err, errDry):
 		return "", nil
-	case state(err) == lockNotAvailable:
+	case sqlState(err) == lockNotAvailable:
 		return fmt.Sprintf("whether columns can be added (schema_evolution) was not tried, so that nobody waits for it; ampipe run does it as soon as the table is free: %v", err), nil
 	default:
 		return "", err

@@ -124,7 +124,7 @@ func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *pas
 	if err == nil {
 		w.detour.clear()
 	}
-	if state(err) != uniqueViolation {
+	if sqlState(err) != uniqueViolation {
 		return n, err
 	}
 	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT optimistic"); err != nil {
