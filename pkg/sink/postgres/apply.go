@@ -49,7 +49,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		}
 		classed := w.classed(ctx, "write rows", err)
 		switch {
-		case i < attempts && crossed(err):
+		case i < attempts && isConflict(err):
 			alone = true
 		case i < attempts && !renewed && refusedBySession(err) && fault.Of(classed) == fault.ClassPermanent:
 			renewed = true // its connections are new now
@@ -59,8 +59,8 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	}
 }
 
-// crossed tells whether a call failed because of others that ran beside it.
-func crossed(err error) bool {
+// isConflict reports whether a call failed because of others that ran beside it.
+func isConflict(err error) bool {
 	if errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) {
 		return true
 	}
