@@ -114,7 +114,7 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, por
 // there yet, so the rows are copied into the table itself first; only if one is
 // there they go through a staging table.
 func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
-	if s.strict || w.detour.take() {
+	if s.strict || w.stagingBackoff.take() {
 		return w.merge(ctx, tx, s, p, portions)
 	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT optimistic"); err != nil {
@@ -122,7 +122,7 @@ func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *pas
 	}
 	n, err := w.copy(ctx, tx, s, w.target.quoted(), portions)
 	if err == nil {
-		w.detour.clear()
+		w.stagingBackoff.clear()
 	}
 	if sqlState(err) != uniqueViolation {
 		return n, err
@@ -130,22 +130,22 @@ func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *pas
 	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT optimistic"); err != nil {
 		return 0, err
 	}
-	w.detour.conflict()
+	w.stagingBackoff.conflict()
 	return w.merge(ctx, tx, s, p, portions)
 }
 
-// detour remembers that rows were in the table already: then the next calls go
+// stagingBackoff remembers that rows were in the table already: then the next calls go
 // through the staging table at once, twice as many after each conflict. It is
 // safe for concurrent use.
-type detour struct {
+type stagingBackoff struct {
 	mu     sync.Mutex
 	left   int // calls that still take it
 	length int
 }
 
-const longestDetour = 64 // calls
+const longestBackoff = 64 // calls
 
-func (d *detour) take() bool {
+func (d *stagingBackoff) take() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.left == 0 {
@@ -155,14 +155,14 @@ func (d *detour) take() bool {
 	return true
 }
 
-func (d *detour) conflict() {
+func (d *stagingBackoff) conflict() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.length = min(longestDetour, max(2, 2*d.length))
+	d.length = min(longestBackoff, max(2, 2*d.length))
 	d.left = d.length
 }
 
-func (d *detour) clear() {
+func (d *stagingBackoff) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.length = 0

@@ -24,13 +24,13 @@ type Writer struct {
 	past   bool  // ampipe.replaced is there and may be read
 	dry    bool  // an adoption that changes nothing
 
-	scratch  sync.Pool // *scratch, one for each Apply that is running
-	detour   detour
-	patience patience
-	altering atomic.Bool // the table has triggers that may change rows of an upsert
-	warnings []string
-	checked  *target       // by Check
-	search   time.Duration // how long a row that the server refuses is looked for
+	scratch        sync.Pool // *scratch, one for each Apply that is running
+	stagingBackoff stagingBackoff
+	patience       patience
+	altering       atomic.Bool // the table has triggers that may change rows of an upsert
+	warnings       []string
+	checked        *target       // by Check
+	search         time.Duration // how long a row that the server refuses is looked for
 }
 
 var (
