@@ -40,18 +40,18 @@ func (c column) base() string {
 
 // cells are the values of one column of one record, bound to its raw memory.
 type cells interface {
-	// flaw gives the first row of [from, to) whose value PostgreSQL cannot hold,
+	// invalid returns the first row of [from, to) whose value PostgreSQL cannot hold,
 	// and why not; row is -1 if there is none.
-	flaw(from, to int) (row int, reason string)
+	invalid(from, to int) (row int, reason string)
 	// append writes a value as a field of COPY BINARY: its length, or -1 for
-	// NULL, and its bytes. The row has no flaw.
+	// NULL, and its bytes. The row is valid.
 	append(dst []byte, row int) []byte
 }
 
-// sound is embedded by cells whose every value PostgreSQL can hold.
-type sound struct{}
+// alwaysValid is embedded by cells whose every value PostgreSQL can hold.
+type alwaysValid struct{}
 
-func (sound) flaw(int, int) (int, string) { return -1, "" }
+func (alwaysValid) invalid(int, int) (int, string) { return -1, "" }
 
 // validity tells which values are NULL. Arrow's arrays hand out nil for empty
 // text as well, so nothing but the bitmap is ever asked.
@@ -291,7 +291,7 @@ func bind(columns []column, rec arrow.RecordBatch) ([]cells, error) {
 }
 
 // nothing is the Null type.
-type nothing struct{ sound }
+type nothing struct{ alwaysValid }
 
 func bindNothing(arrow.Array) cells { return nothing{} }
 

@@ -25,7 +25,7 @@ type (
 	intNumerics[T integer] struct{ integers[T] }
 )
 
-func (integers[T]) flaw(int, int) (int, string) { return -1, "" }
+func (integers[T]) invalid(int, int) (int, string) { return -1, "" }
 
 func (c *smallints[T]) append(dst []byte, i int) []byte {
 	if c.null(i) {
@@ -49,7 +49,7 @@ func (c *bigints[T]) append(dst []byte, i int) []byte {
 	return appendInt8(dst, uint64(c.values[i]))
 }
 
-func (c *bigints[T]) flaw(from, to int) (int, string) {
+func (c *bigints[T]) invalid(from, to int) (int, string) {
 	values, unsigned := any(c.values).([]uint64)
 	if !unsigned {
 		return -1, ""
@@ -161,7 +161,7 @@ func integerNumeric(dt arrow.DataType) (sql string, bind func(arrow.Array) cells
 
 // booleans are the values of a Boolean column: a bitmap.
 type booleans struct {
-	sound
+	alwaysValid
 	validity
 	values []byte
 	offset int

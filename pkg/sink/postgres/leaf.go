@@ -27,8 +27,8 @@ func (l *leaf) appendJSON(dst []byte, i int) []byte {
 	return l.print(dst, i)
 }
 
-func (l *leaf) flawJSON(i int) string {
-	_, reason := l.cells.flaw(i, i+1)
+func (l *leaf) invalidJSON(i int) string {
+	_, reason := l.cells.invalid(i, i+1)
 	return reason
 }
 

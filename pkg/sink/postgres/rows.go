@@ -42,7 +42,7 @@ const nullKey = "the value is NULL, and a column of the key cannot be; filter su
 func (g *target) check(p portion) error {
 	bad, column, reason := p.To, -1, ""
 	for i, c := range p.cells {
-		if row, why := c.flaw(p.From, bad); row >= 0 {
+		if row, why := c.invalid(p.From, bad); row >= 0 {
 			bad, column, reason = row, i, why
 		}
 		full := g.columns[i].full

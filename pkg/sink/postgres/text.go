@@ -51,7 +51,7 @@ func (s *offsets[O]) append(dst []byte, i int) []byte {
 	return appendBytes(dst, s.data[s.starts[i]:s.starts[i+1]])
 }
 
-func (s *offsets[O]) flaw(from, to int) (int, string) {
+func (s *offsets[O]) invalid(from, to int) (int, string) {
 	if !s.text {
 		return -1, ""
 	}
@@ -60,7 +60,7 @@ func (s *offsets[O]) flaw(from, to int) (int, string) {
 
 // fixed is the layout of FixedSizeBinary.
 type fixed struct {
-	sound
+	alwaysValid
 	validity
 	width int
 	data  []byte // from the first value on
@@ -104,7 +104,7 @@ func (s *views) append(dst []byte, i int) []byte {
 	return appendBytes(dst, s.value(i))
 }
 
-func (s *views) flaw(from, to int) (int, string) {
+func (s *views) invalid(from, to int) (int, string) {
 	if !s.text {
 		return -1, ""
 	}
@@ -155,14 +155,14 @@ func textFlaw(values blobs, from, to int) (int, string) {
 		if values.null(i) {
 			continue
 		}
-		if reason := flawOfText(values.value(i)); reason != "" {
+		if reason := invalidText(values.value(i)); reason != "" {
 			return i, reason
 		}
 	}
 	return -1, ""
 }
 
-func flawOfText(text []byte) string {
+func invalidText(text []byte) string {
 	switch {
 	case bytes.IndexByte(text, 0) >= 0:
 		return holdsNUL
@@ -192,7 +192,7 @@ func isASCII(b []byte) bool {
 
 // hexes are byte strings written as text, 0x and two digits for each byte.
 type hexes struct {
-	sound
+	alwaysValid
 	values blobs
 }
 
