@@ -124,7 +124,7 @@ func columnsOf(t sink.Table, overrides map[string]string) ([]column, error) {
 	return columns, errors.Join(wrong...)
 }
 
-// override gives the type asked for, "" for the usual one. Block numbers always
+// override returns the type asked for, "" for the usual one. Block numbers always
 // fit a bigint, so the block column is one unless it is named.
 func override(f arrow.Field, overrides map[string]string, block bool) string {
 	if as, named := overrides[f.Name]; named {
@@ -250,7 +250,7 @@ func mapping(dt arrow.DataType) (sql string, bind func(arrow.Array) cells, err e
 	}
 }
 
-// sameType tells whether values of b can be read by what was bound to a. It
+// sameType reports whether values of b can be read by what was bound to a. It
 // disregards nullability, which Amp only guesses (AP 1.6), and metadata.
 func sameType(a, b arrow.DataType) bool {
 	x, nested := a.(arrow.NestedType)

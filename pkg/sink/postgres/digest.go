@@ -18,7 +18,7 @@ import (
 // The hash of a row is that of its fields in COPY BINARY. PostgreSQL sends them
 // in the same normal form in which they are written here.
 
-// Windowed tells whether blocks can be verified by themselves: not if a row of
+// Windowed reports whether blocks can be verified by themselves: not if a row of
 // one replaces one of another. The Writer must be open.
 func (w *Writer) Windowed() bool { return !w.target.replaces() }
 
@@ -65,7 +65,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	return nil
 }
 
-// Digests gives the digests of all rows added. It is called once, at the end.
+// Digests returns the digests of all rows added. It is called once, at the end.
 func (d *sourceDigest) Digests() sink.Digests {
 	if d.target.upsert() {
 		return d.keyed.Digests()
@@ -255,7 +255,7 @@ func parseBlock(field []byte, numeric bool) (block.Number, error) {
 	}
 }
 
-// numericDigits gives the digits of an integer, in base 10000, with the zeros
+// numericDigits returns the digits of an integer, in base 10000, with the zeros
 // at the end that the wire leaves out.
 func numericDigits(field []byte) []uint16 {
 	weight := int(int16(binary.BigEndian.Uint16(field[2:])))

@@ -70,7 +70,7 @@ func within(reason string) string {
 	return what + "; filter such rows out in the query, or leave <column> out of it"
 }
 
-// checkDocument tells whether a type can be written as JSON without loss.
+// checkDocument reports whether a type can be written as JSON without loss.
 func checkDocument(dt arrow.DataType) error {
 	switch dt := dt.(type) {
 	case *arrow.StructType:
@@ -110,7 +110,7 @@ func checkDocument(dt arrow.DataType) error {
 	}
 }
 
-// trusted tells whether no value of a type can be refused.
+// trusted reports whether no value of a type can be refused.
 func trusted(dt arrow.DataType) bool {
 	switch dt := dt.(type) {
 	case *arrow.MapType: // may hold a key twice
@@ -149,7 +149,7 @@ func nodeOf(arr arrow.Array) node {
 	case array.ExtensionArray:
 		return nodeOf(a.Storage())
 	default:
-		return leafOf(arr)
+		return jsonScalarOf(arr)
 	}
 }
 
@@ -293,7 +293,7 @@ func appendQuoted(dst, text []byte) []byte {
 	return append(dst, '"')
 }
 
-// textual tells whether values of a type are texts, and so can be keys.
+// textual reports whether values of a type are texts, and so can be keys.
 func textual(dt arrow.DataType) bool {
 	switch dt := dt.(type) {
 	case *arrow.DictionaryType:

@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Encode gives what a COPY of all rows of records would send. buf is reused.
+// Encode returns what a COPY of all rows of records would send. buf is reused.
 func Encode(cfg config.Postgres, t sink.Table, buf []byte, records ...arrow.RecordBatch) (*EncodedCopy, error) {
 	g, err := newTarget(cfg, t)
 	if err != nil {
@@ -33,7 +33,7 @@ type EncodedCopy struct{ r *copyReader }
 // WriteTo writes the COPY.
 func (e *EncodedCopy) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, e.r) }
 
-// Buffer gives the buffer back.
+// Buffer returns the buffer.
 func (e *EncodedCopy) Buffer() []byte { return e.r.stop() }
 
 // DigestCopy takes a COPY apart that comes in the given pieces. The first column

@@ -33,8 +33,8 @@ func (b bounds) padded(dst []byte, start, characters int) []byte {
 	return dst
 }
 
-// firstFlaw returns the first of some rows whose text is invalid by itself, or for which
-// flaw returns a reason, and why; or -1.
+// firstInvalid returns the first of some rows whose text is invalid by itself, or for which
+// invalid returns a reason, and why; or -1.
 func firstInvalid(b blobs, from, to int, invalid func(text []byte) string) (int, string) {
 	row, reason := b.invalid(from, to)
 	if row >= 0 {

@@ -75,7 +75,7 @@ func (l *ledger) fill() {
 	}
 }
 
-// rows gives the rows that say what the ledger holds now.
+// rows returns the rows that say what the ledger holds now.
 func (l *ledger) rows() []covered {
 	var rows []covered
 	for _, r := range l.Coverage.Ranges() {

@@ -38,7 +38,7 @@ type mapEntry struct {
 	at  int
 }
 
-// sorted gives the entries of a value in the order of jsonb.
+// sorted returns the entries of a value in the order of jsonb.
 func (n *mapNode) sorted(i int) []mapEntry {
 	from, to := n.list.ValueOffsets(i)
 	entries := make([]mapEntry, 0, to-from)

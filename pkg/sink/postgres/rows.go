@@ -109,7 +109,7 @@ func countRows(portions []portion) uint64 {
 func (p *portion) dropped(row int) bool { return p.drop != nil && p.drop[row-p.From] }
 
 // encode appends rows from one on until dst is full or the portion ends, and
-// gives the row after the last.
+// returns the row after the last.
 func (p *portion) encode(dst []byte, row, full int) ([]byte, int) {
 	n := len(p.cells)
 	for ; row < p.To && len(dst) < full; row++ {
@@ -191,7 +191,7 @@ func (r *copyReader) fill() error {
 	return nil
 }
 
-// stop ends the reading and gives the buffer back.
+// stop ends the reading and returns the buffer.
 func (r *copyReader) stop() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -105,7 +105,7 @@ func refusedBySession(err error) bool {
 	return err != nil && lost(err)
 }
 
-// lost tells whether the trouble is the connection, not what went over it.
+// lost reports whether the trouble is the connection, not what went over it.
 func lost(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true

@@ -83,7 +83,7 @@ func bindTimestamp(dt *arrow.TimestampType) func(arrow.Array) cells {
 	}
 }
 
-// timestampBounds gives the first and last count of a unit, from 1970, that
+// timestampBounds returns the first and last count of a unit, from 1970, that
 // PostgreSQL takes.
 func timestampBounds(u arrow.TimeUnit) (low, high arrow.Timestamp) {
 	switch u {

@@ -25,7 +25,7 @@ import (
 const password = "s3cr3t/with@signs"
 
 // porter is a server without TLS that asks for the password and then refuses
-// everybody in the same way. It gives the connection string that leads to it.
+// everybody in the same way. It returns the connection string that leads to it.
 func porter(t *testing.T, code, message string) config.Secret {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

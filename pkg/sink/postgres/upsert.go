@@ -24,7 +24,7 @@ type place struct {
 }
 
 // dedupe drops the rows whose key comes again: the highest block wins, and in
-// one block the last row. It tells whether some of them have to be kept.
+// one block the last row. It reports whether some of them have to be kept.
 func (s *scratch) dedupe(g *target, p *past, portions []portion) (kept bool, err error) {
 	if s.last == nil {
 		s.last = make(map[key]place)
@@ -43,7 +43,8 @@ func (s *scratch) dedupe(g *target, p *past, portions []portion) (kept bool, err
 			if twice && loser.block > winner.block {
 				winner, loser = loser, winner
 			}
-			if s.last[k] = winner; !twice {
+			s.last[k] = winner
+			if !twice {
 				continue
 			}
 			keep := winner.block != loser.block && p.keeps(winner.block)
@@ -68,7 +69,7 @@ func (p *portion) dropRow(row int, keep bool) {
 	p.drop[row-p.From], p.kept[row-p.From] = true, keep
 }
 
-// keptOf gives portions of the rows that were dropped and have to be kept.
+// keptOf returns portions of the rows that were dropped and have to be kept.
 func keptOf(portions []portion) []portion {
 	var kept []portion
 	for _, p := range portions {
