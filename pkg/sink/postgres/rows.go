@@ -84,7 +84,8 @@ func nth(portions []portion, n int) (portion, int, bool) {
 			if p.dropped(row) {
 				continue
 			}
-			if n--; n == 0 {
+			n--
+			if n == 0 {
 				return p, row, true
 			}
 		}
