@@ -37,15 +37,22 @@ type warehouseSite struct {
 // newWarehouse makes the database and the user and sets $URL and $MORE.
 func newWarehouse(s *site) *warehouseSite {
 	s.Helper()
-	if os.Getenv("AMPIPE_TEST_POSTGRES") == "" {
+	server := os.Getenv("AMPIPE_TEST_POSTGRES")
+	if server == "" {
 		s.Skip("AMPIPE_TEST_POSTGRES is not set; see scripts/test")
 	}
+	return newWarehouseAt(s, server)
+}
+
+// newWarehouseAt makes them at a server.
+func newWarehouseAt(s *site, server string) *warehouseSite {
+	s.Helper()
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(s.dir)) // it never fails
 	name := fmt.Sprintf("warehouse_%x", hash.Sum64())
-	s.sql("CREATE DATABASE " + name)
-	s.Cleanup(func() { s.sql("DROP DATABASE " + name + " WITH (FORCE)") })
-	at := replaced(s, os.Getenv("AMPIPE_TEST_POSTGRES"), func(u *url.URL) { u.Path = "/" + name })
+	s.sqlAt(server, "CREATE DATABASE "+name)
+	s.Cleanup(func() { s.sqlAt(server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	at := replaced(s, server, func(u *url.URL) { u.Path = "/" + name })
 	admin, err := pgx.Connect(s.Context(), at)
 	if err != nil {
 		s.Fatal(err)
@@ -93,11 +100,18 @@ func (p *warehouseSite) runAdvised(statement string, names ...string) {
 // script runs a script of the project and returns what it prints.
 func (s *site) script(name string, args ...string) string {
 	s.Helper()
+	return script(s.T, nil, name, args...)
+}
+
+// script runs a script of the project with further variables of the environment.
+func script(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
 	c := exec.Command("../../scripts/"+name, args...)
+	c.Env = append(os.Environ(), env...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {
-		s.Fatalf("scripts/%s %q: %v", name, args, err)
+		t.Fatalf("scripts/%s %q: %v", name, args, err)
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -105,13 +119,18 @@ func (s *site) script(name string, args ...string) string {
 // folder is one that other users may enter, as servers need.
 func (s *site) folder() string {
 	s.Helper()
+	return openFolder(s.T)
+}
+
+func openFolder(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "ampipe-environment")
 	if err != nil {
-		s.Fatal(err)
+		t.Fatal(err)
 	}
-	s.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left is in the folder for such
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left is in the folder for such
 	if err := os.Chmod(dir, 0o755); err != nil {
-		s.Fatal(err)
+		t.Fatal(err)
 	}
 	return dir
 }
@@ -132,7 +151,7 @@ func withDatabase(e environment, breaks, mends func(*warehouseSite)) environment
 
 func TestEnvironmentsOfPostgreSQL(t *testing.T) {
 	t.Parallel()
-	var holder *pgx.Conn
+	var holder, reader *pgx.Conn
 	try(t, []environment{
 		withDatabase(environment{
 			name: "a user who may have no connection",
@@ -212,6 +231,22 @@ func TestEnvironmentsOfPostgreSQL(t *testing.T) {
 			}
 		}, func(p *warehouseSite) {
 			if _, err := holder.Exec(p.Context(), "COMMIT"); err != nil {
+				p.Fatal(err)
+			}
+		}),
+		withDatabase(environment{
+			name:  "a column to add, and somebody who reads",
+			says:  "waits for a lock that is held by process",
+			warns: true, waits: true,
+		}, func(p *warehouseSite) {
+			p.vars["MORE"] = ", schema_evolution: true"
+			p.run(logs + "ALTER TABLE logs DROP COLUMN address; ALTER TABLE logs OWNER TO " + p.loader)
+			reader = dial(p.site, replaced(p.site, p.vars["URL"], func(u *url.URL) { u.User = url.User(p.admin.Config().User) }))
+			if _, err := reader.Exec(p.Context(), "BEGIN; SELECT count(*) FROM logs"); err != nil {
+				p.Fatal(err)
+			}
+		}, func(p *warehouseSite) {
+			if _, err := reader.Exec(p.Context(), "COMMIT"); err != nil {
 				p.Fatal(err)
 			}
 		}),

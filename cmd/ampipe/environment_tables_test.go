@@ -185,6 +185,9 @@ func TestEnvironmentsOfTablesThatAreThere(t *testing.T) {
 	}
 }
 
+// fitting is what check says of the rows that it has read.
+var fitting = regexp.MustCompile(`(?m)^rows +16 rows of blocks \[\[0, 8\) \[32, 40\)\] fit into the tables`)
+
 // TestValuesThatRunRefuses: what only the rows show is said by run, with block, row,
 // column and value, in one line, and is mended as that line says.
 func TestValuesThatRunRefuses(t *testing.T) {
@@ -210,8 +213,20 @@ func TestValuesThatRunRefuses(t *testing.T) {
 		}
 		return line
 	}
+	// Block 9 is none of those that check reads: it says which they are, and that the column
+	// may refuse others.
+	check := func(narrow bool) {
+		t.Helper()
+		code, out := s.command(firstMinute, "", "check")
+		if code != 0 || !fitting.MatchString(out) || strings.Contains(out, "is narrower than the query: a value that does not fit stops the sink") != narrow {
+			t.Errorf("check, exit code %d, is to warn of a narrow column: %v\n%s", code, narrow, out)
+		}
+	}
+	s.configure(fmt.Sprintf(config, fmt.Sprintf(query, long, "'c' AS v"), "block_num", ""))
+	check(true)
 	s.say = refused(long, "'c' AS v", `block 9, row 9 of its entry, column "short", value "abcd": the text has more than 3 characters`)
 	asSaid(s)
+	check(false)
 	if code, out := s.command(firstMinute, "", "run"); code != 0 {
 		t.Fatalf("run, when it is mended as advised: exit code %d\n%s", code, out)
 	}

@@ -230,9 +230,15 @@ func lineWith(text, part string) string {
 // sql runs statements at the private PostgreSQL; they may contain semicolons.
 func (s *site) sql(statements string) {
 	s.Helper()
+	s.sqlAt(os.Getenv("AMPIPE_TEST_POSTGRES"), statements)
+}
+
+// sqlAt runs statements at a PostgreSQL; they may contain semicolons.
+func (s *site) sqlAt(server, statements string) {
+	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c, err := pgx.Connect(ctx, os.Getenv("AMPIPE_TEST_POSTGRES"))
+	c, err := pgx.Connect(ctx, server)
 	if err != nil {
 		s.Fatal(err)
 	}

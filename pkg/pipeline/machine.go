@@ -54,6 +54,10 @@ func filesOf(pipelines ...*config.Pipeline) uint64 {
 // mostSkew is by how much clocks may differ before it is said.
 const mostSkew = 10 * time.Second
 
+// The clock of PostgreSQL is not compared: it is never held against the one of this
+// machine. What lasts how long is measured within one of them, which sessions move is seen
+// by what changes, and the times in the schema ampipe are for people to read.
+
 // clockWarning says by how much the clock of this machine is ahead of that of NATS, if it
 // is by much, or behind.
 func clockWarning(ahead time.Duration) string {

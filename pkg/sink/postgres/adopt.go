@@ -60,8 +60,8 @@ func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *target) (id
 		if err != nil {
 			return err
 		}
-		if len(todo.make) > 0 {
-			return fault.Permanent(fmt.Errorf("the table has to be changed first (schema_evolution); run %s, or ampipe adopt without --dry-run", todo.make[0]))
+		if len(todo.add) > 0 {
+			return fault.Permanent(fmt.Errorf("the table has to be changed first (schema_evolution); run %s, or ampipe adopt without --dry-run", todo.add[0]))
 		}
 		w.warnings = s.warnings(g)
 		if s.state.entry != nil {

@@ -49,7 +49,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		}
 		classed := w.classed(ctx, "write rows", err)
 		switch {
-		case i < attempts && crossed(err):
+		case i < attempts && isConflict(err):
 			alone = true
 		case i < attempts && !renewed && refusedBySession(err) && fault.Of(classed) == fault.ClassPermanent:
 			renewed = true // its connections are new now
@@ -59,12 +59,12 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	}
 }
 
-// crossed tells whether a call failed because of others that ran beside it.
-func crossed(err error) bool {
+// isConflict reports whether a call failed because of others that ran beside it.
+func isConflict(err error) bool {
 	if errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) {
 		return true
 	}
-	switch state(err) {
+	switch sqlState(err) {
 	case exclusionViolation, deadlockDetected, serializationError:
 		return true
 	default:
@@ -77,6 +77,7 @@ type scratch struct {
 	buf    []byte
 	last   map[key]place // of upsert
 	strict bool          // an upsert is compared with what is stored
+	trial  *trial        // nil: all rows are written
 }
 
 func (w *Writer) borrow() *scratch {
@@ -273,6 +274,12 @@ func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *past, 
 	}
 	if w.target.upsert() {
 		return w.upsert(ctx, tx, s, p, portions)
+	}
+	if s.trial != nil {
+		portions = s.trial.limit(portions)
+	}
+	if len(portions) == 0 {
+		return 0, nil
 	}
 	return w.copy(ctx, tx, s, w.target.quoted(), portions)
 }

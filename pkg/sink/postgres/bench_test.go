@@ -107,7 +107,7 @@ func sum(all []time.Duration) (s time.Duration) {
 	return s
 }
 
-// encode gives the COPY of the rows of changes.
+// encode returns the COPY of the rows of changes.
 func encode(t testing.TB, cfg config.Postgres, changes []sink.Change) []byte {
 	t.Helper()
 	var out bytes.Buffer

@@ -162,7 +162,7 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 			_, err := tx.Exec(ctx, endBlocker(progress), b.pid, b.movement)
 			return err
 		})
-		found[i].isEnded, found[i].mayNot = err == nil, state(err) == insufficientPrivilege
+		found[i].isEnded, found[i].mayNot = err == nil, sqlState(err) == insufficientPrivilege
 	}
 	return found, nil
 }

@@ -26,6 +26,7 @@ type column struct {
 	wider string // the type that takes more of what may come; "": none does
 	cuts  bool   // digits of a second are cut off
 	full  string // why it takes no NULL, and what to do; "": it does
+	loose bool   // a numeric, or a domain over one, whose values each have a scale
 }
 
 // base returns the type without length and precision.
@@ -39,18 +40,18 @@ func (c column) base() string {
 
 // cells are the values of one column of one record, bound to its raw memory.
 type cells interface {
-	// flaw gives the first row of [from, to) whose value PostgreSQL cannot hold,
+	// invalid returns the first row of [from, to) whose value PostgreSQL cannot hold,
 	// and why not; row is -1 if there is none.
-	flaw(from, to int) (row int, reason string)
+	invalid(from, to int) (row int, reason string)
 	// append writes a value as a field of COPY BINARY: its length, or -1 for
-	// NULL, and its bytes. The row has no flaw.
+	// NULL, and its bytes. The row is valid.
 	append(dst []byte, row int) []byte
 }
 
-// sound is embedded by cells whose every value PostgreSQL can hold.
-type sound struct{}
+// alwaysValid is embedded by cells whose every value PostgreSQL can hold.
+type alwaysValid struct{}
 
-func (sound) flaw(int, int) (int, string) { return -1, "" }
+func (alwaysValid) invalid(int, int) (int, string) { return -1, "" }
 
 // validity tells which values are NULL. Arrow's arrays hand out nil for empty
 // text as well, so nothing but the bitmap is ever asked.
@@ -123,7 +124,7 @@ func columnsOf(t sink.Table, overrides map[string]string) ([]column, error) {
 	return columns, errors.Join(wrong...)
 }
 
-// override gives the type asked for, "" for the usual one. Block numbers always
+// override returns the type asked for, "" for the usual one. Block numbers always
 // fit a bigint, so the block column is one unless it is named.
 func override(f arrow.Field, overrides map[string]string, block bool) string {
 	if as, named := overrides[f.Name]; named {
@@ -249,7 +250,7 @@ func mapping(dt arrow.DataType) (sql string, bind func(arrow.Array) cells, err e
 	}
 }
 
-// sameType tells whether values of b can be read by what was bound to a. It
+// sameType reports whether values of b can be read by what was bound to a. It
 // disregards nullability, which Amp only guesses (AP 1.6), and metadata.
 func sameType(a, b arrow.DataType) bool {
 	x, nested := a.(arrow.NestedType)
@@ -290,7 +291,7 @@ func bind(columns []column, rec arrow.RecordBatch) ([]cells, error) {
 }
 
 // nothing is the Null type.
-type nothing struct{ sound }
+type nothing struct{ alwaysValid }
 
 func bindNothing(arrow.Array) cells { return nothing{} }
 

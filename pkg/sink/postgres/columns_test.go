@@ -153,3 +153,60 @@ func TestColumnsThatAreAlteredMeanwhile(t *testing.T) {
 		wantRefused(t, err, "a column is not of the type that it was", "start it again")
 	}
 }
+
+// TestCheckAddsColumnsBesideReaders: a check tries to add the columns that are missing, and
+// does so without anybody who reads the table having to wait.
+func TestCheckAddsColumnsBesideReaders(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, table string
+		key         []string
+	}{
+		{"append", `CREATE TABLE t (block_num bigint, n bigint)`, nil},
+		{"upsert", `CREATE TABLE t (n bigint PRIMARY KEY, block_num bigint)`, []string{"n"}},
+		{"without the block column", `CREATE TABLE t (n bigint PRIMARY KEY)`, []string{"n"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			db.run(c.table)
+			cfg := db.config()
+			cfg.SchemaEvolution = true
+			if c.key != nil {
+				cfg.Mode, cfg.Key = config.Upsert, c.key
+			}
+			const columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0"
+			before := db.text(columns)
+			check := func() string {
+				t.Helper()
+				w := postgres.New(cfg)
+				if err := w.Check(t.Context(), small); err != nil {
+					t.Fatal(err)
+				}
+				if after := db.text(columns); after != before {
+					t.Errorf("the table has %s columns after the check, and had %s", after, before)
+				}
+				return strings.Join(w.Warnings(small), "\n")
+			}
+			if said := check(); strings.Contains(said, "not tried") {
+				t.Errorf("with nobody in the way: %s", said)
+			}
+			reader := connect(t, db.url)
+			if _, err := reader.Exec(t.Context(), "SET application_name = 'report'; BEGIN; SELECT count(*) FROM t"); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"was not tried", "waits for a lock", `"report"`} {
+				if said := check(); !strings.Contains(said, want) {
+					t.Errorf("beside a reader it does not say %q: %s", want, said)
+				}
+			}
+			if _, err := reader.Exec(t.Context(), "COMMIT"); err != nil {
+				t.Fatal(err)
+			}
+			open(t, cfg, small)
+			if db.text(columns) == before {
+				t.Error("opening the table adds no column")
+			}
+		})
+	}
+}

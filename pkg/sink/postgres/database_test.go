@@ -60,7 +60,7 @@ func newDatabase(t testing.TB) *database {
 	return d
 }
 
-// connect gives a connection that is closed at the end of the test.
+// connect returns a connection that is closed at the end of the test.
 func connect(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), dsn)
@@ -84,7 +84,7 @@ func (d *database) run(sql string, args ...any) {
 	}
 }
 
-// text gives the one value that a query answers, as text.
+// text returns the one value that a query answers, as text.
 func (d *database) text(sql string, args ...any) string {
 	d.Helper()
 	var v *string
@@ -97,7 +97,7 @@ func (d *database) text(sql string, args ...any) string {
 	return *v
 }
 
-// open gives a Writer that is closed at the end of the test.
+// open returns a Writer that is closed at the end of the test.
 func open(t testing.TB, cfg config.Postgres, table sink.Table) *postgres.Writer {
 	t.Helper()
 	w := postgres.New(cfg)
@@ -122,7 +122,7 @@ func (d *database) role(name string) string {
 	return full
 }
 
-// as gives the connection string of another user.
+// as returns the connection string of another user.
 func (d *database) as(user string) string {
 	u, err := url.Parse(d.url)
 	if err != nil {

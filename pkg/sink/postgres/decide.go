@@ -18,7 +18,8 @@ type work struct {
 	makeState bool     // create the schema ampipe
 	migrate   int      // migrations that are done already
 	forget    bool     // what is known of the table, which is gone
-	make      []string // statements for the table
+	add       []string // statements that add columns to the table
+	make      []string // other statements for the table
 }
 
 // decide works out what has to be done, or says everything that is in the way.
@@ -205,7 +206,7 @@ func (s *survey) compareColumns(g *target, w *work, deny func(string, ...any)) {
 				"as its owner, run ALTER TABLE %s ADD COLUMN %s %s",
 				c.name, c.sql, s.user, g.quoted(), quoted(c.name), c.sql)
 		case at < 0:
-			w.make = append(w.make, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", g.quoted(), quoted(c.name), c.sql))
+			w.add = append(w.add, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", g.quoted(), quoted(c.name), c.sql))
 		default:
 			s.compareColumn(g, i, s.table.columns[at], deny)
 		}

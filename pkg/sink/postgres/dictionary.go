@@ -27,14 +27,14 @@ func (c *dictionary) append(dst []byte, i int) []byte {
 	return c.values.append(dst, c.index(i))
 }
 
-// flaw asks for the values in use only: others may be anything.
-func (c *dictionary) flaw(from, to int) (int, string) {
+// invalid asks for the values in use only: others may be anything.
+func (c *dictionary) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if c.null(i) {
 			continue
 		}
 		at := c.index(i)
-		if bad, reason := c.values.flaw(at, at+1); bad >= 0 {
+		if bad, reason := c.values.invalid(at, at+1); bad >= 0 {
 			return i, reason
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
@@ -19,7 +18,7 @@ import (
 // The hash of a row is that of its fields in COPY BINARY. PostgreSQL sends them
 // in the same normal form in which they are written here.
 
-// Windowed tells whether blocks can be verified by themselves: not if a row of
+// Windowed reports whether blocks can be verified by themselves: not if a row of
 // one replaces one of another. The Writer must be open.
 func (w *Writer) Windowed() bool { return !w.target.replaces() }
 
@@ -27,12 +26,13 @@ func (w *Writer) Windowed() bool { return !w.target.replaces() }
 // If a row can replace one of another block it remembers about 80 bytes for
 // each key. The Writer must be open.
 func (w *Writer) DigestSource() sink.SourceDigest {
-	return &sourceDigest{target: w.target, digests: make(sink.Digests), keyed: sink.NewKeyedDigests[key](w.Windowed())}
+	return &sourceDigest{target: w.target, scales: w.target.looseScales(), digests: make(sink.Digests), keyed: sink.NewKeyedDigests[key](w.Windowed())}
 }
 
 // sourceDigest hashes rows.
 type sourceDigest struct {
 	target  *target
+	scales  looseScales
 	digests sink.Digests            // of rows without a key
 	keyed   *sink.KeyedDigests[key] // upsert only
 	buf     []byte
@@ -53,7 +53,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	for row := range blocks.Len() {
 		n := blocks.At(row)
 		d.buf, _ = p.encode(d.buf[:0], row, 1)
-		d.target.hideScales(d.buf)
+		d.scales.hide(d.buf)
 		hash := xxh3.Hash(d.buf)
 		if !d.target.upsert() {
 			d.digests.Add(n, hash)
@@ -65,7 +65,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	return nil
 }
 
-// Digests gives the digests of all rows added. It is called once, at the end.
+// Digests returns the digests of all rows added. It is called once, at the end.
 func (d *sourceDigest) Digests() sink.Digests {
 	if d.target.upsert() {
 		return d.keyed.Digests()
@@ -99,7 +99,7 @@ func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, int
 	if r.End <= block.Max {
 		where += fmt.Sprintf(" AND %s < %d", column, r.End)
 	}
-	splitter := &rowSplitter{target: g, block: g.block, numeric: g.columns[g.block].base() == "numeric", columns: len(g.columns), into: into}
+	splitter := &rowSplitter{scales: g.looseScales(), block: g.block, numeric: g.columns[g.block].base() == "numeric", columns: len(g.columns), into: into}
 	rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
 	if g.replaces() && w.past && r.End <= block.Max {
 		rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
@@ -113,7 +113,7 @@ func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, int
 
 // rowSplitter takes a COPY BINARY apart, however it is cut, and hashes its rows.
 type rowSplitter struct {
-	target  *target // nil: every column has a scale of its own
+	scales  looseScales
 	block   int
 	numeric bool // the block column is
 	columns int
@@ -193,35 +193,42 @@ func (s *rowSplitter) row(data []byte) (int, error) {
 		return 0, err
 	}
 	row := data[:at]
-	if s.target != nil && s.target.scaleless() {
-		s.copy = append(s.copy[:0], row...)
+	if len(s.scales) > 0 {
+		s.copy = append(s.copy[:0], row...) // the piece is the caller's
 		row = s.copy
-		s.target.hideScales(row)
+		s.scales.hide(row)
 	}
 	s.into.Add(n, xxh3.Hash(row))
 	return at, nil
 }
 
-// scaleless reports whether a column is a numeric without a scale of its own.
-func (g *target) scaleless() bool {
-	return slices.ContainsFunc(g.columns, func(c column) bool { return c.sql == "numeric" })
+// looseScales says of which columns values have a scale each. It ends with the last of
+// them.
+type looseScales []bool
+
+func (g *target) looseScales() looseScales {
+	var loose looseScales
+	for i, c := range g.columns {
+		if c.loose || c.sql == "numeric" {
+			loose = append(loose, make([]bool, i+1-len(loose))...)
+			loose[i] = true
+		}
+	}
+	return loose
 }
 
-// hideScales sets the decimal places that are shown of each numeric without a scale of its
-// own to none, in a row of COPY BINARY: 1.5 and 1.50 are the same number, and a column
-// that had a scale keeps it in the rows that were there before it lost it.
-func (g *target) hideScales(row []byte) {
-	if !g.scaleless() {
-		return
-	}
+// hide sets the decimal places that are shown of such values to none, in a row of COPY
+// BINARY: 1.5 and 1.50 are the same number, and a column that had a scale keeps it in the
+// rows that were there before it lost it.
+func (s looseScales) hide(row []byte) {
 	at := 2
-	for _, c := range g.columns {
+	for _, loose := range s {
 		size := int(int32(binary.BigEndian.Uint32(row[at:])))
 		at += 4
 		if size < 0 {
 			continue
 		}
-		if c.sql == "numeric" {
+		if loose {
 			row[at+6], row[at+7] = 0, 0
 		}
 		at += size
@@ -248,7 +255,7 @@ func parseBlock(field []byte, numeric bool) (block.Number, error) {
 	}
 }
 
-// numericDigits gives the digits of an integer, in base 10000, with the zeros
+// numericDigits returns the digits of an integer, in base 10000, with the zeros
 // at the end that the wire leaves out.
 func numericDigits(field []byte) []uint16 {
 	weight := int(int16(binary.BigEndian.Uint16(field[2:])))

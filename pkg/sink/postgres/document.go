@@ -26,7 +26,7 @@ type documents struct {
 // node writes the values of one array as JSON.
 type node interface {
 	appendJSON(dst []byte, i int) []byte
-	flawJSON(i int) string
+	invalidJSON(i int) string
 }
 
 func bindDocument(arr arrow.Array) cells {
@@ -45,7 +45,7 @@ func (c *documents) append(dst []byte, i int) []byte {
 	return dst
 }
 
-func (c *documents) flaw(from, to int) (int, string) {
+func (c *documents) invalid(from, to int) (int, string) {
 	if c.trusted {
 		return -1, ""
 	}
@@ -53,7 +53,7 @@ func (c *documents) flaw(from, to int) (int, string) {
 		if c.null(i) {
 			continue
 		}
-		if reason := c.flawJSON(i); reason != "" {
+		if reason := c.invalidJSON(i); reason != "" {
 			if _, entries := c.node.(*mapNode); entries && (reason == keyTwice || reason == keyNull) {
 				return i, reason
 			}
@@ -70,7 +70,7 @@ func within(reason string) string {
 	return what + "; filter such rows out in the query, or leave <column> out of it"
 }
 
-// checkDocument tells whether a type can be written as JSON without loss.
+// checkDocument reports whether a type can be written as JSON without loss.
 func checkDocument(dt arrow.DataType) error {
 	switch dt := dt.(type) {
 	case *arrow.StructType:
@@ -79,7 +79,7 @@ func checkDocument(dt arrow.DataType) error {
 			if seen[f.Name] {
 				return fmt.Errorf("a struct has two fields called %q, and jsonb keeps only one of them; rename one in the query", f.Name)
 			}
-			if flawOfText([]byte(f.Name)) != "" {
+			if invalidText([]byte(f.Name)) != "" {
 				return fmt.Errorf("a struct has a field called %q, which PostgreSQL cannot store; rename it in the query", f.Name)
 			}
 			seen[f.Name] = true
@@ -110,7 +110,7 @@ func checkDocument(dt arrow.DataType) error {
 	}
 }
 
-// trusted tells whether no value of a type can be refused.
+// trusted reports whether no value of a type can be refused.
 func trusted(dt arrow.DataType) bool {
 	switch dt := dt.(type) {
 	case *arrow.MapType: // may hold a key twice
@@ -149,7 +149,7 @@ func nodeOf(arr arrow.Array) node {
 	case array.ExtensionArray:
 		return nodeOf(a.Storage())
 	default:
-		return leafOf(arr)
+		return jsonScalarOf(arr)
 	}
 }
 
@@ -174,13 +174,13 @@ func (n *listNode) appendJSON(dst []byte, i int) []byte {
 	return append(dst, ']')
 }
 
-func (n *listNode) flawJSON(i int) string {
+func (n *listNode) invalidJSON(i int) string {
 	if n.null(i) {
 		return ""
 	}
 	from, to := n.list.ValueOffsets(i)
 	for k := from; k < to; k++ {
-		if reason := n.values.flawJSON(int(k)); reason != "" {
+		if reason := n.values.invalidJSON(int(k)); reason != "" {
 			return reason
 		}
 	}
@@ -227,12 +227,12 @@ func (n *structNode) appendJSON(dst []byte, i int) []byte {
 	return append(dst, '}')
 }
 
-func (n *structNode) flawJSON(i int) string {
+func (n *structNode) invalidJSON(i int) string {
 	if n.null(i) {
 		return ""
 	}
 	for _, f := range n.fields {
-		if reason := f.flawJSON(i); reason != "" {
+		if reason := f.invalidJSON(i); reason != "" {
 			return reason
 		}
 	}
@@ -252,11 +252,11 @@ func (n *dictionaryNode) appendJSON(dst []byte, i int) []byte {
 	return n.values.appendJSON(dst, n.index(i))
 }
 
-func (n *dictionaryNode) flawJSON(i int) string {
+func (n *dictionaryNode) invalidJSON(i int) string {
 	if n.null(i) {
 		return ""
 	}
-	return n.values.flawJSON(n.index(i))
+	return n.values.invalidJSON(n.index(i))
 }
 
 // compareKeys is the order in which jsonb keeps the keys of an object.
@@ -293,7 +293,7 @@ func appendQuoted(dst, text []byte) []byte {
 	return append(dst, '"')
 }
 
-// textual tells whether values of a type are texts, and so can be keys.
+// textual reports whether values of a type are texts, and so can be keys.
 func textual(dt arrow.DataType) bool {
 	switch dt := dt.(type) {
 	case *arrow.DictionaryType:

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"io"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -9,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Encode gives what a COPY of all rows of records would send. buf is reused.
+// Encode returns what a COPY of all rows of records would send. buf is reused.
 func Encode(cfg config.Postgres, t sink.Table, buf []byte, records ...arrow.RecordBatch) (*EncodedCopy, error) {
 	g, err := newTarget(cfg, t)
 	if err != nil {
@@ -32,7 +33,7 @@ type EncodedCopy struct{ r *copyReader }
 // WriteTo writes the COPY.
 func (e *EncodedCopy) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, e.r) }
 
-// Buffer gives the buffer back.
+// Buffer returns the buffer.
 func (e *EncodedCopy) Buffer() []byte { return e.r.stop() }
 
 // DigestCopy takes a COPY apart that comes in the given pieces. The first column
@@ -56,3 +57,6 @@ func CheckJSON(text []byte, strict bool) error {
 	_, err := canonicalJSON(nil, text, strict)
 	return err
 }
+
+// SearchFor bounds how long a row that the server refuses is looked for.
+func (w *Writer) SearchFor(d time.Duration) { w.search = d }

@@ -40,6 +40,8 @@ func (c column) into(t storedType) (column, bool) {
 		return c, false
 	}
 	c.sql, c.kind, c.bind, c.wider, c.cuts = t.name, t.base, f.bind, f.wider, f.cuts
+	_, _, limited := t.precision()
+	c.loose = t.base == "numeric" && !limited
 	return c, true
 }
 

@@ -27,8 +27,8 @@ type jsonTexts struct {
 	binary bool // jsonb
 }
 
-func (c *jsonTexts) flaw(from, to int) (int, string) {
-	return firstFlaw(c.blobs, from, to, func(v []byte) string {
+func (c *jsonTexts) invalid(from, to int) (int, string) {
+	return firstInvalid(c.blobs, from, to, func(v []byte) string {
 		if _, err := canonicalJSON(nil, v, c.binary); err != nil {
 			return fmt.Sprintf("the text is no JSON that PostgreSQL takes (%v); filter such rows out in the query", err)
 		}
@@ -41,7 +41,7 @@ func (c *jsonTexts) append(dst []byte, i int) []byte {
 		return c.blobs.append(dst, i)
 	}
 	start := len(dst)
-	dst, _ = canonicalJSON(append(dst, 0, 0, 0, 0, jsonbVersion), c.value(i), true) // the row has no flaw
+	dst, _ = canonicalJSON(append(dst, 0, 0, 0, 0, jsonbVersion), c.value(i), true) // the row is valid
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
 	return dst
 }

@@ -106,7 +106,7 @@ func sizeOf[T integer](v T) (minus bool, size uint64) {
 	return false, uint64(v)
 }
 
-func (c *sized[T]) flaw(from, to int) (int, string) {
+func (c *sized[T]) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if !c.holds(sizeOf(c.values[i])) && !c.null(i) {
 			return i, c.reason
@@ -170,7 +170,7 @@ func (c *whole) value(i int) (v int64, ok bool) {
 	return int64(m[0]), true
 }
 
-func (c *whole) flaw(from, to int) (int, string) {
+func (c *whole) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if c.null(i) {
 			continue
@@ -186,7 +186,7 @@ func (c *whole) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
-	v, _ := c.value(i) // the row has no flaw
+	v, _ := c.value(i) // the row is valid
 	return c.width.append(dst, v)
 }
 
@@ -309,7 +309,7 @@ func bindIntNumerics(dt arrow.DataType, r room) func(arrow.Array) cells {
 	}
 }
 
-func (c *fittedInts[T]) flaw(from, to int) (int, string) {
+func (c *fittedInts[T]) invalid(from, to int) (int, string) {
 	if c.limit == 0 {
 		return -1, ""
 	}
@@ -358,7 +358,7 @@ func bindFitted(dt arrow.DecimalType, r room) func(arrow.Array) cells {
 	}
 }
 
-func (c *fitted) flaw(from, to int) (int, string) {
+func (c *fitted) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if c.null(i) {
 			continue

@@ -33,10 +33,10 @@ func (b bounds) padded(dst []byte, start, characters int) []byte {
 	return dst
 }
 
-// firstFlaw returns the first of some rows whose text is invalid by itself, or for which
-// flaw returns a reason, and why; or -1.
-func firstFlaw(b blobs, from, to int, flaw func(text []byte) string) (int, string) {
-	row, reason := b.flaw(from, to)
+// firstInvalid returns the first of some rows whose text is invalid by itself, or for which
+// invalid returns a reason, and why; or -1.
+func firstInvalid(b blobs, from, to int, invalid func(text []byte) string) (int, string) {
+	row, reason := b.invalid(from, to)
 	if row >= 0 {
 		to = row
 	}
@@ -44,7 +44,7 @@ func firstFlaw(b blobs, from, to int, flaw func(text []byte) string) (int, strin
 		if b.null(i) {
 			continue
 		}
-		if reason := flaw(b.value(i)); reason != "" {
+		if reason := invalid(b.value(i)); reason != "" {
 			return i, reason
 		}
 	}
@@ -56,9 +56,9 @@ type boundedTexts struct {
 	bounds
 }
 
-// flaw counts blanks at the end as well: PostgreSQL would cut them off in silence.
-func (c *boundedTexts) flaw(from, to int) (int, string) {
-	return firstFlaw(c.blobs, from, to, func(v []byte) string {
+// invalid counts blanks at the end as well: PostgreSQL would cut them off in silence.
+func (c *boundedTexts) invalid(from, to int) (int, string) {
+	return firstInvalid(c.blobs, from, to, func(v []byte) string {
 		if len(v) > c.limit && utf8.RuneCount(v) > c.limit {
 			return c.bounds.reason
 		}
@@ -79,7 +79,7 @@ type boundedHexes struct {
 	bounds
 }
 
-func (c *boundedHexes) flaw(from, to int) (int, string) {
+func (c *boundedHexes) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if !c.values.null(i) && 2+2*len(c.values.value(i)) > c.limit {
 			return i, c.bounds.reason
@@ -107,8 +107,8 @@ type labels struct {
 // longestLabel is how many bytes a value of an enum has at most.
 const longestLabel = 63
 
-func (c *labels) flaw(from, to int) (int, string) {
-	return firstFlaw(c.blobs, from, to, func(v []byte) string {
+func (c *labels) invalid(from, to int) (int, string) {
+	return firstInvalid(c.blobs, from, to, func(v []byte) string {
 		switch {
 		case c.set[string(v)]:
 			return ""
@@ -148,13 +148,13 @@ func arraysOf(arr arrow.Array, bind func(arrow.Array) cells, oid uint32) cells {
 	return &arrays{validityOf(arr), list, bind(list.ListValues()), oid}
 }
 
-func (c *arrays) flaw(from, to int) (int, string) {
+func (c *arrays) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if c.null(i) {
 			continue
 		}
 		first, end := c.list.ValueOffsets(i)
-		if row, reason := c.elements.flaw(int(first), int(end)); row >= 0 {
+		if row, reason := c.elements.invalid(int(first), int(end)); row >= 0 {
 			return i, within(reason)
 		}
 	}

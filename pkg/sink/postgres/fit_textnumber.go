@@ -147,7 +147,7 @@ type textNumerics struct {
 	room
 }
 
-func (c *textNumerics) flaw(from, to int) (int, string) {
+func (c *textNumerics) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if c.null(i) {
 			continue
@@ -167,7 +167,7 @@ func (c *textNumerics) append(dst []byte, i int) []byte {
 	if c.null(i) {
 		return appendNull(dst)
 	}
-	d, _ := parseNumber(c.value(i)) // the row has no flaw
+	d, _ := parseNumber(c.value(i)) // the row is valid
 	return d.appendNumeric(dst, c.room.places(d.places))
 }
 

@@ -259,6 +259,71 @@ func TestEveryPairOfTypes(t *testing.T) {
 	}
 }
 
+// TestDomainsTakeWhatTheirTypeTakes: a column of a domain takes what one of the type below
+// it takes, no more and no less, and it verifies, also rows whose numbers show other zeros.
+func TestDomainsTakeWhatTheirTypeTakes(t *testing.T) {
+	t.Parallel()
+	golden, err := os.ReadFile(filepath.Join("testdata", "fits.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := newDatabase(t)
+	db.run("SET timezone = 'UTC'; " + thereMade)
+	for i, there := range thereTypes {
+		db.run(fmt.Sprintf(`CREATE DOMAIN "Domain %d" AS %s`, i, there.sql))
+	}
+	p := &pairing{db, db.config(), map[string]typeCase{}} // of all pairs
+	p.cfg.Types = map[string]string{}
+	made := []string{"block_num bigint"}
+	for n, c := range sent {
+		for i := range thereTypes {
+			column := fmt.Sprintf("c%d_%d", n, i)
+			made = append(made, fmt.Sprintf(`%s "Domain %d"`, column, i))
+			p.columns[column] = c
+			if c.as != "" {
+				p.cfg.Types[column] = c.as
+			}
+		}
+	}
+	db.run(fmt.Sprintf("CREATE TABLE t (%s)", strings.Join(made, ", ")))
+	refused := p.refusals(t)
+	for n, c := range sent {
+		for i, there := range thereTypes {
+			column := fmt.Sprintf("c%d_%d", n, i)
+			_, is := refused[column]
+			if taken := strings.Contains("\n"+string(golden), fmt.Sprintf("\n%s | %s | taken\n", c.name, there.sql)); taken == is {
+				t.Errorf("%s into %s is taken: %v, and into a domain over it: %v", c.name, there.sql, taken, !is)
+			}
+			if is {
+				delete(p.columns, column)
+				delete(p.cfg.Types, column)
+			}
+		}
+	}
+	p.load(t)
+}
+
+// TestNumbersOfADomainAreComparedByValue: 1.5 and 1.50 are equal, as in a numeric.
+func TestNumbersOfADomainAreComparedByValue(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	db.run("CREATE DOMAIN price AS numeric; CREATE TABLE t (block_num bigint, v price, n text)")
+	tab := table(field("v", &arrow.Decimal128Type{Precision: 38, Scale: 2}), field("n", textType))
+	w := open(t, db.config(), tab)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, tab.Schema)
+	defer b.Release()
+	b.Field(0).(*array.Uint64Builder).AppendValues([]uint64{0, 1}, nil)
+	decimal128s("150")(b.Field(1)) // and NULL
+	b.Field(2).(*array.StringBuilder).AppendValues([]string{"x", "y"}, nil)
+	rec := b.NewRecordBatch()
+	defer rec.Release()
+	if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: 2}, rec)}); err != nil {
+		t.Fatal(err)
+	}
+	db.run("UPDATE t SET v = 1.50000 WHERE v IS NOT NULL")
+	sinktest.WantSameDigests(t, w, rec)
+}
+
 // refusals returns what is advised for each column that is refused.
 func (p *pairing) refusals(t *testing.T) map[string][]string {
 	t.Helper()

@@ -17,17 +17,17 @@ const (
 
 type (
 	halves struct {
-		sound
+		alwaysValid
 		validity
 		values []float16.Num
 	}
 	reals struct {
-		sound
+		alwaysValid
 		validity
 		values []float32
 	}
 	doubles struct {
-		sound
+		alwaysValid
 		validity
 		values []float64
 	}
@@ -85,7 +85,7 @@ func appendDouble(dst []byte, v float64) []byte {
 
 // widened are floats that are written as doubles.
 type widened struct {
-	sound
+	alwaysValid
 	validity
 	value func(i int) float32
 }

@@ -15,7 +15,7 @@ const (
 // systemColumns exist in every table, so none of ours can have their names.
 var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
-// checkIdentifier tells whether PostgreSQL keeps a name as it is. what says
+// checkIdentifier returns an error unless PostgreSQL keeps a name as it is. what says
 // what it names.
 func checkIdentifier(what, name string) error {
 	switch {
@@ -31,15 +31,15 @@ func checkIdentifier(what, name string) error {
 	return nil
 }
 
-// quoted gives a name in double quotes, so that it keeps its case.
+// quoted returns a name in double quotes, so that it keeps its case.
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// literal gives a text as PostgreSQL reads it in a statement.
+// literal returns a text as PostgreSQL reads it in a statement.
 func literal(text string) string {
 	return "E'" + strings.NewReplacer(`'`, `''`, `\`, `\\`).Replace(text) + "'"
 }
 
-// quotedList gives names in double quotes, separated by commas.
+// quotedList returns names in double quotes, separated by commas.
 func quotedList(names []string) string {
 	all := make([]string, len(names))
 	for i, name := range names {

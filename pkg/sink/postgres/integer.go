@@ -25,7 +25,7 @@ type (
 	intNumerics[T integer] struct{ integers[T] }
 )
 
-func (integers[T]) flaw(int, int) (int, string) { return -1, "" }
+func (integers[T]) invalid(int, int) (int, string) { return -1, "" }
 
 func (c *smallints[T]) append(dst []byte, i int) []byte {
 	if c.null(i) {
@@ -49,7 +49,7 @@ func (c *bigints[T]) append(dst []byte, i int) []byte {
 	return appendInt8(dst, uint64(c.values[i]))
 }
 
-func (c *bigints[T]) flaw(from, to int) (int, string) {
+func (c *bigints[T]) invalid(from, to int) (int, string) {
 	values, unsigned := any(c.values).([]uint64)
 	if !unsigned {
 		return -1, ""
@@ -84,7 +84,7 @@ func integersOf[T integer](arr arrow.Array) integers[T] {
 	return integers[T]{validityOf(arr), valuesOf[T](arr)}
 }
 
-// valuesOf gives the raw values of an array, from its offset on.
+// valuesOf returns the raw values of an array, from its offset on.
 func valuesOf[T any](arr arrow.Array) []T { return arr.(interface{ Values() []T }).Values() }
 
 func asSmallints[T integer](arr arrow.Array) cells   { return &smallints[T]{integersOf[T](arr)} }
@@ -110,7 +110,7 @@ func bindInteger(dt arrow.DataType) func(arrow.Array) cells {
 	return asIntegers4[int32]
 }
 
-// bindBigint gives nil for what is not an integer.
+// bindBigint returns nil for what is not an integer.
 func bindBigint(dt arrow.DataType) func(arrow.Array) cells {
 	switch dt.ID() {
 	case arrow.INT8:
@@ -134,7 +134,7 @@ func bindBigint(dt arrow.DataType) func(arrow.Array) cells {
 	}
 }
 
-// integerNumeric gives no binding for what is not an integer. The precision is
+// integerNumeric returns no binding for what is not an integer. The precision is
 // that of the widest value.
 func integerNumeric(dt arrow.DataType) (sql string, bind func(arrow.Array) cells) {
 	switch dt.ID() {
@@ -161,7 +161,7 @@ func integerNumeric(dt arrow.DataType) (sql string, bind func(arrow.Array) cells
 
 // booleans are the values of a Boolean column: a bitmap.
 type booleans struct {
-	sound
+	alwaysValid
 	validity
 	values []byte
 	offset int
@@ -181,7 +181,7 @@ func (c *booleans) append(dst []byte, i int) []byte {
 	return append(dst, 0, 0, 0, 1, 0)
 }
 
-// bufferOf gives a buffer of an array, nil if it has none.
+// bufferOf returns a buffer of an array, nil if it has none.
 func bufferOf(arr arrow.Array, n int) []byte {
 	if b := arr.Data().Buffers()[n]; b != nil {
 		return b.Bytes()

@@ -26,17 +26,17 @@ type (
 		scale
 	}
 	months struct {
-		sound
+		alwaysValid
 		validity
 		values []arrow.MonthInterval
 	}
 	dayTimes struct {
-		sound
+		alwaysValid
 		validity
 		values []arrow.DayTimeInterval
 	}
 	monthDayNanos struct {
-		sound
+		alwaysValid
 		validity
 		values []arrow.MonthDayNanoInterval
 	}
@@ -71,7 +71,7 @@ func (c *durations) append(dst []byte, i int) []byte {
 	return appendInterval(dst, 0, 0, int64(c.values[i])*c.times/c.by)
 }
 
-func (c *durations) flaw(from, to int) (int, string) {
+func (c *durations) invalid(from, to int) (int, string) {
 	limit := arrow.Duration(math.MaxInt64 / c.times)
 	for i := from; i < to; i++ {
 		if v := c.values[i]; (v > limit || v < -limit) && c.times > 1 && !c.null(i) {

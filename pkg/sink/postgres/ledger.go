@@ -75,7 +75,7 @@ func (l *ledger) fill() {
 	}
 }
 
-// rows gives the rows that say what the ledger holds now.
+// rows returns the rows that say what the ledger holds now.
 func (l *ledger) rows() []covered {
 	var rows []covered
 	for _, r := range l.Coverage.Ranges() {
@@ -206,7 +206,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	switch {
-	case w.id == 0 && (errors.Is(err, errForgotten) || state(err) == undefinedTable):
+	case w.id == 0 && (errors.Is(err, errForgotten) || sqlState(err) == undefinedTable):
 		return sink.State{}, fault.Permanent(fmt.Errorf("table %s: %w; has the pipeline been run?", w.target, sink.ErrNotLoaded))
 	case err != nil:
 		return sink.State{}, w.classed(ctx, "read the state", err)

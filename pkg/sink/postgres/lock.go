@@ -35,7 +35,7 @@ func (p *patience) note(err error) {
 	switch {
 	case err == nil:
 		p.failed.Store(0)
-	case state(err) == lockNotAvailable:
+	case sqlState(err) == lockNotAvailable:
 		p.failed.Add(1)
 	}
 }

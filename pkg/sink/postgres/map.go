@@ -38,7 +38,7 @@ type mapEntry struct {
 	at  int
 }
 
-// sorted gives the entries of a value in the order of jsonb.
+// sorted returns the entries of a value in the order of jsonb.
 func (n *mapNode) sorted(i int) []mapEntry {
 	from, to := n.list.ValueOffsets(i)
 	entries := make([]mapEntry, 0, to-from)
@@ -81,7 +81,7 @@ func (n *mapNode) appendPairs(dst []byte, i int) []byte {
 	return append(dst, ']')
 }
 
-func (n *mapNode) flawJSON(i int) string {
+func (n *mapNode) invalidJSON(i int) string {
 	if n.null(i) {
 		return ""
 	}
@@ -90,10 +90,10 @@ func (n *mapNode) flawJSON(i int) string {
 		if n.text != nil && n.isNull(k) {
 			return keyNull
 		}
-		if reason := n.keys.flawJSON(k); reason != "" {
+		if reason := n.keys.invalidJSON(k); reason != "" {
 			return reason
 		}
-		if reason := n.values.flawJSON(k); reason != "" {
+		if reason := n.values.invalidJSON(k); reason != "" {
 			return reason
 		}
 	}

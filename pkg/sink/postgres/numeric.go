@@ -129,7 +129,7 @@ func (c *numerics[T]) append(dst []byte, i int) []byte {
 	return c.shape.append(dst, minus, m)
 }
 
-func (c *numerics[T]) flaw(from, to int) (int, string) {
+func (c *numerics[T]) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if _, m := c.split(&c.values[i]); !m.Less(&c.limit) && !c.null(i) {
 			return i, c.reason

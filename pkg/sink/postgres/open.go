@@ -90,6 +90,7 @@ var errDry = errors.New("everything was tried")
 // openTable does it in one transaction, which holds up nobody but those who open the
 // same table.
 func (s *sessions) openTable(ctx context.Context, dry bool) (id int32, warnings []string, err error) {
+	var adds []string
 	err = s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, openPatience, func(tx pgx.Tx) error {
 		if err := takesWrites(ctx, tx); err != nil {
 			return err
@@ -122,13 +123,17 @@ func (s *sessions) openTable(ctx context.Context, dry bool) (id int32, warnings 
 			return err
 		}
 		warnings = append(warnings, few...)
+		table := s.table
+		if dry && len(todo.add) > 0 {
+			table = table.among(found.table.columns)
+		}
 		if dry {
-			todo = todo.reversible()
+			adds, todo = todo.add, todo.reversible()
 		}
 		if id, err = s.table.prepareTable(ctx, tx, found, todo); err != nil {
 			return err
 		}
-		if err := s.table.tryWriting(ctx, tx, id); err != nil {
+		if err := table.tryWriting(ctx, tx, id); err != nil {
 			return err
 		}
 		if dry {
@@ -139,12 +144,21 @@ func (s *sessions) openTable(ctx context.Context, dry bool) (id int32, warnings 
 	if errors.Is(err, errDry) {
 		err = nil
 	}
+	if err != nil || len(adds) == 0 {
+		return id, warnings, err
+	}
+	untried, err := s.tryAdding(ctx, adds)
+	if untried != "" {
+		warnings = append(warnings, untried)
+	}
 	return id, warnings, err
 }
 
-// reversible returns the work without what an administrator would not want to see in
-// the server's log, rolled back or not. Whether it may be done has been asked.
+// reversible returns the work without what would be in the way of others, rolled back or
+// not: emptying the table, of which the right to do so has been asked, and adding columns
+// to it, which [sessions.tryAdding] tries by itself.
 func (w work) reversible() work {
+	w.add = nil
 	w.make = slices.DeleteFunc(slices.Clone(w.make), func(sql string) bool { return strings.HasPrefix(sql, truncate) })
 	return w
 }
@@ -170,7 +184,7 @@ func (s *sessions) migrate(ctx context.Context, p *patience) error {
 		return migrate(runner(ctx, tx), todo)
 	})
 	p.note(err)
-	if state(err) == lockNotAvailable {
+	if sqlState(err) == lockNotAvailable {
 		return fault.Later(err, wait)
 	}
 	return err
@@ -179,7 +193,7 @@ func (s *sessions) migrate(ctx context.Context, p *patience) error {
 // madeMeanwhile reports whether a statement failed because another process has made
 // the same thing at the same time, such as a schema that two tables need.
 func madeMeanwhile(err error) bool {
-	return slices.Contains([]string{uniqueViolation, duplicateSchema, duplicateTable}, state(err))
+	return slices.Contains([]string{uniqueViolation, duplicateSchema, duplicateTable}, sqlState(err))
 }
 
 // opened names the table in an error of opening it.
@@ -228,7 +242,7 @@ func runner(ctx context.Context, tx pgx.Tx) func(sql string, args ...any) error 
 // prepareTable does the work and returns the id of the table.
 func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo work) (int32, error) {
 	run := runner(ctx, tx)
-	for _, sql := range todo.make {
+	for _, sql := range slices.Concat(todo.add, todo.make) {
 		if err := run(sql); err != nil {
 			return 0, err
 		}

@@ -235,7 +235,7 @@ func nested(t *testing.T, arr arrow.Array, row int) string {
 	}
 }
 
-// canonical gives JSON in one form, its numbers as they were written.
+// canonical returns JSON in one form, its numbers as they were written.
 func canonical(t *testing.T, text []byte) string {
 	t.Helper()
 	d := stdjson.NewDecoder(bytes.NewReader(text))

@@ -213,6 +213,46 @@ func TestRowsThatTheServerDoesNotName(t *testing.T) {
 	}
 }
 
+// TestRowsThatOthersReplaceAreNotNamed: of rows with the same key only the last is written,
+// so what an earlier one holds does not matter.
+func TestRowsThatOthersReplaceAreNotNamed(t *testing.T) {
+	t.Parallel()
+	for name, as := range map[string]func(sink.Change) sink.Change{
+		"history": func(c sink.Change) sink.Change { return c },
+		"live":    func(c sink.Change) sink.Change { return live(c, 1, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			db.run(`CREATE TABLE t (block_num bigint, n bigint PRIMARY KEY, "Name" text UNIQUE); INSERT INTO t VALUES (0, 0, 'before'), (0, 100, 'bad')`)
+			cfg := db.config()
+			upsertByN(&cfg)
+			b := array.NewRecordBuilder(memory.DefaultAllocator, small.Schema)
+			defer b.Release()
+			for at, row := range []struct {
+				n    int64
+				name string
+			}{{0, "a"}, {1, "bad"}, {2, "bad"}, {3, "c"}, {4, "d"}, {5, "bad"}, {6, "e"}, {2, "f"}, {1, "g"}, {9, "h"}} {
+				b.Field(0).(*array.Uint64Builder).Append(uint64(at))
+				b.Field(1).(*array.Int64Builder).Append(row.n)
+				b.Field(2).(*array.StringBuilder).Append(row.name)
+			}
+			rec := b.NewRecordBatch()
+			defer rec.Release()
+			change := as(sinktest.ChangeOf(block.Range{Start: 0, End: 10}, rec))
+			w := open(t, cfg, small)
+			_, err := w.Apply(t.Context(), []sink.Change{change})
+			bad, ok := errors.AsType[*sink.BadRowError](err)
+			if !ok || bad.Block != 5 || bad.Row != 5 || bad.Column != "Name" {
+				t.Fatalf("answered with %v", err)
+			}
+			w.SearchFor(0)
+			_, err = w.Apply(t.Context(), []sink.Change{change})
+			wantRefused(t, err, "one of 8 rows of the blocks 0 to 9 (looking for it was given up after", "a constraint of the table refuses a row")
+		})
+	}
+}
+
 // integers10 is a record of ten rows of the table small, one to a block, with a key each.
 func integers10(t *testing.T) arrow.RecordBatch {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, small.Schema)

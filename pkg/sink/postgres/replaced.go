@@ -30,7 +30,7 @@ type past struct {
 	lost    bool         // this call has replaced rows that are not kept
 }
 
-// replaces tells whether a row of one block can replace one of another.
+// replaces reports whether a row of one block can replace one of another.
 func (g *target) replaces() bool { return g.upsert() && !g.keyed(g.block) }
 
 // queuePast makes a batch read what the table knows of the rows that were
@@ -58,7 +58,7 @@ func firstOpen(s sink.LiveState, final uint64) block.Number {
 	return block.Number(head - min(head, final))
 }
 
-// alone tells whether what the changes replace has to be kept. Then nobody may
+// alone reports whether what the changes replace has to be kept. Then nobody may
 // write beside this call: a row that comes between looking for what is replaced
 // and replacing it would be lost.
 func (p *past) alone(changes []sink.Change) bool {
@@ -73,7 +73,7 @@ func (p *past) alone(changes []sink.Change) bool {
 	return false
 }
 
-// keeps tells whether a row that is replaced by a block has to be kept, and notes
+// keeps reports whether a row that is replaced by a block has to be kept, and notes
 // if it has not.
 func (p *past) keeps(by block.Number) bool {
 	if p == nil {
@@ -88,12 +88,13 @@ func (p *past) keeps(by block.Number) bool {
 
 // lose notes that a row is replaced which is not kept.
 func (p *past) lose() {
-	if p.lost = true; p.live {
+	p.lost = true
+	if p.live {
 		p.unsaved = max(p.unsaved, int64(p.from)-1)
 	}
 }
 
-// mayLose tells whether something that is not kept is lost if rows from a block
+// mayLose reports whether something that is not kept is lost if rows from a block
 // on replace others, or are replaced.
 func (p *past) mayLose(lowest block.Number) bool {
 	return p != nil && (!p.live || lowest < p.from)
@@ -176,7 +177,7 @@ func (p *past) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
 	return nil
 }
 
-// replacedSince is the statement that gives the rows of the blocks of r that rows
+// replacedSince is the statement that returns the rows of the blocks of r that rows
 // of later blocks have replaced, and that nothing in r has.
 func (g *target) replacedSince(id int32, r block.Range) string {
 	key := g.keyOf("(r.content->>%[2]s)::%[3]s")

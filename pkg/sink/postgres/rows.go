@@ -42,7 +42,7 @@ const nullKey = "the value is NULL, and a column of the key cannot be; filter su
 func (g *target) check(p portion) error {
 	bad, column, reason := p.To, -1, ""
 	for i, c := range p.cells {
-		if row, why := c.flaw(p.From, bad); row >= 0 {
+		if row, why := c.invalid(p.From, bad); row >= 0 {
 			bad, column, reason = row, i, why
 		}
 		full := g.columns[i].full
@@ -84,7 +84,8 @@ func nth(portions []portion, n int) (portion, int, bool) {
 			if p.dropped(row) {
 				continue
 			}
-			if n--; n == 0 {
+			n--
+			if n == 0 {
 				return p, row, true
 			}
 		}
@@ -109,7 +110,7 @@ func countRows(portions []portion) uint64 {
 func (p *portion) dropped(row int) bool { return p.drop != nil && p.drop[row-p.From] }
 
 // encode appends rows from one on until dst is full or the portion ends, and
-// gives the row after the last.
+// returns the row after the last.
 func (p *portion) encode(dst []byte, row, full int) ([]byte, int) {
 	n := len(p.cells)
 	for ; row < p.To && len(dst) < full; row++ {
@@ -191,7 +192,7 @@ func (r *copyReader) fill() error {
 	return nil
 }
 
-// stop ends the reading and gives the buffer back.
+// stop ends the reading and returns the buffer.
 func (r *copyReader) stop() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -222,7 +222,7 @@ func (s *sessions) transact(ctx context.Context, conn *pgxpool.Conn, o pgx.TxOpt
 	own := sessionOf(conn.Conn())
 	o.BeginQuery = s.beginning(own, o, patience)
 	tx, err := conn.BeginTx(ctx, o)
-	if own.writable && state(err) == featureNotSupported {
+	if own.writable && sqlState(err) == featureNotSupported {
 		return fault.Later(fmt.Errorf("%w: %w", errStandby, err), 0)
 	}
 	if err != nil {

@@ -1,8 +1,7 @@
 package postgres
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -54,11 +53,14 @@ func classify(what string, err error) error {
 		}
 		return fault.As(a.class, wrapped)
 	}
-	if advice := ofTLS(err); advice != "" {
+	if advice := cmp.Or(clientAdvice(err), ofTLS(err)); advice != "" {
 		return fault.Permanent(fmt.Errorf("%s: %s: %w", what, advice, err))
 	}
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) || errors.Is(err, pgconn.ErrStandbyConnection) {
 		return fault.Later(fmt.Errorf("%s: no host of the dsn takes writes, as its target_session_attrs wants: %w", what, err), 0)
+	}
+	if l, ok := loginOf(err); ok && l.SSLNegotiation == "direct" {
+		return fault.Later(fmt.Errorf("%s: the server cannot be reached; if it is older than PostgreSQL 17, take sslnegotiation=direct out of the dsn: %w", what, err), 0)
 	}
 	if lost(err) {
 		return fault.Later(fmt.Errorf("%s: the server cannot be reached: %w", what, err), 0)
@@ -103,40 +105,7 @@ func refusedBySession(err error) bool {
 	return err != nil && lost(err)
 }
 
-// ofTLS returns what to do if the server has no TLS though it is asked for, or if it
-// showed no certificate that is good enough, else "". For the former the driver has only
-// a text.
-func ofTLS(err error) string {
-	if strings.Contains(err.Error(), "server refused TLS connection") {
-		if c, ok := errors.AsType[*pgconn.ConnectError](err); ok && mayBePlain(c.Config) {
-			return ""
-		}
-		return "the server has no TLS; switch it on there, or write sslmode=disable into the dsn"
-	}
-	if strings.Contains(err.Error(), "channel binding required") { // the driver has only a text
-		return "channel_binding=require needs TLS and SCRAM, which the server does not offer; write channel_binding=prefer into the dsn"
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "the certificate of the server is for another host; write the name that it has as host, or sslmode=verify-ca into the dsn"
-	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "the certificate of the server is of an authority that is not known here; " +
-			"name a file with that authority as sslrootcert in the dsn, " +
-			"or write sslmode=require without sslrootcert, which does not look at it"
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "the certificate of the server does not hold; " +
-			"replace it there, or write sslmode=require without sslrootcert into the dsn, which does not look at it"
-	}
-	return ""
-}
-
-// mayBePlain reports whether a connection without TLS would do.
-func mayBePlain(c *pgconn.Config) bool {
-	return c.TLSConfig == nil || slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig == nil })
-}
-
-// lost tells whether the trouble is the connection, not what went over it.
+// lost reports whether the trouble is the connection, not what went over it.
 func lost(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
@@ -148,8 +117,8 @@ func lost(err error) bool {
 		[]error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed}, func(of error) bool { return errors.Is(err, of) })
 }
 
-// state gives the SQLSTATE of an error of the server, else "".
-func state(err error) string {
+// sqlState returns the SQLSTATE of an error of the server, else "".
+func sqlState(err error) string {
 	if pg, ok := refusal(err); ok {
 		return pg.Code
 	}

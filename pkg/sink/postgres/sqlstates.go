@@ -200,6 +200,9 @@ func adviceOf(err error, pg *pgconn.PgError) (a advice, known bool) {
 			}
 		}
 	}
+	if a, known := loginAdvice(err, pg); known {
+		return a, true
+	}
 	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting && len(pg.Code) == 5 {
 		if a, known := whenConnecting[pg.Code]; known {
 			return a, true

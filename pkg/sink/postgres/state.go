@@ -9,7 +9,7 @@ const openLock int64 = 0x616d7069706530 // "ampipe0"
 const openTableLock int32 = 0x616d706f // "ampo"
 
 // tableLock is the class of the locks of tables; their other half is the table's
-// id. Whoever adds to a table holds it shared, whoever takes away holds it alone.
+// id. Who adds to a table holds it shared, who takes away holds it alone.
 const tableLock int32 = 0x616d7069 // "ampi"
 
 // migrations make the state schema. Each runs once, in order; they are never

@@ -155,7 +155,7 @@ func (s *survey) lookForRows(ctx context.Context, tx pgx.Tx, g *target) error {
 	return nil
 }
 
-// maybe tells whether a row was found.
+// maybe reports whether a row was found.
 func maybe(err error) (bool, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil

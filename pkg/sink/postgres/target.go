@@ -96,13 +96,13 @@ func (g *target) setKey(names []string) error {
 	return errors.Join(wrong...)
 }
 
-// upsert tells whether rows have a key.
+// upsert reports whether rows have a key.
 func (g *target) upsert() bool { return len(g.key) > 0 }
 
-// keyed tells whether column i is part of the key.
+// keyed reports whether column i is part of the key.
 func (g *target) keyed(i int) bool { return slices.Contains(g.key, i) }
 
-// names gives the names of all columns.
+// names returns the names of all columns.
 func (g *target) names() []string {
 	names := make([]string, len(g.columns))
 	for i, c := range g.columns {
@@ -111,7 +111,7 @@ func (g *target) names() []string {
 	return names
 }
 
-// keyNames gives the names of the key columns, in the order of the key.
+// keyNames returns the names of the key columns, in the order of the key.
 func (g *target) keyNames() []string {
 	names := make([]string, len(g.key))
 	for i, at := range g.key {
@@ -126,7 +126,7 @@ func (g *target) String() string { return g.schema + "." + g.table }
 // quoted names the table for PostgreSQL.
 func (g *target) quoted() string { return quoted(g.schema) + "." + quoted(g.table) }
 
-// list gives all columns, quoted, separated by commas.
+// list returns all columns, quoted, separated by commas.
 func (g *target) list() string { return quotedList(g.names()) }
 
 // createTable is the statement that makes the table.
@@ -171,7 +171,7 @@ func (g *target) create(multi bool) []string {
 	return all
 }
 
-// Describe gives the statements that [Writer.Open] would run to make the table,
+// Describe returns the statements that [Writer.Open] would run to make the table,
 // each ending in a semicolon and a line feed. It needs no connection, so it
 // assumes PostgreSQL 14 or later. An error is permanent.
 func (w *Writer) Describe(t sink.Table) (string, error) {

@@ -83,7 +83,7 @@ func bindTimestamp(dt *arrow.TimestampType) func(arrow.Array) cells {
 	}
 }
 
-// timestampBounds gives the first and last count of a unit, from 1970, that
+// timestampBounds returns the first and last count of a unit, from 1970, that
 // PostgreSQL takes.
 func timestampBounds(u arrow.TimeUnit) (low, high arrow.Timestamp) {
 	switch u {
@@ -108,7 +108,7 @@ func (c *timestamps) append(dst []byte, i int) []byte {
 	return appendInt8(dst, uint64((v-c.epoch)*c.times))
 }
 
-func (c *timestamps) flaw(from, to int) (int, string) {
+func (c *timestamps) invalid(from, to int) (int, string) {
 	if c.by > 1 { // 64 bits of nanoseconds end in the year 2262
 		return -1, ""
 	}
@@ -147,7 +147,7 @@ func (c *dates[T]) append(dst []byte, i int) []byte {
 	return appendInt4(dst, uint32(int32(c.day(i))))
 }
 
-func (c *dates[T]) flaw(from, to int) (int, string) {
+func (c *dates[T]) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if d := c.day(i); (d < minDay || d > maxDay) && !c.null(i) {
 			return i, dateOutside
@@ -184,7 +184,7 @@ func (c *times[T]) append(dst []byte, i int) []byte {
 	return appendInt8(dst, uint64(int64(c.values[i])*c.times/c.by))
 }
 
-func (c *times[T]) flaw(from, to int) (int, string) {
+func (c *times[T]) invalid(from, to int) (int, string) {
 	for i := from; i < to; i++ {
 		if v := int64(c.values[i]); (v < 0 || v > c.day) && !c.null(i) {
 			return i, timeOutside

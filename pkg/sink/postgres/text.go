@@ -22,7 +22,7 @@ type blobs interface {
 	cells
 	null(i int) bool
 	value(i int) []byte
-	// span gives the memory that holds all values of [from, to), one after the
+	// span returns the memory that holds all values of [from, to), one after the
 	// other, if the layout has such.
 	span(from, to int) ([]byte, bool)
 }
@@ -51,16 +51,16 @@ func (s *offsets[O]) append(dst []byte, i int) []byte {
 	return appendBytes(dst, s.data[s.starts[i]:s.starts[i+1]])
 }
 
-func (s *offsets[O]) flaw(from, to int) (int, string) {
+func (s *offsets[O]) invalid(from, to int) (int, string) {
 	if !s.text {
 		return -1, ""
 	}
-	return textFlaw(s, from, to)
+	return invalidTexts(s, from, to)
 }
 
 // fixed is the layout of FixedSizeBinary.
 type fixed struct {
-	sound
+	alwaysValid
 	validity
 	width int
 	data  []byte // from the first value on
@@ -104,14 +104,14 @@ func (s *views) append(dst []byte, i int) []byte {
 	return appendBytes(dst, s.value(i))
 }
 
-func (s *views) flaw(from, to int) (int, string) {
+func (s *views) invalid(from, to int) (int, string) {
 	if !s.text {
 		return -1, ""
 	}
-	return textFlaw(s, from, to)
+	return invalidTexts(s, from, to)
 }
 
-// blobsOf gives the values of any column of texts or bytes.
+// blobsOf returns the values of any column of texts or bytes.
 func blobsOf(arr arrow.Array) blobs {
 	valid := validityOf(arr)
 	if arr.Len() == 0 { // may have no buffers at all
@@ -136,7 +136,7 @@ func blobsOf(arr arrow.Array) blobs {
 	}
 }
 
-// viewed gives the buffers that the headers of a view point into.
+// viewed returns the buffers that the headers of a view point into.
 func viewed(arr arrow.Array) [][]byte {
 	var data [][]byte
 	for _, b := range arr.Data().Buffers()[2:] {
@@ -145,9 +145,9 @@ func viewed(arr arrow.Array) [][]byte {
 	return data
 }
 
-// textFlaw looks at all bytes at once first, for nearly always all of them are
+// invalidTexts looks at all bytes at once first, for nearly always all of them are
 // fine. A NULL may have any bytes.
-func textFlaw(values blobs, from, to int) (int, string) {
+func invalidTexts(values blobs, from, to int) (int, string) {
 	if all, ok := values.span(from, to); ok && bytes.IndexByte(all, 0) < 0 && isASCII(all) {
 		return -1, ""
 	}
@@ -155,14 +155,14 @@ func textFlaw(values blobs, from, to int) (int, string) {
 		if values.null(i) {
 			continue
 		}
-		if reason := flawOfText(values.value(i)); reason != "" {
+		if reason := invalidText(values.value(i)); reason != "" {
 			return i, reason
 		}
 	}
 	return -1, ""
 }
 
-func flawOfText(text []byte) string {
+func invalidText(text []byte) string {
 	switch {
 	case bytes.IndexByte(text, 0) >= 0:
 		return holdsNUL
@@ -173,7 +173,7 @@ func flawOfText(text []byte) string {
 	}
 }
 
-// isASCII tells whether every byte is below 0x80: then any cut of them is valid
+// isASCII reports whether every byte is below 0x80: then any cut of them is valid
 // UTF-8.
 func isASCII(b []byte) bool {
 	for len(b) >= 8 {
@@ -192,7 +192,7 @@ func isASCII(b []byte) bool {
 
 // hexes are byte strings written as text, 0x and two digits for each byte.
 type hexes struct {
-	sound
+	alwaysValid
 	values blobs
 }
 
@@ -214,7 +214,7 @@ func appendBytes(dst, v []byte) []byte { return append(appendLen(dst, len(v)), v
 
 func bindBlobs(arr arrow.Array) cells { return blobsOf(arr) }
 
-// bindHex gives nil for what is not binary.
+// bindHex returns nil for what is not binary.
 func bindHex(dt arrow.DataType) func(arrow.Array) cells {
 	switch dt.ID() {
 	case arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW, arrow.FIXED_SIZE_BINARY:

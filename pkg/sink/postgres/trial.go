@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -97,11 +99,13 @@ func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 	if _, err := tx.Conn().PgConn().CopyFrom(ctx, strings.NewReader(""), fmt.Sprintf("COPY %s (%s) FROM STDIN", g.quoted(), g.list())); err != nil {
 		return fmt.Errorf("try to copy rows: %w", err)
 	}
-	at := quoted(g.columns[g.block].name)
-	// No row has this address, and no block this number: nothing is read, and partitions
-	// that hold blocks are neither locked nor waited for.
-	statements := []string{fmt.Sprintf("DELETE FROM %s WHERE ctid = '(0,0)'::tid AND %s = -1", g.quoted(), at)}
-	if g.upsert() {
+	var statements []string
+	if g.block >= 0 {
+		// No row has this address, and no block this number: nothing is read, and partitions
+		// that hold blocks are neither locked nor waited for.
+		statements = append(statements, fmt.Sprintf("DELETE FROM %s WHERE ctid = '(0,0)'::tid AND %s = -1", g.quoted(), quoted(g.columns[g.block].name)))
+	}
+	if g.block >= 0 && g.upsert() {
 		staging := "pg_temp.ampipe_trial"
 		statements = append(statements,
 			fmt.Sprintf("CREATE TEMPORARY TABLE ampipe_trial ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA", g.list(), g.quoted()), g.merge(staging))
@@ -118,4 +122,49 @@ func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 		return fmt.Errorf("take back what was tried: %w", err)
 	}
 	return nil
+}
+
+// among returns the table with those of its columns that exist; block is -1 if that is not
+// one of them. Columns of the key exist.
+func (g *target) among(exist []columnFacts) *target {
+	present := *g
+	present.columns, present.key, present.block = nil, nil, -1
+	at := make(map[int]int)
+	for i, c := range g.columns {
+		if slices.ContainsFunc(exist, func(f columnFacts) bool { return f.name == c.name }) {
+			at[i] = len(present.columns)
+			present.columns = append(present.columns, c)
+		}
+	}
+	if i, ok := at[g.block]; ok {
+		present.block = i
+	}
+	for _, i := range g.key {
+		present.key = append(present.key, at[i])
+	}
+	return &present
+}
+
+// addPatience is how long a trial waits for the table alone: readers that come wait behind
+// it for as long.
+const addPatience = 200 * time.Millisecond
+
+// tryAdding runs statements that add columns, and takes them back. They need the table
+// alone, so that is done by itself, in one round trip, and given up if others use the
+// table: then a warning says that it was not tried.
+func (s *sessions) tryAdding(ctx context.Context, statements []string) (untried string, err error) {
+	err = s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, addPatience, func(tx pgx.Tx) error {
+		if _, err := tx.Conn().PgConn().Exec(ctx, strings.Join(statements, "; ")+"; ROLLBACK AND CHAIN").ReadAll(); err != nil {
+			return fmt.Errorf("run %q: %w", statements[0], err)
+		}
+		return errDry
+	})
+	switch {
+	case errors.Is(err, errDry):
+		return "", nil
+	case sqlState(err) == lockNotAvailable:
+		return fmt.Sprintf("whether columns can be added (schema_evolution) was not tried, so that nobody waits for it; ampipe run does it as soon as the table is free: %v", err), nil
+	default:
+		return "", err
+	}
 }

@@ -25,7 +25,7 @@ import (
 const password = "s3cr3t/with@signs"
 
 // porter is a server without TLS that asks for the password and then refuses
-// everybody in the same way. It gives the connection string that leads to it.
+// everybody in the same way. It returns the connection string that leads to it.
 func porter(t *testing.T, code, message string) config.Secret {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,7 +86,7 @@ func TestConnectionsThatFail(t *testing.T) {
 		want  string
 	}{
 		{"wrong password", porter(t, "28P01", "password authentication failed") + plain, fault.ClassPermanent, "password"},
-		{"no such database", porter(t, "3D000", "no such database") + plain, fault.ClassPermanent, "create it"},
+		{"no such database", porter(t, "3D000", "no such database") + plain, fault.ClassPermanent, "CREATE DATABASE"},
 		{"starting up", porter(t, "57P03", "the database system is starting up") + plain, fault.ClassLater, "starting"},
 		{"full", porter(t, "53300", "too many clients") + plain, fault.ClassLater, "max_connections"},
 		{"no TLS", porter(t, "", "") + "&sslmode=require", fault.ClassPermanent, "sslmode"},

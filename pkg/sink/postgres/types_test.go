@@ -208,7 +208,7 @@ func tableOf(c typeCase) sink.Table {
 	return sink.Table{Pipeline: "p", Sink: "s", Schema: schema, Epoch: 1}
 }
 
-// recordOf gives the values, one to a block, from block 0 on.
+// recordOf returns the values, one to a block, from block 0 on.
 func recordOf(t testing.TB, c typeCase) arrow.RecordBatch {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, tableOf(c).Schema)
 	defer b.Release()

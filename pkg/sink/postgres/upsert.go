@@ -24,7 +24,7 @@ type place struct {
 }
 
 // dedupe drops the rows whose key comes again: the highest block wins, and in
-// one block the last row. It tells whether some of them have to be kept.
+// one block the last row. It reports whether some of them have to be kept.
 func (s *scratch) dedupe(g *target, p *past, portions []portion) (kept bool, err error) {
 	if s.last == nil {
 		s.last = make(map[key]place)
@@ -43,7 +43,8 @@ func (s *scratch) dedupe(g *target, p *past, portions []portion) (kept bool, err
 			if twice && loser.block > winner.block {
 				winner, loser = loser, winner
 			}
-			if s.last[k] = winner; !twice {
+			s.last[k] = winner
+			if !twice {
 				continue
 			}
 			keep := winner.block != loser.block && p.keeps(winner.block)
@@ -68,7 +69,7 @@ func (p *portion) dropRow(row int, keep bool) {
 	p.drop[row-p.From], p.kept[row-p.From] = true, keep
 }
 
-// keptOf gives portions of the rows that were dropped and have to be kept.
+// keptOf returns portions of the rows that were dropped and have to be kept.
 func keptOf(portions []portion) []portion {
 	var kept []portion
 	for _, p := range portions {
@@ -91,6 +92,13 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, por
 	if err != nil {
 		return 0, err
 	}
+	if s.trial != nil {
+		portions = s.trial.limit(portions)
+		kept = kept && s.trial.whole()
+	}
+	if len(portions) == 0 {
+		return 0, nil
+	}
 	n, err := w.upsertUnique(ctx, tx, s, p, portions)
 	if err != nil || !kept {
 		return n, err
@@ -107,7 +115,7 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, por
 // there yet, so the rows are copied into the table itself first; only if one is
 // there they go through a staging table.
 func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
-	if s.strict || w.detour.take() {
+	if s.strict || w.stagingBackoff.take() {
 		return w.merge(ctx, tx, s, p, portions)
 	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT optimistic"); err != nil {
@@ -115,30 +123,30 @@ func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *pas
 	}
 	n, err := w.copy(ctx, tx, s, w.target.quoted(), portions)
 	if err == nil {
-		w.detour.clear()
+		w.stagingBackoff.clear()
 	}
-	if state(err) != uniqueViolation {
+	if sqlState(err) != uniqueViolation {
 		return n, err
 	}
 	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT optimistic"); err != nil {
 		return 0, err
 	}
-	w.detour.conflict()
+	w.stagingBackoff.conflict()
 	return w.merge(ctx, tx, s, p, portions)
 }
 
-// detour remembers that rows were in the table already: then the next calls go
+// stagingBackoff remembers that rows were in the table already: then the next calls go
 // through the staging table at once, twice as many after each conflict. It is
 // safe for concurrent use.
-type detour struct {
+type stagingBackoff struct {
 	mu     sync.Mutex
 	left   int // calls that still take it
 	length int
 }
 
-const longestDetour = 64 // calls
+const longestBackoff = 64 // calls
 
-func (d *detour) take() bool {
+func (d *stagingBackoff) take() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.left == 0 {
@@ -148,14 +156,14 @@ func (d *detour) take() bool {
 	return true
 }
 
-func (d *detour) conflict() {
+func (d *stagingBackoff) conflict() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.length = min(longestDetour, max(2, 2*d.length))
+	d.length = min(longestBackoff, max(2, 2*d.length))
 	d.left = d.length
 }
 
-func (d *detour) clear() {
+func (d *stagingBackoff) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.length = 0

@@ -83,7 +83,7 @@ const again = 200 * time.Millisecond
 
 // explain says in the error of a transaction that waited for a lock who holds it.
 func (w *waiting) explain(err error) error {
-	if state(err) != lockNotAvailable {
+	if sqlState(err) != lockNotAvailable {
 		return err
 	}
 	w.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,12 +24,13 @@ type Writer struct {
 	past   bool  // ampipe.replaced is there and may be read
 	dry    bool  // an adoption that changes nothing
 
-	scratch  sync.Pool // *scratch, one for each Apply that is running
-	detour   detour
-	patience patience
-	altering atomic.Bool // the table has triggers that may change rows of an upsert
-	warnings []string
-	checked  *target // by Check
+	scratch        sync.Pool // *scratch, one for each Apply that is running
+	stagingBackoff stagingBackoff
+	patience       patience
+	altering       atomic.Bool // the table has triggers that may change rows of an upsert
+	warnings       []string
+	checked        *target       // by Check
+	search         time.Duration // how long a row that the server refuses is looked for
 }
 
 var (
@@ -41,7 +43,7 @@ var (
 
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
-func New(cfg config.Postgres) *Writer { return &Writer{cfg: cfg} }
+func New(cfg config.Postgres) *Writer { return &Writer{cfg: cfg, search: searchTime} }
 
 // Warnings returns what Open or Check found of the table that may become trouble.
 // Before them it returns none.

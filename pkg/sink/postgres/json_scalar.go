@@ -12,40 +12,40 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/decimals"
 )
 
-// leaf writes values that hold no others. Its checks are those of a column of
+// jsonScalar writes values that hold no others. Its checks are those of a column of
 // the same type.
-type leaf struct {
+type jsonScalar struct {
 	validity
 	cells cells
 	print func(dst []byte, i int) []byte
 }
 
-func (l *leaf) appendJSON(dst []byte, i int) []byte {
+func (l *jsonScalar) appendJSON(dst []byte, i int) []byte {
 	if l.null(i) {
 		return append(dst, "null"...)
 	}
 	return l.print(dst, i)
 }
 
-func (l *leaf) flawJSON(i int) string {
-	_, reason := l.cells.flaw(i, i+1)
+func (l *jsonScalar) invalidJSON(i int) string {
+	_, reason := l.cells.invalid(i, i+1)
 	return reason
 }
 
-func leafOf(arr arrow.Array) node {
+func jsonScalarOf(arr arrow.Array) node {
 	dt := arr.DataType()
 	_, bind, err := mapping(dt)
 	if err != nil {
 		panic(err) // the schema was checked when the table was opened
 	}
-	l := &leaf{validityOf(arr), nothing{}, printer(arr, dt)}
+	l := &jsonScalar{validityOf(arr), nothing{}, printer(arr, dt)}
 	if !trusted(dt) {
 		l.cells = bind(arr)
 	}
 	return l
 }
 
-// printer gives what writes one value that is not NULL.
+// printer returns what writes one value that is not NULL.
 func printer(arr arrow.Array, dt arrow.DataType) func(dst []byte, i int) []byte {
 	switch a := arr.(type) {
 	case *array.Null:
@@ -122,7 +122,7 @@ func appendFloat(dst []byte, v float64, bits int) []byte {
 	}
 }
 
-// keyText gives the keys of a map as they are.
+// keyText returns the keys of a map as they are.
 func keyText(keys arrow.Array) func(dst []byte, k int) []byte {
 	switch a := keys.(type) {
 	case *array.Dictionary:
