@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"health":                         {},
 	"ops":                            {"health"},
 	"layout":                         {},
-	"config":                         {"block"},
+	"config":                         {"block", "plan/sql"},
 	"arrowguard":                     {},
 	"arrowguard/guardtest":           {},
 	"entry":                          {"arrowguard", "block"},

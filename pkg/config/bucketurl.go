@@ -220,17 +220,3 @@ func (b *bucketURL) text() string {
 	}
 	return text
 }
-
-// readBucketURL reads the url of a table, and what it says that has keys of its own.
-func readBucketURL(s *section, f field, d *Delta) {
-	b := newBucketURL(d.URL)
-	slices.Sort(b.complaints)
-	for _, text := range slices.Compact(b.complaints) {
-		s.complain(f.at, "%s %s", f.key, text)
-	}
-	d.URL = ""
-	if len(b.complaints) == 0 {
-		d.URL = b.text()
-	}
-	d.Endpoint, d.Region = b.endpoint, b.region
-}

@@ -255,16 +255,3 @@ func (r *redisURL) readVerify(u *url.URL, value string, kept url.Values) {
 		r.complain("has the parameter skip_verify, which must be true or false")
 	}
 }
-
-// checkRedisURL reads the address of r.
-func checkRedisURL(s *section, f field, r *Redis) {
-	read := &redisURL{sentinel: r.Sentinel != "", cluster: r.Cluster}
-	address := read.read(string(r.URL))
-	slices.Sort(read.complaints)
-	for _, text := range slices.Compact(read.complaints) {
-		s.complain(f.at, "%s %s", f.key, text)
-	}
-	if len(read.complaints) == 0 {
-		r.URL = Secret(address)
-	}
-}
