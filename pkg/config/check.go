@@ -74,7 +74,8 @@ func (d *document) check() {
 	p.NATS.check(top.under("nats"))
 	p.Log.check(top.under("log"))
 	if sinks := top.field("sinks"); len(p.Sinks) == 0 && !sinks.bad {
-		d.complain(sinks.at, "sinks is empty; give at least one destination, such as - { name: warehouse, postgres: { dsn: \"${DATABASE_URL}\", table: logs } }")
+		d.complain(sinks.at, "sinks is empty; give at least one destination, "+
+			"such as - { name: warehouse, postgres: { dsn: \"${DATABASE_URL}\", table: logs } }")
 	}
 	lines := map[string]int{}
 	for i := range p.Sinks {
@@ -127,17 +128,21 @@ func (p *Source) check(s view) {
 // Beside a query, a table must be one of those that it reads.
 func (p *Source) checkQuery(s view) {
 	query, table := s.field("query"), s.field("table")
-	if !table.set {
+	switch {
+	case table.bad:
+		return
+	case !table.set:
 		s.missing("query", "give the SELECT whose rows are wanted, or the table if they are all of its rows")
 		return
 	}
 	whole, err := sql.ParseTable(p.Table)
 	if err != nil {
-		s.complain(table.at, "%s: %q is not a table; write dataset.table, with a dataset that has \"/\", \"@\" or \".\" in double quotes", table.key, table.raw)
+		s.complain(table.at, "%s: %q is not a table; write dataset.table, "+
+			"with a dataset that has \"/\", \"@\" or \".\" in double quotes", table.key, table.raw)
 		return
 	}
 	if !query.set {
-		p.Query = "SELECT * FROM " + whole.String()
+		p.Query = "SELECT * FROM " + strings.TrimSpace(p.Table) // with the quotes that the file has
 		return
 	}
 	read, err := sql.Parse(p.Query)
@@ -145,7 +150,7 @@ func (p *Source) checkQuery(s view) {
 		return // the planner says what is wrong with the query
 	}
 	if !slices.ContainsFunc(read.Tables(), func(t sql.Table) bool { return t.String() == whole.String() }) {
-		s.complain(table.at, "%s (%s) is not read by %s; keep one of the two", table.key, table.raw, query.key)
+		s.complain(table.at, "source.table (%s) is not read by source.query; keep one of the two", table.raw)
 	}
 }
 
@@ -187,7 +192,8 @@ func (n *NATS) check(s view) {
 		for server := range strings.SplitSeq(n.URL, ",") {
 			u, err := url.Parse(strings.TrimSpace(server))
 			if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-				s.complain(address.at, "nats.url must be nats://host:4222, or several of them with commas between (tls://, ws:// and wss:// do as well)")
+				s.complain(address.at, "nats.url must be nats://host:4222, or several of them "+
+					"with commas between (tls://, ws:// and wss:// do as well)")
 				break
 			}
 		}
@@ -222,7 +228,8 @@ func (n *NATS) check(s view) {
 func (l *Log) check(s view) {
 	total, block := s.field("max_bytes"), s.field("max_block_bytes")
 	if total.set && l.MaxBytes < entriesPerLog*int64(l.EntryBytes) {
-		s.complain(total.at, "log.max_bytes must be at least %d times log.entry_bytes (%s), not %q", entriesPerLog, showSize(int64(l.EntryBytes)), total.raw)
+		s.complain(total.at, "log.max_bytes must be at least %d times log.entry_bytes (%s), not %q",
+			entriesPerLog, showSize(int64(l.EntryBytes)), total.raw)
 	}
 	if block.set && l.MaxBlockBytes > l.MaxBytes/2 {
 		s.complain(block.at, "log.max_block_bytes must be at most half of log.max_bytes (%s), not %q", showSize(l.MaxBytes), block.raw)

@@ -9,9 +9,10 @@ import (
 
 // Delta is a table in Delta Lake. Exactly one of Path and URL is set.
 type Delta struct {
-	Path            string        `yaml:"path" form:"path"`          // a folder
-	URL             string        `yaml:"url"`                       // s3://bucket/folder, gs://bucket/folder, azblob://container/folder
-	Endpoint        string        `yaml:"endpoint"`                  // of another server that speaks as URL's scheme says; empty: AWS, Google, or the Azure account's
+	Path string `yaml:"path" form:"path"` // a folder
+	URL  string `yaml:"url"`              // s3://bucket/folder, gs://bucket/folder, azblob://container/folder
+	// Of another server that speaks as URL's scheme says; empty: AWS, Google, or the Azure account's.
+	Endpoint        string        `yaml:"endpoint"`
 	Region          string        `yaml:"region"`                    // of an S3 bucket; empty: from the environment
 	PartitionBy     []Partition   `yaml:"partition_by" form:"short"` // none: one partition
 	TargetFileSize  int64         `yaml:"target_file_size" form:"size" default:"128MiB" range:"1MiB,4GiB"`
@@ -20,7 +21,8 @@ type Delta struct {
 	Dictionary      []string      `yaml:"dictionary"`                                    // columns that get a dictionary
 	CheckpointEvery int           `yaml:"checkpoint_every" default:"10" range:"1,10000"` // versions of the table
 	Spool           string        `yaml:"spool" form:"path"`                             // folder for files on their way; empty: the system's
-	Overwrite       bool          `yaml:"overwrite" default:"false"`                     // empty the table when the sink meets it for the first time
+	// Empty the table when the sink meets it for the first time.
+	Overwrite bool `yaml:"overwrite" default:"false"`
 
 	// Keys of other destinations, about which there is a complaint of their own.
 	_ string `yaml:"mode"`

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -31,16 +32,11 @@ func Load(path string, getenv func(string) string) ([]*Pipeline, error) {
 func Parse(name string, text []byte, getenv func(string) string) ([]*Pipeline, error) {
 	e := &Error{File: name}
 	var docs []*document
-	for _, tokens := range split(lexer.Tokenize(string(text))) {
-		file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	for n, err := range documents(text) {
 		if err != nil {
 			e.Complaints = append(e.Complaints, syntax(err))
-			continue
-		}
-		for _, d := range file.Docs {
-			if r := read(name, d, getenv); r != nil {
-				docs = append(docs, r)
-			}
+		} else if d := read(name, n, getenv); d != nil {
+			docs = append(docs, d)
 		}
 	}
 	if len(docs) == 0 && len(e.Complaints) == 0 {
@@ -57,6 +53,25 @@ func Parse(name string, text []byte, getenv func(string) string) ([]*Pipeline, e
 		return nil, e.sorted()
 	}
 	return pipelines, nil
+}
+
+// documents returns the documents of a text, each by itself, so that what is wrong with
+// the syntax of one does not hide what is wrong with another.
+func documents(text []byte) iter.Seq2[*ast.DocumentNode, error] {
+	return func(yield func(*ast.DocumentNode, error) bool) {
+		for _, tokens := range split(lexer.Tokenize(string(text))) {
+			file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+			docs := []*ast.DocumentNode{nil}
+			if err == nil {
+				docs = file.Docs
+			}
+			for _, d := range docs {
+				if !yield(d, err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // split cuts the tokens into documents, comments left out. The YAML library
@@ -104,7 +119,8 @@ func read(name string, n *ast.DocumentNode, getenv func(string) string) *documen
 	case nil, *ast.DirectiveNode, *ast.CommentGroupNode, *ast.NullNode:
 		return nil
 	}
-	d := &document{pipeline: &Pipeline{}, folder: filepath.Dir(name), getenv: getenv, anchors: map[string]ast.Node{}, fields: map[string]field{}}
+	d := &document{pipeline: &Pipeline{}, folder: filepath.Dir(name), getenv: getenv,
+		anchors: map[string]ast.Node{}, fields: make(map[string]field, 64)}
 	ast.Walk(anchors(d.anchors), n.Body)
 	body, _ := d.resolve(n.Body)
 	d.group(reflect.ValueOf(d.pipeline).Elem(), field{at: start(n.Body)}, body)
@@ -158,7 +174,8 @@ func agree(docs []*document) {
 		case !d.fields["nats"].set:
 			d.pipeline.NATS = nats.pipeline.NATS
 		case d.pipeline.NATS != nats.pipeline.NATS:
-			d.complain(d.fields["nats"].at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once", nats.fields["nats"].at.line)
+			d.complain(d.fields["nats"].at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once",
+				nats.fields["nats"].at.line)
 		}
 	}
 }
@@ -172,7 +189,7 @@ func claim(holders map[string]field, key string, f field) (first field, taken bo
 	return first, taken
 }
 
-// shareServers tells each sink how many connections the others use at its server.
+// shareServers sets for each sink how many connections the others use at its server.
 func shareServers(docs []*document) {
 	used := map[Secret]int{}
 	for _, d := range docs {

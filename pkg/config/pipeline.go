@@ -29,8 +29,9 @@ type Pipeline struct {
 
 // Source is the Amp server and the query.
 type Source struct {
-	Amp         string `yaml:"amp" required:"give the server's address, such as grpc://localhost:1602"`
-	Token       Secret `yaml:"token" file:"bearer_file"`    // bearer token, the file's or AMP_AUTH_TOKEN; empty: the CLI's token file if TokenFile is set
+	Amp string `yaml:"amp" required:"give the server's address, such as grpc://localhost:1602"`
+	// Bearer token, the file's or AMP_AUTH_TOKEN; empty: the CLI's token file if TokenFile is set.
+	Token       Secret `yaml:"token" file:"bearer_file"`
 	TokenFile   string `yaml:"token_file" form:"path"`      // the Amp CLI's token file; empty: not used
 	TLS         TLS    `yaml:"tls"`                         // of grpcs:// and https://
 	Query       string `yaml:"query"`                       // as the user wrote it, or all of Table
@@ -94,9 +95,11 @@ type TLS struct {
 
 // Extract is the reading side.
 type Extract struct {
-	Workers     int           `yaml:"workers" default:"4" range:"1,1024"`
-	GiveUpAfter time.Duration `yaml:"give_up_after" default:"30m" range:"1s,365d"` // of trying without any gain, before a partition is recorded as failed
-	Attempts    int           `yaml:"attempts" range:"1,1000"`                     // tries without any gain before that; 0: as many as there is time for
+	Workers int `yaml:"workers" default:"4" range:"1,1024"`
+	// Of trying without any gain, before a partition is recorded as failed.
+	GiveUpAfter time.Duration `yaml:"give_up_after" default:"30m" range:"1s,365d"`
+	// Tries without any gain before that; 0: as many as there is time for.
+	Attempts int `yaml:"attempts" range:"1,1000"`
 }
 
 // Log is the pipeline's log of entries.
@@ -104,7 +107,8 @@ type Log struct {
 	MaxBytes    int64         `yaml:"max_bytes" form:"size" default:"20GiB" range:"64MiB,"`
 	Replay      time.Duration `yaml:"replay" default:"72h"` // entries younger than this are kept after all sinks have them
 	Compression string        `yaml:"compression" default:"s2" oneof:"s2,zstd,none"`
-	EntryBytes  int           `yaml:"entry_bytes" form:"size" default:"2MiB" range:"64KiB,32MiB"` // Arrow bytes of one entry before compression
+	// Arrow bytes of one entry before compression.
+	EntryBytes int `yaml:"entry_bytes" form:"size" default:"2MiB" range:"64KiB,32MiB"`
 
 	// MaxBlockBytes bounds a block that is larger than a message. It is published in one
 	// step, which NATS holds on its disk until it is complete.
@@ -129,18 +133,21 @@ const (
 
 // Postgres is a table in PostgreSQL.
 type Postgres struct {
-	DSN             Secret            `yaml:"dsn" file:"dsn_file" required:"give the connection string, such as ${DATABASE_URL}, or dsn_file"`
-	Schema          string            `yaml:"schema" default:"public"`
-	Table           string            `yaml:"table" required:"give the name of the table to write"`
-	Mode            Mode              `yaml:"mode" default:"append" oneof:"append,upsert"`
-	Key             []string          `yaml:"key" form:"set"`                                         // required by upsert
-	Types           map[string]string `yaml:"types" oneof:"bigint,numeric,hex" star:"bigint,numeric"` // by column; "*" for all UInt64 columns
-	SchemaEvolution bool              `yaml:"schema_evolution" default:"false"`                       // add missing columns to an existing table
-	Overwrite       bool              `yaml:"overwrite" default:"false"`                              // empty the table when the pipeline is first planned
-	Writers         int               `yaml:"writers" default:"2" range:"1,64"`                       // concurrent transactions per process
-	Beside          int               // connections of the other sinks of the file with this dsn; no key sets it
-	Finality        uint64            `yaml:"finality" default:"10000" range:"1,9223372036854775806"` // blocks below the head that a reorg may still undo in an upsert
-	OnBadRow        string            `yaml:"on_bad_row" default:"stop" oneof:"stop" later:"dead_letter"`
+	DSN    Secret            `yaml:"dsn" file:"dsn_file" required:"give the connection string, such as ${DATABASE_URL}, or dsn_file"`
+	Schema string            `yaml:"schema" default:"public"`
+	Table  string            `yaml:"table" required:"give the name of the table to write"`
+	Mode   Mode              `yaml:"mode" default:"append" oneof:"append,upsert"`
+	Key    []string          `yaml:"key" form:"set"`                                         // required by upsert
+	Types  map[string]string `yaml:"types" oneof:"bigint,numeric,hex" star:"bigint,numeric"` // by column; "*" for all UInt64 columns
+	// Add missing columns to an existing table.
+	SchemaEvolution bool `yaml:"schema_evolution" default:"false"`
+	// Empty the table when the pipeline is first planned.
+	Overwrite bool `yaml:"overwrite" default:"false"`
+	Writers   int  `yaml:"writers" default:"2" range:"1,64"` // concurrent transactions per process
+	Beside    int  // connections of the other sinks of the file with this dsn; no key sets it
+	// Blocks below the head that a reorg may still undo in an upsert.
+	Finality uint64 `yaml:"finality" default:"10000" range:"1,9223372036854775806"`
+	OnBadRow string `yaml:"on_bad_row" default:"stop" oneof:"stop" later:"dead_letter"`
 }
 
 // besideWriters is how many connections a sink uses beside those of its writers: for the

@@ -24,18 +24,24 @@ func (s Structure) Keyed() bool { return s == Hash || s == String || s == JSON }
 
 // Redis is a set of keys in Redis or Valkey.
 type Redis struct {
-	URL       Secret        `yaml:"url" file:"url_file" required:"give the server, such as ${REDIS_URL} or redis://localhost:6379/0, or url_file"` // other nodes as ?addr=host:port
-	Sentinel  string        `yaml:"sentinel"`                                                                                                      // name of the master; URL then names the sentinels
-	Cluster   bool          `yaml:"cluster" default:"false"`                                                                                       // URL names nodes of a Redis Cluster
-	Table     string        `yaml:"table"`                                                                                                         // what {table} stands for
-	Structure Structure     `yaml:"structure" default:"hash" oneof:"hash,string,json,stream,set,sorted_set,list"`
-	Key       string        `yaml:"key" form:"pattern"`                                // such as "{table}:{block_num}:{log_index}"; "{{" and "}}" are braces
-	Columns   []string      `yaml:"columns" form:"set"`                                // to write; empty: all
-	Score     string        `yaml:"score"`                                             // sorted_set: a numeric column; empty: the block column
-	NullEmpty bool          `yaml:"null" default:"omit" oneof:"omit,empty" on:"empty"` // null columns are written as empty texts instead of left out
-	TTL       time.Duration `yaml:"ttl"`                                               // 0: keys stay
-	Finality  uint64        `yaml:"finality" range:"1,1099511627776"`                  // blocks below the highest whose index is kept; 0: all
-	Writers   int           `yaml:"writers" default:"1" range:"1,64"`                  // concurrent calls per process
+	// Other nodes as ?addr=host:port.
+	URL Secret `yaml:"url" file:"url_file" required:"give the server, such as ${REDIS_URL} or redis://localhost:6379/0, or url_file"`
+	// Name of the master; URL then names the sentinels.
+	Sentinel string `yaml:"sentinel"`
+	// URL names nodes of a Redis Cluster.
+	Cluster bool `yaml:"cluster" default:"false"`
+	// What {table} stands for.
+	Table     string    `yaml:"table"`
+	Structure Structure `yaml:"structure" default:"hash" oneof:"hash,string,json,stream,set,sorted_set,list"`
+	// Such as "{table}:{block_num}:{log_index}"; "{{" and "}}" are braces.
+	Key     string   `yaml:"key" form:"pattern"`
+	Columns []string `yaml:"columns" form:"set"` // to write; empty: all
+	Score   string   `yaml:"score"`              // sorted_set: a numeric column; empty: the block column
+	// Null columns are written as empty texts instead of left out.
+	NullEmpty bool          `yaml:"null" default:"omit" oneof:"omit,empty" on:"empty"`
+	TTL       time.Duration `yaml:"ttl"`                              // 0: keys stay
+	Finality  uint64        `yaml:"finality" range:"1,1099511627776"` // blocks below the highest whose index is kept; 0: all
+	Writers   int           `yaml:"writers" default:"1" range:"1,64"` // concurrent calls per process
 }
 
 // String names the keys without the URL, which may hold a password.
@@ -73,7 +79,8 @@ func (r *Redis) check(s view) {
 			"add columns to it, such as \"{table}:{block_num}:{log_index}\"", key.key, r.Structure)
 	case key.set || key.bad:
 	case r.Structure.Keyed():
-		s.missing("key", fmt.Sprintf("structure: %s needs a key for every row, such as \"{table}:{block_num}:{log_index}\" or key: [block_num, log_index]", r.Structure))
+		s.missing("key", fmt.Sprintf("structure: %s needs a key for every row, "+
+			"such as \"{table}:{block_num}:{log_index}\" or key: [block_num, log_index]", r.Structure))
 	default:
 		r.Key = "{table}"
 	}
