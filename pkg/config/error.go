@@ -44,16 +44,13 @@ func (e *Error) sorted() *Error {
 }
 
 // Nearest returns the one of names that word was most likely meant to be: the first
-// with the fewest edits, at most a third of its characters, or one that begins with
-// word. It returns "" if there is none.
-func Nearest(word string, names []string) string {
+// with the fewest edits, at most limit, or one that begins with word. It returns "" if
+// there is none.
+func Nearest(word string, names []string, limit int) string {
 	best, least := "", 0
 	for _, n := range names {
 		edits := distance(strings.ToLower(word), strings.ToLower(n))
-		if edits > max(1, len(n)/3) || edits >= len(n) {
-			continue
-		}
-		if best == "" || edits < least {
+		if edits <= limit && edits < len(n) && (best == "" || edits < least) {
 			best, least = n, edits
 		}
 	}

@@ -124,7 +124,7 @@ func setWord(v reflect.Value, tag reflect.StructTag, words []string, text, raw s
 		return fmt.Sprintf(": %s is not available in this version; use %s", text, either(words))
 	case !slices.Contains(words, text):
 		hint := ""
-		if near := Nearest(raw, words); near != "" {
+		if near := Nearest(raw, words, len(raw)/3+1); near != "" {
 			hint = fmt.Sprintf("; did you mean %q?", near)
 		}
 		return fmt.Sprintf(" must be %s, not %q%s", either(words), raw, hint)
