@@ -89,7 +89,8 @@ func (d *document) group(v reflect.Value, f field, n ast.Node) field {
 func (d *document) value(v reflect.Value, tag reflect.StructTag, f field, n ast.Node) field {
 	switch kind := v.Kind(); {
 	case !v.CanSet(): // a blank field: only the place matters
-		if f.set = n != nil; f.set {
+		f.set = n != nil
+		if f.set {
 			f.raw = n.GetToken().Value
 		}
 		return f
@@ -146,7 +147,8 @@ func (d *document) scalar(v reflect.Value, tag reflect.StructTag, f field, n ast
 	if tag.Get("form") == "path" {
 		text = d.locate(text)
 	}
-	if wrong := set(v, tag, text, f.raw); wrong != "" {
+	wrong := set(v, tag, text, f.raw)
+	if wrong != "" {
 		return d.refuse(f, "%s", wrong)
 	}
 	f.set = true

@@ -91,7 +91,7 @@ func checkEndpoint(s view, f field, d *Delta) {
 	}
 	u, err := url.Parse(d.Endpoint)
 	switch {
-	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil:
+	case err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil:
 		s.complain(f.at, "%s must be http://host:port or https://host:port, without a password", f.key)
 	case u.RawQuery != "" || u.Fragment != "":
 		s.complain(f.at, "%s must hold no parameters; a token belongs into the environment, as AZURE_STORAGE_SAS_TOKEN", f.key)

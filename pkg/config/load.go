@@ -35,7 +35,10 @@ func Parse(name string, text []byte, getenv func(string) string) ([]*Pipeline, e
 	for n, err := range documents(text) {
 		if err != nil {
 			e.Complaints = append(e.Complaints, syntax(err))
-		} else if d := read(name, n, getenv); d != nil {
+			continue
+		}
+		d := read(name, n, getenv)
+		if d != nil {
 			docs = append(docs, d)
 		}
 	}
@@ -152,7 +155,8 @@ func agree(docs []*document) {
 		}
 		if name := d.fields["pipeline"]; name.set {
 			// Not by case alone either: the name is a folder of the embedded NATS.
-			if first, taken := claim(names, strings.ToLower(d.pipeline.Name), name); taken {
+			first, taken := claim(names, strings.ToLower(d.pipeline.Name), name)
+			if taken {
 				d.complain(name.at, "pipeline %q has the name of the one in line %d; give it another", name.raw, first.at.line)
 			}
 		}
@@ -161,7 +165,8 @@ func agree(docs []*document) {
 			if key == "" {
 				continue
 			}
-			if first, taken := claim(tables, key, name); taken {
+			first, taken := claim(tables, key, name)
+			if taken {
 				d.complain(name.at, "sink %q writes to the table of the sink in line %d; every sink needs a table of its own", name.raw, first.at.line)
 			}
 		}

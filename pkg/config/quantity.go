@@ -103,7 +103,7 @@ func set(v reflect.Value, tag reflect.StructTag, text, raw string) (wrong string
 	switch {
 	case err != nil && what == "":
 		return fmt.Sprintf(": %q %v", raw, err)
-	case err == nil && (!bounded || n >= low && (unbounded != nil || n <= high)):
+	case err == nil && (!bounded || (n >= low && (unbounded != nil || n <= high))):
 		if v.CanInt() {
 			v.SetInt(n)
 		} else {
