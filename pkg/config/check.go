@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // DefaultEmbedded is the folder of the embedded NATS, beside the file.
@@ -135,7 +135,7 @@ func (p *Source) checkQuery(s view) {
 		s.missing("query", "give the SELECT whose rows are wanted, or the table if they are all of its rows")
 		return
 	}
-	whole, err := sql.ParseTable(p.Table)
+	whole, err := sqlcheck.ParseTable(p.Table)
 	if err != nil {
 		s.complain(table.at, "%s: %q is not a table; write dataset.table, "+
 			"with a dataset that has \"/\", \"@\" or \".\" in double quotes", table.key, table.raw)
@@ -145,11 +145,11 @@ func (p *Source) checkQuery(s view) {
 		p.Query = "SELECT * FROM " + strings.TrimSpace(p.Table) // with the quotes that the file has
 		return
 	}
-	read, err := sql.Parse(p.Query)
+	read, err := sqlcheck.Parse(p.Query)
 	if err != nil {
 		return // the planner says what is wrong with the query
 	}
-	if !slices.ContainsFunc(read.Tables(), func(t sql.Table) bool { return t.String() == whole.String() }) {
+	if !slices.ContainsFunc(read.Tables(), func(t sqlcheck.Table) bool { return t.String() == whole.String() }) {
 		s.complain(table.at, "source.table (%s) is not read by source.query; keep one of the two", table.raw)
 	}
 }
