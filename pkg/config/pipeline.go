@@ -13,9 +13,10 @@ import (
 //
 // The tags of the fields are the table of keys: the key (yaml), what it is without one
 // (default), the least and the most of a number, size or duration (range), the words that
-// are allowed (oneof), what to give for a key without which nothing works (required), the
-// key that names a file with the value (file), and the form of a value that its type does
-// not tell (form).
+// are allowed (oneof), with one that is known and not yet offered (later), those of the key
+// "*" (star) and the one that sets a bool (on), what to give for a key without which nothing
+// works (required), the key that names a file with the value (file), and the form of a value
+// that its type does not show (form).
 type Pipeline struct {
 	Name    string  `yaml:"pipeline" required:"give it a name of letters, digits, \"-\" and \"_\""` // at most 64
 	Source  Source  `yaml:"source"`
