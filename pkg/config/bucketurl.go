@@ -149,23 +149,37 @@ var s3Options = []string{
 	"web_identity_token_file",
 }
 
-// bucketParameters are further ones, in lower case and without "_" and "-": what becomes
-// of them, or what to do.
+// bucketParameters are further ones, in lower case and without "_" and "-", by what becomes
+// of them, or by what to do.
 var bucketParameters = map[string]string{
-	"region": "=region", "awsregion": "=region", "endpoint": "=endpoint", "endpointurl": "=endpoint", "awsendpoint": "=endpoint",
-	"s3forcepathstyle": "=use_path_style", "forcepathstyle": "=use_path_style", "pathstyle": "=use_path_style", "pathstyleaccess": "=use_path_style",
-	"storageaccount": "=account", "account": "=account", "accountname": "=account", "azurestorageaccountname": "=account",
-	"disablessl": "write the server as endpoint, with http://", "disablehttps": "write the server as endpoint, with http://",
-	"allowhttp": "write the server as endpoint, with http://", "protocol": "write the server as endpoint", "domain": "write the server as endpoint",
-	"localemu": "write the emulator as endpoint", "cdn": "write the server as endpoint",
-	"prefix": "write the folder behind the bucket", "versionid": "take it out", "ssetype": "set the encryption on the bucket", "kmskeyid": "set the encryption on the bucket",
-	"accelerate": "is not supported; take it out", "project": "is not needed; take it out", "userproject": "is not supported; take it out",
-	"accessid": "set GOOGLE_APPLICATION_CREDENTIALS", "privatekeypath": "set GOOGLE_APPLICATION_CREDENTIALS",
-	"universedomain": "is not supported; take it out",
+	"=region":         "region awsregion",
+	"=endpoint":       "endpoint endpointurl awsendpoint",
+	"=use_path_style": "s3forcepathstyle forcepathstyle pathstyle pathstyleaccess",
+	"=account":        "storageaccount account accountname azurestorageaccountname",
+	"write the server as endpoint, with http://": "disablessl disablehttps allowhttp",
+	"write the server as endpoint":               "protocol domain cdn",
+	"write the emulator as endpoint":             "localemu",
+	"write the folder behind the bucket":         "prefix",
+	"take it out":                                "versionid",
+	"set the encryption on the bucket":           "ssetype kmskeyid",
+	"is not supported; take it out":              "accelerate userproject universedomain",
+	"is not needed; take it out":                 "project",
+	"set GOOGLE_APPLICATION_CREDENTIALS":         "accessid privatekeypath",
+}
+
+// adviceFor returns the advice under which a parameter is listed, or "".
+func adviceFor(parameter string, listed map[string]string) string {
+	for advice, names := range listed {
+		if slices.Contains(strings.Fields(names), parameter) {
+			return advice
+		}
+	}
+	return ""
 }
 
 // secretParameter are credentials and signatures, in the same way.
-var secretParameter = regexp.MustCompile(`secret|password|token|accesskey|^key$|accountkey|signature|^sig$|^s[vretpi]$|^s[ik][oetvr]id$|^spr$|^srt$|^ss$|^xamz|^xgoog|credential|connectionstring|^sas`)
+var secretParameter = regexp.MustCompile(`secret|password|token|accesskey|^key$|accountkey|signature|^sig$|^s[vretpi]$` +
+	`|^s[ik][oetvr]id$|^spr$|^srt$|^ss$|^xamz|^xgoog|credential|connectionstring|^sas`)
 
 func (b *bucketURL) readParameters(query string) {
 	values, err := url.ParseQuery(query)
@@ -181,7 +195,7 @@ func (b *bucketURL) readParameters(query string) {
 			b.options.Set(key, value)
 			continue
 		}
-		into, known := bucketParameters[short]
+		into := adviceFor(short, bucketParameters)
 		switch {
 		case into == "=region" && b.scheme == "s3":
 			b.region = value
@@ -191,7 +205,7 @@ func (b *bucketURL) readParameters(query string) {
 			b.options.Set("use_path_style", value)
 		case into == "=account" && b.scheme == "azblob":
 			b.endpoint = "https://" + value + ".blob.core.windows.net"
-		case known && into[0] != '=':
+		case into != "" && into[0] != '=':
 			b.complain("has the parameter %s: %s", key, into)
 		case secretParameter.MatchString(short):
 			b.complain("must hold no credentials (a parameter has some); they come from the environment, such as %s", b.secretName())
@@ -219,18 +233,4 @@ func (b *bucketURL) text() string {
 		text += "?" + b.options.Encode()
 	}
 	return text
-}
-
-// readBucketURL reads the url of a table, and what it says that has keys of its own.
-func readBucketURL(s *section, f field, d *Delta) {
-	b := newBucketURL(d.URL)
-	slices.Sort(b.complaints)
-	for _, text := range slices.Compact(b.complaints) {
-		s.complain(f.at, "%s %s", f.key, text)
-	}
-	d.URL = ""
-	if len(b.complaints) == 0 {
-		d.URL = b.text()
-	}
-	d.Endpoint, d.Region = b.endpoint, b.region
 }

@@ -106,7 +106,7 @@ func readDSNURL(scheme, rest string) (string, error) {
 		keys.set(key, value)
 	}
 	changed, err := keys.translate()
-	if err != nil || !changed && !encode {
+	if err != nil || (!changed && !encode) {
 		return whole, err
 	}
 	pairs := make([]string, len(keys.order))

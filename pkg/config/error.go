@@ -20,7 +20,7 @@ type Error struct {
 	Complaints []Complaint
 }
 
-// Error gives one line "file:line:column: text" per complaint.
+// Error returns one line "file:line:column: text" per complaint.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Complaints))
 	for i, err := range e.Unwrap() {
@@ -52,39 +52,47 @@ func (e *Error) sorted() *Error {
 	return e
 }
 
-// nearest gives the candidate that word is most likely a misspelling of, or "".
-func nearest(word string, candidates []string) string {
-	best, found := len(word)/3+1, ""
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), c); d <= best && d < len(c) {
-			best, found = d-1, c // a later candidate must be nearer
+// Nearest returns the one of names that word was most likely meant to be: the first
+// with the fewest edits, at most limit, or one that begins with word. It returns "" if
+// there is none.
+func Nearest(word string, names []string, limit int) string {
+	best, least := "", 0
+	for _, n := range names {
+		edits := distance(strings.ToLower(word), strings.ToLower(n))
+		if edits <= limit && edits < len(n) && (best == "" || edits < least) {
+			best, least = n, edits
 		}
 	}
-	return found
+	for _, n := range names {
+		if best == "" && len(strings.TrimLeft(word, "-")) > 1 && strings.HasPrefix(n, word) {
+			best = n
+		}
+	}
+	return best
 }
 
-// distance counts the insertions, deletions, replacements and swaps of
-// neighbours that turn a into b (Damerau's restricted edit distance).
+// distance returns the number of edits between a and b: characters that are
+// inserted, deleted or replaced, and neighbours that are swapped.
 func distance(a, b string) int {
-	var before, last []int
-	line := make([]int, len(b)+1)
-	for j := range line {
-		line[j] = j
+	x, y := []rune(a), []rune(b)
+	before, last := make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
 	}
-	for i := 1; i <= len(a); i++ {
-		before, last = last, line
-		line = make([]int, len(b)+1)
-		line[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := last[j-1]
-			if a[i-1] != b[j-1] {
-				change++
+	for i := range x {
+		row := make([]int, len(y)+1)
+		row[0] = i + 1
+		for j := range y {
+			replaced := last[j]
+			if x[i] != y[j] {
+				replaced++
 			}
-			line[j] = min(change, last[j]+1, line[j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				line[j] = min(line[j], before[j-2]+1)
+			row[j+1] = min(row[j]+1, last[j+1]+1, replaced)
+			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
 			}
 		}
+		before, last = last, row
 	}
-	return line[len(b)]
+	return last[len(y)]
 }

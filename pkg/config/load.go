@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -16,7 +18,7 @@ import (
 
 // Load reads the pipelines of a file, in its order. getenv answers for
 // environment variables, as os.Getenv does. Everything that is wrong comes back
-// at once as an [*Error]; a file that cannot be read gives any other error.
+// at once as an [*Error]; a file that cannot be read is any other error.
 func Load(path string, getenv func(string) string) ([]*Pipeline, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -30,16 +32,14 @@ func Load(path string, getenv func(string) string) ([]*Pipeline, error) {
 func Parse(name string, text []byte, getenv func(string) string) ([]*Pipeline, error) {
 	e := &Error{File: name}
 	var docs []*document
-	for _, tokens := range split(lexer.Tokenize(string(text))) {
-		file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	for n, err := range documents(text) {
 		if err != nil {
 			e.Complaints = append(e.Complaints, syntax(err))
 			continue
 		}
-		for _, d := range file.Docs {
-			if r := read(name, d, getenv); r != nil {
-				docs = append(docs, r)
-			}
+		d := read(name, n, getenv)
+		if d != nil {
+			docs = append(docs, d)
 		}
 	}
 	if len(docs) == 0 && len(e.Complaints) == 0 {
@@ -56,6 +56,25 @@ func Parse(name string, text []byte, getenv func(string) string) ([]*Pipeline, e
 		return nil, e.sorted()
 	}
 	return pipelines, nil
+}
+
+// documents returns the documents of a text, each by itself, so that what is wrong with
+// the syntax of one does not hide what is wrong with another.
+func documents(text []byte) iter.Seq2[*ast.DocumentNode, error] {
+	return func(yield func(*ast.DocumentNode, error) bool) {
+		for _, tokens := range split(lexer.Tokenize(string(text))) {
+			file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+			docs := []*ast.DocumentNode{nil}
+			if err == nil {
+				docs = file.Docs
+			}
+			for _, d := range docs {
+				if !yield(d, err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // split cuts the tokens into documents, comments left out. The YAML library
@@ -76,7 +95,7 @@ func split(tokens token.Tokens) []token.Tokens {
 	return docs
 }
 
-// begins tells whether next starts another document than the tokens before it:
+// begins reports whether next starts another document than the tokens before it:
 // after a "...", and at a "---" unless it follows the document's directives.
 func begins(doc token.Tokens, next *token.Token) bool {
 	if doc[len(doc)-1].Type == token.DocumentEndType {
@@ -97,40 +116,22 @@ func syntax(err error) Complaint {
 	return Complaint{p.Line, p.Column, "this is not YAML: " + ye.GetMessage()}
 }
 
-// document is what one YAML document says, and the places that are needed to
-// compare it with the others.
-type document struct {
-	*reader
-	pipeline *Pipeline
-	name     field
-	nats     *section
-	sinks    []field // by their names
-}
-
 // read reads one document; nil if there is nothing in it.
-func read(name string, d *ast.DocumentNode, getenv func(string) string) *document {
-	switch d.Body.(type) {
+func read(name string, n *ast.DocumentNode, getenv func(string) string) *document {
+	switch n.Body.(type) {
 	case nil, *ast.DirectiveNode, *ast.CommentGroupNode, *ast.NullNode:
 		return nil
 	}
-	doc := &document{reader: &reader{folder: filepath.Dir(name), getenv: getenv, anchors: map[string]ast.Node{}}}
-	ast.Walk(anchors(doc.anchors), d.Body)
-	doc.read(d.Body)
-	return doc
+	d := &document{pipeline: &Pipeline{}, folder: filepath.Dir(name), getenv: getenv,
+		anchors: map[string]ast.Node{}, fields: make(map[string]field, 64)}
+	ast.Walk(anchors(d.anchors), n.Body)
+	body, _ := d.resolve(n.Body)
+	d.group(reflect.ValueOf(d.pipeline).Elem(), field{at: start(n.Body)}, body)
+	d.check()
+	return d
 }
 
-// anchors collects the anchors of a document.
-type anchors map[string]ast.Node
-
-// Visit implements ast.Visitor.
-func (a anchors) Visit(n ast.Node) ast.Visitor {
-	if v, ok := n.(*ast.AnchorNode); ok && v.Name != nil {
-		a[v.Name.GetToken().Value] = v.Value
-	}
-	return a
-}
-
-// table tells destinations apart; empty if the sink names none.
+// table returns what tells destinations apart; empty if the sink names none.
 func (s Sink) table() string {
 	switch {
 	case s.Postgres != nil && s.Postgres.DSN != "" && s.Postgres.Table != "":
@@ -147,30 +148,26 @@ func (s Sink) table() string {
 // of them needs to name.
 func agree(docs []*document) {
 	var nats *document
-	names := map[string]*document{}
-	tables := map[string]field{}
+	names, tables := map[string]field{}, map[string]field{}
 	for _, d := range docs {
-		if d.nats.set && nats == nil {
+		if d.fields["nats"].set && nats == nil {
 			nats = d
 		}
-		if d.name.set {
+		if name := d.fields["pipeline"]; name.set {
 			// Not by case alone either: the name is a folder of the embedded NATS.
-			key := strings.ToLower(d.pipeline.Name)
-			if first := names[key]; first != nil {
-				d.complain(d.name.at, "pipeline %q has the name of the one in line %d; give it another", d.name.raw, first.name.at.line)
-			} else {
-				names[key] = d
+			first, taken := claim(names, strings.ToLower(d.pipeline.Name), name)
+			if taken {
+				d.complain(name.at, "pipeline %q has the name of the one in line %d; give it another", name.raw, first.at.line)
 			}
 		}
 		for i, s := range d.pipeline.Sinks {
-			key := s.table()
+			key, name := s.table(), d.fields[fmt.Sprintf("sinks[%d].name", i)]
 			if key == "" {
 				continue
 			}
-			if first, taken := tables[key]; taken {
-				d.complain(d.sinks[i].at, "sink %q writes to the table of the sink in line %d; every sink needs a table of its own", d.sinks[i].raw, first.at.line)
-			} else {
-				tables[key] = d.sinks[i]
+			first, taken := claim(tables, key, name)
+			if taken {
+				d.complain(name.at, "sink %q writes to the table of the sink in line %d; every sink needs a table of its own", name.raw, first.at.line)
 			}
 		}
 	}
@@ -179,15 +176,25 @@ func agree(docs []*document) {
 		switch {
 		case nats == nil:
 			d.pipeline.NATS.Embedded = d.locate(DefaultEmbedded)
-		case !d.nats.set:
+		case !d.fields["nats"].set:
 			d.pipeline.NATS = nats.pipeline.NATS
 		case d.pipeline.NATS != nats.pipeline.NATS:
-			d.complain(d.nats.at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once", nats.nats.at.line)
+			d.complain(d.fields["nats"].at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once",
+				nats.fields["nats"].at.line)
 		}
 	}
 }
 
-// shareServers tells each sink how many connections the others use at its server.
+// claim returns the field that holds a key already, or makes f the one that does.
+func claim(holders map[string]field, key string, f field) (first field, taken bool) {
+	first, taken = holders[key]
+	if !taken {
+		holders[key] = f
+	}
+	return first, taken
+}
+
+// shareServers sets for each sink how many connections the others use at its server.
 func shareServers(docs []*document) {
 	used := map[Secret]int{}
 	for _, d := range docs {

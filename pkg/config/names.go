@@ -5,8 +5,6 @@ import (
 	"os"
 
 	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // Names returns the names of the pipelines of a file, for the completion of a
@@ -18,22 +16,16 @@ func Names(path string) ([]string, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	var names []string
-	for _, tokens := range split(lexer.Tokenize(string(text))) {
-		file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-		if err != nil {
+	for n, err := range documents(text) {
+		if err != nil || n.Body == nil {
 			continue
 		}
-		for _, doc := range file.Docs {
-			var pipeline struct {
-				Name string `yaml:"pipeline"`
-			}
-			if doc.Body == nil {
-				continue
-			}
-			err := yaml.NodeToValue(doc.Body, &pipeline)
-			if err == nil && pipeline.Name != "" {
-				names = append(names, pipeline.Name)
-			}
+		var pipeline struct {
+			Name string `yaml:"pipeline"`
+		}
+		err = yaml.NodeToValue(n.Body, &pipeline)
+		if err == nil && pipeline.Name != "" {
+			names = append(names, pipeline.Name)
 		}
 	}
 	return names, nil

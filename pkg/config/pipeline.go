@@ -10,46 +10,56 @@ import (
 // Pipeline is one source query and its destinations. [Load] fills in every
 // default and refuses what cannot work, so the rest of the program never asks
 // whether a value is set.
+//
+// The tags of the fields are the table of keys: the key (yaml), what it is without one
+// (default), the least and the most of a number, size or duration (range), the words that
+// are allowed (oneof), with one that is known and not yet offered (later), those of the key
+// "*" (star) and the one that sets a bool (on), what to give for a key without which nothing
+// works (required), the key that names a file with the value (file), and the form of a value
+// that its type does not show (form).
 type Pipeline struct {
-	Name    string // letters, digits, "-" and "_"; at most 64
-	Source  Source
-	Range   Range
-	Live    Live
-	NATS    NATS
-	Extract Extract
-	Log     Log
-	Sinks   []Sink
+	Name    string  `yaml:"pipeline" required:"give it a name of letters, digits, \"-\" and \"_\""` // at most 64
+	Source  Source  `yaml:"source"`
+	Range   Range   `yaml:"range"`
+	Live    Live    `yaml:"live"`
+	NATS    NATS    `yaml:"nats"`
+	Extract Extract `yaml:"extract"`
+	Log     Log     `yaml:"log"`
+	Sinks   []Sink  `yaml:"sinks"`
 }
 
 // Source is the Amp server and the query.
 type Source struct {
-	Amp         string // grpc://, grpcs://, http:// or https:// URL
-	Token       Secret // bearer token, the file's or AMP_AUTH_TOKEN; empty: the CLI's token file if TokenFile is set
-	TokenFile   string // the Amp CLI's token file; empty: not used
-	TLS         TLS    // of grpcs:// and https://
-	Query       string // as the user wrote it
-	Table       string // default: found in the query when it names one table
-	BlockColumn string // "" (auto): _block_num if the output has it, else block_num
+	Amp string `yaml:"amp" required:"give the server's address, such as grpc://localhost:1602"`
+	// Bearer token, the file's or AMP_AUTH_TOKEN; empty: the CLI's token file if TokenFile is set.
+	Token       Secret `yaml:"token" file:"bearer_file"`
+	TokenFile   string `yaml:"token_file" form:"path"`      // the Amp CLI's token file; empty: not used
+	TLS         TLS    `yaml:"tls"`                         // of grpcs:// and https://
+	Query       string `yaml:"query"`                       // as the user wrote it, or all of Table
+	Table       string `yaml:"table"`                       // all of it is the query, if there is no other; with its quotes, as in a query
+	BlockColumn string `yaml:"block_column" default:"auto"` // "" (auto): _block_num if the output has it, else block_num
 
 	// KeepAlive is after how much silence the server is asked whether it is alive;
 	// 0: the default of package amp.
-	KeepAlive time.Duration
+	KeepAlive time.Duration `yaml:"keep_alive" range:"10s,1h"`
 	// MaxMessage is the largest message that is accepted, in bytes; 0: the default of
 	// package amp.
-	MaxMessage int64
+	MaxMessage int64 `yaml:"max_message" form:"size" range:"32MiB,1GiB"`
 	// AnswerTimeout, FirstRowsTimeout and NextRowsTimeout are how long a call may take
 	// to be answered, to bring its first rows, and to bring more; 0: the defaults of
 	// package amp.
-	AnswerTimeout, FirstRowsTimeout, NextRowsTimeout time.Duration
+	AnswerTimeout    time.Duration `yaml:"answer_timeout" range:"1s,1d"`
+	FirstRowsTimeout time.Duration `yaml:"first_rows_timeout" range:"1s,1d"`
+	NextRowsTimeout  time.Duration `yaml:"next_rows_timeout" range:"1s,1d"`
 }
 
 // Range is what part of the chain is wanted.
 type Range struct {
-	MinBlock      block.Number
-	MaxBlock      *block.Number     // exclusive; nil: follow the chain for ever
-	ReorgBuffer   uint64            // default 200
-	ReorgBuffers  map[string]uint64 // by network, over ReorgBuffer
-	PartitionSize uint64            // 0: chosen by the planner
+	MinBlock      block.Number      `yaml:"min_block" default:"0" range:"0,9223372036854775806"`
+	MaxBlock      *block.Number     `yaml:"max_block" range:"0,9223372036854775806"` // exclusive; nil: follow the chain for ever
+	ReorgBuffer   uint64            `yaml:"reorg_buffer" default:"200" range:"0,2147483647"`
+	ReorgBuffers  map[string]uint64 `yaml:"reorg_buffers" range:"0,2147483647"`                          // by network, over ReorgBuffer
+	PartitionSize uint64            `yaml:"partition_size" default:"auto" range:"1,9223372036854775806"` // 0: chosen by the planner
 }
 
 // LiveStart says when the live chain is followed.
@@ -61,46 +71,57 @@ const (
 )
 
 // Live is how the live chain is followed.
-type Live struct{ Start LiveStart }
+type Live struct {
+	Start LiveStart `yaml:"start" default:"with-backfill" oneof:"with-backfill,after-backfill"`
+}
 
 // NATS is where the queue lives: exactly one of Embedded and URL is set.
 type NATS struct {
-	Embedded string // folder of the embedded server
-	URL      string
-	User     string // with Password; or NKey or Creds, or the URL holds them, or there is none
-	Password Secret
-	NKey     string // file with the seed of an nkey
-	Creds    string // credentials file
-	TLS      TLS
-	Replicas int // of streams in a cluster; default 1
+	Embedded string `yaml:"embedded" form:"path"` // folder of the embedded server
+	URL      string `yaml:"url"`
+	User     string `yaml:"user"` // with Password; or NKey or Creds, or the URL holds them, or there is none
+	Password Secret `yaml:"password" file:"password_file"`
+	NKey     string `yaml:"nkey" form:"path"`  // file with the seed of an nkey
+	Creds    string `yaml:"creds" form:"path"` // credentials file
+	TLS      TLS    `yaml:"tls"`
+	Replicas int    `yaml:"replicas" default:"1" range:"1,5"` // of streams in a cluster
 }
 
 // TLS names the files of a TLS connection; all may be empty.
-type TLS struct{ CA, Cert, Key string }
+type TLS struct {
+	CA   string `yaml:"ca" form:"path"`
+	Cert string `yaml:"cert" form:"path"`
+	Key  string `yaml:"key" form:"path"`
+}
 
 // Extract is the reading side.
 type Extract struct {
-	Workers     int           // default 4
-	GiveUpAfter time.Duration // of trying without any gain, before a partition is recorded as failed; default 30 min
-	Attempts    int           // tries without any gain before that; 0 (default): as many as there is time for
+	Workers int `yaml:"workers" default:"4" range:"1,1024"`
+	// Of trying without any gain, before a partition is recorded as failed.
+	GiveUpAfter time.Duration `yaml:"give_up_after" default:"30m" range:"1s,365d"`
+	// Tries without any gain before that; 0: as many as there is time for.
+	Attempts int `yaml:"attempts" range:"1,1000"`
 }
 
 // Log is the pipeline's log of entries.
 type Log struct {
-	MaxBytes    int64         // default 20 GiB
-	Replay      time.Duration // entries younger than this are kept after all sinks have them; default 72 h
-	Compression string        // s2 (default), zstd, none
-	EntryBytes  int           // Arrow bytes of one entry before compression; default 2 MiB
+	MaxBytes    int64         `yaml:"max_bytes" form:"size" default:"20GiB" range:"64MiB,"`
+	Replay      time.Duration `yaml:"replay" default:"72h"` // entries younger than this are kept after all sinks have them
+	Compression string        `yaml:"compression" default:"s2" oneof:"s2,zstd,none"`
+	// Arrow bytes of one entry before compression.
+	EntryBytes int `yaml:"entry_bytes" form:"size" default:"2MiB" range:"64KiB,32MiB"`
 
-	MaxBlockBytes int64 // of a block that needs several messages; default 64 MiB
+	// MaxBlockBytes bounds a block that is larger than a message. It is published in one
+	// step, which NATS holds on its disk until it is complete.
+	MaxBlockBytes int64 `yaml:"max_block_bytes" form:"size" default:"64MiB" range:"64MiB,4GiB"`
 }
 
 // Sink is one destination. Exactly one of the pointers is set.
 type Sink struct {
-	Name     string
-	Postgres *Postgres
-	Delta    *Delta
-	Redis    *Redis
+	Name     string    `yaml:"name" required:"give it a name of letters, digits, \"-\" and \"_\""`
+	Postgres *Postgres `yaml:"postgres"`
+	Delta    *Delta    `yaml:"delta"`
+	Redis    *Redis    `yaml:"redis"`
 }
 
 // Mode is how rows are written.
@@ -113,18 +134,21 @@ const (
 
 // Postgres is a table in PostgreSQL.
 type Postgres struct {
-	DSN             Secret // connection string
-	Schema          string // default "public"
-	Table           string
-	Mode            Mode
-	Key             []string          // required by upsert
-	Types           map[string]string // column -> "bigint" | "numeric" | "hex"; "*" for all UInt64 columns
-	SchemaEvolution bool              // add missing columns to an existing table
-	Overwrite       bool              // empty the table when the pipeline is first planned
-	Writers         int               // concurrent transactions per process; default 2
-	Beside          int               // connections of the other sinks of the file with this dsn; no key sets it
-	Finality        uint64            // blocks below the head that a reorg may still undo in an upsert; default 10,000
-	OnBadRow        string            // "stop" (default); "dead_letter" is not offered yet
+	DSN    Secret            `yaml:"dsn" file:"dsn_file" required:"give the connection string, such as ${DATABASE_URL}, or dsn_file"`
+	Schema string            `yaml:"schema" default:"public"`
+	Table  string            `yaml:"table" required:"give the name of the table to write"`
+	Mode   Mode              `yaml:"mode" default:"append" oneof:"append,upsert"`
+	Key    []string          `yaml:"key" form:"set"`                                         // required by upsert
+	Types  map[string]string `yaml:"types" oneof:"bigint,numeric,hex" star:"bigint,numeric"` // by column; "*" for all UInt64 columns
+	// Add missing columns to an existing table.
+	SchemaEvolution bool `yaml:"schema_evolution" default:"false"`
+	// Empty the table when the pipeline is first planned.
+	Overwrite bool `yaml:"overwrite" default:"false"`
+	Writers   int  `yaml:"writers" default:"2" range:"1,64"` // concurrent transactions per process
+	Beside    int  // connections of the other sinks of the file with this dsn; no key sets it
+	// Blocks below the head that a reorg may still undo in an upsert.
+	Finality uint64 `yaml:"finality" default:"10000" range:"1,9223372036854775806"`
+	OnBadRow string `yaml:"on_bad_row" default:"stop" oneof:"stop" later:"dead_letter"`
 }
 
 // besideWriters is how many connections a sink uses beside those of its writers: for the

@@ -1,10 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +45,7 @@ func parseSize(text string) (int64, error) {
 
 // parseDuration reads what Go's time package reads, and days before that: 72h,
 // 1h30m, 7d, 1d12h. Negative ones are refused.
-func parseDuration(text string) (time.Duration, error) {
+func parseDuration(text string) (int64, error) {
 	text = strings.TrimSpace(text)
 	var days time.Duration
 	if m := dayForm.FindStringSubmatch(text); m != nil {
@@ -52,7 +55,7 @@ func parseDuration(text string) (time.Duration, error) {
 		}
 		days = time.Duration(n) * 24 * time.Hour
 		if m[2] == "" {
-			return days, nil
+			return int64(days), nil
 		}
 		text = m[2]
 	}
@@ -60,7 +63,92 @@ func parseDuration(text string) (time.Duration, error) {
 	if err != nil || d < 0 || strings.HasPrefix(text, "-") || strings.HasPrefix(text, "+") || days+d < 0 {
 		return 0, errDuration
 	}
-	return days + d, nil
+	return int64(days + d), nil
+}
+
+// set sets v, a single value, to what a text says. It returns what is wrong with the text,
+// to be written behind the key: what is allowed, and raw, the text before variables were
+// expanded.
+func set(v reflect.Value, tag reflect.StructTag, text, raw string) (wrong string) {
+	switch words := tag.Get("oneof"); {
+	case text == "auto" && tag.Get("default") == "auto":
+		v.SetZero()
+		return ""
+	case words != "":
+		return setWord(v, tag, strings.Split(words, ","), text, raw)
+	case v.Kind() == reflect.Bool:
+		return setWord(v, tag, []string{"true", "false"}, text, raw)
+	case v.Kind() == reflect.String:
+		v.SetString(text)
+		return ""
+	case v.Kind() == reflect.Pointer:
+		target := reflect.New(v.Type().Elem())
+		wrong = set(target.Elem(), tag, text, raw)
+		if wrong == "" {
+			v.Set(target)
+		}
+		return wrong
+	}
+	parse, what := parseNumber, " a whole number"
+	switch {
+	case v.Type() == reflect.TypeFor[time.Duration]():
+		parse, what = parseDuration, ""
+	case tag.Get("form") == "size":
+		parse, what = parseSize, ""
+	}
+	n, err := parse(text)
+	least, most, bounded := strings.Cut(tag.Get("range"), ",")
+	low, _ := parse(least)
+	high, unbounded := parse(most)
+	switch {
+	case err != nil && what == "":
+		return fmt.Sprintf(": %q %v", raw, err)
+	case err == nil && (!bounded || (n >= low && (unbounded != nil || n <= high))):
+		if v.CanInt() {
+			v.SetInt(n)
+		} else {
+			v.SetUint(uint64(n))
+		}
+		return ""
+	case most == "":
+		return fmt.Sprintf(" must be at least %s, not %q", least, raw)
+	default:
+		return fmt.Sprintf(" must be%s from %s to %s, not %q", what, least, most, raw)
+	}
+}
+
+// setWord sets one of several words, or whether a word is the one that stands for true.
+func setWord(v reflect.Value, tag reflect.StructTag, words []string, text, raw string) (wrong string) {
+	switch {
+	case !slices.Contains(words, text) && text != "" && text == tag.Get("later"):
+		return fmt.Sprintf(": %s is not available in this version; use %s", text, either(words))
+	case !slices.Contains(words, text):
+		hint := ""
+		if near := Nearest(raw, words, len(raw)/3+1); near != "" {
+			hint = fmt.Sprintf("; did you mean %q?", near)
+		}
+		return fmt.Sprintf(" must be %s, not %q%s", either(words), raw, hint)
+	case v.Kind() == reflect.Bool:
+		v.SetBool(text == cmp.Or(tag.Get("on"), "true"))
+	default:
+		v.SetString(text)
+	}
+	return ""
+}
+
+// either lists words as "a, b or c".
+func either(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// parseNumber reads a whole number, with "_" between its digits.
+func parseNumber(text string) (int64, error) {
+	n, err := strconv.ParseUint(strings.ReplaceAll(text, "_", ""), 10, 63)
+	return int64(n), err
 }
 
 // showSize writes a size the way people write it.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -20,23 +19,29 @@ const (
 	List      Structure = "list"       // a JSON document per row
 )
 
-// Keyed tells whether every row has a key of its own.
+// Keyed reports whether every row has a key of its own.
 func (s Structure) Keyed() bool { return s == Hash || s == String || s == JSON }
 
 // Redis is a set of keys in Redis or Valkey.
 type Redis struct {
-	URL       Secret // redis://, rediss:// or unix://; other nodes as ?addr=host:port
-	Sentinel  string // name of the master; URL then names the sentinels
-	Cluster   bool   // URL names nodes of a Redis Cluster
-	Table     string // what {table} stands for
-	Structure Structure
-	Key       string        // pattern such as "{table}:{block_num}:{log_index}"; "{{" and "}}" are braces
-	Columns   []string      // to write; empty: all
-	Score     string        // sorted_set: a numeric column; empty: the block column
-	NullEmpty bool          // null columns are written as empty texts instead of left out
-	TTL       time.Duration // 0: keys stay
-	Finality  uint64        // blocks below the highest whose index is kept; 0: all
-	Writers   int           // concurrent calls per process; default 1
+	// Other nodes as ?addr=host:port.
+	URL Secret `yaml:"url" file:"url_file" required:"give the server, such as ${REDIS_URL} or redis://localhost:6379/0, or url_file"`
+	// Name of the master; URL then names the sentinels.
+	Sentinel string `yaml:"sentinel"`
+	// URL names nodes of a Redis Cluster.
+	Cluster bool `yaml:"cluster" default:"false"`
+	// What {table} stands for.
+	Table     string    `yaml:"table"`
+	Structure Structure `yaml:"structure" default:"hash" oneof:"hash,string,json,stream,set,sorted_set,list"`
+	// Such as "{table}:{block_num}:{log_index}"; "{{" and "}}" are braces.
+	Key     string   `yaml:"key" form:"pattern"`
+	Columns []string `yaml:"columns" form:"set"` // to write; empty: all
+	Score   string   `yaml:"score"`              // sorted_set: a numeric column; empty: the block column
+	// Null columns are written as empty texts instead of left out.
+	NullEmpty bool          `yaml:"null" default:"omit" oneof:"omit,empty" on:"empty"`
+	TTL       time.Duration `yaml:"ttl"`                              // 0: keys stay
+	Finality  uint64        `yaml:"finality" range:"1,1099511627776"` // blocks below the highest whose index is kept; 0: all
+	Writers   int           `yaml:"writers" default:"1" range:"1,64"` // concurrent calls per process
 }
 
 // String names the keys without the URL, which may hold a password.
@@ -54,68 +59,38 @@ func (s Sink) Writers() int {
 	}
 }
 
-func readRedis(s *section) *Redis {
-	r := &Redis{Structure: Hash, Writers: 1}
-	address := s.secret("url", &r.URL)
-	sentinel := s.text("sentinel", &r.Sentinel)
-	if cluster := s.flag("cluster", &r.Cluster); r.Cluster && sentinel.set {
+func (r *Redis) check(s view) {
+	address, sentinel, cluster := s.field("url"), s.field("sentinel"), s.field("cluster")
+	if r.Cluster && sentinel.set {
 		s.complain(cluster.at, "%s and %s are both given; keep one", cluster.key, sentinel.key)
 	}
-	switch {
-	case !address.set:
-		s.missing("url", "give the server, such as ${REDIS_URL} or redis://localhost:6379/0, or url_file")
-	case r.URL != "":
-		checkRedisURL(s, address, r)
+	if address.set {
+		u := redisURL{sentinel: sentinel.set, cluster: r.Cluster}
+		text := u.read(string(r.URL))
+		s.complainAll(address, u.complaints)
+		if len(u.complaints) == 0 {
+			r.URL = Secret(text)
+		}
 	}
-	table := s.text("table", &r.Table)
-	structure := choice(s, "structure", &r.Structure, Hash, String, JSON, Stream, Set, SortedSet, List)
-	readRedisKey(s, r, structure)
-	if strings.Contains(strings.ReplaceAll(r.Key, "{{", ""), "{table}") && !table.set {
+	key := s.field("key")
+	switch {
+	case key.set && r.Structure.Keyed() && r.Key == "{table}":
+		s.complain(key.at, "%s is the same for all rows, and structure: %s keeps one row for each key; "+
+			"add columns to it, such as \"{table}:{block_num}:{log_index}\"", key.key, r.Structure)
+	case key.set || key.bad:
+	case r.Structure.Keyed():
+		s.missing("key", fmt.Sprintf("structure: %s needs a key for every row, "+
+			"such as \"{table}:{block_num}:{log_index}\" or key: [block_num, log_index]", r.Structure))
+	default:
+		r.Key = "{table}"
+	}
+	if strings.Contains(strings.ReplaceAll(r.Key, "{{", ""), "{table}") {
 		s.missing("table", "give the name that {table} stands for in the key")
 	}
-	_, columns := s.texts("columns", &r.Columns)
-	for i, c := range r.Columns {
-		if slices.Contains(r.Columns[:i], c) {
-			s.complain(columns[i].at, "%s names column %q twice", s.name("columns"), columns[i].raw)
-		}
-	}
-	if score := s.text("score", &r.Score); score.set && r.Structure != SortedSet {
+	if score := s.field("score"); score.set && r.Structure != SortedSet {
 		s.complain(score.at, "%s is used by structure: sorted_set only; remove it or set that structure", score.key)
 	}
-	null := "omit"
-	choice(s, "null", &null, "omit", "empty")
-	r.NullEmpty = null == "empty"
-	if ttl := s.duration("ttl", &r.TTL); ttl.set && r.TTL != 0 && r.TTL < time.Second {
+	if ttl := s.field("ttl"); ttl.set && r.TTL != 0 && r.TTL < time.Second {
 		s.complain(ttl.at, "%s must be at least 1s, not %q; remove it to keep keys for ever", ttl.key, ttl.raw)
-	}
-	number(s, "finality", &r.Finality, 1, 1<<40)
-	number(s, "writers", &r.Writers, 1, 64)
-	return r
-}
-
-// readRedisKey reads the pattern of keys, or a list of columns which stands for
-// the usual pattern.
-func readRedisKey(s *section, r *Redis, structure field) {
-	f, n := s.ask("key")
-	switch {
-	case n == nil && r.Structure.Keyed():
-		s.missing("key", fmt.Sprintf("structure: %s needs a key for every row, such as \"{table}:{block_num}:{log_index}\" or key: [block_num, log_index]", r.Structure))
-	case n == nil:
-		r.Key = "{table}"
-	case kind(n) == "a list":
-		var names []string
-		_, columns := s.texts("key", &names)
-		r.Key = "{table}"
-		for i, c := range names {
-			if slices.Contains(names[:i], c) {
-				s.complain(columns[i].at, "%s names column %q twice", f.key, columns[i].raw)
-			}
-			r.Key += ":{" + c + "}"
-		}
-	default:
-		s.text("key", &r.Key)
-	}
-	if r.Structure.Keyed() && r.Key == "{table}" {
-		s.complain(f.at, "%s is the same for all rows, and structure: %s keeps one row for each key; add columns to it, such as \"{table}:{block_num}:{log_index}\"", f.key, r.Structure)
 	}
 }

@@ -159,23 +159,17 @@ var redisDropped = []string{
 	"libname", "libver", "family",
 }
 
-// redisRefused are those that would change something, and what to do.
+// redisRefused are those that would change something, by what to do.
 var redisRefused = map[string]string{
-	"ssl": "write rediss:// in place of redis://", "tls": "write rediss:// in place of redis://", "usetls": "write rediss:// in place of redis://",
-	"sslcacerts": "name the authority by the environment variable SSL_CERT_FILE", "sslcafile": "name the authority by the environment variable SSL_CERT_FILE",
-	"cacert": "name the authority by the environment variable SSL_CERT_FILE", "tlscafile": "name the authority by the environment variable SSL_CERT_FILE",
-	"sslcertfile": "client certificates are not supported; " +
-		"use user and password", "sslkeyfile": "client certificates are not supported; use user and password",
-	"cert": "client certificates are not supported; " +
-		"use user and password", "key": "client certificates are not supported; use user and password",
-	"sslcheckhostname": "write skip_verify=true to take any certificate", "sslcertreqs": "write skip_verify=true to take any certificate",
-	"verify": "write skip_verify=true to take any certificate", "insecure": "write skip_verify=true to take any certificate",
-	"mastername": "write the name of the master as sentinel", "sentinelmasterid": "write the name of the master as sentinel", "master": "write the name of the master as sentinel",
-	"servicename": "write the name of the master as sentinel", "sentinel": "write the name of the master as sentinel", "mastergroup": "write the name of the master as sentinel",
-	"cluster": "write cluster: true beside url", "readonly": "rows are written to masters; take it out", "routebylatency": "rows are written to masters; take it out",
-	"routebylatencytolerance": "rows are written to masters; take it out", "routerandomly": "rows are written to masters; take it out",
-	"replicaonly": "rows are written to masters; take it out", "usedisconnectedreplicas": "rows are written to masters; take it out", "readfrom": "rows are written to masters; take it out",
-	"prefix": "write it into key", "keyprefix": "write it into key", "namespace": "write it into key",
+	"write rediss:// in place of redis://":                         "ssl tls usetls",
+	"name the authority by the environment variable SSL_CERT_FILE": "sslcacerts sslcafile cacert tlscafile",
+	"client certificates are not supported; use user and password": "sslcertfile sslkeyfile cert key",
+	"write skip_verify=true to take any certificate":               "sslcheckhostname sslcertreqs verify insecure",
+	"write the name of the master as sentinel":                     "mastername sentinelmasterid master servicename sentinel mastergroup",
+	"write cluster: true beside url":                               "cluster",
+	"rows are written to masters; take it out": "readonly routebylatency routebylatencytolerance routerandomly " +
+		"replicaonly usedisconnectedreplicas readfrom",
+	"write it into key": "prefix keyprefix namespace",
 }
 
 func (r *redisURL) readParameters(u *url.URL, number string) {
@@ -212,8 +206,8 @@ func (r *redisURL) readParameters(u *url.URL, number string) {
 				continue
 			}
 			kept.Set(short, values.Get(key))
-		case redisRefused[short] != "":
-			r.complain("has the parameter %s: %s", key, redisRefused[short])
+		case adviceFor(short, redisRefused) != "":
+			r.complain("has the parameter %s: %s", key, adviceFor(short, redisRefused))
 		case keyForm.MatchString(key):
 			unknown = append(unknown, key)
 		default:
@@ -253,18 +247,5 @@ func (r *redisURL) readVerify(u *url.URL, value string, kept url.Values) {
 	case "false", "0", "False":
 	default:
 		r.complain("has the parameter skip_verify, which must be true or false")
-	}
-}
-
-// checkRedisURL reads the address of r.
-func checkRedisURL(s *section, f field, r *Redis) {
-	read := &redisURL{sentinel: r.Sentinel != "", cluster: r.Cluster}
-	address := read.read(string(r.URL))
-	slices.Sort(read.complaints)
-	for _, text := range slices.Compact(read.complaints) {
-		s.complain(f.at, "%s %s", f.key, text)
-	}
-	if len(read.complaints) == 0 {
-		r.URL = Secret(address)
 	}
 }

@@ -12,7 +12,7 @@ type Secret string
 
 const mask = "***"
 
-// String gives "***", or "" for a secret that is not set.
+// String returns "***", or "" for a secret that is not set.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -20,11 +20,11 @@ func (s Secret) String() string {
 	return mask
 }
 
-// Format writes what String gives, whatever the verb: %d or %#v of a plain
+// Format writes what String returns, whatever the verb: %d or %#v of a plain
 // string type would show its value.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText makes JSON, YAML and structured logs show what String gives.
+// MarshalText makes JSON, YAML and structured logs show what String returns.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // String names the table. It also keeps the connection string out of every

@@ -18,8 +18,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -50,7 +50,7 @@ func setup(t *testing.T, c *chain) *bench {
 	must(t, err)
 	state, err := conn.State(ctx, "test")
 	must(t, err)
-	query, err := sql.Parse("SELECT * FROM test.rows")
+	query, err := sqlcheck.Parse("SELECT * FROM test.rows")
 	must(t, err)
 	b := &bench{t: t, chain: c, log: log, state: state, tasks: tasks, seen: &seen{done: make(chan queue.Partition, 1000)}}
 	b.x = &extract.Extractor{

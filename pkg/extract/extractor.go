@@ -20,8 +20,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // Source is what an extractor needs of Amp; [amp.Client] is one.
@@ -39,7 +39,7 @@ type Extractor struct {
 	State  *queue.State
 
 	Spec   queue.Spec
-	Query  *sql.Query
+	Query  *sqlcheck.Query
 	Schema *arrow.Schema
 	Column int // index of the block column in Schema
 

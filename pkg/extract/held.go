@@ -11,15 +11,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // held is a partition in a worker's hands.
 type held struct {
 	x       *Extractor
 	spec    queue.Spec
-	query   *sql.Query
+	query   *sqlcheck.Query
 	id      string // of the partition; part changes while others name it
 	encoder *entry.Encoder
 	holder  string // names this holding in message ids

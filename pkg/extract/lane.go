@@ -13,8 +13,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // lane is the live lane in the hands of the one process that writes it. One
@@ -22,7 +22,7 @@ import (
 type lane struct {
 	x       *Extractor
 	spec    queue.Spec
-	query   *sql.Query
+	query   *sqlcheck.Query
 	encoder *entry.Encoder
 	holder  string
 

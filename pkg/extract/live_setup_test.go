@@ -15,10 +15,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // stage is a pipeline whose live lane is written, by one extractor or by several one
@@ -118,7 +118,7 @@ func (s *stage) process() *process {
 	s.t.Helper()
 	p := &process{stage: s, conn: s.connect(), ended: make(chan error, 1)}
 	log, state, tasks := s.open(p.conn)
-	query, err := sql.Parse("SELECT * FROM test.rows")
+	query, err := sqlcheck.Parse("SELECT * FROM test.rows")
 	must(s.t, err)
 	p.x = &extract.Extractor{
 		Source: s.tale, Tasks: tasks, Log: log, State: state, Query: query, Schema: schema,

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // streamWindow is how many blocks a server sends in one go at most (AP 3.1).
@@ -28,7 +28,7 @@ type Fetcher interface {
 // FirstUnreadable looks among the first 1000 blocks of r for the first of which the
 // server cannot compute a row of the query. It returns the server's reason, or nil if
 // there is none; err is of another failure.
-func FirstUnreadable(ctx context.Context, source Fetcher, query *sql.Query, column string, r block.Range) (n block.Number, reason, err error) {
+func FirstUnreadable(ctx context.Context, source Fetcher, query *sqlcheck.Query, column string, r block.Range) (n block.Number, reason, err error) {
 	r.End = min(r.End, r.Start+streamWindow)
 	if r.Empty() {
 		return 0, nil, nil

@@ -8,8 +8,8 @@ import (
 	"sync"
 
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // errMended ends the work on a partition because the plan has a later query.
@@ -103,7 +103,7 @@ func (x *Extractor) watchSpec(ctx context.Context, fn func(queue.Spec) error) er
 
 // plan reads the plan as it is now. One that is gone is written again by the planner as
 // it was.
-func (x *Extractor) plan(ctx context.Context) (queue.Spec, *sql.Query, error) {
+func (x *Extractor) plan(ctx context.Context) (queue.Spec, *sqlcheck.Query, error) {
 	spec, _, err := x.State.LoadSpec(ctx)
 	if errors.Is(err, queue.ErrNotFound) {
 		return x.Spec, x.Query, nil
@@ -117,11 +117,11 @@ func (x *Extractor) plan(ctx context.Context) (queue.Spec, *sql.Query, error) {
 
 // queryOf returns the query of a plan. That of a plan that was made anew may be another
 // one of the same version.
-func (x *Extractor) queryOf(spec queue.Spec) (*sql.Query, error) {
+func (x *Extractor) queryOf(spec queue.Spec) (*sqlcheck.Query, error) {
 	if spec.Query == x.Spec.Query {
 		return x.Query, nil
 	}
-	query, err := sql.Parse(spec.Query)
+	query, err := sqlcheck.Parse(spec.Query)
 	if err != nil {
 		return nil, fmt.Errorf("read the query of the plan: %w", err)
 	}

@@ -22,9 +22,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // rig runs the stages of pipelines inside the test, each as a member with
@@ -224,7 +224,7 @@ func (w *works) extractor(ctx context.Context, c *queue.Conn) error {
 	if err != nil {
 		return err
 	}
-	query, err := sql.Parse(spec.Query)
+	query, err := sqlcheck.Parse(spec.Query)
 	if err != nil {
 		return err
 	}

@@ -17,10 +17,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // stages are the stages of one pipeline, in this process or alone in it.
@@ -126,7 +126,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 	if err != nil {
 		return err
 	}
-	query, err := sql.Parse(spec.Query)
+	query, err := sqlcheck.Parse(spec.Query)
 	if err != nil {
 		return fmt.Errorf("read the query of the plan: %w", err)
 	}

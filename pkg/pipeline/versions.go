@@ -15,8 +15,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // version is a query that the pipeline has or had.
@@ -146,7 +146,7 @@ func (r *record) earlier(checked *plan.Checked) ([]earlierQuery, error) {
 		if v.query == checked.Query.Text() {
 			continue
 		}
-		query, err := sql.Parse(v.query)
+		query, err := sqlcheck.Parse(v.query)
 		if err != nil {
 			return nil, fmt.Errorf("read version %d of the query: %w", v.number, err)
 		}

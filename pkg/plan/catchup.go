@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // worthHistory is how many blocks more than the reorg buffer the chain must have
@@ -41,7 +41,7 @@ func (w *watcher) catchUp(ctx context.Context, sinks []SinkStatus) (bool, error)
 
 // head asks for the head of the chain as it is now.
 func (w *watcher) head(ctx context.Context) (*Checked, error) {
-	query, err := sql.Parse(w.spec.Query)
+	query, err := sqlcheck.Parse(w.spec.Query)
 	if err != nil {
 		return nil, fmt.Errorf("read the query of the plan: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // Source is what planning needs of Amp; [amp.Client] is one.
@@ -27,7 +27,7 @@ type Source interface {
 
 // Checked is a query that can be loaded, and what is known about it.
 type Checked struct {
-	Query    *sql.Query
+	Query    *sqlcheck.Query
 	Schema   *arrow.Schema
 	Column   int         // index of the block column in Schema
 	Head     []amp.Range // what the server has; empty while it has nothing
@@ -46,7 +46,7 @@ func (c *Checked) BlockColumn() string { return c.Schema.Field(c.Column).Name }
 // queued. A query that would give wrong rows when it is read in parts is
 // refused with the reason and the fix.
 func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, error) {
-	query, err := sql.Parse(p.Source.Query)
+	query, err := sqlcheck.Parse(p.Source.Query)
 	if err != nil {
 		return nil, fmt.Errorf("source.query: %w", err)
 	}

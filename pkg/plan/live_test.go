@@ -10,8 +10,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
@@ -321,7 +321,7 @@ func TestWhatTheLaneHasBroughtIsNotPlannedAtARestart(t *testing.T) {
 	d.spec.BlockColumn = "_block_num"
 	d.spec.Live.Start, d.spec.Live.Points = 950, []block.Cursor{d.chain.at(949)}
 	must(t, second(d.State.SaveSpec(t.Context(), d.spec, 0)))
-	query, err := sql.Parse(d.spec.Query)
+	query, err := sqlcheck.Parse(d.spec.Query)
 	must(t, err)
 	head, err := d.chain.Head(t.Context(), "")
 	must(t, err)

@@ -17,8 +17,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -320,7 +320,7 @@ func second[T any](_ T, err error) error { return err }
 func TestPlanRefusesToBecomeSomethingElse(t *testing.T) {
 	d := setup(t)
 	checked := func(query string, schema *arrow.Schema, network string) *plan.Checked {
-		q, err := sql.Parse(query)
+		q, err := sqlcheck.Parse(query)
 		must(t, err)
 		return &plan.Checked{Query: q, Schema: schema, Network: network,
 			Head: []amp.Range{{Network: network, Numbers: block.Range{Start: 0, End: 1000}}}}
@@ -385,7 +385,7 @@ func TestALargeQueryIsMendedAgainAndAgain(t *testing.T) {
 	d := setup(t)
 	for version := range 3 {
 		list := strings.Repeat("x", queue.EmbeddedPayload*2/5) + strings.Repeat("y", version)
-		q, err := sql.Parse("SELECT * FROM a.logs WHERE name = '" + list + "'")
+		q, err := sqlcheck.Parse("SELECT * FROM a.logs WHERE name = '" + list + "'")
 		must(t, err)
 		spec, err := d.Plan(t.Context(), &plan.Checked{Query: q, Schema: rows, Network: "mainnet",
 			Head: []amp.Range{{Network: "mainnet", Numbers: block.Range{Start: 0, End: 1000}}}})

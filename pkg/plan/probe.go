@@ -6,14 +6,14 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // The chain is the same for the query and for the tables that it reads. So what is asked
 // about a block whose rows the query cannot compute is asked of its tables.
 
 // probe asks for the hash of the block before one.
-func probe(ctx context.Context, source Source, query *sql.Query, network string, at block.Number) (block.Cursor, error) {
+func probe(ctx context.Context, source Source, query *sqlcheck.Query, network string, at block.Number) (block.Cursor, error) {
 	p, err := source.Probe(ctx, query.Text(), network, at)
 	for _, plain := range plainQueries(query) {
 		if !errors.Is(err, amp.ErrRow) {
@@ -25,7 +25,7 @@ func probe(ctx context.Context, source Source, query *sql.Query, network string,
 }
 
 // fork asks where the branch of a block has left the chain.
-func fork(ctx context.Context, source Source, query *sql.Query, left block.Cursor) (block.Number, block.Cursor, error) {
+func fork(ctx context.Context, source Source, query *sqlcheck.Query, left block.Cursor) (block.Number, block.Cursor, error) {
 	from, base, err := source.Fork(ctx, query.Text(), left)
 	for _, plain := range plainQueries(query) {
 		if !errors.Is(err, amp.ErrRow) {
@@ -37,7 +37,7 @@ func fork(ctx context.Context, source Source, query *sql.Query, left block.Curso
 }
 
 // plainQueries return the numbers of the blocks of each table that a query reads.
-func plainQueries(query *sql.Query) []string {
+func plainQueries(query *sqlcheck.Query) []string {
 	var plain []string
 	for _, table := range query.Tables() {
 		plain = append(plain, "SELECT _block_num FROM "+table.String())

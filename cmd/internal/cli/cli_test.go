@@ -132,7 +132,7 @@ func TestNearest(t *testing.T) {
 		"verfy": "verify", "vrify": "verify", "evrify": "verify", "versoin": "version", "runn": "run", "Run": "run", "ver": "verify",
 		"lpan": "plan", "--retry": "--retry-failed", "--listn": "--listen", "": "", "start": "", "--": "", "x": "",
 	} {
-		if got := nearest(name, names); got != want {
+		if got := config.Nearest(name, names, max(1, len(name)/3)); got != want {
 			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
 	}

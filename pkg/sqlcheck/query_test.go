@@ -1,4 +1,4 @@
-package sql_test
+package sqlcheck_test
 
 import (
 	"strings"
@@ -6,12 +6,12 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
-func mustParse(t *testing.T, query string) *sql.Query {
+func mustParse(t *testing.T, query string) *sqlcheck.Query {
 	t.Helper()
-	q, err := sql.Parse(query)
+	q, err := sqlcheck.Parse(query)
 	if err != nil {
 		t.Fatalf("%s\n%v", query, err)
 	}
@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 		{"WITH a SELECT 1", "WITH is not understood"},
 		{"SELECT '\xff'", "not valid UTF-8"},
 	} {
-		_, err := sql.Parse(c.query)
+		_, err := sqlcheck.Parse(c.query)
 		if err == nil || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%q\ngives %v\nwant  %s", c.query, err, c.reason)
 			continue
@@ -198,22 +198,22 @@ func TestTables(t *testing.T) {
 
 func TestParseTable(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]sql.Table{
+	for text, want := range map[string]sqlcheck.Table{
 		"eth_rpc.Logs":         {Dataset: "eth_rpc", Name: "logs"},
 		` "_/eth@1.0.0".logs `: {Dataset: "_/eth@1.0.0", Name: "logs"},
 		`"_/eth@1.0.0"."a""b"`: {Dataset: "_/eth@1.0.0", Name: `a"b`},
 		"logs":                 {Name: "logs"},
 	} {
-		got, err := sql.ParseTable(text)
+		got, err := sqlcheck.ParseTable(text)
 		if err != nil || got != want {
 			t.Errorf("%s gives %+v, %v", text, got, err)
 		}
-		if again, err := sql.ParseTable(got.String()); err != nil || again != got {
+		if again, err := sqlcheck.ParseTable(got.String()); err != nil || again != got {
 			t.Errorf("%s is written %s, which gives %+v, %v", text, got, again, err)
 		}
 	}
 	for _, bad := range []string{"", "a.b.c", "_/eth@1.0.0.logs", "a.b x", "(a)", "'a'", `"a`, "a.b; DROP"} {
-		if got, err := sql.ParseTable(bad); err == nil || fault.Of(err) != fault.ClassPermanent {
+		if got, err := sqlcheck.ParseTable(bad); err == nil || fault.Of(err) != fault.ClassPermanent {
 			t.Errorf("%q gives %+v, %v", bad, got, err)
 		}
 	}

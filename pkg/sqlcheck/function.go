@@ -1,4 +1,4 @@
-package sql
+package sqlcheck
 
 // aggregates are the server's aggregate functions (DataFusion 52, AP 4), under
 // all their names.

@@ -1,4 +1,4 @@
-package sql
+package sqlcheck
 
 import (
 	"encoding/hex"

@@ -1,4 +1,4 @@
-package sql_test
+package sqlcheck_test
 
 import (
 	"reflect"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // FuzzParse holds that no text makes the package panic, that what is accepted
@@ -25,19 +25,19 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		q, err := sql.Parse(query)
+		q, err := sqlcheck.Parse(query)
 		if err != nil {
 			if fault.Of(err) != fault.ClassPermanent {
 				t.Errorf("not permanent: %v", err)
 			}
 			return
 		}
-		if again, err := sql.Parse(q.Text()); err != nil || again.Text() != q.Text() {
+		if again, err := sqlcheck.Parse(q.Text()); err != nil || again.Text() != q.Text() {
 			t.Fatalf("the text of %q is %q, which does not read as itself: %v", query, q.Text(), err)
 		}
 		r := block.Range{Start: 1, End: 2}
 		for _, wrapped := range []string{q.Wrap("block_num", r), q.Sample("block_num", r, 3), q.Blocks("a b", r), q.Head()} {
-			outer, err := sql.Parse(wrapped)
+			outer, err := sqlcheck.Parse(wrapped)
 			if err != nil {
 				t.Fatalf("%q is wrapped as %q: %v", query, wrapped, err)
 			}
@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%q is wrapped as %q, with tables %v and %v", query, outer.Text(), q.Tables(), outer.Tables())
 			}
 		}
-		limited, err := sql.Parse(q.Wrap("block_num", r) + " LIMIT 7")
+		limited, err := sqlcheck.Parse(q.Wrap("block_num", r) + " LIMIT 7")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package sql_test
+package sqlcheck_test
 
 import (
 	"math/rand/v2"

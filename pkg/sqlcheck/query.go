@@ -1,10 +1,10 @@
-// Package sql checks a user's query and wraps it into the queries that fetch
+// Package sqlcheck checks a user's query and wraps it into the queries that fetch
 // parts of it. It reads SQL only as far as that takes: strings, quoted names,
 // comments, brackets and the clauses of each SELECT. What a query means is for
 // the server to say.
 //
 // Everything here is pure and safe for concurrent use.
-package sql
+package sqlcheck
 
 import (
 	"errors"

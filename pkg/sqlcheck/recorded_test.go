@@ -1,4 +1,4 @@
-package sql_test
+package sqlcheck_test
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ampipe/ampipe/pkg/plan/sql"
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // answer is what a recording says about one query: what the server made of it.
@@ -73,7 +73,7 @@ func TestRecordedQueries(t *testing.T) {
 				refused = s
 			}
 		}
-		q, err := sql.Parse(a.Query)
+		q, err := sqlcheck.Parse(a.Query)
 		if refused != "" {
 			if err == nil {
 				t.Errorf("%s\nis accepted; the server: %s", a.Query, refused)
@@ -87,7 +87,7 @@ func TestRecordedQueries(t *testing.T) {
 			t.Errorf("%s\nwas planned by the server: %v", a.Query, err)
 			continue
 		}
-		if _, err := sql.Parse(q.Head()); err != nil {
+		if _, err := sqlcheck.Parse(q.Head()); err != nil {
 			t.Errorf("%s\nis wrapped wrongly: %v", a.Query, err)
 		}
 		mismatch := strings.Contains(a.End.Message, "FixedSizeBinary") && strings.Contains(a.End.Message, "= Utf8")
