@@ -7,10 +7,15 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan/sql"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
+
+// errContinued ends an attempt to end a lane that its writer has continued meanwhile.
+var errContinued = errors.New("the lane was continued meanwhile")
 
 // errMended ends the work on a partition because the plan has a later query.
 var errMended = errors.New("the query was changed")
@@ -112,8 +117,19 @@ func (x *Extractor) queryOf(spec queue.Spec) (*sql.Query, error) {
 }
 
 // retire ends a partition of an earlier query where its lane ends. The planner sees that
-// nobody has the rest, and makes a partition for it, with a lane of its own.
+// nobody has the rest, and makes a partition for it, with a lane of its own. An entry
+// that ends the lane comes first: a process that was frozen with the next one in its
+// hands finds that the lane was continued.
 func (h *held) retire(ctx context.Context) error {
+	if !h.ended {
+		err := h.endLane(ctx)
+		if errors.Is(err, queue.ErrFenced) {
+			return errContinued // look again at where it ends
+		}
+		if err != nil {
+			return err
+		}
+	}
 	err := h.update(ctx, func(p *queue.Partition) {
 		p.State, p.End = queue.PartitionDone, min(p.End, h.next)
 	})
@@ -121,4 +137,23 @@ func (h *held) retire(ctx context.Context) error {
 		return nil // another process has done it
 	}
 	return err
+}
+
+// endLane publishes the entry after which nothing follows.
+func (h *held) endLane(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	header := entry.Header{
+		Kind: entry.Ended, Epoch: h.spec.Epoch, Network: h.spec.Network,
+		Range: block.Closed(h.next, h.next), End: h.part.End,
+	}
+	id := fmt.Sprintf("%s/ended/%s", h.part.Lane(), h.holder)
+	seq, err := h.x.Log.PublishWait(ctx, h.part.Lane(), h.seq, id, entry.Group{{Header: header}}, h.waiting)
+	h.waits = false
+	h.tell(nil)
+	if err != nil {
+		return fmt.Errorf("end lane %s: %w", h.part.Lane(), err)
+	}
+	h.seq, h.ended = seq, true
+	return nil
 }
