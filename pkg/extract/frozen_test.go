@@ -40,24 +40,24 @@ func (s *spoken) has(text string) bool {
 func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		sent int  // messages that it has read before it is frozen
-		trim bool // the log is trimmed before it goes on
+		bytes int  // of an entry
+		trim  bool // the log is trimmed before it goes on
 	}{
-		"before its first entry":                {0, false},
-		"after some entries":                    {8, false},
-		"before its first entry, a trimmed log": {0, true},
-		"after some entries, a trimmed log":     {8, true},
+		"before its first entry":                {1 << 20, false},
+		"after some entries":                    {4 << 10, false},
+		"before its first entry, a trimmed log": {1 << 20, true},
+		"after some entries, a trimmed log":     {4 << 10, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, all := t.Context(), block.Range{Start: 0, End: 300}
 			chain := newChain(t, all.End, func(block.Number) int { return 30 })
 			b := setup(t, chain)
-			b.x.Workers = 1
+			b.x.Workers, b.x.EntryBytes = 1, c.bytes
 			paused, resumes := make(chan struct{}), make(chan struct{})
 			var first atomic.Bool
 			chain.during = func(_ block.Range, sent int) error {
-				if sent == c.sent && first.CompareAndSwap(false, true) {
+				if sent == 8 && first.CompareAndSwap(false, true) {
 					close(paused)
 					<-resumes
 				}
@@ -87,7 +87,7 @@ func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 			p := untilDone(t, b.state, "0.0")
 			tail, err := b.log.Tail(ctx, p.Lane())
 			must(t, err)
-			if tail.Entry.Kind != entry.Ended || tail.Entry.Range.Start != p.End || (p.End > 0) != (c.sent > 0) {
+			if tail.Entry.Kind != entry.Ended || tail.Entry.Range.Start != p.End || (p.End == 0) != (c.bytes == 1<<20) {
 				t.Fatalf("the partition ends at block %d, its lane with %+v", p.End, tail.Entry)
 			}
 			if c.trim {

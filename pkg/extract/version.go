@@ -14,8 +14,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// errContinued ends an attempt to end a lane that its writer has continued meanwhile.
-var errContinued = errors.New("the lane was continued meanwhile")
+// errContinued ends an attempt to end a partition that another process has changed
+// meanwhile: where it ends is looked at again.
+var errContinued = errors.New("the partition was changed meanwhile")
 
 // errMended ends the work on a partition because the plan has a later query.
 var errMended = errors.New("the query was changed")
@@ -124,7 +125,7 @@ func (h *held) retire(ctx context.Context) error {
 	if !h.ended {
 		err := h.endLane(ctx)
 		if errors.Is(err, queue.ErrFenced) {
-			return errContinued // look again at where it ends
+			return errContinued
 		}
 		if err != nil {
 			return err
@@ -134,7 +135,7 @@ func (h *held) retire(ctx context.Context) error {
 		p.State, p.End = queue.PartitionDone, min(p.End, h.next)
 	})
 	if errors.Is(err, queue.ErrFenced) {
-		return nil // another process has done it
+		return errContinued // another process has done it, or has given the tail away
 	}
 	return err
 }
