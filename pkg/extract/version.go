@@ -122,7 +122,7 @@ func (x *Extractor) queryOf(spec queue.Spec) (*sql.Query, error) {
 // that ends the lane comes first: a process that was frozen with the next one in its
 // hands finds that the lane was continued.
 func (h *held) retire(ctx context.Context) error {
-	if !h.ended {
+	if !h.ended && h.next < h.part.End { // else there is nothing that could follow
 		err := h.endLane(ctx)
 		if errors.Is(err, queue.ErrFenced) {
 			return errContinued
