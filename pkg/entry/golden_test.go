@@ -59,6 +59,8 @@ func goldens(t testing.TB) (map[string]entry.Entry, arrow.RecordBatch) {
 		Range: block.Closed(17_000_000, 17_000_009), Hash: hash(0xab), Prev: hash(0xcd)}}
 	out["invalidate"] = entry.Entry{Header: entry.Header{Kind: entry.Invalidate, Epoch: 1, Network: "mainnet",
 		Range: block.Closed(17_000_008, 17_000_009)}}
+	out["ended"] = entry.Entry{Header: entry.Header{Kind: entry.Ended, Epoch: 1, Network: "mainnet",
+		Range: block.Closed(17_000_008, 17_000_008), End: 17_001_000}}
 	return out, rec
 }
 

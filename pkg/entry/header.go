@@ -19,6 +19,10 @@ const (
 	Watermark Kind = "watermark"
 	// Invalidate voids every block at or above the start of its range.
 	Invalidate Kind = "invalidate"
+	// Ended says that nothing follows in a partition's lane, although it does not reach
+	// to the end that its entries tell of. It covers nothing: its range is the first block
+	// that the lane lacks.
+	Ended Kind = "ended"
 )
 
 // Codec is how a payload is compressed, as a whole.
@@ -60,6 +64,14 @@ type Header struct {
 	// an entry that is whole.
 	Part, Parts int
 	Batch       string
+}
+
+// After returns the first block that a partition's lane lacks after the entry.
+func (h Header) After() block.Number {
+	if h.Kind == Ended {
+		return h.Range.Start
+	}
+	return h.Range.End
 }
 
 // Whole tells whether the entry holds all rows of its blocks.

@@ -129,9 +129,9 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 		default:
 			r.unknown(headerCodec, "want none, s2 or zstd; a newer ampipe may have written it")
 		}
-	case Watermark, Invalidate:
+	case Watermark, Invalidate, Ended:
 	default:
-		r.unknown(headerKind, "want data, watermark or invalidate; a newer ampipe may have written it")
+		r.unknown(headerKind, "want data, watermark, invalidate or ended; a newer ampipe may have written it")
 	}
 	switch {
 	case h.Parts == 0 && h.Batch != "":

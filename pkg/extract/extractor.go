@@ -235,7 +235,11 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 		x.Logger.Info().Str("partition", h.id).Int("version", h.part.Version).Msg("waiting for the plan that the partition belongs to")
 		return later, nil
 	case h.part.Version < h.spec.Version:
-		return finished, h.retire(ctx)
+		err := h.retire(ctx)
+		if errors.Is(err, errContinued) {
+			return stopped, nil // the task comes again at once
+		}
+		return finished, err
 	}
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err

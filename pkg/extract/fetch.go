@@ -167,6 +167,9 @@ func (h *held) publish(ctx context.Context, groups []entry.Group) error {
 			group[i].End = h.part.End
 		}
 		id := fmt.Sprintf("%s/%d/%s", h.part.Lane(), first.Range.Start, h.holder)
+		if h.seq == 0 && !h.open(ctx) {
+			return fmt.Errorf("publish blocks %v: %w", first.Range, queue.ErrFenced)
+		}
 		seq, err := h.x.Log.PublishWait(ctx, h.part.Lane(), h.seq, id, group, h.waiting)
 		if errors.Is(err, queue.ErrFenced) && h.trimmed(ctx) {
 			seq, err = h.x.Log.PublishWait(ctx, h.part.Lane(), 0, id, group, h.waiting)
@@ -189,11 +192,19 @@ func (h *held) publish(ctx context.Context, groups []entry.Group) error {
 	return nil
 }
 
-// trimmed tells whether the lane's messages, ours among them, have been removed
+// trimmed reports whether the lane's messages, ours among them, have been removed
 // because every sink has them: the lane then starts again from nothing.
 func (h *held) trimmed(ctx context.Context) bool {
 	tail, err := h.x.Log.Tail(ctx, h.part.Lane())
-	return err == nil && !tail.Found && h.seq > 0
+	return err == nil && !tail.Found && h.seq > 0 && h.open(ctx)
+}
+
+// open reports whether the partition is not over, as far as is known. Nothing else tells
+// a worker that was frozen while others have ended the lane, if the lane is empty because
+// what has ended it was trimmed.
+func (h *held) open(ctx context.Context) bool {
+	now, _, err := h.x.State.Partition(ctx, h.id)
+	return err != nil || now.State == queue.PartitionOpen
 }
 
 // newHolder names one holding of a partition.

@@ -41,6 +41,7 @@ type held struct {
 	rev    uint64        // of part in the state
 	seq    uint64        // of the lane's last message
 	next   block.Number  // the first block that is not in the log
+	ended  bool          // the lane's last message says that nothing follows
 	cutter *entry.Cutter // of the window being read, or nil
 	end    block.Number  // of the cutter, which may be below that of the partition
 	waits  bool          // publishing waits, and somebody was told
@@ -75,7 +76,8 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 		}
 	}
 	if tail.Found && tail.Damaged == nil && tail.Lane == part.Lane() {
-		h.next = max(h.next, tail.Entry.Range.End)
+		h.ended = tail.Entry.Kind == entry.Ended && tail.Seq == h.seq
+		h.next = max(h.next, tail.Entry.After())
 	}
 	return h, nil
 }

@@ -7,10 +7,16 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
+
+// errContinued ends an attempt to end a partition that another process has changed
+// meanwhile: where it ends is looked at again.
+var errContinued = errors.New("the partition was changed meanwhile")
 
 // errMended ends the work on a partition because the plan has a later query.
 var errMended = errors.New("the query was changed")
@@ -129,13 +135,43 @@ func (x *Extractor) queryOf(spec queue.Spec) (*sqlcheck.Query, error) {
 }
 
 // retire ends a partition of an earlier query where its lane ends. The planner sees that
-// nobody has the rest, and makes a partition for it, with a lane of its own.
+// nobody has the rest, and makes a partition for it, with a lane of its own. An entry
+// that ends the lane comes first: a process that was frozen with the next one in its
+// hands finds that the lane was continued.
 func (h *held) retire(ctx context.Context) error {
+	if !h.ended && h.next < h.part.End { // else there is nothing that could follow
+		err := h.endLane(ctx)
+		if errors.Is(err, queue.ErrFenced) {
+			return errContinued
+		}
+		if err != nil {
+			return err
+		}
+	}
 	err := h.update(ctx, func(p *queue.Partition) {
 		p.State, p.End = queue.PartitionDone, min(p.End, h.next)
 	})
 	if errors.Is(err, queue.ErrFenced) {
-		return nil // another process has done it
+		return errContinued // another process has done it, or has given the tail away
 	}
 	return err
+}
+
+// endLane publishes the entry after which nothing follows.
+func (h *held) endLane(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	header := entry.Header{
+		Kind: entry.Ended, Epoch: h.spec.Epoch, Network: h.spec.Network,
+		Range: block.Closed(h.next, h.next), End: h.part.End,
+	}
+	id := fmt.Sprintf("%s/ended/%s", h.part.Lane(), h.holder)
+	seq, err := h.x.Log.PublishWait(ctx, h.part.Lane(), h.seq, id, entry.Group{{Header: header}}, h.waiting)
+	h.waits = false
+	h.tell(nil)
+	if err != nil {
+		return fmt.Errorf("end lane %s: %w", h.part.Lane(), err)
+	}
+	h.seq, h.ended = seq, true
+	return nil
 }

@@ -23,8 +23,9 @@ import (
 type version struct {
 	number int
 	query  string
-	blocks block.Set // of which it is the query that read them last, as far as is known
-	any    block.Set // that it may have loaded; what a later query has read again stays as it was loaded first
+	blocks block.Set     // of which it is the query that read them last, as far as is known
+	live   *block.Number // from which on it brings the live chain; nil: it does not, any more
+	any    block.Set     // that it may have loaded; what a later query has read again stays as it was loaded first
 }
 
 // record is what the state of NATS says about a pipeline that was planned before.
@@ -82,17 +83,20 @@ func versionsOf(spec queue.Spec, parts []queue.Stored[queue.Partition]) []versio
 	slices.SortFunc(parts, func(a, b queue.Stored[queue.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	for _, p := range parts {
 		for i := range all {
-			if all[i].number == p.Value.Version {
+			switch {
+			case p.Value.Held: // any of them may have loaded it
+				all[i].any.Add(p.Value.Range())
+			case all[i].number == p.Value.Version:
 				all[i].blocks.Add(p.Value.Range())
 				all[i].any.Add(p.Value.Range())
-			} else {
+			default:
 				all[i].blocks.Remove(p.Value.Range())
 			}
 		}
 	}
 	next := block.Max + 1
-	if spec.LiveFrom != nil {
-		next = *spec.LiveFrom
+	if first := spec.FirstLive(); first != nil {
+		all[len(all)-1].live, next = first, *first
 	}
 	for i, e := range slices.Backward(spec.Earlier) {
 		if e.LiveFrom != nil && *e.LiveFrom < next {
@@ -130,7 +134,11 @@ func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, ch
 		return nil
 	}
 	for _, v := range r.versions {
-		say(out, "version %d of the query: blocks %v", v.number, v.blocks)
+		live := ""
+		if v.live != nil {
+			live = fmt.Sprintf(", and the live chain from block %d on", *v.live)
+		}
+		say(out, "version %d of the query: blocks %v%s", v.number, v.blocks, live)
 	}
 	return nil
 }

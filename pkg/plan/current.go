@@ -94,7 +94,7 @@ func (w *watcher) outdate(ctx context.Context, parts []queue.Partition) error {
 	w.Logger.Warn().Int("version", latest+1).
 		Msg("the plan has lost the version of its query; what is not loaded is read with the query that the plan has")
 	return w.change(ctx, func(s *queue.Spec) {
-		s.LiveFrom = liveFrom(*s)
+		s.LiveFrom = s.FirstLive()
 		s.Version = latest + 1
 	})
 }

@@ -47,7 +47,7 @@ func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, aske
 	}
 	fresh := Fresh(ranges, nil)
 	for _, p := range fresh {
-		p.State = queue.PartitionDone
+		p.State, p.Version, p.Held = queue.PartitionDone, w.spec.Version, true
 		_, err := w.State.CreatePartition(ctx, p)
 		if errors.Is(err, queue.ErrConflict) {
 			continue // another planner was faster

@@ -156,7 +156,7 @@ func sameEnd(a, b *block.Number) bool { return a != nil && b != nil && *a == *b 
 func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosition) (string, error) {
 	if w.Config.Live.Start == config.AfterBackfill && !w.followed {
 		for _, sink := range s.Sinks {
-			if !w.gone(sink.Name) && !w.holds(sink, s) {
+			if sink.Stopped == "" && !w.holds(sink, s) {
 				w.live.Expected = true
 				return fmt.Sprintf("sink %s does not have the whole history yet", sink.Name), nil
 			}
@@ -180,11 +180,12 @@ func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosi
 }
 
 // silentSink returns which sink is waited for that has not reported since this planner
-// runs; empty: none is.
+// runs; empty: none is. One that has stopped for good is not: what it has reported last
+// counts, and when it is back the lane begins again if it has to.
 func (w *watcher) silentSink(sinks []SinkStatus, begun bool) string {
 	for _, sink := range sinks {
 		switch {
-		case sink.reported != 0 || w.gone(sink.Name):
+		case sink.reported != 0, sink.Stopped != "":
 		case !begun:
 			return fmt.Sprintf("sink %s has not said yet how far it is: start it, or take it out of the configuration", sink.Name)
 		case time.Since(w.began) < reportPatience:
@@ -251,7 +252,7 @@ func (p *Planner) stopped(sink string, r queue.SinkReport) string {
 	case p.Gone != nil:
 		return cmp.Or(r.Reason, "an error")
 	case r.State == queue.SinkFailed:
-		return r.Reason
+		return cmp.Or(r.Reason, "an error")
 	default:
 		return ""
 	}

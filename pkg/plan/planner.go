@@ -11,7 +11,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/rs/zerolog"
 
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -139,22 +138,12 @@ func continues(spec *queue.Spec, old queue.Spec) {
 	if old.Query == spec.Query {
 		return
 	}
-	spec.Earlier = append(slices.Clone(old.Earlier), queue.Earlier{Version: old.Version, Query: old.Query, LiveFrom: liveFrom(old)})
+	spec.Earlier = append(slices.Clone(old.Earlier), queue.Earlier{Version: old.Version, Query: old.Query, LiveFrom: old.FirstLive()})
 	spec.Version, spec.LiveFrom = old.Version+1, nil
 	spec.Epoch = max(old.Epoch+1, uint64(time.Now().Unix()))
 	if spec.Live != nil {
 		spec.Live.Tentative = true
 	}
-}
-
-// liveFrom returns the first block that the live lane has brought with the query of a
-// plan; nil: none.
-func liveFrom(spec queue.Spec) *block.Number {
-	if spec.LiveFrom != nil || spec.Version > 0 || spec.Live == nil {
-		return spec.LiveFrom
-	}
-	start := min(spec.Live.Start, spec.History.End)
-	return &start
 }
 
 // CanContinue returns an error unless the query may take over a pipeline that was

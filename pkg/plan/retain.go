@@ -162,7 +162,7 @@ func (w *watcher) copyPositions(ctx context.Context, parts []queue.Partition, up
 		if err != nil {
 			return fmt.Errorf("read partition %s: %w", p.ID(), err)
 		}
-		now.Next = tail.Entry.Range.End
+		now.Next = tail.Entry.After()
 		if _, err := w.State.UpdatePartition(ctx, now, rev); err != nil {
 			return fmt.Errorf("copy the position of partition %s: %w", p.ID(), err)
 		}

@@ -38,6 +38,15 @@ type Earlier struct {
 	LiveFrom *block.Number `json:"live_from,omitempty"` // see Spec
 }
 
+// FirstLive returns the first block that the live lane has brought with Query; nil: none.
+func (s Spec) FirstLive() *block.Number {
+	if s.LiveFrom != nil || s.Version > 0 || s.Live == nil {
+		return s.LiveFrom
+	}
+	start := min(s.Live.Start, s.History.End)
+	return &start
+}
+
 // Follows tells whether the pipeline has blocks that only the live lane brings.
 func (s Spec) Follows() bool {
 	return s.Live != nil && (s.MaxBlock == nil || *s.MaxBlock > s.Live.Start)
@@ -89,6 +98,10 @@ type Partition struct {
 
 	// Version is that of the query which the partition is read with.
 	Version int `json:"version,omitempty"`
+
+	// Held says that nobody has read the partition: every sink held it when the pipeline
+	// was planned, and which version loaded it is not known.
+	Held bool `json:"held,omitempty"`
 
 	// Next is the copy of the lane's position, the first block not in the log,
 	// for the day its messages have been trimmed. 0: nothing was copied.

@@ -65,6 +65,10 @@ func (a *ahead) load(batch []*held) load {
 	size := 0
 	for i, m := range batch {
 		l.messages = batch[:i+1]
+		if m.Kind == entry.Ended && !a.live {
+			m.ack() // it covers nothing
+			continue
+		}
 		var c Change
 		err := a.caught("decoding an entry", func() (err error) {
 			c, err = a.change(m.Message)

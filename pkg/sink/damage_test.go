@@ -54,6 +54,28 @@ func TestADamagedEntryOfHistory(t *testing.T) {
 	}
 }
 
+// TestTheEndOfALane covers nothing and is acknowledged, between other entries.
+func TestTheEndOfALane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for i, e := range entries(t, 4, 10) {
+			m := sink.Message{Entry: e, Seq: uint64(i + 1)}
+			if i == 2 {
+				m.Kind, m.Payload = entry.Ended, nil
+			}
+			r.log.append(m)
+		}
+		stop := r.start()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		r.stopped(stop, r.log)
+		r.wantBlocks(10, upTo(20), block.Range{Start: 30, End: 40})
+		if m := r.log.all[2]; m.acked != 1 || m.ended != 0 || m.delivered != 1 {
+			t.Errorf("the end of the lane was acknowledged %d times, ended %d times and delivered %d times", m.acked, m.ended, m.delivered)
+		}
+	})
+}
+
 // TestADamagedLiveEntry is ended and told of at once; nothing is applied after it until
 // an epoch has begun, and then the reason is gone.
 func TestADamagedLiveEntry(t *testing.T) {
