@@ -71,7 +71,7 @@ compose-long: build devserver ## Load 5,000,000 rows by docker-compose.yml, with
 		$(GO) test -count=1 -timeout 60m -v -run '^TestCompose$$' ./compose
 
 # Packages that need no server, by the tests of which another architecture is tried.
-PURE := $(addprefix ./pkg/,block config entry arrowguard health sqlcheck sink/decimals)
+PURE := $(addprefix ./pkg/,block config entry arrowguard health sqlcheck arrowfmt)
 QEMU ?= qemu-aarch64-static
 .PHONY: arm64-test
 arm64-test: ## Compile for linux/arm64, and run the tests of the pure packages under qemu-user

@@ -74,7 +74,7 @@ func each(flags *cli.Flags, look func(context.Context, *config.Pipeline, pipelin
 		}
 		var errs []error
 		for _, p := range pipelines {
-			for _, err := range ops.Split(look(c.Context(), p, pipeline.Options{Destinations: destinations(), Logger: log, Out: c.OutOrStdout()})) {
+			for _, err := range ops.Split(look(c.Context(), p, pipeline.Options{Destinations: flags.Destinations, Logger: log, Out: c.OutOrStdout()})) {
 				if fault.Of(err) == fault.ClassPermanent {
 					err = ops.Config(err) // refused, and nothing was started
 				}

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	var flags cli.Flags
+	flags := cli.Flags{Destinations: destinations()}
 	root := &cobra.Command{
 		Use:   "ampipe",
 		Short: "Load blockchain tables from Amp, exactly once",

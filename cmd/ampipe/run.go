@@ -27,7 +27,7 @@ the whole range; stopped before that, it goes on where it was.`,
 				return err
 			}
 			return pipeline.Run(c.Context(), pipelines, pipeline.Options{
-				Destinations: destinations(), Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
+				Destinations: flags.Destinations, Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
 				RetryFailed: retry, Results: results, JSON: flags.Log.Format == "json",
 			})
 		},

@@ -72,6 +72,7 @@ func documented(t *testing.T) map[string]row {
 		t.Fatal(err)
 	}
 	_, reference, _ := strings.Cut(string(text), "\n## Keys\n")
+	reference, _, _ = strings.Cut(reference, "\n## ")
 	rows, section := map[string]row{}, ""
 	for line := range strings.Lines(reference) {
 		line = strings.TrimSpace(line)

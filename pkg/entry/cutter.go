@@ -156,11 +156,8 @@ func (c *Cutter) Lower(end block.Number) error {
 // given out and nothing more will come.
 func (c *Cutter) Done() bool { return c.next >= c.end }
 
-// Next is the first block that has not been given out.
-func (c *Cutter) Next() block.Number { return c.next }
-
-// Last is the block of the highest row seen, Next if there was none: a new end
-// below it would throw away rows that were already read.
+// Last is the block of the highest row seen, or the first that has not been given out if
+// there was none: a new end below it would throw away rows that were already read.
 func (c *Cutter) Last() block.Number {
 	if !c.seen {
 		return c.next

@@ -12,4 +12,8 @@ type Destination struct {
 
 	// New returns a Writer of a sink that is of this kind. It is not open yet.
 	New func(config.Sink) Writer
+
+	// LogTo passes on what the destination's driver would print by itself, for the whole
+	// process; nil: it prints nothing.
+	LogTo func(func(text string))
 }

@@ -104,8 +104,6 @@ func TestWrap(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{q.Wrap("_block_num", r), "SELECT * FROM (SELECT * FROM eth.logs -- all;\n) AS q WHERE q._block_num >= 10 AND q._block_num < 20 ORDER BY q._block_num"},
 		{q.Wrap("Block Num", r), `SELECT * FROM (SELECT * FROM eth.logs -- all;` + "\n" + `) AS q WHERE q."Block Num" >= 10 AND q."Block Num" < 20 ORDER BY q."Block Num"`},
-		{q.Sample("slot", r, 7), "SELECT * FROM (SELECT * FROM eth.logs -- all;\n) AS q WHERE q.slot >= 10 AND q.slot < 20 LIMIT 7"},
-		{q.Blocks("slot", r), "SELECT q.slot FROM (SELECT * FROM eth.logs -- all;\n) AS q WHERE q.slot >= 10 AND q.slot < 20"},
 		{q.Head(), "SELECT * FROM (SELECT * FROM eth.logs -- all;\n) AS q LIMIT 0"},
 	} {
 		if c.got != c.want {

@@ -18,21 +18,6 @@ func (q *Query) Wrap(column string, r block.Range) string {
 	return fmt.Sprintf(wrapped+" WHERE q.%s >= %d AND q.%s < %d ORDER BY q.%s", q.text, c, r.Start, c, r.End, c)
 }
 
-// Sample gives the query for at most n rows of a block range, in no order. It is
-// for measuring how large rows are, not for counting them.
-func (q *Query) Sample(column string, r block.Range, n int) string {
-	c := Identifier(column)
-	return fmt.Sprintf(wrapped+" WHERE q.%s >= %d AND q.%s < %d LIMIT %d", q.text, c, r.Start, c, r.End, n)
-}
-
-// Blocks gives the query for the block number of every row of a block range, in
-// no order: the cheapest scan whose rows can be counted. The server's own
-// aggregates are not to be trusted (AP 4.5).
-func (q *Query) Blocks(column string, r block.Range) string {
-	c := Identifier(column)
-	return fmt.Sprintf("SELECT q.%s FROM (%s\n) AS q WHERE q.%s >= %d AND q.%s < %d", c, q.text, c, r.Start, c, r.End)
-}
-
 // Head gives a query without rows. Its answer carries the ranges of blocks that
 // all tables of the query have (AP 2).
 func (q *Query) Head() string { return fmt.Sprintf(wrapped+" LIMIT 0", q.text) }

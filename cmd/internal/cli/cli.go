@@ -18,7 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 const exitCodes = `
@@ -34,6 +34,8 @@ type Flags struct {
 	File   string
 	Listen string
 	Log    ops.LogOptions
+
+	Destinations []sink.Destination // that the command was built with
 }
 
 // Register adds the flags to c.
@@ -117,7 +119,11 @@ func (f *Flags) Screen() (*progress.Screen, zerolog.Logger, error) {
 		}
 		log.WithLevel(level).Str("part", "grpc").Msg(text)
 	})
-	redis.LogTo(func(text string) { log.Debug().Str("part", "redis").Msg(text) })
+	for _, d := range f.Destinations {
+		if d.LogTo != nil {
+			d.LogTo(func(text string) { log.Debug().Str("part", d.Kind).Msg(text) })
+		}
+	}
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(libraryLog{log})
 	return screen, log, nil

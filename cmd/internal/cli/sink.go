@@ -26,10 +26,9 @@ func SinkStage(use, long string, d sink.Destination) int {
 		if err != nil {
 			return ops.Config(err)
 		}
-		o.Destinations = []sink.Destination{d}
 		return pipeline.RunSink(ctx, p, s, o)
 	}
-	return Stage(use+" [PIPELINE]", "Apply the log to "+d.Kind, long, add, run)
+	return Stage(use+" [PIPELINE]", "Apply the log to "+d.Kind, long, add, run, d)
 }
 
 // pick returns the sink of that name among those of a destination, or the only one.

@@ -8,16 +8,21 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/pipeline"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
+// RunStage runs one stage of a pipeline until it is done or ctx ends.
+type RunStage func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error
+
 // Stage is the whole of a command that runs one stage of one pipeline. add, if
-// not nil, adds its own flags. It returns the exit code.
-func Stage(use, short, long string, add func(*pflag.FlagSet), run func(context.Context, *config.Pipeline, pipeline.Options) error) int {
-	return Main(stageCommand(use, short, long, add, run))
+// not nil, adds its own flags. destinations are those that it was built with. It
+// returns the exit code.
+func Stage(use, short, long string, add func(*pflag.FlagSet), run RunStage, destinations ...sink.Destination) int {
+	return Main(stageCommand(use, short, long, add, run, destinations...))
 }
 
-func stageCommand(use, short, long string, add func(*pflag.FlagSet), run func(context.Context, *config.Pipeline, pipeline.Options) error) *cobra.Command {
-	var flags Flags
+func stageCommand(use, short, long string, add func(*pflag.FlagSet), run RunStage, destinations ...sink.Destination) *cobra.Command {
+	flags := Flags{Destinations: destinations}
 	command := &cobra.Command{
 		Use: use, Short: short, Long: long,
 		Args:              cobra.MaximumNArgs(1),
@@ -32,7 +37,8 @@ func stageCommand(use, short, long string, add func(*pflag.FlagSet), run func(co
 				return err
 			}
 			return run(c.Context(), p, pipeline.Options{
-				Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen, JSON: flags.Log.Format == "json",
+				Destinations: flags.Destinations,
+				Logger:       log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen, JSON: flags.Log.Format == "json",
 			})
 		},
 	}

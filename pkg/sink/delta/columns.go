@@ -124,14 +124,10 @@ func mapType(t arrow.DataType) (arrow.DataType, converter, error) {
 		return micros, timestampFrom(t.Unit), nil
 	case *arrow.Date64Type:
 		return arrow.FixedWidthTypes.Date32, dateFromMillis, nil
-	case *arrow.Time32Type, *arrow.Time64Type:
-		return arrow.BinaryTypes.String, textOf(timeOfDay), nil
+	case *arrow.Time32Type, *arrow.Time64Type, *arrow.MonthIntervalType, *arrow.DayTimeIntervalType, *arrow.MonthDayNanoIntervalType, *arrow.Decimal256Type:
+		return arrow.BinaryTypes.String, asText, nil
 	case *arrow.DurationType:
 		return arrow.PrimitiveTypes.Int64, longFromDuration, nil
-	case *arrow.MonthIntervalType, *arrow.DayTimeIntervalType, *arrow.MonthDayNanoIntervalType:
-		return arrow.BinaryTypes.String, textOf(interval), nil
-	case *arrow.Decimal256Type:
-		return arrow.BinaryTypes.String, textOf(decimalText), nil
 	case arrow.DecimalType:
 		return mapDecimal(t)
 	case *arrow.NullType:

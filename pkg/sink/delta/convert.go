@@ -11,6 +11,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // converter gives the values of a column in the type of the table. A value that
@@ -176,7 +178,7 @@ func timestampFrom(unit arrow.TimeUnit) converter {
 		case arrow.Microsecond:
 			return retyped(a, micros), nil
 		case arrow.Nanosecond:
-			return each(micros, a, values, func(v arrow.Timestamp) int64 { return floorDiv(int64(v), 1000) }), nil
+			return each(micros, a, values, func(v arrow.Timestamp) int64 { return arrowfmt.FloorDiv(int64(v), 1000) }), nil
 		}
 		factor := int64(1000)
 		if unit == arrow.Second {
@@ -191,24 +193,16 @@ func timestampFrom(unit arrow.TimeUnit) converter {
 	}
 }
 
-func floorDiv(v, by int64) int64 {
-	q := v / by
-	if v%by < 0 {
-		q--
-	}
-	return q
-}
-
 const millisPerDay = 24 * 60 * 60 * 1000
 
 func dateFromMillis(a arrow.Array) (arrow.Array, error) {
 	values := a.(*array.Date64).Date64Values()
 	for i, v := range values {
-		if d := floorDiv(int64(v), millisPerDay); int64(int32(d)) != d && a.IsValid(i) {
+		if d := arrowfmt.FloorDiv(int64(v), millisPerDay); int64(int32(d)) != d && a.IsValid(i) {
 			return nil, &refusedValue{i, "it is further away than a date reaches"}
 		}
 	}
-	return each(arrow.FixedWidthTypes.Date32, a, values, func(v arrow.Date64) int32 { return int32(floorDiv(int64(v), millisPerDay)) }), nil
+	return each(arrow.FixedWidthTypes.Date32, a, values, func(v arrow.Date64) int32 { return int32(arrowfmt.FloorDiv(int64(v), millisPerDay)) }), nil
 }
 
 func longFromDuration(a arrow.Array) (arrow.Array, error) {
@@ -285,19 +279,19 @@ func textOfNull(a arrow.Array) (arrow.Array, error) {
 	return array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.String, a.Len()), nil
 }
 
-// textOf writes each value as text.
-func textOf(write func(a arrow.Array, i int) string) converter {
-	return func(a arrow.Array) (arrow.Array, error) {
-		b := array.NewStringBuilder(memory.DefaultAllocator)
-		defer b.Release()
-		b.Reserve(a.Len())
-		for i := range a.Len() {
-			if a.IsNull(i) {
-				b.AppendNull()
-			} else {
-				b.Append(write(a, i))
-			}
+// asText writes each value as text, intervals without the parts that are zero.
+func asText(a arrow.Array) (arrow.Array, error) {
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	defer b.Release()
+	b.Reserve(a.Len())
+	format, text := arrowfmt.ShortIntervals.Text(a), []byte(nil)
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			b.AppendNull()
+			continue
 		}
-		return b.NewArray(), nil
+		text = format(text[:0], i)
+		b.BinaryBuilder.Append(text)
 	}
+	return b.NewArray(), nil
 }

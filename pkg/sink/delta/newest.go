@@ -3,16 +3,18 @@ package delta
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
+
+// preview is how nested values are shown.
+const preview = arrowfmt.Objects | arrowfmt.ShortEscapes
 
 // Columns names the columns of the table's rows, then its partition columns. The
 // Writer must be open.
@@ -89,18 +91,13 @@ func (w *Writer) newestOf(ctx context.Context, a *add, n int, rows []sink.Previe
 func printed(rec arrow.RecordBatch, row int, p partition) []string {
 	values := make([]string, 0, int(rec.NumCols())+len(p))
 	for _, c := range rec.Columns() {
-		switch a := c.(type) {
-		case *array.Binary:
-			if a.IsValid(row) {
-				values = append(values, "0x"+hex.EncodeToString(a.Value(row)))
-				continue
-			}
+		_, nested := c.DataType().(arrow.NestedType)
+		switch {
+		case c.IsNull(row):
 			values = append(values, "")
+		case nested || arrowfmt.IsBytes(c.DataType()):
+			values = append(values, string(preview.Text(c)(nil, row)))
 		default:
-			if c.IsNull(row) {
-				values = append(values, "")
-				continue
-			}
 			values = append(values, c.ValueStr(row))
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // partition is the values of the partition columns that all rows of a file have,
@@ -235,7 +237,7 @@ func bucketed(blocks arrow.Array, size uint64) (arrow.Array, error) {
 		case *array.Int8:
 			v = int64(a.Value(i))
 		}
-		b.UnsafeAppend(floorDiv(v, int64(size)) * int64(size))
+		b.UnsafeAppend(arrowfmt.FloorDiv(v, int64(size)) * int64(size))
 	}
 	return b.NewArray(), nil
 }

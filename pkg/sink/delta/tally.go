@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // Statistics are those that Parquet has collected already, written in the way of
@@ -222,7 +224,7 @@ func shown(v any, t arrow.DataType, upper bool) (any, bool) {
 		return day.Format(time.DateOnly), common(day)
 	case *arrow.TimestampType:
 		at := v.(int64)
-		millis := floorDiv(at, 1000)
+		millis := arrowfmt.FloorDiv(at, 1000)
 		if upper && millis*1000 != at {
 			millis++
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -53,27 +54,12 @@ type alwaysValid struct{}
 
 func (alwaysValid) invalid(int, int) (int, string) { return -1, "" }
 
-// validity tells which values are NULL. Arrow's arrays hand out nil for empty
-// text as well, so nothing but the bitmap is ever asked.
-type validity struct {
-	bits   []byte // nil: there are no nulls
-	offset int
-}
+// validity tells which values are NULL.
+type validity struct{ arrowfmt.Nulls }
 
-func validityOf(arr arrow.Array) validity {
-	if arr.NullN() == 0 {
-		return validity{}
-	}
-	return validity{bits: arr.NullBitmapBytes(), offset: arr.Data().Offset()}
-}
+func validityOf(arr arrow.Array) validity { return validity{arrowfmt.NullsOf(arr)} }
 
-func (v validity) null(i int) bool {
-	if v.bits == nil {
-		return false
-	}
-	i += v.offset
-	return v.bits[i>>3]&(1<<(i&7)) == 0
-}
+func (v validity) null(i int) bool { return v.Null(i) }
 
 // appendNull writes the field of a NULL.
 func appendNull(dst []byte) []byte { return append(dst, 0xff, 0xff, 0xff, 0xff) }
@@ -180,7 +166,7 @@ func overridden(dt arrow.DataType, as string) (sql string, bind func(arrow.Array
 				sql, bind, _ = mapping(dt)
 				return sql, bind
 			}
-			if isText(dt) {
+			if arrowfmt.IsText(dt) {
 				return "numeric", bindTextNumeric
 			}
 			return integerNumeric(dt)

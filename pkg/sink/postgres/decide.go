@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 const (
@@ -272,7 +274,7 @@ func (f columnFacts) names(c column) bool {
 	switch {
 	case slices.Contains(unkeyed, f.base) || slices.Contains(unkeyed, f.element) || !f.deterministic:
 		return false
-	case f.base == "numeric" && textual(c.arrow), f.base == "character":
+	case f.base == "numeric" && arrowfmt.IsText(arrowfmt.Underlying(c.arrow)), f.base == "character":
 		return f.modifier >= 0 // 1 and 1.0 differ, as a text with and without blanks does
 	default:
 		return true
@@ -285,7 +287,7 @@ func (g *target) asKey(c column) string {
 	switch {
 	case c.base() == "numeric":
 		as = "numeric(78,0)"
-	case textual(c.arrow) || c.as == asHex:
+	case arrowfmt.IsText(arrowfmt.Underlying(c.arrow)) || c.as == asHex:
 		as = `text COLLATE "C"`
 	default:
 		return ""

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // A table that is there may have other columns than ampipe would make. A pair of an
@@ -105,18 +107,9 @@ func isUUID(dt arrow.DataType) bool {
 	return ok && fixed.ByteWidth == 16
 }
 
-func isText(dt arrow.DataType) bool {
-	switch dt.ID() {
-	case arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW:
-		return true
-	default:
-		return false
-	}
-}
-
 func fitText(dt arrow.DataType, as string, t storedType) (fit, bool) {
 	hex := as == asHex && bindHex(dt) != nil
-	if !hex && !isText(dt) {
+	if !hex && !arrowfmt.IsText(dt) {
 		return fit{}, false
 	}
 	limit, limited := t.length()
@@ -152,12 +145,12 @@ func fitLabel(dt arrow.DataType, t storedType) (fit, bool) {
 		set[label] = true
 	}
 	bind := func(arr arrow.Array) cells { return &labels{blobsOf(arr), set, reason, add} }
-	return fit{bind: bind, wider: "text"}, isText(dt)
+	return fit{bind: bind, wider: "text"}, arrowfmt.IsText(dt)
 }
 
 func fitDocument(dt arrow.DataType, t storedType) (fit, bool) {
 	binary := t.base == "jsonb"
-	if isText(dt) {
+	if arrowfmt.IsText(dt) {
 		return fit{bind: func(arr arrow.Array) cells { return &jsonTexts{blobsOf(arr), binary} }}, true
 	}
 	if !arrow.IsNested(dt.ID()) || checkDocument(dt) != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // A text that is JSON is stored in a column json as it is. In jsonb PostgreSQL brings it
@@ -108,7 +110,7 @@ func (r *jsonReader) value(dst []byte, depth int) ([]byte, error) {
 		return r.array(dst, depth)
 	case r.skip('"'):
 		text, err := r.string()
-		return appendQuoted(dst, text), err
+		return jsonb.AppendString(dst, text), err
 	default:
 		return r.number(dst)
 	}
@@ -172,14 +174,14 @@ func (r *jsonReader) object(dst []byte, depth int) ([]byte, error) {
 	}
 	// Of members with the same key the last one counts.
 	slices.Reverse(all)
-	slices.SortStableFunc(all, func(a, b jsonMember) int { return compareKeys(a.key, b.key) })
+	slices.SortStableFunc(all, func(a, b jsonMember) int { return arrowfmt.CompareKeys(a.key, b.key) })
 	all = slices.CompactFunc(all, func(a, b jsonMember) bool { return bytes.Equal(a.key, b.key) })
 	dst = append(dst, '{')
 	for i, m := range all {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		dst = append(appendQuoted(dst, m.key), ": "...)
+		dst = append(jsonb.AppendString(dst, m.key), ": "...)
 		dst = append(dst, m.value...)
 	}
 	return append(dst, '}'), nil

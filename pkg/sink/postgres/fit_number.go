@@ -7,7 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/ampipe/ampipe/pkg/sink/decimals"
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // width is an integer type of PostgreSQL.
@@ -123,28 +123,28 @@ func (c *sized[T]) append(dst []byte, i int) []byte {
 }
 
 // signed returns what takes the decimals of an array of any width apart.
-func signed(arr arrow.Array) func(i int) (minus bool, m decimals.Magnitude) {
+func signed(arr arrow.Array) func(i int) (minus bool, m arrowfmt.Magnitude) {
 	switch a := arr.(type) {
 	case *array.Decimal32:
-		return split(a.Values(), decimals.Split32)
+		return split(a.Values(), arrowfmt.Split32)
 	case *array.Decimal64:
-		return split(a.Values(), decimals.Split64)
+		return split(a.Values(), arrowfmt.Split64)
 	case *array.Decimal128:
-		return split(a.Values(), decimals.Split128)
+		return split(a.Values(), arrowfmt.Split128)
 	default:
-		return split(a.(*array.Decimal256).Values(), decimals.Split256)
+		return split(a.(*array.Decimal256).Values(), arrowfmt.Split256)
 	}
 }
 
-func split[T any](values []T, apart func(*T) (bool, decimals.Magnitude)) func(int) (bool, decimals.Magnitude) {
-	return func(i int) (bool, decimals.Magnitude) { return apart(&values[i]) }
+func split[T any](values []T, apart func(*T) (bool, arrowfmt.Magnitude)) func(int) (bool, arrowfmt.Magnitude) {
+	return func(i int) (bool, arrowfmt.Magnitude) { return apart(&values[i]) }
 }
 
 // whole are decimals that are written as integers.
 type whole struct {
 	validity
 	width
-	split func(i int) (minus bool, m decimals.Magnitude)
+	split func(i int) (minus bool, m arrowfmt.Magnitude)
 	scale int
 }
 
@@ -192,7 +192,7 @@ func (c *whole) append(dst []byte, i int) []byte {
 
 // cutDigits divides by 10^n and reports whether nothing is left. A negative n, as 0,
 // changes nothing.
-func cutDigits(m *decimals.Magnitude, n int) bool {
+func cutDigits(m *arrowfmt.Magnitude, n int) bool {
 	for n > 0 {
 		d := uint64(10)
 		for n--; n > 0 && d < 1e18; n-- {
@@ -250,7 +250,7 @@ func fitNumeric(dt arrow.DataType, t storedType) (fit, bool) {
 		}
 		return "numeric"
 	}
-	if isText(dt) {
+	if arrowfmt.IsText(dt) {
 		f := fit{bind: func(arr arrow.Array) cells { return &textNumerics{blobsOf(arr), r} }}
 		if r.exact {
 			f.wider = "numeric"
@@ -334,8 +334,8 @@ type fitted struct {
 	validity
 	room
 	*shape
-	split func(i int) (minus bool, m decimals.Magnitude)
-	limit *decimals.Magnitude // the lowest that is refused; nil: none
+	split func(i int) (minus bool, m arrowfmt.Magnitude)
+	limit *arrowfmt.Magnitude // the lowest that is refused; nil: none
 	cut   int                 // digits at the end that have to be 0
 }
 
@@ -348,7 +348,7 @@ func bindFitted(dt arrow.DecimalType, r room) func(arrow.Array) cells {
 	s.places = r.places(s.places)
 	c := fitted{room: r, shape: s, cut: scale - r.behind}
 	if digits := r.before + scale; digits < widest {
-		limit := decimals.Pow10(max(0, digits))
+		limit := arrowfmt.Pow10(max(0, digits))
 		c.limit = &limit
 	}
 	return func(arr arrow.Array) cells {

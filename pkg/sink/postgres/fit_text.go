@@ -8,6 +8,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // bounds limit the characters of a text.
@@ -130,7 +132,7 @@ func (c *steps) append(dst []byte, i int) []byte {
 	dst = c.cells.append(dst, i)
 	if field := dst[start:]; len(field) == 12 { // no NULL
 		v := int64(binary.BigEndian.Uint64(field[4:]))
-		binary.BigEndian.PutUint64(field[4:], uint64(floorDiv(v, c.step)*c.step))
+		binary.BigEndian.PutUint64(field[4:], uint64(arrowfmt.FloorDiv(v, c.step)*c.step))
 	}
 	return dst
 }
@@ -198,7 +200,7 @@ func (c *plainDocuments) append(dst []byte, i int) []byte {
 		return appendNull(dst)
 	}
 	start := len(dst)
-	dst = c.appendJSON(append(dst, 0, 0, 0, 0), i)
+	dst = c.json(append(dst, 0, 0, 0, 0), i)
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
 	return dst
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/decimal256"
 
-	"github.com/ampipe/ampipe/pkg/sink/decimals"
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // A numeric on the wire is a count of digits in base 10000, the weight of the
@@ -41,14 +41,14 @@ type shape struct {
 	pad    uint64 // 1, 10, 100 or 1000
 	lowest int    // weight of the last group
 	places int    // decimal places shown
-	limit  decimals.Magnitude
+	limit  arrowfmt.Magnitude
 	reason string
 }
 
 func shapeOf(dt arrow.DecimalType) *shape {
 	scale, precision := int(dt.GetScale()), int(dt.GetPrecision())
 	groups := (scale + 3) >> 2 // rounds up, for negative scales also
-	s := &shape{pad: 1, lowest: -groups, places: max(0, scale), limit: decimals.Pow10(precision),
+	s := &shape{pad: 1, lowest: -groups, places: max(0, scale), limit: arrowfmt.Pow10(precision),
 		reason: fmt.Sprintf("the value has more digits than its type %s says; %s", dt, widen("numeric"))}
 	for range groups*4 - scale {
 		s.pad *= 10
@@ -57,7 +57,7 @@ func shapeOf(dt arrow.DecimalType) *shape {
 }
 
 // append writes a number of the shape. It uses up m.
-func (s *shape) append(dst []byte, minus bool, m decimals.Magnitude) []byte {
+func (s *shape) append(dst []byte, minus bool, m arrowfmt.Magnitude) []byte {
 	if s.pad > 1 {
 		m.Times(s.pad)
 	}
@@ -118,7 +118,7 @@ type numerics[T any] struct {
 	validity
 	*shape
 	values []T
-	split  func(*T) (minus bool, m decimals.Magnitude)
+	split  func(*T) (minus bool, m arrowfmt.Magnitude)
 }
 
 func (c *numerics[T]) append(dst []byte, i int) []byte {
@@ -144,13 +144,13 @@ func bindDecimal(dt arrow.DecimalType) func(arrow.Array) cells {
 		valid := validityOf(arr)
 		switch a := arr.(type) {
 		case *array.Decimal32:
-			return &numerics[decimal.Decimal32]{valid, s, a.Values(), decimals.Split32}
+			return &numerics[decimal.Decimal32]{valid, s, a.Values(), arrowfmt.Split32}
 		case *array.Decimal64:
-			return &numerics[decimal.Decimal64]{valid, s, a.Values(), decimals.Split64}
+			return &numerics[decimal.Decimal64]{valid, s, a.Values(), arrowfmt.Split64}
 		case *array.Decimal128:
-			return &numerics[decimal128.Num]{valid, s, a.Values(), decimals.Split128}
+			return &numerics[decimal128.Num]{valid, s, a.Values(), arrowfmt.Split128}
 		default:
-			return &numerics[decimal256.Num]{valid, s, a.(*array.Decimal256).Values(), decimals.Split256}
+			return &numerics[decimal256.Num]{valid, s, a.(*array.Decimal256).Values(), arrowfmt.Split256}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -58,7 +59,7 @@ var brinClasses = map[string]string{
 
 func (g *target) checkBlock() error {
 	c := g.columns[g.block]
-	if textual(c.arrow) || (brinClasses[c.sql] == "" && c.base() != "numeric") {
+	if arrowfmt.IsText(arrowfmt.Underlying(c.arrow)) || (brinClasses[c.sql] == "" && c.base() != "numeric") {
 		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
 	}
 	return nil
@@ -83,7 +84,7 @@ func (g *target) setKey(names []string) error {
 		case slices.Contains(unkeyed, g.columns[at].sql):
 			wrong = append(wrong, fmt.Errorf("the key column %q is of the type %s, whose values PostgreSQL may call equal although they differ; choose another key",
 				name, g.columns[at].sql))
-		case g.columns[at].as == asNumeric && textual(g.columns[at].arrow):
+		case g.columns[at].as == asNumeric && arrowfmt.IsText(arrowfmt.Underlying(g.columns[at].arrow)):
 			wrong = append(wrong, fmt.Errorf("the key column %q is text that is written as numeric, "+
 				"where 1 and 1.0 are equal although they differ; "+
 				"take it out of types, or choose another key", name))

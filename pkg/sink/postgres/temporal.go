@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // PostgreSQL counts from the year 2000, in microseconds or days. What Arrow
@@ -30,37 +32,15 @@ const (
 		"filter such rows out in the query"
 )
 
-// perSecond is how many of a unit there are in a second.
-func perSecond(u arrow.TimeUnit) int64 {
-	switch u {
-	case arrow.Second:
-		return 1
-	case arrow.Millisecond:
-		return 1e3
-	case arrow.Microsecond:
-		return 1e6
-	default:
-		return 1e9
-	}
-}
-
 // scale turns counts of a unit into microseconds.
 type scale struct{ times, by int64 }
 
 func scaleOf(u arrow.TimeUnit) scale {
-	per := perSecond(u)
+	per := arrowfmt.PerSecond(u)
 	if per <= 1e6 {
 		return scale{1e6 / per, 1}
 	}
 	return scale{1, per / 1e6}
-}
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
 }
 
 // timestamps are the values of a Timestamp column of any unit.
@@ -73,7 +53,7 @@ type timestamps struct {
 }
 
 func bindTimestamp(dt *arrow.TimestampType) func(arrow.Array) cells {
-	per, s := perSecond(dt.Unit), scaleOf(dt.Unit)
+	per, s := arrowfmt.PerSecond(dt.Unit), scaleOf(dt.Unit)
 	t := timestamps{epoch: epochSeconds * per, scale: s}
 	t.low, t.high = timestampBounds(dt.Unit)
 	return func(arr arrow.Array) cells {
@@ -88,8 +68,8 @@ func bindTimestamp(dt *arrow.TimestampType) func(arrow.Array) cells {
 func timestampBounds(u arrow.TimeUnit) (low, high arrow.Timestamp) {
 	switch u {
 	case arrow.Second, arrow.Millisecond:
-		s, epoch := scaleOf(u), epochSeconds*perSecond(u)
-		return arrow.Timestamp(minMicros/s.times + epoch), arrow.Timestamp(floorDiv(maxMicros, s.times) + epoch)
+		s, epoch := scaleOf(u), epochSeconds*arrowfmt.PerSecond(u)
+		return arrow.Timestamp(minMicros/s.times + epoch), arrow.Timestamp(arrowfmt.FloorDiv(maxMicros, s.times) + epoch)
 	case arrow.Microsecond:
 		return minMicros + epochSeconds*1e6, math.MaxInt64
 	default:
@@ -103,7 +83,7 @@ func (c *timestamps) append(dst []byte, i int) []byte {
 	}
 	v := int64(c.values[i])
 	if c.by > 1 {
-		return appendInt8(dst, uint64(floorDiv(v, c.by)-epochSeconds*1e6))
+		return appendInt8(dst, uint64(arrowfmt.FloorDiv(v, c.by)-epochSeconds*1e6))
 	}
 	return appendInt8(dst, uint64((v-c.epoch)*c.times))
 }
@@ -138,7 +118,7 @@ func bindDate(dt arrow.DataType) func(arrow.Array) cells {
 	}
 }
 
-func (c *dates[T]) day(i int) int64 { return floorDiv(int64(c.values[i]), c.unit) - epochDays }
+func (c *dates[T]) day(i int) int64 { return arrowfmt.FloorDiv(int64(c.values[i]), c.unit) - epochDays }
 
 func (c *dates[T]) append(dst []byte, i int) []byte {
 	if c.null(i) {
@@ -166,7 +146,7 @@ type times[T arrow.Time32 | arrow.Time64] struct {
 
 func bindTime(dt arrow.DataType) func(arrow.Array) cells {
 	unit := dt.(arrow.TemporalWithUnit).TimeUnit()
-	s, day := scaleOf(unit), secondsPerDay*perSecond(unit)
+	s, day := scaleOf(unit), secondsPerDay*arrowfmt.PerSecond(unit)
 	if dt.ID() == arrow.TIME32 {
 		return func(arr arrow.Array) cells {
 			return &times[arrow.Time32]{validityOf(arr), valuesOf[arrow.Time32](arr), s, day}

@@ -2,11 +2,12 @@ package postgres
 
 import (
 	"bytes"
-	"encoding/hex"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // Why a text is refused.
@@ -201,10 +202,8 @@ func (c *hexes) append(dst []byte, i int) []byte {
 		return appendNull(dst)
 	}
 	v := c.values.value(i)
-	return appendHex(appendLen(dst, 2+2*len(v)), v)
+	return arrowfmt.AppendHex(appendLen(dst, 2+2*len(v)), v)
 }
-
-func appendHex(dst, v []byte) []byte { return hex.AppendEncode(append(dst, '0', 'x'), v) }
 
 func appendLen(dst []byte, n int) []byte {
 	return append(dst, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
@@ -216,10 +215,8 @@ func bindBlobs(arr arrow.Array) cells { return blobsOf(arr) }
 
 // bindHex returns nil for what is not binary.
 func bindHex(dt arrow.DataType) func(arrow.Array) cells {
-	switch dt.ID() {
-	case arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW, arrow.FIXED_SIZE_BINARY:
-		return func(arr arrow.Array) cells { return &hexes{values: blobsOf(arr)} }
-	default:
+	if !arrowfmt.IsBytes(dt) {
 		return nil
 	}
+	return func(arr arrow.Array) cells { return &hexes{values: blobsOf(arr)} }
 }

@@ -3,11 +3,12 @@ package postgres
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/ampipe/ampipe/pkg/sink/decimals"
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // longestShown is how many characters of a value a message shows.
@@ -25,16 +26,22 @@ func shown(arr arrow.Array, row int) string {
 		return shown(a.Storage(), row)
 	}
 	switch dt := arr.DataType(); {
-	case isText(dt):
-		v := blobsOf(arr).value(row)
+	case arrowfmt.IsText(dt):
+		v := arrowfmt.Bytes(arr)(row)
 		return strconv.Quote(cut(string(v[:min(len(v), 4*longestShown+4)])))
 	case arrow.IsDecimal(dt.ID()):
-		return cut(string(decimals.Printer(arr)(nil, row)))
-	case bindHex(dt) != nil:
-		v := blobsOf(arr).value(row)
-		return cut(string(appendHex(nil, v[:min(len(v), longestShown)])))
+		return cut(string(arrowfmt.Decimals(arr)(nil, row)))
+	case arrowfmt.IsBytes(dt):
+		v := arrowfmt.Bytes(arr)(row)
+		return cut(string(arrowfmt.AppendHex(nil, v[:min(len(v), longestShown)])))
 	}
-	text := strings.Join(strings.Fields(arr.ValueStr(row)), " ")
+	var text string
+	if _, nested := arr.DataType().(arrow.NestedType); nested {
+		text = strings.ToValidUTF8(string(jsonb.Text(arr)(nil, row)), string(utf8.RuneError))
+	} else {
+		text = arr.ValueStr(row)
+	}
+	text = strings.Join(strings.Fields(text), " ")
 	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		text = strconv.Quote(text)
 	}
@@ -55,19 +62,7 @@ func cut(text string) string {
 func (g *target) advise(reason string, c column, arr arrow.Array, row int) string {
 	pairs := []string{"<table>", g.quoted(), "<column>", quoted(c.name)}
 	if strings.Contains(reason, "<literal>") {
-		pairs = append(pairs, "<literal>", literal(string(textOf(arr, row))))
+		pairs = append(pairs, "<literal>", literal(string(arrowfmt.Bytes(arr)(row))))
 	}
 	return strings.NewReplacer(pairs...).Replace(reason)
-}
-
-// textOf returns a value of a column of texts.
-func textOf(arr arrow.Array, row int) []byte {
-	switch a := arr.(type) {
-	case *array.Dictionary:
-		return textOf(a.Dictionary(), a.GetValueIndex(row))
-	case array.ExtensionArray:
-		return textOf(a.Storage(), row)
-	default:
-		return blobsOf(arr).value(row)
-	}
 }

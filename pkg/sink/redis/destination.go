@@ -11,5 +11,7 @@ func Destination() sink.Destination {
 		Kind: "Redis",
 		Owns: func(s config.Sink) bool { return s.Redis != nil },
 		New:  func(s config.Sink) sink.Writer { return New(*s.Redis) },
+
+		LogTo: LogTo,
 	}
 }

@@ -26,7 +26,7 @@ func (g *target) appendDump(dst []byte, b *bound, row int) []byte {
 	dst = openDump(dst)
 	for _, i := range g.columns {
 		c := &b.cells[i]
-		null := c.null(row)
+		null := c.Null(row)
 		if null && !g.NullEmpty {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/config"
 )
 
@@ -88,20 +89,11 @@ func (p *pattern) separate() error {
 // unkeyed are types whose equal values may be printed differently, or that hold
 // others.
 func unkeyed(dt arrow.DataType) bool {
-	switch dt := dt.(type) {
-	case *arrow.DictionaryType:
-		return unkeyed(dt.ValueType)
-	case arrow.ExtensionType:
-		return unkeyed(dt.StorageType())
-	case arrow.NestedType:
+	dt = arrowfmt.Underlying(dt)
+	if _, nested := dt.(arrow.NestedType); nested {
 		return true
 	}
-	switch dt.ID() {
-	case arrow.NULL, arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64:
-		return true
-	default:
-		return false
-	}
+	return dt.ID() == arrow.NULL || arrow.IsFloating(dt.ID())
 }
 
 // append writes the key of a row whose key columns are not null.

@@ -48,7 +48,7 @@ func appendRequoted(dst, text []byte) []byte {
 	if bytes.IndexByte(text, '\\') < 0 || json.Unmarshal(text, &s) != nil {
 		return append(dst, text...)
 	}
-	return appendQuoted(dst, s)
+	return documents.AppendString(dst, []byte(s))
 }
 
 // appendNumber writes a float as floats are written, and an integer as it is.

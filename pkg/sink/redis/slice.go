@@ -44,16 +44,19 @@ func (g *target) bind(run sink.Run) (bound, error) {
 		}
 		c := cellsOf(run.Record.Column(i))
 		b.cells[i] = c
-		if c.flaw == nil && c.bits == nil && i != g.score {
+		if c.check == nil && !c.Any() && i != g.score {
 			continue
 		}
 		for row := run.From; row < run.To; row++ {
-			reason := c.flawed(row)
+			reason := ""
+			if c.check != nil {
+				reason = c.check(row)
+			}
 			switch {
 			case reason != "":
-			case keyed && c.null(row):
+			case keyed && c.Null(row):
 				reason = "it is part of the key and has no value; filter such rows out in the query"
-			case i == g.score && c.null(row):
+			case i == g.score && c.Null(row):
 				reason = "it is the score and has no value; filter such rows out in the query"
 			case i == g.score && math.IsNaN(b.scoreOf(g, row)):
 				reason = "it is the score and not a number; filter such rows out in the query"
@@ -213,7 +216,7 @@ func (g *target) appendRow(dst []byte, b *bound, row int) []byte {
 func (g *target) appendFields(dst []byte, b *bound, row int) (_ []byte, n int) {
 	for _, i := range g.columns {
 		c := &b.cells[i]
-		if c.null(row) {
+		if c.Null(row) {
 			if g.NullEmpty {
 				dst, n = append(append(dst, g.names[i]...), 0xa0), n+2
 			}
@@ -239,14 +242,14 @@ func (g *target) appendDocument(dst []byte, b *bound, row int) []byte {
 	dst = append(dst, '{')
 	first := true
 	for _, i := range g.columns {
-		if b.cells[i].null(row) && !g.NullEmpty {
+		if b.cells[i].Null(row) && !g.NullEmpty {
 			continue
 		}
 		if !first {
 			dst = append(dst, ',')
 		}
 		first = false
-		dst = b.cells[i].appendJSON(append(dst, g.labels[i]...), row)
+		dst = b.cells[i].json(append(dst, g.labels[i]...), row)
 	}
 	return append(dst, '}')
 }

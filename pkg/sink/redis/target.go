@@ -149,7 +149,7 @@ func (g *target) label() {
 		name := g.schema.Field(i).Name
 		g.names[i] = appendPacked(nil, []byte(name))
 		g.elements[i] = closeElement(append(openElement(nil), name...), 0)
-		g.labels[i] = append(appendQuoted(nil, []byte(name)), ':')
+		g.labels[i] = append(documents.AppendString(nil, []byte(name)), ':')
 	}
 }
 

@@ -1,7 +1,4 @@
-// Package decimals takes Arrow's decimals of any width apart and writes them out,
-// without making a big number or a text of each. Its functions may be called
-// concurrently.
-package decimals
+package arrowfmt
 
 import (
 	"math/bits"
@@ -25,7 +22,7 @@ func (m *Magnitude) Times(by uint64) {
 	}
 }
 
-// Divide divides by d, and gives the remainder.
+// Divide divides by d and returns the remainder.
 func (m *Magnitude) Divide(d uint64) (rest uint64) {
 	for i := len(m) - 1; i >= 0; i-- {
 		if m[i]|rest == 0 {
@@ -36,7 +33,7 @@ func (m *Magnitude) Divide(d uint64) (rest uint64) {
 	return rest
 }
 
-// Less compares.
+// Less reports whether m is below o.
 func (m *Magnitude) Less(o *Magnitude) bool {
 	for i := len(m) - 1; i >= 0; i-- {
 		if m[i] != o[i] {
@@ -46,10 +43,10 @@ func (m *Magnitude) Less(o *Magnitude) bool {
 	return false
 }
 
-// Wide tells whether m has more than 64 bits.
+// Wide reports whether m has more than 64 bits.
 func (m *Magnitude) Wide() bool { return m[1]|m[2]|m[3]|m[4] != 0 }
 
-// Pow10 gives 10^n, for n up to 80.
+// Pow10 returns 10^n, for n up to 80.
 func Pow10(n int) Magnitude {
 	m := Magnitude{1}
 	for range n {
@@ -58,13 +55,13 @@ func Pow10(n int) Magnitude {
 	return m
 }
 
-// Split32 gives the sign and the size of the unscaled number.
+// Split32 returns the sign and the size of the unscaled number.
 func Split32(v *decimal.Decimal32) (minus bool, m Magnitude) {
 	wide := decimal.Decimal64(*v)
 	return Split64(&wide)
 }
 
-// Split64 gives the sign and the size of the unscaled number.
+// Split64 returns the sign and the size of the unscaled number.
 func Split64(v *decimal.Decimal64) (minus bool, m Magnitude) {
 	if *v < 0 {
 		return true, Magnitude{-uint64(*v)}
@@ -72,7 +69,7 @@ func Split64(v *decimal.Decimal64) (minus bool, m Magnitude) {
 	return false, Magnitude{uint64(*v)}
 }
 
-// Split128 gives the sign and the size of the unscaled number.
+// Split128 returns the sign and the size of the unscaled number.
 func Split128(v *decimal128.Num) (minus bool, m Magnitude) {
 	lo, hi := v.LowBits(), uint64(v.HighBits())
 	if v.HighBits() >= 0 {
@@ -83,7 +80,7 @@ func Split128(v *decimal128.Num) (minus bool, m Magnitude) {
 	return true, Magnitude{lo, hi}
 }
 
-// Split256 gives the sign and the size of the unscaled number.
+// Split256 returns the sign and the size of the unscaled number.
 func Split256(v *decimal256.Num) (minus bool, m Magnitude) {
 	limbs := v.Array()
 	if int64(limbs[3]) >= 0 {

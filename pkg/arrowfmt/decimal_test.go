@@ -1,4 +1,4 @@
-package decimals_test
+package arrowfmt_test
 
 import (
 	"math/big"
@@ -13,7 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal256"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
-	"github.com/ampipe/ampipe/pkg/sink/decimals"
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // written is a decimal as it has to look, by big numbers.
@@ -97,7 +97,7 @@ func of256(v *big.Int) decimal256.Num {
 	return decimal256.New(l[3], l[2], l[1], l[0])
 }
 
-func TestPrinterWritesEveryWidth(t *testing.T) {
+func TestDecimalsOfEveryWidth(t *testing.T) {
 	for _, places := range []int32{0, 1, 2, 9, 18, 40, 76, -1, -7} {
 		for bits, build := range map[int]func(*big.Int, array.Builder){
 			32:  func(v *big.Int, b array.Builder) { b.(*array.Decimal32Builder).Append(decimal.Decimal32(v.Int64())) },
@@ -113,7 +113,7 @@ func TestPrinterWritesEveryWidth(t *testing.T) {
 				build(v, b)
 			}
 			arr := b.NewArray()
-			print := decimals.Printer(array.NewSlice(arr, 2, int64(len(all))))
+			print := arrowfmt.Decimals(array.NewSlice(arr, 2, int64(len(all))))
 			for i, v := range all[2:] {
 				if got, want := string(print([]byte("x"), i)), "x"+written(v, int(places)); got != want {
 					t.Fatalf("%d bits, %d places: %s is written as %s, want %s", bits, places, v, got, want)
@@ -125,15 +125,15 @@ func TestPrinterWritesEveryWidth(t *testing.T) {
 	}
 }
 
-func TestPrinterOfAnotherType(t *testing.T) {
+func TestDecimalsOfAnotherType(t *testing.T) {
 	b := array.NewInt64Builder(memory.DefaultAllocator)
 	defer b.Release()
-	if decimals.Printer(b.NewArray()) != nil {
-		t.Error("integers have a printer of decimals")
+	if arrowfmt.Decimals(b.NewArray()) != nil {
+		t.Error("integers are taken for decimals")
 	}
 }
 
-func bigOf(m decimals.Magnitude) *big.Int {
+func bigOf(m arrowfmt.Magnitude) *big.Int {
 	v := new(big.Int)
 	for i := len(m) - 1; i >= 0; i-- {
 		v.Or(v.Lsh(v, 64), new(big.Int).SetUint64(m[i]))
@@ -143,14 +143,14 @@ func bigOf(m decimals.Magnitude) *big.Int {
 
 func TestMagnitudesCount(t *testing.T) {
 	for n := range 81 {
-		if got := bigOf(decimals.Pow10(n)); got.Cmp(pow(10, int64(n))) != 0 {
+		if got := bigOf(arrowfmt.Pow10(n)); got.Cmp(pow(10, int64(n))) != 0 {
 			t.Fatalf("10^%d is %s", n, got)
 		}
 	}
-	var last decimals.Magnitude
+	var last arrowfmt.Magnitude
 	for _, v := range numbers(256) {
 		n := of256(v)
-		minus, m := decimals.Split256(&n)
+		minus, m := arrowfmt.Split256(&n)
 		size := new(big.Int).Abs(v)
 		if bigOf(m).Cmp(size) != 0 || minus != (v.Sign() < 0) {
 			t.Fatalf("%s is taken apart to %v, %s", v, minus, bigOf(m))
@@ -170,7 +170,7 @@ func TestMagnitudesCount(t *testing.T) {
 	}
 }
 
-func BenchmarkPrint(b *testing.B) {
+func BenchmarkDecimals(b *testing.B) {
 	for name, c := range map[string]struct {
 		digits string
 		dt     arrow.DataType
@@ -187,7 +187,7 @@ func BenchmarkPrint(b *testing.B) {
 			if err := build.AppendValueFromString(c.digits[:point] + "." + c.digits[point:]); err != nil {
 				b.Fatal(err)
 			}
-			print, dst := decimals.Printer(build.NewArray()), []byte(nil)
+			print, dst := arrowfmt.Decimals(build.NewArray()), []byte(nil)
 			b.ReportAllocs()
 			for b.Loop() {
 				dst = print(dst[:0], 0)

@@ -1,32 +1,32 @@
-package decimals
+package arrowfmt
 
 import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// Printer gives what appends value i, which is not NULL, of an array of decimals,
-// as [Append] does. It gives nil if the array is of another type.
-func Printer(arr arrow.Array) func(dst []byte, i int) []byte {
+// Decimals returns what appends the values of an array of decimals that are not NULL, as
+// [AppendDecimal] does, or nil if the array is of another type.
+func Decimals(arr arrow.Array) Append {
 	switch a := arr.(type) {
 	case *array.Decimal32:
-		return printer(a.Values(), Split32, a.DataType())
+		return decimals(a.Values(), Split32, a.DataType())
 	case *array.Decimal64:
-		return printer(a.Values(), Split64, a.DataType())
+		return decimals(a.Values(), Split64, a.DataType())
 	case *array.Decimal128:
-		return printer(a.Values(), Split128, a.DataType())
+		return decimals(a.Values(), Split128, a.DataType())
 	case *array.Decimal256:
-		return printer(a.Values(), Split256, a.DataType())
+		return decimals(a.Values(), Split256, a.DataType())
 	default:
 		return nil
 	}
 }
 
-func printer[T any](values []T, split func(*T) (bool, Magnitude), dt arrow.DataType) func([]byte, int) []byte {
+func decimals[T any](values []T, split func(*T) (bool, Magnitude), dt arrow.DataType) Append {
 	places := int(dt.(arrow.DecimalType).GetScale())
 	return func(dst []byte, i int) []byte {
 		minus, m := split(&values[i])
-		return Append(dst, minus, m, places)
+		return AppendDecimal(dst, minus, m, places)
 	}
 }
 
@@ -35,9 +35,9 @@ const (
 	chunkDigits = 19
 )
 
-// Append writes a decimal with all its places; fewer than none are zeros in front of
-// where its point would be. Zero has no sign.
-func Append(dst []byte, minus bool, m Magnitude, places int) []byte {
+// AppendDecimal appends a decimal with all its places; fewer than none are zeros in front
+// of where its point would be. Zero has no sign.
+func AppendDecimal(dst []byte, minus bool, m Magnitude, places int) []byte {
 	var digits [100]byte // 320 bits are 97 digits
 	at := len(digits)
 	for m.Wide() {
