@@ -44,6 +44,7 @@ func (l *lab) finishAndVerify(p *process, file string) {
 // TestDestinationDown stops PostgreSQL in the middle: the sink pauses, says why,
 // and goes on.
 func TestDestinationDown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.ownPostgres()
 	amp, set := l.control("--chain", "eth_rpc", "--blocks", "1000")
@@ -73,6 +74,7 @@ func (l *lab) waitRows(p *process, n int64) {
 
 // TestAmpRestarts kills the Amp server again and again while it is read.
 func TestAmpRestarts(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	port := freePort(t)
 	args := []string{"--listen", fmt.Sprintf("127.0.0.1:%d", port), "--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000"}

@@ -41,6 +41,7 @@ sinks:
 // history that is larger than the log. It is told at once, the others load
 // everything, and the exit code tells of it. When its cause is mended it loads the rest.
 func TestAStoppedSinkDoesNotHoldTheOthers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1300")
 	configure := func(blocks int) string {
@@ -104,6 +105,7 @@ func askHealth(t *testing.T, question string, port int) (ok bool, parts map[stri
 // TestWhatHasStoppedStaysVisible while the rest follows the chain: a sink of one
 // pipeline, and a whole pipeline beside it.
 func TestWhatHasStoppedStaysVisible(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "3", "--live", "--block-time", "100ms")
 	alone := fmt.Sprintf(`pipeline: alone
