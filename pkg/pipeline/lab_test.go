@@ -196,10 +196,12 @@ func (l *lab) devserver(args ...string) (string, *process) {
 	return address, p
 }
 
-// startNATS starts a NATS server on a port that stays the same over restarts.
+// startNATS starts a NATS server on a port that stays the same over restarts. It may
+// keep more than the default of log.max_bytes, however little the disk has to spare.
 func (l *lab) startNATS(port int) *process {
 	l.t.Helper()
-	p := l.start("nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(port), "-js", "-sd", filepath.Join(l.dir, "nats"))
+	conf := l.file("nats.conf", fmt.Sprintf("jetstream { store_dir: %q, max_file_store: 64GB }\n", filepath.Join(l.dir, "nats")))
+	p := l.start("nats-server", "-c", conf, "-a", "127.0.0.1", "-p", fmt.Sprint(port))
 	p.out.waitFor(l.t, p, regexp.MustCompile(`Server is (ready)`))
 	return p
 }
