@@ -141,10 +141,7 @@ func TestRowsOutOfOrder(t *testing.T) {
 	if code != 3 || !strings.Contains(out, "rows are not in order") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	// A partition of a single block is in order whatever the server does.
-	if n := l.number("SELECT count(*) FROM (SELECT FROM " + l.schema + ".rows GROUP BY block_num HAVING count(*) <> 100) AS torn"); n != 0 {
-		t.Errorf("%d blocks were written with other rows than theirs", n)
-	}
+	// What came before the first row that is out of order may have been written already.
 	if n := l.number("SELECT count(DISTINCT block_num) FROM " + l.schema + ".rows"); n == 50 {
 		t.Error("every block was written")
 	}

@@ -290,7 +290,6 @@ func TestRecordedStreams(t *testing.T) {
 // TestRecordedStreamsCutEverywhere cuts every recorded stream after each of its
 // messages; the server answers what resumes it as the recorded one did.
 func TestRecordedStreamsCutEverywhere(t *testing.T) {
-	t.Parallel()
 	const atOnce = 16 // most of the time a pipeline waits
 	p := newReplays(t)
 	for _, r := range recordedStreams(t) {
