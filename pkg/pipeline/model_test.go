@@ -58,7 +58,6 @@ var destinations = []func(*testing.T, *lab) destination{
 // AMPIPE_MODEL_SEED repeats the random choices of a round, which the scheduling of
 // the processes does not.
 func TestModel(t *testing.T) {
-	t.Parallel()
 	for _, make := range destinations {
 		make(t, newLab(t)) // skips without its server
 	}
