@@ -7,7 +7,10 @@ PACKAGES := ./...
 COMMANDS ?= ./cmd/...
 # grpcnotrace leaves a page about traces out of gRPC, which nobody can open here. Its
 # templates would keep the linker from dropping the methods that nobody calls.
-export GOFLAGS := -buildvcs=false -tags=grpcnotrace
+export GOFLAGS := -buildvcs=false -trimpath -tags=grpcnotrace
+# As what is shipped is compiled, so that nothing is compiled twice on a fresh machine;
+# only the development server, with DuckDB in it, and the race detector need C.
+export CGO_ENABLED := 0
 
 .PHONY: help
 help: ## List the targets
@@ -19,17 +22,17 @@ demo: build devserver ## Load a synthetic chain into a Delta Lake table, verify 
 
 .PHONY: build
 build: ## Build the product's commands into bin/ (static, no C compiler needed)
-	CGO_ENABLED=0 GOWORK=off $(GO) build -trimpath -ldflags "-s -w $$(scripts/stamp)" -o bin/ $(COMMANDS)
+	GOWORK=off $(GO) build -ldflags "-s -w $$(scripts/stamp)" -o bin/ $(COMMANDS)
 
 .PHONY: devserver
 devserver: ## Build the development Amp server into bin/ (needs a C compiler)
-	cd devserver && CGO_ENABLED=1 $(GO) build -trimpath -o ../bin/devserver .
+	cd devserver && CGO_ENABLED=1 $(GO) build -o ../bin/devserver .
 
 # The linker warns of getaddrinfo, getpwuid and dlopen, which DuckDB would need for
 # extensions, and which nothing here uses.
 .PHONY: devserver-static
 devserver-static: ## The same without a shared library, for an image with nothing in it
-	cd devserver && CGO_ENABLED=1 $(GO) build -trimpath -tags netgo,osusergo,grpcnotrace \
+	cd devserver && CGO_ENABLED=1 $(GO) build -tags netgo,osusergo,grpcnotrace \
 		-ldflags '-s -w -linkmode external -extldflags -static' -o ../bin/devserver .
 
 .PHONY: test
@@ -44,7 +47,7 @@ ALONE := ^TestEveryByteForged$$|^TestLayouts|^TestCutterKeepsEverything$$|^TestR
 
 .PHONY: race
 race: ## Run the tests under the race detector (not the end-to-end ones: they run the built commands)
-	@WITHOUT='/(pkg/pipeline|cmd/ampipe)$$' scripts/test -race -parallel 2 -skip '$(ALONE)'
+	@WITHOUT='/(pkg/pipeline|cmd/ampipe)$$' scripts/test -race -parallel 3 -skip '$(ALONE)'
 
 MODEL_SECONDS ?= 600
 .PHONY: model
@@ -76,9 +79,9 @@ QEMU ?= qemu-aarch64-static
 .PHONY: arm64-test
 arm64-test: ## Compile for linux/arm64, and run the tests of the pure packages under qemu-user
 	@command -v $(QEMU) >/dev/null || { echo "$(QEMU) is missing (Debian: apt-get install qemu-user-static)" >&2; exit 1; }
-	CGO_ENABLED=0 GOWORK=off GOARCH=arm64 $(GO) build -trimpath -ldflags '-s -w' -o bin/arm64/ ./cmd/...
+	GOWORK=off GOARCH=arm64 $(GO) build -ldflags '-s -w' -o bin/arm64/ ./cmd/...
 	$(QEMU) bin/arm64/ampipe version
-	CGO_ENABLED=0 GOWORK=off GOARCH=arm64 $(GO) test -exec $(QEMU) -timeout 30m $(PURE)
+	GOWORK=off GOARCH=arm64 $(GO) test -exec $(QEMU) -timeout 30m $(PURE)
 
 .PHONY: compose-test
 compose-test: ## Run docker-compose.yml on this machine's container engine: build, load, verify, remove
@@ -88,13 +91,13 @@ compose-test: ## Run docker-compose.yml on this machine's container engine: buil
 lint: ## Formatting, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet $(PACKAGES)
-	cd devserver && $(GO) vet ./...
+	cd devserver && CGO_ENABLED=1 $(GO) vet ./...
 	cd deploy/deploytest && GOWORK=off $(GO) vet ./...
 	cd deploy/release && GOWORK=off $(GO) vet ./...
 	GOWORK=off $(GO) vet -tags docs,grpcnotrace ./cmd/...
 	$(GO) build -o bin/ honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(PACKAGES)
-	cd devserver && ../bin/staticcheck ./...
+	cd devserver && CGO_ENABLED=1 ../bin/staticcheck ./...
 	cd deploy/deploytest && GOWORK=off ../../bin/staticcheck ./...
 	cd deploy/release && GOWORK=off ../../bin/staticcheck ./...
 	GOWORK=off $(GO) mod tidy -diff

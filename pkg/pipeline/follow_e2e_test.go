@@ -163,6 +163,7 @@ func (p *process) freeze(d time.Duration) {
 // through reorgs, the holder of the live lane included, or freezes it for up to twenty
 // seconds. AMPIPE_CRASH_KILLS is how often.
 func TestLiveCrashes(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	kills := 8
 	if n, err := strconv.Atoi(os.Getenv("AMPIPE_CRASH_KILLS")); err == nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -196,23 +197,33 @@ func (l *lab) devserver(args ...string) (string, *process) {
 	return address, p
 }
 
-// startNATS starts a NATS server on a port that stays the same over restarts.
+// startNATS starts a NATS server on a port that stays the same over restarts. It may
+// keep more than the default of log.max_bytes, however little the disk has to spare.
 func (l *lab) startNATS(port int) *process {
 	l.t.Helper()
-	p := l.start("nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(port), "-js", "-sd", filepath.Join(l.dir, "nats"))
+	conf := l.file("nats.conf", fmt.Sprintf("jetstream { store_dir: %q, max_file_store: 64GB }\n", filepath.Join(l.dir, "nats")))
+	p := l.start("nats-server", "-c", conf, "-a", "127.0.0.1", "-p", fmt.Sprint(port))
 	p.out.waitFor(l.t, p, regexp.MustCompile(`Server is (ready)`))
 	return p
 }
 
-// freePort gives a port that nobody listens on.
+// freePort returns a port on which nothing listens, below those that the system gives
+// to outgoing connections: one of these would take it before it is listened on.
 func freePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 10_000 + mathrand.IntN(10_000)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port found")
+	return 0
 }
 
 // output collects what a process prints.

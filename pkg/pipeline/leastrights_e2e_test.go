@@ -138,6 +138,7 @@ func newLeastRights(t *testing.T) *leastRights {
 // TestLeastRights loads, follows, undoes and verifies with the rights that
 // docs/security.md lists, and no others, in every mode and structure.
 func TestLeastRights(t *testing.T) {
+	t.Parallel()
 	l := newLeastRights(t)
 	chain := &modelChain{Chain: amptest.NewChain(amptest.Network, modelSchema), random: mathrand.New(mathrand.NewPCG(5, 1))}
 	chain.extend(chain.build(0, 301))

@@ -25,6 +25,7 @@ func (f onLine) Write(line []byte) (int, error) {
 // TestRunWaitsForNATS: a server that comes up later than the process is waited for, as
 // the processes of single stages do, and the log says so.
 func TestRunWaitsForNATS(t *testing.T) {
+	t.Parallel()
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	var server *queue.Server
 	start := sync.OnceFunc(func() {

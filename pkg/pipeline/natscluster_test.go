@@ -20,6 +20,7 @@ import (
 // go without a commit for mostStill at most. One sink may for longer: several times in a row its
 // consumer may lose its leader, and each election takes NATS up to 9 s.
 func TestClusterWhoseNodesAreKilled(t *testing.T) {
+	t.Parallel()
 	const mostStill, mostStillOfOne = 15 * time.Second, 30 * time.Second
 	lasts, every := 14*time.Second, 6*time.Second
 	short := true // then a busy machine may take longer

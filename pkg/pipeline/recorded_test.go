@@ -276,6 +276,7 @@ func wrappedRange(text string) (r block.Range, bounded bool) {
 // TestRecordedStreams replays every recorded stream byte for byte through the whole
 // pipeline: PostgreSQL holds the canonical table, in every value.
 func TestRecordedStreams(t *testing.T) {
+	t.Parallel()
 	p := newReplays(t)
 	for _, r := range recordedStreams(t) {
 		t.Run(r.name(), func(t *testing.T) {

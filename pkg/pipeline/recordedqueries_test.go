@@ -167,6 +167,7 @@ var documented = map[string]string{
 // destination that cannot hold a query says so when it is checked, for a reason that
 // its page names.
 func TestRecordedQueries(t *testing.T) {
+	t.Parallel()
 	dsn, redis := os.Getenv("AMPIPE_TEST_POSTGRES"), os.Getenv("AMPIPE_TEST_REDIS")
 	if dsn == "" || redis == "" {
 		t.Skip("AMPIPE_TEST_POSTGRES or AMPIPE_TEST_REDIS is not set: no destinations (scripts/test starts them)")
@@ -177,7 +178,10 @@ func TestRecordedQueries(t *testing.T) {
 			continue
 		}
 		loaded++
-		t.Run(path.Base(r.Name), func(t *testing.T) { loadRecorded(t, r, dsn, redis) })
+		t.Run(path.Base(r.Name), func(t *testing.T) {
+			t.Parallel()
+			loadRecorded(t, r, dsn, redis)
+		})
 	}
 	if loaded == 0 {
 		t.Fatal("no query was recorded")

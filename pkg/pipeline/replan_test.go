@@ -117,11 +117,13 @@ func (m *model) forgetNATS() {
 // everything, and the block is replaced before the pipeline is planned anew. By the
 // head of the chain alone the live lane would begin above it, and the block would stay.
 func TestANewPlanTakesBackWhatWasReplaced(t *testing.T) {
+	t.Parallel()
 	takesBackWhatWasReplaced(t, func(*testing.T) []destination { return inMemory("warehouse", "cache") })
 }
 
 // TestANewPlanTakesBackFromEveryDestination is the same with all kinds of them.
 func TestANewPlanTakesBackFromEveryDestination(t *testing.T) {
+	t.Parallel()
 	takesBackWhatWasReplaced(t, func(t *testing.T) (all []destination) {
 		l := newLab(t)
 		for _, make := range destinations {

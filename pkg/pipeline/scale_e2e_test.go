@@ -89,6 +89,7 @@ func (c *cluster) checkLog(blocks int) {
 }
 
 func TestSeveralProcessesOfEachStage(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1500", "--logs-per-block", "100")
 	c := newCluster(l, amp, 1500, "", "extract: { workers: 2 }\n")
@@ -148,6 +149,7 @@ func idleShare(t *testing.T, skew string) int {
 // beyond the entry in flight. AMPIPE_CRASH_KILLS=10 is the long form: 2,000,000
 // rows, and ten kills of each stage.
 func TestCrashes(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	blocks, kills := 2000, 3
 	if n, err := strconv.Atoi(os.Getenv("AMPIPE_CRASH_KILLS")); err == nil {

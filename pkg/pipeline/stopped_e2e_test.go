@@ -41,6 +41,7 @@ sinks:
 // history that is larger than the log. It is told at once, the others load
 // everything, and the exit code tells of it. When its cause is mended it loads the rest.
 func TestAStoppedSinkDoesNotHoldTheOthers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1300")
 	configure := func(blocks int) string {
