@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
 )
 
@@ -71,8 +72,8 @@ func (b *bus) drain(ctx context.Context, w sink.Writer, t sink.Table, rows int) 
 	}
 	defer consumer.Close()
 	seen := &seen{want: int64(rows), stop: stop}
-	loop := &sink.Loop{
-		Writer: w, Table: t, Source: sink.FromQueue(consumer), Reports: b.state,
+	loop := &apply.Loop{
+		Writer: w, Table: t, Source: apply.FromQueue(consumer), Reports: b.state,
 		Ended:    func(context.Context) bool { return true }, // the log is full
 		Observer: seen, Logger: zerolog.Nop(),
 	}
@@ -94,8 +95,8 @@ type seen struct {
 	stop context.CancelFunc
 }
 
-// OnApplied implements [sink.Observer].
-func (s *seen) OnApplied(c sink.Commit) {
+// OnApplied implements [apply.Observer].
+func (s *seen) OnApplied(c apply.Commit) {
 	if s.rows.Add(int64(c.Rows+c.Skipped)) == s.want {
 		now := time.Now()
 		s.end.Store(&now)
@@ -103,8 +104,8 @@ func (s *seen) OnApplied(c sink.Commit) {
 	}
 }
 
-// OnPause implements [sink.Observer].
+// OnPause implements [apply.Observer].
 func (s *seen) OnPause(error) {}
 
-// OnResume implements [sink.Observer].
+// OnResume implements [apply.Observer].
 func (s *seen) OnResume() {}

@@ -38,7 +38,8 @@ var allowed = map[string][]string{
 	"plan":                           {"amp", "block", "config", "entry", "fault", "sqlcheck", "queue"},
 	"sqlcheck":                       {"block", "fault"},
 	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue"},
-	"sink":                           {"block", "config", "entry", "fault", "queue"},
+	"sink":                           {"block", "config", "entry", "fault"},
+	"sink/apply":                     {"sink", "block", "entry", "fault", "queue"},
 	"sink/memory":                    {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "arrowfmt", "block", "config", "fault"},
 	"sink/delta":                     {"sink", "sink/delta/storage", "arrowfmt", "block", "config", "entry", "fault"},
@@ -50,7 +51,7 @@ var allowed = map[string][]string{
 	"progress":                       {"block", "health", "ops"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
-		"progress", "queue", "sink",
+		"progress", "queue", "sink", "sink/apply",
 	},
 }
 
@@ -128,20 +129,21 @@ func checkImport(t *testing.T, file, pkg, imported string) {
 	}
 }
 
-// What a destination's driver consists of.
+// What a driver consists of.
 var (
 	clouds   = []string{"gocloud.dev", "cloud.google.com/", "google.golang.org/api", "github.com/aws/", "github.com/Azure/", "github.com/minio/minio-go"}
 	postgres = []string{"github.com/jackc/"}
 	redis    = []string{"github.com/redis/"}
+	nats     = []string{"github.com/nats-io/"}
 )
 
 // TestWhatIsLinked: a destination is a package that needs no other, and each command
 // links only what it needs.
 func TestWhatIsLinked(t *testing.T) {
 	for pkg, without := range map[string][][]string{
-		"pkg/sink/postgres": {redis, clouds},
-		"pkg/sink/redis":    {postgres, clouds},
-		"pkg/sink/delta":    {postgres, redis},
+		"pkg/sink/postgres": {nats, redis, clouds},
+		"pkg/sink/redis":    {nats, postgres, clouds},
+		"pkg/sink/delta":    {nats, postgres, redis},
 		"cmd/planner":       {postgres, redis, clouds},
 		"cmd/extractor":     {postgres, redis, clouds},
 		"cmd/sink-postgres": {redis, clouds},

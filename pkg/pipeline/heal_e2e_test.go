@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/memory"
 )
 
@@ -77,16 +78,16 @@ func (h *healing) begin(name string, stage func(context.Context, *queue.Conn) er
 }
 
 func (h *healing) applies(name string) func(context.Context, *queue.Conn) error {
-	return h.sink(name, func() sink.Writer { return h.stores[name].Writer() }, func(s sink.Source) sink.Source { return corrupting{s, h} })
+	return h.sink(name, func() sink.Writer { return h.stores[name].Writer() }, func(s apply.Source) apply.Source { return corrupting{s, h} })
 }
 
 // corrupting is a log in which the payload of one entry is damaged.
 type corrupting struct {
-	sink.Source
+	apply.Source
 	of *healing
 }
 
-func (c corrupting) Next(ctx context.Context) (sink.Message, error) {
+func (c corrupting) Next(ctx context.Context) (apply.Message, error) {
 	m, err := c.Source.Next(ctx)
 	if err == nil && m.Seq == c.of.corrupt.Load() {
 		m.Payload = m.Payload[:len(m.Payload)/2]

@@ -20,6 +20,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 )
 
 // destination is where a sink of the model writes to. To put another kind of sink
@@ -225,7 +226,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		for range 1 + m.random.IntN(3) {
 			random := rand.New(rand.NewPCG(seed, m.random.Uint64()))
 			var sharing sync.Mutex
-			badly := func(s sink.Source) sink.Source {
+			badly := func(s apply.Source) apply.Source {
 				sharing.Lock() // the next process begins while the one before ends
 				defer sharing.Unlock()
 				return &unruly{Source: s, random: rand.New(rand.NewPCG(random.Uint64(), 0)), model: m}
@@ -434,15 +435,15 @@ func (m *model) compare(name string, got []modelRow) {
 
 // unruly delivers entries late, in another order, and more than once.
 type unruly struct {
-	sink.Source
+	apply.Source
 	model  *model
 	random *rand.Rand
-	late   []sink.Message
-	given  []sink.Message // the last ones
+	late   []apply.Message
+	given  []apply.Message // the last ones
 }
 
 // Next gives the next entry, whichever that is.
-func (u *unruly) Next(ctx context.Context) (sink.Message, error) {
+func (u *unruly) Next(ctx context.Context) (apply.Message, error) {
 	for {
 		calm := u.model.calm.Load()
 		if len(u.given) > 0 && !calm && u.random.IntN(12) == 0 {
@@ -473,14 +474,14 @@ func (u *unruly) Next(ctx context.Context) (sink.Message, error) {
 	}
 }
 
-func (u *unruly) belated() sink.Message {
+func (u *unruly) belated() apply.Message {
 	i := u.random.IntN(len(u.late))
 	m := u.late[i]
 	u.late = slices.Delete(u.late, i, i+1)
 	return u.remember(m)
 }
 
-func (u *unruly) remember(m sink.Message) sink.Message {
+func (u *unruly) remember(m apply.Message) apply.Message {
 	const most = 40
 	if u.given = append(u.given, m); len(u.given) > most {
 		u.given = slices.Delete(u.given, 0, 1)

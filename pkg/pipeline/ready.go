@@ -109,7 +109,7 @@ func (h *historyWatch) asks(ctx context.Context) {
 
 const notRead = "what the destination holds has not been read yet"
 
-// PutReport is part of [sink.Reports].
+// PutReport is part of [apply.Reports].
 func (h *historyWatch) PutReport(ctx context.Context, r queue.SinkReport) error {
 	h.meter.CameRound(stageSink(h.sink))
 	h.mu.Lock()

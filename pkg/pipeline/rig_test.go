@@ -24,6 +24,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
@@ -248,7 +249,7 @@ func (w *works) extractor(ctx context.Context, c *queue.Conn) error {
 
 // sink applies the log to a destination. troubled, if not nil, stands between it and
 // the log.
-func (w *works) sink(name string, open func() sink.Writer, troubled func(sink.Source) sink.Source) func(context.Context, *queue.Conn) error {
+func (w *works) sink(name string, open func() sink.Writer, troubled func(apply.Source) apply.Source) func(context.Context, *queue.Conn) error {
 	return func(ctx context.Context, c *queue.Conn) error {
 		log, _, state, err := w.open(ctx, c)
 		if err != nil {
@@ -264,7 +265,7 @@ func (w *works) sink(name string, open func() sink.Writer, troubled func(sink.So
 		if err := fault.Retry(ctx, quickly, func(ctx context.Context) error { return writer.Open(ctx, table) }, nil); err != nil {
 			return err
 		}
-		loop := &sink.Loop{
+		loop := &apply.Loop{
 			Writer: writer, Table: table, Reports: state,
 			Writers: 2, Wait: 5 * time.Millisecond, Gather: 200 * time.Millisecond, Grace: grace, Backoff: quickly, Logger: w.logger("sink " + name),
 		}
@@ -278,7 +279,7 @@ func (w *works) sink(name string, open func() sink.Writer, troubled func(sink.So
 				return err
 			}
 			defer consumer.Close()
-			from := sink.FromQueue(consumer)
+			from := apply.FromQueue(consumer)
 			if troubled != nil {
 				from = troubled(from)
 			}

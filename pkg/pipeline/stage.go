@@ -20,6 +20,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
@@ -244,8 +245,8 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		end()
 		watch.Wait()
 	}()
-	loop := &sink.Loop{
-		Writer: w, Table: table, Source: sink.FromQueue(consumer), Live: sink.FromQueue(live), Reports: history, Asked: history.ask,
+	loop := &apply.Loop{
+		Writer: w, Table: table, Source: apply.FromQueue(consumer), Live: apply.FromQueue(live), Reports: history, Asked: history.ask,
 		Writers:  c.Writers(),
 		Gather:   gatherTime(c),
 		Backoff:  patience(s.config),

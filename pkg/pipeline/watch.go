@@ -14,7 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
-	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 )
 
 // extractWatch passes what extractors tell to the meter.
@@ -73,7 +73,7 @@ type sinkWatch struct {
 	meter *progress.Meter
 }
 
-func (w sinkWatch) OnApplied(c sink.Commit) {
+func (w sinkWatch) OnApplied(c apply.Commit) {
 	w.meter.Applied(w.name, c.Rows)
 	w.meter.Committed(w.name, c.Entries, c.Took)
 	if !c.Oldest.IsZero() {

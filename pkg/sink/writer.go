@@ -1,5 +1,7 @@
-// Package sink is the writing side: it takes the entries of a pipeline's log and
-// applies them to a destination exactly once. It knows nothing of Amp.
+// Package sink is the contract of a destination: what a [Writer] is given and what it
+// promises, and the rules of it as code ([Ledger]). It knows neither NATS nor Amp; package
+// apply brings a Writer the entries of a log, and package sinktest holds it to the
+// contract.
 package sink
 
 import (

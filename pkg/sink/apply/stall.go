@@ -1,4 +1,4 @@
-package sink
+package apply
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 const (
@@ -81,7 +82,7 @@ func (s *stall) reason() error {
 		return s.broken.reason
 	}
 	patience := stallAfter
-	if _, gathers := s.run.Writer.(Gatherer); gathers {
+	if _, gathers := s.run.Writer.(sink.Gatherer); gathers {
 		patience += s.run.Gather
 	}
 	since := s.run.hand.waits()

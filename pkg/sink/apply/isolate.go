@@ -1,10 +1,11 @@
-package sink
+package apply
 
 import (
 	"errors"
 	"fmt"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // isolations is how many transactions may fail to find what is hopeless in a
@@ -41,7 +42,7 @@ func (w *worker) isolate(units []unit, err error, i *isolation) error {
 // around commits the blocks of an entry before and after a refused one. The
 // entry is not acknowledged: what is committed of it will be skipped.
 func (w *worker) around(u unit, err error, i *isolation) error {
-	bad, ok := errors.AsType[*BadRowError](err)
+	bad, ok := errors.AsType[*sink.BadRowError](err)
 	c := u.change
 	if !ok || c.Live || !c.Whole() || !c.Range.Has(bad.Block) {
 		return fmt.Errorf("log entry %d of blocks %v: %w", c.Seq, c.Range, err)
@@ -53,7 +54,7 @@ func (w *worker) around(u unit, err error, i *isolation) error {
 // commitRest commits a change without the block of a refused row, and without
 // those refused in turn. row is the position of the change's first row in its
 // entry.
-func (w *worker) commitRest(c Change, row int, bad *BadRowError, i *isolation) {
+func (w *worker) commitRest(c sink.Change, row int, bad *sink.BadRowError, i *isolation) {
 	rest := []block.Range{
 		{Start: c.Range.Start, End: bad.Block},
 		{Start: bad.Block + 1, End: c.Range.End},
@@ -66,12 +67,12 @@ func (w *worker) commitRest(c Change, row int, bad *BadRowError, i *isolation) {
 		if err != nil {
 			return
 		}
-		applied, err := w.commit([]Change{part})
+		applied, err := w.commit([]sink.Change{part})
 		if err == nil {
 			w.status.wrote(applied.Rows)
 			w.Observer.OnApplied(Commit{Applied: applied, Ranges: []block.Range{r}})
 		}
-		next, refused := errors.AsType[*BadRowError](err)
+		next, refused := errors.AsType[*sink.BadRowError](err)
 		refused = refused && r.Has(next.Block) && i.left > 1
 		if refused {
 			i.left--
@@ -89,14 +90,14 @@ func (w *worker) commitRest(c Change, row int, bad *BadRowError, i *isolation) {
 
 // within cuts a change of a whole entry down to the blocks of r, and tells the
 // position of its first row in the entry. The caller releases it.
-func within(c Change, column int, r block.Range) (Change, int, error) {
+func within(c sink.Change, column int, r block.Range) (sink.Change, int, error) {
 	part, first, row := c, -1, 0
 	part.Range, part.Records, part.Rows = c.Range.Intersect(r), nil, 0
 	for _, rec := range c.Records {
-		blocks, err := BlocksOf(rec, column)
+		blocks, err := sink.BlocksOf(rec, column)
 		if err != nil {
 			release(part)
-			return Change{}, 0, err
+			return sink.Change{}, 0, err
 		}
 		if from, to := blocks.Search(part.Range.Start), blocks.Search(part.Range.End); from < to {
 			if first < 0 {

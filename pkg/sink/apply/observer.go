@@ -1,15 +1,16 @@
-package sink
+package apply
 
 import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // Commit is what one transaction did.
 type Commit struct {
-	Applied
+	sink.Applied
 	Ranges  []block.Range // of its entries, as they came
 	Entries int
 	Bytes   int // of the entries as published
@@ -41,7 +42,7 @@ func (c *Commit) since(at time.Time) {
 	}
 }
 
-func (c *Commit) mark(change Change) {
+func (c *Commit) mark(change sink.Change) {
 	if change.Live && change.Kind == entry.Watermark {
 		c.Marks = append(c.Marks, Mark{Number: change.Range.Last(), Seen: change.Seen})
 	}

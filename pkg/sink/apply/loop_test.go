@@ -1,4 +1,4 @@
-package sink_test
+package apply_test
 
 import (
 	"context"
@@ -21,6 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/memory"
 )
 
@@ -30,7 +31,7 @@ type rig struct {
 	log   *fakeLog
 	store *memory.Store
 	watch *watch
-	loop  *sink.Loop
+	loop  *apply.Loop
 }
 
 func newRig(t *testing.T, entries ...entry.Entry) *rig {
@@ -43,7 +44,7 @@ func newRig(t *testing.T, entries ...entry.Entry) *rig {
 	if err := w.Open(t.Context(), table); err != nil {
 		t.Fatal(err)
 	}
-	r.loop = &sink.Loop{
+	r.loop = &apply.Loop{
 		Writer: w, Table: table, Source: r.log, Reports: r.watch, Observer: r.watch, Allocator: checked,
 		Rows: 1000, Backoff: fault.Backoff{Attempts: 4},
 	}
@@ -611,7 +612,7 @@ func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 		r := newRig(t)
 		live := func(seq uint64) *fakeMessage {
 			blocks := block.Range{Start: block.Number(seq) * 10, End: block.Number(seq)*10 + 10}
-			return r.log.append(sink.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Live: true})
+			return r.log.append(apply.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Live: true})
 		}
 		live(1)
 		early := live(3)

@@ -1,4 +1,4 @@
-package sink_test
+package apply_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 )
 
 // decodedMeanwhile is how many transactions' rows, of a thousand each, are in
@@ -18,7 +19,7 @@ func decodedMeanwhile(t *testing.T, live bool, writers int) (loads float64) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		for i, e := range entries(t, 60, 100) { // of a thousand rows
-			r.log.append(sink.Message{Entry: e, Seq: uint64(i + 1), After: uint64(i), Live: live})
+			r.log.append(apply.Message{Entry: e, Seq: uint64(i + 1), After: uint64(i), Live: live})
 		}
 		memory := r.loop.Allocator.(*arrowmemory.CheckedAllocator)
 		decoder := entry.NewDecoder(memory)

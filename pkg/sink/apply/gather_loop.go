@@ -1,4 +1,4 @@
-package sink
+package apply
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // gatherIdle is how long nothing may come after the last entry of a partition, or
@@ -22,7 +23,7 @@ const askIdle = 50 * time.Millisecond
 // gathering is what a worker has staged and not acknowledged. Only the worker uses
 // it.
 type gathering struct {
-	Gathering
+	sink.Gathering
 	staged []*held
 	done   Commit
 	inside bool      // the last entry of history does not end its partition
@@ -34,7 +35,7 @@ type gathering struct {
 }
 
 // workGathering is the one worker of a Gatherer: it takes the loads of all lanes.
-func (r *run) workGathering(take, do context.Context, g Gatherer, in []*ahead) error {
+func (r *run) workGathering(take, do context.Context, g sink.Gatherer, in []*ahead) error {
 	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), gather: &gathering{Gathering: g.Gather()}}
 	type loaded struct {
 		load
@@ -111,16 +112,16 @@ func (w *worker) askFirst() bool {
 }
 
 // write applies changes, or stages them.
-func (w *worker) write(ctx context.Context, changes []Change) (Applied, error) {
+func (w *worker) write(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
 	if w.gather == nil {
 		return w.Writer.Apply(ctx, changes)
 	}
 	staged, err := w.gather.Stage(ctx, changes)
-	if errors.Is(err, ErrRestage) {
+	if errors.Is(err, sink.ErrRestage) {
 		w.giveBack()
 	}
 	w.gather.full = w.gather.full || staged.Full
-	return Applied{}, err
+	return sink.Applied{}, err
 }
 
 // keep notes units that are staged. Their payloads are not needed any more.
@@ -159,16 +160,16 @@ func (w *worker) commitStaged() error {
 	}
 	begin := time.Now()
 	defer w.calls(len(g.staged), g.staged[0].Range.Start)()
-	applied, err := w.insist(func(ctx context.Context) (Applied, error) {
+	applied, err := w.insist(func(ctx context.Context) (sink.Applied, error) {
 		applied, err := g.Commit(ctx)
-		if errors.Is(err, ErrRestage) {
+		if errors.Is(err, sink.ErrRestage) {
 			return applied, fault.Permanent(err) // this commit is over
 		}
 		return applied, err
 	})
 	if err != nil {
 		w.giveBack()
-		if errors.Is(err, ErrRestage) || errors.Is(err, errStopped) {
+		if errors.Is(err, sink.ErrRestage) || errors.Is(err, errStopped) {
 			w.Logger.Info().Err(err).Msg("entries were given back that could not be committed; they come again")
 			return nil
 		}

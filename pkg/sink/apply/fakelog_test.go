@@ -1,4 +1,4 @@
-package sink_test
+package apply_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
-	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 )
 
 var logSchema = arrow.NewSchema([]arrow.Field{
@@ -76,7 +76,7 @@ type fakeLog struct {
 }
 
 type fakeMessage struct {
-	sink.Message
+	apply.Message
 	log                             *fakeLog
 	delivered, acked, nacked, ended int
 	out                             bool
@@ -91,11 +91,11 @@ func newFakeLog(entries ...entry.Entry) *fakeLog {
 // add appends entries of a partition.
 func (l *fakeLog) add(entries ...entry.Entry) {
 	for _, e := range entries {
-		l.append(sink.Message{Entry: e})
+		l.append(apply.Message{Entry: e})
 	}
 }
 
-func (l *fakeLog) append(m sink.Message) *fakeMessage {
+func (l *fakeLog) append(m apply.Message) *fakeMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := &fakeMessage{Message: m, log: l}
@@ -116,10 +116,10 @@ func (l *fakeLog) signal() {
 	}
 }
 
-func (l *fakeLog) Next(ctx context.Context) (sink.Message, error) {
+func (l *fakeLog) Next(ctx context.Context) (apply.Message, error) {
 	if l.fail != nil {
 		if err := l.fail(); err != nil {
-			return sink.Message{}, err
+			return apply.Message{}, err
 		}
 	}
 	for {
@@ -138,7 +138,7 @@ func (l *fakeLog) Next(ctx context.Context) (sink.Message, error) {
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
-			return sink.Message{}, context.Cause(ctx)
+			return apply.Message{}, context.Cause(ctx)
 		}
 	}
 }
@@ -227,13 +227,13 @@ func (l *fakeLog) outstanding() int {
 // watch is an observer and a place for reports.
 type watch struct {
 	mu      sync.Mutex
-	commits []sink.Commit
+	commits []apply.Commit
 	pauses  []string
 	resumes int
 	reports []queue.SinkReport
 }
 
-func (w *watch) OnApplied(c sink.Commit) {
+func (w *watch) OnApplied(c apply.Commit) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.commits = append(w.commits, c)

@@ -1,4 +1,4 @@
-package sink
+package apply
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // load is what one transaction is to apply: a batch, or as much of it as may be
@@ -69,7 +70,7 @@ func (a *ahead) load(batch []*held) load {
 			m.ack() // it covers nothing
 			continue
 		}
-		var c Change
+		var c sink.Change
 		err := a.caught("decoding an entry", func() (err error) {
 			c, err = a.change(m.Message)
 			return err

@@ -1,4 +1,4 @@
-package sink_test
+package apply_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/memory"
 )
 
@@ -27,7 +28,7 @@ type eager struct {
 	once  sync.Once
 }
 
-func (e *eager) OnApplied(sink.Commit) {
+func (e *eager) OnApplied(apply.Commit) {
 	if l := e.store.Ledger(); l.Coverage.Covers(e.want) {
 		e.once.Do(func() { close(e.done) })
 	}
@@ -104,8 +105,8 @@ func TestLoopOverTheLog(t *testing.T) {
 			return err
 		}
 		defer consumer.Close()
-		loop := &sink.Loop{
-			Writer: w, Table: table, Source: sink.FromQueue(consumer), Reports: state, Observer: done,
+		loop := &apply.Loop{
+			Writer: w, Table: table, Source: apply.FromQueue(consumer), Reports: state, Observer: done,
 			Writers: 2, Rows: 100, Wait: 10 * time.Millisecond, Backoff: fault.Backoff{Attempts: 10, Min: time.Millisecond},
 		}
 		return loop.Run(ctx)

@@ -1,4 +1,4 @@
-package sink
+package apply
 
 import (
 	"fmt"
@@ -7,12 +7,13 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // unit is a message and its rows.
 type unit struct {
 	message *held
-	change  Change
+	change  sink.Change
 }
 
 // caught runs what works on the rows of entries. A panic is a permanent error of
@@ -27,8 +28,8 @@ func (r *run) caught(doing string, op func() error) error {
 
 // change decodes one message and checks that it belongs into the table. A
 // *damagedError says that no destination could take it.
-func (a *ahead) change(m Message) (Change, error) {
-	c := Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}
+func (a *ahead) change(m Message) (sink.Change, error) {
+	c := sink.Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}
 	switch {
 	case m.Kind == entry.Data:
 	case m.Live:
@@ -46,7 +47,7 @@ func (a *ahead) change(m Message) (Change, error) {
 		return c, fault.Permanent(fmt.Errorf("blocks %v do not fit the table the pipeline was planned with: %s; "+
 			"the source has changed: plan it as a new pipeline with a table of its own", m.Range, difference(a.Table.Schema, schema)))
 	}
-	if err := CheckRows(c, a.Table.BlockColumn); err != nil {
+	if err := sink.CheckRows(c, a.Table.BlockColumn); err != nil {
 		release(c)
 		return c, &damagedError{err}
 	}
@@ -73,7 +74,7 @@ func difference(want, got *arrow.Schema) string {
 	return "the types of its columns differ"
 }
 
-func release(c Change) {
+func release(c sink.Change) {
 	for _, rec := range c.Records {
 		rec.Release()
 	}

@@ -1,4 +1,4 @@
-package sink_test
+package apply_test
 
 import (
 	"context"

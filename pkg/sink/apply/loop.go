@@ -1,4 +1,4 @@
-package sink
+package apply
 
 import (
 	"cmp"
@@ -15,17 +15,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // Loop takes entries from the log, applies many of them in each transaction and
 // acknowledges them when it is committed. Its fields are set before Run and not
 // changed after; a zero one means its default.
 type Loop struct {
-	Writer  Writer  // open
-	Table   Table   // that it was opened for
-	Source  Source  // of the partitions' lanes
-	Live    Source  // of the live lane, which one transaction at a time applies in its order; nil: none
-	Reports Reports // nil: nobody is told
+	Writer  sink.Writer // open
+	Table   sink.Table  // that it was opened for
+	Source  Source      // of the partitions' lanes
+	Live    Source      // of the live lane, which one transaction at a time applies in its order; nil: none
+	Reports Reports     // nil: nobody is told
 
 	// Asked asks for a report, also when nothing has changed since the last; nil: nobody
 	// does.
@@ -85,7 +86,7 @@ func (l *Loop) Run(take context.Context) error {
 	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
 	r.Writers = cmp.Or(r.Writers, 1)
 	r.Rows = cmp.Or(r.Rows, 20_000)
-	if _, gathers := r.Writer.(Gatherer); gathers {
+	if _, gathers := r.Writer.(sink.Gatherer); gathers {
 		r.Wait = cmp.Or(r.Wait, 20*time.Millisecond) // they wait for each other when they are staged
 	}
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
@@ -153,7 +154,7 @@ func (r *run) flow(take context.Context, runs []*run) error {
 	for _, one := range runs {
 		loads = append(loads, one.feed(take, &flow))
 	}
-	if gather, ok := r.Writer.(Gatherer); ok {
+	if gather, ok := r.Writer.(sink.Gatherer); ok {
 		flow.Go(func() error { return r.workGathering(take, do, gather, loads) })
 	} else {
 		for i, one := range runs {

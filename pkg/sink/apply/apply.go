@@ -1,4 +1,4 @@
-package sink
+package apply
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // worker applies loads, one transaction after the other.
@@ -49,7 +50,7 @@ func (w *worker) load(l load, live bool) {
 	switch {
 	case errors.Is(err, errStopped):
 		w.Logger.Info().Int("entries", len(l.messages)).Msg("told to stop before everything was committed; the rest stays in the log")
-	case errors.Is(err, ErrGap):
+	case errors.Is(err, sink.ErrGap):
 		w.tooEarly(l.messages)
 	default:
 		w.failed(cmp.Or(err, l.broken), live || err != nil && fault.Of(err) != fault.ClassPermanent)
@@ -88,7 +89,7 @@ func (w *worker) apply(units []unit, i *isolation) error {
 	if len(units) == 0 {
 		return nil
 	}
-	changes := make([]Change, len(units))
+	changes := make([]sink.Change, len(units))
 	var done Commit
 	for k, u := range units {
 		changes[k] = u.change
@@ -97,7 +98,7 @@ func (w *worker) apply(units []unit, i *isolation) error {
 	begin := time.Now()
 	applied, err := w.commit(changes)
 	if err != nil {
-		if fault.Of(err) == fault.ClassPermanent || errors.Is(err, ErrGap) {
+		if fault.Of(err) == fault.ClassPermanent || errors.Is(err, sink.ErrGap) {
 			return w.isolate(units, err, i)
 		}
 		return err
@@ -118,13 +119,13 @@ func (w *worker) apply(units []unit, i *isolation) error {
 // commit makes changes by one transaction, however long that takes. The errors
 // are: errStopped; ErrGap; one that is permanent, which may be due to one of the
 // changes; or one that is not, when every attempt has failed.
-func (w *worker) commit(changes []Change) (Applied, error) {
+func (w *worker) commit(changes []sink.Change) (sink.Applied, error) {
 	defer w.calls(len(changes), changes[0].Range.Start)()
-	return w.insist(func(ctx context.Context) (Applied, error) { return w.write(ctx, changes) })
+	return w.insist(func(ctx context.Context) (sink.Applied, error) { return w.write(ctx, changes) })
 }
 
 // insist repeats a call of the Writer by the class of its errors; see commit.
-func (w *worker) insist(call func(context.Context) (Applied, error)) (Applied, error) {
+func (w *worker) insist(call func(context.Context) (sink.Applied, error)) (sink.Applied, error) {
 	for retrier := (fault.Retrier{Backoff: w.Backoff}); ; {
 		applied, err := w.attempt(call)
 		if err == nil {
@@ -135,30 +136,30 @@ func (w *worker) insist(call func(context.Context) (Applied, error)) (Applied, e
 			w.giveBack() // nobody knows what is staged
 		}
 		if w.do.Err() != nil {
-			return Applied{}, errStopped
+			return sink.Applied{}, errStopped
 		}
-		if errors.Is(err, ErrGap) {
+		if errors.Is(err, sink.ErrGap) {
 			w.pause.over()
-			return Applied{}, err
+			return sink.Applied{}, err
 		}
 		if classOf(err) == fault.ClassPermanent {
 			w.pause.over() // the destination has answered
-			return Applied{}, fault.Permanent(err)
+			return sink.Applied{}, fault.Permanent(err)
 		}
 		pause, end := retrier.Pause(err)
 		if end != nil {
-			return Applied{}, errors.Unwrap(end) // not permanent, so that no change is looked for that is to blame
+			return sink.Applied{}, errors.Unwrap(end) // not permanent, so that no change is looked for that is to blame
 		}
 		w.pause.because(err)
 		if fault.Sleep(w.take, pause) != nil {
-			return Applied{}, errStopped
+			return sink.Applied{}, errStopped
 		}
 	}
 }
 
 // attempt calls the Writer once. What the call says that it waits for is shown.
-func (w *worker) attempt(call func(context.Context) (Applied, error)) (applied Applied, err error) {
-	ctx, returned := WithWaits(w.do, func(reason error) {
+func (w *worker) attempt(call func(context.Context) (sink.Applied, error)) (applied sink.Applied, err error) {
+	ctx, returned := sink.WithWaits(w.do, func(reason error) {
 		if reason == nil {
 			w.pause.over()
 			return
@@ -176,7 +177,7 @@ func (w *worker) attempt(call func(context.Context) (Applied, error)) (applied A
 // classOf is the class of an error of a Writer. A refused row is hopeless even
 // if it was not marked so.
 func classOf(err error) fault.Class {
-	if _, bad := errors.AsType[*BadRowError](err); bad {
+	if _, bad := errors.AsType[*sink.BadRowError](err); bad {
 		return fault.ClassPermanent
 	}
 	return fault.Of(err)
