@@ -23,7 +23,7 @@ type delay struct {
 	median, p99 time.Duration   // demanded
 }
 
-// at gives the time that a share of the blocks did not exceed.
+// at returns the time that a share of the blocks did not exceed.
 func (d delay) at(share float64) time.Duration {
 	return d.blocks[min(len(d.blocks)-1, int(share*float64(len(d.blocks))))]
 }

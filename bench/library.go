@@ -58,7 +58,7 @@ func (l *lab) openWriter(ctx context.Context, p *config.Pipeline, t sink.Table) 
 	return w, nil
 }
 
-// decoded gives the table of a pipeline and all rows in memory, until they are
+// decoded returns the table of a pipeline and all rows in memory, until they are
 // released.
 func (l *lab) decoded(ctx context.Context, p *config.Pipeline) (sink.Table, []sink.Change, func(), error) {
 	table, checked, err := l.table(ctx, p)

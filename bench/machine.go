@@ -54,7 +54,7 @@ func line(file string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// field gives the value of the first line "name: value".
+// field returns the value of the first line "name: value".
 func field(file, name string) string {
 	for l := range strings.Lines(line(file)) {
 		if key, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(key) == name {

@@ -28,7 +28,7 @@ type peaks struct {
 
 func (p peaks) medians() (small, large float64) { return median(p.loads[0]), median(p.loads[1]) }
 
-// failed tells whether the peak grows with the load or is above what is stated.
+// failed reports whether the peak grows with the load or is above what is stated.
 func (p peaks) failed() bool {
 	small, large := p.medians()
 	return large > growth*small || large > float64(p.stated)

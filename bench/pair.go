@@ -51,7 +51,7 @@ func (l *lab) compare(ctx context.Context, what string, demand float64, ours, ba
 	return c, nil
 }
 
-// ratios gives the ratio of each pair, in the order they were taken.
+// ratios returns the ratio of each pair, in the order they were taken.
 func (c comparison) ratios() []float64 {
 	ratios := make([]float64, len(c.pairs))
 	for i, p := range c.pairs {
@@ -63,7 +63,7 @@ func (c comparison) ratios() []float64 {
 // ratio is the median of the ratios.
 func (c comparison) ratio() float64 { return median(c.ratios()) }
 
-// rates gives the median rate of either side, in rows per second.
+// rates returns the median rate of either side, in rows per second.
 func (c comparison) rates() (ours, base float64) {
 	var all [2][]float64
 	for _, p := range c.pairs {

@@ -64,7 +64,7 @@ func cut(text []byte) (raw, error) {
 	}
 }
 
-// take measures the first rows, most at the most, and tells whether the trailer
+// take measures the first rows, most at the most, and reports whether the trailer
 // follows them.
 func take(rows []byte, most int) (n, size int, ended bool, err error) {
 	errShort := errors.New("the COPY ends in the middle of a row")

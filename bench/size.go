@@ -32,7 +32,7 @@ var (
 // most is the rows that the source has to have.
 func (s size) most() int { return max(s.rows, s.live, s.memory[1]) }
 
-// wants tells whether a measurement was asked for.
+// wants reports whether a measurement was asked for.
 func (o options) wants(name string) bool {
 	found, err := regexp.MatchString(o.only, name)
 	return err != nil || found

@@ -81,7 +81,7 @@ func New(config Config) (*Chain, error) {
 	return c, nil
 }
 
-// Config gives what the chain was made from.
+// Config returns what the chain was made from.
 func (c *Chain) Config() Config { return c.config }
 
 // View freezes the chain as it is now.

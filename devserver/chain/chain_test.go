@@ -26,7 +26,7 @@ func MustNew(t *testing.T, change func(*chain.Config)) (*chain.Chain, *table.Dat
 	return c, chain.NewDataset(c, table.Ref{Namespace: "_", Name: "ds", Revision: "latest"})
 }
 
-// texts gives the rows of some columns of a table as texts.
+// texts returns the rows of some columns of a table as texts.
 func texts(t *testing.T, s table.Snapshot, blocks block.Range, columns []int) [][]string {
 	t.Helper()
 	var rows [][]string

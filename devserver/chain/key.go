@@ -34,19 +34,19 @@ func newKey(seed uint64, fork uint32, n block.Number) key {
 	return key(mix(mix(mix(seed+golden)^uint64(fork)*golden) ^ (uint64(n)+1)*golden))
 }
 
-// derive gives the key of something inside k.
+// derive returns the key of something inside k.
 func (k key) derive(salt uint64) key { return key(mix(uint64(k) ^ salt*golden)) }
 
-// next gives 64 random bits and moves on.
+// next returns 64 random bits and moves on.
 func (k *key) next() uint64 {
 	*k += golden
 	return mix(uint64(*k))
 }
 
-// below gives a number in [0, n).
+// below returns a number in [0, n).
 func (k *key) below(n uint64) uint64 { return k.next() % n }
 
-// unit gives a number in [0, 1).
+// unit returns a number in [0, 1).
 func (k key) unit() float64 { return float64(mix(uint64(k)+golden)>>11) / (1 << 53) }
 
 // fill writes random bytes.

@@ -63,7 +63,7 @@ func ParseDepth(text string) (Depth, error) {
 	return d, nil
 }
 
-// pick gives the depth of the next reorg.
+// pick returns the depth of the next reorg.
 func (d Depth) pick(rnd *rand.Rand) uint64 {
 	if d.Mean == 0 {
 		return d.Least + rnd.Uint64N(d.Most-d.Least+1)
@@ -99,7 +99,7 @@ func (m *Miner) Pause() { m.paused.Store(true) }
 // Resume lets the chain grow again.
 func (m *Miner) Resume() { m.paused.Store(false) }
 
-// Paused tells whether growth is stopped.
+// Paused reports whether growth is stopped.
 func (m *Miner) Paused() bool { return m.paused.Load() }
 
 // Run grows and forks the chain until ctx ends, which is no error. What it does

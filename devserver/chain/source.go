@@ -15,7 +15,7 @@ import (
 // of logs, two messages come of them (AP 1.6).
 const batchRows = 8192
 
-// NewDataset gives the tables of a chain: blocks, transactions and logs with the
+// NewDataset returns the tables of a chain: blocks, transactions and logs with the
 // schemas of an evm-rpc dataset. Their snapshots at one moment of the chain agree
 // with each other; see [table.Timed].
 func NewDataset(c *Chain, ref table.Ref) *table.Dataset {
@@ -33,7 +33,7 @@ func NewDataset(c *Chain, ref table.Ref) *table.Dataset {
 type source struct {
 	chain  *Chain
 	schema *arrow.Schema
-	// count gives the rows of a block, fill makes a batch of the rows that spans
+	// count returns the rows of a block, fill makes a batch of the rows that spans
 	// name.
 	count func(View, block.Number) uint32
 	fill  func(v View, spans []span, rows int) arrow.RecordBatch

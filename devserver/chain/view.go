@@ -32,13 +32,13 @@ type Header struct {
 // Range is the blocks of the chain; it may be empty.
 func (v View) Range() block.Range { return block.Range{Start: v.config.Start, End: v.end} }
 
-// Until gives the chain as if block last were its head.
+// Until returns the chain as if block last were its head.
 func (v View) Until(last block.Number) View {
 	v.end = max(min(v.end, last+1), v.config.Start)
 	return v
 }
 
-// Header gives the header of a block, which need not be in the range: the
+// Header returns the header of a block, which need not be in the range: the
 // parent of the first block has one, too.
 func (v View) Header(n block.Number) Header {
 	h := Header{Number: n, key: v.key(n), Time: v.config.Genesis.Add(time.Duration(n) * v.config.BlockTime)}
@@ -51,7 +51,7 @@ func (v View) Header(n block.Number) Header {
 
 func (v View) key(n block.Number) key { return newKey(v.config.Seed, v.fork(n), n) }
 
-// fork gives the fork that a block belongs to.
+// fork returns the fork that a block belongs to.
 func (v View) fork(n block.Number) uint32 {
 	i := sort.Search(len(v.branches), func(i int) bool { return v.branches[i].start > n }) - 1
 	return v.branches[i].fork

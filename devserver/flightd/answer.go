@@ -84,7 +84,7 @@ func (a *answer) put(message *flight.FlightData) error {
 	return a.stream.Send(message)
 }
 
-// metadata gives what goes with every batch but the last, and with the last.
+// metadata returns what goes with every batch but the last, and with the last.
 func (a *answer) metadata(snapshots sqlrun.Snapshots) (open, closing []byte, err error) {
 	m := amp.Metadata{Ranges: commonRanges(a.plan.Tables(), snapshots)}
 	if open, err = m.AppendJSON(nil); err != nil {

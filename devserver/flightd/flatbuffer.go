@@ -125,7 +125,7 @@ func (b *flatbuffer) end() at {
 	return at(table)
 }
 
-// finish gives the message whose root is a table.
+// finish returns the message whose root is a table.
 func (b *flatbuffer) finish(root at) []byte {
 	b.pad(b.align, 4)
 	b.reference(root)

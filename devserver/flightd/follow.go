@@ -142,7 +142,7 @@ func (f *follower) advance(ctx context.Context) error {
 	}
 }
 
-// next gives the blocks of the next microbatch (AP 3.1); false if it has none
+// next returns the blocks of the next microbatch (AP 3.1); false if it has none
 // yet.
 func (f *follower) next(now table.Moment, snapshots sqlrun.Snapshots) (block.Range, bool) {
 	common := block.Range{Start: block.Max, End: block.Max + 1}
@@ -232,7 +232,7 @@ func unstreamable(format string, args ...any) error {
 	return &sqlrun.Error{Kind: sqlrun.Internal, Text: "streaming query execution error | Caused by: " + fmt.Sprintf(format, args...)}
 }
 
-// streamError gives a failure of rows the words it has in a stream: any of them
+// streamError returns a failure of rows the words it has in a stream: any of them
 // is INTERNAL there (AP 6.2).
 func streamError(err error) error {
 	var refused *sqlrun.Error

@@ -7,7 +7,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// snapshots gives the tables as one query sees them: those of one chain at one
+// snapshots returns the tables as one query sees them: those of one chain at one
 // moment, others frozen when they are first asked for, with their last blocks
 // hidden as the switches say.
 func (s *Server) snapshots(switches trouble.Switches, moments ...moment) sqlrun.Snapshots {

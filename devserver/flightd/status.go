@@ -16,7 +16,7 @@ var kinds = map[sqlrun.Kind]codes.Code{
 	sqlrun.Unoffered: codes.Unimplemented,
 }
 
-// statusOf gives an error the code that a real server would send (AP 6.2).
+// statusOf returns an error the code that a real server would send (AP 6.2).
 func statusOf(err error) error {
 	if err == nil {
 		return nil

@@ -27,7 +27,7 @@ type Place struct {
 
 const ticketMagic = "dev1"
 
-// Encode gives the same bytes for the same ticket.
+// Encode returns the same bytes for the same ticket.
 func (t Ticket) Encode() ([]byte, error) {
 	body, err := json.Marshal(t) // keys of a map come out sorted
 	if err != nil {

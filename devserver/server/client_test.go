@@ -63,7 +63,7 @@ type reply struct {
 // endError is the status that a DoGet ended with, after the data of the reply.
 type endError struct{ error }
 
-// Unwrap gives the status.
+// Unwrap returns the status.
 func (e *endError) Unwrap() error { return e.error }
 
 func descriptor(sql string) *flight.FlightDescriptor {

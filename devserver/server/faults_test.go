@@ -57,7 +57,7 @@ func (c *client) set(t *testing.T, s trouble.Switches) {
 	}
 }
 
-// numbers gives the block numbers of an answer as they come.
+// numbers returns the block numbers of an answer as they come.
 func numbers(t *testing.T, r reply) []uint64 {
 	t.Helper()
 	var all []uint64

@@ -37,7 +37,7 @@ func realData(t *testing.T) string {
 	return dir
 }
 
-// decode gives the batches of an answer, the closing one included.
+// decode returns the batches of an answer, the closing one included.
 func decode(t *testing.T, data []*flight.FlightData) []arrow.RecordBatch {
 	t.Helper()
 	r, err := flight.NewRecordReader(&messages{data: data})

@@ -64,7 +64,7 @@ func (a action) do(t *testing.T, s live, came amp.Range) {
 	s.fork(t, depth, uint64(a.head-head))
 }
 
-// ranges gives the completed ranges of a recorded stream, and holds the stream
+// ranges returns the completed ranges of a recorded stream, and holds the stream
 // to what the protocol says of every microbatch.
 func ranges(t *testing.T, r recorded.Recording) []amp.Range {
 	t.Helper()
@@ -243,7 +243,7 @@ func compareResume(t *testing.T, dir, query string, r recorded.Recording) {
 	}
 }
 
-// replay gives a server of a chain with the history of a folder, and the hashes
+// replay returns a server of a chain with the history of a folder, and the hashes
 // of its microbatches by those recorded.
 func replay(t *testing.T, folder string) (live, map[block.Hash]block.Hash) {
 	t.Helper()

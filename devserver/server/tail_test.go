@@ -65,7 +65,7 @@ func (l live) fork(t testing.TB, depth, blocks uint64) {
 	}
 }
 
-// at gives a block as a cursor has it.
+// at returns a block as a cursor has it.
 func (l live) at(n block.Number) string { return cursor(n, l.chain.View().Header(n).Hash) }
 
 func cursor(n block.Number, hash block.Hash) string {
@@ -106,7 +106,7 @@ type microbatch struct {
 	batches []arrow.RecordBatch
 }
 
-// numbers gives the block numbers of the rows, which the first column has.
+// numbers returns the block numbers of the rows, which the first column has.
 func (m microbatch) numbers() []uint64 {
 	var all []uint64
 	for _, b := range m.batches {
@@ -115,7 +115,7 @@ func (m microbatch) numbers() []uint64 {
 	return all
 }
 
-// String gives the range as the wire has it.
+// String returns the range as the wire has it.
 func (m microbatch) String() string {
 	return fmt.Sprintf("%d..%d", m.of.Numbers.Start, m.of.Numbers.Last())
 }

@@ -65,7 +65,7 @@ func TestRecordedTypesAsTables(t *testing.T) {
 	}
 }
 
-// byBlock gives the rows of an answer one by one, in ascending order of blocks:
+// byBlock returns the rows of an answer one by one, in ascending order of blocks:
 // a real server promises no order.
 func byBlock(t *testing.T, batches []arrow.RecordBatch) []arrow.RecordBatch {
 	t.Helper()

@@ -65,7 +65,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	return nil
 }
 
-// parse gives the tree of a cleaned statement.
+// parse returns the tree of a cleaned statement.
 func (e *Engine) parse(ctx context.Context, text string) (*node, error) {
 	var tree struct {
 		Error      bool

@@ -30,7 +30,7 @@ func (e *expr) parts() []*expr {
 	return parts
 }
 
-// any tells whether is holds for e or an expression inside it, subqueries not
+// any reports whether is holds for e or an expression inside it, subqueries not
 // included.
 func (e *expr) any(is func(*expr) bool) bool {
 	if is(e) {
@@ -80,7 +80,7 @@ var aggregates = map[string]bool{
 
 func isAggregate(e *expr) bool { return e.Class == "FUNCTION" && aggregates[e.Function] }
 
-// literalField gives the Amp type of the expressions for which DuckDB's own
+// literalField returns the Amp type of the expressions for which DuckDB's own
 // would map to another one.
 func literalField(e *expr, here *scope) *arrow.Field {
 	field := func(t arrow.DataType, nullable bool) *arrow.Field {

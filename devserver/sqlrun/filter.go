@@ -156,7 +156,7 @@ func comparison(column *expr, kind string, constant *expr, here *scope) (conditi
 	}}, true
 }
 
-// orderTo gives how the values of a column of type t compare with a constant.
+// orderTo returns how the values of a column of type t compare with a constant.
 func orderTo(t arrow.DataType, constant *expr) (func(arrow.Array) func(row int) int, bool) {
 	switch {
 	case t.ID() == arrow.UINT64 || t.ID() == arrow.UINT32:
@@ -196,7 +196,7 @@ func unsigned(a arrow.Array, to *big.Int) func(row int) int {
 	return func(row int) int { return cmp.Compare(a.(*array.Uint64).Value(row), limit) }
 }
 
-// binary gives the bytes of what was x'…' in the query.
+// binary returns the bytes of what was x'…' in the query.
 func (e *expr) binary() ([]byte, bool) {
 	if e.Class != "FUNCTION" || e.Function != "from_hex" || len(e.Children) != 1 || !e.Children[0].isText() {
 		return nil, false

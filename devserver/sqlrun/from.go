@@ -7,7 +7,7 @@ import (
 	"github.com/ampipe/ampipe/devserver/table"
 )
 
-// from gives the columns of a FROM clause.
+// from returns the columns of a FROM clause.
 func (r *resolver) from(f *from, with *env, outer *scope) (scope, error) {
 	switch f.Type {
 	case "EMPTY":
@@ -120,7 +120,7 @@ func named(columns []column, name string) bool {
 	return slices.ContainsFunc(columns, func(c column) bool { return strings.EqualFold(c.name, name) })
 }
 
-// tables gives the tables that limit the ranges of an answer, each once.
+// tables returns the tables that limit the ranges of an answer, each once.
 func tables(uses []*use) []*use {
 	seen := map[*table.Table]bool{}
 	var out []*use

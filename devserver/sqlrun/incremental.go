@@ -53,7 +53,7 @@ func (n *node) nonIncremental() string {
 	return n.From.nonIncremental(0)
 }
 
-// perBlock tells whether keys begin with block_num(): such groups never span
+// perBlock reports whether keys begin with block_num(): such groups never span
 // two microbatches.
 func perBlock(keys []expr) bool { return len(keys) > 0 && isBlockNum(&keys[0], nil) }
 

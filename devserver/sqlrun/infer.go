@@ -10,7 +10,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 )
 
-// infer gives the schema of a result: what the resolver knows, and DuckDB's
+// infer returns the schema of a result: what the resolver knows, and DuckDB's
 // types for the rest.
 func (p *Plan) infer(ctx context.Context, out scope) (_ *arrow.Schema, err error) {
 	fields := make([]arrow.Field, len(out.columns))
@@ -52,7 +52,7 @@ func (p *Plan) infer(ctx context.Context, out scope) (_ *arrow.Schema, err error
 	return arrow.NewSchema(fields, nil), nil
 }
 
-// onlyColumns tells whether no expression is left for DuckDB to check.
+// onlyColumns reports whether no expression is left for DuckDB to check.
 func (p *Plan) onlyColumns() bool {
 	return !p.tree.anywhere(func(e *expr, _ *scope) bool {
 		switch e.Class {
@@ -63,7 +63,7 @@ func (p *Plan) onlyColumns() bool {
 	})
 }
 
-// field gives one column of a result that DuckDB described.
+// field returns one column of a result that DuckDB described.
 func (p *Plan) field(i int, d described, out scope) (arrow.Field, error) {
 	natural, err := arrowType(d.types[i])
 	if err != nil {
@@ -95,7 +95,7 @@ func (p *Plan) field(i int, d described, out scope) (arrow.Field, error) {
 	return f, nil
 }
 
-// fits tells whether DuckDB would give natural back for a column of type t.
+// fits reports whether DuckDB would give natural back for a column of type t.
 func fits(t, natural arrow.DataType) bool {
 	info, err := duckType(t)
 	if err != nil {

@@ -37,7 +37,7 @@ func engine(t testing.TB) *sqlrun.Engine {
 	return e
 }
 
-// run gives the rows of a query as texts.
+// run returns the rows of a query as texts.
 func run(t testing.TB, e *sqlrun.Engine, query string) ([]string, *arrow.Schema, error) {
 	t.Helper()
 	plan, err := e.Plan(t.Context(), query)

@@ -18,7 +18,7 @@ type Plan struct {
 	Schema *arrow.Schema
 	// Streaming is what the SETTINGS of the query say.
 	Streaming bool
-	// Ordered tells whether the query asks for an order.
+	// Ordered reports whether the query asks for an order.
 	Ordered bool
 	// Scan is set if the query is only a range of one table.
 	Scan *Scan
@@ -89,7 +89,7 @@ func (p *Plan) Reads() []Read {
 	return out
 }
 
-// Empty tells whether the query ends in LIMIT 0: only its ranges are wanted.
+// Empty reports whether the query ends in LIMIT 0: only its ranges are wanted.
 func (p *Plan) Empty() bool {
 	for _, m := range p.tree.Modifiers {
 		if m.Type != "LIMIT_MODIFIER" || m.Limit == nil {
@@ -136,7 +136,7 @@ func (p *Plan) Run(ctx context.Context, snapshots Snapshots) (*Result, error) {
 	return p.query(ctx, snapshots)
 }
 
-// named gives the batches of a table the names that the query has for their
+// named returns the batches of a table the names that the query has for their
 // columns.
 func (p *Plan) named(rows iter.Seq2[arrow.RecordBatch, error]) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {

@@ -100,7 +100,7 @@ func (p *Plan) batches(rows driver.Rows, yield func(arrow.RecordBatch, error) bo
 	}
 }
 
-// dividesByZero tells whether the query divides by the constant 0: DuckDB makes
+// dividesByZero reports whether the query divides by the constant 0: DuckDB makes
 // infinity or null of that, a real server an error.
 func (p *Plan) dividesByZero() bool {
 	return p.tree.anywhere(func(e *expr, _ *scope) bool {
@@ -112,7 +112,7 @@ func (p *Plan) dividesByZero() bool {
 	})
 }
 
-// isConversion tells whether a constant could not be converted, rather than the
+// isConversion reports whether a constant could not be converted, rather than the
 // value of a row.
 func isConversion(err error) bool {
 	var refused *duckdb.Error

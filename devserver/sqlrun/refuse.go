@@ -90,7 +90,7 @@ func isBinary(t arrow.DataType) bool {
 	return false
 }
 
-// anywhere tells whether is holds for any expression of a query, its subqueries
+// anywhere reports whether is holds for any expression of a query, its subqueries
 // included. The scope is that of the expression.
 func (n *node) anywhere(is func(*expr, *scope) bool) bool {
 	if n == nil {

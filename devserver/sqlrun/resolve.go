@@ -35,7 +35,7 @@ func (e *env) find(name string) *env {
 	return nil
 }
 
-// query gives the columns of a query's result.
+// query returns the columns of a query's result.
 func (r *resolver) query(n *node, with *env, outer *scope) (scope, error) {
 	for _, cte := range n.CTEs.Map {
 		body, err := r.query(cte.Value.Query.Node, with, outer)
@@ -182,7 +182,7 @@ func (r *resolver) clauses(n *node, with *env, here, after *scope) error {
 	return nil
 }
 
-// isSorted tells whether a table is stored in the order asked for.
+// isSorted reports whether a table is stored in the order asked for.
 func isSorted(o order, here *scope) bool {
 	if o.Type == "DESCENDING" || o.Expression.Class != "COLUMN_REF" {
 		return false
@@ -191,19 +191,19 @@ func isSorted(o order, here *scope) bool {
 	return found && c.use != nil && slices.Contains(c.use.table.Sorted, c.use.table.Source.Schema().Field(c.index).Name)
 }
 
-// isBarrier tells whether a filter on the result of n means something else than
+// isBarrier reports whether a filter on the result of n means something else than
 // the same filter on its rows.
 func isBarrier(n *node) bool {
 	return len(n.Modifiers) > 0 || n.Qualify != nil || !empty(n.Sample) ||
 		slices.ContainsFunc(n.Select, func(e expr) bool { return e.any(func(e *expr) bool { return e.Class == "WINDOW" }) })
 }
 
-// aggregates tells whether n makes one row of many.
+// aggregates reports whether n makes one row of many.
 func (n *node) aggregates() bool {
 	return len(n.Groups) > 0 || n.Having != nil || slices.ContainsFunc(n.Select, func(e expr) bool { return e.any(isAggregate) })
 }
 
-// project gives the columns of a select list.
+// project returns the columns of a select list.
 func (r *resolver) project(list []expr, here *scope) (scope, error) {
 	var out scope
 	for i := range list {

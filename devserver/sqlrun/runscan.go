@@ -38,7 +38,7 @@ func (s *Scan) run(ctx context.Context, snapshot table.Snapshot) iter.Seq2[arrow
 	}
 }
 
-// picked gives the rows for which every condition holds.
+// picked returns the rows for which every condition holds.
 func (s *Scan) picked(ctx context.Context, snapshot table.Snapshot) iter.Seq2[arrow.RecordBatch, error] {
 	if len(s.conditions) == 0 {
 		return snapshot.Scan(ctx, s.Blocks, s.Columns)
@@ -78,7 +78,7 @@ func (s *Scan) picked(ctx context.Context, snapshot table.Snapshot) iter.Seq2[ar
 	}
 }
 
-// pick gives the rows of a batch that are wanted, without the columns that only
+// pick returns the rows of a batch that are wanted, without the columns that only
 // the conditions needed.
 func (s *Scan) pick(ctx context.Context, batch arrow.RecordBatch, read, keep []int) (arrow.RecordBatch, error) {
 	var hold []func(row int) truth

@@ -49,7 +49,7 @@ func scanOf(n *node, out scope, uses []*use) *Scan {
 	return s
 }
 
-// plain tells whether n and the subqueries it selects from only pick columns
+// plain reports whether n and the subqueries it selects from only pick columns
 // and bound blocks; on top it may be ordered and limited, too.
 func plain(n *node, top bool) bool {
 	if n.Type != "SELECT_NODE" || len(n.CTEs.Map) > 0 || n.From == nil || len(n.Groups) > 0 ||

@@ -38,7 +38,7 @@ type column struct {
 	hidden bool // the right column of a USING: not part of a star
 }
 
-// matches tells whether names, such as [q hash], mean this column.
+// matches reports whether names, such as [q hash], mean this column.
 func (c column) matches(names []string) bool {
 	last := len(names) - 1
 	if !strings.EqualFold(c.name, names[last]) || last > len(c.qualifier) {
@@ -55,7 +55,7 @@ func (c column) spelled() string {
 	return strings.Join(append(slices.Clone(c.qualifier), c.name), ".")
 }
 
-// isBlock tells whether the column holds the block number of its row.
+// isBlock reports whether the column holds the block number of its row.
 func (c column) isBlock() bool {
 	return c.use != nil && slices.Contains(c.use.table.Numbers, c.use.table.Source.Schema().Field(c.index).Name)
 }
@@ -68,7 +68,7 @@ type scope struct {
 	outer   *scope
 }
 
-// find gives the column that names mean; a longer name may go on into a struct.
+// find returns the column that names mean; a longer name may go on into a struct.
 func (s *scope) find(names []string) (column, bool) {
 	for ; s != nil; s = s.outer {
 		for n := len(names); n > 0; n-- {
@@ -98,7 +98,7 @@ func (s *scope) valid() string {
 	return strings.Join(names, ", ")
 }
 
-// renamed gives the columns of a subquery under its alias.
+// renamed returns the columns of a subquery under its alias.
 func renamed(columns []column, alias string, names []string) []column {
 	out := slices.Clone(columns)
 	for i := range out {
@@ -113,7 +113,7 @@ func renamed(columns []column, alias string, names []string) []column {
 	return out
 }
 
-// nullable gives the columns of the side of a join that can be missing.
+// nullable returns the columns of the side of a join that can be missing.
 func nullable(columns []column) []column {
 	out := slices.Clone(columns)
 	for i, c := range out {

@@ -59,7 +59,7 @@ func setEach[T any](chunk duckdb.DataChunk, column int, from arrow.Array, at, ro
 	return nil
 }
 
-// goValue gives a value in a form that DuckDB's driver takes.
+// goValue returns a value in a form that DuckDB's driver takes.
 func goValue(a arrow.Array, i int) (any, error) {
 	if a.IsNull(i) {
 		return nil, nil

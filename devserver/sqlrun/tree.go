@@ -112,7 +112,7 @@ type constant struct {
 	Value json.RawMessage
 }
 
-// integer gives the value of an integer constant, also under a cast to an
+// integer returns the value of an integer constant, also under a cast to an
 // integer type.
 func (e *expr) integer() (*big.Int, bool) {
 	if e == nil {
@@ -143,12 +143,12 @@ var integerTypes = map[string]bool{
 	"UTINYINT": true, "USMALLINT": true, "UINTEGER": true, "UBIGINT": true, "UHUGEINT": true,
 }
 
-// isText tells whether e is a text literal.
+// isText reports whether e is a text literal.
 func (e *expr) isText() bool {
 	return e != nil && e.Class == "CONSTANT" && !e.Value.Null && e.Value.Type.ID == "VARCHAR"
 }
 
-// empty tells whether an optional part of the tree is missing.
+// empty reports whether an optional part of the tree is missing.
 func empty(raw json.RawMessage) bool {
 	switch string(raw) {
 	case "", "null", "[]", "{}":

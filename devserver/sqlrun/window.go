@@ -55,7 +55,7 @@ func (p *Plan) Streamable() error {
 	return err
 }
 
-// mixesBlocks tells whether a SELECT over a join names _block_num, by itself or
+// mixesBlocks reports whether a SELECT over a join names _block_num, by itself or
 // with a star.
 func (n *node) mixesBlocks() bool {
 	if n == nil {
@@ -80,7 +80,7 @@ func (f *from) mixesBlocks() bool {
 	return f != nil && (f.Subquery != nil && f.Subquery.Node.mixesBlocks() || f.Left.mixesBlocks() || f.Right.mixesBlocks())
 }
 
-// ascending gives the query in words that yield rows in ascending order of
+// ascending returns the query in words that yield rows in ascending order of
 // blocks when its tables do: as it is, if it takes row after row of one table,
 // else sorted by a column that is the block number.
 func (p *Plan) ascending() (string, error) {
@@ -102,7 +102,7 @@ func (p *Plan) ascending() (string, error) {
 		"to be offered by the development server"}
 }
 
-// followed tells whether all that a query reads from is tables and subqueries.
+// followed reports whether all that a query reads from is tables and subqueries.
 func (n *node) followed() bool {
 	switch {
 	case n == nil:
@@ -120,7 +120,7 @@ func (n *node) followed() bool {
 	return n.From.Subquery == nil || n.From.Subquery.Node.followed()
 }
 
-// rowByRow tells whether each row of the result is made of one row, and in the
+// rowByRow reports whether each row of the result is made of one row, and in the
 // same order.
 func (n *node) rowByRow() bool {
 	if n.Type != "SELECT_NODE" || len(n.Modifiers) > 0 || n.aggregates() {
@@ -134,7 +134,7 @@ func (n *node) rowByRow() bool {
 	return n.From.Subquery == nil || n.From.Subquery.Node.rowByRow()
 }
 
-// blockColumn gives the place of a column of the result, counted from 1, that is
+// blockColumn returns the place of a column of the result, counted from 1, that is
 // the block number of its row; 0 if there is none.
 func (p *Plan) blockColumn() int {
 	if at := p.Schema.FieldIndices("_block_num"); len(at) > 0 {

@@ -38,7 +38,7 @@ func ParseRef(text string) (Ref, error) {
 	return ref, nil
 }
 
-// String gives the full form, namespace/name@revision.
+// String returns the full form, namespace/name@revision.
 func (r Ref) String() string { return r.Namespace + "/" + r.Name + "@" + r.Revision }
 
 // Add puts a dataset into the catalogue. Two datasets may differ by revision

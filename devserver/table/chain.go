@@ -18,7 +18,7 @@ type Chain interface {
 // Moment is a chain at one moment. It never changes and is safe for concurrent
 // use.
 type Moment interface {
-	// Header gives a block of the chain; false if the chain does not have it.
+	// Header returns a block of the chain; false if the chain does not have it.
 	Header(n block.Number) (Header, bool)
 	// Orphan looks for a block among those that have left the chain, and gives the
 	// lowest number from which its branch and the chain differ; false if nobody

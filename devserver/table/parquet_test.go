@@ -86,7 +86,7 @@ func open(dir, network string) (*table.Dataset, error) {
 	return table.OpenParquet(table.Ref{Namespace: "_", Name: "ds", Revision: "latest"}, dir, network)
 }
 
-// values gives the data column of a range.
+// values returns the data column of a range.
 func values(t *testing.T, s table.Snapshot, r block.Range) []string {
 	t.Helper()
 	var out []string

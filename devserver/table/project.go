@@ -14,7 +14,7 @@ func All(schema *arrow.Schema) []int {
 	return columns
 }
 
-// Project gives a batch of the columns named by index, sharing their memory. The
+// Project returns a batch of the columns named by index, sharing their memory. The
 // caller releases it.
 func Project(batch arrow.RecordBatch, columns []int) arrow.RecordBatch {
 	fields := make([]arrow.Field, len(columns))

@@ -194,7 +194,7 @@ func (s storedSnapshot) scanChunk(
 
 var errUnsorted = errors.New("rows do not ascend by " + BlockColumn)
 
-// blockNumbers gives the block column of a batch, which must ascend.
+// blockNumbers returns the block column of a batch, which must ascend.
 func blockNumbers(b arrow.RecordBatch) ([]uint64, error) {
 	index := b.Schema().FieldIndices(BlockColumn)
 	if len(index) == 0 {

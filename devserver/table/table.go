@@ -27,7 +27,7 @@ type Source interface {
 type Snapshot interface {
 	// Range is the visible range of blocks; false if the table has no data yet.
 	Range() (amp.Range, bool)
-	// Until gives the snapshot as if its head were block last. A snapshot that
+	// Until returns the snapshot as if its head were block last. A snapshot that
 	// ends at or below last is returned as it is; one that begins above it has
 	// no data.
 	Until(last block.Number) Snapshot

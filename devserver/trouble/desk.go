@@ -47,7 +47,7 @@ func (d *Desk) Set(s Switches) error {
 	return nil
 }
 
-// Watch gives the switches as they are, and a channel that is closed when they
+// Watch returns the switches as they are, and a channel that is closed when they
 // are set again.
 func (d *Desk) Watch() (Switches, <-chan struct{}) {
 	d.mu.Lock()
@@ -75,14 +75,14 @@ func (d *Desk) Fail(code codes.Code, text string) int {
 	return ended
 }
 
-// Switches gives a copy of the switches as they are.
+// Switches returns a copy of the switches as they are.
 func (d *Desk) Switches() Switches {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.switches.clone()
 }
 
-// Stats gives the counters as they are.
+// Stats returns the counters as they are.
 func (d *Desk) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()

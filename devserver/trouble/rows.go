@@ -13,7 +13,7 @@ import (
 // Rows is an answer on its way. Whoever takes a batch releases it.
 type Rows = iter.Seq2[arrow.RecordBatch, error]
 
-// Bend gives the rows of a query as the switches want them; ordered tells
+// Bend returns the rows of a query as the switches want them; ordered tells
 // whether the query asks for an order.
 func (s Switches) Bend(rows Rows, ordered bool) Rows {
 	if s.Unsorted || s.Shuffle && !ordered {

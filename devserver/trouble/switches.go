@@ -61,7 +61,7 @@ type Status struct {
 	After int `json:"after"`
 }
 
-// clone gives a copy that shares nothing.
+// clone returns a copy that shares nothing.
 func (s Switches) clone() Switches {
 	if s.Status != nil {
 		status := *s.Status

@@ -122,7 +122,7 @@ func (a *answer) read(stream grpc.ClientStream) (err error) {
 	return damaged(opGet, err)
 }
 
-// next gives the next message, io.EOF at the regular end of the answer, or an
+// next returns the next message, io.EOF at the regular end of the answer, or an
 // error that is classed.
 func (a *answer) next() (Message, error) {
 	a.wait.start()

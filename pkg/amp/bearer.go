@@ -33,7 +33,7 @@ func newBearer(cfg Config) (*bearer, error) {
 	return &bearer{file: file}, nil
 }
 
-// token gives the token to send, refreshed if need be; empty: send none.
+// token returns the token to send, refreshed if need be; empty: send none.
 func (b *bearer) token(ctx context.Context) (string, error) {
 	if b.file == nil {
 		return b.fixed, nil
@@ -43,7 +43,7 @@ func (b *bearer) token(ctx context.Context) (string, error) {
 
 func (b *bearer) renewable() bool { return b.file != nil }
 
-// renew gives a token other than the one the server has just refused.
+// renew returns a token other than the one the server has just refused.
 func (b *bearer) renew(ctx context.Context, refused string) (string, error) {
 	return b.file.token(ctx, refused)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// cursorsSent gives the cursors in a recording's headers; none if they cannot be read.
+// cursorsSent returns the cursors in a recording's headers; none if they cannot be read.
 func cursorsSent(r amptest.Recording) []block.Cursor {
 	var places map[string]struct {
 		Number block.Number `json:"number"`

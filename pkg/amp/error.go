@@ -33,7 +33,7 @@ type Error struct {
 	status error
 }
 
-// Error gives the text, the code and the advice.
+// Error returns the text, the code and the advice.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %s (%s)", e.Op, e.Message, e.Code)
 	if e.Advice != "" {

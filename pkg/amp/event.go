@@ -43,7 +43,7 @@ type Undo struct {
 	// resume from now on, though no Watermark may have ended there (AP 3.6, rule 8).
 	// It is nil if nothing stays that could be resumed from: resume from the start.
 	Base *block.Cursor
-	// Reorg tells whether blocks have left the chain; otherwise the rows since Base
+	// Reorg reports whether blocks have left the chain; otherwise the rows since Base
 	// were only unfinished and come again.
 	Reorg bool
 }
@@ -64,7 +64,7 @@ func (r Range) inclusive() string {
 	return text + ")"
 }
 
-// same tells whether two ranges are one (AP 3.6, rule 3).
+// same reports whether two ranges are one (AP 3.6, rule 3).
 func (r Range) same(o Range) bool {
 	return r.Network == o.Network && r.Numbers == o.Numbers && r.Hash == o.Hash && r.Prev == o.Prev && r.HasPrev == o.HasPrev
 }

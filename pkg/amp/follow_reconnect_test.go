@@ -13,7 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// chained gives a server of a chain, and a client of it.
+// chained returns a server of a chain, and a client of it.
 func chained(t *testing.T) (*amptest.Chain, *amptest.Server, *amp.Client) {
 	t.Helper()
 	chain := amptest.NewChain(amptest.Network, amptest.Schema)
@@ -21,7 +21,7 @@ func chained(t *testing.T) (*amptest.Chain, *amptest.Server, *amp.Client) {
 	return chain, srv, open(t, amp.Config{URL: srv.URL()})
 }
 
-// made gives the blocks first to last on a fork.
+// made returns the blocks first to last on a fork.
 func made(first, last block.Number, fork byte) []amptest.Block {
 	return amptest.Made(block.Closed(first, last), fork)
 }

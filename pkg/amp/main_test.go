@@ -23,7 +23,7 @@ var quick = amp.FollowOptions{Backoff: fault.Backoff{Min: time.Millisecond, Max:
 // query is the SQL of tests that ask only one.
 const query = "SELECT * FROM blocks"
 
-// setup gives a scripted server and a client of it. The test fails if a record is
+// setup returns a scripted server and a client of it. The test fails if a record is
 // not released.
 func setup(t *testing.T) (*amptest.Server, *amp.Client) {
 	t.Helper()

@@ -23,7 +23,7 @@ type Message struct {
 // closing message: rows may be missing, so the query must be asked again.
 var ErrIncomplete = errors.New("the answer ended before its closing message")
 
-// Info gives the schema of a query's answer without running the query: the
+// Info returns the schema of a query's answer without running the query: the
 // server plans it (AP 1.3), so a query that cannot work is mostly refused here.
 // Nullability is the planner's guess.
 func (c *Client) Info(ctx context.Context, sql string) (*arrow.Schema, error) {
@@ -34,7 +34,7 @@ func (c *Client) Info(ctx context.Context, sql string) (*arrow.Schema, error) {
 	return p.schema, nil
 }
 
-// Head gives the ranges of the tables that a query reads, at most one for each
+// Head returns the ranges of the tables that a query reads, at most one for each
 // network: how far the server has got. It is empty when a table has no data yet
 // (AP 2). The rows are not wanted, so let the query end in LIMIT 0.
 func (c *Client) Head(ctx context.Context, sql string) ([]Range, error) {

@@ -19,7 +19,7 @@ type recycler struct {
 // leastRecycled is the size, in bytes, below which reuse is not worth it.
 const leastRecycled = 16 << 10
 
-// class gives the size class of n bytes, and its size: four classes to each power
+// class returns the size class of n bytes, and its size: four classes to each power
 // of two, so that at most a fifth of the memory is wasted.
 func class(n int) (index, size int) {
 	top := bits.Len(uint(n-1)) - 3 // n-1 is 1xx times 2^top, and something
@@ -27,7 +27,7 @@ func class(n int) (index, size int) {
 	return 4*top + step, step << top
 }
 
-// Allocate gives n bytes of any content.
+// Allocate returns n bytes of any content.
 func (r *recycler) Allocate(n int) []byte {
 	if n < leastRecycled {
 		return r.from.Allocate(n)

@@ -47,7 +47,7 @@ type refreshReply struct {
 	} `json:"user"`
 }
 
-// refresh gives l with new tokens. A server that refuses the login is a permanent
+// refresh returns l with new tokens. A server that refuses the login is a permanent
 // error, one that cannot be reached or asks to wait a later one. No error holds a
 // token.
 func (r refresher) refresh(ctx context.Context, l login) (login, error) {

@@ -11,7 +11,7 @@ import (
 // while the query was being asked: ask again.
 var ErrSchemaChanged = errors.New("the query's columns changed between GetFlightInfo and DoGet")
 
-// sameSchema tells whether two schemas have the same columns: names and types.
+// sameSchema reports whether two schemas have the same columns: names and types.
 // Nullability is left out, because Amp's is its planner's guess (AP 1.6).
 func sameSchema(planned, got *arrow.Schema) error {
 	if planned.NumFields() != got.NumFields() {

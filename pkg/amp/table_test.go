@@ -115,7 +115,7 @@ func rowText(record arrow.RecordBatch, row int) string {
 	return strings.Join(values, "|")
 }
 
-// content gives rows by block, in one order.
+// content returns rows by block, in one order.
 func content(rows map[block.Number][]string) map[block.Number][]string {
 	for _, block := range rows {
 		slices.Sort(block)

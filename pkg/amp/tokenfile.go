@@ -60,7 +60,7 @@ func openTokenFile(path, url string, client *http.Client) (*tokenFile, error) {
 	return f, nil
 }
 
-// token gives a token that is valid for a while yet and is not the refused one,
+// token returns a token that is valid for a while yet and is not the refused one,
 // refreshing it if need be.
 func (f *tokenFile) token(ctx context.Context, refused string) (string, error) {
 	select {
@@ -116,7 +116,7 @@ func (l login) usable(refused string) bool {
 	return l.access != refused && l.accounts != nil && time.Until(l.expiry) > early
 }
 
-// read gives the content of the file. Its errors are permanent and never quote
+// read returns the content of the file. Its errors are permanent and never quote
 // the file.
 func (f *tokenFile) read() (login, error) {
 	text, err := os.ReadFile(f.path)

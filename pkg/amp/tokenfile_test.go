@@ -79,7 +79,7 @@ func tokenFile(t *testing.T, ends time.Time) string {
 	return path
 }
 
-// setupLogin gives a server that accepts only the given tokens, and the client of a
+// setupLogin returns a server that accepts only the given tokens, and the client of a
 // token file.
 func setupLogin(t *testing.T, path string, accepted func(token string) bool) (*loginService, *amptest.Server, func() *amp.Client) {
 	t.Helper()

@@ -226,7 +226,7 @@ func (t *track) begin(in Range) (verdict, error) {
 	return verdict{}, nil
 }
 
-// all gives up everything that is held, for a range that begins with the same block.
+// all returns up everything that is held, for a range that begins with the same block.
 func (t *track) all(in Range) verdict {
 	v := t.fork(in, 0)
 	if t.below {
@@ -348,7 +348,7 @@ func (t *track) again(points int, why error, in Range) verdict {
 	return verdict{undo: t.abandon(), again: reason}
 }
 
-// fork gives up everything from the start of in, which is where the chain forks,
+// fork returns up everything from the start of in, which is where the chain forks,
 // and goes on with it. A point that the range cuts off is replaced by the block
 // before the range (rule 8).
 func (t *track) fork(in Range, below int) verdict {

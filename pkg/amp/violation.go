@@ -27,7 +27,7 @@ type ViolationError struct {
 	Incoming string // what came
 }
 
-// Error gives the rule and both ranges.
+// Error returns the rule and both ranges.
 func (e *ViolationError) Error() string {
 	text := fmt.Sprintf("%v: %v: %s", ErrProtocol, e.Rule, e.Incoming)
 	if e.Before != "" {

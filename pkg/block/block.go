@@ -39,10 +39,10 @@ func ParseHash(s string) (Hash, error) {
 	return h, nil
 }
 
-// String gives 0x and 64 lower-case digits, the form the wire uses.
+// String returns 0x and 64 lower-case digits, the form the wire uses.
 func (h Hash) String() string { return "0x" + hex.EncodeToString(h[:]) }
 
-// IsZero tells whether every byte is zero.
+// IsZero reports whether every byte is zero.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
 // MarshalText and UnmarshalText make a Hash a JSON string.

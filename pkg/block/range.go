@@ -18,7 +18,7 @@ func Closed(from, to Number) Range { return Range{Start: from, End: to + 1} }
 // not empty.
 func (r Range) Last() Number { return r.End - 1 }
 
-// Empty tells whether the range holds no block.
+// Empty reports whether the range holds no block.
 func (r Range) Empty() bool { return r.End <= r.Start }
 
 // Len is the number of blocks in the range.
@@ -29,10 +29,10 @@ func (r Range) Len() uint64 {
 	return uint64(r.End - r.Start)
 }
 
-// Has tells whether n lies in the range.
+// Has reports whether n lies in the range.
 func (r Range) Has(n Number) bool { return r.Start <= n && n < r.End }
 
-// Contains tells whether every block of o lies in r. An empty o is contained in
+// Contains reports whether every block of o lies in r. An empty o is contained in
 // every range.
 func (r Range) Contains(o Range) bool {
 	return o.Empty() || r.Start <= o.Start && o.End <= r.End
@@ -43,7 +43,7 @@ func (r Range) Intersect(o Range) Range {
 	return Range{Start: max(r.Start, o.Start), End: min(r.End, o.End)}
 }
 
-// String gives "[start, end)".
+// String returns "[start, end)".
 func (r Range) String() string { return fmt.Sprintf("[%d, %d)", r.Start, r.End) }
 
 // MarshalJSON writes a range as [start, end].

@@ -61,13 +61,13 @@ func (s *Set) Remove(r Range) {
 	s.ranges = kept
 }
 
-// Has tells whether block n is in the set.
+// Has reports whether block n is in the set.
 func (s Set) Has(n Number) bool { return s.Covers(Range{n, n + 1}) }
 
-// Covers tells whether every block of r is in the set.
+// Covers reports whether every block of r is in the set.
 func (s Set) Covers(r Range) bool { return len(s.Missing(r)) == 0 }
 
-// Missing gives the parts of r that are not in the set, in ascending order.
+// Missing returns the parts of r that are not in the set, in ascending order.
 func (s Set) Missing(r Range) []Range {
 	if r.Empty() {
 		return nil
@@ -86,7 +86,7 @@ func (s Set) Missing(r Range) []Range {
 	return gaps
 }
 
-// Ranges gives the ranges of the set in ascending order. The caller must not
+// Ranges returns the ranges of the set in ascending order. The caller must not
 // change them.
 func (s Set) Ranges() []Range { return s.ranges }
 
@@ -99,10 +99,10 @@ func (s Set) Len() uint64 {
 	return n
 }
 
-// Clone gives a set that shares nothing with s.
+// Clone returns a set that shares nothing with s.
 func (s Set) Clone() Set { return Set{slices.Clone(s.ranges)} }
 
-// Equal tells whether both sets hold the same blocks.
+// Equal reports whether both sets hold the same blocks.
 func (s Set) Equal(o Set) bool { return slices.Equal(s.ranges, o.ranges) }
 
 // String lists the ranges, "[0, 10) [20, 30)".

@@ -8,7 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// compact gives rec under the given schema, with its views rewritten. A slice
+// compact returns rec under the given schema, with its views rewritten. A slice
 // of any other column is cut out of its buffers when it is written; a slice of
 // views takes the whole buffers they point into with it. Any cast to text in a
 // query yields views (AP 5), so this is no rarity. A slice of list views cannot be
@@ -57,7 +57,7 @@ func compactColumn(col arrow.Array) (arrow.Array, error) {
 	return array.MakeFromData(data), nil
 }
 
-// rewrite gives data with every part of a certain type, however deep, replaced
+// rewrite returns data with every part of a certain type, however deep, replaced
 // by what the function makes of it. The caller releases the result.
 func rewrite(data arrow.ArrayData, what func(arrow.DataType) bool, with func(arrow.ArrayData) arrow.ArrayData) arrow.ArrayData {
 	if what(data.DataType()) {

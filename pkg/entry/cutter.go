@@ -130,7 +130,7 @@ func (c *Cutter) Finish() ([]Group, error) {
 	return c.cut()
 }
 
-// Flush gives out the blocks that are complete so far, however few rows they
+// Flush returns out the blocks that are complete so far, however few rows they
 // hold: for a source that broke off in the middle. Rows of the last block seen
 // are not among them.
 func (c *Cutter) Flush() ([]Group, error) {
@@ -152,7 +152,7 @@ func (c *Cutter) Lower(end block.Number) error {
 	return nil
 }
 
-// Done tells whether the range is closed: every block below its end has been
+// Done reports whether the range is closed: every block below its end has been
 // given out and nothing more will come.
 func (c *Cutter) Done() bool { return c.next >= c.end }
 
@@ -179,7 +179,7 @@ func (c *Cutter) order(blocks []block.Number) error {
 	return nil
 }
 
-// cut gives out what can be given out.
+// cut returns out what can be given out.
 func (c *Cutter) cut() ([]Group, error) {
 	var groups []Group
 	for {

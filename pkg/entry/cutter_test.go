@@ -27,7 +27,7 @@ func mustCutter(t testing.TB, schema *arrow.Schema, column int, r block.Range, t
 	return c
 }
 
-// ascending gives n sorted block numbers of [from, to), with repetitions.
+// ascending returns n sorted block numbers of [from, to), with repetitions.
 func ascending(rnd *rand.Rand, n int, from, to block.Number) []block.Number {
 	out := make([]block.Number, 0, n)
 	at := from
@@ -313,7 +313,7 @@ func TestCutterRefusesABadBlockColumn(t *testing.T) {
 	}
 }
 
-// TestCutterLowersItsEnd gives the tail away at a random moment: what comes out
+// TestCutterLowersItsEnd returns the tail away at a random moment: what comes out
 // covers exactly the rest, whatever was read beyond it.
 func TestCutterLowersItsEnd(t *testing.T) {
 	rnd := newRand(t)

@@ -40,7 +40,7 @@ func NewDecoder(mem memory.Allocator) *Decoder {
 	return &Decoder{Limit: DefaultDecodeLimit, mem: mem}
 }
 
-// Decode gives the schema and the rows of a data entry. The batches are the
+// Decode returns the schema and the rows of a data entry. The batches are the
 // caller's, who releases them; there are none if the entry has no rows. Batches
 // of an entry that is not compressed share the memory of e.Payload, which must
 // then stay as it is while they live.
@@ -98,7 +98,7 @@ func (d *Decoder) check(e Entry, schema *arrow.Schema, recs []arrow.RecordBatch)
 	return nil
 }
 
-// unpack gives the payload without compression, in a buffer that Arrow can work
+// unpack returns the payload without compression, in a buffer that Arrow can work
 // on in place.
 func (d *Decoder) unpack(e Entry) (*memory.Buffer, error) {
 	switch e.Codec {

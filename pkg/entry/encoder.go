@@ -92,7 +92,7 @@ func (e *Encoder) Encode(h Header, recs []arrow.RecordBatch) (Entry, error) {
 	return Entry{Header: h, Payload: bytes.Clone(payload)}, nil
 }
 
-// compress gives the payload and the codec it really has. The result is valid
+// compress returns the payload and the codec it really has. The result is valid
 // until the next call. One rule is deliberately not followed: a payload that
 // did not compress is not the reason to refuse one that fits only compressed,
 // so an oversized payload is always tried.

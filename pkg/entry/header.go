@@ -74,7 +74,7 @@ func (h Header) After() block.Number {
 	return h.Range.End
 }
 
-// Whole tells whether the entry holds all rows of its blocks.
+// Whole reports whether the entry holds all rows of its blocks.
 func (h Header) Whole() bool { return h.Parts == 0 }
 
 // Entry is a header and its payload. Payload is nil for kinds other than Data.

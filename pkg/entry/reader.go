@@ -81,7 +81,7 @@ func (m *messages) Next() ([]byte, *memory.Buffer, error) {
 	return metadata, body, nil
 }
 
-// aligned gives b at an address that Arrow's 64-bit values may have. The
+// aligned returns b at an address that Arrow's 64-bit values may have. The
 // payload of a message may begin anywhere in the buffer it was received in.
 func aligned(b []byte) []byte {
 	if uintptr(unsafe.Pointer(unsafe.SliceData(b)))%8 == 0 {

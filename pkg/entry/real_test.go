@@ -19,7 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 )
 
-// realFiles gives the files of AMPIPE_REAL_DATA that match; there must be some.
+// realFiles returns the files of AMPIPE_REAL_DATA that match; there must be some.
 func realFiles(t *testing.T, pattern string) []string {
 	root := os.Getenv("AMPIPE_REAL_DATA")
 	if root == "" {

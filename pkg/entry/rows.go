@@ -85,7 +85,7 @@ func (r *rows) fit(size int) int {
 	return fits
 }
 
-// batches gives rows [i, j) as batches that the caller releases.
+// batches returns rows [i, j) as batches that the caller releases.
 func (r *rows) batches(i, j int) []arrow.RecordBatch {
 	var out []arrow.RecordBatch
 	for _, c := range r.chunks {

@@ -60,7 +60,7 @@ func (w *streamWriter) WritePayload(p ipc.Payload) error {
 // Close writes nothing: the end of the stream is write's part.
 func (w *streamWriter) Close() error { return nil }
 
-// write gives the stream of recs; it is valid until the next call.
+// write returns the stream of recs; it is valid until the next call.
 func (w *streamWriter) write(recs []arrow.RecordBatch) ([]byte, error) {
 	ready, err := prepare(w.schema, recs)
 	if err != nil {
@@ -88,7 +88,7 @@ func (w *streamWriter) write(recs []arrow.RecordBatch) ([]byte, error) {
 	return w.buf.Bytes(), err
 }
 
-// prepare gives the batches as they are to be written, to be released by the
+// prepare returns the batches as they are to be written, to be released by the
 // caller: without empty ones, under one schema, tiny ones put together, and
 // views freed of what they do not show.
 func prepare(schema *arrow.Schema, recs []arrow.RecordBatch) ([]arrow.RecordBatch, error) {
@@ -150,7 +150,7 @@ func concatenate(schema *arrow.Schema, recs []arrow.RecordBatch) (arrow.RecordBa
 	return array.NewRecordBatch(schema, cols, rows), nil
 }
 
-// sameTypes tells whether two schemas differ at most in metadata and
+// sameTypes reports whether two schemas differ at most in metadata and
 // nullability.
 func sameTypes(a, b *arrow.Schema) bool {
 	if a == b {
@@ -167,7 +167,7 @@ func sameTypes(a, b *arrow.Schema) bool {
 	return true
 }
 
-// contains tells whether a type, or one inside it, is what is asked for.
+// contains reports whether a type, or one inside it, is what is asked for.
 func contains(t arrow.DataType, what func(arrow.DataType) bool) bool {
 	if what(t) {
 		return true

@@ -30,7 +30,7 @@ const (
 	headerBatch   = "Ampipe-Batch"
 )
 
-// Map gives the header as message headers. Fields that are zero because they do
+// Map returns the header as message headers. Fields that are zero because they do
 // not apply (End, Hash, Prev, Part, Batch, and what belongs to rows alone) are
 // left out.
 func (h Header) Map() map[string][]string {

@@ -207,7 +207,7 @@ func TestEveryBlockOnce(t *testing.T) {
 	b.checkLog(block.Range{Start: 0, End: 1000})
 }
 
-// TestAnIdleWorkerGetsATail gives one worker everything and three workers
+// TestAnIdleWorkerGetsATail returns one worker everything and three workers
 // nothing: they have to be given tails.
 func TestAnIdleWorkerGetsATail(t *testing.T) {
 	t.Parallel()

@@ -162,7 +162,7 @@ func following(c *block.Cursor) string {
 	return "after " + c.String()
 }
 
-// done tells whether the lane has every block below max_block.
+// done reports whether the lane has every block below max_block.
 func (l *lane) done() bool { return l.spec.MaxBlock != nil && l.next >= *l.spec.MaxBlock }
 
 // begun opens the range that is arriving.

@@ -23,7 +23,7 @@ const (
 	splitAhead = 400 * time.Millisecond
 )
 
-// watchIdle gives the tail of the partition away whenever no work is queued and
+// watchIdle returns the tail of the partition away whenever no work is queued and
 // workers wait for it, or soon will. The function it returns ends the watch. A panic,
 // after which nobody knows what is in the cutter, ends the loading.
 func (h *held) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop func()) {
@@ -60,14 +60,14 @@ func (h *held) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop
 	}
 }
 
-// wanted tells whether a tail is: no task is queued, and somebody waits for one
+// wanted reports whether a tail is: no task is queued, and somebody waits for one
 // or so much is left that somebody will.
 func (x *Extractor) wanted(ctx context.Context, left time.Duration) bool {
 	load, err := x.Tasks.Load(ctx, queue.PartitionTask)
 	return err == nil && load.Queued == 0 && (load.Waiting > 0 || left >= splitAhead)
 }
 
-// split gives the second half of what is left to an idle worker.
+// split returns the second half of what is left to an idle worker.
 func (h *held) split(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

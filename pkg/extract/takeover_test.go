@@ -92,7 +92,7 @@ func (s *stage) mayResume() {
 	}
 }
 
-// descends tells whether a block has another among those below it.
+// descends reports whether a block has another among those below it.
 func (s *tale) descends(c, from block.Cursor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -95,7 +95,7 @@ func (s *tale) end() block.Number {
 	return s.head()
 }
 
-// peek gives the next step.
+// peek returns the next step.
 func (s *tale) peek() (step, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +144,7 @@ func (s *tale) add(steps ...step) {
 	s.steps, s.told = append(s.steps, steps...), make(chan struct{})
 }
 
-// chainTo gives the rows of the chain that ends with a block, canonical or not, from
+// chainTo returns the rows of the chain that ends with a block, canonical or not, from
 // a block on.
 func (s *tale) chainTo(last block.Cursor, from block.Number) []string {
 	s.mu.Lock()
@@ -274,7 +274,7 @@ func (f *follower) undo(from block.Number, reorg bool) bool {
 	return f.yield(u, nil)
 }
 
-// tell gives the rows of a range in some messages, and its completion.
+// tell returns the rows of a range in some messages, and its completion.
 func (f *follower) tell(r block.Range, how step) bool {
 	in := amp.Range{
 		Network: "test", Numbers: r, Hash: f.at(r.Last()).Hash, Prev: f.at(r.Start - 1).Hash, HasPrev: true,
@@ -315,7 +315,7 @@ func (f *follower) record(r block.Range) arrow.RecordBatch {
 	return b.NewRecordBatch()
 }
 
-// options gives what each follower asked for.
+// options returns what each follower asked for.
 func (s *tale) options() []amp.FollowOptions {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -80,7 +80,7 @@ func As(class Class, err error) error {
 	}
 }
 
-// Of gives the outermost class of err; an unmarked error is [ClassAgain].
+// Of returns the outermost class of err; an unmarked error is [ClassAgain].
 func Of(err error) Class {
 	var c *classed
 	if errors.As(err, &c) {
@@ -89,7 +89,7 @@ func Of(err error) Class {
 	return ClassAgain
 }
 
-// After gives the pause that [Later] asked for, or 0.
+// After returns the pause that [Later] asked for, or 0.
 func After(err error) time.Duration {
 	var c *classed
 	if errors.As(err, &c) {

@@ -41,7 +41,7 @@ func Logger(out io.Writer, terminal bool, o LogOptions) (zerolog.Logger, error) 
 	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
 }
 
-// IsTerminal tells whether f is a terminal.
+// IsTerminal reports whether f is a terminal.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // Size returns the columns and lines of the terminal f, or zeros if it is none.

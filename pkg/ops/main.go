@@ -34,7 +34,7 @@ type ExitError struct {
 // Error is the text of the wrapped error.
 func (e *ExitError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the wrapped error.
+// Unwrap returns the wrapped error.
 func (e *ExitError) Unwrap() error { return e.Err }
 
 // Config marks err as the user's to mend: exit code 2.

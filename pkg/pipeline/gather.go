@@ -22,7 +22,7 @@ func gatherTime(c config.Sink) time.Duration {
 	return 0
 }
 
-// historyEnded tells whether everything of the partitions has been given to a sink.
+// historyEnded reports whether everything of the partitions has been given to a sink.
 // If that cannot be found out it has not.
 func historyEnded(ctx context.Context, state *queue.State, log *queue.Log, sink string) bool {
 	parts, err := state.Partitions(ctx)

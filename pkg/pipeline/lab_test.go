@@ -75,7 +75,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// commands gives the folder of the built commands: AMPIPE_BIN, or a build of
+// commands returns the folder of the built commands: AMPIPE_BIN, or a build of
 // this run.
 func commands(t testing.TB) string {
 	t.Helper()

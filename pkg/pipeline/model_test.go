@@ -27,7 +27,7 @@ import (
 // to the test, write one and add it to [destinations].
 type destination interface {
 	name() string
-	// writer gives a new writer, as each process of the sink has.
+	// writer returns a new writer, as each process of the sink has.
 	writer() sink.Writer
 	// rows reads everything back, by another way than the writer's.
 	rows(ctx context.Context) ([]modelRow, error)
@@ -442,7 +442,7 @@ type unruly struct {
 	given  []apply.Message // the last ones
 }
 
-// Next gives the next entry, whichever that is.
+// Next returns the next entry, whichever that is.
 func (u *unruly) Next(ctx context.Context) (apply.Message, error) {
 	for {
 		calm := u.model.calm.Load()

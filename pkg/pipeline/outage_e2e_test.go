@@ -147,7 +147,7 @@ func TestRowsOutOfOrder(t *testing.T) {
 	}
 }
 
-// TestAFullLogIsBackPressure gives the log room for a fraction of the rows.
+// TestAFullLogIsBackPressure returns the log room for a fraction of the rows.
 func TestAFullLogIsBackPressure(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -90,7 +90,7 @@ func readParquet(t *testing.T, path string) arrow.Table {
 	return table
 }
 
-// blockRange gives the lowest and the highest value of the block column.
+// blockRange returns the lowest and the highest value of the block column.
 func blockRange(t *testing.T, table arrow.Table) (first, last uint64) {
 	t.Helper()
 	found := table.Schema().FieldIndices("_block_num")
@@ -160,7 +160,7 @@ func search(columns [][]string, chosen []int, from, size int) []int {
 	return nil
 }
 
-// values gives a column as text.
+// values returns a column as text.
 func values(table arrow.Table, column int) []string {
 	var out []string
 	for _, chunk := range table.Column(column).Data().Chunks() {

@@ -456,7 +456,7 @@ func (j *journal) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// tail gives the last n lines.
+// tail returns the last n lines.
 func (j *journal) tail(n int) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()

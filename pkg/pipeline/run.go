@@ -107,7 +107,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	return ops.Failures(errs...)
 }
 
-// refused gives exit code 2 to what the user has to mend before anything can
+// refused returns exit code 2 to what the user has to mend before anything can
 // start.
 func refused(err error) error {
 	if fault.Of(err) == fault.ClassPermanent {

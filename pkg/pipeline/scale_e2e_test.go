@@ -190,7 +190,7 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
-// ownPostgres gives the lab a PostgreSQL server that it may crash.
+// ownPostgres returns the lab a PostgreSQL server that it may crash.
 func (l *lab) ownPostgres() {
 	l.t.Helper()
 	dir, err := os.MkdirTemp("", "ampipe-postgres-")

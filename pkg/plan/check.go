@@ -79,7 +79,7 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 	return c, nil
 }
 
-// History gives the blocks that are loaded in partitions: up to max_block, or to the
+// History returns the blocks that are loaded in partitions: up to max_block, or to the
 // block from which the chain is followed.
 func (c *Checked) History(want config.Range) block.Range {
 	history := block.Range{Start: want.MinBlock, End: want.MinBlock}

@@ -50,7 +50,7 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 	return "", nil
 }
 
-// ahead tells whether a sink's last live entry is not in the lane, though nothing was
+// ahead reports whether a sink's last live entry is not in the lane, though nothing was
 // trimmed there. Where it stood the log may hold something else by now.
 func (w *watcher) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// liveStart gives the first block of the live lane: the last reorg_buffer blocks
+// liveStart returns the first block of the live lane: the last reorg_buffer blocks
 // below the head are not read as history, because they may still change.
 func liveStart(want config.Range, have amp.Range) block.Number {
 	buffer := want.ReorgBuffer

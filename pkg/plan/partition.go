@@ -40,7 +40,7 @@ func Cut(r block.Range, size uint64) []block.Range {
 	return parts
 }
 
-// Holes gives the parts of the history that no partition has, whatever its
+// Holes returns the parts of the history that no partition has, whatever its
 // state: ranges never planned, and tails given away by a worker that was killed
 // before it could queue them.
 func Holes(history block.Range, parts []queue.Partition) []block.Range {
@@ -104,7 +104,7 @@ func planned(parts []queue.Partition) block.Set {
 	return s
 }
 
-// steady gives the blocks that are in both.
+// steady returns the blocks that are in both.
 func steady(before, now []block.Range) []block.Range {
 	old := block.NewSet(before...)
 	both := block.NewSet(now...)

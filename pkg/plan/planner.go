@@ -38,7 +38,7 @@ type Planner struct {
 	// Retry loads failed partitions again, once, when Run begins.
 	Retry bool
 
-	// Gone tells whether a sink has stopped for good in this process, so that
+	// Gone reports whether a sink has stopped for good in this process, so that
 	// nothing waits for it; nil: none has.
 	Gone   func(sink string) bool
 	Logger zerolog.Logger

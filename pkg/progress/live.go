@@ -151,7 +151,7 @@ func (l *latency) add(d time.Duration) {
 	}
 }
 
-// buckets gives the counts as a histogram has them, each with those below it.
+// buckets returns the counts as a histogram has them, each with those below it.
 func (l *latency) buckets() map[float64]uint64 {
 	all := make(map[float64]uint64, len(latencyBounds))
 	var sum uint64

@@ -101,7 +101,7 @@ func TestLineOfHistoryAndLive(t *testing.T) {
 	})
 }
 
-// scrape gives the figures that a server would read, by their names and labels.
+// scrape returns the figures that a server would read, by their names and labels.
 func scrape(t *testing.T, m *progress.Meter) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()

@@ -100,7 +100,7 @@ func (m *Meter) Covered(sink string, blocks uint64) {
 	s.covered = blocks
 }
 
-// Rows gives the rows written by a sink since the start.
+// Rows returns the rows written by a sink since the start.
 func (m *Meter) Rows(sink string) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,7 +17,7 @@ func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint
 	return Get[SinkReport](ctx, s, keySink+"."+sink)
 }
 
-// OlderThan gives the highest sequence, upto at most, whose message and all
+// OlderThan returns the highest sequence, upto at most, whose message and all
 // before it were published before t; 0 if there is none. Messages that have
 // been removed count as old.
 func (l *Log) OlderThan(ctx context.Context, t time.Time, upto uint64) (uint64, error) {

@@ -284,7 +284,7 @@ func (c *Conn) check(ctx context.Context) error {
 	return nil
 }
 
-// recent tells whether a version can do what is needed; one that cannot be
+// recent reports whether a version can do what is needed; one that cannot be
 // read, of a build from source, is taken as recent.
 func recent(version string) bool {
 	parts := strings.SplitN(version, ".", 3)

@@ -202,7 +202,7 @@ func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 	}
 }
 
-// Settled tells whether the message at a sequence will not come any more, to any
+// Settled reports whether the message at a sequence will not come any more, to any
 // process of the sink: it has been acknowledged, as everything before it in these
 // lanes, or the log no longer holds it. It is safe for concurrent use, and returns
 // fault.Later while NATS is away.
@@ -215,7 +215,7 @@ func (c *Consumer) Settled(ctx context.Context, seq uint64) (bool, error) {
 	return err == nil && !tail.Found, err
 }
 
-// Close gives back what was not answered, at once rather than after AckWait,
+// Close returns back what was not answered, at once rather than after AckWait,
 // and closes the connection. Nothing is answered after it.
 func (c *Consumer) Close() {
 	c.stop()

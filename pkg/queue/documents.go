@@ -47,7 +47,7 @@ func (s Spec) FirstLive() *block.Number {
 	return &start
 }
 
-// Follows tells whether the pipeline has blocks that only the live lane brings.
+// Follows reports whether the pipeline has blocks that only the live lane brings.
 func (s Spec) Follows() bool {
 	return s.Live != nil && (s.MaxBlock == nil || *s.MaxBlock > s.Live.Start)
 }

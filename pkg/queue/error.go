@@ -63,14 +63,14 @@ func code(err error) jetstream.ErrorCode {
 	return 0
 }
 
-// wrongSequence tells whether an expected sequence did not hold. The second
+// wrongSequence reports whether an expected sequence did not hold. The second
 // code is what a replicated stream, and an atomic batch, may answer.
 func wrongSequence(err error) bool {
 	c := code(err)
 	return c == jetstream.JSErrCodeStreamWrongLastSequence || c == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
-// tooManyPerSubject tells whether a subject holds its one message already.
+// tooManyPerSubject reports whether a subject holds its one message already.
 func tooManyPerSubject(err error) bool {
 	return code(err) == codeStoreFailed && strings.Contains(err.Error(), "per subject")
 }

@@ -40,7 +40,7 @@ func (e *BadMessageError) Error() string {
 	return fmt.Sprintf("message %d of lane %s is not an entry: %v", e.Message.Seq, e.Message.Lane, e.Err)
 }
 
-// Unwrap gives what is wrong, which is permanent.
+// Unwrap returns what is wrong, which is permanent.
 func (e *BadMessageError) Unwrap() error { return fault.Permanent(e.Err) }
 
 func newMessage(c *Consumer, msg jetstream.Msg) *Message {
@@ -74,7 +74,7 @@ func (m *Message) checked() (*Message, error) {
 // the sink recognises by its coverage.
 func (m *Message) Ack() error { return m.answer("acknowledge", answering.Ack) }
 
-// Nak gives the message back, to come again, here or elsewhere, after the delay.
+// Nak returns the message back, to come again, here or elsewhere, after the delay.
 func (m *Message) Nak(delay time.Duration) error {
 	return m.answer("give back", func(a answering) error { return a.NakWithDelay(delay) })
 }

@@ -16,7 +16,7 @@ type Position struct {
 	AckPending int    // messages delivered and not acknowledged
 }
 
-// Drained tells whether the sink has applied everything that these lanes hold.
+// Drained reports whether the sink has applied everything that these lanes hold.
 func (p Position) Drained() bool { return p.Exists && p.Pending == 0 && p.AckPending == 0 }
 
 // Unread returns how many messages the sink has still to apply.

@@ -159,7 +159,7 @@ func (s *Server) URL() string {
 	return s.nats.ClientURL()
 }
 
-// Failed gives the reason why the server can no longer serve, such as a full
+// Failed returns the reason why the server can no longer serve, such as a full
 // disk, or nil.
 func (s *Server) Failed() error {
 	s.mu.Lock()

@@ -297,7 +297,7 @@ func (k *Task) Done(ctx context.Context) error {
 	return k.answer(ctx, "finish", func(ctx context.Context) error { return k.msg.DoubleAck(ctx) })
 }
 
-// Later gives the task back, to be handed out again after the delay.
+// Later returns the task back, to be handed out again after the delay.
 func (k *Task) Later(ctx context.Context, delay time.Duration) error {
 	return k.answer(ctx, "put off", func(context.Context) error { return k.msg.NakWithDelay(delay) })
 }

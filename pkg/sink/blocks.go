@@ -73,7 +73,7 @@ func (b Blocks) Len() int { return b.values.len() }
 // At is the block of row i.
 func (b Blocks) At(i int) block.Number { return b.values.at(i) }
 
-// Search gives the first row whose block is n or higher, Len if there is none.
+// Search returns the first row whose block is n or higher, Len if there is none.
 // The rows have to ascend by block.
 func (b Blocks) Search(n block.Number) int {
 	return sort.Search(b.Len(), func(i int) bool { return b.At(i) >= n })

@@ -29,7 +29,7 @@ func (d Digests) Add(n block.Number, hash uint64) {
 
 // Digester is the part of a [Writer] by which its content is verified.
 type Digester interface {
-	// Windowed tells whether a range of blocks can be verified by itself. It
+	// Windowed reports whether a range of blocks can be verified by itself. It
 	// cannot when a row of a later block replaces one of an earlier block
 	// (upsert by a key without the block column): then the source has to be
 	// digested as a whole.

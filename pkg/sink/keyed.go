@@ -42,7 +42,7 @@ func (d *KeyedDigests[K]) settle() {
 	clear(d.rows)
 }
 
-// Digests gives the digests of all rows added. It is called once, at the end.
+// Digests returns the digests of all rows added. It is called once, at the end.
 func (d *KeyedDigests[K]) Digests() Digests {
 	d.settle()
 	return d.digests

@@ -35,7 +35,7 @@ type Step struct {
 	Skipped uint64        // rows that are not written
 }
 
-// Clone gives a Ledger that shares nothing with l that Take changes.
+// Clone returns a Ledger that shares nothing with l that Take changes.
 func (l *Ledger) Clone() *Ledger {
 	return &Ledger{
 		State:   State{Coverage: l.Coverage.Clone(), Live: l.Live},
@@ -190,7 +190,7 @@ func (l *Ledger) cut(n block.Number) []block.Range {
 	return []block.Range{void}
 }
 
-// Next gives the state of the live lane after c. It gives false for a change
+// Next returns the state of the live lane after c. It gives false for a change
 // that has been applied already, and [ErrGap] for one whose predecessor has not. The
 // first change may come from the middle of a lane, but begins a block: what stood
 // before it may have been given back after it was passed on.

@@ -17,7 +17,7 @@ type Run struct {
 // Len is the number of rows.
 func (r Run) Len() int { return r.To - r.From }
 
-// Slice gives the rows as a record of their own, without copying. The caller
+// Slice returns the rows as a record of their own, without copying. The caller
 // releases it.
 func (r Run) Slice() arrow.RecordBatch { return r.Record.NewSlice(int64(r.From), int64(r.To)) }
 

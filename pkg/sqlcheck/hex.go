@@ -13,7 +13,7 @@ import (
 // HexComparisons finds binary columns that are compared with text such as
 // '0x9a71…'. A server refuses that only when rows are read (AP 4.7), or, for
 // columns of variable length, compares the bytes with the characters and finds
-// nothing. isBinary tells whether some table of the query has a binary column of
+// nothing. isBinary reports whether some table of the query has a binary column of
 // that name. The error is permanent and gives every literal as it must be
 // written.
 func (q *Query) HexComparisons(isBinary func(column string) bool) error {
@@ -35,7 +35,7 @@ func (q *Query) HexComparisons(isBinary func(column string) bool) error {
 	return fault.Permanent(fmt.Errorf("query compares binary columns with text: %w", errors.Join(errs...)))
 }
 
-// looksHex tells whether a text is meant as bytes: it begins with 0x, or has the
+// looksHex reports whether a text is meant as bytes: it begins with 0x, or has the
 // digits of an address or a hash.
 func looksHex(s string) bool {
 	if strings.HasPrefix(s, "0x") || strings.HasPrefix(s, "0X") {
@@ -61,7 +61,7 @@ func shorten(s string) string {
 	return s
 }
 
-// comparedWith gives the column that the text at i is compared with, or "".
+// comparedWith returns the column that the text at i is compared with, or "".
 func (p *parser) comparedWith(i int) string {
 	if p.comparison(i-1) > 0 && !p.binds(i+1) {
 		return p.columnBefore(i - p.comparison(i-1))
@@ -81,7 +81,7 @@ func (p *parser) comparedWith(i int) string {
 	return p.columnOfList(i)
 }
 
-// columnOfList gives the column of "column IN (…, '…', …)".
+// columnOfList returns the column of "column IN (…, '…', …)".
 func (p *parser) columnOfList(i int) string {
 	if p.binds(i-1) || p.binds(i+1) {
 		return ""
@@ -100,7 +100,7 @@ func (p *parser) columnOfList(i int) string {
 	return ""
 }
 
-// comparison gives the number of tokens of the comparison that ends at i, or 0.
+// comparison returns the number of tokens of the comparison that ends at i, or 0.
 func (p *parser) comparison(i int) int {
 	t := p.at(i)
 	if t.kind == symbol && slices.Contains([]string{"=", "==", "<>", "!=", "<", ">", "<=", ">=", "<=>"}, t.raw) {
@@ -117,7 +117,7 @@ func (p *parser) comparison(i int) int {
 	return 0
 }
 
-// comparisonAfter gives the number of tokens of the comparison at i, or 0.
+// comparisonAfter returns the number of tokens of the comparison at i, or 0.
 func (p *parser) comparisonAfter(i int) int {
 	for n := 1; n <= 4; n++ {
 		if p.comparison(i+n-1) == n {
@@ -127,7 +127,7 @@ func (p *parser) comparisonAfter(i int) int {
 	return 0
 }
 
-// columnBefore gives the name of the column that ends before i, unless it is
+// columnBefore returns the name of the column that ends before i, unless it is
 // part of a larger expression.
 func (p *parser) columnBefore(i int) string {
 	if !isName(p.at(i - 1)) {
@@ -151,7 +151,7 @@ func (p *parser) beforeNot(i int) int {
 	return i
 }
 
-// binds tells whether the token is an operator that binds stronger than a
+// binds reports whether the token is an operator that binds stronger than a
 // comparison.
 func (p *parser) binds(i int) bool {
 	t := p.at(i)

@@ -8,7 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// Partitionable tells whether the query may be read in block ranges, at
+// Partitionable reports whether the query may be read in block ranges, at
 // different times, while the chain grows: whether the rows of a block depend on
 // nothing that later blocks can change by counting, limiting or ranking. It
 // gives nil or one permanent error with every reason, each with its place and
@@ -117,7 +117,7 @@ func (c *checker) body(s *selectBody, where position) {
 	}
 }
 
-// isBlock tells whether an expression is the block column itself.
+// isBlock reports whether an expression is the block column itself.
 func (c *checker) isBlock(s span) bool {
 	_, name, ok := c.column(s)
 	return ok && slices.Contains(c.columns, name)
@@ -139,7 +139,7 @@ func (c *checker) column(s span) (qualifier, name string, ok bool) {
 	return qualifier, parts[len(parts)-1], true
 }
 
-// isBlockKey tells whether a key of GROUP BY is the block column: by name, by
+// isBlockKey reports whether a key of GROUP BY is the block column: by name, by
 // the number of an item, or among (a, b).
 func (c *checker) isBlockKey(s *selectBody, key span) bool {
 	first := c.at(key.from)
@@ -188,7 +188,7 @@ func (c *checker) withoutAlias(item span) span {
 	return span{item.from, item.to - 1}
 }
 
-// correlated tells whether a subquery sees only rows of the block of the row
+// correlated reports whether a subquery sees only rows of the block of the row
 // around it: one of its conditions, joined by AND alone, is
 // "inner.block = outer.block".
 func (c *checker) correlated(s *selectBody) bool {
@@ -234,7 +234,7 @@ func (c *checker) conjuncts(s span) []span {
 	return append(terms, span{start, s.to})
 }
 
-// windowByBlock tells whether a window is cut by the block column.
+// windowByBlock reports whether a window is cut by the block column.
 func (c *checker) windowByBlock(s *selectBody, w span) bool {
 	if w.to-w.from == 1 && isName(c.at(w.from)) || w.from < w.to && isName(c.at(w.from)) && c.key(w.from) != "PARTITION" {
 		// A window by name, or one that builds on another.

@@ -58,7 +58,7 @@ type parser struct {
 	err      error
 }
 
-// at gives a token, or one that equals nothing beyond either end.
+// at returns a token, or one that equals nothing beyond either end.
 func (p *parser) at(i int) token {
 	if i < 0 || i >= len(p.tokens) {
 		end := token{kind: symbol, line: 1, column: 1, mate: -1}
@@ -78,7 +78,7 @@ func (p *parser) fail(err error) {
 	}
 }
 
-// past gives the index after token i, or after its whole bracket.
+// past returns the index after token i, or after its whole bracket.
 func (p *parser) past(i int) int {
 	if t := p.at(i); t.mate > i {
 		return t.mate + 1
@@ -86,7 +86,7 @@ func (p *parser) past(i int) int {
 	return i + 1
 }
 
-// beginsQuery tells whether a query begins at i, perhaps in brackets.
+// beginsQuery reports whether a query begins at i, perhaps in brackets.
 func (p *parser) beginsQuery(i int) bool {
 	for p.at(i).is("(") {
 		i++
@@ -113,7 +113,7 @@ var continuations = []string{
 	"INTERSECT", "COLLATE", "JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS",
 }
 
-// wantsOperand tells whether the token at i stands where only an operand or a
+// wantsOperand reports whether the token at i stands where only an operand or a
 // name can, so that it is no clause.
 func (p *parser) wantsOperand(i int) bool {
 	before := p.at(i - 1)
@@ -248,7 +248,7 @@ func (p *parser) query(from, to int, where position, scope []string) *selection 
 	return q
 }
 
-// opens tells whether a SELECT, or a query in brackets, begins a branch at i.
+// opens reports whether a SELECT, or a query in brackets, begins a branch at i.
 func (p *parser) opens(i, start int, clause string) bool {
 	return clause == "" && i == start && (p.key(i) == "SELECT" || p.at(i).is("("))
 }

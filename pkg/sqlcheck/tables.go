@@ -40,7 +40,7 @@ func ParseTable(s string) (Table, error) {
 	return Table{}, fault.Permanent(fmt.Errorf("table %s: %w", s, err))
 }
 
-// Tables gives the tables that the query reads, each once, in the order of the
+// Tables returns the tables that the query reads, each once, in the order of the
 // text. Common table expressions and table functions are not among them.
 func (q *Query) Tables() []Table {
 	var tables []Table

@@ -47,7 +47,7 @@ type scanner struct {
 	tokens       []token
 }
 
-// tokenize gives the tokens of a query with its brackets paired.
+// tokenize returns the tokens of a query with its brackets paired.
 func tokenize(src string) ([]token, error) {
 	if !utf8.ValidString(src) {
 		return nil, fmt.Errorf("the query is not valid UTF-8; save its file in that encoding")
@@ -86,7 +86,7 @@ func pair(tokens []token) error {
 	return nil
 }
 
-// peek gives the rune n bytes ahead, or 0 at the end.
+// peek returns the rune n bytes ahead, or 0 at the end.
 func (s *scanner) peek(n int) rune {
 	if s.pos+n >= len(s.src) {
 		return 0

@@ -118,7 +118,7 @@ func (w *warner) onBlock(s *selectBody) int {
 	return n
 }
 
-// blockBefore tells whether the name that ends before i is a block column, and
+// blockBefore reports whether the name that ends before i is a block column, and
 // blockAfter the same of the name that begins after it.
 func (w *warner) blockBefore(i int) bool {
 	t := w.at(i - 1)

@@ -11,14 +11,14 @@ import (
 // The newline before ")" ends a trailing "--" comment (AP 4.6).
 const wrapped = "SELECT * FROM (%s\n) AS q"
 
-// Wrap gives the query for the rows of a block range, in block order. column is
+// Wrap returns the query for the rows of a block range, in block order. column is
 // the block column in the query's output.
 func (q *Query) Wrap(column string, r block.Range) string {
 	c := Identifier(column)
 	return fmt.Sprintf(wrapped+" WHERE q.%s >= %d AND q.%s < %d ORDER BY q.%s", q.text, c, r.Start, c, r.End, c)
 }
 
-// Head gives a query without rows. Its answer carries the ranges of blocks that
+// Head returns a query without rows. Its answer carries the ranges of blocks that
 // all tables of the query have (AP 2).
 func (q *Query) Head() string { return fmt.Sprintf(wrapped+" LIMIT 0", q.text) }
 

@@ -60,7 +60,7 @@ func NewChain(network string, schema *arrow.Schema) *Chain {
 	}
 }
 
-// Made gives the blocks of r on a fork, each with one row of [Blocks].
+// Made returns the blocks of r on a fork, each with one row of [Blocks].
 func Made(r block.Range, fork byte) []Block {
 	var all []Block
 	for n := r.Start; n < r.End; n++ {
@@ -224,7 +224,7 @@ func (c *Chain) stream(ctx context.Context, after *block.Cursor, send func(Part)
 	}
 }
 
-// next gives the blocks of the microbatch that follows a cursor; none if there is
+// next returns the blocks of the microbatch that follows a cursor; none if there is
 // nothing to send until the chain changes.
 func (c *Chain) next(after *block.Cursor) (links []*link, span amp.Range, changed <-chan struct{}, idle func()) {
 	c.mu.Lock()

@@ -15,7 +15,7 @@ type Fate struct {
 	struck  chan<- struct{}
 }
 
-// Telling gives the same fate, and closes the channel when it strikes DoGet.
+// Telling returns the same fate, and closes the channel when it strikes DoGet.
 func (f Fate) Telling(struck chan<- struct{}) Fate {
 	f.struck = struck
 	return f
@@ -33,7 +33,7 @@ func Delay(until <-chan struct{}) Fate { return Fate{delay: until} }
 // Instead answers the query with another answer.
 func Instead(a Answer) Fate { return Fate{instead: &a} }
 
-// Of gives the same fate, but of another answer, as [Instead] does.
+// Of returns the same fate, but of another answer, as [Instead] does.
 func (f Fate) Of(a Answer) Fate {
 	f.instead = &a
 	return f

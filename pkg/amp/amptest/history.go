@@ -123,7 +123,7 @@ func (h *History) StepOf(message int) int {
 	return max(step, 1)
 }
 
-// Step lets the next recorded microbatch become part of the chain. It tells whether
+// Step lets the next recorded microbatch become part of the chain. It reports whether
 // there was one. It must not be called by several goroutines at once.
 func (h *History) Step() bool {
 	if h.done == len(h.steps) {
@@ -156,7 +156,7 @@ func madeUp(n block.Number, step int) block.Hash {
 	return sha256.Sum256(fmt.Appendf(nil, "amptest: block %d of step %d", n, step))
 }
 
-// spread gives the blocks of a microbatch, with their rows.
+// spread returns the blocks of a microbatch, with their rows.
 func spread(span amp.Range, messages []amp.Message, step int) ([]Block, error) {
 	var blocks []Block
 	for n := span.Numbers.Start; n < span.Numbers.End; n++ {

@@ -44,7 +44,7 @@ type Recorded struct {
 	Metadata string `json:"app_metadata"`
 }
 
-// Stream tells whether a stream was asked for.
+// Stream reports whether a stream was asked for.
 func (r Recording) Stream() bool { return Query{Header: r.Header}.Stream() }
 
 // Failure is a query of which only the outcome was recorded.
@@ -113,7 +113,7 @@ func Failures(t testing.TB) []Failure {
 // open when the recording ended stays open.
 func (s *Server) Replay(r Recording) { s.On(r.SQL, r.Answer()) }
 
-// Answer gives the recorded bytes.
+// Answer returns the recorded bytes.
 func (r Recording) Answer() Answer {
 	if err := r.Info.status(); err != nil || r.info == nil {
 		return Answer{RefuseInfo: err}
@@ -121,7 +121,7 @@ func (r Recording) Answer() Answer {
 	return Answer{recorded: &r, Hold: r.End.Code == "", End: r.End.status()}
 }
 
-// Answer gives the recorded outcome, with as many messages before it, of rows that
+// Answer returns the recorded outcome, with as many messages before it, of rows that
 // are made up.
 func (f Failure) Answer() Answer {
 	a := Answer{Schema: Schema, RefuseInfo: f.Info.status(), End: f.End.status()}

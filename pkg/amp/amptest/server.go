@@ -19,7 +19,7 @@ type Query struct {
 	Header map[string][]string // gRPC metadata; names are in lower case
 }
 
-// Stream tells whether the headers ask for a stream (AP 1.4).
+// Stream reports whether the headers ask for a stream (AP 1.4).
 func (q Query) Stream() bool {
 	value := strings.ToLower(strings.Join(q.Header["amp-stream"], ","))
 	return value == "true" || value == "1"

@@ -67,7 +67,7 @@ func (w *worker) failed(err error, end bool) {
 	w.stop(w.failure)
 }
 
-// tooEarly gives live entries back that came before their predecessor.
+// tooEarly returns live entries back that came before their predecessor.
 func (w *worker) tooEarly(messages []*held) {
 	for _, m := range messages {
 		m.nak(early)

@@ -143,7 +143,7 @@ func (l *fakeLog) Next(ctx context.Context) (apply.Message, error) {
 	}
 }
 
-// Settled tells whether a message was acknowledged, or was never here.
+// Settled reports whether a message was acknowledged, or was never here.
 func (l *fakeLog) Settled(_ context.Context, seq uint64) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,7 +191,7 @@ func (m *fakeMessage) Term(string) error {
 	return nil
 }
 
-// acked gives the sequences of the messages that were acknowledged.
+// acked returns the sequences of the messages that were acknowledged.
 func (l *fakeLog) acked() []uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -294,7 +294,7 @@ func (w *watch) story() []string {
 	return slices.Compact(states)
 }
 
-// reported gives a copy of the reports, and forgets them.
+// reported returns a copy of the reports, and forgets them.
 func (w *watch) reported() []queue.SinkReport {
 	w.mu.Lock()
 	defer w.mu.Unlock()

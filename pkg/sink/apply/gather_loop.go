@@ -101,10 +101,10 @@ func (w *worker) due() (<-chan time.Time, func() bool) {
 	return timer.C, timer.Stop
 }
 
-// between tells whether what is staged ends with a partition, or a live lane.
+// between reports whether what is staged ends with a partition, or a live lane.
 func (g *gathering) between() bool { return !g.inside && (!g.live || g.last) }
 
-// askFirst tells whether the answer of [Loop.Ended] decides about committing before
+// askFirst reports whether the answer of [Loop.Ended] decides about committing before
 // gatherIdle is over.
 func (w *worker) askFirst() bool {
 	g := w.gather
@@ -185,7 +185,7 @@ func (w *worker) commitStaged() error {
 	return nil
 }
 
-// giveBack gives staged entries back: they are not committed.
+// giveBack returns staged entries back: they are not committed.
 func (w *worker) giveBack() {
 	w.gather.Discard()
 	for _, m := range w.gather.staged {

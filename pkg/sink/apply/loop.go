@@ -39,7 +39,7 @@ type Loop struct {
 	Gather  time.Duration // how long a Gatherer may wait for more before it commits; default 10 s
 	Decoded int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 
-	// Ended tells whether the lanes of the partitions will give nothing more. A
+	// Ended reports whether the lanes of the partitions will give nothing more. A
 	// Gatherer is asked to commit at once when it does; nil: nobody knows.
 	Ended func(context.Context) bool
 

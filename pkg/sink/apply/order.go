@@ -137,7 +137,7 @@ func (o *order) place(m *held) {
 	o.early[m.After] = m
 }
 
-// turn tells whether nothing has to be applied before m.
+// turn reports whether nothing has to be applied before m.
 func (o *order) turn(m *held) bool {
 	if !o.started && !o.first(m) {
 		return false
@@ -152,7 +152,7 @@ func (o *order) turn(m *held) bool {
 	}
 }
 
-// first tells whether m can be the first entry of a destination: what came before it
+// first reports whether m can be the first entry of a destination: what came before it
 // in the lane is not on its way any more, to this process or to another. An entry that
 // is may be the one that begins the lane, however late it comes. What became of it is
 // asked after it is known to be settled; it may have made a beginning after all.

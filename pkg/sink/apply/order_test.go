@@ -115,7 +115,7 @@ func (r *rig) wantRows(want map[block.Range]int) {
 	}
 }
 
-// live gives the rig a live lane, of which these messages are delivered first.
+// live returns the rig a live lane, of which these messages are delivered first.
 func (r *rig) live(messages ...apply.Message) *fakeLog {
 	log := newFakeLog()
 	r.loop.Live = log
@@ -423,7 +423,7 @@ func TestEpochs(t *testing.T) {
 	})
 }
 
-// TestStopWhileEntriesWait gives them back.
+// TestStopWhileEntriesWait returns them back.
 func TestStopWhileEntriesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

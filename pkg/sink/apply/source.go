@@ -18,7 +18,7 @@ type Source interface {
 	// [queue.ErrNoMessage] when the log can be read again and has nothing new. A
 	// message that is not an entry is no error.
 	Next(ctx context.Context) (Message, error)
-	// Settled tells whether the entry at a sequence will not come any more, to any
+	// Settled reports whether the entry at a sequence will not come any more, to any
 	// process of the sink: it has been acknowledged, as everything before it, or
 	// the log no longer holds it. It may be called beside Next.
 	Settled(ctx context.Context, seq uint64) (bool, error)
@@ -43,7 +43,7 @@ type Message struct {
 type Reply interface {
 	// Ack says that the entry is committed.
 	Ack() error
-	// Nak gives the entry back, to be delivered again after the delay, to this
+	// Nak returns the entry back, to be delivered again after the delay, to this
 	// process or to another.
 	Nak(delay time.Duration) error
 	// Term says that the entry is not to come again, to anybody of this sink,

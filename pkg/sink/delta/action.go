@@ -85,14 +85,14 @@ type commitInfo struct {
 	TxnID               string            `json:"txnId"`
 }
 
-// remove gives the action that takes the file out of the table at a time, in
+// remove returns the action that takes the file out of the table at a time, in
 // milliseconds. dataChange is false if its rows stay, in other files.
 func (a *add) remove(now int64, dataChange bool) *remove {
 	return &remove{Path: a.Path, DeletionTimestamp: now, DataChange: dataChange, ExtendedFileMetadata: true,
 		PartitionValues: a.PartitionValues, Size: a.Size, Tags: a.Tags}
 }
 
-// rearranged gives the same file as one whose rows were in the table before.
+// rearranged returns the same file as one whose rows were in the table before.
 func (a *add) rearranged() *add {
 	b := *a
 	b.DataChange = false
@@ -133,7 +133,7 @@ func read(name string, content []byte) ([]action, error) {
 // are only added unless the table allows more, and invariants we refuse.
 var knownFeatures = []string{"appendOnly", "invariants"}
 
-// check tells whether we can read and write a table of this protocol.
+// check reports whether we can read and write a table of this protocol.
 func (p *protocol) check() error {
 	var unknown []string
 	for _, f := range slices.Concat(p.ReaderFeatures, p.WriterFeatures) {
@@ -153,7 +153,7 @@ func (p *protocol) check() error {
 	return nil
 }
 
-// check tells whether the properties of a table let us do our work.
+// check reports whether the properties of a table let us do our work.
 func (m *metaData) check() error {
 	if m.Format.Provider != "" && m.Format.Provider != "parquet" {
 		return fault.Permanent(fmt.Errorf("the table's files are of the format %q, and ampipe writes parquet", m.Format.Provider))

@@ -144,7 +144,7 @@ func (f fieldsOf) field(name string) arrow.Array {
 	return f.Field(i)
 }
 
-// has tells whether a field is set.
+// has reports whether a field is set.
 func (f fieldsOf) has(name string) bool {
 	a := f.field(name)
 	return a != nil && a.IsValid(f.row)

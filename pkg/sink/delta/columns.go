@@ -95,7 +95,7 @@ func blockColumn(f arrow.Field) (arrow.DataType, converter, error) {
 	return mapType(f.Type)
 }
 
-// mapType gives the type of the table for one of the query, and how values get
+// mapType returns the type of the table for one of the query, and how values get
 // there; nil if they stay as they are.
 func mapType(t arrow.DataType) (arrow.DataType, converter, error) {
 	switch t := t.(type) {

@@ -83,7 +83,7 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 	}
 }
 
-// committed tells whether a commit whose outcome was unknown is in the table.
+// committed reports whether a commit whose outcome was unknown is in the table.
 func (s *stage) committed(now *snapshot) bool {
 	return slices.ContainsFunc(s.sent, func(path string) bool {
 		return now.files.has(path) || now.removed.has(path)
@@ -99,7 +99,7 @@ func pathsOf(actions []action) (paths []string) {
 	return paths
 }
 
-// rebase gives the ledger that the table would have after the stage, on another
+// rebase returns the ledger that the table would have after the stage, on another
 // version than it was made for, if the rules still say the same.
 func (s *stage) rebase(base *snapshot) (*sink.Ledger, error) {
 	if base == s.base {
@@ -135,7 +135,7 @@ func takeOne(l *sink.Ledger, c sink.Change, column int) (step sink.Step, took bo
 	return step, !c.Whole() && (len(step.Covered) > 0 || !before && hasPart(l, c)), err
 }
 
-// hasPart tells whether a part of a block that is not whole has arrived.
+// hasPart reports whether a part of a block that is not whole has arrived.
 func hasPart(l *sink.Ledger, c sink.Change) bool {
 	p := l.Partial[c.Range.Start]
 	return !c.Whole() && p.Batch == c.Batch && p.Parts == c.Parts && slices.Contains(p.Have, c.Part)

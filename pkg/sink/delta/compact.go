@@ -57,7 +57,7 @@ func (w *Writer) Compact(ctx context.Context, dry bool) (sink.Compacted, error) 
 	return done, err
 }
 
-// small gives groups of small files that together make a file.
+// small returns groups of small files that together make a file.
 func (g *target) small(s *snapshot) [][]*add {
 	partitions := map[string][]*add{}
 	for _, a := range s.files.all() {

@@ -26,7 +26,7 @@ type refusedValue struct {
 	reason string
 }
 
-// Error gives the reason.
+// Error returns the reason.
 func (e *refusedValue) Error() string { return e.reason }
 
 // inRow moves the place of a refused value, from an element to its list.
@@ -110,7 +110,7 @@ func longFromUint64(a arrow.Array) (arrow.Array, error) {
 	return retyped(a, arrow.PrimitiveTypes.Int64), nil
 }
 
-// retyped gives the same buffers as another type of the same width.
+// retyped returns the same buffers as another type of the same width.
 func retyped(a arrow.Array, t arrow.DataType) arrow.Array {
 	d := a.Data()
 	data := array.NewData(t, d.Len(), d.Buffers(), nil, d.NullN(), d.Offset())
@@ -169,7 +169,7 @@ func floatFromHalf(a arrow.Array) (arrow.Array, error) {
 	return build(arrow.PrimitiveTypes.Float32, a, nil, memory.NewBufferBytes(arrow.GetBytes(out))), nil
 }
 
-// timestampFrom gives microseconds. What is finer is cut off, towards the past;
+// timestampFrom returns microseconds. What is finer is cut off, towards the past;
 // what is coarser may reach beyond what 64 bits of microseconds hold.
 func timestampFrom(unit arrow.TimeUnit) converter {
 	return func(a arrow.Array) (arrow.Array, error) {

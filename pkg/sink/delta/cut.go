@@ -26,7 +26,7 @@ func blockTags(r block.Range) map[string]string {
 	return map[string]string{tagMinBlock: strconv.FormatUint(uint64(r.Start), 10), tagMaxBlock: strconv.FormatUint(uint64(r.Last()), 10)}
 }
 
-// blocksOf gives a range that all rows of a file are in: from its tags, or from
+// blocksOf returns a range that all rows of a file are in: from its tags, or from
 // the statistics of the block column that whoever wrote it left. Without either
 // the rows may be of any block.
 func (g *target) blocksOf(a *add) block.Range {
@@ -63,7 +63,7 @@ func partitionOf(names []string, a *add, name string) *string {
 	return nil
 }
 
-// partitionFor gives the partition of a file in the log.
+// partitionFor returns the partition of a file in the log.
 func (g *target) partitionFor(a *add) partition {
 	p := make(partition, len(g.names))
 	for i, name := range g.names {

@@ -80,7 +80,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	return nil
 }
 
-// Digests gives the digests of all rows added.
+// Digests returns the digests of all rows added.
 func (d *sourceDigest) Digests() sink.Digests { return d.digests }
 
 // DigestStored reads the rows of the blocks of r from the newest version of the

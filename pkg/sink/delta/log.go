@@ -47,7 +47,7 @@ func (l *tableLog) clock() time.Time {
 	return time.Now()
 }
 
-// refresh gives the newest version of the table. It keeps what it has seen, and
+// refresh returns the newest version of the table. It keeps what it has seen, and
 // reads only what is new.
 func (l *tableLog) refresh(ctx context.Context) (*snapshot, error) {
 	l.mu.Lock()
@@ -176,7 +176,7 @@ func listLog(ctx context.Context, store storage.Store, after string) (listing, e
 	return have, err
 }
 
-// readHint gives the version of the last checkpoint, -1 if nobody says. It is a
+// readHint returns the version of the last checkpoint, -1 if nobody says. It is a
 // hint only: whatever is wrong with it, the folder tells the truth.
 func readHint(ctx context.Context, store storage.Store) int64 {
 	content, err := store.Read(ctx, lastCheckpoint)

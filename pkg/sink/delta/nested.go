@@ -145,7 +145,7 @@ func spanOf(a array.ListLike) span {
 	return s
 }
 
-// convert gives the elements, converted. A refused one is placed in its list.
+// convert returns the elements, converted. A refused one is placed in its list.
 func (s span) convert(values arrow.Array, c converter) (arrow.Array, error) {
 	some, err := s.elements(values)
 	if err != nil {

@@ -257,7 +257,7 @@ func (w *Writer) Warnings(t sink.Table) []string {
 	return all
 }
 
-// Describe gives the statement, in Spark's SQL, that makes the table that
+// Describe returns the statement, in Spark's SQL, that makes the table that
 // [Writer.Open] would make. It needs no connection. An error is permanent.
 func (w *Writer) Describe(t sink.Table) (string, error) {
 	g, err := newTarget(w.cfg, t)

@@ -23,7 +23,7 @@ import (
 // in the order of those columns; nil is NULL.
 type partition []*string
 
-// values gives them by name.
+// values returns them by name.
 func (p partition) values(names []string) map[string]*string {
 	m := make(map[string]*string, len(p))
 	for i, v := range p {
@@ -181,7 +181,7 @@ func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, 
 	return all, nil
 }
 
-// changed tells whether a row may be of another partition than the one before.
+// changed reports whether a row may be of another partition than the one before.
 func changed(by []arrow.Array, row int) bool {
 	return slices.ContainsFunc(by, func(a arrow.Array) bool {
 		if n, ok := a.(*array.Int64); ok && a.NullN() == 0 {
@@ -191,7 +191,7 @@ func changed(by []arrow.Array, row int) bool {
 	})
 }
 
-// pick gives some rows of a record, in the order given. The caller releases them.
+// pick returns some rows of a record, in the order given. The caller releases them.
 func pick(rec arrow.RecordBatch, rows []int64) (arrow.RecordBatch, error) {
 	b := array.NewInt64Builder(memory.DefaultAllocator)
 	defer b.Release()
@@ -216,7 +216,7 @@ func pick(rec arrow.RecordBatch, rows []int64) (arrow.RecordBatch, error) {
 	return array.NewRecordBatch(rec.Schema(), columns, int64(len(rows))), nil
 }
 
-// bucketed gives the block column rounded down to multiples of size.
+// bucketed returns the block column rounded down to multiples of size.
 func bucketed(blocks arrow.Array, size uint64) (arrow.Array, error) {
 	b := array.NewInt64Builder(memory.DefaultAllocator)
 	defer b.Release()

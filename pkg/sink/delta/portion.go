@@ -110,7 +110,7 @@ func (g *target) portions(rec arrow.RecordBatch) ([]portion, error) {
 	return portions, nil
 }
 
-// numbersOf gives the block column alone.
+// numbersOf returns the block column alone.
 func numbersOf(rec arrow.RecordBatch, column int) arrow.RecordBatch {
 	f := rec.Schema().Field(column)
 	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{f}, nil), []arrow.Array{rec.Column(column)}, rec.NumRows())

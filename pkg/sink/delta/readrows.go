@@ -64,7 +64,7 @@ func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each fu
 	return nil
 }
 
-// asOurs gives the columns in our order and types: another writer may have a
+// asOurs returns the columns in our order and types: another writer may have a
 // column as, say, a large string.
 func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	columns := make([]arrow.Array, g.file.NumFields())
@@ -111,7 +111,7 @@ func openFile(ctx context.Context, store storage.Store, path string) (storage.Fi
 	return f, err
 }
 
-// fileName gives the name in storage for a path in the log.
+// fileName returns the name in storage for a path in the log.
 func fileName(path string) (string, error) {
 	if strings.Contains(path, "://") || strings.HasPrefix(path, "/") {
 		return "", fault.Permanent(fmt.Errorf("the log names the file %s outside of the table, as a shallow clone does; load into another table", path))
@@ -123,7 +123,7 @@ func fileName(path string) (string, error) {
 	return name, nil
 }
 
-// ranged gives the records of a file that may be released while others are read.
+// ranged returns the records of a file that may be released while others are read.
 func ranged(rec arrow.RecordBatch, from, to int) arrow.RecordBatch {
 	return rec.NewSlice(int64(from), int64(to))
 }

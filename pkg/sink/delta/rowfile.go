@@ -83,7 +83,7 @@ func (w *spoolWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// failed gives the reason why Parquet could not be written.
+// failed returns the reason why Parquet could not be written.
 func (f *rowFile) failed(err error) error {
 	if f.out.err != nil {
 		return f.out.err
@@ -163,7 +163,7 @@ func (f *stagedFile) drop() {
 	}
 }
 
-// hasNaN tells whether a column of numbers holds something that is not one.
+// hasNaN reports whether a column of numbers holds something that is not one.
 func hasNaN(a arrow.Array) bool {
 	switch a := a.(type) {
 	case *array.Float64:

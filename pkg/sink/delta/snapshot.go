@@ -18,7 +18,7 @@ func emptySnapshot() *snapshot {
 	return &snapshot{version: -1, txns: map[string]txn{}}
 }
 
-// clone gives a snapshot that can be played on.
+// clone returns a snapshot that can be played on.
 func (s *snapshot) clone() *snapshot {
 	c := *s
 	c.txns = maps.Clone(s.txns) // a few words per hole in the coverage
@@ -52,7 +52,7 @@ func (s *snapshot) bury(r *remove) {
 	s.buried++
 }
 
-// check tells whether we can work with the table.
+// check reports whether we can work with the table.
 func (s *snapshot) check() error {
 	if s.protocol == nil || s.meta == nil {
 		return errIncomplete

@@ -33,7 +33,7 @@ func appID(pipeline, sink string) string { return "ampipe:" + pipeline + ":" + s
 
 func wordID(app string, i int) string { return fmt.Sprintf("%s#%d", app, i) }
 
-// readLedger gives what a version of the table has; false if the application
+// readLedger returns what a version of the table has; false if the application
 // never wrote to it.
 func readLedger(s *snapshot, app string) (*sink.Ledger, bool, error) {
 	if _, begun := s.txns[app]; !begun {
@@ -51,7 +51,7 @@ func readLedger(s *snapshot, app string) (*sink.Ledger, bool, error) {
 	return l, true, err
 }
 
-// ledgerActions gives the actions that make s say what l says: the count of the
+// ledgerActions returns the actions that make s say what l says: the count of the
 // commit, and the words that change. now is in milliseconds.
 func ledgerActions(s *snapshot, app string, l *sink.Ledger, now int64) []action {
 	actions := []action{{Txn: &txn{AppID: app, Version: s.txns[app].Version + 1, LastUpdated: now}}}

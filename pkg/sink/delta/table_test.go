@@ -53,7 +53,7 @@ func in(t testing.TB, p storage.Place) *table {
 	return &table{cfg, store}
 }
 
-// writer gives a Writer that is not open.
+// writer returns a Writer that is not open.
 func (d *table) writer() *delta.Writer {
 	if d.cfg.Path+d.cfg.URL == "" {
 		return delta.NewOn(d.cfg, d.store)
@@ -61,7 +61,7 @@ func (d *table) writer() *delta.Writer {
 	return delta.New(d.cfg)
 }
 
-// open gives a Writer that is closed at the end of the test.
+// open returns a Writer that is closed at the end of the test.
 func (d *table) open(t testing.TB, as sink.Table) *delta.Writer {
 	t.Helper()
 	w := d.writer()

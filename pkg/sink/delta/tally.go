@@ -242,7 +242,7 @@ func shown(v any, t arrow.DataType, upper bool) (any, bool) {
 	}
 }
 
-// common tells whether a moment has a year of four digits.
+// common reports whether a moment has a year of four digits.
 func common(t time.Time) bool { return t.Year() >= 1 && t.Year() <= 9999 }
 
 // shortened cuts a text. An upper bound that was cut gets the largest character

@@ -230,7 +230,7 @@ func (g *target) fits(s *snapshot) error {
 	return nil
 }
 
-// converted gives a record's columns as the table has them: those of the files as
+// converted returns a record's columns as the table has them: those of the files as
 // a record, and those of partitions. The caller releases both. A value that cannot
 // be held gives a *refusedColumn.
 func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Array, error) {

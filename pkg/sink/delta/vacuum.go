@@ -93,7 +93,7 @@ func needed(s *snapshot, limit time.Time) (map[string]bool, error) {
 	return all, nil
 }
 
-// kept tells whether a name is not a data file's: folders and files that begin
+// kept reports whether a name is not a data file's: folders and files that begin
 // with "_" or "." belong to others, except for what we leave behind when we are
 // killed in the middle of a write, and for partitions of such columns.
 func kept(name string, partitions []string) bool {

@@ -47,7 +47,7 @@ type shared struct{ storage.Store }
 
 func (shared) Close() error { return nil }
 
-// Unwrap gives the storage itself.
+// Unwrap returns the storage itself.
 func (s shared) Unwrap() storage.Store { return s.Store }
 
 // Close releases the connections.

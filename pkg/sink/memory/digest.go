@@ -76,7 +76,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	return nil
 }
 
-// Digests gives what was added.
+// Digests returns what was added.
 func (d *sourceDigest) Digests() sink.Digests {
 	for _, row := range d.winners {
 		d.digests.Add(row.Block, hashOf(row))

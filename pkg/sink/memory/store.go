@@ -59,10 +59,10 @@ type Row struct {
 	Values []any
 }
 
-// Writer gives a new Writer on the store.
+// Writer returns a new Writer on the store.
 func (s *Store) Writer() *Writer { return &Writer{store: s} }
 
-// Rows gives a copy of every row of the table in ascending order of blocks;
+// Rows returns a copy of every row of the table in ascending order of blocks;
 // inside a block in the order in which they came.
 func (s *Store) Rows() []Row {
 	s.mu.Lock()
@@ -78,7 +78,7 @@ func (s *Store) Rows() []Row {
 	return rows
 }
 
-// Ledger gives a copy of what the store says it has.
+// Ledger returns a copy of what the store says it has.
 func (s *Store) Ledger() sink.Ledger {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +142,7 @@ func (s *Store) put(row Row) {
 	s.rows[row.Block] = append(s.rows[row.Block], keyed{row, key})
 }
 
-// shown tells whether a row is the one that the table has of its key. Caller
+// shown reports whether a row is the one that the table has of its key. Caller
 // holds mu.
 func (s *Store) shown(row keyed) bool {
 	blocks := s.keys[row.key]

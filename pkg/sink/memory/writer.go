@@ -64,7 +64,7 @@ func (w *Writer) fits(ctx context.Context, t sink.Table) (columns []string, key 
 	return columns, key, nil
 }
 
-// State gives what is committed.
+// State returns what is committed.
 func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if err := w.ready(ctx); err != nil {
 		return sink.State{}, err

@@ -85,7 +85,7 @@ func (m *member) must(t testing.TB, command ...any) {
 	}
 }
 
-// slotIn gives an address whose key is of a slot of a third of the Cluster, and not
+// slotIn returns an address whose key is of a slot of a third of the Cluster, and not
 // of that of the home slot.
 func slotIn(t testing.TB, s *server, third int, first byte) (byte, int64) {
 	t.Helper()

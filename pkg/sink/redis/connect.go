@@ -132,7 +132,7 @@ func lost(err error) bool {
 		strings.Contains(err.Error(), "all sentinels") || strings.Contains(err.Error(), "connection pool timeout")
 }
 
-// ambiguous tells whether a connection was made and then gave no answer, which is what
+// ambiguous reports whether a connection was made and then gave no answer, which is what
 // happens if one side speaks TLS and the other does not.
 func ambiguous(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {

@@ -12,7 +12,7 @@ import (
 // The hash of a row is that of its packed form, as the script takes it: what is
 // read from Redis is packed again in the same order.
 
-// Windowed tells whether blocks can be verified by themselves: not if a row of
+// Windowed reports whether blocks can be verified by themselves: not if a row of
 // one replaces one of another. The Writer must be open.
 func (w *Writer) Windowed() bool { return !w.target.owned }
 
@@ -55,7 +55,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	return nil
 }
 
-// Digests gives the digests of all rows added. It is called once, at the end.
+// Digests returns the digests of all rows added. It is called once, at the end.
 func (d *sourceDigest) Digests() sink.Digests {
 	if d.target.named() {
 		return d.keyed.Digests()

@@ -8,7 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
-// checkType tells whether values of a type can be written without loss.
+// checkType reports whether values of a type can be written without loss.
 func checkType(dt arrow.DataType) error {
 	switch dt := arrowfmt.Underlying(dt).(type) {
 	case *arrow.StructType:

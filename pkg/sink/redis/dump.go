@@ -103,7 +103,7 @@ func endElement(dst []byte, at int) []byte {
 	return dst
 }
 
-// wholeNumber tells whether a text is the shortest form of a 64-bit number.
+// wholeNumber reports whether a text is the shortest form of a 64-bit number.
 func wholeNumber(text []byte) (int64, bool) {
 	const longest = len("-9223372036854775808")
 	if len(text) == 0 || len(text) > longest {

@@ -12,7 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Commands gives the rows of records as the plain commands that would write them
+// Commands returns the rows of records as the plain commands that would write them
 // one by one, in the protocol of Redis: what a benchmark compares with.
 func Commands(cfg config.Redis, t sink.Table, dst []byte, records ...arrow.RecordBatch) ([]byte, error) {
 	g, err := newTarget(cfg, t)
@@ -79,7 +79,7 @@ func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error
 // Checksum is the server's.
 var Checksum = checksum
 
-// Dump gives names and values of fields as a dumped hash.
+// Dump returns names and values of fields as a dumped hash.
 func Dump(fields ...string) []byte {
 	d := openDump(nil)
 	for _, f := range fields {
@@ -96,7 +96,7 @@ func Hook(w *Writer, h redis.Hook) error {
 	})
 }
 
-// TagOf gives the hash tag of the state of a key's slot.
+// TagOf returns the hash tag of the state of a key's slot.
 func TagOf(w *Writer, key string) string { return w.tags[slotOf([]byte(key))] }
 
 // Rights are the commands that a sink needs, as rules of an ACL.

@@ -8,7 +8,7 @@ import (
 // slotCount is the number of hash slots of a Cluster.
 const slotCount = 16384
 
-// slotOf gives the hash slot of a key, as a Cluster counts it: the CRC16 of the
+// slotOf returns the hash slot of a key, as a Cluster counts it: the CRC16 of the
 // key, or of what stands in its first braces, if that is not empty.
 func slotOf(key []byte) int {
 	if open := bytes.IndexByte(key, '{'); open >= 0 {
@@ -30,7 +30,7 @@ var crc16 = [16]uint16{
 	0x8108, 0x9129, 0xa14a, 0xb16b, 0xc18c, 0xd1ad, 0xe1ce, 0xf1ef,
 }
 
-// slotTags gives for each slot the first of the texts 0, 1, … z, 10, … whose slot
+// slotTags returns for each slot the first of the texts 0, 1, … z, 10, … whose slot
 // it is. The names of the keys of the state are made of it, so it never changes.
 func slotTags() []string {
 	tags := make([]string, slotCount)
@@ -59,7 +59,7 @@ func (m *bitmap) add(slot int) {
 	(*m)[slot>>3] |= 0x80 >> (slot & 7)
 }
 
-// each gives the slots that are in the set.
+// each returns the slots that are in the set.
 func (m bitmap) each(yield func(int) bool) {
 	for slot := range 8 * len(m) {
 		if m.has(slot) && !yield(slot) {

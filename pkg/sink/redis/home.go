@@ -72,7 +72,7 @@ func (m *home) readHome(state map[string]string, bitmaps []any) error {
 // would leave rows that are not known to be there until the step is repeated.
 const grace = 5 * time.Second
 
-// steady gives a context that ends that long after the one given.
+// steady returns a context that ends that long after the one given.
 func steady(ctx context.Context) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })

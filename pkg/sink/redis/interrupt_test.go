@@ -42,7 +42,7 @@ func asleepAfter(n int) *interruption {
 	return &interruption{left: n, asleep: make(chan struct{}), awake: make(chan struct{})}
 }
 
-// pass gives how many of n commands may go now.
+// pass returns how many of n commands may go now.
 func (i *interruption) pass(n int) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()

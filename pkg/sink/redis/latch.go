@@ -11,7 +11,7 @@ import (
 // none.
 var errTaken = errors.New("a key that is to be written is there")
 
-// latches tells whether rows may go past the script: Lua takes longer to look at a
+// latches reports whether rows may go past the script: Lua takes longer to look at a
 // document than the server to store it. It can be done where a row is a key that is
 // set once, and the server is one.
 func (g *target) latches() bool {
@@ -21,7 +21,7 @@ func (g *target) latches() bool {
 // latch names the key that lets rows in, or keeps them out.
 func (g *target) latch() string { return g.prefix() + "latch" }
 
-// latched tells whether the rows of the slice at hand go that way.
+// latched reports whether the rows of the slice at hand go that way.
 func (c *call) latched() bool {
 	return c.target.latches() && !c.unlatched && !c.piecemeal && c.pack.count > 0
 }
@@ -39,7 +39,7 @@ func (c *call) putLatched(ctx context.Context, header, index []byte) {
 	b.sent = append(b.sent, sent{reply: b.pipe.Do(ctx, "EXEC"), rows: c.pack.count, latched: true})
 }
 
-// executed gives the answer of the last call of a transaction, or the first error
+// executed returns the answer of the last call of a transaction, or the first error
 // in it.
 func executed(answers []any) ([]any, error) {
 	for _, a := range answers {

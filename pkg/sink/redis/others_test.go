@@ -26,7 +26,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
-// other gives a server or module that scripts/redis-others installs.
+// other returns a server or module that scripts/redis-others installs.
 func other(t testing.TB, kind string) string {
 	t.Helper()
 	if os.Getenv("AMPIPE_TEST_REDIS") == "" {

@@ -78,7 +78,7 @@ func loadReal(t *testing.T, structure config.Structure, real realdata.Table) {
 	t.Logf("%d rows of %d columns are equal in structure %s", len(got), real.Table.Schema.NumFields(), structure)
 }
 
-// stored gives every row as JSON of its fields.
+// stored returns every row as JSON of its fields.
 func stored(s *server, structure config.Structure) []string {
 	s.Helper()
 	ctx := context.Background()
@@ -120,7 +120,7 @@ func stored(s *server, structure config.Structure) []string {
 	return rows
 }
 
-// expectedRows gives the rows as they are to be in Redis, by Arrow's accessors.
+// expectedRows returns the rows as they are to be in Redis, by Arrow's accessors.
 func expectedRows(t *testing.T, structure config.Structure, real realdata.Table) []string {
 	t.Helper()
 	var rows []string

@@ -185,7 +185,7 @@ type reader struct {
 	row  int // of the first run; below its From before the first row
 }
 
-// next gives the next row.
+// next returns the next row.
 func (r *reader) next() (*bound, int) {
 	for {
 		b := &r.runs[0]
@@ -198,14 +198,14 @@ func (r *reader) next() (*bound, int) {
 	}
 }
 
-// block gives the block of the next row.
+// block returns the block of the next row.
 func (r *reader) block() block.Number {
 	b, row := r.next()
 	r.row--
 	return b.blocks.At(row)
 }
 
-// plan gives the first blocks of a range that make a slice and the number of
+// plan returns the first blocks of a range that make a slice and the number of
 // their rows: as many as fit, or one that does not.
 func (r *reader) plan(of block.Range) (block.Range, int) {
 	count, inBlock := 0, 0 // rows of finished blocks, and of the last one

@@ -103,7 +103,7 @@ func (s *server) nodes(f func(*driver.Client) error) error {
 	return f(s.UniversalClient.(*driver.Client))
 }
 
-// keysOf gives the keys of a server that match a pattern.
+// keysOf returns the keys of a server that match a pattern.
 func keysOf(node *driver.Client, pattern string) ([]string, error) {
 	var keys []string
 	found := node.Scan(context.Background(), 0, pattern, 10_000).Iterator()
@@ -136,7 +136,7 @@ func (s *server) config(structure config.Structure, key string) config.Redis {
 	return config.Redis{URL: config.Secret(s.url), Table: s.name, Structure: structure, Key: key, Writers: 4, Cluster: clustered}
 }
 
-// open gives a Writer that is closed at the end of the test.
+// open returns a Writer that is closed at the end of the test.
 func open(t testing.TB, cfg config.Redis, table sink.Table) *redis.Writer {
 	t.Helper()
 	w := redis.New(cfg)

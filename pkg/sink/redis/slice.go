@@ -70,7 +70,7 @@ func (g *target) bind(run sink.Run) (bound, error) {
 	return b, nil
 }
 
-// scoreOf gives the score of a row, which Redis holds as a double.
+// scoreOf returns the score of a row, which Redis holds as a double.
 func (b *bound) scoreOf(g *target, row int) float64 {
 	var digits [80]byte
 	v, _ := strconv.ParseFloat(string(b.cells[g.score].text(digits[:0], row)), 64) // out of range is infinite

@@ -339,7 +339,7 @@ func (p *portions) finish() {
 	closeArray(p.index, 0, p.n)
 }
 
-// textAt gives the text that packed bytes begin with: as it is packed, and what it
+// textAt returns the text that packed bytes begin with: as it is packed, and what it
 // says.
 func textAt(b []byte) (packed, text []byte) {
 	head, size := 1, int(b[0]&31)

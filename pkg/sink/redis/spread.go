@@ -127,7 +127,7 @@ func (s *spreading) step(ctx context.Context, st *step) error {
 	return s.flush(ctx)
 }
 
-// unknown gives the blocks from n on of which home has nothing.
+// unknown returns the blocks from n on of which home has nothing.
 func (s *spreading) unknown(n block.Number) []block.Range {
 	known := s.covered.Clone()
 	for at := range s.claims {

@@ -41,7 +41,7 @@ func (r renamed) Open(ctx context.Context, t sink.Table) error {
 // whole row, a row replaces another, which a set cannot do.
 type structures struct{ appended, byBlock, across config.Structure }
 
-// open gives a destination on the single server.
+// open returns a destination on the single server.
 func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
 	d := k.on(newServer(t), s).(*destination)
 	if !k.byBlock.Keyed() && d.cfg.Structure == k.appended { // one key for all is in the other runs
@@ -50,7 +50,7 @@ func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
 	return d
 }
 
-// spread gives one in the Cluster, with several keys where one would do.
+// spread returns one in the Cluster, with several keys where one would do.
 func (k structures) spread(t testing.TB, s sinktest.Setup) sinktest.Destination {
 	d := k.on(newCluster(t), s).(*destination)
 	if d.cfg.Key == "{table}" {
@@ -59,7 +59,7 @@ func (k structures) spread(t testing.TB, s sinktest.Setup) sinktest.Destination 
 	return d
 }
 
-// on gives a destination on a server.
+// on returns a destination on a server.
 func (k structures) on(d *server, s sinktest.Setup) sinktest.Destination {
 	structure, key := k.appended, "{table}"
 	if len(s.Key) == 1 {

@@ -105,11 +105,11 @@ func (g *target) pickScore() error {
 	return nil
 }
 
-// named tells whether a row has a name of its own, so that a second one of that
+// named reports whether a row has a name of its own, so that a second one of that
 // name takes its place.
 func (g *target) named() bool { return g.Structure != config.Stream && g.Structure != config.List }
 
-// members tells whether a name is a key and a member of it.
+// members reports whether a name is a key and a member of it.
 func (g *target) members() bool {
 	return g.Structure == config.Set || g.Structure == config.SortedSet
 }
@@ -124,7 +124,7 @@ func (g *target) warnings() []string {
 	return []string{fmt.Sprintf("key: nobody knows that {%s} is the block of a row, so who wrote each key is kept, which takes memory and half of the speed; write {%s} in its place", other, block)}
 }
 
-// flat tells whether columns are fields, not parts of a document.
+// flat reports whether columns are fields, not parts of a document.
 func (g *target) flat() bool { return g.Structure == config.Hash || g.Structure == config.Stream }
 
 // stride is the number of elements of an index entry.

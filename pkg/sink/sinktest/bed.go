@@ -246,7 +246,7 @@ func (b *bed) each(n int, f func(i int) error) {
 	}
 }
 
-// shuffled gives items in another order, some of them twice.
+// shuffled returns items in another order, some of them twice.
 func shuffled(rnd *rand.Rand, items []item) []item {
 	out := slices.Clone(items)
 	for range len(items) / 3 {
@@ -256,7 +256,7 @@ func shuffled(rnd *rand.Rand, items []item) []item {
 	return out
 }
 
-// random gives a source of its own, whose seed is printed if the case fails.
+// random returns a source of its own, whose seed is printed if the case fails.
 func (b *bed) random() *rand.Rand {
 	b.Helper()
 	seed := rand.Uint64()

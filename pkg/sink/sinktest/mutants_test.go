@@ -391,7 +391,7 @@ type recorder struct {
 	cleanups []func()
 }
 
-// run tells whether f fails, or panics.
+// run reports whether f fails, or panics.
 func (r *recorder) run(f func()) bool {
 	defer r.cancel()
 	call := func(f func()) {

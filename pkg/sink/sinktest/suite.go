@@ -24,7 +24,7 @@ type Open func(t testing.TB, s Setup) Destination
 
 // Destination is one table and what belongs to it.
 type Destination interface {
-	// Writer gives a new Writer on the destination, which the suite opens and
+	// Writer returns a new Writer on the destination, which the suite opens and
 	// closes. Several are in use at the same time.
 	Writer(t testing.TB) sink.Writer
 	// Rows reads the whole table, in any order.
@@ -40,7 +40,7 @@ type Killer interface {
 
 // Refuser is a Destination that cannot hold every value.
 type Refuser interface {
-	// Refused gives a row that is refused for the value of the named column.
+	// Refused returns a row that is refused for the value of the named column.
 	// The suite sets Block and Index.
 	Refused() (row Row, column string)
 }

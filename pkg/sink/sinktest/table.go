@@ -27,7 +27,7 @@ func table() sink.Table {
 	return sink.Table{Pipeline: "suite", Sink: "warehouse", Schema: Schema, BlockColumn: blockColumn, Epoch: 1, Network: "suitenet"}
 }
 
-// records gives rows as a few records, one of them empty. The caller releases
+// records returns rows as a few records, one of them empty. The caller releases
 // them.
 func records(mem memory.Allocator, rows []Row) []arrow.RecordBatch {
 	b := array.NewRecordBuilder(mem, Schema)
@@ -47,7 +47,7 @@ func records(mem memory.Allocator, rows []Row) []arrow.RecordBatch {
 	return recs
 }
 
-// rowsOf gives the rows of a block, from none to four. Forks of a block differ
+// rowsOf returns the rows of a block, from none to four. Forks of a block differ
 // in number and content.
 func rowsOf(n block.Number, fork int) []Row {
 	rnd := rand.New(rand.NewPCG(uint64(n), uint64(fork)))
@@ -58,7 +58,7 @@ func rowsOf(n block.Number, fork int) []Row {
 	return rows
 }
 
-// chain gives the rows of a range of blocks of one fork.
+// chain returns the rows of a range of blocks of one fork.
 func chain(r block.Range, fork int) []Row {
 	var rows []Row
 	for n := r.Start; n < r.End; n++ {

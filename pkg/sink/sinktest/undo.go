@@ -265,7 +265,7 @@ func undoneByAnother(b *bed) {
 }
 
 // exactOrRefused applies items that a Writer may refuse because it has not kept
-// enough, and tells whether it did not.
+// enough, and reports whether it did not.
 func (b *bed) exactOrRefused(w sink.Writer, want []Row, items ...item) bool {
 	b.Helper()
 	state, before := b.state(w), b.rows()

@@ -36,7 +36,7 @@ const (
 	blocksAtOnce = 5
 )
 
-// String gives scheme, container and folder.
+// String returns scheme, container and folder.
 func (c *Container) String() string { return c.name }
 
 // Close releases the connections.
@@ -167,7 +167,7 @@ func (c *Container) Delete(ctx context.Context, name string) error {
 	return c.failed(ctx, "delete", name, err)
 }
 
-// Accessible tells whether the container exists and may be listed.
+// Accessible reports whether the container exists and may be listed.
 func (c *Container) Accessible(ctx context.Context) error {
 	_, err := c.client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{
 		Prefix: to.Ptr(c.prefix), MaxResults: to.Ptr(int32(1)),

@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// isMissing tells whether the container answered that it has no such blob. An
+// isMissing reports whether the container answered that it has no such blob. An
 // answer of 404 alone does not: a container or an account that is not there gives
 // it, too.
 func isMissing(err error) bool { return bloberror.HasCode(err, bloberror.BlobNotFound) }

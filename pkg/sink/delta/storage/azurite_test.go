@@ -16,7 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage/storagetest"
 )
 
-// token gives a token for the container of Azurite.
+// token returns a token for the container of Azurite.
 func token(t *testing.T, endpoint string, rights sas.ContainerPermissions) string {
 	key, err := blob.NewSharedKeyCredential(storagetest.AzureAccount, storagetest.AzureKey)
 	if err != nil {

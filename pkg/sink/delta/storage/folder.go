@@ -26,10 +26,10 @@ type Folder struct{ root string }
 
 var _ Store = (*Folder)(nil)
 
-// NewFolder gives the folder as a Store. It need not exist.
+// NewFolder returns the folder as a Store. It need not exist.
 func NewFolder(root string) *Folder { return &Folder{root} }
 
-// String gives the path.
+// String returns the path.
 func (f *Folder) String() string { return f.root }
 
 // Close does nothing.

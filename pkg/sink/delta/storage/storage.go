@@ -41,13 +41,13 @@ type Store interface {
 	// Replace writes a whole file over the one that may be there.
 	Replace(ctx context.Context, name string, content []byte) error
 
-	// Read gives a whole small file.
+	// Read returns a whole small file.
 	Read(ctx context.Context, name string) ([]byte, error)
 
-	// Open gives random access to a file. The caller closes it.
+	// Open returns random access to a file. The caller closes it.
 	Open(ctx context.Context, name string) (File, error)
 
-	// List gives the files whose names begin with prefix and come after the name
+	// List returns the files whose names begin with prefix and come after the name
 	// after, in ascending order of their names' bytes.
 	List(ctx context.Context, prefix, after string, each func(Info) error) error
 
@@ -106,7 +106,7 @@ func Open(ctx context.Context, p Place) (Store, error) {
 	return nil, fault.Permanent(fmt.Errorf("the url begins with %s://; use s3://, gs:// or azblob://", u.Scheme))
 }
 
-// opened gives no Store, rather than one that is nil, with an error.
+// opened returns no Store, rather than one that is nil, with an error.
 func opened[S Store](s S, err error) (Store, error) {
 	if err != nil {
 		return nil, err

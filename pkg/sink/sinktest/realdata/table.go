@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
-// Files gives the files that match a pattern below AMPIPE_REAL_DATA, and that folder.
+// Files returns the files that match a pattern below AMPIPE_REAL_DATA, and that folder.
 // It skips the test if there is none.
 func Files(t testing.TB, pattern string) (dir string, files []string) {
 	t.Helper()
@@ -36,7 +36,7 @@ type Table struct {
 	Rows  []arrow.RecordBatch
 }
 
-// Changes gives the rows as entries of one block each.
+// Changes returns the rows as entries of one block each.
 func (r Table) Changes() []sink.Change {
 	var changes []sink.Change
 	for _, rec := range r.Rows {

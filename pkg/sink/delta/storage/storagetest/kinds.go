@@ -15,7 +15,7 @@ import (
 // Kind is a kind of storage.
 type Kind struct {
 	Name string
-	// Place gives a new place there, that several processes can share. It sets the
+	// Place returns a new place there, that several processes can share. It sets the
 	// credentials in the environment, and skips the test if there is no such server.
 	Place func(t testing.TB) storage.Place
 }
