@@ -36,7 +36,7 @@ type lab struct {
 const unread = 1000
 
 // openLab starts what has to be started, makes the tables and loads all rows
-// once, which warms the server and gives the rows to copy.
+// once, which warms the server and returns the rows to copy.
 func openLab(ctx context.Context, o options, s size) (_ *lab, err error) {
 	if o.dsn == "" {
 		return nil, errors.New("-dsn is empty: name a PostgreSQL that nobody else uses, or run scripts/bench, which starts one")

@@ -133,7 +133,7 @@ func (l *lab) growing(ctx context.Context, said string) (_ *process, address, co
 	return p, address, control, nil
 }
 
-// mine appends a block and gives its number.
+// mine appends a block and returns its number.
 func mine(ctx context.Context, control string) (uint64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, control+"/chains/anvil/mine", bytes.NewReader([]byte(`{"blocks":1}`)))
 	if err != nil {

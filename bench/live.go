@@ -10,7 +10,7 @@ import (
 )
 
 // load loads the first rows with the command itself: planner, extractor, log and
-// sink, with everything that is on the disk new. It gives the life of the
+// sink, with everything that is on the disk new. It returns the life of the
 // process.
 func (l *lab) load(ctx context.Context, rows int, mode config.Mode) (time.Duration, error) {
 	if err := l.empty(ctx); err != nil {

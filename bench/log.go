@@ -80,7 +80,7 @@ func (b *bus) close() error {
 }
 
 // fill plans the pipeline and extracts it into the log, as ampipe does, and
-// gives the time until the last entry was in it.
+// returns the time until the last entry was in it.
 func (b *bus) fill(ctx context.Context, source extract.Source, planner *plan.Planner, checked *plan.Checked, size uint64) (time.Duration, error) {
 	began := time.Now()
 	spec, err := planner.Plan(ctx, checked)

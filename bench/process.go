@@ -70,7 +70,7 @@ func (p *process) stop() {
 	<-p.done
 }
 
-// finish runs a command to its end and gives what it printed and how long it
+// finish runs a command to its end and returns what it printed and how long it
 // took, from before its start to after its end.
 func finish(ctx context.Context, cmd *exec.Cmd) (string, time.Duration, error) {
 	began := time.Now()

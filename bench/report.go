@@ -24,7 +24,7 @@ type report struct {
 	notes       []string
 }
 
-// add takes what compare gives.
+// add takes what compare returns.
 func (r *report) add(c comparison, err error) error {
 	if err == nil {
 		r.comparisons = append(r.comparisons, c)

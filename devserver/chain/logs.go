@@ -62,7 +62,7 @@ func logBatch(schema *arrow.Schema, v View, spans []span, rows int) arrow.Record
 	return c.batch(schema, rows)
 }
 
-// block writes the rows of one block from row on and gives the row after them.
+// block writes the rows of one block from row on and returns the row after them.
 func (c *logColumns) block(v View, s span, row int) int {
 	h := v.Header(s.block)
 	logs, transactions := v.Logs(s.block), v.Transactions(s.block)

@@ -169,7 +169,7 @@ func TestOrphans(t *testing.T) {
 			t.Error("forgetting changed the chain")
 		default:
 		}
-		// What is forgotten stays so; the model goes on with the chain alone.
+		// What is forgotten stays so; the model continues with the chain alone.
 		clear(parents)
 		learn()
 	}

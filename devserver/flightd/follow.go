@@ -163,7 +163,7 @@ func (f *follower) next(now table.Moment, snapshots sqlrun.Snapshots) (block.Ran
 	return block.Range{Start: start, End: min(common.End, start+block.Number(f.server.streaming.Window))}, true
 }
 
-// after is where a stream goes on that is done with a block: behind it; where
+// after is where a stream continues that is done with a block: behind it; where
 // its branch left the chain; or, if nobody knows it, at the same number, however
 // deep the fork (AP 3.4).
 func (f *follower) after(now table.Moment) block.Number {

@@ -36,7 +36,7 @@ func TestModel(t *testing.T) {
 	}()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	// The chain stands still when the client is at its head, and goes on when told.
+	// The chain stands still when the client is at its head, and continues when told.
 	steps := 60
 	caught := make(chan block.Cursor)
 	var driving sync.WaitGroup

@@ -17,7 +17,7 @@ type Error struct {
 	Text string
 }
 
-// Error is the text as it goes on the wire.
+// Error is the text as it is sent.
 func (e *Error) Error() string { return e.Text }
 
 func invalid(text string) error  { return &Error{Invalid, text} }

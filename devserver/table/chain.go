@@ -20,7 +20,7 @@ type Chain interface {
 type Moment interface {
 	// Header returns a block of the chain; false if the chain does not have it.
 	Header(n block.Number) (Header, bool)
-	// Orphan looks for a block among those that have left the chain, and gives the
+	// Orphan looks for a block among those that have left the chain, and returns the
 	// lowest number from which its branch and the chain differ; false if nobody
 	// knows the block (AP 3.4, 3.5).
 	Orphan(n block.Number, hash block.Hash) (from block.Number, known bool)

@@ -100,7 +100,7 @@ type parquetFile struct {
 	numbers []string
 }
 
-// openTable opens the files of a folder; it gives the network that they name,
+// openTable opens the files of a folder; it returns the network that they name,
 // if any.
 func openTable(name, dir, network string, groups *cache) (*Table, string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.parquet"))

@@ -28,7 +28,7 @@ func (s Switches) Bend(rows Rows, ordered bool) Rows {
 	return rows
 }
 
-// holdBack reads everything before it gives the first batch.
+// holdBack reads everything before it returns the first batch.
 func holdBack(rows Rows) Rows {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		var held []arrow.RecordBatch

@@ -8,7 +8,7 @@ import (
 // tokenVariable is where Amp's own clients look for a token (AP 7).
 const tokenVariable = "AMP_AUTH_TOKEN"
 
-// bearer gives the token for a call: a fixed one, or that of a file.
+// bearer returns the token for a call: a fixed one, or that of a file.
 type bearer struct {
 	fixed string
 	file  *tokenFile // nil if fixed, or if there is no token at all

@@ -21,7 +21,7 @@ import (
 )
 
 // Client talks to one Amp server over one connection. It may be used by many
-// goroutines at once: grpc gives the connection's receive window back as data
+// goroutines at once: grpc reopens the connection's receive window as data
 // arrives, so that a slow reader of one answer never holds up the others. Eight
 // fetches over two, four or eight connections were no faster than over one.
 type Client struct {

@@ -136,7 +136,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestSilence follows an answer that is silent for hours and then goes on, and one
+// TestSilence follows an answer that is silent for hours and then continues, and one
 // whose server is dead and just as silent: pings tell the two apart.
 func TestSilence(t *testing.T) {
 	t.Parallel()

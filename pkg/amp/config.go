@@ -53,7 +53,7 @@ type Config struct {
 	NextRowsTimeout time.Duration
 	// Allocator provides the memory of record batches. Defaults to Go's heap.
 	Allocator memory.Allocator
-	// Recycle gives the memory of released records to later messages, which saves a
+	// Recycle uses the memory of released records for later messages, which saves a
 	// third of the time that receiving takes. A record, and any text or bytes taken
 	// from it, must then not be touched after its release. Defaults to leaving the
 	// memory to Go's collector.

@@ -52,7 +52,7 @@ func (e *Error) Unwrap() []error {
 }
 
 var (
-	// ErrTooMuch says that the query needs more memory than the server gives it, or more
+	// ErrTooMuch says that the query needs more memory than the server has for it, or more
 	// time than [Config] allows: a smaller range of blocks may work.
 	ErrTooMuch = errors.New("too much for the server")
 	// ErrMessageSize says that a message is larger than Config.MaxMessage allows.
@@ -143,7 +143,7 @@ func (c *Client) oversize(message string) bool {
 		strings.HasSuffix(message, fmt.Sprintf("vs. %d)", c.cfg.MaxMessage))
 }
 
-// violation marks an answer that no Amp server gives.
+// violation marks an answer that no Amp server returns.
 func violation(op string, err error) error {
 	return fault.Permanent(fmt.Errorf("%s: %w: %w", op, ErrProtocol, err))
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// FollowOptions say where a stream goes on and how patient it is. The zero value
+// FollowOptions say where a stream continues and how patient it is. The zero value
 // follows from the server's earliest block.
 type FollowOptions struct {
 	// Network that must be followed. Defaults to that of Resume, else to whatever
@@ -205,7 +205,7 @@ func (f *following) searches(step error) {
 }
 
 // connection asks once and yields what comes, until the stream ends or fails. It
-// never gives nil.
+// never returns nil.
 func (f *following) connection(ctx context.Context) error {
 	headers, err := streamHeaders(f.track.resume())
 	if err != nil {

@@ -71,7 +71,7 @@ func (m *model) run() {
 	m.Logf("%d reorgs of the chain, %d seen", m.reorgs, table.reorgs)
 }
 
-// follow runs the consumer for some events, while the chain goes on.
+// follow runs the consumer for some events, while the chain continues.
 func (m *model) follow(table *table, events int) {
 	if table.head() == m.chain.Head() && !table.unfinished {
 		return

@@ -206,7 +206,7 @@ func cutAfter(t *testing.T, r followed, history *amptest.History, n, missed int,
 }
 
 // TestRecordedFollowRestarts stops the consumer after one event, two, three and so
-// on, and starts it again with what it remembers, while the chain goes on as it did.
+// on, and starts it again with what it remembers, while the chain continues as it did.
 func TestRecordedFollowRestarts(t *testing.T) {
 	t.Parallel()
 	for _, r := range recordedStreams(t) {

@@ -110,7 +110,7 @@ func TestFollowCursorsThatMeetSilence(t *testing.T) {
 }
 
 // TestFollowHalfOpen: a server that is gone without a word is noticed by pings, and
-// the stream goes on from another, after the unfinished was undone.
+// the stream continues from another, after the unfinished was undone.
 func TestFollowHalfOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -29,7 +29,7 @@ func TestProbe(t *testing.T) {
 	for _, request := range srv.Requests() {
 		<-request.Done // the probe has left the stream
 	}
-	// What it gives is where a stream goes on.
+	// It is where a stream continues.
 	cursor, err := client.Probe(t.Context(), query, amptest.Network, 20)
 	if err != nil {
 		t.Fatal(err)

@@ -88,7 +88,7 @@ func (b *table) undo(from block.Number) {
 }
 
 // restart is what a consumer does that has crashed: it undoes what is unfinished
-// and goes on from its cursors.
+// and continues from its cursors.
 func (b *table) restart() amp.FollowOptions {
 	if len(b.cursors) == 0 {
 		*b = *newTable()

@@ -170,7 +170,7 @@ func (l login) text() (_ []byte, err error) {
 	return json.MarshalIndent(l.fields, "", "  ")
 }
 
-// lock takes the lock that processes share and gives the function that lets it
+// lock takes the lock that processes share and returns the function that lets it
 // go. The kernel lets it go too when the process dies.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)

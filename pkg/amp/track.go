@@ -226,7 +226,7 @@ func (t *track) begin(in Range) (verdict, error) {
 	return verdict{}, nil
 }
 
-// all returns up everything that is held, for a range that begins with the same block.
+// all releases everything that is held, for a range that begins with the same block.
 func (t *track) all(in Range) verdict {
 	v := t.fork(in, 0)
 	if t.below {
@@ -348,8 +348,8 @@ func (t *track) again(points int, why error, in Range) verdict {
 	return verdict{undo: t.abandon(), again: reason}
 }
 
-// fork returns up everything from the start of in, which is where the chain forks,
-// and goes on with it. A point that the range cuts off is replaced by the block
+// fork rolls back everything from the start of in, which is where the chain forks,
+// and continues with it. A point that the range cuts off is replaced by the block
 // before the range (rule 8).
 func (t *track) fork(in Range, below int) verdict {
 	start := in.Numbers.Start
@@ -365,7 +365,7 @@ func (t *track) fork(in Range, below int) verdict {
 	return verdict{undo: &Undo{From: start, Base: t.base(), Reorg: true}}
 }
 
-// close ends the open range: it is complete. It gives nil if it had been closed
+// close ends the open range: it is complete. It returns nil if it had been closed
 // before.
 func (t *track) close() *Watermark {
 	if t.open == nil {

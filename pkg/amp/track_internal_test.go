@@ -58,7 +58,7 @@ func cursorText(c *block.Cursor) string {
 	return fmt.Sprintf("%d%c", c.Number, c.Hash[0])
 }
 
-// play runs a script of messages over a track and gives what came of it. Words:
+// play runs a script of messages over a track and returns what came of it. Words:
 // "D RANGE" rows, "K RANGE" a message without rows, "W RANGE" a closing message,
 // "cut" the end of the connection. A range "backN-M" names the end of the range
 // before it as the block before N.

@@ -104,7 +104,7 @@ func NewCutter(o CutOptions) (*Cutter, error) {
 	return &Cutter{opts: o, bounds: o.Range, end: o.Range.End, next: o.Range.Start, target: o.Target}, nil
 }
 
-// Push takes the next rows and gives the groups that are complete, in order.
+// Push takes the next rows and returns the groups that are complete, in order.
 // rec is borrowed. Rows at or above a lowered end are dropped.
 func (c *Cutter) Push(rec arrow.RecordBatch) ([]Group, error) {
 	blocks, err := blockNumbers(rec, c.opts.Column)
@@ -123,7 +123,7 @@ func (c *Cutter) Push(rec arrow.RecordBatch) ([]Group, error) {
 	return c.cut()
 }
 
-// Finish says that all rows have been pushed. It gives the groups that remain;
+// Finish says that all rows have been pushed. It returns the groups that remain;
 // the last one covers up to the end of the range, with rows or without.
 func (c *Cutter) Finish() ([]Group, error) {
 	c.sealed = true

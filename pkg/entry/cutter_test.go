@@ -43,7 +43,7 @@ func ascending(rnd *rand.Rand, n int, from, to block.Number) []block.Number {
 	return out
 }
 
-// mustCover checks what the contract says of the groups of a range and gives
+// mustCover checks what the contract says of the groups of a range and returns
 // all their rows.
 func mustCover(t *testing.T, groups []entry.Group, r block.Range, column, limit int) []arrow.RecordBatch {
 	t.Helper()

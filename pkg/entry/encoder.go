@@ -74,7 +74,7 @@ func NewEncoder(schema *arrow.Schema, codec Codec, limit int) (*Encoder, error) 
 // Encode makes a data entry of the rows of recs, which have the encoder's
 // schema (metadata aside); there may be none. Kind, Codec, Rows and Schema of
 // the header are filled in, the rest is taken from h. recs are borrowed, the
-// entry's payload is the caller's. A payload over the limit gives a
+// entry's payload is the caller's. A payload over the limit is a
 // *[TooLargeError].
 func (e *Encoder) Encode(h Header, recs []arrow.RecordBatch) (Entry, error) {
 	raw, err := e.stream.write(recs)

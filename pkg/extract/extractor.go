@@ -94,7 +94,7 @@ func (x *Extractor) liveBackoff() fault.Backoff {
 }
 
 // Run works until ctx ends. Then no task is taken any more, each worker finishes
-// the entry in its hands within the grace time, gives its task back, and Run
+// the entry in its hands within the grace time, hands its task back, and Run
 // returns nil.
 func (x *Extractor) Run(ctx context.Context) error {
 	grace := x.Grace

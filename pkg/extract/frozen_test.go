@@ -41,7 +41,7 @@ func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		bytes int  // of an entry
-		trim  bool // the log is trimmed before it goes on
+		trim  bool // the log is trimmed before it continues
 	}{
 		"before its first entry":                {1 << 20, false},
 		"after some entries":                    {4 << 10, false},

@@ -82,7 +82,7 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	return h, nil
 }
 
-// encoder returns one that no other partition uses; the caller gives it back.
+// encoder returns one that no other partition uses, and that the caller hands back.
 func (x *Extractor) encoder() (*entry.Encoder, error) {
 	if e, ok := x.encoders.Get().(*entry.Encoder); ok {
 		return e, nil

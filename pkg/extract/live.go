@@ -102,7 +102,7 @@ func (l *lane) follow(take, ctx context.Context) error {
 		return nil
 	}
 	// Listening ends at once when told to stop: what is unfinished is undone by
-	// whoever goes on.
+	// whoever continues.
 	listen, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(take, func() { stop(errStop) })()

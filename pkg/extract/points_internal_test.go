@@ -50,7 +50,7 @@ func TestPointsAreFewAndReachFar(t *testing.T) {
 	}
 }
 
-// TestPointsSurviveReorgs cuts points off now and then, as reorgs do, and goes on at
+// TestPointsSurviveReorgs cuts points off now and then, as reorgs do, and continues at
 // the block before.
 func TestPointsSurviveReorgs(t *testing.T) {
 	var p points

@@ -39,7 +39,7 @@ type chain struct {
 }
 
 func newChain(t testing.TB, head block.Number, rows func(block.Number) int) *chain {
-	// The client gives the memory of released records to later messages: whoever
+	// The client uses the memory of released records for later messages: whoever
 	// reads one too late has to see it here.
 	return &chain{rows: rows, mem: amptest.Allocator(t), head: head, reads: map[block.Number]int{}}
 }
@@ -133,7 +133,7 @@ func number(s string) block.Number {
 
 var errCut = errors.New("the connection was cut")
 
-// backwards gives the messages of another source in the wrong order.
+// backwards returns the messages of another source in the wrong order.
 type backwards struct{ *chain }
 
 func (b backwards) Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error] {

@@ -41,7 +41,7 @@ func (p *process) kill(n int) (dead chan struct{}) {
 }
 
 // TestTakeOverAfterEveryEntry kills the holder of the lane after each entry of a
-// script in turn. Whoever goes on leaves the destination with the chain, at every
+// script in turn. Whoever continues leaves the destination with the chain, at every
 // watermark.
 func TestTakeOverAfterEveryEntry(t *testing.T) {
 	t.Parallel()
@@ -103,7 +103,7 @@ func (s *tale) descends(c, from block.Cursor) bool {
 }
 
 // TestTakeOverAgainAndAgain kills each holder after a few entries, while the chain
-// goes on and is reorganised at random.
+// continues and is reorganised at random.
 func TestTakeOverAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -117,7 +117,7 @@ func TestTakeOverAgainAndAgain(t *testing.T) {
 			from := head - min(head-260, block.Number(1+rnd.IntN(20)*rnd.IntN(4)))
 			next.from, next.open = &from, false
 		}
-		if n := len(s.steps); n > 0 && s.steps[n-1].open { // only what voids or goes on with it can follow
+		if n := len(s.steps); n > 0 && s.steps[n-1].open { // only what voids or continues with it can follow
 			start := head - block.Number(s.steps[n-1].grow)
 			next.from, next.open = &start, false
 		}
@@ -272,7 +272,7 @@ func TestALaneThatIsLost(t *testing.T) {
 	}
 }
 
-// TestGivenBack: told to stop, a process gives the lane to another at once, without
+// TestGivenBack: told to stop, a process returns the lane to another at once, without
 // entries that are not complete.
 func TestGivenBack(t *testing.T) {
 	t.Parallel()

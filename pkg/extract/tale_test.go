@@ -184,7 +184,7 @@ func (s *tale) Fetch(_ context.Context, query string) iter.Seq2[amp.Message, err
 	}
 }
 
-// Follow goes on with the tale from where the options say.
+// Follow continues with the tale from where the options say.
 func (s *tale) Follow(ctx context.Context, _ string, o amp.FollowOptions) iter.Seq2[amp.Event, error] {
 	return func(yield func(amp.Event, error) bool) {
 		o.Resume = slices.Clone(o.Resume)

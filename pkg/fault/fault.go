@@ -42,7 +42,7 @@ type classed struct {
 
 func (c *classed) Unwrap() error { return c.error }
 
-// Permanent marks err as hopeless. It gives nil for nil.
+// Permanent marks err as hopeless. It returns nil for nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -51,7 +51,7 @@ func Permanent(err error) error {
 }
 
 // Later marks err as one that passes by itself; after is how long to wait
-// before asking again. It gives nil for nil.
+// before asking again. It returns nil for nil.
 func Later(err error, after time.Duration) error {
 	if err == nil {
 		return nil
@@ -68,7 +68,7 @@ func Again(err error) error {
 	return &classed{error: err, class: ClassAgain}
 }
 
-// As marks err as of a class. It gives nil for nil.
+// As marks err as of a class. It returns nil for nil.
 func As(class Class, err error) error {
 	switch class {
 	case ClassPermanent:

@@ -86,7 +86,7 @@ func TestDelayGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
-// TestRetrier returns up by time without progress; what is put off does not count.
+// TestRetrier gives up by time without progress; what is put off does not count.
 func TestRetrier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fail := func(r *fault.Retrier, err error, d time.Duration) error {

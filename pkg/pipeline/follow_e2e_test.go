@@ -51,7 +51,7 @@ func (g *growing) serve() {
 	g.server.out.waitFor(g.t, g.server, regexp.MustCompile(`(?m)^listening (\S+)$`))
 }
 
-// tell sends a command to the chain and gives its head after that.
+// tell sends a command to the chain and returns its head after that.
 func (g *growing) tell(verb, body string) (h chainHead) {
 	g.t.Helper()
 	g.post("/chains/anvil/"+verb, body, &h)
@@ -145,7 +145,7 @@ func (g *growing) verify(file string) {
 	g.t.Log(strings.TrimSpace(out))
 }
 
-// interrupt stops a run as Ctrl-C does and gives its exit code.
+// interrupt stops a run as Ctrl-C does and returns its exit code.
 func (p *process) interrupt(t testing.TB) int {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGINT) // it may have ended by itself
@@ -225,7 +225,7 @@ func TestHistoryAndLiveAtOnce(t *testing.T) {
 }
 
 // TestSilentChainThenGoesOn follows a chain that stands still, for longer than
-// anything waits for, and then goes on. AMPIPE_SILENT_SECONDS=180 is the long form.
+// anything waits for, and then continues. AMPIPE_SILENT_SECONDS=180 is the long form.
 func TestSilentChainThenGoesOn(t *testing.T) {
 	t.Parallel()
 	silent := 20 * time.Second // longer than the 10 s of a task, and a pull's 5 s
@@ -281,7 +281,7 @@ func TestServerRestartsInTheMiddleOfAMicrobatch(t *testing.T) {
 }
 
 // TestALogThatFillsUpWhileLive stops the only sink until the log is full: the live
-// lane says what it waits for, and goes on when the sink does.
+// lane says what it waits for, and continues when the sink does.
 func TestALogThatFillsUpWhileLive(t *testing.T) {
 	t.Parallel()
 	for name, window := range map[string]string{"ranges fit": "50", "a range is larger than the log": "1000"} {
@@ -373,7 +373,7 @@ func TestMaxBlockAboveTheHead(t *testing.T) {
 	p := l.start("ampipe", "run", "-c", file)
 	g.reach("rows", g.tell("mine", `{"blocks": 20}`), p)
 	g.reach("rows", g.tell("reorg", `{"depth": 10, "blocks": 15}`), p)
-	g.tell("mine", `{"blocks": 60}`) // a range that goes on beyond max_block
+	g.tell("mine", `{"blocks": 60}`) // a range that continues beyond max_block
 	if code := p.wait(t, time.Minute); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, p.out)
 	}

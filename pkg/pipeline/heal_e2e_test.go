@@ -218,7 +218,7 @@ func (h *healing) renew() {
 	h.settle(healed, "warehouse", "cache")
 }
 
-// TestHealing breaks a pipeline in a way that somebody's users have seen, and gives it a
+// TestHealing breaks a pipeline in a way that somebody's users have seen, and allows it a
 // minute. The chain stands still meanwhile: nothing new comes to the rescue. They mostly
 // wait, and all do so at once.
 func TestHealing(t *testing.T) {

@@ -158,7 +158,7 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// wait waits for the end and gives the exit code.
+// wait waits for the end and returns the exit code.
 func (p *process) wait(t testing.TB, limit time.Duration) int {
 	t.Helper()
 	select {
@@ -171,7 +171,7 @@ func (p *process) wait(t testing.TB, limit time.Duration) int {
 	}
 }
 
-// run runs a command to its end and gives its exit code and output.
+// run runs a command to its end and returns its exit code and output.
 func (l *lab) run(name string, args ...string) (int, string) {
 	l.t.Helper()
 	p := l.start(name, args...)
@@ -189,7 +189,7 @@ func (l *lab) must(name string, args ...string) string {
 	return out
 }
 
-// devserver starts a development Amp server and gives its address.
+// devserver starts a development Amp server and returns its address.
 func (l *lab) devserver(args ...string) (string, *process) {
 	l.t.Helper()
 	p := l.start("devserver", append([]string{"--listen", "127.0.0.1:0"}, args...)...)
@@ -207,7 +207,7 @@ func (l *lab) startNATS(port int) *process {
 	return p
 }
 
-// freePort returns a port on which nothing listens, below those that the system gives
+// freePort returns a port on which nothing listens, below those that the system hands out
 // to outgoing connections: one of these would take it before it is listened on.
 func freePort(t testing.TB) int {
 	t.Helper()
@@ -244,7 +244,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// waitFor waits until the output matches and gives the first group.
+// waitFor waits until the output matches and returns the first group.
 func (o *output) waitFor(t testing.TB, p *process, want *regexp.Regexp) string {
 	t.Helper()
 	limit := time.After(time.Minute)

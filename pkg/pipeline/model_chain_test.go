@@ -103,7 +103,7 @@ func (c *modelChain) reorg(depth int) {
 	c.extend(c.build(from, depth+1+c.random.IntN(3)))
 }
 
-// back returns to what the last reorg replaced, and goes on from there.
+// back returns to what the last reorg replaced, and continues from there.
 func (c *modelChain) back() {
 	if len(c.left) == 0 {
 		return

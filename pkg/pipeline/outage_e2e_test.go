@@ -42,7 +42,7 @@ func (l *lab) finishAndVerify(p *process, file string) {
 }
 
 // TestDestinationDown stops PostgreSQL in the middle: the sink pauses, says why,
-// and goes on.
+// and continues.
 func TestDestinationDown(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

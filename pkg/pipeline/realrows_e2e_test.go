@@ -16,8 +16,8 @@ import (
 
 // TestRealRowsThroughTheCommands loads every table of every dataset that is
 // there, in both modes, through the real commands, and compares every value
-// with what the development server read from the files. (That the server gives
-// what is in the files, and that the database gives what is in the batches, are
+// with what the development server read from the files. (That the server sends
+// what is in the files, and that the database returns what is in the batches, are
 // tests of their packages.)
 func TestRealRowsThroughTheCommands(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ var errNoSink = errors.New("no sink is running")
 // Run runs all stages of the pipelines in this process until each of them is
 // complete, or ctx ends. Everything is checked before anything is started, in
 // every pipeline. If a pipeline fails the others go on; the errors of all are
-// joined. A pipeline that ends with failed partitions gives [ops.Incomplete].
+// joined. A pipeline that ends with failed partitions is [ops.Incomplete].
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
 	meters := map[string]*progress.Meter{}
 	for _, p := range pipelines {

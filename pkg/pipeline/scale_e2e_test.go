@@ -122,7 +122,7 @@ func TestSkewKeepsWorkersBusy(t *testing.T) {
 	}
 }
 
-// idleShare loads a skewed chain and gives the largest share of the time, in
+// idleShare loads a skewed chain and returns the largest share of the time, in
 // percent, that one of the workers had nothing to do.
 func idleShare(t *testing.T, skew string) int {
 	t.Helper()

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// backup gives every key of a pipeline with what it holds.
+	// backup returns every key of a pipeline with what it holds.
 	backup = `local all = {}
 		for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
 			all[#all + 1] = key

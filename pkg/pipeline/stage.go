@@ -88,7 +88,7 @@ func (s *stages) looked(reason error) {
 	}
 }
 
-// plan writes the plan and gives it with the size of a partition in blocks.
+// plan writes the plan and returns it with the size of a partition in blocks.
 func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Checked) (queue.Spec, uint64, error) {
 	for _, warning := range checked.Warnings {
 		s.logger.Warn().Msg(warning)

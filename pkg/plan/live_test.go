@@ -108,7 +108,7 @@ func TestAfterBackfillWaitsForTheHistory(t *testing.T) {
 	if !d.willBeQueued() {
 		t.Error("the task is not queued")
 	}
-	// Once begun it goes on, also when a sink lacks history again.
+	// Once begun it continues, also when a sink lacks history again.
 	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 720})
 	if s := d.looks(); s.Live.Waits != "" {
 		t.Errorf("waits: %q", s.Live.Waits)

@@ -14,7 +14,7 @@ const (
 	// mostPartitions bounds the state that is kept about them.
 	mostPartitions = 4096
 
-	// partitionsPerWorker gives every worker a few from the start; splitting
+	// partitionsPerWorker is a few for every worker from the start; splitting
 	// balances the rest.
 	partitionsPerWorker = 4
 )

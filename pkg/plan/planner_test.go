@@ -293,7 +293,7 @@ func TestFailedPartitionsAreLoadedAgainWhenWanted(t *testing.T) {
 func TestTrimCopiesPositions(t *testing.T) {
 	d := setup(t)
 	ctx := t.Context()
-	d.Config.Log.Replay = 72 * time.Hour // gives way to a full log
+	d.Config.Log.Replay = 72 * time.Hour // yields to a full log
 	must(t, second(d.State.CreatePartition(ctx, queue.Partition{Start: 0, End: 100, State: queue.PartitionOpen})))
 	const entries = 10
 	var seq uint64

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Report reads what one sink has said about itself, or gives [ErrNotFound].
+// Report reads what one sink has said about itself, or returns [ErrNotFound].
 func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint64, err error) {
 	if err := checkName("sink", sink); err != nil {
 		return SinkReport{}, 0, err

@@ -71,7 +71,7 @@ const (
 
 // Consumer reads a log for one sink. All processes of the sink share its
 // position: each message goes to one of them, and to another if that one dies
-// or gives it back. The consumer keeps the messages it holds from expiring as
+// or returns it. The consumer keeps the messages it holds from expiring as
 // long as its process lives, so a slow destination costs no redelivery. It has
 // a connection of its own. Next is called by one goroutine; answers to messages
 // may come from any.
@@ -215,7 +215,7 @@ func (c *Consumer) Settled(ctx context.Context, seq uint64) (bool, error) {
 	return err == nil && !tail.Found, err
 }
 
-// Close returns back what was not answered, at once rather than after AckWait,
+// Close returns what was not answered, at once rather than after AckWait,
 // and closes the connection. Nothing is answered after it.
 func (c *Consumer) Close() {
 	c.stop()
@@ -314,7 +314,7 @@ func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limi
 		got++
 		select {
 		case c.ready <- m:
-		case <-ctx.Done(): // Close gives it back
+		case <-ctx.Done(): // Close returns it
 		}
 	}
 	switch err := batch.Error(); {

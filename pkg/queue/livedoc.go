@@ -48,7 +48,7 @@ type LivePosition struct {
 
 const keyLive = "live"
 
-// LivePosition reads the position of the live lane, or gives [ErrNotFound].
+// LivePosition reads the position of the live lane, or returns [ErrNotFound].
 func (s *State) LivePosition(ctx context.Context) (live LivePosition, rev uint64, err error) {
 	return Get[LivePosition](ctx, s, keyLive)
 }

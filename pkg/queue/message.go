@@ -74,7 +74,7 @@ func (m *Message) checked() (*Message, error) {
 // the sink recognises by its coverage.
 func (m *Message) Ack() error { return m.answer("acknowledge", answering.Ack) }
 
-// Nak returns the message back, to come again, here or elsewhere, after the delay.
+// Nak returns the message, to come again, here or elsewhere, after the delay.
 func (m *Message) Nak(delay time.Duration) error {
 	return m.answer("give back", func(a answering) error { return a.NakWithDelay(delay) })
 }

@@ -55,7 +55,7 @@ func tooLong(spec Spec, size, limit int, embedded bool) error {
 // PlanTooLargeError says that no message takes a plan.
 type PlanTooLargeError struct{ error }
 
-// LoadSpec reads the plan, or gives [ErrNotFound].
+// LoadSpec reads the plan, or returns [ErrNotFound].
 func (s *State) LoadSpec(ctx context.Context) (spec Spec, rev uint64, err error) {
 	return Get[Spec](ctx, s, keySpec)
 }
@@ -68,7 +68,7 @@ func (s *State) WatchSpec(ctx context.Context, fn func(Change) error) error {
 // errFound ends a watch.
 var errFound = errors.New("found")
 
-// WaitSpec waits until the pipeline is planned and gives the plan.
+// WaitSpec waits until the pipeline is planned and returns the plan.
 func (s *State) WaitSpec(ctx context.Context) (spec Spec, rev uint64, err error) {
 	err = s.Watch(ctx, keySpec, func(c Change) error {
 		if c.Value == nil {
@@ -95,18 +95,18 @@ func (s *State) Partitions(ctx context.Context) ([]Stored[Partition], error) {
 	return all, err
 }
 
-// Partition reads one partition by its [Partition.ID], or gives [ErrNotFound].
+// Partition reads one partition by its [Partition.ID], or returns [ErrNotFound].
 func (s *State) Partition(ctx context.Context, id string) (p Partition, rev uint64, err error) {
 	return Get[Partition](ctx, s, keyPartition+"."+id)
 }
 
-// CreatePartition writes a new partition, or gives [ErrConflict] if there is one
+// CreatePartition writes a new partition, or returns [ErrConflict] if there is one
 // of that start and generation.
 func (s *State) CreatePartition(ctx context.Context, p Partition) (rev uint64, err error) {
 	return s.Create(ctx, keyPartition+"."+p.ID(), p)
 }
 
-// UpdatePartition writes a partition that still has revision rev, or gives
+// UpdatePartition writes a partition that still has revision rev, or returns
 // [ErrConflict].
 func (s *State) UpdatePartition(ctx context.Context, p Partition, rev uint64) (newRev uint64, err error) {
 	return s.Update(ctx, keyPartition+"."+p.ID(), p, rev)

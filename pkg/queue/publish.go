@@ -30,10 +30,10 @@ const (
 )
 
 // Publish appends a group to a lane, in one step, if the lane's last message is
-// the one with sequence after (0: the lane has none), and gives the sequence of
+// the one with sequence after (0: the lane has none), and returns the sequence of
 // the last message of the group: the next call's after. id names the group; a
 // repeated call with the same id, whose first answer was lost, is recognised
-// and gives the sequence again.
+// and returns the sequence again.
 //
 // Errors: [ErrFenced] if the lane was continued by somebody else (permanent);
 // [ErrFull], which is fault.Later; fault.Later also if NATS is away; permanent

@@ -167,7 +167,7 @@ type operator struct {
 }
 
 // operatorMode makes an operator, an account and a user, whose credentials file
-// it gives.
+// it returns.
 func operatorMode(t *testing.T, dir string) (operator, string) {
 	t.Helper()
 	keys := func(create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {

@@ -133,7 +133,7 @@ func decode(key string, text []byte, value any) error {
 	return nil
 }
 
-// Create writes a document that does not exist, or gives [ErrConflict].
+// Create writes a document that does not exist, or returns [ErrConflict].
 func (s *State) Create(ctx context.Context, key string, value any) (rev uint64, err error) {
 	return s.write(ctx, "create", key, value, func(key string, text []byte) (uint64, error) {
 		return s.kv.Create(ctx, key, text)
@@ -147,7 +147,7 @@ func (s *State) Put(ctx context.Context, key string, value any) (rev uint64, err
 	})
 }
 
-// Update writes a document that still has revision rev, or gives [ErrConflict].
+// Update writes a document that still has revision rev, or returns [ErrConflict].
 func (s *State) Update(ctx context.Context, key string, value any, rev uint64) (newRev uint64, err error) {
 	return s.write(ctx, "update", key, value, func(key string, text []byte) (uint64, error) {
 		return s.kv.Update(ctx, key, text, rev)

@@ -297,7 +297,7 @@ func (k *Task) Done(ctx context.Context) error {
 	return k.answer(ctx, "finish", func(ctx context.Context) error { return k.msg.DoubleAck(ctx) })
 }
 
-// Later returns the task back, to be handed out again after the delay.
+// Later returns the task, to be handed out again after the delay.
 func (k *Task) Later(ctx context.Context, delay time.Duration) error {
 	return k.answer(ctx, "put off", func(context.Context) error { return k.msg.NakWithDelay(delay) })
 }
@@ -330,9 +330,9 @@ func (k *Task) answer(ctx context.Context, verb string, send func(context.Contex
 
 // Keep keeps the task from being handed to another worker until release is
 // called, which waits until nothing more is sent; then the task can be
-// answered. The context it gives ends with ctx, and with cause [ErrTaskLost] if
+// answered. The context that it returns ends with ctx, and with cause [ErrTaskLost] if
 // NATS could not be told for so long that the task may be somebody else's. The
-// fenced log stops a worker that goes on nevertheless.
+// fenced log stops a worker that continues nevertheless.
 func (k *Task) Keep(ctx context.Context) (kept context.Context, release func()) {
 	kept, cancel := context.WithCancelCause(ctx)
 	var beating sync.WaitGroup

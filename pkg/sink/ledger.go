@@ -190,7 +190,7 @@ func (l *Ledger) cut(n block.Number) []block.Range {
 	return []block.Range{void}
 }
 
-// Next returns the state of the live lane after c. It gives false for a change
+// Next returns the state of the live lane after c. It returns false for a change
 // that has been applied already, and [ErrGap] for one whose predecessor has not. The
 // first change may come from the middle of a lane, but begins a block: what stood
 // before it may have been given back after it was passed on.

@@ -67,7 +67,7 @@ func TestLedgerSteps(t *testing.T) {
 	}
 }
 
-// TestTheFirstLiveEntryBeginsABlock: what goes on with one, or closes a range, is of
+// TestTheFirstLiveEntryBeginsABlock: what continues with one, or closes a range, is of
 // something that was given back after it was passed on.
 func TestTheFirstLiveEntryBeginsABlock(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ func (r Run) Len() int { return r.To - r.From }
 func (r Run) Slice() arrow.RecordBatch { return r.Record.NewSlice(int64(r.From), int64(r.To)) }
 
 // Trim cuts a change down to the blocks that are not covered yet and lie below
-// liveStart, if there is one. It gives the rows to write and the blocks that
+// liveStart, if there is one. It returns the rows to write and the blocks that
 // they are of, both ascending; blocks without rows are among the latter.
 //
 // The rows have to ascend by block and to lie inside the range of the change

@@ -116,9 +116,9 @@ type Writer interface {
 	// [Ledger] is these rules as code. The caller has seen to it that rows ascend
 	// and lie in their ranges ([CheckRows]).
 	//
-	// Data that the destination refuses gives a *BadRowError, marked permanent
+	// Data that the destination refuses is a *BadRowError, marked permanent
 	// (package fault). A destination that cannot be reached, or is out of resources
-	// for the time being, gives fault.Later.
+	// for the time being, is fault.Later.
 	Apply(ctx context.Context, changes []Change) (Applied, error)
 
 	// Close releases everything. No other method runs or is called again.

@@ -14,7 +14,7 @@ import (
 // '0x9a71…'. A server refuses that only when rows are read (AP 4.7), or, for
 // columns of variable length, compares the bytes with the characters and finds
 // nothing. isBinary reports whether some table of the query has a binary column of
-// that name. The error is permanent and gives every literal as it must be
+// that name. The error is permanent and names every literal as it must be
 // written.
 func (q *Query) HexComparisons(isBinary func(column string) bool) error {
 	p := &parser{tokens: q.tokens}

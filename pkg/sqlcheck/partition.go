@@ -11,7 +11,7 @@ import (
 // Partitionable reports whether the query may be read in block ranges, at
 // different times, while the chain grows: whether the rows of a block depend on
 // nothing that later blocks can change by counting, limiting or ranking. It
-// gives nil or one permanent error with every reason, each with its place and
+// returns nil or one permanent error with every reason, each with its place and
 // the fix. column is the configured block column, "" for auto; _block_num and
 // block_num always count as such (AP 4.3).
 //

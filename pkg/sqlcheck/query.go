@@ -87,7 +87,7 @@ func (p *parser) notQuery(t token) error {
 }
 
 // findSettings finds the first SETTINGS that is a clause, at any depth, or -1.
-// After a dot, or where an operand is expected, it is a name; a clause goes on
+// After a dot, or where an operand is expected, it is a name; a clause continues
 // with "name =".
 func findSettings(tokens []token) int {
 	p := &parser{tokens: tokens}

@@ -253,7 +253,7 @@ func (p *parser) opens(i, start int, clause string) bool {
 	return clause == "" && i == start && (p.key(i) == "SELECT" || p.at(i).is("("))
 }
 
-// with reads what follows WITH and gives the index after it.
+// with reads what follows WITH and returns the index after it.
 func (p *parser) with(i, to int, q *selection, body *selectBody, scope []string) (int, []string) {
 	if p.key(i) == "RECURSIVE" {
 		t := p.at(i)

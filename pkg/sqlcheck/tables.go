@@ -63,7 +63,7 @@ func tableOf(parts []string) Table {
 	return t
 }
 
-// dotted reads a name of several parts and gives the index after it.
+// dotted reads a name of several parts and returns the index after it.
 func (p *parser) dotted(i int) ([]string, int) {
 	var parts []string
 	for isName(p.at(i)) {
@@ -114,7 +114,7 @@ func (p *parser) from(body *selectBody, s span, scope []string) {
 }
 
 // factor reads one table, derived table, table function or bracketed join, with
-// its alias, and gives the index after it.
+// its alias, and returns the index after it.
 func (p *parser) factor(body *selectBody, i, to int, scope []string) int {
 	for p.key(i) == "LATERAL" || p.key(i) == "ONLY" {
 		i++

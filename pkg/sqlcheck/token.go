@@ -194,7 +194,7 @@ func (s *scanner) identifier(quote byte) error {
 }
 
 // quotedText reads what stands in quotes at the start of src. A quote in it is
-// written twice. It gives the content and the length with both quotes; 0: never
+// written twice. It returns the content and the length with both quotes; 0: never
 // closed.
 func quotedText(src string) (string, int) {
 	quote := src[0]

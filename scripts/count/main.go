@@ -42,7 +42,6 @@ var avoided = map[string]*regexp.Regexp{
 	"gives":         regexp.MustCompile(`(?i)\bgives\b`),
 	"tells whether": regexp.MustCompile(`(?i)\btells whether\b`),
 	"goes on":       regexp.MustCompile(`(?i)\bgoes on\b`),
-	"whoever":       regexp.MustCompile(`(?i)\bwhoever\b`),
 }
 
 func main() {
@@ -126,7 +125,7 @@ func (f *findings) parse(file string, source []byte) error {
 		return err
 	}
 	for _, group := range parsed.Comments {
-		text := group.Text()
+		text := strings.ReplaceAll(group.Text(), "gives up", "") // is another verb
 		for word, pattern := range avoided {
 			f.words[word] += len(pattern.FindAllString(text, -1))
 		}

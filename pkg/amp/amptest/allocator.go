@@ -8,7 +8,7 @@ import (
 
 // Allocator is memory for [amp.Config.Allocator] that fails the test when a record
 // is not released, and spoils what is released, so that a record read too late
-// gives nonsense instead of passing by luck.
+// fails instead of passing by luck.
 func Allocator(t testing.TB) memory.Allocator {
 	t.Helper()
 	checked := memory.NewCheckedAllocator(spoiler{memory.DefaultAllocator})

@@ -18,12 +18,12 @@ type Answer struct {
 	// Schema of FlightInfo, and of DoGet unless Moved says otherwise. A batch query
 	// gets it at once, a stream with its first part (AP 1.5).
 	Schema *arrow.Schema
-	// Moved is the schema that DoGet gives, when a tag has moved since GetFlightInfo.
+	// Moved is the schema that DoGet sends, when a tag has moved since GetFlightInfo.
 	Moved *arrow.Schema
 	// Parts are sent in order. DoGet may be asked for them any number of times.
 	Parts []Part
 	// Feed, if not nil, is sent after Parts, until it is closed. It suits a stream
-	// that goes on while the test watches.
+	// that continues while the test watches.
 	Feed <-chan Part
 	// Script, if not nil, is run after Parts and Feed, and sends what it likes until it
 	// returns; its error is the status that ends the answer. ctx ends when the client
@@ -59,7 +59,7 @@ type Part struct {
 // [Answer].
 func Status(code codes.Code, message string) error { return status.Error(code, message) }
 
-// Batch is the answer to a batch query as Amp gives it (AP 1.5): the records, or
+// Batch is the answer to a batch query as Amp returns it (AP 1.5): the records, or
 // one message without rows if there are none, then the closing message.
 func Batch(schema *arrow.Schema, ranges []amp.Range, records ...arrow.RecordBatch) Answer {
 	if len(records) == 0 {

@@ -176,7 +176,7 @@ func (c *Chain) Answer(q Query) Answer {
 }
 
 // readCursor is as lenient as Amp: what it cannot read is no cursor (AP 3.4). It
-// gives the networks of a cursor that lacks the one asked for.
+// returns the networks of a cursor that lacks the one asked for.
 func readCursor(text, network string) (after *block.Cursor, networks []string) {
 	var places map[string]struct {
 		Number block.Number `json:"number"`

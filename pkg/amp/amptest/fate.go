@@ -65,7 +65,7 @@ func HoldAfter(n int, until <-chan struct{}) Fate {
 	}}
 }
 
-// OversizeAfter sends, after n messages, one of more than so many bytes, and goes on.
+// OversizeAfter sends, after n messages, one of more than so many bytes, and continues.
 func OversizeAfter(n, bytes int) Fate {
 	return Fate{after: n, act: func(g *getting) (bool, error) { return true, g.sendOversize(bytes) }}
 }

@@ -137,7 +137,7 @@ func (h *History) Step() bool {
 // Done is how many steps are done.
 func (h *History) Done() int { return h.done }
 
-// StepTo goes on until so many steps are done.
+// StepTo continues until so many steps are done.
 func (h *History) StepTo(steps int) {
 	for h.done < steps && h.Step() {
 	}
@@ -232,7 +232,7 @@ func (r Recording) Decode() ([]amp.Message, error) {
 	return all, reader.Err()
 }
 
-// playback gives recorded messages as a call would.
+// playback sends recorded messages as a call would.
 type playback struct{ data []*pb.FlightData }
 
 func (p *playback) Recv() (*pb.FlightData, error) {

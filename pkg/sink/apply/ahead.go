@@ -101,7 +101,7 @@ func (a *ahead) load(batch []*held) load {
 	return l
 }
 
-// done releases the rows of a load and gives back what was not answered of it.
+// done releases the rows of a load and returns to the log what was not answered of it.
 func (a *ahead) done(l load) {
 	for _, u := range l.units {
 		release(u.change)

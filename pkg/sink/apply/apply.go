@@ -28,7 +28,7 @@ const early = time.Second
 
 // work applies loads until there are no more. What is hopeless ends the taking,
 // but does not keep it from what was taken already, except on the live lane;
-// after any other failure it gives back what comes. The error is the first.
+// after any other failure it returns to the log what comes. The error is the first.
 func (r *run) work(take, do context.Context, in *ahead) error {
 	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), stalls: []*stall{r.stall}}
 	for l := range in.loads {
@@ -67,7 +67,7 @@ func (w *worker) failed(err error, end bool) {
 	w.stop(w.failure)
 }
 
-// tooEarly returns live entries back that came before their predecessor.
+// tooEarly returns live entries that came before their predecessor.
 func (w *worker) tooEarly(messages []*held) {
 	for _, m := range messages {
 		m.nak(early)

@@ -61,7 +61,7 @@ func encode(t testing.TB, schema *arrow.Schema, h entry.Header, from, to int) en
 	return e
 }
 
-// fakeLog is a source that gives its messages in order, and again what comes
+// fakeLog is a source that delivers its messages in order, and again what comes
 // back.
 type fakeLog struct {
 	fail  func() error         // before each delivery, if set

@@ -185,7 +185,7 @@ func (w *worker) commitStaged() error {
 	return nil
 }
 
-// giveBack returns staged entries back: they are not committed.
+// giveBack returns staged entries to the log: they are not committed.
 func (w *worker) giveBack() {
 	w.gather.Discard()
 	for _, m := range w.gather.staged {

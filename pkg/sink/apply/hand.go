@@ -95,7 +95,7 @@ func (m *held) term(reason string) {
 	m.answer("end", func() error { return m.Reply.Term(reason) })
 }
 
-// nak returns a message back, unless it was answered before, or is staged.
+// nak returns a message to the log, unless it was answered before, or is staged.
 func (m *held) nak(delay time.Duration) {
 	if m.staged {
 		return

@@ -75,7 +75,7 @@ func (r *run) onLive() *run {
 }
 
 // Run applies entries until take ends; then it takes no more, finishes what is
-// running within the grace time, gives back the rest and returns nil. No entry
+// running within the grace time, returns the rest to the log and then nil. No entry
 // is in its hands when it returns.
 //
 // A destination that cannot be reached makes it pause, visibly, and go on where

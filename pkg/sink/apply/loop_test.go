@@ -51,7 +51,7 @@ func newRig(t *testing.T, entries ...entry.Entry) *rig {
 	return r
 }
 
-// start runs the loop. The function it gives stops it and waits.
+// start runs the loop. The function that it returns stops it and waits.
 func (r *rig) start() (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -43,7 +43,7 @@ type order struct {
 	since time.Time        // when early was last empty, or anything was passed on
 }
 
-// order runs until in is closed, and gives back what still waits.
+// order runs until in is closed, and returns to the log what still waits.
 // A destination that cannot say how far it is ends it with that error.
 func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) error {
 	defer close(out)
@@ -108,7 +108,7 @@ func (o *order) place(m *held) {
 		o.since = time.Now()
 		o.stall.lacks(nil)
 		if !o.started && (m.Kind == entry.Watermark || m.Part > 0) {
-			// It closes a range of which this destination has nothing, or goes on with a
+			// It closes a range of which this destination has nothing, or continues with a
 			// block whose beginning it lacks: the first entry after it begins its live
 			// lane, and what lies below comes as history.
 			m.ack()
@@ -168,7 +168,7 @@ func (o *order) first(m *held) bool {
 	return o.read(o.take)
 }
 
-// again looks at the destination, where another process may have been, and gives
+// again looks at the destination, where another process may have been, and returns
 // back what still has to wait.
 func (o *order) again(take context.Context) {
 	o.known = false

@@ -259,7 +259,7 @@ func TestTwoProcessesShareTheLiveLane(t *testing.T) {
 	}
 }
 
-// TestThePredecessorIsAnotherProcesss: it is applied there, and the entry here goes on
+// TestThePredecessorIsAnotherProcesss: it is applied there, and the entry here continues
 // as soon as that is noticed, without having been given back.
 func TestThePredecessorIsAnotherProcesss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -423,7 +423,7 @@ func TestEpochs(t *testing.T) {
 	})
 }
 
-// TestStopWhileEntriesWait returns them back.
+// TestStopWhileEntriesWait returns them.
 func TestStopWhileEntriesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

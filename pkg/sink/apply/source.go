@@ -9,7 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Source gives the entries of the log that a sink has not acknowledged yet. It
+// Source returns the entries of the log that a sink has not acknowledged yet. It
 // keeps what it gave from being delivered elsewhere until it is answered, however
 // long that takes, while this process lives. [FromQueue] makes one.
 type Source interface {
@@ -43,7 +43,7 @@ type Message struct {
 type Reply interface {
 	// Ack says that the entry is committed.
 	Ack() error
-	// Nak returns the entry back, to be delivered again after the delay, to this
+	// Nak returns the entry, to be delivered again after the delay, to this
 	// process or to another.
 	Nak(delay time.Duration) error
 	// Term says that the entry is not to come again, to anybody of this sink,

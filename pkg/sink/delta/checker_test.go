@@ -18,7 +18,7 @@ import (
 // Scan is the strict reader of the tests. It plays the log from version 0, action
 // by action, and fails when a file is added that is there, or removed that is not,
 // when a file is missing in storage or of another size, and when its statistics do
-// not hold. It gives the rows of a version, -1 for the newest.
+// not hold. It returns the rows of a version, -1 for the newest.
 func Scan(ctx context.Context, store storage.Store, version int64, each func(arrow.RecordBatch) error) error {
 	files, err := Replay(ctx, store, version)
 	if err != nil {

@@ -113,7 +113,7 @@ const (
 	columnProtocol
 )
 
-// row begins a row that holds one column and gives a cursor over its fields.
+// row begins a row that holds one column and returns a cursor over its fields.
 func (b *checkpointBuilder) row(column int) *fieldCursor {
 	b.rows++
 	for i, f := range b.Fields() {

@@ -37,7 +37,7 @@ var conflictPause = fault.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Mil
 var errStale = fmt.Errorf("another gathering of this sink has committed some of these blocks: %w", sink.ErrRestage)
 
 // commit makes the stage a version of the table. If somebody else made one
-// meanwhile it goes on from theirs: foreign writers move rows between files and
+// meanwhile it continues from theirs: foreign writers move rows between files and
 // leave ours alone, and another process of the sink may have changed what the
 // rules say. After an error the stage is as before, and may be committed again.
 func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
@@ -170,7 +170,7 @@ func (s *stage) applied() sink.Applied {
 	return a
 }
 
-// actions uploads what is missing and gives the actions of the commit; none if
+// actions uploads what is missing and returns the actions of the commit; none if
 // there is nothing to say.
 func (s *stage) actions(ctx context.Context, base *snapshot, ledger *sink.Ledger) ([]action, error) {
 	w := s.w

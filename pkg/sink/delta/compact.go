@@ -20,7 +20,7 @@ const smallShare = 2 // a half
 
 // Compact joins small files of the same partition into files of about the target
 // size, in the order of their blocks. Rows stay as they are, what is loaded as
-// well; a sink that runs beside it goes on. Each new file is a commit, so stopping
+// well; a sink that runs beside it continues. Each new file is a commit, so stopping
 // it loses little. The Writer is open by [Writer.OpenStored] or [Writer.Open].
 func (w *Writer) Compact(ctx context.Context, dry bool) (sink.Compacted, error) {
 	var done sink.Compacted
@@ -101,7 +101,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// join writes files into one and commits it in their place. It gives errConflict
+// join writes files into one and commits it in their place. It returns errConflict
 // when one of them is gone by then.
 func (w *Writer) join(ctx context.Context, files []*add) (err error) {
 	g := w.target

@@ -15,8 +15,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
-// converter gives the values of a column in the type of the table. A value that
-// cannot be held gives a *refusedValue. The result is released by the caller, and
+// converter returns the values of a column in the type of the table. A value that
+// cannot be held is a *refusedValue. The result is released by the caller, and
 // may share memory with what it came from.
 type converter func(arrow.Array) (arrow.Array, error)
 

@@ -86,7 +86,7 @@ func (r *rewrite) drop() {
 	}
 }
 
-// without writes a file anew that lacks the rows of some blocks. It gives nil if
+// without writes a file anew that lacks the rows of some blocks. It returns nil if
 // no row is left, and how many went.
 func (g *target) without(ctx context.Context, from parquet.ReaderAtSeeker, p partition, gone block.Set) (_ *stagedFile, deleted uint64, err error) {
 	f, err := g.newFile(p)

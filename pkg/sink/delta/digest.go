@@ -60,7 +60,7 @@ func (h *rowHasher) add(rec arrow.RecordBatch, blocks sink.Blocks, p partition, 
 
 type sourceDigest struct{ rowHasher }
 
-// Add hashes the rows of a record. A row that the table cannot hold gives what
+// Add hashes the rows of a record. The error of a row that the table cannot hold is what
 // [Writer.Apply] would give.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	rows, err := d.target.rowsOf(sink.Step{Write: []sink.Run{{Record: rec, To: int(rec.NumRows())}}})

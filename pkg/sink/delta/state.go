@@ -169,7 +169,7 @@ func decodeLedger(words []int64) (*sink.Ledger, error) {
 	return l, nil
 }
 
-// wordReader takes words off the front; after the last it gives zeros.
+// wordReader takes words off the front; after the last it returns zeros.
 type wordReader struct {
 	left  []int64
 	short bool

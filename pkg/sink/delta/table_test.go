@@ -22,7 +22,7 @@ type table struct {
 	store storage.Store
 }
 
-// defaults is a configuration without a place, as the reader of files gives it.
+// defaults is a configuration without a place, as the reader of files returns it.
 func defaults() config.Delta {
 	return config.Delta{TargetFileSize: 128 << 20, MaxCommitDelay: time.Second, Compression: "zstd(1)", CheckpointEvery: 10}
 }

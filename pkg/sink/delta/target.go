@@ -232,7 +232,7 @@ func (g *target) fits(s *snapshot) error {
 
 // converted returns a record's columns as the table has them: those of the files as
 // a record, and those of partitions. The caller releases both. A value that cannot
-// be held gives a *refusedColumn.
+// be held is a *refusedColumn.
 func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Array, error) {
 	columns := make([]arrow.Array, 0, len(g.columns))
 	defer func() {

@@ -53,7 +53,7 @@ type Faults struct {
 	State     func() error                               // the state is about to be read
 }
 
-// Row is a row of the table. Values are what arrow gives for JSON; nil is NULL.
+// Row is a row of the table. Values are what arrow has for JSON; nil is NULL.
 type Row struct {
 	Block  block.Number
 	Values []any

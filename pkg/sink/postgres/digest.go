@@ -38,7 +38,7 @@ type sourceDigest struct {
 	buf     []byte
 }
 
-// Add hashes the rows of a record. A row that the table cannot hold gives what
+// Add hashes the rows of a record. The error of a row that the table cannot hold is what
 // [Writer.Apply] would give; other errors are permanent.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	portions, err := d.target.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
@@ -157,7 +157,7 @@ func (s *rowSplitter) Write(piece []byte) (int, error) {
 	return len(piece), nil
 }
 
-// row takes one row off data and gives its length, 0 if it is not complete.
+// row takes one row off data and returns its length, 0 if it is not complete.
 func (s *rowSplitter) row(data []byte) (int, error) {
 	if len(data) < 2 {
 		return 0, nil

@@ -283,7 +283,7 @@ func TestKeptRowsBelongToTheirTable(t *testing.T) {
 	db.want(kept, "NULL")
 }
 
-// While the chain goes on, a table is compared as it was at the last watermark.
+// While the chain continues, a table is compared as it was at the last watermark.
 func TestDigestUpToABlockThatOthersFollow(t *testing.T) {
 	t.Parallel()
 	_, cfg, l := latest(t, 1000)

@@ -390,7 +390,7 @@ func TestFinalityInACluster(t *testing.T) {
 	if got := balanceOf(1) + " " + balanceOf(4); got != "191 187" {
 		t.Errorf("the refused reorg left the rows of blocks %s", got)
 	}
-	apply(t, w, l.next(entryOf(t, blocks(192, 193), balance{1, 192, 5}))) // it goes on
+	apply(t, w, l.next(entryOf(t, blocks(192, 193), balance{1, 192, 5}))) // it continues
 	if err := w.DigestStored(t.Context(), blocks(0, 300), sink.Digests{}); fault.Of(err) != fault.ClassPermanent {
 		t.Errorf("verifying blocks without an index is answered with %v", err)
 	}

@@ -30,7 +30,7 @@ type sourceDigest struct {
 	buf     []byte
 }
 
-// Add hashes the rows of a record. A row that cannot be written gives what
+// Add hashes the rows of a record. The error of a row that cannot be written is what
 // [Writer.Apply] would give.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	g := d.target

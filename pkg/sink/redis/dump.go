@@ -9,7 +9,7 @@ import (
 // A hash goes to the server as RESTORE takes it: a listpack, the form in which
 // Redis keeps small hashes itself. The server copies it as it stands, where HSET
 // would take 26 arguments of a log apart, one by one, twice. That is also what
-// DUMP gives of the key (rdb.h, listpack.c of Redis 7.0; Valkey and later versions
+// DUMP returns of the key (rdb.h, listpack.c of Redis 7.0; Valkey and later versions
 // of Redis read the formats of earlier ones).
 const (
 	rdbHashListpack = 16 // type of a dumped value

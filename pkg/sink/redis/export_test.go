@@ -49,7 +49,7 @@ func Commands(cfg config.Redis, t sink.Table, dst []byte, records ...arrow.Recor
 }
 
 // PackRows packs all rows of records as calls of the script would carry them, and
-// gives the number of bytes.
+// returns the number of bytes.
 func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error) {
 	g, err := newTarget(w.cfg, t)
 	if err != nil {

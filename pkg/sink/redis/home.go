@@ -202,7 +202,7 @@ func (s *spreading) settle(ctx context.Context, v *voiding) error {
 	return err
 }
 
-// answered reads the answer of a script, and gives the number of rows that were
+// answered reads the answer of a script, and returns the number of rows that were
 // removed.
 func (w *Writer) answered(reply []any) (gone uint64, err error) {
 	if len(reply) < 2 {

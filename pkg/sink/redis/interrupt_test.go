@@ -212,7 +212,7 @@ func (c *tale) end(t *testing.T, s *server, w *redis.Writer, want map[string]str
 }
 
 // tell tells the tale to a writer that is interrupted, and then to another one. It
-// gives false if the first came to the end of it.
+// returns false if the first came to the end of it.
 func (c *tale) tell(t *testing.T, cfg config.Redis, table sink.Table, i *interruption) (*redis.Writer, bool) {
 	t.Helper()
 	first := redis.New(cfg)
@@ -257,7 +257,7 @@ func (c *tale) tell(t *testing.T, cfg config.Redis, table sink.Table, i *interru
 }
 
 // A writer is stopped between any two commands that reach a node, for good or for
-// a while. Another one goes on, and nothing is missing or there twice.
+// a while. Another one continues, and nothing is missing or there twice.
 func TestInterruptedInACluster(t *testing.T) {
 	t.Parallel()
 	keys := map[config.Structure]string{config.Hash: "{table}:{address}", config.Stream: "{table}:{address}", config.List: "{table}:{address}",
@@ -292,7 +292,7 @@ func TestInterruptedInACluster(t *testing.T) {
 }
 
 // unreliable is a Writer that crashes or falls asleep now and then, while another
-// process goes on for it.
+// process continues for it.
 type unreliable struct {
 	sink.Writer
 	d      *destination

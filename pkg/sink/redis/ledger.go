@@ -113,7 +113,7 @@ func pairsOf(flat []string) map[string]string {
 }
 
 // readOpen reads the blocks that have come in part. The reading that an entry of
-// parts gives has a batch; that of a whole entry is known to its writer only.
+// parts names has a batch; that of a whole entry is known to its writer only.
 func (l *ledger) readOpen(fields map[string]string) error {
 	for field, value := range fields {
 		if len(field) != 16 {

@@ -11,7 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
-// The index is to be small beside the rows; docs/redis.md gives the figures.
+// The index is to be small beside the rows; docs/redis.md has the figures.
 func TestIndexIsSmall(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

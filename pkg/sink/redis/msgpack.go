@@ -21,8 +21,8 @@ func appendPacked[T string | []byte](dst []byte, text T) []byte {
 // openText begins a text whose length is not known yet.
 func openText(dst []byte) []byte { return append(dst, 0xd9, 0) }
 
-// closeText ends the text that began at a position with openText, and gives it
-// the form that appendPacked gives.
+// closeText ends the text that began at a position with openText, and returns it
+// the form that appendPacked returns.
 func closeText(dst []byte, at int) []byte {
 	n := len(dst) - at - 2
 	switch {

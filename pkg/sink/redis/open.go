@@ -138,7 +138,7 @@ func (w *Writer) load(ctx context.Context, client redis.UniversalClient) error {
 	})
 }
 
-// survey checks what the servers are and have, and gives the state of the sink,
+// survey checks what the servers are and have, and returns the state of the sink,
 // which is empty if there is none.
 func survey(ctx context.Context, g *target, client redis.UniversalClient) (map[string]string, []string, error) {
 	var warnings []string

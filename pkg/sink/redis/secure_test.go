@@ -72,7 +72,7 @@ func newAuthority() (authority, error) {
 	return authority{cert, key}, err
 }
 
-// serve writes a certificate for 127.0.0.1 and its key, and gives the server's
+// serve writes a certificate for 127.0.0.1 and its key, and returns the server's
 // options that name them.
 func (a authority) serve(t testing.TB) []string {
 	t.Helper()

@@ -50,7 +50,7 @@ func (c *call) cover(r block.Range) {
 }
 
 // fill packs up to n rows, fewer if they are larger than a limit of bytes, but at
-// least one. It gives their number.
+// least one. It returns their number.
 func (c *call) fill(rows *reader, n, limit int) int {
 	packed := 0
 	for packed < n && (packed == 0 || len(c.pack.rows) < limit) {

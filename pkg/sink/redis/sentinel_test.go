@@ -101,7 +101,7 @@ func (g *guarded) deliver(t *testing.T, c sink.Change) {
 	}
 }
 
-// The master dies in the middle of a load. The sink goes on with the replica, and
+// The master dies in the middle of a load. The sink continues with the replica, and
 // what that lacks is in its state: delivered again, everything is there once.
 func TestSentinelPromotesTheReplica(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ type spreading struct {
 // is, the more rows there are for each slot.
 const spreadBytes = 4 << 20
 
-// spread applies steps to a state, and gives the number of rows that were there.
+// spread applies steps to a state, and returns the number of rows that were there.
 func (c *call) spread(ctx context.Context, l *ledger, steps []step) (uint64, error) {
 	s := &spreading{call: c, home: l.home, floor: l.floor, covered: l.Coverage, claims: make(map[block.Number]string)}
 	s.scratch.reset()

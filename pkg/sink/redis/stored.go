@@ -303,7 +303,7 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 	return shown, nil
 }
 
-// pack packs what was found as the source's digest does, and gives false if
+// pack packs what was found as the source's digest does, and returns false if
 // nothing was.
 func (d *storedDigest) pack(row indexed, found redis.Cmder) bool {
 	g := d.target

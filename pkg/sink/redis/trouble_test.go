@@ -329,7 +329,7 @@ func TestForeignKeysAreRefused(t *testing.T) {
 }
 
 // A block of more rows than a call takes is interrupted after any of its slices,
-// and goes on in another writer.
+// and continues in another writer.
 func TestLargeBlocksAreInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, structure := range []config.Structure{config.Hash, config.Stream} {

@@ -38,7 +38,7 @@ func epochAbove(b *bed) {
 	if live := b.state(w).Live; live.Start != 30 || live.Epoch != 2 || live.Cursor.Number != 29 {
 		b.Errorf("live state is %+v", live)
 	}
-	// What lies between is the history's now; the live lane goes on from its start.
+	// What lies between is the history's now; the live lane continues from its start.
 	b.apply(w, data(span(5, 40), 2), next.data(span(30, 33), 2), next.watermark(32, 2))
 	b.wantCoverage(w, span(0, 33))
 	b.wantRows(append(chain(span(0, 10), 0), chain(span(10, 33), 2)...))

@@ -16,7 +16,7 @@ import (
 )
 
 // isMissing reports whether the container answered that it has no such blob. An
-// answer of 404 alone does not: a container or an account that is not there gives
+// answer of 404 alone does not: a container or an account that is not there answers
 // it, too.
 func isMissing(err error) bool { return bloberror.HasCode(err, bloberror.BlobNotFound) }
 

@@ -75,7 +75,7 @@ func (f *Folder) Replace(ctx context.Context, name string, content []byte) error
 	}, os.Rename)
 }
 
-// place fills a temporary file in the folder of name, syncs it, gives it its name
+// place fills a temporary file in the folder of name, syncs it, renames it
 // and syncs the folder.
 func (f *Folder) place(ctx context.Context, name string, fill func(*os.File) error, settle func(from, to string) error) error {
 	if err := ctx.Err(); err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // ReadRecording decodes the messages of a recording, a FlightInfo and FlightData. It
-// gives false if there are no rows with a block column among them.
+// returns false if there are no rows with a block column among them.
 func ReadRecording(t testing.TB, path string) (Table, bool) {
 	t.Helper()
 	raw, err := os.ReadFile(path)

@@ -1,4 +1,4 @@
-// Package realdata gives tests the real rows and the recordings of a real Amp server
+// Package realdata has, for tests, the real rows and the recordings of a real Amp server
 // that are below AMPIPE_REAL_DATA.
 package realdata
 

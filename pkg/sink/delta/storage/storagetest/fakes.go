@@ -28,7 +28,7 @@ func serve(t testing.TB, between Between, next func() http.Handler) *httptest.Se
 }
 
 // S3 starts a server in this process that speaks as S3 does, with the bucket
-// "lake", and gives its address.
+// "lake", and returns its address.
 func S3(t testing.TB, between Between) string {
 	backend := s3mem.New()
 	if err := backend.CreateBucket("lake"); err != nil {
@@ -39,7 +39,7 @@ func S3(t testing.TB, between Between) string {
 }
 
 // GCS starts a server in this process that speaks as Google Cloud Storage does,
-// with the bucket "lake", and gives its address.
+// with the bucket "lake", and returns its address.
 func GCS(t testing.TB, between Between) string {
 	var fake *fakestorage.Server
 	server := serve(t, between, func() http.Handler { return fake.HTTPHandler() })

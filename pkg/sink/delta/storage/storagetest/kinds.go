@@ -1,4 +1,4 @@
-// Package storagetest gives tests the kinds of storage that a Delta table can lie
+// Package storagetest has, for tests, the kinds of storage that a Delta table can lie
 // in: a folder, and servers that speak as S3, Google Cloud Storage and Azure do.
 package storagetest
 
