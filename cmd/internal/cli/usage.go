@@ -48,4 +48,6 @@ func usage(c *cobra.Command) error {
 	return err
 }
 
-func flagUsages(f *pflag.FlagSet) string { return strings.TrimRight(f.FlagUsagesWrapped(helpWidth), " \n") }
+func flagUsages(f *pflag.FlagSet) string {
+	return strings.TrimRight(f.FlagUsagesWrapped(helpWidth), " \n")
+}
