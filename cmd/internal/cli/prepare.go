@@ -12,9 +12,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 )
 
-// helpWidth is how wide a help is: a terminal that is not made wider has 80 columns.
-const helpWidth = 80
-
 // prepare completes a process's command with what all have in common: the version,
 // the exit codes in the help, and one line with exit code 2 for a command line that
 // cannot be.
@@ -22,7 +19,7 @@ func prepare(root *cobra.Command) {
 	root.SilenceUsage = true
 	root.SilenceErrors = true
 	root.Long = strings.TrimSpace(root.Long) + "\n" + exitCodes
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
+	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
