@@ -17,6 +17,7 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
+demo: COMMANDS = ./cmd/ampipe
 demo: build devserver ## Load a synthetic chain into a Delta Lake table, verify it and show rows
 	@scripts/demo
 
@@ -26,7 +27,7 @@ build: ## Build the product's commands into bin/ (static, no C compiler needed)
 
 .PHONY: devserver
 devserver: ## Build the development Amp server into bin/ (needs a C compiler)
-	cd devserver && CGO_ENABLED=1 $(GO) build -o ../bin/devserver .
+	cd devserver && CGO_ENABLED=1 $(GO) build -ldflags "-s -w" -o ../bin/devserver .
 
 # The linker warns of getaddrinfo, getpwuid and dlopen, which DuckDB would need for
 # extensions, and which nothing here uses.

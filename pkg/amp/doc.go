@@ -34,5 +34,6 @@
 // but for one call whose token was refused and could be refreshed. What to do about
 // an error is said by its class, and the reasons stand with the rules in error.go.
 //
-// "AP n.n" in comments is a section of the reference for Amp's protocol.
+// "AP n.n" in comments is a section of docs/amp-protocol.md, the reference for Amp's
+// protocol.
 package amp

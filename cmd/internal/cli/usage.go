@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,42 +11,35 @@ import (
 // helpWidth is how wide a help is: a terminal that is not made wider has 80 columns.
 const helpWidth = 80
 
-// usage prints how a command is called, as Cobra does, with flags that fit helpWidth. It
-// is not a template of Cobra's: with text/template in a program, which calls methods by
-// their names, the linker keeps every method, and ampipe is a quarter larger.
+// usage prints how a command is used, in helpWidth columns. It is cobra's own text without
+// a template: with package text/template the linker would keep every method of every type.
 func usage(c *cobra.Command) error {
-	var text strings.Builder
-	text.WriteString("Usage:")
-	if c.Runnable() {
-		fmt.Fprintf(&text, "\n  %s", c.UseLine())
+	var b strings.Builder
+	b.WriteString("Usage:")
+	if c.Runnable() && (!c.HasAvailableSubCommands() || c.HasParent()) {
+		b.WriteString("\n  " + c.UseLine())
 	}
 	if c.HasAvailableSubCommands() {
-		fmt.Fprintf(&text, "\n  %s [command]", c.CommandPath())
-	}
-	if c.HasExample() {
-		fmt.Fprintf(&text, "\n\nExamples:\n%s", c.Example)
-	}
-	if c.HasAvailableSubCommands() {
-		text.WriteString("\n\nAvailable Commands:")
+		b.WriteString("\n  " + c.CommandPath() + " [command]\n\nAvailable Commands:")
 		for _, sub := range c.Commands() {
 			if sub.IsAvailableCommand() || sub.Name() == "help" {
-				fmt.Fprintf(&text, "\n  %-*s %s", sub.NamePadding(), sub.Name(), sub.Short)
+				fmt.Fprintf(&b, "\n  %-*s %s", sub.NamePadding(), sub.Name(), sub.Short)
 			}
 		}
 	}
-	if c.HasAvailableLocalFlags() {
-		fmt.Fprintf(&text, "\n\nFlags:\n%s", flagUsages(c.LocalFlags()))
-	}
-	if c.HasAvailableInheritedFlags() {
-		fmt.Fprintf(&text, "\n\nGlobal Flags:\n%s", flagUsages(c.InheritedFlags()))
-	}
+	writeFlags(&b, "Flags", c.LocalFlags())
+	writeFlags(&b, "Global Flags", c.InheritedFlags())
 	if c.HasAvailableSubCommands() {
-		fmt.Fprintf(&text, "\n\nUse \"%s [command] --help\" for more information about a command.", c.CommandPath())
+		fmt.Fprintf(&b, "\n\nUse %q for more information about a command.", c.CommandPath()+" [command] --help")
 	}
-	_, err := io.WriteString(c.OutOrStderr(), text.String()+"\n")
+	b.WriteString("\n")
+	_, err := fmt.Fprint(c.OutOrStderr(), b.String())
 	return err
 }
 
-func flagUsages(f *pflag.FlagSet) string {
-	return strings.TrimRight(f.FlagUsagesWrapped(helpWidth), " \n")
+// writeFlags writes a list of flags, if there are any to be seen.
+func writeFlags(b *strings.Builder, title string, flags *pflag.FlagSet) {
+	if flags.HasAvailableFlags() {
+		fmt.Fprintf(b, "\n\n%s:\n%s", title, strings.TrimRight(flags.FlagUsagesWrapped(helpWidth), "\n"))
+	}
 }

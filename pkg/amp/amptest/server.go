@@ -1,6 +1,7 @@
 package amptest
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -57,16 +58,30 @@ type Server struct {
 // queries for which there is no [Server.On]; nil refuses them.
 func Start(t testing.TB, handle func(Query) Answer) *Server {
 	t.Helper()
+	s := NewServer(handle)
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// NewServer is [Start] for an example, which has no test to end with: the caller stops
+// the server. Like httptest's, it panics if there is no port to listen on.
+func NewServer(handle func(Query) Answer) *Server {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		panic(fmt.Sprintf("amptest: listen on a loopback port: %v", err))
 	}
-	return Serve(t, listener, handle)
+	return serve(listener, handle)
 }
 
 // Serve is [Start] on a listener of the test's own, for TLS or without a network.
 func Serve(t testing.TB, listener net.Listener, handle func(Query) Answer) *Server {
 	t.Helper()
+	s := serve(listener, handle)
+	t.Cleanup(s.Stop)
+	return s
+}
+
+func serve(listener net.Listener, handle func(Query) Answer) *Server {
 	s := &Server{
 		url:     "grpc://" + listener.Addr().String(),
 		served:  make(chan struct{}),
@@ -88,7 +103,6 @@ func Serve(t testing.TB, listener net.Listener, handle func(Query) Answer) *Serv
 		// The error is that of a stopped listener.
 		_ = s.grpc.Serve(&trackedListener{Listener: listener, server: s})
 	}()
-	t.Cleanup(s.Stop)
 	return s
 }
 
@@ -96,7 +110,7 @@ func Serve(t testing.TB, listener net.Listener, handle func(Query) Answer) *Serv
 func (s *Server) URL() string { return s.url }
 
 // Stop cuts every stream at once, as Amp does when it is told to stop (AP 1.1),
-// and waits for the end. The end of the test does it too.
+// and waits for the end. The end of a test that has called [Start] does it too.
 func (s *Server) Stop() {
 	s.grpc.Stop()
 	<-s.served
