@@ -102,7 +102,7 @@ func place(above []ast.Node, text ast.Expr) string {
 		case *ast.CallExpr:
 			return "call " + called(n.Fun)
 		case *ast.CompositeLit:
-			if n.Type == nil && len(n.Elts) > 1 && n.Elts[0] == text {
+			if n.Type == nil && len(n.Elts) > 1 && (n.Elts[0] == text || isFunc(n.Elts, text)) {
 				return "key of a row" // that is looked for in a text of another system
 			}
 			if n.Type == nil && slices.Contains(n.Elts, text) {
@@ -119,6 +119,16 @@ func place(above []ast.Node, text ast.Expr) string {
 		}
 	}
 	return ""
+}
+
+// isFunc reports whether the row's message is what a function at its end returns.
+func isFunc(row []ast.Expr, text ast.Expr) bool {
+	last := row[len(row)-1]
+	switch last.(type) {
+	case *ast.FuncLit, *ast.SelectorExpr:
+		return last != text
+	}
+	return false
 }
 
 // called returns a name with what it is selected from, as in "log.Warn().Msg".

@@ -9,7 +9,7 @@ import (
 
 // wraps is a text that says only what was done, or adds something: the message that has
 // an entry is the one that it wraps.
-var wraps = regexp.MustCompile(`^[§;]|^[^;]*: §( \(§\))?$`)
+var wraps = regexp.MustCompile(`^…?[§;]|^[^;]*: §( \(§\))?$`)
 
 // statement is a text for a server, not for a person.
 var statement = regexp.MustCompile(`^[… ;]*(CASE WHEN|[A-Z.]+ KEY|WITH \w+ AS|SELECT|INSERT INTO|UPDATE ampipe|DELETE FROM|CREATE|ALTER|SET LOCAL|t\.… BETWEEN)\b`)
@@ -19,7 +19,7 @@ var statement = regexp.MustCompile(`^[… ;]*(CASE WHEN|[A-Z.]+ KEY|WITH \w+ AS|
 // there. docs/configuration.md describes every key.
 func (m message) complaint() bool {
 	return ofValues.MatchString(m.path) || strings.HasPrefix(m.path, "pkg/config/") &&
-		(strings.HasSuffix(m.place, ".complain") || strings.HasSuffix(m.place, ".missing"))
+		(strings.HasSuffix(m.place, ".complain") || strings.HasSuffix(m.place, ".refuse") || strings.HasSuffix(m.place, ".missing"))
 }
 
 // ofValues are the files of pkg/config that say what is wrong with a value, and not where.
@@ -39,11 +39,12 @@ var details = []detail{
 	{`pkg/amp/tokenfile\.go`, "log in again with the Amp CLI"},
 	{`pkg/entry/(decoder|reader|schema|wire|stream|rows)\.go`, "log entry … of blocks … is damaged: …"},
 	{`pkg/block/block\.go`, "log entry … of blocks … is damaged: …"},
-	{`pkg/sink/decode\.go`, "log entry … of blocks … is damaged: …"},
+	{`pkg/sink/apply/decode\.go`, "log entry … of blocks … is damaged: …"},
 	{`pkg/sqlcheck/.*`, "line …, column …: …"},
 	{`pkg/config/(dsn|dsnkeys)\.go`, "has keys that cannot be used:"},
 	{`pkg/sink/postgres/fit_json\.go`, "the text is no JSON that PostgreSQL takes (…)"},
 	{`pkg/sink/postgres/remedy\.go`, "column … is of the type …, and the query needs …"},
+	{`pkg/sink/postgres/tls\.go`, "the certificate of the server is for another host"},
 	{`pkg/sink/postgres/discrepancy\.go`, "and the server reported no error; nothing was changed."},
 	{`pkg/sink/delta/target\.go`, "use another path or url, or cast in the query"},
 	{`pkg/sink/delta/readrows\.go`, "the destination cannot read it back: …"},
@@ -55,6 +56,7 @@ func (d detail) at(m message) bool { return regexp.MustCompile(`^` + d.path + `$
 // neverShown are texts that nobody sees, with the reason.
 var neverShown = map[string]string{
 	"an epoch has begun":                     signal,
+	"the partition was changed meanwhile":    signal,
 	"everything is loaded":                   signal,
 	"everything was tried":                   signal,
 	"only a trial":                           signal,

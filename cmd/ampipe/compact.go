@@ -23,6 +23,6 @@ are. The files that were joined stay until vacuum removes them.`,
 			return pipeline.Compact(ctx, p, o, dry)
 		}),
 	}
-	c.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be done")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only print what would be done")
 	return c
 }

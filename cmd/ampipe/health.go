@@ -17,7 +17,7 @@ func healthCommand(flags *cli.Flags) *cobra.Command {
 	var address string
 	c := &cobra.Command{
 		Use:   "health [livez|readyz|healthz]",
-		Short: "Ask a process on this machine how it is",
+		Short: "Ask a process on this machine whether it is well",
 		Long: `Asks the process that was started with --listen ADDRESS, prints its answer in short
 and ends with exit code 0 if that is good, else with 1:
 

@@ -18,8 +18,8 @@ func checkCommand(flags *cli.Flags) *cobra.Command {
 		Use:   "check [PIPELINE…]",
 		Short: "Connect to everything and change nothing",
 		Long: `Checks the configuration, the query, the server, NATS and every destination, and
-prints the tables that would be created. Nothing is written anywhere. What is refused
-is named, each as one line, and the rest is looked at nevertheless.`,
+prints the tables that would be created. Nothing is changed. Each finding is one line,
+and the rest is checked nevertheless.`,
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			return ops.Findings(each(flags, pipeline.Check)(c, names))

@@ -18,15 +18,15 @@ func main() {
 		Long: `ampipe loads the tables of an Amp server into databases: history in parallel,
 through a durable log, exactly once, and it can be stopped at any moment.
 
-  ampipe check     look at everything, change nothing
+  ampipe check     connect to everything, change nothing
   ampipe plan      show what would be read
-  ampipe run       do it
+  ampipe run       load the history and follow the chain
   ampipe verify    compare source and destination, block by block
   ampipe adopt     take over a table that another program has filled
-  ampipe health    ask a running process how it is
+  ampipe health    ask a running process whether it is well
   ampipe show      show the newest rows of Delta tables
   ampipe compact   join the small files of Delta tables
-  ampipe vacuum    remove the files that they do not need any more`,
+  ampipe vacuum    remove files that they no longer need`,
 	}
 	flags.Register(root)
 	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), adoptCommand(&flags), healthCommand(&flags),

@@ -18,7 +18,7 @@ func vacuumCommand(flags *cli.Flags) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "vacuum [PIPELINE…]",
-		Short: "Remove files that Delta tables do not need any more",
+		Short: "Remove files that Delta tables no longer need",
 		Long: `Removes data files that no version of the table within the retention needs: those
 that were joined or rewritten, and those of commits that never happened. Older
 versions of the table cannot be read after it. It may run while the pipeline does.`,
@@ -27,7 +27,7 @@ versions of the table cannot be read after it. It may run while the pipeline doe
 			return pipeline.Vacuum(ctx, p, o, retention, dry)
 		}),
 	}
-	c.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be done")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only print what would be done")
 	c.Flags().DurationVar(&retention, "retention", 7*24*time.Hour, "keep files that were needed within this `time`, from 1h to 168h")
 	return c
 }
