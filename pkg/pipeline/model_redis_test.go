@@ -3,7 +3,6 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,7 +22,7 @@ type redisModel struct {
 
 func newRedisModel(t *testing.T, l *lab) *redisModel {
 	t.Helper()
-	url := os.Getenv("AMPIPE_TEST_REDIS")
+	url := testRedis()
 	if url == "" {
 		t.Skip("AMPIPE_TEST_REDIS is not set: no Redis for the model (scripts/test starts one)")
 	}

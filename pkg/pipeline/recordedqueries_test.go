@@ -168,7 +168,7 @@ var documented = map[string]string{
 // its page names.
 func TestRecordedQueries(t *testing.T) {
 	t.Parallel()
-	dsn, redis := os.Getenv("AMPIPE_TEST_POSTGRES"), os.Getenv("AMPIPE_TEST_REDIS")
+	dsn, redis := os.Getenv("AMPIPE_TEST_POSTGRES"), testRedis()
 	if dsn == "" || redis == "" {
 		t.Skip("AMPIPE_TEST_POSTGRES or AMPIPE_TEST_REDIS is not set: no destinations (scripts/test starts them)")
 	}

@@ -3,7 +3,6 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,7 +21,7 @@ type redisLab struct {
 
 func newRedisLab(t *testing.T) *redisLab {
 	t.Helper()
-	url := os.Getenv("AMPIPE_TEST_REDIS")
+	url := testRedis()
 	if url == "" {
 		t.Skip("AMPIPE_TEST_REDIS is not set: no Redis for end-to-end tests (scripts/test starts one)")
 	}

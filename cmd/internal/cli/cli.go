@@ -121,7 +121,7 @@ func (f *Flags) Screen() (*progress.Screen, zerolog.Logger, error) {
 	})
 	for _, d := range f.Destinations {
 		if d.LogTo != nil {
-			d.LogTo(func(text string) { log.Debug().Str("part", d.Kind).Msg(text) })
+			d.LogTo(func(text string) { log.Debug().Str("part", strings.ToLower(d.Kind)).Msg(text) })
 		}
 	}
 	stdlog.SetFlags(0)
