@@ -50,7 +50,7 @@ func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) e
 		return err
 	}
 	var sample plan.Sample
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, func(ctx context.Context) (err error) {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, asked)
 		return err
 	}, logged(o.Logger))
@@ -149,7 +149,7 @@ func (t tally) String() string {
 const namedDifferences = 20
 
 func (a *adoption) run(ctx context.Context, t sink.Table) error {
-	err := a.patiently(ctx, func(ctx context.Context) error { return a.writer.OpenAdoption(ctx, t, a.DryRun) })
+	err := a.retry(ctx, func(ctx context.Context) error { return a.writer.OpenAdoption(ctx, t, a.DryRun) })
 	if err != nil {
 		return err
 	}
@@ -180,15 +180,15 @@ func (a *adoption) run(ctx context.Context, t sink.Table) error {
 
 // covered returns the blocks that an earlier run has adopted.
 func (a *adoption) covered(ctx context.Context) (have block.Set, err error) {
-	err = a.patiently(ctx, func(ctx context.Context) error {
+	err = a.retry(ctx, func(ctx context.Context) error {
 		have, err = a.writer.Adopted(ctx)
 		return err
 	})
 	return have, err
 }
 
-// compared is a window and what the source has of it.
-type compared struct {
+// windowDigests is a window and what the source has of it.
+type windowDigests struct {
 	window block.Range
 	want   sink.Digests
 }
@@ -196,7 +196,7 @@ type compared struct {
 // compare compares windows one after the other. The source is read one window ahead.
 func (a *adoption) compare(ctx context.Context, windows []block.Range, replace bool) error {
 	g, ctx := errgroup.WithContext(ctx)
-	ahead := make(chan compared)
+	ahead := make(chan windowDigests)
 	g.Go(func() error {
 		defer close(ahead)
 		for _, r := range windows {
@@ -205,7 +205,7 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 				return err
 			}
 			select {
-			case ahead <- compared{r, want}:
+			case ahead <- windowDigests{r, want}:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -215,7 +215,7 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 	g.Go(func() error {
 		for c := range ahead {
 			var done sink.Adopted
-			err := a.patiently(ctx, func(ctx context.Context) (err error) {
+			err := a.retry(ctx, func(ctx context.Context) (err error) {
 				done, err = a.writer.Adopt(ctx, c.window, c.want, replace)
 				return err
 			})
@@ -238,7 +238,7 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 // read digests the blocks of r in the source.
 func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error) {
 	all := make(sink.Digests)
-	_, err := patiently(ctx, a.log, r, func(r block.Range) (Comparison, error) {
+	_, err := retryInHalves(ctx, a.log, r, func(r block.Range) (Comparison, error) {
 		part, err := digestSource(ctx, a.source, a.checked, a.writer, r, true)
 		if err == nil {
 			maps.Copy(all, part)
@@ -249,7 +249,7 @@ func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error
 }
 
 // count notes what a window was like, and names blocks that differ.
-func (a *adoption) count(c compared, done sink.Adopted) {
+func (a *adoption) count(c windowDigests, done sink.Adopted) {
 	want := maps.Clone(c.want)
 	maps.DeleteFunc(want, func(n block.Number, _ sink.BlockDigest) bool { return !done.Compared.Has(n) })
 	found := differ(want, done.Stored)
@@ -288,7 +288,7 @@ func (a *adoption) replace(ctx context.Context) error {
 	}
 	a.say("deleting the rows of blocks from %d on, which are not final yet", head.Start)
 	var deleted uint64
-	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
 		deleted, err = a.writer.Discard(ctx, head)
 		return err
 	})
@@ -311,7 +311,7 @@ func (a *adoption) all() block.Range {
 func (a *adoption) finish(ctx context.Context) error {
 	compared := block.NewSet(a.wrong.Missing(a.asked)...)
 	var rest sink.Remainder
-	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
 		rest, err = a.writer.FinishAdoption(ctx, a.all(), compared)
 		return err
 	})
@@ -386,10 +386,10 @@ func windows(ranges []block.Range, size uint64) []block.Range {
 	return slices.Clip(all)
 }
 
-// patiently repeats what asks the destination. One that is away, or a table that is
+// retry repeats what asks the destination. One that is away, or a table that is
 // locked, is waited for.
-func (a *adoption) patiently(ctx context.Context, op func(context.Context) error) error {
-	return fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, op, logged(a.log))
+func (a *adoption) retry(ctx context.Context, op func(context.Context) error) error {
+	return fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, op, logged(a.log))
 }
 
 func (a *adoption) say(format string, args ...any) {

@@ -106,13 +106,13 @@ func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) e
 	return nil
 }
 
-// mostQuery is how many bytes of a query are shown.
-const mostQuery = 1000
+// maxQuery is how many bytes of a query are shown.
+const maxQuery = 1000
 
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), mostQuery))
+	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), maxQuery))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")

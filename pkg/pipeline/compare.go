@@ -16,9 +16,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// mostSearched is how many blocks that cannot be compared are searched for one by one, in
+// maxSearched is how many blocks that cannot be compared are searched for one by one, in
 // each sink. What cannot be read beyond them is named as the range that was asked for.
-const mostSearched = 100
+const maxSearched = 100
 
 // sourceError is an error of the source, and not of the destination.
 type sourceError struct{ error }
@@ -103,8 +103,8 @@ func (v *verification) unread(ctx context.Context, d sink.Digester, r block.Rang
 	if err := v.reachable(ctx); err != nil {
 		return Comparison{}, cause
 	}
-	v.tired = true
-	if r.Len() > 1 && d.Windowed() && v.named < mostSearched {
+	v.noMoreWaiting = true
+	if r.Len() > 1 && d.Windowed() && v.named < maxSearched {
 		v.log.Info().Stringer("blocks", r).Err(cause).Msg("blocks cannot be read, looking for those at fault")
 		return v.compareHalves(ctx, d, r)
 	}
@@ -136,10 +136,10 @@ func (v *verification) compareOnce(ctx context.Context, d sink.Digester, r block
 
 // backoff is how often an error is waited for that may pass.
 func (v *verification) backoff() fault.Backoff {
-	if v.tired {
+	if v.noMoreWaiting {
 		return fault.Backoff{Attempts: 2}
 	}
-	return fault.Backoff{GiveUp: commandPatience}
+	return fault.Backoff{GiveUp: commandGiveUp}
 }
 
 // limited is op, with errors that are of single blocks for good, and a destination that
@@ -155,7 +155,7 @@ func (v *verification) limited(op func(context.Context) error) func(context.Cont
 			return fault.Permanent(err)
 		case first.IsZero():
 			first = time.Now()
-		case fault.Of(err) == fault.ClassLater && (v.tired || time.Since(first) > commandPatience):
+		case fault.Of(err) == fault.ClassLater && (v.noMoreWaiting || time.Since(first) > commandGiveUp):
 			return fault.Permanent(err)
 		}
 		return err
@@ -165,7 +165,7 @@ func (v *verification) limited(op func(context.Context) error) func(context.Cont
 // search finds the blocks of r that the source cannot send, or whose rows the destination
 // could not hold: cause is the error of them all.
 func (v *verification) search(ctx context.Context, d sink.Digester, r block.Range, cause error, into *[]sink.Unreadable) error {
-	if r.Len() == 1 || v.named >= mostSearched {
+	if r.Len() == 1 || v.named >= maxSearched {
 		v.named++
 		*into = append(*into, sink.Unreadable{Blocks: r, Err: ofBlocks(cause)})
 		return nil

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// mostDifferences is how many lines name blocks that differ. If there are more,
+	// maxDifferences is how many lines name blocks that differ. If there are more,
 	// neighbours become one line, and what is beyond is counted.
-	mostDifferences = 100
+	maxDifferences = 100
 	// mostKept bounds the differences in memory in the same way.
 	mostKept = 10_000
 	// longestReason is what a terminal shows of a reason, in bytes.
@@ -86,7 +86,7 @@ func (c *Comparison) add(o Comparison) {
 // merge makes neighbours that differ in the same way one difference, if there are too
 // many to name each block.
 func (c *Comparison) merge() {
-	if len(c.Differences) <= mostDifferences {
+	if len(c.Differences) <= maxDifferences {
 		return
 	}
 	merged := c.Differences[:1]

@@ -14,10 +14,10 @@ import (
 // extraShown is how many places of extra rows are written out.
 const extraShown = 20
 
-// lookForExtra looks for rows of a destination that are of no block, if that is asked
+// findExtra looks for rows of a destination that are of no block, if that is asked
 // for, and writes where they are. That there are some is wrong; err says that it could
 // not look.
-func lookForExtra(ctx context.Context, o Options, name string, w sink.Writer) (wrong, err error) {
+func findExtra(ctx context.Context, o Options, name string, w sink.Writer) (wrong, err error) {
 	finder, can := w.(sink.ExtraFinder)
 	switch {
 	case !can && o.Deep:

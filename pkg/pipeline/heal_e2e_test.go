@@ -30,7 +30,7 @@ type healing struct {
 	t       *testing.T
 	chain   *modelChain
 	stores  map[string]*memory.Store
-	members map[string]*member
+	procs   map[string]*proc
 	corrupt atomic.Uint64 // sequence of an entry whose payload the sinks cannot read
 }
 
@@ -40,7 +40,7 @@ const healed = time.Minute
 func newHealing(t *testing.T) *healing {
 	h := &healing{
 		t: t, chain: newModelChain(rand.New(rand.NewPCG(7, 1))),
-		stores: map[string]*memory.Store{}, members: map[string]*member{},
+		stores: map[string]*memory.Store{}, procs: map[string]*proc{},
 	}
 	srv := amptest.Start(t, func(q amptest.Query) amptest.Answer {
 		if q.Stream() {
@@ -48,7 +48,7 @@ func newHealing(t *testing.T) *healing {
 		}
 		return batch(h.chain.Chain, q.SQL)
 	})
-	h.works = &works{rig: newRig(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
+	h.works = &works{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
 		Name:    "heal",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -60,8 +60,8 @@ func newHealing(t *testing.T) *healing {
 		h.config.Sinks = append(h.config.Sinks, config.Sink{Name: name})
 	}
 	t.Cleanup(func() {
-		for _, m := range h.members {
-			stop(m)
+		for _, p := range h.procs {
+			stop(p)
 		}
 	})
 	h.begin("planner", h.planner)
@@ -74,7 +74,7 @@ func newHealing(t *testing.T) *healing {
 }
 
 func (h *healing) begin(name string, stage func(context.Context, *queue.Conn) error) {
-	h.members[name] = h.start(name, stage)
+	h.procs[name] = h.start(name, stage)
 }
 
 func (h *healing) applies(name string) func(context.Context, *queue.Conn) error {
@@ -113,10 +113,10 @@ func (h *healing) settle(within time.Duration, sinks ...string) {
 			if time.Now().After(limit) {
 				h.t.Fatalf("%s is not at the head %v within %s, but at %+v with %v", name, head, within, l.Live, l.Coverage)
 			}
-			for part, m := range h.members {
+			for part, p := range h.procs {
 				select {
-				case <-m.done:
-					h.t.Fatalf("%s has ended: %v", part, m.err)
+				case <-p.done:
+					h.t.Fatalf("%s has ended: %v", part, p.err)
 				default:
 				}
 			}
@@ -196,8 +196,8 @@ func (h *healing) publish(lane string) {
 
 // halt stops a sink, and goOn starts it again.
 func (h *healing) halt(name string) {
-	stop(h.members[name])
-	delete(h.members, name)
+	stop(h.procs[name])
+	delete(h.procs, name)
 }
 func (h *healing) goOn(name string) { h.begin(name, h.applies(name)) }
 

@@ -51,8 +51,8 @@ func filesOf(pipelines ...*config.Pipeline) uint64 {
 	return uint64(need)
 }
 
-// mostSkew is by how much clocks may differ before it is said.
-const mostSkew = 10 * time.Second
+// maxSkew is by how much clocks may differ before it is said.
+const maxSkew = 10 * time.Second
 
 // The clock of PostgreSQL is not compared: it is never held against the one of this
 // machine. What lasts how long is measured within one of them, which sessions move is seen
@@ -65,7 +65,7 @@ func clockWarning(ahead time.Duration) string {
 	if ahead < 0 {
 		side = "behind"
 	}
-	if ahead.Abs() < mostSkew {
+	if ahead.Abs() < maxSkew {
 		return ""
 	}
 	return fmt.Sprintf("the clock of this machine is %v %s that of the NATS server: set both by NTP; "+

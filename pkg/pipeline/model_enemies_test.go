@@ -27,7 +27,7 @@ type enemy struct {
 	strike func(*model)
 }
 
-// enemies are all that a round picks some of. The kills of members come on top.
+// enemies are all that a round picks some of. The kills of procs come on top.
 var enemies = []enemy{
 	{"cut connections of destinations", 1, 100, (*model).cutDestinations},
 	{"forget orphaned blocks", 1, 100, func(m *model) { m.chain.Forget() }},
@@ -162,7 +162,7 @@ func (m *model) setBack() {
 		m.t.Errorf("set %s back: %v", d.name(), err)
 	}
 	for _, s := range mine {
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 }
 
@@ -181,19 +181,19 @@ func (m *model) backUp() {
 // freeze holds everything that a process, or a writer, sends and hears for up to
 // 15 s, as a stopped process does: its connections stand.
 func (m *model) freeze() {
-	held := []*cable{m.slots[m.random.IntN(len(m.slots))].cable}
+	held := []*proxy{m.slots[m.random.IntN(len(m.slots))].proxy}
 	for _, d := range m.destinations {
-		if cables := d.cables(); len(cables) > 0 && m.random.IntN(2) == 0 {
-			held = append(held, cables[m.random.IntN(len(cables))])
+		if proxies := d.proxies(); len(proxies) > 0 && m.random.IntN(2) == 0 {
+			held = append(held, proxies[m.random.IntN(len(proxies))])
 		}
 	}
-	for _, c := range held {
-		c.freeze()
+	for _, p := range held {
+		p.freeze()
 	}
 	m.afterwards.Go(func() {
 		m.pause(time.Duration(m.fate(15000)) * time.Millisecond)
-		for _, c := range held {
-			c.thaw()
+		for _, p := range held {
+			p.thaw()
 		}
 	})
 }

@@ -36,17 +36,17 @@ type destination interface {
 	// backup copies everything; restore, which may be called more than once while no
 	// writer is at work, takes the destination back to it.
 	backup(ctx context.Context) (restore func(context.Context) error, err error)
-	// cables carries the connections of the writers that are open; empty: they have
+	// proxies carries the connections of the writers that are open; empty: they have
 	// none that can be frozen.
-	cables() []*cable
+	proxies() []*proxy
 }
 
 // destinations makes those of one round.
-var destinations = []func(*testing.T, *lab) destination{
-	func(t *testing.T, l *lab) destination { return newPostgresModel(t, l, config.Append) },
-	func(t *testing.T, l *lab) destination { return newPostgresModel(t, l, config.Upsert) },
-	func(t *testing.T, l *lab) destination { return newRedisModel(t, l) },
-	func(t *testing.T, l *lab) destination { return newDeltaModel(t, l) },
+var destinations = []func(*testing.T, *commandEnv) destination{
+	func(t *testing.T, e *commandEnv) destination { return newPostgresModel(t, e, config.Append) },
+	func(t *testing.T, e *commandEnv) destination { return newPostgresModel(t, e, config.Upsert) },
+	func(t *testing.T, e *commandEnv) destination { return newRedisModel(t, e) },
+	func(t *testing.T, e *commandEnv) destination { return newDeltaModel(t, e) },
 }
 
 // TestModel lets a random chain with random forks go through whole pipelines whose
@@ -60,7 +60,7 @@ var destinations = []func(*testing.T, *lab) destination{
 // the processes does not.
 func TestModel(t *testing.T) {
 	for _, make := range destinations {
-		make(t, newLab(t)) // skips without its server
+		make(t, newCommandEnv(t)) // skips without its server
 	}
 	seconds, _ := strconv.Atoi(os.Getenv("AMPIPE_MODEL_SECONDS")) // 0: short
 	seed, err := strconv.ParseUint(os.Getenv("AMPIPE_MODEL_SEED"), 10, 64)
@@ -157,11 +157,11 @@ type model struct {
 type slot struct {
 	name  string
 	stage func(context.Context, *queue.Conn) error
-	*member
+	*proc
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	l := newLab(t)
+	e := newCommandEnv(t)
 	m := &model{
 		t: t, random: rand.New(rand.NewPCG(seed, 0)),
 		chain: newModelChain(rand.New(rand.NewPCG(seed, 1))),
@@ -202,7 +202,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	srv.Next(decide)
 
-	m.works = &works{rig: newRig(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
+	m.works = &works{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
 		Name:    "model",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -220,7 +220,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		m.slots = append(m.slots, &slot{name: "extractor", stage: m.extractor})
 	}
 	for _, make := range destinations {
-		d := make(t, l)
+		d := make(t, e)
 		m.destinations = append(m.destinations, d)
 		m.config.Sinks = append(m.config.Sinks, config.Sink{Name: d.name()})
 		for range 1 + m.random.IntN(3) {
@@ -246,7 +246,7 @@ func (m *model) run(lasts time.Duration) {
 		m.t.Log(&m.counts)
 	}()
 	for _, s := range m.slots {
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 	defer func() {
 		for _, s := range m.slots {
@@ -291,7 +291,7 @@ func (m *model) trouble(until time.Time) {
 			m.counts.holders++
 		}
 		s.kill()
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 }
 
@@ -302,7 +302,7 @@ func (m *model) retryFailed() {
 	for _, s := range m.slots {
 		if s.name == "planner" {
 			s.kill()
-			s.member = m.start(s.name, s.stage)
+			s.proc = m.start(s.name, s.stage)
 		}
 	}
 }
@@ -330,7 +330,7 @@ func (m *model) revive() {
 		if !m.expectedEnd(s.err) {
 			m.t.Errorf("%s ended by itself: %v", s.name, s.err)
 		}
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 }
 

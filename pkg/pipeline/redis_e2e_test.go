@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisLab is a lab with a sink in Redis instead of a table.
+// redisLab is a commandEnv with a sink in Redis instead of a table.
 type redisLab struct {
-	*lab
+	*commandEnv
 	client *redis.Client
 	url    string
 	name   string
@@ -30,7 +30,7 @@ func newRedisLab(t *testing.T) *redisLab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &redisLab{lab: newLab(t), client: redis.NewClient(o), url: url}
+	l := &redisLab{commandEnv: newCommandEnv(t), client: redis.NewClient(o), url: url}
 	l.name = l.schema
 	t.Cleanup(func() {
 		ctx := context.Background()

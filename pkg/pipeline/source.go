@@ -63,12 +63,12 @@ func tlsConfig(files config.TLS) (*tls.Config, error) {
 	return c, nil
 }
 
-// commandPatience is how long a command that a person waits for repeats what fails with
+// commandGiveUp is how long a command that a person waits for repeats what fails with
 // an error that nobody knows. Whatever is merely away is waited for without end.
-const commandPatience = 2 * time.Minute
+const commandGiveUp = 2 * time.Minute
 
-// patience is how a pipeline repeats what fails with an error that nobody knows.
-func patience(p *config.Pipeline) fault.Backoff {
+// backoff is how a pipeline repeats what fails with an error that nobody knows.
+func backoff(p *config.Pipeline) fault.Backoff {
 	return fault.Backoff{GiveUp: p.Extract.GiveUpAfter}
 }
 
@@ -94,7 +94,7 @@ func (s *stages) takeSample(ctx context.Context, source plan.Source, checked *pl
 // untilAnswered repeats what asks the Amp server.
 func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) error) error {
 	defer s.meter.Waiting(partAmp, "")
-	return fault.Retry(ctx, patience(s.config), ask, s.waiting(partAmp))
+	return fault.Retry(ctx, backoff(s.config), ask, s.waiting(partAmp))
 }
 
 // untilReached waits, visibly and without end, until the Amp server answers a query: an

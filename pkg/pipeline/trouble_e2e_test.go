@@ -10,8 +10,8 @@ import (
 // Each is one clear message and exit code 2, and nothing is written anywhere.
 func TestBadInputIsRefusedBeforeAnythingStarts(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "20", "--start", "100")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "20", "--start", "100")
 	config := func(edit func(map[string]string)) string {
 		v := map[string]string{
 			"query": logs, "range": "{ min_block: 100, max_block: 120 }", "dsn": "${DATABASE_URL}",
@@ -27,7 +27,7 @@ nats: { embedded: ./nats }
 sinks:
   - name: warehouse
     postgres: { dsn: "%s", schema: %s, table: rows%s }
-%s`, v["amp"], v["query"], v["range"], v["dsn"], l.schema, v["options"], v["more"])
+%s`, v["amp"], v["query"], v["range"], v["dsn"], e.schema, v["options"], v["more"])
 	}
 	set := func(key, value string) func(map[string]string) {
 		return func(v map[string]string) { v[key] = value }
@@ -56,8 +56,8 @@ sinks:
 		"type for missing column": {set("options", ", types: { nope: bigint }"), []string{"nope"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := l.file("pipeline.yaml", config(c.edit))
-			code, out := l.run("ampipe", "run", "-c", file)
+			file := e.file("pipeline.yaml", config(c.edit))
+			code, out := e.run("ampipe", "run", "-c", file)
 			if code != 2 {
 				t.Errorf("exit code %d, want 2", code)
 			}
@@ -66,7 +66,7 @@ sinks:
 					t.Errorf("the message does not say %q:\n%s", want, out)
 				}
 			}
-			if n := l.number("SELECT count(*) FROM pg_tables WHERE schemaname = '" + l.schema + "'"); n != 0 {
+			if n := e.number("SELECT count(*) FROM pg_tables WHERE schemaname = '" + e.schema + "'"); n != 0 {
 				t.Errorf("%d tables were made", n)
 			}
 		})

@@ -47,12 +47,12 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 			return nil, nil
 		}
 	}
-	bus, err := OpenBus(ctx, p.NATS, roleOperator, log)
+	conn, err := openNATS(ctx, p.NATS, roleOperator, log)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, bus.Close()) }()
-	state, err := bus.State(ctx, p.Name)
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	state, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -19,16 +19,16 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Bus is a connection to NATS, with the embedded server if that is configured.
-type Bus struct {
+// natsConn is a connection to NATS, with the embedded server if that is configured.
+type natsConn struct {
 	*queue.Conn
-	server *queue.Server
-	makes  bool // streams
-	state  connectionState
+	server         *queue.Server
+	createsStreams bool // streams
+	state          connectionState
 }
 
-// connectionState reports to the meters of the pipelines on a bus whether the connection
-// is lost. It is safe for concurrent use.
+// connectionState reports to the meters of the pipelines on a connection whether it is
+// lost. It is safe for concurrent use.
 type connectionState struct {
 	mu     sync.Mutex
 	reason error // nil: it stands
@@ -46,8 +46,8 @@ func (s *connectionState) set(reason error) bool {
 	return len(s.meters) > 0
 }
 
-// tell adds a meter that every later change is reported to.
-func (s *connectionState) tell(m *progress.Meter) {
+// addMeter adds a meter that every later change is reported to.
+func (s *connectionState) addMeter(m *progress.Meter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meters = append(s.meters, m)
@@ -62,11 +62,11 @@ const (
 	roleOperator  = "operator" // looks
 )
 
-// OpenBus starts the embedded server of c, or connects to the one it names, as a process
+// openNATS starts the embedded server of c, or connects to the one it names, as a process
 // of that role.
-func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
+func openNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {
 	if c.Embedded == "" {
-		return connectBus(ctx, c, role, log)
+		return connectNATS(ctx, c, role, log)
 	}
 	server, err := queue.StartServer(ctx, queue.ServerConfig{
 		Dir:      c.Embedded,
@@ -75,18 +75,18 @@ func OpenBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded NATS server: %w", err)
 	}
-	return connectTo(ctx, server, c, role, log)
+	return openConn(ctx, server, c, role, log)
 }
 
-// connectBus connects to the server that c names. It does not refer to the embedded one, so
+// connectNATS connects to the server that c names. It does not refer to the embedded one, so
 // that a program that needs no more than this does not link it.
-func connectBus(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
-	return connectTo(ctx, nil, c, role, log)
+func connectNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {
+	return openConn(ctx, nil, c, role, log)
 }
 
-// connectTo connects to the embedded server, or to the one that c names.
-func connectTo(ctx context.Context, server *queue.Server, c config.NATS, role string, log zerolog.Logger) (*Bus, error) {
-	b := &Bus{makes: role == roleRun || role == rolePlanner, server: server}
+// openConn connects to the embedded server, or to the one that c names.
+func openConn(ctx context.Context, server *queue.Server, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {
+	n := &natsConn{createsStreams: role == roleRun || role == rolePlanner, server: server}
 	conn, err := queue.Open(ctx, queue.Config{
 		URL:      c.URL,
 		User:     c.User,
@@ -98,9 +98,9 @@ func connectTo(ctx context.Context, server *queue.Server, c config.NATS, role st
 		Server:   server,
 		Role:     role,
 
-		MustExist: !b.makes,
+		MustExist: !n.createsStreams,
 		OnState: func(reason error) {
-			switch told := b.state.set(reason); {
+			switch told := n.state.set(reason); {
 			case told: // by a meter
 			case reason != nil:
 				log.Warn().Err(reason).Msg("waiting for NATS")
@@ -110,34 +110,34 @@ func connectTo(ctx context.Context, server *queue.Server, c config.NATS, role st
 		},
 	})
 	if err != nil {
-		return nil, errors.Join(err, b.Close())
+		return nil, errors.Join(err, n.Close())
 	}
-	b.Conn = conn
-	return b, nil
+	n.Conn = conn
+	return n, nil
 }
 
 // partNATS is what health calls the connection to NATS.
 const partNATS = "NATS"
 
-// untilNATS repeats, visibly, what needs a NATS server of its own, which may come up
+// retryNATS repeats, visibly, what needs a NATS server of its own, which may come up
 // later than this process. The embedded one is asked once. What the meter was told is
-// over when the bus tells it that the connection stands.
-func untilNATS(ctx context.Context, p *config.Pipeline, meter *progress.Meter, op func(context.Context) error) error {
+// over when the connection reports that it stands.
+func retryNATS(ctx context.Context, p *config.Pipeline, meter *progress.Meter, op func(context.Context) error) error {
 	if p.NATS.Embedded != "" {
 		return op(ctx)
 	}
-	return fault.Retry(ctx, patience(p), op, func(err error, _ time.Duration) {
+	return fault.Retry(ctx, backoff(p), op, func(err error, _ time.Duration) {
 		meter.WaitingFor(health.NATSAway, partNATS, text(err))
 	})
 }
 
 // Close ends the connection and then the embedded server.
-func (b *Bus) Close() error {
-	if b.Conn != nil {
-		b.Conn.Close()
+func (n *natsConn) Close() error {
+	if n.Conn != nil {
+		n.Conn.Close()
 	}
-	if b.server == nil {
+	if n.server == nil {
 		return nil
 	}
-	return b.server.Close()
+	return n.server.Close()
 }

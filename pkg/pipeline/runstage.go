@@ -17,7 +17,7 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
-	return solo(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
+	return runStage(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
 		started := time.Now()
 		source, err := openSource(ctx, p)
 		if err != nil {
@@ -61,7 +61,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 // RunExtractor runs the workers of a pipeline until ctx ends. It waits for the
 // plan.
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
-	return solo(ctx, p, roleExtractor, o, stageExtractor, func(ctx context.Context, s *stages) error {
+	return runStage(ctx, p, roleExtractor, o, stageExtractor, func(ctx context.Context, s *stages) error {
 		s.meter.Extracts()
 		source, err := openSource(ctx, p)
 		if err != nil {
@@ -81,7 +81,7 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
-	return solo(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
+	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
 		s.meter.Applies(c.Name)
 		spec, err := s.waitSpec(ctx, stageSink(c.Name))
 		if err != nil {
@@ -96,34 +96,34 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 	})
 }
 
-// solo runs one stage in a process of its own. NATS, and what the planner makes there,
+// runStage runs one stage in a process of its own. NATS, and what the planner makes there,
 // may come up later than it.
-func solo(ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error) (err error) {
+func runStage(ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error) (err error) {
 	if p.NATS.Embedded != "" {
 		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
 			"set nats.url instead of nats.embedded", p.Name))
 	}
 	meter := newMeter(p, notConnected, stage)
-	stop, err := watch(ctx, map[string]*progress.Meter{p.Name: meter}, o)
+	stop, err := startReporting(ctx, map[string]*progress.Meter{p.Name: meter}, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	var bus *Bus
+	var conn *natsConn
 	var s *stages
-	err = untilNATS(ctx, p, meter, func(ctx context.Context) (err error) {
-		if bus, err = connectBus(ctx, p.NATS, role, o.Logger); err != nil {
+	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
+		if conn, err = connectNATS(ctx, p.NATS, role, o.Logger); err != nil {
 			return err
 		}
-		if s, err = newStages(ctx, bus, p, meter, o); err != nil {
-			return errors.Join(err, bus.Close())
+		if s, err = newStages(ctx, conn, p, meter, o); err != nil {
+			return errors.Join(err, conn.Close())
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bus.Close()) }()
+	defer func() { err = errors.Join(err, conn.Close()) }()
 	if err := run(ctx, s); err != nil {
 		return fmt.Errorf("pipeline %q: %w", p.Name, err)
 	}

@@ -19,7 +19,7 @@ import (
 // TestASinkThatWasTakenOutIsNotWaitedFor: its reason leaves with it.
 func TestASinkThatWasTakenOutIsNotWaitedFor(t *testing.T) {
 	meter := progress.NewMeter("warehouse", "cache")
-	tell := planWatch(meter)
+	tell := planObserver(meter)
 	tell(plan.Status{Sinks: []plan.SinkStatus{{Name: "warehouse", Waits: "is it running?"}, {Name: "cache", Waits: "is it running?"}}})
 	tell(plan.Status{Sinks: []plan.SinkStatus{{Name: "cache", Waits: "is it running?"}}})
 	if waits := meter.Health("").Waits; len(waits) != 1 || waits[0].Part != "live lane of sink cache" {
@@ -56,7 +56,7 @@ func TestKindsOfWaits(t *testing.T) {
 func TestWhatAPlannerSees(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		meter := progress.NewMeter("warehouse", "lake")
-		tell := planWatch(meter)
+		tell := planObserver(meter)
 		status := plan.Status{
 			Log: plan.LogStatus{Bytes: 99, MaxBytes: 100, Slowest: "warehouse", Unread: 7},
 			Sinks: []plan.SinkStatus{

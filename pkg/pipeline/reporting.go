@@ -16,10 +16,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 )
 
-// watch shows the progress and answers for metrics and health, from before
+// startReporting shows the progress and answers for metrics and health, from before
 // anything is connected until the function that it returns is called, which waits for
 // the end of both.
-func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (stop func() error, err error) {
+func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Options) (stop func() error, err error) {
 	registry, err := progress.Gather(meters)
 	if err != nil {
 		return nil, err
@@ -39,13 +39,13 @@ func watch(ctx context.Context, meters map[string]*progress.Meter, o Options) (s
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
-	tellers := tellersOf(meters, o)
+	loggers := progressLoggers(meters, o)
 	g.Go(func() error {
 		for fault.Sleep(ctx, time.Second) == nil {
 			for _, name := range names {
 				meters[name].SayWaits()
-				if tell := tellers[name]; tell != nil {
-					tell()
+				if logProgress := loggers[name]; logProgress != nil {
+					logProgress()
 				}
 			}
 		}

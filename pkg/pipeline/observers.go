@@ -17,17 +17,17 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 )
 
-// extractWatch passes what extractors tell to the meter.
-type extractWatch struct {
+// extractObserver passes what extractors tell to the meter.
+type extractObserver struct {
 	meter *progress.Meter
 	idle  *idleClock
 }
 
-func (w extractWatch) Published(_ queue.Partition, h entry.Header, bytes int) {
+func (w extractObserver) Published(_ queue.Partition, h entry.Header, bytes int) {
 	w.meter.Published(h.Range, h.Rows, bytes)
 }
 
-func (w extractWatch) Waiting(part string, reason error) {
+func (w extractObserver) Waiting(part string, reason error) {
 	w.meter.WaitingFor(kindOf(reason), part, text(reason))
 }
 
@@ -45,7 +45,7 @@ func kindOf(reason error) health.Kind {
 	}
 }
 
-func (w extractWatch) Live(h entry.Header, bytes int) {
+func (w extractObserver) Live(h entry.Header, bytes int) {
 	switch h.Kind {
 	case entry.Data:
 		w.meter.Published(block.Range{}, h.Rows, bytes)
@@ -54,11 +54,11 @@ func (w extractWatch) Live(h entry.Header, bytes int) {
 	}
 }
 
-func (w extractWatch) Reorg(block.Number) { w.meter.Reorged() }
+func (w extractObserver) Reorg(block.Number) { w.meter.Reorged() }
 
-func (w extractWatch) Finished(queue.Partition) { w.idle.finished() }
+func (w extractObserver) Finished(queue.Partition) { w.idle.finished() }
 
-func (w extractWatch) Idle(worker int, from, to time.Time) { w.idle.add(worker, from, to) }
+func (w extractObserver) Idle(worker int, from, to time.Time) { w.idle.add(worker, from, to) }
 
 func text(err error) string {
 	if err == nil {
@@ -67,13 +67,13 @@ func text(err error) string {
 	return err.Error()
 }
 
-// sinkWatch passes what a sink's loop tells to the meter.
-type sinkWatch struct {
+// sinkObserver passes what a sink's loop tells to the meter.
+type sinkObserver struct {
 	name  string
 	meter *progress.Meter
 }
 
-func (w sinkWatch) OnApplied(c apply.Commit) {
+func (w sinkObserver) OnApplied(c apply.Commit) {
 	w.meter.Applied(w.name, c.Rows)
 	w.meter.Committed(w.name, c.Entries, c.Took)
 	if !c.Oldest.IsZero() {
@@ -84,12 +84,12 @@ func (w sinkWatch) OnApplied(c apply.Commit) {
 	}
 }
 
-func (w sinkWatch) OnPause(reason error) { w.meter.Waiting("sink "+w.name, text(reason)) }
+func (w sinkObserver) OnPause(reason error) { w.meter.Waiting("sink "+w.name, text(reason)) }
 
-func (w sinkWatch) OnResume() { w.meter.Waiting("sink "+w.name, "") }
+func (w sinkObserver) OnResume() { w.meter.Waiting("sink "+w.name, "") }
 
-// planWatch passes what the planner finds to the meter.
-func planWatch(meter *progress.Meter) func(plan.Status) {
+// planObserver passes what the planner finds to the meter.
+func planObserver(meter *progress.Meter) func(plan.Status) {
 	var names []string // of the sinks of the status before: another planner may take one out
 	var slowest plan.SinkStatus
 	return func(s plan.Status) {

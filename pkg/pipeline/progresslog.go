@@ -9,20 +9,20 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 )
 
-// tellersOf returns what writes the progress of each pipeline into the log, where there
+// progressLoggers returns what writes the progress of each pipeline into the log, where there
 // is no terminal to show it on.
-func tellersOf(meters map[string]*progress.Meter, o Options) map[string]func() {
-	tellers := map[string]func(){}
+func progressLoggers(meters map[string]*progress.Meter, o Options) map[string]func() {
+	loggers := map[string]func(){}
 	if o.Screen == nil || o.Screen.Terminal {
-		return tellers
+		return loggers
 	}
 	for name, m := range meters {
 		log := o.Logger.With().Str("pipeline", name).Logger()
-		tellers[name] = m.Teller(func(s progress.Snapshot) {
+		loggers[name] = m.Teller(func(s progress.Snapshot) {
 			log.Info().Object(ops.ProgressField, progressObject(s)).Msg(s.Line)
 		})
 	}
-	return tellers
+	return loggers
 }
 
 // progressObject is a snapshot in the log.

@@ -28,56 +28,56 @@ import (
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
-// rig runs the stages of pipelines inside the test, each as a member with
+// stageEnv runs the stages of pipelines inside the test, each as a proc with
 // connections of its own, on one NATS server that listens on loopback.
-type rig struct {
+type stageEnv struct {
 	testing.TB
 	dir     string
 	address string // of NATS, the same over restarts
 	nats    *queue.Server
 	journal *journal
-	members sync.WaitGroup
+	procs   sync.WaitGroup
 }
 
-func newRig(t testing.TB) *rig {
+func newStageEnv(t testing.TB) *stageEnv {
 	t.Helper()
-	r := &rig{TB: t, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), journal: &journal{}}
-	r.startNATS()
+	e := &stageEnv{TB: t, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), journal: &journal{}}
+	e.startNATS()
 	t.Cleanup(func() {
-		r.members.Wait()
-		if err := r.nats.Close(); err != nil {
+		e.procs.Wait()
+		if err := e.nats.Close(); err != nil {
 			t.Errorf("close NATS: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("the end of the members' log:\n%s", r.journal.tail(400))
+			t.Logf("the end of the procs' log:\n%s", e.journal.tail(400))
 		}
 	})
-	return r
+	return e
 }
 
-func (r *rig) startNATS() {
-	r.Helper()
+func (e *stageEnv) startNATS() {
+	e.Helper()
 	server, err := queue.StartServer(context.Background(), queue.ServerConfig{
-		Dir: filepath.Join(r.dir, "nats"), Listen: r.address, MaxStore: 20 << 30,
+		Dir: filepath.Join(e.dir, "nats"), Listen: e.address, MaxStore: 20 << 30,
 	})
 	if err != nil {
-		r.Fatal(err)
+		e.Fatal(err)
 	}
-	r.nats = server
+	e.nats = server
 }
 
-func (r *rig) restartNATS() {
-	r.Helper()
-	if err := r.nats.Close(); err != nil {
-		r.Errorf("close NATS: %v", err)
+func (e *stageEnv) restartNATS() {
+	e.Helper()
+	if err := e.nats.Close(); err != nil {
+		e.Errorf("close NATS: %v", err)
 	}
-	r.startNATS()
+	e.startNATS()
 }
 
-// member is a process of a pipeline that lives in the test.
-type member struct {
+// proc is a process of a pipeline that lives in the test.
+type proc struct {
 	name   string
-	cable  *cable // to NATS
+	proxy  *proxy // to NATS
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 	err    error // why it ended; valid after done
@@ -85,26 +85,26 @@ type member struct {
 
 var errKilled = errors.New("killed")
 
-// grace is what a member has when it is told to stop. A crash has none: kill cuts
-// the cable first.
+// grace is what a proc has when it is told to stop. A crash has none: kill cuts
+// the proxy first.
 const grace = time.Millisecond
 
 // start runs a stage until it is killed.
-func (r *rig) start(name string, stage func(context.Context, *queue.Conn) error) *member {
+func (e *stageEnv) start(name string, stage func(context.Context, *queue.Conn) error) *proc {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	m := &member{name: name, cable: newCable(r, r.address), cancel: cancel, done: make(chan struct{})}
-	r.members.Go(func() {
-		defer close(m.done)
-		defer m.cable.cut()
-		m.err = r.connected(ctx, m, stage)
+	p := &proc{name: name, proxy: newProxy(e, e.address), cancel: cancel, done: make(chan struct{})}
+	e.procs.Go(func() {
+		defer close(p.done)
+		defer p.proxy.cut()
+		p.err = e.connected(ctx, p, stage)
 	})
-	return m
+	return p
 }
 
-func (r *rig) connected(ctx context.Context, m *member, stage func(context.Context, *queue.Conn) error) error {
+func (e *stageEnv) connected(ctx context.Context, p *proc, stage func(context.Context, *queue.Conn) error) error {
 	var conn *queue.Conn
 	err := fault.Retry(ctx, fault.Backoff{Min: 20 * time.Millisecond, Max: time.Second}, func(ctx context.Context) (err error) {
-		conn, err = queue.Open(ctx, queue.Config{URL: "nats://" + m.cable.address})
+		conn, err = queue.Open(ctx, queue.Config{URL: "nats://" + p.proxy.address})
 		return err
 	}, nil)
 	if err != nil {
@@ -114,26 +114,26 @@ func (r *rig) connected(ctx context.Context, m *member, stage func(context.Conte
 	return stage(ctx, conn)
 }
 
-// kill ends a member as a crash does: nothing that it still says is heard. It does
-// not wait until the member has noticed.
-func (m *member) kill() {
-	m.cable.cut()
-	m.cancel(errKilled)
+// kill ends a proc as a crash does: nothing that it still says is heard. It does
+// not wait until the proc has noticed.
+func (p *proc) kill() {
+	p.proxy.cut()
+	p.cancel(errKilled)
 }
 
-// stop tells members to stop, as a signal does, and waits for them.
-func stop(members ...*member) {
-	for _, m := range members {
-		m.cancel(errKilled)
+// stop tells procs to stop, as a signal does, and waits for them.
+func stop(procs ...*proc) {
+	for _, p := range procs {
+		p.cancel(errKilled)
 	}
-	for _, m := range members {
-		<-m.done
+	for _, p := range procs {
+		<-p.done
 	}
 }
 
-// works is one pipeline on a rig.
+// works is one pipeline on a stageEnv.
 type works struct {
-	*rig
+	*stageEnv
 	config *config.Pipeline
 	size   uint64 // blocks of a partition
 	entry  int    // most bytes of an entry; 0: what NATS takes
@@ -163,7 +163,7 @@ func (w *works) source(ctx context.Context) (*amp.Client, error) {
 	return amp.Open(ctx, amp.Config{URL: w.config.Source.Amp, Recycle: true})
 }
 
-// quickly is how members try again: tests have no time.
+// quickly is how procs try again: tests have no time.
 var quickly = fault.Backoff{Attempts: 1000, Min: 5 * time.Millisecond, Max: 300 * time.Millisecond}
 
 // planner plans the pipeline and watches over it.
@@ -293,8 +293,8 @@ func (w *works) sink(name string, open func() sink.Writer, troubled func(apply.S
 	}
 }
 
-// cable carries TCP connections to a server until it is cut.
-type cable struct {
+// proxy carries TCP connections to a server until it is cut.
+type proxy struct {
 	address string
 	target  string
 	entry   net.Listener
@@ -309,20 +309,20 @@ type cable struct {
 	copies sync.WaitGroup
 }
 
-func newCable(t testing.TB, target string) *cable {
+func newProxy(t testing.TB, target string) *proxy {
 	t.Helper()
 	entry, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{address: entry.Addr().String(), target: target, entry: entry}
-	c.copies.Go(func() {
+	p := &proxy{address: entry.Addr().String(), target: target, entry: entry}
+	p.copies.Go(func() {
 		for number := int64(1); ; number++ {
 			from, err := entry.Accept()
 			if err != nil {
 				return
 			}
-			if c.refusing.Load() {
+			if p.refusing.Load() {
 				_ = from.Close()
 				continue
 			}
@@ -335,110 +335,110 @@ func newCable(t testing.TB, target string) *cable {
 				_ = from.Close()
 				continue
 			}
-			if !c.add(from, to) {
+			if !p.add(from, to) {
 				return
 			}
 			for _, ends := range [][2]net.Conn{{from, to}, {to, from}} { // closed ones end at once
-				c.copies.Go(func() {
-					_, _ = io.Copy(wire{ends[0], c, number}, ends[1]) // it ends when either end is closed
+				p.copies.Go(func() {
+					_, _ = io.Copy(wire{ends[0], p, number}, ends[1]) // it ends when either end is closed
 					_ = ends[0].Close()
 					_ = ends[1].Close()
 				})
 			}
 		}
 	})
-	return c
+	return p
 }
 
 // wire is one direction of a connection.
 type wire struct {
 	net.Conn
-	cable  *cable
+	proxy  *proxy
 	number int64
 }
 
 func (w wire) Write(b []byte) (int, error) {
-	if w.cable.deaf.Load() >= w.number {
+	if w.proxy.deaf.Load() >= w.number {
 		return len(b), nil
 	}
-	w.cable.mu.Lock()
-	thawed := w.cable.thawed
-	w.cable.mu.Unlock()
+	w.proxy.mu.Lock()
+	thawed := w.proxy.thawed
+	w.proxy.mu.Unlock()
 	if thawed != nil {
 		<-thawed
 	}
 	return w.Conn.Write(b)
 }
 
-// freeze lets nothing pass until thaw, or until the cable is cut; connections stand,
+// freeze lets nothing pass until thaw, or until the proxy is cut; connections stand,
 // and nothing of what was sent is lost.
-func (c *cable) freeze() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.thawed == nil && !c.isCut {
-		c.thawed = make(chan struct{})
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.thawed == nil && !p.isCut {
+		p.thawed = make(chan struct{})
 	}
 }
 
-func (c *cable) thaw() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.thawed != nil {
-		close(c.thawed)
-		c.thawed = nil
+func (p *proxy) thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.thawed != nil {
+		close(p.thawed)
+		p.thawed = nil
 	}
 }
 
 // deafen makes every connection half-open: both ends believe that it stands, and
 // nothing passes. New ones work. It tells how many there were.
-func (c *cable) deafen() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.deaf.Store(int64(len(c.conns) / 2))
-	return len(c.conns) / 2
+func (p *proxy) deafen() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf.Store(int64(len(p.conns) / 2))
+	return len(p.conns) / 2
 }
 
 // add keeps connections to be cut; if that has happened it closes them.
-func (c *cable) add(conns ...net.Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.isCut && !c.refusing.Load() {
-		c.conns = append(c.conns, conns...)
+func (p *proxy) add(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isCut && !p.refusing.Load() {
+		p.conns = append(p.conns, conns...)
 		return true
 	}
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-	return !c.isCut
+	return !p.isCut
 }
 
 // refuse breaks every connection, and those to come until allow.
-func (c *cable) refuse() {
-	c.refusing.Store(true)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
+func (p *proxy) refuse() {
+	p.refusing.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.conns {
 		_ = conn.Close()
 	}
-	c.conns = nil
+	p.conns = nil
 }
 
-func (c *cable) allow() { c.refusing.Store(false) }
+func (p *proxy) allow() { p.refusing.Store(false) }
 
 // cut breaks every connection, and those to come, and waits until nothing passes.
-func (c *cable) cut() {
-	c.thaw()
-	c.mu.Lock()
-	c.isCut = true
-	_ = c.entry.Close()
-	for _, conn := range c.conns {
+func (p *proxy) cut() {
+	p.thaw()
+	p.mu.Lock()
+	p.isCut = true
+	_ = p.entry.Close()
+	for _, conn := range p.conns {
 		_ = conn.Close()
 	}
-	c.mu.Unlock()
-	c.copies.Wait()
+	p.mu.Unlock()
+	p.copies.Wait()
 }
 
-// journal keeps the last lines that the members log.
+// journal keeps the last lines that the procs log.
 type journal struct {
 	mu    sync.Mutex
 	lines []string

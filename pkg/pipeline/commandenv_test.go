@@ -20,9 +20,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// lab is what an end-to-end test works with: the real commands, started as
+// commandEnv is what an end-to-end test works with: the real commands, started as
 // processes, and a schema of its own in a real PostgreSQL.
-type lab struct {
+type commandEnv struct {
 	t      testing.TB
 	dir    string
 	bin    string
@@ -31,25 +31,25 @@ type lab struct {
 
 	env []string // of every command, beside the test's own
 
-	postgresDir string // of a server that only this lab uses; empty: there is none
+	postgresDir string // of a server that only this commandEnv uses; empty: there is none
 }
 
-// newLab skips the test, aloud, when there is no PostgreSQL.
-func newLab(t testing.TB) *lab {
+// newCommandEnv skips the test, aloud, when there is no PostgreSQL.
+func newCommandEnv(t testing.TB) *commandEnv {
 	t.Helper()
 	dsn := os.Getenv("AMPIPE_TEST_POSTGRES")
 	if dsn == "" {
 		t.Skip("AMPIPE_TEST_POSTGRES is not set: no PostgreSQL for end-to-end tests (scripts/test starts one)")
 	}
-	l := &lab{t: t, dir: t.TempDir(), bin: commands(t), dsn: dsn}
-	l.schema = "e2e_" + strings.ToLower(rand.Text())
-	l.exec("CREATE SCHEMA " + l.schema)
+	e := &commandEnv{t: t, dir: t.TempDir(), bin: commands(t), dsn: dsn}
+	e.schema = "e2e_" + strings.ToLower(rand.Text())
+	e.exec("CREATE SCHEMA " + e.schema)
 	t.Cleanup(func() {
-		if l.postgresDir == "" {
-			l.exec("DROP SCHEMA IF EXISTS " + l.schema + " CASCADE")
+		if e.postgresDir == "" {
+			e.exec("DROP SCHEMA IF EXISTS " + e.schema + " CASCADE")
 		}
 	})
-	return l
+	return e
 }
 
 var build = sync.OnceValues(func() (string, error) {
@@ -87,41 +87,41 @@ func commands(t testing.TB) string {
 }
 
 // exec runs a statement in the database.
-func (l *lab) exec(statement string) {
-	l.t.Helper()
-	l.withDB(func(ctx context.Context, c *pgx.Conn) error {
+func (e *commandEnv) exec(statement string) {
+	e.t.Helper()
+	e.withDB(func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, statement)
 		return err
 	})
 }
 
 // number asks the database for one number.
-func (l *lab) number(query string) (n int64) {
-	l.t.Helper()
-	l.withDB(func(ctx context.Context, c *pgx.Conn) error { return c.QueryRow(ctx, query).Scan(&n) })
+func (e *commandEnv) number(query string) (n int64) {
+	e.t.Helper()
+	e.withDB(func(ctx context.Context, c *pgx.Conn) error { return c.QueryRow(ctx, query).Scan(&n) })
 	return n
 }
 
-func (l *lab) withDB(do func(context.Context, *pgx.Conn) error) {
-	l.t.Helper()
+func (e *commandEnv) withDB(do func(context.Context, *pgx.Conn) error) {
+	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c, err := pgx.Connect(ctx, l.dsn)
+	c, err := pgx.Connect(ctx, e.dsn)
 	if err != nil {
-		l.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	defer func() { _ = c.Close(ctx) }() // its work is done
 	if err := do(ctx, c); err != nil {
-		l.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 }
 
-// file writes a file into the lab's folder.
-func (l *lab) file(name, text string) string {
-	l.t.Helper()
-	path := filepath.Join(l.dir, name)
+// file writes a file into the commandEnv's folder.
+func (e *commandEnv) file(name, text string) string {
+	e.t.Helper()
+	path := filepath.Join(e.dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		l.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	return path
 }
@@ -135,20 +135,20 @@ type process struct {
 }
 
 // start starts one of the commands; it is killed when the test ends.
-func (l *lab) start(name string, args ...string) *process {
-	l.t.Helper()
-	p := &process{cmd: exec.Command(filepath.Join(l.bin, name), args...), out: &output{}, exited: make(chan struct{})}
-	p.cmd.Dir = l.dir
-	p.cmd.Env = append(os.Environ(), append(l.env, "DATABASE_URL="+l.dsn)...)
+func (e *commandEnv) start(name string, args ...string) *process {
+	e.t.Helper()
+	p := &process{cmd: exec.Command(filepath.Join(e.bin, name), args...), out: &output{}, exited: make(chan struct{})}
+	p.cmd.Dir = e.dir
+	p.cmd.Env = append(os.Environ(), append(e.env, "DATABASE_URL="+e.dsn)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
-		l.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	go func() {
 		defer close(p.exited)
 		p.err = p.cmd.Wait()
 	}()
-	l.t.Cleanup(p.kill)
+	e.t.Cleanup(p.kill)
 	return p
 }
 
@@ -172,38 +172,38 @@ func (p *process) wait(t testing.TB, limit time.Duration) int {
 }
 
 // run runs a command to its end and returns its exit code and output.
-func (l *lab) run(name string, args ...string) (int, string) {
-	l.t.Helper()
-	p := l.start(name, args...)
-	code := p.wait(l.t, 5*time.Minute)
+func (e *commandEnv) run(name string, args ...string) (int, string) {
+	e.t.Helper()
+	p := e.start(name, args...)
+	code := p.wait(e.t, 5*time.Minute)
 	return code, p.out.String()
 }
 
 // must runs a command that has to succeed.
-func (l *lab) must(name string, args ...string) string {
-	l.t.Helper()
-	code, out := l.run(name, args...)
+func (e *commandEnv) must(name string, args ...string) string {
+	e.t.Helper()
+	code, out := e.run(name, args...)
 	if code != 0 {
-		l.t.Fatalf("%s %v: exit code %d\n%s", name, args, code, out)
+		e.t.Fatalf("%s %v: exit code %d\n%s", name, args, code, out)
 	}
 	return out
 }
 
 // devserver starts a development Amp server and returns its address.
-func (l *lab) devserver(args ...string) (string, *process) {
-	l.t.Helper()
-	p := l.start("devserver", append([]string{"--listen", "127.0.0.1:0"}, args...)...)
-	address := p.out.waitFor(l.t, p, regexp.MustCompile(`(?m)^listening (\S+)$`))
+func (e *commandEnv) devserver(args ...string) (string, *process) {
+	e.t.Helper()
+	p := e.start("devserver", append([]string{"--listen", "127.0.0.1:0"}, args...)...)
+	address := p.out.waitFor(e.t, p, regexp.MustCompile(`(?m)^listening (\S+)$`))
 	return address, p
 }
 
 // startNATS starts a NATS server on a port that stays the same over restarts. It may
 // keep more than the default of log.max_bytes, however little the disk has to spare.
-func (l *lab) startNATS(port int) *process {
-	l.t.Helper()
-	conf := l.file("nats.conf", fmt.Sprintf("jetstream { store_dir: %q, max_file_store: 64GB }\n", filepath.Join(l.dir, "nats")))
-	p := l.start("nats-server", "-c", conf, "-a", "127.0.0.1", "-p", fmt.Sprint(port))
-	p.out.waitFor(l.t, p, regexp.MustCompile(`Server is (ready)`))
+func (e *commandEnv) startNATS(port int) *process {
+	e.t.Helper()
+	conf := e.file("nats.conf", fmt.Sprintf("jetstream { store_dir: %q, max_file_store: 64GB }\n", filepath.Join(e.dir, "nats")))
+	p := e.start("nats-server", "-c", conf, "-a", "127.0.0.1", "-p", fmt.Sprint(port))
+	p.out.waitFor(e.t, p, regexp.MustCompile(`Server is (ready)`))
 	return p
 }
 
