@@ -18,7 +18,7 @@ func main() {
 		Long: `ampipe loads the tables of an Amp server into databases: history in parallel,
 through a durable log, exactly once, and it can be stopped at any moment.
 
-  ampipe check     look at everything, change nothing
+  ampipe check     connect to everything, change nothing
   ampipe plan      show what would be read
   ampipe run       do it
   ampipe verify    compare source and destination, block by block
@@ -29,7 +29,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe vacuum    remove the files that they do not need any more`,
 	}
 	flags.Register(root)
-	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), adoptCommand(&flags), healthCommand(&flags),
-		showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
+	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
+		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

@@ -23,11 +23,11 @@ func vacuumCommand(flags *cli.Flags) *cobra.Command {
 that were joined or rewritten, and those of commits that never happened. Older
 versions of the table cannot be read after it. It may run while the pipeline does.`,
 		ValidArgsFunction: flags.Pipelines,
-		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Vacuum(ctx, p, o, retention, dry)
 		}),
 	}
-	c.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be done")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done")
 	c.Flags().DurationVar(&retention, "retention", 7*24*time.Hour, "keep files that were needed within this `time`, from 1h to 168h")
 	return c
 }
