@@ -41,15 +41,15 @@ func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// command is one of the built commands, in the lab's folder.
-func (l *lab) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	return l.external(ctx, filepath.Join(l.bin, name), args...)
+// command is one of the built commands, in the env's folder.
+func (e *env) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return e.external(ctx, filepath.Join(e.bin, name), args...)
 }
 
-// external is any program, in the lab's folder.
-func (l *lab) external(ctx context.Context, path string, args ...string) *exec.Cmd {
+// external is any program, in the env's folder.
+func (e *env) external(ctx context.Context, path string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = l.dir
+	cmd.Dir = e.dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	return cmd

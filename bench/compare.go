@@ -33,9 +33,9 @@ type comparison struct {
 
 // compare lets base and ours take turns, so that a machine that changes its
 // speed changes it for both.
-func (l *lab) compare(ctx context.Context, what string, demand float64, ours, base side) (comparison, error) {
+func (e *env) compare(ctx context.Context, what string, demand float64, ours, base side) (comparison, error) {
 	c := comparison{what: what, ours: ours.name, base: base.name, demand: demand}
-	for range l.size.pairs {
+	for range e.scale.pairs {
 		b, err := base.run(ctx)
 		if err != nil {
 			return c, err

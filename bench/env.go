@@ -16,11 +16,11 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 )
 
-// lab is what all measurements share: a development Amp server, a database with
+// env is what all measurements share: a development Amp server, a database with
 // the tables, and the rows as the server encodes them.
-type lab struct {
+type env struct {
 	options
-	size   size
+	scale  scale
 	dir    string // for everything that is written
 	server *process
 	amp    string // address of server
@@ -35,80 +35,80 @@ type lab struct {
 // the reorg buffer, below which blocks are history and can be read in parallel.
 const unread = 1000
 
-// openLab starts what has to be started, makes the tables and loads all rows
+// openEnv starts what has to be started, makes the tables and loads all rows
 // once, which warms the server and returns the rows to copy.
-func openLab(ctx context.Context, o options, s size) (_ *lab, err error) {
+func openEnv(ctx context.Context, o options, s scale) (_ *env, err error) {
 	if o.dsn == "" {
 		return nil, errors.New("-dsn is empty: name a PostgreSQL that nobody else uses, or run scripts/bench, which starts one")
 	}
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, size: s}
+	e := &env{options: o, scale: s}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, l.close())
+			err = errors.Join(err, e.close())
 		}
 	}()
-	if l.dir, err = os.MkdirTemp("", "ampipe-bench-"); err != nil {
+	if e.dir, err = os.MkdirTemp("", "ampipe-bench-"); err != nil {
 		return nil, err
 	}
-	l.server, l.amp, err = startListening(ctx, l.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--chain", "eth_rpc",
+	e.server, e.amp, err = startListening(ctx, e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--chain", "eth_rpc",
 		"--blocks", strconv.Itoa(s.most()/rowsPerBlock+unread), "--logs-per-block", strconv.Itoa(rowsPerBlock)))
 	if err != nil {
 		return nil, err
 	}
-	if l.source, err = amp.Open(ctx, amp.Config{URL: l.amp}); err != nil {
+	if e.source, err = amp.Open(ctx, amp.Config{URL: e.amp}); err != nil {
 		return nil, err
 	}
-	if l.db, err = pgx.Connect(ctx, o.dsn); err != nil {
+	if e.db, err = pgx.Connect(ctx, o.dsn); err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	if err := l.createTable(ctx); err != nil {
+	if err := e.createTable(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := l.load(ctx, s.most(), config.Append); err != nil {
+	if _, err := e.load(ctx, s.most(), config.Append); err != nil {
 		return nil, fmt.Errorf("load all rows once: %w", err)
 	}
-	if err := l.measureRows(ctx); err != nil {
+	if err := e.measureRows(ctx); err != nil {
 		return nil, err
 	}
-	if l.raw, err = l.readRaw(ctx, max(s.rows, s.live)); err != nil {
+	if e.raw, err = e.readRaw(ctx, max(s.rows, s.live)); err != nil {
 		return nil, fmt.Errorf("read the rows back: %w", err)
 	}
-	l.copyRow = float64(l.raw.bytes) / float64(l.raw.rows)
-	return l, nil
+	e.copyRow = float64(e.raw.bytes) / float64(e.raw.rows)
+	return e, nil
 }
 
 // measureRows asks for the Arrow size of a row.
-func (l *lab) measureRows(ctx context.Context) error {
-	p, err := l.pipeline(l.size.rows, config.Append, "{ embedded: ./nats }")
+func (e *env) measureRows(ctx context.Context) error {
+	p, err := e.pipeline(e.scale.rows, config.Append, "{ embedded: ./nats }")
 	if err != nil {
 		return err
 	}
-	checked, err := plan.Check(ctx, l.source, p)
+	checked, err := plan.Check(ctx, e.source, p)
 	if err != nil {
 		return err
 	}
-	sample, err := checked.TakeSample(ctx, l.source, history(l.size.rows))
-	l.arrowRow = sample.BytesPerRow()
+	sample, err := checked.TakeSample(ctx, e.source, history(e.scale.rows))
+	e.arrowRow = sample.BytesPerRow()
 	return err
 }
 
 // close stops what was started and removes what was written.
-func (l *lab) close() error {
+func (e *env) close() error {
 	var errs []error
-	if l.db != nil {
-		errs = append(errs, l.db.Close(context.Background()))
+	if e.db != nil {
+		errs = append(errs, e.db.Close(context.Background()))
 	}
-	if l.source != nil {
-		errs = append(errs, l.source.Close())
+	if e.source != nil {
+		errs = append(errs, e.source.Close())
 	}
-	if l.server != nil {
-		l.server.stop()
+	if e.server != nil {
+		e.server.stop()
 	}
-	if l.dir != "" {
-		errs = append(errs, os.RemoveAll(l.dir))
+	if e.dir != "" {
+		errs = append(errs, os.RemoveAll(e.dir))
 	}
 	return errors.Join(errs...)
 }

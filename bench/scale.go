@@ -2,8 +2,8 @@ package main
 
 import "regexp"
 
-// size is how much is measured.
-type size struct {
+// scale is how much is measured.
+type scale struct {
 	pairs  int // turns of each side
 	rows   int // of a measurement inside this process
 	live   int // of a run of ampipe, which also starts, plans and ends
@@ -19,18 +19,18 @@ type size struct {
 const rowsPerBlock = 200
 
 var (
-	full = size{
+	full = scale{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
 		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, followed: 120,
 	}
-	smoke = size{
+	smoke = scale{
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
 		memory: [2]int{20_000, 40_000}, memoryTurns: 1, followed: 3,
 	}
 )
 
 // most is the rows that the source has to have.
-func (s size) most() int { return max(s.rows, s.live, s.memory[1]) }
+func (s scale) most() int { return max(s.rows, s.live, s.memory[1]) }
 
 // wants reports whether a measurement was asked for.
 func (o options) wants(name string) bool {
