@@ -16,7 +16,8 @@ func faultFlags(fs *flag.FlagSet, s *faults.Switches) {
 	fs.Int64Var(&s.Bandwidth, "bandwidth", 0, "bytes per second of each stream; 0 is no limit")
 	fs.IntVar(&s.DropAfter, "drop-after", 0, "cut the connection of a stream after so many batches")
 	fs.IntVar(&s.DropEvery, "drop-every", 0, "cut only every k-th stream")
-	fs.Func("status", "`AT:CODE[:TIMES[:TEXT]]`: answer info or doget with a gRPC status, such as doget:UNAVAILABLE:3", func(text string) error {
+	const statusUsage = "`AT:CODE[:TIMES[:TEXT]]`: answer info or doget with a gRPC status, such as doget:UNAVAILABLE:3"
+	fs.Func("status", statusUsage, func(text string) error {
 		status, err := parseStatus(text)
 		s.Status = status
 		return err

@@ -122,7 +122,8 @@ func (r *release) writeDocs(ctx context.Context, work, share string) error {
 	native := runtime.GOOS + "/" + runtime.GOARCH
 	for _, c := range r.commands {
 		program := filepath.Join(work, "docs", c)
-		_, err := goCommand(ctx, r.root, native, "build", "-trimpath", "-tags", "docs,grpcnotrace", "-ldflags", "-s -w "+r.stamp, "-o", program, "./cmd/"+c)
+		_, err := goCommand(ctx, r.root, native, "build",
+			"-trimpath", "-tags", "docs,grpcnotrace", "-ldflags", "-s -w "+r.stamp, "-o", program, "./cmd/"+c)
 		if err != nil {
 			return err
 		}

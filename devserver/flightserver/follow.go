@@ -178,7 +178,9 @@ func (f *follower) after(now table.Moment) block.Number {
 
 // microbatch sends some blocks: an empty batch, the rows, and the marker that
 // they are complete.
-func (f *follower) microbatch(ctx context.Context, blocks block.Range, now table.Moment, snapshots sqlengine.Snapshots, switches faults.Switches) error {
+func (f *follower) microbatch(
+	ctx context.Context, blocks block.Range, now table.Moment, snapshots sqlengine.Snapshots, switches faults.Switches,
+) error {
 	first, hasFirst := now.Header(blocks.Start)
 	last, hasLast := now.Header(blocks.Last())
 	if !hasFirst || !hasLast {

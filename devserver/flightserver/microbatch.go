@@ -19,7 +19,9 @@ type computed struct {
 
 // rows sends the rows of a microbatch, and an empty batch now and then while
 // they are computed.
-func (f *follower) rows(ctx context.Context, blocks block.Range, snapshots sqlengine.Snapshots, switches faults.Switches, metadata []byte) (err error) {
+func (f *follower) rows(
+	ctx context.Context, blocks block.Range, snapshots sqlengine.Snapshots, switches faults.Switches, metadata []byte,
+) (err error) {
 	result, err := f.plan.Window(ctx, snapshots, blocks)
 	if err != nil {
 		return err

@@ -215,7 +215,8 @@ func TestSlowConsumer(t *testing.T) {
 		if err != nil || m.Ranges[0].Hash != before.Header(2999).Hash {
 			t.Fatalf("%+v with %v", m, err)
 		}
-		if rows += int(batch.NumRows()); m.Complete {
+		rows += int(batch.NumRows())
+		if m.Complete {
 			if rows != 3000*10 {
 				t.Errorf("%d rows came of the microbatch", rows)
 			}

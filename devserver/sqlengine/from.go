@@ -109,7 +109,8 @@ func (r *resolver) join(f *from, with *env, outer *scope) (scope, error) {
 		both.opaque = true
 	}
 	for i, c := range right.columns {
-		if slices.ContainsFunc(f.Using, func(name string) bool { return strings.EqualFold(name, c.name) }) || f.RefType == "NATURAL" && named(left.columns, c.name) {
+		used := slices.ContainsFunc(f.Using, func(name string) bool { return strings.EqualFold(name, c.name) })
+		if used || (f.RefType == "NATURAL" && named(left.columns, c.name)) {
 			right.columns[i].hidden = true
 		}
 	}

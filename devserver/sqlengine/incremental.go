@@ -71,7 +71,8 @@ func (n *node) setOperation() string {
 }
 
 var joinNames = map[string]string{
-	"LEFT": "Join(Left)", "RIGHT": "Join(Right)", "OUTER": "Join(Full)", "FULL": "Join(Full)", "ANTI": "Join(LeftAnti)", "MARK": "Join(LeftMark)",
+	"LEFT": "Join(Left)", "RIGHT": "Join(Right)", "OUTER": "Join(Full)", "FULL": "Join(Full)",
+	"ANTI": "Join(LeftAnti)", "MARK": "Join(LeftMark)",
 }
 
 // nonIncremental looks into a FROM inside so many joins.

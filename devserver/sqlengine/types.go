@@ -41,7 +41,8 @@ func duckType(t arrow.DataType) (duckdb.TypeInfo, error) {
 var duckTypes = map[arrow.Type]duckdb.Type{
 	arrow.BOOL: duckdb.TYPE_BOOLEAN,
 	arrow.INT8: duckdb.TYPE_TINYINT, arrow.INT16: duckdb.TYPE_SMALLINT, arrow.INT32: duckdb.TYPE_INTEGER, arrow.INT64: duckdb.TYPE_BIGINT,
-	arrow.UINT8: duckdb.TYPE_UTINYINT, arrow.UINT16: duckdb.TYPE_USMALLINT, arrow.UINT32: duckdb.TYPE_UINTEGER, arrow.UINT64: duckdb.TYPE_UBIGINT,
+	arrow.UINT8: duckdb.TYPE_UTINYINT, arrow.UINT16: duckdb.TYPE_USMALLINT, arrow.UINT32: duckdb.TYPE_UINTEGER,
+	arrow.UINT64:  duckdb.TYPE_UBIGINT,
 	arrow.FLOAT16: duckdb.TYPE_FLOAT, arrow.FLOAT32: duckdb.TYPE_FLOAT, arrow.FLOAT64: duckdb.TYPE_DOUBLE,
 	arrow.STRING: duckdb.TYPE_VARCHAR, arrow.LARGE_STRING: duckdb.TYPE_VARCHAR, arrow.STRING_VIEW: duckdb.TYPE_VARCHAR,
 	arrow.BINARY: duckdb.TYPE_BLOB, arrow.LARGE_BINARY: duckdb.TYPE_BLOB, arrow.BINARY_VIEW: duckdb.TYPE_BLOB,

@@ -42,7 +42,9 @@ func newCache(limit int64) *cache {
 
 // get returns some columns of a row group, loading all of it if nobody has. The
 // caller releases the batches.
-func (c *cache) get(ctx context.Context, key groupKey, columns []int, load func(context.Context) ([]arrow.RecordBatch, error)) ([]arrow.RecordBatch, error) {
+func (c *cache) get(
+	ctx context.Context, key groupKey, columns []int, load func(context.Context) ([]arrow.RecordBatch, error),
+) ([]arrow.RecordBatch, error) {
 	c.mu.Lock()
 	element, hit := c.found[key]
 	if !hit {

@@ -266,7 +266,8 @@ func (a *adoption) count(c windowDigests, done sink.Adopted) {
 		}
 		a.differ.add(d.Destination.Rows)
 		a.wrong.Add(d.Blocks)
-		if a.named++; a.named <= namedDifferences {
+		a.named++
+		if a.named <= namedDifferences {
 			a.say("%v", d)
 		}
 	}
@@ -319,7 +320,8 @@ func (a *adoption) finish(ctx context.Context) error {
 		return err
 	}
 	if rest.Outside > 0 {
-		a.say("%d rows are of blocks outside %v and stay; delete them before you widen the range, or they will be there twice", rest.Outside, a.all())
+		a.say("%d rows are of blocks outside %v and stay; delete them before you widen the range, or they will be there twice",
+			rest.Outside, a.all())
 	}
 	again := fmt.Sprintf("ampipe adopt %s --sink %s", a.pipeline.Name, a.sink)
 	if rest.None() {
@@ -341,10 +343,12 @@ func (a *adoption) finish(ctx context.Context) error {
 func (a *adoption) remaining(rest sink.Remainder, again string) error {
 	var reasons []string
 	if n := rest.Blocks.Len(); n > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d rows are of %s blocks that are not equal to the source, or not compared (%s)", rest.Rows, progress.Count(n), shortened(rest.Blocks)))
+		reasons = append(reasons, fmt.Sprintf("%d rows are of %s blocks that are not equal to the source, or not compared (%s)",
+			rest.Rows, progress.Count(n), shortened(rest.Blocks)))
 	}
 	if rest.Unnumbered > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d rows have no block number (DELETE FROM … WHERE %s IS NULL removes them)", rest.Unnumbered, a.checked.BlockColumn()))
+		reasons = append(reasons, fmt.Sprintf("%d rows have no block number (DELETE FROM … WHERE %s IS NULL removes them)",
+			rest.Unnumbered, a.checked.BlockColumn()))
 	}
 	next := "To have them deleted, and these blocks loaded: " + again + " --replace"
 	switch {

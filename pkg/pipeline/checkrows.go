@@ -26,7 +26,9 @@ const (
 // checkRows reads a few of the first and of the last blocks that would be loaded, and
 // asks the sinks whether their tables take them: what run would stop at in its first
 // minute is known then. If the source does not answer soon, that is said, and no error.
-func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer) error {
+func checkRows(
+	ctx context.Context, out io.Writer, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer,
+) error {
 	all := block.Range{Start: p.Range.MinBlock, End: block.Max + 1}
 	if end := p.Range.MaxBlock; end != nil {
 		all.End = *end

@@ -126,7 +126,9 @@ func (v *verification) reachable(ctx context.Context) error {
 
 // compareOnce compares the blocks of r without those that are left out. An error that may
 // pass is waited for, once in each sink.
-func (v *verification) compareOnce(ctx context.Context, d sink.Digester, r block.Range, left []sink.Unreadable) (found Comparison, err error) {
+func (v *verification) compareOnce(
+	ctx context.Context, d sink.Digester, r block.Range, left []sink.Unreadable,
+) (found Comparison, err error) {
 	err = fault.Retry(ctx, v.backoff(), v.limited(func(ctx context.Context) (err error) {
 		found, err = Compare(ctx, v.source, v.checked, d, r, left...)
 		return err
@@ -188,7 +190,9 @@ func (v *verification) search(ctx context.Context, d sink.Digester, r block.Rang
 // Compare reads the blocks of r from both sides, at the same time, and compares them.
 // Blocks of left are not read from the source, and are differences with their reasons,
 // as are those that the destination says it cannot read.
-func Compare(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, left ...sink.Unreadable) (Comparison, error) {
+func Compare(
+	ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, left ...sink.Unreadable,
+) (Comparison, error) {
 	var want, have = sink.Digests{}, sink.Digests{}
 	var unreadable []sink.Unreadable
 	g, ctx := errgroup.WithContext(ctx)
@@ -220,7 +224,9 @@ const sourceBehind = 3 * time.Second
 // digestSource reads the blocks of r from the source, without those that are left out, as
 // the destination would hold them. With whole the source must have all of them: an answer
 // says nothing when rows are missing because they are not there yet (AP 2).
-func digestSource(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, whole bool, left ...sink.Unreadable) (sink.Digests, error) {
+func digestSource(
+	ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, whole bool, left ...sink.Unreadable,
+) (sink.Digests, error) {
 	digest := d.DigestSource()
 	var out block.Set
 	for _, u := range left {

@@ -52,6 +52,7 @@ func findExtra(ctx context.Context, o Options, name string, w sink.Writer) (wron
 	if more > 0 {
 		say(o.out(), "%s: other keys: %d rows that are of no block", name, more)
 	}
-	return ops.Incomplete(fmt.Errorf("sink %q: %s rows are of no block: others have written them, or an older version of ampipe after a refusal; remove them",
+	return ops.Incomplete(fmt.Errorf("sink %q: %s rows are of no block: others have written them, "+
+		"or an older version of ampipe after a refusal; remove them",
 		name, progress.Count(found.Rows))), nil
 }

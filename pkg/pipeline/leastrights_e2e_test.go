@@ -191,7 +191,8 @@ func (l *leastRights) load(name, amp string, chain *modelChain, sinks ...string)
 			ended <- pipeline.Run(ctx, []*config.Pipeline{p}, pipeline.Options{Destinations: allDestinations(), Logger: zerolog.New(&journal), Out: io.Discard})
 		}()
 		for step := range 2 {
-			if l.atHead(t, p, chain, ended); step == 0 {
+			l.atHead(t, p, chain, ended)
+			if step == 0 {
 				chain.reorg(7)
 			}
 		}

@@ -38,7 +38,8 @@ func TestClusterWhoseNodesAreKilled(t *testing.T) {
 	var miner sync.WaitGroup
 	miner.Go(func() {
 		for n := 1; mining.Err() == nil; n++ {
-			if <-time.After(100 * time.Millisecond); n%30 == 0 {
+			<-time.After(100 * time.Millisecond)
+			if n%30 == 0 {
 				g.chain.reorg(1 + n/30%12)
 			}
 			g.chain.extend(g.chain.build(g.chain.head()+1, 1+n%2))

@@ -61,7 +61,8 @@ func (s progressObject) MarshalZerologObject(e *zerolog.Event) {
 	e.Dict("sinks", sinks)
 	waits := zerolog.Arr()
 	for _, w := range s.Waits {
-		waits.Dict(zerolog.Dict().Str("part", w.Part).Str("reason", w.Reason).Float64("seconds", time.Since(w.Since).Round(time.Second).Seconds()))
+		waits.Dict(zerolog.Dict().Str("part", w.Part).Str("reason", w.Reason).
+			Float64("seconds", time.Since(w.Since).Round(time.Second).Seconds()))
 	}
 	e.Array("waits", waits)
 }

@@ -227,7 +227,8 @@ func (p *replays) reach(t *testing.T, w *opened, end block.Cursor, procs []*proc
 			if err != nil {
 				t.Fatal(err)
 			}
-			if last = s; s.Live.Cursor == end {
+			last = s
+			if s.Live.Cursor == end {
 				return
 			}
 		default:

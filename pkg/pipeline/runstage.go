@@ -98,7 +98,9 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 
 // runStage runs one stage in a process of its own. NATS, and what the planner makes there,
 // may come up later than it.
-func runStage(ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error) (err error) {
+func runStage(
+	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error,
+) (err error) {
 	if p.NATS.Embedded != "" {
 		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
 			"set nats.url instead of nats.embedded", p.Name))

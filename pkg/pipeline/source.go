@@ -83,7 +83,9 @@ func (s *stages) askSource(ctx context.Context, source plan.Source) (checked *pl
 }
 
 // takeSample samples the source, patiently too.
-func (s *stages) takeSample(ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range) (sample plan.Sample, err error) {
+func (s *stages) takeSample(
+	ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range,
+) (sample plan.Sample, err error) {
 	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, history)
 		return err

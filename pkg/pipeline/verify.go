@@ -59,11 +59,14 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	}
 	var wrong []error
 	for i, c := range p.Sinks {
-		v := &verification{source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger, destinations: o.Destinations}
-		v.sink, v.table = c, tableFor(p, c, checked)
+		v := &verification{
+			source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger,
+			destinations: o.Destinations, sink: c, table: tableFor(p, c, checked),
+		}
 		extra, err := v.run(ctx, o, writers[i])
 		if unread != nil && len(v.found.Differences) > 0 {
-			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v", c.Name, unread)
+			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v",
+				c.Name, unread)
 		}
 		wrong = append(wrong, v.summary(), extra)
 		switch {
@@ -283,7 +286,9 @@ func logged(log zerolog.Logger) func(error, time.Duration) {
 
 // retryInHalves compares r again after an error that may pass, and in halves if r is
 // too much for the server.
-func retryInHalves(ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error)) (Comparison, error) {
+func retryInHalves(
+	ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error),
+) (Comparison, error) {
 	var found Comparison
 	err := fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(context.Context) (err error) {
 		found, err = compare(r)

@@ -24,7 +24,10 @@ type stop struct {
 }
 
 func newCondition() condition {
-	return condition{waits: map[string]wait{}, groups: map[string]*waitGroup{}, stages: map[string]health.Stage{}, loops: map[string]time.Time{}}
+	return condition{
+		waits: map[string]wait{}, groups: map[string]*waitGroup{},
+		stages: map[string]health.Stage{}, loops: map[string]time.Time{},
+	}
 }
 
 // Waiting says that a part of the pipeline waits, and for what; an empty reason says
