@@ -21,8 +21,8 @@ const (
 	NATSAway
 	// AmpAway is a [Fault] of Amp, which extractors need.
 	AmpAway
-	// LookFails is a [Fault] of what the planner needs to look after the pipeline.
-	LookFails
+	// PlannerFails is a [Fault] of what the planner needs to look after the pipeline.
+	PlannerFails
 	// BackPressure is a log that is full because it is read faster from Amp than a
 	// destination takes it. It is wrong when nothing has moved for [Standstill].
 	BackPressure
@@ -161,7 +161,7 @@ func Ready(now time.Time, all []Pipeline) Answer {
 		return a
 	}
 	for _, p := range all {
-		for _, t := range p.troubles(now) {
+		for _, t := range p.problems(now) {
 			said := func(o Part) bool { return o.Pipeline == t.Pipeline && o.Part == t.Part }
 			if t.State != StateStopped || !slices.ContainsFunc(a.Parts, said) {
 				a.Parts = append(a.Parts, t)
@@ -177,15 +177,15 @@ func Ready(now time.Time, all []Pipeline) Answer {
 func Healthy(now time.Time, all []Pipeline) Answer {
 	a := Answer{OK: true, Parts: []Part{}}
 	for _, p := range all {
-		a.Parts = append(a.Parts, p.troubles(now)...)
+		a.Parts = append(a.Parts, p.problems(now)...)
 	}
 	a.OK = !slices.ContainsFunc(a.Parts, func(p Part) bool { return p.State == StateStopped || p.State == StateFailing })
 	sortParts(a.Parts)
 	return a
 }
 
-// troubles returns what is waited for and what has stopped.
-func (p Pipeline) troubles(now time.Time) []Part {
+// problems returns what is waited for and what has stopped.
+func (p Pipeline) problems(now time.Time) []Part {
 	var parts []Part
 	for _, s := range p.Stops {
 		parts = append(parts, Part{Pipeline: p.Name, Part: s.Part, State: StateStopped, Reason: s.Reason, Since: utc(s.Since)})

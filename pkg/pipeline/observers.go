@@ -95,7 +95,7 @@ func planObserver(meter *progress.Meter) func(plan.Status) {
 	return func(s plan.Status) {
 		meter.Planned(s.History, s.Extracted)
 		meter.Reorgs(s.Live.Reorgs)
-		meter.Looked(overview(s))
+		meter.SetOverview(overview(s))
 		meter.GaveUp(givenUp(s.Failed))
 		kind := health.Fault
 		if s.Live.Expected {

@@ -18,7 +18,7 @@ func progressLoggers(meters map[string]*progress.Meter, o Options) map[string]fu
 	}
 	for name, m := range meters {
 		log := o.Logger.With().Str("pipeline", name).Logger()
-		loggers[name] = m.Teller(func(s progress.Snapshot) {
+		loggers[name] = m.ProgressLogger(func(s progress.Snapshot) {
 			log.Info().Object(ops.ProgressField, progressObject(s)).Msg(s.Line)
 		})
 	}

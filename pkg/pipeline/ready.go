@@ -111,7 +111,7 @@ const notRead = "what the destination holds has not been read yet"
 
 // PutReport is part of [apply.Reports].
 func (h *historyMonitor) PutReport(ctx context.Context, r queue.SinkReport) error {
-	h.meter.CameRound(stageSink(h.sink))
+	h.meter.Heartbeat(stageSink(h.sink))
 	h.mu.Lock()
 	h.report = r
 	h.mu.Unlock()

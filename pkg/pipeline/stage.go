@@ -81,10 +81,10 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 
 // reconciled notes that the planner has looked after the pipeline, or why it could not.
 func (s *stages) reconciled(reason error) {
-	s.meter.CameRound(stagePlanner)
-	s.meter.WaitingFor(health.LookFails, stagePlanner, text(reason))
+	s.meter.Heartbeat(stagePlanner)
+	s.meter.WaitingFor(health.PlannerFails, stagePlanner, text(reason))
 	if reason == nil {
-		s.meter.Ready(stagePlanner, health.NATSAway, health.LookFails)
+		s.meter.Ready(stagePlanner, health.NATSAway, health.PlannerFails)
 	}
 }
 

@@ -129,8 +129,8 @@ func (m *Meter) Ready(stage string, needs ...health.Kind) {
 	m.condition.stages[stage] = health.Stage{Name: stage, Needs: needs}
 }
 
-// CameRound says that a loop runs and has come round once more.
-func (m *Meter) CameRound(part string) {
+// Heartbeat says that a loop runs and has come round once more.
+func (m *Meter) Heartbeat(part string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.condition.loops[part] = m.now()

@@ -28,7 +28,7 @@ func full() *progress.Meter {
 	m.Covered("warehouse", 6)
 	m.Stopped("warehouse", "out of range")
 	m.Waiting("source", "not there")
-	m.Looked(progress.Overview{
+	m.SetOverview(progress.Overview{
 		Epoch: 7, Follows: true, FailedBlocks: 2,
 		Partitions: map[string]int{"failed": 1},
 		Tasks:      map[string]progress.Tasks{"partition": {Queued: 3, Held: 2, Idle: 1}},

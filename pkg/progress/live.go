@@ -10,10 +10,10 @@ import (
 
 // liveMeter is what a process sees of the live lane.
 type liveMeter struct {
-	known  bool
-	head   block.Number // the last that is complete in the log
-	reorgs uint64
-	told   bool // how many reorgs there were before this process
+	known       bool
+	head        block.Number // the last that is complete in the log
+	reorgs      uint64
+	reorgsKnown bool // how many reorgs there were before this process
 }
 
 // liveSink is how far a sink is in the live lane.
@@ -50,7 +50,7 @@ func (m *Meter) Reorged() {
 func (m *Meter) Reorgs(n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.live.reorgs, m.live.told = max(m.live.reorgs, n), true
+	m.live.reorgs, m.live.reorgsKnown = max(m.live.reorgs, n), true
 }
 
 // Reached tells that a sink has committed the live chain up to a block, of which the

@@ -72,7 +72,7 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 		send.gauge(descHistory, float64(m.history.Len()))
 		send.gauge(descExtracted, float64(m.extracted.Len()))
 	}
-	if m.extracts || m.live.told {
+	if m.extracts || m.live.reorgsKnown {
 		send.count(descLiveReorgs, float64(m.live.reorgs))
 	}
 	if m.live.known {

@@ -36,8 +36,8 @@ type SinkOverview struct {
 	Oldest          time.Time         // when the first live entry was published that is not acknowledged; zero: there is none
 }
 
-// Looked sets what a planner has found.
-func (m *Meter) Looked(o Overview) {
+// SetOverview sets what a planner has found.
+func (m *Meter) SetOverview(o Overview) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.overview = &o

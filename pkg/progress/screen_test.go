@@ -227,7 +227,7 @@ func TestTeller(t *testing.T) {
 		m := progress.NewMeter("lake")
 		var told []string
 		began := time.Now()
-		look := m.Teller(func(s progress.Snapshot) {
+		look := m.ProgressLogger(func(s progress.Snapshot) {
 			told = append(told, fmt.Sprintf("%v %s", time.Since(began), s.State))
 		})
 		pass := func(d time.Duration) {
