@@ -147,7 +147,7 @@ var driverValues = map[string][]string{
 	"target_session_attrs": {"any", "read-write", "primary"},
 }
 
-// valueAdvice says what to write instead of a value that the driver refuses.
+// valueAdvice returns what to write instead of a value that the driver refuses.
 func valueAdvice(key, value string) string {
 	if values, ok := driverValues[key]; ok && value != "" && !slices.Contains(values, value) {
 		advice := "must be " + strings.Join(values, " or ")
@@ -171,7 +171,7 @@ func valueAdvice(key, value string) string {
 	return ""
 }
 
-// dsnRule says what becomes of a key that the driver does not know: it is translated or
+// dsnRule is what becomes of a key that the driver does not know: it is translated or
 // dropped, or an advice is returned.
 type dsnRule func(k *dsnKeys, key, value string) (advice string)
 

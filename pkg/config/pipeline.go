@@ -62,7 +62,7 @@ type Range struct {
 	PartitionSize uint64            `yaml:"partition_size" default:"auto" range:"1,9223372036854775806"` // 0: chosen by the planner
 }
 
-// LiveStart says when the live chain is followed.
+// LiveStart is when the live chain is followed.
 type LiveStart string
 
 const (

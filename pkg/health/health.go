@@ -1,4 +1,4 @@
-// Package health is what a process says of itself to those who look after it:
+// Package health answers what operators ask of a process:
 // whether it has to be restarted, whether it is ready, and what it waits for. The
 // rules by which each is judged are here and nowhere else.
 package health
@@ -21,7 +21,7 @@ const (
 	NATSAway
 	// AmpAway is a [Fault] of Amp, which extractors need.
 	AmpAway
-	// PlannerFails is a [Fault] of what the planner needs to look after the pipeline.
+	// PlannerFails is a [Fault] of what the planner needs to reconcile the pipeline.
 	PlannerFails
 	// BackPressure is a log that is full because it is read faster from Amp than a
 	// destination takes it. It is wrong when nothing has moved for [Standstill].
@@ -96,7 +96,7 @@ const (
 	StateWaiting State = "waiting"
 	// StateFailing is a wait that has lasted too long. It may still end by itself.
 	StateFailing State = "failing"
-	// StateStopped is a part that does not go on by itself.
+	// StateStopped is a part that does not resume by itself.
 	StateStopped State = "stopped"
 	// StateUnready is a stage that is not ready.
 	StateUnready State = "not ready"
@@ -104,7 +104,7 @@ const (
 	StateHung State = "hung"
 )
 
-// Part is a part of a pipeline about which there is something to say.
+// Part is a part of a pipeline that waits, is not ready or has stopped.
 type Part struct {
 	Pipeline      string    `json:"pipeline"`
 	Part          string    `json:"part"`
@@ -120,7 +120,7 @@ type Answer struct {
 	Parts []Part `json:"parts"`
 }
 
-// Live answers whether the process can go on without being restarted. A part that
+// Live answers whether the process can continue without being restarted. A part that
 // has stopped for good is not a reason to restart it while others run: the same
 // configuration and the same data would stop it again, and the others with it. A
 // process of which nothing runs any more ends by itself.
@@ -196,7 +196,7 @@ func (p Pipeline) problems(now time.Time) []Part {
 	return parts
 }
 
-// judge returns how a wait is.
+// judge returns the state of a wait.
 func (p Pipeline) judge(now time.Time, w Wait) State {
 	switch w.Kind {
 	case Expected:

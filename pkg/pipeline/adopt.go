@@ -21,7 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// AdoptOptions are what is asked of an adoption.
+// AdoptOptions select what Adopt does.
 type AdoptOptions struct {
 	Sink    string        // only this one; empty: every sink that can
 	From    *block.Number // first block that is compared; nil: the pipeline's
@@ -110,7 +110,7 @@ func (a AdoptOptions) blocks(final block.Range) (block.Range, error) {
 	return asked, nil
 }
 
-// adoption is that of one table.
+// adoption adopts one table.
 type adoption struct {
 	AdoptOptions
 	writer   sink.Adopter
@@ -187,7 +187,7 @@ func (a *adoption) covered(ctx context.Context) (have block.Set, err error) {
 	return have, err
 }
 
-// windowDigests is a window and what the source has of it.
+// windowDigests is a window and the digests of its blocks in the source.
 type windowDigests struct {
 	window block.Range
 	want   sink.Digests
@@ -235,7 +235,7 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 	return g.Wait()
 }
 
-// read digests the blocks of r in the source.
+// read returns the digests of the blocks of r in the source.
 func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error) {
 	all := make(sink.Digests)
 	_, err := retryInHalves(ctx, a.log, r, func(r block.Range) (Comparison, error) {
@@ -248,7 +248,7 @@ func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error
 	return all, err
 }
 
-// count notes what a window was like, and names blocks that differ.
+// count adds the result of a window, and prints blocks that differ.
 func (a *adoption) count(c windowDigests, done sink.Adopted) {
 	want := maps.Clone(c.want)
 	maps.DeleteFunc(want, func(n block.Number, _ sink.BlockDigest) bool { return !done.Compared.Has(n) })
@@ -299,7 +299,7 @@ func (a *adoption) replace(ctx context.Context) error {
 	return err
 }
 
-// all is every block that the pipeline may ever load.
+// all returns every block that the pipeline may ever load.
 func (a *adoption) all() block.Range {
 	all := block.Range{Start: a.pipeline.Range.MinBlock, End: block.Max + 1}
 	if end := a.pipeline.Range.MaxBlock; end != nil {
@@ -308,7 +308,7 @@ func (a *adoption) all() block.Range {
 	return all
 }
 
-// finish ends the adoption if no row is left that was not adopted, and says what is next.
+// finish ends the adoption if no row is left that was not adopted, and prints what to do next.
 func (a *adoption) finish(ctx context.Context) error {
 	compared := block.NewSet(a.wrong.Missing(a.asked)...)
 	var rest sink.Remainder
@@ -339,7 +339,8 @@ func (a *adoption) finish(ctx context.Context) error {
 	return ops.Incomplete(a.remaining(rest, again))
 }
 
-// remaining says which rows keep the adoption from ending, and what to do about them.
+// remaining returns the error that names the rows that keep the adoption from ending, and
+// what to do about them.
 func (a *adoption) remaining(rest sink.Remainder, again string) error {
 	var reasons []string
 	if n := rest.Blocks.Len(); n > 0 {
@@ -390,8 +391,8 @@ func windows(ranges []block.Range, size uint64) []block.Range {
 	return slices.Clip(all)
 }
 
-// retry repeats what asks the destination. One that is away, or a table that is
-// locked, is waited for.
+// retry calls op, which asks the destination, until it succeeds. It waits for one that is
+// down, and for a table that is locked.
 func (a *adoption) retry(ctx context.Context, op func(context.Context) error) error {
 	return fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, op, logged(a.log))
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Check connects to everything the pipeline names, changes nothing, and tells
-// what it found and the tables that would be created. What is refused does not keep the
-// rest from being looked at: the errors of all are joined.
+// Check connects to everything the pipeline names, changes nothing, and prints
+// what it found and the tables that would be created. A refusal does not keep the rest
+// from being checked: the errors are joined.
 func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()
 	var refused []error
@@ -228,7 +228,7 @@ func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp
 func Bytes(n float64) string { return progress.Count(uint64(n)) + "B" }
 
 func say(out io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(out, format+"\n", args...) // nobody is left to tell
+	_, _ = fmt.Fprintf(out, format+"\n", args...) // there is no other place to report it
 }
 
 func indent(text string) string {

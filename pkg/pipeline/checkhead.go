@@ -36,7 +36,7 @@ func checkHead(ctx context.Context, o Options, p *config.Pipeline, c config.Sink
 	return nil
 }
 
-// stored reads what a destination holds.
+// stored returns what a destination holds.
 func stored(ctx context.Context, o Options, c config.Sink, table sink.Table) (state sink.State, err error) {
 	w, err := newWriter(o.Destinations, c)
 	if err != nil {

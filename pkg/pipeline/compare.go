@@ -51,7 +51,7 @@ func ofBlocks(err error) error {
 }
 
 // compareRange compares the blocks of r. Blocks that one side cannot read are searched
-// for, and become differences with a reason; an error says that nothing can be read of
+// for, and become differences with a reason; an error means that nothing can be read of
 // the source, or of the destination.
 func (v *verification) compareRange(ctx context.Context, d sink.Digester, r block.Range) (Comparison, error) {
 	var left []sink.Unreadable
@@ -65,7 +65,7 @@ func (v *verification) compareRange(ctx context.Context, d sink.Digester, r bloc
 		case errors.Is(err, amp.ErrTooMuch) && r.Len() > 1:
 			return v.compareHalves(ctx, d, r)
 		case ofBlocks(err) != nil && left == nil:
-			v.log.Info().Stringer("blocks", r).Err(err).Msg("blocks cannot be read, looking for those at fault")
+			v.log.Info().Stringer("blocks", r).Err(err).Msg("some of these blocks cannot be read; searching for them")
 			err := v.search(ctx, d, r, err, &left)
 			if err != nil {
 				return Comparison{}, err
@@ -105,7 +105,7 @@ func (v *verification) unread(ctx context.Context, d sink.Digester, r block.Rang
 	}
 	v.noMoreWaiting = true
 	if r.Len() > 1 && d.Windowed() && v.named < maxSearched {
-		v.log.Info().Stringer("blocks", r).Err(cause).Msg("blocks cannot be read, looking for those at fault")
+		v.log.Info().Stringer("blocks", r).Err(cause).Msg("some of these blocks cannot be read; searching for them")
 		return v.compareHalves(ctx, d, r)
 	}
 	v.named++
@@ -189,7 +189,7 @@ func (v *verification) search(ctx context.Context, d sink.Digester, r block.Rang
 
 // Compare reads the blocks of r from both sides, at the same time, and compares them.
 // Blocks of left are not read from the source, and are differences with their reasons,
-// as are those that the destination says it cannot read.
+// as are those that the destination reports it cannot read.
 func Compare(
 	ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, left ...sink.Unreadable,
 ) (Comparison, error) {

@@ -31,7 +31,7 @@ type Difference struct {
 	Reason              error // why the blocks cannot be compared; then nothing is known of the digests
 }
 
-// String tells what differs.
+// String returns what differs.
 func (d Difference) String() string {
 	blocks := fmt.Sprintf("block %d", d.Blocks.Start)
 	if d.Blocks.Len() > 1 {

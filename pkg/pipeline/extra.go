@@ -14,9 +14,8 @@ import (
 // extraShown is how many places of extra rows are written out.
 const extraShown = 20
 
-// findExtra looks for rows of a destination that are of no block, if that is asked
-// for, and writes where they are. That there are some is wrong; err says that it could
-// not look.
+// findExtra searches a destination for rows that are of no block, if that is asked for,
+// and prints where they are. wrong is set if there are some, err if it could not search.
 func findExtra(ctx context.Context, o Options, name string, w sink.Writer) (wrong, err error) {
 	finder, can := w.(sink.ExtraFinder)
 	switch {

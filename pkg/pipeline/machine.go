@@ -25,7 +25,7 @@ func checkFiles(pipelines ...*config.Pipeline) error {
 	return nil
 }
 
-// filesOf is how many files the pipelines need, with room to spare: a pipeline with one
+// filesOf returns how many files the pipelines need, with room to spare: a pipeline with one
 // sink was seen to have 16.
 func filesOf(pipelines ...*config.Pipeline) uint64 {
 	const process, embedded, pipeline, bucket, server = 32, 32, 8, 16, 16
@@ -58,7 +58,7 @@ const maxSkew = 10 * time.Second
 // machine. What lasts how long is measured within one of them, which sessions move is seen
 // by what changes, and the times in the schema ampipe are for people to read.
 
-// clockWarning says by how much the clock of this machine is ahead of that of NATS, if it
+// clockWarning returns by how much the clock of this machine is ahead of that of NATS, if it
 // is by much, or behind.
 func clockWarning(ahead time.Duration) string {
 	side := "ahead of"

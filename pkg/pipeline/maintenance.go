@@ -12,7 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Compact joins the small files of every Delta table of the pipeline, or tells
+// Compact joins the small files of every Delta table of the pipeline, or prints
 // what it would join. It may run beside the pipeline.
 func Compact(ctx context.Context, p *config.Pipeline, o Options, dry bool) error {
 	return eachMaintained(ctx, p, o, func(name string, w sink.Maintainer) error {
@@ -37,7 +37,7 @@ func Compact(ctx context.Context, p *config.Pipeline, o Options, dry bool) error
 }
 
 // Vacuum removes the files of every Delta table of the pipeline that left it
-// before the retention, or tells which it would remove.
+// before the retention, or prints which it would remove.
 func Vacuum(ctx context.Context, p *config.Pipeline, o Options, retention time.Duration, dry bool) error {
 	return eachMaintained(ctx, p, o, func(name string, w sink.Maintainer) error {
 		done, err := w.Vacuum(ctx, retention, dry, time.Now())

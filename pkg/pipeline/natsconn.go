@@ -35,7 +35,7 @@ type connectionState struct {
 	meters []*progress.Meter
 }
 
-// set reports whether there was a meter to set.
+// set sets the state on all meters, and reports whether there was one.
 func (s *connectionState) set(reason error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *connectionState) set(reason error) bool {
 	return len(s.meters) > 0
 }
 
-// addMeter adds a meter that every later change is reported to.
+// addMeter adds a meter that this and every later state is reported to.
 func (s *connectionState) addMeter(m *progress.Meter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +59,7 @@ const (
 	roleRun       = "run" // all stages
 	rolePlanner   = "planner"
 	roleExtractor = "extractor"
-	roleOperator  = "operator" // looks
+	roleOperator  = "operator" // only reads
 )
 
 // openNATS starts the embedded server of c, or connects to the one it names, as a process
@@ -100,12 +100,12 @@ func openConn(ctx context.Context, server *queue.Server, c config.NATS, role str
 
 		MustExist: !n.createsStreams,
 		OnState: func(reason error) {
-			switch told := n.state.set(reason); {
-			case told: // by a meter
+			switch reported := n.state.set(reason); {
+			case reported: // by a meter
 			case reason != nil:
 				log.Warn().Err(reason).Msg("waiting for NATS")
 			default:
-				log.Info().Msg("NATS is back")
+				log.Info().Msg("connected to NATS again")
 			}
 		},
 	})
@@ -120,8 +120,8 @@ func openConn(ctx context.Context, server *queue.Server, c config.NATS, role str
 const partNATS = "NATS"
 
 // retryNATS repeats, visibly, what needs a NATS server of its own, which may come up
-// later than this process. The embedded one is asked once. What the meter was told is
-// over when the connection reports that it stands.
+// later than this process. The embedded one is asked once. The wait that the
+// meter shows ends when the connection reports that it stands.
 func retryNATS(ctx context.Context, p *config.Pipeline, meter *progress.Meter, op func(context.Context) error) error {
 	if p.NATS.Embedded != "" {
 		return op(ctx)

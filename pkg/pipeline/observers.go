@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 )
 
-// extractObserver passes what extractors tell to the meter.
+// extractObserver reports to the meter what extractors do.
 type extractObserver struct {
 	meter *progress.Meter
 	idle  *idleClock
@@ -67,7 +67,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// sinkObserver passes what a sink's loop tells to the meter.
+// sinkObserver reports to the meter what a sink's loop does.
 type sinkObserver struct {
 	name  string
 	meter *progress.Meter
@@ -88,7 +88,7 @@ func (w sinkObserver) OnPause(reason error) { w.meter.Waiting("sink "+w.name, te
 
 func (w sinkObserver) OnResume() { w.meter.Waiting("sink "+w.name, "") }
 
-// planObserver passes what the planner finds to the meter.
+// planObserver returns a function that reports to the meter what the planner finds.
 func planObserver(meter *progress.Meter) func(plan.Status) {
 	var names []string // of the sinks of the status before: another planner may take one out
 	var slowest plan.SinkStatus
@@ -128,7 +128,7 @@ func planObserver(meter *progress.Meter) func(plan.Status) {
 	}
 }
 
-// overview is what the metrics show of a planner's status.
+// overview returns what the metrics show of a planner's status.
 func overview(s plan.Status) progress.Overview {
 	o := progress.Overview{
 		Epoch: s.Epoch, Partitions: map[string]int{}, FailedBlocks: s.Failed.Len(), Follows: s.Live.Follows,
@@ -161,7 +161,7 @@ func overview(s plan.Status) progress.Overview {
 	return o
 }
 
-// givenUp says which blocks could not be read; empty: none.
+// givenUp returns which blocks could not be read, or "" if all could.
 func givenUp(failed block.Set) string {
 	if failed.Len() == 0 {
 		return ""
@@ -169,8 +169,7 @@ func givenUp(failed block.Set) string {
 	return fmt.Sprintf("%d blocks could not be read: %v; mend the cause and start again with --retry-failed", failed.Len(), failed)
 }
 
-// fullLog says of a log that is nearly full which sink it waits for; empty: it has
-// room.
+// fullLog returns which sink a log that is nearly full waits for, or "" if it has room.
 func fullLog(log plan.LogStatus) string {
 	const full = 95 // percent
 	if log.MaxBytes == 0 || log.Bytes < log.MaxBytes/100*full {

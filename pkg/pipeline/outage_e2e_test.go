@@ -168,7 +168,7 @@ func TestInterrupted(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.wait(t, 30*time.Second); code != 130 || !strings.Contains(p.out.String(), "goes on from here") {
+	if code := p.wait(t, 30*time.Second); code != 130 || !strings.Contains(p.out.String(), "resumes from here") {
 		t.Errorf("exit code %d\n%s", code, p.out)
 	}
 	set(`{"bandwidth": 0}`)

@@ -9,8 +9,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 )
 
-// progressLoggers returns what writes the progress of each pipeline into the log, where there
-// is no terminal to show it on.
+// progressLoggers returns functions that log the progress of each pipeline, if there is no
+// terminal to show it on.
 func progressLoggers(meters map[string]*progress.Meter, o Options) map[string]func() {
 	loggers := map[string]func(){}
 	if o.Screen == nil || o.Screen.Terminal {

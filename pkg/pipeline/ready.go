@@ -32,7 +32,7 @@ func allStages(p *config.Pipeline) []string {
 	return stages
 }
 
-// setUnready tells the meter why no stage of a pipeline is ready; empty: all are.
+// setUnready sets why no stage of a pipeline is ready; with an empty reason all are.
 func setUnready(meter *progress.Meter, p *config.Pipeline, unready string) {
 	for _, stage := range allStages(p) {
 		if unready == "" {
@@ -44,7 +44,7 @@ func setUnready(meter *progress.Meter, p *config.Pipeline, unready string) {
 }
 
 const (
-	historyEvery = time.Second     // between two looks at what a sink lacks
+	historyEvery = time.Second     // between two checks of what a sink lacks
 	readyEvery   = 5 * time.Second // while it lacks nothing
 	// outdatedAfter is how old what is known of the destination, and of the plan, may
 	// be. Sinks report every 15 s at least.
@@ -70,9 +70,9 @@ func newMeter(p *config.Pipeline, unready string, stages ...string) *progress.Me
 	return meter
 }
 
-// historyMonitor tells the meter what a sink lacks of its history. It stands between the
-// sink and the state, which it passes the sink's reports on to: PutReport may be called
-// by any goroutine.
+// historyMonitor reports to the meter what a sink lacks of its history. It stands between
+// the sink and the state, which it passes the sink's reports on to. PutReport may be
+// called by any goroutine.
 type historyMonitor struct {
 	*stages
 	sink string
@@ -89,12 +89,12 @@ func newHistoryMonitor(s *stages, sink string) *historyMonitor {
 	return &historyMonitor{stages: s, sink: sink, ask: make(chan struct{}, 1)}
 }
 
-// askForReports has the sink report when the plan is written, until ctx ends: a planner that
+// askForReports asks the sink to report when the plan is written, until ctx ends: a planner that
 // starts writes it, and waits to hear how far the sinks are.
 func (h *historyMonitor) askForReports(ctx context.Context) {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: readyEvery}}
 	for ctx.Err() == nil {
-		err := h.state.WatchSpec(ctx, func(queue.Change) error { // look says that NATS is away
+		err := h.state.WatchSpec(ctx, func(queue.Change) error { // update reports that NATS is away
 			retrier.Progress()
 			select {
 			case h.ask <- struct{}{}:
@@ -118,7 +118,7 @@ func (h *historyMonitor) PutReport(ctx context.Context, r queue.SinkReport) erro
 	return h.state.PutReport(ctx, r)
 }
 
-// run looks until ctx ends.
+// run updates the meter until ctx ends.
 func (h *historyMonitor) run(ctx context.Context) {
 	defer h.meter.Ended(stageSink(h.sink))
 	for ctx.Err() == nil {
@@ -130,8 +130,8 @@ func (h *historyMonitor) run(ctx context.Context) {
 	}
 }
 
-// update tells the meter whether the sink is ready, and reports it. If the plan cannot be
-// read the last one counts, for a while.
+// update sets in the meter whether the sink is ready, and reports it. If the plan cannot
+// be read the last one counts, for a while.
 func (h *historyMonitor) update(ctx context.Context) bool {
 	spec, _, err := h.state.LoadSpec(ctx)
 	if err == nil {

@@ -16,9 +16,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 )
 
-// startReporting shows the progress and answers for metrics and health, from before
-// anything is connected until the function that it returns is called, which waits for
-// the end of both.
+// startReporting shows the progress, logs waits, and serves metrics and health. It starts
+// before anything is connected. The function that it returns ends it and waits for that.
 func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Options) (stop func() error, err error) {
 	registry, err := progress.Gather(meters)
 	if err != nil {
@@ -29,7 +28,7 @@ func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Op
 		if listener, err = ops.Listen(ctx, o.Listen); err != nil {
 			return nil, err
 		}
-		o.Logger.Info().Stringer("address", listener.Addr()).Msg("metrics and health")
+		o.Logger.Info().Stringer("address", listener.Addr()).Msg("serving metrics and health")
 	}
 	names := slices.Sorted(maps.Keys(meters))
 	for _, name := range names {
@@ -77,7 +76,7 @@ func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Op
 	}, nil
 }
 
-// logWait writes into the log what became of a wait.
+// logWait logs that a wait has begun, lasts or has ended.
 func logWait(log zerolog.Logger, n progress.WaitNote) {
 	line := log.Warn()
 	if n.Event == progress.WaitEnded || n.Kind == health.Expected || n.Kind == health.BackPressure {

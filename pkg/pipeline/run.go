@@ -21,7 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Options are what a process adds to the configuration.
+// Options hold what a process adds to the configuration.
 type Options struct {
 	Destinations []sink.Destination // that sinks may be of
 	Logger       zerolog.Logger
@@ -33,7 +33,7 @@ type Options struct {
 	JSON    bool // and is of JSON, as far as it is about partitions
 
 	RetryFailed bool // load partitions again that failed in an earlier run
-	Deep        bool // Verify: look for rows that are of no block as well
+	Deep        bool // Verify: also search for rows that are of no block
 }
 
 func (o Options) out() io.Writer {
@@ -51,7 +51,7 @@ var errNoSink = errors.New("no sink is running")
 
 // Run runs all stages of the pipelines in this process until each of them is
 // complete, or ctx ends. Everything is checked before anything is started, in
-// every pipeline. If a pipeline fails the others go on; the errors of all are
+// every pipeline. If a pipeline fails the others continue; the errors of all are
 // joined. A pipeline that ends with failed partitions is [ops.Incomplete].
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
 	meters := map[string]*progress.Meter{}
@@ -99,7 +99,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 			errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
 			if code := ops.ExitCode(err); len(runs) > 1 && code != ops.ExitInterrupted && code != ops.ExitIncomplete {
 				r.meter.Failed(err.Error())
-				r.logger.Error().Err(err).Msg("the pipeline has failed; the others go on")
+				r.logger.Error().Err(err).Msg("the pipeline has failed; the others continue")
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	return ops.Failures(errs...)
 }
 
-// refused returns exit code 2 to what the user has to mend before anything can
+// refused sets exit code 2 on an error that the user has to mend before anything can
 // start.
 func refused(err error) error {
 	if fault.Of(err) == fault.ClassPermanent {
@@ -126,8 +126,8 @@ type run struct {
 	writers []sink.Writer
 }
 
-// prepare does everything that can be refused: the query, the plan and the
-// destinations.
+// prepare checks the query, writes the plan and opens the destinations: all that can be
+// refused.
 func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *progress.Meter, o Options) (_ *run, err error) {
 	r := &run{}
 	defer func() {
@@ -176,7 +176,7 @@ func (r *run) close() {
 	}
 	for _, w := range r.writers {
 		if err := w.Close(); err != nil {
-			r.logger.Warn().Err(err).Msg("close destination")
+			r.logger.Warn().Err(err).Msg("could not close the destination")
 		}
 	}
 	if r.source != nil {
@@ -184,7 +184,7 @@ func (r *run) close() {
 	}
 }
 
-// run runs the stages until the planner says that everything is loaded. A sink
+// run runs the stages until the planner reports that everything is loaded. A sink
 // that stops for good lets the others finish first.
 func (r *run) run(ctx context.Context, o Options) error {
 	started := time.Now()
@@ -213,7 +213,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 			}
 			r.meter.Stopped(c.Name, err.Error())
 			if stopped.add(c.Name, err) {
-				r.logger.Error().Err(err).Str("sink", c.Name).Msg("the sink has stopped; the others go on")
+				r.logger.Error().Err(err).Str("sink", c.Name).Msg("the sink has stopped; the others continue")
 				return nil
 			}
 			return errNoSink
@@ -221,7 +221,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	}
 	err := g.Wait()
 	if errors.Is(err, errNoSink) {
-		err = nil // what stopped them says it
+		err = nil // stopped.err says what stopped them
 	}
 	if err = ops.Failures(err, stopped.err()); err == nil && status.Failed.Len() > 0 {
 		err = ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", status.Failed.Len(), status.Failed))

@@ -63,17 +63,17 @@ func tlsConfig(files config.TLS) (*tls.Config, error) {
 	return c, nil
 }
 
-// commandGiveUp is how long a command that a person waits for repeats what fails with
-// an error that nobody knows. Whatever is merely away is waited for without end.
+// commandGiveUp is how long a command that a person waits for retries after an unknown
+// error. It waits without end for a server that is down.
 const commandGiveUp = 2 * time.Minute
 
-// backoff is how a pipeline repeats what fails with an error that nobody knows.
+// backoff returns how a pipeline retries after an unknown error.
 func backoff(p *config.Pipeline) fault.Backoff {
 	return fault.Backoff{GiveUp: p.Extract.GiveUpAfter}
 }
 
-// askSource checks the query. A server that is down or restarting is waited for,
-// visibly: nothing has been started, so nothing can be lost by patience.
+// askSource checks the query. It waits, visibly, for a server that is down or restarts:
+// nothing has been started, so nothing is lost by waiting.
 func (s *stages) askSource(ctx context.Context, source plan.Source) (checked *plan.Checked, err error) {
 	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
 		checked, err = plan.Check(ctx, source, s.config)
@@ -82,7 +82,7 @@ func (s *stages) askSource(ctx context.Context, source plan.Source) (checked *pl
 	return checked, err
 }
 
-// takeSample samples the source, patiently too.
+// takeSample samples the source, and waits for a server that is down.
 func (s *stages) takeSample(
 	ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range,
 ) (sample plan.Sample, err error) {
@@ -93,7 +93,7 @@ func (s *stages) takeSample(
 	return sample, err
 }
 
-// untilAnswered repeats what asks the Amp server.
+// untilAnswered calls ask, which asks the Amp server, until it succeeds.
 func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) error) error {
 	defer s.meter.Waiting(partAmp, "")
 	return fault.Retry(ctx, backoff(s.config), ask, s.waiting(partAmp))

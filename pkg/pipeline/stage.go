@@ -65,9 +65,9 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	}, nil
 }
 
-// askSinks is how long a new plan waits for every sink to say what it holds. One of which
-// nothing changes says it every 15 s. Sinks that
-// start later skip what they hold, after it was read once more.
+// askSinks is how long a new plan waits for every sink to report what it holds. A sink
+// reports at least every 15 s. Sinks that start later skip what they hold, after it was
+// read once more.
 const askSinks = 20 * time.Second
 
 func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
@@ -79,7 +79,7 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 	}
 }
 
-// reconciled notes that the planner has looked after the pipeline, or why it could not.
+// reconciled records that the planner has reconciled the pipeline, or why it could not.
 func (s *stages) reconciled(reason error) {
 	s.meter.Heartbeat(stagePlanner)
 	s.meter.WaitingFor(health.PlannerFails, stagePlanner, text(reason))
@@ -165,8 +165,7 @@ func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
 	}, err
 }
 
-// openWriter opens a sink's destination. One that is down for the time being is
-// waited for, visibly.
+// openWriter opens a sink's destination. It waits, visibly, for one that is down.
 func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec) (sink.Writer, error) {
 	w, err := newWriter(s.destinations, c)
 	if err != nil {
@@ -186,7 +185,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		})
 		defer stop()
 		ctx, returned := sink.WithWaits(ctx, func(reason error) {
-			stop() // what it says is nearer to the cause
+			stop() // this reason is nearer to the cause
 			s.meter.Waiting(part, text(reason))
 		})
 		defer returned()
@@ -202,7 +201,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 	return w, nil
 }
 
-// consume begins to read the log. NATS may be away just then, for however long.
+// consume starts to read the log. It waits without end for NATS.
 func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) (consumer *queue.Consumer, err error) {
 	part := "sink " + c.Name
 	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {

@@ -57,7 +57,7 @@ func TestAStoppedSinkDoesNotHoldTheOthers(t *testing.T) {
 	if code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
-	for _, want := range []string{"the sink has stopped; the others go on", "no_500", "STOPPED      sink strict"} {
+	for _, want := range []string{"the sink has stopped; the others continue", "no_500", "STOPPED      sink strict"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output lacks %q", want)
 		}

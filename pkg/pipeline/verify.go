@@ -24,8 +24,8 @@ const verifyRows = 2_000_000
 
 // Verify compares the source with every destination of the pipeline, block by
 // block, and names every block that differs or cannot be compared. It reads plain scans of both sides
-// and needs neither NATS nor a running pipeline. If [Options.Deep] is set, it also looks
-// for rows that are of no block, where a plain scan cannot come across them. A sink that
+// and needs neither NATS nor a running pipeline. If [Options.Deep] is set, it also searches
+// for rows that are of no block, where a plain scan does not find them. A sink that
 // cannot be reached does not keep the others from being compared; it is a failure, which
 // is worse than differences.
 func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
@@ -90,14 +90,14 @@ func (v *verification) run(ctx context.Context, o Options, w sink.Writer) (extra
 	return extra, errors.Join(err, w.Close())
 }
 
-// notCompared is the error for a sink that cannot be reached, or not be read at all. It
+// notCompared returns the error for a sink that cannot be reached, or not be read at all. It
 // is a failure, and no refusal of the pipeline, whatever the class of err: others were
 // compared.
 func notCompared(name string, err error) error {
 	return fault.Later(fmt.Errorf("sink %q was not compared: %w", name, brief(err)), 0)
 }
 
-// summary is the error for blocks that differ.
+// summary returns the error for blocks that differ, or nil.
 func (v *verification) summary() error {
 	differ, unreadable := v.found.differing()
 	if differ == 0 {
@@ -110,7 +110,7 @@ func (v *verification) summary() error {
 	return ops.Incomplete(errors.New(text))
 }
 
-// report writes what was found of one sink. whole says that all of it was compared.
+// report prints what was found of one sink. whole means that all of it was compared.
 func (v *verification) report(o Options, whole bool) {
 	for _, e := range v.earlier {
 		if n := v.older[e.number]; n > 0 {
@@ -173,7 +173,7 @@ func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
 	return v.recheck(ctx, w)
 }
 
-// claimedRange is what the destination says to hold: of a chain that is followed,
+// claimedRange returns what the destination should hold: of a chain that is followed,
 // everything up to its last watermark.
 func (v *verification) claimedRange(ctx context.Context, w sink.Writer) (block.Range, error) {
 	all := v.checked.History(v.config.Range)
@@ -202,8 +202,8 @@ const (
 	recheckPause = 2 * time.Second
 )
 
-// recheck compares blocks that differ once more, and forgets those that the
-// destination does not claim any longer. Blocks that cannot be compared stay so.
+// recheck compares blocks that differ again, and drops those that the destination does
+// not claim any longer. Blocks that cannot be compared stay so.
 func (v *verification) recheck(ctx context.Context, w sink.Writer) error {
 	for range recheckTries {
 		var blocks block.Set
@@ -279,7 +279,7 @@ func windowBlocks(s plan.Sample) uint64 {
 	return verifyRows
 }
 
-// logged writes to the log what is waited for.
+// logged returns a function that logs what is waited for.
 func logged(log zerolog.Logger) func(error, time.Duration) {
 	return func(err error, pause time.Duration) { log.Warn().Err(err).Dur("pause", pause).Msg("waiting") }
 }

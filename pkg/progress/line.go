@@ -71,7 +71,7 @@ func (m *Meter) line(now time.Time) string {
 }
 
 // slowest returns the blocks that every sink has that has not stopped, and how long
-// the slowest one still takes at the pace since the start; 0 if that cannot be told
+// the slowest one still takes at the pace since the start; 0 if that is not known
 // yet.
 func (m *Meter) slowest(now time.Time) (done uint64, eta time.Duration) {
 	total := m.history.Len()

@@ -26,7 +26,7 @@ type liveSink struct {
 	latency latency
 }
 
-// Seen tells that the log has the live chain up to a block, of which the extractor
+// Seen records that the log has the live chain up to a block, of which the extractor
 // heard at the time given.
 func (m *Meter) Seen(head block.Number, at time.Time) {
 	m.mu.Lock()
@@ -46,14 +46,14 @@ func (m *Meter) Reorged() {
 	m.live.reorgs++
 }
 
-// Reorgs tells how many reorgs there were since the pipeline began.
+// Reorgs sets how many reorgs there were since the pipeline began.
 func (m *Meter) Reorgs(n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.live.reorgs, m.live.reorgsKnown = max(m.live.reorgs, n), true
 }
 
-// Reached tells that a sink has committed the live chain up to a block, of which the
+// Reached records that a sink has committed the live chain up to a block, of which the
 // extractor heard at the time given (zero: unknown).
 func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
 	m.mu.Lock()
@@ -68,8 +68,8 @@ func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
 	}
 }
 
-// Live says for people how far the live chain is in every sink, and how many reorgs
-// there were; empty: it is not followed.
+// Live returns, for people, how far the live chain is in every sink, and how many reorgs
+// there were, or "" if it is not followed.
 func (m *Meter) Live() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,11 +93,11 @@ func (m *Meter) slowestLive() *liveSink {
 	return slowest
 }
 
-// quietAfter is how long how fast the last block was says something about a sink that
-// has had no other since.
+// quietAfter is how long the latency of its last block counts for a sink that has had no
+// other since.
 const quietAfter = time.Minute
 
-// livePart says where the slowest sink is, and how long ago the extractor heard of
+// livePart returns where the slowest sink is, and how long ago the extractor heard of
 // the first block that it lacks or, where it lacks none, how long the last took. On a
 // chain that stands still it is at the head.
 func (m *Meter) livePart(now time.Time) string {

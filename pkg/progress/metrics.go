@@ -107,7 +107,7 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// Gather makes a registry of the process and of the meters, by the names of
+// Gather returns a registry of the process and of the meters, by the names of
 // their pipelines.
 func Gather(meters map[string]*Meter) (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()

@@ -43,14 +43,14 @@ func (m *Meter) SetOverview(o Overview) {
 	m.overview = &o
 }
 
-// Extracts says that this process reads from Amp.
+// Extracts records that this process reads from Amp.
 func (m *Meter) Extracts() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.extracts = true
 }
 
-// Applies says that this process writes to a sink's destination.
+// Applies records that this process writes to a sink's destination.
 func (m *Meter) Applies(sink string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,10 +83,10 @@ type lag struct {
 	at   time.Time // of the commit
 }
 
-// lagWindow is how long the lag of a commit says something about a sink.
+// lagWindow is how long the lag of a commit counts for a sink.
 const lagWindow = speedWindow * time.Second
 
-// Behind says that a sink has committed entries just now of which the first was in the
+// Behind records that a sink has committed entries just now of which the first was in the
 // log for so long.
 func (m *Meter) Behind(sink string, long time.Duration) {
 	m.mu.Lock()

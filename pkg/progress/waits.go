@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// repeatEvery is how often a wait is said that lasts.
+	// repeatEvery is how often a wait that lasts is reported.
 	repeatEvery = 5 * time.Minute
 	// repeatAfter is how soon a fault that comes and goes is said again, and how long a
 	// reason has to last that was not said when it came.
@@ -60,7 +60,7 @@ type waitGroup struct {
 	said    map[string]time.Time // when a reason was last said, by pattern
 }
 
-// SayUntil ends with ctx what [Meter.Say] is told: parts that stop then have not
+// SayUntil calls [Meter.Say] no more once ctx has ended: parts that stop then have not
 // resumed.
 func (m *Meter) SayUntil(ctx context.Context) {
 	m.mu.Lock()
@@ -68,8 +68,7 @@ func (m *Meter) SayUntil(ctx context.Context) {
 	m.saying = ctx.Done()
 }
 
-// WaitingFor is Waiting for a wait of any kind. One that becomes one of another kind
-// begins anew.
+// WaitingFor is Waiting for a wait of any kind. A wait that changes its kind begins again.
 func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,8 +93,7 @@ func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
 	m.sayReason(w, now)
 }
 
-// SayWaits says of waits that last that they do. It is to be called about once a
-// second.
+// SayWaits reports waits that last. It is to be called about once a second.
 func (m *Meter) SayWaits() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,7 +115,7 @@ func (m *Meter) SayWaits() {
 	}
 }
 
-// Waits returns what is waited for, that first which a person should look at first:
+// Waits returns what is waited for, what a person should look at first first:
 // faults before what is in order, what others need before them, and then what is new.
 func (m *Meter) Waits() []health.Wait {
 	m.mu.Lock()
@@ -154,7 +152,7 @@ func (m *Meter) newestOf(kind string) (newest wait) {
 	return newest
 }
 
-// sayReason says a reason that is new.
+// sayReason reports a new reason.
 func (m *Meter) sayReason(w wait, now time.Time) {
 	kind := kindOf(w.Part)
 	g := m.condition.groups[kind]
@@ -183,7 +181,7 @@ func (m *Meter) sayReason(w wait, now time.Time) {
 	}
 }
 
-// sayEnd says that the last part of a kind has resumed, if it was said that it waits.
+// sayEnd reports that the last part of a kind has resumed, if its wait was reported.
 func (m *Meter) sayEnd(w wait, now time.Time) {
 	kind := kindOf(w.Part)
 	if m.newestOf(kind).Part != "" {
