@@ -101,7 +101,7 @@ sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
 // pipeline and its history.
 const warmUp = 5
 
-// growing starts a server whose chain grows when it is told to.
+// growing starts a server whose chain grows on request.
 func (e *env) growing(ctx context.Context, said string) (_ *process, address, control string, err error) {
 	out, err := os.Create(said)
 	if err != nil {

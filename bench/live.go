@@ -38,7 +38,7 @@ func (e *env) live(mode config.Mode) side {
 	}}
 }
 
-// measureAppend compares a whole run with raw COPY, and tells how long a run
+// measureAppend compares a whole run with raw COPY, and reports how long a run
 // takes that has next to nothing to do.
 func measureAppend(ctx context.Context, e *env, r *report) error {
 	var around []float64
@@ -59,7 +59,7 @@ func measureUpsert(ctx context.Context, e *env, r *report) error {
 	return r.add(e.compare(ctx, "end to end, upsert of fresh rows", 0.50, e.live(config.Upsert), e.copyRaw(e.scale.live)))
 }
 
-// measureVerify tells how fast source and destination are compared.
+// measureVerify measures how fast source and destination are compared.
 func measureVerify(ctx context.Context, e *env, r *report) error {
 	verify := side{"ampipe verify", func(ctx context.Context) (sample, error) {
 		file, err := e.file(e.scale.rows, config.Append, "{ embedded: ./nats }")

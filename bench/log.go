@@ -113,7 +113,7 @@ func (n *natsServer) fill(
 	return 0, errors.Join(errors.New("the extraction ended before everything was in the log"), err, planErr)
 }
 
-// filled watches for the entry that completes the log. It is told by several
+// filled watches for the entry that completes the log. It is called by several
 // workers.
 type filled struct {
 	mu   sync.Mutex

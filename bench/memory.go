@@ -35,7 +35,7 @@ func (p peaks) failed() bool {
 }
 
 // measureMemory loads with separate processes, few rows and many in turns, and
-// asks the system for their peaks just before they are told to stop.
+// asks the system for their peaks just before they are asked to stop.
 func measureMemory(ctx context.Context, e *env, r *report) error {
 	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", workers), stated: extractorStated}
 	writer := peaks{process: fmt.Sprintf("sink-postgres, %d writers", sinkWriters), stated: sinkStated}

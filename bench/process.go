@@ -24,7 +24,7 @@ type process struct {
 	err  error // of its end; valid after done
 }
 
-// start starts a command, which is told to stop when ctx ends.
+// start starts a command, which is asked to stop when ctx ends.
 func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	if cmd.Stdout == nil {
@@ -55,7 +55,7 @@ func (e *env) external(ctx context.Context, path string, args ...string) *exec.C
 	return cmd
 }
 
-// wait waits for the end. The error tells what the process printed.
+// wait waits for the end. The error holds what the process printed.
 func (p *process) wait() error {
 	<-p.done
 	if p.err != nil {
@@ -64,7 +64,7 @@ func (p *process) wait() error {
 	return nil
 }
 
-// stop tells the process to end and waits for it.
+// stop asks the process to end and waits for it.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	<-p.done

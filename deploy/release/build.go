@@ -72,7 +72,7 @@ func (r *release) unchanged(ctx context.Context) error {
 	return nil
 }
 
-// identify reads what scripts/stamp says of the commit.
+// identify reads what scripts/stamp prints about the commit.
 func (r *release) identify(ctx context.Context) error {
 	ask := func(args ...string) (string, error) {
 		out, err := output(ctx, r.root, nil, "scripts/stamp", args...)

@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Config says what a chain looks like. [DefaultConfig] is a usable one.
+// Config describes a chain. [DefaultConfig] is a usable one.
 type Config struct {
 	Network string
 	Seed    uint64

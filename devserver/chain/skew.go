@@ -8,7 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Skew says that a share of the rows lies in a share of the blocks. The zero
+// Skew means that a share of the rows lies in a share of the blocks. The zero
 // value spreads rows evenly.
 type Skew struct {
 	Rows, Blocks float64 // 0.9 and 0.1: 90 % of the rows in 10 % of the blocks

@@ -7,7 +7,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// branch says that blocks from start on belong to a fork, up to the next branch.
+// branch means that blocks from start on belong to a fork, up to the next branch.
 type branch struct {
 	start block.Number
 	fork  uint32

@@ -9,12 +9,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Controller is where switches are set and counters are read. The zero value is a
+// Controller holds the switches and the counters. The zero value is a
 // server that behaves. It is safe for concurrent use.
 type Controller struct {
 	mu       sync.Mutex
 	switches Switches
-	changed  chan struct{} // closed when switches are set; nil if nobody waits
+	changed  chan struct{} // closed when switches are set; nil if nothing waits
 	refusals int           // calls that Switches.Status has answered
 	stats    Stats
 	open     map[*Stream]bool
@@ -32,7 +32,7 @@ type Stats struct {
 	Refused  int64 `json:"refused"` // calls answered by a switch
 }
 
-// Set replaces the switches. A count of refusals begins anew.
+// Set replaces the switches. The count of refusals starts again.
 func (c *Controller) Set(s Switches) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c *Controller) Watch() (Switches, <-chan struct{}) {
 }
 
 // Fail ends every stream that is open now with a status, before the next thing
-// it would send. It tells how many there were.
+// it would send. It returns how many there were.
 func (c *Controller) Fail(code codes.Code, text string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

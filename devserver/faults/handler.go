@@ -56,7 +56,7 @@ func (c *Controller) Handler() *http.ServeMux {
 // Answer writes v as JSON.
 func Answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	// The caller is gone if this fails; there is nobody to tell.
+	// The caller has gone if this fails.
 	_ = json.NewEncoder(w).Encode(v)
 }
 

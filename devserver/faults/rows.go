@@ -10,10 +10,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// Rows is an answer on its way. Whoever takes a batch releases it.
+// Rows is an answer on its way. The caller releases each batch.
 type Rows = iter.Seq2[arrow.RecordBatch, error]
 
-// Bend returns the rows of a query as the switches want them; ordered tells
+// Bend returns the rows of a query as the switches want them; ordered reports
 // whether the query asks for an order.
 func (s Switches) Bend(rows Rows, ordered bool) Rows {
 	if s.Unsorted || s.Shuffle && !ordered {

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Stream is the share of one DoGet in the faults. It belongs to the goroutine
+// Stream applies the faults to one DoGet. It belongs to the goroutine
 // that answers the call.
 type Stream struct {
 	// Switches are those at the beginning of the call. They do not change in it; a
@@ -42,7 +42,7 @@ func (c *Controller) Stream(ctx context.Context) (*Stream, error) {
 	return s, err
 }
 
-// End says that the call is over.
+// End ends the call.
 func (s *Stream) End() {
 	s.controller.mu.Lock()
 	defer s.controller.mu.Unlock()
@@ -50,7 +50,7 @@ func (s *Stream) End() {
 	delete(s.controller.open, s)
 }
 
-// Failed yields the status that [Controller.Fail] ends the stream with.
+// Failed returns a channel with the status that [Controller.Fail] ends the stream with.
 func (s *Stream) Failed() <-chan error { return s.failed }
 
 // Refusal is the status that the call must end with now, if any.
@@ -66,7 +66,7 @@ func (s *Stream) Refusal() error {
 	return status.Error(codes.Code(s.refused.Code), s.refused.Text)
 }
 
-// Sent counts a record batch and holds the stream to its bandwidth. It tells
+// Sent counts a record batch and holds the stream to its bandwidth. It reports
 // whether the connection must be cut now.
 func (s *Stream) Sent(ctx context.Context, rows, bytes int64) (drop bool, err error) {
 	s.sent++

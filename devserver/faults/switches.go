@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Switches say what goes wrong. The zero value is a server that behaves.
+// Switches are what goes wrong. The zero value is a server that behaves.
 type Switches struct {
 	// Latency is added to every call before anything is done.
 	Latency Duration `json:"latency"`

@@ -36,7 +36,7 @@ func (c *Conns) Accept() (net.Conn, error) {
 	return tracked, nil
 }
 
-// Cut closes every connection at once, and with them every call. It tells how
+// Cut closes every connection at once, and with them every call. It returns how
 // many there were.
 func (c *Conns) Cut() int {
 	c.mu.Lock()
@@ -104,7 +104,7 @@ func (c *conn) Close() error {
 }
 
 // cut ends the connection once total has reached a size: what a stream has sent
-// arrives, and nothing after it. It says that nothing more comes before it closes,
+// arrives, and nothing after it. It reports that nothing more comes before it closes,
 // because a socket that is closed with something unread throws away what it has
 // still to send.
 func (c *conn) cut(ctx context.Context, after int64) {

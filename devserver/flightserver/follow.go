@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/layout"
 )
 
-// Streaming says how streaming queries are answered. The zero value does as a
+// Streaming is how streaming queries are answered. The zero value does as a
 // real server.
 type Streaming struct {
 	// Window is how many blocks a microbatch has at most; 0 is 1000 (AP 3.1).
@@ -164,7 +164,7 @@ func (f *follower) next(now table.Moment, snapshots sqlengine.Snapshots) (block.
 }
 
 // after is where a stream continues that is done with a block: behind it; where
-// its branch left the chain; or, if nobody knows it, at the same number, however
+// its branch left the chain; or, if that is unknown, at the same number, however
 // deep the fork (AP 3.4).
 func (f *follower) after(now table.Moment) block.Number {
 	if h, found := now.Header(f.done.Number); found && h.Hash == f.done.Hash {

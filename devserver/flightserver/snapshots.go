@@ -9,7 +9,7 @@ import (
 
 // snapshots returns the tables as one query sees them: those of one chain at one
 // moment, others frozen when they are first asked for, with their last blocks
-// hidden as the switches say.
+// hidden by the switches.
 func (s *Server) snapshots(switches faults.Switches, moments ...moment) sqlengine.Snapshots {
 	at := map[table.Chain]table.Moment{}
 	for _, m := range moments {

@@ -39,7 +39,7 @@ func headOf(m *chain.Miner) (head, error) {
 //	POST /chains/{network}/reorg   {"depth": 2, "blocks": 1}: replaces the last
 //	                               blocks and appends others, 1 and 1 if not said
 //	POST /chains/{network}/pause   stops growth
-//	POST /chains/{network}/resume  lets it go on
+//	POST /chains/{network}/resume  resumes it
 //	POST /chains/{network}/forget  makes cursors on replaced blocks unknown
 //	POST /streams/cut              closes every connection
 //

@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Options say what a server offers and where. The zero value listens on a free
+// Options are what a server offers and where. The zero value listens on a free
 // port of the loopback interface, without a control API.
 type Options struct {
 	Catalog *table.Catalog
@@ -32,7 +32,7 @@ type Options struct {
 	// Control is host:port of the control API; empty is none.
 	Control string
 	Faults  faults.Switches
-	// Streaming says how streaming queries are answered.
+	// Streaming is how streaming queries are answered.
 	Streaming flightserver.Streaming
 	Log       zerolog.Logger
 }
@@ -124,7 +124,7 @@ func (s *Server) ControlURL() string {
 }
 
 // Cut closes every connection of clients at once, and with them every stream; it
-// tells how many there were. New ones are accepted.
+// returns how many there were. New ones are accepted.
 func (s *Server) Cut() int { return s.conns.Cut() }
 
 // Close cuts every call at once, as a real server does when it is stopped

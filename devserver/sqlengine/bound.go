@@ -7,7 +7,7 @@ import (
 )
 
 // bound narrows the tables below by the limits that a WHERE puts on their block
-// numbers, and returns the parts of it that say something else, joined by AND.
+// numbers, and returns the parts of it that are about something else, joined by AND.
 func bound(where *expr, here *scope) (rest []*expr) {
 	switch {
 	case where == nil:

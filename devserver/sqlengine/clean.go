@@ -102,7 +102,7 @@ func readOnly(sql string, tokens []token) error {
 	return nil
 }
 
-// settings tells how many tokens a SETTINGS clause at the front takes; 0 if
+// settings returns how many tokens a SETTINGS clause at the front takes; 0 if
 // there is none. The word is reserved, but not for names after a dot.
 func settings(sql string, tokens []token) int {
 	is := func(i int, kind tokenKind, want string) bool {

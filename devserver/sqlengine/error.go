@@ -23,7 +23,7 @@ func (e *Error) Error() string { return e.Text }
 func invalid(text string) error  { return &Error{Invalid, text} }
 func internal(text string) error { return &Error{Internal, text} }
 
-// parseError is what a real server says to text that is not SQL.
+// parseError is what a real server answers to text that is not SQL.
 func parseError(text string) error {
 	return invalid(`SQL parse error | Caused by: Invalid SQL syntax -> SQL error: ParserError("` + text +
 		`") -> sql parser error: ` + text)

@@ -11,7 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// truth is what a condition says of a row, in SQL's three values.
+// truth is the value of a condition for a row, in SQL's three values.
 type truth int8
 
 const (
@@ -124,7 +124,7 @@ func stored(e *expr, here *scope) (int, arrow.DataType, bool) {
 	return c.index, c.field.Type, true
 }
 
-// verdicts tell what a comparison makes of less (-1), equal (0) and greater (1).
+// verdicts are the results of a comparison for less (-1), equal (0) and greater (1).
 var verdicts = map[string]func(order int) bool{
 	"COMPARE_EQUAL":                func(o int) bool { return o == 0 },
 	"COMPARE_NOTEQUAL":             func(o int) bool { return o != 0 },

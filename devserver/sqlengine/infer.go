@@ -114,7 +114,7 @@ func columnName(name string) string {
 	return strings.TrimPrefix(name, "main.")
 }
 
-// inferRefusal puts what DuckDB says to a query into a real server's words.
+// inferRefusal puts DuckDB's error about a query into a real server's words.
 func inferRefusal(err error) error {
 	var refused *duckdb.Error
 	if !errors.As(err, &refused) {

@@ -16,7 +16,7 @@ import (
 type Plan struct {
 	// Schema is what GetFlightInfo answers.
 	Schema *arrow.Schema
-	// Streaming is what the SETTINGS of the query say.
+	// Streaming is what the SETTINGS of the query ask for.
 	Streaming bool
 	// Ordered reports whether the query asks for an order.
 	Ordered bool
@@ -102,7 +102,7 @@ func (p *Plan) Empty() bool {
 	return false
 }
 
-// Snapshots says what each table holds for one run of a plan.
+// Snapshots are what each table holds for one run of a plan.
 type Snapshots func(*table.Table) table.Snapshot
 
 // Result is the answer to one run of a plan.

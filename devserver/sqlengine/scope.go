@@ -29,11 +29,11 @@ type column struct {
 	qualifier []string // how a query names its table; nil for an unnamed one
 	name      string   // "" for an expression without an alias
 	field     *arrow.Field
-	// use and index say which column of which table this is, unchanged; use is
+	// use and index are which column of which table this is, unchanged; use is
 	// nil for anything else.
 	use   *use
 	index int
-	// pass says that a bound on the column may be put on the rows of the table.
+	// pass means that a bound on the column may be put on the rows of the table.
 	pass   bool
 	hidden bool // the right column of a USING: not part of a star
 }
@@ -68,7 +68,7 @@ type scope struct {
 	outer   *scope
 }
 
-// find returns the column that names mean; a longer name may go on into a struct.
+// find returns the column that names mean; a longer name may reach into a struct.
 func (s *scope) find(names []string) (column, bool) {
 	for ; s != nil; s = s.outer {
 		for n := len(names); n > 0; n-- {

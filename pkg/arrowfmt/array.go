@@ -7,8 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// Nulls says which values of an array are NULL. It asks the bitmap and nothing else, for
-// arrays hand out nil for empty text as well.
+// Nulls reports which values of an array are NULL. It reads only the bitmap, for arrays
+// return nil for empty text as well.
 type Nulls struct {
 	bits   []byte // nil: there are none
 	offset int

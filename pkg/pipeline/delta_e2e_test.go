@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// lakeLab is a commandEnv that needs no PostgreSQL: tables lie in its folder, or on S3.
-func lakeLab(t testing.TB) *commandEnv {
+// newLakeEnv is a commandEnv that needs no PostgreSQL: tables lie in its folder, or on S3.
+func newLakeEnv(t testing.TB) *commandEnv {
 	t.Helper()
 	return &commandEnv{t: t, dir: t.TempDir(), bin: commands(t)}
 }
@@ -90,7 +90,7 @@ func rowsIn(t testing.TB, out string) int {
 
 func TestDeltaLoadsAndVerifies(t *testing.T) {
 	t.Parallel()
-	e := lakeLab(t)
+	e := newLakeEnv(t)
 	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300")
 	file := e.lake(amp, logs, 300, "path: lake/logs, partition_by: [ { column: block_num, bucket: 100 } ]")
 	if out := e.must("ampipe", "check", "-c", file); !strings.Contains(out, "USING DELTA PARTITIONED BY (`block_num_bucket`)") {
@@ -117,7 +117,7 @@ func TestDeltaSurvivesKills(t *testing.T) {
 	for name, s3 := range map[string]bool{"folder": false, "S3": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := lakeLab(t)
+			e := newLakeEnv(t)
 			where, options := "path: lake", map[string]string{}
 			place := filepath.Join(e.dir, "lake")
 			if s3 {
@@ -182,7 +182,7 @@ func (e *commandEnv) waitVersions(p *process, folder string, n int) {
 // sinks of one table, and kills the sinks in turns.
 func TestDeltaSinkIsTakenOver(t *testing.T) {
 	t.Parallel()
-	e := lakeLab(t)
+	e := newLakeEnv(t)
 	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000")
 	port := freePort(t)
 	e.startNATS(port)
@@ -213,7 +213,7 @@ sinks: [ { name: lake, delta: { path: lake, max_commit_delay: 300ms } } ]
 // TestDeltaHousekeeping compacts and vacuums by the commands, and loads more after.
 func TestDeltaHousekeeping(t *testing.T) {
 	t.Parallel()
-	e := lakeLab(t)
+	e := newLakeEnv(t)
 	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "900", "--bandwidth", "15000000")
 	folder := filepath.Join(e.dir, "lake")
 	file := e.lake(amp, logs, 600, "path: lake, max_commit_delay: 200ms")
@@ -245,7 +245,7 @@ func TestDeltaHousekeeping(t *testing.T) {
 // code 2, nothing written.
 func TestDeltaBadInput(t *testing.T) {
 	t.Parallel()
-	e := lakeLab(t)
+	e := newLakeEnv(t)
 	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "20")
 	e.file("plain", "not a folder")
 	if err := os.MkdirAll(filepath.Join(e.dir, "other"), 0o777); err != nil {

@@ -26,7 +26,7 @@ import (
 // healing is a pipeline with two destinations in memory, which follows a chain that
 // grows only when the test says so.
 type healing struct {
-	*works
+	*testPipeline
 	t       *testing.T
 	chain   *modelChain
 	stores  map[string]*memory.Store
@@ -48,7 +48,7 @@ func newHealing(t *testing.T) *healing {
 		}
 		return batch(h.chain.Chain, q.SQL)
 	})
-	h.works = &works{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
+	h.testPipeline = &testPipeline{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
 		Name:    "heal",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -194,12 +194,12 @@ func (h *healing) publish(lane string) {
 	}
 }
 
-// halt stops a sink, and goOn starts it again.
+// halt stops a sink, and resume starts it again.
 func (h *healing) halt(name string) {
 	stop(h.procs[name])
 	delete(h.procs, name)
 }
-func (h *healing) goOn(name string) { h.begin(name, h.applies(name)) }
+func (h *healing) resume(name string) { h.begin(name, h.applies(name)) }
 
 func (h *healing) epoch(name string) uint64 { return h.stores[name].Ledger().Live.Epoch }
 
@@ -244,7 +244,7 @@ func TestHealing(t *testing.T) {
 			h.renew()
 			h.halt("cache")
 			h.stores["cache"].Restore(b)
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"set back to nothing": func(h *healing) {
 			h.grow(20)
@@ -265,14 +265,14 @@ func TestHealing(t *testing.T) {
 			}
 			lost := h.log("live")[before:]
 			h.delete(lost[1], lost[len(lost)/2+1])
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"the first entries of the live lane are lost": func(h *healing) {
 			h.halt("cache")
 			h.grow(5)
 			h.settle(healed, "warehouse")
 			h.delete(h.log("live")...)
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"entries of the history are lost": func(h *healing) {
 			h.halt("cache")
@@ -283,7 +283,7 @@ func TestHealing(t *testing.T) {
 			}
 			lane := h.log("p.40.0")
 			h.delete(append(h.log("p.120.0"), lane[len(lane)/2])...)
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"an entry of the live lane is damaged": func(h *healing) {
 			_, stream := h.stream()
@@ -302,7 +302,7 @@ func TestHealing(t *testing.T) {
 				h.t.Fatal(err)
 			}
 			h.corrupt.Store(h.log("p.80.0")[0])
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"somebody publishes to the lanes": func(h *healing) {
 			h.publish("live")
@@ -318,7 +318,7 @@ func TestHealing(t *testing.T) {
 			if err := js.DeleteStream(h.t.Context(), "AMPIPE_LOG_heal"); err != nil {
 				h.t.Fatal(err)
 			}
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"the live lane is purged": func(h *healing) {
 			h.halt("cache")
@@ -328,7 +328,7 @@ func TestHealing(t *testing.T) {
 			if err := stream.Purge(h.t.Context(), jetstream.WithPurgeSubject("ampipe.log.heal.live")); err != nil {
 				h.t.Fatal(err)
 			}
-			h.goOn("cache")
+			h.resume("cache")
 		},
 	} {
 		all.Go(func() {

@@ -99,14 +99,14 @@ type modelCounts struct {
 	mu                             sync.Mutex
 	blocks, reorgs, deepest, below int
 	kills, holders, duplicates     int
-	struck                         struck
+	disturbed                      disturbed
 }
 
-func (c *modelCounts) note(enemy string) {
-	if c.struck == nil {
-		c.struck = struck{}
+func (c *modelCounts) note(name string) {
+	if c.disturbed == nil {
+		c.disturbed = disturbed{}
 	}
-	c.struck[enemy]++
+	c.disturbed[name]++
 }
 
 func (c *modelCounts) add(o *modelCounts) {
@@ -114,7 +114,7 @@ func (c *modelCounts) add(o *modelCounts) {
 	defer c.mu.Unlock()
 	c.blocks, c.reorgs, c.deepest, c.below = c.blocks+o.blocks, c.reorgs+o.reorgs, max(c.deepest, o.deepest), c.below+o.below
 	c.kills, c.holders, c.duplicates = c.kills+o.kills, c.holders+o.holders, c.duplicates+o.duplicates
-	for name, n := range o.struck {
+	for name, n := range o.disturbed {
 		for range n {
 			c.note(name)
 		}
@@ -125,12 +125,12 @@ func (c *modelCounts) add(o *modelCounts) {
 func (c *modelCounts) String() string {
 	return fmt.Sprintf("%d blocks, %d reorgs (deepest %d, %d below the first live block), %d kills (%d of extractors), "+
 		"%d entries delivered twice; %v",
-		c.blocks, c.reorgs, c.deepest, c.below, c.kills, c.holders, c.duplicates, c.struck)
+		c.blocks, c.reorgs, c.deepest, c.below, c.kills, c.holders, c.duplicates, c.disturbed)
 }
 
 // model is one round.
 type model struct {
-	*works
+	*testPipeline
 	t      *testing.T
 	random *rand.Rand // of the one goroutine that runs the round
 	chain  *modelChain
@@ -146,7 +146,7 @@ type model struct {
 
 	*dice
 	backups    [][]func(context.Context) error // by destination, how to go back to them
-	afterwards sync.WaitGroup                  // what ends by itself after an enemy has struck
+	afterwards sync.WaitGroup                  // what ends by itself after a disturbance
 
 	outages     sync.Mutex
 	outageFate  amptest.Fate
@@ -202,7 +202,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	srv.Next(decide)
 
-	m.works = &works{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
+	m.testPipeline = &testPipeline{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
 		Name:    "model",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -260,7 +260,7 @@ func (m *model) run(lasts time.Duration) {
 	mining, pause := context.WithCancel(context.Background())
 	var miner sync.WaitGroup
 	miner.Go(func() { m.chain.mine(mining) })
-	m.trouble(time.Now().Add(lasts))
+	m.injectFaults(time.Now().Add(lasts))
 	pause()
 	miner.Wait()
 	m.calm.Store(true)
@@ -272,17 +272,17 @@ func (m *model) run(lasts time.Duration) {
 	m.settle()
 }
 
-// trouble makes things go wrong until a time.
-func (m *model) trouble(until time.Time) {
-	const kills = 6 // and the weight of them among the enemies
-	enemies := m.enlist()
+// injectFaults disturbs the pipeline until a time.
+func (m *model) injectFaults(until time.Time) {
+	const kills = 6 // and the weight of them among the disturbances
+	picked := m.disturbances()
 	for round := 0; time.Now().Before(until) && !m.t.Failed(); round++ {
 		<-time.After(time.Duration(200+m.random.IntN(1400)) * time.Millisecond)
 		m.revive()
 		if round%4 == 0 {
 			m.backUp()
 		}
-		if i := m.random.IntN(kills + len(enemies)); i < len(enemies) && m.strike(enemies[i]) {
+		if i := m.random.IntN(kills + len(picked)); i < len(picked) && m.disturb(picked[i]) {
 			continue
 		}
 		s := m.slots[m.random.IntN(len(m.slots))]
@@ -319,7 +319,7 @@ func (m *model) with(do func(context.Context, *queue.Conn) error) error {
 	return do(ctx, c)
 }
 
-// revive starts again what has ended by itself, if an enemy explains that.
+// revive starts again what has ended by itself, if a disturbance explains that.
 func (m *model) revive() {
 	for _, s := range m.slots {
 		select {
@@ -448,7 +448,7 @@ func (u *unruly) Next(ctx context.Context) (apply.Message, error) {
 		calm := u.model.calm.Load()
 		if len(u.given) > 0 && !calm && u.random.IntN(12) == 0 {
 			m := u.given[u.random.IntN(len(u.given))]
-			m.Reply = nobody{}
+			m.Reply = noAcker{}
 			u.model.duplicates.Add(1)
 			return m, nil
 		}
@@ -489,9 +489,9 @@ func (u *unruly) remember(m apply.Message) apply.Message {
 	return m
 }
 
-// nobody hears the answer to an entry that was delivered twice.
-type nobody struct{}
+// noAcker takes the answer to an entry that was delivered twice.
+type noAcker struct{}
 
-func (nobody) Ack() error              { return nil }
-func (nobody) Nak(time.Duration) error { return nil }
-func (nobody) Term(string) error       { return nil }
+func (noAcker) Ack() error              { return nil }
+func (noAcker) Nak(time.Duration) error { return nil }
+func (noAcker) Term(string) error       { return nil }

@@ -194,7 +194,7 @@ func (p *replays) replay(t *testing.T, r recorded, history *amptest.History, nam
 		srv.Next(decide)
 	}
 
-	w := &works{stageEnv: p.stageEnv, size: 1000, config: &config.Pipeline{
+	w := &testPipeline{stageEnv: p.stageEnv, size: 1000, config: &config.Pipeline{
 		Name:    name,
 		Source:  config.Source{Amp: srv.URL(), Query: r.stream.SQL},
 		Range:   config.Range{ReorgBuffer: 1 << 20},

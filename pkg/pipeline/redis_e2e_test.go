@@ -12,15 +12,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisLab is a commandEnv with a sink in Redis instead of a table.
-type redisLab struct {
+// redisEnv is a commandEnv with a sink in Redis instead of a table.
+type redisEnv struct {
 	*commandEnv
 	client *redis.Client
 	url    string
 	name   string
 }
 
-func newRedisLab(t *testing.T) *redisLab {
+func newRedisEnv(t *testing.T) *redisEnv {
 	t.Helper()
 	url := os.Getenv("AMPIPE_TEST_REDIS")
 	if url == "" {
@@ -30,7 +30,7 @@ func newRedisLab(t *testing.T) *redisLab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &redisLab{commandEnv: newCommandEnv(t), client: redis.NewClient(o), url: url}
+	l := &redisEnv{commandEnv: newCommandEnv(t), client: redis.NewClient(o), url: url}
 	l.name = l.schema
 	t.Cleanup(func() {
 		ctx := context.Background()
@@ -43,7 +43,7 @@ func newRedisLab(t *testing.T) *redisLab {
 	return l
 }
 
-func (l *redisLab) pipeline(amp string, blocks int, options string) string {
+func (l *redisEnv) pipeline(amp string, blocks int, options string) string {
 	return l.file("pipeline.yaml", fmt.Sprintf(`pipeline: %s
 source: { amp: "%s", query: %s }
 range: { min_block: 0, max_block: %d }
@@ -64,7 +64,7 @@ func TestRunLoadsRedisAndVerifies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newRedisLab(t)
+			l := newRedisEnv(t)
 			amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "200")
 			file := l.pipeline(amp, 200, options)
 			if out := l.must("ampipe", "check", "-c", file); !strings.Contains(out, "block_num  decimal digits") {
@@ -114,7 +114,7 @@ func TestRunLoadsRedisAndVerifies(t *testing.T) {
 // Killed again and again while it loads, it ends with every row once.
 func TestRedisSinkIsKilled(t *testing.T) {
 	t.Parallel()
-	l := newRedisLab(t)
+	l := newRedisEnv(t)
 	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "600")
 	file := l.pipeline(amp, 600, "structure: stream")
 	for i := range 4 {

@@ -69,7 +69,7 @@ func newCalmModel(t *testing.T, destinations []destination, planners int) *model
 		}
 		return batch(m.chain.Chain, q.SQL)
 	})
-	m.works = &works{stageEnv: newStageEnv(t), size: 200, config: &config.Pipeline{
+	m.testPipeline = &testPipeline{stageEnv: newStageEnv(t), size: 200, config: &config.Pipeline{
 		Name:    "calm",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -206,7 +206,7 @@ func TestThreePlanners(t *testing.T) {
 	} {
 		other := *m.config
 		change(&other)
-		works := *m.works
+		works := *m.testPipeline
 		works.config = &other
 		m.slots[i].kill()
 		m.slots[i].stage = works.planner

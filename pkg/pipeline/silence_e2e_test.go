@@ -27,7 +27,7 @@ type obstacle struct {
 // obstructed is a pipeline that follows the chain into every kind of destination.
 // Everything that it speaks to is reached through proxies.
 type obstructed struct {
-	*redisLab
+	*redisEnv
 	t                           *testing.T
 	amp, nats, postgres, server *proxy // server is Redis
 	process                     *process
@@ -51,7 +51,7 @@ var obstacles = []obstacle{
 // its health names the part that it is in the way of, within half a minute, and says
 // nothing of it ten seconds after it has gone.
 func TestNeverSilent(t *testing.T) {
-	newRedisLab(t) // skips without its servers
+	newRedisEnv(t) // skips without its servers
 	server, _ := newCommandEnv(t).devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
 	var all sync.WaitGroup
 	for _, one := range obstacles {
@@ -63,7 +63,7 @@ func TestNeverSilent(t *testing.T) {
 }
 
 func newObstructed(t *testing.T, server string) *obstructed {
-	o := &obstructed{redisLab: newRedisLab(t), t: t}
+	o := &obstructed{redisEnv: newRedisEnv(t), t: t}
 	store := o.start("nats-server", "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(o.dir, "nats"))
 	natsAddress := store.out.waitFor(t, store, regexp.MustCompile(`Listening for client connections on (\S+)`))
 	dsn, err := url.Parse(o.dsn)

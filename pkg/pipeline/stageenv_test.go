@@ -131,8 +131,8 @@ func stop(procs ...*proc) {
 	}
 }
 
-// works is one pipeline on a stageEnv.
-type works struct {
+// testPipeline is one pipeline on a stageEnv.
+type testPipeline struct {
 	*stageEnv
 	config *config.Pipeline
 	size   uint64 // blocks of a partition
@@ -140,12 +140,12 @@ type works struct {
 	retry  bool   // planners retry what has failed
 }
 
-func (w *works) logger(part string) zerolog.Logger {
+func (w *testPipeline) logger(part string) zerolog.Logger {
 	return zerolog.New(w.journal).With().Timestamp().Str("pipeline", w.config.Name).Str("part", part).Logger()
 }
 
 // open opens what is in NATS, which may be away.
-func (w *works) open(ctx context.Context, c *queue.Conn) (log *queue.Log, tasks *queue.Tasks, state *queue.State, err error) {
+func (w *testPipeline) open(ctx context.Context, c *queue.Conn) (log *queue.Log, tasks *queue.Tasks, state *queue.State, err error) {
 	err = fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
 		if log, err = c.Log(ctx, w.config.Name, queue.LogConfig{MaxBytes: w.config.Log.MaxBytes}); err != nil {
 			return err
@@ -159,7 +159,7 @@ func (w *works) open(ctx context.Context, c *queue.Conn) (log *queue.Log, tasks 
 	return log, tasks, state, err
 }
 
-func (w *works) source(ctx context.Context) (*amp.Client, error) {
+func (w *testPipeline) source(ctx context.Context) (*amp.Client, error) {
 	return amp.Open(ctx, amp.Config{URL: w.config.Source.Amp, Recycle: true})
 }
 
@@ -167,7 +167,7 @@ func (w *works) source(ctx context.Context) (*amp.Client, error) {
 var quickly = fault.Backoff{Attempts: 1000, Min: 5 * time.Millisecond, Max: 300 * time.Millisecond}
 
 // planner plans the pipeline and watches over it.
-func (w *works) planner(ctx context.Context, c *queue.Conn) error {
+func (w *testPipeline) planner(ctx context.Context, c *queue.Conn) error {
 	log, tasks, state, err := w.open(ctx, c)
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func (w *works) planner(ctx context.Context, c *queue.Conn) error {
 }
 
 // plan waits until the planner has planned.
-func (w *works) plan(ctx context.Context, state *queue.State) (spec queue.Spec, table sink.Table, err error) {
+func (w *testPipeline) plan(ctx context.Context, state *queue.State) (spec queue.Spec, table sink.Table, err error) {
 	err = fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
 		spec, _, err = state.WaitSpec(ctx)
 		return err
@@ -216,7 +216,7 @@ func (w *works) plan(ctx context.Context, state *queue.State) (spec queue.Spec, 
 }
 
 // extractor reads partitions and the live chain.
-func (w *works) extractor(ctx context.Context, c *queue.Conn) error {
+func (w *testPipeline) extractor(ctx context.Context, c *queue.Conn) error {
 	log, tasks, state, err := w.open(ctx, c)
 	if err != nil {
 		return err
@@ -249,7 +249,7 @@ func (w *works) extractor(ctx context.Context, c *queue.Conn) error {
 
 // sink applies the log to a destination. troubled, if not nil, stands between it and
 // the log.
-func (w *works) sink(name string, open func() sink.Writer, troubled func(apply.Source) apply.Source) func(context.Context, *queue.Conn) error {
+func (w *testPipeline) sink(name string, open func() sink.Writer, troubled func(apply.Source) apply.Source) func(context.Context, *queue.Conn) error {
 	return func(ctx context.Context, c *queue.Conn) error {
 		log, _, state, err := w.open(ctx, c)
 		if err != nil {

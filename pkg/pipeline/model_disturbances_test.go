@@ -19,16 +19,16 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// enemy is something that goes wrong in a round of the model.
-type enemy struct {
+// disturbance is something that goes wrong in a round of the model.
+type disturbance struct {
 	name   string
 	weight int // how often it is picked, beside kills (6)
 	times  int // at most, in a round
-	strike func(*model)
+	cause  func(*model)
 }
 
-// enemies are all that a round picks some of. The kills of procs come on top.
-var enemies = []enemy{
+// allDisturbances are what a round picks from. The kills of procs come on top.
+var allDisturbances = []disturbance{
 	{"cut connections of destinations", 1, 100, (*model).cutDestinations},
 	{"forget orphaned blocks", 1, 100, func(m *model) { m.chain.Forget() }},
 	{"restart NATS", 1, 1, (*model).restart},
@@ -44,11 +44,11 @@ var enemies = []enemy{
 	{"swallow rows in a trigger", 1, 2, (*model).swallowRows},
 }
 
-// enlist picks the enemies of a round: about half of all, each as often as its weight
+// disturbances picks the disturbances of a round: about half of all, each as often as its weight
 // says.
-func (m *model) enlist() []*enemy {
-	var picked []*enemy
-	for _, e := range enemies {
+func (m *model) disturbances() []*disturbance {
+	var picked []*disturbance
+	for _, e := range allDisturbances {
 		if m.random.IntN(2) == 0 {
 			continue
 		}
@@ -60,8 +60,8 @@ func (m *model) enlist() []*enemy {
 	return picked
 }
 
-// strike lets one of them strike, and reports whether it had not struck often enough.
-func (m *model) strike(e *enemy) bool {
+// disturb causes a disturbance, and reports whether it may still happen in this round.
+func (m *model) disturb(e *disturbance) bool {
 	if e.times == 0 {
 		return false
 	}
@@ -69,7 +69,7 @@ func (m *model) strike(e *enemy) bool {
 	m.counts.note(e.name)
 	log := m.logger("model")
 	log.Info().Msg(e.name)
-	e.strike(m)
+	e.cause(m)
 	return true
 }
 
@@ -286,12 +286,12 @@ func (d *dice) fate(n int) int {
 	return d.random.IntN(n)
 }
 
-// struck is how often enemies have struck, by name.
-type struck map[string]int
+// disturbed is how often each disturbance has happened, by name.
+type disturbed map[string]int
 
-func (s struck) String() string {
+func (s disturbed) String() string {
 	var parts []string
-	for _, e := range enemies {
+	for _, e := range allDisturbances {
 		if n := s[e.name]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d times", e.name, n))
 		}
@@ -299,7 +299,7 @@ func (s struck) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// expectedEnd reports whether an enemy explains the error that a process has ended
+// expectedEnd reports whether a disturbance explains the error that a process has ended
 // with.
 func (m *model) expectedEnd(err error) bool {
 	return err != nil && slices.ContainsFunc(m.expected, func(text string) bool { return strings.Contains(err.Error(), text) })
