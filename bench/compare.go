@@ -60,7 +60,7 @@ func (c comparison) ratios() []float64 {
 	return ratios
 }
 
-// ratio is the median of the ratios.
+// ratio returns the median of the ratios.
 func (c comparison) ratio() float64 { return median(c.ratios()) }
 
 // rates returns the median rate of either side, in rows per second.

@@ -44,7 +44,7 @@ func measureConcurrent(ctx context.Context, e *env, r *report) error {
 		side{"ampipe run, three destinations", run(all)}, side{slowest + " alone", run(sinks[slowest])}))
 }
 
-// loadInto is the life of the command with these sinks, everything new.
+// loadInto runs the command with these sinks, everything new.
 func (e *env) loadInto(ctx context.Context, sinks string) (sample, error) {
 	if err := e.empty(ctx); err != nil {
 		return sample{}, err

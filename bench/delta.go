@@ -125,7 +125,7 @@ func (e *env) gather(ctx context.Context, p *config.Pipeline, table sink.Table, 
 	return sample{e.scale.rows, took}, err
 }
 
-// loadLake is the life of the command.
+// loadLake runs the command into an empty lake.
 func (e *env) loadLake(ctx context.Context) (sample, error) {
 	file, err := e.lakeFile(e.scale.live)
 	if err != nil {

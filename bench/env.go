@@ -113,7 +113,7 @@ func (e *env) close() error {
 	return errors.Join(errs...)
 }
 
-// history is the blocks that hold so many rows.
+// history returns the blocks that hold so many rows.
 func history(rows int) block.Range {
 	return block.Range{Start: 0, End: block.Number(rows / rowsPerBlock)}
 }

@@ -30,7 +30,7 @@ func (e *env) load(ctx context.Context, rows int, mode config.Mode) (time.Durati
 	return took, e.holds(ctx, rows)
 }
 
-// live is a run of the command.
+// live returns a run of the command.
 func (e *env) live(mode config.Mode) side {
 	return side{"ampipe run, " + string(mode), func(ctx context.Context) (sample, error) {
 		took, err := e.load(ctx, e.scale.live, mode)

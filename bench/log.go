@@ -56,7 +56,7 @@ func (e *env) startNATS(ctx context.Context, listen string, p *config.Pipeline) 
 	return n, err
 }
 
-// filledNATS is a server whose log holds so many rows of a pipeline.
+// filledNATS returns a server whose log holds so many rows of a pipeline.
 func (e *env) filledNATS(ctx context.Context, p *config.Pipeline, checked *plan.Checked, rows int) (*natsServer, error) {
 	n, err := e.startNATS(ctx, "", p)
 	if err != nil {

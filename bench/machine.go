@@ -43,7 +43,7 @@ func describeMachine(ctx context.Context, e *env) machine {
 	return m
 }
 
-// load is how busy the machine is, over the last minute.
+// load returns how busy the machine is, over the last minute.
 func load() string { return strings.SplitN(line("/proc/loadavg")+" ", " ", 2)[0] }
 
 func line(file string) string {

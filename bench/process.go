@@ -41,12 +41,12 @@ func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// command is one of the built commands, in the env's folder.
+// command returns one of the built commands, to run in the env's folder.
 func (e *env) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return e.external(ctx, filepath.Join(e.bin, name), args...)
 }
 
-// external is any program, in the env's folder.
+// external returns any program, to run in the env's folder.
 func (e *env) external(ctx context.Context, path string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = e.dir
@@ -82,7 +82,7 @@ func finish(ctx context.Context, cmd *exec.Cmd) (string, time.Duration, error) {
 	return p.text.String(), time.Since(began), err
 }
 
-// peak is the most memory that a process has had resident so far, in bytes.
+// peak returns the most memory that a process has had resident so far, in bytes.
 func (p *process) peak() (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

@@ -89,7 +89,7 @@ func firstRows(rows []byte, most int) (n, size int, ended bool, err error) {
 	}
 }
 
-// copyRaw is the side that every load is measured against: the first rows, sent
+// copyRaw returns the side that every load is measured against: the first rows, sent
 // as they are over one connection.
 func (e *env) copyRaw(rows int) side {
 	return side{"raw COPY, " + thousands(batchRows) + " rows a transaction", func(ctx context.Context) (sample, error) {

@@ -77,7 +77,7 @@ func (e *env) measureStructure(ctx context.Context, r *report, structure config.
 	return errors.Join(err, client.FlushDB(ctx).Err())
 }
 
-// cached is the configuration of a load into Redis.
+// cached returns the configuration of a load into Redis.
 func (e *env) cached(structure string, rows int) (*config.Pipeline, error) {
 	path := filepath.Join(e.dir, "cache.yaml")
 	text := fmt.Appendf(nil, `pipeline: bench

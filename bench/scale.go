@@ -29,7 +29,7 @@ var (
 	}
 )
 
-// most is the rows that the source has to have.
+// most returns how many rows the source has to have.
 func (s scale) most() int { return max(s.rows, s.live, s.memory[1]) }
 
 // wants reports whether a measurement was asked for.

@@ -35,7 +35,7 @@ sinks:
 `, e.amp, history(rows).End, nats, workers, e.dsn, mode, key), 0o600)
 }
 
-// pipeline is the same configuration for what runs in this process.
+// pipeline returns the same configuration for what runs in this process.
 func (e *env) pipeline(rows int, mode config.Mode, nats string) (*config.Pipeline, error) {
 	path, err := e.file(rows, mode, nats)
 	if err != nil {

@@ -138,7 +138,7 @@ func (r *release) writeDocs(ctx context.Context, work, share string) error {
 	return nil
 }
 
-// name is that of a platform's archive, without its ending, and of the folder in it.
+// name returns that of a platform's archive, without its ending, and of the folder in it.
 func (r *release) name(platform string) string {
 	return "ampipe_" + strings.TrimPrefix(r.version, "v") + "_" + strings.ReplaceAll(platform, "/", "_")
 }

@@ -30,7 +30,7 @@ type Config struct {
 	BlockTime time.Duration
 }
 
-// DefaultConfig is a chain of 1,000 blocks with 200 logs and 50 transactions
+// DefaultConfig returns a chain of 1,000 blocks with 200 logs and 50 transactions
 // each, twelve seconds apart.
 func DefaultConfig() Config {
 	return Config{

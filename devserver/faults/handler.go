@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Handler is the control API:
+// Handler returns the control API:
 //
 //	GET    /faults   the switches as they are
 //	POST   /faults   sets the switches named in the body, the others stay

@@ -53,7 +53,7 @@ func (s *Stream) End() {
 // Failed returns a channel with the status that [Controller.Fail] ends the stream with.
 func (s *Stream) Failed() <-chan error { return s.failed }
 
-// Refusal is the status that the call must end with now, if any.
+// Refusal returns the status that the call must end with now, if any.
 func (s *Stream) Refusal() error {
 	select {
 	case err := <-s.failed:

@@ -84,7 +84,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// total is how many bytes of gRPC messages, with their prefixes, have been
+// total returns how many bytes of gRPC messages, with their prefixes, have been
 // written to the connection.
 func (c *conn) total() int64 {
 	c.mu.Lock()

@@ -107,7 +107,7 @@ func (f *follower) resolve() error {
 	return nil
 }
 
-// nothing is the answer while there is no table, or none with data: that of a
+// nothing returns the answer while there is no table, or none with data: that of a
 // batch query without rows (AP 3.8).
 func (f *follower) nothing(ctx context.Context) error {
 	if err := f.begin(); err != nil {
@@ -163,7 +163,7 @@ func (f *follower) next(now table.Moment, snapshots sqlengine.Snapshots) (block.
 	return block.Range{Start: start, End: min(common.End, start+block.Number(f.server.streaming.Window))}, true
 }
 
-// after is where a stream continues that is done with a block: behind it; where
+// after returns where a stream continues that is done with a block: behind it; where
 // its branch left the chain; or, if that is unknown, at the same number, however
 // deep the fork (AP 3.4).
 func (f *follower) after(now table.Moment) block.Number {
@@ -229,7 +229,7 @@ func (f *follower) empty(ctx context.Context, metadata []byte) error {
 	return f.send(ctx, batch, metadata)
 }
 
-// unstreamable is a refusal that is found after the query has been planned.
+// unstreamable returns a refusal that is found after the query has been planned.
 func unstreamable(format string, args ...any) error {
 	return &sqlengine.Error{Kind: sqlengine.Internal, Text: "streaming query execution error | Caused by: " + fmt.Sprintf(format, args...)}
 }

@@ -12,7 +12,7 @@ import (
 // and leaves out the empty list of children. Tests hold the bytes against
 // recorded ones.
 
-// schemaMessage is the IPC message of a schema, as DoGet sends it first. It fails
+// schemaMessage returns the IPC message of a schema, as DoGet sends it first. It fails
 // for a type that no table of an Amp server has, such as a dictionary.
 func schemaMessage(schema *arrow.Schema) ([]byte, error) {
 	w := &schemaWriter{flatbuffer: newFlatbuffer()}
@@ -32,7 +32,7 @@ func schemaMessage(schema *arrow.Schema) ([]byte, error) {
 	return w.finish(w.end()), w.err
 }
 
-// encapsulated is the schema as FlightInfo carries it: marker, length, message,
+// encapsulated returns the schema as FlightInfo carries it: marker, length, message,
 // padded to 64 bytes; no end-of-stream marker after it (AP 1.3).
 func encapsulated(schema *arrow.Schema) ([]byte, error) {
 	const prefix, alignment = 8, 64

@@ -42,7 +42,7 @@ func New(engine *sqlengine.Engine, controller *faults.Controller, conns *Conns, 
 // [Options].
 func (s *Server) Register(g *grpc.Server) { flight.RegisterFlightServiceServer(g, s) }
 
-// Options are the settings of a gRPC server that streams large messages fast.
+// Options returns the settings of a gRPC server that streams large messages fast.
 func Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.WriteBufferSize(1 << 20),

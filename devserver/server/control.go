@@ -32,7 +32,7 @@ func headOf(m *chain.Miner) (head, error) {
 	return h, nil
 }
 
-// handler is the whole control API: that of the controller, and
+// handler returns the whole control API: that of the controller, and
 //
 //	GET  /chains/{network}         first and last block, and whether it is paused
 //	POST /chains/{network}/mine    {"blocks": 3}: appends blocks, 1 if not said

@@ -109,13 +109,13 @@ func (s *Server) listen(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// Addr is host:port of the Flight listener.
+// Addr returns host:port of the Flight listener.
 func (s *Server) Addr() string { return s.flight.Addr().String() }
 
-// URL is the address as a pipeline's configuration has it.
+// URL returns the address in the form of a pipeline's configuration.
 func (s *Server) URL() string { return "grpc://" + s.Addr() }
 
-// ControlURL is where the control API is; empty if there is none.
+// ControlURL returns where the control API is; empty if there is none.
 func (s *Server) ControlURL() string {
 	if s.control == nil {
 		return ""

@@ -17,19 +17,19 @@ type Error struct {
 	Text string
 }
 
-// Error is the text as it is sent.
+// Error returns the text as it is sent.
 func (e *Error) Error() string { return e.Text }
 
 func invalid(text string) error  { return &Error{Invalid, text} }
 func internal(text string) error { return &Error{Internal, text} }
 
-// parseError is what a real server answers to text that is not SQL.
+// parseError returns what a real server answers to text that is not SQL.
 func parseError(text string) error {
 	return invalid(`SQL parse error | Caused by: Invalid SQL syntax -> SQL error: ParserError("` + text +
 		`") -> sql parser error: ` + text)
 }
 
-// inferError is a refusal while the schema of a query is worked out.
+// inferError returns a refusal while the schema of a query is worked out.
 func inferError(kind Kind, text string) error {
 	prefix := ""
 	if kind == Invalid {
@@ -38,7 +38,7 @@ func inferError(kind Kind, text string) error {
 	return &Error{kind, "failed to infer SQL output schema | Caused by: " + prefix + text + " -> " + text}
 }
 
-// planError is a refusal when a query that has a schema is to run.
+// planError returns a refusal when a query that has a schema is to run.
 func planError(text string) error {
 	return internal("failed to execute plan | Caused by: failed to execute plan -> " + text)
 }

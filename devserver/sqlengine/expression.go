@@ -4,7 +4,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
-// parts are the expressions directly inside e.
+// parts returns the expressions directly inside e.
 func (e *expr) parts() []*expr {
 	var parts []*expr
 	add := func(more ...*expr) {

@@ -62,7 +62,7 @@ func compile(e *expr, here *scope) (condition, bool) {
 	return condition{}, false
 }
 
-// negated is NOT c.
+// negated returns NOT c.
 func (c condition) negated() condition {
 	return condition{c.columns, func(column func(int) arrow.Array) func(int) truth {
 		is := c.bind(column)

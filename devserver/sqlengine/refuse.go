@@ -7,7 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
-// refuse is what DoGet checks and GetFlightInfo does not (AP 6.2).
+// refuse returns the error for what DoGet refuses and GetFlightInfo does not (AP 6.2).
 func (p *Plan) refuse() error {
 	if p.tree.anywhere(isBlockNum) {
 		text := "Error during planning: block_num() is only supported in streaming queries"
@@ -112,7 +112,7 @@ func (n *node) anywhere(is func(*expr, *scope) bool) bool {
 	return false
 }
 
-// expressions are those written directly in a query.
+// expressions returns those written directly in a query.
 func (n *node) expressions() []*expr {
 	var all []*expr
 	for i := range n.Select {

@@ -77,7 +77,7 @@ func plain(n *node, top bool) bool {
 	}
 }
 
-// allConditions are those of n and of the subqueries it selects from.
+// allConditions returns those of n and of the subqueries it selects from.
 func (n *node) allConditions() []condition {
 	all := slices.Clone(n.conditions)
 	if n.From.Subquery != nil {

@@ -50,7 +50,7 @@ func (c column) matches(names []string) bool {
 	return slices.EqualFunc(c.qualifier[len(c.qualifier)-last:], names[:last], strings.EqualFold)
 }
 
-// spelled is the column as an error names it.
+// spelled returns the column as an error names it.
 func (c column) spelled() string {
 	return strings.Join(append(slices.Clone(c.qualifier), c.name), ".")
 }

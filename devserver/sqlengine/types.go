@@ -7,7 +7,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 )
 
-// duckType is the DuckDB type that holds the values of an Arrow type. Where
+// duckType returns the DuckDB type that holds the values of an Arrow type. Where
 // DuckDB has none, text or a wider type stands in.
 func duckType(t arrow.DataType) (duckdb.TypeInfo, error) {
 	switch t := t.(type) {
@@ -79,7 +79,7 @@ func structType(t *arrow.StructType) (duckdb.TypeInfo, error) {
 	return duckdb.NewStructInfo(entries[0], entries[1:]...)
 }
 
-// arrowType is the Arrow type of an expression that DuckDB typed.
+// arrowType returns the Arrow type of an expression that DuckDB typed.
 func arrowType(info duckdb.TypeInfo) (arrow.DataType, error) {
 	switch details := info.Details().(type) {
 	case *duckdb.DecimalDetails:

@@ -149,7 +149,7 @@ func (p *Plan) blockColumn() int {
 	return 0
 }
 
-// leaves are the queries that a set operation joins.
+// leaves returns the queries that a set operation joins.
 func (n *node) leaves() []*node {
 	if n.Type == "SET_OPERATION_NODE" {
 		return append(n.Left.leaves(), n.Right.leaves()...)

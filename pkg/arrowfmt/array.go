@@ -73,8 +73,8 @@ func IsBytes(dt arrow.DataType) bool {
 	}
 }
 
-// Bytes returns what returns the values of an array of texts or bytes. They are not
-// copied. It is called for values only that are not NULL.
+// Bytes returns a function that returns the values of an array of texts or bytes. They are
+// not copied. It may be called only for values that are not NULL.
 func Bytes(arr arrow.Array) func(i int) []byte {
 	if arr.Len() == 0 { // may have no buffers at all
 		return nil

@@ -156,5 +156,5 @@ type Postgres struct {
 // wait for.
 const besideWriters = 3
 
-// Connections is how many connections the sink uses at most.
+// Connections returns how many connections the sink uses at most.
 func (p Postgres) Connections() int { return max(1, p.Writers) + besideWriters }

@@ -31,7 +31,7 @@ type ExitError struct {
 	Err  error
 }
 
-// Error is the text of the wrapped error.
+// Error returns the text of the wrapped error.
 func (e *ExitError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the wrapped error.
@@ -98,8 +98,8 @@ func Main(report Reporter, run func(context.Context) error) (code int) {
 // before what is incomplete, before an interruption.
 func ExitCode(err error) int { return exitCode(err, false) }
 
-// exitCode is [ExitCode]. In a process that was interrupted, what was cancelled is by
-// that, whatever has become of the cause on its way.
+// exitCode implements [ExitCode]. In a process that was interrupted, an error of
+// cancellation counts as the interruption, whatever has become of its cause on the way.
 func exitCode(err error, interrupted bool) int {
 	if err == nil {
 		return ExitDone

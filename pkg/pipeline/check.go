@@ -177,7 +177,7 @@ func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Tab
 	}
 }
 
-// Preview is the dry run: which partitions would be queued, and about how much
+// Preview is the dry run. It prints which partitions would be queued, and about how much
 // they hold, from a sample of the source.
 func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()

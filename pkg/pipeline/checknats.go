@@ -11,7 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// natsNeeds is what a pipeline reserves in NATS.
+// natsNeeds returns what a pipeline reserves in NATS.
 func natsNeeds(p *config.Pipeline) queue.Needs {
 	return queue.Needs{LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks)}
 }

@@ -136,7 +136,7 @@ func (v *verification) compareOnce(
 	return found, err
 }
 
-// backoff is how often an error is waited for that may pass.
+// backoff returns how long to retry after an error that may pass.
 func (v *verification) backoff() fault.Backoff {
 	if v.noMoreWaiting {
 		return fault.Backoff{Attempts: 2}
@@ -144,7 +144,7 @@ func (v *verification) backoff() fault.Backoff {
 	return fault.Backoff{GiveUp: commandGiveUp}
 }
 
-// limited is op, with errors that are of single blocks for good, and a destination that
+// limited returns op, with errors that are of single blocks for good, and a destination that
 // is away waited for no longer than any other error.
 func (v *verification) limited(op func(context.Context) error) func(context.Context) error {
 	var first time.Time

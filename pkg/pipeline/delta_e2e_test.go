@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// newLakeEnv is a commandEnv that needs no PostgreSQL: tables lie in its folder, or on S3.
+// newLakeEnv returns a commandEnv that needs no PostgreSQL: tables lie in its folder, or on S3.
 func newLakeEnv(t testing.TB) *commandEnv {
 	t.Helper()
 	return &commandEnv{t: t, dir: t.TempDir(), bin: commands(t)}
 }
 
-// lake is a configuration with one Delta table; delta is what its section says.
+// lake returns a configuration with one Delta table; delta is what its section says.
 func (e *commandEnv) lake(amp, query string, blocks int, delta string) string {
 	e.t.Helper()
 	return e.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e

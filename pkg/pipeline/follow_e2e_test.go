@@ -73,7 +73,7 @@ func (g *growing) post(path, body string, into any) {
 	}
 }
 
-// follow is a configuration that follows the chain into one table.
+// follow returns a configuration that follows the chain into one table.
 func (g *growing) follow(nats, more string) string {
 	g.t.Helper()
 	return g.followInto("rows", nats, more)

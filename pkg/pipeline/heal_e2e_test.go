@@ -139,7 +139,7 @@ func (h *healing) equal(name string) bool {
 	return slices.Equal(got, h.chain.rows())
 }
 
-// stream is the log as an operator sees it.
+// stream returns the log as an operator sees it.
 func (h *healing) stream() (jetstream.JetStream, jetstream.Stream) {
 	h.t.Helper()
 	c, err := nats.Connect("nats://" + h.address)

@@ -44,7 +44,7 @@ func (l *leastRights) forgetRedis() {
 	}
 }
 
-// snippet is the box of docs/security.md below a mark, with the names of this test.
+// snippet returns the box of docs/security.md below a mark, with the names of this test.
 func (l *leastRights) snippet(mark string) string {
 	l.Helper()
 	page, err := os.ReadFile("../../docs/security.md")
@@ -71,7 +71,7 @@ func (l *leastRights) connect(address string) *pgx.Conn {
 	return conn
 }
 
-// as is the URL of the database for one of its roles.
+// as returns the URL of the database for one of its roles.
 func (l *leastRights) as(role string) string {
 	u, err := url.Parse(l.postgres)
 	if err != nil {

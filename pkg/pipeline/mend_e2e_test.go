@@ -154,7 +154,7 @@ func (m *mending) until(what string, is func(context.Context) (bool, error)) {
 	}
 }
 
-// said is the end of what each process has said.
+// said returns the end of what each process has said.
 func (m *mending) said() (all string) {
 	for _, name := range m.names {
 		out := m.cluster.procs[name].out.String()

@@ -123,7 +123,7 @@ func (s *stillness) look() {
 	s.all = max(s.all, time.Since(s.any))
 }
 
-// commits is how many versions a sink's table has.
+// commits returns how many versions a sink's table has.
 func (s *stillness) commits(name string) int {
 	s.of.Helper()
 	versions, err := filepath.Glob(filepath.Join(s.of.dir, name, "_delta_log", "*.json"))

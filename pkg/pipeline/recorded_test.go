@@ -77,7 +77,7 @@ func newReplays(t *testing.T) *replays {
 	return &replays{stageEnv: newStageEnv(t), schema: e.schema, dsn: e.dsn, db: db}
 }
 
-// table is the configuration of a table in the test's schema.
+// table returns the configuration of a table in the test's schema.
 func (p *replays) table(name string) config.Postgres {
 	return config.Postgres{DSN: config.Secret(p.dsn), Schema: p.schema, Table: name, Mode: config.Append, Writers: 1}
 }
@@ -259,7 +259,7 @@ func batch(chain *amptest.Chain, text string) amptest.Answer {
 	return chain.Batch(r)
 }
 
-// wrappedRange is the range that ampipe asks a query for, which is empty when it
+// wrappedRange returns the range that ampipe asks a query for, which is empty when it
 // asks only what there is; false if it asks for all.
 func wrappedRange(text string) (r block.Range, bounded bool) {
 	if strings.HasSuffix(text, "LIMIT 0") {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// endless is a configuration without max_block, or with one.
+// endless returns a configuration without max_block, or with one.
 func (e *commandEnv) endless(name, amp, query, bound string) string {
 	e.t.Helper()
 	return e.file(name+".yaml", fmt.Sprintf(`pipeline: %[1]s

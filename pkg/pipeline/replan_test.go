@@ -56,7 +56,7 @@ func inMemory(names ...string) (all []destination) {
 	return all
 }
 
-// newCalmModel is a model in which nothing goes wrong but for what the test does. Its
+// newCalmModel returns a model in which nothing goes wrong but for what the test does. Its
 // chain ends with block 1000, and the live lane begins 50 blocks before the head.
 func newCalmModel(t *testing.T, destinations []destination, planners int) *model {
 	m := &model{t: t, random: rand.New(rand.NewPCG(1, 0)), destinations: destinations}

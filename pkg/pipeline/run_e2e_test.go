@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// oneSink is a configuration with one table; more goes into the document.
+// oneSink returns a configuration with one table; more goes into the document.
 func (e *commandEnv) oneSink(amp, query string, blocks int, nats, postgres, more string) string {
 	e.t.Helper()
 	return e.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e

@@ -10,10 +10,10 @@ import (
 )
 
 // gatheredEntries is how many entries a sink may hold that commits many of them
-// together. What is staged takes no memory here any more.
+// together. What is staged takes no memory any more.
 const gatheredEntries = 20_000
 
-// gatherTime is how long a sink may wait for more before it commits; 0 if it
+// gatherTime returns how long a sink may wait for more before it commits; 0 if it
 // commits every batch.
 func gatherTime(c config.Sink) time.Duration {
 	if c.Delta != nil {
@@ -22,8 +22,8 @@ func gatherTime(c config.Sink) time.Duration {
 	return 0
 }
 
-// historyEnded reports whether everything of the partitions has been given to a sink.
-// If that cannot be found out it has not.
+// historyEnded reports whether a sink has received all entries of the partitions. It
+// returns false if that cannot be found out.
 func historyEnded(ctx context.Context, state *queue.State, log *queue.Log, sink string) bool {
 	parts, err := state.Partitions(ctx)
 	if err != nil || slices.ContainsFunc(parts, func(p queue.Stored[queue.Partition]) bool { return p.Value.State == queue.PartitionOpen }) {
@@ -33,7 +33,7 @@ func historyEnded(ctx context.Context, state *queue.State, log *queue.Log, sink 
 	return err == nil && at.Exists && at.Pending == 0
 }
 
-// consumeOptions is how a sink reads the log.
+// consumeOptions returns how a sink reads the log.
 func consumeOptions(c config.Sink, lanes queue.Lanes) queue.ConsumeOptions {
 	o := queue.ConsumeOptions{Lanes: lanes}
 	if c.Delta != nil {

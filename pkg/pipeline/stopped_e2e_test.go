@@ -19,7 +19,7 @@ import (
 // every other destination can.
 const refusedAt500 = "SELECT *, CASE WHEN block_num = 500 THEN chr(0) ELSE 'x' END AS note FROM eth_rpc.logs"
 
-// threeSinks is a configuration of one pipeline with two sinks in PostgreSQL, of which
+// threeSinks returns a configuration of one pipeline with two sinks in PostgreSQL, of which
 // the one named strict takes the text as it is, and one in a Delta table.
 func (e *commandEnv) threeSinks(name, amp, query, bound, more string) string {
 	return fmt.Sprintf(`pipeline: %[1]s

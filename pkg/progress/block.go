@@ -68,7 +68,7 @@ func (b *blockText) head(name, state string) {
 	b.lines = append(b.lines, fit(fit(name, max(1, b.wide-columns(state)-2))+"  "+state, b.wide))
 }
 
-// room is how many columns a line has behind its label.
+// room returns how many columns a line has behind its label.
 func (b *blockText) room() int { return b.wide - indent - b.label - 1 }
 
 func (b *blockText) line(label, text string) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Line is the state of the pipeline in one line:
+// Line returns the state of the pipeline in one line:
 //
 //	history 4.1M/10M blocks 41 % | 96k rows/s | warehouse 94k rows/s, 1.2 s behind | eta 53 m
 //	history 10M/10M blocks 100 % | 230 rows/s | warehouse 230 rows/s | live 19,876,543 (0.8 s behind head) | reorgs 3

@@ -60,7 +60,7 @@ func (t *terminal) put(r rune) {
 	t.col++
 }
 
-// rows is how many rows line i takes.
+// rows returns how many rows line i takes.
 func (t *terminal) rows(i int) int {
 	return max(1, (len([]rune(t.lines[i]))+t.wide-1)/t.wide)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// SinkStage is the whole of a command that runs one sink of one pipeline, of the
+// SinkStage is the main of a command that runs one sink of one pipeline, of the
 // destination that the command is for. It returns the exit code.
 func SinkStage(use, long string, d sink.Destination) int {
 	var name string

@@ -159,7 +159,7 @@ func (p *prometheus) checkDocs() {
 	}
 }
 
-// family is the name under which a series is documented.
+// family returns the name under which a series is documented.
 func family(name string) string {
 	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
 		name = strings.TrimSuffix(name, suffix)
