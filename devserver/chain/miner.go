@@ -57,7 +57,7 @@ func ParseDepth(text string) (Depth, error) {
 	if hasMean {
 		d.Mean, errs[2] = strconv.ParseFloat(mean, 64)
 	}
-	if errors.Join(errs[:]...) != nil || d.Least == 0 || d.Most < d.Least || hasMean && !(d.Mean >= 1) {
+	if errors.Join(errs[:]...) != nil || d.Least == 0 || d.Most < d.Least || (hasMean && !(d.Mean >= 1)) {
 		return Depth{}, bad
 	}
 	return d, nil

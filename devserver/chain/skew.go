@@ -50,7 +50,7 @@ func ParseSkew(text string) (Skew, error) {
 func (s Skew) even() bool { return s.Rows == 0 && s.Blocks == 0 }
 
 func (s Skew) validate() error {
-	if s.even() || s.Rows > 0 && s.Rows < 1 && s.Blocks > 0 && s.Blocks < 1 {
+	if s.even() || (s.Rows > 0 && s.Rows < 1 && s.Blocks > 0 && s.Blocks < 1) {
 		return nil
 	}
 	return fmt.Errorf("the shares of a skew lie between 0 and 1, not %v/%v", s.Rows, s.Blocks)

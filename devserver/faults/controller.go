@@ -108,7 +108,7 @@ func (c *Controller) Info(ctx context.Context) error {
 // refuse takes one of the refusals there are left; the caller holds the lock.
 func (c *Controller) refuse(at string) *Status {
 	s := c.switches.Status
-	if s == nil || s.At != at || s.Times > 0 && c.refusals >= s.Times {
+	if s == nil || s.At != at || (s.Times > 0 && c.refusals >= s.Times) {
 		return nil
 	}
 	c.refusals++

@@ -16,7 +16,7 @@ type Rows = iter.Seq2[arrow.RecordBatch, error]
 // Bend returns the rows of a query as the switches want them; ordered reports
 // whether the query asks for an order.
 func (s Switches) Bend(rows Rows, ordered bool) Rows {
-	if s.Unsorted || s.Shuffle && !ordered {
+	if s.Unsorted || (s.Shuffle && !ordered) {
 		rows = shuffle(rows)
 	}
 	if s.Oversize > 0 {

@@ -79,7 +79,7 @@ func TestBend(t *testing.T) {
 					if fails != nil {
 						continue
 					}
-					mixes := switches.Unsorted || switches.Shuffle && !ordered
+					mixes := switches.Unsorted || (switches.Shuffle && !ordered)
 					if slices.IsSorted(numbers) == mixes {
 						t.Errorf("%s, ordered %v: rows are mixed: %v", name, ordered, !mixes)
 					}

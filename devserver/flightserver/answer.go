@@ -99,7 +99,7 @@ func (a *answer) metadata(snapshots sqlengine.Snapshots) (open, closing []byte, 
 // does that runs out of memory while it sorts.
 func (a *answer) tooMuch(snapshots sqlengine.Snapshots) error {
 	s := a.faults.Switches
-	if s.MaxRows == 0 && s.MaxBlocks == 0 || a.plan.Empty() {
+	if (s.MaxRows == 0 && s.MaxBlocks == 0) || a.plan.Empty() {
 		return nil
 	}
 	var rows, blocks uint64
@@ -112,7 +112,7 @@ func (a *answer) tooMuch(snapshots sqlengine.Snapshots) error {
 		rows += snapshots(read.Table).Rows(wanted)
 		blocks = max(blocks, wanted.Len())
 	}
-	if s.MaxRows > 0 && rows > s.MaxRows || s.MaxBlocks > 0 && blocks > s.MaxBlocks {
+	if (s.MaxRows > 0 && rows > s.MaxRows) || (s.MaxBlocks > 0 && blocks > s.MaxBlocks) {
 		return &sqlengine.Error{Kind: sqlengine.Exhausted, Text: fmt.Sprintf("query execution error | Caused by: "+
 			"Resources exhausted: query memory limit of 64.0 MB exceeded (%d rows of %d blocks)", rows, blocks)}
 	}

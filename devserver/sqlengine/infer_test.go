@@ -150,7 +150,7 @@ func TestIncremental(t *testing.T) {
 			continue
 		}
 		err = plan.Incremental()
-		if want == "" && err != nil || want != "" && (err == nil || !strings.HasSuffix(err.Error(), ": "+want)) {
+		if (want == "" && err != nil) || (want != "" && (err == nil || !strings.HasSuffix(err.Error(), ": "+want))) {
 			t.Errorf("%s: %v, want %q", query, err, want)
 		}
 	}

@@ -104,7 +104,7 @@ func (p *Plan) batches(rows driver.Rows, yield func(arrow.RecordBatch, error) bo
 // infinity or null of that, a real server an error.
 func (p *Plan) dividesByZero() bool {
 	return p.tree.anywhere(func(e *expr, _ *scope) bool {
-		if e.Class != "FUNCTION" || e.Function != "/" && e.Function != "//" && e.Function != "%" || len(e.Children) != 2 {
+		if e.Class != "FUNCTION" || (e.Function != "/" && e.Function != "//" && e.Function != "%") || len(e.Children) != 2 {
 			return false
 		}
 		zero, isInt := e.Children[1].integer()

@@ -143,14 +143,14 @@ func (f *from) anywhere(is func(*expr, *scope) bool, here *scope) bool {
 	if f == nil {
 		return false
 	}
-	if f.Subquery != nil && f.Subquery.Node.anywhere(is) || f.Condition != nil && f.Condition.anywhere(is, here) {
+	if (f.Subquery != nil && f.Subquery.Node.anywhere(is)) || (f.Condition != nil && f.Condition.anywhere(is, here)) {
 		return true
 	}
 	return f.Left.anywhere(is, here) || f.Right.anywhere(is, here)
 }
 
 func (e *expr) anywhere(is func(*expr, *scope) bool, here *scope) bool {
-	if is(e, here) || e.Subquery != nil && e.Subquery.Node.anywhere(is) {
+	if is(e, here) || (e.Subquery != nil && e.Subquery.Node.anywhere(is)) {
 		return true
 	}
 	for _, p := range e.parts() {

@@ -215,8 +215,8 @@ func (r *resolver) project(list []expr, here *scope) (scope, error) {
 			out.opaque = out.opaque || here.opaque
 			found := false
 			for _, c := range here.columns {
-				if e.Relation == "" && !c.hidden ||
-					len(c.qualifier) > 0 && strings.EqualFold(c.qualifier[len(c.qualifier)-1], e.Relation) {
+				if (e.Relation == "" && !c.hidden) ||
+					(len(c.qualifier) > 0 && strings.EqualFold(c.qualifier[len(c.qualifier)-1], e.Relation)) {
 					found = true
 					out.columns = append(out.columns, c)
 				}

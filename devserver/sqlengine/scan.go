@@ -53,7 +53,7 @@ func scanOf(n *node, out scope, uses []*use) *Scan {
 // and bound blocks; on top it may be ordered and limited, too.
 func plain(n *node, top bool) bool {
 	if n.Type != "SELECT_NODE" || len(n.CTEs.Map) > 0 || n.From == nil || len(n.Groups) > 0 ||
-		n.Having != nil || n.Qualify != nil || !empty(n.Sample) || !top && len(n.Modifiers) > 0 {
+		n.Having != nil || n.Qualify != nil || !empty(n.Sample) || (!top && len(n.Modifiers) > 0) {
 		return false
 	}
 	if slices.ContainsFunc(n.Select, func(e expr) bool { return e.Class != "STAR" && e.Class != "COLUMN_REF" }) {

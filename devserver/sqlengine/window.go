@@ -63,7 +63,7 @@ func (n *node) mixesBlocks() bool {
 	}
 	if n.From != nil && n.From.Type == "JOIN" {
 		for _, e := range n.Select {
-			if e.Class == "STAR" || e.Class == "COLUMN_REF" && strings.EqualFold(e.Names[len(e.Names)-1], "_block_num") {
+			if e.Class == "STAR" || (e.Class == "COLUMN_REF" && strings.EqualFold(e.Names[len(e.Names)-1], "_block_num")) {
 				return true
 			}
 		}
@@ -77,7 +77,7 @@ func (n *node) mixesBlocks() bool {
 }
 
 func (f *from) mixesBlocks() bool {
-	return f != nil && (f.Subquery != nil && f.Subquery.Node.mixesBlocks() || f.Left.mixesBlocks() || f.Right.mixesBlocks())
+	return f != nil && ((f.Subquery != nil && f.Subquery.Node.mixesBlocks()) || f.Left.mixesBlocks() || f.Right.mixesBlocks())
 }
 
 // ascending returns the query in words that yield rows in ascending order of
@@ -109,7 +109,7 @@ func (n *node) followed() bool {
 		return true
 	case n.Type == "SET_OPERATION_NODE":
 		return n.Left.followed() && n.Right.followed()
-	case n.From == nil || n.From.Type != "BASE_TABLE" && n.From.Type != "SUBQUERY":
+	case n.From == nil || (n.From.Type != "BASE_TABLE" && n.From.Type != "SUBQUERY"):
 		return false
 	}
 	for _, cte := range n.CTEs.Map {

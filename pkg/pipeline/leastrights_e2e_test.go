@@ -271,7 +271,7 @@ func (l *leastRights) forbidden() {
 		for _, word := range strings.Fields(command) {
 			words = append(words, word)
 		}
-		if err := client.Do(l.Context(), words...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "The user executing the script can't") {
+		if err := client.Do(l.Context(), words...).Err(); err == nil || (!strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "The user executing the script can't")) {
 			l.Errorf("%s: %v", command, err)
 		}
 	}

@@ -36,7 +36,7 @@ func TestHistoryWatch(t *testing.T) {
 		if h.update(ctx) != ready {
 			t.Errorf("ready is not %v", ready)
 		}
-		if s := meter.Health("p").Stages[0]; !strings.Contains(s.Unready, want) || want == "" && s.Unready != "" || s.Missing != missing {
+		if s := meter.Health("p").Stages[0]; !strings.Contains(s.Unready, want) || (want == "" && s.Unready != "") || s.Missing != missing {
 			t.Errorf("the sink is %+v, want %q with %d blocks", s, want, missing)
 		}
 	}

@@ -44,7 +44,7 @@ func (m *Meter) line(now time.Time) string {
 		parts = append(parts, Count(uint64(m.speed.perSecond(now)))+" rows/s")
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
-		if s := m.sinks[name]; s.stopped.reason == "" && (s.rows > 0 || s.known && m.rows > 0) {
+		if s := m.sinks[name]; s.stopped.reason == "" && (s.rows > 0 || (s.known && m.rows > 0)) {
 			parts = append(parts, m.sinkPart(name, now))
 		}
 	}

@@ -86,7 +86,7 @@ func (m *Meter) slowestLive() *liveSink {
 	var slowest *liveSink
 	for _, s := range m.sinks {
 		if s.stopped.reason == "" && s.live.known && (slowest == nil || s.live.number < slowest.number ||
-			s.live.number == slowest.number && s.live.behind > slowest.behind) {
+			(s.live.number == slowest.number && s.live.behind > slowest.behind)) {
 			slowest = &s.live
 		}
 	}

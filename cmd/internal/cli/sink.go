@@ -34,7 +34,7 @@ func SinkStage(use, long string, d sink.Destination) int {
 // pick returns the sink of that name among those of a destination, or the only one.
 func pick(p *config.Pipeline, d sink.Destination, name string) (config.Sink, error) {
 	found := slices.DeleteFunc(slices.Clone(p.Sinks), func(s config.Sink) bool {
-		return !d.Owns(s) || name != "" && s.Name != name
+		return !d.Owns(s) || (name != "" && s.Name != name)
 	})
 	switch {
 	case len(found) == 1:
