@@ -23,7 +23,7 @@ import (
 type natsConn struct {
 	*queue.Conn
 	server         *queue.Server
-	createsStreams bool // streams
+	createsStreams bool
 	state          connectionState
 }
 

@@ -195,7 +195,7 @@ func (v *verification) claimedRange(ctx context.Context, w sink.Writer) (block.R
 	return all, nil
 }
 
-// recheckTries and betweenTries are how often and at what distance blocks are compared again
+// recheckTries and recheckPause are how often, and after what pause, blocks are compared again
 // that differ at the head of a chain: a reorg is on its way to the destination.
 const (
 	recheckTries = 5
