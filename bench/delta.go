@@ -19,22 +19,22 @@ import (
 )
 
 // lakeFile writes the configuration of a load into a Delta table.
-func (l *lab) lakeFile(rows int) (string, error) {
-	path := filepath.Join(l.dir, "lake.yaml")
+func (e *env) lakeFile(rows int) (string, error) {
+	path := filepath.Join(e.dir, "lake.yaml")
 	return path, os.WriteFile(path, fmt.Appendf(nil, `pipeline: bench
 source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 0, max_block: %d }
 nats: { embedded: ./nats }
 extract: { workers: %d }
 sinks: [ { name: lake, delta: { path: ./lake } } ]
-`, l.amp, history(rows).End, workers), 0o600)
+`, e.amp, history(rows).End, workers), 0o600)
 }
 
 // measureDelta compares the writer, fed from memory, and a whole run with bare
 // pqarrow: the same rows, in row groups of the same size, to one file that is
 // synced at the end.
-func measureDelta(ctx context.Context, l *lab, r *report) error {
-	file, err := l.lakeFile(l.size.rows)
+func measureDelta(ctx context.Context, e *env, r *report) error {
+	file, err := e.lakeFile(e.scale.rows)
 	if err != nil {
 		return err
 	}
@@ -43,27 +43,27 @@ func measureDelta(ctx context.Context, l *lab, r *report) error {
 		return err
 	}
 	p := all[0]
-	table, changes, release, err := l.decoded(ctx, p)
+	table, changes, release, err := e.decoded(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer release()
-	bare := l.bareParquet(table.Schema, changes)
-	fromMemory := side{"delta.Writer from memory", func(ctx context.Context) (sample, error) { return l.gather(ctx, p, table, changes) }}
-	if err := r.add(l.compare(ctx, "Delta sink from memory", 0.60, fromMemory, bare)); err != nil {
+	bare := e.bareParquet(table.Schema, changes)
+	fromMemory := side{"delta.Writer from memory", func(ctx context.Context) (sample, error) { return e.gather(ctx, p, table, changes) }}
+	if err := r.add(e.compare(ctx, "Delta sink from memory", 0.60, fromMemory, bare)); err != nil {
 		return err
 	}
-	if err := r.add(l.compare(ctx, "end to end, Delta", 0, side{"ampipe run, Delta", l.loadLake}, bare)); err != nil {
+	if err := r.add(e.compare(ctx, "end to end, Delta", 0, side{"ampipe run, Delta", e.loadLake}, bare)); err != nil {
 		return err
 	}
-	return l.measureDeltaLog(ctx, r, bare)
+	return e.measureDeltaLog(ctx, r, bare)
 }
 
 // measureDeltaLog compares the sink, from a full log to a table that is committed,
 // with bare pqarrow. A whole run has a second core's worth of work besides: reading
 // from Amp and writing the log.
-func (l *lab) measureDeltaLog(ctx context.Context, r *report, bare side) (err error) {
-	file, err := l.lakeFile(l.size.live)
+func (e *env) measureDeltaLog(ctx context.Context, r *report, bare side) (err error) {
+	file, err := e.lakeFile(e.scale.live)
 	if err != nil {
 		return err
 	}
@@ -72,18 +72,18 @@ func (l *lab) measureDeltaLog(ctx context.Context, r *report, bare side) (err er
 		return err
 	}
 	p := all[0]
-	table, checked, err := l.table(ctx, p)
+	table, checked, err := e.table(ctx, p)
 	if err != nil {
 		return err
 	}
-	b, err := l.fullBus(ctx, p, checked, l.size.live)
+	n, err := e.filledNATS(ctx, p, checked, e.scale.live)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
+	defer func() { err = errors.Join(err, n.close()) }()
 	drained := side{"sink-delta, from a full log", func(ctx context.Context) (_ sample, err error) {
 		cfg := *p.Sinks[0].Delta
-		if err := errors.Join(os.RemoveAll(cfg.Path), b.log.RemoveConsumer(ctx, table.Sink)); err != nil {
+		if err := errors.Join(os.RemoveAll(cfg.Path), n.log.RemoveConsumer(ctx, table.Sink)); err != nil {
 			return sample{}, err
 		}
 		w := delta.New(cfg)
@@ -91,14 +91,14 @@ func (l *lab) measureDeltaLog(ctx context.Context, r *report, bare side) (err er
 		if err := w.Open(ctx, table); err != nil {
 			return sample{}, err
 		}
-		took, err := b.drain(ctx, w, table, l.size.live)
-		return sample{l.size.live, took}, err
+		took, err := n.drain(ctx, w, table, e.scale.live)
+		return sample{e.scale.live, took}, err
 	}}
-	return r.add(l.compare(ctx, "Delta, from the log to the table", 0.60, drained, bare))
+	return r.add(e.compare(ctx, "Delta, from the log to the table", 0.60, drained, bare))
 }
 
 // gather writes all changes by one commit.
-func (l *lab) gather(ctx context.Context, p *config.Pipeline, table sink.Table, changes []sink.Change) (_ sample, err error) {
+func (e *env) gather(ctx context.Context, p *config.Pipeline, table sink.Table, changes []sink.Change) (_ sample, err error) {
 	cfg := *p.Sinks[0].Delta
 	if err := os.RemoveAll(cfg.Path); err != nil {
 		return sample{}, err
@@ -108,7 +108,7 @@ func (l *lab) gather(ctx context.Context, p *config.Pipeline, table sink.Table, 
 		return sample{}, errors.Join(err, w.Close())
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	defer l.profiled("delta")()
+	defer e.profiled("delta")()
 	began := time.Now()
 	g := w.Gather()
 	defer g.Discard()
@@ -119,34 +119,34 @@ func (l *lab) gather(ctx context.Context, p *config.Pipeline, table sink.Table, 
 	}
 	applied, err := g.Commit(ctx)
 	took := time.Since(began)
-	if err == nil && int(applied.Rows) != l.size.rows {
-		err = fmt.Errorf("%d rows were written instead of %d", applied.Rows, l.size.rows)
+	if err == nil && int(applied.Rows) != e.scale.rows {
+		err = fmt.Errorf("%d rows were written instead of %d", applied.Rows, e.scale.rows)
 	}
-	return sample{l.size.rows, took}, err
+	return sample{e.scale.rows, took}, err
 }
 
-// loadLake is the life of the command.
-func (l *lab) loadLake(ctx context.Context) (sample, error) {
-	file, err := l.lakeFile(l.size.live)
+// loadLake runs the command into an empty lake.
+func (e *env) loadLake(ctx context.Context) (sample, error) {
+	file, err := e.lakeFile(e.scale.live)
 	if err != nil {
 		return sample{}, err
 	}
 	for _, dir := range []string{"nats", "lake"} {
-		if err := os.RemoveAll(filepath.Join(l.dir, dir)); err != nil {
+		if err := os.RemoveAll(filepath.Join(e.dir, dir)); err != nil {
 			return sample{}, err
 		}
 	}
-	_, took, err := finish(ctx, l.command(ctx, "ampipe", "run", "-c", file))
-	return sample{l.size.live, took}, err
+	_, took, err := finish(ctx, e.command(ctx, "ampipe", "run", "-c", file))
+	return sample{e.scale.live, took}, err
 }
 
 // bareRowGroup is the rows of a row group; those of the sink are of bytes.
 const bareRowGroup = 250_000
 
 // bareParquet writes the same rows as they are.
-func (l *lab) bareParquet(schema *arrow.Schema, changes []sink.Change) side {
+func (e *env) bareParquet(schema *arrow.Schema, changes []sink.Change) side {
 	return side{"bare pqarrow", func(context.Context) (_ sample, err error) {
-		f, err := os.Create(filepath.Join(l.dir, "bare.parquet"))
+		f, err := os.Create(filepath.Join(e.dir, "bare.parquet"))
 		if err != nil {
 			return sample{}, err
 		}

@@ -18,15 +18,15 @@ var rowsPerSecond = regexp.MustCompile(`BenchmarkEncodeLogs\S*\s+(\d+)\s.*?([0-9
 // measureEncoder compares the encoder alone with raw COPY. The encoder is not
 // exported, so it is its own benchmark that runs, in turns with raw COPY; its
 // rows have the same columns and about the same size.
-func measureEncoder(ctx context.Context, l *lab, r *report) error {
-	binary := filepath.Join(l.dir, "postgres.test")
+func measureEncoder(ctx context.Context, e *env, r *report) error {
+	binary := filepath.Join(e.dir, "postgres.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, "./pkg/sink/postgres")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the benchmark of the encoder: %w\n%s", err, out)
 	}
 	encode := side{"encoder", func(ctx context.Context) (sample, error) {
-		text, _, err := finish(ctx, l.external(ctx, binary, "-test.run=^$", "-test.bench=^BenchmarkEncodeLogs$",
-			"-test.benchtime="+strconv.Itoa(max(l.size.rows/encodeRound, 1))+"x"))
+		text, _, err := finish(ctx, e.external(ctx, binary, "-test.run=^$", "-test.bench=^BenchmarkEncodeLogs$",
+			"-test.benchtime="+strconv.Itoa(max(e.scale.rows/encodeRound, 1))+"x"))
 		if err != nil {
 			return sample{}, err
 		}
@@ -42,5 +42,5 @@ func measureEncoder(ctx context.Context, l *lab, r *report) error {
 		rows := rounds * encodeRound
 		return sample{rows, time.Duration(float64(rows) / rate * float64(time.Second))}, nil
 	}}
-	return r.add(l.compare(ctx, "COPY encoder alone", 15, encode, l.copyRaw(l.size.rows)))
+	return r.add(e.compare(ctx, "COPY encoder alone", 15, encode, e.copyRaw(e.scale.rows)))
 }

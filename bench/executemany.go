@@ -16,27 +16,27 @@ var executemany []byte
 
 // measureExecutemany compares a whole run with psycopg2's executemany and a
 // commit for every 1000 rows.
-func measureExecutemany(ctx context.Context, l *lab, r *report) error {
+func measureExecutemany(ctx context.Context, e *env, r *report) error {
 	const what = "end to end, append, against a simple client"
-	if l.python == "" {
-		r.note("Not measured: %s, because %s.", what, l.missing)
+	if e.python == "" {
+		r.note("Not measured: %s, because %s.", what, e.missing)
 		return nil
 	}
-	if _, err := l.load(ctx, l.size.python, config.Append); err != nil {
+	if _, err := e.load(ctx, e.scale.python, config.Append); err != nil {
 		return err
 	}
-	if _, err := l.db.Exec(ctx, "DROP TABLE IF EXISTS some_logs; CREATE TABLE some_logs AS SELECT * FROM logs"); err != nil {
+	if _, err := e.db.Exec(ctx, "DROP TABLE IF EXISTS some_logs; CREATE TABLE some_logs AS SELECT * FROM logs"); err != nil {
 		return fmt.Errorf("copy some rows: %w", err)
 	}
-	script := filepath.Join(l.dir, "executemany.py")
+	script := filepath.Join(e.dir, "executemany.py")
 	if err := os.WriteFile(script, executemany, 0o600); err != nil {
 		return err
 	}
 	simple := side{"psycopg2 executemany, 1000 rows a commit", func(ctx context.Context) (sample, error) {
-		if err := l.empty(ctx); err != nil {
+		if err := e.empty(ctx); err != nil {
 			return sample{}, err
 		}
-		text, _, err := finish(ctx, l.external(ctx, l.python, script, l.dsn, "some_logs", "logs", "1000"))
+		text, _, err := finish(ctx, e.external(ctx, e.python, script, e.dsn, "some_logs", "logs", "1000"))
 		if err != nil {
 			return sample{}, err
 		}
@@ -45,7 +45,7 @@ func measureExecutemany(ctx context.Context, l *lab, r *report) error {
 		if _, err := fmt.Sscan(text, &rows, &seconds); err != nil {
 			return sample{}, fmt.Errorf("read what executemany.py printed: %w\n%s", err, text)
 		}
-		return sample{rows, time.Duration(seconds * float64(time.Second))}, l.holds(ctx, l.size.python)
+		return sample{rows, time.Duration(seconds * float64(time.Second))}, e.holds(ctx, e.scale.python)
 	}}
-	return r.add(l.compare(ctx, what, 15, l.live(config.Append), simple))
+	return r.add(e.compare(ctx, what, 15, e.live(config.Append), simple))
 }

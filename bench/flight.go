@@ -17,46 +17,46 @@ import (
 
 // measureFlight compares reading into the log, every entry synced to the disk,
 // with reading the same ranges by as many workers and dropping the rows.
-func measureFlight(ctx context.Context, l *lab, r *report) error {
-	p, err := l.pipeline(l.size.live, config.Append, "{ embedded: ./nats }")
+func measureFlight(ctx context.Context, e *env, r *report) error {
+	p, err := e.pipeline(e.scale.live, config.Append, "{ embedded: ./nats }")
 	if err != nil {
 		return err
 	}
-	_, checked, err := l.table(ctx, p)
+	_, checked, err := e.table(ctx, p)
 	if err != nil {
 		return err
 	}
-	size := plan.Size(history(l.size.live).Len(), workers, rowsPerBlock)
+	size := plan.Size(history(e.scale.live).Len(), workers, rowsPerBlock)
 	extract := side{"planner, extractor and log", func(ctx context.Context) (_ sample, err error) {
-		b, err := l.openBus(ctx, "", p)
+		n, err := e.startNATS(ctx, "", p)
 		if err != nil {
 			return sample{}, err
 		}
-		defer func() { err = errors.Join(err, b.close()) }()
-		defer l.profiled("flight")()
-		took, err := b.fill(ctx, l.source, l.planner(b, p), checked, size)
-		return sample{l.size.live, took}, err
+		defer func() { err = errors.Join(err, n.close()) }()
+		defer e.profiled("flight")()
+		took, err := n.fill(ctx, e.source, e.planner(n, p), checked, size)
+		return sample{e.scale.live, took}, err
 	}}
 	bare := side{fmt.Sprintf("bare Flight read, %d streams", workers), func(ctx context.Context) (sample, error) {
-		return l.readSource(ctx, checked, plan.Cut(history(l.size.live), size))
+		return e.readSource(ctx, checked, plan.Cut(history(e.scale.live), size))
 	}}
-	return r.add(l.compare(ctx, "Flight to log, sync always", 0.40, extract, bare))
+	return r.add(e.compare(ctx, "Flight to log, sync always", 0.40, extract, bare))
 }
 
-// planner plans a pipeline on a bus.
-func (l *lab) planner(b *bus, p *config.Pipeline) *plan.Planner {
-	return &plan.Planner{Source: l.source, State: b.state, Tasks: b.tasks, Log: b.log, Config: p, Logger: zerolog.Nop()}
+// planner plans a pipeline on a NATS server.
+func (e *env) planner(n *natsServer, p *config.Pipeline) *plan.Planner {
+	return &plan.Planner{Source: e.source, State: n.state, Tasks: n.tasks, Log: n.log, Config: p, Logger: zerolog.Nop()}
 }
 
 // readSource reads ranges, decodes the rows and drops them.
-func (l *lab) readSource(ctx context.Context, checked *plan.Checked, ranges []block.Range) (sample, error) {
+func (e *env) readSource(ctx context.Context, checked *plan.Checked, ranges []block.Range) (sample, error) {
 	var rows atomic.Int64
 	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
 	for _, blocks := range ranges {
 		g.Go(func() error {
-			for msg, err := range l.source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks)) {
+			for msg, err := range e.source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks)) {
 				if err != nil {
 					return fmt.Errorf("read blocks %v: %w", blocks, err)
 				}

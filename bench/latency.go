@@ -36,18 +36,18 @@ const betweenBlocks = time.Second
 // measureLatency follows a chain with a block every second. The clock starts when
 // the server answers that the block is there, and stops when another connection to
 // the database sees it committed.
-func measureLatency(ctx context.Context, l *lab, r *report) (err error) {
-	dir := filepath.Join(l.dir, "latency")
+func measureLatency(ctx context.Context, e *env, r *report) (err error) {
+	dir := filepath.Join(e.dir, "latency")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	said := filepath.Join(dir, "said")
-	server, address, control, err := l.growing(ctx, said)
+	server, address, control, err := e.growing(ctx, said)
 	if err != nil {
 		return err
 	}
 	defer server.stop()
-	if _, err := l.db.Exec(ctx, "DROP TABLE IF EXISTS followed"); err != nil {
+	if _, err := e.db.Exec(ctx, "DROP TABLE IF EXISTS followed"); err != nil {
 		return err
 	}
 	file := filepath.Join(dir, "pipeline.yaml")
@@ -56,16 +56,16 @@ source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 0 }
 nats: { embedded: ./nats }
 sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
-`, address, l.dsn)
+`, address, e.dsn)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	follower, err := start(ctx, l.command(ctx, "ampipe", "run", "-c", file))
+	follower, err := start(ctx, e.command(ctx, "ampipe", "run", "-c", file))
 	if err != nil {
 		return err
 	}
 	defer follower.stop()
-	db, err := pgx.Connect(ctx, l.dsn)
+	db, err := pgx.Connect(ctx, e.dsn)
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
@@ -74,7 +74,7 @@ sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
 	d := delay{median: 50 * time.Millisecond, p99: 250 * time.Millisecond}
 	tick := time.NewTicker(betweenBlocks)
 	defer tick.Stop()
-	for i := range l.size.followed + warmUp {
+	for i := range e.scale.followed + warmUp {
 		head, err := mine(ctx, control)
 		if err != nil {
 			return err
@@ -101,14 +101,14 @@ sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
 // pipeline and its history.
 const warmUp = 5
 
-// growing starts a server whose chain grows when it is told to.
-func (l *lab) growing(ctx context.Context, said string) (_ *process, address, control string, err error) {
+// growing starts a server whose chain grows on request.
+func (e *env) growing(ctx context.Context, said string) (_ *process, address, control string, err error) {
 	out, err := os.Create(said)
 	if err != nil {
 		return nil, "", "", err
 	}
 	defer func() { _ = out.Close() }() // the process has its own
-	cmd := l.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--chain", "eth_rpc", "--blocks", "1000")
+	cmd := e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--chain", "eth_rpc", "--blocks", "1000")
 	cmd.Stdout = out
 	p, err := start(ctx, cmd)
 	if err != nil {

@@ -17,23 +17,23 @@ import (
 )
 
 // measureLibrary compares the writer, fed from memory, with raw COPY.
-func measureLibrary(ctx context.Context, l *lab, r *report) error {
-	p, err := l.pipeline(l.size.rows, config.Append, "{ embedded: ./nats }")
+func measureLibrary(ctx context.Context, e *env, r *report) error {
+	p, err := e.pipeline(e.scale.rows, config.Append, "{ embedded: ./nats }")
 	if err != nil {
 		return err
 	}
-	table, changes, release, err := l.decoded(ctx, p)
+	table, changes, release, err := e.decoded(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer release()
 	apply := side{"postgres.Writer from memory", func(ctx context.Context) (_ sample, err error) {
-		w, err := l.openWriter(ctx, p, table)
+		w, err := e.openWriter(ctx, p, table)
 		if err != nil {
 			return sample{}, err
 		}
 		defer func() { err = errors.Join(err, w.Close()) }()
-		defer l.profiled("library")()
+		defer e.profiled("library")()
 		began := time.Now()
 		for i := range changes {
 			if _, err := w.Apply(ctx, changes[i:i+1]); err != nil {
@@ -41,14 +41,14 @@ func measureLibrary(ctx context.Context, l *lab, r *report) error {
 			}
 		}
 		took := time.Since(began)
-		return sample{l.size.rows, took}, l.holds(ctx, l.size.rows)
+		return sample{e.scale.rows, took}, e.holds(ctx, e.scale.rows)
 	}}
-	return r.add(l.compare(ctx, "sink library from memory, append", 0.80, apply, l.copyRaw(l.size.rows)))
+	return r.add(e.compare(ctx, "sink library from memory, append", 0.80, apply, e.copyRaw(e.scale.rows)))
 }
 
 // openWriter opens a writer for the empty table.
-func (l *lab) openWriter(ctx context.Context, p *config.Pipeline, t sink.Table) (*postgres.Writer, error) {
-	if err := l.empty(ctx); err != nil {
+func (e *env) openWriter(ctx context.Context, p *config.Pipeline, t sink.Table) (*postgres.Writer, error) {
+	if err := e.empty(ctx); err != nil {
 		return nil, err
 	}
 	w := postgres.New(*p.Sinks[0].Postgres)
@@ -60,12 +60,12 @@ func (l *lab) openWriter(ctx context.Context, p *config.Pipeline, t sink.Table) 
 
 // decoded returns the table of a pipeline and all rows in memory, until they are
 // released.
-func (l *lab) decoded(ctx context.Context, p *config.Pipeline) (sink.Table, []sink.Change, func(), error) {
-	table, checked, err := l.table(ctx, p)
+func (e *env) decoded(ctx context.Context, p *config.Pipeline) (sink.Table, []sink.Change, func(), error) {
+	table, checked, err := e.table(ctx, p)
 	if err != nil {
 		return table, nil, nil, err
 	}
-	changes, err := l.changes(ctx, checked)
+	changes, err := e.changes(ctx, checked)
 	return table, changes, func() {
 		for _, c := range changes {
 			for _, rec := range c.Records {
@@ -76,10 +76,10 @@ func (l *lab) decoded(ctx context.Context, p *config.Pipeline) (sink.Table, []si
 }
 
 // changes reads the rows into memory, batchRows in a change.
-func (l *lab) changes(ctx context.Context, checked *plan.Checked) ([]sink.Change, error) {
+func (e *env) changes(ctx context.Context, checked *plan.Checked) ([]sink.Change, error) {
 	var changes []sink.Change
-	for _, blocks := range plan.Cut(history(l.size.rows), batchRows/rowsPerBlock) {
-		c, err := l.change(ctx, checked, blocks)
+	for _, blocks := range plan.Cut(history(e.scale.rows), batchRows/rowsPerBlock) {
+		c, err := e.change(ctx, checked, blocks)
 		if err != nil {
 			return nil, fmt.Errorf("read blocks %v: %w", blocks, err)
 		}
@@ -88,10 +88,10 @@ func (l *lab) changes(ctx context.Context, checked *plan.Checked) ([]sink.Change
 	return changes, nil
 }
 
-func (l *lab) change(ctx context.Context, checked *plan.Checked, blocks block.Range) (sink.Change, error) {
+func (e *env) change(ctx context.Context, checked *plan.Checked, blocks block.Range) (sink.Change, error) {
 	var records []arrow.RecordBatch
 	rows := 0
-	for msg, err := range l.source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks)) {
+	for msg, err := range e.source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks)) {
 		if err != nil {
 			return sink.Change{}, err
 		}

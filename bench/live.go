@@ -12,38 +12,38 @@ import (
 // load loads the first rows with the command itself: planner, extractor, log and
 // sink, with everything that is on the disk new. It returns the life of the
 // process.
-func (l *lab) load(ctx context.Context, rows int, mode config.Mode) (time.Duration, error) {
-	if err := l.empty(ctx); err != nil {
+func (e *env) load(ctx context.Context, rows int, mode config.Mode) (time.Duration, error) {
+	if err := e.empty(ctx); err != nil {
 		return 0, err
 	}
-	if err := os.RemoveAll(filepath.Join(l.dir, "nats")); err != nil {
+	if err := os.RemoveAll(filepath.Join(e.dir, "nats")); err != nil {
 		return 0, err
 	}
-	file, err := l.file(rows, mode, "{ embedded: ./nats }")
+	file, err := e.file(rows, mode, "{ embedded: ./nats }")
 	if err != nil {
 		return 0, err
 	}
-	_, took, err := finish(ctx, l.command(ctx, "ampipe", "run", "-c", file))
+	_, took, err := finish(ctx, e.command(ctx, "ampipe", "run", "-c", file))
 	if err != nil {
 		return 0, err
 	}
-	return took, l.holds(ctx, rows)
+	return took, e.holds(ctx, rows)
 }
 
-// live is a run of the command.
-func (l *lab) live(mode config.Mode) side {
+// live returns a run of the command.
+func (e *env) live(mode config.Mode) side {
 	return side{"ampipe run, " + string(mode), func(ctx context.Context) (sample, error) {
-		took, err := l.load(ctx, l.size.live, mode)
-		return sample{l.size.live, took}, err
+		took, err := e.load(ctx, e.scale.live, mode)
+		return sample{e.scale.live, took}, err
 	}}
 }
 
-// measureAppend compares a whole run with raw COPY, and tells how long a run
+// measureAppend compares a whole run with raw COPY, and reports how long a run
 // takes that has next to nothing to do.
-func measureAppend(ctx context.Context, l *lab, r *report) error {
+func measureAppend(ctx context.Context, e *env, r *report) error {
 	var around []float64
-	for range l.size.pairs {
-		took, err := l.load(ctx, batchRows, config.Append)
+	for range e.scale.pairs {
+		took, err := e.load(ctx, batchRows, config.Append)
 		if err != nil {
 			return err
 		}
@@ -51,35 +51,35 @@ func measureAppend(ctx context.Context, l *lab, r *report) error {
 	}
 	r.note("A run of one transaction (%s rows) takes %.2f s: to start, to plan and to end. It is in the ratios of all runs.",
 		thousands(batchRows), median(around))
-	return r.add(l.compare(ctx, "end to end, append", 0.65, l.live(config.Append), l.copyRaw(l.size.live)))
+	return r.add(e.compare(ctx, "end to end, append", 0.65, e.live(config.Append), e.copyRaw(e.scale.live)))
 }
 
 // measureUpsert does the same by keys; all rows are fresh.
-func measureUpsert(ctx context.Context, l *lab, r *report) error {
-	return r.add(l.compare(ctx, "end to end, upsert of fresh rows", 0.50, l.live(config.Upsert), l.copyRaw(l.size.live)))
+func measureUpsert(ctx context.Context, e *env, r *report) error {
+	return r.add(e.compare(ctx, "end to end, upsert of fresh rows", 0.50, e.live(config.Upsert), e.copyRaw(e.scale.live)))
 }
 
-// measureVerify tells how fast source and destination are compared.
-func measureVerify(ctx context.Context, l *lab, r *report) error {
+// measureVerify measures how fast source and destination are compared.
+func measureVerify(ctx context.Context, e *env, r *report) error {
 	verify := side{"ampipe verify", func(ctx context.Context) (sample, error) {
-		file, err := l.file(l.size.rows, config.Append, "{ embedded: ./nats }")
+		file, err := e.file(e.scale.rows, config.Append, "{ embedded: ./nats }")
 		if err != nil {
 			return sample{}, err
 		}
-		_, took, err := finish(ctx, l.command(ctx, "ampipe", "verify", "-c", file))
-		return sample{l.size.rows, took}, err
+		_, took, err := finish(ctx, e.command(ctx, "ampipe", "verify", "-c", file))
+		return sample{e.scale.rows, took}, err
 	}}
-	if _, err := l.load(ctx, l.size.rows, config.Append); err != nil {
+	if _, err := e.load(ctx, e.scale.rows, config.Append); err != nil {
 		return err
 	}
-	return r.add(l.compare(ctx, "verify", 0, verify, l.readTable()))
+	return r.add(e.compare(ctx, "verify", 0, verify, e.readTable()))
 }
 
 // readTable reads the table in one stream, as the server encodes it.
-func (l *lab) readTable() side {
+func (e *env) readTable() side {
 	return side{"COPY logs TO STDOUT", func(ctx context.Context) (sample, error) {
 		began := time.Now()
-		tag, err := l.db.PgConn().CopyTo(ctx, discard{}, "COPY logs TO STDOUT (FORMAT binary)")
+		tag, err := e.db.PgConn().CopyTo(ctx, discard{}, "COPY logs TO STDOUT (FORMAT binary)")
 		return sample{int(tag.RowsAffected()), time.Since(began)}, err
 	}}
 }

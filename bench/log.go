@@ -18,9 +18,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// bus is an embedded NATS server, as ampipe runs it, with the objects of one
+// natsServer is an embedded NATS server, as ampipe runs it, with the objects of one
 // pipeline.
-type bus struct {
+type natsServer struct {
 	server *queue.Server
 	conn   *queue.Conn
 	log    *queue.Log
@@ -28,60 +28,62 @@ type bus struct {
 	state  *queue.State
 }
 
-// openBus starts a server with an empty store.
-func (l *lab) openBus(ctx context.Context, listen string, p *config.Pipeline) (_ *bus, err error) {
-	dir := filepath.Join(l.dir, "nats")
+// startNATS starts a server with an empty store.
+func (e *env) startNATS(ctx context.Context, listen string, p *config.Pipeline) (_ *natsServer, err error) {
+	dir := filepath.Join(e.dir, "nats")
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
-	b := &bus{}
+	n := &natsServer{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.close())
+			err = errors.Join(err, n.close())
 		}
 	}()
-	if b.server, err = queue.StartServer(ctx, queue.ServerConfig{Dir: dir, Listen: listen}); err != nil {
+	if n.server, err = queue.StartServer(ctx, queue.ServerConfig{Dir: dir, Listen: listen}); err != nil {
 		return nil, err
 	}
-	if b.conn, err = queue.Open(ctx, queue.Config{Server: b.server}); err != nil {
+	if n.conn, err = queue.Open(ctx, queue.Config{Server: n.server}); err != nil {
 		return nil, err
 	}
-	if b.log, err = b.conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes}); err != nil {
+	if n.log, err = n.conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes}); err != nil {
 		return nil, err
 	}
-	if b.tasks, err = b.conn.Tasks(ctx, p.Name); err != nil {
+	if n.tasks, err = n.conn.Tasks(ctx, p.Name); err != nil {
 		return nil, err
 	}
-	b.state, err = b.conn.State(ctx, p.Name)
-	return b, err
+	n.state, err = n.conn.State(ctx, p.Name)
+	return n, err
 }
 
-// fullBus is a bus whose log holds so many rows of a pipeline.
-func (l *lab) fullBus(ctx context.Context, p *config.Pipeline, checked *plan.Checked, rows int) (*bus, error) {
-	b, err := l.openBus(ctx, "", p)
+// filledNATS returns a server whose log holds so many rows of a pipeline.
+func (e *env) filledNATS(ctx context.Context, p *config.Pipeline, checked *plan.Checked, rows int) (*natsServer, error) {
+	n, err := e.startNATS(ctx, "", p)
 	if err != nil {
 		return nil, err
 	}
 	size := plan.Size(history(rows).Len(), workers, rowsPerBlock)
-	if _, err := b.fill(ctx, l.source, l.planner(b, p), checked, size); err != nil {
-		return nil, errors.Join(err, b.close())
+	if _, err := n.fill(ctx, e.source, e.planner(n, p), checked, size); err != nil {
+		return nil, errors.Join(err, n.close())
 	}
-	return b, nil
+	return n, nil
 }
 
-func (b *bus) close() error {
-	if b.conn != nil {
-		b.conn.Close()
+func (n *natsServer) close() error {
+	if n.conn != nil {
+		n.conn.Close()
 	}
-	if b.server == nil {
+	if n.server == nil {
 		return nil
 	}
-	return b.server.Close()
+	return n.server.Close()
 }
 
 // fill plans the pipeline and extracts it into the log, as ampipe does, and
 // returns the time until the last entry was in it.
-func (b *bus) fill(ctx context.Context, source extract.Source, planner *plan.Planner, checked *plan.Checked, size uint64) (time.Duration, error) {
+func (n *natsServer) fill(
+	ctx context.Context, source extract.Source, planner *plan.Planner, checked *plan.Checked, size uint64,
+) (time.Duration, error) {
 	began := time.Now()
 	spec, err := planner.Plan(ctx, checked)
 	if err != nil {
@@ -91,10 +93,10 @@ func (b *bus) fill(ctx context.Context, source extract.Source, planner *plan.Pla
 	defer stop()
 	filled := &filled{left: spec.History.Len(), stop: stop}
 	x := &extract.Extractor{
-		Source: source, Tasks: b.tasks, Log: b.log, State: b.state,
+		Source: source, Tasks: n.tasks, Log: n.log, State: n.state,
 		Spec: spec, Query: checked.Query, Schema: checked.Schema, Column: checked.Column,
 		Workers: workers, Codec: entry.Codec(planner.Config.Log.Compression), EntryBytes: planner.Config.Log.EntryBytes,
-		EntryLimit: b.conn.EntryLimit(), Observer: filled, Logger: zerolog.Nop(),
+		EntryLimit: n.conn.EntryLimit(), Observer: filled, Logger: zerolog.Nop(),
 	}
 	planned := make(chan error, 1)
 	go func() {
@@ -111,7 +113,7 @@ func (b *bus) fill(ctx context.Context, source extract.Source, planner *plan.Pla
 	return 0, errors.Join(errors.New("the extraction ended before everything was in the log"), err, planErr)
 }
 
-// filled watches for the entry that completes the log. It is told by several
+// filled watches for the entry that completes the log. It is called by several
 // workers.
 type filled struct {
 	mu   sync.Mutex

@@ -17,9 +17,9 @@ type machine struct {
 	modules                   []string
 }
 
-// look describes this machine and the database. What cannot be found out is
+// describeMachine describes this machine and the database. What cannot be found out is
 // "unknown": it does not keep anybody from measuring.
-func look(ctx context.Context, l *lab) machine {
+func describeMachine(ctx context.Context, e *env) machine {
 	m := machine{
 		processor: fmt.Sprintf("%d × %s", runtime.NumCPU(), field("/proc/cpuinfo", "model name")),
 		system:    "Linux " + line("/proc/sys/kernel/osrelease"),
@@ -29,8 +29,8 @@ func look(ctx context.Context, l *lab) machine {
 	if runtime.GOOS != "linux" {
 		m.system = runtime.GOOS + "/" + runtime.GOARCH
 	}
-	_ = l.db.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&m.postgres) // it stays unknown
-	_ = l.db.QueryRow(ctx, `SELECT string_agg(name || ' = ' || current_setting(name), ', ' ORDER BY name) FROM pg_settings
+	_ = e.db.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&m.postgres) // it stays unknown
+	_ = e.db.QueryRow(ctx, `SELECT string_agg(name || ' = ' || current_setting(name), ', ' ORDER BY name) FROM pg_settings
 		WHERE name IN ('fsync', 'synchronous_commit', 'shared_buffers', 'max_wal_size', 'wal_level', 'full_page_writes')`).Scan(&m.settings)
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, d := range info.Deps {
@@ -43,7 +43,7 @@ func look(ctx context.Context, l *lab) machine {
 	return m
 }
 
-// load is how busy the machine is, over the last minute.
+// load returns how busy the machine is, over the last minute.
 func load() string { return strings.SplitN(line("/proc/loadavg")+" ", " ", 2)[0] }
 
 func line(file string) string {

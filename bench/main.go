@@ -55,23 +55,23 @@ func main() {
 // run takes every measurement and writes the report. That a demand is not met is
 // an error, after the report has been written.
 func run(ctx context.Context, o options) (err error) {
-	size := full
+	s := full
 	if o.smoke {
-		size = smoke
+		s = smoke
 	}
-	l, err := openLab(ctx, o, size)
+	e, err := openEnv(ctx, o, s)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.close()) }()
+	defer func() { err = errors.Join(err, e.close()) }()
 
-	r := &report{options: o, size: size, machine: look(ctx, l), copyRow: l.copyRow, arrowRow: l.arrowRow, started: time.Now()}
+	r := &report{options: o, scale: s, machine: describeMachine(ctx, e), copyRow: e.copyRow, arrowRow: e.arrowRow, started: time.Now()}
 	for _, m := range measurements {
 		if !o.wants(m.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), m.name)
-		if err := m.take(ctx, l, r); err != nil {
+		if err := m.take(ctx, e, r); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) (err error) {
 // measurement adds one or more results to a report.
 type measurement struct {
 	name string
-	take func(context.Context, *lab, *report) error
+	take func(context.Context, *env, *report) error
 }
 
 var measurements = []measurement{
@@ -104,6 +104,6 @@ var measurements = []measurement{
 	{"memory", measureMemory},
 	{"redis hash", measureHashes},
 	{"redis string", measureStrings},
-	{"together", measureTogether},
+	{"concurrent", measureConcurrent},
 	{"latency", measureLatency},
 }

@@ -35,13 +35,13 @@ func (p peaks) failed() bool {
 }
 
 // measureMemory loads with separate processes, few rows and many in turns, and
-// asks the system for their peaks just before they are told to stop.
-func measureMemory(ctx context.Context, l *lab, r *report) error {
+// asks the system for their peaks just before they are asked to stop.
+func measureMemory(ctx context.Context, e *env, r *report) error {
 	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", workers), stated: extractorStated}
 	writer := peaks{process: fmt.Sprintf("sink-postgres, %d writers", sinkWriters), stated: sinkStated}
-	for range l.size.memoryTurns {
-		for i, rows := range l.size.memory {
-			e, w, err := l.peaks(ctx, rows)
+	for range e.scale.memoryTurns {
+		for i, rows := range e.scale.memory {
+			e, w, err := e.peaks(ctx, rows)
 			if err != nil {
 				return err
 			}
@@ -55,26 +55,26 @@ func measureMemory(ctx context.Context, l *lab, r *report) error {
 }
 
 // peaks loads so many rows with a planner, an extractor and a sink as processes.
-func (l *lab) peaks(ctx context.Context, rows int) (extractor, writer uint64, err error) {
-	if err := l.empty(ctx); err != nil {
+func (e *env) peaks(ctx context.Context, rows int) (extractor, writer uint64, err error) {
+	if err := e.empty(ctx); err != nil {
 		return 0, 0, err
 	}
-	p, err := l.pipeline(rows, config.Append, "{ embedded: ./nats }")
+	p, err := e.pipeline(rows, config.Append, "{ embedded: ./nats }")
 	if err != nil {
 		return 0, 0, err
 	}
-	b, err := l.openBus(ctx, "127.0.0.1:0", p)
+	n, err := e.startNATS(ctx, "127.0.0.1:0", p)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	file, err := l.file(rows, config.Append, fmt.Sprintf("{ url: %q }", b.server.URL()))
+	defer func() { err = errors.Join(err, n.close()) }()
+	file, err := e.file(rows, config.Append, fmt.Sprintf("{ url: %q }", n.server.URL()))
 	if err != nil {
 		return 0, 0, err
 	}
 	stages := make([]*process, 3)
 	for i, name := range []string{"extractor", "sink-postgres", "planner"} {
-		if stages[i], err = start(ctx, l.command(ctx, name, "-c", file)); err != nil {
+		if stages[i], err = start(ctx, e.command(ctx, name, "-c", file)); err != nil {
 			return 0, 0, err
 		}
 		defer stages[i].stop()
@@ -88,7 +88,7 @@ func (l *lab) peaks(ctx context.Context, rows int) (extractor, writer uint64, er
 	if writer, err = stages[1].peak(); err != nil {
 		return 0, 0, err
 	}
-	return extractor, writer, l.holds(ctx, rows)
+	return extractor, writer, e.holds(ctx, rows)
 }
 
 func mib[T uint64 | float64](n T) float64 { return float64(n) / (1 << 20) }

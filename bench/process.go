@@ -24,7 +24,7 @@ type process struct {
 	err  error // of its end; valid after done
 }
 
-// start starts a command, which is told to stop when ctx ends.
+// start starts a command, which is asked to stop when ctx ends.
 func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	if cmd.Stdout == nil {
@@ -41,21 +41,21 @@ func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// command is one of the built commands, in the lab's folder.
-func (l *lab) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	return l.external(ctx, filepath.Join(l.bin, name), args...)
+// command returns one of the built commands, to run in the env's folder.
+func (e *env) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return e.external(ctx, filepath.Join(e.bin, name), args...)
 }
 
-// external is any program, in the lab's folder.
-func (l *lab) external(ctx context.Context, path string, args ...string) *exec.Cmd {
+// external returns any program, to run in the env's folder.
+func (e *env) external(ctx context.Context, path string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = l.dir
+	cmd.Dir = e.dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	return cmd
 }
 
-// wait waits for the end. The error tells what the process printed.
+// wait waits for the end. The error holds what the process printed.
 func (p *process) wait() error {
 	<-p.done
 	if p.err != nil {
@@ -64,7 +64,7 @@ func (p *process) wait() error {
 	return nil
 }
 
-// stop tells the process to end and waits for it.
+// stop asks the process to end and waits for it.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	<-p.done
@@ -82,7 +82,7 @@ func finish(ctx context.Context, cmd *exec.Cmd) (string, time.Duration, error) {
 	return p.text.String(), time.Since(began), err
 }
 
-// peak is the most memory that a process has had resident so far, in bytes.
+// peak returns the most memory that a process has had resident so far, in bytes.
 func (p *process) peak() (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 // profiled writes a CPU profile of this process until the function that it
 // returns is called; the last turn of a measurement remains. It does nothing
 // unless profiles were asked for.
-func (l *lab) profiled(name string) (stop func()) {
-	if l.profile == "" {
+func (e *env) profiled(name string) (stop func()) {
+	if e.profile == "" {
 		return func() {}
 	}
-	f, err := os.Create(filepath.Join(l.profile, name+".pprof"))
+	f, err := os.Create(filepath.Join(e.profile, name+".pprof"))
 	if err == nil {
 		err = pprof.StartCPUProfile(f)
 	}

@@ -26,30 +26,30 @@ const (
 )
 
 // readRaw reads the first rows of the table.
-func (l *lab) readRaw(ctx context.Context, rows int) (raw, error) {
+func (e *env) readRaw(ctx context.Context, rows int) (raw, error) {
 	var text bytes.Buffer
 	text.Grow(rows * 400)
-	_, err := l.db.PgConn().CopyTo(ctx, &text, fmt.Sprintf(
+	_, err := e.db.PgConn().CopyTo(ctx, &text, fmt.Sprintf(
 		"COPY (SELECT * FROM logs WHERE block_num < %d ORDER BY block_num, log_index) TO STDOUT (FORMAT binary)", history(rows).End))
 	if err != nil {
 		return raw{}, err
 	}
-	r, err := cut(text.Bytes())
+	r, err := splitCopy(text.Bytes())
 	if err == nil && r.rows != rows {
 		err = fmt.Errorf("%d rows came instead of %d", r.rows, rows)
 	}
 	return r, err
 }
 
-// cut divides a COPY at the boundaries of its rows.
-func cut(text []byte) (raw, error) {
+// splitCopy divides a COPY at the boundaries of its rows.
+func splitCopy(text []byte) (raw, error) {
 	if len(text) < copyHeader || binary.BigEndian.Uint32(text[copyHeader-4:]) != 0 {
 		return raw{}, errors.New("this is not a COPY in binary format")
 	}
 	header, rest := text[:copyHeader], text[copyHeader:]
 	r := raw{bytes: len(rest) - len(copyTrailer)}
 	for {
-		n, size, ended, err := take(rest, batchRows)
+		n, size, ended, err := firstRows(rest, batchRows)
 		if err != nil {
 			return raw{}, err
 		}
@@ -64,9 +64,9 @@ func cut(text []byte) (raw, error) {
 	}
 }
 
-// take measures the first rows, most at the most, and reports whether the trailer
+// firstRows measures the first rows, most at the most, and reports whether the trailer
 // follows them.
-func take(rows []byte, most int) (n, size int, ended bool, err error) {
+func firstRows(rows []byte, most int) (n, size int, ended bool, err error) {
 	errShort := errors.New("the COPY ends in the middle of a row")
 	for ; ; n++ {
 		if len(rows) < size+2 {
@@ -89,20 +89,20 @@ func take(rows []byte, most int) (n, size int, ended bool, err error) {
 	}
 }
 
-// copyRaw is the side that every load is measured against: the first rows, sent
+// copyRaw returns the side that every load is measured against: the first rows, sent
 // as they are over one connection.
-func (l *lab) copyRaw(rows int) side {
+func (e *env) copyRaw(rows int) side {
 	return side{"raw COPY, " + thousands(batchRows) + " rows a transaction", func(ctx context.Context) (sample, error) {
-		if err := l.empty(ctx); err != nil {
+		if err := e.empty(ctx); err != nil {
 			return sample{}, err
 		}
 		began := time.Now()
-		for _, batch := range l.raw.batches[:rows/batchRows] {
-			if _, err := l.db.PgConn().CopyFrom(ctx, bytes.NewReader(batch), "COPY logs FROM STDIN (FORMAT binary)"); err != nil {
+		for _, batch := range e.raw.batches[:rows/batchRows] {
+			if _, err := e.db.PgConn().CopyFrom(ctx, bytes.NewReader(batch), "COPY logs FROM STDIN (FORMAT binary)"); err != nil {
 				return sample{}, fmt.Errorf("raw COPY: %w", err)
 			}
 		}
 		took := time.Since(began)
-		return sample{rows, took}, l.holds(ctx, rows)
+		return sample{rows, took}, e.holds(ctx, rows)
 	}}
 }

@@ -23,41 +23,41 @@ import (
 // same keys and values as plain commands that were encoded before and are sent
 // through one connection without waiting. Guard, index and coverage are in ours
 // alone.
-func measureHashes(ctx context.Context, l *lab, r *report) error {
-	return l.measureStructure(ctx, r, config.Hash, 0.70)
+func measureHashes(ctx context.Context, e *env, r *report) error {
+	return e.measureStructure(ctx, r, config.Hash, 0.70)
 }
 
-func measureStrings(ctx context.Context, l *lab, r *report) error {
-	return l.measureStructure(ctx, r, config.String, 0.60)
+func measureStrings(ctx context.Context, e *env, r *report) error {
+	return e.measureStructure(ctx, r, config.String, 0.60)
 }
 
-func (l *lab) measureStructure(ctx context.Context, r *report, structure config.Structure, demand float64) error {
-	if l.redis == "" {
+func (e *env) measureStructure(ctx context.Context, r *report, structure config.Structure, demand float64) error {
+	if e.redis == "" {
 		r.note("Redis is not measured: REDIS_URL is not set.")
 		return nil
 	}
 	// The server logs every change (everysec). Rewriting that log in between would
 	// take a core from whichever side is at work.
-	if err := l.configure(ctx, "auto-aof-rewrite-percentage", "0"); err != nil {
+	if err := e.configure(ctx, "auto-aof-rewrite-percentage", "0"); err != nil {
 		return err
 	}
-	options, err := driver.ParseURL(l.redis)
+	options, err := driver.ParseURL(e.redis)
 	if err != nil {
 		return errors.New("REDIS_URL is not a URL of Redis")
 	}
 	client := driver.NewClient(options)
 	defer func() { _ = client.Close() }() // nothing is in flight
-	p, err := l.cached(string(structure), l.size.rows)
+	p, err := e.cached(string(structure), e.scale.rows)
 	if err != nil {
 		return err
 	}
-	table, changes, release, err := l.decoded(ctx, p)
+	table, changes, release, err := e.decoded(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer release()
 	ours := side{"redis.Writer from memory", func(ctx context.Context) (sample, error) {
-		return l.applyCache(ctx, client, p, table, changes)
+		return e.applyCache(ctx, client, p, table, changes)
 	}}
 	if _, err := ours.run(ctx); err != nil { // for the keys and values
 		return err
@@ -70,22 +70,22 @@ func (l *lab) measureStructure(ctx context.Context, r *report, structure config.
 		if err := client.FlushDB(ctx).Err(); err != nil {
 			return sample{}, err
 		}
-		took, err := pipeline(ctx, options, commands, l.size.rows)
-		return sample{l.size.rows, took}, err
+		took, err := pipeline(ctx, options, commands, e.scale.rows)
+		return sample{e.scale.rows, took}, err
 	}}
-	err = r.add(l.compare(ctx, "Redis sink from memory, "+string(structure), demand, ours, plain))
+	err = r.add(e.compare(ctx, "Redis sink from memory, "+string(structure), demand, ours, plain))
 	return errors.Join(err, client.FlushDB(ctx).Err())
 }
 
-// cached is the configuration of a load into Redis.
-func (l *lab) cached(structure string, rows int) (*config.Pipeline, error) {
-	path := filepath.Join(l.dir, "cache.yaml")
+// cached returns the configuration of a load into Redis.
+func (e *env) cached(structure string, rows int) (*config.Pipeline, error) {
+	path := filepath.Join(e.dir, "cache.yaml")
 	text := fmt.Appendf(nil, `pipeline: bench
 source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 0, max_block: %d }
 nats: { embedded: ./nats }
 sinks: [ { name: cache, redis: { url: %q, structure: %s, key: "log:{_block_num}:{log_index}" } } ]
-`, l.amp, history(rows).End, l.redis, structure)
+`, e.amp, history(rows).End, e.redis, structure)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err
 	}
@@ -97,17 +97,17 @@ sinks: [ { name: cache, redis: { url: %q, structure: %s, key: "log:{_block_num}:
 }
 
 // flush empties the Redis.
-func (l *lab) flush(ctx context.Context) error {
-	return l.withRedis(func(c *driver.Client) error { return c.FlushDB(ctx).Err() })
+func (e *env) flush(ctx context.Context) error {
+	return e.withRedis(func(c *driver.Client) error { return c.FlushDB(ctx).Err() })
 }
 
 // configure changes a setting of the Redis.
-func (l *lab) configure(ctx context.Context, name, value string) error {
-	return l.withRedis(func(c *driver.Client) error { return c.ConfigSet(ctx, name, value).Err() })
+func (e *env) configure(ctx context.Context, name, value string) error {
+	return e.withRedis(func(c *driver.Client) error { return c.ConfigSet(ctx, name, value).Err() })
 }
 
-func (l *lab) withRedis(do func(*driver.Client) error) error {
-	options, err := driver.ParseURL(l.redis)
+func (e *env) withRedis(do func(*driver.Client) error) error {
+	options, err := driver.ParseURL(e.redis)
 	if err != nil {
 		return errors.New("REDIS_URL is not a URL of Redis")
 	}
@@ -115,7 +115,9 @@ func (l *lab) withRedis(do func(*driver.Client) error) error {
 	return errors.Join(do(client), client.Close())
 }
 
-func (l *lab) applyCache(ctx context.Context, client *driver.Client, p *config.Pipeline, table sink.Table, changes []sink.Change) (_ sample, err error) {
+func (e *env) applyCache(
+	ctx context.Context, client *driver.Client, p *config.Pipeline, table sink.Table, changes []sink.Change,
+) (_ sample, err error) {
 	if err := client.FlushDB(ctx).Err(); err != nil {
 		return sample{}, err
 	}
@@ -124,7 +126,7 @@ func (l *lab) applyCache(ctx context.Context, client *driver.Client, p *config.P
 		return sample{}, errors.Join(err, w.Close())
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	defer l.profiled("redis")()
+	defer e.profiled("redis")()
 	began := time.Now()
 	var rows uint64
 	for i := range changes {
@@ -135,10 +137,10 @@ func (l *lab) applyCache(ctx context.Context, client *driver.Client, p *config.P
 		rows += applied.Rows
 	}
 	took := time.Since(began)
-	if int(rows) != l.size.rows {
-		err = fmt.Errorf("%d rows were written instead of %d", rows, l.size.rows)
+	if int(rows) != e.scale.rows {
+		err = fmt.Errorf("%d rows were written instead of %d", rows, e.scale.rows)
 	}
-	return sample{l.size.rows, took}, err
+	return sample{e.scale.rows, took}, err
 }
 
 // encodeKeys reads every row's key and value back and writes the commands that make

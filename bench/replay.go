@@ -18,31 +18,31 @@ import (
 
 // measureReplay drains a full log into the table, and then drains the same log
 // again, of which the table has everything.
-func measureReplay(ctx context.Context, l *lab, r *report) (err error) {
-	p, err := l.pipeline(l.size.rows, config.Append, "{ embedded: ./nats }")
+func measureReplay(ctx context.Context, e *env, r *report) (err error) {
+	p, err := e.pipeline(e.scale.rows, config.Append, "{ embedded: ./nats }")
 	if err != nil {
 		return err
 	}
-	table, checked, err := l.table(ctx, p)
+	table, checked, err := e.table(ctx, p)
 	if err != nil {
 		return err
 	}
-	b, err := l.fullBus(ctx, p, checked, l.size.rows)
+	n, err := e.filledNATS(ctx, p, checked, e.scale.rows)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
+	defer func() { err = errors.Join(err, n.close()) }()
 
 	drain := func(ctx context.Context, w *postgres.Writer) (_ sample, err error) {
 		defer func() { err = errors.Join(err, w.Close()) }()
-		if err := b.log.RemoveConsumer(ctx, table.Sink); err != nil {
+		if err := n.log.RemoveConsumer(ctx, table.Sink); err != nil {
 			return sample{}, err
 		}
-		took, err := b.drain(ctx, w, table, l.size.rows)
-		return sample{l.size.rows, took}, errors.Join(err, l.holds(ctx, l.size.rows))
+		took, err := n.drain(ctx, w, table, e.scale.rows)
+		return sample{e.scale.rows, took}, errors.Join(err, e.holds(ctx, e.scale.rows))
 	}
 	first := side{"sink, from a full log", func(ctx context.Context) (sample, error) {
-		w, err := l.openWriter(ctx, p, table)
+		w, err := e.openWriter(ctx, p, table)
 		if err != nil {
 			return sample{}, err
 		}
@@ -55,25 +55,25 @@ func measureReplay(ctx context.Context, l *lab, r *report) (err error) {
 		}
 		return drain(ctx, w)
 	}}
-	if err := r.add(l.compare(ctx, "replay of what is there already", 0, again, first)); err != nil {
+	if err := r.add(e.compare(ctx, "replay of what is there already", 0, again, first)); err != nil {
 		return err
 	}
-	return r.add(l.compare(ctx, "sink from a full log, append", 0, first, l.copyRaw(l.size.rows)))
+	return r.add(e.compare(ctx, "sink from a full log, append", 0, first, e.copyRaw(e.scale.rows)))
 }
 
 // drain runs a sink until it has seen so many rows, from the log's beginning.
-func (b *bus) drain(ctx context.Context, w sink.Writer, t sink.Table, rows int) (_ time.Duration, err error) {
+func (n *natsServer) drain(ctx context.Context, w sink.Writer, t sink.Table, rows int) (_ time.Duration, err error) {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	began := time.Now()
-	consumer, err := b.log.Consume(ctx, t.Sink, queue.ConsumeOptions{})
+	consumer, err := n.log.Consume(ctx, t.Sink, queue.ConsumeOptions{})
 	if err != nil {
 		return 0, err
 	}
 	defer consumer.Close()
 	seen := &seen{want: int64(rows), stop: stop}
 	loop := &apply.Loop{
-		Writer: w, Table: t, Source: apply.FromQueue(consumer), Reports: b.state,
+		Writer: w, Table: t, Source: apply.FromQueue(consumer), Reports: n.state,
 		Ended:    func(context.Context) bool { return true }, // the log is full
 		Observer: seen, Logger: zerolog.Nop(),
 	}

@@ -12,7 +12,7 @@ import (
 // report collects results.
 type report struct {
 	options
-	size              size
+	scale             scale
 	machine           machine
 	copyRow, arrowRow float64 // bytes of a row
 	started           time.Time
@@ -91,9 +91,11 @@ func (r *report) writeMachine(b *strings.Builder) {
 		{"machine", fmt.Sprintf("%s, %s, %s; everything on this machine, over loopback", m.processor, m.memory, m.system)},
 		{"source", fmt.Sprintf("revision %s, %s, %s", r.commit, runtime.Version(), strings.Join(m.modules, ", "))},
 		{"PostgreSQL", m.postgres + "; " + m.settings},
-		{"rows", fmt.Sprintf("synthetic logs, %d a block, 13 columns: %.0f bytes a row in COPY binary, %.0f in Arrow", rowsPerBlock, r.copyRow, r.arrowRow)},
+		{"rows", fmt.Sprintf("synthetic logs, %d a block, 13 columns: %.0f bytes a row in COPY binary, %.0f in Arrow",
+			rowsPerBlock, r.copyRow, r.arrowRow)},
 		{"table", "logged, primary key (block_num, log_index), BRIN on _block_num; emptied, with a checkpoint, before each turn"},
-		{"run", fmt.Sprintf("%s, %s, load %s at the end; the median of %d pairs, taken in turns", r.started.UTC().Format(time.DateTime+" MST"), r.took.Round(time.Second), load(), r.size.pairs)},
+		{"run", fmt.Sprintf("%s, %s, load %s at the end; the median of %d pairs, taken in turns",
+			r.started.UTC().Format(time.DateTime+" MST"), r.took.Round(time.Second), load(), r.scale.pairs)},
 	} {
 		fmt.Fprintf(b, "| %s | %s |\n", row[0], row[1])
 	}
@@ -101,7 +103,9 @@ func (r *report) writeMachine(b *strings.Builder) {
 }
 
 func (r *report) writeRatios(b *strings.Builder) {
-	b.WriteString("## Ratios\n\n| what | rows | rows/s | against | rows/s | ratio | each pair | demand | |\n|---|--:|--:|---|--:|--:|---|--:|---|\n")
+	b.WriteString("## Ratios\n\n" +
+		"| what | rows | rows/s | against | rows/s | ratio | each pair | demand | |\n" +
+		"|---|--:|--:|---|--:|--:|---|--:|---|\n")
 	for _, c := range r.comparisons {
 		ours, base := c.rates()
 		each := make([]string, len(c.pairs))
@@ -123,7 +127,7 @@ func (r *report) writePeaks(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "## Peak memory\n\n| process | %s rows | %s rows | growth | allowed | stated | |\n|---|--:|--:|--:|--:|--:|---|\n",
-		thousands(float64(r.size.memory[0])), thousands(float64(r.size.memory[1])))
+		thousands(float64(r.scale.memory[0])), thousands(float64(r.scale.memory[1])))
 	for _, p := range r.peaks {
 		small, large := p.medians()
 		fmt.Fprintf(b, "| %s | %.0f MiB | %.0f MiB | %.2f | ≤ %.2f | ≤ %.0f MiB | %s |\n",
@@ -136,7 +140,8 @@ func (r *report) writeDelays(b *strings.Builder) {
 	if len(r.delays) == 0 {
 		return
 	}
-	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp to its commit in PostgreSQL.\n\n| blocks, one a second | median | demand | 99 % | demand | longest | |\n|--:|--:|--:|--:|--:|--:|---|\n")
+	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp to its commit in PostgreSQL.\n\n" +
+		"| blocks, one a second | median | demand | 99 % | demand | longest | |\n|--:|--:|--:|--:|--:|--:|---|\n")
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 	for _, d := range r.delays {
 		fmt.Fprintf(b, "| %d | %s | ≤ %s | %s | ≤ %s | %s | %s |\n",

@@ -18,12 +18,12 @@ const workers = 4
 // file writes the configuration of a load of so many rows. The table, its key
 // and its types are always the same: bigint is what PostgreSQL takes fastest, so
 // it is where ampipe has the most to lose.
-func (l *lab) file(rows int, mode config.Mode, nats string) (string, error) {
+func (e *env) file(rows int, mode config.Mode, nats string) (string, error) {
 	key := ""
 	if mode == config.Upsert {
 		key = ", key: [block_num, log_index]"
 	}
-	path := filepath.Join(l.dir, "pipeline.yaml")
+	path := filepath.Join(e.dir, "pipeline.yaml")
 	return path, os.WriteFile(path, fmt.Appendf(nil, `pipeline: bench
 source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 0, max_block: %d }
@@ -32,12 +32,12 @@ extract: { workers: %d }
 sinks:
   - name: warehouse
     postgres: { dsn: %q, table: logs, types: { "*": bigint }, mode: %s%s }
-`, l.amp, history(rows).End, nats, workers, l.dsn, mode, key), 0o600)
+`, e.amp, history(rows).End, nats, workers, e.dsn, mode, key), 0o600)
 }
 
-// pipeline is the same configuration for what runs in this process.
-func (l *lab) pipeline(rows int, mode config.Mode, nats string) (*config.Pipeline, error) {
-	path, err := l.file(rows, mode, nats)
+// pipeline returns the same configuration for what runs in this process.
+func (e *env) pipeline(rows int, mode config.Mode, nats string) (*config.Pipeline, error) {
+	path, err := e.file(rows, mode, nats)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +49,8 @@ func (l *lab) pipeline(rows int, mode config.Mode, nats string) (*config.Pipelin
 }
 
 // table describes the rows to a writer.
-func (l *lab) table(ctx context.Context, p *config.Pipeline) (sink.Table, *plan.Checked, error) {
-	checked, err := plan.Check(ctx, l.source, p)
+func (e *env) table(ctx context.Context, p *config.Pipeline) (sink.Table, *plan.Checked, error) {
+	checked, err := plan.Check(ctx, e.source, p)
 	if err != nil {
 		return sink.Table{}, nil, err
 	}
@@ -62,12 +62,12 @@ func (l *lab) table(ctx context.Context, p *config.Pipeline) (sink.Table, *plan.
 
 // createTable makes the table that every measurement writes to, just as ampipe
 // makes it for upsert: with a primary key and its index of block numbers.
-func (l *lab) createTable(ctx context.Context) error {
-	p, err := l.pipeline(l.size.rows, config.Upsert, "{ embedded: ./nats }")
+func (e *env) createTable(ctx context.Context) error {
+	p, err := e.pipeline(e.scale.rows, config.Upsert, "{ embedded: ./nats }")
 	if err != nil {
 		return err
 	}
-	t, _, err := l.table(ctx, p)
+	t, _, err := e.table(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (l *lab) createTable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.db.Exec(ctx, ddl); err != nil {
+	if _, err := e.db.Exec(ctx, ddl); err != nil {
 		return fmt.Errorf("create the table: %w", err)
 	}
 	return nil
@@ -83,12 +83,12 @@ func (l *lab) createTable(ctx context.Context) error {
 
 // empty makes the table empty, ampipe forget that it was ever full, and the
 // server begin with nothing left to write.
-func (l *lab) empty(ctx context.Context) error {
+func (e *env) empty(ctx context.Context) error {
 	const forget = `DO $$ BEGIN
 		IF to_regclass('ampipe.tables') IS NOT NULL THEN DELETE FROM ampipe.tables; END IF;
 	END $$`
 	for _, statement := range []string{"TRUNCATE logs", forget, "CHECKPOINT"} {
-		if _, err := l.db.Exec(ctx, statement); err != nil {
+		if _, err := e.db.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("empty the table: %w", err)
 		}
 	}
@@ -96,9 +96,9 @@ func (l *lab) empty(ctx context.Context) error {
 }
 
 // holds fails unless the table has so many rows.
-func (l *lab) holds(ctx context.Context, rows int) error {
+func (e *env) holds(ctx context.Context, rows int) error {
 	var n int
-	if err := l.db.QueryRow(ctx, "SELECT count(*) FROM logs").Scan(&n); err != nil {
+	if err := e.db.QueryRow(ctx, "SELECT count(*) FROM logs").Scan(&n); err != nil {
 		return fmt.Errorf("count the rows: %w", err)
 	}
 	if n != rows {

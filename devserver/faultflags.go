@@ -6,17 +6,18 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ampipe/ampipe/devserver/trouble"
+	"github.com/ampipe/ampipe/devserver/faults"
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
 // faultFlags lets the switches be set from the start.
-func faultFlags(fs *flag.FlagSet, s *trouble.Switches) {
-	fs.TextVar(&s.Latency, "latency", trouble.Duration(0), "added to every call, such as 50ms")
+func faultFlags(fs *flag.FlagSet, s *faults.Switches) {
+	fs.TextVar(&s.Latency, "latency", faults.Duration(0), "added to every call, such as 50ms")
 	fs.Int64Var(&s.Bandwidth, "bandwidth", 0, "bytes per second of each stream; 0 is no limit")
 	fs.IntVar(&s.DropAfter, "drop-after", 0, "cut the connection of a stream after so many batches")
 	fs.IntVar(&s.DropEvery, "drop-every", 0, "cut only every k-th stream")
-	fs.Func("status", "`AT:CODE[:TIMES[:TEXT]]`: answer info or doget with a gRPC status, such as doget:UNAVAILABLE:3", func(text string) error {
+	const statusUsage = "`AT:CODE[:TIMES[:TEXT]]`: answer info or doget with a gRPC status, such as doget:UNAVAILABLE:3"
+	fs.Func("status", statusUsage, func(text string) error {
 		status, err := parseStatus(text)
 		s.Status = status
 		return err
@@ -36,7 +37,7 @@ func faultFlags(fs *flag.FlagSet, s *trouble.Switches) {
 		s.Lag[name] = n
 		return err
 	})
-	fs.TextVar(&s.Slow, "slow", trouble.Duration(0), "time that a microbatch executes before its first row")
+	fs.TextVar(&s.Slow, "slow", faults.Duration(0), "time that a microbatch executes before its first row")
 	fs.BoolVar(&s.Shuffle, "shuffle", false, "mix the rows of queries without ORDER BY")
 	fs.BoolVar(&s.Unsorted, "unsorted", false, "mix the rows of all queries")
 	fs.Int64Var(&s.Oversize, "oversize", 0, "send messages of at least so many bytes")
@@ -45,12 +46,12 @@ func faultFlags(fs *flag.FlagSet, s *trouble.Switches) {
 	fs.Uint64Var(&s.MaxBlocks, "max-blocks", 0, "refuse queries over more blocks with RESOURCE_EXHAUSTED")
 }
 
-func parseStatus(text string) (*trouble.Status, error) {
+func parseStatus(text string) (*faults.Status, error) {
 	parts := strings.SplitN(text, ":", 4)
 	if len(parts) < 2 {
 		return nil, fmt.Errorf("%q is not AT:CODE[:TIMES[:TEXT]]", text)
 	}
-	s := &trouble.Status{At: parts[0], Text: "on request"}
+	s := &faults.Status{At: parts[0], Text: "on request"}
 	if err := s.Code.UnmarshalText([]byte(parts[1])); err != nil {
 		return nil, err
 	}

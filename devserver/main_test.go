@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ampipe/ampipe/devserver/trouble"
+	"github.com/ampipe/ampipe/devserver/faults"
 	"google.golang.org/grpc/codes"
 )
 
@@ -25,16 +25,16 @@ func TestFlags(t *testing.T) {
 		t.Errorf("the range is %+v", r)
 	}
 	f := o.Faults
-	if f.Latency != trouble.Duration(5*time.Millisecond) || f.Head == nil || *f.Head != 40 || f.DropAfter != 2 || f.MaxRows != 9 || !f.Shuffle {
+	if f.Latency != faults.Duration(5*time.Millisecond) || f.Head == nil || *f.Head != 40 || f.DropAfter != 2 || f.MaxRows != 9 || !f.Shuffle {
 		t.Errorf("the faults are %+v", f)
 	}
-	if f.Lag["logs"] != 2 || f.Lag["blocks"] != 1 || f.Slow != trouble.Duration(7*time.Millisecond) {
+	if f.Lag["logs"] != 2 || f.Lag["blocks"] != 1 || f.Slow != faults.Duration(7*time.Millisecond) {
 		t.Errorf("the faults are %+v", f)
 	}
 	if o.Streaming.Window != 50 || o.Streaming.KeepAlive != time.Second || len(o.Miners) != 1 {
 		t.Errorf("streams are %+v", o.Streaming)
 	}
-	if s := f.Status; s == nil || s.At != "doget" || s.Code != trouble.Code(codes.Unavailable) || s.Times != 3 || s.Text != "try:later" {
+	if s := f.Status; s == nil || s.At != "doget" || s.Code != faults.Code(codes.Unavailable) || s.Times != 3 || s.Text != "try:later" {
 		t.Errorf("the status is %+v", s)
 	}
 }

@@ -26,7 +26,7 @@ type message struct {
 // error of another system means.
 var speaks = regexp.MustCompile(`^call (errors\.New|fmt\.Errorf` +
 	`|([\w.()]+\.)?(complain|missing|refuse|refused|refusedThere|unknown|fail|deny|errorf|discrepancy|stateDiscrepancy|tooSmall)` +
-	`|.*(Warn\(\)|Error\(\)|failed\(\)).*\.Msgf?|([\w.()]+\.)?(Unready|Waiting|WaitingFor)|becomes)$` +
+	`|.*(Warn\(\)|Error\(\)|failed\(\)).*\.Msgf?|([\w.()]+\.)?(Unready|Waiting|WaitingFor)|setUnready)$` +
 	`|^(field|var) ([\w.]*[aA]dvices?|text|flaw|reason|hint|change|reached|decisions|clientDecisions|\w+\.Waits|s\.Unready|StateStopped)$` +
 	`|^var (of[A-Z]\w*|not[A-Z]\w*|outside|\w+Outside|silent|closed|key[A-Z]\w*|nullKey|holdsNUL|accessDenied|noCredentials)$` +
 	`|^field (http\.Status\w+|health\.\w+)$|^row$` +

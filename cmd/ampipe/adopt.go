@@ -30,7 +30,7 @@ code is 3. It may be stopped or killed at any moment and resumes where it was. S
 the program that has filled the table before: what it writes meanwhile is found, and
 then everything is compared again.`,
 		ValidArgsFunction: flags.Pipelines,
-		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Adopt(ctx, p, o, options)
 		}),
 	}

@@ -19,7 +19,7 @@ func compactCommand(flags *cli.Flags) *cobra.Command {
 that size. It may run while the pipeline does; rows and what is loaded stay as they
 are. The files that were joined stay until vacuum removes them.`,
 		ValidArgsFunction: flags.Pipelines,
-		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Compact(ctx, p, o, dry)
 		}),
 	}

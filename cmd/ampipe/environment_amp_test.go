@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 )
 
-// answering is a configuration whose server is named by a word of the test.
+// answering returns a configuration whose server is named by a word of the test.
 func answering(amp, more string) string {
 	return strings.NewReplacer("$AMP", amp, "SELECT * FROM eth.logs }", "SELECT * FROM eth.logs"+more+" }").Replace(lake)
 }

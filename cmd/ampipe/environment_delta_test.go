@@ -47,7 +47,7 @@ func (s *site) bucket(method, code string) (mend func()) {
 	return func() { mended.Store(true) }
 }
 
-// onBucket is an environment whose bucket answers requests of a method with a code.
+// onBucket returns an environment whose bucket answers requests of a method with a code.
 func onBucket(e environment, method, code string) environment {
 	var mend func()
 	if e.config == "" {
@@ -58,7 +58,7 @@ func onBucket(e environment, method, code string) environment {
 	return e
 }
 
-// atURL is [lake] in a bucket.
+// atURL returns [lake] in a bucket.
 func atURL(url string) string {
 	return strings.Replace(lake, "path: ./lake", `url: "`+url+`", endpoint: $S3`, 1)
 }

@@ -67,7 +67,7 @@ func (n *natsNode) stop() {
 	}
 }
 
-// onNATS is lake on a NATS server of its own, with more keys.
+// onNATS returns lake on a NATS server of its own, with more keys.
 func onNATS(more string) string {
 	return `
 pipeline: logs
@@ -94,7 +94,7 @@ func mend(text string) func(s *site)  { return func(s *site) { s.server.start(te
 
 const roomy = `jetstream { store_dir: "$STORE", max_file_store: 2GiB }`
 
-// account is a NATS server with an account of these limits.
+// account returns a NATS server with an account of these limits.
 func account(limits string) string {
 	return fmt.Sprintf(`
 jetstream { store_dir: "$STORE", max_file_store: 40GiB }
@@ -103,7 +103,7 @@ no_auth_user: a
 `, limits)
 }
 
-// user is a NATS server with one user who may not publish to something.
+// user returns a NATS server with one user who may not publish to something.
 func user(denied string) string {
 	return fmt.Sprintf(`
 jetstream { store_dir: "$STORE" }

@@ -116,7 +116,7 @@ func script(t *testing.T, env []string, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// folder is one that other users may enter, as servers need.
+// folder returns one that other users may enter, as servers need.
 func (s *site) folder() string {
 	s.Helper()
 	return openFolder(s.T)

@@ -75,7 +75,7 @@ func (s *site) redisDo(client *redis.Client, line string) {
 	}
 }
 
-// withRedis is an environment whose Redis is started with args, and in which commands
+// withRedis returns an environment whose Redis is started with args, and in which commands
 // break something and others mend it. They may hold what check has advised, as ADVICE.
 func withRedis(e environment, args []string, breaks, mends string) environment {
 	var client *redis.Client

@@ -29,7 +29,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe vacuum    remove files that they no longer need`,
 	}
 	flags.Register(root)
-	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), adoptCommand(&flags), healthCommand(&flags),
-		showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
+	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
+		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

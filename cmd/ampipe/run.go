@@ -14,7 +14,7 @@ func runCommand(flags *cli.Flags) *cobra.Command {
 		Short: "Run all stages of the pipelines in this process",
 		Long: `Runs the planner, the extractors and every sink in this process, with the NATS
 server embedded unless nats.url names one. It ends when every destination holds
-the whole range; stopped before that, it resumes where it was.`,
+the whole range. Stopped before that, it resumes there when it is started again.`,
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			cli.SaveMemory()
@@ -32,7 +32,8 @@ the whole range; stopped before that, it resumes where it was.`,
 			})
 		},
 	}
-	command.Flags().BoolVar(&retry, "retry-failed", false, "load the partitions again that failed in an earlier run")
-	command.Flags().BoolVar(&results, "results", false, "show every partition at the end: blocks, rows, seconds, tries (with --log-format json as JSON)")
+	command.Flags().BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")
+	command.Flags().BoolVar(&results, "results", false,
+		"show every partition at the end: blocks, rows, seconds, tries (with --log-format json as JSON)")
 	return command
 }

@@ -19,7 +19,7 @@ func showCommand(flags *cli.Flags) *cobra.Command {
 		Long: `Prints the rows of the highest blocks of every Delta table of the pipelines, from
 its newest version. Long values are cut. For other destinations use their own client.`,
 		ValidArgsFunction: flags.Pipelines,
-		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Show(ctx, p, o, max(rows, 1), columns)
 		}),
 	}

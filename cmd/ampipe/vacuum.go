@@ -23,7 +23,7 @@ func vacuumCommand(flags *cli.Flags) *cobra.Command {
 that were joined or rewritten, and those of commits that never happened. Older
 versions of the table cannot be read after it. It may run while the pipeline does.`,
 		ValidArgsFunction: flags.Pipelines,
-		RunE: each(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Vacuum(ctx, p, o, retention, dry)
 		}),
 	}

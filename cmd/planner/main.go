@@ -19,7 +19,8 @@ func main() {
 	var retry, results bool
 	add := func(flags *pflag.FlagSet) {
 		flags.BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")
-		flags.BoolVar(&results, "results", false, "show every partition at the end: blocks, rows, seconds, tries (with --log-format json as JSON)")
+		flags.BoolVar(&results, "results", false,
+			"show every partition at the end: blocks, rows, seconds, tries (with --log-format json as JSON)")
 	}
 	run := func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 		o.RetryFailed, o.Results = retry, results

@@ -72,7 +72,9 @@ func (r *release) purl() string { return "pkg:golang/" + product + "@" + r.versi
 // componentOf describes a module.
 func componentOf(m *debug.Module, licences []string) (cdx.Component, error) {
 	purl := "pkg:golang/" + m.Path + "@" + strings.ReplaceAll(m.Version, "+", "%2B")
-	c := cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.Path, Version: m.Version, PackageURL: purl, Scope: cdx.ScopeRequired}
+	c := cdx.Component{
+		BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.Path, Version: m.Version, PackageURL: purl, Scope: cdx.ScopeRequired,
+	}
 	if len(licences) == 0 {
 		return c, fmt.Errorf("%s is linked, and no licence of it is known", m.Path)
 	}
@@ -93,7 +95,9 @@ func componentOf(m *debug.Module, licences []string) (cdx.Component, error) {
 	return c, nil
 }
 
-func (r *release) encodeBill(platform string, components map[string]cdx.Component, dependencies []cdx.Dependency, serial []byte) (err error) {
+func (r *release) encodeBill(
+	platform string, components map[string]cdx.Component, dependencies []cdx.Dependency, serial []byte,
+) (err error) {
 	bill := cdx.NewBOM()
 	serial[6], serial[8] = serial[6]&0x0f|0x80, serial[8]&0x3f|0x80 // a UUID of its own scheme (version 8)
 	bill.SerialNumber = fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", serial[:4], serial[4:6], serial[6:8], serial[8:10], serial[10:16])

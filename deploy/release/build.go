@@ -72,7 +72,7 @@ func (r *release) unchanged(ctx context.Context) error {
 	return nil
 }
 
-// identify reads what scripts/stamp says of the commit.
+// identify reads what scripts/stamp prints about the commit.
 func (r *release) identify(ctx context.Context) error {
 	ask := func(args ...string) (string, error) {
 		out, err := output(ctx, r.root, nil, "scripts/stamp", args...)
@@ -122,7 +122,8 @@ func (r *release) writeDocs(ctx context.Context, work, share string) error {
 	native := runtime.GOOS + "/" + runtime.GOARCH
 	for _, c := range r.commands {
 		program := filepath.Join(work, "docs", c)
-		_, err := goCommand(ctx, r.root, native, "build", "-trimpath", "-tags", "docs,grpcnotrace", "-ldflags", "-s -w "+r.stamp, "-o", program, "./cmd/"+c)
+		_, err := goCommand(ctx, r.root, native, "build",
+			"-trimpath", "-tags", "docs,grpcnotrace", "-ldflags", "-s -w "+r.stamp, "-o", program, "./cmd/"+c)
 		if err != nil {
 			return err
 		}
@@ -137,7 +138,7 @@ func (r *release) writeDocs(ctx context.Context, work, share string) error {
 	return nil
 }
 
-// name is that of a platform's archive, without its ending, and of the folder in it.
+// name returns that of a platform's archive, without its ending, and of the folder in it.
 func (r *release) name(platform string) string {
 	return "ampipe_" + strings.TrimPrefix(r.version, "v") + "_" + strings.ReplaceAll(platform, "/", "_")
 }

@@ -84,7 +84,8 @@ func linked(ctx context.Context, root string, platforms []string) (map[string]*m
 func goCommand(ctx context.Context, root, platform string, args ...string) ([]byte, error) {
 	goos, goarch, _ := strings.Cut(platform, "/")
 	return output(ctx, root, []string{
-		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false -tags=grpcnotrace", "GOOS=" + goos, "GOARCH=" + goarch, "GOAMD64=v1", "GOARM64=v8.0",
+		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false -tags=grpcnotrace",
+		"GOOS=" + goos, "GOARCH=" + goarch, "GOAMD64=v1", "GOARM64=v8.0",
 	}, "go", args...)
 }
 

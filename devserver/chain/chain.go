@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Config says what a chain looks like. [DefaultConfig] is a usable one.
+// Config describes a chain. [DefaultConfig] is a usable one.
 type Config struct {
 	Network string
 	Seed    uint64
@@ -30,7 +30,7 @@ type Config struct {
 	BlockTime time.Duration
 }
 
-// DefaultConfig is a chain of 1,000 blocks with 200 logs and 50 transactions
+// DefaultConfig returns a chain of 1,000 blocks with 200 logs and 50 transactions
 // each, twelve seconds apart.
 func DefaultConfig() Config {
 	return Config{

@@ -264,7 +264,7 @@ func TestShape(t *testing.T) {
 		}
 		for i, f := range schema.Fields() {
 			some := nulls[i] > 0 && nulls[i] < rows
-			if f.Nullable && !some && !slices.Contains(always, f.Name) && !slices.Contains(never, f.Name) || !f.Nullable && nulls[i] > 0 {
+			if (f.Nullable && !some && !slices.Contains(always, f.Name) && !slices.Contains(never, f.Name)) || (!f.Nullable && nulls[i] > 0) {
 				t.Errorf("%s.%s (nullable %v) has %d nulls in %d rows", name, f.Name, f.Nullable, nulls[i], rows)
 			}
 		}

@@ -166,5 +166,5 @@ func newBatch(schema *arrow.Schema, columns []arrow.Array, rows int) arrow.Recor
 	return array.NewRecordBatch(schema, columns, int64(rows))
 }
 
-// nanoseconds is the value of a timestamp column.
+// nanoseconds returns the value of a timestamp column.
 func nanoseconds(t time.Time) arrow.Timestamp { return arrow.Timestamp(t.UnixNano()) }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Growth says how a chain lives by itself. With the zero value it does not: it
-// changes only when somebody says so.
+// Growth is how a chain grows by itself. With the zero value it does not: it changes
+// only on request.
 type Growth struct {
 	// Every is the time from one block to the next; 0 means never.
 	Every time.Duration
@@ -35,7 +35,7 @@ func (g Growth) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Depth says how many blocks reorgs replace: between Least and Most, all of them
+// Depth is how many blocks reorgs replace: between Least and Most, all of them
 // as likely; or, if there is a Mean, deep ones the rarer the deeper they are.
 type Depth struct {
 	Least, Most uint64
@@ -57,7 +57,7 @@ func ParseDepth(text string) (Depth, error) {
 	if hasMean {
 		d.Mean, errs[2] = strconv.ParseFloat(mean, 64)
 	}
-	if errors.Join(errs[:]...) != nil || d.Least == 0 || d.Most < d.Least || hasMean && !(d.Mean >= 1) {
+	if errors.Join(errs[:]...) != nil || d.Least == 0 || d.Most < d.Least || (hasMean && !(d.Mean >= 1)) {
 		return Depth{}, bad
 	}
 	return d, nil

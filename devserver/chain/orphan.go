@@ -5,7 +5,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// fork says where a fork began, and on which other one.
+// fork is where a fork began, and on which other one.
 type fork struct {
 	start  block.Number
 	parent uint32

@@ -8,7 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Skew says that a share of the rows lies in a share of the blocks. The zero
+// Skew means that a share of the rows lies in a share of the blocks. The zero
 // value spreads rows evenly.
 type Skew struct {
 	Rows, Blocks float64 // 0.9 and 0.1: 90 % of the rows in 10 % of the blocks
@@ -50,7 +50,7 @@ func ParseSkew(text string) (Skew, error) {
 func (s Skew) even() bool { return s.Rows == 0 && s.Blocks == 0 }
 
 func (s Skew) validate() error {
-	if s.even() || s.Rows > 0 && s.Rows < 1 && s.Blocks > 0 && s.Blocks < 1 {
+	if s.even() || (s.Rows > 0 && s.Rows < 1 && s.Blocks > 0 && s.Blocks < 1) {
 		return nil
 	}
 	return fmt.Errorf("the shares of a skew lie between 0 and 1, not %v/%v", s.Rows, s.Blocks)

@@ -122,7 +122,7 @@ func (s snapshot) Scan(ctx context.Context, blocks block.Range, columns []int) i
 	}
 }
 
-// build is the fill of a table made with a builder: one appends a row.
+// build returns the fill of a table made with a builder: one appends a row.
 func build(schema *arrow.Schema, v View, spans []span, rows int, one func(r row, h Header, i uint32)) arrow.RecordBatch {
 	b := array.NewRecordBuilder(allocator, schema)
 	defer b.Release()

@@ -70,7 +70,7 @@ func transactionRow(r row, h Header, i uint32, party key) {
 	r.authorizations(kind == 4, &k)
 }
 
-// amount is a value in wei, often zero and sometimes beyond 64 bits.
+// amount returns a value in wei, often zero and sometimes beyond 64 bits.
 func amount(k *key) string {
 	switch k.below(4) {
 	case 0, 1:

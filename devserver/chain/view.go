@@ -7,7 +7,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// branch says that blocks from start on belong to a fork, up to the next branch.
+// branch means that blocks from start on belong to a fork, up to the next branch.
 type branch struct {
 	start block.Number
 	fork  uint32
@@ -29,7 +29,7 @@ type Header struct {
 	key          key // the seed of everything else in the block
 }
 
-// Range is the blocks of the chain; it may be empty.
+// Range returns the blocks of the chain; it may be empty.
 func (v View) Range() block.Range { return block.Range{Start: v.config.Start, End: v.end} }
 
 // Until returns the chain as if block last were its head.
@@ -65,7 +65,7 @@ func (v View) Transactions(n block.Number) uint32 {
 // Logs counts the logs of a block.
 func (v View) Logs(n block.Number) uint32 { return v.rows(n, v.config.Logs, 0) }
 
-// rows is the same on every fork, so that a fork changes hashes and not counts.
+// rows returns the same on every fork, so that a fork changes hashes and not counts.
 func (v View) rows(n block.Number, mean, least uint32) uint32 {
 	if mean == 0 {
 		return 0

@@ -54,7 +54,7 @@ func readAll(b *testing.B, s *client, query string) (rows, bytes int64) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	before := s.Desk.Stats().Bytes
+	before := s.Faults.Stats().Bytes
 	r, err := flight.NewRecordReader(stream)
 	if err != nil {
 		b.Fatal(err)
@@ -66,5 +66,5 @@ func readAll(b *testing.B, s *client, query string) (rows, bytes int64) {
 	if r.Err() != nil {
 		b.Fatal(r.Err())
 	}
-	return rows, s.Desk.Stats().Bytes - before
+	return rows, s.Faults.Stats().Bytes - before
 }

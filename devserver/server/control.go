@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/ampipe/ampipe/devserver/chain"
-	"github.com/ampipe/ampipe/devserver/trouble"
+	"github.com/ampipe/ampipe/devserver/faults"
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
@@ -32,22 +32,22 @@ func headOf(m *chain.Miner) (head, error) {
 	return h, nil
 }
 
-// handler is the whole control API: that of the desk, and
+// handler returns the whole control API: that of the controller, and
 //
 //	GET  /chains/{network}         first and last block, and whether it is paused
 //	POST /chains/{network}/mine    {"blocks": 3}: appends blocks, 1 if not said
 //	POST /chains/{network}/reorg   {"depth": 2, "blocks": 1}: replaces the last
 //	                               blocks and appends others, 1 and 1 if not said
 //	POST /chains/{network}/pause   stops growth
-//	POST /chains/{network}/resume  lets it go on
+//	POST /chains/{network}/resume  resumes it
 //	POST /chains/{network}/forget  makes cursors on replaced blocks unknown
 //	POST /streams/cut              closes every connection
 //
 // Each answers with the chain as it then is, the last with how many there were.
 func (s *Server) handler() http.Handler {
-	mux := s.Desk.Handler()
+	mux := s.Faults.Handler()
 	mux.HandleFunc("POST /streams/cut", func(w http.ResponseWriter, _ *http.Request) {
-		trouble.Answer(w, map[string]int{"connections": s.Cut()})
+		faults.Answer(w, map[string]int{"connections": s.Cut()})
 	})
 	s.onChain(mux, "GET /chains/{network}", func(*chain.Miner, command) error { return nil })
 	s.onChain(mux, "POST /chains/{network}/mine", func(m *chain.Miner, c command) error {
@@ -86,7 +86,7 @@ func (s *Server) onChain(mux *http.ServeMux, pattern string, do func(*chain.Mine
 			return
 		}
 		c := command{Depth: 1, Blocks: 1}
-		err := trouble.Read(w, r, &c)
+		err := faults.Read(w, r, &c)
 		if err == nil && c.Blocks > mostBlocks {
 			err = fmt.Errorf("%d blocks at once are too many: %d is the most", c.Blocks, mostBlocks)
 		}
@@ -101,7 +101,7 @@ func (s *Server) onChain(mux *http.ServeMux, pattern string, do func(*chain.Mine
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		trouble.Answer(w, h)
+		faults.Answer(w, h)
 	})
 }
 

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/devserver/chain"
+	"github.com/ampipe/ampipe/devserver/faults"
 	"github.com/ampipe/ampipe/devserver/server"
 	"github.com/ampipe/ampipe/devserver/table"
-	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"go.uber.org/goleak"
@@ -50,9 +50,9 @@ const (
 )
 
 // set changes the switches of a server.
-func (c *client) set(t *testing.T, s trouble.Switches) {
+func (c *client) set(t *testing.T, s faults.Switches) {
 	t.Helper()
-	if err := c.Desk.Set(s); err != nil {
+	if err := c.Faults.Set(s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -83,7 +83,7 @@ func TestBehaves(t *testing.T) {
 			}
 		}
 	}
-	if stats := s.Desk.Stats(); stats.Rows != 2*rowsAll || stats.Streams != 2 || stats.Infos != 2 || stats.Open != 0 || stats.Bytes < 2*rowsAll*300 {
+	if stats := s.Faults.Stats(); stats.Rows != 2*rowsAll || stats.Streams != 2 || stats.Infos != 2 || stats.Open != 0 || stats.Bytes < 2*rowsAll*300 {
 		t.Errorf("stats are %+v", stats)
 	}
 }
@@ -129,7 +129,7 @@ func TestShuffle(t *testing.T) {
 	if !slices.Equal(rowTexts(t, shuffled.data, true), rowTexts(t, sorted.data, true)) {
 		t.Error("shuffling changed the rows")
 	}
-	s.set(t, trouble.Switches{Unsorted: true})
+	s.set(t, faults.Switches{Unsorted: true})
 	unsorted, err := s.ask(t.Context(), ordered)
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestOversize(t *testing.T) {
 func TestHead(t *testing.T) {
 	s := chainServer(t, nothing)
 	for _, head := range []block.Number{0, 123, 398, 399, 1000} {
-		s.set(t, trouble.Switches{Head: &head})
+		s.set(t, faults.Switches{Head: &head})
 		for _, query := range []string{ordered, logs + " WHERE true"} { // a scan, and DuckDB
 			r, err := s.ask(t.Context(), query)
 			if err != nil {
@@ -175,15 +175,15 @@ func TestHead(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	s := chainServer(t, nothing)
-	unavailable := trouble.Code(codes.Unavailable)
-	s.set(t, trouble.Switches{Status: &trouble.Status{At: "info", Code: unavailable, Text: "not now", Times: 2}})
+	unavailable := faults.Code(codes.Unavailable)
+	s.set(t, faults.Switches{Status: &faults.Status{At: "info", Code: unavailable, Text: "not now", Times: 2}})
 	for i := range 3 {
 		_, err := s.ask(t.Context(), logs)
 		if refused := status.Code(err) == codes.Unavailable && status.Convert(err).Message() == "not now"; refused != (i < 2) {
 			t.Errorf("call %d ends with %v", i, err)
 		}
 	}
-	s.set(t, trouble.Switches{Status: &trouble.Status{At: "doget", Code: unavailable, Text: "not now", After: 3}})
+	s.set(t, faults.Switches{Status: &faults.Status{At: "doget", Code: unavailable, Text: "not now", After: 3}})
 	for range 2 {
 		r, err := s.ask(t.Context(), logs)
 		var ended *endError
@@ -194,13 +194,13 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%d messages came first", len(r.data))
 		}
 	}
-	if got := s.Desk.Stats().Refused; got != 4 {
+	if got := s.Faults.Stats().Refused; got != 4 {
 		t.Errorf("%d calls counted as refused", got)
 	}
 }
 
 func TestDrop(t *testing.T) {
-	s := chainServer(t, func(o *server.Options) { o.Faults = trouble.Switches{DropAfter: 4, DropEvery: 2} })
+	s := chainServer(t, func(o *server.Options) { o.Faults = faults.Switches{DropAfter: 4, DropEvery: 2} })
 	for i := range 4 {
 		r, err := s.ask(t.Context(), logs)
 		if i%2 == 0 {
@@ -216,7 +216,7 @@ func TestDrop(t *testing.T) {
 			t.Errorf("stream %d: %d messages before the connection was cut", i, len(r.data))
 		}
 	}
-	if got := s.Desk.Stats().Dropped; got != 2 {
+	if got := s.Faults.Stats().Dropped; got != 2 {
 		t.Errorf("%d connections counted as cut", got)
 	}
 }
@@ -224,15 +224,15 @@ func TestDrop(t *testing.T) {
 func TestTooMuch(t *testing.T) {
 	s := chainServer(t, nothing)
 	tests := []struct {
-		switches trouble.Switches
+		switches faults.Switches
 		where    string
 		refused  bool
 	}{
-		{trouble.Switches{MaxBlocks: 10}, "_block_num >= 5 AND _block_num < 15", false},
-		{trouble.Switches{MaxBlocks: 10}, "_block_num >= 5 AND _block_num < 16", true},
-		{trouble.Switches{MaxBlocks: 10}, "_block_num >= 395 AND _block_num < 1000", false},
-		{trouble.Switches{MaxRows: 1000}, "_block_num >= 5 AND _block_num < 15", false},
-		{trouble.Switches{MaxRows: 1000}, "_block_num >= 5 AND _block_num < 16 AND log_index % 2 = 0", true},
+		{faults.Switches{MaxBlocks: 10}, "_block_num >= 5 AND _block_num < 15", false},
+		{faults.Switches{MaxBlocks: 10}, "_block_num >= 5 AND _block_num < 16", true},
+		{faults.Switches{MaxBlocks: 10}, "_block_num >= 395 AND _block_num < 1000", false},
+		{faults.Switches{MaxRows: 1000}, "_block_num >= 5 AND _block_num < 15", false},
+		{faults.Switches{MaxRows: 1000}, "_block_num >= 5 AND _block_num < 16 AND log_index % 2 = 0", true},
 	}
 	for _, test := range tests {
 		s.set(t, test.switches)
@@ -250,7 +250,7 @@ func TestHoldBackAndPace(t *testing.T) {
 		t.Fatalf("held back: %v", err)
 	}
 	// 10 blocks are about 300 kB: at 1.5 MB/s they take a fifth of a second.
-	s.set(t, trouble.Switches{Bandwidth: 1_500_000, Latency: trouble.Duration(30 * time.Millisecond)})
+	s.set(t, faults.Switches{Bandwidth: 1_500_000, Latency: faults.Duration(30 * time.Millisecond)})
 	began := time.Now()
 	r, err = s.ask(t.Context(), logs+" WHERE _block_num < 10")
 	if err != nil {
@@ -292,8 +292,8 @@ func TestControl(t *testing.T) {
 	if code, text := do("POST", "/faults", `{"shuffle": true}`); code != http.StatusOK {
 		t.Fatal(text)
 	}
-	got := s.Desk.Switches()
-	if got.Latency != trouble.Duration(5*time.Millisecond) || got.Head == nil || *got.Head != 7 || !got.Shuffle || got.Status.Code != trouble.Code(codes.Aborted) {
+	got := s.Faults.Switches()
+	if got.Latency != faults.Duration(5*time.Millisecond) || got.Head == nil || *got.Head != 7 || !got.Shuffle || got.Status.Code != faults.Code(codes.Aborted) {
 		t.Errorf("the switches are %+v", got)
 	}
 	for _, bad := range []string{`{"nope": 1}`, `{"latency": "x"}`, `{"bandwidth": -1}`, `{"status": {"at": "x", "code": "OK"}}`, `{"status": {"code": "NOPE"}}`, `x`} {
@@ -301,19 +301,19 @@ func TestControl(t *testing.T) {
 			t.Errorf("%s gives %d", bad, code)
 		}
 	}
-	if s.Desk.Switches().Head == nil {
+	if s.Faults.Switches().Head == nil {
 		t.Error("a refused change changed something")
 	}
 	if _, err := s.ask(t.Context(), logs); status.Code(err) != codes.Aborted {
 		t.Errorf("ends with %v", err)
 	}
-	var stats trouble.Stats
+	var stats faults.Stats
 	if _, text := do("GET", "/stats", ""); json.Unmarshal([]byte(text), &stats) != nil || stats.Refused != 1 || stats.Infos != 1 {
 		t.Errorf("stats are %s", text)
 	}
-	if _, text := do("DELETE", "/faults", ""); !strings.Contains(text, `"head":null`) || s.Desk.Switches().Shuffle {
+	if _, text := do("DELETE", "/faults", ""); !strings.Contains(text, `"head":null`) || s.Faults.Switches().Shuffle {
 		t.Errorf("set back, the switches are %s", text)
 	}
 }
 
-var noFaults trouble.Switches
+var noFaults faults.Switches

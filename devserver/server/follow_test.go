@@ -159,7 +159,7 @@ func TestBelowTheStart(t *testing.T) {
 	}
 	s.fork(t, 4, 1)
 	s.expect(t, f, 11, 15)
-	s.Desk.Fail(codes.Internal, "enough")
+	s.Faults.Fail(codes.Internal, "enough")
 	for _, b := range below {
 		if _, err := b.next(t); status.Convert(err).Message() != "enough" || b.schema != nil {
 			t.Errorf("ends with %v", err)

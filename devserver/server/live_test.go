@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/devserver/chain"
+	"github.com/ampipe/ampipe/devserver/faults"
 	"github.com/ampipe/ampipe/devserver/server"
-	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/ampipe/ampipe/pkg/block"
 	pb "github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
 	"google.golang.org/grpc"
@@ -96,7 +96,7 @@ func TestControlsChain(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	s := liveServer(t, 3, func(o *server.Options) {
 		o.Streaming.KeepAlive = time.Millisecond
-		o.Faults.Slow = trouble.Duration(time.Hour)
+		o.Faults.Slow = faults.Duration(time.Hour)
 	})
 	f := s.follow(t, logs, "")
 	for range 10 {
@@ -123,7 +123,7 @@ func TestKeepAlive(t *testing.T) {
 func TestStreamsFail(t *testing.T) {
 	s := liveServer(t, 3, func(o *server.Options) { o.Control = "127.0.0.1:0" })
 	silent := s.follow(t, blocks, s.at(2))
-	s.set(t, trouble.Switches{Slow: trouble.Duration(time.Hour)})
+	s.set(t, faults.Switches{Slow: faults.Duration(time.Hour)})
 	busy := s.follow(t, blocks, "")
 	if _, _, err := busy.message(t); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestStreamsFail(t *testing.T) {
 			t.Errorf("ends with %v", err)
 		}
 	}
-	s.set(t, trouble.Switches{Status: &trouble.Status{At: "doget", Code: trouble.Code(codes.Internal), Text: "no more", Times: 1, After: 5}})
+	s.set(t, faults.Switches{Status: &faults.Status{At: "doget", Code: faults.Code(codes.Internal), Text: "no more", Times: 1, After: 5}})
 	f := s.follow(t, blocks, "")
 	s.expect(t, f, 0, 2) // an empty batch, one of rows, and the marker
 	s.chain.Grow(1)
@@ -177,7 +177,7 @@ func TestCut(t *testing.T) {
 // TestCloseCutsStreams: a server that stops cuts its streams at once (AP 1.1),
 // silent and executing ones.
 func TestCloseCutsStreams(t *testing.T) {
-	stopped := liveServer(t, 3, func(o *server.Options) { o.Faults.Slow = trouble.Duration(time.Hour) })
+	stopped := liveServer(t, 3, func(o *server.Options) { o.Faults.Slow = faults.Duration(time.Hour) })
 	silent, busy := stopped.follow(t, logs, stopped.at(2)), stopped.follow(t, logs, "")
 	if _, _, err := busy.message(t); err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestCloseCutsStreams(t *testing.T) {
 			t.Errorf("ends with %v", err)
 		}
 	}
-	if open := stopped.Desk.Stats().Open; open != 0 {
+	if open := stopped.Faults.Stats().Open; open != 0 {
 		t.Errorf("%d streams are still open", open)
 	}
 }
@@ -215,7 +215,8 @@ func TestSlowConsumer(t *testing.T) {
 		if err != nil || m.Ranges[0].Hash != before.Header(2999).Hash {
 			t.Fatalf("%+v with %v", m, err)
 		}
-		if rows += int(batch.NumRows()); m.Complete {
+		rows += int(batch.NumRows())
+		if m.Complete {
 			if rows != 3000*10 {
 				t.Errorf("%d rows came of the microbatch", rows)
 			}

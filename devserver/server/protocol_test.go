@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ampipe/ampipe/devserver/flightd"
+	"github.com/ampipe/ampipe/devserver/flightserver"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/grpc/codes"
 	grpcmeta "google.golang.org/grpc/metadata"
@@ -105,7 +105,7 @@ func TestModes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ticket, err := flightd.DecodeTicket(info.Endpoint[0].Ticket.Ticket)
+		ticket, err := flightserver.DecodeTicket(info.Endpoint[0].Ticket.Ticket)
 		if err != nil || ticket.Streaming != test.stream || ticket.Cursor != nil {
 			t.Errorf("%s with amp-stream=%q gives the ticket %+v (%v)", test.query, test.header, ticket, err)
 		}

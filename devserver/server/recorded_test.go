@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// realData is the folder of recordings and Parquet files; the test is skipped
+// realData returns the folder of recordings and Parquet files; the test is skipped
 // if there is none, and fails if there should be one.
 func realData(t *testing.T) string {
 	t.Helper()

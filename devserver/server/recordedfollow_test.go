@@ -128,7 +128,7 @@ func compareStream(t *testing.T, done []action, r recorded.Recording) {
 		a.do(t, s, want[0])
 		// A real server may see the blocks of one action bit by bit.
 		var whole block.Range
-		for len(want) > 0 && (whole.Empty() || whole.Last() < a.head && want[0].Numbers.Start == whole.End) {
+		for len(want) > 0 && (whole.Empty() || (whole.Last() < a.head && want[0].Numbers.Start == whole.End)) {
 			if whole.Empty() {
 				whole.Start = want[0].Numbers.Start
 			}

@@ -184,7 +184,7 @@ func TestStreamFromFiles(t *testing.T) {
 		t.Errorf("the rows are of %v", m.numbers())
 	}
 	s.expect(t, s.follow(t, "SELECT * FROM stored.logs", s.at(5)), 6, 7)
-	s.Desk.Fail(codes.Internal, "enough")
+	s.Faults.Fail(codes.Internal, "enough")
 	if _, err := f.next(t); status.Convert(err).Message() != "enough" {
 		t.Errorf("ends with %v", err)
 	}

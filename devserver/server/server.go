@@ -12,16 +12,16 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/devserver/chain"
-	"github.com/ampipe/ampipe/devserver/flightd"
-	"github.com/ampipe/ampipe/devserver/sqlrun"
+	"github.com/ampipe/ampipe/devserver/faults"
+	"github.com/ampipe/ampipe/devserver/flightserver"
+	"github.com/ampipe/ampipe/devserver/sqlengine"
 	"github.com/ampipe/ampipe/devserver/table"
-	"github.com/ampipe/ampipe/devserver/trouble"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 )
 
-// Options say what a server offers and where. The zero value listens on a free
+// Options are what a server offers and where. The zero value listens on a free
 // port of the loopback interface, without a control API.
 type Options struct {
 	Catalog *table.Catalog
@@ -31,20 +31,20 @@ type Options struct {
 	Miners []*chain.Miner
 	// Control is host:port of the control API; empty is none.
 	Control string
-	Faults  trouble.Switches
-	// Streaming says how streaming queries are answered.
-	Streaming flightd.Streaming
+	Faults  faults.Switches
+	// Streaming is how streaming queries are answered.
+	Streaming flightserver.Streaming
 	Log       zerolog.Logger
 }
 
 // Server is a running server.
 type Server struct {
-	// Desk sets faults and counts what is served, at any time.
-	Desk *trouble.Desk
+	// Faults sets faults and counts what is served, at any time.
+	Faults *faults.Controller
 
-	engine  *sqlrun.Engine
+	engine  *sqlengine.Engine
 	miners  []*chain.Miner
-	conns   *flightd.Conns
+	conns   *flightserver.Conns
 	grpc    *grpc.Server
 	flight  net.Listener
 	control net.Listener // nil if there is no control API
@@ -57,18 +57,18 @@ type Server struct {
 // Start begins to serve and returns at once. The caller closes the server; ctx
 // covers only the start.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
-	s := &Server{Desk: new(trouble.Desk), miners: o.Miners, grpc: grpc.NewServer(flightd.Options()...)}
-	if err := s.Desk.Set(o.Faults); err != nil {
+	s := &Server{Faults: new(faults.Controller), miners: o.Miners, grpc: grpc.NewServer(flightserver.Options()...)}
+	if err := s.Faults.Set(o.Faults); err != nil {
 		return nil, err
 	}
-	if s.engine, err = sqlrun.Open(ctx, o.Catalog); err != nil {
+	if s.engine, err = sqlengine.Open(ctx, o.Catalog); err != nil {
 		return nil, err
 	}
 	if err := s.listen(ctx, o); err != nil {
 		return nil, errors.Join(err, s.engine.Close())
 	}
-	s.conns = flightd.NewConns(s.flight)
-	flightd.New(s.engine, s.Desk, s.conns, o.Streaming, o.Log).Register(s.grpc)
+	s.conns = flightserver.NewConns(s.flight)
+	flightserver.New(s.engine, s.Faults, s.conns, o.Streaming, o.Log).Register(s.grpc)
 	s.serving.Go(func() error {
 		if err := s.grpc.Serve(s.conns); err != nil {
 			return fmt.Errorf("serve Flight: %w", err)
@@ -109,13 +109,13 @@ func (s *Server) listen(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// Addr is host:port of the Flight listener.
+// Addr returns host:port of the Flight listener.
 func (s *Server) Addr() string { return s.flight.Addr().String() }
 
-// URL is the address as a pipeline's configuration has it.
+// URL returns the address in the form of a pipeline's configuration.
 func (s *Server) URL() string { return "grpc://" + s.Addr() }
 
-// ControlURL is where the control API is; empty if there is none.
+// ControlURL returns where the control API is; empty if there is none.
 func (s *Server) ControlURL() string {
 	if s.control == nil {
 		return ""
@@ -124,7 +124,7 @@ func (s *Server) ControlURL() string {
 }
 
 // Cut closes every connection of clients at once, and with them every stream; it
-// tells how many there were. New ones are accepted.
+// returns how many there were. New ones are accepted.
 func (s *Server) Cut() int { return s.conns.Cut() }
 
 // Close cuts every call at once, as a real server does when it is stopped

@@ -40,9 +40,11 @@ func newCache(limit int64) *cache {
 	return &cache{limit: limit, order: list.New(), found: map[groupKey]*list.Element{}}
 }
 
-// get returns some columns of a row group, loading all of it if nobody has. The
+// get returns some columns of a row group, loading all of it if that was not done yet. The
 // caller releases the batches.
-func (c *cache) get(ctx context.Context, key groupKey, columns []int, load func(context.Context) ([]arrow.RecordBatch, error)) ([]arrow.RecordBatch, error) {
+func (c *cache) get(
+	ctx context.Context, key groupKey, columns []int, load func(context.Context) ([]arrow.RecordBatch, error),
+) ([]arrow.RecordBatch, error) {
 	c.mu.Lock()
 	element, hit := c.found[key]
 	if !hit {

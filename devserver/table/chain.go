@@ -26,7 +26,7 @@ type Moment interface {
 	Orphan(n block.Number, hash block.Hash) (from block.Number, known bool)
 }
 
-// Header is what a stream says about a block.
+// Header is what a stream reports about a block.
 type Header struct {
 	Hash, Parent block.Hash
 	Time         time.Time // zero if it is unknown

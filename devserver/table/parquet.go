@@ -169,7 +169,7 @@ func link(files []parquetFile) (*amp.Range, []parquetFile) {
 			visible, chain = &whole, append(chain, f)
 			continue
 		}
-		if f.seg.Numbers.Start < visible.Numbers.End || f.linked && f.seg.Prev != visible.Hash {
+		if f.seg.Numbers.Start < visible.Numbers.End || (f.linked && f.seg.Prev != visible.Hash) {
 			continue
 		}
 		visible.Numbers.End, visible.Hash, visible.Timestamp = f.seg.Numbers.End, f.seg.Hash, f.seg.Timestamp

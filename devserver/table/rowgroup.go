@@ -107,7 +107,7 @@ func leafColumns(f pqarrow.SchemaField) []int {
 	return leaves
 }
 
-// groupBlocks reads the block column of a row group for its bounds, and tells
+// groupBlocks reads the block column of a row group for its bounds, and returns
 // which of the other columns named hold the same numbers.
 func groupBlocks(r *pqarrow.FileReader, schema *arrow.Schema, index int, others []string) (block.Range, []string, error) {
 	columns := schema.FieldIndices(BlockColumn)

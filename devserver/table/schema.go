@@ -29,7 +29,7 @@ func listOf(item arrow.DataType) *arrow.ListType {
 	return arrow.ListOfField(required("item", item))
 }
 
-// Blocks is the schema of the table blocks, the same for evm-rpc and firehose
+// Blocks returns the schema of the table blocks, the same for evm-rpc and firehose
 // datasets (AP 5).
 func Blocks() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{
@@ -60,7 +60,7 @@ func Blocks() *arrow.Schema {
 	}, nil)
 }
 
-// Logs is the schema of the table logs, the same for evm-rpc and firehose
+// Logs returns the schema of the table logs, the same for evm-rpc and firehose
 // datasets (AP 5).
 func Logs() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{
@@ -80,7 +80,7 @@ func Logs() *arrow.Schema {
 	}, nil)
 }
 
-// Transactions is the schema of the table transactions of an evm-rpc dataset
+// Transactions returns the schema of the table transactions of an evm-rpc dataset
 // (AP 5).
 func Transactions() *arrow.Schema {
 	access := arrow.StructOf(required("address", bytes20), required("storage_keys", listOf(bytes32)))

@@ -107,7 +107,7 @@ func (s storedSnapshot) Until(last block.Number) Snapshot {
 	return storedSnapshot{s.Stored, &cut}
 }
 
-// standIn is a hash for a block whose own is nowhere to be found: always the
+// standIn returns a hash for a block whose own is nowhere to be found: always the
 // same, and never zero.
 func standIn(network string, n block.Number) block.Hash {
 	return sha256.Sum256(fmt.Append(nil, network, " ", n))

@@ -7,8 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// Nulls says which values of an array are NULL. It asks the bitmap and nothing else, for
-// arrays hand out nil for empty text as well.
+// Nulls reports which values of an array are NULL. It reads only the bitmap, for arrays
+// return nil for empty text as well.
 type Nulls struct {
 	bits   []byte // nil: there are none
 	offset int
@@ -73,8 +73,8 @@ func IsBytes(dt arrow.DataType) bool {
 	}
 }
 
-// Bytes returns what returns the values of an array of texts or bytes. They are not
-// copied. It is called for values only that are not NULL.
+// Bytes returns a function that returns the values of an array of texts or bytes. They are
+// not copied. It may be called only for values that are not NULL.
 func Bytes(arr arrow.Array) func(i int) []byte {
 	if arr.Len() == 0 { // may have no buffers at all
 		return nil

@@ -5,7 +5,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// Decimals returns what appends the values of an array of decimals that are not NULL, as
+// Decimals returns an [Append] of the values of an array of decimals that are not NULL, as
 // [AppendDecimal] does, or nil if the array is of another type.
 func Decimals(arr arrow.Array) Append {
 	switch a := arr.(type) {

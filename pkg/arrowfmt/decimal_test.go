@@ -16,7 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
-// written is a decimal as it has to look, by big numbers.
+// written returns a decimal as it has to look, by big numbers.
 func written(v *big.Int, places int) string {
 	if v.Sign() == 0 {
 		places = max(0, places)
@@ -39,7 +39,7 @@ func pow(base, exponent int64) *big.Int {
 	return new(big.Int).Exp(big.NewInt(base), big.NewInt(exponent), nil)
 }
 
-// numbers are those of at most so many bits with a sign: the ends, powers of two
+// numbers returns those of at most so many bits with a sign: the ends, powers of two
 // and ten and their neighbours, and many at random.
 func numbers(bits int) []*big.Int {
 	lowest := new(big.Int).Neg(pow(2, int64(bits-1)))
@@ -76,7 +76,7 @@ func numbers(bits int) []*big.Int {
 	return fitting
 }
 
-// limbs are the bits of a number of 256 with a sign, the lowest first. Arrow's own
+// limbs returns the bits of a number of 256 with a sign, the lowest first. Arrow's own
 // conversions refuse the lowest number of all.
 func limbs(v *big.Int) (l [4]uint64) {
 	rest := new(big.Int).Mod(v, pow(2, 256))

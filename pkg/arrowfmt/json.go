@@ -7,7 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// JSON returns what appends values as JSON, null among them. What JSON has no form of is
+// JSON returns an [Append] of values as JSON, null among them. What JSON has no form of is
 // the text of [Options.Text] as a string.
 func (o Options) JSON(arr arrow.Array) Append {
 	value := o.value(arr)
@@ -23,7 +23,7 @@ func (o Options) JSON(arr arrow.Array) Append {
 	}
 }
 
-// value returns what appends values that are not NULL.
+// value returns an Append for values that are not NULL.
 func (o Options) value(arr arrow.Array) Append {
 	switch a := arr.(type) {
 	case *array.Null, *array.Boolean, *array.Struct, *array.Map, array.ListLike,

@@ -117,7 +117,7 @@ type entry struct {
 	at  int
 }
 
-// sortedEntries returns what returns the entries of a value in the order of [CompareKeys].
+// sortedEntries returns a function that returns the entries of a value in the order of [CompareKeys].
 func sortedEntries(a *array.Map) func(i int) []entry {
 	keys := Bytes(a.Keys())
 	return func(i int) []entry {
@@ -131,7 +131,7 @@ func sortedEntries(a *array.Map) func(i int) []entry {
 	}
 }
 
-// RepeatedKeys returns what reports whether value i of a map whose keys are texts holds a
+// RepeatedKeys returns a function that reports whether value i of a map whose keys are texts holds a
 // key more than once.
 func RepeatedKeys(a *array.Map) func(i int) bool {
 	entries := sortedEntries(a)

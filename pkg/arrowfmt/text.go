@@ -9,7 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/float16"
 )
 
-// Text returns what appends values that are not NULL as text. Bytes are 0x and hexadecimal
+// Text returns an [Append] of values that are not NULL, as text. Bytes are 0x and hexadecimal
 // digits, times are ISO 8601, nested values are JSON, and the text of NULL within a
 // dictionary is empty.
 func (o Options) Text(arr arrow.Array) Append {

@@ -130,7 +130,7 @@ func (b *bucketURL) readFolder(folder string) {
 	}
 }
 
-// secretName is the variable that holds credentials.
+// secretName returns the variable that holds credentials.
 func (b *bucketURL) secretName() string {
 	switch b.scheme {
 	case "gs":
@@ -223,7 +223,7 @@ func (b *bucketURL) readParameters(query string) {
 	}
 }
 
-// text is the address as the storage reads it.
+// text returns the address as the storage reads it.
 func (b *bucketURL) text() string {
 	text := b.scheme + "://" + b.bucket
 	if b.folder != "" {

@@ -173,7 +173,7 @@ func checkComplaints(t *testing.T, what string, err error, want string) {
 	ok := len(wants) == len(e.Complaints)
 	for i := 0; ok && i < len(wants); i++ {
 		got := fmt.Sprintf("%d:%d: %s", e.Complaints[i].Line, e.Complaints[i].Column, e.Complaints[i].Text)
-		ok = strings.HasPrefix(got, wants[i]) || strings.HasPrefix(wants[i], "this is") && strings.HasPrefix(e.Complaints[i].Text, wants[i])
+		ok = strings.HasPrefix(got, wants[i]) || (strings.HasPrefix(wants[i], "this is") && strings.HasPrefix(e.Complaints[i].Text, wants[i]))
 	}
 	if !ok {
 		t.Errorf("%s\ngives\n%v\nwant\n%s", what, err, want)

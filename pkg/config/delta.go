@@ -84,7 +84,7 @@ func (d *Delta) check(s view) {
 	}
 }
 
-// checkEndpoint looks at the address of a server.
+// checkEndpoint checks the address of a server.
 func checkEndpoint(s view, f field, d *Delta) {
 	if d.URL == "" && d.Path != "" {
 		s.complain(f.at, "%s is for a url only", f.key)

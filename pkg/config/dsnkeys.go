@@ -147,7 +147,7 @@ var driverValues = map[string][]string{
 	"target_session_attrs": {"any", "read-write", "primary"},
 }
 
-// valueAdvice says what to write instead of a value that the driver refuses.
+// valueAdvice returns what to write instead of a value that the driver refuses.
 func valueAdvice(key, value string) string {
 	if values, ok := driverValues[key]; ok && value != "" && !slices.Contains(values, value) {
 		advice := "must be " + strings.Join(values, " or ")
@@ -171,7 +171,7 @@ func valueAdvice(key, value string) string {
 	return ""
 }
 
-// dsnRule says what becomes of a key that the driver does not know: it is translated or
+// dsnRule is what becomes of a key that the driver does not know: it is translated or
 // dropped, or an advice is returned.
 type dsnRule func(k *dsnKeys, key, value string) (advice string)
 
@@ -202,19 +202,23 @@ pool_health_check_period pool_max_conn_lifetime_jitter pool_ping_timeout
 
 // dsnRefused are keys that would change something and are not supported, by what to do.
 var dsnRefused = map[string]string{
-	"is not supported; take it out":                                                              "requirepeer sslkeylogfile",
-	"is not supported; use a password":                                                           "scram_client_key scram_server_key",
-	"OAuth is not supported; use a password or a client certificate":                             "oauth_issuer oauth_client_id oauth_client_secret oauth_scope",
-	"write schema: beside table: instead":                                                        "schema currentSchema",
-	"is a key of another client's pool; take it out: writers says how many connections are used": "connection_limit pool_timeout pool_size max_pool_size pool poolclass max_overflow conn_max_age",
-	"is a key of Prisma; write sslmode=verify-full or sslmode=require":                           "sslaccept",
-	"is a key of Prisma; write sslcert and sslkey":                                               "sslidentity",
-	"write default_query_exec_mode=exec for what 0 means":                                        "statement_cache_size prepareThreshold prepared_statement_cache_size",
-	"is not needed: the server ends what takes too long; take it out":                            "socket_timeout",
-	"is a key of JDBC; take it out":                                                              "socketTimeout loginTimeout tcpKeepAlive sslfactory stringtype reWriteBatchedInserts preferQueryMode",
-	"is a key of JDBC; write target_session_attrs":                                               "targetServerType",
-	"write default_query_exec_mode=exec for what false means":                                    "prepared_statements",
-	"is a key of JDBC; write application_name":                                                   "ApplicationName",
+	"is not supported; take it out":    "requirepeer sslkeylogfile",
+	"is not supported; use a password": "scram_client_key scram_server_key",
+	"OAuth is not supported; use a password or a client certificate": "oauth_issuer oauth_client_id " +
+		"oauth_client_secret oauth_scope",
+	"write schema: beside table: instead": "schema currentSchema",
+	"is a key of another client's pool; take it out: writers says how many connections are used": "connection_limit pool_timeout " +
+		"pool_size max_pool_size pool poolclass max_overflow conn_max_age",
+	"is a key of Prisma; write sslmode=verify-full or sslmode=require": "sslaccept",
+	"is a key of Prisma; write sslcert and sslkey":                     "sslidentity",
+	"write default_query_exec_mode=exec for what 0 means": "statement_cache_size prepareThreshold " +
+		"prepared_statement_cache_size",
+	"is not needed: the server ends what takes too long; take it out": "socket_timeout",
+	"is a key of JDBC; take it out": "socketTimeout loginTimeout tcpKeepAlive sslfactory " +
+		"stringtype reWriteBatchedInserts preferQueryMode",
+	"is a key of JDBC; write target_session_attrs":            "targetServerType",
+	"write default_query_exec_mode=exec for what false means": "prepared_statements",
+	"is a key of JDBC; write application_name":                "ApplicationName",
 }
 
 // dsnRules has the other keys of libpq's documentation, and those that are in the

@@ -16,7 +16,7 @@ var (
 )
 
 // expand replaces ${VAR} and ${VAR:-default} in one parsed value. What a
-// variable holds is never looked at again, neither for YAML nor for another
+// variable holds is never expanded again, neither for YAML nor for another
 // ${…}, so no value can break out of its place. $${ stands for a literal ${.
 // As in a shell, an empty variable counts as unset for ":-"; without a default
 // it is an error, because an empty secret is a forgotten one.

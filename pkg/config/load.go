@@ -131,7 +131,7 @@ func read(name string, n *ast.DocumentNode, getenv func(string) string) *documen
 	return d
 }
 
-// table returns what tells destinations apart; empty if the sink names none.
+// table returns what identifies a destination, or "" if the sink names none.
 func (s Sink) table() string {
 	switch {
 	case s.Postgres != nil && s.Postgres.DSN != "" && s.Postgres.Table != "":

@@ -19,7 +19,7 @@ func placeOf(n ast.Node) place {
 	return place{p.Line, p.Column}
 }
 
-// start is where a node begins. A block mapping's own token is its first colon, so the
+// start returns where a node begins. A block mapping's own token is its first colon, so the
 // first key says better where it starts.
 func start(n ast.Node) place {
 	if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 {
@@ -28,7 +28,7 @@ func start(n ast.Node) place {
 	return placeOf(n)
 }
 
-// shape is what a complaint calls the kind of n.
+// shape returns what a complaint calls the kind of n.
 func shape(n ast.Node) string {
 	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
@@ -88,7 +88,7 @@ func (d *document) resolve(n ast.Node) (value ast.Node, ok bool) {
 	return nil, false
 }
 
-// entries are the keys of a mapping, each once.
+// entries returns the keys of a mapping, each once.
 func (d *document) entries(f field, n ast.Node) []*ast.MappingValueNode {
 	var all, kept []*ast.MappingValueNode
 	switch v := n.(type) {

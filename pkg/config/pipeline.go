@@ -62,7 +62,7 @@ type Range struct {
 	PartitionSize uint64            `yaml:"partition_size" default:"auto" range:"1,9223372036854775806"` // 0: chosen by the planner
 }
 
-// LiveStart says when the live chain is followed.
+// LiveStart is when the live chain is followed.
 type LiveStart string
 
 const (
@@ -156,5 +156,5 @@ type Postgres struct {
 // wait for.
 const besideWriters = 3
 
-// Connections is how many connections the sink uses at most.
+// Connections returns how many connections the sink uses at most.
 func (p Postgres) Connections() int { return max(1, p.Writers) + besideWriters }

@@ -66,7 +66,7 @@ func parseDuration(text string) (int64, error) {
 	return int64(days + d), nil
 }
 
-// set sets v, a single value, to what a text says. It returns what is wrong with the text,
+// set sets v, a single value, to the value of a text. It returns what is wrong with the text,
 // to be written behind the key: what is allowed, and raw, the text before variables were
 // expanded.
 func set(v reflect.Value, tag reflect.StructTag, text, raw string) (wrong string) {

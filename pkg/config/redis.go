@@ -47,7 +47,7 @@ type Redis struct {
 // String names the keys without the URL, which may hold a password.
 func (r Redis) String() string { return fmt.Sprintf("%s %s", r.Structure, r.Key) }
 
-// Writers is how many calls of Apply may run at once in a process.
+// Writers returns how many calls of Apply may run at once in a process.
 func (s Sink) Writers() int {
 	switch {
 	case s.Postgres != nil:

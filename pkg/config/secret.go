@@ -31,7 +31,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // print of a structure that holds the pointer: there, fmt would not ask Secret.
 func (p Postgres) String() string { return fmt.Sprintf("table %s.%s (%s)", p.Schema, p.Table, p.Mode) }
 
-// Redacted is a copy for logs: secrets show as "***", and so do the user and
+// Redacted returns a copy for logs: secrets show as "***", and so do the user and
 // password of a NATS URL.
 func (p *Pipeline) Redacted() Pipeline {
 	r := *p

@@ -25,7 +25,7 @@ const (
 	maxAnswer = 4 << 20         // bytes of an answer that are read
 )
 
-// ErrAddress says that an address cannot be asked as it is written.
+// ErrAddress is the error for an address that cannot be asked as it is written.
 var ErrAddress = errors.New("the address cannot be asked")
 
 // Ask asks the process of this machine that listens on an address, which is written
@@ -48,7 +48,7 @@ func Ask(ctx context.Context, question, address string) (Answer, error) {
 	return Answer{}, fmt.Errorf("no process listens on %s (%w); was it started with --listen?", address, err)
 }
 
-// refused reports whether nobody listens.
+// refused reports whether nothing listens there.
 func refused(err error) bool {
 	call, is := errors.AsType[*net.OpError](err)
 	return is && call.Op == "dial" && !call.Timeout()

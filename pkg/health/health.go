@@ -1,4 +1,4 @@
-// Package health is what a process says of itself to those who look after it:
+// Package health answers what operators ask of a process:
 // whether it has to be restarted, whether it is ready, and what it waits for. The
 // rules by which each is judged are here and nowhere else.
 package health
@@ -21,8 +21,8 @@ const (
 	NATSAway
 	// AmpAway is a [Fault] of Amp, which extractors need.
 	AmpAway
-	// LookFails is a [Fault] of what the planner needs to look after the pipeline.
-	LookFails
+	// PlannerFails is a [Fault] of what the planner needs to reconcile the pipeline.
+	PlannerFails
 	// BackPressure is a log that is full because it is read faster from Amp than a
 	// destination takes it. It is wrong when nothing has moved for [Standstill].
 	BackPressure
@@ -96,7 +96,7 @@ const (
 	StateWaiting State = "waiting"
 	// StateFailing is a wait that has lasted too long. It may still end by itself.
 	StateFailing State = "failing"
-	// StateStopped is a part that does not go on by itself.
+	// StateStopped is a part that does not resume by itself.
 	StateStopped State = "stopped"
 	// StateUnready is a stage that is not ready.
 	StateUnready State = "not ready"
@@ -104,7 +104,7 @@ const (
 	StateHung State = "hung"
 )
 
-// Part is a part of a pipeline about which there is something to say.
+// Part is a part of a pipeline that waits, is not ready or has stopped.
 type Part struct {
 	Pipeline      string    `json:"pipeline"`
 	Part          string    `json:"part"`
@@ -120,7 +120,7 @@ type Answer struct {
 	Parts []Part `json:"parts"`
 }
 
-// Live answers whether the process can go on without being restarted. A part that
+// Live answers whether the process can continue without being restarted. A part that
 // has stopped for good is not a reason to restart it while others run: the same
 // configuration and the same data would stop it again, and the others with it. A
 // process of which nothing runs any more ends by itself.
@@ -161,7 +161,7 @@ func Ready(now time.Time, all []Pipeline) Answer {
 		return a
 	}
 	for _, p := range all {
-		for _, t := range p.troubles(now) {
+		for _, t := range p.problems(now) {
 			said := func(o Part) bool { return o.Pipeline == t.Pipeline && o.Part == t.Part }
 			if t.State != StateStopped || !slices.ContainsFunc(a.Parts, said) {
 				a.Parts = append(a.Parts, t)
@@ -177,15 +177,15 @@ func Ready(now time.Time, all []Pipeline) Answer {
 func Healthy(now time.Time, all []Pipeline) Answer {
 	a := Answer{OK: true, Parts: []Part{}}
 	for _, p := range all {
-		a.Parts = append(a.Parts, p.troubles(now)...)
+		a.Parts = append(a.Parts, p.problems(now)...)
 	}
 	a.OK = !slices.ContainsFunc(a.Parts, func(p Part) bool { return p.State == StateStopped || p.State == StateFailing })
 	sortParts(a.Parts)
 	return a
 }
 
-// troubles returns what is waited for and what has stopped.
-func (p Pipeline) troubles(now time.Time) []Part {
+// problems returns what is waited for and what has stopped.
+func (p Pipeline) problems(now time.Time) []Part {
 	var parts []Part
 	for _, s := range p.Stops {
 		parts = append(parts, Part{Pipeline: p.Name, Part: s.Part, State: StateStopped, Reason: s.Reason, Since: utc(s.Since)})
@@ -196,7 +196,7 @@ func (p Pipeline) troubles(now time.Time) []Part {
 	return parts
 }
 
-// judge returns how a wait is.
+// judge returns the state of a wait.
 func (p Pipeline) judge(now time.Time, w Wait) State {
 	switch w.Kind {
 	case Expected:

@@ -39,7 +39,7 @@ func TestWaits(t *testing.T) {
 		"a long one, and others move":  {health.Fault, time.Hour, time.Second, health.StateFailing, false},
 		"NATS is away":                 {health.NATSAway, health.Patience, 0, health.StateFailing, false},
 		"Amp is away":                  {health.AmpAway, health.Patience, 0, health.StateFailing, false},
-		"the planner cannot look":      {health.LookFails, health.Patience, 0, health.StateFailing, false},
+		"the planner cannot look":      {health.PlannerFails, health.Patience, 0, health.StateFailing, false},
 		"a chain that is awaited":      {health.Expected, 30 * 24 * time.Hour, 0, health.StateExpected, true},
 		"a full log that moves":        {health.BackPressure, 24 * time.Hour, 10 * time.Second, health.StateBackPressure, true},
 		"a full log since now":         {health.BackPressure, health.Standstill + delay - 1, 24 * time.Hour, health.StateBackPressure, true},

@@ -34,7 +34,10 @@ func made(t arrow.DataType, rows, nulls int, buffers []*memory.Buffer, children 
 }
 
 func structOf(in shape) []shape {
-	t := arrow.StructOf(arrow.Field{Name: "b", Type: in.array.DataType(), Nullable: true}, arrow.Field{Name: "a", Type: in.array.DataType(), Nullable: true})
+	t := arrow.StructOf(
+		arrow.Field{Name: "b", Type: in.array.DataType(), Nullable: true},
+		arrow.Field{Name: "a", Type: in.array.DataType(), Nullable: true},
+	)
 	rows := in.array.Len()
 	whole, holes := make([]any, rows), make([]any, rows)
 	nulls := 0
@@ -53,7 +56,8 @@ func structOf(in shape) []shape {
 	}
 	if rows > 2 {
 		over := made(t, rows, nulls, []*memory.Buffer{bitmap(rows, func(i int) bool { return i%3 != 1 })}, in.array, in.array)
-		all = append(all, shape{"nulls over structs", over, holes}, shape{"a slice of structs", array.NewSlice(over, 1, int64(rows)-1), holes[1 : rows-1]})
+		all = append(all, shape{"nulls over structs", over, holes},
+			shape{"a slice of structs", array.NewSlice(over, 1, int64(rows)-1), holes[1 : rows-1]})
 	}
 	return all
 }
@@ -110,7 +114,10 @@ func lists(t arrow.DataType, elements arrow.Array, in shape, list func([]any) an
 		{"no lists", array.NewSlice(over, 1, 1), nil},
 		{"no lists and empty buffers", made(t, 0, 0, []*memory.Buffer{nil, memory.NewBufferBytes([]byte{})}, elements), nil},
 		{"no lists and no buffers", made(t, 0, 0, []*memory.Buffer{nil, nil}, elements), nil},
-		{"nulls instead of lists", made(t, 2, 2, []*memory.Buffer{bitmap(2, func(int) bool { return false }), offsets(0, 0, 0)}, elements), []any{nil, nil}},
+		{
+			"nulls instead of lists",
+			made(t, 2, 2, []*memory.Buffer{bitmap(2, func(int) bool { return false }), offsets(0, 0, 0)}, elements), []any{nil, nil},
+		},
 	}
 }
 
@@ -126,7 +133,10 @@ func listViewOf(in shape) []shape {
 		{"nulls over lists", over, []any{nil, listed(nil), first}},
 		{"a slice of lists", array.NewSlice(over, 1, 3), []any{listed(nil), first}},
 		{"no lists and no buffers", made(t, 0, 0, []*memory.Buffer{nil, nil, nil}, in.array), nil},
-		{"nulls instead of lists", made(t, 3, 3, []*memory.Buffer{bitmap(3, func(int) bool { return false }), starts, sizes}, in.array), []any{nil, nil, nil}},
+		{
+			"nulls instead of lists",
+			made(t, 3, 3, []*memory.Buffer{bitmap(3, func(int) bool { return false }), starts, sizes}, in.array), []any{nil, nil, nil},
+		},
 	}
 }
 

@@ -37,7 +37,7 @@ func Text(a arrow.Array, i int) string {
 	}
 }
 
-// Equal reports whether two arrays have the same values, and says in which row they
+// Equal reports whether two arrays have the same values, and returns in which row they
 // do not; the row is -1 if their lengths differ.
 func Equal(a, b arrow.Array) (row int, same bool) {
 	if a.Len() != b.Len() {

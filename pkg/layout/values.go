@@ -32,7 +32,8 @@ func Leaves() []arrow.DataType {
 		extensions.NewUUIDType(),
 	}
 	for _, unit := range []arrow.TimeUnit{arrow.Second, arrow.Millisecond, arrow.Microsecond, arrow.Nanosecond} {
-		types = append(types, &arrow.TimestampType{Unit: unit}, &arrow.TimestampType{Unit: unit, TimeZone: "UTC"}, &arrow.DurationType{Unit: unit})
+		types = append(types,
+			&arrow.TimestampType{Unit: unit}, &arrow.TimestampType{Unit: unit, TimeZone: "UTC"}, &arrow.DurationType{Unit: unit})
 	}
 	return types
 }

@@ -70,5 +70,5 @@ func answer(w http.ResponseWriter, a health.Answer) {
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false)
 	lines.SetIndent("", "  ")
-	_ = lines.Encode(a) // the client is gone if this fails; there is nobody to tell
+	_ = lines.Encode(a) // the client has gone if this fails
 }

@@ -63,7 +63,8 @@ func console(out io.Writer, terminal bool, level zerolog.Level) io.Writer {
 			if !ok || name == stackField {
 				continue
 			}
-			if text = oneLine(text); level > zerolog.DebugLevel {
+			text = oneLine(text)
+			if level > zerolog.DebugLevel {
 				text = shorten(text)
 			}
 			fields[name] = text

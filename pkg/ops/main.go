@@ -31,7 +31,7 @@ type ExitError struct {
 	Err  error
 }
 
-// Error is the text of the wrapped error.
+// Error returns the text of the wrapped error.
 func (e *ExitError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the wrapped error.
@@ -98,8 +98,8 @@ func Main(report Reporter, run func(context.Context) error) (code int) {
 // before what is incomplete, before an interruption.
 func ExitCode(err error) int { return exitCode(err, false) }
 
-// exitCode is [ExitCode]. In a process that was interrupted, what was cancelled is by
-// that, whatever has become of the cause on its way.
+// exitCode implements [ExitCode]. In a process that was interrupted, an error of
+// cancellation counts as the interruption, whatever has become of its cause on the way.
 func exitCode(err error, interrupted bool) int {
 	if err == nil {
 		return ExitDone
@@ -128,7 +128,7 @@ func exitCode(err error, interrupted bool) int {
 var bySeverity = []int{ExitFailed, ExitConfig, ExitIncomplete, ExitInterrupted}
 
 // joined returns the errors that were joined into err, below what wraps them, or
-// nil if none were. What an [ExitError] holds has its code and is not looked into.
+// nil if none were. What an [ExitError] holds has its code and is not taken apart.
 func joined(err error) []error {
 	for err != nil {
 		if _, coded := err.(*ExitError); coded {
@@ -147,7 +147,7 @@ func joined(err error) []error {
 }
 
 // Failures joins errors. Interruptions are left out if anything else is among
-// them: a process that was told to stop after a part of it had failed has failed.
+// them: a process that was asked to stop after a part of it had failed has failed.
 func Failures(errs ...error) error {
 	failures := slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
 		return err == nil || ExitCode(err) == ExitInterrupted

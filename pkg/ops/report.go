@@ -20,7 +20,7 @@ type Reporter struct {
 	Full bool // the whole text also for people
 }
 
-// findingsError is an error of a command that looks at many things.
+// findingsError is an error of a command that checks many things.
 type findingsError struct{ error }
 
 func (e findingsError) Unwrap() error { return e.error }
@@ -56,7 +56,7 @@ func (r Reporter) Panic(value any, stack []byte) {
 		r.line(text, ExitFailed, func(e *zerolog.Event) { e.Str("stack", string(stack)) })
 		return
 	}
-	_, _ = fmt.Fprintf(r.Out, "ampipe: %s\n\n%s\n", text, stack) // nobody is left to tell
+	_, _ = fmt.Fprintf(r.Out, "ampipe: %s\n\n%s\n", text, stack) // there is no other place to report it
 }
 
 func (r Reporter) line(text string, code int, more func(*zerolog.Event)) {
@@ -72,7 +72,7 @@ func (r Reporter) line(text string, code int, more func(*zerolog.Event)) {
 	if !r.Full {
 		text = shorten(text)
 	}
-	_, _ = fmt.Fprintln(r.Out, "ampipe: "+text) // nobody is left to tell
+	_, _ = fmt.Fprintln(r.Out, "ampipe: "+text) // there is no other place to report it
 }
 
 // Split returns the errors that were joined into err, each with its exit code. What was

@@ -21,7 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// AdoptOptions are what is asked of an adoption.
+// AdoptOptions select what Adopt does.
 type AdoptOptions struct {
 	Sink    string        // only this one; empty: every sink that can
 	From    *block.Number // first block that is compared; nil: the pipeline's
@@ -50,7 +50,7 @@ func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) e
 		return err
 	}
 	var sample plan.Sample
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, func(ctx context.Context) (err error) {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, asked)
 		return err
 	}, logged(o.Logger))
@@ -110,7 +110,7 @@ func (a AdoptOptions) blocks(final block.Range) (block.Range, error) {
 	return asked, nil
 }
 
-// adoption is that of one table.
+// adoption adopts one table.
 type adoption struct {
 	AdoptOptions
 	writer   sink.Adopter
@@ -149,7 +149,7 @@ func (t tally) String() string {
 const namedDifferences = 20
 
 func (a *adoption) run(ctx context.Context, t sink.Table) error {
-	err := a.patiently(ctx, func(ctx context.Context) error { return a.writer.OpenAdoption(ctx, t, a.DryRun) })
+	err := a.retry(ctx, func(ctx context.Context) error { return a.writer.OpenAdoption(ctx, t, a.DryRun) })
 	if err != nil {
 		return err
 	}
@@ -180,15 +180,15 @@ func (a *adoption) run(ctx context.Context, t sink.Table) error {
 
 // covered returns the blocks that an earlier run has adopted.
 func (a *adoption) covered(ctx context.Context) (have block.Set, err error) {
-	err = a.patiently(ctx, func(ctx context.Context) error {
+	err = a.retry(ctx, func(ctx context.Context) error {
 		have, err = a.writer.Adopted(ctx)
 		return err
 	})
 	return have, err
 }
 
-// compared is a window and what the source has of it.
-type compared struct {
+// windowDigests is a window and the digests of its blocks in the source.
+type windowDigests struct {
 	window block.Range
 	want   sink.Digests
 }
@@ -196,7 +196,7 @@ type compared struct {
 // compare compares windows one after the other. The source is read one window ahead.
 func (a *adoption) compare(ctx context.Context, windows []block.Range, replace bool) error {
 	g, ctx := errgroup.WithContext(ctx)
-	ahead := make(chan compared)
+	ahead := make(chan windowDigests)
 	g.Go(func() error {
 		defer close(ahead)
 		for _, r := range windows {
@@ -205,7 +205,7 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 				return err
 			}
 			select {
-			case ahead <- compared{r, want}:
+			case ahead <- windowDigests{r, want}:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -215,7 +215,7 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 	g.Go(func() error {
 		for c := range ahead {
 			var done sink.Adopted
-			err := a.patiently(ctx, func(ctx context.Context) (err error) {
+			err := a.retry(ctx, func(ctx context.Context) (err error) {
 				done, err = a.writer.Adopt(ctx, c.window, c.want, replace)
 				return err
 			})
@@ -235,10 +235,10 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 	return g.Wait()
 }
 
-// read digests the blocks of r in the source.
+// read returns the digests of the blocks of r in the source.
 func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error) {
 	all := make(sink.Digests)
-	_, err := patiently(ctx, a.log, r, func(r block.Range) (Comparison, error) {
+	_, err := retryInHalves(ctx, a.log, r, func(r block.Range) (Comparison, error) {
 		part, err := digestSource(ctx, a.source, a.checked, a.writer, r, true)
 		if err == nil {
 			maps.Copy(all, part)
@@ -248,8 +248,8 @@ func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error
 	return all, err
 }
 
-// count notes what a window was like, and names blocks that differ.
-func (a *adoption) count(c compared, done sink.Adopted) {
+// count adds the result of a window, and prints blocks that differ.
+func (a *adoption) count(c windowDigests, done sink.Adopted) {
 	want := maps.Clone(c.want)
 	maps.DeleteFunc(want, func(n block.Number, _ sink.BlockDigest) bool { return !done.Compared.Has(n) })
 	found := differ(want, done.Stored)
@@ -266,7 +266,8 @@ func (a *adoption) count(c compared, done sink.Adopted) {
 		}
 		a.differ.add(d.Destination.Rows)
 		a.wrong.Add(d.Blocks)
-		if a.named++; a.named <= namedDifferences {
+		a.named++
+		if a.named <= namedDifferences {
 			a.say("%v", d)
 		}
 	}
@@ -288,7 +289,7 @@ func (a *adoption) replace(ctx context.Context) error {
 	}
 	a.say("deleting the rows of blocks from %d on, which are not final yet", head.Start)
 	var deleted uint64
-	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
 		deleted, err = a.writer.Discard(ctx, head)
 		return err
 	})
@@ -298,7 +299,7 @@ func (a *adoption) replace(ctx context.Context) error {
 	return err
 }
 
-// all is every block that the pipeline may ever load.
+// all returns every block that the pipeline may ever load.
 func (a *adoption) all() block.Range {
 	all := block.Range{Start: a.pipeline.Range.MinBlock, End: block.Max + 1}
 	if end := a.pipeline.Range.MaxBlock; end != nil {
@@ -307,11 +308,11 @@ func (a *adoption) all() block.Range {
 	return all
 }
 
-// finish ends the adoption if no row is left that was not adopted, and says what is next.
+// finish ends the adoption if no row is left that was not adopted, and prints what to do next.
 func (a *adoption) finish(ctx context.Context) error {
 	compared := block.NewSet(a.wrong.Missing(a.asked)...)
 	var rest sink.Remainder
-	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
 		rest, err = a.writer.FinishAdoption(ctx, a.all(), compared)
 		return err
 	})
@@ -319,7 +320,8 @@ func (a *adoption) finish(ctx context.Context) error {
 		return err
 	}
 	if rest.Outside > 0 {
-		a.say("%d rows are of blocks outside %v and stay; delete them before you widen the range, or they will be there twice", rest.Outside, a.all())
+		a.say("%d rows are of blocks outside %v and stay; delete them before you widen the range, or they will be there twice",
+			rest.Outside, a.all())
 	}
 	again := fmt.Sprintf("ampipe adopt %s --sink %s", a.pipeline.Name, a.sink)
 	if rest.None() {
@@ -337,14 +339,17 @@ func (a *adoption) finish(ctx context.Context) error {
 	return ops.Incomplete(a.remaining(rest, again))
 }
 
-// remaining says which rows keep the adoption from ending, and what to do about them.
+// remaining returns the error that names the rows that keep the adoption from ending, and
+// what to do about them.
 func (a *adoption) remaining(rest sink.Remainder, again string) error {
 	var reasons []string
 	if n := rest.Blocks.Len(); n > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d rows are of %s blocks that are not equal to the source, or not compared (%s)", rest.Rows, progress.Count(n), shortened(rest.Blocks)))
+		reasons = append(reasons, fmt.Sprintf("%d rows are of %s blocks that are not equal to the source, or not compared (%s)",
+			rest.Rows, progress.Count(n), shortened(rest.Blocks)))
 	}
 	if rest.Unnumbered > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d rows have no block number (DELETE FROM … WHERE %s IS NULL removes them)", rest.Unnumbered, a.checked.BlockColumn()))
+		reasons = append(reasons, fmt.Sprintf("%d rows have no block number (DELETE FROM … WHERE %s IS NULL removes them)",
+			rest.Unnumbered, a.checked.BlockColumn()))
 	}
 	next := "To have them deleted, and these blocks loaded: " + again + " --replace"
 	switch {
@@ -386,10 +391,10 @@ func windows(ranges []block.Range, size uint64) []block.Range {
 	return slices.Clip(all)
 }
 
-// patiently repeats what asks the destination. One that is away, or a table that is
-// locked, is waited for.
-func (a *adoption) patiently(ctx context.Context, op func(context.Context) error) error {
-	return fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, op, logged(a.log))
+// retry calls op, which asks the destination, until it succeeds. It waits for one that is
+// down, and for a table that is locked.
+func (a *adoption) retry(ctx context.Context, op func(context.Context) error) error {
+	return fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, op, logged(a.log))
 }
 
 func (a *adoption) say(format string, args ...any) {

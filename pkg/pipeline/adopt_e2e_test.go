@@ -41,27 +41,27 @@ var loaders = []loader{
 }
 
 // fill makes the loader's table from one that ampipe has loaded.
-func (o loader) fill(l *lab, table, loaded string) {
-	l.t.Helper()
+func (o loader) fill(e *commandEnv, table, loaded string) {
+	e.t.Helper()
 	var columns, names string
-	l.withDB(func(ctx context.Context, c *pgx.Conn) error {
+	e.withDB(func(ctx context.Context, c *pgx.Conn) error {
 		return c.QueryRow(ctx, `SELECT string_agg(format('%I %s', attname, CASE WHEN attname = '_block_num' OR format_type(atttypid, atttypmod) = 'numeric(20,0)'
 				THEN $3 ELSE format_type(atttypid, atttypmod) END), ', ' ORDER BY attnum), string_agg(format('%I', attname), ', ' ORDER BY attnum)
 			FROM pg_attribute WHERE attrelid = ($1 || '.' || $2)::regclass AND attnum > 0 AND NOT attisdropped`,
-			l.schema, loaded, o.block).Scan(&columns, &names)
+			e.schema, loaded, o.block).Scan(&columns, &names)
 	})
-	full := l.schema + "." + table
-	l.exec(fmt.Sprintf("CREATE TABLE %s (%s%s)", full, o.columns, columns))
-	l.exec(fmt.Sprintf("INSERT INTO %s SELECT %s%s FROM %s.%s AS loaded", full, o.values, names, l.schema, loaded))
+	full := e.schema + "." + table
+	e.exec(fmt.Sprintf("CREATE TABLE %s (%s%s)", full, o.columns, columns))
+	e.exec(fmt.Sprintf("INSERT INTO %s SELECT %s%s FROM %s.%s AS loaded", full, o.values, names, e.schema, loaded))
 	if o.indexes != "" {
-		l.exec(fmt.Sprintf(o.indexes, full))
+		e.exec(fmt.Sprintf(o.indexes, full))
 	}
 }
 
-func (o loader) repair(l *lab, table string) {
-	l.t.Helper()
-	mend := fmt.Sprintf(o.mend, l.schema+"."+table, table)
-	l.exec(strings.TrimSuffix(mend, "%!(EXTRA string="+table+")"))
+func (o loader) repair(e *commandEnv, table string) {
+	e.t.Helper()
+	mend := fmt.Sprintf(o.mend, e.schema+"."+table, table)
+	e.exec(strings.TrimSuffix(mend, "%!(EXTRA string="+table+")"))
 }
 
 // TestAdoptAndFollow: a table that another program has filled, with blocks that it has
@@ -77,7 +77,7 @@ func TestAdoptAndFollow(t *testing.T) {
 }
 
 func adoptAndFollow(t *testing.T, o loader) {
-	g := newLab(t).grow("--blocks", "300", "--logs-per-block", "20")
+	g := newCommandEnv(t).grow("--blocks", "300", "--logs-per-block", "20")
 	config := func(pipeline, table, rest string) string {
 		return g.file(pipeline+".yaml", fmt.Sprintf(`pipeline: %s
 source: { amp: %s, query: SELECT * FROM eth_rpc.logs }
@@ -86,7 +86,7 @@ sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[3]s, ta
 `, pipeline, g.amp, g.schema, table, rest))
 	}
 	g.must("ampipe", "run", "-c", config("loader", "loaded", "} }]\nrange: { min_block: 0, max_block: 300, reorg_buffer: 0 }"))
-	o.fill(g.lab, "theirs", "loaded")
+	o.fill(g.commandEnv, "theirs", "loaded")
 	theirs := g.schema + ".theirs"
 	g.exec("DELETE FROM " + theirs + " WHERE _block_num BETWEEN 17 AND 19")
 	twice := "CREATE TEMPORARY TABLE twice AS SELECT * FROM " + theirs + " WHERE _block_num IN (40, 41, 200); "
@@ -106,7 +106,7 @@ sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[3]s, ta
 	if code, out := g.run("ampipe", "check", "-c", file); o.columns != "" && (code != 2 || !strings.Contains(out, `DROP CONSTRAINT "theirs_pkey", ALTER COLUMN "_tx_id" DROP NOT NULL, ALTER COLUMN "_row_index" DROP NOT NULL`)) {
 		t.Errorf("check of a table that ampipe cannot write to: exit code %d\n%s", code, out)
 	}
-	o.repair(g.lab, "theirs")
+	o.repair(g.commandEnv, "theirs")
 	if out := g.must("ampipe", "check", "-c", file); !strings.Contains(out, "ampipe adopt e2e --sink warehouse --dry-run") {
 		t.Errorf("check does not speak of the rows that are there\n%s", out)
 	}
@@ -183,9 +183,9 @@ sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[3]s, ta
 }
 
 // holdUp runs f while another session writes to a table.
-func (l *lab) holdUp(table string, f func()) {
-	l.t.Helper()
-	l.withDB(func(ctx context.Context, c *pgx.Conn) error {
+func (e *commandEnv) holdUp(table string, f func()) {
+	e.t.Helper()
+	e.withDB(func(ctx context.Context, c *pgx.Conn) error {
 		tx, err := c.Begin(ctx)
 		if err != nil {
 			return err
@@ -206,8 +206,8 @@ func TestAdoptRealRows(t *testing.T) {
 	if root == "" {
 		t.Skip("AMPIPE_REAL_DATA is not set: no real rows")
 	}
-	l := newLab(t)
-	amp, _ := l.devserver("--parquet", "eth_rpc="+root+"/eth_rpc", "--parquet", "eth_firehose="+root+"/eth_firehose")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--parquet", "eth_rpc="+root+"/eth_rpc", "--parquet", "eth_firehose="+root+"/eth_firehose")
 	// Without nonce, which has 64 bits, and a bigint 63, and without lists, which are of no
 	// use as the loaders store them.
 	const blocks = `_block_num, block_num, "timestamp", hash, parent_hash, miner, logs_bloom, difficulty, total_difficulty, gas_limit, gas_used, extra_data, base_fee_per_gas`
@@ -218,30 +218,30 @@ func TestAdoptRealRows(t *testing.T) {
 		{"calls", "SELECT * FROM eth_firehose.calls"},
 		{"transactions", "SELECT " + transactions + " FROM eth_rpc.transactions"},
 	} {
-		l.must("ampipe", "run", "-c", l.realRows("load_"+q.name, q.name, amp, q.query, ""))
+		e.must("ampipe", "run", "-c", e.realRows("load_"+q.name, q.name, amp, q.query, ""))
 		for _, o := range loaders {
 			table := strings.ReplaceAll(o.name, "-", "_") + "_" + q.name
-			o.fill(l, table, q.name)
-			o.repair(l, table)
-			file := l.realRows(table, table, amp, q.query, ", types: "+o.types)
-			rows := l.number("SELECT count(*) FROM " + l.schema + "." + table)
-			out := l.must("ampipe", "adopt", "-c", file)
+			o.fill(e, table, q.name)
+			o.repair(e, table)
+			file := e.realRows(table, table, amp, q.query, ", types: "+o.types)
+			rows := e.number("SELECT count(*) FROM " + e.schema + "." + table)
+			out := e.must("ampipe", "adopt", "-c", file)
 			if want := fmt.Sprintf("1 blocks with %d rows are equal, 0 blocks", rows); !strings.Contains(out, want) {
 				t.Errorf("%s: want %q\n%s", table, want, out)
 			}
-			if out := l.must("ampipe", "verify", "-c", file); !strings.Contains(out, fmt.Sprintf("%d rows", rows)) {
+			if out := e.must("ampipe", "verify", "-c", file); !strings.Contains(out, fmt.Sprintf("%d rows", rows)) {
 				t.Errorf("%s: %d rows, verify prints %s", table, rows, out)
 			}
 		}
 	}
 }
 
-func (l *lab) realRows(pipeline, table, amp, query, options string) string {
-	l.t.Helper()
-	return l.file(pipeline+".yaml", fmt.Sprintf(`pipeline: %s
+func (e *commandEnv) realRows(pipeline, table, amp, query, options string) string {
+	e.t.Helper()
+	return e.file(pipeline+".yaml", fmt.Sprintf(`pipeline: %s
 source: { amp: "%s", query: '%s' }
 range: { min_block: 15000000, max_block: 15000001, reorg_buffer: 0 }
 nats: { embedded: ./nats-%[1]s }
 sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[4]s, table: %[5]s%[6]s } }]
-`, pipeline, amp, query, l.schema, table, options))
+`, pipeline, amp, query, e.schema, table, options))
 }

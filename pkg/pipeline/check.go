@@ -18,9 +18,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Check connects to everything the pipeline names, changes nothing, and tells
-// what it found and the tables that would be created. What is refused does not keep the
-// rest from being looked at: the errors of all are joined.
+// Check connects to everything the pipeline names, changes nothing, and prints
+// what it found and the tables that would be created. A refusal does not keep the rest
+// from being checked: the errors are joined.
 func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()
 	var refused []error
@@ -106,13 +106,13 @@ func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) e
 	return nil
 }
 
-// mostQuery is how many bytes of a query are shown.
-const mostQuery = 1000
+// maxQuery is how many bytes of a query are shown.
+const maxQuery = 1000
 
 func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 	say(out, "pipeline  %s", p.Name)
 	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), mostQuery))
+	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), maxQuery))
 	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
 		say(out, "server    has no data for this query yet")
@@ -177,7 +177,7 @@ func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Tab
 	}
 }
 
-// Preview is the dry run: which partitions would be queued, and about how much
+// Preview is the dry run. It prints which partitions would be queued, and about how much
 // they hold, from a sample of the source.
 func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()
@@ -228,7 +228,7 @@ func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp
 func Bytes(n float64) string { return progress.Count(uint64(n)) + "B" }
 
 func say(out io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(out, format+"\n", args...) // nobody is left to tell
+	_, _ = fmt.Fprintf(out, format+"\n", args...) // there is no other place to report it
 }
 
 func indent(text string) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// natsNeeds is what a pipeline reserves in NATS.
+// natsNeeds returns what a pipeline reserves in NATS.
 func natsNeeds(p *config.Pipeline) queue.Needs {
 	return queue.Needs{LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks)}
 }
@@ -34,29 +34,29 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queu
 		}
 		return nil
 	}
-	bus, err := OpenBus(ctx, p.NATS, roleOperator, log)
+	conn, err := openNATS(ctx, p.NATS, roleOperator, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bus.Close()) }()
-	if err := queue.CheckSpec(spec, bus.MaxPayload()); err != nil {
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := queue.CheckSpec(spec, conn.MaxPayload()); err != nil {
 		return err
 	}
-	rights, err := bus.Rights(ctx, p.Name, sinkNames(p))
+	rights, err := conn.Rights(ctx, p.Name, sinkNames(p))
 	if err != nil {
 		return err
 	}
-	tried, err := bus.CheckRoom(ctx, p.Name, natsNeeds(p))
+	tried, err := conn.CheckRoom(ctx, p.Name, natsNeeds(p))
 	if err != nil {
 		return err
 	}
 	say(out, "nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
-		queue.Size(int64(bus.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, bus.BlockLimit())))
+		queue.Size(int64(conn.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, conn.BlockLimit())))
 	if !tried {
 		say(out, "warning   whether the NATS server has room for the log was not tried: "+
 			"this user may not make the stream AMPIPE_CHECK, or another process has it just now")
 	}
-	ahead, err := bus.ClockAhead(ctx)
+	ahead, err := conn.ClockAhead(ctx)
 	if err != nil {
 		return err
 	}

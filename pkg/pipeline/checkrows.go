@@ -26,7 +26,9 @@ const (
 // checkRows reads a few of the first and of the last blocks that would be loaded, and
 // asks the sinks whether their tables take them: what run would stop at in its first
 // minute is known then. If the source does not answer soon, that is said, and no error.
-func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer) error {
+func checkRows(
+	ctx context.Context, out io.Writer, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer,
+) error {
 	all := block.Range{Start: p.Range.MinBlock, End: block.Max + 1}
 	if end := p.Range.MaxBlock; end != nil {
 		all.End = *end
@@ -44,7 +46,7 @@ func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source pl
 	within, cancel := context.WithTimeout(ctx, checkedPatience)
 	defer cancel()
 	var (
-		looked  uint64
+		read    uint64
 		refused = make(map[string]error)
 	)
 	for _, part := range parts {
@@ -56,13 +58,13 @@ func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source pl
 				say(out, "rows      not looked at whether blocks %v fit into the tables: %v", part, err)
 				return joinRefusals(refused)
 			}
-			looked += uint64(msg.Record.NumRows())
+			read += uint64(msg.Record.NumRows())
 			for name, w := range sinks {
 				if refused[name] == nil {
 					refused[name] = w.CheckRows(msg.Record)
 				}
 			}
-			if looked >= checkedRows {
+			if read >= checkedRows {
 				break
 			}
 		}
@@ -70,7 +72,7 @@ func checkRows(ctx context.Context, out io.Writer, p *config.Pipeline, source pl
 	if err := joinRefusals(refused); err != nil {
 		return err
 	}
-	say(out, "rows      %s rows of blocks %v fit into the tables", progress.Count(looked), parts)
+	say(out, "rows      %s rows of blocks %v fit into the tables", progress.Count(read), parts)
 	return nil
 }
 

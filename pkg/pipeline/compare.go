@@ -16,9 +16,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// mostSearched is how many blocks that cannot be compared are searched for one by one, in
+// maxSearched is how many blocks that cannot be compared are searched for one by one, in
 // each sink. What cannot be read beyond them is named as the range that was asked for.
-const mostSearched = 100
+const maxSearched = 100
 
 // sourceError is an error of the source, and not of the destination.
 type sourceError struct{ error }
@@ -51,7 +51,7 @@ func ofBlocks(err error) error {
 }
 
 // compareRange compares the blocks of r. Blocks that one side cannot read are searched
-// for, and become differences with a reason; an error says that nothing can be read of
+// for, and become differences with a reason; an error means that nothing can be read of
 // the source, or of the destination.
 func (v *verification) compareRange(ctx context.Context, d sink.Digester, r block.Range) (Comparison, error) {
 	var left []sink.Unreadable
@@ -65,7 +65,7 @@ func (v *verification) compareRange(ctx context.Context, d sink.Digester, r bloc
 		case errors.Is(err, amp.ErrTooMuch) && r.Len() > 1:
 			return v.compareHalves(ctx, d, r)
 		case ofBlocks(err) != nil && left == nil:
-			v.log.Info().Stringer("blocks", r).Err(err).Msg("blocks cannot be read, looking for those at fault")
+			v.log.Info().Stringer("blocks", r).Err(err).Msg("some of these blocks cannot be read; searching for them")
 			err := v.search(ctx, d, r, err, &left)
 			if err != nil {
 				return Comparison{}, err
@@ -103,9 +103,9 @@ func (v *verification) unread(ctx context.Context, d sink.Digester, r block.Rang
 	if err := v.reachable(ctx); err != nil {
 		return Comparison{}, cause
 	}
-	v.tired = true
-	if r.Len() > 1 && d.Windowed() && v.named < mostSearched {
-		v.log.Info().Stringer("blocks", r).Err(cause).Msg("blocks cannot be read, looking for those at fault")
+	v.noMoreWaiting = true
+	if r.Len() > 1 && d.Windowed() && v.named < maxSearched {
+		v.log.Info().Stringer("blocks", r).Err(cause).Msg("some of these blocks cannot be read; searching for them")
 		return v.compareHalves(ctx, d, r)
 	}
 	v.named++
@@ -126,7 +126,9 @@ func (v *verification) reachable(ctx context.Context) error {
 
 // compareOnce compares the blocks of r without those that are left out. An error that may
 // pass is waited for, once in each sink.
-func (v *verification) compareOnce(ctx context.Context, d sink.Digester, r block.Range, left []sink.Unreadable) (found Comparison, err error) {
+func (v *verification) compareOnce(
+	ctx context.Context, d sink.Digester, r block.Range, left []sink.Unreadable,
+) (found Comparison, err error) {
 	err = fault.Retry(ctx, v.backoff(), v.limited(func(ctx context.Context) (err error) {
 		found, err = Compare(ctx, v.source, v.checked, d, r, left...)
 		return err
@@ -134,15 +136,15 @@ func (v *verification) compareOnce(ctx context.Context, d sink.Digester, r block
 	return found, err
 }
 
-// backoff is how often an error is waited for that may pass.
+// backoff returns how long to retry after an error that may pass.
 func (v *verification) backoff() fault.Backoff {
-	if v.tired {
+	if v.noMoreWaiting {
 		return fault.Backoff{Attempts: 2}
 	}
-	return fault.Backoff{GiveUp: commandPatience}
+	return fault.Backoff{GiveUp: commandGiveUp}
 }
 
-// limited is op, with errors that are of single blocks for good, and a destination that
+// limited returns op, with errors that are of single blocks for good, and a destination that
 // is away waited for no longer than any other error.
 func (v *verification) limited(op func(context.Context) error) func(context.Context) error {
 	var first time.Time
@@ -155,7 +157,7 @@ func (v *verification) limited(op func(context.Context) error) func(context.Cont
 			return fault.Permanent(err)
 		case first.IsZero():
 			first = time.Now()
-		case fault.Of(err) == fault.ClassLater && (v.tired || time.Since(first) > commandPatience):
+		case fault.Of(err) == fault.ClassLater && (v.noMoreWaiting || time.Since(first) > commandGiveUp):
 			return fault.Permanent(err)
 		}
 		return err
@@ -165,7 +167,7 @@ func (v *verification) limited(op func(context.Context) error) func(context.Cont
 // search finds the blocks of r that the source cannot send, or whose rows the destination
 // could not hold: cause is the error of them all.
 func (v *verification) search(ctx context.Context, d sink.Digester, r block.Range, cause error, into *[]sink.Unreadable) error {
-	if r.Len() == 1 || v.named >= mostSearched {
+	if r.Len() == 1 || v.named >= maxSearched {
 		v.named++
 		*into = append(*into, sink.Unreadable{Blocks: r, Err: ofBlocks(cause)})
 		return nil
@@ -187,8 +189,10 @@ func (v *verification) search(ctx context.Context, d sink.Digester, r block.Rang
 
 // Compare reads the blocks of r from both sides, at the same time, and compares them.
 // Blocks of left are not read from the source, and are differences with their reasons,
-// as are those that the destination says it cannot read.
-func Compare(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, left ...sink.Unreadable) (Comparison, error) {
+// as are those that the destination reports it cannot read.
+func Compare(
+	ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, left ...sink.Unreadable,
+) (Comparison, error) {
 	var want, have = sink.Digests{}, sink.Digests{}
 	var unreadable []sink.Unreadable
 	g, ctx := errgroup.WithContext(ctx)
@@ -220,7 +224,9 @@ const sourceBehind = 3 * time.Second
 // digestSource reads the blocks of r from the source, without those that are left out, as
 // the destination would hold them. With whole the source must have all of them: an answer
 // says nothing when rows are missing because they are not there yet (AP 2).
-func digestSource(ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, whole bool, left ...sink.Unreadable) (sink.Digests, error) {
+func digestSource(
+	ctx context.Context, source plan.Source, checked *plan.Checked, d sink.Digester, r block.Range, whole bool, left ...sink.Unreadable,
+) (sink.Digests, error) {
 	digest := d.DigestSource()
 	var out block.Set
 	for _, u := range left {

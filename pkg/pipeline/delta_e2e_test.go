@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// lakeLab is a lab that needs no PostgreSQL: tables lie in its folder, or on S3.
-func lakeLab(t testing.TB) *lab {
+// newLakeEnv returns a commandEnv that needs no PostgreSQL: tables lie in its folder, or on S3.
+func newLakeEnv(t testing.TB) *commandEnv {
 	t.Helper()
-	return &lab{t: t, dir: t.TempDir(), bin: commands(t)}
+	return &commandEnv{t: t, dir: t.TempDir(), bin: commands(t)}
 }
 
-// lake is a configuration with one Delta table; delta is what its section says.
-func (l *lab) lake(amp, query string, blocks int, delta string) string {
-	l.t.Helper()
-	return l.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
+// lake returns a configuration with one Delta table; delta is what its section says.
+func (e *commandEnv) lake(amp, query string, blocks int, delta string) string {
+	e.t.Helper()
+	return e.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
 source: { amp: "%s", query: "%s" }
 range: { min_block: 0, max_block: %d }
 nats: { embedded: ./nats }
@@ -90,21 +90,21 @@ func rowsIn(t testing.TB, out string) int {
 
 func TestDeltaLoadsAndVerifies(t *testing.T) {
 	t.Parallel()
-	l := lakeLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "300")
-	file := l.lake(amp, logs, 300, "path: lake/logs, partition_by: [ { column: block_num, bucket: 100 } ]")
-	if out := l.must("ampipe", "check", "-c", file); !strings.Contains(out, "USING DELTA PARTITIONED BY (`block_num_bucket`)") {
+	e := newLakeEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300")
+	file := e.lake(amp, logs, 300, "path: lake/logs, partition_by: [ { column: block_num, bucket: 100 } ]")
+	if out := e.must("ampipe", "check", "-c", file); !strings.Contains(out, "USING DELTA PARTITIONED BY (`block_num_bucket`)") {
 		t.Errorf("check prints\n%s", out)
 	}
-	if _, err := os.Stat(filepath.Join(l.dir, "lake")); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(e.dir, "lake")); !os.IsNotExist(err) {
 		t.Errorf("check has left something behind: %v", err)
 	}
-	l.must("ampipe", "run", "-c", file)
-	rows := rowsIn(t, l.must("ampipe", "verify", "-c", file))
-	if out := l.must("ampipe", "run", "-c", file); !strings.Contains(out, " 0 rows written") {
+	e.must("ampipe", "run", "-c", file)
+	rows := rowsIn(t, e.must("ampipe", "verify", "-c", file))
+	if out := e.must("ampipe", "run", "-c", file); !strings.Contains(out, " 0 rows written") {
 		t.Errorf("the second run prints\n%s", out)
 	}
-	got := deltaRS(t, filepath.Join(l.dir, "lake/logs"), nil)
+	got := deltaRS(t, filepath.Join(e.dir, "lake/logs"), nil)
 	if got.Rows != rows || got.Twice != 0 || got.Some == 0 || got.Some >= rows {
 		t.Errorf("verify sees %d rows, delta-rs %+v", rows, got)
 	}
@@ -117,37 +117,37 @@ func TestDeltaSurvivesKills(t *testing.T) {
 	for name, s3 := range map[string]bool{"folder": false, "S3": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := lakeLab(t)
+			e := newLakeEnv(t)
 			where, options := "path: lake", map[string]string{}
-			place := filepath.Join(l.dir, "lake")
+			place := filepath.Join(e.dir, "lake")
 			if s3 {
 				endpoint := os.Getenv("AMPIPE_TEST_S3")
 				if endpoint == "" {
 					t.Skip("AMPIPE_TEST_S3 is not set: no S3 server (scripts/minio run … starts one)")
 				}
-				place = "s3://lake/" + filepath.Base(l.dir) + "-kills"
+				place = "s3://lake/" + filepath.Base(e.dir) + "-kills"
 				where = fmt.Sprintf("url: '%s', endpoint: '%s'", place, endpoint)
 				options = map[string]string{"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
 					"AWS_ACCESS_KEY_ID": "minioadmin", "AWS_SECRET_ACCESS_KEY": "minioadmin"}
-				l.env = []string{"AWS_ACCESS_KEY_ID=minioadmin", "AWS_SECRET_ACCESS_KEY=minioadmin", "AWS_EC2_METADATA_DISABLED=true"}
+				e.env = []string{"AWS_ACCESS_KEY_ID=minioadmin", "AWS_SECRET_ACCESS_KEY=minioadmin", "AWS_EC2_METADATA_DISABLED=true"}
 			}
-			amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "3000", "--bandwidth", "15000000")
-			file := l.lake(amp, logs, 3000, where+", max_commit_delay: 200ms, checkpoint_every: 3, target_file_size: 1MiB")
+			amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "3000", "--bandwidth", "15000000")
+			file := e.lake(amp, logs, 3000, where+", max_commit_delay: 200ms, checkpoint_every: 3, target_file_size: 1MiB")
 			const kills = 4
 			for i := range kills {
-				p := l.start("ampipe", "run", "-c", file)
+				p := e.start("ampipe", "run", "-c", file)
 				if s3 {
 					select {
 					case <-p.exited:
 					case <-time.After(time.Duration(800+150*i) * time.Millisecond):
 					}
 				} else {
-					l.waitVersions(p, place, l.versions(place)+2)
+					e.waitVersions(p, place, e.versions(place)+2)
 				}
 				p.kill()
 			}
-			l.must("ampipe", "run", "-c", file)
-			rows := rowsIn(t, l.must("ampipe", "verify", "-c", file))
+			e.must("ampipe", "run", "-c", file)
+			rows := rowsIn(t, e.must("ampipe", "verify", "-c", file))
 			got := deltaRS(t, place, options)
 			if got.Rows != rows || got.Twice != 0 || got.Versions <= kills {
 				t.Errorf("verify sees %d rows, delta-rs %+v", rows, got)
@@ -157,22 +157,22 @@ func TestDeltaSurvivesKills(t *testing.T) {
 }
 
 // versions counts the versions of a table in a folder.
-func (l *lab) versions(folder string) int {
-	l.t.Helper()
+func (e *commandEnv) versions(folder string) int {
+	e.t.Helper()
 	found, err := filepath.Glob(filepath.Join(folder, "_delta_log", "*.json"))
 	if err != nil {
-		l.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	return len(found)
 }
 
 // waitVersions waits until a table has so many versions.
-func (l *lab) waitVersions(p *process, folder string, n int) {
-	l.t.Helper()
-	for l.versions(folder) < n {
+func (e *commandEnv) waitVersions(p *process, folder string, n int) {
+	e.t.Helper()
+	for e.versions(folder) < n {
 		select {
 		case <-p.exited:
-			l.t.Fatalf("the process ended before there were %d versions\n%s", n, p.out)
+			e.t.Fatalf("the process ended before there were %d versions\n%s", n, p.out)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -182,29 +182,29 @@ func (l *lab) waitVersions(p *process, folder string, n int) {
 // sinks of one table, and kills the sinks in turns.
 func TestDeltaSinkIsTakenOver(t *testing.T) {
 	t.Parallel()
-	l := lakeLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000")
+	e := newLakeEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000")
 	port := freePort(t)
-	l.startNATS(port)
-	file := l.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
+	e.startNATS(port)
+	file := e.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
 source: { amp: "%s", query: "%s" }
 range: { min_block: 0, max_block: 1500 }
 nats: { url: "nats://127.0.0.1:%d" }
 sinks: [ { name: lake, delta: { path: lake, max_commit_delay: 300ms } } ]
 `, amp, logs, port))
-	folder := filepath.Join(l.dir, "lake")
-	planner := l.start("planner", "-c", file)
-	l.start("extractor", "-c", file)
-	sinks := []*process{l.start("sink-delta", "-c", file), l.start("sink-delta", "-c", file)}
+	folder := filepath.Join(e.dir, "lake")
+	planner := e.start("planner", "-c", file)
+	e.start("extractor", "-c", file)
+	sinks := []*process{e.start("sink-delta", "-c", file), e.start("sink-delta", "-c", file)}
 	for i := range 4 {
-		l.waitVersions(sinks[i%2], folder, l.versions(folder)+2)
+		e.waitVersions(sinks[i%2], folder, e.versions(folder)+2)
 		sinks[i%2].kill()
-		sinks[i%2] = l.start("sink-delta", "-c", file)
+		sinks[i%2] = e.start("sink-delta", "-c", file)
 	}
 	if code := planner.wait(t, 3*time.Minute); code != 0 {
 		t.Fatalf("the planner ended with %d\n%s", code, planner.out)
 	}
-	rows := rowsIn(t, l.must("ampipe", "verify", "-c", file))
+	rows := rowsIn(t, e.must("ampipe", "verify", "-c", file))
 	if got := deltaRS(t, folder, nil); got.Rows != rows || got.Twice != 0 {
 		t.Errorf("verify sees %d rows, delta-rs %+v", rows, got)
 	}
@@ -213,29 +213,29 @@ sinks: [ { name: lake, delta: { path: lake, max_commit_delay: 300ms } } ]
 // TestDeltaHousekeeping compacts and vacuums by the commands, and loads more after.
 func TestDeltaHousekeeping(t *testing.T) {
 	t.Parallel()
-	l := lakeLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "900", "--bandwidth", "15000000")
-	folder := filepath.Join(l.dir, "lake")
-	file := l.lake(amp, logs, 600, "path: lake, max_commit_delay: 200ms")
-	l.must("ampipe", "run", "-c", file)
+	e := newLakeEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "900", "--bandwidth", "15000000")
+	folder := filepath.Join(e.dir, "lake")
+	file := e.lake(amp, logs, 600, "path: lake, max_commit_delay: 200ms")
+	e.must("ampipe", "run", "-c", file)
 	before := deltaRS(t, folder, nil)
-	if out := l.must("ampipe", "compact", "-c", file, "--dry-run"); !strings.Contains(out, fmt.Sprintf("%d small files", before.Files)) {
+	if out := e.must("ampipe", "compact", "-c", file, "--dry-run"); !strings.Contains(out, fmt.Sprintf("%d small files", before.Files)) {
 		t.Errorf("a dry run prints\n%s", out)
 	}
-	l.must("ampipe", "compact", "-c", file)
+	e.must("ampipe", "compact", "-c", file)
 	after := deltaRS(t, folder, nil)
 	if after.Rows != before.Rows || before.Files < 3 || after.Files != 1 {
 		t.Errorf("%+v became %+v", before, after)
 	}
-	if out := l.must("ampipe", "vacuum", "-c", file); !strings.Contains(out, "lake: 0 files") {
+	if out := e.must("ampipe", "vacuum", "-c", file); !strings.Contains(out, "lake: 0 files") {
 		t.Errorf("vacuum of fresh files prints\n%s", out)
 	}
-	if code, out := l.run("ampipe", "vacuum", "-c", file, "--retention", "1m"); code != 2 || !strings.Contains(out, "shorter than 1h") {
+	if code, out := e.run("ampipe", "vacuum", "-c", file, "--retention", "1m"); code != 2 || !strings.Contains(out, "shorter than 1h") {
 		t.Errorf("a short retention gives %d\n%s", code, out)
 	}
-	file = l.lake(amp, logs, 900, "path: lake, max_commit_delay: 200ms")
-	l.must("ampipe", "run", "-c", file)
-	rows := rowsIn(t, l.must("ampipe", "verify", "-c", file))
+	file = e.lake(amp, logs, 900, "path: lake, max_commit_delay: 200ms")
+	e.must("ampipe", "run", "-c", file)
+	rows := rowsIn(t, e.must("ampipe", "verify", "-c", file))
 	if got := deltaRS(t, folder, nil); got.Rows != rows || got.Twice != 0 || rows <= before.Rows {
 		t.Errorf("verify sees %d rows, delta-rs %+v", rows, got)
 	}
@@ -245,13 +245,13 @@ func TestDeltaHousekeeping(t *testing.T) {
 // code 2, nothing written.
 func TestDeltaBadInput(t *testing.T) {
 	t.Parallel()
-	l := lakeLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "20")
-	l.file("plain", "not a folder")
-	if err := os.MkdirAll(filepath.Join(l.dir, "other"), 0o777); err != nil {
+	e := newLakeEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "20")
+	e.file("plain", "not a folder")
+	if err := os.MkdirAll(filepath.Join(e.dir, "other"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	l.file("other/notes.txt", "mine")
+	e.file("other/notes.txt", "mine")
 	for name, c := range map[string]struct {
 		query, delta string
 		want         []string
@@ -270,11 +270,11 @@ func TestDeltaBadInput(t *testing.T) {
 			if strings.Contains(c.delta, "endpoint: ''") {
 				t.Skip("AMPIPE_TEST_S3 is not set: no S3 server (scripts/minio run … starts one)")
 			}
-			if err := os.RemoveAll(filepath.Join(l.dir, "nats")); err != nil {
+			if err := os.RemoveAll(filepath.Join(e.dir, "nats")); err != nil {
 				t.Fatal(err)
 			}
-			l.env = []string{"AWS_ACCESS_KEY_ID=minioadmin", "AWS_SECRET_ACCESS_KEY=minioadmin", "AWS_EC2_METADATA_DISABLED=true"}
-			code, out := l.run("ampipe", "run", "-c", l.lake(amp, strings.ReplaceAll(c.query, `\\`, `\`), 20, c.delta))
+			e.env = []string{"AWS_ACCESS_KEY_ID=minioadmin", "AWS_SECRET_ACCESS_KEY=minioadmin", "AWS_EC2_METADATA_DISABLED=true"}
+			code, out := e.run("ampipe", "run", "-c", e.lake(amp, strings.ReplaceAll(c.query, `\\`, `\`), 20, c.delta))
 			if code != 2 {
 				t.Errorf("exit code %d, want 2", code)
 			}
@@ -283,7 +283,7 @@ func TestDeltaBadInput(t *testing.T) {
 					t.Errorf("the message does not say %q:\n%s", want, out)
 				}
 			}
-			if _, err := os.Stat(filepath.Join(l.dir, "lake")); !os.IsNotExist(err) {
+			if _, err := os.Stat(filepath.Join(e.dir, "lake")); !os.IsNotExist(err) {
 				t.Errorf("something was written: %v", err)
 			}
 		})

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// mostDifferences is how many lines name blocks that differ. If there are more,
+	// maxDifferences is how many lines name blocks that differ. If there are more,
 	// neighbours become one line, and what is beyond is counted.
-	mostDifferences = 100
+	maxDifferences = 100
 	// mostKept bounds the differences in memory in the same way.
 	mostKept = 10_000
 	// longestReason is what a terminal shows of a reason, in bytes.
@@ -31,7 +31,7 @@ type Difference struct {
 	Reason              error // why the blocks cannot be compared; then nothing is known of the digests
 }
 
-// String tells what differs.
+// String returns what differs.
 func (d Difference) String() string {
 	blocks := fmt.Sprintf("block %d", d.Blocks.Start)
 	if d.Blocks.Len() > 1 {
@@ -86,7 +86,7 @@ func (c *Comparison) add(o Comparison) {
 // merge makes neighbours that differ in the same way one difference, if there are too
 // many to name each block.
 func (c *Comparison) merge() {
-	if len(c.Differences) <= mostDifferences {
+	if len(c.Differences) <= maxDifferences {
 		return
 	}
 	merged := c.Differences[:1]

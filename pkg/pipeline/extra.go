@@ -14,10 +14,9 @@ import (
 // extraShown is how many places of extra rows are written out.
 const extraShown = 20
 
-// lookForExtra looks for rows of a destination that are of no block, if that is asked
-// for, and writes where they are. That there are some is wrong; err says that it could
-// not look.
-func lookForExtra(ctx context.Context, o Options, name string, w sink.Writer) (wrong, err error) {
+// findExtra searches a destination for rows that are of no block, if that is asked for,
+// and prints where they are. wrong is set if there are some, err if it could not search.
+func findExtra(ctx context.Context, o Options, name string, w sink.Writer) (wrong, err error) {
 	finder, can := w.(sink.ExtraFinder)
 	switch {
 	case !can && o.Deep:
@@ -52,6 +51,7 @@ func lookForExtra(ctx context.Context, o Options, name string, w sink.Writer) (w
 	if more > 0 {
 		say(o.out(), "%s: other keys: %d rows that are of no block", name, more)
 	}
-	return ops.Incomplete(fmt.Errorf("sink %q: %s rows are of no block: others have written them, or an older version of ampipe after a refusal; remove them",
+	return ops.Incomplete(fmt.Errorf("sink %q: %s rows are of no block: others have written them, "+
+		"or an older version of ampipe after a refusal; remove them",
 		name, progress.Count(found.Rows))), nil
 }

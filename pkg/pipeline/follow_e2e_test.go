@@ -21,7 +21,7 @@ import (
 
 // growing is a development server whose chain grows, forks and obeys.
 type growing struct {
-	*lab
+	*commandEnv
 	amp     string
 	control string
 	args    []string
@@ -35,10 +35,10 @@ type chainHead struct {
 }
 
 // grow starts a server on ports that stay the same over restarts.
-func (l *lab) grow(args ...string) *growing {
-	l.t.Helper()
-	g := &growing{lab: l, control: fmt.Sprintf("127.0.0.1:%d", freePort(l.t))}
-	listen := fmt.Sprintf("127.0.0.1:%d", freePort(l.t))
+func (e *commandEnv) grow(args ...string) *growing {
+	e.t.Helper()
+	g := &growing{commandEnv: e, control: fmt.Sprintf("127.0.0.1:%d", freePort(e.t))}
+	listen := fmt.Sprintf("127.0.0.1:%d", freePort(e.t))
 	g.amp = "grpc://" + listen
 	g.args = append([]string{"--listen", listen, "--control", g.control, "--chain", "eth_rpc"}, args...)
 	g.serve()
@@ -73,7 +73,7 @@ func (g *growing) post(path, body string, into any) {
 	}
 }
 
-// follow is a configuration that follows the chain into one table.
+// follow returns a configuration that follows the chain into one table.
 func (g *growing) follow(nats, more string) string {
 	g.t.Helper()
 	return g.followInto("rows", nats, more)
@@ -164,7 +164,7 @@ func (p *process) freeze(d time.Duration) {
 // seconds. AMPIPE_CRASH_KILLS is how often.
 func TestLiveCrashes(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	e := newCommandEnv(t)
 	kills := 8
 	if n, err := strconv.Atoi(os.Getenv("AMPIPE_CRASH_KILLS")); err == nil {
 		kills = 5 * n
@@ -172,10 +172,10 @@ func TestLiveCrashes(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d, %d kills and freezes", seed, kills)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	g := l.grow("--blocks", "1500", "--logs-per-block", "20", "--live", "--block-time", "40ms",
+	g := e.grow("--blocks", "1500", "--logs-per-block", "20", "--live", "--block-time", "40ms",
 		"--reorg-every", "20", "--reorg-depth", "1-300/4", "--seed", strconv.FormatUint(seed%1000, 10))
-	c := &cluster{lab: l, port: freePort(t), procs: map[string]*process{}}
-	c.nats = l.startNATS(c.port)
+	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c.nats = e.startNATS(c.port)
 	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "")
 	names := []string{"planner", "extractor 1", "extractor 2", "sink-postgres 1", "sink-postgres 2"}
 	for _, name := range names {
@@ -204,16 +204,16 @@ func TestLiveCrashes(t *testing.T) {
 // the history is loaded.
 func TestHistoryAndLiveAtOnce(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	g := l.grow("--blocks", "1500", "--logs-per-block", "50", "--bandwidth", "4000000")
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "1500", "--logs-per-block", "50", "--bandwidth", "4000000")
 	file := g.follow(embedded, "range: { reorg_buffer: 20, partition_size: 100 }\n")
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	for _, depth := range []int{50, 200, 400} {
 		before := int64(1)
 		if depth > 50 {
 			before = int64(depth) * 20
 		}
-		l.waitRows(p, before)
+		e.waitRows(p, before)
 		g.tell("reorg", fmt.Sprintf(`{"depth": %d, "blocks": %d}`, depth, depth+1))
 	}
 	var switches any
@@ -232,10 +232,10 @@ func TestSilentChainThenGoesOn(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("AMPIPE_SILENT_SECONDS")); err == nil {
 		silent = time.Duration(n) * time.Second
 	}
-	l := newLab(t)
-	g := l.grow("--blocks", "300", "--logs-per-block", "5")
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "300", "--logs-per-block", "5")
 	file := g.follow(embedded, "")
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	g.settle(file, "rows", p)
 	<-time.After(silent)
 	g.tell("mine", `{"blocks": 3}`)
@@ -248,13 +248,13 @@ func TestSilentChainThenGoesOn(t *testing.T) {
 // one.
 func TestHalfOpenConnection(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	g := l.grow("--blocks", "300", "--logs-per-block", "5")
-	line := newCable(t, strings.TrimPrefix(g.amp, "grpc://"))
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "300", "--logs-per-block", "5")
+	line := newProxy(t, strings.TrimPrefix(g.amp, "grpc://"))
 	defer line.cut()
 	file := g.follow(embedded, "")
 	replace(t, file, g.amp, fmt.Sprintf("%q, keep_alive: 10s", "grpc://"+line.address))
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	g.settle(file, "rows", p)
 	if line.deafen() == 0 {
 		t.Fatal("there is no connection")
@@ -268,12 +268,12 @@ func TestHalfOpenConnection(t *testing.T) {
 // blocks of one range.
 func TestServerRestartsInTheMiddleOfAMicrobatch(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	g := l.grow("--blocks", "1200", "--logs-per-block", "200", "--bandwidth", "6000000")
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "1200", "--logs-per-block", "200", "--bandwidth", "6000000")
 	file := g.follow(embedded, "range: { reorg_buffer: 1000 }\nlog: { entry_bytes: 64KiB }\n")
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	for _, rows := range []int64{45_000, 90_000} {
-		l.waitRows(p, rows)
+		e.waitRows(p, rows)
 		g.server.kill()
 		g.serve()
 	}
@@ -294,10 +294,10 @@ func TestALogThatFillsUpWhileLive(t *testing.T) {
 
 func fillsUp(t *testing.T, window string) {
 	t.Helper()
-	l := newLab(t)
-	g := l.grow("--blocks", "300", "--logs-per-block", "300", "--window", window)
-	c := &cluster{lab: l, port: freePort(t), procs: map[string]*process{}}
-	c.nats = l.startNATS(c.port)
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "300", "--logs-per-block", "300", "--window", window)
+	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c.nats = e.startNATS(c.port)
 	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "log: { max_bytes: 64MiB, compression: none }\n")
 	for _, name := range []string{"planner", "extractor", "sink-postgres"} {
 		c.up(name)
@@ -314,15 +314,15 @@ func fillsUp(t *testing.T, window string) {
 // TestSinkDownForAWhileWhileLive starts a sink again that has missed several reorgs.
 func TestSinkDownForAWhileWhileLive(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	g := l.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "8", "--reorg-depth", "1-60/6")
-	c := &cluster{lab: l, port: freePort(t), procs: map[string]*process{}}
-	c.nats = l.startNATS(c.port)
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "8", "--reorg-depth", "1-60/6")
+	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c.nats = e.startNATS(c.port)
 	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "log: { max_bytes: 256MiB } # the default may be more than the disk has to spare\n")
 	for _, name := range []string{"planner", "extractor", "sink-postgres"} {
 		c.up(name)
 	}
-	l.waitRows(c.procs["planner"], 6000)
+	e.waitRows(c.procs["planner"], 6000)
 	c.procs["sink-postgres"].kill()
 	<-time.After(8 * time.Second)
 	c.up("sink-postgres")
@@ -333,44 +333,44 @@ func TestSinkDownForAWhileWhileLive(t *testing.T) {
 // nothing but the destination then knows how far it is.
 func TestTheLogIsWipedWhileLive(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	g := l.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "15", "--reorg-depth", "1-30/4")
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "15", "--reorg-depth", "1-30/4")
 	file := g.follow(embedded, "")
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	g.settle(file, "rows", p)
 	g.tell("resume", "")
-	l.waitRows(p, 8500)
+	e.waitRows(p, 8500)
 	p.interrupt(t)
-	if err := os.RemoveAll(l.dir + "/nats"); err != nil {
+	if err := os.RemoveAll(e.dir + "/nats"); err != nil {
 		t.Fatal(err)
 	}
 	g.tell("reorg", `{"depth": 40, "blocks": 45}`)
-	p = l.start("ampipe", "run", "-c", file)
+	p = e.start("ampipe", "run", "-c", file)
 	g.settle(file, "rows", p)
 }
 
 // TestALateSinkJoins adds a second sink to a pipeline that has long been live.
 func TestALateSinkJoins(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	g := l.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "15", "--reorg-depth", "1-30/4")
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "15", "--reorg-depth", "1-30/4")
 	file := g.follow(embedded, "")
-	p := l.start("ampipe", "run", "-c", file)
-	l.waitRows(p, 8500)
+	p := e.start("ampipe", "run", "-c", file)
+	e.waitRows(p, 8500)
 	p.interrupt(t)
 	file = g.followInto("rows late", embedded, "")
-	p = l.start("ampipe", "run", "-c", file)
-	l.waitRows(p, 9500)
+	p = e.start("ampipe", "run", "-c", file)
+	e.waitRows(p, 9500)
 	g.settle(file, "rows late", p)
 }
 
 // TestMaxBlockAboveTheHead follows the chain as far as it was asked to, and ends.
 func TestMaxBlockAboveTheHead(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	g := l.grow("--blocks", "300", "--logs-per-block", "20")
+	e := newCommandEnv(t)
+	g := e.grow("--blocks", "300", "--logs-per-block", "20")
 	file := g.follow(embedded, "range: { max_block: 360 }\n")
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	g.reach("rows", g.tell("mine", `{"blocks": 20}`), p)
 	g.reach("rows", g.tell("reorg", `{"depth": 10, "blocks": 15}`), p)
 	g.tell("mine", `{"blocks": 60}`) // a range that continues beyond max_block
@@ -378,7 +378,7 @@ func TestMaxBlockAboveTheHead(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, p.out)
 	}
 	g.verify(file)
-	if n := l.number("SELECT max(block_num) FROM " + l.schema + ".rows"); n != 359 {
+	if n := e.number("SELECT max(block_num) FROM " + e.schema + ".rows"); n != 359 {
 		t.Errorf("the last block is %d, want 359\n%s", n, p.out)
 	}
 }

@@ -26,11 +26,11 @@ import (
 // healing is a pipeline with two destinations in memory, which follows a chain that
 // grows only when the test says so.
 type healing struct {
-	*works
+	*testPipeline
 	t       *testing.T
 	chain   *modelChain
 	stores  map[string]*memory.Store
-	members map[string]*member
+	procs   map[string]*proc
 	corrupt atomic.Uint64 // sequence of an entry whose payload the sinks cannot read
 }
 
@@ -40,7 +40,7 @@ const healed = time.Minute
 func newHealing(t *testing.T) *healing {
 	h := &healing{
 		t: t, chain: newModelChain(rand.New(rand.NewPCG(7, 1))),
-		stores: map[string]*memory.Store{}, members: map[string]*member{},
+		stores: map[string]*memory.Store{}, procs: map[string]*proc{},
 	}
 	srv := amptest.Start(t, func(q amptest.Query) amptest.Answer {
 		if q.Stream() {
@@ -48,7 +48,7 @@ func newHealing(t *testing.T) *healing {
 		}
 		return batch(h.chain.Chain, q.SQL)
 	})
-	h.works = &works{rig: newRig(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
+	h.testPipeline = &testPipeline{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
 		Name:    "heal",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -60,8 +60,8 @@ func newHealing(t *testing.T) *healing {
 		h.config.Sinks = append(h.config.Sinks, config.Sink{Name: name})
 	}
 	t.Cleanup(func() {
-		for _, m := range h.members {
-			stop(m)
+		for _, p := range h.procs {
+			stop(p)
 		}
 	})
 	h.begin("planner", h.planner)
@@ -74,7 +74,7 @@ func newHealing(t *testing.T) *healing {
 }
 
 func (h *healing) begin(name string, stage func(context.Context, *queue.Conn) error) {
-	h.members[name] = h.start(name, stage)
+	h.procs[name] = h.start(name, stage)
 }
 
 func (h *healing) applies(name string) func(context.Context, *queue.Conn) error {
@@ -113,10 +113,10 @@ func (h *healing) settle(within time.Duration, sinks ...string) {
 			if time.Now().After(limit) {
 				h.t.Fatalf("%s is not at the head %v within %s, but at %+v with %v", name, head, within, l.Live, l.Coverage)
 			}
-			for part, m := range h.members {
+			for part, p := range h.procs {
 				select {
-				case <-m.done:
-					h.t.Fatalf("%s has ended: %v", part, m.err)
+				case <-p.done:
+					h.t.Fatalf("%s has ended: %v", part, p.err)
 				default:
 				}
 			}
@@ -139,7 +139,7 @@ func (h *healing) equal(name string) bool {
 	return slices.Equal(got, h.chain.rows())
 }
 
-// stream is the log as an operator sees it.
+// stream returns the log as an operator sees it.
 func (h *healing) stream() (jetstream.JetStream, jetstream.Stream) {
 	h.t.Helper()
 	c, err := nats.Connect("nats://" + h.address)
@@ -194,12 +194,12 @@ func (h *healing) publish(lane string) {
 	}
 }
 
-// halt stops a sink, and goOn starts it again.
+// halt stops a sink, and resume starts it again.
 func (h *healing) halt(name string) {
-	stop(h.members[name])
-	delete(h.members, name)
+	stop(h.procs[name])
+	delete(h.procs, name)
 }
-func (h *healing) goOn(name string) { h.begin(name, h.applies(name)) }
+func (h *healing) resume(name string) { h.begin(name, h.applies(name)) }
 
 func (h *healing) epoch(name string) uint64 { return h.stores[name].Ledger().Live.Epoch }
 
@@ -244,7 +244,7 @@ func TestHealing(t *testing.T) {
 			h.renew()
 			h.halt("cache")
 			h.stores["cache"].Restore(b)
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"set back to nothing": func(h *healing) {
 			h.grow(20)
@@ -265,14 +265,14 @@ func TestHealing(t *testing.T) {
 			}
 			lost := h.log("live")[before:]
 			h.delete(lost[1], lost[len(lost)/2+1])
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"the first entries of the live lane are lost": func(h *healing) {
 			h.halt("cache")
 			h.grow(5)
 			h.settle(healed, "warehouse")
 			h.delete(h.log("live")...)
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"entries of the history are lost": func(h *healing) {
 			h.halt("cache")
@@ -283,7 +283,7 @@ func TestHealing(t *testing.T) {
 			}
 			lane := h.log("p.40.0")
 			h.delete(append(h.log("p.120.0"), lane[len(lane)/2])...)
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"an entry of the live lane is damaged": func(h *healing) {
 			_, stream := h.stream()
@@ -302,7 +302,7 @@ func TestHealing(t *testing.T) {
 				h.t.Fatal(err)
 			}
 			h.corrupt.Store(h.log("p.80.0")[0])
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"somebody publishes to the lanes": func(h *healing) {
 			h.publish("live")
@@ -318,7 +318,7 @@ func TestHealing(t *testing.T) {
 			if err := js.DeleteStream(h.t.Context(), "AMPIPE_LOG_heal"); err != nil {
 				h.t.Fatal(err)
 			}
-			h.goOn("cache")
+			h.resume("cache")
 		},
 		"the live lane is purged": func(h *healing) {
 			h.halt("cache")
@@ -328,7 +328,7 @@ func TestHealing(t *testing.T) {
 			if err := stream.Purge(h.t.Context(), jetstream.WithPurgeSubject("ampipe.log.heal.live")); err != nil {
 				h.t.Fatal(err)
 			}
-			h.goOn("cache")
+			h.resume("cache")
 		},
 	} {
 		all.Go(func() {

@@ -52,24 +52,24 @@ func ready(a health.Answer) bool { return a.OK }
 // after it was started again.
 func TestHealthOfEachStage(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	server, _ := l.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
+	e := newCommandEnv(t)
+	server, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
 	natsPort := freePort(t)
-	config := func(name string) (file string, amp *cable) {
-		amp = newCable(t, strings.TrimPrefix(server, "grpc://"))
+	config := func(name string) (file string, amp *proxy) {
+		amp = newProxy(t, strings.TrimPrefix(server, "grpc://"))
 		amp.refuse()
 		t.Cleanup(amp.cut)
-		return l.file(name, fmt.Sprintf(`pipeline: stages
+		return e.file(name, fmt.Sprintf(`pipeline: stages
 source: { amp: "grpc://%s", query: SELECT * FROM eth_rpc.logs }
 nats: { url: "nats://127.0.0.1:%d" }
 log: { max_bytes: 256MiB } # the default may be more than the disk has to spare
 sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: rows } } ]
-`, amp.address, natsPort, l.schema)), amp
+`, amp.address, natsPort, e.schema)), amp
 	}
 	file, ampOfPlanner := config("planner.yaml")
 	other, ampOfExtractor := config("others.yaml")
 	start := func(name, file string) (*process, int) {
-		p := l.start(name, "-c", file, "--listen", "127.0.0.1:0")
+		p := e.start(name, "-c", file, "--listen", "127.0.0.1:0")
 		return p, p.listens(t)
 	}
 	planner, plannerPort := start("planner", file)
@@ -91,7 +91,7 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, tabl
 	unready(sink, sinkPort, "sink warehouse", noNATS, "NATS", refused)
 	planner.untilAnswer(t, health.Healthz, plannerPort, "a short wait is in order", ready)
 
-	l.startNATS(natsPort)
+	e.startNATS(natsPort)
 	const noPlan = "the planner has not planned yet"
 	unready(planner, plannerPort, "planner", "Amp has not answered yet", "Amp", "is Amp running")
 	unready(extractor, extractorPort, "extractor", noPlan, "start", noPlan)
@@ -117,7 +117,7 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, tabl
 		p.untilAnswer(t, health.Readyz, port, "the sink is ready", ready)
 		const covered = `SELECT count(*) FROM ampipe.tables t JOIN ampipe.coverage c ON c.table_id = t.id
 			WHERE schema_name = '%s' AND blocks @> int8range(0, %d) AND live_start IS NOT NULL`
-		if l.number(fmt.Sprintf(covered, l.schema, history)) != 1 {
+		if e.number(fmt.Sprintf(covered, e.schema, history)) != 1 {
 			t.Error("the sink says that it is ready, and the destination lacks history, or does not follow the chain")
 		}
 	}
@@ -146,22 +146,22 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, tabl
 // it need not wait until that is noticed.
 func TestAKilledRunIsBackSoon(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	server, _ := l.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
-	file := l.file("pipeline.yaml", fmt.Sprintf(`pipeline: killed
+	e := newCommandEnv(t)
+	server, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
+	file := e.file("pipeline.yaml", fmt.Sprintf(`pipeline: killed
 source: { amp: "%s", query: SELECT * FROM eth_rpc.logs }
 nats: { embedded: ./nats }
 log: { max_bytes: 256MiB }
 sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: rows } } ]
-`, server, l.schema))
-	last := func() int64 { return l.number("SELECT max(_block_num)::bigint FROM " + l.schema + ".rows") }
+`, server, e.schema))
+	last := func() int64 { return e.number("SELECT max(_block_num)::bigint FROM " + e.schema + ".rows") }
 	run := func() *process {
-		p := l.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
+		p := e.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
 		p.untilAnswer(t, health.Readyz, p.listens(t), "it is ready", ready)
 		return p
 	}
 	p := run()
-	l.waitRows(p, 1)
+	e.waitRows(p, 1)
 	for before := last(); last() <= before+5; <-time.After(20 * time.Millisecond) {
 		if t.Context().Err() != nil {
 			t.Fatal(p.out)
@@ -188,9 +188,9 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %s, tabl
 // pipelines, one with two sinks. It is ready when all of them are.
 func TestHealthOfARun(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	server, _ := l.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
-	amp := newCable(t, strings.TrimPrefix(server, "grpc://"))
+	e := newCommandEnv(t)
+	server, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
+	amp := newProxy(t, strings.TrimPrefix(server, "grpc://"))
 	amp.refuse()
 	t.Cleanup(amp.cut)
 	near := fmt.Sprintf(`pipeline: near
@@ -201,20 +201,20 @@ sinks:
     postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, table: near }
   - name: lake
     delta: { path: ./lake, max_commit_delay: 1s }
-`, amp.address, l.schema)
+`, amp.address, e.schema)
 	far := fmt.Sprintf(`---
 pipeline: far
 source: { amp: "grpc://%[1]s", query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 1000000 } # which the chain does not have yet
 nats: { embedded: ./nats }
 sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, table: far } } ]
-`, amp.address, l.schema)
-	file := l.file("pipeline.yaml", near+far)
+`, amp.address, e.schema)
+	file := e.file("pipeline.yaml", near+far)
 	port := freePort(t)
-	l.env = append(l.env, fmt.Sprintf("AMPIPE_LISTEN=0.0.0.0:%d", port))
-	p := l.start("ampipe", "run", "-c", file)
+	e.env = append(e.env, fmt.Sprintf("AMPIPE_LISTEN=0.0.0.0:%d", port))
+	p := e.start("ampipe", "run", "-c", file)
 	p.untilAnswer(t, health.Readyz, port, "Amp is missing", func(a health.Answer) bool { return says(a, "Amp", health.StateWaiting, "is Amp running") })
-	code, out := l.run("ampipe", "health", "readyz")
+	code, out := e.run("ampipe", "health", "readyz")
 	for _, want := range []string{
 		"near: planner: not ready", "near: extractor: not ready", "near: sink warehouse: not ready", "near: sink lake: not ready",
 		"Amp has not answered yet", "far: sink warehouse: not ready", "it connects after the pipelines before it", "is Amp running at", "it is not ready",
@@ -223,7 +223,7 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, t
 			t.Errorf("not connected to Amp: exit code %d, and this is missing: %q\n%s", code, want, out)
 		}
 	}
-	if code, out := l.run("ampipe", "health", "livez"); code != 0 || out != "live\n" {
+	if code, out := e.run("ampipe", "health", "livez"); code != 0 || out != "live\n" {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 
@@ -232,22 +232,22 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, t
 		return len(a.Parts) == 2 && says(a, "sink warehouse", health.StateUnready, "the live lane has not begun") &&
 			says(a, "start of the live lane", health.StateExpected, "the chain has not reached block")
 	})
-	if code, out := l.run("ampipe", "health", "--address", fmt.Sprintf(":%d", port)); code != 0 || !strings.HasSuffix(out, "healthy\n") {
+	if code, out := e.run("ampipe", "health", "--address", fmt.Sprintf(":%d", port)); code != 0 || !strings.HasSuffix(out, "healthy\n") {
 		t.Errorf("waiting for the chain is not in order: exit code %d\n%s", code, out)
 	}
 	p.interrupt(t)
-	if code, out := l.run("ampipe", "health"); code != 1 || !strings.Contains(out, "no process listens on 0.0.0.0:") {
+	if code, out := e.run("ampipe", "health"); code != 1 || !strings.Contains(out, "no process listens on 0.0.0.0:") {
 		t.Errorf("it has ended: exit code %d\n%s", code, out)
 	}
 
-	l.file("pipeline.yaml", near)
-	p = l.start("ampipe", "run", "-c", file)
+	e.file("pipeline.yaml", near)
+	p = e.start("ampipe", "run", "-c", file)
 	p.untilAnswer(t, health.Readyz, port, "all are ready after the restart", ready)
-	if code, out := l.run("ampipe", "health", "readyz"); code != 0 || out != "ready\n" {
+	if code, out := e.run("ampipe", "health", "readyz"); code != 0 || out != "ready\n" {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 
-	if code, out := l.run("ampipe", "run", "-c", file); code != 2 || !strings.Contains(out, "another process listens there") {
+	if code, out := e.run("ampipe", "run", "-c", file); code != 2 || !strings.Contains(out, "another process listens there") {
 		t.Errorf("the address is taken: exit code %d\n%s", code, out)
 	}
 	p.interrupt(t)
@@ -256,21 +256,21 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, t
 // TestAWrongAddressEndsEachCommandAtOnce, before anything is connected or made.
 func TestAWrongAddressEndsEachCommandAtOnce(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	file := l.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
+	e := newCommandEnv(t)
+	file := e.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
 source: { amp: "grpc://127.0.0.1:1", query: SELECT * FROM eth_rpc.logs }
 nats: { embedded: ./nats }
 sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[1]s, table: rows } } ]
-`, l.schema))
+`, e.schema))
 	for _, address := range []string{"9090", "192.0.2.1:9090", ":70000"} {
-		if code, out := l.run("ampipe", "run", "-c", file, "--listen", address); code != 2 || !strings.Contains(out, "--listen") {
+		if code, out := e.run("ampipe", "run", "-c", file, "--listen", address); code != 2 || !strings.Contains(out, "--listen") {
 			t.Errorf("%s: exit code %d\n%s", address, code, out)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(l.dir, "nats")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(e.dir, "nats")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("NATS was started before the address was looked at: %v", err)
 	}
-	stages := l.file("stages.yaml", fmt.Sprintf(`pipeline: e2e
+	stages := e.file("stages.yaml", fmt.Sprintf(`pipeline: e2e
 source: { amp: "grpc://127.0.0.1:1", query: SELECT * FROM eth_rpc.logs }
 nats: { url: "nats://127.0.0.1:1" }
 sinks:
@@ -280,14 +280,14 @@ sinks:
     delta: { path: ./lake }
   - name: cache
     redis: { url: "redis://127.0.0.1:1", table: rows, key: [block_num, log_index] }
-`, l.schema))
+`, e.schema))
 	for _, name := range []string{"planner", "extractor", "sink-postgres", "sink-delta", "sink-redis"} {
-		if code, out := l.run(name, "-c", stages, "--listen", "9090"); code != 2 || !strings.Contains(out, "--listen") {
+		if code, out := e.run(name, "-c", stages, "--listen", "9090"); code != 2 || !strings.Contains(out, "--listen") {
 			t.Errorf("%s: exit code %d\n%s", name, code, out)
 		}
 	}
 	for _, args := range [][]string{{"health"}, {"health", "--address", "9090"}, {"health", "statusz", "--address", ":9090"}} {
-		if code, out := l.run("ampipe", args...); code != 2 {
+		if code, out := e.run("ampipe", args...); code != 2 {
 			t.Errorf("%v: exit code %d\n%s", args, code, out)
 		}
 	}
@@ -297,14 +297,14 @@ sinks:
 // full, and that is no reason to be alarmed.
 func TestBackPressureIsHealthy(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1300")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "1300")
 	configure := func(blocks int) string {
-		return l.oneSink(amp, logs, blocks, embedded, "", "log: { max_bytes: 64MiB, compression: none }")
+		return e.oneSink(amp, logs, blocks, embedded, "", "log: { max_bytes: 64MiB, compression: none }")
 	}
-	l.must("ampipe", "run", "-c", configure(10))
-	l.exec("ALTER TABLE " + l.schema + ".rows ADD CONSTRAINT slow CHECK (pg_sleep(0.0002)::text = '')")
-	p := l.start("ampipe", "run", "-c", configure(1300), "--listen", "127.0.0.1:0")
+	e.must("ampipe", "run", "-c", configure(10))
+	e.exec("ALTER TABLE " + e.schema + ".rows ADD CONSTRAINT slow CHECK (pg_sleep(0.0002)::text = '')")
+	p := e.start("ampipe", "run", "-c", configure(1300), "--listen", "127.0.0.1:0")
 	port := p.listens(t)
 	full := func(a health.Answer) bool {
 		for _, part := range a.Parts {

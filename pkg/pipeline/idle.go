@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// idleClock knows when each worker had nothing to do. What counts is the time
+// idleClock measures when each worker had nothing to do. What counts is the time
 // while there was anything to read: from the first task that a worker took to
 // the end of the partition that was finished last. It remembers two sums for each
 // worker, however long it runs.
@@ -24,7 +24,7 @@ type idleness struct {
 
 func newIdleClock() *idleClock { return &idleClock{workers: map[int]*idleness{}} }
 
-// add notes that a worker had nothing to do. The span is over.
+// add records that a worker had nothing to do. The span is over.
 func (c *idleClock) add(worker int, from, to time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *idleClock) add(worker int, from, to time.Time) {
 	w.later += later
 }
 
-// finished notes that a partition is finished now.
+// finished records that a partition is finished now.
 func (c *idleClock) finished() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *idleClock) finished() {
 	}
 }
 
-// worst is the largest share of the time that any worker had nothing to do.
+// worst returns the largest share of the time that any worker had nothing to do.
 func (c *idleClock) worst() float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

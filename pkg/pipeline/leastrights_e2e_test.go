@@ -44,7 +44,7 @@ func (l *leastRights) forgetRedis() {
 	}
 }
 
-// snippet is the box of docs/security.md below a mark, with the names of this test.
+// snippet returns the box of docs/security.md below a mark, with the names of this test.
 func (l *leastRights) snippet(mark string) string {
 	l.Helper()
 	page, err := os.ReadFile("../../docs/security.md")
@@ -71,7 +71,7 @@ func (l *leastRights) connect(address string) *pgx.Conn {
 	return conn
 }
 
-// as is the URL of the database for one of its roles.
+// as returns the URL of the database for one of its roles.
 func (l *leastRights) as(role string) string {
 	u, err := url.Parse(l.postgres)
 	if err != nil {
@@ -191,7 +191,8 @@ func (l *leastRights) load(name, amp string, chain *modelChain, sinks ...string)
 			ended <- pipeline.Run(ctx, []*config.Pipeline{p}, pipeline.Options{Destinations: allDestinations(), Logger: zerolog.New(&journal), Out: io.Discard})
 		}()
 		for step := range 2 {
-			if l.atHead(t, p, chain, ended); step == 0 {
+			l.atHead(t, p, chain, ended)
+			if step == 0 {
 				chain.reorg(7)
 			}
 		}
@@ -270,7 +271,7 @@ func (l *leastRights) forbidden() {
 		for _, word := range strings.Fields(command) {
 			words = append(words, word)
 		}
-		if err := client.Do(l.Context(), words...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "The user executing the script can't") {
+		if err := client.Do(l.Context(), words...).Err(); err == nil || (!strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "The user executing the script can't")) {
 			l.Errorf("%s: %v", command, err)
 		}
 	}

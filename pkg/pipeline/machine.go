@@ -25,7 +25,7 @@ func checkFiles(pipelines ...*config.Pipeline) error {
 	return nil
 }
 
-// filesOf is how many files the pipelines need, with room to spare: a pipeline with one
+// filesOf returns how many files the pipelines need, with room to spare: a pipeline with one
 // sink was seen to have 16.
 func filesOf(pipelines ...*config.Pipeline) uint64 {
 	const process, embedded, pipeline, bucket, server = 32, 32, 8, 16, 16
@@ -51,21 +51,21 @@ func filesOf(pipelines ...*config.Pipeline) uint64 {
 	return uint64(need)
 }
 
-// mostSkew is by how much clocks may differ before it is said.
-const mostSkew = 10 * time.Second
+// maxSkew is by how much clocks may differ before it is said.
+const maxSkew = 10 * time.Second
 
 // The clock of PostgreSQL is not compared: it is never held against the one of this
 // machine. What lasts how long is measured within one of them, which sessions move is seen
 // by what changes, and the times in the schema ampipe are for people to read.
 
-// clockWarning says by how much the clock of this machine is ahead of that of NATS, if it
+// clockWarning returns by how much the clock of this machine is ahead of that of NATS, if it
 // is by much, or behind.
 func clockWarning(ahead time.Duration) string {
 	side := "ahead of"
 	if ahead < 0 {
 		side = "behind"
 	}
-	if ahead.Abs() < mostSkew {
+	if ahead.Abs() < maxSkew {
 		return ""
 	}
 	return fmt.Sprintf("the clock of this machine is %v %s that of the NATS server: set both by NTP; "+

@@ -77,12 +77,12 @@ func TestProcessesTakeOverAMendedQuery(t *testing.T) {
 }
 
 func newMending(t *testing.T, rounds int, seed uint64) *mending {
-	l := newLab(t)
+	e := newCommandEnv(t)
 	blocks := (rounds+1)*blocksOfARound + 100
-	g := l.grow("--blocks", strconv.Itoa(blocks), "--logs-per-block", "20", "--live", "--block-time", "50ms",
+	g := e.grow("--blocks", strconv.Itoa(blocks), "--logs-per-block", "20", "--live", "--block-time", "50ms",
 		"--reorg-every", "20", "--reorg-depth", "1-30/4", "--bandwidth", "60000", "--seed", strconv.FormatUint(seed%1000, 10))
-	c := &cluster{lab: l, port: freePort(t), procs: map[string]*process{}}
-	c.nats = l.startNATS(c.port)
+	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c.nats = e.startNATS(c.port)
 	m := &mending{
 		growing: g, cluster: c, rounds: rounds, rnd: rand.New(rand.NewPCG(seed, 2)),
 		names: []string{"planner", "extractor 1", "extractor 2", "sink-postgres", "sink-delta"},
@@ -121,7 +121,7 @@ func ignore(err, unless error) error {
 // of history more than the one before.
 func (m *mending) configure(version int) {
 	c := m.cluster
-	c.file = c.lab.file("pipeline.yaml", fmt.Sprintf(`pipeline: mended
+	c.file = c.commandEnv.file("pipeline.yaml", fmt.Sprintf(`pipeline: mended
 source:
   amp: %s
   query: SELECT block_num, log_index, topic0, CAST(%d AS INTEGER) AS made FROM eth_rpc.logs
@@ -154,7 +154,7 @@ func (m *mending) until(what string, is func(context.Context) (bool, error)) {
 	}
 }
 
-// said is the end of what each process has said.
+// said returns the end of what each process has said.
 func (m *mending) said() (all string) {
 	for _, name := range m.names {
 		out := m.cluster.procs[name].out.String()

@@ -164,7 +164,7 @@ func (c *modelChain) record(b amptest.Block, rows, length int) arrow.RecordBatch
 	return build.NewRecordBatch()
 }
 
-// rows is the canonical table in the order of its key.
+// rows returns the canonical table in the order of its key.
 func (c *modelChain) rows() []modelRow {
 	var all []modelRow
 	for _, b := range c.blocks {

@@ -23,13 +23,13 @@ type deltaModel struct {
 	copies int
 }
 
-func newDeltaModel(t *testing.T, l *lab) *deltaModel {
+func newDeltaModel(t *testing.T, e *commandEnv) *deltaModel {
 	t.Helper()
 	python := os.Getenv("AMPIPE_TEST_DELTALAKE")
 	if python == "" {
 		t.Skip("AMPIPE_TEST_DELTALAKE is not set: no delta-rs for the model (scripts/test installs it)")
 	}
-	file := l.file("lake.yaml", `pipeline: model
+	file := e.file("lake.yaml", `pipeline: model
 source: { amp: "grpc://localhost:1", query: SELECT 1 }
 sinks: [ { name: lake, delta: { path: ./lake, target_file_size: 1MiB, checkpoint_every: 5 } } ]
 `)
@@ -52,7 +52,7 @@ func (d *deltaModel) writer() sink.Writer { return delta.New(d.config) }
 // disturb does nothing: a folder has no connections.
 func (d *deltaModel) disturb(context.Context) error { return nil }
 
-func (d *deltaModel) cables() []*cable { return nil }
+func (d *deltaModel) proxies() []*proxy { return nil }
 
 // backup copies the log before the files that it names, so that these are there.
 func (d *deltaModel) backup(context.Context) (func(context.Context) error, error) {

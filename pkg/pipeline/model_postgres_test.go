@@ -25,13 +25,13 @@ type postgresModel struct {
 	copies int
 
 	mu   sync.Mutex
-	open []*cable // of writers
+	open []*proxy // of writers
 }
 
-func newPostgresModel(t *testing.T, l *lab, mode config.Mode) *postgresModel {
+func newPostgresModel(t *testing.T, e *commandEnv, mode config.Mode) *postgresModel {
 	t.Helper()
-	p := &postgresModel{t: t, mark: l.schema}
-	dsn, err := url.Parse(l.dsn)
+	p := &postgresModel{t: t, mark: e.schema}
+	dsn, err := url.Parse(e.dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,12 +39,12 @@ func newPostgresModel(t *testing.T, l *lab, mode config.Mode) *postgresModel {
 	query.Set("application_name", p.mark)
 	dsn.RawQuery = query.Encode()
 	p.config = config.Postgres{
-		DSN: config.Secret(dsn.String()), Schema: l.schema, Table: string(mode), Mode: mode, Writers: 2,
+		DSN: config.Secret(dsn.String()), Schema: e.schema, Table: string(mode), Mode: mode, Writers: 2,
 	}
 	if mode == config.Upsert {
 		p.config.Key = []string{"_block_num", "idx"}
 	}
-	if p.db, err = pgxpool.New(t.Context(), l.dsn); err != nil {
+	if p.db, err = pgxpool.New(t.Context(), e.dsn); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.db.Close)
@@ -53,40 +53,40 @@ func newPostgresModel(t *testing.T, l *lab, mode config.Mode) *postgresModel {
 
 func (p *postgresModel) name() string { return p.config.Table }
 
-// writer returns one whose connections go through a cable of its own.
+// writer returns one whose connections go through a proxy of its own.
 func (p *postgresModel) writer() sink.Writer {
 	cfg := p.config
 	dsn, err := url.Parse(string(cfg.DSN))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	c := newCable(p.t, dsn.Host)
-	dsn.Host = c.address
+	through := newProxy(p.t, dsn.Host)
+	dsn.Host = through.address
 	cfg.DSN = config.Secret(dsn.String())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.open = append(p.open, c)
-	return &cabled{Writer: postgres.New(cfg), close: func() {
-		c.cut()
+	p.open = append(p.open, through)
+	return &proxied{Writer: postgres.New(cfg), close: func() {
+		through.cut()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.open = slices.DeleteFunc(p.open, func(one *cable) bool { return one == c })
+		p.open = slices.DeleteFunc(p.open, func(one *proxy) bool { return one == through })
 	}}
 }
 
-// cabled is a writer that cuts its cable when it is closed.
-type cabled struct {
+// proxied is a writer that cuts its proxy when it is closed.
+type proxied struct {
 	sink.Writer
 	close func()
 }
 
-func (c *cabled) Close() error {
+func (c *proxied) Close() error {
 	err := c.Writer.Close()
 	c.close()
 	return err
 }
 
-func (p *postgresModel) cables() []*cable {
+func (p *postgresModel) proxies() []*proxy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.open)

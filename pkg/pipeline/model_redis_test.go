@@ -20,7 +20,7 @@ type redisModel struct {
 	client *driver.Client
 }
 
-func newRedisModel(t *testing.T, l *lab) *redisModel {
+func newRedisModel(t *testing.T, e *commandEnv) *redisModel {
 	t.Helper()
 	url := testRedis()
 	if url == "" {
@@ -31,11 +31,11 @@ func newRedisModel(t *testing.T, l *lab) *redisModel {
 		t.Fatal(err)
 	}
 	r := &redisModel{client: driver.NewClient(o), config: config.Redis{
-		URL: config.Secret(url), Structure: config.Hash, Table: l.schema, Key: "{table}:{_block_num}:{idx}", Writers: 2,
+		URL: config.Secret(url), Structure: config.Hash, Table: e.schema, Key: "{table}:{_block_num}:{idx}", Writers: 2,
 	}}
 	t.Cleanup(func() {
 		ctx := context.Background()
-		for keys := r.client.Scan(ctx, 0, "*"+l.schema+"*", 10_000).Iterator(); keys.Next(ctx); {
+		for keys := r.client.Scan(ctx, 0, "*"+e.schema+"*", 10_000).Iterator(); keys.Next(ctx); {
 			r.client.Unlink(ctx, keys.Val())
 		}
 		_ = r.client.Close() // the test is over
@@ -52,7 +52,7 @@ func (r *redisModel) disturb(ctx context.Context) error {
 	return r.client.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err()
 }
 
-func (r *redisModel) cables() []*cable { return nil }
+func (r *redisModel) proxies() []*proxy { return nil }
 
 func (r *redisModel) backup(ctx context.Context) (func(context.Context) error, error) {
 	pattern := "*" + r.config.Table + "*"

@@ -36,17 +36,17 @@ type destination interface {
 	// backup copies everything; restore, which may be called more than once while no
 	// writer is at work, takes the destination back to it.
 	backup(ctx context.Context) (restore func(context.Context) error, err error)
-	// cables carries the connections of the writers that are open; empty: they have
+	// proxies carries the connections of the writers that are open; empty: they have
 	// none that can be frozen.
-	cables() []*cable
+	proxies() []*proxy
 }
 
 // destinations makes those of one round.
-var destinations = []func(*testing.T, *lab) destination{
-	func(t *testing.T, l *lab) destination { return newPostgresModel(t, l, config.Append) },
-	func(t *testing.T, l *lab) destination { return newPostgresModel(t, l, config.Upsert) },
-	func(t *testing.T, l *lab) destination { return newRedisModel(t, l) },
-	func(t *testing.T, l *lab) destination { return newDeltaModel(t, l) },
+var destinations = []func(*testing.T, *commandEnv) destination{
+	func(t *testing.T, e *commandEnv) destination { return newPostgresModel(t, e, config.Append) },
+	func(t *testing.T, e *commandEnv) destination { return newPostgresModel(t, e, config.Upsert) },
+	func(t *testing.T, e *commandEnv) destination { return newRedisModel(t, e) },
+	func(t *testing.T, e *commandEnv) destination { return newDeltaModel(t, e) },
 }
 
 // TestModel lets a random chain with random forks go through whole pipelines whose
@@ -60,7 +60,7 @@ var destinations = []func(*testing.T, *lab) destination{
 // the processes does not.
 func TestModel(t *testing.T) {
 	for _, make := range destinations {
-		make(t, newLab(t)) // skips without its server
+		make(t, newCommandEnv(t)) // skips without its server
 	}
 	seconds, _ := strconv.Atoi(os.Getenv("AMPIPE_MODEL_SECONDS")) // 0: short
 	seed, err := strconv.ParseUint(os.Getenv("AMPIPE_MODEL_SEED"), 10, 64)
@@ -99,14 +99,14 @@ type modelCounts struct {
 	mu                             sync.Mutex
 	blocks, reorgs, deepest, below int
 	kills, holders, duplicates     int
-	struck                         struck
+	disturbed                      disturbed
 }
 
-func (c *modelCounts) note(enemy string) {
-	if c.struck == nil {
-		c.struck = struck{}
+func (c *modelCounts) note(name string) {
+	if c.disturbed == nil {
+		c.disturbed = disturbed{}
 	}
-	c.struck[enemy]++
+	c.disturbed[name]++
 }
 
 func (c *modelCounts) add(o *modelCounts) {
@@ -114,7 +114,7 @@ func (c *modelCounts) add(o *modelCounts) {
 	defer c.mu.Unlock()
 	c.blocks, c.reorgs, c.deepest, c.below = c.blocks+o.blocks, c.reorgs+o.reorgs, max(c.deepest, o.deepest), c.below+o.below
 	c.kills, c.holders, c.duplicates = c.kills+o.kills, c.holders+o.holders, c.duplicates+o.duplicates
-	for name, n := range o.struck {
+	for name, n := range o.disturbed {
 		for range n {
 			c.note(name)
 		}
@@ -125,12 +125,12 @@ func (c *modelCounts) add(o *modelCounts) {
 func (c *modelCounts) String() string {
 	return fmt.Sprintf("%d blocks, %d reorgs (deepest %d, %d below the first live block), %d kills (%d of extractors), "+
 		"%d entries delivered twice; %v",
-		c.blocks, c.reorgs, c.deepest, c.below, c.kills, c.holders, c.duplicates, c.struck)
+		c.blocks, c.reorgs, c.deepest, c.below, c.kills, c.holders, c.duplicates, c.disturbed)
 }
 
 // model is one round.
 type model struct {
-	*works
+	*testPipeline
 	t      *testing.T
 	random *rand.Rand // of the one goroutine that runs the round
 	chain  *modelChain
@@ -146,7 +146,7 @@ type model struct {
 
 	*dice
 	backups    [][]func(context.Context) error // by destination, how to go back to them
-	afterwards sync.WaitGroup                  // what ends by itself after an enemy has struck
+	afterwards sync.WaitGroup                  // what ends by itself after a disturbance
 
 	outages     sync.Mutex
 	outageFate  amptest.Fate
@@ -157,11 +157,11 @@ type model struct {
 type slot struct {
 	name  string
 	stage func(context.Context, *queue.Conn) error
-	*member
+	*proc
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	l := newLab(t)
+	e := newCommandEnv(t)
 	m := &model{
 		t: t, random: rand.New(rand.NewPCG(seed, 0)),
 		chain: newModelChain(rand.New(rand.NewPCG(seed, 1))),
@@ -202,7 +202,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	srv.Next(decide)
 
-	m.works = &works{rig: newRig(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
+	m.testPipeline = &testPipeline{stageEnv: newStageEnv(t), size: 40, entry: 16 << 10, config: &config.Pipeline{
 		Name:    "model",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -220,7 +220,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		m.slots = append(m.slots, &slot{name: "extractor", stage: m.extractor})
 	}
 	for _, make := range destinations {
-		d := make(t, l)
+		d := make(t, e)
 		m.destinations = append(m.destinations, d)
 		m.config.Sinks = append(m.config.Sinks, config.Sink{Name: d.name()})
 		for range 1 + m.random.IntN(3) {
@@ -246,7 +246,7 @@ func (m *model) run(lasts time.Duration) {
 		m.t.Log(&m.counts)
 	}()
 	for _, s := range m.slots {
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 	defer func() {
 		for _, s := range m.slots {
@@ -260,7 +260,7 @@ func (m *model) run(lasts time.Duration) {
 	mining, pause := context.WithCancel(context.Background())
 	var miner sync.WaitGroup
 	miner.Go(func() { m.chain.mine(mining) })
-	m.trouble(time.Now().Add(lasts))
+	m.injectFaults(time.Now().Add(lasts))
 	pause()
 	miner.Wait()
 	m.calm.Store(true)
@@ -272,17 +272,17 @@ func (m *model) run(lasts time.Duration) {
 	m.settle()
 }
 
-// trouble makes things go wrong until a time.
-func (m *model) trouble(until time.Time) {
-	const kills = 6 // and the weight of them among the enemies
-	enemies := m.enlist()
+// injectFaults disturbs the pipeline until a time.
+func (m *model) injectFaults(until time.Time) {
+	const kills = 6 // and the weight of them among the disturbances
+	picked := m.disturbances()
 	for round := 0; time.Now().Before(until) && !m.t.Failed(); round++ {
 		<-time.After(time.Duration(200+m.random.IntN(1400)) * time.Millisecond)
 		m.revive()
 		if round%4 == 0 {
 			m.backUp()
 		}
-		if i := m.random.IntN(kills + len(enemies)); i < len(enemies) && m.strike(enemies[i]) {
+		if i := m.random.IntN(kills + len(picked)); i < len(picked) && m.disturb(picked[i]) {
 			continue
 		}
 		s := m.slots[m.random.IntN(len(m.slots))]
@@ -291,7 +291,7 @@ func (m *model) trouble(until time.Time) {
 			m.counts.holders++
 		}
 		s.kill()
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 }
 
@@ -302,7 +302,7 @@ func (m *model) retryFailed() {
 	for _, s := range m.slots {
 		if s.name == "planner" {
 			s.kill()
-			s.member = m.start(s.name, s.stage)
+			s.proc = m.start(s.name, s.stage)
 		}
 	}
 }
@@ -319,7 +319,7 @@ func (m *model) with(do func(context.Context, *queue.Conn) error) error {
 	return do(ctx, c)
 }
 
-// revive starts again what has ended by itself, if an enemy explains that.
+// revive starts again what has ended by itself, if a disturbance explains that.
 func (m *model) revive() {
 	for _, s := range m.slots {
 		select {
@@ -330,7 +330,7 @@ func (m *model) revive() {
 		if !m.expectedEnd(s.err) {
 			m.t.Errorf("%s ended by itself: %v", s.name, s.err)
 		}
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 }
 
@@ -448,7 +448,7 @@ func (u *unruly) Next(ctx context.Context) (apply.Message, error) {
 		calm := u.model.calm.Load()
 		if len(u.given) > 0 && !calm && u.random.IntN(12) == 0 {
 			m := u.given[u.random.IntN(len(u.given))]
-			m.Reply = nobody{}
+			m.Reply = noAcker{}
 			u.model.duplicates.Add(1)
 			return m, nil
 		}
@@ -489,9 +489,9 @@ func (u *unruly) remember(m apply.Message) apply.Message {
 	return m
 }
 
-// nobody hears the answer to an entry that was delivered twice.
-type nobody struct{}
+// noAcker takes the answer to an entry that was delivered twice.
+type noAcker struct{}
 
-func (nobody) Ack() error              { return nil }
-func (nobody) Nak(time.Duration) error { return nil }
-func (nobody) Term(string) error       { return nil }
+func (noAcker) Ack() error              { return nil }
+func (noAcker) Nak(time.Duration) error { return nil }
+func (noAcker) Term(string) error       { return nil }

@@ -38,7 +38,8 @@ func TestClusterWhoseNodesAreKilled(t *testing.T) {
 	var miner sync.WaitGroup
 	miner.Go(func() {
 		for n := 1; mining.Err() == nil; n++ {
-			if <-time.After(100 * time.Millisecond); n%30 == 0 {
+			<-time.After(100 * time.Millisecond)
+			if n%30 == 0 {
 				g.chain.reorg(1 + n/30%12)
 			}
 			g.chain.extend(g.chain.build(g.chain.head()+1, 1+n%2))
@@ -122,7 +123,7 @@ func (s *stillness) look() {
 	s.all = max(s.all, time.Since(s.any))
 }
 
-// commits is how many versions a sink's table has.
+// commits returns how many versions a sink's table has.
 func (s *stillness) commits(name string) int {
 	s.of.Helper()
 	versions, err := filepath.Glob(filepath.Join(s.of.dir, name, "_delta_log", "*.json"))

@@ -15,58 +15,58 @@ import (
 
 // control starts a development Amp server whose switches can be set while it
 // runs.
-func (l *lab) control(args ...string) (amp string, set func(json string)) {
-	l.t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(l.t))
-	amp, _ = l.devserver(append([]string{"--control", address}, args...)...)
+func (e *commandEnv) control(args ...string) (amp string, set func(json string)) {
+	e.t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(e.t))
+	amp, _ = e.devserver(append([]string{"--control", address}, args...)...)
 	return amp, func(json string) {
-		l.t.Helper()
+		e.t.Helper()
 		answer, err := http.Post("http://"+address+"/faults", "application/json", strings.NewReader(json))
 		if err != nil {
-			l.t.Fatal(err)
+			e.t.Fatal(err)
 		}
 		defer func() { _ = answer.Body.Close() }() // nothing to read
 		if answer.StatusCode != http.StatusOK {
-			l.t.Fatalf("set %s: %s", json, answer.Status)
+			e.t.Fatalf("set %s: %s", json, answer.Status)
 		}
 	}
 }
 
 // finishAndVerify waits for a run to end well and compares.
-func (l *lab) finishAndVerify(p *process, file string) {
-	l.t.Helper()
-	if code := p.wait(l.t, 3*time.Minute); code != 0 {
-		l.t.Fatalf("exit code %d\n%s", code, p.out)
+func (e *commandEnv) finishAndVerify(p *process, file string) {
+	e.t.Helper()
+	if code := p.wait(e.t, 3*time.Minute); code != 0 {
+		e.t.Fatalf("exit code %d\n%s", code, p.out)
 	}
-	l.must("ampipe", "verify", "-c", file)
+	e.must("ampipe", "verify", "-c", file)
 }
 
 // TestDestinationDown stops PostgreSQL in the middle: the sink pauses, says why,
 // and continues.
 func TestDestinationDown(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.ownPostgres()
-	amp, set := l.control("--chain", "eth_rpc", "--blocks", "1000")
+	e := newCommandEnv(t)
+	e.ownPostgres()
+	amp, set := e.control("--chain", "eth_rpc", "--blocks", "1000")
 	set(`{"bandwidth": 8000000}`)
-	file := l.oneSink(amp, logs, 1000, embedded, "", "")
-	p := l.start("ampipe", "run", "-c", file)
-	l.waitRows(p, 1)
-	l.postgres("stop")
+	file := e.oneSink(amp, logs, 1000, embedded, "", "")
+	p := e.start("ampipe", "run", "-c", file)
+	e.waitRows(p, 1)
+	e.postgres("stop")
 	p.out.waitFor(t, p, regexp.MustCompile(`"part":"(sink [a-z]+)","reason":"[^"]*server cannot be reached.*waiting`))
 	set(`{"bandwidth": 0}`)
-	l.postgres("start")
-	l.finishAndVerify(p, file)
+	e.postgres("start")
+	e.finishAndVerify(p, file)
 }
 
 // waitRows waits until the table has at least so many rows.
-func (l *lab) waitRows(p *process, n int64) {
-	l.t.Helper()
-	for l.number(fmt.Sprintf("SELECT count(*) FROM pg_tables WHERE schemaname = '%s'", l.schema)) == 0 ||
-		l.number("SELECT count(*) FROM "+l.schema+".rows") < n {
+func (e *commandEnv) waitRows(p *process, n int64) {
+	e.t.Helper()
+	for e.number(fmt.Sprintf("SELECT count(*) FROM pg_tables WHERE schemaname = '%s'", e.schema)) == 0 ||
+		e.number("SELECT count(*) FROM "+e.schema+".rows") < n {
 		select {
 		case <-p.exited:
-			l.t.Fatalf("the run ended before %d rows were there\n%s", n, p.out)
+			e.t.Fatalf("the run ended before %d rows were there\n%s", n, p.out)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -75,38 +75,38 @@ func (l *lab) waitRows(p *process, n int64) {
 // TestAmpRestarts kills the Amp server again and again while it is read.
 func TestAmpRestarts(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	e := newCommandEnv(t)
 	port := freePort(t)
 	args := []string{"--listen", fmt.Sprintf("127.0.0.1:%d", port), "--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000"}
 	serve := func() *process {
-		p := l.start("devserver", args...)
+		p := e.start("devserver", args...)
 		p.out.waitFor(t, p, regexp.MustCompile(`(?m)^listening (\S+)$`))
 		return p
 	}
 	amp := serve()
-	file := l.oneSink(fmt.Sprintf("grpc://127.0.0.1:%d", port), logs, 1500, embedded, "", "")
-	p := l.start("ampipe", "run", "-c", file)
+	file := e.oneSink(fmt.Sprintf("grpc://127.0.0.1:%d", port), logs, 1500, embedded, "", "")
+	p := e.start("ampipe", "run", "-c", file)
 	for _, rows := range []int64{1, 60_000, 120_000} {
-		l.waitRows(p, rows)
+		e.waitRows(p, rows)
 		amp.kill()
 		amp = serve()
 	}
-	l.finishAndVerify(p, file)
+	e.finishAndVerify(p, file)
 }
 
 // TestHeadBelowMaxBlock asks for blocks that the server does not have yet.
 func TestHeadBelowMaxBlock(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, set := l.control("--chain", "eth_rpc", "--blocks", "200", "--head", "120")
-	file := l.oneSink(amp, logs, 200, embedded, "", "")
-	if out := l.must("ampipe", "check", "-c", file); !strings.Contains(out, "the head is below max_block: blocks [121, 200)") {
+	e := newCommandEnv(t)
+	amp, set := e.control("--chain", "eth_rpc", "--blocks", "200", "--head", "120")
+	file := e.oneSink(amp, logs, 200, embedded, "", "")
+	if out := e.must("ampipe", "check", "-c", file); !strings.Contains(out, "the head is below max_block: blocks [121, 200)") {
 		t.Errorf("check prints\n%s", out)
 	}
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	p.out.waitFor(t, p, regexp.MustCompile(`(blocks below 200 are wanted, and the server has none after anvil block 120)`))
 	set(`{"head": null}`)
-	l.finishAndVerify(p, file)
+	e.finishAndVerify(p, file)
 }
 
 // TestServerTroubles loads through a server that is in one kind of trouble all
@@ -124,10 +124,10 @@ func TestServerTroubles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
-			amp, _ := l.devserver(append([]string{"--chain", "eth_rpc", "--blocks", "300"}, args...)...)
-			file := l.oneSink(amp, logs, 300, embedded, "", "")
-			l.finishAndVerify(l.start("ampipe", "run", "-c", file), file)
+			e := newCommandEnv(t)
+			amp, _ := e.devserver(append([]string{"--chain", "eth_rpc", "--blocks", "300"}, args...)...)
+			file := e.oneSink(amp, logs, 300, embedded, "", "")
+			e.finishAndVerify(e.start("ampipe", "run", "-c", file), file)
 		})
 	}
 }
@@ -135,14 +135,14 @@ func TestServerTroubles(t *testing.T) {
 // TestRowsOutOfOrder meets a server that breaks its word.
 func TestRowsOutOfOrder(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "250", "--unsorted")
-	code, out := l.run("ampipe", "run", "-c", l.oneSink(amp, logs, 50, embedded, "", "")) // below the reorg buffer
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "250", "--unsorted")
+	code, out := e.run("ampipe", "run", "-c", e.oneSink(amp, logs, 50, embedded, "", "")) // below the reorg buffer
 	if code != 3 || !strings.Contains(out, "rows are not in order") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	// What came before the first row that is out of order may have been written already.
-	if n := l.number("SELECT count(DISTINCT block_num) FROM " + l.schema + ".rows"); n == 50 {
+	if n := e.number("SELECT count(DISTINCT block_num) FROM " + e.schema + ".rows"); n == 50 {
 		t.Error("every block was written")
 	}
 }
@@ -150,55 +150,55 @@ func TestRowsOutOfOrder(t *testing.T) {
 // TestAFullLogIsBackPressure returns the log room for a fraction of the rows.
 func TestAFullLogIsBackPressure(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "2500")
-	file := l.oneSink(amp, logs, 2500, embedded, "", "log: { max_bytes: 64MiB, compression: none }\n")
-	l.finishAndVerify(l.start("ampipe", "run", "-c", file), file)
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "2500")
+	file := e.oneSink(amp, logs, 2500, embedded, "", "log: { max_bytes: 64MiB, compression: none }\n")
+	e.finishAndVerify(e.start("ampipe", "run", "-c", file), file)
 }
 
 // TestInterrupted stops a run with Ctrl-C and starts it again.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, set := l.control("--chain", "eth_rpc", "--blocks", "800")
+	e := newCommandEnv(t)
+	amp, set := e.control("--chain", "eth_rpc", "--blocks", "800")
 	set(`{"bandwidth": 8000000}`)
-	file := l.oneSink(amp, logs, 800, embedded, "", "")
-	p := l.start("ampipe", "run", "-c", file)
-	l.waitRows(p, 1)
+	file := e.oneSink(amp, logs, 800, embedded, "", "")
+	p := e.start("ampipe", "run", "-c", file)
+	e.waitRows(p, 1)
 	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.wait(t, 30*time.Second); code != 130 || !strings.Contains(p.out.String(), "goes on from here") {
+	if code := p.wait(t, 30*time.Second); code != 130 || !strings.Contains(p.out.String(), "resumes from here") {
 		t.Errorf("exit code %d\n%s", code, p.out)
 	}
 	set(`{"bandwidth": 0}`)
-	l.finishAndVerify(l.start("ampipe", "run", "-c", file), file)
+	e.finishAndVerify(e.start("ampipe", "run", "-c", file), file)
 }
 
 // TestTwoRunsInOneFolder starts a second process on the folder of the first.
 func TestTwoRunsInOneFolder(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, set := l.control("--chain", "eth_rpc", "--blocks", "800")
+	e := newCommandEnv(t)
+	amp, set := e.control("--chain", "eth_rpc", "--blocks", "800")
 	set(`{"bandwidth": 8000000}`)
-	file := l.oneSink(amp, logs, 800, embedded, "", "")
-	p := l.start("ampipe", "run", "-c", file)
-	l.waitRows(p, 1)
-	code, out := l.run("ampipe", "run", "-c", file)
+	file := e.oneSink(amp, logs, 800, embedded, "", "")
+	p := e.start("ampipe", "run", "-c", file)
+	e.waitRows(p, 1)
+	code, out := e.run("ampipe", "run", "-c", file)
 	if code != 2 || !strings.Contains(out, fmt.Sprint(p.cmd.Process.Pid)) {
 		t.Errorf("the second run ends with %d\n%s", code, out)
 	}
 	set(`{"bandwidth": 0}`)
-	l.finishAndVerify(p, file)
+	e.finishAndVerify(p, file)
 }
 
 // TestALostLogHeals removes the whole log when everything is in it and nothing in
 // the destination.
 func TestALostLogHeals(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "400")
-	c := newCluster(l, amp, 400, "", "")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "400")
+	c := newCluster(e, amp, 400, "", "")
 	c.up("planner")
 	c.up("extractor")
 	conn, err := queue.Open(t.Context(), queue.Config{URL: fmt.Sprintf("nats://127.0.0.1:%d", c.port)})
@@ -254,29 +254,29 @@ func (c *cluster) waitDone(state *queue.State, blocks uint64) {
 // looks for it in everything that is printed.
 func TestBadPassword(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.ownPostgres()
-	l.exec("CREATE ROLE reader LOGIN PASSWORD 'right'")
-	hba := l.postgresDir + "/data/pg_hba.conf"
+	e := newCommandEnv(t)
+	e.ownPostgres()
+	e.exec("CREATE ROLE reader LOGIN PASSWORD 'right'")
+	hba := e.postgresDir + "/data/pg_hba.conf"
 	if out, err := exec.Command("sed", "-i", "1i host all reader 127.0.0.1/32 scram-sha-256", hba).CombinedOutput(); err != nil {
 		t.Fatalf("edit pg_hba.conf: %v\n%s", err, out)
 	}
-	l.exec("SELECT pg_reload_conf()")
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "20")
-	good := l.dsn
-	l.dsn = strings.Replace(good, "ampipe@", "reader:geheimnis@", 1)
-	file := l.oneSink(amp, logs, 20, embedded, "", "")
+	e.exec("SELECT pg_reload_conf()")
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "20")
+	good := e.dsn
+	e.dsn = strings.Replace(good, "ampipe@", "reader:geheimnis@", 1)
+	file := e.oneSink(amp, logs, 20, embedded, "", "")
 	for _, command := range []string{"check", "run"} {
-		code, out := l.run("ampipe", command, "-c", file, "--log-level", "debug")
+		code, out := e.run("ampipe", command, "-c", file, "--log-level", "debug")
 		if code != 2 || !strings.Contains(out, "password") || strings.Contains(out, "geheimnis") {
 			t.Errorf("%s ends with %d\n%s", command, code, out)
 		}
 	}
 	// The right password, but no right to make a table.
-	l.dsn = strings.Replace(good, "ampipe@", "reader:right@", 1)
-	code, out := l.run("ampipe", "run", "-c", file)
-	if code != 2 || !strings.Contains(out, l.schema) || !strings.Contains(strings.ToUpper(out), "GRANT") {
+	e.dsn = strings.Replace(good, "ampipe@", "reader:right@", 1)
+	code, out := e.run("ampipe", "run", "-c", file)
+	if code != 2 || !strings.Contains(out, e.schema) || !strings.Contains(strings.ToUpper(out), "GRANT") {
 		t.Errorf("without rights the run ends with %d\n%s", code, out)
 	}
-	l.dsn = good
+	e.dsn = good
 }

@@ -32,8 +32,8 @@ func allStages(p *config.Pipeline) []string {
 	return stages
 }
 
-// becomes tells the meter why no stage of a pipeline is ready; empty: all are.
-func becomes(meter *progress.Meter, p *config.Pipeline, unready string) {
+// setUnready sets why no stage of a pipeline is ready; with an empty reason all are.
+func setUnready(meter *progress.Meter, p *config.Pipeline, unready string) {
 	for _, stage := range allStages(p) {
 		if unready == "" {
 			meter.Ready(stage)
@@ -44,7 +44,7 @@ func becomes(meter *progress.Meter, p *config.Pipeline, unready string) {
 }
 
 const (
-	historyEvery = time.Second     // between two looks at what a sink lacks
+	historyEvery = time.Second     // between two checks of what a sink lacks
 	readyEvery   = 5 * time.Second // while it lacks nothing
 	// outdatedAfter is how old what is known of the destination, and of the plan, may
 	// be. Sinks report every 15 s at least.
@@ -70,10 +70,10 @@ func newMeter(p *config.Pipeline, unready string, stages ...string) *progress.Me
 	return meter
 }
 
-// historyWatch tells the meter what a sink lacks of its history. It stands between the
-// sink and the state, which it passes the sink's reports on to: PutReport may be called
-// by any goroutine.
-type historyWatch struct {
+// historyMonitor reports to the meter what a sink lacks of its history. It stands between
+// the sink and the state, which it passes the sink's reports on to. PutReport may be
+// called by any goroutine.
+type historyMonitor struct {
 	*stages
 	sink string
 	spec queue.Spec
@@ -84,17 +84,17 @@ type historyWatch struct {
 	report queue.SinkReport // the last; its Read is zero if there was none
 }
 
-func newHistoryWatch(s *stages, sink string) *historyWatch {
+func newHistoryMonitor(s *stages, sink string) *historyMonitor {
 	s.meter.Unready(stageSink(sink), notRead)
-	return &historyWatch{stages: s, sink: sink, ask: make(chan struct{}, 1)}
+	return &historyMonitor{stages: s, sink: sink, ask: make(chan struct{}, 1)}
 }
 
-// asks has the sink report when the plan is written, until ctx ends: a planner that
+// askForReports asks the sink to report when the plan is written, until ctx ends: a planner that
 // starts writes it, and waits to hear how far the sinks are.
-func (h *historyWatch) asks(ctx context.Context) {
+func (h *historyMonitor) askForReports(ctx context.Context) {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: readyEvery}}
 	for ctx.Err() == nil {
-		err := h.state.WatchSpec(ctx, func(queue.Change) error { // look says that NATS is away
+		err := h.state.WatchSpec(ctx, func(queue.Change) error { // update reports that NATS is away
 			retrier.Progress()
 			select {
 			case h.ask <- struct{}{}:
@@ -110,29 +110,29 @@ func (h *historyWatch) asks(ctx context.Context) {
 const notRead = "what the destination holds has not been read yet"
 
 // PutReport is part of [apply.Reports].
-func (h *historyWatch) PutReport(ctx context.Context, r queue.SinkReport) error {
-	h.meter.CameRound(stageSink(h.sink))
+func (h *historyMonitor) PutReport(ctx context.Context, r queue.SinkReport) error {
+	h.meter.Heartbeat(stageSink(h.sink))
 	h.mu.Lock()
 	h.report = r
 	h.mu.Unlock()
 	return h.state.PutReport(ctx, r)
 }
 
-// run looks until ctx ends.
-func (h *historyWatch) run(ctx context.Context) {
+// run updates the meter until ctx ends.
+func (h *historyMonitor) run(ctx context.Context) {
 	defer h.meter.Ended(stageSink(h.sink))
 	for ctx.Err() == nil {
 		pause := historyEvery
-		if h.look(ctx) {
+		if h.update(ctx) {
 			pause = readyEvery
 		}
 		_ = fault.Sleep(ctx, pause) // its end is seen above
 	}
 }
 
-// look tells the meter whether the sink is ready, and reports it. If the plan cannot be
-// read the last one counts, for a while.
-func (h *historyWatch) look(ctx context.Context) bool {
+// update sets in the meter whether the sink is ready, and reports it. If the plan cannot
+// be read the last one counts, for a while.
+func (h *historyMonitor) update(ctx context.Context) bool {
 	spec, _, err := h.state.LoadSpec(ctx)
 	if err == nil {
 		h.spec, h.read = spec, time.Now()

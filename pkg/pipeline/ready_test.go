@@ -30,13 +30,13 @@ func TestHistoryWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	meter := newMeter(&config.Pipeline{Name: "p", Sinks: []config.Sink{{Name: "lake"}}}, notConnected, stageSink("lake"))
-	h := newHistoryWatch(&stages{state: state, meter: meter}, "lake")
+	h := newHistoryMonitor(&stages{state: state, meter: meter}, "lake")
 	look := func(ready bool, want string, missing uint64) {
 		t.Helper()
-		if h.look(ctx) != ready {
+		if h.update(ctx) != ready {
 			t.Errorf("ready is not %v", ready)
 		}
-		if s := meter.Health("p").Stages[0]; !strings.Contains(s.Unready, want) || want == "" && s.Unready != "" || s.Missing != missing {
+		if s := meter.Health("p").Stages[0]; !strings.Contains(s.Unready, want) || (want == "" && s.Unready != "") || s.Missing != missing {
 			t.Errorf("the sink is %+v, want %q with %d blocks", s, want, missing)
 		}
 	}
@@ -88,15 +88,15 @@ func TestThePlannerIsReadyWhenItLooks(t *testing.T) {
 	if ready(0) {
 		t.Error("it is ready before it has looked")
 	}
-	s.looked(nil)
+	s.reconciled(nil)
 	if !ready(0) {
 		t.Error("it is not ready though it has looked")
 	}
-	s.looked(queue.ErrNotFound)
+	s.reconciled(queue.ErrNotFound)
 	if !ready(0) || ready(health.Patience) {
 		t.Error("it is to be ready through a short failure, and not through a long one")
 	}
-	s.looked(nil)
+	s.reconciled(nil)
 	if !ready(health.Patience) {
 		t.Error("it is not ready though it looks again")
 	}

@@ -29,7 +29,7 @@ func TestRealRowsThroughTheCommands(t *testing.T) {
 	if err != nil || len(tables) == 0 {
 		t.Fatalf("no Parquet files in AMPIPE_REAL_DATA (%v)", err)
 	}
-	l := newLab(t)
+	e := newCommandEnv(t)
 	var serve []string
 	seen := map[string]bool{}
 	for _, path := range tables {
@@ -39,7 +39,7 @@ func TestRealRowsThroughTheCommands(t *testing.T) {
 			serve = append(serve, "--parquet", filepath.Base(dir)+"="+dir)
 		}
 	}
-	amp, _ := l.devserver(serve...)
+	amp, _ := e.devserver(serve...)
 	for _, path := range tables {
 		table := filepath.Base(filepath.Dir(path))
 		dataset := filepath.Base(filepath.Dir(filepath.Dir(path)))
@@ -53,18 +53,18 @@ func TestRealRowsThroughTheCommands(t *testing.T) {
 					options = fmt.Sprintf(", mode: upsert, key: [%s]", strings.Join(uniqueKey(t, rows), ", "))
 				}
 				name := strings.Join([]string{dataset, table, mode}, "_")
-				file := l.file(name+".yaml", fmt.Sprintf(`pipeline: %[1]s
+				file := e.file(name+".yaml", fmt.Sprintf(`pipeline: %[1]s
 source: { amp: "%[2]s", query: 'SELECT * FROM %[3]s.%[4]s' }
 range: { min_block: %[5]d, max_block: %[6]d }
 nats: { embedded: ./nats-%[1]s }
 sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[7]s, table: %[1]s%[8]s } }]
-`, name, amp, dataset, table, first, last+1, l.schema, options))
-				l.must("ampipe", "run", "-c", file)
-				out := l.must("ampipe", "verify", "-c", file)
+`, name, amp, dataset, table, first, last+1, e.schema, options))
+				e.must("ampipe", "run", "-c", file)
+				out := e.must("ampipe", "verify", "-c", file)
 				if want := fmt.Sprintf("%d rows", rows.NumRows()); !strings.Contains(out, want) {
 					t.Errorf("the file has %s, verify prints %s", want, out)
 				}
-				if n := l.number(fmt.Sprintf("SELECT count(*) FROM %s.%s", l.schema, name)); n != rows.NumRows() {
+				if n := e.number(fmt.Sprintf("SELECT count(*) FROM %s.%s", e.schema, name)); n != rows.NumRows() {
 					t.Errorf("%d rows in the table, %d in the file", n, rows.NumRows())
 				}
 			})

@@ -60,7 +60,7 @@ func recordedStreams(t *testing.T) []recorded {
 
 // replays is what the replays of recorded streams share.
 type replays struct {
-	*rig
+	*stageEnv
 	schema string // of the database
 	dsn    string
 	db     *pgxpool.Pool
@@ -68,16 +68,16 @@ type replays struct {
 
 func newReplays(t *testing.T) *replays {
 	t.Helper()
-	l := newLab(t)
-	db, err := pgxpool.New(t.Context(), l.dsn)
+	e := newCommandEnv(t)
+	db, err := pgxpool.New(t.Context(), e.dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	return &replays{rig: newRig(t), schema: l.schema, dsn: l.dsn, db: db}
+	return &replays{stageEnv: newStageEnv(t), schema: e.schema, dsn: e.dsn, db: db}
 }
 
-// table is the configuration of a table in the test's schema.
+// table returns the configuration of a table in the test's schema.
 func (p *replays) table(name string) config.Postgres {
 	return config.Postgres{DSN: config.Secret(p.dsn), Schema: p.schema, Table: name, Mode: config.Append, Writers: 1}
 }
@@ -194,7 +194,7 @@ func (p *replays) replay(t *testing.T, r recorded, history *amptest.History, nam
 		srv.Next(decide)
 	}
 
-	w := &works{rig: p.rig, size: 1000, config: &config.Pipeline{
+	w := &testPipeline{stageEnv: p.stageEnv, size: 1000, config: &config.Pipeline{
 		Name:    name,
 		Source:  config.Source{Amp: srv.URL(), Query: r.stream.SQL},
 		Range:   config.Range{ReorgBuffer: 1 << 20},
@@ -203,20 +203,20 @@ func (p *replays) replay(t *testing.T, r recorded, history *amptest.History, nam
 		Sinks:   []config.Sink{{Name: "table"}},
 	}}
 	writer := &opened{postgres.New(p.table(name)), make(chan struct{})}
-	members := []*member{
+	procs := []*proc{
 		p.start("planner", w.planner),
 		p.start("extractor", w.extractor),
 		p.start("sink", w.sink("table", func() sink.Writer { return writer }, nil)),
 	}
-	defer stop(members...)
-	p.reach(t, writer, history.End(), members)
+	defer stop(procs...)
+	p.reach(t, writer, history.End(), procs)
 	if n := p.difference(t, want, name); n != 0 {
 		t.Errorf("cut after %d messages: %d rows differ", cut, n)
 	}
 }
 
 // reach waits until the destination has applied the live lane up to a block.
-func (p *replays) reach(t *testing.T, w *opened, end block.Cursor, members []*member) {
+func (p *replays) reach(t *testing.T, w *opened, end block.Cursor, procs []*proc) {
 	t.Helper()
 	limit := time.After(time.Minute)
 	var last sink.State
@@ -227,7 +227,8 @@ func (p *replays) reach(t *testing.T, w *opened, end block.Cursor, members []*me
 			if err != nil {
 				t.Fatal(err)
 			}
-			if last = s; s.Live.Cursor == end {
+			last = s
+			if s.Live.Cursor == end {
 				return
 			}
 		default:
@@ -237,7 +238,7 @@ func (p *replays) reach(t *testing.T, w *opened, end block.Cursor, members []*me
 			t.Fatalf("not at %v after a minute, but at %+v", end, last)
 		case <-time.After(10 * time.Millisecond):
 		}
-		for _, m := range members {
+		for _, m := range procs {
 			select {
 			case <-m.done:
 				t.Fatalf("the %s ended: %v", m.name, m.err)
@@ -258,7 +259,7 @@ func batch(chain *amptest.Chain, text string) amptest.Answer {
 	return chain.Batch(r)
 }
 
-// wrappedRange is the range that ampipe asks a query for, which is empty when it
+// wrappedRange returns the range that ampipe asks a query for, which is empty when it
 // asks only what there is; false if it asks for all.
 func wrappedRange(text string) (r block.Range, bounded bool) {
 	if strings.HasSuffix(text, "LIMIT 0") {

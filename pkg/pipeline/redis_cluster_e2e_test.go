@@ -25,7 +25,7 @@ func TestRunFollowsIntoARedisCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, client := newLab(t), redis.NewClusterClient(o)
+	e, client := newCommandEnv(t), redis.NewClusterClient(o)
 	var one sync.Mutex
 	nodes := func(f func(*redis.Client) error) error {
 		return client.ForEachMaster(context.Background(), func(_ context.Context, node *redis.Client) error {
@@ -36,7 +36,7 @@ func TestRunFollowsIntoARedisCluster(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		_ = nodes(func(node *redis.Client) error { // the servers are the test's own
-			keys := node.Scan(context.Background(), 0, "*"+l.schema+"*", 10_000).Iterator()
+			keys := node.Scan(context.Background(), 0, "*"+e.schema+"*", 10_000).Iterator()
 			for keys.Next(context.Background()) {
 				node.Unlink(context.Background(), keys.Val())
 			}
@@ -44,17 +44,17 @@ func TestRunFollowsIntoARedisCluster(t *testing.T) {
 		})
 		_ = client.Close()
 	})
-	g := l.grow("--blocks", "300", "--logs-per-block", "10", "--live", "--block-time", "60ms", "--reorg-every", "12", "--reorg-depth", "1-8/3")
-	file := l.file("pipeline.yaml", fmt.Sprintf(`pipeline: %[1]s
+	g := e.grow("--blocks", "300", "--logs-per-block", "10", "--live", "--block-time", "60ms", "--reorg-every", "12", "--reorg-depth", "1-8/3")
+	file := e.file("pipeline.yaml", fmt.Sprintf(`pipeline: %[1]s
 source: { amp: %[2]s, query: SELECT * FROM eth_rpc.logs }
 nats: { embedded: ./nats }
 sinks:
   - name: cache
     redis: { url: "%[3]s", cluster: true, table: %[1]s, key: [block_num, log_index] }
-`, l.schema, g.amp, url))
+`, e.schema, g.amp, url))
 
 	state := func() map[string]string {
-		return client.HGetAll(t.Context(), "ampipe:{"+l.schema+"}:cache:state").Val()
+		return client.HGetAll(t.Context(), "ampipe:{"+e.schema+"}:cache:state").Val()
 	}
 	reach := func(p *process, h chainHead, exactly bool) {
 		t.Helper()
@@ -69,17 +69,17 @@ sinks:
 			}
 		}
 	}
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	reach(p, chainHead{Number: 299}, false) // a reorg before that takes nothing back
 	reach(p, g.tell("reorg", `{"depth": 5, "blocks": 7}`), false)
 	p.kill()
 	g.tell("reorg", `{"depth": 20, "blocks": 25}`)
-	p = l.start("ampipe", "run", "-c", file)
+	p = e.start("ampipe", "run", "-c", file)
 	reach(p, g.tell("reorg", `{"depth": 3, "blocks": 5}`), false)
 	reach(p, g.tell("pause", ""), true)
-	l.must("ampipe", "verify", "-c", file)
+	e.must("ampipe", "verify", "-c", file)
 	if err := nodes(func(node *redis.Client) error {
-		rows, keys := 0, node.Scan(t.Context(), 0, l.schema+":*", 10_000).Iterator()
+		rows, keys := 0, node.Scan(t.Context(), 0, e.schema+":*", 10_000).Iterator()
 		for keys.Next(t.Context()) {
 			rows++
 		}

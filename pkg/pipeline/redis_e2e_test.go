@@ -11,15 +11,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisLab is a lab with a sink in Redis instead of a table.
-type redisLab struct {
-	*lab
+// redisEnv is a commandEnv with a sink in Redis instead of a table.
+type redisEnv struct {
+	*commandEnv
 	client *redis.Client
 	url    string
 	name   string
 }
 
-func newRedisLab(t *testing.T) *redisLab {
+func newRedisEnv(t *testing.T) *redisEnv {
 	t.Helper()
 	url := testRedis()
 	if url == "" {
@@ -29,7 +29,7 @@ func newRedisLab(t *testing.T) *redisLab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &redisLab{lab: newLab(t), client: redis.NewClient(o), url: url}
+	l := &redisEnv{commandEnv: newCommandEnv(t), client: redis.NewClient(o), url: url}
 	l.name = l.schema
 	t.Cleanup(func() {
 		ctx := context.Background()
@@ -42,7 +42,7 @@ func newRedisLab(t *testing.T) *redisLab {
 	return l
 }
 
-func (l *redisLab) pipeline(amp string, blocks int, options string) string {
+func (l *redisEnv) pipeline(amp string, blocks int, options string) string {
 	return l.file("pipeline.yaml", fmt.Sprintf(`pipeline: %s
 source: { amp: "%s", query: %s }
 range: { min_block: 0, max_block: %d }
@@ -63,7 +63,7 @@ func TestRunLoadsRedisAndVerifies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newRedisLab(t)
+			l := newRedisEnv(t)
 			amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "200")
 			file := l.pipeline(amp, 200, options)
 			if out := l.must("ampipe", "check", "-c", file); !strings.Contains(out, "block_num  decimal digits") {
@@ -113,7 +113,7 @@ func TestRunLoadsRedisAndVerifies(t *testing.T) {
 // Killed again and again while it loads, it ends with every row once.
 func TestRedisSinkIsKilled(t *testing.T) {
 	t.Parallel()
-	l := newRedisLab(t)
+	l := newRedisEnv(t)
 	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "600")
 	file := l.pipeline(amp, 600, "structure: stream")
 	for i := range 4 {

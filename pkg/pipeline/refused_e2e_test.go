@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// endless is a configuration without max_block, or with one.
-func (l *lab) endless(name, amp, query, bound string) string {
-	l.t.Helper()
-	return l.file(name+".yaml", fmt.Sprintf(`pipeline: %[1]s
+// endless returns a configuration without max_block, or with one.
+func (e *commandEnv) endless(name, amp, query, bound string) string {
+	e.t.Helper()
+	return e.file(name+".yaml", fmt.Sprintf(`pipeline: %[1]s
 source:
   amp: %[2]s
   query: %[3]s
@@ -20,7 +20,7 @@ nats: { embedded: ./nats-%[1]s }
 sinks:
   - name: warehouse
     postgres: { dsn: "${DATABASE_URL}", schema: %[5]s, table: %[1]s }
-`, name, amp, query, bound, l.schema))
+`, name, amp, query, bound, e.schema))
 }
 
 // TestWhatCannotBeFollowedIsRefused: what a server does not stream is refused before
@@ -28,8 +28,8 @@ sinks:
 // same query is loaded.
 func TestWhatCannotBeFollowedIsRefused(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "5", "--txs", "5")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "5", "--txs", "5")
 	for name, c := range map[string]struct{ query, says string }{
 		"left_join": {"SELECT t._block_num, t.tx_index, l.log_index FROM eth_rpc.transactions t LEFT JOIN eth_rpc.logs l " +
 			"ON t._block_num = l._block_num AND t.tx_hash = l.tx_hash", "Join(Left)"},
@@ -38,7 +38,7 @@ func TestWhatCannotBeFollowedIsRefused(t *testing.T) {
 		"order":     {"SELECT _block_num, log_index FROM eth_rpc.logs ORDER BY log_index", "Sort"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.refusedAndLoaded(t, name, amp, c.query, ", max_block: 300", c.says)
+			e.refusedAndLoaded(t, name, amp, c.query, ", max_block: 300", c.says)
 		})
 	}
 }
@@ -55,14 +55,14 @@ func TestRealRowsWithoutBlocksTableAreNotFollowed(t *testing.T) {
 	if err != nil || len(tables) == 0 {
 		t.Fatalf("no Parquet files in AMPIPE_REAL_DATA (%v)", err)
 	}
-	l := newLab(t)
+	e := newCommandEnv(t)
 	table := filepath.Dir(tables[0])
 	for _, path := range tables {
 		if name := filepath.Dir(path); filepath.Base(name) != "blocks" {
 			table = name
 		}
 	}
-	if err := os.CopyFS(filepath.Join(l.dir, "bare", "slots"), os.DirFS(table)); err != nil {
+	if err := os.CopyFS(filepath.Join(e.dir, "bare", "slots"), os.DirFS(table)); err != nil {
 		t.Fatal(err)
 	}
 	file, err := filepath.Glob(filepath.Join(table, "*.parquet"))
@@ -72,34 +72,34 @@ func TestRealRowsWithoutBlocksTableAreNotFollowed(t *testing.T) {
 	rows := readParquet(t, file[0])
 	defer rows.Release()
 	first, last := blockRange(t, rows)
-	amp, _ := l.devserver("--parquet", "bare="+filepath.Join(l.dir, "bare"))
-	l.refusedAndLoaded(t, "bare", amp, "SELECT * FROM bare.slots", fmt.Sprintf(", max_block: %d", last+1), "blocks", fmt.Sprintf("min_block: %d", first))
+	amp, _ := e.devserver("--parquet", "bare="+filepath.Join(e.dir, "bare"))
+	e.refusedAndLoaded(t, "bare", amp, "SELECT * FROM bare.slots", fmt.Sprintf(", max_block: %d", last+1), "blocks", fmt.Sprintf("min_block: %d", first))
 }
 
 // refusedAndLoaded runs a query without an end, which has to be refused in these
 // words, and with one.
-func (l *lab) refusedAndLoaded(t *testing.T, name, amp, query, bound, says string, more ...string) {
+func (e *commandEnv) refusedAndLoaded(t *testing.T, name, amp, query, bound, says string, more ...string) {
 	t.Helper()
 	min := "min_block: 0"
 	if len(more) > 0 {
 		min = more[0]
 	}
-	file := l.endless(name, amp, query, "")
+	file := e.endless(name, amp, query, "")
 	replace(t, file, "min_block: 0", min)
-	code, out := l.run("ampipe", "run", "-c", file)
+	code, out := e.run("ampipe", "run", "-c", file)
 	if code != 2 || !strings.Contains(out, says) || !strings.Contains(out, "range.max_block") {
 		t.Errorf("without an end: exit code %d\n%s", code, out)
 	}
-	if n := l.number("SELECT count(*) FROM pg_tables WHERE schemaname = '" + l.schema + "' AND tablename = '" + name + "'"); n != 0 {
+	if n := e.number("SELECT count(*) FROM pg_tables WHERE schemaname = '" + e.schema + "' AND tablename = '" + name + "'"); n != 0 {
 		t.Error("the table was made")
 	}
-	file = l.endless(name, amp, query, bound)
+	file = e.endless(name, amp, query, bound)
 	replace(t, file, "min_block: 0", min)
-	l.must("ampipe", "run", "-c", file)
-	if out := l.must("ampipe", "verify", "-c", file); !strings.Contains(out, "are equal") {
+	e.must("ampipe", "run", "-c", file)
+	if out := e.must("ampipe", "verify", "-c", file); !strings.Contains(out, "are equal") {
 		t.Errorf("verify prints\n%s", out)
 	}
-	if n := l.number(fmt.Sprintf("SELECT count(*) FROM %s.%s", l.schema, name)); n == 0 {
+	if n := e.number(fmt.Sprintf("SELECT count(*) FROM %s.%s", e.schema, name)); n == 0 {
 		t.Error("the finite range gave no row")
 	}
 }

@@ -28,7 +28,7 @@ type memoryModel struct {
 func (d *memoryModel) name() string                  { return d.called }
 func (d *memoryModel) writer() sink.Writer           { return d.Writer() }
 func (d *memoryModel) disturb(context.Context) error { return nil }
-func (d *memoryModel) cables() []*cable              { return nil }
+func (d *memoryModel) proxies() []*proxy             { return nil }
 
 func (d *memoryModel) backup(context.Context) (func(context.Context) error, error) {
 	saved := d.Backup()
@@ -56,7 +56,7 @@ func inMemory(names ...string) (all []destination) {
 	return all
 }
 
-// newCalmModel is a model in which nothing goes wrong but for what the test does. Its
+// newCalmModel returns a model in which nothing goes wrong but for what the test does. Its
 // chain ends with block 1000, and the live lane begins 50 blocks before the head.
 func newCalmModel(t *testing.T, destinations []destination, planners int) *model {
 	m := &model{t: t, random: rand.New(rand.NewPCG(1, 0)), destinations: destinations}
@@ -69,7 +69,7 @@ func newCalmModel(t *testing.T, destinations []destination, planners int) *model
 		}
 		return batch(m.chain.Chain, q.SQL)
 	})
-	m.works = &works{rig: newRig(t), size: 200, config: &config.Pipeline{
+	m.testPipeline = &testPipeline{stageEnv: newStageEnv(t), size: 200, config: &config.Pipeline{
 		Name:    "calm",
 		Source:  config.Source{Amp: srv.URL(), Query: "SELECT * FROM model.rows"},
 		Range:   config.Range{ReorgBuffer: 50},
@@ -89,14 +89,14 @@ func newCalmModel(t *testing.T, destinations []destination, planners int) *model
 
 func (m *model) up() {
 	for _, s := range m.slots {
-		s.member = m.start(s.name, s.stage)
+		s.proc = m.start(s.name, s.stage)
 	}
 }
 
 func (m *model) down() {
-	var all []*member
+	var all []*proc
 	for _, s := range m.slots {
-		all = append(all, s.member)
+		all = append(all, s.proc)
 	}
 	stop(all...)
 }
@@ -125,9 +125,9 @@ func TestANewPlanTakesBackWhatWasReplaced(t *testing.T) {
 func TestANewPlanTakesBackFromEveryDestination(t *testing.T) {
 	t.Parallel()
 	takesBackWhatWasReplaced(t, func(t *testing.T) (all []destination) {
-		l := newLab(t)
+		e := newCommandEnv(t)
 		for _, make := range destinations {
-			all = append(all, make(t, l))
+			all = append(all, make(t, e))
 		}
 		return all
 	})
@@ -206,19 +206,19 @@ func TestThreePlanners(t *testing.T) {
 	} {
 		other := *m.config
 		change(&other)
-		works := *m.works
+		works := *m.testPipeline
 		works.config = &other
 		m.slots[i].kill()
 		m.slots[i].stage = works.planner
-		m.slots[i].member = m.start("planner", works.planner)
+		m.slots[i].proc = m.start("planner", works.planner)
 		goesOn("a rolling restart", 2)
 	}
 
 	cut := m.slots[1]
-	cut.cable.refuse()
+	cut.proxy.refuse()
 	m.lose()
 	goesOn("a loss that one planner does not see", 3)
-	cut.cable.allow()
+	cut.proxy.allow()
 	goesOn("when it is back", 3)
 }
 

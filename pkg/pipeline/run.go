@@ -21,7 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Options are what a process adds to the configuration.
+// Options hold what a process adds to the configuration.
 type Options struct {
 	Destinations []sink.Destination // that sinks may be of
 	Logger       zerolog.Logger
@@ -33,7 +33,7 @@ type Options struct {
 	JSON    bool // and is of JSON, as far as it is about partitions
 
 	RetryFailed bool // load partitions again that failed in an earlier run
-	Deep        bool // Verify: look for rows that are of no block as well
+	Deep        bool // Verify: also search for rows that are of no block
 }
 
 func (o Options) out() io.Writer {
@@ -51,14 +51,14 @@ var errNoSink = errors.New("no sink is running")
 
 // Run runs all stages of the pipelines in this process until each of them is
 // complete, or ctx ends. Everything is checked before anything is started, in
-// every pipeline. If a pipeline fails the others go on; the errors of all are
+// every pipeline. If a pipeline fails the others continue; the errors of all are
 // joined. A pipeline that ends with failed partitions is [ops.Incomplete].
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
 	meters := map[string]*progress.Meter{}
 	for _, p := range pipelines {
 		meters[p.Name] = newMeter(p, "it connects after the pipelines before it", allStages(p)...)
 	}
-	stop, err := watch(ctx, meters, o)
+	stop, err := startReporting(ctx, meters, o)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	if err := checkFiles(pipelines...); err != nil {
 		return refused(err)
 	}
-	buses := busPool{open: map[string]*Bus{}}
-	defer func() { err = errors.Join(err, buses.close()) }()
+	pool := natsPool{open: map[string]*natsConn{}}
+	defer func() { err = errors.Join(err, pool.close()) }()
 	runs := make([]*run, 0, len(pipelines))
 	defer func() {
 		for _, r := range runs {
@@ -76,12 +76,12 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	}()
 	for _, p := range pipelines {
 		meter := meters[p.Name]
-		becomes(meter, p, notConnected)
-		bus, err := buses.get(ctx, p, meter, o.Logger)
+		setUnready(meter, p, notConnected)
+		conn, err := pool.get(ctx, p, meter, o.Logger)
 		if err != nil {
 			return refused(err)
 		}
-		r, err := prepare(ctx, bus, p, meter, o)
+		r, err := prepare(ctx, conn, p, meter, o)
 		if err != nil {
 			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
 		}
@@ -93,13 +93,13 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		wait.Go(func() {
 			err := r.run(ctx, o)
 			if err == nil {
-				becomes(r.meter, r.config, "") // it has everything, and others may still run
+				setUnready(r.meter, r.config, "") // it has everything, and others may still run
 				return
 			}
 			errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
 			if code := ops.ExitCode(err); len(runs) > 1 && code != ops.ExitInterrupted && code != ops.ExitIncomplete {
 				r.meter.Failed(err.Error())
-				r.logger.Error().Err(err).Msg("the pipeline has failed; the others go on")
+				r.logger.Error().Err(err).Msg("the pipeline has failed; the others continue")
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	return ops.Failures(errs...)
 }
 
-// refused returns exit code 2 to what the user has to mend before anything can
+// refused sets exit code 2 on an error that the user has to mend before anything can
 // start.
 func refused(err error) error {
 	if fault.Of(err) == fault.ClassPermanent {
@@ -126,17 +126,17 @@ type run struct {
 	writers []sink.Writer
 }
 
-// prepare does everything that can be refused: the query, the plan and the
-// destinations.
-func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, o Options) (_ *run, err error) {
+// prepare checks the query, writes the plan and opens the destinations: all that can be
+// refused.
+func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *progress.Meter, o Options) (_ *run, err error) {
 	r := &run{}
 	defer func() {
 		if err != nil {
 			r.close()
 		}
 	}()
-	err = untilNATS(ctx, p, meter, func(ctx context.Context) (err error) {
-		r.stages, err = newStages(ctx, bus, p, meter, o)
+	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
+		r.stages, err = newStages(ctx, conn, p, meter, o)
 		return err
 	})
 	if err != nil {
@@ -151,14 +151,14 @@ func prepare(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.
 	if r.source, err = openSource(ctx, p); err != nil {
 		return nil, err
 	}
-	becomes(meter, p, notAnswered)
+	setUnready(meter, p, notAnswered)
 	if r.checked, err = r.askSource(ctx, r.source); err != nil {
 		return nil, err
 	}
 	if r.spec, r.size, err = r.plan(ctx, r.source, r.checked); err != nil {
 		return nil, err
 	}
-	becomes(meter, p, "the destinations are not open yet")
+	setUnready(meter, p, "the destinations are not open yet")
 	for _, c := range p.Sinks {
 		w, err := r.openWriter(ctx, c, r.spec)
 		if err != nil {
@@ -176,7 +176,7 @@ func (r *run) close() {
 	}
 	for _, w := range r.writers {
 		if err := w.Close(); err != nil {
-			r.logger.Warn().Err(err).Msg("close destination")
+			r.logger.Warn().Err(err).Msg("could not close the destination")
 		}
 	}
 	if r.source != nil {
@@ -184,7 +184,7 @@ func (r *run) close() {
 	}
 }
 
-// run runs the stages until the planner says that everything is loaded. A sink
+// run runs the stages until the planner reports that everything is loaded. A sink
 // that stops for good lets the others finish first.
 func (r *run) run(ctx context.Context, o Options) error {
 	started := time.Now()
@@ -213,7 +213,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 			}
 			r.meter.Stopped(c.Name, err.Error())
 			if stopped.add(c.Name, err) {
-				r.logger.Error().Err(err).Str("sink", c.Name).Msg("the sink has stopped; the others go on")
+				r.logger.Error().Err(err).Str("sink", c.Name).Msg("the sink has stopped; the others continue")
 				return nil
 			}
 			return errNoSink
@@ -221,7 +221,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	}
 	err := g.Wait()
 	if errors.Is(err, errNoSink) {
-		err = nil // what stopped them says it
+		err = nil // stopped.err says what stopped them
 	}
 	if err = ops.Failures(err, stopped.err()); err == nil && status.Failed.Len() > 0 {
 		err = ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", status.Failed.Len(), status.Failed))
@@ -231,29 +231,29 @@ func (r *run) run(ctx context.Context, o Options) error {
 	return err
 }
 
-// busPool shares one bus among pipelines with the same configuration.
-type busPool struct{ open map[string]*Bus }
+// natsPool shares one connection among pipelines with the same configuration.
+type natsPool struct{ open map[string]*natsConn }
 
-func (p *busPool) get(ctx context.Context, c *config.Pipeline, meter *progress.Meter, log zerolog.Logger) (*Bus, error) {
+func (p *natsPool) get(ctx context.Context, c *config.Pipeline, meter *progress.Meter, log zerolog.Logger) (*natsConn, error) {
 	key := fmt.Sprintf("%+v", c.NATS)
-	if b, ok := p.open[key]; ok {
-		return b, nil
+	if n, ok := p.open[key]; ok {
+		return n, nil
 	}
-	var b *Bus
-	err := untilNATS(ctx, c, meter, func(ctx context.Context) (err error) {
-		b, err = OpenBus(ctx, c.NATS, roleRun, log)
+	var n *natsConn
+	err := retryNATS(ctx, c, meter, func(ctx context.Context) (err error) {
+		n, err = openNATS(ctx, c.NATS, roleRun, log)
 		return err
 	})
 	if err == nil {
-		p.open[key] = b
+		p.open[key] = n
 	}
-	return b, err
+	return n, err
 }
 
-func (p *busPool) close() error {
+func (p *natsPool) close() error {
 	var errs []error
-	for _, b := range p.open {
-		errs = append(errs, b.Close())
+	for _, n := range p.open {
+		errs = append(errs, n.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// oneSink is a configuration with one table; more goes into the document.
-func (l *lab) oneSink(amp, query string, blocks int, nats, postgres, more string) string {
-	l.t.Helper()
-	return l.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
+// oneSink returns a configuration with one table; more goes into the document.
+func (e *commandEnv) oneSink(amp, query string, blocks int, nats, postgres, more string) string {
+	e.t.Helper()
+	return e.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
 source:
   amp: %s
   query: %s
@@ -20,7 +20,7 @@ nats: %s
 sinks:
   - name: warehouse
     postgres: { dsn: "${DATABASE_URL}", schema: %s, table: rows%s }
-%s`, amp, query, blocks, nats, l.schema, postgres, more))
+%s`, amp, query, blocks, nats, e.schema, postgres, more))
 }
 
 const (
@@ -36,33 +36,33 @@ func TestRunLoadsAndVerifies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
-			amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "300")
-			file := l.oneSink(amp, logs, 300, embedded, options, "")
+			e := newCommandEnv(t)
+			amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300")
+			file := e.oneSink(amp, logs, 300, embedded, options, "")
 
-			if out := l.must("ampipe", "plan", "-c", file); !strings.Contains(out, "blocks [0, 300)") {
+			if out := e.must("ampipe", "plan", "-c", file); !strings.Contains(out, "blocks [0, 300)") {
 				t.Errorf("plan prints\n%s", out)
 			}
-			if out := l.must("ampipe", "check", "-c", file); !strings.Contains(out, "CREATE TABLE") {
+			if out := e.must("ampipe", "check", "-c", file); !strings.Contains(out, "CREATE TABLE") {
 				t.Errorf("check does not show the table\n%s", out)
 			}
-			if n := l.number("SELECT count(*) FROM pg_tables WHERE schemaname = '" + l.schema + "'"); n != 0 {
+			if n := e.number("SELECT count(*) FROM pg_tables WHERE schemaname = '" + e.schema + "'"); n != 0 {
 				t.Errorf("check and plan made %d tables", n)
 			}
-			out := l.must("ampipe", "run", "-c", file)
-			rows := l.number("SELECT count(*) FROM " + l.schema + ".rows")
+			out := e.must("ampipe", "run", "-c", file)
+			rows := e.number("SELECT count(*) FROM " + e.schema + ".rows")
 			if rows == 0 || !strings.Contains(out, fmt.Sprintf("%d rows written", rows)) {
 				t.Errorf("%d rows are there, but run prints\n%s", rows, out)
 			}
-			if out := l.must("ampipe", "verify", "-c", file); !strings.Contains(out, fmt.Sprintf("%d rows", rows)) {
+			if out := e.must("ampipe", "verify", "-c", file); !strings.Contains(out, fmt.Sprintf("%d rows", rows)) {
 				t.Errorf("%d rows are there, but verify prints\n%s", rows, out)
 			}
 
 			// Run again, everything is there and nothing is read or written.
-			if out := l.must("ampipe", "run", "-c", file); !strings.Contains(out, " 0 rows written") {
+			if out := e.must("ampipe", "run", "-c", file); !strings.Contains(out, " 0 rows written") {
 				t.Errorf("the second run prints\n%s", out)
 			}
-			if again := l.number("SELECT count(*) FROM " + l.schema + ".rows"); again != rows {
+			if again := e.number("SELECT count(*) FROM " + e.schema + ".rows"); again != rows {
 				t.Errorf("%d rows after the second run, %d after the first", again, rows)
 			}
 		})
@@ -71,16 +71,16 @@ func TestRunLoadsAndVerifies(t *testing.T) {
 
 func TestVerifyNamesEveryBlockThatDiffers(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "50")
-	file := l.oneSink(amp, logs, 50, embedded, "", "")
-	l.must("ampipe", "run", "-c", file)
-	table := l.schema + ".rows"
-	l.exec("DELETE FROM " + table + " WHERE block_num = 7")
-	l.exec("INSERT INTO " + table + " SELECT * FROM " + table + " WHERE block_num = 11 AND log_index = 0")
-	l.exec("UPDATE " + table + " SET data = '\\x00' WHERE block_num = 13 AND log_index = 1")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "50")
+	file := e.oneSink(amp, logs, 50, embedded, "", "")
+	e.must("ampipe", "run", "-c", file)
+	table := e.schema + ".rows"
+	e.exec("DELETE FROM " + table + " WHERE block_num = 7")
+	e.exec("INSERT INTO " + table + " SELECT * FROM " + table + " WHERE block_num = 11 AND log_index = 0")
+	e.exec("UPDATE " + table + " SET data = '\\x00' WHERE block_num = 13 AND log_index = 1")
 
-	code, out := l.run("ampipe", "verify", "-c", file)
+	code, out := e.run("ampipe", "verify", "-c", file)
 	if code != 3 {
 		t.Errorf("exit code %d, want 3", code)
 	}
@@ -97,8 +97,8 @@ func TestVerifyNamesEveryBlockThatDiffers(t *testing.T) {
 
 func TestSeveralPipelinesInOneRun(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "100")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "100")
 	var docs []string
 	for _, table := range []string{"blocks", "transactions", "logs"} {
 		docs = append(docs, fmt.Sprintf(`pipeline: e2e-%[1]s
@@ -106,11 +106,11 @@ source: { amp: %[2]s, query: SELECT * FROM eth_rpc.%[1]s }
 range: { max_block: 100 }
 nats: { embedded: ./nats }
 sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[3]s, table: %[1]s } }]
-`, table, amp, l.schema))
+`, table, amp, e.schema))
 	}
-	file := l.file("pipeline.yaml", strings.Join(docs, "---\n"))
-	l.must("ampipe", "run", "-c", file)
-	out := l.must("ampipe", "verify", "-c", file)
+	file := e.file("pipeline.yaml", strings.Join(docs, "---\n"))
+	e.must("ampipe", "run", "-c", file)
+	out := e.must("ampipe", "verify", "-c", file)
 	if strings.Count(out, "are equal in source and destination") != 3 {
 		t.Errorf("verify prints\n%s", out)
 	}
@@ -118,10 +118,10 @@ sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[3]s, ta
 
 func TestRangeGrows(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "200")
-	l.must("ampipe", "run", "-c", l.oneSink(amp, logs, 80, embedded, "", ""))
-	file := l.oneSink(amp, logs, 200, embedded, "", "")
-	l.must("ampipe", "run", "-c", file)
-	l.must("ampipe", "verify", "-c", file)
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "200")
+	e.must("ampipe", "run", "-c", e.oneSink(amp, logs, 80, embedded, "", ""))
+	file := e.oneSink(amp, logs, 200, embedded, "", "")
+	e.must("ampipe", "run", "-c", file)
+	e.must("ampipe", "verify", "-c", file)
 }

@@ -17,7 +17,7 @@ import (
 
 // cluster is a pipeline as separate processes on a NATS server of its own.
 type cluster struct {
-	*lab
+	*commandEnv
 	file  string
 	port  int
 	nats  *process
@@ -25,11 +25,11 @@ type cluster struct {
 }
 
 // newCluster starts NATS; the stages are for the test to start.
-func newCluster(l *lab, amp string, blocks int, postgres, more string) *cluster {
-	l.t.Helper()
-	c := &cluster{lab: l, port: freePort(l.t), procs: map[string]*process{}}
-	c.nats = l.startNATS(c.port)
-	c.file = l.oneSink(amp, logs, blocks, fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), postgres, more)
+func newCluster(e *commandEnv, amp string, blocks int, postgres, more string) *cluster {
+	e.t.Helper()
+	c := &cluster{commandEnv: e, port: freePort(e.t), procs: map[string]*process{}}
+	c.nats = e.startNATS(c.port)
+	c.file = e.oneSink(amp, logs, blocks, fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), postgres, more)
 	return c
 }
 
@@ -90,14 +90,14 @@ func (c *cluster) checkLog(blocks int) {
 
 func TestSeveralProcessesOfEachStage(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1500", "--logs-per-block", "100")
-	c := newCluster(l, amp, 1500, "", "extract: { workers: 2 }\n")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "1500", "--logs-per-block", "100")
+	c := newCluster(e, amp, 1500, "", "extract: { workers: 2 }\n")
 	for _, name := range []string{"planner", "extractor 1", "extractor 2", "extractor 3", "sink-postgres 1", "sink-postgres 2"} {
 		c.up(name)
 	}
 	c.finish(3 * time.Minute)
-	if n := l.number("SELECT count(*) FROM " + l.schema + ".rows"); n != 150_000 {
+	if n := e.number("SELECT count(*) FROM " + e.schema + ".rows"); n != 150_000 {
 		t.Errorf("%d rows, want 150000", n)
 	}
 }
@@ -126,11 +126,11 @@ func TestSkewKeepsWorkersBusy(t *testing.T) {
 // percent, that one of the workers had nothing to do.
 func idleShare(t *testing.T, skew string) int {
 	t.Helper()
-	l := newLab(t)
-	amp, server := l.devserver("--chain", "eth_rpc", "--blocks", "16000", "--logs-per-block", "100", "--skew", skew)
+	e := newCommandEnv(t)
+	amp, server := e.devserver("--chain", "eth_rpc", "--blocks", "16000", "--logs-per-block", "100", "--skew", skew)
 	defer server.kill()
-	file := l.oneSink(amp, logs, 16000, embedded, "", "extract: { workers: 4 }\n")
-	out := l.must("ampipe", "run", "-c", file)
+	file := e.oneSink(amp, logs, 16000, embedded, "", "extract: { workers: 4 }\n")
+	out := e.must("ampipe", "run", "-c", file)
 	idle := regexp.MustCompile(`idle at most (\d+) % of the time`).FindStringSubmatch(out)
 	if idle == nil {
 		t.Fatalf("run does not tell how long workers idled\n%s", out)
@@ -140,7 +140,7 @@ func idleShare(t *testing.T, skew string) int {
 		t.Fatal(err)
 	}
 	t.Log(out)
-	l.must("ampipe", "verify", "-c", file)
+	e.must("ampipe", "verify", "-c", file)
 	return percent
 }
 
@@ -150,7 +150,7 @@ func idleShare(t *testing.T, skew string) int {
 // rows, and ten kills of each stage.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	e := newCommandEnv(t)
 	blocks, kills := 2000, 3
 	if n, err := strconv.Atoi(os.Getenv("AMPIPE_CRASH_KILLS")); err == nil {
 		blocks, kills = 10_000, n
@@ -159,9 +159,9 @@ func TestCrashes(t *testing.T) {
 	t.Logf("seed %d: %d blocks, %d kills of each stage", seed, blocks, kills)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 
-	l.ownPostgres()
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", strconv.Itoa(blocks), "--logs-per-block", "200")
-	c := newCluster(l, amp, blocks, ", mode: upsert, key: [block_num, log_index]", "extract: { workers: 8 }\n")
+	e.ownPostgres()
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", strconv.Itoa(blocks), "--logs-per-block", "200")
+	c := newCluster(e, amp, blocks, ", mode: upsert, key: [block_num, log_index]", "extract: { workers: 8 }\n")
 	stages := []string{"planner", "extractor", "sink-postgres"}
 	for _, stage := range stages {
 		c.up(stage)
@@ -177,46 +177,46 @@ func TestCrashes(t *testing.T) {
 		switch i {
 		case len(order) / 3:
 			c.nats.kill()
-			c.nats = l.startNATS(c.port)
+			c.nats = e.startNATS(c.port)
 		case 2 * len(order) / 3:
-			l.restartPostgres()
+			e.restartPostgres()
 		}
 		c.up(stage)
 	}
 	c.finish(10 * time.Minute)
 	c.checkLog(blocks)
-	if n := l.number("SELECT count(*) FROM " + l.schema + ".rows"); n != int64(blocks)*200 {
+	if n := e.number("SELECT count(*) FROM " + e.schema + ".rows"); n != int64(blocks)*200 {
 		t.Errorf("%d rows, want %d", n, blocks*200)
 	}
 }
 
-// ownPostgres returns the lab a PostgreSQL server that it may crash.
-func (l *lab) ownPostgres() {
-	l.t.Helper()
+// ownPostgres returns the commandEnv a PostgreSQL server that it may crash.
+func (e *commandEnv) ownPostgres() {
+	e.t.Helper()
 	dir, err := os.MkdirTemp("", "ampipe-postgres-")
 	if err != nil {
-		l.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	if err := os.Chmod(dir, 0o755); err != nil { // for the user that the server runs as
-		l.t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	l.postgresDir = dir + "/pg"
-	l.dsn = l.postgres("start")
-	l.t.Cleanup(func() {
-		l.postgres("stop")
+	e.postgresDir = dir + "/pg"
+	e.dsn = e.postgres("start")
+	e.t.Cleanup(func() {
+		e.postgres("stop")
 		_ = os.RemoveAll(dir)
 	})
-	l.exec("CREATE SCHEMA " + l.schema)
+	e.exec("CREATE SCHEMA " + e.schema)
 }
 
-// restartPostgres crashes the lab's own server and starts it again.
-func (l *lab) restartPostgres() { l.postgres("restart") }
+// restartPostgres crashes the commandEnv's own server and starts it again.
+func (e *commandEnv) restartPostgres() { e.postgres("restart") }
 
-func (l *lab) postgres(verb string) string {
-	l.t.Helper()
-	out, err := exec.Command("../../scripts/postgres", verb, l.postgresDir).Output()
+func (e *commandEnv) postgres(verb string) string {
+	e.t.Helper()
+	out, err := exec.Command("../../scripts/postgres", verb, e.postgresDir).Output()
 	if err != nil {
-		l.t.Fatalf("%s PostgreSQL: %v\n%s", verb, err, out)
+		e.t.Fatalf("%s PostgreSQL: %v\n%s", verb, err, out)
 	}
 	return strings.TrimSpace(string(out))
 }

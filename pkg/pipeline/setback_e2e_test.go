@@ -26,7 +26,7 @@ const (
 // acknowledged meanwhile comes again.
 func TestRedisIsSetBackWhileLive(t *testing.T) {
 	t.Parallel()
-	l := newRedisLab(t)
+	l := newRedisEnv(t)
 	g := l.grow("--blocks", "200", "--logs-per-block", "3", "--live", "--block-time", "50ms", "--reorg-every", "15", "--reorg-depth", "1-20/4")
 	file := l.file("pipeline.yaml", fmt.Sprintf(`pipeline: %s
 source: { amp: "%s", query: %s }

@@ -25,7 +25,8 @@ func Show(ctx context.Context, p *config.Pipeline, o Options, rows int, columns 
 		}
 		at := make([]int, len(columns))
 		for i, c := range columns {
-			if at[i] = slices.Index(all, c); at[i] < 0 {
+			at[i] = slices.Index(all, c)
+			if at[i] < 0 {
 				return ops.Config(fmt.Errorf("the table has no column %q; it has %s", c, strings.Join(all, ", ")))
 			}
 		}
@@ -38,7 +39,8 @@ func Show(ctx context.Context, p *config.Pipeline, o Options, rows int, columns 
 		for _, row := range newest {
 			line := make([]string, len(at))
 			for i, c := range at {
-				if line[i] = row.Values[c]; len(line[i]) > widest {
+				line[i] = row.Values[c]
+				if len(line[i]) > widest {
 					line[i] = line[i][:widest-1] + "…"
 				}
 			}

@@ -25,11 +25,11 @@ type obstacle struct {
 }
 
 // obstructed is a pipeline that follows the chain into every kind of destination.
-// Everything that it speaks to is reached through cables.
+// Everything that it speaks to is reached through proxies.
 type obstructed struct {
-	*redisLab
+	*redisEnv
 	t                           *testing.T
-	amp, nats, postgres, server *cable // server is Redis
+	amp, nats, postgres, server *proxy // server is Redis
 	process                     *process
 	port                        int
 	unlock                      func()
@@ -51,8 +51,8 @@ var obstacles = []obstacle{
 // its health names the part that it is in the way of, within half a minute, and says
 // nothing of it ten seconds after it has gone.
 func TestNeverSilent(t *testing.T) {
-	newRedisLab(t) // skips without its servers
-	server, _ := newLab(t).devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
+	newRedisEnv(t) // skips without its servers
+	server, _ := newCommandEnv(t).devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
 	var all sync.WaitGroup
 	for _, one := range obstacles {
 		all.Go(func() {
@@ -63,19 +63,19 @@ func TestNeverSilent(t *testing.T) {
 }
 
 func newObstructed(t *testing.T, server string) *obstructed {
-	o := &obstructed{redisLab: newRedisLab(t), t: t}
+	o := &obstructed{redisEnv: newRedisEnv(t), t: t}
 	store := o.start("nats-server", "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(o.dir, "nats"))
 	natsAddress := store.out.waitFor(t, store, regexp.MustCompile(`Listening for client connections on (\S+)`))
 	dsn, err := url.Parse(o.dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.amp = newCable(t, strings.TrimPrefix(server, "grpc://"))
-	o.nats = newCable(t, natsAddress)
-	o.postgres = newCable(t, dsn.Host)
-	o.server = newCable(t, strings.TrimPrefix(strings.TrimPrefix(o.url, "unix://"), "redis://"))
-	for _, c := range []*cable{o.amp, o.nats, o.postgres, o.server} {
-		t.Cleanup(c.cut)
+	o.amp = newProxy(t, strings.TrimPrefix(server, "grpc://"))
+	o.nats = newProxy(t, natsAddress)
+	o.postgres = newProxy(t, dsn.Host)
+	o.server = newProxy(t, strings.TrimPrefix(strings.TrimPrefix(o.url, "unix://"), "redis://"))
+	for _, p := range []*proxy{o.amp, o.nats, o.postgres, o.server} {
+		t.Cleanup(p.cut)
 	}
 	dsn.Host = o.postgres.address
 	file := o.file("pipeline.yaml", fmt.Sprintf(`pipeline: %[1]s

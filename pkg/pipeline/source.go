@@ -63,17 +63,17 @@ func tlsConfig(files config.TLS) (*tls.Config, error) {
 	return c, nil
 }
 
-// commandPatience is how long a command that a person waits for repeats what fails with
-// an error that nobody knows. Whatever is merely away is waited for without end.
-const commandPatience = 2 * time.Minute
+// commandGiveUp is how long a command that a person waits for retries after an unknown
+// error. It waits without end for a server that is down.
+const commandGiveUp = 2 * time.Minute
 
-// patience is how a pipeline repeats what fails with an error that nobody knows.
-func patience(p *config.Pipeline) fault.Backoff {
+// backoff returns how a pipeline retries after an unknown error.
+func backoff(p *config.Pipeline) fault.Backoff {
 	return fault.Backoff{GiveUp: p.Extract.GiveUpAfter}
 }
 
-// askSource checks the query. A server that is down or restarting is waited for,
-// visibly: nothing has been started, so nothing can be lost by patience.
+// askSource checks the query. It waits, visibly, for a server that is down or restarts:
+// nothing has been started, so nothing is lost by waiting.
 func (s *stages) askSource(ctx context.Context, source plan.Source) (checked *plan.Checked, err error) {
 	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
 		checked, err = plan.Check(ctx, source, s.config)
@@ -82,8 +82,10 @@ func (s *stages) askSource(ctx context.Context, source plan.Source) (checked *pl
 	return checked, err
 }
 
-// takeSample samples the source, patiently too.
-func (s *stages) takeSample(ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range) (sample plan.Sample, err error) {
+// takeSample samples the source, and waits for a server that is down.
+func (s *stages) takeSample(
+	ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range,
+) (sample plan.Sample, err error) {
 	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, history)
 		return err
@@ -91,10 +93,10 @@ func (s *stages) takeSample(ctx context.Context, source plan.Source, checked *pl
 	return sample, err
 }
 
-// untilAnswered repeats what asks the Amp server.
+// untilAnswered calls ask, which asks the Amp server, until it succeeds.
 func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) error) error {
 	defer s.meter.Waiting(partAmp, "")
-	return fault.Retry(ctx, patience(s.config), ask, s.waiting(partAmp))
+	return fault.Retry(ctx, backoff(s.config), ask, s.waiting(partAmp))
 }
 
 // untilReached waits, visibly and without end, until the Amp server answers a query: an

@@ -27,7 +27,7 @@ import (
 // stages are the stages of one pipeline, in this process or alone in it.
 type stages struct {
 	config *config.Pipeline
-	bus    *Bus
+	conn   *natsConn
 	log    *queue.Log
 	tasks  *queue.Tasks
 	state  *queue.State
@@ -38,53 +38,53 @@ type stages struct {
 	logger       zerolog.Logger
 }
 
-// newStages opens the pipeline's log, tasks and state on the bus.
-func newStages(ctx context.Context, bus *Bus, p *config.Pipeline, meter *progress.Meter, o Options) (*stages, error) {
-	if bus.makes {
-		if _, err := bus.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
+// newStages opens the pipeline's log, tasks and state in NATS.
+func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *progress.Meter, o Options) (*stages, error) {
+	if conn.createsStreams {
+		if _, err := conn.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
 			return nil, err
 		}
 	}
-	log, err := bus.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
+	log, err := conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	tasks, err := bus.Tasks(ctx, p.Name)
+	tasks, err := conn.Tasks(ctx, p.Name)
 	if err != nil {
 		return nil, fmt.Errorf("open the task queue: %w", err)
 	}
-	state, err := bus.State(ctx, p.Name)
+	state, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	bus.state.tell(meter)
+	conn.state.addMeter(meter)
 	return &stages{
-		config: p, bus: bus, log: log, tasks: tasks, state: state, meter: meter, idle: newIdleClock(),
+		config: p, conn: conn, log: log, tasks: tasks, state: state, meter: meter, idle: newIdleClock(),
 		destinations: o.Destinations,
 		logger:       o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
 }
 
-// askSinks is how long a new plan waits for every sink to say what it holds. One of which
-// nothing changes says it every 15 s. Sinks that
-// start later skip what they hold, after it was read once more.
+// askSinks is how long a new plan waits for every sink to report what it holds. A sink
+// reports at least every 15 s. Sinks that start later skip what they hold, after it was
+// read once more.
 const askSinks = 20 * time.Second
 
 func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 	return &plan.Planner{
 		Retry: o.RetryFailed, AskSinks: askSinks,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
-		Config: s.config, Notify: planWatch(s.meter), Logger: s.logger,
-		OnWait: s.looked,
+		Config: s.config, Notify: planObserver(s.meter), Logger: s.logger,
+		OnWait: s.reconciled,
 	}
 }
 
-// looked notes that the planner has looked after the pipeline, or why it could not.
-func (s *stages) looked(reason error) {
-	s.meter.CameRound(stagePlanner)
-	s.meter.WaitingFor(health.LookFails, stagePlanner, text(reason))
+// reconciled records that the planner has reconciled the pipeline, or why it could not.
+func (s *stages) reconciled(reason error) {
+	s.meter.Heartbeat(stagePlanner)
+	s.meter.WaitingFor(health.PlannerFails, stagePlanner, text(reason))
 	if reason == nil {
-		s.meter.Ready(stagePlanner, health.NATSAway, health.LookFails)
+		s.meter.Ready(stagePlanner, health.NATSAway, health.PlannerFails)
 	}
 }
 
@@ -95,7 +95,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	}
 	// Planning asks the source for the blocks that the live lane begins behind.
 	var spec queue.Spec
-	err := fault.Retry(ctx, patience(s.config), func(ctx context.Context) (err error) {
+	err := fault.Retry(ctx, backoff(s.config), func(ctx context.Context) (err error) {
 		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config, Logger: s.logger}).Plan(ctx, checked)
 		return err
 	}, s.waiting("plan"))
@@ -140,8 +140,8 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 		Backoff:    fault.Backoff{GiveUp: s.config.Extract.GiveUpAfter, Attempts: s.config.Extract.Attempts},
 		Codec:      entry.Codec(s.config.Log.Compression),
 		EntryBytes: s.config.Log.EntryBytes,
-		EntryLimit: s.bus.EntryLimit(),
-		Observer:   extractWatch{meter: s.meter, idle: s.idle},
+		EntryLimit: s.conn.EntryLimit(),
+		Observer:   extractObserver{meter: s.meter, idle: s.idle},
 		Logger:     s.logger,
 	}
 	return x.Run(ctx)
@@ -165,8 +165,7 @@ func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
 	}, err
 }
 
-// openWriter opens a sink's destination. One that is down for the time being is
-// waited for, visibly.
+// openWriter opens a sink's destination. It waits, visibly, for one that is down.
 func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec) (sink.Writer, error) {
 	w, err := newWriter(s.destinations, c)
 	if err != nil {
@@ -178,7 +177,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 	}
 	s.meter.Unready(stageSink(c.Name), "the destination is not open yet")
 	part := stageSink(c.Name)
-	err = fault.Retry(ctx, patience(s.config), func(ctx context.Context) error {
+	err = fault.Retry(ctx, backoff(s.config), func(ctx context.Context) error {
 		// It is the reason while nothing is known that is nearer to the cause: what a
 		// call waits for that takes long, not what the one before has met.
 		stop := fault.Watch(fault.Long, func(since time.Duration) {
@@ -186,7 +185,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 		})
 		defer stop()
 		ctx, returned := sink.WithWaits(ctx, func(reason error) {
-			stop() // what it says is nearer to the cause
+			stop() // this reason is nearer to the cause
 			s.meter.Waiting(part, text(reason))
 		})
 		defer returned()
@@ -202,7 +201,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec)
 	return w, nil
 }
 
-// consume begins to read the log. NATS may be away just then, for however long.
+// consume starts to read the log. It waits without end for NATS.
 func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) (consumer *queue.Consumer, err error) {
 	part := "sink " + c.Name
 	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
@@ -236,11 +235,11 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		return fmt.Errorf("read the live lane: %w", err)
 	}
 	defer live.Close()
-	history := newHistoryWatch(s, c.Name)
+	history := newHistoryMonitor(s, c.Name)
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { history.run(watching) })
-	watch.Go(func() { history.asks(watching) })
+	watch.Go(func() { history.askForReports(watching) })
 	defer func() {
 		end()
 		watch.Wait()
@@ -249,9 +248,9 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 		Writer: w, Table: table, Source: apply.FromQueue(consumer), Live: apply.FromQueue(live), Reports: history, Asked: history.ask,
 		Writers:  c.Writers(),
 		Gather:   gatherTime(c),
-		Backoff:  patience(s.config),
+		Backoff:  backoff(s.config),
 		Ended:    func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
-		Observer: sinkWatch{name: c.Name, meter: s.meter},
+		Observer: sinkObserver{name: c.Name, meter: s.meter},
 		Logger:   s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return loop.Run(ctx)

@@ -19,9 +19,9 @@ import (
 // every other destination can.
 const refusedAt500 = "SELECT *, CASE WHEN block_num = 500 THEN chr(0) ELSE 'x' END AS note FROM eth_rpc.logs"
 
-// threeSinks is a configuration of one pipeline with two sinks in PostgreSQL, of which
+// threeSinks returns a configuration of one pipeline with two sinks in PostgreSQL, of which
 // the one named strict takes the text as it is, and one in a Delta table.
-func (l *lab) threeSinks(name, amp, query, bound, more string) string {
+func (e *commandEnv) threeSinks(name, amp, query, bound, more string) string {
 	return fmt.Sprintf(`pipeline: %[1]s
 source: { amp: "%[2]s", query: "%[3]s" }
 range: { min_block: 0%[4]s }
@@ -34,7 +34,7 @@ sinks:
     delta: { path: ./lake-%[1]s, max_commit_delay: 1s }
   - name: other
     delta: { path: ./other-%[1]s, max_commit_delay: 1s }
-`, name, amp, query, bound, l.schema, more)
+`, name, amp, query, bound, e.schema, more)
 }
 
 // TestAStoppedSinkDoesNotHoldTheOthers: one of three sinks stops at block 500 of a
@@ -42,22 +42,22 @@ sinks:
 // everything, and the exit code tells of it. When its cause is mended it loads the rest.
 func TestAStoppedSinkDoesNotHoldTheOthers(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "1300")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "1300")
 	configure := func(blocks int) string {
-		return l.file("pipeline.yaml", l.threeSinks("e2e", amp, logs, fmt.Sprintf(", max_block: %d", blocks),
+		return e.file("pipeline.yaml", e.threeSinks("e2e", amp, logs, fmt.Sprintf(", max_block: %d", blocks),
 			"log: { max_bytes: 64MiB, compression: none }"))
 	}
-	l.must("ampipe", "run", "-c", configure(10))
-	l.exec("ALTER TABLE " + l.schema + ".e2e_strict ADD CONSTRAINT no_500 CHECK (block_num <> 500)")
+	e.must("ampipe", "run", "-c", configure(10))
+	e.exec("ALTER TABLE " + e.schema + ".e2e_strict ADD CONSTRAINT no_500 CHECK (block_num <> 500)")
 	file := configure(1300)
-	p := l.start("ampipe", "run", "-c", file)
+	p := e.start("ampipe", "run", "-c", file)
 	code := p.wait(t, 3*time.Minute)
 	out := p.out.String()
 	if code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
-	for _, want := range []string{"the sink has stopped; the others go on", "no_500", "STOPPED      sink strict"} {
+	for _, want := range []string{"the sink has stopped; the others continue", "no_500", "STOPPED      sink strict"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output lacks %q", want)
 		}
@@ -68,12 +68,12 @@ func TestAStoppedSinkDoesNotHoldTheOthers(t *testing.T) {
 	if t.Failed() {
 		t.Fatal(out)
 	}
-	if code, out := l.run("ampipe", "verify", "-c", file); code != 3 || strings.Count(out, "are equal in source and destination") != 2 {
+	if code, out := e.run("ampipe", "verify", "-c", file); code != 3 || strings.Count(out, "are equal in source and destination") != 2 {
 		t.Errorf("without the sink that has stopped: exit code %d\n%s", code, out)
 	}
-	l.exec("ALTER TABLE " + l.schema + ".e2e_strict DROP CONSTRAINT no_500")
-	l.must("ampipe", "run", "-c", file)
-	l.must("ampipe", "verify", "-c", file)
+	e.exec("ALTER TABLE " + e.schema + ".e2e_strict DROP CONSTRAINT no_500")
+	e.must("ampipe", "run", "-c", file)
+	e.must("ampipe", "verify", "-c", file)
 }
 
 // listens waits until a process answers for its health on a port that it has chosen,
@@ -105,16 +105,16 @@ func askHealth(t *testing.T, question string, port int) (ok bool, parts map[stri
 // TestWhatHasStoppedStaysVisible while the rest follows the chain: a sink of one
 // pipeline, and a whole pipeline beside it.
 func TestWhatHasStoppedStaysVisible(t *testing.T) {
-	l := newLab(t)
-	amp, _ := l.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "3", "--live", "--block-time", "100ms")
+	e := newCommandEnv(t)
+	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "3", "--live", "--block-time", "100ms")
 	alone := fmt.Sprintf(`pipeline: alone
 source: { amp: "%s", query: "%s" }
 range: { min_block: 0 }
 nats: { embedded: ./nats }
 sinks: [ { name: strict, postgres: { dsn: "${DATABASE_URL}", schema: %s, table: alone } } ]
-`, amp, refusedAt500, l.schema)
-	file := l.file("pipeline.yaml", l.threeSinks("many", amp, refusedAt500, "", "")+"---\n"+alone)
-	p := l.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
+`, amp, refusedAt500, e.schema)
+	file := e.file("pipeline.yaml", e.threeSinks("many", amp, refusedAt500, "", "")+"---\n"+alone)
+	p := e.start("ampipe", "run", "-c", file, "--listen", "127.0.0.1:0")
 	port := p.listens(t)
 	want := map[string]string{"many: sink strict": "block 500", "alone: pipeline": "block 500"}
 	var ok bool

@@ -8,7 +8,7 @@ import (
 )
 
 // stoppedSinks remembers the sinks of a run that have stopped for good, while
-// others go on. It is safe for concurrent use.
+// others continue. It is safe for concurrent use.
 type stoppedSinks struct {
 	mu      sync.Mutex
 	running int
@@ -20,7 +20,7 @@ func newStoppedSinks(sinks []config.Sink) *stoppedSinks {
 	return &stoppedSinks{running: len(sinks), names: map[string]bool{}}
 }
 
-// add notes that a sink has stopped, and reports whether others still run.
+// add records that a sink has stopped, and reports whether others still run.
 func (s *stoppedSinks) add(sink string, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// summarize tells at the end of a run what was done and what to do next. What has failed
+// summarize prints at the end of a run what was done and what to do next. What has failed
 // comes last.
 func (s *stages) summarize(o Options, status plan.Status, took time.Duration, err error) {
 	out := o.out()
@@ -37,13 +37,13 @@ func (s *stages) summarize(o Options, status plan.Status, took time.Duration, er
 	sayFailed(out, status)
 	switch {
 	case errors.Is(err, ops.ErrInterrupted):
-		say(out, "  interrupted: what was written is kept; the same command goes on from here")
+		say(out, "  interrupted: what was written is kept; the same command resumes from here")
 	case err == nil:
 		say(out, "  next: ampipe verify %s", s.config.Name)
 	}
 }
 
-// summarizePlan tells what became of the partitions, but for those that failed.
+// summarizePlan prints what became of the partitions, but for those that failed.
 func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration) {
 	out := o.out()
 	done := 0
@@ -78,7 +78,7 @@ func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration
 	}
 }
 
-// sayFailed names what has failed, each with the whole error.
+// sayFailed prints what has failed, each with the whole error.
 func sayFailed(out io.Writer, status plan.Status) {
 	for _, p := range status.Partitions {
 		if p.State == queue.PartitionFailed {
@@ -144,7 +144,7 @@ func (r *result) rate() {
 	}
 }
 
-// String tells it to people.
+// String formats it for people.
 func (r result) String() string {
 	text := fmt.Sprintf("blocks %v, %d rows", block.Range{Start: r.Start, End: r.End}, r.Rows)
 	if r.Seconds > 0 {

@@ -23,7 +23,7 @@ func tableOf(spec queue.Spec) (*arrow.Schema, int, error) {
 	return schema, found[0], nil
 }
 
-// waiting makes what is waited for visible.
+// waiting returns a function that reports to the meter what is waited for.
 func (s *stages) waiting(part string) func(error, time.Duration) {
 	return func(err error, _ time.Duration) { s.meter.WaitingFor(kindOf(err), part, err.Error()) }
 }

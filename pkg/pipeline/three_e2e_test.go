@@ -15,14 +15,14 @@ import (
 // Lake, each by a process of its own. One of them is stopped for a while: the others
 // do not slow, and it catches up alone. AMPIPE_STOP_SECONDS=180 is the long form.
 func TestThreeDestinations(t *testing.T) {
-	r := newRedisLab(t)
+	r := newRedisEnv(t)
 	window := 6 * time.Second
 	if n, err := strconv.Atoi(os.Getenv("AMPIPE_STOP_SECONDS")); err == nil {
 		window = time.Duration(n) * time.Second
 	}
 	amp, _ := r.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "100",
 		"--live", "--block-time", "100ms", "--reorg-every", "25", "--reorg-depth", "1-12/3")
-	c := &cluster{lab: r.lab, port: freePort(t), procs: map[string]*process{}}
+	c := &cluster{commandEnv: r.commandEnv, port: freePort(t), procs: map[string]*process{}}
 	c.nats = r.startNATS(c.port)
 	c.file = r.file("pipeline.yaml", fmt.Sprintf(`pipeline: %[1]s
 source: { amp: "%[2]s", query: %[3]s }
@@ -85,7 +85,7 @@ sinks:
 }
 
 // wrote waits until a sink has written so many rows.
-func (l *lab) wrote(t *testing.T, port int, rows float64) {
+func (e *commandEnv) wrote(t *testing.T, port int, rows float64) {
 	t.Helper()
 	for limit := time.Now().Add(2 * time.Minute); rowsWritten(t, port) < rows; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(limit) {

@@ -24,8 +24,8 @@ const verifyRows = 2_000_000
 
 // Verify compares the source with every destination of the pipeline, block by
 // block, and names every block that differs or cannot be compared. It reads plain scans of both sides
-// and needs neither NATS nor a running pipeline. If [Options.Deep] is set, it also looks
-// for rows that are of no block, where a plain scan cannot come across them. A sink that
+// and needs neither NATS nor a running pipeline. If [Options.Deep] is set, it also searches
+// for rows that are of no block, where a plain scan does not find them. A sink that
 // cannot be reached does not keep the others from being compared; it is a failure, which
 // is worse than differences.
 func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
@@ -39,7 +39,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	var sample plan.Sample
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, func(ctx context.Context) (err error) {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(ctx context.Context) (err error) {
 		sample, err = checked.TakeSample(ctx, source, checked.History(p.Range))
 		return err
 	}, logged(o.Logger))
@@ -59,11 +59,14 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	}
 	var wrong []error
 	for i, c := range p.Sinks {
-		v := &verification{source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger, destinations: o.Destinations}
-		v.sink, v.table = c, tableFor(p, c, checked)
+		v := &verification{
+			source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger,
+			destinations: o.Destinations, sink: c, table: tableFor(p, c, checked),
+		}
 		extra, err := v.run(ctx, o, writers[i])
 		if unread != nil && len(v.found.Differences) > 0 {
-			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v", c.Name, unread)
+			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v",
+				c.Name, unread)
 		}
 		wrong = append(wrong, v.summary(), extra)
 		switch {
@@ -82,19 +85,19 @@ func (v *verification) run(ctx context.Context, o Options, w sink.Writer) (extra
 	err = v.compareSink(ctx, w)
 	v.report(o, err == nil)
 	if err == nil {
-		extra, err = lookForExtra(ctx, o, v.sink.Name, w)
+		extra, err = findExtra(ctx, o, v.sink.Name, w)
 	}
 	return extra, errors.Join(err, w.Close())
 }
 
-// notCompared is the error for a sink that cannot be reached, or not be read at all. It
+// notCompared returns the error for a sink that cannot be reached, or not be read at all. It
 // is a failure, and no refusal of the pipeline, whatever the class of err: others were
 // compared.
 func notCompared(name string, err error) error {
 	return fault.Later(fmt.Errorf("sink %q was not compared: %w", name, brief(err)), 0)
 }
 
-// summary is the error for blocks that differ.
+// summary returns the error for blocks that differ, or nil.
 func (v *verification) summary() error {
 	differ, unreadable := v.found.differing()
 	if differ == 0 {
@@ -107,7 +110,7 @@ func (v *verification) summary() error {
 	return ops.Incomplete(errors.New(text))
 }
 
-// report writes what was found of one sink. whole says that all of it was compared.
+// report prints what was found of one sink. whole means that all of it was compared.
 func (v *verification) report(o Options, whole bool) {
 	for _, e := range v.earlier {
 		if n := v.older[e.number]; n > 0 {
@@ -122,7 +125,7 @@ func (v *verification) report(o Options, whole bool) {
 		return
 	}
 	v.found.merge()
-	shown := v.found.Differences[:min(len(v.found.Differences), mostDifferences)]
+	shown := v.found.Differences[:min(len(v.found.Differences), maxDifferences)]
 	for _, d := range shown {
 		say(o.out(), "%s: %v", v.sink.Name, d)
 	}
@@ -145,12 +148,12 @@ type verification struct {
 	earlier []earlierQuery // of the plan
 	older   map[int]uint64 // blocks that are as an earlier version of the query has them
 
-	sink  config.Sink
-	table sink.Table
-	all   block.Range // what the destination should hold
-	found Comparison
-	named int  // ranges that cannot be compared, and were searched for
-	tired bool // an error that may pass did not: the next one is not waited for
+	sink          config.Sink
+	table         sink.Table
+	all           block.Range // what the destination should hold
+	found         Comparison
+	named         int  // ranges that cannot be compared, and were searched for
+	noMoreWaiting bool // an error that may pass did not: the next one is not waited for
 }
 
 func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
@@ -158,7 +161,7 @@ func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
 		return err
 	}
 	var err error
-	if v.all, err = v.claimed(ctx, w); err != nil {
+	if v.all, err = v.claimedRange(ctx, w); err != nil {
 		return err
 	}
 	if v.found, err = v.compare(ctx, w, v.all); err != nil {
@@ -167,12 +170,12 @@ func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
 	if err := v.compareEarlier(ctx, w); err != nil || !v.checked.Follow {
 		return err
 	}
-	return v.again(ctx, w)
+	return v.recheck(ctx, w)
 }
 
-// claimed is what the destination says to hold: of a chain that is followed,
+// claimedRange returns what the destination should hold: of a chain that is followed,
 // everything up to its last watermark.
-func (v *verification) claimed(ctx context.Context, w sink.Writer) (block.Range, error) {
+func (v *verification) claimedRange(ctx context.Context, w sink.Writer) (block.Range, error) {
 	all := v.checked.History(v.config.Range)
 	if !v.checked.Follow {
 		return all, nil
@@ -192,17 +195,17 @@ func (v *verification) claimed(ctx context.Context, w sink.Writer) (block.Range,
 	return all, nil
 }
 
-// tries and betweenTries are how often and at what distance blocks are compared again
+// recheckTries and recheckPause are how often, and after what pause, blocks are compared again
 // that differ at the head of a chain: a reorg is on its way to the destination.
 const (
-	tries        = 5
-	betweenTries = 2 * time.Second
+	recheckTries = 5
+	recheckPause = 2 * time.Second
 )
 
-// again compares blocks that differ once more, and forgets those that the
-// destination does not claim any longer. Blocks that cannot be compared stay so.
-func (v *verification) again(ctx context.Context, w sink.Writer) error {
-	for range tries {
+// recheck compares blocks that differ again, and drops those that the destination does
+// not claim any longer. Blocks that cannot be compared stay so.
+func (v *verification) recheck(ctx context.Context, w sink.Writer) error {
+	for range recheckTries {
 		var blocks block.Set
 		var unreadable []Difference
 		for _, difference := range v.found.Differences {
@@ -215,10 +218,10 @@ func (v *verification) again(ctx context.Context, w sink.Writer) error {
 		if blocks.Len() == 0 {
 			return nil
 		}
-		if err := fault.Sleep(ctx, betweenTries); err != nil {
+		if err := fault.Sleep(ctx, recheckPause); err != nil {
 			return err
 		}
-		all, err := v.claimed(ctx, w)
+		all, err := v.claimedRange(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -276,16 +279,18 @@ func windowBlocks(s plan.Sample) uint64 {
 	return verifyRows
 }
 
-// logged writes to the log what is waited for.
+// logged returns a function that logs what is waited for.
 func logged(log zerolog.Logger) func(error, time.Duration) {
 	return func(err error, pause time.Duration) { log.Warn().Err(err).Dur("pause", pause).Msg("waiting") }
 }
 
-// patiently compares r again after an error that may pass, and in halves if r is
+// retryInHalves compares r again after an error that may pass, and in halves if r is
 // too much for the server.
-func patiently(ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error)) (Comparison, error) {
+func retryInHalves(
+	ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error),
+) (Comparison, error) {
 	var found Comparison
-	err := fault.Retry(ctx, fault.Backoff{GiveUp: commandPatience}, func(context.Context) (err error) {
+	err := fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(context.Context) (err error) {
 		found, err = compare(r)
 		if errors.Is(err, amp.ErrTooMuch) && r.Len() > 1 {
 			return fault.Permanent(err) // as it is
@@ -297,7 +302,7 @@ func patiently(ctx context.Context, log zerolog.Logger, r block.Range, compare f
 	}
 	var both Comparison
 	for _, half := range plan.Cut(r, (r.Len()+1)/2) {
-		found, err := patiently(ctx, log, half, compare)
+		found, err := retryInHalves(ctx, log, half, compare)
 		if err != nil {
 			return both, err
 		}

@@ -28,13 +28,13 @@ type version struct {
 	any    block.Set     // that it may have loaded; what a later query has read again stays as it was loaded first
 }
 
-// record is what the state of NATS says about a pipeline that was planned before.
+// record is what the state in NATS holds about a pipeline that was planned before.
 type record struct {
 	spec     queue.Spec
 	versions []version // the latest first
 }
 
-// readTimeout is how long a command that only looks waits for the state of NATS.
+// readTimeout is how long a command that only reads waits for the state in NATS.
 const readTimeout = 10 * time.Second
 
 // readRecord reads what is known of a pipeline from the state of NATS, and changes
@@ -47,12 +47,12 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 			return nil, nil
 		}
 	}
-	bus, err := OpenBus(ctx, p.NATS, roleOperator, log)
+	conn, err := openNATS(ctx, p.NATS, roleOperator, log)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, bus.Close()) }()
-	state, err := bus.State(ctx, p.Name)
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	state, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func versionsOf(spec queue.Spec, parts []queue.Stored[queue.Partition]) []versio
 	return all
 }
 
-// describeVersions says which blocks each query of a pipeline has loaded, or refuses a
+// describeVersions prints which blocks each query of a pipeline has loaded, or refuses a
 // query that cannot take over.
 func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
 	r, err := readRecord(ctx, p, log)

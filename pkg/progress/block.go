@@ -6,16 +6,16 @@ import (
 )
 
 const (
-	mostWaits  = 3  // that are shown
-	mostReason = 3  // lines of a reason
-	narrowest  = 20 // columns that a block is made for
-	indented   = 2  // columns before the lines below the name of a pipeline
+	maxWaits       = 3  // that are shown
+	maxReasonLines = 3  // lines of a reason
+	minColumns     = 20 // columns that a block is made for
+	indent         = 2  // columns before the lines below the name of a pipeline
 )
 
 // Block shows a pipeline in lines of less than so many columns: what it does and waits
 // for first, then its history, each sink and the live chain.
 func (s Snapshot) Block(name string, wide int) []string {
-	b := &blockText{wide: max(narrowest, wide) - 1} // a line that fills the last column may wrap
+	b := &blockText{wide: max(minColumns, wide) - 1} // a line that fills the last column may wrap
 	b.label = len("history")
 	for _, sink := range s.Sinks {
 		b.label = max(b.label, columns(sink.Name))
@@ -27,7 +27,7 @@ func (s Snapshot) Block(name string, wide int) []string {
 		return b.lines
 	}
 	for i, w := range s.Waits {
-		if i == mostWaits {
+		if i == maxWaits {
 			b.text("", fmt.Sprintf("and %d more", len(s.Waits)-i))
 			break
 		}
@@ -68,16 +68,16 @@ func (b *blockText) head(name, state string) {
 	b.lines = append(b.lines, fit(fit(name, max(1, b.wide-columns(state)-2))+"  "+state, b.wide))
 }
 
-// room is how many columns a line has behind its label.
-func (b *blockText) room() int { return b.wide - indented - b.label - 1 }
+// room returns how many columns a line has behind its label.
+func (b *blockText) room() int { return b.wide - indent - b.label - 1 }
 
 func (b *blockText) line(label, text string) {
-	b.lines = append(b.lines, strings.Repeat(" ", indented)+pad(fit(printable(label), b.label), b.label)+" "+text)
+	b.lines = append(b.lines, strings.Repeat(" ", indent)+pad(fit(printable(label), b.label), b.label)+" "+text)
 }
 
 // text writes what may need several lines.
 func (b *blockText) text(label, text string) {
-	for i, line := range wrap(printable(text), b.room(), mostReason) {
+	for i, line := range wrap(printable(text), b.room(), maxReasonLines) {
 		if i > 0 {
 			label = ""
 		}

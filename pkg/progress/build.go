@@ -8,7 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 )
 
-// buildInfo is a metric that is always 1 and says in its labels what runs.
+// buildInfo returns a metric that is always 1, with the build in its labels.
 func buildInfo() prometheus.Collector {
 	b := ops.ReadBuild()
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{

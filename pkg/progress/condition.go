@@ -6,7 +6,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/health"
 )
 
-// condition is what a process knows of how a pipeline is, for [Meter.Health].
+// condition is what a process knows of the health of a pipeline, for [Meter.Health].
 type condition struct {
 	waits   map[string]wait       // by part of the pipeline
 	groups  map[string]*waitGroup // by kind of part
@@ -24,22 +24,25 @@ type stop struct {
 }
 
 func newCondition() condition {
-	return condition{waits: map[string]wait{}, groups: map[string]*waitGroup{}, stages: map[string]health.Stage{}, loops: map[string]time.Time{}}
+	return condition{
+		waits: map[string]wait{}, groups: map[string]*waitGroup{},
+		stages: map[string]health.Stage{}, loops: map[string]time.Time{},
+	}
 }
 
-// Waiting says that a part of the pipeline waits, and for what; an empty reason says
-// that it has resumed.
+// Waiting records that a part of the pipeline waits, and for what; with an empty reason it has
+// resumed.
 func (m *Meter) Waiting(part, reason string) { m.WaitingFor(health.Fault, part, reason) }
 
-// Moved says that the log has got room.
+// Moved records that the log has got room.
 func (m *Meter) Moved() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.condition.moved = m.now()
 }
 
-// Stopped says that a sink has stopped for good, and why; an empty reason says that
-// it is running again. One that has stopped waits for nothing, and has not resumed.
+// Stopped records that a sink has stopped for good, and why; with an empty reason it
+// runs again. One that has stopped waits for nothing, and has not resumed.
 func (m *Meter) Stopped(sink, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -54,7 +57,7 @@ func (m *Meter) Stopped(sink, reason string) {
 	}
 }
 
-// Failed says that the pipeline has ended because of an error, and which.
+// Failed records that the pipeline has ended because of an error, and which.
 func (m *Meter) Failed(reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,7 +68,7 @@ func (m *Meter) Failed(reason string) {
 	clear(m.condition.loops)
 }
 
-// GaveUp says which blocks of the history could not be read; an empty text says none.
+// GaveUp sets which blocks of the history could not be read; empty: none.
 func (m *Meter) GaveUp(blocks string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -101,10 +104,10 @@ func (m *Meter) stops() []health.Stop {
 	return stops
 }
 
-// Unready says that a stage runs in this process, and why it is not ready.
+// Unready records that a stage runs in this process, and why it is not ready.
 func (m *Meter) Unready(stage, reason string) { m.unready(stage, reason, 0) }
 
-// Lacks says that a stage is not ready because so many blocks of its history are
+// Lacks records that a stage is not ready because so many blocks of its history are
 // missing.
 func (m *Meter) Lacks(stage, reason string, blocks uint64) { m.unready(stage, reason, blocks) }
 
@@ -119,28 +122,28 @@ func (m *Meter) unready(stage, reason string, blocks uint64) {
 	m.condition.stages[stage] = s
 }
 
-// Ready says that a stage is ready, while no wait of the kinds that it needs is wrong.
+// Ready records that a stage is ready, while no wait of the kinds that it needs is wrong.
 func (m *Meter) Ready(stage string, needs ...health.Kind) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.condition.stages[stage] = health.Stage{Name: stage, Needs: needs}
 }
 
-// CameRound says that a loop runs and has come round once more.
-func (m *Meter) CameRound(part string) {
+// Heartbeat records that a loop runs and has come round again.
+func (m *Meter) Heartbeat(part string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.condition.loops[part] = m.now()
 }
 
-// Ended says that a loop has ended.
+// Ended records that a loop has ended.
 func (m *Meter) Ended(part string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.condition.loops, part)
 }
 
-// Health returns what the process knows of the pipeline of that name.
+// Health returns the health of the pipeline, as far as the process knows it.
 func (m *Meter) Health(name string) health.Pipeline {
 	m.mu.Lock()
 	defer m.mu.Unlock()

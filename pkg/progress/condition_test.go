@@ -104,7 +104,7 @@ func TestStagesAndLoops(t *testing.T) {
 			t.Errorf("%+v %+v", s, stops)
 		}
 		m.GaveUp("")
-		m.CameRound("planner")
+		m.Heartbeat("planner")
 		time.Sleep(time.Minute)
 		if loops := m.Health("").Loops; len(loops) != 1 || time.Since(loops[0].Last) != time.Minute {
 			t.Errorf("%+v", loops)

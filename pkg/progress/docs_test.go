@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 )
 
-// full is a meter that knows everything.
+// full returns a meter that knows everything.
 func full() *progress.Meter {
 	m := progress.NewMeter("warehouse")
 	m.Planned(block.Range{Start: 0, End: 10}, block.NewSet(block.Range{Start: 0, End: 4}))
@@ -28,7 +28,7 @@ func full() *progress.Meter {
 	m.Covered("warehouse", 6)
 	m.Stopped("warehouse", "out of range")
 	m.Waiting("source", "not there")
-	m.Looked(progress.Overview{
+	m.SetOverview(progress.Overview{
 		Epoch: 7, Follows: true, FailedBlocks: 2,
 		Partitions: map[string]int{"failed": 1},
 		Tasks:      map[string]progress.Tasks{"partition": {Queued: 3, Held: 2, Idle: 1}},
@@ -99,7 +99,7 @@ func describe(m *progress.Meter) (n int) {
 	return len(descs)
 }
 
-// figures are what a meter serves, with its labels.
+// figures returns what a meter serves, with its labels.
 func figures(t *testing.T, m *progress.Meter) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Line is the state of the pipeline in one line:
+// Line returns the state of the pipeline in one line:
 //
 //	history 4.1M/10M blocks 41 % | 96k rows/s | warehouse 94k rows/s, 1.2 s behind | eta 53 m
 //	history 10M/10M blocks 100 % | 230 rows/s | warehouse 230 rows/s | live 19,876,543 (0.8 s behind head) | reorgs 3
@@ -44,7 +44,7 @@ func (m *Meter) line(now time.Time) string {
 		parts = append(parts, Count(uint64(m.speed.perSecond(now)))+" rows/s")
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
-		if s := m.sinks[name]; s.stopped.reason == "" && (s.rows > 0 || s.known && m.rows > 0) {
+		if s := m.sinks[name]; s.stopped.reason == "" && (s.rows > 0 || (s.known && m.rows > 0)) {
 			parts = append(parts, m.sinkPart(name, now))
 		}
 	}
@@ -71,7 +71,7 @@ func (m *Meter) line(now time.Time) string {
 }
 
 // slowest returns the blocks that every sink has that has not stopped, and how long
-// the slowest one still takes at the pace since the start; 0 if that cannot be told
+// the slowest one still takes at the pace since the start; 0 if that is not known
 // yet.
 func (m *Meter) slowest(now time.Time) (done uint64, eta time.Duration) {
 	total := m.history.Len()

@@ -10,10 +10,10 @@ import (
 
 // liveMeter is what a process sees of the live lane.
 type liveMeter struct {
-	known  bool
-	head   block.Number // the last that is complete in the log
-	reorgs uint64
-	told   bool // how many reorgs there were before this process
+	known       bool
+	head        block.Number // the last that is complete in the log
+	reorgs      uint64
+	reorgsKnown bool // how many reorgs there were before this process
 }
 
 // liveSink is how far a sink is in the live lane.
@@ -26,7 +26,7 @@ type liveSink struct {
 	latency latency
 }
 
-// Seen tells that the log has the live chain up to a block, of which the extractor
+// Seen records that the log has the live chain up to a block, of which the extractor
 // heard at the time given.
 func (m *Meter) Seen(head block.Number, at time.Time) {
 	m.mu.Lock()
@@ -46,14 +46,14 @@ func (m *Meter) Reorged() {
 	m.live.reorgs++
 }
 
-// Reorgs tells how many reorgs there were since the pipeline began.
+// Reorgs sets how many reorgs there were since the pipeline began.
 func (m *Meter) Reorgs(n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.live.reorgs, m.live.told = max(m.live.reorgs, n), true
+	m.live.reorgs, m.live.reorgsKnown = max(m.live.reorgs, n), true
 }
 
-// Reached tells that a sink has committed the live chain up to a block, of which the
+// Reached records that a sink has committed the live chain up to a block, of which the
 // extractor heard at the time given (zero: unknown).
 func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
 	m.mu.Lock()
@@ -68,8 +68,8 @@ func (m *Meter) Reached(sink string, number block.Number, seen time.Time) {
 	}
 }
 
-// Live says for people how far the live chain is in every sink, and how many reorgs
-// there were; empty: it is not followed.
+// Live returns, for people, how far the live chain is in every sink, and how many reorgs
+// there were, or "" if it is not followed.
 func (m *Meter) Live() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,18 +86,18 @@ func (m *Meter) slowestLive() *liveSink {
 	var slowest *liveSink
 	for _, s := range m.sinks {
 		if s.stopped.reason == "" && s.live.known && (slowest == nil || s.live.number < slowest.number ||
-			s.live.number == slowest.number && s.live.behind > slowest.behind) {
+			(s.live.number == slowest.number && s.live.behind > slowest.behind)) {
 			slowest = &s.live
 		}
 	}
 	return slowest
 }
 
-// quietAfter is how long how fast the last block was says something about a sink that
-// has had no other since.
+// quietAfter is how long the latency of its last block counts for a sink that has had no
+// other since.
 const quietAfter = time.Minute
 
-// livePart says where the slowest sink is, and how long ago the extractor heard of
+// livePart returns where the slowest sink is, and how long ago the extractor heard of
 // the first block that it lacks or, where it lacks none, how long the last took. On a
 // chain that stands still it is at the head.
 func (m *Meter) livePart(now time.Time) string {

@@ -1,4 +1,4 @@
-// Package progress knows what has happened in a pipeline: counters for metrics,
+// Package progress measures what happens in a pipeline: counters for metrics,
 // and a line for people.
 package progress
 
@@ -9,11 +9,11 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Meter gathers what one process sees of one pipeline. It is safe for
+// Meter collects what one process sees of one pipeline. It is safe for
 // concurrent use.
 type Meter struct {
 	CommitDelay time.Duration // how long a sink may gather entries before it commits them; set before use
-	// Say is told what is to be said about waits; nil: nobody. It must not call the
+	// Say is called with what is to be logged about waits; nil: nothing is. It must not call the
 	// meter. Set before use.
 	Say func(WaitNote)
 
@@ -29,7 +29,7 @@ type Meter struct {
 	saying    <-chan struct{} // closed: nothing is said any more
 	parts     map[string]bool // kinds of parts that have waited or resumed
 	live      liveMeter
-	overview  *Overview // nil: this process has no planner that has looked yet
+	overview  *Overview // nil: no planner of this process has reconciled yet
 	planned   bool      // history is known
 	extracts  bool      // this process reads from Amp
 	now       func() time.Time
@@ -59,7 +59,7 @@ func NewMeter(sinks ...string) *Meter {
 	return m
 }
 
-// Planned tells what blocks are wanted, and which of them the log has had.
+// Planned sets which blocks are wanted, and which of them the log has had.
 func (m *Meter) Planned(history block.Range, extracted block.Set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -89,7 +89,7 @@ func (m *Meter) Applied(sink string, rows uint64) {
 	s.speed.add(m.now(), rows)
 }
 
-// Covered tells how many blocks of the history a destination holds.
+// Covered sets how many blocks of the history a destination holds.
 func (m *Meter) Covered(sink string, blocks uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,7 +107,7 @@ func (m *Meter) Rows(sink string) uint64 {
 	return m.sink(sink).rows
 }
 
-// Elapsed is the time since the start.
+// Elapsed returns the time since the start.
 func (m *Meter) Elapsed() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -24,21 +24,25 @@ func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 }
 
 var (
-	descLogRows     = prometheus.NewDesc("ampipe_log_rows_total", "Rows appended to the log by this process.", nil, nil)
-	descLogBytes    = prometheus.NewDesc("ampipe_log_bytes_total", "Bytes of entries appended to the log by this process.", nil, nil)
-	descHistory     = prometheus.NewDesc("ampipe_history_blocks", "Blocks of the history that are wanted.", nil, nil)
-	descExtracted   = prometheus.NewDesc("ampipe_extracted_blocks", "Blocks of the history that the log has had.", nil, nil)
-	descSinkRows    = prometheus.NewDesc("ampipe_sink_rows_total", "Rows committed by this process.", []string{"sink"}, nil)
-	descSinkBlocks  = prometheus.NewDesc("ampipe_sink_blocks", "Blocks of the history that the destination holds.", []string{"sink"}, nil)
-	descLiveHead    = prometheus.NewDesc("ampipe_live_block", "Last block of the live chain that is complete in the log.", nil, nil)
-	descLiveReorgs  = prometheus.NewDesc("ampipe_reorgs_total", "Reorgs since the pipeline began.", nil, nil)
-	descSinkLive    = prometheus.NewDesc("ampipe_sink_live_block", "Last block of the live chain that the destination holds.", []string{"sink"}, nil)
-	descSinkLatency = prometheus.NewDesc("ampipe_live_latency_seconds",
-		"From the extractor's hearing of blocks to their commit.", []string{"sink"}, nil)
-	descSinkStopped = prometheus.NewDesc("ampipe_sink_stopped", "1 if the sink has stopped for good, because of an error.", []string{"sink"}, nil)
-	descFailed      = prometheus.NewDesc("ampipe_pipeline_failed", "1 if the pipeline has ended because of an error.", nil, nil)
-	descWaiting     = prometheus.NewDesc("ampipe_waiting", "Parts of the pipeline that wait for something.", nil, nil)
+	descLogRows     = newDesc("ampipe_log_rows_total", "Rows appended to the log by this process.")
+	descLogBytes    = newDesc("ampipe_log_bytes_total", "Bytes of entries appended to the log by this process.")
+	descHistory     = newDesc("ampipe_history_blocks", "Blocks of the history that are wanted.")
+	descExtracted   = newDesc("ampipe_extracted_blocks", "Blocks of the history that the log has had.")
+	descSinkRows    = newDesc("ampipe_sink_rows_total", "Rows committed by this process.", "sink")
+	descSinkBlocks  = newDesc("ampipe_sink_blocks", "Blocks of the history that the destination holds.", "sink")
+	descLiveHead    = newDesc("ampipe_live_block", "Last block of the live chain that is complete in the log.")
+	descLiveReorgs  = newDesc("ampipe_reorgs_total", "Reorgs since the pipeline began.")
+	descSinkLive    = newDesc("ampipe_sink_live_block", "Last block of the live chain that the destination holds.", "sink")
+	descSinkLatency = newDesc("ampipe_live_latency_seconds", "From the extractor's hearing of blocks to their commit.", "sink")
+	descSinkStopped = newDesc("ampipe_sink_stopped", "1 if the sink has stopped for good, because of an error.", "sink")
+	descFailed      = newDesc("ampipe_pipeline_failed", "1 if the pipeline has ended because of an error.")
+	descWaiting     = newDesc("ampipe_waiting", "Parts of the pipeline that wait for something.")
 )
+
+// newDesc describes a metric that has no label but those named here.
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
 
 // sender passes metrics on.
 type sender chan<- prometheus.Metric
@@ -68,7 +72,7 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 		send.gauge(descHistory, float64(m.history.Len()))
 		send.gauge(descExtracted, float64(m.extracted.Len()))
 	}
-	if m.extracts || m.live.told {
+	if m.extracts || m.live.reorgsKnown {
 		send.count(descLiveReorgs, float64(m.live.reorgs))
 	}
 	if m.live.known {
@@ -103,7 +107,7 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// Gather makes a registry of the process and of the meters, by the names of
+// Gather returns a registry of the process and of the meters, by the names of
 // their pipelines.
 func Gather(meters map[string]*Meter) (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()

@@ -36,21 +36,21 @@ type SinkOverview struct {
 	Oldest          time.Time         // when the first live entry was published that is not acknowledged; zero: there is none
 }
 
-// Looked sets what a planner has found.
-func (m *Meter) Looked(o Overview) {
+// SetOverview sets what a planner has found.
+func (m *Meter) SetOverview(o Overview) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.overview = &o
 }
 
-// Extracts says that this process reads from Amp.
+// Extracts records that this process reads from Amp.
 func (m *Meter) Extracts() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.extracts = true
 }
 
-// Applies says that this process writes to a sink's destination.
+// Applies records that this process writes to a sink's destination.
 func (m *Meter) Applies(sink string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,10 +83,10 @@ type lag struct {
 	at   time.Time // of the commit
 }
 
-// lagWindow is how long the lag of a commit says something about a sink.
+// lagWindow is how long the lag of a commit counts for a sink.
 const lagWindow = speedWindow * time.Second
 
-// Behind says that a sink has committed entries just now of which the first was in the
+// Behind records that a sink has committed entries just now of which the first was in the
 // log for so long.
 func (m *Meter) Behind(sink string, long time.Duration) {
 	m.mu.Lock()
@@ -111,28 +111,31 @@ func kindOf(part string) string {
 }
 
 var (
-	descWaitingParts = prometheus.NewDesc("ampipe_waiting_parts", "Parts of the pipeline that wait for something, by kind.", []string{"part"}, nil)
-	descLongestWait  = prometheus.NewDesc("ampipe_longest_wait_seconds", "For how long the part of this kind waits that has waited the longest.", []string{"part"}, nil)
+	descWaitingParts = newDesc("ampipe_waiting_parts", "Parts of the pipeline that wait for something, by kind.", "part")
+	descLongestWait  = newDesc("ampipe_longest_wait_seconds", "For how long the part of this kind waits that has waited the longest.", "part")
 
-	descCommits    = prometheus.NewDesc("ampipe_sink_commit_duration_seconds", "Commits of this process, and the time that they took.", []string{"sink"}, nil)
-	descEntries    = prometheus.NewDesc("ampipe_sink_entries_total", "Entries of the log committed by this process.", []string{"sink"}, nil)
-	descLastCommit = prometheus.NewDesc("ampipe_sink_last_commit_timestamp_seconds", "When this process committed last.", []string{"sink"}, nil)
+	descCommits    = newDesc("ampipe_sink_commit_duration_seconds", "Commits of this process, and the time that they took.", "sink")
+	descEntries    = newDesc("ampipe_sink_entries_total", "Entries of the log committed by this process.", "sink")
+	descLastCommit = newDesc("ampipe_sink_last_commit_timestamp_seconds", "When this process committed last.", "sink")
 
-	descEpoch        = prometheus.NewDesc("ampipe_epoch", "Number of the epoch. It grows when the live lane begins anew.", nil, nil)
-	descPartitions   = prometheus.NewDesc("ampipe_partitions", "Partitions of the history, by state.", []string{"state"}, nil)
-	descFailedBlocks = prometheus.NewDesc("ampipe_failed_blocks", "Blocks of the history that were given up.", nil, nil)
-	descQueued       = prometheus.NewDesc("ampipe_queued_tasks", "Tasks that no extractor has taken.", []string{"kind"}, nil)
-	descHeld         = prometheus.NewDesc("ampipe_held_tasks", "Tasks that extractors work on.", []string{"kind"}, nil)
-	descIdle         = prometheus.NewDesc("ampipe_idle_workers", "Workers of extractors that wait for a task.", []string{"kind"}, nil)
-	descLogSize      = prometheus.NewDesc("ampipe_log_size_bytes", "Bytes that the log holds.", nil, nil)
-	descLogLimit     = prometheus.NewDesc("ampipe_log_limit_bytes", "Bytes that the log may hold.", nil, nil)
-	descLogEntries   = prometheus.NewDesc("ampipe_log_entries", "Entries that the log holds.", nil, nil)
-	descWanted       = prometheus.NewDesc("ampipe_sink_wanted_blocks", "Blocks of the history that the sink needs.", []string{"sink"}, nil)
-	descMissing      = prometheus.NewDesc("ampipe_sink_missing_blocks", "Blocks of the history that the destination lacks and that have not failed.", []string{"sink"}, nil)
-	descPending      = prometheus.NewDesc("ampipe_sink_pending_entries", "Entries of the log that the sink has not acknowledged.", []string{"sink", "lane"}, nil)
-	descAcknowledged = prometheus.NewDesc("ampipe_sink_acknowledged_sequence", "Sequence of the log up to which the sink has acknowledged everything.", []string{"sink", "lane"}, nil)
-	descLagBlocks    = prometheus.NewDesc("ampipe_sink_lag_blocks", "Blocks of the live chain that the log has and the destination lacks.", []string{"sink"}, nil)
-	descLagSeconds   = prometheus.NewDesc("ampipe_sink_lag_seconds", "Age of the first entry of the live lane that the sink has not acknowledged; 0 if there is none.", []string{"sink"}, nil)
+	descEpoch        = newDesc("ampipe_epoch", "Number of the epoch. It grows when the live lane begins anew.")
+	descPartitions   = newDesc("ampipe_partitions", "Partitions of the history, by state.", "state")
+	descFailedBlocks = newDesc("ampipe_failed_blocks", "Blocks of the history that were given up.")
+	descQueued       = newDesc("ampipe_queued_tasks", "Tasks that no extractor has taken.", "kind")
+	descHeld         = newDesc("ampipe_held_tasks", "Tasks that extractors work on.", "kind")
+	descIdle         = newDesc("ampipe_idle_workers", "Workers of extractors that wait for a task.", "kind")
+	descLogSize      = newDesc("ampipe_log_size_bytes", "Bytes that the log holds.")
+	descLogLimit     = newDesc("ampipe_log_limit_bytes", "Bytes that the log may hold.")
+	descLogEntries   = newDesc("ampipe_log_entries", "Entries that the log holds.")
+	descWanted       = newDesc("ampipe_sink_wanted_blocks", "Blocks of the history that the sink needs.", "sink")
+	descMissing      = newDesc("ampipe_sink_missing_blocks",
+		"Blocks of the history that the destination lacks and that have not failed.", "sink")
+	descPending      = newDesc("ampipe_sink_pending_entries", "Entries of the log that the sink has not acknowledged.", "sink", "lane")
+	descAcknowledged = newDesc("ampipe_sink_acknowledged_sequence",
+		"Sequence of the log up to which the sink has acknowledged everything.", "sink", "lane")
+	descLagBlocks  = newDesc("ampipe_sink_lag_blocks", "Blocks of the live chain that the log has and the destination lacks.", "sink")
+	descLagSeconds = newDesc("ampipe_sink_lag_seconds",
+		"Age of the first entry of the live lane that the sink has not acknowledged; 0 if there is none.", "sink")
 )
 
 // collectOverview sends what the planner has found.

@@ -11,7 +11,7 @@ import (
 )
 
 // Screen shows the state of things to a person at a terminal, below the lines of a log:
-// a block of lines that is written anew in its place. Without a terminal it shows
+// a block of lines that is rewritten in place. Without a terminal it shows
 // nothing, and passes the lines of the log on. It is safe for concurrent use.
 type Screen struct {
 	Out      io.Writer

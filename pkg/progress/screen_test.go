@@ -60,7 +60,7 @@ func (t *terminal) put(r rune) {
 	t.col++
 }
 
-// rows is how many rows line i takes.
+// rows returns how many rows line i takes.
 func (t *terminal) rows(i int) int {
 	return max(1, (len([]rune(t.lines[i]))+t.wide-1)/t.wide)
 }
@@ -227,7 +227,7 @@ func TestTeller(t *testing.T) {
 		m := progress.NewMeter("lake")
 		var told []string
 		began := time.Now()
-		look := m.Teller(func(s progress.Snapshot) {
+		look := m.ProgressLogger(func(s progress.Snapshot) {
 			told = append(told, fmt.Sprintf("%v %s", time.Since(began), s.State))
 		})
 		pass := func(d time.Duration) {

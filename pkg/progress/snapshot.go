@@ -110,7 +110,7 @@ func (s Snapshot) state() State {
 	}
 }
 
-// stopped is how many sinks have stopped for good.
+// stopped returns how many sinks have stopped for good.
 func (s Snapshot) stopped() (n int) {
 	for _, sink := range s.Sinks {
 		if sink.Stopped != "" {
@@ -120,17 +120,17 @@ func (s Snapshot) stopped() (n int) {
 	return n
 }
 
-// tellEvery is how often the state is told to a process without a terminal.
-const tellEvery = 15 * time.Second
+// logEvery is how often the progress is logged where there is no terminal.
+const logEvery = 15 * time.Second
 
-// Teller returns a function that, called each second, calls say every 15 s, and at once
-// when the pipeline has another state, or another sink has stopped.
-func (m *Meter) Teller(say func(Snapshot)) (look func()) {
+// ProgressLogger returns a function that is to be called every second. It calls say every
+// 15 s, and at once when the pipeline has another state, or another sink has stopped.
+func (m *Meter) ProgressLogger(say func(Snapshot)) func() {
 	last := Snapshot{State: StateStarting}
 	at := m.now()
 	return func() {
 		now, s := m.now(), m.Snapshot()
-		if s.State == last.State && s.stopped() == last.stopped() && now.Sub(at) < tellEvery {
+		if s.State == last.State && s.stopped() == last.stopped() && now.Sub(at) < logEvery {
 			return
 		}
 		last, at = s, now

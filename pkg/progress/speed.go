@@ -29,7 +29,7 @@ func (s *speed) advance(second int64) {
 	}
 }
 
-// perSecond is the rate over the window, or over the time since the first
+// perSecond returns the rate over the window, or over the time since the first
 // count where that is shorter.
 func (s *speed) perSecond(now time.Time) float64 {
 	if s.first == 0 {

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// sayEvery is how often a wait is said that lasts.
-	sayEvery = 5 * time.Minute
-	// sayAgain is how soon a fault that comes and goes is said again, and how long a
+	// repeatEvery is how often a wait that lasts is reported.
+	repeatEvery = 5 * time.Minute
+	// repeatAfter is how soon a fault that comes and goes is said again, and how long a
 	// reason has to last that was not said when it came.
-	sayAgain = 30 * time.Second
-	// mostSaid bounds the reasons that are remembered of one kind of part.
-	mostSaid = 32
+	repeatAfter = 30 * time.Second
+	// maxReasons bounds the reasons that are remembered of one kind of part.
+	maxReasons = 32
 )
 
 // WaitEvent is what became of a wait.
@@ -54,13 +54,13 @@ type waitGroup struct {
 	began   time.Time            // the first of them waits since then; zero: none does
 	current string               // pattern of the newest reason
 	changed time.Time            // current last
-	told    bool                 // something was said about this wait
+	noted   bool                 // something was said about this wait
 	pattern string               // of what was said last
 	last    time.Time            // when that was
 	said    map[string]time.Time // when a reason was last said, by pattern
 }
 
-// SayUntil ends with ctx what [Meter.Say] is told: parts that stop then have not
+// SayUntil calls [Meter.Say] no more once ctx has ended: parts that stop then have not
 // resumed.
 func (m *Meter) SayUntil(ctx context.Context) {
 	m.mu.Lock()
@@ -68,8 +68,7 @@ func (m *Meter) SayUntil(ctx context.Context) {
 	m.saying = ctx.Done()
 }
 
-// WaitingFor is Waiting for a wait of any kind. One that becomes one of another kind
-// begins anew.
+// WaitingFor is Waiting for a wait of any kind. A wait that changes its kind begins again.
 func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,8 +93,7 @@ func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
 	m.sayReason(w, now)
 }
 
-// SayWaits says of waits that last that they do. It is to be called about once a
-// second.
+// SayWaits reports waits that last. It is to be called about once a second.
 func (m *Meter) SayWaits() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -105,19 +103,19 @@ func (m *Meter) SayWaits() {
 			continue
 		}
 		w := m.newestOf(kind)
-		settled := now.Sub(g.changed) >= sayAgain
+		settled := now.Sub(g.changed) >= repeatAfter
 		switch {
-		case !g.told && settled:
+		case !g.noted && settled:
 			m.say(g, WaitBegan, w, now)
-		case g.told && g.pattern != g.current && settled:
+		case g.noted && g.pattern != g.current && settled:
 			m.say(g, WaitChanged, w, now)
-		case g.told && now.Sub(g.last) >= sayEvery:
+		case g.noted && now.Sub(g.last) >= repeatEvery:
 			m.say(g, WaitLasts, w, now)
 		}
 	}
 }
 
-// Waits returns what is waited for, that first which a person should look at first:
+// Waits returns what is waited for, what a person should look at first first:
 // faults before what is in order, what others need before them, and then what is new.
 func (m *Meter) Waits() []health.Wait {
 	m.mu.Lock()
@@ -126,7 +124,7 @@ func (m *Meter) Waits() []health.Wait {
 }
 
 func (m *Meter) waits() []health.Wait {
-	order := []health.Kind{health.NATSAway, health.AmpAway, health.LookFails, health.Fault, health.BackPressure, health.Expected}
+	order := []health.Kind{health.NATSAway, health.AmpAway, health.PlannerFails, health.Fault, health.BackPressure, health.Expected}
 	all := slices.SortedFunc(maps.Values(m.condition.waits), func(a, b wait) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)),
@@ -154,7 +152,7 @@ func (m *Meter) newestOf(kind string) (newest wait) {
 	return newest
 }
 
-// sayReason says a reason that is new.
+// sayReason reports a new reason.
 func (m *Meter) sayReason(w wait, now time.Time) {
 	kind := kindOf(w.Part)
 	g := m.condition.groups[kind]
@@ -169,32 +167,32 @@ func (m *Meter) sayReason(w wait, now time.Time) {
 	if pattern != g.current {
 		g.current, g.changed = pattern, now
 	}
-	quiet := sayEvery
-	if !g.told && w.Kind != health.Expected && w.Kind != health.BackPressure {
-		quiet = sayAgain
+	quiet := repeatEvery
+	if !g.noted && w.Kind != health.Expected && w.Kind != health.BackPressure {
+		quiet = repeatAfter
 	}
 	said, before := g.said[pattern]
 	switch {
-	case g.told && g.pattern == pattern, before && now.Sub(said) < quiet, !before && len(g.said) >= mostSaid:
-	case g.told:
+	case g.noted && g.pattern == pattern, before && now.Sub(said) < quiet, !before && len(g.said) >= maxReasons:
+	case g.noted:
 		m.say(g, WaitChanged, w, now)
 	default:
 		m.say(g, WaitBegan, w, now)
 	}
 }
 
-// sayEnd says that the last part of a kind has resumed, if it was said that it waits.
+// sayEnd reports that the last part of a kind has resumed, if its wait was reported.
 func (m *Meter) sayEnd(w wait, now time.Time) {
 	kind := kindOf(w.Part)
 	if m.newestOf(kind).Part != "" {
 		return
 	}
 	g := m.condition.groups[kind]
-	if g.told {
+	if g.noted {
 		m.note(WaitNote{Event: WaitEnded, Part: w.Part, Kind: w.Kind, Reason: w.Reason, For: now.Sub(g.began)})
 	}
 	for pattern, at := range g.said {
-		if now.Sub(at) >= sayEvery {
+		if now.Sub(at) >= repeatEvery {
 			delete(g.said, pattern)
 		}
 	}
@@ -202,7 +200,7 @@ func (m *Meter) sayEnd(w wait, now time.Time) {
 }
 
 func (m *Meter) say(g *waitGroup, event WaitEvent, w wait, now time.Time) {
-	g.told, g.pattern, g.last = true, patternOf(w.Reason), now
+	g.noted, g.pattern, g.last = true, patternOf(w.Reason), now
 	g.said[g.pattern] = now
 	parts := 0
 	for part := range m.condition.waits {

@@ -42,7 +42,8 @@ type Flags struct {
 func (f *Flags) Register(c *cobra.Command) {
 	flags := c.PersistentFlags()
 	flags.StringVarP(&f.File, "config", "c", "pipeline.yaml", "configuration `file`")
-	flags.StringVar(&f.Listen, "listen", os.Getenv(EnvListen), "`address` for /metrics, /livez, /readyz and /healthz, e.g. :9090 (default: that of "+EnvListen+", or none)")
+	flags.StringVar(&f.Listen, "listen", os.Getenv(EnvListen),
+		"`address` for /metrics, /livez, /readyz and /healthz, e.g. :9090 (default: that of "+EnvListen+", or none)")
 	f.Log = ops.LogOptions{Level: "info", Format: "auto"}
 	flags.Var(&choice{&f.Log.Level, logLevels}, "log-level", "trace, debug, info, warn or error")
 	flags.Var(&choice{&f.Log.Format, logFormats}, "log-format", "auto, console or json")

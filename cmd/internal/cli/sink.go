@@ -14,7 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// SinkStage is the whole of a command that runs one sink of one pipeline, of the
+// SinkStage is the main of a command that runs one sink of one pipeline, of the
 // destination that the command is for. It returns the exit code.
 func SinkStage(use, long string, d sink.Destination) int {
 	var name string
@@ -34,7 +34,7 @@ func SinkStage(use, long string, d sink.Destination) int {
 // pick returns the sink of that name among those of a destination, or the only one.
 func pick(p *config.Pipeline, d sink.Destination, name string) (config.Sink, error) {
 	found := slices.DeleteFunc(slices.Clone(p.Sinks), func(s config.Sink) bool {
-		return !d.Owns(s) || name != "" && s.Name != name
+		return !d.Owns(s) || (name != "" && s.Name != name)
 	})
 	switch {
 	case len(found) == 1:

@@ -14,7 +14,7 @@ import (
 // RunStage runs one stage of a pipeline until it is done or ctx ends.
 type RunStage func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error
 
-// Stage is the whole of a command that runs one stage of one pipeline. add, if
+// Stage is the main of a command that runs one stage of one pipeline. add, if
 // not nil, adds its own flags. destinations are those that it was built with. It
 // returns the exit code.
 func Stage(use, short, long string, add func(*pflag.FlagSet), run RunStage, destinations ...sink.Destination) int {

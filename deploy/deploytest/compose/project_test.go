@@ -11,7 +11,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// root is the top of the repository.
+// root returns the top of the repository.
 func root(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../..")
@@ -53,7 +53,7 @@ var allProfiles = []string{"demo", "observe", "tools"}
 // ours reports whether a service runs a program of this repository.
 func ours(s types.ServiceConfig) bool { return s.Build != nil || strings.HasPrefix(s.Image, "ampipe:") }
 
-// commands is the folder of the built programs.
+// commands returns the folder of the built programs.
 func commands(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("AMPIPE_BIN")

@@ -90,7 +90,7 @@ func checkExposure(t *testing.T, s types.ServiceConfig) {
 			t.Errorf("port %d is published on %q, not on loopback", p.Target, p.HostIP)
 		}
 	}
-	if s.ContainerName != "" || len(s.Ports) > 0 && ours(s) {
+	if s.ContainerName != "" || (len(s.Ports) > 0 && ours(s)) {
 		t.Error("it cannot be scaled: it has a name or a port of its own")
 	}
 	if s.NetworkMode != "" || s.Privileged || len(s.CapAdd) > 0 {

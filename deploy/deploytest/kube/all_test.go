@@ -39,7 +39,7 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// chartValues are values that the chart has to take.
+// chartValues returns values that the chart has to take.
 func chartValues(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	production := func(more string) map[string]any {

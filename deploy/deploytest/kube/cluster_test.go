@@ -136,7 +136,8 @@ func (s *scaler) want(now, lag int) int {
 		s.lower = 0
 		return want
 	}
-	if s.lower++; s.lower < s.patience {
+	s.lower++
+	if s.lower < s.patience {
 		return now
 	}
 	return now - 1

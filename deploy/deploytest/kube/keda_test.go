@@ -61,7 +61,7 @@ func (n natsTrigger) lag(server string) (int, error) {
 	return 0, fmt.Errorf("none of %v is %q, which leads %s", known.URLs, leader, n.Consumer)
 }
 
-// ask returns what one server says. KEDA takes a consumer that is not there for one that
+// ask returns what one server answers. KEDA takes a consumer that is not there for one that
 // has everything to do; here that is an error.
 func (n natsTrigger) ask(server string) (lag int, leader string, size int, err error) {
 	var m monitoring

@@ -42,7 +42,7 @@ func checkNetwork(t *testing.T, o *objects) {
 		isNATS := w.container().Name == "nats"
 		for _, port := range ports {
 			// To the outside.
-			want := !isNATS && port == outside[w.component()] || !o.hasNATS() && port == 4222
+			want := (!isNATS && port == outside[w.component()]) || (!o.hasNATS() && port == 4222)
 			if got := o.allows(t, peer{pod: &w}, peer{}, port); got != want {
 				t.Errorf("%s may reach port %d outside: %v", w.Name, port, got)
 			}
@@ -58,7 +58,7 @@ func checkNetwork(t *testing.T, o *objects) {
 			// Among ours: everybody to NATS, NATS to itself.
 			for _, other := range o.workloads() {
 				toNATS := other.container().Name == "nats"
-				want := toNATS && (!isNATS && port == 4222 || isNATS && port == 6222)
+				want := toNATS && ((!isNATS && port == 4222) || (isNATS && port == 6222))
 				if got := o.allows(t, peer{pod: &w}, peer{pod: &other}, port); got != want {
 					t.Errorf("%s may reach port %d of %s: %v", w.Name, port, other.Name, got)
 				}

@@ -20,7 +20,7 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// host is where processes of a test listen, at the ports of the manifests: the whole of
+// host returns where processes of a test listen, at the ports of the manifests: the whole of
 // 127.0.0.0/8 is this machine, and each test takes a part of it for itself.
 func host(test, n int) string { return fmt.Sprintf("127.96.%d.%d", test, n) }
 
@@ -247,7 +247,7 @@ func natsServer(t *testing.T) string {
 	return file
 }
 
-// passwords are the Secrets that docs/kubernetes.md makes, with routes between nodes.
+// passwords returns the Secrets that docs/kubernetes.md makes, with routes between nodes.
 func passwords(t *testing.T, nodes string, users ...string) secrets {
 	t.Helper()
 	dir := t.TempDir()

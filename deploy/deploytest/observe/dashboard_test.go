@@ -44,7 +44,7 @@ func loadDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// expression is what Grafana asks Prometheus for a pipeline.
+// expression returns what Grafana asks Prometheus for a pipeline.
 func expression(expr, pipeline string) string {
 	return strings.NewReplacer("$pipeline", pipeline, "$__rate_interval", "5m").Replace(expr)
 }

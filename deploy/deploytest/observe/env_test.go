@@ -130,7 +130,7 @@ func (e *env) serve(command string, args ...string) *process {
 	return p
 }
 
-// freeAddress returns an address of this machine on which nobody listens.
+// freeAddress returns an address of this machine on which nothing listens.
 func (e *env) freeAddress() string {
 	e.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -165,7 +165,7 @@ func (e *env) nats() string {
 	return "nats://" + net.JoinHostPort(host, port)
 }
 
-// amp is a development Amp server, whose chain grows when it is told to.
+// amp is a development Amp server, whose chain grows on request.
 type amp struct {
 	*process
 	env          *env

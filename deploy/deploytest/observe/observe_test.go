@@ -50,7 +50,7 @@ func TestRealPipelines(t *testing.T) {
 	shown := &evidence{names: map[string]bool{}, fired: map[string]bool{}}
 	var running sync.WaitGroup // all at once, however few cores there are: they wait most of the time
 	for name, run := range map[string]func(*testing.T, *env, *prometheus){
-		"separate processes": separate, "one process": together, "a full log": full,
+		"separate processes": separate, "one process": oneProcess, "a full log": full,
 	} {
 		running.Go(func() {
 			t.Run(name, func(t *testing.T) {
@@ -195,9 +195,9 @@ func deleteLog(t *testing.T, url, pipeline string) {
 	}
 }
 
-// together runs everything in one process: one pipeline that is well beside three that
+// oneProcess runs everything in one process: one pipeline that is well beside three that
 // are not.
-func together(t *testing.T, e *env, p *prometheus) {
+func oneProcess(t *testing.T, e *env, p *prometheus) {
 	server := e.amp("--blocks", "600", "--logs-per-block", "5", "--txs", "5")
 	mixed := e.amp("--blocks", "600", "--logs-per-block", "5", "--txs", "5", "--unsorted")
 	text := func(name, url, query, blocks, more string) string {

@@ -171,7 +171,7 @@ func (p *prometheus) judge(name string, wait time.Duration, found promql.Vector,
 	p.active[name] = active
 }
 
-// alerts are the labels of the series in which Prometheus shows an alert that fires.
+// alerts returns the labels of the series in which Prometheus shows an alert that fires.
 func alerts(name string, a *alert) labels.Labels {
 	return labels.NewBuilder(a.labels).Set(model.MetricNameLabel, "ALERTS").Set("alertname", name).Set("alertstate", "firing").Labels()
 }

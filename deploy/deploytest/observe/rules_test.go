@@ -159,7 +159,7 @@ func (p *prometheus) checkDocs() {
 	}
 }
 
-// family is the name under which a series is documented.
+// family returns the name under which a series is documented.
 func family(name string) string {
 	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
 		name = strings.TrimSuffix(name, suffix)
@@ -193,7 +193,7 @@ func (p *prometheus) checkServers(roles map[string]string) {
 	}
 }
 
-// explain says for a failed test what is known.
+// explain logs for a failed test what is known.
 func (p *prometheus) explain() {
 	if p.t.Failed() {
 		for _, s := range p.query(`{__name__=~"ampipe_.+",__name__!~".+_bucket"}`) {

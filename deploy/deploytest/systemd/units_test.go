@@ -166,7 +166,7 @@ func example(t *testing.T, u unit) string {
 	return path
 }
 
-// started is the command of a unit, with a configuration in the place of the
+// started returns the command of a unit, with a configuration in the place of the
 // instance's and the variables that systemd sets.
 func started(ctx context.Context, t *testing.T, u unit, config, options string) *exec.Cmd {
 	t.Helper()

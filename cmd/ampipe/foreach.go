@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+// forEach returns a RunE that runs do for every pipeline that is named, or for all of the
+// file, and joins the errors.
+func forEach(
+	flags *cli.Flags, do func(context.Context, *config.Pipeline, pipeline.Options) error,
+) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, names []string) error {
+		pipelines, err := flags.Load(names)
+		if err != nil {
+			return err
+		}
+		_, log, err := flags.Screen()
+		if err != nil {
+			return err
+		}
+		options := pipeline.Options{Destinations: flags.Destinations, Logger: log, Out: c.OutOrStdout()}
+		var errs []error
+		for _, p := range pipelines {
+			for _, err := range ops.Split(do(c.Context(), p, options)) {
+				if fault.Of(err) == fault.ClassPermanent {
+					err = ops.Config(err) // refused, and nothing was started
+				}
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	}
+}

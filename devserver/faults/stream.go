@@ -1,0 +1,88 @@
+package faults
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Stream applies the faults to one DoGet. It belongs to the goroutine
+// that answers the call.
+type Stream struct {
+	// Switches are those at the beginning of the call. They do not change in it; a
+	// streaming query asks [Controller.Watch] for Head, Lag and Slow.
+	Switches Switches
+
+	controller *Controller
+	refused    *Status
+	failed     chan error // has room for one
+	drops      bool
+	began      time.Time
+	sent       int   // record batches
+	bytes      int64 // of everything
+}
+
+// Stream begins a DoGet: it is counted and held up. The caller ends it.
+func (c *Controller) Stream(ctx context.Context) (*Stream, error) {
+	c.mu.Lock()
+	c.stats.Streams++
+	c.stats.Open++
+	s := &Stream{Switches: c.switches.clone(), controller: c, refused: c.refuse("doget"), failed: make(chan error, 1)}
+	if c.open == nil {
+		c.open = map[*Stream]bool{}
+	}
+	c.open[s] = true
+	every := int64(max(s.Switches.DropEvery, 1))
+	s.drops = s.Switches.DropAfter > 0 && c.stats.Streams%every == 0
+	c.mu.Unlock()
+	err := Wait(ctx, time.Duration(s.Switches.Latency))
+	s.began = time.Now()
+	return s, err
+}
+
+// End ends the call.
+func (s *Stream) End() {
+	s.controller.mu.Lock()
+	defer s.controller.mu.Unlock()
+	s.controller.stats.Open--
+	delete(s.controller.open, s)
+}
+
+// Failed returns a channel with the status that [Controller.Fail] ends the stream with.
+func (s *Stream) Failed() <-chan error { return s.failed }
+
+// Refusal returns the status that the call must end with now, if any.
+func (s *Stream) Refusal() error {
+	select {
+	case err := <-s.failed:
+		return err
+	default:
+	}
+	if s.refused == nil || s.sent < s.refused.After {
+		return nil
+	}
+	return status.Error(codes.Code(s.refused.Code), s.refused.Text)
+}
+
+// Sent counts a record batch and holds the stream to its bandwidth. It reports
+// whether the connection must be cut now.
+func (s *Stream) Sent(ctx context.Context, rows, bytes int64) (drop bool, err error) {
+	s.sent++
+	s.bytes += bytes
+	drop = s.drops && s.sent == s.Switches.DropAfter
+	s.controller.mu.Lock()
+	s.controller.stats.Messages++
+	s.controller.stats.Rows += rows
+	s.controller.stats.Bytes += bytes
+	if drop {
+		s.controller.stats.Dropped++
+	}
+	s.controller.mu.Unlock()
+	if s.Switches.Bandwidth > 0 {
+		due := time.Duration(float64(s.bytes) / float64(s.Switches.Bandwidth) * float64(time.Second))
+		err = Wait(ctx, due-time.Since(s.began))
+	}
+	return drop, err
+}

@@ -1,0 +1,226 @@
+package sqlengine
+
+import (
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/duckdb/duckdb-go/v2"
+)
+
+// appendValue puts what DuckDB answered into a column of Amp's type. A value
+// that the type cannot hold is an error, never a change of the value.
+func appendValue(to array.Builder, value any) error {
+	if value == nil {
+		to.AppendNull()
+		return nil
+	}
+	switch b := to.(type) {
+	case *array.BooleanBuilder:
+		if v, is := value.(bool); is {
+			b.Append(v)
+			return nil
+		}
+	case *array.Uint64Builder:
+		if v, is := value.(uint64); is {
+			b.Append(v)
+			return nil
+		}
+		if v, is := integer(value); is && v.IsUint64() {
+			b.Append(v.Uint64())
+			return nil
+		}
+	case *array.Float16Builder, *array.Float32Builder, *array.Float64Builder:
+		return appendFloat(to, value)
+	case *array.StringBuilder:
+		if v, is := value.(string); is {
+			b.Append(v)
+			return nil
+		}
+	case *array.FixedSizeBinaryBuilder:
+		if v, is := value.([]byte); is && len(v) == b.Type().(*arrow.FixedSizeBinaryType).ByteWidth {
+			b.Append(v)
+			return nil
+		}
+	case *array.BinaryBuilder:
+		if v, is := value.([]byte); is {
+			b.Append(v)
+			return nil
+		}
+	case *array.Decimal128Builder:
+		return appendDecimal(b, value)
+	case *array.TimestampBuilder:
+		if v, is := value.(time.Time); is {
+			at, err := arrow.TimestampFromTime(v, b.Type().(*arrow.TimestampType).Unit)
+			if err == nil {
+				b.Append(at)
+			}
+			return err
+		}
+	case *array.Date32Builder:
+		if v, is := value.(time.Time); is {
+			b.Append(arrow.Date32FromTime(v))
+			return nil
+		}
+	case *array.Time64Builder:
+		if v, is := value.(time.Time); is {
+			b.Append(arrow.Time64(v.Sub(v.Truncate(24 * time.Hour))))
+			return nil
+		}
+	case *array.MonthDayNanoIntervalBuilder:
+		if v, is := value.(duckdb.Interval); is {
+			b.Append(arrow.MonthDayNanoInterval{Months: v.Months, Days: v.Days, Nanoseconds: v.Micros * 1000})
+			return nil
+		}
+	case *array.MapBuilder:
+		return appendMap(b, value)
+	case *array.StructBuilder:
+		return appendStruct(b, value)
+	case array.ListLikeBuilder:
+		return appendList(b, value)
+	default:
+		if v, is := integer(value); is && v.IsInt64() {
+			return appendInteger(to, v.Int64())
+		}
+		if s, is := value.(string); is { // other layouts of text
+			return to.AppendValueFromString(s)
+		}
+	}
+	return misfit(to, value)
+}
+
+func misfit(to array.Builder, value any) error {
+	return fmt.Errorf("the value %v (%T) does not fit a column of type %s", value, value, to.Type())
+}
+
+// appendInteger puts v into any integer column but UInt64.
+func appendInteger(to array.Builder, v int64) error {
+	fits := false
+	switch b := to.(type) {
+	case *array.Int8Builder:
+		if fits = v == int64(int8(v)); fits {
+			b.Append(int8(v))
+		}
+	case *array.Int16Builder:
+		if fits = v == int64(int16(v)); fits {
+			b.Append(int16(v))
+		}
+	case *array.Int32Builder:
+		if fits = v == int64(int32(v)); fits {
+			b.Append(int32(v))
+		}
+	case *array.Int64Builder:
+		fits = true
+		b.Append(v)
+	case *array.Uint8Builder:
+		if fits = v == int64(uint8(v)); fits {
+			b.Append(uint8(v))
+		}
+	case *array.Uint16Builder:
+		if fits = v == int64(uint16(v)); fits {
+			b.Append(uint16(v))
+		}
+	case *array.Uint32Builder:
+		if fits = v == int64(uint32(v)); fits {
+			b.Append(uint32(v))
+		}
+	}
+	if !fits {
+		return misfit(to, v)
+	}
+	return nil
+}
+
+func appendFloat(to array.Builder, value any) error {
+	var f float64
+	switch v := value.(type) {
+	case float32:
+		f = float64(v)
+	case float64:
+		f = v
+	case duckdb.Decimal:
+		f = v.Float64()
+	default:
+		return misfit(to, value)
+	}
+	switch b := to.(type) {
+	case *array.Float64Builder:
+		b.Append(f)
+	case *array.Float32Builder:
+		b.Append(float32(f))
+	default:
+		return misfit(to, value)
+	}
+	return nil
+}
+
+// appendDecimal brings a number to the scale of the column, exactly.
+func appendDecimal(b *array.Decimal128Builder, value any) error {
+	t := b.Type().(*arrow.Decimal128Type)
+	unscaled, scale := (*big.Int)(nil), int32(0)
+	if v, is := value.(duckdb.Decimal); is {
+		unscaled, scale = v.Value, int32(v.Scale)
+	} else if v, is := integer(value); is {
+		unscaled = v
+	}
+	if unscaled == nil || unscaled.BitLen() > 127 {
+		return misfit(b, value)
+	}
+	v, err := decimal128.FromBigInt(unscaled).Rescale(scale, t.Scale)
+	if err != nil || !v.FitsInPrecision(t.Precision) {
+		return misfit(b, value)
+	}
+	b.Append(v)
+	return nil
+}
+
+func appendList(b array.ListLikeBuilder, value any) error {
+	list, is := value.([]any)
+	if !is {
+		return misfit(b, value)
+	}
+	if t, fixed := b.Type().(*arrow.FixedSizeListType); fixed && len(list) != int(t.Len()) {
+		return misfit(b, value)
+	}
+	b.Append(true)
+	for _, item := range list {
+		if err := appendValue(b.ValueBuilder(), item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func appendStruct(b *array.StructBuilder, value any) error {
+	fields, is := value.(map[string]any)
+	if !is {
+		return misfit(b, value)
+	}
+	b.Append(true)
+	for i, f := range b.Type().(*arrow.StructType).Fields() {
+		if err := appendValue(b.FieldBuilder(i), fields[f.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func appendMap(b *array.MapBuilder, value any) error {
+	entries, is := value.(duckdb.OrderedMap)
+	if !is {
+		return misfit(b, value)
+	}
+	b.Append(true)
+	for i, key := range entries.Keys() {
+		if err := appendValue(b.KeyBuilder(), key); err != nil {
+			return err
+		}
+		if err := appendValue(b.ItemBuilder(), entries.Values()[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package sqlengine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/duckdb/duckdb-go/v2"
+)
+
+// session is a DuckDB connection on which the tables of one query can be named
+// as the query names them. It has a catalogue of its own, so that sessions with
+// different snapshots do not see each other.
+type session struct {
+	engine  *Engine
+	conn    *duckdb.Conn
+	catalog string
+	reads   []int64
+}
+
+// open makes a session. The optimiser is off while only types are asked for:
+// it would evaluate constants, and fail where a real server still has a schema.
+func (p *Plan) open(ctx context.Context, snapshots Snapshots, optimise bool) (_ *session, err error) {
+	raw, err := p.engine.connector.Connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to DuckDB: %w", err)
+	}
+	s := &session{engine: p.engine, conn: raw.(*duckdb.Conn)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if !optimise {
+		if err := s.exec(ctx, "PRAGMA disable_optimizer"); err != nil {
+			return nil, err
+		}
+	}
+	name := fmt.Sprintf("query_%d", p.engine.number())
+	if err := s.exec(ctx, "ATTACH ':memory:' AS "+name); err != nil {
+		return nil, err
+	}
+	s.catalog = name
+	if err := s.exec(ctx, "USE "+name); err != nil {
+		return nil, err
+	}
+	if p.tree.anywhere(isBlockNum) {
+		if err := s.exec(ctx, "CREATE MACRO block_num() AS NULL::UBIGINT"); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.createViews(ctx, p.uses, snapshots)
+}
+
+// createViews lets each table be named; a table that is mentioned twice is read
+// for the blocks that either mention needs.
+func (s *session) createViews(ctx context.Context, uses []*use, snapshots Snapshots) error {
+	type name struct{ schema, table string }
+	seen := map[name]*read{}
+	for _, u := range uses {
+		n := name{strings.ToLower(u.schema), strings.ToLower(u.name)}
+		if r := seen[n]; r != nil {
+			r.blocks = block.Range{Start: min(r.blocks.Start, u.blocks.Start), End: max(r.blocks.End, u.blocks.End)}
+			continue
+		}
+		r := &read{ctx: ctx, schema: u.table.Source.Schema(), blocks: u.blocks}
+		if snapshots != nil {
+			r.snapshot = snapshots(u.table)
+		}
+		seen[n] = r
+		id := s.engine.register(r)
+		s.reads = append(s.reads, id)
+		schema := identifier(u.schema)
+		for _, statement := range []string{
+			"CREATE SCHEMA IF NOT EXISTS " + schema,
+			fmt.Sprintf("CREATE VIEW %s.%s AS SELECT * FROM system.main.%s(%d)", schema, identifier(u.name), readFunction, id),
+		} {
+			if err := s.exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func (s *session) exec(ctx context.Context, statement string) error {
+	if _, err := s.conn.ExecContext(ctx, statement, nil); err != nil {
+		return fmt.Errorf("prepare DuckDB: %s: %w", statement, err)
+	}
+	return nil
+}
+
+// close may be called when ctx of the query has ended.
+func (s *session) close() error {
+	defer s.engine.forget(s.reads)
+	ctx := context.Background()
+	if s.catalog != "" {
+		for _, statement := range []string{"USE memory", "DETACH " + s.catalog} {
+			if _, err := s.conn.ExecContext(ctx, statement, nil); err != nil {
+				return errors.Join(fmt.Errorf("close DuckDB session: %w", err), s.conn.Close())
+			}
+		}
+	}
+	return s.conn.Close()
+}
+
+// prepare binds a statement; the caller closes it.
+func (s *session) prepare(ctx context.Context, text string) (*duckdb.Stmt, error) {
+	stmt, err := s.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.(*duckdb.Stmt), nil
+}
+
+// described is the schema of a result in DuckDB's words.
+type described struct {
+	names []string
+	types []duckdb.TypeInfo
+}
+
+func describe(stmt *duckdb.Stmt) (described, error) {
+	var d described
+	n, err := stmt.ColumnCount()
+	if err != nil {
+		return d, err
+	}
+	for i := range n {
+		name, err := stmt.ColumnName(i)
+		if err != nil {
+			return d, err
+		}
+		info, err := stmt.ColumnTypeInfo(i)
+		if err != nil {
+			return d, fmt.Errorf("column %s: %w", name, err)
+		}
+		d.names, d.types = append(d.names, name), append(d.types, info)
+	}
+	return d, nil
+}
+
+func (e *Engine) number() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last++
+	return e.last
+}
+
+func (e *Engine) register(r *read) int64 {
+	id := e.number()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reads[id] = r
+	return id
+}
+
+func (e *Engine) forget(ids []int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range ids {
+		e.reads[id].close()
+		delete(e.reads, id)
+	}
+}
+
+func (e *Engine) reading(id int64) *read {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reads[id]
+}

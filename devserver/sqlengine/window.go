@@ -1,0 +1,191 @@
+package sqlengine
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ampipe/ampipe/pkg/block"
+)
+
+// Window answers a streaming query for some blocks, in ascending order of them
+// (AP 3.2). [Plan.Streamable] must have agreed to the plan. Apart from that it is
+// like [Plan.Run].
+func (p *Plan) Window(ctx context.Context, snapshots Snapshots, blocks block.Range) (*Result, error) {
+	if p.Scan != nil {
+		s := *p.Scan
+		s.Blocks = s.Blocks.Intersect(blocks)
+		return &Result{rows: p.named(s.run(ctx, snapshots(s.Table)))}, nil
+	}
+	text, err := p.ascending()
+	if err != nil {
+		return nil, err
+	}
+	w := *p
+	w.sql, w.uses = text, nil
+	for _, u := range p.uses {
+		narrow := *u
+		if narrow.blocks = u.blocks.Intersect(blocks); narrow.blocks.Empty() {
+			narrow.blocks = block.Range{Start: blocks.Start, End: blocks.Start}
+		}
+		w.uses = append(w.uses, &narrow)
+	}
+	return w.query(ctx, snapshots)
+}
+
+// Streamable refuses what a real server finds when it carries block numbers
+// through a streaming query (AP 3.7), and what this server cannot do.
+func (p *Plan) Streamable() error {
+	if p.tree.mixesBlocks() {
+		return internal("streaming query execution error | Caused by: failed to propagate _block_num column in query plan -> " +
+			"Error during planning: selecting `_block_num` from a multi-table context (e.g. a join) is ambiguous. " +
+			"Use the `block_num()` function instead to get the correct value, or use explicit column names instead of `*` to omit `_block_num`")
+	}
+	if err := p.duplicateNames(); err != nil {
+		return err
+	}
+	if err := p.unlikeTypes(); err != nil {
+		return err
+	}
+	if p.Scan != nil {
+		return nil
+	}
+	_, err := p.ascending()
+	return err
+}
+
+// mixesBlocks reports whether a SELECT over a join names _block_num, by itself or
+// with a star.
+func (n *node) mixesBlocks() bool {
+	if n == nil {
+		return false
+	}
+	if n.From != nil && n.From.Type == "JOIN" {
+		for _, e := range n.Select {
+			if e.Class == "STAR" || (e.Class == "COLUMN_REF" && strings.EqualFold(e.Names[len(e.Names)-1], "_block_num")) {
+				return true
+			}
+		}
+	}
+	for _, cte := range n.CTEs.Map {
+		if cte.Value.Query.Node.mixesBlocks() {
+			return true
+		}
+	}
+	return n.Left.mixesBlocks() || n.Right.mixesBlocks() || n.From.mixesBlocks()
+}
+
+func (f *from) mixesBlocks() bool {
+	return f != nil && ((f.Subquery != nil && f.Subquery.Node.mixesBlocks()) || f.Left.mixesBlocks() || f.Right.mixesBlocks())
+}
+
+// ascending returns the query in words that yield rows in ascending order of
+// blocks when its tables do: as it is, if it takes row after row of one table,
+// else sorted by a column that is the block number.
+func (p *Plan) ascending() (string, error) {
+	if slices.ContainsFunc(p.uses, func(u *use) bool { return !u.counted }) || !p.tree.followed() {
+		return "", &Error{Unoffered, "streaming queries with joins, subqueries in expressions, VALUES or table functions " +
+			"are not offered by the development server"}
+	}
+	text, err := withoutBlockNum(p.sql)
+	if err != nil {
+		return "", err
+	}
+	if len(p.uses) == 1 && p.tree.rowByRow() {
+		return text, nil
+	}
+	if column := p.blockColumn(); column > 0 {
+		return "SELECT * FROM (\n" + text + "\n) ORDER BY " + strconv.Itoa(column), nil
+	}
+	return "", &Error{Unoffered, "a streaming query that is more than rows of one table has to select _block_num or block_num() " +
+		"to be offered by the development server"}
+}
+
+// followed reports whether all that a query reads from is tables and subqueries.
+func (n *node) followed() bool {
+	switch {
+	case n == nil:
+		return true
+	case n.Type == "SET_OPERATION_NODE":
+		return n.Left.followed() && n.Right.followed()
+	case n.From == nil || (n.From.Type != "BASE_TABLE" && n.From.Type != "SUBQUERY"):
+		return false
+	}
+	for _, cte := range n.CTEs.Map {
+		if !cte.Value.Query.Node.followed() {
+			return false
+		}
+	}
+	return n.From.Subquery == nil || n.From.Subquery.Node.followed()
+}
+
+// rowByRow reports whether each row of the result is made of one row, and in the
+// same order.
+func (n *node) rowByRow() bool {
+	if n.Type != "SELECT_NODE" || len(n.Modifiers) > 0 || n.aggregates() {
+		return false
+	}
+	for _, cte := range n.CTEs.Map {
+		if !cte.Value.Query.Node.rowByRow() {
+			return false
+		}
+	}
+	return n.From.Subquery == nil || n.From.Subquery.Node.rowByRow()
+}
+
+// blockColumn returns the place of a column of the result, counted from 1, that is
+// the block number of its row; 0 if there is none.
+func (p *Plan) blockColumn() int {
+	if at := p.Schema.FieldIndices("_block_num"); len(at) > 0 {
+		return at[0] + 1
+	}
+	leaves := p.tree.leaves()
+	for i := range p.Schema.NumFields() {
+		if !slices.ContainsFunc(leaves, func(n *node) bool { return !n.hasBlockAt(i, p.Schema.NumFields()) }) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// leaves returns the queries that a set operation joins.
+func (n *node) leaves() []*node {
+	if n.Type == "SET_OPERATION_NODE" {
+		return append(n.Left.leaves(), n.Right.leaves()...)
+	}
+	return []*node{n}
+}
+
+func (n *node) hasBlockAt(i, columns int) bool {
+	if len(n.Select) != columns { // a star stands for several
+		return false
+	}
+	e := &n.Select[i]
+	if e.Class != "COLUMN_REF" {
+		return isBlockNum(e, nil)
+	}
+	c, found := n.scope.find(e.Names)
+	return found && c.isBlock()
+}
+
+// withoutBlockNum replaces block_num() by the column that it stands for where
+// there is but one table.
+func withoutBlockNum(sql string) (string, error) {
+	tokens, err := tokenize(sql)
+	if err != nil {
+		return "", err
+	}
+	is := func(i int, want string) bool {
+		return i < len(tokens) && strings.EqualFold(sql[tokens[i].from:tokens[i].to], want)
+	}
+	var out strings.Builder
+	last := 0
+	for i, t := range tokens {
+		if t.kind == word && is(i, "block_num") && is(i+1, "(") && is(i+2, ")") {
+			out.WriteString(sql[last:t.from] + "_block_num")
+			last = tokens[i+2].to
+		}
+	}
+	return out.String() + sql[last:], nil
+}

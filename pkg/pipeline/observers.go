@@ -1,0 +1,180 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/extract"
+	"github.com/ampipe/ampipe/pkg/health"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
+)
+
+// extractObserver reports to the meter what extractors do.
+type extractObserver struct {
+	meter *progress.Meter
+	idle  *idleClock
+}
+
+func (w extractObserver) Published(_ queue.Partition, h entry.Header, bytes int) {
+	w.meter.Published(h.Range, h.Rows, bytes)
+}
+
+func (w extractObserver) Waiting(part string, reason error) {
+	w.meter.WaitingFor(kindOf(reason), part, text(reason))
+}
+
+// kindOf returns what kind of wait a reason of an extractor is.
+func kindOf(reason error) health.Kind {
+	switch {
+	case errors.Is(reason, queue.ErrFull):
+		return health.BackPressure
+	case extract.Expected(reason):
+		return health.Expected
+	case amp.Away(reason):
+		return health.AmpAway
+	default:
+		return health.Fault
+	}
+}
+
+func (w extractObserver) Live(h entry.Header, bytes int) {
+	switch h.Kind {
+	case entry.Data:
+		w.meter.Published(block.Range{}, h.Rows, bytes)
+	case entry.Watermark:
+		w.meter.Seen(h.Range.Last(), h.Seen)
+	}
+}
+
+func (w extractObserver) Reorg(block.Number) { w.meter.Reorged() }
+
+func (w extractObserver) Finished(queue.Partition) { w.idle.finished() }
+
+func (w extractObserver) Idle(worker int, from, to time.Time) { w.idle.add(worker, from, to) }
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// sinkObserver reports to the meter what a sink's loop does.
+type sinkObserver struct {
+	name  string
+	meter *progress.Meter
+}
+
+func (w sinkObserver) OnApplied(c apply.Commit) {
+	w.meter.Applied(w.name, c.Rows)
+	w.meter.Committed(w.name, c.Entries, c.Took)
+	if !c.Oldest.IsZero() {
+		w.meter.Behind(w.name, time.Since(c.Oldest))
+	}
+	for _, mark := range c.Marks {
+		w.meter.Reached(w.name, mark.Number, mark.Seen)
+	}
+}
+
+func (w sinkObserver) OnPause(reason error) { w.meter.Waiting("sink "+w.name, text(reason)) }
+
+func (w sinkObserver) OnResume() { w.meter.Waiting("sink "+w.name, "") }
+
+// planObserver returns a function that reports to the meter what the planner finds.
+func planObserver(meter *progress.Meter) func(plan.Status) {
+	var names []string // of the sinks of the status before: another planner may take one out
+	var slowest plan.SinkStatus
+	return func(s plan.Status) {
+		meter.Planned(s.History, s.Extracted)
+		meter.Reorgs(s.Live.Reorgs)
+		meter.SetOverview(overview(s))
+		meter.GaveUp(givenUp(s.Failed))
+		kind := health.Fault
+		if s.Live.Expected {
+			kind = health.Expected
+		}
+		reason := s.Live.Waits
+		if s.Live.Soon {
+			reason = ""
+		}
+		meter.WaitingFor(kind, "start of the live lane", reason)
+		before := names
+		names = nil
+		for _, sink := range s.Sinks {
+			names = append(names, sink.Name)
+			meter.Covered(sink.Name, sink.Covered)
+			if sink.Name == s.Log.Slowest {
+				if sink.Name != slowest.Name || sink.Position.AckFloor != slowest.Position.AckFloor || sink.Live.AckFloor != slowest.Live.AckFloor {
+					meter.Moved()
+				}
+				slowest = sink
+			}
+			meter.Waiting("live lane of sink "+sink.Name, sink.Waits)
+		}
+		for _, name := range before {
+			if !slices.Contains(names, name) {
+				meter.Waiting("live lane of sink "+name, "")
+			}
+		}
+		meter.WaitingFor(health.BackPressure, "log", fullLog(s.Log))
+	}
+}
+
+// overview returns what the metrics show of a planner's status.
+func overview(s plan.Status) progress.Overview {
+	o := progress.Overview{
+		Epoch: s.Epoch, Partitions: map[string]int{}, FailedBlocks: s.Failed.Len(), Follows: s.Live.Follows,
+		Log:   progress.LogOverview{Size: s.Log.Bytes, Limit: s.Log.MaxBytes, Entries: s.Log.Entries},
+		Tasks: map[string]progress.Tasks{}, Sinks: map[string]progress.SinkOverview{},
+	}
+	for _, state := range []queue.PartitionState{queue.PartitionOpen, queue.PartitionDone, queue.PartitionFailed} {
+		o.Partitions[string(state)] = 0
+	}
+	for _, p := range s.Partitions {
+		if p.State == queue.PartitionFailed && slices.Equal(s.Failed.Missing(p.Range()), []block.Range{p.Range()}) {
+			continue // its blocks were brought by others
+		}
+		o.Partitions[string(p.State)]++
+	}
+	for kind, load := range s.Tasks {
+		o.Tasks[kind] = progress.Tasks{Queued: load.Queued, Held: load.Held, Idle: load.Waiting}
+	}
+	for _, sink := range s.Sinks {
+		history := sink.Position.Unread()
+		if !sink.Position.Exists { // it has never read, and is to read everything
+			history = s.Log.Entries
+		}
+		o.Sinks[sink.Name] = progress.SinkOverview{
+			Wanted: sink.Wanted, Missing: sink.Missing, Behind: sink.Behind, Oldest: sink.Oldest,
+			Pending:      map[string]uint64{"history": history, "live": sink.Live.Unread()},
+			Acknowledged: map[string]uint64{"history": sink.Position.AckFloor, "live": sink.Live.AckFloor},
+		}
+	}
+	return o
+}
+
+// givenUp returns which blocks could not be read, or "" if all could.
+func givenUp(failed block.Set) string {
+	if failed.Len() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d blocks could not be read: %v; mend the cause and start again with --retry-failed", failed.Len(), failed)
+}
+
+// fullLog returns which sink a log that is nearly full waits for, or "" if it has room.
+func fullLog(log plan.LogStatus) string {
+	const full = 95 // percent
+	if log.MaxBytes == 0 || log.Bytes < log.MaxBytes/100*full {
+		return ""
+	}
+	return fmt.Sprintf("it is %d %% full, and sink %s has %s entries still to apply",
+		min(100, log.Bytes*100/log.MaxBytes), log.Slowest, progress.Count(log.Unread))
+}

@@ -1,0 +1,158 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// RunPlanner plans a pipeline and watches over it until every sink has
+// everything, or ctx ends. Extractors and sinks run in other processes.
+func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
+	return runStage(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
+		started := time.Now()
+		source, err := openSource(ctx, p)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = source.Close() }() // nothing is in flight
+		s.meter.Unready(stagePlanner, notAnswered)
+		checked, err := s.askSource(ctx, source)
+		if err != nil {
+			return err
+		}
+		s.meter.Unready(stagePlanner, "the pipeline is not planned yet")
+		spec, size, err := s.plan(ctx, source, checked)
+		if err != nil {
+			return err
+		}
+		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("partitions")
+		planner := s.planner(source, o)
+		notify := planner.Notify
+		planner.Notify = func(status plan.Status) {
+			notify(status)
+			for _, sink := range status.Sinks {
+				s.meter.Stopped(sink.Name, sink.Stopped)
+			}
+		}
+		defer s.meter.Ended(stagePlanner)
+		status, err := planner.Run(ctx, spec, size)
+		if err != nil {
+			return err
+		}
+		o.Screen.Finish()
+		s.summarizePlan(o, status, time.Since(started))
+		sayFailed(o.out(), status)
+		if n := status.Failed.Len(); n > 0 {
+			return ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", n, status.Failed))
+		}
+		return nil
+	})
+}
+
+// RunExtractor runs the workers of a pipeline until ctx ends. It waits for the
+// plan.
+func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
+	return runStage(ctx, p, roleExtractor, o, stageExtractor, func(ctx context.Context, s *stages) error {
+		s.meter.Extracts()
+		source, err := openSource(ctx, p)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = source.Close() }() // the workers have stopped
+		spec, err := s.waitSpec(ctx, stageExtractor)
+		if err != nil {
+			return err
+		}
+		if err := s.untilReached(ctx, source, spec); err != nil {
+			return err
+		}
+		return s.extract(ctx, source, spec)
+	})
+}
+
+// RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
+func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
+	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
+		s.meter.Applies(c.Name)
+		spec, err := s.waitSpec(ctx, stageSink(c.Name))
+		if err != nil {
+			return err
+		}
+		w, err := s.openWriter(ctx, c, spec)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+		return s.apply(ctx, c, w, spec)
+	})
+}
+
+// runStage runs one stage in a process of its own. NATS, and what the planner makes there,
+// may come up later than it.
+func runStage(
+	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error,
+) (err error) {
+	if p.NATS.Embedded != "" {
+		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
+			"set nats.url instead of nats.embedded", p.Name))
+	}
+	meter := newMeter(p, notConnected, stage)
+	stop, err := startReporting(ctx, map[string]*progress.Meter{p.Name: meter}, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	var conn *natsConn
+	var s *stages
+	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
+		if conn, err = connectNATS(ctx, p.NATS, role, o.Logger); err != nil {
+			return err
+		}
+		if s, err = newStages(ctx, conn, p, meter, o); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := run(ctx, s); err != nil {
+		return fmt.Errorf("pipeline %q: %w", p.Name, err)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+const notPlanned = "the planner has not planned yet"
+
+// waitSpec waits until the planner has planned.
+func (s *stages) waitSpec(ctx context.Context, stage string) (queue.Spec, error) {
+	s.meter.Unready(stage, notPlanned)
+	defer s.meter.Waiting("start", "")
+	var spec queue.Spec
+	err := fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
+		spec, _, err = s.state.LoadSpec(ctx)
+		if !errors.Is(err, queue.ErrNotFound) {
+			return err
+		}
+		s.meter.Waiting("start", notPlanned) // NATS answers: what was reported of it before is over
+		spec, _, err = s.state.WaitSpec(ctx)
+		return err
+	}, s.waiting("start"))
+	if err != nil {
+		return spec, fmt.Errorf("wait for the plan: %w", err)
+	}
+	return spec, nil
+}
