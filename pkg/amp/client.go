@@ -90,7 +90,7 @@ func Open(_ context.Context, cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, at: at, conn: conn, flight: flight.NewFlightServiceClient(conn), bearer: bearer, bodies: cfg.Allocator}
 	if cfg.Recycle {
-		c.bodies = &recycler{from: cfg.Allocator}
+		c.bodies = &pooledAllocator{from: cfg.Allocator}
 	}
 	return c, nil
 }

@@ -95,7 +95,7 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 	if r.misdirected && !c.answered.Load() {
 		r.class = fault.ClassPermanent
 	}
-	e := &Error{Op: op, Code: st.Code().String(), Message: brief(st.Message()), Advice: c.fill(r.advice), kind: r.kind, status: err}
+	e := &Error{Op: op, Code: st.Code().String(), Message: errText(st.Message()), Advice: c.fill(r.advice), kind: r.kind, status: err}
 	if r.class == fault.ClassLater {
 		return fault.Later(e, unreachablePause)
 	}

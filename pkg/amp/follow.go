@@ -102,14 +102,14 @@ func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.S
 		o.Silence = defaultSilence
 	}
 	return func(yield func(Event, error) bool) {
-		track, err := newTrack(o.Network, o.Resume, o.Beginning, o.Remember)
+		tracker, err := newChainTracker(o.Network, o.Resume, o.Beginning, o.Remember)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		f := &following{client: c, sql: sql, options: o, track: track, yield: yield, retrier: fault.Retrier{Backoff: o.Backoff}}
-		f.vigil = keepVigil(ctx, o.Silence, o.OnWait, f.head())
-		err = f.watched(ctx)
+		f := &following{client: c, sql: sql, options: o, tracker: tracker, yield: yield, retrier: fault.Retrier{Backoff: o.Backoff}}
+		f.watchdog = startWatchdog(ctx, o.Silence, o.OnWait, f.head())
+		err = f.runWatched(ctx)
 		if err != nil && !errors.Is(err, errLeft) {
 			yield(nil, err)
 		}
@@ -118,21 +118,21 @@ func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.S
 
 // following is one loop over a stream.
 type following struct {
-	client  *Client
-	sql     string
-	options FollowOptions
-	track   *track
-	vigil   *vigil
-	yield   func(Event, error) bool
-	schema  *arrow.Schema // of the first connection
-	retrier fault.Retrier
-	forking time.Time // since when the fork is looked for; zero: it is not
+	client   *Client
+	sql      string
+	options  FollowOptions
+	tracker  *chainTracker
+	watchdog *watchdog
+	yield    func(Event, error) bool
+	schema   *arrow.Schema // of the first connection
+	retrier  fault.Retrier
+	forking  time.Time // since when the fork is looked for; zero: it is not
 }
 
-// watched runs the loop while the vigil is kept, which ends also when the consumer
+// runWatched runs the loop beside its watchdog, which ends also when the consumer
 // panics.
-func (f *following) watched(ctx context.Context) error {
-	defer f.vigil.close()
+func (f *following) runWatched(ctx context.Context) error {
+	defer f.watchdog.close()
 	return f.run(ctx)
 }
 
@@ -151,14 +151,14 @@ func (f *following) run(ctx context.Context) error {
 			return err
 		}
 		// A proxy that cuts silent streams every few minutes must use up no attempts.
-		if f.track.open == nil && time.Since(began) > f.options.Backoff.Delay(maxDoublings) {
+		if f.tracker.open == nil && time.Since(began) > f.options.Backoff.Delay(maxDoublings) {
 			f.retrier.Progress()
 		}
-		if undo := f.track.lost(); undo != nil && !f.yield(*undo, nil) {
+		if undo := f.tracker.lost(); undo != nil && !f.yield(*undo, nil) {
 			return errLeft
 		}
 		if errors.Is(err, ErrRow) && f.options.Explain != nil {
-			err = f.options.Explain(ctx, f.track.base(), err)
+			err = f.options.Explain(ctx, f.tracker.base(), err)
 		}
 		pause, err := f.pause(err)
 		if err != nil {
@@ -186,7 +186,7 @@ func (f *following) pause(err error) (time.Duration, error) {
 	if fault.Of(err) == fault.ClassLater { // a connection that was cut may be back at once
 		pause = min(pause, f.options.Backoff.Delay(f.retrier.Waited()))
 	}
-	f.vigil.tell(Wait{Reason: err, Pause: pause, After: f.track.base()})
+	f.watchdog.report(Wait{Reason: err, Pause: pause, After: f.tracker.base()})
 	return pause, nil
 }
 
@@ -200,14 +200,14 @@ func (f *following) searches(step error) {
 		f.forking = time.Now()
 	}
 	if since := time.Since(f.forking); since >= longSearch {
-		f.vigil.tell(Wait{Reason: fmt.Errorf("for %v so far: %w", since.Round(time.Second), step), After: f.track.base()})
+		f.watchdog.report(Wait{Reason: fmt.Errorf("for %v so far: %w", since.Round(time.Second), step), After: f.tracker.base()})
 	}
 }
 
 // connection asks once and yields what comes, until the stream ends or fails. It
 // never returns nil.
 func (f *following) connection(ctx context.Context) error {
-	headers, err := streamHeaders(f.track.resume())
+	headers, err := streamHeaders(f.tracker.resume())
 	if err != nil {
 		return err
 	}
@@ -217,9 +217,9 @@ func (f *following) connection(ctx context.Context) error {
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	f.vigil.connect(cut)
-	f.vigil.listen(f.track.base())
-	defer f.vigil.rest(false)
+	f.watchdog.connect(cut)
+	f.watchdog.listen(f.tracker.base())
+	defer f.watchdog.stopListening(false)
 	a, err := f.client.get(ctx, p, patience{})
 	if err != nil {
 		return err
@@ -230,12 +230,12 @@ func (f *following) connection(ctx context.Context) error {
 	}
 	for {
 		a.wait.limit = patience{}
-		if f.track.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
+		if f.tracker.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
 			a.wait.limit = f.client.cfg.forNextRows()
 		}
-		f.vigil.listen(f.track.base())
+		f.watchdog.listen(f.tracker.base())
 		m, err := a.next()
-		f.vigil.rest(err == nil)
+		f.watchdog.stopListening(err == nil)
 		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s: %w", opGet, ErrStreamEnded)
 		}
@@ -263,7 +263,7 @@ func (f *following) head() func(context.Context) ([]Range, error) {
 // plan plans the query and tells when that takes long.
 func (f *following) plan(ctx context.Context, headers []string) (planned, error) {
 	defer fault.Watch(fault.Long, func(since time.Duration) {
-		f.vigil.tell(Wait{Reason: fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second)), After: f.track.base()})
+		f.watchdog.report(Wait{Reason: fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second)), After: f.tracker.base()})
 	})()
 	return f.client.plan(ctx, f.sql, headers...)
 }
@@ -274,11 +274,11 @@ func (f *following) heeds(ctx context.Context, doubt *doubtError) error {
 	_, err := f.client.Probe(ctx, f.sql, doubt.sent.Network, doubt.sent.Numbers.Start+1)
 	switch {
 	case errors.Is(err, ErrCursorIgnored):
-		return f.track.ignored(doubt.asked, doubt.sent)
+		return f.tracker.ignored(doubt.asked, doubt.sent)
 	case err != nil:
 		return fmt.Errorf("%w: %w", doubt, err)
 	}
-	f.track.heeded = true
+	f.tracker.heeded = true
 	return fmt.Errorf("%s: %w: everything has left the chain: %s", opGet, ErrFork, doubt.sent.inclusive())
 }
 
@@ -297,15 +297,15 @@ func (f *following) sameSchema(schema *arrow.Schema) error {
 // message yields the events of one message.
 func (f *following) message(m Message) error {
 	rows := m.Record.NumRows() > 0
-	v, err := f.track.take(m.Metadata, rows)
+	v, err := f.tracker.take(m.Metadata, rows)
 	if err != nil {
 		return err
 	}
 	if v.undo != nil && !f.yield(*v.undo, nil) {
 		return errLeft
 	}
-	if v.again != nil {
-		return fmt.Errorf("%s: %w", opGet, v.again)
+	if v.restart != nil {
+		return fmt.Errorf("%s: %w", opGet, v.restart)
 	}
 	if rows && !f.yield(Rows{Record: m.Record, Range: m.Ranges[0]}, nil) {
 		return errLeft
@@ -313,7 +313,7 @@ func (f *following) message(m Message) error {
 	if !m.Complete {
 		return nil
 	}
-	if w := f.track.close(); w != nil {
+	if w := f.tracker.close(); w != nil {
 		f.retrier.Progress()
 		f.forking = time.Time{}
 		if !f.yield(*w, nil) {

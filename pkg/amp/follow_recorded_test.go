@@ -190,7 +190,7 @@ func cutAfter(t *testing.T, r followed, history *amptest.History, n, missed int,
 	srv := amptest.Start(t, history.Answer)
 	defer srv.Stop()
 	client := open(t, amp.Config{URL: srv.URL()})
-	srv.Next(func(amptest.Query) amptest.Fate {
+	srv.Next(func(amptest.Query) amptest.Fault {
 		history.StepTo(history.StepOf(n-1) + missed)
 		if forgets {
 			history.Forget()

@@ -132,7 +132,7 @@ func TestFollowHalfOpen(t *testing.T) {
 		defer client.Close()
 
 		dead := make(chan struct{})
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.HoldAfter(7, nil).Telling(dead) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.HoldAfter(7, nil).Notify(dead) })
 		go func() {
 			<-dead
 			synctest.Wait() // what was sent has arrived
@@ -157,7 +157,7 @@ func TestFollowIsNotWornOutByAProxy(t *testing.T) {
 		o := amp.FollowOptions{Resume: []block.Cursor{chain.At(3)}}
 		const cuts = 50
 		for range cuts {
-			srv.Next(func(amptest.Query) amptest.Fate {
+			srv.Next(func(amptest.Query) amptest.Fault {
 				a := amptest.Answer{Schema: amptest.Schema, Script: func(context.Context, func(amptest.Part) error) error {
 					<-time.After(5 * time.Minute)
 					return amptest.Status(codes.Internal, "stream timeout")
@@ -177,7 +177,7 @@ func TestFollowIsNotWornOutByAProxy(t *testing.T) {
 // and asked for again when the head is beyond it, and only then.
 func TestFollowAsksForTheHead(t *testing.T) {
 	t.Parallel()
-	hung := func(q amptest.Query) amptest.Fate {
+	hung := func(q amptest.Query) amptest.Fault {
 		if q.Stream() {
 			return amptest.HoldAfter(0, nil)
 		}
@@ -279,7 +279,7 @@ func TestFollowAsksForTheHead(t *testing.T) {
 	t.Run("the server answers nothing more", func(t *testing.T) {
 		run(t, func(t *testing.T, _ *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string) {
 			srv.Next(hung)
-			srv.Next(func(amptest.Query) amptest.Fate { return amptest.Delay(make(chan struct{})) })
+			srv.Next(func(amptest.Query) amptest.Fault { return amptest.Delay(make(chan struct{})) })
 			ctx, cancel := timeout(t, 10*time.Minute)
 			defer cancel()
 			_, err := follow(ctx, t, client, o, 1)
@@ -300,7 +300,7 @@ func TestFollowTellsWhenAReasonIsOver(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
 		chain.Extend(made(0, 3, 0)...)
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.Refuse(codes.Unavailable, "it starts") })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.Refuse(codes.Unavailable, "it starts") })
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		var failed time.Time

@@ -46,7 +46,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	answers  map[string]func(Query) Answer
-	next     []func(Query) Fate
+	next     []func(Query) Fault
 	tickets  map[string]asked
 	requests []Request
 	conns    map[string]net.Conn // by the client's address
@@ -111,9 +111,9 @@ func (s *Server) answer(sql string, with func(Query) Answer) {
 	s.answers[sql] = with
 }
 
-// Next decides the fate of the next query that nobody has decided on yet; later
+// Next decides the fault of the next query that nobody has decided on yet; later
 // ones are answered as scripted. It is called once, when GetFlightInfo arrives.
-func (s *Server) Next(decide func(Query) Fate) {
+func (s *Server) Next(decide func(Query) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = append(s.next, decide)
