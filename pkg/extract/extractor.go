@@ -53,10 +53,10 @@ type Extractor struct {
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
 
-	versions *versions  // of Run
-	faults   *faults    // of Run
-	patient  *patient   // of Run
-	encoders *sync.Pool // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
+	versions *versions      // of Run
+	faults   *faults        // of Run
+	detached *detachedTasks // of Run
+	encoders *sync.Pool     // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
 // Observer is told what the workers do. Its methods are called from several
@@ -116,17 +116,17 @@ func (x *Extractor) Run(ctx context.Context) error {
 		watch.Wait()
 	}()
 	g, take := errgroup.WithContext(ctx)
-	x.patient = newPatient(g)
+	x.detached = newDetachedTasks(g)
 	for i := range x.Workers {
-		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
+		g.Go(func() error { return x.work(work, take, queue.PartitionTask, i) })
 	}
-	g.Go(func() error { return x.work(take, work, queue.LiveTask, 0) })
+	g.Go(func() error { return x.work(work, take, queue.LiveTask, 0) })
 	return g.Wait()
 }
 
 // work is one worker of a kind of tasks: it handles one task at a time. The live
 // lane's is none of the workers that Observer.Idle is told of.
-func (x *Extractor) work(take, ctx context.Context, kind string, worker int) error {
+func (x *Extractor) work(ctx, take context.Context, kind string, worker int) error {
 	part := fmt.Sprintf("worker %d", worker)
 	if kind == queue.LiveTask {
 		part = "live"
@@ -154,8 +154,8 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 			return nil
 		}
 		if err == nil {
-			err = x.patient.do(func(detach func()) error {
-				return x.handle(take, ctx, task, resumes, detach)
+			err = x.detached.do(func(detach func()) error {
+				return x.handle(ctx, take, task, resumes, detach)
 			}, func(err error) {
 				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
 			})
@@ -181,14 +181,14 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 // task. It calls begins when it is known where the log ends and the work begins, which
 // may take long, and detach when the task needs no worker for the time being. An error is
 // the queue's, never the source's.
-func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins, detach func()) error {
+func (x *Extractor) handle(ctx, take context.Context, task *queue.Task, begins, detach func()) error {
 	kept, release := task.Keep(ctx)
 	var outcome outcome
 	var err error
 	if task.Kind == queue.LiveTask {
-		outcome, err = x.live(take, kept, begins)
+		outcome, err = x.live(kept, take, begins)
 	} else {
-		outcome, err = x.partition(take, kept, task, begins, detach)
+		outcome, err = x.partition(kept, take, task, begins, detach)
 	}
 	release()
 	if err != nil {
@@ -219,8 +219,8 @@ const (
 
 // partition works on one partition for as long as ctx keeps it in this worker's
 // hands.
-func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
-	h, err := x.hold(ctx, task.ID)
+func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
+	h, err := x.claim(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return finished, nil // of a plan that is gone
 	}
@@ -249,7 +249,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	loading, end := context.WithCancelCause(ctx)
 	defer x.versions.until(h.spec, func() { end(errMended) })()
 	unwatch := h.watchIdle(loading, end)
-	err = fault.Catch(func() error { return h.load(take, loading) })
+	err = fault.Catch(func() error { return h.load(loading, take) })
 	unwatch()
 	if cause := context.Cause(loading); fault.Stack(cause) != "" {
 		err = cause
@@ -264,7 +264,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 		log.Debug().Uint64("rows", h.part.Rows).Msg("partition is in the log")
 		return finished, h.finish(ctx, queue.PartitionDone, nil)
 	case errors.Is(err, queue.ErrFenced), errors.Is(context.Cause(ctx), queue.ErrTaskLost):
-		log.Info().AnErr("cause", context.Cause(ctx)).Msg("the partition is another worker's now")
+		log.Info().AnErr("cause", context.Cause(ctx)).Msg("partition was taken over by another worker")
 		return lost, nil
 	case errors.Is(context.Cause(loading), errMended):
 		log.Info().Msg("the query was changed; the rest of the partition is read with the new one")

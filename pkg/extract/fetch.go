@@ -18,7 +18,7 @@ import (
 )
 
 // fetch reads the blocks of r and publishes them.
-func (h *held) fetch(take, ctx context.Context, r block.Range) error {
+func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 	if err := h.begin(r); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 
 // await shows that the server is waited for if that takes long, until the function that
 // it returns is called.
-func (h *held) await(what string, r block.Range) (over func()) {
+func (h *partitionTask) await(what string, r block.Range) (over func()) {
 	shown := false
 	stop := fault.Watch(fault.Long, func(since time.Duration) {
 		shown = true
@@ -96,7 +96,7 @@ func Available(ranges []amp.Range, r block.Range, pause time.Duration) error {
 	return nil
 }
 
-func (h *held) begin(r block.Range) (err error) {
+func (h *partitionTask) begin(r block.Range) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cutter, err = entry.NewCutter(entry.CutOptions{
@@ -114,7 +114,7 @@ func (h *held) begin(r block.Range) (err error) {
 	return h.cutter.Lower(h.end)
 }
 
-func (h *held) release() {
+func (h *partitionTask) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cutter.Release()
@@ -123,7 +123,7 @@ func (h *held) release() {
 
 // append cuts rows into entries and publishes those that are complete. It tells
 // whether the window is closed, because its tail was given away.
-func (h *held) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
+func (h *partitionTask) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	groups, err := h.cutter.Push(rec)
@@ -134,7 +134,7 @@ func (h *held) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, 
 }
 
 // close publishes the last entry of the window, which reaches to its end.
-func (h *held) close(ctx context.Context) error {
+func (h *partitionTask) close(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	groups, err := h.cutter.Finish()
@@ -145,7 +145,7 @@ func (h *held) close(ctx context.Context) error {
 }
 
 // keepWhole publishes the blocks that arrived whole before a stream broke.
-func (h *held) keepWhole(ctx context.Context, checked bool) error {
+func (h *partitionTask) keepWhole(ctx context.Context, checked bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !checked || ctx.Err() != nil {
@@ -160,7 +160,7 @@ func (h *held) keepWhole(ctx context.Context, checked bool) error {
 
 // publish appends groups to the lane, each as one atomic step, one after the
 // other: a full log makes it wait with the same entry.
-func (h *held) publish(ctx context.Context, groups []entry.Group) error {
+func (h *partitionTask) publish(ctx context.Context, groups []entry.Group) error {
 	for _, group := range groups {
 		first := group[0].Header
 		for i := range group {
@@ -194,7 +194,7 @@ func (h *held) publish(ctx context.Context, groups []entry.Group) error {
 
 // trimmed reports whether the lane's messages, ours among them, have been removed
 // because every sink has them: the lane then starts again from nothing.
-func (h *held) trimmed(ctx context.Context) bool {
+func (h *partitionTask) trimmed(ctx context.Context) bool {
 	tail, err := h.x.Log.Tail(ctx, h.part.Lane())
 	return err == nil && !tail.Found && h.seq > 0 && h.open(ctx)
 }
@@ -202,7 +202,7 @@ func (h *held) trimmed(ctx context.Context) bool {
 // open reports whether the partition is not over, as far as is known. Nothing else tells
 // a worker that was frozen while others have ended the lane, if the lane is empty because
 // what has ended it was trimmed.
-func (h *held) open(ctx context.Context) bool {
+func (h *partitionTask) open(ctx context.Context) bool {
 	now, _, err := h.x.State.Partition(ctx, h.id)
 	return err != nil || now.State == queue.PartitionOpen
 }

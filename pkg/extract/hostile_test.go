@@ -112,7 +112,7 @@ func TestHostileStreams(t *testing.T) {
 			srv := amptest.Start(t, func(amptest.Query) amptest.Answer {
 				return amptest.Answer{Schema: views, Parts: parts, Hold: true}
 			})
-			st := newStage(t, nil, "test", newTale(t, 0, 0, someRows), 0, nil)
+			st := newLiveEnv(t, nil, "test", newScriptedChain(t, 0, 0, someRows), 0, nil)
 			p := st.process()
 			p.x.Source, p.x.Schema = ampClient(t, srv), views
 			p.start()
@@ -211,7 +211,7 @@ func TestPanicFailsThePartition(t *testing.T) {
 
 func TestPanicFailsTheLiveLane(t *testing.T) {
 	t.Parallel()
-	st := newStage(t, nil, "test", newTale(t, 0, 10, someRows), 5, nil)
+	st := newLiveEnv(t, nil, "test", newScriptedChain(t, 0, 10, someRows), 5, nil)
 	p := st.process()
 	var log lines
 	p.x.Logger = zerolog.New(&log)

@@ -22,7 +22,7 @@ const lostPause = time.Second
 
 // live brings the chain into the live lane for as long as ctx keeps its task in
 // this process's hands. An error is the queue's, never the source's.
-func (x *Extractor) live(take, ctx context.Context, begins func()) (outcome, error) {
+func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, error) {
 	var spec queue.Spec
 	err := x.whileAway(ctx, func() (err error) {
 		spec, _, err = x.State.LoadSpec(ctx)
@@ -39,7 +39,7 @@ func (x *Extractor) live(take, ctx context.Context, begins func()) (outcome, err
 	l, err := x.holdLive(ctx, spec)
 	if err == nil {
 		begins()
-		err = fault.Catch(func() error { return l.follow(take, ctx) })
+		err = fault.Catch(func() error { return l.follow(ctx, take) })
 	}
 	x.tellLive(nil)
 	log := x.Logger.With().Uint64("epoch", spec.Epoch).Logger()
@@ -96,7 +96,7 @@ func (x *Extractor) whileEpoch(ctx context.Context, epoch uint64) (context.Conte
 
 // follow turns the events of the stream into entries, until max_block is reached
 // (nil) or something ends it.
-func (l *lane) follow(take, ctx context.Context) error {
+func (l *lane) follow(ctx, take context.Context) error {
 	defer l.release()
 	if l.done() {
 		return nil
@@ -134,7 +134,7 @@ func (l *lane) follow(take, ctx context.Context) error {
 
 func (l *lane) options() amp.FollowOptions {
 	o := amp.FollowOptions{
-		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.liveBackoff(), Remember: 4 * densePoints,
+		Network: l.spec.Network, Resume: l.checkpoints.list, Backoff: l.x.liveBackoff(), Remember: 4 * denseCheckpoints,
 		Head: l.query.Head(), Explain: l.explain,
 		OnWait: func(w amp.Wait) {
 			switch end := l.spec.MaxBlock; {
@@ -242,7 +242,7 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 		return err
 	}
 	l.closed, l.next = l.seq, r.Numbers.End
-	l.points.add(r.Cursor())
+	l.checkpoints.add(r.Cursor())
 	if time.Since(l.saved) >= saveEvery {
 		return l.save(ctx, queue.LiveRunning, nil)
 	}
@@ -252,7 +252,7 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 // undo voids what the stream has taken back, if the lane, or the history, has it.
 func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 	l.release()
-	gone := max(l.next, l.above) // what the lane, or the history, has published
+	gone := max(l.next, l.writtenUpTo) // what the lane, or the history, has published
 	if u.Reorg && gone > u.From {
 		l.reorgs++
 		l.x.Logger.Info().Uint64("from", uint64(u.From)).Uint64("blocks", uint64(gone-u.From)).Msg("reorg")
@@ -260,11 +260,11 @@ func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 			l.x.Observer.Reorg(u.From)
 		}
 	}
-	l.points.cut(u.From)
+	l.checkpoints.cut(u.From)
 	if u.Base != nil {
-		l.points.close(*u.Base)
+		l.checkpoints.close(*u.Base)
 	}
-	if u.From >= l.next && l.above <= l.next {
+	if u.From >= l.next && l.writtenUpTo <= l.next {
 		return nil // nothing of it was published
 	}
 	return l.invalidate(ctx, u.From)

@@ -138,7 +138,7 @@ func (x *Extractor) queryOf(spec queue.Spec) (*sqlcheck.Query, error) {
 // nobody has the rest, and makes a partition for it, with a lane of its own. An entry
 // that ends the lane comes first: a process that was frozen with the next one in its
 // hands finds that the lane was continued.
-func (h *held) retire(ctx context.Context) error {
+func (h *partitionTask) retire(ctx context.Context) error {
 	if !h.ended && h.next < h.part.End { // else there is nothing that could follow
 		err := h.endLane(ctx)
 		if errors.Is(err, queue.ErrFenced) {
@@ -158,7 +158,7 @@ func (h *held) retire(ctx context.Context) error {
 }
 
 // endLane publishes the entry after which nothing follows.
-func (h *held) endLane(ctx context.Context) error {
+func (h *partitionTask) endLane(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	header := entry.Header{

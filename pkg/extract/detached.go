@@ -2,21 +2,21 @@ package extract
 
 import "golang.org/x/sync/errgroup"
 
-// patient is the tasks that go on without a worker: each waits for one block that cannot
-// be read for the time being, and the worker reads other blocks meanwhile.
-type patient struct {
+// detachedTasks are tasks that continue without a worker: each waits for one block that
+// cannot be read for the time being, and the worker reads other blocks meanwhile.
+type detachedTasks struct {
 	group *errgroup.Group
 	free  chan struct{} // holds one token for each task
 }
 
-func newPatient(g *errgroup.Group) *patient {
-	return &patient{group: g, free: make(chan struct{}, mostFaults)}
+func newDetachedTasks(g *errgroup.Group) *detachedTasks {
+	return &detachedTasks{group: g, free: make(chan struct{}, mostFaults)}
 }
 
 // do returns when op has returned, with its error, or when op has called the function that
 // it is given, unless too many go on already. The error of one that has gone on is passed
 // to report.
-func (p *patient) do(op func(detach func()) error, report func(error)) error {
+func (p *detachedTasks) do(op func(detach func()) error, report func(error)) error {
 	ended, detached := make(chan error, 1), make(chan struct{})
 	p.group.Go(func() error {
 		alone := false

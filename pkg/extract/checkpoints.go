@@ -7,23 +7,23 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// points are complete blocks of the chain that the live lane remembers, ascending:
+// checkpoints are complete blocks of the chain that the live lane remembers, ascending:
 // what the source is compared with when the chain has changed while nobody looked.
 // The recent ones stand close together, older ones ever farther apart.
-type points struct{ list []block.Cursor }
+type checkpoints struct{ list []block.Cursor }
 
-// densePoints is how many of the latest are all kept.
-const densePoints = 128
+// denseCheckpoints is how many of the latest are all kept.
+const denseCheckpoints = 128
 
 // add remembers a block above all others.
-func (p *points) add(c block.Cursor) {
+func (p *checkpoints) add(c block.Cursor) {
 	p.list = append(p.list, c)
-	if len(p.list) < 2*densePoints {
+	if len(p.list) < 2*denseCheckpoints {
 		return
 	}
 	// Of the older ones one is kept for each power of two of the distance.
-	old := p.list[:len(p.list)-densePoints]
-	kept := make([]block.Cursor, 0, 64+2*densePoints)
+	old := p.list[:len(p.list)-denseCheckpoints]
+	kept := make([]block.Cursor, 0, 64+2*denseCheckpoints)
 	last := 0
 	for _, o := range old {
 		if distance := bits.Len64(uint64(c.Number - o.Number)); distance != last {
@@ -34,7 +34,7 @@ func (p *points) add(c block.Cursor) {
 }
 
 // cut forgets block n and everything above.
-func (p *points) cut(n block.Number) {
+func (p *checkpoints) cut(n block.Number) {
 	at, _ := slices.BinarySearchFunc(p.list, n, func(c block.Cursor, n block.Number) int {
 		if c.Number < n {
 			return -1
@@ -45,13 +45,13 @@ func (p *points) cut(n block.Number) {
 }
 
 // close makes a block the last that is remembered.
-func (p *points) close(c block.Cursor) {
+func (p *checkpoints) close(c block.Cursor) {
 	p.cut(c.Number)
 	p.add(c)
 }
 
 // last is the latest block; nil if there is none.
-func (p *points) last() *block.Cursor {
+func (p *checkpoints) last() *block.Cursor {
 	if len(p.list) == 0 {
 		return nil
 	}
