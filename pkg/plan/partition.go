@@ -40,18 +40,18 @@ func Cut(r block.Range, size uint64) []block.Range {
 	return parts
 }
 
-// Holes returns the parts of the history that no partition has, whatever its
+// Unplanned returns the parts of the history that no partition has, whatever its
 // state: ranges never planned, and tails given away by a worker that was killed
 // before it could queue them.
-func Holes(history block.Range, parts []queue.Partition) []block.Range {
+func Unplanned(history block.Range, parts []queue.Partition) []block.Range {
 	return planned(parts).Missing(history)
 }
 
-// Lost returns the blocks that a sink which has read the log to its end still lacks,
-// although the partition that held each of them last is done. parts are in the order in
+// MissingFromSink returns the blocks that a sink which has read the log to its end still
+// lacks, although the partition that held each of them last is done. parts are in the order in
 // which they were written. Blocks of failed partitions are not lost: they were given up,
 // and say so.
-func Lost(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
+func MissingFromSink(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
 	explained := coverage.Clone()
 	explained.AddAll(latest(parts, func(p queue.Partition) bool { return p.State != queue.PartitionDone }))
 	return explained.Missing(history)

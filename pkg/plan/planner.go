@@ -17,19 +17,19 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Planner plans one pipeline and watches over it. Several planners of one pipeline do
-// no harm, even with different configurations: each reads the plan anew at every look
-// and judges by it alone, and everything they write is a compare-and-set of what was
-// judged, or can be repeated. Its fields are set before use and not changed after.
+// Planner plans one pipeline and keeps it to the plan. Several planners of one pipeline do
+// no harm, even with different configurations: each reads the plan anew in every round
+// and follows it alone, and everything they write is a compare-and-set of what was read,
+// or can be repeated. Its fields are set before use and not changed after.
 type Planner struct {
 	Source Source
 	State  *queue.State
 	Tasks  *queue.Tasks
 	Log    *queue.Log
 	Config *config.Pipeline
-	Every  time.Duration // between looks; default 250 ms
-	Notify func(Status)  // told after every look; nil: nobody
-	OnWait func(error)   // told why looks fail, with each that does, and nil when one does not; nil: nobody
+	Every  time.Duration // between rounds; default 250 ms
+	Notify func(Status)  // called after every round; nil: nobody
+	OnWait func(error)   // called after each round with why it failed, or nil; nil: nobody
 
 	// AskSinks is how long a new plan waits for the sinks to say what they hold before
 	// blocks are queued that all of them may hold already; 0: it does not ask.
@@ -38,10 +38,10 @@ type Planner struct {
 	// Retry loads failed partitions again, once, when Run begins.
 	Retry bool
 
-	// Gone reports whether a sink has stopped for good in this process, so that
+	// SinkStopped reports whether a sink has stopped for good in this process, so that
 	// nothing waits for it; nil: none has.
-	Gone   func(sink string) bool
-	Logger zerolog.Logger
+	SinkStopped func(sink string) bool
+	Logger      zerolog.Logger
 }
 
 // Plan writes down what the pipeline is, the first time, and checks ever after
@@ -83,7 +83,7 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 		}
 		_, err = p.save(ctx, &spec, rev)
 		if errors.Is(err, queue.ErrConflict) {
-			continue // another planner was faster; look at what it wrote
+			continue // another planner was faster; read what it wrote
 		}
 		if err != nil {
 			return queue.Spec{}, fmt.Errorf("write the plan: %w", err)

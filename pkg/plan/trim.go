@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// trimEvery is how many looks pass between two trims.
+// trimEvery is how many rounds pass between two trims.
 const trimEvery = 8
 
 // LogStatus is the log's part of a [Status].
@@ -27,8 +27,8 @@ type LogStatus struct {
 // the pipeline would be worth less than the pipeline. Nor does a sink that has
 // stopped for good hold a log that is getting full while others still run: what it
 // lacks is read again when it is back.
-func (w *watcher) trim(ctx context.Context, s Status) error {
-	if w.looks%trimEvery != 0 {
+func (w *reconciler) trim(ctx context.Context, s Status) error {
+	if w.rounds%trimEvery != 0 {
 		return nil
 	}
 	log, err := w.Log.State(ctx)
@@ -97,7 +97,7 @@ func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 
 // committed returns the last sequences of the partitions' lanes and of the live lane
 // up to which all these sinks have everything, and nobody needs anything.
-func (w *watcher) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
+func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
 	history, live = log.Last, log.Last
 	for _, sink := range sinks {
 		if !sink.Position.Exists {
@@ -146,7 +146,7 @@ func (w *watcher) committed(ctx context.Context, log queue.LogState, sinks []Sin
 
 // copyPositions writes down how far the lanes have come whose last message is
 // about to be removed: a worker could not find it in the log any more.
-func (w *watcher) copyPositions(ctx context.Context, parts []queue.Partition, upto uint64) error {
+func (w *reconciler) copyPositions(ctx context.Context, parts []queue.Partition, upto uint64) error {
 	for _, p := range parts {
 		if p.State != queue.PartitionOpen {
 			continue
