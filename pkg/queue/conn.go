@@ -43,9 +43,9 @@ type Config struct {
 	// decides how streams are kept.
 	MustExist bool
 
-	// OnState is told when a connection is lost, with the reason, and when none is
+	// OnState is called when a connection is lost, with the reason, and when none is
 	// any more, with nil. Calls do not overlap. Each [Consumer] has a connection of
-	// its own, so a restart of the server is told several times.
+	// its own, so a restart of the server is reported several times.
 	OnState func(reason error)
 }
 
@@ -60,7 +60,7 @@ type Conn struct {
 	js     jetstream.JetStream
 	server *Server // nil if external
 
-	telling sync.Mutex // around OnState
+	stateMu sync.Mutex // around OnState
 	lost    map[*nats.Conn]bool
 
 	refused atomic.Pointer[refusal] // the first
@@ -127,9 +127,9 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 			if err == nil {
 				err = errors.New("the connection was closed")
 			}
-			c.disconnected(nc, fmt.Errorf("connection to NATS is lost: %w", err))
+			c.onDisconnect(nc, fmt.Errorf("connection to NATS is lost: %w", err))
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { c.connected(nc) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { c.onReconnect(nc) }),
 	}, added...)
 	if c.server != nil {
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(c.server.nats))...)
@@ -174,11 +174,11 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// disconnected tells that one of the connections is lost.
-func (c *Conn) disconnected(nc *nats.Conn, reason error) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
-	if nc.IsClosed() { // by hangUp, before this was heard of
+// onDisconnect reports that one of the connections is lost.
+func (c *Conn) onDisconnect(nc *nats.Conn, reason error) {
+	c.stateMu.Lock()
+	defer c.stateMu.Unlock()
+	if nc.IsClosed() { // by closeConn, before this was heard of
 		return
 	}
 	if c.lost == nil {
@@ -190,11 +190,11 @@ func (c *Conn) disconnected(nc *nats.Conn, reason error) {
 	}
 }
 
-// connected tells, when the last of the connections that were lost is back or is not
-// wanted any more, that NATS can be reached again.
-func (c *Conn) connected(nc *nats.Conn) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
+// onReconnect reports that NATS can be reached again, when the last of the connections
+// that were lost is back or is not wanted any more.
+func (c *Conn) onReconnect(nc *nats.Conn) {
+	c.stateMu.Lock()
+	defer c.stateMu.Unlock()
 	if !c.lost[nc] {
 		return
 	}
@@ -204,10 +204,10 @@ func (c *Conn) connected(nc *nats.Conn) {
 	}
 }
 
-// hangUp closes a connection of dial. If it was lost, nobody waits for it now.
-func (c *Conn) hangUp(nc *nats.Conn) {
+// closeConn closes a connection of dial. If it was lost, nobody waits for it now.
+func (c *Conn) closeConn(nc *nats.Conn) {
 	nc.Close()
-	c.connected(nc)
+	c.onReconnect(nc)
 }
 
 // checkURL refuses what nats.go would quote in its error, secrets included.
@@ -299,9 +299,9 @@ func recent(version string) bool {
 	return major > minMajor || major == minMajor && minor >= minMinor
 }
 
-// away tells at once what a request would tell after requestWait: that there is
-// no connection at the moment.
-func (c *Conn) away() error {
+// disconnected returns at once the error that a request would return after requestWait if
+// there is no connection at the moment.
+func (c *Conn) disconnected() error {
 	switch c.nc.Status() {
 	case nats.CONNECTED:
 		return nil
@@ -316,7 +316,7 @@ func (c *Conn) away() error {
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
 // EntryLimit is the most bytes that an entry's payload may have: what its
-// encoder is to be told.
+// encoder is to be set to.
 func (c *Conn) EntryLimit() int { return min(c.MaxPayload()-headerRoom, maxEntry) }
 
 // BlockLimit is the most bytes that a block may take that needs several messages, all of

@@ -142,7 +142,7 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 		}
 	}
 	if err != nil {
-		c.log.conn.hangUp(c.nc)
+		c.log.conn.closeConn(c.nc)
 		return fmt.Errorf("read the log for sink %s: %w", c.sink, err)
 	}
 	return nil
@@ -227,7 +227,7 @@ func (c *Consumer) Close() {
 	c.mu.Unlock()
 	c.unpin(context.Background())
 	_ = c.nc.FlushTimeout(closeDeadline)
-	c.log.conn.hangUp(c.nc)
+	c.log.conn.closeConn(c.nc)
 }
 
 // unpin lets another process of the sink have the live lane at once.
@@ -245,13 +245,13 @@ func (c *Consumer) unpin(ctx context.Context) {
 // fetch pulls messages until ctx ends.
 func (c *Consumer) fetch(ctx context.Context) {
 	defer close(c.ready)
-	p := puller{look: c.durable}
+	p := puller{open: c.durable}
 	retrier, failed := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: time.Second}}, false
 	for ctx.Err() == nil {
 		consumer, err := p.find(ctx)
 		if consumer != nil { // a cluster that elects a leader for its API delivers all the same
 			answered, failed := c.pull(ctx, consumer)
-			err = p.judge(err, answered, failed)
+			err = p.result(err, answered, failed)
 		}
 		switch {
 		case err != nil:

@@ -126,7 +126,7 @@ type SinkState string
 const (
 	// SinkRunning is a sink that applies entries, or waits for some.
 	SinkRunning SinkState = "running"
-	// SinkPaused is a sink that cannot go on for the time being.
+	// SinkPaused is a sink that cannot continue for the time being.
 	SinkPaused SinkState = "paused"
 	// SinkStopped is a sink that was told to stop.
 	SinkStopped SinkState = "stopped"

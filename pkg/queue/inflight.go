@@ -50,7 +50,7 @@ func (c *Consumer) drop(m *Message) {
 	}
 }
 
-// keep tells the server from time to time that the held messages are worked on.
+// keep extends the acknowledgement deadline of the held messages from time to time.
 func (c *Consumer) keep(ctx context.Context) {
 	ticker := time.NewTicker(c.opts.AckWait / beatsPerWait)
 	defer ticker.Stop()

@@ -24,7 +24,7 @@ const (
 	LiveRunning LivePhase = "running"
 	// LiveDone is a lane that has reached the pipeline's max_block.
 	LiveDone LivePhase = "done"
-	// LiveFailed is a lane that nobody can go on with before the user has acted.
+	// LiveFailed is a lane that nobody can continue before the user has acted.
 	LiveFailed LivePhase = "failed"
 	// LiveLost is a lane whose end the log no longer has: the planner begins an epoch.
 	LiveLost LivePhase = "lost"

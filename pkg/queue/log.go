@@ -35,7 +35,7 @@ type Log struct {
 // LogConfig is how a log is kept.
 type LogConfig struct {
 	// MaxBytes is when the log is full. On an embedded server it is also
-	// bounded by the room on the disk, which [Log.MaxBytes] tells.
+	// bounded by the room on the disk; [Log.MaxBytes] returns what holds.
 	MaxBytes int64
 
 	// MaxBlock is how many bytes a block may take that needs several messages; default

@@ -121,6 +121,14 @@ func (s *State) PutReport(ctx context.Context, r SinkReport) error {
 	return err
 }
 
+// Report returns what one sink has last reported, or [ErrNotFound].
+func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint64, err error) {
+	if err := checkName("sink", sink); err != nil {
+		return SinkReport{}, 0, err
+	}
+	return Get[SinkReport](ctx, s, keySink+"."+sink)
+}
+
 // Reports reads what all sinks have said, by name.
 func (s *State) Reports(ctx context.Context) (map[string]SinkReport, error) {
 	all, err := List[SinkReport](ctx, s, keySink)

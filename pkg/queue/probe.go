@@ -83,7 +83,7 @@ func (c *Conn) sweep(ctx context.Context, age time.Duration) {
 	}
 }
 
-func (p *probe) close() { p.conn.hangUp(p.nc) }
+func (p *probe) close() { p.conn.closeConn(p.nc) }
 
 // delete removes the stream, or what was left behind of it.
 func (p *probe) delete(ctx context.Context) error {
@@ -94,7 +94,7 @@ func (p *probe) delete(ctx context.Context) error {
 	return p.explain(err)
 }
 
-// explain tells a refused request from one that failed.
+// explain distinguishes a refused request from one that failed.
 func (p *probe) explain(err error) error {
 	if err == nil {
 		return nil

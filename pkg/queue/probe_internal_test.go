@@ -47,7 +47,7 @@ func TestAProbeWhoseConnectionIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.disconnected(p.nc, errSilent)
+	c.onDisconnect(p.nc, errSilent)
 	p.close()
 	if !slices.Equal(told, []bool{true, false}) {
 		t.Errorf("told %v", told)

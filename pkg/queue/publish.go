@@ -58,7 +58,7 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 }
 
 // PublishWait is Publish that waits and repeats while the log is full or NATS is
-// away, and a few times after other errors. onWait, if not nil, is told why it
+// away, and a few times after other errors. onWait, if not nil, is called with why it
 // waits and how long before each repetition: back-pressure must be visible.
 func (l *Log) PublishWait(ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration)) (seq uint64, err error) {
 	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}
@@ -126,7 +126,7 @@ func publishWait(size int) time.Duration {
 
 // store publishes one message, or several as an atomic batch.
 func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
-	if err := l.conn.away(); err != nil {
+	if err := l.conn.disconnected(); err != nil {
 		return 0, err
 	}
 	size := 0
@@ -156,7 +156,7 @@ func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// recognise tells a lost answer from a lost task: if the lane ends with a
+// recognise distinguishes a lost answer from a lost task: if the lane ends with a
 // message of the same id, it was published by the call before.
 func (l *Log) recognise(ctx context.Context, lane string, after uint64, id string, cause error) (uint64, error) {
 	tail, err := l.Tail(ctx, lane)

@@ -23,7 +23,7 @@ func (t *Tasks) Reclaim(ctx context.Context) error {
 			return err
 		}
 		err = t.conn.js.DeleteConsumer(ctx, taskStream, kind+"-"+t.pipeline)
-		p.doubt()
+		p.invalidate()
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return t.fail(ctx, fmt.Errorf("take back the %s tasks: %w", kind, err))
 		}

@@ -29,7 +29,7 @@ func (c *Conn) Rights(ctx context.Context, pipeline string, sinks []string) (Rig
 	if err != nil {
 		return Rights{}, err
 	}
-	defer c.hangUp(t)
+	defer c.closeConn(t)
 	var r Rights
 	var whole []string
 	some := false

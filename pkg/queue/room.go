@@ -42,7 +42,7 @@ func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) (tri
 		return true, nil
 	}
 	r := room{conn: c, pipeline: pipeline, needs: needs}
-	if err := r.look(ctx); err != nil {
+	if err := r.inspect(ctx); err != nil {
 		return false, c.classify(ctx, fmt.Errorf("look at the streams of pipeline %s: %w", pipeline, err))
 	}
 	if err := r.account(ctx); err != nil {
@@ -62,8 +62,8 @@ type room struct {
 	beside  int64 // bytes that tasks and state lack
 }
 
-// look finds out what is there.
-func (r *room) look(ctx context.Context) error {
+// inspect reads what is there.
+func (r *room) inspect(ctx context.Context) error {
 	l := &Log{conn: r.conn, pipeline: r.pipeline, maxBytes: r.needs.LogBytes}
 	for _, want := range []jetstream.StreamConfig{l.config(), (&Tasks{conn: r.conn}).config(), r.conn.stateConfig()} {
 		lacks := want.MaxBytes

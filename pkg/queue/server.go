@@ -29,7 +29,7 @@ type ServerConfig struct {
 	// There is no password, so other addresses are refused.
 	Listen string
 
-	// OnNotice is told what the server would log as a warning or an error. It
+	// OnNotice is called with what the server would log as a warning or an error. It
 	// may be called concurrently, and not after Close.
 	OnNotice func(text string)
 }
