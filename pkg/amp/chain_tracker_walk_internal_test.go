@@ -31,7 +31,8 @@ func (s forked) after(c *block.Cursor) Range {
 		case hashOf(n, s.side(n)):
 			start = n + 1
 		case hashOf(n, 'a'):
-			if start = s.fork; s.forgotten {
+			start = s.fork
+			if s.forgotten {
 				start = n
 			}
 		default:
@@ -118,7 +119,8 @@ func walk(points []block.Cursor, first, live int, server forked, open bool) (fro
 		if v.restart != nil {
 			continue
 		}
-		if tracker.close(); *tracker.base() != next.Cursor() {
+		tracker.close()
+		if *tracker.base() != next.Cursor() {
 			return 0, fmt.Errorf("ends at %v", tracker.base())
 		}
 		// Everything that was undone has come again.

@@ -133,7 +133,7 @@ func (r *textRuling) matches(text string) bool {
 // Away reports whether err says that the server, or the way to it, does not answer.
 func Away(err error) bool {
 	e, is := errors.AsType[*Error](err)
-	return errors.Is(err, ErrNoAnswer) || is && e.Code == codes.Unavailable.String()
+	return errors.Is(err, ErrNoAnswer) || (is && e.Code == codes.Unavailable.String())
 }
 
 // oversize tells grpc's own complaint about a message it refused to receive from

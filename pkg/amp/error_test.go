@@ -171,7 +171,8 @@ func TestConnectionLost(t *testing.T) {
 		var last error
 		rows := int64(0)
 		for m, err := range client.Fetch(t.Context(), query) {
-			if last = err; err == nil {
+			last = err
+			if err == nil {
 				rows += m.Record.NumRows()
 				if m.Complete {
 					lose(srv)

@@ -263,7 +263,8 @@ func (f *following) head() func(context.Context) ([]Range, error) {
 // plan plans the query and tells when that takes long.
 func (f *following) plan(ctx context.Context, headers []string) (planned, error) {
 	defer fault.Watch(fault.Long, func(since time.Duration) {
-		f.watchdog.report(Wait{Reason: fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second)), After: f.tracker.base()})
+		reason := fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second))
+		f.watchdog.report(Wait{Reason: reason, After: f.tracker.base()})
 	})()
 	return f.client.plan(ctx, f.sql, headers...)
 }

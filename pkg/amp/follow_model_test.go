@@ -88,7 +88,8 @@ func (m *model) follow(table *table, events int) {
 		if m.random.IntN(10) == 0 {
 			m.change()
 		}
-		if events--; events <= 0 || table.head() == m.chain.Head() && !table.unfinished {
+		events--
+		if events <= 0 || (table.head() == m.chain.Head() && !table.unfinished) {
 			return
 		}
 	}

@@ -260,7 +260,8 @@ func TestFollowIsAnsweredAsABatch(t *testing.T) {
 	table := newTable()
 	var last error
 	for e, err := range client.Follow(t.Context(), query, quick) {
-		if last = err; err == nil {
+		last = err
+		if err == nil {
 			last = table.apply(e)
 		}
 	}
@@ -280,7 +281,8 @@ func TestFollowNoDataYet(t *testing.T) {
 		if !errors.Is(w.Reason, amp.ErrNoData) {
 			t.Errorf("told %v", w.Reason)
 		}
-		if waits++; waits == 20 { // more than the attempts there are
+		waits++
+		if waits == 20 { // more than the attempts there are
 			chain.Extend(made(0, 0, 0)...)
 		}
 	}

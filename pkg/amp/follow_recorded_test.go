@@ -97,7 +97,7 @@ func TestRecordedFollow(t *testing.T) {
 			srv.ReplayHistory(r.Recording, history)
 			followTo(t, client, r.SQL, amp.FollowOptions{}, table, history.End())
 			table.checkRows(t, r.final)
-			if len(table.cursors) == 0 || table.reorgs == 0 && history.Reorgs() > 0 {
+			if len(table.cursors) == 0 || (table.reorgs == 0 && history.Reorgs() > 0) {
 				t.Errorf("%d cursors, %d reorgs of %d recorded", len(table.cursors), table.reorgs, history.Reorgs())
 			}
 			calls := 0
@@ -238,7 +238,8 @@ func followSome(t *testing.T, client *amp.Client, sql string, table *table, head
 		if err != nil {
 			t.Fatal(err)
 		}
-		if events--; events == 0 || table.head() == head {
+		events--
+		if events == 0 || table.head() == head {
 			return
 		}
 	}

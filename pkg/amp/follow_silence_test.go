@@ -87,7 +87,8 @@ func TestFollowCursorsThatMeetSilence(t *testing.T) {
 		o := amp.FollowOptions{
 			Resume: []block.Cursor{chain.At(105), {Network: amptest.Network, Number: 120, Hash: amptest.Hash(120, 9)}},
 			OnWait: func(w amp.Wait) {
-				if told++; told == 5 { // the chain arrives, on another branch
+				told++
+				if told == 5 { // the chain arrives, on another branch
 					chain.Extend(made(111, 121, 0)...)
 				}
 			},

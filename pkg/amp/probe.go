@@ -72,7 +72,7 @@ func (c *Client) firstWithin(ctx context.Context, sql string, headers []string) 
 	first, err := c.firstRange(ctx, p)
 	var told *Error
 	if err != nil && (errors.Is(context.Cause(ctx), context.DeadlineExceeded) || // the caller's own deadline
-		errors.As(err, &told) && told.Code == codes.DeadlineExceeded.String()) { // any, as the server has noticed it first
+		(errors.As(err, &told) && told.Code == codes.DeadlineExceeded.String())) { // any, as the server has noticed it first
 		err = fault.Later(fmt.Errorf("%w: %w", ErrUnanswered, err), 0)
 	}
 	return first, err

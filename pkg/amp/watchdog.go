@@ -103,7 +103,7 @@ func (w *watchdog) reportSilence() (ask bool) {
 	}
 	now := time.Now()
 	silent := now.Sub(w.began)
-	if now.Sub(w.listening) >= w.every || w.otherReason && silent >= settleTime {
+	if now.Sub(w.listening) >= w.every || (w.otherReason && silent >= settleTime) {
 		w.listening = now
 		w.reportSilent(silent)
 	}
@@ -154,7 +154,8 @@ func (w *watchdog) compareHead(ctx context.Context) {
 			break
 		}
 		silent := now.Sub(w.began).Round(time.Second)
-		w.suspicion = fmt.Errorf("%w: it has sent nothing after %s for %v, and its head is block %d", ErrStalled, describePosition(after), silent, head)
+		w.suspicion = fmt.Errorf("%w: it has sent nothing after %s for %v, and its head is block %d",
+			ErrStalled, describePosition(after), silent, head)
 		if silent >= stalledAfter && w.aheadCount > 2 {
 			w.suspicion = fmt.Errorf("%w; the stream is asked for again, and if that does not help the server must be restarted", w.suspicion)
 			w.disconnect(w.suspicion)
