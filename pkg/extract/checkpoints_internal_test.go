@@ -14,7 +14,7 @@ func checkpoint(n block.Number) block.Cursor {
 func (p *checkpoints) check(t *testing.T) {
 	t.Helper()
 	for i, c := range p.list {
-		if c != checkpoint(c.Number) || i > 0 && c.Number <= p.list[i-1].Number {
+		if c != checkpoint(c.Number) || (i > 0 && c.Number <= p.list[i-1].Number) {
 			t.Fatalf("checkpoint %d is %v after %v", i, c, p.list[max(i, 1)-1])
 		}
 	}

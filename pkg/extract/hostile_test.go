@@ -144,7 +144,8 @@ func (p panicking) Fetch(ctx context.Context, query string) iter.Seq2[amp.Messag
 	return func(yield func(amp.Message, error) bool) {
 		messages := 0
 		for m, err := range p.chain.Fetch(ctx, query) {
-			if messages++; messages == 3 && number(bounds.FindStringSubmatch(query)[2]) == p.end {
+			messages++
+			if messages == 3 && number(bounds.FindStringSubmatch(query)[2]) == p.end {
 				var none []int
 				_ = none[messages]
 			}

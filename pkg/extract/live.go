@@ -28,7 +28,7 @@ func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, err
 		spec, _, err = x.State.LoadSpec(ctx)
 		return err
 	})
-	if errors.Is(err, queue.ErrNotFound) || err == nil && (!spec.Follows() || spec.Live.Open || spec.Live.Tentative) {
+	if errors.Is(err, queue.ErrNotFound) || (err == nil && (!spec.Follows() || spec.Live.Open || spec.Live.Tentative)) {
 		return finished, nil // of a plan that is gone; the planner queues it again when the lane may begin
 	}
 	if err != nil {

@@ -51,7 +51,8 @@ func TestTakeOverAfterEveryEntry(t *testing.T) {
 	rows := func(n block.Number) int { return int(n % 4) }
 	undisturbed := newLiveEnv(t, server, "undisturbed", newScriptedChain(t, 0, 10, rows, eventful()...), 10, nil)
 	total := len(undisturbed.runScript().entries)
-	if undisturbed.settled(); total < 25 {
+	undisturbed.settled()
+	if total < 25 {
 		t.Fatalf("the script gives only %d entries", total)
 	}
 	for n := 1; n <= total; n++ {

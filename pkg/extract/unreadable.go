@@ -28,7 +28,9 @@ type Fetcher interface {
 // FirstUnreadable looks among the first 1000 blocks of r for the first of which the
 // server cannot compute a row of the query. It returns the server's reason, or nil if
 // there is none; err is of another failure.
-func FirstUnreadable(ctx context.Context, source Fetcher, query *sqlcheck.Query, column string, r block.Range) (n block.Number, reason, err error) {
+func FirstUnreadable(
+	ctx context.Context, source Fetcher, query *sqlcheck.Query, column string, r block.Range,
+) (n block.Number, reason, err error) {
 	r.End = min(r.End, r.Start+streamWindow)
 	if r.Empty() {
 		return 0, nil, nil
