@@ -149,7 +149,7 @@ func (c *Checked) checkHex(ctx context.Context, source Source) error {
 	binary := map[string]bool{}
 	note := func(schema *arrow.Schema) {
 		for _, f := range schema.Fields() {
-			if arrow.IsBinaryLike(f.Type.ID()) && !isText(f.Type.ID()) || f.Type.ID() == arrow.FIXED_SIZE_BINARY {
+			if (arrow.IsBinaryLike(f.Type.ID()) && !isText(f.Type.ID())) || f.Type.ID() == arrow.FIXED_SIZE_BINARY {
 				binary[f.Name] = true
 			}
 		}

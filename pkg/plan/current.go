@@ -128,7 +128,8 @@ func (p *Planner) save(ctx context.Context, spec *queue.Spec, rev uint64) (uint6
 			return now, err
 		}
 		p.Logger.Warn().Int("version", spec.Earlier[0].Version).
-			Msg("the plan with all earlier queries is larger than a message of NATS may be: the oldest query is forgotten, and verify cannot compare with it")
+			Msg("the plan with all earlier queries is larger than a message of NATS may be: " +
+				"the oldest query is forgotten, and verify cannot compare with it")
 		spec.Earlier = slices.Clone(spec.Earlier[1:])
 	}
 }

@@ -66,7 +66,7 @@ func (w *reconciler) ahead(ctx context.Context, mark queue.LiveMark, tail queue.
 		return false, err
 	}
 	if last.Found {
-		return last.Lane != queue.LiveLane || last.Damaged == nil && last.Entry.Epoch != mark.Epoch, nil
+		return last.Lane != queue.LiveLane || (last.Damaged == nil && last.Entry.Epoch != mark.Epoch), nil
 	}
 	head, err := w.Log.Head(ctx, queue.LiveLane)
 	return err == nil && head.Found && head.Seq < mark.Seq, err

@@ -139,7 +139,7 @@ func TestAnEpochBegins(t *testing.T) {
 				t.Errorf("the epoch begins at %d (open %v), want %d", s.Live.Start, s.Live.Open, c.start)
 			}
 			for i, p := range s.Live.Points {
-				if p != d.chain.at(p.Number) || i > 0 && p.Number <= s.Live.Points[i-1].Number {
+				if p != d.chain.at(p.Number) || (i > 0 && p.Number <= s.Live.Points[i-1].Number) {
 					t.Errorf("point %v is not in the chain, or not in order: %v", p, s.Live.Points)
 				}
 			}

@@ -133,7 +133,8 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 	}
 	d.run()
 	s := d.next()
-	if d.next(); first() != seqs[1] {
+	d.next()
+	if first() != seqs[1] {
 		t.Errorf("the log begins with %d, want what the failed sink lacks: there is room", first())
 	}
 	if s.Sinks[1].Stopped != "block 810 is refused" || s.Sinks[0].Stopped != "" {
@@ -149,7 +150,8 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 	d.apply(5, all)
 	report(queue.SinkPaused, "connection refused")
 	d.next()
-	if d.next(); first() != seqs[1] {
+	d.next()
+	if first() != seqs[1] {
 		t.Errorf("the log begins with %d, want what the paused sink lacks", first())
 	}
 	report(queue.SinkFailed, "block 810 is refused")

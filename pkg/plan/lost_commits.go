@@ -48,7 +48,8 @@ func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePo
 	case damaged:
 		return fmt.Sprintf("entry %d of the live lane, which sink %s needs next, is damaged", next.Seq, sink.Name), nil
 	case next.After != after:
-		return fmt.Sprintf("sink %s lacks live entries that the log has no more: entry %d follows entry %d, and it has come to entry %d of epoch %d",
+		return fmt.Sprintf("sink %s lacks live entries that the log has no more: "+
+			"entry %d follows entry %d, and it has come to entry %d of epoch %d",
 			sink.Name, next.Seq, next.After, mark.Seq, mark.Epoch), nil
 	default:
 		lacks = next.Seq <= sink.Live.AckFloor
@@ -56,7 +57,8 @@ func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePo
 	if !w.confirmed(sink, after, lacks) {
 		return "", nil
 	}
-	return fmt.Sprintf("the destination of sink %s lacks live entries that the sink has acknowledged: a backup was restored, a replica was promoted without them, or one of them is damaged",
+	return fmt.Sprintf("the destination of sink %s lacks live entries that the sink has acknowledged: "+
+		"a backup was restored, a replica was promoted without them, or one of them is damaged",
 		sink.Name), nil
 }
 

@@ -50,7 +50,8 @@ func (c *Checked) checkLive(ctx context.Context, source Source, want config.Rang
 	case !errors.Is(err, errCannotFollow):
 		return err
 	case want.MaxBlock != nil:
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%v; everything below max_block is read as history, also the last %d blocks below the head, which may still be reorganised",
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%v; everything below max_block is read as history, "+
+			"also the last %d blocks below the head, which may still be reorganised",
 			err, have.Numbers.End-min(have.Numbers.End, start)))
 		return nil
 	default:

@@ -55,11 +55,13 @@ func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
 	case sink.Report.State == queue.SinkFailed:
 		return fmt.Sprintf("it has stopped, and %d live entries wait for it: %s", waiting, sink.Report.Reason)
 	case now.Sub(s.reported) >= silentAfter:
-		return fmt.Sprintf("it has not reported since %s UTC, and %d live entries wait for it: is it running?", s.reported.UTC().Format(time.TimeOnly), waiting)
+		return fmt.Sprintf("it has not reported since %s UTC, and %d live entries wait for it: is it running?",
+			s.reported.UTC().Format(time.TimeOnly), waiting)
 	case sink.Report.Reason != "":
 		return "" // it reports that itself
 	default:
-		return fmt.Sprintf("%d live entries wait for it, and it has applied none since %s UTC; its last is entry %d of epoch %d", waiting, at, s.mark.Seq, s.mark.Epoch)
+		return fmt.Sprintf("%d live entries wait for it, and it has applied none since %s UTC; its last is entry %d of epoch %d",
+			waiting, at, s.mark.Seq, s.mark.Epoch)
 	}
 }
 

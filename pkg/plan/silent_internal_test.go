@@ -26,7 +26,7 @@ func TestWhyLiveEntriesWait(t *testing.T) {
 	}
 	want := func(got, part string) {
 		t.Helper()
-		if part == "" && got != "" || !strings.Contains(got, part) {
+		if (part == "" && got != "") || !strings.Contains(got, part) {
 			t.Errorf("told %q, want %q", got, part)
 		}
 	}

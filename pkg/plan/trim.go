@@ -85,7 +85,7 @@ func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 	status := LogStatus{Bytes: log.Bytes, MaxBytes: uint64(log.MaxBytes), Entries: log.Messages}
 	for _, sink := range sinks {
 		unread := sink.Position.Unread() + sink.Live.Unread()
-		if !sink.Position.Exists || follows && !sink.Live.Exists {
+		if !sink.Position.Exists || (follows && !sink.Live.Exists) {
 			unread = log.Messages
 		}
 		if status.Slowest == "" || unread > status.Unread {
