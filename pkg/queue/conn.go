@@ -261,7 +261,8 @@ func (c *Conn) check(ctx context.Context) error {
 		return fault.Permanent(fmt.Errorf("NATS %s is too old, ampipe needs %d.%d or later: upgrade the server", version, minMajor, minMinor))
 	}
 	if c.MaxPayload() < minPayload {
-		return fault.Permanent(fmt.Errorf("max_payload of the NATS server is %d bytes, ampipe needs %d or more (8MB is best): raise it in the server's configuration", c.MaxPayload(), minPayload))
+		return fault.Permanent(fmt.Errorf("max_payload of the NATS server is %d bytes, ampipe needs %d or more (8MB is best): "+
+			"raise it in the server's configuration", c.MaxPayload(), minPayload))
 	}
 	js, err := jetstream.New(c.nc, jetstream.WithDefaultTimeout(apiWait))
 	if err != nil {
@@ -273,7 +274,8 @@ func (c *Conn) check(ctx context.Context) error {
 	info, err := js.AccountInfo(ctx)
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
-		return fault.Permanent(errors.New("JetStream is off on the NATS server: start it with -js, or put a jetstream section into its configuration"))
+		return fault.Permanent(errors.New("JetStream is off on the NATS server: start it with -js, " +
+			"or put a jetstream section into its configuration"))
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fault.Permanent(errors.New("JetStream is off for this NATS account: enable it in the account's limits"))
 	case err != nil:
@@ -296,7 +298,7 @@ func recent(version string) bool {
 	if err1 != nil || err2 != nil {
 		return true
 	}
-	return major > minMajor || major == minMajor && minor >= minMinor
+	return major > minMajor || (major == minMajor && minor >= minMinor)
 }
 
 // disconnected returns at once the error that a request would return after requestWait if

@@ -208,7 +208,7 @@ func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 // fault.Later while NATS is away.
 func (c *Consumer) Settled(ctx context.Context, seq uint64) (bool, error) {
 	at, err := c.log.Position(ctx, c.sink, c.opts.Lanes)
-	if err != nil || at.Exists && at.AckFloor >= seq {
+	if err != nil || (at.Exists && at.AckFloor >= seq) {
 		return err == nil, err
 	}
 	tail, err := c.log.At(ctx, seq)
@@ -295,7 +295,9 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answer
 	return answered, err
 }
 
-func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int) (got int, answered bool, err error) {
+func (c *Consumer) request(
+	ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int,
+) (got int, answered bool, err error) {
 	request, cancel := context.WithTimeout(ctx, c.expiry())
 	defer cancel()
 	opts := []jetstream.FetchOpt{jetstream.FetchContext(request)}

@@ -141,7 +141,8 @@ func TestFullLogIsBackPressure(t *testing.T) {
 		if !errors.Is(err, queue.ErrFull) {
 			t.Errorf("waits for %v", err)
 		}
-		if waits++; waits == 2 {
+		waits++
+		if waits == 2 {
 			if err := l.Trim(ctx, 3); err != nil {
 				t.Error(err)
 			}

@@ -51,7 +51,8 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 	case wrongSequence(err):
 		return l.recognise(ctx, lane, after, id, err)
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
-		return 0, fault.Permanent(fmt.Errorf("publish to lane %s: an entry is larger than the server's max_payload of %d bytes: %w", lane, l.conn.MaxPayload(), err))
+		return 0, fault.Permanent(fmt.Errorf("publish to lane %s: an entry is larger than the server's max_payload of %d bytes: %w",
+			lane, l.conn.MaxPayload(), err))
 	default:
 		return 0, l.fail(ctx, l.conn.stores(ctx, l.stream(), fmt.Errorf("publish to lane %s: %w", lane, err)))
 	}
@@ -60,7 +61,9 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 // PublishWait is Publish that waits and repeats while the log is full or NATS is
 // away, and a few times after other errors. onWait, if not nil, is called with why it
 // waits and how long before each repetition: back-pressure must be visible.
-func (l *Log) PublishWait(ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration)) (seq uint64, err error) {
+func (l *Log) PublishWait(
+	ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration),
+) (seq uint64, err error) {
 	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}
 	err = fault.Retry(ctx, pace, func(ctx context.Context) (err error) {
 		seq, err = l.Publish(ctx, lane, after, id, group)

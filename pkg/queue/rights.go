@@ -98,7 +98,8 @@ func plannerRole(pipeline string) role {
 	log := logStream + pipeline
 	return role{"planner", []string{
 		"$JS.API.STREAM.CREATE." + log, "$JS.API.STREAM.UPDATE." + log, "$JS.API.STREAM.PURGE." + log,
-		"$JS.API.CONSUMER.CREATE." + taskStream + "." + PartitionTask + "-" + pipeline + "." + taskSubject + pipeline + "." + PartitionTask + ".>",
+		"$JS.API.CONSUMER.CREATE." + taskStream + "." + PartitionTask + "-" + pipeline + "." +
+			taskSubject + pipeline + "." + PartitionTask + ".>",
 		taskSubject + pipeline + "." + PartitionTask + ".0.0", taskSubject + pipeline + "." + LiveTask + ".chain",
 		stateSubject + pipeline + "." + keySpec, stateSubject + pipeline + "." + keyPartition + ".0.0", stateSubject + pipeline + "." + keyLive,
 	}}

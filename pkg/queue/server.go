@@ -240,7 +240,8 @@ func loopback(address string) (host string, port int, err error) {
 		return "", 0, fmt.Errorf("address %q of the embedded NATS server: want a port number", address)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", 0, fmt.Errorf("address %q of the embedded NATS server: it has no password, so only loopback addresses are allowed; run a NATS server of its own for a network", address)
+		return "", 0, fmt.Errorf("address %q of the embedded NATS server: it has no password, "+
+			"so only loopback addresses are allowed; run a NATS server of its own for a network", address)
 	}
 	return host, port, nil
 }

@@ -307,7 +307,8 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 		if fault.Of(err) != fault.ClassLater {
 			t.Errorf("waits for %v (%v)", err, fault.Of(err))
 		}
-		if waits++; waits == 2 {
+		waits++
+		if waits == 2 {
 			s, err := queue.StartServer(ctx, queue.ServerConfig{Dir: dir, Listen: address})
 			if err != nil {
 				t.Error(err)

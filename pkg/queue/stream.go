@@ -147,7 +147,8 @@ func (c *Conn) stores(ctx context.Context, stream string, err error) error {
 	if _, away := c.js.Stream(ctx, stream); away != nil {
 		return err
 	}
-	return fault.Later(fmt.Errorf("NATS answers and does not store what is published: its own log says why, mostly a disk that is full or a folder that was removed; "+
+	return fault.Later(fmt.Errorf("NATS answers and does not store what is published: "+
+		"its own log says why, mostly a disk that is full or a folder that was removed; "+
 		"make room and restart NATS, or else delete the stream %s, which is made again without a loss: %w", stream, err), 0)
 }
 

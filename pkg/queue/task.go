@@ -86,7 +86,7 @@ func (t *Tasks) config() jetstream.StreamConfig {
 // fail classes an error of the queue. One that was deleted is made anew, empty: the
 // planner queues again what it lacks.
 func (t *Tasks) fail(ctx context.Context, err error) error {
-	if ctx.Err() != nil || !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+	if ctx.Err() != nil || (!errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse)) {
 		return t.conn.classify(ctx, err)
 	}
 	if _, again := t.conn.remake(ctx, t.config()); again != nil { // it is not gone, NATS is
