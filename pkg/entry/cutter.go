@@ -147,7 +147,7 @@ func (c *Cutter) Lower(end block.Number) error {
 		return fmt.Errorf("move the end of %v to %d: entries reach up to %d", block.Range{Start: c.bounds.Start, End: c.end}, end, c.next)
 	}
 	c.end = end
-	c.sealed = c.sealed || c.seen && c.last >= end
+	c.sealed = c.sealed || (c.seen && c.last >= end)
 	c.pending.truncate(end)
 	return nil
 }
@@ -171,7 +171,7 @@ func (c *Cutter) Release() { c.pending.drop(c.pending.len()) }
 // order checks that rows follow those seen and lie in the range asked for.
 func (c *Cutter) order(blocks []block.Number) error {
 	for _, n := range blocks {
-		if !c.bounds.Has(n) || c.seen && n < c.last {
+		if !c.bounds.Has(n) || (c.seen && n < c.last) {
 			return &OrderError{Block: n, After: c.last, Range: c.bounds}
 		}
 		c.seen, c.last = true, n

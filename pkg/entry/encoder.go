@@ -97,7 +97,7 @@ func (e *Encoder) Encode(h Header, recs []arrow.RecordBatch) (Entry, error) {
 // did not compress is not the reason to refuse one that fits only compressed,
 // so an oversized payload is always tried.
 func (e *Encoder) compress(raw []byte) ([]byte, Codec) {
-	if e.codec == None || e.skip > 0 && len(raw) <= e.limit {
+	if e.codec == None || (e.skip > 0 && len(raw) <= e.limit) {
 		e.skip = max(0, e.skip-1)
 		return raw, None
 	}

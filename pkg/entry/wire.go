@@ -136,7 +136,7 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 	switch {
 	case h.Parts == 0 && h.Batch != "":
 		r.fail(headerBatch, "there is no "+headerPart)
-	case h.Parts != 0 && (h.Batch == "" || h.Range.Len() != 1 || h.Kind != Data && r.newer == nil):
+	case h.Parts != 0 && (h.Batch == "" || h.Range.Len() != 1 || (h.Kind != Data && r.newer == nil)):
 		r.fail(headerPart, "a part is data of one block and has a "+headerBatch)
 	}
 	switch {
