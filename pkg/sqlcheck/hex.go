@@ -155,5 +155,6 @@ func (p *parser) beforeNot(i int) int {
 // comparison.
 func (p *parser) binds(i int) bool {
 	t := p.at(i)
-	return t.kind == symbol && slices.Contains([]string{"||", "+", "-", "*", "/", "%", "::", "->", "->>", "[", "&", "|", "^", "#", "//"}, t.raw)
+	operators := []string{"||", "+", "-", "*", "/", "%", "::", "->", "->>", "[", "&", "|", "^", "#", "//"}
+	return t.kind == symbol && slices.Contains(operators, t.raw)
 }

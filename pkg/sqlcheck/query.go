@@ -44,7 +44,8 @@ func parse(query string) (*Query, error) {
 	cut := len(query)
 	if i := slices.IndexFunc(tokens, func(t token) bool { return t.is(";") }); i >= 0 {
 		if j := slices.IndexFunc(tokens[i:], func(t token) bool { return !t.is(";") }); j >= 0 {
-			return nil, tokens[i+j].errorf(`a second statement begins here; a pipeline has one query (several pipelines can stand in one file, with "---" between them)`)
+			return nil, tokens[i+j].errorf("a second statement begins here; a pipeline has one query " +
+				`(several pipelines can stand in one file, with "---" between them)`)
 		}
 		cut, tokens = tokens[i].at, tokens[:i]
 	}
@@ -128,4 +129,4 @@ func checkSettings(tokens []token, i int) error {
 	}
 }
 
-func isName(t token) bool { return t.kind == quoted || t.kind == word && t.raw != "" }
+func isName(t token) bool { return t.kind == quoted || (t.kind == word && t.raw != "") }

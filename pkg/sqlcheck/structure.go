@@ -159,7 +159,7 @@ func (p *parser) clause(i int) (string, int) {
 		return "SET", 1
 	case "EXCEPT":
 		// "* EXCEPT (a, b)" leaves columns out.
-		if p.wantsOperand(i) || next.is("(") && !p.beginsQuery(i+1) {
+		if p.wantsOperand(i) || (next.is("(") && !p.beginsQuery(i+1)) {
 			return "", 0
 		}
 		return "SET", 1
@@ -168,7 +168,7 @@ func (p *parser) clause(i int) (string, int) {
 		if next.key != "" {
 			operand = !slices.Contains(continuations, next.key)
 		}
-		if !p.wantsOperand(i) || operand && !next.is("-") {
+		if !p.wantsOperand(i) || (operand && !next.is("-")) {
 			return "LIMIT", 1
 		}
 	case "FETCH":
@@ -178,7 +178,7 @@ func (p *parser) clause(i int) (string, int) {
 	case "TABLESAMPLE":
 		return "LIMIT", 1
 	case "SAMPLE":
-		if next.is("(") && !p.wantsOperand(i) || next.kind == number {
+		if (next.is("(") && !p.wantsOperand(i)) || next.kind == number {
 			return "LIMIT", 1
 		}
 	}

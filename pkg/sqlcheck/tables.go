@@ -68,7 +68,8 @@ func (p *parser) dotted(i int) ([]string, int) {
 	var parts []string
 	for isName(p.at(i)) {
 		parts = append(parts, p.at(i).name)
-		if i++; !p.at(i).is(".") {
+		i++
+		if !p.at(i).is(".") {
 			break
 		}
 		i++
@@ -163,7 +164,8 @@ func (p *parser) factor(body *selectBody, i, to int, scope []string) int {
 		return i
 	}
 	body.aliases = append(body.aliases, p.at(i).name)
-	if i++; i < to && p.at(i).is("(") {
+	i++
+	if i < to && p.at(i).is("(") {
 		i = p.past(i) // names of the columns
 	}
 	return i
