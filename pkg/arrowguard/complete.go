@@ -29,7 +29,7 @@ func completed(rec arrow.RecordBatch) arrow.RecordBatch {
 
 // incomplete reports whether something is left out, or something else stands there.
 func incomplete(data arrow.ArrayData) bool {
-	return lacks(data) || slices.ContainsFunc(data.Children(), incomplete) || dictionaryOf(data) != nil && incomplete(dictionaryOf(data))
+	return lacks(data) || slices.ContainsFunc(data.Children(), incomplete) || (dictionaryOf(data) != nil && incomplete(dictionaryOf(data)))
 }
 
 // lacks reports that of a field without those inside.

@@ -195,7 +195,7 @@ func (f *field) describe(t table, c *tally) {
 	case kindRuns:
 		want = 2
 	}
-	if len(f.children) != want || f.kind == kindMap && len(f.children[0].children) != 2 {
+	if len(f.children) != want || (f.kind == kindMap && len(f.children[0].children) != 2) {
 		panic(fmt.Sprintf("field %.100q has not the fields inside that its type has", f.name))
 	}
 	switch f.kind {
@@ -239,7 +239,7 @@ func (f *field) union(t table) {
 		if ids.len > 0 {
 			code = ids.int32(i)
 		}
-		if code < 0 || int(code) >= len(f.codes) || ids.len > 0 && ids.len != len(f.children) {
+		if code < 0 || int(code) >= len(f.codes) || (ids.len > 0 && ids.len != len(f.children)) {
 			panic(fmt.Sprintf("field %.100q is a union with impossible type ids", f.name))
 		}
 		f.codes[code] = i
