@@ -35,7 +35,7 @@ func (r Range) Has(n Number) bool { return r.Start <= n && n < r.End }
 // Contains reports whether every block of o lies in r. An empty o is contained in
 // every range.
 func (r Range) Contains(o Range) bool {
-	return o.Empty() || r.Start <= o.Start && o.End <= r.End
+	return o.Empty() || (r.Start <= o.Start && o.End <= r.End)
 }
 
 // Intersect is the common part of two ranges; it may be empty.
