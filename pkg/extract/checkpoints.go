@@ -8,8 +8,8 @@ import (
 )
 
 // checkpoints are complete blocks of the chain that the live lane remembers, ascending:
-// what the source is compared with when the chain has changed while nobody looked.
-// The recent ones stand close together, older ones ever farther apart.
+// what the source is compared with when the chain has changed while nobody followed it.
+// Recent ones are close together, older ones ever farther apart.
 type checkpoints struct{ list []block.Cursor }
 
 // denseCheckpoints is how many of the latest are all kept.
@@ -44,13 +44,13 @@ func (p *checkpoints) cut(n block.Number) {
 	p.list = p.list[:at]
 }
 
-// close makes a block the last that is remembered.
+// close forgets everything from c's block on and remembers c.
 func (p *checkpoints) close(c block.Cursor) {
 	p.cut(c.Number)
 	p.add(c)
 }
 
-// last is the latest block; nil if there is none.
+// last returns the latest block, or nil if there is none.
 func (p *checkpoints) last() *block.Cursor {
 	if len(p.list) == 0 {
 		return nil

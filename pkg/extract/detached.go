@@ -6,16 +6,16 @@ import "golang.org/x/sync/errgroup"
 // cannot be read for the time being, and the worker reads other blocks meanwhile.
 type detachedTasks struct {
 	group *errgroup.Group
-	free  chan struct{} // holds one token for each task
+	free  chan struct{} // one token for each task
 }
 
 func newDetachedTasks(g *errgroup.Group) *detachedTasks {
 	return &detachedTasks{group: g, free: make(chan struct{}, mostFaults)}
 }
 
-// do returns when op has returned, with its error, or when op has called the function that
-// it is given, unless too many go on already. The error of one that has gone on is passed
-// to report.
+// do runs op. It returns op's error when op has returned, or nil when op has called detach,
+// which does nothing while too many tasks are detached. The error of a detached op is
+// passed to report.
 func (p *detachedTasks) do(op func(detach func()) error, report func(error)) error {
 	ended, detached := make(chan error, 1), make(chan struct{})
 	p.group.Go(func() error {

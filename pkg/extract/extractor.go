@@ -48,7 +48,7 @@ type Extractor struct {
 	Codec      entry.Codec
 	EntryBytes int           // Arrow bytes of an entry before compression
 	EntryLimit int           // most bytes of an entry as it is published
-	Grace      time.Duration // for the entry in hand when told to stop; default 10 s
+	Grace      time.Duration // to finish the entry being written when Run is to end; default 10 s
 	NotYet     time.Duration // pause before asking again for blocks the server does not have; default 3 s
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
@@ -59,43 +59,42 @@ type Extractor struct {
 	encoders *sync.Pool     // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
-// Observer is told what the workers do. Its methods are called from several
+// Observer is notified of what the workers do. Its methods are called from several
 // goroutines and must not block.
 type Observer interface {
-	// Published tells that an entry is in the log.
+	// Published is called when an entry is in the log.
 	Published(p queue.Partition, h entry.Header, bytes int)
-	// Waiting tells that a part of the work ("partition 0.0", "live", "worker 1")
-	// cannot go on for the time being, and why; a nil reason says that it can.
+	// Waiting is called when a part of the work ("partition 0.0", "live", "worker 1")
+	// cannot continue for the time being, with the reason, and with nil when it can.
 	Waiting(part string, reason error)
-	// Finished tells that a partition is done or failed.
+	// Finished is called when a partition is done or failed.
 	Finished(p queue.Partition)
-	// Live tells that an entry of the live lane is in the log.
+	// Live is called when an entry of the live lane is in the log.
 	Live(h entry.Header, bytes int)
-	// Reorg tells that the blocks from one on have left the chain.
+	// Reorg is called when the blocks from one on have left the chain.
 	Reorg(from block.Number)
-	// Idle tells when a worker had nothing to do; the last time ends with Run.
+	// Idle is called with the times in which a worker had no task; the last ends with Run.
 	Idle(worker int, from, to time.Time)
 }
 
-// longestPause is how long a worker waits at most that could not get at its tasks:
-// what it waits for may be back any moment.
+// longestPause is the longest pause of a worker that could not fetch a task: what it
+// waits for may be back any moment.
 const longestPause = 5 * time.Second
 
 // errStop ends the work on a partition because the process was told to stop.
 var errStop = errors.New("stopping")
 
-// longestLivePause is how long the live lane pauses at most before it asks again: for
-// ever is long, and a source that fails is not to be asked all the time.
+// longestLivePause is the longest pause of the live lane before it asks a source that
+// fails again. It never gives up, and must not ask all the time.
 const longestLivePause = 2 * time.Minute
 
-// liveBackoff is how the live lane asks again.
+// liveBackoff returns how the live lane repeats what failed.
 func (x *Extractor) liveBackoff() fault.Backoff {
 	return fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: cmp.Or(x.Backoff.Max, longestLivePause)}
 }
 
-// Run works until ctx ends. Then no task is taken any more, each worker finishes
-// the entry in its hands within the grace time, hands its task back, and Run
-// returns nil.
+// Run works until ctx ends. Then the workers take no more tasks, finish the entries that
+// they write within the grace time, return their tasks to the queue, and Run returns nil.
 func (x *Extractor) Run(ctx context.Context) error {
 	grace := x.Grace
 	if grace <= 0 {
@@ -124,8 +123,8 @@ func (x *Extractor) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// work is one worker of a kind of tasks: it handles one task at a time. The live
-// lane's is none of the workers that Observer.Idle is told of.
+// work is one worker of a kind of tasks: it handles one task at a time until take ends.
+// Observer.Idle is not called for the live lane's.
 func (x *Extractor) work(ctx, take context.Context, kind string, worker int) error {
 	part := fmt.Sprintf("worker %d", worker)
 	if kind == queue.LiveTask {
@@ -164,8 +163,8 @@ func (x *Extractor) work(ctx, take context.Context, kind string, worker int) err
 			resumes()
 			continue
 		}
-		// The queue itself is in trouble (NATS restarts, a state that cannot be
-		// read): the task comes back by itself.
+		// The queue itself has failed (NATS restarts, a state that cannot be read): the
+		// task is delivered again.
 		if x.Observer != nil {
 			x.Observer.Waiting(part, err)
 		}
@@ -177,7 +176,7 @@ func (x *Extractor) work(ctx, take context.Context, kind string, worker int) err
 	}
 }
 
-// handle brings one partition, or the live chain, into the log and answers its
+// handle writes one partition, or the live chain, to the log and acknowledges its
 // task. It calls begins when it is known where the log ends and the work begins, which
 // may take long, and detach when the task needs no worker for the time being. An error is
 // the queue's, never the source's.
@@ -194,7 +193,7 @@ func (x *Extractor) handle(ctx, take context.Context, task *queue.Task, begins, 
 	if err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx) // answers outlive the work
+	ctx = context.WithoutCancel(ctx) // a task is acknowledged also after the work was cancelled
 	switch outcome {
 	case finished:
 		return task.Done(ctx)
@@ -203,7 +202,7 @@ func (x *Extractor) handle(ctx, take context.Context, task *queue.Task, begins, 
 	case later:
 		return task.Later(ctx, lostPause)
 	default:
-		return nil // somebody else's, or it comes again by itself
+		return nil // another worker's, or it is delivered again
 	}
 }
 
@@ -212,13 +211,13 @@ type outcome int
 
 const (
 	finished outcome = iota // it needs no more work
-	stopped                 // this process ends; another may go on at once
-	later                   // it cannot go on before something else has happened
+	stopped                 // this process ends; another may continue at once
+	later                   // it cannot continue before something else has happened
 	lost                    // another worker has it
 )
 
-// partition works on one partition for as long as ctx keeps it in this worker's
-// hands.
+// partition reads one partition for as long as ctx lasts, which ends when the task is
+// another worker's.
 func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
 	h, err := x.claim(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
@@ -237,7 +236,7 @@ func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begin
 	case h.part.Version < h.spec.Version:
 		err := h.retire(ctx)
 		if errors.Is(err, errContinued) {
-			return stopped, nil // the task comes again at once
+			return stopped, nil // the task is delivered again at once
 		}
 		return finished, err
 	}
@@ -279,7 +278,7 @@ func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begin
 	}
 }
 
-// failed begins the line of what failed for good, with the stack if it was a panic.
+// failed starts the log line of what failed for good, with the stack if it was a panic.
 func failed(log zerolog.Logger, err error) *zerolog.Event {
 	line := log.Error().Err(err)
 	if stack := fault.Stack(err); stack != "" {

@@ -46,7 +46,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 			return err
 		}
 		if closed {
-			return nil // the rest was given away
+			return nil // the rest was split off
 		}
 		if take.Err() != nil {
 			return errStop
@@ -57,8 +57,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 	return h.close(ctx)
 }
 
-// await shows that the server is waited for if that takes long, until the function that
-// it returns is called.
+// await reports that the server is waited for if that takes long, until over is called.
 func (h *partitionTask) await(what string, r block.Range) (over func()) {
 	shown := false
 	stop := fault.Watch(fault.Long, func(since time.Duration) {
@@ -109,7 +108,7 @@ func (h *partitionTask) begin(r block.Range) (err error) {
 	if err != nil {
 		return fault.Permanent(err)
 	}
-	// The tail may have been given away between rest and here.
+	// The tail may have been split off between rest and here.
 	h.end = min(r.End, h.part.End)
 	return h.cutter.Lower(h.end)
 }
@@ -121,8 +120,8 @@ func (h *partitionTask) release() {
 	h.cutter = nil
 }
 
-// append cuts rows into entries and publishes those that are complete. It tells
-// whether the window is closed, because its tail was given away.
+// append cuts rows into entries and publishes those that are complete. It reports
+// whether the window is closed, because its tail was split off.
 func (h *partitionTask) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -144,7 +143,7 @@ func (h *partitionTask) close(ctx context.Context) error {
 	return h.publish(ctx, groups)
 }
 
-// keepWhole publishes the blocks that arrived whole before a stream broke.
+// keepWhole publishes the blocks that had arrived completely when a stream broke.
 func (h *partitionTask) keepWhole(ctx context.Context, checked bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -199,13 +198,12 @@ func (h *partitionTask) trimmed(ctx context.Context) bool {
 	return err == nil && !tail.Found && h.seq > 0 && h.open(ctx)
 }
 
-// open reports whether the partition is not over, as far as is known. Nothing else tells
-// a worker that was frozen while others have ended the lane, if the lane is empty because
-// what has ended it was trimmed.
+// open reports whether the partition is still open in the state. A worker that was frozen
+// while others have ended the lane cannot see that in the lane once it was trimmed.
 func (h *partitionTask) open(ctx context.Context) bool {
 	now, _, err := h.x.State.Partition(ctx, h.id)
 	return err != nil || now.State == queue.PartitionOpen
 }
 
-// newHolder names one holding of a partition.
+// newHolder returns a name for one claim of a partition.
 func newHolder() string { return rand.Text() }

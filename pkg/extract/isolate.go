@@ -20,8 +20,8 @@ const (
 	mostFaults = 32
 	// faultWorth is how many blocks that were read make up for one that failed.
 	faultWorth = 1000
-	// probeEach is how many failures of one block lead to another look whether a block
-	// behind it can be read.
+	// probeEach is how many failures of one block lead to another probe of whether a
+	// block behind it can be read.
 	probeEach = 4
 )
 
@@ -134,9 +134,9 @@ func (h *partitionTask) behind() uint64 {
 	return block.Range{Start: h.next + 1, End: max(h.next+1, h.part.End)}.Len()
 }
 
-// suspect narrows down what fails with an error that may pass. Once that is one block,
+// suspect bisects a range that fails with an error that may pass. Once that is one block,
 // and one behind it can be read, those behind it become a partition of their own, and no
-// worker is held by the block any more.
+// worker waits for the block any more.
 func (h *partitionTask) suspect(ctx context.Context, r block.Range, gained bool) error {
 	if found := h.ask.failed(r, gained); !found {
 		return nil
@@ -181,7 +181,7 @@ func (h *partitionTask) readable(ctx context.Context, n block.Number) bool {
 	return true
 }
 
-// create records a partition. If there is one of that name, the planner fills the hole.
+// create records a partition. If there is one of that name, the planner plans the blocks.
 func (h *partitionTask) create(ctx context.Context, p queue.Partition) error {
 	if _, err := h.x.State.CreatePartition(ctx, p); err != nil && !errors.Is(err, queue.ErrConflict) {
 		return fmt.Errorf("record partition %s: %w", p.ID(), err)

@@ -17,8 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
-// lane is the live lane in the hands of the one process that writes it. One
-// goroutine uses it.
+// lane is the live lane in the one process that writes it. One goroutine uses it.
 type lane struct {
 	x       *Extractor
 	spec    queue.Spec
@@ -39,7 +38,7 @@ type lane struct {
 	cutter *entry.Cutter // of the range that is arriving, or nil
 	open   amp.Range
 	seen   time.Time // when it was first heard of
-	waits  bool      // publishing waits, and somebody was told
+	waits  bool      // publishing waits, and the observer knows
 }
 
 var (
@@ -51,8 +50,8 @@ var (
 	errOutdated = errors.New("the live lane is of a later epoch")
 )
 
-// holdLive reads where the lane stands, which only the log can tell, and closes it
-// if its holder before did not.
+// holdLive reads from the log how far the lane is, and closes it if the process that wrote
+// it before did not.
 func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error) {
 	query, err := x.queryOf(spec)
 	if err != nil {
@@ -99,7 +98,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	return l, err
 }
 
-// lost tells the planner, who knows the sinks, that an epoch has to begin.
+// lost reports to the planner, which knows the sinks, that an epoch has to begin.
 func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
 	was.Phase = queue.LiveLost
 	if _, err := l.x.State.SaveLivePosition(ctx, was, l.rev); err != nil {
@@ -108,8 +107,8 @@ func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
 	return errLost
 }
 
-// begin starts the lane of an epoch: everything from its start on is void, until it
-// says otherwise.
+// begin starts the lane of an epoch: everything from its start on is void until entries
+// follow.
 func (l *lane) begin(ctx context.Context) error {
 	l.checkpoints = checkpoints{list: slices.Clone(l.spec.Live.Points)}
 	l.next = l.spec.Live.Start
@@ -120,8 +119,7 @@ func (l *lane) begin(ctx context.Context) error {
 }
 
 // resume goes back from the lane's last message to the watermark, or the
-// invalidation, that closed it last. What stands behind that is unfinished and is
-// undone.
+// invalidation, that closed it last. What follows that is unfinished and is rolled back.
 func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 	l.seq = tail.Seq
 	at := tail
@@ -247,7 +245,7 @@ func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) err
 }
 
 // saidBefore returns the revision of the position in the state if it is p, because only
-// the answer to an earlier try was lost; else the conflict.
+// the answer to an earlier try was lost; otherwise it returns the conflict.
 func (l *lane) saidBefore(ctx context.Context, p queue.LivePosition, conflict error) (uint64, error) {
 	is, rev, err := l.x.State.LivePosition(ctx)
 	switch {
@@ -280,12 +278,12 @@ func (x *Extractor) whileAway(ctx context.Context, op func() error) error {
 			return err
 		}
 		x.tellLive(err)
-		pause, _ := retrier.Pause(err) // what is away is waited for without end
+		pause, _ := retrier.Pause(err) // never ends
 		if fault.Sleep(ctx, pause) != nil {
 			return err
 		}
 	}
 }
 
-// now is the time as an entry can carry it.
+// now returns the time in the resolution of an entry.
 func now() time.Time { return time.UnixMicro(time.Now().UnixMicro()).UTC() }

@@ -20,8 +20,8 @@ var errEpoch = errors.New("an epoch has begun")
 // lostPause is how long a lane that is lost waits for the planner.
 const lostPause = time.Second
 
-// live brings the chain into the live lane for as long as ctx keeps its task in
-// this process's hands. An error is the queue's, never the source's.
+// live writes the chain to the live lane for as long as ctx lasts, which ends when the
+// task is another process's. An error is the queue's, never the source's.
 func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, error) {
 	var spec queue.Spec
 	err := x.whileAway(ctx, func() (err error) {
@@ -66,7 +66,7 @@ func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, err
 		return stopped, nil
 	case l != nil && fault.Of(err) == fault.ClassPermanent:
 		failed(log, err).Msg("the live lane failed")
-		return finished, l.save(ctx, queue.LiveFailed, err) // waits for NATS, and a process that is told to stop does not
+		return finished, l.save(ctx, queue.LiveFailed, err) // waits for NATS, and a process that is to stop does not
 	default:
 		return lost, err
 	}
@@ -101,8 +101,8 @@ func (l *lane) follow(ctx, take context.Context) error {
 	if l.done() {
 		return nil
 	}
-	// Listening ends at once when told to stop: what is unfinished is undone by
-	// whoever continues.
+	// Listening ends at once when the process is to stop: the next one rolls back what
+	// is unfinished.
 	listen, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(take, func() { stop(errStop) })()
@@ -165,7 +165,7 @@ func following(c *block.Cursor) string {
 // done reports whether the lane has every block below max_block.
 func (l *lane) done() bool { return l.spec.MaxBlock != nil && l.next >= *l.spec.MaxBlock }
 
-// begun opens the range that is arriving.
+// begun opens the range that is arriving, if it is not open.
 func (l *lane) begun(r amp.Range) error {
 	if l.cutter != nil {
 		return nil
@@ -249,7 +249,7 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 	return nil
 }
 
-// undo voids what the stream has taken back, if the lane, or the history, has it.
+// undo rolls back what the stream has taken back, if the lane, or the history, has it.
 func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 	l.release()
 	gone := max(l.next, l.writtenUpTo) // what the lane, or the history, has published
@@ -277,7 +277,7 @@ func (l *lane) release() {
 	}
 }
 
-// tell tells what the live lane waits for; nil: nothing.
+// tell reports what the live lane waits for; nil: nothing.
 func (l *lane) tell(reason error) { l.x.tellLive(reason) }
 
 func (x *Extractor) tellLive(reason error) {

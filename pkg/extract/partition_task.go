@@ -27,15 +27,15 @@ type partitionTask struct {
 	// Only load touches these.
 	ask    narrowing
 	tired  bool   // load ended with an error that might have passed
-	probes int    // failures of one block, some of which lead to a look at another
+	probes int    // failures of one block, some of which lead to a probe of another
 	alone  bool   // the next block fails though others can be read, and is the last of the partition
 	detach func() // frees the worker for other partitions while this one waits
 
 	began    time.Time
 	failures int // attempts of load that failed
 
-	// mu is held while rows are cut and published and while the tail is given
-	// away, so that no block is both published and given to another.
+	// mu is held while rows are cut and published and while the tail is split off, so
+	// that no block is both published and another's.
 	mu     sync.Mutex
 	part   queue.Partition
 	rev    uint64        // of part in the state
@@ -44,7 +44,7 @@ type partitionTask struct {
 	ended  bool          // the lane's last message says that nothing follows
 	cutter *entry.Cutter // of the window being read, or nil
 	end    block.Number  // of the cutter, which may be below that of the partition
-	waits  bool          // publishing waits, and somebody was told
+	waits  bool          // publishing waits, and the observer knows
 }
 
 // claim reads how far the partition is: its record, and the tail of its lane,
@@ -82,7 +82,8 @@ func (x *Extractor) claim(ctx context.Context, id string) (*partitionTask, error
 	return h, nil
 }
 
-// encoder returns one that no other partition uses, and that the caller hands back.
+// encoder returns an encoder that no other partition uses, which the caller returns to
+// the pool.
 func (x *Extractor) encoder() (*entry.Encoder, error) {
 	if e, ok := x.encoders.Get().(*entry.Encoder); ok {
 		return e, nil
@@ -90,9 +91,9 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 	return entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
 }
 
-// load appends what is missing of the partition to its lane. It gives up only what
-// gains nothing: a source that drops the connection again and again, but delivers
-// something each time, is used on.
+// load appends what is missing of the partition to its lane. It gives up only when nothing
+// is gained: a source may drop the connection again and again if it delivers something
+// each time.
 func (h *partitionTask) load(ctx, take context.Context) error {
 	defer h.tell(nil)
 	h.ask.retrier.Backoff = h.x.Backoff
@@ -145,7 +146,7 @@ func (h *partitionTask) load(ctx, take context.Context) error {
 	}
 }
 
-// pauses waits, and reports whether neither context has ended meanwhile.
+// pauses waits for d, and reports whether neither context has ended meanwhile.
 func pauses(ctx, take context.Context, d time.Duration) bool {
 	both, stop := context.WithCancel(ctx)
 	defer stop()
@@ -153,7 +154,7 @@ func pauses(ctx, take context.Context, d time.Duration) bool {
 	return fault.Sleep(both, d) == nil
 }
 
-// rest is the next range to ask for.
+// rest returns the next range to ask for.
 func (h *partitionTask) rest() block.Range {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -217,7 +218,7 @@ func (h *partitionTask) updateLocked(ctx context.Context, change func(*queue.Par
 	}
 }
 
-// waiting tells that publishing waits; the entry that gets through ends it.
+// waiting reports that publishing waits; the entry that is published ends it.
 func (h *partitionTask) waiting(reason error, _ time.Duration) {
 	h.waits = true
 	h.tell(reason)

@@ -25,9 +25,9 @@ type Fetcher interface {
 	Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error]
 }
 
-// FirstUnreadable looks among the first 1000 blocks of r for the first of which the
-// server cannot compute a row of the query. It returns the server's reason, or nil if
-// there is none; err is of another failure.
+// FirstUnreadable returns the first of the first 1000 blocks of r of which the server
+// cannot compute a row of the query, and the server's reason; reason is nil if there is
+// none. err is of another failure.
 func FirstUnreadable(
 	ctx context.Context, source Fetcher, query *sqlcheck.Query, column string, r block.Range,
 ) (n block.Number, reason, err error) {
