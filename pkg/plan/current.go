@@ -16,7 +16,7 @@ import (
 var errOvertaken = errors.New("the plan was changed by another planner")
 
 // current is the plan of a round, and what earlier rounds have found under
-// it. Under another plan none of that counts: it was judged by what is no longer so.
+// it. Under another plan none of that counts.
 type current struct {
 	spec queue.Spec
 	rev  uint64 // of spec; 0: not read yet
@@ -46,8 +46,8 @@ func (c *current) adopt(spec queue.Spec, rev uint64) {
 }
 
 // readPlan makes the plan as it is stored the current one. One that is gone, which
-// only a loss or a hand in the state can bring about, is written again as it was last
-// known, as a new one: nothing of its live lane counts before the sinks were asked.
+// only a loss or somebody's change of the state can bring about, is written again as it
+// was last known, as a new one: nothing of its live lane counts before the sinks were asked.
 func (w *reconciler) readPlan(ctx context.Context) error {
 	spec, rev, err := w.State.LoadSpec(ctx)
 	switch {
@@ -134,7 +134,7 @@ func (p *Planner) save(ctx context.Context, spec *queue.Spec, rev uint64) (uint6
 	}
 }
 
-// sinks are the names of those that are waited for, whose entries are kept, and
+// sinks returns the names of those that are waited for, whose entries are kept, and
 // which have to be complete: those of the plan, so that all planners mean the same
 // while a new configuration is rolled out.
 func (w *reconciler) sinks() []string {

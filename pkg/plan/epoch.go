@@ -51,7 +51,7 @@ func (w *reconciler) liveLaneBroken(ctx context.Context, position queue.LivePosi
 }
 
 // ahead reports whether a sink's last live entry is not in the lane, though nothing was
-// trimmed there. Where it stood the log may hold something else by now.
+// trimmed there. The log may hold something else at its sequence by now.
 func (w *reconciler) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
 	switch {
 	case !mark.Started, mark.Epoch < w.spec.Epoch:
@@ -72,7 +72,7 @@ func (w *reconciler) ahead(ctx context.Context, mark queue.LiveMark, tail queue.
 	return err == nil && head.Found && head.Seq < mark.Seq, err
 }
 
-// begin fixes where the live lane of an epoch begins: at a block below which every
+// begin decides where the live lane of an epoch begins: at a block below which every
 // sink has the chain as it is. It needs to know how far all of them are. The epoch is
 // least, or later than any that a sink or the log knows of.
 func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sinks []SinkStatus, least uint64) error {
@@ -127,7 +127,7 @@ func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sin
 // further below, after a block that the chain had when the epoch began, and still has.
 // One that is far behind does not take the others back: the lane voids its live blocks,
 // which come again as history. Only a lane that has reached max_block with the others
-// goes back for it. It returns nil if that cannot be told yet.
+// goes back for it. It returns nil if that is not known yet.
 func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
 	c, err := w.head(ctx)
 	if err != nil {
@@ -166,7 +166,7 @@ func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark)
 	return origin, nil
 }
 
-// after is the first block that a sink does not hold for certain.
+// after returns the first block that a sink does not hold for certain.
 func after(mark queue.LiveMark) block.Number {
 	if mark.Cursor.Network != "" {
 		return mark.Cursor.Number + 1
@@ -183,8 +183,8 @@ func (w *reconciler) beyond(start block.Number) bool {
 // begin at its cursor.
 const farBehind = 10_000
 
-// certain returns the first block that a sink may have otherwise than the chain, and the
-// block before it, without its hash if only the chain knows that.
+// certain returns the first block in which a sink may differ from the chain, and the block
+// before it, without its hash if only the chain knows that.
 func (w *reconciler) certain(ctx context.Context, c *Checked, mark queue.LiveMark) (block.Number, block.Cursor, error) {
 	cursor, head := mark.Cursor, c.Head[0]
 	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
@@ -224,7 +224,7 @@ func (w *reconciler) certain(ctx context.Context, c *Checked, mark queue.LiveMar
 	return w.spec.History.Start, block.Cursor{}, nil // everything may have left the chain
 }
 
-// canonical asks whether a block is in the chain. It is not above the head.
+// canonical reports whether a block is in the chain. It is not above the head.
 func (w *reconciler) canonical(ctx context.Context, c *Checked, at block.Cursor) (bool, error) {
 	if head := c.Head[0]; at.Number == head.Numbers.Last() {
 		return at.Hash == head.Hash, nil

@@ -36,16 +36,16 @@ const (
 	// about to begin.
 	liveEvery = 4
 	// reportPatience is how long a live lane that has begun waits, when a planner
-	// starts, for every sink to say how far it is. One that has not begun waits without
+	// starts, for every sink to report how far it is. One that has not begun waits without
 	// a limit: what it begins with depends on what the sinks hold.
 	reportPatience = 5 * time.Second
-	// reportSoon is within which time a sink that runs says how far it is: it is asked
-	// when a planner starts, which writes the plan.
+	// reportSoon is how soon a sink that runs reports how far it is after a planner has
+	// started, which writes the plan.
 	reportSoon = 2 * time.Second
 )
 
-// reconcileLive sees to it that the live lane has its task as soon as it may begin, and
-// that it begins again, in a new epoch, when a sink cannot continue with it.
+// reconcileLive queues the task of the live lane as soon as it may begin, and lets it begin
+// again, in a new epoch, when a sink cannot continue with it.
 func (w *reconciler) reconcileLive(ctx context.Context, s *Status) error {
 	s.Live = w.live
 	switch {
@@ -216,7 +216,7 @@ func Wanted(spec queue.Spec, live queue.LiveMark) block.Range {
 	return h
 }
 
-// settle finds the hash of the block before the live lane, once the chain has it.
+// settle asks for the hash of the block before the live lane, once the chain has it.
 func (w *reconciler) settle(ctx context.Context) (string, error) {
 	start := w.spec.Live.Start
 	c, err := w.head(ctx)

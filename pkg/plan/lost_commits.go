@@ -9,8 +9,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// confirmingReadings is how many readings of a destination have to say so before a sink counts as
-// set back: the first may be of a moment before what it lacks was committed.
+// confirmingReadings is how many readings of a destination have to show lost commits
+// before they count: the first may be of a moment before what is missing was committed.
 const confirmingReadings = 2
 
 // lagging is a sink whose destination seems to lack what the sink has acknowledged.
@@ -22,9 +22,9 @@ type lagging struct {
 	readings int       // since it was first seen
 }
 
-// missingLiveEntry returns why the live entry that a sink needs next will not come; empty: it
-// will, or there is none. An entry of another epoch than the plan's is of a lane that
-// has not begun again yet.
+// missingLiveEntry returns why the live entry that a sink needs next will not come; empty:
+// it will, or there is none. An entry of another epoch than the plan's is of a lane that has
+// not begun again yet.
 func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
 	begun := position.Epoch == w.spec.Epoch
 	mark := sink.Report.Live

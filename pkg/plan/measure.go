@@ -18,8 +18,8 @@ type oldest struct {
 	at    time.Time
 }
 
-// measure adds to a status what nothing is decided by, and people and autoscalers want
-// to know.
+// measure adds to a status what people and autoscalers want to know and nothing is decided
+// by.
 func (w *reconciler) measure(ctx context.Context, s *Status) error {
 	if w.tasks == nil || w.rounds%countEvery == 0 {
 		tasks := make(map[string]queue.Load)

@@ -44,11 +44,11 @@ type Planner struct {
 	Logger      zerolog.Logger
 }
 
-// Plan writes down what the pipeline is, the first time, and checks ever after
-// that it is still the same. The range and the sinks may change: blocks that are
+// Plan writes the plan of the pipeline the first time, and later checks that the
+// configuration still fits it. The range and the sinks may change: blocks that are
 // new in it are planned, blocks that have left it are kept where they are. So may the
-// query, as long as it yields the same columns. Where the
-// live lane of a new plan begins is tentative until [Planner.Run] has heard the sinks.
+// query, as long as it yields the same columns. Where the live lane of a new plan begins is
+// tentative until [Planner.Run] has heard from the sinks.
 func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 	spec, err := p.draft(c)
 	if err != nil {
@@ -101,7 +101,7 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 // the live lane, which takes some hundred bytes and the source's time.
 func (p *Planner) Draft(c *Checked) (queue.Spec, error) { return p.draft(c) }
 
-// draft is the plan as the configuration and the server have it.
+// draft returns the plan that follows from the configuration and the server.
 func (p *Planner) draft(c *Checked) (queue.Spec, error) {
 	schema, err := entry.MarshalSchema(c.Schema)
 	if err != nil {

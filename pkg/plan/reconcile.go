@@ -222,7 +222,7 @@ func (w *reconciler) create(ctx context.Context, ranges []block.Range, parts []q
 		p.Version = w.spec.Version
 		_, err := w.State.CreatePartition(ctx, p)
 		if errors.Is(err, queue.ErrConflict) {
-			continue // a worker that gave it away was as fast; the next round sees it
+			continue // a worker that split it off was as fast; the next round sees it
 		}
 		if err != nil {
 			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
@@ -232,7 +232,7 @@ func (w *reconciler) create(ctx context.Context, ranges []block.Range, parts []q
 	return parts, nil
 }
 
-// queueOpen sees to it that every open partition has a task. Queueing a task
+// queueOpen queues a task for every open partition. Queueing a task
 // that is there already changes nothing, so when the queue turns out to hold
 // fewer tasks than there are open partitions, all are queued again.
 func (w *reconciler) queueOpen(ctx context.Context, parts []queue.Partition) error {

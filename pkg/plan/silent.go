@@ -11,7 +11,7 @@ import (
 // no reason. It is longer than a sink takes to report one.
 const silentAfter = 45 * time.Second
 
-// stillness is a sink's place in the live lane, and since when it is there.
+// stillness is a sink's position in the live lane, and since when it is there.
 type stillness struct {
 	mark     queue.LiveMark
 	floor    uint64

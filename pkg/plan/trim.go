@@ -23,10 +23,10 @@ type LogStatus struct {
 }
 
 // trim removes from the log what every sink has committed. Entries younger than
-// the replay window stay, unless the log is getting full: a window that stopped
-// the pipeline would be worth less than the pipeline. Nor does a sink that has
-// stopped for good hold a log that is getting full while others still run: what it
-// lacks is read again when it is back.
+// the replay window stay, unless the log is getting full: the pipeline matters
+// more than the window. Nor does a sink that has stopped for good keep entries in a log
+// that is getting full while others still run: what it lacks is read again when it is
+// back.
 func (w *reconciler) trim(ctx context.Context, s Status) error {
 	if w.rounds%trimEvery != 0 {
 		return nil
@@ -144,8 +144,8 @@ func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []
 	return history, min(live, max(keep, 1)-1), nil
 }
 
-// copyPositions writes down how far the lanes have come whose last message is
-// about to be removed: a worker could not find it in the log any more.
+// copyPositions records how far the lanes have come whose last message is about to be
+// removed: a worker could not find it in the log any more.
 func (w *reconciler) copyPositions(ctx context.Context, parts []queue.Partition, upto uint64) error {
 	for _, p := range parts {
 		if p.State != queue.PartitionOpen {
