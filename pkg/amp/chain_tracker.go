@@ -18,14 +18,14 @@ type chainTracker struct {
 	checkpoints    []block.Cursor // ascending
 	maxCheckpoints int            // to remember
 	// beginning is the first block of what the consumer holds, or may hold; nil while
-	// it is not known. A chain that changes at or below it takes back everything, and
-	// what lies below does not matter.
+	// it is not known. A chain that changes at or below it voids everything, and what lies
+	// below does not matter.
 	beginning *block.Number
 	fixed     bool // the beginning is the caller's, also while nothing is held
 	// below says that the server has blocks below the beginning, so that a stream from
 	// there has to be asked for by number.
 	below bool
-	// heeded says that the server was seen to heed cursors since it last seemed not to.
+	// heeded says that the server was seen to honor cursors since it last seemed not to.
 	heeded bool
 
 	asked int   // the connection resumes from checkpoints[asked-1]; 0: from the beginning
@@ -35,7 +35,7 @@ type chainTracker struct {
 	rows  bool // rows of open have been given out
 }
 
-// newTrack starts from cursors that a consumer remembers. Those below the block
+// newChainTracker starts from cursors that a consumer remembers. Those below the block
 // before the beginning say nothing of what it holds, but for the last, from which it
 // resumes. Errors are permanent.
 func newChainTracker(network string, points []block.Cursor, beginning *block.Number, most int) (*chainTracker, error) {
@@ -81,8 +81,8 @@ func newChainTracker(network string, points []block.Cursor, beginning *block.Num
 // decision is what follows from a message.
 type decision struct {
 	undo *Undo // to be yielded first
-	// again is not nil when the stream is to be dropped and asked for again from
-	// where chainTracker.resume then says.
+	// restart is not nil when the stream is to be dropped and requested again from where
+	// chainTracker.resume then returns.
 	restart error
 }
 
@@ -310,8 +310,8 @@ func (t *chainTracker) back(in Range, edge block.Cursor) (decision, error) {
 }
 
 // doubtError says that a server which was asked to resume went back to the beginning.
-// Either everything has left the chain, or the server did not heed the cursor and began
-// at its earliest block, which is found out by a probe of another block.
+// Either everything has left the chain, or the server ignored the cursor and began at its
+// earliest block; a probe of another block shows which.
 type doubtError struct {
 	asked block.Cursor
 	sent  Range
@@ -322,7 +322,7 @@ func (e *doubtError) Error() string {
 		e.asked, e.sent.inclusive())
 }
 
-// ignored is the error for a server that began with in instead of heeding a cursor.
+// ignored returns the error for a server that began with in instead of honoring a cursor.
 func (t *chainTracker) ignored(asked block.Cursor, in Range) error {
 	return fault.Permanent(fmt.Errorf("%s: %w: asked to resume after %v, it sent %s; "+
 		"is there a proxy that drops the header amp-resume?", opGet, ErrCursorIgnored, asked, in.inclusive()))

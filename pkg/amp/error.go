@@ -66,10 +66,10 @@ var (
 	ErrProtocol = errors.New("the server does not speak the protocol of Amp")
 )
 
-// notFromAmp is how grpc begins the account of an answer that is none of gRPC.
+// notFromAmp is how grpc begins its error for an answer that is not gRPC.
 const notFromAmp = "unexpected HTTP status code received from server"
 
-// unreachablePause is how long to wait for a server that is away.
+// unreachablePause is how long to wait for a server that cannot be reached.
 const unreachablePause = 2 * time.Second
 
 // explain turns what a call returned into an error that is classed for [fault.Of] by
@@ -136,8 +136,8 @@ func Away(err error) bool {
 	return errors.Is(err, ErrNoAnswer) || (is && e.Code == codes.Unavailable.String())
 }
 
-// oversize tells grpc's own complaint about a message it refused to receive from
-// a server's RESOURCE_EXHAUSTED: it ends in our limit.
+// oversize distinguishes grpc's own complaint about a message that it refused to receive
+// from a server's RESOURCE_EXHAUSTED: the former ends in our limit.
 func (c *Client) oversize(message string) bool {
 	return strings.HasPrefix(message, "grpc: received message larger than max") &&
 		strings.HasSuffix(message, fmt.Sprintf("vs. %d)", c.cfg.MaxMessage))

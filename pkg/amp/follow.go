@@ -21,10 +21,10 @@ type FollowOptions struct {
 	// Network that must be followed. Defaults to that of Resume, else to whatever
 	// the server sends first.
 	Network string
-	// Resume is where to go on: after the last of these cursors, to which the
-	// caller must be complete and hold nothing beyond. The others, ascending, are
-	// earlier ones of its chain: should the chain change while nobody looks, they
-	// show how far back. A cursor of [Client.Probe] does as well as one of a
+	// Resume is where the stream continues: after the last of these cursors, up to
+	// which the caller must have everything, and nothing beyond. The others, ascending,
+	// are earlier ones of its chain: should the chain change while it is not followed,
+	// they show how far back. A cursor of [Client.Probe] does as well as one of a
 	// Watermark, and one far back saves a pipeline from [ErrDeepReorg]. Only the
 	// last Remember are used. Defaults to the server's earliest block.
 	Resume []block.Cursor
@@ -40,10 +40,10 @@ type FollowOptions struct {
 	// Backoff is how the server is asked again, and for how long if that brings no
 	// Watermark and has no better reason than an error; see [fault.Retrier].
 	Backoff fault.Backoff
-	// Silence is after how long an open stream that sends nothing is told to OnWait,
+	// Silence is after how long an open stream that sends nothing is reported to OnWait,
 	// and how often. Silence is no error: a chain may stand still for hours. After
-	// another reason it is told once within seconds: that one is over. Defaults to 1
-	// minute.
+	// another reason it is reported once within seconds: that reason is over. Defaults
+	// to 1 minute.
 	Silence time.Duration
 	// Head is a query for [Client.Head], of the same tables. With it, and with OnWait,
 	// a stream that is silent for minutes while the head is beyond it is reported as
@@ -55,7 +55,7 @@ type FollowOptions struct {
 	// block that causes it. It is called between two connections and may take its time;
 	// ctx ends with the stream. May be nil.
 	Explain func(ctx context.Context, after *block.Cursor, err error) error
-	// OnWait is told what the stream waits for. Its calls do not overlap, but may
+	// OnWait is called with what the stream waits for. Its calls do not overlap, but may
 	// come from another goroutine than the events; it must not block. May be nil.
 	OnWait func(Wait)
 }
@@ -85,13 +85,13 @@ const (
 
 // Follow runs a query as a stream and yields its events, for as long as the chain
 // grows: see [Event] for what they promise. Whatever happens to the connection, it
-// asks again from the last complete block and tells what has to be undone. Each
+// asks again from the last complete block and yields what has to be rolled back. Each
 // loop over the result starts anew from the options; leaving the loop ends the
 // stream.
 //
 // An error is yielded last. It is permanent, or ctx has ended, whose cause it then
-// wraps. Rows of an unfinished range may be left behind: whoever follows again must
-// undo what lies above the cursor it resumes from. Those to branch on:
+// wraps. Rows of an unfinished range may be left behind: who follows again must roll
+// back what lies above the cursor it resumes from. Those to branch on:
 // [ErrNotStreamable], [ErrDeepReorg], [ErrCursorIgnored], [ViolationError],
 // [ErrSchemaChanged].
 func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.Seq2[Event, error] {
@@ -126,7 +126,7 @@ type following struct {
 	yield    func(Event, error) bool
 	schema   *arrow.Schema // of the first connection
 	retrier  fault.Retrier
-	forking  time.Time // since when the fork is looked for; zero: it is not
+	forking  time.Time // since when the fork is searched for; zero: it is not
 }
 
 // runWatched runs the loop beside its watchdog, which ends also when the consumer
@@ -190,11 +190,11 @@ func (f *following) pause(err error) (time.Duration, error) {
 	return pause, nil
 }
 
-// longSearch is how long the fork is looked for before that is reported: a few answers find
+// longSearch is how long the fork is searched for before that is reported: a few answers find
 // it, as a rule.
 const longSearch = 10 * time.Second
 
-// searches notes that the fork is looked for further back.
+// searches notes that the fork is searched for further back.
 func (f *following) searches(step error) {
 	if f.forking.IsZero() {
 		f.forking = time.Now()
@@ -252,7 +252,7 @@ func (f *following) connection(ctx context.Context) error {
 	}
 }
 
-// head returns how to ask for the head; nil: it cannot be asked for.
+// head returns a function that asks for the head, or nil if it cannot be asked for.
 func (f *following) head() func(context.Context) ([]Range, error) {
 	if f.options.Head == "" {
 		return nil
@@ -260,7 +260,7 @@ func (f *following) head() func(context.Context) ([]Range, error) {
 	return func(ctx context.Context) ([]Range, error) { return f.client.Head(ctx, f.options.Head) }
 }
 
-// plan plans the query and tells when that takes long.
+// plan plans the query and reports when that takes long.
 func (f *following) plan(ctx context.Context, headers []string) (planned, error) {
 	defer fault.Watch(fault.Long, func(since time.Duration) {
 		reason := fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second))
@@ -269,7 +269,7 @@ func (f *following) plan(ctx context.Context, headers []string) (planned, error)
 	return f.client.plan(ctx, f.sql, headers...)
 }
 
-// heeds finds out whether the server heeds cursors: asked for the second block of what
+// heeds checks whether the server honors cursors: asked for the second block of what
 // it sent it must not begin with the first. It never returns nil.
 func (f *following) heeds(ctx context.Context, doubt *doubtError) error {
 	_, err := f.client.Probe(ctx, f.sql, doubt.sent.Network, doubt.sent.Numbers.Start+1)
@@ -283,7 +283,7 @@ func (f *following) heeds(ctx context.Context, doubt *doubtError) error {
 	return fmt.Errorf("%s: %w: everything has left the chain: %s", opGet, ErrFork, doubt.sent.inclusive())
 }
 
-// sameSchema holds a new connection to the columns of the first.
+// sameSchema checks that a new connection has the columns of the first.
 func (f *following) sameSchema(schema *arrow.Schema) error {
 	if f.schema == nil {
 		f.schema = schema

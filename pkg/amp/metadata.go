@@ -37,7 +37,7 @@ type Range struct {
 	Timestamp time.Time
 }
 
-// Cursor is the place from which a stream continues after this range (AP 3.4). It
+// Cursor returns the place from which a stream continues after this range (AP 3.4). It
 // is meaningful only if Numbers is not empty.
 func (r Range) Cursor() block.Cursor {
 	return block.Cursor{Network: r.Network, Number: r.Numbers.Last(), Hash: r.Hash}

@@ -10,7 +10,7 @@ import (
 // pooledAllocator is an allocator that hands out freed memory again. Unlike what
 // Arrow's builders expect of an allocator, it does not clear it: clearing and
 // collecting cost as much as receiving a message does, and a message is about to
-// be read into all of it. What nobody asks for again is left to the collector.
+// be read into all of it. What is not asked for again is left to the collector.
 type pooledAllocator struct {
 	from  memory.Allocator // of memory that is not at hand
 	sizes [4 * 64]sync.Pool

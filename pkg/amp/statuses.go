@@ -12,7 +12,7 @@ import (
 type ruling struct {
 	class  fault.Class
 	kind   error  // a sentinel of this package, or nil
-	advice string // one sentence for the user; empty: the text says it
+	advice string // one sentence for the user; empty: the text suffices
 
 	// misdirected says that the class is for a server that has answered before: of one
 	// that never has, the address or the certificates are wrong, and the error is

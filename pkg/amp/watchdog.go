@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// settled is how long a stream is open before what was reported before it is over, and
+	// settleTime is how long a stream is open before what was reported before it is over, and
 	// before the head is compared with where it resumes.
 	settleTime = 5 * time.Second
-	// stalledAfter is after how much silence the server is asked for its head, and how
-	// often.
+	// stalledAfter is the silence after which the server is asked for its head, and the
+	// period in which that is repeated.
 	stalledAfter = 3 * time.Minute
-	// headPause is how often it is asked if it does not say.
+	// headRetry is the period while it does not answer.
 	headRetry = 30 * time.Second
 )
 
@@ -28,7 +28,7 @@ const (
 var ErrStalled = errors.New("the server does not send the blocks that it has")
 
 // ErrBehind says that the server's head is below a block that was loaded: the server was
-// set back, syncs anew, or is another one.
+// restored to an earlier state, syncs anew, or is another one.
 var ErrBehind = errors.New("the server is behind what is loaded")
 
 // Behind returns an [ErrBehind] with both blocks, to be tried later.
@@ -159,7 +159,7 @@ func (w *watchdog) compareHead(ctx context.Context) {
 		if silent >= stalledAfter && w.aheadCount > 2 {
 			w.suspicion = fmt.Errorf("%w; the stream is asked for again, and if that does not help the server must be restarted", w.suspicion)
 			w.disconnect(w.suspicion)
-			return // whoever reads the stream reports it
+			return // the loop that reads the stream reports it
 		}
 	}
 	if !sameText(w.suspicion, before) {

@@ -14,7 +14,7 @@ import (
 // streamWindow is how many blocks a server sends in one go at most (AP 3.1).
 const streamWindow = 1000
 
-// Unreadable is the error for a block of the live chain whose rows cannot be computed.
+// Unreadable returns the error for a block of the live chain whose rows cannot be computed.
 // The blocks of the chain from one on wait for it.
 func Unreadable(n, from block.Number, cause error) error {
 	return fmt.Errorf("block %d of the live chain cannot be read, and the blocks from %d on wait: %w", n, from, cause)

@@ -27,7 +27,7 @@ func Pass() Fault { return Fault{} }
 // Refuse answers GetFlightInfo with a status.
 func Refuse(code codes.Code, message string) Fault { return Fault{refuse: Status(code, message)} }
 
-// Delay holds GetFlightInfo back until the channel is closed or the client leaves.
+// Delay delays GetFlightInfo until the channel is closed or the client leaves.
 func Delay(until <-chan struct{}) Fault { return Fault{delay: until} }
 
 // Instead answers the query with another answer.
