@@ -9,16 +9,16 @@ import (
 // advice is what an error of NATS means to the user.
 type advice struct {
 	class fault.Class
-	text  string // what it means, or what to do; empty: the error says it
+	text  string // what it means, or what to do; empty: the error suffices
 }
 
-// decision is what is decided for some codes of the JetStream API.
+// decision is the advice for some codes of the JetStream API.
 type decision struct {
 	advice
 	codes []jetstream.ErrorCode
 }
 
-// decisions is what is decided for every error code that nats-server publishes (its
+// decisions are the advice for every error code that nats-server publishes (its
 // server/errors.json). What is to be waited for is [fault.ClassLater]: it is shown, and
 // repeated without end. [fault.ClassAgain] is repeated until time is up, or is an answer
 // that the caller understands.

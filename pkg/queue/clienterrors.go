@@ -10,16 +10,16 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// clientDecision is what is decided for some errors of the client libraries.
+// clientDecision is the advice for some errors of the client libraries.
 type clientDecision struct {
 	advice
 	errs []error
 }
 
 const (
-	// silent marks what becomes of a request to a server that is away.
+	// silent is the advice for a request that the server has not answered.
 	silent = "NATS does not answer"
-	// closed marks what becomes of a request when this process has closed the connection.
+	// closed is the advice for a request on a connection that this process has closed.
 	closed = "the connection was closed"
 
 	ofBug = "this is a bug of ampipe: report it"
@@ -27,7 +27,7 @@ const (
 
 var ofTLS = advice{fault.ClassPermanent, "check the TLS files and whether the server wants TLS"}
 
-// clientDecisions is what is decided for every error that the client libraries publish
+// clientDecisions are the advice for every error that the client libraries publish
 // and that has no code of the JetStream API; see decisions.
 var clientDecisions = []clientDecision{
 	{advice{fault.ClassLater, silent}, []error{

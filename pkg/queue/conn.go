@@ -1,6 +1,5 @@
-// Package queue holds everything that is between the stages: the log of
-// entries, the tasks and the state, in NATS JetStream, on a server of its own
-// or inside this process. It is the only package that knows NATS.
+// Package queue is what the processes share: the log of entries, the tasks and the state,
+// in NATS JetStream, on a server of its own or inside this process. It is the only package that knows NATS.
 package queue
 
 import (
@@ -91,8 +90,8 @@ const (
 )
 
 // Open connects and checks that the server can do what is needed. An
-// unreachable server is fault.Later; everything that the user has to mend
-// (version, JetStream, limits, credentials) is permanent and says what.
+// unreachable server is fault.Later; everything that the user has to fix
+// (version, JetStream, limits, credentials) is permanent and says how.
 func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	cfg.Replicas = cmp.Or(cfg.Replicas, 1)
 	cfg.Role = cmp.Or(cfg.Role, "run")
@@ -120,7 +119,7 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),
-		nats.NoCallbacksAfterClientClose(), // a connection that we close is not lost
+		nats.NoCallbacksAfterClientClose(), // closing it is no loss of the connection
 		nats.PingInterval(pingEvery),
 		nats.MaxPingsOutstanding(maxPings),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
@@ -178,7 +177,7 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 func (c *Conn) onDisconnect(nc *nats.Conn, reason error) {
 	c.stateMu.Lock()
 	defer c.stateMu.Unlock()
-	if nc.IsClosed() { // by closeConn, before this was heard of
+	if nc.IsClosed() { // by closeConn, before this callback
 		return
 	}
 	if c.lost == nil {
@@ -227,7 +226,7 @@ func checkURL(text string) error {
 	return nil
 }
 
-// hosts is a URL for messages, without user and password.
+// hosts returns a URL for messages, without user and password.
 func hosts(text string) string {
 	var out []string
 	for part := range strings.SplitSeq(text, ",") {
@@ -314,14 +313,14 @@ func (c *Conn) disconnected() error {
 	}
 }
 
-// MaxPayload is the most bytes of a message, headers included.
+// MaxPayload returns the most bytes of a message, headers included.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
-// EntryLimit is the most bytes that an entry's payload may have: what its
+// EntryLimit returns the most bytes that an entry's payload may have: what its
 // encoder is to be set to.
 func (c *Conn) EntryLimit() int { return min(c.MaxPayload()-headerRoom, maxEntry) }
 
-// BlockLimit is the most bytes that a block may take that needs several messages, all of
+// BlockLimit returns the most bytes that a block may take that needs several messages, all of
 // which are published in one step.
 func (c *Conn) BlockLimit() int64 { return maxBatch * int64(c.EntryLimit()) }
 

@@ -36,7 +36,7 @@ const (
 // and returns the sequence again.
 //
 // Errors: [ErrFenced] if the lane was continued by somebody else (permanent);
-// [ErrFull], which is fault.Later; fault.Later also if NATS is away; permanent
+// [ErrFull], which is fault.Later; fault.Later also if NATS cannot be reached; permanent
 // for a group that NATS cannot take. After any error but ErrFenced the call may
 // be repeated as it is.
 func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string, group []entry.Entry) (uint64, error) {
@@ -58,8 +58,8 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 	}
 }
 
-// PublishWait is Publish that waits and repeats while the log is full or NATS is
-// away, and a few times after other errors. onWait, if not nil, is called with why it
+// PublishWait is Publish that waits and repeats while the log is full or NATS cannot be
+// reached, and a few times after other errors. onWait, if not nil, is called with why it
 // waits and how long before each repetition: back-pressure must be visible.
 func (l *Log) PublishWait(
 	ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration),
@@ -81,7 +81,7 @@ type BlockTooLargeError struct {
 	Payload  int   // most bytes of a message
 }
 
-// Error names what there is, what may be, and what to do.
+// Error returns the size, the limit, and what to do.
 func (e *BlockTooLargeError) Error() string {
 	advice := fmt.Sprintf("raise log.max_block_bytes to %s", plainSize(roundUp(e.Bytes)))
 	if e.Messages > maxBatch {

@@ -17,7 +17,7 @@ type Rights struct {
 	Lacks error  // if not all: the first request that the server refuses
 }
 
-// Rights tries every request that the processes of a pipeline make. None has an effect:
+// Rights tries every request that the processes of a pipeline make, without effect:
 // a request of JetStream's comes with a body that it cannot read, and a message for a
 // stream says that it is for another one. A user that may do some of what several
 // processes do, but not all, is an error, which a process would have ended with.

@@ -156,7 +156,7 @@ func (t *Tasks) findConsumer(ctx context.Context, kind string, wait time.Duratio
 
 // Next waits for a task, oldest first. While it waits it counts in
 // [Load.Waiting]. It returns the cause of ctx as soon as that ends; while NATS
-// is away it returns fault.Later, and may be called again.
+// cannot be reached it returns fault.Later, and may be called again.
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
 		if task, err := t.Poll(ctx, kind); !errors.Is(err, ErrNoTask) {
@@ -282,7 +282,7 @@ func (t *Tasks) Clear(ctx context.Context, kind string) error {
 	return nil
 }
 
-// Task is a task in a worker's hands, to be answered with Done, Later or Drop.
+// Task is a task that a worker has taken, to be answered with Done, Later or Drop.
 type Task struct {
 	Kind      string
 	ID        string
@@ -297,19 +297,19 @@ func (k *Task) Done(ctx context.Context) error {
 	return k.answer(ctx, "finish", func(ctx context.Context) error { return k.msg.DoubleAck(ctx) })
 }
 
-// Later returns the task, to be handed out again after the delay.
+// Later returns the task, to be delivered again after the delay.
 func (k *Task) Later(ctx context.Context, delay time.Duration) error {
 	return k.answer(ctx, "put off", func(context.Context) error { return k.msg.NakWithDelay(delay) })
 }
 
 // Drop removes the task from the queue although it was not done: it cannot be,
-// or is somebody else's now.
+// or is another worker's now.
 func (k *Task) Drop(ctx context.Context) error {
 	return k.answer(ctx, "drop", func(context.Context) error { return k.msg.TermWithReason("dropped") })
 }
 
-// InProgress says that the task is still worked on. It is handed out again 10 s
-// after the last time it was said. [Task.Keep] does it.
+// InProgress reports that the task is still worked on. It is delivered again 10 s after the
+// last report. [Task.Keep] calls it.
 func (k *Task) InProgress(ctx context.Context) error {
 	return k.answer(ctx, "keep", func(context.Context) error { return k.msg.InProgress() })
 }
@@ -328,10 +328,10 @@ func (k *Task) answer(ctx context.Context, verb string, send func(context.Contex
 	return nil
 }
 
-// Keep keeps the task from being handed to another worker until release is
+// Keep keeps the task from being delivered to another worker until release is
 // called, which waits until nothing more is sent; then the task can be
 // answered. The context that it returns ends with ctx, and with cause [ErrTaskLost] if
-// NATS could not be reached for so long that the task may be somebody else's. The
+// NATS could not be reached for so long that the task may be another worker's. The
 // fenced log stops a worker that continues nevertheless.
 func (k *Task) Keep(ctx context.Context) (kept context.Context, release func()) {
 	kept, cancel := context.WithCancelCause(ctx)
