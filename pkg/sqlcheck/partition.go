@@ -15,9 +15,9 @@ import (
 // the fix. column is the configured block column, "" for auto; _block_num and
 // block_num always count as such (AP 4.3).
 //
-// What it lets through is right if joins and subqueries relate rows of the same
+// A query that passes is read rightly if joins and subqueries relate rows of the same
 // block, or rows that do not change any more; [Query.Warnings] names those that
-// it cannot see through.
+// it cannot decide.
 func (q *Query) Partitionable(column string) error {
 	c := &checker{parser: &parser{tokens: q.tokens}, columns: blockColumns(column)}
 	c.selection(q.root)
@@ -80,7 +80,7 @@ func (c *checker) selection(q *selection) {
 	}
 }
 
-// harmless knows the limits that change nothing: LIMIT ALL, LIMIT NULL, and a
+// harmless reports whether a limit changes nothing: LIMIT ALL, LIMIT NULL, and a
 // positive LIMIT in EXISTS.
 func (c *checker) harmless(q *selection, l limit) bool {
 	if l.token.key != "LIMIT" || l.span.to-l.span.from != 1 {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// unstable are functions that give something else at every call. The key is the
-// name, the value what to know about it.
+// unstable are functions that return something else at every call, by name, with what to
+// know about them.
 var unstable = map[string]string{
 	"now":               "is 1970-01-01T00:00:00 in every answer of an Amp server; write the time itself, as TIMESTAMP '…'",
 	"current_timestamp": "is 1970-01-01T00:00:00 in every answer of an Amp server; write the time itself, as TIMESTAMP '…'",
@@ -17,8 +17,8 @@ var unstable = map[string]string{
 	"uuid":              "differs at every call, so a block that is read twice gets other rows and verify cannot agree",
 }
 
-// Warnings names what the query may do other than its author thinks, though
-// nothing stands against running it. Each is one sentence with its place, in
+// Warnings returns what the query may do other than its author thinks, although it can be
+// run. Each is one sentence with its place, in
 // the order of the text. column is the configured block column, "" for auto.
 func (q *Query) Warnings(column string) []string {
 	w := &warner{checker: checker{parser: &parser{tokens: q.tokens}, columns: blockColumns(column)}}
