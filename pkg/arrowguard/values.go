@@ -60,7 +60,7 @@ func checkBinary[T int32 | int64](c *content, f *field, p part) error {
 	return checkText(offsets, data)
 }
 
-// errText advises what helps: the bytes of another type are no text.
+// errText also says what to do: the bytes of another type are no text.
 const errText = "value %d is not UTF-8, which Arrow's text must be; cast the column to a binary type in the query"
 
 // checkText checks all values at once, and then that none begins inside a character.
