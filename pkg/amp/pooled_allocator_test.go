@@ -23,7 +23,7 @@ func TestSizeClasses(t *testing.T) {
 	}
 }
 
-func TestRecycler(t *testing.T) {
+func TestPooledAllocator(t *testing.T) {
 	r := &pooledAllocator{from: memory.DefaultAllocator}
 	for _, n := range []int{0, 1, minPooled - 1, minPooled, 2<<20 + 12345} {
 		b := r.Allocate(n)

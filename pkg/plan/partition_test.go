@@ -45,7 +45,7 @@ func part(start, end block.Number, generation int, state queue.PartitionState) q
 	return queue.Partition{Start: start, End: end, Generation: generation, State: state}
 }
 
-func TestHolesIncludeATailThatWasNeverQueued(t *testing.T) {
+func TestUnplannedIncludesATailThatWasNeverQueued(t *testing.T) {
 	history := block.Range{Start: 0, End: 100}
 	parts := []queue.Partition{
 		part(0, 25, 0, queue.PartitionOpen), // was [0, 50) when its worker was killed
