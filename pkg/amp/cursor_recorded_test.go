@@ -164,7 +164,7 @@ func TestRecordedProbes(t *testing.T) {
 	})
 }
 
-// TestRecordedRefusals: what a real server refused as a stream only is told apart
+// TestRecordedRefusals: what a real server refused as a stream only is distinguished
 // from what is wrong with a query.
 func TestRecordedRefusals(t *testing.T) {
 	t.Parallel()

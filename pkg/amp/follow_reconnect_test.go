@@ -104,7 +104,7 @@ func TestFollowRangesWithoutRows(t *testing.T) {
 	}
 }
 
-// TestFollowReorgThatEndsBelowTheOldEnd: later ranges go on over what was undone.
+// TestFollowReorgThatEndsBelowTheOldEnd: later ranges continue over what was rolled back.
 func TestFollowReorgThatEndsBelowTheOldEnd(t *testing.T) {
 	t.Parallel()
 	chain, _, client := chained(t)

@@ -86,7 +86,7 @@ func followTo(t *testing.T, client *amp.Client, sql string, o amp.FollowOptions,
 
 // TestRecordedFollow replays every recorded stream byte for byte: the events must
 // give the canonical table. A client may ask again, with a cursor, and is answered
-// from what the recording tells.
+// from what the recording has.
 func TestRecordedFollow(t *testing.T) {
 	t.Parallel()
 	for _, r := range recordedStreams(t) {

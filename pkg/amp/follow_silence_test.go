@@ -36,7 +36,7 @@ func simulated(t *testing.T, test func(t *testing.T, chain *amptest.Chain, srv *
 	})
 }
 
-// TestFollowSilence: a chain that stands still for a day is told of, and no error.
+// TestFollowSilence: a chain that stands still for a day is reported, and no error.
 func TestFollowSilence(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
@@ -78,7 +78,7 @@ func TestFollowIsNotSilentWhileItsConsumerWorks(t *testing.T) {
 }
 
 // TestFollowCursorsThatMeetSilence: above the head until the chain gets there, and
-// below the earliest block for ever (AP 3.4). Either is told of.
+// below the earliest block for ever (AP 3.4). Either is reported.
 func TestFollowCursorsThatMeetSilence(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(t *testing.T, chain *amptest.Chain, _ *amptest.Server, client *amp.Client, _ *pipes) {
@@ -174,7 +174,7 @@ func TestFollowIsNotWornOutByAProxy(t *testing.T) {
 	})
 }
 
-// TestFollowAsksForTheHead: a stream that was accepted and is never answered is told of
+// TestFollowAsksForTheHead: a stream that was accepted and is never answered is reported
 // and asked for again when the head is beyond it, and only then.
 func TestFollowAsksForTheHead(t *testing.T) {
 	t.Parallel()
@@ -321,7 +321,7 @@ func TestFollowTellsWhenAReasonIsOver(t *testing.T) {
 	})
 }
 
-// TestFollowEndsWithAConsumerThatPanics: nothing is told any more. In simulated time a
+// TestFollowEndsWithAConsumerThatPanics: nothing is reported any more. In simulated time a
 // goroutine that is left behind fails the test.
 func TestFollowEndsWithAConsumerThatPanics(t *testing.T) {
 	t.Parallel()

@@ -151,7 +151,7 @@ func (b *env) checkLog(r block.Range, but ...block.Number) {
 	}
 }
 
-// seen collects what the extractor tells.
+// seen collects what the extractor reports.
 type seen struct {
 	mu    sync.Mutex
 	waits []string

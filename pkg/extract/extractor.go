@@ -81,7 +81,7 @@ type Observer interface {
 // waits for may be back any moment.
 const longestPause = 5 * time.Second
 
-// errStop ends the work on a partition because the process was told to stop.
+// errStop ends the work on a partition because the process is to stop.
 var errStop = errors.New("stopping")
 
 // longestLivePause is the longest pause of the live lane before it asks a source that

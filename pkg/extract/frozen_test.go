@@ -35,7 +35,7 @@ func (s *logText) has(text string) bool {
 }
 
 // TestAFrozenProcessAddsNothingToAnEndedLane freezes a process in the middle of a
-// partition, whose query is mended meanwhile, and lets it go on when the lane was ended
+// partition, whose query is mended meanwhile, and lets it continue when the lane was ended
 // by another.
 func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 	t.Parallel()

@@ -135,7 +135,7 @@ func (p *process) start() {
 	go func() { p.ended <- p.x.Run(ctx) }()
 }
 
-// end tells the extractor to stop, and waits until it has.
+// end stops the extractor, and waits until it has ended.
 func (p *process) end() {
 	p.t.Helper()
 	p.stop()

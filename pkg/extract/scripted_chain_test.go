@@ -40,8 +40,8 @@ type scriptedChain struct {
 
 // step is something that happens to the chain, or to a stream.
 type step struct {
-	grow     uint64        // blocks more, told as one range
-	from     *block.Number // first block that is replaced; told in one range with grow
+	grow     uint64        // blocks more, sent as one range
+	from     *block.Number // first block that is replaced; sent in one range with grow
 	messages int           // that bring the rows of the range; default 1
 	cut      bool          // the connection is lost before the range is complete, and it comes again
 	open     bool          // the range does not get complete before the next step
@@ -105,7 +105,7 @@ func (s *scriptedChain) peek() (step, bool) {
 	return s.steps[0], true
 }
 
-// take lets the next step happen to the chain, and tells the first block that is new.
+// take lets the next step happen to the chain, and returns the first block that is new.
 func (s *scriptedChain) take(now step) block.Number {
 	s.mu.Lock()
 	defer s.mu.Unlock()

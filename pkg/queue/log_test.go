@@ -114,7 +114,7 @@ func TestBatchIsAllOrNone(t *testing.T) {
 }
 
 // TestFullLogIsBackPressure: a full log makes the publisher wait, visibly, and
-// go on with the same entry when there is room.
+// continue with the same entry when there is room.
 func TestFullLogIsBackPressure(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)

@@ -271,7 +271,7 @@ func TestEntryLimit(t *testing.T) {
 }
 
 // TestServerGoesAwayAndComesBack: a publisher waits and says why, a consumer
-// continues by itself, and the loss of the connection is told.
+// continues by itself, and the loss of the connection is reported.
 func TestServerGoesAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)

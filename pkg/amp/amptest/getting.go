@@ -103,7 +103,7 @@ func (g *getting) sendParts(a Answer, streaming bool) (goOn bool, err error) {
 	return true, nil
 }
 
-// errAborted tells a script that a fault has ended its answer.
+// errAborted is what a script receives when a fault has ended its answer.
 var errAborted = errors.New("amptest: the answer has ended")
 
 func (g *getting) sendScript(schema *arrow.Schema, script func(context.Context, func(Part) error) error) (goOn bool, err error) {
