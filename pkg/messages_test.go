@@ -30,7 +30,7 @@ var speaks = regexp.MustCompile(`^call (errors\.New|fmt\.Errorf` +
 	`|^(field|var) ([\w.]*[aA]dvices?|text|flaw|reason|hint|change|reached|decisions|clientDecisions|\w+\.Waits|s\.Unready|StateStopped)$` +
 	`|^var (of[A-Z]\w*|not[A-Z]\w*|outside|\w+Outside|silent|closed|key[A-Z]\w*|nullKey|holdsNUL|accessDenied|noCredentials)$` +
 	`|^field (http\.Status\w+|health\.\w+)$|^row$` +
-	`|^func (of[A-Z]\w*|\w*[aA]dvice|parseError|lacks|notYet|astray|remedy|widen|noCredentials|checkText|timestampFrom|dateFromMillis|longFromUint64)$`)
+	`|^func (of[A-Z]\w*|\w*[aA]dvice|parseError|lacks|missingLiveEntry|notYet|liveLaneBroken|remedy|widen|noCredentials|checkText|timestampFrom|dateFromMillis|longFromUint64)$`)
 
 // assembles are the places of whole sentences that are put together before they are said,
 // and of much else.

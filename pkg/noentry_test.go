@@ -35,7 +35,7 @@ type detail struct {
 var details = []detail{
 	{`pkg/arrowguard/.*`, "the server does not speak the protocol of Amp"},
 	{`pkg/amp/(answer|error|metadata|query|schema|violation)\.go`, "the server does not speak the protocol of Amp"},
-	{`pkg/amp/track\.go`, "the chain has changed below every block that is remembered"},
+	{`pkg/amp/chain_tracker\.go`, "the chain has changed below every block that is remembered"},
 	{`pkg/amp/tokenfile\.go`, "log in again with the Amp CLI"},
 	{`pkg/entry/(decoder|reader|schema|wire|stream|rows)\.go`, "log entry … of blocks … is damaged: …"},
 	{`pkg/block/block\.go`, "log entry … of blocks … is damaged: …"},

@@ -37,7 +37,7 @@ func BenchmarkAnswer(b *testing.B) {
 func benchAnswer(b *testing.B, messages [][]byte, size int, encoder *entry.Encoder) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
-	alloc := &recycler{from: memory.DefaultAllocator}
+	alloc := &pooledAllocator{from: memory.DefaultAllocator}
 	for b.Loop() {
 		a, err := answered(messages, alloc)
 		if err != nil {

@@ -65,11 +65,11 @@ func FuzzAnswer(f *testing.F) {
 
 // consume reads an answer to its end, which it returns.
 func consume(t *testing.T, a *answer, stream bool) error {
-	track, err := newTrack("", nil, nil, 16)
+	tracker, err := newChainTracker("", nil, nil, 16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &following{client: a.client, track: track, yield: func(e Event, _ error) bool {
+	f := &following{client: a.client, tracker: tracker, yield: func(e Event, _ error) bool {
 		if rows, ok := e.(Rows); ok {
 			guardtest.Walk(rows.Record)
 		}

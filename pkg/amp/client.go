@@ -22,7 +22,7 @@ import (
 
 // Client talks to one Amp server over one connection. It may be used by many
 // goroutines at once: grpc reopens the connection's receive window as data
-// arrives, so that a slow reader of one answer never holds up the others. Eight
+// arrives, so that a slow reader of one answer never delays the others. Eight
 // fetches over two, four or eight connections were no faster than over one.
 type Client struct {
 	cfg    Config
@@ -38,7 +38,7 @@ type Client struct {
 const (
 	// A window far above a message keeps the server sending while a message is
 	// being read, and hides the round trip: 8 MiB per answer is what one fetch can
-	// hold in memory beyond the batch that its reader has in hand. On one machine 16
+	// hold in memory beyond the batch that its reader uses. On one machine 16
 	// were no faster, and over a round trip of 50 ms 8 still carry 160 MiB/s.
 	streamWindow = 8 << 20
 	connWindow   = 32 << 20
@@ -48,7 +48,7 @@ const (
 )
 
 // Open checks the configuration and finds the token; it does not connect, so a
-// server that is away is noticed by the first query. Every error is permanent.
+// server that cannot be reached is noticed by the first query. Every error is permanent.
 // The caller must [Client.Close] the client.
 func Open(_ context.Context, cfg Config) (*Client, error) {
 	cfg, at, err := cfg.checked()
@@ -90,12 +90,12 @@ func Open(_ context.Context, cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, at: at, conn: conn, flight: flight.NewFlightServiceClient(conn), bearer: bearer, bodies: cfg.Allocator}
 	if cfg.Recycle {
-		c.bodies = &recycler{from: cfg.Allocator}
+		c.bodies = &pooledAllocator{from: cfg.Allocator}
 	}
 	return c, nil
 }
 
-// URL is the server's address as people should see it, without secrets.
+// URL returns the server's address as people should see it, without secrets.
 func (c *Client) URL() string { return c.at.url }
 
 // Close ends the connection. Queries that are under way fail.

@@ -98,7 +98,7 @@ func TestFixedTokenIsRefused(t *testing.T) {
 	srv.On(query, blocks(t))
 	client := open(t, amp.Config{URL: srv.URL(), Token: "secret-x"})
 	for code, says := range map[codes.Code]string{codes.Unauthenticated: "still valid", codes.PermissionDenied: "no right"} {
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.Refuse(code, "no") })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.Refuse(code, "no") })
 		_, err := client.Info(t.Context(), query)
 		if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v (%v)", err, fault.Of(err))
@@ -154,13 +154,13 @@ func TestSilence(t *testing.T) {
 
 		wake := make(chan struct{})
 		time.AfterFunc(24*time.Hour, func() { close(wake) })
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.HoldAfter(2, wake) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.HoldAfter(2, wake) })
 		if messages, err := collect(t.Context(), t, client, query); err != nil || len(messages) != 2 {
 			t.Errorf("after a day of silence: %d messages, %v", len(messages), err)
 		}
 
 		dead := make(chan struct{})
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.HoldAfter(2, nil).Telling(dead) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.HoldAfter(2, nil).Notify(dead) })
 		go func() {
 			<-dead
 			network.die()

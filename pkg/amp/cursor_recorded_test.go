@@ -132,7 +132,7 @@ func TestRecordedResumes(t *testing.T) {
 				t.Errorf("with the block before: %+v, %v", undo, err)
 			}
 			base.Hash[0]++ // the recorded server has no older block of this chain
-			if e, err := outcome(append([]block.Cursor{base}, sent...), nil); e != nil || !errors.Is(err, amp.ErrHashMismatch) && !errors.Is(err, amp.ErrDeepReorg) {
+			if e, err := outcome(append([]block.Cursor{base}, sent...), nil); e != nil || (!errors.Is(err, amp.ErrHashMismatch) && !errors.Is(err, amp.ErrDeepReorg)) {
 				t.Errorf("with another block before: %v, %v", e, err)
 			}
 		}
@@ -164,7 +164,7 @@ func TestRecordedProbes(t *testing.T) {
 	})
 }
 
-// TestRecordedRefusals: what a real server refused as a stream only is told apart
+// TestRecordedRefusals: what a real server refused as a stream only is distinguished
 // from what is wrong with a query.
 func TestRecordedRefusals(t *testing.T) {
 	t.Parallel()

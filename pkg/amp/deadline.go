@@ -8,8 +8,8 @@ import (
 )
 
 // ErrNoAnswer says that the server, or a proxy on the way, has accepted a call and then
-// said nothing for longer than [Config] allows. It is to be tried later. Its text goes
-// on with the time, and the key of the configuration that allows it.
+// sent nothing for longer than [Config] allows. It is to be tried later. The time, and the
+// key of the configuration that sets it, follow in the text.
 var ErrNoAnswer = errors.New("the server has accepted the call and does not answer")
 
 // deadline ends a call that waits for its server for too long. The time in which its
@@ -21,7 +21,7 @@ type deadline struct {
 	end   context.CancelCauseFunc
 }
 
-// patience is how long the server may be silent, and the key that says so; zero: for ever.
+// patience is how long the server may be silent, and the key that sets it; zero: for ever.
 type patience struct {
 	limit time.Duration
 	key   string

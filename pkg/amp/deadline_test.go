@@ -18,9 +18,9 @@ import (
 // is to be tried later.
 func TestAServerThatAnswersPingsAndNoCall(t *testing.T) {
 	t.Parallel()
-	hung := func(amptest.Query) amptest.Fate { return amptest.Delay(make(chan struct{})) }
-	after := func(n int) func(amptest.Query) amptest.Fate {
-		return func(amptest.Query) amptest.Fate { return amptest.HoldAfter(n, nil) }
+	hung := func(amptest.Query) amptest.Fault { return amptest.Delay(make(chan struct{})) }
+	after := func(n int) func(amptest.Query) amptest.Fault {
+		return func(amptest.Query) amptest.Fault { return amptest.HoldAfter(n, nil) }
 	}
 	info := func(t *testing.T, client *amp.Client) error {
 		_, err := client.Info(t.Context(), query)
@@ -39,10 +39,10 @@ func TestAServerThatAnswersPingsAndNoCall(t *testing.T) {
 		return err
 	}
 	for name, c := range map[string]struct {
-		fate func(amptest.Query) amptest.Fate
-		call func(*testing.T, *amp.Client) error
-		took time.Duration
-		want error
+		fault func(amptest.Query) amptest.Fault
+		call  func(*testing.T, *amp.Client) error
+		took  time.Duration
+		want  error
 	}{
 		"schema":              {hung, info, time.Minute, amp.ErrNoAnswer},
 		"head, planning":      {hung, head, time.Minute, amp.ErrNoAnswer},
@@ -59,7 +59,7 @@ func TestAServerThatAnswersPingsAndNoCall(t *testing.T) {
 			t.Parallel()
 			simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
 				chain.Extend(made(0, 9, 0)...)
-				srv.Next(c.fate)
+				srv.Next(c.fault)
 				began := time.Now()
 				err := c.call(t, client)
 				took := time.Since(began)
@@ -81,8 +81,8 @@ func TestFollowAServerThatAnswersNoCall(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
 		chain.Extend(made(0, 3, 0)...)
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.Delay(make(chan struct{})) })
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.HoldAfter(3, nil) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.Delay(make(chan struct{})) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.HoldAfter(3, nil) })
 		var told []string
 		o := amp.FollowOptions{OnWait: func(w amp.Wait) { told = append(told, w.Reason.Error()) }}
 		got, err := follow(t.Context(), t, client, o, 7)
@@ -107,7 +107,7 @@ func TestFollowIsPatientWithAServerThatFails(t *testing.T) {
 		chain.Extend(made(0, 3, 0)...)
 		var longest time.Duration
 		until := time.Now().Add(6 * time.Hour)
-		fail := func(amptest.Query) amptest.Fate {
+		fail := func(amptest.Query) amptest.Fault {
 			return amptest.FailAfter(0, codes.Internal, "streaming query execution error | Caused by: out of luck")
 		}
 		srv.Next(fail)

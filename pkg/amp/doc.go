@@ -11,7 +11,7 @@
 //	}
 //
 // An answer says which blocks the server had when it ran the query, not which
-// blocks the query selected: whoever wants the blocks of a range must compare the
+// blocks the query selected: who wants the blocks of a range must compare the
 // two, because missing blocks are no error (AP 2).
 //
 // A query is also a stream, which follows the chain through reorgs, for ever:

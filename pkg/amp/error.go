@@ -66,10 +66,10 @@ var (
 	ErrProtocol = errors.New("the server does not speak the protocol of Amp")
 )
 
-// notFromAmp is how grpc begins the account of an answer that is none of gRPC.
+// notFromAmp is how grpc begins its error for an answer that is not gRPC.
 const notFromAmp = "unexpected HTTP status code received from server"
 
-// unreachablePause is how long to wait for a server that is away.
+// unreachablePause is how long to wait for a server that cannot be reached.
 const unreachablePause = 2 * time.Second
 
 // explain turns what a call returned into an error that is classed for [fault.Of] by
@@ -95,7 +95,7 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 	if r.misdirected && !c.answered.Load() {
 		r.class = fault.ClassPermanent
 	}
-	e := &Error{Op: op, Code: st.Code().String(), Message: brief(st.Message()), Advice: c.fill(r.advice), kind: r.kind, status: err}
+	e := &Error{Op: op, Code: st.Code().String(), Message: errText(st.Message()), Advice: c.fill(r.advice), kind: r.kind, status: err}
 	if r.class == fault.ClassLater {
 		return fault.Later(e, unreachablePause)
 	}
@@ -133,11 +133,11 @@ func (r *textRuling) matches(text string) bool {
 // Away reports whether err says that the server, or the way to it, does not answer.
 func Away(err error) bool {
 	e, is := errors.AsType[*Error](err)
-	return errors.Is(err, ErrNoAnswer) || is && e.Code == codes.Unavailable.String()
+	return errors.Is(err, ErrNoAnswer) || (is && e.Code == codes.Unavailable.String())
 }
 
-// oversize tells grpc's own complaint about a message it refused to receive from
-// a server's RESOURCE_EXHAUSTED: it ends in our limit.
+// oversize distinguishes grpc's own complaint about a message that it refused to receive
+// from a server's RESOURCE_EXHAUSTED: the former ends in our limit.
 func (c *Client) oversize(message string) bool {
 	return strings.HasPrefix(message, "grpc: received message larger than max") &&
 		strings.HasSuffix(message, fmt.Sprintf("vs. %d)", c.cfg.MaxMessage))

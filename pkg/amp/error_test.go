@@ -95,12 +95,12 @@ func TestEveryCodeHasItsClass(t *testing.T) {
 					class = fault.ClassAgain
 				}
 			}
-			for op, fate := range map[string]amptest.Fate{
+			for op, injected := range map[string]amptest.Fault{
 				"GetFlightInfo": amptest.Refuse(code, message),
 				"DoGet":         amptest.FailAfter(0, code, message),
 				"DoGet ":        amptest.FailAfter(2, code, message),
 			} {
-				srv.Next(func(amptest.Query) amptest.Fate { return fate })
+				srv.Next(func(amptest.Query) amptest.Fault { return injected })
 				_, err := collect(t.Context(), t, client, query)
 				if got := fault.Of(err); err == nil || got != class {
 					t.Errorf("%s: %v: class %v, want %v", op, err, got, class)
@@ -128,7 +128,7 @@ func TestTooMuch(t *testing.T) {
 	srv.On(query, blocks(t, block.Range{End: 1}))
 	const limit = "query execution error | Caused by: Resources exhausted: global memory limit of 1024.0 KB exceeded"
 	for _, code := range []codes.Code{codes.ResourceExhausted, codes.Internal} {
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.FailAfter(1, code, limit) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.FailAfter(1, code, limit) })
 		_, err := collect(t.Context(), t, client, query)
 		if !errors.Is(err, amp.ErrTooMuch) || errors.Is(err, amp.ErrMessageSize) || fault.Of(err) != fault.ClassAgain {
 			t.Errorf("%v (%v)", err, fault.Of(err))
@@ -141,7 +141,7 @@ func TestMessageSize(t *testing.T) {
 	srv := amptest.Start(t, nil)
 	client := open(t, amp.Config{URL: srv.URL(), MaxMessage: 32 << 20})
 	srv.On(query, blocks(t, block.Range{End: 1}))
-	srv.Next(func(amptest.Query) amptest.Fate { return amptest.OversizeAfter(1, 32<<20) })
+	srv.Next(func(amptest.Query) amptest.Fault { return amptest.OversizeAfter(1, 32<<20) })
 	_, err := collect(t.Context(), t, client, query)
 	if !errors.Is(err, amp.ErrMessageSize) || errors.Is(err, amp.ErrTooMuch) || fault.Of(err) != fault.ClassPermanent {
 		t.Fatalf("%v (%v)", err, fault.Of(err))
@@ -150,7 +150,7 @@ func TestMessageSize(t *testing.T) {
 		t.Errorf("%q does not name the setting", err)
 	}
 	// A server that says the same of what it received has another limit.
-	srv.Next(func(amptest.Query) amptest.Fate {
+	srv.Next(func(amptest.Query) amptest.Fault {
 		return amptest.Refuse(codes.ResourceExhausted, "grpc: received message larger than max (5000000 vs. 4194304)")
 	})
 	if _, err := client.Info(t.Context(), query); errors.Is(err, amp.ErrMessageSize) {
@@ -171,7 +171,8 @@ func TestConnectionLost(t *testing.T) {
 		var last error
 		rows := int64(0)
 		for m, err := range client.Fetch(t.Context(), query) {
-			if last = err; err == nil {
+			last = err
+			if err == nil {
 				rows += m.Record.NumRows()
 				if m.Complete {
 					lose(srv)
@@ -188,7 +189,7 @@ func TestCutAfter(t *testing.T) {
 	t.Parallel()
 	srv, client := setup(t)
 	srv.On(query, blocks(t, block.Range{End: 1}, block.Range{Start: 1, End: 2}))
-	srv.Next(func(amptest.Query) amptest.Fate { return amptest.CutAfter(2) })
+	srv.Next(func(amptest.Query) amptest.Fault { return amptest.CutAfter(2) })
 	messages, err := collect(t.Context(), t, client, query)
 	if len(messages) > 1 || fault.Of(err) != fault.ClassLater {
 		t.Errorf("%d messages, %v (%v)", len(messages), err, fault.Of(err))
@@ -239,13 +240,13 @@ func TestErrorsAreReadable(t *testing.T) {
 		"x | Caused by: amp::invalid_input\ncaused by\nError during planning: y\nDid you mean z? -> Error during planning: y\nDid you mean z?":                                                                              "x: amp::invalid_input: Error during planning: y Did you mean z?",
 		"plain": "plain",
 	} {
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.Refuse(codes.InvalidArgument, said) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.Refuse(codes.InvalidArgument, said) })
 		_, err := client.Info(t.Context(), query)
 		if want = "GetFlightInfo: " + want + " (InvalidArgument)"; err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
-	srv.Next(func(amptest.Query) amptest.Fate {
+	srv.Next(func(amptest.Query) amptest.Fault {
 		return amptest.Refuse(codes.Internal, "failed | Caused by: Schema error: No field named ü. Valid fields are "+fields)
 	})
 	_, err := client.Info(t.Context(), query)

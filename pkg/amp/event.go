@@ -9,12 +9,12 @@ import (
 )
 
 // Event is what [Client.Follow] yields: [Rows], [Watermark] or [Undo], and nothing
-// else. Applied in their order they give, at every Watermark, exactly the rows of
-// the canonical chain up to it.
+// else. Applied in order they result, at every Watermark, in exactly the rows of the
+// canonical chain up to it.
 type Event interface{ event() }
 
 // Rows are rows of a range that is not complete yet. They belong to blocks that no
-// earlier event has completed, in ascending order of blocks; a block may go on in
+// earlier event has completed, in ascending order of blocks; a block may continue in
 // the next Rows, but never beyond the Watermark that follows.
 type Rows struct {
 	// Record has at least one row. It is borrowed: it is valid until the next event

@@ -182,7 +182,7 @@ func TestAnEndWithoutTheClosingMessageIsIncomplete(t *testing.T) {
 	srv, client := setup(t)
 	srv.On(query, blocks(t, block.Range{End: 1}, block.Range{Start: 1, End: 2}))
 	for n := range 4 { // of schema, two records and the closing message
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.EndAfter(n) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.EndAfter(n) })
 		messages, err := collect(t.Context(), t, client, query)
 		if !errors.Is(err, amp.ErrIncomplete) || fault.Of(err) != fault.ClassAgain {
 			t.Errorf("end after %d messages: %v (%v)", n, err, fault.Of(err))
@@ -216,7 +216,7 @@ func TestWhatNoAmpServerSends(t *testing.T) {
 	defer client.Close()
 	srv.On(query, blocks(t, block.Range{End: 1}))
 	for n := range 2 { // before and after the schema
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.OversizeAfter(n, 100) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.OversizeAfter(n, 100) })
 		_, err := collect(t.Context(), t, client, query)
 		if !errors.Is(err, amp.ErrProtocol) || fault.Of(err) != fault.ClassPermanent {
 			t.Errorf("no Arrow message after %d: %v (%v)", n, err, fault.Of(err))
@@ -252,7 +252,7 @@ func TestSchemaThatMoves(t *testing.T) {
 	} {
 		srv.On(query, amptest.Answer{Schema: c.planned, Moved: c.moved, Parts: amptest.Batch(c.moved, nil).Parts})
 		_, err := collect(t.Context(), t, client, query)
-		if c.same && err != nil || !c.same && (!errors.Is(err, amp.ErrSchemaChanged) || fault.Of(err) != fault.ClassAgain) {
+		if (c.same && err != nil) || (!c.same && (!errors.Is(err, amp.ErrSchemaChanged) || fault.Of(err) != fault.ClassAgain)) {
 			t.Errorf("%s changed: %v (%v)", name, err, fault.Of(err))
 		}
 	}
@@ -276,7 +276,7 @@ func TestCancelled(t *testing.T) {
 	check("before Info", err)
 
 	ctx, cancel = context.WithCancelCause(t.Context())
-	srv.Next(func(amptest.Query) amptest.Fate {
+	srv.Next(func(amptest.Query) amptest.Fault {
 		cancel(cause)
 		return amptest.Delay(make(chan struct{}))
 	})
@@ -286,7 +286,7 @@ func TestCancelled(t *testing.T) {
 	for n := range 4 {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		silent := make(chan struct{})
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.HoldAfter(n, nil).Telling(silent) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.HoldAfter(n, nil).Notify(silent) })
 		go func() {
 			<-silent
 			cancel(cause)

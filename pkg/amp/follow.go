@@ -21,10 +21,10 @@ type FollowOptions struct {
 	// Network that must be followed. Defaults to that of Resume, else to whatever
 	// the server sends first.
 	Network string
-	// Resume is where to go on: after the last of these cursors, to which the
-	// caller must be complete and hold nothing beyond. The others, ascending, are
-	// earlier ones of its chain: should the chain change while nobody looks, they
-	// show how far back. A cursor of [Client.Probe] does as well as one of a
+	// Resume is where the stream continues: after the last of these cursors, up to
+	// which the caller must have everything, and nothing beyond. The others, ascending,
+	// are earlier ones of its chain: should the chain change while it is not followed,
+	// they show how far back. A cursor of [Client.Probe] does as well as one of a
 	// Watermark, and one far back saves a pipeline from [ErrDeepReorg]. Only the
 	// last Remember are used. Defaults to the server's earliest block.
 	Resume []block.Cursor
@@ -40,10 +40,10 @@ type FollowOptions struct {
 	// Backoff is how the server is asked again, and for how long if that brings no
 	// Watermark and has no better reason than an error; see [fault.Retrier].
 	Backoff fault.Backoff
-	// Silence is after how long an open stream that sends nothing is told to OnWait,
+	// Silence is after how long an open stream that sends nothing is reported to OnWait,
 	// and how often. Silence is no error: a chain may stand still for hours. After
-	// another reason it is told once within seconds: that one is over. Defaults to 1
-	// minute.
+	// another reason it is reported once within seconds: that reason is over. Defaults
+	// to 1 minute.
 	Silence time.Duration
 	// Head is a query for [Client.Head], of the same tables. With it, and with OnWait,
 	// a stream that is silent for minutes while the head is beyond it is reported as
@@ -55,7 +55,7 @@ type FollowOptions struct {
 	// block that causes it. It is called between two connections and may take its time;
 	// ctx ends with the stream. May be nil.
 	Explain func(ctx context.Context, after *block.Cursor, err error) error
-	// OnWait is told what the stream waits for. Its calls do not overlap, but may
+	// OnWait is called with what the stream waits for. Its calls do not overlap, but may
 	// come from another goroutine than the events; it must not block. May be nil.
 	OnWait func(Wait)
 }
@@ -85,13 +85,13 @@ const (
 
 // Follow runs a query as a stream and yields its events, for as long as the chain
 // grows: see [Event] for what they promise. Whatever happens to the connection, it
-// asks again from the last complete block and tells what has to be undone. Each
+// asks again from the last complete block and yields what has to be rolled back. Each
 // loop over the result starts anew from the options; leaving the loop ends the
 // stream.
 //
 // An error is yielded last. It is permanent, or ctx has ended, whose cause it then
-// wraps. Rows of an unfinished range may be left behind: whoever follows again must
-// undo what lies above the cursor it resumes from. Those to branch on:
+// wraps. Rows of an unfinished range may be left behind: who follows again must roll
+// back what lies above the cursor it resumes from. Those to branch on:
 // [ErrNotStreamable], [ErrDeepReorg], [ErrCursorIgnored], [ViolationError],
 // [ErrSchemaChanged].
 func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.Seq2[Event, error] {
@@ -102,14 +102,14 @@ func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.S
 		o.Silence = defaultSilence
 	}
 	return func(yield func(Event, error) bool) {
-		track, err := newTrack(o.Network, o.Resume, o.Beginning, o.Remember)
+		tracker, err := newChainTracker(o.Network, o.Resume, o.Beginning, o.Remember)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		f := &following{client: c, sql: sql, options: o, track: track, yield: yield, retrier: fault.Retrier{Backoff: o.Backoff}}
-		f.vigil = keepVigil(ctx, o.Silence, o.OnWait, f.head())
-		err = f.watched(ctx)
+		f := &following{client: c, sql: sql, options: o, tracker: tracker, yield: yield, retrier: fault.Retrier{Backoff: o.Backoff}}
+		f.watchdog = startWatchdog(ctx, o.Silence, o.OnWait, f.head())
+		err = f.runWatched(ctx)
 		if err != nil && !errors.Is(err, errLeft) {
 			yield(nil, err)
 		}
@@ -118,21 +118,21 @@ func (c *Client) Follow(ctx context.Context, sql string, o FollowOptions) iter.S
 
 // following is one loop over a stream.
 type following struct {
-	client  *Client
-	sql     string
-	options FollowOptions
-	track   *track
-	vigil   *vigil
-	yield   func(Event, error) bool
-	schema  *arrow.Schema // of the first connection
-	retrier fault.Retrier
-	forking time.Time // since when the fork is looked for; zero: it is not
+	client   *Client
+	sql      string
+	options  FollowOptions
+	tracker  *chainTracker
+	watchdog *watchdog
+	yield    func(Event, error) bool
+	schema   *arrow.Schema // of the first connection
+	retrier  fault.Retrier
+	forking  time.Time // since when the fork is searched for; zero: it is not
 }
 
-// watched runs the loop while the vigil is kept, which ends also when the consumer
+// runWatched runs the loop beside its watchdog, which ends also when the consumer
 // panics.
-func (f *following) watched(ctx context.Context) error {
-	defer f.vigil.close()
+func (f *following) runWatched(ctx context.Context) error {
+	defer f.watchdog.close()
 	return f.run(ctx)
 }
 
@@ -151,14 +151,14 @@ func (f *following) run(ctx context.Context) error {
 			return err
 		}
 		// A proxy that cuts silent streams every few minutes must use up no attempts.
-		if f.track.open == nil && time.Since(began) > f.options.Backoff.Delay(maxDoublings) {
+		if f.tracker.open == nil && time.Since(began) > f.options.Backoff.Delay(maxDoublings) {
 			f.retrier.Progress()
 		}
-		if undo := f.track.lost(); undo != nil && !f.yield(*undo, nil) {
+		if undo := f.tracker.lost(); undo != nil && !f.yield(*undo, nil) {
 			return errLeft
 		}
 		if errors.Is(err, ErrRow) && f.options.Explain != nil {
-			err = f.options.Explain(ctx, f.track.base(), err)
+			err = f.options.Explain(ctx, f.tracker.base(), err)
 		}
 		pause, err := f.pause(err)
 		if err != nil {
@@ -186,28 +186,28 @@ func (f *following) pause(err error) (time.Duration, error) {
 	if fault.Of(err) == fault.ClassLater { // a connection that was cut may be back at once
 		pause = min(pause, f.options.Backoff.Delay(f.retrier.Waited()))
 	}
-	f.vigil.tell(Wait{Reason: err, Pause: pause, After: f.track.base()})
+	f.watchdog.report(Wait{Reason: err, Pause: pause, After: f.tracker.base()})
 	return pause, nil
 }
 
-// longSearch is how long the fork is looked for before that is reported: a few answers find
+// longSearch is how long the fork is searched for before that is reported: a few answers find
 // it, as a rule.
 const longSearch = 10 * time.Second
 
-// searches notes that the fork is looked for further back.
+// searches notes that the fork is searched for further back.
 func (f *following) searches(step error) {
 	if f.forking.IsZero() {
 		f.forking = time.Now()
 	}
 	if since := time.Since(f.forking); since >= longSearch {
-		f.vigil.tell(Wait{Reason: fmt.Errorf("for %v so far: %w", since.Round(time.Second), step), After: f.track.base()})
+		f.watchdog.report(Wait{Reason: fmt.Errorf("for %v so far: %w", since.Round(time.Second), step), After: f.tracker.base()})
 	}
 }
 
 // connection asks once and yields what comes, until the stream ends or fails. It
 // never returns nil.
 func (f *following) connection(ctx context.Context) error {
-	headers, err := streamHeaders(f.track.resume())
+	headers, err := streamHeaders(f.tracker.resume())
 	if err != nil {
 		return err
 	}
@@ -217,9 +217,9 @@ func (f *following) connection(ctx context.Context) error {
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	f.vigil.connect(cut)
-	f.vigil.listen(f.track.base())
-	defer f.vigil.rest(false)
+	f.watchdog.connect(cut)
+	f.watchdog.listen(f.tracker.base())
+	defer f.watchdog.stopListening(false)
 	a, err := f.client.get(ctx, p, patience{})
 	if err != nil {
 		return err
@@ -230,12 +230,12 @@ func (f *following) connection(ctx context.Context) error {
 	}
 	for {
 		a.wait.limit = patience{}
-		if f.track.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
+		if f.tracker.open != nil { // the server has begun a range, and sends something every 30 s (AP 1.7)
 			a.wait.limit = f.client.cfg.forNextRows()
 		}
-		f.vigil.listen(f.track.base())
+		f.watchdog.listen(f.tracker.base())
 		m, err := a.next()
-		f.vigil.rest(err == nil)
+		f.watchdog.stopListening(err == nil)
 		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s: %w", opGet, ErrStreamEnded)
 		}
@@ -252,7 +252,7 @@ func (f *following) connection(ctx context.Context) error {
 	}
 }
 
-// head returns how to ask for the head; nil: it cannot be asked for.
+// head returns a function that asks for the head, or nil if it cannot be asked for.
 func (f *following) head() func(context.Context) ([]Range, error) {
 	if f.options.Head == "" {
 		return nil
@@ -260,29 +260,30 @@ func (f *following) head() func(context.Context) ([]Range, error) {
 	return func(ctx context.Context) ([]Range, error) { return f.client.Head(ctx, f.options.Head) }
 }
 
-// plan plans the query and tells when that takes long.
+// plan plans the query and reports when that takes long.
 func (f *following) plan(ctx context.Context, headers []string) (planned, error) {
 	defer fault.Watch(fault.Long, func(since time.Duration) {
-		f.vigil.tell(Wait{Reason: fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second)), After: f.track.base()})
+		reason := fmt.Errorf("waiting %v for the server to accept the query", since.Round(time.Second))
+		f.watchdog.report(Wait{Reason: reason, After: f.tracker.base()})
 	})()
 	return f.client.plan(ctx, f.sql, headers...)
 }
 
-// heeds finds out whether the server heeds cursors: asked for the second block of what
+// heeds checks whether the server honors cursors: asked for the second block of what
 // it sent it must not begin with the first. It never returns nil.
 func (f *following) heeds(ctx context.Context, doubt *doubtError) error {
 	_, err := f.client.Probe(ctx, f.sql, doubt.sent.Network, doubt.sent.Numbers.Start+1)
 	switch {
 	case errors.Is(err, ErrCursorIgnored):
-		return f.track.ignored(doubt.asked, doubt.sent)
+		return f.tracker.ignored(doubt.asked, doubt.sent)
 	case err != nil:
 		return fmt.Errorf("%w: %w", doubt, err)
 	}
-	f.track.heeded = true
+	f.tracker.heeded = true
 	return fmt.Errorf("%s: %w: everything has left the chain: %s", opGet, ErrFork, doubt.sent.inclusive())
 }
 
-// sameSchema holds a new connection to the columns of the first.
+// sameSchema checks that a new connection has the columns of the first.
 func (f *following) sameSchema(schema *arrow.Schema) error {
 	if f.schema == nil {
 		f.schema = schema
@@ -297,15 +298,15 @@ func (f *following) sameSchema(schema *arrow.Schema) error {
 // message yields the events of one message.
 func (f *following) message(m Message) error {
 	rows := m.Record.NumRows() > 0
-	v, err := f.track.take(m.Metadata, rows)
+	v, err := f.tracker.take(m.Metadata, rows)
 	if err != nil {
 		return err
 	}
 	if v.undo != nil && !f.yield(*v.undo, nil) {
 		return errLeft
 	}
-	if v.again != nil {
-		return fmt.Errorf("%s: %w", opGet, v.again)
+	if v.restart != nil {
+		return fmt.Errorf("%s: %w", opGet, v.restart)
 	}
 	if rows && !f.yield(Rows{Record: m.Record, Range: m.Ranges[0]}, nil) {
 		return errLeft
@@ -313,7 +314,7 @@ func (f *following) message(m Message) error {
 	if !m.Complete {
 		return nil
 	}
-	if w := f.track.close(); w != nil {
+	if w := f.tracker.close(); w != nil {
 		f.retrier.Progress()
 		f.forking = time.Time{}
 		if !f.yield(*w, nil) {

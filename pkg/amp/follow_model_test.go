@@ -54,10 +54,10 @@ func (m *model) run() {
 		for range m.random.IntN(3) {
 			m.change()
 		}
-		m.srv.Next(func(amptest.Query) amptest.Fate { return m.fate() })
+		m.srv.Next(func(amptest.Query) amptest.Fault { return m.fault() })
 		m.follow(table, m.random.IntN(30))
 	}
-	m.srv.Next(func(amptest.Query) amptest.Fate { return amptest.Pass() })
+	m.srv.Next(func(amptest.Query) amptest.Fault { return amptest.Pass() })
 	if table.head() != m.chain.Head() || table.unfinished {
 		o := table.restart()
 		o.Backoff = quick.Backoff
@@ -88,7 +88,8 @@ func (m *model) follow(table *table, events int) {
 		if m.random.IntN(10) == 0 {
 			m.change()
 		}
-		if events--; events <= 0 || table.head() == m.chain.Head() && !table.unfinished {
+		events--
+		if events <= 0 || (table.head() == m.chain.Head() && !table.unfinished) {
 			return
 		}
 	}
@@ -121,7 +122,7 @@ func (m *model) extend(from block.Number, n int) {
 	m.blocks = slices.Concat(m.blocks, made)
 }
 
-func (m *model) fate() amptest.Fate {
+func (m *model) fault() amptest.Fault {
 	after := m.random.IntN(25)
 	switch m.random.IntN(5) {
 	case 0:

@@ -104,7 +104,7 @@ func TestFollowRangesWithoutRows(t *testing.T) {
 	}
 }
 
-// TestFollowReorgThatEndsBelowTheOldEnd: later ranges go on over what was undone.
+// TestFollowReorgThatEndsBelowTheOldEnd: later ranges continue over what was rolled back.
 func TestFollowReorgThatEndsBelowTheOldEnd(t *testing.T) {
 	t.Parallel()
 	chain, _, client := chained(t)
@@ -124,11 +124,11 @@ func TestFollowReorgThatEndsBelowTheOldEnd(t *testing.T) {
 // and marker among others, and in every way.
 func TestFollowLosesTheConnection(t *testing.T) {
 	t.Parallel()
-	for name, lose := range map[string]func(int) amptest.Fate{
+	for name, lose := range map[string]func(int) amptest.Fault{
 		"cut":     amptest.CutAfter,
 		"end":     amptest.EndAfter,
-		"restart": func(n int) amptest.Fate { return amptest.FailAfter(n, codes.Unavailable, "received prior goaway") },
-		"failure": func(n int) amptest.Fate {
+		"restart": func(n int) amptest.Fault { return amptest.FailAfter(n, codes.Unavailable, "received prior goaway") },
+		"failure": func(n int) amptest.Fault {
 			return amptest.FailAfter(n, codes.Internal, "streaming query execution error | Caused by: out of luck")
 		},
 	} {
@@ -138,7 +138,7 @@ func TestFollowLosesTheConnection(t *testing.T) {
 				chain, srv, client := chained(t)
 				chain.Window(2)
 				chain.Extend(made(0, 3, 0)...)
-				srv.Next(func(amptest.Query) amptest.Fate { return lose(n) })
+				srv.Next(func(amptest.Query) amptest.Fault { return lose(n) })
 				table := newTable()
 				followTo(t, client, query, quick, table, chain.Head())
 				if len(table.rows) != 4 || table.reorgs != 0 {
@@ -157,7 +157,7 @@ func TestFollowUndoesTheUnfinished(t *testing.T) {
 	chain, srv, client := chained(t)
 	chain.Window(2)
 	chain.Extend(made(0, 3, 0)...)
-	srv.Next(func(amptest.Query) amptest.Fate { return amptest.EndAfter(7) })
+	srv.Next(func(amptest.Query) amptest.Fault { return amptest.EndAfter(7) })
 	got, err := follow(t.Context(), t, client, quick, 8)
 	want := "rows 1 of 0-1, rows 1 of 0-1, watermark 0-1, rows 1 of 2-3, undo 2 after 1, rows 1 of 2-3, rows 1 of 2-3, watermark 2-3"
 	if err != nil || got != want {
@@ -175,7 +175,7 @@ func TestFollowUnfinishedRange(t *testing.T) {
 	inside := amptest.Range(block.Closed(15, 25), 1)
 	first := stream(microbatch(t, 0, 10, 0), unfinished, amptest.Microbatch(inside))
 	srv.On(query, stream(microbatch(t, 11, 25, 1)))
-	srv.Next(func(amptest.Query) amptest.Fate { return amptest.Instead(first) })
+	srv.Next(func(amptest.Query) amptest.Fault { return amptest.Instead(first) })
 	got, err := follow(t.Context(), t, client, quick, 6)
 	want := "rows 11 of 0-10, watermark 0-10, rows 10 of 11-20, undo 11 after 10, rows 15 of 11-25, watermark 11-25"
 	if err != nil || got != want || resumes(srv) != "none 10" {
@@ -260,7 +260,8 @@ func TestFollowIsAnsweredAsABatch(t *testing.T) {
 	table := newTable()
 	var last error
 	for e, err := range client.Follow(t.Context(), query, quick) {
-		if last = err; err == nil {
+		last = err
+		if err == nil {
 			last = table.apply(e)
 		}
 	}
@@ -280,7 +281,8 @@ func TestFollowNoDataYet(t *testing.T) {
 		if !errors.Is(w.Reason, amp.ErrNoData) {
 			t.Errorf("told %v", w.Reason)
 		}
-		if waits++; waits == 20 { // more than the attempts there are
+		waits++
+		if waits == 20 { // more than the attempts there are
 			chain.Extend(made(0, 0, 0)...)
 		}
 	}
@@ -301,7 +303,7 @@ func TestFollowNoDataAfterACursor(t *testing.T) {
 	o.Resume = []block.Cursor{chain.At(5)}
 	empty := amptest.Batch(amptest.Schema, nil)
 	empty.Parts = empty.Parts[1:] // as it was recorded
-	srv.Next(func(amptest.Query) amptest.Fate { return amptest.Instead(empty) })
+	srv.Next(func(amptest.Query) amptest.Fault { return amptest.Instead(empty) })
 	got, err := follow(t.Context(), t, client, o, 1)
 	if err != nil || got != "rows 1 of 6-9" || resumes(srv) != "5 5" {
 		t.Errorf("%s, %v (%s)", got, err, resumes(srv))

@@ -86,7 +86,7 @@ func followTo(t *testing.T, client *amp.Client, sql string, o amp.FollowOptions,
 
 // TestRecordedFollow replays every recorded stream byte for byte: the events must
 // give the canonical table. A client may ask again, with a cursor, and is answered
-// from what the recording tells.
+// from what the recording has.
 func TestRecordedFollow(t *testing.T) {
 	t.Parallel()
 	for _, r := range recordedStreams(t) {
@@ -97,7 +97,7 @@ func TestRecordedFollow(t *testing.T) {
 			srv.ReplayHistory(r.Recording, history)
 			followTo(t, client, r.SQL, amp.FollowOptions{}, table, history.End())
 			table.checkRows(t, r.final)
-			if len(table.cursors) == 0 || table.reorgs == 0 && history.Reorgs() > 0 {
+			if len(table.cursors) == 0 || (table.reorgs == 0 && history.Reorgs() > 0) {
 				t.Errorf("%d cursors, %d reorgs of %d recorded", len(table.cursors), table.reorgs, history.Reorgs())
 			}
 			calls := 0
@@ -190,7 +190,7 @@ func cutAfter(t *testing.T, r followed, history *amptest.History, n, missed int,
 	srv := amptest.Start(t, history.Answer)
 	defer srv.Stop()
 	client := open(t, amp.Config{URL: srv.URL()})
-	srv.Next(func(amptest.Query) amptest.Fate {
+	srv.Next(func(amptest.Query) amptest.Fault {
 		history.StepTo(history.StepOf(n-1) + missed)
 		if forgets {
 			history.Forget()
@@ -238,7 +238,8 @@ func followSome(t *testing.T, client *amp.Client, sql string, table *table, head
 		if err != nil {
 			t.Fatal(err)
 		}
-		if events--; events == 0 || table.head() == head {
+		events--
+		if events == 0 || table.head() == head {
 			return
 		}
 	}

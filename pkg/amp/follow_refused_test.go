@@ -26,7 +26,7 @@ func TestFollowGivesUp(t *testing.T) {
 	o := quick
 	o.Backoff.Attempts = 3
 	for range 3 {
-		srv.Next(func(amptest.Query) amptest.Fate {
+		srv.Next(func(amptest.Query) amptest.Fault {
 			return amptest.FailAfter(4, codes.Internal, "streaming query execution error | Caused by: out of luck")
 		})
 	}
@@ -43,7 +43,7 @@ func TestFollowGivesUp(t *testing.T) {
 	}
 
 	for range 10 {
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.FailAfter(4, codes.Unavailable, "away") })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.FailAfter(4, codes.Unavailable, "away") })
 	}
 	table := newTable()
 	followTo(t, client, query, o, table, chain.Head())
@@ -52,12 +52,12 @@ func TestFollowGivesUp(t *testing.T) {
 func TestFollowPermanentErrors(t *testing.T) {
 	t.Parallel()
 	_, srv, client := chained(t)
-	for _, fate := range []amptest.Fate{
+	for _, injected := range []amptest.Fault{
 		amptest.Refuse(codes.InvalidArgument, "invalid query: SQL parse error"),
 		amptest.FailAfter(0, codes.Internal, "streaming query execution error | Caused by: failed to convert cursor -> expected cursor for network 'a'"),
 		amptest.FailAfter(0, codes.InvalidArgument, "invalid query: non-incremental queries are not supported for streaming, query contains non-incremental operation: Limit"),
 	} {
-		srv.Next(func(amptest.Query) amptest.Fate { return fate.Of(stream(microbatch(t, 0, 3, 0))) })
+		srv.Next(func(amptest.Query) amptest.Fault { return injected.Of(stream(microbatch(t, 0, 3, 0))) })
 		got, err := follow(t.Context(), t, client, quick, 1)
 		if got != "" || fault.Of(err) != fault.ClassPermanent {
 			t.Errorf("%s, %v (%v)", got, err, fault.Of(err))
@@ -98,11 +98,11 @@ func TestFollowColumnsThatChange(t *testing.T) {
 	t.Parallel()
 	_, srv, client := chained(t)
 	srv.On(query, stream(microbatch(t, 0, 3, 0)))
-	srv.Next(func(amptest.Query) amptest.Fate {
+	srv.Next(func(amptest.Query) amptest.Fault {
 		return amptest.EndAfter(4).Of(stream(microbatch(t, 0, 3, 0)))
 	})
 	other := arrow.NewSchema([]arrow.Field{{Name: "other", Type: arrow.PrimitiveTypes.Uint64}}, nil)
-	srv.Next(func(amptest.Query) amptest.Fate {
+	srv.Next(func(amptest.Query) amptest.Fault {
 		return amptest.Instead(amptest.Answer{Schema: other, Hold: true, Parts: amptest.Microbatch(amptest.Range(block.Closed(4, 5), 0))})
 	})
 	_, err := follow(t.Context(), t, client, quick, 3)

@@ -36,7 +36,7 @@ func simulated(t *testing.T, test func(t *testing.T, chain *amptest.Chain, srv *
 	})
 }
 
-// TestFollowSilence: a chain that stands still for a day is told of, and no error.
+// TestFollowSilence: a chain that stands still for a day is reported, and no error.
 func TestFollowSilence(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
@@ -78,7 +78,7 @@ func TestFollowIsNotSilentWhileItsConsumerWorks(t *testing.T) {
 }
 
 // TestFollowCursorsThatMeetSilence: above the head until the chain gets there, and
-// below the earliest block for ever (AP 3.4). Either is told of.
+// below the earliest block for ever (AP 3.4). Either is reported.
 func TestFollowCursorsThatMeetSilence(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(t *testing.T, chain *amptest.Chain, _ *amptest.Server, client *amp.Client, _ *pipes) {
@@ -87,7 +87,8 @@ func TestFollowCursorsThatMeetSilence(t *testing.T) {
 		o := amp.FollowOptions{
 			Resume: []block.Cursor{chain.At(105), {Network: amptest.Network, Number: 120, Hash: amptest.Hash(120, 9)}},
 			OnWait: func(w amp.Wait) {
-				if told++; told == 5 { // the chain arrives, on another branch
+				told++
+				if told == 5 { // the chain arrives, on another branch
 					chain.Extend(made(111, 121, 0)...)
 				}
 			},
@@ -132,7 +133,7 @@ func TestFollowHalfOpen(t *testing.T) {
 		defer client.Close()
 
 		dead := make(chan struct{})
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.HoldAfter(7, nil).Telling(dead) })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.HoldAfter(7, nil).Notify(dead) })
 		go func() {
 			<-dead
 			synctest.Wait() // what was sent has arrived
@@ -157,7 +158,7 @@ func TestFollowIsNotWornOutByAProxy(t *testing.T) {
 		o := amp.FollowOptions{Resume: []block.Cursor{chain.At(3)}}
 		const cuts = 50
 		for range cuts {
-			srv.Next(func(amptest.Query) amptest.Fate {
+			srv.Next(func(amptest.Query) amptest.Fault {
 				a := amptest.Answer{Schema: amptest.Schema, Script: func(context.Context, func(amptest.Part) error) error {
 					<-time.After(5 * time.Minute)
 					return amptest.Status(codes.Internal, "stream timeout")
@@ -173,11 +174,11 @@ func TestFollowIsNotWornOutByAProxy(t *testing.T) {
 	})
 }
 
-// TestFollowAsksForTheHead: a stream that was accepted and is never answered is told of
+// TestFollowAsksForTheHead: a stream that was accepted and is never answered is reported
 // and asked for again when the head is beyond it, and only then.
 func TestFollowAsksForTheHead(t *testing.T) {
 	t.Parallel()
-	hung := func(q amptest.Query) amptest.Fate {
+	hung := func(q amptest.Query) amptest.Fault {
 		if q.Stream() {
 			return amptest.HoldAfter(0, nil)
 		}
@@ -279,7 +280,7 @@ func TestFollowAsksForTheHead(t *testing.T) {
 	t.Run("the server answers nothing more", func(t *testing.T) {
 		run(t, func(t *testing.T, _ *amptest.Chain, srv *amptest.Server, client *amp.Client, o amp.FollowOptions, told *[]string) {
 			srv.Next(hung)
-			srv.Next(func(amptest.Query) amptest.Fate { return amptest.Delay(make(chan struct{})) })
+			srv.Next(func(amptest.Query) amptest.Fault { return amptest.Delay(make(chan struct{})) })
 			ctx, cancel := timeout(t, 10*time.Minute)
 			defer cancel()
 			_, err := follow(ctx, t, client, o, 1)
@@ -300,7 +301,7 @@ func TestFollowTellsWhenAReasonIsOver(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(t *testing.T, chain *amptest.Chain, srv *amptest.Server, client *amp.Client, _ *pipes) {
 		chain.Extend(made(0, 3, 0)...)
-		srv.Next(func(amptest.Query) amptest.Fate { return amptest.Refuse(codes.Unavailable, "it starts") })
+		srv.Next(func(amptest.Query) amptest.Fault { return amptest.Refuse(codes.Unavailable, "it starts") })
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		var failed time.Time
@@ -320,7 +321,7 @@ func TestFollowTellsWhenAReasonIsOver(t *testing.T) {
 	})
 }
 
-// TestFollowEndsWithAConsumerThatPanics: nothing is told any more. In simulated time a
+// TestFollowEndsWithAConsumerThatPanics: nothing is reported any more. In simulated time a
 // goroutine that is left behind fails the test.
 func TestFollowEndsWithAConsumerThatPanics(t *testing.T) {
 	t.Parallel()

@@ -9,15 +9,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// Fork asks how deep the reorg was that a block has left the chain by. It returns the
-// first block number at which the chain differs from what lies below left, and the
+// Fork asks how deep the reorg was with which the block left has left the chain. It
+// returns the first block number at which the chain differs from left's branch, and the
 // last block that both have, whose hash is zero if that number is 0. The server follows
-// the parents of the blocks that it has replaced (AP 3.5). Of a block that it does not
-// know, any more, it says that the chain differs from that very block on, however deep
+// the parents of the blocks that it has replaced (AP 3.5). If it does not know the
+// block any more, it answers that the chain differs from that very block on, however deep
 // the reorg was (AP 3.4): an answer of left.Number proves nothing about what is below.
 //
-// A block that is in the chain after all has number left.Number+1 for an answer. Errors
-// are those of [Client.Probe].
+// If the block is in the chain after all, the answer is left.Number+1. Errors are those of
+// [Client.Probe].
 func (c *Client) Fork(ctx context.Context, sql string, left block.Cursor) (from block.Number, base block.Cursor, err error) {
 	from, base, err = c.fork(ctx, sql, left)
 	if err != nil {

@@ -77,7 +77,7 @@ func blocks(t *testing.T, ranges ...block.Range) amptest.Answer {
 	return amptest.Batch(amptest.Schema, []amp.Range{head}, records...)
 }
 
-// errHour ends what would go on for ever.
+// errHour ends what would never end.
 var errHour = errors.New("the time is over")
 
 func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {

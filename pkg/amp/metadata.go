@@ -37,7 +37,7 @@ type Range struct {
 	Timestamp time.Time
 }
 
-// Cursor is the place from which a stream continues after this range (AP 3.4). It
+// Cursor returns the place from which a stream continues after this range (AP 3.4). It
 // is meaningful only if Numbers is not empty.
 func (r Range) Cursor() block.Cursor {
 	return block.Cursor{Network: r.Network, Number: r.Numbers.Last(), Hash: r.Hash}
@@ -48,7 +48,8 @@ func (r Range) Cursor() block.Cursor {
 const maxTimestamp = 253402300799
 
 // ErrMetadata is the cause of every error of [ParseMetadata].
-var ErrMetadata = errors.New("the server's block ranges cannot be read; this version of Amp is not supported, so upgrade ampipe or the server")
+var ErrMetadata = errors.New("the server's block ranges cannot be read; " +
+	"this version of Amp is not supported, so upgrade ampipe or the server")
 
 // ParseMetadata reads the app_metadata of a message. Order of keys and unknown
 // fields do not matter; a field that is missing, of the wrong type or out of

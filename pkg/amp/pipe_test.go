@@ -8,7 +8,7 @@ import (
 )
 
 // pipes is a network inside the test, for simulated time. It can die: then nothing
-// arrives any more, in either direction, and nobody is told.
+// arrives any more, in either direction, and nobody is notified.
 type pipes struct {
 	incoming chan net.Conn
 	closed   chan struct{}

@@ -17,7 +17,7 @@ import (
 // slow; else the block is above the head or below the earliest block.
 var ErrUnanswered = errors.New("the server did not begin the stream")
 
-// Probe finds the cursor from which a stream of the query begins exactly at a
+// Probe returns the cursor from which a stream of the query begins exactly at a
 // block above 0, which must lie between the earliest block and the head, and so
 // proves that the query can be streamed. It asks for the stream with a hash that
 // no block has, upon which the server begins at that very block and names the
@@ -72,13 +72,13 @@ func (c *Client) firstWithin(ctx context.Context, sql string, headers []string) 
 	first, err := c.firstRange(ctx, p)
 	var told *Error
 	if err != nil && (errors.Is(context.Cause(ctx), context.DeadlineExceeded) || // the caller's own deadline
-		errors.As(err, &told) && told.Code == codes.DeadlineExceeded.String()) { // any, as the server has noticed it first
+		(errors.As(err, &told) && told.Code == codes.DeadlineExceeded.String())) { // any, as the server has noticed it first
 		err = fault.Later(fmt.Errorf("%w: %w", ErrUnanswered, err), 0)
 	}
 	return first, err
 }
 
-// firstRange opens a stream and leaves it when it has said where it begins.
+// firstRange opens a stream and returns its first range.
 func (c *Client) firstRange(ctx context.Context, p planned) (Range, error) {
 	a, err := c.get(ctx, p, patience{})
 	if err != nil {

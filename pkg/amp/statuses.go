@@ -12,7 +12,7 @@ import (
 type ruling struct {
 	class  fault.Class
 	kind   error  // a sentinel of this package, or nil
-	advice string // one sentence for the user; empty: the text says it
+	advice string // one sentence for the user; empty: the text suffices
 
 	// misdirected says that the class is for a server that has answered before: of one
 	// that never has, the address or the certificates are wrong, and the error is
@@ -118,11 +118,12 @@ var ofText = []textRuling{
 	{begins: "amp::invalid_input", codes: byQuery, ruling: mistaken},
 	{begins: "SQL parse error", codes: byQuery, ruling: mistaken},
 	{begins: "failed to convert cursor", codes: byQuery, ruling: mistaken},
-	{contains: regexp.MustCompile("has not been synced"), codes: byQuery, ruling: ruling{class: fault.ClassLater, advice: "the server has not begun to sync a table of the query; start its job there"}},
+	{contains: regexp.MustCompile("has not been synced"), codes: byQuery, ruling: ruling{
+		class: fault.ClassLater, advice: "the server has not begun to sync a table of the query; start its job there"}},
 	{contains: regexp.MustCompile("Dataset not found"), codes: byQuery, ruling: mistaken},
 	{contains: regexp.MustCompile("not found in dataset"), codes: byQuery, ruling: mistaken},
 	{contains: regexp.MustCompile("table '[^']*' not found"), codes: byQuery, ruling: mistaken},
-	{contains: regexp.MustCompile("no dict id for field"), codes: byQuery, ruling: mistaken}, // a dictionary column, which Amp cannot send (AP 1.6)
+	{contains: regexp.MustCompile("no dict id for field"), codes: byQuery, ruling: mistaken}, // a dictionary (AP 1.6)
 
 	// A row is at fault: Arrow.
 	{begins: "Cast error: ", codes: byQuery, ruling: uncomputed},
@@ -141,7 +142,8 @@ var ofText = []textRuling{
 	// The server is short of something, or cannot read what it has.
 	{begins: "Resources exhausted: ", codes: byQuery, ruling: scarce},
 	{begins: "Memory error: ", codes: byQuery, ruling: scarce},
-	{contains: regexp.MustCompile("Object at location .* not found"), codes: byQuery, ruling: ruling{class: fault.ClassAgain, advice: "a file of the server is missing; its log says more"}},
+	{contains: regexp.MustCompile("Object at location .* not found"), codes: byQuery, ruling: ruling{
+		class: fault.ClassAgain, advice: "a file of the server is missing; its log says more"}},
 	{begins: "Object Store error: ", codes: byQuery, ruling: stored},
 	{begins: "IO error: ", codes: byQuery, ruling: stored},
 	{begins: "Io error: ", codes: byQuery, ruling: stored},
@@ -179,11 +181,13 @@ var ofText = []textRuling{
 			"so that it is not Amp's, or its proxy must be set to pass gRPC"}},
 	{contains: regexp.MustCompile("certificate signed by unknown authority"), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, misdirected: true, advice: "name the authority of the server's certificate in source.tls.ca"}},
-	{contains: regexp.MustCompile("x509: certificate (is valid for|is not valid for|relies on legacy)|cannot validate certificate for"), codes: byRoad, ruling: ruling{
+	{contains: regexp.MustCompile("x509: certificate (is valid for|is not valid for|relies on legacy)|" +
+		"cannot validate certificate for"), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, misdirected: true, advice: "write the host that the certificate is for in source.amp"}},
 	{contains: regexp.MustCompile("certificate has expired or is not yet valid"), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, misdirected: true, advice: "renew the certificate of the server, and look at the clock of this machine"}},
-	{contains: regexp.MustCompile("tls: (certificate required|bad certificate|unknown certificate|unknown certificate authority)"), codes: byRoad, ruling: ruling{
+	{contains: regexp.MustCompile("tls: (certificate required|bad certificate|unknown certificate|" +
+		"unknown certificate authority)"), codes: byRoad, ruling: ruling{
 		class: fault.ClassLater, misdirected: true, advice: "the server wants a certificate of the client: " +
 			"set source.tls.cert and source.tls.key"}},
 	{contains: regexp.MustCompile("authentication handshake failed"), codes: byRoad, ruling: ruling{
@@ -199,7 +203,9 @@ var ofText = []textRuling{
 	{begins: notFromAmp, codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}},
 	{begins: "malformed header: missing HTTP content-type", codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}},
 	{begins: "transport: received unexpected content-type", codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}},
-	{begins: "stream terminated by RST_STREAM", codes: []codes.Code{codes.Internal, codes.Unknown, codes.Canceled, codes.Unavailable}, ruling: ruling{class: fault.ClassAgain, advice: ofCut}},
+	{begins: "stream terminated by RST_STREAM", codes: []codes.Code{
+		codes.Internal, codes.Unknown, codes.Canceled, codes.Unavailable,
+	}, ruling: ruling{class: fault.ClassAgain, advice: ofCut}},
 	{begins: "server closed the stream without sending trailers", codes: byQuery, ruling: ruling{class: fault.ClassAgain, advice: ofCut}},
 }
 

@@ -23,8 +23,8 @@ const adviceLogin = "log in again with the Amp CLI"
 
 // tokenFile is the file in which the Amp CLI keeps its token (AP 7). Refresh
 // tokens are good for one use, so of all processes that share the file only one
-// may refresh it at a time: a lock on a file beside it sees to that, and whoever
-// waited for the lock finds a fresh token and leaves it alone.
+// may refresh it at a time: a lock on a file beside it ensures that, and a process
+// that waited for the lock finds a fresh token and leaves it alone.
 type tokenFile struct {
 	path    string
 	refresh refresher
@@ -155,7 +155,7 @@ func parseLogin(text []byte) (login, error) {
 	return l, nil
 }
 
-// text is what the file should hold: l, and the keys that are not ours.
+// text returns the content of the file: l, and the keys that are not ours.
 func (l login) text() (_ []byte, err error) {
 	if l.accounts == nil {
 		l.accounts = []string{} // "missing" would mean a refresh at every call
@@ -170,8 +170,8 @@ func (l login) text() (_ []byte, err error) {
 	return json.MarshalIndent(l.fields, "", "  ")
 }
 
-// lock takes the lock that processes share and returns the function that lets it
-// go. The kernel lets it go too when the process dies.
+// lock takes the lock that processes share and returns the function that releases it. The
+// kernel releases it, too, when the process dies.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

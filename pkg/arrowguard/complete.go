@@ -27,12 +27,12 @@ func completed(rec arrow.RecordBatch) arrow.RecordBatch {
 	return array.NewRecordBatch(rec.Schema(), cols, rec.NumRows())
 }
 
-// incomplete reports whether something is left out, or something else stands there.
+// incomplete reports whether something of data, or of what is inside, is left out.
 func incomplete(data arrow.ArrayData) bool {
-	return lacks(data) || slices.ContainsFunc(data.Children(), incomplete) || dictionaryOf(data) != nil && incomplete(dictionaryOf(data))
+	return lacks(data) || slices.ContainsFunc(data.Children(), incomplete) || (dictionaryOf(data) != nil && incomplete(dictionaryOf(data)))
 }
 
-// lacks reports that of a field without those inside.
+// lacks reports that of data without what is inside.
 func lacks(data arrow.ArrayData) bool {
 	switch id := data.DataType().ID(); id {
 	case arrow.NULL:
@@ -45,7 +45,7 @@ func lacks(data arrow.ArrayData) bool {
 	return false
 }
 
-// zeros are the offsets of no values. Nobody writes into a buffer that was read.
+// zeros are the offsets of no values. A buffer that was read is never written to.
 var zeros = memory.NewBufferBytes(make([]byte, 8))
 
 // complete returns data, which the caller releases, with what it lacks.
@@ -79,7 +79,7 @@ func complete(data arrow.ArrayData) arrow.ArrayData {
 	return made
 }
 
-// dictionaryOf returns that of indices, or nil.
+// dictionaryOf returns the dictionary of indices, or nil.
 func dictionaryOf(data arrow.ArrayData) arrow.ArrayData {
 	if d, _ := data.Dictionary().(*array.Data); d != nil {
 		return d

@@ -80,7 +80,7 @@ func (c *content) next() ([]byte, error) {
 	return c.body[at : at+size : at+size], nil
 }
 
-// part is the own part of a field: that without its children.
+// part is a field without its children.
 type part struct {
 	values int64
 	valid  []byte // bitmap; nil: all are

@@ -8,7 +8,7 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
-// errMetadata is any message whose metadata cannot be what an Arrow library wrote.
+// errMetadata is the error for metadata that no Arrow library wrote.
 var errMetadata = errors.New("the metadata of an Arrow message is damaged")
 
 // Slots of the tables in Arrow's format/Message.fbs and format/Schema.fbs.
@@ -57,7 +57,7 @@ const (
 // metadataV5 is the version of the format since 2020, and the only one read.
 const metadataV5 = 4
 
-// table reads flatbuffers by slot; its methods panic when they are led astray.
+// table reads flatbuffers by slot; its methods panic when an offset is wrong.
 type table struct{ flatbuffers.Table }
 
 // parse returns the root table of a message's metadata.

@@ -12,7 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// Source hands out the messages of a stream, in order.
+// Source returns the messages of a stream, in order.
 type Source interface {
 	// Next returns the metadata and the body of the next message, or an error, which
 	// the [Reader] returns as it is; [io.EOF] is the regular end. The body, never nil,
@@ -52,7 +52,7 @@ func NewReader(source Source) (r *Reader, err error) {
 }
 
 // ReadSchema reads a schema on its own, as an encapsulated message: what the schema
-// of a FlightInfo is. What follows it is not looked at.
+// of a FlightInfo is. What follows it is ignored.
 func ReadSchema(message []byte) (*arrow.Schema, error) {
 	message = bytes.TrimPrefix(message, []byte{0xff, 0xff, 0xff, 0xff})
 	if len(message) < 4 {
@@ -77,7 +77,7 @@ func (s *single) Next() ([]byte, *memory.Buffer, error) {
 	return s.metadata, memory.NewBufferBytes(nil), nil
 }
 
-// Schema returns that of all batches.
+// Schema returns the schema of all batches.
 func (r *Reader) Schema() *arrow.Schema { return r.ipc.Schema() }
 
 // Next returns the next record batch, which is borrowed until the next call, unless
@@ -100,7 +100,7 @@ func (r *Reader) next() (rec arrow.RecordBatch, err error) {
 		}
 	}()
 	if !r.ipc.Next() {
-		// What the source or a check said comes first; the library wraps it.
+		// The error of the source or of a check comes first; the library wraps it.
 		if err := r.messages.err; err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
@@ -208,7 +208,7 @@ func (m *messages) drop() {
 // Retain does nothing: there is only ever the one owner.
 func (m *messages) Retain() {}
 
-// Release lets the last message go.
+// Release releases the last message.
 func (m *messages) Release() { m.drop() }
 
 // noMemory is the allocator of the library's reader: nothing that passes the checks

@@ -159,7 +159,7 @@ func (s *schema) field(in table, depth int) *field {
 	return index
 }
 
-// describe reads what the type of a field says about the size of its values.
+// describe reads the sizes of a field's values from its type.
 func (f *field) describe(t table, c *tally) {
 	switch f.kind {
 	case kindInt:
@@ -195,7 +195,7 @@ func (f *field) describe(t table, c *tally) {
 	case kindRuns:
 		want = 2
 	}
-	if len(f.children) != want || f.kind == kindMap && len(f.children[0].children) != 2 {
+	if len(f.children) != want || (f.kind == kindMap && len(f.children[0].children) != 2) {
 		panic(fmt.Sprintf("field %.100q has not the fields inside that its type has", f.name))
 	}
 	switch f.kind {
@@ -206,7 +206,7 @@ func (f *field) describe(t table, c *tally) {
 	}
 }
 
-// size reads that of a fixed-size binary or list.
+// size reads the size of a fixed-size binary or list.
 func (f *field) size(t table) int64 {
 	n := t.int32(4, 0)
 	if n < 1 || n > maxWidth {
@@ -215,7 +215,8 @@ func (f *field) size(t table) int64 {
 	return int64(n)
 }
 
-// decimal bounds the scale, too: a number is printed with as many zeros.
+// decimal checks the type of a decimal, and bounds its scale: a number is printed with as
+// many zeros.
 func (f *field) decimal(t table) {
 	f.width = int64(t.int32(8, 128))
 	digits := map[int64]int32{32: 9, 64: 18, 128: 38, 256: 76}[f.width]
@@ -239,7 +240,7 @@ func (f *field) union(t table) {
 		if ids.len > 0 {
 			code = ids.int32(i)
 		}
-		if code < 0 || int(code) >= len(f.codes) || ids.len > 0 && ids.len != len(f.children) {
+		if code < 0 || int(code) >= len(f.codes) || (ids.len > 0 && ids.len != len(f.children)) {
 			panic(fmt.Sprintf("field %.100q is a union with impossible type ids", f.name))
 		}
 		f.codes[code] = i

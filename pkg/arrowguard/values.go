@@ -60,7 +60,7 @@ func checkBinary[T int32 | int64](c *content, f *field, p part) error {
 	return checkText(offsets, data)
 }
 
-// errText advises what helps: the bytes of another type are no text.
+// errText also says what to do: the bytes of another type are no text.
 const errText = "value %d is not UTF-8, which Arrow's text must be; cast the column to a binary type in the query"
 
 // checkText checks all values at once, and then that none begins inside a character.
@@ -172,7 +172,7 @@ func checkListView[T int32 | int64](c *content, f *field, p part) error {
 	shown := int64(0)
 	for i, n := range sizes {
 		start := int64(starts[i])
-		if n < 0 || n > 0 && (start < 0 || start > items || int64(n) > items-start) {
+		if n < 0 || (n > 0 && (start < 0 || start > items || int64(n) > items-start)) {
 			return fmt.Errorf("list %d has %d items at %d, there are only %d", i, n, start, items)
 		}
 		if shown += int64(n); shown > c.most {
@@ -199,7 +199,7 @@ func (c *content) union(f *field, p part) error {
 			return fmt.Errorf("inside, field %.100q: %w", child.name, err)
 		}
 	}
-	if int64(len(ids)) < p.values || f.dense && int64(len(offsets)) < 4*p.values {
+	if int64(len(ids)) < p.values || (f.dense && int64(len(offsets)) < 4*p.values) {
 		return fmt.Errorf("its %d values have %d bytes of type ids and %d of offsets", p.values, len(ids), len(offsets))
 	}
 	at := numbers[int32](offsets, p.values)

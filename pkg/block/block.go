@@ -1,5 +1,5 @@
-// Package block holds the words every other package shares: block numbers,
-// hashes, ranges of blocks, sets of ranges and the cursor of a chain.
+// Package block has the types that every other package shares: block numbers, hashes,
+// ranges of blocks, sets of ranges and the cursor of a chain.
 //
 // Everything inside ampipe is half-open, [start, end). The wire (AP 2) and the
 // headers of log entries speak of inclusive ranges; [Closed] and [Range.Last]
@@ -45,7 +45,7 @@ func (h Hash) String() string { return "0x" + hex.EncodeToString(h[:]) }
 // IsZero reports whether every byte is zero.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
-// MarshalText and UnmarshalText make a Hash a JSON string.
+// MarshalText returns the same as [Hash.String], so that a Hash is a string in JSON.
 func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
 // UnmarshalText reads what [ParseHash] reads.
@@ -62,7 +62,7 @@ type Cursor struct {
 	Hash    Hash   `json:"hash"`
 }
 
-// String names the block, with enough of its hash to tell two forks apart.
+// String returns the block, with enough of its hash to distinguish two forks.
 func (c Cursor) String() string {
 	return fmt.Sprintf("%s block %d (%.10s…)", c.Network, c.Number, c.Hash)
 }

@@ -98,7 +98,7 @@ func TestSetAgainstMap(t *testing.T) {
 func checkShape(t *testing.T, s block.Set) {
 	t.Helper()
 	for i, r := range s.Ranges() {
-		if r.Empty() || i > 0 && s.Ranges()[i-1].End >= r.Start {
+		if r.Empty() || (i > 0 && s.Ranges()[i-1].End >= r.Start) {
 			t.Fatalf("set is not in normal form: %v", s)
 		}
 	}

@@ -14,14 +14,14 @@ type Range struct{ Start, End Number }
 // it, into a Range.
 func Closed(from, to Number) Range { return Range{Start: from, End: to + 1} }
 
-// Last is the highest block in the range. It is meaningful only if the range is
+// Last returns the highest block in the range. It is meaningful only if the range is
 // not empty.
 func (r Range) Last() Number { return r.End - 1 }
 
 // Empty reports whether the range holds no block.
 func (r Range) Empty() bool { return r.End <= r.Start }
 
-// Len is the number of blocks in the range.
+// Len returns the number of blocks in the range.
 func (r Range) Len() uint64 {
 	if r.Empty() {
 		return 0
@@ -35,10 +35,10 @@ func (r Range) Has(n Number) bool { return r.Start <= n && n < r.End }
 // Contains reports whether every block of o lies in r. An empty o is contained in
 // every range.
 func (r Range) Contains(o Range) bool {
-	return o.Empty() || r.Start <= o.Start && o.End <= r.End
+	return o.Empty() || (r.Start <= o.Start && o.End <= r.End)
 }
 
-// Intersect is the common part of two ranges; it may be empty.
+// Intersect returns the common part of two ranges; it may be empty.
 func (r Range) Intersect(o Range) Range {
 	return Range{Start: max(r.Start, o.Start), End: min(r.End, o.End)}
 }

@@ -12,7 +12,7 @@ import (
 // empty set. A Set is not safe for concurrent use.
 type Set struct{ ranges []Range }
 
-// NewSet makes the set of all blocks in the given ranges, which may overlap.
+// NewSet returns the set of all blocks in the given ranges, which may overlap.
 func NewSet(ranges ...Range) Set {
 	var s Set
 	for _, r := range ranges {
@@ -90,7 +90,7 @@ func (s Set) Missing(r Range) []Range {
 // change them.
 func (s Set) Ranges() []Range { return s.ranges }
 
-// Len is the number of blocks in the set.
+// Len returns the number of blocks in the set.
 func (s Set) Len() uint64 {
 	var n uint64
 	for _, r := range s.ranges {
@@ -105,7 +105,7 @@ func (s Set) Clone() Set { return Set{slices.Clone(s.ranges)} }
 // Equal reports whether both sets hold the same blocks.
 func (s Set) Equal(o Set) bool { return slices.Equal(s.ranges, o.ranges) }
 
-// String lists the ranges, "[0, 10) [20, 30)".
+// String returns the ranges, "[0, 10) [20, 30)".
 func (s Set) String() string {
 	texts := make([]string, len(s.ranges))
 	for i, r := range s.ranges {

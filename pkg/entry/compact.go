@@ -11,8 +11,8 @@ import (
 // compact returns rec under the given schema, with its views rewritten. A slice
 // of any other column is cut out of its buffers when it is written; a slice of
 // views takes the whole buffers they point into with it. Any cast to text in a
-// query yields views (AP 5), so this is no rarity. A slice of list views cannot be
-// written at all: the Arrow library looks for its elements at a wrong place.
+// query yields views (AP 5), so this is common. A slice of list views cannot be
+// written at all: the Arrow library reads its elements from a wrong place.
 func compact(schema *arrow.Schema, rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	cols := make([]arrow.Array, 0, rec.NumCols())
 	defer func() {

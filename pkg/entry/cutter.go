@@ -9,15 +9,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// DefaultTarget is how many bytes of Arrow data an entry holds if nothing else
-// is said: compressed it is a message of about half a MiB to one MiB.
+// DefaultTarget is how many bytes of Arrow data an entry holds by default: compressed it
+// is a message of about half a MiB to one MiB.
 const DefaultTarget = 2 << 20
 
 // Group is what is published in one step: one entry, or all the parts of a
 // block that is larger than a message.
 type Group []Entry
 
-// CutOptions says what a [Cutter] works on.
+// CutOptions are the input and the limits of a [Cutter].
 type CutOptions struct {
 	Range   block.Range // to be covered, block by block, no more and no less
 	Column  int         // the block column's index: an integer column without nulls
@@ -30,7 +30,7 @@ type CutOptions struct {
 // into entries. They are cut only at block boundaries, near the target size and
 // never over the encoder's limit, and their ranges touch: every block of the
 // range is covered by exactly one group, also those without rows. An entry is
-// given out once its last block is known to be complete, which is when a row of
+// returned once its last block is known to be complete, which is when a row of
 // a later block was seen or the rows have ended.
 //
 // Its errors are about the rows, so a repetition fails alike: *[OrderError],
@@ -48,16 +48,15 @@ type Cutter struct {
 	target  int  // shrinks when entries come out larger than a message
 	pending rows
 }
-
-// OrderError is a row that does not belong where it came: below the row before
-// it (then After is that row's block), or outside the range that was asked for.
+//  OrderError is a row out of order: below the row before it (then After is that row's
+// block), or outside the range that was asked for.
 type OrderError struct {
 	Block block.Number
 	After block.Number
 	Range block.Range
 }
 
-// Error names both blocks.
+// Error returns both blocks.
 func (e *OrderError) Error() string {
 	if !e.Range.Has(e.Block) {
 		return fmt.Sprintf("the source sent a row of block %d, outside the range %v it was asked for", e.Block, e.Range)
@@ -73,7 +72,7 @@ type RowTooLargeError struct {
 	Limit int // bytes a message may carry
 }
 
-// Error names the row and what can be done.
+// Error returns the row and what can be done.
 func (e *RowTooLargeError) Error() string {
 	return fmt.Sprintf("row %d of block %d takes %d bytes, a message holds %d: raise max_payload of the NATS server, "+
 		"of which ampipe uses up to 32 MiB (the embedded one has 8 MiB: set nats.url), or leave the large column out of the query",
@@ -86,7 +85,7 @@ var ErrBlockColumn = errors.New("the block column must hold a block number in ev
 
 var errFinished = errors.New("rows were pushed into a cutter after its end")
 
-// NewCutter starts cutting.
+// NewCutter returns a cutter that has seen no rows.
 func NewCutter(o CutOptions) (*Cutter, error) {
 	if o.Encoder == nil {
 		return nil, errors.New("a cutter needs an encoder")
@@ -123,41 +122,40 @@ func (c *Cutter) Push(rec arrow.RecordBatch) ([]Group, error) {
 	return c.cut()
 }
 
-// Finish says that all rows have been pushed. It returns the groups that remain;
-// the last one covers up to the end of the range, with rows or without.
+// Finish returns the groups that remain when all rows have been pushed; the last one
+// covers up to the end of the range, with rows or without.
 func (c *Cutter) Finish() ([]Group, error) {
 	c.sealed = true
 	return c.cut()
 }
 
-// Flush returns out the blocks that are complete so far, however few rows they
-// hold: for a source that broke off in the middle. Rows of the last block seen
-// are not among them.
+// Flush returns the blocks that are complete so far, however few rows they hold: for a
+// source that broke off in the middle. Rows of the last block seen are not among them.
 func (c *Cutter) Flush() ([]Group, error) {
 	c.hurry = true
 	defer func() { c.hurry = false }()
 	return c.cut()
 }
 
-// Lower moves the end of the range down: the blocks from there on are somebody
-// else's. Blocks that were given out already cannot be given away. When the
+// Lower moves the end of the range down: the blocks from there on are read by another
+// worker. It must not be below blocks that were returned already. When the
 // rows seen so far reach the new end, the next Push or Finish closes the range.
 func (c *Cutter) Lower(end block.Number) error {
 	if end < c.next || end > c.end {
 		return fmt.Errorf("move the end of %v to %d: entries reach up to %d", block.Range{Start: c.bounds.Start, End: c.end}, end, c.next)
 	}
 	c.end = end
-	c.sealed = c.sealed || c.seen && c.last >= end
+	c.sealed = c.sealed || (c.seen && c.last >= end)
 	c.pending.truncate(end)
 	return nil
 }
 
-// Done reports whether the range is closed: every block below its end has been
-// given out and nothing more will come.
+// Done reports whether the range is closed: every block below its end has been returned
+// and nothing more will come.
 func (c *Cutter) Done() bool { return c.next >= c.end }
 
-// Last is the block of the highest row seen, or the first that has not been given out if
-// there was none: a new end below it would throw away rows that were already read.
+// Last returns the block of the highest row seen, or the first that has not been returned
+// if there was none: a new end below it would drop rows that were already read.
 func (c *Cutter) Last() block.Number {
 	if !c.seen {
 		return c.next
@@ -165,13 +163,13 @@ func (c *Cutter) Last() block.Number {
 	return max(c.last, c.next)
 }
 
-// Release lets go of the rows that are held back.
+// Release releases the rows that are held back.
 func (c *Cutter) Release() { c.pending.drop(c.pending.len()) }
 
 // order checks that rows follow those seen and lie in the range asked for.
 func (c *Cutter) order(blocks []block.Number) error {
 	for _, n := range blocks {
-		if !c.bounds.Has(n) || c.seen && n < c.last {
+		if !c.bounds.Has(n) || (c.seen && n < c.last) {
 			return &OrderError{Block: n, After: c.last, Range: c.bounds}
 		}
 		c.seen, c.last = true, n
@@ -179,7 +177,7 @@ func (c *Cutter) order(blocks []block.Number) error {
 	return nil
 }
 
-// cut returns out what can be given out.
+// cut returns the groups that are complete.
 func (c *Cutter) cut() ([]Group, error) {
 	var groups []Group
 	for {
@@ -198,7 +196,7 @@ func (c *Cutter) cut() ([]Group, error) {
 }
 
 // slice finds the next entry: a number of pending rows and the block after it,
-// which is c.next if it is too early to say.
+// which is c.next if that is not known yet.
 func (c *Cutter) slice() (rows int, to block.Number) {
 	total := c.pending.len()
 	complete := total

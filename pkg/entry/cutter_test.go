@@ -55,7 +55,7 @@ func mustCover(t *testing.T, groups []entry.Group, r block.Range, column, limit 
 			if e.Range.Start != next || e.Range.Empty() {
 				t.Fatalf("entry covers %v, the one before ended at %d", e.Range, next)
 			}
-			if len(g) == 1 && !e.Whole() || len(g) > 1 && (e.Part != i || e.Parts != len(g) || e.Batch != g[0].Batch || e.Range.Len() != 1) {
+			if (len(g) == 1 && !e.Whole()) || (len(g) > 1 && (e.Part != i || e.Parts != len(g) || e.Batch != g[0].Batch || e.Range.Len() != 1)) {
 				t.Fatalf("entry %d of %d in its group has header %+v", i, len(g), e.Header)
 			}
 			if len(e.Payload) > limit {

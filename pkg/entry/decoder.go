@@ -12,7 +12,7 @@ import (
 )
 
 // DefaultDecodeLimit is the most bytes of Arrow data that a [Decoder] accepts
-// in one entry. The largest honest entry is one block that compresses well into
+// in one entry. The largest valid entry is one block that compresses well into
 // a message of at most 64 MiB.
 const DefaultDecodeLimit = 1 << 30
 
@@ -32,7 +32,7 @@ type Decoder struct {
 	print  string
 }
 
-// NewDecoder makes a decoder that takes memory from mem; nil means Go's own.
+// NewDecoder returns a decoder that takes memory from mem; nil means Go's own.
 func NewDecoder(mem memory.Allocator) *Decoder {
 	if mem == nil {
 		mem = memory.DefaultAllocator
@@ -45,8 +45,8 @@ func NewDecoder(mem memory.Allocator) *Decoder {
 // of an entry that is not compressed share the memory of e.Payload, which must
 // then stay as it is while they live.
 //
-// What the payload says is checked against itself (package arrowguard) and against
-// the header, so that hostile bytes are answered with an error. An error means that the message is damaged or not an
+// The payload is checked against itself (package arrowguard) and against the header, so
+// that hostile bytes are an error. An error means that the message is damaged or not an
 // entry: decoding it again cannot help.
 func (d *Decoder) Decode(e Entry) (*arrow.Schema, []arrow.RecordBatch, error) {
 	if e.Kind != Data {
@@ -98,8 +98,8 @@ func (d *Decoder) check(e Entry, schema *arrow.Schema, recs []arrow.RecordBatch)
 	return nil
 }
 
-// unpack returns the payload without compression, in a buffer that Arrow can work
-// on in place.
+// unpack returns the payload without compression, in a buffer that Arrow can read in
+// place.
 func (d *Decoder) unpack(e Entry) (*memory.Buffer, error) {
 	switch e.Codec {
 	case None:
@@ -135,7 +135,7 @@ func (d *Decoder) unpack(e Entry) (*memory.Buffer, error) {
 	}
 }
 
-// into decompresses into a buffer of exactly the size the payload announces.
+// into decompresses into a buffer of exactly the size that the payload announces.
 func (d *Decoder) into(size uint64, decompress func(dst []byte) ([]byte, error)) (*memory.Buffer, error) {
 	if size > uint64(d.Limit) {
 		return nil, d.tooMuch(size)

@@ -23,7 +23,7 @@ const (
 )
 
 // Encoder turns record batches into entries. It keeps its buffers, so a worker
-// should have one and keep it. It is not safe for concurrent use.
+// should have one of its own. It is not safe for concurrent use.
 type Encoder struct {
 	codec  Codec
 	limit  int
@@ -34,19 +34,19 @@ type Encoder struct {
 	skip   int    // entries left to store without trying to compress
 }
 
-// TooLargeError is an entry whose payload does not fit a message. [Cutter] cuts
-// such entries smaller; who gets this error from [Encoder.Encode] may do so.
+// TooLargeError is an entry whose payload does not fit a message. [Cutter] cuts such
+// entries smaller, as a caller of [Encoder.Encode] may.
 type TooLargeError struct {
 	Size  int // bytes of the payload, compressed
 	Limit int // bytes it may have
 }
 
-// Error tells both sizes.
+// Error returns both sizes.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the entry takes %d bytes, a message holds %d", e.Size, e.Limit)
 }
 
-// NewEncoder makes an encoder for one schema. limit is the most bytes a payload
+// NewEncoder returns an encoder for one schema. limit is the most bytes a payload
 // may have, compressed; the queue knows it.
 func NewEncoder(schema *arrow.Schema, codec Codec, limit int) (*Encoder, error) {
 	if limit <= 0 {
@@ -57,7 +57,7 @@ func NewEncoder(schema *arrow.Schema, codec Codec, limit int) (*Encoder, error) 
 	case None, S2:
 	case Zstd:
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithSingleSegment(true)) // the frame then always tells its size
+			zstd.WithSingleSegment(true)) // the frame then always has its size
 		if err != nil {
 			return nil, fmt.Errorf("start zstd: %w", err)
 		}
@@ -71,7 +71,7 @@ func NewEncoder(schema *arrow.Schema, codec Codec, limit int) (*Encoder, error) 
 	return e, nil
 }
 
-// Encode makes a data entry of the rows of recs, which have the encoder's
+// Encode returns a data entry with the rows of recs, which have the encoder's
 // schema (metadata aside); there may be none. Kind, Codec, Rows and Schema of
 // the header are filled in, the rest is taken from h. recs are borrowed, the
 // entry's payload is the caller's. A payload over the limit is a
@@ -97,7 +97,7 @@ func (e *Encoder) Encode(h Header, recs []arrow.RecordBatch) (Entry, error) {
 // did not compress is not the reason to refuse one that fits only compressed,
 // so an oversized payload is always tried.
 func (e *Encoder) compress(raw []byte) ([]byte, Codec) {
-	if e.codec == None || e.skip > 0 && len(raw) <= e.limit {
+	if e.codec == None || (e.skip > 0 && len(raw) <= e.limit) {
 		e.skip = max(0, e.skip-1)
 		return raw, None
 	}

@@ -215,7 +215,8 @@ func TestParseNamesTheBadHeader(t *testing.T) {
 		{"Ampipe-Part", "2/2"}, {"Ampipe-Part", "1"}, {"Ampipe-Part", "-1/2"}, {"Ampipe-Part", "1/2/3"},
 	} {
 		m := good.Map()
-		if m[c.header] = []string{c.value}; c.value == "" {
+		m[c.header] = []string{c.value}
+		if c.value == "" {
 			delete(m, c.header)
 		}
 		_, err := entry.Parse(m, []byte("x"))

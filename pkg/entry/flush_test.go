@@ -36,7 +36,7 @@ func TestCutterFlush(t *testing.T) {
 			t.Fatal(err)
 		}
 		groups = append(groups, flushed...)
-		if last := want[cut-1]; c.Next() > last || want[0] < last && c.Next() != last {
+		if last := want[cut-1]; c.Next() > last || (want[0] < last && c.Next() != last) {
 			t.Fatalf("flushed up to %d; block %d is the first that may be incomplete", c.Next(), last)
 		}
 		rest := mustCutter(t, plain, 0, block.Range{Start: c.Next(), End: r.End}, 1<<20, limit)

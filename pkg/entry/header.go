@@ -1,4 +1,4 @@
-// Package entry is the log's unit: one message that covers a range of blocks.
+// Package entry is the unit of the log: one message that covers a range of blocks.
 // Its headers and its payload, an Arrow IPC stream compressed as a whole, are a
 // public format: any Arrow program can read the log. Golden files pin it.
 package entry
@@ -9,18 +9,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Kind says what an entry does to a destination.
+// Kind is what an entry does to a destination.
 type Kind string
 
 const (
-	// Data carries the rows of its blocks; it may hold none.
+	// Data has the rows of its blocks; there may be none.
 	Data Kind = "data"
 	// Watermark closes a live range: every block up to its end has arrived.
 	Watermark Kind = "watermark"
 	// Invalidate voids every block at or above the start of its range.
 	Invalidate Kind = "invalidate"
 	// Ended says that nothing follows in a partition's lane, although it does not reach
-	// to the end that its entries tell of. It covers nothing: its range is the first block
+	// to the end in its entries' headers. It covers nothing: its range is the first block
 	// that the lane lacks.
 	Ended Kind = "ended"
 )
@@ -35,7 +35,7 @@ const (
 	Zstd Codec = "zstd"
 )
 
-// Header is everything about an entry except its rows.
+// Header is all of an entry except its rows.
 type Header struct {
 	Kind    Kind
 	Codec   Codec
@@ -55,7 +55,7 @@ type Header struct {
 	Hash, Prev block.Hash
 
 	// Seen is when the extractor first heard of the range, by its clock, in
-	// microseconds: with the time of the commit it tells how late a destination is.
+	// microseconds: with the time of the commit it shows how late a destination is.
 	// Live lane only; zero if unknown.
 	Seen time.Time
 

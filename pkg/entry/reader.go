@@ -41,13 +41,13 @@ func readStream(buf *memory.Buffer) (schema *arrow.Schema, recs []arrow.RecordBa
 	}
 }
 
-// messages hands out the messages of a stream in memory without copying.
+// messages returns the messages of a stream in memory without copying.
 type messages struct {
 	buf  *memory.Buffer
 	rest []byte
 }
 
-// errCut hides io.EOF on purpose: a stream has to say where it ends.
+// errCut hides io.EOF on purpose: a stream has to mark its end.
 var errCut = errors.New("the stream is cut off")
 
 // Next returns the next message, or io.EOF.

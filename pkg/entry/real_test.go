@@ -187,7 +187,8 @@ func readRecording(t *testing.T, name string) *recording {
 		if n < 0 {
 			t.Fatalf("%s is cut off", name)
 		}
-		if text = text[n:]; i == 0 {
+		text = text[n:]
+		if i == 0 {
 			continue
 		}
 		var parts [2][]byte

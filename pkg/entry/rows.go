@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// rows is a queue of rows that a cutter holds back, in ascending order of
+// rows is the queue of rows that a cutter holds back, in ascending order of
 // blocks. It has its own references to their batches.
 type rows struct{ chunks []chunk }
 
@@ -48,7 +48,7 @@ func (r *rows) size() int {
 	return n
 }
 
-// block is the block of row i.
+// block returns the block of row i.
 func (r *rows) block(i int) block.Number {
 	for _, c := range r.chunks {
 		if i < len(c.blocks) {
@@ -59,7 +59,7 @@ func (r *rows) block(i int) block.Number {
 	panic(fmt.Sprintf("row %d of %d", i, r.len()))
 }
 
-// firstAtLeast is the first row of block n or a later one.
+// firstAtLeast returns the first row of block n or a later one.
 func (r *rows) firstAtLeast(n block.Number) int {
 	before := 0
 	for _, c := range r.chunks {
@@ -71,7 +71,7 @@ func (r *rows) firstAtLeast(n block.Number) int {
 	return before
 }
 
-// fit is how many rows, from the first on, take no more than size bytes.
+// fit returns how many rows, from the first on, take no more than size bytes.
 func (r *rows) fit(size int) int {
 	fits := 0
 	for _, c := range r.chunks {

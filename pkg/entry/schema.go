@@ -12,7 +12,7 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Fingerprint names what a sink depends on: the columns, their order, names and
+// Fingerprint returns a hash of what a sink depends on: the columns, their order, names and
 // types, down to the fields of structs. Metadata and the names of list items do
 // not count, and neither does nullability, which is the source planner's guess
 // and may change between two answers to one query (AP 1.6). It is 32 hex
@@ -89,7 +89,7 @@ func describe(w *strings.Builder, t arrow.DataType) {
 	w.WriteByte('>')
 }
 
-// MarshalSchema writes a schema as an Arrow IPC stream without batches.
+// MarshalSchema returns a schema as an Arrow IPC stream without batches.
 func MarshalSchema(schema *arrow.Schema) ([]byte, error) {
 	var buf bytes.Buffer
 	w := ipc.NewWriter(&buf, ipc.WithSchema(schema))

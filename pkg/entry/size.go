@@ -6,7 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/util"
 )
 
-// rowsSize is about how many bytes rows [i, j) of rec take in an IPC stream,
+// rowsSize returns about how many bytes rows [i, j) of rec take in an IPC stream,
 // before compression. It costs a few reads per column, whatever the number of
 // rows, and grows with j: a cut can be searched for.
 func rowsSize(rec arrow.RecordBatch, i, j int) int {
@@ -63,7 +63,7 @@ func columnSize(col arrow.Array, i, j int) int {
 	return int(float64(util.TotalArraySize(col)) * float64(rows) / float64(col.Len()))
 }
 
-// viewSize is 16 bytes a value and those that do not fit into them.
+// viewSize returns 16 bytes a value and those that do not fit into them.
 func viewSize(col interface {
 	ValueLen(int) int
 	IsNull(int) bool

@@ -80,7 +80,7 @@ type HeaderError struct {
 	Newer       bool // all else is as it should be: a later version wrote it
 }
 
-// Error names the header and its value.
+// Error returns the header and its value.
 func (e *HeaderError) Error() string {
 	return fmt.Sprintf("header %s is %.80q: %s", e.Name, e.Value, e.Reason)
 }
@@ -94,9 +94,9 @@ func Newer(err error) bool {
 }
 
 // Parse reads an entry from the headers and the payload of a message. Headers
-// it does not know are ignored, those it knows must be right: the error is then
-// a *[HeaderError]. The payload is kept, not copied, and not looked into; that
-// is [Decoder.Decode]'s part.
+// that it does not know are ignored, those that it knows must be valid: otherwise the
+// error is a *[HeaderError]. The payload is neither copied nor read; [Decoder.Decode] does
+// that.
 func Parse(m map[string][]string, payload []byte) (Entry, error) {
 	r := headerReader{m: m}
 	h := Header{
@@ -136,7 +136,7 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 	switch {
 	case h.Parts == 0 && h.Batch != "":
 		r.fail(headerBatch, "there is no "+headerPart)
-	case h.Parts != 0 && (h.Batch == "" || h.Range.Len() != 1 || h.Kind != Data && r.newer == nil):
+	case h.Parts != 0 && (h.Batch == "" || h.Range.Len() != 1 || (h.Kind != Data && r.newer == nil)):
 		r.fail(headerPart, "a part is data of one block and has a "+headerBatch)
 	}
 	switch {

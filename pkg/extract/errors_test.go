@@ -130,7 +130,8 @@ func TestBlocksThatAreNotThereYetAreWaitedFor(t *testing.T) {
 	b := setup(t, c)
 	waits := 0
 	c.before = func(block.Range) error {
-		if waits++; waits == 2 { // asked again
+		waits++
+		if waits == 2 { // asked again
 			c.set(func(c *chain) { c.head = 100 })
 		}
 		return nil

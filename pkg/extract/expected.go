@@ -7,7 +7,7 @@ type expected struct{ error }
 
 func (e expected) Unwrap() error { return e.error }
 
-// Expected reports whether a reason that an [Observer] was told is in order, however
+// Expected reports whether a reason that an [Observer] was given is in order, however
 // long it lasts: the chain does not have the blocks yet, or the server takes a while
 // for an answer and is still within its time limits.
 func Expected(reason error) bool {

@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bench is an extractor on a queue of its own.
-type bench struct {
+// env is an extractor on a queue of its own.
+type env struct {
 	t     *testing.T
 	x     *extract.Extractor
 	chain *chain
@@ -35,7 +35,7 @@ type bench struct {
 	seen  *seen
 }
 
-func setup(t *testing.T, c *chain) *bench {
+func setup(t *testing.T, c *chain) *env {
 	t.Helper()
 	ctx := t.Context()
 	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir()})
@@ -52,7 +52,7 @@ func setup(t *testing.T, c *chain) *bench {
 	must(t, err)
 	query, err := sqlcheck.Parse("SELECT * FROM test.rows")
 	must(t, err)
-	b := &bench{t: t, chain: c, log: log, state: state, tasks: tasks, seen: &seen{done: make(chan queue.Partition, 1000)}}
+	b := &env{t: t, chain: c, log: log, state: state, tasks: tasks, seen: &seen{done: make(chan queue.Partition, 1000)}}
 	b.x = &extract.Extractor{
 		Source: c, Tasks: tasks, Log: log, State: state,
 		Spec: queue.Spec{Epoch: 1, BlockColumn: "_block_num", Network: "test"}, Query: query, Schema: schema,
@@ -71,7 +71,7 @@ func must(t *testing.T, err error) {
 }
 
 // add plans and queues partitions.
-func (b *bench) add(ranges ...block.Range) {
+func (b *env) add(ranges ...block.Range) {
 	b.t.Helper()
 	for _, r := range ranges {
 		p := queue.Partition{Start: r.Start, End: r.End, State: queue.PartitionOpen}
@@ -83,7 +83,7 @@ func (b *bench) add(ranges ...block.Range) {
 }
 
 // run runs the extractor until blocks of r are in finished partitions.
-func (b *bench) run(r block.Range) []queue.Partition {
+func (b *env) run(r block.Range) []queue.Partition {
 	b.t.Helper()
 	ctx, stop := context.WithTimeout(b.t.Context(), time.Minute)
 	defer stop()
@@ -107,7 +107,7 @@ func (b *bench) run(r block.Range) []queue.Partition {
 
 // checkLog fails unless the log holds every block of r, but some, exactly once, with all
 // its rows in order.
-func (b *bench) checkLog(r block.Range, but ...block.Number) {
+func (b *env) checkLog(r block.Range, but ...block.Number) {
 	b.t.Helper()
 	consumer, err := b.log.Consume(b.t.Context(), "check", queue.ConsumeOptions{})
 	must(b.t, err)
@@ -151,7 +151,7 @@ func (b *bench) checkLog(r block.Range, but ...block.Number) {
 	}
 }
 
-// seen collects what the extractor tells.
+// seen collects what the extractor reports.
 type seen struct {
 	mu    sync.Mutex
 	waits []string
@@ -261,12 +261,12 @@ func TestAZombieIsFenced(t *testing.T) {
 	c := newChain(t, 300, func(block.Number) int { return 30 })
 	b := setup(t, c)
 	b.x.Workers = 1
-	paused, goOn := make(chan struct{}), make(chan struct{})
+	paused, resume := make(chan struct{}), make(chan struct{})
 	var first atomic.Bool
 	c.during = func(_ block.Range, sent int) error {
 		if sent == 5 && first.CompareAndSwap(false, true) {
 			close(paused)
-			<-goOn
+			<-resume
 		}
 		return nil
 	}
@@ -286,7 +286,7 @@ func TestAZombieIsFenced(t *testing.T) {
 		must(t, err)
 	}
 	b.run(block.Range{Start: 0, End: 300})
-	close(goOn)
+	close(resume)
 	stopZombie()
 	must(t, <-ended)
 	b.checkLog(block.Range{Start: 0, End: 300})
@@ -302,12 +302,12 @@ func TestAWorkerThatCannotGoOnSaysSo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reading, goOn := make(chan struct{}), make(chan struct{})
+			reading, resume := make(chan struct{}), make(chan struct{})
 			chain := newChain(t, 10, someRows)
 			begins := sync.OnceFunc(func() { close(reading) })
 			chain.during = func(block.Range, int) error {
 				begins()
-				<-goOn
+				<-resume
 				return nil
 			}
 			b := setup(t, chain)
@@ -331,7 +331,7 @@ func TestAWorkerThatCannotGoOnSaysSo(t *testing.T) {
 				b.add(block.Range{Start: 0, End: 10})
 				<-reading
 				b.seen.comesTo(t, c.part, false)
-				close(goOn)
+				close(resume)
 				<-b.seen.done
 			}
 			stop()

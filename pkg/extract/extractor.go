@@ -48,54 +48,53 @@ type Extractor struct {
 	Codec      entry.Codec
 	EntryBytes int           // Arrow bytes of an entry before compression
 	EntryLimit int           // most bytes of an entry as it is published
-	Grace      time.Duration // for the entry in hand when told to stop; default 10 s
+	Grace      time.Duration // to finish the entry being written when Run is to end; default 10 s
 	NotYet     time.Duration // pause before asking again for blocks the server does not have; default 3 s
 	Observer   Observer      // nil: nobody watches
 	Logger     zerolog.Logger
 
-	versions *versions  // of Run
-	faults   *faults    // of Run
-	patient  *patient   // of Run
-	encoders *sync.Pool // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
+	versions *versions      // of Run
+	faults   *faults        // of Run
+	detached *detachedTasks // of Run
+	encoders *sync.Pool     // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
 }
 
-// Observer is told what the workers do. Its methods are called from several
+// Observer is notified of what the workers do. Its methods are called from several
 // goroutines and must not block.
 type Observer interface {
-	// Published tells that an entry is in the log.
+	// Published is called when an entry is in the log.
 	Published(p queue.Partition, h entry.Header, bytes int)
-	// Waiting tells that a part of the work ("partition 0.0", "live", "worker 1")
-	// cannot go on for the time being, and why; a nil reason says that it can.
+	// Waiting is called when a part of the work ("partition 0.0", "live", "worker 1")
+	// cannot continue for the time being, with the reason, and with nil when it can.
 	Waiting(part string, reason error)
-	// Finished tells that a partition is done or failed.
+	// Finished is called when a partition is done or failed.
 	Finished(p queue.Partition)
-	// Live tells that an entry of the live lane is in the log.
+	// Live is called when an entry of the live lane is in the log.
 	Live(h entry.Header, bytes int)
-	// Reorg tells that the blocks from one on have left the chain.
+	// Reorg is called when the blocks from one on have left the chain.
 	Reorg(from block.Number)
-	// Idle tells when a worker had nothing to do; the last time ends with Run.
+	// Idle is called with the times in which a worker had no task; the last ends with Run.
 	Idle(worker int, from, to time.Time)
 }
 
-// longestPause is how long a worker waits at most that could not get at its tasks:
-// what it waits for may be back any moment.
+// longestPause is the longest pause of a worker that could not fetch a task: what it
+// waits for may be back any moment.
 const longestPause = 5 * time.Second
 
-// errStop ends the work on a partition because the process was told to stop.
+// errStop ends the work on a partition because the process is to stop.
 var errStop = errors.New("stopping")
 
-// longestLivePause is how long the live lane pauses at most before it asks again: for
-// ever is long, and a source that fails is not to be asked all the time.
+// longestLivePause is the longest pause of the live lane before it asks a source that
+// fails again. It never gives up, and must not ask all the time.
 const longestLivePause = 2 * time.Minute
 
-// liveBackoff is how the live lane asks again.
+// liveBackoff returns how the live lane repeats what failed.
 func (x *Extractor) liveBackoff() fault.Backoff {
 	return fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: cmp.Or(x.Backoff.Max, longestLivePause)}
 }
 
-// Run works until ctx ends. Then no task is taken any more, each worker finishes
-// the entry in its hands within the grace time, hands its task back, and Run
-// returns nil.
+// Run works until ctx ends. Then the workers take no more tasks, finish the entries that
+// they write within the grace time, return their tasks to the queue, and Run returns nil.
 func (x *Extractor) Run(ctx context.Context) error {
 	grace := x.Grace
 	if grace <= 0 {
@@ -116,17 +115,17 @@ func (x *Extractor) Run(ctx context.Context) error {
 		watch.Wait()
 	}()
 	g, take := errgroup.WithContext(ctx)
-	x.patient = newPatient(g)
+	x.detached = newDetachedTasks(g)
 	for i := range x.Workers {
-		g.Go(func() error { return x.work(take, work, queue.PartitionTask, i) })
+		g.Go(func() error { return x.work(work, take, queue.PartitionTask, i) })
 	}
-	g.Go(func() error { return x.work(take, work, queue.LiveTask, 0) })
+	g.Go(func() error { return x.work(work, take, queue.LiveTask, 0) })
 	return g.Wait()
 }
 
-// work is one worker of a kind of tasks: it handles one task at a time. The live
-// lane's is none of the workers that Observer.Idle is told of.
-func (x *Extractor) work(take, ctx context.Context, kind string, worker int) error {
+// work is one worker of a kind of tasks: it handles one task at a time until take ends.
+// Observer.Idle is not called for the live lane's.
+func (x *Extractor) work(ctx, take context.Context, kind string, worker int) error {
 	part := fmt.Sprintf("worker %d", worker)
 	if kind == queue.LiveTask {
 		part = "live"
@@ -154,8 +153,8 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 			return nil
 		}
 		if err == nil {
-			err = x.patient.do(func(detach func()) error {
-				return x.handle(take, ctx, task, resumes, detach)
+			err = x.detached.do(func(detach func()) error {
+				return x.handle(ctx, take, task, resumes, detach)
 			}, func(err error) {
 				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
 			})
@@ -164,8 +163,8 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 			resumes()
 			continue
 		}
-		// The queue itself is in trouble (NATS restarts, a state that cannot be
-		// read): the task comes back by itself.
+		// The queue itself has failed (NATS restarts, a state that cannot be read): the
+		// task is delivered again.
 		if x.Observer != nil {
 			x.Observer.Waiting(part, err)
 		}
@@ -177,24 +176,24 @@ func (x *Extractor) work(take, ctx context.Context, kind string, worker int) err
 	}
 }
 
-// handle brings one partition, or the live chain, into the log and answers its
+// handle writes one partition, or the live chain, to the log and acknowledges its
 // task. It calls begins when it is known where the log ends and the work begins, which
 // may take long, and detach when the task needs no worker for the time being. An error is
 // the queue's, never the source's.
-func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins, detach func()) error {
+func (x *Extractor) handle(ctx, take context.Context, task *queue.Task, begins, detach func()) error {
 	kept, release := task.Keep(ctx)
 	var outcome outcome
 	var err error
 	if task.Kind == queue.LiveTask {
-		outcome, err = x.live(take, kept, begins)
+		outcome, err = x.live(kept, take, begins)
 	} else {
-		outcome, err = x.partition(take, kept, task, begins, detach)
+		outcome, err = x.partition(kept, take, task, begins, detach)
 	}
 	release()
 	if err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx) // answers outlive the work
+	ctx = context.WithoutCancel(ctx) // a task is acknowledged also after the work was cancelled
 	switch outcome {
 	case finished:
 		return task.Done(ctx)
@@ -203,7 +202,7 @@ func (x *Extractor) handle(take, ctx context.Context, task *queue.Task, begins, 
 	case later:
 		return task.Later(ctx, lostPause)
 	default:
-		return nil // somebody else's, or it comes again by itself
+		return nil // another worker's, or it is delivered again
 	}
 }
 
@@ -212,15 +211,15 @@ type outcome int
 
 const (
 	finished outcome = iota // it needs no more work
-	stopped                 // this process ends; another may go on at once
-	later                   // it cannot go on before something else has happened
+	stopped                 // this process ends; another may continue at once
+	later                   // it cannot continue before something else has happened
 	lost                    // another worker has it
 )
 
-// partition works on one partition for as long as ctx keeps it in this worker's
-// hands.
-func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
-	h, err := x.hold(ctx, task.ID)
+// partition reads one partition for as long as ctx lasts, which ends when the task is
+// another worker's.
+func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
+	h, err := x.claim(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return finished, nil // of a plan that is gone
 	}
@@ -237,7 +236,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	case h.part.Version < h.spec.Version:
 		err := h.retire(ctx)
 		if errors.Is(err, errContinued) {
-			return stopped, nil // the task comes again at once
+			return stopped, nil // the task is delivered again at once
 		}
 		return finished, err
 	}
@@ -249,7 +248,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	loading, end := context.WithCancelCause(ctx)
 	defer x.versions.until(h.spec, func() { end(errMended) })()
 	unwatch := h.watchIdle(loading, end)
-	err = fault.Catch(func() error { return h.load(take, loading) })
+	err = fault.Catch(func() error { return h.load(loading, take) })
 	unwatch()
 	if cause := context.Cause(loading); fault.Stack(cause) != "" {
 		err = cause
@@ -264,7 +263,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 		log.Debug().Uint64("rows", h.part.Rows).Msg("partition is in the log")
 		return finished, h.finish(ctx, queue.PartitionDone, nil)
 	case errors.Is(err, queue.ErrFenced), errors.Is(context.Cause(ctx), queue.ErrTaskLost):
-		log.Info().AnErr("cause", context.Cause(ctx)).Msg("the partition is another worker's now")
+		log.Info().AnErr("cause", context.Cause(ctx)).Msg("partition was taken over by another worker")
 		return lost, nil
 	case errors.Is(context.Cause(loading), errMended):
 		log.Info().Msg("the query was changed; the rest of the partition is read with the new one")
@@ -279,7 +278,7 @@ func (x *Extractor) partition(take, ctx context.Context, task *queue.Task, begin
 	}
 }
 
-// failed begins the line of what failed for good, with the stack if it was a panic.
+// failed starts the log line of what failed for good, with the stack if it was a panic.
 func failed(log zerolog.Logger, err error) *zerolog.Event {
 	line := log.Error().Err(err)
 	if stack := fault.Stack(err); stack != "" {

@@ -18,7 +18,7 @@ import (
 )
 
 // fetch reads the blocks of r and publishes them.
-func (h *held) fetch(take, ctx context.Context, r block.Range) error {
+func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 	if err := h.begin(r); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 			return err
 		}
 		if closed {
-			return nil // the rest was given away
+			return nil // the rest was split off
 		}
 		if take.Err() != nil {
 			return errStop
@@ -57,9 +57,8 @@ func (h *held) fetch(take, ctx context.Context, r block.Range) error {
 	return h.close(ctx)
 }
 
-// await shows that the server is waited for if that takes long, until the function that
-// it returns is called.
-func (h *held) await(what string, r block.Range) (over func()) {
+// await reports that the server is waited for if that takes long, until over is called.
+func (h *partitionTask) await(what string, r block.Range) (over func()) {
 	shown := false
 	stop := fault.Watch(fault.Long, func(since time.Duration) {
 		shown = true
@@ -96,7 +95,7 @@ func Available(ranges []amp.Range, r block.Range, pause time.Duration) error {
 	return nil
 }
 
-func (h *held) begin(r block.Range) (err error) {
+func (h *partitionTask) begin(r block.Range) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cutter, err = entry.NewCutter(entry.CutOptions{
@@ -109,21 +108,21 @@ func (h *held) begin(r block.Range) (err error) {
 	if err != nil {
 		return fault.Permanent(err)
 	}
-	// The tail may have been given away between rest and here.
+	// The tail may have been split off between rest and here.
 	h.end = min(r.End, h.part.End)
 	return h.cutter.Lower(h.end)
 }
 
-func (h *held) release() {
+func (h *partitionTask) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cutter.Release()
 	h.cutter = nil
 }
 
-// append cuts rows into entries and publishes those that are complete. It tells
-// whether the window is closed, because its tail was given away.
-func (h *held) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
+// append cuts rows into entries and publishes those that are complete. It reports
+// whether the window is closed, because its tail was split off.
+func (h *partitionTask) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	groups, err := h.cutter.Push(rec)
@@ -134,7 +133,7 @@ func (h *held) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, 
 }
 
 // close publishes the last entry of the window, which reaches to its end.
-func (h *held) close(ctx context.Context) error {
+func (h *partitionTask) close(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	groups, err := h.cutter.Finish()
@@ -144,8 +143,8 @@ func (h *held) close(ctx context.Context) error {
 	return h.publish(ctx, groups)
 }
 
-// keepWhole publishes the blocks that arrived whole before a stream broke.
-func (h *held) keepWhole(ctx context.Context, checked bool) error {
+// keepWhole publishes the blocks that had arrived completely when a stream broke.
+func (h *partitionTask) keepWhole(ctx context.Context, checked bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !checked || ctx.Err() != nil {
@@ -160,7 +159,7 @@ func (h *held) keepWhole(ctx context.Context, checked bool) error {
 
 // publish appends groups to the lane, each as one atomic step, one after the
 // other: a full log makes it wait with the same entry.
-func (h *held) publish(ctx context.Context, groups []entry.Group) error {
+func (h *partitionTask) publish(ctx context.Context, groups []entry.Group) error {
 	for _, group := range groups {
 		first := group[0].Header
 		for i := range group {
@@ -194,18 +193,17 @@ func (h *held) publish(ctx context.Context, groups []entry.Group) error {
 
 // trimmed reports whether the lane's messages, ours among them, have been removed
 // because every sink has them: the lane then starts again from nothing.
-func (h *held) trimmed(ctx context.Context) bool {
+func (h *partitionTask) trimmed(ctx context.Context) bool {
 	tail, err := h.x.Log.Tail(ctx, h.part.Lane())
 	return err == nil && !tail.Found && h.seq > 0 && h.open(ctx)
 }
 
-// open reports whether the partition is not over, as far as is known. Nothing else tells
-// a worker that was frozen while others have ended the lane, if the lane is empty because
-// what has ended it was trimmed.
-func (h *held) open(ctx context.Context) bool {
+// open reports whether the partition is still open in the state. A worker that was frozen
+// while others have ended the lane cannot see that in the lane once it was trimmed.
+func (h *partitionTask) open(ctx context.Context) bool {
 	now, _, err := h.x.State.Partition(ctx, h.id)
 	return err != nil || now.State == queue.PartitionOpen
 }
 
-// newHolder names one holding of a partition.
+// newHolder returns a name for one claim of a partition.
 func newHolder() string { return rand.Text() }

@@ -16,26 +16,26 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// spoken collects lines of a log.
-type spoken struct {
+// logText collects lines of a log.
+type logText struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (s *spoken) Write(b []byte) (int, error) {
+func (s *logText) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(b)
 }
 
-func (s *spoken) has(text string) bool {
+func (s *logText) has(text string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Contains(s.text.String(), text)
 }
 
 // TestAFrozenProcessAddsNothingToAnEndedLane freezes a process in the middle of a
-// partition, whose query is mended meanwhile, and lets it go on when the lane was ended
+// partition, whose query is mended meanwhile, and lets it continue when the lane was ended
 // by another.
 func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 	t.Parallel()
@@ -68,7 +68,7 @@ func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 			rev, err := b.state.SaveSpec(ctx, spec, 0)
 			must(t, err)
 			b.add(all)
-			frozen, said := *b.x, &spoken{}
+			frozen, said := *b.x, &logText{}
 			frozen.Logger = zerolog.New(said)
 			running, stop := context.WithCancel(ctx)
 			ended := make(chan error, 1)
@@ -95,7 +95,7 @@ func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 			}
 
 			close(resumes)
-			for deadline := time.Now().Add(20 * time.Second); !said.has("another worker's now"); {
+			for deadline := time.Now().Add(20 * time.Second); !said.has("taken over by another worker"); {
 				now, err := b.log.Tail(ctx, p.Lane())
 				must(t, err)
 				if now.Seq > tail.Seq || time.Now().After(deadline) {

@@ -112,7 +112,7 @@ func TestHostileStreams(t *testing.T) {
 			srv := amptest.Start(t, func(amptest.Query) amptest.Answer {
 				return amptest.Answer{Schema: views, Parts: parts, Hold: true}
 			})
-			st := newStage(t, nil, "test", newTale(t, 0, 0, someRows), 0, nil)
+			st := newLiveEnv(t, nil, "test", newScriptedChain(t, 0, 0, someRows), 0, nil)
 			p := st.process()
 			p.x.Source, p.x.Schema = ampClient(t, srv), views
 			p.start()
@@ -144,7 +144,8 @@ func (p panicking) Fetch(ctx context.Context, query string) iter.Seq2[amp.Messag
 	return func(yield func(amp.Message, error) bool) {
 		messages := 0
 		for m, err := range p.chain.Fetch(ctx, query) {
-			if messages++; messages == 3 && number(bounds.FindStringSubmatch(query)[2]) == p.end {
+			messages++
+			if messages == 3 && number(bounds.FindStringSubmatch(query)[2]) == p.end {
 				var none []int
 				_ = none[messages]
 			}
@@ -211,7 +212,7 @@ func TestPanicFailsThePartition(t *testing.T) {
 
 func TestPanicFailsTheLiveLane(t *testing.T) {
 	t.Parallel()
-	st := newStage(t, nil, "test", newTale(t, 0, 10, someRows), 5, nil)
+	st := newLiveEnv(t, nil, "test", newScriptedChain(t, 0, 10, someRows), 5, nil)
 	p := st.process()
 	var log lines
 	p.x.Logger = zerolog.New(&log)

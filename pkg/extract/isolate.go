@@ -20,8 +20,8 @@ const (
 	mostFaults = 32
 	// faultWorth is how many blocks that were read make up for one that failed.
 	faultWorth = 1000
-	// probeEach is how many failures of one block lead to another look whether a block
-	// behind it can be read.
+	// probeEach is how many failures of one block lead to another probe of whether a
+	// block behind it can be read.
 	probeEach = 4
 )
 
@@ -60,7 +60,7 @@ func (f *faults) count(version, failed int, read uint64) int {
 
 // narrow reports whether a range that cannot be read is to be read in smaller parts, to
 // find the block at fault.
-func (h *held) narrow(r block.Range, err error) bool {
+func (h *partitionTask) narrow(r block.Range, err error) bool {
 	if fault.Of(err) != fault.ClassPermanent || r.Len() < 2 || h.x.faults.of(h.spec.Version) >= mostFaults || ofEveryBlock(err) {
 		return false
 	}
@@ -98,7 +98,7 @@ func faultyBlock(err error) (block.Number, bool) {
 // fail records that the partition cannot be read: the block at fault alone, if it has
 // been found, and, if its error might have passed, if a block behind it could be read.
 // What is before it is in the log, and what is behind it becomes a partition of its own.
-func (h *held) fail(ctx context.Context, cause error) error {
+func (h *partitionTask) fail(ctx context.Context, cause error) error {
 	whole := h.ask.size != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || (h.tired && h.behind() > 0)
 	if whole || h.x.faults.add(h.spec.Version) > mostFaults {
 		return h.finish(ctx, queue.PartitionFailed, cause)
@@ -128,16 +128,16 @@ func (h *held) fail(ctx context.Context, cause error) error {
 }
 
 // behind returns how many blocks of the partition follow the next.
-func (h *held) behind() uint64 {
+func (h *partitionTask) behind() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return block.Range{Start: h.next + 1, End: max(h.next+1, h.part.End)}.Len()
 }
 
-// suspect narrows down what fails with an error that may pass. Once that is one block,
+// suspect bisects a range that fails with an error that may pass. Once that is one block,
 // and one behind it can be read, those behind it become a partition of their own, and no
-// worker is held by the block any more.
-func (h *held) suspect(ctx context.Context, r block.Range, gained bool) error {
+// worker waits for the block any more.
+func (h *partitionTask) suspect(ctx context.Context, r block.Range, gained bool) error {
 	if found := h.ask.failed(r, gained); !found {
 		return nil
 	}
@@ -172,7 +172,7 @@ func (h *held) suspect(ctx context.Context, r block.Range, gained bool) error {
 }
 
 // readable reports whether a block can be read, now.
-func (h *held) readable(ctx context.Context, n block.Number) bool {
+func (h *partitionTask) readable(ctx context.Context, n block.Number) bool {
 	for _, err := range h.x.Source.Fetch(ctx, h.query.Wrap(h.x.Spec.BlockColumn, block.Closed(n, n))) {
 		if err != nil {
 			return false
@@ -181,8 +181,8 @@ func (h *held) readable(ctx context.Context, n block.Number) bool {
 	return true
 }
 
-// create records a partition. If there is one of that name, the planner fills the hole.
-func (h *held) create(ctx context.Context, p queue.Partition) error {
+// create records a partition. If there is one of that name, the planner plans the blocks.
+func (h *partitionTask) create(ctx context.Context, p queue.Partition) error {
 	if _, err := h.x.State.CreatePartition(ctx, p); err != nil && !errors.Is(err, queue.ErrConflict) {
 		return fmt.Errorf("record partition %s: %w", p.ID(), err)
 	}

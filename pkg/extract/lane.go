@@ -17,8 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
-// lane is the live lane in the hands of the one process that writes it. One
-// goroutine uses it.
+// lane is the live lane in the one process that writes it. One goroutine uses it.
 type lane struct {
 	x       *Extractor
 	spec    queue.Spec
@@ -26,20 +25,20 @@ type lane struct {
 	encoder *entry.Encoder
 	holder  string
 
-	seq    uint64       // of the lane's last message
-	closed uint64       // of the lane's last watermark or invalidation
-	next   block.Number // first block that is not complete in the lane
-	above  block.Number // first block of which the lane has said nothing since then: rows may reach up to it
-	points points
-	bad    block.Number // that the server could not compute when it was last asked
-	reorgs uint64
-	saved  time.Time // when the position was copied to the state
-	rev    uint64    // of the position in the state; 0: there is none
+	seq         uint64       // of the lane's last message
+	closed      uint64       // of the lane's last watermark or invalidation
+	next        block.Number // first block that is not complete in the lane
+	writtenUpTo block.Number // first block of which the lane has said nothing since then: rows may reach up to it
+	checkpoints checkpoints
+	bad         block.Number // that the server could not compute when it was last asked
+	reorgs      uint64
+	saved       time.Time // when the position was copied to the state
+	rev         uint64    // of the position in the state; 0: there is none
 
 	cutter *entry.Cutter // of the range that is arriving, or nil
 	open   amp.Range
 	seen   time.Time // when it was first heard of
-	waits  bool      // publishing waits, and somebody was told
+	waits  bool      // publishing waits, and the observer knows
 }
 
 var (
@@ -51,8 +50,8 @@ var (
 	errOutdated = errors.New("the live lane is of a later epoch")
 )
 
-// holdLive reads where the lane stands, which only the log can tell, and closes it
-// if its holder before did not.
+// holdLive reads from the log how far the lane is, and closes it if the process that wrote
+// it before did not.
 func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error) {
 	query, err := x.queryOf(spec)
 	if err != nil {
@@ -90,16 +89,16 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	case tail.Entry.Epoch != spec.Epoch:
 		return nil, errOccupied // the planner, who began the epoch, removes them
 	default:
-		l.points = points{list: slices.Clone(was.Points)}
+		l.checkpoints = checkpoints{list: slices.Clone(was.Points)}
 		if was.Epoch != spec.Epoch { // the copy is of the epoch before
-			l.points = points{list: slices.Clone(spec.Live.Points)}
+			l.checkpoints = checkpoints{list: slices.Clone(spec.Live.Points)}
 		}
 		err = l.resume(ctx, tail)
 	}
 	return l, err
 }
 
-// lost tells the planner, who knows the sinks, that an epoch has to begin.
+// lost reports to the planner, which knows the sinks, that an epoch has to begin.
 func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
 	was.Phase = queue.LiveLost
 	if _, err := l.x.State.SaveLivePosition(ctx, was, l.rev); err != nil {
@@ -108,10 +107,10 @@ func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
 	return errLost
 }
 
-// begin starts the lane of an epoch: everything from its start on is void, until it
-// says otherwise.
+// begin starts the lane of an epoch: everything from its start on is void until entries
+// follow.
 func (l *lane) begin(ctx context.Context) error {
-	l.points = points{list: slices.Clone(l.spec.Live.Points)}
+	l.checkpoints = checkpoints{list: slices.Clone(l.spec.Live.Points)}
 	l.next = l.spec.Live.Start
 	if err := l.invalidate(ctx, l.next); err != nil {
 		return err
@@ -120,13 +119,12 @@ func (l *lane) begin(ctx context.Context) error {
 }
 
 // resume goes back from the lane's last message to the watermark, or the
-// invalidation, that closed it last. What stands behind that is unfinished and is
-// undone.
+// invalidation, that closed it last. What follows that is unfinished and is rolled back.
 func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 	l.seq = tail.Seq
 	at := tail
 	for at.Entry.Kind == entry.Data {
-		l.above = max(l.above, at.Entry.Range.End)
+		l.writtenUpTo = max(l.writtenUpTo, at.Entry.Range.End)
 		var before queue.Tail
 		if at.After > 0 {
 			err := l.x.whileAway(ctx, func() (err error) {
@@ -139,7 +137,7 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 		}
 		if !before.Found || before.Damaged != nil || before.Lane != queue.LiveLane {
 			return l.lost(ctx, queue.LivePosition{
-				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.points.list, Reorgs: l.reorgs,
+				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.checkpoints.list, Reorgs: l.reorgs,
 			})
 		}
 		at = before
@@ -148,12 +146,12 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 	h := at.Entry
 	if h.Kind == entry.Watermark {
 		l.next = h.Range.End
-		l.points.close(block.Cursor{Network: h.Network, Number: h.Range.Last(), Hash: h.Hash})
+		l.checkpoints.close(block.Cursor{Network: h.Network, Number: h.Range.Last(), Hash: h.Hash})
 	} else {
 		l.next = h.Range.Start
-		l.points.cut(l.next)
+		l.checkpoints.cut(l.next)
 		if !h.Prev.IsZero() {
-			l.points.close(block.Cursor{Network: h.Network, Number: l.next - 1, Hash: h.Prev})
+			l.checkpoints.close(block.Cursor{Network: h.Network, Number: l.next - 1, Hash: h.Prev})
 		}
 	}
 	if at.Seq == tail.Seq {
@@ -165,21 +163,21 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 // invalidate voids every block from n on, and makes block n-1 the place to resume
 // from.
 func (l *lane) invalidate(ctx context.Context, n block.Number) error {
-	l.points.cut(n)
-	if err := l.save(ctx, queue.LiveRunning, nil); err != nil { // no point above n may be remembered once it is void
+	l.checkpoints.cut(n)
+	if err := l.save(ctx, queue.LiveRunning, nil); err != nil { // no checkpoint above n may be remembered once it is void
 		return err
 	}
 	h := entry.Header{
 		Kind: entry.Invalidate, Epoch: l.spec.Epoch, Network: l.spec.Network,
-		Range: block.Closed(n, max(n, l.above-min(l.above, 1))), Seen: now(),
+		Range: block.Closed(n, max(n, l.writtenUpTo-min(l.writtenUpTo, 1))), Seen: now(),
 	}
-	if base := l.points.last(); base != nil && base.Number+1 == n {
+	if base := l.checkpoints.last(); base != nil && base.Number+1 == n {
 		h.Prev = base.Hash
 	}
 	if err := l.publish(ctx, entry.Group{{Header: h}}); err != nil {
 		return err
 	}
-	l.closed, l.next, l.above = l.seq, n, n
+	l.closed, l.next, l.writtenUpTo = l.seq, n, n
 	return nil
 }
 
@@ -199,7 +197,7 @@ func (l *lane) publish(ctx context.Context, group entry.Group) error {
 	}
 	for _, e := range group {
 		if e.Kind == entry.Data {
-			l.above = max(l.above, e.Range.End)
+			l.writtenUpTo = max(l.writtenUpTo, e.Range.End)
 		}
 		if l.x.Observer != nil {
 			l.x.Observer.Live(e.Header, len(e.Payload))
@@ -219,7 +217,7 @@ const saveEvery = 2 * time.Second
 // save copies the lane's position to the state, if nobody else has written it since.
 func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) error {
 	p := queue.LivePosition{
-		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.points.list,
+		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.checkpoints.list,
 		Phase: phase, Reorgs: l.reorgs,
 	}
 	if phase == queue.LiveDone {
@@ -247,7 +245,7 @@ func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) err
 }
 
 // saidBefore returns the revision of the position in the state if it is p, because only
-// the answer to an earlier try was lost; else the conflict.
+// the answer to an earlier try was lost; otherwise it returns the conflict.
 func (l *lane) saidBefore(ctx context.Context, p queue.LivePosition, conflict error) (uint64, error) {
 	is, rev, err := l.x.State.LivePosition(ctx)
 	switch {
@@ -280,12 +278,12 @@ func (x *Extractor) whileAway(ctx context.Context, op func() error) error {
 			return err
 		}
 		x.tellLive(err)
-		pause, _ := retrier.Pause(err) // what is away is waited for without end
+		pause, _ := retrier.Pause(err) // never ends
 		if fault.Sleep(ctx, pause) != nil {
 			return err
 		}
 	}
 }
 
-// now is the time as an entry can carry it.
+// now returns the time in the resolution of an entry.
 func now() time.Time { return time.UnixMicro(time.Now().UnixMicro()).UTC() }

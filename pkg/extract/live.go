@@ -20,15 +20,15 @@ var errEpoch = errors.New("an epoch has begun")
 // lostPause is how long a lane that is lost waits for the planner.
 const lostPause = time.Second
 
-// live brings the chain into the live lane for as long as ctx keeps its task in
-// this process's hands. An error is the queue's, never the source's.
-func (x *Extractor) live(take, ctx context.Context, begins func()) (outcome, error) {
+// live writes the chain to the live lane for as long as ctx lasts, which ends when the
+// task is another process's. An error is the queue's, never the source's.
+func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, error) {
 	var spec queue.Spec
 	err := x.whileAway(ctx, func() (err error) {
 		spec, _, err = x.State.LoadSpec(ctx)
 		return err
 	})
-	if errors.Is(err, queue.ErrNotFound) || err == nil && (!spec.Follows() || spec.Live.Open || spec.Live.Tentative) {
+	if errors.Is(err, queue.ErrNotFound) || (err == nil && (!spec.Follows() || spec.Live.Open || spec.Live.Tentative)) {
 		return finished, nil // of a plan that is gone; the planner queues it again when the lane may begin
 	}
 	if err != nil {
@@ -39,7 +39,7 @@ func (x *Extractor) live(take, ctx context.Context, begins func()) (outcome, err
 	l, err := x.holdLive(ctx, spec)
 	if err == nil {
 		begins()
-		err = fault.Catch(func() error { return l.follow(take, ctx) })
+		err = fault.Catch(func() error { return l.follow(ctx, take) })
 	}
 	x.tellLive(nil)
 	log := x.Logger.With().Uint64("epoch", spec.Epoch).Logger()
@@ -66,7 +66,7 @@ func (x *Extractor) live(take, ctx context.Context, begins func()) (outcome, err
 		return stopped, nil
 	case l != nil && fault.Of(err) == fault.ClassPermanent:
 		failed(log, err).Msg("the live lane failed")
-		return finished, l.save(ctx, queue.LiveFailed, err) // waits for NATS, and a process that is told to stop does not
+		return finished, l.save(ctx, queue.LiveFailed, err) // waits for NATS, and a process that is to stop does not
 	default:
 		return lost, err
 	}
@@ -96,13 +96,13 @@ func (x *Extractor) whileEpoch(ctx context.Context, epoch uint64) (context.Conte
 
 // follow turns the events of the stream into entries, until max_block is reached
 // (nil) or something ends it.
-func (l *lane) follow(take, ctx context.Context) error {
+func (l *lane) follow(ctx, take context.Context) error {
 	defer l.release()
 	if l.done() {
 		return nil
 	}
-	// Listening ends at once when told to stop: what is unfinished is undone by
-	// whoever continues.
+	// Listening ends at once when the process is to stop: the next one rolls back what
+	// is unfinished.
 	listen, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(take, func() { stop(errStop) })()
@@ -134,7 +134,7 @@ func (l *lane) follow(take, ctx context.Context) error {
 
 func (l *lane) options() amp.FollowOptions {
 	o := amp.FollowOptions{
-		Network: l.spec.Network, Resume: l.points.list, Backoff: l.x.liveBackoff(), Remember: 4 * densePoints,
+		Network: l.spec.Network, Resume: l.checkpoints.list, Backoff: l.x.liveBackoff(), Remember: 4 * denseCheckpoints,
 		Head: l.query.Head(), Explain: l.explain,
 		OnWait: func(w amp.Wait) {
 			switch end := l.spec.MaxBlock; {
@@ -165,7 +165,7 @@ func following(c *block.Cursor) string {
 // done reports whether the lane has every block below max_block.
 func (l *lane) done() bool { return l.spec.MaxBlock != nil && l.next >= *l.spec.MaxBlock }
 
-// begun opens the range that is arriving.
+// begun opens the range that is arriving, if it is not open.
 func (l *lane) begun(r amp.Range) error {
 	if l.cutter != nil {
 		return nil
@@ -242,17 +242,17 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 		return err
 	}
 	l.closed, l.next = l.seq, r.Numbers.End
-	l.points.add(r.Cursor())
+	l.checkpoints.add(r.Cursor())
 	if time.Since(l.saved) >= saveEvery {
 		return l.save(ctx, queue.LiveRunning, nil)
 	}
 	return nil
 }
 
-// undo voids what the stream has taken back, if the lane, or the history, has it.
+// undo rolls back what the stream has taken back, if the lane, or the history, has it.
 func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 	l.release()
-	gone := max(l.next, l.above) // what the lane, or the history, has published
+	gone := max(l.next, l.writtenUpTo) // what the lane, or the history, has published
 	if u.Reorg && gone > u.From {
 		l.reorgs++
 		l.x.Logger.Info().Uint64("from", uint64(u.From)).Uint64("blocks", uint64(gone-u.From)).Msg("reorg")
@@ -260,11 +260,11 @@ func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 			l.x.Observer.Reorg(u.From)
 		}
 	}
-	l.points.cut(u.From)
+	l.checkpoints.cut(u.From)
 	if u.Base != nil {
-		l.points.close(*u.Base)
+		l.checkpoints.close(*u.Base)
 	}
-	if u.From >= l.next && l.above <= l.next {
+	if u.From >= l.next && l.writtenUpTo <= l.next {
 		return nil // nothing of it was published
 	}
 	return l.invalidate(ctx, u.From)
@@ -277,7 +277,7 @@ func (l *lane) release() {
 	}
 }
 
-// tell tells what the live lane waits for; nil: nothing.
+// tell reports what the live lane waits for; nil: nothing.
 func (l *lane) tell(reason error) { l.x.tellLive(reason) }
 
 func (x *Extractor) tellLive(reason error) {

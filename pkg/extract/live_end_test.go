@@ -16,8 +16,8 @@ import (
 func TestTheEndInsideARange(t *testing.T) {
 	t.Parallel()
 	end := block.Number(15)
-	s := newTale(t, 0, 10, one, grow(3), step{grow: 5, messages: 5}, grow(5))
-	st := newStage(t, nil, "test", s, 10, &end)
+	s := newScriptedChain(t, 0, 10, one, grow(3), step{grow: 5, messages: 5}, grow(5))
+	st := newLiveEnv(t, nil, "test", s, 10, &end)
 	l := st.phase(queue.LiveDone)
 	if l.Until == nil || *l.Until != end || l.Next != end {
 		t.Errorf("position %+v", l)
@@ -52,8 +52,8 @@ func TestTheEndInsideARange(t *testing.T) {
 func TestAReorgBehindTheEnd(t *testing.T) {
 	t.Parallel()
 	end := block.Number(13)
-	s := newTale(t, 0, 10, one, grow(2), reorg(11, 1), grow(4))
-	st := newStage(t, nil, "test", s, 10, &end)
+	s := newScriptedChain(t, 0, 10, one, grow(2), reorg(11, 1), grow(4))
+	st := newLiveEnv(t, nil, "test", s, 10, &end)
 	st.phase(queue.LiveDone)
 	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "data 10-11", "watermark 11", "invalidate 11", "data 11-12", "watermark 12"})
 }
@@ -62,8 +62,8 @@ func TestAReorgBehindTheEnd(t *testing.T) {
 // does not come again.
 func TestAnErrorThatStays(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, grow(2), step{err: fault.Permanent(amp.ErrDeepReorg)})
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, grow(2), step{err: fault.Permanent(amp.ErrDeepReorg)})
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	l := st.phase(queue.LiveFailed)
 	if !strings.Contains(l.Error, amp.ErrDeepReorg.Error()) || l.Next != 12 || len(l.Points) != 2 {
 		t.Errorf("position %+v", l)
@@ -74,15 +74,15 @@ func TestAnErrorThatStays(t *testing.T) {
 	// A run that tries again resumes behind what is complete.
 	s.add(grow(1))
 	st.queue()
-	st.tell()
+	st.runScript()
 	want(t, "entries", st.settled(), []string{"invalidate 10", "data 10-11", "watermark 11", "data 12-12", "watermark 12"})
 }
 
 // TestAStreamThatDoesNotGoOn where the lane ends is an error, not a hole.
 func TestAStreamThatDoesNotGoOn(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, grow(2))
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, grow(2))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	spec, rev, err := st.state.LoadSpec(t.Context())
 	must(t, err)
 	spec.Live.Points = []block.Cursor{s.at(7)} // a plan that is damaged
@@ -102,8 +102,8 @@ func TestAnErrorThatStaysWhileNATSIsAway(t *testing.T) {
 	server, err := queue.StartServer(t.Context(), queue.ServerConfig{Dir: t.TempDir()})
 	must(t, err)
 	t.Cleanup(func() { _ = server.Close() })
-	s := newTale(t, 0, 10, one, grow(2), step{say: func() { must(t, server.Close()) }, err: fault.Permanent(amp.ErrDeepReorg)})
-	st := newStage(t, server, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, grow(2), step{say: func() { must(t, server.Close()) }, err: fault.Permanent(amp.ErrDeepReorg)})
+	st := newLiveEnv(t, server, "test", s, 10, nil)
 	p := st.process()
 	p.x.Grace = 100 * time.Millisecond
 	said := make(chan struct{})

@@ -21,13 +21,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
-// stage is a pipeline whose live lane is written, by one extractor or by several one
+// liveEnv is a pipeline whose live lane is written, by one extractor or by several one
 // after the other, and whose log is read by a destination in memory.
-type stage struct {
+type liveEnv struct {
 	t      *testing.T
 	server *queue.Server
 	name   string
-	tale   *tale
+	chain  *scriptedChain
 	log    *queue.Log
 	state  *queue.State
 	tasks  *queue.Tasks
@@ -36,9 +36,9 @@ type stage struct {
 	read   uint64 // sequence up to which the lane was applied
 }
 
-// newStage plans a lane that begins at a block; above the first block of the tale it
-// has the block before as its point.
-func newStage(t *testing.T, server *queue.Server, name string, s *tale, start block.Number, end *block.Number) *stage {
+// newLiveEnv plans a lane that begins at a block; above the first block of the chain it
+// has the block before as its checkpoint.
+func newLiveEnv(t *testing.T, server *queue.Server, name string, s *scriptedChain, start block.Number, end *block.Number) *liveEnv {
 	t.Helper()
 	ctx := t.Context()
 	if server == nil {
@@ -47,7 +47,7 @@ func newStage(t *testing.T, server *queue.Server, name string, s *tale, start bl
 		must(t, err)
 		t.Cleanup(func() { _ = server.Close() })
 	}
-	st := &stage{t: t, server: server, name: name, tale: s, store: &memory.Store{}}
+	st := &liveEnv{t: t, server: server, name: name, chain: s, store: &memory.Store{}}
 	conn := st.connect()
 	st.log, st.state, st.tasks = st.open(conn)
 	origin := queue.Origin{Start: start}
@@ -63,7 +63,7 @@ func newStage(t *testing.T, server *queue.Server, name string, s *tale, start bl
 	return st
 }
 
-func (s *stage) connect() *queue.Conn {
+func (s *liveEnv) connect() *queue.Conn {
 	s.t.Helper()
 	conn, err := queue.Open(s.t.Context(), queue.Config{Server: s.server})
 	must(s.t, err)
@@ -71,7 +71,7 @@ func (s *stage) connect() *queue.Conn {
 	return conn
 }
 
-func (s *stage) open(conn *queue.Conn) (*queue.Log, *queue.State, *queue.Tasks) {
+func (s *liveEnv) open(conn *queue.Conn) (*queue.Log, *queue.State, *queue.Tasks) {
 	s.t.Helper()
 	log, err := conn.Log(s.t.Context(), s.name, queue.LogConfig{MaxBytes: 64 << 20})
 	must(s.t, err)
@@ -83,7 +83,7 @@ func (s *stage) open(conn *queue.Conn) (*queue.Log, *queue.State, *queue.Tasks) 
 }
 
 // queue queues the live task anew, as the planner does when it is lost.
-func (s *stage) queue() {
+func (s *liveEnv) queue() {
 	s.t.Helper()
 	must(s.t, s.tasks.Clear(s.t.Context(), queue.LiveTask))
 	_, err := s.tasks.Add(s.t.Context(), queue.LiveTask, "chain")
@@ -91,7 +91,7 @@ func (s *stage) queue() {
 }
 
 // emptyLane removes what is in the live lane, as the planner does when an epoch begins.
-func (s *stage) emptyLane() {
+func (s *liveEnv) emptyLane() {
 	s.t.Helper()
 	tail, err := s.log.Tail(s.t.Context(), queue.LiveLane)
 	must(s.t, err)
@@ -100,7 +100,7 @@ func (s *stage) emptyLane() {
 
 // process is an extractor with a connection of its own.
 type process struct {
-	*stage
+	*liveEnv
 	conn  *queue.Conn
 	x     *extract.Extractor
 	stop  context.CancelFunc
@@ -114,14 +114,14 @@ type process struct {
 	onLive  func(n int) // called after the n-th entry, from 1
 }
 
-func (s *stage) process() *process {
+func (s *liveEnv) process() *process {
 	s.t.Helper()
-	p := &process{stage: s, conn: s.connect(), ended: make(chan error, 1)}
+	p := &process{liveEnv: s, conn: s.connect(), ended: make(chan error, 1)}
 	log, state, tasks := s.open(p.conn)
 	query, err := sqlcheck.Parse("SELECT * FROM test.rows")
 	must(s.t, err)
 	p.x = &extract.Extractor{
-		Source: s.tale, Tasks: tasks, Log: log, State: state, Query: query, Schema: schema,
+		Source: s.chain, Tasks: tasks, Log: log, State: state, Query: query, Schema: schema,
 		Backoff: fault.Backoff{Attempts: 3, Min: time.Millisecond, Max: 2 * time.Millisecond},
 		Codec:   entry.S2, EntryBytes: 400, EntryLimit: p.conn.EntryLimit(),
 		Grace: time.Minute, Observer: p, Logger: zerolog.New(zerolog.NewTestWriter(s.t)),
@@ -135,7 +135,7 @@ func (p *process) start() {
 	go func() { p.ended <- p.x.Run(ctx) }()
 }
 
-// end tells the extractor to stop, and waits until it has.
+// end stops the extractor, and waits until it has ended.
 func (p *process) end() {
 	p.t.Helper()
 	p.stop()
@@ -154,18 +154,18 @@ func (p *process) until(what <-chan struct{}) {
 	}
 }
 
-// tell runs an extractor until the tale is told.
-func (s *stage) tell() *process {
+// runScript runs an extractor until the script of the chain has ended.
+func (s *liveEnv) runScript() *process {
 	s.t.Helper()
 	p := s.process()
 	p.start()
-	p.until(s.tale.told)
+	p.until(s.chain.finished)
 	p.end()
 	return p
 }
 
 // phase runs an extractor until the lane has come to a phase.
-func (s *stage) phase(want queue.LivePhase) queue.LivePosition {
+func (s *liveEnv) phase(want queue.LivePhase) queue.LivePosition {
 	s.t.Helper()
 	p := s.process()
 	p.start()
@@ -174,7 +174,7 @@ func (s *stage) phase(want queue.LivePhase) queue.LivePosition {
 }
 
 // position waits for a position of the live lane.
-func (s *stage) position(want func(queue.LivePosition) bool) (found queue.LivePosition) {
+func (s *liveEnv) position(want func(queue.LivePosition) bool) (found queue.LivePosition) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
@@ -197,13 +197,13 @@ func (p *process) published() []string {
 	defer p.mu.Unlock()
 	var all []string
 	for _, h := range p.entries {
-		all = append(all, brief(h))
+		all = append(all, summary(h))
 	}
 	return all
 }
 
-// brief is an entry in short: "data 10-14", "invalidate 10", "watermark 19".
-func brief(h entry.Header) string {
+// summary is an entry in short: "data 10-14", "invalidate 10", "watermark 19".
+func summary(h entry.Header) string {
 	switch h.Kind {
 	case entry.Invalidate:
 		return fmt.Sprintf("invalidate %d", h.Range.Start)
@@ -249,7 +249,7 @@ func (p *process) Waiting(_ string, reason error) {
 // apply brings what is new in the lane into the destination, entry by entry in
 // transactions of their own, and holds it at every watermark to the chain that ends
 // there. It returns the entries in short.
-func (s *stage) apply() (entries []string) {
+func (s *liveEnv) apply() (entries []string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
@@ -277,11 +277,11 @@ func (s *stage) apply() (entries []string) {
 			rec.Release()
 		}
 		if err != nil {
-			s.t.Fatalf("message %d, %s: %v", m.Seq, brief(c.Header), err)
+			s.t.Fatalf("message %d, %s: %v", m.Seq, summary(c.Header), err)
 		}
 		must(s.t, m.Ack())
 		s.read = m.Seq
-		entries = append(entries, brief(c.Header))
+		entries = append(entries, summary(c.Header))
 		if c.Kind == entry.Watermark {
 			s.hold(block.Cursor{Network: "test", Number: c.Range.Last(), Hash: c.Hash})
 		}
@@ -290,7 +290,7 @@ func (s *stage) apply() (entries []string) {
 }
 
 // hold fails unless the destination has exactly the chain that ends with a block.
-func (s *stage) hold(last block.Cursor) {
+func (s *liveEnv) hold(last block.Cursor) {
 	s.t.Helper()
 	ledger := s.store.Ledger()
 	if want := block.NewSet(block.Closed(ledger.Live.Start, last.Number)); ledger.Live.Cursor != last || !ledger.Coverage.Equal(want) {
@@ -300,16 +300,16 @@ func (s *stage) hold(last block.Cursor) {
 	for _, row := range s.store.Rows() {
 		got = append(got, row.Values[2].(string))
 	}
-	if want := s.tale.chainTo(last, ledger.Live.Start); !slices.Equal(got, want) {
+	if want := s.chain.chainTo(last, ledger.Live.Start); !slices.Equal(got, want) {
 		s.t.Fatalf("up to %v the destination has\n%q\nand the chain\n%q", last, got, want)
 	}
 }
 
 // settled applies the lane and holds the destination to the chain as it is now.
-func (s *stage) settled() []string {
+func (s *liveEnv) settled() []string {
 	s.t.Helper()
 	entries := s.apply()
-	s.hold(s.tale.at(s.tale.end() - 1))
+	s.hold(s.chain.at(s.chain.end() - 1))
 	return entries
 }
 

@@ -19,9 +19,9 @@ import (
 // another fork.
 func TestTheLaneBeginsVoid(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, grow(2), grow(1))
-	st := newStage(t, nil, "test", s, 10, nil)
-	p := st.tell()
+	s := newScriptedChain(t, 0, 10, one, grow(2), grow(1))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
+	p := st.runScript()
 	want(t, "entries", st.settled(), []string{
 		"invalidate 10", "data 10-11", "watermark 11", "data 12-12", "watermark 12",
 	})
@@ -49,16 +49,16 @@ func TestTheLaneBeginsVoid(t *testing.T) {
 // that has published none of it, too.
 func TestAReorgAfterARestartCountsItsBlocks(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, grow(4))
-	st := newStage(t, nil, "test", s, 10, nil)
-	st.tell()
+	s := newScriptedChain(t, 0, 10, one, grow(4))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
+	st.runScript()
 	s.add(reorg(12, 1))
 	st.queue()
 	p := st.process()
 	var log bytes.Buffer
 	p.x.Logger = zerolog.New(zerolog.SyncWriter(&log))
 	p.start()
-	p.until(s.told)
+	p.until(s.finished)
 	p.end()
 	if want := `"from":12,"blocks":2,"message":"reorg"`; !strings.Contains(log.String(), want) || !slices.Equal(p.reorgs, []block.Number{12}) {
 		t.Errorf("reorgs from %v, want 12, and %s in\n%s", p.reorgs, want, &log)
@@ -67,9 +67,9 @@ func TestAReorgAfterARestartCountsItsBlocks(t *testing.T) {
 
 func TestALaneFromTheFirstBlockHasNoCursor(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 5, 5, one, grow(3), reorg(5, 1))
-	st := newStage(t, nil, "test", s, 5, nil)
-	p := st.tell()
+	s := newScriptedChain(t, 5, 5, one, grow(3), reorg(5, 1))
+	st := newLiveEnv(t, nil, "test", s, 5, nil)
+	p := st.runScript()
 	want(t, "entries", st.settled(), []string{
 		"invalidate 5", "data 5-7", "watermark 7", "invalidate 5", "data 5-8", "watermark 8",
 	})
@@ -84,7 +84,7 @@ func TestALaneFromTheFirstBlockHasNoCursor(t *testing.T) {
 	// The next holder, too, may go back to the beginning.
 	s.add(reorg(5, 1))
 	st.queue()
-	st.tell()
+	st.runScript()
 	st.settled()
 	o := s.options()[1]
 	if n := len(o.Resume); n != 1 || o.Resume[0].Number != 8 || o.Beginning == nil || *o.Beginning != 5 {
@@ -97,9 +97,9 @@ func TestALaneFromTheFirstBlockHasNoCursor(t *testing.T) {
 func TestRowsAreCutIntoEntries(t *testing.T) {
 	t.Parallel()
 	few := func(n block.Number) int { return map[block.Number]int{3: 10, 5: 40, 6: 10, 30: 1}[n] }
-	s := newTale(t, 0, 2, few, step{grow: 8, messages: 3}, grow(10), grow(20))
-	st := newStage(t, nil, "test", s, 2, nil)
-	st.tell()
+	s := newScriptedChain(t, 0, 2, few, step{grow: 8, messages: 3}, grow(10), grow(20))
+	st := newLiveEnv(t, nil, "test", s, 2, nil)
+	st.runScript()
 	entries := st.settled()
 	var at block.Number = 2
 	for _, e := range entries {
@@ -163,12 +163,12 @@ func TestUndo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newTale(t, 0, 10, rows, c.steps...)
-			st := newStage(t, nil, "test", s, 10, nil)
+			s := newScriptedChain(t, 0, 10, rows, c.steps...)
+			st := newLiveEnv(t, nil, "test", s, 10, nil)
 			p := st.process()
 			p.x.EntryBytes = 50
 			p.start()
-			p.until(s.told)
+			p.until(s.finished)
 			p.end()
 			entries := st.settled()
 			if c.entries != nil {
@@ -183,7 +183,7 @@ func TestUndo(t *testing.T) {
 			}
 			for _, h := range p.entries {
 				if h.Kind == entry.Invalidate && h.Prev.IsZero() {
-					t.Errorf("%s does not name the block before it", brief(h))
+					t.Errorf("%s does not name the block before it", summary(h))
 				}
 			}
 		})
@@ -209,12 +209,12 @@ func slim(entries []string) (out []string) {
 // fill an entry, need no invalidation.
 func TestUndoOfNothingIsNoEntry(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, step{grow: 2, cut: true}, step{grow: 2, cut: true}, step{grow: 2, open: true}, reorg(14, 0))
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, step{grow: 2, cut: true}, step{grow: 2, cut: true}, step{grow: 2, open: true}, reorg(14, 0))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	p := st.process()
 	p.x.EntryBytes = 1 << 20
 	p.start()
-	p.until(s.told)
+	p.until(s.finished)
 	p.end()
 	want(t, "entries", st.settled(), []string{
 		"invalidate 10", "data 10-11", "watermark 11", "data 12-13", "watermark 13", "data 14-15", "watermark 15",

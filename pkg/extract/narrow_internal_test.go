@@ -113,10 +113,12 @@ func TestFaultsAreMadeUpFor(t *testing.T) {
 	if n := f.of(0); n != 3 {
 		t.Errorf("%d faults, want 3", n)
 	}
-	if f.read(0, 1); f.of(0) != 2 {
+	f.read(0, 1)
+	if f.of(0) != 2 {
 		t.Errorf("%d faults, want 2", f.of(0))
 	}
-	if f.read(0, 1<<62); f.of(0) != 0 {
+	f.read(0, 1<<62)
+	if f.of(0) != 0 {
 		t.Errorf("%d faults, want none", f.of(0))
 	}
 	f.add(0)

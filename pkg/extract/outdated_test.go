@@ -19,8 +19,8 @@ func TestAnOldPlanLeavesANewerLaneAlone(t *testing.T) {
 	for name, published := range map[string]bool{"the lane has begun": true, "the position was written": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newTale(t, 0, 12, one, grow(1))
-			st := newStage(t, nil, "test", s, 10, nil)
+			s := newScriptedChain(t, 0, 12, one, grow(1))
+			st := newLiveEnv(t, nil, "test", s, 10, nil)
 			newer := queue.LivePosition{Epoch: 2, Next: 12, Points: []block.Cursor{s.at(11)}, Phase: queue.LiveRunning}
 			if published {
 				h := entry.Header{Kind: entry.Invalidate, Epoch: 2, Network: "test", Range: block.Closed(12, 12), Prev: s.at(11).Hash, Seen: time.UnixMicro(1).UTC()}
@@ -54,7 +54,7 @@ func TestAnOldPlanLeavesANewerLaneAlone(t *testing.T) {
 			spec.Epoch, spec.Live = 2, &queue.Origin{Start: 12, Points: []block.Cursor{s.at(11)}}
 			_, err = st.state.SaveSpec(t.Context(), spec, specRev)
 			must(t, err)
-			p.until(s.told)
+			p.until(s.finished)
 			p.end()
 			if got := p.published(); !slices.Contains(got, "watermark 12") || slices.Contains(got, "invalidate 10") {
 				t.Errorf("published %q", got)
@@ -66,8 +66,8 @@ func TestAnOldPlanLeavesANewerLaneAlone(t *testing.T) {
 // TestATentativePlanIsNotBegun: the sinks were not asked yet.
 func TestATentativePlanIsNotBegun(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 12, one, grow(1))
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 12, one, grow(1))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	spec, rev, err := st.state.LoadSpec(t.Context())
 	must(t, err)
 	spec.Live.Tentative = true
@@ -83,7 +83,7 @@ func TestATentativePlanIsNotBegun(t *testing.T) {
 	_, err = st.state.SaveSpec(t.Context(), spec, rev)
 	must(t, err)
 	st.queue()
-	p.until(s.told)
+	p.until(s.finished)
 	p.end()
 	st.settled()
 }
@@ -92,11 +92,11 @@ func TestATentativePlanIsNotBegun(t *testing.T) {
 // voids blocks, and only then would be fenced.
 func TestAZombieLeavesThePositionAlone(t *testing.T) {
 	t.Parallel()
-	paused, goOn := make(chan struct{}), make(chan struct{})
+	paused, resume := make(chan struct{}), make(chan struct{})
 	undo := reorg(11, 2)
-	undo.say = func() { close(paused); <-goOn }
-	s := newTale(t, 0, 10, one, grow(2), undo)
-	st := newStage(t, nil, "test", s, 10, nil)
+	undo.say = func() { close(paused); <-resume }
+	s := newScriptedChain(t, 0, 10, one, grow(2), undo)
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	zombie := st.process()
 	zombie.start()
 	zombie.until(paused)
@@ -106,7 +106,7 @@ func TestAZombieLeavesThePositionAlone(t *testing.T) {
 	was.Epoch, was.Next = 2, 17
 	rev, err = st.state.SaveLivePosition(t.Context(), was, rev)
 	must(t, err)
-	close(goOn)
+	close(resume)
 	zombie.until(s.gone(0))
 	now, after, err := st.state.LivePosition(t.Context())
 	must(t, err)
@@ -136,7 +136,7 @@ func (p *process) rested() {
 }
 
 // taskIs waits for a load of the live tasks.
-func (s *stage) taskIs(what string, so func(queue.Load) bool) {
+func (s *liveEnv) taskIs(what string, so func(queue.Load) bool) {
 	s.t.Helper()
 	for limit := time.Now().Add(30 * time.Second); ; <-time.After(5 * time.Millisecond) {
 		load, err := s.tasks.Load(s.t.Context(), queue.LiveTask)

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// splitEvery is how often a busy worker looks for idle ones.
+	// splitEvery is how often a busy worker checks for idle ones.
 	splitEvery = 50 * time.Millisecond
 
-	// splitWorth is the work, by the speed of the last look, that must remain
+	// splitWorth is the work, by the speed since the last check, that must remain
 	// for a split to pay when somebody is idle.
 	splitWorth = 150 * time.Millisecond
 
@@ -23,10 +23,10 @@ const (
 	splitAhead = 400 * time.Millisecond
 )
 
-// watchIdle returns the tail of the partition away whenever no work is queued and
-// workers wait for it, or soon will. The function it returns ends the watch. A panic,
-// after which nobody knows what is in the cutter, ends the loading.
-func (h *held) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop func()) {
+// watchIdle splits off the tail of the partition whenever no work is queued and workers
+// wait for it, or soon will, until stop is called. A panic, after which the content of the
+// cutter is unknown, ends the loading.
+func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -41,7 +41,7 @@ func (h *held) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop
 			case <-tick.C:
 			}
 			left := pace.remains(h, time.Now())
-			if left < splitWorth || !h.x.wanted(ctx, left) {
+			if left < splitWorth || !h.x.shouldSplit(ctx, left) {
 				continue
 			}
 			err := fault.Catch(func() error { return h.split(ctx) })
@@ -60,20 +60,20 @@ func (h *held) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop
 	}
 }
 
-// wanted reports whether a tail is: no task is queued, and somebody waits for one
-// or so much is left that somebody will.
-func (x *Extractor) wanted(ctx context.Context, left time.Duration) bool {
+// shouldSplit reports whether another worker needs a task: none is queued, and somebody
+// waits for one or so much is left that somebody will.
+func (x *Extractor) shouldSplit(ctx context.Context, left time.Duration) bool {
 	load, err := x.Tasks.Load(ctx, queue.PartitionTask)
 	return err == nil && load.Queued == 0 && (load.Waiting > 0 || left >= splitAhead)
 }
 
-// split returns the second half of what is left to an idle worker.
-func (h *held) split(ctx context.Context) error {
+// split leaves the second half of what is left to an idle worker.
+func (h *partitionTask) split(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	left := block.Range{Start: h.next, End: h.part.End}
 	if h.cutter != nil {
-		left.Start = max(left.Start, h.cutter.Last()) // rows that are here stay here
+		left.Start = max(left.Start, h.cutter.Last()) // rows that have arrived stay
 	}
 	if left.Len() < 2 {
 		return nil
@@ -81,16 +81,16 @@ func (h *held) split(ctx context.Context) error {
 	return h.giveAwayLocked(ctx, left.Start+block.Number(left.Len()+1)/2)
 }
 
-// giveAway makes the blocks from one on a partition of their own, for any worker.
-func (h *held) giveAway(ctx context.Context, from block.Number) error {
+// giveAway makes the blocks from one on a partition of their own and queues it.
+func (h *partitionTask) giveAway(ctx context.Context, from block.Number) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.giveAwayLocked(ctx, from)
 }
 
 // giveAwayLocked moves the end down first: should this process die before the new
-// partition is recorded, the planner sees the hole and queues it.
-func (h *held) giveAwayLocked(ctx context.Context, from block.Number) error {
+// partition is recorded, the planner finds the blocks unplanned and queues them.
+func (h *partitionTask) giveAwayLocked(ctx context.Context, from block.Number) error {
 	tail := queue.Partition{
 		Start: from, End: h.part.End, Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version,
 	}
@@ -114,13 +114,13 @@ func (h *held) giveAwayLocked(ctx context.Context, from block.Number) error {
 }
 
 // pace estimates how long a partition still takes from the blocks gained since
-// the last look.
+// the last check.
 type pace struct {
 	at    block.Number
 	since time.Time
 }
 
-func (p *pace) remains(h *held, now time.Time) time.Duration {
+func (p *pace) remains(h *partitionTask, now time.Time) time.Duration {
 	h.mu.Lock()
 	next, end := h.next, h.part.End
 	if h.cutter != nil {

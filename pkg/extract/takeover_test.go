@@ -49,13 +49,14 @@ func TestTakeOverAfterEveryEntry(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	rows := func(n block.Number) int { return int(n % 4) }
-	undisturbed := newStage(t, server, "undisturbed", newTale(t, 0, 10, rows, eventful()...), 10, nil)
-	total := len(undisturbed.tell().entries)
-	if undisturbed.settled(); total < 25 {
+	undisturbed := newLiveEnv(t, server, "undisturbed", newScriptedChain(t, 0, 10, rows, eventful()...), 10, nil)
+	total := len(undisturbed.runScript().entries)
+	undisturbed.settled()
+	if total < 25 {
 		t.Fatalf("the script gives only %d entries", total)
 	}
 	for n := 1; n <= total; n++ {
-		st := newStage(t, server, fmt.Sprint("killed", n), newTale(t, 0, 10, rows, eventful()...), 10, nil)
+		st := newLiveEnv(t, server, fmt.Sprint("killed", n), newScriptedChain(t, 0, 10, rows, eventful()...), 10, nil)
 		victim := st.process()
 		dead := victim.kill(n)
 		victim.start()
@@ -63,7 +64,7 @@ func TestTakeOverAfterEveryEntry(t *testing.T) {
 		must(t, <-victim.ended)
 		before := victim.published()
 		st.queue()
-		heir := st.tell()
+		heir := st.runScript()
 		st.settled()
 		if t.Failed() {
 			t.Fatalf("killed after entry %d of\n%q; then came\n%q", n, before, heir.published())
@@ -78,14 +79,14 @@ func TestTakeOverAfterEveryEntry(t *testing.T) {
 
 // mayResume fails unless every follower was given cursors that ascend, the last of
 // them where the lane was complete, and that all were of one chain.
-func (s *stage) mayResume() {
+func (s *liveEnv) mayResume() {
 	s.t.Helper()
-	for i, o := range s.tale.options() {
+	for i, o := range s.chain.options() {
 		for k, c := range o.Resume {
 			if k == 0 {
 				continue
 			}
-			if before := o.Resume[k-1]; c.Number <= before.Number || !s.tale.descends(c, before) {
+			if before := o.Resume[k-1]; c.Number <= before.Number || !s.chain.descends(c, before) {
 				s.t.Fatalf("follower %d resumed with %v, and %v is not below %v in its chain", i, o.Resume, before, c)
 			}
 		}
@@ -93,7 +94,7 @@ func (s *stage) mayResume() {
 }
 
 // descends reports whether a block has another among those below it.
-func (s *tale) descends(c, from block.Cursor) bool {
+func (s *scriptedChain) descends(c, from block.Cursor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c.Number > from.Number && !c.Hash.IsZero() {
@@ -109,7 +110,7 @@ func TestTakeOverAgainAndAgain(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	s := newTale(t, 0, 300, func(n block.Number) int { return int(n*7%5) * int(n%2) })
+	s := newScriptedChain(t, 0, 300, func(n block.Number) int { return int(n*7%5) * int(n%2) })
 	head := s.head()
 	for range 120 {
 		next := step{grow: 1 + rnd.Uint64N(4), messages: 1 + rnd.IntN(3), cut: rnd.IntN(6) == 0, open: rnd.IntN(8) == 0}
@@ -125,7 +126,7 @@ func TestTakeOverAgainAndAgain(t *testing.T) {
 		s.steps = append(s.steps, next)
 	}
 	s.steps[len(s.steps)-1].open = false
-	st := newStage(t, nil, "test", s, 290, nil)
+	st := newLiveEnv(t, nil, "test", s, 290, nil)
 	kills := 0
 	for told := false; !told; {
 		p := st.process()
@@ -139,7 +140,7 @@ func TestTakeOverAgainAndAgain(t *testing.T) {
 				st.apply()
 			}
 			st.queue()
-		case <-s.told:
+		case <-s.finished:
 			p.end()
 			told = true
 		case <-time.After(30 * time.Second):
@@ -157,20 +158,20 @@ func TestTakeOverAgainAndAgain(t *testing.T) {
 // TestAZombieOfTheLaneIsFenced lets two processes hold the lane at the same time.
 func TestAZombieOfTheLaneIsFenced(t *testing.T) {
 	t.Parallel()
-	paused, goOn := make(chan struct{}), make(chan struct{})
-	s := newTale(t, 0, 10, one, grow(2), step{grow: 1, say: func() { close(paused); <-goOn }}, grow(1))
-	st := newStage(t, nil, "test", s, 10, nil)
+	paused, resumed := make(chan struct{}), make(chan struct{})
+	s := newScriptedChain(t, 0, 10, one, grow(2), step{grow: 1, say: func() { close(paused); <-resumed }}, grow(1))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	zombie := st.process()
 	zombie.start()
 	zombie.until(paused)
 	st.queue()
 
-	heirs := newTale(t, 0, 10, one)
-	heirs.extend(2)
-	heirs.steps = []step{reorg(11, 2), grow(1)}
-	st.tale = heirs
-	heir := st.tell()
-	close(goOn)
+	successor := newScriptedChain(t, 0, 10, one)
+	successor.extend(2)
+	successor.steps = []step{reorg(11, 2), grow(1)}
+	st.chain = successor
+	heir := st.runScript()
+	close(resumed)
 	zombie.until(s.gone(0))
 	zombie.end()
 	if got := zombie.published(); !slices.Equal(got, []string{"invalidate 10", "data 10-11", "watermark 11"}) {
@@ -186,8 +187,8 @@ func TestAZombieOfTheLaneIsFenced(t *testing.T) {
 // the planner says.
 func TestAnEpochThatBegins(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, grow(2), grow(2))
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, grow(2), grow(2))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	s.add(step{wait: true, say: func() {
 		spec, rev, err := st.state.LoadSpec(t.Context())
 		must(t, err)
@@ -196,20 +197,20 @@ func TestAnEpochThatBegins(t *testing.T) {
 		must(t, err)
 		st.emptyLane()
 	}}, grow(1))
-	p := st.tell()
+	p := st.runScript()
 	want(t, "entries", p.published(), []string{
 		"invalidate 10", "data 10-11", "watermark 11", "data 12-13", "watermark 13",
 		"invalidate 12", "data 12-13", "watermark 13", "data 14-14", "watermark 14",
 	})
 	for i, h := range p.entries {
 		if epoch := uint64(1 + i/5); h.Epoch != epoch {
-			t.Errorf("entry %d, %s, is of epoch %d", i, brief(h), h.Epoch)
+			t.Errorf("entry %d, %s, is of epoch %d", i, summary(h), h.Epoch)
 		}
 	}
 	// The lane holds the new epoch alone; it begins behind nothing.
 	head, err := st.log.Head(t.Context(), queue.LiveLane)
 	must(t, err)
-	if head.Entry.Epoch != 2 || head.After != 0 || brief(head.Entry) != "invalidate 12" {
+	if head.Entry.Epoch != 2 || head.After != 0 || summary(head.Entry) != "invalidate 12" {
 		t.Errorf("the lane begins with %+v", head)
 	}
 	if o := s.options(); len(o) != 2 || !slices.Equal(o[1].Resume, []block.Cursor{s.at(9), s.at(11)}) {
@@ -225,23 +226,23 @@ func TestAnEpochThatBegins(t *testing.T) {
 // epoch begins.
 func TestALaneThatIsLost(t *testing.T) {
 	t.Parallel()
-	for name, lose := range map[string]func(*stage, queue.Tail) error{
-		"all of it": func(st *stage, tail queue.Tail) error {
+	for name, lose := range map[string]func(*liveEnv, queue.Tail) error{
+		"all of it": func(st *liveEnv, tail queue.Tail) error {
 			return st.log.TrimLanes(st.t.Context(), queue.Live, tail.Seq)
 		},
-		"the watermark behind unfinished rows": func(st *stage, tail queue.Tail) error {
+		"the watermark behind unfinished rows": func(st *liveEnv, tail queue.Tail) error {
 			return st.log.Trim(st.t.Context(), tail.Seq-1)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newTale(t, 0, 10, one, grow(2), step{grow: 40, messages: 40, open: true})
-			st := newStage(t, nil, "test", s, 10, nil)
-			st.tell()
+			s := newScriptedChain(t, 0, 10, one, grow(2), step{grow: 40, messages: 40, open: true})
+			st := newLiveEnv(t, nil, "test", s, 10, nil)
+			st.runScript()
 			tail, err := st.log.Tail(t.Context(), queue.LiveLane)
 			must(t, err)
 			if tail.Entry.Kind != entry.Data {
-				t.Fatalf("the lane ends with %s", brief(tail.Entry))
+				t.Fatalf("the lane ends with %s", summary(tail.Entry))
 			}
 			must(t, lose(st, tail))
 			st.queue()
@@ -265,7 +266,7 @@ func TestALaneThatIsLost(t *testing.T) {
 			must(t, err)
 			st.emptyLane()
 			s.add(grow(1))
-			p.until(s.told)
+			p.until(s.finished)
 			p.end()
 			st.settled()
 		})
@@ -277,15 +278,15 @@ func TestALaneThatIsLost(t *testing.T) {
 func TestGivenBack(t *testing.T) {
 	t.Parallel()
 	var stop atomic.Pointer[context.CancelFunc]
-	s := newTale(t, 0, 10, one, grow(2), step{grow: 30, messages: 30, open: true}, step{wait: true, say: func() { (*stop.Load())() }}, reorg(12, 0))
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, grow(2), step{grow: 30, messages: 30, open: true}, step{wait: true, say: func() { (*stop.Load())() }}, reorg(12, 0))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	first, second := st.process(), st.process()
 	first.start()
 	stop.Store(&first.stop)
 	must(t, <-first.ended)
 	began := time.Now()
 	second.start()
-	second.until(s.told)
+	second.until(s.finished)
 	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("the lane was taken over after %s", took)
 	}
@@ -299,11 +300,11 @@ func TestGivenBack(t *testing.T) {
 // TestWhatTheLaneWaitsFor is told, once it is over as well.
 func TestWhatTheLaneWaitsFor(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, grow(1))
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, grow(1))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	p := st.process()
 	p.start()
-	p.until(s.told)
+	p.until(s.finished)
 	o := s.options()[0]
 	o.OnWait(amp.Wait{Reason: amp.ErrSilence})
 	o.OnWait(amp.Wait{Reason: errCut})
@@ -315,11 +316,11 @@ func TestWhatTheLaneWaitsFor(t *testing.T) {
 // for it alone when it is asked again, and forgets it when it can be computed.
 func TestTheLaneNamesTheBlockThatCannotBeComputed(t *testing.T) {
 	t.Parallel()
-	s := newTale(t, 0, 10, one, grow(1))
-	st := newStage(t, nil, "test", s, 10, nil)
+	s := newScriptedChain(t, 0, 10, one, grow(1))
+	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	p := st.process()
 	p.start()
-	p.until(s.told)
+	p.until(s.finished)
 	explain := s.options()[0].Explain
 	cause := fmt.Errorf("DoGet: %w", amp.ErrRow)
 	told := func(bad *block.Number) (text string, asked int) {

@@ -14,7 +14,7 @@ import (
 // streamWindow is how many blocks a server sends in one go at most (AP 3.1).
 const streamWindow = 1000
 
-// Unreadable is the error for a block of the live chain whose rows cannot be computed.
+// Unreadable returns the error for a block of the live chain whose rows cannot be computed.
 // The blocks of the chain from one on wait for it.
 func Unreadable(n, from block.Number, cause error) error {
 	return fmt.Errorf("block %d of the live chain cannot be read, and the blocks from %d on wait: %w", n, from, cause)
@@ -25,10 +25,12 @@ type Fetcher interface {
 	Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error]
 }
 
-// FirstUnreadable looks among the first 1000 blocks of r for the first of which the
-// server cannot compute a row of the query. It returns the server's reason, or nil if
-// there is none; err is of another failure.
-func FirstUnreadable(ctx context.Context, source Fetcher, query *sqlcheck.Query, column string, r block.Range) (n block.Number, reason, err error) {
+// FirstUnreadable returns the first of the first 1000 blocks of r of which the server
+// cannot compute a row of the query, and the server's reason; reason is nil if there is
+// none. err is of another failure.
+func FirstUnreadable(
+	ctx context.Context, source Fetcher, query *sqlcheck.Query, column string, r block.Range,
+) (n block.Number, reason, err error) {
 	r.End = min(r.End, r.Start+streamWindow)
 	if r.Empty() {
 		return 0, nil, nil

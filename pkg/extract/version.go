@@ -15,7 +15,7 @@ import (
 )
 
 // errContinued ends an attempt to end a partition that another process has changed
-// meanwhile: where it ends is looked at again.
+// meanwhile: its record is read again.
 var errContinued = errors.New("the partition was changed meanwhile")
 
 // errMended ends the work on a partition because the plan has a later query.
@@ -84,8 +84,9 @@ func (x *Extractor) watchVersion(ctx context.Context) {
 	})
 }
 
-// watchSpec calls fn with the plan, and with each change of it, until fn returns an error,
-// which it returns, or ctx ends. While NATS is away it asks again; publishing says so.
+// watchSpec calls fn with the plan, and with each change of it, until fn returns an
+// error, which it returns, or ctx ends. While NATS cannot be reached it repeats that;
+// publishing reports it.
 func (x *Extractor) watchSpec(ctx context.Context, fn func(queue.Spec) error) error {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
 	for {
@@ -136,9 +137,9 @@ func (x *Extractor) queryOf(spec queue.Spec) (*sqlcheck.Query, error) {
 
 // retire ends a partition of an earlier query where its lane ends. The planner sees that
 // nobody has the rest, and makes a partition for it, with a lane of its own. An entry
-// that ends the lane comes first: a process that was frozen with the next one in its
-// hands finds that the lane was continued.
-func (h *held) retire(ctx context.Context) error {
+// that ends the lane comes first: a process that was frozen before it published the next
+// one finds that the lane was continued.
+func (h *partitionTask) retire(ctx context.Context) error {
 	if !h.ended && h.next < h.part.End { // else there is nothing that could follow
 		err := h.endLane(ctx)
 		if errors.Is(err, queue.ErrFenced) {
@@ -152,13 +153,13 @@ func (h *held) retire(ctx context.Context) error {
 		p.State, p.End = queue.PartitionDone, min(p.End, h.next)
 	})
 	if errors.Is(err, queue.ErrFenced) {
-		return errContinued // another process has done it, or has given the tail away
+		return errContinued // another process has done it, or has split off the tail
 	}
 	return err
 }
 
 // endLane publishes the entry after which nothing follows.
-func (h *held) endLane(ctx context.Context) error {
+func (h *partitionTask) endLane(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	header := entry.Header{

@@ -19,12 +19,12 @@ type Backoff struct {
 	Max      time.Duration // longest pause; default 30 s, and 5 s after an error marked [Later]
 }
 
-// Forever as [Backoff.GiveUp] never gives up.
+// Forever is the [Backoff.GiveUp] that never gives up.
 const Forever time.Duration = -1
 
 const defaultGiveUp = 30 * time.Minute
 
-// Delay is the pause after the given failed attempt (1, 2, …): it doubles each
+// Delay returns the pause after the given failed attempt (1, 2, …): it doubles each
 // time and is jittered by half, so that many workers do not come back at once.
 func (b Backoff) Delay(attempt int) time.Duration {
 	low, high := b.Min, b.Max
@@ -43,9 +43,9 @@ func (b Backoff) Delay(attempt int) time.Duration {
 }
 
 // Retry repeats op by the class of its error until it succeeds, fails for good,
-// is given up or ctx ends, whose cause it then returns. Before each pause onWait,
-// if not nil, is told the error and the pause: what somebody waits for must be
-// visible. See [Retrier] for when it gives up.
+// is given up or ctx ends, whose cause it then returns. Before each pause onWait, if not
+// nil, is called with the error and the pause: what is waited for must be visible. See
+// [Retrier] for when it gives up.
 func Retry(ctx context.Context, b Backoff, op func(context.Context) error, onWait func(error, time.Duration)) error {
 	for r := (Retrier{Backoff: b}); ; {
 		err := op(ctx)

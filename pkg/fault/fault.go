@@ -1,6 +1,6 @@
-// Package fault owns one question: what should the caller do about this error?
-// An error is classed where it is understood (a driver's own package) and asked
-// about where a decision is made (a loop). Nobody in between looks at its text.
+// Package fault classes errors by what the caller should do about them. An error is
+// classed where it is understood (a driver's own package), and its class is asked for
+// where a decision is made (a loop). No code in between reads its text.
 package fault
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Class is the answer.
+// Class is what the caller should do.
 type Class int
 
 const (
@@ -22,7 +22,7 @@ const (
 	ClassPermanent
 )
 
-// String names the class for logs.
+// String returns the name of the class for logs.
 func (c Class) String() string {
 	switch c {
 	case ClassLater:
@@ -42,7 +42,7 @@ type classed struct {
 
 func (c *classed) Unwrap() error { return c.error }
 
-// Permanent marks err as hopeless. It returns nil for nil.
+// Permanent marks err as one that repeating cannot help. It returns nil for nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

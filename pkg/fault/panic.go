@@ -25,9 +25,9 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// Catch runs op where it works on data from outside, so that an input that nobody
-// has thought of ends one piece of work and not the process: a panic of op becomes a
-// permanent *[PanicError]. What op has left half done must not be used afterwards.
+// Catch runs op, which works on data from outside, so that an unforeseen input ends one
+// piece of work and not the process: a panic of op becomes a permanent *[PanicError].
+// What op has left half done must not be used afterwards.
 func Catch(op func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -30,7 +30,7 @@ const leastTries = 64
 // Progress forgets every failure: something has been gained since.
 func (r *Retrier) Progress() { *r = Retrier{Backoff: r.Backoff} }
 
-// Waited is how many attempts were put off since the last progress.
+// Waited returns how many attempts were put off since the last progress.
 func (r *Retrier) Waited() int { return r.waited }
 
 // Pause returns how long to wait before the operation that failed with err is
@@ -91,7 +91,7 @@ func (r *Retrier) ToHalf() float64 {
 	return max(0, left)
 }
 
-// effort says how often, and for how long, it was tried.
+// effort returns how often, and for how long, it was tried.
 func (r *Retrier) effort() string {
 	if r.failed == 1 {
 		return "1 attempt"

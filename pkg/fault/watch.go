@@ -5,13 +5,11 @@ import (
 	"time"
 )
 
-// Long is how long a call may take before somebody should be told that it is waited
-// for.
+// Long is how long a call may take before it should be reported that it is waited for.
 const Long = 30 * time.Second
 
-// Watch calls report with the time that has passed each time another every is over,
-// from a goroutine of its own, until stop is called. When stop returns no call is
-// running, and none follows.
+// Watch calls report every so often with the time that has passed, from a goroutine of
+// its own, until stop is called. When stop returns no call is running, and none follows.
 func Watch(every time.Duration, report func(since time.Duration)) (stop func()) {
 	began := time.Now()
 	var mu sync.Mutex

@@ -251,16 +251,16 @@ func (m *model) swallowRows() {
 // expect lets processes end by themselves with an error that contains one of the texts.
 func (m *model) expect(texts ...string) { m.expected = append(m.expected, texts...) }
 
-func (m *model) outage(fate amptest.Fate) { m.outageFor(fate, 20*time.Second) }
+func (m *model) outage(fate amptest.Fault) { m.outageFor(fate, 20*time.Second) }
 
-func (m *model) outageFor(fate amptest.Fate, longest time.Duration) {
+func (m *model) outageFor(fate amptest.Fault, longest time.Duration) {
 	m.outages.Lock()
 	defer m.outages.Unlock()
 	m.outageFate, m.outageUntil = fate, time.Now().Add(time.Duration(m.random.Int64N(int64(longest))))
 }
 
 // troubled returns what becomes of a query because of an outage, if there is one.
-func (m *model) troubled() (amptest.Fate, bool) {
+func (m *model) troubled() (amptest.Fault, bool) {
 	m.outages.Lock()
 	defer m.outages.Unlock()
 	return m.outageFate, !m.calm.Load() && time.Now().Before(m.outageUntil)

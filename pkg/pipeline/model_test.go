@@ -149,7 +149,7 @@ type model struct {
 	afterwards sync.WaitGroup                  // what ends by itself after a disturbance
 
 	outages     sync.Mutex
-	outageFate  amptest.Fate
+	outageFate  amptest.Fault
 	outageUntil time.Time
 }
 
@@ -178,8 +178,8 @@ func newModel(t *testing.T, seed uint64) *model {
 		}
 		return batch(m.chain.Chain, q.SQL)
 	})
-	var decide func(amptest.Query) amptest.Fate
-	decide = func(amptest.Query) amptest.Fate {
+	var decide func(amptest.Query) amptest.Fault
+	decide = func(amptest.Query) amptest.Fault {
 		srv.Next(decide)
 		if m.calm.Load() {
 			return amptest.Pass()

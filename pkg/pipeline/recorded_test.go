@@ -176,8 +176,8 @@ func (p *replays) replay(t *testing.T, r recorded, history *amptest.History, nam
 		return history.Answer(q)
 	})
 	defer srv.Stop()
-	var decide func(q amptest.Query) amptest.Fate
-	decide = func(q amptest.Query) amptest.Fate {
+	var decide func(q amptest.Query) amptest.Fault
+	decide = func(q amptest.Query) amptest.Fault {
 		if !q.Stream() || q.Resume() != "" { // the planner's questions
 			srv.Next(decide)
 			return amptest.Pass()

@@ -195,7 +195,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 
 	stopped := newStoppedSinks(r.config.Sinks)
 	planner := r.planner(r.source, o)
-	planner.Gone = stopped.has
+	planner.SinkStopped = stopped.has
 	var status plan.Status
 	g.Go(func() (err error) {
 		defer func() { r.meter.Waiting("start of the live lane", "") }()

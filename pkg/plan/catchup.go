@@ -17,7 +17,7 @@ const worthHistory = 1000
 // catchUp moves the beginning of a live lane that was to wait for the history, and of
 // which no destination has anything, up to the reorg buffer below the head as it is
 // now. It reports whether it did.
-func (w *watcher) catchUp(ctx context.Context, sinks []SinkStatus) (bool, error) {
+func (w *reconciler) catchUp(ctx context.Context, sinks []SinkStatus) (bool, error) {
 	if w.spec.Live.Open || slices.ContainsFunc(sinks, func(s SinkStatus) bool { return s.Report.Live.Started }) {
 		return false, nil
 	}
@@ -40,7 +40,7 @@ func (w *watcher) catchUp(ctx context.Context, sinks []SinkStatus) (bool, error)
 }
 
 // head asks for the head of the chain as it is now.
-func (w *watcher) head(ctx context.Context) (*Checked, error) {
+func (w *reconciler) head(ctx context.Context) (*Checked, error) {
 	query, err := sqlcheck.Parse(w.spec.Query)
 	if err != nil {
 		return nil, fmt.Errorf("read the query of the plan: %w", err)

@@ -39,7 +39,7 @@ type Checked struct {
 	LiveStart block.Number // first block of the live lane, if there is none yet
 }
 
-// BlockColumn is the name of the block column.
+// BlockColumn returns the name of the block column.
 func (c *Checked) BlockColumn() string { return c.Schema.Field(c.Column).Name }
 
 // Check asks the server about the pipeline's query, once, before anything is
@@ -149,7 +149,7 @@ func (c *Checked) checkHex(ctx context.Context, source Source) error {
 	binary := map[string]bool{}
 	note := func(schema *arrow.Schema) {
 		for _, f := range schema.Fields() {
-			if arrow.IsBinaryLike(f.Type.ID()) && !isText(f.Type.ID()) || f.Type.ID() == arrow.FIXED_SIZE_BINARY {
+			if (arrow.IsBinaryLike(f.Type.ID()) && !isText(f.Type.ID())) || f.Type.ID() == arrow.FIXED_SIZE_BINARY {
 				binary[f.Name] = true
 			}
 		}
@@ -170,7 +170,7 @@ func isText(id arrow.Type) bool {
 }
 
 // checkStart refuses a range that begins before the server's data: its blocks
-// would be waited for for ever.
+// would never come.
 func (c *Checked) checkStart(from block.Number) error {
 	var errs []error
 	for _, have := range c.Head {

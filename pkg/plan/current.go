@@ -11,20 +11,20 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// errOvertaken ends a look because another planner has changed the plan since it was
-// read. The next look judges by the plan as it is.
+// errOvertaken ends a round because another planner has changed the plan since it was
+// read. The next round starts from the plan as it is.
 var errOvertaken = errors.New("the plan was changed by another planner")
 
-// current is the plan that a look judges by, and what earlier looks have found under
-// it. Under another plan none of that counts: it was judged by what is no longer so.
+// current is the plan of a round, and what earlier rounds have found under
+// it. Under another plan none of that counts.
 type current struct {
 	spec queue.Spec
 	rev  uint64 // of spec; 0: not read yet
 
-	queued  map[string]bool    // open partitions whose tasks this planner has seen queued
-	drained map[string]drained // by sink that was at the log's end
-	lagging map[string]lagging // by sink
-	holes   []block.Range      // blocks without a partition at the last look
+	queued    map[string]bool    // open partitions whose tasks this planner has seen queued
+	drained   map[string]drained // by sink that was at the log's end
+	lagging   map[string]lagging // by sink
+	unplanned []block.Range      // blocks without a partition in the last round
 }
 
 // drained is a sink that was seen at the log's end.
@@ -46,9 +46,9 @@ func (c *current) adopt(spec queue.Spec, rev uint64) {
 }
 
 // readPlan makes the plan as it is stored the current one. One that is gone, which
-// only a loss or a hand in the state can bring about, is written again as it was last
-// known, as a new one: nothing of its live lane counts before the sinks were asked.
-func (w *watcher) readPlan(ctx context.Context) error {
+// only a loss or somebody's change of the state can bring about, is written again as it
+// was last known, as a new one: nothing of its live lane counts before the sinks were asked.
+func (w *reconciler) readPlan(ctx context.Context) error {
 	spec, rev, err := w.State.LoadSpec(ctx)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
@@ -64,7 +64,7 @@ func (w *watcher) readPlan(ctx context.Context) error {
 	return err
 }
 
-func (w *watcher) restorePlan(ctx context.Context) error {
+func (w *reconciler) restorePlan(ctx context.Context) error {
 	w.rev = 0
 	err := w.change(ctx, func(s *queue.Spec) {
 		s.Epoch, s.Planned = max(s.Epoch+1, uint64(time.Now().Unix())), time.Now().UTC()
@@ -83,7 +83,7 @@ func (w *watcher) restorePlan(ctx context.Context) error {
 // earlier one if a planner of an older release, which drops the version, has written it
 // since, or if it was made anew while the partitions stayed. Nobody would read a
 // partition of a later version, and which query that was is not known any more.
-func (w *watcher) outdate(ctx context.Context, parts []queue.Partition) error {
+func (w *reconciler) outdate(ctx context.Context, parts []queue.Partition) error {
 	latest := 0
 	for _, p := range parts {
 		latest = max(latest, p.Version)
@@ -99,9 +99,9 @@ func (w *watcher) outdate(ctx context.Context, parts []queue.Partition) error {
 	})
 }
 
-// change writes the plan anew if it is still the one that this look judges by.
+// change writes the plan anew if it is still the one of this round.
 // Otherwise the error is [errOvertaken].
-func (w *watcher) change(ctx context.Context, how func(*queue.Spec)) error {
+func (w *reconciler) change(ctx context.Context, how func(*queue.Spec)) error {
 	spec := w.spec
 	if spec.Live != nil {
 		origin := *spec.Live
@@ -128,15 +128,16 @@ func (p *Planner) save(ctx context.Context, spec *queue.Spec, rev uint64) (uint6
 			return now, err
 		}
 		p.Logger.Warn().Int("version", spec.Earlier[0].Version).
-			Msg("the plan with all earlier queries is larger than a message of NATS may be: the oldest query is forgotten, and verify cannot compare with it")
+			Msg("the plan with all earlier queries is larger than a message of NATS may be: " +
+				"the oldest query is forgotten, and verify cannot compare with it")
 		spec.Earlier = slices.Clone(spec.Earlier[1:])
 	}
 }
 
-// sinks are the names of those that are waited for, whose entries are kept, and
+// sinks returns the names of those that are waited for, whose entries are kept, and
 // which have to be complete: those of the plan, so that all planners mean the same
 // while a new configuration is rolled out.
-func (w *watcher) sinks() []string {
+func (w *reconciler) sinks() []string {
 	if len(w.spec.Sinks) > 0 {
 		return w.spec.Sinks
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// astray tells why some sink cannot go on with the live lane as it is; empty: all
-// can.
-func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) (string, error) {
+// liveLaneBroken returns why some sink cannot continue with the live lane as it is; empty:
+// all can.
+func (w *reconciler) liveLaneBroken(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) (string, error) {
 	begun := position.Epoch == w.spec.Epoch
 	if begun && position.Phase == queue.LiveLost {
 		return "the log has lost the end of the live lane", nil
@@ -43,7 +43,7 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 		if ahead {
 			return fmt.Sprintf("sink %s has applied live entries that the log does not have", sink.Name), nil
 		}
-		if reason, err := w.lacks(ctx, position, tail, sink); err != nil || reason != "" {
+		if reason, err := w.missingLiveEntry(ctx, position, tail, sink); err != nil || reason != "" {
 			return reason, err
 		}
 	}
@@ -51,8 +51,8 @@ func (w *watcher) astray(ctx context.Context, position queue.LivePosition, sinks
 }
 
 // ahead reports whether a sink's last live entry is not in the lane, though nothing was
-// trimmed there. Where it stood the log may hold something else by now.
-func (w *watcher) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
+// trimmed there. The log may hold something else at its sequence by now.
+func (w *reconciler) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
 	switch {
 	case !mark.Started, mark.Epoch < w.spec.Epoch:
 		return false, nil
@@ -66,16 +66,16 @@ func (w *watcher) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tai
 		return false, err
 	}
 	if last.Found {
-		return last.Lane != queue.LiveLane || last.Damaged == nil && last.Entry.Epoch != mark.Epoch, nil
+		return last.Lane != queue.LiveLane || (last.Damaged == nil && last.Entry.Epoch != mark.Epoch), nil
 	}
 	head, err := w.Log.Head(ctx, queue.LiveLane)
 	return err == nil && head.Found && head.Seq < mark.Seq, err
 }
 
-// begin fixes where the live lane of an epoch begins: at a block below which every
+// begin decides where the live lane of an epoch begins: at a block below which every
 // sink has the chain as it is. It needs to know how far all of them are. The epoch is
 // least, or later than any that a sink or the log knows of.
-func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks []SinkStatus, least uint64) error {
+func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sinks []SinkStatus, least uint64) error {
 	tail, err := w.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks 
 	var marks []queue.LiveMark
 	joins := false // some sink has nothing of the live lane yet
 	for _, sink := range sinks {
-		if sink.rev == 0 && !w.gone(sink.Name) {
+		if sink.rev == 0 && !w.sinkStopped(sink.Name) {
 			w.live.Waits = fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
 			return nil
 		}
@@ -97,7 +97,7 @@ func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks 
 	}
 	origin := *w.spec.Live
 	if len(marks) > 0 {
-		found, err := w.common(ctx, marks)
+		found, err := w.commonAncestor(ctx, marks)
 		if err != nil || found == nil {
 			return err
 		}
@@ -122,13 +122,13 @@ func (w *watcher) begin(ctx context.Context, position queue.LivePosition, sinks 
 	})
 }
 
-// common finds where the live lane can begin again. A sink has the chain up to its
+// commonAncestor finds where the live lane can begin again. A sink has the chain up to its
 // cursor if that is still a block of it. Where it is not, the lane begins again
 // further below, after a block that the chain had when the epoch began, and still has.
 // One that is far behind does not take the others back: the lane voids its live blocks,
 // which come again as history. Only a lane that has reached max_block with the others
-// goes back for it. It returns nil if that cannot be told yet.
-func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
+// goes back for it. It returns nil if that is not known yet.
+func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
 	c, err := w.head(ctx)
 	if err != nil {
 		return nil, err
@@ -160,13 +160,13 @@ func (w *watcher) common(ctx context.Context, marks []queue.LiveMark) (*queue.Or
 		return nil, err
 	}
 	if n := len(origin.Points); !base.Hash.IsZero() && (n == 0 || origin.Points[n-1] != base) {
-		w.live.Waits = "the chain has changed this moment" // the next look sees how
+		w.live.Waits = "the chain has changed this moment" // the next round sees how
 		return nil, nil
 	}
 	return origin, nil
 }
 
-// after is the first block that a sink does not hold for certain.
+// after returns the first block that a sink does not hold for certain.
 func after(mark queue.LiveMark) block.Number {
 	if mark.Cursor.Network != "" {
 		return mark.Cursor.Number + 1
@@ -175,7 +175,7 @@ func after(mark queue.LiveMark) block.Number {
 }
 
 // beyond reports whether a lane that begins at a block has none below max_block.
-func (w *watcher) beyond(start block.Number) bool {
+func (w *reconciler) beyond(start block.Number) bool {
 	return w.spec.MaxBlock != nil && start >= *w.spec.MaxBlock
 }
 
@@ -183,9 +183,9 @@ func (w *watcher) beyond(start block.Number) bool {
 // begin at its cursor.
 const farBehind = 10_000
 
-// certain returns the first block that a sink may have otherwise than the chain, and the
-// block before it, without its hash if only the chain knows that.
-func (w *watcher) certain(ctx context.Context, c *Checked, mark queue.LiveMark) (block.Number, block.Cursor, error) {
+// certain returns the first block in which a sink may differ from the chain, and the block
+// before it, without its hash if only the chain knows that.
+func (w *reconciler) certain(ctx context.Context, c *Checked, mark queue.LiveMark) (block.Number, block.Cursor, error) {
 	cursor, head := mark.Cursor, c.Head[0]
 	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
 		return after(mark), block.Cursor{}, nil
@@ -224,8 +224,8 @@ func (w *watcher) certain(ctx context.Context, c *Checked, mark queue.LiveMark) 
 	return w.spec.History.Start, block.Cursor{}, nil // everything may have left the chain
 }
 
-// canonical asks whether a block is in the chain. It is not above the head.
-func (w *watcher) canonical(ctx context.Context, c *Checked, at block.Cursor) (bool, error) {
+// canonical reports whether a block is in the chain. It is not above the head.
+func (w *reconciler) canonical(ctx context.Context, c *Checked, at block.Cursor) (bool, error) {
 	if head := c.Head[0]; at.Number == head.Numbers.Last() {
 		return at.Hash == head.Hash, nil
 	}

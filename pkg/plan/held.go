@@ -20,7 +20,7 @@ const mostHeld = 1024
 // so that a new plan does not read them: a table that was adopted, or all that was
 // loaded before the state of NATS was lost. It reports false while a sink has not said
 // yet what it holds; after AskSinks nothing is taken as held.
-func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, asked bool, err error) {
+func (w *reconciler) recordHeld(ctx context.Context) (parts []queue.Partition, asked bool, err error) {
 	held := block.NewSet(w.spec.History)
 	for _, name := range w.sinks() {
 		report, rev, err := w.State.Report(ctx, name)
@@ -30,7 +30,7 @@ func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, aske
 		switch {
 		case rev > w.since:
 			held = intersect(held, ownHistory(report))
-		case w.gone(name):
+		case w.sinkStopped(name):
 		case time.Since(w.asking) < w.AskSinks:
 			if !w.askTold && time.Since(w.asking) > time.Second {
 				w.askTold = true
@@ -63,7 +63,7 @@ func (w *watcher) recordHeld(ctx context.Context) (parts []queue.Partition, aske
 }
 
 // ask has the sinks asked what they hold before a plan that has no partitions is filled.
-func (w *watcher) ask() {
+func (w *reconciler) ask() {
 	w.asking, w.askTold, w.asked, w.filled = time.Now(), false, false, false
 }
 

@@ -32,24 +32,24 @@ type LiveStatus struct {
 }
 
 const (
-	// liveEvery is how many looks pass between two looks at the live lane, unless it is
+	// liveEvery is how many rounds pass between two that read the live lane, unless it is
 	// about to begin.
 	liveEvery = 4
 	// reportPatience is how long a live lane that has begun waits, when a planner
-	// starts, for every sink to say how far it is. One that has not begun waits without
+	// starts, for every sink to report how far it is. One that has not begun waits without
 	// a limit: what it begins with depends on what the sinks hold.
 	reportPatience = 5 * time.Second
-	// reportSoon is within which time a sink that runs says how far it is: it is asked
-	// when a planner starts, which writes the plan.
+	// reportSoon is how soon a sink that runs reports how far it is after a planner has
+	// started, which writes the plan.
 	reportSoon = 2 * time.Second
 )
 
-// lookAtLive sees to it that the live lane has its task as soon as it may begin, and
-// that it begins again, in a new epoch, when a sink cannot go on with it.
-func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
+// reconcileLive queues the task of the live lane as soon as it may begin, and lets it begin
+// again, in a new epoch, when a sink cannot continue with it.
+func (w *reconciler) reconcileLive(ctx context.Context, s *Status) error {
 	s.Live = w.live
 	switch {
-	case w.looks%liveEvery != 1 && !w.unheard && !w.soon:
+	case w.rounds%liveEvery != 1 && !w.unheard && !w.soon:
 		return nil
 	case !w.spec.Follows():
 		w.live, w.soon = LiveStatus{}, false
@@ -75,7 +75,7 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 		began = true
 		return w.begin(ctx, position, s.Sinks, w.spec.Epoch)
 	}
-	reason, err := w.astray(ctx, position, s.Sinks)
+	reason, err := w.liveLaneBroken(ctx, position, s.Sinks)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (w *watcher) lookAtLive(ctx context.Context, s *Status) error {
 // followToTheEnd makes a plan that is all history follow the chain up to max_block if a
 // destination that was live under an earlier plan lacks blocks above its live start:
 // those of the history are dropped there, because only a lane can vouch for them.
-func (w *watcher) followToTheEnd(ctx context.Context, sinks []SinkStatus) error {
+func (w *reconciler) followToTheEnd(ctx context.Context, sinks []SinkStatus) error {
 	start := w.spec.History.End
 	for _, sink := range sinks {
 		live := block.Range{Start: sink.Report.Live.Start, End: w.spec.History.End}
@@ -108,7 +108,7 @@ func (w *watcher) followToTheEnd(ctx context.Context, sinks []SinkStatus) error 
 }
 
 // queueLive queues the live task, unless the lane has all its blocks.
-func (w *watcher) queueLive(ctx context.Context, position queue.LivePosition, rev uint64) error {
+func (w *reconciler) queueLive(ctx context.Context, position queue.LivePosition, rev uint64) error {
 	if position.Phase == queue.LiveDone && position.Epoch == w.spec.Epoch && sameEnd(position.Until, w.spec.MaxBlock) {
 		return nil
 	}
@@ -134,8 +134,8 @@ func (w *watcher) queueLive(ctx context.Context, position queue.LivePosition, re
 
 // clearLane removes from the live lane what an epoch before has left there: the new one
 // begins in an empty lane. What a process of the epoch before puts behind it meanwhile is
-// removed at the next look.
-func (w *watcher) clearLane(ctx context.Context, position queue.LivePosition) error {
+// removed in the next round.
+func (w *reconciler) clearLane(ctx context.Context, position queue.LivePosition) error {
 	tail, err := w.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return fmt.Errorf("read the end of the live lane: %w", err)
@@ -152,8 +152,8 @@ func (w *watcher) clearLane(ctx context.Context, position queue.LivePosition) er
 
 func sameEnd(a, b *block.Number) bool { return a != nil && b != nil && *a == *b }
 
-// notYet returns why the live lane cannot begin, or go on; empty: it can.
-func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosition) (string, error) {
+// notYet returns why the live lane cannot begin, or continue; empty: it can.
+func (w *reconciler) notYet(ctx context.Context, s *Status, position queue.LivePosition) (string, error) {
 	if w.Config.Live.Start == config.AfterBackfill && !w.followed {
 		for _, sink := range s.Sinks {
 			if sink.Stopped == "" && !w.holds(sink, s) {
@@ -182,7 +182,7 @@ func (w *watcher) notYet(ctx context.Context, s *Status, position queue.LivePosi
 // silentSink returns which sink is waited for that has not reported since this planner
 // runs; empty: none is. One that has stopped for good is not: what it has reported last
 // counts, and when it is back the lane begins again if it has to.
-func (w *watcher) silentSink(sinks []SinkStatus, begun bool) string {
+func (w *reconciler) silentSink(sinks []SinkStatus, begun bool) string {
 	for _, sink := range sinks {
 		switch {
 		case sink.reported != 0, sink.Stopped != "":
@@ -196,7 +196,7 @@ func (w *watcher) silentSink(sinks []SinkStatus, begun bool) string {
 }
 
 // holds reports whether a sink has the whole history, except for what was given up.
-func (w *watcher) holds(sink SinkStatus, s *Status) bool {
+func (w *reconciler) holds(sink SinkStatus, s *Status) bool {
 	have := sink.Report.Coverage.Clone()
 	have.AddAll(s.Failed)
 	return have.Covers(Wanted(w.spec, sink.Report.Live))
@@ -216,8 +216,8 @@ func Wanted(spec queue.Spec, live queue.LiveMark) block.Range {
 	return h
 }
 
-// settle finds the hash of the block before the live lane, once the chain has it.
-func (w *watcher) settle(ctx context.Context) (string, error) {
+// settle asks for the hash of the block before the live lane, once the chain has it.
+func (w *reconciler) settle(ctx context.Context) (string, error) {
 	start := w.spec.Live.Start
 	c, err := w.head(ctx)
 	if err != nil {
@@ -247,9 +247,9 @@ func (w *watcher) settle(ctx context.Context) (string, error) {
 // the sinks, too, what they last reported may be of an earlier run.
 func (p *Planner) stopped(sink string, r queue.SinkReport) string {
 	switch {
-	case p.Gone != nil && !p.Gone(sink):
+	case p.SinkStopped != nil && !p.SinkStopped(sink):
 		return ""
-	case p.Gone != nil:
+	case p.SinkStopped != nil:
 		return cmp.Or(r.Reason, "an error")
 	case r.State == queue.SinkFailed:
 		return cmp.Or(r.Reason, "an error")
@@ -258,4 +258,4 @@ func (p *Planner) stopped(sink string, r queue.SinkReport) string {
 	}
 }
 
-func (p *Planner) gone(sink string) bool { return p.Gone != nil && p.Gone(sink) }
+func (p *Planner) sinkStopped(sink string) bool { return p.SinkStopped != nil && p.SinkStopped(sink) }

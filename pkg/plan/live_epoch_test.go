@@ -13,18 +13,19 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// TestAnEpochBegins where every sink can go on, whatever has put one of them astray.
+// TestAnEpochBegins where every sink can continue, whatever has broken the lane for one
+// of them.
 func TestAnEpochBegins(t *testing.T) {
 	for name, c := range map[string]struct {
-		trouble func(d *tower, marks []uint64)
+		trouble func(d *liveEnv, marks []uint64)
 		start   block.Number
 		waits   string
 	}{
-		"a sink is ahead of the log": {func(d *tower, marks []uint64) {
-			d.tells("warehouse", d.mark(marks[2]+100, 800, 900))
-			d.tells("cache", d.mark(marks[1], 800, 840))
+		"a sink is ahead of the log": {func(d *liveEnv, marks []uint64) {
+			d.reports("warehouse", d.mark(marks[2]+100, 800, 900))
+			d.reports("cache", d.mark(marks[1], 800, 840))
 		}, 841, ""},
-		"the log has other entries where a sink's last was": {func(d *tower, marks []uint64) {
+		"the log has other entries where a sink's last was": {func(d *liveEnv, marks []uint64) {
 			// The log had lost its end; a partition's entry took the place.
 			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, marks[2]))
 			p := part(700, 800, 1, queue.PartitionOpen)
@@ -34,89 +35,89 @@ func TestAnEpochBegins(t *testing.T) {
 			must(d.t, err)
 			d.seq = 0
 			d.publish(entry.Invalidate, block.Closed(800, 800))
-			d.tells("warehouse", d.mark(seq, 800, 900))
-			d.tells("cache", d.mark(marks[1], 800, 840))
+			d.reports("warehouse", d.mark(seq, 800, 900))
+			d.reports("cache", d.mark(marks[1], 800, 840))
 		}, 841, ""},
-		"a sink lacks what was trimmed": {func(d *tower, marks []uint64) {
-			d.tells("warehouse", d.mark(marks[2], 800, 900))
-			d.tells("cache", d.mark(marks[0], 800, 820))
+		"a sink lacks what was trimmed": {func(d *liveEnv, marks []uint64) {
+			d.reports("warehouse", d.mark(marks[2], 800, 900))
+			d.reports("cache", d.mark(marks[0], 800, 820))
 			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, marks[1]))
 		}, 821, ""},
-		"a sink lacks what came before a lane that began again": {func(d *tower, marks []uint64) {
+		"a sink lacks what came before a lane that began again": {func(d *liveEnv, marks []uint64) {
 			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, marks[2]))
 			d.seq = 0
 			again := d.publish(entry.Invalidate, block.Closed(800, 800))
-			d.tells("warehouse", d.mark(again, 800, 900))
-			d.tells("cache", d.mark(marks[1], 800, 840))
+			d.reports("warehouse", d.mark(again, 800, 900))
+			d.reports("cache", d.mark(marks[1], 800, 840))
 		}, 841, ""},
-		"the lane is lost": {func(d *tower, marks []uint64) {
+		"the lane is lost": {func(d *liveEnv, marks []uint64) {
 			d.reached(queue.LiveLost, marks[2], 901)
-			d.tells("warehouse", d.mark(marks[2], 800, 900))
-			d.tells("cache", d.mark(marks[2], 800, 900))
+			d.reports("warehouse", d.mark(marks[2], 800, 900))
+			d.reports("cache", d.mark(marks[2], 800, 900))
 		}, 901, ""},
-		"the lane is lost, and everything has left the chain": {func(d *tower, marks []uint64) {
-			d.tells("warehouse", d.mark(marks[2], 800, 900))
-			d.tells("cache", d.mark(marks[2], 800, 900))
+		"the lane is lost, and everything has left the chain": {func(d *liveEnv, marks []uint64) {
+			d.reports("warehouse", d.mark(marks[2], 800, 900))
+			d.reports("cache", d.mark(marks[2], 800, 900))
 			d.chain.reorg(650)
 			d.reached(queue.LiveLost, marks[2], 901)
 		}, 700, ""},
-		"and no sink has begun": {func(d *tower, marks []uint64) {
+		"and no sink has begun": {func(d *liveEnv, marks []uint64) {
 			d.reached(queue.LiveLost, marks[2], 901)
-			d.tells("warehouse", queue.LiveMark{})
-			d.tells("cache", queue.LiveMark{})
+			d.reports("warehouse", queue.LiveMark{})
+			d.reports("cache", queue.LiveMark{})
 		}, 800, ""},
-		"and a sink has no watermark yet": {func(d *tower, marks []uint64) {
+		"and a sink has no watermark yet": {func(d *liveEnv, marks []uint64) {
 			d.reached(queue.LiveLost, marks[2], 901)
-			d.tells("warehouse", d.mark(marks[2], 800, 900))
-			d.tells("cache", queue.LiveMark{Started: true, Epoch: 1, Seq: marks[0] - 1, Start: 790})
+			d.reports("warehouse", d.mark(marks[2], 800, 900))
+			d.reports("cache", queue.LiveMark{Started: true, Epoch: 1, Seq: marks[0] - 1, Start: 790})
 		}, 790, ""},
-		"and a sink was taken back to the first block of the chain": {func(d *tower, marks []uint64) {
+		"and a sink was taken back to the first block of the chain": {func(d *liveEnv, marks []uint64) {
 			d.reached(queue.LiveLost, marks[2], 901)
 			mark := d.mark(marks[2], 800, 799)
 			mark.Cursor.Hash = block.Hash{}
-			d.tells("warehouse", mark)
-			d.tells("cache", d.mark(marks[2], 800, 900))
+			d.reports("warehouse", mark)
+			d.reports("cache", d.mark(marks[2], 800, 900))
 		}, 800, ""},
-		"and a sink is far behind": {func(d *tower, marks []uint64) {
-			d.chain.set(func(s *moving) { s.end = 20_000 })
+		"and a sink is far behind": {func(d *liveEnv, marks []uint64) {
+			d.chain.set(func(s *movingChain) { s.end = 20_000 })
 			d.reached(queue.LiveLost, marks[2], 15_001)
-			d.tells("warehouse", d.mark(marks[2], 800, 15_000))
-			d.tells("cache", d.mark(marks[0], 800, 820))
+			d.reports("warehouse", d.mark(marks[2], 800, 15_000))
+			d.reports("cache", d.mark(marks[0], 800, 820))
 		}, 15_001, ""},
-		"and a sink is far behind, but above where another has to begin": {func(d *tower, marks []uint64) {
-			d.chain.set(func(s *moving) { s.end = 20_000 })
+		"and a sink is far behind, but above where another has to begin": {func(d *liveEnv, marks []uint64) {
+			d.chain.set(func(s *movingChain) { s.end = 20_000 })
 			stray := d.mark(marks[2], 800, 15_000)
 			d.chain.reorg(14_990)
 			d.reached(queue.LiveLost, marks[2], 15_001)
-			d.tells("warehouse", stray)
-			d.tells("cache", d.mark(marks[0], 790, 820))
+			d.reports("warehouse", stray)
+			d.reports("cache", d.mark(marks[0], 790, 820))
 		}, 800, ""},
-		"and a sink is on a fork that is gone": {func(d *tower, marks []uint64) {
+		"and a sink is on a fork that is gone": {func(d *liveEnv, marks []uint64) {
 			// cache is the lower one, and on the chain; warehouse has other blocks below
 			// cache's cursor.
 			stray := d.mark(marks[1], 800, 860)
 			d.chain.reorg(830)
 			d.reached(queue.LiveLost, marks[2], 846)
-			d.tells("warehouse", stray)
-			d.tells("cache", d.mark(marks[2], 800, 845))
+			d.reports("warehouse", stray)
+			d.reports("cache", d.mark(marks[2], 800, 845))
 		}, 800, ""},
-		"and the fork is deeper than the lane": {func(d *tower, marks []uint64) {
+		"and the fork is deeper than the lane": {func(d *liveEnv, marks []uint64) {
 			stray := d.mark(marks[1], 800, 860)
 			d.chain.reorg(770)
 			d.reached(queue.LiveLost, marks[2], 846)
-			d.tells("warehouse", stray)
-			d.tells("cache", d.mark(marks[2], 770, 845))
+			d.reports("warehouse", stray)
+			d.reports("cache", d.mark(marks[2], 770, 845))
 		}, 736, ""},
-		"and the chain is not as long as it was": {func(d *tower, marks []uint64) {
+		"and the chain is not as long as it was": {func(d *liveEnv, marks []uint64) {
 			d.reached(queue.LiveLost, marks[2], 901)
-			d.tells("warehouse", d.mark(marks[2], 800, 900))
-			d.tells("cache", d.mark(marks[2], 800, 900))
-			d.chain.set(func(s *moving) { s.end = 890 })
+			d.reports("warehouse", d.mark(marks[2], 800, 900))
+			d.reports("cache", d.mark(marks[2], 800, 900))
+			d.chain.set(func(s *movingChain) { s.end = 890 })
 		}, 901, "its head is block 889, and block"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := follow(t, "warehouse", "cache")
+			d := newLiveEnv(t, "warehouse", "cache")
 			marks := []uint64{}
 			d.publish(entry.Invalidate, block.Closed(800, 800))
 			for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
@@ -124,14 +125,14 @@ func TestAnEpochBegins(t *testing.T) {
 			}
 			d.reached(queue.LiveRunning, marks[2], 901)
 			d.run()
-			d.looks()
+			d.next()
 			if s := d.stored(); s.Epoch != 1 {
 				t.Fatalf("epoch %d before the sinks have said how far they are", s.Epoch)
 			}
 			c.trouble(d, marks)
 			if c.waits != "" {
 				d.until("it waits", func(s plan.Status) bool { return strings.Contains(s.Live.Waits, c.waits) })
-				d.chain.set(func(s *moving) { s.end = 1000 })
+				d.chain.set(func(s *movingChain) { s.end = 1000 })
 			}
 			d.until("an epoch begins", func(plan.Status) bool { return d.stored().Epoch == 2 })
 			s := d.stored()
@@ -139,7 +140,7 @@ func TestAnEpochBegins(t *testing.T) {
 				t.Errorf("the epoch begins at %d (open %v), want %d", s.Live.Start, s.Live.Open, c.start)
 			}
 			for i, p := range s.Live.Points {
-				if p != d.chain.at(p.Number) || i > 0 && p.Number <= s.Live.Points[i-1].Number {
+				if p != d.chain.at(p.Number) || (i > 0 && p.Number <= s.Live.Points[i-1].Number) {
 					t.Errorf("point %v is not in the chain, or not in order: %v", p, s.Live.Points)
 				}
 			}
@@ -151,7 +152,7 @@ func TestAnEpochBegins(t *testing.T) {
 			}
 			// The sinks as they are fit the epoch that has begun: there is no other one.
 			d.until("the task is queued", func(plan.Status) bool { return d.queued() })
-			d.looks()
+			d.next()
 			if s := d.stored(); s.Epoch != 2 {
 				t.Errorf("epoch %d", s.Epoch)
 			}
@@ -161,7 +162,7 @@ func TestAnEpochBegins(t *testing.T) {
 
 // TestNoEpochBegins where a sink is only slow.
 func TestNoEpochBegins(t *testing.T) {
-	d := follow(t, "warehouse", "cache", "late")
+	d := newLiveEnv(t, "warehouse", "cache", "late")
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	first := d.publish(entry.Watermark, block.Closed(800, 820))
 	other := d.publish(entry.Watermark, block.Closed(821, 840))
@@ -169,13 +170,13 @@ func TestNoEpochBegins(t *testing.T) {
 	must(t, d.Log.TrimLanes(t.Context(), queue.Live, first))
 	d.reached(queue.LiveRunning, last, 901)
 	d.run()
-	d.tells("warehouse", d.mark(first, 800, 820)) // needs the first that is left
-	d.tells("cache", d.mark(other, 800, 840))
-	d.tells("late", queue.LiveMark{})
+	d.reports("warehouse", d.mark(first, 800, 820)) // needs the first that is left
+	d.reports("cache", d.mark(other, 800, 840))
+	d.reports("late", queue.LiveMark{})
 	d.until("the live lane goes on", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })
-	d.looks()
-	d.tells("cache", d.mark(last, 800, 900))
-	d.looks()
+	d.next()
+	d.reports("cache", d.mark(last, 800, 900))
+	d.next()
 	if s := d.stored(); s.Epoch != 1 {
 		t.Errorf("epoch %d", s.Epoch)
 	}
@@ -183,9 +184,9 @@ func TestNoEpochBegins(t *testing.T) {
 
 // TestALaneThatFailed ends the run with its error; another run tries again.
 func TestALaneThatFailed(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	ended, stop := d.run()
-	d.tells("warehouse", queue.LiveMark{})
+	d.reports("warehouse", queue.LiveMark{})
 	d.until("the live lane begins", func(plan.Status) bool { return d.queued() })
 	d.save(queue.LivePosition{
 		Epoch: 1, Next: 820, Phase: queue.LiveFailed, Error: "the chain was reorganised deeper than is remembered", Reorgs: 7,
@@ -200,12 +201,12 @@ func TestALaneThatFailed(t *testing.T) {
 	must(t, task.Done(t.Context()))
 
 	ended, _ = d.run()
-	d.tells("warehouse", queue.LiveMark{})
+	d.reports("warehouse", queue.LiveMark{})
 	d.until("it is tried again", func(plan.Status) bool { return d.queued() })
 	if p, _, err := d.State.LivePosition(t.Context()); err != nil || p.Phase != queue.LiveRunning || p.Next != 820 || p.Reorgs != 7 {
 		t.Errorf("position %+v, %v", p, err)
 	}
-	d.looks()
+	d.next()
 	select {
 	case err := <-ended:
 		t.Errorf("the new run ended with %v", err)
@@ -215,7 +216,7 @@ func TestALaneThatFailed(t *testing.T) {
 
 // TestAnOpenOriginIsSettled when the chain arrives there.
 func TestAnOpenOriginIsSettled(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.spec.History = block.Range{Start: 1100, End: 1100}
 	d.spec.Live = &queue.Origin{Start: 1100, Open: true}
 	reasons := make(chan string, 1)
@@ -229,28 +230,28 @@ func TestAnOpenOriginIsSettled(t *testing.T) {
 		}
 	}
 	d.run()
-	d.tells("warehouse", queue.LiveMark{})
+	d.reports("warehouse", queue.LiveMark{})
 	d.until("it waits", func(s plan.Status) bool {
 		return s.Live.Waits == "the chain has not reached block 1100; its head is block 999"
 	})
-	d.looks()
+	d.next()
 	if s := d.stored(); !s.Live.Open || d.queued() {
 		t.Errorf("origin %+v, queued %v", s.Live, d.queued())
 	}
 	// A server that is slow is not one that lacks the block.
-	d.chain.set(func(s *moving) { s.end, s.slow = 1102, true })
+	d.chain.set(func(s *movingChain) { s.end, s.slow = 1102, true })
 	var text string
 	for text == "" {
 		select {
 		case text = <-reasons:
-		case <-d.status: // the planner looks again
+		case <-d.status: // the planner runs again
 		}
 	}
 	if !strings.Contains(text, "ask for the hash of block 1099: "+amp.ErrUnanswered.Error()) {
 		t.Errorf("of a slow server it says %s", text)
 	}
 	// The rows of the block cannot be computed, and its hash is known all the same.
-	d.chain.set(func(s *moving) { s.slow, s.fails = false, true })
+	d.chain.set(func(s *movingChain) { s.slow, s.fails = false, true })
 	d.until("the live lane begins", func(plan.Status) bool { return d.queued() })
 	if s := d.stored(); s.Live.Open || s.Live.Start != 1100 || !slices.Equal(s.Live.Points, []block.Cursor{d.chain.at(1099)}) || s.Epoch != 1 {
 		t.Errorf("origin %+v", s.Live)

@@ -22,7 +22,7 @@ import (
 )
 
 // moving is a server whose chain the test changes.
-type moving struct {
+type movingChain struct {
 	mu   sync.Mutex
 	end  block.Number // exclusive
 	from block.Number // first block of the last fork
@@ -34,21 +34,23 @@ type moving struct {
 	asked int  // how often for its head
 }
 
-func (s *moving) set(change func(*moving)) {
+func (s *movingChain) set(change func(*movingChain)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s)
 }
 
-func (s *moving) reorg(from block.Number) { s.set(func(s *moving) { s.from, s.fork = from, s.fork+1 }) }
+func (s *movingChain) reorg(from block.Number) {
+	s.set(func(s *movingChain) { s.from, s.fork = from, s.fork+1 })
+}
 
-func (s *moving) at(n block.Number) block.Cursor {
+func (s *movingChain) at(n block.Number) block.Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cursor(n)
 }
 
-func (s *moving) cursor(n block.Number) block.Cursor {
+func (s *movingChain) cursor(n block.Number) block.Cursor {
 	h := block.Hash{0xb1, 0, byte(n >> 8), byte(n)}
 	if n >= s.from {
 		h[1] = s.fork
@@ -56,22 +58,22 @@ func (s *moving) cursor(n block.Number) block.Cursor {
 	return block.Cursor{Network: "mainnet", Number: n, Hash: h}
 }
 
-func (s *moving) Info(context.Context, string) (*arrow.Schema, error) { return rows, nil }
+func (s *movingChain) Info(context.Context, string) (*arrow.Schema, error) { return rows, nil }
 
-func (s *moving) Head(context.Context, string) ([]amp.Range, error) {
+func (s *movingChain) Head(context.Context, string) ([]amp.Range, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
 	return []amp.Range{{Network: "mainnet", Numbers: block.Range{Start: 0, End: s.end}, Hash: s.cursor(s.end - 1).Hash}}, nil
 }
 
-func (s *moving) Fetch(context.Context, string) iter.Seq2[amp.Message, error] {
+func (s *movingChain) Fetch(context.Context, string) iter.Seq2[amp.Message, error] {
 	return func(yield func(amp.Message, error) bool) {
 		yield(amp.Message{}, errors.New("planning reads no rows"))
 	}
 }
 
-func (s *moving) Probe(_ context.Context, query, _ string, at block.Number) (block.Cursor, error) {
+func (s *movingChain) Probe(_ context.Context, query, _ string, at block.Number) (block.Cursor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at >= s.end || s.slow {
@@ -83,7 +85,7 @@ func (s *moving) Probe(_ context.Context, query, _ string, at block.Number) (blo
 	return s.cursor(at - 1), nil
 }
 
-func (s *moving) Fork(_ context.Context, _ string, left block.Cursor) (block.Number, block.Cursor, error) {
+func (s *movingChain) Fork(_ context.Context, _ string, left block.Cursor) (block.Number, block.Cursor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from := left.Number
@@ -93,17 +95,17 @@ func (s *moving) Fork(_ context.Context, _ string, left block.Cursor) (block.Num
 	return from, s.cursor(from - 1), nil
 }
 
-// tower is a desk of a pipeline that follows the chain from block 800 on.
-type tower struct {
-	*desk
-	chain *moving
+// liveEnv is an env of a pipeline that follows the chain from block 800 on.
+type liveEnv struct {
+	*env
+	chain *movingChain
 	spec  queue.Spec
 	seq   uint64 // of the live lane's last entry
 }
 
-func follow(t *testing.T, sinks ...string) *tower {
+func newLiveEnv(t *testing.T, sinks ...string) *liveEnv {
 	t.Helper()
-	d := &tower{desk: setup(t), chain: &moving{end: 1000}}
+	d := &liveEnv{env: setup(t), chain: &movingChain{end: 1000}}
 	d.Source = d.chain
 	d.Config.Sinks = nil
 	for _, name := range sinks {
@@ -119,8 +121,9 @@ func follow(t *testing.T, sinks ...string) *tower {
 	return d
 }
 
-// run begins to watch and drops the first status. The planner stands still while the test does not look.
-func (d *tower) run() (ended chan error, stop func()) {
+// run starts the planner and drops the first status. The planner stands still while the
+// test does not read the next one.
+func (d *liveEnv) run() (ended chan error, stop func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(d.t.Context())
 	spec, rev, err := d.State.LoadSpec(ctx)
@@ -148,27 +151,27 @@ func (d *tower) run() (ended chan error, stop func()) {
 		<-done
 	}
 	d.t.Cleanup(stop)
-	// From its first look on, it takes reports as news.
-	d.until("the first look", func(plan.Status) bool { return true })
+	// From its first round on, it takes reports as news.
+	d.until("the first round", func(plan.Status) bool { return true })
 	return ended, stop
 }
 
-// looks lets the planner look a few times, and once at the live lane.
-func (d *tower) looks() (s plan.Status) {
+// next lets the planner run a few rounds, one of which reads the live lane.
+func (d *liveEnv) next() (s plan.Status) {
 	d.t.Helper()
 	for range 9 {
-		s = d.until("a look", func(plan.Status) bool { return true })
+		s = d.until("a round", func(plan.Status) bool { return true })
 	}
 	return s
 }
 
 // mark is a sink that has the live lane up to the watermark of a block.
-func (d *tower) mark(seq uint64, start, last block.Number) queue.LiveMark {
+func (d *liveEnv) mark(seq uint64, start, last block.Number) queue.LiveMark {
 	return queue.LiveMark{Started: true, Epoch: 1, Seq: seq, Start: start, Cursor: d.chain.at(last)}
 }
 
-// tells plays a sink that reports what it has.
-func (d *tower) tells(sink string, mark queue.LiveMark, coverage ...block.Range) {
+// reports plays a sink that reports what it has.
+func (d *liveEnv) reports(sink string, mark queue.LiveMark, coverage ...block.Range) {
 	d.t.Helper()
 	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
 		Name: sink, Coverage: block.NewSet(coverage...), Live: mark, State: "running", Updated: time.Now(),
@@ -176,7 +179,7 @@ func (d *tower) tells(sink string, mark queue.LiveMark, coverage ...block.Range)
 }
 
 // publish appends an entry to the live lane.
-func (d *tower) publish(kind entry.Kind, r block.Range) uint64 {
+func (d *liveEnv) publish(kind entry.Kind, r block.Range) uint64 {
 	d.t.Helper()
 	h := entry.Header{Kind: kind, Epoch: d.spec.Epoch, Network: "mainnet", Range: r, Hash: d.chain.at(r.Last()).Hash}
 	if kind == entry.Invalidate {
@@ -189,7 +192,7 @@ func (d *tower) publish(kind entry.Kind, r block.Range) uint64 {
 }
 
 // reached writes the position of the live lane as its holder does.
-func (d *tower) reached(phase queue.LivePhase, seq uint64, next block.Number) {
+func (d *liveEnv) reached(phase queue.LivePhase, seq uint64, next block.Number) {
 	d.t.Helper()
 	d.save(queue.LivePosition{
 		Epoch: d.spec.Epoch, Seq: seq, Next: next, Phase: phase, Points: []block.Cursor{d.chain.at(735), d.chain.at(799), d.chain.at(next - 1)},
@@ -197,7 +200,7 @@ func (d *tower) reached(phase queue.LivePhase, seq uint64, next block.Number) {
 }
 
 // save writes a position of the live lane over the one that is there.
-func (d *tower) save(live queue.LivePosition) {
+func (d *liveEnv) save(live queue.LivePosition) {
 	d.t.Helper()
 	_, rev, err := d.State.LivePosition(d.t.Context())
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
@@ -207,7 +210,7 @@ func (d *tower) save(live queue.LivePosition) {
 }
 
 // queued reports whether the live task is there, held by a worker or not.
-func (d *tower) queued() bool {
+func (d *liveEnv) queued() bool {
 	d.t.Helper()
 	load, err := d.Tasks.Load(d.t.Context(), queue.LiveTask)
 	must(d.t, err)
@@ -215,7 +218,7 @@ func (d *tower) queued() bool {
 }
 
 // willBeQueued waits for the task: a consumer hears of a message a moment later.
-func (d *tower) willBeQueued() bool {
+func (d *liveEnv) willBeQueued() bool {
 	d.t.Helper()
 	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
 		if d.queued() {
@@ -225,15 +228,15 @@ func (d *tower) willBeQueued() bool {
 	return false
 }
 
-func (d *tower) stored() queue.Spec {
+func (d *liveEnv) stored() queue.Spec {
 	d.t.Helper()
 	spec, _, err := d.State.LoadSpec(d.t.Context())
 	must(d.t, err)
 	return spec
 }
 
-// endsBy looks until the run ends.
-func (d *tower) endsBy(ended chan error) error {
+// endsBy reads statuses until the run ends.
+func (d *liveEnv) endsBy(ended chan error) error {
 	d.t.Helper()
 	limit := time.After(20 * time.Second)
 	for {

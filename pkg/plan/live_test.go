@@ -15,16 +15,16 @@ import (
 )
 
 func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.run()
-	s := d.looks()
+	s := d.next()
 	if want := "sink warehouse has not said yet how far it is: start it, or take it out of the configuration"; s.Live.Waits != want || !s.Live.Follows || s.Live.Start != 800 {
 		t.Errorf("live %+v, want that it waits: %s", s.Live, want)
 	}
 	if d.queued() {
 		t.Error("the live lane is begun before it is known how far the sink is")
 	}
-	d.tells("warehouse", queue.LiveMark{}) // has nothing of the history yet
+	d.reports("warehouse", queue.LiveMark{}) // has nothing of the history yet
 	s = d.until("nothing is waited for", func(s plan.Status) bool { return s.Live.Waits == "" })
 	if !d.willBeQueued() || s.Complete {
 		t.Errorf("the task is not queued; status %+v", s)
@@ -41,17 +41,17 @@ func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
 // process is left out.
 func TestTheFirstBeginningWaitsForEverySink(t *testing.T) {
 	t.Parallel()
-	d := follow(t, "warehouse", "cache", "gone")
-	d.Gone = func(sink string) bool { return sink == "gone" }
+	d := newLiveEnv(t, "warehouse", "cache", "gone")
+	d.SinkStopped = func(sink string) bool { return sink == "gone" }
 	d.run()
-	d.tells("warehouse", queue.LiveMark{})
+	d.reports("warehouse", queue.LiveMark{})
 	for began := time.Now(); time.Since(began) < 6*time.Second; { // one that has begun would not wait so long
-		s := d.looks()
+		s := d.next()
 		if !strings.HasPrefix(s.Live.Waits, "sink cache has not said yet how far it is") || d.queued() {
 			t.Fatalf("after %s: queued %v, waits: %q", time.Since(began), d.queued(), s.Live.Waits)
 		}
 	}
-	d.tells("cache", queue.LiveMark{})
+	d.reports("cache", queue.LiveMark{})
 	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Waits == "" })
 	if !d.willBeQueued() {
 		t.Error("the task is not queued")
@@ -62,10 +62,10 @@ func TestTheFirstBeginningWaitsForEverySink(t *testing.T) {
 // others when a planner starts again.
 func TestALaneThatHasBegunDoesNotWaitForASilentSink(t *testing.T) {
 	t.Parallel()
-	d := follow(t, "warehouse", "silent")
+	d := newLiveEnv(t, "warehouse", "silent")
 	d.reached(queue.LiveRunning, 0, 810)
 	d.run()
-	d.tells("warehouse", queue.LiveMark{})
+	d.reports("warehouse", queue.LiveMark{})
 	began := time.Now()
 	const silent = "sink silent has not said yet how far it is"
 	d.until("it waits, and has asked just now", func(s plan.Status) bool { return s.Live.Waits == silent && s.Live.Soon })
@@ -81,47 +81,47 @@ func TestALaneThatHasBegunDoesNotWaitForASilentSink(t *testing.T) {
 
 // TestAnAnswerIsHeardAtTheNextLook, not when the live lane would be looked at anyway.
 func TestAnAnswerIsHeardAtTheNextLook(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.reached(queue.LiveRunning, 0, 810)
 	d.run()
 	d.until("it waits", func(s plan.Status) bool { return s.Live.Waits != "" })
-	d.tells("warehouse", queue.LiveMark{})
-	looks := 0
-	d.until("nothing is waited for", func(s plan.Status) bool { looks++; return s.Live.Waits == "" })
-	if looks > 3 { // one may have been under way, and one not yet taken
-		t.Errorf("it took %d looks", looks)
+	d.reports("warehouse", queue.LiveMark{})
+	rounds := 0
+	d.until("nothing is waited for", func(s plan.Status) bool { rounds++; return s.Live.Waits == "" })
+	if rounds > 3 { // one may have been under way, and one not yet taken
+		t.Errorf("it took %d rounds", rounds)
 	}
 }
 
 func TestAfterBackfillWaitsForTheHistory(t *testing.T) {
-	d := follow(t, "warehouse", "cache")
+	d := newLiveEnv(t, "warehouse", "cache")
 	d.Config.Live.Start = config.AfterBackfill
 	d.run()
-	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
-	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 750})
-	s := d.looks()
+	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 750})
+	s := d.next()
 	if want := "sink cache does not have the whole history yet"; s.Live.Waits != want || d.queued() {
 		t.Errorf("queued %v, waits: %q", d.queued(), s.Live.Waits)
 	}
-	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
 	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Waits == "" })
 	if !d.willBeQueued() {
 		t.Error("the task is not queued")
 	}
 	// Once begun it continues, also when a sink lacks history again.
-	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 720})
-	if s := d.looks(); s.Live.Waits != "" {
+	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 720})
+	if s := d.next(); s.Live.Waits != "" {
 		t.Errorf("waits: %q", s.Live.Waits)
 	}
 }
 
 // TestAfterBackfillCatchesUp: what the chain has grown meanwhile is history, too.
 func TestAfterBackfillCatchesUp(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.Config.Live.Start = config.AfterBackfill
 	d.chain.end = 5000
 	d.run()
-	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
 	d.until("a partition more", func(s plan.Status) bool {
 		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.Start == 800 })
 	})
@@ -135,7 +135,7 @@ func TestAfterBackfillCatchesUp(t *testing.T) {
 
 // TestALateJoinersBlocksAreHistory: those that the live lane had brought before.
 func TestALateJoinersBlocksAreHistory(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	at := d.publish(entry.Watermark, block.Closed(800, 860))
 	d.reached(queue.LiveRunning, at, 861)
@@ -143,9 +143,9 @@ func TestALateJoinersBlocksAreHistory(t *testing.T) {
 	d.run()
 	mark := d.mark(at, 850, 860)
 	coverage := []block.Range{{Start: 700, End: 800}, {Start: 850, End: 861}}
-	d.tells("warehouse", mark, coverage...)
-	d.looks()
-	d.tells("warehouse", mark, coverage...)
+	d.reports("warehouse", mark, coverage...)
+	d.next()
+	d.reports("warehouse", mark, coverage...)
 	s := d.until("the blocks between are queued", func(s plan.Status) bool { return len(s.Partitions) > 1 })
 	for _, p := range s.Partitions {
 		if p.Start != 700 && p.Range() != (block.Range{Start: 800, End: 850}) {
@@ -159,31 +159,31 @@ func TestALateJoinersBlocksAreHistory(t *testing.T) {
 
 // TestABoundedChainEnds when every sink has everything below max_block.
 func TestABoundedChainEnds(t *testing.T) {
-	d := follow(t, "warehouse", "cache")
+	d := newLiveEnv(t, "warehouse", "cache")
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	ended, _ := d.run()
 	whole := block.Range{Start: 700, End: 900}
-	d.tells("warehouse", d.mark(1, 800, 880), whole)
-	d.tells("cache", d.mark(1, 800, 880), block.Range{Start: 700, End: 899})
+	d.reports("warehouse", d.mark(1, 800, 880), whole)
+	d.reports("cache", d.mark(1, 800, 880), block.Range{Start: 700, End: 899})
 	d.save(queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end})
-	if s := d.looks(); s.Complete {
+	if s := d.next(); s.Complete {
 		t.Error("complete, though a sink lacks a block")
 	}
-	d.tells("cache", d.mark(1, 800, 880), whole)
+	d.reports("cache", d.mark(1, 800, 880), whole)
 	must(t, d.endsBy(ended))
 }
 
 // TestADoneLaneRestsUntilItsEndMoves.
 func TestADoneLaneRestsUntilItsEndMoves(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	_, stop := d.run()
-	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
 	d.save(queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end})
 	d.until("the lane is done", func(s plan.Status) bool { return s.Live.Next == end && s.Live.Waits == "" })
-	d.looks()
+	d.next()
 	if d.queued() {
 		t.Error("a lane that is done is begun again")
 	}
@@ -194,14 +194,14 @@ func TestADoneLaneRestsUntilItsEndMoves(t *testing.T) {
 	spec.MaxBlock = &further
 	must(t, second(d.State.SaveSpec(t.Context(), spec, rev)))
 	d.run()
-	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 801})
+	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 801})
 	d.until("the lane goes on", func(plan.Status) bool { return d.queued() })
 }
 
 // TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt: it joined when the log no longer
 // held the lane, or did not run before that.
 func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
-	d := follow(t, "warehouse", "cache")
+	d := newLiveEnv(t, "warehouse", "cache")
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	d.publish(entry.Invalidate, block.Closed(800, 800))
@@ -215,14 +215,14 @@ func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
 	must(t, m.Ack()) // it closes what this sink has not
 	consumer.Close()
 	d.run()
-	d.tells("warehouse", d.mark(last, 800, 899), block.Range{Start: 700, End: 900})
-	d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 780})
-	d.looks()
+	d.reports("warehouse", d.mark(last, 800, 899), block.Range{Start: 700, End: 900})
+	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 780})
+	d.next()
 	if s := d.stored(); s.Epoch != 1 {
 		t.Fatal("an epoch has begun at once: what the sink lacks may be on its way")
 	}
 	d.until("an epoch", func(plan.Status) bool {
-		d.tells("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+		d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
 		return d.stored().Epoch > 1
 	})
 	// All of the lane is within the reach of every other sink: it comes as history.
@@ -234,16 +234,16 @@ func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
 // TestALaneThatIsNoMoreWaitsForNothing: the chain has grown beyond max_block while the
 // history was loaded, and everything is history.
 func TestALaneThatIsNoMoreWaitsForNothing(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.Config.Live.Start = config.AfterBackfill
 	d.chain.end = 5000
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	d.run()
-	d.tells("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
 	d.until("all is history", func(plan.Status) bool { return d.stored().Live == nil })
-	d.looks()
-	if s := d.looks(); s.Live != (plan.LiveStatus{}) {
+	d.next()
+	if s := d.next(); s.Live != (plan.LiveStatus{}) {
 		t.Errorf("the status shows a live lane: %+v", s.Live)
 	}
 }
@@ -251,7 +251,7 @@ func TestALaneThatIsNoMoreWaitsForNothing(t *testing.T) {
 // TestTheLaneGoesToMaxBlockForASinkFarBehind, though another has everything: only the
 // lane can void what the one that is behind may have of another fork.
 func TestTheLaneGoesToMaxBlockForASinkFarBehind(t *testing.T) {
-	d := follow(t, "warehouse", "cache")
+	d := newLiveEnv(t, "warehouse", "cache")
 	end := block.Number(30_000)
 	d.spec.MaxBlock, d.chain.end = &end, 30_100
 	ended, _ := d.run()
@@ -261,8 +261,8 @@ func TestTheLaneGoesToMaxBlockForASinkFarBehind(t *testing.T) {
 	last := d.publish(entry.Watermark, block.Closed(29_999, 29_999))
 	d.save(queue.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: queue.LiveDone, Until: &end})
 	must(t, d.Log.Trim(t.Context(), last-1))
-	d.tells("warehouse", d.mark(last, 800, 29_999), block.Range{Start: 700, End: end})
-	d.tells("cache", d.mark(kept, 800, 899), block.Range{Start: 700, End: 900}) // a backup was restored
+	d.reports("warehouse", d.mark(last, 800, 29_999), block.Range{Start: 700, End: end})
+	d.reports("cache", d.mark(kept, 800, 899), block.Range{Start: 700, End: 900}) // a backup was restored
 	d.until("an epoch", func(plan.Status) bool { return d.stored().Epoch > 1 })
 	if s := d.stored(); !s.Follows() || s.Live.Start != 900 {
 		t.Errorf("the lane begins at %d, want it to bring what the one lacks, from block 900 on", s.Live.Start)
@@ -277,12 +277,12 @@ func TestTheLaneGoesToMaxBlockForASinkFarBehind(t *testing.T) {
 // TestWhatALaneHasBroughtToItsEndIsHistory once it begins again where all sinks have
 // everything: it brings nothing more to one that comes later, or is set back.
 func TestWhatALaneHasBroughtToItsEndIsHistory(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	d.run()
 	d.save(queue.LivePosition{Epoch: 1, Seq: 7, Next: end, Phase: queue.LiveDone, Until: &end}) // lost from the log
-	d.tells("warehouse", d.mark(7, 800, 899), block.Range{Start: 750, End: 900})
+	d.reports("warehouse", d.mark(7, 800, 899), block.Range{Start: 750, End: 900})
 	d.until("an epoch", func(plan.Status) bool { return d.stored().Epoch > 1 })
 	if s := d.stored(); s.Follows() || s.History != (block.Range{Start: 700, End: end}) {
 		t.Errorf("follows %v, history %v", s.Follows(), s.History)
@@ -292,7 +292,7 @@ func TestWhatALaneHasBroughtToItsEndIsHistory(t *testing.T) {
 // TestAnEndBelowTheLane, which the user has set since the lane began: all is history,
 // also the blocks that a new pipeline would follow.
 func TestAnEndBelowTheLane(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.Config.Source.Query = d.spec.Query
 	d.Config.Range = config.Range{MinBlock: 700, ReorgBuffer: 50}
 	planned := func() queue.Spec {
@@ -316,7 +316,7 @@ func TestAnEndBelowTheLane(t *testing.T) {
 // left its blocks to the lane before, and every sink has them.
 func TestWhatTheLaneHasBroughtIsNotPlannedAtARestart(t *testing.T) {
 	t.Parallel()
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.spec.Schema = schemaOfRows(t)
 	d.spec.BlockColumn = "_block_num"
 	d.spec.Live.Start, d.spec.Live.Points = 950, []block.Cursor{d.chain.at(949)}

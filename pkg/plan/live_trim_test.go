@@ -12,7 +12,7 @@ import (
 
 // TestTrimKeepsTheLastWatermark: whoever writes the lane next begins there.
 func TestTrimKeepsTheLastWatermark(t *testing.T) {
-	d := follow(t, "warehouse")
+	d := newLiveEnv(t, "warehouse")
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	d.publish(entry.Watermark, block.Closed(800, 820))
 	last := d.publish(entry.Watermark, block.Closed(821, 840))
@@ -31,13 +31,13 @@ func TestTrimKeepsTheLastWatermark(t *testing.T) {
 	}
 	live.Close()
 	d.run()
-	d.tells("warehouse", d.mark(last, 800, 840), block.Range{Start: 700, End: 841})
+	d.reports("warehouse", d.mark(last, 800, 840), block.Range{Start: 700, End: 841})
 	d.until("the log is trimmed", func(plan.Status) bool {
 		state, err := d.Log.State(t.Context())
 		must(t, err)
 		return state.First == last
 	})
-	d.looks()
+	d.next()
 	tail, err := d.Log.Tail(t.Context(), queue.LiveLane)
 	must(t, err)
 	if !tail.Found || tail.Seq != last || tail.Entry.Kind != entry.Watermark {
@@ -51,7 +51,7 @@ func TestTrimKeepsTheLastWatermark(t *testing.T) {
 // TestTrimWaitsForTheSlowestReport: acknowledgements are ahead of reports, and by the
 // reports it is judged whether a sink lacks what was trimmed.
 func TestTrimWaitsForTheSlowestReport(t *testing.T) {
-	d := follow(t, "warehouse", "cache")
+	d := newLiveEnv(t, "warehouse", "cache")
 	var seqs []uint64
 	for n := block.Number(800); n < 840; n += 10 {
 		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
@@ -75,8 +75,8 @@ func TestTrimWaitsForTheSlowestReport(t *testing.T) {
 		}
 	}
 	whole := block.Range{Start: 700, End: 840}
-	d.tells("warehouse", d.mark(last, 800, 839), whole)
-	d.tells("cache", d.mark(reported, 800, 819), block.Range{Start: 700, End: 820})
+	d.reports("warehouse", d.mark(last, 800, 839), whole)
+	d.reports("cache", d.mark(reported, 800, 819), block.Range{Start: 700, End: 820})
 	first := func() uint64 {
 		state, err := d.Log.State(t.Context())
 		must(t, err)
@@ -84,11 +84,11 @@ func TestTrimWaitsForTheSlowestReport(t *testing.T) {
 	}
 	d.run()
 	d.until("the log is trimmed", func(plan.Status) bool { return first() > 1 })
-	d.looks()
+	d.next()
 	if got := first(); got != reported+1 {
 		t.Errorf("the log begins with %d, and a sink has reported up to %d only", got, reported)
 	}
-	d.tells("cache", d.mark(last, 800, 839), whole)
+	d.reports("cache", d.mark(last, 800, 839), whole)
 	d.until("the rest is trimmed", func(plan.Status) bool { return first() == last })
 	if s := d.stored(); s.Epoch != 1 {
 		t.Errorf("epoch %d has begun for nothing", s.Epoch)
@@ -99,7 +99,7 @@ func TestTrimWaitsForTheSlowestReport(t *testing.T) {
 // one that waits always does. What it lacks then is no reason for an epoch before it
 // is back.
 func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
-	d := follow(t, "warehouse", "cache")
+	d := newLiveEnv(t, "warehouse", "cache")
 	var seqs []uint64
 	for n := block.Number(800); n < 840; n += 10 {
 		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
@@ -124,7 +124,7 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 			Name: "cache", Live: d.mark(seqs[0], 800, 809), Coverage: block.NewSet(block.Range{Start: 700, End: 810}), State: state, Reason: reason,
 		}))
 	}
-	d.tells("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
+	d.reports("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
 	report(queue.SinkFailed, "block 810 is refused")
 	first := func() uint64 {
 		state, err := d.Log.State(t.Context())
@@ -132,8 +132,9 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 		return state.First
 	}
 	d.run()
-	s := d.looks()
-	if d.looks(); first() != seqs[1] {
+	s := d.next()
+	d.next()
+	if first() != seqs[1] {
 		t.Errorf("the log begins with %d, want what the failed sink lacks: there is room", first())
 	}
 	if s.Sinks[1].Stopped != "block 810 is refused" || s.Sinks[0].Stopped != "" {
@@ -148,13 +149,14 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 	}
 	d.apply(5, all)
 	report(queue.SinkPaused, "connection refused")
-	d.looks()
-	if d.looks(); first() != seqs[1] {
+	d.next()
+	d.next()
+	if first() != seqs[1] {
 		t.Errorf("the log begins with %d, want what the paused sink lacks", first())
 	}
 	report(queue.SinkFailed, "block 810 is refused")
 	d.until("the log is trimmed", func(plan.Status) bool { return first() == last })
-	d.looks()
+	d.next()
 	if s := d.stored(); s.Epoch != 1 {
 		t.Errorf("epoch %d has begun for a sink that does not run", s.Epoch)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// countEvery is how many looks pass between two counts of the tasks.
+// countEvery is how many rounds pass between two counts of the tasks.
 const countEvery = 8
 
 // oldest is the first live entry that a sink has not acknowledged.
@@ -18,10 +18,10 @@ type oldest struct {
 	at    time.Time
 }
 
-// measure adds to a status what nothing is decided by, and people and autoscalers want
-// to know.
-func (w *watcher) measure(ctx context.Context, s *Status) error {
-	if w.tasks == nil || w.looks%countEvery == 0 {
+// measure adds to a status what people and autoscalers want to know and nothing is decided
+// by.
+func (w *reconciler) measure(ctx context.Context, s *Status) error {
+	if w.tasks == nil || w.rounds%countEvery == 0 {
 		tasks := make(map[string]queue.Load)
 		kinds := []string{queue.PartitionTask}
 		if w.spec.Follows() {
@@ -64,14 +64,14 @@ func (w *watcher) measure(ctx context.Context, s *Status) error {
 
 // oldestLive returns when the first live entry was published that a sink has not
 // acknowledged; zero if it has all. The log is asked once for each such entry.
-func (w *watcher) oldestLive(ctx context.Context, sink SinkStatus) (time.Time, error) {
+func (w *reconciler) oldestLive(ctx context.Context, sink SinkStatus) (time.Time, error) {
 	if sink.Live.Drained() {
 		delete(w.oldest, sink.Name)
 		return time.Time{}, nil
 	}
 	known, before := w.oldest[sink.Name]
 	same := before && known.epoch == w.spec.Epoch && known.after == sink.Live.AckFloor
-	if same || w.looks%liveEvery != 1 {
+	if same || w.rounds%liveEvery != 1 {
 		return known.at, nil
 	}
 	next, err := w.Log.Next(ctx, queue.LiveLane, sink.Live.AckFloor+1)

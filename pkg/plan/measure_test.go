@@ -17,8 +17,8 @@ func TestStatusTellsHowFarBehindASinkIs(t *testing.T) {
 	d.acknowledge("warehouse", 4)
 	d.acknowledge("cache", 2) // the invalidation and the first watermark
 	history := block.Range{Start: 700, End: 800}
-	d.tells("warehouse", d.mark(d.marks[2], 800, 900), history)
-	d.tells("cache", d.mark(d.marks[0], 800, 820), block.Range{Start: 700, End: 730})
+	d.reports("warehouse", d.mark(d.marks[2], 800, 900), history)
+	d.reports("cache", d.mark(d.marks[0], 800, 820), block.Range{Start: 700, End: 730})
 	d.run()
 	of := func(s plan.Status, name string) plan.SinkStatus {
 		for _, sink := range s.Sinks {

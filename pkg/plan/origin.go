@@ -23,8 +23,8 @@ func liveStart(want config.Range, have amp.Range) block.Number {
 	return max(want.MinBlock, have.Numbers.End-min(have.Numbers.End, block.Number(buffer)))
 }
 
-// checkLive finds out whether the chain is to be followed, and whether the query
-// can be: a server says so only when it is asked for the stream (AP 3.7, 4.4).
+// checkLive sets whether the chain is followed, and checks that the query can be: a server
+// answers that only when it is asked for the stream (AP 3.7, 4.4).
 // Without max_block a query that cannot be followed is refused; with it everything
 // is read as history.
 func (c *Checked) checkLive(ctx context.Context, source Source, want config.Range) error {
@@ -50,7 +50,8 @@ func (c *Checked) checkLive(ctx context.Context, source Source, want config.Rang
 	case !errors.Is(err, errCannotFollow):
 		return err
 	case want.MaxBlock != nil:
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%v; everything below max_block is read as history, also the last %d blocks below the head, which may still be reorganised",
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%v; everything below max_block is read as history, "+
+			"also the last %d blocks below the head, which may still be reorganised",
 			err, have.Numbers.End-min(have.Numbers.End, start)))
 		return nil
 	default:
@@ -87,7 +88,7 @@ func (c *Checked) streamable(ctx context.Context, source Source, have amp.Range)
 	return nil
 }
 
-// Origin finds where the live lane begins: at the first of the blocks that the
+// Origin returns where the live lane begins: at the first of the blocks that the
 // history leaves out, after a block whose hash is known. Older blocks show later how
 // deep a reorg is that reaches below it. The oldest is the one before the first block
 // that is loaded: what lies below that does not matter. If the server has no block

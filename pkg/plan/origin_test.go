@@ -135,7 +135,7 @@ func TestWhatCannotBeFollowedIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := check(t, c.s, config.Range{})
-			if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "set range.max_block") && !strings.Contains(err.Error(), "Set range.max_block") {
+			if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), c.says) || (!strings.Contains(err.Error(), "set range.max_block") && !strings.Contains(err.Error(), "Set range.max_block")) {
 				t.Errorf("endless: %v", err)
 			}
 			// The finite range of the same query works, as history.

@@ -5,7 +5,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Bounds on the partitions that are chosen automatically.
+// Bounds of the partitions that are chosen automatically.
 const (
 	// rowsPerPartition keeps a range moderate: a server that cannot prove the
 	// order sorts the whole range in its memory before the first row (AP 4.5).
@@ -40,18 +40,18 @@ func Cut(r block.Range, size uint64) []block.Range {
 	return parts
 }
 
-// Holes returns the parts of the history that no partition has, whatever its
-// state: ranges never planned, and tails given away by a worker that was killed
-// before it could queue them.
-func Holes(history block.Range, parts []queue.Partition) []block.Range {
+// Unplanned returns the parts of the history that no partition has, whatever its
+// state: ranges never planned, and tails split off by a worker that was killed before it
+// could queue them.
+func Unplanned(history block.Range, parts []queue.Partition) []block.Range {
 	return planned(parts).Missing(history)
 }
 
-// Lost returns the blocks that a sink which has read the log to its end still lacks,
-// although the partition that held each of them last is done. parts are in the order in
-// which they were written. Blocks of failed partitions are not lost: they were given up,
-// and say so.
-func Lost(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
+// MissingFromSink returns the blocks that a sink which has read the log to its end still
+// lacks, although the partition that held each of them last is done. parts are in the
+// order in which they were written. Blocks of failed partitions are not lost: they were
+// given up, and say so.
+func MissingFromSink(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
 	explained := coverage.Clone()
 	explained.AddAll(latest(parts, func(p queue.Partition) bool { return p.State != queue.PartitionDone }))
 	return explained.Missing(history)

@@ -45,15 +45,15 @@ func part(start, end block.Number, generation int, state queue.PartitionState) q
 	return queue.Partition{Start: start, End: end, Generation: generation, State: state}
 }
 
-func TestHolesIncludeATailThatWasNeverQueued(t *testing.T) {
+func TestUnplannedIncludesATailThatWasNeverQueued(t *testing.T) {
 	history := block.Range{Start: 0, End: 100}
 	parts := []queue.Partition{
 		part(0, 25, 0, queue.PartitionOpen), // was [0, 50) when its worker was killed
 		part(50, 100, 0, queue.PartitionFailed),
 	}
 	want := []block.Range{{Start: 25, End: 50}}
-	if got := plan.Holes(history, parts); !slices.Equal(got, want) {
-		t.Errorf("holes %v, want %v", got, want)
+	if got := plan.Unplanned(history, parts); !slices.Equal(got, want) {
+		t.Errorf("unplanned %v, want %v", got, want)
 	}
 }
 
@@ -66,12 +66,12 @@ func TestLostIsWhatFinishedPartitionsDidNotBring(t *testing.T) {
 	}
 	coverage := block.NewSet(block.Range{Start: 0, End: 20}, block.Range{Start: 30, End: 50})
 	want := []block.Range{{Start: 20, End: 30}}
-	if got := plan.Lost(history, parts, coverage); !slices.Equal(got, want) {
+	if got := plan.MissingFromSink(history, parts, coverage); !slices.Equal(got, want) {
 		t.Errorf("lost %v, want %v", got, want)
 	}
 	// Queued again, the blocks are on their way and no longer lost.
 	parts = append(parts, plan.Fresh(want, parts)...)
-	if got := plan.Lost(history, parts, coverage); len(got) != 0 {
+	if got := plan.MissingFromSink(history, parts, coverage); len(got) != 0 {
 		t.Errorf("lost again: %v", got)
 	}
 }
@@ -106,7 +106,7 @@ func TestReadAgainAndFailed(t *testing.T) {
 		t.Errorf("failed %v, want %v", got, again)
 	}
 	var coverage block.Set
-	if got := plan.Lost(history, parts, coverage); !slices.Equal(got, []block.Range{{Start: 0, End: 10}, {Start: 20, End: 50}}) {
+	if got := plan.MissingFromSink(history, parts, coverage); !slices.Equal(got, []block.Range{{Start: 0, End: 10}, {Start: 20, End: 50}}) {
 		t.Errorf("lost %v", got)
 	}
 	// Retried and brought, they are neither; lost once more, they are lost.
@@ -114,7 +114,7 @@ func TestReadAgainAndFailed(t *testing.T) {
 	if got := plan.Failed(parts); got.Len() > 0 {
 		t.Errorf("failed %v after they were brought", got)
 	}
-	if got := plan.Lost(history, parts, coverage); !slices.Equal(got, []block.Range{history}) {
+	if got := plan.MissingFromSink(history, parts, coverage); !slices.Equal(got, []block.Range{history}) {
 		t.Errorf("lost %v", got)
 	}
 }

@@ -17,19 +17,19 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Planner plans one pipeline and watches over it. Several planners of one pipeline do
-// no harm, even with different configurations: each reads the plan anew at every look
-// and judges by it alone, and everything they write is a compare-and-set of what was
-// judged, or can be repeated. Its fields are set before use and not changed after.
+// Planner plans one pipeline and keeps it to the plan. Several planners of one pipeline do
+// no harm, even with different configurations: each reads the plan anew in every round
+// and follows it alone, and everything they write is a compare-and-set of what was read,
+// or can be repeated. Its fields are set before use and not changed after.
 type Planner struct {
 	Source Source
 	State  *queue.State
 	Tasks  *queue.Tasks
 	Log    *queue.Log
 	Config *config.Pipeline
-	Every  time.Duration // between looks; default 250 ms
-	Notify func(Status)  // told after every look; nil: nobody
-	OnWait func(error)   // told why looks fail, with each that does, and nil when one does not; nil: nobody
+	Every  time.Duration // between rounds; default 250 ms
+	Notify func(Status)  // called after every round; nil: nobody
+	OnWait func(error)   // called after each round with why it failed, or nil; nil: nobody
 
 	// AskSinks is how long a new plan waits for the sinks to say what they hold before
 	// blocks are queued that all of them may hold already; 0: it does not ask.
@@ -38,17 +38,17 @@ type Planner struct {
 	// Retry loads failed partitions again, once, when Run begins.
 	Retry bool
 
-	// Gone reports whether a sink has stopped for good in this process, so that
+	// SinkStopped reports whether a sink has stopped for good in this process, so that
 	// nothing waits for it; nil: none has.
-	Gone   func(sink string) bool
-	Logger zerolog.Logger
+	SinkStopped func(sink string) bool
+	Logger      zerolog.Logger
 }
 
-// Plan writes down what the pipeline is, the first time, and checks ever after
-// that it is still the same. The range and the sinks may change: blocks that are
+// Plan writes the plan of the pipeline the first time, and later checks that the
+// configuration still fits it. The range and the sinks may change: blocks that are
 // new in it are planned, blocks that have left it are kept where they are. So may the
-// query, as long as it yields the same columns. Where the
-// live lane of a new plan begins is tentative until [Planner.Run] has heard the sinks.
+// query, as long as it yields the same columns. Where the live lane of a new plan begins is
+// tentative until [Planner.Run] has heard from the sinks.
 func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 	spec, err := p.draft(c)
 	if err != nil {
@@ -83,7 +83,7 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 		}
 		_, err = p.save(ctx, &spec, rev)
 		if errors.Is(err, queue.ErrConflict) {
-			continue // another planner was faster; look at what it wrote
+			continue // another planner was faster; read what it wrote
 		}
 		if err != nil {
 			return queue.Spec{}, fmt.Errorf("write the plan: %w", err)
@@ -101,7 +101,7 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 // the live lane, which takes some hundred bytes and the source's time.
 func (p *Planner) Draft(c *Checked) (queue.Spec, error) { return p.draft(c) }
 
-// draft is the plan as the configuration and the server have it.
+// draft returns the plan that follows from the configuration and the server.
 func (p *Planner) draft(c *Checked) (queue.Spec, error) {
 	schema, err := entry.MarshalSchema(c.Schema)
 	if err != nil {

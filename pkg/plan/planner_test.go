@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var rows = arrow.NewSchema([]arrow.Field{{Name: "_block_num", Type: arrow.PrimitiveTypes.Uint64}}, nil)
 
-// desk is a planner on a queue of its own, with one sink that the test plays.
-type desk struct {
+// env is a planner on a queue of its own, with one sink that the test plays.
+type env struct {
 	t *testing.T
 	*plan.Planner
 	server  *queue.Server
@@ -34,7 +34,7 @@ type desk struct {
 	status  chan plan.Status
 }
 
-func setup(t *testing.T) *desk {
+func setup(t *testing.T) *env {
 	t.Helper()
 	ctx := t.Context()
 	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
@@ -51,7 +51,7 @@ func setup(t *testing.T) *desk {
 	must(t, err)
 	encoder, err := entry.NewEncoder(rows, entry.None, conn.EntryLimit())
 	must(t, err)
-	d := &desk{t: t, server: server, encoder: encoder, status: make(chan plan.Status)}
+	d := &env{t: t, server: server, encoder: encoder, status: make(chan plan.Status)}
 	d.Planner = &plan.Planner{
 		State: state, Tasks: tasks, Log: log, Every: 5 * time.Millisecond, Logger: zerolog.New(zerolog.NewTestWriter(t)),
 		Config: &config.Pipeline{
@@ -70,7 +70,7 @@ func must(t *testing.T, err error) {
 }
 
 // watch runs the planner for a history until the test ends or it is complete.
-func (d *desk) watch(history block.Range, size uint64) (ended chan error) {
+func (d *env) watch(history block.Range, size uint64) (ended chan error) {
 	d.t.Helper()
 	ctx, stop := context.WithCancel(d.t.Context())
 	ended = make(chan error, 1)
@@ -93,8 +93,8 @@ func (d *desk) watch(history block.Range, size uint64) (ended chan error) {
 	return ended
 }
 
-// until looks at statuses until one is as wanted.
-func (d *desk) until(what string, want func(plan.Status) bool) plan.Status {
+// until reads statuses until one is as wanted.
+func (d *env) until(what string, want func(plan.Status) bool) plan.Status {
 	d.t.Helper()
 	limit := time.After(20 * time.Second)
 	for {
@@ -111,7 +111,7 @@ func (d *desk) until(what string, want func(plan.Status) bool) plan.Status {
 
 // extract plays an extractor: it ends the task of a partition and puts one entry
 // without rows into its lane.
-func (d *desk) extract(state queue.PartitionState) queue.Partition {
+func (d *env) extract(state queue.PartitionState) queue.Partition {
 	d.t.Helper()
 	ctx := d.t.Context()
 	task, err := d.Tasks.Next(ctx, queue.PartitionTask)
@@ -132,7 +132,7 @@ func (d *desk) extract(state queue.PartitionState) queue.Partition {
 }
 
 // apply plays a sink that acknowledges everything and covers only some of it.
-func (d *desk) apply(messages int, cover func(block.Range) bool) block.Set {
+func (d *env) apply(messages int, cover func(block.Range) bool) block.Set {
 	d.t.Helper()
 	consumer, err := d.Log.Consume(d.t.Context(), "warehouse", queue.ConsumeOptions{})
 	must(d.t, err)
@@ -149,7 +149,7 @@ func (d *desk) apply(messages int, cover func(block.Range) bool) block.Set {
 	return coverage
 }
 
-func (d *desk) report(coverage block.Set) {
+func (d *env) report(coverage block.Set) {
 	d.t.Helper()
 	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
 		Name: "warehouse", Coverage: coverage, State: "running", Read: time.Now(),
@@ -203,7 +203,7 @@ func TestLostBlocksAreLoadedAgain(t *testing.T) {
 	d.report(s.Sinks[0].Report.Coverage)
 	read := s.Sinks[0].Report.Read
 	s = d.until("it has reported again", func(s plan.Status) bool { return s.Sinks[0].Report.Read.After(read) })
-	if s = d.until("another look", func(plan.Status) bool { return true }); len(s.Partitions) != 3 {
+	if s = d.until("another round", func(plan.Status) bool { return true }); len(s.Partitions) != 3 {
 		t.Fatalf("%d partitions after one more report: what it lacks may have been committed meanwhile", len(s.Partitions))
 	}
 	d.report(s.Sinks[0].Report.Coverage)

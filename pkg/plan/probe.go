@@ -24,7 +24,7 @@ func probe(ctx context.Context, source Source, query *sqlcheck.Query, network st
 	return p, err
 }
 
-// fork asks where the branch of a block has left the chain.
+// fork asks where the branch of a block left the chain.
 func fork(ctx context.Context, source Source, query *sqlcheck.Query, left block.Cursor) (block.Number, block.Cursor, error) {
 	from, base, err := source.Fork(ctx, query.Text(), left)
 	for _, plain := range plainQueries(query) {
@@ -36,7 +36,7 @@ func fork(ctx context.Context, source Source, query *sqlcheck.Query, left block.
 	return from, base, err
 }
 
-// plainQueries return the numbers of the blocks of each table that a query reads.
+// plainQueries returns a query of the block numbers for each table that a query reads.
 func plainQueries(query *sqlcheck.Query) []string {
 	var plain []string
 	for _, table := range query.Tables() {

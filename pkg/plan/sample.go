@@ -13,15 +13,15 @@ import (
 
 // Sample is an estimate of what a range holds, from a few short scans.
 type Sample struct {
-	Blocks uint64 // looked at
+	Blocks uint64 // scanned
 	Rows   uint64 // found in them
 	Bytes  uint64 // of Arrow data
 
-	// Failed is why rows could not be computed; nil: all that were looked at could.
+	// Failed is why rows could not be computed; nil: all that were scanned could.
 	Failed error
 }
 
-// RowsPerBlock is the density of the sample, or 0 if nothing was looked at.
+// RowsPerBlock returns the density of the sample, or 0 if nothing was scanned.
 func (s Sample) RowsPerBlock() float64 {
 	if s.Blocks == 0 {
 		return 0
@@ -29,7 +29,7 @@ func (s Sample) RowsPerBlock() float64 {
 	return float64(s.Rows) / float64(s.Blocks)
 }
 
-// BytesPerRow is the size of a row in Arrow's format, or 0 without rows.
+// BytesPerRow returns the size of a row in Arrow's format, or 0 without rows.
 func (s Sample) BytesPerRow() float64 {
 	if s.Rows == 0 {
 		return 0

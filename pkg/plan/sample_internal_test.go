@@ -16,7 +16,7 @@ func TestSampleOfLayouts(t *testing.T) {
 		for _, one := range c.Cases {
 			var s Sample
 			s.add(array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "v", Type: c.Type}}, nil), []arrow.Array{one.Array}, int64(one.Array.Len())))
-			if s.Rows != uint64(one.Array.Len()) || s.Rows == 0 && s.Bytes > 0 {
+			if s.Rows != uint64(one.Array.Len()) || (s.Rows == 0 && s.Bytes > 0) {
 				t.Errorf("%s: %s: %+v, want %d rows", c.Name, one.Name, s, one.Array.Len())
 			}
 		}

@@ -7,11 +7,11 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// silentAfter is how long live entries may wait for a sink that applies none and tells
-// no reason. It is longer than a sink takes to tell one.
+// silentAfter is how long live entries may wait for a sink that applies none and reports
+// no reason. It is longer than a sink takes to report one.
 const silentAfter = 45 * time.Second
 
-// stillness is a sink's place in the live lane, and since when it is there.
+// stillness is a sink's position in the live lane, and since when it is there.
 type stillness struct {
 	mark     queue.LiveMark
 	floor    uint64
@@ -20,9 +20,9 @@ type stillness struct {
 	reported time.Time
 }
 
-// tellStillness writes into the status of each sink why live entries wait for it, if it
+// setWaits writes into the status of each sink why live entries wait for it, if it
 // does not say so itself: its processes are gone, or do not know.
-func (w *watcher) tellStillness(sinks []SinkStatus, now time.Time) {
+func (w *reconciler) setWaits(sinks []SinkStatus, now time.Time) {
 	if w.still == nil {
 		w.still = make(map[string]stillness)
 	}
@@ -31,11 +31,11 @@ func (w *watcher) tellStillness(sinks []SinkStatus, now time.Time) {
 	}
 }
 
-// stillness returns why live entries wait for a sink; empty: none do, or it is told
-// elsewhere.
-func (w *watcher) stillness(sink SinkStatus, now time.Time) string {
+// stillness returns why live entries wait for a sink; empty: none do, or it is
+// reported elsewhere.
+func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
 	waiting := sink.Live.Pending + uint64(sink.Live.AckPending)
-	if waiting == 0 || w.gone(sink.Name) {
+	if waiting == 0 || w.sinkStopped(sink.Name) {
 		delete(w.still, sink.Name)
 		return ""
 	}
@@ -55,17 +55,19 @@ func (w *watcher) stillness(sink SinkStatus, now time.Time) string {
 	case sink.Report.State == queue.SinkFailed:
 		return fmt.Sprintf("it has stopped, and %d live entries wait for it: %s", waiting, sink.Report.Reason)
 	case now.Sub(s.reported) >= silentAfter:
-		return fmt.Sprintf("it has not reported since %s UTC, and %d live entries wait for it: is it running?", s.reported.UTC().Format(time.TimeOnly), waiting)
+		return fmt.Sprintf("it has not reported since %s UTC, and %d live entries wait for it: is it running?",
+			s.reported.UTC().Format(time.TimeOnly), waiting)
 	case sink.Report.Reason != "":
-		return "" // it tells that itself
+		return "" // it reports that itself
 	default:
-		return fmt.Sprintf("%d live entries wait for it, and it has applied none since %s UTC; its last is entry %d of epoch %d", waiting, at, s.mark.Seq, s.mark.Epoch)
+		return fmt.Sprintf("%d live entries wait for it, and it has applied none since %s UTC; its last is entry %d of epoch %d",
+			waiting, at, s.mark.Seq, s.mark.Epoch)
 	}
 }
 
 // commitDelay returns how long a sink may gather entries before it commits them. One
 // that only other planners' configurations have commits without delay, as far as is known.
-func (w *watcher) commitDelay(sink string) time.Duration {
+func (w *reconciler) commitDelay(sink string) time.Duration {
 	for _, c := range w.Config.Sinks {
 		if c.Name == sink && c.Delta != nil {
 			return c.Delta.MaxCommitDelay

@@ -9,59 +9,59 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// TestWhyLiveEntriesWait is told by the planner when the sink does not tell it.
+// TestWhyLiveEntriesWait: the planner reports it when the sink does not.
 func TestWhyLiveEntriesWait(t *testing.T) {
-	w := &watcher{Planner: &Planner{
-		Config: &config.Pipeline{Sinks: []config.Sink{{Name: "warehouse"}}},
-		Gone:   func(string) bool { return false },
+	w := &reconciler{Planner: &Planner{
+		Config:      &config.Pipeline{Sinks: []config.Sink{{Name: "warehouse"}}},
+		SinkStopped: func(string) bool { return false },
 	}}
 	now := time.Unix(1000, 0)
 	status := SinkStatus{Name: "warehouse", rev: 1, Live: queue.Position{Exists: true, Pending: 3, AckFloor: 7}}
 	status.Report.Live = queue.LiveMark{Started: true, Epoch: 2, Seq: 7}
-	look := func(after time.Duration) string {
-		now = now.Add(after)
+	after := func(d time.Duration) string {
+		now = now.Add(d)
 		sinks := []SinkStatus{status}
-		w.tellStillness(sinks, now)
+		w.setWaits(sinks, now)
 		return sinks[0].Waits
 	}
 	want := func(got, part string) {
 		t.Helper()
-		if part == "" && got != "" || !strings.Contains(got, part) {
+		if (part == "" && got != "") || !strings.Contains(got, part) {
 			t.Errorf("told %q, want %q", got, part)
 		}
 	}
-	want(look(0), "")
-	want(look(44*time.Second), "")
-	want(look(2*time.Second), "it has not reported since 00:16:40 UTC, and 3 live entries wait for it: is it running?")
+	want(after(0), "")
+	want(after(44*time.Second), "")
+	want(after(2*time.Second), "it has not reported since 00:16:40 UTC, and 3 live entries wait for it: is it running?")
 	status.rev++
-	want(look(time.Second), "3 live entries wait for it, and it has applied none since 00:16:40 UTC; its last is entry 7 of epoch 2")
+	want(after(time.Second), "3 live entries wait for it, and it has applied none since 00:16:40 UTC; its last is entry 7 of epoch 2")
 	status.rev++
 	status.Report.State, status.Report.Reason = "paused", "connection refused"
-	want(look(time.Second), "") // the sink's own
+	want(after(time.Second), "") // the sink's own
 	status.rev++
 	status.Report.State, status.Report.Reason = queue.SinkFailed, "block 5 is refused"
-	want(look(time.Second), "it has stopped, and 3 live entries wait for it: block 5 is refused")
+	want(after(time.Second), "it has stopped, and 3 live entries wait for it: block 5 is refused")
 	status.rev++
 	status.Report.State, status.Report.Reason = "running", ""
 	status.Report.Live.Seq++
-	want(look(time.Second), "") // it moves
-	want(look(40*time.Second), "")
+	want(after(time.Second), "") // it moves
+	want(after(40*time.Second), "")
 	status.Live.Pending = 0
-	want(look(time.Hour), "") // nothing waits
+	want(after(time.Hour), "") // nothing waits
 	status.Live.Pending = 1
-	want(look(time.Hour), "")
+	want(after(time.Hour), "")
 }
 
 // TestStillnessOfASinkThatTheConfigurationLacks, or has in another place: the sinks are
 // those of the plan, which another planner's configuration may have made.
 func TestStillnessOfASinkThatTheConfigurationLacks(t *testing.T) {
 	slow := &config.Delta{MaxCommitDelay: time.Hour}
-	w := &watcher{Planner: &Planner{Config: &config.Pipeline{Sinks: []config.Sink{{Name: "lake", Delta: slow}}}}}
+	w := &reconciler{Planner: &Planner{Config: &config.Pipeline{Sinks: []config.Sink{{Name: "lake", Delta: slow}}}}}
 	waiting := queue.Position{Exists: true, Pending: 3}
 	now := time.Unix(1000, 0)
 	for range 2 {
 		sinks := []SinkStatus{{Name: "new", rev: 1, Live: waiting}, {Name: "lake", rev: 1, Live: waiting}}
-		w.tellStillness(sinks, now)
+		w.setWaits(sinks, now)
 		if now.Unix() > 1000 && (sinks[0].Waits == "" || sinks[1].Waits != "") {
 			t.Errorf("told of the new sink %q, and of the one that gathers for an hour %q", sinks[0].Waits, sinks[1].Waits)
 		}

@@ -15,12 +15,12 @@ func TestAFailedSinkDoesNotHoldTheLiveLane(t *testing.T) {
 	for _, start := range []config.LiveStart{config.WithBackfill, config.AfterBackfill} {
 		t.Run(string(start), func(t *testing.T) {
 			t.Parallel()
-			d := follow(t, "warehouse", "cache")
+			d := newLiveEnv(t, "warehouse", "cache")
 			d.Config.Live.Start = start
 			d.spec.Epoch, d.spec.Version, d.spec.Live.Tentative = 5, 1, true
 			d.fails("cache", d.mark(7, 800, 880), block.Range{Start: 750, End: 881})
 			d.run()
-			d.tells("warehouse", d.mark(9, 800, 900), block.Range{Start: 700, End: 901})
+			d.reports("warehouse", d.mark(9, 800, 900), block.Range{Start: 700, End: 901})
 			d.until("the chain is followed", func(plan.Status) bool { return d.queued() })
 			if s := d.stored(); s.Live.Tentative || s.Live.Start != 881 || s.LiveFrom == nil || *s.LiveFrom != 881 {
 				t.Errorf("plan %+v, origin %+v", s, s.Live)
@@ -30,7 +30,7 @@ func TestAFailedSinkDoesNotHoldTheLiveLane(t *testing.T) {
 }
 
 // fails plays a sink that has failed with what it had then.
-func (d *tower) fails(sink string, mark queue.LiveMark, coverage ...block.Range) {
+func (d *liveEnv) fails(sink string, mark queue.LiveMark, coverage ...block.Range) {
 	d.t.Helper()
 	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
 		Name: sink, Coverage: block.NewSet(coverage...), Live: mark, State: queue.SinkFailed, Reason: "a value does not fit",

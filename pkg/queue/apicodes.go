@@ -9,16 +9,16 @@ import (
 // advice is what an error of NATS means to the user.
 type advice struct {
 	class fault.Class
-	text  string // what it means, or what to do; empty: the error says it
+	text  string // what it means, or what to do; empty: the error suffices
 }
 
-// decision is what is decided for some codes of the JetStream API.
+// decision is the advice for some codes of the JetStream API.
 type decision struct {
 	advice
 	codes []jetstream.ErrorCode
 }
 
-// decisions is what is decided for every error code that nats-server publishes (its
+// decisions are the advice for every error code that nats-server publishes (its
 // server/errors.json). What is to be waited for is [fault.ClassLater]: it is shown, and
 // repeated without end. [fault.ClassAgain] is repeated until time is up, or is an answer
 // that the caller understands.
@@ -30,7 +30,8 @@ var decisions = []decision{
 	{advice{fault.ClassLater, "NATS could not store it: its own log says why, mostly a disk that is full or a folder that was removed"},
 		[]jetstream.ErrorCode{codeStoreFailed, 10104}},
 	{advice{fault.ClassLater, "servers of the NATS cluster are away or have no room: start them, or lower nats.replicas"},
-		[]jetstream.ErrorCode{codeNoPeers, 10004, 10007, codeNoLeader, 10009, 10041, 10044, 10040, 10048, 10075, 10118, 10119, 10194, 10195, 10202, 10224}},
+		[]jetstream.ErrorCode{codeNoPeers, 10004, 10007, codeNoLeader, 10009, 10041, 10044, 10040, 10048, 10075, 10118, 10119,
+			10194, 10195, 10202, 10224}},
 	{advice{fault.ClassLater, "the stream is being moved or changed by somebody"}, []jetstream.ErrorCode{10123, 10124, 10129, 10226}},
 	{advice{fault.ClassLater, "NATS is busy"}, []jetstream.ErrorCode{codeTooManyRequests, codeTooManyBatches, 10158, 10163, 10211}},
 	{advice{fault.ClassLater, "JetStream is off: start the NATS server with -js, " +
@@ -66,7 +67,9 @@ var decisions = []decision{
 	{advice{fault.ClassPermanent, "the NATS server is too old for this version of ampipe: upgrade it"}, []jetstream.ErrorCode{10157, 10185}},
 
 	// Answers that the caller understands.
-	{advice{fault.ClassAgain, ""}, []jetstream.ErrorCode{10013, 10037, 10043, 10058, 10063, 10070, 10071, 10105, 10148, 10164, 10176, 10180, 10193, 10200, 10201}},
+	{advice{fault.ClassAgain, ""}, []jetstream.ErrorCode{
+		10013, 10037, 10043, 10058, 10063, 10070, 10071, 10105, 10148, 10164, 10176, 10180, 10193, 10200, 10201,
+	}},
 
 	{advice{fault.ClassPermanent, "the NATS server does not take a request of ampipe's: " +
 		"if it is NATS 2.12 or later and nobody has changed ampipe's streams, this is a bug: report it"},

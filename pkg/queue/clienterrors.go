@@ -10,16 +10,16 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// clientDecision is what is decided for some errors of the client libraries.
+// clientDecision is the advice for some errors of the client libraries.
 type clientDecision struct {
 	advice
 	errs []error
 }
 
 const (
-	// silent marks what becomes of a request to a server that is away.
+	// silent is the advice for a request that the server has not answered.
 	silent = "NATS does not answer"
-	// closed marks what becomes of a request when this process has closed the connection.
+	// closed is the advice for a request on a connection that this process has closed.
 	closed = "the connection was closed"
 
 	ofBug = "this is a bug of ampipe: report it"
@@ -27,7 +27,7 @@ const (
 
 var ofTLS = advice{fault.ClassPermanent, "check the TLS files and whether the server wants TLS"}
 
-// clientDecisions is what is decided for every error that the client libraries publish
+// clientDecisions are the advice for every error that the client libraries publish
 // and that has no code of the JetStream API; see decisions.
 var clientDecisions = []clientDecision{
 	{advice{fault.ClassLater, silent}, []error{
@@ -46,20 +46,29 @@ var clientDecisions = []clientDecision{
 	{advice{fault.ClassLater, "the NATS account has too many connections: " +
 		"raise its limit of connections"}, []error{nats.ErrMaxAccountConnectionsExceeded}},
 	{advice{fault.ClassLater, "raise max_subscriptions of the NATS server"}, []error{nats.ErrMaxSubscriptionsExceeded}},
-	{advice{fault.ClassLater, "messages came faster than they were read"}, []error{nats.ErrSlowConsumer, jetstream.ErrTooManyStalledMsgs, jetstreamext.ErrFastBatchGapDetected}},
+	{advice{fault.ClassLater, "messages came faster than they were read"}, []error{
+		nats.ErrSlowConsumer, jetstream.ErrTooManyStalledMsgs, jetstreamext.ErrFastBatchGapDetected,
+	}},
 
 	{advice{fault.ClassPermanent, "check the user and its password, nkey or credentials file"}, []error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
 	}},
-	{advice{fault.ClassPermanent, "give the user the right (deploy/nats/permissions.conf has what each process needs)"}, []error{nats.ErrPermissionViolation}},
-	{ofTLS, []error{
-		nats.ErrSecureConnRequired, nats.ErrSecureConnWanted, nats.ErrConnectionNotTLS, nats.ErrMultipleTLSConfigs, nats.ErrClientCertOrRootCAsRequired,
+	{advice{fault.ClassPermanent, "give the user the right (deploy/nats/permissions.conf has what each process needs)"}, []error{
+		nats.ErrPermissionViolation,
 	}},
-	{advice{fault.ClassPermanent, "name in nats.url either ws:// and wss:// servers or nats:// and tls:// servers"}, []error{nats.ErrMixingWebsocketSchemes}},
+	{ofTLS, []error{
+		nats.ErrSecureConnRequired, nats.ErrSecureConnWanted, nats.ErrConnectionNotTLS, nats.ErrMultipleTLSConfigs,
+		nats.ErrClientCertOrRootCAsRequired,
+	}},
+	{advice{fault.ClassPermanent, "name in nats.url either ws:// and wss:// servers or nats:// and tls:// servers"}, []error{
+		nats.ErrMixingWebsocketSchemes,
+	}},
 	{advice{fault.ClassPermanent, "raise max_payload of the NATS server"}, []error{nats.ErrMaxPayload}},
 	{advice{fault.ClassPermanent, "the NATS server is too old for this version of ampipe: upgrade it"}, []error{
-		nats.ErrNkeysNotSupported, nats.ErrHeadersNotSupported, nats.ErrNoEchoNotSupported, nats.ErrClientIDNotSupported, nats.ErrClientIPNotSupported,
-		jetstream.ErrStreamSubjectTransformNotSupported, jetstream.ErrStreamSourceSubjectTransformNotSupported, jetstream.ErrStreamSourceNotSupported,
+		nats.ErrNkeysNotSupported, nats.ErrHeadersNotSupported, nats.ErrNoEchoNotSupported, nats.ErrClientIDNotSupported,
+		nats.ErrClientIPNotSupported,
+		jetstream.ErrStreamSubjectTransformNotSupported, jetstream.ErrStreamSourceSubjectTransformNotSupported,
+		jetstream.ErrStreamSourceNotSupported,
 		jetstream.ErrStreamSourceMultipleFilterSubjectsNotSupported, jetstream.ErrConsumerMultipleFilterSubjectsNotSupported,
 		jetstream.ErrTTLOnDeleteNotSupported, jetstream.ErrLimitMarkerTTLNotSupported, jetstreamext.ErrBatchUnsupported,
 	}},
@@ -76,8 +85,10 @@ var clientDecisions = []clientDecision{
 	{advice{fault.ClassAgain, ""}, []error{
 		nats.ErrBadSubscription, nats.ErrMaxMessages, nats.ErrBadHeaderMsg, nats.ErrJsonParse, nats.ErrMsgNotBound, nats.ErrMsgNoReply,
 		jetstream.ErrNoMessages, jetstream.ErrPinIDMismatch, jetstream.ErrMaxBytesExceeded, jetstream.ErrBatchCompleted, jetstream.ErrEndOfData,
-		jetstream.ErrMsgAlreadyAckd, jetstream.ErrMsgNotBound, jetstream.ErrMsgNoReply, jetstream.ErrMsgDeleteUnsuccessful, jetstream.ErrNotJSMessage,
-		jetstream.ErrKeyRevisionMismatch, jetstream.ErrKeyNotFound, jetstream.ErrKeyDeleted, jetstream.ErrNoKeysFound, jetstream.ErrBucketNotFound,
+		jetstream.ErrMsgAlreadyAckd, jetstream.ErrMsgNotBound, jetstream.ErrMsgNoReply, jetstream.ErrMsgDeleteUnsuccessful,
+		jetstream.ErrNotJSMessage,
+		jetstream.ErrKeyRevisionMismatch, jetstream.ErrKeyNotFound, jetstream.ErrKeyDeleted, jetstream.ErrNoKeysFound,
+		jetstream.ErrBucketNotFound,
 		jetstream.ErrOrderedConsumerReset, jetstreamext.ErrNoMessages,
 	}},
 	{advice{fault.ClassPermanent, ofBug}, []error{
@@ -86,14 +97,16 @@ var clientDecisions = []clientDecision{
 		nats.ErrNoUserCB, nats.ErrNkeyAndUser, nats.ErrTokenAlreadySet, nats.ErrUserInfoAlreadySet, nats.ErrWebSocketHeadersAlreadySet,
 		jetstream.ErrConsumerNameAlreadyInUse, jetstream.ErrNotPullConsumer, jetstream.ErrNotPushConsumer, jetstream.ErrConsumerAlreadyConsuming,
 		jetstream.ErrStreamNameRequired, jetstream.ErrInvalidStreamName, jetstream.ErrInvalidSubject, jetstream.ErrInvalidConsumerName,
-		jetstream.ErrHandlerRequired, jetstream.ErrConsumerHasActiveSubscription, jetstream.ErrAsyncPublishReplySubjectSet, jetstream.ErrInvalidOption,
+		jetstream.ErrHandlerRequired, jetstream.ErrConsumerHasActiveSubscription, jetstream.ErrAsyncPublishReplySubjectSet,
+		jetstream.ErrInvalidOption,
 		jetstream.ErrOrderConsumerUsedAsFetch, jetstream.ErrOrderConsumerUsedAsConsume, jetstream.ErrOrderedConsumerConcurrentRequests,
 		jetstream.ErrOrderedConsumerNotCreated, jetstream.ErrKeyValueConfigRequired, jetstream.ErrInvalidBucketName, jetstream.ErrInvalidKey,
 		jetstream.ErrHistoryTooLarge, jetstreamext.ErrEmptyBatch, jetstreamext.ErrInvalidOption, jetstreamext.ErrSubjectRequired,
 		// Of object stores, which ampipe does not use.
 		jetstream.ErrObjectConfigRequired, jetstream.ErrBadObjectMeta, jetstream.ErrObjectNotFound, jetstream.ErrInvalidStoreName,
 		jetstream.ErrDigestMismatch, jetstream.ErrInvalidDigestFormat, jetstream.ErrNoObjectsFound, jetstream.ErrObjectAlreadyExists,
-		jetstream.ErrNameRequired, jetstream.ErrLinkNotAllowed, jetstream.ErrObjectRequired, jetstream.ErrNoLinkToDeleted, jetstream.ErrNoLinkToLink,
+		jetstream.ErrNameRequired, jetstream.ErrLinkNotAllowed, jetstream.ErrObjectRequired, jetstream.ErrNoLinkToDeleted,
+		jetstream.ErrNoLinkToLink,
 		jetstream.ErrCantGetBucket, jetstream.ErrBucketRequired, jetstream.ErrBucketMalformed, jetstream.ErrUpdateMetaDeleted,
 	}},
 }

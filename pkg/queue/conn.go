@@ -1,6 +1,6 @@
-// Package queue holds everything that is between the stages: the log of
-// entries, the tasks and the state, in NATS JetStream, on a server of its own
-// or inside this process. It is the only package that knows NATS.
+// Package queue is what the processes share: the log of entries, the tasks and the state,
+// in NATS JetStream, on a server of its own or inside this process. It is the only
+// package that knows NATS.
 package queue
 
 import (
@@ -43,9 +43,9 @@ type Config struct {
 	// decides how streams are kept.
 	MustExist bool
 
-	// OnState is told when a connection is lost, with the reason, and when none is
+	// OnState is called when a connection is lost, with the reason, and when none is
 	// any more, with nil. Calls do not overlap. Each [Consumer] has a connection of
-	// its own, so a restart of the server is told several times.
+	// its own, so a restart of the server is reported several times.
 	OnState func(reason error)
 }
 
@@ -60,7 +60,7 @@ type Conn struct {
 	js     jetstream.JetStream
 	server *Server // nil if external
 
-	telling sync.Mutex // around OnState
+	stateMu sync.Mutex // around OnState
 	lost    map[*nats.Conn]bool
 
 	refused atomic.Pointer[refusal] // the first
@@ -91,8 +91,8 @@ const (
 )
 
 // Open connects and checks that the server can do what is needed. An
-// unreachable server is fault.Later; everything that the user has to mend
-// (version, JetStream, limits, credentials) is permanent and says what.
+// unreachable server is fault.Later; everything that the user has to fix
+// (version, JetStream, limits, credentials) is permanent and says how.
 func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	cfg.Replicas = cmp.Or(cfg.Replicas, 1)
 	cfg.Role = cmp.Or(cfg.Role, "run")
@@ -120,16 +120,16 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),
-		nats.NoCallbacksAfterClientClose(), // a connection that we close is not lost
+		nats.NoCallbacksAfterClientClose(), // closing it is no loss of the connection
 		nats.PingInterval(pingEvery),
 		nats.MaxPingsOutstanding(maxPings),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
 			if err == nil {
 				err = errors.New("the connection was closed")
 			}
-			c.disconnected(nc, fmt.Errorf("connection to NATS is lost: %w", err))
+			c.onDisconnect(nc, fmt.Errorf("connection to NATS is lost: %w", err))
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { c.connected(nc) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { c.onReconnect(nc) }),
 	}, added...)
 	if c.server != nil {
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(c.server.nats))...)
@@ -174,11 +174,11 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// disconnected tells that one of the connections is lost.
-func (c *Conn) disconnected(nc *nats.Conn, reason error) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
-	if nc.IsClosed() { // by hangUp, before this was heard of
+// onDisconnect reports that one of the connections is lost.
+func (c *Conn) onDisconnect(nc *nats.Conn, reason error) {
+	c.stateMu.Lock()
+	defer c.stateMu.Unlock()
+	if nc.IsClosed() { // by closeConn, before this callback
 		return
 	}
 	if c.lost == nil {
@@ -190,11 +190,11 @@ func (c *Conn) disconnected(nc *nats.Conn, reason error) {
 	}
 }
 
-// connected tells, when the last of the connections that were lost is back or is not
-// wanted any more, that NATS can be reached again.
-func (c *Conn) connected(nc *nats.Conn) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
+// onReconnect reports that NATS can be reached again, when the last of the connections
+// that were lost is back or is not wanted any more.
+func (c *Conn) onReconnect(nc *nats.Conn) {
+	c.stateMu.Lock()
+	defer c.stateMu.Unlock()
 	if !c.lost[nc] {
 		return
 	}
@@ -204,10 +204,10 @@ func (c *Conn) connected(nc *nats.Conn) {
 	}
 }
 
-// hangUp closes a connection of dial. If it was lost, nobody waits for it now.
-func (c *Conn) hangUp(nc *nats.Conn) {
+// closeConn closes a connection of dial. If it was lost, nobody waits for it now.
+func (c *Conn) closeConn(nc *nats.Conn) {
 	nc.Close()
-	c.connected(nc)
+	c.onReconnect(nc)
 }
 
 // checkURL refuses what nats.go would quote in its error, secrets included.
@@ -227,7 +227,7 @@ func checkURL(text string) error {
 	return nil
 }
 
-// hosts is a URL for messages, without user and password.
+// hosts returns a URL for messages, without user and password.
 func hosts(text string) string {
 	var out []string
 	for part := range strings.SplitSeq(text, ",") {
@@ -261,7 +261,8 @@ func (c *Conn) check(ctx context.Context) error {
 		return fault.Permanent(fmt.Errorf("NATS %s is too old, ampipe needs %d.%d or later: upgrade the server", version, minMajor, minMinor))
 	}
 	if c.MaxPayload() < minPayload {
-		return fault.Permanent(fmt.Errorf("max_payload of the NATS server is %d bytes, ampipe needs %d or more (8MB is best): raise it in the server's configuration", c.MaxPayload(), minPayload))
+		return fault.Permanent(fmt.Errorf("max_payload of the NATS server is %d bytes, ampipe needs %d or more (8MB is best): "+
+			"raise it in the server's configuration", c.MaxPayload(), minPayload))
 	}
 	js, err := jetstream.New(c.nc, jetstream.WithDefaultTimeout(apiWait))
 	if err != nil {
@@ -273,7 +274,8 @@ func (c *Conn) check(ctx context.Context) error {
 	info, err := js.AccountInfo(ctx)
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
-		return fault.Permanent(errors.New("JetStream is off on the NATS server: start it with -js, or put a jetstream section into its configuration"))
+		return fault.Permanent(errors.New("JetStream is off on the NATS server: start it with -js, " +
+			"or put a jetstream section into its configuration"))
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fault.Permanent(errors.New("JetStream is off for this NATS account: enable it in the account's limits"))
 	case err != nil:
@@ -296,12 +298,12 @@ func recent(version string) bool {
 	if err1 != nil || err2 != nil {
 		return true
 	}
-	return major > minMajor || major == minMajor && minor >= minMinor
+	return major > minMajor || (major == minMajor && minor >= minMinor)
 }
 
-// away tells at once what a request would tell after requestWait: that there is
-// no connection at the moment.
-func (c *Conn) away() error {
+// disconnected returns at once the error that a request would return after requestWait if
+// there is no connection at the moment.
+func (c *Conn) disconnected() error {
 	switch c.nc.Status() {
 	case nats.CONNECTED:
 		return nil
@@ -312,14 +314,14 @@ func (c *Conn) away() error {
 	}
 }
 
-// MaxPayload is the most bytes of a message, headers included.
+// MaxPayload returns the most bytes of a message, headers included.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
-// EntryLimit is the most bytes that an entry's payload may have: what its
-// encoder is to be told.
+// EntryLimit returns the most bytes that an entry's payload may have: what its
+// encoder is to be set to.
 func (c *Conn) EntryLimit() int { return min(c.MaxPayload()-headerRoom, maxEntry) }
 
-// BlockLimit is the most bytes that a block may take that needs several messages, all of
+// BlockLimit returns the most bytes that a block may take that needs several messages, all of
 // which are published in one step.
 func (c *Conn) BlockLimit() int64 { return maxBatch * int64(c.EntryLimit()) }
 

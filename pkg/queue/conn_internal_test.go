@@ -29,18 +29,18 @@ func TestAConnectionThatIsNotWantedAnyMore(t *testing.T) {
 
 	gone := errors.New("gone")
 	consumer := &Consumer{log: l, sink: "warehouse", opts: ConsumeOptions{Lanes: -1, AckWait: -1}}
-	c.disconnected(c.nc, gone)
+	c.onDisconnect(c.nc, gone)
 	if err := consumer.open(t.Context()); err == nil { // NATS refuses such a consumer
 		t.Fatal("the consumer is open")
 	}
-	c.disconnected(consumer.nc, gone)
-	c.connected(c.nc)
+	c.onDisconnect(consumer.nc, gone)
+	c.onReconnect(c.nc)
 	other, err := c.dial()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.disconnected(other, gone)
-	c.hangUp(other)
+	c.onDisconnect(other, gone)
+	c.closeConn(other)
 	if want := []bool{true, false, true, false}; !slices.Equal(told, want) {
 		t.Errorf("told %v, want %v", told, want)
 	}

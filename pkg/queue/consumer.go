@@ -23,7 +23,7 @@ const (
 	Live
 )
 
-// durable is the name of a sink's consumer, and so of its position.
+// durable returns the name of a sink's consumer, and so of its position.
 func (l Lanes) durable(sink string) string {
 	if l == Live {
 		return "live-" + sink
@@ -48,9 +48,8 @@ type ConsumeOptions struct {
 	Bytes int
 
 	// AckWait is how long after the death of a process its messages go to
-	// another one. Default 10 s, and 5 s for the live lane, which stands still
-	// until then: a server that becomes the leader of the consumer begins to
-	// count anew.
+	// another one. Default 10 s, and 5 s for the live lane, which waits until
+	// then. A server that becomes the leader of the consumer starts the time anew.
 	AckWait time.Duration
 
 	// MaxAckPending bounds the messages that all processes of the sink hold
@@ -65,7 +64,7 @@ const (
 	pullExpiry    = 5 * time.Second // of one request
 	liveExpiry    = 2 * time.Second // of one for the live lane
 	beatsPerWait  = 3               // heartbeats in one AckWait
-	closeDeadline = 2 * time.Second // for giving messages back
+	closeDeadline = 2 * time.Second // for returning messages
 	liveGroup     = "live"          // of the processes that take turns with the live lane
 )
 
@@ -92,8 +91,8 @@ type Consumer struct {
 	bytes int                 // of held
 }
 
-// Consume starts reading the log for a sink, where the sink's processes have
-// come to; a new sink starts with what the log still holds. The caller closes
+// Consume starts reading the log for a sink at the position of the sink's processes; a
+// new sink starts with what the log still holds. The caller closes
 // the consumer.
 func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Consumer, error) {
 	if err := checkName("sink", sink); err != nil {
@@ -142,7 +141,7 @@ func (c *Consumer) open(ctx context.Context) (err error) {
 		}
 	}
 	if err != nil {
-		c.log.conn.hangUp(c.nc)
+		c.log.conn.closeConn(c.nc)
 		return fmt.Errorf("read the log for sink %s: %w", c.sink, err)
 	}
 	return nil
@@ -180,10 +179,10 @@ func (c *Consumer) durable(ctx context.Context, wait time.Duration) (jetstream.C
 
 // Next waits for the next message. It returns the cause of ctx when that ends,
 // [ErrClosed] after Close, a *[BadMessageError] for a message that is not an
-// entry, fault.Later while NATS is away, and [ErrNoMessage] once it is back. Next
+// entry, fault.Later while NATS cannot be reached, and [ErrNoMessage] once it is back. Next
 // may be called again after each.
 func (c *Consumer) Next(ctx context.Context) (*Message, error) {
-	// What is there is given out before any error.
+	// Messages that are here are returned before any error.
 	select {
 	case m := <-c.ready:
 		return m.checked()
@@ -205,10 +204,10 @@ func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 // Settled reports whether the message at a sequence will not come any more, to any
 // process of the sink: it has been acknowledged, as everything before it in these
 // lanes, or the log no longer holds it. It is safe for concurrent use, and returns
-// fault.Later while NATS is away.
+// fault.Later while NATS cannot be reached.
 func (c *Consumer) Settled(ctx context.Context, seq uint64) (bool, error) {
 	at, err := c.log.Position(ctx, c.sink, c.opts.Lanes)
-	if err != nil || at.Exists && at.AckFloor >= seq {
+	if err != nil || (at.Exists && at.AckFloor >= seq) {
 		return err == nil, err
 	}
 	tail, err := c.log.At(ctx, seq)
@@ -227,7 +226,7 @@ func (c *Consumer) Close() {
 	c.mu.Unlock()
 	c.unpin(context.Background())
 	_ = c.nc.FlushTimeout(closeDeadline)
-	c.log.conn.hangUp(c.nc)
+	c.log.conn.closeConn(c.nc)
 }
 
 // unpin lets another process of the sink have the live lane at once.
@@ -245,13 +244,13 @@ func (c *Consumer) unpin(ctx context.Context) {
 // fetch pulls messages until ctx ends.
 func (c *Consumer) fetch(ctx context.Context) {
 	defer close(c.ready)
-	p := puller{look: c.durable}
+	p := puller{open: c.durable}
 	retrier, failed := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: time.Second}}, false
 	for ctx.Err() == nil {
 		consumer, err := p.find(ctx)
 		if consumer != nil { // a cluster that elects a leader for its API delivers all the same
 			answered, failed := c.pull(ctx, consumer)
-			err = p.judge(err, answered, failed)
+			err = p.result(err, answered, failed)
 		}
 		switch {
 		case err != nil:
@@ -267,7 +266,7 @@ func (c *Consumer) fetch(ctx context.Context) {
 	}
 }
 
-// tell hands an error to Next.
+// tell passes an error to Next.
 func (c *Consumer) tell(ctx context.Context, err error) {
 	select {
 	case c.failed <- err:
@@ -275,8 +274,8 @@ func (c *Consumer) tell(ctx context.Context, err error) {
 	}
 }
 
-// pull makes one request for what there is room for and hands out what it
-// brings. It reports whether the server has answered.
+// pull makes one request for what there is room for and passes the messages to Next. It
+// reports whether the server has answered.
 func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answered bool, err error) {
 	free, held := c.room()
 	if free <= 0 {
@@ -295,7 +294,9 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answer
 	return answered, err
 }
 
-func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int) (got int, answered bool, err error) {
+func (c *Consumer) request(
+	ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int,
+) (got int, answered bool, err error) {
 	request, cancel := context.WithTimeout(ctx, c.expiry())
 	defer cancel()
 	opts := []jetstream.FetchOpt{jetstream.FetchContext(request)}
@@ -329,7 +330,7 @@ func (c *Consumer) request(ctx context.Context, durable jetstream.Consumer, limi
 	}
 }
 
-// expiry is how long a request waits for a message.
+// expiry returns how long a request waits for a message.
 func (c *Consumer) expiry() time.Duration {
 	if c.opts.Lanes == Live {
 		return liveExpiry

@@ -7,9 +7,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Spec is what a pipeline was planned as. Planners write it, each by
-// compare-and-set of what it has read; every process of the pipeline waits for it
-// and works by it.
+// Spec is the plan of a pipeline. Planners write it, each by compare-and-set of what it has
+// read; every process of the pipeline waits for it and follows it.
 type Spec struct {
 	Epoch       uint64        `json:"epoch"`
 	Query       string        `json:"query"`        // the user's, without ";" and SETTINGS
@@ -22,7 +21,7 @@ type Spec struct {
 	Sinks       []string      `json:"sinks,omitempty"`     // names of all that are configured
 	Planned     time.Time     `json:"planned"`
 
-	// Version counts the queries that the pipeline has had, from 0: a mended query of
+	// Version counts the queries that the pipeline has had, from 0: another query of
 	// the same columns takes over. Earlier are those before, in order.
 	Version int       `json:"version,omitempty"`
 	Earlier []Earlier `json:"earlier,omitempty"`
@@ -71,7 +70,7 @@ type Origin struct {
 	Tentative bool `json:"tentative,omitempty"`
 }
 
-// PartitionState is how far a partition has come.
+// PartitionState is the state of a partition.
 type PartitionState string
 
 // A partition is open until all its entries are in the log (done) or it was
@@ -83,8 +82,8 @@ const (
 )
 
 // Partition is a part of the history, worked on by one extractor at a time.
-// Start and Generation name it for ever; End moves down when its tail is given
-// away. A range that has to be loaded again gets a partition of a higher
+// Start and Generation name it for ever; End moves down when its tail is split
+// off. A range that has to be loaded again gets a partition of a higher
 // generation, and so a lane of its own.
 type Partition struct {
 	Start      block.Number   `json:"start"`
@@ -99,22 +98,22 @@ type Partition struct {
 	// Version is that of the query which the partition is read with.
 	Version int `json:"version,omitempty"`
 
-	// Held says that nobody has read the partition: every sink held it when the pipeline
+	// Held says that the partition was not read: every sink held it when the pipeline
 	// was planned, and which version loaded it is not known.
 	Held bool `json:"held,omitempty"`
 
 	// Next is the copy of the lane's position, the first block not in the log,
-	// for the day its messages have been trimmed. 0: nothing was copied.
+	// for when its messages have been trimmed. 0: nothing was copied.
 	Next block.Number `json:"next,omitempty"`
 }
 
-// Range is the blocks of the partition.
+// Range returns the blocks of the partition.
 func (p Partition) Range() block.Range { return block.Range{Start: p.Start, End: p.End} }
 
 // ID names the partition in tasks and in the state: "<start>.<generation>".
 func (p Partition) ID() string { return fmt.Sprintf("%d.%d", p.Start, p.Generation) }
 
-// Lane is where the partition's entries go.
+// Lane returns the lane of the partition's entries.
 func (p Partition) Lane() string { return "p." + p.ID() }
 
 // LiveLane is where the live chain's entries go.
@@ -126,16 +125,16 @@ type SinkState string
 const (
 	// SinkRunning is a sink that applies entries, or waits for some.
 	SinkRunning SinkState = "running"
-	// SinkPaused is a sink that cannot go on for the time being.
+	// SinkPaused is a sink that cannot continue for the time being.
 	SinkPaused SinkState = "paused"
-	// SinkStopped is a sink that was told to stop.
+	// SinkStopped is a sink whose process was stopped.
 	SinkStopped SinkState = "stopped"
 	// SinkFailed is a sink that has stopped because of an error that only the user
-	// can mend.
+	// can fix.
 	SinkFailed SinkState = "failed"
 )
 
-// SinkReport is what a sink says about itself. Coverage is read from the
+// SinkReport is what a sink reports about itself. Coverage is read from the
 // destination, so it holds only what is committed.
 type SinkReport struct {
 	Name     string    `json:"name"`

@@ -14,8 +14,8 @@ import (
 
 var (
 	// ErrFenced says that the lane has another last message than the publisher
-	// thought: somebody else works on the partition, and the publisher, who has
-	// lost its task, must drop it.
+	// thought: another process works on the partition, and the publisher,
+	// which has lost its task, must drop it.
 	ErrFenced = errors.New("the lane was continued by another worker")
 
 	// ErrFull says that the log, or the server's storage, is full. It passes
@@ -75,9 +75,8 @@ func tooManyPerSubject(err error) bool {
 	return code(err) == codeStoreFailed && strings.Contains(err.Error(), "per subject")
 }
 
-// classify says what is to be done about an error of NATS: everything that
-// passes by itself is fault.Later. ctx is the caller's, whose end is not NATS'
-// fault.
+// classify classes an error of NATS: everything that passes by itself is fault.Later. ctx
+// is the caller's, whose end is not NATS' fault.
 func (c *Conn) classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -122,7 +121,7 @@ func (a advice) on(err error) error {
 	return fault.As(a.class, err)
 }
 
-// classifyClient classes an error of the client's.
+// classifyClient classes an error of the client library.
 func classifyClient(err error) error {
 	switch {
 	case errors.Is(err, errSilent):
@@ -143,8 +142,8 @@ func classifyClient(err error) error {
 	}
 }
 
-// refusedSilently reports whether an error may be what becomes of a request that the
-// server refuses: it is not answered, or its connection was closed meanwhile.
+// refusedSilently reports whether an error may come from a request that the server has
+// refused: it is not answered, or its connection was closed meanwhile.
 func refusedSilently(err error) bool {
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrBadSubscription)

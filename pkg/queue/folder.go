@@ -15,8 +15,8 @@ import (
 )
 
 // CheckFolder returns the error with which a server in the folder, or a log of a
-// pipeline in it, would be refused, or how many bytes the log can have. It tries what it
-// says and leaves nothing behind: a folder that is missing stays missing.
+// pipeline in it, would be refused, or how many bytes the log can have. It tries
+// that and leaves nothing behind: a folder that is missing stays missing.
 func CheckFolder(dir, pipeline string, needs Needs) (logBytes int64, err error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
@@ -66,7 +66,7 @@ func tryWriting(folder, path string) error {
 	return os.Remove(name)
 }
 
-// tryLock takes the lock of a folder, if there is one, and lets go of it.
+// tryLock takes the lock of a folder, if there is one, and releases it.
 func tryLock(dir string) error {
 	if _, err := os.Stat(lockFile(dir)); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -79,7 +79,7 @@ func tryLock(dir string) error {
 }
 
 // reservedIn returns what the streams of a store reserve, by name. One that cannot be
-// read counts as none: the server will say what is wrong with it.
+// read counts as none: the server will report what is wrong with it.
 func reservedIn(dir string) map[string]int64 {
 	reserved := map[string]int64{}
 	files, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*", "meta.inf"))
@@ -125,7 +125,7 @@ func boundedBy(dir string, store int64, reserved map[string]int64, pipeline stri
 	return min(want, left), nil
 }
 
-// storeRoom is nine tenths of what a store in dir can grow to: what is free and what it
+// storeRoom returns nine tenths of what a store in dir can grow to: what is free and what it
 // takes already. onDisk is a folder of the same disk that exists.
 func storeRoom(onDisk, dir string) (int64, error) {
 	var disk unix.Statfs_t
@@ -151,7 +151,7 @@ func storeRoom(onDisk, dir string) (int64, error) {
 
 func lockFile(dir string) string { return filepath.Join(dir, "lock") }
 
-// lockFolder takes the folder for this process, so that no second server opens the same
+// lockFolder locks the folder for this process, so that no second server opens the same
 // store: it would destroy it. The lock ends with the process, however it ends. The file
 // holds the process id, for a process that is refused, if it is to stay locked.
 func lockFolder(dir string, stay bool) (*os.File, error) {

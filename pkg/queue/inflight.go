@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// room is how many more bytes may be held, and how many messages are.
+// room returns how many more bytes may be held, and how many messages are.
 func (c *Consumer) room() (free, held int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -23,7 +23,7 @@ func (c *Consumer) waitForRoom(ctx context.Context) error {
 	return nil
 }
 
-// hold takes a message into the consumer's keeping.
+// hold adds a message to those that the consumer keeps from expiring.
 func (c *Consumer) hold(msg jetstream.Msg) *Message {
 	m := newMessage(c, msg)
 	c.mu.Lock()
@@ -36,7 +36,7 @@ func (c *Consumer) hold(msg jetstream.Msg) *Message {
 	return m
 }
 
-// drop ends the keeping of a message.
+// drop removes a message from those that are held.
 func (c *Consumer) drop(m *Message) {
 	c.mu.Lock()
 	if c.held[m.Seq] == m {
@@ -50,7 +50,7 @@ func (c *Consumer) drop(m *Message) {
 	}
 }
 
-// keep tells the server from time to time that the held messages are worked on.
+// keep extends the acknowledgement deadline of the held messages from time to time.
 func (c *Consumer) keep(ctx context.Context) {
 	ticker := time.NewTicker(c.opts.AckWait / beatsPerWait)
 	defer ticker.Stop()

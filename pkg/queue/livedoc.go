@@ -16,7 +16,7 @@ type LiveMark struct {
 	Cursor  block.Cursor `json:"cursor,omitzero"` // the last watermark applied
 }
 
-// LivePhase is what becomes of the live lane.
+// LivePhase is the state of the live lane.
 type LivePhase string
 
 const (
@@ -24,16 +24,15 @@ const (
 	LiveRunning LivePhase = "running"
 	// LiveDone is a lane that has reached the pipeline's max_block.
 	LiveDone LivePhase = "done"
-	// LiveFailed is a lane that nobody can go on with before the user has acted.
+	// LiveFailed is a lane that nobody can continue before the user has acted.
 	LiveFailed LivePhase = "failed"
 	// LiveLost is a lane whose end the log no longer has: the planner begins an epoch.
 	LiveLost LivePhase = "lost"
 )
 
-// LivePosition is the copy of the live lane's position, written by whoever holds its task
-// a moment after the lane itself. It serves when the log no longer holds what it
-// tells, and remembers the blocks that a reorg is compared with. Where both tell the
-// same, the log is right.
+// LivePosition is the copy of the live lane's position, written by the process that writes
+// the lane, a moment later. It is used when the log no longer holds the end of the lane, and
+// has the blocks that a reorg is compared with. Where the two differ, the log is right.
 type LivePosition struct {
 	Epoch   uint64         `json:"epoch"`
 	Seq     uint64         `json:"seq"`              // of the watermark or invalidation that closed the lane last
@@ -55,8 +54,8 @@ func (s *State) LivePosition(ctx context.Context) (live LivePosition, rev uint64
 
 // SaveLivePosition writes the position of the live lane. Only the holder of its task
 // does, and the planner while there is none. rev is the revision that the position had
-// when it was last read or written, 0 if there was none; if it has another by now, the
-// lane is in other hands and the error is [ErrConflict].
+// when it was last read or written, 0 if there was none; if it has another by now, another
+// process writes the lane and the error is [ErrConflict].
 func (s *State) SaveLivePosition(ctx context.Context, live LivePosition, rev uint64) (newRev uint64, err error) {
 	live.Updated = time.Now().UTC()
 	if rev == 0 {

@@ -34,8 +34,8 @@ type Log struct {
 
 // LogConfig is how a log is kept.
 type LogConfig struct {
-	// MaxBytes is when the log is full. On an embedded server it is also
-	// bounded by the room on the disk, which [Log.MaxBytes] tells.
+	// MaxBytes is the size at which the log is full. On an embedded server it is also
+	// bounded by the room on the disk; [Log.MaxBytes] returns what holds.
 	MaxBytes int64
 
 	// MaxBlock is how many bytes a block may take that needs several messages; default
@@ -43,7 +43,7 @@ type LogConfig struct {
 	MaxBlock int64
 }
 
-// leastLog is the least room that a log can do anything with.
+// leastLog is the least size of a log that is of use.
 const leastLog = 64 << 20
 
 // Log opens the pipeline's log. The stream is created, or brought to this
@@ -111,13 +111,13 @@ func (l *Log) stream() string { return logStream + l.pipeline }
 
 func (l *Log) subject(lane string) string { return logSubject + l.pipeline + "." + lane }
 
-// MaxBytes is when the log is full.
+// MaxBytes returns the size at which the log is full.
 func (l *Log) MaxBytes() int64 { return l.maxBytes }
 
 // Tail is the last message of a lane.
 type Tail struct {
 	Found bool   // false: the lane is empty, or all its messages were trimmed
-	Lane  string // it stands in
+	Lane  string // that it is in
 	Seq   uint64 // of the message: what the next Publish passes as after; 0 if not found
 	After uint64 // sequence of the lane's message before it when it was published
 	Entry entry.Header
@@ -126,7 +126,7 @@ type Tail struct {
 
 	// Damaged is why the message is not an entry, and Entry therefore empty: it was
 	// damaged, or somebody else published it; nil: it is one. See [entry.Newer], too.
-	// Only the headers are looked at.
+	// Only the headers are checked.
 	Damaged error
 }
 
@@ -174,7 +174,7 @@ func (l *Log) tail(ctx context.Context, what string, msg *jetstream.RawStreamMsg
 	}, nil
 }
 
-// predecessor is the sequence of the lane's message before the one at seq.
+// predecessor returns the sequence of the lane's message before the one at seq.
 func predecessor(header nats.Header, seq uint64) uint64 {
 	if expected := header.Get(jetstream.ExpectedLastSubjSeqHeader); expected != "" {
 		return parseSeq(expected)

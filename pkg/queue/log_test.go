@@ -114,7 +114,7 @@ func TestBatchIsAllOrNone(t *testing.T) {
 }
 
 // TestFullLogIsBackPressure: a full log makes the publisher wait, visibly, and
-// go on with the same entry when there is room.
+// continue with the same entry when there is room.
 func TestFullLogIsBackPressure(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
@@ -141,7 +141,8 @@ func TestFullLogIsBackPressure(t *testing.T) {
 		if !errors.Is(err, queue.ErrFull) {
 			t.Errorf("waits for %v", err)
 		}
-		if waits++; waits == 2 {
+		waits++
+		if waits == 2 {
 			if err := l.Trim(ctx, 3); err != nil {
 				t.Error(err)
 			}

@@ -70,16 +70,16 @@ func (m *Message) checked() (*Message, error) {
 	return m, nil
 }
 
-// Ack says that the entry is committed. A lost Ack leads to a redelivery, which
+// Ack acknowledges that the entry is committed. A lost Ack leads to a redelivery, which
 // the sink recognises by its coverage.
 func (m *Message) Ack() error { return m.answer("acknowledge", answering.Ack) }
 
-// Nak returns the message, to come again, here or elsewhere, after the delay.
+// Nak returns the message, to be delivered again, here or elsewhere, after the delay.
 func (m *Message) Nak(delay time.Duration) error {
 	return m.answer("give back", func(a answering) error { return a.NakWithDelay(delay) })
 }
 
-// Term ends the message without an acknowledgement: it does not come again.
+// Term ends the message without an acknowledgement: it is not delivered again.
 func (m *Message) Term(reason string) error {
 	return m.answer("end", func(a answering) error { return a.TermWithReason(reason) })
 }

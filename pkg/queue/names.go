@@ -24,7 +24,7 @@ const (
 func checkName(what, name string) error {
 	ok := name != "" && len(name) <= 64
 	for _, r := range name {
-		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		ok = ok && ((r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || r == '-' || r == '_')
 	}
 	if !ok {
 		return fault.Permanent(fmt.Errorf("%s %q: want 1 to 64 letters, digits, \"-\" and \"_\"", what, name))

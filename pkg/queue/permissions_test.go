@@ -293,7 +293,7 @@ func TestShippedWithKeysAndTLS(t *testing.T) {
 				conn.Close()
 			}
 			// A server that wants a certificate hangs up after the handshake, as one does that stops.
-			if err == nil || fault.Of(err) != fault.ClassPermanent && name != "no certificate" {
+			if err == nil || (fault.Of(err) != fault.ClassPermanent && name != "no certificate") {
 				t.Errorf("%s, %s: %v", role, name, err)
 			}
 		}

@@ -52,7 +52,7 @@ func tooLong(spec Spec, size, limit int, embedded bool) error {
 		Size(int64(size)), Size(int64(len(spec.Query))), Size(int64(limit)), raise)})
 }
 
-// PlanTooLargeError says that no message takes a plan.
+// PlanTooLargeError is a plan that does not fit a message.
 type PlanTooLargeError struct{ error }
 
 // LoadSpec reads the plan, or returns [ErrNotFound].
@@ -112,7 +112,7 @@ func (s *State) UpdatePartition(ctx context.Context, p Partition, rev uint64) (n
 	return s.Update(ctx, keyPartition+"."+p.ID(), p, rev)
 }
 
-// PutReport writes what a sink says about itself.
+// PutReport writes what a sink reports about itself.
 func (s *State) PutReport(ctx context.Context, r SinkReport) error {
 	if err := checkName("sink", r.Name); err != nil {
 		return err
@@ -121,7 +121,15 @@ func (s *State) PutReport(ctx context.Context, r SinkReport) error {
 	return err
 }
 
-// Reports reads what all sinks have said, by name.
+// Report returns what one sink has last reported, or [ErrNotFound].
+func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint64, err error) {
+	if err := checkName("sink", sink); err != nil {
+		return SinkReport{}, 0, err
+	}
+	return Get[SinkReport](ctx, s, keySink+"."+sink)
+}
+
+// Reports returns the last reports of all sinks, by name.
 func (s *State) Reports(ctx context.Context) (map[string]SinkReport, error) {
 	all, err := List[SinkReport](ctx, s, keySink)
 	if err != nil {

@@ -22,13 +22,13 @@ func (p Position) Drained() bool { return p.Exists && p.Pending == 0 && p.AckPen
 // Unread returns how many messages the sink has still to apply.
 func (p Position) Unread() uint64 { return p.Pending + uint64(p.AckPending) }
 
-// Position reads how far a sink has come in some lanes.
+// Position returns how far a sink has come in some lanes.
 func (l *Log) Position(ctx context.Context, sink string, lanes Lanes) (Position, error) {
 	if err := checkName("sink", sink); err != nil {
 		return Position{}, err
 	}
-	// First the log's end, then the consumer: what it has no more to do with then is
-	// everything up to that end.
+	// First the log's end, then the consumer: what it has dealt with then is everything
+	// up to that end.
 	state, err := l.State(ctx)
 	if err != nil {
 		return Position{}, err

@@ -17,7 +17,7 @@ import (
 // killed process has left behind is deleted by the next.
 const probeStream = "AMPIPE_CHECK"
 
-// errProbe says that nothing can be learnt from a probe: the user may not make it, or
+// errProbe says that a probe is not possible: the user may not make it, or
 // another process has one just now.
 var errProbe = errors.New("what NATS has room for cannot be tried")
 
@@ -68,7 +68,8 @@ func (c *Conn) left(ctx context.Context, need int64) (int64, error) {
 const probeAge = time.Minute
 
 // sweep deletes a probe that a killed process has left behind: what it reserves is lacking
-// elsewhere. One that is younger may be in use, and one that cannot be deleted now is left to the next process.
+// elsewhere. A younger one may be in use; one that cannot be deleted is left to the next
+// process.
 func (c *Conn) sweep(ctx context.Context, age time.Duration) {
 	stream, err := c.js.Stream(ctx, probeStream)
 	if err != nil {
@@ -83,7 +84,7 @@ func (c *Conn) sweep(ctx context.Context, age time.Duration) {
 	}
 }
 
-func (p *probe) close() { p.conn.hangUp(p.nc) }
+func (p *probe) close() { p.conn.closeConn(p.nc) }
 
 // delete removes the stream, or what was left behind of it.
 func (p *probe) delete(ctx context.Context) error {
@@ -94,7 +95,7 @@ func (p *probe) delete(ctx context.Context) error {
 	return p.explain(err)
 }
 
-// explain tells a refused request from one that failed.
+// explain distinguishes a refused request from one that failed.
 func (p *probe) explain(err error) error {
 	if err == nil {
 		return nil
@@ -152,7 +153,7 @@ func (p *probe) try(ctx context.Context, bytes int64) (bool, error) {
 	}
 }
 
-// probePause is how long the probe of another process may stand: what it reserves is
+// probePause is how long the probe of another process is waited for: what it reserves is
 // not to count.
 const probePause = time.Second
 

@@ -47,7 +47,7 @@ func TestAProbeWhoseConnectionIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.disconnected(p.nc, errSilent)
+	c.onDisconnect(p.nc, errSilent)
 	p.close()
 	if !slices.Equal(told, []bool{true, false}) {
 		t.Errorf("told %v", told)
@@ -73,10 +73,12 @@ func TestAProbeThatWasLeftBehind(t *testing.T) {
 		return err == nil
 	}
 	leave()
-	if c.sweep(t.Context(), probeAge); !left() {
+	c.sweep(t.Context(), probeAge)
+	if !left() {
 		t.Error("one that may be in use was deleted")
 	}
-	if c.sweep(t.Context(), 0); left() {
+	c.sweep(t.Context(), 0)
+	if left() {
 		t.Error("it is left")
 	}
 	leave()

@@ -36,7 +36,7 @@ const (
 // and returns the sequence again.
 //
 // Errors: [ErrFenced] if the lane was continued by somebody else (permanent);
-// [ErrFull], which is fault.Later; fault.Later also if NATS is away; permanent
+// [ErrFull], which is fault.Later; fault.Later also if NATS cannot be reached; permanent
 // for a group that NATS cannot take. After any error but ErrFenced the call may
 // be repeated as it is.
 func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string, group []entry.Entry) (uint64, error) {
@@ -51,16 +51,19 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 	case wrongSequence(err):
 		return l.recognise(ctx, lane, after, id, err)
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
-		return 0, fault.Permanent(fmt.Errorf("publish to lane %s: an entry is larger than the server's max_payload of %d bytes: %w", lane, l.conn.MaxPayload(), err))
+		return 0, fault.Permanent(fmt.Errorf("publish to lane %s: an entry is larger than the server's max_payload of %d bytes: %w",
+			lane, l.conn.MaxPayload(), err))
 	default:
 		return 0, l.fail(ctx, l.conn.stores(ctx, l.stream(), fmt.Errorf("publish to lane %s: %w", lane, err)))
 	}
 }
 
-// PublishWait is Publish that waits and repeats while the log is full or NATS is
-// away, and a few times after other errors. onWait, if not nil, is told why it
+// PublishWait is Publish that waits and repeats while the log is full or NATS cannot be
+// reached, and a few times after other errors. onWait, if not nil, is called with why it
 // waits and how long before each repetition: back-pressure must be visible.
-func (l *Log) PublishWait(ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration)) (seq uint64, err error) {
+func (l *Log) PublishWait(
+	ctx context.Context, lane string, after uint64, id string, group []entry.Entry, onWait func(error, time.Duration),
+) (seq uint64, err error) {
 	pace := fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}
 	err = fault.Retry(ctx, pace, func(ctx context.Context) (err error) {
 		seq, err = l.Publish(ctx, lane, after, id, group)
@@ -78,7 +81,7 @@ type BlockTooLargeError struct {
 	Payload  int   // most bytes of a message
 }
 
-// Error names what there is, what may be, and what to do.
+// Error returns the size, the limit, and what to do.
 func (e *BlockTooLargeError) Error() string {
 	advice := fmt.Sprintf("raise log.max_block_bytes to %s", plainSize(roundUp(e.Bytes)))
 	if e.Messages > maxBatch {
@@ -126,7 +129,7 @@ func publishWait(size int) time.Duration {
 
 // store publishes one message, or several as an atomic batch.
 func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
-	if err := l.conn.away(); err != nil {
+	if err := l.conn.disconnected(); err != nil {
 		return 0, err
 	}
 	size := 0
@@ -156,7 +159,7 @@ func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// recognise tells a lost answer from a lost task: if the lane ends with a
+// recognise distinguishes a lost answer from a lost task: if the lane ends with a
 // message of the same id, it was published by the call before.
 func (l *Log) recognise(ctx context.Context, lane string, after uint64, id string, cause error) (uint64, error) {
 	tail, err := l.Tail(ctx, lane)

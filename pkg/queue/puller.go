@@ -10,11 +10,11 @@ import (
 )
 
 // puller is a durable consumer that messages are requested from. Once a request has
-// failed the consumer may have been deleted, so it is looked for, and made if need be,
+// failed the consumer may have been deleted, so it is looked up, and made if need be,
 // until something works again. It is safe for concurrent use, and no call waits for
 // another.
 type puller struct {
-	look func(ctx context.Context, wait time.Duration) (jetstream.Consumer, error)
+	open func(ctx context.Context, wait time.Duration) (jetstream.Consumer, error)
 
 	mu       sync.Mutex
 	consumer jetstream.Consumer // as it was first found: only that remembers who has the live lane
@@ -24,7 +24,7 @@ type puller struct {
 // find returns the consumer. If it was looked for and not found, it also returns why: a
 // cluster may be long in answering that though it delivers already, so the first times it
 // is not waited for long.
-func (p *puller) find(ctx context.Context) (consumer jetstream.Consumer, looked error) {
+func (p *puller) find(ctx context.Context) (consumer jetstream.Consumer, findErr error) {
 	p.mu.Lock()
 	known, failures := p.consumer, p.failures
 	p.mu.Unlock()
@@ -35,10 +35,10 @@ func (p *puller) find(ctx context.Context) (consumer jetstream.Consumer, looked 
 	if known != nil {
 		wait = min(apiWait, time.Duration(1+failures)*time.Second/2)
 	}
-	made, err := p.look(ctx, wait)
+	made, err := p.open(ctx, wait)
 	switch {
 	case err != nil && known == nil, errors.Is(err, jetstream.ErrStreamNotFound):
-		return nil, p.judge(err, false, nil)
+		return nil, p.result(err, false, nil)
 	case err != nil:
 		return known, err
 	}
@@ -50,12 +50,12 @@ func (p *puller) find(ctx context.Context) (consumer jetstream.Consumer, looked 
 	return p.consumer, nil
 }
 
-// judge returns what a request has come to: its error or, if it was not answered, why the
+// result returns what a request has come to: its error or, if it was not answered, why the
 // consumer was not found. Silence alone is no failure, as there may be nothing to send,
 // and no success.
-func (p *puller) judge(looked error, answered bool, err error) error {
+func (p *puller) result(findErr error, answered bool, err error) error {
 	if err == nil && !answered {
-		err = looked
+		err = findErr
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,8 +67,8 @@ func (p *puller) judge(looked error, answered bool, err error) error {
 	return err
 }
 
-// doubt makes the next call look for the consumer.
-func (p *puller) doubt() {
+// invalidate makes the next call look for the consumer.
+func (p *puller) invalidate() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failures = max(1, p.failures)

@@ -17,7 +17,7 @@ func TestSilenceEndsNoFailure(t *testing.T) {
 	t.Parallel()
 	errAway, errPull := errors.New("no responders"), errors.New("the request failed")
 	var looks error
-	p := puller{look: func(context.Context, time.Duration) (jetstream.Consumer, error) { return fakeConsumer{}, looks }}
+	p := puller{open: func(context.Context, time.Duration) (jetstream.Consumer, error) { return fakeConsumer{}, looks }}
 	for i, step := range []struct {
 		looks    error
 		answered bool
@@ -41,7 +41,7 @@ func TestSilenceEndsNoFailure(t *testing.T) {
 		looks = step.looks
 		consumer, err := p.find(t.Context())
 		if consumer != nil {
-			err = p.judge(err, step.answered, step.pulled)
+			err = p.result(err, step.answered, step.pulled)
 		}
 		if !errors.Is(err, step.want) || (err != nil && step.want == nil) {
 			t.Errorf("step %d: %v, want %v", i, err, step.want)
@@ -54,7 +54,7 @@ func TestSilenceEndsNoFailure(t *testing.T) {
 func TestASlowLookHoldsNobody(t *testing.T) {
 	t.Parallel()
 	calls, release := make(chan time.Duration), make(chan struct{})
-	p := puller{look: func(_ context.Context, wait time.Duration) (jetstream.Consumer, error) {
+	p := puller{open: func(_ context.Context, wait time.Duration) (jetstream.Consumer, error) {
 		calls <- wait
 		<-release
 		return fakeConsumer{}, nil
@@ -71,7 +71,7 @@ func TestASlowLookHoldsNobody(t *testing.T) {
 			t.Errorf("waits %v for a consumer that is not known", wait)
 		}
 	}
-	if err := p.judge(nil, true, nil); err != nil {
+	if err := p.result(nil, true, nil); err != nil {
 		t.Error(err)
 	}
 	close(release)
@@ -84,7 +84,7 @@ func TestASlowLookHoldsNobody(t *testing.T) {
 		t.Error(err)
 	}
 	for failed := 1; failed < 40; failed++ {
-		_ = p.judge(nil, false, errSilent)
+		_ = p.result(nil, false, errSilent)
 	}
 	go func() { _, _ = p.find(t.Context()) }()
 	if wait := <-calls; wait != apiWait {

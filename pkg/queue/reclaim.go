@@ -17,13 +17,13 @@ import (
 // had tasks ended with the server before.
 func (t *Tasks) Reclaim(ctx context.Context) error {
 	for _, kind := range []string{PartitionTask, LiveTask} {
-		// Only the stream, which stays, says which tasks there are.
+		// Only the stream, which stays, has the list of tasks.
 		p, err := t.puller(kind)
 		if err != nil {
 			return err
 		}
 		err = t.conn.js.DeleteConsumer(ctx, taskStream, kind+"-"+t.pipeline)
-		p.doubt()
+		p.invalidate()
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return t.fail(ctx, fmt.Errorf("take back the %s tasks: %w", kind, err))
 		}
@@ -32,7 +32,7 @@ func (t *Tasks) Reclaim(ctx context.Context) error {
 }
 
 // takeOver lets this process have the live lane at once if no process of the sink asks
-// for it, though the server keeps it for one that was killed. It is a courtesy: if it
+// for it, though the server keeps it for one that was killed. If it
 // fails, the server assigns the lane a few seconds later; and one that merely did not
 // ask at that moment gets it again, or reads on where this one stops.
 func (c *Consumer) takeOver(ctx context.Context, durable jetstream.Consumer) {

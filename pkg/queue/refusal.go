@@ -18,7 +18,7 @@ type refusal struct{ err error }
 // refusalForm finds in the server's text what was refused.
 var refusalForm = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
 
-// asyncError hears what the server says without being asked. It answers nothing to a
+// asyncError receives what the server sends without being asked. It answers nothing to a
 // request that it refuses, so the request would only time out, and be repeated: the
 // connection is closed instead, which ends the request at once, and classify returns the
 // reason.
@@ -43,7 +43,7 @@ func (c *Conn) explain(err error) error {
 		c.user(), what, c.other()))
 }
 
-// other says where another user is named.
+// other returns where the configuration names another user.
 func (c *Conn) other() string {
 	switch c.cfg.Role {
 	case "run", "operator":

@@ -17,7 +17,7 @@ type Rights struct {
 	Lacks error  // if not all: the first request that the server refuses
 }
 
-// Rights tries every request that the processes of a pipeline make. None has an effect:
+// Rights tries every request that the processes of a pipeline make, without effect:
 // a request of JetStream's comes with a body that it cannot read, and a message for a
 // stream says that it is for another one. A user that may do some of what several
 // processes do, but not all, is an error, which a process would have ended with.
@@ -29,7 +29,7 @@ func (c *Conn) Rights(ctx context.Context, pipeline string, sinks []string) (Rig
 	if err != nil {
 		return Rights{}, err
 	}
-	defer c.hangUp(t)
+	defer c.closeConn(t)
 	var r Rights
 	var whole []string
 	some := false
@@ -98,7 +98,8 @@ func plannerRole(pipeline string) role {
 	log := logStream + pipeline
 	return role{"planner", []string{
 		"$JS.API.STREAM.CREATE." + log, "$JS.API.STREAM.UPDATE." + log, "$JS.API.STREAM.PURGE." + log,
-		"$JS.API.CONSUMER.CREATE." + taskStream + "." + PartitionTask + "-" + pipeline + "." + taskSubject + pipeline + "." + PartitionTask + ".>",
+		"$JS.API.CONSUMER.CREATE." + taskStream + "." + PartitionTask + "-" + pipeline + "." +
+			taskSubject + pipeline + "." + PartitionTask + ".>",
 		taskSubject + pipeline + "." + PartitionTask + ".0.0", taskSubject + pipeline + "." + LiveTask + ".chain",
 		stateSubject + pipeline + "." + keySpec, stateSubject + pipeline + "." + keyPartition + ".0.0", stateSubject + pipeline + "." + keyLive,
 	}}

@@ -23,7 +23,7 @@ type Needs struct {
 // the account are read, and what the server has left is tried with a stream that is
 // deleted at once, if the user may make it. It changes nothing else.
 //
-// tried is false if the server's room could not be tried. An embedded server is looked at
+// tried is false if the server's room could not be tried. An embedded server is checked
 // before it is started: see [CheckFolder].
 func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) (tried bool, err error) {
 	if err := checkName("pipeline", pipeline); err != nil {
@@ -42,7 +42,7 @@ func (c *Conn) CheckRoom(ctx context.Context, pipeline string, needs Needs) (tri
 		return true, nil
 	}
 	r := room{conn: c, pipeline: pipeline, needs: needs}
-	if err := r.look(ctx); err != nil {
+	if err := r.inspect(ctx); err != nil {
 		return false, c.classify(ctx, fmt.Errorf("look at the streams of pipeline %s: %w", pipeline, err))
 	}
 	if err := r.account(ctx); err != nil {
@@ -62,8 +62,8 @@ type room struct {
 	beside  int64 // bytes that tasks and state lack
 }
 
-// look finds out what is there.
-func (r *room) look(ctx context.Context) error {
+// inspect reads what is there.
+func (r *room) inspect(ctx context.Context) error {
 	l := &Log{conn: r.conn, pipeline: r.pipeline, maxBytes: r.needs.LogBytes}
 	for _, want := range []jetstream.StreamConfig{l.config(), (&Tasks{conn: r.conn}).config(), r.conn.stateConfig()} {
 		lacks := want.MaxBytes
@@ -88,7 +88,7 @@ func (r *room) look(ctx context.Context) error {
 // sinkConsumers is how many consumers a sink has in the log.
 const sinkConsumers = 2
 
-// account compares with the limits of the account.
+// account compares the need with the limits of the account.
 func (r *room) account(ctx context.Context) error {
 	info, err := r.conn.js.AccountInfo(ctx)
 	if err != nil {
@@ -134,7 +134,7 @@ func (r *room) account(ctx context.Context) error {
 // plan, of partitions and of reports while it watches them.
 const leastConsumers = 4
 
-// server tries whether the server has room.
+// server checks whether the server has room.
 func (r *room) server(ctx context.Context) (tried bool, err error) {
 	need := r.log + r.beside
 	if r.conn.cfg.Replicas < len(r.conn.nc.Servers()) {
@@ -156,7 +156,7 @@ func (r *room) server(ctx context.Context) (tried bool, err error) {
 	return true, r.tooSmall(left, 1, "the NATS server", "max_file_store of the server")
 }
 
-// tooSmall says what is there, what is needed, for what, and what to do.
+// tooSmall returns an error with what is left, what is needed, for what, and what to do.
 func (r *room) tooSmall(left, copies int64, who, key string) error {
 	left = max(left, 0)
 	var parts []string
@@ -189,7 +189,7 @@ func (r *room) tooSmall(left, copies int64, who, key string) error {
 
 func roundUp(n int64) int64 { return (n + 1<<20 - 1) >> 20 << 20 }
 
-// Size writes a number of bytes for people: 320 MiB, 20.3 GiB.
+// Size returns a number of bytes for people: 320 MiB, 20.3 GiB.
 func Size(n int64) string {
 	for _, u := range units {
 		if n >= u.bytes {
@@ -199,7 +199,7 @@ func Size(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// plainSize writes a number of bytes, rounded down to MiB, as a configuration has it:
+// plainSize returns a number of bytes, rounded down to MiB, as a configuration has it:
 // 1728MiB.
 func plainSize(n int64) string { return fmt.Sprintf("%dMiB", n>>20) }
 

@@ -29,7 +29,7 @@ type ServerConfig struct {
 	// There is no password, so other addresses are refused.
 	Listen string
 
-	// OnNotice is told what the server would log as a warning or an error. It
+	// OnNotice is called with what the server would log as a warning or an error. It
 	// may be called concurrently, and not after Close.
 	OnNotice func(text string)
 }
@@ -151,7 +151,7 @@ func (s *Server) start(ctx context.Context, server *server.Server) error {
 	return nil
 }
 
-// URL is where other processes connect; empty if the server does not listen.
+// URL returns the address for other processes; empty if the server does not listen.
 func (s *Server) URL() string {
 	if s.cfg.Listen == "" {
 		return ""
@@ -179,7 +179,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// fail notes what the server said when it gave up, and what to do.
+// fail notes why the server gave up, and what to do.
 func (s *Server) fail(text string) {
 	switch lower := strings.ToLower(text); {
 	case strings.Contains(lower, "no space") || strings.Contains(lower, "out of"):
@@ -204,8 +204,8 @@ func (s *Server) notice(text string) {
 	}
 }
 
-// notices is a Server as the logger of its NATS server: the only way to learn
-// why that has given up.
+// notices is a Server as the logger of its NATS server, the only way to learn why that
+// has given up.
 type notices Server
 
 func (n *notices) Noticef(string, ...any) {}
@@ -230,7 +230,7 @@ func (n *notices) Fatalf(format string, v ...any) {
 	(*Server)(n).notice(text)
 }
 
-// loopback reads an address that only this machine reaches.
+// loopback parses an address that only this machine reaches.
 func loopback(address string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -240,7 +240,8 @@ func loopback(address string) (host string, port int, err error) {
 		return "", 0, fmt.Errorf("address %q of the embedded NATS server: want a port number", address)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", 0, fmt.Errorf("address %q of the embedded NATS server: it has no password, so only loopback addresses are allowed; run a NATS server of its own for a network", address)
+		return "", 0, fmt.Errorf("address %q of the embedded NATS server: it has no password, "+
+			"so only loopback addresses are allowed; run a NATS server of its own for a network", address)
 	}
 	return host, port, nil
 }

@@ -271,7 +271,7 @@ func TestEntryLimit(t *testing.T) {
 }
 
 // TestServerGoesAwayAndComesBack: a publisher waits and says why, a consumer
-// continues by itself, and the loss of the connection is told.
+// continues by itself, and the loss of the connection is reported.
 func TestServerGoesAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
@@ -307,7 +307,8 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 		if fault.Of(err) != fault.ClassLater {
 			t.Errorf("waits for %v (%v)", err, fault.Of(err))
 		}
-		if waits++; waits == 2 {
+		waits++
+		if waits == 2 {
 			s, err := queue.StartServer(ctx, queue.ServerConfig{Dir: dir, Listen: address})
 			if err != nil {
 				t.Error(err)

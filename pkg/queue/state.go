@@ -45,8 +45,9 @@ func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 	return &State{conn: c, kv: kv, read: reader{c, stream}, pipeline: pipeline}, nil
 }
 
-// stateConfig is that of a bucket as nats.go makes it, but without roll-ups: a header of
-// any message that a process may write would remove those of all others.
+// stateConfig returns the configuration of a bucket as nats.go makes it, but without
+// roll-ups: a header of any message that a process may write would remove those of all
+// others.
 func (c *Conn) stateConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              stateStream,
@@ -69,8 +70,8 @@ type Stored[T any] struct {
 	Rev   uint64
 }
 
-// Get reads a document, or returns [ErrNotFound]. A bucket that somebody has deleted is
-// made again: a process that needs what it held finds it gone, and acts on that.
+// Get reads a document, or returns [ErrNotFound]. A bucket that was deleted is made
+// again: a process that needs what it held finds nothing, and acts on that.
 func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64, err error) {
 	if err := checkPath("key", key); err != nil {
 		return value, 0, err

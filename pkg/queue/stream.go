@@ -39,8 +39,8 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 	}
 	updated, err := c.js.UpdateStream(ctx, next)
 	if noRoom(err) && next.MaxBytes < have.MaxBytes {
-		// A server that has promised more than it has does not even take back: the
-		// next start asks again.
+		// A server that has reserved more than it has refuses even to reserve less: the
+		// next start tries again.
 		next.MaxBytes = have.MaxBytes
 		if reflect.DeepEqual(have, next) {
 			return stream, nil
@@ -103,7 +103,7 @@ func durable(ctx context.Context, js jetstream.JetStream, stream string, want je
 }
 
 // ClockAhead returns by how much the clock of this machine is ahead of that of the NATS
-// server, which says its time with the state of a stream; 0 if there is none yet.
+// server, which is in the state of a stream; 0 if there is none yet.
 func (c *Conn) ClockAhead(ctx context.Context) (time.Duration, error) {
 	asked := time.Now()
 	stream, err := c.js.Stream(ctx, stateStream)
@@ -121,9 +121,9 @@ func (c *Conn) ClockAhead(ctx context.Context) (time.Duration, error) {
 	return asked.Add(answered.Sub(asked) / 2).Sub(theirs), nil
 }
 
-// folderRemoval is how long a server has to take the folder of a deleted stream away.
+// folderRemoval is how long a server may take to remove the folder of a deleted stream.
 // It frees the name first (nats-server 2.15): the folder of a stream that is made
-// meanwhile goes with the old one, and then nothing can be stored in it.
+// meanwhile is removed with the old one, and then nothing can be stored in it.
 const folderRemoval = time.Second
 
 // remake opens a stream that was found missing, which may have been a moment ago.
@@ -137,7 +137,7 @@ func (c *Conn) remake(ctx context.Context, want jetstream.StreamConfig) (jetstre
 }
 
 // stores explains an error of a publish that was not answered, if the server answers
-// other requests: it says nothing when it cannot write.
+// other requests: it does not answer when it cannot write.
 func (c *Conn) stores(ctx context.Context, stream string, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
@@ -147,9 +147,10 @@ func (c *Conn) stores(ctx context.Context, stream string, err error) error {
 	if _, away := c.js.Stream(ctx, stream); away != nil {
 		return err
 	}
-	return fault.Later(fmt.Errorf("NATS answers and does not store what is published: its own log says why, mostly a disk that is full or a folder that was removed; "+
+	return fault.Later(fmt.Errorf("NATS answers and does not store what is published: "+
+		"its own log says why, mostly a disk that is full or a folder that was removed; "+
 		"make room and restart NATS, or else delete the stream %s, which is made again without a loss: %w", stream, err), 0)
 }
 
-// infoWait bounds the question whether the server answers at all.
+// infoWait bounds the check whether the server answers at all.
 const infoWait = 2 * time.Second

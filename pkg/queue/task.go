@@ -31,7 +31,7 @@ const (
 )
 
 // ErrTaskLost is the cause of the context of [Task.Keep] when the task may have
-// been given to another worker, because NATS could not be told in time.
+// been given to another worker, because NATS could not be reached in time.
 var ErrTaskLost = errors.New("the task may have gone to another worker: NATS could not be reached in time")
 
 // ErrNoTask is returned by [Tasks.Poll] when the queue answers and has no task.
@@ -86,7 +86,7 @@ func (t *Tasks) config() jetstream.StreamConfig {
 // fail classes an error of the queue. One that was deleted is made anew, empty: the
 // planner queues again what it lacks.
 func (t *Tasks) fail(ctx context.Context, err error) error {
-	if ctx.Err() != nil || !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+	if ctx.Err() != nil || (!errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse)) {
 		return t.conn.classify(ctx, err)
 	}
 	if _, again := t.conn.remake(ctx, t.config()); again != nil { // it is not gone, NATS is
@@ -126,16 +126,16 @@ func (t *Tasks) puller(kind string) (*puller, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.pullers[kind] == nil {
-		t.pullers[kind] = &puller{look: func(ctx context.Context, wait time.Duration) (jetstream.Consumer, error) {
-			return t.look(ctx, kind, wait)
+		t.pullers[kind] = &puller{open: func(ctx context.Context, wait time.Duration) (jetstream.Consumer, error) {
+			return t.findConsumer(ctx, kind, wait)
 		}}
 	}
 	return t.pullers[kind], nil
 }
 
-// look opens the consumer of a kind, makes it if it is not there, and waits for the answer
-// at most so long.
-func (t *Tasks) look(ctx context.Context, kind string, wait time.Duration) (jetstream.Consumer, error) {
+// findConsumer opens the consumer of a kind, makes it if it is not there, and waits for
+// the answer at most so long.
+func (t *Tasks) findConsumer(ctx context.Context, kind string, wait time.Duration) (jetstream.Consumer, error) {
 	request, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	consumer, err := durable(request, t.conn.js, taskStream, jetstream.ConsumerConfig{
@@ -156,7 +156,7 @@ func (t *Tasks) look(ctx context.Context, kind string, wait time.Duration) (jets
 
 // Next waits for a task, oldest first. While it waits it counts in
 // [Load.Waiting]. It returns the cause of ctx as soon as that ends; while NATS
-// is away it returns fault.Later, and may be called again.
+// cannot be reached it returns fault.Later, and may be called again.
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
 		if task, err := t.Poll(ctx, kind); !errors.Is(err, ErrNoTask) {
@@ -192,13 +192,13 @@ func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	consumer, looked := p.find(ctx)
+	consumer, findErr := p.find(ctx)
 	if consumer == nil {
-		return nil, looked
+		return nil, findErr
 	}
 	task, answered, err := t.pull(ctx, kind, consumer)
 	if ctx.Err() == nil {
-		err = p.judge(looked, answered, err)
+		err = p.result(findErr, answered, err)
 	}
 	return task, err
 }
@@ -249,16 +249,16 @@ func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
 	if err != nil {
 		return Load{}, err
 	}
-	consumer, looked := p.find(ctx)
+	consumer, findErr := p.find(ctx)
 	if consumer == nil {
-		return Load{}, looked
+		return Load{}, findErr
 	}
 	info, err := consumer.Info(ctx)
 	if err != nil {
 		err = t.fail(ctx, fmt.Errorf("read the load of %s tasks: %w", kind, err))
 	}
 	if ctx.Err() == nil {
-		err = p.judge(looked, true, err)
+		err = p.result(findErr, true, err)
 	}
 	if err != nil {
 		return Load{}, err
@@ -267,7 +267,7 @@ func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
 }
 
 // Clear removes every task of a kind, also those that are held: their workers
-// are not told.
+// are not notified.
 func (t *Tasks) Clear(ctx context.Context, kind string) error {
 	if err := checkName("kind of task", kind); err != nil {
 		return err
@@ -282,7 +282,7 @@ func (t *Tasks) Clear(ctx context.Context, kind string) error {
 	return nil
 }
 
-// Task is a task in a worker's hands, to be answered with Done, Later or Drop.
+// Task is a task that a worker has taken, to be answered with Done, Later or Drop.
 type Task struct {
 	Kind      string
 	ID        string
@@ -297,19 +297,19 @@ func (k *Task) Done(ctx context.Context) error {
 	return k.answer(ctx, "finish", func(ctx context.Context) error { return k.msg.DoubleAck(ctx) })
 }
 
-// Later returns the task, to be handed out again after the delay.
+// Later returns the task, to be delivered again after the delay.
 func (k *Task) Later(ctx context.Context, delay time.Duration) error {
 	return k.answer(ctx, "put off", func(context.Context) error { return k.msg.NakWithDelay(delay) })
 }
 
 // Drop removes the task from the queue although it was not done: it cannot be,
-// or is somebody else's now.
+// or is another worker's now.
 func (k *Task) Drop(ctx context.Context) error {
 	return k.answer(ctx, "drop", func(context.Context) error { return k.msg.TermWithReason("dropped") })
 }
 
-// InProgress says that the task is still worked on. It is handed out again 10 s
-// after the last time it was said. [Task.Keep] does it.
+// InProgress reports that the task is still worked on. It is delivered again 10 s after the
+// last report. [Task.Keep] calls it.
 func (k *Task) InProgress(ctx context.Context) error {
 	return k.answer(ctx, "keep", func(context.Context) error { return k.msg.InProgress() })
 }
@@ -328,10 +328,10 @@ func (k *Task) answer(ctx context.Context, verb string, send func(context.Contex
 	return nil
 }
 
-// Keep keeps the task from being handed to another worker until release is
+// Keep keeps the task from being delivered to another worker until release is
 // called, which waits until nothing more is sent; then the task can be
 // answered. The context that it returns ends with ctx, and with cause [ErrTaskLost] if
-// NATS could not be told for so long that the task may be somebody else's. The
+// NATS could not be reached for so long that the task may be another worker's. The
 // fenced log stops a worker that continues nevertheless.
 func (k *Task) Keep(ctx context.Context) (kept context.Context, release func()) {
 	kept, cancel := context.WithCancelCause(ctx)

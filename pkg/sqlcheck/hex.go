@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// HexComparisons finds binary columns that are compared with text such as
+// HexComparisons returns an error for binary columns that are compared with text such as
 // '0x9a71…'. A server refuses that only when rows are read (AP 4.7), or, for
 // columns of variable length, compares the bytes with the characters and finds
 // nothing. isBinary reports whether some table of the query has a binary column of
@@ -45,7 +45,7 @@ func looksHex(s string) bool {
 	return err == nil && (len(s) == 40 || len(s) == 64)
 }
 
-// literal writes a text of hex digits as a binary literal.
+// literal returns a text of hex digits as a binary literal.
 func literal(s string) string {
 	digits := strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X")
 	if _, err := hex.DecodeString(digits); err != nil {
@@ -155,5 +155,6 @@ func (p *parser) beforeNot(i int) int {
 // comparison.
 func (p *parser) binds(i int) bool {
 	t := p.at(i)
-	return t.kind == symbol && slices.Contains([]string{"||", "+", "-", "*", "/", "%", "::", "->", "->>", "[", "&", "|", "^", "#", "//"}, t.raw)
+	operators := []string{"||", "+", "-", "*", "/", "%", "::", "->", "->>", "[", "&", "|", "^", "#", "//"}
+	return t.kind == symbol && slices.Contains(operators, t.raw)
 }

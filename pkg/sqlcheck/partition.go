@@ -15,9 +15,9 @@ import (
 // the fix. column is the configured block column, "" for auto; _block_num and
 // block_num always count as such (AP 4.3).
 //
-// What it lets through is right if joins and subqueries relate rows of the same
+// A query that passes is read rightly if joins and subqueries relate rows of the same
 // block, or rows that do not change any more; [Query.Warnings] names those that
-// it cannot see through.
+// it cannot decide.
 func (q *Query) Partitionable(column string) error {
 	c := &checker{parser: &parser{tokens: q.tokens}, columns: blockColumns(column)}
 	c.selection(q.root)
@@ -72,14 +72,15 @@ func (c *checker) selection(q *selection) {
 		if l.unsure {
 			hint = "if it is a column, write it in double quotes"
 		}
-		c.refuse(l.token, "%s keeps rows by their number, so which rows a block gets would depend on when it is read; remove it (%s)", l.token.key, hint)
+		c.refuse(l.token, "%s keeps rows by their number, "+
+			"so which rows a block gets would depend on when it is read; remove it (%s)", l.token.key, hint)
 	}
 	for _, s := range q.selects {
 		c.body(s, q.position)
 	}
 }
 
-// harmless knows the limits that change nothing: LIMIT ALL, LIMIT NULL, and a
+// harmless reports whether a limit changes nothing: LIMIT ALL, LIMIT NULL, and a
 // positive LIMIT in EXISTS.
 func (c *checker) harmless(q *selection, l limit) bool {
 	if l.token.key != "LIMIT" || l.span.to-l.span.from != 1 {
@@ -87,7 +88,7 @@ func (c *checker) harmless(q *selection, l limit) bool {
 	}
 	n := c.at(l.span.from)
 	return n.key == "ALL" || n.key == "NULL" ||
-		q.position == existence && n.kind == number && n.raw[0] >= '1' && n.raw[0] <= '9' && len(q.limits) == 1
+		(q.position == existence && n.kind == number && n.raw[0] >= '1' && n.raw[0] <= '9' && len(q.limits) == 1)
 }
 
 func (c *checker) body(s *selectBody, where position) {
@@ -107,11 +108,13 @@ func (c *checker) body(s *selectBody, where position) {
 			switch {
 			case call.window != nil:
 				if !c.windowByBlock(s, *call.window) {
-					c.refuse(call.name, "the window of %s goes over all blocks; add the block column to it, as OVER (PARTITION BY %s …)", call.name.raw, c.columns[0])
+					c.refuse(call.name, "the window of %s goes over all blocks; "+
+						"add the block column to it, as OVER (PARTITION BY %s …)", call.name.raw, c.columns[0])
 				}
 			case aggregates[call.name.name] && !byBlock:
 				byBlock = true // one complaint for a SELECT is enough
-				c.refuse(call.name, "%s aggregates over all blocks, so its result changes as the chain grows; add the block column to the keys, as GROUP BY %s, …, or load the rows and aggregate in the destination", call.name.raw, c.columns[0])
+				c.refuse(call.name, "%s aggregates over all blocks, so its result changes as the chain grows; "+
+					"add the block column to the keys, as GROUP BY %s, …, or load the rows and aggregate in the destination", call.name.raw, c.columns[0])
 			}
 		}
 	}
@@ -236,7 +239,7 @@ func (c *checker) conjuncts(s span) []span {
 
 // windowByBlock reports whether a window is cut by the block column.
 func (c *checker) windowByBlock(s *selectBody, w span) bool {
-	if w.to-w.from == 1 && isName(c.at(w.from)) || w.from < w.to && isName(c.at(w.from)) && c.key(w.from) != "PARTITION" {
+	if (w.to-w.from == 1 && isName(c.at(w.from))) || (w.from < w.to && isName(c.at(w.from)) && c.key(w.from) != "PARTITION") {
 		// A window by name, or one that builds on another.
 		if base, known := s.windows[c.at(w.from).name]; known && base != w {
 			return base.from != w.from && c.windowByBlock(&selectBody{windows: without(s.windows, c.at(w.from).name)}, base)

@@ -1,7 +1,6 @@
 // Package sqlcheck checks a user's query and wraps it into the queries that fetch
-// parts of it. It reads SQL only as far as that takes: strings, quoted names,
-// comments, brackets and the clauses of each SELECT. What a query means is for
-// the server to say.
+// parts of it. It reads SQL only as far as that takes: strings, quoted names, comments,
+// brackets and the clauses of each SELECT. The rest is left to the server.
 //
 // Everything here is pure and safe for concurrent use.
 package sqlcheck
@@ -24,10 +23,10 @@ type Query struct {
 	settings *token  // the SETTINGS clause that was taken off
 }
 
-// Parse reads a query. It takes off what may follow it: semicolons, comments
+// Parse parses a query. It removes what may follow it: semicolons, comments
 // after them, and one SETTINGS clause at the end of the outermost query (a
 // clause that says "stream" is ampipe's decision, and the server ignores others;
-// AP 4.1). Errors are permanent and say what to change.
+// AP 4.1). Errors are permanent and name what to change.
 func Parse(query string) (*Query, error) {
 	q, err := parse(query)
 	if err != nil {
@@ -44,7 +43,8 @@ func parse(query string) (*Query, error) {
 	cut := len(query)
 	if i := slices.IndexFunc(tokens, func(t token) bool { return t.is(";") }); i >= 0 {
 		if j := slices.IndexFunc(tokens[i:], func(t token) bool { return !t.is(";") }); j >= 0 {
-			return nil, tokens[i+j].errorf(`a second statement begins here; a pipeline has one query (several pipelines can stand in one file, with "---" between them)`)
+			return nil, tokens[i+j].errorf("a second statement begins here; a pipeline has one query " +
+				`(several pipelines can stand in one file, with "---" between them)`)
 		}
 		cut, tokens = tokens[i].at, tokens[:i]
 	}
@@ -70,10 +70,10 @@ func parse(query string) (*Query, error) {
 	return q, p.err
 }
 
-// Text is the query without what [Parse] takes off.
+// Text returns the query without what [Parse] removes.
 func (q *Query) Text() string { return q.text }
 
-// notQuery says why a token cannot begin the query.
+// notQuery returns why a token cannot begin the query.
 func (p *parser) notQuery(t token) error {
 	switch t.key {
 	case "FROM":
@@ -128,4 +128,4 @@ func checkSettings(tokens []token, i int) error {
 	}
 }
 
-func isName(t token) bool { return t.kind == quoted || t.kind == word && t.raw != "" }
+func isName(t token) bool { return t.kind == quoted || (t.kind == word && t.raw != "") }

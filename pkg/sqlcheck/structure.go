@@ -50,7 +50,7 @@ type selectBody struct {
 }
 
 // parser finds the structure of a query. It knows which keywords begin a clause
-// and nothing of expressions; what it does not recognise is the server's matter.
+// and nothing of expressions; what it does not recognise is left to the server.
 type parser struct {
 	tokens   []token
 	tables   []Table
@@ -119,7 +119,7 @@ func (p *parser) wantsOperand(i int) bool {
 	before := p.at(i - 1)
 	switch {
 	case before.kind == symbol && before.raw == "*":
-		// "SELECT *" and "t.*" end an item; "a * b" goes on.
+		// "SELECT *" and "t.*" end an item; "a * b" continues it.
 		return !slices.Contains([]string{"SELECT", "DISTINCT", "ALL"}, p.key(i-2)) && !p.at(i-2).is(",") && !p.at(i-2).is(".")
 	case before.kind == symbol:
 		return before.raw != ")" && before.raw != "]" && before.raw != "}"
@@ -127,8 +127,8 @@ func (p *parser) wantsOperand(i int) bool {
 	return slices.Contains(operands, before.key) && !p.at(i-2).is(".")
 }
 
-// clause tells which clause begins at i: its name and how many tokens the
-// keyword takes. Where a word may be a column just as well, it counts as a
+// clause returns the clause that begins at i: its name and how many tokens the keyword
+// takes. Where a word may be a column just as well, it counts as a
 // clause: a column can be quoted, but a LIMIT that is missed is lost rows.
 func (p *parser) clause(i int) (string, int) {
 	key := p.key(i)
@@ -159,7 +159,7 @@ func (p *parser) clause(i int) (string, int) {
 		return "SET", 1
 	case "EXCEPT":
 		// "* EXCEPT (a, b)" leaves columns out.
-		if p.wantsOperand(i) || next.is("(") && !p.beginsQuery(i+1) {
+		if p.wantsOperand(i) || (next.is("(") && !p.beginsQuery(i+1)) {
 			return "", 0
 		}
 		return "SET", 1
@@ -168,7 +168,7 @@ func (p *parser) clause(i int) (string, int) {
 		if next.key != "" {
 			operand = !slices.Contains(continuations, next.key)
 		}
-		if !p.wantsOperand(i) || operand && !next.is("-") {
+		if !p.wantsOperand(i) || (operand && !next.is("-")) {
 			return "LIMIT", 1
 		}
 	case "FETCH":
@@ -178,7 +178,7 @@ func (p *parser) clause(i int) (string, int) {
 	case "TABLESAMPLE":
 		return "LIMIT", 1
 	case "SAMPLE":
-		if next.is("(") && !p.wantsOperand(i) || next.kind == number {
+		if (next.is("(") && !p.wantsOperand(i)) || next.kind == number {
 			return "LIMIT", 1
 		}
 	}
@@ -307,7 +307,7 @@ func (p *parser) head(q *selection, body *selectBody, i int) int {
 	}
 }
 
-// take files what a clause holds.
+// take stores the content of a clause in body, or in q.
 func (p *parser) take(q *selection, body *selectBody, clause string, s span, scope []string) {
 	switch clause {
 	case "": // VALUES, or nothing at all
@@ -361,7 +361,7 @@ func (p *parser) inner(body *selectBody, s span, scope []string) {
 
 const fromFirst = "a query that begins with FROM is not supported; write it as SELECT … FROM …"
 
-// fromFirst tells whether "(FROM …" begins a query and not, as in trim(FROM x),
+// fromFirst reports whether "(FROM …" begins a query and not, as in trim(FROM x),
 // the arguments of a function.
 func (p *parser) fromFirst(i int) bool {
 	return p.key(i+1) == "FROM" && (!isName(p.at(i-1)) || p.wantsOperand(i))

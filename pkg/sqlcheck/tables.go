@@ -12,13 +12,13 @@ import (
 type Table struct {
 	Dataset string // "[namespace/]name[@revision]" without quotes (AP 4.2); empty: the server's default
 	Name    string
-	// Inner tells that the table stands only in a subquery of an expression,
+	// Inner says that the table stands only in a subquery of an expression,
 	// such as IN (SELECT …): its blocks are not counted in the ranges of an
 	// answer (AP 2).
 	Inner bool
 }
 
-// String writes the table as a query names it.
+// String returns the table as a query names it.
 func (t Table) String() string {
 	if t.Dataset == "" {
 		return Identifier(t.Name)
@@ -26,7 +26,7 @@ func (t Table) String() string {
 	return Identifier(t.Dataset) + "." + Identifier(t.Name)
 }
 
-// ParseTable reads a table as it is written in a query or in a configuration:
+// ParseTable parses a table as it is written in a query or in a configuration:
 // eth_rpc.logs, "_/eth_rpc@1.0.0".logs. The error is permanent.
 func ParseTable(s string) (Table, error) {
 	p := &parser{}
@@ -68,7 +68,8 @@ func (p *parser) dotted(i int) ([]string, int) {
 	var parts []string
 	for isName(p.at(i)) {
 		parts = append(parts, p.at(i).name)
-		if i++; !p.at(i).is(".") {
+		i++
+		if !p.at(i).is(".") {
 			break
 		}
 		i++
@@ -163,7 +164,8 @@ func (p *parser) factor(body *selectBody, i, to int, scope []string) int {
 		return i
 	}
 	body.aliases = append(body.aliases, p.at(i).name)
-	if i++; i < to && p.at(i).is("(") {
+	i++
+	if i < to && p.at(i).is("(") {
 		i = p.past(i) // names of the columns
 	}
 	return i

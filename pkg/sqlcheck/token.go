@@ -136,7 +136,7 @@ func (s *scanner) next() error {
 		return s.literal(0)
 	case r == '"' || r == '`':
 		return s.identifier(byte(r))
-	case r >= '0' && r <= '9' || r == '.' && isDigit(s.peek(1)):
+	case (r >= '0' && r <= '9') || (r == '.' && isDigit(s.peek(1))):
 		s.add(number, numberLength(rest))
 	case r == '#' || r == '@':
 		return s.errorf("a name that begins with %q must stand in double quotes", string(r))
@@ -176,7 +176,8 @@ func (s *scanner) literal(n int) error {
 	}
 	// Some prefixes make a backslash an escape in some versions.
 	if prefix != "" && (strings.Contains(body, `\'`) || strings.Contains(body, `\\`) || strings.HasSuffix(body, `\`)) {
-		return s.errorf("the backslash in this %s'…' string can be read in two ways; use a plain string and write a quote twice", s.src[s.pos:s.pos+n])
+		return s.errorf("the backslash in this %s'…' string can be read in two ways; "+
+			"use a plain string and write a quote twice", s.src[s.pos:s.pos+n])
 	}
 	t := s.add(text, n+length)
 	t.prefix, t.name = prefix, body
@@ -265,7 +266,7 @@ func isDigit(r rune) bool { return '0' <= r && r <= '9' }
 
 func isWordPart(r rune) bool {
 	if r < utf8.RuneSelf {
-		return r == '_' || r == '$' || r == '#' || r == '@' || isDigit(r) || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		return r == '_' || r == '$' || r == '#' || r == '@' || isDigit(r) || ('a' <= r && r <= 'z') || ('A' <= r && r <= 'Z')
 	}
 	return unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic)
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// unstable are functions that give something else at every call. The key is the
-// name, the value what to know about it.
+// unstable are functions that return something else at every call, by name, with what to
+// know about them.
 var unstable = map[string]string{
 	"now":               "is 1970-01-01T00:00:00 in every answer of an Amp server; write the time itself, as TIMESTAMP '…'",
 	"current_timestamp": "is 1970-01-01T00:00:00 in every answer of an Amp server; write the time itself, as TIMESTAMP '…'",
@@ -17,9 +17,9 @@ var unstable = map[string]string{
 	"uuid":              "differs at every call, so a block that is read twice gets other rows and verify cannot agree",
 }
 
-// Warnings names what the query may do other than its author thinks, though
-// nothing stands against running it. Each is one sentence with its place, in
-// the order of the text. column is the configured block column, "" for auto.
+// Warnings returns what the query may do other than its author thinks, although it can be
+// run. Each is one sentence with its place, in the order of the text. column is the
+// configured block column, "" for auto.
 func (q *Query) Warnings(column string) []string {
 	w := &warner{checker: checker{parser: &parser{tokens: q.tokens}, columns: blockColumns(column)}}
 	for i, t := range q.tokens {
@@ -43,7 +43,9 @@ func (q *Query) Warnings(column string) []string {
 		warnings = append(warnings, r.token.errorf("%s", r.reason).Error())
 	}
 	if inner := q.innerTables(); inner != "" {
-		warnings = append(warnings, fmt.Sprintf("the blocks of %s do not count when the server says up to which block it has data, because it stands only inside an expression: rows are missing if it lags behind the other tables; a JOIN counts", inner))
+		warnings = append(warnings, fmt.Sprintf("the blocks of %s do not count "+
+			"when the server says up to which block it has data, because it stands only inside an expression: "+
+			"rows are missing if it lags behind the other tables; a JOIN counts", inner))
 	}
 	return warnings
 }
@@ -78,7 +80,8 @@ func (w *warner) mixed(q *selection) {
 			}
 		}
 		if !s.grouped && extreme != nil && other != nil {
-			w.refuse(*extreme, "%s together with %s and without GROUP BY gives wrong numbers on an Amp server, without an error; ask for them in two queries", extreme.raw, other.raw)
+			w.refuse(*extreme, "%s together with %s and without GROUP BY gives wrong numbers on an Amp server, "+
+				"without an error; ask for them in two queries", extreme.raw, other.raw)
 		}
 		for _, inner := range s.inner {
 			w.mixed(inner)
@@ -92,7 +95,10 @@ func (w *warner) joins(q *selection) {
 	for _, s := range q.selects {
 		if s.factors > 1 && w.onBlock(s) < s.factors-1 {
 			t := w.at(s.start)
-			w.refuse(t, "this SELECT joins tables other than by the block column: they are scanned whole for every block range, and rows that later blocks add to them do not reach blocks already loaded; add %s to the condition if both sides belong to one block", w.columns[0])
+			w.refuse(t, "this SELECT joins tables other than by the block column: "+
+				"they are scanned whole for every block range, "+
+				"and rows that later blocks add to them do not reach blocks already loaded; "+
+				"add %s to the condition if both sides belong to one block", w.columns[0])
 		}
 		for _, inner := range s.inner {
 			w.joins(inner)

@@ -8,7 +8,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// The newline before ")" ends a trailing "--" comment (AP 4.6).
+// wrapped is the query around the user's. The newline before ")" ends a trailing "--"
+// comment (AP 4.6).
 const wrapped = "SELECT * FROM (%s\n) AS q"
 
 // Wrap returns the query for the rows of a block range, in block order. column is

@@ -6,7 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// Allocator is memory for [amp.Config.Allocator] that fails the test when a record
+// Allocator returns memory for [amp.Config.Allocator] that fails the test when a record
 // is not released, and spoils what is released, so that a record read too late
 // fails instead of passing by luck.
 func Allocator(t testing.TB) memory.Allocator {

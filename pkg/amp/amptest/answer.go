@@ -38,8 +38,8 @@ type Answer struct {
 	End error
 
 	recorded *Recording         // sent byte for byte instead of Schema and Parts
-	sent     func(messages int) // of recorded, told after each; may be nil
-	left     func()             // told when the answer has ended or the client has left; may be nil
+	sent     func(messages int) // of recorded, called after each; may be nil
+	left     func()             // called when the answer has ended or the client has left; may be nil
 }
 
 // Part is one message of DoGet.
@@ -55,11 +55,11 @@ type Part struct {
 	Forge func(header, body []byte) ([]byte, []byte)
 }
 
-// Status is a gRPC status with one of Amp's messages, for the errors of an
+// Status returns a gRPC status with one of Amp's messages, for the errors of an
 // [Answer].
 func Status(code codes.Code, message string) error { return status.Error(code, message) }
 
-// Batch is the answer to a batch query as Amp returns it (AP 1.5): the records, or
+// Batch returns the answer to a batch query as Amp returns it (AP 1.5): the records, or
 // one message without rows if there are none, then the closing message.
 func Batch(schema *arrow.Schema, ranges []amp.Range, records ...arrow.RecordBatch) Answer {
 	if len(records) == 0 {
@@ -68,7 +68,7 @@ func Batch(schema *arrow.Schema, ranges []amp.Range, records ...arrow.RecordBatc
 	return Answer{Schema: schema, Parts: parts(ranges, records)}
 }
 
-// Microbatch is what a stream sends for one range of blocks (AP 1.7): a message
+// Microbatch returns what a stream sends for one range of blocks (AP 1.7): a message
 // without rows, the records, and the message that closes the range.
 func Microbatch(r amp.Range, records ...arrow.RecordBatch) []Part {
 	return parts([]amp.Range{r}, append([]arrow.RecordBatch{nil}, records...))

@@ -118,7 +118,7 @@ func (c *Chain) Window(blocks uint64) {
 	c.window = blocks
 }
 
-// OnIdle has f called whenever a stream has sent all there is, from the stream's own
+// OnIdle lets f be called whenever a stream has sent all there is, from the stream's own
 // goroutine: to extend the chain when its follower has caught up.
 func (c *Chain) OnIdle(f func()) {
 	c.mu.Lock()
@@ -126,14 +126,14 @@ func (c *Chain) OnIdle(f func()) {
 	c.idle = f
 }
 
-// Head is the cursor of the last block.
+// Head returns the cursor of the last block.
 func (c *Chain) Head() block.Cursor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cursor(c.canonical[len(c.canonical)-1])
 }
 
-// At is the cursor of a block of the chain.
+// At returns the cursor of a block of the chain.
 func (c *Chain) At(n block.Number) block.Cursor {
 	c.mu.Lock()
 	defer c.mu.Unlock()

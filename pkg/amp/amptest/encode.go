@@ -12,7 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/layout"
 )
 
-// schemaBytes is a schema as FlightInfo holds it: one encapsulated message
+// schemaBytes returns a schema as FlightInfo holds it: one encapsulated message
 // without an end-of-stream marker (AP 1.3).
 func schemaBytes(schema *arrow.Schema) ([]byte, error) {
 	payload := ipc.GetSchemaPayload(schema, memory.DefaultAllocator)
@@ -28,7 +28,7 @@ func schemaData(schema *arrow.Schema) (*flight.FlightData, error) {
 	return data(&payload)
 }
 
-// partData is a record batch with its metadata. schema serves a part without a
+// partData returns a record batch with its metadata. schema serves a part without a
 // record. A batch without rows is framed as Amp frames one.
 func partData(schema *arrow.Schema, p Part) (*flight.FlightData, error) {
 	record := p.Record

@@ -30,7 +30,7 @@ func (s *service) DoGet(t *flight.Ticket, stream flight.FlightService_DoGetServe
 	if a.answer.left != nil {
 		defer a.answer.left()
 	}
-	g := &getting{stream: stream, server: s.server, fate: a.fate}
+	g := &getting{stream: stream, server: s.server, fault: a.fault}
 	goOn, err := g.answer(a)
 	if goOn && err == nil {
 		return a.answer.End
@@ -42,11 +42,11 @@ func (s *service) DoGet(t *flight.Ticket, stream flight.FlightService_DoGetServe
 type getting struct {
 	stream flight.FlightService_DoGetServer
 	server *Server
-	fate   Fate
+	fault  Fault
 	sent   int
 }
 
-// answer sends everything; goOn is false when fate has ended the answer.
+// answer sends everything; goOn is false when the fault has ended the answer.
 func (g *getting) answer(a asked) (goOn bool, err error) {
 	if a.answer.recorded != nil {
 		for _, message := range a.answer.recorded.data {
@@ -103,24 +103,24 @@ func (g *getting) sendParts(a Answer, streaming bool) (goOn bool, err error) {
 	return true, nil
 }
 
-// errStruck tells a script that fate has ended its answer.
-var errStruck = errors.New("amptest: the answer has ended")
+// errAborted is what a script receives when a fault has ended its answer.
+var errAborted = errors.New("amptest: the answer has ended")
 
 func (g *getting) sendScript(schema *arrow.Schema, script func(context.Context, func(Part) error) error) (goOn bool, err error) {
-	struck := false
+	aborted := false
 	var with error
 	err = script(g.stream.Context(), func(p Part) error {
 		goOn, err := g.sendPart(schema, p)
 		if err == nil && goOn {
 			return nil
 		}
-		struck, with = true, err
+		aborted, with = true, err
 		if err == nil {
-			err = errStruck
+			err = errAborted
 		}
 		return err
 	})
-	if struck {
+	if aborted {
 		return false, with
 	}
 	return err == nil, err
@@ -152,7 +152,7 @@ func (g *getting) sendPart(schema *arrow.Schema, p Part) (goOn bool, err error) 
 	return g.send(message)
 }
 
-// send sends one message, unless fate strikes before it.
+// send sends one message, unless the fault ends the answer before it.
 func (g *getting) send(message *flight.FlightData) (goOn bool, err error) {
 	if goOn, err := g.meet(); !goOn || err != nil {
 		return goOn, err
@@ -161,15 +161,15 @@ func (g *getting) send(message *flight.FlightData) (goOn bool, err error) {
 	return true, g.stream.Send(message)
 }
 
-// meet lets fate strike if its time has come.
+// meet injects the fault once enough messages were sent.
 func (g *getting) meet() (goOn bool, err error) {
-	if g.fate.act == nil || g.sent < g.fate.after {
+	if g.fault.act == nil || g.sent < g.fault.after {
 		return true, nil
 	}
-	act := g.fate.act
-	g.fate.act = nil
-	if g.fate.struck != nil {
-		close(g.fate.struck)
+	act := g.fault.act
+	g.fault.act = nil
+	if g.fault.reached != nil {
+		close(g.fault.reached)
 	}
 	return act(g)
 }

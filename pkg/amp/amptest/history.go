@@ -20,9 +20,9 @@ import (
 
 // History is a recorded stream as a [Chain]: it goes through all that the recorded
 // server's chain went through, one microbatch of the recording at a time, but can
-// answer cursors that nobody recorded.
+// answer cursors that were not recorded.
 //
-// The recording tells the hash of a block only if a range begins after it or ends
+// The recording has the hash of a block only if a range begins after it or ends
 // with it; other blocks have made-up hashes, which no recorded range shows.
 type History struct {
 	*Chain
@@ -44,7 +44,7 @@ func (r Recording) History(t testing.TB) *History {
 	}
 	h := &History{Chain: NewChain(messages[0].Ranges[0].Network, messages[0].Record.Schema())}
 	chain := map[block.Number]*Block{}
-	told := map[*Block]bool{} // whose hash is not made up
+	recorded := map[*Block]bool{} // whose hash is not made up
 	for i := 0; i < len(messages); {
 		end := i
 		for end < len(messages) && !messages[end].Complete {
@@ -59,10 +59,10 @@ func (r Recording) History(t testing.TB) *History {
 			t.Fatalf("%s: %v", r.Name, err)
 		}
 		if b := chain[span.Numbers.Start-1]; b != nil { // its hash is known only now, or known already
-			if told[b] && b.Hash != span.Prev {
+			if recorded[b] && b.Hash != span.Prev {
 				t.Fatalf("%s: block %d is %v, and %v to the range that begins after it", r.Name, b.Number, b.Hash, span.Prev)
 			}
-			b.Hash, told[b] = span.Prev, true
+			b.Hash, recorded[b] = span.Prev, true
 		}
 		for n := range chain {
 			if n >= span.Numbers.Start {
@@ -72,22 +72,22 @@ func (r Recording) History(t testing.TB) *History {
 		for j := range blocks {
 			chain[blocks[j].Number] = &blocks[j]
 		}
-		told[&blocks[len(blocks)-1]] = true
+		recorded[&blocks[len(blocks)-1]] = true
 		h.steps, h.first = append(h.steps, blocks), append(h.first, i+1)
 		i = end + 1
 	}
 	return h
 }
 
-// Again is the same history from its start.
+// Again returns the same history from its start.
 func (h *History) Again() *History {
 	return &History{Chain: NewChain(h.network, h.schema), steps: h.steps, first: h.first}
 }
 
-// Steps is how many microbatches were recorded.
+// Steps returns how many microbatches were recorded.
 func (h *History) Steps() int { return len(h.steps) }
 
-// Rows is how many rows every block has that is left after all steps.
+// Rows returns how many rows every block has that is left after all steps.
 func (h *History) Rows() map[block.Number]int64 {
 	rows := map[block.Number]int64{}
 	for _, blocks := range h.steps {
@@ -101,7 +101,7 @@ func (h *History) Rows() map[block.Number]int64 {
 	return rows
 }
 
-// Reorgs is how many of them went back.
+// Reorgs returns how many of them went back.
 func (h *History) Reorgs() int {
 	reorgs, head := 0, block.Number(0)
 	for i, blocks := range h.steps {
@@ -113,7 +113,7 @@ func (h *History) Reorgs() int {
 	return reorgs
 }
 
-// StepOf is the step during which a message of the recording was sent, counting
+// StepOf returns the step during which a message of the recording was sent, counting
 // messages, and their schema, from 0, and steps from 1.
 func (h *History) StepOf(message int) int {
 	step, exact := slices.BinarySearch(h.first, message)
@@ -134,7 +134,7 @@ func (h *History) Step() bool {
 	return true
 }
 
-// Done is how many steps are done.
+// Done returns how many steps are done.
 func (h *History) Done() int { return h.done }
 
 // StepTo continues until so many steps are done.
@@ -143,15 +143,15 @@ func (h *History) StepTo(steps int) {
 	}
 }
 
-// End is the cursor of the last block after all steps.
+// End returns the cursor of the last block after all steps.
 func (h *History) End() block.Cursor {
 	last := h.steps[len(h.steps)-1]
 	b := last[len(last)-1]
 	return block.Cursor{Network: h.network, Number: b.Number, Hash: b.Hash}
 }
 
-// madeUp is the hash of a block that first came with a step and whose real hash the
-// recording has not told.
+// madeUp returns the hash of a block that first came with a step and whose real hash the
+// recording does not have.
 func madeUp(n block.Number, step int) block.Hash {
 	return sha256.Sum256(fmt.Appendf(nil, "amptest: block %d of step %d", n, step))
 }

@@ -136,7 +136,7 @@ func (f Failure) Answer() Answer {
 	return a
 }
 
-// status is the error of the outcome; nil for OK and for none.
+// status returns the error of the outcome; nil for OK and for none.
 func (o Outcome) status() error {
 	if o.Code == "" {
 		return nil

@@ -22,12 +22,12 @@ var Schema = arrow.NewSchema([]arrow.Field{
 	{Name: "hash", Type: &arrow.FixedSizeBinaryType{ByteWidth: 32}},
 }, nil)
 
-// Hash is the hash of block n on the given fork of the chain.
+// Hash returns the hash of block n on the given fork of the chain.
 func Hash(n block.Number, fork byte) block.Hash {
 	return sha256.Sum256(append(binary.BigEndian.AppendUint64(nil, uint64(n)), fork))
 }
 
-// Range is how the server describes the blocks of r, all on the given fork; the
+// Range returns how the server describes the blocks of r, all on the given fork; the
 // block before them is that of fork 0.
 func Range(r block.Range, fork byte) amp.Range {
 	described := amp.Range{
@@ -40,7 +40,7 @@ func Range(r block.Range, fork byte) amp.Range {
 	return described
 }
 
-// Blocks is one row for each block of r, as table "blocks" would give it. The
+// Blocks returns one row for each block of r, as table "blocks" would give it. The
 // caller must release it.
 func Blocks(r block.Range, fork byte) arrow.RecordBatch {
 	build := array.NewRecordBuilder(memory.DefaultAllocator, Schema)

@@ -26,7 +26,7 @@ func (q Query) Stream() bool {
 	return value == "true" || value == "1"
 }
 
-// Resume is the cursor that the headers ask to resume from; empty: none.
+// Resume returns the cursor that the headers ask to resume from; empty: none.
 func (q Query) Resume() string { return strings.Join(q.Header["amp-resume"], ",") }
 
 // Request is one call that the server has received.
@@ -47,7 +47,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	answers  map[string]func(Query) Answer
-	next     []func(Query) Fate
+	next     []func(Query) Fault
 	tickets  map[string]asked
 	requests []Request
 	conns    map[string]net.Conn // by the client's address
@@ -106,10 +106,10 @@ func serve(listener net.Listener, handle func(Query) Answer) *Server {
 	return s
 }
 
-// URL is the server's address as [amp.Config] takes it.
+// URL returns the server's address as [amp.Config] takes it.
 func (s *Server) URL() string { return s.url }
 
-// Stop cuts every stream at once, as Amp does when it is told to stop (AP 1.1),
+// Stop cuts every stream at once, as Amp does when it shuts down (AP 1.1),
 // and waits for the end. The end of a test that has called [Start] does it too.
 func (s *Server) Stop() {
 	s.grpc.Stop()
@@ -125,9 +125,9 @@ func (s *Server) answer(sql string, with func(Query) Answer) {
 	s.answers[sql] = with
 }
 
-// Next decides the fate of the next query that nobody has decided on yet; later
-// ones are answered as scripted. It is called once, when GetFlightInfo arrives.
-func (s *Server) Next(decide func(Query) Fate) {
+// Next sets the fault of the next query that has none set yet; later ones are answered as
+// scripted. decide is called once, when GetFlightInfo arrives.
+func (s *Server) Next(decide func(Query) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = append(s.next, decide)
@@ -157,7 +157,7 @@ func (s *Server) CutAll() {
 	}
 }
 
-// received books a request; the caller closes the channel when it is done.
+// received records a request; the caller closes the channel when it is done.
 func (s *Server) received(method string, q Query) chan struct{} {
 	done := make(chan struct{})
 	s.mu.Lock()

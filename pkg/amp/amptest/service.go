@@ -23,10 +23,10 @@ type service struct {
 type asked struct {
 	query  Query
 	answer Answer
-	fate   Fate
+	fault  Fault
 }
 
-// GetFlightInfo looks up the answer, and the fate, of a query.
+// GetFlightInfo looks up the answer, and the fault, of a query.
 func (s *service) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor) (*flight.FlightInfo, error) {
 	sql, err := statement(d)
 	if err != nil {
@@ -38,16 +38,16 @@ func (s *service) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor)
 		return nil, err
 	}
 	a := s.server.lookUp(q)
-	if a.fate.delay != nil {
+	if a.fault.delay != nil {
 		select {
-		case <-a.fate.delay:
+		case <-a.fault.delay:
 		case <-ctx.Done():
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	}
 	switch {
-	case a.fate.refuse != nil:
-		return nil, a.fate.refuse
+	case a.fault.refuse != nil:
+		return nil, a.fault.refuse
 	case a.answer.RefuseInfo != nil:
 		return nil, a.answer.RefuseInfo
 	case a.answer.recorded != nil:
@@ -104,10 +104,10 @@ func (s *service) authorized(method string, header map[string][]string) error {
 	return status.Error(codes.Unauthenticated, "the token is not accepted")
 }
 
-// lookUp finds the fate and the answer of a query.
+// lookUp finds the fault and the answer of a query.
 func (s *Server) lookUp(q Query) asked {
 	s.mu.Lock()
-	var decide func(Query) Fate
+	var decide func(Query) Fault
 	if len(s.next) > 0 {
 		decide, s.next = s.next[0], s.next[1:]
 	}
@@ -115,11 +115,11 @@ func (s *Server) lookUp(q Query) asked {
 	s.mu.Unlock()
 	a := asked{query: q}
 	if decide != nil {
-		a.fate = decide(q)
+		a.fault = decide(q)
 	}
 	switch {
-	case a.fate.instead != nil:
-		a.answer = *a.fate.instead
+	case a.fault.instead != nil:
+		a.answer = *a.fault.instead
 	case known:
 		a.answer = answer(q)
 	case s.handle != nil:

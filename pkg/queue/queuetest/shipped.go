@@ -27,7 +27,7 @@ type Shipped struct {
 	dir string
 }
 
-// Ship copies deploy/nats and makes passwords as its reader is told to.
+// Ship copies deploy/nats and makes the passwords with its make-passwords.
 func Ship(t testing.TB) *Shipped {
 	t.Helper()
 	s := &Shipped{TB: t, dir: t.TempDir()}
@@ -64,10 +64,10 @@ func (s *Shipped) run(script string, args ...string) {
 	}
 }
 
-// PasswordFile is the file with the password of a user.
+// PasswordFile returns the file with the password of a user.
 func (s *Shipped) PasswordFile(user string) string { return filepath.Join(s.dir, user) }
 
-// Password is the password of a user.
+// Password returns the password of a user.
 func (s *Shipped) Password(user string) string {
 	s.Helper()
 	text, err := os.ReadFile(s.PasswordFile(user))
@@ -77,7 +77,7 @@ func (s *Shipped) Password(user string) string {
 	return string(text)
 }
 
-// File is a file of the configuration.
+// File returns a file of the configuration.
 func (s *Shipped) File(name string) string { return filepath.Join(s.dir, name) }
 
 // Edit replaces texts in a file of the configuration, each of which must be there.

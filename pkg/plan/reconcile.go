@@ -13,7 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Status is what a look at the pipeline found.
+// Status is what one round of the planner found.
 type Status struct {
 	History    block.Range
 	Partitions []queue.Partition
@@ -45,44 +45,44 @@ type SinkStatus struct {
 	reported uint64 // rev, if it is of this planner's run
 }
 
-// watcher is a planner at work: the plan as it is now, and what does not depend on it.
-type watcher struct {
+// reconciler is a planner at work: the plan as it is now, and what does not depend on it.
+type reconciler struct {
 	*Planner
 	current
-	size  uint64 // blocks of a partition
-	began time.Time
-	looks int
+	size   uint64 // blocks of a partition
+	began  time.Time
+	rounds int
 
-	parts    uint64                // latest revision of a partition at this look
+	parts    uint64                // latest revision of a partition in this round
 	since    uint64                // revision of the plan when it was first read; reports after it are of this run
 	still    map[string]stillness  // by sink
-	live     LiveStatus            // as of the last look at it
+	live     LiveStatus            // as of the last round that read it
 	log      LogStatus             // as of the last trim
 	tasks    map[string]queue.Load // as of the last count
 	oldest   map[string]oldest     // by sink
-	soon     bool                  // the live lane is about to begin: the next look is at it, too
+	soon     bool                  // the live lane is about to begin: the next round reads it, too
 	followed bool                  // this planner has queued the live task
 	unheard  bool                  // the live lane waits for the report of a sink
 	retried  bool                  // failed partitions have been queued again
-	filled   bool                  // holes have been looked for
+	filled   bool                  // unplanned blocks have been looked for
 	asking   time.Time             // since when the sinks are asked what they hold of a new plan
 	askTold  bool                  // that they are was logged
 	asked    bool                  // the sinks have said what they hold of a new plan, or were not waited for
 }
 
-// Run watches over the pipeline until every sink holds its history, or ctx ends. spec
-// is the plan; it is read again at each look, since other planners change it, too.
+// Run reconciles the pipeline until every sink holds its history, or ctx ends. spec is
+// the plan; it is read again in each round, since other planners change it, too.
 // size is the number of blocks of a partition.
 func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status, error) {
 	every := p.Every
 	if every <= 0 {
 		every = 250 * time.Millisecond
 	}
-	w := &watcher{Planner: p, current: current{spec: spec}, size: size, began: time.Now(), asking: time.Now()}
+	w := &reconciler{Planner: p, current: current{spec: spec}, size: size, began: time.Now(), asking: time.Now()}
 	defer w.wait(nil)
 	for failed := 0; ; {
-		status, err := w.look(ctx)
-		pause := w.nextLook(every)
+		status, err := w.reconcile(ctx)
+		pause := w.nextPause(every)
 		switch {
 		case ctx.Err() != nil:
 			return status, context.Cause(ctx)
@@ -92,7 +92,7 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 			return status, err
 		case err != nil:
 			failed++
-			pause = fault.Backoff{Min: every, Max: longestPause}.Delay(failed)
+			pause = fault.Backoff{Min: every, Max: maxPause}.Delay(failed)
 			w.wait(err)
 		default:
 			failed = 0
@@ -110,32 +110,32 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	}
 }
 
-// nextLook returns how long to wait before the next look. Sinks that have just started
-// say within milliseconds what they hold, and until they have nothing is read.
-func (w *watcher) nextLook(every time.Duration) time.Duration {
-	return min(every, max(soonest, time.Since(w.asking)/4))
+// nextPause returns how long to wait before the next round. Sinks that have just started
+// report within milliseconds what they hold, and until they have nothing is read.
+func (w *reconciler) nextPause(every time.Duration) time.Duration {
+	return min(every, max(minPause, time.Since(w.asking)/4))
 }
 
-// soonest is the least time between two looks.
-const soonest = 10 * time.Millisecond
+// minPause is the shortest pause between two rounds.
+const minPause = 10 * time.Millisecond
 
-// longestPause is how long the planner waits at most after a look that failed: what it
-// waits for may be back any moment, and others wait for it.
-const longestPause = 5 * time.Second
+// maxPause is the longest pause after a round that failed: what the planner waits for may
+// be back any moment, and others wait for the planner.
+const maxPause = 5 * time.Second
 
-// wait tells why the planner cannot look after the pipeline; nil: it can.
+// wait reports why the last round failed; nil: it did not.
 func (p *Planner) wait(reason error) {
 	if p.OnWait != nil {
 		p.OnWait(reason)
 	}
 }
 
-// look compares what is wanted with what there is and mends the difference.
-// The plan is read before everything that is judged by it. Partitions are read before
+// reconcile compares the plan with the sinks' reports and requeues what is missing.
+// The plan is read before everything that is compared with it. Partitions are read before
 // positions and positions before reports: a sink that is at the log's end then has
 // seen every entry of the finished partitions.
-func (w *watcher) look(ctx context.Context) (Status, error) {
-	w.looks++
+func (w *reconciler) reconcile(ctx context.Context) (Status, error) {
+	w.rounds++
 	if err := w.readPlan(ctx); err != nil {
 		return Status{}, err
 	}
@@ -144,7 +144,7 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 		return Status{}, fmt.Errorf("read partitions: %w", err)
 	}
 	// In the order in which they were written: of a block that several have held, the
-	// last one tells what became of it.
+	// last one has what became of it.
 	slices.SortFunc(stored, func(a, b queue.Stored[queue.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	parts := make([]queue.Partition, len(stored))
 	w.parts = 0
@@ -172,11 +172,11 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 			status.Extracted.Add(p.Range())
 		}
 	}
-	if status.Sinks, err = w.lookAtSinks(ctx, parts); err != nil {
+	if status.Sinks, err = w.reconcileSinks(ctx, parts); err != nil {
 		return status, err
 	}
-	w.tellStillness(status.Sinks, time.Now())
-	if err := w.lookAtLive(ctx, &status); err != nil {
+	w.setWaits(status.Sinks, time.Now())
+	if err := w.reconcileLive(ctx, &status); err != nil {
 		return status, err
 	}
 	status.Complete = w.complete(status)
@@ -192,16 +192,16 @@ func (w *watcher) look(ctx context.Context) (Status, error) {
 }
 
 // fill makes partitions for blocks that have none, and, once, for blocks that
-// were given up, if that is wanted. A hole that is new may be a tail that is
-// being given away this moment; it is filled when it is still there at the next
-// look.
-func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
-	holes := Holes(w.spec.History, parts)
-	missing := steady(w.holes, holes)
+// were given up, if that is wanted. Blocks that have just become unplanned may be a tail
+// that a worker is splitting off this moment; they are planned if they still are in the
+// next round.
+func (w *reconciler) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
+	unplanned := Unplanned(w.spec.History, parts)
+	missing := steady(w.unplanned, unplanned)
 	if !w.filled {
-		missing = holes
+		missing = unplanned
 	}
-	w.filled, w.holes = true, holes
+	w.filled, w.unplanned = true, unplanned
 	if w.Retry && !w.retried {
 		missing = append(missing, Failed(parts).Ranges()...)
 	} else { // a mended query is tried with what the one before it could not read
@@ -216,13 +216,13 @@ func (w *watcher) fill(ctx context.Context, parts []queue.Partition) ([]queue.Pa
 	return parts, err
 }
 
-func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
+func (w *reconciler) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
 	fresh := Fresh(ranges, parts)
 	for _, p := range fresh {
 		p.Version = w.spec.Version
 		_, err := w.State.CreatePartition(ctx, p)
 		if errors.Is(err, queue.ErrConflict) {
-			continue // a worker that gave it away was as fast; the next look sees it
+			continue // a worker that split it off was as fast; the next round sees it
 		}
 		if err != nil {
 			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
@@ -232,12 +232,12 @@ func (w *watcher) create(ctx context.Context, ranges []block.Range, parts []queu
 	return parts, nil
 }
 
-// queueOpen sees to it that every open partition has a task. Queueing a task
+// queueOpen queues a task for every open partition. Queueing a task
 // that is there already changes nothing, so when the queue turns out to hold
 // fewer tasks than there are open partitions, all are queued again.
-func (w *watcher) queueOpen(ctx context.Context, parts []queue.Partition) error {
-	const check = 40 // looks
-	if w.looks%check == 0 {
+func (w *reconciler) queueOpen(ctx context.Context, parts []queue.Partition) error {
+	const check = 40 // rounds
+	if w.rounds%check == 0 {
 		load, err := w.Tasks.Load(ctx, queue.PartitionTask)
 		if err != nil {
 			return fmt.Errorf("read the task queue: %w", err)

@@ -9,9 +9,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// surely is how many readings of a destination have to say so before a sink counts as
-// set back: the first may be of a moment before what it lacks was committed.
-const surely = 2
+// confirmingReadings is how many readings of a destination have to show lost commits
+// before they count: the first may be of a moment before what is missing was committed.
+const confirmingReadings = 2
 
 // lagging is a sink whose destination seems to lack what the sink has acknowledged.
 type lagging struct {
@@ -22,10 +22,10 @@ type lagging struct {
 	readings int       // since it was first seen
 }
 
-// lacks returns why the live entry that a sink needs next will not come; empty: it
-// will, or there is none. An entry of another epoch than the plan's is of a lane that
-// has not begun again yet.
-func (w *watcher) lacks(ctx context.Context, position queue.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
+// missingLiveEntry returns why the live entry that a sink needs next will not come; empty:
+// it will, or there is none. An entry of another epoch than the plan's is of a lane that has
+// not begun again yet.
+func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
 	begun := position.Epoch == w.spec.Epoch
 	mark := sink.Report.Live
 	after := uint64(0) // the lane's beginning
@@ -36,7 +36,7 @@ func (w *watcher) lacks(ctx context.Context, position queue.LivePosition, tail q
 	if err != nil {
 		return "", err
 	}
-	damaged := next.Damaged != nil && !entry.Newer(next.Damaged) // of a newer one the sink tells
+	damaged := next.Damaged != nil && !entry.Newer(next.Damaged) // a newer one is reported by the sink
 	lacks := false
 	switch {
 	case !next.Found:
@@ -48,7 +48,8 @@ func (w *watcher) lacks(ctx context.Context, position queue.LivePosition, tail q
 	case damaged:
 		return fmt.Sprintf("entry %d of the live lane, which sink %s needs next, is damaged", next.Seq, sink.Name), nil
 	case next.After != after:
-		return fmt.Sprintf("sink %s lacks live entries that the log has no more: entry %d follows entry %d, and it has come to entry %d of epoch %d",
+		return fmt.Sprintf("sink %s lacks live entries that the log has no more: "+
+			"entry %d follows entry %d, and it has come to entry %d of epoch %d",
 			sink.Name, next.Seq, next.After, mark.Seq, mark.Epoch), nil
 	default:
 		lacks = next.Seq <= sink.Live.AckFloor
@@ -56,13 +57,14 @@ func (w *watcher) lacks(ctx context.Context, position queue.LivePosition, tail q
 	if !w.confirmed(sink, after, lacks) {
 		return "", nil
 	}
-	return fmt.Sprintf("the destination of sink %s lacks live entries that the sink has acknowledged: a backup was restored, a replica was promoted without them, or one of them is damaged",
+	return fmt.Sprintf("the destination of sink %s lacks live entries that the sink has acknowledged: "+
+		"a backup was restored, a replica was promoted without them, or one of them is damaged",
 		sink.Name), nil
 }
 
 // unfinished reports whether a lane that has reached max_block ends, for a sink, before
 // that: the log has lost its last entries.
-func (w *watcher) unfinished(position queue.LivePosition, sink SinkStatus) bool {
+func (w *reconciler) unfinished(position queue.LivePosition, sink SinkStatus) bool {
 	if position.Phase != queue.LiveDone || w.spec.MaxBlock == nil || !sink.Live.Drained() {
 		return false
 	}
@@ -73,7 +75,7 @@ func (w *watcher) unfinished(position queue.LivePosition, sink SinkStatus) bool 
 
 // confirmed reports whether a sink has lacked the same for so many readings of its
 // destination that it is certain. at is what else must not change meanwhile.
-func (w *watcher) confirmed(sink SinkStatus, at uint64, lacks bool) bool {
+func (w *reconciler) confirmed(sink SinkStatus, at uint64, lacks bool) bool {
 	if !lacks {
 		delete(w.lagging, sink.Name)
 		return false
@@ -88,5 +90,5 @@ func (w *watcher) confirmed(sink SinkStatus, at uint64, lacks bool) bool {
 		}
 	}
 	w.lagging[sink.Name] = now
-	return now.readings >= surely
+	return now.readings >= confirmingReadings
 }

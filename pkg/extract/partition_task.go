@@ -15,27 +15,27 @@ import (
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
-// held is a partition in a worker's hands.
-type held struct {
+// partitionTask is a partition that a worker has claimed.
+type partitionTask struct {
 	x       *Extractor
 	spec    queue.Spec
 	query   *sqlcheck.Query
 	id      string // of the partition; part changes while others name it
 	encoder *entry.Encoder
-	holder  string // names this holding in message ids
+	holder  string // names this claim in message ids
 
 	// Only load touches these.
 	ask    narrowing
 	tired  bool   // load ended with an error that might have passed
-	probes int    // failures of one block, some of which lead to a look at another
+	probes int    // failures of one block, some of which lead to a probe of another
 	alone  bool   // the next block fails though others can be read, and is the last of the partition
 	detach func() // frees the worker for other partitions while this one waits
 
 	began    time.Time
 	failures int // attempts of load that failed
 
-	// mu is held while rows are cut and published and while the tail is given
-	// away, so that no block is both published and given to another.
+	// mu is held while rows are cut and published and while the tail is split off, so
+	// that no block is both published and another's.
 	mu     sync.Mutex
 	part   queue.Partition
 	rev    uint64        // of part in the state
@@ -44,12 +44,12 @@ type held struct {
 	ended  bool          // the lane's last message says that nothing follows
 	cutter *entry.Cutter // of the window being read, or nil
 	end    block.Number  // of the cutter, which may be below that of the partition
-	waits  bool          // publishing waits, and somebody was told
+	waits  bool          // publishing waits, and the observer knows
 }
 
-// hold reads where the partition stands: its record, and the tail of its lane,
+// claim reads how far the partition is: its record, and the tail of its lane,
 // which is the truth about what is in the log.
-func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
+func (x *Extractor) claim(ctx context.Context, id string) (*partitionTask, error) {
 	part, rev, err := x.State.Partition(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("read partition %s: %w", id, err)
@@ -58,7 +58,7 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &held{
+	h := &partitionTask{
 		x: x, spec: spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next),
 		holder: newHolder(), began: time.Now(),
 	}
@@ -82,7 +82,8 @@ func (x *Extractor) hold(ctx context.Context, id string) (*held, error) {
 	return h, nil
 }
 
-// encoder returns one that no other partition uses, and that the caller hands back.
+// encoder returns an encoder that no other partition uses, which the caller returns to
+// the pool.
 func (x *Extractor) encoder() (*entry.Encoder, error) {
 	if e, ok := x.encoders.Get().(*entry.Encoder); ok {
 		return e, nil
@@ -90,10 +91,10 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 	return entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
 }
 
-// load appends what is missing of the partition to its lane. It gives up only what
-// gains nothing: a source that drops the connection again and again, but delivers
-// something each time, is used on.
-func (h *held) load(take, ctx context.Context) error {
+// load appends what is missing of the partition to its lane. It gives up only when nothing
+// is gained: a source may drop the connection again and again if it delivers something
+// each time.
+func (h *partitionTask) load(ctx, take context.Context) error {
 	defer h.tell(nil)
 	h.ask.retrier.Backoff = h.x.Backoff
 	for gained := h.position(); ; {
@@ -101,7 +102,7 @@ func (h *held) load(take, ctx context.Context) error {
 		if r.Empty() {
 			return nil
 		}
-		err := h.fetch(take, ctx, r)
+		err := h.fetch(ctx, take, r)
 		if errors.Is(err, amp.ErrRow) { // as long as the block is what it is
 			err = fault.Permanent(err)
 		}
@@ -139,35 +140,35 @@ func (h *held) load(take, ctx context.Context) error {
 				return err
 			}
 		}
-		if !pauses(take, ctx, pause) {
+		if !pauses(ctx, take, pause) {
 			return errStop
 		}
 	}
 }
 
-// pauses waits, and reports whether neither context has ended meanwhile.
-func pauses(take, ctx context.Context, d time.Duration) bool {
+// pauses waits for d, and reports whether neither context has ended meanwhile.
+func pauses(ctx, take context.Context, d time.Duration) bool {
 	both, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(take, stop)()
 	return fault.Sleep(both, d) == nil
 }
 
-// rest is the next range to ask for.
-func (h *held) rest() block.Range {
+// rest returns the next range to ask for.
+func (h *partitionTask) rest() block.Range {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.ask.of(block.Range{Start: h.next, End: h.part.End})
 }
 
-func (h *held) position() block.Number {
+func (h *partitionTask) position() block.Number {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.next
 }
 
 // finish records how the partition ended.
-func (h *held) finish(ctx context.Context, state queue.PartitionState, cause error) error {
+func (h *partitionTask) finish(ctx context.Context, state queue.PartitionState, cause error) error {
 	err := h.update(ctx, func(p *queue.Partition) {
 		p.State = state
 		if cause != nil {
@@ -187,13 +188,13 @@ func (h *held) finish(ctx context.Context, state queue.PartitionState, cause err
 
 // update changes the partition's record by compare-and-set. The planner also
 // writes to it (Next), so a lost race is repeated on the record as it is now.
-func (h *held) update(ctx context.Context, change func(*queue.Partition)) error {
+func (h *partitionTask) update(ctx context.Context, change func(*queue.Partition)) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.updateLocked(ctx, change)
 }
 
-func (h *held) updateLocked(ctx context.Context, change func(*queue.Partition)) error {
+func (h *partitionTask) updateLocked(ctx context.Context, change func(*queue.Partition)) error {
 	for {
 		next := h.part
 		change(&next)
@@ -217,14 +218,14 @@ func (h *held) updateLocked(ctx context.Context, change func(*queue.Partition)) 
 	}
 }
 
-// waiting tells that publishing waits; the entry that gets through ends it.
-func (h *held) waiting(reason error, _ time.Duration) {
+// waiting reports that publishing waits; the entry that is published ends it.
+func (h *partitionTask) waiting(reason error, _ time.Duration) {
 	h.waits = true
 	h.tell(reason)
 }
 
 // tell reports what the partition waits for to the observer; nil: nothing.
-func (h *held) tell(reason error) {
+func (h *partitionTask) tell(reason error) {
 	if h.x.Observer != nil {
 		h.x.Observer.Waiting("partition "+h.id, reason)
 	}

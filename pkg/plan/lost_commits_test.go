@@ -21,7 +21,7 @@ import (
 // acknowledged, or not reported yet, is left alone.
 func TestADestinationThatWasSetBack(t *testing.T) {
 	t.Parallel()
-	d := follow(t, "warehouse", "cache")
+	d := newLiveEnv(t, "warehouse", "cache")
 	var marks []uint64
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
@@ -46,9 +46,9 @@ func TestADestinationThatWasSetBack(t *testing.T) {
 		messages[sink] = messages[sink][entries:]
 	}
 	says := func(warehouse, cache uint64, at block.Number) {
-		d.tells("warehouse", d.mark(warehouse, 800, 900))
-		d.tells("cache", d.mark(cache, 800, at))
-		d.looks()
+		d.reports("warehouse", d.mark(warehouse, 800, 900))
+		d.reports("cache", d.mark(cache, 800, at))
+		d.next()
 	}
 	d.run()
 	acknowledge("warehouse", 4)
@@ -77,13 +77,13 @@ func TestADestinationThatWasSetBack(t *testing.T) {
 // lane is a live lane of an epoch with the watermarks of blocks 820, 840 and 900, which
 // two sinks read.
 type lane struct {
-	*tower
+	*liveEnv
 	marks []uint64
 	first uint64 // the invalidation that begins it
 }
 
 func newLane(t *testing.T, epoch uint64) *lane {
-	d := &lane{tower: follow(t, "warehouse", "cache")}
+	d := &lane{liveEnv: newLiveEnv(t, "warehouse", "cache")}
 	d.spec.Epoch = epoch
 	d.first = d.publish(entry.Invalidate, block.Closed(800, 800))
 	for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
@@ -210,17 +210,17 @@ func TestABrokenLaneBeginsAgain(t *testing.T) {
 				if time.Now().After(limit) {
 					t.Fatal("no epoch begins")
 				}
-				d.tells("warehouse", warehouse)
-				d.tells("cache", cache)
-				d.looks()
+				d.reports("warehouse", warehouse)
+				d.reports("cache", cache)
+				d.next()
 			}
 			if s := d.stored(); s.Epoch != 3 || s.Live.Start != c.start {
 				t.Errorf("epoch %d from %d, want 3 from %d", s.Epoch, s.Live.Start, c.start)
 			}
 			for range 4 {
-				d.tells("warehouse", warehouse)
-				d.tells("cache", cache)
-				d.looks()
+				d.reports("warehouse", warehouse)
+				d.reports("cache", cache)
+				d.next()
 			}
 			if s := d.stored(); s.Epoch != 3 {
 				t.Errorf("epoch %d", s.Epoch)
@@ -234,7 +234,7 @@ func TestABrokenLaneBeginsAgain(t *testing.T) {
 func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
 	for name, tell := range map[string]func(d *lane){
 		"what it has acknowledged is not reported yet, for its destination is away": func(d *lane) {
-			if s := d.looks(); s.Sinks[1].Live.AckFloor < d.marks[1] {
+			if s := d.next(); s.Sinks[1].Live.AckFloor < d.marks[1] {
 				d.acknowledge("cache", 3)
 			}
 			must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
@@ -243,10 +243,10 @@ func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
 			}))
 		},
 		"it is in the epoch before, and has acknowledged nothing": func(d *lane) {
-			d.tells("cache", d.has(1, 7, 830))
+			d.reports("cache", d.has(1, 7, 830))
 		},
 		"it has nothing yet": func(d *lane) {
-			d.tells("cache", queue.LiveMark{})
+			d.reports("cache", queue.LiveMark{})
 		},
 		"a newer version writes the lane": func(d *lane) {
 			m := nats.NewMsg("ampipe.log.test.live")
@@ -254,7 +254,7 @@ func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
 			m.Header.Set("Nats-Expected-Last-Subject-Sequence", fmt.Sprint(d.seq))
 			d.inject(m)
 			d.seq++
-			d.tells("cache", d.has(2, d.marks[2], 900))
+			d.reports("cache", d.has(2, d.marks[2], 900))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,9 +264,9 @@ func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
 			d.acknowledge("cache", 0)
 			d.run()
 			for range 6 {
-				d.tells("warehouse", d.has(2, d.marks[2], 900))
+				d.reports("warehouse", d.has(2, d.marks[2], 900))
 				tell(d)
-				d.looks()
+				d.next()
 			}
 			if s := d.stored(); s.Epoch != 2 {
 				t.Errorf("epoch %d has begun for nothing", s.Epoch)
@@ -295,9 +295,9 @@ func TestADoneLaneThatLostItsEnd(t *testing.T) {
 				if time.Now().After(limit) {
 					t.Fatal("no epoch begins")
 				}
-				d.tells("warehouse", d.has(2, d.marks[2], 900), block.Range{Start: 700, End: 905})
-				d.tells("cache", mark(d), block.Range{Start: 700, End: 800}, block.Range{Start: 800, End: 901})
-				d.looks()
+				d.reports("warehouse", d.has(2, d.marks[2], 900), block.Range{Start: 700, End: 905})
+				d.reports("cache", mark(d), block.Range{Start: 700, End: 800}, block.Range{Start: 800, End: 901})
+				d.next()
 			}
 			if s := d.stored(); s.Live.Start != 901 {
 				t.Errorf("the epoch begins at %d", s.Live.Start)

@@ -10,9 +10,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// lookAtSinks reads how far each sink has come and queues again what one of them
-// has lost.
-func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]SinkStatus, error) {
+// reconcileSinks reads how far each sink is and requeues what one of them has lost.
+func (w *reconciler) reconcileSinks(ctx context.Context, parts []queue.Partition) ([]SinkStatus, error) {
 	names := w.sinks()
 	sinks := make([]SinkStatus, len(names))
 	var lost block.Set
@@ -40,14 +39,14 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 		if !w.readToEnd(name, position, report) {
 			continue
 		}
-		for _, r := range Lost(Wanted(w.spec, report.Live), parts, report.Coverage) {
+		for _, r := range MissingFromSink(Wanted(w.spec, report.Live), parts, report.Coverage) {
 			lost.Add(r)
 		}
 	}
 	if len(lost.Ranges()) == 0 {
 		return sinks, nil
 	}
-	w.tellLost(lost, parts)
+	w.logMissing(lost, parts)
 	clear(w.drained)
 	var ranges []block.Range
 	for _, r := range lost.Ranges() {
@@ -57,10 +56,10 @@ func (w *watcher) lookAtSinks(ctx context.Context, parts []queue.Partition) ([]S
 	return sinks, err
 }
 
-// tellLost says which blocks come from now on that a sink lacks. Those that no partition
+// logMissing logs which blocks come from now on that a sink lacks. Those that no partition
 // has had are of a live lane that the sink did not see from its beginning: nothing was
 // lost.
-func (w *watcher) tellLost(lost block.Set, parts []queue.Partition) {
+func (w *reconciler) logMissing(lost block.Set, parts []queue.Partition) {
 	had := planned(parts)
 	var again, first block.Set
 	for _, r := range lost.Ranges() {
@@ -81,8 +80,8 @@ func (w *watcher) tellLost(lost block.Set, parts []queue.Partition) {
 // readToEnd reports whether the sink has applied everything in the log and has read
 // its destination since, so that what its report lacks is not on its way. The report
 // that comes first may be of a reading before the last commit. A partition that has
-// changed since may have brought entries that came and went between two looks.
-func (w *watcher) readToEnd(sink string, at queue.Position, report queue.SinkReport) bool {
+// changed since may have brought entries that came and went between two rounds.
+func (w *reconciler) readToEnd(sink string, at queue.Position, report queue.SinkReport) bool {
 	if !at.Drained() {
 		delete(w.drained, sink)
 		return false
@@ -98,7 +97,7 @@ func (w *watcher) readToEnd(sink string, at queue.Position, report queue.SinkRep
 		seen.readings++
 		w.drained[sink] = seen
 	}
-	return seen.readings >= surely
+	return seen.readings >= confirmingReadings
 }
 
 // readAt returns when the destination was read that a report is of.
@@ -117,7 +116,7 @@ func covered(coverage block.Set, history block.Range) uint64 {
 	return n
 }
 
-func (w *watcher) complete(s Status) bool {
+func (w *reconciler) complete(s Status) bool {
 	if count(s.Partitions, queue.PartitionOpen) > 0 || (w.spec.Follows() && w.spec.MaxBlock == nil) {
 		return false
 	}
@@ -126,7 +125,7 @@ func (w *watcher) complete(s Status) bool {
 		all.End = *w.spec.MaxBlock
 	}
 	for _, sink := range s.Sinks {
-		if w.gone(sink.Name) {
+		if w.sinkStopped(sink.Name) {
 			continue
 		}
 		have := sink.Report.Coverage.Clone()

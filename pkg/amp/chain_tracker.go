@@ -8,37 +8,37 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// track is what a consumer of a stream holds of the chain, and the judge of what
-// the server sends next: the rules of AP 3.6 without a network.
+// chainTracker holds what a consumer of a stream has of the chain, and decides what
+// follows from each message: the rules of AP 3.6, without a network.
 //
-// A point is a block up to which everything is complete. Points ascend; the
-// consumer stands at the last of them, and has the unfinished rows of open beyond.
-type track struct {
-	network string         // "" until it is known
-	points  []block.Cursor // ascending
-	most    int            // points to remember
+// A checkpoint is a block up to which everything is complete. Checkpoints ascend; the
+// consumer is at the last of them, and has the unfinished rows of open beyond it.
+type chainTracker struct {
+	network        string         // "" until it is known
+	checkpoints    []block.Cursor // ascending
+	maxCheckpoints int            // to remember
 	// beginning is the first block of what the consumer holds, or may hold; nil while
-	// it is not known. A chain that changes at or below it takes back everything, and
-	// what lies below does not matter.
+	// it is not known. A chain that changes at or below it voids everything, and what lies
+	// below does not matter.
 	beginning *block.Number
 	fixed     bool // the beginning is the caller's, also while nothing is held
 	// below says that the server has blocks below the beginning, so that a stream from
 	// there has to be asked for by number.
 	below bool
-	// heeded says that the server was seen to heed cursors since it last seemed not to.
+	// heeded says that the server was seen to honor cursors since it last seemed not to.
 	heeded bool
 
-	asked int   // the connection resumes from points[asked-1]; 0: from the beginning
+	asked int   // the connection resumes from checkpoints[asked-1]; 0: from the beginning
 	fresh bool  // nothing has come on this connection
 	last  Range // what came last on it
 	open  *Range
 	rows  bool // rows of open have been given out
 }
 
-// newTrack starts from cursors that a consumer remembers. Those below the block
+// newChainTracker starts from cursors that a consumer remembers. Those below the block
 // before the beginning say nothing of what it holds, but for the last, from which it
 // resumes. Errors are permanent.
-func newTrack(network string, points []block.Cursor, beginning *block.Number, most int) (*track, error) {
+func newChainTracker(network string, points []block.Cursor, beginning *block.Number, most int) (*chainTracker, error) {
 	for i, p := range points {
 		var complaint error
 		switch {
@@ -58,7 +58,7 @@ func newTrack(network string, points []block.Cursor, beginning *block.Number, mo
 		}
 		network = p.Network
 	}
-	t := &track{network: network, most: most}
+	t := &chainTracker{network: network, maxCheckpoints: most}
 	if surplus := len(points) - most; surplus > 0 {
 		points = points[surplus:]
 	}
@@ -73,26 +73,26 @@ func newTrack(network string, points []block.Cursor, beginning *block.Number, mo
 		}
 		t.beginning, t.fixed = &first, true
 	}
-	t.points = append(t.points, points...)
-	t.asked = len(t.points)
+	t.checkpoints = append(t.checkpoints, points...)
+	t.asked = len(t.checkpoints)
 	return t, nil
 }
 
-// verdict is what follows from a message.
-type verdict struct {
-	undo *Undo // to be told first
-	// again is not nil when the stream is to be dropped and asked for again from
-	// where track.resume then says.
-	again error
+// decision is what follows from a message.
+type decision struct {
+	undo *Undo // to be yielded first
+	// restart is not nil when the stream is to be dropped and requested again from where
+	// chainTracker.resume then returns.
+	restart error
 }
 
 // resume prepares for a new connection and returns its cursor, nil for none. One
 // with a hash that no block has makes the stream begin at its very number (AP 3.4).
-func (t *track) resume() *block.Cursor {
+func (t *chainTracker) resume() *block.Cursor {
 	t.fresh = true
 	switch {
 	case t.asked > 0:
-		c := t.points[t.asked-1]
+		c := t.checkpoints[t.asked-1]
 		return &c
 	case t.below:
 		return &block.Cursor{Network: t.network, Number: *t.beginning}
@@ -101,18 +101,18 @@ func (t *track) resume() *block.Cursor {
 }
 
 // lost drops what was not finished when the connection ended.
-func (t *track) lost() *Undo {
-	t.asked = min(t.asked, len(t.points))
+func (t *chainTracker) lost() *Undo {
+	t.asked = min(t.asked, len(t.checkpoints))
 	return t.abandon()
 }
 
-func (t *track) abandon() *Undo {
+func (t *chainTracker) abandon() *Undo {
 	open, rows := t.open, t.rows
 	t.open, t.rows = nil, false
 	switch {
 	case open == nil:
 		return nil
-	case len(t.points) == 0 && !t.fixed:
+	case len(t.checkpoints) == 0 && !t.fixed:
 		t.beginning, t.below = nil, false // nothing is held: the stream may begin anywhere
 	}
 	if !rows {
@@ -121,47 +121,47 @@ func (t *track) abandon() *Undo {
 	return &Undo{From: open.Numbers.Start, Base: t.base()}
 }
 
-// base is the last point.
-func (t *track) base() *block.Cursor {
-	if len(t.points) == 0 {
+// base returns the last checkpoint.
+func (t *chainTracker) base() *block.Cursor {
+	if len(t.checkpoints) == 0 {
 		return nil
 	}
-	c := t.points[len(t.points)-1]
+	c := t.checkpoints[len(t.checkpoints)-1]
 	return &c
 }
 
-// take judges the metadata of a message with or without rows. An error is
+// take applies the metadata of a message with or without rows. An error is
 // permanent, but for [ErrNoData], and changes nothing.
-func (t *track) take(m Metadata, rows bool) (verdict, error) {
+func (t *chainTracker) take(m Metadata, rows bool) (decision, error) {
 	if len(m.Ranges) == 0 && t.fresh && !rows {
-		return verdict{}, fault.Later(fmt.Errorf("%s: %w", opGet, ErrNoData), 0)
+		return decision{}, fault.Later(fmt.Errorf("%s: %w", opGet, ErrNoData), 0)
 	}
 	if len(m.Ranges) == 0 && rows {
-		return verdict{}, t.refuse(ErrRowsOfNothing, "no ranges")
+		return decision{}, t.refuse(ErrRowsOfNothing, "no ranges")
 	}
 	if len(m.Ranges) != 1 {
-		return verdict{}, t.refuse(ErrNetworks, fmt.Sprintf("%d ranges", len(m.Ranges)))
+		return decision{}, t.refuse(ErrNetworks, fmt.Sprintf("%d ranges", len(m.Ranges)))
 	}
 	in := m.Ranges[0]
 	if !t.fresh && in.same(t.last) { // rule 3
 		if rows && t.open == nil {
-			return verdict{}, t.refuse(ErrAfterClosing, in.inclusive())
+			return decision{}, t.refuse(ErrAfterClosing, in.inclusive())
 		}
 		t.rows = t.rows || rows
-		return verdict{}, nil
+		return decision{}, nil
 	}
 	if rule := t.wellFormed(in); rule != nil {
-		return verdict{}, t.refuse(rule, in.inclusive())
+		return decision{}, t.refuse(rule, in.inclusive())
 	}
 	v, err := t.move(in)
-	if err == nil && v.again == nil {
+	if err == nil && v.restart == nil {
 		t.network, t.fresh, t.last, t.rows = in.Network, false, in, t.rows || rows
 	}
 	return v, err
 }
 
 // wellFormed checks a range by itself (rules 1 and 2).
-func (t *track) wellFormed(in Range) error {
+func (t *chainTracker) wellFormed(in Range) error {
 	switch {
 	case t.network != "" && in.Network != t.network:
 		return ErrOtherNetwork
@@ -175,64 +175,64 @@ func (t *track) wellFormed(in Range) error {
 	return nil
 }
 
-// edge is how far the connection has got: up to where it was asked to resume, or
+// edge returns how far the connection has got: up to where it was asked to resume, or
 // the end of its last range. It has no edge before its first range without a cursor.
-func (t *track) edge() (end block.Cursor, exists bool) {
+func (t *chainTracker) edge() (end block.Cursor, exists bool) {
 	switch {
 	case !t.fresh:
 		return t.last.Cursor(), true
 	case t.asked > 0:
-		return t.points[t.asked-1], true
+		return t.checkpoints[t.asked-1], true
 	}
 	return block.Cursor{}, false
 }
 
-// move judges a range that differs from the one before it (rules 4 to 9).
-func (t *track) move(in Range) (verdict, error) {
+// move applies a range that differs from the one before it (rules 4 to 9).
+func (t *chainTracker) move(in Range) (decision, error) {
 	edge, exists := t.edge()
 	start := in.Numbers.Start
 	switch {
 	case !exists:
 		return t.begin(in)
 	case start > edge.Number+1:
-		return verdict{}, t.refuse(ErrGap, in.inclusive())
+		return decision{}, t.refuse(ErrGap, in.inclusive())
 	case start == edge.Number+1 && in.Prev != edge.Hash:
-		return verdict{}, t.refuse(ErrHashMismatch, in.inclusive())
+		return decision{}, t.refuse(ErrHashMismatch, in.inclusive())
 	case start == edge.Number+1:
 		return t.forward(in), nil
 	case in.Prev == edge.Hash:
-		return verdict{}, t.refuse(ErrInvalidReorg, in.inclusive())
+		return decision{}, t.refuse(ErrInvalidReorg, in.inclusive())
 	}
 	return t.back(in, edge)
 }
 
 // begin takes the first range of a stream that was asked for from the beginning.
-func (t *track) begin(in Range) (verdict, error) {
+func (t *chainTracker) begin(in Range) (decision, error) {
 	start := in.Numbers.Start
-	held := len(t.points) > 0 // but no point was left to resume from
+	held := len(t.checkpoints) > 0 // but no checkpoint was left to resume from
 	switch {
 	case t.below && start != *t.beginning:
-		return verdict{}, t.ignored(block.Cursor{Network: in.Network, Number: *t.beginning}, in)
+		return decision{}, t.ignored(block.Cursor{Network: in.Network, Number: *t.beginning}, in)
 	case t.beginning != nil && start < *t.beginning:
 		t.below = true
-		return t.again(0, ErrFork, in), nil
+		return t.restart(0, ErrFork, in), nil
 	case held && start == *t.beginning:
 		return t.all(in), nil
 	case held:
-		return verdict{}, fault.Permanent(fmt.Errorf("%w: block %d is the first that was loaded, and the stream would now begin with %s",
+		return decision{}, fault.Permanent(fmt.Errorf("%w: block %d is the first that was loaded, and the stream would now begin with %s",
 			ErrDeepReorg, *t.beginning, in.inclusive()))
 	}
 	t.beginning, t.open = &start, &in
-	return verdict{}, nil
+	return decision{}, nil
 }
 
-// all releases everything that is held, for a range that begins with the same block.
-func (t *track) all(in Range) verdict {
+// all rolls back everything that is held, for a range that begins with the same block.
+func (t *chainTracker) all(in Range) decision {
 	v := t.fork(in, 0)
 	if t.below {
 		return v
 	}
-	t.points = nil // the server has no block before it to resume from
+	t.checkpoints = nil // the server has no block before it to resume from
 	if v.undo != nil {
 		v.undo.Base = nil
 	}
@@ -240,18 +240,18 @@ func (t *track) all(in Range) verdict {
 }
 
 // forward takes a range that continues the chain.
-func (t *track) forward(in Range) verdict {
+func (t *chainTracker) forward(in Range) decision {
 	if t.open != nil {
 		// Only the closing message of this range will vouch for the one before it, so
 		// they are one from here on (rule 9).
 		whole := in
 		whole.Numbers.Start, whole.Prev, whole.HasPrev = t.open.Numbers.Start, t.open.Prev, t.open.HasPrev
 		t.open = &whole
-		return verdict{}
+		return decision{}
 	}
-	var v verdict
-	if t.fresh && t.asked < len(t.points) { // the fork has been found
-		t.points = t.points[:t.asked]
+	var v decision
+	if t.fresh && t.asked < len(t.checkpoints) { // the fork has been found
+		t.checkpoints = t.checkpoints[:t.asked]
 		v.undo = &Undo{From: in.Numbers.Start, Base: t.base(), Reorg: true}
 	}
 	t.open = &in
@@ -259,9 +259,9 @@ func (t *track) forward(in Range) verdict {
 }
 
 // back takes a range that goes back (rules 6 to 9).
-func (t *track) back(in Range, edge block.Cursor) (verdict, error) {
+func (t *chainTracker) back(in Range, edge block.Cursor) (decision, error) {
 	start := in.Numbers.Start
-	held := t.points
+	held := t.checkpoints
 	if t.fresh {
 		held = held[:t.asked]
 	}
@@ -269,9 +269,9 @@ func (t *track) back(in Range, edge block.Cursor) (verdict, error) {
 		floor := t.open.Numbers.Start // of the unfinished blocks
 		switch {
 		case start > floor: // the blocks between would be lost (rule 9)
-			return t.again(len(held), ErrUnfinished, in), nil
+			return t.restart(len(held), ErrUnfinished, in), nil
 		case start == floor && len(held) == 0:
-			v := verdict{undo: t.abandon()}
+			v := decision{undo: t.abandon()}
 			if v.undo != nil {
 				v.undo.Reorg = true
 			}
@@ -279,7 +279,7 @@ func (t *track) back(in Range, edge block.Cursor) (verdict, error) {
 			return v, nil
 		}
 	}
-	// below is how many points the range leaves as they are.
+	// below is how many checkpoints the range leaves as they are.
 	below := len(held)
 	for below > 0 && held[below-1].Number >= start {
 		below--
@@ -287,31 +287,31 @@ func (t *track) back(in Range, edge block.Cursor) (verdict, error) {
 	switch {
 	case below > 0 && held[below-1].Number+1 == start:
 		if held[below-1].Hash != in.Prev {
-			return t.again(below, ErrFork, in), nil
+			return t.restart(below, ErrFork, in), nil
 		}
 		return t.fork(in, below), nil
 	case t.beginning != nil && start < *t.beginning:
 		t.below = true
-		return t.again(0, ErrFork, in), nil
+		return t.restart(0, ErrFork, in), nil
 	case t.beginning != nil && start == *t.beginning && t.fresh && !t.heeded:
-		return verdict{}, &doubtError{edge, in}
+		return decision{}, &doubtError{edge, in}
 	case t.beginning != nil && start == *t.beginning:
 		return t.all(in), nil
 	case start == edge.Number:
 		// What a server answers that does not know the block any more, however deep
 		// the fork is (AP 3.4); nothing here shows whether it is deeper.
 		if below > 0 || t.beginning != nil {
-			return t.again(below, ErrFork, in), nil
+			return t.restart(below, ErrFork, in), nil
 		}
 	case below > 0 || t.beginning != nil:
 		return t.fork(in, below), nil
 	}
-	return verdict{}, t.deep(in, edge)
+	return decision{}, t.deep(in, edge)
 }
 
 // doubtError says that a server which was asked to resume went back to the beginning.
-// Either everything has left the chain, or the server did not heed the cursor and began
-// at its earliest block, which is found out by a probe of another block.
+// Either everything has left the chain, or the server ignored the cursor and began at its
+// earliest block; a probe of another block shows which.
 type doubtError struct {
 	asked block.Cursor
 	sent  Range
@@ -322,16 +322,16 @@ func (e *doubtError) Error() string {
 		e.asked, e.sent.inclusive())
 }
 
-// ignored is the error for a server that began with in instead of heeding a cursor.
-func (t *track) ignored(asked block.Cursor, in Range) error {
+// ignored returns the error for a server that began with in instead of honoring a cursor.
+func (t *chainTracker) ignored(asked block.Cursor, in Range) error {
 	return fault.Permanent(fmt.Errorf("%s: %w: asked to resume after %v, it sent %s; "+
 		"is there a proxy that drops the header amp-resume?", opGet, ErrCursorIgnored, asked, in.inclusive()))
 }
 
-func (t *track) deep(in Range, edge block.Cursor) error {
+func (t *chainTracker) deep(in Range, edge block.Cursor) error {
 	text := "nothing is remembered"
-	if len(t.points) > 0 {
-		text = "the oldest is " + t.points[0].String()
+	if len(t.checkpoints) > 0 {
+		text = "the oldest is " + t.checkpoints[0].String()
 	}
 	err := fmt.Errorf("%s: %w: after %v came %s, and %s; nothing was undone", opGet, ErrDeepReorg, edge, in.inclusive(), text)
 	if t.fresh {
@@ -340,49 +340,49 @@ func (t *track) deep(in Range, edge block.Cursor) error {
 	return fault.Permanent(err)
 }
 
-// again has the stream dropped and asked for again after the given number of
-// points. What is complete stays until the answer shows what is void.
-func (t *track) again(points int, why error, in Range) verdict {
-	t.asked = points
+// restart has the stream dropped and asked for again after the given number of
+// checkpoints. What is complete stays until the answer shows what is void.
+func (t *chainTracker) restart(after int, why error, in Range) decision {
+	t.asked = after
 	reason := fmt.Errorf("%w: %s, after %s", why, in.inclusive(), t.position())
-	return verdict{undo: t.abandon(), again: reason}
+	return decision{undo: t.abandon(), restart: reason}
 }
 
 // fork rolls back everything from the start of in, which is where the chain forks,
-// and continues with it. A point that the range cuts off is replaced by the block
+// and continues with it. A checkpoint that the range cuts off is replaced by the block
 // before the range (rule 8).
-func (t *track) fork(in Range, below int) verdict {
+func (t *chainTracker) fork(in Range, below int) decision {
 	start := in.Numbers.Start
-	nothing := below == len(t.points) && !t.rows // has been given out above the fork
-	t.points = t.points[:below]
-	if start > 0 && (below == 0 || t.points[below-1].Number+1 < start) {
-		t.points = append(t.points, block.Cursor{Network: in.Network, Number: start - 1, Hash: in.Prev})
+	nothing := below == len(t.checkpoints) && !t.rows // has been given out above the fork
+	t.checkpoints = t.checkpoints[:below]
+	if start > 0 && (below == 0 || t.checkpoints[below-1].Number+1 < start) {
+		t.checkpoints = append(t.checkpoints, block.Cursor{Network: in.Network, Number: start - 1, Hash: in.Prev})
 	}
-	t.open, t.rows, t.asked = &in, false, len(t.points)
+	t.open, t.rows, t.asked = &in, false, len(t.checkpoints)
 	if nothing {
-		return verdict{}
+		return decision{}
 	}
-	return verdict{undo: &Undo{From: start, Base: t.base(), Reorg: true}}
+	return decision{undo: &Undo{From: start, Base: t.base(), Reorg: true}}
 }
 
 // close ends the open range: it is complete. It returns nil if it had been closed
 // before.
-func (t *track) close() *Watermark {
+func (t *chainTracker) close() *Watermark {
 	if t.open == nil {
 		return nil
 	}
 	w := Watermark{Range: *t.open}
 	t.open, t.rows = nil, false
-	t.points = append(t.points, w.Range.Cursor())
-	if surplus := len(t.points) - t.most; surplus > 0 {
-		t.points = append(t.points[:0], t.points[surplus:]...)
+	t.checkpoints = append(t.checkpoints, w.Range.Cursor())
+	if surplus := len(t.checkpoints) - t.maxCheckpoints; surplus > 0 {
+		t.checkpoints = append(t.checkpoints[:0], t.checkpoints[surplus:]...)
 	}
-	t.asked, t.heeded = len(t.points), false
+	t.asked, t.heeded = len(t.checkpoints), false
 	return &w
 }
 
-// position says how far the stream has got, for people.
-func (t *track) position() string {
+// position returns how far the stream has got, for messages.
+func (t *chainTracker) position() string {
 	if !t.fresh {
 		return t.last.inclusive()
 	}
@@ -392,6 +392,6 @@ func (t *track) position() string {
 	return ""
 }
 
-func (t *track) refuse(rule error, incoming string) error {
+func (t *chainTracker) refuse(rule error, incoming string) error {
 	return fault.Permanent(fmt.Errorf("%s: %w", opGet, &ViolationError{Rule: rule, Before: t.position(), Incoming: incoming}))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// answering is the ways to answer a message.
+// answering is how a message is answered.
 type answering interface {
 	Ack() error
 	Nak() error
@@ -16,9 +16,9 @@ type answering interface {
 	InProgress() error
 }
 
-// Release lets go of the message's payload, which the caller does not need any
-// more: it counts as small from now on. The message is still to be answered, and
-// kept from expiring until then. Entry.Payload is gone for everybody.
+// Release frees the message's payload, which the caller does not need any more, and sets
+// Entry.Payload to nil: the message counts as small from now on. It is still to be answered,
+// and kept from expiring until then.
 func (m *Message) Release() {
 	c := m.consumer
 	c.mu.Lock()

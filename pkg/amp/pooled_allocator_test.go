@@ -8,7 +8,7 @@ import (
 
 func TestSizeClasses(t *testing.T) {
 	last := -1
-	for n := leastRecycled; n < 1<<22; n += 1 + n/1000 {
+	for n := minPooled; n < 1<<22; n += 1 + n/1000 {
 		index, size := class(n)
 		if size < n || size > n+n/4+1 {
 			t.Fatalf("%d bytes are given %d", n, size)
@@ -23,9 +23,9 @@ func TestSizeClasses(t *testing.T) {
 	}
 }
 
-func TestRecycler(t *testing.T) {
-	r := &recycler{from: memory.DefaultAllocator}
-	for _, n := range []int{0, 1, leastRecycled - 1, leastRecycled, 2<<20 + 12345} {
+func TestPooledAllocator(t *testing.T) {
+	r := &pooledAllocator{from: memory.DefaultAllocator}
+	for _, n := range []int{0, 1, minPooled - 1, minPooled, 2<<20 + 12345} {
 		b := r.Allocate(n)
 		if len(b) != n {
 			t.Fatalf("%d bytes for %d", len(b), n)

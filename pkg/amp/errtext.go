@@ -14,19 +14,19 @@ const (
 	longestMessage = 400
 )
 
-// apart takes an error of the server apart. It joins an error and its causes as
+// splitCauses splits an error of the server. Amp joins an error and its causes as
 // "error | Caused by: cause -> cause" (AP 6.1), and what DataFusion adds to an error
 // stands before it, with "caused by" between.
-func apart(message string) []string {
+func splitCauses(message string) []string {
 	head, rest, _ := strings.Cut(message, " | Caused by: ")
 	return append([]string{head}, strings.Split(rest, " -> ")...)
 }
 
-// brief makes an error of the server one line that fits a terminal. Each cause often
+// errText makes an error of the server one line that fits a terminal. Each cause often
 // repeats the one before it in full: what has been said already is left out.
-func brief(message string) string {
+func errText(message string) string {
 	var said []string
-	for _, item := range apart(message) {
+	for _, item := range splitCauses(message) {
 		item = strings.ReplaceAll(strings.TrimSpace(item), "\ncaused by\n", ": ")
 		item = strings.Join(strings.Fields(item), " ")
 		if item != "" && !contained(item, said) {
@@ -52,7 +52,7 @@ func contained(item string, said []string) bool {
 // without the names of what it only passed through.
 func causes(message string) []string {
 	var all []string
-	for _, item := range apart(message) {
+	for _, item := range splitCauses(message) {
 		for part := range strings.SplitSeq(item, "\ncaused by\n") {
 			all = append(all, unwrap(strings.TrimSpace(part)))
 		}

@@ -17,31 +17,31 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// tale is a source whose chain does what the test has written down, step by step.
+// scriptedChain is a source whose chain does what the test has written down, step by step.
 // Time passes only while it is followed; a follower that resumes hears what happened
 // meanwhile as a server would tell it: what left the chain first, then one range up
 // to the head.
-type tale struct {
+type scriptedChain struct {
 	mem  memory.Allocator
 	rows func(block.Number) int // of a block; its forks have as many
 
-	mu      sync.Mutex
-	first   block.Number
-	blocks  []block.Hash                // of the chain, from first on
-	parents map[block.Hash]block.Cursor // of every block that ever was
-	steps   []step
-	fork    byte
-	follows []amp.FollowOptions
-	left    []chan struct{} // closed when the follower has gone
-	told    chan struct{}   // closed when a follower has dealt with everything
-	bad     *block.Number   // whose rows Fetch cannot compute; nil: none
-	asked   int             // how often Fetch was called
+	mu       sync.Mutex
+	first    block.Number
+	blocks   []block.Hash                // of the chain, from first on
+	parents  map[block.Hash]block.Cursor // of every block that ever was
+	steps    []step
+	fork     byte
+	follows  []amp.FollowOptions
+	left     []chan struct{} // closed when the follower has gone
+	finished chan struct{}   // closed when a follower has dealt with everything
+	bad      *block.Number   // whose rows Fetch cannot compute; nil: none
+	asked    int             // how often Fetch was called
 }
 
 // step is something that happens to the chain, or to a stream.
 type step struct {
-	grow     uint64        // blocks more, told as one range
-	from     *block.Number // first block that is replaced; told in one range with grow
+	grow     uint64        // blocks more, sent as one range
+	from     *block.Number // first block that is replaced; sent in one range with grow
 	messages int           // that bring the rows of the range; default 1
 	cut      bool          // the connection is lost before the range is complete, and it comes again
 	open     bool          // the range does not get complete before the next step
@@ -53,19 +53,19 @@ type step struct {
 func grow(n uint64) step                        { return step{grow: n} }
 func reorg(from block.Number, more uint64) step { return step{from: &from, grow: more} }
 
-// newTale begins with a chain of some blocks.
-func newTale(t testing.TB, first, head block.Number, rows func(block.Number) int, steps ...step) *tale {
-	s := &tale{
+// newScriptedChain begins with a chain of some blocks.
+func newScriptedChain(t testing.TB, first, head block.Number, rows func(block.Number) int, steps ...step) *scriptedChain {
+	s := &scriptedChain{
 		mem: amptest.Allocator(t), rows: rows, first: first, parents: map[block.Hash]block.Cursor{},
-		steps: steps, told: make(chan struct{}),
+		steps: steps, finished: make(chan struct{}),
 	}
 	s.extend(uint64(head - first))
 	return s
 }
 
-func (s *tale) head() block.Number { return s.first + block.Number(len(s.blocks)) }
+func (s *scriptedChain) head() block.Number { return s.first + block.Number(len(s.blocks)) }
 
-func (s *tale) extend(n uint64) {
+func (s *scriptedChain) extend(n uint64) {
 	for range n {
 		h := block.Hash{0xb1, s.fork, byte(s.head() >> 8), byte(s.head())}
 		s.parents[h] = s.cursor(s.head() - 1)
@@ -74,7 +74,7 @@ func (s *tale) extend(n uint64) {
 }
 
 // cursor is a block of the chain; below the first it has no hash.
-func (s *tale) cursor(n block.Number) block.Cursor {
+func (s *scriptedChain) cursor(n block.Number) block.Cursor {
 	c := block.Cursor{Network: "test", Number: n}
 	if s.first <= n && n < s.head() {
 		c.Hash = s.blocks[n-s.first]
@@ -83,20 +83,20 @@ func (s *tale) cursor(n block.Number) block.Cursor {
 }
 
 // at is a cursor for tests, which may look while others follow.
-func (s *tale) at(n block.Number) block.Cursor {
+func (s *scriptedChain) at(n block.Number) block.Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cursor(n)
 }
 
-func (s *tale) end() block.Number {
+func (s *scriptedChain) end() block.Number {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.head()
 }
 
 // peek returns the next step.
-func (s *tale) peek() (step, bool) {
+func (s *scriptedChain) peek() (step, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.steps) == 0 {
@@ -105,8 +105,8 @@ func (s *tale) peek() (step, bool) {
 	return s.steps[0], true
 }
 
-// take lets the next step happen to the chain, and tells the first block that is new.
-func (s *tale) take(now step) block.Number {
+// take lets the next step happen to the chain, and returns the first block that is new.
+func (s *scriptedChain) take(now step) block.Number {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.steps = s.steps[1:]
@@ -120,33 +120,33 @@ func (s *tale) take(now step) block.Number {
 	return start
 }
 
-func (s *tale) finish() {
+func (s *scriptedChain) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-s.told:
+	case <-s.finished:
 	default:
-		close(s.told)
+		close(s.finished)
 	}
 }
 
 // gone is closed when a follower, counted from 0, has gone.
-func (s *tale) gone(n int) <-chan struct{} {
+func (s *scriptedChain) gone(n int) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.left[n]
 }
 
-// add lets the tale go on.
-func (s *tale) add(steps ...step) {
+// add continues the script.
+func (s *scriptedChain) add(steps ...step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.steps, s.told = append(s.steps, steps...), make(chan struct{})
+	s.steps, s.finished = append(s.steps, steps...), make(chan struct{})
 }
 
 // chainTo returns the rows of the chain that ends with a block, canonical or not, from
 // a block on.
-func (s *tale) chainTo(last block.Cursor, from block.Number) []string {
+func (s *scriptedChain) chainTo(last block.Cursor, from block.Number) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var blocks []block.Cursor
@@ -170,7 +170,7 @@ func rowText(c block.Cursor, i int) string {
 }
 
 // Fetch fails if it is asked for blocks that cannot be computed, and brings no rows.
-func (s *tale) Fetch(_ context.Context, query string) iter.Seq2[amp.Message, error] {
+func (s *scriptedChain) Fetch(_ context.Context, query string) iter.Seq2[amp.Message, error] {
 	return func(yield func(amp.Message, error) bool) {
 		m := bounds.FindStringSubmatch(query)
 		r := block.Range{Start: number(m[1]), End: number(m[2])}
@@ -184,8 +184,8 @@ func (s *tale) Fetch(_ context.Context, query string) iter.Seq2[amp.Message, err
 	}
 }
 
-// Follow continues with the tale from where the options say.
-func (s *tale) Follow(ctx context.Context, _ string, o amp.FollowOptions) iter.Seq2[amp.Event, error] {
+// Follow plays the script from where the options say.
+func (s *scriptedChain) Follow(ctx context.Context, _ string, o amp.FollowOptions) iter.Seq2[amp.Event, error] {
 	return func(yield func(amp.Event, error) bool) {
 		o.Resume = slices.Clone(o.Resume)
 		s.mu.Lock()
@@ -193,16 +193,17 @@ func (s *tale) Follow(ctx context.Context, _ string, o amp.FollowOptions) iter.S
 		s.follows, s.left = append(s.follows, o), append(s.left, gone)
 		s.mu.Unlock()
 		defer close(gone)
-		f := &follower{tale: s, ctx: ctx, yield: yield, next: s.first}
+		f := &follower{scriptedChain: s, ctx: ctx, yield: yield, next: s.first}
 		if err := f.run(o.Resume); err != nil {
 			yield(nil, err)
 		}
 	}
 }
 
-// follower is one loop over a tale. Its methods give false when the consumer has left.
+// follower is one loop over a scriptedChain. Its methods return false when the consumer
+// has left.
 type follower struct {
-	*tale
+	*scriptedChain
 	ctx   context.Context
 	yield func(amp.Event, error) bool
 	next  block.Number // first block that was not completed
@@ -216,11 +217,11 @@ func (f *follower) run(resume []block.Cursor) error {
 	if r := (block.Range{Start: f.next, End: f.end()}); !r.Empty() && !f.tell(r, step{}) {
 		return nil
 	}
-	return f.goOn()
+	return f.playRest()
 }
 
-// goOn takes the steps that are left, and then waits until the follower is stopped.
-func (f *follower) goOn() error {
+// playRest takes the steps that are left, and then waits until the follower is stopped.
+func (f *follower) playRest() error {
 	for {
 		now, more := f.peek()
 		if !more {
@@ -316,7 +317,7 @@ func (f *follower) record(r block.Range) arrow.RecordBatch {
 }
 
 // options returns what each follower asked for.
-func (s *tale) options() []amp.FollowOptions {
+func (s *scriptedChain) options() []amp.FollowOptions {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.follows)

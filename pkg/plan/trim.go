@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// trimEvery is how many looks pass between two trims.
+// trimEvery is how many rounds pass between two trims.
 const trimEvery = 8
 
 // LogStatus is the log's part of a [Status].
@@ -23,12 +23,12 @@ type LogStatus struct {
 }
 
 // trim removes from the log what every sink has committed. Entries younger than
-// the replay window stay, unless the log is getting full: a window that stopped
-// the pipeline would be worth less than the pipeline. Nor does a sink that has
-// stopped for good hold a log that is getting full while others still run: what it
-// lacks is read again when it is back.
-func (w *watcher) trim(ctx context.Context, s Status) error {
-	if w.looks%trimEvery != 0 {
+// the replay window stay, unless the log is getting full: the pipeline matters
+// more than the window. Nor does a sink that has stopped for good keep entries in a log
+// that is getting full while others still run: what it lacks is read again when it is
+// back.
+func (w *reconciler) trim(ctx context.Context, s Status) error {
+	if w.rounds%trimEvery != 0 {
 		return nil
 	}
 	log, err := w.Log.State(ctx)
@@ -85,7 +85,7 @@ func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 	status := LogStatus{Bytes: log.Bytes, MaxBytes: uint64(log.MaxBytes), Entries: log.Messages}
 	for _, sink := range sinks {
 		unread := sink.Position.Unread() + sink.Live.Unread()
-		if !sink.Position.Exists || follows && !sink.Live.Exists {
+		if !sink.Position.Exists || (follows && !sink.Live.Exists) {
 			unread = log.Messages
 		}
 		if status.Slowest == "" || unread > status.Unread {
@@ -97,7 +97,7 @@ func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 
 // committed returns the last sequences of the partitions' lanes and of the live lane
 // up to which all these sinks have everything, and nobody needs anything.
-func (w *watcher) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
+func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
 	history, live = log.Last, log.Last
 	for _, sink := range sinks {
 		if !sink.Position.Exists {
@@ -144,9 +144,9 @@ func (w *watcher) committed(ctx context.Context, log queue.LogState, sinks []Sin
 	return history, min(live, max(keep, 1)-1), nil
 }
 
-// copyPositions writes down how far the lanes have come whose last message is
-// about to be removed: a worker could not find it in the log any more.
-func (w *watcher) copyPositions(ctx context.Context, parts []queue.Partition, upto uint64) error {
+// copyPositions records how far the lanes have come whose last message is about to be
+// removed: a worker could not find it in the log any more.
+func (w *reconciler) copyPositions(ctx context.Context, parts []queue.Partition, upto uint64) error {
 	for _, p := range parts {
 		if p.State != queue.PartitionOpen {
 			continue

@@ -58,11 +58,11 @@ func cursorText(c *block.Cursor) string {
 	return fmt.Sprintf("%d%c", c.Number, c.Hash[0])
 }
 
-// play runs a script of messages over a track and returns what came of it. Words:
+// play runs a script of messages over a tracker and returns what came of it. Words:
 // "D RANGE" rows, "K RANGE" a message without rows, "W RANGE" a closing message,
 // "cut" the end of the connection. A range "backN-M" names the end of the range
 // before it as the block before N.
-func play(t *track, script string) string {
+func play(t *chainTracker, script string) string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	told := func(u *Undo) {
@@ -113,7 +113,7 @@ func play(t *track, script string) string {
 			return strings.Join(out, ", ")
 		}
 		told(v.undo)
-		if v.again != nil {
+		if v.restart != nil {
 			reconnect()
 			continue
 		}
@@ -130,7 +130,7 @@ func play(t *track, script string) string {
 }
 
 // TestRules holds the rules of AP 3.6 and the scenarios of AP 9.1 to 9.3 against
-// the track. Every stream begins without a cursor unless the row says otherwise.
+// the tracker. Every stream begins without a cursor unless the row says otherwise.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	zero := block.Number(0)
@@ -266,11 +266,11 @@ func TestRules(t *testing.T) {
 			if c.most == 0 {
 				c.most = 512
 			}
-			track, err := newTrack("", points, beginning, c.most)
+			tracker, err := newChainTracker("", points, beginning, c.most)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := play(track, c.script); got != c.want {
+			if got := play(tracker, c.script); got != c.want {
 				t.Errorf("%s\ngot  %s\nwant %s", c.script, got, c.want)
 			}
 		})
@@ -303,27 +303,27 @@ func TestRulesOfOneRange(t *testing.T) {
 		"a network more":                      {ranges: []Range{rangeOf("11-20a"), other}, rule: ErrNetworks},
 		"rows of nothing":                     {rows: true, rule: ErrRowsOfNothing},
 	} {
-		track, err := newTrack("anvil", nil, nil, 512)
+		tracker, err := newChainTracker("anvil", nil, nil, 512)
 		if err != nil {
 			t.Fatal(err)
 		}
-		track.resume()
-		_, err = track.take(Metadata{Ranges: c.ranges}, c.rows)
+		tracker.resume()
+		_, err = tracker.take(Metadata{Ranges: c.ranges}, c.rows)
 		checkRule(t, name, err, c.rule)
 	}
 
 	// The set of networks must not change within a stream.
 	for name, ranges := range map[string][]Range{"missing": nil, "added": {rangeOf("11-20a"), other}, "other": {other}} {
-		track, err := newTrack("", nil, nil, 512)
+		tracker, err := newChainTracker("", nil, nil, 512)
 		if err != nil {
 			t.Fatal(err)
 		}
-		track.resume()
-		if _, err := track.take(Metadata{Ranges: []Range{rangeOf("0-10a")}, Complete: true}, false); err != nil {
+		tracker.resume()
+		if _, err := tracker.take(Metadata{Ranges: []Range{rangeOf("0-10a")}, Complete: true}, false); err != nil {
 			t.Fatal(err)
 		}
-		track.close()
-		_, err = track.take(Metadata{Ranges: ranges}, false)
+		tracker.close()
+		_, err = tracker.take(Metadata{Ranges: ranges}, false)
 		rule := ErrNetworks
 		if name == "other" {
 			rule = ErrOtherNetwork
@@ -348,15 +348,15 @@ func checkRule(t *testing.T, name string, err, rule error) {
 
 func TestAViolationNamesBothRanges(t *testing.T) {
 	t.Parallel()
-	track, err := newTrack("", nil, nil, 512)
+	tracker, err := newChainTracker("", nil, nil, 512)
 	if err != nil {
 		t.Fatal(err)
 	}
-	track.resume()
-	if _, err := track.take(Metadata{Ranges: []Range{rangeOf("0-100a")}}, true); err != nil {
+	tracker.resume()
+	if _, err := tracker.take(Metadata{Ranges: []Range{rangeOf("0-100a")}}, true); err != nil {
 		t.Fatal(err)
 	}
-	_, err = track.take(Metadata{Ranges: []Range{rangeOf("150-200a")}}, true)
+	_, err = tracker.take(Metadata{Ranges: []Range{rangeOf("150-200a")}}, true)
 	for _, part := range []string{"anvil blocks 0 to 100 (0x61010000", "anvil blocks 150 to 200 (0x61010000", " after 0x6101"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not tell %q", err, part)
@@ -367,18 +367,18 @@ func TestAViolationNamesBothRanges(t *testing.T) {
 func TestNoDataIsNotStored(t *testing.T) {
 	t.Parallel()
 	points := []block.Cursor{cursorOf("10a")}
-	track, err := newTrack("", points, nil, 512)
+	tracker, err := newChainTracker("", points, nil, 512)
 	if err != nil {
 		t.Fatal(err)
 	}
-	track.resume()
-	_, err = track.take(Metadata{Complete: true}, false)
+	tracker.resume()
+	_, err = tracker.take(Metadata{Complete: true}, false)
 	if !errors.Is(err, ErrNoData) || fault.Of(err) != fault.ClassLater {
 		t.Errorf("%v (%v)", err, fault.Of(err))
 	}
-	track.lost()
-	if c := track.resume(); c == nil || *c != points[0] || !slices.Equal(track.points, points) {
-		t.Errorf("resumes from %v with %v", c, track.points)
+	tracker.lost()
+	if c := tracker.resume(); c == nil || *c != points[0] || !slices.Equal(tracker.checkpoints, points) {
+		t.Errorf("resumes from %v with %v", c, tracker.checkpoints)
 	}
 }
 
@@ -397,7 +397,7 @@ func TestCursorsThatMakeNoSense(t *testing.T) {
 		"no hash":         {points: []block.Cursor{zero}, says: "hash"},
 		"too high":        {points: []block.Cursor{{Network: "anvil", Number: block.Max + 1}}, says: "high"},
 	} {
-		_, err := newTrack("", c.points, nil, 512)
+		_, err := newChainTracker("", c.points, nil, 512)
 		if fault.Of(err) != fault.ClassPermanent || err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -32,7 +32,7 @@ type (
 	plainPartition Partition
 )
 
-// MarshalJSON writes the plan, with a versioned query if that was mended.
+// MarshalJSON writes the plan, with a versioned query if that was changed.
 func (s Spec) MarshalJSON() ([]byte, error) {
 	if s.Version == 0 {
 		return json.Marshal(plainSpec(s))
@@ -57,7 +57,7 @@ func (s *Spec) UnmarshalJSON(text []byte) (err error) {
 	return err
 }
 
-// MarshalJSON writes the partition, with a versioned state if its query was mended.
+// MarshalJSON writes the partition, with a versioned state if its query was changed.
 func (p Partition) MarshalJSON() ([]byte, error) {
 	if p.Version == 0 {
 		return json.Marshal(plainPartition(p))

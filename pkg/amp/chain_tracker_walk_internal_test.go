@@ -31,7 +31,8 @@ func (s forked) after(c *block.Cursor) Range {
 		case hashOf(n, s.side(n)):
 			start = n + 1
 		case hashOf(n, 'a'):
-			if start = s.fork; s.forgotten {
+			start = s.fork
+			if s.forgotten {
 				start = n
 			}
 		default:
@@ -81,7 +82,7 @@ func TestEveryForkIsFollowed(t *testing.T) {
 // block that was undone when it has caught up.
 func walk(points []block.Cursor, first, live int, server forked, open bool) (from int, err error) {
 	beginning := block.Number(first)
-	track, err := newTrack("anvil", points, &beginning, 512)
+	tracker, err := newChainTracker("anvil", points, &beginning, 512)
 	if err != nil {
 		return 0, err
 	}
@@ -91,35 +92,36 @@ func walk(points []block.Cursor, first, live int, server forked, open bool) (fro
 			from = min(from, int(u.From))
 		}
 	}
-	track.resume()
+	tracker.resume()
 	before := Range{Network: "anvil", Numbers: block.Closed(block.Number(live), block.Number(live+4)), Hash: hashOf(live+4, 'a'), Prev: hashOf(live-1, 'a'), HasPrev: true}
-	if _, err := track.take(Metadata{Ranges: []Range{before}}, true); err != nil {
+	if _, err := tracker.take(Metadata{Ranges: []Range{before}}, true); err != nil {
 		return 0, err
 	}
-	track.close()
+	tracker.close()
 	next := Range{Network: "anvil", Numbers: block.Closed(block.Number(server.fork), block.Number(server.head)), Hash: hashOf(server.head, 'b'), HasPrev: true}
 	if server.fork > 0 {
 		next.Prev = hashOf(server.fork-1, 'a')
 	}
 	for asked := 0; asked < 20; asked++ {
 		if asked > 0 || !open {
-			told(track.lost())
-			next = server.after(track.resume())
+			told(tracker.lost())
+			next = server.after(tracker.resume())
 		}
-		v, err := track.take(Metadata{Ranges: []Range{next}}, true)
+		v, err := tracker.take(Metadata{Ranges: []Range{next}}, true)
 		if _, doubt := errors.AsType[*doubtError](err); doubt {
-			track.heeded = true
+			tracker.heeded = true
 			continue
 		}
 		if err != nil {
 			return 0, err
 		}
 		told(v.undo)
-		if v.again != nil {
+		if v.restart != nil {
 			continue
 		}
-		if track.close(); *track.base() != next.Cursor() {
-			return 0, fmt.Errorf("ends at %v", track.base())
+		tracker.close()
+		if *tracker.base() != next.Cursor() {
+			return 0, fmt.Errorf("ends at %v", tracker.base())
 		}
 		// Everything that was undone has come again.
 		if came := int(next.Numbers.Start); came > from {

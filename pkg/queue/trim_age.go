@@ -9,14 +9,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Report reads what one sink has said about itself, or returns [ErrNotFound].
-func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint64, err error) {
-	if err := checkName("sink", sink); err != nil {
-		return SinkReport{}, 0, err
-	}
-	return Get[SinkReport](ctx, s, keySink+"."+sink)
-}
-
 // OlderThan returns the highest sequence, upto at most, whose message and all
 // before it were published before t; 0 if there is none. Messages that have
 // been removed count as old.

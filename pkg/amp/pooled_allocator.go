@@ -7,17 +7,17 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// recycler is an allocator whose freed memory is given out again as it is. Unlike
-// what Arrow's builders expect of an allocator, it does not clear it: clearing and
+// pooledAllocator is an allocator that hands out freed memory again. Unlike what
+// Arrow's builders expect of an allocator, it does not clear it: clearing and
 // collecting cost as much as receiving a message does, and a message is about to
-// be read into all of it. What nobody asks for again is left to the collector.
-type recycler struct {
+// be read into all of it. What is not asked for again is left to the collector.
+type pooledAllocator struct {
 	from  memory.Allocator // of memory that is not at hand
 	sizes [4 * 64]sync.Pool
 }
 
-// leastRecycled is the size, in bytes, below which reuse is not worth it.
-const leastRecycled = 16 << 10
+// minPooled is the size, in bytes, below which reuse is not worth it.
+const minPooled = 16 << 10
 
 // class returns the size class of n bytes, and its size: four classes to each power
 // of two, so that at most a fifth of the memory is wasted.
@@ -28,8 +28,8 @@ func class(n int) (index, size int) {
 }
 
 // Allocate returns n bytes of any content.
-func (r *recycler) Allocate(n int) []byte {
-	if n < leastRecycled {
+func (r *pooledAllocator) Allocate(n int) []byte {
+	if n < minPooled {
 		return r.from.Allocate(n)
 	}
 	index, size := class(n)
@@ -40,7 +40,7 @@ func (r *recycler) Allocate(n int) []byte {
 }
 
 // Reallocate grows or shrinks b.
-func (r *recycler) Reallocate(n int, b []byte) []byte {
+func (r *pooledAllocator) Reallocate(n int, b []byte) []byte {
 	if n <= cap(b) {
 		return b[:n]
 	}
@@ -51,8 +51,8 @@ func (r *recycler) Reallocate(n int, b []byte) []byte {
 }
 
 // Free keeps b for the next message of its size.
-func (r *recycler) Free(b []byte) {
-	if cap(b) < leastRecycled {
+func (r *pooledAllocator) Free(b []byte) {
+	if cap(b) < minPooled {
 		return
 	}
 	b = b[:cap(b)]
