@@ -23,20 +23,20 @@ const askIdle = 50 * time.Millisecond
 // gathering is what a worker has staged and not acknowledged. Only the worker uses
 // it.
 type gathering struct {
-	sink.Gathering
+	sink.Staging
 	staged []*held
 	done   Commit
 	inside bool      // the last entry of history does not end its partition
 	live   bool      // some of it is
 	last   bool      // nothing comes after it in the live lane
-	full   bool      // the Gathering says so
+	full   bool      // the Staging says so
 	asked  bool      // since the last was staged, and more will come
 	since  time.Time // the first was staged
 }
 
-// workGathering is the one worker of a Gatherer: it takes the loads of all lanes.
-func (r *run) workGathering(take, do context.Context, g sink.Gatherer, in []*ahead) error {
-	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), gather: &gathering{Gathering: g.Gather()}}
+// workGathering is the one worker of a Stager: it takes the loads of all lanes.
+func (r *run) workGathering(take, do context.Context, g sink.Stager, in []*ahead) error {
+	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), gather: &gathering{Staging: g.NewStaging()}}
 	type loaded struct {
 		load
 		from *ahead
@@ -70,7 +70,7 @@ func (r *run) workGathering(take, do context.Context, g sink.Gatherer, in []*ahe
 			}
 			w.load(l.load, l.from.live)
 			l.from.done(l.load)
-			if w.gather.full || len(w.gather.staged) > 0 && time.Since(w.gather.since) >= w.Gather {
+			if w.gather.full || len(w.gather.staged) > 0 && time.Since(w.gather.since) >= w.StageTime {
 				w.failed(w.commitStaged(), true)
 			}
 		case <-wait:
@@ -90,7 +90,7 @@ func (w *worker) due() (<-chan time.Time, func() bool) {
 	if len(g.staged) == 0 {
 		return nil, func() bool { return true }
 	}
-	wait := time.Until(g.since.Add(w.Gather))
+	wait := time.Until(g.since.Add(w.StageTime))
 	switch {
 	case w.askFirst():
 		wait = min(wait, askIdle)
@@ -108,7 +108,7 @@ func (g *gathering) between() bool { return !g.inside && (!g.live || g.last) }
 // gatherIdle is over.
 func (w *worker) askFirst() bool {
 	g := w.gather
-	return w.Ended != nil && g.between() && !g.asked && time.Since(g.since) < w.Gather
+	return w.Ended != nil && g.between() && !g.asked && time.Since(g.since) < w.StageTime
 }
 
 // write applies changes, or stages them.

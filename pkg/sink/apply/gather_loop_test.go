@@ -14,20 +14,20 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
 // gatherer keeps changes until they are committed to a destination in memory. A
-// Ledger beside it says what would be refused.
+// CommitState beside it says what would be refused.
 type gatherer struct {
-	*memory.Writer
+	*memsink.Writer
 	refuse   func(sink.Change) error // when staged
 	onCommit func() error            // before a commit, if set
 	full     int                     // changes
 	staged   []sink.Change
 }
 
-func (g *gatherer) Gather() sink.Gathering { return g }
+func (g *gatherer) Gather() sink.Staging { return g }
 
 func (g *gatherer) Stage(_ context.Context, changes []sink.Change) (sink.Staged, error) {
 	for _, c := range changes {
@@ -72,7 +72,7 @@ func (g *gatherer) Discard() {
 // gatherRig is a rig whose Writer gathers.
 func gatherRig(t *testing.T, all ...entry.Entry) (*rig, *gatherer) {
 	r := newRig(t, all...)
-	g := &gatherer{Writer: r.loop.Writer.(*memory.Writer)}
+	g := &gatherer{Writer: r.loop.Writer.(*memsink.Writer)}
 	r.loop.Writer = g
 	return r, g
 }
@@ -140,7 +140,7 @@ func TestASlowSourceIsGathered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := gatherRig(t)
-		r.loop.Gather = 10 * time.Second
+		r.loop.StageTime = 10 * time.Second
 		stop := r.start()
 		for n := range block.Number(8) {
 			r.log.add(encode(t, logSchema, entry.Header{Range: block.Closed(n, n), End: 8}, 0, 5))
@@ -161,7 +161,7 @@ func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := gatherRig(t)
-		r.loop.Gather = 10 * time.Second
+		r.loop.StageTime = 10 * time.Second
 		stop := r.start()
 		began := time.Now()
 		var seq uint64
@@ -198,7 +198,7 @@ func TestAFullGathererIsCommittedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, g := gatherRig(t, entries(t, 40, 40)...)
-		g.full, r.loop.Gather = 10, time.Hour
+		g.full, r.loop.StageTime = 10, time.Hour
 		r.loop.Rows = 1
 		stop := r.start()
 		time.Sleep(10 * time.Millisecond)
@@ -268,7 +268,7 @@ func TestARefusedRowDoesNotKeepTheOthersBack(t *testing.T) {
 	if bad, ok := errors.AsType[*sink.BadRowError](err); !ok || bad.Block != 77 {
 		t.Errorf("the loop ended with %v", err)
 	}
-	covered := r.store.Ledger().Coverage
+	covered := r.store.CommitState().Coverage
 	if covered.Has(77) || !covered.Covers(block.Range{Start: 70, End: 77}) || !covered.Covers(block.Range{Start: 78, End: 80}) {
 		t.Errorf("coverage is %v: the blocks around 77 are missing", covered)
 	}

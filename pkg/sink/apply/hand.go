@@ -27,7 +27,7 @@ type held struct {
 	Message
 	hand     *hand
 	answered bool
-	staged   bool // in a Gatherer: answered when that is committed
+	staged   bool // in a Stager: answered when that is committed
 }
 
 func newHand(limit int, logger zerolog.Logger) *hand {

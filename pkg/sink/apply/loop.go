@@ -32,15 +32,15 @@ type Loop struct {
 	// does.
 	Asked <-chan struct{}
 
-	Writers int           // transactions at the same time for the partitions; default 1
-	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
-	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Gatherer
-	Bytes   int           // of all entries in hand, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
-	Gather  time.Duration // how long a Gatherer may wait for more before it commits; default 10 s
-	Decoded int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
+	Writers   int           // transactions at the same time for the partitions; default 1
+	Rows      int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
+	Wait      time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Stager
+	Bytes     int           // of all entries in hand, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
+	StageTime time.Duration // how long a Stager may wait for more before it commits; default 10 s
+	Decoded   int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 
 	// Ended reports whether the lanes of the partitions will give nothing more. A
-	// Gatherer is asked to commit at once when it does; nil: nobody knows.
+	// Stager is asked to commit at once when it does; nil: nobody knows.
 	Ended func(context.Context) bool
 
 	Grace     time.Duration // for transactions that run when told to stop; default 10 s
@@ -86,13 +86,13 @@ func (l *Loop) Run(take context.Context) error {
 	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
 	r.Writers = cmp.Or(r.Writers, 1)
 	r.Rows = cmp.Or(r.Rows, 20_000)
-	if _, gathers := r.Writer.(sink.Gatherer); gathers {
+	if _, gathers := r.Writer.(sink.Stager); gathers {
 		r.Wait = cmp.Or(r.Wait, 20*time.Millisecond) // they wait for each other when they are staged
 	}
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
 	r.Bytes = cmp.Or(r.Bytes, 32<<20)
 	r.Decoded = cmp.Or(r.Decoded, 64<<20)
-	r.Gather = cmp.Or(r.Gather, 10*time.Second)
+	r.StageTime = cmp.Or(r.StageTime, 10*time.Second)
 	r.Grace = cmp.Or(r.Grace, 10*time.Second)
 	if r.Observer == nil {
 		r.Observer = nobody{}
@@ -154,7 +154,7 @@ func (r *run) flow(take context.Context, runs []*run) error {
 	for _, one := range runs {
 		loads = append(loads, one.feed(take, &flow))
 	}
-	if gather, ok := r.Writer.(sink.Gatherer); ok {
+	if gather, ok := r.Writer.(sink.Stager); ok {
 		flow.Go(func() error { return r.workGathering(take, do, gather, loads) })
 	} else {
 		for i, one := range runs {

@@ -22,14 +22,14 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
 // rig is a loop between a log and a destination that a test controls.
 type rig struct {
 	*testing.T
 	log   *fakeLog
-	store *memory.Store
+	store *memsink.Store
 	watch *watch
 	loop  *apply.Loop
 }
@@ -38,7 +38,7 @@ func newRig(t *testing.T, entries ...entry.Entry) *rig {
 	t.Helper()
 	checked := arrowmemory.NewCheckedAllocator(arrowmemory.DefaultAllocator)
 	t.Cleanup(func() { checked.AssertSize(t, 0) })
-	r := &rig{T: t, log: newFakeLog(entries...), store: &memory.Store{}, watch: &watch{}}
+	r := &rig{T: t, log: newFakeLog(entries...), store: &memsink.Store{}, watch: &watch{}}
 	table := sink.Table{Pipeline: "p", Sink: "warehouse", Schema: logSchema, BlockColumn: 1, Epoch: 1, Network: "testnet"}
 	w := r.store.Writer()
 	if err := w.Open(t.Context(), table); err != nil {
@@ -83,7 +83,7 @@ func (r *rig) fails() error {
 func (r *rig) wantBlocks(perBlock int, ranges ...block.Range) {
 	r.Helper()
 	want := block.NewSet(ranges...)
-	if got := r.store.Ledger().Coverage; !got.Equal(want) {
+	if got := r.store.CommitState().Coverage; !got.Equal(want) {
 		r.Fatalf("coverage is %v, want %v", got, want)
 	}
 	rows := make(map[string]int)
@@ -119,7 +119,7 @@ func TestLoopGathersRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 45, 10)...) // of 100 rows
 		r.log.onAck = func(m *fakeMessage) {
-			if !r.store.Ledger().Coverage.Covers(m.Range) {
+			if !r.store.CommitState().Coverage.Covers(m.Range) {
 				t.Errorf("entry %v is acknowledged before it is committed", m.Range)
 			}
 		}
@@ -247,7 +247,7 @@ func TestLoopPausesWhileTheDestinationIsAway(t *testing.T) {
 
 // refuse makes the destination refuse rows by their text.
 func (r *rig) refuse(names ...string) {
-	r.store.Faults.Row = func(row memory.Row) error {
+	r.store.Faults.Row = func(row memsink.Row) error {
 		if slices.Contains(names, row.Values[0].(string)) {
 			return &sink.BadRowError{Column: "text", Reason: "a NUL character"}
 		}
@@ -632,7 +632,7 @@ func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 			t.Error(err)
 		}
 		r.wantBlocks(2, block.Range{Start: 10, End: 50})
-		if state := r.store.Ledger().Live; state.Seq != 4 || state.Start != 10 {
+		if state := r.store.CommitState().Live; state.Seq != 4 || state.Start != 10 {
 			t.Errorf("live state is %+v", state)
 		}
 		if got := r.log.acked(); len(got) != 5 {

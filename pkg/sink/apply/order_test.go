@@ -102,7 +102,7 @@ func (r *rig) wantRows(want map[block.Range]int) {
 			rows[at] = n
 		}
 	}
-	if got := r.store.Ledger().Coverage; !got.Equal(coverage) {
+	if got := r.store.CommitState().Coverage; !got.Equal(coverage) {
 		r.Fatalf("coverage is %v, want %v", got, coverage)
 	}
 	for _, row := range r.store.Rows() {
@@ -208,7 +208,7 @@ func TestLiveEntriesComeInAnyOrder(t *testing.T) {
 						t.Errorf("message %d was acknowledged %d times", m.Seq, acked)
 					}
 				}
-				if s := r.store.Ledger().Live; s.Seq != l.seq || s.Start != 10 || s.Cursor.Number != 29 || s.Cursor.Hash != (block.Hash{1, 29}) {
+				if s := r.store.CommitState().Live; s.Seq != l.seq || s.Start != 10 || s.Cursor.Number != 29 || s.Cursor.Hash != (block.Hash{1, 29}) {
 					t.Errorf("live state is %+v", s)
 				}
 			})
@@ -306,7 +306,7 @@ func TestAGapIsNoDeadEnd(t *testing.T) {
 		r := newRig(t)
 		l := story(t)
 		r.apply(l.all[:3]...)
-		state := r.store.Ledger().State
+		state := r.store.CommitState().State
 		state.Live.Seq = l.all[5].Seq
 		r.loop.Writer = &mistaken{Writer: r.loop.Writer, state: state}
 		r.loop.Reports = nil // would ask for the state as well
@@ -356,7 +356,7 @@ func TestJoiningLate(t *testing.T) {
 				synctest.Wait()
 				r.stopped(stop, log)
 				r.wantRows(c.want)
-				if s := r.store.Ledger().Live; !s.Started || s.Start != c.start {
+				if s := r.store.CommitState().Live; !s.Started || s.Start != c.start {
 					t.Errorf("live state is %+v", s)
 				}
 				if acked := log.acked(); len(acked) != len(c.messages) {
@@ -414,7 +414,7 @@ func TestEpochs(t *testing.T) {
 		synctest.Wait()
 		r.wantRows(map[block.Range]int{block.Closed(10, 17): 1, block.Closed(18, 29): 2})
 		r.stopped(stop, log)
-		if s := r.store.Ledger().Live; s.Epoch != 2 || s.Seq != third.Seq || s.Start != 10 {
+		if s := r.store.CommitState().Live; s.Epoch != 2 || s.Seq != third.Seq || s.Start != 10 {
 			t.Errorf("live state is %+v", s)
 		}
 		if acked := log.acked(); len(acked) != 5 {
@@ -505,7 +505,7 @@ func TestALiveEntryWaitsForNobody(t *testing.T) {
 			log.append(l.data(n, n, 1))
 			log.append(l.watermark(n, n))
 			synctest.Wait()
-			if got := r.store.Ledger().Live.Cursor.Number; got != n {
+			if got := r.store.CommitState().Live.Cursor.Number; got != n {
 				t.Errorf("the cursor is at block %d, want %d", got, n)
 			}
 		}
@@ -568,7 +568,7 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 			if n := log.outstanding(); n > 0 {
 				t.Errorf("%d messages were not answered", n)
 			}
-			if s := r.store.Ledger().Live; s.Seq != l.seq {
+			if s := r.store.CommitState().Live; s.Seq != l.seq {
 				t.Errorf("the live lane had come to %+v", s)
 			}
 		})

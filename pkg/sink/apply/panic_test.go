@@ -95,7 +95,7 @@ func TestPanicOfAGatheringIsAnError(t *testing.T) {
 		if !strings.Contains(err.Error(), "ampipe has a bug: panic: nobody has thought of this") {
 			t.Errorf("the loop ended with %v", err)
 		}
-		if r.store.Ledger().Coverage.Has(75) {
+		if r.store.CommitState().Coverage.Has(75) {
 			t.Error("the blocks of the entry count as committed")
 		}
 		mustLogPanic(t, log.String(), "applying entries")

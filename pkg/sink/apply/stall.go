@@ -82,8 +82,8 @@ func (s *stall) reason() error {
 		return s.broken.reason
 	}
 	patience := stallAfter
-	if _, gathers := s.run.Writer.(sink.Gatherer); gathers {
-		patience += s.run.Gather
+	if _, gathers := s.run.Writer.(sink.Stager); gathers {
+		patience += s.run.StageTime
 	}
 	since := s.run.hand.waits()
 	if since.IsZero() || time.Since(since) < patience {

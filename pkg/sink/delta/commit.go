@@ -101,7 +101,7 @@ func pathsOf(actions []action) (paths []string) {
 
 // rebase returns the ledger that the table would have after the stage, on another
 // version than it was made for, if the rules still say the same.
-func (s *stage) rebase(base *snapshot) (*sink.Ledger, error) {
+func (s *stage) rebase(base *snapshot) (*sink.CommitState, error) {
 	if base == s.base {
 		return s.ledger, nil
 	}
@@ -129,14 +129,14 @@ func (s *stage) rebase(base *snapshot) (*sink.Ledger, error) {
 
 // takeOne asks the rules what a change does. For a part of a block it also tells
 // whether it was taken.
-func takeOne(l *sink.Ledger, c sink.Change, column int) (step sink.Step, took bool, err error) {
+func takeOne(l *sink.CommitState, c sink.Change, column int) (step sink.Step, took bool, err error) {
 	before := hasPart(l, c)
 	step, err = l.Take(c, column)
 	return step, !c.Whole() && (len(step.Covered) > 0 || !before && hasPart(l, c)), err
 }
 
 // hasPart reports whether a part of a block that is not whole has arrived.
-func hasPart(l *sink.Ledger, c sink.Change) bool {
+func hasPart(l *sink.CommitState, c sink.Change) bool {
 	p := l.Partial[c.Range.Start]
 	return !c.Whole() && p.Batch == c.Batch && p.Parts == c.Parts && slices.Contains(p.Have, c.Part)
 }
@@ -172,7 +172,7 @@ func (s *stage) applied() sink.Applied {
 
 // actions uploads what is missing and returns the actions of the commit; none if
 // there is nothing to say.
-func (s *stage) actions(ctx context.Context, base *snapshot, ledger *sink.Ledger) ([]action, error) {
+func (s *stage) actions(ctx context.Context, base *snapshot, ledger *sink.CommitState) ([]action, error) {
 	w := s.w
 	gone, added, err := s.cut(ctx, base)
 	if err != nil {

@@ -63,7 +63,7 @@ type sourceDigest struct{ rowHasher }
 // Add hashes the rows of a record. The error of a row that the table cannot hold is what
 // [Writer.Apply] would give.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
-	rows, err := d.target.rowsOf(sink.Step{Write: []sink.Run{{Record: rec, To: int(rec.NumRows())}}})
+	rows, err := d.target.rowsOf(sink.Step{Write: []sink.RowRange{{Record: rec, To: int(rec.NumRows())}}})
 	if err != nil {
 		return err
 	}

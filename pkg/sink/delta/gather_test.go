@@ -37,13 +37,13 @@ func versions(t testing.TB, d *table) int {
 }
 
 // gather begins a gathering that is discarded at the end of the test.
-func gather(t testing.TB, w *delta.Writer) sink.Gathering {
-	g := w.Gather()
+func gather(t testing.TB, w *delta.Writer) sink.Staging {
+	g := w.NewStaging()
 	t.Cleanup(g.Discard)
 	return g
 }
 
-func stage(t testing.TB, w sink.Gathering, changes ...sink.Change) sink.Staged {
+func stage(t testing.TB, w sink.Staging, changes ...sink.Change) sink.Staged {
 	t.Helper()
 	staged, err := w.Stage(context.Background(), changes)
 	if err != nil {
@@ -52,7 +52,7 @@ func stage(t testing.TB, w sink.Gathering, changes ...sink.Change) sink.Staged {
 	return staged
 }
 
-func commit(t testing.TB, w sink.Gathering) sink.Applied {
+func commit(t testing.TB, w sink.Staging) sink.Applied {
 	t.Helper()
 	applied, err := w.Commit(context.Background())
 	if err != nil {

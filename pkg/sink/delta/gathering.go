@@ -8,17 +8,17 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// gathering implements [sink.Gathering]: changes are staged in the spool until
+// gathering implements [sink.Staging]: changes are staged in the spool until
 // they are committed.
 type gathering struct {
 	w     *Writer
 	stage *stage // nil: nothing is staged
 }
 
-// Gather begins a gathering; see [sink.Gatherer].
-func (w *Writer) Gather() sink.Gathering { return &gathering{w: w} }
+// NewStaging begins a gathering; see [sink.Stager].
+func (w *Writer) NewStaging() sink.Staging { return &gathering{w: w} }
 
-// Stage takes changes in; see [sink.Gathering].
+// Stage takes changes in; see [sink.Staging].
 func (g *gathering) Stage(ctx context.Context, changes []sink.Change) (sink.Staged, error) {
 	release, err := g.w.take(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (g *gathering) Stage(ctx context.Context, changes []sink.Change) (sink.Stag
 	return sink.Staged{Full: s.bytes() >= g.w.target.fileSize}, nil
 }
 
-// Commit makes what is staged a version of the table; see [sink.Gathering].
+// Commit makes what is staged a version of the table; see [sink.Staging].
 func (g *gathering) Commit(ctx context.Context) (sink.Applied, error) {
 	release, err := g.w.take(ctx)
 	if err != nil {

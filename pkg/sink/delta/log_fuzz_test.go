@@ -51,7 +51,7 @@ func FuzzCommit(f *testing.F) {
 // state panic or take memory without bound, and that a state is read as it was written.
 // The check sum is made right, so that what is behind it is reached.
 func FuzzState(f *testing.F) {
-	l := &sink.Ledger{Partial: map[block.Number]sink.Partial{7: {Batch: "ab", Parts: 3, Have: []int{0, 2}}}}
+	l := &sink.CommitState{Partial: map[block.Number]sink.Partial{7: {Batch: "ab", Parts: 3, Have: []int{0, 2}}}}
 	l.Coverage.Add(block.Range{Start: 1, End: 5})
 	l.Live = sink.LiveState{Started: true, Epoch: 2, Seq: 9, Start: 4, Cursor: block.Cursor{Network: "mainnet", Number: 8}}
 	var seed []byte

@@ -52,7 +52,7 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	if w.target == nil {
 		return errNotOpen
 	}
-	rows, err := w.target.rowsOf(sink.Step{Write: []sink.Run{{Record: rec, To: int(rec.NumRows())}}})
+	rows, err := w.target.rowsOf(sink.Step{Write: []sink.RowRange{{Record: rec, To: int(rec.NumRows())}}})
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (w *Writer) opening(todo work) ([]action, error) {
 			actions = append(actions, action{Remove: a.remove(now, true)})
 		}
 	}
-	actions = append(actions, ledgerActions(todo.base, g.app, &sink.Ledger{}, now)...)
+	actions = append(actions, ledgerActions(todo.base, g.app, &sink.CommitState{}, now)...)
 	first, err := info.action()
 	return append([]action{first}, actions...), err
 }

@@ -54,7 +54,7 @@ func (g *target) rowsOf(step sink.Step) (rows stepRows, err error) {
 }
 
 // place names block and row of a refused value.
-func (g *target) place(err error, run sink.Run, rows arrow.RecordBatch) error {
+func (g *target) place(err error, run sink.RowRange, rows arrow.RecordBatch) error {
 	bad, ok := errors.AsType[*refusedColumn](err)
 	if !ok {
 		return err

@@ -22,8 +22,8 @@ const (
 type stage struct {
 	w       *Writer
 	base    *snapshot
-	had     *sink.Ledger // of base
-	ledger  *sink.Ledger
+	had     *sink.CommitState // of base
+	ledger  *sink.CommitState
 	taken   []takenChange
 	open    map[string]*rowFile // by partition
 	done    []*stagedFile

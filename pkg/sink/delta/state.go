@@ -35,9 +35,9 @@ func wordID(app string, i int) string { return fmt.Sprintf("%s#%d", app, i) }
 
 // readLedger returns what a version of the table has; false if the application
 // never wrote to it.
-func readLedger(s *snapshot, app string) (*sink.Ledger, bool, error) {
+func readLedger(s *snapshot, app string) (*sink.CommitState, bool, error) {
 	if _, begun := s.txns[app]; !begun {
-		return &sink.Ledger{}, false, nil
+		return &sink.CommitState{}, false, nil
 	}
 	var words []int64
 	for i := 0; ; i++ {
@@ -53,7 +53,7 @@ func readLedger(s *snapshot, app string) (*sink.Ledger, bool, error) {
 
 // ledgerActions returns the actions that make s say what l says: the count of the
 // commit, and the words that change. now is in milliseconds.
-func ledgerActions(s *snapshot, app string, l *sink.Ledger, now int64) []action {
+func ledgerActions(s *snapshot, app string, l *sink.CommitState, now int64) []action {
 	actions := []action{{Txn: &txn{AppID: app, Version: s.txns[app].Version + 1, LastUpdated: now}}}
 	for i, w := range encodeLedger(l) {
 		id := wordID(app, i)
@@ -66,7 +66,7 @@ func ledgerActions(s *snapshot, app string, l *sink.Ledger, now int64) []action 
 
 // encodeLedger writes form, check sum and number of words, then the live state,
 // the ranges of the coverage and the blocks that are there in part.
-func encodeLedger(l *sink.Ledger) []int64 {
+func encodeLedger(l *sink.CommitState) []int64 {
 	w := wordWriter{stateForm, 0, 0}
 	live := l.Live
 	w.flag(live.Started)
@@ -130,7 +130,7 @@ func (w *wordWriter) bytes(b []byte) {
 
 // decodeLedger reads what encodeLedger wrote. Words of an older, longer state may
 // follow.
-func decodeLedger(words []int64) (*sink.Ledger, error) {
+func decodeLedger(words []int64) (*sink.CommitState, error) {
 	if len(words) > 0 && words[0] > stateForm {
 		return nil, fault.Permanent(errors.New("the table was written by a newer ampipe; use that version"))
 	}
@@ -142,7 +142,7 @@ func decodeLedger(words []int64) (*sink.Ledger, error) {
 		return nil, errState
 	}
 	r := wordReader{left: words[3:]}
-	l := &sink.Ledger{}
+	l := &sink.CommitState{}
 	l.Live.Started = r.next() == 1
 	l.Live.Epoch, l.Live.Seq = r.next(), r.next()
 	l.Live.Start, l.Live.Cursor.Number = block.Number(r.next()), block.Number(r.next())

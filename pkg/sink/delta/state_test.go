@@ -12,8 +12,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-func randomLedger(rnd *rand.Rand) *sink.Ledger {
-	l := &sink.Ledger{}
+func randomLedger(rnd *rand.Rand) *sink.CommitState {
+	l := &sink.CommitState{}
 	for range rnd.IntN(20) {
 		start := block.Number(rnd.Uint64N(1 << 40))
 		l.Coverage.Add(block.Range{Start: start, End: start + 1 + block.Number(rnd.IntN(1000))})
@@ -74,7 +74,7 @@ func TestTheLedgerIsReadBack(t *testing.T) {
 	}
 }
 
-func mustLedger(t *testing.T, s *snapshot, app string) *sink.Ledger {
+func mustLedger(t *testing.T, s *snapshot, app string) *sink.CommitState {
 	t.Helper()
 	l, _, err := readLedger(s, app)
 	if err != nil {

@@ -206,7 +206,7 @@ func sameStep(a, b sink.Step) bool {
 func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, p *past, steps []sink.Step) (sink.Applied, error) {
 	var (
 		applied sink.Applied
-		runs    []sink.Run
+		runs    []sink.RowRange
 	)
 	flush := func() error {
 		n, err := w.writeRuns(ctx, tx, s, p, runs)
@@ -267,7 +267,7 @@ func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *past, r block.Range) 
 }
 
 // writeRuns writes rows and counts those that are in the table now.
-func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *past, runs []sink.Run) (uint64, error) {
+func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *past, runs []sink.RowRange) (uint64, error) {
 	portions, err := w.target.prepare(runs)
 	if err != nil || len(portions) == 0 {
 		return 0, err

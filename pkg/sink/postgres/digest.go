@@ -41,7 +41,7 @@ type sourceDigest struct {
 // Add hashes the rows of a record. The error of a row that the table cannot hold is what
 // [Writer.Apply] would give; other errors are permanent.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
-	portions, err := d.target.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
+	portions, err := d.target.prepare([]sink.RowRange{{Record: rec, To: int(rec.NumRows())}})
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,9 @@ func Encode(cfg config.Postgres, t sink.Table, buf []byte, records ...arrow.Reco
 	if err != nil {
 		return nil, err
 	}
-	var runs []sink.Run
+	var runs []sink.RowRange
 	for _, rec := range records {
-		runs = append(runs, sink.Run{Record: rec, To: int(rec.NumRows())})
+		runs = append(runs, sink.RowRange{Record: rec, To: int(rec.NumRows())})
 	}
 	portions, err := g.prepare(runs)
 	if err != nil {

@@ -28,7 +28,7 @@ func (c covered) whole() bool { return c.of == 0 }
 
 // ledger is a window on what is committed, and the rows that say so.
 type ledger struct {
-	sink.Ledger
+	sink.CommitState
 	stored []covered
 }
 

@@ -54,7 +54,7 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	if w.checked == nil {
 		return errNotOpen
 	}
-	_, err := w.checked.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
+	_, err := w.checked.prepare([]sink.RowRange{{Record: rec, To: int(rec.NumRows())}})
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 
 // portion is a run of rows, bound for encoding.
 type portion struct {
-	sink.Run
+	sink.RowRange
 	cells []cells
 	drop  []bool // by position in the run: rows that are not written; nil: none
 	kept  []bool // likewise: those of them that are kept in ampipe.replaced
@@ -20,14 +20,14 @@ type portion struct {
 
 // prepare binds runs and checks every value in them, so that encoding cannot
 // fail half-way.
-func (g *target) prepare(runs []sink.Run) ([]portion, error) {
+func (g *target) prepare(runs []sink.RowRange) ([]portion, error) {
 	portions := make([]portion, 0, len(runs))
 	for _, r := range runs {
 		bound, err := bind(g.columns, r.Record)
 		if err != nil {
 			return nil, fault.Permanent(err)
 		}
-		p := portion{Run: r, cells: bound}
+		p := portion{RowRange: r, cells: bound}
 		if err := g.check(p); err != nil {
 			return nil, err
 		}

@@ -119,7 +119,7 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 	}
 	var before *ledger // in a Cluster: as it is, while l is as it will be
 	if c.target.Cluster {
-		before = &ledger{Ledger: *l.Clone(), open: maps.Clone(l.open), floor: l.floor, home: l.home}
+		before = &ledger{CommitState: *l.Clone(), open: maps.Clone(l.open), floor: l.floor, home: l.home}
 	}
 	// Everything that can be refused is, before anything is sent.
 	steps := make([]step, len(changes))
@@ -204,7 +204,7 @@ func (c *call) step(ctx context.Context, s *step) error {
 	if live && s.before == s.after {
 		return nil // applied before
 	}
-	behind := live && s.before.Behind(s.change)
+	behind := live && s.before.StartsBeyond(s.change)
 	from := s.change.Range.Start
 	if behind {
 		from = s.before.Start // all that the live lane had is void

@@ -33,7 +33,7 @@ func parseBlock(s string) (block.Number, error) {
 // ledger is what is committed, and how far the blocks are that have come in
 // part.
 type ledger struct {
-	sink.Ledger
+	sink.CommitState
 	open  map[block.Number]opened
 	floor block.Number
 	home  // of a Cluster

@@ -51,7 +51,7 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	if w.target == nil {
 		return errNotOpen
 	}
-	_, err := w.target.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+	_, err := w.target.bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
 	return err
 }
 

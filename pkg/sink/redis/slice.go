@@ -25,14 +25,14 @@ const (
 
 // bound is a run whose columns are bound to their memory.
 type bound struct {
-	sink.Run
+	sink.RowRange
 	cells  []cells
 	blocks sink.Blocks
 }
 
 // bind binds the columns that are needed and refuses what cannot be written.
-func (g *target) bind(run sink.Run) (bound, error) {
-	b := bound{Run: run, cells: make([]cells, g.schema.NumFields())}
+func (g *target) bind(run sink.RowRange) (bound, error) {
+	b := bound{RowRange: run, cells: make([]cells, g.schema.NumFields())}
 	var err error
 	if b.blocks, err = sink.BlocksOf(run.Record, g.block); err != nil {
 		return b, err

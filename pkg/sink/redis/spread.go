@@ -69,7 +69,7 @@ func (s *spreading) step(ctx context.Context, st *step) error {
 	if live && st.before == st.after {
 		return nil // applied before
 	}
-	behind := live && st.before.Behind(*ch)
+	behind := live && st.before.StartsBeyond(*ch)
 	void := block.Range{Start: ch.Range.Start, End: block.Max + 1}
 	if behind {
 		void.Start = st.before.Start // all that the live lane had is void

@@ -5,21 +5,21 @@ import (
 	"errors"
 )
 
-// Gatherer is a Writer for which a commit is dear, such as one that makes a file
-// and a version of a table. A [Loop] uses a Gathering of it in place of Apply, and
+// Stager is a Writer for which a commit is dear, such as one that makes a file
+// and a version of a table. The apply loop uses a Staging of it in place of Apply, and
 // acknowledges entries when they are committed.
-type Gatherer interface {
+type Stager interface {
 	Writer
 
-	// Gather begins a gathering. The Writer is open. Several may be under way at
+	// NewStaging returns an empty Staging. The Writer is open. Several may be in use at
 	// the same time, in this process and in others; they are to each other as
 	// calls of Apply are.
-	Gather() Gathering
+	NewStaging() Staging
 }
 
-// Gathering takes the changes of many calls in and commits them together. It is
+// Staging takes the changes of many calls in and commits them together. It is
 // not safe for concurrent use. It is discarded before its Writer is closed.
-type Gathering interface {
+type Staging interface {
 	// Stage takes changes in, in order, by the rules of Apply. Their rows are
 	// borrowed until it returns, and not durable before Commit has returned. After
 	// an error nothing of these changes is staged; what was staged before still is,
@@ -36,11 +36,11 @@ type Gathering interface {
 	Discard()
 }
 
-// Staged is what a Gathering holds.
+// Staged is what a Staging holds.
 type Staged struct {
 	Full bool // it is time to commit
 }
 
 // ErrRestage says that what was staged is gone, or is not right any more because
-// another gathering has committed some of it: it has to come again.
+// another Staging has committed some of it: it has to come again.
 var ErrRestage = errors.New("what was staged has to be staged again")

@@ -1,15 +1,15 @@
-package memory_test
+package memsink_test
 
 import (
 	"context"
 	"testing"
 
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
-type destination struct{ *memory.Store }
+type destination struct{ *memsink.Store }
 
 const refused = "refused"
 
@@ -26,8 +26,8 @@ func (d destination) Rows(context.Context) ([]sinktest.Row, error) {
 }
 
 func open(_ testing.TB, s sinktest.Setup) sinktest.Destination {
-	store := &memory.Store{Key: s.Key}
-	store.Faults.Row = func(r memory.Row) error {
+	store := &memsink.Store{Key: s.Key}
+	store.Faults.Row = func(r memsink.Row) error {
 		if r.Values[0] == refused {
 			return &sink.BadRowError{Column: "key", Reason: "the test refuses it"}
 		}

@@ -26,9 +26,9 @@ func (w *Writer) Columns() []string {
 	return append(names, w.target.names...)
 }
 
-// Newest reads the n rows of the highest blocks in the newest version of the table,
+// Preview reads the n rows of the highest blocks in the newest version of the table,
 // highest first. It opens as few files as may hold them.
-func (w *Writer) Newest(ctx context.Context, n int) ([]sink.PreviewRow, error) {
+func (w *Writer) Preview(ctx context.Context, n int) ([]sink.PreviewRow, error) {
 	if w.log == nil {
 		return nil, errNotOpen
 	}

@@ -1,4 +1,4 @@
-package memory
+package memsink
 
 import (
 	"context"
@@ -59,7 +59,7 @@ type sourceDigest struct {
 
 // Add counts the rows of a record.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
-	rows, err := d.writer.read([]sink.Run{{Record: rec, To: int(rec.NumRows())}}, nil)
+	rows, err := d.writer.read([]sink.RowRange{{Record: rec, To: int(rec.NumRows())}}, nil)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func TestNewestShowsNestedValues(t *testing.T) {
 	if _, err := w.Apply(t.Context(), []sink.Change{sinktest.ChangeOf(block.Range{Start: 0, End: 5}, rec)}); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := w.Newest(t.Context(), 5)
+	rows, err := w.Preview(t.Context(), 5)
 	if err != nil {
 		t.Fatal(err)
 	}

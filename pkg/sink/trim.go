@@ -6,20 +6,20 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// Run is some neighbouring rows of a record, [From, To). It borrows the record.
-type Run struct {
+// RowRange is a range of rows of a record, [From, To). It borrows the record.
+type RowRange struct {
 	Record arrow.RecordBatch
 	From   int
 	To     int
 	Entry  int // position of row From in its entry, for [BadRowError]
 }
 
-// Len is the number of rows.
-func (r Run) Len() int { return r.To - r.From }
+// Len returns the number of rows.
+func (r RowRange) Len() int { return r.To - r.From }
 
 // Slice returns the rows as a record of their own, without copying. The caller
 // releases it.
-func (r Run) Slice() arrow.RecordBatch { return r.Record.NewSlice(int64(r.From), int64(r.To)) }
+func (r RowRange) Slice() arrow.RecordBatch { return r.Record.NewSlice(int64(r.From), int64(r.To)) }
 
 // Trim cuts a change down to the blocks that are not covered yet and lie below
 // liveStart, if there is one. It returns the rows to write and the blocks that
@@ -28,7 +28,7 @@ func (r Run) Slice() arrow.RecordBatch { return r.Record.NewSlice(int64(r.From),
 // The rows have to ascend by block and to lie inside the range of the change
 // ([CheckRows]). An error is permanent and says that the block column cannot be
 // read.
-func Trim(c Change, column int, covered block.Set, liveStart *block.Number) ([]Run, []block.Range, error) {
+func Trim(c Change, column int, covered block.Set, liveStart *block.Number) ([]RowRange, []block.Range, error) {
 	want := c.Range
 	if liveStart != nil {
 		want.End = min(want.End, *liveStart)
@@ -37,7 +37,7 @@ func Trim(c Change, column int, covered block.Set, liveStart *block.Number) ([]R
 	if len(fresh) == 0 {
 		return nil, nil, nil
 	}
-	var runs []Run
+	var runs []RowRange
 	entry := 0
 	for _, rec := range c.Records {
 		rows := int(rec.NumRows())
@@ -45,7 +45,7 @@ func Trim(c Change, column int, covered block.Set, liveStart *block.Number) ([]R
 			continue
 		}
 		if len(fresh) == 1 && fresh[0] == c.Range { // nothing to cut
-			runs = append(runs, Run{Record: rec, To: rows, Entry: entry})
+			runs = append(runs, RowRange{Record: rec, To: rows, Entry: entry})
 			entry += rows
 			continue
 		}
@@ -55,7 +55,7 @@ func Trim(c Change, column int, covered block.Set, liveStart *block.Number) ([]R
 		}
 		for _, r := range fresh {
 			if from, to := blocks.Search(r.Start), blocks.Search(r.End); from < to {
-				runs = append(runs, Run{Record: rec, From: from, To: to, Entry: entry + from})
+				runs = append(runs, RowRange{Record: rec, From: from, To: to, Entry: entry + from})
 			}
 		}
 		entry += rows
@@ -63,8 +63,8 @@ func Trim(c Change, column int, covered block.Set, liveStart *block.Number) ([]R
 	return runs, fresh, nil
 }
 
-// CountRows is the number of rows in all runs.
-func CountRows(runs []Run) uint64 {
+// CountRows returns the number of rows in all runs.
+func CountRows(runs []RowRange) uint64 {
 	var n uint64
 	for _, r := range runs {
 		n += uint64(r.Len())

@@ -13,12 +13,12 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Package sinktest drives the ledger through every destination; here are the
+// Package sinktest drives the CommitState through every destination; here are the
 // steps as they are, and what must not reach a destination at all.
 
-func TestLedgerSteps(t *testing.T) {
+func TestCommitStateSteps(t *testing.T) {
 	t.Parallel()
-	var l sink.Ledger
+	var l sink.CommitState
 	take := func(c sink.Change) sink.Step {
 		t.Helper()
 		step, err := l.Take(c, 1)
@@ -42,7 +42,7 @@ func TestLedgerSteps(t *testing.T) {
 		t.Errorf("part of another batch: %+v", s)
 	}
 	if p := before.Partial[5]; p.Batch != "a" || !slices.Equal(p.Have, []int{1}) {
-		t.Errorf("the clone changed with the ledger: %+v", p)
+		t.Errorf("the clone changed with the original: %+v", p)
 	}
 	whole := change(block.Range{Start: 0, End: 10}, record(t, typ, 1, 5, 5, 9))
 	if s := take(whole); !slices.Equal(s.Delete, []block.Range{{Start: 5, End: 6}}) ||
@@ -60,7 +60,7 @@ func TestLedgerSteps(t *testing.T) {
 	}
 	undo := sink.Change{Header: entry.Header{Kind: entry.Invalidate, Range: block.Range{Start: 8, End: 13}}, Live: true, Seq: 10, After: 9}
 	if s := take(undo); !slices.Equal(s.Delete, []block.Range{{Start: 8, End: block.Max + 1}}) || l.Live.Start != 8 || l.Coverage.Has(8) {
-		t.Errorf("invalidate: %+v, ledger %+v", s, l)
+		t.Errorf("invalidate: %+v, state %+v", s, l)
 	}
 	if s := take(undo); len(s.Delete) != 0 {
 		t.Errorf("invalidate again: %+v", s)
@@ -71,13 +71,13 @@ func TestLedgerSteps(t *testing.T) {
 // something that was given back after it was passed on.
 func TestTheFirstLiveEntryBeginsABlock(t *testing.T) {
 	t.Parallel()
-	var l sink.Ledger
+	var l sink.CommitState
 	later := change(block.Range{Start: 5, End: 6}, record(t, arrow.PrimitiveTypes.Int32, 5, 5))
 	later.Live, later.Seq, later.After, later.Part, later.Parts, later.Batch = true, 9, 8, 1, 2, "a"
 	mark := sink.Change{Header: entry.Header{Kind: entry.Watermark, Range: block.Range{Start: 5, End: 8}}, Live: true, Seq: 10, After: 9}
 	for _, c := range []sink.Change{later, mark} {
 		if _, err := l.Take(c, 1); !errors.Is(err, sink.ErrGap) || l.Live.Started {
-			t.Errorf("entry %d: %v, ledger %+v", c.Seq, err, l)
+			t.Errorf("entry %d: %v, state %+v", c.Seq, err, l)
 		}
 	}
 	first := later
@@ -92,7 +92,7 @@ func TestTheFirstLiveEntryBeginsABlock(t *testing.T) {
 	}
 }
 
-func TestLedgerRefusesWhatIsNoEntryOfOurs(t *testing.T) {
+func TestCommitStateRefusesWhatIsNoEntryOfOurs(t *testing.T) {
 	t.Parallel()
 	header := func(kind entry.Kind, r block.Range, part, parts int) sink.Change {
 		return sink.Change{Header: entry.Header{Kind: kind, Range: r, Part: part, Parts: parts}}
@@ -102,7 +102,7 @@ func TestLedgerRefusesWhatIsNoEntryOfOurs(t *testing.T) {
 	unknown.Live = true
 	livePart := header(entry.Data, block.Range{Start: 1, End: 4}, 0, 2) // would start the lane inside what is covered
 	livePart.Live = true
-	var covered sink.Ledger
+	var covered sink.CommitState
 	covered.Coverage.Add(block.Range{Start: 0, End: 3})
 	for name, c := range map[string]sink.Change{
 		"watermark of a partition":  header(entry.Watermark, one, 0, 0),
@@ -118,7 +118,7 @@ func TestLedgerRefusesWhatIsNoEntryOfOurs(t *testing.T) {
 			t.Errorf("%s: %v is not a permanent error", name, err)
 		}
 		if !l.Coverage.Equal(covered.Coverage) || l.Live.Started || len(l.Partial) > 0 {
-			t.Errorf("%s: the ledger changed to %+v", name, l)
+			t.Errorf("%s: the state changed to %+v", name, l)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package memory
+package memsink
 
 import (
 	"bytes"
@@ -74,7 +74,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 			return sink.State{}, err
 		}
 	}
-	return w.store.Ledger().State, nil
+	return w.store.CommitState().State, nil
 }
 
 // Apply makes the changes; see [sink.Writer].
@@ -110,16 +110,16 @@ func (w *Writer) commit(ctx context.Context, changes []sink.Change) (sink.Applie
 	s := w.store
 	take := s.Take
 	if take == nil {
-		take = (*sink.Ledger).Take
+		take = (*sink.CommitState).Take
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	// Everything that can go wrong comes before the first row is touched.
-	ledger := s.ledger.Clone()
+	state := s.state.Clone()
 	steps := make([]stepRows, 0, len(changes))
 	for _, c := range changes {
-		step, err := take(ledger, c, w.table.BlockColumn)
+		step, err := take(state, c, w.table.BlockColumn)
 		if err != nil {
 			return sink.Applied{}, err
 		}
@@ -149,12 +149,12 @@ func (w *Writer) commit(ctx context.Context, changes []sink.Change) (sink.Applie
 		applied.Rows += uint64(len(step.rows))
 		applied.Skipped += step.Skipped
 	}
-	s.ledger = *ledger
+	s.state = *state
 	return applied, nil
 }
 
 // read copies rows out of Arrow. check, if not nil, may refuse them.
-func (w *Writer) read(runs []sink.Run, check func(Row) error) ([]Row, error) {
+func (w *Writer) read(runs []sink.RowRange, check func(Row) error) ([]Row, error) {
 	var rows []Row
 	for _, run := range runs {
 		blocks, err := sink.BlocksOf(run.Record, w.table.BlockColumn)

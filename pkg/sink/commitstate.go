@@ -10,11 +10,12 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// Ledger is what a destination has of a pipeline, and the rules by which a
-// change becomes part of it. It is pure: a Writer reads its Ledger, takes the
-// changes of a call one after the other, does what each [Step] says and commits
-// the rows with the Ledger, or neither. It is not safe for concurrent use.
-type Ledger struct {
+// CommitState is everything a destination has committed of a pipeline, and the rules
+// by which a change becomes part of it. It is pure: a Writer reads its CommitState,
+// passes the changes of a call to Take one after the other, does what each [Step] says
+// and commits the rows with the CommitState, or neither. It is not safe for concurrent
+// use.
+type CommitState struct {
 	State
 	Partial map[block.Number]Partial // blocks of which not all parts have arrived
 }
@@ -30,24 +31,23 @@ type Partial struct {
 // Write.
 type Step struct {
 	Delete  []block.Range // an open end is [block.Max] + 1
-	Write   []Run
+	Write   []RowRange
 	Covered []block.Range // blocks that are whole now and were not before
 	Skipped uint64        // rows that are not written
 }
 
-// Clone returns a Ledger that shares nothing with l that Take changes.
-func (l *Ledger) Clone() *Ledger {
-	return &Ledger{
+// Clone returns a CommitState that shares nothing with l that Take changes.
+func (l *CommitState) Clone() *CommitState {
+	return &CommitState{
 		State:   State{Coverage: l.Coverage.Clone(), Live: l.Live},
 		Partial: maps.Clone(l.Partial),
 	}
 }
 
-// Take puts a change into the ledger and tells what to do with its rows. column
-// is the index of the block column. It returns [ErrGap] for a live change whose
-// predecessor is missing; other errors are permanent. After an error the ledger
-// is as before.
-func (l *Ledger) Take(c Change, column int) (Step, error) {
+// Take adds a change and returns what to do with its rows. column is the index of the
+// block column. It returns [ErrGap] for a live change whose predecessor is missing;
+// other errors are permanent. After an error the CommitState is as before.
+func (l *CommitState) Take(c Change, column int) (Step, error) {
 	rows := rowsOf(c)
 	if !c.Live {
 		if c.Kind != entry.Data {
@@ -66,10 +66,11 @@ func (l *Ledger) Take(c Change, column int) (Step, error) {
 	}
 	var step Step
 	begins := c.Range.Start
-	if l.Live.Behind(c) {
+	beyond := l.Live.StartsBeyond(c)
+	if beyond {
 		begins = l.Live.Start
 	}
-	fresh := !l.Live.Started || l.Live.Behind(c)
+	fresh := !l.Live.Started || beyond
 	switch c.Kind {
 	case entry.Data:
 		work := l
@@ -77,7 +78,7 @@ func (l *Ledger) Take(c Change, column int) (Step, error) {
 			// The live lane owns its blocks from the first on: what history has
 			// written there may be of another fork.
 			work = l.Clone()
-			step.Delete = work.cut(begins)
+			step.Delete = work.removeFrom(begins)
 		}
 		data, err := work.takeData(c, column)
 		if err != nil {
@@ -87,11 +88,11 @@ func (l *Ledger) Take(c Change, column int) (Step, error) {
 		data.Delete = append(step.Delete, data.Delete...)
 		step = data
 	case entry.Invalidate:
-		l.cut(begins)
+		l.removeFrom(begins)
 		step.Delete = []block.Range{from(begins)}
 	case entry.Watermark:
 		if fresh {
-			step.Delete = l.cut(begins)
+			step.Delete = l.removeFrom(begins)
 		}
 	default:
 		return Step{}, fault.Permanent(fmt.Errorf("live entry %d is of an unknown kind %q; it needs a newer ampipe", c.Seq, c.Kind))
@@ -102,7 +103,7 @@ func (l *Ledger) Take(c Change, column int) (Step, error) {
 
 // takeData covers the blocks of a data entry that are not covered yet and, for
 // an entry of history, lie below the live start.
-func (l *Ledger) takeData(c Change, column int) (Step, error) {
+func (l *CommitState) takeData(c Change, column int) (Step, error) {
 	if !c.Whole() {
 		return l.takePart(c)
 	}
@@ -128,13 +129,13 @@ func (l *Ledger) takeData(c Change, column int) (Step, error) {
 }
 
 // takePart notes one part of a block. The block is covered with its last part.
-func (l *Ledger) takePart(c Change) (Step, error) {
+func (l *CommitState) takePart(c Change) (Step, error) {
 	n := c.Range.Start
 	if c.Range.Len() != 1 || c.Parts < 0 || c.Part < 0 || c.Part >= c.Parts {
 		return Step{}, fault.Permanent(fmt.Errorf("entry of blocks %v says to be part %d of %d, numbered from 0, of one block; "+
 			"the log is damaged or was not written by ampipe", c.Range, c.Part, c.Parts))
 	}
-	if l.Coverage.Has(n) || !c.Live && l.Live.Started && n >= l.Live.Start {
+	if l.Coverage.Has(n) || (!c.Live && l.Live.Started && n >= l.Live.Start) {
 		return Step{Skipped: rowsOf(c)}, nil
 	}
 	var step Step
@@ -163,28 +164,29 @@ func (l *Ledger) takePart(c Change) (Step, error) {
 	row := 0
 	for _, rec := range c.Records {
 		if rows := int(rec.NumRows()); rows > 0 {
-			step.Write = append(step.Write, Run{Record: rec, To: rows, Entry: row})
+			step.Write = append(step.Write, RowRange{Record: rec, To: rows, Entry: row})
 			row += rows
 		}
 	}
 	return step, nil
 }
 
-// cut forgets every block from n on, and tells what rows there may be of them.
-func (l *Ledger) cut(n block.Number) []block.Range {
+// removeFrom removes every block at or above n, and returns the ranges whose rows are to
+// be deleted.
+func (l *CommitState) removeFrom(n block.Number) []block.Range {
 	void := from(n)
-	held := false
+	found := false
 	for _, r := range l.Coverage.Ranges() {
-		held = held || !r.Intersect(void).Empty()
+		found = found || !r.Intersect(void).Empty()
 	}
 	l.Coverage.Remove(void)
 	for partial := range l.Partial {
 		if partial >= n {
-			held = true
+			found = true
 			delete(l.Partial, partial)
 		}
 	}
-	if !held {
+	if !found {
 		return nil
 	}
 	return []block.Range{void}
@@ -193,19 +195,20 @@ func (l *Ledger) cut(n block.Number) []block.Range {
 // Next returns the state of the live lane after c. It returns false for a change
 // that has been applied already, and [ErrGap] for one whose predecessor has not. The
 // first change may come from the middle of a lane, but begins a block: what stood
-// before it may have been given back after it was passed on.
-// Sequences count within an epoch: one of a later epoch begins a lane again.
+// before it may have been returned to the log after it was passed on. Sequences count
+// within an epoch: one of a later epoch starts a lane again.
 func (s LiveState) Next(c Change) (LiveState, bool, error) {
 	switch {
 	case !s.Started && (c.Kind == entry.Watermark || c.Part > 0):
 		return s, false, fmt.Errorf("live entry %d closes or continues what began before it, and nothing of that was applied: %w", c.Seq, ErrGap)
 	case !s.Started:
 		s = LiveState{Started: true, Start: c.Range.Start}
-	case c.Epoch < s.Epoch || c.Epoch == s.Epoch && c.Seq <= s.Seq:
+	case c.Epoch < s.Epoch || (c.Epoch == s.Epoch && c.Seq <= s.Seq):
 		return s, false, nil
 	case c.Epoch > s.Epoch && c.After != 0:
-		return s, false, fmt.Errorf("live entry %d of epoch %d follows %d, and none of that epoch was applied yet: %w", c.Seq, c.Epoch, c.After, ErrGap)
-	case s.Behind(c):
+		return s, false, fmt.Errorf("live entry %d of epoch %d follows %d, and none of that epoch was applied yet: %w",
+			c.Seq, c.Epoch, c.After, ErrGap)
+	case s.StartsBeyond(c):
 		s.Start, s.Cursor = c.Range.Start, block.Cursor{}
 		if c.Kind == entry.Invalidate && c.Range.Start > 0 && !c.Prev.IsZero() {
 			s.Cursor = block.Cursor{Network: c.Network, Number: c.Range.Start - 1, Hash: c.Prev}
@@ -229,8 +232,8 @@ func (s LiveState) Next(c Change) (LiveState, bool, error) {
 	return s, true, nil
 }
 
-// After is the first block of which the live lane has not vouched for everything
-// below it.
+// After returns the block after the cursor or, without a cursor, the live start: all
+// live blocks below it have arrived.
 func (s LiveState) After() block.Number {
 	if s.Cursor.Network != "" {
 		return s.Cursor.Number + 1
@@ -238,12 +241,11 @@ func (s LiveState) After() block.Number {
 	return s.Start
 }
 
-// Behind reports whether c begins an epoch beyond what the destination knows of the
-// chain: above the block after its cursor, or at that block, but after another block
-// than the cursor's. Which of its live blocks have left the chain meanwhile is not
-// known then: all from Start on are void, and the history's again. An entry without
-// the hash of the block before it is held to the numbers alone.
-func (s LiveState) Behind(c Change) bool {
+// StartsBeyond reports whether c starts a new epoch beyond what this destination has
+// confirmed: above the block after its cursor, or at that block but on another parent.
+// Its live blocks may be on an orphaned fork then, so they are rolled back and
+// backfilled. If c has no parent hash, only the numbers are compared.
+func (s LiveState) StartsBeyond(c Change) bool {
 	if !s.Started || c.Epoch <= s.Epoch {
 		return false
 	}
@@ -257,7 +259,7 @@ func (s LiveState) Behind(c Change) bool {
 	}
 }
 
-// from is every block at or above n.
+// from returns the range of every block at or above n.
 func from(n block.Number) block.Range { return block.Range{Start: n, End: block.Max + 1} }
 
 func rowsOf(c Change) uint64 {

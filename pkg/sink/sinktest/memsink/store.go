@@ -1,7 +1,7 @@
-// Package memory is a destination that lives in memory. It is the smallest
+// Package memsink is a destination that lives in memory. It is the smallest
 // honest implementation of [sink.Writer]: tests of other packages load into it,
 // make it fail where they like, and look at what it holds.
-package memory
+package memsink
 
 import (
 	"context"
@@ -26,9 +26,9 @@ type Store struct {
 	// Faults is where tests make trouble.
 	Faults Faults
 
-	// Take replaces the rules, [sink.Ledger.Take], by others: broken ones show
+	// Take replaces the rules, [sink.CommitState.Take], by others: broken ones show
 	// that a test would notice.
-	Take func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error)
+	Take func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error)
 
 	// Undo replaces, likewise, what a deletion leaves of a key: given the blocks
 	// that have a row of it, ascending, those that are still to have one. The
@@ -36,7 +36,7 @@ type Store struct {
 	Undo func(blocks []block.Number, gone block.Range) []block.Number
 
 	mu      sync.Mutex // of everything below
-	ledger  sink.Ledger
+	state   sink.CommitState
 	columns []string                  // of the table; nil: it does not exist
 	key     []int                     // indices of the key columns
 	rows    map[block.Number][]keyed  // in the order in which they came; also those that were replaced
@@ -78,25 +78,25 @@ func (s *Store) Rows() []Row {
 	return rows
 }
 
-// Ledger returns a copy of what the store says it has.
-func (s *Store) Ledger() sink.Ledger {
+// CommitState returns a copy of what the store says it has.
+func (s *Store) CommitState() sink.CommitState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return *s.ledger.Clone()
+	return *s.state.Clone()
 }
 
 // Backup is what a store held at a moment.
 type Backup struct {
-	ledger sink.Ledger
-	rows   map[block.Number][]keyed
-	keys   map[string][]block.Number
+	state sink.CommitState
+	rows  map[block.Number][]keyed
+	keys  map[string][]block.Number
 }
 
 // Backup copies what the store holds.
 func (s *Store) Backup() Backup {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Backup{*s.ledger.Clone(), cloned(s.rows), cloned(s.keys)}
+	return Backup{*s.state.Clone(), cloned(s.rows), cloned(s.keys)}
 }
 
 // Restore takes the store back to a backup of it, also under writers that are at work.
@@ -104,7 +104,7 @@ func (s *Store) Backup() Backup {
 func (s *Store) Restore(b Backup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ledger, s.rows, s.keys = *b.ledger.Clone(), cloned(b.rows), cloned(b.keys)
+	s.state, s.rows, s.keys = *b.state.Clone(), cloned(b.rows), cloned(b.keys)
 }
 
 func cloned[K comparable, V any](lists map[K][]V) map[K][]V {
