@@ -59,7 +59,7 @@ func overlap(s block.Set, r block.Range) bool {
 // when the planner sees that the entry was dealt with and not applied. What a newer
 // version wrote is not dropped, nor what has come damaged too often: then the error
 // is permanent.
-func (r *run) drop(m *held, cause error) error {
+func (r *run) drop(m *message, cause error) error {
 	if entry.Newer(cause) {
 		return fault.Permanent(fmt.Errorf("log entry %d: %w: run this sink with the version of ampipe that writes the log", m.Seq, cause))
 	}

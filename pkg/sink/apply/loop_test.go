@@ -115,7 +115,7 @@ func entries(t testing.TB, count, perBlock int) []entry.Entry {
 
 func upTo(end block.Number) block.Range { return block.Range{End: end} }
 
-func TestLoopGathersRows(t *testing.T) {
+func TestLoopCollectsRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, entries(t, 45, 10)...) // of 100 rows
 		r.log.onAck = func(m *fakeMessage) {
@@ -368,7 +368,8 @@ func TestLoopRepeatsAfterALostAnswer(t *testing.T) {
 		r := newRig(t, entries(t, 40, 10)...)
 		calls := 0
 		r.store.Faults.Committed = func() error {
-			if calls++; calls%2 == 1 {
+			calls++
+			if calls%2 == 1 {
 				return errors.New("connection reset by peer")
 			}
 			return nil
@@ -593,7 +594,8 @@ func TestLoopEndsWithTheLog(t *testing.T) {
 		r := newRig(t, entries(t, 5, 10)...)
 		calls := 0
 		r.log.fail = func() error {
-			if calls++; calls > 3 {
+			calls++
+			if calls > 3 {
 				return fault.Permanent(errors.New("stream not found"))
 			}
 			return nil

@@ -368,7 +368,7 @@ func TestJoiningLate(t *testing.T) {
 }
 
 // TestTheBeginningComesLast: the entry that begins a destination's live lane comes
-// after those that follow it, as it does when the process that had it in hand dies.
+// after those that follow it, as it does when the process that had taken it dies.
 // They wait for it; a watermark that was dropped would be a hole for ever.
 func TestTheBeginningComesLast(t *testing.T) {
 	for name, turned := range map[string]int{"after a watermark": 3, "after an invalidation": 5, "after everything": 10} {
@@ -445,7 +445,7 @@ func TestStopWhileEntriesWait(t *testing.T) {
 	})
 }
 
-// TestWaitingEntriesDoNotKeepTheirPredecessorOut although they fill the hand.
+// TestWaitingEntriesDoNotKeepTheirPredecessorOut although they fill what may be in flight.
 func TestWaitingEntriesDoNotKeepTheirPredecessorOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -57,7 +57,8 @@ type panickingAllocator struct {
 }
 
 func (p *panickingAllocator) Allocate(size int) []byte {
-	if p.n--; p.n == 0 {
+	p.n--
+	if p.n == 0 {
 		panic("nobody has thought of this")
 	}
 	return p.Allocator.Allocate(size)
@@ -77,11 +78,11 @@ func TestPanicOfADecoderIsAnError(t *testing.T) {
 	})
 }
 
-// TestPanicOfAGatheringIsAnError: nobody knows what is staged then, so that nothing
+// TestPanicOfAStagingIsAnError: nobody knows what is staged then, so that nothing
 // of it is committed before it has come again.
-func TestPanicOfAGatheringIsAnError(t *testing.T) {
+func TestPanicOfAStagingIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, g := gatherRig(t, entries(t, 20, 10)...)
+		r, g := stagingRig(t, entries(t, 20, 10)...)
 		var log bytes.Buffer
 		r.loop.Logger = zerolog.New(zerolog.SyncWriter(&log))
 		g.refuse = func(c sink.Change) error {

@@ -23,9 +23,9 @@ type pauser struct {
 
 func (s *status) pauser() *pauser { return &pauser{status: s} }
 
-// because tells that the part waits. The observer is shown the reason that began
+// Pause notes that the part waits, and why. The observer is shown the reason that began
 // last: an older one may be of a part that is not asked for anything now.
-func (p *pauser) because(reason error) {
+func (p *pauser) Pause(reason error) {
 	s := p.status
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,8 +39,8 @@ func (p *pauser) because(reason error) {
 	s.show()
 }
 
-// over tells that the part does not wait any more, if it did.
-func (p *pauser) over() {
+// Resume notes that the part does not wait any more, if it did.
+func (p *pauser) Resume() {
 	s := p.status
 	s.mu.Lock()
 	defer s.mu.Unlock()

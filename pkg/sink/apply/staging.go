@@ -10,21 +10,21 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// gatherIdle is how long nothing may come after the last entry of a partition, or
+// stageIdle is how long nothing may come after the last entry of a partition, or
 // of a live lane that has an end, before a commit: then the log has been read to its
 // end, and somebody may wait for it. In the middle of a partition more will come,
 // from a slow source perhaps; and live entries wait for the whole time, since every
 // block would be a commit of its own.
-const gatherIdle = 500 * time.Millisecond
+const stageIdle = 500 * time.Millisecond
 
 // askIdle is how long nothing may come before it is asked whether anything will.
 const askIdle = 50 * time.Millisecond
 
-// gathering is what a worker has staged and not acknowledged. Only the worker uses
+// staging is what a worker has staged and not acknowledged. Only the worker uses
 // it.
-type gathering struct {
+type staging struct {
 	sink.Staging
-	staged []*held
+	staged []*message
 	done   Commit
 	inside bool      // the last entry of history does not end its partition
 	live   bool      // some of it is
@@ -34,12 +34,12 @@ type gathering struct {
 	since  time.Time // the first was staged
 }
 
-// workGathering is the one worker of a Stager: it takes the loads of all lanes.
-func (r *run) workGathering(take, do context.Context, g sink.Stager, in []*ahead) error {
-	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), gather: &gathering{Staging: g.NewStaging()}}
+// workStaging is the one worker of a Stager: it takes the loads of all lanes.
+func (r *run) workStaging(take, do context.Context, stager sink.Stager, in []*prefetch) error {
+	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser(), staging: &staging{Staging: stager.NewStaging()}}
 	type loaded struct {
 		load
-		from *ahead
+		from *prefetch
 	}
 	all := make(chan loaded)
 	var open sync.WaitGroup
@@ -70,12 +70,12 @@ func (r *run) workGathering(take, do context.Context, g sink.Stager, in []*ahead
 			}
 			w.load(l.load, l.from.live)
 			l.from.done(l.load)
-			if w.gather.full || len(w.gather.staged) > 0 && time.Since(w.gather.since) >= w.StageTime {
+			if w.staging.full || (len(w.staging.staged) > 0 && time.Since(w.staging.since) >= w.StageTime) {
 				w.failed(w.commitStaged(), true)
 			}
 		case <-wait:
 			if w.askFirst() && !w.Ended(do) {
-				w.gather.asked = true
+				w.staging.asked = true
 				continue
 			}
 			w.failed(w.commitStaged(), true)
@@ -86,7 +86,7 @@ func (r *run) workGathering(take, do context.Context, g sink.Stager, in []*ahead
 // due is when what is staged is to be committed, or [Loop.Ended] to be asked, if
 // nothing comes before.
 func (w *worker) due() (<-chan time.Time, func() bool) {
-	g := w.gather
+	g := w.staging
 	if len(g.staged) == 0 {
 		return nil, func() bool { return true }
 	}
@@ -95,38 +95,38 @@ func (w *worker) due() (<-chan time.Time, func() bool) {
 	case w.askFirst():
 		wait = min(wait, askIdle)
 	case g.between():
-		wait = min(wait, gatherIdle)
+		wait = min(wait, stageIdle)
 	}
 	timer := time.NewTimer(max(wait, 0))
 	return timer.C, timer.Stop
 }
 
-// between reports whether what is staged ends with a partition, or a live lane.
-func (g *gathering) between() bool { return !g.inside && (!g.live || g.last) }
+// between reports whether what is staged ends at the end of a partition, or a live lane.
+func (g *staging) between() bool { return !g.inside && (!g.live || g.last) }
 
 // askFirst reports whether the answer of [Loop.Ended] decides about committing before
-// gatherIdle is over.
+// stageIdle is over.
 func (w *worker) askFirst() bool {
-	g := w.gather
+	g := w.staging
 	return w.Ended != nil && g.between() && !g.asked && time.Since(g.since) < w.StageTime
 }
 
 // write applies changes, or stages them.
 func (w *worker) write(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
-	if w.gather == nil {
+	if w.staging == nil {
 		return w.Writer.Apply(ctx, changes)
 	}
-	staged, err := w.gather.Stage(ctx, changes)
+	staged, err := w.staging.Stage(ctx, changes)
 	if errors.Is(err, sink.ErrRestage) {
-		w.giveBack()
+		w.returnStaged()
 	}
-	w.gather.full = w.gather.full || staged.Full
+	w.staging.full = w.staging.full || staged.Full
 	return sink.Applied{}, err
 }
 
-// keep notes units that are staged. Their payloads are not needed any more.
-func (w *worker) keep(units []unit, done Commit) {
-	g := w.gather
+// addStaged notes units that are staged. Their payloads are not needed any more.
+func (w *worker) addStaged(units []unit, done Commit) {
+	g := w.staging
 	if len(g.staged) == 0 {
 		g.since = time.Now()
 	}
@@ -150,17 +150,17 @@ func (w *worker) keep(units []unit, done Commit) {
 }
 
 // commitStaged commits what is staged and acknowledges it, however long that
-// takes. After an error everything has been given back; errStopped and a change
+// takes. After an error everything has been returned to the log; errStopped and a change
 // that has to come again are none.
 func (w *worker) commitStaged() error {
-	g := w.gather
+	g := w.staging
 	if len(g.staged) == 0 {
 		g.full = false
 		return nil
 	}
 	begin := time.Now()
 	defer w.calls(len(g.staged), g.staged[0].Range.Start)()
-	applied, err := w.insist(func(ctx context.Context) (sink.Applied, error) {
+	applied, err := w.retry(func(ctx context.Context) (sink.Applied, error) {
 		applied, err := g.Commit(ctx)
 		if errors.Is(err, sink.ErrRestage) {
 			return applied, fault.Permanent(err) // this commit is over
@@ -168,9 +168,9 @@ func (w *worker) commitStaged() error {
 		return applied, err
 	})
 	if err != nil {
-		w.giveBack()
+		w.returnStaged()
 		if errors.Is(err, sink.ErrRestage) || errors.Is(err, errStopped) {
-			w.Logger.Info().Err(err).Msg("entries were given back that could not be committed; they come again")
+			w.Logger.Info().Err(err).Msg("entries could not be committed and were returned to the log; they will come again")
 			return nil
 		}
 		return err
@@ -181,22 +181,22 @@ func (w *worker) commitStaged() error {
 	g.done.Applied, g.done.Took = applied, time.Since(begin)
 	w.status.wrote(applied.Rows)
 	w.Observer.OnApplied(g.done)
-	w.forget()
+	w.resetStaging()
 	return nil
 }
 
-// giveBack returns staged entries to the log: they are not committed.
-func (w *worker) giveBack() {
-	w.gather.Discard()
-	for _, m := range w.gather.staged {
+// returnStaged returns staged entries to the log: they are not committed.
+func (w *worker) returnStaged() {
+	w.staging.Discard()
+	for _, m := range w.staging.staged {
 		m.staged = false
 		m.nak(0)
 	}
 	w.outOfOrder()
-	w.forget()
+	w.resetStaging()
 }
 
-func (w *worker) forget() {
-	w.gather.staged, w.gather.done = nil, Commit{}
-	w.gather.inside, w.gather.live, w.gather.last, w.gather.full, w.gather.asked = false, false, false, false, false
+func (w *worker) resetStaging() {
+	w.staging.staged, w.staging.done = nil, Commit{}
+	w.staging.inside, w.staging.live, w.staging.last, w.staging.full, w.staging.asked = false, false, false, false, false
 }

@@ -12,16 +12,16 @@ import (
 // load is what one transaction is to apply: a batch, or as much of it as may be
 // decoded at the same time.
 type load struct {
-	messages []*held
+	messages []*message
 	units    []unit // of messages, those that are not broken
 	broken   error  // the first of those that are
 }
 
-// ahead decodes loads while the transactions before them run, so that the
+// prefetch decodes loads while the transactions before them run, so that the
 // destination need not wait for them: one more than there are workers. On the
 // live lane it decodes only for a worker that has nothing to do, because the
 // entries that come meanwhile are to share a transaction.
-type ahead struct {
+type prefetch struct {
 	*run
 	decoder *entry.Decoder // of the goroutine of decode
 	limit   int            // bytes of rows of a load, passed by less than one entry
@@ -29,19 +29,19 @@ type ahead struct {
 	slots   chan struct{} // a token for every load that is decoded and not done
 }
 
-func (r *run) newAhead() *ahead {
+func (r *run) newPrefetch() *prefetch {
 	slots := r.Writers + 1
 	if r.live {
 		slots = 1
 	}
-	return &ahead{
+	return &prefetch{
 		run: r, decoder: entry.NewDecoder(r.Allocator), limit: r.Decoded * r.Writers / slots,
 		loads: make(chan load), slots: make(chan struct{}, slots),
 	}
 }
 
 // decode makes loads of batches until there are no more.
-func (a *ahead) decode(batches <-chan []*held) {
+func (a *prefetch) decode(batches <-chan []*message) {
 	defer close(a.loads)
 	for {
 		a.slots <- struct{}{}
@@ -52,7 +52,8 @@ func (a *ahead) decode(batches <-chan []*held) {
 		for {
 			l := a.load(batch)
 			a.loads <- l
-			if batch = batch[len(l.messages):]; len(batch) == 0 {
+			batch = batch[len(l.messages):]
+			if len(batch) == 0 {
 				break
 			}
 			a.slots <- struct{}{}
@@ -61,7 +62,7 @@ func (a *ahead) decode(batches <-chan []*held) {
 }
 
 // load decodes the first messages of a batch.
-func (a *ahead) load(batch []*held) load {
+func (a *prefetch) load(batch []*message) load {
 	var l load
 	size := 0
 	for i, m := range batch {
@@ -80,7 +81,7 @@ func (a *ahead) load(batch []*held) load {
 				continue
 			}
 			if err == nil {
-				break // nothing can be applied after it; what comes is given back
+				break // nothing can be applied after it; what comes is returned to the log
 			}
 		}
 		if err != nil {
@@ -102,7 +103,7 @@ func (a *ahead) load(batch []*held) load {
 }
 
 // done releases the rows of a load and returns to the log what was not answered of it.
-func (a *ahead) done(l load) {
+func (a *prefetch) done(l load) {
 	for _, u := range l.units {
 		release(u.change)
 	}

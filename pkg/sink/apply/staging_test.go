@@ -17,9 +17,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
-// gatherer keeps changes until they are committed to a destination in memory. A
+// stager keeps changes until they are committed to a destination in memory. A
 // CommitState beside it says what would be refused.
-type gatherer struct {
+type stager struct {
 	*memsink.Writer
 	refuse   func(sink.Change) error // when staged
 	onCommit func() error            // before a commit, if set
@@ -27,9 +27,9 @@ type gatherer struct {
 	staged   []sink.Change
 }
 
-func (g *gatherer) Gather() sink.Staging { return g }
+func (g *stager) NewStaging() sink.Staging { return g }
 
-func (g *gatherer) Stage(_ context.Context, changes []sink.Change) (sink.Staged, error) {
+func (g *stager) Stage(_ context.Context, changes []sink.Change) (sink.Staged, error) {
 	for _, c := range changes {
 		if g.refuse != nil {
 			if err := g.refuse(c); err != nil {
@@ -47,7 +47,7 @@ func (g *gatherer) Stage(_ context.Context, changes []sink.Change) (sink.Staged,
 	return sink.Staged{Full: g.full > 0 && len(g.staged) >= g.full}, nil
 }
 
-func (g *gatherer) Commit(ctx context.Context) (sink.Applied, error) {
+func (g *stager) Commit(ctx context.Context) (sink.Applied, error) {
 	if g.onCommit != nil {
 		if err := g.onCommit(); err != nil {
 			return sink.Applied{}, err
@@ -60,7 +60,7 @@ func (g *gatherer) Commit(ctx context.Context) (sink.Applied, error) {
 	return applied, err
 }
 
-func (g *gatherer) Discard() {
+func (g *stager) Discard() {
 	for _, c := range g.staged {
 		for _, rec := range c.Records {
 			rec.Release()
@@ -69,19 +69,19 @@ func (g *gatherer) Discard() {
 	g.staged = nil
 }
 
-// gatherRig is a rig whose Writer gathers.
-func gatherRig(t *testing.T, all ...entry.Entry) (*rig, *gatherer) {
+// stagingRig is a rig whose Writer is a stager.
+func stagingRig(t *testing.T, all ...entry.Entry) (*rig, *stager) {
 	r := newRig(t, all...)
-	g := &gatherer{Writer: r.loop.Writer.(*memsink.Writer)}
+	g := &stager{Writer: r.loop.Writer.(*memsink.Writer)}
 	r.loop.Writer = g
 	return r, g
 }
 
-func TestHistoryIsGatheredUntilTheLogIsRead(t *testing.T) {
+func TestHistoryIsStagedUntilTheLogIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := entries(t, 60, 40)
-		r, _ := gatherRig(t, all...)
+		r, _ := stagingRig(t, all...)
 		r.loop.Bytes = 4 * len(all[0].Payload) // far less than all of them: payloads are let go of
 		stop := r.start()
 		time.Sleep(450 * time.Millisecond)
@@ -111,7 +111,7 @@ func TestTheEndOfHistoryIsCommittedAtOnce(t *testing.T) {
 	for _, ended := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			asked := 0
-			r, _ := gatherRig(t)
+			r, _ := stagingRig(t)
 			r.loop.Ended = func(context.Context) bool { asked++; return ended }
 			stop := r.start()
 			for _, e := range entries(t, 5, 5) {
@@ -135,11 +135,11 @@ func TestTheEndOfHistoryIsCommittedAtOnce(t *testing.T) {
 	}
 }
 
-// TestASlowSourceIsGathered has pauses in the middle of a partition.
-func TestASlowSourceIsGathered(t *testing.T) {
+// TestASlowSourceIsStaged has pauses in the middle of a partition.
+func TestASlowSourceIsStaged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := gatherRig(t)
+		r, _ := stagingRig(t)
 		r.loop.StageTime = 10 * time.Second
 		stop := r.start()
 		for n := range block.Number(8) {
@@ -160,7 +160,7 @@ func TestASlowSourceIsGathered(t *testing.T) {
 func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := gatherRig(t)
+		r, _ := stagingRig(t)
 		r.loop.StageTime = 10 * time.Second
 		stop := r.start()
 		began := time.Now()
@@ -194,10 +194,10 @@ func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 	})
 }
 
-func TestAFullGathererIsCommittedAtOnce(t *testing.T) {
+func TestAFullStagingIsCommittedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, g := gatherRig(t, entries(t, 40, 40)...)
+		r, g := stagingRig(t, entries(t, 40, 40)...)
 		g.full, r.loop.StageTime = 10, time.Hour
 		r.loop.Rows = 1
 		stop := r.start()
@@ -217,7 +217,7 @@ func TestAFullGathererIsCommittedAtOnce(t *testing.T) {
 func TestWhatHasToBeStagedAgainComesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, g := gatherRig(t, entries(t, 20, 10)...)
+		r, g := stagingRig(t, entries(t, 20, 10)...)
 		failures := []error{
 			errors.New("a cut line"),
 			fault.Later(errors.New("away"), time.Second),
@@ -257,7 +257,7 @@ func TestWhatHasToBeStagedAgainComesAgain(t *testing.T) {
 // loop ends, and everything else is committed.
 func TestARefusedRowDoesNotKeepTheOthersBack(t *testing.T) {
 	t.Parallel()
-	r, g := gatherRig(t, entries(t, 20, 10)...)
+	r, g := stagingRig(t, entries(t, 20, 10)...)
 	g.refuse = func(c sink.Change) error {
 		if c.Range.Has(77) {
 			return &sink.BadRowError{Block: 77, Row: 70, Column: "text", Reason: "the test refuses it"}

@@ -8,20 +8,20 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// isolations is how many transactions may fail to find what is hopeless in a
-// batch. It is enough for several bad rows anywhere; when everything is
-// hopeless, for instance because the table is gone, it ends the search.
-const isolations = 64
+// maxBisections is how many transactions may fail while the refused entries of a batch
+// are looked for. It is enough for several bad rows anywhere; when every entry is
+// refused, for instance because the table is gone, it ends the search.
+const maxBisections = 64
 
-// isolation is one search.
-type isolation struct{ left int }
+// bisection is one search.
+type bisection struct{ left int }
 
-// isolate commits what it can of units, which cannot be committed together: it
-// halves them until those that fail are alone, and cuts these around the refused
-// block. Nothing of the live lane is committed after what failed or came too
-// early.
-func (w *worker) isolate(units []unit, err error, i *isolation) error {
-	if i.left--; i.left <= 0 {
+// bisect commits what it can of units that cannot be committed together: it halves
+// them until those that fail are alone, and commits the blocks around the refused one.
+// Nothing of the live lane is committed after an entry that failed or came too early.
+func (w *worker) bisect(units []unit, err error, i *bisection) error {
+	i.left--
+	if i.left <= 0 {
 		return err
 	}
 	if len(units) == 1 {
@@ -41,7 +41,7 @@ func (w *worker) isolate(units []unit, err error, i *isolation) error {
 
 // around commits the blocks of an entry before and after a refused one. The
 // entry is not acknowledged: what is committed of it will be skipped.
-func (w *worker) around(u unit, err error, i *isolation) error {
+func (w *worker) around(u unit, err error, i *bisection) error {
 	bad, ok := errors.AsType[*sink.BadRowError](err)
 	c := u.change
 	if !ok || c.Live || !c.Whole() || !c.Range.Has(bad.Block) {
@@ -54,7 +54,7 @@ func (w *worker) around(u unit, err error, i *isolation) error {
 // commitRest commits a change without the block of a refused row, and without
 // those refused in turn. row is the position of the change's first row in its
 // entry.
-func (w *worker) commitRest(c sink.Change, row int, bad *sink.BadRowError, i *isolation) {
+func (w *worker) commitRest(c sink.Change, row int, bad *sink.BadRowError, i *bisection) {
 	rest := []block.Range{
 		{Start: c.Range.Start, End: bad.Block},
 		{Start: bad.Block + 1, End: c.Range.End},
@@ -88,8 +88,8 @@ func (w *worker) commitRest(c sink.Change, row int, bad *sink.BadRowError, i *is
 	}
 }
 
-// within cuts a change of a whole entry down to the blocks of r, and tells the
-// position of its first row in the entry. The caller releases it.
+// within returns the part of a change that is of the blocks of r, and the position of
+// its first row in the entry. The caller releases it.
 func within(c sink.Change, column int, r block.Range) (sink.Change, int, error) {
 	part, first, row := c, -1, 0
 	part.Range, part.Records, part.Rows = c.Range.Intersect(r), nil, 0
