@@ -16,16 +16,16 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// bed is what a case works on: a fresh destination and shorthands.
-type bed struct {
+// env is what a case works on: a fresh destination and shorthands.
+type env struct {
 	testing.TB
 	dest  Destination
 	setup Setup
 	mem   *lender
 }
 
-func newBed(t testing.TB, open Open, s Setup) *bed {
-	b := &bed{TB: t, dest: open(t, s), setup: s, mem: new(lender)}
+func newEnv(t testing.TB, open Open, s Setup) *env {
+	b := &env{TB: t, dest: open(t, s), setup: s, mem: new(lender)}
 	t.Cleanup(func() {
 		if n := b.mem.lent.Load(); n != 0 {
 			t.Errorf("%d bytes of borrowed records were kept after Apply had returned", n)
@@ -49,10 +49,10 @@ func dataOf(r block.Range, rows []Row) item {
 	return item{sink.Change{Header: h}, rows}
 }
 
-// span is the half-open range of blocks [start, end).
+// span returns the half-open range of blocks [start, end).
 func span(start, end block.Number) block.Range { return block.Range{Start: start, End: end} }
 
-// partsOf is a block as entries of one batch.
+// partsOf returns a block as entries of one batch.
 func partsOf(n block.Number, batch string, rows []Row, parts int) []item {
 	items := make([]item, parts)
 	for i := range items {
@@ -62,7 +62,7 @@ func partsOf(n block.Number, batch string, rows []Row, parts int) []item {
 	return items
 }
 
-// bigRows is a block that is worth splitting.
+// bigRows returns the rows of a block that is worth splitting.
 func bigRows(n block.Number, fork, count int) []Row {
 	rows := make([]Row, count)
 	for i := range rows {
@@ -72,7 +72,7 @@ func bigRows(n block.Number, fork, count int) []Row {
 }
 
 // writer opens a Writer.
-func (b *bed) writer() sink.Writer {
+func (b *env) writer() sink.Writer {
 	b.Helper()
 	w := b.dest.Writer(b)
 	if err := w.Open(b.Context(), table()); err != nil {
@@ -87,7 +87,7 @@ func (b *bed) writer() sink.Writer {
 }
 
 // try applies items once.
-func (b *bed) try(ctx context.Context, w sink.Writer, items ...item) (sink.Applied, error) {
+func (b *env) try(ctx context.Context, w sink.Writer, items ...item) (sink.Applied, error) {
 	changes := make([]sink.Change, len(items))
 	for i, it := range items {
 		it.Records = records(b.mem, it.rows)
@@ -102,7 +102,7 @@ func (b *bed) try(ctx context.Context, w sink.Writer, items ...item) (sink.Appli
 }
 
 // apply applies items when nothing is in the way.
-func (b *bed) apply(w sink.Writer, items ...item) sink.Applied {
+func (b *env) apply(w sink.Writer, items ...item) sink.Applied {
 	b.Helper()
 	applied, err := b.try(b.Context(), w, items...)
 	if err != nil {
@@ -118,9 +118,9 @@ func (b *bed) apply(w sink.Writer, items ...item) sink.Applied {
 	return applied
 }
 
-// insist applies items as a loop would: until it succeeds. It may be called by
+// retry applies items as the apply loop would, until it succeeds. It may be called by
 // any goroutine.
-func (b *bed) insist(w sink.Writer, items ...item) error {
+func (b *env) retry(w sink.Writer, items ...item) error {
 	return fault.Retry(b.Context(), fault.Backoff{Attempts: 20, Min: 2 * time.Millisecond, Max: 500 * time.Millisecond},
 		func(ctx context.Context) error {
 			_, err := b.try(ctx, w, items...)
@@ -128,8 +128,8 @@ func (b *bed) insist(w sink.Writer, items ...item) error {
 		}, nil)
 }
 
-// harass is insist, but some of the first attempts are cancelled on the way.
-func (b *bed) harass(rnd *rand.Rand, w sink.Writer, items ...item) error {
+// harass is retry, but some of the first attempts are cancelled on the way.
+func (b *env) harass(rnd *rand.Rand, w sink.Writer, items ...item) error {
 	for range rnd.IntN(3) {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Duration(rnd.IntN(3000))*time.Microsecond)
 		_, err := b.try(ctx, w, items...)
@@ -138,10 +138,10 @@ func (b *bed) harass(rnd *rand.Rand, w sink.Writer, items ...item) error {
 			return fmt.Errorf("a cancelled call is answered with a permanent error: %w", err)
 		}
 	}
-	return b.insist(w, items...)
+	return b.retry(w, items...)
 }
 
-func (b *bed) state(w sink.Writer) sink.State {
+func (b *env) state(w sink.Writer) sink.State {
 	b.Helper()
 	s, err := w.State(b.Context())
 	if err != nil {
@@ -150,7 +150,7 @@ func (b *bed) state(w sink.Writer) sink.State {
 	return s
 }
 
-func (b *bed) rows() []Row {
+func (b *env) rows() []Row {
 	b.Helper()
 	rows, err := b.dest.Rows(b.Context())
 	if err != nil {
@@ -160,7 +160,7 @@ func (b *bed) rows() []Row {
 }
 
 // wantRows compares the table with rows, in any order.
-func (b *bed) wantRows(want []Row) {
+func (b *env) wantRows(want []Row) {
 	b.Helper()
 	got, want := sorted(b.rows()), sorted(want)
 	if slices.Equal(got, want) {
@@ -185,7 +185,7 @@ func (b *bed) wantRows(want []Row) {
 }
 
 // wantCoverage compares what is covered with ranges.
-func (b *bed) wantCoverage(w sink.Writer, ranges ...block.Range) {
+func (b *env) wantCoverage(w sink.Writer, ranges ...block.Range) {
 	b.Helper()
 	if got, want := b.state(w).Coverage, block.NewSet(ranges...); !got.Equal(want) {
 		b.Fatalf("coverage is %v, want %v", got, want)
@@ -193,7 +193,7 @@ func (b *bed) wantCoverage(w sink.Writer, ranges ...block.Range) {
 }
 
 // wantSame fails unless f leaves rows and state alone.
-func (b *bed) wantSame(w sink.Writer, f func()) {
+func (b *env) wantSame(w sink.Writer, f func()) {
 	b.Helper()
 	state, rows := b.state(w), b.rows()
 	f()
@@ -206,7 +206,7 @@ func (b *bed) wantSame(w sink.Writer, f func()) {
 
 // wantConsistent fails unless the table holds the rows of the covered blocks
 // and no others. A commit may arrive while it looks: then it looks again.
-func (b *bed) wantConsistent(w sink.Writer, fork int) {
+func (b *env) wantConsistent(w sink.Writer, fork int) {
 	b.Helper()
 	for {
 		before, got := b.state(w).Coverage, sorted(b.rows())
@@ -231,7 +231,7 @@ func sorted(rows []Row) []Row {
 }
 
 // each runs f(0) to f(n-1) at the same time and waits for all of them.
-func (b *bed) each(n int, f func(i int) error) {
+func (b *env) each(n int, f func(i int) error) {
 	b.Helper()
 	done := make(chan error, n)
 	for i := range n {
@@ -257,7 +257,7 @@ func shuffled(rnd *rand.Rand, items []item) []item {
 }
 
 // random returns a source of its own, whose seed is printed if the case fails.
-func (b *bed) random() *rand.Rand {
+func (b *env) random() *rand.Rand {
 	b.Helper()
 	seed := rand.Uint64()
 	b.Logf("seed %d", seed)

@@ -11,7 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-var troubleCases = []testCase{
+var faultCases = []testCase{
 	{"a cancelled call does nothing", cancelled},
 	{"cancelled in the middle", cancelledMidway},
 	{"cut off in the middle", cutOff},
@@ -19,7 +19,7 @@ var troubleCases = []testCase{
 	{"refused half way, and repeated", refusedHalfWay},
 }
 
-func cancelled(b *bed) {
+func cancelled(b *env) {
 	w := b.writer()
 	b.apply(w, data(span(0, 5), 0))
 	b.wantSame(w, func() {
@@ -35,7 +35,7 @@ func cancelled(b *bed) {
 
 // cancelledMidway cancels calls after ever longer times, so that some of them
 // are hit before, some in and some after the commit.
-func cancelledMidway(b *bed) {
+func cancelledMidway(b *env) {
 	w := b.writer()
 	const calls = 24
 	for i := range block.Number(calls) {
@@ -50,7 +50,7 @@ func cancelledMidway(b *bed) {
 			b.Fatalf("a cancelled call is answered with a permanent error: %v", err)
 		}
 		b.wantConsistent(w, 0)
-		if err := b.insist(w, slices.Concat(items[5:], items[:5])...); err != nil {
+		if err := b.retry(w, slices.Concat(items[5:], items[:5])...); err != nil {
 			b.Fatal(err)
 		}
 		b.wantConsistent(w, 0)
@@ -60,7 +60,7 @@ func cancelledMidway(b *bed) {
 }
 
 // cutOff kills the connections while four goroutines write.
-func cutOff(b *bed) {
+func cutOff(b *env) {
 	killer, ok := b.dest.(Killer)
 	if !ok {
 		b.Log("this destination has no connections to lose")
@@ -78,7 +78,8 @@ func cutOff(b *bed) {
 		defer close(killed)
 		n := 0
 		for range progress {
-			if n++; n%20 == 0 {
+			n++
+			if n%20 == 0 {
 				killer.Kill(b)
 			}
 		}
@@ -86,7 +87,7 @@ func cutOff(b *bed) {
 	b.each(len(work), func(i int) error {
 		for some := range slices.Chunk(work[i], 2) {
 			progress <- struct{}{}
-			if err := b.insist(writers[i%2], some...); err != nil {
+			if err := b.retry(writers[i%2], some...); err != nil {
 				return err
 			}
 		}
@@ -95,17 +96,17 @@ func cutOff(b *bed) {
 	close(progress)
 	<-killed
 	// The last kill may have hit a connection that nobody was using.
-	if err := b.insist(writers[0], work[0][0]); err != nil {
+	if err := b.retry(writers[0], work[0][0]); err != nil {
 		b.Fatal(err)
 	}
-	if err := b.insist(writers[1], work[1][0]); err != nil {
+	if err := b.retry(writers[1], work[1][0]); err != nil {
 		b.Fatal(err)
 	}
 	b.wantRows(chain(span(0, 400), 0))
 	b.wantCoverage(writers[0], span(0, 400))
 }
 
-func refusedRow(b *bed) {
+func refusedRow(b *env) {
 	refuser, ok := b.dest.(Refuser)
 	if !ok {
 		b.Log("this destination refuses no row of the suite's table")
@@ -137,7 +138,7 @@ func refusedRow(b *bed) {
 // refusedHalfWay has a destination refuse one row after others were written, several
 // times, whole or as a part of a block: in the end each row is there once, and a reorg
 // leaves none.
-func refusedHalfWay(b *bed) {
+func refusedHalfWay(b *env) {
 	obstructor, ok := b.dest.(Obstructor)
 	if !ok {
 		b.Log("this destination cannot be kept from taking one row")

@@ -372,7 +372,7 @@ func (m mutant) failure(t *testing.T) string {
 				}
 				r := &recorder{TB: t}
 				r.ctx, r.cancel = context.WithTimeout(t.Context(), 20*time.Second)
-				if r.run(func() { c.run(newBed(r, m.open, s.setup)) }) {
+				if r.run(func() { c.run(newEnv(r, m.open, s.setup)) }) {
 					return c.name
 				}
 			}

@@ -163,7 +163,8 @@ func (s *Store) remove(r block.Range) (n uint64) {
 			continue
 		}
 		for _, row := range rows {
-			if touched[row.key] = true; s.shown(row) {
+			touched[row.key] = true
+			if s.shown(row) {
 				n++
 			}
 		}
@@ -192,7 +193,8 @@ func (s *Store) undo(key string, r block.Range) {
 			s.drop(key, at)
 		}
 	}
-	if s.keys[key] = after; len(after) == 0 {
+	s.keys[key] = after
+	if len(after) == 0 {
 		delete(s.keys, key)
 	}
 }
