@@ -35,7 +35,7 @@ type Loop struct {
 	Writers   int           // transactions at the same time for the partitions; default 1
 	Rows      int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
 	Wait      time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Stager
-	Bytes     int           // of all entries in flight, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
+	Bytes     int           // of all entries in flight as published, for each of Source and Live, passed by less than one; default 32 MiB
 	StageTime time.Duration // how long a Stager may wait for more before it commits; default 10 s
 	Decoded   int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 

@@ -45,8 +45,8 @@ func (w *Writer) fits(ctx context.Context, t sink.Table) (columns []string, key 
 		return nil, nil, err
 	}
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() || !arrow.IsInteger(t.Schema.Field(t.BlockColumn).Type.ID()) {
-		return nil, nil, fault.Permanent(fmt.Errorf("open table: the block column, at index %d, is not an integer column; set source.block_column",
-			t.BlockColumn))
+		return nil, nil, fault.Permanent(fmt.Errorf("open table: the block column, at index %d, is not an integer column; "+
+			"set source.block_column", t.BlockColumn))
 	}
 	columns = make([]string, t.Schema.NumFields())
 	for i, f := range t.Schema.Fields() {
@@ -55,8 +55,8 @@ func (w *Writer) fits(ctx context.Context, t sink.Table) (columns []string, key 
 	for _, name := range w.store.Key {
 		found := t.Schema.FieldIndices(name)
 		if len(found) != 1 {
-			return nil, nil, fault.Permanent(fmt.Errorf("open table: %d columns are called %q, the name of a key column; change the key or the query",
-				len(found), name))
+			return nil, nil, fault.Permanent(fmt.Errorf("open table: %d columns are called %q, the name of a key column; "+
+				"change the key or the query", len(found), name))
 		}
 		key = append(key, found[0])
 	}
