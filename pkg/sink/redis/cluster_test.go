@@ -86,7 +86,7 @@ func (m *member) must(t testing.TB, command ...any) {
 }
 
 // slotIn returns an address whose key is of a slot of a third of the Cluster, and not
-// of that of the home slot.
+// of that of the coordinator.
 func slotIn(t testing.TB, s *server, third int, first byte) (byte, int64) {
 	t.Helper()
 	home := s.ClusterKeySlot(t.Context(), "{"+s.name+"}").Val()
@@ -358,7 +358,7 @@ func TestALaterEpochInACluster(t *testing.T) {
 	}
 }
 
-// The index of a slot is dropped below the floor that home has, and not before: a
+// The index of a slot is dropped below the floor that the coordinator has, and not before: a
 // reorg is exact in all slots, or refused.
 func TestFinalityInACluster(t *testing.T) {
 	t.Parallel()

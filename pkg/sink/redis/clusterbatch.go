@@ -13,27 +13,27 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// errand is one batch on its way. Its goroutine has it until done is closed.
-type errand struct {
+// clusterBatch is one batch in flight. Its goroutine owns it until done is closed.
+type clusterBatch struct {
 	done    chan struct{}
 	err     error
 	release context.CancelFunc
 
 	rows    int
-	prepare []byte // header of a call to home that comes first; nil: none is needed
+	prepare []byte // header of a call to the coordinator that comes first; nil: none is needed
 	pipe    redis.Pipeliner
 	slices  []*redis.Cmd
 	calls   [][]byte
 
 	ranges         block.Set
 	claimed        block.Number
-	token          string // of a part that home is told of; else empty
+	token          string // of a part that the coordinator is told of; else empty
 	fresh, unready []int
 	written, gone  uint64
 }
 
-// flush sends what has been gathered, once the batch before has been answered.
-func (s *spreading) flush(ctx context.Context) error {
+// flush sends what has been collected, once the batch before has been answered.
+func (s *clusterCommit) flush(ctx context.Context) error {
 	if err := s.wait(); err != nil {
 		return err
 	}
@@ -44,7 +44,8 @@ func (s *spreading) flush(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	ctx, release := steady(ctx)
-	e := &errand{done: make(chan struct{}), release: release, rows: len(s.scratch.rows), pipe: s.client.Pipeline(), calls: s.calls, ranges: s.ranges}
+	e := &clusterBatch{done: make(chan struct{}), release: release, rows: len(s.scratch.rows), pipe: s.client.Pipeline(),
+		calls: s.calls, ranges: s.ranges}
 	if s.part != nil {
 		n, token := s.part.blocks.Start, tokenOf(s.part.parts, s.part.batch)
 		if s.claims[n] != token {
@@ -87,9 +88,9 @@ func numerals(numbers []int) []string {
 	return texts
 }
 
-// run tells home which slots there will be, sends the rows to them and then tells
-// home that they are there.
-func (w *Writer) run(ctx context.Context, e *errand) error {
+// run tells the coordinator which slots will have rows, sends the rows to them, and then
+// tells the coordinator that they are there.
+func (w *Writer) run(ctx context.Context, e *clusterBatch) error {
 	keys := w.target.keys()
 	if e.prepare != nil {
 		reply, err := w.script.EvalSha(ctx, w.client, keys, e.prepare, "").Slice()
@@ -142,8 +143,8 @@ func (w *Writer) run(ctx context.Context, e *errand) error {
 	return nil
 }
 
-// wait waits for the batch on its way and takes note of what it did.
-func (s *spreading) wait() error {
+// wait waits for the batch in flight and notes what it did.
+func (s *clusterCommit) wait() error {
 	e := s.running
 	if e == nil {
 		return nil

@@ -12,33 +12,33 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// spreading applies steps in a Cluster, where keys are in many slots and a script
+// clusterCommit applies steps in a Cluster, where keys are in many slots and a script
 // reaches one. Rows go to their slots, each with a record of the blocks that the
-// slot has; when all of them have answered, the home slot is told that the blocks
-// are there. Decision 26 is the protocol.
-type spreading struct {
+// slot has; when all of them have answered, the coordinator, a slot of its own, is told
+// that the blocks are there. Decision 26 is the protocol.
+type clusterCommit struct {
 	*call
-	home
-	floor   block.Number            // that home has committed to
-	covered block.Set               // what home has committed
-	claims  map[block.Number]string // readings of blocks in parts that home knows of
+	coordinator
+	floor   block.Number            // that the coordinator has committed to
+	covered block.Set               // what the coordinator has committed
+	claims  map[block.Number]string // readings of blocks in parts that the coordinator knows of
 
 	// What is to be sent next: rows are in scratch.
-	ranges block.Set // whole blocks
-	part   *piece    // or one part of a block
-	calls  [][]byte  // headers of calls to the home slot, once all slots have answered
+	ranges block.Set   // whole blocks
+	part   *blockChunk // or one part of a block
+	calls  [][]byte    // headers of calls to the coordinator, once all slots have answered
 
-	running *errand
+	running *clusterBatch
 	skipped uint64 // rows that slots had already
 }
 
-// spreadBytes is about how much is sent before answers are waited for. The more it
+// clusterBatchBytes is about how much is sent before answers are waited for. The more it
 // is, the more rows there are for each slot.
-const spreadBytes = 4 << 20
+const clusterBatchBytes = 4 << 20
 
-// spread applies steps to a state, and returns the number of rows that were there.
-func (c *call) spread(ctx context.Context, l *ledger, steps []step) (uint64, error) {
-	s := &spreading{call: c, home: l.home, floor: l.floor, covered: l.Coverage, claims: make(map[block.Number]string)}
+// commitCluster applies steps to a state, and returns the number of rows that were there.
+func (c *call) commitCluster(ctx context.Context, l *commitState, steps []step) (uint64, error) {
+	s := &clusterCommit{call: c, coordinator: l.coordinator, floor: l.floor, covered: l.Coverage, claims: make(map[block.Number]string)}
 	s.scratch.reset()
 	for n, o := range l.open {
 		s.claims[n] = o.token
@@ -47,11 +47,11 @@ func (c *call) spread(ctx context.Context, l *ledger, steps []step) (uint64, err
 	return s.skipped, errors.Join(err, s.wait())
 }
 
-func (s *spreading) all(ctx context.Context, steps []step) error {
+func (s *clusterCommit) all(ctx context.Context, steps []step) error {
 	if s.pending != nil {
 		longer, done := steady(ctx)
 		defer done()
-		if err := s.settle(longer, s.pending); err != nil {
+		if err := s.finishRollback(longer, s.pending); err != nil {
 			return err
 		}
 	}
@@ -63,19 +63,19 @@ func (s *spreading) all(ctx context.Context, steps []step) error {
 	return s.drain(ctx)
 }
 
-// step does what one change does.
-func (s *spreading) step(ctx context.Context, st *step) error {
+// step applies one change.
+func (s *clusterCommit) step(ctx context.Context, st *step) error {
 	ch, live := &st.change, st.change.Live
 	if live && st.before == st.after {
 		return nil // applied before
 	}
-	behind := live && st.before.StartsBeyond(*ch)
+	beyond := live && st.before.StartsBeyond(*ch)
 	void := block.Range{Start: ch.Range.Start, End: block.Max + 1}
-	if behind {
+	if beyond {
 		void.Start = st.before.Start // all that the live lane had is void
 	}
 	cut := func(to sink.LiveState) error {
-		return s.takeBack(ctx, st, []block.Range{void}, func(h *header) {
+		return s.rollBack(ctx, st, []block.Range{void}, func(h *header) {
 			h.text("cut", hexBlock(void.Start))
 			h.list("set", liveFields(to)...)
 		})
@@ -83,20 +83,20 @@ func (s *spreading) step(ctx context.Context, st *step) error {
 	switch {
 	case ch.Kind == entry.Invalidate:
 		return cut(st.after)
-	case live && (!st.before.Started || behind):
-		// The lane takes possession of its blocks, at the place before its first
-		// entry.
+	case live && (!st.before.Started || beyond):
+		// The lane owns its blocks from here on: the state becomes that before its
+		// first entry.
 		begun := sink.LiveState{Started: true, Epoch: ch.Epoch, Seq: ch.After, Start: st.after.Start}
 		if err := cut(begun); err != nil {
 			return err
 		}
 		st.before = begun
 	case live && ch.Epoch > st.before.Epoch:
-		// Slots may have rows of an entry of the epoch before that home has not.
+		// Slots may have rows of an entry of the epoch before that the coordinator has not.
 		if err := s.drain(ctx); err != nil {
 			return err
 		}
-		if err := s.takeBack(ctx, st, s.unknown(st.before.Start), func(*header) {}); err != nil {
+		if err := s.rollBack(ctx, st, s.unknown(st.before.Start), func(*header) {}); err != nil {
 			return err
 		}
 	case len(st.Delete) > 0: // blocks of another reading
@@ -104,14 +104,14 @@ func (s *spreading) step(ctx context.Context, st *step) error {
 		for _, r := range st.Delete {
 			names = append(names, hexBlock(r.Start))
 		}
-		if err := s.takeBack(ctx, st, st.Delete, func(h *header) { h.list("unclaim", names...) }); err != nil {
+		if err := s.rollBack(ctx, st, st.Delete, func(h *header) { h.list("unclaim", names...) }); err != nil {
 			return err
 		}
 	}
 	switch {
 	case ch.Kind != entry.Data:
-		s.homeHeader(st).list("set", liveFields(st.after)...)
-		s.tellHome()
+		s.coordinatorHeader(st).list("set", liveFields(st.after)...)
+		s.tellCoordinator()
 	case ch.Whole():
 		if err := s.whole(ctx, st); err != nil {
 			return err
@@ -121,14 +121,14 @@ func (s *spreading) step(ctx context.Context, st *step) error {
 			return err
 		}
 	}
-	if len(s.scratch.packed) < spreadBytes {
+	if len(s.scratch.packed) < clusterBatchBytes {
 		return nil
 	}
 	return s.flush(ctx)
 }
 
-// unknown returns the blocks from n on of which home has nothing.
-func (s *spreading) unknown(n block.Number) []block.Range {
+// unknown returns the blocks from n on of which the coordinator has nothing.
+func (s *clusterCommit) unknown(n block.Number) []block.Range {
 	known := s.covered.Clone()
 	for at := range s.claims {
 		known.Add(block.Closed(at, at))
@@ -136,28 +136,30 @@ func (s *spreading) unknown(n block.Number) []block.Range {
 	return known.Missing(block.Range{Start: n, End: block.Max + 1})
 }
 
-// tellHome keeps the call whose header has been made until the rows are there.
-func (s *spreading) tellHome() { s.calls = append(s.calls, slices.Clone(s.pack.header.bytes())) }
+// tellCoordinator keeps the call whose header has been made until the rows are there.
+func (s *clusterCommit) tellCoordinator() {
+	s.calls = append(s.calls, slices.Clone(s.pack.header.bytes()))
+}
 
 // whole sends the blocks of an entry that are not covered.
-func (s *spreading) whole(ctx context.Context, st *step) error {
+func (s *clusterCommit) whole(ctx context.Context, st *step) error {
 	if len(st.Covered) == 0 {
 		if st.change.Live {
-			s.homeHeader(st)
+			s.coordinatorHeader(st)
 			s.moveOn(st)
-			s.tellHome()
+			s.tellCoordinator()
 		}
 		return nil
 	}
 	at, start := 0, st.Covered[0].Start
 	cover := func(end block.Number, last bool) {
 		r := block.Range{Start: start, End: end}
-		s.homeHeader(st)
+		s.coordinatorHeader(st)
 		s.cover(r)
 		if last {
 			s.moveOn(st)
 		}
-		s.tellHome()
+		s.tellCoordinator()
 		s.ranges.Add(r)
 		start = end
 	}
@@ -170,7 +172,7 @@ func (s *spreading) whole(ctx context.Context, st *step) error {
 				at++
 				start = st.Covered[at].Start
 			}
-			if n > start && len(s.scratch.packed) >= spreadBytes && s.scratch.lastBlock() != n {
+			if n > start && len(s.scratch.packed) >= clusterBatchBytes && s.scratch.lastBlock() != n {
 				cover(n, false)
 				if err := s.flush(ctx); err != nil {
 					return err
@@ -187,14 +189,14 @@ func (s *spreading) whole(ctx context.Context, st *step) error {
 }
 
 // onePart sends one part of a block.
-func (s *spreading) onePart(ctx context.Context, st *step) error {
+func (s *clusterCommit) onePart(ctx context.Context, st *step) error {
 	ch := &st.change
 	token, n := tokenOf(ch.Parts, ch.Batch), ch.Range
 	if st.idle {
 		if ch.Live {
-			s.homeHeader(st).list("arrived", hexBlock(n.Start), hexBlock(n.End), token, strconv.Itoa(ch.Part))
+			s.coordinatorHeader(st).list("arrived", hexBlock(n.Start), hexBlock(n.End), token, strconv.Itoa(ch.Part))
 			s.moveOn(st)
-			s.tellHome()
+			s.tellCoordinator()
 		}
 		return nil
 	}
@@ -206,8 +208,8 @@ func (s *spreading) onePart(ctx context.Context, st *step) error {
 			s.scratch.add(s.target, &st.runs[i], row)
 		}
 	}
-	s.part = &piece{n, ch.Batch, ch.Part, ch.Parts}
-	h := s.homeHeader(st)
+	s.part = &blockChunk{n, ch.Batch, ch.Part, ch.Parts}
+	h := s.coordinatorHeader(st)
 	s.cover(n)
 	h.text("token", token)
 	h.text("parts", strconv.Itoa(ch.Parts))
@@ -215,12 +217,12 @@ func (s *spreading) onePart(ctx context.Context, st *step) error {
 	h.text("offset", "0")
 	h.text("last", "yes")
 	s.moveOn(st)
-	s.tellHome()
+	s.tellCoordinator()
 	return s.flush(ctx)
 }
 
 // drain sends what is left and waits for everything.
-func (s *spreading) drain(ctx context.Context) error {
+func (s *clusterCommit) drain(ctx context.Context) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}

@@ -15,8 +15,10 @@ import (
 )
 
 var (
-	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its keys, or a replica was promoted that had nothing yet; start this sink again, and it loads everything anew"))
-	errState     = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its rows, and start it again"))
+	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its " +
+		"keys, or a replica was promoted that had nothing yet; start this sink again, and it loads everything anew"))
+	errState = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its " +
+		"rows, and start it again"))
 )
 
 // hexBlock is a block number as it stands in keys: text in the order of numbers.
@@ -30,13 +32,13 @@ func parseBlock(s string) (block.Number, error) {
 	return block.Number(n), nil
 }
 
-// ledger is what is committed, and how far the blocks are that have come in
-// part.
-type ledger struct {
+// commitState is what is committed, and how much has arrived of the blocks that come in
+// parts.
+type commitState struct {
 	sink.CommitState
-	open  map[block.Number]opened
-	floor block.Number
-	home  // of a Cluster
+	open        map[block.Number]opened
+	floor       block.Number
+	coordinator // of a Cluster
 }
 
 // opened is a block of which a reading has begun to arrive.
@@ -49,21 +51,21 @@ type opened struct {
 // well, if a full server did not refuse it.
 const reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3])}`
 
-// readLedger reads all of it.
-func (w *Writer) readLedger(ctx context.Context) (*ledger, error) {
+// readCommitState reads what is committed.
+func (w *Writer) readCommitState(ctx context.Context) (*commitState, error) {
 	script, keys := reading, w.target.keys()[:3]
 	if w.target.Cluster {
-		script, keys = homeReading, w.target.keys()
+		script, keys = coordinatorReading, w.target.keys()
 	}
 	answer, err := w.client.EvalRO(ctx, script, keys).Slice()
 	if err != nil {
 		return nil, err
 	}
-	return parseLedger(answer, w.target.format(), w.target.Cluster)
+	return parseCommitState(answer, w.target.format(), w.target.Cluster)
 }
 
-// parseLedger reads the answer to reading or, of a Cluster, to homeReading.
-func parseLedger(answer []any, format string, cluster bool) (_ *ledger, err error) {
+// parseCommitState reads the answer to reading or, of a Cluster, to coordinatorReading.
+func parseCommitState(answer []any, format string, cluster bool) (_ *commitState, err error) {
 	var parts [3][]string
 	if len(answer) < len(parts) {
 		return nil, errState
@@ -79,14 +81,14 @@ func parseLedger(answer []any, format string, cluster bool) (_ *ledger, err erro
 	if state["format"] != format {
 		return nil, errForgotten
 	}
-	l := &ledger{open: make(map[block.Number]opened)}
+	l := &commitState{open: make(map[block.Number]opened)}
 	if at := state["floor"]; at != "" {
 		if l.floor, err = parseBlock(at); err != nil {
 			return nil, err
 		}
 	}
 	if cluster {
-		if err := l.readHome(state, answer[3:]); err != nil {
+		if err := l.readCoordinator(state, answer[3:]); err != nil {
 			return nil, err
 		}
 	}
@@ -114,7 +116,7 @@ func pairsOf(flat []string) map[string]string {
 
 // readOpen reads the blocks that have come in part. The reading that an entry of
 // parts names has a batch; that of a whole entry is known to its writer only.
-func (l *ledger) readOpen(fields map[string]string) error {
+func (l *commitState) readOpen(fields map[string]string) error {
 	for field, value := range fields {
 		if len(field) != 16 {
 			continue
@@ -167,7 +169,8 @@ func parseLive(fields map[string]string) (sink.LiveState, error) {
 	if at := fields["cursor_block"]; at != "" {
 		n, err := strconv.ParseUint(at, 10, 64)
 		hash, hashErr := hex.DecodeString(fields["cursor_hash"])
-		if wrong[3] = errors.Join(err, hashErr); wrong[3] == nil && len(hash) == len(block.Hash{}) {
+		wrong[3] = errors.Join(err, hashErr)
+		if wrong[3] == nil && len(hash) == len(block.Hash{}) {
 			s.Cursor = block.Cursor{Network: fields["cursor_network"], Number: block.Number(n), Hash: block.Hash(hash)}
 		}
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// FuzzLedger holds that no state that somebody has written to Redis makes its reading
+// FuzzCommitState holds that no state that somebody has written to Redis makes its reading
 // panic, and that what cannot be read is refused for good. Lines of the text are values,
 // "=" begins the next of the lists that the script answers with.
-func FuzzLedger(f *testing.F) {
+func FuzzCommitState(f *testing.F) {
 	for _, seed := range []string{
 		"format\n" + formatSingle + "\nfloor\n0000000000000001\nepoch\n1\nseq\n7\nstart\n0000000000000010\ncursor_network\nn\ncursor_block\n12\ncursor_hash\n" + strings.Repeat("ab", 32) +
 			"\n=\n00000000000000000000000000000010\n=\n0000000000000011\n3 batch\n0000000000000011:0\nall\n0000000000000011:1\n128",
@@ -34,7 +34,7 @@ func FuzzLedger(f *testing.F) {
 		if cluster {
 			format = formatCluster
 		}
-		l, err := parseLedger(append(answer, list), format, cluster)
+		l, err := parseCommitState(append(answer, list), format, cluster)
 		if err != nil && fault.Of(err) != fault.ClassPermanent {
 			t.Errorf("%v is not permanent", err)
 		}

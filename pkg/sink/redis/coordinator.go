@@ -16,35 +16,37 @@ import (
 )
 
 var (
-	errLost = fault.Permanent(errors.New("a node of the cluster has lost what it was sent: it was flushed, keys were removed, or a replica took over that was behind; remove the keys of this sink and load it again"))
-	errKept = fault.Permanent(errors.New("a node of the cluster holds state, and perhaps rows, of an earlier life of this sink; remove all its keys and those of its rows, and start it again"))
+	errLost = fault.Permanent(errors.New("a node of the cluster has lost what it was sent: it was flushed, keys were removed, " +
+		"or a replica took over that was behind; remove the keys of this sink and load it again"))
+	errKept = fault.Permanent(errors.New("a node of the cluster holds state, and perhaps rows, of an earlier life of this " +
+		"sink; remove all its keys and those of its rows, and start it again"))
 )
 
-// home is what the home slot of a Cluster holds besides coverage and live lane:
-// which slots may have rows, and the fence, a number that grows with every step
-// that takes rows back. Whatever was planned behind an older fence is refused, at
-// home and, once pending is done, in every slot.
-type home struct {
+// coordinator is what the coordinating slot of a Cluster holds besides coverage and live
+// lane: which slots may have rows, and the fence, a number that grows with every
+// rollback. What was planned under an older fence is refused, by the coordinator and,
+// once pending is done, by every slot.
+type coordinator struct {
 	id      string // of the state, from its beginning to its removal
 	fence   string
-	pending *voiding // has begun and has to be finished before anything else
-	slots   bitmap   // may have rows
-	ready   bitmap   // have a state of their own
+	pending *rollback // has begun and has to be finished before anything else
+	slots   bitmap    // may have rows
+	ready   bitmap    // have a state of their own
 }
 
-// voiding is the ranges that are to be taken out of all slots.
-type voiding struct {
+// rollback is ranges of blocks that are to be removed from all slots.
+type rollback struct {
 	fence  string
 	ranges []string // from and to, of each
 }
 
-func (v *voiding) String() string { return v.fence + " " + strings.Join(v.ranges, " ") }
+func (v *rollback) String() string { return v.fence + " " + strings.Join(v.ranges, " ") }
 
-// homeReading is reading with the slots.
-const homeReading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3]),
+// coordinatorReading is the script reading, with the slots.
+const coordinatorReading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3]),
 	redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])}`
 
-func (m *home) readHome(state map[string]string, bitmaps []any) error {
+func (m *coordinator) readCoordinator(state map[string]string, bitmaps []any) error {
 	m.id, m.fence = state["id"], state["fence"]
 	if m.id == "" || len(m.fence) != 16 {
 		return errState
@@ -54,7 +56,7 @@ func (m *home) readHome(state map[string]string, bitmaps []any) error {
 		if len(parts)%2 == 0 {
 			return errState
 		}
-		m.pending = &voiding{parts[0], parts[1:]}
+		m.pending = &rollback{parts[0], parts[1:]}
 	}
 	for i, b := range bitmaps {
 		text, _ := b.(string)
@@ -68,7 +70,7 @@ func (m *home) readHome(state map[string]string, bitmaps []any) error {
 	return nil
 }
 
-// grace is how long a step that has begun may go on when the call is cancelled: it
+// grace is how long a step that has begun may continue when the call is cancelled: it
 // would leave rows that are not known to be there until the step is repeated.
 const grace = 5 * time.Second
 
@@ -82,18 +84,18 @@ func steady(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// homeHeader begins a header for the home slot.
-func (s *spreading) homeHeader(st *step) *header {
+// coordinatorHeader starts a header for the coordinator.
+func (s *clusterCommit) coordinatorHeader(st *step) *header {
 	s.begin(st.before, st.change.Live)
 	h := &s.pack.header
 	h.list("home", s.id, s.fence)
 	return h
 }
 
-// takeBack is a step that takes rows back: it raises the fence, so that nothing
-// that was planned before arrives any more, and has the ranges voided in all slots.
-// more adds to the header what else changes at home.
-func (s *spreading) takeBack(ctx context.Context, st *step, voids []block.Range, more func(*header)) error {
+// rollBack removes rows: it raises the fence, so that nothing that was planned before
+// arrives any more, and has the ranges removed from all slots. more adds to the header
+// what else changes at the coordinator.
+func (s *clusterCommit) rollBack(ctx context.Context, st *step, voids []block.Range, more func(*header)) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
@@ -109,11 +111,11 @@ func (s *spreading) takeBack(ctx context.Context, st *step, voids []block.Range,
 	if err != nil {
 		return errState
 	}
-	v := &voiding{fence: fmt.Sprintf("%016x", n+1)}
+	v := &rollback{fence: fmt.Sprintf("%016x", n+1)}
 	for _, r := range voids {
 		v.ranges = append(v.ranges, hexBlock(r.Start), hexBlock(r.End))
 	}
-	h := s.homeHeader(st)
+	h := s.coordinatorHeader(st)
 	h.text("fence", v.fence)
 	h.text("pending", v.String())
 	more(h)
@@ -136,15 +138,15 @@ func (s *spreading) takeBack(ctx context.Context, st *step, voids []block.Range,
 			}
 		}
 	}
-	return s.settle(ctx, v)
+	return s.finishRollback(ctx, v)
 }
 
-// settleSlots is how many slots are told of a new fence at a time.
-const settleSlots = 2048
+// rollbackSlots is how many slots are told of a new fence at a time.
+const rollbackSlots = 2048
 
-// settle takes ranges out of all slots that may have rows, and then lets the steps
-// behind the new fence begin. Several processes may do so at the same time.
-func (s *spreading) settle(ctx context.Context, v *voiding) error {
+// finishRollback removes ranges from all slots that may have rows, and then lets the
+// steps under the new fence begin. Several processes may do so at the same time.
+func (s *clusterCommit) finishRollback(ctx context.Context, v *rollback) error {
 	s.fence = v.fence
 	var headers [2][]byte
 	for i := range headers {
@@ -181,7 +183,7 @@ func (s *spreading) settle(ctx context.Context, v *voiding) error {
 			header = headers[1]
 		}
 		some = append(some, s.slotCall(ctx, pipe, slot, header, "", ""))
-		if len(some) == settleSlots {
+		if len(some) == rollbackSlots {
 			if err := tell(); err != nil {
 				return err
 			}
@@ -230,7 +232,8 @@ func (w *Writer) answered(reply []any) (gone uint64, err error) {
 	case 3:
 		return 0, errTaken
 	default:
-		return 0, fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped (finality: %d), so its rows cannot be removed exactly; "+
+		return 0, fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped "+
+			"(finality: %d), so its rows cannot be removed exactly; "+
 			"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), w.target.Finality))
 	}
 }

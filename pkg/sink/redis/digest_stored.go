@@ -51,14 +51,16 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 }
 
 func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Digests, unreadable *sink.UnreadableError) error {
-	l, err := w.readLedger(ctx)
+	l, err := w.readCommitState(ctx)
 	if err != nil {
 		return err
 	}
 	if l.floor > r.Start {
 		below := r.Intersect(block.Range{End: l.floor})
-		unreadable.Add(below, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot be verified; verify from there on", l.floor, w.target.Finality)))
-		if r.Start = below.End; r.Empty() {
+		unreadable.Add(below, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot "+
+			"be verified; verify from there on", l.floor, w.target.Finality)))
+		r.Start = below.End
+		if r.Empty() {
 			return nil
 		}
 	}
@@ -70,7 +72,7 @@ func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Dige
 }
 
 // places returns the prefixes of the states that know of rows.
-func (w *Writer) places(l *ledger) []string {
+func (w *Writer) places(l *commitState) []string {
 	if !w.target.Cluster {
 		return []string{w.target.prefix()}
 	}
@@ -81,10 +83,13 @@ func (w *Writer) places(l *ledger) []string {
 	return places
 }
 
+// eachIndexed is called with rows of the index, and the range of blocks that they are all of.
+type eachIndexed func(context.Context, []indexed, block.Range) error
+
 // readIndex reads the entries of the indexes of some states that may hold rows of the
 // blocks of r, and hands the rows of a few of them at a time to each: first nil when a
 // state begins. Rows of other blocks are among them.
-func (w *Writer) readIndex(ctx context.Context, places []string, r block.Range, each func(context.Context, []indexed, block.Range) error) error {
+func (w *Writer) readIndex(ctx context.Context, places []string, r block.Range, each eachIndexed) error {
 	for some := range slices.Chunk(places, indexes) {
 		if err := w.readIndexes(ctx, some, r, each); err != nil {
 			return err
@@ -93,7 +98,7 @@ func (w *Writer) readIndex(ctx context.Context, places []string, r block.Range, 
 	return nil
 }
 
-func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range, each func(context.Context, []indexed, block.Range) error) error {
+func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range, each eachIndexed) error {
 	pipe := w.client.Pipeline()
 	before, inside := make([]*redis.StringSliceCmd, len(places)), make([]*redis.StringSliceCmd, len(places))
 	next := func(c redis.Cmdable, place, from string) *redis.StringSliceCmd {
@@ -199,7 +204,8 @@ func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Rang
 				d.seen[name] = true
 			}
 		}
-		if d.rows = append(d.rows, row); len(d.rows) == lookups {
+		d.rows = append(d.rows, row)
+		if len(d.rows) == lookups {
 			if err := d.read(ctx); err != nil {
 				return err
 			}

@@ -32,7 +32,8 @@ func (g *target) appendDump(dst []byte, b *bound, row int) []byte {
 		}
 		dst = append(dst, g.elements[i]...)
 		at := len(dst)
-		if dst = openElement(dst); !null {
+		dst = openElement(dst)
+		if !null {
 			dst = c.text(dst, row)
 		}
 		dst, n = closeElement(dst, at), n+2

@@ -13,9 +13,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
-// TestDumpIsTheServers: a hash that is restored from our dump is, byte for byte,
+// TestRDBHashIsTheServers: a hash that is restored from our encoding is, byte for byte,
 // the one that the server makes of HSET, as long as it keeps that as a listpack.
-func TestDumpIsTheServers(t *testing.T) {
+func TestRDBHashIsTheServers(t *testing.T) {
 	s := newServer(t)
 	s.configure("hash-max-listpack-value", "1000000")
 	s.configure("rdbcompression", "no")

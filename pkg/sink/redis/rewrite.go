@@ -18,7 +18,8 @@ func appendRewritten(dst, doc []byte) []byte {
 			n = quoted(doc[i:])
 			dst = appendRequoted(dst, doc[i:i+n])
 		case c == '-' || c >= '0' && c <= '9':
-			if n = bytes.IndexAny(doc[i:], ",]}"); n < 0 {
+			n = bytes.IndexAny(doc[i:], ",]}")
+			if n < 0 {
 				n = len(doc) - i
 			}
 			dst = appendNumber(dst, doc[i:i+n])

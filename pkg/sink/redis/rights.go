@@ -58,7 +58,7 @@ func (g *target) needs() []need {
 	if g.TTL > 0 {
 		row.commands = append(row.commands, "PEXPIRE KEY 1")
 	}
-	if g.latches() {
+	if g.usesMsetGuard() {
 		others.commands = append(others.commands, "MULTI", "EXEC")
 		state.commands = append(state.commands, "SET KEY x", "GET KEY", "UNLINK KEY", "MSETNX KEY x")
 		row.commands = append(row.commands, "MSETNX KEY x")

@@ -21,7 +21,7 @@ type scratch struct {
 	packed []byte
 	rows   []packedRow
 	arena  []byte // what a pipe refers to until it is answered
-	slice  portions
+	slice  slotBatch
 }
 
 // packedRow is where a row stands in packed.
@@ -58,7 +58,7 @@ func (m *scratch) keep(b []byte) []byte {
 }
 
 // assemble makes slices of the rows in scratch: for each slot some, or one.
-func (s *spreading) assemble(ctx context.Context, e *errand) {
+func (s *clusterCommit) assemble(ctx context.Context, e *clusterBatch) {
 	m := &s.scratch
 	slices.SortStableFunc(m.rows, func(a, b packedRow) int {
 		return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.block, b.block))
@@ -80,7 +80,7 @@ func (s *spreading) assemble(ctx context.Context, e *errand) {
 		} else {
 			e.unready = append(e.unready, slot)
 		}
-		some := slicing{spreading: s, errand: e, slot: slot, header: header}
+		some := slicing{clusterCommit: s, batch: e, slot: slot, header: header}
 		some.cut(ctx, m.rows[from:to])
 	}
 }
@@ -88,7 +88,7 @@ func (s *spreading) assemble(ctx context.Context, e *errand) {
 // slotHeader makes the header of calls for slots. Of several slices for one slot, a
 // later one names a block of the one before it: the rows of a stream or a list keep
 // their order even if a slice in the middle fails.
-func (s *spreading) slotHeader(ready bool, after string) *header {
+func (s *clusterCommit) slotHeader(ready bool, after string) *header {
 	h := &s.pack.header
 	h.reset()
 	h.flag("slot", true)
@@ -115,11 +115,11 @@ func (w *Writer) slotCall(ctx context.Context, pipe redis.Pipeliner, slot int, h
 
 // slicing cuts the rows of one slot into slices.
 type slicing struct {
-	*spreading
-	errand *errand
+	*clusterCommit
+	batch  *clusterBatch
 	slot   int
 	header []byte
-	within block.Range  // range of the batch that the last portion was of
+	within block.Range  // range of the batch that the last section was of
 	cursor block.Number // up to where it has gone
 	after  string
 }
@@ -134,7 +134,7 @@ func (c *slicing) cut(ctx context.Context, rows []packedRow) {
 			n := ofOneBlock(rows)
 			if c.part != nil || n > wholeRows {
 				if count == 0 {
-					c.pieces(ctx, rows[:n])
+					c.sendChunks(ctx, rows[:n])
 					rows = rows[n:]
 				}
 				break
@@ -160,7 +160,7 @@ func (c *slicing) cut(ctx context.Context, rows []packedRow) {
 	}
 }
 
-// close ends a portion: behind its last row, or with the range if no more of its
+// close ends a section: after its last row, or with the range if no more of its
 // rows follow.
 func (c *slicing) close(left []packedRow) {
 	p := &c.scratch.slice
@@ -189,9 +189,9 @@ func ofOneBlock(rows []packedRow) int {
 	return n
 }
 
-// pieces sends the rows of one block in pieces: those of a part, or too many for a
+// sendChunks sends the rows of one block in chunks: those of a part, or too many for a
 // slice.
-func (c *slicing) pieces(ctx context.Context, rows []packedRow) {
+func (c *slicing) sendChunks(ctx context.Context, rows []packedRow) {
 	p, n := &c.scratch.slice, rows[0].block
 	token, part := "w"+c.token, "0"
 	known := block.Closed(n, n)
@@ -217,7 +217,7 @@ func (c *slicing) pieces(ctx context.Context, rows []packedRow) {
 		if len(rows) == 0 {
 			last = "yes"
 		}
-		p.piece(token, part, strconv.Itoa(offset), strconv.Itoa(offset+k), last)
+		p.chunk(token, part, strconv.Itoa(offset), strconv.Itoa(offset+k), last)
 		offset += k
 		c.send(ctx, n)
 		c.after = ""
@@ -235,12 +235,12 @@ func (c *slicing) send(ctx context.Context, last block.Number) {
 		header = m.keep(c.slotHeader(c.ready.has(c.slot), c.after).bytes())
 	}
 	m.slice.finish()
-	c.errand.slices = append(c.errand.slices, c.slotCall(ctx, c.errand.pipe, c.slot, header, m.keep(m.slice.rows), m.keep(m.slice.index)))
+	c.batch.slices = append(c.batch.slices, c.slotCall(ctx, c.batch.pipe, c.slot, header, m.keep(m.slice.rows), m.keep(m.slice.index)))
 	c.after = hexBlock(last)
 }
 
-// portions packs a slice: see slot.lua.
-type portions struct {
+// slotBatch packs a slice: see slot.lua.
+type slotBatch struct {
 	rows, index []byte
 	n           int
 	from        block.Number // of the last one
@@ -249,21 +249,21 @@ type portions struct {
 	at, groupsAt    int // in rows: of the last one and its groups
 	indexAt, listAt int // in index: likewise
 	groups          int
-	number          int // of the next row in its portion
+	number          int // of the next row in its section
 }
 
-func (p *portions) reset() {
+func (p *slotBatch) reset() {
 	p.rows, p.index, p.n = openArray(p.rows[:0]), openArray(p.index[:0]), 0
 }
 
 const (
 	arrayHead = 5  // bytes of an array's head
 	hexText   = 17 // bytes of a packed block number
-	fields    = 5  // of a portion; a piece has twice as many
+	fields    = 5  // of a section; a chunk has twice as many
 )
 
-// open begins a portion. Its end is filled in by close.
-func (p *portions) open(from block.Number) {
+// open starts a section, the rows of a range of blocks. Its end is filled in by close.
+func (p *slotBatch) open(from block.Number) {
 	p.at, p.from, p.n = len(p.rows), from, p.n+1
 	p.rows = openArray(p.rows)
 	closeArray(p.rows, p.at, fields)
@@ -280,7 +280,7 @@ func (p *portions) open(from block.Number) {
 }
 
 // group adds the rows of one block.
-func (p *portions) group(g *target, packed []byte, rows []packedRow) {
+func (p *slotBatch) group(g *target, packed []byte, rows []packedRow) {
 	p.lastBlock = rows[0].block
 	name := hexBlock(p.lastBlock)
 	p.rows, p.index = appendPacked(p.rows, name), appendPacked(p.index, name)
@@ -308,9 +308,9 @@ func (p *portions) group(g *target, packed []byte, rows []packedRow) {
 	closeArray(p.index, entriesAt, len(rows)*g.stride())
 }
 
-// close says where the portion ends and what home has around it. Without an index
-// its rows cannot be undone.
-func (p *portions) close(to block.Number, known block.Range, indexed bool) {
+// close says where the section ends and what the coordinator has around it. Without an
+// index its rows cannot be undone.
+func (p *slotBatch) close(to block.Number, known block.Range, indexed bool) {
 	at := p.at + arrayHead
 	for i, n := range [4]block.Number{known.Start, p.from, to, known.End} {
 		copy(p.rows[at+i*hexText+1:], hexBlock(n))
@@ -326,15 +326,15 @@ func (p *portions) close(to block.Number, known block.Range, indexed bool) {
 	}
 }
 
-// piece says of what the portion that was closed is a piece.
-func (p *portions) piece(texts ...string) {
+// chunk says of what block the section that was closed is a chunk.
+func (p *slotBatch) chunk(texts ...string) {
 	closeArray(p.rows, p.at, fields+len(texts))
 	for _, text := range texts {
 		p.rows = appendPacked(p.rows, text)
 	}
 }
 
-func (p *portions) finish() {
+func (p *slotBatch) finish() {
 	closeArray(p.rows, 0, p.n)
 	closeArray(p.index, 0, p.n)
 }

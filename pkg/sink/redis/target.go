@@ -42,7 +42,8 @@ func newTarget(cfg config.Redis, t sink.Table) (*target, error) {
 	if g.pattern, err = newPattern(cfg, t.Schema); err != nil {
 		wrong = append(wrong, err)
 	} else if cfg.Structure.Keyed() && len(g.pattern.columns) == 0 {
-		wrong = append(wrong, fmt.Errorf("key: %q is the same for all rows, and structure: %s keeps one row for each key; add columns to it, such as {%s}",
+		wrong = append(wrong, fmt.Errorf("key: %q is the same for all rows, and structure: %s keeps one row for each key; "+
+			"add columns to it, such as {%s}",
 			cfg.Key, cfg.Structure, t.Schema.Field(t.BlockColumn).Name))
 	}
 	wrong = append(wrong, g.pickColumns(), g.pickScore())
@@ -78,7 +79,8 @@ func (g *target) pickColumns() error {
 		}
 	}
 	if len(g.columns) > maxColumns {
-		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a script of Redis takes at most %d; name fewer under columns", len(g.columns), maxColumns))
+		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a script of Redis takes at most %d; name fewer under columns",
+			len(g.columns), maxColumns))
 	}
 	return errors.Join(wrong...)
 }
@@ -99,7 +101,8 @@ func (g *target) pickScore() error {
 		return fmt.Errorf("score: the query gives no column %q; it gives %q", g.Score, namesOf(g.schema))
 	}
 	if dt := g.schema.Field(found[0]).Type; !arrow.IsInteger(dt.ID()) && !arrow.IsFloating(dt.ID()) && !arrow.IsDecimal(dt.ID()) {
-		return fmt.Errorf("score: column %q is of the type %s, and the score of a sorted set is a number; choose a numeric column, or cast it in the query", g.Score, dt)
+		return fmt.Errorf("score: column %q is of the type %s, and the score of a sorted set is a number; choose a numeric "+
+			"column, or cast it in the query", g.Score, dt)
 	}
 	g.score = found[0]
 	return nil
@@ -121,7 +124,8 @@ func (g *target) warnings() []string {
 	if !g.owned || other == block || !slices.ContainsFunc(g.pattern.columns, func(i int) bool { return g.schema.Field(i).Name == other }) {
 		return nil
 	}
-	return []string{fmt.Sprintf("key: nobody knows that {%s} is the block of a row, so who wrote each key is kept, which takes memory and half of the speed; write {%s} in its place", other, block)}
+	return []string{fmt.Sprintf("key: nobody knows that {%s} is the block of a row, so who wrote each key is kept, which takes "+
+		"memory and half of the speed; write {%s} in its place", other, block)}
 }
 
 // flat reports whether columns are fields, not parts of a document.
@@ -154,10 +158,10 @@ func (g *target) label() {
 }
 
 // prefix begins the names of all keys of the sink's state; in a Cluster, of those
-// that are of the whole sink: the braces keep them together, in the home slot.
+// that are of the whole sink: the braces keep them together, in the slot of the coordinator.
 func (g *target) prefix() string { return "ampipe:{" + g.pipeline + "}:" + g.sink + ":" }
 
-// keys are those of the script. In a Cluster there are more, of the home slot.
+// keys are those of the script. In a Cluster there are more, of the coordinator.
 func (g *target) keys() []string {
 	names := []string{"state", "coverage", "open", "index", "owners", "replaced"}
 	if g.Cluster {

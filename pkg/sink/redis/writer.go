@@ -80,7 +80,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if w.client == nil {
 		return sink.State{}, errNotOpen
 	}
-	l, err := w.readLedger(ctx)
+	l, err := w.readCommitState(ctx)
 	if err != nil {
 		return sink.State{}, w.classed(ctx, "read the state", err)
 	}
