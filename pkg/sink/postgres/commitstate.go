@@ -26,8 +26,8 @@ type covered struct {
 
 func (c covered) whole() bool { return c.of == 0 }
 
-// ledger is a window on what is committed, and the rows that say so.
-type ledger struct {
+// commitState is what is committed of a window of blocks, and the rows that say so.
+type commitState struct {
 	sink.CommitState
 	stored []covered
 }
@@ -35,10 +35,10 @@ type ledger struct {
 // everything is a window on all blocks.
 var everything = block.Range{Start: 0, End: block.Max + 1}
 
-// queueLedger makes a batch read what is committed of the blocks of a window
+// queueCommitState makes a batch read what is committed of the blocks of a window
 // and of those that touch it.
-func queueLedger(b *pgx.Batch, id int32, window block.Range) *ledger {
-	l := new(ledger)
+func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
+	l := new(commitState)
 	b.Queue(readTable, id).Query(func(rows pgx.Rows) (err error) {
 		l.Live, err = pgx.CollectExactlyOneRow(rows, scanLive)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -57,7 +57,7 @@ func queueLedger(b *pgx.Batch, id int32, window block.Range) *ledger {
 }
 
 // fill works out the set of blocks from the stored rows.
-func (l *ledger) fill() {
+func (l *commitState) fill() {
 	for _, c := range l.stored {
 		if c.whole() {
 			l.Coverage.Add(c.blocks)
@@ -75,8 +75,8 @@ func (l *ledger) fill() {
 	}
 }
 
-// rows returns the rows that say what the ledger holds now.
-func (l *ledger) rows() []covered {
+// rows returns the rows that say what is committed now.
+func (l *commitState) rows() []covered {
 	var rows []covered
 	for _, r := range l.Coverage.Ranges() {
 		rows = append(rows, covered{blocks: r, to: allParts})
@@ -96,9 +96,9 @@ func (l *ledger) rows() []covered {
 	return rows
 }
 
-// queueChanges makes a batch store what in the ledger differs from what it held
+// queueChanges makes a batch store how the state differs from what it held
 // when it was read.
-func (l *ledger) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) {
+func (l *commitState) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) {
 	had, has := make(map[covered]bool), make(map[covered]bool)
 	for _, c := range l.stored {
 		had[c] = true
@@ -190,7 +190,8 @@ func queueLive(b *pgx.Batch, id int32, s sink.LiveState) {
 // checkSequence refuses what the table of live states cannot hold.
 func checkSequence(c sink.Change) error {
 	if c.Epoch > math.MaxInt64 || c.Seq > math.MaxInt64 {
-		return fault.Permanent(fmt.Errorf("live entry %d of epoch %d is numbered above 2^63; the log is damaged or was not written by ampipe", c.Seq, c.Epoch))
+		return fault.Permanent(fmt.Errorf("live entry %d of epoch %d is numbered above 2^63; the log is damaged or was not "+
+			"written by ampipe", c.Seq, c.Epoch))
 	}
 	return nil
 }
@@ -201,13 +202,13 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 		return sink.State{}, errNotOpen
 	}
 	var b pgx.Batch
-	l := queueLedger(&b, w.id, everything)
+	l := queueCommitState(&b, w.id, everything)
 	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	switch {
 	case w.id == 0 && (errors.Is(err, errForgotten) || sqlState(err) == undefinedTable):
-		return sink.State{}, fault.Permanent(fmt.Errorf("table %s: %w; has the pipeline been run?", w.target, sink.ErrNotLoaded))
+		return sink.State{}, fault.Permanent(fmt.Errorf("table %s: %w; has the pipeline been run?", w.spec, sink.ErrNotLoaded))
 	case err != nil:
 		return sink.State{}, w.classed(ctx, "read the state", err)
 	}

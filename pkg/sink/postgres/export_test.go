@@ -12,7 +12,7 @@ import (
 
 // Encode returns what a COPY of all rows of records would send. buf is reused.
 func Encode(cfg config.Postgres, t sink.Table, buf []byte, records ...arrow.RecordBatch) (*EncodedCopy, error) {
-	g, err := newTarget(cfg, t)
+	g, err := newTableSpec(cfg, t)
 	if err != nil {
 		return nil, err
 	}

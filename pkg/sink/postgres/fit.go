@@ -28,7 +28,7 @@ type fit struct {
 }
 
 // widen is what turns a column into one of a wider type. Names are filled in by
-// [target.advise].
+// [tableSpec.advise].
 func widen(sql string) string { return "run ALTER TABLE <table> ALTER COLUMN <column> TYPE " + sql }
 
 // into returns the column as it is written into one that is there, or reports that it
@@ -201,7 +201,7 @@ func fitSteps(bind func(arrow.Array) cells, t storedType) fit {
 
 // limits returns what of the columns that are there may be refused or cut off, as a
 // warning, or "".
-func (g *target) limits(found []columnFacts) string {
+func (g *tableSpec) limits(found []columnFacts) string {
 	var narrow, steps, cut []string
 	for _, c := range g.columns {
 		at := slices.IndexFunc(found, func(f columnFacts) bool { return f.name == c.name })

@@ -26,7 +26,8 @@ func parseNumber(text []byte) (d digits, ok bool) {
 	mantissa, exponent, hasExponent := text, 0, false
 	if at := bytes.IndexAny(text, "eE"); at >= 0 {
 		mantissa, hasExponent = text[:at], true
-		if exponent, ok = parseExponent(text[at+1:]); !ok {
+		exponent, ok = parseExponent(text[at+1:])
+		if !ok {
 			return d, false
 		}
 	}

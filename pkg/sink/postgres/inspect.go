@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// survey is what a server has and allows, as far as one table is concerned. It
-// is read first and decided upon without the server.
-type survey struct {
+// inspection is what a server has and allows, as far as one table is concerned. It
+// is read first; what is to change is planned without the server.
+type inspection struct {
 	version        int // such as 150018
 	encoding       string
 	database, user string
@@ -92,7 +92,8 @@ const (
 	askSteps = `SELECT coalesce(max(step), 0) FROM ampipe.migrations`
 
 	// Older versions of the schema do not have the column.
-	askEntry = `SELECT id, pipeline, sink, to_jsonb(t)->>'adopting' IS NOT NULL FROM ampipe.tables t WHERE schema_name = $1 AND table_name = $2`
+	askEntry = `SELECT id, pipeline, sink, to_jsonb(t)->>'adopting' IS NOT NULL FROM ampipe.tables t WHERE schema_name = $1
+		AND table_name = $2`
 
 	askTable = `SELECT c.oid, c.relkind::text, pg_has_role(c.relowner, 'USAGE'),
 			array(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r WHERE has_table_privilege(c.oid, r))
@@ -112,14 +113,15 @@ const (
 
 	// Partitions may each have an index of their own.
 	askIndexed = `SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
-			JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+			JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam JOIN pg_attribute a ON a.attrelid = c.oid
+				AND a.attnum = i.indkey[0]
 			WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname IN ('btree', 'brin') AND a.attname = $2)
 		FROM pg_class c WHERE c.oid = $1`
 )
 
-// look surveys the server.
-func look(ctx context.Context, tx pgx.Tx, g *target) (*survey, error) {
-	var s survey
+// inspect reads what the server has of the table.
+func inspect(ctx context.Context, tx pgx.Tx, g *tableSpec) (*inspection, error) {
+	var s inspection
 	err := tx.QueryRow(ctx, askServer).Scan(&s.version, &s.encoding, &s.database, &s.user, &s.standby, &s.mayCreate, &s.mayStage)
 	if err != nil {
 		return nil, err
@@ -127,25 +129,26 @@ func look(ctx context.Context, tx pgx.Tx, g *target) (*survey, error) {
 	if s.version < oldest {
 		return &s, nil // the rest may use what it does not have
 	}
-	if err := s.lookAtState(ctx, tx, g); err != nil {
+	if err := s.inspectState(ctx, tx, g); err != nil {
 		return nil, err
 	}
 	// The table before its schema: others may be making both at this moment.
-	if err := s.lookAtTable(ctx, tx, g); err != nil {
+	if err := s.inspectTable(ctx, tx, g); err != nil {
 		return nil, err
 	}
 	s.schema.made, err = maybe(tx.QueryRow(ctx, askSchema, g.schema).Scan(&s.schema.use, &s.schema.create))
 	if err != nil {
 		return nil, err
 	}
-	return &s, s.lookForRows(ctx, tx, g)
+	return &s, s.inspectRows(ctx, tx, g)
 }
 
-// lookForRows finds out whether a table that this sink meets for the first time holds
+// inspectRows finds out whether a table that this sink meets for the first time holds
 // rows. What is refused anyway is not read.
-func (s *survey) lookForRows(ctx context.Context, tx pgx.Tx, g *target) error {
+func (s *inspection) inspectRows(ctx context.Context, tx pgx.Tx, g *tableSpec) error {
 	t := s.table
-	if t == nil || s.state.entry != nil || g.overwrite || g.adopt || !s.schema.use || !t.rights["SELECT"] || len(t.hazards) > 0 || (t.kind != "r" && t.kind != "p") ||
+	if t == nil || s.state.entry != nil || g.overwrite || g.adopt || !s.schema.use || !t.rights["SELECT"] || len(t.hazards) > 0 ||
+		(t.kind != "r" && t.kind != "p") ||
 		slices.ContainsFunc(t.hindrances, func(h hindrance) bool { return h.kind == rowSecurity }) {
 		return nil
 	}
@@ -168,7 +171,7 @@ func (st *stateFacts) hidden() bool {
 	return slices.ContainsFunc(st.hindrances, func(h hindrance) bool { return h.kind == rowSecurity })
 }
 
-func (s *survey) lookAtState(ctx context.Context, tx pgx.Tx, g *target) (err error) {
+func (s *inspection) inspectState(ctx context.Context, tx pgx.Tx, g *tableSpec) (err error) {
 	st := &s.state
 	var begun bool
 	st.made, err = maybe(tx.QueryRow(ctx, askState).Scan(&st.owned, &st.used, &st.read, &begun))
@@ -195,7 +198,7 @@ func (s *survey) lookAtState(ctx context.Context, tx pgx.Tx, g *target) (err err
 	return err
 }
 
-func (s *survey) lookAtTable(ctx context.Context, tx pgx.Tx, g *target) error {
+func (s *inspection) inspectTable(ctx context.Context, tx pgx.Tx, g *tableSpec) error {
 	var (
 		oid    uint32
 		t      tableFacts

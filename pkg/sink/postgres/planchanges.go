@@ -15,8 +15,8 @@ const (
 	multiBRIN      = 140000 // the first with minmax-multi
 )
 
-// work is what has to be done before rows can be written.
-type work struct {
+// changePlan is what has to be done before rows can be written.
+type changePlan struct {
 	makeState bool     // create the schema ampipe
 	migrate   int      // migrations that are done already
 	forget    bool     // what is known of the table, which is gone
@@ -24,39 +24,40 @@ type work struct {
 	make      []string // other statements for the table
 }
 
-// decide works out what has to be done, or says everything that is in the way.
-func (s *survey) decide(g *target) (work, error) {
+// planChanges returns what has to be done, or an error with everything that is in the way.
+func (s *inspection) planChanges(g *tableSpec) (changePlan, error) {
 	switch {
 	case s.version < oldest:
-		return work{}, fmt.Errorf("the server is PostgreSQL %d, and ampipe needs 12 or later", s.version/10000)
+		return changePlan{}, fmt.Errorf("the server is PostgreSQL %d, and ampipe needs 12 or later", s.version/10000)
 	case s.encoding != "UTF8":
-		return work{}, fmt.Errorf("the database %q stores text as %s, and ampipe needs UTF8; make a database with ENCODING 'UTF8'", s.database, s.encoding)
+		return changePlan{}, fmt.Errorf("the database %q stores text as %s, and ampipe needs UTF8; make a database with ENCODING 'UTF8'",
+			s.database, s.encoding)
 	}
 	var (
-		w     work
+		w     changePlan
 		wrong []error
 	)
 	deny := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 
-	s.decideState(g, &w, deny)
+	s.planState(g, &w, deny)
 	if g.upsert() && !s.mayStage {
 		deny("the user %q may not make temporary tables, which mode: upsert needs; run GRANT TEMPORARY ON DATABASE %s TO %s",
 			s.user, quoted(s.database), quoted(s.user))
 	}
 	if g.adopt {
-		s.decideAdoption(g, deny)
+		s.planAdoption(g, deny)
 	}
 	switch {
 	case s.table != nil:
-		s.decideOld(g, &w, deny)
+		s.planExistingTable(g, &w, deny)
 	case !g.adopt:
-		s.decideNew(g, &w, deny)
+		s.planNewTable(g, &w, deny)
 	}
 	return w, errors.Join(wrong...)
 }
 
-// decideState looks at the schema ampipe, and at whose table it is.
-func (s *survey) decideState(g *target, w *work, deny func(string, ...any)) {
+// planState checks the schema ampipe, and whose table it is.
+func (s *inspection) planState(g *tableSpec, w *changePlan, deny func(string, ...any)) {
 	st := s.state
 	switch {
 	case !st.made && !s.mayCreate:
@@ -64,7 +65,8 @@ func (s *survey) decideState(g *target, w *work, deny func(string, ...any)) {
 			"run CREATE SCHEMA ampipe AUTHORIZATION %s as an administrator", s.user, quoted(s.user))
 	case st.made && !st.used:
 		deny("the user %q may not use the schema ampipe, where the progress is kept; run "+
-			"GRANT USAGE ON SCHEMA ampipe TO %s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ampipe TO %[2]s", s.user, quoted(s.user))
+			"GRANT USAGE ON SCHEMA ampipe TO %s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ampipe TO %[2]s",
+			s.user, quoted(s.user))
 	case st.steps > len(migrations):
 		deny("the schema ampipe was made by a newer ampipe (step %d, this one knows %d); use that version", st.steps, len(migrations))
 	case st.hidden():
@@ -81,7 +83,7 @@ func (s *survey) decideState(g *target, w *work, deny func(string, ...any)) {
 	}
 	for _, h := range st.hazards {
 		h.mute = h.mute && st.steps == len(migrations) // else that is mended now
-		h.decide(deny)
+		h.report(deny)
 	}
 	switch e := st.entry; {
 	case e == nil:
@@ -92,13 +94,14 @@ func (s *survey) decideState(g *target, w *work, deny func(string, ...any)) {
 		deny("ampipe loads it already, so there is nothing to adopt; ampipe verify compares it. If another program has filled it, and ampipe "+
 			"was started on it by mistake: stop the sink, run DELETE FROM ampipe.tables WHERE id = %d, and adopt it then", e.id)
 	case !g.adopt && e.adopting && s.table != nil:
-		deny("it is being adopted, and that is not finished, so rows that are there would be loaded once more; run ampipe adopt %s --sink %s to the end, "+
+		deny("it is being adopted, and that is not finished, so rows that are there would be loaded once more; run ampipe adopt "+
+			"%s --sink %s to the end, "+
 			"or, to load beside the rows that are there after all, DELETE FROM ampipe.tables WHERE id = %d", g.pipeline, g.sink, e.id)
 	}
 }
 
-// decideAdoption refuses what cannot be adopted.
-func (s *survey) decideAdoption(g *target, deny func(string, ...any)) {
+// planAdoption refuses what cannot be adopted.
+func (s *inspection) planAdoption(g *tableSpec, deny func(string, ...any)) {
 	switch {
 	case s.table == nil:
 		deny("it does not exist, so there is nothing to adopt; ampipe run makes it")
@@ -110,8 +113,8 @@ func (s *survey) decideAdoption(g *target, deny func(string, ...any)) {
 	}
 }
 
-// decideNew looks at what is needed to make the table.
-func (s *survey) decideNew(g *target, w *work, deny func(string, ...any)) {
+// planNewTable checks what is needed to make the table.
+func (s *inspection) planNewTable(g *tableSpec, w *changePlan, deny func(string, ...any)) {
 	switch {
 	case !s.schema.made && !s.mayCreate:
 		deny("the schema %q does not exist, and the user %q may not create it; run CREATE SCHEMA %s AUTHORIZATION %s as an administrator",
@@ -128,18 +131,18 @@ func (s *survey) decideNew(g *target, w *work, deny func(string, ...any)) {
 	w.make = append(w.make, g.create(s.version >= multiBRIN)...)
 }
 
-// decideOld compares an existing table with what it should be.
-func (s *survey) decideOld(g *target, w *work, deny func(string, ...any)) {
+// planExistingTable compares an existing table with what it should be.
+func (s *inspection) planExistingTable(g *tableSpec, w *changePlan, deny func(string, ...any)) {
 	t := s.table
 	if t.kind != "r" && t.kind != "p" {
 		deny("it is not a table, so nothing can be loaded into it; use another name")
 		return
 	}
 	for _, h := range t.hazards {
-		h.decide(deny)
+		h.report(deny)
 	}
 	for _, h := range t.hindrances {
-		g.decide(h, deny)
+		g.report(h, deny)
 	}
 	if !s.schema.use {
 		deny("the user %q may not use the schema %q; run GRANT USAGE ON SCHEMA %s TO %s", s.user, g.schema, quoted(g.schema), quoted(s.user))
@@ -165,7 +168,7 @@ func (s *survey) decideOld(g *target, w *work, deny func(string, ...any)) {
 }
 
 // warnings returns what of an existing table may become trouble.
-func (s *survey) warnings(g *target) []string {
+func (s *inspection) warnings(g *tableSpec) []string {
 	if s.table == nil {
 		return nil
 	}
@@ -176,7 +179,8 @@ func (s *survey) warnings(g *target) []string {
 		}
 	}
 	if s.table.filled {
-		all = append(all, fmt.Sprintf("%s holds rows that ampipe has not written, and ampipe run would load beside them; to keep those that are right, run ampipe adopt %s --sink %s --dry-run first",
+		all = append(all, fmt.Sprintf("%s holds rows that ampipe has not written, and ampipe run would load beside them; "+
+			"to keep those that are right, run ampipe adopt %s --sink %s --dry-run first",
 			g, g.pipeline, g.sink))
 	}
 	if limits := g.limits(s.table.columns); limits != "" {
@@ -190,7 +194,7 @@ func (s *survey) warnings(g *target) []string {
 }
 
 // compareColumns adds the columns that are missing, if that is wanted.
-func (s *survey) compareColumns(g *target, w *work, deny func(string, ...any)) {
+func (s *inspection) compareColumns(g *tableSpec, w *changePlan, deny func(string, ...any)) {
 	ours := make(map[string]bool)
 	g.columns, g.constraints = slices.Clone(g.wanted), s.table.constraints
 	for i, c := range g.wanted {
@@ -238,7 +242,7 @@ func (s *survey) compareColumns(g *target, w *work, deny func(string, ...any)) {
 }
 
 // compareColumn adapts what is written to a column that is there.
-func (s *survey) compareColumn(g *target, i int, f columnFacts, deny func(string, ...any)) {
+func (s *inspection) compareColumn(g *tableSpec, i int, f columnFacts, deny func(string, ...any)) {
 	c, ok := g.wanted[i].into(f.storedType)
 	switch {
 	case f.generated == "s" && s.version >= dropExpression:
@@ -282,7 +286,7 @@ func (f columnFacts) names(c column) bool {
 }
 
 // asKey is what makes a column of texts one that can be part of a key.
-func (g *target) asKey(c column) string {
+func (g *tableSpec) asKey(c column) string {
 	as := ""
 	switch {
 	case c.base() == "numeric":
@@ -307,7 +311,7 @@ func (t *tableFacts) alike(name string, taken []string) string {
 }
 
 // compareKey looks for the index that keeps the key.
-func (s *survey) compareKey(g *target, deny func(string, ...any)) {
+func (s *inspection) compareKey(g *tableSpec, deny func(string, ...any)) {
 	key := slices.Sorted(slices.Values(g.keyNames()))
 	if !slices.ContainsFunc(s.table.unique, func(index []string) bool { return slices.Equal(index, key) }) {
 		deny("no primary key or unique index is on exactly the columns of the key; run ALTER TABLE %s ADD PRIMARY KEY (%s)",

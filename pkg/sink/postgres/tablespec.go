@@ -12,8 +12,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// target is the table as it should be. It is known without a connection.
-type target struct {
+// tableSpec is the table as it should be. It is known without a connection.
+type tableSpec struct {
 	pipeline, sink string
 	schema, table  string
 	network        string
@@ -27,12 +27,13 @@ type target struct {
 	adopt          bool // it is opened to be adopted
 }
 
-// newTarget works out the table, or says everything that is wrong with it.
-func newTarget(cfg config.Postgres, t sink.Table) (*target, error) {
+// newTableSpec works out the table, or says everything that is wrong with it.
+func newTableSpec(cfg config.Postgres, t sink.Table) (*tableSpec, error) {
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() {
-		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, or set source.block_column", t.Schema.NumFields()))
+		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, "+
+			"or set source.block_column", t.Schema.NumFields()))
 	}
-	g := &target{pipeline: t.Pipeline, sink: t.Sink, schema: cfg.Schema, table: cfg.Table, network: t.Network,
+	g := &tableSpec{pipeline: t.Pipeline, sink: t.Sink, schema: cfg.Schema, table: cfg.Table, network: t.Network,
 		block: t.BlockColumn, evolve: cfg.SchemaEvolution, overwrite: cfg.Overwrite}
 	columns, err := columnsOf(t, cfg.Types)
 	wrong := []error{err, checkIdentifier("schema", cfg.Schema), checkIdentifier("table", cfg.Table)}
@@ -57,7 +58,7 @@ var brinClasses = map[string]string{
 	"bigint":   "int8_minmax_multi_ops",
 }
 
-func (g *target) checkBlock() error {
+func (g *tableSpec) checkBlock() error {
 	c := g.columns[g.block]
 	if arrowfmt.IsText(arrowfmt.Underlying(c.arrow)) || (brinClasses[c.sql] == "" && c.base() != "numeric") {
 		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
@@ -69,7 +70,7 @@ func (g *target) checkBlock() error {
 // differ (0 and -0, 24 hours and a day), so that a key of them would not be one.
 var unkeyed = []string{"real", "double precision", "interval", "jsonb", "json", "citext"}
 
-func (g *target) setKey(names []string) error {
+func (g *tableSpec) setKey(names []string) error {
 	var wrong []error
 	if len(names) == 0 {
 		wrong = append(wrong, errors.New("mode: upsert needs a key; give the columns that name a row"))
@@ -82,14 +83,16 @@ func (g *target) setKey(names []string) error {
 		case at < 0:
 			wrong = append(wrong, fmt.Errorf("the key names column %q, and the query gives only %q", name, g.names()))
 		case slices.Contains(unkeyed, g.columns[at].sql):
-			wrong = append(wrong, fmt.Errorf("the key column %q is of the type %s, whose values PostgreSQL may call equal although they differ; choose another key",
+			wrong = append(wrong, fmt.Errorf("the key column %q is of the type %s, whose values PostgreSQL may call equal although "+
+				"they differ; choose another key",
 				name, g.columns[at].sql))
 		case g.columns[at].as == asNumeric && arrowfmt.IsText(arrowfmt.Underlying(g.columns[at].arrow)):
 			wrong = append(wrong, fmt.Errorf("the key column %q is text that is written as numeric, "+
 				"where 1 and 1.0 are equal although they differ; "+
 				"take it out of types, or choose another key", name))
 		case len(g.key) == 32:
-			wrong = append(wrong, errors.New("the key has more than 32 columns, which is all that an index of PostgreSQL takes; choose fewer that name a row"))
+			wrong = append(wrong, errors.New("the key has more than 32 columns, which is all that an index of PostgreSQL takes; "+
+				"choose fewer that name a row"))
 		default:
 			g.key = append(g.key, at)
 		}
@@ -98,13 +101,13 @@ func (g *target) setKey(names []string) error {
 }
 
 // upsert reports whether rows have a key.
-func (g *target) upsert() bool { return len(g.key) > 0 }
+func (g *tableSpec) upsert() bool { return len(g.key) > 0 }
 
 // keyed reports whether column i is part of the key.
-func (g *target) keyed(i int) bool { return slices.Contains(g.key, i) }
+func (g *tableSpec) keyed(i int) bool { return slices.Contains(g.key, i) }
 
 // names returns the names of all columns.
-func (g *target) names() []string {
+func (g *tableSpec) names() []string {
 	names := make([]string, len(g.columns))
 	for i, c := range g.columns {
 		names[i] = c.name
@@ -113,7 +116,7 @@ func (g *target) names() []string {
 }
 
 // keyNames returns the names of the key columns, in the order of the key.
-func (g *target) keyNames() []string {
+func (g *tableSpec) keyNames() []string {
 	names := make([]string, len(g.key))
 	for i, at := range g.key {
 		names[i] = g.columns[at].name
@@ -122,16 +125,16 @@ func (g *target) keyNames() []string {
 }
 
 // String names the table for people.
-func (g *target) String() string { return g.schema + "." + g.table }
+func (g *tableSpec) String() string { return g.schema + "." + g.table }
 
 // quoted names the table for PostgreSQL.
-func (g *target) quoted() string { return quoted(g.schema) + "." + quoted(g.table) }
+func (g *tableSpec) quoted() string { return quoted(g.schema) + "." + quoted(g.table) }
 
 // list returns all columns, quoted, separated by commas.
-func (g *target) list() string { return quotedList(g.names()) }
+func (g *tableSpec) list() string { return quotedList(g.names()) }
 
 // createTable is the statement that makes the table.
-func (g *target) createTable() string {
+func (g *tableSpec) createTable() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (", g.quoted())
 	for i, c := range g.columns {
@@ -150,7 +153,7 @@ func (g *target) createTable() string {
 // createIndex is the statement that makes the index on the block column. Block
 // numbers come in several ascending runs, one for each partition, which is what
 // minmax-multi is for; it exists since version 14.
-func (g *target) createIndex(multi bool) string {
+func (g *tableSpec) createIndex(multi bool) string {
 	c := g.columns[g.block]
 	class := ""
 	if multi {
@@ -164,7 +167,7 @@ func (g *target) createIndex(multi bool) string {
 
 // create returns the statements that make the table. Without a key it has nothing that
 // names a row for logical replication, and a publication would forbid deleting.
-func (g *target) create(multi bool) []string {
+func (g *tableSpec) create(multi bool) []string {
 	all := []string{g.createTable(), g.createIndex(multi)}
 	if !g.upsert() {
 		all = append(all, fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", g.quoted()))
@@ -176,7 +179,7 @@ func (g *target) create(multi bool) []string {
 // each ending in a semicolon and a line feed. It needs no connection, so it
 // assumes PostgreSQL 14 or later. An error is permanent.
 func (w *Writer) Describe(t sink.Table) (string, error) {
-	g, err := newTarget(w.cfg, t)
+	g, err := newTableSpec(w.cfg, t)
 	if err != nil {
 		return "", err
 	}

@@ -59,7 +59,7 @@ func cut(text string) string {
 
 // advise fills in what the advice of a reason is about. Reasons are made where table and
 // column have no names.
-func (g *target) advise(reason string, c column, arr arrow.Array, row int) string {
+func (g *tableSpec) advise(reason string, c column, arr arrow.Array, row int) string {
 	pairs := []string{"<table>", g.quoted(), "<column>", quoted(c.name)}
 	if strings.Contains(reason, "<literal>") {
 		pairs = append(pairs, "<literal>", literal(string(arrowfmt.Bytes(arr)(row))))
