@@ -164,7 +164,7 @@ func (w *Writer) join(ctx context.Context, files []*add) (err error) {
 	return errConflict
 }
 
-func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *rowFile) error {
+func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *parquetWriter) error {
 	f, err := openFile(ctx, w.store, a.Path)
 	if err != nil {
 		return err

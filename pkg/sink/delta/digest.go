@@ -68,7 +68,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 		return err
 	}
 	defer rows.release()
-	for _, p := range rows.portions {
+	for _, p := range rows.partitioned {
 		blocks, err := sink.BlocksOf(p.blocks, 0)
 		if err != nil {
 			return err

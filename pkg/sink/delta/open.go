@@ -83,7 +83,7 @@ func (w *Writer) connect(ctx context.Context, t sink.Table) error {
 		return fmt.Errorf("table %s: %w", w.place(), err)
 	}
 	if w.store == nil {
-		w.store, err = storage.Open(ctx, storage.Place{Path: w.cfg.Path, URL: w.cfg.URL, Endpoint: w.cfg.Endpoint, Region: w.cfg.Region, Spool: w.cfg.Spool})
+		w.store, err = storage.Open(ctx, w.storagePlace())
 		if err != nil {
 			return fmt.Errorf("table %s: %w", w.place(), err)
 		}
@@ -154,7 +154,8 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 			return work{base: s, make: true, own: true}, err
 		}
 		// Somebody may have made the table between the two looks.
-		if s, _ = w.log.refresh(ctx); s == nil || s.version < 0 {
+		s, _ = w.log.refresh(ctx)
+		if s == nil || s.version < 0 {
 			return work{}, err
 		}
 	}
@@ -167,13 +168,14 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 				"use another path or url", other[2], other[1]))
 		}
 	}
-	_, begun, err := readLedger(s, w.target.app)
+	_, begun, err := readCommitState(s, w.target.app)
 	return work{base: s, own: !begun, empty: !begun && w.target.overwrite}, err
 }
 
 var errSomethingElse = fault.Permanent(errors.New("there are files, and no Delta table; use an empty folder"))
 
-var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged: restore it from a backup, or load into another table", logFolder))
+var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged: restore it "+
+	"from a backup, or load into another table", logFolder))
 
 // checkEmpty refuses a place that holds something else.
 func (w *Writer) checkEmpty(ctx context.Context) error {
@@ -230,7 +232,7 @@ func (w *Writer) opening(todo work) ([]action, error) {
 			actions = append(actions, action{Remove: a.remove(now, true)})
 		}
 	}
-	actions = append(actions, ledgerActions(todo.base, g.app, &sink.CommitState{}, now)...)
+	actions = append(actions, commitStateActions(todo.base, g.app, &sink.CommitState{}, now)...)
 	first, err := info.action()
 	return append([]action{first}, actions...), err
 }
@@ -252,7 +254,8 @@ func (w *Writer) Warnings(t sink.Table) []string {
 	}
 	var all []string
 	for _, name := range g.dropped {
-		all = append(all, fmt.Sprintf("column %q is always NULL, has no type, and is left out of the Delta table; cast it in the query to keep it", name))
+		all = append(all, fmt.Sprintf("column %q is always NULL, has no type, and is left out of the Delta table; cast it in the "+
+			"query to keep it", name))
 	}
 	return all
 }

@@ -25,8 +25,8 @@ const (
 	rowGroupRows = 1 << 20
 )
 
-// rowFile is a Parquet file in the making. It is not safe for concurrent use.
-type rowFile struct {
+// parquetWriter is a Parquet file in the making. It is not safe for concurrent use.
+type parquetWriter struct {
 	target    *target
 	partition partition
 	spool     *os.File
@@ -49,7 +49,7 @@ type stagedFile struct {
 	uploaded  time.Time
 }
 
-func (t *target) newFile(p partition) (*rowFile, error) {
+func (t *target) newFile(p partition) (*parquetWriter, error) {
 	spool, err := storage.NewSpool(t.spool)
 	if err != nil {
 		return nil, err
@@ -57,8 +57,10 @@ func (t *target) newFile(p partition) (*rowFile, error) {
 	return t.newFileIn(spool, p)
 }
 
-func (t *target) newFileIn(spool *os.File, p partition) (*rowFile, error) {
-	f := &rowFile{target: t, partition: p, spool: spool, out: &spoolWriter{f: spool, dir: t.spool}, nan: make([]bool, t.file.NumFields())}
+func (t *target) newFileIn(spool *os.File, p partition) (*parquetWriter, error) {
+	f := &parquetWriter{
+		target: t, partition: p, spool: spool, out: &spoolWriter{f: spool, dir: t.spool}, nan: make([]bool, t.file.NumFields()),
+	}
 	var err error
 	if f.w, err = pqarrow.NewFileWriter(t.file, f.out, t.properties, pqarrow.DefaultWriterProps()); err != nil {
 		_ = spool.Close()
@@ -84,7 +86,7 @@ func (w *spoolWriter) Write(b []byte) (int, error) {
 }
 
 // failed returns the reason why Parquet could not be written.
-func (f *rowFile) failed(err error) error {
+func (f *parquetWriter) failed(err error) error {
 	if f.out.err != nil {
 		return f.out.err
 	}
@@ -92,7 +94,7 @@ func (f *rowFile) failed(err error) error {
 }
 
 // add appends rows, whose columns are those of the file, of the blocks given.
-func (f *rowFile) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
+func (f *parquetWriter) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
 	if f.w.RowGroupTotalCompressedBytes() >= rowGroupBytes {
 		if err := f.flush(); err != nil {
 			return err
@@ -116,7 +118,7 @@ func (f *rowFile) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
 }
 
 // flush writes the row group out.
-func (f *rowFile) flush() error {
+func (f *parquetWriter) flush() error {
 	if err := f.w.NewBufferedRowGroupChecked(); err != nil {
 		return f.failed(err)
 	}
@@ -124,11 +126,11 @@ func (f *rowFile) flush() error {
 }
 
 // size is about what the file will have; held what is in memory of it.
-func (f *rowFile) size() int64 { return f.w.TotalCompressedBytes() }
-func (f *rowFile) held() int64 { return f.w.RowGroupTotalCompressedBytes() }
+func (f *parquetWriter) size() int64 { return f.w.TotalCompressedBytes() }
+func (f *parquetWriter) held() int64 { return f.w.RowGroupTotalCompressedBytes() }
 
 // finish ends the file. It is of no use after that, also if it fails.
-func (f *rowFile) finish() (*stagedFile, error) {
+func (f *parquetWriter) finish() (*stagedFile, error) {
 	if err := f.w.Close(); err != nil {
 		return nil, errors.Join(f.failed(err), f.spool.Close())
 	}
@@ -147,12 +149,12 @@ func (f *rowFile) finish() (*stagedFile, error) {
 	return &stagedFile{spool: f.spool, size: info.Size(), rows: f.rows, blocks: f.blocks, partition: f.partition, stats: stats}, nil
 }
 
-func (f *rowFile) stats(meta *metadata.FileMetaData) (string, error) {
-	return tally(meta, f.target.file.Fields(), f.nan)
+func (f *parquetWriter) stats(meta *metadata.FileMetaData) (string, error) {
+	return writeStats(meta, f.target.file.Fields(), f.nan)
 }
 
 // drop forgets the file.
-func (f *rowFile) drop() {
+func (f *parquetWriter) drop() {
 	_ = f.spool.Close() // it has no name: this frees it
 }
 

@@ -119,8 +119,10 @@ func partitionText(a arrow.Array, i int) (*string, error) {
 	var text string
 	switch a := a.(type) {
 	case *array.String:
-		if text = strings.Clone(a.Value(i)); text == "" {
-			return nil, &refusedValue{i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another value in the query"}
+		text = strings.Clone(a.Value(i))
+		if text == "" {
+			return nil, &refusedValue{i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another " +
+				"value in the query"}
 		}
 	case *array.Int64:
 		text = strconv.FormatInt(a.Value(i), 10)

@@ -13,18 +13,18 @@ import (
 // stepRows is a step with its rows as the table has them.
 type stepRows struct {
 	sink.Step
-	portions []portion
+	partitioned []partitionedRows
 }
 
-// portion is rows of one partition.
-type portion struct {
+// partitionedRows is rows of one partition.
+type partitionedRows struct {
 	record    arrow.RecordBatch
 	blocks    arrow.RecordBatch // of one column, the block numbers
 	partition partition
 }
 
 func (s stepRows) release() {
-	for _, p := range s.portions {
+	for _, p := range s.partitioned {
 		p.record.Release()
 		p.blocks.Release()
 	}
@@ -40,8 +40,8 @@ func (g *target) rowsOf(step sink.Step) (rows stepRows, err error) {
 	}()
 	for _, run := range step.Write {
 		some := run.Slice()
-		portions, err := g.portions(some)
-		rows.portions = append(rows.portions, portions...)
+		portions, err := g.partitionRows(some)
+		rows.partitioned = append(rows.partitioned, portions...)
 		if err != nil {
 			err = g.place(err, run, some)
 		}
@@ -66,8 +66,8 @@ func (g *target) place(err error, run sink.RowRange, rows arrow.RecordBatch) err
 	return fault.Permanent(&sink.BadRowError{Block: blocks.At(bad.row), Row: run.Entry + bad.row, Column: bad.column, Reason: bad.reason})
 }
 
-// portions converts a record and divides it by partitions.
-func (g *target) portions(rec arrow.RecordBatch) ([]portion, error) {
+// partitionRows converts a record and divides it by partitions.
+func (g *target) partitionRows(rec arrow.RecordBatch) ([]partitionedRows, error) {
 	rows, by, err := g.converted(rec)
 	if err != nil {
 		return nil, err
@@ -83,15 +83,15 @@ func (g *target) portions(rec arrow.RecordBatch) ([]portion, error) {
 	if len(by) == 0 {
 		rows.Retain()
 		numbers.Retain()
-		return []portion{{record: rows, blocks: numbers}}, nil
+		return []partitionedRows{{record: rows, blocks: numbers}}, nil
 	}
 	found, err := groups(int(rec.NumRows()), by, g.names, g.longest)
 	if err != nil {
 		return nil, err
 	}
-	var portions []portion
+	var portions []partitionedRows
 	for _, one := range found {
-		p := portion{partition: one.partition}
+		p := partitionedRows{partition: one.partition}
 		if one.rows == nil {
 			rows.Retain()
 			numbers.Retain()

@@ -13,8 +13,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// preview is how nested values are shown.
-const preview = arrowfmt.Objects | arrowfmt.ShortEscapes
+// previewFormat is how nested values are shown.
+const previewFormat = arrowfmt.Objects | arrowfmt.ShortEscapes
 
 // Columns names the columns of the table's rows, then its partition columns. The
 // Writer must be open.
@@ -48,15 +48,15 @@ func (w *Writer) Preview(ctx context.Context, n int) ([]sink.PreviewRow, error) 
 		if len(rows) == n && w.target.blocksOf(a).End <= rows[n-1].Block {
 			break
 		}
-		if rows, err = w.newestOf(ctx, a, n, rows); err != nil {
+		if rows, err = w.previewOf(ctx, a, n, rows); err != nil {
 			return nil, fmt.Errorf("read %s of %s: %w", a.Path, w.store, err)
 		}
 	}
 	return rows, nil
 }
 
-// newestOf adds the rows of a file to rows, of which the n of the highest blocks stay.
-func (w *Writer) newestOf(ctx context.Context, a *add, n int, rows []sink.PreviewRow) ([]sink.PreviewRow, error) {
+// previewOf adds the rows of a file to rows, of which the n of the highest blocks stay.
+func (w *Writer) previewOf(ctx context.Context, a *add, n int, rows []sink.PreviewRow) ([]sink.PreviewRow, error) {
 	f, err := openFile(ctx, w.store, a.Path)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func printed(rec arrow.RecordBatch, row int, p partition) []string {
 		case c.IsNull(row):
 			values = append(values, "")
 		case nested || arrowfmt.IsBytes(c.DataType()):
-			values = append(values, string(preview.Text(c)(nil, row)))
+			values = append(values, string(previewFormat.Text(c)(nil, row)))
 		default:
 			values = append(values, c.ValueStr(row))
 		}

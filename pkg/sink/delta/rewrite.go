@@ -88,7 +88,9 @@ func (r *rewrite) drop() {
 
 // without writes a file anew that lacks the rows of some blocks. It returns nil if
 // no row is left, and how many went.
-func (g *target) without(ctx context.Context, from parquet.ReaderAtSeeker, p partition, gone block.Set) (_ *stagedFile, deleted uint64, err error) {
+func (g *target) without(
+	ctx context.Context, from parquet.ReaderAtSeeker, p partition, gone block.Set,
+) (_ *stagedFile, deleted uint64, err error) {
 	f, err := g.newFile(p)
 	if err != nil {
 		return nil, 0, err
@@ -129,7 +131,7 @@ func (g *target) without(ctx context.Context, from parquet.ReaderAtSeeker, p par
 	return rest, deleted, err
 }
 
-func (g *target) addSlice(f *rowFile, rec arrow.RecordBatch, p partition, from, to int) error {
+func (g *target) addSlice(f *parquetWriter, rec arrow.RecordBatch, p partition, from, to int) error {
 	some := ranged(rec, from, to)
 	defer some.Release()
 	blocks, err := g.numbers(some, p)
@@ -139,7 +141,8 @@ func (g *target) addSlice(f *rowFile, rec arrow.RecordBatch, p partition, from, 
 	return f.add(some, blocks)
 }
 
-var errNoBlock = fault.Permanent(errors.New("a file of the table holds rows whose block column is NULL or negative; ampipe did not write them: remove them, or load into another table"))
+var errNoBlock = fault.Permanent(errors.New("a file of the table holds rows whose block column is NULL or negative; " +
+	"ampipe did not write them: remove them, or load into another table"))
 
 // numbers reads the block numbers of a record of a file.
 func (g *target) numbers(rec arrow.RecordBatch, p partition) (sink.Blocks, error) {

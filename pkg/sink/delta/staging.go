@@ -8,18 +8,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// gathering implements [sink.Staging]: changes are staged in the spool until
+// staging implements [sink.Staging]: changes are staged in the spool until
 // they are committed.
-type gathering struct {
+type staging struct {
 	w     *Writer
 	stage *stage // nil: nothing is staged
 }
 
-// NewStaging begins a gathering; see [sink.Stager].
-func (w *Writer) NewStaging() sink.Staging { return &gathering{w: w} }
+// NewStaging returns an empty staging; see [sink.Stager].
+func (w *Writer) NewStaging() sink.Staging { return &staging{w: w} }
 
 // Stage takes changes in; see [sink.Staging].
-func (g *gathering) Stage(ctx context.Context, changes []sink.Change) (sink.Staged, error) {
+func (g *staging) Stage(ctx context.Context, changes []sink.Change) (sink.Staged, error) {
 	release, err := g.w.take(ctx)
 	if err != nil {
 		return sink.Staged{}, err
@@ -46,7 +46,7 @@ func (g *gathering) Stage(ctx context.Context, changes []sink.Change) (sink.Stag
 }
 
 // Commit makes what is staged a version of the table; see [sink.Staging].
-func (g *gathering) Commit(ctx context.Context) (sink.Applied, error) {
+func (g *staging) Commit(ctx context.Context) (sink.Applied, error) {
 	release, err := g.w.take(ctx)
 	if err != nil {
 		return sink.Applied{}, err
@@ -63,7 +63,7 @@ func (g *gathering) Commit(ctx context.Context) (sink.Applied, error) {
 }
 
 // Discard forgets what is staged.
-func (g *gathering) Discard() {
+func (g *staging) Discard() {
 	if g.stage != nil {
 		g.stage.drop()
 		g.stage = nil

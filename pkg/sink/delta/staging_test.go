@@ -36,8 +36,8 @@ func versions(t testing.TB, d *table) int {
 	}
 }
 
-// gather begins a gathering that is discarded at the end of the test.
-func gather(t testing.TB, w *delta.Writer) sink.Staging {
+// newStaging returns a staging that is discarded at the end of the test.
+func newStaging(t testing.TB, w *delta.Writer) sink.Staging {
 	g := w.NewStaging()
 	t.Cleanup(g.Discard)
 	return g
@@ -65,7 +65,7 @@ func TestManyCallsAreOneVersion(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
 	writer := d.open(t, suiteTable())
-	w := gather(t, writer)
+	w := newStaging(t, writer)
 	for n := block.Number(0); n < 100; n += 5 {
 		stage(t, w, history(n, n+5))
 	}
@@ -101,7 +101,7 @@ func TestManyCallsAreOneVersion(t *testing.T) {
 func TestAReorgOfStagedRows(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
-	w := gather(t, d.open(t, suiteTable()))
+	w := newStaging(t, d.open(t, suiteTable()))
 	live := func(seq uint64, h entry.Header, rows ...sinktest.Row) sink.Change {
 		h.Epoch, h.Network, h.Rows = 1, "suitenet", len(rows)
 		c := sink.Change{Header: h, Live: true, Seq: seq, After: seq - 1}
@@ -136,11 +136,11 @@ func TestAReorgOfStagedRows(t *testing.T) {
 	}
 }
 
-// TestTakeOver has two processes of a sink that gather at the same time. What both
+// TestTakeOver has two processes of a sink that stage at the same time. What both
 // staged is written by one; the other has to stage again, and then skips it.
 func TestTakeOver(t *testing.T) {
 	places(t, func(t *testing.T, d *table) {
-		one, two := gather(t, d.open(t, suiteTable())), gather(t, d.open(t, suiteTable()))
+		one, two := newStaging(t, d.open(t, suiteTable())), newStaging(t, d.open(t, suiteTable()))
 		stage(t, one, history(0, 10))
 		stage(t, two, history(5, 15))
 		stage(t, one, history(20, 30))
@@ -164,13 +164,13 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
-// TestTwoGatheringsOfOneWriter has the live lane and the history, in parts, gather
+// TestTwoStagingsOfOneWriter has the live lane and the history, in parts, stage
 // at the same time: none is in the way of the other.
-func TestTwoGatheringsOfOneWriter(t *testing.T) {
+func TestTwoStagingsOfOneWriter(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
 	w := d.open(t, suiteTable())
-	past, live := gather(t, w), gather(t, w)
+	past, live := newStaging(t, w), newStaging(t, w)
 	part := func(i int) sink.Change {
 		rows := blockRows(block.Range{Start: 5, End: 6}, 0)[i : i+1]
 		c := sink.Change{Header: entry.Header{Kind: entry.Data, Epoch: 1, Range: block.Closed(5, 5), Rows: 1, End: 10, Part: i, Parts: 3, Batch: "b"}}
@@ -190,12 +190,12 @@ func TestTwoGatheringsOfOneWriter(t *testing.T) {
 		}
 		want = append(want, blockRows(r, 1)...)
 	}
-	// What one gathering has written the other does not write again.
+	// What one staging has written the other does not write again.
 	stage(t, past, part(0), history(0, 4))
 	stage(t, live, history(0, 4))
 	commit(t, live)
 	if _, err := past.Commit(t.Context()); !errors.Is(err, sink.ErrRestage) {
-		t.Errorf("the same blocks by two gatherings: %v", err)
+		t.Errorf("the same blocks by two stagings: %v", err)
 	}
 	want = append(append(want, blockRows(block.Range{Start: 5, End: 6}, 0)...), blockRows(block.Range{End: 4}, 0)...)
 	if got := rowsOf(t, d); !slices.Equal(got, sorted(want)) {
@@ -203,11 +203,11 @@ func TestTwoGatheringsOfOneWriter(t *testing.T) {
 	}
 }
 
-// TestARefusedChangeLeavesTheStage refuses a change in the middle of a gathering.
+// TestARefusedChangeLeavesTheStage refuses a change in the middle of a staging.
 func TestARefusedChangeLeavesTheStage(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
-	w := gather(t, d.open(t, suiteTable()))
+	w := newStaging(t, d.open(t, suiteTable()))
 	stage(t, w, history(0, 10))
 	bad := blockRows(block.Range{Start: 10, End: 12}, 0)
 	bad[4].Key = "\xff"
@@ -231,7 +231,7 @@ func TestFilesHaveTheTargetSize(t *testing.T) {
 	t.Parallel()
 	d := inFolder(t)
 	d.cfg.TargetFileSize, d.cfg.Compression = 1<<20, "none"
-	w := gather(t, d.open(t, suiteTable()))
+	w := newStaging(t, d.open(t, suiteTable()))
 	full := 0
 	for n := block.Number(0); n < 40_000; n += 2_000 {
 		if stage(t, w, history(n, n+2_000)).Full {

@@ -19,9 +19,9 @@ import (
 // Statistics are those that Parquet has collected already, written in the way of
 // the log. They have to be true, not tight: readers leave out files by them.
 
-// tallied is how many columns get statistics, as Delta has it by default. The
+// statsColumns is how many columns get statistics, as Delta has it by default. The
 // block column, whichever it is, is in the tags as well.
-const tallied = 32
+const statsColumns = 32
 
 // textPrefix is how many characters of a text are kept.
 const textPrefix = 32
@@ -34,10 +34,11 @@ type fileStats struct {
 	NullCount  map[string]any `json:"nullCount"`
 }
 
-// tally writes the statistics of a file. nan tells which columns hold a NaN, which
+// writeStats writes the statistics of a file. nan tells which columns hold a NaN, which
 // Parquet passes over and readers take for the largest number.
-func tally(meta *metadata.FileMetaData, fields []arrow.Field, nan []bool) (string, error) {
-	t := &tallier{meta: meta, out: fileStats{NumRecords: meta.NumRows, MinValues: map[string]any{}, MaxValues: map[string]any{}, NullCount: map[string]any{}}}
+func writeStats(meta *metadata.FileMetaData, fields []arrow.Field, nan []bool) (string, error) {
+	t := &statsWriter{meta: meta, out: fileStats{NumRecords: meta.NumRows, MinValues: map[string]any{}, MaxValues: map[string]any{},
+		NullCount: map[string]any{}}}
 	for i, f := range fields {
 		err := t.field(f, t.out.MinValues, t.out.MaxValues, t.out.NullCount, nan[i])
 		if err != nil {
@@ -51,14 +52,14 @@ func tally(meta *metadata.FileMetaData, fields []arrow.Field, nan []bool) (strin
 	return string(text), nil
 }
 
-type tallier struct {
+type statsWriter struct {
 	meta *metadata.FileMetaData
 	leaf int // of Parquet's columns, the next one
 	seen int // leaves with statistics
 	out  fileStats
 }
 
-func (t *tallier) field(f arrow.Field, low, high, nulls map[string]any, nan bool) error {
+func (t *statsWriter) field(f arrow.Field, low, high, nulls map[string]any, nan bool) error {
 	switch typ := f.Type.(type) {
 	case *arrow.StructType:
 		l, h, n := map[string]any{}, map[string]any{}, map[string]any{}
@@ -80,7 +81,8 @@ func (t *tallier) field(f arrow.Field, low, high, nulls map[string]any, nan bool
 	}
 	at := t.leaf
 	t.leaf++
-	if t.seen++; t.seen > tallied {
+	t.seen++
+	if t.seen > statsColumns {
 		return nil
 	}
 	s, err := t.spread(at, f.Type)
@@ -124,7 +126,7 @@ type spread struct {
 	counted   bool
 }
 
-func (t *tallier) spread(leaf int, typ arrow.DataType) (spread, error) {
+func (t *statsWriter) spread(leaf int, typ arrow.DataType) (spread, error) {
 	s := spread{known: true, counted: true}
 	for g := range t.meta.NumRowGroups() {
 		chunk, err := t.meta.RowGroup(g).ColumnChunk(leaf)

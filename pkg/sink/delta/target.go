@@ -46,7 +46,8 @@ type target struct {
 // newTarget works out the table, or says everything that is wrong with it.
 func newTarget(cfg config.Delta, t sink.Table) (*target, error) {
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() {
-		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, or set source.block_column", t.Schema.NumFields()))
+		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, "+
+			"or set source.block_column", t.Schema.NumFields()))
 	}
 	g := &target{app: appID(t.Pipeline, t.Sink), table: t, blockName: t.Schema.Field(t.BlockColumn).Name,
 		fileSize: cfg.TargetFileSize, spool: cfg.Spool, overwrite: cfg.Overwrite}

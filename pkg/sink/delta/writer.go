@@ -90,7 +90,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if err != nil {
 		return sink.State{}, fmt.Errorf("read the log of %s: %w", w.store, err)
 	}
-	l, _, err := readLedger(s, w.target.app)
+	l, _, err := readCommitState(s, w.target.app)
 	if err != nil {
 		return sink.State{}, err
 	}
