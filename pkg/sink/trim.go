@@ -21,9 +21,9 @@ func (r RowRange) Len() int { return r.To - r.From }
 // releases it.
 func (r RowRange) Slice() arrow.RecordBatch { return r.Record.NewSlice(int64(r.From), int64(r.To)) }
 
-// Trim cuts a change down to the blocks that are not covered yet and lie below
-// liveStart, if there is one. It returns the rows to write and the blocks that
-// they are of, both ascending; blocks without rows are among the latter.
+// Trim returns the rows of a change whose blocks are not covered yet and lie below
+// liveStart, if there is one, and these blocks, both ascending. Blocks without rows are
+// among the latter.
 //
 // The rows have to ascend by block and to lie inside the range of the change
 // ([CheckRows]). An error is permanent and says that the block column cannot be

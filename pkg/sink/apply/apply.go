@@ -23,7 +23,8 @@ type worker struct {
 	end       bool      // nothing is applied any more
 }
 
-// early is how long an entry that came before its predecessor stays away.
+// early is the delay after which an entry that came before its predecessor is delivered
+// again.
 const early = time.Second
 
 // work applies loads until there are no more. What is hopeless ends the taking,
@@ -49,7 +50,7 @@ func (w *worker) load(l load, live bool) {
 	err := w.apply(l.units, &w.bisection)
 	switch {
 	case errors.Is(err, errStopped):
-		w.Logger.Info().Int("entries", len(l.messages)).Msg("told to stop before everything was committed; the rest stays in the log")
+		w.Logger.Info().Int("entries", len(l.messages)).Msg("stopped before everything was committed; the rest stays in the log")
 	case errors.Is(err, sink.ErrGap):
 		w.tooEarly(l.messages)
 	default:
@@ -75,7 +76,7 @@ func (w *worker) tooEarly(messages []*message) {
 	w.outOfOrder()
 }
 
-// outOfOrder has the order of live entries asked of the destination again.
+// outOfOrder makes the order of live entries start again from what the destination says.
 func (w *worker) outOfOrder() {
 	select {
 	case w.gap <- struct{}{}:
@@ -174,8 +175,8 @@ func (w *worker) attempt(call func(context.Context) (sink.Applied, error)) (appl
 	return applied, err
 }
 
-// classOf is the class of an error of a Writer. A refused row is hopeless even
-// if it was not marked so.
+// classOf returns the class of an error of a Writer. A refused row is permanent
+// even if it was not marked so.
 func classOf(err error) fault.Class {
 	if _, bad := errors.AsType[*sink.BadRowError](err); bad {
 		return fault.ClassPermanent

@@ -78,7 +78,7 @@ func (w *worker) commitRest(c sink.Change, row int, bad *sink.BadRowError, i *bi
 			i.left--
 			shown := *next
 			shown.Row += row + first
-			w.Logger.Error().Err(&shown).Msg("another row is refused")
+			w.Logger.Error().Err(&shown).Msg("another row was refused")
 			w.commitRest(part, row+first, next, i)
 		}
 		release(part)

@@ -80,7 +80,7 @@ func release(c sink.Change) {
 	}
 }
 
-// sizeOf is the memory that a record refers to.
+// sizeOf returns the memory that a record refers to.
 func sizeOf(rec arrow.RecordBatch) int {
 	size := 0
 	for _, col := range rec.Columns() {

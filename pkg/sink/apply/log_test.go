@@ -137,7 +137,7 @@ func TestLoopOverTheLog(t *testing.T) {
 	}
 	cancel()
 	processes.Wait()
-	r := &rig{T: t, store: store}
+	r := &env{T: t, store: store}
 	r.wantBlocks(perBlock, all)
 
 	reports, err := state.Reports(t.Context())

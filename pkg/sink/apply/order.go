@@ -169,7 +169,7 @@ func (o *order) first(m *message) bool {
 	return o.read(o.take)
 }
 
-// again looks at the destination, where another process may have been, and returns to
+// again asks the destination, which another process may have written to, and returns to
 // the log what still has to wait.
 func (o *order) again(take context.Context) {
 	o.known = false

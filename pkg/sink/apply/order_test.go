@@ -86,13 +86,13 @@ func story(t testing.TB) *lane {
 	return l
 }
 
-func (r *rig) wantStory() {
+func (r *env) wantStory() {
 	r.Helper()
 	r.wantRows(map[block.Range]int{block.Closed(10, 13): 1, block.Closed(14, 19): 2, block.Closed(20, 29): 3})
 }
 
 // wantRows fails unless exactly these blocks are covered and have so many rows.
-func (r *rig) wantRows(want map[block.Range]int) {
+func (r *env) wantRows(want map[block.Range]int) {
 	r.Helper()
 	var coverage block.Set
 	rows := map[block.Number]int{}
@@ -115,8 +115,8 @@ func (r *rig) wantRows(want map[block.Range]int) {
 	}
 }
 
-// live returns the rig a live lane, of which these messages are delivered first.
-func (r *rig) live(messages ...apply.Message) *fakeLog {
+// live adds a live lane to the env, of which these messages are delivered first.
+func (r *env) live(messages ...apply.Message) *fakeLog {
 	log := newFakeLog()
 	r.loop.Live = log
 	for _, m := range messages {
@@ -126,7 +126,7 @@ func (r *rig) live(messages ...apply.Message) *fakeLog {
 }
 
 // apply plays another process of the sink.
-func (r *rig) apply(messages ...apply.Message) {
+func (r *env) apply(messages ...apply.Message) {
 	r.Helper()
 	w := r.store.Writer()
 	if err := w.Open(r.Context(), r.loop.Table); err != nil {
@@ -152,7 +152,7 @@ func (r *rig) apply(messages ...apply.Message) {
 }
 
 // stopped stops the loop and fails if it has kept or answered anything wrongly.
-func (r *rig) stopped(stop func() error, logs ...*fakeLog) {
+func (r *env) stopped(stop func() error, logs ...*fakeLog) {
 	r.Helper()
 	if err := stop(); err != nil {
 		r.Error(err)
@@ -194,7 +194,7 @@ func TestLiveEntriesComeInAnyOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				l := story(t)
 				r.apply(l.all[0]) // else whatever comes first would begin the lane
 				log := r.live(arrange(slices.Clone(l.all[1:]))...)
@@ -224,7 +224,7 @@ func TestTwoProcessesShareTheLiveLane(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := story(t)
 			r.apply(l.all[0])
 			one, other := r.live(), newFakeLog()
@@ -263,7 +263,7 @@ func TestTwoProcessesShareTheLiveLane(t *testing.T) {
 // as soon as that is noticed, without having been given back.
 func TestThePredecessorIsAnotherProcesss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := story(t)
 		r.apply(l.all[:3]...)
 		log := r.live(l.all[5:]...)
@@ -303,7 +303,7 @@ func (m *mistaken) State(ctx context.Context) (s sink.State, err error) {
 // again, and gets it.
 func TestAGapIsNoDeadEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := story(t)
 		r.apply(l.all[:3]...)
 		state := r.store.CommitState().State
@@ -349,7 +349,7 @@ func TestJoiningLate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				log := r.live(c.messages...)
 				stop := r.start()
 				time.Sleep(5 * time.Second)
@@ -374,7 +374,7 @@ func TestTheBeginningComesLast(t *testing.T) {
 	for name, turned := range map[string]int{"after a watermark": 3, "after an invalidation": 5, "after everything": 10} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				l := story(t)
 				first := slices.Clone(l.all[:turned])
 				slices.Reverse(first)
@@ -396,7 +396,7 @@ func TestTheBeginningComesLast(t *testing.T) {
 // one before is skipped.
 func TestEpochs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := newLane(t)
 		old := []apply.Message{l.invalidate(10), l.data(10, 19, 1), l.watermark(10, 19), l.data(20, 24, 1)}
 		r.apply(old[:3]...)
@@ -426,7 +426,7 @@ func TestEpochs(t *testing.T) {
 // TestStopWhileEntriesWait returns them.
 func TestStopWhileEntriesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := story(t)
 		r.apply(l.all[0])
 		log := r.live(l.all[3:]...)
@@ -448,7 +448,7 @@ func TestStopWhileEntriesWait(t *testing.T) {
 // TestWaitingEntriesDoNotKeepTheirPredecessorOut although they fill what may be in flight.
 func TestWaitingEntriesDoNotKeepTheirPredecessorOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := newLane(t)
 		l.invalidate(10)
 		for n := range block.Number(40) {
@@ -473,7 +473,7 @@ func TestWaitingEntriesDoNotKeepTheirPredecessorOut(t *testing.T) {
 // TestHistoryGoesOnWhileTheLiveLaneWaits, and the other way round.
 func TestHistoryGoesOnWhileTheLiveLaneWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 1)...)
+		r := newEnv(t, entries(t, 1, 1)...)
 		l := story(t)
 		r.apply(l.all[0])
 		log := r.live(l.all[3:]...)
@@ -495,7 +495,7 @@ func TestHistoryGoesOnWhileTheLiveLaneWaits(t *testing.T) {
 // the history's entries wait for others.
 func TestALiveEntryWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 1)...)
+		r := newEnv(t, entries(t, 1, 1)...)
 		r.loop.Wait = time.Hour
 		l := newLane(t)
 		log := r.live(l.invalidate(10))
@@ -533,7 +533,7 @@ func TestALiveEntryWaitsForNobody(t *testing.T) {
 func TestABadRowStopsBothFlows(t *testing.T) {
 	t.Run("live", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := story(t)
 			log := r.live(l.all...)
 			r.refuse("16.0")
@@ -558,7 +558,7 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 	})
 	t.Run("history", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, entries(t, 1, 2)...)
+			r := newEnv(t, entries(t, 1, 2)...)
 			l := story(t)
 			log := r.live(l.all...)
 			r.refuse("3.1")
@@ -575,7 +575,7 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 	})
 	t.Run("another schema", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := newLane(t)
 			other := arrow.NewSchema([]arrow.Field{{Name: "text", Type: arrow.PrimitiveTypes.Int32}, logSchema.Field(1)}, nil)
 			l.invalidate(10)
@@ -605,7 +605,7 @@ func (unreadable) State(context.Context) (sink.State, error) {
 // with, and entries are not handed back and forth in silence.
 func TestADestinationThatCannotBeAskedStopsTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		log := r.live(story(t).all...)
 		r.loop.Writer = unreadable{r.loop.Writer}
 		if err := r.fails(); !strings.Contains(err.Error(), "permission denied for table live") {

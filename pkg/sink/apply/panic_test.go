@@ -30,7 +30,7 @@ func mustLogPanic(t *testing.T, log string, doing string) {
 // entry; all others of the batch are committed.
 func TestPanicOfAnEntryIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 10, 10)...) // one batch
+		r := newEnv(t, entries(t, 10, 10)...) // one batch
 		var log bytes.Buffer
 		r.loop.Logger = zerolog.New(zerolog.SyncWriter(&log))
 		r.store.Faults.Begin = func(_ context.Context, changes []sink.Change) error {
@@ -66,7 +66,7 @@ func (p *panickingAllocator) Allocate(size int) []byte {
 
 func TestPanicOfADecoderIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 20, 10)...)
+		r := newEnv(t, entries(t, 20, 10)...)
 		var log bytes.Buffer
 		r.loop.Logger = zerolog.New(zerolog.SyncWriter(&log))
 		r.loop.Allocator = &panickingAllocator{r.loop.Allocator, 8}
@@ -82,7 +82,7 @@ func TestPanicOfADecoderIsAnError(t *testing.T) {
 // of it is committed before it has come again.
 func TestPanicOfAStagingIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, g := stagingRig(t, entries(t, 20, 10)...)
+		r, g := stagingEnv(t, entries(t, 20, 10)...)
 		var log bytes.Buffer
 		r.loop.Logger = zerolog.New(zerolog.SyncWriter(&log))
 		g.refuse = func(c sink.Change) error {

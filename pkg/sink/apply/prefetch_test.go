@@ -17,7 +17,7 @@ import (
 // memory while the first transactions, one for each writer, do not end.
 func decodedMeanwhile(t *testing.T, live bool, writers int) (loads float64) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		for i, e := range entries(t, 60, 100) { // of a thousand rows
 			r.log.append(apply.Message{Entry: e, Seq: uint64(i + 1), After: uint64(i), Live: live})
 		}

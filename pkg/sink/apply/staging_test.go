@@ -69,9 +69,9 @@ func (g *stager) Discard() {
 	g.staged = nil
 }
 
-// stagingRig is a rig whose Writer is a stager.
-func stagingRig(t *testing.T, all ...entry.Entry) (*rig, *stager) {
-	r := newRig(t, all...)
+// stagingEnv is an env whose Writer is a stager.
+func stagingEnv(t *testing.T, all ...entry.Entry) (*env, *stager) {
+	r := newEnv(t, all...)
 	g := &stager{Writer: r.loop.Writer.(*memsink.Writer)}
 	r.loop.Writer = g
 	return r, g
@@ -81,7 +81,7 @@ func TestHistoryIsStagedUntilTheLogIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := entries(t, 60, 40)
-		r, _ := stagingRig(t, all...)
+		r, _ := stagingEnv(t, all...)
 		r.loop.Bytes = 4 * len(all[0].Payload) // far less than all of them: payloads are let go of
 		stop := r.start()
 		time.Sleep(450 * time.Millisecond)
@@ -111,7 +111,7 @@ func TestTheEndOfHistoryIsCommittedAtOnce(t *testing.T) {
 	for _, ended := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			asked := 0
-			r, _ := stagingRig(t)
+			r, _ := stagingEnv(t)
 			r.loop.Ended = func(context.Context) bool { asked++; return ended }
 			stop := r.start()
 			for _, e := range entries(t, 5, 5) {
@@ -139,7 +139,7 @@ func TestTheEndOfHistoryIsCommittedAtOnce(t *testing.T) {
 func TestASlowSourceIsStaged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := stagingRig(t)
+		r, _ := stagingEnv(t)
 		r.loop.StageTime = 10 * time.Second
 		stop := r.start()
 		for n := range block.Number(8) {
@@ -160,7 +160,7 @@ func TestASlowSourceIsStaged(t *testing.T) {
 func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := stagingRig(t)
+		r, _ := stagingEnv(t)
 		r.loop.StageTime = 10 * time.Second
 		stop := r.start()
 		began := time.Now()
@@ -197,7 +197,7 @@ func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 func TestAFullStagingIsCommittedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, g := stagingRig(t, entries(t, 40, 40)...)
+		r, g := stagingEnv(t, entries(t, 40, 40)...)
 		g.full, r.loop.StageTime = 10, time.Hour
 		r.loop.Rows = 1
 		stop := r.start()
@@ -217,7 +217,7 @@ func TestAFullStagingIsCommittedAtOnce(t *testing.T) {
 func TestWhatHasToBeStagedAgainComesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, g := stagingRig(t, entries(t, 20, 10)...)
+		r, g := stagingEnv(t, entries(t, 20, 10)...)
 		failures := []error{
 			errors.New("a cut line"),
 			fault.Later(errors.New("away"), time.Second),
@@ -257,7 +257,7 @@ func TestWhatHasToBeStagedAgainComesAgain(t *testing.T) {
 // loop ends, and everything else is committed.
 func TestARefusedRowDoesNotKeepTheOthersBack(t *testing.T) {
 	t.Parallel()
-	r, g := stagingRig(t, entries(t, 20, 10)...)
+	r, g := stagingEnv(t, entries(t, 20, 10)...)
 	g.refuse = func(c sink.Change) error {
 		if c.Range.Has(77) {
 			return &sink.BadRowError{Block: 77, Row: 70, Column: "text", Reason: "the test refuses it"}

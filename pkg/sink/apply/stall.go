@@ -55,7 +55,7 @@ func (r *run) newStall() *stall {
 	return &stall{run: r, pauser: r.status.pauser(), running: make(map[*worker]transaction)}
 }
 
-// watch looks until ctx ends.
+// watch checks every second until ctx ends.
 func (s *stall) watch(ctx context.Context) {
 	ticker := time.NewTicker(stallEvery)
 	defer ticker.Stop()

@@ -64,7 +64,7 @@ func (s *status) remove(p *pauser) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(one *pauser) bool { return one == p })
 }
 
-// show tells the observer what is waited for now, if that has changed.
+// show tells the observer what the loop waits for now, if that has changed.
 func (s *status) show() {
 	reason := s.reason()
 	switch {

@@ -30,7 +30,7 @@ func optional(name string, t arrow.DataType) arrow.Field {
 	return arrow.Field{Name: name, Type: t, Nullable: true}
 }
 
-// checkpointSchema is what a checkpoint of this protocol version holds: in each
+// checkpointSchema returns what a checkpoint of this protocol version holds: in each
 // row one of the columns is set.
 func checkpointSchema() *arrow.Schema {
 	text, long, integer, flag := arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int32,

@@ -261,7 +261,7 @@ func (s *stage) rewriteFiles(ctx context.Context, base *snapshot) (gone []*add, 
 	return gone, rest, nil
 }
 
-// rewrite works out what is left of a file.
+// rewrite returns what is left of a file.
 func (s *stage) rewrite(ctx context.Context, a *add, blocks block.Range) (*rewrite, error) {
 	g := s.w.target
 	var stats struct {

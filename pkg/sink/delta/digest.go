@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
-// Windowed is true: rows are appended, so blocks can be verified by themselves.
+// Windowed returns true: rows are appended, so blocks can be verified by themselves.
 func (w *Writer) Windowed() bool { return true }
 
 // DigestSource starts the digest of rows from the source; see [sink.Digester].

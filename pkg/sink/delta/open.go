@@ -93,7 +93,7 @@ func (w *Writer) connect(ctx context.Context, t sink.Table) error {
 	return nil
 }
 
-// probe finds out whether the storage, and the spool, can be used.
+// probe checks whether the storage, and the spool, can be used.
 func (w *Writer) probe(ctx context.Context) error {
 	if err := storage.ProbeSpool(w.cfg.Spool); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (w *Writer) probe(ctx context.Context) error {
 	return storage.Probe(ctx, w.inner())
 }
 
-// inner is the storage itself.
+// inner returns the storage itself.
 func (w *Writer) inner() storage.Store {
 	if s, ok := w.store.(shared); ok {
 		return s.Store
@@ -208,7 +208,7 @@ func (w *Writer) prepare(ctx context.Context) error {
 	}
 }
 
-// opening is the first commit of a sink.
+// opening returns the first commit of a sink.
 func (w *Writer) opening(todo work) ([]action, error) {
 	now := time.Now().UnixMilli()
 	g := w.target
@@ -237,7 +237,7 @@ func (w *Writer) opening(todo work) ([]action, error) {
 	return append([]action{first}, actions...), err
 }
 
-// newID is a random UUID, which the protocol wants for a table.
+// newID returns a random UUID, which the protocol wants for a table.
 func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it does not fail
@@ -245,7 +245,7 @@ func newID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Warnings tells what of the query the table will not have. The table need not be
+// Warnings returns what of the query the table will not have. The table need not be
 // there.
 func (w *Writer) Warnings(t sink.Table) []string {
 	g, err := newTarget(w.cfg, t)

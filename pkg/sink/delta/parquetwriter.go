@@ -125,7 +125,7 @@ func (f *parquetWriter) flush() error {
 	return nil
 }
 
-// size is about what the file will have; held what is in memory of it.
+// size returns about how large the file will be; held returns how much of it is in memory.
 func (f *parquetWriter) size() int64 { return f.w.TotalCompressedBytes() }
 func (f *parquetWriter) held() int64 { return f.w.RowGroupTotalCompressedBytes() }
 

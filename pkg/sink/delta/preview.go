@@ -87,7 +87,7 @@ func (w *Writer) previewOf(ctx context.Context, a *add, n int, rows []sink.Previ
 	return rows, err
 }
 
-// printed is a row as text: binary as 0x-hex, no value as nothing.
+// printed returns a row as text: binary as 0x-hex, no value as nothing.
 func printed(rec arrow.RecordBatch, row int, p partition) []string {
 	values := make([]string, 0, int(rec.NumCols())+len(p))
 	for _, c := range rec.Columns() {

@@ -7,7 +7,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
-// Reach finds out whether the storage can be used, while the columns of the query are not
+// Reach checks whether the storage can be used, while the columns of the query are not
 // known. What it writes for that it removes. The Writer is not open after.
 func (w *Writer) Reach(ctx context.Context) (err error) {
 	w.store, err = storage.Open(ctx, w.storagePlace())

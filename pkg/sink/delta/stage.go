@@ -77,7 +77,7 @@ func (s *stage) drop() {
 	s.open, s.done, s.rewritten = nil, nil, nil
 }
 
-// bytes is about the size of the files.
+// bytes returns about how large the files are.
 func (s *stage) bytes() (n int64) {
 	for _, f := range s.done {
 		n += f.size

@@ -87,7 +87,7 @@ func (w *Writer) borrow() *scratch {
 	return &scratch{buf: make([]byte, 0, copyChunk+copyChunk/4)}
 }
 
-// window is the blocks that changes are about. What a live change does may
+// window returns the blocks that changes are about. What a live change does may
 // reach to the end of the chain.
 func window(changes []sink.Change) block.Range {
 	r := changes[0].Range

@@ -86,7 +86,7 @@ func (g *tableSpec) refusedColumn(pg *pgconn.PgError) string {
 	return ""
 }
 
-// constraintAdvice says what to do about a constraint that refuses a row.
+// constraintAdvice returns what to do about a constraint that refuses a row.
 func (g *tableSpec) constraintAdvice(pg *pgconn.PgError) string {
 	drop := fmt.Sprintf("run ALTER TABLE %s DROP CONSTRAINT %s", g.quoted(), quoted(pg.ConstraintName))
 	switch {

@@ -180,7 +180,7 @@ func overridden(dt arrow.DataType, as string) (sql string, bind func(arrow.Array
 	return "", nil
 }
 
-// mapping is the table of types of docs/postgres.md.
+// mapping returns the table of types of docs/postgres.md.
 func mapping(dt arrow.DataType) (sql string, bind func(arrow.Array) cells, err error) {
 	switch dt.ID() {
 	case arrow.NULL:

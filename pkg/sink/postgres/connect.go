@@ -22,7 +22,7 @@ import (
 var errDSN = fault.Permanent(errors.New("dsn: the connection string cannot be read; " +
 	`write postgres://user:password@host:5432/database with special characters of the password as %XX, or "host=… user=… dbname=…"`))
 
-// parseError says what is wrong with a connection string, without quoting it.
+// parseError returns what is wrong with a connection string, without quoting it.
 func parseError(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return fault.Permanent(fmt.Errorf("dsn: the file of sslrootcert, sslcert or sslkey cannot be read: %w", path))

@@ -27,7 +27,7 @@ type fit struct {
 	cuts bool
 }
 
-// widen is what turns a column into one of a wider type. Names are filled in by
+// widen returns what turns a column into one of a wider type. Names are filled in by
 // [tableSpec.advise].
 func widen(sql string) string { return "run ALTER TABLE <table> ALTER COLUMN <column> TYPE " + sql }
 
@@ -182,7 +182,7 @@ func fitArray(dt arrow.DataType, t storedType) (fit, bool) {
 	return f, true
 }
 
-// fitElement is the fit of a value within an array.
+// fitElement returns the fit of a value within an array.
 func fitElement(dt arrow.DataType, t storedType) (fit, bool) {
 	if sql, bind, err := mapping(dt); err == nil && sql == t.base && t.modifier < 0 {
 		return fit{bind: bind}, true

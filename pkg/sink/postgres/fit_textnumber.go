@@ -132,7 +132,7 @@ func (d digits) appendText(dst []byte) []byte {
 	return dst
 }
 
-// noNumber is the reason for a text that is none. A column that adds zeros behind the
+// noNumber returns the reason for a text that is none. A column that adds zeros behind the
 // point would show them as text, too.
 func (r room) noNumber() string {
 	const reason = "the text is no number in digits, and the column is numeric; filter such rows out in the query"

@@ -72,7 +72,7 @@ func (k foreignKey) cascade() string {
 		k.table, quoted(k.name), definition[:end], definition[end:])
 }
 
-// warnings says which of them would stop the sink at a reorg.
+// warnings returns which of them would stop the sink at a reorg.
 func (ks foreignKeys) warnings(g *tableSpec) []string {
 	var all []string
 	for _, k := range ks {
@@ -105,7 +105,7 @@ func (ks foreignKeys) allow(g *tableSpec, todo changePlan) error {
 		strings.Join(others, ", "), strings.Join(drops, "; "), g.quoted()))
 }
 
-// ofForeignKey says how a foreign key of another table that has refused a deletion
+// ofForeignKey returns how a foreign key of another table that has refused a deletion
 // becomes one that does not. Other errors stay as they are. The transaction is over.
 func ofForeignKey(ctx context.Context, pool *sessions, err error) error {
 	pg, ok := refusal(err)

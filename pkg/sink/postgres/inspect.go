@@ -143,7 +143,7 @@ func inspect(ctx context.Context, tx pgx.Tx, g *tableSpec) (*inspection, error) 
 	return &s, s.inspectRows(ctx, tx, g)
 }
 
-// inspectRows finds out whether a table that this sink meets for the first time holds
+// inspectRows checks whether a table that this sink meets for the first time holds
 // rows. What is refused anyway is not read.
 func (s *inspection) inspectRows(ctx context.Context, tx pgx.Tx, g *tableSpec) error {
 	t := s.table

@@ -285,7 +285,7 @@ func (f columnFacts) names(c column) bool {
 	}
 }
 
-// asKey is what makes a column of texts one that can be part of a key.
+// asKey returns what makes a column of texts one that can be part of a key.
 func (g *tableSpec) asKey(c column) string {
 	as := ""
 	switch {
@@ -299,7 +299,7 @@ func (g *tableSpec) asKey(c column) string {
 	return fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s, or ", g.quoted(), quoted(c.name), as)
 }
 
-// alike says which column of the table has the name in other letters, and none of the
+// alike returns which column of the table has the name in other letters, and none of the
 // query's.
 func (t *tableFacts) alike(name string, taken []string) string {
 	for _, f := range t.columns {

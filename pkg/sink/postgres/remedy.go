@@ -11,7 +11,7 @@ import (
 // characters are the types that hold text.
 var characters = []string{"text", "citext", "character varying", "character", "bpchar"}
 
-// remedy says how a column whose type takes no values of the query becomes usable: by a
+// remedy returns how a column whose type takes no values of the query becomes usable: by a
 // setting, by a statement, by a cast in the query, or by leaving it out.
 func (g *tableSpec) remedy(c column, t storedType) string {
 	var ways []string

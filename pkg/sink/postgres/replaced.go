@@ -52,7 +52,7 @@ func (p *replacedRows) at(s sink.LiveState) {
 	}
 }
 
-// firstOpen is the lowest block that is not final.
+// firstOpen returns the lowest block that is not final.
 func firstOpen(s sink.LiveState, final uint64) block.Number {
 	head := uint64(max(s.Start, s.Cursor.Number))
 	return block.Number(head - min(head, final))
@@ -180,7 +180,7 @@ func (p *replacedRows) restore(ctx context.Context, tx pgx.Tx, r block.Range) er
 	return nil
 }
 
-// replacedSince is the statement that returns the rows of the blocks of r that rows
+// replacedSince returns the statement that returns the rows of the blocks of r that rows
 // of later blocks have replaced, and that nothing in r has.
 func (g *tableSpec) replacedSince(id int32, r block.Range) string {
 	key := g.keyOf("(r.content->>%[2]s)::%[3]s")

@@ -64,7 +64,7 @@ func (g *tableSpec) check(p portion) error {
 	return g.bad(p, bad, &sink.BadRowError{Column: g.columns[column].name, Reason: reason})
 }
 
-// bad says where a refused row stands.
+// bad returns where a refused row stands.
 func (g *tableSpec) bad(p portion, row int, err *sink.BadRowError) error {
 	err.Row = p.Entry + row - p.From
 	if blocks, e := sink.BlocksOf(p.Record, g.block); e == nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// tableSpec is the table as it should be. It is known without a connection.
+// tableSpec is the table as the configuration and the query want it. It is known without
+// a connection.
 type tableSpec struct {
 	pipeline, sink string
 	schema, table  string
@@ -27,7 +28,7 @@ type tableSpec struct {
 	adopt          bool // it is opened to be adopted
 }
 
-// newTableSpec works out the table, or says everything that is wrong with it.
+// newTableSpec returns the table, or an error that names everything that is wrong with it.
 func newTableSpec(cfg config.Postgres, t sink.Table) (*tableSpec, error) {
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() {
 		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, "+
@@ -133,7 +134,7 @@ func (g *tableSpec) quoted() string { return quoted(g.schema) + "." + quoted(g.t
 // list returns all columns, quoted, separated by commas.
 func (g *tableSpec) list() string { return quotedList(g.names()) }
 
-// createTable is the statement that makes the table.
+// createTable returns the statement that makes the table.
 func (g *tableSpec) createTable() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (", g.quoted())
@@ -150,7 +151,7 @@ func (g *tableSpec) createTable() string {
 	return b.String()
 }
 
-// createIndex is the statement that makes the index on the block column. Block
+// createIndex returns the statement that makes the index on the block column. Block
 // numbers come in several ascending runs, one for each partition, which is what
 // minmax-multi is for; it exists since version 14.
 func (g *tableSpec) createIndex(multi bool) string {

@@ -260,7 +260,7 @@ func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []po
 	return staging, n, err
 }
 
-// merge is the statement that moves rows from the staging table into the table,
+// merge returns the statement that moves rows from the staging table into the table,
 // where they are new or not older than what is there.
 func (g *tableSpec) merge(staging string) string {
 	var set []string

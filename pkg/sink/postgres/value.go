@@ -14,7 +14,7 @@ import (
 // longestShown is how many characters of a value a message shows.
 const longestShown = 100
 
-// shown is a value for a message of one line: cut, bytes as 0x and digits.
+// shown returns a value for a message of one line: cut, bytes as 0x and digits.
 func shown(arr arrow.Array, row int) string {
 	if arr.IsNull(row) {
 		return "NULL"

@@ -21,7 +21,7 @@ var (
 		"rows, and start it again"))
 )
 
-// hexBlock is a block number as it stands in keys: text in the order of numbers.
+// hexBlock returns a block number as it stands in keys: text in the order of numbers.
 func hexBlock(n block.Number) string { return fmt.Sprintf("%016x", uint64(n)) }
 
 func parseBlock(s string) (block.Number, error) {

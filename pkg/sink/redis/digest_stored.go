@@ -214,7 +214,7 @@ func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Rang
 	return nil
 }
 
-// name is what the script calls a row.
+// name returns what the script calls a row.
 func (g *target) name(key, member string) string {
 	if g.members() {
 		return strconv.Itoa(len(key)) + ":" + key + member

@@ -93,7 +93,7 @@ type candidate struct {
 	rows          uint64 // that are extra
 }
 
-// extra is the number of rows that are too many. One with a name cannot be there
+// extra returns the number of rows that are too many. One with a name cannot be there
 // twice, however often a scan comes across it.
 func (c candidate) extra(named bool) uint64 {
 	if named {
@@ -229,7 +229,7 @@ func (s *search) owners(ctx context.Context, known func(xxh3.Uint128)) error {
 	return nil
 }
 
-// hash is that of what an index has of a row.
+// hash returns the hash of what an index has of a row.
 func (s *search) hash(key, member string) xxh3.Uint128 {
 	if s.target.named() {
 		return xxh3.HashString128(s.target.name(key, member))

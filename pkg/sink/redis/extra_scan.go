@@ -50,7 +50,7 @@ func (g *target) keyShape() keyShape {
 	return s
 }
 
-// value is an expression for what values of a type look like in keys.
+// value returns an expression for what values of a type look like in keys.
 func (p *pattern) value(dt arrow.DataType) string {
 	switch {
 	case arrow.IsInteger(dt.ID()):

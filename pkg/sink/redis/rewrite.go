@@ -31,7 +31,7 @@ func appendRewritten(dst, doc []byte) []byte {
 	return dst
 }
 
-// quoted is the length of the JSON string that text begins with.
+// quoted returns the length of the JSON string that text begins with.
 func quoted(text []byte) int {
 	for i := 1; i < len(text); i++ {
 		switch text[i] {

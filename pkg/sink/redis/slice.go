@@ -133,7 +133,7 @@ func (p *packer) finish(g *target) {
 	}
 }
 
-// width is the number of arguments of a row: its key, what goes there and, in a
+// width returns the number of arguments of a row: its key, what goes there and, in a
 // sorted set, its score.
 func (g *target) width() int {
 	if g.score >= 0 {

@@ -48,7 +48,7 @@ func (m *scratch) add(g *target, b *bound, row int) {
 	m.rows = append(m.rows, r)
 }
 
-// lastBlock is that of the row added last; there is one.
+// lastBlock returns the block of the row added last; there is one.
 func (m *scratch) lastBlock() block.Number { return m.rows[len(m.rows)-1].block }
 
 func (m *scratch) keep(b []byte) []byte {

@@ -31,7 +31,7 @@ type target struct {
 	elements       [][]byte // and as elements of a listpack
 }
 
-// newTarget works it out, or says everything that is wrong.
+// newTarget returns the target, or an error that names everything that is wrong.
 func newTarget(cfg config.Redis, t sink.Table) (*target, error) {
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() || !arrow.IsInteger(t.Schema.Field(t.BlockColumn).Type.ID()) {
 		return nil, fault.Permanent(errors.New("the block column is not an integer column of the query; set source.block_column"))
@@ -117,7 +117,7 @@ func (g *target) members() bool {
 	return g.Structure == config.Set || g.Structure == config.SortedSet
 }
 
-// warnings tells what of the target is not wrong, but hardly meant.
+// warnings returns what is not wrong, but probably not meant.
 func (g *target) warnings() []string {
 	block := g.schema.Field(g.block).Name
 	other := strings.TrimPrefix(block, "_")
@@ -131,7 +131,7 @@ func (g *target) warnings() []string {
 // flat reports whether columns are fields, not parts of a document.
 func (g *target) flat() bool { return g.Structure == config.Hash || g.Structure == config.Stream }
 
-// stride is the number of elements of an index entry.
+// stride returns the number of elements of an index entry.
 func (g *target) stride() int {
 	n := 2
 	if g.Structure.Keyed() {
@@ -179,7 +179,7 @@ func (g *target) slotState(tag string) string {
 	return "ampipe:" + g.pipeline + ":" + g.sink + ":{" + tag + "}:state"
 }
 
-// stateKeys says to people where the state is.
+// stateKeys returns the keys of the state, for people.
 func (g *target) stateKeys() string {
 	if g.Cluster {
 		return g.prefix() + "* and ampipe:" + g.pipeline + ":" + g.sink + ":*"
@@ -201,7 +201,7 @@ func (g *target) format() string {
 	return formatSingle
 }
 
-// identity is what must not change while there is a state: field and value.
+// identity returns what must not change while there is a state: field and value.
 func (g *target) identity() []string {
 	columns := make([]string, len(g.columns))
 	for i, c := range g.columns {
@@ -222,7 +222,7 @@ func (g *target) identity() []string {
 // String names the keys for people.
 func (g *target) String() string { return "redis " + string(g.Structure) + " " + g.Key }
 
-// Describe tells what is written for a row. It needs no connection. An error is
+// Describe returns what is written for a row. It needs no connection. An error is
 // permanent.
 func (w *Writer) Describe(t sink.Table) (string, error) {
 	g, err := newTarget(w.cfg, t)
@@ -242,7 +242,7 @@ func (w *Writer) Describe(t sink.Table) (string, error) {
 	return b.String(), nil
 }
 
-// floor is the lowest block whose index is kept when n is the highest block.
+// floor returns the lowest block whose index is kept when n is the highest block.
 func (g *target) floor(n block.Number) block.Number {
 	if g.Finality == 0 || uint64(n) <= g.Finality {
 		return 0

@@ -58,7 +58,7 @@ func New(cfg config.Redis) *Writer {
 	}
 }
 
-// Warnings tells what Open or Check found of the server that may become trouble,
+// Warnings returns what Open or Check found of the server that may become trouble,
 // whatever the table.
 func (w *Writer) Warnings(sink.Table) []string { return w.warnings }
 

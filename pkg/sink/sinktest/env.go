@@ -41,7 +41,7 @@ type item struct {
 	rows []Row
 }
 
-// data is an entry of history that holds the rows of r.
+// data returns an entry of history that holds the rows of r.
 func data(r block.Range, fork int) item { return dataOf(r, chain(r, fork)) }
 
 func dataOf(r block.Range, rows []Row) item {

@@ -44,7 +44,7 @@ func epochAbove(b *env) {
 	b.wantRows(append(chain(span(0, 10), 0), chain(span(10, 33), 2)...))
 }
 
-// begins is the first entry of a later epoch, which begins at block n after the block
+// begins returns the first entry of a later epoch, which begins at block n after the block
 // of a fork.
 func (l *lane) begins(n, last block.Number, fork int) item {
 	it := l.invalidate(n, last)

@@ -30,7 +30,7 @@ var undoCases = []testCase{
 	{"digests after a reorg", digestsAfterUndo},
 }
 
-// latest is the table that rows of ascending blocks give.
+// latest returns the table that rows of ascending blocks give.
 func latest(rows ...Row) []Row {
 	last := make(map[string]Row)
 	for _, r := range rows {

@@ -124,7 +124,7 @@ func (b *gcsBucket) begin(ctx context.Context, about []byte) (string, error) {
 	return session, nil
 }
 
-// partOf is a request that sends the part of a file that begins at an offset, or asks
+// partOf returns a request that sends the part of a file that begins at an offset, or asks
 // how far the server has the file.
 func partOf(ctx context.Context, session string, r io.ReaderAt, offset, size int64, ask bool) (*http.Request, error) {
 	if ask {

@@ -16,7 +16,7 @@ var (
 	_ sink.Digester = (*Writer)(nil)
 )
 
-// Windowed is true unless a row can replace one of another block.
+// Windowed returns true unless a row can replace one of another block.
 func (w *Writer) Windowed() bool {
 	if len(w.store.Key) == 0 {
 		return true
