@@ -214,14 +214,6 @@ func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Rang
 	return nil
 }
 
-// name returns what the script calls a row.
-func (g *target) name(key, member string) string {
-	if g.members() {
-		return strconv.Itoa(len(key)) + ":" + key + member
-	}
-	return key
-}
-
 // read counts those of the rows that are in Redis.
 func (d *storedDigest) read(ctx context.Context) error {
 	rows := d.rows

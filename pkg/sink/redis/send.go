@@ -65,8 +65,8 @@ func (c *call) fill(rows *reader, n, limit int) int {
 func (c *call) send(ctx context.Context) error {
 	p, g, b := &c.pack, c.target, &c.next
 	p.finish(g)
-	latched := c.guarded()
-	if latched {
+	guarded := c.guarded()
+	if guarded {
 		p.header.flag("latch", true)
 	}
 	header, index := c.keep(p.header.bytes()), []byte(nil)
@@ -74,7 +74,7 @@ func (c *call) send(ctx context.Context) error {
 	if p.count > 0 && (c.chunked || p.lastBlock >= g.floor(c.top)) {
 		index = c.keep(p.index)
 	}
-	if latched {
+	if guarded {
 		c.putGuarded(ctx, header, index)
 	} else {
 		args := append(make([]any, 0, 2+len(p.ends)), header, index)

@@ -239,7 +239,8 @@ func (c *slicing) send(ctx context.Context, last block.Number) {
 	c.after = hexBlock(last)
 }
 
-// slotBatch packs a slice: see slot.lua.
+// slotBatch packs a slice for slot.lua, which calls a section a portion, and a chunk a
+// piece.
 type slotBatch struct {
 	rows, index []byte
 	n           int

@@ -249,3 +249,11 @@ func (g *target) floor(n block.Number) block.Number {
 	}
 	return n - block.Number(g.Finality)
 }
+
+// name returns what the script calls a row.
+func (g *target) name(key, member string) string {
+	if g.members() {
+		return strconv.Itoa(len(key)) + ":" + key + member
+	}
+	return key
+}
