@@ -15,8 +15,9 @@ type callWaits struct {
 }
 
 // Waits tells the caller of a Writer what the call waits for now, such as a lock that
-// another session holds, or its own next attempt; nil: it waits for nothing any more. ctx is that of the call. It may be called by any goroutine, and
-// does nothing once the call has returned.
+// another session holds, or its own next attempt; nil: it waits for nothing any more. ctx
+// is that of the call. Any goroutine may call it; once the call has returned, it does
+// nothing.
 func Waits(ctx context.Context, reason error) {
 	w, _ := ctx.Value(waitsKey{}).(*callWaits)
 	if w == nil {

@@ -28,7 +28,8 @@ func (c *call) guarded() bool {
 
 // putGuarded puts the slice into the pipe as one transaction: the script looks, a
 // plain command sets the rows, all or none, and the script does the rest; see
-// apply.lua. If the server has forgotten the script, the guard is still there and refuses the rows.
+// apply.lua. If the server has forgotten the script, the guard is still there and
+// refuses the rows.
 func (c *call) putGuarded(ctx context.Context, header, index []byte) {
 	g, b, n := c.target, &c.next, len(c.pack.ends)
 	keys := append(g.keys(), g.msetGuard())
