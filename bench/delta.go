@@ -110,7 +110,7 @@ func (e *env) gather(ctx context.Context, p *config.Pipeline, table sink.Table, 
 	defer func() { err = errors.Join(err, w.Close()) }()
 	defer e.profiled("delta")()
 	began := time.Now()
-	g := w.Gather()
+	g := w.NewStaging()
 	defer g.Discard()
 	for i := range changes {
 		if _, err := g.Stage(ctx, changes[i:i+1]); err != nil {

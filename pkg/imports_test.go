@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue"},
 	"sink":                           {"block", "config", "entry", "fault"},
 	"sink/apply":                     {"sink", "block", "entry", "fault", "queue"},
-	"sink/memory":                    {"sink", "block", "fault", "layout"},
+	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "arrowfmt", "block", "config", "fault"},
 	"sink/delta":                     {"sink", "sink/delta/storage", "arrowfmt", "block", "config", "entry", "fault"},
 	"sink/delta/storage":             {"fault"},

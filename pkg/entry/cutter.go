@@ -48,7 +48,9 @@ type Cutter struct {
 	target  int  // shrinks when entries come out larger than a message
 	pending rows
 }
-//  OrderError is a row out of order: below the row before it (then After is that row's
+
+//	OrderError is a row out of order: below the row before it (then After is that row's
+//
 // block), or outside the range that was asked for.
 type OrderError struct {
 	Block block.Number

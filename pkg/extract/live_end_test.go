@@ -23,7 +23,7 @@ func TestTheEndInsideARange(t *testing.T) {
 		t.Errorf("position %+v", l)
 	}
 	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "data 10-12", "watermark 12", "data 13-14"})
-	if c := st.store.Ledger().Coverage; !c.Equal(block.NewSet(block.Range{Start: 10, End: end})) {
+	if c := st.store.CommitState().Coverage; !c.Equal(block.NewSet(block.Range{Start: 10, End: end})) {
 		t.Errorf("coverage %v", c)
 	}
 	if load, err := st.tasks.Load(t.Context(), queue.LiveTask); err != nil || load.Queued+load.Held > 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
@@ -31,7 +31,7 @@ type liveEnv struct {
 	log    *queue.Log
 	state  *queue.State
 	tasks  *queue.Tasks
-	store  *memory.Store
+	store  *memsink.Store
 	reader *queue.Consumer
 	read   uint64 // sequence up to which the lane was applied
 }
@@ -47,7 +47,7 @@ func newLiveEnv(t *testing.T, server *queue.Server, name string, s *scriptedChai
 		must(t, err)
 		t.Cleanup(func() { _ = server.Close() })
 	}
-	st := &liveEnv{t: t, server: server, name: name, chain: s, store: &memory.Store{}}
+	st := &liveEnv{t: t, server: server, name: name, chain: s, store: &memsink.Store{}}
 	conn := st.connect()
 	st.log, st.state, st.tasks = st.open(conn)
 	origin := queue.Origin{Start: start}
@@ -292,7 +292,7 @@ func (s *liveEnv) apply() (entries []string) {
 // hold fails unless the destination has exactly the chain that ends with a block.
 func (s *liveEnv) hold(last block.Cursor) {
 	s.t.Helper()
-	ledger := s.store.Ledger()
+	ledger := s.store.CommitState()
 	if want := block.NewSet(block.Closed(ledger.Live.Start, last.Number)); ledger.Live.Cursor != last || !ledger.Coverage.Equal(want) {
 		s.t.Fatalf("after the watermark of %v the cursor is %v and the coverage %v, want %v", last, ledger.Live.Cursor, ledger.Coverage, want)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
 // healing is a pipeline with two destinations in memory, which follows a chain that
@@ -29,7 +29,7 @@ type healing struct {
 	*testPipeline
 	t       *testing.T
 	chain   *modelChain
-	stores  map[string]*memory.Store
+	stores  map[string]*memsink.Store
 	procs   map[string]*proc
 	corrupt atomic.Uint64 // sequence of an entry whose payload the sinks cannot read
 }
@@ -40,7 +40,7 @@ const healed = time.Minute
 func newHealing(t *testing.T) *healing {
 	h := &healing{
 		t: t, chain: newModelChain(rand.New(rand.NewPCG(7, 1))),
-		stores: map[string]*memory.Store{}, procs: map[string]*proc{},
+		stores: map[string]*memsink.Store{}, procs: map[string]*proc{},
 	}
 	srv := amptest.Start(t, func(q amptest.Query) amptest.Answer {
 		if q.Stream() {
@@ -56,7 +56,7 @@ func newHealing(t *testing.T) *healing {
 		Extract: config.Extract{Workers: 2},
 	}}
 	for _, name := range []string{"warehouse", "cache"} {
-		h.stores[name] = &memory.Store{}
+		h.stores[name] = &memsink.Store{}
 		h.config.Sinks = append(h.config.Sinks, config.Sink{Name: name})
 	}
 	t.Cleanup(func() {
@@ -105,7 +105,7 @@ func (h *healing) settle(within time.Duration, sinks ...string) {
 	limit := time.Now().Add(within)
 	for _, name := range sinks {
 		for {
-			l := h.stores[name].Ledger()
+			l := h.stores[name].CommitState()
 			// One that joined the live lane late has no watermark of it yet.
 			if at := l.Live.Cursor; (at == head || at.Network == "") && l.Live.Started && l.Coverage.Covers(block.Closed(0, head.Number)) && h.equal(name) {
 				break
@@ -201,7 +201,7 @@ func (h *healing) halt(name string) {
 }
 func (h *healing) resume(name string) { h.begin(name, h.applies(name)) }
 
-func (h *healing) epoch(name string) uint64 { return h.stores[name].Ledger().Live.Epoch }
+func (h *healing) epoch(name string) uint64 { return h.stores[name].CommitState().Live.Epoch }
 
 // renew has an epoch begin.
 func (h *healing) renew() {
@@ -249,12 +249,12 @@ func TestHealing(t *testing.T) {
 		"set back to nothing": func(h *healing) {
 			h.grow(20)
 			h.settle(healed, "warehouse", "cache")
-			h.stores["cache"].Restore(memory.Backup{})
+			h.stores["cache"].Restore(memsink.Backup{})
 		},
 		"all set back to nothing": func(h *healing) {
 			h.renew()
-			h.stores["cache"].Restore(memory.Backup{})
-			h.stores["warehouse"].Restore(memory.Backup{})
+			h.stores["cache"].Restore(memsink.Backup{})
+			h.stores["warehouse"].Restore(memsink.Backup{})
 		},
 		"an entry of the live lane is lost": func(h *healing) {
 			h.halt("cache")
@@ -276,7 +276,7 @@ func TestHealing(t *testing.T) {
 		},
 		"entries of the history are lost": func(h *healing) {
 			h.halt("cache")
-			h.stores["cache"].Restore(memory.Backup{})
+			h.stores["cache"].Restore(memsink.Backup{})
 			js, _ := h.stream()
 			if err := js.DeleteConsumer(h.t.Context(), "AMPIPE_LOG_heal", "history-cache"); err != nil {
 				h.t.Fatal(err)
@@ -296,7 +296,7 @@ func TestHealing(t *testing.T) {
 		},
 		"an entry of the history is damaged": func(h *healing) {
 			h.halt("cache")
-			h.stores["cache"].Restore(memory.Backup{})
+			h.stores["cache"].Restore(memsink.Backup{})
 			js, _ := h.stream()
 			if err := js.DeleteConsumer(h.t.Context(), "AMPIPE_LOG_heal", "history-cache"); err != nil {
 				h.t.Fatal(err)

@@ -16,12 +16,12 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
 // memoryModel is a destination in memory.
 type memoryModel struct {
-	*memory.Store
+	*memsink.Store
 	called string
 }
 
@@ -51,7 +51,7 @@ func (d *memoryModel) rows(context.Context) (rows []modelRow, _ error) {
 
 func inMemory(names ...string) (all []destination) {
 	for _, name := range names {
-		all = append(all, &memoryModel{Store: &memory.Store{}, called: name})
+		all = append(all, &memoryModel{Store: &memsink.Store{}, called: name})
 	}
 	return all
 }

@@ -30,7 +30,7 @@ func Show(ctx context.Context, p *config.Pipeline, o Options, rows int, columns 
 				return ops.Config(fmt.Errorf("the table has no column %q; it has %s", c, strings.Join(all, ", ")))
 			}
 		}
-		newest, err := w.Newest(ctx, rows)
+		newest, err := w.Preview(ctx, rows)
 		if err != nil {
 			return err
 		}

@@ -246,12 +246,12 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 	}()
 	loop := &apply.Loop{
 		Writer: w, Table: table, Source: apply.FromQueue(consumer), Live: apply.FromQueue(live), Reports: history, Asked: history.ask,
-		Writers:  c.Writers(),
-		Gather:   gatherTime(c),
-		Backoff:  backoff(s.config),
-		Ended:    func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
-		Observer: sinkObserver{name: c.Name, meter: s.meter},
-		Logger:   s.logger.With().Str("sink", c.Name).Logger(),
+		Writers:   c.Writers(),
+		StageTime: gatherTime(c),
+		Backoff:   backoff(s.config),
+		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
+		Observer:  sinkObserver{name: c.Name, meter: s.meter},
+		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return loop.Run(ctx)
 }

@@ -267,7 +267,7 @@ func (w *testPipeline) sink(name string, open func() sink.Writer, troubled func(
 		}
 		loop := &apply.Loop{
 			Writer: writer, Table: table, Reports: state,
-			Writers: 2, Wait: 5 * time.Millisecond, Gather: 200 * time.Millisecond, Grace: grace, Backoff: quickly, Logger: w.logger("sink " + name),
+			Writers: 2, Wait: 5 * time.Millisecond, StageTime: 200 * time.Millisecond, Grace: grace, Backoff: quickly, Logger: w.logger("sink " + name),
 		}
 		for _, lanes := range []queue.Lanes{queue.History, queue.Live} {
 			var consumer *queue.Consumer

@@ -27,8 +27,8 @@ type ints[T ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uin
 
 func (v ints[T]) len() int { return len(v) }
 
-// at turns a negative number into one above [block.Max], which every check
-// refuses.
+// at returns the block of row i. A negative number becomes one above [block.Max], which
+// every check refuses.
 func (v ints[T]) at(i int) block.Number { return block.Number(v[i]) }
 
 // BlocksOf binds to a column of rec, which may be of any integer type. Anything
@@ -67,10 +67,10 @@ func BlocksOf(rec arrow.RecordBatch, column int) (Blocks, error) {
 	return Blocks{values}, nil
 }
 
-// Len is the number of rows.
+// Len returns the number of rows.
 func (b Blocks) Len() int { return b.values.len() }
 
-// At is the block of row i.
+// At returns the block of row i.
 func (b Blocks) At(i int) block.Number { return b.values.at(i) }
 
 // Search returns the first row whose block is n or higher, Len if there is none.

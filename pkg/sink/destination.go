@@ -5,7 +5,7 @@ import "github.com/ampipe/ampipe/pkg/config"
 // Destination is a kind of destination that a program can load. Each has its package
 // below this one; a program links those that it names.
 type Destination struct {
-	Kind string // as people call it, like "PostgreSQL"
+	Kind string // as people call it, such as "PostgreSQL"
 
 	// Owns reports whether a sink is of this kind.
 	Owns func(config.Sink) bool

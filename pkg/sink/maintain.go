@@ -26,8 +26,8 @@ type Maintainer interface {
 	// Columns names the columns of the table's rows.
 	Columns() []string
 
-	// Newest reads the n rows of the highest blocks, highest first.
-	Newest(ctx context.Context, n int) ([]PreviewRow, error)
+	// Preview reads the n rows of the highest blocks, highest first.
+	Preview(ctx context.Context, n int) ([]PreviewRow, error)
 }
 
 // Compacted is what Compact did, or would do.

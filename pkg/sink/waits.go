@@ -8,16 +8,16 @@ import (
 // waitsKey is the key of a *callWaits in a context.
 type waitsKey struct{}
 
-// callWaits passes on what one call of a Writer waits for, while it runs.
+// callWaits passes on what one call of a Writer waits for, until it returns.
 type callWaits struct {
 	mu   sync.Mutex
 	told func(error) // nil: the call has returned
 }
 
-// Waits tells the caller of a Writer what the call waits for at the moment, such as a
-// lock that another session holds, or an attempt of its own that is to be repeated; nil:
-// for nothing any more. ctx is that of the call. It may be called by any goroutine, and
-// does nothing once the call has returned.
+// Waits tells the caller of a Writer what the call waits for now, such as a lock that
+// another session holds, or its own next attempt; nil: it waits for nothing any more. ctx
+// is that of the call. Any goroutine may call it; once the call has returned, it does
+// nothing.
 func Waits(ctx context.Context, reason error) {
 	w, _ := ctx.Value(waitsKey{}).(*callWaits)
 	if w == nil {

@@ -1,5 +1,5 @@
 // Package sink is the contract of a destination: what a [Writer] is given and what it
-// promises, and the rules of it as code ([Ledger]). It knows neither NATS nor Amp; package
+// promises, and the rules of it as code ([CommitState]). It knows neither NATS nor Amp; package
 // apply brings a Writer the entries of a log, and package sinktest holds it to the
 // contract.
 package sink
@@ -113,7 +113,7 @@ type Writer interface {
 	// all of them are deleted and uncovered, and the entry becomes the live start, so
 	// that what lies below is the history's again.
 	//
-	// [Ledger] is these rules as code. The caller has seen to it that rows ascend
+	// [CommitState] is these rules as code. The caller has seen to it that rows ascend
 	// and lie in their ranges ([CheckRows]).
 	//
 	// Data that the destination refuses is a *BadRowError, marked permanent

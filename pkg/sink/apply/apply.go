@@ -14,23 +14,24 @@ import (
 type worker struct {
 	*run
 	take, do context.Context
-	pause    *pauser
-	stalls   []*stall   // of the lanes whose entries it applies
-	gather   *gathering // nil: every batch is committed by itself
+	pauser   *pauser
+	stalls   []*stall // of the lanes whose entries it applies
+	staging  *staging // nil: every batch is committed by itself
 
-	failure error     // the first
-	search  isolation // of what is hopeless, from the first failure on
-	end     bool      // nothing is applied any more
+	failure   error     // the first
+	bisection bisection // of what is hopeless, from the first failure on
+	end       bool      // nothing is applied any more
 }
 
-// early is how long an entry that came before its predecessor stays away.
+// early is the delay after which an entry that came before its predecessor is delivered
+// again.
 const early = time.Second
 
 // work applies loads until there are no more. What is hopeless ends the taking,
 // but does not keep it from what was taken already, except on the live lane;
 // after any other failure it returns to the log what comes. The error is the first.
-func (r *run) work(take, do context.Context, in *ahead) error {
-	w := &worker{run: r, take: take, do: do, pause: r.status.pauser(), stalls: []*stall{r.stall}}
+func (r *run) work(take, do context.Context, in *prefetch) error {
+	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser(), stalls: []*stall{r.stall}}
 	for l := range in.loads {
 		w.load(l, r.live)
 		in.done(l)
@@ -41,15 +42,15 @@ func (r *run) work(take, do context.Context, in *ahead) error {
 // load applies one load, unless something has failed for good.
 func (w *worker) load(l load, live bool) {
 	if w.failure == nil {
-		w.search.left = isolations
+		w.bisection.left = maxBisections
 	}
 	if w.end {
 		return
 	}
-	err := w.apply(l.units, &w.search)
+	err := w.apply(l.units, &w.bisection)
 	switch {
 	case errors.Is(err, errStopped):
-		w.Logger.Info().Int("entries", len(l.messages)).Msg("told to stop before everything was committed; the rest stays in the log")
+		w.Logger.Info().Int("entries", len(l.messages)).Msg("stopped before everything was committed; the rest stays in the log")
 	case errors.Is(err, sink.ErrGap):
 		w.tooEarly(l.messages)
 	default:
@@ -68,14 +69,14 @@ func (w *worker) failed(err error, end bool) {
 }
 
 // tooEarly returns live entries that came before their predecessor.
-func (w *worker) tooEarly(messages []*held) {
+func (w *worker) tooEarly(messages []*message) {
 	for _, m := range messages {
 		m.nak(early)
 	}
 	w.outOfOrder()
 }
 
-// outOfOrder has the order of live entries asked of the destination again.
+// outOfOrder makes the order of live entries start again from what the destination says.
 func (w *worker) outOfOrder() {
 	select {
 	case w.gap <- struct{}{}:
@@ -85,7 +86,7 @@ func (w *worker) outOfOrder() {
 
 // apply commits units together or, when one of them is hopeless, those that can
 // be. It acknowledges what is committed. The error is of the first that is not.
-func (w *worker) apply(units []unit, i *isolation) error {
+func (w *worker) apply(units []unit, i *bisection) error {
 	if len(units) == 0 {
 		return nil
 	}
@@ -99,12 +100,12 @@ func (w *worker) apply(units []unit, i *isolation) error {
 	applied, err := w.commit(changes)
 	if err != nil {
 		if fault.Of(err) == fault.ClassPermanent || errors.Is(err, sink.ErrGap) {
-			return w.isolate(units, err, i)
+			return w.bisect(units, err, i)
 		}
 		return err
 	}
-	if w.gather != nil {
-		w.keep(units, done)
+	if w.staging != nil {
+		w.addStaged(units, done)
 		return nil
 	}
 	for _, u := range units {
@@ -121,36 +122,36 @@ func (w *worker) apply(units []unit, i *isolation) error {
 // changes; or one that is not, when every attempt has failed.
 func (w *worker) commit(changes []sink.Change) (sink.Applied, error) {
 	defer w.calls(len(changes), changes[0].Range.Start)()
-	return w.insist(func(ctx context.Context) (sink.Applied, error) { return w.write(ctx, changes) })
+	return w.retry(func(ctx context.Context) (sink.Applied, error) { return w.write(ctx, changes) })
 }
 
-// insist repeats a call of the Writer by the class of its errors; see commit.
-func (w *worker) insist(call func(context.Context) (sink.Applied, error)) (sink.Applied, error) {
+// retry repeats a call of the Writer by the class of its errors; see commit.
+func (w *worker) retry(call func(context.Context) (sink.Applied, error)) (sink.Applied, error) {
 	for retrier := (fault.Retrier{Backoff: w.Backoff}); ; {
 		applied, err := w.attempt(call)
 		if err == nil {
-			w.pause.over()
+			w.pauser.Resume()
 			return applied, nil
 		}
-		if w.gather != nil && fault.Stack(err) != "" {
-			w.giveBack() // nobody knows what is staged
+		if w.staging != nil && fault.Stack(err) != "" {
+			w.returnStaged() // nobody knows what is staged
 		}
 		if w.do.Err() != nil {
 			return sink.Applied{}, errStopped
 		}
 		if errors.Is(err, sink.ErrGap) {
-			w.pause.over()
+			w.pauser.Resume()
 			return sink.Applied{}, err
 		}
 		if classOf(err) == fault.ClassPermanent {
-			w.pause.over() // the destination has answered
+			w.pauser.Resume() // the destination has answered
 			return sink.Applied{}, fault.Permanent(err)
 		}
 		pause, end := retrier.Pause(err)
 		if end != nil {
 			return sink.Applied{}, errors.Unwrap(end) // not permanent, so that no change is looked for that is to blame
 		}
-		w.pause.because(err)
+		w.pauser.Pause(err)
 		if fault.Sleep(w.take, pause) != nil {
 			return sink.Applied{}, errStopped
 		}
@@ -161,10 +162,10 @@ func (w *worker) insist(call func(context.Context) (sink.Applied, error)) (sink.
 func (w *worker) attempt(call func(context.Context) (sink.Applied, error)) (applied sink.Applied, err error) {
 	ctx, returned := sink.WithWaits(w.do, func(reason error) {
 		if reason == nil {
-			w.pause.over()
+			w.pauser.Resume()
 			return
 		}
-		w.pause.because(reason)
+		w.pauser.Pause(reason)
 	})
 	defer returned()
 	err = w.caught("applying entries", func() (err error) {
@@ -174,8 +175,8 @@ func (w *worker) attempt(call func(context.Context) (sink.Applied, error)) (appl
 	return applied, err
 }
 
-// classOf is the class of an error of a Writer. A refused row is hopeless even
-// if it was not marked so.
+// classOf returns the class of an error of a Writer. A refused row is permanent
+// even if it was not marked so.
 func classOf(err error) fault.Class {
 	if _, bad := errors.AsType[*sink.BadRowError](err); bad {
 		return fault.ClassPermanent

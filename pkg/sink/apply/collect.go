@@ -2,13 +2,13 @@ package apply
 
 import "time"
 
-// collect makes batches of what was pulled: one is given on when it is large
-// enough, or when its first message has waited for long enough. While all
-// writers are busy it may grow further, up to the limits.
-func (r *run) collect(in <-chan *held, out chan<- []*held) {
+// collect makes batches of what was pulled: one is passed on when it is large enough,
+// or when its first message has waited long enough. While all writers are busy it may
+// grow further, up to the limits.
+func (r *run) collect(in <-chan *message, out chan<- []*message) {
 	defer close(out)
 	var (
-		batch       []*held
+		batch       []*message
 		rows, bytes int
 		due         = time.NewTimer(r.Wait)
 		waited      bool
@@ -16,7 +16,7 @@ func (r *run) collect(in <-chan *held, out chan<- []*held) {
 	defer due.Stop()
 	due.Stop()
 	// What the writers apply, what is decoded meanwhile and what is collected
-	// have to fit into the hand.
+	// have to fit into the bytes that may be in flight.
 	maxBytes := r.Bytes / (r.Writers + 2)
 	for {
 		from, to := in, out
@@ -24,7 +24,7 @@ func (r *run) collect(in <-chan *held, out chan<- []*held) {
 		if full {
 			from = nil
 		}
-		if len(batch) == 0 || !full && !waited {
+		if len(batch) == 0 || (!full && !waited) {
 			to = nil
 		}
 		select {

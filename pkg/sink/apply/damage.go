@@ -54,12 +54,12 @@ func overlap(s block.Set, r block.Range) bool {
 	return len(gaps) != 1 || gaps[0] != r
 }
 
-// drop ends a damaged entry. Its blocks are read again: those of a partition when the
+// drop terminates a damaged entry. Its blocks are read again: those of a partition when the
 // planner sees that they are missing, those of the live lane by an epoch, which begins
 // when the planner sees that the entry was dealt with and not applied. What a newer
 // version wrote is not dropped, nor what has come damaged too often: then the error
 // is permanent.
-func (r *run) drop(m *held, cause error) error {
+func (r *run) drop(m *message, cause error) error {
 	if entry.Newer(cause) {
 		return fault.Permanent(fmt.Errorf("log entry %d: %w: run this sink with the version of ampipe that writes the log", m.Seq, cause))
 	}
@@ -70,7 +70,7 @@ func (r *run) drop(m *held, cause error) error {
 				"look at the memory and the disks of the extractor, of NATS and of this machine, then start again", cause))
 		}
 	}
-	r.Logger.Error().Err(cause).Msg("an entry of the log is dropped, and its blocks are read again")
+	r.Logger.Error().Err(cause).Msg("an entry of the log was dropped; its blocks will be read again")
 	if r.live {
 		r.stall.damaged(m.Seq, fmt.Errorf("%w; the live lane begins again without it", cause))
 	}

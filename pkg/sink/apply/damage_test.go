@@ -33,7 +33,7 @@ func TestADamagedEntryOfHistory(t *testing.T) {
 	for name, harm := range harms {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				for i, e := range entries(t, 4, 10) {
 					m := apply.Message{Entry: e, Seq: uint64(i + 1)}
 					if i == 2 {
@@ -57,7 +57,7 @@ func TestADamagedEntryOfHistory(t *testing.T) {
 // TestTheEndOfALane covers nothing and is acknowledged, between other entries.
 func TestTheEndOfALane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		for i, e := range entries(t, 4, 10) {
 			m := apply.Message{Entry: e, Seq: uint64(i + 1)}
 			if i == 2 {
@@ -82,7 +82,7 @@ func TestADamagedLiveEntry(t *testing.T) {
 	for name, harm := range harms {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				l := story(t)
 				r.apply(l.all[0])
 				harmed := slices.Clone(l.all[1:])
@@ -118,7 +118,7 @@ func TestADamagedLiveEntry(t *testing.T) {
 // TestDamagedPartsOfABlock are counted each for itself.
 func TestDamagedPartsOfABlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		read := func(harm bool) {
 			for i := range 4 {
 				e := encode(t, logSchema, entry.Header{Range: upTo(1), Part: i, Parts: 4, Batch: "0123456789abcdef"}, i, i+1)
@@ -143,7 +143,7 @@ func TestDamagedPartsOfABlock(t *testing.T) {
 // TestBlocksThatAlwaysComeDamaged end the sink: they are not read again for ever.
 func TestBlocksThatAlwaysComeDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		for i := range 3 { // cut otherwise each time
 			e := encoded(t, logSchema, block.Closed(10+block.Number(i), 20), 1)
 			e.Rows++
@@ -166,7 +166,7 @@ func TestBlocksThatAlwaysComeDamaged(t *testing.T) {
 // TestADamagedEntryThatComesTwice, because its end was not heard, counts once.
 func TestADamagedEntryThatComesTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		e := encoded(t, logSchema, upTo(10), 1)
 		e.Rows++
 		for range 5 {
@@ -196,7 +196,7 @@ func TestAnEntryOfANewerVersion(t *testing.T) {
 	}
 	for _, live := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			log := r.log
 			if live {
 				log = r.live()

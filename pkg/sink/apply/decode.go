@@ -12,7 +12,7 @@ import (
 
 // unit is a message and its rows.
 type unit struct {
-	message *held
+	message *message
 	change  sink.Change
 }
 
@@ -28,7 +28,7 @@ func (r *run) caught(doing string, op func() error) error {
 
 // change decodes one message and checks that it belongs into the table. A
 // *damagedError says that no destination could take it.
-func (a *ahead) change(m Message) (sink.Change, error) {
+func (a *prefetch) change(m Message) (sink.Change, error) {
 	c := sink.Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}
 	switch {
 	case m.Kind == entry.Data:
@@ -80,7 +80,7 @@ func release(c sink.Change) {
 	}
 }
 
-// sizeOf is the memory that a record refers to.
+// sizeOf returns the memory that a record refers to.
 func sizeOf(rec arrow.RecordBatch) int {
 	size := 0
 	for _, col := range rec.Columns() {

@@ -16,20 +16,20 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
 // eager tells when everything is committed.
 type eager struct {
 	watch
-	store *memory.Store
+	store *memsink.Store
 	want  block.Range
 	done  chan struct{}
 	once  sync.Once
 }
 
 func (e *eager) OnApplied(apply.Commit) {
-	if l := e.store.Ledger(); l.Coverage.Covers(e.want) {
+	if l := e.store.CommitState(); l.Coverage.Covers(e.want) {
 		e.once.Do(func() { close(e.done) })
 	}
 }
@@ -76,7 +76,7 @@ func TestLoopOverTheLog(t *testing.T) {
 		defer mu.Unlock()
 		return rnd.IntN(n) == 0
 	}
-	store := &memory.Store{Faults: memory.Faults{
+	store := &memsink.Store{Faults: memsink.Faults{
 		Begin: func(context.Context, []sink.Change) error {
 			if chance(5) {
 				return fault.Later(errors.New("connection refused"), time.Millisecond)
@@ -133,11 +133,11 @@ func TestLoopOverTheLog(t *testing.T) {
 	case err := <-failed:
 		t.Error(err)
 	case <-ctx.Done():
-		t.Errorf("not everything arrived in time: %v", store.Ledger().Coverage)
+		t.Errorf("not everything arrived in time: %v", store.CommitState().Coverage)
 	}
 	cancel()
 	processes.Wait()
-	r := &rig{T: t, store: store}
+	r := &env{T: t, store: store}
 	r.wantBlocks(perBlock, all)
 
 	reports, err := state.Reports(t.Context())

@@ -32,15 +32,15 @@ type Loop struct {
 	// does.
 	Asked <-chan struct{}
 
-	Writers int           // transactions at the same time for the partitions; default 1
-	Rows    int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
-	Wait    time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Gatherer
-	Bytes   int           // of all entries in hand, for each of Source and Live, as published, passed by less than one entry; default 32 MiB
-	Gather  time.Duration // how long a Gatherer may wait for more before it commits; default 10 s
-	Decoded int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
+	Writers   int           // transactions at the same time for the partitions; default 1
+	Rows      int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
+	Wait      time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Stager
+	Bytes     int           // of all entries in flight as published, for each of Source and Live, passed by less than one; default 32 MiB
+	StageTime time.Duration // how long a Stager may wait for more before it commits; default 10 s
+	Decoded   int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 
-	// Ended reports whether the lanes of the partitions will give nothing more. A
-	// Gatherer is asked to commit at once when it does; nil: nobody knows.
+	// Ended reports whether the lanes of the partitions will bring nothing more. What a
+	// Stager has staged is committed at once then; nil: nobody knows.
 	Ended func(context.Context) bool
 
 	Grace     time.Duration // for transactions that run when told to stop; default 10 s
@@ -53,14 +53,14 @@ type Loop struct {
 // run is a Loop at work, on the partitions' lanes or on the live lane.
 type run struct {
 	Loop
-	live   bool
-	schema string // fingerprint of the table's
-	hand   *hand
-	damage *damage
-	stall  *stall
-	status *status
-	stop   context.CancelCauseFunc // ends taking, of both
-	gap    chan struct{}           // holds a token when a live entry came before its predecessor
+	live     bool
+	schema   string // fingerprint of the table's
+	inflight *inflight
+	damage   *damage
+	stall    *stall
+	status   *status
+	stop     context.CancelCauseFunc // ends taking, of both
+	gap      chan struct{}           // holds a token when a live entry came before its predecessor
 }
 
 // onLive is the run of the live lane beside r. Its entries wait for nobody: those
@@ -68,7 +68,7 @@ type run struct {
 func (r *run) onLive() *run {
 	live := *r
 	live.live, live.Source, live.Writers, live.Wait = true, r.Live, 1, 0
-	live.hand = newHand(r.Bytes, r.Logger)
+	live.inflight = newInflight(r.Bytes, r.Logger)
 	live.damage = &damage{}
 	live.stall = live.newStall()
 	return &live
@@ -76,9 +76,9 @@ func (r *run) onLive() *run {
 
 // Run applies entries until take ends; then it takes no more, finishes what is
 // running within the grace time, returns the rest to the log and then nil. No entry
-// is in its hands when it returns.
+// is in flight when it returns.
 //
-// A destination that cannot be reached makes it pause, visibly, and go on where
+// A destination that cannot be reached makes it pause, visibly, and resume where
 // it was. An error that remains ends it, marked permanent: everything is then
 // committed that can be, except for the block that the error names, whose entry
 // is not acknowledged.
@@ -86,18 +86,18 @@ func (l *Loop) Run(take context.Context) error {
 	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
 	r.Writers = cmp.Or(r.Writers, 1)
 	r.Rows = cmp.Or(r.Rows, 20_000)
-	if _, gathers := r.Writer.(sink.Gatherer); gathers {
+	if _, stages := r.Writer.(sink.Stager); stages {
 		r.Wait = cmp.Or(r.Wait, 20*time.Millisecond) // they wait for each other when they are staged
 	}
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
 	r.Bytes = cmp.Or(r.Bytes, 32<<20)
 	r.Decoded = cmp.Or(r.Decoded, 64<<20)
-	r.Gather = cmp.Or(r.Gather, 10*time.Second)
+	r.StageTime = cmp.Or(r.StageTime, 10*time.Second)
 	r.Grace = cmp.Or(r.Grace, 10*time.Second)
 	if r.Observer == nil {
-		r.Observer = nobody{}
+		r.Observer = nopObserver{}
 	}
-	r.hand = newHand(r.Bytes, r.Logger)
+	r.inflight = newInflight(r.Bytes, r.Logger)
 	r.status = &status{observer: r.Observer}
 	r.damage = &damage{}
 	r.stall = r.newStall()
@@ -150,12 +150,12 @@ func (r *run) flow(take context.Context, runs []*run) error {
 	})
 
 	var flow errgroup.Group
-	var loads []*ahead
+	var loads []*prefetch
 	for _, one := range runs {
 		loads = append(loads, one.feed(take, &flow))
 	}
-	if gather, ok := r.Writer.(sink.Gatherer); ok {
-		flow.Go(func() error { return r.workGathering(take, do, gather, loads) })
+	if stager, ok := r.Writer.(sink.Stager); ok {
+		flow.Go(func() error { return r.workStaging(take, do, stager, loads) })
 	} else {
 		for i, one := range runs {
 			for range one.Writers {
@@ -173,8 +173,8 @@ func (r *run) flow(take context.Context, runs []*run) error {
 }
 
 // feed starts what comes before the writing of some lanes.
-func (r *run) feed(take context.Context, flow *errgroup.Group) *ahead {
-	pulled, batches := make(chan *held), make(chan []*held)
+func (r *run) feed(take context.Context, flow *errgroup.Group) *prefetch {
+	pulled, batches := make(chan *message), make(chan []*message)
 	flow.Go(func() error {
 		defer close(pulled)
 		err := r.pull(take, pulled)
@@ -185,11 +185,11 @@ func (r *run) feed(take context.Context, flow *errgroup.Group) *ahead {
 	})
 	ready := pulled
 	if r.live {
-		ready = make(chan *held)
+		ready = make(chan *message)
 		flow.Go(func() error { return r.order(take, pulled, ready) })
 	}
 	flow.Go(func() error { r.collect(ready, batches); return nil })
-	a := r.newAhead()
+	a := r.newPrefetch()
 	flow.Go(func() error { a.decode(batches); return nil })
 	return a
 }
@@ -200,29 +200,30 @@ const readPause = 2 * time.Second
 
 // pull takes messages while there is room for them. Once the log could not be read,
 // its next answer ends that reason, also the answer that there is no message.
-func (r *run) pull(take context.Context, out chan<- *held) error {
-	pause := r.status.pauser()
+func (r *run) pull(take context.Context, out chan<- *message) error {
+	pauser := r.status.pauser()
 	for {
-		if r.hand.room(take) != nil {
+		if r.inflight.room(take) != nil {
 			return nil
 		}
 		var m Message
-		err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: cmp.Or(r.Backoff.Max, readPause)}, func(ctx context.Context) (err error) {
+		backoff := fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: cmp.Or(r.Backoff.Max, readPause)}
+		err := fault.Retry(take, backoff, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
 			for errors.Is(err, queue.ErrNoMessage) {
-				pause.over()
+				pauser.Resume()
 				m, err = r.Source.Next(ctx)
 			}
 			return err
-		}, func(err error, _ time.Duration) { pause.because(fmt.Errorf("read the log: %w", err)) })
+		}, func(err error, _ time.Duration) { pauser.Pause(fmt.Errorf("read the log: %w", err)) })
 		if err != nil {
 			if take.Err() != nil {
 				return nil // the reason is still the reason
 			}
 			return fmt.Errorf("read the log: %w", err)
 		}
-		pause.over()
-		one := r.hand.take(m)
+		pauser.Resume()
+		one := r.inflight.take(m)
 		if m.Damaged == nil {
 			out <- one
 			continue

@@ -22,23 +22,23 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
-// rig is a loop between a log and a destination that a test controls.
-type rig struct {
+// env is a loop between a log and a destination that a test controls.
+type env struct {
 	*testing.T
 	log   *fakeLog
-	store *memory.Store
+	store *memsink.Store
 	watch *watch
 	loop  *apply.Loop
 }
 
-func newRig(t *testing.T, entries ...entry.Entry) *rig {
+func newEnv(t *testing.T, entries ...entry.Entry) *env {
 	t.Helper()
 	checked := arrowmemory.NewCheckedAllocator(arrowmemory.DefaultAllocator)
 	t.Cleanup(func() { checked.AssertSize(t, 0) })
-	r := &rig{T: t, log: newFakeLog(entries...), store: &memory.Store{}, watch: &watch{}}
+	r := &env{T: t, log: newFakeLog(entries...), store: &memsink.Store{}, watch: &watch{}}
 	table := sink.Table{Pipeline: "p", Sink: "warehouse", Schema: logSchema, BlockColumn: 1, Epoch: 1, Network: "testnet"}
 	w := r.store.Writer()
 	if err := w.Open(t.Context(), table); err != nil {
@@ -52,7 +52,7 @@ func newRig(t *testing.T, entries ...entry.Entry) *rig {
 }
 
 // start runs the loop. The function that it returns stops it and waits.
-func (r *rig) start() (stop func() error) {
+func (r *env) start() (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.loop.Run(ctx) }()
@@ -63,7 +63,7 @@ func (r *rig) start() (stop func() error) {
 }
 
 // fails runs the loop until it ends by itself.
-func (r *rig) fails() error {
+func (r *env) fails() error {
 	r.Helper()
 	err := r.loop.Run(r.Context())
 	if fault.Of(err) != fault.ClassPermanent || err == nil {
@@ -80,10 +80,10 @@ func (r *rig) fails() error {
 
 // wantBlocks fails unless exactly these blocks are covered and have their rows
 // once.
-func (r *rig) wantBlocks(perBlock int, ranges ...block.Range) {
+func (r *env) wantBlocks(perBlock int, ranges ...block.Range) {
 	r.Helper()
 	want := block.NewSet(ranges...)
-	if got := r.store.Ledger().Coverage; !got.Equal(want) {
+	if got := r.store.CommitState().Coverage; !got.Equal(want) {
 		r.Fatalf("coverage is %v, want %v", got, want)
 	}
 	rows := make(map[string]int)
@@ -115,11 +115,11 @@ func entries(t testing.TB, count, perBlock int) []entry.Entry {
 
 func upTo(end block.Number) block.Range { return block.Range{End: end} }
 
-func TestLoopGathersRows(t *testing.T) {
+func TestLoopCollectsRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 45, 10)...) // of 100 rows
+		r := newEnv(t, entries(t, 45, 10)...) // of 100 rows
 		r.log.onAck = func(m *fakeMessage) {
-			if !r.store.Ledger().Coverage.Covers(m.Range) {
+			if !r.store.CommitState().Coverage.Covers(m.Range) {
 				t.Errorf("entry %v is acknowledged before it is committed", m.Range)
 			}
 		}
@@ -154,7 +154,7 @@ func TestLoopGathersRows(t *testing.T) {
 
 func TestLoopWaitsFromTheFirstEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		stop := r.start()
 		begin := time.Now()
 		for _, e := range entries(t, 3, 1) {
@@ -177,7 +177,7 @@ func TestLoopWaitsFromTheFirstEntry(t *testing.T) {
 // TestLoopUsesItsWriters holds every transaction until three run together.
 func TestLoopUsesItsWriters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 30, 10)...)
+		r := newEnv(t, entries(t, 30, 10)...)
 		r.loop.Writers = 3
 		var together sync.WaitGroup
 		together.Add(3)
@@ -197,7 +197,7 @@ func TestLoopUsesItsWriters(t *testing.T) {
 
 func TestLoopPausesWhileTheDestinationIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 40, 10)...)
+		r := newEnv(t, entries(t, 40, 10)...)
 		r.loop.Writers = 2
 		back := time.Now().Add(time.Minute)
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
@@ -246,8 +246,8 @@ func TestLoopPausesWhileTheDestinationIsAway(t *testing.T) {
 }
 
 // refuse makes the destination refuse rows by their text.
-func (r *rig) refuse(names ...string) {
-	r.store.Faults.Row = func(row memory.Row) error {
+func (r *env) refuse(names ...string) {
+	r.store.Faults.Row = func(row memsink.Row) error {
 		if slices.Contains(names, row.Values[0].(string)) {
 			return &sink.BadRowError{Column: "text", Reason: "a NUL character"}
 		}
@@ -257,7 +257,7 @@ func (r *rig) refuse(names ...string) {
 
 func TestLoopIsolatesARefusedRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 10, 10)...)
+		r := newEnv(t, entries(t, 10, 10)...)
 		r.refuse("43.7")
 		err := r.fails()
 		bad, ok := errors.AsType[*sink.BadRowError](err)
@@ -287,7 +287,7 @@ func TestLoopIsolatesARefusedRow(t *testing.T) {
 
 func TestLoopIsolatesSeveralRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 10, 10)...)
+		r := newEnv(t, entries(t, 10, 10)...)
 		r.refuse("0.0", "43.7", "45.1", "45.2", "46.0", "99.9")
 		var logged strings.Builder
 		r.loop.Logger = zerolog.New(&logged)
@@ -303,7 +303,7 @@ func TestLoopIsolatesSeveralRows(t *testing.T) {
 
 func TestLoopDoesNotSearchForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 200, 5)...)
+		r := newEnv(t, entries(t, 200, 5)...)
 		r.loop.Rows = 10_000
 		calls := 0
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
@@ -325,7 +325,7 @@ func TestLoopDoesNotSearchForEver(t *testing.T) {
 // TestLoopOutlastsMinutesOfErrors that nobody knows: it says why it waits, and resumes.
 func TestLoopOutlastsMinutesOfErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 3, 5)...)
+		r := newEnv(t, entries(t, 3, 5)...)
 		r.loop.Backoff = fault.Backoff{}
 		began := time.Now()
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
@@ -349,7 +349,7 @@ func TestLoopOutlastsMinutesOfErrors(t *testing.T) {
 
 func TestLoopGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 3, 5)...)
+		r := newEnv(t, entries(t, 3, 5)...)
 		calls := 0
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
 			calls++
@@ -365,10 +365,11 @@ func TestLoopGivesUp(t *testing.T) {
 // answered with an error once.
 func TestLoopRepeatsAfterALostAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 40, 10)...)
+		r := newEnv(t, entries(t, 40, 10)...)
 		calls := 0
 		r.store.Faults.Committed = func() error {
-			if calls++; calls%2 == 1 {
+			calls++
+			if calls%2 == 1 {
 				return errors.New("connection reset by peer")
 			}
 			return nil
@@ -388,7 +389,7 @@ func TestLoopRepeatsAfterALostAnswer(t *testing.T) {
 
 func TestLoopStopsAfterTheGraceTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 40, 10)...)
+		r := newEnv(t, entries(t, 40, 10)...)
 		r.loop.Grace = 7 * time.Second
 		r.loop.Backoff.Attempts = 1 // being told to stop is no failed attempt
 		r.store.Faults.Begin = func(ctx context.Context, _ []sink.Change) error {
@@ -413,7 +414,7 @@ func TestLoopStopsAfterTheGraceTime(t *testing.T) {
 
 func TestLoopFinishesWhatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 40, 10)...)
+		r := newEnv(t, entries(t, 40, 10)...)
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
 			time.Sleep(3 * time.Second)
 			return nil
@@ -434,7 +435,7 @@ func TestLoopFinishesWhatRuns(t *testing.T) {
 // TestLoopStopsWhilePaused does not wait for a destination that is away.
 func TestLoopStopsWhilePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 40, 10)...)
+		r := newEnv(t, entries(t, 40, 10)...)
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
 			return fault.Later(errors.New("connection refused"), time.Hour)
 		}
@@ -460,7 +461,7 @@ func TestLoopBoundsWhatItHolds(t *testing.T) {
 		for _, e := range all {
 			largest = max(largest, len(e.Payload))
 		}
-		r := newRig(t, all...)
+		r := newEnv(t, all...)
 		r.loop.Bytes = 20 * largest
 		r.loop.Rows = 1_000_000
 		r.loop.Writers = 3
@@ -492,7 +493,7 @@ func TestLoopRefusesAnotherSchema(t *testing.T) {
 		strict := arrow.NewSchema([]arrow.Field{{Name: "text", Type: arrow.BinaryTypes.String}, logSchema.Field(1)}, nil)
 		all[0] = encoded(t, strict, upTo(10), 10) // nullability is only a guess of the source
 		all[1] = encoded(t, other, block.Range{Start: 10, End: 20}, 0)
-		r := newRig(t, all...)
+		r := newEnv(t, all...)
 		err := r.fails()
 		if !strings.Contains(err.Error(), `column "text" is of type int32 instead of utf8`) {
 			t.Error(err)
@@ -503,7 +504,7 @@ func TestLoopRefusesAnotherSchema(t *testing.T) {
 
 func TestLoopWaitsForTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 5, 10)...)
+		r := newEnv(t, entries(t, 5, 10)...)
 		back := time.Now().Add(time.Minute)
 		r.log.fail = func() error {
 			if time.Now().Before(back) {
@@ -528,7 +529,7 @@ func TestLoopWaitsForTheLog(t *testing.T) {
 // not waited for any more.
 func TestAReasonEndsWithItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		answers := []error{fault.Later(errors.New("no servers available"), time.Second), queue.ErrNoMessage}
 		r.log.fail = func() error {
 			if len(answers) == 0 {
@@ -559,7 +560,7 @@ func TestAReasonEndsWithItsCause(t *testing.T) {
 // it, and is shown again when it has gone.
 func TestTheNewestReasonIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 10)...)
+		r := newEnv(t, entries(t, 1, 10)...)
 		var back atomic.Bool
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
 			if !back.Load() {
@@ -590,10 +591,11 @@ func TestTheNewestReasonIsShown(t *testing.T) {
 
 func TestLoopEndsWithTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 5, 10)...)
+		r := newEnv(t, entries(t, 5, 10)...)
 		calls := 0
 		r.log.fail = func() error {
-			if calls++; calls > 3 {
+			calls++
+			if calls > 3 {
 				return fault.Permanent(errors.New("stream not found"))
 			}
 			return nil
@@ -609,7 +611,7 @@ func TestLoopEndsWithTheLog(t *testing.T) {
 // one twice: the former stays away until its predecessor has come.
 func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		live := func(seq uint64) *fakeMessage {
 			blocks := block.Range{Start: block.Number(seq) * 10, End: block.Number(seq)*10 + 10}
 			return r.log.append(apply.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Live: true})
@@ -632,7 +634,7 @@ func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 			t.Error(err)
 		}
 		r.wantBlocks(2, block.Range{Start: 10, End: 50})
-		if state := r.store.Ledger().Live; state.Seq != 4 || state.Start != 10 {
+		if state := r.store.CommitState().Live; state.Seq != 4 || state.Start != 10 {
 			t.Errorf("live state is %+v", state)
 		}
 		if got := r.log.acked(); len(got) != 5 {
@@ -645,7 +647,7 @@ func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 // everything again.
 func TestLoopReportsOnlyWhatItKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 5, 10)...)
+		r := newEnv(t, entries(t, 5, 10)...)
 		stop := r.start()
 		time.Sleep(time.Second)
 		if err := stop(); err != nil {

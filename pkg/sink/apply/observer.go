@@ -48,19 +48,19 @@ func (c *Commit) mark(change sink.Change) {
 	}
 }
 
-// Observer is told what a [Loop] does. Its methods are called from several
+// Observer hears what a [Loop] does. Its methods are called from several
 // goroutines and must not block.
 type Observer interface {
 	OnApplied(c Commit)
-	// OnPause tells that a part of the loop waits, and why; it is called again when
-	// the reason is another one.
+	// OnPause is called when a part of the loop waits, with the reason, and again when
+	// the reason changes.
 	OnPause(reason error)
-	// OnResume tells that nothing waits any more.
+	// OnResume is called when nothing waits any more.
 	OnResume()
 }
 
-type nobody struct{}
+type nopObserver struct{}
 
-func (nobody) OnApplied(Commit) {}
-func (nobody) OnPause(error)    {}
-func (nobody) OnResume()        {}
+func (nopObserver) OnApplied(Commit) {}
+func (nopObserver) OnPause(error)    {}
+func (nopObserver) OnResume()        {}

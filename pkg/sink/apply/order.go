@@ -30,7 +30,7 @@ const (
 type order struct {
 	*run
 	take context.Context
-	out  chan<- *held
+	out  chan<- *message
 
 	known   bool // what follows is as the destination says
 	started bool
@@ -39,15 +39,15 @@ type order struct {
 
 	failure error // of the destination, for good; nothing is passed on any more
 
-	early map[uint64]*held // by the sequence that they follow
-	since time.Time        // when early was last empty, or anything was passed on
+	early map[uint64]*message // by the sequence that they follow
+	since time.Time           // when early was last empty, or anything was passed on
 }
 
 // order runs until in is closed, and returns to the log what still waits.
 // A destination that cannot say how far it is ends it with that error.
-func (r *run) order(take context.Context, in <-chan *held, out chan<- *held) error {
+func (r *run) order(take context.Context, in <-chan *message, out chan<- *message) error {
 	defer close(out)
-	o := &order{run: r, take: take, out: out, early: map[uint64]*held{}}
+	o := &order{run: r, take: take, out: out, early: map[uint64]*message{}}
 	defer func() {
 		for _, m := range o.early {
 			m.nak(0)
@@ -82,18 +82,19 @@ func (o *order) read(take context.Context) bool {
 	if o.known || o.failure != nil {
 		return o.failure == nil
 	}
-	pause := o.status.pauser()
-	err := fault.Retry(take, fault.Backoff{GiveUp: fault.Forever, Min: o.Backoff.Min, Max: cmp.Or(o.Backoff.Max, askPause)}, func(ctx context.Context) error {
+	pauser := o.status.pauser()
+	backoff := fault.Backoff{GiveUp: fault.Forever, Min: o.Backoff.Min, Max: cmp.Or(o.Backoff.Max, askPause)}
+	err := fault.Retry(take, backoff, func(ctx context.Context) error {
 		s, err := o.Writer.State(ctx)
 		// What was passed on may not be committed yet; it still counts.
-		if l := s.Live; err == nil && (!o.started || l.Epoch > o.epoch || l.Epoch == o.epoch && l.Seq > o.seq) {
+		if l := s.Live; err == nil && (!o.started || l.Epoch > o.epoch || (l.Epoch == o.epoch && l.Seq > o.seq)) {
 			o.started, o.epoch, o.seq = l.Started, l.Epoch, l.Seq
 		}
 		return err
-	}, func(err error, _ time.Duration) { pause.because(err) })
+	}, func(err error, _ time.Duration) { pauser.Pause(err) })
 	o.known = err == nil
 	if o.known {
-		pause.over()
+		pauser.Resume()
 	}
 	if err != nil && take.Err() == nil {
 		o.failure = fmt.Errorf("ask the destination how far it is in the live lane: %w", err)
@@ -103,7 +104,7 @@ func (o *order) read(take context.Context) bool {
 }
 
 // place passes an entry on if it is its turn, and those that waited for it.
-func (o *order) place(m *held) {
+func (o *order) place(m *message) {
 	for m != nil && o.turn(m) {
 		o.since = time.Now()
 		o.stall.lacks(nil)
@@ -138,7 +139,7 @@ func (o *order) place(m *held) {
 }
 
 // turn reports whether nothing has to be applied before m.
-func (o *order) turn(m *held) bool {
+func (o *order) turn(m *message) bool {
 	if !o.started && !o.first(m) {
 		return false
 	}
@@ -156,7 +157,7 @@ func (o *order) turn(m *held) bool {
 // in the lane is not on its way any more, to this process or to another. An entry that
 // is may be the one that begins the lane, however late it comes. What became of it is
 // asked after it is known to be settled; it may have made a beginning after all.
-func (o *order) first(m *held) bool {
+func (o *order) first(m *message) bool {
 	if m.After == 0 {
 		return true
 	}
@@ -168,14 +169,14 @@ func (o *order) first(m *held) bool {
 	return o.read(o.take)
 }
 
-// again looks at the destination, where another process may have been, and returns
-// back what still has to wait.
+// again asks the destination, which another process may have written to, and returns to
+// the log what still has to wait.
 func (o *order) again(take context.Context) {
 	o.known = false
 	if !o.read(take) {
 		return
 	}
-	var turn *held
+	var turn *message
 	for _, m := range o.early {
 		if o.turn(m) {
 			turn = m

@@ -86,13 +86,13 @@ func story(t testing.TB) *lane {
 	return l
 }
 
-func (r *rig) wantStory() {
+func (r *env) wantStory() {
 	r.Helper()
 	r.wantRows(map[block.Range]int{block.Closed(10, 13): 1, block.Closed(14, 19): 2, block.Closed(20, 29): 3})
 }
 
 // wantRows fails unless exactly these blocks are covered and have so many rows.
-func (r *rig) wantRows(want map[block.Range]int) {
+func (r *env) wantRows(want map[block.Range]int) {
 	r.Helper()
 	var coverage block.Set
 	rows := map[block.Number]int{}
@@ -102,7 +102,7 @@ func (r *rig) wantRows(want map[block.Range]int) {
 			rows[at] = n
 		}
 	}
-	if got := r.store.Ledger().Coverage; !got.Equal(coverage) {
+	if got := r.store.CommitState().Coverage; !got.Equal(coverage) {
 		r.Fatalf("coverage is %v, want %v", got, coverage)
 	}
 	for _, row := range r.store.Rows() {
@@ -115,8 +115,8 @@ func (r *rig) wantRows(want map[block.Range]int) {
 	}
 }
 
-// live returns the rig a live lane, of which these messages are delivered first.
-func (r *rig) live(messages ...apply.Message) *fakeLog {
+// live adds a live lane to the env, of which these messages are delivered first.
+func (r *env) live(messages ...apply.Message) *fakeLog {
 	log := newFakeLog()
 	r.loop.Live = log
 	for _, m := range messages {
@@ -126,7 +126,7 @@ func (r *rig) live(messages ...apply.Message) *fakeLog {
 }
 
 // apply plays another process of the sink.
-func (r *rig) apply(messages ...apply.Message) {
+func (r *env) apply(messages ...apply.Message) {
 	r.Helper()
 	w := r.store.Writer()
 	if err := w.Open(r.Context(), r.loop.Table); err != nil {
@@ -152,7 +152,7 @@ func (r *rig) apply(messages ...apply.Message) {
 }
 
 // stopped stops the loop and fails if it has kept or answered anything wrongly.
-func (r *rig) stopped(stop func() error, logs ...*fakeLog) {
+func (r *env) stopped(stop func() error, logs ...*fakeLog) {
 	r.Helper()
 	if err := stop(); err != nil {
 		r.Error(err)
@@ -194,7 +194,7 @@ func TestLiveEntriesComeInAnyOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				l := story(t)
 				r.apply(l.all[0]) // else whatever comes first would begin the lane
 				log := r.live(arrange(slices.Clone(l.all[1:]))...)
@@ -208,7 +208,7 @@ func TestLiveEntriesComeInAnyOrder(t *testing.T) {
 						t.Errorf("message %d was acknowledged %d times", m.Seq, acked)
 					}
 				}
-				if s := r.store.Ledger().Live; s.Seq != l.seq || s.Start != 10 || s.Cursor.Number != 29 || s.Cursor.Hash != (block.Hash{1, 29}) {
+				if s := r.store.CommitState().Live; s.Seq != l.seq || s.Start != 10 || s.Cursor.Number != 29 || s.Cursor.Hash != (block.Hash{1, 29}) {
 					t.Errorf("live state is %+v", s)
 				}
 			})
@@ -224,7 +224,7 @@ func TestTwoProcessesShareTheLiveLane(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := story(t)
 			r.apply(l.all[0])
 			one, other := r.live(), newFakeLog()
@@ -263,7 +263,7 @@ func TestTwoProcessesShareTheLiveLane(t *testing.T) {
 // as soon as that is noticed, without having been given back.
 func TestThePredecessorIsAnotherProcesss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := story(t)
 		r.apply(l.all[:3]...)
 		log := r.live(l.all[5:]...)
@@ -303,10 +303,10 @@ func (m *mistaken) State(ctx context.Context) (s sink.State, err error) {
 // again, and gets it.
 func TestAGapIsNoDeadEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := story(t)
 		r.apply(l.all[:3]...)
-		state := r.store.Ledger().State
+		state := r.store.CommitState().State
 		state.Live.Seq = l.all[5].Seq
 		r.loop.Writer = &mistaken{Writer: r.loop.Writer, state: state}
 		r.loop.Reports = nil // would ask for the state as well
@@ -349,14 +349,14 @@ func TestJoiningLate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				log := r.live(c.messages...)
 				stop := r.start()
 				time.Sleep(5 * time.Second)
 				synctest.Wait()
 				r.stopped(stop, log)
 				r.wantRows(c.want)
-				if s := r.store.Ledger().Live; !s.Started || s.Start != c.start {
+				if s := r.store.CommitState().Live; !s.Started || s.Start != c.start {
 					t.Errorf("live state is %+v", s)
 				}
 				if acked := log.acked(); len(acked) != len(c.messages) {
@@ -368,13 +368,13 @@ func TestJoiningLate(t *testing.T) {
 }
 
 // TestTheBeginningComesLast: the entry that begins a destination's live lane comes
-// after those that follow it, as it does when the process that had it in hand dies.
+// after those that follow it, as it does when the process that had taken it dies.
 // They wait for it; a watermark that was dropped would be a hole for ever.
 func TestTheBeginningComesLast(t *testing.T) {
 	for name, turned := range map[string]int{"after a watermark": 3, "after an invalidation": 5, "after everything": 10} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
+				r := newEnv(t)
 				l := story(t)
 				first := slices.Clone(l.all[:turned])
 				slices.Reverse(first)
@@ -396,7 +396,7 @@ func TestTheBeginningComesLast(t *testing.T) {
 // one before is skipped.
 func TestEpochs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := newLane(t)
 		old := []apply.Message{l.invalidate(10), l.data(10, 19, 1), l.watermark(10, 19), l.data(20, 24, 1)}
 		r.apply(old[:3]...)
@@ -414,7 +414,7 @@ func TestEpochs(t *testing.T) {
 		synctest.Wait()
 		r.wantRows(map[block.Range]int{block.Closed(10, 17): 1, block.Closed(18, 29): 2})
 		r.stopped(stop, log)
-		if s := r.store.Ledger().Live; s.Epoch != 2 || s.Seq != third.Seq || s.Start != 10 {
+		if s := r.store.CommitState().Live; s.Epoch != 2 || s.Seq != third.Seq || s.Start != 10 {
 			t.Errorf("live state is %+v", s)
 		}
 		if acked := log.acked(); len(acked) != 5 {
@@ -426,7 +426,7 @@ func TestEpochs(t *testing.T) {
 // TestStopWhileEntriesWait returns them.
 func TestStopWhileEntriesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := story(t)
 		r.apply(l.all[0])
 		log := r.live(l.all[3:]...)
@@ -445,10 +445,10 @@ func TestStopWhileEntriesWait(t *testing.T) {
 	})
 }
 
-// TestWaitingEntriesDoNotKeepTheirPredecessorOut although they fill the hand.
+// TestWaitingEntriesDoNotKeepTheirPredecessorOut although they fill what may be in flight.
 func TestWaitingEntriesDoNotKeepTheirPredecessorOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := newLane(t)
 		l.invalidate(10)
 		for n := range block.Number(40) {
@@ -473,7 +473,7 @@ func TestWaitingEntriesDoNotKeepTheirPredecessorOut(t *testing.T) {
 // TestHistoryGoesOnWhileTheLiveLaneWaits, and the other way round.
 func TestHistoryGoesOnWhileTheLiveLaneWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 1)...)
+		r := newEnv(t, entries(t, 1, 1)...)
 		l := story(t)
 		r.apply(l.all[0])
 		log := r.live(l.all[3:]...)
@@ -495,7 +495,7 @@ func TestHistoryGoesOnWhileTheLiveLaneWaits(t *testing.T) {
 // the history's entries wait for others.
 func TestALiveEntryWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 1)...)
+		r := newEnv(t, entries(t, 1, 1)...)
 		r.loop.Wait = time.Hour
 		l := newLane(t)
 		log := r.live(l.invalidate(10))
@@ -505,7 +505,7 @@ func TestALiveEntryWaitsForNobody(t *testing.T) {
 			log.append(l.data(n, n, 1))
 			log.append(l.watermark(n, n))
 			synctest.Wait()
-			if got := r.store.Ledger().Live.Cursor.Number; got != n {
+			if got := r.store.CommitState().Live.Cursor.Number; got != n {
 				t.Errorf("the cursor is at block %d, want %d", got, n)
 			}
 		}
@@ -533,7 +533,7 @@ func TestALiveEntryWaitsForNobody(t *testing.T) {
 func TestABadRowStopsBothFlows(t *testing.T) {
 	t.Run("live", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := story(t)
 			log := r.live(l.all...)
 			r.refuse("16.0")
@@ -558,7 +558,7 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 	})
 	t.Run("history", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, entries(t, 1, 2)...)
+			r := newEnv(t, entries(t, 1, 2)...)
 			l := story(t)
 			log := r.live(l.all...)
 			r.refuse("3.1")
@@ -568,14 +568,14 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 			if n := log.outstanding(); n > 0 {
 				t.Errorf("%d messages were not answered", n)
 			}
-			if s := r.store.Ledger().Live; s.Seq != l.seq {
+			if s := r.store.CommitState().Live; s.Seq != l.seq {
 				t.Errorf("the live lane had come to %+v", s)
 			}
 		})
 	})
 	t.Run("another schema", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := newLane(t)
 			other := arrow.NewSchema([]arrow.Field{{Name: "text", Type: arrow.PrimitiveTypes.Int32}, logSchema.Field(1)}, nil)
 			l.invalidate(10)
@@ -605,7 +605,7 @@ func (unreadable) State(context.Context) (sink.State, error) {
 // with, and entries are not handed back and forth in silence.
 func TestADestinationThatCannotBeAskedStopsTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		log := r.live(story(t).all...)
 		r.loop.Writer = unreadable{r.loop.Writer}
 		if err := r.fails(); !strings.Contains(err.Error(), "permission denied for table live") {

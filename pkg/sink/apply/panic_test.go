@@ -30,7 +30,7 @@ func mustLogPanic(t *testing.T, log string, doing string) {
 // entry; all others of the batch are committed.
 func TestPanicOfAnEntryIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 10, 10)...) // one batch
+		r := newEnv(t, entries(t, 10, 10)...) // one batch
 		var log bytes.Buffer
 		r.loop.Logger = zerolog.New(zerolog.SyncWriter(&log))
 		r.store.Faults.Begin = func(_ context.Context, changes []sink.Change) error {
@@ -57,7 +57,8 @@ type panickingAllocator struct {
 }
 
 func (p *panickingAllocator) Allocate(size int) []byte {
-	if p.n--; p.n == 0 {
+	p.n--
+	if p.n == 0 {
 		panic("nobody has thought of this")
 	}
 	return p.Allocator.Allocate(size)
@@ -65,7 +66,7 @@ func (p *panickingAllocator) Allocate(size int) []byte {
 
 func TestPanicOfADecoderIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 20, 10)...)
+		r := newEnv(t, entries(t, 20, 10)...)
 		var log bytes.Buffer
 		r.loop.Logger = zerolog.New(zerolog.SyncWriter(&log))
 		r.loop.Allocator = &panickingAllocator{r.loop.Allocator, 8}
@@ -77,11 +78,11 @@ func TestPanicOfADecoderIsAnError(t *testing.T) {
 	})
 }
 
-// TestPanicOfAGatheringIsAnError: nobody knows what is staged then, so that nothing
+// TestPanicOfAStagingIsAnError: nobody knows what is staged then, so that nothing
 // of it is committed before it has come again.
-func TestPanicOfAGatheringIsAnError(t *testing.T) {
+func TestPanicOfAStagingIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, g := gatherRig(t, entries(t, 20, 10)...)
+		r, g := stagingEnv(t, entries(t, 20, 10)...)
 		var log bytes.Buffer
 		r.loop.Logger = zerolog.New(zerolog.SyncWriter(&log))
 		g.refuse = func(c sink.Change) error {
@@ -95,7 +96,7 @@ func TestPanicOfAGatheringIsAnError(t *testing.T) {
 		if !strings.Contains(err.Error(), "ampipe has a bug: panic: nobody has thought of this") {
 			t.Errorf("the loop ended with %v", err)
 		}
-		if r.store.Ledger().Coverage.Has(75) {
+		if r.store.CommitState().Coverage.Has(75) {
 			t.Error("the blocks of the entry count as committed")
 		}
 		mustLogPanic(t, log.String(), "applying entries")

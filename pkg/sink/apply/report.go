@@ -68,7 +68,7 @@ func (r *reporter) last(ctx context.Context, failure error) {
 
 // report reads the coverage from the destination and passes it on. state and
 // reason are, if empty, what the loop knows. The coverage is read also while the
-// loop is paused: another process of the sink may have gone on.
+// loop is paused: another process of the sink may have committed more.
 func (r *reporter) report(ctx context.Context, state queue.SinkState, reason string) {
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
@@ -97,7 +97,7 @@ func (r *reporter) report(ctx context.Context, state queue.SinkState, reason str
 	}
 	if err := r.run.Reports.PutReport(ctx, report); err != nil {
 		if !r.failing {
-			r.run.Logger.Warn().Err(err).Msg("could not report; trying again")
+			r.run.Logger.Warn().Err(err).Msg("could not report the progress; will retry")
 		}
 		r.failing = true
 		return
@@ -105,8 +105,8 @@ func (r *reporter) report(ctx context.Context, state queue.SinkState, reason str
 	r.sent, r.failing = report, false
 }
 
-// read brings the coverage up to date. A destination that is away may let it
-// wait; the report of that must not.
+// read updates the coverage. It may wait for a destination that cannot be reached; the
+// report of that must not.
 func (r *reporter) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
@@ -118,7 +118,7 @@ func (r *reporter) read(ctx context.Context) error {
 		r.live = mark
 		for _, one := range r.runs {
 			if one.live { // perhaps by another process of the sink
-				one.hand.moved()
+				one.inflight.noteCommit()
 				one.stall.applied(mark.Seq)
 			}
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// Source returns the entries of the log that a sink has not acknowledged yet. It
-// keeps what it gave from being delivered elsewhere until it is answered, however
+// Source is the entries of the log that a sink has not acknowledged yet. It
+// keeps what it returned from being delivered elsewhere until it is answered, however
 // long that takes, while this process lives. [FromQueue] makes one.
 type Source interface {
 	// Next waits for the next entry. Only one goroutine calls it, again after

@@ -21,8 +21,8 @@ const (
 // stall notices that entries of some lanes wait while nothing is committed, and says
 // what is known of it, until something is. It is safe for concurrent use.
 type stall struct {
-	run   *run
-	pause *pauser // of watch
+	run    *run
+	pauser *pauser // of watch
 
 	mu      sync.Mutex
 	running map[*worker]transaction
@@ -52,10 +52,10 @@ type broken struct {
 }
 
 func (r *run) newStall() *stall {
-	return &stall{run: r, pause: r.status.pauser(), running: make(map[*worker]transaction)}
+	return &stall{run: r, pauser: r.status.pauser(), running: make(map[*worker]transaction)}
 }
 
-// watch looks until ctx ends.
+// watch checks every second until ctx ends.
 func (s *stall) watch(ctx context.Context) {
 	ticker := time.NewTicker(stallEvery)
 	defer ticker.Stop()
@@ -66,11 +66,11 @@ func (s *stall) watch(ctx context.Context) {
 		case <-ticker.C:
 		}
 		reason := s.reason()
-		if reason == nil || s.pause.othersWait() {
-			s.pause.over()
+		if reason == nil || s.pauser.othersWait() {
+			s.pauser.Resume()
 			continue
 		}
-		s.pause.because(reason)
+		s.pauser.Pause(reason)
 	}
 }
 
@@ -82,24 +82,27 @@ func (s *stall) reason() error {
 		return s.broken.reason
 	}
 	patience := stallAfter
-	if _, gathers := s.run.Writer.(sink.Gatherer); gathers {
-		patience += s.run.Gather
+	if _, stages := s.run.Writer.(sink.Stager); stages {
+		patience += s.run.StageTime
 	}
-	since := s.run.hand.waits()
+	since := s.run.inflight.waits()
 	if since.IsZero() || time.Since(since) < patience {
 		return nil
 	}
 	at := since.UTC().Format(time.TimeOnly)
 	for _, t := range s.running {
-		return fmt.Errorf("a transaction of %d entries from block %d on has been running since %s UTC", t.entries, t.from, t.began.UTC().Format(time.TimeOnly))
+		return fmt.Errorf("a transaction of %d entries from block %d on has been running since %s UTC",
+			t.entries, t.from, t.began.UTC().Format(time.TimeOnly))
 	}
 	switch g := s.gap; {
 	case g == nil:
 		return fmt.Errorf("entries wait, and none has been committed since %s UTC", at)
 	case !g.started:
-		return fmt.Errorf("live entry %d follows entry %d, which has not come since %s UTC; the destination has none of the live lane", g.next, g.after, at)
+		return fmt.Errorf("live entry %d follows entry %d, which has not come since %s UTC; the destination has none of the live lane",
+			g.next, g.after, at)
 	default:
-		return fmt.Errorf("live entry %d follows entry %d, which the destination lacks: its last, since %s UTC, is entry %d of epoch %d", g.next, g.after, at, g.last, g.epoch)
+		return fmt.Errorf("live entry %d follows entry %d, which the destination lacks: its last, since %s UTC, is entry %d of epoch %d",
+			g.next, g.after, at, g.last, g.epoch)
 	}
 }
 

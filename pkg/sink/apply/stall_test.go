@@ -17,7 +17,7 @@ import (
 // longer when it moves.
 func TestALiveLaneThatStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		l := story(t)
 		r.apply(l.all[:3]...)
 		log := r.live(l.all[4:]...) // the one between is lost
@@ -51,7 +51,7 @@ func TestALiveLaneThatStandsStill(t *testing.T) {
 func TestALongTransaction(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, entries(t, 3, 1)...)
+			r := newEnv(t, entries(t, 3, 1)...)
 			log := r.log
 			if live {
 				r.log = newFakeLog()
@@ -84,7 +84,7 @@ func TestALongTransaction(t *testing.T) {
 func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 	t.Run("slowly", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, entries(t, 30, 1)...)
+			r := newEnv(t, entries(t, 30, 1)...)
 			r.loop.Rows = 1
 			l := story(t)
 			log := r.live(l.all...)
@@ -103,7 +103,7 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 	})
 	t.Run("idle", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := newLane(t)
 			log := r.live(l.invalidate(10))
 			stop := r.start()
@@ -122,7 +122,7 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 	})
 	t.Run("paused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			log := r.live(story(t).all...)
 			back := time.Now().Add(10 * time.Minute)
 			r.store.Faults.Begin = func(context.Context, []sink.Change) error {
@@ -143,7 +143,7 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 	})
 	t.Run("another process goes on", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			r := newEnv(t)
 			l := story(t)
 			r.apply(l.all[0])
 			log := r.live(l.all[2]) // and its predecessor is the other's

@@ -23,9 +23,9 @@ type pauser struct {
 
 func (s *status) pauser() *pauser { return &pauser{status: s} }
 
-// because tells that the part waits. The observer is shown the reason that began
+// Pause notes that the part waits, and why. The observer is shown the reason that began
 // last: an older one may be of a part that is not asked for anything now.
-func (p *pauser) because(reason error) {
+func (p *pauser) Pause(reason error) {
 	s := p.status
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,8 +39,8 @@ func (p *pauser) because(reason error) {
 	s.show()
 }
 
-// over tells that the part does not wait any more, if it did.
-func (p *pauser) over() {
+// Resume notes that the part does not wait any more, if it did.
+func (p *pauser) Resume() {
 	s := p.status
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +64,7 @@ func (s *status) remove(p *pauser) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(one *pauser) bool { return one == p })
 }
 
-// show tells the observer what is waited for now, if that has changed.
+// show tells the observer what the loop waits for now, if that has changed.
 func (s *status) show() {
 	reason := s.reason()
 	switch {

@@ -16,7 +16,7 @@ import (
 // TestWhatACallWaitsForIsShown while it runs, in place of what the call before has met.
 func TestWhatACallWaitsForIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 10)...)
+		r := newEnv(t, entries(t, 1, 10)...)
 		calls := 0
 		r.store.Faults.Begin = func(ctx context.Context, _ []sink.Change) error {
 			calls++
@@ -65,7 +65,7 @@ func TestWhatIsSaidAfterACallIsNotShown(t *testing.T) {
 // TestASinkThatWaitsResumesSoon after what it waits for is back, however long it was away.
 func TestASinkThatWaitsResumesSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 10)...)
+		r := newEnv(t, entries(t, 1, 10)...)
 		back := time.Now().Add(time.Hour)
 		r.loop.Backoff = fault.Backoff{}
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
@@ -87,7 +87,7 @@ func TestASinkThatWaitsResumesSoon(t *testing.T) {
 // TestASinkThatGivesUpHasNotResumed.
 func TestASinkThatGivesUpHasNotResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, entries(t, 1, 10)...)
+		r := newEnv(t, entries(t, 1, 10)...)
 		r.loop.Backoff = fault.Backoff{}
 		r.store.Faults.Begin = func(context.Context, []sink.Change) error { return errors.New("internal error") }
 		began := time.Now()
@@ -103,7 +103,7 @@ func TestASinkThatGivesUpHasNotResumed(t *testing.T) {
 // TestASinkReportsWhenItIsAsked, though nothing has changed.
 func TestASinkReportsWhenItIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newEnv(t)
 		asked := make(chan struct{}, 1)
 		r.loop.Asked = asked
 		stop := r.start()

@@ -117,7 +117,8 @@ func write(actions []action) ([]byte, error) {
 func read(name string, content []byte) ([]action, error) {
 	var actions []action
 	for i, line := range bytes.Split(content, []byte("\n")) {
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
 			continue
 		}
 		var a action

@@ -47,7 +47,7 @@ func logRows() (sink.Table, arrow.RecordBatch) {
 // BenchmarkStage takes rows in and commits every 100 changes.
 func BenchmarkStage(b *testing.B) {
 	as, rec := logRows()
-	w := gather(b, inFolder(b).open(b, as))
+	w := newStaging(b, inFolder(b).open(b, as))
 	b.ReportAllocs()
 	for i := range b.N {
 		at := block.Number(i) * 50

@@ -30,10 +30,11 @@ func optional(name string, t arrow.DataType) arrow.Field {
 	return arrow.Field{Name: name, Type: t, Nullable: true}
 }
 
-// checkpointSchema is what a checkpoint of this protocol version holds: in each
+// checkpointSchema returns what a checkpoint of this protocol version holds: in each
 // row one of the columns is set.
 func checkpointSchema() *arrow.Schema {
-	text, long, integer, flag := arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int32, arrow.FixedWidthTypes.Boolean
+	text, long, integer, flag := arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int32,
+		arrow.FixedWidthTypes.Boolean
 	return arrow.NewSchema([]arrow.Field{
 		optional("txn", arrow.StructOf(optional("appId", text), optional("version", long), optional("lastUpdated", long))),
 		optional("add", arrow.StructOf(optional("path", text), optional("partitionValues", textMap()), optional("size", long),
@@ -88,7 +89,8 @@ func (l *tableLog) writeCheckpoint(ctx context.Context, s *snapshot, now time.Ti
 	if err := l.store.Replace(ctx, name, content.Bytes()); err != nil {
 		return err
 	}
-	hint, err := json.Marshal(map[string]int64{"version": s.version, "size": rows, "sizeInBytes": int64(content.Len()), "numOfAddFiles": files})
+	hint, err := json.Marshal(map[string]int64{"version": s.version, "size": rows, "sizeInBytes": int64(content.Len()),
+		"numOfAddFiles": files})
 	if err != nil {
 		return fmt.Errorf("write checkpoint %d: %w", s.version, err)
 	}

@@ -40,7 +40,8 @@ func columnsOf(schema *arrow.Schema, block int) (columns []column, dropped []str
 			wrong = append(wrong, err)
 		}
 		if first, twice := seen[strings.ToLower(f.Name)]; twice {
-			wrong = append(wrong, fmt.Errorf("columns %q and %q differ by case only, which Delta does not tell apart; rename one with AS", first, f.Name))
+			wrong = append(wrong, fmt.Errorf("columns %q and %q differ by case only, which Delta does not tell apart; rename one with AS",
+				first, f.Name))
 		}
 		seen[strings.ToLower(f.Name)] = f.Name
 		if i == block {
@@ -87,7 +88,8 @@ func checkName(what, name string) error {
 // cheap to compare.
 func blockColumn(f arrow.Field) (arrow.DataType, converter, error) {
 	if !arrow.IsInteger(f.Type.ID()) {
-		return nil, nil, fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", f.Name, f.Type)
+		return nil, nil, fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column",
+			f.Name, f.Type)
 	}
 	if f.Type.ID() == arrow.UINT64 {
 		return arrow.PrimitiveTypes.Int64, longFromUint64, nil
@@ -124,7 +126,8 @@ func mapType(t arrow.DataType) (arrow.DataType, converter, error) {
 		return micros, timestampFrom(t.Unit), nil
 	case *arrow.Date64Type:
 		return arrow.FixedWidthTypes.Date32, dateFromMillis, nil
-	case *arrow.Time32Type, *arrow.Time64Type, *arrow.MonthIntervalType, *arrow.DayTimeIntervalType, *arrow.MonthDayNanoIntervalType, *arrow.Decimal256Type:
+	case *arrow.Time32Type, *arrow.Time64Type, *arrow.MonthIntervalType, *arrow.DayTimeIntervalType, *arrow.MonthDayNanoIntervalType,
+		*arrow.Decimal256Type:
 		return arrow.BinaryTypes.String, asText, nil
 	case *arrow.DurationType:
 		return arrow.PrimitiveTypes.Int64, longFromDuration, nil

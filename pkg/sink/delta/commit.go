@@ -34,7 +34,7 @@ var conflictPause = fault.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Mil
 
 // errStale is [sink.ErrRestage]: another process of the sink has committed some of
 // the same blocks meanwhile.
-var errStale = fmt.Errorf("another gathering of this sink has committed some of these blocks: %w", sink.ErrRestage)
+var errStale = fmt.Errorf("another staging of this sink has committed some of these blocks: %w", sink.ErrRestage)
 
 // commit makes the stage a version of the table. If somebody else made one
 // meanwhile it continues from theirs: foreign writers move rows between files and
@@ -50,12 +50,12 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 		if s.committed(base) {
 			return s.applied(), nil
 		}
-		ledger, err := s.rebase(base)
+		commitState, err := s.rebase(base)
 		if err != nil {
 			w.abandon(ctx, s)
 			return sink.Applied{}, err
 		}
-		actions, err := s.actions(ctx, base, ledger)
+		actions, err := s.actions(ctx, base, commitState)
 		if err != nil || len(actions) == 0 {
 			return s.applied(), err
 		}
@@ -99,44 +99,44 @@ func pathsOf(actions []action) (paths []string) {
 	return paths
 }
 
-// rebase returns the ledger that the table would have after the stage, on another
+// rebase returns the state that the table would have after the stage, on another
 // version than it was made for, if the rules still say the same.
-func (s *stage) rebase(base *snapshot) (*sink.Ledger, error) {
+func (s *stage) rebase(base *snapshot) (*sink.CommitState, error) {
 	if base == s.base {
-		return s.ledger, nil
+		return s.state, nil
 	}
 	if err := s.w.target.fits(base); err != nil {
 		return nil, fmt.Errorf("table %s: %w", s.w.store, err)
 	}
-	had, _, err := readLedger(base, s.w.target.app)
+	had, _, err := readCommitState(base, s.w.target.app)
 	if err != nil {
 		return nil, err
 	}
-	if slices.Equal(encodeLedger(had), encodeLedger(s.had)) {
-		return s.ledger, nil
+	if slices.Equal(encodeCommitState(had), encodeCommitState(s.had)) {
+		return s.state, nil
 	}
-	ledger := had.Clone()
+	commitState := had.Clone()
 	for _, t := range s.taken {
-		step, took, err := takeOne(ledger, t.change, s.w.target.table.BlockColumn)
+		step, took, err := takeOne(commitState, t.change, s.w.target.table.BlockColumn)
 		// A change does not have its rows any more, but they follow from the blocks
 		// that it covers or, for a part of a block, from whether it is taken.
 		if err != nil || took != t.took || !slices.Equal(step.Covered, t.step.Covered) || !slices.Equal(step.Delete, t.step.Delete) {
 			return nil, errStale
 		}
 	}
-	return ledger, nil
+	return commitState, nil
 }
 
 // takeOne asks the rules what a change does. For a part of a block it also tells
 // whether it was taken.
-func takeOne(l *sink.Ledger, c sink.Change, column int) (step sink.Step, took bool, err error) {
+func takeOne(l *sink.CommitState, c sink.Change, column int) (step sink.Step, took bool, err error) {
 	before := hasPart(l, c)
 	step, err = l.Take(c, column)
 	return step, !c.Whole() && (len(step.Covered) > 0 || !before && hasPart(l, c)), err
 }
 
 // hasPart reports whether a part of a block that is not whole has arrived.
-func hasPart(l *sink.Ledger, c sink.Change) bool {
+func hasPart(l *sink.CommitState, c sink.Change) bool {
 	p := l.Partial[c.Range.Start]
 	return !c.Whole() && p.Batch == c.Batch && p.Parts == c.Parts && slices.Contains(p.Have, c.Part)
 }
@@ -172,14 +172,14 @@ func (s *stage) applied() sink.Applied {
 
 // actions uploads what is missing and returns the actions of the commit; none if
 // there is nothing to say.
-func (s *stage) actions(ctx context.Context, base *snapshot, ledger *sink.Ledger) ([]action, error) {
+func (s *stage) actions(ctx context.Context, base *snapshot, commitState *sink.CommitState) ([]action, error) {
 	w := s.w
-	gone, added, err := s.cut(ctx, base)
+	gone, added, err := s.rewriteFiles(ctx, base)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now().UnixMilli()
-	progress := ledgerActions(base, w.target.app, ledger, now)
+	progress := commitStateActions(base, w.target.app, commitState, now)
 	if len(s.done) == 0 && len(gone) == 0 && len(progress) == 1 {
 		return nil, nil
 	}
@@ -196,7 +196,8 @@ func (s *stage) actions(ctx context.Context, base *snapshot, ledger *sink.Ledger
 		out = append(out, action{Remove: a.remove(now, true)})
 	}
 	applied := s.applied()
-	info := newInfo("WRITE", base.version, now, map[string]string{"mode": "Append", "pipeline": w.target.table.Pipeline, "sink": w.target.table.Sink})
+	info := newInfo("WRITE", base.version, now, map[string]string{"mode": "Append", "pipeline": w.target.table.Pipeline,
+		"sink": w.target.table.Sink})
 	info.IsBlindAppend = len(gone) == 0
 	if len(gone) > 0 {
 		info.OperationParameters["mode"] = "Reorg"
@@ -223,9 +224,9 @@ func (i *commitInfo) action() (action, error) {
 	return action{CommitInfo: text}, nil
 }
 
-// cut finds the files of a version that hold rows of void blocks, and writes those
+// rewriteFiles finds the files of a version that hold rows of void blocks, and writes those
 // anew that hold others, too.
-func (s *stage) cut(ctx context.Context, base *snapshot) (gone []*add, rest []*stagedFile, err error) {
+func (s *stage) rewriteFiles(ctx context.Context, base *snapshot) (gone []*add, rest []*stagedFile, err error) {
 	if len(s.cuts.Ranges()) == 0 {
 		return nil, nil, nil
 	}
@@ -260,7 +261,7 @@ func (s *stage) cut(ctx context.Context, base *snapshot) (gone []*add, rest []*s
 	return gone, rest, nil
 }
 
-// rewrite works out what is left of a file.
+// rewrite returns what is left of a file.
 func (s *stage) rewrite(ctx context.Context, a *add, blocks block.Range) (*rewrite, error) {
 	g := s.w.target
 	var stats struct {
@@ -322,5 +323,6 @@ func constantLong(n int64, rows int) arrow.RecordBatch {
 	}
 	a := b.NewArray()
 	defer a.Release()
-	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "block", Type: arrow.PrimitiveTypes.Int64}}, nil), []arrow.Array{a}, int64(rows))
+	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "block", Type: arrow.PrimitiveTypes.Int64}}, nil),
+		[]arrow.Array{a}, int64(rows))
 }

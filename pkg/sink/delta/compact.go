@@ -164,7 +164,7 @@ func (w *Writer) join(ctx context.Context, files []*add) (err error) {
 	return errConflict
 }
 
-func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *rowFile) error {
+func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *parquetWriter) error {
 	f, err := openFile(ctx, w.store, a.Path)
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *rowFile
 	})
 }
 
-// joining is the commit: rows are where they were, for whoever follows changes.
+// joining returns the commit: rows are where they were, for whoever follows changes.
 func (w *Writer) joining(s *snapshot, files []*add, joined *stagedFile) ([]action, error) {
 	now := time.Now().UnixMilli()
 	info := newInfo("OPTIMIZE", s.version, now, map[string]string{"pipeline": w.target.table.Pipeline, "sink": w.target.table.Sink,

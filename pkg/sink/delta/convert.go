@@ -202,7 +202,8 @@ func dateFromMillis(a arrow.Array) (arrow.Array, error) {
 			return nil, &refusedValue{i, "it is further away than a date reaches"}
 		}
 	}
-	return each(arrow.FixedWidthTypes.Date32, a, values, func(v arrow.Date64) int32 { return int32(arrowfmt.FloorDiv(int64(v), millisPerDay)) }), nil
+	days := func(v arrow.Date64) int32 { return int32(arrowfmt.FloorDiv(int64(v), millisPerDay)) }
+	return each(arrow.FixedWidthTypes.Date32, a, values, days), nil
 }
 
 func longFromDuration(a arrow.Array) (arrow.Array, error) {

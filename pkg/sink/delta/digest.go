@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
-// Windowed is true: rows are appended, so blocks can be verified by themselves.
+// Windowed returns true: rows are appended, so blocks can be verified by themselves.
 func (w *Writer) Windowed() bool { return true }
 
 // DigestSource starts the digest of rows from the source; see [sink.Digester].
@@ -63,12 +63,12 @@ type sourceDigest struct{ rowHasher }
 // Add hashes the rows of a record. The error of a row that the table cannot hold is what
 // [Writer.Apply] would give.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
-	rows, err := d.target.rowsOf(sink.Step{Write: []sink.Run{{Record: rec, To: int(rec.NumRows())}}})
+	rows, err := d.target.rowsOf(sink.Step{Write: []sink.RowRange{{Record: rec, To: int(rec.NumRows())}}})
 	if err != nil {
 		return err
 	}
 	defer rows.release()
-	for _, p := range rows.portions {
+	for _, p := range rows.partitioned {
 		blocks, err := sink.BlocksOf(p.blocks, 0)
 		if err != nil {
 			return err

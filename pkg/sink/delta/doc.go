@@ -5,8 +5,8 @@
 //
 // The parts, from below: package storage is files and the one atomic operation.
 // action, snapshot, log and checkpoint are the protocol. columns, convert and
-// tally map types, values and statistics; portion divides rows by partitions.
+// stats map types, values and statistics; partitionedrows divides rows by partitions.
 // stage collects rows in spooled files, commit makes them a version of the table,
-// cut takes blocks out of files again. state is what the table says of itself;
+// rewrite removes blocks from files. state is what the table says of itself;
 // compact and vacuum are housekeeping.
 package delta

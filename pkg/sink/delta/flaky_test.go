@@ -122,7 +122,7 @@ func TestALostAnswerIsNoSecondCommit(t *testing.T) {
 			d.cfg.CheckpointEvery = 1
 			w := d.open(t, suiteTable())
 			other := &teller{t: t, w: d.open(t, suiteTable())}
-			g := gather(t, w)
+			g := newStaging(t, w)
 			stage(t, g, history(0, 10))
 			f.fail(failures, kind)
 			tries := 0
@@ -137,7 +137,8 @@ func TestALostAnswerIsNoSecondCommit(t *testing.T) {
 				if errors.Is(err, sink.ErrRestage) {
 					stage(t, g, history(0, 10))
 				}
-				if tries++; tries > 10 {
+				tries++
+				if tries > 10 {
 					t.Fatalf("%s: %v", kind, err)
 				}
 			}

@@ -61,6 +61,6 @@ func (r rewriting) Apply(ctx context.Context, changes []sink.Change) (sink.Appli
 	if _, err := r.Compact(ctx, false); err != nil {
 		return applied, err
 	}
-	_, err = r.Newest(ctx, 5)
+	_, err = r.Preview(ctx, 5)
 	return applied, err
 }

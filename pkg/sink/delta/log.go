@@ -25,7 +25,8 @@ var (
 	checkpointName = regexp.MustCompile(`^_delta_log/([0-9]{20})\.checkpoint(?:\.([0-9]{10})\.([0-9]{10}))?\.parquet$`)
 
 	errConflict   = errors.New("another writer has made this version of the table")
-	errIncomplete = fault.Permanent(errors.New("the table's log has no protocol or no metadata; it is damaged: restore it from a backup, or load into another table"))
+	errIncomplete = fault.Permanent(errors.New("the table's log has no protocol or no metadata; it is damaged: restore it from " +
+		"a backup, or load into another table"))
 )
 
 func commitPath(version int64) string { return fmt.Sprintf("%s%020d.json", logFolder, version) }
@@ -123,7 +124,8 @@ func load(ctx context.Context, store storage.Store, now time.Time) (*snapshot, e
 			continue
 		}
 		if version != s.version+1 {
-			return nil, fault.Permanent(fmt.Errorf("version %d is missing in the table's log; the folder %s is damaged: restore it from a backup, or load into another table", s.version+1, logFolder))
+			return nil, fault.Permanent(fmt.Errorf("version %d is missing in the table's log; the folder %s is damaged: restore it "+
+				"from a backup, or load into another table", s.version+1, logFolder))
 		}
 		content, err := store.Read(ctx, commitPath(version))
 		if err != nil {

@@ -173,7 +173,7 @@ func (s span) elements(values arrow.Array) (arrow.Array, error) {
 	}
 	some, err := entry.Concatenate(parts)
 	if err != nil {
-		return nil, fmt.Errorf("gather the elements of a list: %w", err)
+		return nil, fmt.Errorf("collect the elements of a list: %w", err)
 	}
 	return some, nil
 }

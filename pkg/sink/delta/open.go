@@ -52,7 +52,7 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	if w.target == nil {
 		return errNotOpen
 	}
-	rows, err := w.target.rowsOf(sink.Step{Write: []sink.Run{{Record: rec, To: int(rec.NumRows())}}})
+	rows, err := w.target.rowsOf(sink.Step{Write: []sink.RowRange{{Record: rec, To: int(rec.NumRows())}}})
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (w *Writer) connect(ctx context.Context, t sink.Table) error {
 		return fmt.Errorf("table %s: %w", w.place(), err)
 	}
 	if w.store == nil {
-		w.store, err = storage.Open(ctx, storage.Place{Path: w.cfg.Path, URL: w.cfg.URL, Endpoint: w.cfg.Endpoint, Region: w.cfg.Region, Spool: w.cfg.Spool})
+		w.store, err = storage.Open(ctx, w.storagePlace())
 		if err != nil {
 			return fmt.Errorf("table %s: %w", w.place(), err)
 		}
@@ -93,7 +93,7 @@ func (w *Writer) connect(ctx context.Context, t sink.Table) error {
 	return nil
 }
 
-// probe finds out whether the storage, and the spool, can be used.
+// probe checks whether the storage, and the spool, can be used.
 func (w *Writer) probe(ctx context.Context) error {
 	if err := storage.ProbeSpool(w.cfg.Spool); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (w *Writer) probe(ctx context.Context) error {
 	return storage.Probe(ctx, w.inner())
 }
 
-// inner is the storage itself.
+// inner returns the storage itself.
 func (w *Writer) inner() storage.Store {
 	if s, ok := w.store.(shared); ok {
 		return s.Store
@@ -154,7 +154,8 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 			return work{base: s, make: true, own: true}, err
 		}
 		// Somebody may have made the table between the two looks.
-		if s, _ = w.log.refresh(ctx); s == nil || s.version < 0 {
+		s, _ = w.log.refresh(ctx)
+		if s == nil || s.version < 0 {
 			return work{}, err
 		}
 	}
@@ -167,13 +168,14 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 				"use another path or url", other[2], other[1]))
 		}
 	}
-	_, begun, err := readLedger(s, w.target.app)
+	_, begun, err := readCommitState(s, w.target.app)
 	return work{base: s, own: !begun, empty: !begun && w.target.overwrite}, err
 }
 
 var errSomethingElse = fault.Permanent(errors.New("there are files, and no Delta table; use an empty folder"))
 
-var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged: restore it from a backup, or load into another table", logFolder))
+var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged: restore it "+
+	"from a backup, or load into another table", logFolder))
 
 // checkEmpty refuses a place that holds something else.
 func (w *Writer) checkEmpty(ctx context.Context) error {
@@ -206,7 +208,7 @@ func (w *Writer) prepare(ctx context.Context) error {
 	}
 }
 
-// opening is the first commit of a sink.
+// opening returns the first commit of a sink.
 func (w *Writer) opening(todo work) ([]action, error) {
 	now := time.Now().UnixMilli()
 	g := w.target
@@ -230,12 +232,12 @@ func (w *Writer) opening(todo work) ([]action, error) {
 			actions = append(actions, action{Remove: a.remove(now, true)})
 		}
 	}
-	actions = append(actions, ledgerActions(todo.base, g.app, &sink.Ledger{}, now)...)
+	actions = append(actions, commitStateActions(todo.base, g.app, &sink.CommitState{}, now)...)
 	first, err := info.action()
 	return append([]action{first}, actions...), err
 }
 
-// newID is a random UUID, which the protocol wants for a table.
+// newID returns a random UUID, which the protocol wants for a table.
 func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it does not fail
@@ -243,7 +245,7 @@ func newID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Warnings tells what of the query the table will not have. The table need not be
+// Warnings returns what of the query the table will not have. The table need not be
 // there.
 func (w *Writer) Warnings(t sink.Table) []string {
 	g, err := newTarget(w.cfg, t)
@@ -252,7 +254,8 @@ func (w *Writer) Warnings(t sink.Table) []string {
 	}
 	var all []string
 	for _, name := range g.dropped {
-		all = append(all, fmt.Sprintf("column %q is always NULL, has no type, and is left out of the Delta table; cast it in the query to keep it", name))
+		all = append(all, fmt.Sprintf("column %q is always NULL, has no type, and is left out of the Delta table; cast it in the "+
+			"query to keep it", name))
 	}
 	return all
 }

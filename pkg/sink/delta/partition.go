@@ -32,7 +32,7 @@ func (p partition) values(names []string) map[string]*string {
 	return m
 }
 
-// key tells partitions apart.
+// key returns a text that no other partition has.
 func (p partition) key() string {
 	var b strings.Builder
 	for _, v := range p {
@@ -45,7 +45,8 @@ func (p partition) key() string {
 	return b.String()
 }
 
-// folder is where its files lie: for people; the log alone tells the values.
+// folder returns the folder of its files. It is for people: the values are read from the
+// log alone.
 func (p partition) folder(names []string) string {
 	var b strings.Builder
 	for i, v := range p {
@@ -58,7 +59,7 @@ func (p partition) folder(names []string) string {
 	return b.String()
 }
 
-// escaped is a text as a part of the name of a folder. Some file systems, and Azure, take
+// escaped returns a text as a part of the name of a folder. Some file systems, and Azure, take
 // a dot away from the end of a name.
 func escaped(text string) string {
 	text = strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
@@ -96,11 +97,11 @@ func (l longest) refuses(p partition, names []string) (column int, reason string
 	return -1, ""
 }
 
-// escapePath is a name in storage as a path in the log, which is escaped as in a
+// escapePath returns a name in storage as a path in the log, which is escaped as in a
 // URL, what was escaped in the name included.
 func escapePath(name string) string { return strings.ReplaceAll(name, "%", "%25") }
 
-// partitioned are the types whose values can name a partition.
+// checkPartitioned returns an error if values of a column cannot name a partition.
 func checkPartitioned(f arrow.Field) error {
 	switch f.Type.(type) {
 	case *arrow.BooleanType, *arrow.Int8Type, *arrow.Int16Type, *arrow.Int32Type, *arrow.Int64Type, *arrow.StringType,
@@ -119,8 +120,10 @@ func partitionText(a arrow.Array, i int) (*string, error) {
 	var text string
 	switch a := a.(type) {
 	case *array.String:
-		if text = strings.Clone(a.Value(i)); text == "" {
-			return nil, &refusedValue{i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another value in the query"}
+		text = strings.Clone(a.Value(i))
+		if text == "" {
+			return nil, &refusedValue{i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another " +
+				"value in the query"}
 		}
 	case *array.Int64:
 		text = strconv.FormatInt(a.Value(i), 10)

@@ -7,10 +7,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
-// Reach finds out whether the storage can be used, while the columns of the query are not
+// Reach checks whether the storage can be used, while the columns of the query are not
 // known. What it writes for that it removes. The Writer is not open after.
 func (w *Writer) Reach(ctx context.Context) (err error) {
-	w.store, err = storage.Open(ctx, storage.Place{Path: w.cfg.Path, URL: w.cfg.URL, Endpoint: w.cfg.Endpoint, Region: w.cfg.Region, Spool: w.cfg.Spool})
+	w.store, err = storage.Open(ctx, w.storagePlace())
 	if err != nil {
 		return fmt.Errorf("table %s: %w", w.place(), err)
 	}
@@ -18,4 +18,11 @@ func (w *Writer) Reach(ctx context.Context) (err error) {
 		return err
 	}
 	return w.Close()
+}
+
+// storagePlace returns where the table is stored.
+func (w *Writer) storagePlace() storage.Place {
+	return storage.Place{
+		Path: w.cfg.Path, URL: w.cfg.URL, Endpoint: w.cfg.Endpoint, Region: w.cfg.Region, Spool: w.cfg.Spool,
+	}
 }

@@ -114,7 +114,8 @@ func openFile(ctx context.Context, store storage.Store, path string) (storage.Fi
 // fileName returns the name in storage for a path in the log.
 func fileName(path string) (string, error) {
 	if strings.Contains(path, "://") || strings.HasPrefix(path, "/") {
-		return "", fault.Permanent(fmt.Errorf("the log names the file %s outside of the table, as a shallow clone does; load into another table", path))
+		return "", fault.Permanent(fmt.Errorf("the log names the file %s outside of the table, as a shallow clone does; "+
+			"load into another table", path))
 	}
 	name, err := url.PathUnescape(path)
 	if err != nil {

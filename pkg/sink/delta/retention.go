@@ -15,7 +15,7 @@ const tombstoneDays = 7
 // retentionProperty is for how long a table wants it.
 const retentionProperty = "delta.deletedFileRetentionDuration"
 
-// retention is for how long tombstones are kept: what the table says, but not less
+// retention returns how long tombstones are kept: what the table says, but not less
 // than [MaxRetention], by which our own vacuum goes. A table that says it in a way
 // that we cannot read keeps them for ever.
 func (s *snapshot) retention() time.Duration {
@@ -81,7 +81,7 @@ func (s *snapshot) prune(now time.Time) {
 	}
 }
 
-// oldestTombstone is the time, in milliseconds, before which tombstones may be
+// oldestTombstone returns the time, in milliseconds, before which tombstones may be
 // forgotten.
 func (s *snapshot) oldestTombstone(now time.Time) int64 {
 	d := s.retention()

@@ -41,7 +41,7 @@ func TestAFullDiskIsWaitedFor(t *testing.T) {
 	_ = f.spool.Close()
 	f.spool, f.out.f = full, full
 	rec := oneRow(block.Number(7))
-	rows, err := g.portions(rec)
+	rows, err := g.partitionRows(rec)
 	if err != nil {
 		t.Fatal(err)
 	}

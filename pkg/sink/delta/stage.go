@@ -17,15 +17,15 @@ const (
 	openFiles = 64
 )
 
-// stage is changes on their way into the table: the ledger as it would be, and
+// stage is changes on their way into the table: the state as it would be, and
 // the rows in spooled files. It is not safe for concurrent use.
 type stage struct {
 	w       *Writer
 	base    *snapshot
-	had     *sink.Ledger // of base
-	ledger  *sink.Ledger
+	had     *sink.CommitState // of base
+	state   *sink.CommitState
 	taken   []takenChange
-	open    map[string]*rowFile // by partition
+	open    map[string]*parquetWriter // by partition
 	done    []*stagedFile
 	cuts    block.Set // blocks whose rows in base have to go
 	rows    uint64    // staged, those deleted again included
@@ -56,11 +56,11 @@ func (w *Writer) begin(ctx context.Context) (*stage, error) {
 	if err := w.target.fits(base); err != nil {
 		return nil, fmt.Errorf("table %s: %w", w.store, err)
 	}
-	l, _, err := readLedger(base, w.target.app)
+	l, _, err := readCommitState(base, w.target.app)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", w.store, err)
 	}
-	return &stage{w: w, base: base, had: l, ledger: l.Clone(), open: map[string]*rowFile{}, rewritten: map[string]*rewrite{}}, nil
+	return &stage{w: w, base: base, had: l, state: l.Clone(), open: map[string]*parquetWriter{}, rewritten: map[string]*rewrite{}}, nil
 }
 
 // drop forgets everything.
@@ -77,7 +77,7 @@ func (s *stage) drop() {
 	s.open, s.done, s.rewritten = nil, nil, nil
 }
 
-// bytes is about the size of the files.
+// bytes returns about how large the files are.
 func (s *stage) bytes() (n int64) {
 	for _, f := range s.done {
 		n += f.size
@@ -91,7 +91,7 @@ func (s *stage) bytes() (n int64) {
 // add takes changes in. Everything that a change can be refused for comes before
 // the first row is written: then nothing of these changes is staged.
 func (s *stage) add(ctx context.Context, changes []sink.Change) error {
-	ledger := s.ledger.Clone()
+	commitState := s.state.Clone()
 	steps := make([]stepRows, 0, len(changes))
 	taken := make([]bool, 0, len(changes))
 	defer func() {
@@ -100,7 +100,7 @@ func (s *stage) add(ctx context.Context, changes []sink.Change) error {
 		}
 	}()
 	for _, c := range changes {
-		step, took, err := takeOne(ledger, c, s.w.target.table.BlockColumn)
+		step, took, err := takeOne(commitState, c, s.w.target.table.BlockColumn)
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (s *stage) add(ctx context.Context, changes []sink.Change) error {
 		}
 		s.taken = append(s.taken, takenChange{c, step.Step, taken[i]})
 	}
-	s.ledger = ledger
+	s.state = commitState
 	return nil
 }
 
@@ -138,11 +138,11 @@ func (s *stage) put(ctx context.Context, step stepRows) error {
 			old.drop()
 			delete(s.rewritten, path)
 		}
-		if err := s.cutStaged(ctx, r); err != nil {
+		if err := s.rewriteStaged(ctx, r); err != nil {
 			return err
 		}
 	}
-	for _, p := range step.portions {
+	for _, p := range step.partitioned {
 		if err := s.write(p); err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (s *stage) put(ctx context.Context, step stepRows) error {
 }
 
 // write appends rows to the file of their partition.
-func (s *stage) write(p portion) error {
+func (s *stage) write(p partitionedRows) error {
 	if p.record.NumRows() == 0 {
 		return nil
 	}
@@ -217,7 +217,7 @@ func (s *stage) makeRoom() error {
 	if len(s.open) < openFiles {
 		return nil
 	}
-	return s.finish(s.largest((*rowFile).size))
+	return s.finish(s.largest((*parquetWriter).size))
 }
 
 // spill writes the largest row group to the spool when too much is in memory.
@@ -229,10 +229,10 @@ func (s *stage) spill() error {
 	if held < openBytes {
 		return nil
 	}
-	return s.open[s.largest((*rowFile).held)].flush()
+	return s.open[s.largest((*parquetWriter).held)].flush()
 }
 
-func (s *stage) largest(by func(*rowFile) int64) string {
+func (s *stage) largest(by func(*parquetWriter) int64) string {
 	best, size := "", int64(-1)
 	for key, f := range s.open {
 		if n := by(f); n > size {
@@ -242,8 +242,8 @@ func (s *stage) largest(by func(*rowFile) int64) string {
 	return best
 }
 
-// cutStaged takes the rows of r out of what is staged.
-func (s *stage) cutStaged(ctx context.Context, r block.Range) error {
+// rewriteStaged takes the rows of r out of what is staged.
+func (s *stage) rewriteStaged(ctx context.Context, r block.Range) error {
 	for _, key := range s.keys() {
 		if !s.open[key].blocks.Intersect(r).Empty() {
 			if err := s.finish(key); err != nil {

@@ -14,11 +14,11 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// What the table says of itself, its ledger, is kept in txn actions: the place
+// What the table says of itself, its commit state, is kept in txn actions: the place
 // that the protocol has for an application's progress. Every writer preserves
 // them, in commits and in checkpoints, and none of another application's makes a
 // commit conflict with ours or with a foreign one. A txn is a name and one
-// 64-bit number, so the ledger is written as numbered words; a commit writes
+// 64-bit number, so the state is written as numbered words; a commit writes
 // those that have changed.
 
 const stateForm = 1 // of the words
@@ -31,32 +31,32 @@ var errState = fault.Permanent(errors.New("what the table's log says about the l
 // and its words follow.
 func appID(pipeline, sink string) string { return "ampipe:" + pipeline + ":" + sink }
 
-func wordID(app string, i int) string { return fmt.Sprintf("%s#%d", app, i) }
+func stateWordID(app string, i int) string { return fmt.Sprintf("%s#%d", app, i) }
 
-// readLedger returns what a version of the table has; false if the application
+// readCommitState returns what a version of the table has; false if the application
 // never wrote to it.
-func readLedger(s *snapshot, app string) (*sink.Ledger, bool, error) {
+func readCommitState(s *snapshot, app string) (*sink.CommitState, bool, error) {
 	if _, begun := s.txns[app]; !begun {
-		return &sink.Ledger{}, false, nil
+		return &sink.CommitState{}, false, nil
 	}
-	var words []int64
+	var stateWords []int64
 	for i := 0; ; i++ {
-		t, ok := s.txns[wordID(app, i)]
+		t, ok := s.txns[stateWordID(app, i)]
 		if !ok {
 			break
 		}
-		words = append(words, t.Version)
+		stateWords = append(stateWords, t.Version)
 	}
-	l, err := decodeLedger(words)
+	l, err := decodeCommitState(stateWords)
 	return l, true, err
 }
 
-// ledgerActions returns the actions that make s say what l says: the count of the
+// commitStateActions returns the actions that make s say what l says: the count of the
 // commit, and the words that change. now is in milliseconds.
-func ledgerActions(s *snapshot, app string, l *sink.Ledger, now int64) []action {
+func commitStateActions(s *snapshot, app string, l *sink.CommitState, now int64) []action {
 	actions := []action{{Txn: &txn{AppID: app, Version: s.txns[app].Version + 1, LastUpdated: now}}}
-	for i, w := range encodeLedger(l) {
-		id := wordID(app, i)
+	for i, w := range encodeCommitState(l) {
+		id := stateWordID(app, i)
 		if have, ok := s.txns[id]; !ok || have.Version != w {
 			actions = append(actions, action{Txn: &txn{AppID: id, Version: w, LastUpdated: now}})
 		}
@@ -64,10 +64,10 @@ func ledgerActions(s *snapshot, app string, l *sink.Ledger, now int64) []action 
 	return actions
 }
 
-// encodeLedger writes form, check sum and number of words, then the live state,
+// encodeCommitState writes form, check sum and number of words, then the live state,
 // the ranges of the coverage and the blocks that are there in part.
-func encodeLedger(l *sink.Ledger) []int64 {
-	w := wordWriter{stateForm, 0, 0}
+func encodeCommitState(l *sink.CommitState) []int64 {
+	w := stateWordWriter{stateForm, 0, 0}
 	live := l.Live
 	w.flag(live.Started)
 	w.put(live.Epoch, live.Seq, uint64(live.Start), uint64(live.Cursor.Number))
@@ -92,25 +92,25 @@ func encodeLedger(l *sink.Ledger) []int64 {
 	return w
 }
 
-func sum(words []int64) uint64 {
+func sum(stateWords []int64) uint64 {
 	h := xxh3.New()
 	var b [8]byte
-	for _, w := range words {
+	for _, w := range stateWords {
 		binary.LittleEndian.PutUint64(b[:], uint64(w))
 		_, _ = h.Write(b[:]) // a hash takes everything
 	}
 	return h.Sum64()
 }
 
-type wordWriter []int64
+type stateWordWriter []int64
 
-func (w *wordWriter) put(all ...uint64) {
+func (w *stateWordWriter) put(all ...uint64) {
 	for _, v := range all {
 		*w = append(*w, int64(v))
 	}
 }
 
-func (w *wordWriter) flag(v bool) {
+func (w *stateWordWriter) flag(v bool) {
 	if v {
 		w.put(1)
 	} else {
@@ -119,7 +119,7 @@ func (w *wordWriter) flag(v bool) {
 }
 
 // bytes writes a length and the bytes, eight to a word.
-func (w *wordWriter) bytes(b []byte) {
+func (w *stateWordWriter) bytes(b []byte) {
 	w.put(uint64(len(b)))
 	for chunk := range slices.Chunk(b, 8) {
 		var full [8]byte
@@ -128,21 +128,21 @@ func (w *wordWriter) bytes(b []byte) {
 	}
 }
 
-// decodeLedger reads what encodeLedger wrote. Words of an older, longer state may
+// decodeCommitState reads what encodeCommitState wrote. Words of an older, longer state may
 // follow.
-func decodeLedger(words []int64) (*sink.Ledger, error) {
-	if len(words) > 0 && words[0] > stateForm {
+func decodeCommitState(stateWords []int64) (*sink.CommitState, error) {
+	if len(stateWords) > 0 && stateWords[0] > stateForm {
 		return nil, fault.Permanent(errors.New("the table was written by a newer ampipe; use that version"))
 	}
-	if len(words) < 3 || words[0] != stateForm || words[2] < 3 || words[2] > int64(len(words)) {
+	if len(stateWords) < 3 || stateWords[0] != stateForm || stateWords[2] < 3 || stateWords[2] > int64(len(stateWords)) {
 		return nil, errState
 	}
-	words = words[:words[2]]
-	if uint64(words[1]) != sum(words[2:]) {
+	stateWords = stateWords[:stateWords[2]]
+	if uint64(stateWords[1]) != sum(stateWords[2:]) {
 		return nil, errState
 	}
-	r := wordReader{left: words[3:]}
-	l := &sink.Ledger{}
+	r := stateWordReader{left: stateWords[3:]}
+	l := &sink.CommitState{}
 	l.Live.Started = r.next() == 1
 	l.Live.Epoch, l.Live.Seq = r.next(), r.next()
 	l.Live.Start, l.Live.Cursor.Number = block.Number(r.next()), block.Number(r.next())
@@ -169,13 +169,13 @@ func decodeLedger(words []int64) (*sink.Ledger, error) {
 	return l, nil
 }
 
-// wordReader takes words off the front; after the last it returns zeros.
-type wordReader struct {
+// stateWordReader takes words off the front; after the last it returns zeros.
+type stateWordReader struct {
 	left  []int64
 	short bool
 }
 
-func (r *wordReader) next() uint64 {
+func (r *stateWordReader) next() uint64 {
 	if len(r.left) == 0 {
 		r.short = true
 		return 0
@@ -186,7 +186,7 @@ func (r *wordReader) next() uint64 {
 }
 
 // count reads a number of things of at least a word each.
-func (r *wordReader) count() uint64 {
+func (r *stateWordReader) count() uint64 {
 	n := r.next()
 	if n > uint64(len(r.left)) {
 		r.short = true
@@ -195,7 +195,7 @@ func (r *wordReader) count() uint64 {
 	return n
 }
 
-func (r *wordReader) bytes() []byte {
+func (r *stateWordReader) bytes() []byte {
 	n := r.next()
 	if n > uint64(len(r.left))*8 {
 		r.short = true

@@ -12,8 +12,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-func randomLedger(rnd *rand.Rand) *sink.Ledger {
-	l := &sink.Ledger{}
+func randomCommitState(rnd *rand.Rand) *sink.CommitState {
+	l := &sink.CommitState{}
 	for range rnd.IntN(20) {
 		start := block.Number(rnd.Uint64N(1 << 40))
 		l.Coverage.Add(block.Range{Start: start, End: start + 1 + block.Number(rnd.IntN(1000))})
@@ -38,16 +38,16 @@ func randomLedger(rnd *rand.Rand) *sink.Ledger {
 	return l
 }
 
-// TestTheLedgerIsReadBack writes ledgers over each other, longer and shorter ones,
+// TestTheCommitStateIsReadBack writes states over each other, longer and shorter ones,
 // as commits do, and reads them back.
-func TestTheLedgerIsReadBack(t *testing.T) {
+func TestTheCommitStateIsReadBack(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	s := emptySnapshot()
 	const app = "ampipe:p:s"
 	for i := range 500 {
-		want := randomLedger(rnd)
-		actions := ledgerActions(s, app, want, 1)
+		want := randomCommitState(rnd)
+		actions := commitStateActions(s, app, want, 1)
 		content, err := write(actions)
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +57,7 @@ func TestTheLedgerIsReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.play(int64(i), again)
-		got, begun, err := readLedger(s, app)
+		got, begun, err := readCommitState(s, app)
 		if err != nil || !begun {
 			t.Fatalf("%+v: %v, %v", want, begun, err)
 		}
@@ -69,34 +69,34 @@ func TestTheLedgerIsReadBack(t *testing.T) {
 			t.Errorf("the count of commits is %d after %d", s.txns[app].Version, i+1)
 		}
 	}
-	if n := len(ledgerActions(s, app, mustLedger(t, s, app), 1)); n != 1 {
-		t.Errorf("a ledger that has not changed is %d actions", n)
+	if n := len(commitStateActions(s, app, mustCommitState(t, s, app), 1)); n != 1 {
+		t.Errorf("a state that has not changed is %d actions", n)
 	}
 }
 
-func mustLedger(t *testing.T, s *snapshot, app string) *sink.Ledger {
+func mustCommitState(t *testing.T, s *snapshot, app string) *sink.CommitState {
 	t.Helper()
-	l, _, err := readLedger(s, app)
+	l, _, err := readCommitState(s, app)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// TestADamagedLedgerIsNoticed changes and drops single words.
-func TestADamagedLedgerIsNoticed(t *testing.T) {
+// TestADamagedCommitStateIsNoticed changes and drops single words.
+func TestADamagedCommitStateIsNoticed(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 50 {
-		words := encodeLedger(randomLedger(rnd))
-		for i := range words {
-			broken := slices.Clone(words)
+		stateWords := encodeCommitState(randomCommitState(rnd))
+		for i := range stateWords {
+			broken := slices.Clone(stateWords)
 			broken[i]++
-			if _, err := decodeLedger(broken); fault.Of(err) != fault.ClassPermanent || err == nil {
-				t.Fatalf("word %d of %d changed: %v", i, len(words), err)
+			if _, err := decodeCommitState(broken); fault.Of(err) != fault.ClassPermanent || err == nil {
+				t.Fatalf("word %d of %d changed: %v", i, len(stateWords), err)
 			}
-			if _, err := decodeLedger(words[:i]); fault.Of(err) != fault.ClassPermanent || err == nil {
-				t.Fatalf("only %d of %d words: %v", i, len(words), err)
+			if _, err := decodeCommitState(stateWords[:i]); fault.Of(err) != fault.ClassPermanent || err == nil {
+				t.Fatalf("only %d of %d words: %v", i, len(stateWords), err)
 			}
 		}
 	}

@@ -43,10 +43,11 @@ type target struct {
 	longest   longest // names in the storage
 }
 
-// newTarget works out the table, or says everything that is wrong with it.
+// newTarget returns the table, or an error that names everything that is wrong with it.
 func newTarget(cfg config.Delta, t sink.Table) (*target, error) {
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() {
-		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, or set source.block_column", t.Schema.NumFields()))
+		return nil, fault.Permanent(fmt.Errorf("the query gives %d columns, and none is the block column; name it in the query, "+
+			"or set source.block_column", t.Schema.NumFields()))
 	}
 	g := &target{app: appID(t.Pipeline, t.Sink), table: t, blockName: t.Schema.Field(t.BlockColumn).Name,
 		fileSize: cfg.TargetFileSize, spool: cfg.Spool, overwrite: cfg.Overwrite}
@@ -179,7 +180,7 @@ func version() string {
 	return "(devel)"
 }
 
-// schema is the table's, as the log has it.
+// schema returns the schema of the table, as the log has it.
 func (g *target) schema() deltaSchema {
 	fields := make([]arrow.Field, len(g.columns))
 	for i, c := range g.columns {

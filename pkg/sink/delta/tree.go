@@ -84,13 +84,15 @@ func (n *node[V]) with(added *node[V]) *node[V] {
 		up.value = added.value
 	case added.key < n.key:
 		below := n.left.with(added) // a copy, or added
-		if up.left = below; below.rank > up.rank {
+		up.left = below
+		if below.rank > up.rank {
 			up.left, below.right = below.right, &up
 			return below
 		}
 	default:
 		below := n.right.with(added)
-		if up.right = below; below.rank > up.rank {
+		up.right = below
+		if below.rank > up.rank {
 			up.right, below.left = below.left, &up
 			return below
 		}

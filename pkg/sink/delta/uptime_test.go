@@ -40,7 +40,7 @@ func newGrower() *grower {
 func (g *grower) commit(t testing.TB) {
 	g.now = g.now.Add(betweenCommits)
 	at := g.now.UnixMilli()
-	actions := ledgerActions(g.last, "ampipe:p:s", &sink.Ledger{}, at)
+	actions := commitStateActions(g.last, "ampipe:p:s", &sink.CommitState{}, at)
 	if len(g.live) == betweenJoins {
 		for _, a := range g.live {
 			actions = append(actions, action{Remove: a.remove(at, false)})

@@ -31,9 +31,11 @@ func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, 
 	case w.log == nil:
 		return done, errNotOpen
 	case retention < MinRetention:
-		return done, fault.Permanent(fmt.Errorf("a retention of %v is shorter than %v, within which a commit may still be under way; give a longer --retention", retention, MinRetention))
+		return done, fault.Permanent(fmt.Errorf("a retention of %v is shorter than %v, within which a commit may still be under "+
+			"way; give a longer --retention", retention, MinRetention))
 	case retention > MaxRetention:
-		return done, fault.Permanent(fmt.Errorf("a retention of %v is longer than %v, for which the log remembers the files that left the table; give a shorter --retention", retention, MaxRetention))
+		return done, fault.Permanent(fmt.Errorf("a retention of %v is longer than %v, for which the log remembers the files that "+
+			"left the table; give a shorter --retention", retention, MaxRetention))
 	}
 	// The list comes before the log is read: a file that is committed between the
 	// two is then in the log.

@@ -11,7 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
-// Writer is a Delta table. It implements [sink.Writer], [sink.Gatherer] and
+// Writer is a Delta table. It implements [sink.Writer], [sink.Stager] and
 // [sink.Digester]; docs/delta.md is its manual.
 type Writer struct {
 	cfg    config.Delta
@@ -24,7 +24,7 @@ type Writer struct {
 
 var (
 	_ sink.Writer   = (*Writer)(nil)
-	_ sink.Gatherer = (*Writer)(nil)
+	_ sink.Stager   = (*Writer)(nil)
 	_ sink.Digester = (*Writer)(nil)
 
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
@@ -90,7 +90,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if err != nil {
 		return sink.State{}, fmt.Errorf("read the log of %s: %w", w.store, err)
 	}
-	l, _, err := readLedger(s, w.target.app)
+	l, _, err := readCommitState(s, w.target.app)
 	if err != nil {
 		return sink.State{}, err
 	}
@@ -98,7 +98,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 }
 
 // Apply stages the changes and commits them at once; see [sink.Writer]. Each call
-// makes a version of the table, so a loop does better with [Writer.Gather].
+// makes a version of the table, so a loop does better with [Writer.NewStaging].
 func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
 	release, err := w.take(ctx)
 	if err != nil {

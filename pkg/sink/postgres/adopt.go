@@ -28,7 +28,8 @@ const (
 )
 
 var errNotAdopting = fault.Permanent(errors.New("the table is not being adopted any more: " +
-	"another process has finished the adoption, or somebody has deleted its row in ampipe.tables; if it was finished, ampipe run is next, else run ampipe adopt again"))
+	"another process has finished the adoption, or somebody has deleted its row in ampipe.tables; if it was finished, ampipe " +
+	"run is next, else run ampipe adopt again"))
 
 // OpenAdoption begins to adopt a table, or resumes it; see [sink.Adopter].
 func (w *Writer) OpenAdoption(ctx context.Context, t sink.Table, dry bool) error {
@@ -48,20 +49,21 @@ func (w *Writer) OpenAdoption(ctx context.Context, t sink.Table, dry bool) error
 		pool.Close()
 		return opened(ctx, g, err)
 	}
-	w.target, w.pool, w.id, w.past, w.dry = g, pool, id, true, dry
+	w.spec, w.pool, w.id, w.hasReplaced, w.dry = g, pool, id, true, dry
 	return nil
 }
 
 // lookToAdopt makes every check of an adoption and changes nothing. id is 0 if the
 // table has not been adopted in part.
-func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *target) (id int32, err error) {
+func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *tableSpec) (id int32, err error) {
 	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
-		s, todo, err := consider(ctx, tx, g)
+		s, todo, err := inspectAndPlan(ctx, tx, g)
 		if err != nil {
 			return err
 		}
 		if len(todo.add) > 0 {
-			return fault.Permanent(fmt.Errorf("the table has to be changed first (schema_evolution); run %s, or ampipe adopt without --dry-run", todo.add[0]))
+			return fault.Permanent(fmt.Errorf("the table has to be changed first (schema_evolution); run %s, or ampipe adopt "+
+				"without --dry-run", todo.add[0]))
 		}
 		w.warnings = s.warnings(g)
 		if s.state.entry != nil {
@@ -83,13 +85,15 @@ func (w *Writer) Adopted(ctx context.Context) (block.Set, error) {
 
 // inAdoption runs f in a transaction in which nobody else writes to the table. f is given
 // what of the window is covered, and how many rows have been adopted.
-func (w *Writer) inAdoption(ctx context.Context, what string, window block.Range, f func(tx pgx.Tx, l *ledger, rows int64) error) error {
+func (w *Writer) inAdoption(
+	ctx context.Context, what string, window block.Range, f func(tx pgx.Tx, l *commitState, rows int64) error,
+) error {
 	if w.pool == nil {
 		return errNotOpen
 	}
 	do := func(tx pgx.Tx) error {
 		if w.id == 0 { // dry, and nothing was adopted before
-			return f(tx, new(ledger), 0)
+			return f(tx, new(commitState), 0)
 		}
 		var (
 			b    pgx.Batch
@@ -97,11 +101,11 @@ func (w *Writer) inAdoption(ctx context.Context, what string, window block.Range
 		)
 		if !w.dry {
 			// The table comes first: LOCK takes no snapshot.
-			b.Queue("LOCK TABLE " + w.target.quoted() + " IN SHARE ROW EXCLUSIVE MODE")
+			b.Queue("LOCK TABLE " + w.spec.quoted() + " IN SHARE ROW EXCLUSIVE MODE")
 			b.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
 			b.Queue(readAdopting, w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
 		}
-		l := queueLedger(&b, w.id, window)
+		l := queueCommitState(&b, w.id, window)
 		err := tx.SendBatch(ctx, &b).Close()
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -130,7 +134,7 @@ func (w *Writer) inAdoption(ctx context.Context, what string, window block.Range
 // Adopt compares blocks and covers those that are equal; see [sink.Adopter].
 func (w *Writer) Adopt(ctx context.Context, r block.Range, want sink.Digests, replace bool) (sink.Adopted, error) {
 	var done sink.Adopted
-	err := w.inAdoption(ctx, "adopt rows", r, func(tx pgx.Tx, l *ledger, _ int64) error {
+	err := w.inAdoption(ctx, "adopt rows", r, func(tx pgx.Tx, l *commitState, _ int64) error {
 		done = sink.Adopted{Stored: make(sink.Digests)}
 		before := l.Live
 		done.Compared = block.NewSet(l.Coverage.Missing(r)...)
@@ -188,7 +192,7 @@ func unequal(want, have sink.Digests, compared block.Set) (wrong, missing block.
 
 // Discard deletes rows of blocks that are not covered; see [sink.Adopter].
 func (w *Writer) Discard(ctx context.Context, r block.Range) (deleted uint64, err error) {
-	err = w.inAdoption(ctx, "delete rows", r, func(tx pgx.Tx, l *ledger, _ int64) (err error) {
+	err = w.inAdoption(ctx, "delete rows", r, func(tx pgx.Tx, l *commitState, _ int64) (err error) {
 		deleted, err = w.discard(ctx, tx, block.NewSet(l.Coverage.Missing(r)...))
 		return err
 	})
@@ -207,23 +211,25 @@ func (w *Writer) discard(ctx context.Context, tx pgx.Tx, blocks block.Set) (uint
 	const gone = "unnest($1::bigint[], $2::bigint[]) AS gone (first, last)"
 	// The bounds of all are for the index, and for blocks that there are many ranges of.
 	where := fmt.Sprintf("t.%s BETWEEN gone.first AND gone.last AND t.%[1]s BETWEEN %d AND %d",
-		quoted(w.target.columns[w.target.block].name), starts[0], lasts[len(lasts)-1])
+		quoted(w.spec.columns[w.spec.block].name), starts[0], lasts[len(lasts)-1])
 	var (
 		b             pgx.Batch
 		deleted, left int64
 	)
-	b.Queue(fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", w.target.quoted(), gone, where), starts, lasts).Exec(func(tag pgconn.CommandTag) error {
+	remove := fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", w.spec.quoted(), gone, where)
+	b.Queue(remove, starts, lasts).Exec(func(tag pgconn.CommandTag) error {
 		deleted = tag.RowsAffected()
 		return nil
 	})
-	b.Queue(fmt.Sprintf("SELECT count(*) FROM %s t JOIN %s ON %s", w.target.quoted(), gone, where), starts, lasts).QueryRow(func(row pgx.Row) error {
+	count := fmt.Sprintf("SELECT count(*) FROM %s t JOIN %s ON %s", w.spec.quoted(), gone, where)
+	b.Queue(count, starts, lasts).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&left)
 	})
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return 0, fmt.Errorf("delete the rows of blocks %v: %w", blocks, err)
 	}
 	if left > 0 {
-		return 0, w.target.discrepancy("DELETE of blocks %v left %d rows of them in the table", blocks, left)
+		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", blocks, left)
 	}
 	return uint64(deleted), nil
 }
@@ -231,7 +237,7 @@ func (w *Writer) discard(ctx context.Context, tx pgx.Tx, blocks block.Set) (uint
 // FinishAdoption ends the adoption if every row is adopted; see [sink.Adopter].
 func (w *Writer) FinishAdoption(ctx context.Context, all block.Range, compared block.Set) (sink.Remainder, error) {
 	var rest sink.Remainder
-	err := w.inAdoption(ctx, "count rows", everything, func(tx pgx.Tx, l *ledger, adopted int64) error {
+	err := w.inAdoption(ctx, "count rows", everything, func(tx pgx.Tx, l *commitState, adopted int64) error {
 		rest = sink.Remainder{}
 		have := l.Coverage.Clone()
 		if w.dry {
@@ -259,9 +265,10 @@ func (w *Writer) FinishAdoption(ctx context.Context, all block.Range, compared b
 
 // countRows returns how many rows are of blocks in have, and notes the others.
 func (w *Writer) countRows(ctx context.Context, tx pgx.Tx, all block.Range, have block.Set, rest *sink.Remainder) (uint64, error) {
-	column := quoted(w.target.columns[w.target.block].name)
-	sql := fmt.Sprintf("SELECT %s::bigint, count(*) FROM %s WHERE %[1]s BETWEEN $1::bigint AND $2::bigint OR %[1]s IS NULL GROUP BY 1 ORDER BY 1",
-		column, w.target.quoted())
+	column := quoted(w.spec.columns[w.spec.block].name)
+	sql := fmt.Sprintf("SELECT %s::bigint, count(*) FROM %s WHERE %[1]s BETWEEN $1::bigint AND $2::bigint OR %[1]s IS NULL "+
+		"GROUP BY 1 ORDER BY 1",
+		column, w.spec.quoted())
 	rows, err := tx.Query(ctx, sql, int64(all.Start), int64(min(all.Last(), block.Max)))
 	if err != nil {
 		return 0, fmt.Errorf("count the rows of each block: %w", err)
@@ -298,7 +305,7 @@ func (w *Writer) countRows(ctx context.Context, tx pgx.Tx, all block.Range, have
 	if err != nil {
 		return 0, fmt.Errorf("count the rows of each block: %w", err)
 	}
-	outside := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s < $1::bigint OR %[2]s > $2::bigint", w.target.quoted(), column)
+	outside := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s < $1::bigint OR %[2]s > $2::bigint", w.spec.quoted(), column)
 	if err := tx.QueryRow(ctx, outside, int64(all.Start), int64(min(all.Last(), block.Max))).Scan(&rest.Outside); err != nil {
 		return 0, fmt.Errorf("count the rows of other blocks: %w", err)
 	}

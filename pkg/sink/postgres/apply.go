@@ -87,7 +87,7 @@ func (w *Writer) borrow() *scratch {
 	return &scratch{buf: make([]byte, 0, copyChunk+copyChunk/4)}
 }
 
-// window is the blocks that changes are about. What a live change does may
+// window returns the blocks that changes are about. What a live change does may
 // reach to the end of the chain.
 func window(changes []sink.Change) block.Range {
 	r := changes[0].Range
@@ -110,7 +110,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	err := w.inWrite(ctx, alone, func(tx pgx.Tx) error {
 		var ask pgx.Batch
 		w.queueLocks(&ask, alone)
-		l, p := queueLedger(&ask, w.id, window(changes)), w.queuePast(&ask)
+		l, p := queueCommitState(&ask, w.id, window(changes)), w.queueReplaced(&ask)
 		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		if slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live && live.Started && c.Epoch > live.Epoch }) {
 			// The first entry of an epoch may void more than its own blocks.
 			var all pgx.Batch
-			l = queueLedger(&all, w.id, everything)
+			l = queueCommitState(&all, w.id, everything)
 			if err := tx.SendBatch(ctx, &all).Close(); err != nil {
 				return err
 			}
@@ -144,7 +144,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		p.queueChanges(&tell, live, l.Live)
 		altering := false
 		if applied.Rows > 0 {
-			w.target.queueGuard(&tell, &altering)
+			w.spec.queueGuard(&tell, &altering)
 		}
 		if err := tx.SendBatch(ctx, &tell).Close(); err != nil {
 			return err
@@ -162,13 +162,13 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 }
 
 // take asks the rules what the changes do.
-func (w *Writer) take(l *ledger, changes []sink.Change) ([]sink.Step, error) {
+func (w *Writer) take(l *commitState, changes []sink.Change) ([]sink.Step, error) {
 	steps := make([]sink.Step, len(changes))
 	for i, c := range changes {
 		if err := checkSequence(c); err != nil {
 			return nil, err
 		}
-		step, err := l.Take(c, w.target.block)
+		step, err := l.Take(c, w.spec.block)
 		if err != nil {
 			return nil, err
 		}
@@ -179,11 +179,11 @@ func (w *Writer) take(l *ledger, changes []sink.Change) ([]sink.Step, error) {
 
 // confirm waits until no other transaction can commit to the table, and asks the
 // rules again.
-func (w *Writer) confirm(ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step) (*ledger, error) {
+func (w *Writer) confirm(ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step) (*commitState, error) {
 	var ask pgx.Batch
 	// Rows of ampipe.replaced hold their table in share mode, as a key.
 	ask.Queue("SELECT 1 FROM ampipe.tables WHERE id = $1 FOR NO KEY UPDATE", w.id)
-	l := queueLedger(&ask, w.id, window(changes))
+	l := queueCommitState(&ask, w.id, window(changes))
 	if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 		return nil, err
 	}
@@ -203,10 +203,10 @@ func sameStep(a, b sink.Step) bool {
 
 // write does what the steps say, in their order. Rows of several steps go into
 // one COPY until some have to be deleted first.
-func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, p *past, steps []sink.Step) (sink.Applied, error) {
+func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRows, steps []sink.Step) (sink.Applied, error) {
 	var (
 		applied sink.Applied
-		runs    []sink.Run
+		runs    []sink.RowRange
 	)
 	flush := func() error {
 		n, err := w.writeRuns(ctx, tx, s, p, runs)
@@ -237,12 +237,12 @@ func (w *Writer) write(ctx context.Context, tx pgx.Tx, s *scratch, p *past, step
 }
 
 // delete removes the rows of a range of blocks. What they had replaced comes back.
-func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *past, r block.Range) (uint64, error) {
+func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *replacedRows, r block.Range) (uint64, error) {
 	if err := p.check(r); err != nil {
 		return 0, err
 	}
-	column := quoted(w.target.columns[w.target.block].name)
-	where, args := fmt.Sprintf("FROM %s WHERE %s >= $1::bigint", w.target.quoted(), column), []any{int64(r.Start)}
+	column := quoted(w.spec.columns[w.spec.block].name)
+	where, args := fmt.Sprintf("FROM %s WHERE %s >= $1::bigint", w.spec.quoted(), column), []any{int64(r.Start)}
 	if r.End <= block.Max {
 		where, args = where+fmt.Sprintf(" AND %s < $2::bigint", column), append(args, int64(r.End))
 	}
@@ -261,18 +261,18 @@ func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *past, r block.Range) 
 		return 0, fmt.Errorf("delete blocks %v: %w", r, err)
 	}
 	if left > 0 {
-		return 0, w.target.discrepancy("DELETE of blocks %v left %d rows of them in the table", r, left)
+		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", r, left)
 	}
 	return uint64(deleted), p.restore(ctx, tx, r)
 }
 
 // writeRuns writes rows and counts those that are in the table now.
-func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *past, runs []sink.Run) (uint64, error) {
-	portions, err := w.target.prepare(runs)
+func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRows, runs []sink.RowRange) (uint64, error) {
+	portions, err := w.spec.prepare(runs)
 	if err != nil || len(portions) == 0 {
 		return 0, err
 	}
-	if w.target.upsert() {
+	if w.spec.upsert() {
 		return w.upsert(ctx, tx, s, p, portions)
 	}
 	if s.trial != nil {
@@ -281,30 +281,30 @@ func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *past, 
 	if len(portions) == 0 {
 		return 0, nil
 	}
-	return w.copy(ctx, tx, s, w.target.quoted(), portions)
+	return w.copy(ctx, tx, s, w.spec.quoted(), portions)
 }
 
 // copy sends rows to a table.
 func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, portions []portion) (uint64, error) {
 	r := newCopyReader(portions, s.buf)
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, w.target.list()))
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, w.spec.list()))
 	s.buf = r.stop()
 	if r.failed != nil { // the driver's error only says that the COPY was broken off
 		return 0, r.failed
 	}
 	if sent := countRows(portions); err == nil && uint64(tag.RowsAffected()) != sent {
-		return 0, w.target.discrepancy("COPY sent %d rows, and %d were stored", sent, tag.RowsAffected())
+		return 0, w.spec.discrepancy("COPY sent %d rows, and %d were stored", sent, tag.RowsAffected())
 	}
 	if err == nil {
 		return uint64(tag.RowsAffected()), nil
 	}
 	if misread(err) {
 		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; "+
-			"start it again: %w", w.target, err))
+			"start it again: %w", w.spec, err))
 	}
-	if pg, line, ok := refused(err); ok && !(w.target.upsert() && pg.Code == uniqueViolation) {
+	if pg, line, ok := refused(err); ok && !(w.spec.upsert() && pg.Code == uniqueViolation) {
 		if p, row, found := nth(portions, line); found {
-			return 0, w.target.bad(p, row, w.target.badRow(pg))
+			return 0, w.spec.bad(p, row, w.spec.badRow(pg))
 		}
 	}
 	return 0, err

@@ -51,7 +51,7 @@ func misread(err error) bool {
 
 // badRow returns the error for a row that the server refuses. The server's detail
 // would quote all of it.
-func (g *target) badRow(pg *pgconn.PgError) *sink.BadRowError {
+func (g *tableSpec) badRow(pg *pgconn.PgError) *sink.BadRowError {
 	reason := "the server refuses it: " + cut(strings.Join(strings.Fields(pg.Message), " ")) + " (SQLSTATE " + pg.Code + ")"
 	if withinTrigger(pg) {
 		return &sink.BadRowError{Reason: reason + "; " + ofFunction}
@@ -70,7 +70,7 @@ func withinTrigger(pg *pgconn.PgError) bool {
 }
 
 // refusedColumn returns the column that the server refuses a value of, or "".
-func (g *target) refusedColumn(pg *pgconn.PgError) string {
+func (g *tableSpec) refusedColumn(pg *pgconn.PgError) string {
 	_, column := copied(pg.Where)
 	column, _, _ = strings.Cut(column, ": ")
 	for _, name := range []string{pg.ColumnName, column} {
@@ -86,8 +86,8 @@ func (g *target) refusedColumn(pg *pgconn.PgError) string {
 	return ""
 }
 
-// constraintAdvice says what to do about a constraint that refuses a row.
-func (g *target) constraintAdvice(pg *pgconn.PgError) string {
+// constraintAdvice returns what to do about a constraint that refuses a row.
+func (g *tableSpec) constraintAdvice(pg *pgconn.PgError) string {
 	drop := fmt.Sprintf("run ALTER TABLE %s DROP CONSTRAINT %s", g.quoted(), quoted(pg.ConstraintName))
 	switch {
 	case pg.Code == notNullViolation:

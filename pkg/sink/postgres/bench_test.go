@@ -62,7 +62,8 @@ func benchApply(b *testing.B, mode config.Mode) {
 		}
 		db.run(ddl)
 	}
-	if cfg.Mode = mode; mode == config.Append {
+	cfg.Mode = mode
+	if mode == config.Append {
 		cfg.Key = nil
 	}
 	w := open(b, cfg, sinktest.LogTable)

@@ -35,7 +35,7 @@ type blocker struct {
 	isEnded, mayNot      bool   // it was frozen, and was ended; or this user may not do that
 }
 
-// String says who it is and what it does.
+// String returns who it is and what it does.
 func (b blocker) String() string {
 	if b.pid == 0 {
 		return "a prepared transaction (see pg_prepared_xacts)"

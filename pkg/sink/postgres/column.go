@@ -105,7 +105,8 @@ func columnsOf(t sink.Table, overrides map[string]string) ([]column, error) {
 		}
 	}
 	if len(columns) > maxColumns {
-		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a table of PostgreSQL has at most %d; name fewer in the query", len(columns), maxColumns))
+		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a table of PostgreSQL has at most %d; name fewer in the query",
+			len(columns), maxColumns))
 	}
 	return columns, errors.Join(wrong...)
 }
@@ -150,11 +151,13 @@ func columnOf(f arrow.Field, as string) (column, error) {
 func overridden(dt arrow.DataType, as string) (sql string, bind func(arrow.Array) cells) {
 	switch dt := dt.(type) {
 	case arrow.ExtensionType:
-		if sql, bind = overridden(dt.StorageType(), as); bind != nil {
+		sql, bind = overridden(dt.StorageType(), as)
+		if bind != nil {
 			return sql, throughStorage(bind)
 		}
 	case *arrow.DictionaryType:
-		if sql, bind = overridden(dt.ValueType, as); bind != nil {
+		sql, bind = overridden(dt.ValueType, as)
+		if bind != nil {
 			return sql, throughDictionary(bind)
 		}
 	default:
@@ -177,7 +180,7 @@ func overridden(dt arrow.DataType, as string) (sql string, bind func(arrow.Array
 	return "", nil
 }
 
-// mapping is the table of types of docs/postgres.md.
+// mapping returns the table of types of docs/postgres.md.
 func mapping(dt arrow.DataType) (sql string, bind func(arrow.Array) cells, err error) {
 	switch dt.ID() {
 	case arrow.NULL:
@@ -262,13 +265,15 @@ func sameType(a, b arrow.DataType) bool {
 // bind binds the columns to a record of the table's schema.
 func bind(columns []column, rec arrow.RecordBatch) ([]cells, error) {
 	if int(rec.NumCols()) != len(columns) {
-		return nil, fmt.Errorf("a record has %d columns and the table was opened for %d; the query changed: start this sink again", rec.NumCols(), len(columns))
+		return nil, fmt.Errorf("a record has %d columns and the table was opened for %d; the query changed: start this sink again",
+			rec.NumCols(), len(columns))
 	}
 	bound := make([]cells, len(columns))
 	for i, c := range columns {
 		arr := rec.Column(i)
 		if rec.ColumnName(i) != c.name || !sameType(c.arrow, arr.DataType()) {
-			return nil, fmt.Errorf("column %d of a record is %q of type %s and the table was opened for %q of type %s; the query changed: start this sink again",
+			return nil, fmt.Errorf("column %d of a record is %q of type %s and the table was opened for %q of type %s; "+
+				"the query changed: start this sink again",
 				i, rec.ColumnName(i), arr.DataType(), c.name, c.arrow)
 		}
 		bound[i] = c.bind(arr)

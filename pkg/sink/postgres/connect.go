@@ -22,7 +22,7 @@ import (
 var errDSN = fault.Permanent(errors.New("dsn: the connection string cannot be read; " +
 	`write postgres://user:password@host:5432/database with special characters of the password as %XX, or "host=… user=… dbname=…"`))
 
-// parseError says what is wrong with a connection string, without quoting it.
+// parseError returns what is wrong with a connection string, without quoting it.
 func parseError(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return fault.Permanent(fmt.Errorf("dsn: the file of sslrootcert, sslcert or sslkey cannot be read: %w", path))
@@ -54,7 +54,7 @@ const (
 const connLifetime = 15 * time.Minute
 
 // connect opens the pool of the connections to a table.
-func connect(ctx context.Context, cfg config.Postgres, g *target) (*sessions, error) {
+func connect(ctx context.Context, cfg config.Postgres, g *tableSpec) (*sessions, error) {
 	pc, err := pgxpool.ParseConfig(string(cfg.DSN))
 	if err != nil {
 		return nil, parseError(err)
@@ -106,7 +106,7 @@ func openPool(ctx context.Context, pc *pgxpool.Config) (_ *pgxpool.Pool, pooled 
 // classed classifies an error, unless the caller has given up.
 func (w *Writer) classed(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s of %s: %w", what, w.target, context.Cause(ctx))
+		return fmt.Errorf("%s of %s: %w", what, w.spec, context.Cause(ctx))
 	}
-	return classify(what+" of "+w.target.String(), err)
+	return classify(what+" of "+w.spec.String(), err)
 }

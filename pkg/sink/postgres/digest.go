@@ -20,18 +20,19 @@ import (
 
 // Windowed reports whether blocks can be verified by themselves: not if a row of
 // one replaces one of another. The Writer must be open.
-func (w *Writer) Windowed() bool { return !w.target.replaces() }
+func (w *Writer) Windowed() bool { return !w.spec.replaces() }
 
 // DigestSource starts the digest of rows from the source; see [sink.Digester].
 // If a row can replace one of another block it remembers about 80 bytes for
 // each key. The Writer must be open.
 func (w *Writer) DigestSource() sink.SourceDigest {
-	return &sourceDigest{target: w.target, scales: w.target.looseScales(), digests: make(sink.Digests), keyed: sink.NewKeyedDigests[key](w.Windowed())}
+	return &sourceDigest{target: w.spec, scales: w.spec.looseScales(), digests: make(sink.Digests),
+		keyed: sink.NewKeyedDigests[key](w.Windowed())}
 }
 
 // sourceDigest hashes rows.
 type sourceDigest struct {
-	target  *target
+	target  *tableSpec
 	scales  looseScales
 	digests sink.Digests            // of rows without a key
 	keyed   *sink.KeyedDigests[key] // upsert only
@@ -41,7 +42,7 @@ type sourceDigest struct {
 // Add hashes the rows of a record. The error of a row that the table cannot hold is what
 // [Writer.Apply] would give; other errors are permanent.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
-	portions, err := d.target.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
+	portions, err := d.target.prepare([]sink.RowRange{{Record: rec, To: int(rec.NumRows())}})
 	if err != nil {
 		return err
 	}
@@ -93,15 +94,16 @@ func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, int
 	if r.Empty() {
 		return nil
 	}
-	g := w.target
+	g := w.spec
 	column := quoted(g.columns[g.block].name)
 	where := fmt.Sprintf("%s >= %d", column, r.Start)
 	if r.End <= block.Max {
 		where += fmt.Sprintf(" AND %s < %d", column, r.End)
 	}
-	splitter := &rowSplitter{scales: g.looseScales(), block: g.block, numeric: g.columns[g.block].base() == "numeric", columns: len(g.columns), into: into}
+	splitter := &rowSplitter{scales: g.looseScales(), block: g.block, numeric: g.columns[g.block].base() == "numeric",
+		columns: len(g.columns), into: into}
 	rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
-	if g.replaces() && w.past && r.End <= block.Max {
+	if g.replaces() && w.hasReplaced && r.End <= block.Max {
 		rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
 	}
 	_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (%s) TO STDOUT (FORMAT binary)", rows))
@@ -206,7 +208,7 @@ func (s *rowSplitter) row(data []byte) (int, error) {
 // them.
 type looseScales []bool
 
-func (g *target) looseScales() looseScales {
+func (g *tableSpec) looseScales() looseScales {
 	var loose looseScales
 	for i, c := range g.columns {
 		if c.loose || c.sql == "numeric" {

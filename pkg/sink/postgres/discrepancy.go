@@ -24,7 +24,8 @@ func (e *discrepancyError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, and the server reported no error; nothing was changed. ", e.told)
 	if len(e.found) == 0 {
-		b.WriteString("A trigger, a rule or row security does that, and none is to be seen: look at the extensions of the database, and at who else writes to the table")
+		b.WriteString("A trigger, a rule or row security does that, and none is to be seen: look at the extensions of the " +
+			"database, and at who else writes to the table")
 		return b.String()
 	}
 	b.WriteString("What may do that: ")
@@ -39,7 +40,7 @@ func (e *discrepancyError) Error() string {
 }
 
 // discrepancy returns an error about the table that rows are loaded into.
-func (g *target) discrepancy(told string, args ...any) error {
+func (g *tableSpec) discrepancy(told string, args ...any) error {
 	return &discrepancyError{schema: g.schema, table: g.table, told: fmt.Sprintf("table %s: ", g) + fmt.Sprintf(told, args...)}
 }
 

@@ -12,13 +12,13 @@ import (
 
 // Encode returns what a COPY of all rows of records would send. buf is reused.
 func Encode(cfg config.Postgres, t sink.Table, buf []byte, records ...arrow.RecordBatch) (*EncodedCopy, error) {
-	g, err := newTarget(cfg, t)
+	g, err := newTableSpec(cfg, t)
 	if err != nil {
 		return nil, err
 	}
-	var runs []sink.Run
+	var runs []sink.RowRange
 	for _, rec := range records {
-		runs = append(runs, sink.Run{Record: rec, To: int(rec.NumRows())})
+		runs = append(runs, sink.RowRange{Record: rec, To: int(rec.NumRows())})
 	}
 	portions, err := g.prepare(runs)
 	if err != nil {

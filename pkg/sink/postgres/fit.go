@@ -27,8 +27,8 @@ type fit struct {
 	cuts bool
 }
 
-// widen is what turns a column into one of a wider type. Names are filled in by
-// [target.advise].
+// widen returns what turns a column into one of a wider type. Names are filled in by
+// [tableSpec.advise].
 func widen(sql string) string { return "run ALTER TABLE <table> ALTER COLUMN <column> TYPE " + sql }
 
 // into returns the column as it is written into one that is there, or reports that it
@@ -182,7 +182,7 @@ func fitArray(dt arrow.DataType, t storedType) (fit, bool) {
 	return f, true
 }
 
-// fitElement is the fit of a value within an array.
+// fitElement returns the fit of a value within an array.
 func fitElement(dt arrow.DataType, t storedType) (fit, bool) {
 	if sql, bind, err := mapping(dt); err == nil && sql == t.base && t.modifier < 0 {
 		return fit{bind: bind}, true
@@ -201,7 +201,7 @@ func fitSteps(bind func(arrow.Array) cells, t storedType) fit {
 
 // limits returns what of the columns that are there may be refused or cut off, as a
 // warning, or "".
-func (g *target) limits(found []columnFacts) string {
+func (g *tableSpec) limits(found []columnFacts) string {
 	var narrow, steps, cut []string
 	for _, c := range g.columns {
 		at := slices.IndexFunc(found, func(f columnFacts) bool { return f.name == c.name })

@@ -26,7 +26,8 @@ func parseNumber(text []byte) (d digits, ok bool) {
 	mantissa, exponent, hasExponent := text, 0, false
 	if at := bytes.IndexAny(text, "eE"); at >= 0 {
 		mantissa, hasExponent = text[:at], true
-		if exponent, ok = parseExponent(text[at+1:]); !ok {
+		exponent, ok = parseExponent(text[at+1:])
+		if !ok {
 			return d, false
 		}
 	}
@@ -131,7 +132,7 @@ func (d digits) appendText(dst []byte) []byte {
 	return dst
 }
 
-// noNumber is the reason for a text that is none. A column that adds zeros behind the
+// noNumber returns the reason for a text that is none. A column that adds zeros behind the
 // point would show them as text, too.
 func (r room) noNumber() string {
 	const reason = "the text is no number in digits, and the column is numeric; filter such rows out in the query"

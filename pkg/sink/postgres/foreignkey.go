@@ -29,13 +29,14 @@ type foreignKeys []foreignKey
 
 // askForeignKeys finds those that refer to a table ($1), once each: partitions have
 // copies of them.
-const askForeignKeys = `SELECT c.conname, format('%I.%I', n.nspname, r.relname), n.nspname, r.relname, pg_get_constraintdef(c.oid), c.confdeltype::text,
+const askForeignKeys = `SELECT c.conname, format('%I.%I', n.nspname, r.relname), n.nspname, r.relname,
+		pg_get_constraintdef(c.oid), c.confdeltype::text,
 		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey) AND a.attnotnull), c.conrelid = c.confrelid
 	FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 	WHERE c.contype = 'f' AND c.confrelid = to_regclass($1) AND c.conparentid = 0 ORDER BY 2, 1`
 
 // foreignKeysTo finds what refers to the table; nothing if it does not exist.
-func foreignKeysTo(ctx context.Context, db querier, g *target) (foreignKeys, error) {
+func foreignKeysTo(ctx context.Context, db querier, g *tableSpec) (foreignKeys, error) {
 	rows, _ := db.Query(ctx, askForeignKeys, g.quoted()) // its error is that of collecting
 	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k foreignKey, err error) {
 		return k, row.Scan(&k.name, &k.table, &k.schema, &k.relation, &k.definition, &k.onDelete, &k.notNull, &k.self)
@@ -71,8 +72,8 @@ func (k foreignKey) cascade() string {
 		k.table, quoted(k.name), definition[:end], definition[end:])
 }
 
-// warnings says which of them would stop the sink at a reorg.
-func (ks foreignKeys) warnings(g *target) []string {
+// warnings returns which of them would stop the sink at a reorg.
+func (ks foreignKeys) warnings(g *tableSpec) []string {
 	var all []string
 	for _, k := range ks {
 		if k.refuses() && !k.self {
@@ -86,7 +87,7 @@ func (ks foreignKeys) warnings(g *target) []string {
 
 // allow refuses to empty a table that others refer to: PostgreSQL does, even if they
 // have no row.
-func (ks foreignKeys) allow(g *target, todo work) error {
+func (ks foreignKeys) allow(g *tableSpec, todo changePlan) error {
 	empties := slices.ContainsFunc(todo.make, func(sql string) bool { return strings.HasPrefix(sql, truncate) })
 	var others, drops []string
 	for _, k := range ks {
@@ -100,10 +101,11 @@ func (ks foreignKeys) allow(g *target, todo work) error {
 	}
 	return fault.Permanent(fmt.Errorf("overwrite: true empties it, "+
 		"and PostgreSQL does not truncate a table to which a foreign key refers (%s); "+
-		"run %s, or take overwrite out of the configuration and run DELETE FROM %s", strings.Join(others, ", "), strings.Join(drops, "; "), g.quoted()))
+		"run %s, or take overwrite out of the configuration and run DELETE FROM %s",
+		strings.Join(others, ", "), strings.Join(drops, "; "), g.quoted()))
 }
 
-// ofForeignKey says how a foreign key of another table that has refused a deletion
+// ofForeignKey returns how a foreign key of another table that has refused a deletion
 // becomes one that does not. Other errors stay as they are. The transaction is over.
 func ofForeignKey(ctx context.Context, pool *sessions, err error) error {
 	pg, ok := refusal(err)
@@ -119,7 +121,8 @@ func ofForeignKey(ctx context.Context, pool *sessions, err error) error {
 		return errors.Join(err, failed)
 	}
 	at := slices.IndexFunc(keys, func(k foreignKey) bool {
-		return k.schema == pg.SchemaName && k.relation == pg.TableName && (k.name == pg.ConstraintName || (k.onDelete == onDeleteNull && pg.Code == notNullViolation))
+		return k.schema == pg.SchemaName && k.relation == pg.TableName &&
+			(k.name == pg.ConstraintName || (k.onDelete == onDeleteNull && pg.Code == notNullViolation))
 	})
 	if at < 0 {
 		return err

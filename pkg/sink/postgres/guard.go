@@ -23,13 +23,14 @@ const askGuard = `WITH RECURSIVE member AS (
 		UNION ALL SELECT i.inhrelid FROM member m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'p' JOIN pg_inherits i ON i.inhparent = m.oid
 	), part AS (SELECT array_agg(oid) AS oids FROM member)
 	SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
-			WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass]) AND c.relpersistence <> 'p'),
+			WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass])
+				AND c.relpersistence <> 'p'),
 		EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
 			AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))`
 
 // queueGuard makes a batch fail if the table has become unlogged, and report
 // whether what was written has to be compared with what is stored.
-func (g *target) queueGuard(b *pgx.Batch, altering *bool) {
+func (g *tableSpec) queueGuard(b *pgx.Batch, altering *bool) {
 	b.Queue(askGuard, g.quoted(), !g.upsert()).QueryRow(func(row pgx.Row) error {
 		var unlogged *string
 		if err := row.Scan(&unlogged, altering); err != nil {
@@ -47,7 +48,7 @@ func (g *target) queueGuard(b *pgx.Batch, altering *bool) {
 // other columns are theirs to change. An upsert is compared by [Writer.outcome], in
 // another attempt if it was not.
 func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sink.Step) error {
-	if w.target.upsert() {
+	if w.spec.upsert() {
 		w.altering.Store(true)
 		if !s.strict {
 			return errAltered
@@ -58,7 +59,7 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sin
 	if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 		return err
 	}
-	sent, blocks, err := w.target.sent(steps)
+	sent, blocks, err := w.spec.sent(steps)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,8 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sin
 	// Rows of this transaction, and of those that began to write after it.
 	sql := fmt.Sprintf(`SELECT t.%[1]s::bigint, count(*) FROM unnest($1::bigint[], $2::bigint[]) AS r (first, past)
 		JOIN %[2]s t ON t.%[1]s >= r.first AND t.%[1]s < r.past
-		WHERE age(t.xmin) <= age((txid_current() & 4294967295)::text::xid) GROUP BY 1`, quoted(w.target.columns[w.target.block].name), w.target.quoted())
+		WHERE age(t.xmin) <= age((txid_current() & 4294967295)::text::xid) GROUP BY 1`,
+		quoted(w.spec.columns[w.spec.block].name), w.spec.quoted())
 	rows, err := tx.Query(ctx, sql, starts, ends)
 	if err != nil {
 		return fmt.Errorf("compare what is stored: %w", err)
@@ -84,7 +86,7 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sin
 	}
 	for n, missing := range sent {
 		if missing > 0 {
-			return w.target.discrepancy("%d rows that were sent for block %d are not stored under that number", missing, n)
+			return w.spec.discrepancy("%d rows that were sent for block %d are not stored under that number", missing, n)
 		}
 	}
 	return nil
@@ -92,7 +94,7 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sin
 
 // sent counts the rows of each block that steps write, from the last one on that
 // deletes: others may be gone again.
-func (g *target) sent(steps []sink.Step) (map[block.Number]int64, block.Set, error) {
+func (g *tableSpec) sent(steps []sink.Step) (map[block.Number]int64, block.Set, error) {
 	rows := make(map[block.Number]int64)
 	var all block.Set
 	for _, step := range steps {
@@ -116,7 +118,7 @@ func (g *target) sent(steps []sink.Step) (map[block.Number]int64, block.Set, err
 }
 
 // comparable writes every column of a table as something that PostgreSQL can compare.
-func (g *target) comparable(of string) string {
+func (g *tableSpec) comparable(of string) string {
 	all := make([]string, len(g.columns))
 	for i, c := range g.columns {
 		all[i] = of + "." + quoted(c.name)
@@ -130,7 +132,7 @@ func (g *target) comparable(of string) string {
 // outcome fails unless each row of the staging table is in the table, or one of its
 // key and a higher block. written is how many the server says it has written.
 func (w *Writer) outcome(ctx context.Context, tx pgx.Tx, staging string, staged, written uint64) error {
-	g := w.target
+	g := w.spec
 	at := quoted(g.columns[g.block].name)
 	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE t.%[1]s > s.%[1]s),
 			count(*) FILTER (WHERE t.%[1]s = s.%[1]s AND ROW(%[2]s) IS DISTINCT FROM ROW(%[3]s)),
@@ -145,7 +147,8 @@ func (w *Writer) outcome(ctx context.Context, tx pgx.Tx, staging string, staged,
 	case missing > 0:
 		return g.discrepancy("%d of %d rows that were sent are not stored, nor is a newer row of their keys", missing, staged)
 	case unwritten > 0 && changed > 0:
-		return g.discrepancy("%d of %d rows that were sent are not stored: older rows of their keys are still there", min(unwritten, changed), staged)
+		return g.discrepancy("%d of %d rows that were sent are not stored: older rows of their keys are still there",
+			min(unwritten, changed), staged)
 	case written+outdone > staged:
 		return g.discrepancy("%d of %d rows that were sent are stored under another block number", written+outdone-staged, staged)
 	}

@@ -20,7 +20,8 @@ type hazard struct {
 // askHazards finds them on tables ($2) of a schema ($1). $3 says that rows are
 // updated, not only deleted.
 const askHazards = `WITH RECURSIVE family AS (
-		SELECT c.oid, false AS partition FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)
+		SELECT c.oid, false AS partition FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1
+			AND c.relname = ANY ($2)
 		UNION SELECT i.inhrelid, true FROM family JOIN pg_inherits i ON i.inhparent = family.oid
 	), published AS (
 		SELECT c.oid FROM pg_publication p JOIN pg_publication_tables t ON t.pubname = p.pubname
@@ -48,17 +49,19 @@ func hazardsOf(ctx context.Context, tx pgx.Tx, updated bool, schema string, tabl
 	return all, nil
 }
 
-// decide says what is in the way.
-func (h hazard) decide(deny func(string, ...any)) {
+// report says what is in the way.
+func (h hazard) report(deny func(string, ...any)) {
 	switch {
 	case h.foreign:
 		deny("the partition %s is a foreign table, whose rows another server commits by itself; detach it, or load into another table", h.table)
 	case h.persistence != "p":
 		deny("%s is unlogged or temporary, so a crash empties it, and not the other tables: rows and the record of them do not match any more. "+
-			"Run ALTER TABLE %[1]s SET LOGGED. If the server has crashed meanwhile, load the table again: set overwrite: true and delete its row in ampipe.tables", h.table)
+			"Run ALTER TABLE %[1]s SET LOGGED. If the server has crashed meanwhile, load the table again: set overwrite: true and "+
+			"delete its row in ampipe.tables", h.table)
 	}
 	if h.mute {
-		deny("PostgreSQL refuses to change rows of %s, as a reorg has to, because a publication publishes that and the table has no replica identity; "+
+		deny("PostgreSQL refuses to change rows of %s, as a reorg has to, because a publication publishes that and the table has "+
+			"no replica identity; "+
 			"run ALTER TABLE %[1]s REPLICA IDENTITY FULL", h.table)
 	}
 }

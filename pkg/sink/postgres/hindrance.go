@@ -72,7 +72,8 @@ const askHindrances = `WITH RECURSIVE family AS (
 			format('DROP RULE %I ON %s', r.rulename, m.name), CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END, r.is_instead
 		FROM member m JOIN pg_rewrite r ON r.ev_class = m.oid WHERE m.named AND r.ev_type <> '1' AND r.ev_enabled IN ('A', m.firing)
 		UNION ALL
-		SELECT m.named, m.name, 'row security', '', coalesce('policies ' || (SELECT string_agg(polname, ', ' ORDER BY polname) FROM pg_policy WHERE polrelid = m.oid), 'no policy'),
+		SELECT m.named, m.name, 'row security', '', coalesce('policies ' || (SELECT string_agg(polname, ', ' ORDER BY polname)
+			FROM pg_policy WHERE polrelid = m.oid), 'no policy'),
 			CASE WHEN m.relforcerowsecurity AND pg_has_role(m.relowner, 'USAGE') THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', m.name)
 				ELSE format('ALTER ROLE %I BYPASSRLS', current_user) END, 0, false
 		FROM member m WHERE m.named AND row_security_active(m.oid))
@@ -96,9 +97,9 @@ func hindrancesOf(ctx context.Context, db querier, schema string, tables ...stri
 	return all, nil
 }
 
-// decide says whether something on the table is certainly in the way of what ampipe
+// report says whether something on the table is certainly in the way of what ampipe
 // does with it.
-func (g *target) decide(h hindrance, deny func(string, ...any)) {
+func (g *tableSpec) report(h hindrance, deny func(string, ...any)) {
 	switch {
 	case h.kind == rowSecurity:
 		deny("row security (%s) applies to the user of the dsn: PostgreSQL lets nobody use COPY under it, and may hide rows; run %s, "+
@@ -111,7 +112,7 @@ func (g *target) decide(h hindrance, deny func(string, ...any)) {
 }
 
 // warn returns what may come of it, or "".
-func (g *target) warn(h hindrance) string {
+func (g *tableSpec) warn(h hindrance) string {
 	events := int16(onInsert | onDelete)
 	if g.upsert() {
 		events |= onUpdate

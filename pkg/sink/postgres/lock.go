@@ -56,7 +56,7 @@ func (w *Writer) inWrite(ctx context.Context, alone bool, f func(pgx.Tx) error) 
 // The table itself comes first: LOCK takes no snapshot, and while somebody else has
 // the table nothing of ours is held.
 func (w *Writer) queueLocks(b *pgx.Batch, alone bool) {
-	b.Queue("LOCK TABLE ONLY " + w.target.quoted() + " IN ROW EXCLUSIVE MODE")
+	b.Queue("LOCK TABLE ONLY " + w.spec.quoted() + " IN ROW EXCLUSIVE MODE")
 	if !alone {
 		b.Queue("SELECT pg_advisory_xact_lock_shared($1, $2)", tableLock, w.id)
 		return
@@ -69,7 +69,7 @@ func (w *Writer) queueLocks(b *pgx.Batch, alone bool) {
 
 // lockOpening makes others that open the same table wait until this transaction ends.
 // They hold up nobody, so they wait for longer than for the table itself.
-func (g *target) lockOpening(ctx context.Context, tx pgx.Tx) error {
+func (g *tableSpec) lockOpening(ctx context.Context, tx pgx.Tx) error {
 	name := fnv.New32a()
 	_, _ = name.Write([]byte(g.schema + "\x00" + g.table))
 	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %s; "+

@@ -41,12 +41,14 @@ var loginAdvices = []struct {
 		return "the server wants a client certificate; write sslcert and sslkey into the dsn"
 	}},
 	{"28000", "certificate authentication failed", func(l login) string {
-		return fmt.Sprintf("the certificate of sslcert is not for the user of the dsn; use one whose CN is %s, or map its CN in pg_ident.conf on the server", l.User)
+		return fmt.Sprintf("the certificate of sslcert is not for the user of the dsn; use one whose CN is %s, or map its CN in "+
+			"pg_ident.conf on the server", l.User)
 	}},
 	{"28000", "Peer authentication failed", login.ofPeer},
 	{"28000", "Ident authentication failed", login.ofPeer},
 	{"3D000", "", func(l login) string {
-		return fmt.Sprintf("the database of the dsn does not exist; run CREATE DATABASE %s ENCODING 'UTF8' TEMPLATE template0, or name another one", quoted(l.Database))
+		return fmt.Sprintf("the database of the dsn does not exist; run CREATE DATABASE %s ENCODING 'UTF8' TEMPLATE template0, "+
+			"or name another one", quoted(l.Database))
 	}},
 	{"55000", "not currently accepting connections", func(l login) string {
 		return fmt.Sprintf("the database of the dsn takes no connections; run ALTER DATABASE %s ALLOW_CONNECTIONS true", quoted(l.Database))
@@ -65,10 +67,12 @@ const ofPlain = "the server lets nobody in without encryption; write sslmode=req
 // clientAdvices are for what the driver refuses, by a part of its message: it has no
 // codes. What refuses so once always does.
 var clientAdvices = []struct{ part, text string }{
-	{"channel binding required", "channel_binding=require needs TLS and SCRAM, which the server does not offer; write channel_binding=prefer into the dsn"},
+	{"channel binding required", "channel_binding=require needs TLS and SCRAM, which the server does not offer; " +
+		"write channel_binding=prefer into the dsn"},
 	{"require_auth check failed", "the server asks for another kind of login than require_auth of the dsn allows; " +
 		"take require_auth out, or change the method in pg_hba.conf on the server"},
-	{"sslcertmode check failed", "the server has not asked for the client certificate, which sslcertmode=require wants; take sslcertmode out of the dsn"},
+	{"sslcertmode check failed", "the server has not asked for the client certificate, which sslcertmode=require wants; " +
+		"take sslcertmode out of the dsn"},
 	{"no GSSAPI provider", ofMethod},
 	{"unknown authentication", ofMethod},
 	{"is unimplemented", ofMethod}, // SSPI
@@ -122,7 +126,8 @@ func (l login) ofPassword() string {
 		return "the server wants a password, and the dsn has none; write it there, or name a passfile that has it"
 	}
 	return fmt.Sprintf("user or password of the dsn is wrong, or the password has expired; "+
-		"correct them, with special characters of the password as %%XX in a URL, or run ALTER ROLE %s PASSWORD '…' VALID UNTIL 'infinity'", quoted(l.User))
+		"correct them, with special characters of the password as %%XX in a URL, or run ALTER ROLE %s PASSWORD '…' VALID "+
+		"UNTIL 'infinity'", quoted(l.User))
 }
 
 // ofPeer is said if the server looks at the user of the operating system.

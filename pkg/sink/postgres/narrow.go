@@ -66,7 +66,7 @@ func (w *Writer) nameRow(rows []portion, n int, pg *pgconn.PgError, err error) e
 	if !found {
 		return err
 	}
-	return w.target.bad(p, row, w.target.badRow(pg))
+	return w.spec.bad(p, row, w.spec.badRow(pg))
 }
 
 // nameBlocks returns an error that says of which blocks the rows from one to another are.
@@ -76,8 +76,8 @@ func (w *Writer) nameBlocks(rows []portion, from, to int, took time.Duration, er
 	if !found || !ends {
 		return err
 	}
-	low, lowErr := sink.BlocksOf(first.Record, w.target.block)
-	high, highErr := sink.BlocksOf(last.Record, w.target.block)
+	low, lowErr := sink.BlocksOf(first.Record, w.spec.block)
+	high, highErr := sink.BlocksOf(last.Record, w.spec.block)
 	if lowErr != nil || highErr != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (w *Writer) try(ctx context.Context, s *scratch, changes []sink.Change, t *
 	err := w.inWrite(ctx, true, func(tx pgx.Tx) error {
 		var ask pgx.Batch
 		w.queueLocks(&ask, true)
-		l, p := queueLedger(&ask, w.id, everything), w.queuePast(&ask)
+		l, p := queueCommitState(&ask, w.id, everything), w.queueReplaced(&ask)
 		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 		pool.Close()
 		return opened(ctx, g, err)
 	}
-	w.target, w.pool, w.id, w.past, w.warnings = g, pool, id, true, warnings
+	w.spec, w.pool, w.id, w.hasReplaced, w.warnings = g, pool, id, true, warnings
 	return nil
 }
 
@@ -54,12 +54,12 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	if w.checked == nil {
 		return errNotOpen
 	}
-	_, err := w.checked.prepare([]sink.Run{{Record: rec, To: int(rec.NumRows())}})
+	_, err := w.checked.prepare([]sink.RowRange{{Record: rec, To: int(rec.NumRows())}})
 	return err
 }
 
-func (w *Writer) begin(ctx context.Context, t sink.Table) (*target, *sessions, error) {
-	g, err := newTarget(w.cfg, t)
+func (w *Writer) begin(ctx context.Context, t sink.Table) (*tableSpec, *sessions, error) {
+	g, err := newTableSpec(w.cfg, t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,7 +98,7 @@ func (s *sessions) openTable(ctx context.Context, dry bool) (id int32, warnings 
 		if err := s.table.lockOpening(ctx, tx); err != nil {
 			return err
 		}
-		found, todo, err := consider(ctx, tx, s.table)
+		found, todo, err := inspectAndPlan(ctx, tx, s.table)
 		if err != nil {
 			return err
 		}
@@ -154,16 +154,16 @@ func (s *sessions) openTable(ctx context.Context, dry bool) (id int32, warnings 
 	return id, warnings, err
 }
 
-// reversible returns the work without what would be in the way of others, rolled back or
+// reversible returns the plan without what would be in the way of others, rolled back or
 // not: emptying the table, of which the right to do so has been asked, and adding columns
 // to it, which [sessions.tryAdding] tries by itself.
-func (w work) reversible() work {
+func (w changePlan) reversible() changePlan {
 	w.add = nil
 	w.make = slices.DeleteFunc(slices.Clone(w.make), func(sql string) bool { return strings.HasPrefix(sql, truncate) })
 	return w
 }
 
-// truncate begins the statement that empties a table; see [survey.decideOld].
+// truncate begins the statement that empties a table; see [inspection.planExistingTable].
 const truncate = "TRUNCATE "
 
 var errOutdated = errors.New("the schema ampipe has to be brought up to date")
@@ -177,7 +177,7 @@ func (s *sessions) migrate(ctx context.Context, p *patience) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", openLock); err != nil {
 			return err
 		}
-		_, todo, err := consider(ctx, tx, s.table)
+		_, todo, err := inspectAndPlan(ctx, tx, s.table)
 		if err != nil {
 			return err
 		}
@@ -197,7 +197,7 @@ func madeMeanwhile(err error) bool {
 }
 
 // opened names the table in an error of opening it.
-func opened(ctx context.Context, g *target, err error) error {
+func opened(ctx context.Context, g *tableSpec, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -212,18 +212,18 @@ func opened(ctx context.Context, g *target, err error) error {
 	}
 }
 
-// consider looks at the server and works out what has to be done.
-func consider(ctx context.Context, tx pgx.Tx, g *target) (*survey, work, error) {
-	s, err := look(ctx, tx, g)
+// inspectAndPlan inspects the server and plans what has to be done.
+func inspectAndPlan(ctx context.Context, tx pgx.Tx, g *tableSpec) (*inspection, changePlan, error) {
+	s, err := inspect(ctx, tx, g)
 	if err != nil {
-		return nil, work{}, err
+		return nil, changePlan{}, err
 	}
-	todo, err := s.decide(g)
+	todo, err := s.planChanges(g)
 	switch {
 	case err != nil:
-		return nil, work{}, fault.Permanent(err)
+		return nil, changePlan{}, fault.Permanent(err)
 	case s.standby:
-		return nil, work{}, fault.Later(errStandby, 0)
+		return nil, changePlan{}, fault.Later(errStandby, 0)
 	}
 	return s, todo, nil
 }
@@ -239,8 +239,8 @@ func runner(ctx context.Context, tx pgx.Tx) func(sql string, args ...any) error 
 	}
 }
 
-// prepareTable does the work and returns the id of the table.
-func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo work) (int32, error) {
+// prepareTable makes the planned changes and returns the id of the table.
+func (g *tableSpec) prepareTable(ctx context.Context, tx pgx.Tx, s *inspection, todo changePlan) (int32, error) {
 	run := runner(ctx, tx)
 	for _, sql := range slices.Concat(todo.add, todo.make) {
 		if err := run(sql); err != nil {
@@ -269,14 +269,15 @@ func (g *target) prepareTable(ctx context.Context, tx pgx.Tx, s *survey, todo wo
 }
 
 // migrate brings the schema ampipe up to date.
-func migrate(run func(sql string, args ...any) error, todo work) error {
+func migrate(run func(sql string, args ...any) error, todo changePlan) error {
 	if todo.makeState {
 		if err := run("CREATE SCHEMA ampipe"); err != nil {
 			return err
 		}
 	}
 	if todo.migrate == 0 {
-		if err := run("CREATE TABLE IF NOT EXISTS ampipe.migrations (step integer PRIMARY KEY, done_at timestamptz NOT NULL DEFAULT now())"); err != nil {
+		if err := run("CREATE TABLE IF NOT EXISTS ampipe.migrations (step integer PRIMARY KEY, done_at timestamptz NOT NULL " +
+			"DEFAULT now())"); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // Reach connects and asks whether the server takes writes: what can be found out while
 // the columns of the query are not known. It changes nothing.
 func (w *Writer) Reach(ctx context.Context) error {
-	g := &target{schema: w.cfg.Schema, table: w.cfg.Table}
+	g := &tableSpec{schema: w.cfg.Schema, table: w.cfg.Table}
 	pool, err := connect(ctx, w.cfg, g)
 	if err != nil {
 		return opened(ctx, g, err)

@@ -11,9 +11,9 @@ import (
 // characters are the types that hold text.
 var characters = []string{"text", "citext", "character varying", "character", "bpchar"}
 
-// remedy says how a column whose type takes no values of the query becomes usable: by a
+// remedy returns how a column whose type takes no values of the query becomes usable: by a
 // setting, by a statement, by a cast in the query, or by leaving it out.
-func (g *target) remedy(c column, t storedType) string {
+func (g *tableSpec) remedy(c column, t storedType) string {
 	var ways []string
 	if _, ok := fitOf(c.arrow, asHex, t); ok && c.as == "" {
 		ways = append(ways, fmt.Sprintf("set types: {%s: hex}, if its values are 0x and lower-case digits", c.name))
@@ -138,7 +138,7 @@ func castTo(c column, t storedType) string {
 
 // release returns the statement that lets columns be NULL, such as those that another
 // loader numbers its rows by. A primary key on one of them has to go first.
-func (g *target) release(columns []columnFacts, key constraint) string {
+func (g *tableSpec) release(columns []columnFacts, key constraint) string {
 	var steps []string
 	if slices.ContainsFunc(columns, func(f columnFacts) bool { return slices.Contains(key.columns, f.name) }) {
 		steps = append(steps, "DROP CONSTRAINT "+quoted(key.name))

@@ -15,14 +15,14 @@ import (
 
 // Of rows with the same key the table holds the one of the highest block. If that
 // block may still be taken back, the row that it replaced, or kept out, is kept in
-// ampipe.replaced, and returns to the table with [past.restore].
+// ampipe.replaced, and returns to the table with [replacedRows.restore].
 
-// past is what one call of Apply knows of the rows that were replaced. Tables
+// replacedRows is what one call of Apply knows of the rows that were replaced. Tables
 // where a row of one block cannot replace one of another have none: nil.
-type past struct {
-	target *target
-	id     int32
-	final  uint64 // blocks below the head that may still be taken back
+type replacedRows struct {
+	spec  *tableSpec
+	id    int32
+	final uint64 // blocks below the head that may still be taken back
 
 	live    bool         // the live lane has been started; before, nothing is kept
 	from    block.Number // what was replaced by a block from here on is kept
@@ -31,28 +31,28 @@ type past struct {
 }
 
 // replaces reports whether a row of one block can replace one of another.
-func (g *target) replaces() bool { return g.upsert() && !g.keyed(g.block) }
+func (g *tableSpec) replaces() bool { return g.upsert() && !g.keyed(g.block) }
 
-// queuePast makes a batch read what the table knows of the rows that were
+// queueReplaced makes a batch read what the table knows of the rows that were
 // replaced.
-func (w *Writer) queuePast(b *pgx.Batch) *past {
-	if !w.target.replaces() {
+func (w *Writer) queueReplaced(b *pgx.Batch) *replacedRows {
+	if !w.spec.replaces() {
 		return nil
 	}
-	p := &past{target: w.target, id: w.id, final: w.cfg.Finality}
+	p := &replacedRows{spec: w.spec, id: w.id, final: w.cfg.Finality}
 	b.Queue(readUnsaved, w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&p.unsaved) })
 	return p
 }
 
 // at fixes from where on rows are kept: a call that starts the live lane keeps
 // what it replaces itself.
-func (p *past) at(s sink.LiveState) {
+func (p *replacedRows) at(s sink.LiveState) {
 	if p != nil {
 		p.live, p.from = s.Started, firstOpen(s, p.final)
 	}
 }
 
-// firstOpen is the lowest block that is not final.
+// firstOpen returns the lowest block that is not final.
 func firstOpen(s sink.LiveState, final uint64) block.Number {
 	head := uint64(max(s.Start, s.Cursor.Number))
 	return block.Number(head - min(head, final))
@@ -61,7 +61,7 @@ func firstOpen(s sink.LiveState, final uint64) block.Number {
 // alone reports whether what the changes replace has to be kept. Then nobody may
 // write beside this call: a row that comes between looking for what is replaced
 // and replacing it would be lost.
-func (p *past) alone(changes []sink.Change) bool {
+func (p *replacedRows) alone(changes []sink.Change) bool {
 	if p == nil || !p.live {
 		return false
 	}
@@ -75,7 +75,7 @@ func (p *past) alone(changes []sink.Change) bool {
 
 // keeps reports whether a row that is replaced by a block has to be kept, and notes
 // if it has not.
-func (p *past) keeps(by block.Number) bool {
+func (p *replacedRows) keeps(by block.Number) bool {
 	if p == nil {
 		return false
 	}
@@ -87,7 +87,7 @@ func (p *past) keeps(by block.Number) bool {
 }
 
 // lose notes that a row is replaced which is not kept.
-func (p *past) lose() {
+func (p *replacedRows) lose() {
 	p.lost = true
 	if p.live {
 		p.unsaved = max(p.unsaved, int64(p.from)-1)
@@ -96,30 +96,31 @@ func (p *past) lose() {
 
 // mayLose reports whether something that is not kept is lost if rows from a block
 // on replace others, or are replaced.
-func (p *past) mayLose(lowest block.Number) bool {
+func (p *replacedRows) mayLose(lowest block.Number) bool {
 	return p != nil && (!p.live || lowest < p.from)
 }
 
 // check refuses to take blocks back if a row that one of them replaced is gone.
 // The blocks of a closed range come again, and with them the same keys.
-func (p *past) check(r block.Range) error {
+func (p *replacedRows) check(r block.Range) error {
 	if p == nil || r.End <= block.Max || int64(r.Start) > p.unsaved {
 		return nil
 	}
-	return fault.Permanent(fmt.Errorf("table %s: the chain takes back all blocks from %d on, and rows that blocks up to %d have replaced were not kept: "+
+	return fault.Permanent(fmt.Errorf("table %s: the chain takes back all blocks from %d on, and rows that blocks up to %d "+
+		"have replaced were not kept: "+
 		"they were more than %d blocks (finality) below the head, or came before the live chain was followed; nothing was changed. "+
 		"Load the table again: stop this sink, set overwrite: true, run DELETE FROM ampipe.tables WHERE id = %d, and start it",
-		p.target, r.Start, p.unsaved, p.final, p.id))
+		p.spec, r.Start, p.unsaved, p.final, p.id))
 }
 
 // keep puts rows into ampipe.replaced: those of the table that rows of the staging
 // table are about to replace, and those of the staging table that are of a lower
 // block than the one in the table.
-func (p *past) keep(ctx context.Context, tx pgx.Tx, staging string) error {
+func (p *replacedRows) keep(ctx context.Context, tx pgx.Tx, staging string) error {
 	if p == nil || !p.live {
 		return nil
 	}
-	g := p.target
+	g := p.spec
 	at := quoted(g.columns[g.block].name)
 	sql := fmt.Sprintf(`WITH lost AS (
 			SELECT $1::integer AS table_id, least(s.%[1]s, t.%[1]s)::bigint AS block, greatest(s.%[1]s, t.%[1]s)::bigint AS replaced_by,
@@ -141,11 +142,11 @@ func (p *past) keep(ctx context.Context, tx pgx.Tx, staging string) error {
 
 // restore deletes what is kept of blocks that were deleted from the table, and
 // puts back, for each key that the table has lost, the row of the highest block.
-func (p *past) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
+func (p *replacedRows) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
 	if p == nil {
 		return nil
 	}
-	g := p.target
+	g := p.spec
 	at := quoted(g.columns[g.block].name)
 	stored, key := g.sameKey("(r.content->>%[2]s)::%[3]s"), g.keyOf("(r.content->>%[2]s)::%[3]s")
 	args := []any{p.id, int64(r.Start), int64(min(r.End, block.Max+1))}
@@ -158,12 +159,14 @@ func (p *past) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
 			ORDER BY %[1]s, r.block DESC, r.id DESC) RETURNING content
 		), back AS (INSERT INTO %[2]s (%[4]s) SELECT %[5]s FROM taken r RETURNING 1)
 		SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM back)`,
-		key, g.quoted(), stored, g.list(), g.each("(r.content->>%[2]s)::%[3]s")), args...).QueryRow(func(row pgx.Row) error { return row.Scan(&taken, &back) })
+		key, g.quoted(), stored, g.list(), g.each("(r.content->>%[2]s)::%[3]s")),
+		args...).QueryRow(func(row pgx.Row) error { return row.Scan(&taken, &back) })
 	// What replaced the others is gone as well: now it is the row that came back,
 	// or the one that is there.
 	b.Queue(fmt.Sprintf(`UPDATE ampipe.replaced r SET replaced_by = t.%s::bigint FROM %s t
 		WHERE r.table_id = $1 AND r.replaced_by >= $2 AND r.replaced_by < $3 AND %s`, at, g.quoted(), stored), args...)
-	b.Queue(`SELECT count(*) FROM ampipe.replaced WHERE table_id = $1 AND replaced_by >= $2 AND (replaced_by < $3 OR block >= $2 AND block < $3)`,
+	b.Queue(`SELECT count(*) FROM ampipe.replaced WHERE table_id = $1 AND replaced_by >= $2
+		AND (replaced_by < $3 OR block >= $2 AND block < $3)`,
 		args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("bring back the rows that blocks %v have replaced: %w", r, err)
@@ -177,9 +180,9 @@ func (p *past) restore(ctx context.Context, tx pgx.Tx, r block.Range) error {
 	return nil
 }
 
-// replacedSince is the statement that returns the rows of the blocks of r that rows
+// replacedSince returns the statement that returns the rows of the blocks of r that rows
 // of later blocks have replaced, and that nothing in r has.
-func (g *target) replacedSince(id int32, r block.Range) string {
+func (g *tableSpec) replacedSince(id int32, r block.Range) string {
 	key := g.keyOf("(r.content->>%[2]s)::%[3]s")
 	return fmt.Sprintf(`SELECT DISTINCT ON (%[1]s) %[2]s FROM ampipe.replaced r
 		WHERE r.table_id = %[3]d AND r.replaced_by >= %[5]d AND r.block >= %[4]d AND r.block < %[5]d
@@ -195,7 +198,7 @@ const pruneEvery = 1000
 
 // queueChanges makes a batch store that rows were lost, and forget kept rows that
 // are final. It comes after the coverage.
-func (p *past) queueChanges(b *pgx.Batch, before, now sink.LiveState) {
+func (p *replacedRows) queueChanges(b *pgx.Batch, before, now sink.LiveState) {
 	if p == nil {
 		return
 	}
@@ -219,7 +222,7 @@ func (p *past) queueChanges(b *pgx.Batch, before, now sink.LiveState) {
 
 // each writes every column by a form, separated by commas: its name is %[1]s, its
 // name as a text %[2]s and its type %[3]s.
-func (g *target) each(form string) string {
+func (g *tableSpec) each(form string) string {
 	all := make([]string, len(g.columns))
 	for i := range g.columns {
 		all[i] = g.formed(form, i)
@@ -228,7 +231,7 @@ func (g *target) each(form string) string {
 }
 
 // keyOf writes the key columns like each.
-func (g *target) keyOf(form string) string {
+func (g *tableSpec) keyOf(form string) string {
 	all := make([]string, len(g.key))
 	for i, at := range g.key {
 		all[i] = g.formed(form, at)
@@ -238,7 +241,7 @@ func (g *target) keyOf(form string) string {
 
 // sameKey compares the key columns of the table, t, with others, written by a form
 // as for each.
-func (g *target) sameKey(form string) string {
+func (g *tableSpec) sameKey(form string) string {
 	all := make([]string, len(g.key))
 	for i, at := range g.key {
 		all[i] = "t." + quoted(g.columns[at].name) + " = " + g.formed(form, at)
@@ -246,7 +249,7 @@ func (g *target) sameKey(form string) string {
 	return strings.Join(all, " AND ")
 }
 
-func (g *target) formed(form string, i int) string {
+func (g *tableSpec) formed(form string, i int) string {
 	c := g.columns[i]
 	return strings.NewReplacer("%[1]s", quoted(c.name), "%[2]s", literal(c.name), "%[3]s", c.sql, "%s", quoted(c.name)).Replace(form)
 }

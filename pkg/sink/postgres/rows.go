@@ -12,7 +12,7 @@ import (
 
 // portion is a run of rows, bound for encoding.
 type portion struct {
-	sink.Run
+	sink.RowRange
 	cells []cells
 	drop  []bool // by position in the run: rows that are not written; nil: none
 	kept  []bool // likewise: those of them that are kept in ampipe.replaced
@@ -20,14 +20,14 @@ type portion struct {
 
 // prepare binds runs and checks every value in them, so that encoding cannot
 // fail half-way.
-func (g *target) prepare(runs []sink.Run) ([]portion, error) {
+func (g *tableSpec) prepare(runs []sink.RowRange) ([]portion, error) {
 	portions := make([]portion, 0, len(runs))
 	for _, r := range runs {
 		bound, err := bind(g.columns, r.Record)
 		if err != nil {
 			return nil, fault.Permanent(err)
 		}
-		p := portion{Run: r, cells: bound}
+		p := portion{RowRange: r, cells: bound}
 		if err := g.check(p); err != nil {
 			return nil, err
 		}
@@ -39,7 +39,7 @@ func (g *target) prepare(runs []sink.Run) ([]portion, error) {
 const nullKey = "the value is NULL, and a column of the key cannot be; filter such rows out in the query, or choose another key"
 
 // check names the first row of a portion that the table cannot hold.
-func (g *target) check(p portion) error {
+func (g *tableSpec) check(p portion) error {
 	bad, column, reason := p.To, -1, ""
 	for i, c := range p.cells {
 		if row, why := c.invalid(p.From, bad); row >= 0 {
@@ -64,8 +64,8 @@ func (g *target) check(p portion) error {
 	return g.bad(p, bad, &sink.BadRowError{Column: g.columns[column].name, Reason: reason})
 }
 
-// bad says where a refused row stands.
-func (g *target) bad(p portion, row int, err *sink.BadRowError) error {
+// bad returns where a refused row stands.
+func (g *tableSpec) bad(p portion, row int, err *sink.BadRowError) error {
 	err.Row = p.Entry + row - p.From
 	if blocks, e := sink.BlocksOf(p.Record, g.block); e == nil {
 		err.Block = blocks.At(row)
@@ -163,7 +163,8 @@ func (r *copyReader) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		// The driver's goroutine has nobody above it who could catch a panic.
-		if r.failed = fault.Catch(r.fill); r.failed != nil {
+		r.failed = fault.Catch(r.fill)
+		if r.failed != nil {
 			r.ended = true
 			return 0, r.failed
 		}

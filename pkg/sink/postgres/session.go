@@ -98,7 +98,8 @@ func askSession(pid uint32) string {
 			AND source IN ('database', 'user', 'database user', 'client', 'session') AND NOT pg_is_in_recovery()
 		UNION ALL SELECT name FROM (VALUES ` + strings.Join(values, ", ") + `) AS own (name, value)
 			WHERE name IN (` + always + `) OR current_setting(name, true) <> value
-			OR pg_backend_pid() <> ` + strconv.FormatUint(uint64(pid), 10) + ` AND EXISTS (SELECT FROM pg_settings s WHERE s.name = own.name AND s.context = 'user');
+			OR pg_backend_pid() <> ` + strconv.FormatUint(uint64(pid), 10) + ` AND
+				EXISTS (SELECT FROM pg_settings s WHERE s.name = own.name AND s.context = 'user');
 		COMMIT`
 }
 
@@ -164,7 +165,8 @@ func (s *sessions) beginning(own session, o pgx.TxOptions, patience time.Duratio
 	case own.writable:
 		begin += " " + string(pgx.ReadWrite)
 	}
-	return fmt.Sprintf("%s; "+unhurried+"; %sSET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = %s; SET LOCAL application_name = %s",
+	return fmt.Sprintf("%s; "+unhurried+"; %sSET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = %s; "+
+		"SET LOCAL application_name = %s",
 		begin, own.sets, milliseconds(patience), milliseconds(idleLimit), s.name)
 }
 
@@ -183,7 +185,7 @@ func process() string {
 // sessions are the connections of a Writer. They may be used concurrently.
 type sessions struct {
 	*pgxpool.Pool
-	table    *target
+	table    *tableSpec
 	program  string // application_name of a session that has no transaction
 	name     string // while it has one, as a literal
 	needs    int64  // connections of all sinks that use this server

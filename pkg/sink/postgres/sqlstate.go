@@ -60,7 +60,8 @@ func classify(what string, err error) error {
 		return fault.Later(fmt.Errorf("%s: no host of the dsn takes writes, as its target_session_attrs wants: %w", what, err), 0)
 	}
 	if l, ok := loginOf(err); ok && l.SSLNegotiation == "direct" {
-		return fault.Later(fmt.Errorf("%s: the server cannot be reached; if it is older than PostgreSQL 17, take sslnegotiation=direct out of the dsn: %w", what, err), 0)
+		return fault.Later(fmt.Errorf("%s: the server cannot be reached; if it is older than PostgreSQL 17, "+
+			"take sslnegotiation=direct out of the dsn: %w", what, err), 0)
 	}
 	if lost(err) {
 		return fault.Later(fmt.Errorf("%s: the server cannot be reached: %w", what, err), 0)

@@ -131,7 +131,8 @@ var advices = map[string]advice{
 		"or by another process of this sink because this one stood still"},
 	"57P02": {fault.ClassLater, renew, "the server crashed and is being restarted"},
 	"57P03": {fault.ClassLater, renew, "the server is starting or stopping"},
-	"57P04": {fault.ClassPermanent, keep, "the database was dropped; make it again, or name another one in the dsn, and start this sink again"},
+	"57P04": {fault.ClassPermanent, keep, "the database was dropped; make it again, or name another one in the dsn, and start " +
+		"this sink again"},
 	"57P05": {fault.ClassLater, renew, "the server cut an idle connection"},
 
 	"58": {fault.ClassLater, renew, "the server's operating system reports an error; its log says more"},
@@ -220,7 +221,8 @@ func adviceOf(err error, pg *pgconn.PgError) (a advice, known bool) {
 
 // adviceFor returns what an SQLSTATE means.
 func adviceFor(code string) (a advice, known bool) {
-	if a, known = advices[code]; known || len(code) != 5 {
+	a, known = advices[code]
+	if known || len(code) != 5 {
 		return a, known
 	}
 	a, known = advices[code[:2]]

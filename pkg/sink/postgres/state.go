@@ -60,7 +60,8 @@ COMMENT ON TABLE ampipe.replaced IS 'Rows that a row of a higher block replaced 
 ALTER TABLE ampipe.coverage REPLICA IDENTITY FULL;
 `, `
 ALTER TABLE ampipe.tables ADD COLUMN adopting bigint;
-COMMENT ON COLUMN ampipe.tables.adopting IS 'Rows that have been adopted so far, while a table that others have filled is being adopted. Else NULL.';
+COMMENT ON COLUMN ampipe.tables.adopting
+	IS 'Rows that have been adopted so far, while a table that others have filled is being adopted. Else NULL.';
 `}
 
 // The statements that read and write the state. Parts of a block are numbered
@@ -92,6 +93,7 @@ const (
 		WHERE int4range(table_id, table_id, '[]') && int4range($1, $1, '[]')))) WHERE id = $1`
 
 	pruneReplaced = `WITH gone AS (DELETE FROM ampipe.replaced WHERE table_id = $1 AND replaced_by < $2 RETURNING replaced_by),
-		noted AS (UPDATE ampipe.tables SET unsaved = greatest(unsaved, (SELECT max(replaced_by) FROM gone)) WHERE id = $1 AND EXISTS (SELECT FROM gone) RETURNING id)
+		noted AS (UPDATE ampipe.tables SET unsaved = greatest(unsaved, (SELECT max(replaced_by) FROM gone)) WHERE id = $1
+			AND EXISTS (SELECT FROM gone) RETURNING id)
 		SELECT EXISTS (SELECT FROM gone) = EXISTS (SELECT FROM noted)`
 )

@@ -34,8 +34,8 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 			return err
 		}
 		// What the table should hold by its state, if that may be read.
-		var s survey
-		if err := s.lookAtState(ctx, tx, g); err != nil {
+		var s inspection
+		if err := s.inspectState(ctx, tx, g); err != nil {
 			return err
 		}
 		if s.state.entry != nil {
@@ -54,7 +54,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 		}
 		return err
 	}
-	w.target, w.pool, w.id, w.past = g, pool, id, past
+	w.spec, w.pool, w.id, w.hasReplaced = g, pool, id, past
 	return nil
 }
 
@@ -68,7 +68,7 @@ const (
 )
 
 // adapt reads the columns of the table and adapts what is compared with them.
-func (g *target) adapt(ctx context.Context, tx pgx.Tx) error {
+func (g *tableSpec) adapt(ctx context.Context, tx pgx.Tx) error {
 	var oid uint32
 	if err := tx.QueryRow(ctx, "SELECT $1::text::regclass::oid", g.quoted()).Scan(&oid); err != nil {
 		return fmt.Errorf("look for the table: %w", err)

@@ -25,7 +25,8 @@ const enum = "enum"
 
 // askColumns reads the columns of a table. What a domain is made of is looked up as
 // PostgreSQL does it: down to the type that is no domain, with the last modifier.
-const askColumns = `SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attgenerated::text, a.attidentity::text, coalesce(l.collisdeterministic, true),
+const askColumns = `SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
+		a.attgenerated::text, a.attidentity::text, coalesce(l.collisdeterministic, true),
 		format_type(a.atttypid, a.atttypmod),
 		CASE WHEN n.nspname = 'pg_catalog' THEN format_type(a.atttypid, a.atttypmod) ELSE format('%I.%I', n.nspname, t.typname) END,
 		CASE WHEN b.typtype = 'e' THEN 'enum' WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN format_type(b.oid, NULL)
@@ -38,7 +39,8 @@ const askColumns = `SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity
 		LEFT JOIN pg_collation l ON l.oid = a.attcollation
 		CROSS JOIN LATERAL (WITH RECURSIVE made AS (
 				SELECT a.atttypid AS oid, a.atttypmod AS modifier, false AS bound, 0 AS depth
-				UNION ALL SELECT d.typbasetype, d.typtypmod, bound OR d.typnotnull, depth + 1 FROM made JOIN pg_type d ON d.oid = made.oid WHERE d.typtype = 'd'
+				UNION ALL SELECT d.typbasetype, d.typtypmod, bound OR d.typnotnull, depth + 1 FROM made
+					JOIN pg_type d ON d.oid = made.oid WHERE d.typtype = 'd'
 			) SELECT * FROM made ORDER BY depth DESC LIMIT 1) u
 		JOIN pg_type b ON b.oid = u.oid LEFT JOIN pg_type e ON e.oid = b.typelem AND b.typcategory = 'A'
 	WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`

@@ -38,7 +38,7 @@ func ofTLS(err error) string {
 	return ""
 }
 
-// otherHost says which hosts a certificate is for. One that has its host in the CN alone is
+// otherHost returns which hosts a certificate is for. One that has its host in the CN alone is
 // for none.
 func otherHost(err x509.HostnameError) string {
 	const wrong = "the certificate of the server is for another host; "

@@ -53,11 +53,12 @@ const askSequences = `SELECT a.attname, d.refobjid::regclass::text, quote_ident(
 	JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
 	JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
 	JOIN pg_class s ON s.oid = d.refobjid
-	WHERE f.adrelid = to_regclass($1) AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') ELSE false END AND a.attname <> ALL ($2) ORDER BY a.attnum`
+	WHERE f.adrelid = to_regclass($1) AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') ELSE false END
+		AND a.attname <> ALL ($2) ORDER BY a.attnum`
 
 // checkSequences fails if a default of a column that the query does not have takes numbers
 // from a sequence that the user may not use.
-func (g *target) checkSequences(ctx context.Context, tx pgx.Tx) error {
+func (g *tableSpec) checkSequences(ctx context.Context, tx pgx.Tx) error {
 	rows, _ := tx.Query(ctx, askSequences, g.quoted(), g.names()) // its error is that of collecting
 	var wrong []error
 	var column, sequence, user string
@@ -77,7 +78,8 @@ func (g *target) checkSequences(ctx context.Context, tx pgx.Tx) error {
 const writeNoState = `INSERT INTO ampipe.coverage SELECT * FROM ampipe.coverage WHERE false;
 	DELETE FROM ampipe.coverage WHERE false;
 	UPDATE ampipe.tables SET live_seq = live_seq WHERE false;
-	INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT table_id, block, replaced_by, content FROM ampipe.replaced WHERE false;
+	INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT table_id, block, replaced_by, content
+		FROM ampipe.replaced WHERE false;
 	UPDATE ampipe.replaced SET replaced_by = replaced_by WHERE false;
 	DELETE FROM ampipe.replaced WHERE false;
 	SELECT FROM ampipe.tables WHERE id = %d FOR NO KEY UPDATE SKIP LOCKED`
@@ -85,7 +87,7 @@ const writeNoState = `INSERT INTO ampipe.coverage SELECT * FROM ampipe.coverage 
 // tryWriting does, with no row, what the transactions of a sink do, and takes it back.
 // What a catalog says about rights is not all that may refuse a statement: so does a
 // publication, row security, a trigger or an extension.
-func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
+func (g *tableSpec) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 	if err := g.checkSequences(ctx, tx); err != nil {
 		return err
 	}
@@ -96,19 +98,22 @@ func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 	if err := run("LOCK TABLE ONLY " + g.quoted() + " IN ROW EXCLUSIVE MODE"); err != nil {
 		return err
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, strings.NewReader(""), fmt.Sprintf("COPY %s (%s) FROM STDIN", g.quoted(), g.list())); err != nil {
+	copyIn := fmt.Sprintf("COPY %s (%s) FROM STDIN", g.quoted(), g.list())
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, strings.NewReader(""), copyIn); err != nil {
 		return fmt.Errorf("try to copy rows: %w", err)
 	}
 	var statements []string
 	if g.block >= 0 {
 		// No row has this address, and no block this number: nothing is read, and partitions
 		// that hold blocks are neither locked nor waited for.
-		statements = append(statements, fmt.Sprintf("DELETE FROM %s WHERE ctid = '(0,0)'::tid AND %s = -1", g.quoted(), quoted(g.columns[g.block].name)))
+		statements = append(statements, fmt.Sprintf("DELETE FROM %s WHERE ctid = '(0,0)'::tid AND %s = -1", g.quoted(),
+			quoted(g.columns[g.block].name)))
 	}
 	if g.block >= 0 && g.upsert() {
 		staging := "pg_temp.ampipe_trial"
 		statements = append(statements,
-			fmt.Sprintf("CREATE TEMPORARY TABLE ampipe_trial ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA", g.list(), g.quoted()), g.merge(staging))
+			fmt.Sprintf("CREATE TEMPORARY TABLE ampipe_trial ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA", g.list(), g.quoted()),
+			g.merge(staging))
 	}
 	for _, sql := range statements {
 		if err := run(sql); err != nil {
@@ -126,7 +131,7 @@ func (g *target) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 
 // among returns the table with those of its columns that exist; block is -1 if that is not
 // one of them. Columns of the key exist.
-func (g *target) among(exist []columnFacts) *target {
+func (g *tableSpec) among(exist []columnFacts) *tableSpec {
 	present := *g
 	present.columns, present.key, present.block = nil, nil, -1
 	at := make(map[int]int)
@@ -163,7 +168,8 @@ func (s *sessions) tryAdding(ctx context.Context, statements []string) (untried 
 	case errors.Is(err, errDry):
 		return "", nil
 	case sqlState(err) == lockNotAvailable:
-		return fmt.Sprintf("whether columns can be added (schema_evolution) was not tried, so that nobody waits for it; ampipe run does it as soon as the table is free: %v", err), nil
+		return fmt.Sprintf("whether columns can be added (schema_evolution) was not tried, so that nobody waits for it; "+
+			"ampipe run does it as soon as the table is free: %v", err), nil
 	default:
 		return "", err
 	}

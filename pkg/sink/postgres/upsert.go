@@ -25,7 +25,7 @@ type place struct {
 
 // dedupe drops the rows whose key comes again: the highest block wins, and in
 // one block the last row. It reports whether some of them have to be kept.
-func (s *scratch) dedupe(g *target, p *past, portions []portion) (kept bool, err error) {
+func (s *scratch) dedupe(g *tableSpec, p *replacedRows, portions []portion) (kept bool, err error) {
 	if s.last == nil {
 		s.last = make(map[key]place)
 	}
@@ -87,8 +87,8 @@ func keptOf(portions []portion) []portion {
 
 // upsert writes rows by key, and keeps those that were dropped for others if they
 // have to be.
-func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
-	kept, err := s.dedupe(w.target, p, portions)
+func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRows, portions []portion) (uint64, error) {
+	kept, err := s.dedupe(w.spec, p, portions)
 	if err != nil {
 		return 0, err
 	}
@@ -114,14 +114,14 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, s *scratch, p *past, por
 // upsertUnique writes rows whose keys differ. Nearly always none of the keys is
 // there yet, so the rows are copied into the table itself first; only if one is
 // there they go through a staging table.
-func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
+func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRows, portions []portion) (uint64, error) {
 	if s.strict || w.stagingBackoff.take() {
 		return w.merge(ctx, tx, s, p, portions)
 	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT optimistic"); err != nil {
 		return 0, err
 	}
-	n, err := w.copy(ctx, tx, s, w.target.quoted(), portions)
+	n, err := w.copy(ctx, tx, s, w.spec.quoted(), portions)
 	if err == nil {
 		w.stagingBackoff.clear()
 	}
@@ -171,8 +171,8 @@ func (d *stagingBackoff) clear() {
 
 // merge writes rows by way of a staging table, where they are new or not older
 // than what is there.
-func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *past, portions []portion) (uint64, error) {
-	lowest, err := lowestBlock(w.target, portions)
+func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRows, portions []portion) (uint64, error) {
+	lowest, err := lowestBlock(w.spec, portions)
 	if err != nil {
 		return 0, err
 	}
@@ -192,7 +192,9 @@ func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *past, port
 
 // mergeStaged moves rows from the staging table into the table and counts those that
 // it has written.
-func (w *Writer) mergeStaged(ctx context.Context, tx pgx.Tx, p *past, lowest block.Number, staging string, staged uint64) (uint64, error) {
+func (w *Writer) mergeStaged(
+	ctx context.Context, tx pgx.Tx, p *replacedRows, lowest block.Number, staging string, staged uint64,
+) (uint64, error) {
 	if p.mayLose(lowest) {
 		if p.unsaved < 0 {
 			fresh, err := w.mergeFresh(ctx, tx, staging, staged)
@@ -202,7 +204,7 @@ func (w *Writer) mergeStaged(ctx context.Context, tx pgx.Tx, p *past, lowest blo
 		}
 		p.lose()
 	}
-	tag, err := tx.Exec(ctx, w.target.merge(staging))
+	tag, err := tx.Exec(ctx, w.spec.merge(staging))
 	if err != nil {
 		return 0, err
 	}
@@ -216,7 +218,7 @@ func (w *Writer) mergeFresh(ctx context.Context, tx pgx.Tx, staging string, stag
 	if _, err := tx.Exec(ctx, "SAVEPOINT fresh"); err != nil {
 		return false, err
 	}
-	tag, err := tx.Exec(ctx, w.target.insert(staging)+" DO NOTHING")
+	tag, err := tx.Exec(ctx, w.spec.insert(staging)+" DO NOTHING")
 	if err != nil || uint64(tag.RowsAffected()) == staged {
 		return err == nil, err
 	}
@@ -225,7 +227,7 @@ func (w *Writer) mergeFresh(ctx context.Context, tx pgx.Tx, staging string, stag
 }
 
 // lowestBlock finds the first block of rows; they ascend in each portion.
-func lowestBlock(g *target, portions []portion) (block.Number, error) {
+func lowestBlock(g *tableSpec, portions []portion) (block.Number, error) {
 	lowest := block.Max
 	for _, p := range portions {
 		blocks, err := sink.BlocksOf(p.Record, g.block)
@@ -242,13 +244,14 @@ func lowestBlock(g *target, portions []portion) (block.Number, error) {
 // stage copies rows into a temporary table of this connection, names it and counts
 // them.
 func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []portion) (string, uint64, error) {
-	g := w.target
+	g := w.spec
 	staging := fmt.Sprintf("pg_temp.ampipe_staging_%d", w.id)
 	lasts := ""
 	if sessionOf(tx.Conn()).pooled { // nothing is left in a session that others get
 		lasts = " ON COMMIT DROP"
 	}
-	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE IF NOT EXISTS %s%s AS SELECT %s FROM %s WITH NO DATA; TRUNCATE %[1]s",
+	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE IF NOT EXISTS %s%s AS SELECT %s FROM %s "+
+		"WITH NO DATA; TRUNCATE %[1]s",
 		staging, lasts, g.list(), g.quoted())).ReadAll()
 	if err != nil {
 		return "", 0, fmt.Errorf("make the staging table: %w", err)
@@ -257,9 +260,9 @@ func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []po
 	return staging, n, err
 }
 
-// merge is the statement that moves rows from the staging table into the table,
+// merge returns the statement that moves rows from the staging table into the table,
 // where they are new or not older than what is there.
-func (g *target) merge(staging string) string {
+func (g *tableSpec) merge(staging string) string {
 	var set []string
 	for i, c := range g.columns {
 		if !g.keyed(i) {
@@ -269,13 +272,14 @@ func (g *target) merge(staging string) string {
 	if len(set) == 0 {
 		return g.insert(staging) + " DO NOTHING"
 	}
-	return g.insert(staging) + fmt.Sprintf(" DO UPDATE SET %s WHERE stored.%s <= excluded.%[2]s", strings.Join(set, ", "), quoted(g.columns[g.block].name))
+	return g.insert(staging) + fmt.Sprintf(" DO UPDATE SET %s WHERE stored.%s <= excluded.%[2]s", strings.Join(set, ", "),
+		quoted(g.columns[g.block].name))
 }
 
 // insert is such a statement up to what happens to a key that is there. Rows go in
 // the order of their keys if other calls may have the same ones, so that two of
 // them wait for each other in one direction only.
-func (g *target) insert(staging string) string {
+func (g *tableSpec) insert(staging string) string {
 	key, order := quotedList(g.keyNames()), ""
 	if !g.keyed(g.block) {
 		order = " ORDER BY " + key

@@ -14,7 +14,7 @@ import (
 // longestShown is how many characters of a value a message shows.
 const longestShown = 100
 
-// shown is a value for a message of one line: cut, bytes as 0x and digits.
+// shown returns a value for a message of one line: cut, bytes as 0x and digits.
 func shown(arr arrow.Array, row int) string {
 	if arr.IsNull(row) {
 		return "NULL"
@@ -59,7 +59,7 @@ func cut(text string) string {
 
 // advise fills in what the advice of a reason is about. Reasons are made where table and
 // column have no names.
-func (g *target) advise(reason string, c column, arr arrow.Array, row int) string {
+func (g *tableSpec) advise(reason string, c column, arr arrow.Array, row int) string {
 	pairs := []string{"<table>", g.quoted(), "<column>", quoted(c.name)}
 	if strings.Contains(reason, "<literal>") {
 		pairs = append(pairs, "<literal>", literal(string(arrowfmt.Bytes(arr)(row))))

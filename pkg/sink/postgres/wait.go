@@ -65,7 +65,7 @@ func (w *waiting) tell(ctx context.Context, found []blocker) {
 	}
 }
 
-// holders says who holds the lock; mu is held.
+// holders returns who holds the lock; mu is held.
 func (w *waiting) holders() string {
 	if len(w.found) == 0 {
 		return "a session that could not be identified"

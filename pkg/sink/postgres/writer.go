@@ -17,19 +17,19 @@ import (
 // Writer is a table in PostgreSQL. It implements [sink.Writer],
 // [sink.Digester] and [sink.Adopter]; docs/postgres.md is its manual.
 type Writer struct {
-	cfg    config.Postgres
-	target *target
-	pool   *sessions
-	id     int32 // of the table in ampipe.tables
-	past   bool  // ampipe.replaced is there and may be read
-	dry    bool  // an adoption that changes nothing
+	cfg         config.Postgres
+	spec        *tableSpec
+	pool        *sessions
+	id          int32 // of the table in ampipe.tables
+	hasReplaced bool  // ampipe.replaced is there and may be read
+	dry         bool  // an adoption that changes nothing
 
 	scratch        sync.Pool // *scratch, one for each Apply that is running
 	stagingBackoff stagingBackoff
 	patience       patience
 	altering       atomic.Bool // the table has triggers that may change rows of an upsert
 	warnings       []string
-	checked        *target       // by Check
+	checked        *tableSpec    // by Check
 	search         time.Duration // how long a row that the server refuses is looked for
 }
 

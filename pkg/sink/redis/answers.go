@@ -91,7 +91,8 @@ var answersByText = []struct {
 	{"no upstream host", advice{class: fault.ClassLater, text: "a proxy before the server does not reach it", anew: true}},
 	{"upstream failure", advice{class: fault.ClassLater, text: "a proxy before the server does not reach it", anew: true}},
 
-	{"equal or smaller than the target stream top item", advice{class: fault.ClassPermanent, text: "the stream holds entries that others have added; remove it, or choose another key"}},
+	{"equal or smaller than the target stream top item", advice{class: fault.ClassPermanent, text: "the stream holds entries " +
+		"that others have added; remove it, or choose another key"}},
 	{"The user executing the script can't", prefixes["NOPERM"]}, // Redis 7.0, of what a script may not do
 	{"invalid username-password pair", prefixes["WRONGPASS"]},
 	{"invalid password", prefixes["WRONGPASS"]},
@@ -110,7 +111,8 @@ var answersByText = []struct {
 		"take it out of rename-command, or use another server"}},
 	{"Unknown Redis command called from", advice{class: fault.ClassPermanent, text: "the server lacks a command that ampipe needs; " +
 		"take it out of rename-command, or use another server"}},
-	{"DUMP payload version or checksum", advice{class: fault.ClassPermanent, text: "the server does not take hashes as Redis 7 writes them; use structure: string"}},
+	{"DUMP payload version or checksum", advice{class: fault.ClassPermanent, text: "the server does not take hashes as Redis 7 " +
+		"writes them; use structure: string"}},
 	{"Bad data format", advice{class: fault.ClassPermanent, text: "the server does not take hashes as Redis 7 writes them; " +
 		"use structure: string"}},
 	{"string exceeds maximum allowed size", advice{class: fault.ClassPermanent, text: ofRow}},

@@ -68,7 +68,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 // call is one call of Apply.
 type call struct {
 	*Writer
-	token   string // of blocks that it writes in pieces
+	token   string // of blocks that it writes in chunks
 	applied sink.Applied
 
 	top  block.Number // highest block known, for finality
@@ -76,15 +76,15 @@ type call struct {
 	run  batch        // is being sent, if done is not nil
 	done chan error
 
-	piecemeal bool // the slice at hand is a piece of a block
-	unlatched bool // a key was there: from here on the script writes the rows
+	chunked   bool // the slice at hand is a chunk of a block
+	unguarded bool // a key was there: from here on the script writes the rows
 }
 
 // sent is what to count when a slice has been answered.
 type sent struct {
 	reply   *redis.Cmd
 	rows    int
-	latched bool
+	guarded bool
 }
 
 // batch is slices that are sent together.
@@ -105,21 +105,21 @@ type step struct {
 	before, after sink.LiveState
 	runs          []bound
 	idle          bool                 // a part that is there, or is not wanted
-	resume        map[block.Number]int // rows of a block in pieces that are there
+	resume        map[block.Number]int // rows of a block in chunks that are there
 }
 
 // attempt applies what is not committed yet.
 func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
-	l, err := c.readLedger(ctx)
+	l, err := c.readCommitState(ctx)
 	if err != nil {
 		return err
 	}
 	for _, r := range l.Coverage.Ranges() {
 		c.top = max(c.top, r.End-1)
 	}
-	var before *ledger // in a Cluster: as it is, while l is as it will be
+	var before *commitState // in a Cluster: as it is, while l is as it will be
 	if c.target.Cluster {
-		before = &ledger{Ledger: *l.Clone(), open: maps.Clone(l.open), floor: l.floor, home: l.home}
+		before = &commitState{CommitState: *l.Clone(), open: maps.Clone(l.open), floor: l.floor, coordinator: l.coordinator}
 	}
 	// Everything that can be refused is, before anything is sent.
 	steps := make([]step, len(changes))
@@ -131,7 +131,7 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 		all, skipped = all+uint64(change.Rows), skipped+steps[i].Skipped
 	}
 	if c.target.Cluster {
-		there, err := c.spread(ctx, before, steps)
+		there, err := c.commitCluster(ctx, before, steps)
 		if err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (c *call) slices(ctx context.Context, steps []step) error {
 }
 
 // take asks the rules what a change does.
-func (c *call) take(l *ledger, change sink.Change) (s step, err error) {
+func (c *call) take(l *commitState, change sink.Change) (s step, err error) {
 	s = step{change: change, before: l.Live, resume: make(map[block.Number]int)}
 	at := change.Range.Start
 	if change.Kind == entry.Data && !change.Whole() {
@@ -195,7 +195,7 @@ func (c *call) take(l *ledger, change sink.Change) (s step, err error) {
 	return s, nil
 }
 
-// tokenOf names a reading of a block that arrives in pieces.
+// tokenOf names a reading of a block that arrives in chunks.
 func tokenOf(parts int, batch string) string { return strconv.Itoa(parts) + " " + batch }
 
 // step sends what one change does.
@@ -204,12 +204,12 @@ func (c *call) step(ctx context.Context, s *step) error {
 	if live && s.before == s.after {
 		return nil // applied before
 	}
-	behind := live && s.before.Behind(s.change)
+	beyond := live && s.before.StartsBeyond(s.change)
 	from := s.change.Range.Start
-	if behind {
+	if beyond {
 		from = s.before.Start // all that the live lane had is void
 	}
-	if live && !s.before.Started || behind && s.change.Kind != entry.Invalidate {
+	if live && !s.before.Started || beyond && s.change.Kind != entry.Invalidate {
 		// The lane takes possession of its blocks, at the place before its first
 		// entry, so that the entry itself can follow in slices.
 		begun := sink.LiveState{Started: true, Epoch: s.change.Epoch, Seq: s.change.After, Start: s.after.Start}
@@ -245,7 +245,7 @@ func (c *call) whole(ctx context.Context, s *step) error {
 	for i, r := range s.Covered {
 		for r.Start < r.End {
 			blocks, count := rows.plan(r)
-			if count > wholeRows { // a block that goes in pieces, and perhaps empty ones around it
+			if count > wholeRows { // a block that goes in chunks, and perhaps empty ones around it
 				if n := rows.block(); n > blocks.Start {
 					blocks.End, count = n, 0
 				} else {
@@ -256,7 +256,7 @@ func (c *call) whole(ctx context.Context, s *step) error {
 				c.begin(s.before, s.change.Live)
 				c.cover(blocks)
 				c.fill(&rows, count, math.MaxInt)
-			} else if err := c.pieces(ctx, s, &rows, piece{blocks, c.token, 0, 1}, count); err != nil {
+			} else if err := c.chunks(ctx, s, &rows, blockChunk{blocks, c.token, 0, 1}, count); err != nil {
 				return err
 			}
 			if blocks.End == r.End && i == last {
@@ -288,16 +288,16 @@ func (c *call) moveOn(s *step) {
 	c.pack.header.list("set", liveFields(s.after)...)
 }
 
-// piece says of what a slice of a block is a piece.
-type piece struct {
+// blockChunk says which chunk of a block a slice is.
+type blockChunk struct {
 	blocks      block.Range // one block
 	batch       string
 	part, parts int
 }
 
-// pieces sends count rows of one block, leaving out those that are there. The
-// last piece is left to the caller to send.
-func (c *call) pieces(ctx context.Context, s *step, rows *reader, p piece, count int) error {
+// chunks sends count rows of one block, leaving out those that are there. The
+// last chunk is left to the caller to send.
+func (c *call) chunks(ctx context.Context, s *step, rows *reader, p blockChunk, count int) error {
 	offset := min(s.resume[p.blocks.Start], max(0, count-1))
 	for range offset {
 		rows.next()
@@ -305,7 +305,7 @@ func (c *call) pieces(ctx context.Context, s *step, rows *reader, p piece, count
 	for count -= offset; ; {
 		c.begin(s.before, s.change.Live)
 		c.cover(p.blocks)
-		c.piecemeal = true
+		c.chunked = true
 		h := &c.pack.header
 		h.text("token", tokenOf(p.parts, p.batch))
 		h.text("parts", strconv.Itoa(p.parts))
@@ -338,7 +338,7 @@ func (c *call) part(ctx context.Context, s *step) error {
 		return c.send(ctx)
 	}
 	rows := reader{runs: s.runs}
-	if err := c.pieces(ctx, s, &rows, piece{n, ch.Batch, ch.Part, ch.Parts}, int(sink.CountRows(s.Write))); err != nil {
+	if err := c.chunks(ctx, s, &rows, blockChunk{n, ch.Batch, ch.Part, ch.Parts}, int(sink.CountRows(s.Write))); err != nil {
 		return err
 	}
 	c.moveOn(s)

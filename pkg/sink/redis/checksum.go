@@ -5,7 +5,7 @@ import (
 	"hash/crc64"
 )
 
-// checksum is the CRC-64 of Redis: the polynomial of Jones, reflected, without the
+// checksum returns the CRC-64 of Redis: the polynomial of Jones, reflected, without the
 // inversions of hash/crc64. Eight bytes at a time: hash/crc64 does that for texts
 // of two kilobytes and more only, and a row is smaller.
 func checksum(b []byte) uint64 {

@@ -22,8 +22,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
-// member is a node of a Cluster that the test has made.
-type member struct {
+// node is a node of a Cluster that the test has made.
+type node struct {
 	*driver.Client
 	addr, id string
 	stop     func()
@@ -32,10 +32,10 @@ type member struct {
 var soon = fault.Backoff{Attempts: 300, Min: 20 * time.Millisecond, Max: 100 * time.Millisecond}
 
 // privateCluster starts a Cluster of three masters, and replicas of the first.
-func privateCluster(t testing.TB, replicas int) (*server, []*member) {
+func privateCluster(t testing.TB, replicas int) (*server, []*node) {
 	t.Helper()
 	const masters = 3
-	members := make([]*member, masters+replicas)
+	members := make([]*node, masters+replicas)
 	buses := make([]string, len(members))
 	for i := range members {
 		buses[i] = freePort(t)
@@ -45,7 +45,7 @@ func privateCluster(t testing.TB, replicas int) (*server, []*member) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &member{Client: driver.NewClient(o), addr: o.Addr, stop: stop}
+		m := &node{Client: driver.NewClient(o), addr: o.Addr, stop: stop}
 		t.Cleanup(func() { _ = m.Close() })
 		members[i] = m
 		if m.id, err = m.Do(t.Context(), "CLUSTER", "MYID").Text(); err != nil {
@@ -60,7 +60,7 @@ func privateCluster(t testing.TB, replicas int) (*server, []*member) {
 		_, port, _ := net.SplitHostPort(m.addr)
 		members[0].must(t, "CLUSTER", "MEET", "127.0.0.1", port, buses[i+1])
 	}
-	joined := func(ctx context.Context, m *member) error {
+	joined := func(ctx context.Context, m *node) error {
 		info, err := m.ClusterInfo(ctx).Result()
 		if err == nil && !(strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", len(members)))) {
 			err = errors.New("the cluster is not ready")
@@ -78,7 +78,7 @@ func privateCluster(t testing.TB, replicas int) (*server, []*member) {
 	return clusterAt(t, "redis://"+members[0].addr+"?addr="+members[1].addr+"&addr="+members[2].addr), members
 }
 
-func (m *member) must(t testing.TB, command ...any) {
+func (m *node) must(t testing.TB, command ...any) {
 	t.Helper()
 	if err := m.Do(t.Context(), command...).Err(); err != nil {
 		t.Fatalf("%v: %v", command, err)
@@ -86,7 +86,7 @@ func (m *member) must(t testing.TB, command ...any) {
 }
 
 // slotIn returns an address whose key is of a slot of a third of the Cluster, and not
-// of that of the home slot.
+// of that of the coordinator.
 func slotIn(t testing.TB, s *server, third int, first byte) (byte, int64) {
 	t.Helper()
 	home := s.ClusterKeySlot(t.Context(), "{"+s.name+"}").Val()
@@ -358,7 +358,7 @@ func TestALaterEpochInACluster(t *testing.T) {
 	}
 }
 
-// The index of a slot is dropped below the floor that home has, and not before: a
+// The index of a slot is dropped below the floor that the coordinator has, and not before: a
 // reorg is exact in all slots, or refused.
 func TestFinalityInACluster(t *testing.T) {
 	t.Parallel()

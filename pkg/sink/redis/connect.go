@@ -21,7 +21,8 @@ import (
 
 // errURL stands for whatever the driver says about a URL: that may quote it, and
 // with it the password.
-var errURL = fault.Permanent(errors.New("url: it cannot be read; write redis://user:password@host:6379/0 with special characters of the password as %XX"))
+var errURL = fault.Permanent(errors.New("url: it cannot be read; write redis://user:password@host:6379/0 with special " +
+	"characters of the password as %XX"))
 
 // Times of a connection. A call of the script is some milliseconds; a server
 // that does not answer for so long is in trouble.
@@ -89,7 +90,8 @@ func classify(what string, err error) error {
 	}
 	switch {
 	case untrusted(err):
-		return fault.Permanent(fmt.Errorf("%s: TLS with the server fails; check the scheme of the url and the server's certificate: %w", what, err))
+		return fault.Permanent(fmt.Errorf("%s: TLS with the server fails; check the scheme of the url and the server's certificate: %w",
+			what, err))
 	case lost(err):
 		return fault.Later(fmt.Errorf("%s: the server cannot be reached: %w", what, err), 0)
 	}

@@ -34,7 +34,7 @@ type sourceDigest struct {
 // [Writer.Apply] would give.
 func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	g := d.target
-	b, err := g.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+	b, err := g.bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
 	if err != nil {
 		return err
 	}

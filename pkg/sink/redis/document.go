@@ -37,7 +37,7 @@ func checkType(dt arrow.DataType) error {
 	}
 }
 
-// describeType says how values of a type are written; the table of types of
+// describeType returns how values of a type are written; the table of types of
 // docs/redis.md.
 func describeType(dt arrow.DataType) string {
 	dt = arrowfmt.Underlying(dt)

@@ -24,7 +24,7 @@ func Commands(cfg config.Redis, t sink.Table, dst []byte, records ...arrow.Recor
 		dst = append(append(dst, s...), "\r\n"...)
 	}
 	for _, rec := range records {
-		b, err := g.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+		b, err := g.bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error
 	}
 	size := 0
 	for _, rec := range records {
-		b, err := g.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+		b, err := g.bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
 		if err != nil {
 			return 0, err
 		}

@@ -35,7 +35,8 @@ func (w *Writer) findExtra(ctx context.Context) (sink.Extras, error) {
 		return sink.Extras{}, err
 	}
 	if s.floor > 0 && w.target.blockless() {
-		return sink.Extras{}, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), and rows do not say of which block they are, so none can be told from an extra one", s.floor, w.target.Finality))
+		return sink.Extras{}, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), and rows do "+
+			"not say of which block they are, so none can be told from an extra one", s.floor, w.target.Finality))
 	}
 	found := sink.Extras{Below: s.floor}
 	sums := make([]bucket, buckets)
@@ -92,7 +93,7 @@ type candidate struct {
 	rows          uint64 // that are extra
 }
 
-// extra is the number of rows that are too many. One with a name cannot be there
+// extra returns the number of rows that are too many. One with a name cannot be there
 // twice, however often a scan comes across it.
 func (c candidate) extra(named bool) uint64 {
 	if named {
@@ -121,7 +122,8 @@ func (s *search) extraOf(ctx context.Context, some map[uint64]bool, into *sink.E
 			}
 		})
 		for hash, c := range all {
-			if c.rows = c.extra(named); c.rows == 0 {
+			c.rows = c.extra(named)
+			if c.rows == 0 {
 				delete(all, hash)
 				continue
 			}
@@ -172,7 +174,7 @@ type storedRow struct {
 }
 
 func (s *search) begin(ctx context.Context) error {
-	l, err := s.readLedger(ctx)
+	l, err := s.readCommitState(ctx)
 	if err != nil {
 		return err
 	}
@@ -189,7 +191,7 @@ func (s *search) both(ctx context.Context, stored func(storedRow), known func(xx
 	if err := s.scan(ctx, stored); err != nil {
 		return err
 	}
-	l, err := s.readLedger(ctx) // slots that are new
+	l, err := s.readCommitState(ctx) // slots that are new
 	if err != nil {
 		return err
 	}
@@ -218,7 +220,8 @@ func (s *search) owners(ctx context.Context, known func(xxh3.Uint128)) error {
 			for i := 0; i+1 < len(pairs); i += 2 {
 				known(xxh3.HashString128(pairs[i]))
 			}
-			if cursor = next; cursor == 0 {
+			cursor = next
+			if cursor == 0 {
 				break
 			}
 		}
@@ -226,7 +229,7 @@ func (s *search) owners(ctx context.Context, known func(xxh3.Uint128)) error {
 	return nil
 }
 
-// hash is that of what an index has of a row.
+// hash returns the hash of what an index has of a row.
 func (s *search) hash(key, member string) xxh3.Uint128 {
 	if s.target.named() {
 		return xxh3.HashString128(s.target.name(key, member))

@@ -50,12 +50,13 @@ func (g *target) keyShape() keyShape {
 	return s
 }
 
-// value is an expression for what values of a type look like in keys.
+// value returns an expression for what values of a type look like in keys.
 func (p *pattern) value(dt arrow.DataType) string {
 	switch {
 	case arrow.IsInteger(dt.ID()):
 		return `-?[0-9]+`
-	case arrow.IsBaseBinary(dt.ID()) && dt.ID() != arrow.STRING && dt.ID() != arrow.LARGE_STRING, dt.ID() == arrow.FIXED_SIZE_BINARY, dt.ID() == arrow.BINARY_VIEW:
+	case arrow.IsBaseBinary(dt.ID()) && dt.ID() != arrow.STRING && dt.ID() != arrow.LARGE_STRING, dt.ID() == arrow.FIXED_SIZE_BINARY,
+		dt.ID() == arrow.BINARY_VIEW:
 		return `0x[0-9a-f]*`
 	case p.escape == "":
 		return `.*`
@@ -103,7 +104,8 @@ func (s *search) scanNode(ctx context.Context, node redis.Cmdable, stored func(s
 				if err != nil {
 					continue // not a key of ours
 				}
-				if n = block.Number(at); n < s.floor {
+				n = block.Number(at)
+				if n < s.floor {
 					continue
 				}
 			}
@@ -111,7 +113,8 @@ func (s *search) scanNode(ctx context.Context, node redis.Cmdable, stored func(s
 				return err
 			}
 		}
-		if cursor = next; cursor == 0 {
+		cursor = next
+		if cursor == 0 {
 			return nil
 		}
 	}
@@ -124,7 +127,8 @@ func (s *search) rowsOf(ctx context.Context, node redis.Cmdable, key string, n b
 		at := n
 		if s.floor > 0 && at == 0 {
 			v, err := strconv.ParseUint(number(), 10, 64)
-			if at = block.Number(v); err != nil {
+			at = block.Number(v)
+			if err != nil {
 				at = block.Max // not a row of ours
 			}
 			if at < s.floor {
@@ -142,7 +146,8 @@ func (s *search) rowsOf(ctx context.Context, node redis.Cmdable, key string, n b
 			for i := 0; i < len(members); i += step {
 				row(members[i], func() string { return s.target.blockIn(members[i]) })
 			}
-			if cursor = next; cursor == 0 {
+			cursor = next
+			if cursor == 0 {
 				return nil
 			}
 		}

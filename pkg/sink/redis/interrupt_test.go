@@ -96,17 +96,17 @@ func (i *interruption) ProcessPipelineHook(next driver.ProcessPipelineHook) driv
 	}
 }
 
-// tale is what happens to a sink of balances in a Cluster.
-type tale struct {
+// scriptedChain is what happens to a sink of balances in a Cluster.
+type scriptedChain struct {
 	before, during, after []sink.Change
 	wants                 sink.State
 	digest                []sink.Change // whose rows are there in the end
 }
 
-// newTale has of everything: history, a block that first came in part and then
+// newScriptedChain has of everything: history, a block that first came in part and then
 // whole, the beginning of the live lane inside the history, a block in parts, a
 // reorg, and what follows it.
-func newTale(t testing.TB) *tale {
+func newScriptedChain(t testing.TB) *scriptedChain {
 	some := func(n block.Number, salt int64, addresses ...byte) []balance {
 		var rows []balance
 		for _, a := range addresses {
@@ -132,7 +132,7 @@ func newTale(t testing.TB) *tale {
 	watermark := func(n block.Number) sink.Change {
 		return l.next(sink.Change{Header: entry.Header{Kind: entry.Watermark, Network: "n", Range: block.Closed(n, n), Hash: block.Hash{byte(n)}}})
 	}
-	return &tale{
+	return &scriptedChain{
 		before: []sink.Change{old, part(12, "a", 0, 2, some(12, 0, 2, 7))}, // nothing has 7 after all
 		during: []sink.Change{whole, beyond, l.next(first), l.next(fork), l.next(one), l.next(two), watermark(24), l.undo(22, 24), l.next(again)},
 		after:  []sink.Change{watermark(24), l.next(last)},
@@ -180,8 +180,8 @@ func (s *server) content() map[string]string {
 	return all
 }
 
-// end checks that the tale has come to its end.
-func (c *tale) end(t *testing.T, s *server, w *redis.Writer, want map[string]string) map[string]string {
+// end checks that the chain has come to its end.
+func (c *scriptedChain) end(t *testing.T, s *server, w *redis.Writer, want map[string]string) map[string]string {
 	t.Helper()
 	state, err := w.State(t.Context())
 	if err != nil || !state.Coverage.Equal(c.wants.Coverage) || state.Live != c.wants.Live {
@@ -211,9 +211,9 @@ func (c *tale) end(t *testing.T, s *server, w *redis.Writer, want map[string]str
 	return got
 }
 
-// tell tells the tale to a writer that is interrupted, and then to another one. It
+// tell applies the chain with a writer that is interrupted, and then with another one. It
 // returns false if the first came to the end of it.
-func (c *tale) tell(t *testing.T, cfg config.Redis, table sink.Table, i *interruption) (*redis.Writer, bool) {
+func (c *scriptedChain) tell(t *testing.T, cfg config.Redis, table sink.Table, i *interruption) (*redis.Writer, bool) {
 	t.Helper()
 	first := redis.New(cfg)
 	if err := first.Open(t.Context(), table); err != nil {
@@ -270,7 +270,7 @@ func TestInterruptedInACluster(t *testing.T) {
 				n := 0
 				for interrupted := true; interrupted; n++ {
 					s := newCluster(t)
-					c := newTale(t)
+					c := newScriptedChain(t)
 					var w *redis.Writer
 					if n == 0 { // first as it should be
 						w, _ = c.tell(t, s.config(structure, key), balanceTable(s), crashAfter(1<<30))

@@ -27,8 +27,8 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 				return err
 			}
 		}
-		if g.latches() {
-			if err := client.Set(ctx, g.latch(), "", 0).Err(); err != nil {
+		if g.usesMsetGuard() {
+			if err := client.Set(ctx, g.msetGuard(), "", 0).Err(); err != nil {
 				return err
 			}
 		}
@@ -51,7 +51,7 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	if w.target == nil {
 		return errNotOpen
 	}
-	_, err := w.target.bind(sink.Run{Record: rec, To: int(rec.NumRows())})
+	_, err := w.target.bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
 	return err
 }
 
@@ -75,7 +75,7 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 	if err != nil {
 		return err
 	}
-	known, warnings, err := survey(ctx, g, client)
+	known, warnings, err := inspect(ctx, g, client)
 	if err == nil && then != nil {
 		err = then(g, client, known)
 	}
@@ -102,7 +102,8 @@ func openError(ctx context.Context, g *target, err error) error {
 	case g.Sentinel != "" && errors.Is(err, redis.Nil):
 		return fault.Permanent(fmt.Errorf("open %s: the sentinels know no master %q; correct sentinel: %w", g, g.Sentinel, err))
 	case ambiguous(err):
-		return fault.Later(fmt.Errorf("open %s: the server does not answer; a url with rediss:// is for a server with TLS, redis:// for one without: %w", g, err), 0)
+		return fault.Later(fmt.Errorf("open %s: the server does not answer; a url with rediss:// is for a server with TLS, "+
+			"redis:// for one without: %w", g, err), 0)
 	default:
 		return classify("open "+g.String(), err)
 	}
@@ -138,13 +139,13 @@ func (w *Writer) load(ctx context.Context, client redis.UniversalClient) error {
 	})
 }
 
-// survey checks what the servers are and have, and returns the state of the sink,
+// inspect checks what the servers are and have, and returns the state of the sink,
 // which is empty if there is none.
-func survey(ctx context.Context, g *target, client redis.UniversalClient) (map[string]string, []string, error) {
+func inspect(ctx context.Context, g *target, client redis.UniversalClient) (map[string]string, []string, error) {
 	var warnings []string
 	var one sync.Mutex
 	look := func(ctx context.Context, c redis.UniversalClient) error {
-		found, err := surveyServer(ctx, g, c)
+		found, err := inspectServer(ctx, g, c)
 		one.Lock()
 		defer one.Unlock()
 		for _, warning := range found {
@@ -178,7 +179,8 @@ func (g *target) compare(known map[string]string) error {
 	switch was := known["format"]; {
 	case was == g.format():
 	case was == formatSingle || was == formatCluster:
-		return fault.Permanent(fmt.Errorf("its state was written with cluster: %v and has another form with cluster: %v; give the sink another name and other keys, or remove %s and the keys of its rows", !g.Cluster, g.Cluster, g.stateKeys()))
+		return fault.Permanent(fmt.Errorf("its state was written with cluster: %v and has another form with cluster: %v; "+
+			"give the sink another name and other keys, or remove %s and the keys of its rows", !g.Cluster, g.Cluster, g.stateKeys()))
 	default:
 		return fault.Permanent(fmt.Errorf("its state is of format %q, this ampipe knows %s; use the version that wrote it", was, g.format()))
 	}
@@ -192,5 +194,6 @@ func (g *target) compare(known map[string]string) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fault.Permanent(fmt.Errorf("%w; give the sink another name and other keys, or remove the keys %s and those of its rows", errors.Join(wrong...), g.stateKeys()))
+	return fault.Permanent(fmt.Errorf("%w; give the sink another name and other keys, or remove the keys %s and those of its rows",
+		errors.Join(wrong...), g.stateKeys()))
 }

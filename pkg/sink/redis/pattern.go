@@ -46,7 +46,8 @@ func newPattern(cfg config.Redis, schema *arrow.Schema) (*pattern, error) {
 			case len(found) != 1:
 				wrong = append(wrong, fmt.Errorf("key: the query gives no column %q; it gives %q", name, namesOf(schema)))
 			case unkeyed(schema.Field(found[0]).Type):
-				wrong = append(wrong, fmt.Errorf("key: column %q is of the type %s, of which no key can be made; cast it in the query or choose another column",
+				wrong = append(wrong, fmt.Errorf("key: column %q is of the type %s, of which no key can be made; cast it in the query "+
+					"or choose another column",
 					name, schema.Field(found[0]).Type))
 			default:
 				p.literals = append(p.literals, literal.String())

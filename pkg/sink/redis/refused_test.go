@@ -74,7 +74,7 @@ func inParts(t testing.TB) []sink.Change {
 	return parts
 }
 
-// ofALargeBlock is one that goes in pieces.
+// ofALargeBlock is one that goes in chunks.
 func ofALargeBlock(t testing.TB) []sink.Change {
 	var rows []balance
 	for i := range 500 {

@@ -18,7 +18,8 @@ func appendRewritten(dst, doc []byte) []byte {
 			n = quoted(doc[i:])
 			dst = appendRequoted(dst, doc[i:i+n])
 		case c == '-' || c >= '0' && c <= '9':
-			if n = bytes.IndexAny(doc[i:], ",]}"); n < 0 {
+			n = bytes.IndexAny(doc[i:], ",]}")
+			if n < 0 {
 				n = len(doc) - i
 			}
 			dst = appendNumber(dst, doc[i:i+n])
@@ -30,7 +31,7 @@ func appendRewritten(dst, doc []byte) []byte {
 	return dst
 }
 
-// quoted is the length of the JSON string that text begins with.
+// quoted returns the length of the JSON string that text begins with.
 func quoted(text []byte) int {
 	for i := 1; i < len(text); i++ {
 		switch text[i] {

@@ -58,7 +58,7 @@ func (g *target) needs() []need {
 	if g.TTL > 0 {
 		row.commands = append(row.commands, "PEXPIRE KEY 1")
 	}
-	if g.latches() {
+	if g.usesMsetGuard() {
 		others.commands = append(others.commands, "MULTI", "EXEC")
 		state.commands = append(state.commands, "SET KEY x", "GET KEY", "UNLINK KEY", "MSETNX KEY x")
 		row.commands = append(row.commands, "MSETNX KEY x")
@@ -78,12 +78,12 @@ func (g *target) needs() []need {
 	return []need{others, state, row, slot}
 }
 
-// globbed is a text as a part of a pattern of keys.
+// globbed returns a text as a part of a pattern of keys.
 func globbed(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(text)
 }
 
-// sample is the key of a row, and the pattern of the keys of all.
+// sample returns the key of a row, and the pattern of the keys of all.
 func (p *pattern) sample() (key, glob string) {
 	if len(p.columns) == 0 {
 		return p.literals[0], globbed(p.literals[0])
@@ -95,7 +95,7 @@ func (p *pattern) sample() (key, glob string) {
 	return strings.Join(p.literals, "0"), strings.Join(parts, "*")
 }
 
-// database is the number of it in a url, as a text; empty if there is none.
+// database returns the number of the database in a url, as a text; empty if there is none.
 func database(address config.Secret) string {
 	u, err := url.Parse(string(address))
 	if err != nil {
@@ -107,7 +107,7 @@ func database(address config.Secret) string {
 	return strings.Trim(u.Path, "/")
 }
 
-// user is who logs in at the server.
+// user returns the name of the user that logs in at the server.
 func (g *target) user() string {
 	u, err := url.Parse(string(g.URL))
 	if err != nil {
@@ -125,7 +125,7 @@ func (g *target) user() string {
 	return name
 }
 
-// right is the name of a command as a rule of an ACL has it, behind a plus sign.
+// right returns the name of a command as a rule of an ACL has it, behind a plus sign.
 func right(command string) string {
 	words := strings.Fields(strings.ToLower(command))
 	if len(words) > 1 && slices.Contains([]string{"script", "cluster", "command"}, words[0]) {
@@ -146,7 +146,7 @@ func (g *target) grant(keys, commands []string) string {
 	return line
 }
 
-// shellWord is a word as redis-cli reads it.
+// shellWord returns a word as redis-cli reads it.
 func shellWord(word string) string {
 	if !strings.ContainsAny(word, " \"'\\") {
 		return word
@@ -169,7 +169,7 @@ const usesKey = "EVAL s 1 KEY"
 // question is about a command on a key, or on none.
 type question struct{ command, key string }
 
-// whole is the command with its arguments, zeros between them.
+// whole returns the command with its arguments, zeros between them.
 func (q question) whole() string {
 	words := strings.Fields(q.command)
 	for i := range words {
@@ -232,7 +232,7 @@ func tryRights(ctx context.Context, g *target, client redis.UniversalClient) err
 	return g.judge(needs, answers)
 }
 
-// judge says what is missing.
+// judge returns an error that names what is missing.
 func (g *target) judge(needs []need, answers map[question]string) error {
 	var keys, commands, unknown []string
 	anyKey := false

@@ -19,7 +19,7 @@ func (c *call) begin(before sink.LiveState, live bool) {
 	if floor := g.floor(c.top); floor > 0 {
 		h.text("floor", hexBlock(floor))
 	}
-	c.piecemeal = false
+	c.chunked = false
 	switch {
 	case live && before.Started:
 		h.list("live", strconv.FormatUint(before.Epoch, 10), strconv.FormatUint(before.Seq, 10))
@@ -65,17 +65,17 @@ func (c *call) fill(rows *reader, n, limit int) int {
 func (c *call) send(ctx context.Context) error {
 	p, g, b := &c.pack, c.target, &c.next
 	p.finish(g)
-	latched := c.latched()
-	if latched {
+	guarded := c.guarded()
+	if guarded {
 		p.header.flag("latch", true)
 	}
 	header, index := c.keep(p.header.bytes()), []byte(nil)
 	// Below the floor no reorg is expected, so no index is needed.
-	if p.count > 0 && (c.piecemeal || p.lastBlock >= g.floor(c.top)) {
+	if p.count > 0 && (c.chunked || p.lastBlock >= g.floor(c.top)) {
 		index = c.keep(p.index)
 	}
-	if latched {
-		c.putLatched(ctx, header, index)
+	if guarded {
+		c.putGuarded(ctx, header, index)
 	} else {
 		args := append(make([]any, 0, 2+len(p.ends)), header, index)
 		b.sent = append(b.sent, sent{reply: c.script.EvalSha(ctx, b.pipe, g.keys(), c.appendRows(args)...), rows: p.count})
@@ -143,7 +143,7 @@ func (c *call) wait() error {
 		if err != nil {
 			continue // failed says it
 		}
-		if s.latched {
+		if s.guarded {
 			if reply, err = executed(reply); err != nil {
 				failed = cmp.Or(failed, err)
 				continue
@@ -151,7 +151,7 @@ func (c *call) wait() error {
 		}
 		gone, err := c.answered(reply)
 		if errors.Is(err, errTaken) {
-			c.unlatched, err = true, errStale
+			c.unguarded, err = true, errStale
 		}
 		if errors.Is(err, errStale) {
 			stale = err
@@ -219,7 +219,8 @@ func (r *reader) plan(of block.Range) (block.Range, int) {
 				return of, count + inBlock
 			}
 			if inBlock > 0 && n != last {
-				if count += inBlock; count >= sliceRows {
+				count += inBlock
+				if count >= sliceRows {
 					return block.Range{Start: of.Start, End: last + 1}, count
 				}
 				inBlock = 0

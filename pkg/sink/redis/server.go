@@ -14,8 +14,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// surveyServer checks one server and returns what may become trouble.
-func surveyServer(ctx context.Context, g *target, client redis.UniversalClient) ([]string, error) {
+// inspectServer checks one server and returns what may become trouble.
+func inspectServer(ctx context.Context, g *target, client redis.UniversalClient) ([]string, error) {
 	info, err := serverInfo(ctx, client)
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		return nil, cmp.Or(tryRights(ctx, g, client), err)
@@ -103,7 +103,8 @@ func serverWarnings(g *target, info map[string]string) (warnings []string) {
 			"since its last snapshot, is loaded again; run on the server: CONFIG SET appendonly yes")
 	}
 	// A server tells of good replicas only if it wants some before it takes writes.
-	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || (info["connected_slaves"] != "" && info["connected_slaves"] != "0")) {
+	replicated := info["connected_slaves"] != "" && info["connected_slaves"] != "0"
+	if _, wants := info["min_slaves_good_slaves"]; !wants && (g.Sentinel != "" || replicated) {
 		warnings = append(warnings, "the server has replicas and takes writes without them (min-replicas-to-write is 0): "+
 			"a failover may take back what was written for longer than a moment; it is loaded again, but set min-replicas-to-write to 1")
 	}

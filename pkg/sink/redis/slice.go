@@ -25,14 +25,14 @@ const (
 
 // bound is a run whose columns are bound to their memory.
 type bound struct {
-	sink.Run
+	sink.RowRange
 	cells  []cells
 	blocks sink.Blocks
 }
 
 // bind binds the columns that are needed and refuses what cannot be written.
-func (g *target) bind(run sink.Run) (bound, error) {
-	b := bound{Run: run, cells: make([]cells, g.schema.NumFields())}
+func (g *target) bind(run sink.RowRange) (bound, error) {
+	b := bound{RowRange: run, cells: make([]cells, g.schema.NumFields())}
 	var err error
 	if b.blocks, err = sink.BlocksOf(run.Record, g.block); err != nil {
 		return b, err
@@ -133,7 +133,7 @@ func (p *packer) finish(g *target) {
 	}
 }
 
-// width is the number of arguments of a row: its key, what goes there and, in a
+// width returns the number of arguments of a row: its key, what goes there and, in a
 // sorted set, its score.
 func (g *target) width() int {
 	if g.score >= 0 {

@@ -31,7 +31,7 @@ type target struct {
 	elements       [][]byte // and as elements of a listpack
 }
 
-// newTarget works it out, or says everything that is wrong.
+// newTarget returns the target, or an error that names everything that is wrong.
 func newTarget(cfg config.Redis, t sink.Table) (*target, error) {
 	if t.BlockColumn < 0 || t.BlockColumn >= t.Schema.NumFields() || !arrow.IsInteger(t.Schema.Field(t.BlockColumn).Type.ID()) {
 		return nil, fault.Permanent(errors.New("the block column is not an integer column of the query; set source.block_column"))
@@ -42,7 +42,8 @@ func newTarget(cfg config.Redis, t sink.Table) (*target, error) {
 	if g.pattern, err = newPattern(cfg, t.Schema); err != nil {
 		wrong = append(wrong, err)
 	} else if cfg.Structure.Keyed() && len(g.pattern.columns) == 0 {
-		wrong = append(wrong, fmt.Errorf("key: %q is the same for all rows, and structure: %s keeps one row for each key; add columns to it, such as {%s}",
+		wrong = append(wrong, fmt.Errorf("key: %q is the same for all rows, and structure: %s keeps one row for each key; "+
+			"add columns to it, such as {%s}",
 			cfg.Key, cfg.Structure, t.Schema.Field(t.BlockColumn).Name))
 	}
 	wrong = append(wrong, g.pickColumns(), g.pickScore())
@@ -78,7 +79,8 @@ func (g *target) pickColumns() error {
 		}
 	}
 	if len(g.columns) > maxColumns {
-		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a script of Redis takes at most %d; name fewer under columns", len(g.columns), maxColumns))
+		wrong = append(wrong, fmt.Errorf("the query gives %d columns, and a script of Redis takes at most %d; name fewer under columns",
+			len(g.columns), maxColumns))
 	}
 	return errors.Join(wrong...)
 }
@@ -99,7 +101,8 @@ func (g *target) pickScore() error {
 		return fmt.Errorf("score: the query gives no column %q; it gives %q", g.Score, namesOf(g.schema))
 	}
 	if dt := g.schema.Field(found[0]).Type; !arrow.IsInteger(dt.ID()) && !arrow.IsFloating(dt.ID()) && !arrow.IsDecimal(dt.ID()) {
-		return fmt.Errorf("score: column %q is of the type %s, and the score of a sorted set is a number; choose a numeric column, or cast it in the query", g.Score, dt)
+		return fmt.Errorf("score: column %q is of the type %s, and the score of a sorted set is a number; choose a numeric "+
+			"column, or cast it in the query", g.Score, dt)
 	}
 	g.score = found[0]
 	return nil
@@ -114,20 +117,21 @@ func (g *target) members() bool {
 	return g.Structure == config.Set || g.Structure == config.SortedSet
 }
 
-// warnings tells what of the target is not wrong, but hardly meant.
+// warnings returns what is not wrong, but probably not meant.
 func (g *target) warnings() []string {
 	block := g.schema.Field(g.block).Name
 	other := strings.TrimPrefix(block, "_")
 	if !g.owned || other == block || !slices.ContainsFunc(g.pattern.columns, func(i int) bool { return g.schema.Field(i).Name == other }) {
 		return nil
 	}
-	return []string{fmt.Sprintf("key: nobody knows that {%s} is the block of a row, so who wrote each key is kept, which takes memory and half of the speed; write {%s} in its place", other, block)}
+	return []string{fmt.Sprintf("key: nobody knows that {%s} is the block of a row, so who wrote each key is kept, which takes "+
+		"memory and half of the speed; write {%s} in its place", other, block)}
 }
 
 // flat reports whether columns are fields, not parts of a document.
 func (g *target) flat() bool { return g.Structure == config.Hash || g.Structure == config.Stream }
 
-// stride is the number of elements of an index entry.
+// stride returns the number of elements of an index entry.
 func (g *target) stride() int {
 	n := 2
 	if g.Structure.Keyed() {
@@ -154,10 +158,10 @@ func (g *target) label() {
 }
 
 // prefix begins the names of all keys of the sink's state; in a Cluster, of those
-// that are of the whole sink: the braces keep them together, in the home slot.
+// that are of the whole sink: the braces keep them together, in the slot of the coordinator.
 func (g *target) prefix() string { return "ampipe:{" + g.pipeline + "}:" + g.sink + ":" }
 
-// keys are those of the script. In a Cluster there are more, of the home slot.
+// keys are those of the script. In a Cluster there are more, of the coordinator.
 func (g *target) keys() []string {
 	names := []string{"state", "coverage", "open", "index", "owners", "replaced"}
 	if g.Cluster {
@@ -175,7 +179,7 @@ func (g *target) slotState(tag string) string {
 	return "ampipe:" + g.pipeline + ":" + g.sink + ":{" + tag + "}:state"
 }
 
-// stateKeys says to people where the state is.
+// stateKeys returns the keys of the state, for people.
 func (g *target) stateKeys() string {
 	if g.Cluster {
 		return g.prefix() + "* and ampipe:" + g.pipeline + ":" + g.sink + ":*"
@@ -197,7 +201,7 @@ func (g *target) format() string {
 	return formatSingle
 }
 
-// identity is what must not change while there is a state: field and value.
+// identity returns what must not change while there is a state: field and value.
 func (g *target) identity() []string {
 	columns := make([]string, len(g.columns))
 	for i, c := range g.columns {
@@ -218,7 +222,7 @@ func (g *target) identity() []string {
 // String names the keys for people.
 func (g *target) String() string { return "redis " + string(g.Structure) + " " + g.Key }
 
-// Describe tells what is written for a row. It needs no connection. An error is
+// Describe returns what is written for a row. It needs no connection. An error is
 // permanent.
 func (w *Writer) Describe(t sink.Table) (string, error) {
 	g, err := newTarget(w.cfg, t)
@@ -238,10 +242,18 @@ func (w *Writer) Describe(t sink.Table) (string, error) {
 	return b.String(), nil
 }
 
-// floor is the lowest block whose index is kept when n is the highest block.
+// floor returns the lowest block whose index is kept when n is the highest block.
 func (g *target) floor(n block.Number) block.Number {
 	if g.Finality == 0 || uint64(n) <= g.Finality {
 		return 0
 	}
 	return n - block.Number(g.Finality)
+}
+
+// name returns what the script calls a row.
+func (g *target) name(key, member string) string {
+	if g.members() {
+		return strconv.Itoa(len(key)) + ":" + key + member
+	}
+	return key
 }

@@ -77,7 +77,7 @@ func (s *server) list(address int) []string {
 	return s.LRange(context.Background(), fmt.Sprintf("%s:0xab%02x", s.name, address), 0, -1).Val()
 }
 
-// Blocks that a slot has and home has not come again among others, and then a reorg
+// Blocks that a slot has and the coordinator has not come again among others, and then a reorg
 // cuts between them.
 func TestUnfinishedBlocksAreUndone(t *testing.T) {
 	t.Parallel()
@@ -97,7 +97,7 @@ func TestUnfinishedBlocksAreUndone(t *testing.T) {
 	})
 }
 
-// What a call has dropped of the index is no more than home has said.
+// What a call has dropped of the index is no more than the coordinator has said.
 func TestUnfinishedFloorIsNotAhead(t *testing.T) {
 	t.Parallel()
 	l := &live{seq: 3}

@@ -58,7 +58,7 @@ func New(cfg config.Redis) *Writer {
 	}
 }
 
-// Warnings tells what Open or Check found of the server that may become trouble,
+// Warnings returns what Open or Check found of the server that may become trouble,
 // whatever the table.
 func (w *Writer) Warnings(sink.Table) []string { return w.warnings }
 
@@ -80,7 +80,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if w.client == nil {
 		return sink.State{}, errNotOpen
 	}
-	l, err := w.readLedger(ctx)
+	l, err := w.readCommitState(ctx)
 	if err != nil {
 		return sink.State{}, w.classed(ctx, "read the state", err)
 	}

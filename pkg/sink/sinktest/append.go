@@ -15,7 +15,7 @@ func RunAppend(t *testing.T, open Open) {
 		}
 		for _, cases := range s.cases {
 			for _, c := range cases {
-				t.Run(c.name, func(t *testing.T) { c.run(newBed(t, open, s.setup)) })
+				t.Run(c.name, func(t *testing.T) { c.run(newEnv(t, open, s.setup)) })
 			}
 		}
 	}

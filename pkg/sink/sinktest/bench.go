@@ -30,7 +30,7 @@ func Bench(b *testing.B, open Open) {
 // perEntry is the rows of one entry: about a megabyte of logs.
 const perEntry = 2_500
 
-// entryOf is an entry of one block.
+// entryOf returns an entry of one block.
 func entryOf(n block.Number, rows int, key func(i int) string) item {
 	some := make([]Row, rows)
 	for i := range some {

@@ -12,7 +12,7 @@ func RunRandom(t *testing.T, open Open) {
 				cases = randomKeyCases
 			}
 			for _, c := range cases {
-				c.run(newBed(t, open, s.setup))
+				c.run(newEnv(t, open, s.setup))
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// ChangeOf is an entry of history whose records hold all rows of the blocks of r.
+// ChangeOf returns an entry of history whose records hold all rows of the blocks of r.
 func ChangeOf(r block.Range, recs ...arrow.RecordBatch) sink.Change {
 	c := sink.Change{Header: entry.Header{Kind: entry.Data, Epoch: 1, Range: r, End: r.End}, Records: recs}
 	for _, rec := range recs {

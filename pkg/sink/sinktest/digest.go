@@ -12,7 +12,7 @@ var digestCases = []testCase{{"digests tell what differs", digests}}
 
 // digests compares what a destination holds with its source, and with a source
 // that is not quite the same.
-func digests(b *bed) {
+func digests(b *env) {
 	w := b.writer()
 	d, ok := w.(sink.Digester)
 	if !ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-func laterEpoch(b *bed) {
+func laterEpoch(b *env) {
 	w := b.writer()
 	old := newLane()
 	b.apply(w, old.data(span(10, 20), 1), old.watermark(19, 1))
@@ -27,7 +27,7 @@ func laterEpoch(b *bed) {
 	}
 }
 
-func epochAbove(b *bed) {
+func epochAbove(b *env) {
 	w := b.writer()
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
@@ -44,7 +44,7 @@ func epochAbove(b *bed) {
 	b.wantRows(append(chain(span(0, 10), 0), chain(span(10, 33), 2)...))
 }
 
-// begins is the first entry of a later epoch, which begins at block n after the block
+// begins returns the first entry of a later epoch, which begins at block n after the block
 // of a fork.
 func (l *lane) begins(n, last block.Number, fork int) item {
 	it := l.invalidate(n, last)
@@ -54,7 +54,7 @@ func (l *lane) begins(n, last block.Number, fork int) item {
 
 // epochOnAnotherFork: the block of the cursor was replaced while nobody told the
 // destination, so that nothing vouches for what lies below it, down to the live start.
-func epochOnAnotherFork(b *bed) {
+func epochOnAnotherFork(b *env) {
 	w := b.writer()
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
@@ -63,7 +63,8 @@ func epochOnAnotherFork(b *bed) {
 	b.apply(w, first)
 	b.wantCoverage(w, span(0, 10))
 	b.wantRows(chain(span(0, 10), 0))
-	want := sink.LiveState{Started: true, Epoch: 2, Seq: first.Seq, Start: 20, Cursor: block.Cursor{Network: "suitenet", Number: 19, Hash: hashOf(19, 2)}}
+	want := sink.LiveState{Started: true, Epoch: 2, Seq: first.Seq, Start: 20,
+		Cursor: block.Cursor{Network: "suitenet", Number: 19, Hash: hashOf(19, 2)}}
 	if got := b.state(w).Live; got != want {
 		b.Errorf("live state is %+v, want %+v", got, want)
 	}
@@ -75,7 +76,7 @@ func epochOnAnotherFork(b *bed) {
 
 // epochOnTheSameFork: a cursor that the epoch begins behind vouches for what lies below
 // it, and so does one above, which the planner has compared with the chain.
-func epochOnTheSameFork(b *bed) {
+func epochOnTheSameFork(b *env) {
 	w := b.writer()
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
@@ -98,7 +99,7 @@ func epochOnTheSameFork(b *bed) {
 }
 
 // epochAtOnce: what an epoch voids depends on the entries before it in the same call.
-func epochAtOnce(b *bed) {
+func epochAtOnce(b *env) {
 	w := b.writer()
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))

@@ -24,7 +24,7 @@ var historyCases = []testCase{
 	{"goroutines and writers at the same time", concurrent},
 }
 
-func newIsEmpty(b *bed) {
+func newIsEmpty(b *env) {
 	w := b.writer()
 	if s := b.state(w); s.Coverage.Len() != 0 || s.Live != (sink.LiveState{}) {
 		b.Errorf("state is %+v", s)
@@ -32,7 +32,7 @@ func newIsEmpty(b *bed) {
 	b.wantRows(nil)
 }
 
-func appliedOnce(b *bed) {
+func appliedOnce(b *env) {
 	w := b.writer()
 	it := data(span(10, 20), 0)
 	if got := b.apply(w, it); got.Rows != uint64(len(it.rows)) || got.Deleted != 0 {
@@ -51,7 +51,7 @@ func appliedOnce(b *bed) {
 	b.wantCoverage(w, span(10, 30))
 }
 
-func anotherWriter(b *bed) {
+func anotherWriter(b *env) {
 	it := data(span(0, 15), 0)
 	b.apply(b.writer(), it)
 	second := b.writer()
@@ -62,7 +62,7 @@ func anotherWriter(b *bed) {
 	b.wantRows(it.rows)
 }
 
-func overlaps(b *bed) {
+func overlaps(b *env) {
 	w := b.writer()
 	for _, r := range []block.Range{
 		span(20, 30), span(40, 50), // two islands
@@ -82,7 +82,7 @@ func overlaps(b *bed) {
 	b.wantCoverage(w, span(0, 110))
 }
 
-func anyOrder(b *bed) {
+func anyOrder(b *env) {
 	w := b.writer()
 	items := cut(span(0, 100), 7)
 	slices.Reverse(items)
@@ -95,7 +95,7 @@ func anyOrder(b *bed) {
 	b.wantCoverage(w, span(0, 200))
 }
 
-func withoutRows(b *bed) {
+func withoutRows(b *env) {
 	w := b.writer()
 	empty := dataOf(span(5, 9), nil)
 	b.apply(w, empty)
@@ -113,7 +113,7 @@ func withoutRows(b *bed) {
 	b.wantCoverage(w, span(0, 1_000_000), top.Range)
 }
 
-func touching(b *bed) {
+func touching(b *env) {
 	w := b.writer()
 	for start := block.Number(0); start < 50; start += 10 {
 		b.apply(w, data(span(start, start+5), 0))
@@ -128,13 +128,13 @@ func touching(b *bed) {
 	b.wantRows(chain(span(0, 50), 0))
 }
 
-func noChanges(b *bed) {
+func noChanges(b *env) {
 	w := b.writer()
 	b.apply(w, data(span(0, 5), 0))
 	b.wantSame(w, func() { b.apply(w) })
 }
 
-func manyRows(b *bed) {
+func manyRows(b *env) {
 	w := b.writer()
 	var items []item
 	var want []Row
@@ -149,7 +149,7 @@ func manyRows(b *bed) {
 	b.wantCoverage(w, span(0, 20))
 }
 
-func otherTable(b *bed) {
+func otherTable(b *env) {
 	w := b.writer()
 	b.apply(w, data(span(0, 5), 0))
 	b.wantSame(w, func() {
@@ -169,7 +169,7 @@ func otherTable(b *bed) {
 
 // concurrent lets eight goroutines on two writers apply the same entries, each
 // in its own order and with its own cuts.
-func concurrent(b *bed) {
+func concurrent(b *env) {
 	rnd := b.random()
 	writers := []sink.Writer{b.writer(), b.writer()}
 	whole := span(0, 300)
@@ -180,7 +180,7 @@ func concurrent(b *bed) {
 	b.each(len(work), func(i int) error {
 		for len(work[i]) > 0 {
 			n := min(len(work[i]), 1+i)
-			if err := b.insist(writers[i%2], work[i][:n]...); err != nil {
+			if err := b.retry(writers[i%2], work[i][:n]...); err != nil {
 				return err
 			}
 			work[i] = work[i][n:]

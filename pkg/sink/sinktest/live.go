@@ -19,7 +19,7 @@ var liveCases = []testCase{
 	{"a reorg below the live start", reorgBelow},
 	{"a reorg of a block that has come in part", reorgOfParts},
 	{"a whole reorg in one call", reorgAtOnce},
-	{"the live lane goes on in another writer", liveTakenOver},
+	{"the live lane resumes in another writer", liveTakenOver},
 	{"a live block in parts", liveParts},
 	{"a later epoch begins the lane again", laterEpoch},
 	{"an epoch that begins above the cursor voids all live blocks", epochAbove},
@@ -66,7 +66,7 @@ func hashOf(n block.Number, fork int) block.Hash {
 	return block.Hash{1, byte(n >> 8), byte(n), byte(fork)}
 }
 
-func liveStart(b *bed) {
+func liveStart(b *env) {
 	w := b.writer()
 	b.apply(w, data(span(0, 60), 0))
 	l := newLane()
@@ -86,7 +86,7 @@ func liveStart(b *bed) {
 
 // liveOwns starts the live lane where history has written already, of another
 // fork.
-func liveOwns(b *bed) {
+func liveOwns(b *env) {
 	w := b.writer()
 	parts := partsOf(150, "a", bigRows(150, 0, 6), 2)
 	b.apply(w, data(span(80, 140), 0), parts[0])
@@ -98,7 +98,7 @@ func liveOwns(b *bed) {
 	b.wantRows(append(chain(span(80, 120), 0), chain(span(120, 160), 1)...))
 }
 
-func liveRepeated(b *bed) {
+func liveRepeated(b *env) {
 	w := b.writer()
 	l := newLane()
 	first, second := l.data(span(10, 12), 1), l.data(span(12, 15), 1)
@@ -118,7 +118,7 @@ func liveRepeated(b *bed) {
 // liveGap: an entry whose predecessor was not applied is refused; the first of all may
 // come from the middle of a lane, but not from the middle of a range: its watermark
 // would vouch for blocks that are not there.
-func liveGap(b *bed) {
+func liveGap(b *env) {
 	w := b.writer()
 	l := newLane()
 	before := newLane()
@@ -144,7 +144,7 @@ func liveGap(b *bed) {
 	b.wantRows(chain(span(10, 11), 1))
 }
 
-func watermark(b *bed) {
+func watermark(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, l.data(span(10, 20), 1))
@@ -158,7 +158,7 @@ func watermark(b *bed) {
 	b.wantCoverage(w, span(10, 23))
 }
 
-func reorgInside(b *bed) {
+func reorgInside(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, data(span(0, 100), 0))
@@ -179,7 +179,7 @@ func reorgInside(b *bed) {
 	b.wantCoverage(w, span(0, 112))
 }
 
-func reorgBelow(b *bed) {
+func reorgBelow(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, l.data(span(100, 110), 1), l.watermark(109, 1), data(span(70, 95), 0))
@@ -201,7 +201,7 @@ func reorgBelow(b *bed) {
 	b.wantRows(chain(span(0, 3), 3))
 }
 
-func reorgOfParts(b *bed) {
+func reorgOfParts(b *env) {
 	w := b.writer()
 	l := newLane()
 	history := partsOf(90, "a", bigRows(90, 0, 6), 2)
@@ -220,7 +220,7 @@ func reorgOfParts(b *bed) {
 	b.wantRows(slices.Concat(bigRows(90, 0, 6), chain(span(100, 105), 1), bigRows(105, 1, 6)))
 }
 
-func reorgAtOnce(b *bed) {
+func reorgAtOnce(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w,
@@ -236,7 +236,7 @@ func reorgAtOnce(b *bed) {
 	}
 }
 
-func liveTakenOver(b *bed) {
+func liveTakenOver(b *env) {
 	first, second := b.writer(), b.writer()
 	l := newLane()
 	one, two, three := l.data(span(5, 8), 1), l.watermark(7, 1), l.data(span(8, 11), 1)
@@ -250,7 +250,7 @@ func liveTakenOver(b *bed) {
 	b.wantRows(append(chain(span(5, 8), 1), chain(span(8, 9), 2)...))
 }
 
-func liveParts(b *bed) {
+func liveParts(b *env) {
 	w := b.writer()
 	l := newLane()
 	rows := bigRows(50, 1, 11)
@@ -271,7 +271,7 @@ func liveParts(b *bed) {
 
 // reorgDuringHistory moves the live start down while goroutines write history
 // on both sides of it.
-func reorgDuringHistory(b *bed) {
+func reorgDuringHistory(b *env) {
 	rnd := b.random()
 	writers := []sink.Writer{b.writer(), b.writer()}
 	l := newLane()
@@ -283,7 +283,7 @@ func reorgDuringHistory(b *bed) {
 	b.each(4, func(i int) error {
 		if i < 3 {
 			for some := range slices.Chunk(orders[i], 2) {
-				if err := b.insist(writers[i%2], some...); err != nil {
+				if err := b.retry(writers[i%2], some...); err != nil {
 					return err
 				}
 			}
@@ -291,7 +291,7 @@ func reorgDuringHistory(b *bed) {
 		}
 		for fork, n := range []block.Number{210, 180, 150, 151, 120} {
 			for _, it := range []item{l.invalidate(n, 229), l.data(span(n, 225), 2+fork), l.watermark(224, 2+fork)} {
-				if err := b.insist(writers[1], it); err != nil {
+				if err := b.retry(writers[1], it); err != nil {
 					return err
 				}
 			}

@@ -14,16 +14,16 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/memory"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
 // mutant is a destination with one mistake.
 type mutant struct {
 	name  string
 	setup Setup
-	take  func(*sink.Ledger, sink.Change, int) (sink.Step, error) // broken rules
-	undo  func([]block.Number, block.Range) []block.Number        // broken, too
-	wrap  func(sink.Writer) sink.Writer                           // a broken writer
+	take  func(*sink.CommitState, sink.Change, int) (sink.Step, error) // broken rules
+	undo  func([]block.Number, block.Range) []block.Number             // broken, too
+	wrap  func(sink.Writer) sink.Writer                                // a broken writer
 }
 
 var (
@@ -33,23 +33,23 @@ var (
 
 // mutants are mistakes that are easily made.
 var mutants = []mutant{
-	{name: "ignores coverage", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "ignores coverage", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		covered := l.Coverage.Clone()
 		l.Coverage = block.Set{}
 		step, err := l.Take(c, column)
 		l.Coverage.AddAll(covered)
 		return step, err
 	}},
-	{name: "commits rows without coverage", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "commits rows without coverage", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Clone().Take(c, column)
 		return step, err
 	}},
-	{name: "commits coverage without rows", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "commits coverage without rows", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		step.Write = nil
 		return step, err
 	}},
-	{name: "skips an entry that overlaps", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "skips an entry that overlaps", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		for n := c.Range.Start; c.Range.Len() < 1000 && n < c.Range.End; n++ {
 			if !c.Live && l.Coverage.Has(n) {
 				return sink.Step{}, nil
@@ -57,17 +57,17 @@ var mutants = []mutant{
 		}
 		return l.Take(c, column)
 	}},
-	{name: "does not cover blocks without rows", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "does not cover blocks without rows", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		if c.Rows == 0 && c.Whole() && c.Kind == entry.Data {
 			return sink.Step{}, nil
 		}
 		return l.Take(c, column)
 	}},
-	{name: "takes the first part for the block", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "takes the first part for the block", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		c.Parts, c.Part, c.Batch = 0, 0, ""
 		return l.Take(c, column)
 	}},
-	{name: "forgets which parts it has", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "forgets which parts it has", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		if have, ok := l.Partial[c.Range.Start]; ok && !c.Whole() && len(have.Have) > 1 {
 			have.Have = have.Have[1:]
@@ -75,7 +75,7 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
-	{name: "mixes two batches", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "mixes two batches", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		if have, ok := l.Partial[c.Range.Start]; ok && !c.Whole() {
 			c.Batch, c.Parts = have.Batch, have.Parts
 			c.Part = min(c.Part, have.Parts-1)
@@ -86,7 +86,7 @@ var mutants = []mutant{
 	{name: "keeps the parts of a block that came whole", take: withoutDeletes(func(c sink.Change) bool { return c.Whole() && !c.Live })},
 	{name: "keeps history above the live start", take: withoutDeletes(func(c sink.Change) bool { return c.Live && c.Kind == entry.Data })},
 	{name: "keeps the rows of a reorg", take: withoutDeletes(func(c sink.Change) bool { return c.Kind == entry.Invalidate })},
-	{name: "keeps the coverage of a reorg", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "keeps the coverage of a reorg", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		covered := l.Coverage.Clone()
 		step, err := l.Take(c, column)
 		if c.Kind == entry.Invalidate {
@@ -94,7 +94,7 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
-	{name: "keeps the parts of a reorg", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "keeps the parts of a reorg", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		partial := l.Clone().Partial
 		step, err := l.Take(c, column)
 		if c.Kind == entry.Invalidate {
@@ -102,7 +102,7 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
-	{name: "keeps the live start in a deep reorg", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "keeps the live start in a deep reorg", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		live := l.Live
 		step, err := l.Take(c, column)
 		if live.Started {
@@ -110,7 +110,7 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
-	{name: "keeps the cursor in a reorg", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "keeps the cursor in a reorg", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		live := l.Live
 		step, err := l.Take(c, column)
 		if c.Kind == entry.Invalidate {
@@ -118,7 +118,7 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
-	{name: "ignores the live start", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "ignores the live start", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		live := l.Live
 		if !c.Live {
 			l.Live = sink.LiveState{}
@@ -129,31 +129,31 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
-	{name: "ignores the hash that an epoch begins after", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "ignores the hash that an epoch begins after", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		if c.Epoch > l.Live.Epoch && l.Live.Started && c.Range.Start == l.Live.After() {
 			c.Prev = l.Live.Cursor.Hash
 		}
 		return l.Take(c, column)
 	}},
-	{name: "distrusts every epoch that begins below the cursor", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "distrusts every epoch that begins below the cursor", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		if c.Live && l.Live.Started && c.Epoch > l.Live.Epoch && c.Range.Start < l.Live.After() {
 			l.Live.Cursor = block.Cursor{}
 		}
 		return l.Take(c, column)
 	}},
-	{name: "ignores After", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "ignores After", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		if c.Live && c.Seq > l.Live.Seq && c.Epoch == l.Live.Epoch {
 			c.After = l.Live.Seq
 		}
 		return l.Take(c, column)
 	}},
-	{name: "takes a repeated live entry for a gap", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "takes a repeated live entry for a gap", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		if c.Live && l.Live.Started && c.Epoch == l.Live.Epoch && c.Seq <= l.Live.Seq {
 			return sink.Step{}, sink.ErrGap
 		}
 		return l.Take(c, column)
 	}},
-	{name: "undoes a reorg that comes again", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "undoes a reorg that comes again", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		live := l.Live
 		if c.Kind == entry.Invalidate && live.Started && c.Seq <= live.Seq {
 			l.Live.Seq, l.Live.Epoch = c.After, c.Epoch
@@ -163,21 +163,21 @@ var mutants = []mutant{
 		}
 		return l.Take(c, column)
 	}},
-	{name: "moves the cursor with data", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "moves the cursor with data", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		if c.Live && c.Kind == entry.Data {
 			l.Live.Cursor = block.Cursor{Network: c.Network, Number: c.Range.Last()}
 		}
 		return step, err
 	}},
-	{name: "covers a block too many", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "covers a block too many", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		if err == nil && c.Kind == entry.Data && c.Whole() && c.Range.End < block.Max {
 			l.Coverage.Add(block.Closed(c.Range.End, c.Range.End))
 		}
 		return step, err
 	}},
-	{name: "loses the row at the end of a cut", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "loses the row at the end of a cut", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		for i, run := range step.Write {
 			if run.To < int(run.Record.NumRows()) {
@@ -186,14 +186,14 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
-	{name: "takes the row's place from the cut", take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "takes the row's place from the cut", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		for i := range step.Write {
 			step.Write[i].Entry = 0
 		}
 		return step, err
 	}},
-	{name: "lets the later write win", setup: upserts, take: func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+	{name: "lets the later write win", setup: upserts, take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		step.Delete = append(step.Delete, block.Range{Start: c.Range.End, End: block.Max})
 		return step, err
@@ -232,8 +232,8 @@ var mutants = []mutant{
 	{name: "answers with a state that has grown old", wrap: func(w sink.Writer) sink.Writer { return &stale{Writer: w} }},
 }
 
-func withoutDeletes(when func(sink.Change) bool) func(*sink.Ledger, sink.Change, int) (sink.Step, error) {
-	return func(l *sink.Ledger, c sink.Change, column int) (sink.Step, error) {
+func withoutDeletes(when func(sink.Change) bool) func(*sink.CommitState, sink.Change, int) (sink.Step, error) {
+	return func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		if when(c) {
 			step.Delete = nil
@@ -302,7 +302,7 @@ func (w *stale) State(ctx context.Context) (sink.State, error) {
 
 // mutated is a destination in memory with a mistake.
 type mutated struct {
-	*memory.Store
+	*memsink.Store
 	wrap func(sink.Writer) sink.Writer
 }
 
@@ -324,8 +324,8 @@ func (m mutated) Rows(context.Context) ([]Row, error) {
 func (m mutated) Refused() (Row, string) { return Row{Key: "refused"}, "key" }
 
 func (m mutant) open(_ testing.TB, s Setup) Destination {
-	store := &memory.Store{Key: s.Key, Take: m.take, Undo: m.undo}
-	store.Faults.Row = func(r memory.Row) error {
+	store := &memsink.Store{Key: s.Key, Take: m.take, Undo: m.undo}
+	store.Faults.Row = func(r memsink.Row) error {
 		if r.Values[0] == "refused" {
 			return &sink.BadRowError{Column: "key", Reason: "the test refuses it"}
 		}
@@ -372,7 +372,7 @@ func (m mutant) failure(t *testing.T) string {
 				}
 				r := &recorder{TB: t}
 				r.ctx, r.cancel = context.WithTimeout(t.Context(), 20*time.Second)
-				if r.run(func() { c.run(newBed(r, m.open, s.setup)) }) {
+				if r.run(func() { c.run(newEnv(r, m.open, s.setup)) }) {
 					return c.name
 				}
 			}

@@ -16,7 +16,7 @@ var partCases = []testCase{
 	{"parts among other blocks at the same time", partsConcurrent},
 }
 
-func partsMakeBlock(b *bed) {
+func partsMakeBlock(b *env) {
 	w := b.writer()
 	rows := bigRows(7, 0, 10)
 	parts := partsOf(7, "a", rows, 3)
@@ -32,7 +32,7 @@ func partsMakeBlock(b *bed) {
 	}
 }
 
-func partsAgain(b *bed) {
+func partsAgain(b *env) {
 	writers := []sink.Writer{b.writer(), b.writer()}
 	rows := bigRows(1<<40, 0, 30)
 	parts := partsOf(1<<40, "a", rows, 5)
@@ -45,7 +45,7 @@ func partsAgain(b *bed) {
 	b.wantRows(rows)
 }
 
-func anotherBatch(b *bed) {
+func anotherBatch(b *env) {
 	w := b.writer()
 	rows := bigRows(3, 0, 20)
 	first, second := partsOf(3, "a", rows, 3), partsOf(3, "b", rows, 4)
@@ -65,7 +65,7 @@ func anotherBatch(b *bed) {
 	b.wantRows(append(chain(span(2, 3), 0), rows...))
 }
 
-func wholeReplacesParts(b *bed) {
+func wholeReplacesParts(b *env) {
 	w := b.writer()
 	rows := bigRows(5, 0, 12)
 	parts := partsOf(5, "a", rows, 4)
@@ -80,7 +80,7 @@ func wholeReplacesParts(b *bed) {
 	b.wantRows(append(whole.rows, bigRows(9, 0, 4)...))
 }
 
-func partWithoutRows(b *bed) {
+func partWithoutRows(b *env) {
 	w := b.writer()
 	rows := bigRows(0, 0, 1)
 	parts := partsOf(0, "a", rows, 2)
@@ -91,7 +91,7 @@ func partWithoutRows(b *bed) {
 	b.wantRows(rows)
 }
 
-func partsConcurrent(b *bed) {
+func partsConcurrent(b *env) {
 	rnd := b.random()
 	writers := []sink.Writer{b.writer(), b.writer()}
 	var items []item
@@ -104,7 +104,7 @@ func partsConcurrent(b *bed) {
 	orders := [4][]item{shuffled(rnd, items), shuffled(rnd, items), shuffled(rnd, items), shuffled(rnd, items)}
 	b.each(len(orders), func(i int) error {
 		for some := range slices.Chunk(orders[i], 1+2*i) {
-			if err := b.insist(writers[i%2], some...); err != nil {
+			if err := b.retry(writers[i%2], some...); err != nil {
 				return err
 			}
 		}

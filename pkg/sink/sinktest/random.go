@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	randomCases    = []testCase{{"a random chain", func(b *bed) { tell(b, write(b.random(), false)) }}}
-	randomKeyCases = []testCase{{"a random chain with few keys", func(b *bed) { tell(b, write(b.random(), true)) }}}
+	randomCases    = []testCase{{"a random chain", func(b *env) { tell(b, write(b.random(), false)) }}}
+	randomKeyCases = []testCase{{"a random chain with few keys", func(b *env) { tell(b, write(b.random(), true)) }}}
 )
 
 // story is a random chain: the entries that tell it, and how the table looks at
@@ -138,7 +138,7 @@ func write(rnd *rand.Rand, fewKeys bool) story {
 // tell tells a story by five goroutines on three writers: one the live lane, the
 // others history, in random portions, with repetitions and cancellations. With
 // few keys the live lane begins, so that all that it replaces is kept.
-func tell(b *bed, s story) {
+func tell(b *env, s story) {
 	rnd := b.random()
 	writers := []sink.Writer{b.writer(), b.writer(), b.writer()}
 	history := shuffled(rnd, s.history)
@@ -175,7 +175,7 @@ func tell(b *bed, s story) {
 
 // tellLive applies the live lane in order, going back now and then as after a
 // crash, and mixes in some history.
-func tellLive(b *bed, rnd *rand.Rand, writers []sink.Writer, live, history []item) error {
+func tellLive(b *env, rnd *rand.Rand, writers []sink.Writer, live, history []item) error {
 	for at := 0; at < len(live); {
 		n := min(len(live)-at, 1+rnd.IntN(5))
 		items := slices.Clone(live[max(0, at-rnd.IntN(4)) : at+n])

@@ -63,21 +63,26 @@ type Row struct {
 
 type testCase struct {
 	name string
-	run  func(*bed)
+	run  func(*env)
 }
 
 // byBlock is the usual key of chain data. With it, and in append mode, every row
 // of the chain stays.
 var byBlock = []string{"block_num", "log_index"}
 
+var (
+	byBlockCases = [][]testCase{historyCases, partCases, faultCases, digestCases, liveCases, randomCases}
+	byKeyCases   = [][]testCase{upsertCases, digestCases, liveCases, undoCases, randomKeyCases}
+)
+
 var setups = []struct {
 	name  string
 	setup Setup
 	cases [][]testCase
 }{
-	{"append", Setup{Mode: config.Append}, [][]testCase{historyCases, partCases, troubleCases, digestCases, liveCases, randomCases}},
-	{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, [][]testCase{historyCases, partCases, troubleCases, digestCases, liveCases, randomCases}},
-	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, [][]testCase{upsertCases, digestCases, liveCases, undoCases, randomKeyCases}},
+	{"append", Setup{Mode: config.Append}, byBlockCases},
+	{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, byBlockCases},
+	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, byKeyCases},
 }
 
 // Run runs the suite.
@@ -86,7 +91,7 @@ func Run(t *testing.T, open Open) {
 		t.Run(s.name, func(t *testing.T) {
 			for _, cases := range s.cases {
 				for _, c := range cases {
-					t.Run(c.name, func(t *testing.T) { c.run(newBed(t, open, s.setup)) })
+					t.Run(c.name, func(t *testing.T) { c.run(newEnv(t, open, s.setup)) })
 				}
 			}
 		})

@@ -30,7 +30,7 @@ var undoCases = []testCase{
 	{"digests after a reorg", digestsAfterUndo},
 }
 
-// latest is the table that rows of ascending blocks give.
+// latest returns the table that rows of ascending blocks give.
 func latest(rows ...Row) []Row {
 	last := make(map[string]Row)
 	for _, r := range rows {
@@ -39,7 +39,7 @@ func latest(rows ...Row) []Row {
 	return slices.Collect(maps.Values(last))
 }
 
-func replacedComesBack(b *bed) {
+func replacedComesBack(b *env) {
 	w := b.writer()
 	l := newLane()
 	a, other := keyed(1, 0, "a"), keyed(2, 0, "b")
@@ -55,7 +55,7 @@ func replacedComesBack(b *bed) {
 	b.wantRows([]Row{a, keyed(11, 5, "b")})
 }
 
-func undoneStepwise(b *bed) {
+func undoneStepwise(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(10, 11), nil)), dataOf(span(0, 10), []Row{keyed(1, 0, "a")}))
@@ -68,7 +68,7 @@ func undoneStepwise(b *bed) {
 	}
 }
 
-func replacedInOneCall(b *bed) {
+func replacedInOneCall(b *env) {
 	w := b.writer()
 	l := newLane()
 	var rows []Row
@@ -86,7 +86,7 @@ func replacedInOneCall(b *bed) {
 	b.wantRows([]Row{keyed(4, 0, "a")})
 }
 
-func undoneInOneCall(b *bed) {
+func undoneInOneCall(b *env) {
 	w := b.writer()
 	l := newLane()
 	entry := func(n block.Number, index int32) item {
@@ -100,7 +100,7 @@ func undoneInOneCall(b *bed) {
 	b.wantRows([]Row{keyed(1, 0, "a")})
 }
 
-func keyVanishes(b *bed) {
+func keyVanishes(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(10, 13), []Row{keyed(10, 0, "a"), keyed(11, 0, "b"), keyed(12, 0, "b")})))
@@ -111,7 +111,7 @@ func keyVanishes(b *bed) {
 }
 
 // lateHistory writes rows that are replaced already, in no order.
-func lateHistory(b *bed) {
+func lateHistory(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(100, 103), []Row{keyed(100, 0, "a"), keyed(102, 0, "b"), keyed(102, 1, "c")})))
@@ -128,7 +128,7 @@ func lateHistory(b *bed) {
 }
 
 // voidStaysAway takes back rows that were replaced themselves.
-func voidStaysAway(b *bed) {
+func voidStaysAway(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(10, 11), nil)), dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(9, 0, "b")}))
@@ -142,7 +142,7 @@ func voidStaysAway(b *bed) {
 	b.wantRows([]Row{keyed(1, 0, "a"), keyed(9, 0, "b")})
 }
 
-func reorgOfReorg(b *bed) {
+func reorgOfReorg(b *env) {
 	w := b.writer()
 	l := newLane()
 	fork := func(from, to block.Number, index int32) []Row {
@@ -176,17 +176,19 @@ func reorgOfReorg(b *bed) {
 	}
 }
 
-func lastComesBack(b *bed) {
+func lastComesBack(b *env) {
 	w := b.writer()
 	l := newLane()
-	b.apply(w, l.next(dataOf(span(10, 12), []Row{keyed(10, 0, "a"), keyed(10, 1, "a"), keyed(11, 0, "b"), keyed(11, 1, "b"), keyed(11, 2, "b")})))
+	b.apply(w, l.next(dataOf(span(10, 12), []Row{
+		keyed(10, 0, "a"), keyed(10, 1, "a"), keyed(11, 0, "b"), keyed(11, 1, "b"), keyed(11, 2, "b"),
+	})))
 	b.apply(w, l.next(dataOf(span(12, 13), []Row{keyed(12, 0, "a"), keyed(12, 1, "b"), keyed(12, 2, "a")})))
 	b.wantRows([]Row{keyed(12, 2, "a"), keyed(12, 1, "b")})
 	b.apply(w, l.invalidate(12, 12))
 	b.wantRows([]Row{keyed(10, 1, "a"), keyed(11, 2, "b")})
 }
 
-func manyKeysUndone(b *bed) {
+func manyKeysUndone(b *env) {
 	w := b.writer()
 	l := newLane()
 	rows := func(n block.Number, from, to int) []Row {
@@ -208,7 +210,7 @@ func manyKeysUndone(b *bed) {
 	b.wantRows(old)
 }
 
-func replacingParts(b *bed) {
+func replacingParts(b *env) {
 	w := b.writer()
 	l := newLane()
 	rows := make([]Row, 9)
@@ -230,7 +232,7 @@ func replacingParts(b *bed) {
 
 // replacingBatch has the parts of a block come again, of another batch, while the
 // rows of the first stand between others.
-func replacingBatch(b *bed) {
+func replacingBatch(b *env) {
 	w := b.writer()
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(100, 101), nil)))
@@ -250,7 +252,7 @@ func replacingBatch(b *bed) {
 }
 
 // undoneByAnother uses a new Writer for every call.
-func undoneByAnother(b *bed) {
+func undoneByAnother(b *env) {
 	l := newLane()
 	b.apply(b.writer(), l.next(dataOf(span(10, 11), []Row{keyed(10, 0, "a")})))
 	b.apply(b.writer(), dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(2, 0, "a"), keyed(2, 1, "b")}))
@@ -266,7 +268,7 @@ func undoneByAnother(b *bed) {
 
 // exactOrRefused applies items that a Writer may refuse because it has not kept
 // enough, and reports whether it did not.
-func (b *bed) exactOrRefused(w sink.Writer, want []Row, items ...item) bool {
+func (b *env) exactOrRefused(w sink.Writer, want []Row, items ...item) bool {
 	b.Helper()
 	state, before := b.state(w), b.rows()
 	_, err := b.try(b.Context(), w, items...)
@@ -285,7 +287,7 @@ func (b *bed) exactOrRefused(w sink.Writer, want []Row, items ...item) bool {
 	return false
 }
 
-func undoneBelowStart(b *bed) {
+func undoneBelowStart(b *env) {
 	w := b.writer()
 	b.apply(w, dataOf(span(0, 50), []Row{keyed(10, 0, "a"), keyed(11, 0, "b")}))
 	b.apply(w, dataOf(span(50, 100), []Row{keyed(60, 0, "a")}), dataOf(span(100, 110), []Row{keyed(105, 0, "a"), keyed(106, 0, "b")}))
@@ -296,7 +298,7 @@ func undoneBelowStart(b *bed) {
 	b.exactOrRefused(w, []Row{keyed(60, 0, "a"), keyed(11, 0, "b")}, l.invalidate(100, 109))
 }
 
-func startInsideHistory(b *bed) {
+func startInsideHistory(b *env) {
 	w := b.writer()
 	b.apply(w, dataOf(span(0, 50), []Row{keyed(10, 0, "a"), keyed(11, 0, "b")}))
 	b.apply(w, dataOf(span(50, 100), []Row{keyed(60, 0, "a")}))
@@ -305,7 +307,7 @@ func startInsideHistory(b *bed) {
 	b.exactOrRefused(w, want, l.next(dataOf(span(55, 56), []Row{keyed(55, 0, "b")})))
 }
 
-func digestsAfterUndo(b *bed) {
+func digestsAfterUndo(b *env) {
 	w := b.writer()
 	d, ok := w.(sink.Digester)
 	if !ok {

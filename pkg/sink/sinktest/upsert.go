@@ -21,7 +21,7 @@ func keyed(n block.Number, index int32, key string) Row {
 	return Row{Key: key, Block: n, Index: index, Value: int64(n)*1000 + int64(index)}
 }
 
-func higherReplaces(b *bed) {
+func higherReplaces(b *env) {
 	w := b.writer()
 	b.apply(w, dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(2, 0, "b")}))
 	b.apply(w, dataOf(span(10, 20), []Row{keyed(11, 3, "a")}))
@@ -29,7 +29,7 @@ func higherReplaces(b *bed) {
 	b.wantCoverage(w, span(0, 20))
 }
 
-func lowerIgnored(b *bed) {
+func lowerIgnored(b *env) {
 	w := b.writer()
 	b.apply(w, dataOf(span(10, 20), []Row{keyed(11, 3, "a")}))
 	b.apply(w, dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(2, 0, "b")}))
@@ -39,7 +39,7 @@ func lowerIgnored(b *bed) {
 	b.wantRows([]Row{keyed(11, 3, "a"), keyed(2, 0, "b")})
 }
 
-func lastWins(b *bed) {
+func lastWins(b *env) {
 	w := b.writer()
 	rows := []Row{keyed(1, 0, "a"), keyed(1, 1, "a"), keyed(1, 2, "b"), keyed(3, 0, "a"), keyed(3, 1, "a"), keyed(3, 2, "b"), keyed(3, 3, "b")}
 	b.apply(w, dataOf(span(0, 5), rows))
@@ -52,7 +52,7 @@ func lastWins(b *bed) {
 	b.wantRows([]Row{keyed(21, 1, "a"), keyed(12, 2, "b"), keyed(26, 0, "c")})
 }
 
-func freshAndKnown(b *bed) {
+func freshAndKnown(b *env) {
 	w := b.writer()
 	var first, second, want []Row
 	for i := range int32(3000) {
@@ -71,7 +71,7 @@ func freshAndKnown(b *bed) {
 }
 
 // randomKeys lets goroutines on two writers apply entries with few keys.
-func randomKeys(b *bed) {
+func randomKeys(b *env) {
 	rnd := b.random()
 	model := make(map[string]Row)
 	blocks := make(map[block.Number][]Row)
@@ -102,7 +102,7 @@ func randomKeys(b *bed) {
 	}
 	b.each(len(orders), func(i int) error {
 		for some := range slices.Chunk(orders[i], 1+i) {
-			if err := b.insist(writers[i%2], some...); err != nil {
+			if err := b.retry(writers[i%2], some...); err != nil {
 				return err
 			}
 		}

@@ -51,7 +51,7 @@ func (c *Container) blob(name string) *blockblob.Client {
 
 func headers() *blob.HTTPHeaders { return &blob.HTTPHeaders{BlobContentType: to.Ptr(octets)} }
 
-// Longest is the clouds' limit; see [Store].
+// Longest returns the clouds' limit; see [Store].
 func (c *Container) Longest() (whole, part int) {
 	whole = longestName - len(c.prefix)
 	return whole, whole

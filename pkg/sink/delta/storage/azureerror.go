@@ -82,7 +82,8 @@ func (c *Container) noToken(err error) *credentialsError {
 	for _, at := range sources {
 		tried = append(tried, said[at[2]:at[3]])
 	}
-	return &credentialsError{error: errors.New("tried " + strings.Join(tried, ", ")), advice: "there are no credentials; set " + azureCredentials, last: true}
+	return &credentialsError{error: errors.New("tried " + strings.Join(tried, ", ")),
+		advice: "there are no credentials; set " + azureCredentials, last: true}
 }
 
 const azureCredentials = "AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, " +

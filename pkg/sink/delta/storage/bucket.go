@@ -77,7 +77,7 @@ func (b *Bucket) Close() error {
 	return nil
 }
 
-// Longest is the clouds' limit; see [Store].
+// Longest returns the clouds' limit; see [Store].
 func (b *Bucket) Longest() (whole, part int) {
 	whole = longestName - len(b.folder)
 	return whole, whole

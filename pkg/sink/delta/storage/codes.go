@@ -97,7 +97,7 @@ func (a answer) said() string {
 	return text
 }
 
-// failure is the error of an operation that the server answered like this.
+// failure returns the error of an operation that the server answered like this.
 func (a answer) failure(what string, codes map[string]advice) error {
 	known := a.decide(codes)
 	return fault.As(known.class, fmt.Errorf("%s: %s; %s", what, a.said(), known.text))

@@ -29,7 +29,7 @@ var issuerAway = regexp.MustCompile(`request send failed|(?:StatusCode:|HTTP) (?
 // credentials.
 var asked = regexp.MustCompile(`StatusCode: 4\d\d`)
 
-// failure is the error of an operation that had no credentials. had says that there
+// failure returns the error of an operation that had no credentials. had says that there
 // were some before: a service that gave them and is away is waited for.
 func (e *credentialsError) failure(what string, had bool) error {
 	passes := issuerAway.MatchString(e.Error())

@@ -222,10 +222,10 @@ func (f *Folder) failed(verb, name string, err error) error {
 	return Classify(fmt.Errorf("%s %s: %w", verb, name, err))
 }
 
-// Longest is what the system takes for a path, and every file system in use for a name.
+// Longest returns what the system takes for a path, and every file system in use for a name.
 func (f *Folder) Longest() (whole, part int) { return unix.PathMax - len(f.root) - 2, 255 }
 
-// probe finds out whether this user may write in the folder and in that of the log, or
+// probe checks whether this user may write in the folder and in that of the log, or
 // where they have to be made, and whether a link to a name that is taken fails there.
 func (f *Folder) probe() error {
 	dir, err := standing(f.root)

@@ -53,7 +53,7 @@ func openGCS(ctx context.Context, u *url.URL, p Place, transport limitedTranspor
 
 func (b *gcsBucket) codes() map[string]advice { return gcsCodes }
 
-// objects is the address of the bucket's objects, and key, if it is not empty, of one
+// objects returns the address of the bucket's objects, and key, if it is not empty, of one
 // of them.
 func (b *gcsBucket) objects(prefix, key string, q url.Values) string {
 	address := b.server + prefix + "/storage/v1/b/" + url.PathEscape(b.bucket) + "/o"

@@ -41,7 +41,8 @@ func (b *gcsBucket) put(ctx context.Context, key string, r io.ReaderAt, size int
 		q.Set("ifGenerationMatch", "0")
 	}
 	boundary := rand.Text()
-	head := fmt.Sprintf("--%s\r\nContent-Type: application/json\r\n\r\n%s\r\n--%s\r\nContent-Type: %s\r\n\r\n", boundary, about, boundary, octets)
+	head := fmt.Sprintf("--%s\r\nContent-Type: application/json\r\n\r\n%s\r\n--%s\r\nContent-Type: %s\r\n\r\n", boundary, about,
+		boundary, octets)
 	tail := "\r\n--" + boundary + "--\r\n"
 	response, err := b.send(ctx, func() (*http.Request, error) {
 		body := io.MultiReader(strings.NewReader(head), io.NewSectionReader(r, 0, size), strings.NewReader(tail))
@@ -123,7 +124,7 @@ func (b *gcsBucket) begin(ctx context.Context, about []byte) (string, error) {
 	return session, nil
 }
 
-// partOf is a request that sends the part of a file that begins at an offset, or asks
+// partOf returns a request that sends the part of a file that begins at an offset, or asks
 // how far the server has the file.
 func partOf(ctx context.Context, session string, r io.ReaderAt, offset, size int64, ask bool) (*http.Request, error) {
 	if ask {

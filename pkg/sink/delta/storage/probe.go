@@ -16,7 +16,7 @@ const (
 	probeWriters = 8
 )
 
-// Probe finds out whether the storage can be trusted with a log: several writers
+// Probe checks whether the storage can be trusted with a log: several writers
 // race for one name, a few times, and one of them has to win each time. There are
 // servers that accept the condition and do not keep it. What the probe writes, in
 // the folder _ampipe, it removes. Of a local folder it finds out whether links can be

@@ -159,7 +159,8 @@ func (c namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error)
 	e := &credentialsError{error: err, advice: "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"}
 	if operation, ok := errors.AsType[*smithy.OperationError](err); ok && operation.Service() == "ec2imds" {
 		e.last = true
-		e.advice = "there are no credentials: none in the environment (AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_…), " +
+		e.advice = "there are no credentials: none in the environment (AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, " +
+			"AWS_CONTAINER_CREDENTIALS_…), " +
 			"none in the profile, and none from the machine's metadata service; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
 	}
 	return found, e

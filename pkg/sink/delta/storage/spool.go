@@ -29,7 +29,7 @@ func NewSpool(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// ProbeSpool finds out whether files can be written in the folder of the spool, or where
+// ProbeSpool checks whether files can be written in the folder of the spool, or where
 // it has to be made. It makes no folder and leaves nothing behind.
 func ProbeSpool(dir string) error {
 	there := dir

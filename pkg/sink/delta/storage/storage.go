@@ -114,7 +114,7 @@ func opened[S Store](s S, err error) (Store, error) {
 	return s, nil
 }
 
-// folderOf is what all names in the bucket begin with: nothing, or a folder and a
+// folderOf returns what all names in the bucket begin with: nothing, or a folder and a
 // slash.
 func folderOf(u *url.URL) string {
 	if folder := strings.Trim(u.Path, "/"); folder != "" {
@@ -123,7 +123,7 @@ func folderOf(u *url.URL) string {
 	return ""
 }
 
-// shown is a place in a bucket for people, without parameters.
+// shown returns a place in a bucket for people, without parameters.
 func shown(u *url.URL, endpoint string) string {
 	text := strings.TrimSuffix(u.Scheme+"://"+u.Host+"/"+folderOf(u), "/")
 	if endpoint != "" {

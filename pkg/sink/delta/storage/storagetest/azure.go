@@ -27,7 +27,7 @@ func Azure(t testing.TB) {
 	}
 }
 
-// Azurite is the address of the Azurite of this run, with its account. It has the
+// Azurite returns the address of the Azurite of this run, with its account. It has the
 // container "lake".
 func Azurite(t testing.TB) string {
 	endpoint := os.Getenv("AMPIPE_TEST_AZURE")

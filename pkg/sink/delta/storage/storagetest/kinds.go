@@ -40,7 +40,7 @@ func onS3(t testing.TB, endpoint string) storage.Place {
 	return storage.Place{URL: "s3://lake/" + folder(), Endpoint: endpoint}
 }
 
-// folder is a new folder in a bucket.
+// folder returns a new folder in a bucket.
 func folder() string { return "folder/" + strings.ToLower(rand.Text()) }
 
 // Secret is the password of S3 here. It must not be in an error.
@@ -54,7 +54,7 @@ func AWS(t testing.TB) {
 	}
 }
 
-// MinIO is the address of the MinIO of this run.
+// MinIO returns the address of the MinIO of this run.
 func MinIO(t testing.TB) string {
 	endpoint := os.Getenv("AMPIPE_TEST_S3")
 	if endpoint == "" {

@@ -1,0 +1,168 @@
+package delta
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Tags of our files: the lowest and the highest block that has a row in them.
+const (
+	tagMinBlock = "ampipe.minBlock"
+	tagMaxBlock = "ampipe.maxBlock"
+)
+
+func blockTags(r block.Range) map[string]string {
+	return map[string]string{tagMinBlock: strconv.FormatUint(uint64(r.Start), 10), tagMaxBlock: strconv.FormatUint(uint64(r.Last()), 10)}
+}
+
+// blocksOf returns a range that all rows of a file are in: from its tags, or from
+// the statistics of the block column that whoever wrote it left. Without either
+// the rows may be of any block.
+func (g *target) blocksOf(a *add) block.Range {
+	low, errLow := strconv.ParseUint(a.Tags[tagMinBlock], 10, 63)
+	high, errHigh := strconv.ParseUint(a.Tags[tagMaxBlock], 10, 63)
+	if errLow == nil && errHigh == nil {
+		return block.Closed(block.Number(low), block.Number(high))
+	}
+	var stats struct {
+		MinValues map[string]json.RawMessage `json:"minValues"`
+		MaxValues map[string]json.RawMessage `json:"maxValues"`
+	}
+	if json.Unmarshal([]byte(a.Stats), &stats) == nil {
+		low, errLow = strconv.ParseUint(string(stats.MinValues[g.blockName]), 10, 63)
+		high, errHigh = strconv.ParseUint(string(stats.MaxValues[g.blockName]), 10, 63)
+		if errLow == nil && errHigh == nil {
+			return block.Closed(block.Number(low), block.Number(high))
+		}
+	}
+	if at := partitionOf(g.names, a, g.blockName); at != nil {
+		if n, err := strconv.ParseUint(*at, 10, 63); err == nil {
+			return block.Closed(block.Number(n), block.Number(n))
+		}
+	}
+	return block.Range{End: block.Max + 1}
+}
+
+func partitionOf(names []string, a *add, name string) *string {
+	for _, n := range names {
+		if n == name {
+			return a.PartitionValues[n]
+		}
+	}
+	return nil
+}
+
+// partitionFor returns the partition of a file in the log.
+func (g *target) partitionFor(a *add) partition {
+	p := make(partition, len(g.names))
+	for i, name := range g.names {
+		if v := a.PartitionValues[name]; v != nil && *v != "" {
+			p[i] = v
+		}
+	}
+	return p
+}
+
+// rewrite is what becomes of a file of the table that loses rows.
+type rewrite struct {
+	rest    *stagedFile // nil: nothing is left
+	deleted uint64
+}
+
+func (r *rewrite) drop() {
+	if r.rest != nil {
+		r.rest.drop()
+	}
+}
+
+// without writes a file anew that lacks the rows of some blocks. It returns nil if
+// no row is left, and how many went.
+func (g *target) without(
+	ctx context.Context, from parquet.ReaderAtSeeker, p partition, gone block.Set,
+) (_ *stagedFile, deleted uint64, err error) {
+	f, err := g.newFile(p)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() {
+		if err != nil {
+			f.drop()
+		}
+	}()
+	err = g.readRows(ctx, from, func(rec arrow.RecordBatch) error {
+		blocks, err := g.numbers(rec, p)
+		if err != nil {
+			return err
+		}
+		for at := 0; at < blocks.Len(); {
+			end := at + 1
+			keep := !gone.Has(blocks.At(at))
+			for end < blocks.Len() && (blocks.At(end) == blocks.At(end-1) || gone.Has(blocks.At(end)) != keep) {
+				end++
+			}
+			if !keep {
+				deleted += uint64(end - at)
+			} else if err := g.addSlice(f, rec, p, at, end); err != nil {
+				return err
+			}
+			at = end
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if f.rows == 0 {
+		f.drop()
+		return nil, deleted, nil
+	}
+	rest, err := f.finish()
+	return rest, deleted, err
+}
+
+func (g *target) addSlice(f *parquetWriter, rec arrow.RecordBatch, p partition, from, to int) error {
+	some := ranged(rec, from, to)
+	defer some.Release()
+	blocks, err := g.numbers(some, p)
+	if err != nil {
+		return err
+	}
+	return f.add(some, blocks)
+}
+
+var errNoBlock = fault.Permanent(errors.New("a file of the table holds rows whose block column is NULL or negative; " +
+	"ampipe did not write them: remove them, or load into another table"))
+
+// numbers reads the block numbers of a record of a file.
+func (g *target) numbers(rec arrow.RecordBatch, p partition) (sink.Blocks, error) {
+	if g.blockFile >= 0 {
+		blocks, err := sink.BlocksOf(rec, g.blockFile)
+		if err != nil {
+			return blocks, errors.Join(errNoBlock, err)
+		}
+		return blocks, nil
+	}
+	for i, name := range g.names {
+		if name == g.blockName && p[i] != nil {
+			n, err := strconv.ParseInt(*p[i], 10, 64)
+			if err != nil || n < 0 {
+				return sink.Blocks{}, fmt.Errorf("partition %s: %w", strings.TrimSuffix(p.folder(g.names), "/"), errNoBlock)
+			}
+			constant := constantLong(n, int(rec.NumRows()))
+			defer constant.Release()
+			return sink.BlocksOf(constant, 0)
+		}
+	}
+	return sink.Blocks{}, errNoBlock
+}

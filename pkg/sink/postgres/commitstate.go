@@ -1,0 +1,216 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+var errForgotten = fault.Permanent(errors.New("the row of this table in ampipe.tables is gone: " +
+	"somebody made ampipe forget the table while it was being loaded; start this sink again"))
+
+// covered is one row of ampipe.coverage.
+type covered struct {
+	blocks   block.Range
+	from, to int32 // parts; all of them if the blocks are whole
+	batch    string
+	of       int32
+}
+
+func (c covered) whole() bool { return c.of == 0 }
+
+// commitState is what is committed of a window of blocks, and the rows that say so.
+type commitState struct {
+	sink.CommitState
+	stored []covered
+}
+
+// everything is a window on all blocks.
+var everything = block.Range{Start: 0, End: block.Max + 1}
+
+// queueCommitState makes a batch read what is committed of the blocks of a window
+// and of those that touch it.
+func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
+	l := new(commitState)
+	b.Queue(readTable, id).Query(func(rows pgx.Rows) (err error) {
+		l.Live, err = pgx.CollectExactlyOneRow(rows, scanLive)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errForgotten
+		}
+		return err
+	})
+	low, high := int64(window.Start)-1, int64(min(window.End, block.Max))+1
+	b.Queue(readCoverage, id, low, high).Query(func(rows pgx.Rows) (err error) {
+		if l.stored, err = pgx.CollectRows(rows, scanCovered); err == nil {
+			l.fill()
+		}
+		return err
+	})
+	return l
+}
+
+// fill works out the set of blocks from the stored rows.
+func (l *commitState) fill() {
+	for _, c := range l.stored {
+		if c.whole() {
+			l.Coverage.Add(c.blocks)
+			continue
+		}
+		if l.Partial == nil {
+			l.Partial = make(map[block.Number]sink.Partial)
+		}
+		p := l.Partial[c.blocks.Start]
+		p.Batch, p.Parts = c.batch, int(c.of)
+		for part := c.from; part < min(c.to, c.of); part++ {
+			p.Have = append(p.Have, int(part)) // rows come in the order of their parts
+		}
+		l.Partial[c.blocks.Start] = p
+	}
+}
+
+// rows returns the rows that say what is committed now.
+func (l *commitState) rows() []covered {
+	var rows []covered
+	for _, r := range l.Coverage.Ranges() {
+		rows = append(rows, covered{blocks: r, to: allParts})
+	}
+	for n, p := range l.Partial {
+		for i := 0; i < len(p.Have); {
+			first := i
+			for i++; i < len(p.Have) && p.Have[i] == p.Have[i-1]+1; i++ {
+			}
+			c := covered{blocks: block.Closed(n, n), from: int32(p.Have[first]), to: int32(p.Have[i-1]) + 1, batch: p.Batch, of: int32(p.Parts)}
+			if int(c.to) == p.Parts {
+				c.to = allParts
+			}
+			rows = append(rows, c)
+		}
+	}
+	return rows
+}
+
+// queueChanges makes a batch store how the state differs from what it held
+// when it was read.
+func (l *commitState) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) {
+	had, has := make(map[covered]bool), make(map[covered]bool)
+	for _, c := range l.stored {
+		had[c] = true
+	}
+	var n struct {
+		starts, ends []int64
+		from, to     []int32
+		batches      []*string
+		of           []*int32
+	}
+	for _, c := range l.rows() {
+		has[c] = true
+		if had[c] {
+			continue
+		}
+		n.starts, n.ends = append(n.starts, int64(c.blocks.Start)), append(n.ends, int64(c.blocks.End))
+		n.from, n.to = append(n.from, c.from), append(n.to, c.to)
+		var batch *string
+		var of *int32
+		if !c.whole() {
+			batch, of = &c.batch, &c.of
+		}
+		n.batches, n.of = append(n.batches, batch), append(n.of, of)
+	}
+	var gone []int64
+	var goneParts []int32
+	for _, c := range l.stored {
+		if !has[c] {
+			gone, goneParts = append(gone, int64(c.blocks.Start)), append(goneParts, c.from)
+		}
+	}
+	if len(gone) > 0 {
+		b.Queue(dropCoverage, id, gone, goneParts).Exec(expect(len(gone), "DELETE", "coverage"))
+	}
+	if len(n.starts) > 0 {
+		b.Queue(addCoverage, id, n.starts, n.ends, n.from, n.to, n.batches, n.of).Exec(expect(len(n.starts), "INSERT", "coverage"))
+	}
+	if l.Live != before {
+		queueLive(b, id, l.Live)
+	}
+}
+
+func scanCovered(row pgx.CollectableRow) (covered, error) {
+	var (
+		c          covered
+		start, end int64
+		batch      *string
+		of         *int32
+	)
+	if err := row.Scan(&start, &end, &c.from, &c.to, &batch, &of); err != nil {
+		return covered{}, err
+	}
+	c.blocks = block.Range{Start: block.Number(start), End: block.Number(end)}
+	if batch != nil && of != nil {
+		c.batch, c.of = *batch, *of
+	}
+	return c, nil
+}
+
+// scanLive reads a live state. Its numbers are below 2^63: sequences count
+// messages, and block numbers end there.
+func scanLive(row pgx.CollectableRow) (sink.LiveState, error) {
+	var (
+		epoch, seq, start, number *int64
+		network                   *string
+		hash                      []byte
+	)
+	if err := row.Scan(&epoch, &seq, &start, &network, &number, &hash); err != nil {
+		return sink.LiveState{}, err
+	}
+	if epoch == nil || seq == nil || start == nil {
+		return sink.LiveState{}, nil
+	}
+	s := sink.LiveState{Started: true, Epoch: uint64(*epoch), Seq: uint64(*seq), Start: block.Number(*start)}
+	if network != nil && number != nil {
+		s.Cursor = block.Cursor{Network: *network, Number: block.Number(*number), Hash: block.Hash(hash)}
+	}
+	return s, nil
+}
+
+func queueLive(b *pgx.Batch, id int32, s sink.LiveState) {
+	args := []any{id, int64(s.Epoch), int64(s.Seq), int64(s.Start), nil, nil, nil}
+	if s.Cursor != (block.Cursor{}) {
+		args = append(args[:4], s.Cursor.Network, int64(s.Cursor.Number), s.Cursor.Hash[:])
+	}
+	b.Queue(writeLive, args...).Exec(expect(1, "UPDATE", "tables"))
+}
+
+// checkSequence refuses what the table of live states cannot hold.
+func checkSequence(c sink.Change) error {
+	if c.Epoch > math.MaxInt64 || c.Seq > math.MaxInt64 {
+		return fault.Permanent(fmt.Errorf("live entry %d of epoch %d is numbered above 2^63; the log is damaged or was not "+
+			"written by ampipe", c.Seq, c.Epoch))
+	}
+	return nil
+}
+
+// State reads what is committed. It may be called concurrently.
+func (w *Writer) State(ctx context.Context) (sink.State, error) {
+	if w.pool == nil {
+		return sink.State{}, errNotOpen
+	}
+	var b pgx.Batch
+	l := queueCommitState(&b, w.id, everything)
+	err := w.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	switch {
+	case w.id == 0 && (errors.Is(err, errForgotten) || sqlState(err) == undefinedTable):
+		return sink.State{}, fault.Permanent(fmt.Errorf("table %s: %w; has the pipeline been run?", w.spec, sink.ErrNotLoaded))
+	case err != nil:
+		return sink.State{}, w.classed(ctx, "read the state", err)
+	}
+	return l.State, nil
+}

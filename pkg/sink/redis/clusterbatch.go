@@ -1,0 +1,178 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// clusterBatch is one batch in flight. Its goroutine owns it until done is closed.
+type clusterBatch struct {
+	done    chan struct{}
+	err     error
+	release context.CancelFunc
+
+	rows    int
+	prepare []byte // header of a call to the coordinator that comes first; nil: none is needed
+	pipe    redis.Pipeliner
+	slices  []*redis.Cmd
+	calls   [][]byte
+
+	ranges         block.Set
+	claimed        block.Number
+	token          string // of a part that the coordinator is told of; else empty
+	fresh, unready []int
+	written, gone  uint64
+}
+
+// flush sends what has been collected, once the batch before has been answered.
+func (s *clusterCommit) flush(ctx context.Context) error {
+	if err := s.wait(); err != nil {
+		return err
+	}
+	if len(s.calls) == 0 {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx, release := steady(ctx)
+	e := &clusterBatch{done: make(chan struct{}), release: release, rows: len(s.scratch.rows), pipe: s.client.Pipeline(),
+		calls: s.calls, ranges: s.ranges}
+	if s.part != nil {
+		n, token := s.part.blocks.Start, tokenOf(s.part.parts, s.part.batch)
+		if s.claims[n] != token {
+			e.claimed, e.token = n, token
+		}
+	}
+	s.scratch.arena = s.scratch.arena[:0]
+	s.assemble(ctx, e)
+	if len(e.fresh) > 0 || e.token != "" {
+		s.begin(sink.LiveState{}, false)
+		h := &s.pack.header
+		h.list("home", s.id, s.fence)
+		h.list("slots", numerals(e.fresh)...)
+		if e.token != "" {
+			h.list("claims", hexBlock(e.claimed), e.token)
+		}
+		e.prepare = slices.Clone(h.bytes())
+	}
+	if len(e.unready) > 0 {
+		s.begin(sink.LiveState{}, false)
+		s.pack.header.list("home", s.id, s.fence)
+		s.pack.header.list("ready", numerals(e.unready)...)
+		e.calls = append([][]byte{slices.Clone(s.pack.header.bytes())}, e.calls...)
+	}
+	s.calls, s.ranges, s.part = nil, block.Set{}, nil
+	s.scratch.reset()
+	s.running = e
+	go func() {
+		defer close(e.done)
+		e.err = s.Writer.run(ctx, e)
+	}()
+	return nil
+}
+
+func numerals(numbers []int) []string {
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = strconv.Itoa(n)
+	}
+	return texts
+}
+
+// run tells the coordinator which slots will have rows, sends the rows to them, and then
+// tells the coordinator that they are there.
+func (w *Writer) run(ctx context.Context, e *clusterBatch) error {
+	keys := w.target.keys()
+	if e.prepare != nil {
+		reply, err := w.script.EvalSha(ctx, w.client, keys, e.prepare, "").Slice()
+		if err != nil {
+			return err
+		}
+		if _, err := w.answered(reply); err != nil {
+			return err
+		}
+	}
+	if len(e.slices) > 0 {
+		_, failed := e.pipe.Exec(ctx)
+		for _, cmd := range e.slices {
+			reply, err := cmd.Slice()
+			if err != nil {
+				continue // failed says it
+			}
+			gone, err := w.answered(reply)
+			if err != nil {
+				failed = cmp.Or(failed, err)
+				continue
+			}
+			if len(reply) > 2 {
+				n, _ := reply[2].(int64)
+				e.written += uint64(n)
+			}
+			e.gone += gone
+		}
+		if failed != nil {
+			return failed
+		}
+	}
+	pipe := w.client.Pipeline()
+	told := make([]*redis.Cmd, len(e.calls))
+	for i, h := range e.calls {
+		told[i] = w.script.EvalSha(ctx, pipe, keys, h, "")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err
+	}
+	for _, cmd := range told {
+		reply, err := cmd.Slice()
+		if err != nil {
+			return err
+		}
+		if _, err := w.answered(reply); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait waits for the batch in flight and notes what it did.
+func (s *clusterCommit) wait() error {
+	e := s.running
+	if e == nil {
+		return nil
+	}
+	<-e.done
+	e.release()
+	s.running = nil
+	s.applied.Rows += e.written
+	s.applied.Deleted += e.gone
+	if e.err != nil {
+		return e.err
+	}
+	s.skipped += uint64(e.rows) - min(e.written, uint64(e.rows))
+	s.covered.AddAll(e.ranges)
+	if e.token != "" {
+		s.claims[e.claimed] = e.token
+	}
+	s.slots, s.ready = slices.Clone(s.slots), slices.Clone(s.ready)
+	for _, slot := range e.fresh {
+		s.slots.add(slot)
+	}
+	for _, slot := range e.unready {
+		s.ready.add(slot)
+	}
+	for n := range maps.Keys(s.claims) { // blocks that came whole
+		if s.covered.Has(n) {
+			delete(s.claims, n)
+		}
+	}
+	return nil
+}

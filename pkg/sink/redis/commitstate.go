@@ -1,0 +1,191 @@
+package redis
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+var (
+	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its " +
+		"keys, or a replica was promoted that had nothing yet; start this sink again, and it loads everything anew"))
+	errState = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its " +
+		"rows, and start it again"))
+)
+
+// hexBlock returns a block number as it stands in keys: text in the order of numbers.
+func hexBlock(n block.Number) string { return fmt.Sprintf("%016x", uint64(n)) }
+
+func parseBlock(s string) (block.Number, error) {
+	n, err := strconv.ParseUint(s, 16, 64)
+	if err != nil || len(s) != 16 {
+		return 0, errState
+	}
+	return block.Number(n), nil
+}
+
+// commitState is what is committed, and how much has arrived of the blocks that come in
+// parts.
+type commitState struct {
+	sink.CommitState
+	open        map[block.Number]opened
+	floor       block.Number
+	coordinator // of a Cluster
+}
+
+// opened is a block of which a reading has begun to arrive.
+type opened struct {
+	token string
+	rows  map[int]int // of parts that are not complete
+}
+
+// reading is one command, so that all is of one moment. A transaction would do as
+// well, if a full server did not refuse it.
+const reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3])}`
+
+// readCommitState reads what is committed.
+func (w *Writer) readCommitState(ctx context.Context) (*commitState, error) {
+	script, keys := reading, w.target.keys()[:3]
+	if w.target.Cluster {
+		script, keys = coordinatorReading, w.target.keys()
+	}
+	answer, err := w.client.EvalRO(ctx, script, keys).Slice()
+	if err != nil {
+		return nil, err
+	}
+	return parseCommitState(answer, w.target.format(), w.target.Cluster)
+}
+
+// parseCommitState reads the answer to reading or, of a Cluster, to coordinatorReading.
+func parseCommitState(answer []any, format string, cluster bool) (_ *commitState, err error) {
+	var parts [3][]string
+	if len(answer) < len(parts) {
+		return nil, errState
+	}
+	for i := range parts {
+		values, _ := answer[i].([]any)
+		for _, v := range values {
+			text, _ := v.(string)
+			parts[i] = append(parts[i], text)
+		}
+	}
+	state := pairsOf(parts[0])
+	if state["format"] != format {
+		return nil, errForgotten
+	}
+	l := &commitState{open: make(map[block.Number]opened)}
+	if at := state["floor"]; at != "" {
+		if l.floor, err = parseBlock(at); err != nil {
+			return nil, err
+		}
+	}
+	if cluster {
+		if err := l.readCoordinator(state, answer[3:]); err != nil {
+			return nil, err
+		}
+	}
+	if l.Live, err = parseLive(state); err != nil {
+		return nil, err
+	}
+	for _, r := range parts[1] {
+		start, err1 := parseBlock(r[:min(16, len(r))])
+		end, err2 := parseBlock(r[min(16, len(r)):])
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		l.Coverage.Add(block.Range{Start: start, End: end})
+	}
+	return l, l.readOpen(pairsOf(parts[2]))
+}
+
+func pairsOf(flat []string) map[string]string {
+	m := make(map[string]string, len(flat)/2)
+	for i := 0; i+1 < len(flat); i += 2 {
+		m[flat[i]] = flat[i+1]
+	}
+	return m
+}
+
+// readOpen reads the blocks that have come in part. The reading that an entry of
+// parts names has a batch; that of a whole entry is known to its writer only.
+func (l *commitState) readOpen(fields map[string]string) error {
+	for field, value := range fields {
+		if len(field) != 16 {
+			continue
+		}
+		n, err := parseBlock(field)
+		if err != nil {
+			return err
+		}
+		of, batch, _ := strings.Cut(value, " ")
+		parts, err := strconv.Atoi(of)
+		if err != nil {
+			return errState
+		}
+		o := opened{token: value, rows: make(map[int]int)}
+		p := sink.Partial{Batch: batch, Parts: parts}
+		for name, done := range fields {
+			part, ok := strings.CutPrefix(name, field+":")
+			if !ok {
+				continue
+			}
+			k, err := strconv.Atoi(part)
+			if err != nil {
+				return errState
+			}
+			if done == "all" {
+				p.Have = append(p.Have, k)
+			} else if o.rows[k], err = strconv.Atoi(done); err != nil {
+				return errState
+			}
+		}
+		slices.Sort(p.Have)
+		if l.Partial == nil {
+			l.Partial = make(map[block.Number]sink.Partial)
+		}
+		l.Partial[n], l.open[n] = p, o
+	}
+	return nil
+}
+
+// parseLive reads a live state.
+func parseLive(fields map[string]string) (sink.LiveState, error) {
+	if fields["start"] == "" {
+		return sink.LiveState{}, nil
+	}
+	s := sink.LiveState{Started: true}
+	var wrong [4]error
+	s.Epoch, wrong[0] = strconv.ParseUint(fields["epoch"], 10, 64)
+	s.Seq, wrong[1] = strconv.ParseUint(fields["seq"], 10, 64)
+	s.Start, wrong[2] = parseBlock(fields["start"])
+	if at := fields["cursor_block"]; at != "" {
+		n, err := strconv.ParseUint(at, 10, 64)
+		hash, hashErr := hex.DecodeString(fields["cursor_hash"])
+		wrong[3] = errors.Join(err, hashErr)
+		if wrong[3] == nil && len(hash) == len(block.Hash{}) {
+			s.Cursor = block.Cursor{Network: fields["cursor_network"], Number: block.Number(n), Hash: block.Hash(hash)}
+		}
+	}
+	if errors.Join(wrong[:]...) != nil {
+		return sink.LiveState{}, errState
+	}
+	return s, nil
+}
+
+// liveFields are the fields of a live state and their values.
+func liveFields(s sink.LiveState) []string {
+	fields := []string{"epoch", strconv.FormatUint(s.Epoch, 10), "seq", strconv.FormatUint(s.Seq, 10), "start", hexBlock(s.Start)}
+	if s.Cursor == (block.Cursor{}) {
+		return append(fields, "cursor_network", "", "cursor_block", "", "cursor_hash", "")
+	}
+	return append(fields, "cursor_network", s.Cursor.Network, "cursor_block", strconv.FormatUint(uint64(s.Cursor.Number), 10),
+		"cursor_hash", hex.EncodeToString(s.Cursor.Hash[:]))
+}
