@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"reflect"
@@ -161,5 +162,61 @@ func TestTagsAreUnderstood(t *testing.T) {
 	}
 	if bounds != 4 {
 		t.Errorf("%d keys are bounded by the highest block, want min_block, max_block, partition_size and finality", bounds)
+	}
+}
+
+var update = flag.Bool("update", false, "write the keys of this version to testdata/keys.txt, when it is released")
+
+// TestKeysOfEarlierVersions finds each key that a version had, with the default, the
+// bounds and the words that it had: a configuration that was written for it still says
+// the same.
+func TestKeysOfEarlierVersions(t *testing.T) {
+	t.Parallel()
+	const file = "testdata/keys.txt"
+	now := map[string]key{}
+	var lines []string
+	for _, k := range keysOf(reflect.TypeFor[config.Pipeline](), "", "") {
+		where := strings.TrimSpace(k.section + " " + k.name)
+		now[where] = k
+		lines = append(lines, fmt.Sprintf("%s; default %s; range %s; one of %s; parts %s\n",
+			where, k.tag.Get("default"), k.tag.Get("range"), k.tag.Get("oneof"), strings.Join(k.parts, ",")))
+	}
+	if *update {
+		slices.Sort(lines)
+		if err := os.WriteFile(file, []byte(strings.Join(lines, "")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		m := regexp.MustCompile(`^(.*); default (.*); range (.*); one of (.*); parts (.*)\n$`).FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("%s: %q is no key", file, line)
+		}
+		k, ok := now[m[1]]
+		if !ok {
+			t.Errorf("the key %s is gone", m[1])
+			continue
+		}
+		if got := k.tag.Get("default"); got != m[2] {
+			t.Errorf("%s: the default was %s and is %s", m[1], m[2], got)
+		}
+		if got := k.tag.Get("range"); got != m[3] && got != "" {
+			t.Errorf("%s: the range was %s and is %s; if it is wider, write so in %s", m[1], m[3], got, file)
+		}
+		words, parts := strings.Split(k.tag.Get("oneof"), ","), k.parts
+		for word := range strings.SplitSeq(m[4], ",") {
+			if !slices.Contains(words, word) && word != "" {
+				t.Errorf("%s: the word %s is gone", m[1], word)
+			}
+		}
+		for part := range strings.SplitSeq(m[5], ",") {
+			if !slices.Contains(parts, part) && part != "" {
+				t.Errorf("%s: the key %s is gone", m[1], part)
+			}
+		}
 	}
 }

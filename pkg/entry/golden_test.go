@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -55,6 +57,12 @@ func goldens(t testing.TB) (map[string]entry.Entry, arrow.RecordBatch) {
 		}
 		return h
 	}
+	seen := time.Date(2026, 11, 29, 12, 0, 0, 123_000, time.UTC)
+	live := entry.Header{Epoch: 1, Network: "mainnet", Range: block.Closed(17_000_000, 17_000_009),
+		Hash: hash(0xab), Prev: hash(0xcd), Seen: seen}
+	encode("live", entry.None, live, rec)
+	live.Kind, live.End = entry.Watermark, 17_001_000
+	out["seen"] = entry.Entry{Header: live}
 	out["watermark"] = entry.Entry{Header: entry.Header{Kind: entry.Watermark, Epoch: 1, Network: "mainnet",
 		Range: block.Closed(17_000_000, 17_000_009), Hash: hash(0xab), Prev: hash(0xcd)}}
 	out["invalidate"] = entry.Entry{Header: entry.Header{Kind: entry.Invalidate, Epoch: 1, Network: "mainnet",
@@ -127,8 +135,44 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string][]arrow.RecordBatch{"none": {rec}, "s2": slices.Repeat([]arrow.RecordBatch{rec}, 40),
+		want := map[string][]arrow.RecordBatch{"none": {rec}, "live": {rec}, "s2": slices.Repeat([]arrow.RecordBatch{rec}, 40),
 			"zstd": slices.Repeat([]arrow.RecordBatch{rec}, 40), "empty": nil, "part": {rec.NewSlice(0, 2)}}[name]
 		mustEqualRows(t, everything, recs, want)
+	}
+}
+
+// TestGoldensHaveEverything that an entry may have, by the page that describes it.
+func TestGoldensHaveEverything(t *testing.T) {
+	page, err := os.ReadFile("../../docs/log-format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := goldens(t)
+	kept := map[string]bool{}
+	for name := range entries {
+		headers, err := os.ReadFile(filepath.Join("testdata", name+".headers"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for header, values := range parseHeaderText(string(headers)) {
+			kept[header] = true
+			kept[header+": "+values[0]] = true
+		}
+	}
+	names := regexp.MustCompile(`Ampipe-[A-Z]\w+`).FindAllString(string(page), -1)
+	if len(names) == 0 {
+		t.Fatal("the page names no header")
+	}
+	for _, kind := range []entry.Kind{entry.Data, entry.Watermark, entry.Invalidate, entry.Ended} {
+		names = append(names, "Ampipe-Kind: "+string(kind))
+	}
+	for _, codec := range []entry.Codec{entry.None, entry.S2, entry.Zstd} {
+		names = append(names, "Ampipe-Codec: "+string(codec))
+	}
+	kept["Ampipe-Id"] = true // the publisher's, not the entry's
+	for _, name := range names {
+		if !kept[name] {
+			t.Errorf("no golden file has %s", name)
+		}
 	}
 }

@@ -18,6 +18,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// TestExitCodesAreDocumented compares the codes with the guide, which scripts rely on.
+func TestExitCodesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, sentence := range map[int]string{
+		ops.ExitDone:        "Exit codes: 0 done; ",
+		ops.ExitFailed:      "; 1 failed; ",
+		ops.ExitConfig:      "; 2 refused before anything was started (",
+		ops.ExitIncomplete:  "; 3 finished, but ",
+		ops.ExitInterrupted: "; 130 interrupted.",
+	} {
+		if !strings.Contains(string(page), sentence) || !strings.Contains(sentence, fmt.Sprintf(" %d ", code)) {
+			t.Errorf("exit code %d is not documented as %q", code, sentence)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	broken := errors.New("broken")
 	for _, c := range []struct {

@@ -1,6 +1,7 @@
 package progress_test
 
 import (
+	"flag"
 	"maps"
 	"os"
 	"regexp"
@@ -42,8 +43,9 @@ func full() *progress.Meter {
 	return m
 }
 
-// TestDocsListEveryMetric with its type and labels, and none that does not exist.
-func TestDocsListEveryMetric(t *testing.T) {
+// servedMetrics returns the type and the labels of every metric, by its name.
+func servedMetrics(t *testing.T) map[string]string {
+	t.Helper()
 	registry, err := progress.Gather(map[string]*progress.Meter{"p": full()})
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +68,40 @@ func TestDocsListEveryMetric(t *testing.T) {
 		slices.Sort(labels)
 		served[f.GetName()] = strings.ToLower(f.GetType().String()) + " {" + strings.Join(labels, ",") + "}"
 	}
+	return served
+}
+
+var update = flag.Bool("update", false, "write the metrics of this version to testdata/metrics.txt, when it is released")
+
+// TestMetricsOfEarlierVersions finds each metric that a version served, of the type and
+// with the labels that it had: alerts and dashboards that were made for it still work.
+func TestMetricsOfEarlierVersions(t *testing.T) {
+	const file = "testdata/metrics.txt"
+	served := servedMetrics(t)
+	if *update {
+		var text strings.Builder
+		for _, name := range slices.Sorted(maps.Keys(served)) {
+			text.WriteString(name + " " + served[name] + "\n")
+		}
+		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		name, was, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if served[name] != was {
+			t.Errorf("%s was %s, and is %q", name, was, served[name])
+		}
+	}
+}
+
+// TestDocsListEveryMetric with its type and labels, and none that does not exist.
+func TestDocsListEveryMetric(t *testing.T) {
+	served := servedMetrics(t)
 	if described := describe(full()); described+1 != len(served) { // the build is no part of a meter
 		t.Errorf("%d metrics are described and %d served: the meter of this test does not know everything", described+1, len(served))
 	}
