@@ -1,4 +1,5 @@
-// Package block has the types that every other package shares: block numbers, hashes, ranges of blocks, sets of ranges and the cursor of a chain.
+// Package block has the types that every other package shares: block numbers, hashes,
+// ranges of blocks, sets of ranges and the cursor of a chain.
 //
 // Everything inside ampipe is half-open, [start, end). The wire (AP 2) and the
 // headers of log entries speak of inclusive ranges; [Closed] and [Range.Last]

@@ -9,7 +9,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// DefaultTarget is how many bytes of Arrow data an entry holds by default: compressed it is a message of about half a MiB to one MiB.
+// DefaultTarget is how many bytes of Arrow data an entry holds by default: compressed it
+// is a message of about half a MiB to one MiB.
 const DefaultTarget = 2 << 20
 
 // Group is what is published in one step: one entry, or all the parts of a
@@ -48,8 +49,8 @@ type Cutter struct {
 	pending rows
 }
 
-// OrderError is a row out of order: below the row before
-// it (then After is that row's block), or outside the range that was asked for.
+// OrderError is a row out of order: below the row before it (then After is that row's
+// block), or outside the range that was asked for.
 type OrderError struct {
 	Block block.Number
 	After block.Number

@@ -84,8 +84,9 @@ func (x *Extractor) watchVersion(ctx context.Context) {
 	})
 }
 
-// watchSpec calls fn with the plan, and with each change of it, until fn returns an error,
-// which it returns, or ctx ends. While NATS cannot be reached it repeats that; publishing reports it.
+// watchSpec calls fn with the plan, and with each change of it, until fn returns an
+// error, which it returns, or ctx ends. While NATS cannot be reached it repeats that;
+// publishing reports it.
 func (x *Extractor) watchSpec(ctx context.Context, fn func(queue.Spec) error) error {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
 	for {

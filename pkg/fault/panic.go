@@ -26,7 +26,8 @@ func (e *PanicError) Unwrap() error {
 }
 
 // Catch runs op, which works on data from outside, so that an unforeseen input ends one
-// piece of work and not the process: a panic of op becomes a permanent *[PanicError]. What op has left half done must not be used afterwards.
+// piece of work and not the process: a panic of op becomes a permanent *[PanicError].
+// What op has left half done must not be used afterwards.
 func Catch(op func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// TestAnEpochBegins where every sink can continue, whatever has broken the lane for one of them.
+// TestAnEpochBegins where every sink can continue, whatever has broken the lane for one
+// of them.
 func TestAnEpochBegins(t *testing.T) {
 	for name, c := range map[string]struct {
 		trouble func(d *liveEnv, marks []uint64)

@@ -49,8 +49,8 @@ func Unplanned(history block.Range, parts []queue.Partition) []block.Range {
 
 // MissingFromSink returns the blocks that a sink which has read the log to its end still
 // lacks, although the partition that held each of them last is done. parts are in the
-// order in which they were written. Blocks of failed partitions are not lost: they were given up,
-// and say so.
+// order in which they were written. Blocks of failed partitions are not lost: they were
+// given up, and say so.
 func MissingFromSink(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
 	explained := coverage.Clone()
 	explained.AddAll(latest(parts, func(p queue.Partition) bool { return p.State != queue.PartitionDone }))

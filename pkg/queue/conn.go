@@ -1,5 +1,6 @@
 // Package queue is what the processes share: the log of entries, the tasks and the state,
-// in NATS JetStream, on a server of its own or inside this process. It is the only package that knows NATS.
+// in NATS JetStream, on a server of its own or inside this process. It is the only
+// package that knows NATS.
 package queue
 
 import (

@@ -45,8 +45,9 @@ func (c *Conn) State(ctx context.Context, pipeline string) (*State, error) {
 	return &State{conn: c, kv: kv, read: reader{c, stream}, pipeline: pipeline}, nil
 }
 
-// stateConfig returns the configuration of a bucket as nats.go makes it, but without roll-ups: a header of
-// any message that a process may write would remove those of all others.
+// stateConfig returns the configuration of a bucket as nats.go makes it, but without
+// roll-ups: a header of any message that a process may write would remove those of all
+// others.
 func (c *Conn) stateConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              stateStream,

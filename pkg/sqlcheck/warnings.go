@@ -18,8 +18,8 @@ var unstable = map[string]string{
 }
 
 // Warnings returns what the query may do other than its author thinks, although it can be
-// run. Each is one sentence with its place, in
-// the order of the text. column is the configured block column, "" for auto.
+// run. Each is one sentence with its place, in the order of the text. column is the
+// configured block column, "" for auto.
 func (q *Query) Warnings(column string) []string {
 	w := &warner{checker: checker{parser: &parser{tokens: q.tokens}, columns: blockColumns(column)}}
 	for i, t := range q.tokens {
