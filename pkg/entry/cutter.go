@@ -49,8 +49,7 @@ type Cutter struct {
 	pending rows
 }
 
-//	OrderError is a row out of order: below the row before it (then After is that row's
-//
+// OrderError is a row out of order: below the row before it (then After is that row's
 // block), or outside the range that was asked for.
 type OrderError struct {
 	Block block.Number

@@ -194,8 +194,8 @@ func (s *earlierState) ownDatabase() {
 	}
 	u.Path = "/" + name
 	s.dsn = u.String()
-	l := s.lab
-	l.t.Cleanup(func() { // before the lab's own, which needs the server's
+	l := s.commandEnv
+	l.t.Cleanup(func() { // before the environment's own, which needs the server's
 		l.dsn = server
 		l.exec("DROP DATABASE " + name + " WITH (FORCE)")
 	})
@@ -204,7 +204,7 @@ func (s *earlierState) ownDatabase() {
 // withKeys calls do with all keys of the state.
 func (s *earlierState) withKeys(do func(c *redis.Client, keys []string)) {
 	s.t.Helper()
-	o, err := redis.ParseURL(os.Getenv("AMPIPE_TEST_REDIS"))
+	o, err := redis.ParseURL(testRedis())
 	if err != nil {
 		s.t.Fatalf("AMPIPE_TEST_REDIS: %v", err)
 	}

@@ -84,7 +84,7 @@ func TestEarlierStateIsContinued(t *testing.T) {
 		for name, d := range map[string]earlierDestination{"postgres": earlierPostgres, "redis": earlierRedis, "delta": earlierDelta} {
 			t.Run(version+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				if name == "redis" && os.Getenv("AMPIPE_TEST_REDIS") == "" {
+				if name == "redis" && testRedis() == "" {
 					t.Skip("AMPIPE_TEST_REDIS is not set: no Redis for end-to-end tests (scripts/test starts one)")
 				}
 				s := &earlierState{destination: d, folder: filepath.Join("testdata/states", version, name)}
@@ -103,7 +103,7 @@ func (s *earlierState) begin(t *testing.T) {
 	s.growing = newLab(t).grow(earlierChain...)
 	s.port = freePort(t)
 	s.ownDatabase()
-	s.env = append(s.env, "AMP_URL="+s.amp, "REDIS_URL="+os.Getenv("AMPIPE_TEST_REDIS"))
+	s.env = append(s.env, "AMP_URL="+s.amp, "REDIS_URL="+testRedis())
 }
 
 func (s *earlierState) run() *process {
