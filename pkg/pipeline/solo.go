@@ -81,6 +81,9 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
+	if _, err := newWriter(o, c); err != nil {
+		return refused(err)
+	}
 	return solo(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
 		s.meter.Applies(c.Name)
 		spec, err := s.waitSpec(ctx, stageSink(c.Name))

@@ -67,8 +67,8 @@ func (w *watcher) stillness(sink SinkStatus, now time.Time) string {
 // that only other planners' configurations have commits without delay, as far as is known.
 func (w *watcher) commitDelay(sink string) time.Duration {
 	for _, c := range w.Config.Sinks {
-		if c.Name == sink && c.Delta != nil {
-			return c.Delta.MaxCommitDelay
+		if c.Name == sink {
+			return c.CommitDelay()
 		}
 	}
 	return 0
