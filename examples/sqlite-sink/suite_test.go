@@ -23,7 +23,7 @@ func (d *destination) Writer(testing.TB) sink.Writer { return New(d.cfg) }
 
 // Rows reads the table as its users do.
 func (d *destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
-	db, err := connect(d.cfg.Path, "rw")
+	db, err := connect(d.cfg.Path, "?mode=rw")
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +51,15 @@ func (d *destination) Obstruct(t testing.TB, row sinktest.Row) (lift func()) {
 	if len(d.cfg.Key) > 0 {
 		into = "t_versions"
 	}
-	d.exec(t, fmt.Sprintf("CREATE TRIGGER obstruct BEFORE INSERT ON %s WHEN NEW.log_index = %d BEGIN SELECT RAISE(ABORT, 'obstructed'); END",
+	execute(t, d.cfg.Path, fmt.Sprintf("CREATE TRIGGER obstruct BEFORE INSERT ON %s WHEN NEW.log_index = %d BEGIN SELECT RAISE(ABORT, 'obstructed'); END",
 		into, row.Index))
-	return func() { d.exec(t, "DROP TRIGGER obstruct") }
+	return func() { execute(t, d.cfg.Path, "DROP TRIGGER obstruct") }
 }
 
-func (d *destination) exec(t testing.TB, statement string) {
+// execute runs a statement in a database, which it makes if it is not there.
+func execute(t testing.TB, path, statement string) {
 	t.Helper()
-	db, err := connect(d.cfg.Path, "rw")
+	db, err := connect(path, "?mode=rwc")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,35 +2,33 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// stateTable holds, for each table, whose it is and what is loaded: the ledger.
-const stateTable = "ampipe_state"
-
 // table is the table of a sink, and the statements for it.
 //
-// Rows are appended to the table itself if they have no key. If they have one, the table is
-// a view of the newest version of each row, and the versions are in a table beside it: what
-// a reorg takes away uncovers the version before it.
+// Without a key, rows are appended to the table itself. With one, the table is a view of
+// the newest version of each row, and all versions are in a table beside it: what a reorg
+// takes away uncovers the version before it.
 type table struct {
-	sink.Table
-	name    string
-	rows    string   // the table that rows are written to
-	columns []string // quoted
-	types   []string // of SQLite
-	block   string   // the block column, quoted
-	key     []int    // columns of the key; nil: none
+	sink.Values
+	name, rows string // what is read, and the table that is written; quoted
+	owner      string // the sink
+	columns    []string
+	types      []string // of SQLite
+	block      string   // the block column
 }
 
 func newTable(c Config, t sink.Table) (*table, error) {
-	g := &table{Table: t, name: c.Table, rows: c.Table}
+	g := &table{name: quoted(c.Table), rows: quoted(c.Table), owner: t.Pipeline + "/" + t.Sink}
+	g.Table, g.Column = t, g.cells
 	seen := map[string]bool{}
 	for _, f := range t.Schema.Fields() {
 		name := strings.ToLower(f.Name) // SQLite's names differ in more than case
@@ -40,91 +38,89 @@ func newTable(c Config, t sink.Table) (*table, error) {
 		seen[name] = true
 		g.columns, g.types = append(g.columns, quoted(f.Name)), append(g.types, typeOf(f.Type))
 	}
-	if t.BlockColumn < 0 || t.BlockColumn >= len(g.types) || !arrow.IsInteger(t.Schema.Field(t.BlockColumn).Type.ID()) {
-		return nil, fault.Permanent(fmt.Errorf("the block column, at index %d, is not an integer column; set source.block_column", t.BlockColumn))
-	}
 	g.block = g.columns[t.BlockColumn]
 	for _, name := range c.Key {
 		found := t.Schema.FieldIndices(name)
-		if len(found) != 1 {
-			return nil, fault.Permanent(fmt.Errorf("the query has no column %q, which key names; change the key or the query", name))
+		if len(found) == 0 {
+			return nil, fault.Permanent(fmt.Errorf("the query has no column %q, which key names: change one of them", name))
 		}
-		g.key = append(g.key, found[0])
+		g.Key = append(g.Key, found[0])
 	}
-	if g.key != nil {
-		g.rows = c.Table + "_versions"
+	if g.Key != nil {
+		g.rows = quoted(c.Table + "_versions")
 	}
 	return g, nil
 }
 
-// owner names the sink, for a table that another sink must not load.
-func (g *table) owner() string { return g.Pipeline + "/" + g.Sink }
-
-// definition is what the table was made by.
-func (g *table) definition() string { return strings.Join(g.ddl(), ";\n") }
-
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// windowed reports whether a row can be replaced by one of its own block only.
-func (g *table) windowed() bool { return g.key == nil || slices.Contains(g.key, g.BlockColumn) }
-
-// keyColumns returns the quoted columns of the key.
-func (g *table) keyColumns() []string {
-	var columns []string
-	for _, i := range g.key {
-		columns = append(columns, g.columns[i])
+// definition is the statements that make the table.
+func (g *table) definition() string {
+	var lines, key, same []string
+	for i, c := range g.columns {
+		lines = append(lines, c+" "+g.types[i])
 	}
-	return columns
+	for _, i := range g.Key {
+		key, same = append(key, g.columns[i]), append(same, fmt.Sprintf("newer.%s = v.%s", g.columns[i], g.columns[i]))
+	}
+	if g.Key != nil {
+		if !g.Windowed() {
+			key = append(key, g.block) // a version for each block
+		}
+		lines = append(lines, "PRIMARY KEY ("+strings.Join(key, ", ")+")")
+	}
+	text := fmt.Sprintf("CREATE TABLE %s (\n  %s\n) STRICT;\nCREATE INDEX %s ON %s (%s);",
+		g.rows, strings.Join(lines, ",\n  "), quoted("by block of "+g.rows), g.rows, g.block)
+	if g.Key != nil {
+		text += fmt.Sprintf("\nCREATE VIEW %s AS SELECT %s FROM %s AS v\nWHERE NOT EXISTS (SELECT 1 FROM %s AS newer WHERE %s AND newer.%s > v.%s);",
+			g.name, strings.Join(g.columns, ", "), g.rows, g.rows, strings.Join(same, " AND "), g.block, g.block)
+	}
+	return text
 }
 
-// ddl returns the statements that make the table.
-func (g *table) ddl() []string {
-	var lines, same []string
-	for i, c := range g.columns {
-		lines = append(lines, "  "+c+" "+g.types[i])
+// insert writes a row. With a key, it replaces the one that its block has of the key.
+func (g *table) insert() string {
+	return fmt.Sprintf("INSERT OR REPLACE INTO %s VALUES (?%s)", g.rows, strings.Repeat(", ?", len(g.columns)-1))
+}
+
+// ofBlocks completes a statement about the rows of [from, to].
+func (g *table) ofBlocks(statement string) string {
+	return statement + " WHERE " + g.block + " BETWEEN ? AND ?"
+}
+
+// typeOf returns the type of SQLite for values of an Arrow type. What SQLite has no type
+// for, such as times, decimals and lists, is text.
+func typeOf(t arrow.DataType) string {
+	t = arrowfmt.Underlying(t)
+	switch {
+	case arrow.IsInteger(t.ID()), t.ID() == arrow.BOOL:
+		return "INTEGER"
+	case arrow.IsFloating(t.ID()):
+		return "REAL"
+	case arrowfmt.IsBytes(t):
+		return "BLOB"
+	default:
+		return "TEXT"
 	}
-	key := g.keyColumns()
-	if g.key == nil {
-		return []string{
-			fmt.Sprintf("CREATE TABLE %s (\n%s\n) STRICT", quoted(g.rows), strings.Join(lines, ",\n")),
-			fmt.Sprintf("CREATE INDEX %s ON %s (%s)", quoted(g.rows+"_block"), quoted(g.rows), g.block),
+}
+
+// cells returns what reads the values of a column as SQLite stores them.
+func (g *table) cells(index int, column arrow.Array) func(i int) (value any, reason string) {
+	if d, is := column.(*array.Dictionary); is {
+		nulls, values := arrowfmt.NullsOf(d.Dictionary()), g.cells(index, d.Dictionary())
+		return func(i int) (any, string) {
+			at := d.GetValueIndex(i)
+			if nulls.Null(at) {
+				return nil, ""
+			}
+			return values(at)
 		}
 	}
-	if !g.windowed() {
-		key = append(key, g.block) // a version of each block
+	if g.types[index] == "BLOB" {
+		value := arrowfmt.Bytes(column)
+		return func(i int) (any, string) { return append([]byte{}, value(i)...), "" }
 	}
-	lines = append(lines, fmt.Sprintf("  PRIMARY KEY (%s)", strings.Join(key, ", ")))
-	for _, c := range g.keyColumns() {
-		same = append(same, fmt.Sprintf("newer.%s = v.%s", c, c))
-	}
-	return []string{
-		fmt.Sprintf("CREATE TABLE %s (\n%s\n) STRICT", quoted(g.rows), strings.Join(lines, ",\n")),
-		fmt.Sprintf("CREATE INDEX %s ON %s (%s)", quoted(g.rows+"_block"), quoted(g.rows), g.block),
-		fmt.Sprintf("CREATE VIEW %s AS\nSELECT %s FROM %s AS v\nWHERE NOT EXISTS (SELECT 1 FROM %s AS newer WHERE %s AND newer.%s > v.%s)",
-			quoted(g.name), strings.Join(g.columns, ", "), quoted(g.rows), quoted(g.rows), strings.Join(same, " AND "), g.block, g.block),
-	}
-}
-
-// insert is the statement that writes a row. One of the same key and block is replaced.
-func (g *table) insert() string {
-	verb := "INSERT"
-	if g.key != nil {
-		verb = "INSERT OR REPLACE"
-	}
-	return fmt.Sprintf("%s INTO %s (%s) VALUES (?%s)", verb, quoted(g.rows), strings.Join(g.columns, ", "), strings.Repeat(", ?", len(g.columns)-1))
-}
-
-// count counts the rows of some blocks that the table shows.
-func (g *table) count() string {
-	return fmt.Sprintf("SELECT count(*) FROM %s WHERE %s BETWEEN ? AND ?", quoted(g.name), g.block)
-}
-
-// remove deletes the rows of some blocks, with their versions.
-func (g *table) remove() string {
-	return fmt.Sprintf("DELETE FROM %s WHERE %s BETWEEN ? AND ?", quoted(g.rows), g.block)
-}
-
-// read reads the rows of some blocks that the table shows.
-func (g *table) read() string {
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s BETWEEN ? AND ?", strings.Join(g.columns, ", "), quoted(g.name), g.block)
+	parse := map[string]func(string) (any, string){"INTEGER": integer, "REAL": real, "TEXT": text}[g.types[index]]
+	write := arrowfmt.Options(0).Text(column)
+	return func(i int) (any, string) { return parse(string(write(nil, i))) }
 }

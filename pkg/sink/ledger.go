@@ -13,7 +13,8 @@ import (
 // Ledger is what a destination has of a pipeline, and the rules by which a
 // change becomes part of it. It is pure: a Writer reads its Ledger, takes the
 // changes of a call one after the other, does what each [Step] says and commits
-// the rows with the Ledger, or neither. It is not safe for concurrent use.
+// the rows with the Ledger, or neither. It is not safe for concurrent use. A Writer may keep
+// it as JSON: that form is read by all later versions.
 type Ledger struct {
 	State
 	Partial map[block.Number]Partial // blocks of which not all parts have arrived
