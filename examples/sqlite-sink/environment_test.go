@@ -22,7 +22,9 @@ func TestWhatIsRefused(t *testing.T) {
 		breaks func(t *testing.T, c *Config, table *sink.Table)
 		says   string
 	}{
-		"no folder": {func(_ *testing.T, c *Config, _ *sink.Table) { c.Path = filepath.Join(filepath.Dir(c.Path), "none", "x.db") },
+		"no folder": {func(_ *testing.T, c *Config, _ *sink.Table) {
+			c.Path = filepath.Join(filepath.Dir(c.Path), "none", "x.db")
+		},
 			"the folder of the database cannot be written"},
 		"no database": {func(t *testing.T, c *Config, _ *sink.Table) {
 			err := os.WriteFile(c.Path, []byte(strings.Repeat("no database ", 100)), 0o600)

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // modelLasts is for how long processes are killed.
-const modelLasts = 12 * time.Second
+const modelLasts = 8 * time.Second
 
 const modelFile = `pipeline: model
 source: { amp: %s, query: "SELECT _block_num, log_index, address, topic0, timestamp, data FROM eth.logs" }
@@ -54,6 +54,7 @@ sinks:
 // every process of the pipeline at random. When it is left alone, each table is what the
 // chain is, in every value.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	bin := os.Getenv("AMPIPE_BIN")
 	if bin == "" {
 		t.Skip("AMPIPE_BIN is not set: no planner, extractor and devserver (make examples builds them)")
@@ -80,7 +81,10 @@ func TestModel(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	commands := [][]string{{filepath.Join(bin, "planner"), "-c", file}, {filepath.Join(bin, "extractor"), "-c", file}}
+	commands := [][]string{
+		{filepath.Join(bin, "planner"), "-c", file}, {filepath.Join(bin, "extractor"), "-c", file},
+		{filepath.Join(bin, "ampipe"), "run", "-c", file}, // all but the sinks, of which it has no destination
+	}
 	for _, name := range []string{"events", "logs", "latest", "latest"} { // two processes share one sink
 		commands = append(commands, []string{self, "-config", file, "-sink", name})
 	}

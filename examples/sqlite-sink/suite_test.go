@@ -70,11 +70,15 @@ func execute(t testing.TB, path, statement string) {
 	}
 }
 
-func TestSuite(t *testing.T) { sinktest.Run(t, newDestination) }
+func TestSuite(t *testing.T) {
+	t.Parallel()
+	sinktest.Run(t, newDestination)
+}
 
 // TestLayouts loads and verifies columns of every type, however they lie in memory. What
 // SQLite cannot hold is not among them.
 func TestLayouts(t *testing.T) {
+	t.Parallel()
 	sinktest.RunLayouts(t, layout.Columns(), func(t testing.TB, table sink.Table) sink.Writer {
 		w := New(Config{Path: filepath.Join(t.TempDir(), "l.db"), Table: strings.ToLower(table.Pipeline)})
 		err := w.Open(t.Context(), table)
