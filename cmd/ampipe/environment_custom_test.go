@@ -5,7 +5,7 @@ import "testing"
 // Environments of a destination that this program was built without.
 
 const customSink = `pipeline: p
-source: { amp: $AMP, query: SELECT _block_num, log_index, address FROM eth.logs }
+source: { amp: $AMP, query: "SELECT _block_num, log_index, address FROM eth.logs" }
 range: { max_block: 30 }
 nats: { embedded: $DIR/nats }
 sinks:

@@ -122,7 +122,8 @@ func connect(path, mode string) (*sql.DB, error) {
 // create makes the table and the row of its state. It refuses a table that is there and was
 // made for another sink, or for other columns, and one that another program has made.
 func (w *Writer) create(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS ampipe_state (name TEXT PRIMARY KEY, owner TEXT, definition TEXT, ledger TEXT) STRICT")
+	_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS ampipe_state "+
+		"(name TEXT PRIMARY KEY, owner TEXT, definition TEXT, ledger TEXT) STRICT")
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,8 @@ func (w *Writer) create(ctx context.Context, tx *sql.Tx) error {
 	case owner != w.table.owner:
 		return fault.Permanent(fmt.Errorf("table %s is loaded by sink %s: give each sink a table of its own", w.table.name, owner))
 	case definition != w.table.definition():
-		return fault.Permanent(fmt.Errorf("table %s was made for other columns or another key: change them back, or name another table", w.table.name))
+		return fault.Permanent(fmt.Errorf("table %s was made for other columns or another key: "+
+			"change them back, or name another table", w.table.name))
 	default:
 		return nil
 	}

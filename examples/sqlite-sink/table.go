@@ -72,7 +72,8 @@ func (g *table) definition() string {
 	text := fmt.Sprintf("CREATE TABLE %s (\n  %s\n) STRICT;\nCREATE INDEX %s ON %s (%s);",
 		g.rows, strings.Join(lines, ",\n  "), quoted("by block of "+g.rows), g.rows, g.block)
 	if g.Key != nil {
-		text += fmt.Sprintf("\nCREATE VIEW %s AS SELECT %s FROM %s AS v\nWHERE NOT EXISTS (SELECT 1 FROM %s AS newer WHERE %s AND newer.%s > v.%s);",
+		text += fmt.Sprintf("\nCREATE VIEW %s AS SELECT %s FROM %s AS v\n"+
+			"WHERE NOT EXISTS (SELECT 1 FROM %s AS newer WHERE %s AND newer.%s > v.%s);",
 			g.name, strings.Join(g.columns, ", "), g.rows, g.rows, strings.Join(same, " AND "), g.block, g.block)
 	}
 	return text

@@ -28,7 +28,8 @@ func SinkCommand(name string, d sink.Destination) int {
 	flags.StringVar(&c.file, "config", "pipeline.yaml", "configuration `file`")
 	flags.StringVar(&c.pipeline, "pipeline", "", "`name` of the pipeline, if the file has several")
 	flags.StringVar(&c.sink, "sink", "", "`name` of the sink to run, if the pipeline has several")
-	flags.StringVar(&c.listen, "listen", os.Getenv("AMPIPE_LISTEN"), "`address` for /metrics, /livez, /readyz and /healthz (default: that of AMPIPE_LISTEN, or none)")
+	flags.StringVar(&c.listen, "listen", os.Getenv("AMPIPE_LISTEN"),
+		"`address` for /metrics, /livez, /readyz and /healthz (default: that of AMPIPE_LISTEN, or none)")
 	flags.StringVar(&c.log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&c.log.Format, "log-format", "auto", "auto, console or json")
 	switch err := flags.Parse(os.Args[1:]); {
