@@ -65,7 +65,7 @@ func (c *sinkCommand) run(ctx context.Context, d sink.Destination) error {
 	o := Options{Destinations: []sink.Destination{d}, Logger: log, Listen: c.listen, Out: os.Stdout, JSON: c.log.Format == "json"}
 	switch c.verb {
 	case "check":
-		return refused(ops.Findings(Check(ctx, p, o)))
+		return refused(ops.Findings(ops.Failures(checkServer(p), Check(ctx, p, o))))
 	case "verify":
 		return Verify(ctx, p, o)
 	case "", "run":

@@ -99,12 +99,21 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 	})
 }
 
+// checkServer refuses a pipeline whose stages cannot be processes of their own.
+func checkServer(p *config.Pipeline) error {
+	if p.NATS.Embedded == "" {
+		return nil
+	}
+	return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
+		"set nats.url instead of nats.embedded", p.Name))
+}
+
 // solo runs one stage in a process of its own. NATS, and what the planner makes there,
 // may come up later than it.
 func solo(ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error) (err error) {
-	if p.NATS.Embedded != "" {
-		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
-			"set nats.url instead of nats.embedded", p.Name))
+	err = checkServer(p)
+	if err != nil {
+		return err
 	}
 	meter := newMeter(p, notConnected, stage)
 	stop, err := watch(ctx, map[string]*progress.Meter{p.Name: meter}, o)
