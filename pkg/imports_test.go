@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"plan":                           {"amp", "block", "config", "entry", "fault", "sqlcheck", "queue"},
 	"sqlcheck":                       {"block", "fault"},
 	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue"},
-	"sink":                           {"block", "config", "entry", "fault"},
+	"sink":                           {"arrowfmt", "block", "config", "entry", "fault"},
 	"sink/apply":                     {"sink", "block", "entry", "fault", "queue"},
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "arrowfmt", "block", "config", "fault"},

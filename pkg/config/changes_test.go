@@ -45,6 +45,7 @@ var changes = map[string]map[string]string{
 		"cluster": refused, "table": refused, "structure": refused, "key": refused, "columns": refused, "score": refused, "null": refused, "ttl": refused,
 		"finality": takesOver, "writers": nothing,
 	},
+	"custom": {"kind": another, "writers": nothing, "max_commit_delay": nothing},
 }
 
 // TestEveryKeySaysWhatItsChangeDoes goes through the fields of the configuration and the
@@ -58,14 +59,14 @@ func TestEveryKeySaysWhatItsChangeDoes(t *testing.T) {
 	guide := string(text)
 	fields := map[string]reflect.Type{
 		"source": reflect.TypeFor[config.Source](), "range": reflect.TypeFor[config.Range](), "postgres": reflect.TypeFor[config.Postgres](),
-		"delta": reflect.TypeFor[config.Delta](), "redis": reflect.TypeFor[config.Redis](),
+		"delta": reflect.TypeFor[config.Delta](), "redis": reflect.TypeFor[config.Redis](), "custom": reflect.TypeFor[config.Custom](),
 	}
 	unlike := map[string]string{"nullempty": "null", "beside": ""} // fields that are named otherwise than their key, or have none
 	for section, keys := range changes {
 		for f := range fields[section].Fields() {
 			name := strings.ToLower(f.Name)
-			if name == "_" {
-				continue // it carries a tag of the section
+			if !f.IsExported() {
+				continue // it is of no key, or carries a tag of the section
 			}
 			key, named := unlike[name]
 			found := named && (key == "" || keys[key] != "")

@@ -101,8 +101,12 @@ func (d *document) check() {
 			kinds++
 			sink.Redis.check(s.under("redis"))
 		}
+		if sink.Custom != nil {
+			kinds++
+			sink.Custom.check(s.under("custom"))
+		}
 		if kinds != 1 {
-			s.complain(s.field("").at, "%s must have exactly one destination: postgres, delta or redis", s.path)
+			s.complain(s.field("").at, "%s must have exactly one destination: postgres, delta, redis or custom", s.path)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type field struct {
 // document is one YAML document, decoded, and everything wrong with it.
 type document struct {
 	pipeline   *Pipeline
+	file       string
 	folder     string // relative paths start here
 	getenv     func(string) string
 	anchors    map[string]ast.Node
@@ -96,6 +97,8 @@ func (d *document) value(v reflect.Value, tag reflect.StructTag, f field, n ast.
 		return f
 	case kind == reflect.Struct:
 		return d.group(v, f, n)
+	case v.Type() == reflect.TypeFor[*Custom]():
+		return d.custom(v, f, n)
 	case kind == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct:
 		if n == nil {
 			return f

@@ -122,7 +122,7 @@ func read(name string, n *ast.DocumentNode, getenv func(string) string) *documen
 	case nil, *ast.DirectiveNode, *ast.CommentGroupNode, *ast.NullNode:
 		return nil
 	}
-	d := &document{pipeline: &Pipeline{}, folder: filepath.Dir(name), getenv: getenv,
+	d := &document{pipeline: &Pipeline{}, file: name, folder: filepath.Dir(name), getenv: getenv,
 		anchors: map[string]ast.Node{}, fields: make(map[string]field, 64)}
 	ast.Walk(anchors(d.anchors), n.Body)
 	body, _ := d.resolve(n.Body)

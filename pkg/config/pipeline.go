@@ -122,6 +122,7 @@ type Sink struct {
 	Postgres *Postgres `yaml:"postgres"`
 	Delta    *Delta    `yaml:"delta"`
 	Redis    *Redis    `yaml:"redis"`
+	Custom   *Custom   `yaml:"custom"`
 }
 
 // Mode is how rows are written.

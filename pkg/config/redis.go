@@ -47,18 +47,6 @@ type Redis struct {
 // String names the keys without the URL, which may hold a password.
 func (r Redis) String() string { return fmt.Sprintf("%s %s", r.Structure, r.Key) }
 
-// Writers returns how many calls of Apply may run at once in a process.
-func (s Sink) Writers() int {
-	switch {
-	case s.Postgres != nil:
-		return s.Postgres.Writers
-	case s.Redis != nil:
-		return s.Redis.Writers
-	default:
-		return 1
-	}
-}
-
 func (r *Redis) check(s view) {
 	address, sentinel, cluster := s.field("url"), s.field("sentinel"), s.field("cluster")
 	if r.Cluster && sentinel.set {

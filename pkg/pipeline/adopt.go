@@ -63,7 +63,11 @@ func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) e
 		if a.Sink != "" && a.Sink != c.Name {
 			continue
 		}
-		w, err := newWriter(o.Destinations, c)
+		if a.Sink == "" && o.destinationOf(c) < 0 {
+			say(o.out(), "%s: left out, since %v", c.Name, notBuilt(c))
+			continue
+		}
+		w, err := newWriter(o, c)
 		if err != nil {
 			return err
 		}

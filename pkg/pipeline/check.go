@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -46,8 +47,18 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		found(describeVersions(ctx, out, p, checked, o.Logger))
 	}
 	sinks := make(map[string]sink.Writer)
-	for _, c := range p.Sinks {
+	found(o.checkReach(p))
+	for _, c := range o.sinksElsewhere(p) {
+		if p.NATS.Embedded == "" {
+			say(out, "sink      %s: not checked, since %v; the program that has it checks and runs it", c.Name, notBuilt(c))
+		}
+	}
+	for _, c := range o.sinksHere(p) {
 		w, err := checkSink(ctx, o, p, c, checked)
+		if ops.ExitCode(err) == ops.ExitConfig {
+			found(err) // the file says where
+			continue
+		}
 		if err != nil {
 			found(fmt.Errorf("sink %q: %w", c.Name, err))
 			continue
@@ -138,7 +149,7 @@ func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
 
 func checkSink(ctx context.Context, o Options, p *config.Pipeline, c config.Sink, checked *plan.Checked) (sink.Writer, error) {
 	out := o.out()
-	w, err := newWriter(o.Destinations, c)
+	w, err := newWriter(o, c)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func checkHead(ctx context.Context, o Options, p *config.Pipeline, c config.Sink
 
 // stored returns what a destination holds.
 func stored(ctx context.Context, o Options, c config.Sink, table sink.Table) (state sink.State, err error) {
-	w, err := newWriter(o.Destinations, c)
+	w, err := newWriter(o, c)
 	if err != nil {
 		return sink.State{}, err
 	}

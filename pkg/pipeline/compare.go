@@ -114,7 +114,7 @@ func (v *verification) unread(ctx context.Context, d sink.Digester, r block.Rang
 
 // reachable reports why the destination cannot be opened, if it cannot.
 func (v *verification) reachable(ctx context.Context) error {
-	w, err := newWriter(v.destinations, v.sink)
+	w, err := newWriter(v.options, v.sink)
 	if err != nil {
 		return err
 	}

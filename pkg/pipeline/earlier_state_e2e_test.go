@@ -100,7 +100,7 @@ func TestEarlierStateIsContinued(t *testing.T) {
 // begin starts the chain of the states, with a folder and a database of its own.
 func (s *earlierState) begin(t *testing.T) {
 	t.Helper()
-	s.growing = newLab(t).grow(earlierChain...)
+	s.growing = newCommandEnv(t).grow(earlierChain...)
 	s.port = freePort(t)
 	s.ownDatabase()
 	s.env = append(s.env, "AMP_URL="+s.amp, "REDIS_URL="+testRedis())

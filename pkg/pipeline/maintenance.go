@@ -66,8 +66,8 @@ func eachMaintained(ctx context.Context, p *config.Pipeline, o Options, do func(
 		writer sink.Maintainer
 	}
 	var tables []maintained
-	for _, c := range p.Sinks {
-		w, err := newWriter(o.Destinations, c)
+	for _, c := range o.sinksHere(p) {
+		w, err := newWriter(o, c)
 		if err != nil {
 			return err
 		}

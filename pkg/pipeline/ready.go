@@ -23,18 +23,19 @@ const (
 
 func stageSink(name string) string { return "sink " + name }
 
-// allStages returns the stages of a pipeline.
-func allStages(p *config.Pipeline) []string {
+// allStages returns the stages of a pipeline with these sinks.
+func allStages(sinks []config.Sink) []string {
 	stages := []string{stagePlanner, stageExtractor}
-	for _, s := range p.Sinks {
+	for _, s := range sinks {
 		stages = append(stages, stageSink(s.Name))
 	}
 	return stages
 }
 
-// setUnready sets why no stage of a pipeline is ready; with an empty reason all are.
-func setUnready(meter *progress.Meter, p *config.Pipeline, unready string) {
-	for _, stage := range allStages(p) {
+// setUnready sets why no stage of a pipeline with these sinks is ready; with an empty
+// reason all are.
+func setUnready(meter *progress.Meter, sinks []config.Sink, unready string) {
+	for _, stage := range allStages(sinks) {
 		if unready == "" {
 			meter.Ready(stage)
 			continue
@@ -62,7 +63,7 @@ func newMeter(p *config.Pipeline, unready string, stages ...string) *progress.Me
 	}
 	meter := progress.NewMeter(names...)
 	for _, s := range p.Sinks {
-		meter.CommitDelay = max(meter.CommitDelay, gatherTime(s))
+		meter.CommitDelay = max(meter.CommitDelay, s.CommitDelay())
 	}
 	for _, stage := range stages {
 		meter.Unready(stage, unready)

@@ -56,7 +56,7 @@ var errNoSink = errors.New("no sink is running")
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
 	meters := map[string]*progress.Meter{}
 	for _, p := range pipelines {
-		meters[p.Name] = newMeter(p, "it connects after the pipelines before it", allStages(p)...)
+		meters[p.Name] = newMeter(p, "it connects after the pipelines before it", allStages(o.sinksHere(p))...)
 	}
 	stop, err := startReporting(ctx, meters, o)
 	if err != nil {
@@ -65,6 +65,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	defer func() { err = ops.Failures(err, stop()) }()
 	if err := checkFiles(pipelines...); err != nil {
 		return refused(err)
+	}
+	for _, p := range pipelines {
+		if err := o.checkSinks(p); err != nil {
+			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
+		}
 	}
 	pool := natsPool{open: map[string]*natsConn{}}
 	defer func() { err = errors.Join(err, pool.close()) }()
@@ -76,7 +81,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	}()
 	for _, p := range pipelines {
 		meter := meters[p.Name]
-		setUnready(meter, p, notConnected)
+		setUnready(meter, o.sinksHere(p), notConnected)
 		conn, err := pool.get(ctx, p, meter, o.Logger)
 		if err != nil {
 			return refused(err)
@@ -93,7 +98,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		wait.Go(func() {
 			err := r.run(ctx, o)
 			if err == nil {
-				setUnready(r.meter, r.config, "") // it has everything, and others may still run
+				setUnready(r.meter, r.sinks, "") // it has everything, and others may still run
 				return
 			}
 			errs[i] = fmt.Errorf("pipeline %q: %w", r.config.Name, err)
@@ -123,13 +128,14 @@ type run struct {
 	checked *plan.Checked
 	spec    queue.Spec
 	size    uint64
-	writers []sink.Writer
+	sinks   []config.Sink // that this program runs
+	writers []sink.Writer // of them
 }
 
 // prepare checks the query, writes the plan and opens the destinations: all that can be
 // refused.
 func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *progress.Meter, o Options) (_ *run, err error) {
-	r := &run{}
+	r := &run{sinks: o.sinksHere(p)}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -151,15 +157,18 @@ func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *pro
 	if r.source, err = openSource(ctx, p); err != nil {
 		return nil, err
 	}
-	setUnready(meter, p, notAnswered)
+	setUnready(meter, r.sinks, notAnswered)
 	if r.checked, err = r.askSource(ctx, r.source); err != nil {
 		return nil, err
 	}
 	if r.spec, r.size, err = r.plan(ctx, r.source, r.checked); err != nil {
 		return nil, err
 	}
-	setUnready(meter, p, "the destinations are not open yet")
-	for _, c := range p.Sinks {
+	setUnready(meter, r.sinks, "the destinations are not open yet")
+	for _, c := range o.sinksElsewhere(p) {
+		r.logger.Info().Str("sink", c.Name).Msgf("left to the program that has its destination: %v", notBuilt(c))
+	}
+	for _, c := range r.sinks {
 		w, err := r.openWriter(ctx, c, r.spec)
 		if err != nil {
 			return nil, err
@@ -205,7 +214,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		return err
 	})
 	g.Go(func() error { return r.extract(work, r.source, r.spec) })
-	for i, c := range r.config.Sinks {
+	for i, c := range r.sinks {
 		g.Go(func() error {
 			err := r.apply(work, c, r.writers[i], r.spec)
 			if err == nil {
@@ -227,7 +236,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		err = ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", status.Failed.Len(), status.Failed))
 	}
 	o.Screen.Finish()
-	r.summarize(o, status, time.Since(started), err)
+	r.summarize(o, r.sinks, status, time.Since(started), err)
 	return err
 }
 

@@ -81,6 +81,9 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
+	if _, err := newWriter(o, c); err != nil {
+		return refused(err)
+	}
 	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
 		s.meter.Applies(c.Name)
 		spec, err := s.waitSpec(ctx, stageSink(c.Name))
@@ -96,14 +99,23 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 	})
 }
 
+// checkServer refuses a pipeline whose stages cannot be processes of their own.
+func checkServer(p *config.Pipeline) error {
+	if p.NATS.Embedded == "" {
+		return nil
+	}
+	return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
+		"set nats.url instead of nats.embedded", p.Name))
+}
+
 // runStage runs one stage in a process of its own. NATS, and what the planner makes there,
 // may come up later than it.
 func runStage(
 	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error,
 ) (err error) {
-	if p.NATS.Embedded != "" {
-		return ops.Config(fmt.Errorf("pipeline %q: one process per stage needs a NATS server that all can reach: "+
-			"set nats.url instead of nats.embedded", p.Name))
+	err = checkServer(p)
+	if err != nil {
+		return err
 	}
 	meter := newMeter(p, notConnected, stage)
 	stop, err := startReporting(ctx, map[string]*progress.Meter{p.Name: meter}, o)

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -12,15 +11,6 @@ import (
 // gatheredEntries is how many entries a sink may hold that commits many of them
 // together. What is staged takes no memory any more.
 const gatheredEntries = 20_000
-
-// gatherTime returns how long a sink may wait for more before it commits; 0 if it
-// commits every batch.
-func gatherTime(c config.Sink) time.Duration {
-	if c.Delta != nil {
-		return c.Delta.MaxCommitDelay
-	}
-	return 0
-}
 
 // historyEnded reports whether a sink has received all entries of the partitions. It
 // returns false if that cannot be found out.
@@ -36,7 +26,7 @@ func historyEnded(ctx context.Context, state *queue.State, log *queue.Log, sink 
 // consumeOptions returns how a sink reads the log.
 func consumeOptions(c config.Sink, lanes queue.Lanes) queue.ConsumeOptions {
 	o := queue.ConsumeOptions{Lanes: lanes}
-	if c.Delta != nil {
+	if c.CommitDelay() > 0 {
 		o.MaxAckPending = gatheredEntries
 	}
 	return o

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +33,8 @@ type stages struct {
 	meter  *progress.Meter
 	idle   *idleClock
 
-	destinations []sink.Destination
-	logger       zerolog.Logger
+	options Options
+	logger  zerolog.Logger
 }
 
 // newStages opens the pipeline's log, tasks and state in NATS.
@@ -60,8 +59,8 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	conn.state.addMeter(meter)
 	return &stages{
 		config: p, conn: conn, log: log, tasks: tasks, state: state, meter: meter, idle: newIdleClock(),
-		destinations: o.Destinations,
-		logger:       o.Logger.With().Str("pipeline", p.Name).Logger(),
+		options: o,
+		logger:  o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
 }
 
@@ -147,15 +146,6 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 	return x.Run(ctx)
 }
 
-// newWriter returns a writer of the sink by the destination that it is of.
-func newWriter(destinations []sink.Destination, s config.Sink) (sink.Writer, error) {
-	i := slices.IndexFunc(destinations, func(d sink.Destination) bool { return d.Owns(s) })
-	if i < 0 {
-		return nil, fault.Permanent(fmt.Errorf("sink %q: this program was built without its destination", s.Name))
-	}
-	return destinations[i].New(s), nil
-}
-
 // table describes the pipeline's rows to a sink.
 func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
 	schema, column, err := tableOf(spec)
@@ -167,7 +157,7 @@ func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
 
 // openWriter opens a sink's destination. It waits, visibly, for one that is down.
 func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec) (sink.Writer, error) {
-	w, err := newWriter(s.destinations, c)
+	w, err := newWriter(s.options, c)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +237,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec q
 	loop := &apply.Loop{
 		Writer: w, Table: table, Source: apply.FromQueue(consumer), Live: apply.FromQueue(live), Reports: history, Asked: history.ask,
 		Writers:   c.Writers(),
-		StageTime: gatherTime(c),
+		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),
 		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
 		Observer:  sinkObserver{name: c.Name, meter: s.meter},

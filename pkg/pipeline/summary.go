@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
@@ -19,10 +20,10 @@ import (
 
 // summarize prints at the end of a run what was done and what to do next. What has failed
 // comes last.
-func (s *stages) summarize(o Options, status plan.Status, took time.Duration, err error) {
+func (s *stages) summarize(o Options, sinks []config.Sink, status plan.Status, took time.Duration, err error) {
 	out := o.out()
 	s.summarizePlan(o, status, took)
-	for _, sink := range s.config.Sinks {
+	for _, sink := range sinks {
 		rows := s.meter.Rows(sink.Name)
 		say(out, "  %-12s %d rows written, %s rows/s", sink.Name, rows, progress.Count(uint64(float64(rows)/took.Seconds())))
 	}

@@ -29,7 +29,7 @@ func TestSummary(t *testing.T) {
 	said := func(o Options) []string {
 		var out strings.Builder
 		o.Out = &out
-		s.summarize(o, status, time.Second, nil)
+		s.summarize(o, s.config.Sinks, status, time.Second, nil)
 		return strings.Split(out.String(), "\n")
 	}
 	lines := said(Options{})

@@ -46,9 +46,16 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	if err != nil {
 		return err
 	}
-	writers := make([]sink.Writer, len(p.Sinks))
-	for i, c := range p.Sinks {
-		if writers[i], err = newWriter(o.Destinations, c); err != nil {
+	sinks := o.sinksHere(p)
+	for _, c := range o.sinksElsewhere(p) {
+		if len(sinks) == 0 {
+			return fault.Permanent(fmt.Errorf("sink %q: %w; compare it with the program that has it", c.Name, notBuilt(c)))
+		}
+		say(o.out(), "%s: not compared, since %v; the program that has it compares it", c.Name, notBuilt(c))
+	}
+	writers := make([]sink.Writer, len(sinks))
+	for i, c := range sinks {
+		if writers[i], err = newWriter(o, c); err != nil {
 			return err
 		}
 	}
@@ -58,10 +65,10 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	var wrong []error
-	for i, c := range p.Sinks {
+	for i, c := range sinks {
 		v := &verification{
 			source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger,
-			destinations: o.Destinations, sink: c, table: tableFor(p, c, checked),
+			options: o, sink: c, table: tableFor(p, c, checked),
 		}
 		extra, err := v.run(ctx, o, writers[i])
 		if unread != nil && len(v.found.Differences) > 0 {
@@ -143,7 +150,7 @@ type verification struct {
 	sample  plan.Sample
 	log     zerolog.Logger
 
-	destinations []sink.Destination
+	options Options
 
 	earlier []earlierQuery // of the plan
 	older   map[int]uint64 // blocks that are as an earlier version of the query has them

@@ -69,8 +69,8 @@ func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
 // that only other planners' configurations have commits without delay, as far as is known.
 func (w *reconciler) commitDelay(sink string) time.Duration {
 	for _, c := range w.Config.Sinks {
-		if c.Name == sink && c.Delta != nil {
-			return c.Delta.MaxCommitDelay
+		if c.Name == sink {
+			return c.CommitDelay()
 		}
 	}
 	return 0

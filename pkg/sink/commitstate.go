@@ -14,7 +14,7 @@ import (
 // by which a change becomes part of it. It is pure: a Writer reads its CommitState,
 // passes the changes of a call to Take one after the other, does what each [Step] says
 // and commits the rows with the CommitState, or neither. It is not safe for concurrent
-// use.
+// use. A Writer may keep it as JSON: that form is read by all later versions.
 type CommitState struct {
 	State
 	Partial map[block.Number]Partial // blocks of which not all parts have arrived

@@ -117,11 +117,11 @@ func TestTheSinkIsNamed(t *testing.T) {
 		{postgres, "", `pipeline "p" has several PostgreSQL sinks: name one with --sink (warehouse, archive)`},
 		{redis, "lake", `pipeline "p" has no Redis sink`},
 	} {
-		if _, err := pick(p, c.of, c.name); err == nil || err.Error() != c.want {
+		if _, err := c.of.Pick(p, c.name); err == nil || err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}
 	}
-	if s, err := pick(p, postgres, "archive"); err != nil || s.Name != "archive" {
+	if s, err := postgres.Pick(p, "archive"); err != nil || s.Name != "archive" {
 		t.Errorf("got %q, %v", s.Name, err)
 	}
 }

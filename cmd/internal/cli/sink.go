@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -22,43 +19,11 @@ func SinkStage(use, long string, d sink.Destination) int {
 		flags.StringVar(&name, "sink", "", "`name` of the sink, if the pipeline has several")
 	}
 	run := func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-		s, err := pick(p, d, name)
+		s, err := d.Pick(p, name)
 		if err != nil {
 			return ops.Config(err)
 		}
 		return pipeline.RunSink(ctx, p, s, o)
 	}
 	return Stage(use+" [PIPELINE]", "Apply the log to "+d.Kind, long, add, run, d)
-}
-
-// pick returns the sink of that name among those of a destination, or the only one.
-func pick(p *config.Pipeline, d sink.Destination, name string) (config.Sink, error) {
-	found := slices.DeleteFunc(slices.Clone(p.Sinks), func(s config.Sink) bool {
-		return !d.Owns(s) || (name != "" && s.Name != name)
-	})
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) == 0:
-		return config.Sink{}, missing(p, d, name)
-	}
-	names := make([]string, len(found))
-	for i, s := range found {
-		names[i] = s.Name
-	}
-	return config.Sink{}, fmt.Errorf("pipeline %q has several %s sinks: name one with --sink (%s)", p.Name, d.Kind, strings.Join(names, ", "))
-}
-
-// missing returns the error of a pipeline that has no sink of this destination and name.
-func missing(p *config.Pipeline, d sink.Destination, name string) error {
-	var names []string
-	for _, s := range p.Sinks {
-		if d.Owns(s) {
-			names = append(names, s.Name)
-		}
-	}
-	if len(names) == 0 {
-		return fmt.Errorf("pipeline %q has no %s sink", p.Name, d.Kind)
-	}
-	return fmt.Errorf("pipeline %q has no %s sink %q; it has %s%s", p.Name, d.Kind, name, strings.Join(names, ", "), didYouMean(name, names))
 }

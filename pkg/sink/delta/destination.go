@@ -10,6 +10,6 @@ func Destination() sink.Destination {
 	return sink.Destination{
 		Kind: "Delta Lake",
 		Owns: func(s config.Sink) bool { return s.Delta != nil },
-		New:  func(s config.Sink) sink.Writer { return New(*s.Delta) },
+		New:  func(s config.Sink) (sink.Writer, error) { return New(*s.Delta), nil },
 	}
 }

@@ -10,6 +10,6 @@ func Destination() sink.Destination {
 	return sink.Destination{
 		Kind: "PostgreSQL",
 		Owns: func(s config.Sink) bool { return s.Postgres != nil },
-		New:  func(s config.Sink) sink.Writer { return New(*s.Postgres) },
+		New:  func(s config.Sink) (sink.Writer, error) { return New(*s.Postgres), nil },
 	}
 }

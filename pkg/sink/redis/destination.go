@@ -10,7 +10,7 @@ func Destination() sink.Destination {
 	return sink.Destination{
 		Kind: "Redis",
 		Owns: func(s config.Sink) bool { return s.Redis != nil },
-		New:  func(s config.Sink) sink.Writer { return New(*s.Redis) },
+		New:  func(s config.Sink) (sink.Writer, error) { return New(*s.Redis), nil },
 
 		LogTo: LogTo,
 	}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+)
+
+// Writer is a table in a file of SQLite. It implements [sink.Writer].
+type Writer struct {
+	cfg   Config
+	table *table  // since it was opened or checked
+	db    *sql.DB // since it was opened
+}
+
+var (
+	_ sink.Writer = (*Writer)(nil)
+
+	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
+)
+
+// New makes a Writer. It allocates only.
+func New(c Config) *Writer { return &Writer{cfg: c} }
+
+// State reads what is committed.
+func (w *Writer) State(ctx context.Context) (sink.State, error) {
+	if w.db == nil {
+		return sink.State{}, errNotOpen
+	}
+	ledger, err := w.readLedger(ctx, w.db)
+	return ledger.State, classed("read the state", err)
+}
+
+// Apply makes the changes in one transaction. It reads the ledger, does what the ledger
+// says of each change, and writes the ledger back.
+func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
+	if w.db == nil {
+		return sink.Applied{}, errNotOpen
+	}
+	var applied sink.Applied
+	err := inTx(ctx, w.db, func(tx *sql.Tx) error {
+		ledger, err := w.readLedger(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, c := range changes {
+			step, err := ledger.Take(c, w.table.Table.BlockColumn)
+			if err != nil {
+				return err
+			}
+			err = w.do(ctx, tx, step, &applied)
+			if err != nil {
+				return err
+			}
+		}
+		return w.writeLedger(ctx, tx, ledger)
+	})
+	if err != nil {
+		return sink.Applied{}, classed("apply changes", err)
+	}
+	return applied, nil
+}
+
+// do makes one step: first what is deleted, then what is written.
+func (w *Writer) do(ctx context.Context, tx *sql.Tx, step sink.Step, applied *sink.Applied) error {
+	applied.Skipped += step.Skipped
+	for _, r := range step.Delete {
+		var shown uint64
+		err := tx.QueryRowContext(ctx, w.table.ofBlocks("SELECT count(*) FROM "+w.table.name), int64(r.Start), int64(r.Last())).Scan(&shown)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, w.table.ofBlocks("DELETE FROM "+w.table.rows), int64(r.Start), int64(r.Last()))
+		if err != nil {
+			return err
+		}
+		applied.Deleted += shown
+	}
+	insert, err := tx.PrepareContext(ctx, w.table.insert())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = insert.Close() }() // the transaction ends it as well
+	for _, run := range step.Write {
+		err := w.table.Each(run, func(n block.Number, at int, values []any) error {
+			_, err := insert.ExecContext(ctx, values...)
+			if codeOf(err) == sqlite3.SQLITE_CONSTRAINT { // one that somebody has added, or a trigger
+				return fault.Permanent(&sink.BadRowError{Block: n, Row: at, Reason: err.Error()})
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		applied.Rows += uint64(run.Len())
+	}
+	return nil
+}
+
+// queryer is a database, or a transaction.
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// readLedger reads what the table holds. The ledger's JSON is a form that package sink keeps.
+func (w *Writer) readLedger(ctx context.Context, db queryer) (l sink.CommitState, err error) {
+	var text []byte
+	err = db.QueryRowContext(ctx, "SELECT ledger FROM ampipe_state WHERE name = ?", w.table.name).Scan(&text)
+	if err == nil {
+		err = json.Unmarshal(text, &l)
+	}
+	if err != nil {
+		err = fmt.Errorf("read what is loaded, in table ampipe_state: %w", err)
+	}
+	return l, err
+}
+
+func (w *Writer) writeLedger(ctx context.Context, tx *sql.Tx, l sink.CommitState) error {
+	text, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE ampipe_state SET ledger = ? WHERE name = ?", string(text), w.table.name)
+	return err
+}
+
+// inTx runs f in a transaction, and commits it unless f fails.
+func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	err = f(tx)
+	if err != nil {
+		_ = tx.Rollback() // what f met says more
+		return err
+	}
+	return tx.Commit()
+}
+
+// codeOf returns the primary result code of an error of SQLite; 0 if err is none.
+func codeOf(err error) int {
+	if e, is := errors.AsType[*sqlite.Error](err); is {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// classed says what was done, and what to do about an error of SQLite: what passes by itself
+// is waited for, the rest is for a person to mend. Other errors say it themselves.
+func classed(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w", doing, err)
+	switch codeOf(err) {
+	case 0, sqlite3.SQLITE_INTERRUPT: // an interruption is a context that has ended
+		return err
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM:
+		return fault.Later(err, 0)
+	default:
+		return fault.Permanent(err)
+	}
+}
