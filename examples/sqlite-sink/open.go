@@ -74,7 +74,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 		return fault.Permanent(fmt.Errorf("%s is not there: load it first", w.cfg.Path))
 	}
 	return w.open(ctx, t, w.cfg.Path, "?mode=rw", func(ctx context.Context, tx *sql.Tx) error {
-		_, err := w.readLedger(ctx, tx)
+		_, err := w.readCommitState(ctx, tx)
 		return err
 	})
 }
@@ -123,7 +123,7 @@ func connect(path, mode string) (*sql.DB, error) {
 // made for another sink, or for other columns, and one that another program has made.
 func (w *Writer) create(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS ampipe_state "+
-		"(name TEXT PRIMARY KEY, owner TEXT, definition TEXT, ledger TEXT) STRICT")
+		"(name TEXT PRIMARY KEY, owner TEXT, definition TEXT, commit_state TEXT) STRICT")
 	if err != nil {
 		return err
 	}

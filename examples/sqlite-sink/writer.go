@@ -36,24 +36,24 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if w.db == nil {
 		return sink.State{}, errNotOpen
 	}
-	ledger, err := w.readLedger(ctx, w.db)
-	return ledger.State, classed("read the state", err)
+	committed, err := w.readCommitState(ctx, w.db)
+	return committed.State, classed("read the state", err)
 }
 
-// Apply makes the changes in one transaction. It reads the ledger, does what the ledger
-// says of each change, and writes the ledger back.
+// Apply makes the changes in one transaction. It reads the commit state, does what that
+// says of each change, and writes it back.
 func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
 	if w.db == nil {
 		return sink.Applied{}, errNotOpen
 	}
 	var applied sink.Applied
 	err := inTx(ctx, w.db, func(tx *sql.Tx) error {
-		ledger, err := w.readLedger(ctx, tx)
+		committed, err := w.readCommitState(ctx, tx)
 		if err != nil {
 			return err
 		}
 		for _, c := range changes {
-			step, err := ledger.Take(c, w.table.Table.BlockColumn)
+			step, err := committed.Take(c, w.table.Table.BlockColumn)
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 				return err
 			}
 		}
-		return w.writeLedger(ctx, tx, ledger)
+		return w.writeCommitState(ctx, tx, committed)
 	})
 	if err != nil {
 		return sink.Applied{}, classed("apply changes", err)
@@ -111,10 +111,10 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// readLedger reads what the table holds. The ledger's JSON is a form that package sink keeps.
-func (w *Writer) readLedger(ctx context.Context, db queryer) (l sink.CommitState, err error) {
+// readCommitState reads what the table holds. Its JSON is a form that package sink keeps.
+func (w *Writer) readCommitState(ctx context.Context, db queryer) (l sink.CommitState, err error) {
 	var text []byte
-	err = db.QueryRowContext(ctx, "SELECT ledger FROM ampipe_state WHERE name = ?", w.table.name).Scan(&text)
+	err = db.QueryRowContext(ctx, "SELECT commit_state FROM ampipe_state WHERE name = ?", w.table.name).Scan(&text)
 	if err == nil {
 		err = json.Unmarshal(text, &l)
 	}
@@ -124,12 +124,12 @@ func (w *Writer) readLedger(ctx context.Context, db queryer) (l sink.CommitState
 	return l, err
 }
 
-func (w *Writer) writeLedger(ctx context.Context, tx *sql.Tx, l sink.CommitState) error {
+func (w *Writer) writeCommitState(ctx context.Context, tx *sql.Tx, l sink.CommitState) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE ampipe_state SET ledger = ? WHERE name = ?", string(text), w.table.name)
+	_, err = tx.ExecContext(ctx, "UPDATE ampipe_state SET commit_state = ? WHERE name = ?", string(text), w.table.name)
 	return err
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// TestCommitStateIsKeptAsJSON: destinations may keep the ledger as JSON, so one that a version
+// TestCommitStateIsKeptAsJSON: destinations may keep it as JSON, so one that a version
 // before has written is read by all later ones.
 func TestCommitStateIsKeptAsJSON(t *testing.T) {
 	const kept = `{"Coverage":[[0,10],[20,30]],"Live":{"Started":true,"Epoch":2,"Seq":77,"Start":25,` +
