@@ -73,7 +73,7 @@ func newObstructed(t *testing.T, server string) *obstructed {
 	o.amp = newProxy(t, strings.TrimPrefix(server, "grpc://"))
 	o.nats = newProxy(t, natsAddress)
 	o.postgres = newProxy(t, dsn.Host)
-	o.server = newProxy(t, strings.TrimPrefix(strings.TrimPrefix(o.url, "unix://"), "redis://"))
+	o.server = newProxy(t, o.client.Options().Addr)
 	for _, p := range []*proxy{o.amp, o.nats, o.postgres, o.server} {
 		t.Cleanup(p.cut)
 	}

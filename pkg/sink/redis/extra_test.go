@@ -157,7 +157,8 @@ func TestExtraRowsAboveTheFloor(t *testing.T) {
 	}
 }
 
-// What is reported is bounded, and what is in a large key is read bit by bit.
+// What is reported is bounded, and what is in a large key is read bit by bit. A scan may
+// come across a key twice while the server's table of keys grows.
 func TestManyExtraRows(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -185,7 +186,7 @@ func TestManyExtraRows(t *testing.T) {
 	for _, n := range found.Keys {
 		named += n
 	}
-	if want := uint64(len(rows) + 2*sink.MaxExtraKeys); found.Rows != want || found.Looked != want || len(found.Keys) != sink.MaxExtraKeys || named+found.More != want {
+	if want := uint64(len(rows) + 2*sink.MaxExtraKeys); found.Rows != want || found.Looked < want || len(found.Keys) != sink.MaxExtraKeys || named+found.More != want {
 		t.Errorf("%d extra of %d rows, %d of them at %d keys and %d elsewhere, want %d", found.Rows, found.Looked, named, len(found.Keys), found.More, want)
 	}
 }
