@@ -145,7 +145,9 @@ func (g *getting) sendPart(schema *arrow.Schema, p Part) (goOn bool, err error) 
 			return goOn, err
 		}
 	}
+	g.server.encoding.Lock()
 	message, err := partData(schema, p)
+	g.server.encoding.Unlock()
 	if err != nil {
 		return false, err
 	}

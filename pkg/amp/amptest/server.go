@@ -45,6 +45,10 @@ type Server struct {
 	served chan struct{}
 	handle func(Query) Answer
 
+	// Streams may send the same records, and arrow counts the nulls of a slice when it is
+	// encoded for the first time.
+	encoding sync.Mutex
+
 	mu       sync.Mutex
 	answers  map[string]func(Query) Answer
 	next     []func(Query) Fault
