@@ -48,7 +48,7 @@ ALONE := ^TestEveryByteForged$$|^TestLayouts|^TestCutterKeepsEverything$$|^TestR
 
 .PHONY: race
 race: ## Run the tests under the race detector (not the end-to-end ones: they run the built commands)
-	@WITHOUT='/(pkg/pipeline|cmd/ampipe)$$' scripts/test -race -parallel 3 -skip '$(ALONE)'
+	@WITHOUT='/(pkg/pipeline|cmd/ampipe)$$' scripts/test -race -parallel 2 -skip '$(ALONE)'
 
 MODEL_SECONDS ?= 600
 .PHONY: model
