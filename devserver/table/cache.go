@@ -97,7 +97,7 @@ func (c *cache) settle(element *list.Element) {
 	}
 	for last := c.order.Back(); last != nil && c.used > c.limit; last = c.order.Back() {
 		if last == element {
-			break // whoever asked for it is about to use it
+			break // the caller is about to use it
 		}
 		c.drop(last)
 	}

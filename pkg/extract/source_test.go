@@ -39,7 +39,7 @@ type chain struct {
 }
 
 func newChain(t testing.TB, head block.Number, rows func(block.Number) int) *chain {
-	// The client uses the memory of released records for later messages: whoever
+	// The client uses the memory of released records for later messages: one that
 	// reads one too late has to see it here.
 	return &chain{rows: rows, mem: amptest.Allocator(t), head: head, reads: map[block.Number]int{}}
 }

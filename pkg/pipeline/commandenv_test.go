@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,25 +203,6 @@ func (e *commandEnv) startNATS(port int) *process {
 	p := e.start("nats-server", "-c", conf, "-a", "127.0.0.1", "-p", fmt.Sprint(port))
 	p.out.waitFor(e.t, p, regexp.MustCompile(`Server is (ready)`))
 	return p
-}
-
-// freePort returns a port on which nothing listens, below those that the system hands out
-// to outgoing connections: one of these would take it before it is listened on.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 10_000 + mathrand.IntN(10_000)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		if err := listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return port
-	}
-	t.Fatal("no free port found")
-	return 0
 }
 
 // output collects what a process prints.

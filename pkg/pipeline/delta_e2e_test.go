@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // newLakeEnv returns a commandEnv that needs no PostgreSQL: tables lie in its folder, or on S3.
@@ -184,7 +186,7 @@ func TestDeltaSinkIsTakenOver(t *testing.T) {
 	t.Parallel()
 	e := newLakeEnv(t)
 	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000")
-	port := freePort(t)
+	port := sinktest.FreePort(t)
 	e.startNATS(port)
 	file := e.file("pipeline.yaml", fmt.Sprintf(`pipeline: e2e
 source: { amp: "%s", query: "%s" }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 var makeState = flag.String("make-state", "", "version whose states are made, by the commands in AMPIPE_BIN, and written to testdata/states; see scripts/earlier-state")
@@ -101,7 +102,7 @@ func TestEarlierStateIsContinued(t *testing.T) {
 func (s *earlierState) begin(t *testing.T) {
 	t.Helper()
 	s.growing = newCommandEnv(t).grow(earlierChain...)
-	s.port = freePort(t)
+	s.port = sinktest.FreePort(t)
 	s.ownDatabase()
 	s.env = append(s.env, "AMP_URL="+s.amp, "REDIS_URL="+testRedis())
 }

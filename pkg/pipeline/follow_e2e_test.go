@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // growing is a development server whose chain grows, forks and obeys.
@@ -37,8 +38,8 @@ type chainHead struct {
 // grow starts a server on ports that stay the same over restarts.
 func (e *commandEnv) grow(args ...string) *growing {
 	e.t.Helper()
-	g := &growing{commandEnv: e, control: fmt.Sprintf("127.0.0.1:%d", freePort(e.t))}
-	listen := fmt.Sprintf("127.0.0.1:%d", freePort(e.t))
+	g := &growing{commandEnv: e, control: fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(e.t))}
+	listen := fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(e.t))
 	g.amp = "grpc://" + listen
 	g.args = append([]string{"--listen", listen, "--control", g.control, "--chain", "eth_rpc"}, args...)
 	g.serve()
@@ -174,7 +175,7 @@ func TestLiveCrashes(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	g := e.grow("--blocks", "1500", "--logs-per-block", "20", "--live", "--block-time", "40ms",
 		"--reorg-every", "20", "--reorg-depth", "1-300/4", "--seed", strconv.FormatUint(seed%1000, 10))
-	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c := &cluster{commandEnv: e, port: sinktest.FreePort(t), procs: map[string]*process{}}
 	c.nats = e.startNATS(c.port)
 	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "")
 	names := []string{"planner", "extractor 1", "extractor 2", "sink-postgres 1", "sink-postgres 2"}
@@ -296,7 +297,7 @@ func fillsUp(t *testing.T, window string) {
 	t.Helper()
 	e := newCommandEnv(t)
 	g := e.grow("--blocks", "300", "--logs-per-block", "300", "--window", window)
-	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c := &cluster{commandEnv: e, port: sinktest.FreePort(t), procs: map[string]*process{}}
 	c.nats = e.startNATS(c.port)
 	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "log: { max_bytes: 64MiB, compression: none }\n")
 	for _, name := range []string{"planner", "extractor", "sink-postgres"} {
@@ -316,7 +317,7 @@ func TestSinkDownForAWhileWhileLive(t *testing.T) {
 	t.Parallel()
 	e := newCommandEnv(t)
 	g := e.grow("--blocks", "400", "--logs-per-block", "20", "--live", "--block-time", "50ms", "--reorg-every", "8", "--reorg-depth", "1-60/6")
-	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c := &cluster{commandEnv: e, port: sinktest.FreePort(t), procs: map[string]*process{}}
 	c.nats = e.startNATS(c.port)
 	c.file = g.follow(fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), "log: { max_bytes: 256MiB } # the default may be more than the disk has to spare\n")
 	for _, name := range []string{"planner", "extractor", "sink-postgres"} {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/health"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // untilAnswer waits until a process answers a question as wanted.
@@ -54,7 +55,7 @@ func TestHealthOfEachStage(t *testing.T) {
 	t.Parallel()
 	e := newCommandEnv(t)
 	server, _ := e.devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
-	natsPort := freePort(t)
+	natsPort := sinktest.FreePort(t)
 	config := func(name string) (file string, amp *proxy) {
 		amp = newProxy(t, strings.TrimPrefix(server, "grpc://"))
 		amp.refuse()
@@ -214,7 +215,7 @@ nats: { embedded: ./nats }
 sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, table: far } } ]
 `, amp.address, e.schema)
 	file := e.file("pipeline.yaml", near+far)
-	port := freePort(t)
+	port := sinktest.FreePort(t)
 	e.env = append(e.env, fmt.Sprintf("AMPIPE_LISTEN=0.0.0.0:%d", port))
 	p := e.start("ampipe", "run", "-c", file)
 	p.untilAnswer(t, health.Readyz, port, "Amp is missing", func(a health.Answer) bool { return says(a, "Amp", health.StateWaiting, hangsUp) })

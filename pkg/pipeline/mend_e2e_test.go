@@ -16,6 +16,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // mending is a pipeline of one process per stage whose query is mended again and again.
@@ -81,7 +82,7 @@ func newMending(t *testing.T, rounds int, seed uint64) *mending {
 	blocks := (rounds+1)*blocksOfARound + 100
 	g := e.grow("--blocks", strconv.Itoa(blocks), "--logs-per-block", "20", "--live", "--block-time", "50ms",
 		"--reorg-every", "20", "--reorg-depth", "1-30/4", "--bandwidth", "60000", "--seed", strconv.FormatUint(seed%1000, 10))
-	c := &cluster{commandEnv: e, port: freePort(t), procs: map[string]*process{}}
+	c := &cluster{commandEnv: e, port: sinktest.FreePort(t), procs: map[string]*process{}}
 	c.nats = e.startNATS(c.port)
 	m := &mending{
 		growing: g, cluster: c, rounds: rounds, rnd: rand.New(rand.NewPCG(seed, 2)),

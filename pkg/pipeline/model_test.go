@@ -153,7 +153,7 @@ type model struct {
 	outageUntil time.Time
 }
 
-// slot is a place for a process: whoever dies there is followed by another.
+// slot is a place for a process: the one that dies there is followed by another.
 type slot struct {
 	name  string
 	stage func(context.Context, *queue.Conn) error

@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // onLine calls a function with each line of a log.
@@ -26,7 +27,7 @@ func (f onLine) Write(line []byte) (int, error) {
 // the processes of single stages do, and the log says so.
 func TestRunWaitsForNATS(t *testing.T) {
 	t.Parallel()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(t))
 	var server *queue.Server
 	start := sync.OnceFunc(func() {
 		var err error

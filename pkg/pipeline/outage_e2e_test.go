@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // control starts a development Amp server whose switches can be set while it
 // runs.
 func (e *commandEnv) control(args ...string) (amp string, set func(json string)) {
 	e.t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(e.t))
+	address := fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(e.t))
 	amp, _ = e.devserver(append([]string{"--control", address}, args...)...)
 	return amp, func(json string) {
 		e.t.Helper()
@@ -76,7 +77,7 @@ func (e *commandEnv) waitRows(p *process, n int64) {
 func TestAmpRestarts(t *testing.T) {
 	t.Parallel()
 	e := newCommandEnv(t)
-	port := freePort(t)
+	port := sinktest.FreePort(t)
 	args := []string{"--listen", fmt.Sprintf("127.0.0.1:%d", port), "--chain", "eth_rpc", "--blocks", "1500", "--bandwidth", "15000000"}
 	serve := func() *process {
 		p := e.start("devserver", args...)

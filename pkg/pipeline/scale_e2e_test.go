@@ -13,6 +13,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // cluster is a pipeline as separate processes on a NATS server of its own.
@@ -27,7 +28,7 @@ type cluster struct {
 // newCluster starts NATS; the stages are for the test to start.
 func newCluster(e *commandEnv, amp string, blocks int, postgres, more string) *cluster {
 	e.t.Helper()
-	c := &cluster{commandEnv: e, port: freePort(e.t), procs: map[string]*process{}}
+	c := &cluster{commandEnv: e, port: sinktest.FreePort(e.t), procs: map[string]*process{}}
 	c.nats = e.startNATS(c.port)
 	c.file = e.oneSink(amp, logs, blocks, fmt.Sprintf("{ url: \"nats://127.0.0.1:%d\" }", c.port), postgres, more)
 	return c

@@ -25,6 +25,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
@@ -41,7 +42,7 @@ type stageEnv struct {
 
 func newStageEnv(t testing.TB) *stageEnv {
 	t.Helper()
-	e := &stageEnv{TB: t, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), journal: &journal{}}
+	e := &stageEnv{TB: t, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(t)), journal: &journal{}}
 	e.startNATS()
 	t.Cleanup(func() {
 		e.procs.Wait()

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // TestThreeDestinations follows a chain that forks into PostgreSQL, Redis and Delta
@@ -22,7 +24,7 @@ func TestThreeDestinations(t *testing.T) {
 	}
 	amp, _ := r.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "100",
 		"--live", "--block-time", "100ms", "--reorg-every", "25", "--reorg-depth", "1-12/3")
-	c := &cluster{commandEnv: r.commandEnv, port: freePort(t), procs: map[string]*process{}}
+	c := &cluster{commandEnv: r.commandEnv, port: sinktest.FreePort(t), procs: map[string]*process{}}
 	c.nats = r.startNATS(c.port)
 	c.file = r.file("pipeline.yaml", fmt.Sprintf(`pipeline: %[1]s
 source: { amp: "%[2]s", query: %[3]s }
@@ -42,7 +44,7 @@ sinks:
 	stages := []string{"sink-postgres", "sink-redis", "sink-delta"}
 	ports := map[string]int{}
 	start := func(stage string) {
-		ports[stage] = freePort(t)
+		ports[stage] = sinktest.FreePort(t)
 		c.procs[stage] = r.start(stage, "-c", c.file, "--listen", fmt.Sprintf("127.0.0.1:%d", ports[stage]))
 	}
 	for _, stage := range stages {

@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// TestTrimKeepsTheLastWatermark: whoever writes the lane next begins there.
+// TestTrimKeepsTheLastWatermark: the next writer of the lane begins there.
 func TestTrimKeepsTheLastWatermark(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
 	d.publish(entry.Invalidate, block.Closed(800, 800))

@@ -22,7 +22,7 @@ import (
 // checkpointRows is how many rows of a checkpoint are in memory at a time.
 const checkpointRows = 8192
 
-// readCheckpoint reads the state of a version, whoever wrote it.
+// readCheckpoint reads the state of a version, of any writer.
 func readCheckpoint(ctx context.Context, store storage.Store, version int64, names []string) (*snapshot, error) {
 	s := emptySnapshot()
 	s.version = version

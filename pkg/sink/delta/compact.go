@@ -179,7 +179,7 @@ func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *parquet
 	})
 }
 
-// joining returns the commit: rows are where they were, for whoever follows changes.
+// joining returns the commit: rows are where they were, for readers that follow changes.
 func (w *Writer) joining(s *snapshot, files []*add, joined *stagedFile) ([]action, error) {
 	now := time.Now().UnixMilli()
 	info := newInfo("OPTIMIZE", s.version, now, map[string]string{"pipeline": w.target.table.Pipeline, "sink": w.target.table.Sink,

@@ -374,7 +374,7 @@ func TestForeignWritersBesideUs(t *testing.T) {
 }
 
 // TestForeignRowsGoWithTheirBlock says what becomes of rows that somebody else
-// appended: a reorg deletes by block number, whoever wrote them.
+// appended: a reorg deletes by block number, of any writer.
 func TestForeignRowsGoWithTheirBlock(t *testing.T) {
 	d := inFolder(t)
 	p := deltalake(t, d)

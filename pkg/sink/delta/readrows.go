@@ -23,7 +23,7 @@ import (
 // readBatch is how many rows are in memory at a time.
 const readBatch = 8192
 
-// readRows reads the rows of a file of the table, whoever wrote it, as records
+// readRows reads the rows of a file of the table, of any writer, as records
 // with the columns that ours have. The records are borrowed.
 func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each func(arrow.RecordBatch) error) error {
 	r, err := file.NewParquetReader(f)

@@ -27,7 +27,7 @@ func blockTags(r block.Range) map[string]string {
 }
 
 // blocksOf returns a range that all rows of a file are in: from its tags, or from
-// the statistics of the block column that whoever wrote it left. Without either
+// the statistics of the block column that its writer left. Without either
 // the rows may be of any block.
 func (g *target) blocksOf(a *add) block.Range {
 	low, errLow := strconv.ParseUint(a.Tags[tagMinBlock], 10, 63)

@@ -19,7 +19,7 @@ type Writer struct {
 	store  storage.Store
 	log    *tableLog
 
-	turn chan struct{} // held by whoever stages or commits
+	turn chan struct{} // held by the one that stages or commits
 }
 
 var (

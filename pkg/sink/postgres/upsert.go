@@ -212,7 +212,7 @@ func (w *Writer) mergeStaged(
 }
 
 // mergeFresh moves rows from the staging table into the table if none of their
-// keys is there, whoever else writes. As long as nothing has been lost, this tells
+// keys is there, also while others write. As long as nothing has been lost, this tells
 // a key that names each row once, where all can be undone, from one that does not.
 func (w *Writer) mergeFresh(ctx context.Context, tx pgx.Tx, staging string, staged uint64) (bool, error) {
 	if _, err := tx.Exec(ctx, "SAVEPOINT fresh"); err != nil {

@@ -38,7 +38,7 @@ func privateCluster(t testing.TB, replicas int) (*server, []*node) {
 	members := make([]*node, masters+replicas)
 	buses := make([]string, len(members))
 	for i := range members {
-		buses[i] = freePort(t)
+		buses[i] = strconv.Itoa(sinktest.FreePort(t))
 		url, stop := startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", buses[i], "--cluster-node-timeout", "2000",
 			"--repl-diskless-sync-delay", "0")
 		o, err := driver.ParseURL(url)

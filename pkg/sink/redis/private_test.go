@@ -5,12 +5,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	driver "github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // private starts a server of its own, on a port if told so, and stops it at the
@@ -31,7 +34,7 @@ func startServer(t testing.TB, args ...string) (url string, stop func()) {
 		}
 	}
 	dir := t.TempDir()
-	port := freePort(t)
+	port := strconv.Itoa(sinktest.FreePort(t))
 	base := []string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--logfile", filepath.Join(dir, "log")}
 	cmd := exec.Command(bin, append(base, args...)...)
 	if err := cmd.Start(); err != nil {
@@ -49,16 +52,6 @@ func startServer(t testing.TB, args ...string) (url string, stop func()) {
 		t.Fatalf("the private server does not answer: %v\n%s", err, log)
 	}
 	return "redis://127.0.0.1:" + port, stop
-}
-
-func freePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func tcp(t testing.TB) string { return private(t) }

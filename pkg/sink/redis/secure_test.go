@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := func(a authority) (*server, string) {
-		port := freePort(t)
+		port := strconv.Itoa(sinktest.FreePort(t))
 		p := launch(t, redisServer(t), append(a.serve(t), "--tls-port", port)...)
 		ready(t, p.socket(), answers)
 		return serverAt(t, p.socket()), "rediss://127.0.0.1:" + port
@@ -160,7 +161,7 @@ func TestUserWithFewRights(t *testing.T) {
 }
 
 func userWithFewRights(t *testing.T, bin string) {
-	port := freePort(t)
+	port := strconv.Itoa(sinktest.FreePort(t))
 	p := launch(t, bin, "--port", port)
 	ready(t, p.socket(), answers)
 	s := serverAt(t, p.socket())
@@ -275,7 +276,7 @@ func userWithFewRights(t *testing.T, bin string) {
 // In a Cluster the driver asks for nodes and commands as well.
 func TestUserWithFewRightsInACluster(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := strconv.Itoa(sinktest.FreePort(t))
 	p := launch(t, redisServer(t), "--port", port, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
 	ready(t, p.socket(), answers)
 	s := serverAt(t, p.socket())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ type guarded struct {
 
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
-	bin, ports := redisServer(t), []string{freePort(t), freePort(t), freePort(t)}
+	bin, ports := redisServer(t), []string{strconv.Itoa(sinktest.FreePort(t)), strconv.Itoa(sinktest.FreePort(t)), strconv.Itoa(sinktest.FreePort(t))}
 	at := func(i int) string { return "redis://127.0.0.1:" + ports[i] }
 	g := &guarded{url: at(2)}
 	g.master = launch(t, bin, "--port", ports[0], "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")

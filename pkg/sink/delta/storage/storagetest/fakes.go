@@ -46,7 +46,7 @@ func GCS(t testing.TB, between Between) string {
 	var err error
 	fake, err = fakestorage.NewServerWithOptions(fakestorage.Options{
 		NoListener:  true,
-		ExternalURL: server.URL, // whoever uploads in parts is sent there
+		ExternalURL: server.URL, // uploads in parts are sent there
 		PublicHost:  server.Listener.Addr().String(),
 	})
 	if err != nil {
