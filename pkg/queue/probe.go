@@ -86,13 +86,23 @@ func (c *Conn) sweep(ctx context.Context, age time.Duration) {
 
 func (p *probe) close() { p.conn.closeConn(p.nc) }
 
-// delete removes the stream, or what was left behind of it.
+// probeRemoval is how long a server gets to remove the folder of a deleted probe before
+// the next stream is made. A stream for which no folder can be made is refused, and
+// nats-server 2.15 then takes off what it would have reserved, which it had not put on:
+// from then on it believes that it has more room than there is.
+const probeRemoval = folderRemoval / 5
+
+// delete removes the stream, or what was left behind of it, and waits until its folder is
+// gone.
 func (p *probe) delete(ctx context.Context) error {
 	err := p.js.DeleteStream(ctx, probeStream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return nil
+	case err != nil:
+		return p.explain(err)
 	}
-	return p.explain(err)
+	return fault.Sleep(ctx, probeRemoval)
 }
 
 // explain distinguishes a refused request from one that failed.
@@ -124,7 +134,7 @@ func (p *probe) fits(ctx context.Context, bytes int64) (fits bool, err error) {
 				return false, err
 			}
 		}
-		if err := fault.Sleep(ctx, folderRemoval/5); err != nil {
+		if err := fault.Sleep(ctx, probeRemoval); err != nil {
 			return false, err
 		}
 	}

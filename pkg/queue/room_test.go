@@ -62,6 +62,9 @@ func TestCheckRoom(t *testing.T) {
 		if got := refused(t, c, queue.Needs{LogBytes: s.log, Sinks: 1}); got != s.want {
 			t.Errorf("a log of %d bytes:\n%s\nwant\n%s", s.log, got, s.want)
 		}
+		if _, reserved, err := node.JetStreamReservedResources(); err != nil || reserved != 0 {
+			t.Errorf("a log of %d bytes: the server believes that %d bytes are reserved: %v", s.log, reserved, err)
+		}
 	}
 	everything(t, node.ClientURL(), 1728<<20) // what is advised fits
 	if got := refused(t, c, queue.Needs{LogBytes: 1728 << 20, Sinks: 1}); got != "" {
