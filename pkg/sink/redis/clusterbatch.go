@@ -106,7 +106,8 @@ func (w *Writer) run(ctx context.Context, e *clusterBatch) error {
 		for _, cmd := range e.slices {
 			reply, err := cmd.Slice()
 			if err != nil {
-				continue // failed says it
+				failed = cmp.Or(failed, err)
+				continue
 			}
 			gone, err := w.answered(reply)
 			if err != nil {

@@ -100,11 +100,14 @@ func (s *clusterCommit) step(ctx context.Context, st *step) error {
 			return err
 		}
 	case len(st.Delete) > 0: // blocks of another reading
-		var names []string
-		for _, r := range st.Delete {
-			names = append(names, hexBlock(r.Start))
+		unclaim := func(h *header) {
+			var open []string
+			for _, r := range st.Delete {
+				open = append(open, hexBlock(r.Start), s.claims[r.Start])
+			}
+			h.list("unclaim", open...)
 		}
-		if err := s.rollBack(ctx, st, st.Delete, func(h *header) { h.list("unclaim", names...) }); err != nil {
+		if err := s.rollBack(ctx, st, st.Delete, unclaim); err != nil {
 			return err
 		}
 	}
