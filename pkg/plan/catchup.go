@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // worthHistory is how many blocks more than the reorg buffer the chain must have
@@ -30,13 +30,13 @@ func (w *reconciler) catchUp(ctx context.Context, sinks []SinkStatus) (bool, err
 		return false, nil
 	}
 	if end := w.spec.MaxBlock; end != nil && c.LiveStart >= *end {
-		return true, w.change(ctx, func(s *queue.Spec) { s.Live, s.History.End = nil, *end })
+		return true, w.change(ctx, func(s *state.Spec) { s.Live, s.History.End = nil, *end })
 	}
 	origin, err := c.Origin(ctx, w.Source)
 	if err != nil {
 		return false, err
 	}
-	return true, w.change(ctx, func(s *queue.Spec) { s.Live, s.History.End = origin, origin.Start })
+	return true, w.change(ctx, func(s *state.Spec) { s.Live, s.History.End = origin, origin.Start })
 }
 
 // head asks for the head of the chain as it is now.

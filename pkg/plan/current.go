@@ -9,6 +9,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // errOvertaken ends a round because another planner has changed the plan since it was
@@ -18,7 +19,7 @@ var errOvertaken = errors.New("the plan was changed by another planner")
 // current is the plan of a round, and what earlier rounds have found under
 // it. Under another plan none of that counts.
 type current struct {
-	spec queue.Spec
+	spec state.Spec
 	rev  uint64 // of spec; 0: not read yet
 
 	queued    map[string]bool    // open partitions whose tasks this planner has seen queued
@@ -35,7 +36,7 @@ type drained struct {
 }
 
 // adopt makes a plan the current one. What was found under it stays if it is already.
-func (c *current) adopt(spec queue.Spec, rev uint64) {
+func (c *current) adopt(spec state.Spec, rev uint64) {
 	if c.rev == rev && c.spec.Epoch == spec.Epoch { // revisions begin again when the state was deleted
 		return
 	}
@@ -66,7 +67,7 @@ func (w *reconciler) readPlan(ctx context.Context) error {
 
 func (w *reconciler) restorePlan(ctx context.Context) error {
 	w.rev = 0
-	err := w.change(ctx, func(s *queue.Spec) {
+	err := w.change(ctx, func(s *state.Spec) {
 		s.Epoch, s.Planned = max(s.Epoch+1, uint64(time.Now().Unix())), time.Now().UTC()
 		if s.Live != nil {
 			s.Live.Tentative = true
@@ -83,7 +84,7 @@ func (w *reconciler) restorePlan(ctx context.Context) error {
 // earlier one if a planner of an older release, which drops the version, has written it
 // since, or if it was made anew while the partitions stayed. Nobody would read a
 // partition of a later version, and which query that was is not known any more.
-func (w *reconciler) outdate(ctx context.Context, parts []queue.Partition) error {
+func (w *reconciler) outdate(ctx context.Context, parts []state.Partition) error {
 	latest := 0
 	for _, p := range parts {
 		latest = max(latest, p.Version)
@@ -93,7 +94,7 @@ func (w *reconciler) outdate(ctx context.Context, parts []queue.Partition) error
 	}
 	w.Logger.Warn().Int("version", latest+1).
 		Msg("the plan has lost the version of its query; what is not loaded is read with the query that the plan has")
-	return w.change(ctx, func(s *queue.Spec) {
+	return w.change(ctx, func(s *state.Spec) {
 		s.LiveFrom = s.FirstLive()
 		s.Version = latest + 1
 	})
@@ -101,7 +102,7 @@ func (w *reconciler) outdate(ctx context.Context, parts []queue.Partition) error
 
 // change writes the plan anew if it is still the one of this round.
 // Otherwise the error is [errOvertaken].
-func (w *reconciler) change(ctx context.Context, how func(*queue.Spec)) error {
+func (w *reconciler) change(ctx context.Context, how func(*state.Spec)) error {
 	spec := w.spec
 	if spec.Live != nil {
 		origin := *spec.Live
@@ -121,7 +122,7 @@ func (w *reconciler) change(ctx context.Context, how func(*queue.Spec)) error {
 
 // save writes a plan. So that a query can be mended however often, the oldest one is
 // forgotten if the plan is larger than a message may be.
-func (p *Planner) save(ctx context.Context, spec *queue.Spec, rev uint64) (uint64, error) {
+func (p *Planner) save(ctx context.Context, spec *state.Spec, rev uint64) (uint64, error) {
 	for {
 		now, err := p.State.SaveSpec(ctx, *spec, rev)
 		if _, large := errors.AsType[*queue.PlanTooLargeError](err); !large || len(spec.Earlier) == 0 {

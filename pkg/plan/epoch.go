@@ -9,13 +9,14 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // liveLaneBroken returns why some sink cannot continue with the live lane as it is; empty:
 // all can.
-func (w *reconciler) liveLaneBroken(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) (string, error) {
+func (w *reconciler) liveLaneBroken(ctx context.Context, position state.LivePosition, sinks []SinkStatus) (string, error) {
 	begun := position.Epoch == w.spec.Epoch
-	if begun && position.Phase == queue.LiveLost {
+	if begun && position.Phase == state.LiveLost {
 		return "the log has lost the end of the live lane", nil
 	}
 	// The lane's end is read after the position and the reports: it holds everything
@@ -52,7 +53,7 @@ func (w *reconciler) liveLaneBroken(ctx context.Context, position queue.LivePosi
 
 // ahead reports whether a sink's last live entry is not in the lane, though nothing was
 // trimmed there. The log may hold something else at its sequence by now.
-func (w *reconciler) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
+func (w *reconciler) ahead(ctx context.Context, mark state.LiveState, tail queue.Tail) (bool, error) {
 	switch {
 	case !mark.Started, mark.Epoch < w.spec.Epoch:
 		return false, nil
@@ -75,13 +76,13 @@ func (w *reconciler) ahead(ctx context.Context, mark queue.LiveMark, tail queue.
 // begin decides where the live lane of an epoch begins: at a block below which every
 // sink has the chain as it is. It needs to know how far all of them are. The epoch is
 // least, or later than any that a sink or the log knows of.
-func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sinks []SinkStatus, least uint64) error {
+func (w *reconciler) begin(ctx context.Context, position state.LivePosition, sinks []SinkStatus, least uint64) error {
 	tail, err := w.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return err
 	}
 	epoch := max(least, position.Epoch+1, tail.Entry.Epoch+1)
-	var marks []queue.LiveMark
+	var marks []state.LiveState
 	joins := false // some sink has nothing of the live lane yet
 	for _, sink := range sinks {
 		if sink.rev == 0 && !w.sinkStopped(sink.Name) {
@@ -105,7 +106,7 @@ func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sin
 	}
 	unbegun := w.spec.Live.Tentative
 	origin.Tentative = false
-	return w.change(ctx, func(s *queue.Spec) {
+	return w.change(ctx, func(s *state.Spec) {
 		s.Epoch, s.Live = epoch, &origin
 		if s.Version > 0 && (s.LiveFrom == nil || origin.Start < *s.LiveFrom) {
 			start := origin.Start
@@ -128,7 +129,7 @@ func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sin
 // One that is far behind does not take the others back: the lane voids its live blocks,
 // which come again as history. Only a lane that has reached max_block with the others
 // goes back for it. It returns nil if that is not known yet.
-func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
+func (w *reconciler) commonAncestor(ctx context.Context, marks []state.LiveState) (*state.Origin, error) {
 	c, err := w.head(ctx)
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark)
 		w.live.Waits = "the server has no data for this query at the moment"
 		return nil, nil
 	}
-	slices.SortFunc(marks, func(a, b queue.LiveMark) int { return cmp.Compare(after(b), after(a)) })
+	slices.SortFunc(marks, func(a, b state.LiveState) int { return cmp.Compare(after(b), after(a)) })
 	var base block.Cursor // the last block that stays; without a hash if none is known
 	for i, mark := range marks {
 		if after(mark)+farBehind < after(marks[0]) && after(mark) < c.LiveStart && !w.beyond(c.LiveStart) {
@@ -167,7 +168,7 @@ func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark)
 }
 
 // after returns the first block that a sink does not hold for certain.
-func after(mark queue.LiveMark) block.Number {
+func after(mark state.LiveState) block.Number {
 	if mark.Cursor.Network != "" {
 		return mark.Cursor.Number + 1
 	}
@@ -185,7 +186,7 @@ const farBehind = 10_000
 
 // certain returns the first block in which a sink may differ from the chain, and the block
 // before it, without its hash if only the chain knows that.
-func (w *reconciler) certain(ctx context.Context, c *Checked, mark queue.LiveMark) (block.Number, block.Cursor, error) {
+func (w *reconciler) certain(ctx context.Context, c *Checked, mark state.LiveState) (block.Number, block.Cursor, error) {
 	cursor, head := mark.Cursor, c.Head[0]
 	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
 		return after(mark), block.Cursor{}, nil

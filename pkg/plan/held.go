@@ -10,6 +10,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // mostHeld bounds the partitions that are recorded as done because every sink holds
@@ -20,7 +21,7 @@ const mostHeld = 1024
 // so that a new plan does not read them: a table that was adopted, or all that was
 // loaded before the state of NATS was lost. It reports false while a sink has not said
 // yet what it holds; after AskSinks nothing is taken as held.
-func (w *reconciler) recordHeld(ctx context.Context) (parts []queue.Partition, asked bool, err error) {
+func (w *reconciler) recordHeld(ctx context.Context) (parts []state.Partition, asked bool, err error) {
 	held := block.NewSet(w.spec.History)
 	for _, name := range w.sinks() {
 		report, rev, err := w.State.Report(ctx, name)
@@ -47,7 +48,7 @@ func (w *reconciler) recordHeld(ctx context.Context) (parts []queue.Partition, a
 	}
 	fresh := Fresh(ranges, nil)
 	for _, p := range fresh {
-		p.State, p.Version, p.Held = queue.PartitionDone, w.spec.Version, true
+		p.State, p.Version, p.Held = state.PartitionDone, w.spec.Version, true
 		_, err := w.State.CreatePartition(ctx, p)
 		if errors.Is(err, queue.ErrConflict) {
 			continue // another planner was faster
@@ -69,7 +70,7 @@ func (w *reconciler) ask() {
 
 // ownHistory returns what a sink holds below its live lane. Blocks of the lane may have
 // left the chain: what becomes of them is decided when the next lane begins.
-func ownHistory(r queue.SinkReport) block.Set {
+func ownHistory(r state.SinkReport) block.Set {
 	have := r.Coverage.Clone()
 	if r.Live.Started {
 		have.Remove(block.Range{Start: r.Live.Start, End: block.Max + 1})

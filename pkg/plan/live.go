@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // LiveStatus is the live lane's part of a [Status].
@@ -65,7 +66,7 @@ func (w *reconciler) reconcileLive(ctx context.Context, s *Status) error {
 	// One that cannot begin yet asks the server each time, and that is not hurried.
 	defer func() { s.Live, w.soon = w.live, began && w.live.Waits == "" }()
 
-	if position.Phase == queue.LiveFailed && position.Epoch == w.spec.Epoch && w.followed {
+	if position.Phase == state.LiveFailed && position.Epoch == w.spec.Epoch && w.followed {
 		return fault.Permanent(fmt.Errorf("the chain cannot be followed: %s", position.Error))
 	}
 	if w.live.Waits, err = w.notYet(ctx, s, position); err != nil || w.live.Waits != "" {
@@ -104,16 +105,16 @@ func (w *reconciler) followToTheEnd(ctx context.Context, sinks []SinkStatus) err
 	if start == w.spec.History.End {
 		return nil
 	}
-	return w.change(ctx, func(s *queue.Spec) { s.Live = &queue.Origin{Start: start, Tentative: true} })
+	return w.change(ctx, func(s *state.Spec) { s.Live = &state.Origin{Start: start, Tentative: true} })
 }
 
 // queueLive queues the live task, unless the lane has all its blocks.
-func (w *reconciler) queueLive(ctx context.Context, position queue.LivePosition, rev uint64) error {
-	if position.Phase == queue.LiveDone && position.Epoch == w.spec.Epoch && sameEnd(position.Until, w.spec.MaxBlock) {
+func (w *reconciler) queueLive(ctx context.Context, position state.LivePosition, rev uint64) error {
+	if position.Phase == state.LiveDone && position.Epoch == w.spec.Epoch && sameEnd(position.Until, w.spec.MaxBlock) {
 		return nil
 	}
-	if position.Phase == queue.LiveFailed || position.Phase == queue.LiveDone {
-		position.Phase = queue.LiveRunning // a new run tries again
+	if position.Phase == state.LiveFailed || position.Phase == state.LiveDone {
+		position.Phase = state.LiveRunning // a new run tries again
 		_, err := w.State.SaveLivePosition(ctx, position, rev)
 		if errors.Is(err, queue.ErrConflict) {
 			return nil // another planner was faster, and has queued the task
@@ -135,7 +136,7 @@ func (w *reconciler) queueLive(ctx context.Context, position queue.LivePosition,
 // clearLane removes from the live lane what an epoch before has left there: the new one
 // begins in an empty lane. What a process of the epoch before puts behind it meanwhile is
 // removed in the next round.
-func (w *reconciler) clearLane(ctx context.Context, position queue.LivePosition) error {
+func (w *reconciler) clearLane(ctx context.Context, position state.LivePosition) error {
 	tail, err := w.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return fmt.Errorf("read the end of the live lane: %w", err)
@@ -153,7 +154,7 @@ func (w *reconciler) clearLane(ctx context.Context, position queue.LivePosition)
 func sameEnd(a, b *block.Number) bool { return a != nil && b != nil && *a == *b }
 
 // notYet returns why the live lane cannot begin, or continue; empty: it can.
-func (w *reconciler) notYet(ctx context.Context, s *Status, position queue.LivePosition) (string, error) {
+func (w *reconciler) notYet(ctx context.Context, s *Status, position state.LivePosition) (string, error) {
 	if w.Config.Live.Start == config.AfterBackfill && !w.followed {
 		for _, sink := range s.Sinks {
 			if sink.Stopped == "" && !w.holds(sink, s) {
@@ -205,7 +206,7 @@ func (w *reconciler) holds(sink SinkStatus, s *Status) bool {
 // Wanted returns what a sink needs of the history: everything below the block at which
 // its live lane begins, which differs from the plan's when it joined late or a reorg
 // was deep.
-func Wanted(spec queue.Spec, live queue.LiveMark) block.Range {
+func Wanted(spec state.Spec, live state.LiveState) block.Range {
 	h := spec.History
 	if spec.Follows() && live.Started {
 		h.End = live.Start
@@ -238,20 +239,20 @@ func (w *reconciler) settle(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("ask for the hash of block %d: %w", start-1, err)
 		}
 	}
-	return "", w.change(ctx, func(s *queue.Spec) {
-		s.Live = &queue.Origin{Start: start, Points: []block.Cursor{p}, Tentative: s.Live.Tentative}
+	return "", w.change(ctx, func(s *state.Spec) {
+		s.Live = &state.Origin{Start: start, Points: []block.Cursor{p}, Tentative: s.Live.Tentative}
 	})
 }
 
 // stopped returns why a sink has stopped for good, or nothing. In a process that runs
 // the sinks, too, what they last reported may be of an earlier run.
-func (p *Planner) stopped(sink string, r queue.SinkReport) string {
+func (p *Planner) stopped(sink string, r state.SinkReport) string {
 	switch {
 	case p.SinkStopped != nil && !p.SinkStopped(sink):
 		return ""
 	case p.SinkStopped != nil:
 		return cmp.Or(r.Reason, "an error")
-	case r.State == queue.SinkFailed:
+	case r.State == state.SinkFailed:
 		return cmp.Or(r.Reason, "an error")
 	default:
 		return ""

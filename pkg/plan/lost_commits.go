@@ -7,6 +7,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // confirmingReadings is how many readings of a destination have to show lost commits
@@ -16,7 +17,7 @@ const confirmingReadings = 2
 // lagging is a sink whose destination seems to lack what the sink has acknowledged.
 type lagging struct {
 	epoch    uint64 // of the plan
-	mark     queue.LiveMark
+	mark     state.LiveState
 	tail     uint64    // of the lane, for a sink that may begin with any entry
 	read     time.Time // the destination last
 	readings int       // since it was first seen
@@ -25,7 +26,7 @@ type lagging struct {
 // missingLiveEntry returns why the live entry that a sink needs next will not come; empty:
 // it will, or there is none. An entry of another epoch than the plan's is of a lane that has
 // not begun again yet.
-func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
+func (w *reconciler) missingLiveEntry(ctx context.Context, position state.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
 	begun := position.Epoch == w.spec.Epoch
 	mark := sink.Report.Live
 	after := uint64(0) // the lane's beginning
@@ -64,8 +65,8 @@ func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePo
 
 // unfinished reports whether a lane that has reached max_block ends, for a sink, before
 // that: the log has lost its last entries.
-func (w *reconciler) unfinished(position queue.LivePosition, sink SinkStatus) bool {
-	if position.Phase != queue.LiveDone || w.spec.MaxBlock == nil || !sink.Live.Drained() {
+func (w *reconciler) unfinished(position state.LivePosition, sink SinkStatus) bool {
+	if position.Phase != state.LiveDone || w.spec.MaxBlock == nil || !sink.Live.Drained() {
 		return false
 	}
 	rest := w.spec.History

@@ -8,13 +8,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestOnlyWhatWasLoadedBeforeIsLost: what a sink lacks of a live lane that it joined late
 // was never to be in its destination.
 func TestOnlyWhatWasLoadedBeforeIsLost(t *testing.T) {
-	parts := []queue.Partition{{Start: 0, End: 100, State: queue.PartitionDone}}
+	parts := []state.Partition{{Start: 0, End: 100, State: state.PartitionDone}}
 	for _, c := range []struct {
 		lost block.Set
 		want []string

@@ -11,12 +11,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Status is what one round of the planner found.
 type Status struct {
 	History    block.Range
-	Partitions []queue.Partition
+	Partitions []state.Partition
 	Extracted  block.Set // blocks of finished partitions
 	Failed     block.Set // blocks that were given up
 	Sinks      []SinkStatus
@@ -30,7 +31,7 @@ type Status struct {
 // SinkStatus is one sink's part of a [Status].
 type SinkStatus struct {
 	Name     string
-	Report   queue.SinkReport // empty until the sink has reported
+	Report   state.SinkReport // empty until the sink has reported
 	Position queue.Position   // in the lanes of the partitions
 	Live     queue.Position   // in the live lane
 	Covered  uint64           // blocks of the history that the destination holds
@@ -73,7 +74,7 @@ type reconciler struct {
 // Run reconciles the pipeline until every sink holds its history, or ctx ends. spec is
 // the plan; it is read again in each round, since other planners change it, too.
 // size is the number of blocks of a partition.
-func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status, error) {
+func (p *Planner) Run(ctx context.Context, spec state.Spec, size uint64) (Status, error) {
 	every := p.Every
 	if every <= 0 {
 		every = 250 * time.Millisecond
@@ -145,8 +146,8 @@ func (w *reconciler) reconcile(ctx context.Context) (Status, error) {
 	}
 	// In the order in which they were written: of a block that several have held, the
 	// last one has what became of it.
-	slices.SortFunc(stored, func(a, b queue.Stored[queue.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
-	parts := make([]queue.Partition, len(stored))
+	slices.SortFunc(stored, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
+	parts := make([]state.Partition, len(stored))
 	w.parts = 0
 	for i, s := range stored {
 		parts[i] = s.Value
@@ -168,7 +169,7 @@ func (w *reconciler) reconcile(ctx context.Context) (Status, error) {
 	}
 	status := Status{History: w.spec.History, Partitions: parts, Failed: Failed(parts), Epoch: w.spec.Epoch}
 	for _, p := range parts {
-		if p.State == queue.PartitionDone {
+		if p.State == state.PartitionDone {
 			status.Extracted.Add(p.Range())
 		}
 	}
@@ -195,7 +196,7 @@ func (w *reconciler) reconcile(ctx context.Context) (Status, error) {
 // were given up, if that is wanted. Blocks that have just become unplanned may be a tail
 // that a worker is splitting off this moment; they are planned if they still are in the
 // next round.
-func (w *reconciler) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
+func (w *reconciler) fill(ctx context.Context, parts []state.Partition) ([]state.Partition, error) {
 	unplanned := Unplanned(w.spec.History, parts)
 	missing := steady(w.unplanned, unplanned)
 	if !w.filled {
@@ -216,7 +217,7 @@ func (w *reconciler) fill(ctx context.Context, parts []queue.Partition) ([]queue
 	return parts, err
 }
 
-func (w *reconciler) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
+func (w *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) ([]state.Partition, error) {
 	fresh := Fresh(ranges, parts)
 	for _, p := range fresh {
 		p.Version = w.spec.Version
@@ -235,19 +236,19 @@ func (w *reconciler) create(ctx context.Context, ranges []block.Range, parts []q
 // queueOpen queues a task for every open partition. Queueing a task
 // that is there already changes nothing, so when the queue turns out to hold
 // fewer tasks than there are open partitions, all are queued again.
-func (w *reconciler) queueOpen(ctx context.Context, parts []queue.Partition) error {
+func (w *reconciler) queueOpen(ctx context.Context, parts []state.Partition) error {
 	const check = 40 // rounds
 	if w.rounds%check == 0 {
 		load, err := w.Tasks.Load(ctx, queue.PartitionTask)
 		if err != nil {
 			return fmt.Errorf("read the task queue: %w", err)
 		}
-		if open := count(parts, queue.PartitionOpen); load.Queued+load.Held < open {
+		if open := count(parts, state.PartitionOpen); load.Queued+load.Held < open {
 			clear(w.queued)
 		}
 	}
 	for _, p := range parts {
-		if p.State != queue.PartitionOpen {
+		if p.State != state.PartitionOpen {
 			delete(w.queued, p.ID())
 			continue
 		}

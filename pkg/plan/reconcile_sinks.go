@@ -8,10 +8,11 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // reconcileSinks reads how far each sink is and requeues what one of them has lost.
-func (w *reconciler) reconcileSinks(ctx context.Context, parts []queue.Partition) ([]SinkStatus, error) {
+func (w *reconciler) reconcileSinks(ctx context.Context, parts []state.Partition) ([]SinkStatus, error) {
 	names := w.sinks()
 	sinks := make([]SinkStatus, len(names))
 	var lost block.Set
@@ -59,7 +60,7 @@ func (w *reconciler) reconcileSinks(ctx context.Context, parts []queue.Partition
 // logMissing logs which blocks come from now on that a sink lacks. Those that no partition
 // has had are of a live lane that the sink did not see from its beginning: nothing was
 // lost.
-func (w *reconciler) logMissing(lost block.Set, parts []queue.Partition) {
+func (w *reconciler) logMissing(lost block.Set, parts []state.Partition) {
 	had := planned(parts)
 	var again, first block.Set
 	for _, r := range lost.Ranges() {
@@ -81,7 +82,7 @@ func (w *reconciler) logMissing(lost block.Set, parts []queue.Partition) {
 // its destination since, so that what its report lacks is not on its way. The report
 // that comes first may be of a reading before the last commit. A partition that has
 // changed since may have brought entries that came and went between two rounds.
-func (w *reconciler) readToEnd(sink string, at queue.Position, report queue.SinkReport) bool {
+func (w *reconciler) readToEnd(sink string, at queue.Position, report state.SinkReport) bool {
 	if !at.Drained() {
 		delete(w.drained, sink)
 		return false
@@ -101,7 +102,7 @@ func (w *reconciler) readToEnd(sink string, at queue.Position, report queue.Sink
 }
 
 // readAt returns when the destination was read that a report is of.
-func readAt(r queue.SinkReport) time.Time {
+func readAt(r state.SinkReport) time.Time {
 	if r.Read.IsZero() {
 		return r.Updated // of an older version
 	}
@@ -117,7 +118,7 @@ func covered(coverage block.Set, history block.Range) uint64 {
 }
 
 func (w *reconciler) complete(s Status) bool {
-	if count(s.Partitions, queue.PartitionOpen) > 0 || (w.spec.Follows() && w.spec.MaxBlock == nil) {
+	if count(s.Partitions, state.PartitionOpen) > 0 || (w.spec.Follows() && w.spec.MaxBlock == nil) {
 		return false
 	}
 	all := w.spec.History

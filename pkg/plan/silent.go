@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // silentAfter is how long live entries may wait for a sink that applies none and reports
@@ -13,7 +13,7 @@ const silentAfter = 45 * time.Second
 
 // stillness is a sink's position in the live lane, and since when it is there.
 type stillness struct {
-	mark     queue.LiveMark
+	mark     state.LiveState
 	floor    uint64
 	since    time.Time
 	report   uint64 // revision of the last report
@@ -52,7 +52,7 @@ func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
 	switch {
 	case now.Sub(s.since) < patience:
 		return ""
-	case sink.Report.State == queue.SinkFailed:
+	case sink.Report.State == state.SinkFailed:
 		return fmt.Sprintf("it has stopped, and %d live entries wait for it: %s", waiting, sink.Report.Reason)
 	case now.Sub(s.reported) >= silentAfter:
 		return fmt.Sprintf("it has not reported since %s UTC, and %d live entries wait for it: is it running?",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestWhyLiveEntriesWait: the planner reports it when the sink does not.
@@ -17,7 +18,7 @@ func TestWhyLiveEntriesWait(t *testing.T) {
 	}}
 	now := time.Unix(1000, 0)
 	status := SinkStatus{Name: "warehouse", rev: 1, Live: queue.Position{Exists: true, Pending: 3, AckFloor: 7}}
-	status.Report.Live = queue.LiveMark{Started: true, Epoch: 2, Seq: 7}
+	status.Report.Live = state.LiveState{Started: true, Epoch: 2, Seq: 7}
 	after := func(d time.Duration) string {
 		now = now.Add(d)
 		sinks := []SinkStatus{status}
@@ -39,7 +40,7 @@ func TestWhyLiveEntriesWait(t *testing.T) {
 	status.Report.State, status.Report.Reason = "paused", "connection refused"
 	want(after(time.Second), "") // the sink's own
 	status.rev++
-	status.Report.State, status.Report.Reason = queue.SinkFailed, "block 5 is refused"
+	status.Report.State, status.Report.Reason = state.SinkFailed, "block 5 is refused"
 	want(after(time.Second), "it has stopped, and 3 live entries wait for it: block 5 is refused")
 	status.rev++
 	status.Report.State, status.Report.Reason = "running", ""

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // trimEvery is how many rounds pass between two trims.
@@ -146,9 +147,9 @@ func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []
 
 // copyPositions records how far the lanes have come whose last message is about to be
 // removed: a worker could not find it in the log any more.
-func (w *reconciler) copyPositions(ctx context.Context, parts []queue.Partition, upto uint64) error {
+func (w *reconciler) copyPositions(ctx context.Context, parts []state.Partition, upto uint64) error {
 	for _, p := range parts {
-		if p.State != queue.PartitionOpen {
+		if p.State != state.PartitionOpen {
 			continue
 		}
 		tail, err := w.Log.Tail(ctx, p.Lane())

@@ -1,4 +1,7 @@
-package queue
+// Package state has the documents that the processes of a pipeline share: the plan, the
+// partitions, the position of the live lane and the reports of the sinks. They are kept as
+// JSON, which processes of earlier and later versions read.
+package state
 
 import (
 	"fmt"
@@ -116,9 +119,6 @@ func (p Partition) ID() string { return fmt.Sprintf("%d.%d", p.Start, p.Generati
 // Lane returns the lane of the partition's entries.
 func (p Partition) Lane() string { return "p." + p.ID() }
 
-// LiveLane is where the live chain's entries go.
-const LiveLane = "live"
-
 // SinkState is what a sink does.
 type SinkState string
 
@@ -139,7 +139,7 @@ const (
 type SinkReport struct {
 	Name     string    `json:"name"`
 	Coverage block.Set `json:"coverage"`
-	Live     LiveMark  `json:"live"`
+	Live     LiveState `json:"live"`
 	Rows     uint64    `json:"rows"` // written by the reporting process since it started
 	State    SinkState `json:"state"`
 	Reason   string    `json:"reason,omitempty"` // why it does not run

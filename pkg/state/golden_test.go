@@ -1,4 +1,4 @@
-package queue_test
+package state_test
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestDocumentsStayAsTheyAre: what one version has written is read by all later ones, and
@@ -23,13 +23,13 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 		text           string
 	}{
 		"plan": {
-			document: &queue.Spec{
+			document: &state.Spec{
 				Epoch: 7, Query: "SELECT 1", BlockColumn: "block_num", Schema: []byte{1, 2}, Network: "net", History: block.Range{Start: 5, End: 90},
-				Live:     &queue.Origin{Start: 90, Points: []block.Cursor{at(4), at(89)}, Open: true, Tentative: true},
+				Live:     &state.Origin{Start: 90, Points: []block.Cursor{at(4), at(89)}, Open: true, Tentative: true},
 				MaxBlock: number(100), Sinks: []string{"lake", "cache"}, Planned: when,
-				Version: 1, Earlier: []queue.Earlier{{Version: 0, Query: "SELECT 0", LiveFrom: number(90)}, {Version: 3, Query: "SELECT 3"}}, LiveFrom: number(95),
+				Version: 1, Earlier: []state.Earlier{{Version: 0, Query: "SELECT 0", LiveFrom: number(90)}, {Version: 3, Query: "SELECT 3"}}, LiveFrom: number(95),
 			},
-			read: &queue.Spec{}, full: true,
+			read: &state.Spec{}, full: true,
 			text: `{"epoch":7,"block_column":"block_num","schema":"AQI=","network":"net","history":[5,90],` +
 				`"live":{"start":90,"points":[{"network":"net","number":4,"hash":` + hash + `},{"network":"net","number":89,"hash":` + hash + `}],"open":true,"tentative":true},` +
 				`"max_block":100,"sinks":["lake","cache"],"planned":"2026-11-29T12:00:00.12Z",` +
@@ -37,48 +37,48 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 				`"query":{"version":1,"value":"SELECT 1"}}`,
 		},
 		"plan of the first query": {
-			document: &queue.Spec{Query: "SELECT 1", Live: &queue.Origin{}},
-			read:     &queue.Spec{},
+			document: &state.Spec{Query: "SELECT 1", Live: &state.Origin{}},
+			read:     &state.Spec{},
 			text: `{"epoch":0,"query":"SELECT 1","block_column":"","schema":null,"network":"","history":[0,0],` +
 				`"live":{"start":0},"planned":"0001-01-01T00:00:00Z"}`,
 		},
 		"partition": {
-			document: &queue.Partition{
-				Start: 5, Generation: 1, End: 9, State: queue.PartitionFailed, Attempts: 3, Error: "no", Rows: 17, Seconds: 1.5, Version: 2, Held: true, Next: 7,
+			document: &state.Partition{
+				Start: 5, Generation: 1, End: 9, State: state.PartitionFailed, Attempts: 3, Error: "no", Rows: 17, Seconds: 1.5, Version: 2, Held: true, Next: 7,
 			},
-			read: &queue.Partition{}, full: true,
+			read: &state.Partition{}, full: true,
 			text: `{"start":5,"generation":1,"end":9,"attempts":3,"error":"no","rows":17,"seconds":1.5,"version":2,"held":true,"next":7,` +
 				`"state":{"version":2,"value":"failed"}}`,
 		},
 		"partition of the first query": {
-			document: &queue.Partition{State: queue.PartitionOpen}, read: &queue.Partition{},
+			document: &state.Partition{State: state.PartitionOpen}, read: &state.Partition{},
 			text: `{"start":0,"generation":0,"end":0,"state":"open"}`,
 		},
 		"live position": {
-			document: &queue.LivePosition{
-				Epoch: 7, Seq: 12, Next: 95, Points: []block.Cursor{at(94)}, Phase: queue.LiveDone, Until: number(100), Error: "no", Reorgs: 2, Updated: when,
+			document: &state.LivePosition{
+				Epoch: 7, Seq: 12, Next: 95, Points: []block.Cursor{at(94)}, Phase: state.LiveDone, Until: number(100), Error: "no", Reorgs: 2, Updated: when,
 			},
-			read: &queue.LivePosition{}, full: true,
+			read: &state.LivePosition{}, full: true,
 			text: `{"epoch":7,"seq":12,"next":95,"points":[{"network":"net","number":94,"hash":` + hash + `}],"phase":"done","until":100,"error":"no",` +
 				`"reorgs":2,"updated":"2026-11-29T12:00:00.12Z"}`,
 		},
 		"live position of nothing": {
-			document: &queue.LivePosition{}, read: &queue.LivePosition{},
+			document: &state.LivePosition{}, read: &state.LivePosition{},
 			text: `{"epoch":0,"seq":0,"next":0,"phase":"","reorgs":0,"updated":"0001-01-01T00:00:00Z"}`,
 		},
 		"report": {
-			document: &queue.SinkReport{
+			document: &state.SinkReport{
 				Name: "lake", Coverage: block.NewSet(block.Range{Start: 5, End: 9}, block.Range{Start: 20, End: 30}),
-				Live: queue.LiveMark{Started: true, Epoch: 7, Seq: 12, Start: 20, Cursor: at(29)},
-				Rows: 17, State: queue.SinkPaused, Reason: "no", Read: when, Updated: when,
+				Live: state.LiveState{Started: true, Epoch: 7, Seq: 12, Start: 20, Cursor: at(29)},
+				Rows: 17, State: state.SinkPaused, Reason: "no", Read: when, Updated: when,
 			},
-			read: &queue.SinkReport{}, full: true,
+			read: &state.SinkReport{}, full: true,
 			text: `{"name":"lake","coverage":[[5,9],[20,30]],` +
 				`"live":{"started":true,"epoch":7,"seq":12,"start":20,"cursor":{"network":"net","number":29,"hash":` + hash + `}},` +
 				`"rows":17,"state":"paused","reason":"no","read":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z"}`,
 		},
 		"report of nothing": {
-			document: &queue.SinkReport{Name: "lake", State: queue.SinkRunning}, read: &queue.SinkReport{},
+			document: &state.SinkReport{Name: "lake", State: state.SinkRunning}, read: &state.SinkReport{},
 			text: `{"name":"lake","coverage":[],"live":{},"rows":0,"state":"running","updated":"0001-01-01T00:00:00Z"}`,
 		},
 	} {

@@ -1,14 +1,13 @@
-package queue
+package state
 
 import (
-	"context"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// LiveMark is how far a destination has come in the live lane.
-type LiveMark struct {
+// LiveState is how far a destination has come in the live lane.
+type LiveState struct {
 	Started bool         `json:"started,omitempty"`
 	Epoch   uint64       `json:"epoch,omitempty"`
 	Seq     uint64       `json:"seq,omitempty"`   // the last live entry applied
@@ -43,23 +42,4 @@ type LivePosition struct {
 	Error   string         `json:"error,omitempty"` // why it failed
 	Reorgs  uint64         `json:"reorgs"`          // seen since the pipeline began
 	Updated time.Time      `json:"updated"`
-}
-
-const keyLive = "live"
-
-// LivePosition reads the position of the live lane, or returns [ErrNotFound].
-func (s *State) LivePosition(ctx context.Context) (live LivePosition, rev uint64, err error) {
-	return Get[LivePosition](ctx, s, keyLive)
-}
-
-// SaveLivePosition writes the position of the live lane. Only the holder of its task
-// does, and the planner while there is none. rev is the revision that the position had
-// when it was last read or written, 0 if there was none; if it has another by now, another
-// process writes the lane and the error is [ErrConflict].
-func (s *State) SaveLivePosition(ctx context.Context, live LivePosition, rev uint64) (newRev uint64, err error) {
-	live.Updated = time.Now().UTC()
-	if rev == 0 {
-		return s.Create(ctx, keyLive, live)
-	}
-	return s.Update(ctx, keyLive, live, rev)
 }
