@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"plan":                           {"amp", "block", "config", "entry", "fault", "sqlcheck", "queue", "state"},
 	"sqlcheck":                       {"block", "fault"},
 	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue", "state"},
-	"sink":                           {"arrowfmt", "block", "config", "entry", "fault"},
+	"sink":                           {"arrowfmt", "block", "config", "entry", "fault", "state"},
 	"sink/apply":                     {"sink", "block", "entry", "fault", "queue", "state"},
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "arrowfmt", "block", "config", "fault"},

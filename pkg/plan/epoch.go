@@ -138,10 +138,10 @@ func (w *reconciler) commonAncestor(ctx context.Context, marks []state.LiveState
 		w.live.Waits = "the server has no data for this query at the moment"
 		return nil, nil
 	}
-	slices.SortFunc(marks, func(a, b state.LiveState) int { return cmp.Compare(after(b), after(a)) })
+	slices.SortFunc(marks, func(a, b state.LiveState) int { return cmp.Compare(b.After(), a.After()) })
 	var base block.Cursor // the last block that stays; without a hash if none is known
 	for i, mark := range marks {
-		if after(mark)+farBehind < after(marks[0]) && after(mark) < c.LiveStart && !w.beyond(c.LiveStart) {
+		if mark.After()+farBehind < marks[0].After() && mark.After() < c.LiveStart && !w.beyond(c.LiveStart) {
 			break
 		}
 		if last := c.Head[0].Numbers.Last(); mark.Cursor.Number > last {
@@ -167,14 +167,6 @@ func (w *reconciler) commonAncestor(ctx context.Context, marks []state.LiveState
 	return origin, nil
 }
 
-// after returns the first block that a sink does not hold for certain.
-func after(mark state.LiveState) block.Number {
-	if mark.Cursor.Network != "" {
-		return mark.Cursor.Number + 1
-	}
-	return mark.Start
-}
-
 // beyond reports whether a lane that begins at a block has none below max_block.
 func (w *reconciler) beyond(start block.Number) bool {
 	return w.spec.MaxBlock != nil && start >= *w.spec.MaxBlock
@@ -189,10 +181,10 @@ const farBehind = 10_000
 func (w *reconciler) certain(ctx context.Context, c *Checked, mark state.LiveState) (block.Number, block.Cursor, error) {
 	cursor, head := mark.Cursor, c.Head[0]
 	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
-		return after(mark), block.Cursor{}, nil
+		return mark.After(), block.Cursor{}, nil
 	}
 	if still, err := w.canonical(ctx, c, cursor); err != nil || still {
-		return after(mark), cursor, err
+		return mark.After(), cursor, err
 	}
 	from, base, err := fork(ctx, w.Source, c.Query, cursor)
 	switch {

@@ -70,7 +70,7 @@ func (w *reconciler) unfinished(position state.LivePosition, sink SinkStatus) bo
 		return false
 	}
 	rest := w.spec.History
-	rest.Start, rest.End = after(sink.Report.Live), *w.spec.MaxBlock
+	rest.Start, rest.End = sink.Report.Live.After(), *w.spec.MaxBlock
 	return !sink.Report.Coverage.Covers(rest)
 }
 

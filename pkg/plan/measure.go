@@ -51,7 +51,7 @@ func (w *reconciler) measure(ctx context.Context, s *Status) error {
 		}
 		first := s.Live.Start
 		if mark := sink.Report.Live; mark.Started && mark.Epoch == w.spec.Epoch {
-			first = after(mark)
+			first = mark.After()
 		}
 		sink.Behind = uint64(max(s.Live.Next, first) - first)
 		var err error

@@ -4,6 +4,7 @@
 package state
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -145,4 +146,25 @@ type SinkReport struct {
 	Reason   string    `json:"reason,omitempty"` // why it does not run
 	Read     time.Time `json:"read,omitzero"`    // when Coverage and Live were read from the destination
 	Updated  time.Time `json:"updated"`
+}
+
+// liveJSON is a [LiveState] as reports have it.
+type liveJSON struct {
+	Started bool         `json:"started,omitempty"`
+	Epoch   uint64       `json:"epoch,omitempty"`
+	Seq     uint64       `json:"seq,omitempty"`
+	Start   block.Number `json:"start,omitempty"`
+	Cursor  block.Cursor `json:"cursor,omitzero"`
+}
+
+// MarshalJSON writes the report. Reading one needs no method: names are compared without
+// regard to case.
+func (r SinkReport) MarshalJSON() ([]byte, error) {
+	type plain SinkReport
+	return json.Marshal(struct {
+		Name     string    `json:"name"`
+		Coverage block.Set `json:"coverage"`
+		Live     liveJSON  `json:"live"`
+		plain
+	}{r.Name, r.Coverage, liveJSON(r.Live), plain(r)})
 }

@@ -6,13 +6,24 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// LiveState is how far a destination has come in the live lane.
+// LiveState is how far the live lane has been applied to a destination. The zero value
+// means that it has not been started. It has no tags, because destinations may keep it as
+// JSON by these names; a report has names of its own.
 type LiveState struct {
-	Started bool         `json:"started,omitempty"`
-	Epoch   uint64       `json:"epoch,omitempty"`
-	Seq     uint64       `json:"seq,omitempty"`   // the last live entry applied
-	Start   block.Number `json:"start,omitempty"` // first block that the live lane owns there
-	Cursor  block.Cursor `json:"cursor,omitzero"` // the last watermark applied
+	Started bool
+	Epoch   uint64
+	Seq     uint64       // the last live entry applied
+	Start   block.Number // first block owned by the live lane
+	Cursor  block.Cursor // the last watermark applied
+}
+
+// After returns the block after the cursor or, without a cursor, the live start: all
+// live blocks below it have arrived.
+func (s LiveState) After() block.Number {
+	if s.Cursor.Network != "" {
+		return s.Cursor.Number + 1
+	}
+	return s.Start
 }
 
 // LivePhase is the state of the live lane.

@@ -114,12 +114,12 @@ func (r *reporter) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if mark := state.LiveState(s.Live); mark != r.live {
-		r.live = mark
+	if s.Live != r.live {
+		r.live = s.Live
 		for _, one := range r.runs {
 			if one.live { // perhaps by another process of the sink
 				one.inflight.noteCommit()
-				one.stall.applied(mark.Seq)
+				one.stall.applied(s.Live.Seq)
 			}
 		}
 	}
