@@ -24,8 +24,8 @@ func TestOnlyWhatWasLoadedBeforeIsLost(t *testing.T) {
 		{block.NewSet(block.Range{Start: 90, End: 120}), []string{"[100, 120)", "joined the live lane", "[90, 100)", "loaded again"}},
 	} {
 		var log bytes.Buffer
-		w := &reconciler{Planner: &Planner{Logger: zerolog.New(&log)}}
-		w.logMissing(c.lost, parts)
+		r := newReconciler(&Planner{Logger: zerolog.New(&log)}, state.Spec{}, 1)
+		r.sinks.logMissing(c.lost, parts)
 		rest := log.String()
 		for _, want := range c.want {
 			_, after, found := strings.Cut(rest, want)

@@ -104,18 +104,6 @@ func planned(parts []state.Partition) block.Set {
 	return s
 }
 
-// steady returns the blocks that are in both.
-func steady(before, now []block.Range) []block.Range {
-	old := block.NewSet(before...)
-	both := block.NewSet(now...)
-	for _, r := range now {
-		for _, fresh := range old.Missing(r) {
-			both.Remove(fresh)
-		}
-	}
-	return both.Ranges()
-}
-
 func count(parts []state.Partition, state state.PartitionState) (n int) {
 	for _, p := range parts {
 		if p.State == state {

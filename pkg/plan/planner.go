@@ -51,7 +51,7 @@ type Planner struct {
 // query, as long as it yields the same columns. Where the live lane of a new plan begins is
 // tentative until [Planner.Run] has heard from the sinks.
 func (p *Planner) Plan(ctx context.Context, c *Checked) (state.Spec, error) {
-	spec, err := p.draft(c)
+	spec, err := p.Draft(c)
 	if err != nil {
 		return state.Spec{}, err
 	}
@@ -100,17 +100,10 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (state.Spec, error) {
 
 // Draft returns the plan that [Planner.Plan] writes if there is none, without the origin of
 // the live lane, which takes some hundred bytes and the source's time.
-func (p *Planner) Draft(c *Checked) (state.Spec, error) { return p.draft(c) }
-
-// draft returns the plan that follows from the configuration and the server.
-func (p *Planner) draft(c *Checked) (state.Spec, error) {
+func (p *Planner) Draft(c *Checked) (state.Spec, error) {
 	schema, err := entry.MarshalSchema(c.Schema)
 	if err != nil {
 		return state.Spec{}, fmt.Errorf("write the schema: %w", err)
-	}
-	sinks := make([]string, len(p.Config.Sinks))
-	for i, s := range p.Config.Sinks {
-		sinks[i] = s.Name
 	}
 	return state.Spec{
 		// Later than that of any plan that was lost with the state of NATS.
@@ -121,9 +114,18 @@ func (p *Planner) draft(c *Checked) (state.Spec, error) {
 		Network:     c.Network,
 		History:     c.History(p.Config.Range),
 		MaxBlock:    p.Config.Range.MaxBlock,
-		Sinks:       sinks,
+		Sinks:       p.configured(),
 		Planned:     time.Now().UTC(),
 	}, nil
+}
+
+// configured returns the names of the sinks of the configuration.
+func (p *Planner) configured() []string {
+	names := make([]string, len(p.Config.Sinks))
+	for i, s := range p.Config.Sinks {
+		names[i] = s.Name
+	}
+	return names
 }
 
 // continues makes spec the successor of the plan old. With another query the live lane

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -20,21 +21,24 @@ type stillness struct {
 	reported time.Time
 }
 
-// setWaits writes into the status of each sink why live entries wait for it, if it
+// waitsStep writes into the status of each sink why live entries wait for it, if it
 // does not say so itself: its processes are gone, or do not know.
-func (w *reconciler) setWaits(sinks []SinkStatus, now time.Time) {
-	if w.still == nil {
-		w.still = make(map[string]stillness)
+type waitsStep struct {
+	*reconciler
+	still map[string]stillness // by sink
+}
+
+func (w *waitsStep) run(_ context.Context, now *round) error {
+	for i := range now.Sinks {
+		now.Sinks[i].Waits = w.stillness(now.Sinks[i], time.Now())
 	}
-	for i := range sinks {
-		sinks[i].Waits = w.stillness(sinks[i], now)
-	}
+	return nil
 }
 
 // stillness returns why live entries wait for a sink; empty: none do, or it is
 // reported elsewhere.
-func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
-	waiting := sink.Live.Pending + uint64(sink.Live.AckPending)
+func (w *waitsStep) stillness(sink SinkStatus, now time.Time) string {
+	waiting := sink.Live.Unread()
 	if waiting == 0 || w.sinkStopped(sink.Name) {
 		delete(w.still, sink.Name)
 		return ""
@@ -67,7 +71,7 @@ func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
 
 // commitDelay returns how long a sink may gather entries before it commits them. One
 // that only other planners' configurations have commits without delay, as far as is known.
-func (w *reconciler) commitDelay(sink string) time.Duration {
+func (w *waitsStep) commitDelay(sink string) time.Duration {
 	for _, c := range w.Config.Sinks {
 		if c.Name == sink {
 			return c.CommitDelay()
