@@ -16,6 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/extract"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // natsServer is an embedded NATS server, as ampipe runs it, with the objects of one
@@ -123,7 +124,7 @@ type filled struct {
 }
 
 // Published implements [extract.Observer].
-func (f *filled) Published(_ queue.Partition, h entry.Header, _ int) {
+func (f *filled) Published(_ state.Partition, h entry.Header, _ int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h.Whole() || h.Part == h.Parts-1 {
@@ -145,7 +146,7 @@ func (f *filled) Live(entry.Header, int) {}
 func (f *filled) Reorg(block.Number) {}
 
 // Finished implements [extract.Observer].
-func (f *filled) Finished(queue.Partition) {}
+func (f *filled) Finished(state.Partition) {}
 
 // Idle implements [extract.Observer].
 func (f *filled) Idle(int, time.Time, time.Time) {}

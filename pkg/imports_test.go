@@ -33,13 +33,14 @@ var allowed = map[string][]string{
 	"entry":                          {"arrowguard", "block"},
 	"amp":                            {"arrowguard", "block", "fault"},
 	"amp/amptest":                    {"amp", "block", "layout"},
-	"queue":                          {"block", "entry", "fault"},
+	"state":                          {"block"},
+	"queue":                          {"block", "entry", "fault", "state"},
 	"queue/queuetest":                {},
-	"plan":                           {"amp", "block", "config", "entry", "fault", "sqlcheck", "queue"},
+	"plan":                           {"amp", "block", "config", "entry", "fault", "sqlcheck", "queue", "state"},
 	"sqlcheck":                       {"block", "fault"},
-	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue"},
-	"sink":                           {"arrowfmt", "block", "config", "entry", "fault"},
-	"sink/apply":                     {"sink", "block", "entry", "fault", "queue"},
+	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue", "state"},
+	"sink":                           {"arrowfmt", "block", "config", "entry", "fault", "state"},
+	"sink/apply":                     {"sink", "block", "entry", "fault", "queue", "state"},
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "arrowfmt", "block", "config", "fault"},
 	"sink/delta":                     {"sink", "sink/delta/storage", "arrowfmt", "block", "config", "entry", "fault"},
@@ -51,7 +52,7 @@ var allowed = map[string][]string{
 	"progress":                       {"block", "health", "ops"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
-		"progress", "queue", "sink", "sink/apply",
+		"progress", "queue", "sink", "sink/apply", "state",
 	},
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestABrokenStreamGoesOn cuts every answer after two messages. That is more
@@ -45,16 +45,16 @@ func TestGivesUpWhenNothingIsGained(t *testing.T) {
 	}
 	b := setup(t, c)
 	b.add(block.Range{Start: 0, End: 50}, block.Range{Start: 50, End: 100})
-	states := map[block.Number]queue.Partition{}
+	states := map[block.Number]state.Partition{}
 	for _, p := range b.run(block.Range{Start: 0, End: 100}) {
 		states[p.Start] = p
 	}
 	failed := states[0]
-	if failed.State != queue.PartitionFailed || !strings.Contains(failed.Error, "gave up after 3 attempts") ||
+	if failed.State != state.PartitionFailed || !strings.Contains(failed.Error, "gave up after 3 attempts") ||
 		!strings.Contains(failed.Error, errCut.Error()) {
 		t.Errorf("partition %+v, want it failed with its error", failed)
 	}
-	if states[50].State != queue.PartitionDone {
+	if states[50].State != state.PartitionDone {
 		t.Errorf("the other partition is %+v, want it done", states[50])
 	}
 }
@@ -82,7 +82,7 @@ func TestOneBlockThatIsTooMuchFails(t *testing.T) {
 	b := setup(t, c)
 	b.add(block.Range{Start: 0, End: 10})
 	for _, p := range b.run(block.Range{Start: 0, End: 10}) {
-		if p.State != queue.PartitionFailed {
+		if p.State != state.PartitionFailed {
 			t.Errorf("partition %+v, want it failed", p)
 		}
 	}
@@ -112,7 +112,7 @@ func TestABlockThatCannotBeComputedFailsAlone(t *testing.T) {
 			b.add(block.Range{Start: 0, End: 100})
 			var failed block.Set
 			for _, p := range b.run(block.Range{Start: 0, End: 100}) {
-				if p.State == queue.PartitionFailed {
+				if p.State == state.PartitionFailed {
 					failed.Add(p.Range())
 				}
 			}
@@ -152,7 +152,7 @@ func TestRowsOutOfOrderFail(t *testing.T) {
 	b.x.Source = backwards{c}
 	b.add(block.Range{Start: 0, End: 100})
 	for _, p := range b.run(block.Range{Start: 0, End: 100}) {
-		if p.State != queue.PartitionFailed || !strings.Contains(p.Error, "not in order") {
+		if p.State != state.PartitionFailed || !strings.Contains(p.Error, "not in order") {
 			t.Errorf("partition %+v, want it failed because of the order", p)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,14 +49,14 @@ func setup(t *testing.T, c *chain) *env {
 	must(t, err)
 	tasks, err := conn.Tasks(ctx, "test")
 	must(t, err)
-	state, err := conn.State(ctx, "test")
+	kv, err := conn.State(ctx, "test")
 	must(t, err)
 	query, err := sqlcheck.Parse("SELECT * FROM test.rows")
 	must(t, err)
-	b := &env{t: t, chain: c, log: log, state: state, tasks: tasks, seen: &seen{done: make(chan queue.Partition, 1000)}}
+	b := &env{t: t, chain: c, log: log, state: kv, tasks: tasks, seen: &seen{done: make(chan state.Partition, 1000)}}
 	b.x = &extract.Extractor{
-		Source: c, Tasks: tasks, Log: log, State: state,
-		Spec: queue.Spec{Epoch: 1, BlockColumn: "_block_num", Network: "test"}, Query: query, Schema: schema,
+		Source: c, Tasks: tasks, Log: log, State: kv,
+		Spec: state.Spec{Epoch: 1, BlockColumn: "_block_num", Network: "test"}, Query: query, Schema: schema,
 		Workers: 4, Backoff: fault.Backoff{Attempts: 3, Min: time.Millisecond, Max: 2 * time.Millisecond},
 		Codec: entry.S2, EntryBytes: 4 << 10, EntryLimit: conn.EntryLimit(),
 		Grace: time.Second, Observer: b.seen, Logger: zerolog.Nop(),
@@ -74,7 +75,7 @@ func must(t *testing.T, err error) {
 func (b *env) add(ranges ...block.Range) {
 	b.t.Helper()
 	for _, r := range ranges {
-		p := queue.Partition{Start: r.Start, End: r.End, State: queue.PartitionOpen}
+		p := state.Partition{Start: r.Start, End: r.End, State: state.PartitionOpen}
 		_, err := b.state.CreatePartition(b.t.Context(), p)
 		must(b.t, err)
 		_, err = b.tasks.Add(b.t.Context(), queue.PartitionTask, p.ID())
@@ -83,14 +84,14 @@ func (b *env) add(ranges ...block.Range) {
 }
 
 // run runs the extractor until blocks of r are in finished partitions.
-func (b *env) run(r block.Range) []queue.Partition {
+func (b *env) run(r block.Range) []state.Partition {
 	b.t.Helper()
 	ctx, stop := context.WithTimeout(b.t.Context(), time.Minute)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- b.x.Run(ctx) }()
 	var have block.Set
-	var parts []queue.Partition
+	var parts []state.Partition
 	for !have.Covers(r) {
 		select {
 		case p := <-b.seen.done:
@@ -156,11 +157,11 @@ type seen struct {
 	mu    sync.Mutex
 	waits []string
 	now   map[string]error // what waits, by part
-	done  chan queue.Partition
+	done  chan state.Partition
 }
 
-func (s *seen) Published(queue.Partition, entry.Header, int) {}
-func (s *seen) Finished(p queue.Partition)                   { s.done <- p }
+func (s *seen) Published(state.Partition, entry.Header, int) {}
+func (s *seen) Finished(p state.Partition)                   { s.done <- p }
 func (s *seen) Live(entry.Header, int)                       {}
 func (s *seen) Reorg(block.Number)                           {}
 func (s *seen) Idle(int, time.Time, time.Time)               {}

@@ -22,6 +22,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Source is what an extractor needs of Amp; [amp.Client] is one.
@@ -38,7 +39,7 @@ type Extractor struct {
 	Log    *queue.Log
 	State  *queue.State
 
-	Spec   queue.Spec
+	Spec   state.Spec
 	Query  *sqlcheck.Query
 	Schema *arrow.Schema
 	Column int // index of the block column in Schema
@@ -63,12 +64,12 @@ type Extractor struct {
 // goroutines and must not block.
 type Observer interface {
 	// Published is called when an entry is in the log.
-	Published(p queue.Partition, h entry.Header, bytes int)
+	Published(p state.Partition, h entry.Header, bytes int)
 	// Waiting is called when a part of the work ("partition 0.0", "live", "worker 1")
 	// cannot continue for the time being, with the reason, and with nil when it can.
 	Waiting(part string, reason error)
 	// Finished is called when a partition is done or failed.
-	Finished(p queue.Partition)
+	Finished(p state.Partition)
 	// Live is called when an entry of the live lane is in the log.
 	Live(h entry.Header, bytes int)
 	// Reorg is called when the blocks from one on have left the chain.
@@ -226,7 +227,7 @@ func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begin
 	if err != nil {
 		return lost, err
 	}
-	if h.part.State != queue.PartitionOpen {
+	if h.part.State != state.PartitionOpen {
 		return finished, nil
 	}
 	switch {
@@ -261,7 +262,7 @@ func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begin
 	switch {
 	case err == nil:
 		log.Debug().Uint64("rows", h.part.Rows).Msg("partition is in the log")
-		return finished, h.finish(ctx, queue.PartitionDone, nil)
+		return finished, h.finish(ctx, state.PartitionDone, nil)
 	case errors.Is(err, queue.ErrFenced), errors.Is(context.Cause(ctx), queue.ErrTaskLost):
 		log.Info().AnErr("cause", context.Cause(ctx)).Msg("partition was taken over by another worker")
 		return lost, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // fetch reads the blocks of r and publishes them.
@@ -202,7 +203,7 @@ func (h *partitionTask) trimmed(ctx context.Context) bool {
 // while others have ended the lane cannot see that in the lane once it was trimmed.
 func (h *partitionTask) open(ctx context.Context) bool {
 	now, _, err := h.x.State.Partition(ctx, h.id)
-	return err != nil || now.State == queue.PartitionOpen
+	return err != nil || now.State == state.PartitionOpen
 }
 
 // newHolder returns a name for one claim of a partition.

@@ -20,7 +20,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/arrowguard/guardtest"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // views is a table with a column of views, as any cast to text makes it.
@@ -89,9 +89,9 @@ func TestHostileMessages(t *testing.T) {
 			b.add(block.Range{Start: 0, End: 10}, block.Range{Start: 10, End: 20}, block.Range{Start: 20, End: 30})
 			for _, p := range b.run(block.Range{Start: 0, End: 30}) {
 				switch {
-				case p.Start != 10 && p.State != queue.PartitionDone:
+				case p.Start != 10 && p.State != state.PartitionDone:
 					t.Errorf("partition %+v, want it done", p)
-				case p.Start == 10 && (p.State != queue.PartitionFailed || !strings.Contains(p.Error, h.want)):
+				case p.Start == 10 && (p.State != state.PartitionFailed || !strings.Contains(p.Error, h.want)):
 					t.Errorf("partition %+v, want it failed because of %q", p, h.want)
 				}
 			}
@@ -117,7 +117,7 @@ func TestHostileStreams(t *testing.T) {
 			p.x.Source, p.x.Schema = ampClient(t, srv), views
 			p.start()
 			defer p.end()
-			l := st.position(func(l queue.LivePosition) bool { return l.Phase == queue.LiveFailed })
+			l := st.position(func(l state.LivePosition) bool { return l.Phase == state.LiveFailed })
 			if !strings.Contains(l.Error, h.want) || l.Next != 1 {
 				t.Errorf("the live lane is at %+v, want it failed at block 1 because of %q", l, h.want)
 			}
@@ -201,9 +201,9 @@ func TestPanicFailsThePartition(t *testing.T) {
 	b.add(block.Range{Start: 0, End: 30}, block.Range{Start: 30, End: 60}, block.Range{Start: 60, End: 100})
 	for _, p := range b.run(block.Range{Start: 0, End: 100}) {
 		switch {
-		case p.End != 60 && p.State != queue.PartitionDone:
+		case p.End != 60 && p.State != state.PartitionDone:
 			t.Errorf("partition %+v, want it done", p)
-		case p.End == 60 && (p.State != queue.PartitionFailed || !strings.Contains(p.Error, "ampipe has a bug: panic: runtime error: index out of range")):
+		case p.End == 60 && (p.State != state.PartitionFailed || !strings.Contains(p.Error, "ampipe has a bug: panic: runtime error: index out of range")):
 			t.Errorf("partition %+v, want it failed", p)
 		}
 	}
@@ -218,7 +218,7 @@ func TestPanicFailsTheLiveLane(t *testing.T) {
 	p.x.Logger = zerolog.New(&log)
 	p.x.Source = panicking{chain: newChain(t, 10, someRows)}
 	p.start()
-	l := st.position(func(l queue.LivePosition) bool { return l.Phase == queue.LiveFailed })
+	l := st.position(func(l state.LivePosition) bool { return l.Phase == state.LiveFailed })
 	p.end()
 	if !strings.Contains(l.Error, "ampipe has a bug: panic: nobody has thought of this") {
 		t.Errorf("the live lane is at %+v", l)
@@ -244,7 +244,7 @@ func TestPanicOfASplitFailsThePartition(t *testing.T) {
 	b.add(block.Range{Start: 0, End: 400})
 	failed := 0
 	for _, p := range b.run(block.Range{Start: 0, End: 400}) {
-		if p.State == queue.PartitionFailed && strings.Contains(p.Error, "nobody has thought of this") {
+		if p.State == state.PartitionFailed && strings.Contains(p.Error, "nobody has thought of this") {
 			failed++
 		}
 	}

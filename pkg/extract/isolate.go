@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 const (
@@ -101,7 +102,7 @@ func faultyBlock(err error) (block.Number, bool) {
 func (h *partitionTask) fail(ctx context.Context, cause error) error {
 	whole := h.ask.size != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || (h.tired && h.behind() > 0)
 	if whole || h.x.faults.add(h.spec.Version) > mostFaults {
-		return h.finish(ctx, queue.PartitionFailed, cause)
+		return h.finish(ctx, state.PartitionFailed, cause)
 	}
 	at := h.position()
 	if h.behind() > 0 {
@@ -110,13 +111,13 @@ func (h *partitionTask) fail(ctx context.Context, cause error) error {
 		}
 	}
 	if at == h.part.Start { // then the partition itself is what fails
-		return h.finish(ctx, queue.PartitionFailed, cause)
+		return h.finish(ctx, state.PartitionFailed, cause)
 	}
-	if err := h.update(ctx, func(p *queue.Partition) { p.End = at }); err != nil {
+	if err := h.update(ctx, func(p *state.Partition) { p.End = at }); err != nil {
 		return err
 	}
-	faulty := queue.Partition{
-		Start: at, End: at + 1, Generation: h.part.Generation, State: queue.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
+	faulty := state.Partition{
+		Start: at, End: at + 1, Generation: h.part.Generation, State: state.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
 	}
 	if err := h.create(ctx, faulty); err != nil {
 		return err
@@ -124,7 +125,7 @@ func (h *partitionTask) fail(ctx context.Context, cause error) error {
 	if h.x.Observer != nil {
 		h.x.Observer.Finished(faulty)
 	}
-	return h.finish(ctx, queue.PartitionDone, nil)
+	return h.finish(ctx, state.PartitionDone, nil)
 }
 
 // behind returns how many blocks of the partition follow the next.
@@ -182,7 +183,7 @@ func (h *partitionTask) readable(ctx context.Context, n block.Number) bool {
 }
 
 // create records a partition. If there is one of that name, the planner plans the blocks.
-func (h *partitionTask) create(ctx context.Context, p queue.Partition) error {
+func (h *partitionTask) create(ctx context.Context, p state.Partition) error {
 	if _, err := h.x.State.CreatePartition(ctx, p); err != nil && !errors.Is(err, queue.ErrConflict) {
 		return fmt.Errorf("record partition %s: %w", p.ID(), err)
 	}

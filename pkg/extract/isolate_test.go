@@ -13,12 +13,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // failing returns the blocks of partitions that have failed, and their errors.
-func failing(parts []queue.Partition) (blocks block.Set, errs []string) {
+func failing(parts []state.Partition) (blocks block.Set, errs []string) {
 	for _, p := range parts {
-		if p.State == queue.PartitionFailed {
+		if p.State == state.PartitionFailed {
 			blocks.Add(p.Range())
 			errs = append(errs, p.Error)
 		}
@@ -159,7 +160,7 @@ func TestAMendedQueryHasFaultsOfItsOwn(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- b.x.Run(run) }()
 	until := func(all block.Range) block.Set {
-		var parts []queue.Partition
+		var parts []state.Partition
 		for have := (block.Set{}); !have.Covers(all); {
 			select {
 			case p := <-b.seen.done:
@@ -175,7 +176,7 @@ func TestAMendedQueryHasFaultsOfItsOwn(t *testing.T) {
 	until(block.Range{Start: 0, End: 1000})
 	spec.Epoch, spec.Version, spec.Query = spec.Epoch+1, 1, "SELECT * FROM test.mended"
 	must(t, second(b.state.SaveSpec(ctx, spec, rev)))
-	p := queue.Partition{Start: 1000, End: 1060, State: queue.PartitionOpen, Version: 1}
+	p := state.Partition{Start: 1000, End: 1060, State: state.PartitionOpen, Version: 1}
 	must(t, second(b.state.CreatePartition(ctx, p)))
 	must(t, second(b.tasks.Add(ctx, queue.PartitionTask, p.ID())))
 	blocks := until(p.Range())
@@ -245,7 +246,7 @@ func TestABlockThatFailsHoldsNobody(t *testing.T) {
 				select {
 				case p := <-b.seen.done:
 					have.Add(p.Range())
-					if p.State != queue.PartitionDone {
+					if p.State != state.PartitionDone {
 						t.Errorf("partition %+v", p)
 					}
 				case <-time.After(20 * time.Second):

@@ -15,12 +15,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // lane is the live lane in the one process that writes it. One goroutine uses it.
 type lane struct {
 	x       *Extractor
-	spec    queue.Spec
+	spec    state.Spec
 	query   *sqlcheck.Query
 	encoder *entry.Encoder
 	holder  string
@@ -52,7 +53,7 @@ var (
 
 // holdLive reads from the log how far the lane is, and closes it if the process that wrote
 // it before did not.
-func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error) {
+func (x *Extractor) holdLive(ctx context.Context, spec state.Spec) (*lane, error) {
 	query, err := x.queryOf(spec)
 	if err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}
-	var was queue.LivePosition
+	var was state.LivePosition
 	var tail queue.Tail
 	err = x.whileAway(ctx, func() (err error) {
 		was, l.rev, err = x.State.LivePosition(ctx)
@@ -99,8 +100,8 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 }
 
 // lost reports to the planner, which knows the sinks, that an epoch has to begin.
-func (l *lane) lost(ctx context.Context, was queue.LivePosition) error {
-	was.Phase = queue.LiveLost
+func (l *lane) lost(ctx context.Context, was state.LivePosition) error {
+	was.Phase = state.LiveLost
 	if _, err := l.x.State.SaveLivePosition(ctx, was, l.rev); err != nil {
 		return fmt.Errorf("report that the live lane is lost: %w", err)
 	}
@@ -115,7 +116,7 @@ func (l *lane) begin(ctx context.Context) error {
 	if err := l.invalidate(ctx, l.next); err != nil {
 		return err
 	}
-	return l.save(ctx, queue.LiveRunning, nil) // a lane that vanishes from here on is lost, not new
+	return l.save(ctx, state.LiveRunning, nil) // a lane that vanishes from here on is lost, not new
 }
 
 // resume goes back from the lane's last message to the watermark, or the
@@ -136,7 +137,7 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 			}
 		}
 		if !before.Found || before.Damaged != nil || before.Lane != queue.LiveLane {
-			return l.lost(ctx, queue.LivePosition{
+			return l.lost(ctx, state.LivePosition{
 				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.checkpoints.list, Reorgs: l.reorgs,
 			})
 		}
@@ -164,7 +165,7 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 // from.
 func (l *lane) invalidate(ctx context.Context, n block.Number) error {
 	l.checkpoints.cut(n)
-	if err := l.save(ctx, queue.LiveRunning, nil); err != nil { // no checkpoint above n may be remembered once it is void
+	if err := l.save(ctx, state.LiveRunning, nil); err != nil { // no checkpoint above n may be remembered once it is void
 		return err
 	}
 	h := entry.Header{
@@ -215,12 +216,12 @@ func (l *lane) waiting(reason error, _ time.Duration) {
 const saveEvery = 2 * time.Second
 
 // save copies the lane's position to the state, if nobody else has written it since.
-func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) error {
-	p := queue.LivePosition{
+func (l *lane) save(ctx context.Context, phase state.LivePhase, cause error) error {
+	p := state.LivePosition{
 		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.checkpoints.list,
 		Phase: phase, Reorgs: l.reorgs,
 	}
-	if phase == queue.LiveDone {
+	if phase == state.LiveDone {
 		p.Until = l.spec.MaxBlock
 	}
 	if cause != nil {
@@ -246,7 +247,7 @@ func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) err
 
 // saidBefore returns the revision of the position in the state if it is p, because only
 // the answer to an earlier try was lost; otherwise it returns the conflict.
-func (l *lane) saidBefore(ctx context.Context, p queue.LivePosition, conflict error) (uint64, error) {
+func (l *lane) saidBefore(ctx context.Context, p state.LivePosition, conflict error) (uint64, error) {
 	is, rev, err := l.x.State.LivePosition(ctx)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):

@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // errEpoch ends the work on the live lane because the planner has begun an epoch.
@@ -23,7 +24,7 @@ const lostPause = time.Second
 // live writes the chain to the live lane for as long as ctx lasts, which ends when the
 // task is another process's. An error is the queue's, never the source's.
 func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, error) {
-	var spec queue.Spec
+	var spec state.Spec
 	err := x.whileAway(ctx, func() (err error) {
 		spec, _, err = x.State.LoadSpec(ctx)
 		return err
@@ -46,7 +47,7 @@ func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, err
 	switch cause := context.Cause(ctx); {
 	case err == nil:
 		log.Info().Uint64("until", uint64(l.next)).Msg("the live lane has reached max_block")
-		return finished, l.save(ctx, queue.LiveDone, nil)
+		return finished, l.save(ctx, state.LiveDone, nil)
 	case errors.Is(err, errLost):
 		log.Warn().Err(err).Msg("waiting for the planner to begin an epoch")
 		return later, nil
@@ -66,7 +67,7 @@ func (x *Extractor) live(ctx, take context.Context, begins func()) (outcome, err
 		return stopped, nil
 	case l != nil && fault.Of(err) == fault.ClassPermanent:
 		failed(log, err).Msg("the live lane failed")
-		return finished, l.save(ctx, queue.LiveFailed, err) // waits for NATS, and a process that is to stop does not
+		return finished, l.save(ctx, state.LiveFailed, err) // waits for NATS, and a process that is to stop does not
 	default:
 		return lost, err
 	}
@@ -78,7 +79,7 @@ func (x *Extractor) whileEpoch(ctx context.Context, epoch uint64) (context.Conte
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := x.watchSpec(ctx, func(spec queue.Spec) error {
+		err := x.watchSpec(ctx, func(spec state.Spec) error {
 			if spec.Epoch == epoch {
 				return nil
 			}
@@ -244,7 +245,7 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 	l.closed, l.next = l.seq, r.Numbers.End
 	l.checkpoints.add(r.Cursor())
 	if time.Since(l.saved) >= saveEvery {
-		return l.save(ctx, queue.LiveRunning, nil)
+		return l.save(ctx, state.LiveRunning, nil)
 	}
 	return nil
 }

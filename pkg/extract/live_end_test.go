@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestTheEndInsideARange: what lies beyond max_block is left out, and the range gets
@@ -18,7 +19,7 @@ func TestTheEndInsideARange(t *testing.T) {
 	end := block.Number(15)
 	s := newScriptedChain(t, 0, 10, one, grow(3), step{grow: 5, messages: 5}, grow(5))
 	st := newLiveEnv(t, nil, "test", s, 10, &end)
-	l := st.phase(queue.LiveDone)
+	l := st.phase(state.LiveDone)
 	if l.Until == nil || *l.Until != end || l.Next != end {
 		t.Errorf("position %+v", l)
 	}
@@ -37,10 +38,10 @@ func TestTheEndInsideARange(t *testing.T) {
 	_, err = st.state.SaveSpec(t.Context(), spec, rev)
 	must(t, err)
 	st.queue()
-	st.position(func(queue.LivePosition) bool { return true })
+	st.position(func(state.LivePosition) bool { return true })
 	p := st.process()
 	p.start()
-	l = st.position(func(l queue.LivePosition) bool { return l.Phase == queue.LiveDone && *l.Until == end })
+	l = st.position(func(l state.LivePosition) bool { return l.Phase == state.LiveDone && *l.Until == end })
 	p.end()
 	want(t, "entries", slim(st.settled()), []string{"invalidate 13", "data 13-17", "watermark 17"})
 	if l.Next != end {
@@ -54,7 +55,7 @@ func TestAReorgBehindTheEnd(t *testing.T) {
 	end := block.Number(13)
 	s := newScriptedChain(t, 0, 10, one, grow(2), reorg(11, 1), grow(4))
 	st := newLiveEnv(t, nil, "test", s, 10, &end)
-	st.phase(queue.LiveDone)
+	st.phase(state.LiveDone)
 	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "data 10-11", "watermark 11", "invalidate 11", "data 11-12", "watermark 12"})
 }
 
@@ -64,7 +65,7 @@ func TestAnErrorThatStays(t *testing.T) {
 	t.Parallel()
 	s := newScriptedChain(t, 0, 10, one, grow(2), step{err: fault.Permanent(amp.ErrDeepReorg)})
 	st := newLiveEnv(t, nil, "test", s, 10, nil)
-	l := st.phase(queue.LiveFailed)
+	l := st.phase(state.LiveFailed)
 	if !strings.Contains(l.Error, amp.ErrDeepReorg.Error()) || l.Next != 12 || len(l.Points) != 2 {
 		t.Errorf("position %+v", l)
 	}
@@ -88,7 +89,7 @@ func TestAStreamThatDoesNotGoOn(t *testing.T) {
 	spec.Live.Points = []block.Cursor{s.at(7)} // a plan that is damaged
 	_, err = st.state.SaveSpec(t.Context(), spec, rev)
 	must(t, err)
-	l := st.phase(queue.LiveFailed)
+	l := st.phase(state.LiveFailed)
 	if !strings.Contains(l.Error, "block 8") || !strings.Contains(l.Error, "block 10") {
 		t.Errorf("position %+v", l)
 	}

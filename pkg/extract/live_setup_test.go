@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // liveEnv is a pipeline whose live lane is written, by one extractor or by several one
@@ -50,11 +51,11 @@ func newLiveEnv(t *testing.T, server *queue.Server, name string, s *scriptedChai
 	st := &liveEnv{t: t, server: server, name: name, chain: s, store: &memsink.Store{}}
 	conn := st.connect()
 	st.log, st.state, st.tasks = st.open(conn)
-	origin := queue.Origin{Start: start}
+	origin := state.Origin{Start: start}
 	if c := s.at(start - 1); !c.Hash.IsZero() {
 		origin.Points = []block.Cursor{c}
 	}
-	_, err := st.state.SaveSpec(ctx, queue.Spec{
+	_, err := st.state.SaveSpec(ctx, state.Spec{
 		Epoch: 1, Query: "SELECT * FROM test.rows", BlockColumn: "_block_num", Network: "test",
 		History: block.Range{Start: start, End: start}, Live: &origin, MaxBlock: end,
 	}, 0)
@@ -165,16 +166,16 @@ func (s *liveEnv) runScript() *process {
 }
 
 // phase runs an extractor until the lane has come to a phase.
-func (s *liveEnv) phase(want queue.LivePhase) queue.LivePosition {
+func (s *liveEnv) phase(want state.LivePhase) state.LivePosition {
 	s.t.Helper()
 	p := s.process()
 	p.start()
 	defer p.end()
-	return s.position(func(l queue.LivePosition) bool { return l.Phase == want })
+	return s.position(func(l state.LivePosition) bool { return l.Phase == want })
 }
 
 // position waits for a position of the live lane.
-func (s *liveEnv) position(want func(queue.LivePosition) bool) (found queue.LivePosition) {
+func (s *liveEnv) position(want func(state.LivePosition) bool) (found state.LivePosition) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
@@ -214,9 +215,9 @@ func summary(h entry.Header) string {
 	}
 }
 
-func (p *process) Published(queue.Partition, entry.Header, int) {}
+func (p *process) Published(state.Partition, entry.Header, int) {}
 
-func (p *process) Finished(queue.Partition) {}
+func (p *process) Finished(state.Partition) {}
 
 func (p *process) Idle(int, time.Time, time.Time) {}
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestTheLaneBeginsVoid: what a destination has at or above the beginning may be of
@@ -39,8 +39,8 @@ func TestTheLaneBeginsVoid(t *testing.T) {
 	if len(o) != 1 || !slices.Equal(o[0].Resume, []block.Cursor{s.at(9)}) || o[0].Network != "test" || *o[0].Beginning != 10 {
 		t.Errorf("followed with %+v", o)
 	}
-	l := st.position(func(queue.LivePosition) bool { return true })
-	if l.Epoch != 1 || l.Phase != queue.LiveRunning || l.Reorgs != 0 {
+	l := st.position(func(state.LivePosition) bool { return true })
+	if l.Epoch != 1 || l.Phase != state.LiveRunning || l.Reorgs != 0 {
 		t.Errorf("position %+v", l)
 	}
 }
@@ -177,7 +177,7 @@ func TestUndo(t *testing.T) {
 			if !slices.Equal(p.reorgs, c.reorgs) {
 				t.Errorf("reorgs from %v, want %v", p.reorgs, c.reorgs)
 			}
-			l := st.position(func(queue.LivePosition) bool { return true })
+			l := st.position(func(state.LivePosition) bool { return true })
 			if l.Reorgs > uint64(len(c.reorgs)) {
 				t.Errorf("the position counts %d reorgs", l.Reorgs)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestAnOldPlanLeavesANewerLaneAlone: a process that has read the plan before an epoch
@@ -21,7 +22,7 @@ func TestAnOldPlanLeavesANewerLaneAlone(t *testing.T) {
 			t.Parallel()
 			s := newScriptedChain(t, 0, 12, one, grow(1))
 			st := newLiveEnv(t, nil, "test", s, 10, nil)
-			newer := queue.LivePosition{Epoch: 2, Next: 12, Points: []block.Cursor{s.at(11)}, Phase: queue.LiveRunning}
+			newer := state.LivePosition{Epoch: 2, Next: 12, Points: []block.Cursor{s.at(11)}, Phase: state.LiveRunning}
 			if published {
 				h := entry.Header{Kind: entry.Invalidate, Epoch: 2, Network: "test", Range: block.Closed(12, 12), Prev: s.at(11).Hash, Seen: time.UnixMicro(1).UTC()}
 				var err error
@@ -51,7 +52,7 @@ func TestAnOldPlanLeavesANewerLaneAlone(t *testing.T) {
 
 			spec, specRev, err := st.state.LoadSpec(t.Context())
 			must(t, err)
-			spec.Epoch, spec.Live = 2, &queue.Origin{Start: 12, Points: []block.Cursor{s.at(11)}}
+			spec.Epoch, spec.Live = 2, &state.Origin{Start: 12, Points: []block.Cursor{s.at(11)}}
 			_, err = st.state.SaveSpec(t.Context(), spec, specRev)
 			must(t, err)
 			p.until(s.finished)

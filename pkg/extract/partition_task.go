@@ -13,12 +13,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // partitionTask is a partition that a worker has claimed.
 type partitionTask struct {
 	x       *Extractor
-	spec    queue.Spec
+	spec    state.Spec
 	query   *sqlcheck.Query
 	id      string // of the partition; part changes while others name it
 	encoder *entry.Encoder
@@ -37,7 +38,7 @@ type partitionTask struct {
 	// mu is held while rows are cut and published and while the tail is split off, so
 	// that no block is both published and another's.
 	mu     sync.Mutex
-	part   queue.Partition
+	part   state.Partition
 	rev    uint64        // of part in the state
 	seq    uint64        // of the lane's last message
 	next   block.Number  // the first block that is not in the log
@@ -168,14 +169,14 @@ func (h *partitionTask) position() block.Number {
 }
 
 // finish records how the partition ended.
-func (h *partitionTask) finish(ctx context.Context, state queue.PartitionState, cause error) error {
-	err := h.update(ctx, func(p *queue.Partition) {
-		p.State = state
+func (h *partitionTask) finish(ctx context.Context, as state.PartitionState, cause error) error {
+	err := h.update(ctx, func(p *state.Partition) {
+		p.State = as
 		if cause != nil {
 			p.Error = cause.Error()
 		}
 		p.Attempts += max(1, h.failures)
-		if state == queue.PartitionDone && h.failures > 0 {
+		if as == state.PartitionDone && h.failures > 0 {
 			p.Attempts++
 		}
 		p.Seconds += time.Since(h.began).Seconds()
@@ -188,13 +189,13 @@ func (h *partitionTask) finish(ctx context.Context, state queue.PartitionState, 
 
 // update changes the partition's record by compare-and-set. The planner also
 // writes to it (Next), so a lost race is repeated on the record as it is now.
-func (h *partitionTask) update(ctx context.Context, change func(*queue.Partition)) error {
+func (h *partitionTask) update(ctx context.Context, change func(*state.Partition)) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.updateLocked(ctx, change)
 }
 
-func (h *partitionTask) updateLocked(ctx context.Context, change func(*queue.Partition)) error {
+func (h *partitionTask) updateLocked(ctx context.Context, change func(*state.Partition)) error {
 	for {
 		next := h.part
 		change(&next)
@@ -210,7 +211,7 @@ func (h *partitionTask) updateLocked(ctx context.Context, change func(*queue.Par
 		if err != nil {
 			return fmt.Errorf("read partition %s: %w", h.id, err)
 		}
-		if now.State != queue.PartitionOpen || now.End != h.part.End {
+		if now.State != state.PartitionOpen || now.End != h.part.End {
 			return queue.ErrFenced // only a holder changes these
 		}
 		now.Rows = h.part.Rows

@@ -8,6 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 const (
@@ -91,10 +92,10 @@ func (h *partitionTask) giveAway(ctx context.Context, from block.Number) error {
 // giveAwayLocked moves the end down first: should this process die before the new
 // partition is recorded, the planner finds the blocks unplanned and queues them.
 func (h *partitionTask) giveAwayLocked(ctx context.Context, from block.Number) error {
-	tail := queue.Partition{
-		Start: from, End: h.part.End, Generation: h.part.Generation, State: queue.PartitionOpen, Version: h.part.Version,
+	tail := state.Partition{
+		Start: from, End: h.part.End, Generation: h.part.Generation, State: state.PartitionOpen, Version: h.part.Version,
 	}
-	if err := h.updateLocked(ctx, func(p *queue.Partition) { p.End = from }); err != nil {
+	if err := h.updateLocked(ctx, func(p *state.Partition) { p.End = from }); err != nil {
 		return err
 	}
 	if h.cutter != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // eventful is a script with everything in it.
@@ -192,7 +193,7 @@ func TestAnEpochThatBegins(t *testing.T) {
 	s.add(step{wait: true, say: func() {
 		spec, rev, err := st.state.LoadSpec(t.Context())
 		must(t, err)
-		spec.Epoch, spec.Live = 2, &queue.Origin{Start: 12, Points: []block.Cursor{s.at(9), s.at(11)}}
+		spec.Epoch, spec.Live = 2, &state.Origin{Start: 12, Points: []block.Cursor{s.at(9), s.at(11)}}
 		_, err = st.state.SaveSpec(t.Context(), spec, rev)
 		must(t, err)
 		st.emptyLane()
@@ -217,7 +218,7 @@ func TestAnEpochThatBegins(t *testing.T) {
 		t.Errorf("followed with %+v", o)
 	}
 	st.apply()
-	if l := st.position(func(l queue.LivePosition) bool { return l.Epoch == 2 }); l.Phase != queue.LiveRunning {
+	if l := st.position(func(l state.LivePosition) bool { return l.Epoch == 2 }); l.Phase != state.LiveRunning {
 		t.Errorf("position %+v", l)
 	}
 }
@@ -248,7 +249,7 @@ func TestALaneThatIsLost(t *testing.T) {
 			st.queue()
 			p := st.process()
 			p.start()
-			l := st.position(func(l queue.LivePosition) bool { return l.Phase == queue.LiveLost })
+			l := st.position(func(l state.LivePosition) bool { return l.Phase == state.LiveLost })
 			if l.Epoch != 1 {
 				t.Errorf("position %+v", l)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // errContinued ends an attempt to end a partition that another process has changed
@@ -25,20 +26,20 @@ var errMended = errors.New("the query was changed")
 // query ends. It is safe for concurrent use.
 type versions struct {
 	mu   sync.Mutex
-	last queue.Spec
+	last state.Spec
 	next int
 	ends map[int]waiter
 }
 
 type waiter struct {
-	spec queue.Spec
+	spec state.Spec
 	end  func()
 }
 
 // mends reports whether the plan now has a later query than the plan before. A plan that
 // was made anew, after the state of NATS was lost, counts from 0 again, in a later epoch
 // than all before it.
-func mends(now, before queue.Spec) bool {
+func mends(now, before state.Spec) bool {
 	return now.Version > before.Version && now.Epoch > before.Epoch
 }
 
@@ -46,7 +47,7 @@ func newVersions() *versions { return &versions{ends: make(map[int]waiter)} }
 
 // until calls end once a plan with a later query than the given one is known, unless the
 // function that it returns was called before.
-func (v *versions) until(spec queue.Spec, end func()) (release func()) {
+func (v *versions) until(spec state.Spec, end func()) (release func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if mends(v.last, spec) {
@@ -64,7 +65,7 @@ func (v *versions) until(spec queue.Spec, end func()) (release func()) {
 }
 
 // see notes the plan as it is now.
-func (v *versions) see(spec queue.Spec) {
+func (v *versions) see(spec state.Spec) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.last = spec
@@ -78,7 +79,7 @@ func (v *versions) see(spec queue.Spec) {
 
 // watchVersion notes each version of the plan's query until ctx ends.
 func (x *Extractor) watchVersion(ctx context.Context) {
-	_ = x.watchSpec(ctx, func(spec queue.Spec) error {
+	_ = x.watchSpec(ctx, func(spec state.Spec) error {
 		x.versions.see(spec)
 		return nil
 	})
@@ -87,13 +88,13 @@ func (x *Extractor) watchVersion(ctx context.Context) {
 // watchSpec calls fn with the plan, and with each change of it, until fn returns an
 // error, which it returns, or ctx ends. While NATS cannot be reached it repeats that;
 // publishing reports it.
-func (x *Extractor) watchSpec(ctx context.Context, fn func(queue.Spec) error) error {
+func (x *Extractor) watchSpec(ctx context.Context, fn func(state.Spec) error) error {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
 	for {
 		var end error
 		err := x.State.WatchSpec(ctx, func(c queue.Change) error {
 			retrier.Progress()
-			var spec queue.Spec
+			var spec state.Spec
 			if c.Value == nil || json.Unmarshal(c.Value, &spec) != nil {
 				return nil
 			}
@@ -110,13 +111,13 @@ func (x *Extractor) watchSpec(ctx context.Context, fn func(queue.Spec) error) er
 
 // plan reads the plan as it is now. One that is gone is written again by the planner as
 // it was.
-func (x *Extractor) plan(ctx context.Context) (queue.Spec, *sqlcheck.Query, error) {
+func (x *Extractor) plan(ctx context.Context) (state.Spec, *sqlcheck.Query, error) {
 	spec, _, err := x.State.LoadSpec(ctx)
 	if errors.Is(err, queue.ErrNotFound) {
 		return x.Spec, x.Query, nil
 	}
 	if err != nil {
-		return queue.Spec{}, nil, fmt.Errorf("read the plan: %w", err)
+		return state.Spec{}, nil, fmt.Errorf("read the plan: %w", err)
 	}
 	query, err := x.queryOf(spec)
 	return spec, query, err
@@ -124,7 +125,7 @@ func (x *Extractor) plan(ctx context.Context) (queue.Spec, *sqlcheck.Query, erro
 
 // queryOf returns the query of a plan. That of a plan that was made anew may be another
 // one of the same version.
-func (x *Extractor) queryOf(spec queue.Spec) (*sqlcheck.Query, error) {
+func (x *Extractor) queryOf(spec state.Spec) (*sqlcheck.Query, error) {
 	if spec.Query == x.Spec.Query {
 		return x.Query, nil
 	}
@@ -149,8 +150,8 @@ func (h *partitionTask) retire(ctx context.Context) error {
 			return err
 		}
 	}
-	err := h.update(ctx, func(p *queue.Partition) {
-		p.State, p.End = queue.PartitionDone, min(p.End, h.next)
+	err := h.update(ctx, func(p *state.Partition) {
+		p.State, p.End = state.PartitionDone, min(p.End, h.next)
 	})
 	if errors.Is(err, queue.ErrFenced) {
 		return errContinued // another process has done it, or has split off the tail

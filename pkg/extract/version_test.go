@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // listener notes the queries that a chain is asked.
@@ -79,7 +80,7 @@ func TestTheRestOfAPartitionIsReadWithTheMendedQuery(t *testing.T) {
 	}
 	c.set(func(c *chain) { c.during = nil })
 	before := source.with("test.rows")
-	rest := queue.Partition{Start: first.End, End: all.End, Generation: 1, Version: 1, State: queue.PartitionOpen}
+	rest := state.Partition{Start: first.End, End: all.End, Generation: 1, Version: 1, State: state.PartitionOpen}
 	_, err = b.state.CreatePartition(ctx, rest)
 	must(t, err)
 	_, err = b.tasks.Add(ctx, queue.PartitionTask, rest.ID())
@@ -104,7 +105,7 @@ func TestAPlanThatWasMadeAnewCountsFromTheBeginning(t *testing.T) {
 		b.x.Source, b.x.Workers = source, 1
 		b.x.Spec.Version, b.x.Spec.Query = version, "SELECT * FROM test.rows"
 		must(t, second(b.state.SaveSpec(ctx, b.x.Spec, 0)))
-		before := queue.Partition{Start: 100, End: 100, Version: version, State: queue.PartitionOpen}
+		before := state.Partition{Start: 100, End: 100, Version: version, State: state.PartitionOpen}
 		must(t, second(b.state.CreatePartition(ctx, before)))
 		must(t, second(b.tasks.Add(ctx, queue.PartitionTask, before.ID())))
 		run, stop := context.WithCancel(ctx)
@@ -126,13 +127,13 @@ func TestAPlanThatWasMadeAnewCountsFromTheBeginning(t *testing.T) {
 	}
 }
 
-func untilDone(t *testing.T, state *queue.State, id string) queue.Partition {
+func untilDone(t *testing.T, kv *queue.State, id string) state.Partition {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		p, _, err := state.Partition(t.Context(), id)
+		p, _, err := kv.Partition(t.Context(), id)
 		must(t, err)
-		if p.State == queue.PartitionDone {
+		if p.State == state.PartitionDone {
 			return p
 		}
 		if time.Now().After(deadline) {

@@ -15,8 +15,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Check connects to everything the pipeline names, changes nothing, and prints
@@ -36,7 +36,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	if source != nil {
 		defer func() { _ = source.Close() }() // nothing is in flight
 	}
-	spec := queue.Spec{Query: p.Source.Query}
+	spec := state.Spec{Query: p.Source.Query}
 	if checked != nil {
 		spec, err = (&plan.Planner{Config: p}).Draft(checked)
 		found(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // natsNeeds returns what a pipeline reserves in NATS.
@@ -18,7 +19,7 @@ func natsNeeds(p *config.Pipeline) queue.Needs {
 
 // checkNATS finds out whether NATS, as it is now, takes what the pipeline needs there.
 // Nothing stays behind; the folder of an embedded server is not made.
-func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec queue.Spec, log zerolog.Logger) (err error) {
+func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec state.Spec, log zerolog.Logger) (err error) {
 	if p.NATS.Embedded != "" {
 		if err := queue.CheckSpec(spec, 0); err != nil {
 			return err

@@ -22,6 +22,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/pipeline"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/queue/queuetest"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestMain(m *testing.M) {
@@ -173,17 +174,17 @@ func (g *guarded) settle(within time.Duration) {
 	for limit := time.Now().Add(within); ; <-time.After(50 * time.Millisecond) {
 		g.check()
 		behind := ""
-		state, err := conn.State(g.Context(), "guarded")
-		var spec queue.Spec
+		kv, err := conn.State(g.Context(), "guarded")
+		var spec state.Spec
 		if err == nil {
-			spec, _, err = state.LoadSpec(g.Context())
+			spec, _, err = kv.LoadSpec(g.Context())
 		}
 		for _, name := range guardedSinks {
 			if err != nil {
 				break
 			}
-			var report queue.SinkReport
-			report, _, err = state.Report(g.Context(), name)
+			var report state.SinkReport
+			report, _, err = kv.Report(g.Context(), name)
 			if report.Live.Cursor != head || report.Live.Epoch != spec.Epoch || !report.Coverage.Covers(block.Closed(0, head.Number)) {
 				behind += fmt.Sprintf("; sink %s is at %+v, the head is %+v", name, report.Live.Cursor, head)
 			}

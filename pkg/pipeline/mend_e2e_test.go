@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // mending is a pipeline of one process per stage whose query is mended again and again.
@@ -175,7 +176,7 @@ func (m *mending) mend(version, step int, victim string) {
 	m.until("history of the version before is loaded", func(ctx context.Context) (bool, error) {
 		parts, err := m.state.Partitions(ctx)
 		for _, p := range parts {
-			if tail, err := m.log.Tail(ctx, p.Value.Lane()); p.Value.Version == version-1 && p.Value.State == queue.PartitionOpen && err == nil && tail.Found {
+			if tail, err := m.log.Tail(ctx, p.Value.Lane()); p.Value.Version == version-1 && p.Value.State == state.PartitionOpen && err == nil && tail.Found {
 				return true, nil
 			}
 		}
@@ -214,14 +215,14 @@ func (m *mending) mend(version, step int, victim string) {
 }
 
 // atStep waits until a take-over is at a step. Not every one takes every step.
-func (m *mending) atStep(before queue.Spec, step int) {
+func (m *mending) atStep(before state.Spec, step int) {
 	deadline := time.Now().Add(3 * time.Second)
 	for time.Now().Before(deadline) && m.t.Context().Err() == nil && !m.at(m.t.Context(), before, step) {
 		<-time.After(time.Millisecond)
 	}
 }
 
-func (m *mending) at(ctx context.Context, before queue.Spec, step int) bool {
+func (m *mending) at(ctx context.Context, before state.Spec, step int) bool {
 	spec, _, err := m.state.LoadSpec(ctx)
 	if step == 0 {
 		return true
@@ -236,7 +237,7 @@ func (m *mending) at(ctx context.Context, before queue.Spec, step int) bool {
 	switch step {
 	case 2:
 		for _, p := range parts {
-			if p.Value.Version < spec.Version && p.Value.State == queue.PartitionOpen {
+			if p.Value.Version < spec.Version && p.Value.State == state.PartitionOpen {
 				return false
 			}
 		}

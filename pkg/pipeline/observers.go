@@ -15,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // extractObserver reports to the meter what extractors do.
@@ -23,7 +24,7 @@ type extractObserver struct {
 	idle  *idleClock
 }
 
-func (w extractObserver) Published(_ queue.Partition, h entry.Header, bytes int) {
+func (w extractObserver) Published(_ state.Partition, h entry.Header, bytes int) {
 	w.meter.Published(h.Range, h.Rows, bytes)
 }
 
@@ -56,7 +57,7 @@ func (w extractObserver) Live(h entry.Header, bytes int) {
 
 func (w extractObserver) Reorg(block.Number) { w.meter.Reorged() }
 
-func (w extractObserver) Finished(queue.Partition) { w.idle.finished() }
+func (w extractObserver) Finished(state.Partition) { w.idle.finished() }
 
 func (w extractObserver) Idle(worker int, from, to time.Time) { w.idle.add(worker, from, to) }
 
@@ -135,11 +136,11 @@ func overview(s plan.Status) progress.Overview {
 		Log:   progress.LogOverview{Size: s.Log.Bytes, Limit: s.Log.MaxBytes, Entries: s.Log.Entries},
 		Tasks: map[string]progress.Tasks{}, Sinks: map[string]progress.SinkOverview{},
 	}
-	for _, state := range []queue.PartitionState{queue.PartitionOpen, queue.PartitionDone, queue.PartitionFailed} {
+	for _, state := range []state.PartitionState{state.PartitionOpen, state.PartitionDone, state.PartitionFailed} {
 		o.Partitions[string(state)] = 0
 	}
 	for _, p := range s.Partitions {
-		if p.State == queue.PartitionFailed && slices.Equal(s.Failed.Missing(p.Range()), []block.Range{p.Range()}) {
+		if p.State == state.PartitionFailed && slices.Equal(s.Failed.Missing(p.Range()), []block.Range{p.Range()}) {
 			continue // its blocks were brought by others
 		}
 		o.Partitions[string(p.State)]++

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestASinkThatWasTakenOutIsNotWaitedFor: its reason leaves with it.
@@ -101,12 +102,12 @@ func TestWhatAPlannerSees(t *testing.T) {
 // TestOverview: a partition that failed counts until another has brought its blocks, and
 // a sink that has never read the log has all of it before it.
 func TestOverview(t *testing.T) {
-	part := func(start, end block.Number, generation int, state queue.PartitionState) queue.Partition {
-		return queue.Partition{Start: start, End: end, Generation: generation, State: state}
+	part := func(start, end block.Number, generation int, as state.PartitionState) state.Partition {
+		return state.Partition{Start: start, End: end, Generation: generation, State: as}
 	}
-	parts := []queue.Partition{
-		part(0, 10, 0, queue.PartitionFailed), part(10, 20, 0, queue.PartitionFailed), part(20, 30, 0, queue.PartitionOpen),
-		part(10, 20, 1, queue.PartitionDone),
+	parts := []state.Partition{
+		part(0, 10, 0, state.PartitionFailed), part(10, 20, 0, state.PartitionFailed), part(20, 30, 0, state.PartitionOpen),
+		part(10, 20, 1, state.PartitionDone),
 	}
 	o := overview(plan.Status{
 		Partitions: parts, Failed: plan.Failed(parts), Epoch: 3,

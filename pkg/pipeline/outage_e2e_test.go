@@ -12,6 +12,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // control starts a development Amp server whose switches can be set while it
@@ -231,16 +232,16 @@ func TestALostLogHeals(t *testing.T) {
 }
 
 // waitDone waits until finished partitions hold so many blocks.
-func (c *cluster) waitDone(state *queue.State, blocks uint64) {
+func (c *cluster) waitDone(kv *queue.State, blocks uint64) {
 	c.t.Helper()
 	for {
-		parts, err := state.Partitions(c.t.Context())
+		parts, err := kv.Partitions(c.t.Context())
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		var done uint64
 		for _, p := range parts {
-			if p.Value.State == queue.PartitionDone {
+			if p.Value.State == state.PartitionDone {
 				done += p.Value.Range().Len()
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // The stages of a pipeline, as health calls them.
@@ -77,12 +78,12 @@ func newMeter(p *config.Pipeline, unready string, stages ...string) *progress.Me
 type historyMonitor struct {
 	*stages
 	sink string
-	spec queue.Spec
+	spec state.Spec
 	read time.Time     // spec last
 	ask  chan struct{} // holds a token when the sink is to report, though nothing has changed
 
 	mu     sync.Mutex
-	report queue.SinkReport // the last; its Read is zero if there was none
+	report state.SinkReport // the last; its Read is zero if there was none
 }
 
 func newHistoryMonitor(s *stages, sink string) *historyMonitor {
@@ -111,7 +112,7 @@ func (h *historyMonitor) askForReports(ctx context.Context) {
 const notRead = "what the destination holds has not been read yet"
 
 // PutReport is part of [apply.Reports].
-func (h *historyMonitor) PutReport(ctx context.Context, r queue.SinkReport) error {
+func (h *historyMonitor) PutReport(ctx context.Context, r state.SinkReport) error {
 	h.meter.Heartbeat(stageSink(h.sink))
 	h.mu.Lock()
 	h.report = r
@@ -166,7 +167,7 @@ func clock(t time.Time) string { return t.UTC().Format(time.TimeOnly) + " UTC" }
 // lacks returns why a sink does not have everything that was planned up to the live
 // lane, with the blocks that are missing, or why it does not follow the chain yet.
 // Without a reason it does.
-func lacks(spec queue.Spec, report queue.SinkReport) (reason string, blocks uint64) {
+func lacks(spec state.Spec, report state.SinkReport) (reason string, blocks uint64) {
 	wanted := plan.Wanted(spec, report.Live)
 	missing := block.NewSet(report.Coverage.Missing(wanted)...)
 	if n := missing.Len(); n > 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestHistoryWatch looks at what is stored in a real NATS server, while a sink loads,
@@ -25,12 +26,12 @@ func TestHistoryWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	state, err := conn.State(ctx, "p")
+	kv, err := conn.State(ctx, "p")
 	if err != nil {
 		t.Fatal(err)
 	}
 	meter := newMeter(&config.Pipeline{Name: "p", Sinks: []config.Sink{{Name: "lake"}}}, notConnected, stageSink("lake"))
-	h := newHistoryMonitor(&stages{state: state, meter: meter}, "lake")
+	h := newHistoryMonitor(&stages{state: kv, meter: meter}, "lake")
 	look := func(ready bool, want string, missing uint64) {
 		t.Helper()
 		if h.update(ctx) != ready {
@@ -42,17 +43,17 @@ func TestHistoryWatch(t *testing.T) {
 	}
 	report := func(read time.Time, end block.Number) {
 		t.Helper()
-		r := queue.SinkReport{Name: "lake", Coverage: block.NewSet(block.Range{End: end}), Read: read}
+		r := state.SinkReport{Name: "lake", Coverage: block.NewSet(block.Range{End: end}), Read: read}
 		if err := h.PutReport(ctx, r); err != nil {
 			t.Fatal(err)
 		}
-		if stored, _, err := state.Report(ctx, "lake"); err != nil || !stored.Coverage.Equal(r.Coverage) {
+		if stored, _, err := kv.Report(ctx, "lake"); err != nil || !stored.Coverage.Equal(r.Coverage) {
 			t.Errorf("the report was not passed on: %+v %v", stored, err)
 		}
 	}
 	save := func(end block.Number, rev uint64) uint64 {
 		t.Helper()
-		rev, err := state.SaveSpec(ctx, queue.Spec{History: block.Range{End: end}, MaxBlock: &end}, rev)
+		rev, err := kv.SaveSpec(ctx, state.Spec{History: block.Range{End: end}, MaxBlock: &end}, rev)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,25 +110,25 @@ func TestThePlannerIsReadyWhenItLooks(t *testing.T) {
 func TestLacks(t *testing.T) {
 	blocks := func(start, end block.Number) block.Range { return block.Range{Start: start, End: end} }
 	number := func(n block.Number) *block.Number { return &n }
-	finite := queue.Spec{Epoch: 5, History: blocks(100, 200), MaxBlock: number(200)}
-	follows := queue.Spec{Epoch: 5, History: blocks(100, 200), Live: &queue.Origin{Start: 200}}
-	tentative := queue.Spec{Epoch: 5, History: blocks(100, 200), Live: &queue.Origin{Start: 200, Tentative: true}}
-	ends := queue.Spec{Epoch: 5, History: blocks(100, 200), Live: &queue.Origin{Start: 200}, MaxBlock: number(220)}
-	lane := func(epoch uint64, start block.Number) queue.LiveMark {
-		return queue.LiveMark{Started: true, Epoch: epoch, Start: start}
+	finite := state.Spec{Epoch: 5, History: blocks(100, 200), MaxBlock: number(200)}
+	follows := state.Spec{Epoch: 5, History: blocks(100, 200), Live: &state.Origin{Start: 200}}
+	tentative := state.Spec{Epoch: 5, History: blocks(100, 200), Live: &state.Origin{Start: 200, Tentative: true}}
+	ends := state.Spec{Epoch: 5, History: blocks(100, 200), Live: &state.Origin{Start: 200}, MaxBlock: number(220)}
+	lane := func(epoch uint64, start block.Number) state.LiveState {
+		return state.LiveState{Started: true, Epoch: epoch, Start: start}
 	}
 	for name, c := range map[string]struct {
-		spec    queue.Spec
+		spec    state.Spec
 		covered []block.Range
-		live    queue.LiveMark
+		live    state.LiveState
 		reason  string
 		missing uint64
 	}{
-		"nothing":                        {finite, nil, queue.LiveMark{}, "100 of 100 blocks of the history are missing, the first is block 100", 100},
-		"two gaps":                       {finite, []block.Range{blocks(0, 150), blocks(160, 190)}, queue.LiveMark{}, "20 of 100 blocks of the history are missing, the first is block 150", 20},
-		"all of a range":                 {finite, []block.Range{blocks(100, 200)}, queue.LiveMark{}, "", 0},
-		"more than all":                  {finite, []block.Range{blocks(0, 500)}, queue.LiveMark{}, "", 0},
-		"history without a lane":         {follows, []block.Range{blocks(100, 200)}, queue.LiveMark{}, "the history is complete, and the live lane has not begun", 0},
+		"nothing":                        {finite, nil, state.LiveState{}, "100 of 100 blocks of the history are missing, the first is block 100", 100},
+		"two gaps":                       {finite, []block.Range{blocks(0, 150), blocks(160, 190)}, state.LiveState{}, "20 of 100 blocks of the history are missing, the first is block 150", 20},
+		"all of a range":                 {finite, []block.Range{blocks(100, 200)}, state.LiveState{}, "", 0},
+		"more than all":                  {finite, []block.Range{blocks(0, 500)}, state.LiveState{}, "", 0},
+		"history without a lane":         {follows, []block.Range{blocks(100, 200)}, state.LiveState{}, "the history is complete, and the live lane has not begun", 0},
 		"history and lane":               {follows, []block.Range{blocks(100, 200)}, lane(5, 200), "", 0},
 		"a lane without history":         {follows, []block.Range{blocks(190, 230)}, lane(5, 200), "90 of 100 blocks of the history are missing, the first is block 100", 90},
 		"a sink that joined late":        {follows, []block.Range{blocks(100, 200)}, lane(5, 250), "50 of 150 blocks of the history are missing, the first is block 200", 50},
@@ -138,7 +139,7 @@ func TestLacks(t *testing.T) {
 		"a lane up to max_block":         {ends, []block.Range{blocks(100, 200)}, lane(5, 200), "", 0},
 		"one that began above max_block": {ends, []block.Range{blocks(100, 200)}, lane(5, 300), "20 of 120 blocks of the history are missing, the first is block 200", 20},
 	} {
-		report := queue.SinkReport{Coverage: block.NewSet(c.covered...), Live: c.live}
+		report := state.SinkReport{Coverage: block.NewSet(c.covered...), Live: c.live}
 		reason, missing := lacks(c.spec, report)
 		if reason != c.reason || missing != c.missing {
 			t.Errorf("%s: %q and %d blocks, want %q and %d", name, reason, missing, c.reason, c.missing)

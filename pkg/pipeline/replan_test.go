@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // memoryModel is a destination in memory.
@@ -260,13 +261,13 @@ func (e *epochs) watch(ctx context.Context, m *model) {
 		return
 	}
 	defer c.Close()
-	state, err := c.State(ctx, m.config.Name)
+	kv, err := c.State(ctx, m.config.Name)
 	if err != nil {
 		m.t.Errorf("watch the plan: %v", err)
 		return
 	}
-	_ = state.WatchSpec(ctx, func(c queue.Change) error { // it ends with ctx
-		var spec queue.Spec
+	_ = kv.WatchSpec(ctx, func(c queue.Change) error { // it ends with ctx
+		var spec state.Spec
 		if err := json.Unmarshal(c.Value, &spec); err != nil {
 			return err
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Options hold what a process adds to the configuration.
@@ -126,7 +126,7 @@ type run struct {
 	*stages
 	source  *amp.Client
 	checked *plan.Checked
-	spec    queue.Spec
+	spec    state.Spec
 	size    uint64
 	sinks   []config.Sink // that this program runs
 	writers []sink.Writer // of them

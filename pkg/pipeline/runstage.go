@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // RunPlanner plans a pipeline and watches over it until every sink has
@@ -150,10 +151,10 @@ func runStage(
 const notPlanned = "the planner has not planned yet"
 
 // waitSpec waits until the planner has planned.
-func (s *stages) waitSpec(ctx context.Context, stage string) (queue.Spec, error) {
+func (s *stages) waitSpec(ctx context.Context, stage string) (state.Spec, error) {
 	s.meter.Unready(stage, notPlanned)
 	defer s.meter.Waiting("start", "")
-	var spec queue.Spec
+	var spec state.Spec
 	err := fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
 		spec, _, err = s.state.LoadSpec(ctx)
 		if !errors.Is(err, queue.ErrNotFound) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // gatheredEntries is how many entries a sink may hold that commits many of them
@@ -14,9 +15,9 @@ const gatheredEntries = 20_000
 
 // historyEnded reports whether a sink has received all entries of the partitions. It
 // returns false if that cannot be found out.
-func historyEnded(ctx context.Context, state *queue.State, log *queue.Log, sink string) bool {
-	parts, err := state.Partitions(ctx)
-	if err != nil || slices.ContainsFunc(parts, func(p queue.Stored[queue.Partition]) bool { return p.Value.State == queue.PartitionOpen }) {
+func historyEnded(ctx context.Context, kv *queue.State, log *queue.Log, sink string) bool {
+	parts, err := kv.Partitions(ctx)
+	if err != nil || slices.ContainsFunc(parts, func(p queue.Stored[state.Partition]) bool { return p.Value.State == state.PartitionOpen }) {
 		return false
 	}
 	at, err := log.Position(ctx, sink, queue.History)

@@ -13,8 +13,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // openSource connects to the pipeline's Amp server.
@@ -101,7 +101,7 @@ func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) er
 
 // untilReached waits, visibly and without end, until the Amp server answers a query: an
 // extractor that cannot reach it leaves the tasks to others.
-func (s *stages) untilReached(ctx context.Context, source plan.Source, spec queue.Spec) error {
+func (s *stages) untilReached(ctx context.Context, source plan.Source, spec state.Spec) error {
 	query, err := sqlcheck.Parse(spec.Query)
 	if err != nil {
 		return fmt.Errorf("read the query of the plan: %w", err)

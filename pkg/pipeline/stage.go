@@ -21,6 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // stages are the stages of one pipeline, in this process or alone in it.
@@ -88,12 +89,12 @@ func (s *stages) reconciled(reason error) {
 }
 
 // plan writes the plan and returns it with the size of a partition in blocks.
-func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Checked) (queue.Spec, uint64, error) {
+func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Checked) (state.Spec, uint64, error) {
 	for _, warning := range checked.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
 	// Planning asks the source for the blocks that the live lane begins behind.
-	var spec queue.Spec
+	var spec state.Spec
 	err := fault.Retry(ctx, backoff(s.config), func(ctx context.Context) (err error) {
 		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config, Logger: s.logger}).Plan(ctx, checked)
 		return err
@@ -121,7 +122,7 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 }
 
 // extract runs the workers until ctx ends.
-func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spec) error {
+func (s *stages) extract(ctx context.Context, source *amp.Client, spec state.Spec) error {
 	schema, column, err := tableOf(spec)
 	if err != nil {
 		return err
@@ -147,7 +148,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec queue.Spe
 }
 
 // table describes the pipeline's rows to a sink.
-func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
+func (s *stages) table(name string, spec state.Spec) (sink.Table, error) {
 	schema, column, err := tableOf(spec)
 	return sink.Table{
 		Pipeline: s.config.Name, Sink: name, Schema: schema, BlockColumn: column,
@@ -156,7 +157,7 @@ func (s *stages) table(name string, spec queue.Spec) (sink.Table, error) {
 }
 
 // openWriter opens a sink's destination. It waits, visibly, for one that is down.
-func (s *stages) openWriter(ctx context.Context, c config.Sink, spec queue.Spec) (sink.Writer, error) {
+func (s *stages) openWriter(ctx context.Context, c config.Sink, spec state.Spec) (sink.Writer, error) {
 	w, err := newWriter(s.options, c)
 	if err != nil {
 		return nil, err
@@ -203,7 +204,7 @@ func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) 
 }
 
 // apply runs a sink until ctx ends.
-func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec queue.Spec) error {
+func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	s.meter.Applies(c.Name)
 	table, err := s.table(c.Name, spec)
 	if err != nil {

@@ -27,6 +27,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // stageEnv runs the stages of pipelines inside the test, each as a proc with
@@ -169,7 +170,7 @@ var quickly = fault.Backoff{Attempts: 1000, Min: 5 * time.Millisecond, Max: 300 
 
 // planner plans the pipeline and watches over it.
 func (w *testPipeline) planner(ctx context.Context, c *queue.Conn) error {
-	log, tasks, state, err := w.open(ctx, c)
+	log, tasks, kv, err := w.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -179,10 +180,10 @@ func (w *testPipeline) planner(ctx context.Context, c *queue.Conn) error {
 	}
 	defer func() { _ = source.Close() }() // nothing is in flight
 	p := &plan.Planner{
-		Source: source, State: state, Tasks: tasks, Log: log, Config: w.config,
+		Source: source, State: kv, Tasks: tasks, Log: log, Config: w.config,
 		Every: 20 * time.Millisecond, Retry: w.retry, Logger: w.logger("planner"),
 	}
-	var spec queue.Spec
+	var spec state.Spec
 	err = fault.Retry(ctx, quickly, func(ctx context.Context) error {
 		checked, err := plan.Check(ctx, source, w.config)
 		if err == nil {
@@ -198,7 +199,7 @@ func (w *testPipeline) planner(ctx context.Context, c *queue.Conn) error {
 }
 
 // plan waits until the planner has planned.
-func (w *testPipeline) plan(ctx context.Context, state *queue.State) (spec queue.Spec, table sink.Table, err error) {
+func (w *testPipeline) plan(ctx context.Context, state *queue.State) (spec state.Spec, table sink.Table, err error) {
 	err = fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
 		spec, _, err = state.WaitSpec(ctx)
 		return err

@@ -15,7 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // summarize prints at the end of a run what was done and what to do next. What has failed
@@ -49,7 +49,7 @@ func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration
 	out := o.out()
 	done := 0
 	for _, p := range status.Partitions {
-		if p.State == queue.PartitionDone {
+		if p.State == state.PartitionDone {
 			done++
 		}
 	}
@@ -82,7 +82,7 @@ func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration
 // sayFailed prints what has failed, each with the whole error.
 func sayFailed(out io.Writer, status plan.Status) {
 	for _, p := range status.Partitions {
-		if p.State == queue.PartitionFailed {
+		if p.State == state.PartitionFailed {
 			say(out, "  FAILED       blocks %v: %s", p.Range(), p.Error)
 		}
 	}
@@ -103,10 +103,10 @@ type result struct {
 }
 
 // resultsOf returns what became of each partition that has ended, in the order of blocks.
-func resultsOf(pipeline string, parts []queue.Partition) []result {
+func resultsOf(pipeline string, parts []state.Partition) []result {
 	var all []result
 	for _, p := range parts {
-		if p.State == queue.PartitionOpen || p.Range().Empty() {
+		if p.State == state.PartitionOpen || p.Range().Empty() {
 			continue
 		}
 		r := result{

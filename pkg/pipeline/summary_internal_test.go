@@ -11,18 +11,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestSummary(t *testing.T) {
 	long := "row too large: " + strings.Repeat("x", 4000)
-	status := plan.Status{History: block.Range{Start: 0, End: 60}, Partitions: []queue.Partition{
-		{Start: 20, End: 30, State: queue.PartitionDone, Rows: 50, Seconds: 10, Attempts: 4},
-		{Start: 0, End: 10, State: queue.PartitionDone, Rows: 100, Seconds: 1, Attempts: 1},
-		{Start: 10, End: 20, State: queue.PartitionDone, Rows: 100, Seconds: 1, Attempts: 1},
-		{Start: 40, End: 50, State: queue.PartitionFailed, Error: long, Seconds: 2, Attempts: 1},
-		{Start: 30, End: 40, State: queue.PartitionDone, Rows: 7}, // of an older version
-		{Start: 50, End: 60, State: queue.PartitionOpen},
+	status := plan.Status{History: block.Range{Start: 0, End: 60}, Partitions: []state.Partition{
+		{Start: 20, End: 30, State: state.PartitionDone, Rows: 50, Seconds: 10, Attempts: 4},
+		{Start: 0, End: 10, State: state.PartitionDone, Rows: 100, Seconds: 1, Attempts: 1},
+		{Start: 10, End: 20, State: state.PartitionDone, Rows: 100, Seconds: 1, Attempts: 1},
+		{Start: 40, End: 50, State: state.PartitionFailed, Error: long, Seconds: 2, Attempts: 1},
+		{Start: 30, End: 40, State: state.PartitionDone, Rows: 7}, // of an older version
+		{Start: 50, End: 60, State: state.PartitionOpen},
 	}}
 	s := &stages{config: &config.Pipeline{Name: "logs", Sinks: []config.Sink{{Name: "lake"}}}, meter: progress.NewMeter("lake"), idle: newIdleClock()}
 	s.meter.Stopped("lake", "block 7: too large")

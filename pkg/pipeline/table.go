@@ -7,11 +7,11 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/ampipe/ampipe/pkg/entry"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // tableOf reads the schema of the plan and finds the block column in it.
-func tableOf(spec queue.Spec) (*arrow.Schema, int, error) {
+func tableOf(spec state.Spec) (*arrow.Schema, int, error) {
 	schema, err := entry.UnmarshalSchema(spec.Schema)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the schema of the plan: %w", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // version is a query that the pipeline has or had.
@@ -30,7 +31,7 @@ type version struct {
 
 // record is what the state in NATS holds about a pipeline that was planned before.
 type record struct {
-	spec     queue.Spec
+	spec     state.Spec
 	versions []version // the latest first
 }
 
@@ -73,14 +74,14 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 // versionsOf finds which blocks each query of a plan has read last, and which it may have
 // loaded: of the history, those of its partitions; of the live lane, those from where the
 // query took over to where the next one did.
-func versionsOf(spec queue.Spec, parts []queue.Stored[queue.Partition]) []version {
+func versionsOf(spec state.Spec, parts []queue.Stored[state.Partition]) []version {
 	all := make([]version, 0, len(spec.Earlier)+1)
 	for _, e := range spec.Earlier {
 		all = append(all, version{number: e.Version, query: e.Query})
 	}
 	all = append(all, version{number: spec.Version, query: spec.Query})
 	parts = slices.Clone(parts)
-	slices.SortFunc(parts, func(a, b queue.Stored[queue.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
+	slices.SortFunc(parts, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	for _, p := range parts {
 		for i := range all {
 			switch {

@@ -5,16 +5,17 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // A partition that failed as a whole has loaded what is before the block at fault. It is
 // read again with the mended query, and the destination keeps what it has.
 func TestAVersionMayHaveLoadedWhatALaterOneHasReadAgain(t *testing.T) {
-	parts := []queue.Stored[queue.Partition]{
-		{Rev: 7, Value: queue.Partition{Start: 0, End: 100, Generation: 1, Version: 1, State: queue.PartitionDone}},
-		{Rev: 5, Value: queue.Partition{Start: 0, End: 100, State: queue.PartitionFailed}},
+	parts := []queue.Stored[state.Partition]{
+		{Rev: 7, Value: state.Partition{Start: 0, End: 100, Generation: 1, Version: 1, State: state.PartitionDone}},
+		{Rev: 5, Value: state.Partition{Start: 0, End: 100, State: state.PartitionFailed}},
 	}
-	all := versionsOf(queue.Spec{Version: 1, Query: "mended", Earlier: []queue.Earlier{{Query: "first"}}}, parts)
+	all := versionsOf(state.Spec{Version: 1, Query: "mended", Earlier: []state.Earlier{{Query: "first"}}}, parts)
 	again := block.Range{Start: 0, End: 100}
 	if len(all) != 2 || all[0].number != 1 || !all[0].blocks.Covers(again) || !all[0].any.Covers(again) {
 		t.Errorf("version 1: %+v", all)

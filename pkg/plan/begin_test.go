@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestANewPlanAsksTheSinks: what NATS held was lost, and the new plan begins where the
@@ -16,50 +17,50 @@ import (
 func TestANewPlanAsksTheSinks(t *testing.T) {
 	for name, c := range map[string]struct {
 		change  func(d *liveEnv) // of the chain and the plan, after the marks were taken
-		sinks   func(d *liveEnv) (warehouse, cache queue.LiveMark)
+		sinks   func(d *liveEnv) (warehouse, cache state.LiveState)
 		start   block.Number
 		epoch   uint64
 		history block.Number // end of it
 		waits   string
 	}{
 		"nobody has anything": {
-			sinks: func(*liveEnv) (queue.LiveMark, queue.LiveMark) { return queue.LiveMark{}, queue.LiveMark{} },
+			sinks: func(*liveEnv) (state.LiveState, state.LiveState) { return state.LiveState{}, state.LiveState{} },
 			start: 800, epoch: 5, history: 800,
 		},
 		"both have the chain beyond the plan's start": {
-			sinks: func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 300, 900), d.mark(7, 300, 880) },
+			sinks: func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 300, 900), d.mark(7, 300, 880) },
 			start: 881, epoch: 5, history: 800,
 		},
 		"one has nothing": {
-			sinks: func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 300, 900), queue.LiveMark{} },
+			sinks: func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 300, 900), state.LiveState{} },
 			start: 901, epoch: 5, history: 901,
 		},
 		"both end below the plan's start": {
-			sinks: func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 300, 780), d.mark(9, 300, 770) },
+			sinks: func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 300, 780), d.mark(9, 300, 770) },
 			start: 771, epoch: 5, history: 771,
 		},
 		"a block below the plan's start was replaced": {
-			sinks:  func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 300, 799), d.mark(9, 500, 790) },
+			sinks:  func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 300, 799), d.mark(9, 500, 790) },
 			change: func(d *liveEnv) { d.chain.set(func(s *movingChain) { s.from, s.fork, s.knows = 799, 1, true }) },
 			start:  700, epoch: 5, history: 700, // whether the server knows the block cannot be seen
 		},
 		"several blocks were replaced, and the server knows them": {
-			sinks:  func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 300, 799), d.mark(9, 500, 795) },
+			sinks:  func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 300, 799), d.mark(9, 500, 795) },
 			change: func(d *liveEnv) { d.chain.set(func(s *movingChain) { s.from, s.fork, s.knows = 791, 1, true }) },
 			start:  791, epoch: 5, history: 791,
 		},
 		"a reorg deeper than the live blocks, and the server knows it": {
-			sinks:  func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 790, 799), d.mark(9, 780, 795) },
+			sinks:  func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 790, 799), d.mark(9, 780, 795) },
 			change: func(d *liveEnv) { d.chain.set(func(s *movingChain) { s.from, s.fork, s.knows = 740, 1, true }) },
 			start:  740, epoch: 5, history: 740,
 		},
 		"a reorg deeper than the blocks that are wanted": {
-			sinks:  func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 790, 799), d.mark(9, 780, 795) },
+			sinks:  func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 790, 799), d.mark(9, 780, 795) },
 			change: func(d *liveEnv) { d.chain.set(func(s *movingChain) { s.from, s.fork, s.knows = 640, 1, true }) },
 			start:  700, epoch: 5, history: 700,
 		},
 		"cursors of two forks": {
-			sinks: func(d *liveEnv) (queue.LiveMark, queue.LiveMark) {
+			sinks: func(d *liveEnv) (state.LiveState, state.LiveState) {
 				stray := d.mark(9, 750, 860)
 				d.chain.reorg(830)
 				return stray, d.mark(7, 760, 845)
@@ -67,19 +68,19 @@ func TestANewPlanAsksTheSinks(t *testing.T) {
 			start: 750, epoch: 5, history: 750,
 		},
 		"both were undone, and have no watermark since": {
-			sinks: func(d *liveEnv) (queue.LiveMark, queue.LiveMark) {
-				return queue.LiveMark{Started: true, Epoch: 1, Seq: 4, Start: 790}, queue.LiveMark{Started: true, Epoch: 1, Seq: 4, Start: 795}
+			sinks: func(d *liveEnv) (state.LiveState, state.LiveState) {
+				return state.LiveState{Started: true, Epoch: 1, Seq: 4, Start: 790}, state.LiveState{Started: true, Epoch: 1, Seq: 4, Start: 795}
 			},
 			start: 790, epoch: 5, history: 790,
 		},
 		"the server has less than the destinations": {
-			sinks:  func(d *liveEnv) (queue.LiveMark, queue.LiveMark) { return d.mark(9, 300, 950), d.mark(9, 300, 950) },
+			sinks:  func(d *liveEnv) (state.LiveState, state.LiveState) { return d.mark(9, 300, 950), d.mark(9, 300, 950) },
 			change: func(d *liveEnv) { d.chain.set(func(s *movingChain) { s.end = 940 }) },
 			start:  951, epoch: 5, history: 800,
 			waits: "its head is block 939, and block",
 		},
 		"a sink knows of a later epoch": {
-			sinks: func(d *liveEnv) (queue.LiveMark, queue.LiveMark) {
+			sinks: func(d *liveEnv) (state.LiveState, state.LiveState) {
 				later := d.mark(9, 300, 900)
 				later.Epoch = 8
 				return later, d.mark(9, 300, 900)
@@ -87,11 +88,11 @@ func TestANewPlanAsksTheSinks(t *testing.T) {
 			start: 901, epoch: 9, history: 800,
 		},
 		"the log has a lane of a later epoch": {
-			sinks: func(d *liveEnv) (queue.LiveMark, queue.LiveMark) {
+			sinks: func(d *liveEnv) (state.LiveState, state.LiveState) {
 				must(d.t, second(d.Log.Publish(d.t.Context(), queue.LiveLane, 0, "x", entry.Group{{Header: entry.Header{
 					Kind: entry.Invalidate, Epoch: 6, Network: "mainnet", Range: block.Closed(800, 800),
 				}}})))
-				return queue.LiveMark{}, queue.LiveMark{}
+				return state.LiveState{}, state.LiveState{}
 			},
 			start: 800, epoch: 7, history: 800,
 		},
@@ -162,12 +163,12 @@ func TestAPlanThatIsGone(t *testing.T) {
 	t.Parallel()
 	d := newLiveEnv(t, "warehouse")
 	at := d.publish(entry.Invalidate, block.Closed(800, 800))
-	d.reached(queue.LiveRunning, at, 800)
+	d.reached(state.LiveRunning, at, 800)
 	d.run()
 	d.reports("warehouse", d.mark(at, 800, 799))
 	d.until("the lane goes on", func(plan.Status) bool { return d.queued() })
 	must(t, d.State.Delete(t.Context(), "spec"))
-	var s queue.Spec
+	var s state.Spec
 	d.until("the plan is there again", func(plan.Status) bool {
 		s = d.stored()
 		return !s.Live.Tentative
@@ -186,7 +187,7 @@ func TestAFinitePlanGoesOnWithALiveDestination(t *testing.T) {
 	d.spec.Epoch, d.spec.Live, d.spec.MaxBlock, d.spec.History.End = 5, nil, &end, end
 	d.run()
 	d.reports("warehouse", d.mark(9, 800, 850), block.Range{Start: 700, End: 851})
-	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 900})
+	d.reports("cache", state.LiveState{}, block.Range{Start: 700, End: 900})
 	d.until("the chain is followed", func(plan.Status) bool { return d.queued() })
 	if s := d.stored(); s.Live.Start != 851 || s.Live.Tentative || !slices.Contains(s.Live.Points, d.chain.at(850)) {
 		t.Errorf("plan %+v, origin %+v", s, s.Live)
@@ -201,7 +202,7 @@ func TestAFinitePlanStaysHistory(t *testing.T) {
 	d.spec.Epoch, d.spec.Live, d.spec.MaxBlock, d.spec.History.End = 5, nil, &end, end
 	d.run()
 	d.reports("warehouse", d.mark(9, 800, 899), block.Range{Start: 750, End: 900})
-	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 720})
+	d.reports("cache", state.LiveState{}, block.Range{Start: 700, End: 720})
 	d.next()
 	d.next()
 	if s := d.stored(); s.Live != nil {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // worthHistory is how many blocks more than the reorg buffer the chain must have
@@ -17,36 +17,36 @@ const worthHistory = 1000
 // catchUp moves the beginning of a live lane that was to wait for the history, and of
 // which no destination has anything, up to the reorg buffer below the head as it is
 // now. It reports whether it did.
-func (w *reconciler) catchUp(ctx context.Context, sinks []SinkStatus) (bool, error) {
-	if w.spec.Live.Open || slices.ContainsFunc(sinks, func(s SinkStatus) bool { return s.Report.Live.Started }) {
+func (l *liveStep) catchUp(ctx context.Context, sinks []SinkStatus) (bool, error) {
+	if l.spec.Live.Open || slices.ContainsFunc(sinks, func(s SinkStatus) bool { return s.Report.Live.Started }) {
 		return false, nil
 	}
-	c, err := w.head(ctx)
+	c, err := l.head(ctx)
 	if err != nil || len(c.Head) != 1 {
 		return false, err
 	}
-	c.LiveStart = liveStart(w.Config.Range, c.Head[0])
-	if c.LiveStart < w.spec.Live.Start+worthHistory {
+	c.LiveStart = liveStart(l.Config.Range, c.Head[0])
+	if c.LiveStart < l.spec.Live.Start+worthHistory {
 		return false, nil
 	}
-	if end := w.spec.MaxBlock; end != nil && c.LiveStart >= *end {
-		return true, w.change(ctx, func(s *queue.Spec) { s.Live, s.History.End = nil, *end })
+	if end := l.spec.MaxBlock; end != nil && c.LiveStart >= *end {
+		return true, l.change(ctx, func(s *state.Spec) { s.Live, s.History.End = nil, *end })
 	}
-	origin, err := c.Origin(ctx, w.Source)
+	origin, err := c.Origin(ctx, l.Source)
 	if err != nil {
 		return false, err
 	}
-	return true, w.change(ctx, func(s *queue.Spec) { s.Live, s.History.End = origin, origin.Start })
+	return true, l.change(ctx, func(s *state.Spec) { s.Live, s.History.End = origin, origin.Start })
 }
 
 // head asks for the head of the chain as it is now.
-func (w *reconciler) head(ctx context.Context) (*Checked, error) {
-	query, err := sqlcheck.Parse(w.spec.Query)
+func (l *liveStep) head(ctx context.Context) (*Checked, error) {
+	query, err := sqlcheck.Parse(l.spec.Query)
 	if err != nil {
 		return nil, fmt.Errorf("read the query of the plan: %w", err)
 	}
-	c := &Checked{Query: query, First: w.spec.History.Start}
-	if c.Head, err = w.Source.Head(ctx, query.Head()); err != nil {
+	c := &Checked{Query: query, First: l.spec.History.Start}
+	if c.Head, err = l.Source.Head(ctx, query.Head()); err != nil {
 		return nil, fmt.Errorf("ask for the head: %w", err)
 	}
 	return c, nil

@@ -9,72 +9,56 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // errOvertaken ends a round because another planner has changed the plan since it was
 // read. The next round starts from the plan as it is.
 var errOvertaken = errors.New("the plan was changed by another planner")
 
-// current is the plan of a round, and what earlier rounds have found under
-// it. Under another plan none of that counts.
-type current struct {
-	spec queue.Spec
-	rev  uint64 // of spec; 0: not read yet
-
-	queued    map[string]bool    // open partitions whose tasks this planner has seen queued
-	drained   map[string]drained // by sink that was at the log's end
-	lagging   map[string]lagging // by sink
-	unplanned []block.Range      // blocks without a partition in the last round
-}
-
-// drained is a sink that was seen at the log's end.
-type drained struct {
-	parts    uint64    // latest revision of a partition when it was first seen there
-	read     time.Time // the destination last
-	readings int       // since it was first seen there
-}
-
-// adopt makes a plan the current one. What was found under it stays if it is already.
-func (c *current) adopt(spec queue.Spec, rev uint64) {
-	if c.rev == rev && c.spec.Epoch == spec.Epoch { // revisions begin again when the state was deleted
+// adopt makes a plan the current one. What the steps have found stays if it is already:
+// under another plan none of that counts.
+func (r *reconciler) adopt(spec state.Spec, rev uint64) {
+	if r.rev == rev && r.spec.Epoch == spec.Epoch { // revisions begin again when the state was deleted
 		return
 	}
-	*c = current{
-		spec: spec, rev: rev,
-		queued: map[string]bool{}, drained: map[string]drained{}, lagging: map[string]lagging{},
-	}
+	r.spec, r.rev = spec, rev
+	r.fill.unplanned = block.Set{}
+	clear(r.queue.queued)
+	clear(r.sinks.drained)
+	clear(r.live.lagging)
 }
 
 // readPlan makes the plan as it is stored the current one. One that is gone, which
 // only a loss or somebody's change of the state can bring about, is written again as it
 // was last known, as a new one: nothing of its live lane counts before the sinks were asked.
-func (w *reconciler) readPlan(ctx context.Context) error {
-	spec, rev, err := w.State.LoadSpec(ctx)
+func (r *reconciler) readPlan(ctx context.Context, _ *round) error {
+	spec, rev, err := r.State.LoadSpec(ctx)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		err = w.restorePlan(ctx)
+		err = r.restorePlan(ctx)
 	case err != nil:
 		return fmt.Errorf("read the plan: %w", err)
 	default:
-		w.adopt(spec, rev)
+		r.adopt(spec, rev)
 	}
-	if w.since == 0 || w.rev < w.since {
-		w.since = w.rev
+	if r.since == 0 || r.rev < r.since {
+		r.since = r.rev
 	}
 	return err
 }
 
-func (w *reconciler) restorePlan(ctx context.Context) error {
-	w.rev = 0
-	err := w.change(ctx, func(s *queue.Spec) {
+func (r *reconciler) restorePlan(ctx context.Context) error {
+	r.rev = 0
+	err := r.change(ctx, func(s *state.Spec) {
 		s.Epoch, s.Planned = max(s.Epoch+1, uint64(time.Now().Unix())), time.Now().UTC()
 		if s.Live != nil {
 			s.Live.Tentative = true
 		}
 	})
 	if err == nil {
-		w.ask()
-		w.Logger.Warn().Msg("the plan was gone from the state; it is written again")
+		r.ask()
+		r.Logger.Warn().Msg("the plan was gone from the state; it is written again")
 	}
 	return err
 }
@@ -83,17 +67,17 @@ func (w *reconciler) restorePlan(ctx context.Context) error {
 // earlier one if a planner of an older release, which drops the version, has written it
 // since, or if it was made anew while the partitions stayed. Nobody would read a
 // partition of a later version, and which query that was is not known any more.
-func (w *reconciler) outdate(ctx context.Context, parts []queue.Partition) error {
+func (r *reconciler) outdate(ctx context.Context, parts []state.Partition) error {
 	latest := 0
 	for _, p := range parts {
 		latest = max(latest, p.Version)
 	}
-	if latest <= w.spec.Version {
+	if latest <= r.spec.Version {
 		return nil
 	}
-	w.Logger.Warn().Int("version", latest+1).
+	r.Logger.Warn().Int("version", latest+1).
 		Msg("the plan has lost the version of its query; what is not loaded is read with the query that the plan has")
-	return w.change(ctx, func(s *queue.Spec) {
+	return r.change(ctx, func(s *state.Spec) {
 		s.LiveFrom = s.FirstLive()
 		s.Version = latest + 1
 	})
@@ -101,27 +85,27 @@ func (w *reconciler) outdate(ctx context.Context, parts []queue.Partition) error
 
 // change writes the plan anew if it is still the one of this round.
 // Otherwise the error is [errOvertaken].
-func (w *reconciler) change(ctx context.Context, how func(*queue.Spec)) error {
-	spec := w.spec
+func (r *reconciler) change(ctx context.Context, how func(*state.Spec)) error {
+	spec := r.spec
 	if spec.Live != nil {
 		origin := *spec.Live
 		spec.Live = &origin
 	}
 	how(&spec)
-	rev, err := w.save(ctx, &spec, w.rev)
+	rev, err := r.save(ctx, &spec, r.rev)
 	if errors.Is(err, queue.ErrConflict) {
 		return errOvertaken
 	}
 	if err != nil {
 		return fmt.Errorf("write the plan: %w", err)
 	}
-	w.adopt(spec, rev)
+	r.adopt(spec, rev)
 	return nil
 }
 
 // save writes a plan. So that a query can be mended however often, the oldest one is
 // forgotten if the plan is larger than a message may be.
-func (p *Planner) save(ctx context.Context, spec *queue.Spec, rev uint64) (uint64, error) {
+func (p *Planner) save(ctx context.Context, spec *state.Spec, rev uint64) (uint64, error) {
 	for {
 		now, err := p.State.SaveSpec(ctx, *spec, rev)
 		if _, large := errors.AsType[*queue.PlanTooLargeError](err); !large || len(spec.Earlier) == 0 {
@@ -134,16 +118,12 @@ func (p *Planner) save(ctx context.Context, spec *queue.Spec, rev uint64) (uint6
 	}
 }
 
-// sinks returns the names of those that are waited for, whose entries are kept, and
+// sinkNames returns the names of those that are waited for, whose entries are kept, and
 // which have to be complete: those of the plan, so that all planners mean the same
 // while a new configuration is rolled out.
-func (w *reconciler) sinks() []string {
-	if len(w.spec.Sinks) > 0 {
-		return w.spec.Sinks
+func (r *reconciler) sinkNames() []string {
+	if len(r.spec.Sinks) > 0 {
+		return r.spec.Sinks
 	}
-	names := make([]string, len(w.Config.Sinks)) // the plan is of an older version
-	for i, s := range w.Config.Sinks {
-		names[i] = s.Name
-	}
-	return names
+	return r.configured() // the plan is of an older version
 }

@@ -9,22 +9,23 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // liveLaneBroken returns why some sink cannot continue with the live lane as it is; empty:
 // all can.
-func (w *reconciler) liveLaneBroken(ctx context.Context, position queue.LivePosition, sinks []SinkStatus) (string, error) {
-	begun := position.Epoch == w.spec.Epoch
-	if begun && position.Phase == queue.LiveLost {
+func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePosition, sinks []SinkStatus) (string, error) {
+	begun := position.Epoch == l.spec.Epoch
+	if begun && position.Phase == state.LiveLost {
 		return "the log has lost the end of the live lane", nil
 	}
 	// The lane's end is read after the position and the reports: it holds everything
 	// that they tell of.
-	tail, err := w.Log.Tail(ctx, queue.LiveLane)
+	tail, err := l.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return "", err
 	}
-	if max(position.Epoch, tail.Entry.Epoch) > w.spec.Epoch {
+	if max(position.Epoch, tail.Entry.Epoch) > l.spec.Epoch {
 		return "the live lane is of a later epoch than the plan", nil
 	}
 	if begun && tail.Seq < position.Seq { // 0 if there is none
@@ -36,14 +37,14 @@ func (w *reconciler) liveLaneBroken(ctx context.Context, position queue.LivePosi
 		if sink.rev == 0 {
 			continue // nobody knows what it has
 		}
-		ahead, err := w.ahead(ctx, sink.Report.Live, tail)
+		ahead, err := l.ahead(ctx, sink.Report.Live, tail)
 		if err != nil {
 			return "", err
 		}
 		if ahead {
 			return fmt.Sprintf("sink %s has applied live entries that the log does not have", sink.Name), nil
 		}
-		if reason, err := w.missingLiveEntry(ctx, position, tail, sink); err != nil || reason != "" {
+		if reason, err := l.missingLiveEntry(ctx, position, tail, sink); err != nil || reason != "" {
 			return reason, err
 		}
 	}
@@ -52,40 +53,40 @@ func (w *reconciler) liveLaneBroken(ctx context.Context, position queue.LivePosi
 
 // ahead reports whether a sink's last live entry is not in the lane, though nothing was
 // trimmed there. The log may hold something else at its sequence by now.
-func (w *reconciler) ahead(ctx context.Context, mark queue.LiveMark, tail queue.Tail) (bool, error) {
+func (l *liveStep) ahead(ctx context.Context, mark state.LiveState, tail queue.Tail) (bool, error) {
 	switch {
-	case !mark.Started, mark.Epoch < w.spec.Epoch:
+	case !mark.Started, mark.Epoch < l.spec.Epoch:
 		return false, nil
-	case mark.Epoch > w.spec.Epoch, mark.Seq > tail.Seq:
+	case mark.Epoch > l.spec.Epoch, mark.Seq > tail.Seq:
 		return true, nil
 	case tail.Damaged == nil && tail.Entry.Epoch != mark.Epoch:
 		return true, nil
 	}
-	last, err := w.Log.At(ctx, mark.Seq)
+	last, err := l.Log.At(ctx, mark.Seq)
 	if err != nil {
 		return false, err
 	}
 	if last.Found {
 		return last.Lane != queue.LiveLane || (last.Damaged == nil && last.Entry.Epoch != mark.Epoch), nil
 	}
-	head, err := w.Log.Head(ctx, queue.LiveLane)
+	head, err := l.Log.Head(ctx, queue.LiveLane)
 	return err == nil && head.Found && head.Seq < mark.Seq, err
 }
 
 // begin decides where the live lane of an epoch begins: at a block below which every
 // sink has the chain as it is. It needs to know how far all of them are. The epoch is
 // least, or later than any that a sink or the log knows of.
-func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sinks []SinkStatus, least uint64) error {
-	tail, err := w.Log.Tail(ctx, queue.LiveLane)
+func (l *liveStep) begin(ctx context.Context, position state.LivePosition, sinks []SinkStatus, least uint64) error {
+	tail, err := l.Log.Tail(ctx, queue.LiveLane)
 	if err != nil {
 		return err
 	}
 	epoch := max(least, position.Epoch+1, tail.Entry.Epoch+1)
-	var marks []queue.LiveMark
+	var marks []state.LiveState
 	joins := false // some sink has nothing of the live lane yet
 	for _, sink := range sinks {
-		if sink.rev == 0 && !w.sinkStopped(sink.Name) {
-			w.live.Waits = fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
+		if sink.rev == 0 && !l.sinkStopped(sink.Name) {
+			l.status.Waits = fmt.Sprintf("sink %s has not said yet how far it is", sink.Name)
 			return nil
 		}
 		if mark := sink.Report.Live; mark.Started {
@@ -95,17 +96,17 @@ func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sin
 			joins = true
 		}
 	}
-	origin := *w.spec.Live
+	origin := *l.spec.Live
 	if len(marks) > 0 {
-		found, err := w.commonAncestor(ctx, marks)
+		found, err := l.commonAncestor(ctx, marks)
 		if err != nil || found == nil {
 			return err
 		}
 		origin = *found
 	}
-	unbegun := w.spec.Live.Tentative
+	unbegun := l.spec.Live.Tentative
 	origin.Tentative = false
-	return w.change(ctx, func(s *queue.Spec) {
+	return l.change(ctx, func(s *state.Spec) {
 		s.Epoch, s.Live = epoch, &origin
 		if s.Version > 0 && (s.LiveFrom == nil || origin.Start < *s.LiveFrom) {
 			start := origin.Start
@@ -128,26 +129,26 @@ func (w *reconciler) begin(ctx context.Context, position queue.LivePosition, sin
 // One that is far behind does not take the others back: the lane voids its live blocks,
 // which come again as history. Only a lane that has reached max_block with the others
 // goes back for it. It returns nil if that is not known yet.
-func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark) (*queue.Origin, error) {
-	c, err := w.head(ctx)
+func (l *liveStep) commonAncestor(ctx context.Context, marks []state.LiveState) (*state.Origin, error) {
+	c, err := l.head(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if len(c.Head) != 1 {
-		w.live.Waits = "the server has no data for this query at the moment"
+		l.status.Waits = "the server has no data for this query at the moment"
 		return nil, nil
 	}
-	slices.SortFunc(marks, func(a, b queue.LiveMark) int { return cmp.Compare(after(b), after(a)) })
+	slices.SortFunc(marks, func(a, b state.LiveState) int { return cmp.Compare(b.After(), a.After()) })
 	var base block.Cursor // the last block that stays; without a hash if none is known
 	for i, mark := range marks {
-		if after(mark)+farBehind < after(marks[0]) && after(mark) < c.LiveStart && !w.beyond(c.LiveStart) {
+		if mark.After()+farBehind < marks[0].After() && mark.After() < c.LiveStart && !l.beyond(c.LiveStart) {
 			break
 		}
 		if last := c.Head[0].Numbers.Last(); mark.Cursor.Number > last {
-			w.live.Waits = amp.Behind(last, mark.Cursor.Number).Error()
+			l.status.Waits = amp.Behind(last, mark.Cursor.Number).Error()
 			return nil, nil
 		}
-		start, stays, err := w.certain(ctx, c, mark)
+		start, stays, err := l.certain(ctx, c, mark)
 		if err != nil {
 			return nil, err
 		}
@@ -155,28 +156,20 @@ func (w *reconciler) commonAncestor(ctx context.Context, marks []queue.LiveMark)
 			c.LiveStart, base = start, stays
 		}
 	}
-	origin, err := c.Origin(ctx, w.Source)
+	origin, err := c.Origin(ctx, l.Source)
 	if err != nil {
 		return nil, err
 	}
 	if n := len(origin.Points); !base.Hash.IsZero() && (n == 0 || origin.Points[n-1] != base) {
-		w.live.Waits = "the chain has changed this moment" // the next round sees how
+		l.status.Waits = "the chain has changed this moment" // the next round sees how
 		return nil, nil
 	}
 	return origin, nil
 }
 
-// after returns the first block that a sink does not hold for certain.
-func after(mark queue.LiveMark) block.Number {
-	if mark.Cursor.Network != "" {
-		return mark.Cursor.Number + 1
-	}
-	return mark.Start
-}
-
 // beyond reports whether a lane that begins at a block has none below max_block.
-func (w *reconciler) beyond(start block.Number) bool {
-	return w.spec.MaxBlock != nil && start >= *w.spec.MaxBlock
+func (l *liveStep) beyond(start block.Number) bool {
+	return l.spec.MaxBlock != nil && start >= *l.spec.MaxBlock
 }
 
 // farBehind is how many blocks a sink may lie behind the furthest one for an epoch to
@@ -185,51 +178,51 @@ const farBehind = 10_000
 
 // certain returns the first block in which a sink may differ from the chain, and the block
 // before it, without its hash if only the chain knows that.
-func (w *reconciler) certain(ctx context.Context, c *Checked, mark queue.LiveMark) (block.Number, block.Cursor, error) {
+func (l *liveStep) certain(ctx context.Context, c *Checked, mark state.LiveState) (block.Number, block.Cursor, error) {
 	cursor, head := mark.Cursor, c.Head[0]
 	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
-		return after(mark), block.Cursor{}, nil
+		return mark.After(), block.Cursor{}, nil
 	}
-	if still, err := w.canonical(ctx, c, cursor); err != nil || still {
-		return after(mark), cursor, err
+	if still, err := l.canonical(ctx, c, cursor); err != nil || still {
+		return mark.After(), cursor, err
 	}
-	from, base, err := fork(ctx, w.Source, c.Query, cursor)
+	from, base, err := fork(ctx, l.Source, c.Query, cursor)
 	switch {
 	case err != nil:
 		return 0, block.Cursor{}, err
-	case from < w.spec.History.Start: // what lies below was not asked for
-		return w.spec.History.Start, block.Cursor{}, nil
+	case from < l.spec.History.Start: // what lies below was not asked for
+		return l.spec.History.Start, block.Cursor{}, nil
 	case from != cursor.Number:
 		return from, base, nil
 	}
 	// The server may not know the block any more, and then the fork may be deeper.
-	start := max(min(mark.Start, w.spec.Live.Start), w.spec.History.Start) // what is below came as history
-	if w.spec.Live.Tentative || len(w.spec.Live.Points) == 0 {
+	start := max(min(mark.Start, l.spec.Live.Start), l.spec.History.Start) // what is below came as history
+	if l.spec.Live.Tentative || len(l.spec.Live.Points) == 0 {
 		// Nothing is remembered of the chain as it was, or the lane began with its first block.
-		w.Logger.Warn().Stringer("block", cursor).Uint64("from", uint64(start)).
+		l.Logger.Warn().Stringer("block", cursor).Uint64("from", uint64(start)).
 			Msg("a destination ends with a block that the chain has replaced; what it has of the live lane comes again")
 		return start, block.Cursor{}, nil
 	}
-	for _, p := range slices.Backward(w.spec.Live.Points) {
+	for _, p := range slices.Backward(l.spec.Live.Points) {
 		if p.Number >= start || p.Number > head.Numbers.Last() {
 			continue
 		}
-		if p.Number < w.spec.History.Start {
+		if p.Number < l.spec.History.Start {
 			break // of nothing that was loaded; planned by an older version
 		}
-		if still, err := w.canonical(ctx, c, p); err != nil || still {
+		if still, err := l.canonical(ctx, c, p); err != nil || still {
 			return p.Number + 1, p, err
 		}
 	}
-	return w.spec.History.Start, block.Cursor{}, nil // everything may have left the chain
+	return l.spec.History.Start, block.Cursor{}, nil // everything may have left the chain
 }
 
 // canonical reports whether a block is in the chain. It is not above the head.
-func (w *reconciler) canonical(ctx context.Context, c *Checked, at block.Cursor) (bool, error) {
+func (l *liveStep) canonical(ctx context.Context, c *Checked, at block.Cursor) (bool, error) {
 	if head := c.Head[0]; at.Number == head.Numbers.Last() {
 		return at.Hash == head.Hash, nil
 	}
-	now, err := probe(ctx, w.Source, c.Query, w.spec.Network, at.Number+1)
+	now, err := probe(ctx, l.Source, c.Query, l.spec.Network, at.Number+1)
 	if err != nil {
 		return false, fmt.Errorf("ask for the hash of block %d: %w", at.Number, err)
 	}

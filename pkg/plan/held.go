@@ -3,73 +3,104 @@ package plan
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // mostHeld bounds the partitions that are recorded as done because every sink holds
 // them. Shorter ranges are read again, and skipped by the sinks.
 const mostHeld = 1024
 
-// recordHeld records blocks that every sink holds already as partitions that are done,
+// heldStep records blocks that every sink holds already as partitions that are done,
 // so that a new plan does not read them: a table that was adopted, or all that was
-// loaded before the state of NATS was lost. It reports false while a sink has not said
-// yet what it holds; after AskSinks nothing is taken as held.
-func (w *reconciler) recordHeld(ctx context.Context) (parts []queue.Partition, asked bool, err error) {
-	held := block.NewSet(w.spec.History)
-	for _, name := range w.sinks() {
-		report, rev, err := w.State.Report(ctx, name)
-		if err != nil && !errors.Is(err, queue.ErrNotFound) {
-			return nil, false, fmt.Errorf("read the report of sink %s: %w", name, err)
-		}
-		switch {
-		case rev > w.since:
-			held = intersect(held, ownHistory(report))
-		case w.sinkStopped(name):
-		case time.Since(w.asking) < w.AskSinks:
-			if !w.askTold && time.Since(w.asking) > time.Second {
-				w.askTold = true
-				w.Logger.Info().Str("sink", name).Stringer("at_most", w.AskSinks).Msg("before the history is planned, the sink is asked what it holds")
-			}
-			return nil, false, nil
-		default:
-			return nil, true, nil
+// loaded before the state of NATS was lost. Until every sink has said what it holds the
+// round ends here; after AskSinks nothing is taken as held.
+type heldStep struct {
+	*reconciler
+	asking time.Time // since when the sinks are asked
+	told   bool      // that they are was logged
+	asked  bool      // they have said it, or were not waited for
+}
+
+func (h *heldStep) run(ctx context.Context, now *round) (err error) {
+	if len(now.parts) > 0 || h.spec.History.Empty() || h.AskSinks <= 0 || h.asked {
+		return nil
+	}
+	held, known, err := h.askSinks(ctx)
+	if err != nil {
+		return err
+	}
+	if !known && time.Since(h.asking) < h.AskSinks {
+		now.History, now.Epoch = h.spec.History, h.spec.Epoch
+		return errRoundOver
+	}
+	if known {
+		if err := h.recordHeld(ctx, held, now); err != nil {
+			return err
 		}
 	}
+	h.asked = true
+	return nil
+}
+
+// askSinks returns the blocks that every sink holds, if all have said what they hold.
+func (h *heldStep) askSinks(ctx context.Context) (held block.Set, known bool, err error) {
+	held = block.NewSet(h.spec.History)
+	for _, name := range h.sinkNames() {
+		report, rev, err := h.readReport(ctx, name)
+		switch {
+		case err != nil:
+			return held, false, err
+		case rev > h.since:
+			held = intersect(held, ownHistory(report))
+		case h.sinkStopped(name):
+		default:
+			if waited := time.Since(h.asking); !h.told && waited > time.Second && waited < h.AskSinks {
+				h.told = true
+				h.Logger.Info().Str("sink", name).Stringer("at_most", h.AskSinks).Msg("before the history is planned, the sink is asked what it holds")
+			}
+			return held, false, nil
+		}
+	}
+	return held, true, nil
+}
+
+func (h *heldStep) recordHeld(ctx context.Context, held block.Set, now *round) (err error) {
 	ranges := longest(held.Ranges(), mostHeld)
 	if len(ranges) == 0 {
-		return nil, true, nil
+		return nil
 	}
 	fresh := Fresh(ranges, nil)
-	for _, p := range fresh {
-		p.State, p.Version, p.Held = queue.PartitionDone, w.spec.Version, true
-		_, err := w.State.CreatePartition(ctx, p)
-		if errors.Is(err, queue.ErrConflict) {
-			continue // another planner was faster
-		}
-		if err != nil {
-			return parts, false, fmt.Errorf("record partition %s: %w", p.ID(), err)
-		}
-		parts = append(parts, p)
+	for i := range fresh {
+		fresh[i].State, fresh[i].Held = state.PartitionDone, true
 	}
-	kept := block.NewSet(ranges...)
-	w.Logger.Info().Uint64("blocks", kept.Len()).Msg("every sink holds these blocks of the history already; they are not read again")
-	return parts, true, nil
+	now.parts, err = h.record(ctx, fresh, now.parts)
+	if err == nil {
+		kept := block.NewSet(ranges...)
+		h.Logger.Info().Uint64("blocks", kept.Len()).Msg("every sink holds these blocks of the history already; they are not read again")
+	}
+	return err
 }
 
 // ask has the sinks asked what they hold before a plan that has no partitions is filled.
-func (w *reconciler) ask() {
-	w.asking, w.askTold, w.asked, w.filled = time.Now(), false, false, false
+func (r *reconciler) ask() {
+	r.held = heldStep{reconciler: r, asking: time.Now()}
+	r.fill.begun = false
+}
+
+// nextPause returns how long to wait before the next round. Sinks that have just started
+// report within milliseconds what they hold, and until they have nothing is read.
+func (h *heldStep) nextPause(every time.Duration) time.Duration {
+	const shortest = 10 * time.Millisecond
+	return min(every, max(shortest, time.Since(h.asking)/4))
 }
 
 // ownHistory returns what a sink holds below its live lane. Blocks of the lane may have
 // left the chain: what becomes of them is decided when the next lane begins.
-func ownHistory(r queue.SinkReport) block.Set {
+func ownHistory(r state.SinkReport) block.Set {
 	have := r.Coverage.Clone()
 	if r.Live.Started {
 		have.Remove(block.Range{Start: r.Live.Start, End: block.Max + 1})

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestHeldBlocks(t *testing.T) {
@@ -18,7 +18,7 @@ func TestHeldBlocks(t *testing.T) {
 	if got, want := longest([]block.Range{r(0, 1), r(2, 12), r(20, 25), r(30, 40)}, 2), []block.Range{r(2, 12), r(30, 40)}; !slices.Equal(got, want) {
 		t.Errorf("the longest are %v, want %v", got, want)
 	}
-	live := queue.SinkReport{Coverage: block.NewSet(r(0, 100)), Live: queue.LiveMark{Started: true, Start: 60}}
+	live := state.SinkReport{Coverage: block.NewSet(r(0, 100)), Live: state.LiveState{Started: true, Start: 60}}
 	if got, want := ownHistory(live), block.NewSet(r(0, 60)); !got.Equal(want) {
 		t.Errorf("below the live lane it holds %v, want %v", got, want)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestANewPlanLeavesOutWhatEverySinkHolds: blocks of a table that was adopted are not read.
@@ -29,7 +29,7 @@ func TestANewPlanLeavesOutWhatEverySinkHolds(t *testing.T) {
 	s := d.until("what is missing is planned", func(s plan.Status) bool {
 		var open block.Set
 		for _, p := range s.Partitions {
-			if p.State == queue.PartitionOpen {
+			if p.State == state.PartitionOpen {
 				open.Add(p.Range())
 			}
 		}
@@ -43,8 +43,8 @@ func TestANewPlanLeavesOutWhatEverySinkHolds(t *testing.T) {
 		for range d.status {
 		}
 	}()
-	d.extract(queue.PartitionDone)
-	d.extract(queue.PartitionDone)
+	d.extract(state.PartitionDone)
+	d.extract(state.PartitionDone)
 	have := d.apply(2, all)
 	have.AddAll(held)
 	d.report(have)

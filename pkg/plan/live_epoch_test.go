@@ -11,6 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestAnEpochBegins where every sink can continue, whatever has broken the lane for one
@@ -28,7 +29,7 @@ func TestAnEpochBegins(t *testing.T) {
 		"the log has other entries where a sink's last was": {func(d *liveEnv, marks []uint64) {
 			// The log had lost its end; a partition's entry took the place.
 			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, marks[2]))
-			p := part(700, 800, 1, queue.PartitionOpen)
+			p := part(700, 800, 1, state.PartitionOpen)
 			e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
 			must(d.t, err)
 			seq, err := d.Log.Publish(d.t.Context(), p.Lane(), 0, "other", entry.Group{e})
@@ -51,7 +52,7 @@ func TestAnEpochBegins(t *testing.T) {
 			d.reports("cache", d.mark(marks[1], 800, 840))
 		}, 841, ""},
 		"the lane is lost": {func(d *liveEnv, marks []uint64) {
-			d.reached(queue.LiveLost, marks[2], 901)
+			d.reached(state.LiveLost, marks[2], 901)
 			d.reports("warehouse", d.mark(marks[2], 800, 900))
 			d.reports("cache", d.mark(marks[2], 800, 900))
 		}, 901, ""},
@@ -59,20 +60,20 @@ func TestAnEpochBegins(t *testing.T) {
 			d.reports("warehouse", d.mark(marks[2], 800, 900))
 			d.reports("cache", d.mark(marks[2], 800, 900))
 			d.chain.reorg(650)
-			d.reached(queue.LiveLost, marks[2], 901)
+			d.reached(state.LiveLost, marks[2], 901)
 		}, 700, ""},
 		"and no sink has begun": {func(d *liveEnv, marks []uint64) {
-			d.reached(queue.LiveLost, marks[2], 901)
-			d.reports("warehouse", queue.LiveMark{})
-			d.reports("cache", queue.LiveMark{})
+			d.reached(state.LiveLost, marks[2], 901)
+			d.reports("warehouse", state.LiveState{})
+			d.reports("cache", state.LiveState{})
 		}, 800, ""},
 		"and a sink has no watermark yet": {func(d *liveEnv, marks []uint64) {
-			d.reached(queue.LiveLost, marks[2], 901)
+			d.reached(state.LiveLost, marks[2], 901)
 			d.reports("warehouse", d.mark(marks[2], 800, 900))
-			d.reports("cache", queue.LiveMark{Started: true, Epoch: 1, Seq: marks[0] - 1, Start: 790})
+			d.reports("cache", state.LiveState{Started: true, Epoch: 1, Seq: marks[0] - 1, Start: 790})
 		}, 790, ""},
 		"and a sink was taken back to the first block of the chain": {func(d *liveEnv, marks []uint64) {
-			d.reached(queue.LiveLost, marks[2], 901)
+			d.reached(state.LiveLost, marks[2], 901)
 			mark := d.mark(marks[2], 800, 799)
 			mark.Cursor.Hash = block.Hash{}
 			d.reports("warehouse", mark)
@@ -80,7 +81,7 @@ func TestAnEpochBegins(t *testing.T) {
 		}, 800, ""},
 		"and a sink is far behind": {func(d *liveEnv, marks []uint64) {
 			d.chain.set(func(s *movingChain) { s.end = 20_000 })
-			d.reached(queue.LiveLost, marks[2], 15_001)
+			d.reached(state.LiveLost, marks[2], 15_001)
 			d.reports("warehouse", d.mark(marks[2], 800, 15_000))
 			d.reports("cache", d.mark(marks[0], 800, 820))
 		}, 15_001, ""},
@@ -88,7 +89,7 @@ func TestAnEpochBegins(t *testing.T) {
 			d.chain.set(func(s *movingChain) { s.end = 20_000 })
 			stray := d.mark(marks[2], 800, 15_000)
 			d.chain.reorg(14_990)
-			d.reached(queue.LiveLost, marks[2], 15_001)
+			d.reached(state.LiveLost, marks[2], 15_001)
 			d.reports("warehouse", stray)
 			d.reports("cache", d.mark(marks[0], 790, 820))
 		}, 800, ""},
@@ -97,19 +98,19 @@ func TestAnEpochBegins(t *testing.T) {
 			// cache's cursor.
 			stray := d.mark(marks[1], 800, 860)
 			d.chain.reorg(830)
-			d.reached(queue.LiveLost, marks[2], 846)
+			d.reached(state.LiveLost, marks[2], 846)
 			d.reports("warehouse", stray)
 			d.reports("cache", d.mark(marks[2], 800, 845))
 		}, 800, ""},
 		"and the fork is deeper than the lane": {func(d *liveEnv, marks []uint64) {
 			stray := d.mark(marks[1], 800, 860)
 			d.chain.reorg(770)
-			d.reached(queue.LiveLost, marks[2], 846)
+			d.reached(state.LiveLost, marks[2], 846)
 			d.reports("warehouse", stray)
 			d.reports("cache", d.mark(marks[2], 770, 845))
 		}, 736, ""},
 		"and the chain is not as long as it was": {func(d *liveEnv, marks []uint64) {
-			d.reached(queue.LiveLost, marks[2], 901)
+			d.reached(state.LiveLost, marks[2], 901)
 			d.reports("warehouse", d.mark(marks[2], 800, 900))
 			d.reports("cache", d.mark(marks[2], 800, 900))
 			d.chain.set(func(s *movingChain) { s.end = 890 })
@@ -123,7 +124,7 @@ func TestAnEpochBegins(t *testing.T) {
 			for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
 				marks = append(marks, d.publish(entry.Watermark, r))
 			}
-			d.reached(queue.LiveRunning, marks[2], 901)
+			d.reached(state.LiveRunning, marks[2], 901)
 			d.run()
 			d.next()
 			if s := d.stored(); s.Epoch != 1 {
@@ -168,11 +169,11 @@ func TestNoEpochBegins(t *testing.T) {
 	other := d.publish(entry.Watermark, block.Closed(821, 840))
 	last := d.publish(entry.Watermark, block.Closed(841, 900))
 	must(t, d.Log.TrimLanes(t.Context(), queue.Live, first))
-	d.reached(queue.LiveRunning, last, 901)
+	d.reached(state.LiveRunning, last, 901)
 	d.run()
 	d.reports("warehouse", d.mark(first, 800, 820)) // needs the first that is left
 	d.reports("cache", d.mark(other, 800, 840))
-	d.reports("late", queue.LiveMark{})
+	d.reports("late", state.LiveState{})
 	d.until("the live lane goes on", func(s plan.Status) bool { return s.Live.Follows && s.Live.Waits == "" })
 	d.next()
 	d.reports("cache", d.mark(last, 800, 900))
@@ -186,10 +187,10 @@ func TestNoEpochBegins(t *testing.T) {
 func TestALaneThatFailed(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
 	ended, stop := d.run()
-	d.reports("warehouse", queue.LiveMark{})
+	d.reports("warehouse", state.LiveState{})
 	d.until("the live lane begins", func(plan.Status) bool { return d.queued() })
-	d.save(queue.LivePosition{
-		Epoch: 1, Next: 820, Phase: queue.LiveFailed, Error: "the chain was reorganised deeper than is remembered", Reorgs: 7,
+	d.save(state.LivePosition{
+		Epoch: 1, Next: 820, Phase: state.LiveFailed, Error: "the chain was reorganised deeper than is remembered", Reorgs: 7,
 	})
 	err := d.endsBy(ended)
 	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "deeper than is remembered") {
@@ -201,9 +202,9 @@ func TestALaneThatFailed(t *testing.T) {
 	must(t, task.Done(t.Context()))
 
 	ended, _ = d.run()
-	d.reports("warehouse", queue.LiveMark{})
+	d.reports("warehouse", state.LiveState{})
 	d.until("it is tried again", func(plan.Status) bool { return d.queued() })
-	if p, _, err := d.State.LivePosition(t.Context()); err != nil || p.Phase != queue.LiveRunning || p.Next != 820 || p.Reorgs != 7 {
+	if p, _, err := d.State.LivePosition(t.Context()); err != nil || p.Phase != state.LiveRunning || p.Next != 820 || p.Reorgs != 7 {
 		t.Errorf("position %+v, %v", p, err)
 	}
 	d.next()
@@ -218,7 +219,7 @@ func TestALaneThatFailed(t *testing.T) {
 func TestAnOpenOriginIsSettled(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
 	d.spec.History = block.Range{Start: 1100, End: 1100}
-	d.spec.Live = &queue.Origin{Start: 1100, Open: true}
+	d.spec.Live = &state.Origin{Start: 1100, Open: true}
 	reasons := make(chan string, 1)
 	d.OnWait = func(reason error) {
 		if reason == nil {
@@ -230,7 +231,7 @@ func TestAnOpenOriginIsSettled(t *testing.T) {
 		}
 	}
 	d.run()
-	d.reports("warehouse", queue.LiveMark{})
+	d.reports("warehouse", state.LiveState{})
 	d.until("it waits", func(s plan.Status) bool {
 		return s.Live.Waits == "the chain has not reached block 1100; its head is block 999"
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // moving is a server whose chain the test changes.
@@ -99,7 +100,7 @@ func (s *movingChain) Fork(_ context.Context, _ string, left block.Cursor) (bloc
 type liveEnv struct {
 	*env
 	chain *movingChain
-	spec  queue.Spec
+	spec  state.Spec
 	seq   uint64 // of the live lane's last entry
 }
 
@@ -112,12 +113,12 @@ func newLiveEnv(t *testing.T, sinks ...string) *liveEnv {
 		d.Config.Sinks = append(d.Config.Sinks, config.Sink{Name: name})
 	}
 	d.Config.Range.ReorgBuffer = 200
-	d.spec = queue.Spec{
+	d.spec = state.Spec{
 		Epoch: 1, Query: "SELECT * FROM a.logs", Network: "mainnet", History: block.Range{Start: 700, End: 800},
-		Live: &queue.Origin{Start: 800, Points: []block.Cursor{d.chain.at(735), d.chain.at(799)}},
+		Live: &state.Origin{Start: 800, Points: []block.Cursor{d.chain.at(735), d.chain.at(799)}},
 	}
 	// The history is there.
-	must(t, second(d.State.CreatePartition(t.Context(), part(700, 800, 0, queue.PartitionDone))))
+	must(t, second(d.State.CreatePartition(t.Context(), part(700, 800, 0, state.PartitionDone))))
 	return d
 }
 
@@ -166,14 +167,14 @@ func (d *liveEnv) next() (s plan.Status) {
 }
 
 // mark is a sink that has the live lane up to the watermark of a block.
-func (d *liveEnv) mark(seq uint64, start, last block.Number) queue.LiveMark {
-	return queue.LiveMark{Started: true, Epoch: 1, Seq: seq, Start: start, Cursor: d.chain.at(last)}
+func (d *liveEnv) mark(seq uint64, start, last block.Number) state.LiveState {
+	return state.LiveState{Started: true, Epoch: 1, Seq: seq, Start: start, Cursor: d.chain.at(last)}
 }
 
 // reports plays a sink that reports what it has.
-func (d *liveEnv) reports(sink string, mark queue.LiveMark, coverage ...block.Range) {
+func (d *liveEnv) reports(sink string, mark state.LiveState, coverage ...block.Range) {
 	d.t.Helper()
-	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
+	must(d.t, d.State.PutReport(d.t.Context(), state.SinkReport{
 		Name: sink, Coverage: block.NewSet(coverage...), Live: mark, State: "running", Updated: time.Now(),
 	}))
 }
@@ -192,15 +193,15 @@ func (d *liveEnv) publish(kind entry.Kind, r block.Range) uint64 {
 }
 
 // reached writes the position of the live lane as its holder does.
-func (d *liveEnv) reached(phase queue.LivePhase, seq uint64, next block.Number) {
+func (d *liveEnv) reached(phase state.LivePhase, seq uint64, next block.Number) {
 	d.t.Helper()
-	d.save(queue.LivePosition{
+	d.save(state.LivePosition{
 		Epoch: d.spec.Epoch, Seq: seq, Next: next, Phase: phase, Points: []block.Cursor{d.chain.at(735), d.chain.at(799), d.chain.at(next - 1)},
 	})
 }
 
 // save writes a position of the live lane over the one that is there.
-func (d *liveEnv) save(live queue.LivePosition) {
+func (d *liveEnv) save(live state.LivePosition) {
 	d.t.Helper()
 	_, rev, err := d.State.LivePosition(d.t.Context())
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
@@ -228,7 +229,7 @@ func (d *liveEnv) willBeQueued() bool {
 	return false
 }
 
-func (d *liveEnv) stored() queue.Spec {
+func (d *liveEnv) stored() state.Spec {
 	d.t.Helper()
 	spec, _, err := d.State.LoadSpec(d.t.Context())
 	must(d.t, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
@@ -24,12 +25,12 @@ func TestTheLiveTaskIsQueuedWithThePlan(t *testing.T) {
 	if d.queued() {
 		t.Error("the live lane is begun before it is known how far the sink is")
 	}
-	d.reports("warehouse", queue.LiveMark{}) // has nothing of the history yet
+	d.reports("warehouse", state.LiveState{}) // has nothing of the history yet
 	s = d.until("nothing is waited for", func(s plan.Status) bool { return s.Live.Waits == "" })
 	if !d.willBeQueued() || s.Complete {
 		t.Errorf("the task is not queued; status %+v", s)
 	}
-	d.reached(queue.LiveRunning, 1, 850)
+	d.reached(state.LiveRunning, 1, 850)
 	s = d.until("the lane grows", func(s plan.Status) bool { return s.Live.Next == 850 })
 	if s.Complete {
 		t.Error("a chain has no end")
@@ -44,14 +45,14 @@ func TestTheFirstBeginningWaitsForEverySink(t *testing.T) {
 	d := newLiveEnv(t, "warehouse", "cache", "gone")
 	d.SinkStopped = func(sink string) bool { return sink == "gone" }
 	d.run()
-	d.reports("warehouse", queue.LiveMark{})
+	d.reports("warehouse", state.LiveState{})
 	for began := time.Now(); time.Since(began) < 6*time.Second; { // one that has begun would not wait so long
 		s := d.next()
 		if !strings.HasPrefix(s.Live.Waits, "sink cache has not said yet how far it is") || d.queued() {
 			t.Fatalf("after %s: queued %v, waits: %q", time.Since(began), d.queued(), s.Live.Waits)
 		}
 	}
-	d.reports("cache", queue.LiveMark{})
+	d.reports("cache", state.LiveState{})
 	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Waits == "" })
 	if !d.willBeQueued() {
 		t.Error("the task is not queued")
@@ -63,9 +64,9 @@ func TestTheFirstBeginningWaitsForEverySink(t *testing.T) {
 func TestALaneThatHasBegunDoesNotWaitForASilentSink(t *testing.T) {
 	t.Parallel()
 	d := newLiveEnv(t, "warehouse", "silent")
-	d.reached(queue.LiveRunning, 0, 810)
+	d.reached(state.LiveRunning, 0, 810)
 	d.run()
-	d.reports("warehouse", queue.LiveMark{})
+	d.reports("warehouse", state.LiveState{})
 	began := time.Now()
 	const silent = "sink silent has not said yet how far it is"
 	d.until("it waits, and has asked just now", func(s plan.Status) bool { return s.Live.Waits == silent && s.Live.Soon })
@@ -82,10 +83,10 @@ func TestALaneThatHasBegunDoesNotWaitForASilentSink(t *testing.T) {
 // TestAnAnswerIsHeardAtTheNextLook, not when the live lane would be looked at anyway.
 func TestAnAnswerIsHeardAtTheNextLook(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
-	d.reached(queue.LiveRunning, 0, 810)
+	d.reached(state.LiveRunning, 0, 810)
 	d.run()
 	d.until("it waits", func(s plan.Status) bool { return s.Live.Waits != "" })
-	d.reports("warehouse", queue.LiveMark{})
+	d.reports("warehouse", state.LiveState{})
 	rounds := 0
 	d.until("nothing is waited for", func(s plan.Status) bool { rounds++; return s.Live.Waits == "" })
 	if rounds > 3 { // one may have been under way, and one not yet taken
@@ -97,19 +98,19 @@ func TestAfterBackfillWaitsForTheHistory(t *testing.T) {
 	d := newLiveEnv(t, "warehouse", "cache")
 	d.Config.Live.Start = config.AfterBackfill
 	d.run()
-	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
-	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 750})
+	d.reports("warehouse", state.LiveState{}, block.Range{Start: 700, End: 800})
+	d.reports("cache", state.LiveState{}, block.Range{Start: 700, End: 750})
 	s := d.next()
 	if want := "sink cache does not have the whole history yet"; s.Live.Waits != want || d.queued() {
 		t.Errorf("queued %v, waits: %q", d.queued(), s.Live.Waits)
 	}
-	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("cache", state.LiveState{}, block.Range{Start: 700, End: 800})
 	d.until("the live lane begins", func(s plan.Status) bool { return s.Live.Waits == "" })
 	if !d.willBeQueued() {
 		t.Error("the task is not queued")
 	}
 	// Once begun it continues, also when a sink lacks history again.
-	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 720})
+	d.reports("cache", state.LiveState{}, block.Range{Start: 700, End: 720})
 	if s := d.next(); s.Live.Waits != "" {
 		t.Errorf("waits: %q", s.Live.Waits)
 	}
@@ -121,9 +122,9 @@ func TestAfterBackfillCatchesUp(t *testing.T) {
 	d.Config.Live.Start = config.AfterBackfill
 	d.chain.end = 5000
 	d.run()
-	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("warehouse", state.LiveState{}, block.Range{Start: 700, End: 800})
 	d.until("a partition more", func(s plan.Status) bool {
-		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.Start == 800 })
+		return slices.ContainsFunc(s.Partitions, func(p state.Partition) bool { return p.Start == 800 })
 	})
 	if s := d.stored(); s.Live.Start != 4800 || s.History.End != 4800 || s.Epoch != 1 || s.Live.Points[len(s.Live.Points)-1] != d.chain.at(4799) {
 		t.Errorf("plan %+v, origin %+v", s, s.Live)
@@ -138,7 +139,7 @@ func TestALateJoinersBlocksAreHistory(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	at := d.publish(entry.Watermark, block.Closed(800, 860))
-	d.reached(queue.LiveRunning, at, 861)
+	d.reached(state.LiveRunning, at, 861)
 	d.apply(0, all) // the sink has its place in the log
 	d.run()
 	mark := d.mark(at, 850, 860)
@@ -166,7 +167,7 @@ func TestABoundedChainEnds(t *testing.T) {
 	whole := block.Range{Start: 700, End: 900}
 	d.reports("warehouse", d.mark(1, 800, 880), whole)
 	d.reports("cache", d.mark(1, 800, 880), block.Range{Start: 700, End: 899})
-	d.save(queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end})
+	d.save(state.LivePosition{Epoch: 1, Next: end, Phase: state.LiveDone, Until: &end})
 	if s := d.next(); s.Complete {
 		t.Error("complete, though a sink lacks a block")
 	}
@@ -180,8 +181,8 @@ func TestADoneLaneRestsUntilItsEndMoves(t *testing.T) {
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	_, stop := d.run()
-	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
-	d.save(queue.LivePosition{Epoch: 1, Next: end, Phase: queue.LiveDone, Until: &end})
+	d.reports("warehouse", state.LiveState{}, block.Range{Start: 700, End: 800})
+	d.save(state.LivePosition{Epoch: 1, Next: end, Phase: state.LiveDone, Until: &end})
 	d.until("the lane is done", func(s plan.Status) bool { return s.Live.Next == end && s.Live.Waits == "" })
 	d.next()
 	if d.queued() {
@@ -194,7 +195,7 @@ func TestADoneLaneRestsUntilItsEndMoves(t *testing.T) {
 	spec.MaxBlock = &further
 	must(t, second(d.State.SaveSpec(t.Context(), spec, rev)))
 	d.run()
-	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 801})
+	d.reports("warehouse", state.LiveState{}, block.Range{Start: 700, End: 801})
 	d.until("the lane goes on", func(plan.Status) bool { return d.queued() })
 }
 
@@ -206,7 +207,7 @@ func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
 	d.spec.MaxBlock = &end
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	last := d.publish(entry.Watermark, block.Closed(800, 899))
-	d.save(queue.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: queue.LiveDone, Until: &end})
+	d.save(state.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: state.LiveDone, Until: &end})
 	must(t, d.Log.Trim(t.Context(), last-1))
 	consumer, err := d.Log.Consume(t.Context(), "cache", queue.ConsumeOptions{Lanes: queue.Live})
 	must(t, err)
@@ -216,18 +217,18 @@ func TestALaneThatIsDoneBeginsAgainForASinkThatMissedIt(t *testing.T) {
 	consumer.Close()
 	d.run()
 	d.reports("warehouse", d.mark(last, 800, 899), block.Range{Start: 700, End: 900})
-	d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 780})
+	d.reports("cache", state.LiveState{}, block.Range{Start: 700, End: 780})
 	d.next()
 	if s := d.stored(); s.Epoch != 1 {
 		t.Fatal("an epoch has begun at once: what the sink lacks may be on its way")
 	}
 	d.until("an epoch", func(plan.Status) bool {
-		d.reports("cache", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+		d.reports("cache", state.LiveState{}, block.Range{Start: 700, End: 800})
 		return d.stored().Epoch > 1
 	})
 	// All of the lane is within the reach of every other sink: it comes as history.
 	d.until("the lane's blocks are queued", func(s plan.Status) bool {
-		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.Range() == block.Range{Start: 800, End: 900} })
+		return slices.ContainsFunc(s.Partitions, func(p state.Partition) bool { return p.Range() == block.Range{Start: 800, End: 900} })
 	})
 }
 
@@ -240,7 +241,7 @@ func TestALaneThatIsNoMoreWaitsForNothing(t *testing.T) {
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	d.run()
-	d.reports("warehouse", queue.LiveMark{}, block.Range{Start: 700, End: 800})
+	d.reports("warehouse", state.LiveState{}, block.Range{Start: 700, End: 800})
 	d.until("all is history", func(plan.Status) bool { return d.stored().Live == nil })
 	d.next()
 	if s := d.next(); s.Live != (plan.LiveStatus{}) {
@@ -259,7 +260,7 @@ func TestTheLaneGoesToMaxBlockForASinkFarBehind(t *testing.T) {
 	kept := d.publish(entry.Watermark, block.Closed(800, 899))
 	d.publish(entry.Watermark, block.Closed(900, 29_998))
 	last := d.publish(entry.Watermark, block.Closed(29_999, 29_999))
-	d.save(queue.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: queue.LiveDone, Until: &end})
+	d.save(state.LivePosition{Epoch: 1, Seq: last, Next: end, Phase: state.LiveDone, Until: &end})
 	must(t, d.Log.Trim(t.Context(), last-1))
 	d.reports("warehouse", d.mark(last, 800, 29_999), block.Range{Start: 700, End: end})
 	d.reports("cache", d.mark(kept, 800, 899), block.Range{Start: 700, End: 900}) // a backup was restored
@@ -281,7 +282,7 @@ func TestWhatALaneHasBroughtToItsEndIsHistory(t *testing.T) {
 	end := block.Number(900)
 	d.spec.MaxBlock = &end
 	d.run()
-	d.save(queue.LivePosition{Epoch: 1, Seq: 7, Next: end, Phase: queue.LiveDone, Until: &end}) // lost from the log
+	d.save(state.LivePosition{Epoch: 1, Seq: 7, Next: end, Phase: state.LiveDone, Until: &end}) // lost from the log
 	d.reports("warehouse", d.mark(7, 800, 899), block.Range{Start: 750, End: 900})
 	d.until("an epoch", func(plan.Status) bool { return d.stored().Epoch > 1 })
 	if s := d.stored(); s.Follows() || s.History != (block.Range{Start: 700, End: end}) {
@@ -295,7 +296,7 @@ func TestAnEndBelowTheLane(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
 	d.Config.Source.Query = d.spec.Query
 	d.Config.Range = config.Range{MinBlock: 700, ReorgBuffer: 50}
-	planned := func() queue.Spec {
+	planned := func() state.Spec {
 		c, err := plan.Check(t.Context(), d.chain, d.Config)
 		must(t, err)
 		s, err := d.Plan(t.Context(), c)

@@ -8,6 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestTrimKeepsTheLastWatermark: the next writer of the lane begins there.
@@ -16,11 +17,11 @@ func TestTrimKeepsTheLastWatermark(t *testing.T) {
 	d.publish(entry.Invalidate, block.Closed(800, 800))
 	d.publish(entry.Watermark, block.Closed(800, 820))
 	last := d.publish(entry.Watermark, block.Closed(821, 840))
-	p := part(700, 800, 1, queue.PartitionDone)
+	p := part(700, 800, 1, state.PartitionDone)
 	e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
 	must(t, err)
 	must(t, second(d.Log.Publish(t.Context(), p.Lane(), 0, "history", entry.Group{e})))
-	d.reached(queue.LiveRunning, last, 841)
+	d.reached(state.LiveRunning, last, 841)
 	d.apply(1, all)
 	live, err := d.Log.Consume(t.Context(), "warehouse", queue.ConsumeOptions{Lanes: queue.Live})
 	must(t, err)
@@ -57,8 +58,8 @@ func TestTrimWaitsForTheSlowestReport(t *testing.T) {
 		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
 	}
 	reported, last := seqs[1], seqs[3]
-	d.reached(queue.LiveRunning, last, 840)
-	p := part(700, 800, 1, queue.PartitionDone)
+	d.reached(state.LiveRunning, last, 840)
+	p := part(700, 800, 1, state.PartitionDone)
 	e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "mainnet", Epoch: 1, Range: p.Range(), End: p.End}, nil)
 	must(t, err)
 	must(t, second(d.Log.Publish(t.Context(), p.Lane(), 0, "history", entry.Group{e})))
@@ -105,7 +106,7 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 		seqs = append(seqs, d.publish(entry.Watermark, block.Closed(n, n+9)))
 	}
 	last := seqs[3]
-	d.reached(queue.LiveRunning, last, 840)
+	d.reached(state.LiveRunning, last, 840)
 	for sink, entries := range map[string]int{"warehouse": len(seqs), "cache": 1} {
 		consumer, err := d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{})
 		must(t, err)
@@ -119,13 +120,13 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 		}
 		consumer.Close()
 	}
-	report := func(state queue.SinkState, reason string) {
-		must(t, d.State.PutReport(t.Context(), queue.SinkReport{
-			Name: "cache", Live: d.mark(seqs[0], 800, 809), Coverage: block.NewSet(block.Range{Start: 700, End: 810}), State: state, Reason: reason,
+	report := func(as state.SinkState, reason string) {
+		must(t, d.State.PutReport(t.Context(), state.SinkReport{
+			Name: "cache", Live: d.mark(seqs[0], 800, 809), Coverage: block.NewSet(block.Range{Start: 700, End: 810}), State: as, Reason: reason,
 		}))
 	}
 	d.reports("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
-	report(queue.SinkFailed, "block 810 is refused")
+	report(state.SinkFailed, "block 810 is refused")
 	first := func() uint64 {
 		state, err := d.Log.State(t.Context())
 		must(t, err)
@@ -142,24 +143,24 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 	}
 
 	// Large entries that one of them has not applied make the log crowded.
-	p := part(700, 800, 1, queue.PartitionDone)
+	p := part(700, 800, 1, state.PartitionDone)
 	for i := range 5 {
 		e := entry.Entry{Header: entry.Header{Kind: entry.Data, Codec: entry.None, Network: "mainnet", Epoch: 1, Schema: "0123456789abcdef", Range: p.Range(), End: p.End}, Payload: make([]byte, 7<<20)}
 		must(t, second(d.Log.Publish(t.Context(), fmt.Sprintf("p.%d.9", i), 0, "filler", entry.Group{e})))
 	}
 	d.apply(5, all)
-	report(queue.SinkPaused, "connection refused")
+	report(state.SinkPaused, "connection refused")
 	d.next()
 	d.next()
 	if first() != seqs[1] {
 		t.Errorf("the log begins with %d, want what the paused sink lacks", first())
 	}
-	report(queue.SinkFailed, "block 810 is refused")
+	report(state.SinkFailed, "block 810 is refused")
 	d.until("the log is trimmed", func(plan.Status) bool { return first() == last })
 	d.next()
 	if s := d.stored(); s.Epoch != 1 {
 		t.Errorf("epoch %d has begun for a sink that does not run", s.Epoch)
 	}
-	report(queue.SinkRunning, "")
+	report(state.SinkRunning, "")
 	d.until("an epoch for the sink that is back", func(plan.Status) bool { return d.stored().Epoch > 1 })
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // confirmingReadings is how many readings of a destination have to show lost commits
@@ -16,7 +17,7 @@ const confirmingReadings = 2
 // lagging is a sink whose destination seems to lack what the sink has acknowledged.
 type lagging struct {
 	epoch    uint64 // of the plan
-	mark     queue.LiveMark
+	mark     state.LiveState
 	tail     uint64    // of the lane, for a sink that may begin with any entry
 	read     time.Time // the destination last
 	readings int       // since it was first seen
@@ -25,14 +26,14 @@ type lagging struct {
 // missingLiveEntry returns why the live entry that a sink needs next will not come; empty:
 // it will, or there is none. An entry of another epoch than the plan's is of a lane that has
 // not begun again yet.
-func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
-	begun := position.Epoch == w.spec.Epoch
+func (l *liveStep) missingLiveEntry(ctx context.Context, position state.LivePosition, tail queue.Tail, sink SinkStatus) (string, error) {
+	begun := position.Epoch == l.spec.Epoch
 	mark := sink.Report.Live
 	after := uint64(0) // the lane's beginning
-	if mark.Started && mark.Epoch == w.spec.Epoch {
+	if mark.Started && mark.Epoch == l.spec.Epoch {
 		after = mark.Seq
 	}
-	next, err := w.Log.Next(ctx, queue.LiveLane, after+1)
+	next, err := l.Log.Next(ctx, queue.LiveLane, after+1)
 	if err != nil {
 		return "", err
 	}
@@ -40,8 +41,8 @@ func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePo
 	lacks := false
 	switch {
 	case !next.Found:
-		lacks = after > 0 && begun && w.unfinished(position, sink)
-	case next.Damaged == nil && next.Entry.Epoch != w.spec.Epoch, damaged && !begun:
+		lacks = after > 0 && begun && l.unfinished(position, sink)
+	case next.Damaged == nil && next.Entry.Epoch != l.spec.Epoch, damaged && !begun:
 	case !mark.Started: // it may begin with any entry, but not when it has dealt with all
 		lacks = begun && tail.Seq <= sink.Live.AckFloor
 		after = tail.Seq
@@ -54,7 +55,7 @@ func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePo
 	default:
 		lacks = next.Seq <= sink.Live.AckFloor
 	}
-	if !w.confirmed(sink, after, lacks) {
+	if !l.confirmed(sink, after, lacks) {
 		return "", nil
 	}
 	return fmt.Sprintf("the destination of sink %s lacks live entries that the sink has acknowledged: "+
@@ -64,31 +65,31 @@ func (w *reconciler) missingLiveEntry(ctx context.Context, position queue.LivePo
 
 // unfinished reports whether a lane that has reached max_block ends, for a sink, before
 // that: the log has lost its last entries.
-func (w *reconciler) unfinished(position queue.LivePosition, sink SinkStatus) bool {
-	if position.Phase != queue.LiveDone || w.spec.MaxBlock == nil || !sink.Live.Drained() {
+func (l *liveStep) unfinished(position state.LivePosition, sink SinkStatus) bool {
+	if position.Phase != state.LiveDone || l.spec.MaxBlock == nil || !sink.Live.Drained() {
 		return false
 	}
-	rest := w.spec.History
-	rest.Start, rest.End = after(sink.Report.Live), *w.spec.MaxBlock
+	rest := l.spec.History
+	rest.Start, rest.End = sink.Report.Live.After(), *l.spec.MaxBlock
 	return !sink.Report.Coverage.Covers(rest)
 }
 
 // confirmed reports whether a sink has lacked the same for so many readings of its
 // destination that it is certain. at is what else must not change meanwhile.
-func (w *reconciler) confirmed(sink SinkStatus, at uint64, lacks bool) bool {
+func (l *liveStep) confirmed(sink SinkStatus, at uint64, lacks bool) bool {
 	if !lacks {
-		delete(w.lagging, sink.Name)
+		delete(l.lagging, sink.Name)
 		return false
 	}
 	read := readAt(sink.Report)
-	now := lagging{epoch: w.spec.Epoch, mark: sink.Report.Live, tail: at, read: read}
-	seen, before := w.lagging[sink.Name]
+	now := lagging{epoch: l.spec.Epoch, mark: sink.Report.Live, tail: at, read: read}
+	seen, before := l.lagging[sink.Name]
 	if before && seen.epoch == now.epoch && seen.mark == now.mark && seen.tail == now.tail {
 		now.readings = seen.readings
 		if !read.Equal(seen.read) {
 			now.readings++
 		}
 	}
-	w.lagging[sink.Name] = now
+	l.lagging[sink.Name] = now
 	return now.readings >= confirmingReadings
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // A destination that goes back behind what it has acknowledged is given a new epoch:
@@ -27,7 +28,7 @@ func TestADestinationThatWasSetBack(t *testing.T) {
 	for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
 		marks = append(marks, d.publish(entry.Watermark, r))
 	}
-	d.reached(queue.LiveRunning, marks[2], 901)
+	d.reached(state.LiveRunning, marks[2], 901)
 	messages := make(map[string][]*queue.Message)
 	for _, sink := range []string{"warehouse", "cache"} {
 		c, err := d.Log.Consume(t.Context(), sink, queue.ConsumeOptions{Lanes: queue.Live})
@@ -89,7 +90,7 @@ func newLane(t *testing.T, epoch uint64) *lane {
 	for _, r := range []block.Range{block.Closed(800, 820), block.Closed(821, 840), block.Closed(841, 900)} {
 		d.marks = append(d.marks, d.publish(entry.Watermark, r))
 	}
-	d.reached(queue.LiveRunning, d.marks[2], 901)
+	d.reached(state.LiveRunning, d.marks[2], 901)
 	return d
 }
 
@@ -112,7 +113,7 @@ func (d *lane) acknowledge(sink string, entries int) {
 }
 
 // has is what a sink has of the lane: the watermark at a sequence.
-func (d *lane) has(epoch, seq uint64, last block.Number) queue.LiveMark {
+func (d *lane) has(epoch, seq uint64, last block.Number) state.LiveState {
 	mark := d.mark(seq, 800, last)
 	mark.Epoch = epoch
 	return mark
@@ -147,51 +148,51 @@ func (d *lane) inject(m *nats.Msg) {
 
 // TestABrokenLaneBeginsAgain, whatever has broken it, without a hand, and once.
 func TestABrokenLaneBeginsAgain(t *testing.T) {
-	whole := func(d *lane) queue.LiveMark { return d.has(2, d.marks[2], 900) }
+	whole := func(d *lane) state.LiveState { return d.has(2, d.marks[2], 900) }
 	for name, c := range map[string]struct {
-		trouble func(d *lane) (warehouse, cache queue.LiveMark)
+		trouble func(d *lane) (warehouse, cache state.LiveState)
 		start   block.Number
 	}{
-		"set back to an epoch before": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"set back to an epoch before": {func(d *lane) (state.LiveState, state.LiveState) {
 			return whole(d), d.has(1, 7, 830)
 		}, 831},
-		"set back to before the live lane": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
-			return whole(d), queue.LiveMark{}
+		"set back to before the live lane": {func(d *lane) (state.LiveState, state.LiveState) {
+			return whole(d), state.LiveState{}
 		}, 901},
-		"all set back to before the live lane": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
-			return queue.LiveMark{}, queue.LiveMark{}
+		"all set back to before the live lane": {func(d *lane) (state.LiveState, state.LiveState) {
+			return state.LiveState{}, state.LiveState{}
 		}, 800},
-		"set back to the first entry": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
-			return whole(d), queue.LiveMark{Started: true, Epoch: 2, Seq: d.first, Start: 800, Cursor: d.chain.at(799)}
+		"set back to the first entry": {func(d *lane) (state.LiveState, state.LiveState) {
+			return whole(d), state.LiveState{Started: true, Epoch: 2, Seq: d.first, Start: 800, Cursor: d.chain.at(799)}
 		}, 800},
-		"both set back": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"both set back": {func(d *lane) (state.LiveState, state.LiveState) {
 			return d.has(2, d.marks[1], 840), d.has(1, 7, 830)
 		}, 831},
-		"an entry is lost": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"an entry is lost": {func(d *lane) (state.LiveState, state.LiveState) {
 			d.delete(d.marks[1])
 			return whole(d), d.has(2, d.marks[0], 820)
 		}, 821},
-		"the first entry is lost": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"the first entry is lost": {func(d *lane) (state.LiveState, state.LiveState) {
 			d.delete(d.first)
 			return whole(d), d.has(1, 7, 830)
 		}, 831},
-		"the last entry is lost, and a sink has it": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"the last entry is lost, and a sink has it": {func(d *lane) (state.LiveState, state.LiveState) {
 			d.delete(d.marks[2])
 			return whole(d), d.has(2, d.marks[1], 840)
 		}, 841},
-		"the last entry is lost, and no sink has it": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"the last entry is lost, and no sink has it": {func(d *lane) (state.LiveState, state.LiveState) {
 			d.delete(d.marks[2])
 			return d.has(2, d.marks[1], 840), d.has(2, d.marks[1], 840)
 		}, 841},
-		"all entries are lost, and no sink has any": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"all entries are lost, and no sink has any": {func(d *lane) (state.LiveState, state.LiveState) {
 			must(d.t, d.Log.TrimLanes(d.t.Context(), queue.Live, d.marks[2]))
 			return d.has(1, 7, 830), d.has(1, 7, 830)
 		}, 831},
-		"a payload is damaged": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"a payload is damaged": {func(d *lane) (state.LiveState, state.LiveState) {
 			// The sinks have ended it, which nobody else can see.
 			return d.has(2, d.marks[1], 840), d.has(2, d.marks[1], 840)
 		}, 841},
-		"somebody else has published to the lane": {func(d *lane) (queue.LiveMark, queue.LiveMark) {
+		"somebody else has published to the lane": {func(d *lane) (state.LiveState, state.LiveState) {
 			d.inject(&nats.Msg{Subject: "ampipe.log.test.live", Data: []byte("hello")})
 			d.acknowledge("warehouse", 1)
 			return whole(d), whole(d)
@@ -237,7 +238,7 @@ func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
 			if s := d.next(); s.Sinks[1].Live.AckFloor < d.marks[1] {
 				d.acknowledge("cache", 3)
 			}
-			must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
+			must(d.t, d.State.PutReport(d.t.Context(), state.SinkReport{
 				Name: "cache", Live: d.has(2, d.marks[0], 820), State: "paused", Reason: "connection refused",
 				Read: time.Unix(1, 0), Updated: time.Now(),
 			}))
@@ -246,7 +247,7 @@ func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
 			d.reports("cache", d.has(1, 7, 830))
 		},
 		"it has nothing yet": func(d *lane) {
-			d.reports("cache", queue.LiveMark{})
+			d.reports("cache", state.LiveState{})
 		},
 		"a newer version writes the lane": func(d *lane) {
 			m := nats.NewMsg("ampipe.log.test.live")
@@ -278,16 +279,16 @@ func TestALaneThatIsNotBrokenGoesOn(t *testing.T) {
 // TestADoneLaneThatLostItsEnd: max_block was reached, a sink has dealt with everything
 // that the log has, and lacks blocks below max_block, which nothing else would bring.
 func TestADoneLaneThatLostItsEnd(t *testing.T) {
-	for name, mark := range map[string]func(d *lane) queue.LiveMark{
-		"after the last watermark":        func(d *lane) queue.LiveMark { return d.has(2, d.marks[2], 900) },
-		"and the sink has joined it late": func(*lane) queue.LiveMark { return queue.LiveMark{} },
+	for name, mark := range map[string]func(d *lane) state.LiveState{
+		"after the last watermark":        func(d *lane) state.LiveState { return d.has(2, d.marks[2], 900) },
+		"and the sink has joined it late": func(*lane) state.LiveState { return state.LiveState{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newLane(t, 2)
 			end := block.Number(905)
 			d.spec.MaxBlock = &end
-			d.save(queue.LivePosition{Epoch: 2, Seq: d.marks[2], Next: end, Phase: queue.LiveDone, Until: &end})
+			d.save(state.LivePosition{Epoch: 2, Seq: d.marks[2], Next: end, Phase: state.LiveDone, Until: &end})
 			d.acknowledge("warehouse", 4)
 			d.acknowledge("cache", 4)
 			d.run()

@@ -8,13 +8,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestOnlyWhatWasLoadedBeforeIsLost: what a sink lacks of a live lane that it joined late
 // was never to be in its destination.
 func TestOnlyWhatWasLoadedBeforeIsLost(t *testing.T) {
-	parts := []queue.Partition{{Start: 0, End: 100, State: queue.PartitionDone}}
+	parts := []state.Partition{{Start: 0, End: 100, State: state.PartitionDone}}
 	for _, c := range []struct {
 		lost block.Set
 		want []string
@@ -24,8 +24,8 @@ func TestOnlyWhatWasLoadedBeforeIsLost(t *testing.T) {
 		{block.NewSet(block.Range{Start: 90, End: 120}), []string{"[100, 120)", "joined the live lane", "[90, 100)", "loaded again"}},
 	} {
 		var log bytes.Buffer
-		w := &reconciler{Planner: &Planner{Logger: zerolog.New(&log)}}
-		w.logMissing(c.lost, parts)
+		r := newReconciler(&Planner{Logger: zerolog.New(&log)}, state.Spec{}, 1)
+		r.sinks.logMissing(c.lost, parts)
 		rest := log.String()
 		for _, want := range c.want {
 			_, after, found := strings.Cut(rest, want)

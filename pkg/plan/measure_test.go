@@ -7,6 +7,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestStatusTellsHowFarBehindASinkIs in the live lane: the blocks that it lacks, and when
@@ -50,7 +51,7 @@ func TestStatusTellsHowFarBehindASinkIs(t *testing.T) {
 // TestStatusCountsTasksAndMissingBlocks: those that failed are not missing.
 func TestStatusCountsTasksAndMissingBlocks(t *testing.T) {
 	d := setup(t)
-	must(t, second(d.State.CreatePartition(t.Context(), part(0, 10, 0, queue.PartitionFailed))))
+	must(t, second(d.State.CreatePartition(t.Context(), part(0, 10, 0, state.PartitionFailed))))
 	d.watch(block.Range{Start: 0, End: 40}, 10)
 	s := d.until("the tasks are counted", func(s plan.Status) bool { return s.Tasks[queue.PartitionTask].Queued == 3 })
 	if got := s.Sinks[0]; got.Wanted != 40 || got.Missing != 30 || got.Behind != 0 || !got.Oldest.IsZero() {

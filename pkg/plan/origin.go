@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // liveStart returns the first block of the live lane: the last reorg_buffer blocks
@@ -94,9 +94,9 @@ func (c *Checked) streamable(ctx context.Context, source Source, have amp.Range)
 // that is loaded: what lies below that does not matter. If the server has no block
 // before the first one, the stream is asked for from there. The origin is tentative:
 // the sinks have not been asked.
-func (c *Checked) Origin(ctx context.Context, source Source) (*queue.Origin, error) {
+func (c *Checked) Origin(ctx context.Context, source Source) (*state.Origin, error) {
 	have := c.Head[0]
-	o := &queue.Origin{Start: c.LiveStart, Tentative: true}
+	o := &state.Origin{Start: c.LiveStart, Tentative: true}
 	switch {
 	case o.Start <= have.Numbers.Start:
 		return o, nil // the stream begins at the server's earliest block

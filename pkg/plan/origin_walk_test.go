@@ -17,7 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // walk is one pipeline over a short chain that forks.
@@ -113,7 +113,7 @@ func TestAReorgOfAnyDepthIsUndone(t *testing.T) {
 	for _, w := range []walk{{0, 0, 56, 43, ""}, {0, 0, 62, 50, ""}, {0, 0, 130, 3, ""}, {0, 0, 130, 0, ""}, {0, 100, 130, 7, ""}} {
 		for _, how := range []string{"connected", "away", "away and forgotten"} {
 			w.how = how
-			served.reorgOf(t, client, w, func(o *queue.Origin) {
+			served.reorgOf(t, client, w, func(o *state.Origin) {
 				o.Points = []block.Cursor{{Network: amptest.Network, Number: w.live - 1, Hash: amptest.Hash(w.live-1, 0)}}
 				if w.live > 64 {
 					o.Points = append([]block.Cursor{{Network: amptest.Network, Number: w.live - 65, Hash: amptest.Hash(w.live-65, 0)}}, o.Points...)
@@ -125,10 +125,10 @@ func TestAReorgOfAnyDepthIsUndone(t *testing.T) {
 
 func (c *chains) reorg(t *testing.T, client *amp.Client, w walk) {
 	t.Helper()
-	c.reorgOf(t, client, w, func(*queue.Origin) {})
+	c.reorgOf(t, client, w, func(*state.Origin) {})
 }
 
-func (c *chains) reorgOf(t *testing.T, client *amp.Client, w walk, change func(*queue.Origin)) {
+func (c *chains) reorgOf(t *testing.T, client *amp.Client, w walk, change func(*state.Origin)) {
 	t.Helper()
 	const buffer, grown = 5, 3
 	chain, query := c.add()

@@ -2,7 +2,7 @@ package plan
 
 import (
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Bounds of the partitions that are chosen automatically.
@@ -43,7 +43,7 @@ func Cut(r block.Range, size uint64) []block.Range {
 // Unplanned returns the parts of the history that no partition has, whatever its
 // state: ranges never planned, and tails split off by a worker that was killed before it
 // could queue them.
-func Unplanned(history block.Range, parts []queue.Partition) []block.Range {
+func Unplanned(history block.Range, parts []state.Partition) []block.Range {
 	return planned(parts).Missing(history)
 }
 
@@ -51,26 +51,26 @@ func Unplanned(history block.Range, parts []queue.Partition) []block.Range {
 // lacks, although the partition that held each of them last is done. parts are in the
 // order in which they were written. Blocks of failed partitions are not lost: they were
 // given up, and say so.
-func MissingFromSink(history block.Range, parts []queue.Partition, coverage block.Set) []block.Range {
+func MissingFromSink(history block.Range, parts []state.Partition, coverage block.Set) []block.Range {
 	explained := coverage.Clone()
-	explained.AddAll(latest(parts, func(p queue.Partition) bool { return p.State != queue.PartitionDone }))
+	explained.AddAll(latest(parts, func(p state.Partition) bool { return p.State != state.PartitionDone }))
 	return explained.Missing(history)
 }
 
 // Failed returns the blocks that were given up and that no other partition has brought
 // after all, or is to bring. parts are in the order in which they were written: blocks
 // that were lost after they had been brought may have failed when they were read again.
-func Failed(parts []queue.Partition) block.Set {
-	return latest(parts, func(p queue.Partition) bool { return p.State == queue.PartitionFailed })
+func Failed(parts []state.Partition) block.Set {
+	return latest(parts, func(p state.Partition) bool { return p.State == state.PartitionFailed })
 }
 
 // failedBefore returns the blocks that were given up with a query before a version.
-func failedBefore(parts []queue.Partition, version int) block.Set {
-	return latest(parts, func(p queue.Partition) bool { return p.State == queue.PartitionFailed && p.Version < version })
+func failedBefore(parts []state.Partition, version int) block.Set {
+	return latest(parts, func(p state.Partition) bool { return p.State == state.PartitionFailed && p.Version < version })
 }
 
 // latest returns the blocks of which the partition that was written last is as wanted.
-func latest(parts []queue.Partition, wanted func(queue.Partition) bool) block.Set {
+func latest(parts []state.Partition, wanted func(state.Partition) bool) block.Set {
 	var blocks block.Set
 	for _, p := range parts {
 		if wanted(p) {
@@ -84,19 +84,19 @@ func latest(parts []queue.Partition, wanted func(queue.Partition) bool) block.Se
 
 // Fresh makes open partitions for the ranges, each of a generation that its
 // start has not had yet, so that its lane is new.
-func Fresh(ranges []block.Range, parts []queue.Partition) []queue.Partition {
+func Fresh(ranges []block.Range, parts []state.Partition) []state.Partition {
 	next := map[block.Number]int{}
 	for _, p := range parts {
 		next[p.Start] = max(next[p.Start], p.Generation+1)
 	}
-	fresh := make([]queue.Partition, len(ranges))
+	fresh := make([]state.Partition, len(ranges))
 	for i, r := range ranges {
-		fresh[i] = queue.Partition{Start: r.Start, End: r.End, Generation: next[r.Start], State: queue.PartitionOpen}
+		fresh[i] = state.Partition{Start: r.Start, End: r.End, Generation: next[r.Start], State: state.PartitionOpen}
 	}
 	return fresh
 }
 
-func planned(parts []queue.Partition) block.Set {
+func planned(parts []state.Partition) block.Set {
 	var s block.Set
 	for _, p := range parts {
 		s.Add(p.Range())
@@ -104,19 +104,7 @@ func planned(parts []queue.Partition) block.Set {
 	return s
 }
 
-// steady returns the blocks that are in both.
-func steady(before, now []block.Range) []block.Range {
-	old := block.NewSet(before...)
-	both := block.NewSet(now...)
-	for _, r := range now {
-		for _, fresh := range old.Missing(r) {
-			both.Remove(fresh)
-		}
-	}
-	return both.Ranges()
-}
-
-func count(parts []queue.Partition, state queue.PartitionState) (n int) {
+func count(parts []state.Partition, state state.PartitionState) (n int) {
 	for _, p := range parts {
 		if p.State == state {
 			n++

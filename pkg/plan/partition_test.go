@@ -6,7 +6,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestSize(t *testing.T) {
@@ -41,15 +41,15 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func part(start, end block.Number, generation int, state queue.PartitionState) queue.Partition {
-	return queue.Partition{Start: start, End: end, Generation: generation, State: state}
+func part(start, end block.Number, generation int, as state.PartitionState) state.Partition {
+	return state.Partition{Start: start, End: end, Generation: generation, State: as}
 }
 
 func TestUnplannedIncludesATailThatWasNeverQueued(t *testing.T) {
 	history := block.Range{Start: 0, End: 100}
-	parts := []queue.Partition{
-		part(0, 25, 0, queue.PartitionOpen), // was [0, 50) when its worker was killed
-		part(50, 100, 0, queue.PartitionFailed),
+	parts := []state.Partition{
+		part(0, 25, 0, state.PartitionOpen), // was [0, 50) when its worker was killed
+		part(50, 100, 0, state.PartitionFailed),
 	}
 	want := []block.Range{{Start: 25, End: 50}}
 	if got := plan.Unplanned(history, parts); !slices.Equal(got, want) {
@@ -59,10 +59,10 @@ func TestUnplannedIncludesATailThatWasNeverQueued(t *testing.T) {
 
 func TestLostIsWhatFinishedPartitionsDidNotBring(t *testing.T) {
 	history := block.Range{Start: 0, End: 100}
-	parts := []queue.Partition{
-		part(0, 50, 0, queue.PartitionDone),
-		part(50, 80, 0, queue.PartitionOpen),
-		part(80, 100, 0, queue.PartitionFailed),
+	parts := []state.Partition{
+		part(0, 50, 0, state.PartitionDone),
+		part(50, 80, 0, state.PartitionOpen),
+		part(80, 100, 0, state.PartitionFailed),
 	}
 	coverage := block.NewSet(block.Range{Start: 0, End: 20}, block.Range{Start: 30, End: 50})
 	want := []block.Range{{Start: 20, End: 30}}
@@ -77,7 +77,7 @@ func TestLostIsWhatFinishedPartitionsDidNotBring(t *testing.T) {
 }
 
 func TestFreshPartitionsHaveNewLanes(t *testing.T) {
-	parts := []queue.Partition{part(0, 50, 0, queue.PartitionDone), part(0, 20, 1, queue.PartitionDone)}
+	parts := []state.Partition{part(0, 50, 0, state.PartitionDone), part(0, 20, 1, state.PartitionDone)}
 	fresh := plan.Fresh([]block.Range{{Start: 0, End: 10}, {Start: 40, End: 45}}, parts)
 	if fresh[0].ID() != "0.2" || fresh[1].ID() != "40.0" {
 		t.Errorf("fresh partitions %s and %s", fresh[0].ID(), fresh[1].ID())
@@ -90,7 +90,7 @@ func TestFreshPartitionsHaveNewLanes(t *testing.T) {
 }
 
 func TestFailedUntilBroughtAfterAll(t *testing.T) {
-	parts := []queue.Partition{part(0, 50, 0, queue.PartitionFailed), part(0, 20, 1, queue.PartitionDone)}
+	parts := []state.Partition{part(0, 50, 0, state.PartitionFailed), part(0, 20, 1, state.PartitionDone)}
 	if got := plan.Failed(parts); !got.Equal(block.NewSet(block.Range{Start: 20, End: 50})) {
 		t.Errorf("failed %v", got)
 	}
@@ -100,7 +100,7 @@ func TestFailedUntilBroughtAfterAll(t *testing.T) {
 // again have failed. The partition that brought them first does not hide that.
 func TestReadAgainAndFailed(t *testing.T) {
 	history := block.Range{Start: 0, End: 50}
-	parts := []queue.Partition{part(0, 50, 0, queue.PartitionDone), part(10, 20, 0, queue.PartitionFailed)}
+	parts := []state.Partition{part(0, 50, 0, state.PartitionDone), part(10, 20, 0, state.PartitionFailed)}
 	again := block.NewSet(block.Range{Start: 10, End: 20})
 	if got := plan.Failed(parts); !got.Equal(again) {
 		t.Errorf("failed %v, want %v", got, again)
@@ -110,7 +110,7 @@ func TestReadAgainAndFailed(t *testing.T) {
 		t.Errorf("lost %v", got)
 	}
 	// Retried and brought, they are neither; lost once more, they are lost.
-	parts = append(parts, part(10, 20, 1, queue.PartitionDone))
+	parts = append(parts, part(10, 20, 1, state.PartitionDone))
 	if got := plan.Failed(parts); got.Len() > 0 {
 		t.Errorf("failed %v after they were brought", got)
 	}

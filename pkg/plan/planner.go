@@ -15,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Planner plans one pipeline and keeps it to the plan. Several planners of one pipeline do
@@ -49,26 +50,26 @@ type Planner struct {
 // new in it are planned, blocks that have left it are kept where they are. So may the
 // query, as long as it yields the same columns. Where the live lane of a new plan begins is
 // tentative until [Planner.Run] has heard from the sinks.
-func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
-	spec, err := p.draft(c)
+func (p *Planner) Plan(ctx context.Context, c *Checked) (state.Spec, error) {
+	spec, err := p.Draft(c)
 	if err != nil {
-		return queue.Spec{}, err
+		return state.Spec{}, err
 	}
 	for {
 		old, rev, err := p.State.LoadSpec(ctx)
 		switch {
 		case errors.Is(err, queue.ErrNotFound):
 		case err != nil:
-			return queue.Spec{}, fmt.Errorf("read the plan: %w", err)
+			return state.Spec{}, fmt.Errorf("read the plan: %w", err)
 		default:
 			if err := CanContinue(p.Config.Name, old, c); err != nil {
-				return queue.Spec{}, err
+				return state.Spec{}, err
 			}
 			continues(&spec, old)
 		}
 		if spec.Live == nil && c.Follow {
 			if spec.Live, err = c.Origin(ctx, p.Source); err != nil {
-				return queue.Spec{}, err
+				return state.Spec{}, err
 			}
 		}
 		switch {
@@ -86,7 +87,7 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 			continue // another planner was faster; read what it wrote
 		}
 		if err != nil {
-			return queue.Spec{}, fmt.Errorf("write the plan: %w", err)
+			return state.Spec{}, fmt.Errorf("write the plan: %w", err)
 		}
 		if spec.Version > old.Version {
 			p.Logger.Info().Int("version", spec.Version).
@@ -99,19 +100,12 @@ func (p *Planner) Plan(ctx context.Context, c *Checked) (queue.Spec, error) {
 
 // Draft returns the plan that [Planner.Plan] writes if there is none, without the origin of
 // the live lane, which takes some hundred bytes and the source's time.
-func (p *Planner) Draft(c *Checked) (queue.Spec, error) { return p.draft(c) }
-
-// draft returns the plan that follows from the configuration and the server.
-func (p *Planner) draft(c *Checked) (queue.Spec, error) {
+func (p *Planner) Draft(c *Checked) (state.Spec, error) {
 	schema, err := entry.MarshalSchema(c.Schema)
 	if err != nil {
-		return queue.Spec{}, fmt.Errorf("write the schema: %w", err)
+		return state.Spec{}, fmt.Errorf("write the schema: %w", err)
 	}
-	sinks := make([]string, len(p.Config.Sinks))
-	for i, s := range p.Config.Sinks {
-		sinks[i] = s.Name
-	}
-	return queue.Spec{
+	return state.Spec{
 		// Later than that of any plan that was lost with the state of NATS.
 		Epoch:       uint64(time.Now().Unix()),
 		Query:       c.Query.Text(),
@@ -120,15 +114,24 @@ func (p *Planner) draft(c *Checked) (queue.Spec, error) {
 		Network:     c.Network,
 		History:     c.History(p.Config.Range),
 		MaxBlock:    p.Config.Range.MaxBlock,
-		Sinks:       sinks,
+		Sinks:       p.configured(),
 		Planned:     time.Now().UTC(),
 	}, nil
+}
+
+// configured returns the names of the sinks of the configuration.
+func (p *Planner) configured() []string {
+	names := make([]string, len(p.Config.Sinks))
+	for i, s := range p.Config.Sinks {
+		names[i] = s.Name
+	}
+	return names
 }
 
 // continues makes spec the successor of the plan old. With another query the live lane
 // begins again, in an epoch of its own, from what every sink has: a process that still
 // writes it with the query before is of an earlier epoch.
-func continues(spec *queue.Spec, old queue.Spec) {
+func continues(spec *state.Spec, old state.Spec) {
 	spec.Epoch, spec.Planned = old.Epoch, old.Planned
 	spec.Version, spec.Earlier, spec.LiveFrom = old.Version, old.Earlier, old.LiveFrom
 	if old.Live != nil {
@@ -138,7 +141,7 @@ func continues(spec *queue.Spec, old queue.Spec) {
 	if old.Query == spec.Query {
 		return
 	}
-	spec.Earlier = append(slices.Clone(old.Earlier), queue.Earlier{Version: old.Version, Query: old.Query, LiveFrom: old.FirstLive()})
+	spec.Earlier = append(slices.Clone(old.Earlier), state.Earlier{Version: old.Version, Query: old.Query, LiveFrom: old.FirstLive()})
 	spec.Version, spec.LiveFrom = old.Version+1, nil
 	spec.Epoch = max(old.Epoch+1, uint64(time.Now().Unix()))
 	if spec.Live != nil {
@@ -148,7 +151,7 @@ func continues(spec *queue.Spec, old queue.Spec) {
 
 // CanContinue returns an error unless the query may take over a pipeline that was
 // planned as old: its log and its destinations would hold other rows.
-func CanContinue(name string, old queue.Spec, c *Checked) error {
+func CanContinue(name string, old state.Spec, c *Checked) error {
 	change := ""
 	oldSchema, err := entry.UnmarshalSchema(old.Schema)
 	switch {

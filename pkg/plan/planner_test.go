@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -83,7 +84,7 @@ func (d *env) watch(history block.Range, size uint64) (ended chan error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, err := d.Run(ctx, queue.Spec{History: history}, size)
+		_, err := d.Run(ctx, state.Spec{History: history}, size)
 		ended <- err
 	}()
 	d.t.Cleanup(func() {
@@ -111,20 +112,20 @@ func (d *env) until(what string, want func(plan.Status) bool) plan.Status {
 
 // extract plays an extractor: it ends the task of a partition and puts one entry
 // without rows into its lane.
-func (d *env) extract(state queue.PartitionState) queue.Partition {
+func (d *env) extract(as state.PartitionState) state.Partition {
 	d.t.Helper()
 	ctx := d.t.Context()
 	task, err := d.Tasks.Next(ctx, queue.PartitionTask)
 	must(d.t, err)
 	p, rev, err := d.State.Partition(ctx, task.ID)
 	must(d.t, err)
-	if state == queue.PartitionDone {
+	if as == state.PartitionDone {
 		e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "test", Range: p.Range(), End: p.End}, nil)
 		must(d.t, err)
 		_, err = d.Log.Publish(ctx, p.Lane(), 0, p.ID(), entry.Group{e})
 		must(d.t, err)
 	}
-	p.State = state
+	p.State = as
 	_, err = d.State.UpdatePartition(ctx, p, rev)
 	must(d.t, err)
 	must(d.t, task.Done(ctx))
@@ -151,7 +152,7 @@ func (d *env) apply(messages int, cover func(block.Range) bool) block.Set {
 
 func (d *env) report(coverage block.Set) {
 	d.t.Helper()
-	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
+	must(d.t, d.State.PutReport(d.t.Context(), state.SinkReport{
 		Name: "warehouse", Coverage: coverage, State: "running", Read: time.Now(),
 	}))
 }
@@ -167,7 +168,7 @@ func TestRunEndsWhenEverySinkHasEverything(t *testing.T) {
 		}
 	}()
 	for range 3 {
-		d.extract(queue.PartitionDone)
+		d.extract(state.PartitionDone)
 	}
 	d.report(d.apply(3, all))
 	must(t, <-ended)
@@ -184,7 +185,7 @@ func TestLostBlocksAreLoadedAgain(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 3 {
-			d.extract(queue.PartitionDone)
+			d.extract(state.PartitionDone)
 		}
 		d.report(d.apply(3, func(r block.Range) bool { return r.Start != 10 }))
 	}()
@@ -213,8 +214,8 @@ func TestLostBlocksAreLoadedAgain(t *testing.T) {
 			t.Errorf("loaded again: %v", p.Range())
 		}
 	}
-	again := make(chan queue.Partition, 1)
-	go func() { again <- d.extract(queue.PartitionDone) }()
+	again := make(chan state.Partition, 1)
+	go func() { again <- d.extract(state.PartitionDone) }()
 	for {
 		select {
 		case <-d.status:
@@ -235,8 +236,8 @@ func TestFailedPartitionsDoNotHoldUpTheEnd(t *testing.T) {
 		for range d.status {
 		}
 	}()
-	failed := d.extract(queue.PartitionFailed)
-	d.extract(queue.PartitionDone)
+	failed := d.extract(state.PartitionFailed)
+	d.extract(state.PartitionDone)
 	d.report(d.apply(1, all))
 	must(t, <-ended)
 	close(d.status)
@@ -250,24 +251,24 @@ func TestFailedPartitionsDoNotHoldUpTheEnd(t *testing.T) {
 func TestLostBlocksThatFailedAreLoadedAgainWhenWanted(t *testing.T) {
 	d := setup(t)
 	ctx := t.Context()
-	must(t, second(d.State.CreatePartition(ctx, part(0, 20, 0, queue.PartitionDone))))
-	must(t, second(d.State.CreatePartition(ctx, part(10, 20, 0, queue.PartitionFailed))))
+	must(t, second(d.State.CreatePartition(ctx, part(0, 20, 0, state.PartitionDone))))
+	must(t, second(d.State.CreatePartition(ctx, part(10, 20, 0, state.PartitionFailed))))
 	d.Retry = true
 	d.watch(block.Range{Start: 0, End: 20}, 10)
 	d.until("a partition more", func(s plan.Status) bool {
-		return slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.ID() == "10.1" && p.State == queue.PartitionOpen })
+		return slices.ContainsFunc(s.Partitions, func(p state.Partition) bool { return p.ID() == "10.1" && p.State == state.PartitionOpen })
 	})
 }
 
 func TestFailedPartitionsAreLoadedAgainWhenWanted(t *testing.T) {
 	d := setup(t)
 	ctx := t.Context()
-	must(t, second(d.State.CreatePartition(ctx, part(0, 10, 0, queue.PartitionFailed))))
-	must(t, second(d.State.CreatePartition(ctx, part(10, 20, 0, queue.PartitionDone))))
+	must(t, second(d.State.CreatePartition(ctx, part(0, 10, 0, state.PartitionFailed))))
+	must(t, second(d.State.CreatePartition(ctx, part(10, 20, 0, state.PartitionDone))))
 	d.Retry = true
 	d.watch(block.Range{Start: 0, End: 20}, 10)
 	s := d.until("a partition more", func(s plan.Status) bool { return len(s.Partitions) == 3 })
-	if !slices.ContainsFunc(s.Partitions, func(p queue.Partition) bool { return p.ID() == "0.1" && p.State == queue.PartitionOpen }) {
+	if !slices.ContainsFunc(s.Partitions, func(p state.Partition) bool { return p.ID() == "0.1" && p.State == state.PartitionOpen }) {
 		t.Errorf("partitions %+v", s.Partitions)
 	}
 	looked, enough := make(chan struct{}), make(chan struct{})
@@ -281,7 +282,7 @@ func TestFailedPartitionsAreLoadedAgainWhenWanted(t *testing.T) {
 			}
 		}
 	}()
-	if p := d.extract(queue.PartitionFailed); p.ID() != "0.1" {
+	if p := d.extract(state.PartitionFailed); p.ID() != "0.1" {
 		t.Errorf("the task is %s", p.ID())
 	}
 	close(enough)
@@ -294,7 +295,7 @@ func TestTrimCopiesPositions(t *testing.T) {
 	d := setup(t)
 	ctx := t.Context()
 	d.Config.Log.Replay = 72 * time.Hour // yields to a full log
-	must(t, second(d.State.CreatePartition(ctx, queue.Partition{Start: 0, End: 100, State: queue.PartitionOpen})))
+	must(t, second(d.State.CreatePartition(ctx, state.Partition{Start: 0, End: 100, State: state.PartitionOpen})))
 	const entries = 10
 	var seq uint64
 	for i := range block.Number(entries) {
@@ -364,7 +365,7 @@ func TestPlanRefusesToBecomeSomethingElse(t *testing.T) {
 func TestPartitionsAreOfNoLaterVersionThanThePlan(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	p := part(0, 50, 0, queue.PartitionOpen)
+	p := part(0, 50, 0, state.PartitionOpen)
 	p.Version = 2
 	must(t, second(d.State.CreatePartition(t.Context(), p)))
 	d.watch(block.Range{Start: 0, End: 100}, 100)

@@ -11,12 +11,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Status is what one round of the planner found.
 type Status struct {
 	History    block.Range
-	Partitions []queue.Partition
+	Partitions []state.Partition
 	Extracted  block.Set // blocks of finished partitions
 	Failed     block.Set // blocks that were given up
 	Sinks      []SinkStatus
@@ -30,7 +31,7 @@ type Status struct {
 // SinkStatus is one sink's part of a [Status].
 type SinkStatus struct {
 	Name     string
-	Report   queue.SinkReport // empty until the sink has reported
+	Report   state.SinkReport // empty until the sink has reported
 	Position queue.Position   // in the lanes of the partitions
 	Live     queue.Position   // in the live lane
 	Covered  uint64           // blocks of the history that the destination holds
@@ -45,58 +46,84 @@ type SinkStatus struct {
 	reported uint64 // rev, if it is of this planner's run
 }
 
-// reconciler is a planner at work: the plan as it is now, and what does not depend on it.
+// reconciler is a planner at work: the plan as it is now, and the steps of a round. Each
+// step keeps what it has to remember until the next round.
 type reconciler struct {
 	*Planner
-	current
-	size   uint64 // blocks of a partition
-	began  time.Time
-	rounds int
+	spec  state.Spec // the plan
+	rev   uint64     // of spec; 0: not read yet
+	since uint64     // revision of the plan when it was first read; reports after it are of this run
+	size  uint64     // blocks of a partition
 
-	parts    uint64                // latest revision of a partition in this round
-	since    uint64                // revision of the plan when it was first read; reports after it are of this run
-	still    map[string]stillness  // by sink
-	live     LiveStatus            // as of the last round that read it
-	log      LogStatus             // as of the last trim
-	tasks    map[string]queue.Load // as of the last count
-	oldest   map[string]oldest     // by sink
-	soon     bool                  // the live lane is about to begin: the next round reads it, too
-	followed bool                  // this planner has queued the live task
-	unheard  bool                  // the live lane waits for the report of a sink
-	retried  bool                  // failed partitions have been queued again
-	filled   bool                  // unplanned blocks have been looked for
-	asking   time.Time             // since when the sinks are asked what they hold of a new plan
-	askTold  bool                  // that they are was logged
-	asked    bool                  // the sinks have said what they hold of a new plan, or were not waited for
+	held    heldStep
+	fill    fillStep
+	queue   queueStep
+	sinks   sinksStep
+	waits   waitsStep
+	live    liveStep
+	trim    trimStep
+	measure measureStep
+}
+
+func newReconciler(p *Planner, spec state.Spec, size uint64) *reconciler {
+	r := &reconciler{Planner: p, spec: spec, size: size}
+	now := time.Now()
+	r.held = heldStep{reconciler: r, asking: now}
+	r.fill = fillStep{reconciler: r}
+	r.queue = queueStep{reconciler: r, queued: map[string]bool{}, check: pace{every: 40, left: 40}}
+	r.sinks = sinksStep{reconciler: r, drained: map[string]drained{}}
+	r.waits = waitsStep{reconciler: r, still: map[string]stillness{}}
+	r.live = liveStep{reconciler: r, began: now, pace: pace{every: liveEvery}, lagging: map[string]lagging{}}
+	r.trim = trimStep{reconciler: r, pace: pace{every: 8, left: 8}}
+	r.measure = measureStep{reconciler: r, count: pace{every: 8}, ask: pace{every: liveEvery}, oldest: map[string]oldest{}}
+	return r
+}
+
+// pace is how often something is due: in one of so many rounds.
+type pace struct {
+	every int // rounds
+	left  int // rounds until it is due
+}
+
+// due counts a round, and reports whether it is one of them.
+func (p *pace) due() bool {
+	p.left--
+	if p.left > 0 {
+		return false
+	}
+	p.left = p.every
+	return true
 }
 
 // Run reconciles the pipeline until every sink holds its history, or ctx ends. spec is
 // the plan; it is read again in each round, since other planners change it, too.
 // size is the number of blocks of a partition.
-func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status, error) {
+func (p *Planner) Run(ctx context.Context, spec state.Spec, size uint64) (Status, error) {
 	every := p.Every
 	if every <= 0 {
 		every = 250 * time.Millisecond
 	}
-	w := &reconciler{Planner: p, current: current{spec: spec}, size: size, began: time.Now(), asking: time.Now()}
-	defer w.wait(nil)
-	for failed := 0; ; {
-		status, err := w.reconcile(ctx)
-		pause := w.nextPause(every)
+	r := newReconciler(p, spec, size)
+	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: every, Max: maxPause}}
+	defer p.wait(nil)
+	for {
+		status, err := r.reconcile(ctx)
+		pause := r.held.nextPause(every)
 		switch {
 		case ctx.Err() != nil:
 			return status, context.Cause(ctx)
 		case errors.Is(err, errOvertaken):
 			p.Logger.Info().Msg(err.Error())
-		case fault.Of(err) == fault.ClassPermanent:
-			return status, err
 		case err != nil:
-			failed++
-			pause = fault.Backoff{Min: every, Max: maxPause}.Delay(failed)
-			w.wait(err)
+			var end error
+			if pause, end = retrier.Pause(err); end != nil {
+				return status, end
+			}
+			pause = min(pause, maxPause) // however long a server asks for
+			p.wait(err)
 		default:
-			failed = 0
-			w.wait(nil)
+			retrier.Progress()
+			p.wait(nil)
 			if p.Notify != nil {
 				p.Notify(status)
 			}
@@ -110,15 +137,6 @@ func (p *Planner) Run(ctx context.Context, spec queue.Spec, size uint64) (Status
 	}
 }
 
-// nextPause returns how long to wait before the next round. Sinks that have just started
-// report within milliseconds what they hold, and until they have nothing is read.
-func (w *reconciler) nextPause(every time.Duration) time.Duration {
-	return min(every, max(minPause, time.Since(w.asking)/4))
-}
-
-// minPause is the shortest pause between two rounds.
-const minPause = 10 * time.Millisecond
-
 // maxPause is the longest pause after a round that failed: what the planner waits for may
 // be back any moment, and others wait for the planner.
 const maxPause = 5 * time.Second
@@ -130,134 +148,80 @@ func (p *Planner) wait(reason error) {
 	}
 }
 
+// round is what the steps of a round have found so far.
+type round struct {
+	Status
+	parts  []state.Partition // in the order in which they were written
+	latest uint64            // revision of the one that was written last
+}
+
+// errRoundOver ends a round before its last step, without a failure.
+var errRoundOver = errors.New("nothing more is to be done in this round")
+
 // reconcile compares the plan with the sinks' reports and requeues what is missing.
 // The plan is read before everything that is compared with it. Partitions are read before
 // positions and positions before reports: a sink that is at the log's end then has
 // seen every entry of the finished partitions.
-func (w *reconciler) reconcile(ctx context.Context) (Status, error) {
-	w.rounds++
-	if err := w.readPlan(ctx); err != nil {
-		return Status{}, err
+func (r *reconciler) reconcile(ctx context.Context) (Status, error) {
+	var now round
+	for _, step := range []func(context.Context, *round) error{
+		r.readPlan, r.readPartitions, r.held.run, r.fill.run, r.queue.run, r.survey, r.sinks.run, r.waits.run,
+		r.live.run, r.setComplete, r.trim.run, r.measure.run,
+	} {
+		err := step(ctx, &now)
+		if errors.Is(err, errRoundOver) {
+			break
+		}
+		if err != nil {
+			return now.Status, err
+		}
 	}
-	stored, err := w.State.Partitions(ctx)
+	return now.Status, nil
+}
+
+func (r *reconciler) readPartitions(ctx context.Context, now *round) error {
+	stored, err := r.State.Partitions(ctx)
 	if err != nil {
-		return Status{}, fmt.Errorf("read partitions: %w", err)
+		return fmt.Errorf("read partitions: %w", err)
 	}
 	// In the order in which they were written: of a block that several have held, the
 	// last one has what became of it.
-	slices.SortFunc(stored, func(a, b queue.Stored[queue.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
-	parts := make([]queue.Partition, len(stored))
-	w.parts = 0
-	for i, s := range stored {
-		parts[i] = s.Value
-		w.parts = max(w.parts, s.Rev)
+	slices.SortFunc(stored, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
+	for _, s := range stored {
+		now.parts = append(now.parts, s.Value)
+		now.latest = s.Rev
 	}
-	if err := w.outdate(ctx, parts); err != nil {
-		return Status{}, err
-	}
-	if len(parts) == 0 && !w.spec.History.Empty() && w.AskSinks > 0 && !w.asked {
-		if parts, w.asked, err = w.recordHeld(ctx); err != nil || !w.asked {
-			return Status{History: w.spec.History, Epoch: w.spec.Epoch}, err
-		}
-	}
-	if parts, err = w.fill(ctx, parts); err != nil {
-		return Status{}, err
-	}
-	if err := w.queueOpen(ctx, parts); err != nil {
-		return Status{}, err
-	}
-	status := Status{History: w.spec.History, Partitions: parts, Failed: Failed(parts), Epoch: w.spec.Epoch}
-	for _, p := range parts {
-		if p.State == queue.PartitionDone {
-			status.Extracted.Add(p.Range())
-		}
-	}
-	if status.Sinks, err = w.reconcileSinks(ctx, parts); err != nil {
-		return status, err
-	}
-	w.setWaits(status.Sinks, time.Now())
-	if err := w.reconcileLive(ctx, &status); err != nil {
-		return status, err
-	}
-	status.Complete = w.complete(status)
-	err = w.trim(ctx, status)
-	status.Log = w.log
-	if err != nil {
-		return status, err
-	}
-	if err := w.measure(ctx, &status); err != nil && !status.Complete {
-		return status, err
-	}
-	return status, nil
+	return r.outdate(ctx, now.parts)
 }
 
-// fill makes partitions for blocks that have none, and, once, for blocks that
-// were given up, if that is wanted. Blocks that have just become unplanned may be a tail
-// that a worker is splitting off this moment; they are planned if they still are in the
-// next round.
-func (w *reconciler) fill(ctx context.Context, parts []queue.Partition) ([]queue.Partition, error) {
-	unplanned := Unplanned(w.spec.History, parts)
-	missing := steady(w.unplanned, unplanned)
-	if !w.filled {
-		missing = unplanned
-	}
-	w.filled, w.unplanned = true, unplanned
-	if w.Retry && !w.retried {
-		missing = append(missing, Failed(parts).Ranges()...)
-	} else { // a mended query is tried with what the one before it could not read
-		missing = append(missing, failedBefore(parts, w.spec.Version).Ranges()...)
-	}
-	var ranges []block.Range
-	for _, r := range missing {
-		ranges = append(ranges, Cut(r, w.size)...)
-	}
-	parts, err := w.create(ctx, ranges, parts)
-	w.retried = w.retried || err == nil
-	return parts, err
-}
-
-func (w *reconciler) create(ctx context.Context, ranges []block.Range, parts []queue.Partition) ([]queue.Partition, error) {
-	fresh := Fresh(ranges, parts)
-	for _, p := range fresh {
-		p.Version = w.spec.Version
-		_, err := w.State.CreatePartition(ctx, p)
-		if errors.Is(err, queue.ErrConflict) {
-			continue // a worker that split it off was as fast; the next round sees it
+// survey sums up the partitions.
+func (r *reconciler) survey(_ context.Context, now *round) error {
+	now.History, now.Partitions, now.Failed, now.Epoch = r.spec.History, now.parts, Failed(now.parts), r.spec.Epoch
+	for _, p := range now.parts {
+		if p.State == state.PartitionDone {
+			now.Extracted.Add(p.Range())
 		}
-		if err != nil {
-			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
-		}
-		parts = append(parts, p)
-	}
-	return parts, nil
-}
-
-// queueOpen queues a task for every open partition. Queueing a task
-// that is there already changes nothing, so when the queue turns out to hold
-// fewer tasks than there are open partitions, all are queued again.
-func (w *reconciler) queueOpen(ctx context.Context, parts []queue.Partition) error {
-	const check = 40 // rounds
-	if w.rounds%check == 0 {
-		load, err := w.Tasks.Load(ctx, queue.PartitionTask)
-		if err != nil {
-			return fmt.Errorf("read the task queue: %w", err)
-		}
-		if open := count(parts, queue.PartitionOpen); load.Queued+load.Held < open {
-			clear(w.queued)
-		}
-	}
-	for _, p := range parts {
-		if p.State != queue.PartitionOpen {
-			delete(w.queued, p.ID())
-			continue
-		}
-		if w.queued[p.ID()] {
-			continue
-		}
-		if _, err := w.Tasks.Add(ctx, queue.PartitionTask, p.ID()); err != nil {
-			return fmt.Errorf("queue partition %s: %w", p.ID(), err)
-		}
-		w.queued[p.ID()] = true
 	}
 	return nil
+}
+
+func (r *reconciler) setComplete(_ context.Context, now *round) error {
+	if count(now.parts, state.PartitionOpen) > 0 || (r.spec.Follows() && r.spec.MaxBlock == nil) {
+		return nil
+	}
+	all := r.spec.History
+	if r.spec.Follows() {
+		all.End = *r.spec.MaxBlock
+	}
+	now.Complete = !slices.ContainsFunc(now.Sinks, func(s SinkStatus) bool {
+		return !r.sinkStopped(s.Name) && !now.accounted(s).Covers(all)
+	})
+	return nil
+}
+
+// accounted returns the blocks that a sink holds, and those that were given up.
+func (s *Status) accounted(sink SinkStatus) block.Set {
+	have := sink.Report.Coverage.Clone()
+	have.AddAll(s.Failed)
+	return have
 }

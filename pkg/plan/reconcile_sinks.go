@@ -8,72 +8,89 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
-// reconcileSinks reads how far each sink is and requeues what one of them has lost.
-func (w *reconciler) reconcileSinks(ctx context.Context, parts []queue.Partition) ([]SinkStatus, error) {
-	names := w.sinks()
-	sinks := make([]SinkStatus, len(names))
+// drained is a sink that was seen at the log's end.
+type drained struct {
+	parts    uint64    // latest revision of a partition when it was first seen there
+	read     time.Time // the destination last
+	readings int       // since it was first seen there
+}
+
+// sinksStep reads how far each sink is and requeues what one of them has lost.
+type sinksStep struct {
+	*reconciler
+	drained map[string]drained // by sink that was at the log's end under this plan
+}
+
+func (s *sinksStep) run(ctx context.Context, now *round) error {
 	var lost block.Set
-	for i, name := range names {
-		position, err := w.Log.Position(ctx, name, queue.History)
-		var live queue.Position
-		if err == nil {
-			live, err = w.Log.Position(ctx, name, queue.Live)
-		}
+	for _, name := range s.sinkNames() {
+		sink, err := s.look(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("read the position of sink %s: %w", name, err)
+			return err
 		}
-		report, rev, err := w.State.Report(ctx, name)
-		if err != nil && !errors.Is(err, queue.ErrNotFound) {
-			return nil, fmt.Errorf("read the report of sink %s: %w", name, err)
-		}
-		sinks[i] = SinkStatus{
-			Name: name, Report: report, Position: position, Live: live,
-			Covered: covered(report.Coverage, w.spec.History), rev: rev,
-		}
-		if rev > w.since {
-			sinks[i].reported = rev
-		}
-		sinks[i].Stopped = w.stopped(name, report)
-		if !w.readToEnd(name, position, report) {
-			continue
-		}
-		for _, r := range MissingFromSink(Wanted(w.spec, report.Live), parts, report.Coverage) {
-			lost.Add(r)
+		now.Sinks = append(now.Sinks, sink)
+		if s.readToEnd(sink, now.latest) {
+			lost.AddAll(block.NewSet(MissingFromSink(Wanted(s.spec, sink.Report.Live), now.parts, sink.Report.Coverage)...))
 		}
 	}
-	if len(lost.Ranges()) == 0 {
-		return sinks, nil
+	if lost.Len() == 0 {
+		return nil
 	}
-	w.logMissing(lost, parts)
-	clear(w.drained)
-	var ranges []block.Range
-	for _, r := range lost.Ranges() {
-		ranges = append(ranges, Cut(r, w.size)...)
+	s.logMissing(lost, now.parts)
+	clear(s.drained)
+	_, err := s.create(ctx, lost.Ranges(), now.parts)
+	return err
+}
+
+// look reads how far a sink is.
+func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
+	position, err := s.Log.Position(ctx, name, queue.History)
+	var live queue.Position
+	if err == nil {
+		live, err = s.Log.Position(ctx, name, queue.Live)
 	}
-	_, err := w.create(ctx, ranges, parts)
-	return sinks, err
+	if err != nil {
+		return SinkStatus{}, fmt.Errorf("read the position of sink %s: %w", name, err)
+	}
+	report, rev, err := s.readReport(ctx, name)
+	if err != nil {
+		return SinkStatus{}, err
+	}
+	sink := SinkStatus{
+		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
+		Covered: covered(report.Coverage, s.spec.History), rev: rev,
+	}
+	if rev > s.since {
+		sink.reported = rev
+	}
+	return sink, nil
+}
+
+// readReport returns what a sink has last reported; without a revision if it has not.
+func (r *reconciler) readReport(ctx context.Context, name string) (state.SinkReport, uint64, error) {
+	report, rev, err := r.State.Report(ctx, name)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return report, 0, fmt.Errorf("read the report of sink %s: %w", name, err)
+	}
+	return report, rev, nil
 }
 
 // logMissing logs which blocks come from now on that a sink lacks. Those that no partition
 // has had are of a live lane that the sink did not see from its beginning: nothing was
 // lost.
-func (w *reconciler) logMissing(lost block.Set, parts []queue.Partition) {
-	had := planned(parts)
-	var again, first block.Set
-	for _, r := range lost.Ranges() {
-		first.AddAll(block.NewSet(had.Missing(r)...))
-	}
-	again = lost.Clone()
-	for _, r := range first.Ranges() {
-		again.Remove(r)
+func (s *sinksStep) logMissing(lost block.Set, parts []state.Partition) {
+	again, first := intersect(lost, planned(parts)), lost.Clone()
+	for _, r := range again.Ranges() {
+		first.Remove(r)
 	}
 	if first.Len() > 0 {
-		w.Logger.Info().Stringer("blocks", first).Msg("a sink has joined the live lane above these blocks; they come as history")
+		s.Logger.Info().Stringer("blocks", first).Msg("a sink has joined the live lane above these blocks; they come as history")
 	}
 	if again.Len() > 0 {
-		w.Logger.Warn().Stringer("blocks", again).Msg("blocks are neither in the log nor in a destination; they are loaded again")
+		s.Logger.Warn().Stringer("blocks", again).Msg("blocks are neither in the log nor in a destination; they are loaded again")
 	}
 }
 
@@ -81,27 +98,27 @@ func (w *reconciler) logMissing(lost block.Set, parts []queue.Partition) {
 // its destination since, so that what its report lacks is not on its way. The report
 // that comes first may be of a reading before the last commit. A partition that has
 // changed since may have brought entries that came and went between two rounds.
-func (w *reconciler) readToEnd(sink string, at queue.Position, report queue.SinkReport) bool {
-	if !at.Drained() {
-		delete(w.drained, sink)
+func (s *sinksStep) readToEnd(sink SinkStatus, latest uint64) bool {
+	if !sink.Position.Drained() {
+		delete(s.drained, sink.Name)
 		return false
 	}
-	seen, before := w.drained[sink]
-	read := readAt(report)
-	if !before || seen.parts != w.parts {
-		w.drained[sink] = drained{parts: w.parts, read: read}
+	read := readAt(sink.Report)
+	seen, before := s.drained[sink.Name]
+	if !before || seen.parts != latest {
+		s.drained[sink.Name] = drained{parts: latest, read: read}
 		return false
 	}
 	if read.After(seen.read) {
 		seen.read = read
 		seen.readings++
-		w.drained[sink] = seen
+		s.drained[sink.Name] = seen
 	}
 	return seen.readings >= confirmingReadings
 }
 
 // readAt returns when the destination was read that a report is of.
-func readAt(r queue.SinkReport) time.Time {
+func readAt(r state.SinkReport) time.Time {
 	if r.Read.IsZero() {
 		return r.Updated // of an older version
 	}
@@ -114,25 +131,4 @@ func covered(coverage block.Set, history block.Range) uint64 {
 		n -= gap.Len()
 	}
 	return n
-}
-
-func (w *reconciler) complete(s Status) bool {
-	if count(s.Partitions, queue.PartitionOpen) > 0 || (w.spec.Follows() && w.spec.MaxBlock == nil) {
-		return false
-	}
-	all := w.spec.History
-	if w.spec.Follows() {
-		all.End = *w.spec.MaxBlock
-	}
-	for _, sink := range s.Sinks {
-		if w.sinkStopped(sink.Name) {
-			continue
-		}
-		have := sink.Report.Coverage.Clone()
-		have.AddAll(s.Failed)
-		if !have.Covers(all) {
-			return false
-		}
-	}
-	return true
 }

@@ -1,10 +1,11 @@
 package plan
 
 import (
+	"context"
 	"fmt"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // silentAfter is how long live entries may wait for a sink that applies none and reports
@@ -13,28 +14,31 @@ const silentAfter = 45 * time.Second
 
 // stillness is a sink's position in the live lane, and since when it is there.
 type stillness struct {
-	mark     queue.LiveMark
+	mark     state.LiveState
 	floor    uint64
 	since    time.Time
 	report   uint64 // revision of the last report
 	reported time.Time
 }
 
-// setWaits writes into the status of each sink why live entries wait for it, if it
+// waitsStep writes into the status of each sink why live entries wait for it, if it
 // does not say so itself: its processes are gone, or do not know.
-func (w *reconciler) setWaits(sinks []SinkStatus, now time.Time) {
-	if w.still == nil {
-		w.still = make(map[string]stillness)
+type waitsStep struct {
+	*reconciler
+	still map[string]stillness // by sink
+}
+
+func (w *waitsStep) run(_ context.Context, now *round) error {
+	for i := range now.Sinks {
+		now.Sinks[i].Waits = w.stillness(now.Sinks[i], time.Now())
 	}
-	for i := range sinks {
-		sinks[i].Waits = w.stillness(sinks[i], now)
-	}
+	return nil
 }
 
 // stillness returns why live entries wait for a sink; empty: none do, or it is
 // reported elsewhere.
-func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
-	waiting := sink.Live.Pending + uint64(sink.Live.AckPending)
+func (w *waitsStep) stillness(sink SinkStatus, now time.Time) string {
+	waiting := sink.Live.Unread()
 	if waiting == 0 || w.sinkStopped(sink.Name) {
 		delete(w.still, sink.Name)
 		return ""
@@ -52,7 +56,7 @@ func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
 	switch {
 	case now.Sub(s.since) < patience:
 		return ""
-	case sink.Report.State == queue.SinkFailed:
+	case sink.Report.State == state.SinkFailed:
 		return fmt.Sprintf("it has stopped, and %d live entries wait for it: %s", waiting, sink.Report.Reason)
 	case now.Sub(s.reported) >= silentAfter:
 		return fmt.Sprintf("it has not reported since %s UTC, and %d live entries wait for it: is it running?",
@@ -67,7 +71,7 @@ func (w *reconciler) stillness(sink SinkStatus, now time.Time) string {
 
 // commitDelay returns how long a sink may gather entries before it commits them. One
 // that only other planners' configurations have commits without delay, as far as is known.
-func (w *reconciler) commitDelay(sink string) time.Duration {
+func (w *waitsStep) commitDelay(sink string) time.Duration {
 	for _, c := range w.Config.Sinks {
 		if c.Name == sink {
 			return c.CommitDelay()

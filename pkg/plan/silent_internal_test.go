@@ -7,22 +7,21 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestWhyLiveEntriesWait: the planner reports it when the sink does not.
 func TestWhyLiveEntriesWait(t *testing.T) {
-	w := &reconciler{Planner: &Planner{
+	r := newReconciler(&Planner{
 		Config:      &config.Pipeline{Sinks: []config.Sink{{Name: "warehouse"}}},
 		SinkStopped: func(string) bool { return false },
-	}}
+	}, state.Spec{}, 1)
 	now := time.Unix(1000, 0)
 	status := SinkStatus{Name: "warehouse", rev: 1, Live: queue.Position{Exists: true, Pending: 3, AckFloor: 7}}
-	status.Report.Live = queue.LiveMark{Started: true, Epoch: 2, Seq: 7}
+	status.Report.Live = state.LiveState{Started: true, Epoch: 2, Seq: 7}
 	after := func(d time.Duration) string {
 		now = now.Add(d)
-		sinks := []SinkStatus{status}
-		w.setWaits(sinks, now)
-		return sinks[0].Waits
+		return r.waits.stillness(status, now)
 	}
 	want := func(got, part string) {
 		t.Helper()
@@ -39,7 +38,7 @@ func TestWhyLiveEntriesWait(t *testing.T) {
 	status.Report.State, status.Report.Reason = "paused", "connection refused"
 	want(after(time.Second), "") // the sink's own
 	status.rev++
-	status.Report.State, status.Report.Reason = queue.SinkFailed, "block 5 is refused"
+	status.Report.State, status.Report.Reason = state.SinkFailed, "block 5 is refused"
 	want(after(time.Second), "it has stopped, and 3 live entries wait for it: block 5 is refused")
 	status.rev++
 	status.Report.State, status.Report.Reason = "running", ""
@@ -56,14 +55,14 @@ func TestWhyLiveEntriesWait(t *testing.T) {
 // those of the plan, which another planner's configuration may have made.
 func TestStillnessOfASinkThatTheConfigurationLacks(t *testing.T) {
 	slow := &config.Delta{MaxCommitDelay: time.Hour}
-	w := &reconciler{Planner: &Planner{Config: &config.Pipeline{Sinks: []config.Sink{{Name: "lake", Delta: slow}}}}}
+	r := newReconciler(&Planner{Config: &config.Pipeline{Sinks: []config.Sink{{Name: "lake", Delta: slow}}}}, state.Spec{}, 1)
 	waiting := queue.Position{Exists: true, Pending: 3}
 	now := time.Unix(1000, 0)
 	for range 2 {
-		sinks := []SinkStatus{{Name: "new", rev: 1, Live: waiting}, {Name: "lake", rev: 1, Live: waiting}}
-		w.setWaits(sinks, now)
-		if now.Unix() > 1000 && (sinks[0].Waits == "" || sinks[1].Waits != "") {
-			t.Errorf("told of the new sink %q, and of the one that gathers for an hour %q", sinks[0].Waits, sinks[1].Waits)
+		fresh := r.waits.stillness(SinkStatus{Name: "new", rev: 1, Live: waiting}, now)
+		lake := r.waits.stillness(SinkStatus{Name: "lake", rev: 1, Live: waiting}, now)
+		if now.Unix() > 1000 && (fresh == "" || lake != "") {
+			t.Errorf("told of the new sink %q, and of the one that gathers for an hour %q", fresh, lake)
 		}
 		now = now.Add(time.Minute)
 	}

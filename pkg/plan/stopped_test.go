@@ -6,7 +6,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestAFailedSinkDoesNotHoldTheLiveLane: a sink in a process of its own has failed, and
@@ -30,9 +30,9 @@ func TestAFailedSinkDoesNotHoldTheLiveLane(t *testing.T) {
 }
 
 // fails plays a sink that has failed with what it had then.
-func (d *liveEnv) fails(sink string, mark queue.LiveMark, coverage ...block.Range) {
+func (d *liveEnv) fails(sink string, mark state.LiveState, coverage ...block.Range) {
 	d.t.Helper()
-	must(d.t, d.State.PutReport(d.t.Context(), queue.SinkReport{
-		Name: sink, Coverage: block.NewSet(coverage...), Live: mark, State: queue.SinkFailed, Reason: "a value does not fit",
+	must(d.t, d.State.PutReport(d.t.Context(), state.SinkReport{
+		Name: sink, Coverage: block.NewSet(coverage...), Live: mark, State: state.SinkFailed, Reason: "a value does not fit",
 	}))
 }

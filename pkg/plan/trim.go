@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
-
-// trimEvery is how many rounds pass between two trims.
-const trimEvery = 8
 
 // LogStatus is the log's part of a [Status].
 type LogStatus struct {
@@ -22,32 +20,43 @@ type LogStatus struct {
 	Unread   uint64 // entries that this sink has still to apply
 }
 
-// trim removes from the log what every sink has committed. Entries younger than
+// trimStep removes from the log what every sink has committed. Entries younger than
 // the replay window stay, unless the log is getting full: the pipeline matters
 // more than the window. Nor does a sink that has stopped for good keep entries in a log
 // that is getting full while others still run: what it lacks is read again when it is
 // back.
-func (w *reconciler) trim(ctx context.Context, s Status) error {
-	if w.rounds%trimEvery != 0 {
-		return nil
+type trimStep struct {
+	*reconciler
+	pace   pace
+	status LogStatus // as of the last trim
+}
+
+func (t *trimStep) run(ctx context.Context, now *round) (err error) {
+	if t.pace.due() {
+		err = t.trimLog(ctx, now)
 	}
-	log, err := w.Log.State(ctx)
+	now.Log = t.status
+	return err
+}
+
+func (t *trimStep) trimLog(ctx context.Context, now *round) error {
+	log, err := t.Log.State(ctx)
 	if err != nil {
 		return fmt.Errorf("read the state of the log: %w", err)
 	}
 	crowded := log.Bytes > uint64(log.MaxBytes)/2
-	holding := s.Sinks
-	if others := running(s.Sinks); crowded && len(others) > 0 {
+	holding := now.Sinks
+	if others := running(now.Sinks); crowded && len(others) > 0 {
 		holding = others
 	}
-	w.log = logStatus(log, holding, w.spec.Follows())
-	history, live, err := w.committed(ctx, log, holding)
+	t.status = logStatus(log, holding, t.spec.Follows())
+	history, live, err := t.committed(ctx, log, holding)
 	if err != nil {
 		return err
 	}
 	upto := min(history, live)
 	if !crowded {
-		if upto, err = w.Log.OlderThan(ctx, time.Now().Add(-w.Config.Log.Replay), upto); err != nil {
+		if upto, err = t.Log.OlderThan(ctx, time.Now().Add(-t.Config.Log.Replay), upto); err != nil {
 			return fmt.Errorf("find the replay window: %w", err)
 		}
 		history = upto
@@ -55,14 +64,14 @@ func (w *reconciler) trim(ctx context.Context, s Status) error {
 	if max(upto, history) < log.First {
 		return nil
 	}
-	switch err := w.copyPositions(ctx, s.Partitions, max(upto, history)); {
+	switch err := t.copyPositions(ctx, now.parts, max(upto, history)); {
 	case errors.Is(err, queue.ErrConflict):
 		return nil // a worker is at its record this moment; the next trim is soon
 	case err != nil:
 		return err
 	}
 	if upto >= log.First {
-		if err := w.Log.Trim(ctx, upto); err != nil {
+		if err := t.Log.Trim(ctx, upto); err != nil {
 			return err
 		}
 	}
@@ -71,7 +80,7 @@ func (w *reconciler) trim(ctx context.Context, s Status) error {
 	}
 	// The live lane's last watermark stays, however old it is. It must not keep the
 	// partitions' entries behind it.
-	return w.Log.TrimLanes(ctx, queue.History, history)
+	return t.Log.TrimLanes(ctx, queue.History, history)
 }
 
 // running returns the sinks that have not stopped for good.
@@ -97,14 +106,14 @@ func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 
 // committed returns the last sequences of the partitions' lanes and of the live lane
 // up to which all these sinks have everything, and nobody needs anything.
-func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
+func (t *trimStep) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
 	history, live = log.Last, log.Last
 	for _, sink := range sinks {
 		if !sink.Position.Exists {
 			return 0, 0, nil
 		}
 		history = min(history, sink.Position.AckFloor)
-		if !w.spec.Follows() {
+		if !t.spec.Follows() {
 			continue
 		}
 		if !sink.Live.Exists {
@@ -114,17 +123,17 @@ func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []
 		// What it has not reported yet stays: it would look as if it lacked what was
 		// trimmed, and an epoch would begin for nothing.
 		switch mark := sink.Report.Live; {
-		case mark.Started && mark.Epoch == w.spec.Epoch:
+		case mark.Started && mark.Epoch == t.spec.Epoch:
 			live = min(live, mark.Seq)
 		case mark.Started:
 			live = 0
 		}
 	}
-	if !w.spec.Follows() {
+	if !t.spec.Follows() {
 		return history, live, nil
 	}
 	// Whoever writes the live lane next needs the watermark that closed it last.
-	position, _, err := w.State.LivePosition(ctx)
+	position, _, err := t.State.LivePosition(ctx)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		return history, 0, nil
@@ -135,7 +144,7 @@ func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []
 	if full := uint64(log.MaxBytes) / 10 * 9; log.Bytes > full {
 		// A range that is larger than the log would never be closed. Only its last
 		// entry fences the lane; if its writer dies, an epoch begins.
-		tail, err := w.Log.Tail(ctx, queue.LiveLane)
+		tail, err := t.Log.Tail(ctx, queue.LiveLane)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -146,24 +155,24 @@ func (w *reconciler) committed(ctx context.Context, log queue.LogState, sinks []
 
 // copyPositions records how far the lanes have come whose last message is about to be
 // removed: a worker could not find it in the log any more.
-func (w *reconciler) copyPositions(ctx context.Context, parts []queue.Partition, upto uint64) error {
+func (t *trimStep) copyPositions(ctx context.Context, parts []state.Partition, upto uint64) error {
 	for _, p := range parts {
-		if p.State != queue.PartitionOpen {
+		if p.State != state.PartitionOpen {
 			continue
 		}
-		tail, err := w.Log.Tail(ctx, p.Lane())
+		tail, err := t.Log.Tail(ctx, p.Lane())
 		if err != nil {
 			return fmt.Errorf("read the tail of lane %s: %w", p.Lane(), err)
 		}
 		if !tail.Found || tail.Seq > upto || tail.Damaged != nil {
 			continue // a damaged one does not say how far the lane has come
 		}
-		now, rev, err := w.State.Partition(ctx, p.ID())
+		now, rev, err := t.State.Partition(ctx, p.ID())
 		if err != nil {
 			return fmt.Errorf("read partition %s: %w", p.ID(), err)
 		}
 		now.Next = tail.Entry.After()
-		if _, err := w.State.UpdatePartition(ctx, now, rev); err != nil {
+		if _, err := t.State.UpdatePartition(ctx, now, rev); err != nil {
 			return fmt.Errorf("copy the position of partition %s: %w", p.ID(), err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // cluster is three NATS servers in this process.
@@ -105,7 +106,7 @@ func TestReadsThatDecideAskTheLeader(t *testing.T) {
 		return log, state
 	}
 	ctx := testContext(t)
-	log, state := open(c.nodes[0])
+	log, kv := open(c.nodes[0])
 
 	// Every request of the API is heard here.
 	nc, err := nats.Connect(c.nodes[0].ClientURL())
@@ -128,12 +129,12 @@ func TestReadsThatDecideAskTheLeader(t *testing.T) {
 	seq := mustPublish(t, log, queue.LiveLane, 0, "a", group(1, 2, 7<<20))
 	last := entry.Entry{Header: entry.Header{Kind: entry.Invalidate, Network: "n", Epoch: 1, Range: block.Closed(1, 2)}}
 	end := mustPublish(t, log, queue.LiveLane, seq, "b", entry.Group{last})
-	rev, err := state.SaveSpec(ctx, queue.Spec{Epoch: 7}, 0)
+	rev, err := kv.SaveSpec(ctx, state.Spec{Epoch: 7}, 0)
 	must(t, err)
 
 	// From a node that leads neither stream, right after the writing.
 	node := c.follower("AMPIPE_LOG_test")
-	log, state = open(node)
+	log, kv = open(node)
 	tail, err := log.Tail(ctx, queue.LiveLane)
 	must(t, err)
 	if !tail.Found || tail.Seq != end || tail.After != seq || tail.Entry.Kind != entry.Invalidate || tail.ID != "b" {
@@ -153,7 +154,7 @@ func TestReadsThatDecideAskTheLeader(t *testing.T) {
 	if none.Found {
 		t.Errorf("a lane without messages has %+v", none)
 	}
-	spec, got, err := state.LoadSpec(ctx)
+	spec, got, err := kv.LoadSpec(ctx)
 	must(t, err)
 	if spec.Epoch != 7 || got != rev {
 		t.Errorf("plan %+v, revision %d, want %d", spec, got, rev)

@@ -22,6 +22,9 @@ import (
 // store.
 const headerID = "Ampipe-Id"
 
+// LiveLane is where the live chain's entries go.
+const LiveLane = "live"
+
 // Log is the log of one pipeline. Its methods may be called concurrently, in
 // any number of processes.
 type Log struct {

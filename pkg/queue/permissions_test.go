@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/queue/queuetest"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // operations are what a process may ask of NATS, and which users may.
@@ -210,22 +211,22 @@ func TestARefusalIsSeenAtOnce(t *testing.T) {
 
 	planner := as("planner", false)
 	log := mustLog(t, planner, 64<<20)
-	state, err := planner.State(testContext(t), "pipe")
+	kv, err := planner.State(testContext(t), "pipe")
 	must(t, err)
 	_, err = planner.Tasks(testContext(t), "pipe")
 	must(t, err)
-	_, err = state.SaveSpec(testContext(t), queue.Spec{Epoch: 1}, 0)
+	_, err = kv.SaveSpec(testContext(t), state.Spec{Epoch: 1}, 0)
 	must(t, err)
 	refused("ampipe.log.pipe.live", func() error {
 		_, err := log.Publish(testContext(t), queue.LiveLane, 0, "a", group(0, 1, 10))
 		return err
 	})
-	state, err = as("sink-lake", true).State(testContext(t), "pipe")
+	kv, err = as("sink-lake", true).State(testContext(t), "pipe")
 	must(t, err)
-	must(t, state.PutReport(testContext(t), queue.SinkReport{Name: "lake"}))
-	refused("sink.warehouse", func() error { return state.PutReport(testContext(t), queue.SinkReport{Name: "warehouse"}) })
+	must(t, kv.PutReport(testContext(t), state.SinkReport{Name: "lake"}))
+	refused("sink.warehouse", func() error { return kv.PutReport(testContext(t), state.SinkReport{Name: "warehouse"}) })
 	refused("sink.warehouse", func() error { // the connection is closed now
-		_, _, err := state.LoadSpec(testContext(t))
+		_, _, err := kv.LoadSpec(testContext(t))
 		return err
 	})
 
@@ -298,9 +299,9 @@ func TestWhatAReplyMayDo(t *testing.T) {
 	url := shipped.Server().ClientURL()
 	planner := mustOpen(t, queue.Config{URL: url, Role: "planner", User: "planner", Password: shipped.Password("planner")})
 	log := mustLog(t, planner, 64<<20)
-	state, err := planner.State(testContext(t), "pipe")
+	kv, err := planner.State(testContext(t), "pipe")
 	must(t, err)
-	_, err = state.SaveSpec(testContext(t), queue.Spec{Epoch: 1}, 0)
+	_, err = kv.SaveSpec(testContext(t), state.Spec{Epoch: 1}, 0)
 	must(t, err)
 	sink := dialRaw(t, url, shipped, "sink-lake")
 	ask := func(reply string) {
@@ -339,9 +340,9 @@ func TestNoRollUp(t *testing.T) {
 	shipped := queuetest.Ship(t)
 	url := shipped.Server().ClientURL()
 	planner := mustOpen(t, queue.Config{URL: url, Role: "planner", User: "planner", Password: shipped.Password("planner")})
-	state, err := planner.State(testContext(t), "pipe")
+	kv, err := planner.State(testContext(t), "pipe")
 	must(t, err)
-	_, err = state.SaveSpec(testContext(t), queue.Spec{Epoch: 1}, 0)
+	_, err = kv.SaveSpec(testContext(t), state.Spec{Epoch: 1}, 0)
 	must(t, err)
 	sink := dialRaw(t, url, shipped, "sink-lake")
 	for _, how := range []string{"all", "sub"} {
@@ -355,7 +356,7 @@ func TestNoRollUp(t *testing.T) {
 			t.Errorf("roll-up %s: %s", how, answer.Data)
 		}
 	}
-	if spec, _, err := state.LoadSpec(testContext(t)); err != nil || spec.Epoch != 1 {
+	if spec, _, err := kv.LoadSpec(testContext(t)); err != nil || spec.Epoch != 1 {
 		t.Errorf("%+v, %v", spec, err)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Keys of a pipeline's documents.
@@ -16,11 +18,12 @@ const (
 	keySpec      = "spec"
 	keyPartition = "partition"
 	keySink      = "sink"
+	keyLive      = "live"
 )
 
 // SaveSpec writes the plan. rev is the revision it was read with, 0 if there
 // must not be one yet; otherwise the error is [ErrConflict].
-func (s *State) SaveSpec(ctx context.Context, spec Spec, rev uint64) (newRev uint64, err error) {
+func (s *State) SaveSpec(ctx context.Context, spec state.Spec, rev uint64) (newRev uint64, err error) {
 	if rev == 0 {
 		return s.Create(ctx, keySpec, spec)
 	}
@@ -30,7 +33,7 @@ func (s *State) SaveSpec(ctx context.Context, spec Spec, rev uint64) (newRev uin
 // CheckSpec returns the error with which [State.SaveSpec] refuses a plan that is larger
 // than a message may be, of which the query is nearly all. maxPayload is that of the
 // server, 0 of an embedded one.
-func CheckSpec(spec Spec, maxPayload int) error {
+func CheckSpec(spec state.Spec, maxPayload int) error {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return fault.Permanent(fmt.Errorf("write the plan: %w", err))
@@ -42,7 +45,7 @@ func CheckSpec(spec Spec, maxPayload int) error {
 	return nil
 }
 
-func tooLong(spec Spec, size, limit int, embedded bool) error {
+func tooLong(spec state.Spec, size, limit int, embedded bool) error {
 	raise := "raise max_payload of the NATS server"
 	if embedded {
 		raise = "set nats.url to a NATS server of its own with a larger max_payload"
@@ -56,8 +59,8 @@ func tooLong(spec Spec, size, limit int, embedded bool) error {
 type PlanTooLargeError struct{ error }
 
 // LoadSpec reads the plan, or returns [ErrNotFound].
-func (s *State) LoadSpec(ctx context.Context) (spec Spec, rev uint64, err error) {
-	return Get[Spec](ctx, s, keySpec)
+func (s *State) LoadSpec(ctx context.Context) (spec state.Spec, rev uint64, err error) {
+	return Get[state.Spec](ctx, s, keySpec)
 }
 
 // WatchSpec calls fn with the plan and with each change of it; see [State.Watch].
@@ -69,7 +72,7 @@ func (s *State) WatchSpec(ctx context.Context, fn func(Change) error) error {
 var errFound = errors.New("found")
 
 // WaitSpec waits until the pipeline is planned and returns the plan.
-func (s *State) WaitSpec(ctx context.Context) (spec Spec, rev uint64, err error) {
+func (s *State) WaitSpec(ctx context.Context) (spec state.Spec, rev uint64, err error) {
 	err = s.Watch(ctx, keySpec, func(c Change) error {
 		if c.Value == nil {
 			return nil
@@ -87,33 +90,33 @@ func (s *State) WaitSpec(ctx context.Context) (spec Spec, rev uint64, err error)
 }
 
 // Partitions reads all partitions, in ascending order of start and generation.
-func (s *State) Partitions(ctx context.Context) ([]Stored[Partition], error) {
-	all, err := List[Partition](ctx, s, keyPartition)
-	slices.SortFunc(all, func(a, b Stored[Partition]) int {
+func (s *State) Partitions(ctx context.Context) ([]Stored[state.Partition], error) {
+	all, err := List[state.Partition](ctx, s, keyPartition)
+	slices.SortFunc(all, func(a, b Stored[state.Partition]) int {
 		return cmp.Or(cmp.Compare(a.Value.Start, b.Value.Start), cmp.Compare(a.Value.Generation, b.Value.Generation))
 	})
 	return all, err
 }
 
-// Partition reads one partition by its [Partition.ID], or returns [ErrNotFound].
-func (s *State) Partition(ctx context.Context, id string) (p Partition, rev uint64, err error) {
-	return Get[Partition](ctx, s, keyPartition+"."+id)
+// Partition reads one partition by its [state.Partition.ID], or returns [ErrNotFound].
+func (s *State) Partition(ctx context.Context, id string) (p state.Partition, rev uint64, err error) {
+	return Get[state.Partition](ctx, s, keyPartition+"."+id)
 }
 
 // CreatePartition writes a new partition, or returns [ErrConflict] if there is one
 // of that start and generation.
-func (s *State) CreatePartition(ctx context.Context, p Partition) (rev uint64, err error) {
+func (s *State) CreatePartition(ctx context.Context, p state.Partition) (rev uint64, err error) {
 	return s.Create(ctx, keyPartition+"."+p.ID(), p)
 }
 
 // UpdatePartition writes a partition that still has revision rev, or returns
 // [ErrConflict].
-func (s *State) UpdatePartition(ctx context.Context, p Partition, rev uint64) (newRev uint64, err error) {
+func (s *State) UpdatePartition(ctx context.Context, p state.Partition, rev uint64) (newRev uint64, err error) {
 	return s.Update(ctx, keyPartition+"."+p.ID(), p, rev)
 }
 
 // PutReport writes what a sink reports about itself.
-func (s *State) PutReport(ctx context.Context, r SinkReport) error {
+func (s *State) PutReport(ctx context.Context, r state.SinkReport) error {
 	if err := checkName("sink", r.Name); err != nil {
 		return err
 	}
@@ -122,22 +125,39 @@ func (s *State) PutReport(ctx context.Context, r SinkReport) error {
 }
 
 // Report returns what one sink has last reported, or [ErrNotFound].
-func (s *State) Report(ctx context.Context, sink string) (r SinkReport, rev uint64, err error) {
+func (s *State) Report(ctx context.Context, sink string) (r state.SinkReport, rev uint64, err error) {
 	if err := checkName("sink", sink); err != nil {
-		return SinkReport{}, 0, err
+		return state.SinkReport{}, 0, err
 	}
-	return Get[SinkReport](ctx, s, keySink+"."+sink)
+	return Get[state.SinkReport](ctx, s, keySink+"."+sink)
 }
 
 // Reports returns the last reports of all sinks, by name.
-func (s *State) Reports(ctx context.Context) (map[string]SinkReport, error) {
-	all, err := List[SinkReport](ctx, s, keySink)
+func (s *State) Reports(ctx context.Context) (map[string]state.SinkReport, error) {
+	all, err := List[state.SinkReport](ctx, s, keySink)
 	if err != nil {
 		return nil, err
 	}
-	reports := make(map[string]SinkReport, len(all))
+	reports := make(map[string]state.SinkReport, len(all))
 	for _, doc := range all {
 		reports[doc.Value.Name] = doc.Value
 	}
 	return reports, nil
+}
+
+// LivePosition reads the position of the live lane, or returns [ErrNotFound].
+func (s *State) LivePosition(ctx context.Context) (live state.LivePosition, rev uint64, err error) {
+	return Get[state.LivePosition](ctx, s, keyLive)
+}
+
+// SaveLivePosition writes the position of the live lane. Only the holder of its task
+// does, and the planner while there is none. rev is the revision that the position had
+// when it was last read or written, 0 if there was none; if it has another by now, another
+// process writes the lane and the error is [ErrConflict].
+func (s *State) SaveLivePosition(ctx context.Context, live state.LivePosition, rev uint64) (newRev uint64, err error) {
+	live.Updated = time.Now().UTC()
+	if rev == 0 {
+		return s.Create(ctx, keyLive, live)
+	}
+	return s.Update(ctx, keyLive, live, rev)
 }

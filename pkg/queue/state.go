@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // State holds the documents of one pipeline: small JSON values by key, with a
@@ -217,7 +218,7 @@ func (s *State) write(ctx context.Context, verb, key string, value any, do func(
 		return 0, fault.Permanent(fmt.Errorf("%s %s: %w", verb, key, err))
 	}
 	if limit := s.conn.MaxPayload() - headerRoom; len(text) > limit {
-		if spec, ok := value.(Spec); ok {
+		if spec, ok := value.(state.Spec); ok {
 			return 0, tooLong(spec, len(text), limit, s.conn.server != nil)
 		}
 		return 0, fault.Permanent(fmt.Errorf("%s %s: it takes %s, and a message of NATS may have %s: "+

@@ -15,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func mustState(t testing.TB, c *queue.Conn, pipeline string) *queue.State {
@@ -92,7 +93,7 @@ func TestSpecIsWaitedFor(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	type waited struct {
-		spec queue.Spec
+		spec state.Spec
 		rev  uint64
 		err  error
 	}
@@ -101,11 +102,11 @@ func TestSpecIsWaitedFor(t *testing.T) {
 		spec, rev, err := s.WaitSpec(ctx)
 		out <- waited{spec, rev, err}
 	}()
-	want := queue.Spec{
+	want := state.Spec{
 		Epoch: 1, Query: "SELECT 1", BlockColumn: "block_num", Schema: []byte{1, 2, 3}, Network: "mainnet",
-		History: block.Range{Start: 5, End: 100}, Live: &queue.Origin{Start: 100, Points: []block.Cursor{{Network: "mainnet", Number: 99, Hash: block.Hash{1}}}}, Planned: time.Now().UTC().Truncate(time.Second),
+		History: block.Range{Start: 5, End: 100}, Live: &state.Origin{Start: 100, Points: []block.Cursor{{Network: "mainnet", Number: 99, Hash: block.Hash{1}}}}, Planned: time.Now().UTC().Truncate(time.Second),
 	}
-	if _, err := mustState(t, conn, "other").SaveSpec(ctx, queue.Spec{Query: "other"}, 0); err != nil {
+	if _, err := mustState(t, conn, "other").SaveSpec(ctx, state.Spec{Query: "other"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	rev, err := s.SaveSpec(ctx, want, 0)
@@ -132,18 +133,18 @@ func TestPartitions(t *testing.T) {
 	ctx := testContext(t)
 	conn := mustConn(t)
 	s, other := mustState(t, conn, "pipe"), mustState(t, conn, "pipe2")
-	want := []queue.Partition{
-		{Start: 5, End: 10, State: queue.PartitionOpen},
-		{Start: 5, Generation: 1, End: 10, State: queue.PartitionDone},
-		{Start: 40, End: 1000, State: queue.PartitionFailed, Attempts: 3, Error: "no"},
-		{Start: 300, End: 400, State: queue.PartitionOpen},
+	want := []state.Partition{
+		{Start: 5, End: 10, State: state.PartitionOpen},
+		{Start: 5, Generation: 1, End: 10, State: state.PartitionDone},
+		{Start: 40, End: 1000, State: state.PartitionFailed, Attempts: 3, Error: "no"},
+		{Start: 300, End: 400, State: state.PartitionOpen},
 	}
 	for _, i := range []int{3, 0, 2, 1} {
 		if _, err := s.CreatePartition(ctx, want[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := other.CreatePartition(ctx, queue.Partition{Start: 5}); err != nil {
+	if _, err := other.CreatePartition(ctx, state.Partition{Start: 5}); err != nil {
 		t.Errorf("pipelines share partitions: %v", err)
 	}
 	if _, err := s.CreatePartition(ctx, want[0]); !errors.Is(err, queue.ErrConflict) {
@@ -184,7 +185,7 @@ func TestReports(t *testing.T) {
 		t.Errorf("%v, %v", reports, err)
 	}
 	for _, rows := range []uint64{1, 7} {
-		r := queue.SinkReport{Name: "warehouse", Rows: rows, State: "running", Coverage: block.NewSet(block.Range{End: 9})}
+		r := state.SinkReport{Name: "warehouse", Rows: rows, State: "running", Coverage: block.NewSet(block.Range{End: 9})}
 		if err := s.PutReport(ctx, r); err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +243,7 @@ func TestTheStateIsDeleted(t *testing.T) {
 	c := mustOpen(t, queue.Config{Server: server})
 	s := mustState(t, c, "test")
 	ctx := testContext(t)
-	if _, err := s.SaveSpec(ctx, queue.Spec{Epoch: 7}, 0); err != nil {
+	if _, err := s.SaveSpec(ctx, state.Spec{Epoch: 7}, 0); err != nil {
 		t.Fatal(err)
 	}
 	nc, err := nats.Connect(server.URL())
@@ -254,7 +255,7 @@ func TestTheStateIsDeleted(t *testing.T) {
 	if _, _, err := s.LoadSpec(ctx); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("read: %v, want ErrNotFound", err)
 	}
-	_, err = s.SaveSpec(ctx, queue.Spec{Epoch: 8}, 0)
+	_, err = s.SaveSpec(ctx, state.Spec{Epoch: 8}, 0)
 	must(t, err)
 	spec, _, err := s.LoadSpec(ctx)
 	must(t, err)

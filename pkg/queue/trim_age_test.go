@@ -7,6 +7,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 func TestOlderThan(t *testing.T) {
@@ -44,17 +45,17 @@ func TestOlderThan(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	ctx := testContext(t)
-	state := mustState(t, mustConn(t), "p")
-	if _, _, err := state.Report(ctx, "warehouse"); !errors.Is(err, queue.ErrNotFound) {
+	kv := mustState(t, mustConn(t), "p")
+	if _, _, err := kv.Report(ctx, "warehouse"); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a report that nobody made: %v", err)
 	}
 	var last uint64
 	for end := block.Number(1); end < 4; end++ {
-		want := queue.SinkReport{Name: "warehouse", Coverage: block.NewSet(block.Range{Start: 0, End: end})}
-		if err := state.PutReport(ctx, want); err != nil {
+		want := state.SinkReport{Name: "warehouse", Coverage: block.NewSet(block.Range{Start: 0, End: end})}
+		if err := kv.PutReport(ctx, want); err != nil {
 			t.Fatal(err)
 		}
-		got, rev, err := state.Report(ctx, "warehouse")
+		got, rev, err := kv.Report(ctx, "warehouse")
 		if err != nil || !got.Coverage.Equal(want.Coverage) || rev <= last {
 			t.Errorf("report %+v, revision %d after %d, %v", got, rev, last, err)
 		}

@@ -57,7 +57,7 @@ func (l *CommitState) Take(c Change, column int) (Step, error) {
 		return l.takeData(c, column)
 	}
 
-	next, ok, err := l.Live.Next(c)
+	next, ok, err := c.Advance(l.Live)
 	if err != nil {
 		return Step{}, err
 	}
@@ -66,7 +66,7 @@ func (l *CommitState) Take(c Change, column int) (Step, error) {
 	}
 	var step Step
 	begins := c.Range.Start
-	beyond := l.Live.StartsBeyond(c)
+	beyond := c.StartsBeyond(l.Live)
 	if beyond {
 		begins = l.Live.Start
 	}
@@ -192,12 +192,12 @@ func (l *CommitState) removeFrom(n block.Number) []block.Range {
 	return []block.Range{void}
 }
 
-// Next returns the state of the live lane after c. It returns false for a change
+// Advance returns the state of the live lane after c. It returns false for a change
 // that has been applied already, and [ErrGap] for one whose predecessor has not. The
 // first change may come from the middle of a lane, but begins a block: what stood
 // before it may have been returned to the log after it was passed on. Sequences count
 // within an epoch: one of a later epoch starts a lane again.
-func (s LiveState) Next(c Change) (LiveState, bool, error) {
+func (c Change) Advance(s LiveState) (LiveState, bool, error) {
 	switch {
 	case !s.Started && (c.Kind == entry.Watermark || c.Part > 0):
 		return s, false, fmt.Errorf("live entry %d closes or continues what began before it, and nothing of that was applied: %w", c.Seq, ErrGap)
@@ -208,7 +208,7 @@ func (s LiveState) Next(c Change) (LiveState, bool, error) {
 	case c.Epoch > s.Epoch && c.After != 0:
 		return s, false, fmt.Errorf("live entry %d of epoch %d follows %d, and none of that epoch was applied yet: %w",
 			c.Seq, c.Epoch, c.After, ErrGap)
-	case s.StartsBeyond(c):
+	case c.StartsBeyond(s):
 		s.Start, s.Cursor = c.Range.Start, block.Cursor{}
 		if c.Kind == entry.Invalidate && c.Range.Start > 0 && !c.Prev.IsZero() {
 			s.Cursor = block.Cursor{Network: c.Network, Number: c.Range.Start - 1, Hash: c.Prev}
@@ -232,20 +232,11 @@ func (s LiveState) Next(c Change) (LiveState, bool, error) {
 	return s, true, nil
 }
 
-// After returns the block after the cursor or, without a cursor, the live start: all
-// live blocks below it have arrived.
-func (s LiveState) After() block.Number {
-	if s.Cursor.Network != "" {
-		return s.Cursor.Number + 1
-	}
-	return s.Start
-}
-
-// StartsBeyond reports whether c starts a new epoch beyond what this destination has
+// StartsBeyond reports whether c starts a new epoch beyond what a destination has
 // confirmed: above the block after its cursor, or at that block but on another parent.
 // Its live blocks may be on an orphaned fork then, so they are rolled back and
 // backfilled. If c has no parent hash, only the numbers are compared.
-func (s LiveState) StartsBeyond(c Change) bool {
+func (c Change) StartsBeyond(s LiveState) bool {
 	if !s.Started || c.Epoch <= s.Epoch {
 		return false
 	}

@@ -202,12 +202,12 @@ func TestNextLive(t *testing.T) {
 		"deep reorg":        {c: live(2, 11, 10, entry.Invalidate, block.Closed(50, 120)), ok: true, want: sink.LiveState{Started: true, Epoch: 2, Seq: 11, Start: 50, Cursor: block.Cursor{Network: "n", Number: 49, Hash: block.Hash{7}}}},
 		"back to the start": {c: live(2, 11, 10, entry.Invalidate, block.Closed(0, 120)), ok: true, want: sink.LiveState{Started: true, Epoch: 2, Seq: 11}},
 	} {
-		got, ok, err := at.Next(tc.c)
+		got, ok, err := tc.c.Advance(at)
 		if got != tc.want || ok != tc.ok || errors.Is(err, sink.ErrGap) != tc.gap || !tc.gap && err != nil {
 			t.Errorf("%s: %+v, %v, %v; want %+v", name, got, ok, err, tc.want)
 		}
 	}
-	first, ok, err := sink.LiveState{}.Next(live(2, 33, 32, entry.Data, block.Closed(70, 71)))
+	first, ok, err := live(2, 33, 32, entry.Data, block.Closed(70, 71)).Advance(sink.LiveState{})
 	if want := (sink.LiveState{Started: true, Epoch: 2, Seq: 33, Start: 70}); first != want || !ok || err != nil {
 		t.Errorf("first: %+v, %v, %v; want %+v", first, ok, err, want)
 	}

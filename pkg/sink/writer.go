@@ -13,6 +13,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Table is what a Writer is opened for.
@@ -41,15 +42,8 @@ type State struct {
 	Live     LiveState
 }
 
-// LiveState is how far the live lane has been applied. The zero value means
-// that it has not been started.
-type LiveState struct {
-	Started bool
-	Epoch   uint64
-	Seq     uint64       // the last live entry applied
-	Start   block.Number // first block owned by the live lane
-	Cursor  block.Cursor // the last watermark
-}
+// LiveState is how far the live lane has been applied.
+type LiveState = state.LiveState
 
 // Applied counts what one call of Apply did.
 type Applied struct {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 var logSchema = arrow.NewSchema([]arrow.Field{
@@ -230,7 +230,7 @@ type watch struct {
 	commits []apply.Commit
 	pauses  []string
 	resumes int
-	reports []queue.SinkReport
+	reports []state.SinkReport
 }
 
 func (w *watch) OnApplied(c apply.Commit) {
@@ -265,7 +265,7 @@ func (w *watch) OnResume() {
 	w.resumes++
 }
 
-func (w *watch) PutReport(_ context.Context, r queue.SinkReport) error {
+func (w *watch) PutReport(_ context.Context, r state.SinkReport) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r.Coverage = r.Coverage.Clone()
@@ -295,7 +295,7 @@ func (w *watch) story() []string {
 }
 
 // reported returns a copy of the reports, and forgets them.
-func (w *watch) reported() []queue.SinkReport {
+func (w *watch) reported() []state.SinkReport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	reports := w.reports

@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // eager tells when everything is committed.
@@ -174,10 +175,10 @@ func fill(ctx context.Context, t *testing.T, log *queue.Log, blocks block.Number
 		}
 	}
 	for start := block.Number(0); start < blocks; start += blocks / 10 {
-		p := queue.Partition{Start: start, End: start + blocks/10}
+		p := state.Partition{Start: start, End: start + blocks/10}
 		lane(p.Lane(), p.Range(), 7)
 	}
-	again := queue.Partition{Start: blocks/4 + 3, End: blocks / 2, Generation: 1}
+	again := state.Partition{Start: blocks/4 + 3, End: blocks / 2, Generation: 1}
 	lane(again.Lane(), again.Range(), 11)
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // env is a loop between a log and a destination that a test controls.
@@ -269,7 +270,7 @@ func TestLoopIsolatesARefusedRow(t *testing.T) {
 			t.Errorf("acknowledged are %v, want all but the fifth", got)
 		}
 		last := r.watch.reports[len(r.watch.reports)-1]
-		if last.State != queue.SinkFailed || last.Reason != err.Error() {
+		if last.State != state.SinkFailed || last.Reason != err.Error() {
 			t.Errorf("the last report is %+v", last)
 		}
 

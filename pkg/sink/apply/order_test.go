@@ -16,9 +16,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // lane makes the messages of a live lane; a history's stand between them.
@@ -551,7 +551,7 @@ func TestABadRowStopsBothFlows(t *testing.T) {
 			if acked := log.acked(); len(acked) != 3 {
 				t.Errorf("acknowledged are %v", acked)
 			}
-			if last := r.watch.reports[len(r.watch.reports)-1]; last.State != queue.SinkFailed || last.Reason != err.Error() {
+			if last := r.watch.reports[len(r.watch.reports)-1]; last.State != state.SinkFailed || last.Reason != err.Error() {
 				t.Errorf("the last report is %+v", last)
 			}
 		})

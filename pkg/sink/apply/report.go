@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 const (
@@ -22,10 +22,10 @@ type reporter struct {
 	run      *run
 	runs     []*run // of each kind of lanes
 	coverage block.Set
-	live     queue.LiveMark
+	live     state.LiveState
 	known    bool // coverage has been read: an empty one would have everything queued again
 	asOf     time.Time
-	sent     queue.SinkReport
+	sent     state.SinkReport
 	failing  bool
 	looked   time.Time // when the destination was last asked
 	written  uint64    // rows at that time
@@ -48,7 +48,7 @@ func (r *reporter) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.run.Asked:
-			r.sent, r.looked = queue.SinkReport{}, time.Time{}
+			r.sent, r.looked = state.SinkReport{}, time.Time{}
 		case <-ticker.C:
 		}
 	}
@@ -60,16 +60,16 @@ func (r *reporter) last(ctx context.Context, failure error) {
 		return
 	}
 	if failure != nil {
-		r.report(ctx, queue.SinkFailed, failure.Error())
+		r.report(ctx, state.SinkFailed, failure.Error())
 		return
 	}
-	r.report(ctx, queue.SinkStopped, "")
+	r.report(ctx, state.SinkStopped, "")
 }
 
-// report reads the coverage from the destination and passes it on. state and
+// report reads the coverage from the destination and passes it on. as and
 // reason are, if empty, what the loop knows. The coverage is read also while the
 // loop is paused: another process of the sink may have committed more.
-func (r *reporter) report(ctx context.Context, state queue.SinkState, reason string) {
+func (r *reporter) report(ctx context.Context, as state.SinkState, reason string) {
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
 	rows, paused := r.run.status.read()
@@ -79,17 +79,17 @@ func (r *reporter) report(ctx context.Context, state queue.SinkState, reason str
 	if !r.known {
 		return
 	}
-	report := queue.SinkReport{
+	report := state.SinkReport{
 		Name: r.run.Table.Sink, Coverage: r.coverage, Live: r.live, Rows: rows,
-		State: state, Reason: reason, Read: r.asOf, Updated: time.Now(),
+		State: as, Reason: reason, Read: r.asOf, Updated: time.Now(),
 	}
 	if paused != nil && reason == "" {
 		report.Reason = paused.Error()
 	}
-	if state == "" {
-		report.State = queue.SinkRunning
+	if as == "" {
+		report.State = state.SinkRunning
 		if paused != nil {
-			report.State = queue.SinkPaused
+			report.State = state.SinkPaused
 		}
 	}
 	if r.same(report) {
@@ -114,12 +114,12 @@ func (r *reporter) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if mark := queue.LiveMark(s.Live); mark != r.live {
-		r.live = mark
+	if s.Live != r.live {
+		r.live = s.Live
 		for _, one := range r.runs {
 			if one.live { // perhaps by another process of the sink
 				one.inflight.noteCommit()
-				one.stall.applied(mark.Seq)
+				one.stall.applied(s.Live.Seq)
 			}
 		}
 	}
@@ -127,7 +127,7 @@ func (r *reporter) read(ctx context.Context) error {
 	return nil
 }
 
-func (r *reporter) same(report queue.SinkReport) bool {
+func (r *reporter) same(report state.SinkReport) bool {
 	s := r.sent
 	return s.Name == report.Name && s.Rows == report.Rows && s.State == report.State && s.Reason == report.Reason &&
 		s.Live == report.Live && s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast

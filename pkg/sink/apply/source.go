@@ -7,6 +7,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Source is the entries of the log that a sink has not acknowledged yet. It
@@ -53,7 +54,7 @@ type Reply interface {
 
 // Reports is where a sink's report goes; the state of package queue is one.
 type Reports interface {
-	PutReport(ctx context.Context, r queue.SinkReport) error
+	PutReport(ctx context.Context, r state.SinkReport) error
 }
 
 // FromQueue reads the log through a consumer, which the caller closes after the

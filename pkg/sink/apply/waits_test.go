@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestWhatACallWaitsForIsShown while it runs, in place of what the call before has met.
@@ -114,7 +114,7 @@ func TestASinkReportsWhenItIsAsked(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
 		reports := r.watch.reported()
-		if before != 1 || len(reports) != 1 || reports[0].State != queue.SinkRunning {
+		if before != 1 || len(reports) != 1 || reports[0].State != state.SinkRunning {
 			t.Errorf("%d reports before it was asked, then %+v", before, reports)
 		}
 		r.stopped(stop, r.log)

@@ -204,7 +204,7 @@ func (c *call) step(ctx context.Context, s *step) error {
 	if live && s.before == s.after {
 		return nil // applied before
 	}
-	beyond := live && s.before.StartsBeyond(s.change)
+	beyond := live && s.change.StartsBeyond(s.before)
 	from := s.change.Range.Start
 	if beyond {
 		from = s.before.Start // all that the live lane had is void

@@ -69,7 +69,7 @@ func (s *clusterCommit) step(ctx context.Context, st *step) error {
 	if live && st.before == st.after {
 		return nil // applied before
 	}
-	beyond := live && st.before.StartsBeyond(*ch)
+	beyond := live && ch.StartsBeyond(st.before)
 	void := block.Range{Start: ch.Range.Start, End: block.Max + 1}
 	if beyond {
 		void.Start = st.before.Start // all that the live lane had is void

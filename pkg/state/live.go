@@ -1,19 +1,29 @@
-package queue
+package state
 
 import (
-	"context"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// LiveMark is how far a destination has come in the live lane.
-type LiveMark struct {
-	Started bool         `json:"started,omitempty"`
-	Epoch   uint64       `json:"epoch,omitempty"`
-	Seq     uint64       `json:"seq,omitempty"`   // the last live entry applied
-	Start   block.Number `json:"start,omitempty"` // first block that the live lane owns there
-	Cursor  block.Cursor `json:"cursor,omitzero"` // the last watermark applied
+// LiveState is how far the live lane has been applied to a destination. The zero value
+// means that it has not been started. It has no tags, because destinations may keep it as
+// JSON by these names; a report has names of its own.
+type LiveState struct {
+	Started bool
+	Epoch   uint64
+	Seq     uint64       // the last live entry applied
+	Start   block.Number // first block owned by the live lane
+	Cursor  block.Cursor // the last watermark applied
+}
+
+// After returns the block after the cursor or, without a cursor, the live start: all
+// live blocks below it have arrived.
+func (s LiveState) After() block.Number {
+	if s.Cursor.Network != "" {
+		return s.Cursor.Number + 1
+	}
+	return s.Start
 }
 
 // LivePhase is the state of the live lane.
@@ -43,23 +53,4 @@ type LivePosition struct {
 	Error   string         `json:"error,omitempty"` // why it failed
 	Reorgs  uint64         `json:"reorgs"`          // seen since the pipeline began
 	Updated time.Time      `json:"updated"`
-}
-
-const keyLive = "live"
-
-// LivePosition reads the position of the live lane, or returns [ErrNotFound].
-func (s *State) LivePosition(ctx context.Context) (live LivePosition, rev uint64, err error) {
-	return Get[LivePosition](ctx, s, keyLive)
-}
-
-// SaveLivePosition writes the position of the live lane. Only the holder of its task
-// does, and the planner while there is none. rev is the revision that the position had
-// when it was last read or written, 0 if there was none; if it has another by now, another
-// process writes the lane and the error is [ErrConflict].
-func (s *State) SaveLivePosition(ctx context.Context, live LivePosition, rev uint64) (newRev uint64, err error) {
-	live.Updated = time.Now().UTC()
-	if rev == 0 {
-		return s.Create(ctx, keyLive, live)
-	}
-	return s.Update(ctx, keyLive, live, rev)
 }

@@ -1,4 +1,4 @@
-package queue_test
+package state_test
 
 import (
 	"encoding/json"
@@ -6,23 +6,23 @@ import (
 	"testing"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestOlderReleasesRefuseWhatAMendedQueryMakes: a release that knows no versions reads
 // texts where the query and the state stand. It must not read the documents of a later
 // version, and what it has written itself is read as ever.
 func TestOlderReleasesRefuseWhatAMendedQueryMakes(t *testing.T) {
-	spec := queue.Spec{Epoch: 7, Query: "SELECT 1", History: block.Range{Start: 1, End: 9}, Sinks: []string{"lake"}}
-	part := queue.Partition{Start: 3, End: 9, Generation: 2, State: queue.PartitionOpen, Next: 5}
+	spec := state.Spec{Epoch: 7, Query: "SELECT 1", History: block.Range{Start: 1, End: 9}, Sinks: []string{"lake"}}
+	part := state.Partition{Start: 3, End: 9, Generation: 2, State: state.PartitionOpen, Next: 5}
 	for version := range 3 {
 		spec.Version, part.Version = version, version
 		for _, c := range []struct {
 			now, read any
 			older     any
 		}{
-			{&spec, &queue.Spec{}, &struct{ Query string }{}},
-			{&part, &queue.Partition{}, &struct{ State string }{}},
+			{&spec, &state.Spec{}, &struct{ Query string }{}},
+			{&part, &state.Partition{}, &struct{ State string }{}},
 		} {
 			text, err := json.Marshal(c.now)
 			if err != nil {
@@ -36,7 +36,7 @@ func TestOlderReleasesRefuseWhatAMendedQueryMakes(t *testing.T) {
 			}
 		}
 	}
-	var before queue.Spec // as a version wrote it that knew versions, and no older releases
+	var before state.Spec // as a version wrote it that knew versions, and no older releases
 	if err := json.Unmarshal([]byte(`{"query":"SELECT 2","version":1}`), &before); err != nil || before.Query != "SELECT 2" || before.Version != 1 {
 		t.Errorf("%+v, %v", before, err)
 	}

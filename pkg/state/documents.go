@@ -1,6 +1,10 @@
-package queue
+// Package state has the documents that the processes of a pipeline share: the plan, the
+// partitions, the position of the live lane and the reports of the sinks. They are kept as
+// JSON, which processes of earlier and later versions read.
+package state
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -116,9 +120,6 @@ func (p Partition) ID() string { return fmt.Sprintf("%d.%d", p.Start, p.Generati
 // Lane returns the lane of the partition's entries.
 func (p Partition) Lane() string { return "p." + p.ID() }
 
-// LiveLane is where the live chain's entries go.
-const LiveLane = "live"
-
 // SinkState is what a sink does.
 type SinkState string
 
@@ -139,10 +140,31 @@ const (
 type SinkReport struct {
 	Name     string    `json:"name"`
 	Coverage block.Set `json:"coverage"`
-	Live     LiveMark  `json:"live"`
+	Live     LiveState `json:"live"`
 	Rows     uint64    `json:"rows"` // written by the reporting process since it started
 	State    SinkState `json:"state"`
 	Reason   string    `json:"reason,omitempty"` // why it does not run
 	Read     time.Time `json:"read,omitzero"`    // when Coverage and Live were read from the destination
 	Updated  time.Time `json:"updated"`
+}
+
+// liveJSON is a [LiveState] as reports have it.
+type liveJSON struct {
+	Started bool         `json:"started,omitempty"`
+	Epoch   uint64       `json:"epoch,omitempty"`
+	Seq     uint64       `json:"seq,omitempty"`
+	Start   block.Number `json:"start,omitempty"`
+	Cursor  block.Cursor `json:"cursor,omitzero"`
+}
+
+// MarshalJSON writes the report. Reading one needs no method: names are compared without
+// regard to case.
+func (r SinkReport) MarshalJSON() ([]byte, error) {
+	type plain SinkReport
+	return json.Marshal(struct {
+		Name     string    `json:"name"`
+		Coverage block.Set `json:"coverage"`
+		Live     liveJSON  `json:"live"`
+		plain
+	}{r.Name, r.Coverage, liveJSON(r.Live), plain(r)})
 }
