@@ -214,6 +214,9 @@ func (c *Consumer) Settled(ctx context.Context, seq uint64) (bool, error) {
 	return err == nil && !tail.Found, err
 }
 
+// Bytes returns [ConsumeOptions.Bytes], or its default.
+func (c *Consumer) Bytes() int { return c.opts.Bytes }
+
 // Close returns what was not answered, at once rather than after AckWait,
 // and closes the connection. Nothing is answered after it.
 func (c *Consumer) Close() {

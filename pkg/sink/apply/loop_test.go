@@ -462,7 +462,7 @@ func TestLoopBoundsWhatItHolds(t *testing.T) {
 			largest = max(largest, len(e.Payload))
 		}
 		r := newEnv(t, all...)
-		r.loop.Bytes = 20 * largest
+		r.log.limit = 20 * largest
 		r.loop.Rows = 1_000_000
 		r.loop.Writers = 3
 		r.loop.Decoded = 1 // one entry at a time
@@ -480,7 +480,7 @@ func TestLoopBoundsWhatItHolds(t *testing.T) {
 			t.Error(err)
 		}
 		r.wantBlocks(10, upTo(2000))
-		if limit := r.loop.Bytes + largest; r.log.peak > limit || r.log.peak < r.loop.Bytes/2 {
+		if limit := r.log.limit + largest; r.log.peak > limit || r.log.peak < r.log.limit/2 {
 			t.Errorf("held up to %d bytes, the limit is %d", r.log.peak, limit)
 		}
 	})

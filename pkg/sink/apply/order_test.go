@@ -457,15 +457,15 @@ func TestWaitingEntriesDoNotKeepTheirPredecessorOut(t *testing.T) {
 		r.apply(l.all[0])
 		reversed := slices.Clone(l.all[1:])
 		slices.Reverse(reversed)
-		r.loop.Bytes = 5 * len(reversed[0].Payload)
 		log := r.live(reversed...)
+		log.limit = 5 * len(reversed[0].Payload)
 		stop := r.start()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		r.wantRows(map[block.Range]int{block.Closed(10, 49): 2})
 		r.stopped(stop, log)
-		if log.peak > r.loop.Bytes+len(reversed[0].Payload) {
-			t.Errorf("held up to %d bytes, the limit is %d", log.peak, r.loop.Bytes)
+		if log.peak > log.limit+len(reversed[0].Payload) {
+			t.Errorf("held up to %d bytes, the limit is %d", log.peak, log.limit)
 		}
 	})
 }

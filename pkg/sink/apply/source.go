@@ -22,6 +22,9 @@ type Source interface {
 	// process of the sink: it has been acknowledged, as everything before it, or
 	// the log no longer holds it. It may be called beside Next.
 	Settled(ctx context.Context, seq uint64) (bool, error)
+	// Bytes returns how much it may have in flight: of entries that it has returned, or is
+	// about to, and that were not answered, or released. At that Next waits.
+	Bytes() int
 }
 
 // Message is an entry and where it stands in the log.

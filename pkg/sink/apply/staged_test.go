@@ -82,7 +82,7 @@ func TestHistoryIsStagedUntilTheLogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := entries(t, 60, 40)
 		r, _ := stagingEnv(t, all...)
-		r.loop.Bytes = 4 * len(all[0].Payload) // far less than all of them: payloads are let go of
+		r.log.limit = 4 * len(all[0].Payload) // far less than all of them: payloads are let go of
 		stop := r.start()
 		time.Sleep(450 * time.Millisecond)
 		synctest.Wait()
