@@ -77,7 +77,7 @@ type fakeLog struct {
 }
 
 type fakeMessage struct {
-	apply.Message
+	queue.Message
 	log                             *fakeLog
 	delivered, acked, nacked, ended int
 	out                             bool
@@ -90,14 +90,22 @@ func newFakeLog(entries ...entry.Entry) *fakeLog {
 	return l
 }
 
+// laneOf returns a lane of either kind.
+func laneOf(live bool) string {
+	if live {
+		return queue.LiveLane
+	}
+	return "p.0.0"
+}
+
 // add appends entries of a partition.
 func (l *fakeLog) add(entries ...entry.Entry) {
 	for _, e := range entries {
-		l.append(apply.Message{Entry: e})
+		l.append(queue.Message{Entry: e})
 	}
 }
 
-func (l *fakeLog) append(m apply.Message) *fakeMessage {
+func (l *fakeLog) append(m queue.Message) *fakeMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := &fakeMessage{Message: m, log: l}
@@ -118,10 +126,10 @@ func (l *fakeLog) signal() {
 	}
 }
 
-func (l *fakeLog) Next(ctx context.Context) (apply.Message, error) {
+func (l *fakeLog) Next(ctx context.Context) (*queue.Message, error) {
 	if l.fail != nil {
 		if err := l.fail(); err != nil {
-			return apply.Message{}, err
+			return nil, err
 		}
 	}
 	for {
@@ -134,13 +142,14 @@ func (l *fakeLog) Next(ctx context.Context) (apply.Message, error) {
 			l.bytes += len(m.Payload)
 			l.peak = max(l.peak, l.bytes)
 			l.mu.Unlock()
-			return m.Message, nil
+			given := m.Message
+			return &given, nil
 		}
 		l.mu.Unlock()
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
-			return apply.Message{}, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 }

@@ -198,7 +198,7 @@ const readPause = 2 * time.Second
 func (r *run) pull(take context.Context, out chan<- *message) error {
 	pauser := r.status.pauser()
 	for {
-		var m Message
+		var m *queue.Message
 		backoff := fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: cmp.Or(r.Backoff.Max, readPause)}
 		err := fault.Retry(take, backoff, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
@@ -215,7 +215,7 @@ func (r *run) pull(take context.Context, out chan<- *message) error {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		pauser.Resume()
-		one := &message{Message: m, run: r}
+		one := &message{Message: *m, run: r}
 		r.stall.taken()
 		if m.Damaged == nil {
 			out <- one

@@ -614,7 +614,7 @@ func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 		r := newEnv(t)
 		live := func(seq uint64) *fakeMessage {
 			blocks := block.Range{Start: block.Number(seq) * 10, End: block.Number(seq)*10 + 10}
-			return r.log.append(apply.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Live: true})
+			return r.log.append(queue.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Lane: queue.LiveLane})
 		}
 		live(1)
 		early := live(3)

@@ -1,10 +1,14 @@
 package apply
 
-import "time"
+import (
+	"time"
 
-// message is a Message in flight. One goroutine at a time has it.
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// message is a message in flight. One goroutine at a time has it.
 type message struct {
-	Message
+	queue.Message
 	run      *run
 	answered bool
 	staged   bool // by the Writer: answered when that is committed
@@ -43,13 +47,4 @@ func (m *message) answer(what string, reply func() error) {
 			Msgf("could not %s an entry; it will come again", what)
 	}
 	m.run.stall.answered()
-}
-
-// release frees the payload of a message. The message is still in flight, and still to
-// be answered.
-func (m *message) release() {
-	m.Payload = nil
-	if r, ok := m.Reply.(interface{ Release() }); ok {
-		r.Release()
-	}
 }

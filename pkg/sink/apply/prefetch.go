@@ -73,7 +73,7 @@ func (a *prefetch) load(batch []*message) load {
 		}
 		var c sink.Change
 		err := a.caught("decoding an entry", func() (err error) {
-			c, err = a.change(m.Message)
+			c, err = a.change(&m.Message)
 			return err
 		})
 		if damaged, ok := errors.AsType[*damagedError](err); ok {

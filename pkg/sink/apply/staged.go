@@ -134,13 +134,13 @@ func (g *staged) wrote(units []unit, _ sink.Applied, _ time.Duration) {
 	}
 	for _, u := range units {
 		ends := u.change.Range.End >= u.change.End
-		if u.message.Live {
+		if u.message.Live() {
 			g.hasLive, g.last = true, g.last || ends && u.change.End != 0
 		} else {
 			g.inside = !ends
 		}
 		g.done.add(u)
-		u.message.release()
+		u.message.Release()
 		u.message.staged = true
 		g.messages = append(g.messages, u.message)
 	}
