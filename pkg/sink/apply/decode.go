@@ -80,25 +80,3 @@ func release(c sink.Change) {
 		rec.Release()
 	}
 }
-
-// sizeOf returns the memory that a record refers to.
-func sizeOf(rec arrow.RecordBatch) int {
-	size := 0
-	for _, col := range rec.Columns() {
-		size += sizeOfData(col.Data())
-	}
-	return size
-}
-
-func sizeOfData(d arrow.ArrayData) int {
-	size := 0
-	for _, b := range d.Buffers() {
-		if b != nil {
-			size += b.Len()
-		}
-	}
-	for _, child := range d.Children() {
-		size += sizeOfData(child)
-	}
-	return size
-}
