@@ -73,7 +73,7 @@ func (n *natsServer) drain(ctx context.Context, w sink.Writer, t sink.Table, row
 	defer consumer.Close()
 	seen := &seen{want: int64(rows), stop: stop}
 	loop := &apply.Loop{
-		Writer: w, Table: t, Source: apply.FromQueue(consumer), Reports: n.state,
+		Writer: w, Table: t, Source: consumer, Reports: n.state,
 		Ended:    func(context.Context) bool { return true }, // the log is full
 		Observer: seen, Logger: zerolog.Nop(),
 	}

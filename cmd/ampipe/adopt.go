@@ -16,10 +16,8 @@ func adoptCommand(flags *cli.Flags) *cobra.Command {
 		options  pipeline.AdoptOptions
 		from, to uint64
 	)
-	c := &cobra.Command{
-		Use:   "adopt [PIPELINE…]",
-		Short: "Take over a PostgreSQL table that another program has filled",
-		Long: `Compares a table that another program has filled with the source, block by block.
+	c := each(flags, "adopt", "Take over a PostgreSQL table that another program has filled",
+		`Compares a table that another program has filled with the source, block by block.
 Blocks that are equal count as loaded from then on: ampipe run does not read them
 again. Blocks that differ are named and left as they are, or, with --replace, their
 rows are deleted, so that ampipe run loads them. Blocks that are not reorg_buffer
@@ -29,11 +27,9 @@ As long as rows are left that were not adopted, no sink takes the table, and the
 code is 3. It may be stopped or killed at any moment and resumes where it was. Stop
 the program that has filled the table before: what it writes meanwhile is found, and
 then everything is compared again.`,
-		ValidArgsFunction: flags.Pipelines,
-		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Adopt(ctx, p, o, options)
-		}),
-	}
+		})
 	c.Flags().StringVar(&options.Sink, "sink", "", "`name` of the sink, if only one is to be adopted")
 	c.Flags().Uint64Var(&from, "min-block", 0, "first `block` to compare (default: the pipeline's)")
 	c.Flags().Uint64Var(&to, "max-block", 0, "first `block` not to compare (default: the first that is not final)")

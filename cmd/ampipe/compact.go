@@ -12,17 +12,13 @@ import (
 
 func compactCommand(flags *cli.Flags) *cobra.Command {
 	var dry bool
-	c := &cobra.Command{
-		Use:   "compact [PIPELINE…]",
-		Short: "Join the small files of Delta tables",
-		Long: `Joins files that are smaller than half of target_file_size into files of about
+	c := each(flags, "compact", "Join the small files of Delta tables",
+		`Joins files that are smaller than half of target_file_size into files of about
 that size. It may run while the pipeline does; rows and what is loaded stay as they
 are. The files that were joined stay until vacuum removes them.`,
-		ValidArgsFunction: flags.Pipelines,
-		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Compact(ctx, p, o, dry)
-		}),
-	}
+		})
 	c.Flags().BoolVar(&dry, "dry-run", false, "only print what would be done")
 	return c
 }

@@ -13,6 +13,16 @@ import (
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
+// each returns a command that runs do for every pipeline that is named, or for all of the
+// file.
+func each(
+	flags *cli.Flags, name, short, long string, do func(context.Context, *config.Pipeline, pipeline.Options) error,
+) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " [PIPELINE…]", Short: short, Long: long, ValidArgsFunction: flags.Pipelines, RunE: forEach(flags, do),
+	}
+}
+
 // forEach returns a RunE that runs do for every pipeline that is named, or for all of the
 // file, and joins the errors.
 func forEach(

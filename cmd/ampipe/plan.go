@@ -8,12 +8,7 @@ import (
 )
 
 func planCommand(flags *cli.Flags) *cobra.Command {
-	return &cobra.Command{
-		Use:   "plan [PIPELINE…]",
-		Short: "Show what would be read, without reading it",
-		Long: `The dry run: the partitions of the history, and an estimate of rows and bytes
-from a few short samples of the source.`,
-		ValidArgsFunction: flags.Pipelines,
-		RunE:              forEach(flags, pipeline.Preview),
-	}
+	return each(flags, "plan", "Show what would be read, without reading it",
+		`The dry run: the partitions of the history, and an estimate of rows and bytes
+from a few short samples of the source.`, pipeline.Preview)
 }

@@ -13,16 +13,12 @@ import (
 func showCommand(flags *cli.Flags) *cobra.Command {
 	var rows int
 	var columns []string
-	c := &cobra.Command{
-		Use:   "show [PIPELINE…]",
-		Short: "Show the newest rows of Delta tables",
-		Long: `Prints the rows of the highest blocks of every Delta table of the pipelines, from
+	c := each(flags, "show", "Show the newest rows of Delta tables",
+		`Prints the rows of the highest blocks of every Delta table of the pipelines, from
 its newest version. Long values are cut. For other destinations use their own client.`,
-		ValidArgsFunction: flags.Pipelines,
-		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Show(ctx, p, o, max(rows, 1), columns)
-		}),
-	}
+		})
 	c.Flags().IntVarP(&rows, "rows", "n", 10, "how `many`")
 	c.Flags().StringSliceVar(&columns, "columns", nil, "`names` of the columns to show (default: all)")
 	return c

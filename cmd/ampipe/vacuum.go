@@ -16,17 +16,13 @@ func vacuumCommand(flags *cli.Flags) *cobra.Command {
 		dry       bool
 		retention time.Duration
 	)
-	c := &cobra.Command{
-		Use:   "vacuum [PIPELINE…]",
-		Short: "Remove files that Delta tables no longer need",
-		Long: `Removes data files that no version of the table within the retention needs: those
+	c := each(flags, "vacuum", "Remove files that Delta tables no longer need",
+		`Removes data files that no version of the table within the retention needs: those
 that were joined or rewritten, and those of commits that never happened. Older
 versions of the table cannot be read after it. It may run while the pipeline does.`,
-		ValidArgsFunction: flags.Pipelines,
-		RunE: forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.Vacuum(ctx, p, o, retention, dry)
-		}),
-	}
+		})
 	c.Flags().BoolVar(&dry, "dry-run", false, "only print what would be done")
 	c.Flags().DurationVar(&retention, "retention", 7*24*time.Hour, "keep files that were needed within this `time`, from 1h to 168h")
 	return c

@@ -87,11 +87,11 @@ func (a *answer) put(message *flight.FlightData) error {
 // metadata returns what goes with every batch but the last, and with the last.
 func (a *answer) metadata(snapshots sqlengine.Snapshots) (open, closing []byte, err error) {
 	m := amp.Metadata{Ranges: commonRanges(a.plan.Tables(), snapshots)}
-	if open, err = m.AppendJSON(nil); err != nil {
+	if open, err = m.MarshalJSON(); err != nil {
 		return nil, nil, err
 	}
 	m.Complete = true
-	closing, err = m.AppendJSON(nil)
+	closing, err = m.MarshalJSON()
 	return open, closing, err
 }
 

@@ -113,7 +113,7 @@ func (f *follower) nothing(ctx context.Context) error {
 	if err := f.begin(); err != nil {
 		return err
 	}
-	closing, err := amp.Metadata{Complete: true}.AppendJSON(nil)
+	closing, err := amp.Metadata{Complete: true}.MarshalJSON()
 	if err != nil {
 		return err
 	}
@@ -189,12 +189,12 @@ func (f *follower) microbatch(
 	m := amp.Metadata{Ranges: []amp.Range{{
 		Network: f.network, Numbers: blocks, Hash: last.Hash, Prev: first.Parent, HasPrev: true, Timestamp: last.Time,
 	}}}
-	open, err := m.AppendJSON(nil)
+	open, err := m.MarshalJSON()
 	if err != nil {
 		return err
 	}
 	m.Complete = true
-	closing, err := m.AppendJSON(nil)
+	closing, err := m.MarshalJSON()
 	if err != nil {
 		return err
 	}

@@ -33,18 +33,12 @@ func newBearer(cfg Config) (*bearer, error) {
 	return &bearer{file: file}, nil
 }
 
-// token returns the token to send, refreshed if need be; empty: send none.
-func (b *bearer) token(ctx context.Context) (string, error) {
+// token returns the token to send, refreshed if need be; empty: send none. One of a file
+// is another than the one that the server has just refused.
+func (b *bearer) token(ctx context.Context, refused string) (string, error) {
 	if b.file == nil {
 		return b.fixed, nil
 	}
-	return b.file.token(ctx, "")
-}
-
-func (b *bearer) renewable() bool { return b.file != nil }
-
-// renew returns a token other than the one the server has just refused.
-func (b *bearer) renew(ctx context.Context, refused string) (string, error) {
 	return b.file.token(ctx, refused)
 }
 

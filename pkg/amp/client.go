@@ -105,13 +105,13 @@ func (c *Client) Close() error { return c.conn.Close() }
 // token and there is a file to refresh it from, the call is repeated once with a
 // new one: a token may expire between GetFlightInfo and DoGet.
 func (c *Client) authorized(ctx context.Context, op string, call func(context.Context) error) error {
-	token, err := c.bearer.token(ctx)
+	token, err := c.bearer.token(ctx, "")
 	if err != nil {
 		return c.explain(ctx, op, err)
 	}
 	err = call(withToken(ctx, token))
-	if status.Code(err) == codes.Unauthenticated && c.bearer.renewable() {
-		if token, err = c.bearer.renew(ctx, token); err == nil {
+	if status.Code(err) == codes.Unauthenticated && c.bearer.file != nil {
+		if token, err = c.bearer.token(ctx, token); err == nil {
 			err = call(withToken(ctx, token))
 		}
 	}

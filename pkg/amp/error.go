@@ -112,7 +112,7 @@ func (c *Client) fill(advice string) string {
 func rulingOf(code codes.Code, message string) ruling {
 	for _, text := range causes(message) {
 		for _, r := range ofText {
-			if slices.Contains(r.codes, code) && r.matches(text) {
+			if slices.Contains(r.codes, code) && r.text.MatchString(text) {
 				return r.ruling
 			}
 		}
@@ -121,13 +121,6 @@ func rulingOf(code codes.Code, message string) ruling {
 		return r
 	}
 	return ofCode[codes.Unknown] // a code that gRPC does not have
-}
-
-func (r *textRuling) matches(text string) bool {
-	if r.contains != nil {
-		return r.contains.MatchString(text)
-	}
-	return strings.HasPrefix(text, r.begins)
 }
 
 // Away reports whether err says that the server, or the way to it, does not answer.

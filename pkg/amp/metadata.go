@@ -138,59 +138,41 @@ func parseRange(o object) (Range, error) {
 	return r, nil
 }
 
-// MarshalJSON writes exactly the bytes an Amp server sends: see
-// [Metadata.AppendJSON].
-func (m Metadata) MarshalJSON() ([]byte, error) { return m.AppendJSON(nil) }
-
-// AppendJSON appends what an Amp server would send for m: compact, keys in
+// MarshalJSON writes what an Amp server would send for m: compact, keys in
 // alphabetical order, prev_hash always, timestamp only if it is not zero (AP 2).
 // It fails for a range that the wire cannot express: one without a network, or
 // an empty one that ends at block 0.
-func (m Metadata) AppendJSON(to []byte) ([]byte, error) {
-	to = append(to, `{"ranges":[`...)
+func (m Metadata) MarshalJSON() ([]byte, error) {
+	type wire struct {
+		Hash    block.Hash `json:"hash"`
+		Network string     `json:"network"`
+		Numbers struct {
+			End   block.Number `json:"end"`
+			Start block.Number `json:"start"`
+		} `json:"numbers"`
+		Prev      block.Hash `json:"prev_hash"`
+		Timestamp *int64     `json:"timestamp,omitempty"`
+	}
+	ranges := make([]wire, len(m.Ranges))
 	for i, r := range m.Ranges {
-		if i > 0 {
-			to = append(to, ',')
+		w, seconds := &ranges[i], r.Timestamp.Unix()
+		switch {
+		case r.Network == "":
+			return nil, errors.New("write metadata: a range needs a network")
+		case r.Numbers.End == 0 || max(r.Numbers.Start, r.Numbers.Last()) > block.Max:
+			return nil, fmt.Errorf("write metadata: %v has no inclusive form", r.Numbers)
+		case !r.Timestamp.IsZero() && (seconds < 0 || seconds > maxTimestamp):
+			return nil, fmt.Errorf("write metadata: timestamp %v is not between 1970 and 9999", r.Timestamp)
+		case !r.Timestamp.IsZero():
+			w.Timestamp = &seconds
 		}
-		var err error
-		if to, err = r.appendJSON(to); err != nil {
-			return nil, err
-		}
+		w.Hash, w.Network, w.Prev = r.Hash, r.Network, r.Prev
+		w.Numbers.Start, w.Numbers.End = r.Numbers.Start, r.Numbers.Last()
 	}
-	to = append(to, `],"ranges_complete":`...)
-	return append(strconv.AppendBool(to, m.Complete), '}'), nil
-}
-
-func (r Range) appendJSON(to []byte) ([]byte, error) {
-	seconds := r.Timestamp.Unix()
-	switch {
-	case r.Network == "":
-		return nil, errors.New("write metadata: a range needs a network")
-	case r.Numbers.End == 0 || max(r.Numbers.Start, r.Numbers.Last()) > block.Max:
-		return nil, fmt.Errorf("write metadata: %v has no inclusive form", r.Numbers)
-	case !r.Timestamp.IsZero() && (seconds < 0 || seconds > maxTimestamp):
-		return nil, fmt.Errorf("write metadata: timestamp %v is not between 1970 and 9999", r.Timestamp)
-	}
-	network, err := json.Marshal(r.Network)
-	if err != nil {
-		return nil, fmt.Errorf("write metadata: %w", err)
-	}
-	to = append(to, `{"hash":"`...)
-	to = append(to, r.Hash.String()...)
-	to = append(to, `","network":`...)
-	to = append(to, network...)
-	to = append(to, `,"numbers":{"end":`...)
-	to = strconv.AppendUint(to, uint64(r.Numbers.Last()), 10)
-	to = append(to, `,"start":`...)
-	to = strconv.AppendUint(to, uint64(r.Numbers.Start), 10)
-	to = append(to, `},"prev_hash":"`...)
-	to = append(to, r.Prev.String()...)
-	to = append(to, '"')
-	if !r.Timestamp.IsZero() {
-		to = append(to, `,"timestamp":`...)
-		to = strconv.AppendInt(to, seconds, 10)
-	}
-	return append(to, '}'), nil
+	return json.Marshal(struct {
+		Ranges   []wire `json:"ranges"`
+		Complete bool   `json:"ranges_complete"`
+	}{ranges, m.Complete})
 }
 
 // excerpt quotes the beginning of a text for an error.

@@ -97,7 +97,7 @@ func TestMetadataRefusesWhatTheWireCannotSay(t *testing.T) {
 		"beyond the highest": {Network: "anvil", Numbers: block.Range{Start: 1<<64 - 2, End: 1<<64 - 1}},
 		"before 1970":        {Network: "anvil", Numbers: block.Range{End: 1}, Timestamp: time.Unix(-1, 0)},
 	} {
-		if text, err := (amp.Metadata{Ranges: []amp.Range{r}}).AppendJSON(nil); err == nil {
+		if text, err := (amp.Metadata{Ranges: []amp.Range{r}}).MarshalJSON(); err == nil {
 			t.Errorf("%s: written as %s", name, text)
 		}
 	}
@@ -147,7 +147,7 @@ func TestRecordedMetadata(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", recording.Name, err)
 			}
-			if again, err := m.AppendJSON(nil); err != nil || string(again) != message.Metadata {
+			if again, err := m.MarshalJSON(); err != nil || string(again) != message.Metadata {
 				t.Fatalf("%s: rewritten as\n%s (%v), recorded\n%s", recording.Name, again, err, message.Metadata)
 			}
 		}
@@ -170,7 +170,7 @@ func FuzzMetadata(f *testing.F) {
 			}
 			return
 		}
-		again, err := m.AppendJSON(nil)
+		again, err := m.MarshalJSON()
 		if err != nil {
 			t.Fatalf("%+v cannot be written: %v", m, err)
 		}

@@ -2,6 +2,7 @@ package amp
 
 import (
 	"regexp"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 
@@ -64,13 +65,21 @@ var ofCode = map[codes.Code]ruling{
 
 // textRuling is a ruling about a text. It goes before that of the code.
 type textRuling struct {
-	// begins is how the error, or one of the causes that it names, begins; contains
-	// matches a part of it. One of them is given.
-	begins   string
-	contains *regexp.Regexp
-	codes    []codes.Code // for which it holds
+	codes []codes.Code   // for which it holds
+	text  *regexp.Regexp // of the error, or of one of the causes that it names
 	ruling
 }
+
+// begins matches a text that begins with one of several.
+func begins(with ...string) *regexp.Regexp {
+	for i, text := range with {
+		with[i] = regexp.QuoteMeta(text)
+	}
+	return regexp.MustCompile("^(?:" + strings.Join(with, "|") + ")")
+}
+
+// contains matches a text of which an expression matches a part.
+func contains(expression string) *regexp.Regexp { return regexp.MustCompile(expression) }
 
 var (
 	// byQuery are the codes that Amp, or a proxy that does not keep its code, answers a
@@ -80,6 +89,7 @@ var (
 	byRoad  = []codes.Code{codes.Unavailable}
 	// byProxy are what gRPC makes of an answer that is none of gRPC.
 	byProxy = []codes.Code{codes.Internal, codes.Unknown, codes.Unimplemented, codes.Unavailable}
+	byReset = []codes.Code{codes.Internal, codes.Unknown, codes.Canceled, codes.Unavailable}
 	byCalm  = []codes.Code{codes.Unavailable, codes.ResourceExhausted, codes.Internal, codes.Unknown}
 	byLimit = []codes.Code{codes.ResourceExhausted, codes.OutOfRange, codes.Internal, codes.Unknown}
 )
@@ -89,124 +99,84 @@ var (
 // kinds, then the way to the server. Of the causes that an error names the outermost
 // decides that has a ruling, and of several rulings the first.
 var ofText = []textRuling{
-	// Not as a stream.
-	{contains: regexp.MustCompile("non-incremental queries are not supported"), codes: refused, ruling: unstreamable},
-	{contains: regexp.MustCompile("cross-network join"), codes: refused, ruling: unstreamable},
-	{contains: regexp.MustCompile("multiple networks"), codes: refused, ruling: unstreamable},
-	{contains: regexp.MustCompile("multi-network streaming"), codes: refused, ruling: unstreamable},
-	{contains: regexp.MustCompile("selecting `_block_num` from a multi-table context"), codes: refused, ruling: unstreamable},
-	{contains: regexp.MustCompile("(?i)'?blocks'? table (was )?not found"), codes: refused, ruling: unstreamable}, // datasets of Solana
-	{contains: regexp.MustCompile("(?i)no raw dataset found"), codes: refused, ruling: unstreamable},
-	{contains: regexp.MustCompile("(?i)raw dataset not found"), codes: refused, ruling: unstreamable},
+	// Not as a stream. The last ones are of datasets of Solana.
+	{refused, contains("non-incremental queries are not supported|cross-network join|multiple networks|multi-network streaming|" +
+		"selecting `_block_num` from a multi-table context|" +
+		"(?i:'?blocks'? table (was )?not found|no raw dataset found|raw dataset not found)"), unstreamable},
 
-	// The query is at fault: DataFusion.
-	{begins: "Error during planning: ", codes: byQuery, ruling: mistaken},
-	{begins: "Schema error: ", codes: byQuery, ruling: mistaken},
-	{begins: "SQL error: ", codes: byQuery, ruling: mistaken},
-	{begins: "sql parser error: ", codes: byQuery, ruling: mistaken},
-	{begins: "This feature is not implemented: ", codes: byQuery, ruling: mistaken},
-	{begins: "Invalid or Unsupported Configuration: ", codes: byQuery, ruling: mistaken},
-	{begins: "Substrait error: ", codes: byQuery, ruling: mistaken},
-	{begins: "Optimizer rule '", codes: byQuery, ruling: mistaken}, // the cast of a literal
-	{begins: "type_coercion", codes: byQuery, ruling: mistaken},
-	{begins: "simplify_expressions", codes: byQuery, ruling: mistaken},
-	{begins: "No field named", codes: byQuery, ruling: mistaken},
-	{begins: "Invalid function", codes: byQuery, ruling: mistaken},
-	{begins: "Projections require unique expression names", codes: byQuery, ruling: mistaken},
-	{begins: "Duplicate field names", codes: byQuery, ruling: mistaken},
-	// Amp.
-	{begins: "amp::invalid_input", codes: byQuery, ruling: mistaken},
-	{begins: "SQL parse error", codes: byQuery, ruling: mistaken},
-	{begins: "failed to convert cursor", codes: byQuery, ruling: mistaken},
-	{contains: regexp.MustCompile("has not been synced"), codes: byQuery, ruling: ruling{
+	// The query is at fault: DataFusion, with the cast of a literal among its rules, then Amp.
+	{byQuery, begins("Error during planning: ", "Schema error: ", "SQL error: ", "sql parser error: ",
+		"This feature is not implemented: ", "Invalid or Unsupported Configuration: ", "Substrait error: ",
+		"Optimizer rule '", "type_coercion", "simplify_expressions", "No field named", "Invalid function",
+		"Projections require unique expression names", "Duplicate field names",
+		"amp::invalid_input", "SQL parse error", "failed to convert cursor"), mistaken},
+	{byQuery, contains("has not been synced"), ruling{
 		class: fault.ClassLater, advice: "the server has not begun to sync a table of the query; start its job there"}},
-	{contains: regexp.MustCompile("Dataset not found"), codes: byQuery, ruling: mistaken},
-	{contains: regexp.MustCompile("not found in dataset"), codes: byQuery, ruling: mistaken},
-	{contains: regexp.MustCompile("table '[^']*' not found"), codes: byQuery, ruling: mistaken},
-	{contains: regexp.MustCompile("no dict id for field"), codes: byQuery, ruling: mistaken}, // a dictionary (AP 1.6)
+	{byQuery, contains("Dataset not found|not found in dataset|table '[^']*' not found|" +
+		"no dict id for field"), mistaken}, // a dictionary (AP 1.6)
 
 	// A row is at fault: Arrow.
-	{begins: "Cast error: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Divide by zero error", codes: byQuery, ruling: uncomputed},
-	{begins: "Arithmetic overflow: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Compute error: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Parser error: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Invalid argument error: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Json error: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Csv error: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Dictionary key bigger than the key type", codes: byQuery, ruling: uncomputed},
-	{begins: "Run end encoded array index overflow", codes: byQuery, ruling: uncomputed},
-	{begins: "Offset overflow error: ", codes: byQuery, ruling: uncomputed},
-	{begins: "Not yet implemented: ", codes: byQuery, ruling: mistaken},
+	{byQuery, begins("Cast error: ", "Divide by zero error", "Arithmetic overflow: ", "Compute error: ", "Parser error: ",
+		"Invalid argument error: ", "Json error: ", "Csv error: ", "Dictionary key bigger than the key type",
+		"Run end encoded array index overflow", "Offset overflow error: "), uncomputed},
+	{byQuery, begins("Not yet implemented: "), mistaken},
 
 	// The server is short of something, or cannot read what it has.
-	{begins: "Resources exhausted: ", codes: byQuery, ruling: scarce},
-	{begins: "Memory error: ", codes: byQuery, ruling: scarce},
-	{contains: regexp.MustCompile("Object at location .* not found"), codes: byQuery, ruling: ruling{
+	{byQuery, begins("Resources exhausted: ", "Memory error: "), scarce},
+	{byQuery, contains("Object at location .* not found"), ruling{
 		class: fault.ClassAgain, advice: "a file of the server is missing; its log says more"}},
-	{begins: "Object Store error: ", codes: byQuery, ruling: stored},
-	{begins: "IO error: ", codes: byQuery, ruling: stored},
-	{begins: "Io error: ", codes: byQuery, ruling: stored},
-	{begins: "Parquet error: ", codes: byQuery, ruling: ruling{class: fault.ClassAgain, advice: ofStorage}},
-	{begins: "Parquet argument error: ", codes: byQuery, ruling: ruling{class: fault.ClassAgain, advice: ofStorage}},
-	{begins: "Avro error: ", codes: byQuery, ruling: ruling{class: fault.ClassAgain, advice: ofStorage}},
-	{begins: "Execution error: ", codes: byQuery, ruling: obscure},
-	{begins: "ExecutionJoin error: ", codes: byQuery, ruling: obscure},
-	{begins: "Internal error: ", codes: byQuery, ruling: obscure},
-	{begins: "FFI error: ", codes: byQuery, ruling: obscure},
-	{begins: "Ipc error: ", codes: byQuery, ruling: obscure},
-	{begins: "C Data interface error: ", codes: byQuery, ruling: obscure},
+	{byQuery, begins("Object Store error: ", "IO error: ", "Io error: "), stored},
+	{byQuery, begins("Parquet error: ", "Parquet argument error: ", "Avro error: "), ruling{class: fault.ClassAgain, advice: ofStorage}},
+	{byQuery, begins("Execution error: ", "ExecutionJoin error: ", "Internal error: ", "FFI error: ", "Ipc error: ",
+		"C Data interface error: "), obscure},
 
 	// The length of what is sent. The first is ours (see [Client.oversize]).
-	{begins: "grpc: received message larger than max", codes: byLimit, ruling: ruling{class: fault.ClassPermanent, advice: ofLength}},
-	{begins: "Error, decoded message length too large", codes: byLimit, ruling: ruling{class: fault.ClassPermanent, advice: ofLength}},
+	{byLimit, begins("grpc: received message larger than max", "Error, decoded message length too large"),
+		ruling{class: fault.ClassPermanent, advice: ofLength}},
 
 	// The way to the server.
-	{contains: regexp.MustCompile("too_many_pings"), codes: byCalm, ruling: ruling{
+	{byCalm, contains("too_many_pings"), ruling{
 		class: fault.ClassLater, advice: "the server, or a proxy before it, " +
 			"takes fewer pings than one each $KEEPALIVE: raise source.keep_alive, to 6m if you do not know its limit"}},
-	{contains: regexp.MustCompile("ENHANCE_YOUR_CALM"), codes: byCalm, ruling: ruling{
+	{byCalm, contains("ENHANCE_YOUR_CALM"), ruling{
 		class: fault.ClassLater, advice: "the server, or a proxy before it, " +
 			"limits what one client may ask: lower extract.workers, and raise source.keep_alive"}},
-	{contains: regexp.MustCompile("first record does not look like a TLS handshake"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("first record does not look like a TLS handshake"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "the server speaks plain text: " +
 			"write grpc:// instead of grpcs:// (http:// instead of https://) in source.amp"}},
-	{contains: regexp.MustCompile(`preface: .*(frame too large|malformed|unexpected frame).*HTTP/1\.1 header`), codes: byRoad, ruling: ruling{
+	{byRoad, contains(`preface: .*(frame too large|malformed|unexpected frame).*HTTP/1\.1 header`), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "what listens there speaks HTTP/1.1, not gRPC; " + ofAddress}},
-	{contains: regexp.MustCompile("preface: .*frame too large|preface: .*bogus greeting"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("preface: .*frame too large|preface: .*bogus greeting"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "what listens there does not speak plain gRPC: " +
 			"write grpcs:// instead of grpc:// in source.amp if it is TLS; else " + ofAddress}},
-	{contains: regexp.MustCompile("missing selected ALPN property"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("missing selected ALPN property"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "the TLS server does not offer HTTP/2, " +
 			"so that it is not Amp's, or its proxy must be set to pass gRPC"}},
-	{contains: regexp.MustCompile("certificate signed by unknown authority"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("certificate signed by unknown authority"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "name the authority of the server's certificate in source.tls.ca"}},
-	{contains: regexp.MustCompile("x509: certificate (is valid for|is not valid for|relies on legacy)|" +
-		"cannot validate certificate for"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("x509: certificate (is valid for|is not valid for|relies on legacy)|" +
+		"cannot validate certificate for"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "write the host that the certificate is for in source.amp"}},
-	{contains: regexp.MustCompile("certificate has expired or is not yet valid"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("certificate has expired or is not yet valid"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "renew the certificate of the server, and look at the clock of this machine"}},
-	{contains: regexp.MustCompile("tls: (certificate required|bad certificate|unknown certificate|" +
-		"unknown certificate authority)"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("tls: (certificate required|bad certificate|unknown certificate|" +
+		"unknown certificate authority)"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "the server wants a certificate of the client: " +
 			"set source.tls.cert and source.tls.key"}},
-	{contains: regexp.MustCompile("authentication handshake failed"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("authentication handshake failed"), ruling{
 		class: fault.ClassLater, advice: "the TLS connection cannot be made: see source.amp and source.tls; " + ofAddress}},
-	{contains: regexp.MustCompile("record lookup error|produced zero addresses|no such host"), codes: byRoad, ruling: ruling{
+	{byRoad, contains("record lookup error|produced zero addresses|no such host"), ruling{
 		class: fault.ClassLater, advice: "the host of source.amp cannot be found by its name; " +
 			"check it, and the name service of this machine"}},
-	{contains: regexp.MustCompile("reading server preface: "), codes: byRoad, ruling: ruling{
+	{byRoad, contains("reading server preface: "), ruling{
 		class: fault.ClassLater, advice: "something listens there and does not answer as a gRPC server: " +
 			"write grpcs:// instead of grpc:// in source.amp if it speaks TLS; else " + ofAddress}},
-	{begins: notFromAmp + ": 404", codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}}, // also while it is set up anew
-	{begins: notFromAmp, codes: byRoad, ruling: ruling{class: fault.ClassLater, advice: ofUpstream}},
-	{begins: notFromAmp, codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}},
-	{begins: "malformed header: missing HTTP content-type", codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}},
-	{begins: "transport: received unexpected content-type", codes: byProxy, ruling: ruling{class: fault.ClassAgain, advice: ofProxy}},
-	{begins: "stream terminated by RST_STREAM", codes: []codes.Code{
-		codes.Internal, codes.Unknown, codes.Canceled, codes.Unavailable,
-	}, ruling: ruling{class: fault.ClassAgain, advice: ofCut}},
-	{begins: "server closed the stream without sending trailers", codes: byQuery, ruling: ruling{class: fault.ClassAgain, advice: ofCut}},
+	{byProxy, begins(notFromAmp + ": 404"), ruling{class: fault.ClassAgain, advice: ofProxy}}, // also while it is set up anew
+	{byRoad, begins(notFromAmp), ruling{class: fault.ClassLater, advice: ofUpstream}},
+	{byProxy, begins(notFromAmp, "malformed header: missing HTTP content-type", "transport: received unexpected content-type"),
+		ruling{class: fault.ClassAgain, advice: ofProxy}},
+	{byReset, begins("stream terminated by RST_STREAM"), ruling{class: fault.ClassAgain, advice: ofCut}},
+	{byQuery, begins("server closed the stream without sending trailers"), ruling{class: fault.ClassAgain, advice: ofCut}},
 }
 
 var (

@@ -33,7 +33,7 @@ func TestEveryKindOfErrorIsDecided(t *testing.T) {
 			decided := false
 			for _, text := range causes(message) {
 				for _, r := range ofText {
-					decided = decided || r.matches(text)
+					decided = decided || r.text.MatchString(text)
 				}
 			}
 			if !decided {
@@ -53,7 +53,7 @@ func TestEveryCodeIsDecided(t *testing.T) {
 		t.Errorf("%d codes are decided about, and gRPC has 17", len(ofCode))
 	}
 	for _, r := range ofText {
-		if (r.begins == "") == (r.contains == nil) || len(r.codes) == 0 || r.advice == "" {
+		if r.text == nil || len(r.codes) == 0 || r.advice == "" {
 			t.Errorf("%+v is not whole", r)
 		}
 	}

@@ -102,33 +102,13 @@ func (t table) child(slot flatbuffers.VOffsetT) table {
 	return table{flatbuffers.Table{Bytes: t.Bytes, Pos: t.Indirect(at)}}
 }
 
-func (t table) byte(slot flatbuffers.VOffsetT) byte {
-	if at := t.at(slot); at != 0 {
-		return t.GetByte(at)
-	}
-	return 0
-}
+func (t table) byte(slot flatbuffers.VOffsetT) byte { return t.GetByteSlot(slot, 0) }
 
-func (t table) int16(slot flatbuffers.VOffsetT, absent int16) int16 {
-	if at := t.at(slot); at != 0 {
-		return t.GetInt16(at)
-	}
-	return absent
-}
+func (t table) int16(slot flatbuffers.VOffsetT, absent int16) int16 { return t.GetInt16Slot(slot, absent) }
 
-func (t table) int32(slot flatbuffers.VOffsetT, absent int32) int32 {
-	if at := t.at(slot); at != 0 {
-		return t.GetInt32(at)
-	}
-	return absent
-}
+func (t table) int32(slot flatbuffers.VOffsetT, absent int32) int32 { return t.GetInt32Slot(slot, absent) }
 
-func (t table) int64(slot flatbuffers.VOffsetT) int64 {
-	if at := t.at(slot); at != 0 {
-		return t.GetInt64(at)
-	}
-	return 0
-}
+func (t table) int64(slot flatbuffers.VOffsetT) int64 { return t.GetInt64Slot(slot, 0) }
 
 // text returns the bytes of a text, as they stand in the metadata.
 func (t table) text(slot flatbuffers.VOffsetT) []byte {

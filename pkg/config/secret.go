@@ -3,21 +3,18 @@ package config
 import (
 	"fmt"
 	"io"
-	"strings"
 )
 
 // Secret is a text that every formatting verb, String, JSON and YAML show as
 // "***". Convert it with string(s) where it is needed, and nowhere else.
 type Secret string
 
-const mask = "***"
-
 // String returns "***", or "" for a secret that is not set.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
 	}
-	return mask
+	return "***"
 }
 
 // Format writes what String returns, whatever the verb: %d or %#v of a plain
@@ -30,18 +27,3 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // String names the table. It also keeps the connection string out of every
 // print of a structure that holds the pointer: there, fmt would not ask Secret.
 func (p Postgres) String() string { return fmt.Sprintf("table %s.%s (%s)", p.Schema, p.Table, p.Mode) }
-
-// Redacted returns a copy for logs: secrets show as "***", and so do the user and
-// password of a NATS URL.
-func (p *Pipeline) Redacted() Pipeline {
-	r := *p
-	servers := strings.Split(r.NATS.URL, ",")
-	for i, server := range servers {
-		if at := strings.LastIndex(server, "@"); at >= 0 {
-			scheme, _, _ := strings.Cut(server, "://")
-			servers[i] = scheme + "://" + mask + server[at:]
-		}
-	}
-	r.NATS.URL = strings.Join(servers, ",")
-	return r
-}

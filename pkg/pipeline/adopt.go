@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -34,25 +35,17 @@ type AdoptOptions struct {
 // or, with Replace, emptied, so that they are loaded. A table with rows that were not
 // adopted stays closed to the pipeline; the error is [ops.Incomplete] then.
 func Adopt(ctx context.Context, p *config.Pipeline, o Options, a AdoptOptions) error {
-	source, err := openSource(ctx, p)
+	source, checked, err := openChecked(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }() // nothing is in flight
-	checked, err := plan.Check(ctx, source, p)
-	if err != nil {
-		return err
-	}
 	final := checked.Final(p.Range)
 	asked, err := a.blocks(final)
 	if err != nil {
 		return err
 	}
-	var sample plan.Sample
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(ctx context.Context) (err error) {
-		sample, err = checked.TakeSample(ctx, source, asked)
-		return err
-	}, logged(o.Logger))
+	sample, err := sampled(ctx, source, checked, asked, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -238,17 +231,28 @@ func (a *adoption) compare(ctx context.Context, windows []block.Range, replace b
 	return g.Wait()
 }
 
-// read returns the digests of the blocks of r in the source.
-func (a *adoption) read(ctx context.Context, r block.Range) (sink.Digests, error) {
-	all := make(sink.Digests)
-	_, err := retryInHalves(ctx, a.log, r, func(r block.Range) (Comparison, error) {
-		part, err := digestSource(ctx, a.source, a.checked, a.writer, r, true)
-		if err == nil {
-			maps.Copy(all, part)
+// read returns the digests of the blocks of r in the source. A range that is too much for
+// the server is read in halves.
+func (a *adoption) read(ctx context.Context, r block.Range) (all sink.Digests, err error) {
+	err = a.retry(ctx, func(ctx context.Context) (err error) {
+		all, err = digestSource(ctx, a.source, a.checked, a.writer, r, true)
+		if errors.Is(err, amp.ErrTooMuch) && r.Len() > 1 {
+			return fault.Permanent(err) // as it is
 		}
-		return Comparison{}, err
+		return err
 	})
-	return all, err
+	if !errors.Is(err, amp.ErrTooMuch) || r.Len() < 2 {
+		return all, err
+	}
+	all = make(sink.Digests)
+	for _, half := range plan.Cut(r, (r.Len()+1)/2) {
+		part, err := a.read(ctx, half)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, part)
+	}
+	return all, nil
 }
 
 // count adds the result of a window, and prints blocks that differ.
@@ -286,7 +290,7 @@ func (a *adoption) replace(ctx context.Context) error {
 		}
 		a.say("%d rows deleted", a.deleted)
 	}
-	head := block.Range{Start: a.final.End, End: a.all().End}
+	head := block.Range{Start: a.final.End, End: wanted(a.pipeline).End}
 	if head.Empty() || a.asked != a.final {
 		return nil
 	}
@@ -302,10 +306,10 @@ func (a *adoption) replace(ctx context.Context) error {
 	return err
 }
 
-// all returns every block that the pipeline may ever load.
-func (a *adoption) all() block.Range {
-	all := block.Range{Start: a.pipeline.Range.MinBlock, End: block.Max + 1}
-	if end := a.pipeline.Range.MaxBlock; end != nil {
+// wanted returns every block that a pipeline may ever load.
+func wanted(p *config.Pipeline) block.Range {
+	all := block.Range{Start: p.Range.MinBlock, End: block.Max + 1}
+	if end := p.Range.MaxBlock; end != nil {
 		all.End = *end
 	}
 	return all
@@ -316,7 +320,7 @@ func (a *adoption) finish(ctx context.Context) error {
 	compared := block.NewSet(a.wrong.Missing(a.asked)...)
 	var rest sink.Remainder
 	err := a.retry(ctx, func(ctx context.Context) (err error) {
-		rest, err = a.writer.FinishAdoption(ctx, a.all(), compared)
+		rest, err = a.writer.FinishAdoption(ctx, wanted(a.pipeline), compared)
 		return err
 	})
 	if err != nil {
@@ -324,7 +328,7 @@ func (a *adoption) finish(ctx context.Context) error {
 	}
 	if rest.Outside > 0 {
 		a.say("%d rows are of blocks outside %v and stay; delete them before you widen the range, or they will be there twice",
-			rest.Outside, a.all())
+			rest.Outside, wanted(a.pipeline))
 	}
 	again := fmt.Sprintf("ampipe adopt %s --sink %s", a.pipeline.Name, a.sink)
 	if rest.None() {
@@ -367,8 +371,8 @@ func (a *adoption) remaining(rest sink.Remainder, again string) error {
 	return fmt.Errorf("the adoption is not finished, and until then no sink takes the table: %s. %s", strings.Join(reasons, ", and "), next)
 }
 
-// retry calls op, which asks the destination, until it succeeds. It waits for one that is
-// down, and for a table that is locked.
+// retry calls op, which asks the destination or the source, until it succeeds. It waits for
+// one that is down, and for a table that is locked.
 func (a *adoption) retry(ctx context.Context, op func(context.Context) error) error {
 	return fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, op, logged(a.log))
 }

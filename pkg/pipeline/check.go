@@ -81,13 +81,9 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 // checkSource connects to the source, asks it about the query and reads a few blocks. What
 // it returns is nil if it could not be connected, or if the columns are not known.
 func checkSource(ctx context.Context, out io.Writer, p *config.Pipeline) (*amp.Client, *plan.Checked, error) {
-	source, err := openSource(ctx, p)
+	source, checked, err := openChecked(ctx, p)
 	if err != nil {
 		return nil, nil, err
-	}
-	checked, err := plan.Check(ctx, source, p)
-	if err != nil {
-		return source, nil, err
 	}
 	describeSource(out, p, checked)
 	sample, err := checked.TakeSample(ctx, source, checked.History(p.Range))
@@ -192,15 +188,11 @@ func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Tab
 // they hold, from a sample of the source.
 func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 	out := o.out()
-	source, err := openSource(ctx, p)
+	source, checked, err := openChecked(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }() // nothing is in flight
-	checked, err := plan.Check(ctx, source, p)
-	if err != nil {
-		return err
-	}
 	describeSource(out, p, checked)
 	if err := describeVersions(ctx, out, p, checked, o.Logger); err != nil {
 		return err

@@ -29,10 +29,7 @@ const (
 func checkRows(
 	ctx context.Context, out io.Writer, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer,
 ) error {
-	all := block.Range{Start: p.Range.MinBlock, End: block.Max + 1}
-	if end := p.Range.MaxBlock; end != nil {
-		all.End = *end
-	}
+	all := wanted(p)
 	for _, have := range checked.Head {
 		all = all.Intersect(have.Numbers)
 	}

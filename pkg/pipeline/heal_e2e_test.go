@@ -87,7 +87,7 @@ type corrupting struct {
 	of *healing
 }
 
-func (c corrupting) Next(ctx context.Context) (apply.Message, error) {
+func (c corrupting) Next(ctx context.Context) (*queue.Message, error) {
 	m, err := c.Source.Next(ctx)
 	if err == nil && m.Seq == c.of.corrupt.Load() {
 		m.Payload = m.Payload[:len(m.Payload)/2]

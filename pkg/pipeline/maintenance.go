@@ -8,7 +8,6 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
-	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -78,15 +77,11 @@ func eachMaintained(ctx context.Context, p *config.Pipeline, o Options, do func(
 	if len(tables) == 0 {
 		return ops.Config(fmt.Errorf("pipeline %q has no Delta sink", p.Name))
 	}
-	source, err := openSource(ctx, p)
+	source, checked, err := openChecked(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }() // nothing is in flight
-	checked, err := plan.Check(ctx, source, p)
-	if err != nil {
-		return err
-	}
 	for _, t := range tables {
 		err := t.writer.OpenStored(ctx, tableFor(p, t.sink, checked))
 		if err == nil {

@@ -438,19 +438,19 @@ type unruly struct {
 	apply.Source
 	model  *model
 	random *rand.Rand
-	late   []apply.Message
-	given  []apply.Message // the last ones
+	late   []*queue.Message
+	given  []*queue.Message // the last ones
 }
 
 // Next returns the next entry, whichever that is.
-func (u *unruly) Next(ctx context.Context) (apply.Message, error) {
+func (u *unruly) Next(ctx context.Context) (*queue.Message, error) {
 	for {
 		calm := u.model.calm.Load()
 		if len(u.given) > 0 && !calm && u.random.IntN(12) == 0 {
-			m := u.given[u.random.IntN(len(u.given))]
+			m := *u.given[u.random.IntN(len(u.given))]
 			m.Reply = noAcker{}
 			u.model.duplicates.Add(1)
-			return m, nil
+			return &m, nil
 		}
 		if len(u.late) > 0 && (calm || u.random.IntN(4) == 0) {
 			return u.belated(), nil
@@ -474,14 +474,14 @@ func (u *unruly) Next(ctx context.Context) (apply.Message, error) {
 	}
 }
 
-func (u *unruly) belated() apply.Message {
+func (u *unruly) belated() *queue.Message {
 	i := u.random.IntN(len(u.late))
 	m := u.late[i]
 	u.late = slices.Delete(u.late, i, i+1)
 	return u.remember(m)
 }
 
-func (u *unruly) remember(m apply.Message) apply.Message {
+func (u *unruly) remember(m *queue.Message) *queue.Message {
 	const most = 40
 	if u.given = append(u.given, m); len(u.given) > most {
 		u.given = slices.Delete(u.given, 0, 1)
@@ -495,3 +495,4 @@ type noAcker struct{}
 func (noAcker) Ack() error              { return nil }
 func (noAcker) Nak(time.Duration) error { return nil }
 func (noAcker) Term(string) error       { return nil }
+func (noAcker) Release()                {}

@@ -58,11 +58,7 @@ const notConnected = "NATS is not connected yet"
 // newMeter returns the meter of a pipeline of which some stages are to run in this
 // process. unready is why they are not ready yet.
 func newMeter(p *config.Pipeline, unready string, stages ...string) *progress.Meter {
-	names := make([]string, len(p.Sinks))
-	for i, s := range p.Sinks {
-		names[i] = s.Name
-	}
-	meter := progress.NewMeter(names...)
+	meter := progress.NewMeter(sinkNames(p)...)
 	for _, s := range p.Sinks {
 		meter.CommitDelay = max(meter.CommitDelay, s.CommitDelay())
 	}

@@ -71,8 +71,12 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
 		}
 	}
-	pool := natsPool{open: map[string]*natsConn{}}
-	defer func() { err = errors.Join(err, pool.close()) }()
+	var conn *natsConn // the pipelines of a file share one NATS
+	defer func() {
+		if conn != nil {
+			err = errors.Join(err, conn.Close())
+		}
+	}()
 	runs := make([]*run, 0, len(pipelines))
 	defer func() {
 		for _, r := range runs {
@@ -82,9 +86,14 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	for _, p := range pipelines {
 		meter := meters[p.Name]
 		setUnready(meter, o.sinksHere(p), notConnected)
-		conn, err := pool.get(ctx, p, meter, o.Logger)
-		if err != nil {
-			return refused(err)
+		if conn == nil {
+			err := retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
+				conn, err = openNATS(ctx, p.NATS, roleRun, o.Logger)
+				return err
+			})
+			if err != nil {
+				return refused(err)
+			}
 		}
 		r, err := prepare(ctx, conn, p, meter, o)
 		if err != nil {
@@ -238,31 +247,4 @@ func (r *run) run(ctx context.Context, o Options) error {
 	o.Screen.Finish()
 	r.summarize(o, r.sinks, status, time.Since(started), err)
 	return err
-}
-
-// natsPool shares one connection among pipelines with the same configuration.
-type natsPool struct{ open map[string]*natsConn }
-
-func (p *natsPool) get(ctx context.Context, c *config.Pipeline, meter *progress.Meter, log zerolog.Logger) (*natsConn, error) {
-	key := fmt.Sprintf("%+v", c.NATS)
-	if n, ok := p.open[key]; ok {
-		return n, nil
-	}
-	var n *natsConn
-	err := retryNATS(ctx, c, meter, func(ctx context.Context) (err error) {
-		n, err = openNATS(ctx, c.NATS, roleRun, log)
-		return err
-	})
-	if err == nil {
-		p.open[key] = n
-	}
-	return n, err
-}
-
-func (p *natsPool) close() error {
-	var errs []error
-	for _, n := range p.open {
-		errs = append(errs, n.Close())
-	}
-	return errors.Join(errs...)
 }

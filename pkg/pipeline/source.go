@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -30,6 +32,32 @@ func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
 		FirstRowsTimeout: p.Source.FirstRowsTimeout, NextRowsTimeout: p.Source.NextRowsTimeout,
 		Recycle: true, // extractors and digests keep no record past its release
 	})
+}
+
+// openChecked connects to the pipeline's Amp server and asks it about the query. The caller
+// closes the client.
+func openChecked(ctx context.Context, p *config.Pipeline) (*amp.Client, *plan.Checked, error) {
+	source, err := openSource(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	checked, err := plan.Check(ctx, source, p)
+	if err != nil {
+		_ = source.Close() // nothing is in flight
+		return nil, nil, err
+	}
+	return source, checked, nil
+}
+
+// sampled samples some blocks of the source for a command that a person waits for.
+func sampled(
+	ctx context.Context, source plan.Source, checked *plan.Checked, blocks block.Range, log zerolog.Logger,
+) (sample plan.Sample, err error) {
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(ctx context.Context) (err error) {
+		sample, err = checked.TakeSample(ctx, source, blocks)
+		return err
+	}, logged(log))
+	return sample, err
 }
 
 // partAmp is what health calls the Amp server before it has answered.

@@ -236,7 +236,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		watch.Wait()
 	}()
 	loop := &apply.Loop{
-		Writer: w, Table: table, Source: apply.FromQueue(consumer), Live: apply.FromQueue(live), Reports: history, Asked: history.ask,
+		Writer: w, Table: table, Source: consumer, Live: live, Reports: history, Asked: history.ask,
 		Writers:   c.Writers(),
 		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),

@@ -281,7 +281,7 @@ func (w *testPipeline) sink(name string, open func() sink.Writer, troubled func(
 				return err
 			}
 			defer consumer.Close()
-			from := apply.FromQueue(consumer)
+			var from apply.Source = consumer
 			if troubled != nil {
 				from = troubled(from)
 			}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -29,20 +28,12 @@ const verifyRows = 2_000_000
 // cannot be reached does not keep the others from being compared; it is a failure, which
 // is worse than differences.
 func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
-	source, err := openSource(ctx, p)
+	source, checked, err := openChecked(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }() // nothing is in flight
-	checked, err := plan.Check(ctx, source, p)
-	if err != nil {
-		return err
-	}
-	var sample plan.Sample
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(ctx context.Context) (err error) {
-		sample, err = checked.TakeSample(ctx, source, checked.History(p.Range))
-		return err
-	}, logged(o.Logger))
+	sample, err := sampled(ctx, source, checked, checked.History(p.Range), o.Logger)
 	if err != nil {
 		return err
 	}
@@ -289,31 +280,4 @@ func windowBlocks(s plan.Sample) uint64 {
 // logged returns a function that logs what is waited for.
 func logged(log zerolog.Logger) func(error, time.Duration) {
 	return func(err error, pause time.Duration) { log.Warn().Err(err).Dur("pause", pause).Msg("waiting") }
-}
-
-// retryInHalves compares r again after an error that may pass, and in halves if r is
-// too much for the server.
-func retryInHalves(
-	ctx context.Context, log zerolog.Logger, r block.Range, compare func(block.Range) (Comparison, error),
-) (Comparison, error) {
-	var found Comparison
-	err := fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(context.Context) (err error) {
-		found, err = compare(r)
-		if errors.Is(err, amp.ErrTooMuch) && r.Len() > 1 {
-			return fault.Permanent(err) // as it is
-		}
-		return err
-	}, logged(log))
-	if !errors.Is(err, amp.ErrTooMuch) || r.Len() < 2 {
-		return found, err
-	}
-	var both Comparison
-	for _, half := range plan.Cut(r, (r.Len()+1)/2) {
-		found, err := retryInHalves(ctx, log, half, compare)
-		if err != nil {
-			return both, err
-		}
-		both.add(found)
-	}
-	return both, nil
 }

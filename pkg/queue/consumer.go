@@ -87,8 +87,8 @@ type Consumer struct {
 	stopped sync.WaitGroup
 
 	mu    sync.Mutex
-	held  map[uint64]*Message // by sequence
-	bytes int                 // of held
+	held  map[uint64]*reply // by sequence
+	bytes int               // of held
 }
 
 // Consume starts reading the log for a sink at the position of the sink's processes; a
@@ -115,7 +115,7 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 		ready:  make(chan *Message, pullMessages),
 		failed: make(chan error),
 		freed:  make(chan struct{}, 1),
-		held:   map[uint64]*Message{},
+		held:   map[uint64]*reply{},
 	}
 	if err := c.open(ctx); err != nil {
 		return nil, err
@@ -178,27 +178,26 @@ func (c *Consumer) durable(ctx context.Context, wait time.Duration) (jetstream.C
 }
 
 // Next waits for the next message. It returns the cause of ctx when that ends,
-// [ErrClosed] after Close, a *[BadMessageError] for a message that is not an
-// entry, fault.Later while NATS cannot be reached, and [ErrNoMessage] once it is back. Next
-// may be called again after each.
+// [ErrClosed] after Close, fault.Later while NATS cannot be reached, and [ErrNoMessage] once
+// it is back. Next may be called again after each.
 func (c *Consumer) Next(ctx context.Context) (*Message, error) {
-	// Messages that are here are returned before any error.
+	var m *Message
+	open := true
 	select {
-	case m := <-c.ready:
-		return m.checked()
+	case m, open = <-c.ready: // messages that are here are returned before any error
 	default:
-	}
-	select {
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case m, ok := <-c.ready:
-		if !ok {
-			return nil, fmt.Errorf("read the log for sink %s: %w", c.sink, ErrClosed)
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case m, open = <-c.ready:
+		case err := <-c.failed:
+			return nil, fmt.Errorf("read the log for sink %s: %w", c.sink, err)
 		}
-		return m.checked()
-	case err := <-c.failed:
-		return nil, fmt.Errorf("read the log for sink %s: %w", c.sink, err)
 	}
+	if !open {
+		return nil, fmt.Errorf("read the log for sink %s: %w", c.sink, ErrClosed)
+	}
+	return m, nil
 }
 
 // Settled reports whether the message at a sequence will not come any more, to any
@@ -214,14 +213,17 @@ func (c *Consumer) Settled(ctx context.Context, seq uint64) (bool, error) {
 	return err == nil && !tail.Found, err
 }
 
+// Bytes returns [ConsumeOptions.Bytes], or its default.
+func (c *Consumer) Bytes() int { return c.opts.Bytes }
+
 // Close returns what was not answered, at once rather than after AckWait,
 // and closes the connection. Nothing is answered after it.
 func (c *Consumer) Close() {
 	c.stop()
 	c.stopped.Wait()
 	c.mu.Lock()
-	for _, m := range c.held {
-		_ = m.msg.Nak() // best effort: AckWait does it otherwise
+	for _, r := range c.held {
+		_ = r.send("-NAK") // best effort: AckWait does it otherwise
 	}
 	c.mu.Unlock()
 	c.unpin(context.Background())

@@ -275,13 +275,12 @@ func TestBadMessage(t *testing.T) {
 	a := mustPublish(t, l, "p.0.0", 0, "a", bad)
 	c := mustConsume(t, l, queue.ConsumeOptions{})
 	defer c.Close()
-	_, err := c.Next(testContext(t))
-	var named *queue.BadMessageError
+	m := mustNext(t, c)
 	var header *entry.HeaderError
-	if !errors.As(err, &named) || named.Message.Seq != a || !errors.As(err, &header) || fault.Of(err) != fault.ClassPermanent {
-		t.Fatalf("%v", err)
+	if m.Seq != a || !errors.As(m.Damaged, &header) || fault.Of(m.Damaged) != fault.ClassPermanent {
+		t.Fatalf("%+v", m)
 	}
-	if err := named.Message.Term("not an entry"); err != nil {
+	if err := m.Term("not an entry"); err != nil {
 		t.Fatal(err)
 	}
 	waitForPosition(t, l, queue.Position{Exists: true, AckFloor: a})

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,25 +27,30 @@ func (c *Consumer) waitForRoom(ctx context.Context) error {
 
 // hold adds a message to those that the consumer keeps from expiring.
 func (c *Consumer) hold(msg jetstream.Msg) *Message {
-	m := newMessage(c, msg)
+	m, r := newMessage(c, msg)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := c.held[m.Seq]; old != nil {
 		c.bytes -= old.size // redelivered while held: the later one counts
 	}
-	c.held[m.Seq] = m
-	c.bytes += m.size
+	c.held[m.Seq] = r
+	c.bytes += r.size
 	return m
 }
 
 // drop removes a message from those that are held.
-func (c *Consumer) drop(m *Message) {
+func (c *Consumer) drop(r *reply) {
 	c.mu.Lock()
-	if c.held[m.Seq] == m {
-		delete(c.held, m.Seq)
-		c.bytes -= m.size
+	if c.held[r.seq] == r {
+		delete(c.held, r.seq)
+		c.bytes -= r.size
 	}
 	c.mu.Unlock()
+	c.signal()
+}
+
+// signal wakes what waits for room.
+func (c *Consumer) signal() {
 	select {
 	case c.freed <- struct{}{}:
 	default:
@@ -61,13 +68,10 @@ func (c *Consumer) keep(ctx context.Context) {
 		case <-ticker.C:
 		}
 		c.mu.Lock()
-		held := make([]answering, 0, len(c.held))
-		for _, m := range c.held {
-			held = append(held, m.msg)
-		}
+		held := slices.Collect(maps.Values(c.held))
 		c.mu.Unlock()
-		for _, m := range held {
-			_ = m.InProgress() // a lost beat is made up for by the next
+		for _, r := range held {
+			_ = r.send("+WPI") // in progress; a lost beat is made up for by the next
 		}
 	}
 }

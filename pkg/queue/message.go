@@ -11,10 +11,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// Message is an entry of the log on its way to a sink. It must be answered, with
-// Ack, Nak or Term.
+// Message is an entry of the log on its way to a sink. It must be answered.
 type Message struct {
-	Entry     entry.Entry
+	entry.Entry
 	Lane      string
 	Seq       uint64    // in the log
 	After     uint64    // sequence of the lane's message before this one when it was published, 0 for the first
@@ -22,72 +21,96 @@ type Message struct {
 	Delivered int       // how often, this time included
 	Time      time.Time // when it was stored
 
-	consumer *Consumer
-	msg      answering // guarded by consumer.mu, see Release
-	size     int
-	err      error // it is not an entry
+	// Damaged is why the message is not an entry, and Entry therefore empty; nil: it
+	// is one, as far as its headers say. The error is permanent.
+	Damaged error
+
+	Reply
 }
 
-// BadMessageError is a message of the log that is not an entry. The caller ends
-// it with Message.Term, or stops.
-type BadMessageError struct {
-	Message *Message // without Entry
-	Err     error
+// Reply is how a message is answered: by one call of Ack, Nak or Term, from any goroutine,
+// whatever contexts have ended.
+type Reply interface {
+	// Ack acknowledges that the entry is committed. A lost Ack leads to a redelivery, which
+	// the sink recognises by its coverage.
+	Ack() error
+	// Nak returns the message, to be delivered again, here or elsewhere, after the delay.
+	Nak(delay time.Duration) error
+	// Term ends the message without an acknowledgement: it is not delivered again to
+	// this sink.
+	Term(reason string) error
+	// Release says that the payload is not needed any more: the message counts as small
+	// from now on. It is still to be answered, and kept from expiring until then.
+	Release()
 }
 
-// Error names the message.
-func (e *BadMessageError) Error() string {
-	return fmt.Sprintf("message %d of lane %s is not an entry: %v", e.Message.Seq, e.Message.Lane, e.Err)
+// Live reports whether the message is of the live lane, else it is of a partition's.
+func (m *Message) Live() bool { return m.Lane == LiveLane }
+
+// Release frees the payload; see [Reply.Release].
+func (m *Message) Release() {
+	m.Payload = nil
+	m.Reply.Release()
 }
 
-// Unwrap returns what is wrong, which is permanent.
-func (e *BadMessageError) Unwrap() error { return fault.Permanent(e.Err) }
-
-func newMessage(c *Consumer, msg jetstream.Msg) *Message {
-	m := &Message{consumer: c, msg: msg, size: len(msg.Data()) + headerRoom/4}
+func newMessage(c *Consumer, msg jetstream.Msg) (*Message, *reply) {
 	header := msg.Headers()
-	m.Lane = msg.Subject()[len(c.log.subject("")):]
-	m.ID = header.Get(headerID)
-	if meta, err := msg.Metadata(); err != nil {
-		m.err = err
-	} else {
+	m := &Message{Lane: msg.Subject()[len(c.log.subject("")):], ID: header.Get(headerID)}
+	meta, err := msg.Metadata()
+	if err == nil {
 		m.Seq, m.Delivered, m.Time = meta.Sequence.Stream, int(meta.NumDelivered), meta.Timestamp
+		m.Entry, err = entry.Parse(header, msg.Data())
 	}
 	m.After = predecessor(header, m.Seq)
-	if m.err == nil {
-		m.Entry, m.err = entry.Parse(header, msg.Data())
+	if err != nil {
+		m.Damaged = fault.Permanent(fmt.Errorf("message %d of lane %s is not an entry: %w", m.Seq, m.Lane, err))
 	}
-	return m
+	r := &reply{consumer: c, seq: m.Seq, subject: msg.Reply(), size: len(msg.Data()) + releasedSize}
+	m.Reply = r
+	return m, r
 }
 
-func (m *Message) checked() (*Message, error) {
-	if m == nil {
-		return nil, ErrClosed
+// releasedSize is about what a message takes without its payload.
+const releasedSize = headerRoom / 4
+
+// reply answers a message by its reply subject, which is all that JetStream needs.
+type reply struct {
+	consumer *Consumer
+	seq      uint64
+	subject  string
+	size     int // guarded by consumer.mu
+}
+
+func (r *reply) Ack() error { return r.answer("acknowledge", "+ACK") }
+
+func (r *reply) Nak(delay time.Duration) error {
+	if delay > 0 {
+		return r.answer("give back", fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
 	}
-	if m.err != nil {
-		return nil, &BadMessageError{Message: m, Err: m.err}
-	}
-	return m, nil
+	return r.answer("give back", "-NAK")
 }
 
-// Ack acknowledges that the entry is committed. A lost Ack leads to a redelivery, which
-// the sink recognises by its coverage.
-func (m *Message) Ack() error { return m.answer("acknowledge", answering.Ack) }
+func (r *reply) Term(reason string) error { return r.answer("end", "+TERM "+reason) }
 
-// Nak returns the message, to be delivered again, here or elsewhere, after the delay.
-func (m *Message) Nak(delay time.Duration) error {
-	return m.answer("give back", func(a answering) error { return a.NakWithDelay(delay) })
-}
-
-// Term ends the message without an acknowledgement: it is not delivered again.
-func (m *Message) Term(reason string) error {
-	return m.answer("end", func(a answering) error { return a.TermWithReason(reason) })
-}
-
-func (m *Message) answer(verb string, send func(answering) error) error {
-	defer m.consumer.drop(m)
-	if err := send(m.consumer.answering(m)); err != nil {
-		return fmt.Errorf("%s message %d: %w", verb, m.Seq, m.consumer.log.conn.classify(context.Background(), err))
+func (r *reply) answer(verb, text string) error {
+	c := r.consumer
+	defer c.drop(r)
+	if err := r.send(text); err != nil {
+		return fmt.Errorf("%s message %d: %w", verb, r.seq, c.log.conn.classify(context.Background(), err))
 	}
 	return nil
+}
+
+func (r *reply) send(text string) error { return r.consumer.nc.Publish(r.subject, []byte(text)) }
+
+// Release is part of [Reply].
+func (r *reply) Release() {
+	c := r.consumer
+	c.mu.Lock()
+	if c.held[r.seq] == r {
+		c.bytes -= r.size - releasedSize
+	}
+	r.size = releasedSize
+	c.mu.Unlock()
+	c.signal()
 }

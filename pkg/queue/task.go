@@ -282,7 +282,7 @@ func (t *Tasks) Clear(ctx context.Context, kind string) error {
 	return nil
 }
 
-// Task is a task that a worker has taken, to be answered with Done, Later or Drop.
+// Task is a task that a worker has taken, to be answered with Done or Later.
 type Task struct {
 	Kind      string
 	ID        string
@@ -300,12 +300,6 @@ func (k *Task) Done(ctx context.Context) error {
 // Later returns the task, to be delivered again after the delay.
 func (k *Task) Later(ctx context.Context, delay time.Duration) error {
 	return k.answer(ctx, "put off", func(context.Context) error { return k.msg.NakWithDelay(delay) })
-}
-
-// Drop removes the task from the queue although it was not done: it cannot be,
-// or is another worker's now.
-func (k *Task) Drop(ctx context.Context) error {
-	return k.answer(ctx, "drop", func(context.Context) error { return k.msg.TermWithReason("dropped") })
 }
 
 // InProgress reports that the task is still worked on. It is delivered again 10 s after the

@@ -83,8 +83,8 @@ func TestTaskStandsInTheQueueOnce(t *testing.T) {
 		t.Error("a task that is done cannot be added")
 	}
 	task = mustTake(t, tasks)
-	if err := task.Drop(ctx); err != nil || task.ID != "0.1" {
-		t.Errorf("dropped %s: %v", task.ID, err)
+	if err := task.Done(ctx); err != nil || task.ID != "0.1" {
+		t.Errorf("done with %s: %v", task.ID, err)
 	}
 	waitForLoad(t, tasks, queue.Load{Queued: 1})
 	if err := tasks.Clear(ctx, queue.PartitionTask); err != nil {

@@ -53,7 +53,7 @@ func partData(schema *arrow.Schema, p Part) (*flight.FlightData, error) {
 	}
 	message.AppMetadata = []byte(p.Text)
 	if p.Text == "" {
-		message.AppMetadata, err = p.Metadata.AppendJSON(nil)
+		message.AppMetadata, err = p.Metadata.MarshalJSON()
 	}
 	return message, err
 }

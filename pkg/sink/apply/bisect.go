@@ -69,8 +69,7 @@ func (w *worker) commitRest(c sink.Change, row int, bad *sink.BadRowError, i *bi
 		}
 		applied, err := w.commit([]sink.Change{part})
 		if err == nil {
-			w.status.wrote(applied.Rows)
-			w.Observer.OnApplied(Commit{Applied: applied, Ranges: []block.Range{r}})
+			w.observe(Commit{Applied: applied, Ranges: []block.Range{r}})
 		}
 		next, refused := errors.AsType[*sink.BadRowError](err)
 		refused = refused && r.Has(next.Block) && i.left > 1

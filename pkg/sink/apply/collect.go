@@ -17,7 +17,7 @@ func (r *run) collect(in <-chan *message, out chan<- []*message) {
 	due.Stop()
 	// What the writers apply, what is decoded meanwhile and what is collected
 	// have to fit into the bytes that may be in flight.
-	maxBytes := r.Bytes / (r.Writers + 2)
+	maxBytes := r.Source.Bytes() / (r.Writers + 2)
 	for {
 		from, to := in, out
 		full := rows >= r.Rows || bytes >= maxBytes

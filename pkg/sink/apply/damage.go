@@ -27,7 +27,7 @@ type damage struct {
 }
 
 // count notes an entry and returns how often blocks of it have come damaged by now.
-func (d *damage) count(m Message) int {
+func (d *damage) count(m *message) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.seen == nil {
@@ -65,7 +65,7 @@ func (r *run) drop(m *message, cause error) error {
 	}
 	if m.Damaged == nil { // else nobody knows what blocks it is of
 		cause = fmt.Errorf("log entry %d of blocks %v is damaged: %w", m.Seq, m.Range, cause)
-		if r.damage.count(m.Message) >= damageLimit {
+		if r.damage.count(m) >= damageLimit {
 			return fault.Permanent(fmt.Errorf("%w; it is the third time for these blocks, though they were read again: "+
 				"look at the memory and the disks of the extractor, of NATS and of this machine, then start again", cause))
 		}

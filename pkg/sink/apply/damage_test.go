@@ -10,32 +10,32 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
-	"github.com/ampipe/ampipe/pkg/sink/apply"
+	"github.com/ampipe/ampipe/pkg/queue"
 )
 
 // harms are ways in which an entry of data that parses can be damaged.
-var harms = map[string]func(*apply.Message){
-	"half a payload":             func(m *apply.Message) { m.Payload = m.Payload[:len(m.Payload)/2] },
-	"a payload of another codec": func(m *apply.Message) { m.Codec = entry.Zstd },
-	"too few rows":               func(m *apply.Message) { m.Rows-- },
-	"another fingerprint":        func(m *apply.Message) { m.Schema = strings.Repeat("0", 32) },
-	"rows outside the range":     func(m *apply.Message) { m.Range.Start, m.Range.End = m.Range.Start+1, m.Range.End+1 },
-	"a foreign message": func(m *apply.Message) {
-		*m = apply.Message{Seq: m.Seq, Live: m.Live, After: m.Seq - 1, Damaged: errors.New("header Ampipe-Kind is \"\": it is required")}
+var harms = map[string]func(*queue.Message){
+	"half a payload":             func(m *queue.Message) { m.Payload = m.Payload[:len(m.Payload)/2] },
+	"a payload of another codec": func(m *queue.Message) { m.Codec = entry.Zstd },
+	"too few rows":               func(m *queue.Message) { m.Rows-- },
+	"another fingerprint":        func(m *queue.Message) { m.Schema = strings.Repeat("0", 32) },
+	"rows outside the range":     func(m *queue.Message) { m.Range.Start, m.Range.End = m.Range.Start+1, m.Range.End+1 },
+	"a foreign message": func(m *queue.Message) {
+		*m = queue.Message{Seq: m.Seq, Lane: m.Lane, After: m.Seq - 1, Damaged: errors.New("header Ampipe-Kind is \"\": it is required")}
 	},
 }
 
 // TestADamagedEntryOfHistory is ended, and keeps nothing else from being committed: its
 // blocks are missing, and the planner sees that.
 func TestADamagedEntryOfHistory(t *testing.T) {
-	harms["of a kind that has no place there"] = func(m *apply.Message) { m.Kind, m.Payload = entry.Watermark, nil }
+	harms["of a kind that has no place there"] = func(m *queue.Message) { m.Kind, m.Payload = entry.Watermark, nil }
 	defer delete(harms, "of a kind that has no place there")
 	for name, harm := range harms {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newEnv(t)
 				for i, e := range entries(t, 4, 10) {
-					m := apply.Message{Entry: e, Seq: uint64(i + 1)}
+					m := queue.Message{Entry: e, Seq: uint64(i + 1)}
 					if i == 2 {
 						harm(&m)
 					}
@@ -59,7 +59,7 @@ func TestTheEndOfALane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newEnv(t)
 		for i, e := range entries(t, 4, 10) {
-			m := apply.Message{Entry: e, Seq: uint64(i + 1)}
+			m := queue.Message{Entry: e, Seq: uint64(i + 1)}
 			if i == 2 {
 				m.Kind, m.Payload = entry.Ended, nil
 			}
@@ -170,7 +170,7 @@ func TestADamagedEntryThatComesTwice(t *testing.T) {
 		e := encoded(t, logSchema, upTo(10), 1)
 		e.Rows++
 		for range 5 {
-			r.log.append(apply.Message{Entry: e, Seq: 7})
+			r.log.append(queue.Message{Entry: e, Seq: 7})
 		}
 		stop := r.start()
 		time.Sleep(10 * time.Second)
@@ -202,7 +202,7 @@ func TestAnEntryOfANewerVersion(t *testing.T) {
 				log = r.live()
 			}
 			e := encoded(t, logSchema, upTo(10), 1)
-			m := log.append(apply.Message{Seq: 1, Live: live, Damaged: newer(t, e)})
+			m := log.append(queue.Message{Seq: 1, Lane: laneOf(live), Damaged: newer(t, e)})
 			if err := r.fails(); !strings.Contains(err.Error(), "run this sink with the version of ampipe that writes the log") {
 				t.Error(err)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -28,11 +29,11 @@ func (r *run) caught(doing string, op func() error) error {
 
 // change decodes one message and checks that it belongs into the table. A
 // *damagedError says that no destination could take it.
-func (a *prefetch) change(m Message) (sink.Change, error) {
-	c := sink.Change{Header: m.Header, Seq: m.Seq, Live: m.Live, After: m.After}
+func (a *prefetch) change(m *queue.Message) (sink.Change, error) {
+	c := sink.Change{Header: m.Header, Seq: m.Seq, Live: m.Live(), After: m.After}
 	switch {
 	case m.Kind == entry.Data:
-	case m.Live:
+	case c.Live:
 		return c, nil
 	default:
 		return c, &damagedError{fmt.Errorf("a %q entry of blocks %v stands in a partition's lane, where only data may", m.Kind, m.Range)}
@@ -78,26 +79,4 @@ func release(c sink.Change) {
 	for _, rec := range c.Records {
 		rec.Release()
 	}
-}
-
-// sizeOf returns the memory that a record refers to.
-func sizeOf(rec arrow.RecordBatch) int {
-	size := 0
-	for _, col := range rec.Columns() {
-		size += sizeOfData(col.Data())
-	}
-	return size
-}
-
-func sizeOfData(d arrow.ArrayData) int {
-	size := 0
-	for _, b := range d.Buffers() {
-		if b != nil {
-			size += b.Len()
-		}
-	}
-	for _, child := range d.Children() {
-		size += sizeOfData(child)
-	}
-	return size
 }

@@ -3,6 +3,7 @@ package apply_test
 import (
 	"context"
 	"fmt"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"slices"
 	"sync"
 	"testing"
@@ -71,31 +72,41 @@ type fakeLog struct {
 	ready []*fakeMessage
 	all   []*fakeMessage
 	wake  chan struct{}
-	bytes int // given out and not answered
+	limit int // of bytes, passed by less than one entry
+	bytes int // given out and not answered, or released
 	peak  int // highest bytes
 }
 
 type fakeMessage struct {
-	apply.Message
+	queue.Message
 	log                             *fakeLog
 	delivered, acked, nacked, ended int
 	out                             bool
+	released                        bool
 }
 
 func newFakeLog(entries ...entry.Entry) *fakeLog {
-	l := &fakeLog{wake: make(chan struct{}, 1)}
+	l := &fakeLog{wake: make(chan struct{}, 1), limit: 32 << 20}
 	l.add(entries...)
 	return l
+}
+
+// laneOf returns a lane of either kind.
+func laneOf(live bool) string {
+	if live {
+		return queue.LiveLane
+	}
+	return "p.0.0"
 }
 
 // add appends entries of a partition.
 func (l *fakeLog) add(entries ...entry.Entry) {
 	for _, e := range entries {
-		l.append(apply.Message{Entry: e})
+		l.append(queue.Message{Entry: e})
 	}
 }
 
-func (l *fakeLog) append(m apply.Message) *fakeMessage {
+func (l *fakeLog) append(m queue.Message) *fakeMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := &fakeMessage{Message: m, log: l}
@@ -116,29 +127,30 @@ func (l *fakeLog) signal() {
 	}
 }
 
-func (l *fakeLog) Next(ctx context.Context) (apply.Message, error) {
+func (l *fakeLog) Next(ctx context.Context) (*queue.Message, error) {
 	if l.fail != nil {
 		if err := l.fail(); err != nil {
-			return apply.Message{}, err
+			return nil, err
 		}
 	}
 	for {
 		l.mu.Lock()
-		if len(l.ready) > 0 && ctx.Err() == nil {
+		if len(l.ready) > 0 && l.bytes < l.limit && ctx.Err() == nil {
 			m := l.ready[0]
 			l.ready = l.ready[1:]
 			m.delivered++
-			m.out = true
+			m.out, m.released = true, false
 			l.bytes += len(m.Payload)
 			l.peak = max(l.peak, l.bytes)
 			l.mu.Unlock()
-			return m.Message, nil
+			given := m.Message
+			return &given, nil
 		}
 		l.mu.Unlock()
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
-			return apply.Message{}, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 }
@@ -150,12 +162,30 @@ func (l *fakeLog) Settled(_ context.Context, seq uint64) (bool, error) {
 	return !slices.ContainsFunc(l.all, func(m *fakeMessage) bool { return m.Seq == seq && m.acked+m.ended == 0 }), nil
 }
 
+func (l *fakeLog) Bytes() int { return l.limit }
+
 func (m *fakeMessage) answered() {
 	if !m.out {
 		panic(fmt.Sprintf("message %d is answered twice", m.Seq))
 	}
+	m.free()
 	m.out = false
-	m.log.bytes -= len(m.Payload)
+}
+
+// Release is part of what a reply may be able to.
+func (m *fakeMessage) Release() {
+	m.log.mu.Lock()
+	defer m.log.mu.Unlock()
+	m.free()
+}
+
+// free makes room for others.
+func (m *fakeMessage) free() {
+	if !m.released {
+		m.log.bytes -= len(m.Payload)
+	}
+	m.released = true
+	m.log.signal()
 }
 
 func (m *fakeMessage) Ack() error {

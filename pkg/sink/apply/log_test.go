@@ -107,7 +107,7 @@ func TestLoopOverTheLog(t *testing.T) {
 		}
 		defer consumer.Close()
 		loop := &apply.Loop{
-			Writer: w, Table: table, Source: apply.FromQueue(consumer), Reports: state, Observer: done,
+			Writer: w, Table: table, Source: consumer, Reports: state, Observer: done,
 			Writers: 2, Rows: 100, Wait: 10 * time.Millisecond, Backoff: fault.Backoff{Attempts: 10, Min: time.Millisecond},
 		}
 		return loop.Run(ctx)

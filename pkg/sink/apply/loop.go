@@ -35,7 +35,6 @@ type Loop struct {
 	Writers   int           // transactions at the same time for the partitions; default 1
 	Rows      int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
 	Wait      time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Stager
-	Bytes     int           // of all entries in flight as published, for each of Source and Live, passed by less than one; default 32 MiB
 	StageTime time.Duration // how long a Stager may wait for more before it commits; default 10 s
 	Decoded   int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 
@@ -53,14 +52,13 @@ type Loop struct {
 // run is a Loop at work, on the partitions' lanes or on the live lane.
 type run struct {
 	Loop
-	live     bool
-	schema   string // fingerprint of the table's
-	inflight *inflight
-	damage   *damage
-	stall    *stall
-	status   *status
-	stop     context.CancelCauseFunc // ends taking, of both
-	gap      chan struct{}           // holds a token when a live entry came before its predecessor
+	live   bool
+	schema string // fingerprint of the table's
+	damage *damage
+	stall  *stall
+	status *status
+	stop   context.CancelCauseFunc // ends taking, of both
+	gap    chan struct{}           // holds a token when a live entry came before its predecessor
 }
 
 // onLive is the run of the live lane beside r. Its entries wait for nobody: those
@@ -68,7 +66,6 @@ type run struct {
 func (r *run) onLive() *run {
 	live := *r
 	live.live, live.Source, live.Writers, live.Wait = true, r.Live, 1, 0
-	live.inflight = newInflight(r.Bytes, r.Logger)
 	live.damage = &damage{}
 	live.stall = live.newStall()
 	return &live
@@ -90,14 +87,12 @@ func (l *Loop) Run(take context.Context) error {
 		r.Wait = cmp.Or(r.Wait, 20*time.Millisecond) // they wait for each other when they are staged
 	}
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
-	r.Bytes = cmp.Or(r.Bytes, 32<<20)
 	r.Decoded = cmp.Or(r.Decoded, 64<<20)
 	r.StageTime = cmp.Or(r.StageTime, 10*time.Second)
 	r.Grace = cmp.Or(r.Grace, 10*time.Second)
 	if r.Observer == nil {
 		r.Observer = nopObserver{}
 	}
-	r.inflight = newInflight(r.Bytes, r.Logger)
 	r.status = &status{observer: r.Observer}
 	r.damage = &damage{}
 	r.stall = r.newStall()
@@ -155,7 +150,7 @@ func (r *run) flow(take context.Context, runs []*run) error {
 		loads = append(loads, one.feed(take, &flow))
 	}
 	if stager, ok := r.Writer.(sink.Stager); ok {
-		flow.Go(func() error { return r.workStaging(take, do, stager, loads) })
+		flow.Go(func() error { return r.workStaged(take, do, stager, loads) })
 	} else {
 		for i, one := range runs {
 			for range one.Writers {
@@ -198,15 +193,12 @@ func (r *run) feed(take context.Context, flow *errgroup.Group) *prefetch {
 // the source itself waits for what it needs.
 const readPause = 2 * time.Second
 
-// pull takes messages while there is room for them. Once the log could not be read,
+// pull takes messages, as many as the source may have in flight. Once the log could not be read,
 // its next answer ends that reason, also the answer that there is no message.
 func (r *run) pull(take context.Context, out chan<- *message) error {
 	pauser := r.status.pauser()
 	for {
-		if r.inflight.room(take) != nil {
-			return nil
-		}
-		var m Message
+		var m *queue.Message
 		backoff := fault.Backoff{GiveUp: fault.Forever, Min: r.Backoff.Min, Max: cmp.Or(r.Backoff.Max, readPause)}
 		err := fault.Retry(take, backoff, func(ctx context.Context) (err error) {
 			m, err = r.Source.Next(ctx)
@@ -223,7 +215,8 @@ func (r *run) pull(take context.Context, out chan<- *message) error {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		pauser.Resume()
-		one := r.inflight.take(m)
+		one := &message{Message: *m, run: r}
+		r.stall.taken()
 		if m.Damaged == nil {
 			out <- one
 			continue

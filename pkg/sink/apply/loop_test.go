@@ -463,7 +463,7 @@ func TestLoopBoundsWhatItHolds(t *testing.T) {
 			largest = max(largest, len(e.Payload))
 		}
 		r := newEnv(t, all...)
-		r.loop.Bytes = 20 * largest
+		r.log.limit = 20 * largest
 		r.loop.Rows = 1_000_000
 		r.loop.Writers = 3
 		r.loop.Decoded = 1 // one entry at a time
@@ -481,7 +481,7 @@ func TestLoopBoundsWhatItHolds(t *testing.T) {
 			t.Error(err)
 		}
 		r.wantBlocks(10, upTo(2000))
-		if limit := r.loop.Bytes + largest; r.log.peak > limit || r.log.peak < r.loop.Bytes/2 {
+		if limit := r.log.limit + largest; r.log.peak > limit || r.log.peak < r.log.limit/2 {
 			t.Errorf("held up to %d bytes, the limit is %d", r.log.peak, limit)
 		}
 	})
@@ -615,7 +615,7 @@ func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 		r := newEnv(t)
 		live := func(seq uint64) *fakeMessage {
 			blocks := block.Range{Start: block.Number(seq) * 10, End: block.Number(seq)*10 + 10}
-			return r.log.append(apply.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Live: true})
+			return r.log.append(queue.Message{Entry: encoded(t, logSchema, blocks, 2), Seq: seq, After: seq - 1, Lane: queue.LiveLane})
 		}
 		live(1)
 		early := live(3)

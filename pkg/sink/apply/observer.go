@@ -31,20 +31,11 @@ func (c *Commit) add(u unit) {
 	c.Entries++
 	c.Ranges = append(c.Ranges, u.change.Range)
 	c.Bytes += len(u.message.Payload)
-	c.since(u.message.Time)
-	c.mark(u.change)
-}
-
-// since notes when the log took an entry.
-func (c *Commit) since(at time.Time) {
-	if c.Oldest.IsZero() || at.Before(c.Oldest) {
-		c.Oldest = at
+	if c.Oldest.IsZero() || u.message.Time.Before(c.Oldest) {
+		c.Oldest = u.message.Time
 	}
-}
-
-func (c *Commit) mark(change sink.Change) {
-	if change.Live && change.Kind == entry.Watermark {
-		c.Marks = append(c.Marks, Mark{Number: change.Range.Last(), Seen: change.Seen})
+	if u.change.Live && u.change.Kind == entry.Watermark {
+		c.Marks = append(c.Marks, Mark{Number: u.change.Range.Last(), Seen: u.change.Seen})
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -26,14 +26,14 @@ type lane struct {
 	t     testing.TB
 	epoch uint64
 	seq   uint64
-	all   []apply.Message
+	all   []queue.Message
 }
 
 func newLane(t testing.TB) *lane { return &lane{t: t, epoch: 1, seq: 40} }
 
-func (l *lane) next(e entry.Entry) apply.Message {
+func (l *lane) next(e entry.Entry) queue.Message {
 	e.Epoch, e.Network, e.End = l.epoch, "testnet", 0
-	m := apply.Message{Entry: e, Live: true, Seq: l.seq + 3, After: l.seq}
+	m := queue.Message{Entry: e, Lane: queue.LiveLane, Seq: l.seq + 3, After: l.seq}
 	if len(l.all) == 0 {
 		m.After = 0
 	}
@@ -43,24 +43,24 @@ func (l *lane) next(e entry.Entry) apply.Message {
 }
 
 // data is an entry with some rows of each block.
-func (l *lane) data(from, to block.Number, perBlock int) apply.Message {
+func (l *lane) data(from, to block.Number, perBlock int) queue.Message {
 	return l.next(encode(l.t, logSchema, entry.Header{Range: block.Closed(from, to)}, 0, perBlock))
 }
 
-func (l *lane) watermark(from, to block.Number) apply.Message {
+func (l *lane) watermark(from, to block.Number) queue.Message {
 	return l.next(entry.Entry{Header: entry.Header{
 		Kind: entry.Watermark, Range: block.Closed(from, to), Hash: block.Hash{1, byte(to)}, Seen: time.Now(),
 	}})
 }
 
-func (l *lane) invalidate(n block.Number) apply.Message {
+func (l *lane) invalidate(n block.Number) queue.Message {
 	return l.next(entry.Entry{Header: entry.Header{
 		Kind: entry.Invalidate, Range: block.Closed(n, n), Prev: block.Hash{1, byte(n - 1)},
 	}})
 }
 
 // begin is an epoch of its own.
-func (l *lane) begin(n block.Number) apply.Message {
+func (l *lane) begin(n block.Number) queue.Message {
 	l.epoch, l.all = l.epoch+1, nil
 	return l.invalidate(n)
 }
@@ -116,7 +116,7 @@ func (r *env) wantRows(want map[block.Range]int) {
 }
 
 // live adds a live lane to the env, of which these messages are delivered first.
-func (r *env) live(messages ...apply.Message) *fakeLog {
+func (r *env) live(messages ...queue.Message) *fakeLog {
 	log := newFakeLog()
 	r.loop.Live = log
 	for _, m := range messages {
@@ -126,7 +126,7 @@ func (r *env) live(messages ...apply.Message) *fakeLog {
 }
 
 // apply plays another process of the sink.
-func (r *env) apply(messages ...apply.Message) {
+func (r *env) apply(messages ...queue.Message) {
 	r.Helper()
 	w := r.store.Writer()
 	if err := w.Open(r.Context(), r.loop.Table); err != nil {
@@ -170,23 +170,23 @@ func TestLiveEntriesComeInAnyOrder(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	shuffled := func(m []apply.Message) { rnd.Shuffle(len(m), func(i, j int) { m[i], m[j] = m[j], m[i] }) }
-	for name, arrange := range map[string]func([]apply.Message) []apply.Message{
-		"in order": func(m []apply.Message) []apply.Message { return m },
-		"reversed": func(m []apply.Message) []apply.Message { slices.Reverse(m); return m },
-		"each twice": func(m []apply.Message) []apply.Message {
-			var all []apply.Message
+	shuffled := func(m []queue.Message) { rnd.Shuffle(len(m), func(i, j int) { m[i], m[j] = m[j], m[i] }) }
+	for name, arrange := range map[string]func([]queue.Message) []queue.Message{
+		"in order": func(m []queue.Message) []queue.Message { return m },
+		"reversed": func(m []queue.Message) []queue.Message { slices.Reverse(m); return m },
+		"each twice": func(m []queue.Message) []queue.Message {
+			var all []queue.Message
 			for _, one := range m {
 				all = append(all, one, one)
 			}
 			return all
 		},
-		"all twice": func(m []apply.Message) []apply.Message { return slices.Concat(m, m) },
-		"the end first": func(m []apply.Message) []apply.Message {
+		"all twice": func(m []queue.Message) []queue.Message { return slices.Concat(m, m) },
+		"the end first": func(m []queue.Message) []queue.Message {
 			return slices.Concat(m[len(m)/2:], m[:len(m)/2])
 		},
-		"shuffled": func(m []apply.Message) []apply.Message { shuffled(m); return m },
-		"shuffled, some more often": func(m []apply.Message) []apply.Message {
+		"shuffled": func(m []queue.Message) []queue.Message { shuffled(m); return m },
+		"shuffled, some more often": func(m []queue.Message) []queue.Message {
 			m = slices.Concat(m, m[:5], m[3:9], m[7:])
 			shuffled(m)
 			return m
@@ -335,7 +335,7 @@ func TestJoiningLate(t *testing.T) {
 	parts.data(11, 15, 3)
 	parts.watermark(10, 15)
 	for name, c := range map[string]struct {
-		messages []apply.Message
+		messages []queue.Message
 		want     map[block.Range]int
 		start    block.Number
 	}{
@@ -398,7 +398,7 @@ func TestEpochs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newEnv(t)
 		l := newLane(t)
-		old := []apply.Message{l.invalidate(10), l.data(10, 19, 1), l.watermark(10, 19), l.data(20, 24, 1)}
+		old := []queue.Message{l.invalidate(10), l.data(10, 19, 1), l.watermark(10, 19), l.data(20, 24, 1)}
 		r.apply(old[:3]...)
 		first := l.begin(18)
 		second, third := l.data(18, 29, 2), l.watermark(18, 29)
@@ -407,7 +407,7 @@ func TestEpochs(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		r.wantRows(map[block.Range]int{block.Closed(10, 19): 1})
-		for _, m := range []apply.Message{third, first, old[3], old[1]} {
+		for _, m := range []queue.Message{third, first, old[3], old[1]} {
 			log.append(m)
 		}
 		time.Sleep(10 * time.Second)
@@ -457,15 +457,15 @@ func TestWaitingEntriesDoNotKeepTheirPredecessorOut(t *testing.T) {
 		r.apply(l.all[0])
 		reversed := slices.Clone(l.all[1:])
 		slices.Reverse(reversed)
-		r.loop.Bytes = 5 * len(reversed[0].Payload)
 		log := r.live(reversed...)
+		log.limit = 5 * len(reversed[0].Payload)
 		stop := r.start()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		r.wantRows(map[block.Range]int{block.Closed(10, 49): 2})
 		r.stopped(stop, log)
-		if log.peak > r.loop.Bytes+len(reversed[0].Payload) {
-			t.Errorf("held up to %d bytes, the limit is %d", log.peak, r.loop.Bytes)
+		if log.peak > log.limit+len(reversed[0].Payload) {
+			t.Errorf("held up to %d bytes, the limit is %d", log.peak, log.limit)
 		}
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/apache/arrow-go/v18/arrow/util"
+
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
@@ -73,7 +75,7 @@ func (a *prefetch) load(batch []*message) load {
 		}
 		var c sink.Change
 		err := a.caught("decoding an entry", func() (err error) {
-			c, err = a.change(m.Message)
+			c, err = a.change(&m.Message)
 			return err
 		})
 		if damaged, ok := errors.AsType[*damagedError](err); ok {
@@ -93,7 +95,7 @@ func (a *prefetch) load(batch []*message) load {
 		}
 		l.units = append(l.units, unit{m, c})
 		for _, rec := range c.Records {
-			size += sizeOf(rec)
+			size += int(util.TotalRecordSize(rec))
 		}
 		if size >= a.limit {
 			break

@@ -9,8 +9,8 @@ import (
 	arrowmemory "github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/apply"
 )
 
 // decodedMeanwhile is how many transactions' rows, of a thousand each, are in
@@ -19,7 +19,7 @@ func decodedMeanwhile(t *testing.T, live bool, writers int) (loads float64) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newEnv(t)
 		for i, e := range entries(t, 60, 100) { // of a thousand rows
-			r.log.append(apply.Message{Entry: e, Seq: uint64(i + 1), After: uint64(i), Live: live})
+			r.log.append(queue.Message{Entry: e, Seq: uint64(i + 1), After: uint64(i), Lane: laneOf(live)})
 		}
 		memory := r.loop.Allocator.(*arrowmemory.CheckedAllocator)
 		decoder := entry.NewDecoder(memory)

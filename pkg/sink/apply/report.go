@@ -118,7 +118,7 @@ func (r *reporter) read(ctx context.Context) error {
 		r.live = s.Live
 		for _, one := range r.runs {
 			if one.live { // perhaps by another process of the sink
-				one.inflight.noteCommit()
+				one.stall.committed()
 				one.stall.applied(s.Live.Seq)
 			}
 		}

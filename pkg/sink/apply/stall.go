@@ -16,6 +16,9 @@ const (
 	stallAfter = 30 * time.Second
 	// stallEvery is how often that is looked at.
 	stallEvery = time.Second
+	// backSoon is the time within which an entry that was returned to the log is taken
+	// again, unless another process has it.
+	backSoon = 5 * time.Second
 )
 
 // stall notices that entries of some lanes wait while nothing is committed, and says
@@ -25,6 +28,9 @@ type stall struct {
 	pauser *pauser // of watch
 
 	mu      sync.Mutex
+	count   int       // entries that were taken and not answered yet
+	since   time.Time // nothing was committed since then, though entries have waited
+	back    time.Time // an entry was returned to the log last
 	running map[*worker]transaction
 	gap     *gap // what the live lane's order waits for; nil: nothing
 	broken  broken
@@ -53,6 +59,40 @@ type broken struct {
 
 func (r *run) newStall() *stall {
 	return &stall{run: r, pauser: r.status.pauser(), running: make(map[*worker]transaction)}
+}
+
+// taken notes that an entry was.
+func (s *stall) taken() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.waits() {
+		s.since = time.Now() // what was returned before is not waited for here any more
+	}
+	s.count++
+}
+
+// waits reports whether entries wait, or were returned to the log and will come again.
+func (s *stall) waits() bool { return s.count > 0 || time.Since(s.back) <= backSoon }
+
+// committed notes that entries were, here or by another process of the sink.
+func (s *stall) committed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Now()
+}
+
+// returned notes that an entry goes back to the log.
+func (s *stall) returned() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.back = time.Now()
+}
+
+// answered notes that an entry was.
+func (s *stall) answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count--
 }
 
 // watch checks every second until ctx ends.
@@ -85,11 +125,10 @@ func (s *stall) reason() error {
 	if _, stages := s.run.Writer.(sink.Stager); stages {
 		patience += s.run.StageTime
 	}
-	since := s.run.inflight.waits()
-	if since.IsZero() || time.Since(since) < patience {
+	if !s.waits() || s.since.IsZero() || time.Since(s.since) < patience {
 		return nil
 	}
-	at := since.UTC().Format(time.TimeOnly)
+	at := s.since.UTC().Format(time.TimeOnly)
 	for _, t := range s.running {
 		return fmt.Errorf("a transaction of %d entries from block %d on has been running since %s UTC",
 			t.entries, t.from, t.began.UTC().Format(time.TimeOnly))

@@ -13,15 +13,44 @@ import (
 // worker applies loads, one transaction after the other.
 type worker struct {
 	*run
-	take, do context.Context
-	pauser   *pauser
-	stalls   []*stall // of the lanes whose entries it applies
-	staging  *staging // nil: every batch is committed by itself
+	take, do  context.Context
+	pauser    *pauser
+	stalls    []*stall // of the lanes whose entries it applies
+	committer committer
 
 	failure   error     // the first
 	bisection bisection // of what is hopeless, from the first failure on
 	end       bool      // nothing is applied any more
 }
+
+// committer is how a worker has changes committed: directly, or staged first. docs/design.md
+// draws the states of an entry with each.
+type committer interface {
+	// write passes changes to the Writer.
+	write(ctx context.Context, changes []sink.Change) (sink.Applied, error)
+	// wrote notes units that write has taken, in which time.
+	wrote(units []unit, applied sink.Applied, took time.Duration)
+	// panicked notes that a call of the Writer has: nobody knows what is staged there.
+	panicked()
+}
+
+// direct commits every batch by itself.
+type direct struct{ *worker }
+
+func (d direct) write(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
+	return d.Writer.Apply(ctx, changes)
+}
+
+func (d direct) wrote(units []unit, applied sink.Applied, took time.Duration) {
+	done := Commit{Applied: applied, Took: took}
+	for _, u := range units {
+		done.add(u)
+		u.message.ack()
+	}
+	d.observe(done)
+}
+
+func (direct) panicked() {}
 
 // early is the delay after which an entry that came before its predecessor is delivered
 // again.
@@ -32,6 +61,7 @@ const early = time.Second
 // after any other failure it returns to the log what comes. The error is the first.
 func (r *run) work(take, do context.Context, in *prefetch) error {
 	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser(), stalls: []*stall{r.stall}}
+	w.committer = direct{w}
 	for l := range in.loads {
 		w.load(l, r.live)
 		in.done(l)
@@ -91,10 +121,8 @@ func (w *worker) apply(units []unit, i *bisection) error {
 		return nil
 	}
 	changes := make([]sink.Change, len(units))
-	var done Commit
 	for k, u := range units {
 		changes[k] = u.change
-		done.add(u)
 	}
 	begin := time.Now()
 	applied, err := w.commit(changes)
@@ -104,17 +132,14 @@ func (w *worker) apply(units []unit, i *bisection) error {
 		}
 		return err
 	}
-	if w.staging != nil {
-		w.addStaged(units, done)
-		return nil
-	}
-	for _, u := range units {
-		u.message.ack()
-	}
-	done.Applied, done.Took = applied, time.Since(begin)
-	w.status.wrote(applied.Rows)
-	w.Observer.OnApplied(done)
+	w.committer.wrote(units, applied, time.Since(begin))
 	return nil
+}
+
+// observe reports what a transaction did.
+func (w *worker) observe(done Commit) {
+	w.status.wrote(done.Rows)
+	w.Observer.OnApplied(done)
 }
 
 // commit makes changes by one transaction, however long that takes. The errors
@@ -122,7 +147,7 @@ func (w *worker) apply(units []unit, i *bisection) error {
 // changes; or one that is not, when every attempt has failed.
 func (w *worker) commit(changes []sink.Change) (sink.Applied, error) {
 	defer w.calls(len(changes), changes[0].Range.Start)()
-	return w.retry(func(ctx context.Context) (sink.Applied, error) { return w.write(ctx, changes) })
+	return w.retry(func(ctx context.Context) (sink.Applied, error) { return w.committer.write(ctx, changes) })
 }
 
 // retry repeats a call of the Writer by the class of its errors; see commit.
@@ -133,8 +158,8 @@ func (w *worker) retry(call func(context.Context) (sink.Applied, error)) (sink.A
 			w.pauser.Resume()
 			return applied, nil
 		}
-		if w.staging != nil && fault.Stack(err) != "" {
-			w.returnStaged() // nobody knows what is staged
+		if fault.Stack(err) != "" {
+			w.committer.panicked()
 		}
 		if w.do.Err() != nil {
 			return sink.Applied{}, errStopped

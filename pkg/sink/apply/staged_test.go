@@ -12,8 +12,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/memsink"
 )
 
@@ -82,7 +82,7 @@ func TestHistoryIsStagedUntilTheLogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := entries(t, 60, 40)
 		r, _ := stagingEnv(t, all...)
-		r.loop.Bytes = 4 * len(all[0].Payload) // far less than all of them: payloads are let go of
+		r.log.limit = 4 * len(all[0].Payload) // far less than all of them: payloads are let go of
 		stop := r.start()
 		time.Sleep(450 * time.Millisecond)
 		synctest.Wait()
@@ -168,7 +168,7 @@ func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 		for n := range block.Number(12) {
 			e := encoded(t, logSchema, block.Closed(n, n), 5)
 			e.End = 0
-			m := r.log.append(apply.Message{Entry: e, Live: true, After: seq})
+			m := r.log.append(queue.Message{Entry: e, Lane: queue.LiveLane, After: seq})
 			seq = m.Seq
 			time.Sleep(2 * time.Second)
 		}
@@ -178,7 +178,7 @@ func TestLiveEntriesWaitForTheWholeDelay(t *testing.T) {
 		}
 		// The one that ends a bounded lane does not wait: nothing comes after it.
 		e := encoded(t, logSchema, block.Closed(12, 12), 5)
-		r.log.append(apply.Message{Entry: e, Live: true, After: seq})
+		r.log.append(queue.Message{Entry: e, Lane: queue.LiveLane, After: seq})
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if n := len(r.watch.sizes()); n != 3 {
