@@ -32,6 +32,8 @@ type lane struct {
 	checkpoints checkpoints
 	bad         block.Number // that the server could not compute when it was last asked
 	reorgs      uint64
+	recent      []queue.Reorg // of them, the last
+	counts      rowCounts
 	saved       time.Time // when the position was copied to the state
 	rev         uint64    // of the position in the state; 0: there is none
 
@@ -76,7 +78,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	if err != nil {
 		return nil, err
 	}
-	l.reorgs = was.Reorgs
+	l.reorgs, l.recent = was.Reorgs, was.Recent
 	switch {
 	case max(was.Epoch, tail.Entry.Epoch) > spec.Epoch:
 		return nil, fmt.Errorf("%w %d, and the plan of epoch %d", errOutdated, max(was.Epoch, tail.Entry.Epoch), spec.Epoch)
@@ -137,7 +139,8 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 		}
 		if !before.Found || before.Damaged != nil || before.Lane != queue.LiveLane {
 			return l.lost(ctx, queue.LivePosition{
-				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.checkpoints.list, Reorgs: l.reorgs,
+				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.checkpoints.list,
+				Reorgs: l.reorgs, Recent: l.recent,
 			})
 		}
 		at = before
@@ -198,6 +201,7 @@ func (l *lane) publish(ctx context.Context, group entry.Group) error {
 	for _, e := range group {
 		if e.Kind == entry.Data {
 			l.writtenUpTo = max(l.writtenUpTo, e.Range.End)
+			l.counts.add(e.Header)
 		}
 		if l.x.Observer != nil {
 			l.x.Observer.Live(e.Header, len(e.Payload))
@@ -218,7 +222,7 @@ const saveEvery = 2 * time.Second
 func (l *lane) save(ctx context.Context, phase queue.LivePhase, cause error) error {
 	p := queue.LivePosition{
 		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.checkpoints.list,
-		Phase: phase, Reorgs: l.reorgs,
+		Phase: phase, Reorgs: l.reorgs, Recent: l.recent,
 	}
 	if phase == queue.LiveDone {
 		p.Until = l.spec.MaxBlock
