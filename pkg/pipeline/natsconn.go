@@ -68,8 +68,18 @@ func openNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logge
 	if c.Embedded == "" {
 		return connectNATS(ctx, c, role, log)
 	}
+	if role == roleOperator {
+		return reachEmbedded(ctx, c, log)
+	}
+	return startNATS(ctx, c, role, log)
+}
+
+// startNATS starts the embedded server of c. A process that is to run lets commands in; one
+// that is a command has the folder for a moment.
+func startNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {
+	isCommand := role == roleOperator
 	server, err := queue.StartServer(ctx, queue.ServerConfig{
-		Dir:      c.Embedded,
+		Dir: c.Embedded, Commands: !isCommand, Brief: isCommand,
 		OnNotice: func(text string) { log.Warn().Str("part", "nats").Msg(text) },
 	})
 	if err != nil {

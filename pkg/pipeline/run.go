@@ -76,6 +76,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	runs := make([]*run, 0, len(pipelines))
 	defer func() {
 		for _, r := range runs {
+			r.beat.end(ops.Failures(err, ops.ErrInterrupted)) // unless it has ended before
 			r.close()
 		}
 	}()
@@ -97,6 +98,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	for i, r := range runs {
 		wait.Go(func() {
 			err := r.run(ctx, o)
+			r.beat.end(err)
 			if err == nil {
 				setUnready(r.meter, r.sinks, "") // it has everything, and others may still run
 				return
@@ -124,6 +126,7 @@ func refused(err error) error {
 // run is one pipeline, ready to start.
 type run struct {
 	*stages
+	beat    *heartbeat
 	source  *amp.Client
 	checked *plan.Checked
 	spec    queue.Spec
@@ -138,6 +141,7 @@ func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *pro
 	r := &run{sinks: o.sinksHere(p)}
 	defer func() {
 		if err != nil {
+			r.beat.end(err)
 			r.close()
 		}
 	}()
@@ -148,6 +152,7 @@ func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *pro
 	if err != nil {
 		return nil, err
 	}
+	r.beat = r.startHeartbeat(roleRun, allStages(r.sinks)...)
 	if p.NATS.Embedded != "" {
 		// A process that had some was killed with the server.
 		if err := r.tasks.Reclaim(ctx); err != nil {

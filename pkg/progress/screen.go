@@ -85,7 +85,7 @@ func (s *Screen) show(block []string) {
 	wide, high := s.size()
 	block = slices.Clone(block)
 	if most := max(1, high-1); len(block) > most { // what has left the screen above cannot be cleared
-		block[most-1] = fit(fmt.Sprintf("… %d more lines: the terminal is too low", len(block)-most+1), wide-1)
+		block[most-1] = Fit(fmt.Sprintf("… %d more lines: the terminal is too low", len(block)-most+1), wide-1)
 		block = block[:most]
 	}
 	s.print(s.clearing() + strings.Join(block, "\n"))

@@ -27,8 +27,8 @@ func runeColumns(r rune) int {
 	}
 }
 
-// printable replaces what controls a terminal.
-func printable(text string) string {
+// Printable replaces what controls a terminal.
+func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -49,20 +49,20 @@ func prefix(text string, most int) string {
 	return text
 }
 
-// fit returns a text that takes at most so many columns, cut if it must be.
-func fit(text string, most int) string {
+// Fit returns a text that takes at most so many columns, cut if it must be.
+func Fit(text string, most int) string {
 	if columns(text) <= most {
 		return text
 	}
 	return prefix(text, max(0, most-1)) + "…"
 }
 
-// pad fills a text up to so many columns.
-func pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-columns(text))) }
+// Pad fills a text up to so many columns.
+func Pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-columns(text))) }
 
-// wrap breaks a text at spaces into lines of at most so many columns. Of more than most
+// Wrap breaks a text at spaces into lines of at most so many columns. Of more than most
 // lines the last is cut.
-func wrap(text string, wide, most int) []string {
+func Wrap(text string, wide, most int) []string {
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
@@ -83,7 +83,7 @@ func wrap(text string, wide, most int) []string {
 		lines = append(lines, line)
 	}
 	if len(lines) > most {
-		lines[most-1] = fit(strings.Join(lines[most-1:], " "), wide)
+		lines[most-1] = Fit(strings.Join(lines[most-1:], " "), wide)
 		lines = lines[:most]
 	}
 	return lines
