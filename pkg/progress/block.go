@@ -18,7 +18,7 @@ func (s Snapshot) Block(name string, wide int) []string {
 	b := &blockText{wide: max(minColumns, wide) - 1} // a line that fills the last column may wrap
 	b.label = len("history")
 	for _, sink := range s.Sinks {
-		b.label = max(b.label, columns(sink.Name))
+		b.label = max(b.label, Columns(sink.Name))
 	}
 	b.label = min(b.label, b.wide/3)
 	b.head(Printable(name), string(s.State))
@@ -65,7 +65,7 @@ type blockText struct {
 }
 
 func (b *blockText) head(name, state string) {
-	b.lines = append(b.lines, Fit(Fit(name, max(1, b.wide-columns(state)-2))+"  "+state, b.wide))
+	b.lines = append(b.lines, Fit(Fit(name, max(1, b.wide-Columns(state)-2))+"  "+state, b.wide))
 }
 
 // room returns how many columns a line has behind its label.
@@ -89,7 +89,7 @@ func (b *blockText) text(label, text string) {
 func (b *blockText) parts(label string, parts ...string) {
 	line := Fit(parts[0], b.room())
 	for _, p := range parts[1:] {
-		if p != "" && columns(line)+2+columns(p) <= b.room() {
+		if p != "" && Columns(line)+2+Columns(p) <= b.room() {
 			line += "  " + p
 		}
 	}
@@ -107,7 +107,7 @@ func (b *blockText) history(s Snapshot) {
 		parts = append(parts, Count(uint64(s.RowsPerSec))+" rows/s")
 	}
 	const shortest, longest = 8, 30 // columns of the bar
-	bar := min(longest, b.room()-columns(strings.Join(parts, "  "))-2)
+	bar := min(longest, b.room()-Columns(strings.Join(parts, "  "))-2)
 	if bar >= shortest {
 		full := int(uint64(bar) * s.Done / s.Blocks)
 		parts = append([]string{strings.Repeat("█", full) + strings.Repeat("░", bar-full)}, parts...)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/text/width"
 )
 
-// columns returns how many columns of a terminal a text takes.
-func columns(text string) (n int) {
+// Columns returns how many columns of a terminal a text takes.
+func Columns(text string) (n int) {
 	for _, r := range text {
 		n += runeColumns(r)
 	}
@@ -51,14 +51,14 @@ func prefix(text string, most int) string {
 
 // Fit returns a text that takes at most so many columns, cut if it must be.
 func Fit(text string, most int) string {
-	if columns(text) <= most {
+	if Columns(text) <= most {
 		return text
 	}
 	return prefix(text, max(0, most-1)) + "…"
 }
 
 // Pad fills a text up to so many columns.
-func Pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-columns(text))) }
+func Pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-Columns(text))) }
 
 // Wrap breaks a text at spaces into lines of at most so many columns. Of more than most
 // lines the last is cut.
@@ -66,14 +66,14 @@ func Wrap(text string, wide, most int) []string {
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		if line != "" && columns(line)+1+columns(word) <= wide {
+		if line != "" && Columns(line)+1+Columns(word) <= wide {
 			line += " " + word
 			continue
 		}
 		if line != "" {
 			lines = append(lines, line)
 		}
-		for columns(word) > wide { // it is longer than a line
+		for Columns(word) > wide { // it is longer than a line
 			head := prefix(word, wide)
 			lines, word = append(lines, head), word[len(head):]
 		}

@@ -24,3 +24,8 @@ func (t *Tasks) Look(ctx context.Context, kind string) (Load, error) {
 	info := consumer.CachedInfo()
 	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
 }
+
+// StoredReports is [State.Reports] with when each was written.
+func (s *State) StoredReports(ctx context.Context) ([]Stored[SinkReport], error) {
+	return List[SinkReport](ctx, s, keySink)
+}
