@@ -40,6 +40,15 @@ func reachEmbedded(ctx context.Context, c config.NATS, log zerolog.Logger) (*nat
 	}
 }
 
+// steerNATS connects a command that changes the plan. Where processes have users of their
+// own it needs the rights of the planner.
+func steerNATS(ctx context.Context, c config.NATS, log zerolog.Logger) (*natsConn, error) {
+	if c.Embedded != "" {
+		return reachEmbedded(ctx, c, log)
+	}
+	return openConn(ctx, nil, c, rolePlanner, false, log)
+}
+
 // errNeverRun says that the pipeline has left nothing: it was never run.
 var errNeverRun = ops.Config(errors.New("nothing was started with this configuration yet: start it with `ampipe run`"))
 
@@ -49,7 +58,7 @@ func connectToRunning(ctx context.Context, c config.NATS, log zerolog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	n, err := openConn(ctx, nil, config.NATS{URL: url, NKey: key}, roleOperator, log)
+	n, err := openConn(ctx, nil, config.NATS{URL: url, NKey: key}, roleOperator, false, log)
 	if err != nil { // it may have ended this moment
 		return nil, fault.Later(fmt.Errorf("reach the process that has the folder %s: %w", c.Embedded, err), 0)
 	}

@@ -31,6 +31,7 @@ type Options struct {
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
+	Failed  bool // [Results]: only of partitions that have failed
 
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: also search for rows that are of no block
