@@ -49,9 +49,10 @@ var allowed = map[string][]string{
 	"sink/sinktest":                  {"sink", "block", "config", "entry", "fault", "layout"},
 	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
 	"progress":                       {"block", "health", "ops"},
+	"status":                         {"block", "entry", "health", "plan", "progress", "queue"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
-		"progress", "queue", "sink", "sink/apply",
+		"progress", "queue", "sink", "sink/apply", "status",
 	},
 }
 

@@ -50,7 +50,7 @@ func steerNATS(ctx context.Context, c config.NATS, log zerolog.Logger) (*natsCon
 }
 
 // errNeverRun says that the pipeline has left nothing: it was never run.
-var errNeverRun = ops.Config(errors.New("nothing was started with this configuration yet: start it with `ampipe run`"))
+var errNeverRun = ops.Config(errors.New("nothing was started with this configuration yet: start it with ampipe run"))
 
 // connectToRunning connects to the server of the process that has the folder.
 func connectToRunning(ctx context.Context, c config.NATS, log zerolog.Logger) (*natsConn, error) {

@@ -51,7 +51,10 @@ func (v *Viewer) Look(ctx context.Context) status.Overview {
 			all = append(all, status.Unseen(p.Name, err))
 			continue
 		}
-		all = append(all, status.Build(facts, status.Options{Embedded: p.NATS.Embedded != "", CommitDelays: commitDelays(p)}))
+		conn := v.conns[keyOf(p)]
+		all = append(all, status.Build(facts, status.Options{
+			Embedded: p.NATS.Embedded != "", Alone: conn != nil && conn.server != nil, CommitDelays: commitDelays(p),
+		}))
 	}
 	for key, n := range v.conns {
 		if n.server != nil { // nothing runs: whoever is to run needs the folder
@@ -60,6 +63,9 @@ func (v *Viewer) Look(ctx context.Context) status.Overview {
 	}
 	return status.Summarize(all)
 }
+
+// keyOf returns what pipelines with the same connection have in common.
+func keyOf(p *config.Pipeline) string { return fmt.Sprintf("%+v", p.NATS) }
 
 func commitDelays(p *config.Pipeline) map[string]time.Duration {
 	delays := map[string]time.Duration{}
@@ -74,7 +80,7 @@ func commitDelays(p *config.Pipeline) map[string]time.Duration {
 func (v *Viewer) read(ctx context.Context, p *config.Pipeline) (facts status.Facts, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout+reachWait)
 	defer cancel()
-	key := fmt.Sprintf("%+v", p.NATS)
+	key := keyOf(p)
 	for kept := v.conns[key] != nil; ; kept = false {
 		if v.conns[key] == nil {
 			n, err := openNATS(ctx, p.NATS, roleOperator, zerolog.Nop())

@@ -14,6 +14,7 @@ import (
 // Options are what a configuration adds to the facts.
 type Options struct {
 	Embedded     bool                     // all stages run in one process
+	Alone        bool                     // no process of the pipeline can run, as its server did not
 	CommitDelays map[string]time.Duration // by sink: how long it may gather entries before it commits them
 }
 
@@ -37,10 +38,10 @@ func Build(f Facts, o Options) Pipeline {
 	for _, one := range f.Processes {
 		state := Running
 		switch {
-		case one.Lost(f.Now):
-			state = Lost
 		case !one.Ended.IsZero():
 			state = Ended
+		case o.Alone || one.Lost(f.Now):
+			state = Lost
 		}
 		p.Processes = append(p.Processes, Process{one, state})
 	}

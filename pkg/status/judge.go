@@ -140,7 +140,7 @@ func startAdvice(o Options, last *Process, stage string) string {
 	name, isSink := strings.CutPrefix(stage, "sink ")
 	switch {
 	case o.Embedded || last != nil && last.Role == "run":
-		return "start `ampipe run`" + again
+		return "start ampipe run" + again
 	case isSink:
 		return "start the process of sink " + name + again
 	default:
@@ -155,7 +155,7 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 		stage := stageSink(s.Name)
 		switch s.State {
 		case SinkStopped:
-			next := "mend the cause, then stop `ampipe run` and start it again"
+			next := "mend the cause, then stop ampipe run and start it again"
 			if runs := p.runs(stage); runs == nil {
 				next = startAdvice(o, &Process{Process: queue.Process{Role: roleOf(p.last(stage)), Error: s.Reason}}, stage)
 			} else if runs.Role != "run" {

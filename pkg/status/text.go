@@ -49,6 +49,7 @@ func Summarize(all []Pipeline) Overview {
 const (
 	rankStarting = iota
 	rankLoading
+	rankWaiting
 	rankLive
 	rankComplete
 )
@@ -61,6 +62,8 @@ func (p Pipeline) rank() int {
 		return rankStarting
 	case len(p.Sinks) > 0 && !slices.ContainsFunc(p.Sinks, func(s Sink) bool { return s.State != SinkLive }):
 		return rankLive
+	case p.Live != nil && p.History.Loaded >= p.History.Blocks:
+		return rankWaiting
 	default:
 		return rankLoading
 	}
@@ -147,10 +150,10 @@ func (t *text) progress(p Pipeline) {
 	}
 	value := fmt.Sprintf("%s of %s (%.0f %%)", queue.Size(int64(p.Log.Bytes)), queue.Size(p.Log.MaxBytes), 100*p.Log.Fill())
 	if !p.Log.Oldest.IsZero() {
-		value += ", back to " + progress.Duration(p.At.Sub(p.Log.Oldest)) + " ago"
+		value += ", oldest " + progress.Duration(p.At.Sub(p.Log.Oldest))
 	}
 	if p.Log.Unread > 0 {
-		value += fmt.Sprintf("; %s has %s to apply", p.Log.HeldBy, count(p.Log.Unread, "entry"))
+		value += fmt.Sprintf("; %s lacks %s", p.Log.HeldBy, count(p.Log.Unread, "entry"))
 	}
 	t.line("log", value)
 }
