@@ -107,6 +107,8 @@ func (w *ProcessWriter) Put(ctx context.Context, p Process) error {
 	if refused := w.state.conn.silenced.Load(); refused != nil {
 		return refused.err
 	}
+	ctx, cancel := context.WithTimeout(ctx, apiWait) // what is refused is not answered
+	defer cancel()
 	err := w.write(ctx, p)
 	if refused := w.state.conn.silenced.Load(); err != nil && refused != nil {
 		return refused.err
