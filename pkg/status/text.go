@@ -106,7 +106,7 @@ func (t *text) wrapped(label, value string, most int) {
 }
 
 func (t *text) line(label, value string) {
-	t.lines = append(t.lines, progress.Fit("  "+progress.Pad(label, 9)+" "+progress.Printable(value), t.wide))
+	t.lines = append(t.lines, progress.Fit("  "+progress.Pad(label, 10)+" "+progress.Printable(value), t.wide))
 }
 
 func (t *text) pipeline(p Pipeline, several bool) {
@@ -120,10 +120,10 @@ func (t *text) pipeline(p Pipeline, several bool) {
 		if i == 0 { // it is the sentence
 			continue
 		}
-		t.wrapped("  also     ", trouble.Text, 3)
+		t.wrapped("  also       ", trouble.Text, 3)
 	}
 	for _, n := range p.Notes {
-		t.wrapped("  in order ", n.Text, 2)
+		t.wrapped("  in order   ", n.Text, 2)
 	}
 	if p.Planned {
 		t.progress(p)
@@ -136,7 +136,8 @@ func (t *text) pipeline(p Pipeline, several bool) {
 func (t *text) progress(p Pipeline) {
 	h, parts := p.History, p.Partitions
 	if h.Blocks > 0 {
-		t.line("history", fmt.Sprintf("%v, %s loaded; %s", block.Range{Start: h.Start, End: h.End}, p.percent(), partitionsOf(parts)))
+		t.line("history", fmt.Sprintf("%v, %s loaded", block.Range{Start: h.Start, End: h.End}, p.percent()))
+		t.line("partitions", partitionsOf(parts))
 	}
 	if l := p.Live; l != nil {
 		value := "from block " + progress.Grouped(uint64(l.Start)) + " on: " + l.Phase
@@ -146,7 +147,8 @@ func (t *text) progress(p Pipeline) {
 				value += fmt.Sprintf(" (%s is arriving)", progress.Grouped(uint64(*l.Head)))
 			}
 		}
-		t.line("live", value+"; "+p.reorgs())
+		t.line("live", value)
+		t.line("reorgs", p.reorgs())
 	}
 	value := fmt.Sprintf("%s of %s (%.0f %%)", queue.Size(int64(p.Log.Bytes)), queue.Size(p.Log.MaxBytes), 100*p.Log.Fill())
 	if !p.Log.Oldest.IsZero() {
@@ -162,7 +164,7 @@ func (t *text) progress(p Pipeline) {
 func partitionsOf(p Partitions) string {
 	all := p.Total()
 	if p.Done == all {
-		return count(uint64(all), "partition") + " done"
+		return fmt.Sprintf("all %d done", all)
 	}
 	var parts []string
 	for _, one := range []struct {
@@ -180,9 +182,9 @@ func partitionsOf(p Partitions) string {
 func (p *Pipeline) reorgs() string {
 	l := p.Live
 	if l.Reorgs == 0 {
-		return "no reorg"
+		return "none"
 	}
-	value := count(l.Reorgs, "reorg")
+	value := progress.Grouped(l.Reorgs)
 	if len(l.Recent) > 0 {
 		last := l.Recent[len(l.Recent)-1]
 		value += fmt.Sprintf(", the last %s ago: %s", progress.Duration(p.At.Sub(last.At)), count(last.Blocks, "block"))
