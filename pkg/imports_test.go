@@ -50,9 +50,10 @@ var allowed = map[string][]string{
 	"sink/sinktest":                  {"sink", "block", "config", "entry", "fault", "layout"},
 	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
 	"progress":                       {"block", "health", "ops"},
+	"status":                         {"block", "entry", "health", "plan", "progress", "queue", "state"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
-		"progress", "queue", "sink", "sink/apply", "state",
+		"progress", "queue", "sink", "sink/apply", "state", "status",
 	},
 }
 

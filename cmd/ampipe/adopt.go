@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
@@ -14,7 +13,7 @@ import (
 func adoptCommand(flags *cli.Flags) *cobra.Command {
 	var (
 		options  pipeline.AdoptOptions
-		from, to uint64
+		from, to cli.Block
 	)
 	c := each(flags, "adopt", "Take over a PostgreSQL table that another program has filled",
 		`Compares a table that another program has filled with the source, block by block.
@@ -31,23 +30,14 @@ then everything is compared again.`,
 			return pipeline.Adopt(ctx, p, o, options)
 		})
 	c.Flags().StringVar(&options.Sink, "sink", "", "`name` of the sink, if only one is to be adopted")
-	c.Flags().Uint64Var(&from, "min-block", 0, "first `block` to compare (default: the pipeline's)")
-	c.Flags().Uint64Var(&to, "max-block", 0, "first `block` not to compare (default: the first that is not final)")
+	c.Flags().Var(&from, "min-block", "first `block` to compare (default: the pipeline's)")
+	c.Flags().Var(&to, "max-block", "first `block` not to compare (default: the first that is not final)")
 	c.Flags().BoolVar(&options.Replace, "replace", false, "delete the rows of blocks that differ, so that they are loaded")
 	c.Flags().BoolVar(&options.DryRun, "dry-run", false, "only compare, and say what would be done")
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, names []string) error {
-		options.From, options.To = given(c, "min-block", from), given(c, "max-block", to)
+		options.From, options.To = from.Given, to.Given
 		return run(c, names)
 	}
 	return c
-}
-
-// given returns the value of a flag that was set.
-func given(c *cobra.Command, name string, value uint64) *block.Number {
-	if !c.Flags().Changed(name) {
-		return nil
-	}
-	n := block.Number(value)
-	return &n
 }

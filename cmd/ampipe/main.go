@@ -21,6 +21,10 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe check     connect to everything, change nothing
   ampipe plan      show what would be read
   ampipe run       load the history and follow the chain
+  ampipe status    say how it is, of a pipeline that runs or does not
+  ampipe results   show every partition: blocks, rows, seconds, tries
+  ampipe failed    show the blocks that could not be read, and why
+  ampipe retry     load them again
   ampipe verify    compare source and destination, block by block
   ampipe adopt     take over a table that another program has filled
   ampipe health    ask a running process whether it is well
@@ -30,6 +34,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
 	}
 	flags.Register(root)
 	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
+		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

@@ -33,6 +33,8 @@ type lane struct {
 	checkpoints checkpoints
 	bad         block.Number // that the server could not compute when it was last asked
 	reorgs      uint64
+	recent      []state.Reorg // of them, the last
+	counts      rowCounts
 	saved       time.Time // when the position was copied to the state
 	rev         uint64    // of the position in the state; 0: there is none
 
@@ -77,7 +79,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec state.Spec) (*lane, error
 	if err != nil {
 		return nil, err
 	}
-	l.reorgs = was.Reorgs
+	l.reorgs, l.recent = was.Reorgs, was.Recent
 	switch {
 	case max(was.Epoch, tail.Entry.Epoch) > spec.Epoch:
 		return nil, fmt.Errorf("%w %d, and the plan of epoch %d", errOutdated, max(was.Epoch, tail.Entry.Epoch), spec.Epoch)
@@ -138,7 +140,8 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 		}
 		if !before.Found || before.Damaged != nil || before.Lane != queue.LiveLane {
 			return l.lost(ctx, state.LivePosition{
-				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.checkpoints.list, Reorgs: l.reorgs,
+				Epoch: l.spec.Epoch, Seq: l.seq, Next: l.next, Points: l.checkpoints.list,
+				Reorgs: l.reorgs, Recent: l.recent,
 			})
 		}
 		at = before
@@ -199,6 +202,7 @@ func (l *lane) publish(ctx context.Context, group entry.Group) error {
 	for _, e := range group {
 		if e.Kind == entry.Data {
 			l.writtenUpTo = max(l.writtenUpTo, e.Range.End)
+			l.counts.add(e.Header)
 		}
 		if l.x.Observer != nil {
 			l.x.Observer.Live(e.Header, len(e.Payload))
@@ -219,7 +223,7 @@ const saveEvery = 2 * time.Second
 func (l *lane) save(ctx context.Context, phase state.LivePhase, cause error) error {
 	p := state.LivePosition{
 		Epoch: l.spec.Epoch, Seq: l.closed, Next: l.next, Points: l.checkpoints.list,
-		Phase: phase, Reorgs: l.reorgs,
+		Phase: phase, Reorgs: l.reorgs, Recent: l.recent,
 	}
 	if phase == state.LiveDone {
 		p.Until = l.spec.MaxBlock

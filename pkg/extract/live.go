@@ -256,11 +256,13 @@ func (l *lane) undo(ctx context.Context, u amp.Undo) error {
 	gone := max(l.next, l.writtenUpTo) // what the lane, or the history, has published
 	if u.Reorg && gone > u.From {
 		l.reorgs++
+		l.noteReorg(u.From, uint64(gone-u.From))
 		l.x.Logger.Info().Uint64("from", uint64(u.From)).Uint64("blocks", uint64(gone-u.From)).Msg("reorg")
 		if l.x.Observer != nil {
 			l.x.Observer.Reorg(u.From)
 		}
 	}
+	l.counts.cut(u.From)
 	l.checkpoints.cut(u.From)
 	if u.Base != nil {
 		l.checkpoints.close(*u.Base)

@@ -37,6 +37,10 @@ func (e *ExitError) Error() string { return e.Err.Error() }
 // Unwrap returns the wrapped error.
 func (e *ExitError) Unwrap() error { return e.Err }
 
+// ErrSaid is the error of a command that has printed what is wrong itself: nothing more is
+// reported of it.
+var ErrSaid = errors.New("it was printed")
+
 // Config marks err as the user's to mend: exit code 2.
 func Config(err error) error {
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -36,7 +37,7 @@ func Findings(err error) error {
 
 // Report prints err, with which a process ends that has this exit code.
 func (r Reporter) Report(err error, code int) {
-	all := Split(err)
+	all := slices.DeleteFunc(Split(err), func(one error) bool { return errors.Is(one, ErrSaid) })
 	for _, one := range all {
 		r.line(oneLine(one.Error()), ExitCode(one), nil)
 	}

@@ -68,25 +68,38 @@ func openNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logge
 	if c.Embedded == "" {
 		return connectNATS(ctx, c, role, log)
 	}
+	if role == roleOperator {
+		return reachEmbedded(ctx, c, log)
+	}
+	return startNATS(ctx, c, role, log)
+}
+
+// startNATS starts the embedded server of c. A process that is to run lets commands in; one
+// that is a command has the folder for a moment.
+func startNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {
+	isCommand := role == roleOperator
 	server, err := queue.StartServer(ctx, queue.ServerConfig{
-		Dir:      c.Embedded,
+		Dir: c.Embedded, Commands: !isCommand, Brief: isCommand,
 		OnNotice: func(text string) { log.Warn().Str("part", "nats").Msg(text) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded NATS server: %w", err)
 	}
-	return openConn(ctx, server, c, role, log)
+	return openConn(ctx, server, c, role, role == roleRun, log)
 }
 
 // connectNATS connects to the server that c names. It does not refer to the embedded one, so
 // that a program that needs no more than this does not link it.
 func connectNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {
-	return openConn(ctx, nil, c, role, log)
+	return openConn(ctx, nil, c, role, role == roleRun || role == rolePlanner, log)
 }
 
-// openConn connects to the embedded server, or to the one that c names.
-func openConn(ctx context.Context, server *queue.Server, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {
-	n := &natsConn{createsStreams: role == roleRun || role == rolePlanner, server: server}
+// openConn connects to the embedded server, or to the one that c names. creates says that
+// the process may make the streams.
+func openConn(
+	ctx context.Context, server *queue.Server, c config.NATS, role string, creates bool, log zerolog.Logger,
+) (*natsConn, error) {
+	n := &natsConn{createsStreams: creates, server: server}
 	conn, err := queue.Open(ctx, queue.Config{
 		URL:      c.URL,
 		User:     c.User,

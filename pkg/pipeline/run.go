@@ -31,6 +31,7 @@ type Options struct {
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
+	Failed  bool // [Results]: only of partitions that have failed
 
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: also search for rows that are of no block
@@ -80,6 +81,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	runs := make([]*run, 0, len(pipelines))
 	defer func() {
 		for _, r := range runs {
+			r.beat.end(ops.Failures(err, ops.ErrInterrupted)) // unless it has ended before
 			r.close()
 		}
 	}()
@@ -106,6 +108,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	for i, r := range runs {
 		wait.Go(func() {
 			err := r.run(ctx, o)
+			r.beat.end(err)
 			if err == nil {
 				setUnready(r.meter, r.sinks, "") // it has everything, and others may still run
 				return
@@ -133,6 +136,7 @@ func refused(err error) error {
 // run is one pipeline, ready to start.
 type run struct {
 	*stages
+	beat    *heartbeat
 	source  *amp.Client
 	checked *plan.Checked
 	spec    state.Spec
@@ -147,6 +151,7 @@ func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *pro
 	r := &run{sinks: o.sinksHere(p)}
 	defer func() {
 		if err != nil {
+			r.beat.end(err)
 			r.close()
 		}
 	}()
@@ -157,6 +162,7 @@ func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *pro
 	if err != nil {
 		return nil, err
 	}
+	r.beat = r.startHeartbeat(roleRun, allStages(r.sinks)...)
 	if p.NATS.Embedded != "" {
 		// A process that had some was killed with the server.
 		if err := r.tasks.Reclaim(ctx); err != nil {

@@ -139,6 +139,8 @@ func runStage(
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
+	beat := s.startHeartbeat(role, stage)
+	defer func() { beat.end(err) }()
 	if err := run(ctx, s); err != nil {
 		return fmt.Errorf("pipeline %q: %w", p.Name, err)
 	}

@@ -91,6 +91,7 @@ func sayFailed(out io.Writer, status plan.Status) {
 // result is what became of a partition, or of several that lie beside each other.
 type result struct {
 	Pipeline   string       `json:"pipeline"`
+	Partition  string       `json:"partition,omitempty"` // its id; empty: several
 	Start      block.Number `json:"start"`
 	End        block.Number `json:"end"` // the first block not in it
 	Partitions int          `json:"partitions"`
@@ -110,7 +111,7 @@ func resultsOf(pipeline string, parts []state.Partition) []result {
 			continue
 		}
 		r := result{
-			Pipeline: pipeline, Start: p.Start, End: p.End, Partitions: 1, State: string(p.State),
+			Pipeline: pipeline, Partition: p.ID(), Start: p.Start, End: p.End, Partitions: 1, State: string(p.State),
 			Rows: p.Rows, Seconds: p.Seconds, Tries: p.Attempts, Error: p.Error,
 		}
 		r.rate()
@@ -126,6 +127,7 @@ func merged(all []result) []result {
 	for _, r := range all {
 		if n := len(out); n > 0 && out[n-1].End == r.Start && smooth(out[n-1]) && smooth(r) {
 			last := &out[n-1]
+			last.Partition = ""
 			last.End, last.Partitions = r.End, last.Partitions+r.Partitions
 			last.Rows, last.Seconds, last.Tries = last.Rows+r.Rows, last.Seconds+r.Seconds, max(last.Tries, r.Tries)
 			last.rate()

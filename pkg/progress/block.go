@@ -18,10 +18,10 @@ func (s Snapshot) Block(name string, wide int) []string {
 	b := &blockText{wide: max(minColumns, wide) - 1} // a line that fills the last column may wrap
 	b.label = len("history")
 	for _, sink := range s.Sinks {
-		b.label = max(b.label, columns(sink.Name))
+		b.label = max(b.label, Columns(sink.Name))
 	}
 	b.label = min(b.label, b.wide/3)
-	b.head(printable(name), string(s.State))
+	b.head(Printable(name), string(s.State))
 	if s.Failure != "" {
 		b.text("FAILED", s.Failure)
 		return b.lines
@@ -65,19 +65,19 @@ type blockText struct {
 }
 
 func (b *blockText) head(name, state string) {
-	b.lines = append(b.lines, fit(fit(name, max(1, b.wide-columns(state)-2))+"  "+state, b.wide))
+	b.lines = append(b.lines, Fit(Fit(name, max(1, b.wide-Columns(state)-2))+"  "+state, b.wide))
 }
 
 // room returns how many columns a line has behind its label.
 func (b *blockText) room() int { return b.wide - indent - b.label - 1 }
 
 func (b *blockText) line(label, text string) {
-	b.lines = append(b.lines, strings.Repeat(" ", indent)+pad(fit(printable(label), b.label), b.label)+" "+text)
+	b.lines = append(b.lines, strings.Repeat(" ", indent)+Pad(Fit(Printable(label), b.label), b.label)+" "+text)
 }
 
 // text writes what may need several lines.
 func (b *blockText) text(label, text string) {
-	for i, line := range wrap(printable(text), b.room(), maxReasonLines) {
+	for i, line := range Wrap(Printable(text), b.room(), maxReasonLines) {
 		if i > 0 {
 			label = ""
 		}
@@ -87,9 +87,9 @@ func (b *blockText) text(label, text string) {
 
 // parts writes what there is room for, the first first.
 func (b *blockText) parts(label string, parts ...string) {
-	line := fit(parts[0], b.room())
+	line := Fit(parts[0], b.room())
 	for _, p := range parts[1:] {
-		if p != "" && columns(line)+2+columns(p) <= b.room() {
+		if p != "" && Columns(line)+2+Columns(p) <= b.room() {
 			line += "  " + p
 		}
 	}
@@ -107,7 +107,7 @@ func (b *blockText) history(s Snapshot) {
 		parts = append(parts, Count(uint64(s.RowsPerSec))+" rows/s")
 	}
 	const shortest, longest = 8, 30 // columns of the bar
-	bar := min(longest, b.room()-columns(strings.Join(parts, "  "))-2)
+	bar := min(longest, b.room()-Columns(strings.Join(parts, "  "))-2)
 	if bar >= shortest {
 		full := int(uint64(bar) * s.Done / s.Blocks)
 		parts = append([]string{strings.Repeat("█", full) + strings.Repeat("░", bar-full)}, parts...)

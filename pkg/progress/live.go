@@ -77,7 +77,7 @@ func (m *Meter) Live() string {
 	if slowest == nil {
 		return ""
 	}
-	return fmt.Sprintf("up to block %s, %d reorgs", grouped(uint64(slowest.number)), m.live.reorgs)
+	return fmt.Sprintf("up to block %s, %d reorgs", Grouped(uint64(slowest.number)), m.live.reorgs)
 }
 
 // slowestLive returns how far the sink is that is the furthest behind of those that
@@ -106,7 +106,7 @@ func (m *Meter) livePart(now time.Time) string {
 		if !m.live.known {
 			return ""
 		}
-		return "live " + grouped(uint64(m.live.head)) + " in the log"
+		return "live " + Grouped(uint64(m.live.head)) + " in the log"
 	}
 	behind := slowest.behind
 	switch lacks := m.live.known && slowest.number < m.live.head; {
@@ -114,15 +114,15 @@ func (m *Meter) livePart(now time.Time) string {
 		behind = max(behind, now.Sub(slowest.lacks))
 	case now.Sub(slowest.at) < quietAfter:
 	case m.live.known:
-		return "live " + grouped(uint64(slowest.number)) + " (at head)"
+		return "live " + Grouped(uint64(slowest.number)) + " (at head)"
 	default: // another process follows the chain
-		return "live " + grouped(uint64(slowest.number))
+		return "live " + Grouped(uint64(slowest.number))
 	}
-	return fmt.Sprintf("live %s (%s behind head)", grouped(uint64(slowest.number)), Duration(behind))
+	return fmt.Sprintf("live %s (%s behind head)", Grouped(uint64(slowest.number)), Duration(behind))
 }
 
-// grouped writes a number with commas: 19,876,543.
-func grouped(n uint64) string {
+// Grouped writes a number with commas: 19,876,543.
+func Grouped(n uint64) string {
 	text := strconv.FormatUint(n, 10)
 	for i := len(text) - 3; i > 0; i -= 3 {
 		text = text[:i] + "," + text[i:]

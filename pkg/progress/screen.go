@@ -16,7 +16,7 @@ import (
 type Screen struct {
 	Out      io.Writer
 	Terminal bool
-	Size     func() (columns, lines int) // of the terminal, now; 0: unknown
+	Size     func() (Columns, lines int) // of the terminal, now; 0: unknown
 	Every    time.Duration               // default 250 ms
 
 	mu    sync.Mutex
@@ -56,7 +56,7 @@ func (s *Screen) Finish() {
 }
 
 // Run shows a block, made for so many columns, until ctx ends, and clears the last.
-func (s *Screen) Run(ctx context.Context, block func(columns int) []string) {
+func (s *Screen) Run(ctx context.Context, block func(Columns int) []string) {
 	if s == nil || !s.Terminal {
 		<-ctx.Done()
 		return
@@ -85,7 +85,7 @@ func (s *Screen) show(block []string) {
 	wide, high := s.size()
 	block = slices.Clone(block)
 	if most := max(1, high-1); len(block) > most { // what has left the screen above cannot be cleared
-		block[most-1] = fit(fmt.Sprintf("… %d more lines: the terminal is too low", len(block)-most+1), wide-1)
+		block[most-1] = Fit(fmt.Sprintf("… %d more lines: the terminal is too low", len(block)-most+1), wide-1)
 		block = block[:most]
 	}
 	s.print(s.clearing() + strings.Join(block, "\n"))
@@ -101,7 +101,7 @@ func (s *Screen) clearing() string {
 	wide, _ := s.size()
 	rows := 0
 	for _, line := range s.shown {
-		rows += max(1, (columns(line)+wide-1)/wide)
+		rows += max(1, (Columns(line)+wide-1)/wide)
 	}
 	up := ""
 	if rows > 1 {

@@ -110,9 +110,9 @@ func TestScreenShowsABlockBelowTheLog(t *testing.T) {
 		n := 0
 		var run sync.WaitGroup
 		run.Go(func() {
-			screen.Run(ctx, func(columns int) []string {
+			screen.Run(ctx, func(Columns int) []string {
 				n++
-				return []string{"first", strings.Repeat("x", columns-1), fmt.Sprintf("drawn %d", n)}
+				return []string{"first", strings.Repeat("x", Columns-1), fmt.Sprintf("drawn %d", n)}
 			})
 		})
 		var want []string

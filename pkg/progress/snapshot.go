@@ -38,6 +38,7 @@ type SinkSnapshot struct {
 	RowsPerSec  float64
 	Behind      time.Duration
 	BehindKnown bool
+	Latency     time.Duration // from hearing of the last live blocks to their commit; 0: unknown
 }
 
 // State is what a pipeline does.
@@ -77,7 +78,7 @@ func (m *Meter) Snapshot() Snapshot {
 		sink := m.sinks[name]
 		one := SinkSnapshot{
 			Name: name, Stopped: sink.stopped.reason, Rows: sink.rows, RowsPerSec: sink.speed.perSecond(now),
-			Active: sink.rows > 0 || (sink.known && m.rows > 0),
+			Active: sink.rows > 0 || (sink.known && m.rows > 0), Latency: sink.live.behind,
 		}
 		one.Behind, one.BehindKnown = sink.lag(now)
 		s.Sinks = append(s.Sinks, one)

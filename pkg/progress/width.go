@@ -7,8 +7,8 @@ import (
 	"golang.org/x/text/width"
 )
 
-// columns returns how many columns of a terminal a text takes.
-func columns(text string) (n int) {
+// Columns returns how many columns of a terminal a text takes.
+func Columns(text string) (n int) {
 	for _, r := range text {
 		n += runeColumns(r)
 	}
@@ -27,8 +27,8 @@ func runeColumns(r rune) int {
 	}
 }
 
-// printable replaces what controls a terminal.
-func printable(text string) string {
+// Printable replaces what controls a terminal.
+func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -49,31 +49,31 @@ func prefix(text string, most int) string {
 	return text
 }
 
-// fit returns a text that takes at most so many columns, cut if it must be.
-func fit(text string, most int) string {
-	if columns(text) <= most {
+// Fit returns a text that takes at most so many columns, cut if it must be.
+func Fit(text string, most int) string {
+	if Columns(text) <= most {
 		return text
 	}
 	return prefix(text, max(0, most-1)) + "…"
 }
 
-// pad fills a text up to so many columns.
-func pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-columns(text))) }
+// Pad fills a text up to so many columns.
+func Pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-Columns(text))) }
 
-// wrap breaks a text at spaces into lines of at most so many columns. Of more than most
+// Wrap breaks a text at spaces into lines of at most so many columns. Of more than most
 // lines the last is cut.
-func wrap(text string, wide, most int) []string {
+func Wrap(text string, wide, most int) []string {
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		if line != "" && columns(line)+1+columns(word) <= wide {
+		if line != "" && Columns(line)+1+Columns(word) <= wide {
 			line += " " + word
 			continue
 		}
 		if line != "" {
 			lines = append(lines, line)
 		}
-		for columns(word) > wide { // it is longer than a line
+		for Columns(word) > wide { // it is longer than a line
 			head := prefix(word, wide)
 			lines, word = append(lines, head), word[len(head):]
 		}
@@ -83,7 +83,7 @@ func wrap(text string, wide, most int) []string {
 		lines = append(lines, line)
 	}
 	if len(lines) > most {
-		lines[most-1] = fit(strings.Join(lines[most-1:], " "), wide)
+		lines[most-1] = Fit(strings.Join(lines[most-1:], " "), wide)
 		lines = lines[:most]
 	}
 	return lines

@@ -63,7 +63,8 @@ type Conn struct {
 	stateMu sync.Mutex // around OnState
 	lost    map[*nats.Conn]bool
 
-	refused atomic.Pointer[refusal] // the first
+	refused  atomic.Pointer[refusal] // the first
+	silenced atomic.Pointer[refusal] // of the document of this process, see [ProcessWriter]
 }
 
 const (
@@ -132,6 +133,9 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.onReconnect(nc) }),
 	}, added...)
 	if c.server != nil {
+		if c.server.access != nil {
+			opts = append(opts, c.server.access.option())
+		}
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(c.server.nats))...)
 		if err != nil {
 			return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)

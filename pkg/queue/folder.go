@@ -1,13 +1,16 @@
 package queue
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,11 +74,40 @@ func tryLock(dir string) error {
 	if _, err := os.Stat(lockFile(dir)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	f, err := lockFolder(dir, false)
+	f, err := lockFolder(dir, "")
 	if err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+const (
+	// brief stands behind the process id of a command that has the folder for a moment.
+	brief = "command"
+	// briefWait is how long a command may have it.
+	briefWait = 10 * time.Second
+)
+
+// takeFolder locks the folder for a server. For one that a command has it waits a while.
+func takeFolder(ctx context.Context, dir string, isBrief bool) (*os.File, error) {
+	holder := strconv.Itoa(os.Getpid())
+	if isBrief {
+		holder += " " + brief
+	}
+	began := time.Now()
+	f, err := lockFolder(dir, holder)
+	for errors.Is(err, ErrInUse) && time.Since(began) < briefWait {
+		if cause := fault.Sleep(ctx, briefWait/100); cause != nil {
+			return nil, cause
+		}
+		text, _ := os.ReadFile(lockFile(dir)) // it has had the time to say what it is
+		isCommand := strings.HasSuffix(strings.TrimSpace(string(text)), brief)
+		f, err = lockFolder(dir, holder)
+		if !isCommand {
+			break
+		}
+	}
+	return f, err
 }
 
 // reservedIn returns what the streams of a store reserve, by name. One that cannot be
@@ -153,10 +185,10 @@ func lockFile(dir string) string { return filepath.Join(dir, "lock") }
 
 // lockFolder locks the folder for this process, so that no second server opens the same
 // store: it would destroy it. The lock ends with the process, however it ends. The file
-// holds the process id, for a process that is refused, if it is to stay locked.
-func lockFolder(dir string, stay bool) (*os.File, error) {
+// then holds who has it, for a process that is refused; empty: it is only tried.
+func lockFolder(dir, holder string) (*os.File, error) {
 	path, flags := lockFile(dir), os.O_RDWR
-	if stay {
+	if holder != "" {
 		flags |= os.O_CREATE
 	}
 	f, err := os.OpenFile(path, flags, 0o600)
@@ -164,20 +196,18 @@ func lockFolder(dir string, stay bool) (*os.File, error) {
 		return nil, folderError(dir, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := os.ReadFile(path)
 		f.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, folderError(dir, err)
 		}
-		return nil, fault.Permanent(fmt.Errorf(
-			"folder %s is in use by process %s (%s): stop it, or name another folder in nats.embedded",
-			dir, strings.TrimSpace(string(holder)), path))
+		return nil, fault.Permanent(&inUseError{fmt.Errorf(
+			"folder %s is in use by process %s (%s): stop it, or name another folder in nats.embedded", dir, holderOf(dir), path)})
 	}
-	if !stay {
+	if holder == "" {
 		return f, nil
 	}
 	if err = f.Truncate(0); err == nil {
-		_, err = fmt.Fprintln(f, os.Getpid())
+		_, err = fmt.Fprintln(f, holder)
 	}
 	if err != nil {
 		f.Close()
@@ -185,6 +215,11 @@ func lockFolder(dir string, stay bool) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// inUseError is an [ErrInUse] that says more.
+type inUseError struct{ error }
+
+func (*inUseError) Is(target error) bool { return target == ErrInUse }
 
 // folderError explains why the store cannot be used.
 func folderError(dir string, err error) error {

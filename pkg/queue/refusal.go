@@ -18,6 +18,10 @@ type refusal struct{ err error }
 // refusalForm finds in the server's text what was refused.
 var refusalForm = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
 
+// isBeat finds a refused document of a process: users whose rights were given to them for
+// an earlier version lack that one.
+var isBeat = regexp.MustCompile(`"\$KV\.` + stateBucket + `\.[^."]+\.` + keyProcess + `\.`)
+
 // asyncError receives what the server sends without being asked. It answers nothing to a
 // request that it refuses, so the request would only time out, and be repeated: the
 // connection is closed instead, which ends the request at once, and classify returns the
@@ -25,6 +29,10 @@ var refusalForm = regexp.MustCompile(`(?i)permissions violation for (publish|sub
 func (c *Conn) asyncError(nc *nats.Conn, _ *nats.Subscription, err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) || strings.Contains(err.Error(), `"$JS.API.CONSUMER.UNPIN.`) {
 		return // the latter is asked for as a courtesy: without it another process waits some seconds longer
+	}
+	if isBeat.MatchString(err.Error()) { // nothing but what is shown depends on it
+		c.silenced.CompareAndSwap(nil, &refusal{c.explain(err)})
+		return
 	}
 	c.refused.CompareAndSwap(nil, &refusal{c.explain(err)})
 	nc.Close()

@@ -29,6 +29,14 @@ type ServerConfig struct {
 	// There is no password, so other addresses are refused.
 	Listen string
 
+	// Commands lets those in who can read the folder, through a loopback port and with a
+	// key that is in the folder while the server runs: see [RunningServer]. Not with Listen.
+	Commands bool
+
+	// Brief says that this process is such a command, which found no server to ask and has
+	// the folder for a moment: one that is to run waits for it.
+	Brief bool
+
 	// OnNotice is called with what the server would log as a warning or an error. It
 	// may be called concurrently, and not after Close.
 	OnNotice func(text string)
@@ -37,10 +45,11 @@ type ServerConfig struct {
 // Server is a NATS server inside this process. Everything it acknowledges is on
 // the disk (sync_interval: always). Its methods may be called concurrently.
 type Server struct {
-	cfg   ServerConfig
-	nats  natsServer
-	lock  *os.File
-	close sync.Once
+	cfg    ServerConfig
+	nats   natsServer
+	lock   *os.File
+	access *access // nil: only this process, and whom cfg.Listen lets in
+	close  sync.Once
 
 	mu     sync.Mutex
 	failed error
@@ -97,11 +106,15 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, folderError(dir, err)
 	}
-	lock, err := lockFolder(dir, true)
+	lock, err := takeFolder(ctx, dir, cfg.Brief)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, lock: lock}
+	if err := s.letIn(dir, opts); err != nil {
+		lock.Close()
+		return nil, folderError(dir, err)
+	}
 	opts.StoreDir = dir
 	if s.cfg.MaxStore == 0 {
 		if s.cfg.MaxStore, err = storeRoom(dir, dir); err != nil {
@@ -118,10 +131,30 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	}
 	s.nats = started
 	started.SetLoggerV2((*notices)(s), false, false, false)
-	if err := s.start(ctx, started); err != nil {
+	err = s.start(ctx, started)
+	if err == nil && s.access != nil {
+		err = s.access.publish(s.nats.ClientURL())
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// letIn prepares the server for commands, if they are to be let in, and removes what a
+// process that was killed has left for them.
+func (s *Server) letIn(dir string, opts *server.Options) error {
+	a, err := newAccess(dir)
+	if err != nil {
+		return err
+	}
+	if err := a.withdraw(); err != nil || !s.cfg.Commands {
+		return err
+	}
+	s.access = a
+	opts.DontListen, opts.Host, opts.Port = false, "127.0.0.1", server.RANDOM_PORT
+	opts.Nkeys = []*server.NkeyUser{{Nkey: a.name}}
+	return nil
 }
 
 // start runs the server until it is ready, has failed or ctx ends.
@@ -172,9 +205,12 @@ func (s *Server) Failed() error {
 func (s *Server) Close() error {
 	var err error
 	s.close.Do(func() {
+		if s.access != nil {
+			err = s.access.withdraw()
+		}
 		s.nats.Shutdown()
 		s.nats.WaitForShutdown()
-		err = s.lock.Close()
+		err = errors.Join(err, s.lock.Close())
 	})
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -66,9 +67,10 @@ func (c *Conn) stateConfig() jetstream.StreamConfig {
 
 // Stored is a document and where it is stored.
 type Stored[T any] struct {
-	Key   string
-	Value T
-	Rev   uint64
+	Key     string
+	Value   T
+	Rev     uint64
+	Written time.Time // by the clock of NATS
 }
 
 // Get reads a document, or returns [ErrNotFound]. A bucket that was deleted is made
@@ -119,7 +121,7 @@ func List[T any](ctx context.Context, s *State, prefix string) ([]Stored[T], err
 			if e == nil { // that was all
 				return out, nil
 			}
-			doc := Stored[T]{Key: s.trim(e.Key()), Rev: e.Revision()}
+			doc := Stored[T]{Key: s.trim(e.Key()), Rev: e.Revision(), Written: e.Created()}
 			if err := decode(doc.Key, e.Value(), &doc.Value); err != nil {
 				return nil, err
 			}

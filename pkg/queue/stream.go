@@ -20,7 +20,7 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 	stream, err := c.js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound) && c.cfg.MustExist:
-		return nil, fault.Later(fmt.Errorf("stream %s does not exist yet: start the planner, which makes it", want.Name), 0)
+		return nil, fault.Later(&noStreamError{want.Name}, 0)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		stream, err = c.create(ctx, want)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -48,6 +48,17 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 	}
 	return updated, err
 }
+
+// ErrNoStream says that a stream does not exist: nothing was planned yet, or it was deleted.
+var ErrNoStream = errors.New("the stream does not exist")
+
+type noStreamError struct{ name string }
+
+func (e *noStreamError) Error() string {
+	return fmt.Sprintf("stream %s does not exist yet: start the planner, which makes it", e.name)
+}
+
+func (e *noStreamError) Is(target error) bool { return target == ErrNoStream }
 
 // lateRelease is how long a cluster may take to give back what a deleted stream, such as
 // a probe, has reserved.

@@ -49,8 +49,9 @@ type LivePosition struct {
 	Next    block.Number   `json:"next"`             // first block that is not complete in the lane
 	Points  []block.Cursor `json:"points,omitempty"` // complete blocks of the chain, ascending, recent ones dense
 	Phase   LivePhase      `json:"phase"`
-	Until   *block.Number  `json:"until,omitempty"` // max_block that a lane that is done has reached
-	Error   string         `json:"error,omitempty"` // why it failed
-	Reorgs  uint64         `json:"reorgs"`          // seen since the pipeline began
+	Until   *block.Number  `json:"until,omitempty"`  // max_block that a lane that is done has reached
+	Error   string         `json:"error,omitempty"`  // why it failed
+	Reorgs  uint64         `json:"reorgs"`           // seen since the pipeline began
+	Recent  []Reorg        `json:"recent,omitempty"` // the last of them, ascending by time
 	Updated time.Time      `json:"updated"`
 }

@@ -1,0 +1,151 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/status"
+)
+
+// Viewer reads how pipelines are, whichever way they run, also while nothing runs. It is
+// for one goroutine.
+type Viewer struct {
+	pipelines []*config.Pipeline
+	conns     map[string]*natsConn // by configuration, kept between looks
+}
+
+// NewViewer returns a viewer of these pipelines.
+func NewViewer(pipelines []*config.Pipeline) *Viewer {
+	return &Viewer{pipelines: pipelines, conns: map[string]*natsConn{}}
+}
+
+// Close ends the connections.
+func (v *Viewer) Close() {
+	for key := range v.conns {
+		v.drop(key)
+	}
+}
+
+func (v *Viewer) drop(key string) {
+	if n := v.conns[key]; n != nil {
+		_ = n.Close() // it has only read
+		delete(v.conns, key)
+	}
+}
+
+// Look reads how the pipelines are now. One that cannot be read has failed, and its
+// sentence says why.
+func (v *Viewer) Look(ctx context.Context) status.Overview {
+	var all []status.Pipeline
+	for _, p := range v.pipelines {
+		facts, err := v.read(ctx, p)
+		if err != nil {
+			all = append(all, status.Unseen(p.Name, err))
+			continue
+		}
+		conn := v.conns[keyOf(p)]
+		all = append(all, status.Build(facts, status.Options{
+			Embedded: p.NATS.Embedded != "", Alone: conn != nil && conn.server != nil, CommitDelays: commitDelays(p),
+		}))
+	}
+	for key, n := range v.conns {
+		if n.server != nil { // nothing runs: whoever is to run needs the folder
+			v.drop(key)
+		}
+	}
+	return status.Summarize(all)
+}
+
+// keyOf returns what pipelines with the same connection have in common.
+func keyOf(p *config.Pipeline) string { return fmt.Sprintf("%+v", p.NATS) }
+
+func commitDelays(p *config.Pipeline) map[string]time.Duration {
+	delays := map[string]time.Duration{}
+	for _, s := range p.Sinks {
+		delays[s.Name] = s.CommitDelay()
+	}
+	return delays
+}
+
+// read reads the facts of a pipeline. A connection of before may be of a process that has
+// ended since.
+func (v *Viewer) read(ctx context.Context, p *config.Pipeline) (facts status.Facts, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout+reachWait)
+	defer cancel()
+	key := keyOf(p)
+	for kept := v.conns[key] != nil; ; kept = false {
+		if v.conns[key] == nil {
+			n, err := openNATS(ctx, p.NATS, roleOperator, zerolog.Nop())
+			if errors.Is(err, errNeverRun) {
+				return status.Facts{Name: p.Name, Now: time.Now().UTC()}, nil
+			}
+			if err != nil {
+				return facts, err
+			}
+			v.conns[key] = n
+		}
+		looking, done := context.WithTimeout(ctx, readTimeout)
+		facts, err = status.Read(looking, v.conns[key].Conn, p.Name)
+		done()
+		if err == nil {
+			return facts, nil
+		}
+		v.drop(key)
+		if !kept {
+			return facts, err
+		}
+	}
+}
+
+// Unwell returns the error with which a command ends that has shown an overview; nil: all
+// pipelines are healthy.
+func Unwell(o status.Overview) error {
+	switch o.Level {
+	case status.Healthy:
+		return nil
+	case status.Degraded:
+		return ops.Incomplete(ops.ErrSaid)
+	default:
+		return &ops.ExitError{Code: ops.ExitFailed, Err: ops.ErrSaid}
+	}
+}
+
+// readParts connects to the state of a pipeline, reads its partitions, in the order in
+// which they were written, and calls do.
+func readParts(
+	ctx context.Context, p *config.Pipeline, open func(context.Context, config.NATS, zerolog.Logger) (*natsConn, error), log zerolog.Logger,
+	do func(context.Context, *queue.State, status.Facts) error,
+) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout+reachWait)
+	defer cancel()
+	conn, err := open(ctx, p.NATS, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	facts, err := status.Read(ctx, conn.Conn, p.Name)
+	if err != nil {
+		return err
+	}
+	if facts.Spec == nil {
+		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", p.Name))
+	}
+	state, err := conn.State(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	return do(ctx, state, facts)
+}
+
+// asOperator is [openNATS] for a command that only reads.
+func asOperator(ctx context.Context, c config.NATS, log zerolog.Logger) (*natsConn, error) {
+	return openNATS(ctx, c, roleOperator, log)
+}

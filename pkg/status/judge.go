@@ -1,0 +1,260 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/health"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/state"
+)
+
+// lagPatience is how far behind a live sink may be before that is a trouble, beside the
+// time that it may gather entries.
+const lagPatience = time.Minute
+
+// judge finds what is not as it is to be, and puts how the pipeline is into a sentence.
+func (p *Pipeline) judge(f Facts, o Options) {
+	p.judgeSinks(f, o) // first: why a sink has stopped is why a process has ended
+	p.judgeStages(f, o)
+	p.judgeLane(f, o)
+	p.judgeHistory()
+	p.judgeWaits()
+	p.judgeLost(f)
+	slices.SortStableFunc(p.Troubles, func(a, b Trouble) int {
+		return cmp.Compare(slices.Index(worstFirst, a.Level), slices.Index(worstFirst, b.Level))
+	})
+	p.Level = Healthy
+	if len(p.Troubles) == 0 {
+		p.Sentence, p.Next = p.calm(o)
+		return
+	}
+	first := p.Troubles[0]
+	p.Level, p.Sentence, p.Next = first.Level, first.Text, first.Next
+	if more := len(p.Troubles) - 1; more > 0 {
+		p.Sentence += fmt.Sprintf(" (and %d more)", more)
+	}
+}
+
+var worstFirst = []Level{Failed, Degraded, Healthy}
+
+func (p *Pipeline) trouble(level Level, part, next string, since time.Time, format string, values ...any) {
+	p.Troubles = append(p.Troubles, Trouble{Level: level, Part: part, Text: fmt.Sprintf(format, values...), Next: next, Since: since})
+}
+
+// judgeStages finds planners and extractors that are lacking.
+func (p *Pipeline) judgeStages(f Facts, o Options) {
+	if p.Complete {
+		return
+	}
+	if len(p.Processes) == 0 && len(p.Sinks) == 0 {
+		p.trouble(Failed, "pipeline", startAdvice(o, nil, "planner"), time.Time{}, "nothing was started yet")
+		return
+	}
+	if p.nothingRuns(f) {
+		last := p.newest()
+		p.trouble(Failed, "pipeline", startAdvice(o, last, "planner"), overSince(last), "nothing runs: %s", f.epitaph(last))
+		return
+	}
+	for _, stage := range []string{"planner", "extractor"} {
+		if !p.knows(stage) || p.runs(stage) != nil {
+			continue // of an earlier version, or as it should be
+		}
+		last := p.last(stage)
+		p.trouble(Failed, stage, startAdvice(o, last, stage), overSince(last), "no %s runs: %s", stage, f.epitaph(last))
+	}
+	if !p.knows("extractor") && p.knows("planner") && p.Planned {
+		p.trouble(Failed, "extractor", startAdvice(o, nil, "extractor"), time.Time{}, "no extractor was started yet")
+	}
+}
+
+// nothingRuns reports whether no process of the pipeline runs, as far as is known.
+func (p *Pipeline) nothingRuns(f Facts) bool {
+	for _, one := range p.Processes {
+		if one.State == Running {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(f.Sinks, func(s SinkFacts) bool { // of earlier versions
+		stops := s.Report.State == state.SinkStopped || s.Report.State == state.SinkFailed
+		return !stops && !s.Reported.IsZero() && f.Now.Sub(s.Reported) < reportAge && !p.knows(stageSink(s.Name))
+	})
+}
+
+// newest returns the process that was heard of last.
+func (p *Pipeline) newest() (last *Process) {
+	for i, one := range p.Processes {
+		if last == nil || one.Beat.After(last.Beat) {
+			last = &p.Processes[i]
+		}
+	}
+	return last
+}
+
+// epitaph says what became of a process.
+func (f Facts) epitaph(p *Process) string {
+	if p == nil {
+		return "it was not started yet"
+	}
+	ago := progress.Duration(f.Now.Sub(p.Beat))
+	who := fmt.Sprintf("%s on %s (process %d)", nameOf(p.Role), p.Host, p.PID)
+	switch {
+	case p.State == Lost:
+		return fmt.Sprintf("%s was lost %s ago, without a word", who, ago)
+	case p.Error != "":
+		return fmt.Sprintf("%s has ended %s ago: %s", who, ago, p.Error)
+	case p.Done:
+		return fmt.Sprintf("%s was done %s ago", who, ago)
+	default:
+		return fmt.Sprintf("%s was stopped %s ago", who, ago)
+	}
+}
+
+func overSince(p *Process) time.Time {
+	if p == nil {
+		return time.Time{}
+	}
+	return p.Beat
+}
+
+// nameOf returns what people call a process of a role.
+func nameOf(role string) string {
+	if role == "run" {
+		return "ampipe run"
+	}
+	return role
+}
+
+// startAdvice returns what starts a stage again that a process has run last.
+func startAdvice(o Options, last *Process, stage string) string {
+	again := ""
+	if last != nil {
+		again = " again"
+		if last.Error != "" {
+			again += ", when the cause is mended"
+		}
+	}
+	name, isSink := strings.CutPrefix(stage, "sink ")
+	switch {
+	case o.Embedded || last != nil && last.Role == "run":
+		return "start ampipe run" + again
+	case isSink:
+		return "start the process of sink " + name + again
+	default:
+		return "start the " + stage + again
+	}
+}
+
+// judgeSinks finds sinks that do not do what they are to do.
+func (p *Pipeline) judgeSinks(f Facts, o Options) {
+	nothing := p.nothingRuns(f)
+	for _, s := range p.Sinks {
+		stage := stageSink(s.Name)
+		switch s.State {
+		case SinkStopped:
+			next := "mend the cause, then stop ampipe run and start it again"
+			if runs := p.runs(stage); runs == nil {
+				next = startAdvice(o, &Process{Process: state.Process{Role: roleOf(p.last(stage)), Error: s.Reason}}, stage)
+			} else if runs.Role != "run" {
+				next = "mend the cause, then start its process again"
+			}
+			p.trouble(Failed, stage, next, s.Since, "%s is stopped: %s", s.Name, s.Reason)
+		case SinkGone:
+			if !nothing {
+				last := p.last(stage)
+				p.trouble(Failed, stage, startAdvice(o, last, stage), s.Since, "%s does not run: %s", s.Name, s.Reason)
+			}
+		case SinkPaused:
+			p.trouble(Degraded, stage, retried, s.Since, "%s is paused: %s", s.Name, s.Reason)
+		case SinkLive:
+			lag := time.Duration(s.LagSeconds * float64(time.Second))
+			if lag > lagPatience+o.CommitDelays[s.Name] && !nothing {
+				p.trouble(Degraded, stage, "it catches up unless its destination is slower than the chain: see rows/s", time.Time{},
+					"%s is %s and %s behind", s.Name, progress.Duration(lag), count(s.LagBlocks, "block"))
+			}
+		}
+	}
+}
+
+// retried is the advice for what continues by itself.
+const retried = "it is tried again until it works; docs/troubleshooting.md has more about the message"
+
+func roleOf(p *Process) string {
+	if p == nil {
+		return ""
+	}
+	return p.Role
+}
+
+// judgeLane finds a live lane that nobody can continue.
+func (p *Pipeline) judgeLane(f Facts, o Options) {
+	switch {
+	case p.Live == nil:
+	case p.Live.Phase == string(state.LiveFailed):
+		p.trouble(Failed, "live", startAdvice(o, &Process{Process: state.Process{Role: roleOf(p.last("planner")), Error: f.Position.Error}}, "planner"),
+			f.Position.Updated, "the chain cannot be followed: %s", f.Position.Error)
+	case p.Live.Phase == string(state.LiveLost):
+		p.trouble(Degraded, "live", "the planner begins the live lane again", f.Position.Updated, "the log has lost the end of the live lane")
+	}
+}
+
+// judgeHistory finds blocks that could not be read.
+func (p *Pipeline) judgeHistory() {
+	if n := p.History.Failed; n > 0 {
+		p.trouble(Degraded, "history", "`ampipe failed` shows why; `ampipe retry --all` loads them again", time.Time{},
+			"%s of %s could not be read", count(n, "block"), count(uint64(p.Partitions.Failed), "partition"))
+	}
+}
+
+// judgeWaits takes over what the processes that run wait for.
+func (p *Pipeline) judgeWaits() {
+	said := map[string]bool{}
+	for _, t := range p.Troubles {
+		said[t.Part] = true
+	}
+	for _, one := range p.Processes {
+		if one.State != Running {
+			continue
+		}
+		for _, w := range one.Waits {
+			sink := strings.TrimPrefix(w.Part, "live lane of ")
+			if said[w.Part] || said[sink] || w.Part == "history" { // a planner and a sink may say the same
+				continue
+			}
+			said[w.Part] = true
+			t := Trouble{Level: Degraded, Part: w.Part, Text: w.Part + " waits: " + w.Reason, Next: retried, Since: w.Since}
+			switch health.State(w.State) {
+			case health.StateExpected, health.StateBackPressure:
+				t.Level, t.Next = Healthy, ""
+				p.Notes = append(p.Notes, t)
+				continue
+			case health.StateHung:
+				t.Level, t.Text, t.Next = Failed, w.Part+" hangs: "+w.Reason, "restart "+nameOf(one.Role)+" on "+one.Host
+			case health.StateStopped:
+				t.Level, t.Text, t.Next = Failed, w.Part+" is stopped: "+w.Reason, "mend the cause and start it again"
+			}
+			p.Troubles = append(p.Troubles, t)
+		}
+	}
+}
+
+// judgeLost finds processes that have died without a word, whose work others do.
+func (p *Pipeline) judgeLost(f Facts) {
+	for i, one := range p.Processes {
+		replaced := !slices.ContainsFunc(one.Stages, func(stage string) bool { return p.runs(stage) == nil })
+		if one.State == Lost && replaced && f.Now.Sub(one.Beat) <= forgetAfter {
+			p.trouble(Degraded, "process", "others do its work; start it again if it is to run", one.Beat, "%s", f.epitaph(&p.Processes[i]))
+		}
+	}
+}
+
+// count writes a number of things for people.
+func count(n uint64, what string) string {
+	if n != 1 {
+		what = strings.TrimSuffix(what, "y") + map[bool]string{true: "ies", false: "s"}[strings.HasSuffix(what, "y")]
+	}
+	return progress.Grouped(n) + " " + what
+}

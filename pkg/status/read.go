@@ -1,0 +1,170 @@
+package status
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
+)
+
+// Facts are what the state in NATS holds about a pipeline.
+type Facts struct {
+	Name  string
+	Now   time.Time         // by the clock of NATS
+	Spec  *state.Spec       // nil: nothing was planned yet
+	Parts []state.Partition // in the order in which they were written
+	Tasks queue.Load        // of partitions
+
+	Position state.LivePosition // its Epoch is 0: the lane has never begun
+	Tail     queue.Tail         // of the live lane
+
+	Log    queue.LogState
+	Oldest time.Time // when the first entry of the log was written; zero: it is empty
+
+	Sinks     []SinkFacts
+	Processes []state.Process
+}
+
+// SinkFacts are what the state in NATS holds about a sink.
+type SinkFacts struct {
+	Name     string
+	Report   state.SinkReport
+	Reported time.Time      // by the clock of NATS; zero: it has never reported
+	History  queue.Position // in the lanes of the partitions
+	Live     queue.Position // in the live lane
+	Oldest   time.Time      // when the first live entry was written that it lacks; zero: it has all
+}
+
+// Read reads the facts of a pipeline, and changes nothing. A pipeline of which nothing is
+// there yet is not an error.
+func Read(ctx context.Context, conn *queue.Conn, name string) (Facts, error) {
+	f := Facts{Name: name}
+	ahead, err := conn.ClockAhead(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.Now = time.Now().Add(-ahead).UTC()
+	kv, err := conn.State(ctx, name)
+	if errors.Is(err, queue.ErrNoStream) {
+		return f, nil
+	}
+	if err != nil {
+		return f, err
+	}
+	processes, err := kv.Processes(ctx)
+	if err != nil {
+		return f, fmt.Errorf("read the processes: %w", err)
+	}
+	for _, p := range processes {
+		f.Processes = append(f.Processes, p.Value)
+	}
+	spec, _, err := kv.LoadSpec(ctx)
+	if errors.Is(err, queue.ErrNotFound) {
+		return f, nil
+	}
+	if err != nil {
+		return f, fmt.Errorf("read the plan: %w", err)
+	}
+	f.Spec = &spec
+	return f, f.read(ctx, conn, kv)
+}
+
+// read reads what a pipeline has that was planned. Partitions are read before positions,
+// and positions before reports, as the planner does: a sink cannot look as if it lacked
+// what it has meanwhile got.
+func (f *Facts) read(ctx context.Context, conn *queue.Conn, kv *queue.State) error {
+	parts, err := kv.Partitions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the partitions: %w", err)
+	}
+	slices.SortFunc(parts, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
+	for _, p := range parts {
+		f.Parts = append(f.Parts, p.Value)
+	}
+	tasks, err := conn.Tasks(ctx, f.Name)
+	if err == nil {
+		f.Tasks, err = tasks.Look(ctx, queue.PartitionTask)
+	}
+	if err != nil && !errors.Is(err, queue.ErrNoStream) {
+		return err
+	}
+	log, err := conn.Log(ctx, f.Name, queue.LogConfig{})
+	if err != nil && !errors.Is(err, queue.ErrNoStream) {
+		return err
+	}
+	if err == nil {
+		if err := f.readLog(ctx, log, kv); err != nil {
+			return err
+		}
+	}
+	return f.readReports(ctx, kv)
+}
+
+// readLog reads how full the log is, where its live lane ends and how far the sinks have
+// come.
+func (f *Facts) readLog(ctx context.Context, log *queue.Log, kv *queue.State) (err error) {
+	if f.Log, err = log.State(ctx); err != nil {
+		return err
+	}
+	if f.Log.Messages > 0 {
+		first, err := log.At(ctx, f.Log.First)
+		if err != nil {
+			return err
+		}
+		f.Oldest = first.Time
+	}
+	if f.Spec.Live != nil {
+		f.Position, _, err = kv.LivePosition(ctx)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return fmt.Errorf("read the position of the live lane: %w", err)
+		}
+		if f.Tail, err = log.Tail(ctx, queue.LiveLane); err != nil {
+			return err
+		}
+	}
+	for _, name := range f.Spec.Sinks {
+		s := SinkFacts{Name: name}
+		if s.History, err = log.Position(ctx, name, queue.History); err != nil {
+			return err
+		}
+		if f.Spec.Live != nil {
+			if s.Live, err = log.Position(ctx, name, queue.Live); err != nil {
+				return err
+			}
+		}
+		if s.Live.Unread() > 0 {
+			next, err := log.Next(ctx, queue.LiveLane, s.Live.AckFloor+1)
+			if err != nil {
+				return err
+			}
+			s.Oldest = next.Time // zero if it was trimmed
+		}
+		f.Sinks = append(f.Sinks, s)
+	}
+	return nil
+}
+
+func (f *Facts) readReports(ctx context.Context, kv *queue.State) error {
+	reports, err := kv.StoredReports(ctx)
+	if err != nil {
+		return fmt.Errorf("read the reports of the sinks: %w", err)
+	}
+	if len(f.Sinks) == 0 {
+		for _, name := range f.Spec.Sinks {
+			f.Sinks = append(f.Sinks, SinkFacts{Name: name})
+		}
+	}
+	for i := range f.Sinks {
+		for _, r := range reports {
+			if r.Value.Name == f.Sinks[i].Name {
+				f.Sinks[i].Report, f.Sinks[i].Reported = r.Value, r.Written
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+)
+
+// Overview is how several pipelines are. Its JSON form is what `ampipe status --json`
+// prints.
+type Overview struct {
+	Level     Level      `json:"level"`
+	Sentence  string     `json:"sentence"`
+	Next      string     `json:"next,omitempty"`
+	Pipelines []Pipeline `json:"pipelines"`
+}
+
+// Summarize puts pipelines together: the worst of them has the sentence.
+func Summarize(all []Pipeline) Overview {
+	o := Overview{Level: Healthy, Pipelines: all}
+	if len(all) == 1 {
+		o.Level, o.Sentence, o.Next = all[0].Level, all[0].Sentence, all[0].Next
+		return o
+	}
+	worst := slices.MinFunc(all, func(a, b Pipeline) int {
+		return slices.Index(worstFirst, a.Level) - slices.Index(worstFirst, b.Level)
+	})
+	if worst.Level != Healthy {
+		o.Level, o.Sentence, o.Next = worst.Level, worst.Name+": "+worst.Sentence, worst.Next
+		return o
+	}
+	// What most of them are does not matter to one who wants to know whether all are loaded.
+	least := slices.MinFunc(all, func(a, b Pipeline) int { return a.rank() - b.rank() })
+	o.Sentence = fmt.Sprintf("all %d pipelines are well; %s: %s", len(all), least.Name, least.Sentence)
+	if least.rank() == rankLive {
+		slowest := slices.MaxFunc(all, func(a, b Pipeline) int { return cmp.Compare(a.worstBehind(), b.worstBehind()) })
+		o.Sentence = fmt.Sprintf("all %d pipelines are %s", len(all), slowest.Sentence)
+	}
+	return o
+}
+
+// The order in which pipelines that are well are named: the one that is the least far.
+const (
+	rankStarting = iota
+	rankLoading
+	rankWaiting
+	rankLive
+	rankComplete
+)
+
+func (p Pipeline) rank() int {
+	switch {
+	case p.Complete:
+		return rankComplete
+	case !p.Planned:
+		return rankStarting
+	case len(p.Sinks) > 0 && !slices.ContainsFunc(p.Sinks, func(s Sink) bool { return s.State != SinkLive }):
+		return rankLive
+	case p.Live != nil && p.History.Loaded >= p.History.Blocks:
+		return rankWaiting
+	default:
+		return rankLoading
+	}
+}
+
+func (p Pipeline) worstBehind() (worst time.Duration) {
+	for _, s := range p.Sinks {
+		worst = max(worst, s.Behind())
+	}
+	return worst
+}
+
+// Text shows the overview in lines of at most so many columns.
+func (o Overview) Text(wide int) []string {
+	t := text{wide: max(wide, 40)}
+	t.wrapped("", o.Sentence, 6)
+	if o.Next != "" {
+		t.wrapped("next: ", o.Next, 3)
+	}
+	for _, p := range o.Pipelines {
+		t.pipeline(p, len(o.Pipelines) > 1)
+	}
+	return t.lines
+}
+
+// text collects lines.
+type text struct {
+	wide  int
+	lines []string
+}
+
+// wrapped writes a text behind a label; further lines stand below the text.
+func (t *text) wrapped(label, value string, most int) {
+	for i, line := range progress.Wrap(progress.Printable(value), t.wide-len(label), most) {
+		if i > 0 {
+			label = strings.Repeat(" ", len(label))
+		}
+		t.lines = append(t.lines, label+line)
+	}
+}
+
+func (t *text) line(label, value string) {
+	t.lines = append(t.lines, progress.Fit("  "+progress.Pad(label, 10)+" "+progress.Printable(value), t.wide))
+}
+
+func (t *text) pipeline(p Pipeline, several bool) {
+	t.lines = append(t.lines, "")
+	title := p.Name
+	if several {
+		title += ": " + p.Sentence
+	}
+	t.wrapped("", title, 4)
+	for i, trouble := range p.Troubles {
+		if i == 0 { // it is the sentence
+			continue
+		}
+		t.wrapped("  also       ", trouble.Text, 3)
+	}
+	for _, n := range p.Notes {
+		t.wrapped("  in order   ", n.Text, 2)
+	}
+	if p.Planned {
+		t.progress(p)
+		t.sinks(p)
+	}
+	t.processes(p)
+}
+
+// progress writes how far history, live lane and log are.
+func (t *text) progress(p Pipeline) {
+	h, parts := p.History, p.Partitions
+	if h.Blocks > 0 {
+		t.line("history", fmt.Sprintf("%v, %s loaded", block.Range{Start: h.Start, End: h.End}, p.percent()))
+		t.line("partitions", partitionsOf(parts))
+	}
+	if l := p.Live; l != nil {
+		value := "from block " + progress.Grouped(uint64(l.Start)) + " on: " + l.Phase
+		if l.Watermark != nil {
+			value = "up to block " + progress.Grouped(uint64(*l.Watermark))
+			if *l.Head > *l.Watermark {
+				value += fmt.Sprintf(" (%s is arriving)", progress.Grouped(uint64(*l.Head)))
+			}
+		}
+		t.line("live", value)
+		t.line("reorgs", p.reorgs())
+	}
+	value := fmt.Sprintf("%s of %s (%.0f %%)", queue.Size(int64(p.Log.Bytes)), queue.Size(p.Log.MaxBytes), 100*p.Log.Fill())
+	if !p.Log.Oldest.IsZero() {
+		value += ", oldest " + progress.Duration(p.At.Sub(p.Log.Oldest))
+	}
+	if p.Log.Unread > 0 {
+		value += fmt.Sprintf("; %s lacks %s", p.Log.HeldBy, count(p.Log.Unread, "entry"))
+	}
+	t.line("log", value)
+}
+
+// partitionsOf counts partitions for people, without what there is none of.
+func partitionsOf(p Partitions) string {
+	all := p.Total()
+	if p.Done == all {
+		return fmt.Sprintf("all %d done", all)
+	}
+	var parts []string
+	for _, one := range []struct {
+		n    int
+		what string
+	}{{p.Done, "done"}, {p.Running, "running"}, {p.Queued, "queued"}, {p.Planned, "planned"}, {p.Failed, "FAILED"}} {
+		if one.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// reorgs describes the reorgs of a pipeline.
+func (p *Pipeline) reorgs() string {
+	l := p.Live
+	if l.Reorgs == 0 {
+		return "none"
+	}
+	value := progress.Grouped(l.Reorgs)
+	if len(l.Recent) > 0 {
+		last := l.Recent[len(l.Recent)-1]
+		value += fmt.Sprintf(", the last %s ago: %s", progress.Duration(p.At.Sub(last.At)), count(last.Blocks, "block"))
+		if last.Rows != nil {
+			value += ", " + count(*last.Rows, "row")
+		}
+	}
+	return value
+}
+
+// sinks writes a table of the sinks.
+func (t *text) sinks(p Pipeline) {
+	rows := [][]string{{"SINK", "STATE", "LOADED", "POSITION", "BEHIND", "ROWS/S"}}
+	for _, s := range p.Sinks {
+		position, behind := "-", "-"
+		if s.Position != nil {
+			position = progress.Grouped(uint64(*s.Position))
+		}
+		if s.State == SinkLive || s.LagBlocks > 0 {
+			behind = progress.Duration(s.Behind())
+			if s.LagBlocks > 0 {
+				behind = count(s.LagBlocks, "block") + ", " + behind
+			}
+		}
+		rows = append(rows, []string{s.Name, string(s.State), percent(s.Covered, s.Wanted), position, behind, progress.Count(uint64(s.PerSec))})
+	}
+	t.table(rows)
+}
+
+// processes writes a table of the processes.
+func (t *text) processes(p Pipeline) {
+	if len(p.Processes) == 0 {
+		return
+	}
+	rows := [][]string{{"PROCESS", "STATE", "HOST", "PID", "VERSION", "SINCE", "HEARD OF"}}
+	for _, one := range p.Processes {
+		rows = append(rows, []string{
+			one.Role, string(one.State), one.Host, fmt.Sprint(one.PID), one.Version,
+			progress.Duration(max(0, p.At.Sub(one.Started))), progress.Duration(max(0, p.At.Sub(one.Beat))) + " ago",
+		})
+	}
+	t.table(rows)
+}
+
+// table writes rows in columns. Where they do not fit, the widest column is cut.
+func (t *text) table(rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], progress.Columns(progress.Printable(cell)))
+		}
+	}
+	const gap, indent = 2, 2
+	for total(widths)+gap*(len(widths)-1)+indent > t.wide {
+		widest := slices.Index(widths, slices.Max(widths))
+		if widths[widest] <= len(rows[0][widest]) {
+			break
+		}
+		widths[widest]--
+	}
+	for _, row := range rows {
+		line := strings.Repeat(" ", indent)
+		for i, cell := range row {
+			line += progress.Pad(progress.Fit(progress.Printable(cell), widths[i]), widths[i]+gap)
+		}
+		t.lines = append(t.lines, strings.TrimRight(line, " "))
+	}
+}
+
+func total(widths []int) (sum int) {
+	for _, w := range widths {
+		sum += w
+	}
+	return sum
+}
