@@ -45,18 +45,8 @@ devserver-static: ## The same without a shared library, for an image with nothin
 		-ldflags '-s -w -linkmode external -extldflags -static' -o ../bin/devserver .
 
 .PHONY: test
-test: build devserver ## Run every test with real servers (PostgreSQL: DATABASE_URL, or a private one)
+test: build devserver ## Run every test with real servers, what runs concurrently under the race detector
 	@scripts/test
-
-# Tests that are long and in which nothing runs beside something else, and repetitions
-# of a suite with another storage or server: without the race detector they run in
-# `make test`. So does TestASlotMoves: go-redis 9.23 has a race of its own when slots
-# move, it reads the answers of two nodes into one command.
-ALONE := ^TestEveryByteForged$$|^TestLayouts|^TestCutterKeepsEverything$$|^TestRecordedFollowCutEverywhere$$|^TestSuiteIn(Buckets|AFolder)$$|^TestFilesHaveTheTargetSize$$|^Test(Recorded|Real)RowsArriveAsTheyAre$$|^TestEveryTypeComesBack$$|^TestRefusedHalfWay$$|^Test(Valkey|RedisJSON)$$|^TestASlotMoves$$|^TestCheckRoom
-
-.PHONY: race
-race: ## Run the tests under the race detector (not the end-to-end ones: they run the built commands)
-	@WITHOUT='/(pkg/pipeline|cmd/ampipe)$$' scripts/test -race -parallel 2 -skip '$(ALONE)'
 
 MODEL_SECONDS ?= 600
 .PHONY: model
