@@ -3,7 +3,6 @@
 package compose
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,12 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/ampipe/ampipe/deploy/deploytest/printed"
 )
 
 // runner starts the services of a project as an engine would.
@@ -329,8 +329,7 @@ func (i *instance) count() {
 
 // output collects what a container prints, for messages and in a file.
 type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	printed.Text
 	file *os.File
 }
 
@@ -344,19 +343,12 @@ func newOutput(t testing.TB, path string) *output {
 }
 
 func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.text.Write(b)
+	_, _ = o.Text.Write(b) // it is memory
 	return o.file.Write(b)
 }
 
 // String returns the end of what was printed.
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	text := o.text.Bytes()
-	return string(text[max(0, len(text)-4000):])
-}
+func (o *output) String() string { return o.End(4000) }
 
 // pairs returns the environment of a service as NAME=value.
 func pairs(m types.MappingWithEquals) []string {

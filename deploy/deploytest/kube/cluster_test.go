@@ -164,7 +164,7 @@ func (s *stage) set(t *testing.T, n int) {
 	for len(s.pods) > n {
 		last := s.pods[len(s.pods)-1]
 		if code := last.stop(30 * time.Second); code != 130 {
-			t.Errorf("%s ended with %d:\n%s", last.name, code, tail(last.out.String(), 1000))
+			t.Errorf("%s ended with %d:\n%s", last.name, code, last.out.End(1000))
 		}
 		s.pods = s.pods[:len(s.pods)-1]
 	}

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -12,12 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	core "k8s.io/api/core/v1"
+
+	"github.com/ampipe/ampipe/deploy/deploytest/printed"
 )
 
 // host returns where processes of a test listen, at the ports of the manifests: the whole of
@@ -34,27 +34,9 @@ type pod struct {
 	replace []string
 
 	cmd    *exec.Cmd
-	out    lockedBuffer
+	out    printed.Text
 	exited chan struct{}
 	err    error
-}
-
-// lockedBuffer keeps what a process says.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.String()
 }
 
 // secrets are the contents of Secrets, by "name/key".
@@ -104,13 +86,11 @@ func (o *objects) start(t *testing.T, w workload, name, address string, hidden s
 		_ = p.cmd.Process.Kill() // most have ended
 		<-p.exited
 		if t.Failed() {
-			t.Logf("%s:\n%s", name, tail(p.out.String(), 3000))
+			t.Logf("%s:\n%s", name, p.out.End(3000))
 		}
 	})
 	return p
 }
-
-func tail(text string, n int) string { return text[max(0, len(text)-n):] }
 
 func (p *pod) local(text string) string {
 	for i := 0; i < len(p.replace); i += 2 {
@@ -201,9 +181,9 @@ func (p *pod) until(wait time.Duration, what string, holds func() bool) {
 	for !holds() {
 		select {
 		case <-p.exited:
-			p.t.Fatalf("%s ended (%v) and was to be %s:\n%s", p.name, p.err, what, tail(p.out.String(), 2000))
+			p.t.Fatalf("%s ended (%v) and was to be %s:\n%s", p.name, p.err, what, p.out.End(2000))
 		case <-deadline:
-			p.t.Fatalf("%s is not %s after %v:\n%s", p.name, what, wait, tail(p.out.String(), 2000))
+			p.t.Fatalf("%s is not %s after %v:\n%s", p.name, what, wait, p.out.End(2000))
 		case <-tick.C:
 		}
 	}

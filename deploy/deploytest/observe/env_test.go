@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ampipe/ampipe/deploy/deploytest/printed"
 )
 
 // env is a folder with the built commands, in which a test runs processes.
@@ -50,28 +51,10 @@ var natsServer = sync.OnceValues(func() (string, error) {
 // process is a running command.
 type process struct {
 	cmd    *exec.Cmd
-	out    *output
+	out    printed.Text
 	exited chan struct{}
 
 	job, address string // of its metrics
-}
-
-// output is what a process has printed. It is safe for concurrent use.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // start starts a command, which is killed when the test ends.
@@ -80,9 +63,9 @@ func (e *env) start(command string, args ...string) *process {
 	if !filepath.IsAbs(command) {
 		command = filepath.Join(e.bin, command)
 	}
-	p := &process{cmd: exec.Command(command, args...), out: &output{}, exited: make(chan struct{})}
+	p := &process{cmd: exec.Command(command, args...), exited: make(chan struct{})}
 	p.cmd.Dir = e.dir
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		e.t.Fatal(err)
 	}
@@ -93,8 +76,7 @@ func (e *env) start(command string, args ...string) *process {
 	e.t.Cleanup(func() {
 		p.kill()
 		if e.t.Failed() {
-			text := p.out.String()
-			e.t.Logf("%s printed\n%s", strings.Join(p.cmd.Args, " "), text[max(0, len(text)-4000):])
+			e.t.Logf("%s printed\n%s", strings.Join(p.cmd.Args, " "), p.out.End(4000))
 		}
 	})
 	return p
