@@ -17,7 +17,6 @@ import (
 // Lake, each by a process of its own. One of them is stopped for a while: the others
 // do not slow, and it catches up alone. AMPIPE_STOP_SECONDS=180 is the long form.
 func TestThreeDestinations(t *testing.T) {
-	t.Parallel()
 	r := newRedisEnv(t)
 	window := 6 * time.Second
 	if n, err := strconv.Atoi(os.Getenv("AMPIPE_STOP_SECONDS")); err == nil {
