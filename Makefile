@@ -37,6 +37,10 @@ build: ## Build the product's commands into bin/ (static, no C compiler needed)
 devserver: ## Build the development Amp server into bin/ (needs a C compiler)
 	cd devserver && CGO_ENABLED=1 $(GO) build -ldflags "-s -w" -o ../bin/devserver .
 
+.PHONY: nats-server
+nats-server: ## Build the NATS server of the version that the product embeds, for tests
+	GOWORK=off $(GO) build -ldflags "-s -w" -o bin/ github.com/nats-io/nats-server/v2
+
 # The linker warns of getaddrinfo, getpwuid and dlopen, which DuckDB would need for
 # extensions, and which nothing here uses.
 .PHONY: devserver-static
@@ -45,7 +49,7 @@ devserver-static: ## The same without a shared library, for an image with nothin
 		-ldflags '-s -w -linkmode external -extldflags -static' -o ../bin/devserver .
 
 .PHONY: test
-test: build devserver ## Run every test with real servers, what runs concurrently under the race detector
+test: build devserver nats-server ## Run every test with real servers, what runs concurrently under the race detector
 	@scripts/test
 
 MODEL_SECONDS ?= 600
@@ -55,7 +59,7 @@ model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); M
 		$(GO) test -count=1 -timeout $$(( $(MODEL_SECONDS) + 600 ))s -v -run '^TestModel$$' ./pkg/pipeline
 
 .PHONY: deploytest
-deploytest: build devserver ## Test what is shipped in deploy/ and docker-compose.yml
+deploytest: build devserver nats-server ## Test what is shipped in deploy/ and docker-compose.yml
 	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m ./...
 	cd deploy/release && GOWORK=off $(GO) test -count=1 -timeout 15m ./...
 

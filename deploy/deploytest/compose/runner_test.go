@@ -23,13 +23,12 @@ import (
 // runner starts the services of a project as an engine would.
 type runner struct {
 	testing.TB
-	dir      string
-	project  *types.Project
-	network  *network
-	image    image             // of ampipe
-	programs map[string]string // of servers that are built here: program -> file
-	running  map[string][]*instance
-	usage    map[string]*usage // by service, of what has ended
+	dir     string
+	project *types.Project
+	network *network
+	image   image // of ampipe
+	running map[string][]*instance
+	usage   map[string]*usage // by service, of what has ended
 }
 
 // usage is what the processes of a service have taken.
@@ -67,7 +66,6 @@ func newRunner(t testing.TB, project *types.Project) *runner {
 	r := &runner{
 		TB: t, dir: dir, project: project, network: newNetwork(t, dir, project),
 		image: readDockerfile(t).build(t, commands(t)), running: map[string][]*instance{}, usage: map[string]*usage{},
-		programs: map[string]string{"nats-server": buildNATS(t), "devserver": filepath.Join(commands(t), "devserver")},
 	}
 	t.Cleanup(r.down)
 	return r

@@ -49,7 +49,6 @@ func TestAutoscaling(t *testing.T) {
 		_ = amp.Wait()
 	})
 	nats := o.named(t, "nats")
-	o.programs = map[string]string{"nats-server": natsServer(t)}
 	var servers []*pod
 	for i, name := range names {
 		servers = append(servers, o.start(t, nats, name, hosts[i], hidden, append([]string{"store_dir: /data", "store_dir: " + t.TempDir()}, replace...)...))

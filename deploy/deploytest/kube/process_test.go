@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +63,7 @@ func (o *objects) start(t *testing.T, w workload, name, address string, hidden s
 	for i, a := range c.Args {
 		args[i] = p.local(a)
 	}
-	p.cmd = exec.Command(cmp.Or(o.programs[c.Command[0]], binary(t, c.Command[0])), args...)
+	p.cmd = exec.Command(binary(t, c.Command[0]), args...)
 	p.cmd.Dir = p.root
 	p.cmd.Env = []string{"TMPDIR=" + t.TempDir(), "HOME=" + p.root}
 	for _, e := range c.Env {
@@ -211,20 +210,6 @@ func binary(t *testing.T, command string) string {
 		t.Fatal("AMPIPE_BIN is not set: run make deploytest")
 	}
 	return filepath.Join(dir, command)
-}
-
-// natsServer builds the server of the version that the product is made with. The build
-// cache makes all but the first build quick.
-func natsServer(t *testing.T) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "nats-server")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "github.com/nats-io/nats-server/v2")
-	build.Dir = repository
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
-	return file
 }
 
 // passwords returns the Secrets that docs/kubernetes.md makes, with routes between nodes.

@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,21 +30,6 @@ func newEnv(t *testing.T) *env {
 	}
 	return &env{t: t, dir: t.TempDir(), bin: bin}
 }
-
-// natsServer builds the server of the version that the product embeds.
-var natsServer = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "observe-nats-")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "nats-server")
-	build := exec.Command("go", "build", "-o", file, "github.com/nats-io/nats-server/v2")
-	build.Dir = "../../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
-	}
-	return file, nil
-})
 
 // process is a running command.
 type process struct {
@@ -134,15 +117,11 @@ func (e *env) configure(text string) {
 // nats starts a NATS server and returns its URL.
 func (e *env) nats() string {
 	e.t.Helper()
-	server, err := natsServer()
-	if err != nil {
-		e.t.Fatal(err)
-	}
 	host, port, err := net.SplitHostPort(e.freeAddress())
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	p := e.start(server, "-a", host, "-p", port, "-js", "-sd", filepath.Join(e.dir, "nats"))
+	p := e.start("nats-server", "-a", host, "-p", port, "-js", "-sd", filepath.Join(e.dir, "nats"))
 	e.prints(p, `Server is (ready)`)
 	return "nats://" + net.JoinHostPort(host, port)
 }
