@@ -7,9 +7,17 @@ PACKAGES := ./...
 COMMANDS ?= ./cmd/...
 # grpcnotrace leaves a page about traces out of gRPC, which nobody can open here. Its
 # templates would keep the linker from dropping the methods that nobody calls.
-export GOFLAGS := -buildvcs=false -trimpath -tags=grpcnotrace
-# As what is shipped is compiled, so that nothing is compiled twice on a fresh machine;
-# only the development server, with DuckDB in it, and the race detector need C.
+#
+# Without C, netgo and osusergo change nothing; with it, they keep C out of the standard
+# library. So what needs no C is compiled once for the commands, the tests, the static
+# checks, and for the development server, which has DuckDB in it. (Not on a Mac, whose
+# resolver is the better one and needs no C.)
+ifeq ($(shell uname),Linux)
+TAGS := grpcnotrace,netgo,osusergo
+else
+TAGS := grpcnotrace
+endif
+export GOFLAGS := -buildvcs=false -trimpath -tags=$(TAGS)
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -29,26 +37,20 @@ build: ## Build the product's commands into bin/ (static, no C compiler needed)
 devserver: ## Build the development Amp server into bin/ (needs a C compiler)
 	cd devserver && CGO_ENABLED=1 $(GO) build -ldflags "-s -w" -o ../bin/devserver .
 
+.PHONY: nats-server
+nats-server: ## Build the NATS server of the version that the product embeds, for tests
+	GOWORK=off $(GO) build -ldflags "-s -w" -o bin/ github.com/nats-io/nats-server/v2
+
 # The linker warns of getaddrinfo, getpwuid and dlopen, which DuckDB would need for
 # extensions, and which nothing here uses.
 .PHONY: devserver-static
 devserver-static: ## The same without a shared library, for an image with nothing in it
-	cd devserver && CGO_ENABLED=1 $(GO) build -tags netgo,osusergo,grpcnotrace \
+	cd devserver && CGO_ENABLED=1 $(GO) build \
 		-ldflags '-s -w -linkmode external -extldflags -static' -o ../bin/devserver .
 
 .PHONY: test
-test: build devserver ## Run every test with real servers (PostgreSQL: DATABASE_URL, or a private one)
+test: build devserver nats-server ## Run every test with real servers, what runs concurrently under the race detector
 	@scripts/test
-
-# Tests that are long and in which nothing runs beside something else, and repetitions
-# of a suite with another storage or server: without the race detector they run in
-# `make test`. So does TestASlotMoves: go-redis 9.23 has a race of its own when slots
-# move, it reads the answers of two nodes into one command.
-ALONE := ^TestEveryByteForged$$|^TestLayouts|^TestCutterKeepsEverything$$|^TestRecordedFollowCutEverywhere$$|^TestSuiteIn(Buckets|AFolder)$$|^TestFilesHaveTheTargetSize$$|^Test(Recorded|Real)RowsArriveAsTheyAre$$|^TestEveryTypeComesBack$$|^TestRefusedHalfWay$$|^Test(Valkey|RedisJSON)$$|^TestASlotMoves$$|^TestCheckRoom
-
-.PHONY: race
-race: ## Run the tests under the race detector (not the end-to-end ones: they run the built commands)
-	@WITHOUT='/(pkg/pipeline|cmd/ampipe)$$' scripts/test -race -parallel 2 -skip '$(ALONE)'
 
 MODEL_SECONDS ?= 600
 .PHONY: model
@@ -57,7 +59,7 @@ model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); M
 		$(GO) test -count=1 -timeout $$(( $(MODEL_SECONDS) + 600 ))s -v -run '^TestModel$$' ./pkg/pipeline
 
 .PHONY: deploytest
-deploytest: build devserver ## Test what is shipped in deploy/ and docker-compose.yml
+deploytest: build devserver nats-server ## Test what is shipped in deploy/ and docker-compose.yml
 	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m ./...
 	cd deploy/release && GOWORK=off $(GO) test -count=1 -timeout 15m ./...
 
@@ -100,7 +102,7 @@ lint: ## Formatting, vet, staticcheck, tidy modules
 	cd deploy/deploytest && GOWORK=off $(GO) vet ./...
 	cd deploy/release && GOWORK=off $(GO) vet ./...
 	cd examples/sqlite-sink && GOWORK=off $(GO) vet ./...
-	GOWORK=off $(GO) vet -tags docs,grpcnotrace ./cmd/...
+	GOWORK=off $(GO) vet -tags docs,$(TAGS) ./cmd/...
 	$(GO) build -o bin/ honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(PACKAGES)
 	cd devserver && CGO_ENABLED=1 ../bin/staticcheck ./...
@@ -114,6 +116,10 @@ lint: ## Formatting, vet, staticcheck, tidy modules
 	cd examples/sqlite-sink && GOWORK=off $(GO) mod tidy -diff
 	cd deploy/release && GOWORK=off $(GO) run . -notices check
 	bash -n $$(git ls-files scripts | grep -v "\.go$$") .ci/run
+
+.PHONY: count
+count: ## Print what the code consists of: lines, words, conditions with a side effect
+	$(GO) run ./scripts/count
 
 .PHONY: vulncheck
 vulncheck: ## Look for known vulnerabilities (VULNDB: a copy of the database; VULNCHECK=required: fail where there is none)
@@ -129,6 +135,10 @@ CLUSTER_SECONDS ?= 900
 .PHONY: cluster
 cluster: ## Kill the nodes of a NATS cluster one after the other, for CLUSTER_SECONDS (900)
 	AMPIPE_CLUSTER_SECONDS=$(CLUSTER_SECONDS) $(GO) test -count=1 -timeout $$(( $(CLUSTER_SECONDS) + 600 ))s -v -run '^TestClusterWhoseNodesAreKilled$$' ./pkg/pipeline
+
+.PHONY: smoke
+smoke: build devserver ## Compile the benchmarks and run each once, without a figure
+	@scripts/bench --smoke
 
 .PHONY: bench
 bench: build devserver ## Run the benchmarks; Markdown goes to docs/benchmarks/

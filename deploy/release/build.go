@@ -123,7 +123,7 @@ func (r *release) writeDocs(ctx context.Context, work, share string) error {
 	for _, c := range r.commands {
 		program := filepath.Join(work, "docs", c)
 		_, err := goCommand(ctx, r.root, native, "build",
-			"-trimpath", "-tags", "docs,grpcnotrace", "-ldflags", "-s -w "+r.stamp, "-o", program, "./cmd/"+c)
+			"-trimpath", "-tags", "docs,"+tags(runtime.GOOS), "-ldflags", "-s -w "+r.stamp, "-o", program, "./cmd/"+c)
 		if err != nil {
 			return err
 		}

@@ -84,9 +84,17 @@ func linked(ctx context.Context, root string, platforms []string) (map[string]*m
 func goCommand(ctx context.Context, root, platform string, args ...string) ([]byte, error) {
 	goos, goarch, _ := strings.Cut(platform, "/")
 	return output(ctx, root, []string{
-		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false -tags=grpcnotrace",
+		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false -tags=" + tags(goos),
 		"GOOS=" + goos, "GOARCH=" + goarch, "GOAMD64=v1", "GOARM64=v8.0",
 	}, "go", args...)
+}
+
+// tags returns those of the Makefile, so that what it has compiled is compiled.
+func tags(goos string) string {
+	if goos == "linux" {
+		return "grpcnotrace,netgo,osusergo"
+	}
+	return "grpcnotrace"
 }
 
 // output runs a command in a folder and returns what it prints.

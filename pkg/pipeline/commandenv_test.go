@@ -65,7 +65,12 @@ var build = sync.OnceValues(func() (string, error) {
 			}
 		}
 	}
-	nats := exec.Command("go", "build", "-o", filepath.Join(dir, "nats-server"), "github.com/nats-io/nats-server/v2")
+	server := filepath.Join(dir, "nats-server")
+	_, err := os.Stat(server)
+	if err == nil {
+		return dir, nil
+	}
+	nats := exec.Command("go", "build", "-o", server, "github.com/nats-io/nats-server/v2")
 	nats.Dir = "../.."
 	if out, err := nats.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)

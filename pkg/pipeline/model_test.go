@@ -59,6 +59,7 @@ var destinations = []func(*testing.T, *commandEnv) destination{
 // AMPIPE_MODEL_SEED repeats the random choices of a round, which the scheduling of
 // the processes does not.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	for _, make := range destinations {
 		make(t, newCommandEnv(t)) // skips without its server
 	}

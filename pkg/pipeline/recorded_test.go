@@ -236,7 +236,7 @@ func (p *replays) reach(t *testing.T, w *opened, end block.Cursor, procs []*proc
 		select {
 		case <-limit:
 			t.Fatalf("not at %v after a minute, but at %+v", end, last)
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(30 * time.Millisecond):
 		}
 		for _, m := range procs {
 			select {
@@ -291,6 +291,7 @@ func TestRecordedStreams(t *testing.T) {
 // TestRecordedStreamsCutEverywhere cuts every recorded stream after each of its
 // messages; the server answers what resumes it as the recorded one did.
 func TestRecordedStreamsCutEverywhere(t *testing.T) {
+	t.Parallel()
 	const atOnce = 16 // most of the time a pipeline waits
 	p := newReplays(t)
 	for _, r := range recordedStreams(t) {

@@ -105,6 +105,7 @@ func askHealth(t *testing.T, question string, port int) (ok bool, parts map[stri
 // TestWhatHasStoppedStaysVisible while the rest follows the chain: a sink of one
 // pipeline, and a whole pipeline beside it.
 func TestWhatHasStoppedStaysVisible(t *testing.T) {
+	t.Parallel()
 	e := newCommandEnv(t)
 	amp, _ := e.devserver("--chain", "eth_rpc", "--blocks", "600", "--logs-per-block", "3", "--live", "--block-time", "100ms")
 	alone := fmt.Sprintf(`pipeline: alone

@@ -27,13 +27,13 @@ func (i *instance) makeBox() {
 	switch s.Name {
 	case "nats":
 		i.box.Env = []string{"PATH=/usr/local/bin"}
-		place(r, r.programs["nats-server"], files+"/usr/local/bin/nats-server")
+		place(r, filepath.Join(commands(r), "nats-server"), files+"/usr/local/bin/nats-server")
 	case "redis", "amp":
 		i.box.Env = []string{"PATH=/opt/bin:/usr/bin:/bin"}
 		i.box.Mounts = libraries(r, files)
 		if s.Name == "amp" {
 			i.box.UID, i.box.GID = r.image.uid, r.image.gid
-			place(r, r.programs["devserver"], files+"/opt/bin/devserver")
+			place(r, filepath.Join(commands(r), "devserver"), files+"/opt/bin/devserver")
 		}
 	default:
 		i.box.UID, i.box.GID, i.box.Env = r.image.uid, r.image.gid, append(i.box.Env, r.image.env...)
@@ -215,19 +215,6 @@ func (r *runner) script(name string, env []string, args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.Fatalf("scripts/%s %v: %v\n%s", name, args, err, out)
 	}
-}
-
-// buildNATS builds the NATS server, in the version that the product is tested with.
-func buildNATS(t testing.TB) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "nats-server")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "github.com/nats-io/nats-server/v2")
-	cmd.Dir = root(t)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
-	return file
 }
 
 // get fetches a page, for health checks by wget.

@@ -3,7 +3,6 @@
 package compose
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,24 +11,24 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/ampipe/ampipe/deploy/deploytest/printed"
 )
 
 // runner starts the services of a project as an engine would.
 type runner struct {
 	testing.TB
-	dir      string
-	project  *types.Project
-	network  *network
-	image    image             // of ampipe
-	programs map[string]string // of servers that are built here: program -> file
-	running  map[string][]*instance
-	usage    map[string]*usage // by service, of what has ended
+	dir     string
+	project *types.Project
+	network *network
+	image   image // of ampipe
+	running map[string][]*instance
+	usage   map[string]*usage // by service, of what has ended
 }
 
 // usage is what the processes of a service have taken.
@@ -67,7 +66,6 @@ func newRunner(t testing.TB, project *types.Project) *runner {
 	r := &runner{
 		TB: t, dir: dir, project: project, network: newNetwork(t, dir, project),
 		image: readDockerfile(t).build(t, commands(t)), running: map[string][]*instance{}, usage: map[string]*usage{},
-		programs: map[string]string{"nats-server": buildNATS(t), "devserver": filepath.Join(commands(t), "devserver")},
 	}
 	t.Cleanup(r.down)
 	return r
@@ -329,8 +327,7 @@ func (i *instance) count() {
 
 // output collects what a container prints, for messages and in a file.
 type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	printed.Text
 	file *os.File
 }
 
@@ -344,19 +341,12 @@ func newOutput(t testing.TB, path string) *output {
 }
 
 func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.text.Write(b)
+	_, _ = o.Text.Write(b) // it is memory
 	return o.file.Write(b)
 }
 
 // String returns the end of what was printed.
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	text := o.text.Bytes()
-	return string(text[max(0, len(text)-4000):])
-}
+func (o *output) String() string { return o.End(4000) }
 
 // pairs returns the environment of a service as NAME=value.
 func pairs(m types.MappingWithEquals) []string {

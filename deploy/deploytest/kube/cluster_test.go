@@ -49,7 +49,6 @@ func TestAutoscaling(t *testing.T) {
 		_ = amp.Wait()
 	})
 	nats := o.named(t, "nats")
-	o.programs = map[string]string{"nats-server": natsServer(t)}
 	var servers []*pod
 	for i, name := range names {
 		servers = append(servers, o.start(t, nats, name, hosts[i], hidden, append([]string{"store_dir: /data", "store_dir: " + t.TempDir()}, replace...)...))
@@ -164,7 +163,7 @@ func (s *stage) set(t *testing.T, n int) {
 	for len(s.pods) > n {
 		last := s.pods[len(s.pods)-1]
 		if code := last.stop(30 * time.Second); code != 130 {
-			t.Errorf("%s ended with %d:\n%s", last.name, code, tail(last.out.String(), 1000))
+			t.Errorf("%s ended with %d:\n%s", last.name, code, last.out.End(1000))
 		}
 		s.pods = s.pods[:len(s.pods)-1]
 	}

@@ -29,8 +29,6 @@ type objects struct {
 	hpas        []autoscaling.HorizontalPodAutoscaler
 	scaled      []scaledObject
 	monitors    []serviceMonitor
-
-	programs map[string]string // where those are that are not in AMPIPE_BIN
 }
 
 // decode reads manifests. A field that the API does not know, and one that is there

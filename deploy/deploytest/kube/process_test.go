@@ -1,8 +1,6 @@
 package kube
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	core "k8s.io/api/core/v1"
+
+	"github.com/ampipe/ampipe/deploy/deploytest/printed"
 )
 
 // host returns where processes of a test listen, at the ports of the manifests: the whole of
@@ -34,27 +33,9 @@ type pod struct {
 	replace []string
 
 	cmd    *exec.Cmd
-	out    lockedBuffer
+	out    printed.Text
 	exited chan struct{}
 	err    error
-}
-
-// lockedBuffer keeps what a process says.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.String()
 }
 
 // secrets are the contents of Secrets, by "name/key".
@@ -82,7 +63,7 @@ func (o *objects) start(t *testing.T, w workload, name, address string, hidden s
 	for i, a := range c.Args {
 		args[i] = p.local(a)
 	}
-	p.cmd = exec.Command(cmp.Or(o.programs[c.Command[0]], binary(t, c.Command[0])), args...)
+	p.cmd = exec.Command(binary(t, c.Command[0]), args...)
 	p.cmd.Dir = p.root
 	p.cmd.Env = []string{"TMPDIR=" + t.TempDir(), "HOME=" + p.root}
 	for _, e := range c.Env {
@@ -104,13 +85,11 @@ func (o *objects) start(t *testing.T, w workload, name, address string, hidden s
 		_ = p.cmd.Process.Kill() // most have ended
 		<-p.exited
 		if t.Failed() {
-			t.Logf("%s:\n%s", name, tail(p.out.String(), 3000))
+			t.Logf("%s:\n%s", name, p.out.End(3000))
 		}
 	})
 	return p
 }
-
-func tail(text string, n int) string { return text[max(0, len(text)-n):] }
 
 func (p *pod) local(text string) string {
 	for i := 0; i < len(p.replace); i += 2 {
@@ -201,9 +180,9 @@ func (p *pod) until(wait time.Duration, what string, holds func() bool) {
 	for !holds() {
 		select {
 		case <-p.exited:
-			p.t.Fatalf("%s ended (%v) and was to be %s:\n%s", p.name, p.err, what, tail(p.out.String(), 2000))
+			p.t.Fatalf("%s ended (%v) and was to be %s:\n%s", p.name, p.err, what, p.out.End(2000))
 		case <-deadline:
-			p.t.Fatalf("%s is not %s after %v:\n%s", p.name, what, wait, tail(p.out.String(), 2000))
+			p.t.Fatalf("%s is not %s after %v:\n%s", p.name, what, wait, p.out.End(2000))
 		case <-tick.C:
 		}
 	}
@@ -231,20 +210,6 @@ func binary(t *testing.T, command string) string {
 		t.Fatal("AMPIPE_BIN is not set: run make deploytest")
 	}
 	return filepath.Join(dir, command)
-}
-
-// natsServer builds the server of the version that the product is made with. The build
-// cache makes all but the first build quick.
-func natsServer(t *testing.T) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "nats-server")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "github.com/nats-io/nats-server/v2")
-	build.Dir = repository
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
-	return file
 }
 
 // passwords returns the Secrets that docs/kubernetes.md makes, with routes between nodes.

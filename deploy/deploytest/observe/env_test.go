@@ -1,8 +1,6 @@
 package observe
 
 import (
-	"bytes"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -10,10 +8,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ampipe/ampipe/deploy/deploytest/printed"
 )
 
 // env is a folder with the built commands, in which a test runs processes.
@@ -32,46 +31,13 @@ func newEnv(t *testing.T) *env {
 	return &env{t: t, dir: t.TempDir(), bin: bin}
 }
 
-// natsServer builds the server of the version that the product embeds.
-var natsServer = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "observe-nats-")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "nats-server")
-	build := exec.Command("go", "build", "-o", file, "github.com/nats-io/nats-server/v2")
-	build.Dir = "../../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
-	}
-	return file, nil
-})
-
 // process is a running command.
 type process struct {
 	cmd    *exec.Cmd
-	out    *output
+	out    printed.Text
 	exited chan struct{}
 
 	job, address string // of its metrics
-}
-
-// output is what a process has printed. It is safe for concurrent use.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // start starts a command, which is killed when the test ends.
@@ -80,9 +46,9 @@ func (e *env) start(command string, args ...string) *process {
 	if !filepath.IsAbs(command) {
 		command = filepath.Join(e.bin, command)
 	}
-	p := &process{cmd: exec.Command(command, args...), out: &output{}, exited: make(chan struct{})}
+	p := &process{cmd: exec.Command(command, args...), exited: make(chan struct{})}
 	p.cmd.Dir = e.dir
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		e.t.Fatal(err)
 	}
@@ -93,8 +59,7 @@ func (e *env) start(command string, args ...string) *process {
 	e.t.Cleanup(func() {
 		p.kill()
 		if e.t.Failed() {
-			text := p.out.String()
-			e.t.Logf("%s printed\n%s", strings.Join(p.cmd.Args, " "), text[max(0, len(text)-4000):])
+			e.t.Logf("%s printed\n%s", strings.Join(p.cmd.Args, " "), p.out.End(4000))
 		}
 	})
 	return p
@@ -152,15 +117,11 @@ func (e *env) configure(text string) {
 // nats starts a NATS server and returns its URL.
 func (e *env) nats() string {
 	e.t.Helper()
-	server, err := natsServer()
-	if err != nil {
-		e.t.Fatal(err)
-	}
 	host, port, err := net.SplitHostPort(e.freeAddress())
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	p := e.start(server, "-a", host, "-p", port, "-js", "-sd", filepath.Join(e.dir, "nats"))
+	p := e.start("nats-server", "-a", host, "-p", port, "-js", "-sd", filepath.Join(e.dir, "nats"))
 	e.prints(p, `Server is (ready)`)
 	return "nats://" + net.JoinHostPort(host, port)
 }

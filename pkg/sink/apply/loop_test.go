@@ -63,6 +63,25 @@ func (r *env) start() (stop func() error) {
 	}
 }
 
+// runs runs the loop for a time of the test's bubble. It has to stop without an error.
+func (r *env) runs(d time.Duration) {
+	r.Helper()
+	stop := r.start()
+	time.Sleep(d)
+	synctest.Wait()
+	if err := stop(); err != nil {
+		r.Error(err)
+	}
+}
+
+// wantPause fails unless the loop has paused once, for this reason, and has resumed.
+func (r *env) wantPause(reason string) {
+	r.Helper()
+	if !slices.Equal(r.watch.paused(), []string{reason}) || r.watch.resumed() != 1 {
+		r.Errorf("pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
+	}
+}
+
 // fails runs the loop until it ends by itself.
 func (r *env) fails() error {
 	r.Helper()
@@ -224,9 +243,7 @@ func TestLoopPausesWhileTheDestinationIsAway(t *testing.T) {
 				t.Errorf("entry %v was delivered %d times and acknowledged %d times", m.Range, m.delivered, m.acked)
 			}
 		}
-		if !slices.Equal(r.watch.paused(), []string{"connection refused"}) || r.watch.resumed() != 1 {
-			t.Errorf("pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
-		}
+		r.wantPause("connection refused")
 		story := r.watch.story()
 		if story[0] == "running" { // the first report may be earlier than the pause
 			story = story[1:]
@@ -276,12 +293,7 @@ func TestLoopIsolatesARefusedRow(t *testing.T) {
 
 		// The destination is mended: what is left comes again and nothing twice.
 		r.store.Faults.Row = nil
-		stop := r.start()
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		r.runs(time.Second)
 		r.wantBlocks(10, upTo(100))
 	})
 }
@@ -335,16 +347,9 @@ func TestLoopOutlastsMinutesOfErrors(t *testing.T) {
 			}
 			return nil
 		}
-		stop := r.start()
-		time.Sleep(21 * time.Minute)
-		synctest.Wait()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		r.runs(21 * time.Minute)
 		r.wantBlocks(5, upTo(30))
-		if !slices.Equal(r.watch.paused(), []string{"deadlock detected"}) || r.watch.resumed() != 1 {
-			t.Errorf("pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
-		}
+		r.wantPause("deadlock detected")
 	})
 }
 
@@ -375,12 +380,7 @@ func TestLoopRepeatsAfterALostAnswer(t *testing.T) {
 			}
 			return nil
 		}
-		stop := r.start()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		r.runs(time.Minute)
 		r.wantBlocks(10, upTo(400))
 		if n := len(r.log.acked()); n != 40 || calls != 8 {
 			t.Errorf("%d of 40 are acknowledged after %d transactions", n, calls)
@@ -474,12 +474,7 @@ func TestLoopBoundsWhatItHolds(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			return nil
 		}
-		stop := r.start()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		r.runs(time.Minute)
 		r.wantBlocks(10, upTo(2000))
 		if limit := r.log.limit + largest; r.log.peak > limit || r.log.peak < r.log.limit/2 {
 			t.Errorf("held up to %d bytes, the limit is %d", r.log.peak, limit)
@@ -513,16 +508,9 @@ func TestLoopWaitsForTheLog(t *testing.T) {
 			}
 			return nil
 		}
-		stop := r.start()
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		r.runs(2 * time.Minute)
 		r.wantBlocks(10, upTo(50))
-		if !slices.Equal(r.watch.paused(), []string{"read the log: no servers available"}) || r.watch.resumed() != 1 {
-			t.Errorf("pauses %q and %d resumes", r.watch.paused(), r.watch.resumed())
-		}
+		r.wantPause("read the log: no servers available")
 	})
 }
 

@@ -41,9 +41,9 @@ func (r renamed) Open(ctx context.Context, t sink.Table) error {
 // whole row, a row replaces another, which a set cannot do.
 type structures struct{ appended, byBlock, across config.Structure }
 
-// open returns a destination on the single server.
-func (k structures) open(t testing.TB, s sinktest.Setup) sinktest.Destination {
-	d := k.on(newServer(t), s).(*destination)
+// open returns a destination on a single server.
+func (k structures) open(server *server, s sinktest.Setup) sinktest.Destination {
+	d := k.on(server, s).(*destination)
 	if !k.byBlock.Keyed() && d.cfg.Structure == k.appended { // one key for all is in the other runs
 		d.cfg.Key = "{table}:{log_index}"
 	}
@@ -233,6 +233,8 @@ func (d *destination) Refused() (sinktest.Row, string) {
 	return sinktest.Row{Key: "a\xff"}, "key"
 }
 
+// Each run has a server of its own: the suite cuts all its connections, and looks through
+// all its keys.
 func TestSuite(t *testing.T) {
 	for name, k := range map[string]structures{
 		"stream and hash":     {config.Stream, config.Hash, config.Hash},
@@ -240,7 +242,11 @@ func TestSuite(t *testing.T) {
 		"list and set":        {config.List, config.Set, config.Hash},
 		"stream, sorted sets": {config.Stream, config.SortedSet, config.String},
 	} {
-		t.Run(name, func(t *testing.T) { sinktest.Run(t, k.open) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := private(t)
+			sinktest.Run(t, func(t testing.TB, s sinktest.Setup) sinktest.Destination { return k.open(serverAt(t, url), s) })
+		})
 	}
 }
 
@@ -255,5 +261,6 @@ func TestSuiteInACluster(t *testing.T) {
 }
 
 func BenchmarkSuite(b *testing.B) {
-	sinktest.Bench(b, structures{config.Stream, config.Hash, config.Hash}.open)
+	k := structures{config.Stream, config.Hash, config.Hash}
+	sinktest.Bench(b, func(t testing.TB, s sinktest.Setup) sinktest.Destination { return k.open(newServer(t), s) })
 }
