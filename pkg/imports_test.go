@@ -42,7 +42,8 @@ var allowed = map[string][]string{
 	"sink":                           {"arrowfmt", "block", "config", "entry", "fault", "state"},
 	"sink/apply":                     {"sink", "block", "entry", "fault", "queue", "state"},
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
-	"sink/postgres":                  {"sink", "arrowfmt", "block", "config", "fault"},
+	"sink/postgres":                  {"sink", "sink/postgres/pgcopy", "arrowfmt", "block", "config", "fault"},
+	"sink/postgres/pgcopy":           {"arrowfmt", "fault"},
 	"sink/delta":                     {"sink", "sink/delta/storage", "arrowfmt", "block", "config", "entry", "fault"},
 	"sink/delta/storage":             {"fault"},
 	"sink/delta/storage/storagetest": {"sink/delta/storage"},
@@ -143,14 +144,15 @@ var (
 // links only what it needs.
 func TestWhatIsLinked(t *testing.T) {
 	for pkg, without := range map[string][][]string{
-		"pkg/sink/postgres": {nats, redis, clouds},
-		"pkg/sink/redis":    {nats, postgres, clouds},
-		"pkg/sink/delta":    {nats, postgres, redis},
-		"cmd/planner":       {postgres, redis, clouds},
-		"cmd/extractor":     {postgres, redis, clouds},
-		"cmd/sink-postgres": {redis, clouds},
-		"cmd/sink-redis":    {postgres, clouds},
-		"cmd/sink-delta":    {postgres, redis},
+		"pkg/sink/postgres":        {nats, redis, clouds},
+		"pkg/sink/postgres/pgcopy": {nats, postgres, redis, clouds},
+		"pkg/sink/redis":           {nats, postgres, clouds},
+		"pkg/sink/delta":           {nats, postgres, redis},
+		"cmd/planner":              {postgres, redis, clouds},
+		"cmd/extractor":            {postgres, redis, clouds},
+		"cmd/sink-postgres":        {redis, clouds},
+		"cmd/sink-redis":           {postgres, clouds},
+		"cmd/sink-delta":           {postgres, redis},
 	} {
 		for _, linked := range dependencies(t, pkg) {
 			for _, library := range slices.Concat(without...) {

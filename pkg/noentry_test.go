@@ -42,7 +42,7 @@ var details = []detail{
 	{`pkg/sink/apply/decode\.go`, "log entry … of blocks … is damaged: …"},
 	{`pkg/sqlcheck/.*`, "line …, column …: …"},
 	{`pkg/config/(dsn|dsnkeys)\.go`, "has keys that cannot be used:"},
-	{`pkg/sink/postgres/fit_json\.go`, "the text is no JSON that PostgreSQL takes (…)"},
+	{`pkg/sink/postgres/pgcopy/json\.go`, "the text is no JSON that PostgreSQL takes (…)"},
 	{`pkg/sink/postgres/remedy\.go`, "column … is of the type …, and the query needs …"},
 	{`pkg/sink/postgres/tls\.go`, "the certificate of the server is for another host"},
 	{`pkg/sink/postgres/discrepancy\.go`, "and the server reported no error; nothing was changed."},

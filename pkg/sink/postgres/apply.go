@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
 )
 
 // attempts bounds how often a call begins again when others were in its way.
@@ -84,7 +85,7 @@ func (w *Writer) borrow() *scratch {
 	if s, ok := w.scratch.Get().(*scratch); ok {
 		return s
 	}
-	return &scratch{buf: make([]byte, 0, copyChunk+copyChunk/4)}
+	return &scratch{buf: make([]byte, 0, pgcopy.Chunk+pgcopy.Chunk/4)}
 }
 
 // window returns the blocks that changes are about. What a live change does may
@@ -286,11 +287,12 @@ func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *replac
 
 // copy sends rows to a table.
 func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, portions []portion) (uint64, error) {
-	r := newCopyReader(portions, s.buf)
+	r := newReader(portions, s.buf)
 	tag, err := tx.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, w.spec.list()))
-	s.buf = r.stop()
-	if r.failed != nil { // the driver's error only says that the COPY was broken off
-		return 0, r.failed
+	var failed error
+	s.buf, failed = r.Stop()
+	if failed != nil { // the driver's error only says that the COPY was broken off
+		return 0, failed
 	}
 	if sent := countRows(portions); err == nil && uint64(tag.RowsAffected()) != sent {
 		return 0, w.spec.discrepancy("COPY sent %d rows, and %d were stored", sent, tag.RowsAffected())

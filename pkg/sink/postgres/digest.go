@@ -1,10 +1,8 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
 )
 
 // The hash of a row is that of its fields in COPY BINARY. PostgreSQL sends them
@@ -53,7 +52,7 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 	}
 	for row := range blocks.Len() {
 		n := blocks.At(row)
-		d.buf, _ = p.encode(d.buf[:0], row, 1)
+		d.buf, _ = p.Encode(d.buf[:0], row, 1)
 		d.scales.hide(d.buf)
 		hash := xxh3.Hash(d.buf)
 		if !d.target.upsert() {
@@ -100,108 +99,31 @@ func (w *Writer) digestStored(ctx context.Context, tx pgx.Tx, r block.Range, int
 	if r.End <= block.Max {
 		where += fmt.Sprintf(" AND %s < %d", column, r.End)
 	}
-	splitter := &rowSplitter{scales: g.looseScales(), block: g.block, numeric: g.columns[g.block].base() == "numeric",
-		columns: len(g.columns), into: into}
+	scales := g.looseScales()
+	numeric := g.columns[g.block].Base == "numeric"
+	var buf []byte
+	splitter := &pgcopy.Splitter{Columns: len(g.columns), Field: g.block, Row: func(row, field []byte) error {
+		n, err := pgcopy.Integer(field, numeric)
+		if err != nil {
+			return err
+		}
+		if len(scales) > 0 {
+			buf = append(buf[:0], row...) // the row is the driver's
+			row = buf
+			scales.hide(row)
+		}
+		into.Add(block.Number(n), xxh3.Hash(row))
+		return nil
+	}}
 	rows := fmt.Sprintf("SELECT %s FROM %s WHERE %s", g.list(), g.quoted(), where)
 	if g.replaces() && w.hasReplaced && r.End <= block.Max {
 		rows += " UNION ALL (" + g.replacedSince(w.id, r) + ")"
 	}
 	_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (%s) TO STDOUT (FORMAT binary)", rows))
-	if err == nil && !splitter.ended {
-		err = errors.New("the server stopped in the middle of the rows")
-	}
-	return err
-}
-
-// rowSplitter takes a COPY BINARY apart, however it is cut, and hashes its rows.
-type rowSplitter struct {
-	scales  looseScales
-	block   int
-	numeric bool // the block column is
-	columns int
-	into    sink.Digests
-	rest    []byte // an unfinished row
-	copy    []byte // of a row
-	begun   bool
-	ended   bool
-}
-
-var errCopyForm = errors.New("the server sends rows in a form that ampipe does not know")
-
-// Write takes the next piece.
-func (s *rowSplitter) Write(piece []byte) (int, error) {
-	data := piece
-	if len(s.rest) > 0 {
-		s.rest = append(s.rest, piece...)
-		data = s.rest
-	}
-	if !s.begun {
-		if len(data) < len(copyHeader) {
-			s.rest = append(s.rest[:0], data...)
-			return len(piece), nil
-		}
-		if !bytes.HasPrefix(data, []byte(copyHeader)) {
-			return 0, errCopyForm
-		}
-		s.begun, data = true, data[len(copyHeader):]
-	}
-	for len(data) > 0 && !s.ended {
-		n, err := s.row(data)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			break
-		}
-		data = data[n:]
-	}
-	s.rest = append(s.rest[:0], data...)
-	return len(piece), nil
-}
-
-// row takes one row off data and returns its length, 0 if it is not complete.
-func (s *rowSplitter) row(data []byte) (int, error) {
-	if len(data) < 2 {
-		return 0, nil
-	}
-	if bytes.HasPrefix(data, []byte(copyTrailer)) {
-		s.ended = true
-		return 2, nil
-	}
-	if int(binary.BigEndian.Uint16(data)) != s.columns {
-		return 0, errCopyForm
-	}
-	at := 2
-	var number []byte
-	for i := range s.columns {
-		if len(data) < at+4 {
-			return 0, nil
-		}
-		size := int(int32(binary.BigEndian.Uint32(data[at:])))
-		at += 4
-		if size < 0 {
-			continue
-		}
-		if len(data) < at+size {
-			return 0, nil
-		}
-		if i == s.block {
-			number = data[at : at+size]
-		}
-		at += size
-	}
-	n, err := parseBlock(number, s.numeric)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	row := data[:at]
-	if len(s.scales) > 0 {
-		s.copy = append(s.copy[:0], row...) // the piece is the caller's
-		row = s.copy
-		s.scales.hide(row)
-	}
-	s.into.Add(n, xxh3.Hash(row))
-	return at, nil
+	return splitter.Complete()
 }
 
 // looseScales says of which columns values have a scale each. It ends with the last of
@@ -211,7 +133,7 @@ type looseScales []bool
 func (g *tableSpec) looseScales() looseScales {
 	var loose looseScales
 	for i, c := range g.columns {
-		if c.loose || c.sql == "numeric" {
+		if c.Loose {
 			loose = append(loose, make([]bool, i+1-len(loose))...)
 			loose[i] = true
 		}
@@ -235,38 +157,4 @@ func (s looseScales) hide(row []byte) {
 		}
 		at += size
 	}
-}
-
-// parseBlock reads the field of a block column: an integer or a numeric.
-func parseBlock(field []byte, numeric bool) (block.Number, error) {
-	switch {
-	case numeric && len(field) >= 8 && len(field)%2 == 0:
-		var n uint64
-		for _, left := range numericDigits(field) {
-			n = n*10000 + uint64(left)
-		}
-		return block.Number(n), nil
-	case len(field) == 2:
-		return block.Number(int16(binary.BigEndian.Uint16(field))), nil
-	case len(field) == 4:
-		return block.Number(int32(binary.BigEndian.Uint32(field))), nil
-	case len(field) == 8:
-		return block.Number(binary.BigEndian.Uint64(field)), nil
-	default:
-		return 0, errCopyForm
-	}
-}
-
-// numericDigits returns the digits of an integer, in base 10000, with the zeros
-// at the end that the wire leaves out.
-func numericDigits(field []byte) []uint16 {
-	weight := int(int16(binary.BigEndian.Uint16(field[2:])))
-	var digits []uint16
-	for at := 8; at < len(field); at += 2 {
-		digits = append(digits, binary.BigEndian.Uint16(field[at:]))
-	}
-	for len(digits) > 0 && len(digits) <= weight {
-		digits = append(digits, 0)
-	}
-	return digits
 }

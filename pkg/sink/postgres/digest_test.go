@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -16,11 +15,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal256"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/zeebo/xxh3"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/sink/postgres"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
@@ -186,28 +183,4 @@ func TestUpsertDigestsAreWhatIsLeft(t *testing.T) {
 	if want := source.Digests(); !maps.Equal(want, stored) || w.Windowed() {
 		t.Errorf("digests are %v, want %v; windowed: %v", stored, want, w.Windowed())
 	}
-}
-
-// FuzzRowSplitter cuts a COPY in two places, and feeds damaged ones.
-func FuzzRowSplitter(f *testing.F) {
-	copied := []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
-		"\x00\x02\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x05\xff\xff\xff\xff" +
-		"\x00\x02\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x06\x00\x00\x00\x01x\xff\xff")
-	for cut := range uint(len(copied)) {
-		f.Add(copied, cut, cut/2)
-	}
-	f.Fuzz(func(t *testing.T, data []byte, x, y uint) {
-		x, y = x%uint(len(data)+1), y%uint(len(data)+1)
-		whole, err := postgres.DigestCopy(2, data)
-		pieces, again := postgres.DigestCopy(2, data[:min(x, y)], data[min(x, y):max(x, y)], data[max(x, y):])
-		if (err == nil) != (again == nil) || !maps.Equal(whole, pieces) {
-			t.Errorf("in one piece: %v, %v; in three: %v, %v", whole, err, pieces, again)
-		}
-		if bytes.Equal(data, copied) {
-			want := sink.Digests{5: {Rows: 1, Sum: xxh3.Hash(copied[19:37])}, 6: {Rows: 1, Sum: xxh3.Hash(copied[37:56])}}
-			if !maps.Equal(whole, want) {
-				t.Errorf("digests are %v, want %v", whole, want)
-			}
-		}
-	})
 }

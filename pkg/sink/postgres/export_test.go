@@ -8,6 +8,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
 )
 
 // Encode returns what a COPY of all rows of records would send. buf is reused.
@@ -24,38 +25,19 @@ func Encode(cfg config.Postgres, t sink.Table, buf []byte, records ...arrow.Reco
 	if err != nil {
 		return nil, err
 	}
-	return &EncodedCopy{newCopyReader(portions, buf)}, nil
+	return &EncodedCopy{newReader(portions, buf)}, nil
 }
 
 // EncodedCopy lets tests see a COPY.
-type EncodedCopy struct{ r *copyReader }
+type EncodedCopy struct{ r *pgcopy.Reader }
 
 // WriteTo writes the COPY.
 func (e *EncodedCopy) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, e.r) }
 
 // Buffer returns the buffer.
-func (e *EncodedCopy) Buffer() []byte { return e.r.stop() }
-
-// DigestCopy takes a COPY apart that comes in the given pieces. The first column
-// is the block column, a bigint.
-func DigestCopy(columns int, pieces ...[]byte) (sink.Digests, error) {
-	s := &rowSplitter{columns: columns, into: make(sink.Digests)}
-	for _, p := range pieces {
-		if _, err := s.Write(p); err != nil {
-			return nil, err
-		}
-	}
-	if !s.ended || len(s.rest) > 0 {
-		return nil, errCopyForm
-	}
-	return s.into, nil
-}
-
-// CheckJSON reports why a text is no JSON for a column jsonb or, if it is not strict,
-// json.
-func CheckJSON(text []byte, strict bool) error {
-	_, err := canonicalJSON(nil, text, strict)
-	return err
+func (e *EncodedCopy) Buffer() []byte {
+	buf, _ := e.r.Stop()
+	return buf
 }
 
 // SearchFor bounds how long a row that the server refuses is looked for.

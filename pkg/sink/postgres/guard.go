@@ -122,7 +122,7 @@ func (g *tableSpec) comparable(of string) string {
 	all := make([]string, len(g.columns))
 	for i, c := range g.columns {
 		all[i] = of + "." + quoted(c.name)
-		if c.base() == "json" {
+		if c.Base == "json" {
 			all[i] += "::text"
 		}
 	}

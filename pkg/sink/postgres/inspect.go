@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
 )
 
 // inspection is what a server has and allows, as far as one table is concerned. It
@@ -61,7 +63,8 @@ type tableFacts struct {
 
 type columnFacts struct {
 	name string
-	storedType
+	pgcopy.Type
+	bound         bool // its domain takes no NULL
 	notNull       bool
 	filled        bool   // by itself, if nothing is given
 	generated     string // as in pg_attribute: nothing can be given if it is not ""

@@ -76,8 +76,8 @@ func (w *Writer) nameBlocks(rows []portion, from, to int, took time.Duration, er
 	if !found || !ends {
 		return err
 	}
-	low, lowErr := sink.BlocksOf(first.Record, w.spec.block)
-	high, highErr := sink.BlocksOf(last.Record, w.spec.block)
+	low, lowErr := sink.BlocksOf(first.record, w.spec.block)
+	high, highErr := sink.BlocksOf(last.record, w.spec.block)
 	if lowErr != nil || highErr != nil {
 		return err
 	}
@@ -103,13 +103,13 @@ func (t *trial) limit(portions []portion) []portion {
 		}
 		to := p.From
 		for ; to < p.To && left > 0; to++ {
-			if !p.dropped(to) {
+			if !p.Dropped(to) {
 				left--
 			}
 		}
 		p.To = to
-		if p.drop != nil {
-			p.drop, p.kept = p.drop[:p.Len()], p.kept[:p.Len()]
+		if p.Drop != nil {
+			p.Drop, p.kept = p.Drop[:p.Len()], p.kept[:p.Len()]
 		}
 		some = append(some, p)
 	}

@@ -6,23 +6,24 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-)
 
-// characters are the types that hold text.
-var characters = []string{"text", "citext", "character varying", "character", "bpchar"}
+	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
+)
 
 // remedy returns how a column whose type takes no values of the query becomes usable: by a
 // setting, by a statement, by a cast in the query, or by leaving it out.
-func (g *tableSpec) remedy(c column, t storedType) string {
+func (g *tableSpec) remedy(c column, t pgcopy.Type) string {
 	var ways []string
-	if _, ok := fitOf(c.arrow, asHex, t); ok && c.as == "" {
+	if _, ok := pgcopy.Fit(c.arrow, pgcopy.AsHex, t); ok && c.as == "" {
 		ways = append(ways, fmt.Sprintf("set types: {%s: hex}, if its values are 0x and lower-case digits", c.name))
 	}
-	if _, ok := (column{arrow: c.arrow, sql: usual(c.arrow)}).into(t); ok && c.as != "" {
-		ways = append(ways, fmt.Sprintf("take %s out of types", c.name))
+	if usual, err := pgcopy.Default(c.arrow); c.as != "" && err == nil {
+		if _, ok := (column{arrow: c.arrow, Encoding: usual}).into(t); ok {
+			ways = append(ways, fmt.Sprintf("take %s out of types", c.name))
+		}
 	}
 	if using, ok := conversion(c, t); ok {
-		way := fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s%s", g.quoted(), quoted(c.name), c.sql, using)
+		way := fmt.Sprintf("run ALTER TABLE %s ALTER COLUMN %s TYPE %s%s", g.quoted(), quoted(c.name), c.SQL, using)
 		if strings.HasSuffix(using, "::jsonb") {
 			way += ", if its values are JSON"
 		}
@@ -41,39 +42,33 @@ func (g *tableSpec) remedy(c column, t storedType) string {
 	return "; " + strings.Join(ways, ", or ") + ", or load into another table"
 }
 
-// usual is the type that a column has if types: does not name it.
-func usual(dt arrow.DataType) string {
-	sql, _, _ := mapping(dt)
-	return sql
-}
-
 // conversion returns the USING of the statement that turns a type into that of a
 // column, and whether there is one that keeps the values.
-func conversion(c column, t storedType) (using string, ok bool) {
+func conversion(c column, t pgcopy.Type) (using string, ok bool) {
 	name := quoted(c.name)
 	switch {
-	case c.sql == "text" && c.as != asHex && t.base == "bytea":
+	case c.SQL == "text" && c.as != pgcopy.AsHex && t.Base == "bytea":
 		return fmt.Sprintf(" USING '0x' || encode(%s, 'hex')", name), true
-	case c.sql == "text" && c.as != asHex:
-		return "", t.element == ""
-	case c.sql == "text":
-		return "", slices.Contains(characters, t.base)
-	case c.sql == "double precision":
-		return "", t.base == "real"
-	case strings.HasPrefix(c.sql, "numeric"):
-		return "", t.base == "numeric"
-	case c.sql == "bytea" && t.base == "uuid":
+	case c.SQL == "text" && c.as != pgcopy.AsHex:
+		return "", t.Element == ""
+	case c.SQL == "text":
+		return "", slices.Contains(pgcopy.Characters, t.Base)
+	case c.SQL == "double precision":
+		return "", t.Base == "real"
+	case strings.HasPrefix(c.SQL, "numeric"):
+		return "", t.Base == "numeric"
+	case c.SQL == "bytea" && t.Base == "uuid":
 		return fmt.Sprintf(" USING uuid_send(%s)", name), true
-	case c.sql == "bytea":
-		return fmt.Sprintf(" USING decode(regexp_replace(%s, '^(0x|\\\\x)', ''), 'hex')", name), slices.Contains(characters, t.base)
-	case c.sql == "interval":
-		return "", t.base == "interval"
-	case c.sql == "jsonb" && t.element != "":
+	case c.SQL == "bytea":
+		return fmt.Sprintf(" USING decode(regexp_replace(%s, '^(0x|\\\\x)', ''), 'hex')", name), slices.Contains(pgcopy.Characters, t.Base)
+	case c.SQL == "interval":
+		return "", t.Base == "interval"
+	case c.SQL == "jsonb" && t.Element != "":
 		return fmt.Sprintf(" USING to_jsonb(%s)", name), true
-	case c.sql == "jsonb":
-		return fmt.Sprintf(" USING %s::jsonb", name), slices.Contains(characters, t.base)
-	case c.sql == "time without time zone":
-		return fmt.Sprintf(" USING %s::time", name), t.base == "time with time zone"
+	case c.SQL == "jsonb":
+		return fmt.Sprintf(" USING %s::jsonb", name), slices.Contains(pgcopy.Characters, t.Base)
+	case c.SQL == "time without time zone":
+		return fmt.Sprintf(" USING %s::time", name), t.Base == "time with time zone"
 	default:
 		return "", false
 	}
@@ -81,7 +76,7 @@ func conversion(c column, t storedType) (using string, ok bool) {
 
 // castTo returns the type of the query's language whose values the column takes, or ""
 // if a cast to none would do.
-func castTo(c column, t storedType) string {
+func castTo(c column, t pgcopy.Type) string {
 	id := c.arrow.ID()
 	if dictionary, ok := c.arrow.(*arrow.DictionaryType); ok {
 		id = dictionary.ValueType.ID()
@@ -99,7 +94,7 @@ func castTo(c column, t storedType) string {
 		}
 		return ""
 	}
-	switch t.base {
+	switch t.Base {
 	case "boolean":
 		return of("BOOLEAN", text, arrow.IsInteger(id))
 	case "smallint":
@@ -109,13 +104,13 @@ func castTo(c column, t storedType) string {
 	case "bigint":
 		return of("BIGINT", truth, text, float)
 	case "numeric":
-		if _, places, limited := t.precision(); limited && places < 0 {
+		if _, places, limited := t.Precision(); limited && places < 0 {
 			return ""
 		}
 		if truth {
 			return "SMALLINT"
 		}
-		if digits, places, limited := t.precision(); limited && digits <= 38 && places <= digits {
+		if digits, places, limited := t.Precision(); limited && digits <= 38 && places <= digits {
 			return of(fmt.Sprintf("DECIMAL(%d, %d)", digits, places), float)
 		}
 		return of("VARCHAR", float)

@@ -251,5 +251,5 @@ func (g *tableSpec) sameKey(form string) string {
 
 func (g *tableSpec) formed(form string, i int) string {
 	c := g.columns[i]
-	return strings.NewReplacer("%[1]s", quoted(c.name), "%[2]s", literal(c.name), "%[3]s", c.sql, "%s", quoted(c.name)).Replace(form)
+	return strings.NewReplacer("%[1]s", quoted(c.name), "%[2]s", literal(c.name), "%[3]s", c.SQL, "%s", quoted(c.name)).Replace(form)
 }

@@ -85,10 +85,10 @@ func (g *tableSpec) adapt(ctx context.Context, tx pgx.Tx) error {
 				continue
 			}
 			var ok bool
-			g.columns[i], ok = c.into(f.storedType)
+			g.columns[i], ok = c.into(f.Type)
 			if !ok {
 				wrong = append(wrong, fmt.Errorf("column %q is of the type %s, "+
-					"and the query needs %s%s", c.name, f.sql, c.sql, g.remedy(c, f.storedType)))
+					"and the query needs %s%s", c.name, f.SQL, c.SQL, g.remedy(c, f.Type)))
 			}
 		}
 	}

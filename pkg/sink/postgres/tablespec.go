@@ -10,6 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
 )
 
 // tableSpec is the table as the configuration and the query want it. It is known without
@@ -61,7 +62,7 @@ var brinClasses = map[string]string{
 
 func (g *tableSpec) checkBlock() error {
 	c := g.columns[g.block]
-	if arrowfmt.IsText(arrowfmt.Underlying(c.arrow)) || (brinClasses[c.sql] == "" && c.base() != "numeric") {
+	if arrowfmt.IsText(arrowfmt.Underlying(c.arrow)) || (brinClasses[c.SQL] == "" && c.Base != "numeric") {
 		return fmt.Errorf("the block column %q is of the Arrow type %s and has to be an integer; set source.block_column", c.name, c.arrow)
 	}
 	return nil
@@ -83,11 +84,11 @@ func (g *tableSpec) setKey(names []string) error {
 			wrong = append(wrong, fmt.Errorf("the key names column %q twice", name))
 		case at < 0:
 			wrong = append(wrong, fmt.Errorf("the key names column %q, and the query gives only %q", name, g.names()))
-		case slices.Contains(unkeyed, g.columns[at].sql):
+		case slices.Contains(unkeyed, g.columns[at].SQL):
 			wrong = append(wrong, fmt.Errorf("the key column %q is of the type %s, whose values PostgreSQL may call equal although "+
 				"they differ; choose another key",
-				name, g.columns[at].sql))
-		case g.columns[at].as == asNumeric && arrowfmt.IsText(arrowfmt.Underlying(g.columns[at].arrow)):
+				name, g.columns[at].SQL))
+		case g.columns[at].as == pgcopy.AsNumeric && arrowfmt.IsText(arrowfmt.Underlying(g.columns[at].arrow)):
 			wrong = append(wrong, fmt.Errorf("the key column %q is text that is written as numeric, "+
 				"where 1 and 1.0 are equal although they differ; "+
 				"take it out of types, or choose another key", name))
@@ -142,7 +143,7 @@ func (g *tableSpec) createTable() string {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, "\n    %s %s", quoted(c.name), c.sql)
+		fmt.Fprintf(&b, "\n    %s %s", quoted(c.name), c.SQL)
 	}
 	if g.upsert() {
 		fmt.Fprintf(&b, ",\n    PRIMARY KEY (%s)", quotedList(g.keyNames()))
@@ -159,7 +160,7 @@ func (g *tableSpec) createIndex(multi bool) string {
 	class := ""
 	if multi {
 		class = " numeric_minmax_multi_ops"
-		if of := brinClasses[c.base()]; of != "" {
+		if of := brinClasses[c.Base]; of != "" {
 			class = " " + of
 		}
 	}

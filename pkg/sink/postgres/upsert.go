@@ -32,7 +32,7 @@ func (s *scratch) dedupe(g *tableSpec, p *replacedRows, portions []portion) (kep
 	clear(s.last)
 	for i := range portions {
 		portion := &portions[i]
-		blocks, err := sink.BlocksOf(portion.Record, g.block)
+		blocks, err := sink.BlocksOf(portion.record, g.block)
 		if err != nil {
 			return false, err
 		}
@@ -57,16 +57,16 @@ func (s *scratch) dedupe(g *tableSpec, p *replacedRows, portions []portion) (kep
 
 func (p *portion) appendKey(dst []byte, key []int, row int) []byte {
 	for _, at := range key {
-		dst = p.cells[at].append(dst, row)
+		dst = p.Values[at].Append(dst, row)
 	}
 	return dst
 }
 
 func (p *portion) dropRow(row int, keep bool) {
-	if p.drop == nil {
-		p.drop, p.kept = make([]bool, p.Len()), make([]bool, p.Len())
+	if p.Drop == nil {
+		p.Drop, p.kept = make([]bool, p.Len()), make([]bool, p.Len())
 	}
-	p.drop[row-p.From], p.kept[row-p.From] = true, keep
+	p.Drop[row-p.From], p.kept[row-p.From] = true, keep
 }
 
 // keptOf returns portions of the rows that were dropped and have to be kept.
@@ -76,9 +76,9 @@ func keptOf(portions []portion) []portion {
 		if p.kept == nil {
 			continue
 		}
-		p.drop = make([]bool, p.Len())
+		p.Drop = make([]bool, p.Len())
 		for i, keep := range p.kept {
-			p.drop[i] = !keep
+			p.Drop[i] = !keep
 		}
 		kept = append(kept, p)
 	}
@@ -230,7 +230,7 @@ func (w *Writer) mergeFresh(ctx context.Context, tx pgx.Tx, staging string, stag
 func lowestBlock(g *tableSpec, portions []portion) (block.Number, error) {
 	lowest := block.Max
 	for _, p := range portions {
-		blocks, err := sink.BlocksOf(p.Record, g.block)
+		blocks, err := sink.BlocksOf(p.record, g.block)
 		if err != nil {
 			return 0, err
 		}

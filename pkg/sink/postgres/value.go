@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
+	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
 )
 
 // longestShown is how many characters of a value a message shows.
@@ -37,7 +38,7 @@ func shown(arr arrow.Array, row int) string {
 	}
 	var text string
 	if _, nested := arr.DataType().(arrow.NestedType); nested {
-		text = strings.ToValidUTF8(string(jsonb.Text(arr)(nil, row)), string(utf8.RuneError))
+		text = strings.ToValidUTF8(string(pgcopy.JSONB.Text(arr)(nil, row)), string(utf8.RuneError))
 	} else {
 		text = arr.ValueStr(row)
 	}

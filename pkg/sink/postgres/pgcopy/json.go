@@ -1,8 +1,7 @@
-package postgres
+package pgcopy
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"unicode/utf16"
@@ -22,31 +21,6 @@ const deepest = 1000
 // mostDigits is how many digits the numbers of a text may have together: 1e131071 takes
 // 8 bytes of it, and 128 KiB where it is written out.
 const mostDigits = 64 << 20
-
-// jsonTexts are texts that are written as JSON.
-type jsonTexts struct {
-	blobs
-	binary bool // jsonb
-}
-
-func (c *jsonTexts) invalid(from, to int) (int, string) {
-	return firstInvalid(c.blobs, from, to, func(v []byte) string {
-		if _, err := canonicalJSON(nil, v, c.binary); err != nil {
-			return fmt.Sprintf("the text is no JSON that PostgreSQL takes (%v); filter such rows out in the query", err)
-		}
-		return ""
-	})
-}
-
-func (c *jsonTexts) append(dst []byte, i int) []byte {
-	if c.null(i) || !c.binary {
-		return c.blobs.append(dst, i)
-	}
-	start := len(dst)
-	dst, _ = canonicalJSON(append(dst, 0, 0, 0, 0, jsonbVersion), c.value(i), true) // the row is valid
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
-	return dst
-}
 
 // canonicalJSON appends a JSON text in the form of jsonb. If it is for a column json,
 // only its grammar counts.
@@ -110,7 +84,7 @@ func (r *jsonReader) value(dst []byte, depth int) ([]byte, error) {
 		return r.array(dst, depth)
 	case r.skip('"'):
 		text, err := r.string()
-		return jsonb.AppendString(dst, text), err
+		return JSONB.AppendString(dst, text), err
 	default:
 		return r.number(dst)
 	}
@@ -181,7 +155,7 @@ func (r *jsonReader) object(dst []byte, depth int) ([]byte, error) {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		dst = append(jsonb.AppendString(dst, m.key), ": "...)
+		dst = append(JSONB.AppendString(dst, m.key), ": "...)
 		dst = append(dst, m.value...)
 	}
 	return append(dst, '}'), nil

@@ -1,10 +1,12 @@
-package postgres
+package pgcopy
 
 import (
 	"bytes"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
 // digits is a number in digits, taken apart: the digits without zeros at either end,
@@ -142,37 +144,24 @@ func (r room) noNumber() string {
 	return reason + ", or " + widen("text")
 }
 
-// textNumerics are numbers in digits that are written as numerics.
-type textNumerics struct {
-	blobs
-	room
-}
-
-func (c *textNumerics) invalid(from, to int) (int, string) {
-	for i := from; i < to; i++ {
-		if c.null(i) {
-			continue
-		}
-		d, ok := parseNumber(c.value(i))
-		if !ok {
-			return i, c.noNumber()
-		}
-		if !c.fits(d) {
-			return i, c.room.reason
-		}
+// bindTextNumeric is for numbers in digits that are written as numerics.
+func bindTextNumeric(r room) Bind {
+	return func(arr arrow.Array) Values {
+		value := arrowfmt.Bytes(arr)
+		v := Values{nulls: arrowfmt.NullsOf(arr), append: func(dst []byte, i int) []byte {
+			d, _ := parseNumber(value(i)) // the row is valid
+			return d.appendNumeric(dst, r.places(d.places))
+		}}
+		v.check(func(i int) string {
+			d, ok := parseNumber(value(i))
+			switch {
+			case !ok:
+				return r.noNumber()
+			case !r.fits(d):
+				return r.reason
+			}
+			return ""
+		})
+		return v
 	}
-	return -1, ""
-}
-
-func (c *textNumerics) append(dst []byte, i int) []byte {
-	if c.null(i) {
-		return appendNull(dst)
-	}
-	d, _ := parseNumber(c.value(i)) // the row is valid
-	return d.appendNumeric(dst, c.room.places(d.places))
-}
-
-// bindTextNumeric is for columns that ampipe makes.
-func bindTextNumeric(arr arrow.Array) cells {
-	return &textNumerics{blobsOf(arr), roomOf(storedType{modifier: -1})}
 }
