@@ -76,18 +76,6 @@ func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error
 	return size, nil
 }
 
-// Checksum is the server's.
-var Checksum = checksum
-
-// Dump returns names and values of fields as a dumped hash.
-func Dump(fields ...string) []byte {
-	d := openDump(nil)
-	for _, f := range fields {
-		d = closeElement(append(openElement(d), f...), len(d))
-	}
-	return closeDump(d, 0, len(fields))
-}
-
 // Hook puts a hook on the connections with every node of a Cluster.
 func Hook(w *Writer, h redis.Hook) error {
 	return w.client.(*redis.ClusterClient).ForEachMaster(context.Background(), func(_ context.Context, node *redis.Client) error {

@@ -20,7 +20,7 @@ import (
 // Its first line makes it a script that may write, which a server that takes no writes
 // refuses before it begins.
 //
-//go:embed rights.lua
+//go:embed scripts/rights.lua
 var rightsScript string
 
 // need is commands as the sink sends them, each whole, with KEY in the place of a key.

@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/rdb"
 )
 
 // A slice is what one call of the script writes, for some milliseconds in which
@@ -185,6 +186,31 @@ func (g *target) appendContent(dst []byte, b *bound, row int) []byte {
 	default:
 		return g.appendDocument(dst, b, row)
 	}
+}
+
+// appendDump writes a row as its columns' names and values, dumped as a hash.
+func (g *target) appendDump(dst []byte, b *bound, row int) []byte {
+	start, n := len(dst), 0
+	dst = rdb.OpenHash(dst)
+	for _, i := range g.columns {
+		c := &b.cells[i]
+		null := c.Null(row)
+		if null && !g.NullEmpty {
+			continue
+		}
+		dst = append(dst, g.elements[i]...)
+		at := len(dst)
+		dst = rdb.OpenElement(dst)
+		if !null {
+			dst = c.text(dst, row)
+		}
+		dst, n = rdb.CloseElement(dst, at), n+2
+	}
+	if n == 0 { // a hash without fields does not exist
+		dst, n = append(dst, g.elements[g.columns[0]]...), 2
+		dst = rdb.CloseElement(rdb.OpenElement(dst), len(dst))
+	}
+	return rdb.CloseHash(dst, start, n)
 }
 
 // appendRow packs a row as one: its key, and what goes there. It is what digests

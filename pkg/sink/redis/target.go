@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/rdb"
 )
 
 // target is what the sink is to write. It is known without a connection.
@@ -152,7 +153,7 @@ func (g *target) label() {
 	for _, i := range g.columns {
 		name := g.schema.Field(i).Name
 		g.names[i] = appendPacked(nil, []byte(name))
-		g.elements[i] = closeElement(append(openElement(nil), name...), 0)
+		g.elements[i] = rdb.CloseElement(append(rdb.OpenElement(nil), name...), 0)
 		g.labels[i] = append(documents.AppendString(nil, []byte(name)), ':')
 	}
 }

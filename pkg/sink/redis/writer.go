@@ -41,11 +41,11 @@ var (
 )
 
 var (
-	//go:embed rows.lua
+	//go:embed scripts/rows.lua
 	rowsScript string
-	//go:embed apply.lua
+	//go:embed scripts/apply.lua
 	applyScript string
-	//go:embed slot.lua
+	//go:embed scripts/slot.lua
 	slotScript string
 )
 
