@@ -22,8 +22,6 @@ import (
 // Each time, somebody has got on.
 const attempts = 100
 
-var errStale = errors.New("another writer has changed the state meanwhile")
-
 // Apply makes the changes; see [sink.Writer]. It reads what is committed, asks
 // the rules, and sends the rows in slices. Each slice says what it rests on, and
 // the script changes nothing if that is not so any more: then the call begins
@@ -98,16 +96,6 @@ type batch struct {
 // server works on one batch, the next is packed.
 const batchBytes = 512 << 10
 
-// step is what one change does.
-type step struct {
-	sink.Step
-	change        sink.Change
-	before, after sink.LiveState
-	runs          []bound
-	idle          bool                 // a part that is there, or is not wanted
-	resume        map[block.Number]int // rows of a block in chunks that are there
-}
-
 // attempt applies what is not committed yet.
 func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 	l, err := c.readCommitState(ctx)
@@ -117,9 +105,12 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 	for _, r := range l.Coverage.Ranges() {
 		c.top = max(c.top, r.End-1)
 	}
-	var before *commitState // in a Cluster: as it is, while l is as it will be
+	var on committed // in a Cluster: as it is, while l is as it will be
 	if c.target.Cluster {
-		before = &commitState{CommitState: *l.Clone(), open: maps.Clone(l.open), floor: l.floor, coordinator: l.coordinator}
+		on = committed{coordinator: l.coordinator, coverage: l.Coverage.Clone(), claims: make(map[block.Number]string), floor: l.floor}
+		for n, o := range l.open {
+			on.claims[n] = o.token
+		}
 	}
 	// Everything that can be refused is, before anything is sent.
 	steps := make([]step, len(changes))
@@ -131,11 +122,12 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 		all, skipped = all+uint64(change.Rows), skipped+steps[i].Skipped
 	}
 	if c.target.Cluster {
-		there, err := c.commitCluster(ctx, before, steps)
+		applied, err := c.cluster.commit(ctx, on, c.top, c.token, steps)
+		c.applied.Rows, c.applied.Deleted = c.applied.Rows+applied.Rows, c.applied.Deleted+applied.Deleted
 		if err != nil {
 			return err
 		}
-		skipped += there
+		skipped += applied.Skipped
 	} else if err := c.slices(ctx, steps); err != nil {
 		return err
 	}
@@ -194,9 +186,6 @@ func (c *call) take(l *commitState, change sink.Change) (s step, err error) {
 	}
 	return s, nil
 }
-
-// tokenOf names a reading of a block that arrives in chunks.
-func tokenOf(parts int, batch string) string { return strconv.Itoa(parts) + " " + batch }
 
 // step sends what one change does.
 func (c *call) step(ctx context.Context, s *step) error {
@@ -260,7 +249,7 @@ func (c *call) whole(ctx context.Context, s *step) error {
 				return err
 			}
 			if blocks.End == r.End && i == last {
-				c.moveOn(s)
+				c.pack.header.moveOn(s)
 			}
 			if err := c.send(ctx); err != nil {
 				return err
@@ -270,29 +259,10 @@ func (c *call) whole(ctx context.Context, s *step) error {
 	}
 	if last < 0 && s.change.Live {
 		c.begin(s.before, true)
-		c.moveOn(s)
+		c.pack.header.moveOn(s)
 		return c.send(ctx)
 	}
 	return nil
-}
-
-// moveOn makes the last slice of a live entry move the sequence on, if all of the
-// entry has arrived.
-func (c *call) moveOn(s *step) {
-	if !s.change.Live {
-		return
-	}
-	if s.change.Whole() {
-		c.pack.header.list("whole", hexBlock(s.change.Range.Start), hexBlock(s.change.Range.End))
-	}
-	c.pack.header.list("set", liveFields(s.after)...)
-}
-
-// blockChunk says which chunk of a block a slice is.
-type blockChunk struct {
-	blocks      block.Range // one block
-	batch       string
-	part, parts int
 }
 
 // chunks sends count rows of one block, leaving out those that are there. The
@@ -334,13 +304,13 @@ func (c *call) part(ctx context.Context, s *step) error {
 		}
 		c.begin(s.before, true)
 		c.pack.header.list("arrived", hexBlock(n.Start), hexBlock(n.End), tokenOf(ch.Parts, ch.Batch), strconv.Itoa(ch.Part))
-		c.moveOn(s)
+		c.pack.header.moveOn(s)
 		return c.send(ctx)
 	}
 	rows := reader{runs: s.runs}
 	if err := c.chunks(ctx, s, &rows, blockChunk{n, ch.Batch, ch.Part, ch.Parts}, int(sink.CountRows(s.Write))); err != nil {
 		return err
 	}
-	c.moveOn(s)
+	c.pack.header.moveOn(s)
 	return c.send(ctx)
 }

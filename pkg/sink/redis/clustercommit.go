@@ -7,51 +7,75 @@ import (
 	"sort"
 	"strconv"
 
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
+
+	"github.com/redis/go-redis/v9"
+
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// clusterCommit applies steps in a Cluster, where keys are in many slots and a script
-// reaches one. Rows go to their slots, each with a record of the blocks that the
-// slot has; when all of them have answered, the coordinator, a slot of its own, is told
-// that the blocks are there. Decision 26 is the protocol.
-type clusterCommit struct {
-	*call
-	coordinator
-	floor   block.Number            // that the coordinator has committed to
-	covered block.Set               // what the coordinator has committed
-	claims  map[block.Number]string // readings of blocks in parts that the coordinator knows of
-
-	// What is to be sent next: rows are in scratch.
-	ranges block.Set   // whole blocks
-	part   *blockChunk // or one part of a block
-	calls  [][]byte    // headers of calls to the coordinator, once all slots have answered
-
-	running *clusterBatch
-	skipped uint64 // rows that slots had already
+// cluster commits to a Cluster. It is used by one call at a time.
+type cluster struct {
+	table      *target
+	client     redis.UniversalClient
+	script     *redis.Script // of the coordinator
+	slotScript *redis.Script // of a participant
+	tags       []string      // of the slots
+	header     header
+	rows       packedRows
 }
 
-// clusterBatchBytes is about how much is sent before answers are waited for. The more it
+func newCluster(g *target, client redis.UniversalClient) *cluster {
+	return &cluster{table: g, client: client, tags: slotTags(),
+		script: redis.NewScript(scripts.Apply()), slotScript: redis.NewScript(scripts.Slot())}
+}
+
+// committed is what the coordinator says.
+type committed struct {
+	coordinator
+	coverage block.Set
+	claims   map[block.Number]string // readings of blocks that have come in part
+	floor    block.Number            // of the index
+}
+
+// transaction is one attempt to commit some steps.
+type transaction struct {
+	*cluster
+	committed              // grows with every batch
+	token     string       // of blocks that go in chunks
+	top       block.Number // highest block known, for finality
+
+	// What is to be sent next: its rows are in rows.
+	ranges block.Set   // whole blocks
+	part   *blockChunk // or one part of a block
+	calls  [][]byte    // headers of the calls that commit it, once all participants have answered
+
+	running *batchInFlight
+	applied sink.Applied // Skipped: rows that slots had already
+}
+
+// batchBytes is about how much is sent before answers are waited for. The more it
 // is, the more rows there are for each slot.
 const clusterBatchBytes = 4 << 20
 
-// commitCluster applies steps to a state, and returns the number of rows that were there.
-func (c *call) commitCluster(ctx context.Context, l *commitState, steps []step) (uint64, error) {
-	s := &clusterCommit{call: c, coordinator: l.coordinator, floor: l.floor, covered: l.Coverage, claims: make(map[block.Number]string)}
-	s.scratch.reset()
-	for n, o := range l.open {
-		s.claims[n] = o.token
-	}
+// commit applies steps, which rest on what is committed. top is the highest block known,
+// and token names what this call sends in chunks. What it has applied counts although it
+// fails.
+func (c *cluster) commit(ctx context.Context, on committed, top block.Number, token string, steps []step) (sink.Applied, error) {
+	s := &transaction{cluster: c, committed: on, top: top, token: token}
+	c.rows.reset()
 	err := s.all(ctx, steps)
-	return s.skipped, errors.Join(err, s.wait())
+	err = errors.Join(err, s.wait())
+	return s.applied, err
 }
 
-func (s *clusterCommit) all(ctx context.Context, steps []step) error {
-	if s.pending != nil {
+func (s *transaction) all(ctx context.Context, steps []step) error {
+	if s.Pending != nil {
 		longer, done := steady(ctx)
 		defer done()
-		if err := s.finishRollback(longer, s.pending); err != nil {
+		if err := s.finishRollback(longer, s.Pending); err != nil {
 			return err
 		}
 	}
@@ -64,7 +88,7 @@ func (s *clusterCommit) all(ctx context.Context, steps []step) error {
 }
 
 // step applies one change.
-func (s *clusterCommit) step(ctx context.Context, st *step) error {
+func (s *transaction) step(ctx context.Context, st *step) error {
 	ch, live := &st.change, st.change.Live
 	if live && st.before == st.after {
 		return nil // applied before
@@ -110,7 +134,7 @@ func (s *clusterCommit) step(ctx context.Context, st *step) error {
 	}
 	switch {
 	case ch.Kind != entry.Data:
-		s.coordinatorHeader(st).list("set", liveFields(st.after)...)
+		s.toCoordinator(st).list("set", liveFields(st.after)...)
 		s.tellCoordinator()
 	case ch.Whole():
 		if err := s.whole(ctx, st); err != nil {
@@ -121,15 +145,20 @@ func (s *clusterCommit) step(ctx context.Context, st *step) error {
 			return err
 		}
 	}
-	if len(s.scratch.packed) < clusterBatchBytes {
+	if len(s.rows.packed) < clusterBatchBytes {
 		return nil
 	}
 	return s.flush(ctx)
 }
 
+func (s *transaction) cover(r block.Range) {
+	s.header.cover(r)
+	s.top = max(s.top, r.End-1)
+}
+
 // unknown returns the blocks from n on of which the coordinator has nothing.
-func (s *clusterCommit) unknown(n block.Number) []block.Range {
-	known := s.covered.Clone()
+func (s *transaction) unknown(n block.Number) []block.Range {
+	known := s.coverage.Clone()
 	for at := range s.claims {
 		known.Add(block.Closed(at, at))
 	}
@@ -137,16 +166,16 @@ func (s *clusterCommit) unknown(n block.Number) []block.Range {
 }
 
 // tellCoordinator keeps the call whose header has been made until the rows are there.
-func (s *clusterCommit) tellCoordinator() {
-	s.calls = append(s.calls, slices.Clone(s.pack.header.bytes()))
+func (s *transaction) tellCoordinator() {
+	s.calls = append(s.calls, slices.Clone(s.header.bytes()))
 }
 
 // whole sends the blocks of an entry that are not covered.
-func (s *clusterCommit) whole(ctx context.Context, st *step) error {
+func (s *transaction) whole(ctx context.Context, st *step) error {
 	if len(st.Covered) == 0 {
 		if st.change.Live {
-			s.coordinatorHeader(st)
-			s.moveOn(st)
+			s.toCoordinator(st)
+			s.header.moveOn(st)
 			s.tellCoordinator()
 		}
 		return nil
@@ -154,10 +183,10 @@ func (s *clusterCommit) whole(ctx context.Context, st *step) error {
 	at, start := 0, st.Covered[0].Start
 	cover := func(end block.Number, last bool) {
 		r := block.Range{Start: start, End: end}
-		s.coordinatorHeader(st)
+		s.toCoordinator(st)
 		s.cover(r)
 		if last {
-			s.moveOn(st)
+			s.header.moveOn(st)
 		}
 		s.tellCoordinator()
 		s.ranges.Add(r)
@@ -172,13 +201,13 @@ func (s *clusterCommit) whole(ctx context.Context, st *step) error {
 				at++
 				start = st.Covered[at].Start
 			}
-			if n > start && len(s.scratch.packed) >= clusterBatchBytes && s.scratch.lastBlock() != n {
+			if n > start && len(s.rows.packed) >= clusterBatchBytes && s.rows.lastBlock() != n {
 				cover(n, false)
 				if err := s.flush(ctx); err != nil {
 					return err
 				}
 			}
-			s.scratch.add(s.target, b, row)
+			s.rows.add(s.table, b, row)
 		}
 	}
 	for ; at < len(st.Covered); at++ {
@@ -189,13 +218,13 @@ func (s *clusterCommit) whole(ctx context.Context, st *step) error {
 }
 
 // onePart sends one part of a block.
-func (s *clusterCommit) onePart(ctx context.Context, st *step) error {
+func (s *transaction) onePart(ctx context.Context, st *step) error {
 	ch := &st.change
 	token, n := tokenOf(ch.Parts, ch.Batch), ch.Range
 	if st.idle {
 		if ch.Live {
-			s.coordinatorHeader(st).list("arrived", hexBlock(n.Start), hexBlock(n.End), token, strconv.Itoa(ch.Part))
-			s.moveOn(st)
+			s.toCoordinator(st).list("arrived", hexBlock(n.Start), hexBlock(n.End), token, strconv.Itoa(ch.Part))
+			s.header.moveOn(st)
 			s.tellCoordinator()
 		}
 		return nil
@@ -205,24 +234,24 @@ func (s *clusterCommit) onePart(ctx context.Context, st *step) error {
 	}
 	for i := range st.runs {
 		for row := st.runs[i].From; row < st.runs[i].To; row++ {
-			s.scratch.add(s.target, &st.runs[i], row)
+			s.rows.add(s.table, &st.runs[i], row)
 		}
 	}
 	s.part = &blockChunk{n, ch.Batch, ch.Part, ch.Parts}
-	h := s.coordinatorHeader(st)
+	h := s.toCoordinator(st)
 	s.cover(n)
 	h.text("token", token)
 	h.text("parts", strconv.Itoa(ch.Parts))
 	h.text("part", strconv.Itoa(ch.Part))
 	h.text("offset", "0")
 	h.text("last", "yes")
-	s.moveOn(st)
+	s.header.moveOn(st)
 	s.tellCoordinator()
 	return s.flush(ctx)
 }
 
 // drain sends what is left and waits for everything.
-func (s *clusterCommit) drain(ctx context.Context) error {
+func (s *transaction) drain(ctx context.Context) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}

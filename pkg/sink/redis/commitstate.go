@@ -4,33 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
-
-var (
-	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its " +
-		"keys, or a replica was promoted that had nothing yet; start this sink again, and it loads everything anew"))
-	errState = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its " +
-		"rows, and start it again"))
-)
-
-// hexBlock returns a block number as it stands in keys: text in the order of numbers.
-func hexBlock(n block.Number) string { return fmt.Sprintf("%016x", uint64(n)) }
-
-func parseBlock(s string) (block.Number, error) {
-	n, err := strconv.ParseUint(s, 16, 64)
-	if err != nil || len(s) != 16 {
-		return 0, errState
-	}
-	return block.Number(n), nil
-}
 
 // commitState is what is committed, and how much has arrived of the blocks that come in
 // parts.
@@ -178,14 +158,4 @@ func parseLive(fields map[string]string) (sink.LiveState, error) {
 		return sink.LiveState{}, errState
 	}
 	return s, nil
-}
-
-// liveFields are the fields of a live state and their values.
-func liveFields(s sink.LiveState) []string {
-	fields := []string{"epoch", strconv.FormatUint(s.Epoch, 10), "seq", strconv.FormatUint(s.Seq, 10), "start", hexBlock(s.Start)}
-	if s.Cursor == (block.Cursor{}) {
-		return append(fields, "cursor_network", "", "cursor_block", "", "cursor_hash", "")
-	}
-	return append(fields, "cursor_network", s.Cursor.Network, "cursor_block", strconv.FormatUint(uint64(s.Cursor.Number), 10),
-		"cursor_hash", hex.EncodeToString(s.Cursor.Hash[:]))
 }

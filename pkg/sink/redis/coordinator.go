@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,15 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/sink"
-)
-
-var (
-	errLost = fault.Permanent(errors.New("a node of the cluster has lost what it was sent: it was flushed, keys were removed, " +
-		"or a replica took over that was behind; remove the keys of this sink and load it again"))
-	errKept = fault.Permanent(errors.New("a node of the cluster holds state, and perhaps rows, of an earlier life of this " +
-		"sink; remove all its keys and those of its rows, and start it again"))
 )
 
 // coordinator is what the coordinating slot of a Cluster holds besides coverage and live
@@ -27,11 +17,11 @@ var (
 // rollback. What was planned under an older fence is refused, by the coordinator and,
 // once pending is done, by every slot.
 type coordinator struct {
-	id      string // of the state, from its beginning to its removal
-	fence   string
-	pending *rollback // has begun and has to be finished before anything else
-	slots   bitmap    // may have rows
-	ready   bitmap    // have a state of their own
+	ID      string // of the state, from its beginning to its removal
+	Fence   string
+	Pending *rollback // has begun and has to be finished before anything else
+	Slots   bitmap    // may have rows
+	Ready   bitmap    // have a state of their own
 }
 
 // rollback is ranges of blocks that are to be removed from all slots.
@@ -47,8 +37,8 @@ const coordinatorReading = `return {redis.call('HGETALL', KEYS[1]), redis.call('
 	redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])}`
 
 func (m *coordinator) readCoordinator(state map[string]string, bitmaps []any) error {
-	m.id, m.fence = state["id"], state["fence"]
-	if m.id == "" || len(m.fence) != 16 {
+	m.ID, m.Fence = state["id"], state["fence"]
+	if m.ID == "" || len(m.Fence) != 16 {
 		return errState
 	}
 	if text := state["pending"]; text != "" {
@@ -56,15 +46,15 @@ func (m *coordinator) readCoordinator(state map[string]string, bitmaps []any) er
 		if len(parts)%2 == 0 {
 			return errState
 		}
-		m.pending = &rollback{parts[0], parts[1:]}
+		m.Pending = &rollback{parts[0], parts[1:]}
 	}
 	for i, b := range bitmaps {
 		text, _ := b.(string)
 		switch i {
 		case 0:
-			m.slots = bitmap(text)
+			m.Slots = bitmap(text)
 		case 1:
-			m.ready = bitmap(text)
+			m.Ready = bitmap(text)
 		}
 	}
 	return nil
@@ -84,18 +74,30 @@ func steady(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// coordinatorHeader starts a header for the coordinator.
-func (s *clusterCommit) coordinatorHeader(st *step) *header {
-	s.begin(st.before, st.change.Live)
-	h := &s.pack.header
-	h.list("home", s.id, s.fence)
-	return h
+// toCoordinator starts the header of a call to the coordinator: that of a step or, of
+// none, one that does not touch coverage and live lane.
+func (s *transaction) toCoordinator(st *step) *header {
+	if st == nil {
+		st = &step{}
+	}
+	s.table.begin(&s.header, s.top, st.before, st.change.Live)
+	s.header.list("home", s.ID, s.Fence)
+	return &s.header
+}
+
+// tell calls the coordinator.
+func (c *cluster) tell(ctx context.Context, h *header) ([]any, error) {
+	reply, err := c.script.EvalSha(ctx, c.client, c.table.keys(), h.bytes(), "").Slice()
+	if err == nil {
+		_, err = c.table.answered(reply)
+	}
+	return reply, err
 }
 
 // rollBack removes rows: it raises the fence, so that nothing that was planned before
 // arrives any more, and has the ranges removed from all slots. more adds to the header
 // what else changes at the coordinator.
-func (s *clusterCommit) rollBack(ctx context.Context, st *step, voids []block.Range, more func(*header)) error {
+func (s *transaction) rollBack(ctx context.Context, st *step, voids []block.Range, more func(*header)) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (s *clusterCommit) rollBack(ctx context.Context, st *step, voids []block.Ra
 	}
 	ctx, done := steady(ctx)
 	defer done()
-	n, err := strconv.ParseUint(s.fence, 16, 64)
+	n, err := strconv.ParseUint(s.Fence, 16, 64)
 	if err != nil {
 		return errState
 	}
@@ -115,23 +117,20 @@ func (s *clusterCommit) rollBack(ctx context.Context, st *step, voids []block.Ra
 	for _, r := range voids {
 		v.ranges = append(v.ranges, hexBlock(r.Start), hexBlock(r.End))
 	}
-	h := s.coordinatorHeader(st)
+	h := s.toCoordinator(st)
 	h.text("fence", v.fence)
 	h.text("pending", v.String())
 	more(h)
-	reply, err := s.script.EvalSha(ctx, s.client, s.target.keys(), s.pack.header.bytes(), "").Slice()
+	reply, err := s.tell(ctx, h)
 	if err != nil {
-		return err
-	}
-	if _, err := s.answered(reply); err != nil {
 		return err
 	}
 	if len(reply) > 2 { // who else has put slots there, since
 		text, _ := reply[2].(string)
-		s.slots = bitmap(text)
+		s.Slots = bitmap(text)
 	}
 	for _, r := range voids {
-		s.covered.Remove(r)
+		s.coverage.Remove(r)
 		for n := range s.claims {
 			if r.Has(n) {
 				delete(s.claims, n)
@@ -146,8 +145,8 @@ const rollbackSlots = 2048
 
 // finishRollback removes ranges from all slots that may have rows, and then lets the
 // steps under the new fence begin. Several processes may do so at the same time.
-func (s *clusterCommit) finishRollback(ctx context.Context, v *rollback) error {
-	s.fence = v.fence
+func (s *transaction) finishRollback(ctx context.Context, v *rollback) error {
+	s.Fence = v.fence
 	var headers [2][]byte
 	for i := range headers {
 		h := s.slotHeader(i == 1, "")
@@ -168,7 +167,7 @@ func (s *clusterCommit) finishRollback(ctx context.Context, v *rollback) error {
 			if err != nil {
 				return err
 			}
-			gone, err := s.answered(reply)
+			gone, err := s.table.answered(reply)
 			if err != nil {
 				return err
 			}
@@ -177,9 +176,9 @@ func (s *clusterCommit) finishRollback(ctx context.Context, v *rollback) error {
 		some = some[:0]
 		return nil
 	}
-	for slot := range s.slots.each {
+	for slot := range s.Slots.each {
 		header := headers[0]
-		if s.ready.has(slot) {
+		if s.Ready.has(slot) {
 			header = headers[1]
 		}
 		some = append(some, s.slotCall(ctx, pipe, slot, header, "", ""))
@@ -192,48 +191,8 @@ func (s *clusterCommit) finishRollback(ctx context.Context, v *rollback) error {
 	if err := tell(); err != nil {
 		return err
 	}
-	s.begin(sink.LiveState{}, false)
-	h := &s.pack.header
-	h.list("home", s.id, s.fence)
+	h := s.toCoordinator(nil)
 	h.flag("settled", true)
-	reply, err := s.script.EvalSha(ctx, s.client, s.target.keys(), h.bytes(), "").Slice()
-	if err != nil {
-		return err
-	}
-	_, err = s.answered(reply)
+	_, err := s.tell(ctx, h)
 	return err
-}
-
-// answered reads the answer of a script, and returns the number of rows that were
-// removed.
-func (w *Writer) answered(reply []any) (gone uint64, err error) {
-	if len(reply) < 2 {
-		return 0, errState
-	}
-	switch status, _ := reply[0].(int64); status {
-	case 0:
-		n, _ := reply[1].(int64)
-		return uint64(n), nil
-	case 1:
-		why := ""
-		if len(reply) > 2 {
-			why, _ = reply[2].(string)
-		}
-		switch why {
-		case "forgotten":
-			return 0, errForgotten
-		case "lost":
-			return 0, errLost
-		case "kept":
-			return 0, errKept
-		default:
-			return 0, errStale
-		}
-	case 3:
-		return 0, errTaken
-	default:
-		return 0, fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped "+
-			"(finality: %d), so its rows cannot be removed exactly; "+
-			"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), w.target.Finality))
-	}
 }

@@ -77,8 +77,8 @@ func (w *Writer) places(l *commitState) []string {
 		return []string{w.target.prefix()}
 	}
 	var places []string
-	for slot := range l.slots.each {
-		places = append(places, strings.TrimSuffix(w.target.slotState(w.tags[slot]), "state"))
+	for slot := range l.Slots.each {
+		places = append(places, strings.TrimSuffix(w.target.slotState(w.cluster.tags[slot]), "state"))
 	}
 	return places
 }
@@ -116,7 +116,7 @@ func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range
 			return err
 		}
 		for some := append(before[i].Val(), inside[i].Val()...); len(some) > 0; {
-			rows, err := w.target.unpackIndex(place, some)
+			rows, err := unpackIndex(w.target, place, some)
 			if err != nil {
 				return err
 			}
@@ -135,7 +135,7 @@ func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range
 }
 
 // unpackIndex returns the rows of entries of an index.
-func (g *target) unpackIndex(place string, entries []string) ([]indexed, error) {
+func unpackIndex(g *target, place string, entries []string) ([]indexed, error) {
 	var rows []indexed
 	stride := g.stride()
 	for _, e := range entries {

@@ -85,7 +85,7 @@ func Hook(w *Writer, h redis.Hook) error {
 }
 
 // TagOf returns the hash tag of the state of a key's slot.
-func TagOf(w *Writer, key string) string { return w.tags[slotOf([]byte(key))] }
+func TagOf(w *Writer, key string) string { return w.cluster.tags[slotOf([]byte(key))] }
 
 // Rights are the commands that a sink needs, as rules of an ACL.
 func Rights(cfg config.Redis, t sink.Table) (all []string, err error) {
@@ -93,7 +93,7 @@ func Rights(cfg config.Redis, t sink.Table) (all []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range g.needs() {
+	for _, n := range needsOf(g) {
 		for _, c := range n.commands {
 			all = append(all, "+"+right(c))
 		}
@@ -107,7 +107,7 @@ func Questions(cfg config.Redis, t sink.Table) (all [][]string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range questions(g.needs()) {
+	for _, q := range questions(needsOf(g)) {
 		all = append(all, strings.Split(q.whole(), "\x00"))
 	}
 	return all, nil

@@ -30,11 +30,11 @@ func (w *Writer) FindExtra(ctx context.Context) (sink.Extras, error) {
 }
 
 func (w *Writer) findExtra(ctx context.Context) (sink.Extras, error) {
-	s := &search{Writer: w, shape: w.target.keyShape()}
+	s := &search{Writer: w, shape: keyShapeOf(w.target)}
 	if err := s.begin(ctx); err != nil {
 		return sink.Extras{}, err
 	}
-	if s.floor > 0 && w.target.blockless() {
+	if s.floor > 0 && blockless(w.target) {
 		return sink.Extras{}, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), and rows do "+
 			"not say of which block they are, so none can be told from an extra one", s.floor, w.target.Finality))
 	}
@@ -239,12 +239,12 @@ func (s *search) hash(key, member string) xxh3.Uint128 {
 
 // blockless reports whether neither the key of a row nor the row says of which block
 // it is.
-func (g *target) blockless() bool {
+func blockless(g *target) bool {
 	return !slices.Contains(g.columns, g.block) && !slices.Contains(g.pattern.columns, g.block)
 }
 
 // blockIn returns the block that a document says it is of, as it is written there.
-func (g *target) blockIn(document string) string {
+func blockIn(g *target, document string) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal([]byte(document), &fields) != nil {
 		return ""

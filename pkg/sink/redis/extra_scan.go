@@ -29,7 +29,7 @@ type keyShape struct {
 var kindOfKey = map[config.Structure]string{config.Hash: "hash", config.String: "string", config.JSON: "ReJSON-RL",
 	config.Stream: "stream", config.Set: "set", config.SortedSet: "zset", config.List: "list"}
 
-func (g *target) keyShape() keyShape {
+func keyShapeOf(g *target) keyShape {
 	p := g.pattern
 	s := keyShape{glob: p.literals[0], fixed: len(p.columns) == 0, kind: kindOfKey[g.Structure]}
 	if s.fixed {
@@ -39,7 +39,7 @@ func (g *target) keyShape() keyShape {
 	glob, exact := special.Replace(p.literals[0]), `(?s)\A`+regexp.QuoteMeta(p.literals[0])
 	grouped := false
 	for i, column := range p.columns {
-		value := p.value(g.schema.Field(column).Type)
+		value := valueIn(p, g.schema.Field(column).Type)
 		if column == g.block && !grouped {
 			value, grouped = "("+value+")", true
 		}
@@ -50,8 +50,8 @@ func (g *target) keyShape() keyShape {
 	return s
 }
 
-// value returns an expression for what values of a type look like in keys.
-func (p *pattern) value(dt arrow.DataType) string {
+// valueIn returns an expression for what values of a type look like in keys.
+func valueIn(p *pattern, dt arrow.DataType) string {
 	switch {
 	case arrow.IsInteger(dt.ID()):
 		return `-?[0-9]+`
@@ -144,7 +144,7 @@ func (s *search) rowsOf(ctx context.Context, node redis.Cmdable, key string, n b
 				return err
 			}
 			for i := 0; i < len(members); i += step {
-				row(members[i], func() string { return s.target.blockIn(members[i]) })
+				row(members[i], func() string { return blockIn(s.target, members[i]) })
 			}
 			cursor = next
 			if cursor == 0 {

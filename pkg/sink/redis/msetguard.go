@@ -2,24 +2,7 @@ package redis
 
 import (
 	"context"
-	"errors"
-
-	"github.com/ampipe/ampipe/pkg/config"
 )
-
-// errTaken says that a key of a slice was there already, so that MSETNX has set
-// none.
-var errTaken = errors.New("a key that is to be written is there")
-
-// usesMsetGuard reports whether rows are set by MSETNX and not by the script: Lua takes
-// longer to look at a document than the server to store it. It can be done where a row
-// is a key that is set once, and the server is one.
-func (g *target) usesMsetGuard() bool {
-	return g.Structure == config.String && !g.owned && g.TTL == 0 && !g.Cluster
-}
-
-// msetGuard returns the name of the key that lets MSETNX set rows, or refuses them.
-func (g *target) msetGuard() string { return g.prefix() + "latch" }
 
 // guarded reports whether the rows of the slice at hand are set by MSETNX.
 func (c *call) guarded() bool {

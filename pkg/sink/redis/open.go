@@ -75,6 +75,9 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 	if err != nil {
 		return err
 	}
+	if g.Cluster {
+		w.cluster = newCluster(g, client)
+	}
 	known, warnings, err := inspect(ctx, g, client)
 	if err == nil && then != nil {
 		err = then(g, client, known)
@@ -84,9 +87,6 @@ func (w *Writer) open(ctx context.Context, t sink.Table, then func(*target, redi
 		return openError(ctx, g, err)
 	}
 	w.target, w.client, w.warnings = g, client, append(warnings, g.warnings()...)
-	if g.Cluster {
-		w.tags = slotTags()
-	}
 	return nil
 }
 
@@ -135,7 +135,7 @@ func (w *Writer) load(ctx context.Context, client redis.UniversalClient) error {
 		return w.script.Load(ctx, client).Err()
 	}
 	return nodes.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
-		return errors.Join(w.script.Load(ctx, c).Err(), w.slotScript.Load(ctx, c).Err())
+		return errors.Join(w.script.Load(ctx, c).Err(), w.cluster.slotScript.Load(ctx, c).Err())
 	})
 }
 
@@ -168,11 +168,11 @@ func inspect(ctx context.Context, g *target, client redis.UniversalClient) (map[
 	if err != nil {
 		return nil, nil, err
 	}
-	return known, warnings, g.compare(known)
+	return known, warnings, compare(g, known)
 }
 
 // compare refuses a state that was written for other rows.
-func (g *target) compare(known map[string]string) error {
+func compare(g *target, known map[string]string) error {
 	if len(known) == 0 {
 		return nil
 	}

@@ -126,6 +126,23 @@ func (p *pattern) escaped(dst []byte, at int) []byte {
 	return dst
 }
 
+// sample returns the key of a row, and the pattern of the keys of all.
+func (p *pattern) sample() (key, glob string) {
+	if len(p.columns) == 0 {
+		return p.literals[0], globbed(p.literals[0])
+	}
+	parts := make([]string, len(p.literals))
+	for i, literal := range p.literals {
+		parts[i] = globbed(literal)
+	}
+	return strings.Join(p.literals, "0"), strings.Join(parts, "*")
+}
+
+// globbed returns a text as a part of a pattern of keys.
+func globbed(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(text)
+}
+
 const hexUpper = "0123456789ABCDEF"
 
 func namesOf(s *arrow.Schema) []string {

@@ -3,25 +3,19 @@ package redis
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 )
-
-// rightsScript asks the server whether the user may run commands, and runs none of them.
-// Its first line makes it a script that may write, which a server that takes no writes
-// refuses before it begins.
-//
-//go:embed scripts/rights.lua
-var rightsScript string
 
 // need is commands as the sink sends them, each whole, with KEY in the place of a key.
 type need struct {
@@ -48,8 +42,8 @@ var rowCommands = map[config.Structure][]string{
 	config.Stream:    {"XADD KEY 1-1 f v", "XDEL KEY 1-1", "XRANGE KEY - +"},
 }
 
-// needs are all commands that the sink, and verify, send.
-func (g *target) needs() []need {
+// needsOf returns all commands that the sink, and verify, send.
+func needsOf(g *target) []need {
 	others := need{commands: []string{"INFO", "EVAL s 0", "SCRIPT LOAD s"}}
 	state := need{globbed(g.prefix()) + "*", g.keys()[0], slices.Clone(stateCommands)}
 	row := need{commands: slices.Clone(rowCommands[g.Structure])}
@@ -78,23 +72,6 @@ func (g *target) needs() []need {
 	return []need{others, state, row, slot}
 }
 
-// globbed returns a text as a part of a pattern of keys.
-func globbed(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(text)
-}
-
-// sample returns the key of a row, and the pattern of the keys of all.
-func (p *pattern) sample() (key, glob string) {
-	if len(p.columns) == 0 {
-		return p.literals[0], globbed(p.literals[0])
-	}
-	parts := make([]string, len(p.literals))
-	for i, literal := range p.literals {
-		parts[i] = globbed(literal)
-	}
-	return strings.Join(p.literals, "0"), strings.Join(parts, "*")
-}
-
 // database returns the number of the database in a url, as a text; empty if there is none.
 func database(address config.Secret) string {
 	u, err := url.Parse(string(address))
@@ -107,8 +84,8 @@ func database(address config.Secret) string {
 	return strings.Trim(u.Path, "/")
 }
 
-// user returns the name of the user that logs in at the server.
-func (g *target) user() string {
+// userOf returns the name of the user that logs in at the server.
+func userOf(g *target) string {
 	u, err := url.Parse(string(g.URL))
 	if err != nil {
 		return "default"
@@ -135,8 +112,8 @@ func right(command string) string {
 }
 
 // grant returns the line for the server that grants the user these rights.
-func (g *target) grant(keys, commands []string) string {
-	line := "ACL SETUSER " + shellWord(g.user())
+func grant(g *target, keys, commands []string) string {
+	line := "ACL SETUSER " + shellWord(userOf(g))
 	for _, k := range keys {
 		line += " " + shellWord("~"+k)
 	}
@@ -205,13 +182,13 @@ func questions(needs []need) (all []question) {
 // tryRights asks a server whether it takes writes, has the commands, and lets the user
 // run them on the keys. Nothing is run, and nothing is left behind.
 func tryRights(ctx context.Context, g *target, client redis.UniversalClient) error {
-	needs := g.needs()
+	needs := needsOf(g)
 	asked := questions(needs)
 	args := make([]any, len(asked))
 	for i, q := range asked {
 		args[i] = q.whole()
 	}
-	reply, err := client.Eval(ctx, rightsScript, nil, args...).StringSlice()
+	reply, err := client.Eval(ctx, scripts.Rights, nil, args...).StringSlice()
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		var all []string
 		for _, n := range needs {
@@ -220,7 +197,7 @@ func tryRights(ctx context.Context, g *target, client redis.UniversalClient) err
 			}
 		}
 		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); "+
-			"run on the server: %s", g.user(), err, g.grant(nil, all)))
+			"run on the server: %s", userOf(g), err, grant(g, nil, all)))
 	}
 	if err != nil || len(reply) != len(asked) { // or it cannot be asked
 		return err
@@ -229,11 +206,11 @@ func tryRights(ctx context.Context, g *target, client redis.UniversalClient) err
 	for i, q := range asked {
 		answers[q] = reply[i]
 	}
-	return g.judge(needs, answers)
+	return judge(g, needs, answers)
 }
 
 // judge returns an error that names what is missing.
-func (g *target) judge(needs []need, answers map[question]string) error {
+func judge(g *target, needs []need, answers map[question]string) error {
 	var keys, commands, unknown []string
 	anyKey := false
 	for _, n := range needs {
@@ -259,18 +236,18 @@ func (g *target) judge(needs []need, answers map[question]string) error {
 		wrong = append(wrong, fmt.Sprintf("the server has no command %s; "+
 			"take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
 	}
-	advice := g.grant(keys, commands)
+	advice := grant(g, keys, commands)
 	switch every, all := strings.Join(keys, " and "), strings.Join(commands, ", "); {
 	case len(keys) > 0 && len(commands) > 0 && !anyKey: // so no key tells
 		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor, perhaps, run %s; "+
-			"run on the server: %s", g.user(), every, all, advice))
+			"run on the server: %s", userOf(g), every, all, advice))
 	case len(keys) > 0 && len(commands) > 0:
 		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor run %s; "+
-			"run on the server: %s", g.user(), every, all, advice))
+			"run on the server: %s", userOf(g), every, all, advice))
 	case len(keys) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s; run on the server: %s", g.user(), every, advice))
+		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s; run on the server: %s", userOf(g), every, advice))
 	case len(commands) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not run %s; run on the server: %s", g.user(), all, advice))
+		wrong = append(wrong, fmt.Sprintf("the user %q may not run %s; run on the server: %s", userOf(g), all, advice))
 	}
 	if len(wrong) == 0 {
 		return nil

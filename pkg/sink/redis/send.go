@@ -4,48 +4,20 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strconv"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// begin starts a slice. A live one rests on the live lane being where it was.
+// begin starts a slice.
 func (c *call) begin(before sink.LiveState, live bool) {
-	g, h := c.target, &c.pack.header
 	c.pack.reset()
-	h.reset()
-	g.describe(h)
-	if floor := g.floor(c.top); floor > 0 {
-		h.text("floor", hexBlock(floor))
-	}
 	c.chunked = false
-	switch {
-	case live && before.Started:
-		h.list("live", strconv.FormatUint(before.Epoch, 10), strconv.FormatUint(before.Seq, 10))
-	case live:
-		h.list("live", "", "")
-	}
-}
-
-// describe writes what is the same for all calls.
-func (g *target) describe(h *header) {
-	h.text("format", g.format())
-	h.text("structure", string(g.Structure))
-	h.text("stride", strconv.Itoa(g.stride()))
-	h.text("width", strconv.Itoa(g.width()))
-	h.text("ttl", strconv.FormatInt(g.TTL.Milliseconds(), 10))
-	if g.owned {
-		h.flag("owned", true)
-	}
-	if g.members() {
-		h.flag("members", true)
-	}
+	c.target.begin(&c.pack.header, c.top, before, live)
 }
 
 func (c *call) cover(r block.Range) {
-	c.pack.header.text("from", hexBlock(r.Start))
-	c.pack.header.text("to", hexBlock(r.End))
+	c.pack.header.cover(r)
 	c.top = max(c.top, r.End-1)
 }
 
@@ -149,7 +121,7 @@ func (c *call) wait() error {
 				continue
 			}
 		}
-		gone, err := c.answered(reply)
+		gone, err := c.target.answered(reply)
 		if errors.Is(err, errTaken) {
 			c.unguarded, err = true, errStale
 		}
@@ -167,16 +139,6 @@ func (c *call) wait() error {
 		return failed
 	}
 	return stale
-}
-
-// shownBlock shows a block number of the state.
-func shownBlock(v any) string {
-	text, _ := v.(string)
-	n, err := parseBlock(text)
-	if err != nil {
-		return text
-	}
-	return strconv.FormatUint(uint64(n), 10)
 }
 
 // reader hands out the rows of runs.

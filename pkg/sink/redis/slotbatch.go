@@ -15,9 +15,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 )
 
-// scratch is the rows of a batch, packed as the script takes them, and what is sent
+// packedRows is the rows of a batch, packed as the script takes them, and what is sent
 // of them. Its memory is used again.
-type scratch struct {
+type packedRows struct {
 	packed []byte
 	rows   []packedRow
 	arena  []byte // what a pipe refers to until it is answered
@@ -32,9 +32,9 @@ type packedRow struct {
 	hash     uint64 // of the row; only if keys expire
 }
 
-func (m *scratch) reset() { m.packed, m.rows = m.packed[:0], m.rows[:0] }
+func (m *packedRows) reset() { m.packed, m.rows = m.packed[:0], m.rows[:0] }
 
-func (m *scratch) add(g *target, b *bound, row int) {
+func (m *packedRows) add(g *target, b *bound, row int) {
 	r := packedRow{block: b.blocks.At(row), from: len(m.packed)}
 	m.packed = g.appendGiven(m.packed, b, row)
 	r.to = len(m.packed)
@@ -49,17 +49,17 @@ func (m *scratch) add(g *target, b *bound, row int) {
 }
 
 // lastBlock returns the block of the row added last; there is one.
-func (m *scratch) lastBlock() block.Number { return m.rows[len(m.rows)-1].block }
+func (m *packedRows) lastBlock() block.Number { return m.rows[len(m.rows)-1].block }
 
-func (m *scratch) keep(b []byte) []byte {
+func (m *packedRows) keep(b []byte) []byte {
 	at := len(m.arena)
 	m.arena = append(m.arena, b...)
 	return m.arena[at:len(m.arena):len(m.arena)]
 }
 
-// assemble makes slices of the rows in scratch: for each slot some, or one.
-func (s *clusterCommit) assemble(ctx context.Context, e *clusterBatch) {
-	m := &s.scratch
+// assemble makes slices of the collected rows: for each slot some, or one.
+func (s *transaction) assemble(ctx context.Context, e *batchInFlight) {
+	m := &s.rows
 	slices.SortStableFunc(m.rows, func(a, b packedRow) int {
 		return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.block, b.block))
 	})
@@ -71,16 +71,16 @@ func (s *clusterCommit) assemble(ctx context.Context, e *clusterBatch) {
 		slot := m.rows[from].slot
 		for to = from; to < len(m.rows) && m.rows[to].slot == slot; to++ {
 		}
-		if !s.slots.has(slot) {
+		if !s.Slots.has(slot) {
 			e.fresh = append(e.fresh, slot)
 		}
 		header := headers[0]
-		if s.ready.has(slot) {
+		if s.Ready.has(slot) {
 			header = headers[1]
 		} else {
 			e.unready = append(e.unready, slot)
 		}
-		some := slicing{clusterCommit: s, batch: e, slot: slot, header: header}
+		some := slicing{tx: s, batch: e, slot: slot, header: header}
 		some.cut(ctx, m.rows[from:to])
 	}
 }
@@ -88,13 +88,13 @@ func (s *clusterCommit) assemble(ctx context.Context, e *clusterBatch) {
 // slotHeader makes the header of calls for slots. Of several slices for one slot, a
 // later one names a block of the one before it: the rows of a stream or a list keep
 // their order even if a slice in the middle fails.
-func (s *clusterCommit) slotHeader(ready bool, after string) *header {
-	h := &s.pack.header
+func (s *transaction) slotHeader(ready bool, after string) *header {
+	h := &s.header
 	h.reset()
 	h.flag("slot", true)
-	h.text("id", s.id)
-	h.text("fence", s.fence)
-	s.target.describe(h)
+	h.text("id", s.ID)
+	h.text("fence", s.Fence)
+	s.table.describe(h)
 	if s.floor > 0 {
 		h.text("floor", hexBlock(s.floor))
 	}
@@ -108,15 +108,15 @@ func (s *clusterCommit) slotHeader(ready bool, after string) *header {
 }
 
 // slotCall puts a call for a slot into a pipe.
-func (w *Writer) slotCall(ctx context.Context, pipe redis.Pipeliner, slot int, header, rows, index any) *redis.Cmd {
-	state := w.target.slotState(w.tags[slot])
+func (w *cluster) slotCall(ctx context.Context, pipe redis.Pipeliner, slot int, header, rows, index any) *redis.Cmd {
+	state := w.table.slotState(w.tags[slot])
 	return w.slotScript.EvalSha(ctx, pipe, []string{state, state[:len(state)-len("state")] + "none"}, header, rows, index)
 }
 
 // slicing cuts the rows of one slot into slices.
 type slicing struct {
-	*clusterCommit
-	batch  *clusterBatch
+	tx     *transaction
+	batch  *batchInFlight
 	slot   int
 	header []byte
 	within block.Range  // range of the batch that the last section was of
@@ -126,13 +126,13 @@ type slicing struct {
 
 // cut sends rows, which ascend by block.
 func (c *slicing) cut(ctx context.Context, rows []packedRow) {
-	p := &c.scratch.slice
+	p := &c.tx.rows.slice
 	for len(rows) > 0 {
 		p.reset()
 		count, size := 0, 0
 		for len(rows) > 0 {
 			n := ofOneBlock(rows)
-			if c.part != nil || n > wholeRows {
+			if c.tx.part != nil || n > wholeRows {
 				if count == 0 {
 					c.sendChunks(ctx, rows[:n])
 					rows = rows[n:]
@@ -149,7 +149,7 @@ func (c *slicing) cut(ctx context.Context, rows []packedRow) {
 				c.enter(rows[0].block)
 				p.open(c.cursor)
 			}
-			p.group(c.target, c.scratch.packed, rows[:n])
+			p.group(c.tx.table, c.tx.rows.packed, rows[:n])
 			count, size = count+n, size+rows[n-1].to-rows[0].from
 			rows = rows[n:]
 		}
@@ -163,12 +163,12 @@ func (c *slicing) cut(ctx context.Context, rows []packedRow) {
 // close ends a section: after its last row, or with the range if no more of its
 // rows follow.
 func (c *slicing) close(left []packedRow) {
-	p := &c.scratch.slice
+	p := &c.tx.rows.slice
 	c.cursor = c.within.End
 	if len(left) > 0 && c.within.Has(left[0].block) {
 		c.cursor = p.lastBlock + 1
 	}
-	p.close(c.cursor, around(c.covered, block.Range{Start: p.from, End: c.cursor}), p.lastBlock >= c.floor)
+	p.close(c.cursor, around(c.tx.coverage, block.Range{Start: p.from, End: c.cursor}), p.lastBlock >= c.tx.floor)
 }
 
 // enter moves on to the range of the batch that a block is of.
@@ -176,7 +176,7 @@ func (c *slicing) enter(n block.Number) {
 	if c.within.Has(n) {
 		return
 	}
-	all := c.ranges.Ranges()
+	all := c.tx.ranges.Ranges()
 	c.within = all[sort.Search(len(all), func(i int) bool { return all[i].End > n })]
 	c.cursor = c.within.Start
 }
@@ -192,15 +192,15 @@ func ofOneBlock(rows []packedRow) int {
 // sendChunks sends the rows of one block in chunks: those of a part, or too many for a
 // slice.
 func (c *slicing) sendChunks(ctx context.Context, rows []packedRow) {
-	p, n := &c.scratch.slice, rows[0].block
-	token, part := "w"+c.token, "0"
+	p, n := &c.tx.rows.slice, rows[0].block
+	token, part := "w"+c.tx.token, "0"
 	known := block.Closed(n, n)
-	if c.part != nil {
-		token, part = "p"+tokenOf(c.part.parts, c.part.batch), strconv.Itoa(c.part.part)
+	if c.tx.part != nil {
+		token, part = "p"+tokenOf(c.tx.part.parts, c.tx.part.batch), strconv.Itoa(c.tx.part.part)
 	} else {
 		c.enter(n)
 		c.cursor = n + 1
-		known = around(c.covered, known)
+		known = around(c.tx.coverage, known)
 	}
 	for offset := 0; len(rows) > 0; {
 		k, size := 0, 0
@@ -210,7 +210,7 @@ func (c *slicing) sendChunks(ctx context.Context, rows []packedRow) {
 		}
 		p.reset()
 		p.open(n)
-		p.group(c.target, c.scratch.packed, rows[:k])
+		p.group(c.tx.table, c.tx.rows.packed, rows[:k])
 		p.close(n+1, known, true)
 		rows = rows[k:]
 		last := ""
@@ -222,20 +222,20 @@ func (c *slicing) sendChunks(ctx context.Context, rows []packedRow) {
 		c.send(ctx, n)
 		c.after = ""
 	}
-	if c.part == nil {
+	if c.tx.part == nil {
 		c.after = hexBlock(n)
 	}
 }
 
 // send puts the slice into the pipe.
 func (c *slicing) send(ctx context.Context, last block.Number) {
-	m := &c.scratch
+	m := &c.tx.rows
 	header := c.header
 	if c.after != "" {
-		header = m.keep(c.slotHeader(c.ready.has(c.slot), c.after).bytes())
+		header = m.keep(c.tx.slotHeader(c.tx.Ready.has(c.slot), c.after).bytes())
 	}
 	m.slice.finish()
-	c.batch.slices = append(c.batch.slices, c.slotCall(ctx, c.batch.pipe, c.slot, header, m.keep(m.slice.rows), m.keep(m.slice.index)))
+	c.batch.slices = append(c.batch.slices, c.tx.slotCall(ctx, c.batch.pipe, c.slot, header, m.keep(m.slice.rows), m.keep(m.slice.index)))
 	c.after = hexBlock(last)
 }
 

@@ -223,26 +223,6 @@ func (g *target) identity() []string {
 // String names the keys for people.
 func (g *target) String() string { return "redis " + string(g.Structure) + " " + g.Key }
 
-// Describe returns what is written for a row. It needs no connection. An error is
-// permanent.
-func (w *Writer) Describe(t sink.Table) (string, error) {
-	g, err := newTarget(w.cfg, t)
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", g.Structure, strings.ReplaceAll(g.Key, "{table}", g.Table))
-	for _, i := range g.columns {
-		f := g.schema.Field(i)
-		fmt.Fprintf(&b, "  %s  %s\n", f.Name, describeType(f.Type))
-	}
-	if g.owned {
-		fmt.Fprintf(&b, "the row of the highest %s is shown under its key; the others are kept for reorgs\n", g.schema.Field(g.block).Name)
-	}
-	fmt.Fprintf(&b, "state %s\n", g.stateKeys())
-	return b.String(), nil
-}
-
 // floor returns the lowest block whose index is kept when n is the highest block.
 func (g *target) floor(n block.Number) block.Number {
 	if g.Finality == 0 || uint64(n) <= g.Finality {
@@ -258,3 +238,13 @@ func (g *target) name(key, member string) string {
 	}
 	return key
 }
+
+// usesMsetGuard reports whether rows are set by MSETNX and not by the script: Lua takes
+// longer to look at a document than the server to store it. It can be done where a row
+// is a key that is set once, and the server is one.
+func (g *target) usesMsetGuard() bool {
+	return g.Structure == config.String && !g.owned && g.TTL == 0 && !g.Cluster
+}
+
+// msetGuard returns the name of the key that lets MSETNX set rows, or refuses them.
+func (g *target) msetGuard() string { return g.prefix() + "latch" }

@@ -2,9 +2,11 @@ package redis
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,13 +18,12 @@ import (
 // Writer is a table in Redis. It implements [sink.Writer] and [sink.Digester];
 // docs/redis.md is its manual.
 type Writer struct {
-	cfg        config.Redis
-	target     *target
-	client     redis.UniversalClient
-	script     *redis.Script
-	slotScript *redis.Script // of the slots of a Cluster
-	tags       []string      // of the slots, in a Cluster
-	warnings   []string
+	cfg      config.Redis
+	target   *target
+	client   redis.UniversalClient
+	script   *redis.Script
+	cluster  *cluster
+	warnings []string
 
 	connections connections // to a single server
 
@@ -30,7 +31,6 @@ type Writer struct {
 	// Only the holder of turn uses these.
 	pack    packer
 	batches [2]batch
-	scratch scratch
 }
 
 var (
@@ -40,21 +40,11 @@ var (
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
 )
 
-var (
-	//go:embed scripts/rows.lua
-	rowsScript string
-	//go:embed scripts/apply.lua
-	applyScript string
-	//go:embed scripts/slot.lua
-	slotScript string
-)
-
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
 func New(cfg config.Redis) *Writer {
 	return &Writer{cfg: cfg, turn: make(chan struct{}, 1),
-		script:     redis.NewScript(rowsScript + applyScript),
-		slotScript: redis.NewScript(rowsScript + slotScript),
+		script: redis.NewScript(scripts.Apply()),
 	}
 }
 
@@ -85,4 +75,24 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 		return sink.State{}, w.classed(ctx, "read the state", err)
 	}
 	return l.State, nil
+}
+
+// Describe returns what is written for a row. It needs no connection. An error is
+// permanent.
+func (w *Writer) Describe(t sink.Table) (string, error) {
+	g, err := newTarget(w.cfg, t)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", g.Structure, strings.ReplaceAll(g.Key, "{table}", g.Table))
+	for _, i := range g.columns {
+		f := g.schema.Field(i)
+		fmt.Fprintf(&b, "  %s  %s\n", f.Name, describeType(f.Type))
+	}
+	if g.owned {
+		fmt.Fprintf(&b, "the row of the highest %s is shown under its key; the others are kept for reorgs\n", g.schema.Field(g.block).Name)
+	}
+	fmt.Fprintf(&b, "state %s\n", g.stateKeys())
+	return b.String(), nil
 }
