@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // indexed is an entry of the index.
@@ -74,11 +75,11 @@ func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Dige
 // places returns the prefixes of the states that know of rows.
 func (w *Writer) places(l *commitState) []string {
 	if !w.target.Cluster {
-		return []string{w.target.prefix()}
+		return []string{w.target.Prefix()}
 	}
 	var places []string
-	for slot := range l.Slots.each {
-		places = append(places, strings.TrimSuffix(w.target.slotState(w.cluster.tags[slot]), "state"))
+	for slot := range l.Slots.Each {
+		places = append(places, strings.TrimSuffix(w.cluster.StateOf(slot), "state"))
 	}
 	return places
 }
@@ -102,11 +103,11 @@ func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range
 	pipe := w.client.Pipeline()
 	before, inside := make([]*redis.StringSliceCmd, len(places)), make([]*redis.StringSliceCmd, len(places))
 	next := func(c redis.Cmdable, place, from string) *redis.StringSliceCmd {
-		return c.ZRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: from, Max: "(" + hexBlock(r.End), Count: atOnce})
+		return c.ZRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: from, Max: "(" + format.HexBlock(r.End), Count: atOnce})
 	}
 	for i, place := range places {
-		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "[0", Max: "(" + hexBlock(r.Start), Count: 1})
-		inside[i] = next(pipe, place, "["+hexBlock(r.Start))
+		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "[0", Max: "(" + format.HexBlock(r.Start), Count: 1})
+		inside[i] = next(pipe, place, "["+format.HexBlock(r.Start))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
@@ -135,21 +136,21 @@ func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range
 }
 
 // unpackIndex returns the rows of entries of an index.
-func unpackIndex(g *target, place string, entries []string) ([]indexed, error) {
+func unpackIndex(g *format.Table, place string, entries []string) ([]indexed, error) {
 	var rows []indexed
-	stride := g.stride()
+	stride := g.Stride()
 	for _, e := range entries {
 		bar := strings.IndexByte(e[min(len(e), 33):], '|')
 		if bar < 0 {
-			return nil, errState
+			return nil, format.ErrState
 		}
 		slice, packed := e[33:33+bar], e[34+bar:]
 		var n block.Number
 		var failed error
 		at := 0
-		err := unpackTexts([]byte(packed), func(depth int, text string) {
+		err := format.UnpackTexts([]byte(packed), func(depth int, text string) {
 			if depth == 1 {
-				n, failed = parseBlock(text)
+				n, failed = format.ParseBlock(text)
 				at = 0
 				return
 			}
@@ -166,7 +167,7 @@ func unpackIndex(g *target, place string, entries []string) ([]indexed, error) {
 			at = (at + 1) % stride
 		})
 		if err != nil || failed != nil {
-			return nil, errState
+			return nil, format.ErrState
 		}
 	}
 	return rows, nil
@@ -193,12 +194,12 @@ func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Rang
 		if !r.Has(row.block) {
 			continue
 		}
-		if d.target.named() {
+		if d.target.Named() {
 			if row.block != d.block {
 				clear(d.seen)
 				d.block = row.block
 			}
-			if name := d.target.name(row.key, row.member); d.seen[name] {
+			if name := d.target.Name(row.key, row.member); d.seen[name] {
 				continue
 			} else {
 				d.seen[name] = true
@@ -218,7 +219,7 @@ func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Rang
 func (d *storedDigest) read(ctx context.Context) error {
 	rows := d.rows
 	d.rows = d.rows[:0]
-	if d.target.owned {
+	if d.target.Owned {
 		shown, err := d.shown(ctx, rows)
 		if err != nil {
 			return err
@@ -266,7 +267,7 @@ func (d *storedDigest) read(ctx context.Context) error {
 		} else if d.target.TTL > 0 {
 			hash, err := strconv.ParseUint(row.hash, 16, 64)
 			if err != nil {
-				return errState
+				return format.ErrState
 			}
 			d.into.Add(row.block, hash)
 		}
@@ -282,7 +283,7 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 	for from, to := 0, 0; from < len(rows); from = to {
 		var names []string
 		for to = from; to < len(rows) && rows[to].place == rows[from].place; to++ {
-			names = append(names, d.target.name(rows[to].key, rows[to].member))
+			names = append(names, d.target.Name(rows[to].key, rows[to].member))
 		}
 		asked = append(asked, pipe.HMGet(ctx, rows[from].place+"owners", names...))
 	}
@@ -294,7 +295,7 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 	}
 	shown := rows[:0]
 	for i, owner := range owners {
-		if blocks, ok := owner.(string); ok && strings.HasSuffix(blocks, hexBlock(rows[i].block)) {
+		if blocks, ok := owner.(string); ok && strings.HasSuffix(blocks, format.HexBlock(rows[i].block)) {
 			shown = append(shown, rows[i])
 		}
 	}
@@ -305,17 +306,17 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 // nothing was.
 func (d *storedDigest) pack(row indexed, found redis.Cmder) bool {
 	g := d.target
-	d.buf = appendPacked(openArray(d.buf[:0]), row.key)
+	d.buf = format.AppendPacked(format.OpenArray(d.buf[:0]), row.key)
 	n := 1
-	add := func(text string) { d.buf, n = appendPacked(d.buf, text), n+1 }
+	add := func(text string) { d.buf, n = format.AppendPacked(d.buf, text), n+1 }
 	switch cmd := found.(type) {
 	case *redis.MapStringStringCmd:
 		fields := cmd.Val()
 		if len(fields) == 0 {
 			return false
 		}
-		for _, i := range g.columns {
-			name := g.schema.Field(i).Name
+		for _, i := range g.Indexes {
+			name := g.Schema.Field(i).Name
 			if v, ok := fields[name]; ok {
 				add(name)
 				add(v)
@@ -329,8 +330,8 @@ func (d *storedDigest) pack(row indexed, found redis.Cmder) bool {
 		if len(cmd.Val()) == 0 {
 			return false
 		}
-		for _, i := range g.columns {
-			name := g.schema.Field(i).Name
+		for _, i := range g.Indexes {
+			name := g.Schema.Field(i).Name
 			if v, ok := cmd.Val()[0].Values[name].(string); ok {
 				add(name)
 				add(v)
@@ -357,9 +358,9 @@ func (d *storedDigest) pack(row indexed, found redis.Cmder) bool {
 			return false
 		}
 		add(row.member)
-		d.buf, n = appendPacked(d.buf, strconv.FormatFloat(cmd.Val(), 'g', -1, 64)), n+1
+		d.buf, n = format.AppendPacked(d.buf, strconv.FormatFloat(cmd.Val(), 'g', -1, 64)), n+1
 	}
-	closeArray(d.buf, 0, n)
+	format.CloseArray(d.buf, 0, n)
 	return true
 }
 
@@ -391,8 +392,8 @@ func (d *storedDigest) list(ctx context.Context, row indexed) error {
 		return nil
 	}
 	elements[row.member]--
-	d.buf = appendPacked(appendPacked(openArray(d.buf[:0]), row.key), row.member)
-	closeArray(d.buf, 0, 2)
+	d.buf = format.AppendPacked(format.AppendPacked(format.OpenArray(d.buf[:0]), row.key), row.member)
+	format.CloseArray(d.buf, 0, 2)
 	d.into.Add(row.block, xxh3.Hash(d.buf))
 	return nil
 }

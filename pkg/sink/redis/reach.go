@@ -4,12 +4,14 @@ import (
 	"context"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // Reach connects and finds out whether the servers are of the right kind, while the
 // columns of the query, and so the keys, are not known. It changes nothing.
 func (w *Writer) Reach(ctx context.Context) error {
-	g := &target{Redis: w.cfg}
+	g := &format.Table{Redis: w.cfg}
 	client, err := connect(w.cfg, &w.connections)
 	if err != nil {
 		return err

@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
-
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
 )
 
 // need is commands as the sink sends them, each whole, with KEY in the place of a key.
@@ -43,16 +43,16 @@ var rowCommands = map[config.Structure][]string{
 }
 
 // needsOf returns all commands that the sink, and verify, send.
-func needsOf(g *target) []need {
+func needsOf(g *format.Table) []need {
 	others := need{commands: []string{"INFO", "EVAL s 0", "SCRIPT LOAD s"}}
-	state := need{globbed(g.prefix()) + "*", g.keys()[0], slices.Clone(stateCommands)}
+	state := need{format.Globbed(g.Prefix()) + "*", g.Keys()[0], slices.Clone(stateCommands)}
 	row := need{commands: slices.Clone(rowCommands[g.Structure])}
-	row.key, row.pattern = g.pattern.sample()
+	row.key, row.pattern = g.Pattern.Sample()
 	row.key = cmp.Or(row.key, "0") // a command without its key must not be asked about
 	if g.TTL > 0 {
 		row.commands = append(row.commands, "PEXPIRE KEY 1")
 	}
-	if g.usesMsetGuard() {
+	if g.UsesMsetGuard() {
 		others.commands = append(others.commands, "MULTI", "EXEC")
 		state.commands = append(state.commands, "SET KEY x", "GET KEY", "UNLINK KEY", "MSETNX KEY x")
 		row.commands = append(row.commands, "MSETNX KEY x")
@@ -68,7 +68,7 @@ func needsOf(g *target) []need {
 	}
 	others.commands = append(others.commands, "COMMAND", "CLUSTER SLOTS")
 	state.commands = append(state.commands, "SETBIT KEY 1 1", "GET KEY")
-	slot := need{globbed("ampipe:"+g.pipeline+":"+g.sink+":") + "*", g.slotState("0"), slices.Clone(stateCommands)}
+	slot := need{format.Globbed("ampipe:"+g.Pipeline+":"+g.Sink+":") + "*", g.SlotState("0"), slices.Clone(stateCommands)}
 	return []need{others, state, row, slot}
 }
 
@@ -85,7 +85,7 @@ func database(address config.Secret) string {
 }
 
 // userOf returns the name of the user that logs in at the server.
-func userOf(g *target) string {
+func userOf(g *format.Table) string {
 	u, err := url.Parse(string(g.URL))
 	if err != nil {
 		return "default"
@@ -112,7 +112,7 @@ func right(command string) string {
 }
 
 // grant returns the line for the server that grants the user these rights.
-func grant(g *target, keys, commands []string) string {
+func grant(g *format.Table, keys, commands []string) string {
 	line := "ACL SETUSER " + shellWord(userOf(g))
 	for _, k := range keys {
 		line += " " + shellWord("~"+k)
@@ -181,7 +181,7 @@ func questions(needs []need) (all []question) {
 
 // tryRights asks a server whether it takes writes, has the commands, and lets the user
 // run them on the keys. Nothing is run, and nothing is left behind.
-func tryRights(ctx context.Context, g *target, client redis.UniversalClient) error {
+func tryRights(ctx context.Context, g *format.Table, client redis.UniversalClient) error {
 	needs := needsOf(g)
 	asked := questions(needs)
 	args := make([]any, len(asked))
@@ -210,7 +210,7 @@ func tryRights(ctx context.Context, g *target, client redis.UniversalClient) err
 }
 
 // judge returns an error that names what is missing.
-func judge(g *target, needs []need, answers map[question]string) error {
+func judge(g *format.Table, needs []need, answers map[question]string) error {
 	var keys, commands, unknown []string
 	anyKey := false
 	for _, n := range needs {

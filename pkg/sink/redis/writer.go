@@ -6,30 +6,31 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
-
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/cluster"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
 )
 
 // Writer is a table in Redis. It implements [sink.Writer] and [sink.Digester];
 // docs/redis.md is its manual.
 type Writer struct {
 	cfg      config.Redis
-	target   *target
+	target   *format.Table
 	client   redis.UniversalClient
 	script   *redis.Script
-	cluster  *cluster
+	cluster  *cluster.Committer // to the slots of a Cluster
 	warnings []string
 
 	connections connections // to a single server
 
 	turn chan struct{} // held by the call of Apply that is sending
 	// Only the holder of turn uses these.
-	pack    packer
+	pack    format.Packer
 	batches [2]batch
 }
 
@@ -80,19 +81,19 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 // Describe returns what is written for a row. It needs no connection. An error is
 // permanent.
 func (w *Writer) Describe(t sink.Table) (string, error) {
-	g, err := newTarget(w.cfg, t)
+	g, err := format.NewTable(w.cfg, t)
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", g.Structure, strings.ReplaceAll(g.Key, "{table}", g.Table))
-	for _, i := range g.columns {
-		f := g.schema.Field(i)
-		fmt.Fprintf(&b, "  %s  %s\n", f.Name, describeType(f.Type))
+	for _, i := range g.Indexes {
+		f := g.Schema.Field(i)
+		fmt.Fprintf(&b, "  %s  %s\n", f.Name, format.DescribeType(f.Type))
 	}
-	if g.owned {
-		fmt.Fprintf(&b, "the row of the highest %s is shown under its key; the others are kept for reorgs\n", g.schema.Field(g.block).Name)
+	if g.Owned {
+		fmt.Fprintf(&b, "the row of the highest %s is shown under its key; the others are kept for reorgs\n", g.Schema.Field(g.Block).Name)
 	}
-	fmt.Fprintf(&b, "state %s\n", g.stateKeys())
+	fmt.Fprintf(&b, "state %s\n", g.StateKeys())
 	return b.String(), nil
 }

@@ -1,4 +1,4 @@
-package redis
+package cluster
 
 import (
 	"context"
@@ -10,13 +10,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
-// coordinator is what the coordinating slot of a Cluster holds besides coverage and live
+// Coordinator is what the coordinating slot of a Cluster holds besides coverage and live
 // lane: which slots may have rows, and the fence, a number that grows with every
 // rollback. What was planned under an older fence is refused, by the coordinator and,
 // once pending is done, by every slot.
-type coordinator struct {
+type Coordinator struct {
 	ID      string // of the state, from its beginning to its removal
 	Fence   string
 	Pending *rollback // has begun and has to be finished before anything else
@@ -33,18 +34,18 @@ type rollback struct {
 func (v *rollback) String() string { return v.fence + " " + strings.Join(v.ranges, " ") }
 
 // coordinatorReading is the script reading, with the slots.
-const coordinatorReading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3]),
+const Reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3]),
 	redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])}`
 
-func (m *coordinator) readCoordinator(state map[string]string, bitmaps []any) error {
+func (m *Coordinator) ReadCoordinator(state map[string]string, bitmaps []any) error {
 	m.ID, m.Fence = state["id"], state["fence"]
 	if m.ID == "" || len(m.Fence) != 16 {
-		return errState
+		return format.ErrState
 	}
 	if text := state["pending"]; text != "" {
 		parts := strings.Fields(text)
 		if len(parts)%2 == 0 {
-			return errState
+			return format.ErrState
 		}
 		m.Pending = &rollback{parts[0], parts[1:]}
 	}
@@ -76,20 +77,20 @@ func steady(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // toCoordinator starts the header of a call to the coordinator: that of a step or, of
 // none, one that does not touch coverage and live lane.
-func (s *transaction) toCoordinator(st *step) *header {
+func (s *transaction) toCoordinator(st *format.Step) *format.Header {
 	if st == nil {
-		st = &step{}
+		st = &format.Step{}
 	}
-	s.table.begin(&s.header, s.top, st.before, st.change.Live)
-	s.header.list("home", s.ID, s.Fence)
+	s.table.Begin(&s.header, s.top, st.Before, st.Change.Live)
+	s.header.List("home", s.ID, s.Fence)
 	return &s.header
 }
 
 // tell calls the coordinator.
-func (c *cluster) tell(ctx context.Context, h *header) ([]any, error) {
-	reply, err := c.script.EvalSha(ctx, c.client, c.table.keys(), h.bytes(), "").Slice()
+func (c *Committer) tell(ctx context.Context, h *format.Header) ([]any, error) {
+	reply, err := c.script.EvalSha(ctx, c.client, c.table.Keys(), h.Bytes(), "").Slice()
 	if err == nil {
-		_, err = c.table.answered(reply)
+		_, err = c.table.Answered(reply)
 	}
 	return reply, err
 }
@@ -97,7 +98,7 @@ func (c *cluster) tell(ctx context.Context, h *header) ([]any, error) {
 // rollBack removes rows: it raises the fence, so that nothing that was planned before
 // arrives any more, and has the ranges removed from all slots. more adds to the header
 // what else changes at the coordinator.
-func (s *transaction) rollBack(ctx context.Context, st *step, voids []block.Range, more func(*header)) error {
+func (s *transaction) rollBack(ctx context.Context, st *format.Step, voids []block.Range, more func(*format.Header)) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
@@ -111,15 +112,15 @@ func (s *transaction) rollBack(ctx context.Context, st *step, voids []block.Rang
 	defer done()
 	n, err := strconv.ParseUint(s.Fence, 16, 64)
 	if err != nil {
-		return errState
+		return format.ErrState
 	}
 	v := &rollback{fence: fmt.Sprintf("%016x", n+1)}
 	for _, r := range voids {
-		v.ranges = append(v.ranges, hexBlock(r.Start), hexBlock(r.End))
+		v.ranges = append(v.ranges, format.HexBlock(r.Start), format.HexBlock(r.End))
 	}
 	h := s.toCoordinator(st)
-	h.text("fence", v.fence)
-	h.text("pending", v.String())
+	h.Text("fence", v.fence)
+	h.Text("pending", v.String())
 	more(h)
 	reply, err := s.tell(ctx, h)
 	if err != nil {
@@ -130,10 +131,10 @@ func (s *transaction) rollBack(ctx context.Context, st *step, voids []block.Rang
 		s.Slots = bitmap(text)
 	}
 	for _, r := range voids {
-		s.coverage.Remove(r)
-		for n := range s.claims {
+		s.Coverage.Remove(r)
+		for n := range s.Claims {
 			if r.Has(n) {
-				delete(s.claims, n)
+				delete(s.Claims, n)
 			}
 		}
 	}
@@ -150,8 +151,8 @@ func (s *transaction) finishRollback(ctx context.Context, v *rollback) error {
 	var headers [2][]byte
 	for i := range headers {
 		h := s.slotHeader(i == 1, "")
-		h.list("voids", v.ranges...)
-		headers[i] = append([]byte(nil), h.bytes()...)
+		h.List("voids", v.ranges...)
+		headers[i] = append([]byte(nil), h.Bytes()...)
 	}
 	var some []*redis.Cmd
 	pipe := s.client.Pipeline()
@@ -167,7 +168,7 @@ func (s *transaction) finishRollback(ctx context.Context, v *rollback) error {
 			if err != nil {
 				return err
 			}
-			gone, err := s.table.answered(reply)
+			gone, err := s.table.Answered(reply)
 			if err != nil {
 				return err
 			}
@@ -176,7 +177,7 @@ func (s *transaction) finishRollback(ctx context.Context, v *rollback) error {
 		some = some[:0]
 		return nil
 	}
-	for slot := range s.Slots.each {
+	for slot := range s.Slots.Each {
 		header := headers[0]
 		if s.Ready.has(slot) {
 			header = headers[1]
@@ -192,7 +193,7 @@ func (s *transaction) finishRollback(ctx context.Context, v *rollback) error {
 		return err
 	}
 	h := s.toCoordinator(nil)
-	h.flag("settled", true)
+	h.Flag("settled", true)
 	_, err := s.tell(ctx, h)
 	return err
 }

@@ -1,4 +1,4 @@
-package redis
+package format
 
 import (
 	"errors"
@@ -10,12 +10,12 @@ import (
 
 // What scripts answer when they have changed nothing.
 var (
-	errStale = errors.New("another writer has changed the state meanwhile")
-	// errTaken says that a key of a slice was there already, so that MSETNX has set none.
-	errTaken     = errors.New("a key that is to be written is there")
-	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its " +
+	ErrStale = errors.New("another writer has changed the state meanwhile")
+	// ErrTaken says that a key of a slice was there already, so that MSETNX has set none.
+	ErrTaken     = errors.New("a key that is to be written is there")
+	ErrForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its " +
 		"keys, or a replica was promoted that had nothing yet; start this sink again, and it loads everything anew"))
-	errState = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its " +
+	ErrState = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its " +
 		"rows, and start it again"))
 	errLost = fault.Permanent(errors.New("a node of the cluster has lost what it was sent: it was flushed, keys were removed, " +
 		"or a replica took over that was behind; remove the keys of this sink and load it again"))
@@ -23,11 +23,11 @@ var (
 		"sink; remove all its keys and those of its rows, and start it again"))
 )
 
-// answered reads the answer of a script, and returns the number of rows that were
+// Answered reads the answer of a script, and returns the number of rows that were
 // removed.
-func (g *target) answered(reply []any) (gone uint64, err error) {
+func (g *Table) Answered(reply []any) (gone uint64, err error) {
 	if len(reply) < 2 {
-		return 0, errState
+		return 0, ErrState
 	}
 	switch status, _ := reply[0].(int64); status {
 	case 0:
@@ -40,16 +40,16 @@ func (g *target) answered(reply []any) (gone uint64, err error) {
 		}
 		switch why {
 		case "forgotten":
-			return 0, errForgotten
+			return 0, ErrForgotten
 		case "lost":
 			return 0, errLost
 		case "kept":
 			return 0, errKept
 		default:
-			return 0, errStale
+			return 0, ErrStale
 		}
 	case 3:
-		return 0, errTaken
+		return 0, ErrTaken
 	default:
 		return 0, fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped "+
 			"(finality: %d), so its rows cannot be removed exactly; "+
@@ -60,7 +60,7 @@ func (g *target) answered(reply []any) (gone uint64, err error) {
 // shownBlock shows a block number of the state.
 func shownBlock(v any) string {
 	text, _ := v.(string)
-	n, err := parseBlock(text)
+	n, err := ParseBlock(text)
 	if err != nil {
 		return text
 	}

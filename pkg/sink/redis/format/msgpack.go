@@ -1,12 +1,12 @@
-package redis
+package format
 
 import "encoding/binary"
 
 // The MessagePack that the script reads: texts, arrays of them and, in headers,
 // maps. Nothing else is needed, and numbers would lose digits in Lua.
 
-// appendPacked writes a text.
-func appendPacked[T string | []byte](dst []byte, text T) []byte {
+// AppendPacked writes a text.
+func AppendPacked[T string | []byte](dst []byte, text T) []byte {
 	switch n := len(text); {
 	case n < 32:
 		dst = append(dst, 0xa0|byte(n))
@@ -22,7 +22,7 @@ func appendPacked[T string | []byte](dst []byte, text T) []byte {
 func openText(dst []byte) []byte { return append(dst, 0xd9, 0) }
 
 // closeText ends the text that began at a position with openText, and returns it
-// the form that appendPacked returns.
+// the form that AppendPacked returns.
 func closeText(dst []byte, at int) []byte {
 	n := len(dst) - at - 2
 	switch {
@@ -41,64 +41,64 @@ func closeText(dst []byte, at int) []byte {
 	return dst
 }
 
-// openArray begins an array; closeArray writes how many elements it got.
-func openArray(dst []byte) []byte { return append(dst, 0xdd, 0, 0, 0, 0) }
+// OpenArray begins an array; closeArray writes how many elements it got.
+func OpenArray(dst []byte) []byte { return append(dst, 0xdd, 0, 0, 0, 0) }
 
-func closeArray(dst []byte, at, n int) { binary.BigEndian.PutUint32(dst[at+1:], uint32(n)) }
+func CloseArray(dst []byte, at, n int) { binary.BigEndian.PutUint32(dst[at+1:], uint32(n)) }
 
-// header is the map that tells the script what to do.
-type header struct {
+// Header is the map that tells the script what to do.
+type Header struct {
 	buf []byte
 	n   int
 }
 
-func (h *header) reset() { h.buf, h.n = append(h.buf[:0], 0xdf, 0, 0, 0, 0), 0 }
+func (h *Header) Reset() { h.buf, h.n = append(h.buf[:0], 0xdf, 0, 0, 0, 0), 0 }
 
-func (h *header) text(name, value string) {
-	h.buf, h.n = appendPacked(appendPacked(h.buf, name), value), h.n+1
+func (h *Header) Text(name, value string) {
+	h.buf, h.n = AppendPacked(AppendPacked(h.buf, name), value), h.n+1
 }
 
-func (h *header) flag(name string, value bool) {
+func (h *Header) Flag(name string, value bool) {
 	b := byte(0xc2)
 	if value {
 		b = 0xc3
 	}
-	h.buf, h.n = append(appendPacked(h.buf, name), b), h.n+1
+	h.buf, h.n = append(AppendPacked(h.buf, name), b), h.n+1
 }
 
-func (h *header) list(name string, values ...string) {
-	h.buf, h.n = appendPacked(h.buf, name), h.n+1
+func (h *Header) List(name string, values ...string) {
+	h.buf, h.n = AppendPacked(h.buf, name), h.n+1
 	at := len(h.buf)
-	h.buf = openArray(h.buf)
+	h.buf = OpenArray(h.buf)
 	for _, v := range values {
-		h.buf = appendPacked(h.buf, v)
+		h.buf = AppendPacked(h.buf, v)
 	}
-	closeArray(h.buf, at, len(values))
+	CloseArray(h.buf, at, len(values))
 }
 
 // packed writes a list of n texts that are packed already.
-func (h *header) packed(name string, texts []byte, n int) {
-	h.buf, h.n = appendPacked(h.buf, name), h.n+1
+func (h *Header) packed(name string, texts []byte, n int) {
+	h.buf, h.n = AppendPacked(h.buf, name), h.n+1
 	at := len(h.buf)
-	h.buf = append(openArray(h.buf), texts...)
-	closeArray(h.buf, at, n)
+	h.buf = append(OpenArray(h.buf), texts...)
+	CloseArray(h.buf, at, n)
 }
 
-func (h *header) bytes() []byte {
+func (h *Header) Bytes() []byte {
 	binary.BigEndian.PutUint32(h.buf[1:], uint32(h.n))
 	return h.buf
 }
 
-// unpackTexts reads the arrays of texts of an index entry, one array in the
+// UnpackTexts reads the arrays of texts of an index entry, one array in the
 // other, and hands out each text with its depth.
-func unpackTexts(b []byte, each func(depth int, text string)) error {
+func UnpackTexts(b []byte, each func(depth int, text string)) error {
 	left := []int{1}
 	for len(b) > 0 {
 		for len(left) > 0 && left[len(left)-1] == 0 {
 			left = left[:len(left)-1]
 		}
 		if len(left) == 0 {
-			return errState
+			return ErrState
 		}
 		left[len(left)-1]--
 		size, text, width := 0, true, 1
@@ -118,7 +118,7 @@ func unpackTexts(b []byte, each func(depth int, text string)) error {
 		case c == 0xdd && len(b) > 4:
 			size, width, text = int(binary.BigEndian.Uint32(b[1:])), 5, false
 		default:
-			return errState
+			return ErrState
 		}
 		b = b[width:]
 		if !text {
@@ -126,7 +126,7 @@ func unpackTexts(b []byte, each func(depth int, text string)) error {
 			continue
 		}
 		if len(b) < size {
-			return errState
+			return ErrState
 		}
 		each(len(left)-1, string(b[:size]))
 		b = b[size:]

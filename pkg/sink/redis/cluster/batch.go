@@ -1,4 +1,4 @@
-package redis
+package cluster
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // batchInFlight is one batch in flight. Its goroutine owns it until done is closed.
@@ -46,8 +47,8 @@ func (s *transaction) flush(ctx context.Context) error {
 	e := &batchInFlight{done: make(chan struct{}), release: release, rows: len(s.rows.rows), pipe: s.client.Pipeline(),
 		calls: s.calls, ranges: s.ranges}
 	if s.part != nil {
-		n, token := s.part.blocks.Start, tokenOf(s.part.parts, s.part.batch)
-		if s.claims[n] != token {
+		n, token := s.part.Blocks.Start, format.TokenOf(s.part.Parts, s.part.Batch)
+		if s.Claims[n] != token {
 			e.claimed, e.token = n, token
 		}
 	}
@@ -55,16 +56,16 @@ func (s *transaction) flush(ctx context.Context) error {
 	s.assemble(ctx, e)
 	if len(e.fresh) > 0 || e.token != "" {
 		h := s.toCoordinator(nil)
-		h.list("slots", numerals(e.fresh)...)
+		h.List("slots", numerals(e.fresh)...)
 		if e.token != "" {
-			h.list("claims", hexBlock(e.claimed), e.token)
+			h.List("claims", format.HexBlock(e.claimed), e.token)
 		}
-		e.prepare = slices.Clone(h.bytes())
+		e.prepare = slices.Clone(h.Bytes())
 	}
 	if len(e.unready) > 0 {
 		h := s.toCoordinator(nil)
-		h.list("ready", numerals(e.unready)...)
-		e.calls = slices.Insert(e.calls, 0, slices.Clone(h.bytes()))
+		h.List("ready", numerals(e.unready)...)
+		e.calls = slices.Insert(e.calls, 0, slices.Clone(h.Bytes()))
 	}
 	s.calls, s.ranges, s.part = nil, block.Set{}, nil
 	s.rows.reset()
@@ -86,14 +87,14 @@ func numerals(numbers []int) []string {
 
 // run tells the coordinator which slots will have rows, sends the rows to them, and then
 // tells the coordinator that they are there.
-func (w *cluster) run(ctx context.Context, e *batchInFlight) error {
-	keys := w.table.keys()
+func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
+	keys := w.table.Keys()
 	if e.prepare != nil {
 		reply, err := w.script.EvalSha(ctx, w.client, keys, e.prepare, "").Slice()
 		if err != nil {
 			return err
 		}
-		if _, err := w.table.answered(reply); err != nil {
+		if _, err := w.table.Answered(reply); err != nil {
 			return err
 		}
 	}
@@ -104,7 +105,7 @@ func (w *cluster) run(ctx context.Context, e *batchInFlight) error {
 			if err != nil {
 				continue // failed says it
 			}
-			gone, err := w.table.answered(reply)
+			gone, err := w.table.Answered(reply)
 			if err != nil {
 				failed = cmp.Or(failed, err)
 				continue
@@ -132,7 +133,7 @@ func (w *cluster) run(ctx context.Context, e *batchInFlight) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.table.answered(reply); err != nil {
+		if _, err := w.table.Answered(reply); err != nil {
 			return err
 		}
 	}
@@ -154,9 +155,9 @@ func (s *transaction) wait() error {
 		return e.err
 	}
 	s.applied.Skipped += uint64(e.rows) - min(e.written, uint64(e.rows))
-	s.coverage.AddAll(e.ranges)
+	s.Coverage.AddAll(e.ranges)
 	if e.token != "" {
-		s.claims[e.claimed] = e.token
+		s.Claims[e.claimed] = e.token
 	}
 	s.Slots, s.Ready = slices.Clone(s.Slots), slices.Clone(s.Ready)
 	for _, slot := range e.fresh {
@@ -165,9 +166,9 @@ func (s *transaction) wait() error {
 	for _, slot := range e.unready {
 		s.Ready.add(slot)
 	}
-	for n := range maps.Keys(s.claims) { // blocks that came whole
-		if s.coverage.Has(n) {
-			delete(s.claims, n)
+	for n := range maps.Keys(s.Claims) { // blocks that came whole
+		if s.Coverage.Has(n) {
+			delete(s.Claims, n)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package redis
+package cluster
 
 import (
 	"context"
@@ -7,50 +7,59 @@ import (
 	"sort"
 	"strconv"
 
-	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
-
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
 )
 
-// cluster commits to a Cluster. It is used by one call at a time.
-type cluster struct {
-	table      *target
+// Committer commits to a Cluster. It is used by one call at a time.
+type Committer struct {
+	table      *format.Table
 	client     redis.UniversalClient
 	script     *redis.Script // of the coordinator
 	slotScript *redis.Script // of a participant
 	tags       []string      // of the slots
-	header     header
+	header     format.Header
 	rows       packedRows
 }
 
-func newCluster(g *target, client redis.UniversalClient) *cluster {
-	return &cluster{table: g, client: client, tags: slotTags(),
+// New returns a Committer for a table. It calls nobody.
+func New(g *format.Table, client redis.UniversalClient) *Committer {
+	return &Committer{table: g, client: client, tags: slotTags(),
 		script: redis.NewScript(scripts.Apply()), slotScript: redis.NewScript(scripts.Slot())}
 }
 
-// committed is what the coordinator says.
-type committed struct {
-	coordinator
-	coverage block.Set
-	claims   map[block.Number]string // readings of blocks that have come in part
-	floor    block.Number            // of the index
+// Load makes a node know the scripts.
+func (c *Committer) Load(ctx context.Context, node redis.Scripter) error {
+	return errors.Join(c.script.Load(ctx, node).Err(), c.slotScript.Load(ctx, node).Err())
+}
+
+// StateOf returns the key of the state of a participant.
+func (c *Committer) StateOf(slot int) string { return c.table.SlotState(c.tags[slot]) }
+
+// Committed is what the coordinator says.
+type Committed struct {
+	Coordinator
+	Coverage block.Set
+	Claims   map[block.Number]string // readings of blocks that have come in part
+	Floor    block.Number            // of the index
 }
 
 // transaction is one attempt to commit some steps.
 type transaction struct {
-	*cluster
-	committed              // grows with every batch
+	*Committer
+	Committed              // grows with every batch
 	token     string       // of blocks that go in chunks
 	top       block.Number // highest block known, for finality
 
 	// What is to be sent next: its rows are in rows.
-	ranges block.Set   // whole blocks
-	part   *blockChunk // or one part of a block
-	calls  [][]byte    // headers of the calls that commit it, once all participants have answered
+	ranges block.Set     // whole blocks
+	part   *format.Chunk // or one part of a block
+	calls  [][]byte      // headers of the calls that commit it, once all participants have answered
 
 	running *batchInFlight
 	applied sink.Applied // Skipped: rows that slots had already
@@ -58,20 +67,19 @@ type transaction struct {
 
 // batchBytes is about how much is sent before answers are waited for. The more it
 // is, the more rows there are for each slot.
-const clusterBatchBytes = 4 << 20
+const batchBytes = 4 << 20
 
-// commit applies steps, which rest on what is committed. top is the highest block known,
+// Commit applies steps, which rest on what is committed. top is the highest block known,
 // and token names what this call sends in chunks. What it has applied counts although it
 // fails.
-func (c *cluster) commit(ctx context.Context, on committed, top block.Number, token string, steps []step) (sink.Applied, error) {
-	s := &transaction{cluster: c, committed: on, top: top, token: token}
+func (c *Committer) Commit(ctx context.Context, on Committed, top block.Number, token string, steps []format.Step) (sink.Applied, error) {
+	s := &transaction{Committer: c, Committed: on, top: top, token: token}
 	c.rows.reset()
-	err := s.all(ctx, steps)
-	err = errors.Join(err, s.wait())
+	err := errors.Join(s.all(ctx, steps), s.wait())
 	return s.applied, err
 }
 
-func (s *transaction) all(ctx context.Context, steps []step) error {
+func (s *transaction) all(ctx context.Context, steps []format.Step) error {
 	if s.Pending != nil {
 		longer, done := steady(ctx)
 		defer done()
@@ -88,53 +96,53 @@ func (s *transaction) all(ctx context.Context, steps []step) error {
 }
 
 // step applies one change.
-func (s *transaction) step(ctx context.Context, st *step) error {
-	ch, live := &st.change, st.change.Live
-	if live && st.before == st.after {
+func (s *transaction) step(ctx context.Context, st *format.Step) error {
+	ch, live := &st.Change, st.Change.Live
+	if live && st.Before == st.After {
 		return nil // applied before
 	}
-	beyond := live && st.before.StartsBeyond(*ch)
+	beyond := live && st.Before.StartsBeyond(*ch)
 	void := block.Range{Start: ch.Range.Start, End: block.Max + 1}
 	if beyond {
-		void.Start = st.before.Start // all that the live lane had is void
+		void.Start = st.Before.Start // all that the live lane had is void
 	}
 	cut := func(to sink.LiveState) error {
-		return s.rollBack(ctx, st, []block.Range{void}, func(h *header) {
-			h.text("cut", hexBlock(void.Start))
-			h.list("set", liveFields(to)...)
+		return s.rollBack(ctx, st, []block.Range{void}, func(h *format.Header) {
+			h.Text("cut", format.HexBlock(void.Start))
+			h.List("set", format.LiveFields(to)...)
 		})
 	}
 	switch {
 	case ch.Kind == entry.Invalidate:
-		return cut(st.after)
-	case live && (!st.before.Started || beyond):
+		return cut(st.After)
+	case live && (!st.Before.Started || beyond):
 		// The lane owns its blocks from here on: the state becomes that before its
 		// first entry.
-		begun := sink.LiveState{Started: true, Epoch: ch.Epoch, Seq: ch.After, Start: st.after.Start}
+		begun := sink.LiveState{Started: true, Epoch: ch.Epoch, Seq: ch.After, Start: st.After.Start}
 		if err := cut(begun); err != nil {
 			return err
 		}
-		st.before = begun
-	case live && ch.Epoch > st.before.Epoch:
+		st.Before = begun
+	case live && ch.Epoch > st.Before.Epoch:
 		// Slots may have rows of an entry of the epoch before that the coordinator has not.
 		if err := s.drain(ctx); err != nil {
 			return err
 		}
-		if err := s.rollBack(ctx, st, s.unknown(st.before.Start), func(*header) {}); err != nil {
+		if err := s.rollBack(ctx, st, s.unknown(st.Before.Start), func(*format.Header) {}); err != nil {
 			return err
 		}
 	case len(st.Delete) > 0: // blocks of another reading
 		var names []string
 		for _, r := range st.Delete {
-			names = append(names, hexBlock(r.Start))
+			names = append(names, format.HexBlock(r.Start))
 		}
-		if err := s.rollBack(ctx, st, st.Delete, func(h *header) { h.list("unclaim", names...) }); err != nil {
+		if err := s.rollBack(ctx, st, st.Delete, func(h *format.Header) { h.List("unclaim", names...) }); err != nil {
 			return err
 		}
 	}
 	switch {
 	case ch.Kind != entry.Data:
-		s.toCoordinator(st).list("set", liveFields(st.after)...)
+		s.toCoordinator(st).List("set", format.LiveFields(st.After)...)
 		s.tellCoordinator()
 	case ch.Whole():
 		if err := s.whole(ctx, st); err != nil {
@@ -145,21 +153,21 @@ func (s *transaction) step(ctx context.Context, st *step) error {
 			return err
 		}
 	}
-	if len(s.rows.packed) < clusterBatchBytes {
+	if len(s.rows.packed) < batchBytes {
 		return nil
 	}
 	return s.flush(ctx)
 }
 
 func (s *transaction) cover(r block.Range) {
-	s.header.cover(r)
+	s.header.Cover(r)
 	s.top = max(s.top, r.End-1)
 }
 
 // unknown returns the blocks from n on of which the coordinator has nothing.
 func (s *transaction) unknown(n block.Number) []block.Range {
-	known := s.coverage.Clone()
-	for at := range s.claims {
+	known := s.Coverage.Clone()
+	for at := range s.Claims {
 		known.Add(block.Closed(at, at))
 	}
 	return known.Missing(block.Range{Start: n, End: block.Max + 1})
@@ -167,15 +175,15 @@ func (s *transaction) unknown(n block.Number) []block.Range {
 
 // tellCoordinator keeps the call whose header has been made until the rows are there.
 func (s *transaction) tellCoordinator() {
-	s.calls = append(s.calls, slices.Clone(s.header.bytes()))
+	s.calls = append(s.calls, slices.Clone(s.header.Bytes()))
 }
 
 // whole sends the blocks of an entry that are not covered.
-func (s *transaction) whole(ctx context.Context, st *step) error {
+func (s *transaction) whole(ctx context.Context, st *format.Step) error {
 	if len(st.Covered) == 0 {
-		if st.change.Live {
+		if st.Change.Live {
 			s.toCoordinator(st)
-			s.header.moveOn(st)
+			s.header.MoveOn(st)
 			s.tellCoordinator()
 		}
 		return nil
@@ -186,22 +194,22 @@ func (s *transaction) whole(ctx context.Context, st *step) error {
 		s.toCoordinator(st)
 		s.cover(r)
 		if last {
-			s.header.moveOn(st)
+			s.header.MoveOn(st)
 		}
 		s.tellCoordinator()
 		s.ranges.Add(r)
 		start = end
 	}
-	for i := range st.runs {
-		b := &st.runs[i]
+	for i := range st.Runs {
+		b := &st.Runs[i]
 		for row := b.From; row < b.To; row++ {
-			n := b.blocks.At(row)
+			n := b.Blocks.At(row)
 			for n >= st.Covered[at].End {
 				cover(st.Covered[at].End, false)
 				at++
 				start = st.Covered[at].Start
 			}
-			if n > start && len(s.rows.packed) >= clusterBatchBytes && s.rows.lastBlock() != n {
+			if n > start && len(s.rows.packed) >= batchBytes && s.rows.lastBlock() != n {
 				cover(n, false)
 				if err := s.flush(ctx); err != nil {
 					return err
@@ -218,13 +226,13 @@ func (s *transaction) whole(ctx context.Context, st *step) error {
 }
 
 // onePart sends one part of a block.
-func (s *transaction) onePart(ctx context.Context, st *step) error {
-	ch := &st.change
-	token, n := tokenOf(ch.Parts, ch.Batch), ch.Range
-	if st.idle {
+func (s *transaction) onePart(ctx context.Context, st *format.Step) error {
+	ch := &st.Change
+	token, n := format.TokenOf(ch.Parts, ch.Batch), ch.Range
+	if st.Idle {
 		if ch.Live {
-			s.toCoordinator(st).list("arrived", hexBlock(n.Start), hexBlock(n.End), token, strconv.Itoa(ch.Part))
-			s.header.moveOn(st)
+			s.toCoordinator(st).List("arrived", format.HexBlock(n.Start), format.HexBlock(n.End), token, strconv.Itoa(ch.Part))
+			s.header.MoveOn(st)
 			s.tellCoordinator()
 		}
 		return nil
@@ -232,20 +240,20 @@ func (s *transaction) onePart(ctx context.Context, st *step) error {
 	if err := s.flush(ctx); err != nil { // so that slots have parts one after the other
 		return err
 	}
-	for i := range st.runs {
-		for row := st.runs[i].From; row < st.runs[i].To; row++ {
-			s.rows.add(s.table, &st.runs[i], row)
+	for i := range st.Runs {
+		for row := st.Runs[i].From; row < st.Runs[i].To; row++ {
+			s.rows.add(s.table, &st.Runs[i], row)
 		}
 	}
-	s.part = &blockChunk{n, ch.Batch, ch.Part, ch.Parts}
+	s.part = &format.Chunk{Blocks: n, Batch: ch.Batch, Part: ch.Part, Parts: ch.Parts}
 	h := s.toCoordinator(st)
 	s.cover(n)
-	h.text("token", token)
-	h.text("parts", strconv.Itoa(ch.Parts))
-	h.text("part", strconv.Itoa(ch.Part))
-	h.text("offset", "0")
-	h.text("last", "yes")
-	s.header.moveOn(st)
+	h.Text("token", token)
+	h.Text("parts", strconv.Itoa(ch.Parts))
+	h.Text("part", strconv.Itoa(ch.Part))
+	h.Text("offset", "0")
+	h.Text("last", "yes")
+	s.header.MoveOn(st)
 	s.tellCoordinator()
 	return s.flush(ctx)
 }
