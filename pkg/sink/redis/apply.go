@@ -195,37 +195,30 @@ func (c *call) step(ctx context.Context, s *format.Step) error {
 	if live && s.Before == s.After {
 		return nil // applied before
 	}
-	beyond := live && s.Before.StartsBeyond(s.Change)
-	from := s.Change.Range.Start
-	if beyond {
-		from = s.Before.Start // all that the live lane had is void
-	}
+	from, beyond := s.Voids()
 	if live && !s.Before.Started || beyond && s.Change.Kind != entry.Invalidate {
-		// The lane takes possession of its blocks, at the place before its first
-		// entry, so that the entry itself can follow in slices.
-		begun := sink.LiveState{Started: true, Epoch: s.Change.Epoch, Seq: s.Change.After, Start: s.After.Start}
+		begun := s.Begun()
 		c.begin(s.Before, true)
-		c.pack.Header.Text("cut", format.HexBlock(from))
-		c.pack.Header.List("set", format.LiveFields(begun)...)
+		c.pack.Header.Cut(from)
+		c.pack.Header.Set(begun)
 		if err := c.send(ctx); err != nil {
 			return err
 		}
 		s.Before = begun
 	}
-	switch s.Change.Kind {
-	case entry.Data:
-		if s.Change.Whole() {
-			return c.whole(ctx, s)
+	switch {
+	case s.Change.Kind != entry.Data:
+		c.begin(s.Before, true)
+		if s.Change.Kind == entry.Invalidate {
+			c.pack.Header.Cut(from)
 		}
-		return c.part(ctx, s)
-	case entry.Invalidate:
-		c.begin(s.Before, true)
-		c.pack.Header.Text("cut", format.HexBlock(from))
+		c.pack.Header.Set(s.After)
+		return c.send(ctx)
+	case s.Change.Whole():
+		return c.whole(ctx, s)
 	default:
-		c.begin(s.Before, true)
+		return c.part(ctx, s)
 	}
-	c.pack.Header.List("set", format.LiveFields(s.After)...)
-	return c.send(ctx)
 }
 
 // whole sends the blocks of an entry that are not covered: several of them in a
@@ -279,10 +272,7 @@ func (c *call) chunks(ctx context.Context, s *format.Step, rows *reader, p forma
 		c.cover(p.Blocks)
 		c.chunked = true
 		h := &c.pack.Header
-		h.Text("token", format.TokenOf(p.Parts, p.Batch))
-		h.Text("parts", strconv.Itoa(p.Parts))
-		h.Text("part", strconv.Itoa(p.Part))
-		h.Text("offset", strconv.Itoa(offset))
+		h.Chunk(p, offset)
 		n := c.fill(rows, min(count, format.SliceRows), format.SliceBytes)
 		offset, count = offset+n, count-n
 		h.Text("next", strconv.Itoa(offset))
@@ -299,18 +289,16 @@ func (c *call) chunks(ctx context.Context, s *format.Step, rows *reader, p forma
 
 // part sends one part of a block.
 func (c *call) part(ctx context.Context, s *format.Step) error {
-	n, ch := s.Change.Range, s.Change
+	if s.Idle && !s.Change.Live {
+		return nil
+	}
 	if s.Idle {
-		if !ch.Live {
-			return nil
-		}
 		c.begin(s.Before, true)
-		c.pack.Header.List("arrived", format.HexBlock(n.Start), format.HexBlock(n.End), format.TokenOf(ch.Parts, ch.Batch), strconv.Itoa(ch.Part))
-		c.pack.Header.MoveOn(s)
+		c.pack.Header.Arrived(s)
 		return c.send(ctx)
 	}
 	rows := reader{runs: s.Runs}
-	if err := c.chunks(ctx, s, &rows, format.Chunk{Blocks: n, Batch: ch.Batch, Part: ch.Part, Parts: ch.Parts}, int(sink.CountRows(s.Write))); err != nil {
+	if err := c.chunks(ctx, s, &rows, format.Part(&s.Change), int(sink.CountRows(s.Write))); err != nil {
 		return err
 	}
 	c.pack.Header.MoveOn(s)

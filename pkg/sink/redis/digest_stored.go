@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,14 +17,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
-
-// indexed is an entry of the index.
-type indexed struct {
-	place       string // where the state is that knows it
-	block       block.Number
-	key, member string
-	hash        string // of the row as it was written; only if keys expire
-}
 
 // How much is read at a time.
 const (
@@ -70,107 +63,6 @@ func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Dige
 		return err
 	}
 	return d.read(ctx)
-}
-
-// places returns the prefixes of the states that know of rows.
-func (w *Writer) places(l *commitState) []string {
-	if !w.target.Cluster {
-		return []string{w.target.Prefix()}
-	}
-	var places []string
-	for slot := range l.Slots.Each {
-		places = append(places, strings.TrimSuffix(w.cluster.StateOf(slot), "state"))
-	}
-	return places
-}
-
-// eachIndexed is called with rows of the index, and the range of blocks that they are all of.
-type eachIndexed func(context.Context, []indexed, block.Range) error
-
-// readIndex reads the entries of the indexes of some states that may hold rows of the
-// blocks of r, and hands the rows of a few of them at a time to each: first nil when a
-// state begins. Rows of other blocks are among them.
-func (w *Writer) readIndex(ctx context.Context, places []string, r block.Range, each eachIndexed) error {
-	for some := range slices.Chunk(places, indexes) {
-		if err := w.readIndexes(ctx, some, r, each); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range, each eachIndexed) error {
-	pipe := w.client.Pipeline()
-	before, inside := make([]*redis.StringSliceCmd, len(places)), make([]*redis.StringSliceCmd, len(places))
-	next := func(c redis.Cmdable, place, from string) *redis.StringSliceCmd {
-		return c.ZRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: from, Max: "(" + format.HexBlock(r.End), Count: atOnce})
-	}
-	for i, place := range places {
-		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "[0", Max: "(" + format.HexBlock(r.Start), Count: 1})
-		inside[i] = next(pipe, place, "["+format.HexBlock(r.Start))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return err
-	}
-	for i, place := range places {
-		if err := each(ctx, nil, r); err != nil {
-			return err
-		}
-		for some := append(before[i].Val(), inside[i].Val()...); len(some) > 0; {
-			rows, err := unpackIndex(w.target, place, some)
-			if err != nil {
-				return err
-			}
-			if err := each(ctx, rows, r); err != nil {
-				return err
-			}
-			if len(some) < atOnce {
-				break
-			}
-			if some, err = next(w.client, place, "("+some[len(some)-1]).Result(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// unpackIndex returns the rows of entries of an index.
-func unpackIndex(g *format.Table, place string, entries []string) ([]indexed, error) {
-	var rows []indexed
-	stride := g.Stride()
-	for _, e := range entries {
-		bar := strings.IndexByte(e[min(len(e), 33):], '|')
-		if bar < 0 {
-			return nil, format.ErrState
-		}
-		slice, packed := e[33:33+bar], e[34+bar:]
-		var n block.Number
-		var failed error
-		at := 0
-		err := format.UnpackTexts([]byte(packed), func(depth int, text string) {
-			if depth == 1 {
-				n, failed = format.ParseBlock(text)
-				at = 0
-				return
-			}
-			switch {
-			case at == 0:
-				rows = append(rows, indexed{place: place, block: n, key: text})
-			case at == stride-1 && g.TTL > 0:
-				rows[len(rows)-1].hash = text
-			case g.Structure == config.Stream:
-				rows[len(rows)-1].member = slice + "-" + text
-			default:
-				rows[len(rows)-1].member = text
-			}
-			at = (at + 1) % stride
-		})
-		if err != nil || failed != nil {
-			return nil, format.ErrState
-		}
-	}
-	return rows, nil
 }
 
 // storedDigest reads rows that the index names.
@@ -262,8 +154,8 @@ func (d *storedDigest) read(ctx context.Context) error {
 			d.refused(row, err)
 			continue
 		}
-		if there := d.pack(row, found[i]); there {
-			d.into.Add(row.block, xxh3.Hash(d.buf))
+		if texts := d.textsOf(row, found[i]); len(texts) > 0 {
+			d.count(row, texts...)
 		} else if d.target.TTL > 0 {
 			hash, err := strconv.ParseUint(row.hash, 16, 64)
 			if err != nil {
@@ -302,66 +194,64 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 	return shown, nil
 }
 
-// pack packs what was found as the source's digest does, and returns false if
-// nothing was.
-func (d *storedDigest) pack(row indexed, found redis.Cmder) bool {
-	g := d.target
+// count adds a row that consists of its key and texts, packed as the source's digest does.
+func (d *storedDigest) count(row indexed, texts ...string) {
 	d.buf = format.AppendPacked(format.OpenArray(d.buf[:0]), row.key)
-	n := 1
-	add := func(text string) { d.buf, n = format.AppendPacked(d.buf, text), n+1 }
+	for _, text := range texts {
+		d.buf = format.AppendPacked(d.buf, text)
+	}
+	format.CloseArray(d.buf, 0, 1+len(texts))
+	d.into.Add(row.block, xxh3.Hash(d.buf))
+}
+
+// textsOf returns what was found of a row, nothing if it is not there.
+func (d *storedDigest) textsOf(row indexed, found redis.Cmder) (texts []string) {
+	if found.Err() != nil {
+		return nil
+	}
+	fields := func(value func(name string) (string, bool)) {
+		for _, i := range d.target.Indexes {
+			name := d.target.Schema.Field(i).Name
+			if v, ok := value(name); ok {
+				texts = append(texts, name, v)
+			}
+		}
+	}
 	switch cmd := found.(type) {
 	case *redis.MapStringStringCmd:
-		fields := cmd.Val()
-		if len(fields) == 0 {
-			return false
-		}
-		for _, i := range g.Indexes {
-			name := g.Schema.Field(i).Name
-			if v, ok := fields[name]; ok {
-				add(name)
-				add(v)
-				delete(fields, name)
-			}
-		}
-		for name := range fields { // not ours: the row differs
-			add(name)
-		}
+		left := cmd.Val()
+		fields(func(name string) (string, bool) {
+			v, ok := left[name]
+			delete(left, name)
+			return v, ok
+		})
+		return slices.AppendSeq(texts, maps.Keys(left)) // not ours: the row differs
 	case *redis.XMessageSliceCmd:
-		if len(cmd.Val()) == 0 {
-			return false
-		}
-		for _, i := range g.Indexes {
-			name := g.Schema.Field(i).Name
-			if v, ok := cmd.Val()[0].Values[name].(string); ok {
-				add(name)
-				add(v)
-			}
+		for _, message := range cmd.Val() {
+			fields(func(name string) (string, bool) {
+				v, ok := message.Values[name].(string)
+				return v, ok
+			})
 		}
 	case *redis.StringCmd:
-		if cmd.Err() != nil {
-			return false
-		}
-		add(cmd.Val())
+		return []string{cmd.Val()}
 	case *redis.Cmd:
-		text, err := cmd.Text()
-		if err != nil {
-			return false
+		if text, err := cmd.Text(); err == nil {
+			return []string{string(appendRewritten(nil, []byte(text)))}
 		}
-		add(string(appendRewritten(nil, []byte(text))))
 	case *redis.BoolCmd:
-		if !cmd.Val() {
-			return false
+		if cmd.Val() {
+			return []string{row.member}
 		}
-		add(row.member)
 	case *redis.FloatCmd:
-		if cmd.Err() != nil {
-			return false
-		}
-		add(row.member)
-		d.buf, n = format.AppendPacked(d.buf, strconv.FormatFloat(cmd.Val(), 'g', -1, 64)), n+1
+		return []string{row.member, strconv.FormatFloat(cmd.Val(), 'g', -1, 64)}
 	}
-	format.CloseArray(d.buf, 0, n)
-	return true
+	return texts
+}
+
+// refused notes that a row of a block cannot be read.
+func (d *storedDigest) refused(row indexed, err error) {
+	d.unreadable.Add(block.Closed(row.block, row.block), fault.Permanent(fmt.Errorf("key %q: %w", fault.Shorten(row.key, 100), err)))
 }
 
 // list counts an element of a list, each as often as it is there.
@@ -392,8 +282,6 @@ func (d *storedDigest) list(ctx context.Context, row indexed) error {
 		return nil
 	}
 	elements[row.member]--
-	d.buf = format.AppendPacked(format.AppendPacked(format.OpenArray(d.buf[:0]), row.key), row.member)
-	format.CloseArray(d.buf, 0, 2)
-	d.into.Add(row.block, xxh3.Hash(d.buf))
+	d.count(row, row.member)
 	return nil
 }

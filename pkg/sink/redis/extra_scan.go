@@ -75,12 +75,8 @@ func (s *search) scan(ctx context.Context, stored func(storedRow)) error {
 		}
 		return s.rowsOf(ctx, s.client, s.shape.glob, 0, stored)
 	}
-	nodes, clustered := s.client.(*redis.ClusterClient)
-	if !clustered {
-		return s.scanNode(ctx, s.client, stored)
-	}
 	var one sync.Mutex
-	return nodes.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+	return eachServer(ctx, s.client, func(ctx context.Context, node redis.UniversalClient) error {
 		one.Lock()
 		defer one.Unlock()
 		return s.scanNode(ctx, node, stored)

@@ -68,6 +68,28 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 	})
 }
 
+// Reach connects and finds out whether the servers are of the right kind, while the
+// columns of the query, and so the keys, are not known. It changes nothing.
+func (w *Writer) Reach(ctx context.Context) error {
+	g := &format.Table{Redis: w.cfg}
+	client, err := connect(w.cfg, &w.connections)
+	if err != nil {
+		return err
+	}
+	err = eachServer(ctx, client, func(ctx context.Context, server redis.UniversalClient) error {
+		info, err := serverInfo(ctx, server)
+		if redis.HasErrorPrefix(err, "NOPERM") {
+			return nil // what the user may do is asked when the keys are known
+		}
+		if err != nil {
+			return err
+		}
+		return checkServer(g, info)
+	})
+	_ = client.Close() // nothing was written
+	return openError(ctx, g, err)
+}
+
 func (w *Writer) open(ctx context.Context, t sink.Table, then func(*format.Table, redis.UniversalClient, map[string]string) error) error {
 	g, err := format.NewTable(w.cfg, t)
 	if err != nil {
@@ -132,11 +154,21 @@ return redis.call('HSET', KEYS[1], unpack(ARGV, 3))`
 
 // load makes all servers know the scripts.
 func (w *Writer) load(ctx context.Context, client redis.UniversalClient) error {
+	return eachServer(ctx, client, func(ctx context.Context, server redis.UniversalClient) error {
+		if w.cfg.Cluster {
+			return w.cluster.Load(ctx, server)
+		}
+		return w.script.Load(ctx, server).Err()
+	})
+}
+
+// eachServer calls f for every server that holds keys, at once.
+func eachServer(ctx context.Context, client redis.UniversalClient, f func(context.Context, redis.UniversalClient) error) error {
 	nodes, clustered := client.(*redis.ClusterClient)
 	if !clustered {
-		return w.script.Load(ctx, client).Err()
+		return f(ctx, client)
 	}
-	return nodes.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return w.cluster.Load(ctx, c) })
+	return nodes.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return f(ctx, node) })
 }
 
 // inspect checks what the servers are and have, and returns the state of the sink,
@@ -144,8 +176,8 @@ func (w *Writer) load(ctx context.Context, client redis.UniversalClient) error {
 func inspect(ctx context.Context, g *format.Table, client redis.UniversalClient) (map[string]string, []string, error) {
 	var warnings []string
 	var one sync.Mutex
-	look := func(ctx context.Context, c redis.UniversalClient) error {
-		found, err := inspectServer(ctx, g, c)
+	err := eachServer(ctx, client, func(ctx context.Context, server redis.UniversalClient) error {
+		found, err := inspectServer(ctx, g, server)
 		one.Lock()
 		defer one.Unlock()
 		for _, warning := range found {
@@ -154,13 +186,7 @@ func inspect(ctx context.Context, g *format.Table, client redis.UniversalClient)
 			}
 		}
 		return err
-	}
-	var err error
-	if nodes, clustered := client.(*redis.ClusterClient); clustered {
-		err = nodes.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return look(ctx, c) })
-	} else {
-		err = look(ctx, client)
-	}
+	})
 	if err != nil {
 		return nil, nil, err
 	}

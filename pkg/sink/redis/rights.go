@@ -90,16 +90,11 @@ func userOf(g *format.Table) string {
 	if err != nil {
 		return "default"
 	}
-	name := ""
+	name := u.User.Username()
 	if g.Sentinel != "" {
 		name = u.Query().Get("username")
-	} else if u.User != nil {
-		name = u.User.Username()
 	}
-	if name == "" {
-		return "default"
-	}
-	return name
+	return cmp.Or(name, "default")
 }
 
 // right returns the name of a command as a rule of an ACL has it, behind a plus sign.
@@ -131,12 +126,14 @@ func shellWord(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// with adds a name that is not in the list.
-func with(list []string, name string) []string {
-	if slices.Contains(list, name) {
-		return list
+// with adds the rights that commands need and are not in the list.
+func with(list []string, commands ...string) []string {
+	for _, c := range commands {
+		if name := right(c); !slices.Contains(list, name) {
+			list = append(list, name)
+		}
 	}
-	return append(list, name)
+	return list
 }
 
 // usesKey asks whether a key may be used. That the user may run EVAL is known by then, and
@@ -192,9 +189,7 @@ func tryRights(ctx context.Context, g *format.Table, client redis.UniversalClien
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		var all []string
 		for _, n := range needs {
-			for _, c := range n.commands {
-				all = with(all, right(c))
-			}
+			all = with(all, n.commands...)
 		}
 		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); "+
 			"run on the server: %s", userOf(g), err, grant(g, nil, all)))
@@ -225,9 +220,9 @@ func judge(g *format.Table, needs []need, answers map[question]string) error {
 			elsewhere := slices.ContainsFunc(needs, func(o need) bool { return answers[question{c, o.key}] == "allowed" })
 			switch {
 			case answer == "unknown":
-				unknown = with(unknown, right(c))
+				unknown = with(unknown, c)
 			case answer == "denied" && (usable || !elsewhere):
-				commands = with(commands, right(c))
+				commands = with(commands, c)
 			}
 		}
 	}
@@ -236,18 +231,18 @@ func judge(g *format.Table, needs []need, answers map[question]string) error {
 		wrong = append(wrong, fmt.Sprintf("the server has no command %s; "+
 			"take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
 	}
-	advice := grant(g, keys, commands)
-	switch every, all := strings.Join(keys, " and "), strings.Join(commands, ", "); {
-	case len(keys) > 0 && len(commands) > 0 && !anyKey: // so no key tells
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor, perhaps, run %s; "+
-			"run on the server: %s", userOf(g), every, all, advice))
-	case len(keys) > 0 && len(commands) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor run %s; "+
-			"run on the server: %s", userOf(g), every, all, advice))
-	case len(keys) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s; run on the server: %s", userOf(g), every, advice))
-	case len(commands) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not run %s; run on the server: %s", userOf(g), all, advice))
+	if len(keys) > 0 || len(commands) > 0 {
+		every, all := strings.Join(keys, " and "), strings.Join(commands, ", ")
+		may := "may not use the keys " + every
+		switch {
+		case len(keys) == 0:
+			may = "may not run " + all
+		case len(commands) > 0 && !anyKey: // so no key tells
+			may += ", nor, perhaps, run " + all
+		case len(commands) > 0:
+			may += ", nor run " + all
+		}
+		wrong = append(wrong, fmt.Sprintf("the user %q %s; run on the server: %s", userOf(g), may, grant(g, keys, commands)))
 	}
 	if len(wrong) == 0 {
 		return nil

@@ -47,7 +47,7 @@ func (s *transaction) flush(ctx context.Context) error {
 	e := &batchInFlight{done: make(chan struct{}), release: release, rows: len(s.rows.rows), pipe: s.client.Pipeline(),
 		calls: s.calls, ranges: s.ranges}
 	if s.part != nil {
-		n, token := s.part.Blocks.Start, format.TokenOf(s.part.Parts, s.part.Batch)
+		n, token := s.part.Blocks.Start, s.part.Token()
 		if s.Claims[n] != token {
 			e.claimed, e.token = n, token
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sort"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -101,24 +100,18 @@ func (s *transaction) step(ctx context.Context, st *format.Step) error {
 	if live && st.Before == st.After {
 		return nil // applied before
 	}
-	beyond := live && st.Before.StartsBeyond(*ch)
-	void := block.Range{Start: ch.Range.Start, End: block.Max + 1}
-	if beyond {
-		void.Start = st.Before.Start // all that the live lane had is void
-	}
+	from, beyond := st.Voids()
 	cut := func(to sink.LiveState) error {
-		return s.rollBack(ctx, st, []block.Range{void}, func(h *format.Header) {
-			h.Text("cut", format.HexBlock(void.Start))
-			h.List("set", format.LiveFields(to)...)
+		return s.rollBack(ctx, st, []block.Range{{Start: from, End: block.Max + 1}}, func(h *format.Header) {
+			h.Cut(from)
+			h.Set(to)
 		})
 	}
 	switch {
 	case ch.Kind == entry.Invalidate:
 		return cut(st.After)
 	case live && (!st.Before.Started || beyond):
-		// The lane owns its blocks from here on: the state becomes that before its
-		// first entry.
-		begun := sink.LiveState{Started: true, Epoch: ch.Epoch, Seq: ch.After, Start: st.After.Start}
+		begun := st.Begun()
 		if err := cut(begun); err != nil {
 			return err
 		}
@@ -142,7 +135,7 @@ func (s *transaction) step(ctx context.Context, st *format.Step) error {
 	}
 	switch {
 	case ch.Kind != entry.Data:
-		s.toCoordinator(st).List("set", format.LiveFields(st.After)...)
+		s.toCoordinator(st).Set(st.After)
 		s.tellCoordinator()
 	case ch.Whole():
 		if err := s.whole(ctx, st); err != nil {
@@ -227,14 +220,12 @@ func (s *transaction) whole(ctx context.Context, st *format.Step) error {
 
 // onePart sends one part of a block.
 func (s *transaction) onePart(ctx context.Context, st *format.Step) error {
-	ch := &st.Change
-	token, n := format.TokenOf(ch.Parts, ch.Batch), ch.Range
+	if st.Idle && !st.Change.Live {
+		return nil
+	}
 	if st.Idle {
-		if ch.Live {
-			s.toCoordinator(st).List("arrived", format.HexBlock(n.Start), format.HexBlock(n.End), token, strconv.Itoa(ch.Part))
-			s.header.MoveOn(st)
-			s.tellCoordinator()
-		}
+		s.toCoordinator(st).Arrived(st)
+		s.tellCoordinator()
 		return nil
 	}
 	if err := s.flush(ctx); err != nil { // so that slots have parts one after the other
@@ -245,15 +236,13 @@ func (s *transaction) onePart(ctx context.Context, st *format.Step) error {
 			s.rows.add(s.table, &st.Runs[i], row)
 		}
 	}
-	s.part = &format.Chunk{Blocks: n, Batch: ch.Batch, Part: ch.Part, Parts: ch.Parts}
+	part := format.Part(&st.Change)
+	s.part = &part
 	h := s.toCoordinator(st)
-	s.cover(n)
-	h.Text("token", token)
-	h.Text("parts", strconv.Itoa(ch.Parts))
-	h.Text("part", strconv.Itoa(ch.Part))
-	h.Text("offset", "0")
+	s.cover(part.Blocks)
+	h.Chunk(part, 0)
 	h.Text("last", "yes")
-	s.header.MoveOn(st)
+	h.MoveOn(st)
 	s.tellCoordinator()
 	return s.flush(ctx)
 }

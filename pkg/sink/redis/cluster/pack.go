@@ -1,13 +1,9 @@
 package cluster
 
 import (
-	"fmt"
-	"strconv"
-
 	"github.com/zeebo/xxh3"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
@@ -39,7 +35,7 @@ func (m *packedRows) add(g *format.Table, b *format.Rows, row int) {
 		r.hash = xxh3.Hash(m.packed[r.to:])
 		m.packed = m.packed[:r.to]
 	}
-	_, key := textAt(m.packed[r.from+arrayHead:])
+	_, key := format.TextAt(m.packed[r.from+arrayHead:])
 	r.slot = Slot(key)
 	m.rows = append(m.rows, r)
 }
@@ -105,18 +101,9 @@ func (p *slotBatch) group(g *format.Table, packed []byte, rows []packedRow) {
 	for _, r := range rows {
 		row := packed[r.from:r.to]
 		p.rows = append(p.rows, row...)
-		key, _ := textAt(row[arrayHead:])
-		p.index = append(p.index, key...)
-		switch {
-		case g.Structure == config.Stream:
-			p.index = format.AppendPacked(p.index, strconv.Itoa(p.number))
-		case g.Members(), g.Structure == config.List:
-			document, _ := textAt(row[arrayHead+len(key):])
-			p.index = append(p.index, document...)
-		}
-		if g.TTL > 0 {
-			p.index = format.AppendPacked(p.index, fmt.Sprintf("%016x", r.hash))
-		}
+		packed, key := format.TextAt(row[arrayHead:])
+		_, content := format.TextAt(row[arrayHead+len(packed):])
+		p.index = g.AppendEntry(p.index, key, content, p.number, r.hash)
 		p.number++
 	}
 	format.CloseArray(p.rows, rowsAt, len(rows))
@@ -152,17 +139,4 @@ func (p *slotBatch) chunk(texts ...string) {
 func (p *slotBatch) finish() {
 	format.CloseArray(p.rows, 0, p.n)
 	format.CloseArray(p.index, 0, p.n)
-}
-
-// textAt returns the text that packed bytes begin with: as it is packed, and what it
-// says.
-func textAt(b []byte) (packed, text []byte) {
-	head, size := 1, int(b[0]&31)
-	switch b[0] {
-	case 0xd9:
-		head, size = 2, int(b[1])
-	case 0xdb:
-		head, size = 5, int(b[1])<<24|int(b[2])<<16|int(b[3])<<8|int(b[4])
-	}
-	return b[:head+size], b[head : head+size]
 }

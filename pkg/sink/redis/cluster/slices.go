@@ -65,7 +65,7 @@ func (s *transaction) slotHeader(ready bool, after string) *format.Header {
 
 // slotCall puts a call for a slot into a pipe.
 func (w *Committer) slotCall(ctx context.Context, pipe redis.Pipeliner, slot int, header, rows, index any) *redis.Cmd {
-	state := w.table.SlotState(w.tags[slot])
+	state := w.StateOf(slot)
 	return w.slotScript.EvalSha(ctx, pipe, []string{state, state[:len(state)-len("state")] + "none"}, header, rows, index)
 }
 
@@ -152,7 +152,7 @@ func (c *slicing) sendChunks(ctx context.Context, rows []packedRow) {
 	token, part := "w"+c.tx.token, "0"
 	known := block.Closed(n, n)
 	if c.tx.part != nil {
-		token, part = "p"+format.TokenOf(c.tx.part.Parts, c.tx.part.Batch), strconv.Itoa(c.tx.part.Part)
+		token, part = "p"+c.tx.part.Token(), strconv.Itoa(c.tx.part.Part)
 	} else {
 		c.enter(n)
 		c.cursor = n + 1

@@ -89,6 +89,31 @@ func (h *Header) Bytes() []byte {
 	return h.buf
 }
 
+// headOf reads the head of a text or an array: its own width, the size of what follows, and
+// whether that is a text. A width of 0 says that b does not begin with one.
+func headOf(b []byte) (width, size int, text bool) {
+	switch c := b[0]; {
+	case c&0xe0 == 0xa0:
+		return 1, int(c & 31), true
+	case c&0xf0 == 0x90:
+		return 1, int(c & 15), false
+	case c == 0xd9 && len(b) > 1:
+		return 2, int(b[1]), true
+	case (c == 0xda || c == 0xdc) && len(b) > 2:
+		return 3, int(binary.BigEndian.Uint16(b[1:])), c == 0xda
+	case (c == 0xdb || c == 0xdd) && len(b) > 4:
+		return 5, int(binary.BigEndian.Uint32(b[1:])), c == 0xdb
+	}
+	return 0, 0, false
+}
+
+// TextAt returns the text that packed bytes begin with: as it is packed, and what it
+// says.
+func TextAt(b []byte) (packed, text []byte) {
+	width, size, _ := headOf(b)
+	return b[:width+size], b[width : width+size]
+}
+
 // UnpackTexts reads the arrays of texts of an index entry, one array in the
 // other, and hands out each text with its depth.
 func UnpackTexts(b []byte, each func(depth int, text string)) error {
@@ -101,23 +126,8 @@ func UnpackTexts(b []byte, each func(depth int, text string)) error {
 			return ErrState
 		}
 		left[len(left)-1]--
-		size, text, width := 0, true, 1
-		switch c := b[0]; {
-		case c&0xe0 == 0xa0:
-			size = int(c & 31)
-		case c == 0xd9 && len(b) > 1:
-			size, width = int(b[1]), 2
-		case c == 0xda && len(b) > 2:
-			size, width = int(binary.BigEndian.Uint16(b[1:])), 3
-		case c == 0xdb && len(b) > 4:
-			size, width = int(binary.BigEndian.Uint32(b[1:])), 5
-		case c&0xf0 == 0x90:
-			size, text = int(c&15), false
-		case c == 0xdc && len(b) > 2:
-			size, width, text = int(binary.BigEndian.Uint16(b[1:])), 3, false
-		case c == 0xdd && len(b) > 4:
-			size, width, text = int(binary.BigEndian.Uint32(b[1:])), 5, false
-		default:
+		width, size, text := headOf(b)
+		if width == 0 {
 			return ErrState
 		}
 		b = b[width:]

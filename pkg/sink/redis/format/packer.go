@@ -1,13 +1,11 @@
 package format
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/zeebo/xxh3"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/config"
 )
 
 // Packer builds the arguments of a call. Its memory is used again.
@@ -31,7 +29,9 @@ func (p *Packer) Reset() {
 	p.Count, p.groups, p.inGroup = 0, 0, 0
 }
 
-// Add packs a row.
+// Add packs a row. Its arguments stand as they are, since the script hands them on:
+// packed into one of them they would be twice as much work for Lua, which hashes every
+// byte of every text.
 func (p *Packer) Add(g *Table, b *Rows, row int) {
 	if n := b.Blocks.At(row); p.groups == 0 || n != p.LastBlock {
 		p.closeGroup(g)
@@ -41,8 +41,22 @@ func (p *Packer) Add(g *Table, b *Rows, row int) {
 		p.Index = OpenArray(p.Index)
 		p.groups++
 	}
-	p.addRow(g, b, row)
-	p.Index = p.appendEntry(g, p.Index, b, row)
+	start := len(p.Rows)
+	p.Rows = g.Pattern.Append(p.Rows, b.Cells, row)
+	key := len(p.Rows)
+	p.Rows = g.appendContent(p.Rows, b, row)
+	content := len(p.Rows)
+	p.Ends = append(p.Ends, key, content)
+	if g.score >= 0 {
+		p.Rows = b.appendScore(g, p.Rows, row)
+		p.Ends = append(p.Ends, len(p.Rows))
+	}
+	hash := uint64(0)
+	if g.TTL > 0 {
+		p.scratch = g.AppendRow(p.scratch[:0], b, row)
+		hash = xxh3.Hash(p.scratch)
+	}
+	p.Index = g.AppendEntry(p.Index, p.Rows[start:key], p.Rows[key:content], p.Count, hash)
 	p.Count++
 	p.inGroup++
 }
@@ -64,38 +78,4 @@ func (p *Packer) Finish(g *Table) {
 	if len(p.Blocks) > 0 {
 		p.Header.packed("blocks", p.Blocks, 2*p.groups)
 	}
-}
-
-// addRow writes the arguments of a row as they stand: the script hands them on.
-// Packed into one of them they would be twice as much work for Lua, which hashes
-// every byte of every text.
-func (p *Packer) addRow(g *Table, b *Rows, row int) {
-	p.Rows = g.Pattern.Append(p.Rows, b.Cells, row)
-	p.Ends = append(p.Ends, len(p.Rows))
-	p.Rows = g.appendContent(p.Rows, b, row)
-	p.Ends = append(p.Ends, len(p.Rows))
-	if g.score >= 0 {
-		p.Rows = b.appendScore(g, p.Rows, row)
-		p.Ends = append(p.Ends, len(p.Rows))
-	}
-}
-
-// appendEntry writes what undoes a row: its key and, where a key holds many, its
-// member or its number in the slice. When keys can expire, the hash of the row
-// stands in for it.
-func (p *Packer) appendEntry(g *Table, dst []byte, b *Rows, row int) []byte {
-	at := len(dst)
-	dst = closeText(g.Pattern.Append(openText(dst), b.Cells, row), at)
-	switch {
-	case g.Structure == config.Stream:
-		dst = AppendPacked(dst, strconv.Itoa(p.Count))
-	case g.Members(), g.Structure == config.List:
-		at = len(dst)
-		dst = closeText(g.AppendDocument(openText(dst), b, row), at)
-	}
-	if g.TTL > 0 {
-		p.scratch = g.AppendRow(p.scratch[:0], b, row)
-		dst = AppendPacked(dst, fmt.Sprintf("%016x", xxh3.Hash(p.scratch)))
-	}
-	return dst
 }

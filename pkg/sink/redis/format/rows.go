@@ -89,15 +89,22 @@ func (g *Table) AppendGiven(dst []byte, b *Rows, row int) []byte {
 	at := len(dst)
 	dst = OpenArray(dst)
 	CloseArray(dst, at, g.width())
+	dst = g.packKey(dst, b, row)
 	text := len(dst)
-	dst = closeText(g.Pattern.Append(openText(dst), b.Cells, row), text)
-	text = len(dst)
 	dst = closeText(g.appendContent(openText(dst), b, row), text)
-	if g.score >= 0 {
-		text = len(dst)
-		dst = closeText(b.appendScore(g, openText(dst), row), text)
+	return g.packScore(dst, b, row)
+}
+
+// packKey and packScore pack a part of a row, packScore nothing if there is no score.
+func (g *Table) packKey(dst []byte, b *Rows, row int) []byte {
+	return closeText(g.Pattern.Append(openText(dst), b.Cells, row), len(dst))
+}
+
+func (g *Table) packScore(dst []byte, b *Rows, row int) []byte {
+	if g.score < 0 {
+		return dst
 	}
-	return dst
+	return closeText(b.appendScore(g, openText(dst), row), len(dst))
 }
 
 // appendContent writes what goes under a row's key.
@@ -143,24 +150,15 @@ func (g *Table) appendDump(dst []byte, b *Rows, row int) []byte {
 // AppendRow packs a row as one: its key, and what goes there. It is what digests
 // hash.
 func (g *Table) AppendRow(dst []byte, b *Rows, row int) []byte {
-	at, n := len(dst), 1
-	dst = OpenArray(dst)
-	text := len(dst)
-	dst = closeText(g.Pattern.Append(openText(dst), b.Cells, row), text)
+	at, n := len(dst), g.width()-1
+	dst = g.packKey(OpenArray(dst), b, row)
 	if g.flat() {
 		dst, n = g.appendFields(dst, b, row)
-		CloseArray(dst, at, n+1)
-		return dst
+	} else {
+		dst = closeText(g.AppendDocument(openText(dst), b, row), len(dst))
+		dst = g.packScore(dst, b, row)
 	}
-	text = len(dst)
-	dst = closeText(g.AppendDocument(openText(dst), b, row), text)
-	n++
-	if g.score >= 0 {
-		text = len(dst)
-		dst = closeText(b.appendScore(g, openText(dst), row), text)
-		n++
-	}
-	CloseArray(dst, at, n)
+	CloseArray(dst, at, 1+n)
 	return dst
 }
 
@@ -205,4 +203,21 @@ func (g *Table) AppendDocument(dst []byte, b *Rows, row int) []byte {
 		dst = b.Cells[i].json(append(dst, g.labels[i]...), row)
 	}
 	return append(dst, '}')
+}
+
+// AppendEntry writes what undoes a row: its key and, where a key holds many, its member,
+// which is all its content, or its number in the slice. When keys can expire, the hash of
+// the row stands in for it.
+func (g *Table) AppendEntry(dst, key, content []byte, number int, hash uint64) []byte {
+	dst = AppendPacked(dst, key)
+	switch {
+	case g.Structure == config.Stream:
+		dst = AppendPacked(dst, strconv.Itoa(number))
+	case g.Members(), g.Structure == config.List:
+		dst = AppendPacked(dst, content)
+	}
+	if g.TTL > 0 {
+		dst = AppendPacked(dst, fmt.Sprintf("%016x", hash))
+	}
+	return dst
 }

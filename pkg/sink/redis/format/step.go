@@ -26,6 +26,27 @@ type Chunk struct {
 	Part, Parts int
 }
 
+// Part returns which chunk a change is that is a part of a block.
+func Part(ch *sink.Change) Chunk { return Chunk{ch.Range, ch.Batch, ch.Part, ch.Parts} }
+
+// Token names the reading.
+func (c Chunk) Token() string { return TokenOf(c.Parts, c.Batch) }
+
+// Begun returns the live state before the first entry of a lane. The lane takes possession
+// of its blocks there, so that the entry itself can follow in slices.
+func (s *Step) Begun() sink.LiveState {
+	return sink.LiveState{Started: true, Epoch: s.Change.Epoch, Seq: s.Change.After, Start: s.After.Start}
+}
+
+// Voids returns from which block on a step voids rows, if it does, and whether these are
+// all that the live lane had, since it starts beyond them.
+func (s *Step) Voids() (from block.Number, beyond bool) {
+	if s.Change.Live && s.Before.StartsBeyond(s.Change) {
+		return s.Before.Start, true
+	}
+	return s.Change.Range.Start, false
+}
+
 // TokenOf names a reading of a block that arrives in chunks.
 func TokenOf(parts int, batch string) string { return strconv.Itoa(parts) + " " + batch }
 
@@ -66,6 +87,12 @@ func (h *Header) Cover(r block.Range) {
 	h.Text("to", HexBlock(r.End))
 }
 
+// Set makes the live lane be there.
+func (h *Header) Set(to sink.LiveState) { h.List("set", LiveFields(to)...) }
+
+// Cut removes all blocks from n on.
+func (h *Header) Cut(n block.Number) { h.Text("cut", HexBlock(n)) }
+
 // MoveOn makes the last step of a live entry move the sequence on, if all of the
 // entry has arrived.
 func (h *Header) MoveOn(s *Step) {
@@ -75,7 +102,22 @@ func (h *Header) MoveOn(s *Step) {
 	if s.Change.Whole() {
 		h.List("whole", HexBlock(s.Change.Range.Start), HexBlock(s.Change.Range.End))
 	}
-	h.List("set", LiveFields(s.After)...)
+	h.Set(s.After)
+}
+
+// Arrived moves the live sequence on if the part that s is of has arrived.
+func (h *Header) Arrived(s *Step) {
+	ch := &s.Change
+	h.List("arrived", HexBlock(ch.Range.Start), HexBlock(ch.Range.End), TokenOf(ch.Parts, ch.Batch), strconv.Itoa(ch.Part))
+	h.MoveOn(s)
+}
+
+// Chunk says that the rows are those of a chunk from offset on.
+func (h *Header) Chunk(c Chunk, offset int) {
+	h.Text("token", c.Token())
+	h.Text("parts", strconv.Itoa(c.Parts))
+	h.Text("part", strconv.Itoa(c.Part))
+	h.Text("offset", strconv.Itoa(offset))
 }
 
 // HexBlock returns a block number as it stands in keys: text in the order of numbers.
