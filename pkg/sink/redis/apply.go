@@ -16,13 +16,13 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/cluster"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // attempts bounds how often a call begins again because others were in its way.
 // Each time, somebody has got on.
 const attempts = 100
-
-var errStale = errors.New("another writer has changed the state meanwhile")
 
 // Apply makes the changes; see [sink.Writer]. It reads what is committed, asks
 // the rules, and sends the rows in slices. Each slice says what it rests on, and
@@ -49,7 +49,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		switch {
 		case err == nil:
 			return c.applied, nil
-		case i < attempts && errors.Is(err, errStale):
+		case i < attempts && errors.Is(err, format.ErrStale):
 			if err := fault.Sleep(ctx, fault.Backoff{Min: time.Millisecond, Max: 20 * time.Millisecond}.Delay(i)); err != nil {
 				return sink.Applied{}, err
 			}
@@ -98,16 +98,6 @@ type batch struct {
 // server works on one batch, the next is packed.
 const batchBytes = 512 << 10
 
-// step is what one change does.
-type step struct {
-	sink.Step
-	change        sink.Change
-	before, after sink.LiveState
-	runs          []bound
-	idle          bool                 // a part that is there, or is not wanted
-	resume        map[block.Number]int // rows of a block in chunks that are there
-}
-
 // attempt applies what is not committed yet.
 func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 	l, err := c.readCommitState(ctx)
@@ -117,12 +107,15 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 	for _, r := range l.Coverage.Ranges() {
 		c.top = max(c.top, r.End-1)
 	}
-	var before *commitState // in a Cluster: as it is, while l is as it will be
+	var on cluster.Committed // in a Cluster: as it is, while l is as it will be
 	if c.target.Cluster {
-		before = &commitState{CommitState: *l.Clone(), open: maps.Clone(l.open), floor: l.floor, coordinator: l.coordinator}
+		on = cluster.Committed{Coordinator: l.Coordinator, Coverage: l.Coverage.Clone(), Claims: make(map[block.Number]string), Floor: l.floor}
+		for n, o := range l.open {
+			on.Claims[n] = o.token
+		}
 	}
 	// Everything that can be refused is, before anything is sent.
-	steps := make([]step, len(changes))
+	steps := make([]format.Step, len(changes))
 	var all, skipped uint64
 	for i, change := range changes {
 		if steps[i], err = c.take(l, change); err != nil {
@@ -131,11 +124,12 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 		all, skipped = all+uint64(change.Rows), skipped+steps[i].Skipped
 	}
 	if c.target.Cluster {
-		there, err := c.commitCluster(ctx, before, steps)
+		applied, err := c.cluster.Commit(ctx, on, c.top, c.token, steps)
+		c.applied.Rows, c.applied.Deleted = c.applied.Rows+applied.Rows, c.applied.Deleted+applied.Deleted
 		if err != nil {
 			return err
 		}
-		skipped += there
+		skipped += applied.Skipped
 	} else if err := c.slices(ctx, steps); err != nil {
 		return err
 	}
@@ -145,7 +139,7 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 }
 
 // slices sends steps to a single server.
-func (c *call) slices(ctx context.Context, steps []step) error {
+func (c *call) slices(ctx context.Context, steps []format.Step) error {
 	c.next.pipe, c.run.pipe = c.client.Pipeline(), c.client.Pipeline()
 	c.next.reset()
 	for i := range steps {
@@ -160,107 +154,97 @@ func (c *call) slices(ctx context.Context, steps []step) error {
 }
 
 // take asks the rules what a change does.
-func (c *call) take(l *commitState, change sink.Change) (s step, err error) {
-	s = step{change: change, before: l.Live, resume: make(map[block.Number]int)}
+func (c *call) take(l *commitState, change sink.Change) (s format.Step, err error) {
+	s = format.Step{Change: change, Before: l.Live, Resume: make(map[block.Number]int)}
 	at := change.Range.Start
 	if change.Kind == entry.Data && !change.Whole() {
 		p := l.Partial[at]
-		s.idle = l.Coverage.Has(at) && (l.Live.Started || !change.Live) ||
+		s.Idle = l.Coverage.Has(at) && (l.Live.Started || !change.Live) ||
 			p.Batch == change.Batch && p.Parts == change.Parts && slices.Contains(p.Have, change.Part) && (l.Live.Started || !change.Live) ||
 			!change.Live && l.Live.Started && at >= l.Live.Start
 	}
-	if s.Step, err = l.Take(change, c.target.block); err != nil {
+	if s.Step, err = l.Take(change, c.target.Block); err != nil {
 		return s, err
 	}
-	s.after = l.Live
+	s.After = l.Live
 	for n, o := range l.open {
 		switch {
-		case !change.Range.Has(n) || s.after.Started && !s.before.Started:
-		case change.Whole() && o.token == tokenOf(1, c.token):
-			s.resume[n] = o.rows[0]
-		case !change.Whole() && o.token == tokenOf(change.Parts, change.Batch):
-			s.resume[n] = o.rows[change.Part]
+		case !change.Range.Has(n) || s.After.Started && !s.Before.Started:
+		case change.Whole() && o.token == format.TokenOf(1, c.token):
+			s.Resume[n] = o.rows[0]
+		case !change.Whole() && o.token == format.TokenOf(change.Parts, change.Batch):
+			s.Resume[n] = o.rows[change.Part]
 		}
 	}
 	for _, r := range s.Delete {
 		maps.DeleteFunc(l.open, func(n block.Number, _ opened) bool { return r.Has(n) })
 	}
 	for _, run := range s.Write {
-		b, err := c.target.bind(run)
+		b, err := c.target.Bind(run)
 		if err != nil {
 			return s, err
 		}
-		s.runs = append(s.runs, b)
+		s.Runs = append(s.Runs, b)
 	}
 	return s, nil
 }
 
-// tokenOf names a reading of a block that arrives in chunks.
-func tokenOf(parts int, batch string) string { return strconv.Itoa(parts) + " " + batch }
-
 // step sends what one change does.
-func (c *call) step(ctx context.Context, s *step) error {
-	live := s.change.Live
-	if live && s.before == s.after {
+func (c *call) step(ctx context.Context, s *format.Step) error {
+	live := s.Change.Live
+	if live && s.Before == s.After {
 		return nil // applied before
 	}
-	beyond := live && s.change.StartsBeyond(s.before)
-	from := s.change.Range.Start
-	if beyond {
-		from = s.before.Start // all that the live lane had is void
-	}
-	if live && !s.before.Started || beyond && s.change.Kind != entry.Invalidate {
-		// The lane takes possession of its blocks, at the place before its first
-		// entry, so that the entry itself can follow in slices.
-		begun := sink.LiveState{Started: true, Epoch: s.change.Epoch, Seq: s.change.After, Start: s.after.Start}
-		c.begin(s.before, true)
-		c.pack.header.text("cut", hexBlock(from))
-		c.pack.header.list("set", liveFields(begun)...)
+	from, beyond := s.Voids()
+	if live && !s.Before.Started || beyond && s.Change.Kind != entry.Invalidate {
+		begun := s.Begun()
+		c.begin(s.Before, true)
+		c.pack.Header.Cut(from)
+		c.pack.Header.Set(begun)
 		if err := c.send(ctx); err != nil {
 			return err
 		}
-		s.before = begun
+		s.Before = begun
 	}
-	switch s.change.Kind {
-	case entry.Data:
-		if s.change.Whole() {
-			return c.whole(ctx, s)
+	switch {
+	case s.Change.Kind != entry.Data:
+		c.begin(s.Before, true)
+		if s.Change.Kind == entry.Invalidate {
+			c.pack.Header.Cut(from)
 		}
-		return c.part(ctx, s)
-	case entry.Invalidate:
-		c.begin(s.before, true)
-		c.pack.header.text("cut", hexBlock(from))
+		c.pack.Header.Set(s.After)
+		return c.send(ctx)
+	case s.Change.Whole():
+		return c.whole(ctx, s)
 	default:
-		c.begin(s.before, true)
+		return c.part(ctx, s)
 	}
-	c.pack.header.list("set", liveFields(s.after)...)
-	return c.send(ctx)
 }
 
 // whole sends the blocks of an entry that are not covered: several of them in a
 // slice, or several slices for one of them.
-func (c *call) whole(ctx context.Context, s *step) error {
-	rows := reader{runs: s.runs}
+func (c *call) whole(ctx context.Context, s *format.Step) error {
+	rows := reader{runs: s.Runs}
 	last := len(s.Covered) - 1
 	for i, r := range s.Covered {
 		for r.Start < r.End {
 			blocks, count := rows.plan(r)
-			if count > wholeRows { // a block that goes in chunks, and perhaps empty ones around it
+			if count > format.WholeRows { // a block that goes in chunks, and perhaps empty ones around it
 				if n := rows.block(); n > blocks.Start {
 					blocks.End, count = n, 0
 				} else {
 					blocks.End = n + 1
 				}
 			}
-			if count <= wholeRows {
-				c.begin(s.before, s.change.Live)
+			if count <= format.WholeRows {
+				c.begin(s.Before, s.Change.Live)
 				c.cover(blocks)
 				c.fill(&rows, count, math.MaxInt)
-			} else if err := c.chunks(ctx, s, &rows, blockChunk{blocks, c.token, 0, 1}, count); err != nil {
+			} else if err := c.chunks(ctx, s, &rows, format.Chunk{Blocks: blocks, Batch: c.token, Parts: 1}, count); err != nil {
 				return err
 			}
 			if blocks.End == r.End && i == last {
-				c.moveOn(s)
+				c.pack.Header.MoveOn(s)
 			}
 			if err := c.send(ctx); err != nil {
 				return err
@@ -268,57 +252,35 @@ func (c *call) whole(ctx context.Context, s *step) error {
 			r.Start = blocks.End
 		}
 	}
-	if last < 0 && s.change.Live {
-		c.begin(s.before, true)
-		c.moveOn(s)
+	if last < 0 && s.Change.Live {
+		c.begin(s.Before, true)
+		c.pack.Header.MoveOn(s)
 		return c.send(ctx)
 	}
 	return nil
 }
 
-// moveOn makes the last slice of a live entry move the sequence on, if all of the
-// entry has arrived.
-func (c *call) moveOn(s *step) {
-	if !s.change.Live {
-		return
-	}
-	if s.change.Whole() {
-		c.pack.header.list("whole", hexBlock(s.change.Range.Start), hexBlock(s.change.Range.End))
-	}
-	c.pack.header.list("set", liveFields(s.after)...)
-}
-
-// blockChunk says which chunk of a block a slice is.
-type blockChunk struct {
-	blocks      block.Range // one block
-	batch       string
-	part, parts int
-}
-
 // chunks sends count rows of one block, leaving out those that are there. The
 // last chunk is left to the caller to send.
-func (c *call) chunks(ctx context.Context, s *step, rows *reader, p blockChunk, count int) error {
-	offset := min(s.resume[p.blocks.Start], max(0, count-1))
+func (c *call) chunks(ctx context.Context, s *format.Step, rows *reader, p format.Chunk, count int) error {
+	offset := min(s.Resume[p.Blocks.Start], max(0, count-1))
 	for range offset {
 		rows.next()
 	}
 	for count -= offset; ; {
-		c.begin(s.before, s.change.Live)
-		c.cover(p.blocks)
+		c.begin(s.Before, s.Change.Live)
+		c.cover(p.Blocks)
 		c.chunked = true
-		h := &c.pack.header
-		h.text("token", tokenOf(p.parts, p.batch))
-		h.text("parts", strconv.Itoa(p.parts))
-		h.text("part", strconv.Itoa(p.part))
-		h.text("offset", strconv.Itoa(offset))
-		n := c.fill(rows, min(count, sliceRows), sliceBytes)
+		h := &c.pack.Header
+		h.Chunk(p, offset)
+		n := c.fill(rows, min(count, format.SliceRows), format.SliceBytes)
 		offset, count = offset+n, count-n
-		h.text("next", strconv.Itoa(offset))
+		h.Text("next", strconv.Itoa(offset))
 		if count == 0 {
-			h.text("last", "yes")
+			h.Text("last", "yes")
 			return nil
 		}
-		h.text("last", "")
+		h.Text("last", "")
 		if err := c.send(ctx); err != nil {
 			return err
 		}
@@ -326,21 +288,19 @@ func (c *call) chunks(ctx context.Context, s *step, rows *reader, p blockChunk, 
 }
 
 // part sends one part of a block.
-func (c *call) part(ctx context.Context, s *step) error {
-	n, ch := s.change.Range, s.change
-	if s.idle {
-		if !ch.Live {
-			return nil
-		}
-		c.begin(s.before, true)
-		c.pack.header.list("arrived", hexBlock(n.Start), hexBlock(n.End), tokenOf(ch.Parts, ch.Batch), strconv.Itoa(ch.Part))
-		c.moveOn(s)
+func (c *call) part(ctx context.Context, s *format.Step) error {
+	if s.Idle && !s.Change.Live {
+		return nil
+	}
+	if s.Idle {
+		c.begin(s.Before, true)
+		c.pack.Header.Arrived(s)
 		return c.send(ctx)
 	}
-	rows := reader{runs: s.runs}
-	if err := c.chunks(ctx, s, &rows, blockChunk{n, ch.Batch, ch.Part, ch.Parts}, int(sink.CountRows(s.Write))); err != nil {
+	rows := reader{runs: s.Runs}
+	if err := c.chunks(ctx, s, &rows, format.Part(&s.Change), int(sink.CountRows(s.Write))); err != nil {
 		return err
 	}
-	c.moveOn(s)
+	c.pack.Header.MoveOn(s)
 	return c.send(ctx)
 }

@@ -4,41 +4,23 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/cluster"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
-
-var (
-	errForgotten = fault.Permanent(errors.New("the state of this sink is gone: somebody flushed the server or removed its " +
-		"keys, or a replica was promoted that had nothing yet; start this sink again, and it loads everything anew"))
-	errState = fault.Permanent(errors.New("the state of this sink in Redis is damaged; remove its keys and those of its " +
-		"rows, and start it again"))
-)
-
-// hexBlock returns a block number as it stands in keys: text in the order of numbers.
-func hexBlock(n block.Number) string { return fmt.Sprintf("%016x", uint64(n)) }
-
-func parseBlock(s string) (block.Number, error) {
-	n, err := strconv.ParseUint(s, 16, 64)
-	if err != nil || len(s) != 16 {
-		return 0, errState
-	}
-	return block.Number(n), nil
-}
 
 // commitState is what is committed, and how much has arrived of the blocks that come in
 // parts.
 type commitState struct {
 	sink.CommitState
-	open        map[block.Number]opened
-	floor       block.Number
-	coordinator // of a Cluster
+	open                map[block.Number]opened
+	floor               block.Number
+	cluster.Coordinator // of a Cluster
 }
 
 // opened is a block of which a reading has begun to arrive.
@@ -53,22 +35,22 @@ const reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KE
 
 // readCommitState reads what is committed.
 func (w *Writer) readCommitState(ctx context.Context) (*commitState, error) {
-	script, keys := reading, w.target.keys()[:3]
+	script, keys := reading, w.target.Keys()[:3]
 	if w.target.Cluster {
-		script, keys = coordinatorReading, w.target.keys()
+		script, keys = cluster.Reading, w.target.Keys()
 	}
 	answer, err := w.client.EvalRO(ctx, script, keys).Slice()
 	if err != nil {
 		return nil, err
 	}
-	return parseCommitState(answer, w.target.format(), w.target.Cluster)
+	return parseCommitState(answer, w.target.Format(), w.target.Cluster)
 }
 
 // parseCommitState reads the answer to reading or, of a Cluster, to coordinatorReading.
-func parseCommitState(answer []any, format string, cluster bool) (_ *commitState, err error) {
+func parseCommitState(answer []any, version string, clustered bool) (_ *commitState, err error) {
 	var parts [3][]string
 	if len(answer) < len(parts) {
-		return nil, errState
+		return nil, format.ErrState
 	}
 	for i := range parts {
 		values, _ := answer[i].([]any)
@@ -78,17 +60,17 @@ func parseCommitState(answer []any, format string, cluster bool) (_ *commitState
 		}
 	}
 	state := pairsOf(parts[0])
-	if state["format"] != format {
-		return nil, errForgotten
+	if state["format"] != version {
+		return nil, format.ErrForgotten
 	}
 	l := &commitState{open: make(map[block.Number]opened)}
 	if at := state["floor"]; at != "" {
-		if l.floor, err = parseBlock(at); err != nil {
+		if l.floor, err = format.ParseBlock(at); err != nil {
 			return nil, err
 		}
 	}
-	if cluster {
-		if err := l.readCoordinator(state, answer[3:]); err != nil {
+	if clustered {
+		if err := l.ReadCoordinator(state, answer[3:]); err != nil {
 			return nil, err
 		}
 	}
@@ -96,8 +78,8 @@ func parseCommitState(answer []any, format string, cluster bool) (_ *commitState
 		return nil, err
 	}
 	for _, r := range parts[1] {
-		start, err1 := parseBlock(r[:min(16, len(r))])
-		end, err2 := parseBlock(r[min(16, len(r)):])
+		start, err1 := format.ParseBlock(r[:min(16, len(r))])
+		end, err2 := format.ParseBlock(r[min(16, len(r)):])
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, err
 		}
@@ -121,14 +103,14 @@ func (l *commitState) readOpen(fields map[string]string) error {
 		if len(field) != 16 {
 			continue
 		}
-		n, err := parseBlock(field)
+		n, err := format.ParseBlock(field)
 		if err != nil {
 			return err
 		}
 		of, batch, _ := strings.Cut(value, " ")
 		parts, err := strconv.Atoi(of)
 		if err != nil {
-			return errState
+			return format.ErrState
 		}
 		o := opened{token: value, rows: make(map[int]int)}
 		p := sink.Partial{Batch: batch, Parts: parts}
@@ -139,12 +121,12 @@ func (l *commitState) readOpen(fields map[string]string) error {
 			}
 			k, err := strconv.Atoi(part)
 			if err != nil {
-				return errState
+				return format.ErrState
 			}
 			if done == "all" {
 				p.Have = append(p.Have, k)
 			} else if o.rows[k], err = strconv.Atoi(done); err != nil {
-				return errState
+				return format.ErrState
 			}
 		}
 		slices.Sort(p.Have)
@@ -165,7 +147,7 @@ func parseLive(fields map[string]string) (sink.LiveState, error) {
 	var wrong [4]error
 	s.Epoch, wrong[0] = strconv.ParseUint(fields["epoch"], 10, 64)
 	s.Seq, wrong[1] = strconv.ParseUint(fields["seq"], 10, 64)
-	s.Start, wrong[2] = parseBlock(fields["start"])
+	s.Start, wrong[2] = format.ParseBlock(fields["start"])
 	if at := fields["cursor_block"]; at != "" {
 		n, err := strconv.ParseUint(at, 10, 64)
 		hash, hashErr := hex.DecodeString(fields["cursor_hash"])
@@ -175,17 +157,7 @@ func parseLive(fields map[string]string) (sink.LiveState, error) {
 		}
 	}
 	if errors.Join(wrong[:]...) != nil {
-		return sink.LiveState{}, errState
+		return sink.LiveState{}, format.ErrState
 	}
 	return s, nil
-}
-
-// liveFields are the fields of a live state and their values.
-func liveFields(s sink.LiveState) []string {
-	fields := []string{"epoch", strconv.FormatUint(s.Epoch, 10), "seq", strconv.FormatUint(s.Seq, 10), "start", hexBlock(s.Start)}
-	if s.Cursor == (block.Cursor{}) {
-		return append(fields, "cursor_network", "", "cursor_block", "", "cursor_hash", "")
-	}
-	return append(fields, "cursor_network", s.Cursor.Network, "cursor_block", strconv.FormatUint(uint64(s.Cursor.Number), 10),
-		"cursor_hash", hex.EncodeToString(s.Cursor.Hash[:]))
 }

@@ -10,9 +10,11 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -160,4 +162,26 @@ func (w *Writer) classed(ctx context.Context, what string, err error) error {
 		w.connections.drop()
 	}
 	return classify(what+" of "+w.target.String(), err)
+}
+
+// driverLog is set once: the driver has one logger for a whole process, which writes to
+// standard error unless it is replaced.
+var driverLog sync.Once
+
+// LogTo passes on what the driver would print to standard error by itself: mostly what its
+// errors say as well. It replaces the logger of go-redis for the whole process, and has no
+// effect after the first call, or once a Writer has connected, from when on the driver
+// prints nothing.
+func LogTo(fn func(text string)) {
+	driverLog.Do(func() { redis.SetLogger(driverLogger(fn)) })
+}
+
+func silence() { driverLog.Do(logging.Disable) }
+
+// driverLogger is what [redis.SetLogger] takes.
+type driverLogger func(text string)
+
+// Printf passes a line on.
+func (l driverLogger) Printf(_ context.Context, format string, args ...any) {
+	l(fmt.Sprintf(format, args...))
 }

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,15 +15,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
-
-// indexed is an entry of the index.
-type indexed struct {
-	place       string // where the state is that knows it
-	block       block.Number
-	key, member string
-	hash        string // of the row as it was written; only if keys expire
-}
 
 // How much is read at a time.
 const (
@@ -71,107 +65,6 @@ func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Dige
 	return d.read(ctx)
 }
 
-// places returns the prefixes of the states that know of rows.
-func (w *Writer) places(l *commitState) []string {
-	if !w.target.Cluster {
-		return []string{w.target.prefix()}
-	}
-	var places []string
-	for slot := range l.slots.each {
-		places = append(places, strings.TrimSuffix(w.target.slotState(w.tags[slot]), "state"))
-	}
-	return places
-}
-
-// eachIndexed is called with rows of the index, and the range of blocks that they are all of.
-type eachIndexed func(context.Context, []indexed, block.Range) error
-
-// readIndex reads the entries of the indexes of some states that may hold rows of the
-// blocks of r, and hands the rows of a few of them at a time to each: first nil when a
-// state begins. Rows of other blocks are among them.
-func (w *Writer) readIndex(ctx context.Context, places []string, r block.Range, each eachIndexed) error {
-	for some := range slices.Chunk(places, indexes) {
-		if err := w.readIndexes(ctx, some, r, each); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *Writer) readIndexes(ctx context.Context, places []string, r block.Range, each eachIndexed) error {
-	pipe := w.client.Pipeline()
-	before, inside := make([]*redis.StringSliceCmd, len(places)), make([]*redis.StringSliceCmd, len(places))
-	next := func(c redis.Cmdable, place, from string) *redis.StringSliceCmd {
-		return c.ZRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: from, Max: "(" + hexBlock(r.End), Count: atOnce})
-	}
-	for i, place := range places {
-		before[i] = pipe.ZRevRangeByLex(ctx, place+"index", &redis.ZRangeBy{Min: "[0", Max: "(" + hexBlock(r.Start), Count: 1})
-		inside[i] = next(pipe, place, "["+hexBlock(r.Start))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return err
-	}
-	for i, place := range places {
-		if err := each(ctx, nil, r); err != nil {
-			return err
-		}
-		for some := append(before[i].Val(), inside[i].Val()...); len(some) > 0; {
-			rows, err := w.target.unpackIndex(place, some)
-			if err != nil {
-				return err
-			}
-			if err := each(ctx, rows, r); err != nil {
-				return err
-			}
-			if len(some) < atOnce {
-				break
-			}
-			if some, err = next(w.client, place, "("+some[len(some)-1]).Result(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// unpackIndex returns the rows of entries of an index.
-func (g *target) unpackIndex(place string, entries []string) ([]indexed, error) {
-	var rows []indexed
-	stride := g.stride()
-	for _, e := range entries {
-		bar := strings.IndexByte(e[min(len(e), 33):], '|')
-		if bar < 0 {
-			return nil, errState
-		}
-		slice, packed := e[33:33+bar], e[34+bar:]
-		var n block.Number
-		var failed error
-		at := 0
-		err := unpackTexts([]byte(packed), func(depth int, text string) {
-			if depth == 1 {
-				n, failed = parseBlock(text)
-				at = 0
-				return
-			}
-			switch {
-			case at == 0:
-				rows = append(rows, indexed{place: place, block: n, key: text})
-			case at == stride-1 && g.TTL > 0:
-				rows[len(rows)-1].hash = text
-			case g.Structure == config.Stream:
-				rows[len(rows)-1].member = slice + "-" + text
-			default:
-				rows[len(rows)-1].member = text
-			}
-			at = (at + 1) % stride
-		})
-		if err != nil || failed != nil {
-			return nil, errState
-		}
-	}
-	return rows, nil
-}
-
 // storedDigest reads rows that the index names.
 type storedDigest struct {
 	*Writer
@@ -193,12 +86,12 @@ func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Rang
 		if !r.Has(row.block) {
 			continue
 		}
-		if d.target.named() {
+		if d.target.Named() {
 			if row.block != d.block {
 				clear(d.seen)
 				d.block = row.block
 			}
-			if name := d.target.name(row.key, row.member); d.seen[name] {
+			if name := d.target.Name(row.key, row.member); d.seen[name] {
 				continue
 			} else {
 				d.seen[name] = true
@@ -218,7 +111,7 @@ func (d *storedDigest) entries(ctx context.Context, rows []indexed, r block.Rang
 func (d *storedDigest) read(ctx context.Context) error {
 	rows := d.rows
 	d.rows = d.rows[:0]
-	if d.target.owned {
+	if d.target.Owned {
 		shown, err := d.shown(ctx, rows)
 		if err != nil {
 			return err
@@ -261,12 +154,12 @@ func (d *storedDigest) read(ctx context.Context) error {
 			d.refused(row, err)
 			continue
 		}
-		if there := d.pack(row, found[i]); there {
-			d.into.Add(row.block, xxh3.Hash(d.buf))
+		if texts := d.textsOf(row, found[i]); len(texts) > 0 {
+			d.count(row, texts...)
 		} else if d.target.TTL > 0 {
 			hash, err := strconv.ParseUint(row.hash, 16, 64)
 			if err != nil {
-				return errState
+				return format.ErrState
 			}
 			d.into.Add(row.block, hash)
 		}
@@ -282,7 +175,7 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 	for from, to := 0, 0; from < len(rows); from = to {
 		var names []string
 		for to = from; to < len(rows) && rows[to].place == rows[from].place; to++ {
-			names = append(names, d.target.name(rows[to].key, rows[to].member))
+			names = append(names, d.target.Name(rows[to].key, rows[to].member))
 		}
 		asked = append(asked, pipe.HMGet(ctx, rows[from].place+"owners", names...))
 	}
@@ -294,73 +187,71 @@ func (d *storedDigest) shown(ctx context.Context, rows []indexed) ([]indexed, er
 	}
 	shown := rows[:0]
 	for i, owner := range owners {
-		if blocks, ok := owner.(string); ok && strings.HasSuffix(blocks, hexBlock(rows[i].block)) {
+		if blocks, ok := owner.(string); ok && strings.HasSuffix(blocks, format.HexBlock(rows[i].block)) {
 			shown = append(shown, rows[i])
 		}
 	}
 	return shown, nil
 }
 
-// pack packs what was found as the source's digest does, and returns false if
-// nothing was.
-func (d *storedDigest) pack(row indexed, found redis.Cmder) bool {
-	g := d.target
-	d.buf = appendPacked(openArray(d.buf[:0]), row.key)
-	n := 1
-	add := func(text string) { d.buf, n = appendPacked(d.buf, text), n+1 }
+// count adds a row that consists of its key and texts, packed as the source's digest does.
+func (d *storedDigest) count(row indexed, texts ...string) {
+	d.buf = format.AppendPacked(format.OpenArray(d.buf[:0]), row.key)
+	for _, text := range texts {
+		d.buf = format.AppendPacked(d.buf, text)
+	}
+	format.CloseArray(d.buf, 0, 1+len(texts))
+	d.into.Add(row.block, xxh3.Hash(d.buf))
+}
+
+// textsOf returns what was found of a row, nothing if it is not there.
+func (d *storedDigest) textsOf(row indexed, found redis.Cmder) (texts []string) {
+	if found.Err() != nil {
+		return nil
+	}
+	fields := func(value func(name string) (string, bool)) {
+		for _, i := range d.target.Indexes {
+			name := d.target.Schema.Field(i).Name
+			if v, ok := value(name); ok {
+				texts = append(texts, name, v)
+			}
+		}
+	}
 	switch cmd := found.(type) {
 	case *redis.MapStringStringCmd:
-		fields := cmd.Val()
-		if len(fields) == 0 {
-			return false
-		}
-		for _, i := range g.columns {
-			name := g.schema.Field(i).Name
-			if v, ok := fields[name]; ok {
-				add(name)
-				add(v)
-				delete(fields, name)
-			}
-		}
-		for name := range fields { // not ours: the row differs
-			add(name)
-		}
+		left := cmd.Val()
+		fields(func(name string) (string, bool) {
+			v, ok := left[name]
+			delete(left, name)
+			return v, ok
+		})
+		return slices.AppendSeq(texts, maps.Keys(left)) // not ours: the row differs
 	case *redis.XMessageSliceCmd:
-		if len(cmd.Val()) == 0 {
-			return false
-		}
-		for _, i := range g.columns {
-			name := g.schema.Field(i).Name
-			if v, ok := cmd.Val()[0].Values[name].(string); ok {
-				add(name)
-				add(v)
-			}
+		for _, message := range cmd.Val() {
+			fields(func(name string) (string, bool) {
+				v, ok := message.Values[name].(string)
+				return v, ok
+			})
 		}
 	case *redis.StringCmd:
-		if cmd.Err() != nil {
-			return false
-		}
-		add(cmd.Val())
+		return []string{cmd.Val()}
 	case *redis.Cmd:
-		text, err := cmd.Text()
-		if err != nil {
-			return false
+		if text, err := cmd.Text(); err == nil {
+			return []string{string(appendRewritten(nil, []byte(text)))}
 		}
-		add(string(appendRewritten(nil, []byte(text))))
 	case *redis.BoolCmd:
-		if !cmd.Val() {
-			return false
+		if cmd.Val() {
+			return []string{row.member}
 		}
-		add(row.member)
 	case *redis.FloatCmd:
-		if cmd.Err() != nil {
-			return false
-		}
-		add(row.member)
-		d.buf, n = appendPacked(d.buf, strconv.FormatFloat(cmd.Val(), 'g', -1, 64)), n+1
+		return []string{row.member, strconv.FormatFloat(cmd.Val(), 'g', -1, 64)}
 	}
-	closeArray(d.buf, 0, n)
-	return true
+	return texts
+}
+
+// refused notes that a row of a block cannot be read.
+func (d *storedDigest) refused(row indexed, err error) {
+	d.unreadable.Add(block.Closed(row.block, row.block), fault.Permanent(fmt.Errorf("key %q: %w", fault.Shorten(row.key, 100), err)))
 }
 
 // list counts an element of a list, each as often as it is there.
@@ -391,8 +282,6 @@ func (d *storedDigest) list(ctx context.Context, row indexed) error {
 		return nil
 	}
 	elements[row.member]--
-	d.buf = appendPacked(appendPacked(openArray(d.buf[:0]), row.key), row.member)
-	closeArray(d.buf, 0, 2)
-	d.into.Add(row.block, xxh3.Hash(d.buf))
+	d.count(row, row.member)
 	return nil
 }

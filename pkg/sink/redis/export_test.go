@@ -10,12 +10,14 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/cluster"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // Commands returns the rows of records as the plain commands that would write them
 // one by one, in the protocol of Redis: what a benchmark compares with.
 func Commands(cfg config.Redis, t sink.Table, dst []byte, records ...arrow.RecordBatch) ([]byte, error) {
-	g, err := newTarget(cfg, t)
+	g, err := format.NewTable(cfg, t)
 	if err != nil {
 		return nil, err
 	}
@@ -24,13 +26,13 @@ func Commands(cfg config.Redis, t sink.Table, dst []byte, records ...arrow.Recor
 		dst = append(append(dst, s...), "\r\n"...)
 	}
 	for _, rec := range records {
-		b, err := g.bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
+		b, err := g.Bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
 		if err != nil {
 			return nil, err
 		}
 		for row := range b.To {
 			var args [][]byte
-			err := unpackTexts(g.appendRow(nil, &b, row), func(_ int, s string) { args = append(args, []byte(s)) })
+			err := format.UnpackTexts(g.AppendRow(nil, &b, row), func(_ int, s string) { args = append(args, []byte(s)) })
 			if err != nil {
 				return nil, err
 			}
@@ -51,41 +53,29 @@ func Commands(cfg config.Redis, t sink.Table, dst []byte, records ...arrow.Recor
 // PackRows packs all rows of records as calls of the script would carry them, and
 // returns the number of bytes.
 func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error) {
-	g, err := newTarget(w.cfg, t)
+	g, err := format.NewTable(w.cfg, t)
 	if err != nil {
 		return 0, err
 	}
 	size := 0
 	for _, rec := range records {
-		b, err := g.bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
+		b, err := g.Bind(sink.RowRange{Record: rec, To: int(rec.NumRows())})
 		if err != nil {
 			return 0, err
 		}
-		w.pack.reset()
+		w.pack.Reset()
 		for row := range b.To {
-			if w.pack.count == sliceRows {
-				w.pack.finish(g)
-				size += len(w.pack.rows) + len(w.pack.blocks) + len(w.pack.index)
-				w.pack.reset()
+			if w.pack.Count == format.SliceRows {
+				w.pack.Finish(g)
+				size += len(w.pack.Rows) + len(w.pack.Blocks) + len(w.pack.Index)
+				w.pack.Reset()
 			}
-			w.pack.add(g, &b, row)
+			w.pack.Add(g, &b, row)
 		}
-		w.pack.finish(g)
-		size += len(w.pack.rows) + len(w.pack.blocks) + len(w.pack.index)
+		w.pack.Finish(g)
+		size += len(w.pack.Rows) + len(w.pack.Blocks) + len(w.pack.Index)
 	}
 	return size, nil
-}
-
-// Checksum is the server's.
-var Checksum = checksum
-
-// Dump returns names and values of fields as a dumped hash.
-func Dump(fields ...string) []byte {
-	d := openDump(nil)
-	for _, f := range fields {
-		d = closeElement(append(openElement(d), f...), len(d))
-	}
-	return closeDump(d, 0, len(fields))
 }
 
 // Hook puts a hook on the connections with every node of a Cluster.
@@ -97,15 +87,18 @@ func Hook(w *Writer, h redis.Hook) error {
 }
 
 // TagOf returns the hash tag of the state of a key's slot.
-func TagOf(w *Writer, key string) string { return w.tags[slotOf([]byte(key))] }
+func TagOf(w *Writer, key string) string {
+	_, state, _ := strings.Cut(w.cluster.StateOf(cluster.Slot([]byte(key))), "{")
+	return strings.TrimSuffix(state, "}:state")
+}
 
 // Rights are the commands that a sink needs, as rules of an ACL.
 func Rights(cfg config.Redis, t sink.Table) (all []string, err error) {
-	g, err := newTarget(cfg, t)
+	g, err := format.NewTable(cfg, t)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range g.needs() {
+	for _, n := range needsOf(g) {
 		for _, c := range n.commands {
 			all = append(all, "+"+right(c))
 		}
@@ -115,11 +108,11 @@ func Rights(cfg config.Redis, t sink.Table) (all []string, err error) {
 
 // Questions are what is asked about the rights of a user, in words.
 func Questions(cfg config.Redis, t sink.Table) (all [][]string, err error) {
-	g, err := newTarget(cfg, t)
+	g, err := format.NewTable(cfg, t)
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range questions(g.needs()) {
+	for _, q := range questions(needsOf(g)) {
 		all = append(all, strings.Split(q.whole(), "\x00"))
 	}
 	return all, nil

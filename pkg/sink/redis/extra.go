@@ -13,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // FindExtra looks for rows under the sink's keys that are in no index: see
@@ -30,11 +31,11 @@ func (w *Writer) FindExtra(ctx context.Context) (sink.Extras, error) {
 }
 
 func (w *Writer) findExtra(ctx context.Context) (sink.Extras, error) {
-	s := &search{Writer: w, shape: w.target.keyShape()}
+	s := &search{Writer: w, shape: keyShapeOf(w.target)}
 	if err := s.begin(ctx); err != nil {
 		return sink.Extras{}, err
 	}
-	if s.floor > 0 && w.target.blockless() {
+	if s.floor > 0 && blockless(w.target) {
 		return sink.Extras{}, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), and rows do "+
 			"not say of which block they are, so none can be told from an extra one", s.floor, w.target.Finality))
 	}
@@ -107,7 +108,7 @@ func (c candidate) extra(named bool) uint64 {
 
 // extraOf adds the extra rows of some buckets.
 func (s *search) extraOf(ctx context.Context, some map[uint64]bool, into *sink.Extras) error {
-	named := s.target.named()
+	named := s.target.Named()
 	look := func(wanted func(xxh3.Uint128) bool) (map[xxh3.Uint128]candidate, error) {
 		all := make(map[xxh3.Uint128]candidate)
 		err := s.both(ctx, func(r storedRow) {
@@ -151,7 +152,7 @@ func (s *search) extraOf(ctx context.Context, some map[uint64]bool, into *sink.E
 	}
 	into.Below = s.floor
 	for _, c := range extra {
-		if c.block >= s.floor || s.target.owned {
+		if c.block >= s.floor || s.target.Owned {
 			into.Add(c.key, c.rows)
 		}
 	}
@@ -179,7 +180,7 @@ func (s *search) begin(ctx context.Context) error {
 		return err
 	}
 	s.floor, s.places = l.floor, s.Writer.places(l)
-	if s.target.owned {
+	if s.target.Owned {
 		s.floor = 0 // who wrote a key is kept for ever
 	}
 	return nil
@@ -196,7 +197,7 @@ func (s *search) both(ctx context.Context, stored func(storedRow), known func(xx
 		return err
 	}
 	s.places = s.Writer.places(l)
-	if s.target.owned {
+	if s.target.Owned {
 		return s.owners(ctx, known)
 	}
 	return s.readIndex(ctx, s.places, block.Range{Start: 0, End: block.Max + 1}, func(_ context.Context, rows []indexed, _ block.Range) error {
@@ -231,23 +232,23 @@ func (s *search) owners(ctx context.Context, known func(xxh3.Uint128)) error {
 
 // hash returns the hash of what an index has of a row.
 func (s *search) hash(key, member string) xxh3.Uint128 {
-	if s.target.named() {
-		return xxh3.HashString128(s.target.name(key, member))
+	if s.target.Named() {
+		return xxh3.HashString128(s.target.Name(key, member))
 	}
 	return xxh3.HashString128(strconv.Itoa(len(key)) + ":" + key + member)
 }
 
 // blockless reports whether neither the key of a row nor the row says of which block
 // it is.
-func (g *target) blockless() bool {
-	return !slices.Contains(g.columns, g.block) && !slices.Contains(g.pattern.columns, g.block)
+func blockless(g *format.Table) bool {
+	return !slices.Contains(g.Indexes, g.Block) && !slices.Contains(g.Pattern.Indexes, g.Block)
 }
 
 // blockIn returns the block that a document says it is of, as it is written there.
-func (g *target) blockIn(document string) string {
+func blockIn(g *format.Table, document string) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal([]byte(document), &fields) != nil {
 		return ""
 	}
-	return string(fields[g.schema.Field(g.block).Name])
+	return string(fields[g.Schema.Field(g.Block).Name])
 }

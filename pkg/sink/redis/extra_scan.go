@@ -12,6 +12,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // scanCount is about how much a server looks at for one answer.
@@ -29,39 +30,39 @@ type keyShape struct {
 var kindOfKey = map[config.Structure]string{config.Hash: "hash", config.String: "string", config.JSON: "ReJSON-RL",
 	config.Stream: "stream", config.Set: "set", config.SortedSet: "zset", config.List: "list"}
 
-func (g *target) keyShape() keyShape {
-	p := g.pattern
-	s := keyShape{glob: p.literals[0], fixed: len(p.columns) == 0, kind: kindOfKey[g.Structure]}
+func keyShapeOf(g *format.Table) keyShape {
+	p := g.Pattern
+	s := keyShape{glob: p.Literals[0], fixed: len(p.Indexes) == 0, kind: kindOfKey[g.Structure]}
 	if s.fixed {
 		return s
 	}
 	special := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
-	glob, exact := special.Replace(p.literals[0]), `(?s)\A`+regexp.QuoteMeta(p.literals[0])
+	glob, exact := special.Replace(p.Literals[0]), `(?s)\A`+regexp.QuoteMeta(p.Literals[0])
 	grouped := false
-	for i, column := range p.columns {
-		value := p.value(g.schema.Field(column).Type)
-		if column == g.block && !grouped {
+	for i, column := range p.Indexes {
+		value := valueIn(p, g.Schema.Field(column).Type)
+		if column == g.Block && !grouped {
 			value, grouped = "("+value+")", true
 		}
-		glob += "*" + special.Replace(p.literals[i+1])
-		exact += value + regexp.QuoteMeta(p.literals[i+1])
+		glob += "*" + special.Replace(p.Literals[i+1])
+		exact += value + regexp.QuoteMeta(p.Literals[i+1])
 	}
 	s.glob, s.exact = glob, regexp.MustCompile(exact+`\z`)
 	return s
 }
 
-// value returns an expression for what values of a type look like in keys.
-func (p *pattern) value(dt arrow.DataType) string {
+// valueIn returns an expression for what values of a type look like in keys.
+func valueIn(p *format.Pattern, dt arrow.DataType) string {
 	switch {
 	case arrow.IsInteger(dt.ID()):
 		return `-?[0-9]+`
 	case arrow.IsBaseBinary(dt.ID()) && dt.ID() != arrow.STRING && dt.ID() != arrow.LARGE_STRING, dt.ID() == arrow.FIXED_SIZE_BINARY,
 		dt.ID() == arrow.BINARY_VIEW:
 		return `0x[0-9a-f]*`
-	case p.escape == "":
+	case p.Escape == "":
 		return `.*`
 	default: // what separates columns is not in any of them
-		return `[^` + regexp.QuoteMeta(strings.ReplaceAll(p.escape, "%", "")) + `]*`
+		return `[^` + regexp.QuoteMeta(strings.ReplaceAll(p.Escape, "%", "")) + `]*`
 	}
 }
 
@@ -74,12 +75,8 @@ func (s *search) scan(ctx context.Context, stored func(storedRow)) error {
 		}
 		return s.rowsOf(ctx, s.client, s.shape.glob, 0, stored)
 	}
-	nodes, clustered := s.client.(*redis.ClusterClient)
-	if !clustered {
-		return s.scanNode(ctx, s.client, stored)
-	}
 	var one sync.Mutex
-	return nodes.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+	return eachServer(ctx, s.client, func(ctx context.Context, node redis.UniversalClient) error {
 		one.Lock()
 		defer one.Unlock()
 		return s.scanNode(ctx, node, stored)
@@ -87,7 +84,7 @@ func (s *search) scan(ctx context.Context, stored func(storedRow)) error {
 }
 
 func (s *search) scanNode(ctx context.Context, node redis.Cmdable, stored func(storedRow)) error {
-	state := []string{s.target.prefix(), "ampipe:" + s.target.pipeline + ":" + s.target.sink + ":{"}
+	state := []string{s.target.Prefix(), "ampipe:" + s.target.Pipeline + ":" + s.target.Sink + ":{"}
 	for cursor := uint64(0); ; {
 		keys, next, err := node.ScanType(ctx, cursor, s.shape.glob, scanCount, s.shape.kind).Result()
 		if err != nil {
@@ -144,7 +141,7 @@ func (s *search) rowsOf(ctx context.Context, node redis.Cmdable, key string, n b
 				return err
 			}
 			for i := 0; i < len(members); i += step {
-				row(members[i], func() string { return s.target.blockIn(members[i]) })
+				row(members[i], func() string { return blockIn(s.target, members[i]) })
 			}
 			cursor = next
 			if cursor == 0 {
@@ -179,7 +176,7 @@ func (s *search) rowsOf(ctx context.Context, node redis.Cmdable, key string, n b
 
 // entriesOf hands out the entries of a stream.
 func (s *search) entriesOf(ctx context.Context, node redis.Cmdable, key string, row func(member string, number func() string)) error {
-	column := s.target.schema.Field(s.target.block).Name
+	column := s.target.Schema.Field(s.target.Block).Name
 	for from := "-"; ; {
 		entries, err := node.XRangeN(ctx, key, from, "+", scanCount).Result()
 		if err != nil {

@@ -2,28 +2,13 @@ package redis
 
 import (
 	"context"
-	"errors"
 
-	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
-
-// errTaken says that a key of a slice was there already, so that MSETNX has set
-// none.
-var errTaken = errors.New("a key that is to be written is there")
-
-// usesMsetGuard reports whether rows are set by MSETNX and not by the script: Lua takes
-// longer to look at a document than the server to store it. It can be done where a row
-// is a key that is set once, and the server is one.
-func (g *target) usesMsetGuard() bool {
-	return g.Structure == config.String && !g.owned && g.TTL == 0 && !g.Cluster
-}
-
-// msetGuard returns the name of the key that lets MSETNX set rows, or refuses them.
-func (g *target) msetGuard() string { return g.prefix() + "latch" }
 
 // guarded reports whether the rows of the slice at hand are set by MSETNX.
 func (c *call) guarded() bool {
-	return c.target.usesMsetGuard() && !c.unguarded && !c.chunked && c.pack.count > 0
+	return c.target.UsesMsetGuard() && !c.unguarded && !c.chunked && c.pack.Count > 0
 }
 
 // putGuarded puts the slice into the pipe as one transaction: the script looks, a
@@ -31,13 +16,13 @@ func (c *call) guarded() bool {
 // apply.lua. If the server has forgotten the script, the guard is still there and
 // refuses the rows.
 func (c *call) putGuarded(ctx context.Context, header, index []byte) {
-	g, b, n := c.target, &c.next, len(c.pack.ends)
-	keys := append(g.keys(), g.msetGuard())
+	g, b, n := c.target, &c.next, len(c.pack.Ends)
+	keys := append(g.Keys(), g.MsetGuard())
 	b.pipe.Do(ctx, "MULTI")
 	c.script.EvalSha(ctx, b.pipe, keys, header)
-	b.pipe.Do(ctx, c.appendRows(append(make([]any, 0, 3+n), "MSETNX", g.msetGuard(), "rows"))...)
+	b.pipe.Do(ctx, c.appendRows(append(make([]any, 0, 3+n), "MSETNX", g.MsetGuard(), "rows"))...)
 	c.script.EvalSha(ctx, b.pipe, keys, header, index)
-	b.sent = append(b.sent, sent{reply: b.pipe.Do(ctx, "EXEC"), rows: c.pack.count, guarded: true})
+	b.sent = append(b.sent, sent{reply: b.pipe.Do(ctx, "EXEC"), rows: c.pack.Count, guarded: true})
 }
 
 // executed returns the answer of the last call of a transaction, or the first error
@@ -49,11 +34,11 @@ func executed(answers []any) ([]any, error) {
 		}
 	}
 	if len(answers) == 0 {
-		return nil, errState
+		return nil, format.ErrState
 	}
 	last, ok := answers[len(answers)-1].([]any)
 	if !ok {
-		return nil, errState
+		return nil, format.ErrState
 	}
 	return last, nil
 }

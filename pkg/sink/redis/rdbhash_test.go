@@ -10,7 +10,7 @@ import (
 
 	driver "github.com/redis/go-redis/v9"
 
-	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/redis/rdb"
 )
 
 // TestRDBHashIsTheServers: a hash that is restored from our encoding is, byte for byte,
@@ -40,12 +40,21 @@ func TestRDBHashIsTheServers(t *testing.T) {
 			if err := s.HSet(t.Context(), plain, fields).Err(); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.RestoreReplace(t.Context(), ours, 0, string(redis.Dump(fields...))).Err(); err != nil {
+			if err := s.RestoreReplace(t.Context(), ours, 0, string(dump(fields...))).Err(); err != nil {
 				t.Fatalf("%.80q: %v", fields, err)
 			}
 			same(t, s.UniversalClient, plain, ours)
 		}
 	}
+}
+
+// dump returns names and values of fields as a dumped hash.
+func dump(fields ...string) []byte {
+	d := rdb.OpenHash(nil)
+	for _, f := range fields {
+		d = rdb.CloseElement(append(rdb.OpenElement(d), f...), len(d))
+	}
+	return rdb.CloseHash(d, 0, len(fields))
 }
 
 func same(t *testing.T, client driver.UniversalClient, plain, ours string) {
@@ -60,23 +69,6 @@ func same(t *testing.T, client driver.UniversalClient, plain, ours string) {
 	}
 	if got != want {
 		t.Errorf("dumped as %.200q, by the server as %.200q", got, want)
-	}
-}
-
-// BenchmarkChecksum: a row has some 600 bytes.
-func BenchmarkChecksum(b *testing.B) {
-	row := make([]byte, 600)
-	b.SetBytes(int64(len(row)))
-	for b.Loop() {
-		redis.Checksum(row)
-	}
-}
-
-// TestChecksum: the check value of CRC-64 of Jones, as Redis itself tests it, and
-// no difference between eight bytes at a time and one.
-func TestChecksum(t *testing.T) {
-	if got := redis.Checksum([]byte("123456789")); got != 0xe9c6d914c4b8d9ca {
-		t.Errorf("got %#x", got)
 	}
 }
 

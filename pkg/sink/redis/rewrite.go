@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // appendRewritten writes a document of RedisJSON as this package would have written
@@ -49,7 +51,7 @@ func appendRequoted(dst, text []byte) []byte {
 	if bytes.IndexByte(text, '\\') < 0 || json.Unmarshal(text, &s) != nil {
 		return append(dst, text...)
 	}
-	return documents.AppendString(dst, []byte(s))
+	return format.Documents.AppendString(dst, []byte(s))
 }
 
 // appendNumber writes a float as floats are written, and an integer as it is.

@@ -3,7 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,14 +13,9 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
 )
-
-// rightsScript asks the server whether the user may run commands, and runs none of them.
-// Its first line makes it a script that may write, which a server that takes no writes
-// refuses before it begins.
-//
-//go:embed rights.lua
-var rightsScript string
 
 // need is commands as the sink sends them, each whole, with KEY in the place of a key.
 type need struct {
@@ -48,17 +42,17 @@ var rowCommands = map[config.Structure][]string{
 	config.Stream:    {"XADD KEY 1-1 f v", "XDEL KEY 1-1", "XRANGE KEY - +"},
 }
 
-// needs are all commands that the sink, and verify, send.
-func (g *target) needs() []need {
+// needsOf returns all commands that the sink, and verify, send.
+func needsOf(g *format.Table) []need {
 	others := need{commands: []string{"INFO", "EVAL s 0", "SCRIPT LOAD s"}}
-	state := need{globbed(g.prefix()) + "*", g.keys()[0], slices.Clone(stateCommands)}
+	state := need{format.Globbed(g.Prefix()) + "*", g.Keys()[0], slices.Clone(stateCommands)}
 	row := need{commands: slices.Clone(rowCommands[g.Structure])}
-	row.key, row.pattern = g.pattern.sample()
+	row.key, row.pattern = g.Pattern.Sample()
 	row.key = cmp.Or(row.key, "0") // a command without its key must not be asked about
 	if g.TTL > 0 {
 		row.commands = append(row.commands, "PEXPIRE KEY 1")
 	}
-	if g.usesMsetGuard() {
+	if g.UsesMsetGuard() {
 		others.commands = append(others.commands, "MULTI", "EXEC")
 		state.commands = append(state.commands, "SET KEY x", "GET KEY", "UNLINK KEY", "MSETNX KEY x")
 		row.commands = append(row.commands, "MSETNX KEY x")
@@ -74,25 +68,8 @@ func (g *target) needs() []need {
 	}
 	others.commands = append(others.commands, "COMMAND", "CLUSTER SLOTS")
 	state.commands = append(state.commands, "SETBIT KEY 1 1", "GET KEY")
-	slot := need{globbed("ampipe:"+g.pipeline+":"+g.sink+":") + "*", g.slotState("0"), slices.Clone(stateCommands)}
+	slot := need{format.Globbed("ampipe:"+g.Pipeline+":"+g.Sink+":") + "*", g.SlotState("0"), slices.Clone(stateCommands)}
 	return []need{others, state, row, slot}
-}
-
-// globbed returns a text as a part of a pattern of keys.
-func globbed(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(text)
-}
-
-// sample returns the key of a row, and the pattern of the keys of all.
-func (p *pattern) sample() (key, glob string) {
-	if len(p.columns) == 0 {
-		return p.literals[0], globbed(p.literals[0])
-	}
-	parts := make([]string, len(p.literals))
-	for i, literal := range p.literals {
-		parts[i] = globbed(literal)
-	}
-	return strings.Join(p.literals, "0"), strings.Join(parts, "*")
 }
 
 // database returns the number of the database in a url, as a text; empty if there is none.
@@ -107,22 +84,17 @@ func database(address config.Secret) string {
 	return strings.Trim(u.Path, "/")
 }
 
-// user returns the name of the user that logs in at the server.
-func (g *target) user() string {
+// userOf returns the name of the user that logs in at the server.
+func userOf(g *format.Table) string {
 	u, err := url.Parse(string(g.URL))
 	if err != nil {
 		return "default"
 	}
-	name := ""
+	name := u.User.Username()
 	if g.Sentinel != "" {
 		name = u.Query().Get("username")
-	} else if u.User != nil {
-		name = u.User.Username()
 	}
-	if name == "" {
-		return "default"
-	}
-	return name
+	return cmp.Or(name, "default")
 }
 
 // right returns the name of a command as a rule of an ACL has it, behind a plus sign.
@@ -135,8 +107,8 @@ func right(command string) string {
 }
 
 // grant returns the line for the server that grants the user these rights.
-func (g *target) grant(keys, commands []string) string {
-	line := "ACL SETUSER " + shellWord(g.user())
+func grant(g *format.Table, keys, commands []string) string {
+	line := "ACL SETUSER " + shellWord(userOf(g))
 	for _, k := range keys {
 		line += " " + shellWord("~"+k)
 	}
@@ -154,12 +126,14 @@ func shellWord(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// with adds a name that is not in the list.
-func with(list []string, name string) []string {
-	if slices.Contains(list, name) {
-		return list
+// with adds the rights that commands need and are not in the list.
+func with(list []string, commands ...string) []string {
+	for _, c := range commands {
+		if name := right(c); !slices.Contains(list, name) {
+			list = append(list, name)
+		}
 	}
-	return append(list, name)
+	return list
 }
 
 // usesKey asks whether a key may be used. That the user may run EVAL is known by then, and
@@ -204,23 +178,21 @@ func questions(needs []need) (all []question) {
 
 // tryRights asks a server whether it takes writes, has the commands, and lets the user
 // run them on the keys. Nothing is run, and nothing is left behind.
-func tryRights(ctx context.Context, g *target, client redis.UniversalClient) error {
-	needs := g.needs()
+func tryRights(ctx context.Context, g *format.Table, client redis.UniversalClient) error {
+	needs := needsOf(g)
 	asked := questions(needs)
 	args := make([]any, len(asked))
 	for i, q := range asked {
 		args[i] = q.whole()
 	}
-	reply, err := client.Eval(ctx, rightsScript, nil, args...).StringSlice()
+	reply, err := client.Eval(ctx, scripts.Rights, nil, args...).StringSlice()
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		var all []string
 		for _, n := range needs {
-			for _, c := range n.commands {
-				all = with(all, right(c))
-			}
+			all = with(all, n.commands...)
 		}
 		return fault.Permanent(fmt.Errorf("the user %q may not ask what else it may do (%w); "+
-			"run on the server: %s", g.user(), err, g.grant(nil, all)))
+			"run on the server: %s", userOf(g), err, grant(g, nil, all)))
 	}
 	if err != nil || len(reply) != len(asked) { // or it cannot be asked
 		return err
@@ -229,11 +201,11 @@ func tryRights(ctx context.Context, g *target, client redis.UniversalClient) err
 	for i, q := range asked {
 		answers[q] = reply[i]
 	}
-	return g.judge(needs, answers)
+	return judge(g, needs, answers)
 }
 
 // judge returns an error that names what is missing.
-func (g *target) judge(needs []need, answers map[question]string) error {
+func judge(g *format.Table, needs []need, answers map[question]string) error {
 	var keys, commands, unknown []string
 	anyKey := false
 	for _, n := range needs {
@@ -248,9 +220,9 @@ func (g *target) judge(needs []need, answers map[question]string) error {
 			elsewhere := slices.ContainsFunc(needs, func(o need) bool { return answers[question{c, o.key}] == "allowed" })
 			switch {
 			case answer == "unknown":
-				unknown = with(unknown, right(c))
+				unknown = with(unknown, c)
 			case answer == "denied" && (usable || !elsewhere):
-				commands = with(commands, right(c))
+				commands = with(commands, c)
 			}
 		}
 	}
@@ -259,18 +231,18 @@ func (g *target) judge(needs []need, answers map[question]string) error {
 		wrong = append(wrong, fmt.Sprintf("the server has no command %s; "+
 			"take it out of rename-command in the server's configuration, or use another server", strings.Join(unknown, ", ")))
 	}
-	advice := g.grant(keys, commands)
-	switch every, all := strings.Join(keys, " and "), strings.Join(commands, ", "); {
-	case len(keys) > 0 && len(commands) > 0 && !anyKey: // so no key tells
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor, perhaps, run %s; "+
-			"run on the server: %s", g.user(), every, all, advice))
-	case len(keys) > 0 && len(commands) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s, nor run %s; "+
-			"run on the server: %s", g.user(), every, all, advice))
-	case len(keys) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not use the keys %s; run on the server: %s", g.user(), every, advice))
-	case len(commands) > 0:
-		wrong = append(wrong, fmt.Sprintf("the user %q may not run %s; run on the server: %s", g.user(), all, advice))
+	if len(keys) > 0 || len(commands) > 0 {
+		every, all := strings.Join(keys, " and "), strings.Join(commands, ", ")
+		may := "may not use the keys " + every
+		switch {
+		case len(keys) == 0:
+			may = "may not run " + all
+		case len(commands) > 0 && !anyKey: // so no key tells
+			may += ", nor, perhaps, run " + all
+		case len(commands) > 0:
+			may += ", nor run " + all
+		}
+		wrong = append(wrong, fmt.Sprintf("the user %q %s; run on the server: %s", userOf(g), may, grant(g, keys, commands)))
 	}
 	if len(wrong) == 0 {
 		return nil

@@ -4,48 +4,21 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strconv"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
-// begin starts a slice. A live one rests on the live lane being where it was.
+// begin starts a slice.
 func (c *call) begin(before sink.LiveState, live bool) {
-	g, h := c.target, &c.pack.header
-	c.pack.reset()
-	h.reset()
-	g.describe(h)
-	if floor := g.floor(c.top); floor > 0 {
-		h.text("floor", hexBlock(floor))
-	}
+	c.pack.Reset()
 	c.chunked = false
-	switch {
-	case live && before.Started:
-		h.list("live", strconv.FormatUint(before.Epoch, 10), strconv.FormatUint(before.Seq, 10))
-	case live:
-		h.list("live", "", "")
-	}
-}
-
-// describe writes what is the same for all calls.
-func (g *target) describe(h *header) {
-	h.text("format", g.format())
-	h.text("structure", string(g.Structure))
-	h.text("stride", strconv.Itoa(g.stride()))
-	h.text("width", strconv.Itoa(g.width()))
-	h.text("ttl", strconv.FormatInt(g.TTL.Milliseconds(), 10))
-	if g.owned {
-		h.flag("owned", true)
-	}
-	if g.members() {
-		h.flag("members", true)
-	}
+	c.target.Begin(&c.pack.Header, c.top, before, live)
 }
 
 func (c *call) cover(r block.Range) {
-	c.pack.header.text("from", hexBlock(r.Start))
-	c.pack.header.text("to", hexBlock(r.End))
+	c.pack.Header.Cover(r)
 	c.top = max(c.top, r.End-1)
 }
 
@@ -53,9 +26,9 @@ func (c *call) cover(r block.Range) {
 // least one. It returns their number.
 func (c *call) fill(rows *reader, n, limit int) int {
 	packed := 0
-	for packed < n && (packed == 0 || len(c.pack.rows) < limit) {
+	for packed < n && (packed == 0 || len(c.pack.Rows) < limit) {
 		b, row := rows.next()
-		c.pack.add(c.target, b, row)
+		c.pack.Add(c.target, b, row)
 		packed++
 	}
 	return packed
@@ -64,21 +37,21 @@ func (c *call) fill(rows *reader, n, limit int) int {
 // send puts the slice into the pipe, and waits for answers when that is full.
 func (c *call) send(ctx context.Context) error {
 	p, g, b := &c.pack, c.target, &c.next
-	p.finish(g)
+	p.Finish(g)
 	guarded := c.guarded()
 	if guarded {
-		p.header.flag("latch", true)
+		p.Header.Flag("latch", true)
 	}
-	header, index := c.keep(p.header.bytes()), []byte(nil)
+	header, index := c.keep(p.Header.Bytes()), []byte(nil)
 	// Below the floor no reorg is expected, so no index is needed.
-	if p.count > 0 && (c.chunked || p.lastBlock >= g.floor(c.top)) {
-		index = c.keep(p.index)
+	if p.Count > 0 && (c.chunked || p.LastBlock >= g.Floor(c.top)) {
+		index = c.keep(p.Index)
 	}
 	if guarded {
 		c.putGuarded(ctx, header, index)
 	} else {
-		args := append(make([]any, 0, 2+len(p.ends)), header, index)
-		b.sent = append(b.sent, sent{reply: c.script.EvalSha(ctx, b.pipe, g.keys(), c.appendRows(args)...), rows: p.count})
+		args := append(make([]any, 0, 2+len(p.Ends)), header, index)
+		b.sent = append(b.sent, sent{reply: c.script.EvalSha(ctx, b.pipe, g.Keys(), c.appendRows(args)...), rows: p.Count})
 	}
 	if len(b.arena) < batchBytes {
 		return nil
@@ -88,11 +61,11 @@ func (c *call) send(ctx context.Context) error {
 
 // appendRows appends what the rows of the slice consist of.
 func (c *call) appendRows(args []any) []any {
-	if c.pack.count == 0 {
+	if c.pack.Count == 0 {
 		return args
 	}
-	rows, at := c.keep(c.pack.rows), 0
-	for _, end := range c.pack.ends {
+	rows, at := c.keep(c.pack.Rows), 0
+	for _, end := range c.pack.Ends {
 		args, at = append(args, rows[at:end:end]), end
 	}
 	return args
@@ -150,11 +123,11 @@ func (c *call) wait() error {
 				continue
 			}
 		}
-		gone, err := c.answered(reply)
-		if errors.Is(err, errTaken) {
-			c.unguarded, err = true, errStale
+		gone, err := c.target.Answered(reply)
+		if errors.Is(err, format.ErrTaken) {
+			c.unguarded, err = true, format.ErrStale
 		}
-		if errors.Is(err, errStale) {
+		if errors.Is(err, format.ErrStale) {
 			stale = err
 			continue
 		}
@@ -170,24 +143,14 @@ func (c *call) wait() error {
 	return stale
 }
 
-// shownBlock shows a block number of the state.
-func shownBlock(v any) string {
-	text, _ := v.(string)
-	n, err := parseBlock(text)
-	if err != nil {
-		return text
-	}
-	return strconv.FormatUint(uint64(n), 10)
-}
-
 // reader hands out the rows of runs.
 type reader struct {
-	runs []bound
+	runs []format.Rows
 	row  int // of the first run; below its From before the first row
 }
 
 // next returns the next row.
-func (r *reader) next() (*bound, int) {
+func (r *reader) next() (*format.Rows, int) {
 	for {
 		b := &r.runs[0]
 		r.row = max(r.row, b.From)
@@ -203,7 +166,7 @@ func (r *reader) next() (*bound, int) {
 func (r *reader) block() block.Number {
 	b, row := r.next()
 	r.row--
-	return b.blocks.At(row)
+	return b.Blocks.At(row)
 }
 
 // plan returns the first blocks of a range that make a slice and the number of
@@ -215,20 +178,20 @@ func (r *reader) plan(of block.Range) (block.Range, int) {
 	for i := range r.runs {
 		b := &r.runs[i]
 		for row = max(row, b.From); row < b.To; row++ {
-			n := b.blocks.At(row)
+			n := b.Blocks.At(row)
 			if n >= of.End {
 				return of, count + inBlock
 			}
 			if inBlock > 0 && n != last {
 				count += inBlock
-				if count >= sliceRows {
+				if count >= format.SliceRows {
 					return block.Range{Start: of.Start, End: last + 1}, count
 				}
 				inBlock = 0
 			}
 			last = n
 			inBlock++
-			if count > 0 && count+inBlock > wholeRows { // this block goes into the next slice
+			if count > 0 && count+inBlock > format.WholeRows { // this block goes into the next slice
 				return block.Range{Start: of.Start, End: last}, count
 			}
 		}

@@ -12,10 +12,11 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
 // inspectServer checks one server and returns what may become trouble.
-func inspectServer(ctx context.Context, g *target, client redis.UniversalClient) ([]string, error) {
+func inspectServer(ctx context.Context, g *format.Table, client redis.UniversalClient) ([]string, error) {
 	info, err := serverInfo(ctx, client)
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		return nil, cmp.Or(tryRights(ctx, g, client), err)
@@ -58,7 +59,7 @@ func serverInfo(ctx context.Context, client redis.UniversalClient) (map[string]s
 }
 
 // checkServer refuses a server of the wrong kind.
-func checkServer(g *target, info map[string]string) error {
+func checkServer(g *format.Table, info map[string]string) error {
 	version := info["redis_version"]
 	if major, err := strconv.Atoi(strings.SplitN(version, ".", 2)[0]); err != nil || major < oldest {
 		return fault.Permanent(fmt.Errorf("the server is Redis %q, and ampipe needs Redis 7 or later, or Valkey", version))
@@ -81,7 +82,7 @@ func checkServer(g *target, info map[string]string) error {
 const fullFrom = 90
 
 // serverWarnings are what may become trouble later.
-func serverWarnings(g *target, info map[string]string) (warnings []string) {
+func serverWarnings(g *format.Table, info map[string]string) (warnings []string) {
 	most, _ := strconv.ParseUint(info["maxmemory"], 10, 64)
 	used, _ := strconv.ParseUint(info["used_memory"], 10, 64)
 	policy := info["maxmemory_policy"]

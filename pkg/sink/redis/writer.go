@@ -2,35 +2,36 @@ package redis
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/cluster"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
+	"github.com/ampipe/ampipe/pkg/sink/redis/scripts"
 )
 
 // Writer is a table in Redis. It implements [sink.Writer] and [sink.Digester];
 // docs/redis.md is its manual.
 type Writer struct {
-	cfg        config.Redis
-	target     *target
-	client     redis.UniversalClient
-	script     *redis.Script
-	slotScript *redis.Script // of the slots of a Cluster
-	tags       []string      // of the slots, in a Cluster
-	warnings   []string
+	cfg      config.Redis
+	target   *format.Table
+	client   redis.UniversalClient
+	script   *redis.Script
+	cluster  *cluster.Committer // to the slots of a Cluster
+	warnings []string
 
 	connections connections // to a single server
 
 	turn chan struct{} // held by the call of Apply that is sending
 	// Only the holder of turn uses these.
-	pack    packer
+	pack    format.Packer
 	batches [2]batch
-	scratch scratch
 }
 
 var (
@@ -40,21 +41,11 @@ var (
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
 )
 
-var (
-	//go:embed rows.lua
-	rowsScript string
-	//go:embed apply.lua
-	applyScript string
-	//go:embed slot.lua
-	slotScript string
-)
-
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
 func New(cfg config.Redis) *Writer {
 	return &Writer{cfg: cfg, turn: make(chan struct{}, 1),
-		script:     redis.NewScript(rowsScript + applyScript),
-		slotScript: redis.NewScript(rowsScript + slotScript),
+		script: redis.NewScript(scripts.Apply()),
 	}
 }
 
@@ -85,4 +76,24 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 		return sink.State{}, w.classed(ctx, "read the state", err)
 	}
 	return l.State, nil
+}
+
+// Describe returns what is written for a row. It needs no connection. An error is
+// permanent.
+func (w *Writer) Describe(t sink.Table) (string, error) {
+	g, err := format.NewTable(w.cfg, t)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", g.Structure, strings.ReplaceAll(g.Key, "{table}", g.Table))
+	for _, i := range g.Indexes {
+		f := g.Schema.Field(i)
+		fmt.Fprintf(&b, "  %s  %s\n", f.Name, format.DescribeType(f.Type))
+	}
+	if g.Owned {
+		fmt.Fprintf(&b, "the row of the highest %s is shown under its key; the others are kept for reorgs\n", g.Schema.Field(g.Block).Name)
+	}
+	fmt.Fprintf(&b, "state %s\n", g.StateKeys())
+	return b.String(), nil
 }

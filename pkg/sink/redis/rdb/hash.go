@@ -1,4 +1,4 @@
-package redis
+package rdb
 
 import (
 	"encoding/binary"
@@ -6,69 +6,39 @@ import (
 	"strconv"
 )
 
-// A hash goes to the server as RESTORE takes it: a listpack, the form in which
-// Redis keeps small hashes itself. The server copies it as it stands, where HSET
-// would take 26 arguments of a log apart, one by one, twice. That is also what
-// DUMP returns of the key (rdb.h, listpack.c of Redis 7.0; Valkey and later versions
-// of Redis read the formats of earlier ones).
 const (
-	rdbHashListpack = 16 // type of a dumped value
-	rdbVersion      = 10 // of Redis 7.0, the oldest that is supported
-	rdbLength32     = 0x80
-	listpackEnd     = 0xff
-	listpackHeader  = 6 // bytes: size, and number of elements
-	manyElements    = math.MaxUint16
+	hashListpack   = 16 // type of a dumped value
+	version        = 10 // of Redis 7.0, the oldest that is supported
+	length32       = 0x80
+	listpackEnd    = 0xff
+	listpackHeader = 6 // bytes: size, and number of elements
+	manyElements   = math.MaxUint16
 )
 
-// appendDump writes a row as its columns' names and values, dumped as a hash.
-func (g *target) appendDump(dst []byte, b *bound, row int) []byte {
-	start, n := len(dst), 0
-	dst = openDump(dst)
-	for _, i := range g.columns {
-		c := &b.cells[i]
-		null := c.Null(row)
-		if null && !g.NullEmpty {
-			continue
-		}
-		dst = append(dst, g.elements[i]...)
-		at := len(dst)
-		dst = openElement(dst)
-		if !null {
-			dst = c.text(dst, row)
-		}
-		dst, n = closeElement(dst, at), n+2
-	}
-	if n == 0 { // a hash without fields does not exist
-		dst, n = append(dst, g.elements[g.columns[0]]...), 2
-		dst = closeElement(openElement(dst), len(dst))
-	}
-	return closeDump(dst, start, n)
-}
-
-// openDump begins a hash, and closeDump ends the one that began at a position and
-// has n elements: names and values.
-func openDump(dst []byte) []byte {
-	dst = append(dst, rdbHashListpack, rdbLength32, 0, 0, 0, 0)
+// OpenHash begins a hash at the end of dst.
+func OpenHash(dst []byte) []byte {
+	dst = append(dst, hashListpack, length32, 0, 0, 0, 0)
 	return append(dst, make([]byte, listpackHeader)...)
 }
 
-func closeDump(dst []byte, start, n int) []byte {
+// CloseHash ends the hash that began at start and has n elements: names and values.
+func CloseHash(dst []byte, start, n int) []byte {
 	pack := start + 6
 	dst = append(dst, listpackEnd)
 	size := uint32(len(dst) - pack)
 	binary.BigEndian.PutUint32(dst[pack-4:], size)
 	binary.LittleEndian.PutUint32(dst[pack:], size)
 	binary.LittleEndian.PutUint16(dst[pack+4:], uint16(min(n, manyElements)))
-	dst = binary.LittleEndian.AppendUint16(dst, rdbVersion)
+	dst = binary.LittleEndian.AppendUint16(dst, version)
 	return binary.LittleEndian.AppendUint64(dst, checksum(dst[start:]))
 }
 
-// openElement begins an element of a listpack whose length is not known yet.
-func openElement(dst []byte) []byte { return append(dst, 0, 0) }
+// OpenElement begins an element of a listpack whose length is not known yet.
+func OpenElement(dst []byte) []byte { return append(dst, 0, 0) }
 
-// closeElement ends the element that began at a position with openElement: it is
+// CloseElement ends the element that began at a position with OpenElement: it is
 // stored as Redis would store it, a whole number as a number.
-func closeElement(dst []byte, at int) []byte {
+func CloseElement(dst []byte, at int) []byte {
 	text := dst[at+2:]
 	if v, is := wholeNumber(text); is {
 		return endElement(appendInteger(dst[:at], v), at)

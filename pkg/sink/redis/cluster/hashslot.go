@@ -1,4 +1,4 @@
-package redis
+package cluster
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 // slotCount is the number of hash slots of a Cluster.
 const slotCount = 16384
 
-// slotOf returns the hash slot of a key, as a Cluster counts it: the CRC16 of the
+// Slot returns the hash slot of a key, as a Cluster counts it: the CRC16 of the
 // key, or of what stands in its first braces, if that is not empty.
-func slotOf(key []byte) int {
+func Slot(key []byte) int {
 	if open := bytes.IndexByte(key, '{'); open >= 0 {
 		if size := bytes.IndexByte(key[open+1:], '}'); size > 0 {
 			key = key[open+1 : open+1+size]
@@ -37,7 +37,7 @@ func slotTags() []string {
 	var text []byte
 	for i, missing := int64(0), slotCount; missing > 0; i++ {
 		text = strconv.AppendInt(text[:0], i, 36)
-		if slot := slotOf(text); tags[slot] == "" {
+		if slot := Slot(text); tags[slot] == "" {
 			tags[slot] = string(text)
 			missing--
 		}
@@ -59,8 +59,8 @@ func (m *bitmap) add(slot int) {
 	(*m)[slot>>3] |= 0x80 >> (slot & 7)
 }
 
-// each returns the slots that are in the set.
-func (m bitmap) each(yield func(int) bool) {
+// Each returns the slots that are in the set.
+func (m bitmap) Each(yield func(int) bool) {
 	for slot := range 8 * len(m) {
 		if m.has(slot) && !yield(slot) {
 			return

@@ -1,4 +1,4 @@
-package redis
+package format
 
 import (
 	"unicode/utf8"
@@ -11,7 +11,7 @@ import (
 
 // documents is how JSON is written: compact, and decimals as strings, for readers hold
 // numbers as doubles.
-const documents = arrowfmt.QuotedDecimals
+const Documents = arrowfmt.QuotedDecimals
 
 // cells are the values of one array.
 type cells struct {
@@ -27,8 +27,8 @@ func cellsOf(arr arrow.Array) cells {
 	return cells{
 		Nulls: arrowfmt.NullsOf(arr),
 		free:  isFree(arrowfmt.Underlying(arr.DataType())),
-		text:  documents.Text(arr),
-		json:  documents.JSON(arr),
+		text:  Documents.Text(arr),
+		json:  Documents.JSON(arr),
 		check: arrowfmt.Checks{Leaf: leafCheck}.Of(arr),
 	}
 }

@@ -1,4 +1,4 @@
-package redis
+package cluster
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func TestSlotsAreThoseOfTheServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := slotOf([]byte(key)); int64(got) != want {
+		if got := Slot([]byte(key)); int64(got) != want {
 			t.Errorf("%q is of slot %d, and of %d for the server", key, got, want)
 		}
 	}
@@ -39,7 +39,7 @@ func TestSlotTagsStayTheSame(t *testing.T) {
 	t.Parallel()
 	tags := slotTags()
 	for slot, tag := range tags {
-		if slotOf([]byte("ampipe:p:s:{"+tag+"}:state")) != slot {
+		if Slot([]byte("ampipe:p:s:{"+tag+"}:state")) != slot {
 			t.Fatalf("the tag %q is not of slot %d", tag, slot)
 		}
 	}

@@ -1,4 +1,4 @@
-package redis
+package format
 
 import (
 	"fmt"
@@ -37,9 +37,9 @@ func checkType(dt arrow.DataType) error {
 	}
 }
 
-// describeType returns how values of a type are written; the table of types of
+// DescribeType returns how values of a type are written; the table of types of
 // docs/redis.md.
-func describeType(dt arrow.DataType) string {
+func DescribeType(dt arrow.DataType) string {
 	dt = arrowfmt.Underlying(dt)
 	if _, nested := dt.(arrow.NestedType); nested {
 		return "JSON"

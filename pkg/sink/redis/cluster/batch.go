@@ -1,4 +1,4 @@
-package redis
+package cluster
 
 import (
 	"cmp"
@@ -10,11 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
-// clusterBatch is one batch in flight. Its goroutine owns it until done is closed.
-type clusterBatch struct {
+// batchInFlight is one batch in flight. Its goroutine owns it until done is closed.
+type batchInFlight struct {
 	done    chan struct{}
 	err     error
 	release context.CancelFunc
@@ -33,7 +33,7 @@ type clusterBatch struct {
 }
 
 // flush sends what has been collected, once the batch before has been answered.
-func (s *clusterCommit) flush(ctx context.Context) error {
+func (s *transaction) flush(ctx context.Context) error {
 	if err := s.wait(); err != nil {
 		return err
 	}
@@ -44,38 +44,35 @@ func (s *clusterCommit) flush(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	ctx, release := steady(ctx)
-	e := &clusterBatch{done: make(chan struct{}), release: release, rows: len(s.scratch.rows), pipe: s.client.Pipeline(),
+	e := &batchInFlight{done: make(chan struct{}), release: release, rows: len(s.rows.rows), pipe: s.client.Pipeline(),
 		calls: s.calls, ranges: s.ranges}
 	if s.part != nil {
-		n, token := s.part.blocks.Start, tokenOf(s.part.parts, s.part.batch)
-		if s.claims[n] != token {
+		n, token := s.part.Blocks.Start, s.part.Token()
+		if s.Claims[n] != token {
 			e.claimed, e.token = n, token
 		}
 	}
-	s.scratch.arena = s.scratch.arena[:0]
+	s.rows.arena = s.rows.arena[:0]
 	s.assemble(ctx, e)
 	if len(e.fresh) > 0 || e.token != "" {
-		s.begin(sink.LiveState{}, false)
-		h := &s.pack.header
-		h.list("home", s.id, s.fence)
-		h.list("slots", numerals(e.fresh)...)
+		h := s.toCoordinator(nil)
+		h.List("slots", numerals(e.fresh)...)
 		if e.token != "" {
-			h.list("claims", hexBlock(e.claimed), e.token)
+			h.List("claims", format.HexBlock(e.claimed), e.token)
 		}
-		e.prepare = slices.Clone(h.bytes())
+		e.prepare = slices.Clone(h.Bytes())
 	}
 	if len(e.unready) > 0 {
-		s.begin(sink.LiveState{}, false)
-		s.pack.header.list("home", s.id, s.fence)
-		s.pack.header.list("ready", numerals(e.unready)...)
-		e.calls = append([][]byte{slices.Clone(s.pack.header.bytes())}, e.calls...)
+		h := s.toCoordinator(nil)
+		h.List("ready", numerals(e.unready)...)
+		e.calls = slices.Insert(e.calls, 0, slices.Clone(h.Bytes()))
 	}
 	s.calls, s.ranges, s.part = nil, block.Set{}, nil
-	s.scratch.reset()
+	s.rows.reset()
 	s.running = e
 	go func() {
 		defer close(e.done)
-		e.err = s.Writer.run(ctx, e)
+		e.err = s.run(ctx, e)
 	}()
 	return nil
 }
@@ -90,14 +87,14 @@ func numerals(numbers []int) []string {
 
 // run tells the coordinator which slots will have rows, sends the rows to them, and then
 // tells the coordinator that they are there.
-func (w *Writer) run(ctx context.Context, e *clusterBatch) error {
-	keys := w.target.keys()
+func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
+	keys := w.table.Keys()
 	if e.prepare != nil {
 		reply, err := w.script.EvalSha(ctx, w.client, keys, e.prepare, "").Slice()
 		if err != nil {
 			return err
 		}
-		if _, err := w.answered(reply); err != nil {
+		if _, err := w.table.Answered(reply); err != nil {
 			return err
 		}
 	}
@@ -109,7 +106,7 @@ func (w *Writer) run(ctx context.Context, e *clusterBatch) error {
 				failed = cmp.Or(failed, err)
 				continue
 			}
-			gone, err := w.answered(reply)
+			gone, err := w.table.Answered(reply)
 			if err != nil {
 				failed = cmp.Or(failed, err)
 				continue
@@ -137,7 +134,7 @@ func (w *Writer) run(ctx context.Context, e *clusterBatch) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.answered(reply); err != nil {
+		if _, err := w.table.Answered(reply); err != nil {
 			return err
 		}
 	}
@@ -145,7 +142,7 @@ func (w *Writer) run(ctx context.Context, e *clusterBatch) error {
 }
 
 // wait waits for the batch in flight and notes what it did.
-func (s *clusterCommit) wait() error {
+func (s *transaction) wait() error {
 	e := s.running
 	if e == nil {
 		return nil
@@ -158,21 +155,21 @@ func (s *clusterCommit) wait() error {
 	if e.err != nil {
 		return e.err
 	}
-	s.skipped += uint64(e.rows) - min(e.written, uint64(e.rows))
-	s.covered.AddAll(e.ranges)
+	s.applied.Skipped += uint64(e.rows) - min(e.written, uint64(e.rows))
+	s.Coverage.AddAll(e.ranges)
 	if e.token != "" {
-		s.claims[e.claimed] = e.token
+		s.Claims[e.claimed] = e.token
 	}
-	s.slots, s.ready = slices.Clone(s.slots), slices.Clone(s.ready)
+	s.Slots, s.Ready = slices.Clone(s.Slots), slices.Clone(s.Ready)
 	for _, slot := range e.fresh {
-		s.slots.add(slot)
+		s.Slots.add(slot)
 	}
 	for _, slot := range e.unready {
-		s.ready.add(slot)
+		s.Ready.add(slot)
 	}
-	for n := range maps.Keys(s.claims) { // blocks that came whole
-		if s.covered.Has(n) {
-			delete(s.claims, n)
+	for n := range maps.Keys(s.Claims) { // blocks that came whole
+		if s.Coverage.Has(n) {
+			delete(s.Claims, n)
 		}
 	}
 	return nil

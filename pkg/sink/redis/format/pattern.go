@@ -1,4 +1,4 @@
-package redis
+package format
 
 import (
 	"errors"
@@ -13,17 +13,17 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 )
 
-// pattern writes the keys of rows: literals[0], column 0, literals[1], and so on.
-type pattern struct {
+// Pattern writes the keys of rows: literals[0], column 0, literals[1], and so on.
+type Pattern struct {
 	text     string
-	literals []string
-	columns  []int
-	escape   string // bytes that values write as %XX, so that no two rows share a key by accident
+	Literals []string
+	Indexes  []int
+	Escape   string // bytes that values write as %XX, so that no two rows share a key by accident
 }
 
 // newPattern reads a pattern such as "{table}:{block_num}:{log_index}".
-func newPattern(cfg config.Redis, schema *arrow.Schema) (*pattern, error) {
-	p := &pattern{text: cfg.Key}
+func newPattern(cfg config.Redis, schema *arrow.Schema) (*Pattern, error) {
+	p := &Pattern{text: cfg.Key}
 	var wrong []error
 	var literal strings.Builder
 	for rest := cfg.Key; rest != ""; {
@@ -50,8 +50,8 @@ func newPattern(cfg config.Redis, schema *arrow.Schema) (*pattern, error) {
 					"or choose another column",
 					name, schema.Field(found[0]).Type))
 			default:
-				p.literals = append(p.literals, literal.String())
-				p.columns = append(p.columns, found[0])
+				p.Literals = append(p.Literals, literal.String())
+				p.Indexes = append(p.Indexes, found[0])
 				literal.Reset()
 			}
 		default:
@@ -60,19 +60,19 @@ func newPattern(cfg config.Redis, schema *arrow.Schema) (*pattern, error) {
 			rest = rest[size:]
 		}
 	}
-	p.literals = append(p.literals, literal.String())
+	p.Literals = append(p.Literals, literal.String())
 	wrong = append(wrong, p.separate())
 	return p, errors.Join(wrong...)
 }
 
 // separate sees to it that different values give different keys: what stands
 // between two columns is escaped in values.
-func (p *pattern) separate() error {
-	if len(p.columns) < 2 {
+func (p *Pattern) separate() error {
+	if len(p.Indexes) < 2 {
 		return nil
 	}
 	escape := []byte{'%'}
-	for _, between := range p.literals[1 : len(p.literals)-1] {
+	for _, between := range p.Literals[1 : len(p.Literals)-1] {
 		c := strings.IndexFunc(between, func(r rune) bool {
 			return r < 0x80 && !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune(".+-%", r))
 		})
@@ -83,7 +83,7 @@ func (p *pattern) separate() error {
 			escape = append(escape, between[c])
 		}
 	}
-	p.escape = string(escape)
+	p.Escape = string(escape)
 	return nil
 }
 
@@ -97,33 +97,50 @@ func unkeyed(dt arrow.DataType) bool {
 	return dt.ID() == arrow.NULL || arrow.IsFloating(dt.ID())
 }
 
-// append writes the key of a row whose key columns are not null.
-func (p *pattern) append(dst []byte, cells []cells, row int) []byte {
-	for i, column := range p.columns {
-		dst = append(dst, p.literals[i]...)
+// Append writes the key of a row whose key columns are not null.
+func (p *Pattern) Append(dst []byte, cells []cells, row int) []byte {
+	for i, column := range p.Indexes {
+		dst = append(dst, p.Literals[i]...)
 		at := len(dst)
 		dst = cells[column].text(dst, row)
-		if p.escape != "" && cells[column].free {
+		if p.Escape != "" && cells[column].free {
 			dst = p.escaped(dst, at)
 		}
 	}
-	return append(dst, p.literals[len(p.columns)]...)
+	return append(dst, p.Literals[len(p.Indexes)]...)
 }
 
-func (p *pattern) escaped(dst []byte, at int) []byte {
-	if !slices.ContainsFunc(dst[at:], func(c byte) bool { return strings.IndexByte(p.escape, c) >= 0 }) {
+func (p *Pattern) escaped(dst []byte, at int) []byte {
+	if !slices.ContainsFunc(dst[at:], func(c byte) bool { return strings.IndexByte(p.Escape, c) >= 0 }) {
 		return dst
 	}
 	value := slices.Clone(dst[at:])
 	dst = dst[:at]
 	for _, c := range value {
-		if strings.IndexByte(p.escape, c) >= 0 {
+		if strings.IndexByte(p.Escape, c) >= 0 {
 			dst = append(dst, '%', hexUpper[c>>4], hexUpper[c&15])
 			continue
 		}
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// Sample returns the key of a row, and the pattern of the keys of all.
+func (p *Pattern) Sample() (key, glob string) {
+	if len(p.Indexes) == 0 {
+		return p.Literals[0], Globbed(p.Literals[0])
+	}
+	parts := make([]string, len(p.Literals))
+	for i, literal := range p.Literals {
+		parts[i] = Globbed(literal)
+	}
+	return strings.Join(p.Literals, "0"), strings.Join(parts, "*")
+}
+
+// Globbed returns a text as a part of a pattern of keys.
+func Globbed(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(text)
 }
 
 const hexUpper = "0123456789ABCDEF"
