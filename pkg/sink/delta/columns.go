@@ -1,7 +1,6 @@
 package delta
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -205,88 +204,4 @@ func mapStruct(t *arrow.StructType) (arrow.DataType, converter, error) {
 	}
 	to := arrow.StructOf(fields...)
 	return to, structConverter(to, converts), nil
-}
-
-// deltaType is the type as the protocol writes it: a word or an object.
-func deltaType(t arrow.DataType) any {
-	switch t := t.(type) {
-	case *arrow.BooleanType:
-		return "boolean"
-	case *arrow.Int8Type:
-		return "byte"
-	case *arrow.Int16Type:
-		return "short"
-	case *arrow.Int32Type:
-		return "integer"
-	case *arrow.Int64Type:
-		return "long"
-	case *arrow.Float32Type:
-		return "float"
-	case *arrow.Float64Type:
-		return "double"
-	case *arrow.Date32Type:
-		return "date"
-	case *arrow.TimestampType:
-		return "timestamp"
-	case *arrow.BinaryType:
-		return "binary"
-	case *arrow.Decimal128Type:
-		return fmt.Sprintf("decimal(%d,%d)", t.Precision, t.Scale)
-	case *arrow.ListType:
-		return map[string]any{"type": "array", "elementType": deltaType(t.Elem()), "containsNull": true}
-	case *arrow.MapType:
-		return map[string]any{"type": "map", "keyType": deltaType(t.KeyType()), "valueType": deltaType(t.ItemType()), "valueContainsNull": true}
-	case *arrow.StructType:
-		return deltaStruct(t.Fields())
-	default:
-		return "string"
-	}
-}
-
-type deltaField struct {
-	Name     string         `json:"name"`
-	Type     any            `json:"type"`
-	Nullable bool           `json:"nullable"`
-	Metadata map[string]any `json:"metadata"`
-}
-
-type deltaSchema struct {
-	Type   string       `json:"type"`
-	Fields []deltaField `json:"fields"`
-}
-
-func deltaStruct(fields []arrow.Field) deltaSchema {
-	s := deltaSchema{Type: "struct"}
-	for _, f := range fields {
-		s.Fields = append(s.Fields, deltaField{Name: f.Name, Type: deltaType(f.Type), Nullable: true, Metadata: map[string]any{}})
-	}
-	return s
-}
-
-// typeText writes a type so that equal ones are equal texts: nullability and
-// metadata of nested fields do not count.
-func typeText(t any) string {
-	switch t := t.(type) {
-	case string:
-		return t
-	case deltaSchema:
-		var parts []string
-		for _, f := range t.Fields {
-			parts = append(parts, f.Name+": "+typeText(f.Type))
-		}
-		return "struct<" + strings.Join(parts, ", ") + ">"
-	case map[string]any:
-		switch t["type"] {
-		case "array":
-			return "array<" + typeText(t["elementType"]) + ">"
-		case "map":
-			return "map<" + typeText(t["keyType"]) + ", " + typeText(t["valueType"]) + ">"
-		case "struct":
-			var s deltaSchema
-			if again, err := json.Marshal(t); err == nil && json.Unmarshal(again, &s) == nil {
-				return typeText(s)
-			}
-		}
-	}
-	return fmt.Sprint(t)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -90,13 +91,13 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 	if w.log == nil {
 		return errNotOpen
 	}
-	s, err := w.log.refresh(ctx)
+	s, err := w.log.Refresh(ctx)
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", w.store, err)
 	}
 	h := &rowHasher{target: w.target, digests: into}
 	var unreadable sink.UnreadableError
-	for path, a := range s.files.all() {
+	for path, a := range s.Files.All() {
 		blocks := w.target.blocksOf(a).Intersect(r)
 		if blocks.Empty() {
 			continue
@@ -113,7 +114,7 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 	return unreadable.OrNil()
 }
 
-func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *add, r block.Range) error {
+func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *deltalog.Add, r block.Range) error {
 	f, err := openFile(ctx, w.store, a.Path)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -66,10 +67,10 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 	if err := w.connect(ctx, t); err != nil {
 		return err
 	}
-	s, err := w.log.refresh(ctx)
+	s, err := w.log.Refresh(ctx)
 	switch {
 	case err != nil:
-	case s.version < 0:
+	case s.Version < 0:
 		err = fault.Permanent(errors.New("there is no table; has the pipeline been run?"))
 	default:
 		err = w.target.fits(s)
@@ -89,7 +90,7 @@ func (w *Writer) connect(ctx context.Context, t sink.Table) error {
 		}
 	}
 	target.longest.whole, target.longest.part = w.store.Longest()
-	w.target, w.log = target, &tableLog{store: w.store}
+	w.target, w.log = target, deltalog.New(w.store)
 	return nil
 }
 
@@ -136,7 +137,7 @@ func (w *Writer) place() string {
 
 // work is what has to be done before rows can be written.
 type work struct {
-	base  *snapshot
+	base  *deltalog.Snapshot
 	make  bool // the table
 	own   bool // say that we load it
 	empty bool // take every file out
@@ -144,26 +145,26 @@ type work struct {
 
 // consider looks at what is there and works out what has to be done.
 func (w *Writer) consider(ctx context.Context) (work, error) {
-	s, err := w.log.refresh(ctx)
+	s, err := w.log.Refresh(ctx)
 	if err != nil {
 		return work{}, err
 	}
-	if s.version < 0 {
+	if s.Version < 0 {
 		err := w.checkEmpty(ctx)
 		if !errors.Is(err, errNoVersion) {
 			return work{base: s, make: true, own: true}, err
 		}
 		// Somebody may have made the table between the two looks.
-		s, _ = w.log.refresh(ctx)
-		if s == nil || s.version < 0 {
+		s, _ = w.log.Refresh(ctx)
+		if s == nil || s.Version < 0 {
 			return work{}, err
 		}
 	}
 	if err := w.target.fits(s); err != nil {
 		return work{}, err
 	}
-	for id := range s.txns {
-		if other := strings.Split(id, ":"); len(other) == 3 && other[0] == engine && !strings.Contains(id, "#") && id != w.target.app {
+	for id := range s.Txns {
+		if other := strings.Split(id, ":"); len(other) == 3 && other[0] == deltalog.Engine && !strings.Contains(id, "#") && id != w.target.app {
 			return work{}, fault.Permanent(fmt.Errorf("it is loaded by the sink %q of the pipeline %q, and one table is for one sink; "+
 				"use another path or url", other[2], other[1]))
 		}
@@ -175,7 +176,7 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 var errSomethingElse = fault.Permanent(errors.New("there are files, and no Delta table; use an empty folder"))
 
 var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged: restore it "+
-	"from a backup, or load into another table", logFolder))
+	"from a backup, or load into another table", deltalog.Folder))
 
 // checkEmpty refuses a place that holds something else.
 func (w *Writer) checkEmpty(ctx context.Context) error {
@@ -183,7 +184,7 @@ func (w *Writer) checkEmpty(ctx context.Context) error {
 		if strings.HasPrefix(i.Name, ".") || strings.HasPrefix(i.Name, "_ampipe/") || strings.Contains(i.Name, "/.") {
 			return nil
 		}
-		if strings.HasPrefix(i.Name, logFolder) {
+		if strings.HasPrefix(i.Name, deltalog.Folder) {
 			return errNoVersion
 		}
 		return fmt.Errorf("%w (%s is there)", errSomethingElse, i.Name)
@@ -201,20 +202,19 @@ func (w *Writer) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = w.log.commit(ctx, todo.base, actions)
-		if err == nil || !errors.Is(err, errConflict) || try == raceTries {
+		_, err = w.log.Commit(ctx, todo.base, actions)
+		if err == nil || !errors.Is(err, deltalog.ErrConflict) || try == raceTries {
 			return err
 		}
 	}
 }
 
 // opening returns the first commit of a sink.
-func (w *Writer) opening(todo work) ([]action, error) {
+func (w *Writer) opening(todo work) ([]deltalog.Action, error) {
 	now := time.Now().UnixMilli()
 	g := w.target
-	parameters := map[string]string{"pipeline": g.table.Pipeline, "sink": g.table.Sink}
-	info := newInfo("WRITE", todo.base.version, now, parameters)
-	var actions []action
+	info := g.info("WRITE", todo.base.Version, now, map[string]string{})
+	actions := []deltalog.Action{{CommitInfo: info}}
 	if todo.make {
 		info.Operation, info.ReadVersion = "CREATE TABLE", nil
 		schema, err := json.Marshal(g.schema())
@@ -222,19 +222,18 @@ func (w *Writer) opening(todo work) ([]action, error) {
 			return nil, fmt.Errorf("write the schema: %w", err)
 		}
 		actions = append(actions,
-			action{Protocol: &protocol{MinReaderVersion: 1, MinWriterVersion: 2}},
-			action{MetaData: &metaData{ID: newID(), Format: format{Provider: "parquet", Options: map[string]string{}}, SchemaString: string(schema),
-				PartitionColumns: append([]string{}, g.names...), Configuration: map[string]string{}, CreatedTime: now}})
+			deltalog.Action{Protocol: &deltalog.Protocol{MinReaderVersion: 1, MinWriterVersion: 2}},
+			deltalog.Action{MetaData: &deltalog.MetaData{ID: newID(), SchemaString: string(schema), CreatedTime: now,
+				Format:           deltalog.Format{Provider: "parquet", Options: map[string]string{}},
+				PartitionColumns: append([]string{}, g.names...), Configuration: map[string]string{}}})
 	}
 	if todo.empty {
-		parameters["mode"] = "Overwrite"
-		for _, a := range todo.base.files.all() {
-			actions = append(actions, action{Remove: a.remove(now, true)})
+		info.OperationParameters["mode"] = "Overwrite"
+		for _, a := range todo.base.Files.All() {
+			actions = append(actions, deltalog.Action{Remove: a.Remove(now, true)})
 		}
 	}
-	actions = append(actions, commitStateActions(todo.base, g.app, &sink.CommitState{}, now)...)
-	first, err := info.action()
-	return append([]action{first}, actions...), err
+	return append(actions, commitStateActions(todo.base, g.app, &sink.CommitState{}, now)...), nil
 }
 
 // newID returns a random UUID, which the protocol wants for a table.
@@ -276,7 +275,7 @@ func (w *Writer) Describe(t sink.Table) (string, error) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, "\n    `%s` %s", c.field.Name, typeText(deltaType(c.field.Type)))
+		fmt.Fprintf(&b, "\n    `%s` %s", c.field.Name, deltalog.TypeText(deltalog.TypeOf(c.field.Type)))
 	}
 	b.WriteString("\n) USING DELTA")
 	if len(g.names) > 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // partition is the values of the partition columns that all rows of a file have,
@@ -97,10 +98,6 @@ func (l longest) refuses(p partition, names []string) (column int, reason string
 	return -1, ""
 }
 
-// escapePath returns a name in storage as a path in the log, which is escaped as in a
-// URL, what was escaped in the name included.
-func escapePath(name string) string { return strings.ReplaceAll(name, "%", "%25") }
-
 // checkPartitioned returns an error if values of a column cannot name a partition.
 func checkPartitioned(f arrow.Field) error {
 	switch f.Type.(type) {
@@ -109,7 +106,7 @@ func checkPartitioned(f arrow.Field) error {
 		return nil
 	}
 	return fmt.Errorf("partition_by names column %q of the type %s, whose values do not name partitions well; "+
-		"use a number, a date, a timestamp or a text", f.Name, typeText(deltaType(f.Type)))
+		"use a number, a date, a timestamp or a text", f.Name, deltalog.TypeText(deltalog.TypeOf(f.Type)))
 }
 
 // partitionText writes a value as the log has it.

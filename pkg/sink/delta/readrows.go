@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -17,6 +15,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -84,7 +83,7 @@ func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 		a := rec.Column(found[0])
 		t, convert, err := mapType(a.DataType())
 		if err == nil && !arrow.TypeEqual(t, f.Type) {
-			err = fmt.Errorf("it is of the type %s, and the table says %s", a.DataType(), typeText(deltaType(f.Type)))
+			err = fmt.Errorf("it is of the type %s, and the table says %s", a.DataType(), deltalog.TypeText(deltalog.TypeOf(f.Type)))
 		}
 		if err == nil {
 			columns[i], err = convert.apply(a)
@@ -99,7 +98,7 @@ func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 // openFile opens a file of the table by the path that the log has, which is
 // escaped as in a URL and may be absolute.
 func openFile(ctx context.Context, store storage.Store, path string) (storage.File, error) {
-	name, err := fileName(path)
+	name, err := deltalog.FileName(path)
 	if err != nil {
 		return nil, err
 	}
@@ -109,22 +108,4 @@ func openFile(ctx context.Context, store storage.Store, path string) (storage.Fi
 			"a vacuum with a retention that is too short, or somebody's hand; load into a new table: %w", name, err))
 	}
 	return f, err
-}
-
-// fileName returns the name in storage for a path in the log.
-func fileName(path string) (string, error) {
-	if strings.Contains(path, "://") || strings.HasPrefix(path, "/") {
-		return "", fault.Permanent(fmt.Errorf("the log names the file %s outside of the table, as a shallow clone does; "+
-			"load into another table", path))
-	}
-	name, err := url.PathUnescape(path)
-	if err != nil {
-		return "", fault.Permanent(fmt.Errorf("the log names the file %s, which is not escaped as it should be: %w", path, err))
-	}
-	return name, nil
-}
-
-// ranged returns the records of a file that may be released while others are read.
-func ranged(rec arrow.RecordBatch, from, to int) arrow.RecordBatch {
-	return rec.NewSlice(int64(from), int64(to))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // Tags of our files: the lowest and the highest block that has a row in them.
@@ -29,24 +31,21 @@ func blockTags(r block.Range) map[string]string {
 // blocksOf returns a range that all rows of a file are in: from its tags, or from
 // the statistics of the block column that its writer left. Without either
 // the rows may be of any block.
-func (g *target) blocksOf(a *add) block.Range {
+func (g *target) blocksOf(a *deltalog.Add) block.Range {
 	low, errLow := strconv.ParseUint(a.Tags[tagMinBlock], 10, 63)
 	high, errHigh := strconv.ParseUint(a.Tags[tagMaxBlock], 10, 63)
 	if errLow == nil && errHigh == nil {
 		return block.Closed(block.Number(low), block.Number(high))
 	}
-	var stats struct {
-		MinValues map[string]json.RawMessage `json:"minValues"`
-		MaxValues map[string]json.RawMessage `json:"maxValues"`
+	stats := a.ParseStats()
+	least, _ := stats.MinValues[g.blockName].(json.Number)
+	most, _ := stats.MaxValues[g.blockName].(json.Number)
+	low, errLow = strconv.ParseUint(string(least), 10, 63)
+	high, errHigh = strconv.ParseUint(string(most), 10, 63)
+	if errLow == nil && errHigh == nil {
+		return block.Closed(block.Number(low), block.Number(high))
 	}
-	if json.Unmarshal([]byte(a.Stats), &stats) == nil {
-		low, errLow = strconv.ParseUint(string(stats.MinValues[g.blockName]), 10, 63)
-		high, errHigh = strconv.ParseUint(string(stats.MaxValues[g.blockName]), 10, 63)
-		if errLow == nil && errHigh == nil {
-			return block.Closed(block.Number(low), block.Number(high))
-		}
-	}
-	if at := partitionOf(g.names, a, g.blockName); at != nil {
+	if at := a.PartitionValues[g.blockName]; at != nil && slices.Contains(g.names, g.blockName) {
 		if n, err := strconv.ParseUint(*at, 10, 63); err == nil {
 			return block.Closed(block.Number(n), block.Number(n))
 		}
@@ -54,17 +53,8 @@ func (g *target) blocksOf(a *add) block.Range {
 	return block.Range{End: block.Max + 1}
 }
 
-func partitionOf(names []string, a *add, name string) *string {
-	for _, n := range names {
-		if n == name {
-			return a.PartitionValues[n]
-		}
-	}
-	return nil
-}
-
 // partitionFor returns the partition of a file in the log.
-func (g *target) partitionFor(a *add) partition {
+func (g *target) partitionFor(a *deltalog.Add) partition {
 	p := make(partition, len(g.names))
 	for i, name := range g.names {
 		if v := a.PartitionValues[name]; v != nil && *v != "" {
@@ -132,7 +122,7 @@ func (g *target) without(
 }
 
 func (g *target) addSlice(f *parquetWriter, rec arrow.RecordBatch, p partition, from, to int) error {
-	some := ranged(rec, from, to)
+	some := rec.NewSlice(int64(from), int64(to))
 	defer some.Release()
 	blocks, err := g.numbers(some, p)
 	if err != nil {

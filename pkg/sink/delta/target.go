@@ -17,10 +17,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
-
-// engine is who we say we are, in commits and in files.
-const engine = "ampipe"
 
 // target is the table as it should be. It is known without a look at storage, and
 // not changed after it was made.
@@ -129,7 +127,7 @@ func (g *target) columnNames() []string {
 func (g *target) writerProperties(cfg config.Delta) (*parquet.WriterProperties, error) {
 	codec, level, err := codecOf(cfg.Compression)
 	options := []parquet.WriterProperty{
-		parquet.WithCreatedBy(engine + " " + version()),
+		parquet.WithCreatedBy(deltalog.Engine + " " + version()),
 		parquet.WithCompression(codec),
 		parquet.WithDictionaryDefault(false),
 		parquet.WithMaxRowGroupLength(rowGroupRows),
@@ -181,30 +179,30 @@ func version() string {
 }
 
 // schema returns the schema of the table, as the log has it.
-func (g *target) schema() deltaSchema {
+func (g *target) schema() deltalog.Schema {
 	fields := make([]arrow.Field, len(g.columns))
 	for i, c := range g.columns {
 		fields[i] = c.field
 	}
-	return deltaStruct(fields)
+	return deltalog.SchemaOf(fields)
 }
 
 // fits compares the table that is there with the one that is wanted.
-func (g *target) fits(s *snapshot) error {
-	var have deltaSchema
-	if err := json.Unmarshal([]byte(s.meta.SchemaString), &have); err != nil {
+func (g *target) fits(s *deltalog.Snapshot) error {
+	var have deltalog.Schema
+	if err := json.Unmarshal([]byte(s.MetaData.SchemaString), &have); err != nil {
 		return fault.Permanent(fmt.Errorf("read the schema of the table: %w", err))
 	}
 	var wrong []error
 	want := g.schema()
 	for _, f := range want.Fields {
-		at := slices.IndexFunc(have.Fields, func(h deltaField) bool { return h.Name == f.Name })
+		at := slices.IndexFunc(have.Fields, func(h deltalog.SchemaField) bool { return h.Name == f.Name })
 		if at < 0 {
 			wrong = append(wrong, fmt.Errorf("column %q is missing in the table", f.Name))
 			continue
 		}
 		h := have.Fields[at]
-		if there, needed := typeText(h.Type), typeText(f.Type); there != needed {
+		if there, needed := deltalog.TypeText(h.Type), deltalog.TypeText(f.Type); there != needed {
 			wrong = append(wrong, fmt.Errorf("column %q is of the type %s, and the query needs %s", f.Name, there, needed))
 		}
 		if !h.Nullable {
@@ -218,12 +216,12 @@ func (g *target) fits(s *snapshot) error {
 	}
 	for _, h := range have.Fields {
 		// A reorg and compaction write files anew, and would lose its values.
-		if !slices.ContainsFunc(want.Fields, func(f deltaField) bool { return f.Name == h.Name }) {
+		if !slices.ContainsFunc(want.Fields, func(f deltalog.SchemaField) bool { return f.Name == h.Name }) {
 			wrong = append(wrong, fmt.Errorf("the table has a column %q, and the query does not", h.Name))
 		}
 	}
-	if !slices.Equal(slices.Concat([]string{}, s.meta.PartitionColumns), slices.Concat([]string{}, g.names)) {
-		wrong = append(wrong, fmt.Errorf("the table is partitioned by %q, and partition_by says %q", s.meta.PartitionColumns, g.names))
+	if !slices.Equal(slices.Concat([]string{}, s.MetaData.PartitionColumns), slices.Concat([]string{}, g.names)) {
+		wrong = append(wrong, fmt.Errorf("the table is partitioned by %q, and partition_by says %q", s.MetaData.PartitionColumns, g.names))
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return fault.Permanent(fmt.Errorf("%w; use another path or url, or cast in the query", err))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -19,7 +20,7 @@ const shownFiles = 20
 // files left the table when.
 const (
 	MinRetention = time.Hour
-	MaxRetention = tombstoneDays * 24 * time.Hour
+	MaxRetention = deltalog.Retention
 )
 
 // Vacuum removes files that the newest version does not need, and that are older
@@ -50,7 +51,7 @@ func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, 
 	if err != nil {
 		return done, err
 	}
-	s, err := w.log.refresh(ctx)
+	s, err := w.log.Refresh(ctx)
 	if err != nil {
 		return done, err
 	}
@@ -78,17 +79,17 @@ func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, 
 
 // needed are the files that a version names, and those that left the table after
 // the limit.
-func needed(s *snapshot, limit time.Time) (map[string]bool, error) {
+func needed(s *deltalog.Snapshot, limit time.Time) (map[string]bool, error) {
 	all := map[string]bool{}
-	for path := range s.files.all() {
-		name, err := fileName(path)
+	for path := range s.Files.All() {
+		name, err := deltalog.FileName(path)
 		if err != nil {
 			return nil, err
 		}
 		all[name] = true
 	}
-	for path, r := range s.removed.all() {
-		if name, err := fileName(path); err == nil && r.DeletionTimestamp >= limit.UnixMilli() {
+	for path, r := range s.Removed.All() {
+		if name, err := deltalog.FileName(path); err == nil && r.DeletionTimestamp >= limit.UnixMilli() {
 			all[name] = true
 		}
 	}

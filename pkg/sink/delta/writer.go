@@ -8,6 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -17,7 +18,7 @@ type Writer struct {
 	cfg    config.Delta
 	target *target
 	store  storage.Store
-	log    *tableLog
+	log    *deltalog.Log
 
 	turn chan struct{} // held by the one that stages or commits
 }
@@ -86,7 +87,7 @@ func (w *Writer) State(ctx context.Context) (sink.State, error) {
 	if log == nil {
 		return sink.State{}, errNotOpen
 	}
-	s, err := log.refresh(ctx)
+	s, err := log.Refresh(ctx)
 	if err != nil {
 		return sink.State{}, fmt.Errorf("read the log of %s: %w", w.store, err)
 	}
