@@ -51,8 +51,6 @@ func openGCS(ctx context.Context, u *url.URL, p Place, transport limitedTranspor
 	return &gcsBucket{client: client, server: server, bucket: u.Host, pauses: fault.Backoff{Min: time.Second, Max: 5 * time.Second}}, nil
 }
 
-func (b *gcsBucket) codes() map[string]advice { return gcsCodes }
-
 // objects returns the address of the bucket's objects, and key, if it is not empty, of one
 // of them.
 func (b *gcsBucket) objects(prefix, key string, q url.Values) string {
@@ -142,7 +140,7 @@ func (b *gcsBucket) page(ctx context.Context, q url.Values) (page gcsPage, err e
 		return http.NewRequestWithContext(ctx, http.MethodGet, b.objects("", "", q), nil)
 	})
 	if err != nil {
-		if said, ok := errors.AsType[*gcsError](err); ok && said.status == http.StatusNotFound {
+		if said, ok := errors.AsType[*answer](err); ok && said.status == http.StatusNotFound {
 			said.code = "noSuchBucket"
 		}
 		return page, err
@@ -209,21 +207,16 @@ func mayPass(ctx context.Context, err error) bool {
 	if ofFile(err) != nil {
 		return false
 	}
-	said, ok := errors.AsType[*gcsError](err)
+	said, ok := errors.AsType[*answer](err)
 	return !ok || said.status >= http.StatusInternalServerError ||
 		said.status == http.StatusTooManyRequests || said.status == http.StatusRequestTimeout
 }
 
-// gcsError is an answer that refuses a request.
-type gcsError struct{ answer }
-
-func (e *gcsError) Error() string { return e.said() }
-
-// longestError is how much is read of the body of such an answer.
+// longestError is how much is read of the body of an answer that refuses a request.
 const longestError = 64 << 10
 
 func gcsErrorIn(response *http.Response) error {
-	e := &gcsError{answer{status: response.StatusCode}}
+	e := &answer{status: response.StatusCode}
 	body, _ := io.ReadAll(io.LimitReader(response.Body, longestError)) // a part is better than nothing
 	var said struct {
 		Error struct {
@@ -251,10 +244,5 @@ func gcsErrorIn(response *http.Response) error {
 	return e
 }
 
-// answered returns what the server has said; see [cloud].
-func (b *gcsBucket) answered(err error) *answer {
-	if said, ok := errors.AsType[*gcsError](err); ok {
-		return &said.answer
-	}
-	return nil
-}
+// understand returns err: it comes from here; see [cloud].
+func (b *gcsBucket) understand(err error) error { return err }

@@ -88,7 +88,7 @@ func (b *gcsBucket) putParts(ctx context.Context, about []byte, r io.ReaderAt, s
 			}
 			err = errors.New("the server takes no more of the file")
 		}
-		if said, ok := errors.AsType[*gcsError](err); ok && (said.status == http.StatusNotFound || said.status == http.StatusGone) {
+		if said, ok := errors.AsType[*answer](err); ok && (said.status == http.StatusNotFound || said.status == http.StatusGone) {
 			return errors.New("the server has ended the upload")
 		}
 		failures++
