@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -106,11 +107,11 @@ func mapType(t arrow.DataType) (arrow.DataType, converter, error) {
 	case *arrow.StringType:
 		return t, checkText, nil
 	case *arrow.Uint8Type:
-		return arrow.PrimitiveTypes.Int16, shortFromUint8, nil
+		return arrow.PrimitiveTypes.Int16, widened[*array.Uint8, uint8, int16](arrow.PrimitiveTypes.Int16), nil
 	case *arrow.Uint16Type:
-		return arrow.PrimitiveTypes.Int32, intFromUint16, nil
+		return arrow.PrimitiveTypes.Int32, widened[*array.Uint16, uint16, int32](arrow.PrimitiveTypes.Int32), nil
 	case *arrow.Uint32Type:
-		return arrow.PrimitiveTypes.Int64, longFromUint32, nil
+		return arrow.PrimitiveTypes.Int64, widened[*array.Uint32, uint32, int64](arrow.PrimitiveTypes.Int64), nil
 	case *arrow.Uint64Type:
 		return decimal20, decimalFromUint64, nil
 	case *arrow.Float16Type:

@@ -9,10 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -151,14 +147,26 @@ func (w *Writer) abandon(ctx context.Context, s *stage) {
 		files = append(files, r.rest)
 	}
 	for _, f := range files {
-		if f != nil && f.path != "" {
-			// What stays behind is for vacuum.
-			if name, err := deltalog.FileName(f.path); err != nil || w.store.Delete(context.WithoutCancel(ctx), name) != nil {
-				return
-			}
-			f.path = ""
+		if f != nil && w.takeBack(ctx, f) != nil {
+			return
 		}
 	}
+}
+
+// takeBack removes an uploaded file that no version names. What stays behind is for
+// vacuum.
+func (w *Writer) takeBack(ctx context.Context, f *stagedFile) error {
+	if f.path == "" {
+		return nil
+	}
+	name, err := deltalog.FileName(f.path)
+	if err == nil {
+		err = w.store.Delete(context.WithoutCancel(ctx), name)
+	}
+	if err == nil {
+		f.path = ""
+	}
+	return err
 }
 
 // applied counts what the stage does.
@@ -304,17 +312,4 @@ func (w *Writer) checkpoint(ctx context.Context, s *deltalog.Snapshot) {
 	if every := int64(w.cfg.CheckpointEvery); every > 0 && s.Version > 0 && s.Version%every == 0 {
 		_ = w.log.Checkpoint(ctx, s, time.Now())
 	}
-}
-
-func constantLong(n int64, rows int) arrow.RecordBatch {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	b.Reserve(rows)
-	for range rows {
-		b.UnsafeAppend(n)
-	}
-	a := b.NewArray()
-	defer a.Release()
-	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "block", Type: arrow.PrimitiveTypes.Int64}}, nil),
-		[]arrow.Array{a}, int64(rows))
 }

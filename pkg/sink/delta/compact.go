@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
@@ -98,8 +96,7 @@ func (g *target) small(s *deltalog.Snapshot) [][]*deltalog.Add {
 // when one of them is gone by then.
 func (w *Writer) join(ctx context.Context, files []*deltalog.Add) (err error) {
 	g := w.target
-	p := g.partitionFor(files[0])
-	out, err := g.newFile(p)
+	out, err := g.newFile(g.partitionFor(files[0]))
 	if err != nil {
 		return err
 	}
@@ -112,7 +109,7 @@ func (w *Writer) join(ctx context.Context, files []*deltalog.Add) (err error) {
 		}
 	}()
 	for _, a := range files {
-		if err := w.copyRows(ctx, a, p, out); err != nil {
+		if err := w.readFile(ctx, a, out.add); err != nil {
 			return fmt.Errorf("read %s: %w", a.Path, err)
 		}
 	}
@@ -125,9 +122,7 @@ func (w *Writer) join(ctx context.Context, files []*deltalog.Add) (err error) {
 	certain := true // that no version names the file, unless this succeeds
 	defer func() {
 		if err != nil && certain {
-			if name, bad := deltalog.FileName(joined.path); bad == nil {
-				_ = w.store.Delete(context.WithoutCancel(ctx), name) // else vacuum does it
-			}
+			_ = w.takeBack(ctx, joined) // else vacuum does it
 		}
 	}()
 	for range raceTries {
@@ -151,21 +146,6 @@ func (w *Writer) join(ctx context.Context, files []*deltalog.Add) (err error) {
 		}
 	}
 	return deltalog.ErrConflict
-}
-
-func (w *Writer) copyRows(ctx context.Context, a *deltalog.Add, p partition, out *parquetWriter) error {
-	f, err := openFile(ctx, w.store, a.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	return w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
-		blocks, err := w.target.numbers(rec, p)
-		if err != nil {
-			return err
-		}
-		return out.add(rec, blocks)
-	})
 }
 
 // joining returns the commit: rows are where they were, for readers that follow changes.

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/float16"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
@@ -86,18 +87,11 @@ func each[From any, To fixed](t arrow.DataType, a arrow.Array, values []From, f 
 	return build(t, a, nil, memory.NewBufferBytes(arrow.GetBytes(out)))
 }
 
-func widen[From, To fixed](v From) To { return To(v) }
-
-func shortFromUint8(a arrow.Array) (arrow.Array, error) {
-	return each(arrow.PrimitiveTypes.Int16, a, a.(*array.Uint8).Uint8Values(), widen[uint8, int16]), nil
-}
-
-func intFromUint16(a arrow.Array) (arrow.Array, error) {
-	return each(arrow.PrimitiveTypes.Int32, a, a.(*array.Uint16).Uint16Values(), widen[uint16, int32]), nil
-}
-
-func longFromUint32(a arrow.Array) (arrow.Array, error) {
-	return each(arrow.PrimitiveTypes.Int64, a, a.(*array.Uint32).Uint32Values(), widen[uint32, int64]), nil
+// widened converts numbers to a larger type.
+func widened[Array interface{ Values() []From }, From, To fixed](t arrow.DataType) converter {
+	return func(a arrow.Array) (arrow.Array, error) {
+		return each(t, a, a.(Array).Values(), func(v From) To { return To(v) }), nil
+	}
 }
 
 func longFromUint64(a arrow.Array) (arrow.Array, error) {
@@ -161,12 +155,7 @@ func decimalFrom(precision int32) converter {
 }
 
 func floatFromHalf(a arrow.Array) (arrow.Array, error) {
-	half := a.(*array.Float16)
-	out := make([]float32, a.Len())
-	for i := range out {
-		out[i] = half.Value(i).Float32()
-	}
-	return build(arrow.PrimitiveTypes.Float32, a, nil, memory.NewBufferBytes(arrow.GetBytes(out))), nil
+	return each(arrow.PrimitiveTypes.Float32, a, a.(*array.Float16).Values(), float16.Num.Float32), nil
 }
 
 // timestampFrom returns microseconds. What is finer is cut off, towards the past;
@@ -224,37 +213,31 @@ func binaryFromFixed(a arrow.Array) (arrow.Array, error) {
 	return build(arrow.BinaryTypes.Binary, a, nil, memory.NewBufferBytes(arrow.GetBytes(offsets)), d.Buffers()[1]), nil
 }
 
-// textFrom and binaryFrom copy values of the large and the view types.
-func textFrom(a arrow.Array) (arrow.Array, error) {
-	b := array.NewStringBuilder(memory.DefaultAllocator)
+// copied returns what a builder makes of the values of an array, one by one.
+func copied(a arrow.Array, b array.Builder, add func(i int)) arrow.Array {
 	defer b.Release()
 	b.Reserve(a.Len())
-	values := a.(interface{ Value(int) string })
 	for i := range a.Len() {
 		if a.IsNull(i) {
 			b.AppendNull()
 		} else {
-			b.Append(values.Value(i))
+			add(i)
 		}
 	}
-	text := b.NewArray()
+	return b.NewArray()
+}
+
+// textFrom and binaryFrom copy values of the large and the view types.
+func textFrom(a arrow.Array) (arrow.Array, error) {
+	b, values := array.NewStringBuilder(memory.DefaultAllocator), a.(interface{ Value(int) string })
+	text := copied(a, b, func(i int) { b.Append(values.Value(i)) })
 	defer text.Release()
 	return checkText(text)
 }
 
 func binaryFrom(a arrow.Array) (arrow.Array, error) {
-	b := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
-	defer b.Release()
-	b.Reserve(a.Len())
-	values := a.(interface{ Value(int) []byte })
-	for i := range a.Len() {
-		if a.IsNull(i) {
-			b.AppendNull()
-		} else {
-			b.Append(values.Value(i))
-		}
-	}
-	return b.NewArray(), nil
+	b, values := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary), a.(interface{ Value(int) []byte })
+	return copied(a, b, func(i int) { b.Append(values.Value(i)) }), nil
 }
 
 // checkText looks whether text is UTF-8: all bytes at once, which is fast, and
@@ -282,17 +265,9 @@ func textOfNull(a arrow.Array) (arrow.Array, error) {
 
 // asText writes each value as text, intervals without the parts that are zero.
 func asText(a arrow.Array) (arrow.Array, error) {
-	b := array.NewStringBuilder(memory.DefaultAllocator)
-	defer b.Release()
-	b.Reserve(a.Len())
-	format, text := arrowfmt.ShortIntervals.Text(a), []byte(nil)
-	for i := range a.Len() {
-		if a.IsNull(i) {
-			b.AppendNull()
-			continue
-		}
+	b, format, text := array.NewStringBuilder(memory.DefaultAllocator), arrowfmt.ShortIntervals.Text(a), []byte(nil)
+	return copied(a, b, func(i int) {
 		text = format(text[:0], i)
 		b.BinaryBuilder.Append(text)
-	}
-	return b.NewArray(), nil
+	}), nil
 }

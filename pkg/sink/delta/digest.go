@@ -123,13 +123,7 @@ func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *deltalog.Add, 
 	p := w.target.partitionFor(a)
 	watched := &watchedFile{File: f}
 	err = fault.Catch(func() error { // a damaged file may be anything
-		return w.target.readRows(ctx, watched, func(rec arrow.RecordBatch) error {
-			blocks, err := w.target.numbers(rec, p)
-			if err != nil {
-				return err
-			}
-			return h.add(rec, blocks, p, r)
-		})
+		return w.target.readRows(ctx, watched, p, func(rec arrow.RecordBatch, blocks sink.Blocks) error { return h.add(rec, blocks, p, r) })
 	})
 	if err != nil && watched.failed.Load() == nil && ctx.Err() == nil {
 		return fault.Permanent(err) // what is in the file stays

@@ -61,7 +61,7 @@ func TestCheckpointsSayWhatTheLogSays(t *testing.T) {
 				t.Fatal(err)
 			}
 		case 9:
-			if err := store.Replace(ctx, deltalog.Folder+"_last_checkpoint", []byte(`{"version": 4711}`)); err != nil {
+			if err := store.Write(ctx, deltalog.Folder+"_last_checkpoint", strings.NewReader(`{"version": 4711}`), 17); err != nil {
 				t.Fatal(err)
 			}
 		}

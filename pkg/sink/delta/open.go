@@ -20,28 +20,30 @@ import (
 // Open checks everything and makes the table if it is missing, by one commit; see
 // [sink.Writer]. Processes that open at the same time make it once.
 func (w *Writer) Open(ctx context.Context, t sink.Table) error {
-	if err := w.connect(ctx, t); err != nil {
-		return err
-	}
-	err := w.probe(ctx)
-	if err == nil {
-		err = w.prepare(ctx)
-	}
-	return w.opened(ctx, err)
+	return w.connect(ctx, t, w.probe, w.prepare)
 }
 
 // Check does all that [Writer.Open] does except making the table. What it writes
 // to find out whether it may and whether the storage can be trusted, it removes.
 // The Writer need not be open, and is not after.
 func (w *Writer) Check(ctx context.Context, t sink.Table) error {
-	if err := w.connect(ctx, t); err != nil {
+	err := w.connect(ctx, t, w.probe, func(ctx context.Context) error {
+		_, err := w.consider(ctx)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	err := w.probe(ctx)
-	if err == nil {
-		_, err = w.consider(ctx)
+	return w.Close()
+}
+
+// Reach checks whether the storage can be used, while the columns of the query are not
+// known. What it writes for that it removes. The Writer is not open after.
+func (w *Writer) Reach(ctx context.Context) error {
+	if err := w.openStorage(ctx); err != nil {
+		return err
 	}
-	if err = w.opened(ctx, err); err != nil {
+	if err := w.opened(ctx, w.probe(ctx)); err != nil {
 		return err
 	}
 	return w.Close()
@@ -64,33 +66,45 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 // OpenStored connects to a table that is there, to read it with
 // [Writer.DigestStored], and changes nothing.
 func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
-	if err := w.connect(ctx, t); err != nil {
-		return err
-	}
-	s, err := w.log.Refresh(ctx)
-	switch {
-	case err != nil:
-	case s.Version < 0:
-		err = fault.Permanent(errors.New("there is no table; has the pipeline been run?"))
-	default:
-		err = w.target.fits(s)
-	}
-	return w.opened(ctx, err)
+	return w.connect(ctx, t, func(ctx context.Context) error {
+		s, err := w.log.Refresh(ctx)
+		if err != nil {
+			return err
+		}
+		if s.Version < 0 {
+			return fault.Permanent(errors.New("there is no table; has the pipeline been run?"))
+		}
+		return w.target.fits(s)
+	})
 }
 
-func (w *Writer) connect(ctx context.Context, t sink.Table) error {
+// connect opens the storage and takes steps, until one fails: then it closes it again.
+func (w *Writer) connect(ctx context.Context, t sink.Table, steps ...func(context.Context) error) error {
 	target, err := newTarget(w.cfg, t)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", w.place(), err)
 	}
-	if w.store == nil {
-		w.store, err = storage.Open(ctx, w.storagePlace())
-		if err != nil {
-			return fmt.Errorf("table %s: %w", w.place(), err)
-		}
+	if err := w.openStorage(ctx); err != nil {
+		return err
 	}
 	target.longest.whole, target.longest.part = w.store.Longest()
 	w.target, w.log = target, deltalog.New(w.store)
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return w.opened(ctx, err)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) openStorage(ctx context.Context) (err error) {
+	if w.store == nil {
+		w.store, err = storage.Open(ctx, storage.Place{Path: w.cfg.Path, URL: w.cfg.URL, Endpoint: w.cfg.Endpoint,
+			Region: w.cfg.Region, Spool: w.cfg.Spool})
+	}
+	if err != nil {
+		return fmt.Errorf("table %s: %w", w.place(), err)
+	}
 	return nil
 }
 
@@ -99,15 +113,7 @@ func (w *Writer) probe(ctx context.Context) error {
 	if err := storage.ProbeSpool(w.cfg.Spool); err != nil {
 		return err
 	}
-	return storage.Probe(ctx, w.inner())
-}
-
-// inner returns the storage itself.
-func (w *Writer) inner() storage.Store {
-	if s, ok := w.store.(shared); ok {
-		return s.Store
-	}
-	return w.store
+	return storage.Probe(ctx, w.store)
 }
 
 // opened names the table in an error of opening it, and closes what is open.

@@ -193,19 +193,10 @@ func changed(by []arrow.Array, row int) bool {
 
 // pick returns some rows of a record, in the order given. The caller releases them.
 func pick(rec arrow.RecordBatch, rows []int64) (arrow.RecordBatch, error) {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	b.AppendValues(rows, nil)
-	indices := b.NewArray()
+	indices := longs(rows)
 	defer indices.Release()
 	columns := make([]arrow.Array, rec.NumCols())
-	defer func() {
-		for _, c := range columns {
-			if c != nil {
-				c.Release()
-			}
-		}
-	}()
+	defer releaseAll(columns)
 	for i, c := range rec.Columns() {
 		some, err := compute.TakeArray(context.Background(), c, indices)
 		if err != nil {
@@ -216,28 +207,36 @@ func pick(rec arrow.RecordBatch, rows []int64) (arrow.RecordBatch, error) {
 	return array.NewRecordBatch(rec.Schema(), columns, int64(len(rows))), nil
 }
 
-// bucketed returns the block column rounded down to multiples of size.
-func bucketed(blocks arrow.Array, size uint64) (arrow.Array, error) {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	b.Reserve(blocks.Len())
-	for i := range blocks.Len() {
-		if blocks.IsNull(i) {
-			b.AppendNull()
-			continue
+// releaseAll releases arrays, as far as there are any.
+func releaseAll(arrays []arrow.Array) {
+	for _, a := range arrays {
+		if a != nil {
+			a.Release()
 		}
-		var v int64
-		switch a := blocks.(type) {
-		case *array.Int64:
-			v = a.Value(i)
-		case *array.Int32:
-			v = int64(a.Value(i))
-		case *array.Int16:
-			v = int64(a.Value(i))
-		case *array.Int8:
-			v = int64(a.Value(i))
-		}
-		b.UnsafeAppend(arrowfmt.FloorDiv(v, int64(size)) * int64(size))
 	}
-	return b.NewArray(), nil
+}
+
+// longs returns numbers as an array, which shares their memory.
+func longs(values []int64) arrow.Array {
+	data := array.NewData(arrow.PrimitiveTypes.Int64, len(values), []*memory.Buffer{nil, memory.NewBufferBytes(arrow.GetBytes(values))}, nil, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// bucketed returns the block column rounded down to multiples of size.
+func bucketed(blocks arrow.Array, size uint64) arrow.Array {
+	switch a := blocks.(type) {
+	case *array.Int8:
+		return floored(a, a.Int8Values(), int64(size))
+	case *array.Int16:
+		return floored(a, a.Int16Values(), int64(size))
+	case *array.Int32:
+		return floored(a, a.Int32Values(), int64(size))
+	default:
+		return floored(a, a.(*array.Int64).Int64Values(), int64(size))
+	}
+}
+
+func floored[T int8 | int16 | int32 | int64](a arrow.Array, values []T, size int64) arrow.Array {
+	return each(arrow.PrimitiveTypes.Int64, a, values, func(v T) int64 { return arrowfmt.FloorDiv(int64(v), size) * size })
 }

@@ -58,17 +58,8 @@ func (w *Writer) Preview(ctx context.Context, n int) ([]sink.PreviewRow, error) 
 
 // previewOf adds the rows of a file to rows, of which the n of the highest blocks stay.
 func (w *Writer) previewOf(ctx context.Context, a *deltalog.Add, n int, rows []sink.PreviewRow) ([]sink.PreviewRow, error) {
-	f, err := openFile(ctx, w.store, a.Path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // it was only read
 	p := w.target.partitionFor(a)
-	err = w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
-		blocks, err := w.target.numbers(rec, p)
-		if err != nil {
-			return err
-		}
+	err := w.readFile(ctx, a, func(rec arrow.RecordBatch, blocks sink.Blocks) error {
 		for i := range blocks.Len() {
 			at := blocks.At(i)
 			if len(rows) == n && at <= rows[n-1].Block {

@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
@@ -22,9 +23,11 @@ import (
 // readBatch is how many rows are in memory at a time.
 const readBatch = 8192
 
-// readRows reads the rows of a file of the table, of any writer, as records
-// with the columns that ours have. The records are borrowed.
-func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each func(arrow.RecordBatch) error) error {
+// readRows reads the rows of a file of a partition, of any writer, as records with the
+// columns that ours have, and the blocks that they are of. The records are borrowed.
+func (g *target) readRows(
+	ctx context.Context, f parquet.ReaderAtSeeker, p partition, each func(arrow.RecordBatch, sink.Blocks) error,
+) error {
 	r, err := file.NewParquetReader(f)
 	if err != nil {
 		return fault.Permanent(err)
@@ -51,7 +54,10 @@ func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each fu
 		if err != nil {
 			return err
 		}
-		err = each(rec)
+		blocks, err := g.numbers(rec, p)
+		if err == nil {
+			err = each(rec, blocks)
+		}
 		rec.Release()
 		if err != nil {
 			return err
@@ -67,13 +73,7 @@ func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each fu
 // column as, say, a large string.
 func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	columns := make([]arrow.Array, g.file.NumFields())
-	defer func() {
-		for _, c := range columns {
-			if c != nil {
-				c.Release()
-			}
-		}
-	}()
+	defer releaseAll(columns)
 	for i, f := range g.file.Fields() {
 		found := rec.Schema().FieldIndices(f.Name)
 		if len(found) == 0 {
@@ -95,8 +95,17 @@ func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	return array.NewRecordBatch(g.file, columns, rec.NumRows()), nil
 }
 
-// openFile opens a file of the table by the path that the log has, which is
-// escaped as in a URL and may be absolute.
+// readFile is readRows of a file of the log.
+func (w *Writer) readFile(ctx context.Context, a *deltalog.Add, each func(arrow.RecordBatch, sink.Blocks) error) error {
+	f, err := openFile(ctx, w.store, a.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return w.target.readRows(ctx, f, w.target.partitionFor(a), each)
+}
+
+// openFile opens a file of the table by the path that the log has.
 func openFile(ctx context.Context, store storage.Store, path string) (storage.File, error) {
 	name, err := deltalog.FileName(path)
 	if err != nil {

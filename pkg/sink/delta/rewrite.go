@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -90,11 +91,7 @@ func (g *target) without(
 			f.drop()
 		}
 	}()
-	err = g.readRows(ctx, from, func(rec arrow.RecordBatch) error {
-		blocks, err := g.numbers(rec, p)
-		if err != nil {
-			return err
-		}
+	err = g.readRows(ctx, from, p, func(rec arrow.RecordBatch, blocks sink.Blocks) error {
 		for at := 0; at < blocks.Len(); {
 			end := at + 1
 			keep := !gone.Has(blocks.At(at))
@@ -149,7 +146,10 @@ func (g *target) numbers(rec arrow.RecordBatch, p partition) (sink.Blocks, error
 			if err != nil || n < 0 {
 				return sink.Blocks{}, fmt.Errorf("partition %s: %w", strings.TrimSuffix(p.folder(g.names), "/"), errNoBlock)
 			}
-			constant := constantLong(n, int(rec.NumRows()))
+			same := longs(slices.Repeat([]int64{n}, int(rec.NumRows())))
+			defer same.Release()
+			only := arrow.NewSchema([]arrow.Field{{Name: "block", Type: same.DataType()}}, nil)
+			constant := array.NewRecordBatch(only, []arrow.Array{same}, rec.NumRows())
 			defer constant.Release()
 			return sink.BlocksOf(constant, 0)
 		}

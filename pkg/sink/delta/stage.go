@@ -3,6 +3,7 @@ package delta
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -204,14 +205,7 @@ func (s *stage) finishAll() error {
 	return nil
 }
 
-func (s *stage) keys() []string {
-	keys := make([]string, 0, len(s.open))
-	for key := range s.open {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func (s *stage) keys() []string { return slices.Sorted(maps.Keys(s.open)) }
 
 // makeRoom ends the largest file when there are too many.
 func (s *stage) makeRoom() error {

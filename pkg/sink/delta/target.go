@@ -147,28 +147,25 @@ func (g *target) writerProperties(cfg config.Delta) (*parquet.WriterProperties, 
 	return parquet.NewWriterProperties(options...), err
 }
 
+var codecs = map[string]compress.Compression{
+	"zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "gzip": compress.Codecs.Gzip, "none": compress.Codecs.Uncompressed,
+}
+
 // codecOf reads the name of a compression and its level, 0 if it has none.
-func codecOf(text string) (compress.Compression, int, error) {
+func codecOf(text string) (codec compress.Compression, level int, err error) {
 	name, rest, leveled := strings.Cut(text, "(")
-	level := 0
+	codec, known := codecs[name]
+	if name == "zstd" {
+		level = 1
+	}
 	if leveled {
-		n, err := strconv.Atoi(strings.TrimSuffix(rest, ")"))
-		if err != nil || n < 1 || n > 22 || !strings.HasSuffix(rest, ")") || name != "zstd" {
-			return 0, 0, fmt.Errorf("compression %q is unknown; use zstd(1) to zstd(22), snappy, gzip or none", text)
-		}
-		level = n
+		level, err = strconv.Atoi(strings.TrimSuffix(rest, ")"))
+		known = err == nil && level >= 1 && level <= 22 && strings.HasSuffix(rest, ")") && name == "zstd"
 	}
-	switch name {
-	case "zstd":
-		return compress.Codecs.Zstd, max(level, 1), nil
-	case "snappy":
-		return compress.Codecs.Snappy, 0, nil
-	case "gzip":
-		return compress.Codecs.Gzip, 0, nil
-	case "none":
-		return compress.Codecs.Uncompressed, 0, nil
+	if !known {
+		return 0, 0, fmt.Errorf("compression %q is unknown; use zstd(1) to zstd(22), snappy, gzip or none", text)
 	}
-	return 0, 0, fmt.Errorf("compression %q is unknown; use zstd(1) to zstd(22), snappy, gzip or none", text)
+	return codec, level, nil
 }
 
 func version() string {
@@ -234,16 +231,12 @@ func (g *target) fits(s *deltalog.Snapshot) error {
 // be held is a *refusedColumn.
 func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Array, error) {
 	columns := make([]arrow.Array, 0, len(g.columns))
-	defer func() {
-		for _, c := range columns {
-			c.Release()
-		}
-	}()
+	defer func() { releaseAll(columns) }()
 	for _, c := range g.columns {
 		a, err := c.convert.apply(rec.Column(c.source))
 		if err == nil && c.bucket > 0 {
 			blocks := a
-			a, err = bucketed(blocks, c.bucket)
+			a = bucketed(blocks, c.bucket)
 			blocks.Release()
 		}
 		if err != nil {

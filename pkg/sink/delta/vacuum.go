@@ -3,6 +3,7 @@ package delta
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,18 +108,9 @@ func kept(name string, partitions []string) bool {
 	for i, part := range parts {
 		if strings.HasPrefix(part, "_") || strings.HasPrefix(part, ".") {
 			column, _, isPartition := strings.Cut(part, "=")
-			if i == len(parts)-1 || !isPartition || !contains(partitions, column) {
+			if i == len(parts)-1 || !isPartition || !slices.ContainsFunc(partitions, func(n string) bool { return escaped(n) == column }) {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-func contains(names []string, escapedName string) bool {
-	for _, n := range names {
-		if escaped(n) == escapedName {
-			return true
 		}
 	}
 	return false

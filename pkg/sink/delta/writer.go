@@ -35,22 +35,6 @@ var (
 // [Writer.Open] connects.
 func New(cfg config.Delta) *Writer { return &Writer{cfg: cfg, turn: make(chan struct{}, 1)} }
 
-// NewOn makes a Writer for a table that lies in a given storage, wherever the
-// configuration says. The storage outlives the Writer.
-func NewOn(cfg config.Delta, store storage.Store) *Writer {
-	w := New(cfg)
-	w.store = shared{store}
-	return w
-}
-
-// shared is a storage that is closed by somebody else.
-type shared struct{ storage.Store }
-
-func (shared) Close() error { return nil }
-
-// Unwrap returns the storage itself.
-func (s shared) Unwrap() storage.Store { return s.Store }
-
 // Close releases the connections.
 func (w *Writer) Close() error {
 	w.log = nil

@@ -37,7 +37,7 @@ func (l *Log) Checkpoint(ctx context.Context, s *Snapshot, now time.Time) error 
 	}
 	// Whoever wrote this checkpoint before wrote the same state.
 	name := fmt.Sprintf("%s%020d.checkpoint.parquet", Folder, s.Version)
-	if err := l.store.Replace(ctx, name, content); err != nil {
+	if err := l.store.Write(ctx, name, bytes.NewReader(content), int64(len(content))); err != nil {
 		return err
 	}
 	hint, err := json.Marshal(map[string]int64{"version": s.Version, "size": rows, "sizeInBytes": int64(len(content)),
@@ -48,7 +48,7 @@ func (l *Log) Checkpoint(ctx context.Context, s *Snapshot, now time.Time) error 
 	if readHint(ctx, l.store) > s.Version {
 		return nil
 	}
-	return l.store.Replace(ctx, lastCheckpoint, hint)
+	return l.store.Write(ctx, lastCheckpoint, bytes.NewReader(hint), int64(len(hint)))
 }
 
 // encode returns the state as a Parquet file, and how many rows that has.

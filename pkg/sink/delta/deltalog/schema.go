@@ -8,30 +8,16 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
+// primitives are the types that are a word.
+var primitives = map[arrow.Type]string{
+	arrow.BOOL: "boolean", arrow.INT8: "byte", arrow.INT16: "short", arrow.INT32: "integer", arrow.INT64: "long", arrow.FLOAT32: "float",
+	arrow.FLOAT64: "double", arrow.DATE32: "date", arrow.TIMESTAMP: "timestamp", arrow.BINARY: "binary", arrow.STRING: "string",
+}
+
 // TypeOf returns a type as the protocol writes it: a word or an object. Delta: Schema
 // Serialization Format.
 func TypeOf(t arrow.DataType) any {
 	switch t := t.(type) {
-	case *arrow.BooleanType:
-		return "boolean"
-	case *arrow.Int8Type:
-		return "byte"
-	case *arrow.Int16Type:
-		return "short"
-	case *arrow.Int32Type:
-		return "integer"
-	case *arrow.Int64Type:
-		return "long"
-	case *arrow.Float32Type:
-		return "float"
-	case *arrow.Float64Type:
-		return "double"
-	case *arrow.Date32Type:
-		return "date"
-	case *arrow.TimestampType:
-		return "timestamp"
-	case *arrow.BinaryType:
-		return "binary"
 	case *arrow.Decimal128Type:
 		return fmt.Sprintf("decimal(%d,%d)", t.Precision, t.Scale)
 	case *arrow.ListType:
@@ -41,7 +27,7 @@ func TypeOf(t arrow.DataType) any {
 	case *arrow.StructType:
 		return SchemaOf(t.Fields())
 	default:
-		return "string"
+		return primitives[t.ID()]
 	}
 }
 

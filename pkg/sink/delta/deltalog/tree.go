@@ -30,21 +30,16 @@ func (t Tree[V]) Len() int { return t.size }
 
 // Get returns the value of a key, the zero value if there is none.
 func (t Tree[V]) Get(key string) (value V) {
-	for n := t.root; n != nil; {
-		switch {
-		case key < n.key:
-			n = n.left
-		case key > n.key:
-			n = n.right
-		default:
-			return n.value
-		}
+	if n := t.find(key); n != nil {
+		value = n.value
 	}
 	return value
 }
 
 // Has reports whether there is a key.
-func (t Tree[V]) Has(key string) bool {
+func (t Tree[V]) Has(key string) bool { return t.find(key) != nil }
+
+func (t Tree[V]) find(key string) *node[V] {
 	n := t.root
 	for n != nil && n.key != key {
 		if key < n.key {
@@ -53,7 +48,7 @@ func (t Tree[V]) Has(key string) bool {
 			n = n.right
 		}
 	}
-	return n != nil
+	return n
 }
 
 // All returns keys and values in the order of the keys.

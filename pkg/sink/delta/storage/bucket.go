@@ -109,11 +109,6 @@ func (b *Bucket) Create(ctx context.Context, name string, content []byte) error 
 	return b.failed(ctx, "write", name, err)
 }
 
-// Replace writes an object over another; see [Store].
-func (b *Bucket) Replace(ctx context.Context, name string, content []byte) error {
-	return b.Write(ctx, name, bytes.NewReader(content), int64(len(content)))
-}
-
 // Write uploads an object; see [Store].
 func (b *Bucket) Write(ctx context.Context, name string, r io.ReaderAt, size int64) error {
 	return b.failed(ctx, "write", name, b.cloud.put(ctx, b.folder+name, r, size, false))

@@ -70,13 +70,11 @@ func (b *gcsBucket) get(ctx context.Context, key string, offset int64, version s
 	if version != "" {
 		q.Set("generation", version)
 	}
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.objects("", key, q), nil)
-		if err == nil && offset > 0 {
-			request.Header.Set("Range", rangeFrom(offset))
-		}
-		return request, err
-	})
+	r := gcsRequest{method: http.MethodGet, address: b.objects("", key, q)}
+	if offset > 0 {
+		r.header = map[string]string{"Range": rangeFrom(offset)}
+	}
+	response, err := b.send(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -136,9 +134,7 @@ func (b *gcsBucket) any(ctx context.Context, prefix string) error {
 
 func (b *gcsBucket) page(ctx context.Context, q url.Values) (page gcsPage, err error) {
 	q.Set("fields", "items(name,size,updated),nextPageToken")
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodGet, b.objects("", "", q), nil)
-	})
+	response, err := b.send(ctx, gcsRequest{method: http.MethodGet, address: b.objects("", "", q)})
 	if err != nil {
 		if said, ok := errors.AsType[*answer](err); ok && said.status == http.StatusNotFound {
 			said.code = "noSuchBucket"
@@ -153,20 +149,30 @@ func (b *gcsBucket) page(ctx context.Context, q url.Values) (page gcsPage, err e
 }
 
 func (b *gcsBucket) delete(ctx context.Context, key string) error {
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodDelete, b.objects("", key, nil), nil)
-	})
+	return done(b.send(ctx, gcsRequest{method: http.MethodDelete, address: b.objects("", key, nil)}))
+}
+
+// done forgets an answer.
+func done(response *http.Response, err error) error {
 	if err != nil {
 		return err
 	}
 	return response.Body.Close()
 }
 
+// gcsRequest is a request that can be sent again.
+type gcsRequest struct {
+	method, address string
+	header          map[string]string
+	body            func() io.Reader // nil: none
+	size            int64            // of the body
+}
+
 // send sends a request, and again if it fails for a reason that may pass: all that a
-// Store does may be done twice. make is called for each try.
-func (b *gcsBucket) send(ctx context.Context, make func() (*http.Request, error)) (*http.Response, error) {
+// Store does may be done twice.
+func (b *gcsBucket) send(ctx context.Context, r gcsRequest) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
-		response, err := b.once(make)
+		response, err := b.once(ctx, r)
 		if err == nil || attempt == attempts || !mayPass(ctx, err) {
 			return response, err
 		}
@@ -176,10 +182,18 @@ func (b *gcsBucket) send(ctx context.Context, make func() (*http.Request, error)
 	}
 }
 
-func (b *gcsBucket) once(make func() (*http.Request, error)) (*http.Response, error) {
-	request, err := make()
+func (b *gcsBucket) once(ctx context.Context, r gcsRequest) (*http.Response, error) {
+	var body io.Reader = http.NoBody
+	if r.body != nil {
+		body = r.body()
+	}
+	request, err := http.NewRequestWithContext(ctx, r.method, r.address, body)
 	if err != nil {
 		return nil, err
+	}
+	request.ContentLength = r.size
+	for name, value := range r.header {
+		request.Header.Set(name, value)
 	}
 	request.Header.Set("User-Agent", "ampipe")
 	response, err := b.client.Do(request)

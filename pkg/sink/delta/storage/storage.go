@@ -33,12 +33,9 @@ type Store interface {
 	// there or not.
 	Create(ctx context.Context, name string, content []byte) error
 
-	// Write copies size bytes of r to a name that nobody else uses. The file is
+	// Write copies size bytes of r to a file, over the one that may be there. It is
 	// durable, and visible in full, when it returns.
 	Write(ctx context.Context, name string, r io.ReaderAt, size int64) error
-
-	// Replace writes a whole file over the one that may be there.
-	Replace(ctx context.Context, name string, content []byte) error
 
 	// Read returns a whole small file.
 	Read(ctx context.Context, name string) ([]byte, error)
