@@ -25,17 +25,28 @@ type converter func(arrow.Array) (arrow.Array, error)
 type refusedValue struct {
 	row    int // in the array that was to be converted
 	reason string
+	column string
 }
 
 // Error returns the reason.
 func (e *refusedValue) Error() string { return e.reason }
 
+func refuse(row int, reason string) error { return &refusedValue{row: row, reason: reason} }
+
 // inRow moves the place of a refused value, from an element to its list.
 func inRow(err error, of func(int) int) error {
 	if bad, ok := errors.AsType[*refusedValue](err); ok {
-		return &refusedValue{of(bad.row), bad.reason}
+		return refuse(of(bad.row), bad.reason)
 	}
 	return err
+}
+
+// inColumn names the column in an error.
+func inColumn(err error, column string) error {
+	if bad, ok := errors.AsType[*refusedValue](err); ok {
+		return &refusedValue{bad.row, bad.reason, column}
+	}
+	return fmt.Errorf("column %q: %w", column, err)
 }
 
 // apply converts, or returns the array itself. An array without values may lack
@@ -98,7 +109,7 @@ func longFromUint64(a arrow.Array) (arrow.Array, error) {
 	values := a.(*array.Uint64).Uint64Values()
 	for i, v := range values {
 		if v > math.MaxInt64 && a.IsValid(i) {
-			return nil, &refusedValue{i, "it is above 9223372036854775807, the largest long"}
+			return nil, refuse(i, "it is above 9223372036854775807, the largest long")
 		}
 	}
 	return retyped(a, arrow.PrimitiveTypes.Int64), nil
@@ -142,7 +153,7 @@ func decimalFrom(precision int32) converter {
 		}
 		for i := range a.Len() {
 			if a.IsValid(i) && !at(i).FitsInPrecision(precision) {
-				return nil, &refusedValue{i, fmt.Sprintf("it has more than the %d digits of its type; cast it to a larger one in the query", precision)}
+				return nil, refuse(i, fmt.Sprintf("it has more than the %d digits of its type; cast it to a larger one in the query", precision))
 			}
 		}
 		if a.DataType().ID() == arrow.DECIMAL128 {
@@ -175,7 +186,7 @@ func timestampFrom(unit arrow.TimeUnit) converter {
 		}
 		for i, v := range values {
 			if (int64(v) > math.MaxInt64/factor || int64(v) < math.MinInt64/factor) && a.IsValid(i) {
-				return nil, &refusedValue{i, "it is further away than a timestamp of microseconds reaches"}
+				return nil, refuse(i, "it is further away than a timestamp of microseconds reaches")
 			}
 		}
 		return each(micros, a, values, func(v arrow.Timestamp) int64 { return int64(v) * factor }), nil
@@ -188,7 +199,7 @@ func dateFromMillis(a arrow.Array) (arrow.Array, error) {
 	values := a.(*array.Date64).Date64Values()
 	for i, v := range values {
 		if d := arrowfmt.FloorDiv(int64(v), millisPerDay); int64(int32(d)) != d && a.IsValid(i) {
-			return nil, &refusedValue{i, "it is further away than a date reaches"}
+			return nil, refuse(i, "it is further away than a date reaches")
 		}
 	}
 	days := func(v arrow.Date64) int32 { return int32(arrowfmt.FloorDiv(int64(v), millisPerDay)) }
@@ -252,7 +263,7 @@ func checkText(a arrow.Array) (arrow.Array, error) {
 	}
 	for i := 0; !fine && i < a.Len(); i++ {
 		if a.IsValid(i) && !utf8.ValidString(text.Value(i)) {
-			return nil, &refusedValue{i, "it is not valid UTF-8; encode it in the query, or select it as binary"}
+			return nil, refuse(i, "it is not valid UTF-8; encode it in the query, or select it as binary")
 		}
 	}
 	a.Retain()

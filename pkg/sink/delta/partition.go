@@ -3,7 +3,6 @@ package delta
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -119,8 +118,8 @@ func partitionText(a arrow.Array, i int) (*string, error) {
 	case *array.String:
 		text = strings.Clone(a.Value(i))
 		if text == "" {
-			return nil, &refusedValue{i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another " +
-				"value in the query"}
+			return nil, refuse(i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another "+
+				"value in the query")
 		}
 	case *array.Int64:
 		text = strconv.FormatInt(a.Value(i), 10)
@@ -141,7 +140,7 @@ type group struct {
 }
 
 // groups tells the rows of a record apart by the arrays of its partition columns, which
-// have names. A value that cannot be held is a *refusedColumn.
+// have names. A value that cannot be held is a *refusedValue.
 func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, error) {
 	var all []group
 	at := map[string]int{}
@@ -154,11 +153,8 @@ func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, 
 		p := make(partition, len(by))
 		for i, a := range by {
 			v, err := partitionText(a, row)
-			if bad, ok := errors.AsType[*refusedValue](err); ok {
-				return nil, &refusedColumn{*bad, names[i]}
-			}
 			if err != nil {
-				return nil, err
+				return nil, inColumn(err, names[i])
 			}
 			p[i] = v
 		}
@@ -166,7 +162,7 @@ func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, 
 		found, ok := at[key]
 		if !ok {
 			if column, reason := most.refuses(p, names); reason != "" {
-				return nil, &refusedColumn{refusedValue{row, reason}, names[column]}
+				return nil, &refusedValue{row, reason, names[column]}
 			}
 			found = len(all)
 			at[key] = found

@@ -55,7 +55,7 @@ func (g *target) rowsOf(step sink.Step) (rows stepRows, err error) {
 
 // place names block and row of a refused value.
 func (g *target) place(err error, run sink.RowRange, rows arrow.RecordBatch) error {
-	bad, ok := errors.AsType[*refusedColumn](err)
+	bad, ok := errors.AsType[*refusedValue](err)
 	if !ok {
 		return err
 	}

@@ -228,7 +228,7 @@ func (g *target) fits(s *deltalog.Snapshot) error {
 
 // converted returns a record's columns as the table has them: those of the files as
 // a record, and those of partitions. The caller releases both. A value that cannot
-// be held is a *refusedColumn.
+// be held is a *refusedValue.
 func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Array, error) {
 	columns := make([]arrow.Array, 0, len(g.columns))
 	defer func() { releaseAll(columns) }()
@@ -240,10 +240,7 @@ func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Ar
 			blocks.Release()
 		}
 		if err != nil {
-			if bad, ok := errors.AsType[*refusedValue](err); ok {
-				return nil, nil, &refusedColumn{*bad, c.field.Name}
-			}
-			return nil, nil, fmt.Errorf("column %q: %w", c.field.Name, err)
+			return nil, nil, inColumn(err, c.field.Name)
 		}
 		columns = append(columns, a)
 	}
@@ -257,10 +254,4 @@ func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Ar
 		by[i] = columns[at]
 	}
 	return array.NewRecordBatch(g.file, inFile, rec.NumRows()), by, nil
-}
-
-// refusedColumn is a refused value of a column.
-type refusedColumn struct {
-	refusedValue
-	column string
 }

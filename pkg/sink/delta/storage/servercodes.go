@@ -4,7 +4,8 @@ import "github.com/ampipe/ampipe/pkg/fault"
 
 // serverCodes is what is decided for the codes that clouds' servers publish, that their
 // libraries repeat, and that servers which speak as they do add; and for the status of an
-// answer whose code is unknown, which may be that of a proxy.
+// answer whose code is unknown, which may be that of a proxy. In a row of several lines
+// each cloud has its own: S3, Google, Azure, then statuses.
 var serverCodes = decisions{
 	{`SlowDown SlowDownRead SlowDownWrite Throttling ThrottlingException ThrottledException RequestThrottled
 		RequestThrottledException RequestLimitExceeded TooManyRequestsException ProvisionedThroughputExceededException
