@@ -73,8 +73,8 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 		if try > toldRaces {
 			sink.Waits(ctx, fmt.Errorf("commit to %s: other writers were faster %d times in a row", w.store, try))
 		}
-		if base, err = w.log.Refresh(ctx); err != nil {
-			return sink.Applied{}, fmt.Errorf("read the log of %s: %w", w.store, err)
+		if base, err = w.refresh(ctx); err != nil {
+			return sink.Applied{}, err
 		}
 	}
 }

@@ -88,12 +88,9 @@ func (d *sourceDigest) Digests() sink.Digests { return d.digests }
 // table; see [sink.Digester]. Files that cannot hold any are left out. The blocks of a
 // file that is gone or damaged are in the [*sink.UnreadableError] that is returned.
 func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
-	if w.log == nil {
-		return errNotOpen
-	}
-	s, err := w.log.Refresh(ctx)
+	s, err := w.refresh(ctx)
 	if err != nil {
-		return fmt.Errorf("read the log of %s: %w", w.store, err)
+		return err
 	}
 	h := &rowHasher{target: w.target, digests: into}
 	var unreadable sink.UnreadableError

@@ -30,12 +30,9 @@ func (w *Writer) Columns() []string {
 // Preview reads the n rows of the highest blocks in the newest version of the table,
 // highest first. It opens as few files as may hold them.
 func (w *Writer) Preview(ctx context.Context, n int) ([]sink.PreviewRow, error) {
-	if w.log == nil {
-		return nil, errNotOpen
-	}
-	s, err := w.log.Refresh(ctx)
+	s, err := w.refresh(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+		return nil, err
 	}
 	files := make([]*deltalog.Add, 0, s.Files.Len())
 	for _, a := range s.Files.All() {

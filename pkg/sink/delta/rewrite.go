@@ -33,25 +33,27 @@ func blockTags(r block.Range) map[string]string {
 // the statistics of the block column that its writer left. Without either
 // the rows may be of any block.
 func (g *target) blocksOf(a *deltalog.Add) block.Range {
-	low, errLow := strconv.ParseUint(a.Tags[tagMinBlock], 10, 63)
-	high, errHigh := strconv.ParseUint(a.Tags[tagMaxBlock], 10, 63)
-	if errLow == nil && errHigh == nil {
-		return block.Closed(block.Number(low), block.Number(high))
+	if r, ok := closed(a.Tags[tagMinBlock], a.Tags[tagMaxBlock]); ok {
+		return r
 	}
 	stats := a.ParseStats()
-	least, _ := stats.MinValues[g.blockName].(json.Number)
-	most, _ := stats.MaxValues[g.blockName].(json.Number)
-	low, errLow = strconv.ParseUint(string(least), 10, 63)
-	high, errHigh = strconv.ParseUint(string(most), 10, 63)
-	if errLow == nil && errHigh == nil {
-		return block.Closed(block.Number(low), block.Number(high))
+	low, _ := stats.MinValues[g.blockName].(json.Number)
+	high, _ := stats.MaxValues[g.blockName].(json.Number)
+	if r, ok := closed(string(low), string(high)); ok {
+		return r
 	}
 	if at := a.PartitionValues[g.blockName]; at != nil && slices.Contains(g.names, g.blockName) {
-		if n, err := strconv.ParseUint(*at, 10, 63); err == nil {
-			return block.Closed(block.Number(n), block.Number(n))
+		if r, ok := closed(*at, *at); ok {
+			return r
 		}
 	}
 	return block.Range{End: block.Max + 1}
+}
+
+func closed(from, to string) (block.Range, bool) {
+	low, errLow := strconv.ParseUint(from, 10, 63)
+	high, errHigh := strconv.ParseUint(to, 10, 63)
+	return block.Closed(block.Number(low), block.Number(high)), errLow == nil && errHigh == nil
 }
 
 // partitionFor returns the partition of a file in the log.

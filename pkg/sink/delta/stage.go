@@ -48,9 +48,9 @@ type takenChange struct {
 
 // begin starts a stage on the newest version of the table.
 func (w *Writer) begin(ctx context.Context) (*stage, error) {
-	base, err := w.log.Refresh(ctx)
+	base, err := w.refresh(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+		return nil, err
 	}
 	if base.Version < 0 {
 		return nil, fault.Permanent(fmt.Errorf("the table %s is gone; start again to load it anew", w.store))

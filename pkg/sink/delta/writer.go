@@ -65,15 +65,24 @@ func (w *Writer) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// State reads what is committed; see [sink.Writer].
-func (w *Writer) State(ctx context.Context) (sink.State, error) {
+// refresh returns the newest version of the table.
+func (w *Writer) refresh(ctx context.Context) (*deltalog.Snapshot, error) {
 	log := w.log
 	if log == nil {
-		return sink.State{}, errNotOpen
+		return nil, errNotOpen
 	}
 	s, err := log.Refresh(ctx)
 	if err != nil {
-		return sink.State{}, fmt.Errorf("read the log of %s: %w", w.store, err)
+		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+	}
+	return s, nil
+}
+
+// State reads what is committed; see [sink.Writer].
+func (w *Writer) State(ctx context.Context) (sink.State, error) {
+	s, err := w.refresh(ctx)
+	if err != nil {
+		return sink.State{}, err
 	}
 	l, _, err := readCommitState(s, w.target.app)
 	if err != nil {
