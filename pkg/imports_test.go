@@ -44,7 +44,8 @@ var allowed = map[string][]string{
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "sink/postgres/pgcopy", "arrowfmt", "block", "config", "fault"},
 	"sink/postgres/pgcopy":           {"arrowfmt", "fault"},
-	"sink/delta":                     {"sink", "sink/delta/storage", "arrowfmt", "block", "config", "entry", "fault"},
+	"sink/delta":                     {"sink", "sink/delta/deltalog", "sink/delta/storage", "arrowfmt", "block", "config", "entry", "fault"},
+	"sink/delta/deltalog":            {"sink/delta/storage", "fault"},
 	"sink/delta/storage":             {"fault"},
 	"sink/delta/storage/storagetest": {"sink/delta/storage"},
 	"sink/redis":                     {"sink", "sink/redis/cluster", "sink/redis/format", "sink/redis/scripts", "block", "config", "entry", "fault"},
@@ -66,7 +67,7 @@ var allowed = map[string][]string{
 var quarantine = map[string][]string{
 	"github.com/nats-io/":                         {"queue", "queue/queuetest"},
 	"github.com/synadia-io/":                      {"queue"},
-	"github.com/apache/arrow-go/v18/parquet":      {"sink/delta", "sink/sinktest/realdata"},
+	"github.com/apache/arrow-go/v18/parquet":      {"sink/delta", "sink/delta/deltalog", "sink/sinktest/realdata"},
 	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest", "sink/sinktest/realdata"},
 	"google.golang.org/grpc":                      {"amp", "amp/amptest"},
 	"github.com/jackc/pgx/":                       {"sink/postgres"},

@@ -47,7 +47,7 @@ var details = []detail{
 	{`pkg/sink/postgres/tls\.go`, "the certificate of the server is for another host"},
 	{`pkg/sink/postgres/discrepancy\.go`, "and the server reported no error; nothing was changed."},
 	{`pkg/sink/delta/target\.go`, "use another path or url, or cast in the query"},
-	{`pkg/sink/delta/readrows\.go`, "the destination cannot read it back: …"},
+	{`pkg/sink/delta/(readrows|deltalog/path)\.go`, "the destination cannot read it back: …"},
 	{`pkg/queue/room\.go`, "… has room for … and pipeline … needs …"},
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -38,10 +39,10 @@ func Scan(ctx context.Context, store storage.Store, version int64, each func(arr
 }
 
 // Replay plays the log from version 0.
-func Replay(ctx context.Context, store storage.Store, version int64) (map[string]*add, error) {
-	files := map[string]*add{}
+func Replay(ctx context.Context, store storage.Store, version int64) (map[string]*deltalog.Add, error) {
+	files := map[string]*deltalog.Add{}
 	for v := int64(0); version < 0 || v <= version; v++ {
-		content, err := store.Read(ctx, commitPath(v))
+		content, err := store.Read(ctx, fmt.Sprintf("%s%020d.json", deltalog.Folder, v))
 		if err != nil {
 			if v > 0 && version < 0 && strings.Contains(err.Error(), storage.ErrNotFound.Error()) {
 				return files, nil
@@ -50,8 +51,8 @@ func Replay(ctx context.Context, store storage.Store, version int64) (map[string
 		}
 		for _, line := range strings.Split(strings.TrimSpace(string(content)), "\n") {
 			var a struct {
-				Add    *add    `json:"add"`
-				Remove *remove `json:"remove"`
+				Add    *deltalog.Add    `json:"add"`
+				Remove *deltalog.Remove `json:"remove"`
 			}
 			if err := json.Unmarshal([]byte(line), &a); err != nil {
 				return nil, fmt.Errorf("version %d: %w", v, err)
@@ -73,8 +74,8 @@ func Replay(ctx context.Context, store storage.Store, version int64) (map[string
 	return files, nil
 }
 
-func scanFile(ctx context.Context, store storage.Store, a *add, each func(arrow.RecordBatch) error) error {
-	name, err := fileName(a.Path)
+func scanFile(ctx context.Context, store storage.Store, a *deltalog.Add, each func(arrow.RecordBatch) error) error {
+	name, err := deltalog.FileName(a.Path)
 	if err != nil {
 		return err
 	}

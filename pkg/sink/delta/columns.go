@@ -1,12 +1,12 @@
 package delta
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -107,11 +107,11 @@ func mapType(t arrow.DataType) (arrow.DataType, converter, error) {
 	case *arrow.StringType:
 		return t, checkText, nil
 	case *arrow.Uint8Type:
-		return arrow.PrimitiveTypes.Int16, shortFromUint8, nil
+		return arrow.PrimitiveTypes.Int16, widened[*array.Uint8, uint8, int16](arrow.PrimitiveTypes.Int16), nil
 	case *arrow.Uint16Type:
-		return arrow.PrimitiveTypes.Int32, intFromUint16, nil
+		return arrow.PrimitiveTypes.Int32, widened[*array.Uint16, uint16, int32](arrow.PrimitiveTypes.Int32), nil
 	case *arrow.Uint32Type:
-		return arrow.PrimitiveTypes.Int64, longFromUint32, nil
+		return arrow.PrimitiveTypes.Int64, widened[*array.Uint32, uint32, int64](arrow.PrimitiveTypes.Int64), nil
 	case *arrow.Uint64Type:
 		return decimal20, decimalFromUint64, nil
 	case *arrow.Float16Type:
@@ -205,88 +205,4 @@ func mapStruct(t *arrow.StructType) (arrow.DataType, converter, error) {
 	}
 	to := arrow.StructOf(fields...)
 	return to, structConverter(to, converts), nil
-}
-
-// deltaType is the type as the protocol writes it: a word or an object.
-func deltaType(t arrow.DataType) any {
-	switch t := t.(type) {
-	case *arrow.BooleanType:
-		return "boolean"
-	case *arrow.Int8Type:
-		return "byte"
-	case *arrow.Int16Type:
-		return "short"
-	case *arrow.Int32Type:
-		return "integer"
-	case *arrow.Int64Type:
-		return "long"
-	case *arrow.Float32Type:
-		return "float"
-	case *arrow.Float64Type:
-		return "double"
-	case *arrow.Date32Type:
-		return "date"
-	case *arrow.TimestampType:
-		return "timestamp"
-	case *arrow.BinaryType:
-		return "binary"
-	case *arrow.Decimal128Type:
-		return fmt.Sprintf("decimal(%d,%d)", t.Precision, t.Scale)
-	case *arrow.ListType:
-		return map[string]any{"type": "array", "elementType": deltaType(t.Elem()), "containsNull": true}
-	case *arrow.MapType:
-		return map[string]any{"type": "map", "keyType": deltaType(t.KeyType()), "valueType": deltaType(t.ItemType()), "valueContainsNull": true}
-	case *arrow.StructType:
-		return deltaStruct(t.Fields())
-	default:
-		return "string"
-	}
-}
-
-type deltaField struct {
-	Name     string         `json:"name"`
-	Type     any            `json:"type"`
-	Nullable bool           `json:"nullable"`
-	Metadata map[string]any `json:"metadata"`
-}
-
-type deltaSchema struct {
-	Type   string       `json:"type"`
-	Fields []deltaField `json:"fields"`
-}
-
-func deltaStruct(fields []arrow.Field) deltaSchema {
-	s := deltaSchema{Type: "struct"}
-	for _, f := range fields {
-		s.Fields = append(s.Fields, deltaField{Name: f.Name, Type: deltaType(f.Type), Nullable: true, Metadata: map[string]any{}})
-	}
-	return s
-}
-
-// typeText writes a type so that equal ones are equal texts: nullability and
-// metadata of nested fields do not count.
-func typeText(t any) string {
-	switch t := t.(type) {
-	case string:
-		return t
-	case deltaSchema:
-		var parts []string
-		for _, f := range t.Fields {
-			parts = append(parts, f.Name+": "+typeText(f.Type))
-		}
-		return "struct<" + strings.Join(parts, ", ") + ">"
-	case map[string]any:
-		switch t["type"] {
-		case "array":
-			return "array<" + typeText(t["elementType"]) + ">"
-		case "map":
-			return "map<" + typeText(t["keyType"]) + ", " + typeText(t["valueType"]) + ">"
-		case "struct":
-			var s deltaSchema
-			if again, err := json.Marshal(t); err == nil && json.Unmarshal(again, &s) == nil {
-				return typeText(s)
-			}
-		}
-	}
-	return fmt.Sprint(t)
 }

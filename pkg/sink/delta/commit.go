@@ -3,20 +3,16 @@ package delta
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 const (
@@ -62,14 +58,14 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 		if err := ctx.Err(); err != nil {
 			return sink.Applied{}, context.Cause(ctx)
 		}
-		next, err := w.log.commit(ctx, base, actions)
+		next, err := w.log.Commit(ctx, base, actions)
 		if err == nil {
 			w.checkpoint(ctx, next)
 			return s.applied(), nil
 		}
-		if !errors.Is(err, errConflict) {
+		if !errors.Is(err, deltalog.ErrConflict) {
 			s.sent = append(s.sent, pathsOf(actions)...)
-			return sink.Applied{}, fmt.Errorf("commit version %d of %s: %w", base.version+1, w.store, err)
+			return sink.Applied{}, fmt.Errorf("commit version %d of %s: %w", base.Version+1, w.store, err)
 		}
 		if try == raceTries {
 			return sink.Applied{}, fmt.Errorf("commit to %s: other writers were faster %d times in a row", w.store, try)
@@ -77,20 +73,20 @@ func (w *Writer) commit(ctx context.Context, s *stage) (sink.Applied, error) {
 		if try > toldRaces {
 			sink.Waits(ctx, fmt.Errorf("commit to %s: other writers were faster %d times in a row", w.store, try))
 		}
-		if base, err = w.log.refresh(ctx); err != nil {
-			return sink.Applied{}, fmt.Errorf("read the log of %s: %w", w.store, err)
+		if base, err = w.refresh(ctx); err != nil {
+			return sink.Applied{}, err
 		}
 	}
 }
 
 // committed reports whether a commit whose outcome was unknown is in the table.
-func (s *stage) committed(now *snapshot) bool {
+func (s *stage) committed(now *deltalog.Snapshot) bool {
 	return slices.ContainsFunc(s.sent, func(path string) bool {
-		return now.files.has(path) || now.removed.has(path)
+		return now.Files.Has(path) || now.Removed.Has(path)
 	})
 }
 
-func pathsOf(actions []action) (paths []string) {
+func pathsOf(actions []deltalog.Action) (paths []string) {
 	for _, a := range actions {
 		if a.Add != nil {
 			paths = append(paths, a.Add.Path)
@@ -101,7 +97,7 @@ func pathsOf(actions []action) (paths []string) {
 
 // rebase returns the state that the table would have after the stage, on another
 // version than it was made for, if the rules still say the same.
-func (s *stage) rebase(base *snapshot) (*sink.CommitState, error) {
+func (s *stage) rebase(base *deltalog.Snapshot) (*sink.CommitState, error) {
 	if base == s.base {
 		return s.state, nil
 	}
@@ -151,14 +147,26 @@ func (w *Writer) abandon(ctx context.Context, s *stage) {
 		files = append(files, r.rest)
 	}
 	for _, f := range files {
-		if f != nil && f.path != "" {
-			// What stays behind is for vacuum.
-			if name, err := fileName(f.path); err != nil || w.store.Delete(context.WithoutCancel(ctx), name) != nil {
-				return
-			}
-			f.path = ""
+		if f != nil && w.takeBack(ctx, f) != nil {
+			return
 		}
 	}
+}
+
+// takeBack removes an uploaded file that no version names. What stays behind is for
+// vacuum.
+func (w *Writer) takeBack(ctx context.Context, f *stagedFile) error {
+	if f.path == "" {
+		return nil
+	}
+	name, err := deltalog.FileName(f.path)
+	if err == nil {
+		err = w.store.Delete(context.WithoutCancel(ctx), name)
+	}
+	if err == nil {
+		f.path = ""
+	}
+	return err
 }
 
 // applied counts what the stage does.
@@ -172,7 +180,7 @@ func (s *stage) applied() sink.Applied {
 
 // actions uploads what is missing and returns the actions of the commit; none if
 // there is nothing to say.
-func (s *stage) actions(ctx context.Context, base *snapshot, commitState *sink.CommitState) ([]action, error) {
+func (s *stage) actions(ctx context.Context, base *deltalog.Snapshot, commitState *sink.CommitState) ([]deltalog.Action, error) {
 	w := s.w
 	gone, added, err := s.rewriteFiles(ctx, base)
 	if err != nil {
@@ -183,21 +191,20 @@ func (s *stage) actions(ctx context.Context, base *snapshot, commitState *sink.C
 	if len(s.done) == 0 && len(gone) == 0 && len(progress) == 1 {
 		return nil, nil
 	}
-	out := append(make([]action, 1, len(s.done)+2*len(gone)+len(progress)+1), progress...)
+	out := append(make([]deltalog.Action, 1, len(s.done)+2*len(gone)+len(progress)+1), progress...)
 	var bytes int64
 	for _, f := range slices.Concat(s.done, added) {
 		if err := w.upload(ctx, f); err != nil {
 			return nil, err
 		}
 		bytes += f.size
-		out = append(out, action{Add: w.target.addOf(f, now)})
+		out = append(out, deltalog.Action{Add: w.target.addOf(f, now, true)})
 	}
 	for _, a := range gone {
-		out = append(out, action{Remove: a.remove(now, true)})
+		out = append(out, deltalog.Action{Remove: a.Remove(now, true)})
 	}
 	applied := s.applied()
-	info := newInfo("WRITE", base.version, now, map[string]string{"mode": "Append", "pipeline": w.target.table.Pipeline,
-		"sink": w.target.table.Sink})
+	info := w.target.info("WRITE", base.Version, now, map[string]string{"mode": "Append"})
 	info.IsBlindAppend = len(gone) == 0
 	if len(gone) > 0 {
 		info.OperationParameters["mode"] = "Reorg"
@@ -207,32 +214,26 @@ func (s *stage) actions(ctx context.Context, base *snapshot, commitState *sink.C
 		"numOutputRows": strconv.FormatUint(applied.Rows, 10), "numDeletedRows": strconv.FormatUint(applied.Deleted, 10),
 		"numOutputBytes": strconv.FormatInt(bytes, 10),
 	}
-	out[0], err = info.action()
-	return out, err
+	out[0].CommitInfo = info
+	return out, nil
 }
 
-func newInfo(operation string, readVersion, now int64, parameters map[string]string) *commitInfo {
-	return &commitInfo{Timestamp: now, Operation: operation, OperationParameters: parameters,
-		ReadVersion: &readVersion, EngineInfo: engine + " " + version(), TxnID: rand.Text()}
-}
-
-func (i *commitInfo) action() (action, error) {
-	text, err := json.Marshal(i)
-	if err != nil {
-		return action{}, fmt.Errorf("write a log entry: %w", err)
-	}
-	return action{CommitInfo: text}, nil
+// info returns what is said about a commit.
+func (g *target) info(operation string, readVersion, now int64, parameters map[string]string) *deltalog.CommitInfo {
+	parameters["pipeline"], parameters["sink"] = g.table.Pipeline, g.table.Sink
+	return &deltalog.CommitInfo{Timestamp: now, Operation: operation, OperationParameters: parameters,
+		ReadVersion: &readVersion, EngineInfo: deltalog.Engine + " " + version(), TxnID: rand.Text()}
 }
 
 // rewriteFiles finds the files of a version that hold rows of void blocks, and writes those
 // anew that hold others, too.
-func (s *stage) rewriteFiles(ctx context.Context, base *snapshot) (gone []*add, rest []*stagedFile, err error) {
+func (s *stage) rewriteFiles(ctx context.Context, base *deltalog.Snapshot) (gone []*deltalog.Add, rest []*stagedFile, err error) {
 	if len(s.cuts.Ranges()) == 0 {
 		return nil, nil, nil
 	}
 	g := s.w.target
 	used := map[string]*rewrite{}
-	for path, a := range base.files.all() {
+	for path, a := range base.Files.All() {
 		blocks := g.blocksOf(a)
 		if len(s.cuts.Missing(blocks)) == 1 && s.cuts.Missing(blocks)[0] == blocks {
 			continue
@@ -262,13 +263,10 @@ func (s *stage) rewriteFiles(ctx context.Context, base *snapshot) (gone []*add, 
 }
 
 // rewrite returns what is left of a file.
-func (s *stage) rewrite(ctx context.Context, a *add, blocks block.Range) (*rewrite, error) {
+func (s *stage) rewrite(ctx context.Context, a *deltalog.Add, blocks block.Range) (*rewrite, error) {
 	g := s.w.target
-	var stats struct {
-		NumRecords *uint64 `json:"numRecords"`
-	}
-	if s.cuts.Covers(blocks) && json.Unmarshal([]byte(a.Stats), &stats) == nil && stats.NumRecords != nil {
-		return &rewrite{deleted: *stats.NumRecords}, nil
+	if rows := a.ParseStats().NumRecords; rows != nil && s.cuts.Covers(blocks) {
+		return &rewrite{deleted: *rows}, nil
 	}
 	f, err := openFile(ctx, s.w.store, a.Path)
 	if err != nil {
@@ -297,32 +295,21 @@ func (w *Writer) upload(ctx context.Context, f *stagedFile) error {
 	if err := w.store.Write(ctx, name, f.spool, f.size); err != nil {
 		return err
 	}
-	f.path, f.uploaded = escapePath(name), begun
+	f.path, f.uploaded = deltalog.EscapePath(name), begun
 	return nil
 }
 
-func (g *target) addOf(f *stagedFile, now int64) *add {
-	return &add{Path: f.path, PartitionValues: f.partition.values(g.names), Size: f.size, ModificationTime: now,
-		DataChange: true, Stats: f.stats, Tags: blockTags(f.blocks)}
+// addOf returns the action that puts a file into the table. dataChange is false if its
+// rows were there before.
+func (g *target) addOf(f *stagedFile, now int64, dataChange bool) *deltalog.Add {
+	return &deltalog.Add{Path: f.path, PartitionValues: f.partition.values(g.names), Size: f.size, ModificationTime: now,
+		DataChange: dataChange, Stats: f.stats, Tags: blockTags(f.blocks)}
 }
 
 // checkpoint writes one if the version is due. The table is right without it, so
 // an error is for the next time.
-func (w *Writer) checkpoint(ctx context.Context, s *snapshot) {
-	if every := int64(w.cfg.CheckpointEvery); every > 0 && s.version > 0 && s.version%every == 0 {
-		_ = w.log.writeCheckpoint(ctx, s, time.Now())
+func (w *Writer) checkpoint(ctx context.Context, s *deltalog.Snapshot) {
+	if every := int64(w.cfg.CheckpointEvery); every > 0 && s.Version > 0 && s.Version%every == 0 {
+		_ = w.log.Checkpoint(ctx, s, time.Now())
 	}
-}
-
-func constantLong(n int64, rows int) arrow.RecordBatch {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	b.Reserve(rows)
-	for range rows {
-		b.UnsafeAppend(n)
-	}
-	a := b.NewArray()
-	defer a.Release()
-	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "block", Type: arrow.PrimitiveTypes.Int64}}, nil),
-		[]arrow.Array{a}, int64(rows))
 }

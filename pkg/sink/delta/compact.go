@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // smallShare is the part of the target below which a file is small: files that
@@ -27,7 +27,7 @@ func (w *Writer) Compact(ctx context.Context, dry bool) (sink.Compacted, error) 
 	if w.log == nil {
 		return done, errNotOpen
 	}
-	s, err := w.log.refresh(ctx)
+	s, err := w.log.Refresh(ctx)
 	if err != nil {
 		return done, err
 	}
@@ -41,7 +41,7 @@ func (w *Writer) Compact(ctx context.Context, dry bool) (sink.Compacted, error) 
 		}
 		err := w.join(ctx, group)
 		switch {
-		case errors.Is(err, errConflict):
+		case errors.Is(err, deltalog.ErrConflict):
 			done.Before -= len(group)
 			done.Conflict++
 			continue
@@ -51,28 +51,28 @@ func (w *Writer) Compact(ctx context.Context, dry bool) (sink.Compacted, error) 
 		done.After++
 		done.Commits++
 	}
-	if s, err = w.log.refresh(ctx); err == nil {
-		done.Version = s.version
+	if s, err = w.log.Refresh(ctx); err == nil {
+		done.Version = s.Version
 	}
 	return done, err
 }
 
 // small returns groups of small files that together make a file.
-func (g *target) small(s *snapshot) [][]*add {
-	partitions := map[string][]*add{}
-	for _, a := range s.files.all() {
+func (g *target) small(s *deltalog.Snapshot) [][]*deltalog.Add {
+	partitions := map[string][]*deltalog.Add{}
+	for _, a := range s.Files.All() {
 		if a.Size < g.fileSize/smallShare {
 			key := g.partitionFor(a).key()
 			partitions[key] = append(partitions[key], a)
 		}
 	}
-	var groups [][]*add
-	for _, key := range sortedKeys(partitions) {
+	var groups [][]*deltalog.Add
+	for _, key := range slices.Sorted(maps.Keys(partitions)) {
 		files := partitions[key]
-		slices.SortFunc(files, func(a, b *add) int {
+		slices.SortFunc(files, func(a, b *deltalog.Add) int {
 			return cmp.Or(cmp.Compare(g.blocksOf(a).Start, g.blocksOf(b).Start), cmp.Compare(a.Path, b.Path))
 		})
-		var group []*add
+		var group []*deltalog.Add
 		var size int64
 		flush := func() {
 			if len(group) > 1 {
@@ -92,21 +92,11 @@ func (g *target) small(s *snapshot) [][]*add {
 	return groups
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// join writes files into one and commits it in their place. It returns errConflict
+// join writes files into one and commits it in their place. It returns deltalog.ErrConflict
 // when one of them is gone by then.
-func (w *Writer) join(ctx context.Context, files []*add) (err error) {
+func (w *Writer) join(ctx context.Context, files []*deltalog.Add) (err error) {
 	g := w.target
-	p := g.partitionFor(files[0])
-	out, err := g.newFile(p)
+	out, err := g.newFile(g.partitionFor(files[0]))
 	if err != nil {
 		return err
 	}
@@ -119,7 +109,7 @@ func (w *Writer) join(ctx context.Context, files []*add) (err error) {
 		}
 	}()
 	for _, a := range files {
-		if err := w.copyRows(ctx, a, p, out); err != nil {
+		if err := w.readFile(ctx, a, out.add); err != nil {
 			return fmt.Errorf("read %s: %w", a.Path, err)
 		}
 	}
@@ -132,66 +122,40 @@ func (w *Writer) join(ctx context.Context, files []*add) (err error) {
 	certain := true // that no version names the file, unless this succeeds
 	defer func() {
 		if err != nil && certain {
-			if name, bad := fileName(joined.path); bad == nil {
-				_ = w.store.Delete(context.WithoutCancel(ctx), name) // else vacuum does it
-			}
+			_ = w.takeBack(ctx, joined) // else vacuum does it
 		}
 	}()
 	for range raceTries {
-		s, err := w.log.refresh(ctx)
+		s, err := w.log.Refresh(ctx)
 		if err != nil {
 			return err
 		}
 		for _, a := range files {
-			if have := s.files.get(a.Path); have == nil || string(have.DeletionVector) != string(a.DeletionVector) {
-				return errConflict
+			if !s.Files.Has(a.Path) {
+				return deltalog.ErrConflict
 			}
 		}
-		actions, err := w.joining(s, files, joined)
-		if err != nil {
-			return err
-		}
-		next, err := w.log.commit(ctx, s, actions)
+		next, err := w.log.Commit(ctx, s, w.joining(s, files, joined))
 		if err == nil {
 			w.checkpoint(ctx, next)
 			return nil
 		}
-		if !errors.Is(err, errConflict) {
+		if !errors.Is(err, deltalog.ErrConflict) {
 			certain = false
 			return err
 		}
 	}
-	return errConflict
-}
-
-func (w *Writer) copyRows(ctx context.Context, a *add, p partition, out *parquetWriter) error {
-	f, err := openFile(ctx, w.store, a.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	return w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
-		blocks, err := w.target.numbers(rec, p)
-		if err != nil {
-			return err
-		}
-		return out.add(rec, blocks)
-	})
+	return deltalog.ErrConflict
 }
 
 // joining returns the commit: rows are where they were, for readers that follow changes.
-func (w *Writer) joining(s *snapshot, files []*add, joined *stagedFile) ([]action, error) {
+func (w *Writer) joining(s *deltalog.Snapshot, files []*deltalog.Add, joined *stagedFile) []deltalog.Action {
 	now := time.Now().UnixMilli()
-	info := newInfo("OPTIMIZE", s.version, now, map[string]string{"pipeline": w.target.table.Pipeline, "sink": w.target.table.Sink,
-		"targetSize": strconv.FormatInt(w.target.fileSize, 10)})
+	info := w.target.info("OPTIMIZE", s.Version, now, map[string]string{"targetSize": strconv.FormatInt(w.target.fileSize, 10)})
 	info.OperationMetrics = map[string]string{"numRemovedFiles": strconv.Itoa(len(files)), "numAddedFiles": "1"}
-	first, err := info.action()
-	if err != nil {
-		return nil, err
-	}
-	actions := []action{first}
+	actions := []deltalog.Action{{CommitInfo: info}}
 	for _, a := range files {
-		actions = append(actions, action{Remove: a.remove(now, false)})
+		actions = append(actions, deltalog.Action{Remove: a.Remove(now, false)})
 	}
-	return append(actions, action{Add: w.target.addOf(joined, now).rearranged()}), nil
+	return append(actions, deltalog.Action{Add: w.target.addOf(joined, now, false)})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/float16"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
@@ -24,17 +25,28 @@ type converter func(arrow.Array) (arrow.Array, error)
 type refusedValue struct {
 	row    int // in the array that was to be converted
 	reason string
+	column string
 }
 
 // Error returns the reason.
 func (e *refusedValue) Error() string { return e.reason }
 
+func refuse(row int, reason string) error { return &refusedValue{row: row, reason: reason} }
+
 // inRow moves the place of a refused value, from an element to its list.
 func inRow(err error, of func(int) int) error {
 	if bad, ok := errors.AsType[*refusedValue](err); ok {
-		return &refusedValue{of(bad.row), bad.reason}
+		return refuse(of(bad.row), bad.reason)
 	}
 	return err
+}
+
+// inColumn names the column in an error.
+func inColumn(err error, column string) error {
+	if bad, ok := errors.AsType[*refusedValue](err); ok {
+		return &refusedValue{bad.row, bad.reason, column}
+	}
+	return fmt.Errorf("column %q: %w", column, err)
 }
 
 // apply converts, or returns the array itself. An array without values may lack
@@ -86,25 +98,18 @@ func each[From any, To fixed](t arrow.DataType, a arrow.Array, values []From, f 
 	return build(t, a, nil, memory.NewBufferBytes(arrow.GetBytes(out)))
 }
 
-func widen[From, To fixed](v From) To { return To(v) }
-
-func shortFromUint8(a arrow.Array) (arrow.Array, error) {
-	return each(arrow.PrimitiveTypes.Int16, a, a.(*array.Uint8).Uint8Values(), widen[uint8, int16]), nil
-}
-
-func intFromUint16(a arrow.Array) (arrow.Array, error) {
-	return each(arrow.PrimitiveTypes.Int32, a, a.(*array.Uint16).Uint16Values(), widen[uint16, int32]), nil
-}
-
-func longFromUint32(a arrow.Array) (arrow.Array, error) {
-	return each(arrow.PrimitiveTypes.Int64, a, a.(*array.Uint32).Uint32Values(), widen[uint32, int64]), nil
+// widened converts numbers to a larger type.
+func widened[Array interface{ Values() []From }, From, To fixed](t arrow.DataType) converter {
+	return func(a arrow.Array) (arrow.Array, error) {
+		return each(t, a, a.(Array).Values(), func(v From) To { return To(v) }), nil
+	}
 }
 
 func longFromUint64(a arrow.Array) (arrow.Array, error) {
 	values := a.(*array.Uint64).Uint64Values()
 	for i, v := range values {
 		if v > math.MaxInt64 && a.IsValid(i) {
-			return nil, &refusedValue{i, "it is above 9223372036854775807, the largest long"}
+			return nil, refuse(i, "it is above 9223372036854775807, the largest long")
 		}
 	}
 	return retyped(a, arrow.PrimitiveTypes.Int64), nil
@@ -148,7 +153,7 @@ func decimalFrom(precision int32) converter {
 		}
 		for i := range a.Len() {
 			if a.IsValid(i) && !at(i).FitsInPrecision(precision) {
-				return nil, &refusedValue{i, fmt.Sprintf("it has more than the %d digits of its type; cast it to a larger one in the query", precision)}
+				return nil, refuse(i, fmt.Sprintf("it has more than the %d digits of its type; cast it to a larger one in the query", precision))
 			}
 		}
 		if a.DataType().ID() == arrow.DECIMAL128 {
@@ -161,12 +166,7 @@ func decimalFrom(precision int32) converter {
 }
 
 func floatFromHalf(a arrow.Array) (arrow.Array, error) {
-	half := a.(*array.Float16)
-	out := make([]float32, a.Len())
-	for i := range out {
-		out[i] = half.Value(i).Float32()
-	}
-	return build(arrow.PrimitiveTypes.Float32, a, nil, memory.NewBufferBytes(arrow.GetBytes(out))), nil
+	return each(arrow.PrimitiveTypes.Float32, a, a.(*array.Float16).Values(), float16.Num.Float32), nil
 }
 
 // timestampFrom returns microseconds. What is finer is cut off, towards the past;
@@ -186,7 +186,7 @@ func timestampFrom(unit arrow.TimeUnit) converter {
 		}
 		for i, v := range values {
 			if (int64(v) > math.MaxInt64/factor || int64(v) < math.MinInt64/factor) && a.IsValid(i) {
-				return nil, &refusedValue{i, "it is further away than a timestamp of microseconds reaches"}
+				return nil, refuse(i, "it is further away than a timestamp of microseconds reaches")
 			}
 		}
 		return each(micros, a, values, func(v arrow.Timestamp) int64 { return int64(v) * factor }), nil
@@ -199,7 +199,7 @@ func dateFromMillis(a arrow.Array) (arrow.Array, error) {
 	values := a.(*array.Date64).Date64Values()
 	for i, v := range values {
 		if d := arrowfmt.FloorDiv(int64(v), millisPerDay); int64(int32(d)) != d && a.IsValid(i) {
-			return nil, &refusedValue{i, "it is further away than a date reaches"}
+			return nil, refuse(i, "it is further away than a date reaches")
 		}
 	}
 	days := func(v arrow.Date64) int32 { return int32(arrowfmt.FloorDiv(int64(v), millisPerDay)) }
@@ -224,37 +224,31 @@ func binaryFromFixed(a arrow.Array) (arrow.Array, error) {
 	return build(arrow.BinaryTypes.Binary, a, nil, memory.NewBufferBytes(arrow.GetBytes(offsets)), d.Buffers()[1]), nil
 }
 
-// textFrom and binaryFrom copy values of the large and the view types.
-func textFrom(a arrow.Array) (arrow.Array, error) {
-	b := array.NewStringBuilder(memory.DefaultAllocator)
+// copied returns what a builder makes of the values of an array, one by one.
+func copied(a arrow.Array, b array.Builder, add func(i int)) arrow.Array {
 	defer b.Release()
 	b.Reserve(a.Len())
-	values := a.(interface{ Value(int) string })
 	for i := range a.Len() {
 		if a.IsNull(i) {
 			b.AppendNull()
 		} else {
-			b.Append(values.Value(i))
+			add(i)
 		}
 	}
-	text := b.NewArray()
+	return b.NewArray()
+}
+
+// textFrom and binaryFrom copy values of the large and the view types.
+func textFrom(a arrow.Array) (arrow.Array, error) {
+	b, values := array.NewStringBuilder(memory.DefaultAllocator), a.(interface{ Value(int) string })
+	text := copied(a, b, func(i int) { b.Append(values.Value(i)) })
 	defer text.Release()
 	return checkText(text)
 }
 
 func binaryFrom(a arrow.Array) (arrow.Array, error) {
-	b := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
-	defer b.Release()
-	b.Reserve(a.Len())
-	values := a.(interface{ Value(int) []byte })
-	for i := range a.Len() {
-		if a.IsNull(i) {
-			b.AppendNull()
-		} else {
-			b.Append(values.Value(i))
-		}
-	}
-	return b.NewArray(), nil
+	b, values := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary), a.(interface{ Value(int) []byte })
+	return copied(a, b, func(i int) { b.Append(values.Value(i)) }), nil
 }
 
 // checkText looks whether text is UTF-8: all bytes at once, which is fast, and
@@ -269,7 +263,7 @@ func checkText(a arrow.Array) (arrow.Array, error) {
 	}
 	for i := 0; !fine && i < a.Len(); i++ {
 		if a.IsValid(i) && !utf8.ValidString(text.Value(i)) {
-			return nil, &refusedValue{i, "it is not valid UTF-8; encode it in the query, or select it as binary"}
+			return nil, refuse(i, "it is not valid UTF-8; encode it in the query, or select it as binary")
 		}
 	}
 	a.Retain()
@@ -282,17 +276,9 @@ func textOfNull(a arrow.Array) (arrow.Array, error) {
 
 // asText writes each value as text, intervals without the parts that are zero.
 func asText(a arrow.Array) (arrow.Array, error) {
-	b := array.NewStringBuilder(memory.DefaultAllocator)
-	defer b.Release()
-	b.Reserve(a.Len())
-	format, text := arrowfmt.ShortIntervals.Text(a), []byte(nil)
-	for i := range a.Len() {
-		if a.IsNull(i) {
-			b.AppendNull()
-			continue
-		}
+	b, format, text := array.NewStringBuilder(memory.DefaultAllocator), arrowfmt.ShortIntervals.Text(a), []byte(nil)
+	return copied(a, b, func(i int) {
 		text = format(text[:0], i)
 		b.BinaryBuilder.Append(text)
-	}
-	return b.NewArray(), nil
+	}), nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -87,16 +88,13 @@ func (d *sourceDigest) Digests() sink.Digests { return d.digests }
 // table; see [sink.Digester]. Files that cannot hold any are left out. The blocks of a
 // file that is gone or damaged are in the [*sink.UnreadableError] that is returned.
 func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
-	if w.log == nil {
-		return errNotOpen
-	}
-	s, err := w.log.refresh(ctx)
+	s, err := w.refresh(ctx)
 	if err != nil {
-		return fmt.Errorf("read the log of %s: %w", w.store, err)
+		return err
 	}
 	h := &rowHasher{target: w.target, digests: into}
 	var unreadable sink.UnreadableError
-	for path, a := range s.files.all() {
+	for path, a := range s.Files.All() {
 		blocks := w.target.blocksOf(a).Intersect(r)
 		if blocks.Empty() {
 			continue
@@ -113,7 +111,7 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 	return unreadable.OrNil()
 }
 
-func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *add, r block.Range) error {
+func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *deltalog.Add, r block.Range) error {
 	f, err := openFile(ctx, w.store, a.Path)
 	if err != nil {
 		return err
@@ -122,13 +120,7 @@ func (w *Writer) digestFile(ctx context.Context, h *rowHasher, a *add, r block.R
 	p := w.target.partitionFor(a)
 	watched := &watchedFile{File: f}
 	err = fault.Catch(func() error { // a damaged file may be anything
-		return w.target.readRows(ctx, watched, func(rec arrow.RecordBatch) error {
-			blocks, err := w.target.numbers(rec, p)
-			if err != nil {
-				return err
-			}
-			return h.add(rec, blocks, p, r)
-		})
+		return w.target.readRows(ctx, watched, p, func(rec arrow.RecordBatch, blocks sink.Blocks) error { return h.add(rec, blocks, p, r) })
 	})
 	if err != nil && watched.failed.Load() == nil && ctx.Err() == nil {
 		return fault.Permanent(err) // what is in the file stays

@@ -3,10 +3,9 @@
 // entries together with which blocks they are of. Nothing but storage is needed;
 // docs/delta.md is the manual.
 //
-// The parts, from below: package storage is files and the one atomic operation.
-// action, snapshot, log and checkpoint are the protocol. columns, convert and
-// stats map types, values and statistics; partitionedrows divides rows by partitions.
-// stage collects rows in spooled files, commit makes them a version of the table,
-// rewrite removes blocks from files. state is what the table says of itself;
-// compact and vacuum are housekeeping.
+// The parts, from below: package storage is files and the one atomic operation, and
+// package deltalog is the protocol. columns, convert and stats map types, values and
+// statistics; partitionedrows divides rows by partitions. stage collects rows in spooled
+// files, commit makes them a version of the table, rewrite removes blocks from files.
+// state is what the table says of itself; compact and vacuum are housekeeping.
 package delta

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -16,6 +15,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage/storagetest"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
@@ -57,15 +57,15 @@ func TestCheckpointsSayWhatTheLogSays(t *testing.T) {
 		}
 		switch i {
 		case 7:
-			if err := store.Delete(ctx, lastCheckpoint); err != nil {
+			if err := store.Delete(ctx, deltalog.Folder+"_last_checkpoint"); err != nil {
 				t.Fatal(err)
 			}
 		case 9:
-			if err := store.Replace(ctx, lastCheckpoint, []byte(`{"version": 4711}`)); err != nil {
+			if err := store.Write(ctx, deltalog.Folder+"_last_checkpoint", strings.NewReader(`{"version": 4711}`), 17); err != nil {
 				t.Fatal(err)
 			}
 		}
-		s, err := load(ctx, store, time.Now())
+		s, err := deltalog.New(store).Refresh(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,22 +73,29 @@ func TestCheckpointsSayWhatTheLogSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := slices.Collect(keys(s.files)), slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) {
-			t.Errorf("version %d has the files %v, want %v", s.version, got, want)
+		var got []string
+		for path := range s.Files.All() {
+			got = append(got, path)
+		}
+		if want := slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) {
+			t.Errorf("version %d has the files %v, want %v", s.Version, got, want)
 		}
 		for path, a := range files {
-			if have := s.files.get(path); have.Stats != a.Stats || have.Size != a.Size || !maps.Equal(have.Tags, a.Tags) {
-				t.Errorf("version %d: %+v, want %+v", s.version, have, a)
+			if have := s.Files.Get(path); have.Stats != a.Stats || have.Size != a.Size || !maps.Equal(have.Tags, a.Tags) {
+				t.Errorf("version %d: %+v, want %+v", s.Version, have, a)
 			}
 		}
-		seen := w.log.latest
-		if s.version != seen.version || !maps.Equal(s.txns, seen.txns) || s.meta.SchemaString != seen.meta.SchemaString ||
-			s.removed.len() != seen.removed.len() || s.protocol.MinWriterVersion != 2 {
-			t.Errorf("version %d as loaded is not what the writer made", s.version)
+		seen, err := w.log.Refresh(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Version != seen.Version || !maps.Equal(s.Txns, seen.Txns) || s.MetaData.SchemaString != seen.MetaData.SchemaString ||
+			s.Removed.Len() != seen.Removed.Len() || s.Protocol.MinWriterVersion != 2 {
+			t.Errorf("version %d as loaded is not what the writer made", s.Version)
 		}
 	}
 	n := 0
-	_ = store.List(ctx, logFolder, "", func(i storage.Info) error {
+	_ = store.List(ctx, deltalog.Folder, "", func(i storage.Info) error {
 		if strings.HasSuffix(i.Name, ".checkpoint.parquet") {
 			n++
 		}

@@ -13,34 +13,37 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
 // Open checks everything and makes the table if it is missing, by one commit; see
 // [sink.Writer]. Processes that open at the same time make it once.
 func (w *Writer) Open(ctx context.Context, t sink.Table) error {
-	if err := w.connect(ctx, t); err != nil {
-		return err
-	}
-	err := w.probe(ctx)
-	if err == nil {
-		err = w.prepare(ctx)
-	}
-	return w.opened(ctx, err)
+	return w.connect(ctx, t, w.probe, w.prepare)
 }
 
 // Check does all that [Writer.Open] does except making the table. What it writes
 // to find out whether it may and whether the storage can be trusted, it removes.
 // The Writer need not be open, and is not after.
 func (w *Writer) Check(ctx context.Context, t sink.Table) error {
-	if err := w.connect(ctx, t); err != nil {
+	err := w.connect(ctx, t, w.probe, func(ctx context.Context) error {
+		_, err := w.consider(ctx)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	err := w.probe(ctx)
-	if err == nil {
-		_, err = w.consider(ctx)
+	return w.Close()
+}
+
+// Reach checks whether the storage can be used, while the columns of the query are not
+// known. What it writes for that it removes. The Writer is not open after.
+func (w *Writer) Reach(ctx context.Context) error {
+	if err := w.openStorage(ctx); err != nil {
+		return err
 	}
-	if err = w.opened(ctx, err); err != nil {
+	if err := w.opened(ctx, w.probe(ctx)); err != nil {
 		return err
 	}
 	return w.Close()
@@ -63,33 +66,45 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 // OpenStored connects to a table that is there, to read it with
 // [Writer.DigestStored], and changes nothing.
 func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
-	if err := w.connect(ctx, t); err != nil {
-		return err
-	}
-	s, err := w.log.refresh(ctx)
-	switch {
-	case err != nil:
-	case s.version < 0:
-		err = fault.Permanent(errors.New("there is no table; has the pipeline been run?"))
-	default:
-		err = w.target.fits(s)
-	}
-	return w.opened(ctx, err)
+	return w.connect(ctx, t, func(ctx context.Context) error {
+		s, err := w.log.Refresh(ctx)
+		if err != nil {
+			return err
+		}
+		if s.Version < 0 {
+			return fault.Permanent(errors.New("there is no table; has the pipeline been run?"))
+		}
+		return w.target.fits(s)
+	})
 }
 
-func (w *Writer) connect(ctx context.Context, t sink.Table) error {
+// connect opens the storage and takes steps, until one fails: then it closes it again.
+func (w *Writer) connect(ctx context.Context, t sink.Table, steps ...func(context.Context) error) error {
 	target, err := newTarget(w.cfg, t)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", w.place(), err)
 	}
-	if w.store == nil {
-		w.store, err = storage.Open(ctx, w.storagePlace())
-		if err != nil {
-			return fmt.Errorf("table %s: %w", w.place(), err)
-		}
+	if err := w.openStorage(ctx); err != nil {
+		return err
 	}
 	target.longest.whole, target.longest.part = w.store.Longest()
-	w.target, w.log = target, &tableLog{store: w.store}
+	w.target, w.log = target, deltalog.New(w.store)
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return w.opened(ctx, err)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) openStorage(ctx context.Context) (err error) {
+	if w.store == nil {
+		w.store, err = storage.Open(ctx, storage.Place{Path: w.cfg.Path, URL: w.cfg.URL, Endpoint: w.cfg.Endpoint,
+			Region: w.cfg.Region, Spool: w.cfg.Spool})
+	}
+	if err != nil {
+		return fmt.Errorf("table %s: %w", w.place(), err)
+	}
 	return nil
 }
 
@@ -98,15 +113,7 @@ func (w *Writer) probe(ctx context.Context) error {
 	if err := storage.ProbeSpool(w.cfg.Spool); err != nil {
 		return err
 	}
-	return storage.Probe(ctx, w.inner())
-}
-
-// inner returns the storage itself.
-func (w *Writer) inner() storage.Store {
-	if s, ok := w.store.(shared); ok {
-		return s.Store
-	}
-	return w.store
+	return storage.Probe(ctx, w.store)
 }
 
 // opened names the table in an error of opening it, and closes what is open.
@@ -136,7 +143,7 @@ func (w *Writer) place() string {
 
 // work is what has to be done before rows can be written.
 type work struct {
-	base  *snapshot
+	base  *deltalog.Snapshot
 	make  bool // the table
 	own   bool // say that we load it
 	empty bool // take every file out
@@ -144,26 +151,26 @@ type work struct {
 
 // consider looks at what is there and works out what has to be done.
 func (w *Writer) consider(ctx context.Context) (work, error) {
-	s, err := w.log.refresh(ctx)
+	s, err := w.log.Refresh(ctx)
 	if err != nil {
 		return work{}, err
 	}
-	if s.version < 0 {
+	if s.Version < 0 {
 		err := w.checkEmpty(ctx)
 		if !errors.Is(err, errNoVersion) {
 			return work{base: s, make: true, own: true}, err
 		}
 		// Somebody may have made the table between the two looks.
-		s, _ = w.log.refresh(ctx)
-		if s == nil || s.version < 0 {
+		s, _ = w.log.Refresh(ctx)
+		if s == nil || s.Version < 0 {
 			return work{}, err
 		}
 	}
 	if err := w.target.fits(s); err != nil {
 		return work{}, err
 	}
-	for id := range s.txns {
-		if other := strings.Split(id, ":"); len(other) == 3 && other[0] == engine && !strings.Contains(id, "#") && id != w.target.app {
+	for id := range s.Txns {
+		if other := strings.Split(id, ":"); len(other) == 3 && other[0] == deltalog.Engine && !strings.Contains(id, "#") && id != w.target.app {
 			return work{}, fault.Permanent(fmt.Errorf("it is loaded by the sink %q of the pipeline %q, and one table is for one sink; "+
 				"use another path or url", other[2], other[1]))
 		}
@@ -175,7 +182,7 @@ func (w *Writer) consider(ctx context.Context) (work, error) {
 var errSomethingElse = fault.Permanent(errors.New("there are files, and no Delta table; use an empty folder"))
 
 var errNoVersion = fault.Permanent(fmt.Errorf("the folder %s has no version that could be read; it is damaged: restore it "+
-	"from a backup, or load into another table", logFolder))
+	"from a backup, or load into another table", deltalog.Folder))
 
 // checkEmpty refuses a place that holds something else.
 func (w *Writer) checkEmpty(ctx context.Context) error {
@@ -183,7 +190,7 @@ func (w *Writer) checkEmpty(ctx context.Context) error {
 		if strings.HasPrefix(i.Name, ".") || strings.HasPrefix(i.Name, "_ampipe/") || strings.Contains(i.Name, "/.") {
 			return nil
 		}
-		if strings.HasPrefix(i.Name, logFolder) {
+		if strings.HasPrefix(i.Name, deltalog.Folder) {
 			return errNoVersion
 		}
 		return fmt.Errorf("%w (%s is there)", errSomethingElse, i.Name)
@@ -201,20 +208,19 @@ func (w *Writer) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = w.log.commit(ctx, todo.base, actions)
-		if err == nil || !errors.Is(err, errConflict) || try == raceTries {
+		_, err = w.log.Commit(ctx, todo.base, actions)
+		if err == nil || !errors.Is(err, deltalog.ErrConflict) || try == raceTries {
 			return err
 		}
 	}
 }
 
 // opening returns the first commit of a sink.
-func (w *Writer) opening(todo work) ([]action, error) {
+func (w *Writer) opening(todo work) ([]deltalog.Action, error) {
 	now := time.Now().UnixMilli()
 	g := w.target
-	parameters := map[string]string{"pipeline": g.table.Pipeline, "sink": g.table.Sink}
-	info := newInfo("WRITE", todo.base.version, now, parameters)
-	var actions []action
+	info := g.info("WRITE", todo.base.Version, now, map[string]string{})
+	actions := []deltalog.Action{{CommitInfo: info}}
 	if todo.make {
 		info.Operation, info.ReadVersion = "CREATE TABLE", nil
 		schema, err := json.Marshal(g.schema())
@@ -222,19 +228,18 @@ func (w *Writer) opening(todo work) ([]action, error) {
 			return nil, fmt.Errorf("write the schema: %w", err)
 		}
 		actions = append(actions,
-			action{Protocol: &protocol{MinReaderVersion: 1, MinWriterVersion: 2}},
-			action{MetaData: &metaData{ID: newID(), Format: format{Provider: "parquet", Options: map[string]string{}}, SchemaString: string(schema),
-				PartitionColumns: append([]string{}, g.names...), Configuration: map[string]string{}, CreatedTime: now}})
+			deltalog.Action{Protocol: &deltalog.Protocol{MinReaderVersion: 1, MinWriterVersion: 2}},
+			deltalog.Action{MetaData: &deltalog.MetaData{ID: newID(), SchemaString: string(schema), CreatedTime: now,
+				Format:           deltalog.Format{Provider: "parquet", Options: map[string]string{}},
+				PartitionColumns: append([]string{}, g.names...), Configuration: map[string]string{}}})
 	}
 	if todo.empty {
-		parameters["mode"] = "Overwrite"
-		for _, a := range todo.base.files.all() {
-			actions = append(actions, action{Remove: a.remove(now, true)})
+		info.OperationParameters["mode"] = "Overwrite"
+		for _, a := range todo.base.Files.All() {
+			actions = append(actions, deltalog.Action{Remove: a.Remove(now, true)})
 		}
 	}
-	actions = append(actions, commitStateActions(todo.base, g.app, &sink.CommitState{}, now)...)
-	first, err := info.action()
-	return append([]action{first}, actions...), err
+	return append(actions, commitStateActions(todo.base, g.app, &sink.CommitState{}, now)...), nil
 }
 
 // newID returns a random UUID, which the protocol wants for a table.
@@ -276,7 +281,7 @@ func (w *Writer) Describe(t sink.Table) (string, error) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, "\n    `%s` %s", c.field.Name, typeText(deltaType(c.field.Type)))
+		fmt.Fprintf(&b, "\n    `%s` %s", c.field.Name, deltalog.TypeText(deltalog.TypeOf(c.field.Type)))
 	}
 	b.WriteString("\n) USING DELTA")
 	if len(g.names) > 0 {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -141,16 +140,12 @@ func (f *parquetWriter) finish() (*stagedFile, error) {
 	}
 	var stats string
 	if err == nil {
-		stats, err = f.stats(meta)
+		stats, err = writeStats(meta, f.target.file.Fields(), f.nan)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("finish a Parquet file: %w", err), f.spool.Close())
 	}
 	return &stagedFile{spool: f.spool, size: info.Size(), rows: f.rows, blocks: f.blocks, partition: f.partition, stats: stats}, nil
-}
-
-func (f *parquetWriter) stats(meta *metadata.FileMetaData) (string, error) {
-	return writeStats(meta, f.target.file.Fields(), f.nan)
 }
 
 // drop forgets the file.

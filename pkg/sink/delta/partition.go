@@ -3,7 +3,6 @@ package delta
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // partition is the values of the partition columns that all rows of a file have,
@@ -97,10 +97,6 @@ func (l longest) refuses(p partition, names []string) (column int, reason string
 	return -1, ""
 }
 
-// escapePath returns a name in storage as a path in the log, which is escaped as in a
-// URL, what was escaped in the name included.
-func escapePath(name string) string { return strings.ReplaceAll(name, "%", "%25") }
-
 // checkPartitioned returns an error if values of a column cannot name a partition.
 func checkPartitioned(f arrow.Field) error {
 	switch f.Type.(type) {
@@ -109,7 +105,7 @@ func checkPartitioned(f arrow.Field) error {
 		return nil
 	}
 	return fmt.Errorf("partition_by names column %q of the type %s, whose values do not name partitions well; "+
-		"use a number, a date, a timestamp or a text", f.Name, typeText(deltaType(f.Type)))
+		"use a number, a date, a timestamp or a text", f.Name, deltalog.TypeText(deltalog.TypeOf(f.Type)))
 }
 
 // partitionText writes a value as the log has it.
@@ -122,8 +118,8 @@ func partitionText(a arrow.Array, i int) (*string, error) {
 	case *array.String:
 		text = strings.Clone(a.Value(i))
 		if text == "" {
-			return nil, &refusedValue{i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another " +
-				"value in the query"}
+			return nil, refuse(i, "it is an empty text in a partition column, which Delta Lake reads as NULL; give it another "+
+				"value in the query")
 		}
 	case *array.Int64:
 		text = strconv.FormatInt(a.Value(i), 10)
@@ -144,7 +140,7 @@ type group struct {
 }
 
 // groups tells the rows of a record apart by the arrays of its partition columns, which
-// have names. A value that cannot be held is a *refusedColumn.
+// have names. A value that cannot be held is a *refusedValue.
 func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, error) {
 	var all []group
 	at := map[string]int{}
@@ -157,11 +153,8 @@ func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, 
 		p := make(partition, len(by))
 		for i, a := range by {
 			v, err := partitionText(a, row)
-			if bad, ok := errors.AsType[*refusedValue](err); ok {
-				return nil, &refusedColumn{*bad, names[i]}
-			}
 			if err != nil {
-				return nil, err
+				return nil, inColumn(err, names[i])
 			}
 			p[i] = v
 		}
@@ -169,7 +162,7 @@ func groups(rows int, by []arrow.Array, names []string, most longest) ([]group, 
 		found, ok := at[key]
 		if !ok {
 			if column, reason := most.refuses(p, names); reason != "" {
-				return nil, &refusedColumn{refusedValue{row, reason}, names[column]}
+				return nil, &refusedValue{row, reason, names[column]}
 			}
 			found = len(all)
 			at[key] = found
@@ -196,19 +189,10 @@ func changed(by []arrow.Array, row int) bool {
 
 // pick returns some rows of a record, in the order given. The caller releases them.
 func pick(rec arrow.RecordBatch, rows []int64) (arrow.RecordBatch, error) {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	b.AppendValues(rows, nil)
-	indices := b.NewArray()
+	indices := longs(rows)
 	defer indices.Release()
 	columns := make([]arrow.Array, rec.NumCols())
-	defer func() {
-		for _, c := range columns {
-			if c != nil {
-				c.Release()
-			}
-		}
-	}()
+	defer releaseAll(columns)
 	for i, c := range rec.Columns() {
 		some, err := compute.TakeArray(context.Background(), c, indices)
 		if err != nil {
@@ -219,28 +203,36 @@ func pick(rec arrow.RecordBatch, rows []int64) (arrow.RecordBatch, error) {
 	return array.NewRecordBatch(rec.Schema(), columns, int64(len(rows))), nil
 }
 
-// bucketed returns the block column rounded down to multiples of size.
-func bucketed(blocks arrow.Array, size uint64) (arrow.Array, error) {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	b.Reserve(blocks.Len())
-	for i := range blocks.Len() {
-		if blocks.IsNull(i) {
-			b.AppendNull()
-			continue
+// releaseAll releases arrays, as far as there are any.
+func releaseAll(arrays []arrow.Array) {
+	for _, a := range arrays {
+		if a != nil {
+			a.Release()
 		}
-		var v int64
-		switch a := blocks.(type) {
-		case *array.Int64:
-			v = a.Value(i)
-		case *array.Int32:
-			v = int64(a.Value(i))
-		case *array.Int16:
-			v = int64(a.Value(i))
-		case *array.Int8:
-			v = int64(a.Value(i))
-		}
-		b.UnsafeAppend(arrowfmt.FloorDiv(v, int64(size)) * int64(size))
 	}
-	return b.NewArray(), nil
+}
+
+// longs returns numbers as an array, which shares their memory.
+func longs(values []int64) arrow.Array {
+	data := array.NewData(arrow.PrimitiveTypes.Int64, len(values), []*memory.Buffer{nil, memory.NewBufferBytes(arrow.GetBytes(values))}, nil, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// bucketed returns the block column rounded down to multiples of size.
+func bucketed(blocks arrow.Array, size uint64) arrow.Array {
+	switch a := blocks.(type) {
+	case *array.Int8:
+		return floored(a, a.Int8Values(), int64(size))
+	case *array.Int16:
+		return floored(a, a.Int16Values(), int64(size))
+	case *array.Int32:
+		return floored(a, a.Int32Values(), int64(size))
+	default:
+		return floored(a, a.(*array.Int64).Int64Values(), int64(size))
+	}
+}
+
+func floored[T int8 | int16 | int32 | int64](a arrow.Array, values []T, size int64) arrow.Array {
+	return each(arrow.PrimitiveTypes.Int64, a, values, func(v T) int64 { return arrowfmt.FloorDiv(int64(v), size) * size })
 }

@@ -55,7 +55,7 @@ func (g *target) rowsOf(step sink.Step) (rows stepRows, err error) {
 
 // place names block and row of a refused value.
 func (g *target) place(err error, run sink.RowRange, rows arrow.RecordBatch) error {
-	bad, ok := errors.AsType[*refusedColumn](err)
+	bad, ok := errors.AsType[*refusedValue](err)
 	if !ok {
 		return err
 	}
@@ -73,17 +73,16 @@ func (g *target) partitionRows(rec arrow.RecordBatch) ([]partitionedRows, error)
 		return nil, err
 	}
 	defer rows.Release()
-	defer func() {
-		for _, a := range by {
-			a.Release()
-		}
-	}()
+	defer releaseAll(by)
 	numbers := numbersOf(rec, g.table.BlockColumn)
 	defer numbers.Release()
-	if len(by) == 0 {
+	all := func(of partition) partitionedRows {
 		rows.Retain()
 		numbers.Retain()
-		return []partitionedRows{{record: rows, blocks: numbers}}, nil
+		return partitionedRows{rows, numbers, of}
+	}
+	if len(by) == 0 {
+		return []partitionedRows{all(nil)}, nil
 	}
 	found, err := groups(int(rec.NumRows()), by, g.names, g.longest)
 	if err != nil {
@@ -91,19 +90,16 @@ func (g *target) partitionRows(rec arrow.RecordBatch) ([]partitionedRows, error)
 	}
 	var portions []partitionedRows
 	for _, one := range found {
-		p := partitionedRows{partition: one.partition}
 		if one.rows == nil {
-			rows.Retain()
-			numbers.Retain()
-			p.record, p.blocks = rows, numbers
-		} else {
-			if p.record, err = pick(rows, one.rows); err != nil {
-				return portions, err
-			}
-			if p.blocks, err = pick(numbers, one.rows); err != nil {
-				p.record.Release()
-				return portions, err
-			}
+			return []partitionedRows{all(one.partition)}, nil
+		}
+		p := partitionedRows{partition: one.partition}
+		if p.record, err = pick(rows, one.rows); err != nil {
+			return portions, err
+		}
+		if p.blocks, err = pick(numbers, one.rows); err != nil {
+			p.record.Release()
+			return portions, err
 		}
 		portions = append(portions, p)
 	}

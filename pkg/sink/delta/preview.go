@@ -11,6 +11,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // previewFormat is how nested values are shown.
@@ -29,18 +30,15 @@ func (w *Writer) Columns() []string {
 // Preview reads the n rows of the highest blocks in the newest version of the table,
 // highest first. It opens as few files as may hold them.
 func (w *Writer) Preview(ctx context.Context, n int) ([]sink.PreviewRow, error) {
-	if w.log == nil {
-		return nil, errNotOpen
-	}
-	s, err := w.log.refresh(ctx)
+	s, err := w.refresh(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+		return nil, err
 	}
-	files := make([]*add, 0, s.files.len())
-	for _, a := range s.files.all() {
+	files := make([]*deltalog.Add, 0, s.Files.Len())
+	for _, a := range s.Files.All() {
 		files = append(files, a)
 	}
-	slices.SortFunc(files, func(a, b *add) int {
+	slices.SortFunc(files, func(a, b *deltalog.Add) int {
 		return cmp.Or(cmp.Compare(w.target.blocksOf(b).End, w.target.blocksOf(a).End), cmp.Compare(a.Path, b.Path))
 	})
 	var rows []sink.PreviewRow
@@ -56,18 +54,9 @@ func (w *Writer) Preview(ctx context.Context, n int) ([]sink.PreviewRow, error) 
 }
 
 // previewOf adds the rows of a file to rows, of which the n of the highest blocks stay.
-func (w *Writer) previewOf(ctx context.Context, a *add, n int, rows []sink.PreviewRow) ([]sink.PreviewRow, error) {
-	f, err := openFile(ctx, w.store, a.Path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // it was only read
+func (w *Writer) previewOf(ctx context.Context, a *deltalog.Add, n int, rows []sink.PreviewRow) ([]sink.PreviewRow, error) {
 	p := w.target.partitionFor(a)
-	err = w.target.readRows(ctx, f, func(rec arrow.RecordBatch) error {
-		blocks, err := w.target.numbers(rec, p)
-		if err != nil {
-			return err
-		}
+	err := w.readFile(ctx, a, func(rec arrow.RecordBatch, blocks sink.Blocks) error {
 		for i := range blocks.Len() {
 			at := blocks.At(i)
 			if len(rows) == n && at <= rows[n-1].Block {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -17,15 +15,19 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
 // readBatch is how many rows are in memory at a time.
 const readBatch = 8192
 
-// readRows reads the rows of a file of the table, of any writer, as records
-// with the columns that ours have. The records are borrowed.
-func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each func(arrow.RecordBatch) error) error {
+// readRows reads the rows of a file of a partition, of any writer, as records with the
+// columns that ours have, and the blocks that they are of. The records are borrowed.
+func (g *target) readRows(
+	ctx context.Context, f parquet.ReaderAtSeeker, p partition, each func(arrow.RecordBatch, sink.Blocks) error,
+) error {
 	r, err := file.NewParquetReader(f)
 	if err != nil {
 		return fault.Permanent(err)
@@ -52,7 +54,10 @@ func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each fu
 		if err != nil {
 			return err
 		}
-		err = each(rec)
+		blocks, err := g.numbers(rec, p)
+		if err == nil {
+			err = each(rec, blocks)
+		}
 		rec.Release()
 		if err != nil {
 			return err
@@ -68,13 +73,7 @@ func (g *target) readRows(ctx context.Context, f parquet.ReaderAtSeeker, each fu
 // column as, say, a large string.
 func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	columns := make([]arrow.Array, g.file.NumFields())
-	defer func() {
-		for _, c := range columns {
-			if c != nil {
-				c.Release()
-			}
-		}
-	}()
+	defer releaseAll(columns)
 	for i, f := range g.file.Fields() {
 		found := rec.Schema().FieldIndices(f.Name)
 		if len(found) == 0 {
@@ -84,7 +83,7 @@ func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 		a := rec.Column(found[0])
 		t, convert, err := mapType(a.DataType())
 		if err == nil && !arrow.TypeEqual(t, f.Type) {
-			err = fmt.Errorf("it is of the type %s, and the table says %s", a.DataType(), typeText(deltaType(f.Type)))
+			err = fmt.Errorf("it is of the type %s, and the table says %s", a.DataType(), deltalog.TypeText(deltalog.TypeOf(f.Type)))
 		}
 		if err == nil {
 			columns[i], err = convert.apply(a)
@@ -96,10 +95,19 @@ func (g *target) asOurs(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	return array.NewRecordBatch(g.file, columns, rec.NumRows()), nil
 }
 
-// openFile opens a file of the table by the path that the log has, which is
-// escaped as in a URL and may be absolute.
+// readFile is readRows of a file of the log.
+func (w *Writer) readFile(ctx context.Context, a *deltalog.Add, each func(arrow.RecordBatch, sink.Blocks) error) error {
+	f, err := openFile(ctx, w.store, a.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return w.target.readRows(ctx, f, w.target.partitionFor(a), each)
+}
+
+// openFile opens a file of the table by the path that the log has.
 func openFile(ctx context.Context, store storage.Store, path string) (storage.File, error) {
-	name, err := fileName(path)
+	name, err := deltalog.FileName(path)
 	if err != nil {
 		return nil, err
 	}
@@ -109,22 +117,4 @@ func openFile(ctx context.Context, store storage.Store, path string) (storage.Fi
 			"a vacuum with a retention that is too short, or somebody's hand; load into a new table: %w", name, err))
 	}
 	return f, err
-}
-
-// fileName returns the name in storage for a path in the log.
-func fileName(path string) (string, error) {
-	if strings.Contains(path, "://") || strings.HasPrefix(path, "/") {
-		return "", fault.Permanent(fmt.Errorf("the log names the file %s outside of the table, as a shallow clone does; "+
-			"load into another table", path))
-	}
-	name, err := url.PathUnescape(path)
-	if err != nil {
-		return "", fault.Permanent(fmt.Errorf("the log names the file %s, which is not escaped as it should be: %w", path, err))
-	}
-	return name, nil
-}
-
-// ranged returns the records of a file that may be released while others are read.
-func ranged(rec arrow.RecordBatch, from, to int) arrow.RecordBatch {
-	return rec.NewSlice(int64(from), int64(to))
 }

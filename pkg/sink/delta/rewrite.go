@@ -5,15 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // Tags of our files: the lowest and the highest block that has a row in them.
@@ -29,42 +32,32 @@ func blockTags(r block.Range) map[string]string {
 // blocksOf returns a range that all rows of a file are in: from its tags, or from
 // the statistics of the block column that its writer left. Without either
 // the rows may be of any block.
-func (g *target) blocksOf(a *add) block.Range {
-	low, errLow := strconv.ParseUint(a.Tags[tagMinBlock], 10, 63)
-	high, errHigh := strconv.ParseUint(a.Tags[tagMaxBlock], 10, 63)
-	if errLow == nil && errHigh == nil {
-		return block.Closed(block.Number(low), block.Number(high))
+func (g *target) blocksOf(a *deltalog.Add) block.Range {
+	if r, ok := closed(a.Tags[tagMinBlock], a.Tags[tagMaxBlock]); ok {
+		return r
 	}
-	var stats struct {
-		MinValues map[string]json.RawMessage `json:"minValues"`
-		MaxValues map[string]json.RawMessage `json:"maxValues"`
+	stats := a.ParseStats()
+	low, _ := stats.MinValues[g.blockName].(json.Number)
+	high, _ := stats.MaxValues[g.blockName].(json.Number)
+	if r, ok := closed(string(low), string(high)); ok {
+		return r
 	}
-	if json.Unmarshal([]byte(a.Stats), &stats) == nil {
-		low, errLow = strconv.ParseUint(string(stats.MinValues[g.blockName]), 10, 63)
-		high, errHigh = strconv.ParseUint(string(stats.MaxValues[g.blockName]), 10, 63)
-		if errLow == nil && errHigh == nil {
-			return block.Closed(block.Number(low), block.Number(high))
-		}
-	}
-	if at := partitionOf(g.names, a, g.blockName); at != nil {
-		if n, err := strconv.ParseUint(*at, 10, 63); err == nil {
-			return block.Closed(block.Number(n), block.Number(n))
+	if at := a.PartitionValues[g.blockName]; at != nil && slices.Contains(g.names, g.blockName) {
+		if r, ok := closed(*at, *at); ok {
+			return r
 		}
 	}
 	return block.Range{End: block.Max + 1}
 }
 
-func partitionOf(names []string, a *add, name string) *string {
-	for _, n := range names {
-		if n == name {
-			return a.PartitionValues[n]
-		}
-	}
-	return nil
+func closed(from, to string) (block.Range, bool) {
+	low, errLow := strconv.ParseUint(from, 10, 63)
+	high, errHigh := strconv.ParseUint(to, 10, 63)
+	return block.Closed(block.Number(low), block.Number(high)), errLow == nil && errHigh == nil
 }
 
 // partitionFor returns the partition of a file in the log.
-func (g *target) partitionFor(a *add) partition {
+func (g *target) partitionFor(a *deltalog.Add) partition {
 	p := make(partition, len(g.names))
 	for i, name := range g.names {
 		if v := a.PartitionValues[name]; v != nil && *v != "" {
@@ -100,11 +93,7 @@ func (g *target) without(
 			f.drop()
 		}
 	}()
-	err = g.readRows(ctx, from, func(rec arrow.RecordBatch) error {
-		blocks, err := g.numbers(rec, p)
-		if err != nil {
-			return err
-		}
+	err = g.readRows(ctx, from, p, func(rec arrow.RecordBatch, blocks sink.Blocks) error {
 		for at := 0; at < blocks.Len(); {
 			end := at + 1
 			keep := !gone.Has(blocks.At(at))
@@ -132,7 +121,7 @@ func (g *target) without(
 }
 
 func (g *target) addSlice(f *parquetWriter, rec arrow.RecordBatch, p partition, from, to int) error {
-	some := ranged(rec, from, to)
+	some := rec.NewSlice(int64(from), int64(to))
 	defer some.Release()
 	blocks, err := g.numbers(some, p)
 	if err != nil {
@@ -159,7 +148,10 @@ func (g *target) numbers(rec arrow.RecordBatch, p partition) (sink.Blocks, error
 			if err != nil || n < 0 {
 				return sink.Blocks{}, fmt.Errorf("partition %s: %w", strings.TrimSuffix(p.folder(g.names), "/"), errNoBlock)
 			}
-			constant := constantLong(n, int(rec.NumRows()))
+			same := longs(slices.Repeat([]int64{n}, int(rec.NumRows())))
+			defer same.Release()
+			only := arrow.NewSchema([]arrow.Field{{Name: "block", Type: same.DataType()}}, nil)
+			constant := array.NewRecordBatch(only, []arrow.Array{same}, rec.NumRows())
 			defer constant.Release()
 			return sink.BlocksOf(constant, 0)
 		}

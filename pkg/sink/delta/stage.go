@@ -3,11 +3,13 @@ package delta
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 // the rows in spooled files. It is not safe for concurrent use.
 type stage struct {
 	w       *Writer
-	base    *snapshot
+	base    *deltalog.Snapshot
 	had     *sink.CommitState // of base
 	state   *sink.CommitState
 	taken   []takenChange
@@ -46,11 +48,11 @@ type takenChange struct {
 
 // begin starts a stage on the newest version of the table.
 func (w *Writer) begin(ctx context.Context) (*stage, error) {
-	base, err := w.log.refresh(ctx)
+	base, err := w.refresh(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+		return nil, err
 	}
-	if base.version < 0 {
+	if base.Version < 0 {
 		return nil, fault.Permanent(fmt.Errorf("the table %s is gone; start again to load it anew", w.store))
 	}
 	if err := w.target.fits(base); err != nil {
@@ -203,14 +205,7 @@ func (s *stage) finishAll() error {
 	return nil
 }
 
-func (s *stage) keys() []string {
-	keys := make([]string, 0, len(s.open))
-	for key := range s.open {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func (s *stage) keys() []string { return slices.Sorted(maps.Keys(s.open)) }
 
 // makeRoom ends the largest file when there are too many.
 func (s *stage) makeRoom() error {

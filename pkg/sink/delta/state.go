@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // What the table says of itself, its commit state, is kept in txn actions: the place
@@ -35,13 +36,13 @@ func stateWordID(app string, i int) string { return fmt.Sprintf("%s#%d", app, i)
 
 // readCommitState returns what a version of the table has; false if the application
 // never wrote to it.
-func readCommitState(s *snapshot, app string) (*sink.CommitState, bool, error) {
-	if _, begun := s.txns[app]; !begun {
+func readCommitState(s *deltalog.Snapshot, app string) (*sink.CommitState, bool, error) {
+	if _, begun := s.Txns[app]; !begun {
 		return &sink.CommitState{}, false, nil
 	}
 	var stateWords []int64
 	for i := 0; ; i++ {
-		t, ok := s.txns[stateWordID(app, i)]
+		t, ok := s.Txns[stateWordID(app, i)]
 		if !ok {
 			break
 		}
@@ -53,12 +54,12 @@ func readCommitState(s *snapshot, app string) (*sink.CommitState, bool, error) {
 
 // commitStateActions returns the actions that make s say what l says: the count of the
 // commit, and the words that change. now is in milliseconds.
-func commitStateActions(s *snapshot, app string, l *sink.CommitState, now int64) []action {
-	actions := []action{{Txn: &txn{AppID: app, Version: s.txns[app].Version + 1, LastUpdated: now}}}
+func commitStateActions(s *deltalog.Snapshot, app string, l *sink.CommitState, now int64) []deltalog.Action {
+	actions := []deltalog.Action{{Txn: &deltalog.Txn{AppID: app, Version: s.Txns[app].Version + 1, LastUpdated: now}}}
 	for i, w := range encodeCommitState(l) {
 		id := stateWordID(app, i)
-		if have, ok := s.txns[id]; !ok || have.Version != w {
-			actions = append(actions, action{Txn: &txn{AppID: id, Version: w, LastUpdated: now}})
+		if have, ok := s.Txns[id]; !ok || have.Version != w {
+			actions = append(actions, deltalog.Action{Txn: &deltalog.Txn{AppID: id, Version: w, LastUpdated: now}})
 		}
 	}
 	return actions

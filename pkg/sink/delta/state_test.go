@@ -10,6 +10,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
+	"github.com/ampipe/ampipe/pkg/sink/delta/storage/storagetest"
 )
 
 func randomCommitState(rnd *rand.Rand) *sink.CommitState {
@@ -43,20 +45,26 @@ func randomCommitState(rnd *rand.Rand) *sink.CommitState {
 func TestTheCommitStateIsReadBack(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
-	s := emptySnapshot()
+	store := storagetest.Memory()
+	defer func() { _ = store.Close() }()
+	log, reader := deltalog.New(store), deltalog.New(store)
+	empty, err := log.Refresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := log.Commit(t.Context(), empty, []deltalog.Action{{Protocol: &deltalog.Protocol{}}, {MetaData: &deltalog.MetaData{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	const app = "ampipe:p:s"
 	for i := range 500 {
 		want := randomCommitState(rnd)
-		actions := commitStateActions(s, app, want, 1)
-		content, err := write(actions)
-		if err != nil {
+		if _, err := log.Commit(t.Context(), s, commitStateActions(s, app, want, 1)); err != nil {
 			t.Fatal(err)
 		}
-		again, err := read("x", content)
-		if err != nil {
+		if s, err = reader.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.play(int64(i), again)
 		got, begun, err := readCommitState(s, app)
 		if err != nil || !begun {
 			t.Fatalf("%+v: %v, %v", want, begun, err)
@@ -65,8 +73,8 @@ func TestTheCommitStateIsReadBack(t *testing.T) {
 			len(want.Partial) > 0 && !reflect.DeepEqual(got.Partial, want.Partial) {
 			t.Fatalf("%+v is read back as %+v", want, got)
 		}
-		if s.txns[app].Version != int64(i+1) {
-			t.Errorf("the count of commits is %d after %d", s.txns[app].Version, i+1)
+		if s.Txns[app].Version != int64(i+1) {
+			t.Errorf("the count of commits is %d after %d", s.Txns[app].Version, i+1)
 		}
 	}
 	if n := len(commitStateActions(s, app, mustCommitState(t, s, app), 1)); n != 1 {
@@ -74,7 +82,7 @@ func TestTheCommitStateIsReadBack(t *testing.T) {
 	}
 }
 
-func mustCommitState(t *testing.T, s *snapshot, app string) *sink.CommitState {
+func mustCommitState(t *testing.T, s *deltalog.Snapshot, app string) *sink.CommitState {
 	t.Helper()
 	l, _, err := readCommitState(s, app)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // Statistics are those that Parquet has collected already, written in the way of
@@ -26,18 +27,10 @@ const statsColumns = 32
 // textPrefix is how many characters of a text are kept.
 const textPrefix = 32
 
-// fileStats is the text in an add action.
-type fileStats struct {
-	NumRecords int64          `json:"numRecords"`
-	MinValues  map[string]any `json:"minValues"`
-	MaxValues  map[string]any `json:"maxValues"`
-	NullCount  map[string]any `json:"nullCount"`
-}
-
 // writeStats writes the statistics of a file. nan tells which columns hold a NaN, which
 // Parquet passes over and readers take for the largest number.
 func writeStats(meta *metadata.FileMetaData, fields []arrow.Field, nan []bool) (string, error) {
-	t := &statsWriter{meta: meta, out: fileStats{NumRecords: meta.NumRows, MinValues: map[string]any{}, MaxValues: map[string]any{},
+	t := &statsWriter{meta: meta, out: deltalog.Stats{NumRecords: new(uint64(meta.NumRows)), MinValues: map[string]any{}, MaxValues: map[string]any{},
 		NullCount: map[string]any{}}}
 	for i, f := range fields {
 		err := t.field(f, t.out.MinValues, t.out.MaxValues, t.out.NullCount, nan[i])
@@ -56,7 +49,7 @@ type statsWriter struct {
 	meta *metadata.FileMetaData
 	leaf int // of Parquet's columns, the next one
 	seen int // leaves with statistics
-	out  fileStats
+	out  deltalog.Stats
 }
 
 func (t *statsWriter) field(f arrow.Field, low, high, nulls map[string]any, nan bool) error {

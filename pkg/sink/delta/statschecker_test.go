@@ -10,11 +10,13 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
 
 // statsChecker holds the rows of a file against its statistics and tags.
 type statsChecker struct {
-	add   *add
+	add   *deltalog.Add
 	stats struct {
 		NumRecords int64          `json:"numRecords"`
 		MinValues  map[string]any `json:"minValues"`
@@ -25,7 +27,7 @@ type statsChecker struct {
 	nulls map[string]int64
 }
 
-func newStatsChecker(a *add) (*statsChecker, error) {
+func newStatsChecker(a *deltalog.Add) (*statsChecker, error) {
 	c := &statsChecker{add: a, nulls: map[string]int64{}}
 	d := json.NewDecoder(strings.NewReader(a.Stats))
 	d.UseNumber()

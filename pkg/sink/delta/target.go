@@ -17,10 +17,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 )
-
-// engine is who we say we are, in commits and in files.
-const engine = "ampipe"
 
 // target is the table as it should be. It is known without a look at storage, and
 // not changed after it was made.
@@ -129,7 +127,7 @@ func (g *target) columnNames() []string {
 func (g *target) writerProperties(cfg config.Delta) (*parquet.WriterProperties, error) {
 	codec, level, err := codecOf(cfg.Compression)
 	options := []parquet.WriterProperty{
-		parquet.WithCreatedBy(engine + " " + version()),
+		parquet.WithCreatedBy(deltalog.Engine + " " + version()),
 		parquet.WithCompression(codec),
 		parquet.WithDictionaryDefault(false),
 		parquet.WithMaxRowGroupLength(rowGroupRows),
@@ -149,28 +147,25 @@ func (g *target) writerProperties(cfg config.Delta) (*parquet.WriterProperties, 
 	return parquet.NewWriterProperties(options...), err
 }
 
+var codecs = map[string]compress.Compression{
+	"zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "gzip": compress.Codecs.Gzip, "none": compress.Codecs.Uncompressed,
+}
+
 // codecOf reads the name of a compression and its level, 0 if it has none.
-func codecOf(text string) (compress.Compression, int, error) {
+func codecOf(text string) (codec compress.Compression, level int, err error) {
 	name, rest, leveled := strings.Cut(text, "(")
-	level := 0
+	codec, known := codecs[name]
+	if name == "zstd" {
+		level = 1
+	}
 	if leveled {
-		n, err := strconv.Atoi(strings.TrimSuffix(rest, ")"))
-		if err != nil || n < 1 || n > 22 || !strings.HasSuffix(rest, ")") || name != "zstd" {
-			return 0, 0, fmt.Errorf("compression %q is unknown; use zstd(1) to zstd(22), snappy, gzip or none", text)
-		}
-		level = n
+		level, err = strconv.Atoi(strings.TrimSuffix(rest, ")"))
+		known = err == nil && level >= 1 && level <= 22 && strings.HasSuffix(rest, ")") && name == "zstd"
 	}
-	switch name {
-	case "zstd":
-		return compress.Codecs.Zstd, max(level, 1), nil
-	case "snappy":
-		return compress.Codecs.Snappy, 0, nil
-	case "gzip":
-		return compress.Codecs.Gzip, 0, nil
-	case "none":
-		return compress.Codecs.Uncompressed, 0, nil
+	if !known {
+		return 0, 0, fmt.Errorf("compression %q is unknown; use zstd(1) to zstd(22), snappy, gzip or none", text)
 	}
-	return 0, 0, fmt.Errorf("compression %q is unknown; use zstd(1) to zstd(22), snappy, gzip or none", text)
+	return codec, level, nil
 }
 
 func version() string {
@@ -181,30 +176,30 @@ func version() string {
 }
 
 // schema returns the schema of the table, as the log has it.
-func (g *target) schema() deltaSchema {
+func (g *target) schema() deltalog.Schema {
 	fields := make([]arrow.Field, len(g.columns))
 	for i, c := range g.columns {
 		fields[i] = c.field
 	}
-	return deltaStruct(fields)
+	return deltalog.SchemaOf(fields)
 }
 
 // fits compares the table that is there with the one that is wanted.
-func (g *target) fits(s *snapshot) error {
-	var have deltaSchema
-	if err := json.Unmarshal([]byte(s.meta.SchemaString), &have); err != nil {
+func (g *target) fits(s *deltalog.Snapshot) error {
+	var have deltalog.Schema
+	if err := json.Unmarshal([]byte(s.MetaData.SchemaString), &have); err != nil {
 		return fault.Permanent(fmt.Errorf("read the schema of the table: %w", err))
 	}
 	var wrong []error
 	want := g.schema()
 	for _, f := range want.Fields {
-		at := slices.IndexFunc(have.Fields, func(h deltaField) bool { return h.Name == f.Name })
+		at := slices.IndexFunc(have.Fields, func(h deltalog.SchemaField) bool { return h.Name == f.Name })
 		if at < 0 {
 			wrong = append(wrong, fmt.Errorf("column %q is missing in the table", f.Name))
 			continue
 		}
 		h := have.Fields[at]
-		if there, needed := typeText(h.Type), typeText(f.Type); there != needed {
+		if there, needed := deltalog.TypeText(h.Type), deltalog.TypeText(f.Type); there != needed {
 			wrong = append(wrong, fmt.Errorf("column %q is of the type %s, and the query needs %s", f.Name, there, needed))
 		}
 		if !h.Nullable {
@@ -218,12 +213,12 @@ func (g *target) fits(s *snapshot) error {
 	}
 	for _, h := range have.Fields {
 		// A reorg and compaction write files anew, and would lose its values.
-		if !slices.ContainsFunc(want.Fields, func(f deltaField) bool { return f.Name == h.Name }) {
+		if !slices.ContainsFunc(want.Fields, func(f deltalog.SchemaField) bool { return f.Name == h.Name }) {
 			wrong = append(wrong, fmt.Errorf("the table has a column %q, and the query does not", h.Name))
 		}
 	}
-	if !slices.Equal(slices.Concat([]string{}, s.meta.PartitionColumns), slices.Concat([]string{}, g.names)) {
-		wrong = append(wrong, fmt.Errorf("the table is partitioned by %q, and partition_by says %q", s.meta.PartitionColumns, g.names))
+	if !slices.Equal(slices.Concat([]string{}, s.MetaData.PartitionColumns), slices.Concat([]string{}, g.names)) {
+		wrong = append(wrong, fmt.Errorf("the table is partitioned by %q, and partition_by says %q", s.MetaData.PartitionColumns, g.names))
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return fault.Permanent(fmt.Errorf("%w; use another path or url, or cast in the query", err))
@@ -233,26 +228,19 @@ func (g *target) fits(s *snapshot) error {
 
 // converted returns a record's columns as the table has them: those of the files as
 // a record, and those of partitions. The caller releases both. A value that cannot
-// be held is a *refusedColumn.
+// be held is a *refusedValue.
 func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Array, error) {
 	columns := make([]arrow.Array, 0, len(g.columns))
-	defer func() {
-		for _, c := range columns {
-			c.Release()
-		}
-	}()
+	defer func() { releaseAll(columns) }()
 	for _, c := range g.columns {
 		a, err := c.convert.apply(rec.Column(c.source))
 		if err == nil && c.bucket > 0 {
 			blocks := a
-			a, err = bucketed(blocks, c.bucket)
+			a = bucketed(blocks, c.bucket)
 			blocks.Release()
 		}
 		if err != nil {
-			if bad, ok := errors.AsType[*refusedValue](err); ok {
-				return nil, nil, &refusedColumn{*bad, c.field.Name}
-			}
-			return nil, nil, fmt.Errorf("column %q: %w", c.field.Name, err)
+			return nil, nil, inColumn(err, c.field.Name)
 		}
 		columns = append(columns, a)
 	}
@@ -266,10 +254,4 @@ func (g *target) converted(rec arrow.RecordBatch) (arrow.RecordBatch, []arrow.Ar
 		by[i] = columns[at]
 	}
 	return array.NewRecordBatch(g.file, inFile, rec.NumRows()), by, nil
-}
-
-// refusedColumn is a refused value of a column.
-type refusedColumn struct {
-	refusedValue
-	column string
 }

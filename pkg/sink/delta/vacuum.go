@@ -3,11 +3,13 @@ package delta
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -19,7 +21,7 @@ const shownFiles = 20
 // files left the table when.
 const (
 	MinRetention = time.Hour
-	MaxRetention = tombstoneDays * 24 * time.Hour
+	MaxRetention = deltalog.Retention
 )
 
 // Vacuum removes files that the newest version does not need, and that are older
@@ -50,7 +52,7 @@ func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, 
 	if err != nil {
 		return done, err
 	}
-	s, err := w.log.refresh(ctx)
+	s, err := w.log.Refresh(ctx)
 	if err != nil {
 		return done, err
 	}
@@ -78,17 +80,17 @@ func (w *Writer) Vacuum(ctx context.Context, retention time.Duration, dry bool, 
 
 // needed are the files that a version names, and those that left the table after
 // the limit.
-func needed(s *snapshot, limit time.Time) (map[string]bool, error) {
+func needed(s *deltalog.Snapshot, limit time.Time) (map[string]bool, error) {
 	all := map[string]bool{}
-	for path := range s.files.all() {
-		name, err := fileName(path)
+	for path := range s.Files.All() {
+		name, err := deltalog.FileName(path)
 		if err != nil {
 			return nil, err
 		}
 		all[name] = true
 	}
-	for path, r := range s.removed.all() {
-		if name, err := fileName(path); err == nil && r.DeletionTimestamp >= limit.UnixMilli() {
+	for path, r := range s.Removed.All() {
+		if name, err := deltalog.FileName(path); err == nil && r.DeletionTimestamp >= limit.UnixMilli() {
 			all[name] = true
 		}
 	}
@@ -106,18 +108,9 @@ func kept(name string, partitions []string) bool {
 	for i, part := range parts {
 		if strings.HasPrefix(part, "_") || strings.HasPrefix(part, ".") {
 			column, _, isPartition := strings.Cut(part, "=")
-			if i == len(parts)-1 || !isPartition || !contains(partitions, column) {
+			if i == len(parts)-1 || !isPartition || !slices.ContainsFunc(partitions, func(n string) bool { return escaped(n) == column }) {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-func contains(names []string, escapedName string) bool {
-	for _, n := range names {
-		if escaped(n) == escapedName {
-			return true
 		}
 	}
 	return false

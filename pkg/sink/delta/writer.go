@@ -8,6 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -17,7 +18,7 @@ type Writer struct {
 	cfg    config.Delta
 	target *target
 	store  storage.Store
-	log    *tableLog
+	log    *deltalog.Log
 
 	turn chan struct{} // held by the one that stages or commits
 }
@@ -33,22 +34,6 @@ var (
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
 func New(cfg config.Delta) *Writer { return &Writer{cfg: cfg, turn: make(chan struct{}, 1)} }
-
-// NewOn makes a Writer for a table that lies in a given storage, wherever the
-// configuration says. The storage outlives the Writer.
-func NewOn(cfg config.Delta, store storage.Store) *Writer {
-	w := New(cfg)
-	w.store = shared{store}
-	return w
-}
-
-// shared is a storage that is closed by somebody else.
-type shared struct{ storage.Store }
-
-func (shared) Close() error { return nil }
-
-// Unwrap returns the storage itself.
-func (s shared) Unwrap() storage.Store { return s.Store }
 
 // Close releases the connections.
 func (w *Writer) Close() error {
@@ -80,15 +65,24 @@ func (w *Writer) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// State reads what is committed; see [sink.Writer].
-func (w *Writer) State(ctx context.Context) (sink.State, error) {
+// refresh returns the newest version of the table.
+func (w *Writer) refresh(ctx context.Context) (*deltalog.Snapshot, error) {
 	log := w.log
 	if log == nil {
-		return sink.State{}, errNotOpen
+		return nil, errNotOpen
 	}
-	s, err := log.refresh(ctx)
+	s, err := log.Refresh(ctx)
 	if err != nil {
-		return sink.State{}, fmt.Errorf("read the log of %s: %w", w.store, err)
+		return nil, fmt.Errorf("read the log of %s: %w", w.store, err)
+	}
+	return s, nil
+}
+
+// State reads what is committed; see [sink.Writer].
+func (w *Writer) State(ctx context.Context) (sink.State, error) {
+	s, err := w.refresh(ctx)
+	if err != nil {
+		return sink.State{}, err
 	}
 	l, _, err := readCommitState(s, w.target.app)
 	if err != nil {

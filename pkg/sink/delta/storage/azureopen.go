@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,25 +15,17 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
-
-	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// openAzure opens a container over connections of its own. It connects to nothing.
-func openAzure(u *url.URL, p Place) (*Container, error) {
-	c := &Container{spool: p.Spool, transport: ownTransport()}
-	c.name, c.prefix = shown(u, p.Endpoint), folderOf(u)
+// openAzure opens a container; see [clouds].
+func openAzure(_ context.Context, u *url.URL, p Place, transport limitedTransport) (cloud, error) {
 	client, err := azureClient(u, p.Endpoint, &container.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: &http.Client{Transport: c.transport},
+		Transport: &http.Client{Transport: transport},
 		// Within seconds; who calls tries again, and says what is wrong.
-		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
+		Retry:     policy.RetryOptions{MaxRetries: attempts - 1, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "ampipe"},
 	}})
-	if err != nil {
-		return nil, fault.Permanent(fmt.Errorf("open %s: %w", c.name, err))
-	}
-	c.client = client
-	return c, nil
+	return azureContainer{client}, err
 }
 
 // azureClient takes the credentials from the environment, under the names that

@@ -9,16 +9,21 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// Bucket is a table in a bucket of S3 or of Google Cloud Storage. Names are given once by conditional
-// writes; whether the server keeps that promise is what [Probe] finds out.
+// Bucket is a table in a bucket of S3 or of Google Cloud Storage, or in a container of
+// Azure Blob Storage. Names are given once by conditional writes; whether the server
+// keeps that promise is what [Probe] finds out.
 type Bucket struct {
 	cloud     cloud
+	kind      string // "bucket", "container"
 	name      string // for people
 	folder    string // what all names begin with; empty, or ends in a slash
 	spool     string
@@ -41,10 +46,14 @@ type cloud interface {
 	// any lists at most one object.
 	any(ctx context.Context, prefix string) error
 	delete(ctx context.Context, key string) error
-	// answered returns what the server has said if err comes from there, or nil.
-	answered(err error) *answer
-	// codes is what is decided for the server's codes.
-	codes() map[string]advice
+	// understand returns err as an [answer] if that is what the server has said, as a
+	// [credentialsError] if there was nothing to ask it with, or else without secrets.
+	understand(err error) error
+}
+
+// parallel is a cloud of which an object is fetched faster than by get.
+type parallel interface {
+	fetch(ctx context.Context, key string, into *os.File) error
 }
 
 // object is an object that is being read.
@@ -54,14 +63,22 @@ type object struct {
 	crc32c  *uint32 // of the whole object; nil: the cloud's library looks
 }
 
-func openBucket(ctx context.Context, u *url.URL, p Place) (*Bucket, error) {
-	b := &Bucket{name: shown(u, p.Endpoint), folder: folderOf(u), spool: p.Spool, transport: ownTransport()}
-	var err error
-	if u.Scheme == "gs" {
-		b.cloud, err = openGCS(ctx, u, p, b.transport)
-	} else {
-		b.cloud, err = openS3(ctx, u, p, b.transport)
+// clouds opens a bucket for each scheme of a url. It connects to nothing.
+var clouds = map[string]func(context.Context, *url.URL, Place, limitedTransport) (cloud, error){
+	"s3": openS3, "gs": openGCS, "azblob": openAzure,
+}
+
+func openBucket(ctx context.Context, u *url.URL, p Place) (Store, error) {
+	b := &Bucket{kind: "bucket", name: shown(u, p.Endpoint), folder: folderOf(u), spool: p.Spool, transport: ownTransport()}
+	if u.Scheme == "azblob" {
+		b.kind = "container"
 	}
+	open, ok := clouds[u.Scheme]
+	if !ok {
+		return nil, fault.Permanent(fmt.Errorf("the url begins with %s://; use s3://, gs:// or azblob://", u.Scheme))
+	}
+	var err error
+	b.cloud, err = open(ctx, u, p, b.transport)
 	if err != nil {
 		return nil, fault.Permanent(fmt.Errorf("open %s: %w", b.name, err))
 	}
@@ -92,11 +109,6 @@ func (b *Bucket) Create(ctx context.Context, name string, content []byte) error 
 	return b.failed(ctx, "write", name, err)
 }
 
-// Replace writes an object over another; see [Store].
-func (b *Bucket) Replace(ctx context.Context, name string, content []byte) error {
-	return b.Write(ctx, name, bytes.NewReader(content), int64(len(content)))
-}
-
 // Write uploads an object; see [Store].
 func (b *Bucket) Write(ctx context.Context, name string, r io.ReaderAt, size int64) error {
 	return b.failed(ctx, "write", name, b.cloud.put(ctx, b.folder+name, r, size, false))
@@ -118,7 +130,11 @@ func (b *Bucket) Open(ctx context.Context, name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = b.download(ctx, name, spool)
+	if fast, ok := b.cloud.(parallel); ok {
+		err = fast.fetch(ctx, b.folder+name, spool)
+	} else {
+		err = b.download(ctx, name, spool)
+	}
 	if err == nil {
 		_, err = spool.Seek(0, io.SeekStart)
 	}
@@ -128,6 +144,26 @@ func (b *Bucket) Open(ctx context.Context, name string) (File, error) {
 	}
 	return spool, nil
 }
+
+const (
+	// partSize is how much of a large file goes in one request to S3 or Azure.
+	partSize = 8 << 20
+	// partsAtOnce bounds the requests of one file that are under way.
+	partsAtOnce = 5
+)
+
+// inParts calls send for each part of a file, of several at the same time.
+func inParts(ctx context.Context, r io.ReaderAt, size int64, send func(ctx context.Context, i int, part *io.SectionReader) error) error {
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.SetLimit(partsAtOnce)
+	for i := range partsOf(size) {
+		at := int64(i) * partSize
+		parts.Go(func() error { return send(ctx, i, io.NewSectionReader(r, at, min(partSize, size-at))) })
+	}
+	return parts.Wait()
+}
+
+func partsOf(size int64) int { return int((size + partSize - 1) / partSize) }
 
 // attempts is how often a request is sent that fails for a reason that may pass.
 const attempts = 4
@@ -160,7 +196,7 @@ func (b *Bucket) download(ctx context.Context, name string, w io.Writer) error {
 		}
 	}
 	if want != nil && got.Sum32() != *want {
-		return errors.New(ofChanged)
+		return errors.New("the bytes were changed on the way")
 	}
 	return nil
 }
@@ -201,18 +237,12 @@ func (b *Bucket) Delete(ctx context.Context, name string) error {
 
 // Accessible reports whether the bucket exists and may be listed.
 func (b *Bucket) Accessible(ctx context.Context) error {
-	err := b.failed(ctx, "look at", "the bucket", b.cloud.any(ctx, b.folder))
+	err := b.failed(ctx, "look at", "the "+b.kind, b.cloud.any(ctx, b.folder))
 	if errors.Is(err, ErrNotFound) {
 		return fault.Permanent(fmt.Errorf("%s: the bucket does not exist; create it, or correct url and endpoint", b.name))
 	}
 	return err
 }
-
-// The codes of an answer that a caller asks about.
-var (
-	missing = map[string]bool{"NoSuchKey": true, "NotFound": true, "notFound": true}
-	taken   = map[string]bool{"PreconditionFailed": true, "conditionNotMet": true}
-)
 
 // failed classes an error of the cloud. What the server has not answered is the
 // network's: it passes, and it is shown.
@@ -224,6 +254,7 @@ func (b *Bucket) failed(ctx context.Context, verb, name string, err error) error
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", verb, name, context.Cause(ctx))
 	}
+	err = b.cloud.understand(err)
 	what := fmt.Sprintf("%s %s in %s", verb, name, b.name)
 	if refused, ok := errors.AsType[*credentialsError](err); ok {
 		return refused.failure(what, b.known.Load())
@@ -231,16 +262,16 @@ func (b *Bucket) failed(ctx context.Context, verb, name string, err error) error
 	if file := ofFile(err); file != nil {
 		return Classify(fmt.Errorf("%s: %w", what, file))
 	}
-	said := b.cloud.answered(err)
-	if said == nil {
+	said, ok := errors.AsType[*answer](err)
+	if !ok {
 		return fault.Later(fmt.Errorf("%s: %w", what, err), 0)
 	}
 	b.known.Store(true)
 	switch {
-	case missing[said.code]:
+	case said.isOne(missing):
 		return fmt.Errorf("%s %s: %w", verb, name, ErrNotFound)
-	case taken[said.code]:
+	case said.isOne(taken):
 		return fmt.Errorf("%s %s: %w", verb, name, ErrExists)
 	}
-	return said.failure(what, b.cloud.codes())
+	return said.failure(what)
 }

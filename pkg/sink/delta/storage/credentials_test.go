@@ -238,7 +238,7 @@ func TestCredentialsOfEntra(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	c := s.(*Container)
+	c := s.(*Bucket)
 	err = c.Accessible(t.Context())
 	if fault.Of(err) != fault.ClassPermanent || err == nil || strings.Contains(err.Error(), "\n") ||
 		!strings.Contains(err.Error(), "there are no credentials; set AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY") || !strings.Contains(err.Error(), "tried AzureCLICredential") {

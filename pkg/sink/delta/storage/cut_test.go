@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
@@ -72,11 +73,20 @@ func TestAnAnswerThatBreaksOffIsResumed(t *testing.T) {
 	google := func(b storagetest.Between) storage.Place {
 		return storage.Place{URL: "gs://lake/x", Endpoint: storagetest.GCS(t, b)}
 	}
+	storagetest.Azure(t)
+	microsoft := func(b storagetest.Between) storage.Place {
+		blob := &oneBlob{}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b(w, r, blob) }))
+		t.Cleanup(server.Close)
+		return storage.Place{URL: "azblob://lake/x", Endpoint: server.URL}
+	}
 	for name, c := range map[string]struct {
 		place storage.Place
 		reads int64
 		want  string
 	}{
+		"Azure, cut three times":  {microsoft(cut(3)), 4, ""},
+		"Azure, cut for ever":     {microsoft(cut(99)), 4, "unexpected EOF"},
 		"S3, cut three times":     {amazon(cut(3)), 4, ""},
 		"S3, cut again and again": {amazon(cut(99)), 4, "unexpected EOF"},
 		"Google, cut three times": {google(cut(3)), 4, ""},
@@ -101,6 +111,20 @@ func TestAnAnswerThatBreaksOffIsResumed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// oneBlob is a server of Azure's that has one blob.
+type oneBlob struct{ content []byte }
+
+func (o *oneBlob) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPut {
+		o.content, _ = io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusCreated)
+		return
+	}
+	w.Header().Set("ETag", `"1"`)
+	r.Header.Set("Range", r.Header.Get("X-Ms-Range"))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(o.content))
 }
 
 // upload is a server that takes an upload in parts as Google documents it, and has

@@ -22,7 +22,7 @@ func TestEveryErrnoIsDecided(t *testing.T) {
 			continue
 		}
 		published++
-		a, decided := errnos[name]
+		a, decided := errnos.find(name)
 		if !decided || a.text == "" {
 			t.Errorf("nothing is decided for %s (%v)", name, n)
 			continue

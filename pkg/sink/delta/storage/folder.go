@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,10 +44,7 @@ const Temporary = ".ampipe-"
 
 // Create writes a new file; see [Store].
 func (f *Folder) Create(ctx context.Context, name string, content []byte) error {
-	return f.place(ctx, name, func(w *os.File) error {
-		_, err := w.Write(content)
-		return err
-	}, func(from, to string) error {
+	return f.place(ctx, name, bytes.NewReader(content), int64(len(content)), func(from, to string) error {
 		err := os.Link(from, to)
 		return errors.Join(err, os.Remove(from))
 	})
@@ -54,30 +52,12 @@ func (f *Folder) Create(ctx context.Context, name string, content []byte) error 
 
 // Write copies a file; see [Store].
 func (f *Folder) Write(ctx context.Context, name string, r io.ReaderAt, size int64) error {
-	return f.place(ctx, name, func(w *os.File) error {
-		if from, ok := r.(*os.File); ok { // the kernel copies
-			if _, err := from.Seek(0, io.SeekStart); err != nil {
-				return err
-			}
-			_, err := w.ReadFrom(io.LimitReader(from, size))
-			return err
-		}
-		_, err := io.Copy(w, io.NewSectionReader(r, 0, size))
-		return err
-	}, os.Rename)
+	return f.place(ctx, name, r, size, os.Rename)
 }
 
-// Replace writes a file over another; see [Store].
-func (f *Folder) Replace(ctx context.Context, name string, content []byte) error {
-	return f.place(ctx, name, func(w *os.File) error {
-		_, err := w.Write(content)
-		return err
-	}, os.Rename)
-}
-
-// place fills a temporary file in the folder of name, syncs it, renames it
-// and syncs the folder.
-func (f *Folder) place(ctx context.Context, name string, fill func(*os.File) error, settle func(from, to string) error) error {
+// place copies to a temporary file in the folder of name, syncs it, renames it and
+// syncs the folder.
+func (f *Folder) place(ctx context.Context, name string, r io.ReaderAt, size int64, settle func(from, to string) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("write %s: %w", name, context.Cause(ctx))
 	}
@@ -87,7 +67,7 @@ func (f *Folder) place(ctx context.Context, name string, fill func(*os.File) err
 		return Classify(fmt.Errorf("write %s: %w", name, err))
 	}
 	from := filepath.Join(dir, Temporary+rand.Text())
-	err := writeSynced(from, fill)
+	err := writeSynced(from, func(w *os.File) error { return copyTo(w, r, size) })
 	if err != nil {
 		_ = os.Remove(from)
 	} else {
@@ -103,6 +83,18 @@ func (f *Folder) place(ctx context.Context, name string, fill func(*os.File) err
 		return Classify(fmt.Errorf("write %s: %w", name, err))
 	}
 	return nil
+}
+
+func copyTo(w *os.File, r io.ReaderAt, size int64) error {
+	if from, ok := r.(*os.File); ok { // the kernel copies
+		if _, err := from.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := w.ReadFrom(io.LimitReader(from, size))
+		return err
+	}
+	_, err := io.Copy(w, io.NewSectionReader(r, 0, size))
+	return err
 }
 
 func writeSynced(path string, fill func(*os.File) error) error {
@@ -228,7 +220,7 @@ func (f *Folder) Longest() (whole, part int) { return unix.PathMax - len(f.root)
 // probe checks whether this user may write in the folder and in that of the log, or
 // where they have to be made, and whether a link to a name that is taken fails there.
 func (f *Folder) probe() error {
-	dir, err := standing(f.root)
+	dir, err := existing(f.root)
 	if err != nil {
 		return Classify(err)
 	}
@@ -264,8 +256,8 @@ func refusedThere(what string, err error) error {
 	return Classify(err)
 }
 
-// standing returns the folder, or the nearest one above it that there is.
-func standing(dir string) (string, error) {
+// existing returns the folder, or the nearest one above it that there is.
+func existing(dir string) (string, error) {
 	for {
 		info, err := os.Stat(dir)
 		switch {

@@ -51,8 +51,6 @@ func openGCS(ctx context.Context, u *url.URL, p Place, transport limitedTranspor
 	return &gcsBucket{client: client, server: server, bucket: u.Host, pauses: fault.Backoff{Min: time.Second, Max: 5 * time.Second}}, nil
 }
 
-func (b *gcsBucket) codes() map[string]advice { return gcsCodes }
-
 // objects returns the address of the bucket's objects, and key, if it is not empty, of one
 // of them.
 func (b *gcsBucket) objects(prefix, key string, q url.Values) string {
@@ -72,13 +70,11 @@ func (b *gcsBucket) get(ctx context.Context, key string, offset int64, version s
 	if version != "" {
 		q.Set("generation", version)
 	}
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.objects("", key, q), nil)
-		if err == nil && offset > 0 {
-			request.Header.Set("Range", rangeFrom(offset))
-		}
-		return request, err
-	})
+	r := gcsRequest{method: http.MethodGet, address: b.objects("", key, q)}
+	if offset > 0 {
+		r.header = map[string]string{"Range": rangeFrom(offset)}
+	}
+	response, err := b.send(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -138,11 +134,9 @@ func (b *gcsBucket) any(ctx context.Context, prefix string) error {
 
 func (b *gcsBucket) page(ctx context.Context, q url.Values) (page gcsPage, err error) {
 	q.Set("fields", "items(name,size,updated),nextPageToken")
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodGet, b.objects("", "", q), nil)
-	})
+	response, err := b.send(ctx, gcsRequest{method: http.MethodGet, address: b.objects("", "", q)})
 	if err != nil {
-		if said, ok := errors.AsType[*gcsError](err); ok && said.status == http.StatusNotFound {
+		if said, ok := errors.AsType[*answer](err); ok && said.status == http.StatusNotFound {
 			said.code = "noSuchBucket"
 		}
 		return page, err
@@ -155,20 +149,30 @@ func (b *gcsBucket) page(ctx context.Context, q url.Values) (page gcsPage, err e
 }
 
 func (b *gcsBucket) delete(ctx context.Context, key string) error {
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodDelete, b.objects("", key, nil), nil)
-	})
+	return done(b.send(ctx, gcsRequest{method: http.MethodDelete, address: b.objects("", key, nil)}))
+}
+
+// done forgets an answer.
+func done(response *http.Response, err error) error {
 	if err != nil {
 		return err
 	}
 	return response.Body.Close()
 }
 
+// gcsRequest is a request that can be sent again.
+type gcsRequest struct {
+	method, address string
+	header          map[string]string
+	body            func() io.Reader // nil: none
+	size            int64            // of the body
+}
+
 // send sends a request, and again if it fails for a reason that may pass: all that a
-// Store does may be done twice. make is called for each try.
-func (b *gcsBucket) send(ctx context.Context, make func() (*http.Request, error)) (*http.Response, error) {
+// Store does may be done twice.
+func (b *gcsBucket) send(ctx context.Context, r gcsRequest) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
-		response, err := b.once(make)
+		response, err := b.once(ctx, r)
 		if err == nil || attempt == attempts || !mayPass(ctx, err) {
 			return response, err
 		}
@@ -178,10 +182,18 @@ func (b *gcsBucket) send(ctx context.Context, make func() (*http.Request, error)
 	}
 }
 
-func (b *gcsBucket) once(make func() (*http.Request, error)) (*http.Response, error) {
-	request, err := make()
+func (b *gcsBucket) once(ctx context.Context, r gcsRequest) (*http.Response, error) {
+	var body io.Reader = http.NoBody
+	if r.body != nil {
+		body = r.body()
+	}
+	request, err := http.NewRequestWithContext(ctx, r.method, r.address, body)
 	if err != nil {
 		return nil, err
+	}
+	request.ContentLength = r.size
+	for name, value := range r.header {
+		request.Header.Set(name, value)
 	}
 	request.Header.Set("User-Agent", "ampipe")
 	response, err := b.client.Do(request)
@@ -209,21 +221,16 @@ func mayPass(ctx context.Context, err error) bool {
 	if ofFile(err) != nil {
 		return false
 	}
-	said, ok := errors.AsType[*gcsError](err)
+	said, ok := errors.AsType[*answer](err)
 	return !ok || said.status >= http.StatusInternalServerError ||
 		said.status == http.StatusTooManyRequests || said.status == http.StatusRequestTimeout
 }
 
-// gcsError is an answer that refuses a request.
-type gcsError struct{ answer }
-
-func (e *gcsError) Error() string { return e.said() }
-
-// longestError is how much is read of the body of such an answer.
+// longestError is how much is read of the body of an answer that refuses a request.
 const longestError = 64 << 10
 
 func gcsErrorIn(response *http.Response) error {
-	e := &gcsError{answer{status: response.StatusCode}}
+	e := &answer{status: response.StatusCode}
 	body, _ := io.ReadAll(io.LimitReader(response.Body, longestError)) // a part is better than nothing
 	var said struct {
 		Error struct {
@@ -251,10 +258,5 @@ func gcsErrorIn(response *http.Response) error {
 	return e
 }
 
-// answered returns what the server has said; see [cloud].
-func (b *gcsBucket) answered(err error) *answer {
-	if said, ok := errors.AsType[*gcsError](err); ok {
-		return &said.answer
-	}
-	return nil
-}
+// understand returns err: it comes from here; see [cloud].
+func (b *gcsBucket) understand(err error) error { return err }

@@ -44,19 +44,12 @@ func (b *gcsBucket) put(ctx context.Context, key string, r io.ReaderAt, size int
 	head := fmt.Sprintf("--%s\r\nContent-Type: application/json\r\n\r\n%s\r\n--%s\r\nContent-Type: %s\r\n\r\n", boundary, about,
 		boundary, octets)
 	tail := "\r\n--" + boundary + "--\r\n"
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		body := io.MultiReader(strings.NewReader(head), io.NewSectionReader(r, 0, size), strings.NewReader(tail))
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, b.objects("/upload", "", q), body)
-		if err == nil {
-			request.ContentLength = int64(len(head)) + size + int64(len(tail))
-			request.Header.Set("Content-Type", "multipart/related; boundary="+boundary)
-		}
-		return request, err
-	})
-	if err != nil {
-		return err
-	}
-	return response.Body.Close()
+	return done(b.send(ctx, gcsRequest{method: http.MethodPost, address: b.objects("/upload", "", q),
+		header: map[string]string{"Content-Type": "multipart/related; boundary=" + boundary},
+		size:   int64(len(head)) + size + int64(len(tail)),
+		body: func() io.Reader {
+			return io.MultiReader(strings.NewReader(head), io.NewSectionReader(r, 0, size), strings.NewReader(tail))
+		}}))
 }
 
 // putParts sends a file in parts, each of which is repeated from where the server says
@@ -70,7 +63,7 @@ func (b *gcsBucket) putParts(ctx context.Context, about []byte, r io.ReaderAt, s
 	var ask bool // how far the server has the file
 	for failures := 0; ; {
 		from := offset
-		response, err := b.once(func() (*http.Request, error) { return partOf(ctx, session, r, offset, size, ask) })
+		response, err := b.once(ctx, partOf(session, r, offset, size, ask))
 		if err == nil {
 			_ = response.Body.Close() // nothing is in it
 			if response.StatusCode != http.StatusPermanentRedirect {
@@ -88,7 +81,7 @@ func (b *gcsBucket) putParts(ctx context.Context, about []byte, r io.ReaderAt, s
 			}
 			err = errors.New("the server takes no more of the file")
 		}
-		if said, ok := errors.AsType[*gcsError](err); ok && (said.status == http.StatusNotFound || said.status == http.StatusGone) {
+		if said, ok := errors.AsType[*answer](err); ok && (said.status == http.StatusNotFound || said.status == http.StatusGone) {
 			return errors.New("the server has ended the upload")
 		}
 		failures++
@@ -105,13 +98,9 @@ func (b *gcsBucket) putParts(ctx context.Context, about []byte, r io.ReaderAt, s
 // begin begins an upload in parts, and returns the address that they go to.
 func (b *gcsBucket) begin(ctx context.Context, about []byte) (string, error) {
 	q := url.Values{"uploadType": {"resumable"}}
-	response, err := b.send(ctx, func() (*http.Request, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, b.objects("/upload", "", q), bytes.NewReader(about))
-		if err == nil {
-			request.Header.Set("Content-Type", "application/json")
-		}
-		return request, err
-	})
+	response, err := b.send(ctx, gcsRequest{method: http.MethodPost, address: b.objects("/upload", "", q),
+		header: map[string]string{"Content-Type": "application/json"},
+		size:   int64(len(about)), body: func() io.Reader { return bytes.NewReader(about) }})
 	if err != nil {
 		return "", err
 	}
@@ -126,21 +115,14 @@ func (b *gcsBucket) begin(ctx context.Context, about []byte) (string, error) {
 
 // partOf returns a request that sends the part of a file that begins at an offset, or asks
 // how far the server has the file.
-func partOf(ctx context.Context, session string, r io.ReaderAt, offset, size int64, ask bool) (*http.Request, error) {
-	if ask {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPut, session, http.NoBody)
-		if err == nil {
-			request.Header.Set("Content-Range", fmt.Sprintf("bytes */%d", size))
-		}
-		return request, err
+func partOf(session string, r io.ReaderAt, offset, size int64, ask bool) gcsRequest {
+	request := gcsRequest{method: http.MethodPut, address: session, header: map[string]string{"Content-Range": fmt.Sprintf("bytes */%d", size)}}
+	if !ask {
+		request.size = min(gcsPart, size-offset)
+		request.header["Content-Range"] = fmt.Sprintf("bytes %d-%d/%d", offset, offset+request.size-1, size)
+		request.body = func() io.Reader { return io.NewSectionReader(r, offset, request.size) }
 	}
-	length := min(gcsPart, size-offset)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, session, io.NewSectionReader(r, offset, length))
-	if err == nil {
-		request.ContentLength = length
-		request.Header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, size))
-	}
-	return request, err
+	return request
 }
 
 // held returns how many bytes of a file the server has, from the first on.

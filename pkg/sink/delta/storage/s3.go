@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
-	"golang.org/x/sync/errgroup"
 )
 
 // s3Bucket is a bucket that is spoken to by Amazon's own library.
@@ -65,12 +64,10 @@ func openS3(ctx context.Context, u *url.URL, p Place, transport limitedTransport
 	return b, nil
 }
 
-func (b *s3Bucket) codes() map[string]advice { return s3Codes }
-
 // put writes an object; see [cloud]. A large one goes in parts, which are no object
 // until all are there.
 func (b *s3Bucket) put(ctx context.Context, key string, r io.ReaderAt, size int64, onlyNew bool) error {
-	if size > blockSize && !onlyNew {
+	if size > partSize && !onlyNew {
 		return b.putParts(ctx, key, r, size)
 	}
 	in := &s3.PutObjectInput{Bucket: b.bucket, Key: &key, Body: io.NewSectionReader(r, 0, size), ContentLength: &size,
@@ -88,21 +85,16 @@ func (b *s3Bucket) putParts(ctx context.Context, key string, r io.ReaderAt, size
 	if err != nil {
 		return err
 	}
-	parts := make([]types.CompletedPart, (size+blockSize-1)/blockSize)
-	uploads, sending := errgroup.WithContext(ctx)
-	uploads.SetLimit(blocksAtOnce)
-	for i := range parts {
-		uploads.Go(func() error {
-			number, at := int32(i+1), int64(i)*blockSize
-			part, err := b.client.UploadPart(sending, &s3.UploadPartInput{Bucket: b.bucket, Key: &key, UploadId: upload.UploadId,
-				PartNumber: &number, ChecksumAlgorithm: b.checksum, Body: io.NewSectionReader(r, at, min(blockSize, size-at))})
-			if err == nil {
-				parts[i] = types.CompletedPart{PartNumber: &number, ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32}
-			}
-			return err
-		})
-	}
-	err = uploads.Wait()
+	parts := make([]types.CompletedPart, partsOf(size))
+	err = inParts(ctx, r, size, func(ctx context.Context, i int, content *io.SectionReader) error {
+		number := int32(i + 1)
+		part, err := b.client.UploadPart(ctx, &s3.UploadPartInput{Bucket: b.bucket, Key: &key, UploadId: upload.UploadId,
+			PartNumber: &number, ChecksumAlgorithm: b.checksum, Body: content})
+		if err == nil {
+			parts[i] = types.CompletedPart{PartNumber: &number, ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32}
+		}
+		return err
+	})
 	if err == nil {
 		_, err = b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: b.bucket, Key: &key,
 			UploadId: upload.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}})
@@ -159,11 +151,11 @@ func (b *s3Bucket) delete(ctx context.Context, key string) error {
 	return err
 }
 
-// answered returns what the server has said; see [cloud].
-func (b *s3Bucket) answered(err error) *answer {
+// understand returns what the server has said; see [cloud].
+func (b *s3Bucket) understand(err error) error {
 	said, ok := errors.AsType[smithy.APIError](err)
-	if !ok {
-		return nil
+	if _, issuers := errors.AsType[*credentialsError](err); issuers || !ok {
+		return err
 	}
 	a := &answer{code: said.ErrorCode(), message: said.ErrorMessage()}
 	var response interface{ HTTPStatusCode() int }

@@ -35,7 +35,7 @@ func ProbeSpool(dir string) error {
 	there := dir
 	if dir != "" {
 		var err error
-		if there, err = standing(dir); err != nil {
+		if there, err = existing(dir); err != nil {
 			return OfSpool(dir, err)
 		}
 	}

@@ -6,7 +6,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -34,12 +33,9 @@ type Store interface {
 	// there or not.
 	Create(ctx context.Context, name string, content []byte) error
 
-	// Write copies size bytes of r to a name that nobody else uses. The file is
+	// Write copies size bytes of r to a file, over the one that may be there. It is
 	// durable, and visible in full, when it returns.
 	Write(ctx context.Context, name string, r io.ReaderAt, size int64) error
-
-	// Replace writes a whole file over the one that may be there.
-	Replace(ctx context.Context, name string, content []byte) error
 
 	// Read returns a whole small file.
 	Read(ctx context.Context, name string) ([]byte, error)
@@ -97,21 +93,7 @@ func Open(ctx context.Context, p Place) (Store, error) {
 	if err != nil || u.Host == "" {
 		return nil, fault.Permanent(errors.New("the url is not one of a bucket; write it as s3://bucket/folder"))
 	}
-	switch u.Scheme {
-	case "azblob":
-		return opened(openAzure(u, p))
-	case "s3", "gs":
-		return opened(openBucket(ctx, u, p))
-	}
-	return nil, fault.Permanent(fmt.Errorf("the url begins with %s://; use s3://, gs:// or azblob://", u.Scheme))
-}
-
-// opened returns no Store, rather than one that is nil, with an error.
-func opened[S Store](s S, err error) (Store, error) {
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return openBucket(ctx, u, p)
 }
 
 // folderOf returns what all names in the bucket begin with: nothing, or a folder and a
@@ -141,5 +123,3 @@ func ownTransport() limitedTransport {
 
 // longestName is what the clouds take for the name of an object.
 const longestName = 1024
-
-const accessDenied = "access denied; give these credentials the rights to list, read, write and delete there"

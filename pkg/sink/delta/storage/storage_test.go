@@ -168,7 +168,7 @@ func TestStores(t *testing.T) {
 		if err := s.Create(ctx, "_delta_log/2", []byte("again")); !errors.Is(err, storage.ErrExists) {
 			t.Errorf("create what is there: %v", err)
 		}
-		if err := s.Replace(ctx, "_delta_log/3", []byte("new")); err != nil {
+		if err := s.Write(ctx, "_delta_log/3", strings.NewReader("new"), 3); err != nil {
 			t.Error(err)
 		}
 		for name, want := range map[string]string{"_delta_log/2": "_delta_log/2", "_delta_log/3": "new"} {

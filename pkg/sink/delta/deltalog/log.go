@@ -1,4 +1,4 @@
-package delta
+package deltalog
 
 import (
 	"bytes"
@@ -15,101 +15,93 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
-const (
-	logFolder      = "_delta_log/"
-	lastCheckpoint = logFolder + "_last_checkpoint"
-)
+// Folder holds the log. Delta: File Types.
+const Folder = "_delta_log/"
+
+const lastCheckpoint = Folder + "_last_checkpoint"
+
+// ErrConflict says that another writer has made this version of the table.
+var ErrConflict = errors.New("another writer has made this version of the table")
 
 var (
 	commitName     = regexp.MustCompile(`^_delta_log/([0-9]{20})\.json$`)
 	checkpointName = regexp.MustCompile(`^_delta_log/([0-9]{20})\.checkpoint(?:\.([0-9]{10})\.([0-9]{10}))?\.parquet$`)
-
-	errConflict   = errors.New("another writer has made this version of the table")
-	errIncomplete = fault.Permanent(errors.New("the table's log has no protocol or no metadata; it is damaged: restore it from " +
-		"a backup, or load into another table"))
 )
 
-func commitPath(version int64) string { return fmt.Sprintf("%s%020d.json", logFolder, version) }
+func commitPath(version int64) string { return fmt.Sprintf("%s%020d.json", Folder, version) }
 
-// tableLog reads and writes the log of a table. It is safe for concurrent use.
-type tableLog struct {
+// Log reads and writes the log of a table. It is safe for concurrent use.
+type Log struct {
 	store storage.Store
-
-	now func() time.Time // nil: the clock
+	now   func() time.Time
 
 	mu     sync.Mutex
-	latest *snapshot // the newest version seen; nil: none yet
+	latest *Snapshot // the newest version seen; nil: none yet
 }
 
-func (l *tableLog) clock() time.Time {
-	if l.now != nil {
-		return l.now()
-	}
-	return time.Now()
-}
+// New returns the log of the table in store. It reads nothing yet.
+func New(store storage.Store) *Log { return &Log{store: store, now: time.Now} }
 
-// refresh returns the newest version of the table. It keeps what it has seen, and
-// reads only what is new.
-func (l *tableLog) refresh(ctx context.Context) (*snapshot, error) {
+// Refresh returns the newest version of the table. It keeps what it has seen, and
+// reads only what is new. A table that we cannot work with is a permanent error.
+func (l *Log) Refresh(ctx context.Context) (*Snapshot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.latest == nil || l.latest.version < 0 {
-		s, err := load(ctx, l.store, l.clock())
-		if err != nil {
-			return nil, err
-		}
-		l.latest = s
-		return s, nil
+	s, err := l.latest, error(nil)
+	if s == nil || s.Version < 0 {
+		s, err = load(ctx, l.store)
+	} else {
+		s, err = follow(ctx, l.store, s)
 	}
-	s, err := follow(ctx, l.store, l.latest, l.clock())
 	if err != nil {
 		return nil, err
+	}
+	if s != l.latest && s.Version >= 0 {
+		s.prune(l.now())
+		if err := s.check(); err != nil {
+			return nil, err
+		}
 	}
 	l.latest = s
 	return s, nil
 }
 
-// follow plays the commits after s; now is for tombstones that are too old.
-func follow(ctx context.Context, store storage.Store, s *snapshot, now time.Time) (*snapshot, error) {
-	next := s
-	for {
-		name := commitPath(next.version + 1)
+// follow plays the commits after s.
+func follow(ctx context.Context, store storage.Store, s *Snapshot) (*Snapshot, error) {
+	for next := s; ; {
+		name := commitPath(next.Version + 1)
 		content, err := store.Read(ctx, name)
 		if errors.Is(err, storage.ErrNotFound) {
-			if next == s {
-				return s, nil
-			}
-			next.prune(now)
-			return next, next.check()
+			return next, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		actions, err := read(name, content)
+		actions, err := decode(name, content)
 		if err != nil {
 			return nil, err
 		}
 		if next == s {
 			next = s.clone()
 		}
-		next.play(next.version+1, actions)
+		next.play(next.Version+1, actions)
 	}
 }
 
 // load reads the newest version of the table, from the last checkpoint and the
-// commits after it; now is for tombstones that are too old.
-func load(ctx context.Context, store storage.Store, now time.Time) (*snapshot, error) {
+// commits after it.
+func load(ctx context.Context, store storage.Store) (*Snapshot, error) {
 	hint := readHint(ctx, store)
-	after := logFolder
+	after := Folder
 	if hint >= 0 {
-		after = fmt.Sprintf("%s%020d.", logFolder, hint)
+		after = fmt.Sprintf("%s%020d.", Folder, hint)
 	}
 	have, err := listLog(ctx, store, after)
 	if err != nil {
 		return nil, err
 	}
 	if hint >= 0 && len(have.checkpoint) == 0 { // the hint is wrong
-		if have, err = listLog(ctx, store, logFolder); err != nil {
+		if have, err = listLog(ctx, store, Folder); err != nil {
 			return nil, err
 		}
 	}
@@ -119,45 +111,30 @@ func load(ctx context.Context, store storage.Store, now time.Time) (*snapshot, e
 			return nil, err
 		}
 	}
-	for _, version := range have.commits {
-		if version <= s.version {
-			continue
-		}
-		if version != s.version+1 {
-			return nil, fault.Permanent(fmt.Errorf("version %d is missing in the table's log; the folder %s is damaged: restore it "+
-				"from a backup, or load into another table", s.version+1, logFolder))
-		}
-		content, err := store.Read(ctx, commitPath(version))
-		if err != nil {
-			return nil, err
-		}
-		actions, err := read(commitPath(version), content)
-		if err != nil {
-			return nil, err
-		}
-		s.play(version, actions)
-	}
-	if s.version < 0 {
+	if have.newest <= s.Version {
 		return s, nil
 	}
-	s.prune(now)
-	return s, s.check()
+	if s, err = follow(ctx, store, s); err == nil && s.Version < have.newest {
+		err = fault.Permanent(fmt.Errorf("version %d is missing in the table's log; the folder %s is damaged: restore it "+
+			"from a backup, or load into another table", s.Version+1, Folder))
+	}
+	return s, err
 }
 
 // listing is what the folder of the log holds.
 type listing struct {
+	newest     int64    // of the commits; -1: there is none
 	version    int64    // of checkpoint
 	checkpoint []string // the files of the newest complete one
-	commits    []int64  // ascending
 }
 
 func listLog(ctx context.Context, store storage.Store, after string) (listing, error) {
-	have := listing{version: -1}
+	have := listing{newest: -1, version: -1}
 	parts := map[string][]string{} // of each checkpoint
-	err := store.List(ctx, logFolder, after, func(i storage.Info) error {
+	err := store.List(ctx, Folder, after, func(i storage.Info) error {
 		if m := commitName.FindStringSubmatch(i.Name); m != nil {
 			if v, err := strconv.ParseInt(m[1], 10, 64); err == nil {
-				have.commits = append(have.commits, v)
+				have.newest = v
 			}
 		}
 		m := checkpointName.FindStringSubmatch(i.Name)
@@ -179,7 +156,8 @@ func listLog(ctx context.Context, store storage.Store, after string) (listing, e
 }
 
 // readHint returns the version of the last checkpoint, -1 if nobody says. It is a
-// hint only: whatever is wrong with it, the folder tells the truth.
+// hint only: whatever is wrong with it, the folder tells the truth. Delta: Last
+// Checkpoint File.
 func readHint(ctx context.Context, store storage.Store) int64 {
 	content, err := store.Read(ctx, lastCheckpoint)
 	if err != nil {
@@ -194,12 +172,12 @@ func readHint(ctx context.Context, store storage.Store) int64 {
 	return *hint.Version
 }
 
-// commit makes actions the version after s, or fails with [errConflict] if there
+// Commit makes actions the version after s, or fails with [ErrConflict] if there
 // is one by now. After another error nobody knows whether it was made, and what
-// the actions refer to has to stay.
-func (l *tableLog) commit(ctx context.Context, s *snapshot, actions []action) (*snapshot, error) {
-	version := s.version + 1
-	content, err := write(actions)
+// the actions refer to has to stay. Delta: Delta Log Entries.
+func (l *Log) Commit(ctx context.Context, s *Snapshot, actions []Action) (*Snapshot, error) {
+	version := s.Version + 1
+	content, err := encode(actions)
 	if err != nil {
 		return nil, err
 	}
@@ -211,17 +189,17 @@ func (l *tableLog) commit(ctx context.Context, s *snapshot, actions []action) (*
 			return nil, err
 		}
 		if !bytes.Equal(there, content) {
-			return nil, errConflict
+			return nil, ErrConflict
 		}
 	} else if err != nil {
 		return nil, err
 	}
 	next := s.clone()
 	next.play(version, actions)
-	next.prune(l.clock())
+	next.prune(l.now())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.latest == nil || l.latest.version < version {
+	if l.latest == nil || l.latest.Version < version {
 		l.latest = next
 	}
 	return next, nil

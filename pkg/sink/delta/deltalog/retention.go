@@ -1,4 +1,4 @@
-package delta
+package deltalog
 
 import (
 	"math"
@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// tombstoneDays is how long at least the log remembers files that are gone, so that
-// vacuum of any program spares them: the default of Delta.
-const tombstoneDays = 7
+// Retention is how long at least the log remembers files that are gone, so that vacuum
+// of any program spares them: the default of Delta.
+const Retention = 7 * 24 * time.Hour
 
 // retentionProperty is for how long a table wants it.
 const retentionProperty = "delta.deletedFileRetentionDuration"
 
 // retention returns how long tombstones are kept: what the table says, but not less
-// than [MaxRetention], by which our own vacuum goes. A table that says it in a way
-// that we cannot read keeps them for ever.
-func (s *snapshot) retention() time.Duration {
-	if s.meta == nil {
-		return MaxRetention
+// than [Retention]. A table that says it in a way that we cannot read keeps them for
+// ever.
+func (s *Snapshot) retention() time.Duration {
+	if s.MetaData == nil {
+		return Retention
 	}
-	text, set := s.meta.Configuration[retentionProperty]
+	text, set := s.MetaData.Configuration[retentionProperty]
 	if !set {
-		return MaxRetention
+		return Retention
 	}
 	d, ok := parseInterval(text)
 	if !ok {
 		return math.MaxInt64
 	}
-	return max(d, MaxRetention)
+	return max(d, Retention)
 }
 
 var intervalPart = regexp.MustCompile(`^\s*(\d+)\s+(week|day|hour|minute|second|millisecond|microsecond)s?\b`)
@@ -68,22 +68,22 @@ func parseInterval(text string) (time.Duration, bool) {
 // prune forgets tombstones that are older than the retention. It looks at them when
 // half as many have come as there were when it looked last, so that it costs little
 // whatever their number.
-func (s *snapshot) prune(now time.Time) {
-	if 2*s.buried <= s.removed.len() {
+func (s *Snapshot) prune(now time.Time) {
+	if 2*s.buried <= s.Removed.Len() {
 		return
 	}
 	s.buried = 0
 	oldest := s.oldestTombstone(now)
-	for path, r := range s.removed.all() {
+	for path, r := range s.Removed.All() {
 		if r.DeletionTimestamp < oldest {
-			s.removed = s.removed.without(path)
+			s.Removed = s.Removed.without(path)
 		}
 	}
 }
 
 // oldestTombstone returns the time, in milliseconds, before which tombstones may be
 // forgotten.
-func (s *snapshot) oldestTombstone(now time.Time) int64 {
+func (s *Snapshot) oldestTombstone(now time.Time) int64 {
 	d := s.retention()
 	if d == math.MaxInt64 {
 		return math.MinInt64

@@ -1,4 +1,4 @@
-package delta
+package deltalog
 
 import (
 	"iter"
@@ -6,14 +6,14 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// tree is a sorted map that is never changed: with and without return another one,
+// Tree is a sorted map that is never changed: what adds or removes a key returns another one,
 // which shares nearly all of its memory with it. So a version of the table costs
 // what it changes, however many files there are. It is safe for concurrent use. The
 // zero value is empty.
 //
 // It is a treap: a search tree by key, whose nodes are a heap by the hash of the
 // key. That keeps it about as flat as random insertions would.
-type tree[V any] struct {
+type Tree[V any] struct {
 	root *node[V]
 	size int
 }
@@ -25,25 +25,21 @@ type node[V any] struct {
 	left, right *node[V]
 }
 
-func (t tree[V]) len() int { return t.size }
+// Len returns the number of keys.
+func (t Tree[V]) Len() int { return t.size }
 
-// get returns the value of a key, the zero value if there is none.
-func (t tree[V]) get(key string) (value V) {
-	for n := t.root; n != nil; {
-		switch {
-		case key < n.key:
-			n = n.left
-		case key > n.key:
-			n = n.right
-		default:
-			return n.value
-		}
+// Get returns the value of a key, the zero value if there is none.
+func (t Tree[V]) Get(key string) (value V) {
+	if n := t.find(key); n != nil {
+		value = n.value
 	}
 	return value
 }
 
-// has reports whether there is a key.
-func (t tree[V]) has(key string) bool {
+// Has reports whether there is a key.
+func (t Tree[V]) Has(key string) bool { return t.find(key) != nil }
+
+func (t Tree[V]) find(key string) *node[V] {
 	n := t.root
 	for n != nil && n.key != key {
 		if key < n.key {
@@ -52,11 +48,11 @@ func (t tree[V]) has(key string) bool {
 			n = n.right
 		}
 	}
-	return n != nil
+	return n
 }
 
-// all returns keys and values in the order of the keys.
-func (t tree[V]) all() iter.Seq2[string, V] {
+// All returns keys and values in the order of the keys.
+func (t Tree[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) { t.root.walk(yield) }
 }
 
@@ -65,8 +61,8 @@ func (n *node[V]) walk(yield func(string, V) bool) bool {
 }
 
 // with returns a tree in which a key has a value.
-func (t tree[V]) with(key string, value V) tree[V] {
-	if !t.has(key) {
+func (t Tree[V]) with(key string, value V) Tree[V] {
+	if !t.Has(key) {
 		t.size++
 	}
 	t.root = t.root.with(&node[V]{key: key, value: value, rank: xxh3.HashString(key)})
@@ -101,11 +97,11 @@ func (n *node[V]) with(added *node[V]) *node[V] {
 }
 
 // without returns a tree that lacks a key.
-func (t tree[V]) without(key string) tree[V] {
-	if !t.has(key) {
+func (t Tree[V]) without(key string) Tree[V] {
+	if !t.Has(key) {
 		return t
 	}
-	return tree[V]{root: t.root.without(key), size: t.size - 1}
+	return Tree[V]{root: t.root.without(key), size: t.size - 1}
 }
 
 func (n *node[V]) without(key string) *node[V] {

@@ -1,8 +1,7 @@
-package delta
+package deltalog
 
 import (
 	"fmt"
-	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -15,7 +14,7 @@ func TestTree(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	type version struct {
-		tree tree[int]
+		tree Tree[int]
 		want map[string]int
 	}
 	versions := []version{{want: map[string]int{}}}
@@ -33,19 +32,19 @@ func TestTree(t *testing.T) {
 		versions = append(versions, next)
 	}
 	for i, v := range versions {
-		if v.tree.len() != len(v.want) || !maps.Equal(maps.Collect(v.tree.all()), v.want) {
-			t.Fatalf("version %d has %d keys, want %d", i, v.tree.len(), len(v.want))
+		if v.tree.Len() != len(v.want) || !maps.Equal(maps.Collect(v.tree.All()), v.want) {
+			t.Fatalf("version %d has %d keys, want %d", i, v.tree.Len(), len(v.want))
 		}
 		for key, want := range v.want {
-			if got := v.tree.get(key); got != want || !v.tree.has(key) {
+			if got := v.tree.Get(key); got != want || !v.tree.Has(key) {
 				t.Fatalf("version %d: %s is %d, want %d", i, key, got, want)
 			}
 		}
 		var keys []string
-		for key := range v.tree.all() {
+		for key := range v.tree.All() {
 			keys = append(keys, key)
 		}
-		if !slices.IsSorted(keys) || v.tree.has("-") || v.tree.get("-") != 0 {
+		if !slices.IsSorted(keys) || v.tree.Has("-") || v.tree.Get("-") != 0 {
 			t.Fatalf("version %d is out of order", i)
 		}
 	}
@@ -55,7 +54,7 @@ func TestTree(t *testing.T) {
 // it a list.
 func TestTreeIsFlat(t *testing.T) {
 	t.Parallel()
-	var all tree[int]
+	var all Tree[int]
 	for i := range 10_000 {
 		all = all.with(fmt.Sprintf("%08d", i), i)
 	}
@@ -68,12 +67,5 @@ func TestTreeIsFlat(t *testing.T) {
 	}
 	if d := depth(all.root); d > 60 {
 		t.Errorf("10,000 keys are %d deep", d)
-	}
-}
-
-// keys returns the keys in order.
-func keys[V any](t tree[V]) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		t.root.walk(func(key string, _ V) bool { return yield(key) })
 	}
 }

@@ -1,15 +1,12 @@
-package delta
+package deltalog
 
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"testing"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -25,7 +22,7 @@ func FuzzCommit(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		actions, err := read("0.json", content)
+		actions, err := decode("0.json", content)
 		if err != nil {
 			if fault.Of(err) != fault.ClassPermanent {
 				t.Errorf("%v is not permanent", err)
@@ -36,46 +33,12 @@ func FuzzCommit(f *testing.F) {
 		s.play(0, actions)
 		s.prune(time.Unix(1e9, 0))
 		_ = s.check()
-		_, _, _ = readCommitState(s, appID("a", "b"))
-		text, err := write(actions)
+		text, err := encode(actions)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := read("0.json", text); err != nil || len(again) != len(actions) {
+		if again, err := decode("0.json", text); err != nil || len(again) != len(actions) {
 			t.Errorf("%s: %v", text, err)
-		}
-	})
-}
-
-// FuzzState holds that no words in the transactions of a table make the reading of our
-// state panic or take memory without bound, and that a state is read as it was written.
-// The check sum is made right, so that what is behind it is reached.
-func FuzzState(f *testing.F) {
-	l := &sink.CommitState{Partial: map[block.Number]sink.Partial{7: {Batch: "ab", Parts: 3, Have: []int{0, 2}}}}
-	l.Coverage.Add(block.Range{Start: 1, End: 5})
-	l.Live = sink.LiveState{Started: true, Epoch: 2, Seq: 9, Start: 4, Cursor: block.Cursor{Network: "mainnet", Number: 8}}
-	var seed []byte
-	for _, w := range encodeCommitState(l) {
-		seed = binary.LittleEndian.AppendUint64(seed, uint64(w))
-	}
-	f.Add(seed)
-	f.Add(seed[:40])
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var stateWords []int64
-		for len(text) >= 8 {
-			stateWords = append(stateWords, int64(binary.LittleEndian.Uint64(text)))
-			text = text[8:]
-		}
-		if len(stateWords) >= 3 {
-			stateWords[0], stateWords[2] = stateForm, int64(len(stateWords))
-			stateWords[1] = int64(sum(stateWords[2:]))
-		}
-		l, err := decodeCommitState(stateWords)
-		if err != nil {
-			return
-		}
-		if _, err := decodeCommitState(encodeCommitState(l)); err != nil {
-			t.Errorf("%+v: %v", l, err)
 		}
 	})
 }
@@ -113,7 +76,7 @@ func FuzzCheckpoint(f *testing.F) {
 // checkpointForFuzz is a checkpoint as we write it.
 func checkpointForFuzz(f *testing.F) []byte {
 	f.Helper()
-	actions, err := read("0.json", []byte(`{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
+	actions, err := decode("0.json", []byte(`{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
 {"metaData":{"id":"x","format":{"provider":"parquet","options":{}},"schemaString":"{}","partitionColumns":["a"],"configuration":{"b":"c"}}}
 {"add":{"path":"a.parquet","partitionValues":{"a":null},"size":1,"modificationTime":2,"dataChange":true,"stats":"{}"}}
 {"remove":{"path":"b.parquet","deletionTimestamp":1700000000000,"dataChange":true}}
@@ -124,11 +87,11 @@ func checkpointForFuzz(f *testing.F) []byte {
 	s := emptySnapshot()
 	s.play(0, actions)
 	store := storage.NewFolder(f.TempDir())
-	log := &tableLog{store: store}
-	if err := log.writeCheckpoint(f.Context(), s, time.Unix(1e9, 0)); err != nil {
+	log := New(store)
+	if err := log.Checkpoint(f.Context(), s, time.Unix(1e9, 0)); err != nil {
 		f.Fatal(err)
 	}
-	have, err := listLog(f.Context(), store, logFolder)
+	have, err := listLog(f.Context(), store, Folder)
 	if err != nil || len(have.checkpoint) != 1 {
 		f.Fatalf("%+v, %v", have, err)
 	}

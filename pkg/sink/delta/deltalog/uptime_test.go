@@ -1,4 +1,4 @@
-package delta
+package deltalog
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/storage"
 )
 
@@ -24,33 +23,33 @@ const (
 
 // grower commits as a live sink does that is compacted now and then.
 type grower struct {
-	log  *tableLog
+	log  *Log
 	now  time.Time
-	last *snapshot
-	live []*add // files since the last compaction
+	last *Snapshot
+	live []*Add // files since the last compaction
 	made int
 }
 
 func newGrower() *grower {
 	g := &grower{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), last: emptySnapshot()}
-	g.log = &tableLog{store: oblivion{}, now: func() time.Time { return g.now }}
+	g.log = &Log{store: oblivion{}, now: func() time.Time { return g.now }}
 	return g
 }
 
 func (g *grower) commit(t testing.TB) {
 	g.now = g.now.Add(betweenCommits)
 	at := g.now.UnixMilli()
-	actions := commitStateActions(g.last, "ampipe:p:s", &sink.CommitState{}, at)
+	actions := []Action{{Txn: &Txn{AppID: "ampipe:p:s", Version: int64(g.made), LastUpdated: at}}}
 	if len(g.live) == betweenJoins {
 		for _, a := range g.live {
-			actions = append(actions, action{Remove: a.remove(at, false)})
+			actions = append(actions, Action{Remove: a.Remove(at, false)})
 		}
 		g.live = nil
 	}
 	g.made++
-	a := &add{Path: fmt.Sprintf("part-%08d.parquet", g.made), Size: 1 << 20, ModificationTime: at}
+	a := &Add{Path: fmt.Sprintf("part-%08d.parquet", g.made), Size: 1 << 20, ModificationTime: at}
 	g.live = append(g.live, a)
-	next, err := g.log.commit(t.Context(), g.last, append(actions, action{Add: a}))
+	next, err := g.log.Commit(t.Context(), g.last, append(actions, Action{Add: a}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,17 +81,17 @@ func TestUptimeCostsNothing(t *testing.T) {
 		g.commit(t)
 	}
 	late := g.cost(t)
-	week := int(MaxRetention / betweenCommits)
-	if n := g.last.removed.len(); n < week-betweenJoins || n > 3*week {
+	week := int(Retention / betweenCommits)
+	if n := g.last.Removed.Len(); n < week-betweenJoins || n > 3*week {
 		t.Errorf("%d tombstones are remembered after %d commits, want those of a week, %d", n, g.made, week)
 	}
-	if n := g.last.files.len(); n > betweenJoins {
+	if n := g.last.Files.Len(); n > betweenJoins {
 		t.Errorf("%d files", n)
 	}
 	if late > 1.5*early {
 		t.Errorf("a commit took %.0f bytes of memory after 1,000 commits, and %.0f after 50,000", early, late)
 	}
-	t.Logf("%.0f bytes a commit after 1,000, %.0f after 50,000; %d tombstones", early, late, g.last.removed.len())
+	t.Logf("%.0f bytes a commit after 1,000, %.0f after 50,000; %d tombstones", early, late, g.last.Removed.Len())
 }
 
 // TestCommitsCostWhatTheyChange commits to tables of a thousand and of a hundred
@@ -102,7 +101,7 @@ func TestCommitsCostWhatTheyChange(t *testing.T) {
 	for _, files := range []int{1000, 100_000} {
 		g := newGrower()
 		for i := range files {
-			g.last.files = g.last.files.with(fmt.Sprintf("old-%08d", i), &add{})
+			g.last.Files = g.last.Files.with(fmt.Sprintf("old-%08d", i), &Add{})
 		}
 		costs = append(costs, g.cost(t))
 	}
@@ -123,16 +122,16 @@ func TestTombstonesAreKeptAsLongAsTheTableSays(t *testing.T) {
 		"for a while":    90, "interval": 90, "interval 3 months": 90, "interval 999999999999 weeks": 90,
 	} {
 		s := emptySnapshot()
-		s.meta = &metaData{Configuration: map[string]string{}}
+		s.MetaData = &MetaData{Configuration: map[string]string{}}
 		if property != "" {
-			s.meta.Configuration[retentionProperty] = property
+			s.MetaData.Configuration[retentionProperty] = property
 		}
 		for day := range 90 {
 			at := now.Add(-time.Hour).AddDate(0, 0, -day)
-			s.play(int64(day), []action{{Remove: &remove{Path: fmt.Sprint(day), DeletionTimestamp: at.UnixMilli()}}})
+			s.play(int64(day), []Action{{Remove: &Remove{Path: fmt.Sprint(day), DeletionTimestamp: at.UnixMilli()}}})
 		}
 		s.prune(now)
-		if n := s.removed.len(); n != want {
+		if n := s.Removed.Len(); n != want {
 			t.Errorf("%q: %d tombstones are left, want %d", property, n, want)
 		}
 	}
