@@ -122,7 +122,7 @@ func (r *resolver) selection(n *node, with *env, outer *scope) (scope, error) {
 	}
 	// A WHERE says nothing about the rows of the queries round it.
 	local := scope{columns: here.columns, opaque: here.opaque}
-	n.conditions, n.decidable = conditions(bound(n.Where, &local), &local)
+	n.rest = bound(n.Where, &local)
 	for _, m := range n.Modifiers {
 		for i, o := range m.Orders {
 			m.Orders[i].sorted = isSorted(o, &after)

@@ -16,7 +16,7 @@ func (p *Plan) Window(ctx context.Context, snapshots Snapshots, blocks block.Ran
 	if p.Scan != nil {
 		s := *p.Scan
 		s.Blocks = s.Blocks.Intersect(blocks)
-		return &Result{rows: p.named(s.run(ctx, snapshots(s.Table)))}, nil
+		return &Result{rows: s.run(ctx, snapshots(s.Table), p.Schema)}, nil
 	}
 	text, err := p.ascending()
 	if err != nil {
