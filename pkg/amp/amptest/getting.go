@@ -49,7 +49,7 @@ type getting struct {
 // answer sends everything; goOn is false when the fault has ended the answer.
 func (g *getting) answer(a asked) (goOn bool, err error) {
 	if a.answer.recorded != nil {
-		for _, message := range a.answer.recorded.data {
+		for _, message := range a.answer.recorded.Data {
 			if goOn, err := g.send(message); !goOn || err != nil {
 				return goOn, err
 			}
