@@ -143,15 +143,12 @@ func withoutBlockNum(sql string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	is := func(i int, want string) bool {
-		return i < len(tokens) && strings.EqualFold(sql[tokens[i].from:tokens[i].to], want)
-	}
 	var out strings.Builder
 	last := 0
 	for i, t := range tokens {
-		if t.kind == word && is(i, "block_num") && is(i+1, "(") && is(i+2, ")") {
-			out.WriteString(sql[last:t.from] + "_block_num")
-			last = tokens[i+2].to
+		if t.Key == "BLOCK_NUM" && i+2 < len(tokens) && isSign(tokens[i+1], "(") && isSign(tokens[i+2], ")") {
+			out.WriteString(sql[last:t.At] + "_block_num")
+			last = tokens[i+2].End
 		}
 	}
 	return out.String() + sql[last:], nil
