@@ -38,7 +38,7 @@ func (p *Plan) open(ctx context.Context, snapshots Snapshots, optimise bool) (_ 
 			return nil, err
 		}
 	}
-	name := fmt.Sprintf("query_%d", p.engine.number())
+	name := fmt.Sprintf("query_%d", p.engine.last.Add(1))
 	if err := s.exec(ctx, "ATTACH ':memory:' AS "+name); err != nil {
 		return nil, err
 	}
@@ -117,58 +117,22 @@ func (s *session) prepare(ctx context.Context, text string) (*duckdb.Stmt, error
 	return stmt.(*duckdb.Stmt), nil
 }
 
-// described is the schema of a result in DuckDB's words.
-type described struct {
-	names []string
-	types []duckdb.TypeInfo
-}
-
-func describe(stmt *duckdb.Stmt) (described, error) {
-	var d described
-	n, err := stmt.ColumnCount()
-	if err != nil {
-		return d, err
-	}
-	for i := range n {
-		name, err := stmt.ColumnName(i)
-		if err != nil {
-			return d, err
-		}
-		info, err := stmt.ColumnTypeInfo(i)
-		if err != nil {
-			return d, fmt.Errorf("column %s: %w", name, err)
-		}
-		d.names, d.types = append(d.names, name), append(d.types, info)
-	}
-	return d, nil
-}
-
-func (e *Engine) number() int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.last++
-	return e.last
-}
-
 func (e *Engine) register(r *read) int64 {
-	id := e.number()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.reads[id] = r
+	id := e.last.Add(1)
+	e.reads.Store(id, r)
 	return id
 }
 
 func (e *Engine) forget(ids []int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, id := range ids {
-		e.reads[id].close()
-		delete(e.reads, id)
+		e.reading(id).close()
+		e.reads.Delete(id)
 	}
 }
 
+// reading returns what is registered under a number; nil if nothing is.
 func (e *Engine) reading(id int64) *read {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.reads[id]
+	r, _ := e.reads.Load(id)
+	found, _ := r.(*read)
+	return found
 }
