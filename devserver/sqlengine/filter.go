@@ -70,13 +70,12 @@ func compile(e *expr, here *scope) (condition, bool) {
 	case "OPERATOR_NOT":
 		inner, ok := compile(&e.Children[0], here)
 		return call("not", inner), ok
-	case "OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL":
+	case "OPERATOR_IS_NULL":
 		column, _, ok := stored(&e.Children[0], here)
-		null := call("is_null", column)
-		if e.Type == "OPERATOR_IS_NOT_NULL" {
-			return call("not", null), ok
-		}
-		return null, ok
+		return call("is_null", column), ok
+	case "OPERATOR_IS_NOT_NULL":
+		column, _, ok := stored(&e.Children[0], here)
+		return call("is_not_null", column), ok
 	case "COMPARE_IN", "COMPARE_NOT_IN":
 		var any []expr
 		for _, value := range e.Children[1:] {
