@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	"sink/delta/storage/storagetest": {"sink/delta/storage"},
 	"sink/redis":                     {"sink", "arrowfmt", "block", "config", "entry", "fault"},
 	"sink/sinktest":                  {"sink", "block", "config", "entry", "fault", "layout"},
-	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
+	"sink/sinktest/realdata":         {"amp/amptest", "block", "sink", "sink/sinktest"},
 	"progress":                       {"block", "health", "ops"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
@@ -60,7 +60,7 @@ var quarantine = map[string][]string{
 	"github.com/nats-io/":                         {"queue", "queue/queuetest"},
 	"github.com/synadia-io/":                      {"queue"},
 	"github.com/apache/arrow-go/v18/parquet":      {"sink/delta", "sink/sinktest/realdata"},
-	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest", "sink/sinktest/realdata"},
+	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest"},
 	"google.golang.org/grpc":                      {"amp", "amp/amptest"},
 	"github.com/jackc/pgx/":                       {"sink/postgres"},
 	"github.com/aws/":                             {"sink/delta/storage"},
