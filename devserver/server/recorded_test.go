@@ -185,7 +185,7 @@ func missing(t *testing.T, catalog *table.Catalog, whole []wholeTable, r amptest
 	}
 	read, ofThen := "", len(then) == 0
 	for _, name := range reads.FindAllStringSubmatch(r.SQL, -1) {
-		if _, _, err := catalog.Find(name[1], name[2]); err != nil {
+		if _, _, found := catalog.Find(name[1], name[2]); !found {
 			return name[0]
 		}
 		read = name[0]
