@@ -33,23 +33,20 @@ func (p *Plan) open(ctx context.Context, snapshots Snapshots, optimise bool) (_ 
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if !optimise {
-		if err := s.exec(ctx, "PRAGMA disable_optimizer"); err != nil {
-			return nil, err
-		}
-	}
 	name := fmt.Sprintf("query_%d", p.engine.last.Add(1))
 	if err := s.exec(ctx, "ATTACH ':memory:' AS "+name); err != nil {
 		return nil, err
 	}
 	s.catalog = name
-	if err := s.exec(ctx, "USE "+name); err != nil {
-		return nil, err
+	settings := []string{"USE " + name}
+	if !optimise {
+		settings = append(settings, "PRAGMA disable_optimizer")
 	}
 	if p.tree.anywhere(isBlockNum) {
-		if err := s.exec(ctx, "CREATE MACRO block_num() AS NULL::UBIGINT"); err != nil {
-			return nil, err
-		}
+		settings = append(settings, "CREATE MACRO block_num() AS NULL::UBIGINT")
+	}
+	if err := s.exec(ctx, settings...); err != nil {
+		return nil, err
 	}
 	return s, s.createViews(ctx, p.uses, snapshots)
 }
@@ -73,13 +70,9 @@ func (s *session) createViews(ctx context.Context, uses []*use, snapshots Snapsh
 		id := s.engine.register(r)
 		s.reads = append(s.reads, id)
 		schema := identifier(u.schema)
-		for _, statement := range []string{
-			"CREATE SCHEMA IF NOT EXISTS " + schema,
-			fmt.Sprintf("CREATE VIEW %s.%s AS SELECT * FROM system.main.%s(%d)", schema, identifier(u.name), readFunction, id),
-		} {
-			if err := s.exec(ctx, statement); err != nil {
-				return err
-			}
+		if err := s.exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema,
+			fmt.Sprintf("CREATE VIEW %s.%s AS SELECT * FROM system.main.%s(%d)", schema, identifier(u.name), readFunction, id)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -87,9 +80,11 @@ func (s *session) createViews(ctx context.Context, uses []*use, snapshots Snapsh
 
 func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-func (s *session) exec(ctx context.Context, statement string) error {
-	if _, err := s.conn.ExecContext(ctx, statement, nil); err != nil {
-		return fmt.Errorf("prepare DuckDB: %s: %w", statement, err)
+func (s *session) exec(ctx context.Context, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := s.conn.ExecContext(ctx, statement, nil); err != nil {
+			return fmt.Errorf("prepare DuckDB: %s: %w", statement, err)
+		}
 	}
 	return nil
 }
