@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -36,36 +34,26 @@ func measureConcurrent(ctx context.Context, e *env, r *report) error {
 	}
 	r.note("Each destination alone, one run, rows/s: %s. "+
 		"All of them, and the source, share the cores of this machine and wait for the processor.", strings.Join(rates, ", "))
-	all := strings.Join([]string{sinks["PostgreSQL"], sinks["Redis"], sinks["Delta"]}, ", ")
-	run := func(into string) func(context.Context) (sample, error) {
-		return func(ctx context.Context) (sample, error) { return e.loadInto(ctx, into) }
+	run := func(into ...string) func(context.Context) (sample, error) {
+		return func(ctx context.Context) (sample, error) { return e.loadInto(ctx, into...) }
 	}
 	return r.add(e.compare(ctx, "three destinations at once", 0,
-		side{"ampipe run, three destinations", run(all)}, side{slowest + " alone", run(sinks[slowest])}))
+		side{"ampipe run, three destinations", run(sinks["PostgreSQL"], sinks["Redis"], sinks["Delta"])}, side{slowest + " alone", run(sinks[slowest])}))
 }
 
 // loadInto runs the command with these sinks, everything new.
-func (e *env) loadInto(ctx context.Context, sinks string) (sample, error) {
+func (e *env) loadInto(ctx context.Context, sinks ...string) (sample, error) {
 	if err := e.empty(ctx); err != nil {
 		return sample{}, err
 	}
 	if err := e.flush(ctx); err != nil {
 		return sample{}, err
 	}
-	for _, dir := range []string{"nats", "lake"} {
-		if err := os.RemoveAll(filepath.Join(e.dir, dir)); err != nil {
-			return sample{}, err
-		}
+	if err := e.remove("nats", "lake"); err != nil {
+		return sample{}, err
 	}
-	path := filepath.Join(e.dir, "concurrent.yaml")
-	text := fmt.Sprintf(`pipeline: bench
-source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
-range: { min_block: 0, max_block: %d }
-nats: { embedded: ./nats }
-extract: { workers: %d }
-sinks: [ %s ]
-`, e.amp, history(e.scale.rows).End, workers, sinks)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	path, err := e.write("concurrent.yaml", e.scale.rows, embedded, sinks...)
+	if err != nil {
 		return sample{}, err
 	}
 	_, took, err := finish(ctx, e.command(ctx, "ampipe", "run", "-c", path))

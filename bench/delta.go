@@ -20,29 +20,17 @@ import (
 
 // lakeFile writes the configuration of a load into a Delta table.
 func (e *env) lakeFile(rows int) (string, error) {
-	path := filepath.Join(e.dir, "lake.yaml")
-	return path, os.WriteFile(path, fmt.Appendf(nil, `pipeline: bench
-source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
-range: { min_block: 0, max_block: %d }
-nats: { embedded: ./nats }
-extract: { workers: %d }
-sinks: [ { name: lake, delta: { path: ./lake } } ]
-`, e.amp, history(rows).End, workers), 0o600)
+	return e.write("lake.yaml", rows, embedded, "{ name: lake, delta: { path: ./lake } }")
 }
 
 // measureDelta compares the writer, fed from memory, and a whole run with bare
 // pqarrow: the same rows, in row groups of the same size, to one file that is
 // synced at the end.
 func measureDelta(ctx context.Context, e *env, r *report) error {
-	file, err := e.lakeFile(e.scale.rows)
+	p, err := read(e.lakeFile(e.scale.rows))
 	if err != nil {
 		return err
 	}
-	all, err := config.Load(file, os.Getenv)
-	if err != nil {
-		return err
-	}
-	p := all[0]
 	table, changes, release, err := e.decoded(ctx, p)
 	if err != nil {
 		return err
@@ -63,15 +51,10 @@ func measureDelta(ctx context.Context, e *env, r *report) error {
 // with bare pqarrow. A whole run has a second core's worth of work besides: reading
 // from Amp and writing the log.
 func (e *env) measureDeltaLog(ctx context.Context, r *report, bare side) (err error) {
-	file, err := e.lakeFile(e.scale.live)
+	p, err := read(e.lakeFile(e.scale.live))
 	if err != nil {
 		return err
 	}
-	all, err := config.Load(file, os.Getenv)
-	if err != nil {
-		return err
-	}
-	p := all[0]
 	table, checked, err := e.table(ctx, p)
 	if err != nil {
 		return err
@@ -131,10 +114,8 @@ func (e *env) loadLake(ctx context.Context) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	for _, dir := range []string{"nats", "lake"} {
-		if err := os.RemoveAll(filepath.Join(e.dir, dir)); err != nil {
-			return sample{}, err
-		}
+	if err := e.remove("nats", "lake"); err != nil {
+		return sample{}, err
 	}
 	_, took, err := finish(ctx, e.command(ctx, "ampipe", "run", "-c", file))
 	return sample{e.scale.live, took}, err

@@ -53,11 +53,12 @@ func openEnv(ctx context.Context, o options, s scale) (_ *env, err error) {
 	if e.dir, err = os.MkdirTemp("", "ampipe-bench-"); err != nil {
 		return nil, err
 	}
-	e.server, e.amp, err = startListening(ctx, e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--chain", "eth_rpc",
-		"--blocks", strconv.Itoa(s.most()/rowsPerBlock+unread), "--logs-per-block", strconv.Itoa(rowsPerBlock)))
+	server, addresses, err := startListening(ctx, e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--chain", "eth_rpc",
+		"--blocks", strconv.Itoa(s.most()/rowsPerBlock+unread), "--logs-per-block", strconv.Itoa(rowsPerBlock)), "listening")
 	if err != nil {
 		return nil, err
 	}
+	e.server, e.amp = server, addresses[0]
 	if e.source, err = amp.Open(ctx, amp.Config{URL: e.amp}); err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func openEnv(ctx context.Context, o options, s scale) (_ *env, err error) {
 
 // measureRows asks for the Arrow size of a row.
 func (e *env) measureRows(ctx context.Context) error {
-	p, err := e.pipeline(e.scale.rows, config.Append, "{ embedded: ./nats }")
+	p, err := e.pipeline(e.scale.rows, config.Append)
 	if err != nil {
 		return err
 	}

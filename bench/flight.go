@@ -18,7 +18,7 @@ import (
 // measureFlight compares reading into the log, every entry synced to the disk,
 // with reading the same ranges by as many workers and dropping the rows.
 func measureFlight(ctx context.Context, e *env, r *report) error {
-	p, err := e.pipeline(e.scale.live, config.Append, "{ embedded: ./nats }")
+	p, err := e.pipeline(e.scale.live, config.Append)
 	if err != nil {
 		return err
 	}

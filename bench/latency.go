@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,8 +40,8 @@ func measureLatency(ctx context.Context, e *env, r *report) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	said := filepath.Join(dir, "said")
-	server, address, control, err := e.growing(ctx, said)
+	server, addresses, err := startListening(ctx, e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
+		"--chain", "eth_rpc", "--blocks", "1000"), "listening", "control")
 	if err != nil {
 		return err
 	}
@@ -56,7 +55,7 @@ source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 0 }
 nats: { embedded: ./nats }
 sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
-`, address, e.dsn)
+`, addresses[0], e.dsn)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -75,7 +74,7 @@ sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
 	tick := time.NewTicker(betweenBlocks)
 	defer tick.Stop()
 	for i := range e.scale.followed + warmUp {
-		head, err := mine(ctx, control)
+		head, err := mine(ctx, addresses[1])
 		if err != nil {
 			return err
 		}
@@ -100,38 +99,6 @@ sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
 // warmUp is how many blocks are not counted: among them are the start of the
 // pipeline and its history.
 const warmUp = 5
-
-// growing starts a server whose chain grows on request.
-func (e *env) growing(ctx context.Context, said string) (_ *process, address, control string, err error) {
-	out, err := os.Create(said)
-	if err != nil {
-		return nil, "", "", err
-	}
-	defer func() { _ = out.Close() }() // the process has its own
-	cmd := e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--chain", "eth_rpc", "--blocks", "1000")
-	cmd.Stdout = out
-	p, err := start(ctx, cmd)
-	if err != nil {
-		return nil, "", "", err
-	}
-	for address == "" || control == "" {
-		text, err := os.ReadFile(said)
-		if err != nil || ctx.Err() != nil {
-			p.stop()
-			return nil, "", "", errors.Join(err, ctx.Err())
-		}
-		for line := range strings.Lines(string(text)) {
-			if value, ok := strings.CutPrefix(line, "listening "); ok {
-				address = strings.TrimSpace(value)
-			}
-			if value, ok := strings.CutPrefix(line, "control "); ok {
-				control = strings.TrimSpace(value)
-			}
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return p, address, control, nil
-}
 
 // mine appends a block and returns its number.
 func mine(ctx context.Context, control string) (uint64, error) {

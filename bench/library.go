@@ -18,7 +18,7 @@ import (
 
 // measureLibrary compares the writer, fed from memory, with raw COPY.
 func measureLibrary(ctx context.Context, e *env, r *report) error {
-	p, err := e.pipeline(e.scale.rows, config.Append, "{ embedded: ./nats }")
+	p, err := e.pipeline(e.scale.rows, config.Append)
 	if err != nil {
 		return err
 	}
@@ -27,23 +27,35 @@ func measureLibrary(ctx context.Context, e *env, r *report) error {
 		return err
 	}
 	defer release()
-	apply := side{"postgres.Writer from memory", func(ctx context.Context) (_ sample, err error) {
+	apply := side{"postgres.Writer from memory", func(ctx context.Context) (sample, error) {
 		w, err := e.openWriter(ctx, p, table)
 		if err != nil {
 			return sample{}, err
 		}
-		defer func() { err = errors.Join(err, w.Close()) }()
-		defer e.profiled("library")()
-		began := time.Now()
-		for i := range changes {
-			if _, err := w.Apply(ctx, changes[i:i+1]); err != nil {
-				return sample{}, err
-			}
-		}
-		took := time.Since(began)
-		return sample{e.scale.rows, took}, e.holds(ctx, e.scale.rows)
+		s, err := e.applyAll(ctx, "library", w, changes)
+		return s, errors.Join(err, e.holds(ctx, e.scale.rows))
 	}}
 	return r.add(e.compare(ctx, "sink library from memory, append", 0.80, apply, e.copyRaw(e.scale.rows)))
+}
+
+// applyAll applies all rows, from memory, by a writer that is open, and closes it.
+func (e *env) applyAll(ctx context.Context, profile string, w sink.Writer, changes []sink.Change) (_ sample, err error) {
+	defer func() { err = errors.Join(err, w.Close()) }()
+	defer e.profiled(profile)()
+	began := time.Now()
+	var rows uint64
+	for i := range changes {
+		applied, err := w.Apply(ctx, changes[i:i+1])
+		if err != nil {
+			return sample{}, err
+		}
+		rows += applied.Rows
+	}
+	took := time.Since(began)
+	if int(rows) != e.scale.rows {
+		err = fmt.Errorf("%d rows were written instead of %d", rows, e.scale.rows)
+	}
+	return sample{e.scale.rows, took}, err
 }
 
 // openWriter opens a writer for the empty table.

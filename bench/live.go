@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -16,10 +14,10 @@ func (e *env) load(ctx context.Context, rows int, mode config.Mode) (time.Durati
 	if err := e.empty(ctx); err != nil {
 		return 0, err
 	}
-	if err := os.RemoveAll(filepath.Join(e.dir, "nats")); err != nil {
+	if err := e.remove("nats"); err != nil {
 		return 0, err
 	}
-	file, err := e.file(rows, mode, "{ embedded: ./nats }")
+	file, err := e.file(rows, mode, embedded)
 	if err != nil {
 		return 0, err
 	}
@@ -62,7 +60,7 @@ func measureUpsert(ctx context.Context, e *env, r *report) error {
 // measureVerify measures how fast source and destination are compared.
 func measureVerify(ctx context.Context, e *env, r *report) error {
 	verify := side{"ampipe verify", func(ctx context.Context) (sample, error) {
-		file, err := e.file(e.scale.rows, config.Append, "{ embedded: ./nats }")
+		file, err := e.file(e.scale.rows, config.Append, embedded)
 		if err != nil {
 			return sample{}, err
 		}

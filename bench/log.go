@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -31,8 +30,7 @@ type natsServer struct {
 
 // startNATS starts a server with an empty store.
 func (e *env) startNATS(ctx context.Context, listen string, p *config.Pipeline) (_ *natsServer, err error) {
-	dir := filepath.Join(e.dir, "nats")
-	if err := os.RemoveAll(dir); err != nil {
+	if err := e.remove("nats"); err != nil {
 		return nil, err
 	}
 	n := &natsServer{}
@@ -41,7 +39,7 @@ func (e *env) startNATS(ctx context.Context, listen string, p *config.Pipeline) 
 			err = errors.Join(err, n.close())
 		}
 	}()
-	if n.server, err = queue.StartServer(ctx, queue.ServerConfig{Dir: dir, Listen: listen}); err != nil {
+	if n.server, err = queue.StartServer(ctx, queue.ServerConfig{Dir: filepath.Join(e.dir, "nats"), Listen: listen}); err != nil {
 		return nil, err
 	}
 	if n.conn, err = queue.Open(ctx, queue.Config{Server: n.server}); err != nil {

@@ -59,7 +59,7 @@ func (e *env) peaks(ctx context.Context, rows int) (extractor, writer uint64, er
 	if err := e.empty(ctx); err != nil {
 		return 0, 0, err
 	}
-	p, err := e.pipeline(rows, config.Append, "{ embedded: ./nats }")
+	p, err := e.pipeline(rows, config.Append)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -97,28 +97,33 @@ func (p *process) peak() (uint64, error) {
 	return 0, errors.New("this system does not tell the peak memory of a process")
 }
 
-// startListening starts a command that prints "listening ADDRESS" first.
-func startListening(ctx context.Context, cmd *exec.Cmd) (*process, string, error) {
+// startListening starts a command that first prints these words in turn, each in a
+// line with an address, and returns the addresses.
+func startListening(ctx context.Context, cmd *exec.Cmd, words ...string) (*process, []string, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	cmd.Stdout = w
 	p, err := start(ctx, cmd)
 	_ = w.Close() // the process has its own
 	if err != nil {
-		return nil, "", errors.Join(err, r.Close())
+		return nil, nil, errors.Join(err, r.Close())
 	}
 	lines := bufio.NewReader(r)
-	line, err := lines.ReadString('\n')
-	address, ok := strings.CutPrefix(strings.TrimSpace(line), "listening ")
-	if err != nil || !ok {
-		p.stop()
-		return nil, "", fmt.Errorf("%s did not say where it listens: %w\n%s", cmd.Path, errors.Join(err, p.err), &p.text)
+	var addresses []string
+	for _, word := range words {
+		line, err := lines.ReadString('\n')
+		address, ok := strings.CutPrefix(strings.TrimSpace(line), word+" ")
+		if err != nil || !ok {
+			p.stop()
+			return nil, nil, fmt.Errorf("%s did not say where it is %s: %w\n%s", cmd.Path, word, errors.Join(err, p.err, r.Close()), &p.text)
+		}
+		addresses = append(addresses, address)
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, lines) // until the process ends
 		_ = r.Close()
 	}()
-	return p, address, nil
+	return p, addresses, nil
 }

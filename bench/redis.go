@@ -7,15 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
 	driver "github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis"
 )
 
@@ -36,18 +33,18 @@ func (e *env) measureStructure(ctx context.Context, r *report, structure config.
 		r.note("Redis is not measured: REDIS_URL is not set.")
 		return nil
 	}
-	// The server logs every change (everysec). Rewriting that log in between would
-	// take a core from whichever side is at work.
-	if err := e.configure(ctx, "auto-aof-rewrite-percentage", "0"); err != nil {
+	client, err := e.connectRedis()
+	if err != nil {
 		return err
 	}
-	options, err := driver.ParseURL(e.redis)
-	if err != nil {
-		return errors.New("REDIS_URL is not a URL of Redis")
-	}
-	client := driver.NewClient(options)
 	defer func() { _ = client.Close() }() // nothing is in flight
-	p, err := e.cached(string(structure), e.scale.rows)
+	// The server logs every change (everysec). Rewriting that log in between would
+	// take a core from whichever side is at work.
+	if err := client.ConfigSet(ctx, "auto-aof-rewrite-percentage", "0").Err(); err != nil {
+		return err
+	}
+	p, err := read(e.write("cache.yaml", e.scale.rows, embedded,
+		fmt.Sprintf(`{ name: cache, redis: { url: %q, structure: %s, key: "log:{_block_num}:{log_index}" } }`, e.redis, structure)))
 	if err != nil {
 		return err
 	}
@@ -57,7 +54,14 @@ func (e *env) measureStructure(ctx context.Context, r *report, structure config.
 	}
 	defer release()
 	ours := side{"redis.Writer from memory", func(ctx context.Context) (sample, error) {
-		return e.applyCache(ctx, client, p, table, changes)
+		if err := client.FlushDB(ctx).Err(); err != nil {
+			return sample{}, err
+		}
+		w := redis.New(*p.Sinks[0].Redis)
+		if err := w.Open(ctx, table); err != nil {
+			return sample{}, errors.Join(err, w.Close())
+		}
+		return e.applyAll(ctx, "redis", w, changes)
 	}}
 	if _, err := ours.run(ctx); err != nil { // for the keys and values
 		return err
@@ -70,77 +74,28 @@ func (e *env) measureStructure(ctx context.Context, r *report, structure config.
 		if err := client.FlushDB(ctx).Err(); err != nil {
 			return sample{}, err
 		}
-		took, err := pipeline(ctx, options, commands, e.scale.rows)
+		took, err := pipeline(ctx, client.Options(), commands, e.scale.rows)
 		return sample{e.scale.rows, took}, err
 	}}
 	err = r.add(e.compare(ctx, "Redis sink from memory, "+string(structure), demand, ours, plain))
 	return errors.Join(err, client.FlushDB(ctx).Err())
 }
 
-// cached returns the configuration of a load into Redis.
-func (e *env) cached(structure string, rows int) (*config.Pipeline, error) {
-	path := filepath.Join(e.dir, "cache.yaml")
-	text := fmt.Appendf(nil, `pipeline: bench
-source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
-range: { min_block: 0, max_block: %d }
-nats: { embedded: ./nats }
-sinks: [ { name: cache, redis: { url: %q, structure: %s, key: "log:{_block_num}:{log_index}" } } ]
-`, e.amp, history(rows).End, e.redis, structure)
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return nil, err
-	}
-	all, err := config.Load(path, os.Getenv)
+func (e *env) connectRedis() (*driver.Client, error) {
+	options, err := driver.ParseURL(e.redis)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("REDIS_URL is not a URL of Redis")
 	}
-	return all[0], nil
+	return driver.NewClient(options), nil
 }
 
 // flush empties the Redis.
 func (e *env) flush(ctx context.Context) error {
-	return e.withRedis(func(c *driver.Client) error { return c.FlushDB(ctx).Err() })
-}
-
-// configure changes a setting of the Redis.
-func (e *env) configure(ctx context.Context, name, value string) error {
-	return e.withRedis(func(c *driver.Client) error { return c.ConfigSet(ctx, name, value).Err() })
-}
-
-func (e *env) withRedis(do func(*driver.Client) error) error {
-	options, err := driver.ParseURL(e.redis)
+	client, err := e.connectRedis()
 	if err != nil {
-		return errors.New("REDIS_URL is not a URL of Redis")
+		return err
 	}
-	client := driver.NewClient(options)
-	return errors.Join(do(client), client.Close())
-}
-
-func (e *env) applyCache(
-	ctx context.Context, client *driver.Client, p *config.Pipeline, table sink.Table, changes []sink.Change,
-) (_ sample, err error) {
-	if err := client.FlushDB(ctx).Err(); err != nil {
-		return sample{}, err
-	}
-	w := redis.New(*p.Sinks[0].Redis)
-	if err := w.Open(ctx, table); err != nil {
-		return sample{}, errors.Join(err, w.Close())
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	defer e.profiled("redis")()
-	began := time.Now()
-	var rows uint64
-	for i := range changes {
-		applied, err := w.Apply(ctx, changes[i:i+1])
-		if err != nil {
-			return sample{}, err
-		}
-		rows += applied.Rows
-	}
-	took := time.Since(began)
-	if int(rows) != e.scale.rows {
-		err = fmt.Errorf("%d rows were written instead of %d", rows, e.scale.rows)
-	}
-	return sample{e.scale.rows, took}, err
+	return errors.Join(client.FlushDB(ctx).Err(), client.Close())
 }
 
 // encodeKeys reads every row's key and value back and writes the commands that make

@@ -19,7 +19,7 @@ import (
 // measureReplay drains a full log into the table, and then drains the same log
 // again, of which the table has everything.
 func measureReplay(ctx context.Context, e *env, r *report) (err error) {
-	p, err := e.pipeline(e.scale.rows, config.Append, "{ embedded: ./nats }")
+	p, err := e.pipeline(e.scale.rows, config.Append)
 	if err != nil {
 		return err
 	}

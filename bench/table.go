@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
@@ -15,29 +17,23 @@ import (
 // workers is how many partitions are read at a time, on either side of a ratio.
 const workers = 4
 
-// file writes the configuration of a load of so many rows. The table, its key
-// and its types are always the same: bigint is what PostgreSQL takes fastest, so
-// it is where ampipe has the most to lose.
-func (e *env) file(rows int, mode config.Mode, nats string) (string, error) {
-	key := ""
-	if mode == config.Upsert {
-		key = ", key: [block_num, log_index]"
-	}
-	path := filepath.Join(e.dir, "pipeline.yaml")
+// embedded is the NATS of every load but those of separate processes.
+const embedded = "{ embedded: ./nats }"
+
+// write writes the configuration of a load of so many rows.
+func (e *env) write(file string, rows int, nats string, sinks ...string) (string, error) {
+	path := filepath.Join(e.dir, file)
 	return path, os.WriteFile(path, fmt.Appendf(nil, `pipeline: bench
 source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: 0, max_block: %d }
 nats: %s
 extract: { workers: %d }
-sinks:
-  - name: warehouse
-    postgres: { dsn: %q, table: logs, types: { "*": bigint }, mode: %s%s }
-`, e.amp, history(rows).End, nats, workers, e.dsn, mode, key), 0o600)
+sinks: [ %s ]
+`, e.amp, history(rows).End, nats, workers, strings.Join(sinks, ", ")), 0o600)
 }
 
-// pipeline returns the same configuration for what runs in this process.
-func (e *env) pipeline(rows int, mode config.Mode, nats string) (*config.Pipeline, error) {
-	path, err := e.file(rows, mode, nats)
+// read returns a configuration that was written, for what runs in this process.
+func read(path string, err error) (*config.Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +42,32 @@ func (e *env) pipeline(rows int, mode config.Mode, nats string) (*config.Pipelin
 		return nil, err
 	}
 	return all[0], nil
+}
+
+// file writes the configuration of a load into PostgreSQL. The table, its key
+// and its types are always the same: bigint is what PostgreSQL takes fastest, so
+// it is where ampipe has the most to lose.
+func (e *env) file(rows int, mode config.Mode, nats string) (string, error) {
+	key := ""
+	if mode == config.Upsert {
+		key = ", key: [block_num, log_index]"
+	}
+	return e.write("pipeline.yaml", rows, nats,
+		fmt.Sprintf(`{ name: warehouse, postgres: { dsn: %q, table: logs, types: { "*": bigint }, mode: %s%s } }`, e.dsn, mode, key))
+}
+
+// pipeline returns the same configuration for what runs in this process.
+func (e *env) pipeline(rows int, mode config.Mode) (*config.Pipeline, error) {
+	return read(e.file(rows, mode, embedded))
+}
+
+// remove removes folders that a load has written.
+func (e *env) remove(folders ...string) error {
+	var errs []error
+	for _, folder := range folders {
+		errs = append(errs, os.RemoveAll(filepath.Join(e.dir, folder)))
+	}
+	return errors.Join(errs...)
 }
 
 // table describes the rows to a writer.
@@ -63,7 +85,7 @@ func (e *env) table(ctx context.Context, p *config.Pipeline) (sink.Table, *plan.
 // createTable makes the table that every measurement writes to, just as ampipe
 // makes it for upsert: with a primary key and its index of block numbers.
 func (e *env) createTable(ctx context.Context) error {
-	p, err := e.pipeline(e.scale.rows, config.Upsert, "{ embedded: ./nats }")
+	p, err := e.pipeline(e.scale.rows, config.Upsert)
 	if err != nil {
 		return err
 	}

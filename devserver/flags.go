@@ -13,27 +13,18 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 )
 
-// list is a flag that may be given several times.
-type list []string
-
-// String implements [flag.Value].
-func (l *list) String() string { return strings.Join(*l, " ") }
-
-// Set implements [flag.Value].
-func (l *list) Set(value string) error {
-	*l = append(*l, value)
-	return nil
-}
-
 func parse(args []string) (server.Options, error) {
 	var o server.Options
 	config := chain.DefaultConfig()
 	fs := flag.NewFlagSet("devserver", flag.ContinueOnError)
-	var parquet list
+	var parquet []string
 	fs.StringVar(&o.Listen, "listen", "127.0.0.1:0", "address of the Flight listener; port 0 is any free one")
 	level := fs.String("log", "info", "log level; debug shows every call")
 	name := fs.String("chain", "", "offer a made-up chain as dataset `NAME`")
-	fs.Var(&parquet, "parquet", "offer `NAME=DIR` as dataset: a folder of Parquet files per table (repeatable)")
+	fs.Func("parquet", "offer `NAME=DIR` as dataset: a folder of Parquet files per table (repeatable)", func(value string) error {
+		parquet = append(parquet, value)
+		return nil
+	})
 	network := fs.String("network", "", "network of the datasets (default anvil for a chain, the files' own for Parquet)")
 	fs.Uint64Var(&config.Seed, "seed", config.Seed, "what the chain is made up from; equal seeds give equal rows")
 	start := fs.Uint64("start", 0, "first block of the chain")
@@ -95,7 +86,7 @@ func parse(args []string) (server.Options, error) {
 			return o, err
 		}
 	}
-	if len(o.Catalog.Datasets()) == 0 {
+	if *name == "" && len(parquet) == 0 {
 		return o, errors.New("nothing to offer: give --chain NAME or --parquet NAME=DIR")
 	}
 	return o, nil

@@ -16,9 +16,9 @@ func TestFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, logs, err := o.Catalog.Find("ns/eth@1.2.0", "logs")
-	if err != nil {
-		t.Fatal(err)
+	d, logs, found := o.Catalog.Find("ns/eth@1.2.0", "logs")
+	if !found {
+		t.Fatal("the table is not there")
 	}
 	r, found := logs.Source.Snapshot().Range()
 	if !found || r.Network != "base" || d.Network != "base" || r.Numbers.Start != 7 || r.Numbers.Len() != 50 {

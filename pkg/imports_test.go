@@ -54,7 +54,7 @@ var allowed = map[string][]string{
 	"sink/redis/rdb":                 {},
 	"sink/redis/scripts":             {},
 	"sink/sinktest":                  {"sink", "block", "config", "entry", "fault", "layout"},
-	"sink/sinktest/realdata":         {"block", "sink", "sink/sinktest"},
+	"sink/sinktest/realdata":         {"amp/amptest", "block", "sink", "sink/sinktest"},
 	"progress":                       {"block", "health", "ops"},
 	"status":                         {"block", "entry", "health", "plan", "progress", "queue", "state"},
 	"pipeline": {
@@ -68,7 +68,7 @@ var quarantine = map[string][]string{
 	"github.com/nats-io/":                         {"queue", "queue/queuetest"},
 	"github.com/synadia-io/":                      {"queue"},
 	"github.com/apache/arrow-go/v18/parquet":      {"sink/delta", "sink/delta/deltalog", "sink/sinktest/realdata"},
-	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest", "sink/sinktest/realdata"},
+	"github.com/apache/arrow-go/v18/arrow/flight": {"amp", "amp/amptest"},
 	"google.golang.org/grpc":                      {"amp", "amp/amptest"},
 	"github.com/jackc/pgx/":                       {"sink/postgres"},
 	"github.com/aws/":                             {"sink/delta/storage"},

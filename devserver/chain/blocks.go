@@ -1,31 +1,8 @@
 package chain
 
-import (
-	"github.com/ampipe/ampipe/devserver/table"
-	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-)
-
-// allocator is the Go heap: batches are short-lived and the collector frees
-// them.
-var allocator = memory.DefaultAllocator
-
-func newBlocks(c *Chain) *source {
-	schema := table.Blocks()
-	return &source{
-		chain: c, schema: schema,
-		count: func(View, block.Number) uint32 { return 1 },
-		fill: func(v View, spans []span, rows int) arrow.RecordBatch {
-			return build(schema, v, spans, rows, blockRow)
-		},
-	}
-}
-
 // blockRow appends a block as after the Cancun upgrade, without the fields that
 // came or went with others.
-func blockRow(r row, h Header, _ uint32) {
+func blockRow(r row, _ View, h Header, _ uint32) {
 	k := h.key.derive(saltShape)
 	r.uint64(uint64(h.Number))
 	r.uint64(uint64(h.Number))
@@ -58,5 +35,3 @@ func (k *key) bytes(n int) []byte {
 	k.fill(b)
 	return b
 }
-
-func wide(low uint64) decimal128.Num { return decimal128.FromU64(low) }

@@ -3,23 +3,12 @@ package chain
 import (
 	"encoding/binary"
 	"slices"
-	"time"
 
-	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
-
-// newLogs makes the table logs.
-func newLogs(c *Chain) *source {
-	schema := table.Logs()
-	return &source{
-		chain: c, schema: schema, count: View.Logs,
-		fill: func(v View, spans []span, rows int) arrow.RecordBatch { return logBatch(schema, v, spans, rows) },
-	}
-}
 
 // Real chains have many logs of few contracts and events.
 const (
@@ -165,6 +154,3 @@ func newBatch(schema *arrow.Schema, columns []arrow.Array, rows int) arrow.Recor
 	}()
 	return array.NewRecordBatch(schema, columns, int64(rows))
 }
-
-// nanoseconds returns the value of a timestamp column.
-func nanoseconds(t time.Time) arrow.Timestamp { return arrow.Timestamp(t.UnixNano()) }

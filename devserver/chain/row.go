@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 )
 
 // row appends the values of one row from the first column to the last. A value
@@ -13,8 +15,6 @@ type row struct {
 	b      *array.RecordBuilder
 	column *int
 }
-
-func newRow(b *array.RecordBuilder) row { return row{b: b, column: new(int)} }
 
 func (r row) field() array.Builder {
 	f := r.b.Field(*r.column)
@@ -28,8 +28,10 @@ func (r row) uint32(v uint32)  { r.field().(*array.Uint32Builder).Append(v) }
 func (r row) int32(v int32)    { r.field().(*array.Int32Builder).Append(v) }
 func (r row) bool(v bool)      { r.field().(*array.BooleanBuilder).Append(v) }
 func (r row) text(v string)    { r.field().(*array.StringBuilder).Append(v) }
-func (r row) decimal(v uint64) { r.field().(*array.Decimal128Builder).Append(wide(v)) }
-func (r row) time(v time.Time) { r.field().(*array.TimestampBuilder).Append(nanoseconds(v)) }
+func (r row) decimal(v uint64) { r.field().(*array.Decimal128Builder).Append(decimal128.FromU64(v)) }
+func (r row) time(v time.Time) {
+	r.field().(*array.TimestampBuilder).Append(arrow.Timestamp(v.UnixNano()))
+}
 
 func (r row) bytes(v []byte) {
 	switch f := r.field().(type) {

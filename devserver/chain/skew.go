@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,26 +24,15 @@ func ParseSkew(text string) (Skew, error) {
 		return Skew{}, nil
 	}
 	bad := fmt.Errorf("skew %q is not ROWS/BLOCKS[/contiguous], such as 0.9/0.1", text)
-	parts := strings.Split(text, "/")
-	if len(parts) < 2 || len(parts) > 3 {
-		return Skew{}, bad
-	}
+	rows, rest, _ := strings.Cut(text, "/")
+	blocks, place, hasPlace := strings.Cut(rest, "/")
 	var s Skew
-	var err error
-	if s.Rows, err = strconv.ParseFloat(parts[0], 64); err != nil {
+	var errs [2]error
+	s.Rows, errs[0] = strconv.ParseFloat(rows, 64)
+	s.Blocks, errs[1] = strconv.ParseFloat(blocks, 64)
+	s.Contiguous = place == "contiguous"
+	if errors.Join(errs[:]...) != nil || (hasPlace && !s.Contiguous && place != "scattered") {
 		return Skew{}, bad
-	}
-	if s.Blocks, err = strconv.ParseFloat(parts[1], 64); err != nil {
-		return Skew{}, bad
-	}
-	if len(parts) == 3 {
-		switch parts[2] {
-		case "contiguous":
-			s.Contiguous = true
-		case "scattered":
-		default:
-			return Skew{}, bad
-		}
 	}
 	return s, s.validate()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
 // batchRows is how many rows the query engine of a real server makes at a time;
@@ -20,7 +21,12 @@ const batchRows = 8192
 // with each other; see [table.Timed].
 func NewDataset(c *Chain, ref table.Ref) *table.Dataset {
 	d := &table.Dataset{Ref: ref, Network: c.config.Network, Tables: map[string]*table.Table{}}
-	for name, s := range map[string]*source{"blocks": newBlocks(c), "transactions": newTransactions(c), "logs": newLogs(c)} {
+	for name, s := range map[string]*source{
+		"blocks":       {schema: table.Blocks(), count: func(View, block.Number) uint32 { return 1 }, fill: build(blockRow)},
+		"transactions": {schema: table.Transactions(), count: View.Transactions, fill: build(transactionRow)},
+		"logs":         {schema: table.Logs(), count: View.Logs, fill: logBatch},
+	} {
+		s.chain = c
 		d.Tables[name] = &table.Table{
 			Name: name, Source: s, Sorted: []string{table.BlockColumn, "block_num", "timestamp"},
 			Numbers: []string{table.BlockColumn, "block_num"}, Chain: c,
@@ -36,7 +42,7 @@ type source struct {
 	// count returns the rows of a block, fill makes a batch of the rows that spans
 	// name.
 	count func(View, block.Number) uint32
-	fill  func(v View, spans []span, rows int) arrow.RecordBatch
+	fill  func(schema *arrow.Schema, v View, spans []span, rows int) arrow.RecordBatch
 }
 
 // span is part of the rows of a block.
@@ -98,7 +104,7 @@ func (s snapshot) Scan(ctx context.Context, blocks block.Range, columns []int) i
 			if rows == 0 {
 				return true
 			}
-			whole := s.source.fill(s.view, spans, rows)
+			whole := s.source.fill(s.source.schema, s.view, spans, rows)
 			defer whole.Release()
 			spans, rows = spans[:0], 0
 			return yield(table.Project(whole, columns), nil)
@@ -123,15 +129,17 @@ func (s snapshot) Scan(ctx context.Context, blocks block.Range, columns []int) i
 }
 
 // build returns the fill of a table made with a builder: one appends a row.
-func build(schema *arrow.Schema, v View, spans []span, rows int, one func(r row, h Header, i uint32)) arrow.RecordBatch {
-	b := array.NewRecordBuilder(allocator, schema)
-	defer b.Release()
-	b.Reserve(rows)
-	for _, s := range spans {
-		h := v.Header(s.block)
-		for i := s.from; i < s.to; i++ {
-			one(newRow(b), h, i)
+func build(one func(r row, v View, h Header, i uint32)) func(*arrow.Schema, View, []span, int) arrow.RecordBatch {
+	return func(schema *arrow.Schema, v View, spans []span, rows int) arrow.RecordBatch {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+		defer b.Release()
+		b.Reserve(rows)
+		for _, s := range spans {
+			h := v.Header(s.block)
+			for i := s.from; i < s.to; i++ {
+				one(row{b: b, column: new(int)}, v, h, i)
+			}
 		}
+		return b.NewRecordBatch()
 	}
-	return b.NewRecordBatch()
 }

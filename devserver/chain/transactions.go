@@ -3,22 +3,9 @@ package chain
 import (
 	"fmt"
 
-	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
-
-func newTransactions(c *Chain) *source {
-	schema := table.Transactions()
-	return &source{
-		chain: c, schema: schema, count: View.Transactions,
-		fill: func(v View, spans []span, rows int) arrow.RecordBatch {
-			party := newKey(v.config.Seed, 0, 0).derive(saltParty)
-			return build(schema, v, spans, rows, func(r row, h Header, i uint32) { transactionRow(r, h, i, party) })
-		},
-	}
-}
 
 func (h Header) transactionKey(i uint32) key { return h.key.derive(saltTransaction + uint64(i)<<8) }
 
@@ -28,7 +15,8 @@ func (h Header) transactionHash(i uint32) block.Hash {
 
 // transactionRow appends a transaction of any type from 0 to 4, so that every
 // column has values and nulls.
-func transactionRow(r row, h Header, i uint32, party key) {
+func transactionRow(r row, v View, h Header, i uint32) {
+	party := newKey(v.config.Seed, 0, 0).derive(saltParty)
 	hash := h.transactionHash(i)
 	k := h.transactionKey(i).derive(saltShape)
 	kind := [16]int32{0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4}[k.below(16)]
@@ -82,13 +70,19 @@ func amount(k *key) string {
 	}
 }
 
+// list begins a list, or appends null if there is none, and returns the builder of its
+// items.
+func list[B array.Builder](r row, there bool) B {
+	l := r.field().(*array.ListBuilder)
+	l.Append(there)
+	return l.ValueBuilder().(B)
+}
+
 func (r row) accessList(there bool, k *key) {
-	list := r.field().(*array.ListBuilder)
-	list.Append(there)
+	entry := list[*array.StructBuilder](r, there)
 	if !there {
 		return
 	}
-	entry := list.ValueBuilder().(*array.StructBuilder)
 	keys := entry.FieldBuilder(1).(*array.ListBuilder)
 	for range k.below(3) {
 		entry.Append(true)
@@ -101,23 +95,20 @@ func (r row) accessList(there bool, k *key) {
 }
 
 func (r row) blobs(there bool, k *key) {
-	list := r.field().(*array.ListBuilder)
-	list.Append(there)
+	hashes := list[*array.FixedSizeBinaryBuilder](r, there)
 	if !there {
 		return
 	}
 	for range 1 + k.below(6) {
-		list.ValueBuilder().(*array.FixedSizeBinaryBuilder).Append(k.bytes(32))
+		hashes.Append(k.bytes(32))
 	}
 }
 
 func (r row) authorizations(there bool, k *key) {
-	list := r.field().(*array.ListBuilder)
-	list.Append(there)
+	entry := list[*array.StructBuilder](r, there)
 	if !there {
 		return
 	}
-	entry := list.ValueBuilder().(*array.StructBuilder)
 	for range 1 + k.below(3) {
 		entry.Append(true)
 		entry.FieldBuilder(0).(*array.Uint64Builder).Append(31337)

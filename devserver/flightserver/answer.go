@@ -37,7 +37,7 @@ func (a *answer) batch(ctx context.Context, snapshots sqlengine.Snapshots) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, result.Close()) }()
-	open, closing, err := a.metadata(snapshots)
+	open, closing, err := both(commonRanges(a.plan.Tables(), snapshots))
 	if err != nil {
 		return err
 	}
@@ -84,14 +84,12 @@ func (a *answer) put(message *flight.FlightData) error {
 	return a.stream.Send(message)
 }
 
-// metadata returns what goes with every batch but the last, and with the last.
-func (a *answer) metadata(snapshots sqlengine.Snapshots) (open, closing []byte, err error) {
-	m := amp.Metadata{Ranges: commonRanges(a.plan.Tables(), snapshots)}
-	if open, err = m.MarshalJSON(); err != nil {
+// both returns the metadata of ranges that are not complete, and that which says so.
+func both(ranges []amp.Range) (open, closing []byte, err error) {
+	if open, err = (amp.Metadata{Ranges: ranges}).MarshalJSON(); err != nil {
 		return nil, nil, err
 	}
-	m.Complete = true
-	closing, err = m.MarshalJSON()
+	closing, err = amp.Metadata{Ranges: ranges, Complete: true}.MarshalJSON()
 	return open, closing, err
 }
 

@@ -82,12 +82,6 @@ func (b *flatbuffer) set(field, size int, v, byDefault uint64) {
 	}
 }
 
-func (b *flatbuffer) setFlag(field int, v bool) {
-	if v {
-		b.set(field, 1, 1, 0)
-	}
-}
-
 func (b *flatbuffer) refer(field int, to at) {
 	b.reference(to)
 	b.slots[field] = len(b.reversed)

@@ -113,7 +113,7 @@ func (f *follower) nothing(ctx context.Context) error {
 	if err := f.begin(); err != nil {
 		return err
 	}
-	closing, err := amp.Metadata{Complete: true}.MarshalJSON()
+	_, closing, err := both(nil)
 	if err != nil {
 		return err
 	}
@@ -186,15 +186,9 @@ func (f *follower) microbatch(
 	if !hasFirst || !hasLast {
 		return unstreamable("the blocks table has no hash for blocks %d to %d", blocks.Start, blocks.Last())
 	}
-	m := amp.Metadata{Ranges: []amp.Range{{
+	open, closing, err := both([]amp.Range{{
 		Network: f.network, Numbers: blocks, Hash: last.Hash, Prev: first.Parent, HasPrev: true, Timestamp: last.Time,
-	}}}
-	open, err := m.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	m.Complete = true
-	closing, err := m.MarshalJSON()
+	}})
 	if err != nil {
 		return err
 	}

@@ -7,15 +7,10 @@ import (
 
 	"github.com/ampipe/ampipe/devserver/faults"
 	"github.com/ampipe/ampipe/devserver/sqlengine"
+	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow"
 )
-
-// computed is a batch of a microbatch, or why there is none.
-type computed struct {
-	batch arrow.RecordBatch
-	err   error
-}
 
 // rows sends the rows of a microbatch, and an empty batch now and then while
 // they are computed.
@@ -27,7 +22,12 @@ func (f *follower) rows(
 		return err
 	}
 	defer func() { err = errors.Join(err, result.Close()) }()
-	batches, stop := compute(ctx, time.Duration(switches.Slow), f.faults.Switches.Bend(result.Rows(), true))
+	batches, stop := table.Pull(ctx, func(ctx context.Context) faults.Rows {
+		if faults.Wait(ctx, time.Duration(switches.Slow)) != nil {
+			return func(func(arrow.RecordBatch, error) bool) {}
+		}
+		return f.faults.Switches.Bend(result.Rows(), true)
+	})
 	defer stop()
 	alive := time.NewTicker(f.server.streaming.KeepAlive)
 	defer alive.Stop()
@@ -37,11 +37,11 @@ func (f *follower) rows(
 			if !more {
 				return ctx.Err() // rows that were cut off are not complete
 			}
-			if c.err != nil {
-				return c.err
+			if c.Err != nil {
+				return c.Err
 			}
-			err := f.send(ctx, c.batch, metadata)
-			c.batch.Release()
+			err := f.send(ctx, c.Batch, metadata)
+			c.Batch.Release()
 			if err != nil {
 				return err
 			}
@@ -51,37 +51,6 @@ func (f *follower) rows(
 			}
 		case err := <-f.faults.Failed():
 			return err
-		}
-	}
-}
-
-// compute takes rows in a goroutine of its own, beginning after a while. The
-// caller stops it, which waits for its end and releases what is left.
-func compute(ctx context.Context, after time.Duration, rows faults.Rows) (<-chan computed, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	out := make(chan computed)
-	go func() {
-		defer close(out)
-		if faults.Wait(ctx, after) != nil {
-			return
-		}
-		for batch, err := range rows {
-			select {
-			case out <- computed{batch, err}:
-			case <-ctx.Done():
-				if batch != nil {
-					batch.Release()
-				}
-				return
-			}
-		}
-	}()
-	return out, func() {
-		cancel()
-		for left := range out {
-			if left.batch != nil {
-				left.batch.Release()
-			}
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (w *schemaWriter) field(f arrow.Field) at {
 	w.begin(7)
 	w.refer(0, name)
 	w.set(2, 1, uint64(kind), 0)
-	w.setFlag(1, f.Nullable)
+	w.set(1, 1, flag(1, f.Nullable).v, 0)
 	w.refer(5, children)
 	w.refer(3, typ)
 	return w.end()
@@ -103,8 +103,7 @@ var bare = map[arrow.Type]byte{
 // dataType writes the table of a type and the list of its children.
 func (w *schemaWriter) dataType(t arrow.DataType) (kind byte, typ, children at) {
 	if kind, found := bare[t.ID()]; found {
-		w.begin(0)
-		typ = w.end()
+		typ = w.table(0)
 		return kind, typ, w.list(nil)
 	}
 	if nested, is := t.(arrow.NestedType); is {
@@ -120,16 +119,34 @@ func (w *schemaWriter) dataType(t arrow.DataType) (kind byte, typ, children at) 
 	return kind, typ, w.list(nil)
 }
 
+// value is a number field of a table, left out if it has its default.
+type value struct {
+	field, size  int
+	v, byDefault uint64
+}
+
+func flag(field int, v bool) value {
+	if v {
+		return value{field, 1, 1, 0}
+	}
+	return value{field, 1, 0, 0}
+}
+
+// table writes a table of number fields.
+func (w *schemaWriter) table(fields int, values ...value) at {
+	w.begin(fields)
+	for _, v := range values {
+		w.set(v.field, v.size, v.v, v.byDefault)
+	}
+	return w.end()
+}
+
 func (w *schemaWriter) number(t arrow.FixedWidthDataType) (byte, at) {
 	if arrow.IsFloating(t.ID()) {
-		w.begin(1)
-		w.set(0, 2, uint64(map[int]int16{16: 0, 32: 1, 64: 2}[t.BitWidth()]), 0)
-		return typeFloat, w.end()
+		precision := map[int]uint64{16: 0, 32: 1, 64: 2}[t.BitWidth()]
+		return typeFloat, w.table(1, value{0, 2, precision, 0})
 	}
-	w.begin(2)
-	w.setFlag(1, arrow.IsSignedInteger(t.ID()))
-	w.set(0, 4, uint64(int32(t.BitWidth())), 0)
-	return typeInt, w.end()
+	return typeInt, w.table(2, flag(1, arrow.IsSignedInteger(t.ID())), value{0, 4, uint64(t.BitWidth()), 0})
 }
 
 func (w *schemaWriter) nested(t arrow.NestedType) (kind byte, typ, children at) {
@@ -139,80 +156,59 @@ func (w *schemaWriter) nested(t arrow.NestedType) (kind byte, typ, children at) 
 	}
 	switch t := t.(type) {
 	case *arrow.FixedSizeListType:
-		kind = typeFixedList
-		w.begin(1)
-		w.set(0, 4, uint64(t.Len()), 0)
+		kind, typ = typeFixedList, w.table(1, value{0, 4, uint64(t.Len()), 0})
 	case *arrow.MapType:
-		kind = typeMap
-		w.begin(1)
-		w.setFlag(0, t.KeysSorted)
+		kind, typ = typeMap, w.table(1, flag(0, t.KeysSorted))
 	case *arrow.ListType:
-		kind = typeList
-		w.begin(0)
+		kind, typ = typeList, w.table(0)
 	case *arrow.LargeListType:
-		kind = typeLargeList
-		w.begin(0)
+		kind, typ = typeLargeList, w.table(0)
 	case *arrow.StructType:
-		kind = typeStruct
-		w.begin(0)
+		kind, typ = typeStruct, w.table(0)
 	default:
 		w.err = unsupported(t)
 		return 0, 0, 0
 	}
-	typ = w.end()
 	return kind, typ, w.list(items)
 }
 
 func (w *schemaWriter) fixed(t arrow.DataType) (byte, at) {
-	const second, millisecond, month = 0, 1, 0
+	const second, millisecond, day, month, dayTime, monthDayNano = 0, 1, 0, 0, 1, 2
+	unit := func(v, byDefault uint64) value { return value{0, 2, v, byDefault} }
 	switch t := t.(type) {
 	case *arrow.FixedSizeBinaryType:
-		w.begin(1)
-		w.set(0, 4, uint64(int32(t.ByteWidth)), 0)
-		return typeFixedBinary, w.end()
-	case *arrow.Date32Type, *arrow.Date64Type:
-		w.begin(1)
-		w.set(0, 2, uint64(map[arrow.Type]int16{arrow.DATE32: 0, arrow.DATE64: millisecond}[t.ID()]), millisecond)
-		return typeDate, w.end()
+		return typeFixedBinary, w.table(1, value{0, 4, uint64(t.ByteWidth), 0})
+	case *arrow.Date32Type:
+		return typeDate, w.table(1, unit(day, millisecond))
+	case *arrow.Date64Type:
+		return typeDate, w.table(1, unit(millisecond, millisecond))
 	case *arrow.Time32Type:
-		return w.time(32, t.Unit)
+		return typeTime, w.table(2, value{1, 4, 32, 32}, unit(uint64(t.Unit), millisecond))
 	case *arrow.Time64Type:
-		return w.time(64, t.Unit)
+		return typeTime, w.table(2, value{1, 4, 64, 32}, unit(uint64(t.Unit), millisecond))
 	case *arrow.TimestampType:
 		zone := w.text(t.TimeZone)
 		w.begin(2)
-		w.set(0, 2, uint64(int16(t.Unit)), second)
+		w.set(0, 2, uint64(t.Unit), second)
 		if t.TimeZone != "" {
 			w.refer(1, zone)
 		}
 		return typeTimestamp, w.end()
 	case *arrow.DurationType:
-		w.begin(1)
-		w.set(0, 2, uint64(int16(t.Unit)), millisecond)
-		return typeDuration, w.end()
-	case *arrow.MonthIntervalType, *arrow.DayTimeIntervalType, *arrow.MonthDayNanoIntervalType:
-		unit := map[arrow.Type]int16{arrow.INTERVAL_DAY_TIME: 1, arrow.INTERVAL_MONTH_DAY_NANO: 2}[t.ID()]
-		w.begin(1)
-		w.set(0, 2, uint64(unit), month)
-		return typeInterval, w.end()
+		return typeDuration, w.table(1, unit(uint64(t.Unit), millisecond))
+	case *arrow.MonthIntervalType:
+		return typeInterval, w.table(1, unit(month, month))
+	case *arrow.DayTimeIntervalType:
+		return typeInterval, w.table(1, unit(dayTime, month))
+	case *arrow.MonthDayNanoIntervalType:
+		return typeInterval, w.table(1, unit(monthDayNano, month))
 	case arrow.DecimalType:
-		w.begin(3)
-		w.set(0, 4, uint64(t.GetPrecision()), 0)
-		w.set(1, 4, uint64(t.GetScale()), 0)
-		w.set(2, 4, uint64(int32(t.BitWidth())), 128)
-		return typeDecimal, w.end()
+		return typeDecimal, w.table(3, value{0, 4, uint64(t.GetPrecision()), 0}, value{1, 4, uint64(t.GetScale()), 0},
+			value{2, 4, uint64(t.BitWidth()), 128})
 	default:
 		w.err = unsupported(t)
 		return 0, 0
 	}
-}
-
-func (w *schemaWriter) time(bits int32, unit arrow.TimeUnit) (byte, at) {
-	const millisecond = 1
-	w.begin(2)
-	w.set(1, 4, uint64(bits), 32)
-	w.set(0, 2, uint64(int16(unit)), millisecond)
-	return typeTime, w.end()
 }
 
 func unsupported(t arrow.DataType) error {

@@ -19,7 +19,6 @@ import (
 
 // Server answers Flight calls. It is safe for concurrent use.
 type Server struct {
-	// BaseFlightServer answers UNIMPLEMENTED to every call that is not offered.
 	flight.BaseFlightServer
 	engine *sqlengine.Engine
 	faults *faults.Controller
@@ -42,9 +41,11 @@ func New(engine *sqlengine.Engine, controller *faults.Controller, conns *Conns, 
 // [Options].
 func (s *Server) Register(g *grpc.Server) { flight.RegisterFlightServiceServer(g, s) }
 
-// Options returns the settings of a gRPC server that streams large messages fast.
+// Options returns the settings of a gRPC server that offers what a real one does and
+// streams large messages fast.
 func Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
+		grpc.UnaryInterceptor(refuseUnary), grpc.StreamInterceptor(refuseStream),
 		grpc.WriteBufferSize(1 << 20),
 		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(4 << 20),
 		grpc.WaitForHandlers(true),

@@ -5,18 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/ampipe/ampipe/devserver/recorded"
 	"github.com/ampipe/ampipe/devserver/server"
 	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/grpc/codes"
@@ -76,19 +74,19 @@ var reads = regexp.MustCompile(`(?i)(?:from|join)\s+([a-z0-9_]+)\.([a-z0-9_]+)`)
 // wholeTable is a recorded answer that is all of a table at some time.
 type wholeTable struct {
 	dataset, name string
-	recording     recorded.Recording
+	recording     amptest.Recording
 	visible       *amp.Range // nil: a table without data
 }
 
 // wholeTables finds the recorded answers to "SELECT * FROM t ORDER BY
 // _block_num", and those to "SELECT * FROM t" without ranges.
-func wholeTables(t *testing.T, dir string) []wholeTable {
+func wholeTables(t *testing.T) []wholeTable {
 	t.Helper()
 	query := regexp.MustCompile(`^SELECT \* FROM (\w+)\.(\w+)( ORDER BY _block_num)?$`)
 	var out []wholeTable
-	for _, r := range recordings(t, dir, "*") {
-		parts := query.FindStringSubmatch(r.Query)
-		if parts == nil || len(r.Headers) > 0 || len(r.Data) == 0 {
+	for _, r := range amptest.Recordings(t) {
+		parts := query.FindStringSubmatch(r.SQL)
+		if parts == nil || len(r.Header) > 0 || len(r.Data) == 0 {
 			continue
 		}
 		m := metadata(t, r.Data[1])
@@ -118,7 +116,7 @@ func metadata(t *testing.T, message *flight.FlightData) amp.Metadata {
 
 // recordedCatalog makes a catalogue of recorded tables. Of a table that was
 // recorded several times it takes the one of the same time as r.
-func recordedCatalog(t *testing.T, whole []wholeTable, r recorded.Recording) *table.Catalog {
+func recordedCatalog(t *testing.T, whole []wholeTable, r amptest.Recording) *table.Catalog {
 	t.Helper()
 	var then []amp.Range
 	if len(r.Data) > 1 {
@@ -158,30 +156,9 @@ func recordedCatalog(t *testing.T, whole []wholeTable, r recorded.Recording) *ta
 	return catalog
 }
 
-// recordings reads every folder of recordings there is.
-func recordings(t *testing.T, dir, pattern string) []recorded.Recording {
-	t.Helper()
-	folders, err := filepath.Glob(filepath.Join(dir, "recorded", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []recorded.Recording
-	for _, folder := range folders {
-		more, err := recorded.Folder(folder, pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, more...)
-	}
-	if len(all) == 0 {
-		t.Fatalf("no recordings in %s", dir)
-	}
-	return all
-}
-
 // outOfScope says why a query cannot be held against this server; empty if it
 // can.
-func outOfScope(query string, headers []string) string {
+func outOfScope(query string, stream bool) string {
 	lower := strings.ToLower(query)
 	for feature, why := range map[string]string{
 		"arrow_cast(": "arrow_cast is a function of DataFusion that DuckDB has no like of; the types it makes are served from tables",
@@ -191,7 +168,7 @@ func outOfScope(query string, headers []string) string {
 			return why
 		}
 	}
-	if slices.Contains(headers, "amp-stream=true") {
+	if stream {
 		return "streams have a test of their own"
 	}
 	return ""
@@ -200,15 +177,15 @@ func outOfScope(query string, headers []string) string {
 // missing names a table of a query that the recordings do not hold as it was when
 // the query was answered: an answer says up to which block its tables were synced,
 // which is where at least one of them ended.
-func missing(t *testing.T, catalog *table.Catalog, whole []wholeTable, r recorded.Recording) string {
+func missing(t *testing.T, catalog *table.Catalog, whole []wholeTable, r amptest.Recording) string {
 	t.Helper()
 	var then []amp.Range
 	if len(r.Data) > 1 {
 		then = metadata(t, r.Data[1]).Ranges
 	}
 	read, ofThen := "", len(then) == 0
-	for _, name := range reads.FindAllStringSubmatch(r.Query, -1) {
-		if _, _, err := catalog.Find(name[1], name[2]); err != nil {
+	for _, name := range reads.FindAllStringSubmatch(r.SQL, -1) {
+		if _, _, found := catalog.Find(name[1], name[2]); !found {
 			return name[0]
 		}
 		read = name[0]
@@ -223,11 +200,10 @@ func missing(t *testing.T, catalog *table.Catalog, whole []wholeTable, r recorde
 }
 
 func TestRecordedBatchAnswers(t *testing.T) {
-	dir := realData(t)
-	whole := wholeTables(t, dir)
+	whole := wholeTables(t)
 	held := 0
-	for _, r := range recordings(t, dir, "*") {
-		if why := outOfScope(r.Query, r.Headers); why != "" {
+	for _, r := range amptest.Recordings(t) {
+		if why := outOfScope(r.SQL, r.Stream()); why != "" {
 			t.Logf("left out: %s: %s", r.Name, why)
 			continue
 		}
@@ -245,8 +221,8 @@ func TestRecordedBatchAnswers(t *testing.T) {
 }
 
 // compareAnswer holds our answer to a query against the recorded one.
-func compareAnswer(t *testing.T, s *client, r recorded.Recording) {
-	got, err := s.ask(t.Context(), r.Query)
+func compareAnswer(t *testing.T, s *client, r amptest.Recording) {
+	got, err := s.ask(t.Context(), r.SQL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +254,7 @@ func compareAnswer(t *testing.T, s *client, r recorded.Recording) {
 	if len(got.data) < 3 {
 		t.Errorf("%d messages: a schema, a batch and a closing one are the least", len(got.data))
 	}
-	sorted := !strings.Contains(r.Query, "ORDER BY")
+	sorted := !strings.Contains(r.SQL, "ORDER BY")
 	if ours, theirs := rowTexts(t, got.data, sorted), rowTexts(t, r.Data, sorted); !slices.Equal(ours, theirs) {
 		t.Errorf("%d rows differ from the %d recorded", len(ours), len(theirs))
 	}
@@ -340,32 +316,21 @@ var phrases = []string{
 }
 
 func TestRecordedErrors(t *testing.T) {
-	dir := realData(t)
-	all, err := recorded.Errors(filepath.Join(dir, "recorded", "answers", "errors.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Log("no errors were recorded: none was tested")
-		return
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	catalog := recordedCatalog(t, wholeTables(t, dir), recorded.Recording{})
+	all := amptest.Failures(t)
+	catalog := recordedCatalog(t, wholeTables(t), amptest.Recording{})
 	s := start(t, server.Options{Catalog: catalog})
 	for _, r := range all {
 		refused := r.Info.Code != "OK" || strings.Contains(r.End.Message, "non-incremental")
-		if why := outOfScope(r.Query, r.Headers); why != "" && !refused {
-			t.Logf("left out: %s: %s", r.Query, why)
+		if why := outOfScope(r.SQL, false); why != "" && !refused {
+			t.Logf("left out: %s: %s", r.SQL, why)
 			continue
 		}
-		t.Run(r.Query, func(t *testing.T) { compareRefusal(t, s, r) })
-	}
-	if len(all) == 0 {
-		t.Fatal("no errors were recorded")
+		t.Run(r.SQL, func(t *testing.T) { compareRefusal(t, s, r) })
 	}
 }
 
-func compareRefusal(t *testing.T, s *client, r recorded.Recording) {
-	got, err := s.ask(t.Context(), r.Query)
+func compareRefusal(t *testing.T, s *client, r amptest.Failure) {
+	got, err := s.ask(t.Context(), r.SQL)
 	var ended *endError
 	infoErr, getErr := err, error(nil)
 	if errors.As(err, &ended) {
@@ -386,7 +351,7 @@ func compareRefusal(t *testing.T, s *client, r recorded.Recording) {
 	}
 }
 
-func compareStatus(t *testing.T, call string, err error, want recorded.Status) {
+func compareStatus(t *testing.T, call string, err error, want amptest.Outcome) {
 	t.Helper()
 	code := map[string]codes.Code{"OK": codes.OK, "": codes.OK, "Internal": codes.Internal, "InvalidArgument": codes.InvalidArgument}[want.Code]
 	if got := status.Code(err); got != code {

@@ -3,15 +3,16 @@ package server_test
 import (
 	"encoding/json"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/ampipe/ampipe/devserver/recorded"
 	"github.com/ampipe/ampipe/devserver/server"
 	"github.com/ampipe/ampipe/pkg/amp"
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/block"
 	"google.golang.org/grpc/codes"
 	grpcmeta "google.golang.org/grpc/metadata"
@@ -26,9 +27,9 @@ type action struct {
 }
 
 // actions reads a list of actions.
-func actions(t *testing.T, path string) []action {
+func actions(t *testing.T, file string) []action {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +65,25 @@ func (a action) do(t *testing.T, s live, came amp.Range) {
 	s.fork(t, depth, uint64(a.head-head))
 }
 
+// recordings returns those whose name, folder/name, matches a pattern.
+func recordings(t *testing.T, pattern string) []amptest.Recording {
+	t.Helper()
+	matching := slices.DeleteFunc(amptest.Recordings(t), func(r amptest.Recording) bool {
+		matches, err := path.Match(pattern, r.Name)
+		return err != nil || !matches
+	})
+	if len(matching) == 0 {
+		t.Fatalf("no recordings %s", pattern)
+	}
+	return matching
+}
+
 // ranges returns the completed ranges of a recorded stream, and holds the stream
 // to what the protocol says of every microbatch.
-func ranges(t *testing.T, r recorded.Recording) []amp.Range {
+func ranges(t *testing.T, r amptest.Recording) []amp.Range {
 	t.Helper()
 	var out []amp.Range
-	for i, m := range r.Log {
+	for i, m := range r.Messages {
 		if m.Metadata == "" {
 			if i > 0 {
 				t.Errorf("message %d has no metadata", i)
@@ -96,14 +110,10 @@ func TestRecordedStreams(t *testing.T) {
 	}
 	compared := 0
 	for _, list := range lists {
-		folder, done := filepath.Dir(list), actions(t, list)
-		all, err := recorded.Folder(folder, "follow-*")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range all {
+		done := actions(t, list)
+		for _, r := range recordings(t, filepath.Base(filepath.Dir(list))+"/follow-*") {
 			compared++
-			t.Run(filepath.Base(folder)+" "+r.Name, func(t *testing.T) { compareStream(t, done, r) })
+			t.Run(r.Name, func(t *testing.T) { compareStream(t, done, r) })
 		}
 	}
 	if compared == 0 {
@@ -111,11 +121,11 @@ func TestRecordedStreams(t *testing.T) {
 	}
 }
 
-func compareStream(t *testing.T, done []action, r recorded.Recording) {
+func compareStream(t *testing.T, done []action, r amptest.Recording) {
 	want := ranges(t, r)
 	s := liveServer(t, uint64(want[0].Numbers.End), func(*server.Options) {})
 	query, perBlock := blocks, 1
-	if !strings.HasSuffix(r.Query, ".blocks") {
+	if !strings.HasSuffix(r.SQL, ".blocks") {
 		query, perBlock = logs, 10
 	}
 	f := s.follow(t, query, "")
@@ -151,30 +161,26 @@ func TestRecordedResumes(t *testing.T) {
 	dir := realData(t)
 	table := regexp.MustCompile(`(?i)^(SELECT \* FROM )(\w+\.\w+)$`)
 	compared := 0
-	answers, err := recorded.Folder(filepath.Join(dir, "recorded", "answers"), "*") // of the chain of follow
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range answers {
-		if !slices.Contains(r.Headers, "amp-stream=true") {
+	for _, r := range recordings(t, "answers/*") { // of the chain of follow
+		if !r.Stream() {
 			continue
 		}
-		parts := table.FindStringSubmatch(r.Query)
+		parts := table.FindStringSubmatch(r.SQL)
 		refused := r.End.Code != "" && r.End.Code != "OK"
 		switch {
 		case r.End.Code == "OK":
 			compared++
 			t.Run(r.Name, func(t *testing.T) {
-				compareEnding(t, start(t, server.Options{Catalog: recordedCatalog(t, wholeTables(t, dir), r)}), r)
+				compareEnding(t, start(t, server.Options{Catalog: recordedCatalog(t, wholeTables(t), r)}), r)
 			})
 			continue
 		case parts == nil && !refused:
-			t.Logf("left out: %s: %s is not offered", r.Name, r.Query)
+			t.Logf("left out: %s: %s is not offered", r.Name, r.SQL)
 			continue
 		}
 		query := logs
 		if parts == nil {
-			query = regexp.MustCompile(`(?i)(FROM )\w+\.`).ReplaceAllString(r.Query, "${1}ds.")
+			query = regexp.MustCompile(`(?i)(FROM )\w+\.`).ReplaceAllString(r.SQL, "${1}ds.")
 		}
 		compared++
 		t.Run(r.Name, func(t *testing.T) { compareResume(t, dir, query, r) })
@@ -186,8 +192,8 @@ func TestRecordedResumes(t *testing.T) {
 
 // compareEnding holds a stream that has nothing to follow against the recorded
 // one, message by message.
-func compareEnding(t *testing.T, s *client, r recorded.Recording) {
-	got, err := s.ask(grpcmeta.AppendToOutgoingContext(t.Context(), "amp-stream", "true"), r.Query)
+func compareEnding(t *testing.T, s *client, r amptest.Recording) {
+	got, err := s.ask(grpcmeta.AppendToOutgoingContext(t.Context(), "amp-stream", "true"), r.SQL)
 	if err != nil || len(got.data) != len(r.Data) {
 		t.Fatalf("%d messages and %v, recorded %d", len(got.data), err, len(r.Data))
 	}
@@ -198,7 +204,7 @@ func compareEnding(t *testing.T, s *client, r recorded.Recording) {
 	}
 }
 
-func compareResume(t *testing.T, dir, query string, r recorded.Recording) {
+func compareResume(t *testing.T, dir, query string, r amptest.Recording) {
 	s, known := replay(t, filepath.Join(dir, "recorded", "follow"))
 	want := ranges(t, r)
 	if len(want) > 0 { // the real chain had grown since
@@ -206,12 +212,7 @@ func compareResume(t *testing.T, dir, query string, r recorded.Recording) {
 			s.chain.Grow(uint64(want[0].Numbers.Last() - head))
 		}
 	}
-	resume := ""
-	for _, h := range r.Headers {
-		if value, is := strings.CutPrefix(h, "amp-resume="); is {
-			resume = value
-		}
-	}
+	resume := amptest.Query{Header: r.Header}.Resume()
 	for theirs, ours := range known {
 		resume = strings.ReplaceAll(resume, theirs.String(), ours.String())
 	}
@@ -248,10 +249,7 @@ func compareResume(t *testing.T, dir, query string, r recorded.Recording) {
 func replay(t *testing.T, folder string) (live, map[block.Hash]block.Hash) {
 	t.Helper()
 	done := actions(t, filepath.Join(folder, "actions.json"))
-	all, err := recorded.Folder(folder, "follow-*")
-	if err != nil || len(all) == 0 {
-		t.Fatalf("no streams in %s: %v", folder, err)
-	}
+	all := recordings(t, filepath.Base(folder)+"/follow-*")
 	want := ranges(t, all[0])
 	s := liveServer(t, uint64(want[0].Numbers.End), func(*server.Options) {})
 	known := map[block.Hash]block.Hash{}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ampipe/ampipe/devserver/server"
 	"github.com/ampipe/ampipe/devserver/table"
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
@@ -17,10 +18,9 @@ import (
 // column for a table and serves it again: whatever types the real server sent,
 // schema and values come back the same.
 func TestRecordedTypesAsTables(t *testing.T) {
-	dir := realData(t)
 	held := 0
-	for _, r := range recordings(t, dir, "*") {
-		if len(r.Headers) > 0 || len(r.Data) < 2 {
+	for _, r := range amptest.Recordings(t) {
+		if len(r.Header) > 0 || len(r.Data) < 2 {
 			continue
 		}
 		schema, err := flight.DeserializeSchema(r.FlightInfo.Schema, allocator)

@@ -20,33 +20,33 @@ func appendValue(to array.Builder, value any) error {
 	}
 	switch b := to.(type) {
 	case *array.BooleanBuilder:
-		if v, is := value.(bool); is {
-			b.Append(v)
-			return nil
-		}
-	case *array.Uint64Builder:
-		if v, is := value.(uint64); is {
-			b.Append(v)
-			return nil
-		}
-		if v, is := integer(value); is && v.IsUint64() {
-			b.Append(v.Uint64())
-			return nil
-		}
-	case *array.Float16Builder, *array.Float32Builder, *array.Float64Builder:
-		return appendFloat(to, value)
+		return appendAs(b, value)
 	case *array.StringBuilder:
-		if v, is := value.(string); is {
-			b.Append(v)
-			return nil
-		}
+		return appendAs(b, value)
+	case *array.BinaryBuilder:
+		return appendAs(b, value)
+	case *array.Int8Builder:
+		return appendInteger(b, value)
+	case *array.Int16Builder:
+		return appendInteger(b, value)
+	case *array.Int32Builder:
+		return appendInteger(b, value)
+	case *array.Int64Builder:
+		return appendInteger(b, value)
+	case *array.Uint8Builder:
+		return appendInteger(b, value)
+	case *array.Uint16Builder:
+		return appendInteger(b, value)
+	case *array.Uint32Builder:
+		return appendInteger(b, value)
+	case *array.Uint64Builder:
+		return appendInteger(b, value)
+	case *array.Float32Builder:
+		return appendFloat(b, value)
+	case *array.Float64Builder:
+		return appendFloat(b, value)
 	case *array.FixedSizeBinaryBuilder:
 		if v, is := value.([]byte); is && len(v) == b.Type().(*arrow.FixedSizeBinaryType).ByteWidth {
-			b.Append(v)
-			return nil
-		}
-	case *array.BinaryBuilder:
-		if v, is := value.([]byte); is {
 			b.Append(v)
 			return nil
 		}
@@ -82,9 +82,6 @@ func appendValue(to array.Builder, value any) error {
 	case array.ListLikeBuilder:
 		return appendList(b, value)
 	default:
-		if v, is := integer(value); is && v.IsInt64() {
-			return appendInteger(to, v.Int64())
-		}
 		if s, is := value.(string); is { // other layouts of text
 			return to.AppendValueFromString(s)
 		}
@@ -96,63 +93,52 @@ func misfit(to array.Builder, value any) error {
 	return fmt.Errorf("the value %v (%T) does not fit a column of type %s", value, value, to.Type())
 }
 
-// appendInteger puts v into any integer column but UInt64.
-func appendInteger(to array.Builder, v int64) error {
-	fits := false
-	switch b := to.(type) {
-	case *array.Int8Builder:
-		if fits = v == int64(int8(v)); fits {
-			b.Append(int8(v))
-		}
-	case *array.Int16Builder:
-		if fits = v == int64(int16(v)); fits {
-			b.Append(int16(v))
-		}
-	case *array.Int32Builder:
-		if fits = v == int64(int32(v)); fits {
-			b.Append(int32(v))
-		}
-	case *array.Int64Builder:
-		fits = true
-		b.Append(v)
-	case *array.Uint8Builder:
-		if fits = v == int64(uint8(v)); fits {
-			b.Append(uint8(v))
-		}
-	case *array.Uint16Builder:
-		if fits = v == int64(uint16(v)); fits {
-			b.Append(uint16(v))
-		}
-	case *array.Uint32Builder:
-		if fits = v == int64(uint32(v)); fits {
-			b.Append(uint32(v))
-		}
+// builder is a builder of values of type T.
+type builder[T any] interface {
+	array.Builder
+	Append(T)
+}
+
+func appendAs[T any](b builder[T], value any) error {
+	v, is := value.(T)
+	if !is {
+		return misfit(b, value)
 	}
-	if !fits {
-		return misfit(to, v)
-	}
+	b.Append(v)
 	return nil
 }
 
-func appendFloat(to array.Builder, value any) error {
-	var f float64
+// appendInteger appends any of the driver's numbers that T can hold.
+func appendInteger[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](b builder[T], value any) error {
+	if v, is := value.(T); is {
+		b.Append(v)
+		return nil
+	}
+	v, is := integer(value)
+	if !is {
+		return misfit(b, value)
+	}
+	narrow := T(v.Uint64()) // the lowest bits
+	if v.IsInt64() {
+		narrow = T(v.Int64())
+	}
+	if back, _ := integer(narrow); back.Cmp(v) != 0 {
+		return misfit(b, value)
+	}
+	b.Append(narrow)
+	return nil
+}
+
+func appendFloat[T float32 | float64](b builder[T], value any) error {
 	switch v := value.(type) {
 	case float32:
-		f = float64(v)
+		b.Append(T(v))
 	case float64:
-		f = v
+		b.Append(T(v))
 	case duckdb.Decimal:
-		f = v.Float64()
+		b.Append(T(v.Float64()))
 	default:
-		return misfit(to, value)
-	}
-	switch b := to.(type) {
-	case *array.Float64Builder:
-		b.Append(f)
-	case *array.Float32Builder:
-		b.Append(float32(f))
-	default:
-		return misfit(to, value)
+		return misfit(b, value)
 	}
 	return nil
 }

@@ -35,20 +35,6 @@ func bound(where *expr, here *scope) (rest []*expr) {
 	return []*expr{where}
 }
 
-// conditions makes what the rest of a WHERE says decidable row by row; false if
-// some of it is not.
-func conditions(rest []*expr, here *scope) ([]condition, bool) {
-	var out []condition
-	for _, e := range rest {
-		c, ok := compile(e, here)
-		if !ok {
-			return nil, false
-		}
-		out = append(out, c)
-	}
-	return out, true
-}
-
 var mirrored = map[string]string{
 	"COMPARE_EQUAL": "COMPARE_EQUAL", "COMPARE_LESSTHAN": "COMPARE_GREATERTHAN",
 	"COMPARE_GREATERTHAN": "COMPARE_LESSTHAN", "COMPARE_LESSTHANOREQUALTO": "COMPARE_GREATERTHANOREQUALTO",

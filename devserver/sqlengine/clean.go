@@ -2,9 +2,12 @@ package sqlengine
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
 // cleaned is a statement in DuckDB's words, and what was said besides.
@@ -23,29 +26,34 @@ func clean(sql string) (cleaned, error) {
 	if err != nil {
 		return cleaned{}, err
 	}
-	if tokens, err = oneStatement(sql, tokens); err != nil {
+	if tokens, err = oneStatement(tokens); err != nil {
 		return cleaned{}, err
 	}
-	if err := readOnly(sql, tokens); err != nil {
+	if err := readOnly(tokens[0]); err != nil {
 		return cleaned{}, err
 	}
 	var out cleaned
 	var text strings.Builder
-	for i := 0; i < len(tokens); {
+	for i, depth := 0, 0; i < len(tokens); {
 		t := tokens[i]
-		if n := settings(sql, tokens[i:]); n > 0 {
-			if t.depth == 0 {
+		if n := settings(tokens[i:]); n > 0 {
+			if depth == 0 {
 				if i+n < len(tokens) {
 					next := tokens[i+n]
-					return cleaned{}, parseError(fmt.Sprintf("Expected: end of statement, found: %s at %s",
-						sql[next.from:next.to], place(sql, next.from)))
+					return cleaned{}, parseError(fmt.Sprintf("Expected: end of statement, found: %s at %s", next.Raw, place(sql, next.At)))
 				}
-				out.streaming = streaming(sql, tokens[i:])
+				out.streaming = streaming(tokens[i:])
 			}
 			i += n
 			continue
 		}
-		if i > 0 && tokens[i-1].to != t.from {
+		switch {
+		case isSign(t, "("):
+			depth++
+		case isSign(t, ")"):
+			depth--
+		}
+		if i > 0 && tokens[i-1].End != t.At {
 			text.WriteByte(' ')
 		}
 		if err := write(&text, sql, t); err != nil {
@@ -57,11 +65,41 @@ func clean(sql string) (cleaned, error) {
 	return out, nil
 }
 
+// tokenize splits SQL into tokens, without comments.
+func tokenize(sql string) ([]sqlcheck.Token, error) {
+	tokens, err := sqlcheck.Tokenize(sql)
+	var at *sqlcheck.SyntaxError
+	switch {
+	case err == nil:
+		return tokens, nil
+	case !errors.As(err, &at):
+		return nil, parseError(err.Error())
+	case at.Open == '*':
+		return nil, parseError("Unexpected EOF while in a multi-line comment")
+	}
+	what := at.Text
+	if at.Open != 0 {
+		what = "Unterminated string literal"
+	}
+	return nil, parseError(fmt.Sprintf("%s at Line: %d, Column: %d", what, at.Line, at.Column))
+}
+
+// place names a position for an error, counted from one.
+func place(sql string, at int) string {
+	before := sql[:min(at, len(sql))]
+	line := strings.Count(before, "\n")
+	return fmt.Sprintf("Line: %d, Column: %d", line+1, len(before)-strings.LastIndexByte(before, '\n'))
+}
+
+func isSign(t sqlcheck.Token, sign string) bool { return t.Kind == sqlcheck.Symbol && t.Raw == sign }
+
+func isSemicolon(t sqlcheck.Token) bool { return isSign(t, ";") }
+
 // oneStatement drops trailing semicolons and counts statements.
-func oneStatement(sql string, tokens []token) ([]token, error) {
+func oneStatement(tokens []sqlcheck.Token) ([]sqlcheck.Token, error) {
 	statements, open := 0, false
 	for _, t := range tokens {
-		if semicolon(sql, t) {
+		if isSemicolon(t) {
 			open = false
 			continue
 		}
@@ -73,10 +111,8 @@ func oneStatement(sql string, tokens []token) ([]token, error) {
 	if statements != 1 {
 		return nil, invalid(fmt.Sprintf("SQL parse error | Caused by: Expected a single SQL statement, found %d", statements))
 	}
-	return slices.DeleteFunc(tokens, func(t token) bool { return semicolon(sql, t) }), nil
+	return slices.DeleteFunc(tokens, isSemicolon), nil
 }
-
-func semicolon(sql string, t token) bool { return t.kind == sign && sql[t.from] == ';' }
 
 // writing lists the first words of statements that change something (AP 4.1).
 var writing = []string{
@@ -85,11 +121,8 @@ var writing = []string{
 	"rollback", "set", "start", "truncate", "update", "use", "vacuum",
 }
 
-func readOnly(sql string, tokens []token) error {
-	first := strings.ToLower(sql[tokens[0].from:tokens[0].to])
-	switch {
-	case tokens[0].kind != word:
-		return nil
+func readOnly(token sqlcheck.Token) error {
+	switch first := strings.ToLower(token.Key); {
 	case slices.Contains(writing, first):
 		return inferError(Invalid, "Error during planning: query plan violates read-only constraints: "+
 			"query plan violates read-only constraints")
@@ -97,56 +130,50 @@ func readOnly(sql string, tokens []token) error {
 		return internal("failed to infer SQL output schema | Caused by: Error during planning: " +
 			"SHOW TABLES is not supported unless information_schema is enabled")
 	case first == "explain" || first == "describe" || first == "summarize":
-		return &Error{Unoffered, strings.ToUpper(first) + " is not offered by the development server"}
+		return &Error{Unoffered, token.Key + " is not offered by the development server"}
 	}
 	return nil
 }
 
 // settings returns how many tokens a SETTINGS clause at the front takes; 0 if
 // there is none. The word is reserved, but not for names after a dot.
-func settings(sql string, tokens []token) int {
-	is := func(i int, kind tokenKind, want string) bool {
-		return i < len(tokens) && tokens[i].kind == kind && (want == "" || strings.EqualFold(sql[tokens[i].from:tokens[i].to], want))
-	}
-	if !is(0, word, "settings") {
+func settings(tokens []sqlcheck.Token) int {
+	if tokens[0].Key != "SETTINGS" {
 		return 0
 	}
-	n := 1
-	for is(n, word, "") && is(n+1, sign, "=") && n+2 < len(tokens) {
+	for n := 1; n+2 < len(tokens) && tokens[n].Key != "" && isSign(tokens[n+1], "="); n++ {
 		n += 3
-		if !is(n, sign, ",") {
+		if n == len(tokens) || !isSign(tokens[n], ",") {
 			return n
 		}
-		n++
 	}
 	return 0
 }
 
 // streaming looks for stream = true in a SETTINGS clause: the boolean literal,
 // nothing else.
-func streaming(sql string, clause []token) bool {
-	at := func(i int) string { return sql[clause[i].from:clause[i].to] }
+func streaming(clause []sqlcheck.Token) bool {
 	for i := 1; i+2 < len(clause); i += 4 {
-		if strings.EqualFold(at(i), "stream") && clause[i+2].kind == word {
-			return strings.EqualFold(at(i+2), "true")
+		if clause[i].Key == "STREAM" && clause[i+2].Kind == sqlcheck.Word {
+			return clause[i+2].Key == "TRUE"
 		}
 	}
 	return false
 }
 
-func write(to *strings.Builder, sql string, t token) error {
+func write(to *strings.Builder, sql string, t sqlcheck.Token) error {
+	digits, binary := strings.CutPrefix(strings.ToLower(t.Raw), "x'")
 	switch {
-	case t.kind == word && strings.EqualFold(sql[t.from:t.to], "to"):
+	case t.Key == "TO":
 		to.WriteString(`"to"`) // a column of transactions; DuckDB reserves the word
-		return nil
-	case t.kind != binary:
-		to.WriteString(sql[t.from:t.to])
-		return nil
+	case t.Kind != sqlcheck.Text || !binary:
+		to.WriteString(t.Raw)
+	default:
+		digits = strings.TrimSuffix(digits, "'")
+		if _, err := hex.DecodeString(digits); err != nil {
+			return parseError(fmt.Sprintf("Invalid hex literal %s at %s", t.Raw, place(sql, t.At)))
+		}
+		to.WriteString("from_hex('" + digits + "')")
 	}
-	digits := sql[t.from+2 : t.to-1]
-	if _, err := hex.DecodeString(digits); err != nil {
-		return parseError(fmt.Sprintf("Invalid hex literal %s at %s", sql[t.from:t.to], place(sql, t.from)))
-	}
-	to.WriteString("from_hex('" + digits + "')")
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/duckdb/duckdb-go/v2"
@@ -22,9 +23,8 @@ type Engine struct {
 	connector *duckdb.Connector
 	db        *sql.DB // parses; a query has a [session] of its own
 
-	mu    sync.Mutex
-	last  int64
-	reads map[int64]*read // tables of running queries, by the number in their SQL
+	last  atomic.Int64
+	reads sync.Map // tables of running queries, *read by the number in their SQL
 }
 
 // Open starts an engine over the tables of a catalogue.
@@ -33,7 +33,7 @@ func Open(ctx context.Context, catalog *table.Catalog) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open DuckDB: %w", err)
 	}
-	e := &Engine{catalog: catalog, connector: connector, db: sql.OpenDB(connector), reads: map[int64]*read{}}
+	e := &Engine{catalog: catalog, connector: connector, db: sql.OpenDB(connector)}
 	if err := e.prepare(ctx); err != nil {
 		_ = e.db.Close() // the first error says more
 		return nil, fmt.Errorf("open DuckDB: %w", err)

@@ -4,46 +4,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
-// parts returns the expressions directly inside e.
-func (e *expr) parts() []*expr {
-	var parts []*expr
-	add := func(more ...*expr) {
-		for _, p := range more {
-			if p != nil {
-				parts = append(parts, p)
-			}
-		}
-	}
-	add(e.Left, e.Right, e.Child, e.Input, e.Lower, e.Upper, e.Else, e.Filter)
-	for i := range e.Children {
-		add(&e.Children[i])
-	}
-	for _, c := range e.Cases {
-		add(c.When, c.Then)
-	}
-	for i := range e.Partitions {
-		add(&e.Partitions[i])
-	}
-	for _, o := range e.Orders {
-		add(o.Expression)
-	}
-	return parts
-}
-
-// any reports whether is holds for e or an expression inside it, subqueries not
-// included.
-func (e *expr) any(is func(*expr) bool) bool {
-	if is(e) {
-		return true
-	}
-	for _, p := range e.parts() {
-		if p.any(is) {
-			return true
-		}
-	}
-	return false
-}
-
 // expression checks the columns an expression names and resolves its
 // subqueries. A subquery sees the columns of inner.
 func (r *resolver) expression(e *expr, with *env, names, inner *scope) error {

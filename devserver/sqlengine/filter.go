@@ -1,199 +1,175 @@
 package sqlengine
 
 import (
-	"bytes"
-	"cmp"
+	"context"
 	"encoding/hex"
 	"encoding/json"
-	"math/big"
+	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/compute"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/arrow/scalar"
 )
 
-// truth is the value of a condition for a row, in SQL's three values.
-type truth int8
-
-const (
-	no truth = iota
-	unknown
-	yes
-)
-
-// condition is a WHERE that can be decided without DuckDB. It is bound to the
-// columns of a batch, given by their index in the table, and then asked row by
-// row.
+// condition is a WHERE that can be decided without DuckDB: one of Arrow's functions
+// over others, columns of a table and constants. Its value is a boolean for each row,
+// null where SQL does not know.
 type condition struct {
-	columns []int
-	bind    func(column func(index int) arrow.Array) func(row int) truth
+	function string
+	args     []condition
+	// Of a condition without a function: a constant or, if that is nil, the column
+	// with this index in the table.
+	constant scalar.Scalar
+	column   int
+}
+
+// columns lists the columns that c needs, some of them twice.
+func (c condition) columns() []int {
+	if c.function == "" && c.constant == nil {
+		return []int{c.column}
+	}
+	var all []int
+	for _, arg := range c.args {
+		all = append(all, arg.columns()...)
+	}
+	return all
+}
+
+// eval returns the value of c, which the caller releases.
+func (c condition) eval(ctx context.Context, column func(index int) arrow.Array) (compute.Datum, error) {
+	switch {
+	case c.constant != nil:
+		return compute.NewDatum(c.constant), nil
+	case c.function == "":
+		return compute.NewDatum(column(c.column)), nil
+	}
+	args := make([]compute.Datum, len(c.args))
+	for i, arg := range c.args {
+		var err error
+		if args[i], err = arg.eval(ctx, column); err != nil {
+			return nil, err
+		}
+		defer args[i].Release()
+	}
+	return compute.CallFunction(ctx, c.function, nil, args...)
+}
+
+func call(function string, args ...condition) condition {
+	return condition{function: function, args: args}
 }
 
 // compile makes a condition of an expression over columns of one table; false
 // if DuckDB has to decide it.
 func compile(e *expr, here *scope) (condition, bool) {
-	switch {
-	case e.Class == "CONJUNCTION":
-		return compileAll(e.Children, here, e.Type == "CONJUNCTION_OR")
-	case e.Type == "OPERATOR_NOT":
+	switch e.Type {
+	case "CONJUNCTION_AND":
+		return compileAll("and_kleene", e.Children, here)
+	case "CONJUNCTION_OR":
+		return compileAll("or_kleene", e.Children, here)
+	case "OPERATOR_NOT":
 		inner, ok := compile(&e.Children[0], here)
-		return inner.negated(), ok
-	case e.Type == "OPERATOR_IS_NULL" || e.Type == "OPERATOR_IS_NOT_NULL":
-		wanted := e.Type == "OPERATOR_IS_NULL"
-		index, _, ok := stored(&e.Children[0], here)
-		return condition{[]int{index}, func(column func(int) arrow.Array) func(int) truth {
-			values := column(index)
-			return func(row int) truth { return truthOf(values.IsNull(row) == wanted) }
-		}}, ok
-	case e.Type == "COMPARE_IN" || e.Type == "COMPARE_NOT_IN":
+		return call("not", inner), ok
+	case "OPERATOR_IS_NULL":
+		column, _, ok := stored(&e.Children[0], here)
+		return call("is_null", column), ok
+	case "OPERATOR_IS_NOT_NULL":
+		column, _, ok := stored(&e.Children[0], here)
+		return call("is_not_null", column), ok
+	case "COMPARE_IN", "COMPARE_NOT_IN":
 		var any []expr
 		for _, value := range e.Children[1:] {
 			any = append(any, expr{Class: "COMPARISON", Type: "COMPARE_EQUAL", Left: &e.Children[0], Right: &value})
 		}
-		in, ok := compileAll(any, here, true)
+		in, ok := compileAll("or_kleene", any, here)
 		if e.Type == "COMPARE_NOT_IN" {
-			in = in.negated()
+			return call("not", in), ok
 		}
 		return in, ok
-	case e.Class == "COMPARISON" && e.Right.Class == "COLUMN_REF" && e.Left.Class != "COLUMN_REF":
+	}
+	switch {
+	case e.Class != "COMPARISON":
+		return condition{}, false
+	case e.Right.Class == "COLUMN_REF" && e.Left.Class != "COLUMN_REF":
 		return comparison(e.Right, mirrored[e.Type], e.Left, here)
-	case e.Class == "COMPARISON":
+	default:
 		return comparison(e.Left, e.Type, e.Right, here)
 	}
-	return condition{}, false
 }
 
-// negated returns NOT c.
-func (c condition) negated() condition {
-	return condition{c.columns, func(column func(int) arrow.Array) func(int) truth {
-		is := c.bind(column)
-		return func(row int) truth { return yes - is(row) }
-	}}
-}
-
-// compileAll joins conditions by AND or, if any, by OR.
-func compileAll(parts []expr, here *scope, any bool) (condition, bool) {
-	var all condition
-	var binds []func(func(int) arrow.Array) func(int) truth
+// compileAll joins conditions by a function of two of them.
+func compileAll(function string, parts []expr, here *scope) (all condition, ok bool) {
 	for i := range parts {
 		c, ok := compile(&parts[i], here)
 		if !ok {
 			return condition{}, false
 		}
-		all.columns = append(all.columns, c.columns...)
-		binds = append(binds, c.bind)
-	}
-	all.bind = func(column func(int) arrow.Array) func(int) truth {
-		rows := make([]func(int) truth, len(binds))
-		for i, bind := range binds {
-			rows[i] = bind(column)
+		if i > 0 {
+			c = call(function, all, c)
 		}
-		return func(row int) truth {
-			result := yes
-			if any {
-				result = no
-			}
-			for _, is := range rows {
-				if any {
-					result = max(result, is(row))
-				} else {
-					result = min(result, is(row))
-				}
-			}
-			return result
-		}
+		all = c
 	}
 	return all, len(parts) > 0
 }
 
-func truthOf(b bool) truth {
-	if b {
-		return yes
-	}
-	return no
-}
-
 // stored finds the column of a table that e names.
-func stored(e *expr, here *scope) (int, arrow.DataType, bool) {
+func stored(e *expr, here *scope) (condition, arrow.DataType, bool) {
 	if e.Class != "COLUMN_REF" {
-		return 0, nil, false
+		return condition{}, nil, false
 	}
 	c, found := here.find(e.Names)
 	if !found || c.use == nil || !c.pass {
-		return 0, nil, false
+		return condition{}, nil, false
 	}
-	return c.index, c.field.Type, true
+	return condition{column: c.index}, c.field.Type, true
 }
 
-// verdicts are the results of a comparison for less (-1), equal (0) and greater (1).
-var verdicts = map[string]func(order int) bool{
-	"COMPARE_EQUAL":                func(o int) bool { return o == 0 },
-	"COMPARE_NOTEQUAL":             func(o int) bool { return o != 0 },
-	"COMPARE_LESSTHAN":             func(o int) bool { return o < 0 },
-	"COMPARE_LESSTHANOREQUALTO":    func(o int) bool { return o <= 0 },
-	"COMPARE_GREATERTHAN":          func(o int) bool { return o > 0 },
-	"COMPARE_GREATERTHANOREQUALTO": func(o int) bool { return o >= 0 },
+// comparisons are Arrow's names of DuckDB's.
+var comparisons = map[string]string{
+	"COMPARE_EQUAL": "equal", "COMPARE_NOTEQUAL": "not_equal",
+	"COMPARE_LESSTHAN": "less", "COMPARE_LESSTHANOREQUALTO": "less_equal",
+	"COMPARE_GREATERTHAN": "greater", "COMPARE_GREATERTHANOREQUALTO": "greater_equal",
 }
 
-func comparison(column *expr, kind string, constant *expr, here *scope) (condition, bool) {
-	verdict := verdicts[kind]
-	index, t, ok := stored(column, here)
-	if !ok || verdict == nil {
+func comparison(e *expr, kind string, to *expr, here *scope) (condition, bool) {
+	column, t, ok := stored(e, here)
+	if !ok || comparisons[kind] == "" {
 		return condition{}, false
 	}
-	order, ok := orderTo(t, constant)
-	if !ok {
-		return condition{}, false
-	}
-	return condition{[]int{index}, func(column func(int) arrow.Array) func(int) truth {
-		values := column(index)
-		compare := order(values)
-		return func(row int) truth {
-			if values.IsNull(row) {
-				return unknown
-			}
-			return truthOf(verdict(compare(row)))
+	constant := to.scalar(t)
+	return call(comparisons[kind], column, condition{constant: constant}), constant != nil
+}
+
+// scalar returns a constant that the values of a column of type t can be compared
+// with; nil if e is none.
+func (e *expr) scalar(t arrow.DataType) scalar.Scalar {
+	switch t.ID() {
+	case arrow.UINT64, arrow.UINT32:
+		v, isInt := e.integer()
+		switch {
+		case !isInt || !v.IsUint64():
+			return nil
+		case t.ID() == arrow.UINT32 && v.Uint64() <= math.MaxUint32:
+			return scalar.NewUint32Scalar(uint32(v.Uint64()))
 		}
-	}}, true
-}
-
-// orderTo returns how the values of a column of type t compare with a constant.
-func orderTo(t arrow.DataType, constant *expr) (func(arrow.Array) func(row int) int, bool) {
-	switch {
-	case t.ID() == arrow.UINT64 || t.ID() == arrow.UINT32:
-		to, ok := constant.integer()
-		return func(a arrow.Array) func(int) int { return unsigned(a, to) }, ok
-	case t.ID() == arrow.STRING && constant.isText():
-		var to string
-		err := json.Unmarshal(constant.Value.Value, &to)
-		return func(a arrow.Array) func(int) int {
-			return func(row int) int { return cmp.Compare(a.(*array.String).Value(row), to) }
-		}, err == nil
-	case t.ID() == arrow.FIXED_SIZE_BINARY:
-		to, ok := constant.binary()
-		return func(a arrow.Array) func(int) int {
-			return func(row int) int { return bytes.Compare(a.(*array.FixedSizeBinary).Value(row), to) }
-		}, ok
-	case t.ID() == arrow.BINARY:
-		to, ok := constant.binary()
-		return func(a arrow.Array) func(int) int {
-			return func(row int) int { return bytes.Compare(a.(*array.Binary).Value(row), to) }
-		}, ok
+		return scalar.NewUint64Scalar(v.Uint64())
+	case arrow.STRING:
+		var text string
+		if e.isText() && json.Unmarshal(e.Value.Value, &text) == nil {
+			return scalar.NewStringScalar(text)
+		}
+	case arrow.BINARY, arrow.FIXED_SIZE_BINARY:
+		raw, isBinary := e.binary()
+		switch buffer := memory.NewBufferBytes(raw); {
+		case !isBinary:
+			return nil
+		case t.ID() == arrow.BINARY:
+			return scalar.NewBinaryScalar(buffer, t)
+		default: // also of another width than the column
+			return scalar.NewFixedSizeBinaryScalar(buffer, &arrow.FixedSizeBinaryType{ByteWidth: len(raw)})
+		}
 	}
-	return nil, false
-}
-
-func unsigned(a arrow.Array, to *big.Int) func(row int) int {
-	if to.Sign() < 0 {
-		return func(int) int { return 1 }
-	}
-	if !to.IsUint64() {
-		return func(int) int { return -1 }
-	}
-	limit := to.Uint64()
-	if narrow, is := a.(*array.Uint32); is {
-		return func(row int) int { return cmp.Compare(uint64(narrow.Value(row)), limit) }
-	}
-	return func(row int) int { return cmp.Compare(a.(*array.Uint64).Value(row), limit) }
+	return nil
 }
 
 // binary returns the bytes of what was x'…' in the query.

@@ -70,11 +70,11 @@ func (r *resolver) find(u *use) error {
 	if schema == "" {
 		schema = "public"
 	}
-	var err error
-	if u.dataset, u.table, err = r.catalog.Find(schema, u.name); err == nil {
-		return nil
+	var found bool
+	if u.dataset, u.table, found = r.catalog.Find(schema, u.name); !found {
+		u.dataset, u.table, found = r.catalog.Find(strings.ToLower(schema), strings.ToLower(u.name))
 	}
-	if u.dataset, u.table, err = r.catalog.Find(strings.ToLower(schema), strings.ToLower(u.name)); err == nil {
+	if found {
 		return nil
 	}
 	return inferError(Internal, "Error during planning: table 'amp."+schema+"."+u.name+"' not found")

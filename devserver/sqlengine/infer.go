@@ -37,17 +37,15 @@ func (p *Plan) infer(ctx context.Context, out scope) (_ *arrow.Schema, err error
 		return nil, inferRefusal(err)
 	}
 	defer func() { err = errors.Join(err, stmt.Close()) }()
-	d, err := describe(stmt)
+	columns, err := stmt.ColumnCount()
+	fields = fields[:0]
+	for i := 0; err == nil && i < columns; i++ {
+		var f arrow.Field
+		f, err = p.field(stmt, i, out)
+		fields = append(fields, f)
+	}
 	if err != nil {
 		return nil, inferError(Internal, "Error during planning: "+err.Error())
-	}
-	fields = fields[:0]
-	for i := range d.names {
-		f, err := p.field(i, d, out)
-		if err != nil {
-			return nil, inferError(Internal, "Error during planning: "+err.Error())
-		}
-		fields = append(fields, f)
 	}
 	return arrow.NewSchema(fields, nil), nil
 }
@@ -63,13 +61,22 @@ func (p *Plan) onlyColumns() bool {
 	})
 }
 
-// field returns one column of a result that DuckDB described.
-func (p *Plan) field(i int, d described, out scope) (arrow.Field, error) {
-	natural, err := arrowType(d.types[i])
+// field returns one column of a result, as DuckDB describes it where the resolver does
+// not know better.
+func (p *Plan) field(stmt *duckdb.Stmt, i int, out scope) (arrow.Field, error) {
+	name, err := stmt.ColumnName(i)
 	if err != nil {
 		return arrow.Field{}, err
 	}
-	f := arrow.Field{Name: columnName(d.names[i]), Type: natural, Nullable: true}
+	info, err := stmt.ColumnTypeInfo(i)
+	if err != nil {
+		return arrow.Field{}, fmt.Errorf("column %s: %w", name, err)
+	}
+	natural, err := arrowType(info)
+	if err != nil {
+		return arrow.Field{}, err
+	}
+	f := arrow.Field{Name: columnName(name), Type: natural, Nullable: true}
 	if !out.opaque && i < len(out.columns) {
 		c := out.columns[i]
 		if c.name != "" {
@@ -84,10 +91,7 @@ func (p *Plan) field(i int, d described, out scope) (arrow.Field, error) {
 	// type that fits is taken for the table's.
 	for _, u := range p.uses {
 		same, found := u.table.Source.Schema().FieldsByName(f.Name)
-		if !found {
-			continue
-		}
-		if fits(same[0].Type, natural) {
+		if found && fits(same[0].Type, natural) {
 			f.Type = same[0].Type
 			return f, nil
 		}
@@ -116,11 +120,10 @@ func columnName(name string) string {
 
 // inferRefusal puts DuckDB's error about a query into a real server's words.
 func inferRefusal(err error) error {
-	var refused *duckdb.Error
-	if !errors.As(err, &refused) {
+	refused, text := refusal(err)
+	if refused == nil {
 		return fmt.Errorf("prepare query: %w", err)
 	}
-	text, _, _ := strings.Cut(refused.Msg, "\n\nLINE ")
 	switch refused.Type {
 	case duckdb.ErrorTypeCatalog:
 		if name, found := between(text, "Function with name ", " does not exist"); found {
@@ -129,17 +132,14 @@ func inferRefusal(err error) error {
 				text += "\nDid you mean '" + hint + "'?"
 			}
 		}
-		return inferError(Internal, "Error during planning: "+text)
 	case duckdb.ErrorTypeBinder:
 		if name, found := between(text, "Referenced column \"", "\" not found"); found {
 			return inferError(Internal, "Schema error: No field named "+name+".")
 		}
-		return inferError(Internal, "Error during planning: "+text)
 	case duckdb.ErrorTypeParser:
 		return parseError(text)
-	default:
-		return inferError(Internal, "Error during planning: "+text)
 	}
+	return inferError(Internal, "Error during planning: "+text)
 }
 
 func between(text, before, after string) (string, bool) {

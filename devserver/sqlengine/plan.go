@@ -8,7 +8,6 @@ import (
 	"github.com/ampipe/ampipe/devserver/table"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
 // Plan is a query that has a schema. It reads no data until it runs, and may
@@ -131,24 +130,7 @@ func (p *Plan) Run(ctx context.Context, snapshots Snapshots) (*Result, error) {
 		return nil, err
 	}
 	if p.Scan != nil {
-		return &Result{rows: p.named(p.Scan.run(ctx, snapshots(p.Scan.Table)))}, nil
+		return &Result{rows: p.Scan.run(ctx, snapshots(p.Scan.Table), p.Schema)}, nil
 	}
 	return p.query(ctx, snapshots)
-}
-
-// named returns the batches of a table the names that the query has for their
-// columns.
-func (p *Plan) named(rows iter.Seq2[arrow.RecordBatch, error]) iter.Seq2[arrow.RecordBatch, error] {
-	return func(yield func(arrow.RecordBatch, error) bool) {
-		for batch, err := range rows {
-			if err == nil {
-				of := batch
-				batch = array.NewRecordBatch(p.Schema, of.Columns(), of.NumRows())
-				of.Release()
-			}
-			if !yield(batch, err) {
-				return
-			}
-		}
-	}
 }

@@ -115,18 +115,27 @@ func (p *Plan) dividesByZero() bool {
 // isConversion reports whether a constant could not be converted, rather than the
 // value of a row.
 func isConversion(err error) bool {
+	refused, _ := refusal(err)
+	return refused != nil && refused.Type == duckdb.ErrorTypeConversion && !strings.Contains(refused.Msg, "when casting from source column")
+}
+
+// refusal returns an error of DuckDB, and its text without the excerpt of the query; nil
+// if err is another.
+func refusal(err error) (*duckdb.Error, string) {
 	var refused *duckdb.Error
-	return errors.As(err, &refused) && refused.Type == duckdb.ErrorTypeConversion &&
-		!strings.Contains(refused.Msg, "when casting from source column")
+	if !errors.As(err, &refused) {
+		return nil, ""
+	}
+	text, _, _ := strings.Cut(refused.Msg, "\n\nLINE ")
+	return refused, text
 }
 
 // planRefusal is for what fails after the schema is known and before rows.
 func planRefusal(err error) error {
-	var refused *duckdb.Error
-	if !errors.As(err, &refused) {
+	refused, text := refusal(err)
+	if refused == nil {
 		return err
 	}
-	text, _, _ := strings.Cut(refused.Msg, "\n\nLINE ")
 	if refused.Type == duckdb.ErrorTypeConversion {
 		text = "Cast error: " + text
 		return planError("failed to optimize logical plan -> Optimizer rule 'simplify_expressions' failed\ncaused by\nArrow error: " +
@@ -137,14 +146,13 @@ func planRefusal(err error) error {
 
 // rowRefusal is for what fails while rows are computed.
 func rowRefusal(err error) error {
-	var refused *duckdb.Error
-	if !errors.As(err, &refused) {
+	refused, text := refusal(err)
+	if refused == nil {
 		return err
 	}
 	if refused.Type == duckdb.ErrorTypeOutOfMemory {
 		return &Error{Exhausted, "query execution error | Caused by: Resources exhausted: " + refused.Msg}
 	}
-	text, _, _ := strings.Cut(refused.Msg, "\n\nLINE ")
 	switch refused.Type {
 	case duckdb.ErrorTypeConversion:
 		text = "Cast error: " + strings.TrimPrefix(text, "Conversion Error: ")

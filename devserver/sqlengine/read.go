@@ -3,6 +3,7 @@ package sqlengine
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 
 	"github.com/ampipe/ampipe/devserver/table"
@@ -51,16 +52,10 @@ type reader struct {
 	columns []duckdb.ColumnInfo
 
 	projected []int // columns that DuckDB wants, known with the first chunk
-	stop      context.CancelFunc
-	batches   chan scanned
-	done      chan struct{}
+	batches   <-chan table.Pulled
+	stop      func()
 	batch     arrow.RecordBatch
 	at        int
-}
-
-type scanned struct {
-	batch arrow.RecordBatch
-	err   error
 }
 
 func (r *read) newReader() (*reader, error) {
@@ -126,22 +121,9 @@ func (r *reader) start(chunk duckdb.DataChunk) {
 	if len(wanted) == 0 {
 		wanted = r.read.schema.FieldIndices(table.BlockColumn)
 	}
-	ctx, stop := context.WithCancel(r.read.ctx)
-	r.stop, r.batches, r.done = stop, make(chan scanned, 1), make(chan struct{})
-	go func() {
-		defer close(r.done)
-		defer close(r.batches)
-		for batch, err := range r.read.snapshot.Scan(ctx, r.read.blocks, wanted) {
-			select {
-			case r.batches <- scanned{batch, err}:
-			case <-ctx.Done():
-				if batch != nil {
-					batch.Release()
-				}
-				return
-			}
-		}
-	}()
+	r.batches, r.stop = table.Pull(r.read.ctx, func(ctx context.Context) iter.Seq2[arrow.RecordBatch, error] {
+		return r.read.snapshot.Scan(ctx, r.read.blocks, wanted)
+	})
 }
 
 // advance makes sure that there is a row to give, or no batch at the end.
@@ -153,11 +135,11 @@ func (r *reader) advance() error {
 		r.batch.Release()
 	}
 	next, more := <-r.batches
-	r.batch, r.at = next.batch, 0
+	r.batch, r.at = next.Batch, 0
 	if !more {
 		return r.read.ctx.Err() // a scan that was cut off is not a short table
 	}
-	return next.err
+	return next.Err
 }
 
 func (r *reader) close() {
@@ -165,12 +147,6 @@ func (r *reader) close() {
 		return
 	}
 	r.stop()
-	for left := range r.batches {
-		if left.batch != nil {
-			left.batch.Release()
-		}
-	}
-	<-r.done
 	if r.batch != nil {
 		r.batch.Release()
 		r.batch = nil

@@ -122,7 +122,7 @@ func (r *resolver) selection(n *node, with *env, outer *scope) (scope, error) {
 	}
 	// A WHERE says nothing about the rows of the queries round it.
 	local := scope{columns: here.columns, opaque: here.opaque}
-	n.conditions, n.decidable = conditions(bound(n.Where, &local), &local)
+	n.rest = bound(n.Where, &local)
 	for _, m := range n.Modifiers {
 		for i, o := range m.Orders {
 			m.Orders[i].sorted = isSorted(o, &after)
@@ -157,25 +157,12 @@ func groupKeys(n *node, here *scope, columns []column) []column {
 
 // clauses checks every expression of a SELECT.
 func (r *resolver) clauses(n *node, with *env, here, after *scope) error {
-	for i := range n.Select {
-		if err := r.expression(&n.Select[i], with, here, here); err != nil {
-			return err
+	for i, e := range n.expressions() {
+		names := here
+		if i >= len(n.Select) {
+			names = after
 		}
-	}
-	var later []*expr
-	for i := range n.Groups {
-		later = append(later, &n.Groups[i])
-	}
-	for _, m := range n.Modifiers {
-		for _, o := range m.Orders {
-			later = append(later, o.Expression)
-		}
-	}
-	for _, e := range append(later, n.Where, n.Having, n.Qualify) {
-		if e == nil {
-			continue
-		}
-		if err := r.expression(e, with, after, here); err != nil {
+		if err := r.expression(e, with, names, here); err != nil {
 			return err
 		}
 	}

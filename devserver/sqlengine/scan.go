@@ -17,15 +17,18 @@ type Scan struct {
 	Ordered bool  // the query asks for ascending order
 	Limit   int64 // rows; [math.MaxInt64] if the query has none
 
-	conditions []condition // all must hold
+	where *condition // nil: all rows
 }
 
 // scanOf recognises a scan; nil if the query is more than that.
 func scanOf(n *node, out scope, uses []*use) *Scan {
-	if len(uses) != 1 || out.opaque || len(out.columns) == 0 || !plain(n, true) {
+	if len(uses) != 1 || out.opaque || len(out.columns) == 0 {
 		return nil
 	}
-	s := &Scan{Table: uses[0].table, Blocks: uses[0].blocks, Limit: math.MaxInt64, conditions: n.allConditions()}
+	s := &Scan{Table: uses[0].table, Blocks: uses[0].blocks, Limit: math.MaxInt64}
+	if !s.follow(n, true) {
+		return nil
+	}
 	for _, c := range out.columns {
 		if c.use != uses[0] {
 			return nil
@@ -49,9 +52,10 @@ func scanOf(n *node, out scope, uses []*use) *Scan {
 	return s
 }
 
-// plain reports whether n and the subqueries it selects from only pick columns
-// and bound blocks; on top it may be ordered and limited, too.
-func plain(n *node, top bool) bool {
+// follow takes the conditions of n and of the subqueries that it selects from; false
+// if they do more than pick columns and rows. On top they may be ordered and limited,
+// too.
+func (s *Scan) follow(n *node, top bool) bool {
 	if n.Type != "SELECT_NODE" || len(n.CTEs.Map) > 0 || n.From == nil || len(n.Groups) > 0 ||
 		n.Having != nil || n.Qualify != nil || !empty(n.Sample) || (!top && len(n.Modifiers) > 0) {
 		return false
@@ -59,8 +63,15 @@ func plain(n *node, top bool) bool {
 	if slices.ContainsFunc(n.Select, func(e expr) bool { return e.Class != "STAR" && e.Class != "COLUMN_REF" }) {
 		return false
 	}
-	if !n.decidable {
-		return false
+	for _, e := range n.rest {
+		c, ok := compile(e, n.scope)
+		if !ok {
+			return false
+		}
+		if s.where != nil {
+			c = call("and_kleene", *s.where, c)
+		}
+		s.where = &c
 	}
 	for _, m := range n.Modifiers {
 		if m.Type == "ORDER_MODIFIER" && (len(m.Orders) != 1 || !m.Orders[0].sorted) {
@@ -71,17 +82,8 @@ func plain(n *node, top bool) bool {
 	case "BASE_TABLE":
 		return empty(n.From.Sample) && empty(n.From.At)
 	case "SUBQUERY":
-		return plain(n.From.Subquery.Node, false)
+		return s.follow(n.From.Subquery.Node, false)
 	default:
 		return false
 	}
-}
-
-// allConditions returns those of n and of the subqueries it selects from.
-func (n *node) allConditions() []condition {
-	all := slices.Clone(n.conditions)
-	if n.From.Subquery != nil {
-		all = append(all, n.From.Subquery.Node.allConditions()...)
-	}
-	return all
 }

@@ -33,23 +33,20 @@ func (p *Plan) open(ctx context.Context, snapshots Snapshots, optimise bool) (_ 
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if !optimise {
-		if err := s.exec(ctx, "PRAGMA disable_optimizer"); err != nil {
-			return nil, err
-		}
-	}
-	name := fmt.Sprintf("query_%d", p.engine.number())
+	name := fmt.Sprintf("query_%d", p.engine.last.Add(1))
 	if err := s.exec(ctx, "ATTACH ':memory:' AS "+name); err != nil {
 		return nil, err
 	}
 	s.catalog = name
-	if err := s.exec(ctx, "USE "+name); err != nil {
-		return nil, err
+	settings := []string{"USE " + name}
+	if !optimise {
+		settings = append(settings, "PRAGMA disable_optimizer")
 	}
 	if p.tree.anywhere(isBlockNum) {
-		if err := s.exec(ctx, "CREATE MACRO block_num() AS NULL::UBIGINT"); err != nil {
-			return nil, err
-		}
+		settings = append(settings, "CREATE MACRO block_num() AS NULL::UBIGINT")
+	}
+	if err := s.exec(ctx, settings...); err != nil {
+		return nil, err
 	}
 	return s, s.createViews(ctx, p.uses, snapshots)
 }
@@ -73,13 +70,9 @@ func (s *session) createViews(ctx context.Context, uses []*use, snapshots Snapsh
 		id := s.engine.register(r)
 		s.reads = append(s.reads, id)
 		schema := identifier(u.schema)
-		for _, statement := range []string{
-			"CREATE SCHEMA IF NOT EXISTS " + schema,
-			fmt.Sprintf("CREATE VIEW %s.%s AS SELECT * FROM system.main.%s(%d)", schema, identifier(u.name), readFunction, id),
-		} {
-			if err := s.exec(ctx, statement); err != nil {
-				return err
-			}
+		if err := s.exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema,
+			fmt.Sprintf("CREATE VIEW %s.%s AS SELECT * FROM system.main.%s(%d)", schema, identifier(u.name), readFunction, id)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -87,9 +80,11 @@ func (s *session) createViews(ctx context.Context, uses []*use, snapshots Snapsh
 
 func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-func (s *session) exec(ctx context.Context, statement string) error {
-	if _, err := s.conn.ExecContext(ctx, statement, nil); err != nil {
-		return fmt.Errorf("prepare DuckDB: %s: %w", statement, err)
+func (s *session) exec(ctx context.Context, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := s.conn.ExecContext(ctx, statement, nil); err != nil {
+			return fmt.Errorf("prepare DuckDB: %s: %w", statement, err)
+		}
 	}
 	return nil
 }
@@ -117,58 +112,22 @@ func (s *session) prepare(ctx context.Context, text string) (*duckdb.Stmt, error
 	return stmt.(*duckdb.Stmt), nil
 }
 
-// described is the schema of a result in DuckDB's words.
-type described struct {
-	names []string
-	types []duckdb.TypeInfo
-}
-
-func describe(stmt *duckdb.Stmt) (described, error) {
-	var d described
-	n, err := stmt.ColumnCount()
-	if err != nil {
-		return d, err
-	}
-	for i := range n {
-		name, err := stmt.ColumnName(i)
-		if err != nil {
-			return d, err
-		}
-		info, err := stmt.ColumnTypeInfo(i)
-		if err != nil {
-			return d, fmt.Errorf("column %s: %w", name, err)
-		}
-		d.names, d.types = append(d.names, name), append(d.types, info)
-	}
-	return d, nil
-}
-
-func (e *Engine) number() int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.last++
-	return e.last
-}
-
 func (e *Engine) register(r *read) int64 {
-	id := e.number()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.reads[id] = r
+	id := e.last.Add(1)
+	e.reads.Store(id, r)
 	return id
 }
 
 func (e *Engine) forget(ids []int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, id := range ids {
-		e.reads[id].close()
-		delete(e.reads, id)
+		e.reading(id).close()
+		e.reads.Delete(id)
 	}
 }
 
+// reading returns what is registered under a number; nil if nothing is.
 func (e *Engine) reading(id int64) *read {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.reads[id]
+	r, _ := e.reads.Load(id)
+	found, _ := r.(*read)
+	return found
 }

@@ -1,56 +1,53 @@
 package sqlengine
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/duckdb/duckdb-go/v2"
 )
 
 // setColumn copies rows of an Arrow column, from the row given on, to a column
 // of a chunk.
 func setColumn(chunk duckdb.DataChunk, column int, from arrow.Array, at, rows int) error {
-	switch a := from.(type) {
+	switch a := from.(type) { // what most columns are is copied without boxing it
 	case *array.Uint64:
-		return setEach(chunk, column, a, at, rows, a.Value)
+		return setEach(chunk, column, a, at, rows)
 	case *array.Uint32:
-		return setEach(chunk, column, a, at, rows, a.Value)
-	case *array.Int32:
-		return setEach(chunk, column, a, at, rows, a.Value)
-	case *array.Int64:
-		return setEach(chunk, column, a, at, rows, a.Value)
-	case *array.Boolean:
-		return setEach(chunk, column, a, at, rows, a.Value)
+		return setEach(chunk, column, a, at, rows)
 	case *array.FixedSizeBinary:
-		return setEach(chunk, column, a, at, rows, a.Value)
+		return setEach(chunk, column, a, at, rows)
 	case *array.Binary:
-		return setEach(chunk, column, a, at, rows, a.Value)
-	case *array.String:
-		return setEach(chunk, column, a, at, rows, a.Value)
-	default:
-		for i := range rows {
-			value, err := goValue(from, at+i)
-			if err != nil {
-				return err
-			}
-			if err := chunk.SetValue(column, i, value); err != nil {
-				return err
-			}
-		}
-		return nil
+		return setEach(chunk, column, a, at, rows)
 	}
+	for i := range rows {
+		value, err := goValue(from, at+i)
+		if err != nil {
+			return err
+		}
+		if err := chunk.SetValue(column, i, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func setEach[T any](chunk duckdb.DataChunk, column int, from arrow.Array, at, rows int, value func(int) T) error {
+// values is an array of values of type T.
+type values[T any] interface {
+	arrow.Array
+	Value(int) T
+}
+
+func setEach[T any](chunk duckdb.DataChunk, column int, from values[T], at, rows int) error {
 	for i := range rows {
 		var err error
 		if from.IsNull(at + i) {
 			err = chunk.SetValue(column, i, nil)
 		} else {
-			err = duckdb.SetChunkValue(chunk, column, i, value(at+i))
+			err = duckdb.SetChunkValue(chunk, column, i, from.Value(at+i))
 		}
 		if err != nil {
 			return err
@@ -100,7 +97,8 @@ func goValue(a arrow.Array, i int) (any, error) {
 	case array.StringLike:
 		return a.Value(i), nil
 	case *array.Decimal128:
-		return decimal(a.Value(i), a.DataType().(*arrow.Decimal128Type)), nil
+		t := a.DataType().(*arrow.Decimal128Type)
+		return duckdb.Decimal{Width: uint8(t.Precision), Scale: uint8(t.Scale), Value: a.Value(i).BigInt()}, nil
 	case *array.Timestamp:
 		return a.Value(i).ToTime(a.DataType().(*arrow.TimestampType).Unit), nil
 	case *array.Date32:
@@ -115,34 +113,26 @@ func goValue(a arrow.Array, i int) (any, error) {
 	return nil, fmt.Errorf("no SQL over columns of type %s", a.DataType())
 }
 
-func decimal(v decimal128.Num, t *arrow.Decimal128Type) duckdb.Decimal {
-	return duckdb.Decimal{Width: uint8(t.Precision), Scale: uint8(t.Scale), Value: v.BigInt()}
-}
-
 func goList(a array.ListLike, i int) (any, error) {
 	from, to := a.ValueOffsets(i)
 	if m, isMap := a.(*array.Map); isMap {
 		var out duckdb.OrderedMap
 		for j := int(from); j < int(to); j++ {
-			key, err := goValue(m.Keys(), j)
-			if err != nil {
-				return nil, err
-			}
+			key, keyErr := goValue(m.Keys(), j)
 			item, err := goValue(m.Items(), j)
-			if err != nil {
+			if err := errors.Join(keyErr, err); err != nil {
 				return nil, err
 			}
 			out.Set(key, item)
 		}
 		return out, nil
 	}
-	out := make([]any, 0, to-from)
-	for j := int(from); j < int(to); j++ {
-		item, err := goValue(a.ListValues(), j)
-		if err != nil {
+	out := make([]any, to-from)
+	for j := range out {
+		var err error
+		if out[j], err = goValue(a.ListValues(), int(from)+j); err != nil {
 			return nil, err
 		}
-		out = append(out, item)
 	}
 	return out, nil
 }
@@ -150,11 +140,10 @@ func goList(a array.ListLike, i int) (any, error) {
 func goStruct(a *array.Struct, i int) (any, error) {
 	out := make(map[string]any, a.NumField())
 	for f, field := range a.DataType().(*arrow.StructType).Fields() {
-		value, err := goValue(a.Field(f), i)
-		if err != nil {
+		var err error
+		if out[field.Name], err = goValue(a.Field(f), i); err != nil {
 			return nil, err
 		}
-		out[field.Name] = value
 	}
 	return out, nil
 }

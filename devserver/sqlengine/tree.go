@@ -33,12 +33,10 @@ type node struct {
 	CTE         string `json:"cte_name"` // of a recursive query
 	Left, Right *node
 
-	// Set by the resolver: what WHERE says besides bounds on block numbers, if all
-	// of it can be decided row by row.
-	conditions []condition
-	decidable  bool
-	// scope is set by the resolver: the columns that FROM offers.
+	// Set by the resolver: the columns that FROM offers, and what WHERE says besides
+	// bounds on block numbers.
 	scope *scope
+	rest  []*expr
 }
 
 type statement struct{ Node *node }

@@ -1,6 +1,7 @@
 package sqlengine
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -13,24 +14,21 @@ func duckType(t arrow.DataType) (duckdb.TypeInfo, error) {
 	switch t := t.(type) {
 	case *arrow.Decimal128Type:
 		return duckdb.NewDecimalInfo(uint8(t.Precision), uint8(t.Scale))
-	case *arrow.ListType:
-		return listType(t.Elem())
-	case *arrow.LargeListType:
-		return listType(t.Elem())
-	case *arrow.FixedSizeListType:
-		return listType(t.Elem())
 	case *arrow.StructType:
 		return structType(t)
 	case *arrow.MapType:
-		key, err := duckType(t.KeyType())
-		if err != nil {
-			return nil, err
-		}
+		key, keyErr := duckType(t.KeyType())
 		item, err := duckType(t.ItemType())
-		if err != nil {
+		if err := errors.Join(keyErr, err); err != nil {
 			return nil, err
 		}
 		return duckdb.NewMapInfo(key, item)
+	case arrow.ListLikeType:
+		item, err := duckType(t.Elem())
+		if err != nil {
+			return nil, err
+		}
+		return duckdb.NewListInfo(item)
 	}
 	if simple, found := duckTypes[t.ID()]; found {
 		return duckdb.NewTypeInfo(simple)
@@ -50,14 +48,6 @@ var duckTypes = map[arrow.Type]duckdb.Type{
 	arrow.TIMESTAMP:         duckdb.TYPE_TIMESTAMP_NS,
 	arrow.DATE32:            duckdb.TYPE_DATE,
 	arrow.DATE64:            duckdb.TYPE_DATE,
-}
-
-func listType(item arrow.DataType) (duckdb.TypeInfo, error) {
-	info, err := duckType(item)
-	if err != nil {
-		return nil, err
-	}
-	return duckdb.NewListInfo(info)
 }
 
 func structType(t *arrow.StructType) (duckdb.TypeInfo, error) {
@@ -107,12 +97,9 @@ func arrowType(info duckdb.TypeInfo) (arrow.DataType, error) {
 		}
 		return arrow.StructOf(fields...), nil
 	case *duckdb.MapDetails:
-		key, err := arrowType(details.Key)
-		if err != nil {
-			return nil, err
-		}
+		key, keyErr := arrowType(details.Key)
 		item, err := arrowType(details.Value)
-		if err != nil {
+		if err := errors.Join(keyErr, err); err != nil {
 			return nil, err
 		}
 		return arrow.MapOf(key, item), nil

@@ -16,7 +16,7 @@ func (p *Plan) Window(ctx context.Context, snapshots Snapshots, blocks block.Ran
 	if p.Scan != nil {
 		s := *p.Scan
 		s.Blocks = s.Blocks.Intersect(blocks)
-		return &Result{rows: p.named(s.run(ctx, snapshots(s.Table)))}, nil
+		return &Result{rows: s.run(ctx, snapshots(s.Table), p.Schema)}, nil
 	}
 	text, err := p.ascending()
 	if err != nil {
@@ -58,26 +58,10 @@ func (p *Plan) Streamable() error {
 // mixesBlocks reports whether a SELECT over a join names _block_num, by itself or
 // with a star.
 func (n *node) mixesBlocks() bool {
-	if n == nil {
-		return false
-	}
-	if n.From != nil && n.From.Type == "JOIN" {
-		for _, e := range n.Select {
-			if e.Class == "STAR" || (e.Class == "COLUMN_REF" && strings.EqualFold(e.Names[len(e.Names)-1], "_block_num")) {
-				return true
-			}
-		}
-	}
-	for _, cte := range n.CTEs.Map {
-		if cte.Value.Query.Node.mixesBlocks() {
-			return true
-		}
-	}
-	return n.Left.mixesBlocks() || n.Right.mixesBlocks() || n.From.mixesBlocks()
-}
-
-func (f *from) mixesBlocks() bool {
-	return f != nil && ((f.Subquery != nil && f.Subquery.Node.mixesBlocks()) || f.Left.mixesBlocks() || f.Right.mixesBlocks())
+	joined := n.From != nil && n.From.Type == "JOIN" && slices.ContainsFunc(n.Select, func(e expr) bool {
+		return e.Class == "STAR" || (e.Class == "COLUMN_REF" && strings.EqualFold(e.Names[len(e.Names)-1], "_block_num"))
+	})
+	return joined || slices.ContainsFunc(n.below(), (*node).mixesBlocks)
 }
 
 // ascending returns the query in words that yield rows in ascending order of
@@ -104,34 +88,17 @@ func (p *Plan) ascending() (string, error) {
 
 // followed reports whether all that a query reads from is tables and subqueries.
 func (n *node) followed() bool {
-	switch {
-	case n == nil:
-		return true
-	case n.Type == "SET_OPERATION_NODE":
-		return n.Left.followed() && n.Right.followed()
-	case n.From == nil || (n.From.Type != "BASE_TABLE" && n.From.Type != "SUBQUERY"):
+	if n.Type != "SET_OPERATION_NODE" && (n.From == nil || (n.From.Type != "BASE_TABLE" && n.From.Type != "SUBQUERY")) {
 		return false
 	}
-	for _, cte := range n.CTEs.Map {
-		if !cte.Value.Query.Node.followed() {
-			return false
-		}
-	}
-	return n.From.Subquery == nil || n.From.Subquery.Node.followed()
+	return !slices.ContainsFunc(n.below(), func(b *node) bool { return !b.followed() })
 }
 
 // rowByRow reports whether each row of the result is made of one row, and in the
 // same order.
 func (n *node) rowByRow() bool {
-	if n.Type != "SELECT_NODE" || len(n.Modifiers) > 0 || n.aggregates() {
-		return false
-	}
-	for _, cte := range n.CTEs.Map {
-		if !cte.Value.Query.Node.rowByRow() {
-			return false
-		}
-	}
-	return n.From.Subquery == nil || n.From.Subquery.Node.rowByRow()
+	return n.Type == "SELECT_NODE" && len(n.Modifiers) == 0 && !n.aggregates() &&
+		!slices.ContainsFunc(n.below(), func(b *node) bool { return !b.rowByRow() })
 }
 
 // blockColumn returns the place of a column of the result, counted from 1, that is
@@ -176,15 +143,12 @@ func withoutBlockNum(sql string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	is := func(i int, want string) bool {
-		return i < len(tokens) && strings.EqualFold(sql[tokens[i].from:tokens[i].to], want)
-	}
 	var out strings.Builder
 	last := 0
 	for i, t := range tokens {
-		if t.kind == word && is(i, "block_num") && is(i+1, "(") && is(i+2, ")") {
-			out.WriteString(sql[last:t.from] + "_block_num")
-			last = tokens[i+2].to
+		if t.Key == "BLOCK_NUM" && i+2 < len(tokens) && isSign(tokens[i+1], "(") && isSign(tokens[i+2], ")") {
+			out.WriteString(sql[last:t.At] + "_block_num")
+			last = tokens[i+2].End
 		}
 	}
 	return out.String() + sql[last:], nil

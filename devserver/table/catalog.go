@@ -1,9 +1,7 @@
 package table
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -57,33 +55,20 @@ func (c *Catalog) Add(d *Dataset) error {
 	return nil
 }
 
-// Datasets lists the datasets in the order they were added. The caller must not
-// change it.
-func (c *Catalog) Datasets() []*Dataset { return c.datasets }
-
-// ErrNotFound is the cause of a failed [Catalog.Find].
-var ErrNotFound = errors.New("table not found")
-
-// Find resolves a table as a query names it: the schema part is a dataset
+// Find returns a table as a query names it: the schema part is a dataset
 // reference. "latest" and "dev" are the dataset added last under that name; any
 // other revision must match exactly.
-func (c *Catalog) Find(schema, name string) (*Dataset, *Table, error) {
+func (c *Catalog) Find(schema, name string) (*Dataset, *Table, bool) {
 	ref, err := ParseRef(schema)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+		return nil, nil, false
 	}
 	for _, d := range slices.Backward(c.datasets) {
-		if d.Ref.Namespace != ref.Namespace || d.Ref.Name != ref.Name {
-			continue
+		named := d.Ref.Namespace == ref.Namespace && d.Ref.Name == ref.Name
+		if named && slices.Contains([]string{"latest", "dev", d.Ref.Revision}, ref.Revision) {
+			t := d.Tables[name]
+			return d, t, t != nil
 		}
-		if ref.Revision != "latest" && ref.Revision != "dev" && ref.Revision != d.Ref.Revision {
-			continue
-		}
-		if t := d.Tables[name]; t != nil {
-			return d, t, nil
-		}
-		return nil, nil, fmt.Errorf("%w: dataset %s has %s", ErrNotFound, d.Ref,
-			strings.Join(slices.Sorted(maps.Keys(d.Tables)), ", "))
 	}
-	return nil, nil, fmt.Errorf("%w: no dataset %s", ErrNotFound, ref)
+	return nil, nil, false
 }

@@ -253,10 +253,10 @@ func TestCatalog(t *testing.T) {
 		"ds": recent, "_/ds": recent, "ds@latest": recent, "_/ds@dev": recent, "ds@1.0.0": old, "ds@1.1.0": recent,
 		"ns/ds": other, "ns/ds@latest": other, "ds@9.9.9": nil, "nope": nil, "": nil, "ds@": nil, "/ds": nil, "ns/ds@1.0.0": nil,
 	} {
-		if got, _, err := c.Find(name, "t"); got != want || (err == nil) != (want != nil) {
-			t.Errorf("%q finds %v (%v)", name, got, err)
+		if got, _, found := c.Find(name, "t"); got != want || found != (want != nil) {
+			t.Errorf("%q finds %v (%v)", name, got, found)
 		}
-		if _, _, err := c.Find(name, "nope"); err == nil {
+		if _, _, found := c.Find(name, "nope"); found {
 			t.Errorf("%q has a table that it has not", name)
 		}
 	}

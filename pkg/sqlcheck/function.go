@@ -16,7 +16,7 @@ var aggregates = map[string]bool{
 
 // call is a function in an expression.
 type call struct {
-	name   token
+	name   Token
 	window *span // what OVER says: the inside of its brackets, or a name; nil: no OVER
 }
 
@@ -44,9 +44,9 @@ func (p *parser) over(i int) *span {
 		switch next := p.at(i + 1); {
 		case p.key(i) == "FILTER" && next.is("("):
 			i = p.past(i + 1)
-		case p.key(i) == "WITHIN" && next.key == "GROUP":
+		case p.key(i) == "WITHIN" && next.Key == "GROUP":
 			i = p.past(i + 2)
-		case (p.key(i) == "IGNORE" || p.key(i) == "RESPECT") && next.key == "NULLS":
+		case (p.key(i) == "IGNORE" || p.key(i) == "RESPECT") && next.Key == "NULLS":
 			i += 2
 		case p.key(i) == "OVER" && next.is("("):
 			return &span{i + 2, next.mate}

@@ -20,14 +20,14 @@ func (q *Query) HexComparisons(isBinary func(column string) bool) error {
 	p := &parser{tokens: q.tokens}
 	var errs []error
 	for i, t := range q.tokens {
-		if t.kind != text || t.prefix != "" || !looksHex(t.name) {
+		if t.Kind != Text || t.prefix != "" || !looksHex(t.name) {
 			continue
 		}
 		column := p.comparedWith(i)
 		if column == "" || !isBinary(column) {
 			continue
 		}
-		errs = append(errs, t.errorf("column %s is binary and %s is text, which never match; write %s", column, shorten(t.raw), literal(t.name)))
+		errs = append(errs, t.errorf("column %s is binary and %s is text, which never match; write %s", column, shorten(t.Raw), literal(t.name)))
 	}
 	if errs == nil {
 		return nil
@@ -103,10 +103,10 @@ func (p *parser) columnOfList(i int) string {
 // comparison returns the number of tokens of the comparison that ends at i, or 0.
 func (p *parser) comparison(i int) int {
 	t := p.at(i)
-	if t.kind == symbol && slices.Contains([]string{"=", "==", "<>", "!=", "<", ">", "<=", ">=", "<=>"}, t.raw) {
+	if t.Kind == Symbol && slices.Contains([]string{"=", "==", "<>", "!=", "<", ">", "<=", ">=", "<=>"}, t.Raw) {
 		return 1
 	}
-	if t.key == "FROM" && p.key(i-1) == "DISTINCT" {
+	if t.Key == "FROM" && p.key(i-1) == "DISTINCT" {
 		switch {
 		case p.key(i-2) == "IS":
 			return 3
@@ -156,5 +156,5 @@ func (p *parser) beforeNot(i int) int {
 func (p *parser) binds(i int) bool {
 	t := p.at(i)
 	operators := []string{"||", "+", "-", "*", "/", "%", "::", "->", "->>", "[", "&", "|", "^", "#", "//"}
-	return t.kind == symbol && slices.Contains(operators, t.raw)
+	return t.Kind == Symbol && slices.Contains(operators, t.Raw)
 }

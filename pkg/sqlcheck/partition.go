@@ -29,7 +29,7 @@ func (q *Query) Partitionable(column string) error {
 	if len(c.refusals) == 0 {
 		return nil
 	}
-	slices.SortFunc(c.refusals, func(a, b refusal) int { return a.token.at - b.token.at })
+	slices.SortFunc(c.refusals, func(a, b refusal) int { return a.token.At - b.token.At })
 	errs := make([]error, len(c.refusals))
 	for i, r := range c.refusals {
 		errs[i] = r.token.errorf("%s", r.reason)
@@ -46,7 +46,7 @@ func blockColumns(configured string) []string {
 }
 
 type refusal struct {
-	token  token
+	token  Token
 	reason string
 }
 
@@ -56,7 +56,7 @@ type checker struct {
 	refusals []refusal
 }
 
-func (c *checker) refuse(t token, format string, args ...any) {
+func (c *checker) refuse(t Token, format string, args ...any) {
 	c.refusals = append(c.refusals, refusal{t, fmt.Sprintf(format, args...)})
 }
 
@@ -73,7 +73,7 @@ func (c *checker) selection(q *selection) {
 			hint = "if it is a column, write it in double quotes"
 		}
 		c.refuse(l.token, "%s keeps rows by their number, "+
-			"so which rows a block gets would depend on when it is read; remove it (%s)", l.token.key, hint)
+			"so which rows a block gets would depend on when it is read; remove it (%s)", l.token.Key, hint)
 	}
 	for _, s := range q.selects {
 		c.body(s, q.position)
@@ -83,12 +83,12 @@ func (c *checker) selection(q *selection) {
 // harmless reports whether a limit changes nothing: LIMIT ALL, LIMIT NULL, and a
 // positive LIMIT in EXISTS.
 func (c *checker) harmless(q *selection, l limit) bool {
-	if l.token.key != "LIMIT" || l.span.to-l.span.from != 1 {
+	if l.token.Key != "LIMIT" || l.span.to-l.span.from != 1 {
 		return false
 	}
 	n := c.at(l.span.from)
-	return n.key == "ALL" || n.key == "NULL" ||
-		(q.position == existence && n.kind == number && n.raw[0] >= '1' && n.raw[0] <= '9' && len(q.limits) == 1)
+	return n.Key == "ALL" || n.Key == "NULL" ||
+		(q.position == existence && n.Kind == Number && n.Raw[0] >= '1' && n.Raw[0] <= '9' && len(q.limits) == 1)
 }
 
 func (c *checker) body(s *selectBody, where position) {
@@ -109,12 +109,12 @@ func (c *checker) body(s *selectBody, where position) {
 			case call.window != nil:
 				if !c.windowByBlock(s, *call.window) {
 					c.refuse(call.name, "the window of %s goes over all blocks; "+
-						"add the block column to it, as OVER (PARTITION BY %s …)", call.name.raw, c.columns[0])
+						"add the block column to it, as OVER (PARTITION BY %s …)", call.name.Raw, c.columns[0])
 				}
 			case aggregates[call.name.name] && !byBlock:
 				byBlock = true // one complaint for a SELECT is enough
 				c.refuse(call.name, "%s aggregates over all blocks, so its result changes as the chain grows; "+
-					"add the block column to the keys, as GROUP BY %s, …, or load the rows and aggregate in the destination", call.name.raw, c.columns[0])
+					"add the block column to the keys, as GROUP BY %s, …, or load the rows and aggregate in the destination", call.name.Raw, c.columns[0])
 			}
 		}
 	}
@@ -147,15 +147,15 @@ func (c *checker) column(s span) (qualifier, name string, ok bool) {
 func (c *checker) isBlockKey(s *selectBody, key span) bool {
 	first := c.at(key.from)
 	if key.to-key.from == 1 {
-		if n := 0; first.kind == number {
-			if _, err := fmt.Sscanf(first.raw, "%d", &n); err != nil || n < 1 || n > len(s.items) {
+		if n := 0; first.Kind == Number {
+			if _, err := fmt.Sscanf(first.Raw, "%d", &n); err != nil || n < 1 || n > len(s.items) {
 				return false
 			}
 			// A "*" before it would shift the items.
 			plain := !slices.ContainsFunc(s.items[:n], func(i span) bool { return c.at(i.to - 1).is("*") })
 			return plain && c.isBlock(c.withoutAlias(s.items[n-1]))
 		}
-		if first.key == "ALL" {
+		if first.Key == "ALL" {
 			return slices.ContainsFunc(s.items, func(i span) bool { return c.isBlock(c.withoutAlias(i)) })
 		}
 	}
@@ -183,9 +183,9 @@ func (c *checker) withoutAlias(item span) span {
 	}
 	before := c.at(item.to - 2)
 	switch {
-	case before.key == "AS":
+	case before.Key == "AS":
 		return span{item.from, item.to - 2}
-	case before.kind == symbol && !before.is(")") && !before.is("]"):
+	case before.Kind == Symbol && !before.is(")") && !before.is("]"):
 		return item
 	}
 	return span{item.from, item.to - 1}

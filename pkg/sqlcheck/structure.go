@@ -19,15 +19,15 @@ const (
 // all of them.
 type selection struct {
 	position  position
-	recursive *token // WITH RECURSIVE
+	recursive *Token // WITH RECURSIVE
 	selects   []*selectBody
 	limits    []limit
-	orderBy   *token
+	orderBy   *Token
 }
 
 // limit is a clause that keeps rows by their number.
 type limit struct {
-	token  token
+	token  Token
 	span   span // what follows the keyword
 	unsure bool // it may be a column of that name
 }
@@ -36,7 +36,7 @@ type limit struct {
 type selectBody struct {
 	start      int    // the token that begins it
 	distinctOn []span // nil: no DISTINCT ON
-	on         token
+	on         Token
 	items      []span
 	groupBy    []span
 	grouped    bool
@@ -52,16 +52,16 @@ type selectBody struct {
 // parser finds the structure of a query. It knows which keywords begin a clause
 // and nothing of expressions; what it does not recognise is left to the server.
 type parser struct {
-	tokens   []token
+	tokens   []Token
 	tables   []Table
 	position position // of the query being read
 	err      error
 }
 
 // at returns a token, or one that equals nothing beyond either end.
-func (p *parser) at(i int) token {
+func (p *parser) at(i int) Token {
 	if i < 0 || i >= len(p.tokens) {
-		end := token{kind: symbol, line: 1, column: 1, mate: -1}
+		end := Token{Kind: Symbol, line: 1, column: 1, mate: -1}
 		if n := len(p.tokens); n > 0 {
 			end.line, end.column = p.tokens[n-1].line, p.tokens[n-1].column
 		}
@@ -70,7 +70,7 @@ func (p *parser) at(i int) token {
 	return p.tokens[i]
 }
 
-func (p *parser) key(i int) string { return p.at(i).key }
+func (p *parser) key(i int) string { return p.at(i).Key }
 
 func (p *parser) fail(err error) {
 	if p.err == nil {
@@ -118,13 +118,13 @@ var continuations = []string{
 func (p *parser) wantsOperand(i int) bool {
 	before := p.at(i - 1)
 	switch {
-	case before.kind == symbol && before.raw == "*":
+	case before.Kind == Symbol && before.Raw == "*":
 		// "SELECT *" and "t.*" end an item; "a * b" continues it.
 		return !slices.Contains([]string{"SELECT", "DISTINCT", "ALL"}, p.key(i-2)) && !p.at(i-2).is(",") && !p.at(i-2).is(".")
-	case before.kind == symbol:
-		return before.raw != ")" && before.raw != "]" && before.raw != "}"
+	case before.Kind == Symbol:
+		return before.Raw != ")" && before.Raw != "]" && before.Raw != "}"
 	}
-	return slices.Contains(operands, before.key) && !p.at(i-2).is(".")
+	return slices.Contains(operands, before.Key) && !p.at(i-2).is(".")
 }
 
 // clause returns the clause that begins at i: its name and how many tokens the keyword
@@ -145,7 +145,7 @@ func (p *parser) clause(i int) (string, int) {
 	case "WHERE", "HAVING", "QUALIFY", "PREWHERE":
 		return key, 1
 	case "GROUP", "ORDER", "SORT", "CLUSTER", "DISTRIBUTE":
-		if next.key == "BY" && (!p.wantsOperand(i) || key == "GROUP" || key == "ORDER") {
+		if next.Key == "BY" && (!p.wantsOperand(i) || key == "GROUP" || key == "ORDER") {
 			return key, 2
 		}
 	case "WINDOW":
@@ -164,21 +164,21 @@ func (p *parser) clause(i int) (string, int) {
 		}
 		return "SET", 1
 	case "LIMIT", "OFFSET":
-		operand := next.kind != symbol || next.is("(") || next.is("$") || next.is("?") || next.is("-")
-		if next.key != "" {
-			operand = !slices.Contains(continuations, next.key)
+		operand := next.Kind != Symbol || next.is("(") || next.is("$") || next.is("?") || next.is("-")
+		if next.Key != "" {
+			operand = !slices.Contains(continuations, next.Key)
 		}
 		if !p.wantsOperand(i) || (operand && !next.is("-")) {
 			return "LIMIT", 1
 		}
 	case "FETCH":
-		if next.key == "FIRST" || next.key == "NEXT" {
+		if next.Key == "FIRST" || next.Key == "NEXT" {
 			return "LIMIT", 1
 		}
 	case "TABLESAMPLE":
 		return "LIMIT", 1
 	case "SAMPLE":
-		if (next.is("(") && !p.wantsOperand(i)) || next.kind == number {
+		if (next.is("(") && !p.wantsOperand(i)) || next.Kind == Number {
 			return "LIMIT", 1
 		}
 	}
@@ -298,7 +298,7 @@ func (p *parser) head(q *selection, body *selectBody, i int) int {
 			return p.past(i + 2)
 		case p.key(i) == "DISTINCT":
 			i++
-		case p.key(i) == "TOP" && (p.at(i+1).kind == number || p.at(i+1).is("(")):
+		case p.key(i) == "TOP" && (p.at(i+1).Kind == Number || p.at(i+1).is("(")):
 			q.limits = append(q.limits, limit{token: p.at(i), span: span{i + 1, i + 2}})
 			return p.past(i + 1)
 		default:

@@ -31,7 +31,7 @@ func (t Table) String() string {
 func ParseTable(s string) (Table, error) {
 	p := &parser{}
 	var err error
-	if p.tokens, err = tokenize(s); err == nil {
+	if p.tokens, err = Tokenize(s); err == nil {
 		if parts, end := p.dotted(0); end == len(p.tokens) && len(parts) > 0 && len(parts) < 3 {
 			return tableOf(parts), nil
 		}
@@ -95,7 +95,7 @@ func (p *parser) from(body *selectBody, s span, scope []string) {
 			if t.is(",") {
 				break
 			}
-			if (t.key == "JOIN" || t.key == "APPLY") && !p.at(i-1).is(".") {
+			if (t.Key == "JOIN" || t.Key == "APPLY") && !p.at(i-1).is(".") {
 				break
 			}
 		}
@@ -159,7 +159,7 @@ func (p *parser) factor(body *selectBody, i, to int, scope []string) int {
 	}
 	if p.key(i) == "AS" {
 		i++
-	} else if t := p.at(i); i >= to || !isName(t) || slices.Contains(joinWords, t.key) {
+	} else if t := p.at(i); i >= to || !isName(t) || slices.Contains(joinWords, t.Key) {
 		body.aliases = append(body.aliases, alias)
 		return i
 	}

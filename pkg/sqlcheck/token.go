@@ -7,34 +7,48 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what a token is.
-type kind int
+// Kind is what a token is.
+type Kind int
 
 const (
-	word   kind = iota // unquoted identifier or keyword
-	quoted             // "identifier" or `identifier`
-	text               // any string literal, x'…' included
-	number
-	symbol // operator or punctuation
+	Word   Kind = iota // unquoted identifier or keyword
+	Quoted             // "identifier" or `identifier`
+	Text               // any string literal, x'…' included
+	Number
+	Symbol // operator or punctuation
 )
 
-// token is one token of a query; white space and comments are not tokens.
-type token struct {
-	kind    kind
-	raw     string // as written
+// Token is one token of a query; white space and comments are not tokens.
+type Token struct {
+	Kind    Kind
+	Raw     string // as written
+	Key     string // word: upper case, to compare with keywords; else empty
+	At, End int    // byte offsets in the query
 	name    string // word: lower case; quoted, text: what the quotes hold
-	key     string // word: upper case, to compare with keywords; else empty
 	prefix  string // text: what stands before the quote, upper case, as X or E
-	at, end int    // byte offsets in the query
 	mate    int    // of a bracket: the index of its partner
 	line    int    // from 1
 	column  int    // in characters, from 1
 }
 
-func (t token) is(symbols string) bool { return t.kind == symbol && t.raw == symbols }
+func (t Token) is(symbols string) bool { return t.Kind == Symbol && t.Raw == symbols }
 
-func (t token) errorf(format string, args ...any) error {
-	return fmt.Errorf("line %d, column %d: %s", t.line, t.column, fmt.Sprintf(format, args...))
+// SyntaxError is why a text cannot be cut into tokens, or what a query must not have at
+// some place.
+type SyntaxError struct {
+	Line, Column int // from 1, in characters
+	Text         string
+	// Open is what is never closed: a quote, or the '*' of a comment; else 0.
+	Open rune
+}
+
+// Error returns the text with its place.
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Text)
+}
+
+func (t Token) errorf(format string, args ...any) error {
+	return &SyntaxError{Line: t.line, Column: t.column, Text: fmt.Sprintf(format, args...)}
 }
 
 // scanner cuts a query into tokens the way the server's parser does: sqlparser
@@ -44,11 +58,11 @@ type scanner struct {
 	src          string
 	pos          int
 	line, column int
-	tokens       []token
+	tokens       []Token
 }
 
-// tokenize returns the tokens of a query with its brackets paired.
-func tokenize(src string) ([]token, error) {
+// Tokenize returns the tokens of a query with its brackets paired.
+func Tokenize(src string) ([]Token, error) {
 	if !utf8.ValidString(src) {
 		return nil, fmt.Errorf("the query is not valid UTF-8; save its file in that encoding")
 	}
@@ -62,7 +76,7 @@ func tokenize(src string) ([]token, error) {
 }
 
 // pair finds the partner of every bracket.
-func pair(tokens []token) error {
+func pair(tokens []Token) error {
 	closing := map[string]string{"(": ")", "[": "]", "{": "}"}
 	var open []int
 	for i := range tokens {
@@ -71,8 +85,8 @@ func pair(tokens []token) error {
 		case t.is("(") || t.is("[") || t.is("{"):
 			open = append(open, i)
 		case t.is(")") || t.is("]") || t.is("}"):
-			if len(open) == 0 || closing[tokens[open[len(open)-1]].raw] != t.raw {
-				return t.errorf("%q closes nothing that is open; check the brackets", t.raw)
+			if len(open) == 0 || closing[tokens[open[len(open)-1]].Raw] != t.Raw {
+				return t.errorf("%q closes nothing that is open; check the brackets", t.Raw)
 			}
 			last := open[len(open)-1]
 			open = open[:len(open)-1]
@@ -81,7 +95,7 @@ func pair(tokens []token) error {
 	}
 	if len(open) > 0 {
 		t := tokens[open[len(open)-1]]
-		return t.errorf("%q is never closed; check the brackets", t.raw)
+		return t.errorf("%q is never closed; check the brackets", t.Raw)
 	}
 	return nil
 }
@@ -107,15 +121,20 @@ func (s *scanner) skip(n int) {
 }
 
 // add makes a token of the next n bytes.
-func (s *scanner) add(k kind, n int) *token {
+func (s *scanner) add(k Kind, n int) *Token {
 	raw := s.src[s.pos : s.pos+n]
-	s.tokens = append(s.tokens, token{kind: k, raw: raw, name: raw, at: s.pos, end: s.pos + n, mate: -1, line: s.line, column: s.column})
+	s.tokens = append(s.tokens, Token{Kind: k, Raw: raw, name: raw, At: s.pos, End: s.pos + n, mate: -1, line: s.line, column: s.column})
 	s.skip(n)
 	return &s.tokens[len(s.tokens)-1]
 }
 
 func (s *scanner) errorf(format string, args ...any) error {
-	return token{line: s.line, column: s.column}.errorf(format, args...)
+	return Token{line: s.line, column: s.column}.errorf(format, args...)
+}
+
+// open returns the error for what is never closed.
+func (s *scanner) open(what rune, text string) error {
+	return &SyntaxError{Line: s.line, Column: s.column, Text: text, Open: what}
 }
 
 func (s *scanner) next() error {
@@ -137,7 +156,7 @@ func (s *scanner) next() error {
 	case r == '"' || r == '`':
 		return s.identifier(byte(r))
 	case (r >= '0' && r <= '9') || (r == '.' && isDigit(s.peek(1))):
-		s.add(number, numberLength(rest))
+		s.add(Number, numberLength(rest))
 	case r == '#' || r == '@':
 		return s.errorf("a name that begins with %q must stand in double quotes", string(r))
 	case r == '$':
@@ -145,8 +164,8 @@ func (s *scanner) next() error {
 	case isWordPart(r):
 		return s.word()
 	default:
-		s.add(symbol, symbolLength(rest))
-		if last := s.tokens[len(s.tokens)-1]; last.raw == "|>" {
+		s.add(Symbol, symbolLength(rest))
+		if last := s.tokens[len(s.tokens)-1]; last.Raw == "|>" {
 			return last.errorf(`the pipe operator "|>" is not supported; write the query as SELECT … FROM …`)
 		}
 	}
@@ -158,7 +177,7 @@ func (s *scanner) next() error {
 func (s *scanner) comment() error {
 	end := strings.Index(s.src[s.pos+2:], "*/")
 	if end < 0 {
-		return s.errorf(`the comment is never closed; add "*/"`)
+		return s.open('*', `the comment is never closed; add "*/"`)
 	}
 	if strings.Contains(s.src[s.pos+2:s.pos+2+end], "/*") {
 		return s.errorf(`there is a "/*" inside the comment; remove it`)
@@ -172,14 +191,14 @@ func (s *scanner) literal(n int) error {
 	prefix := strings.ToUpper(s.src[s.pos : s.pos+n])
 	body, length := quotedText(s.src[s.pos+n:])
 	if length == 0 {
-		return s.errorf("the string is never closed; add a quote (a quote inside a string is written twice)")
+		return s.open('\'', "the string is never closed; add a quote (a quote inside a string is written twice)")
 	}
 	// Some prefixes make a backslash an escape in some versions.
 	if prefix != "" && (strings.Contains(body, `\'`) || strings.Contains(body, `\\`) || strings.HasSuffix(body, `\`)) {
 		return s.errorf("the backslash in this %s'…' string can be read in two ways; "+
 			"use a plain string and write a quote twice", s.src[s.pos:s.pos+n])
 	}
-	t := s.add(text, n+length)
+	t := s.add(Text, n+length)
 	t.prefix, t.name = prefix, body
 	return nil
 }
@@ -188,9 +207,9 @@ func (s *scanner) literal(n int) error {
 func (s *scanner) identifier(quote byte) error {
 	body, length := quotedText(s.src[s.pos:])
 	if length == 0 {
-		return s.errorf("the name in quotes is never closed; add %c", quote)
+		return s.open(rune(quote), fmt.Sprintf("the name in quotes is never closed; add %c", quote))
 	}
-	s.add(quoted, length).name = body
+	s.add(Quoted, length).name = body
 	return nil
 }
 
@@ -222,7 +241,7 @@ func (s *scanner) dollar() error {
 	if s.peek(n) == '$' {
 		return s.errorf("dollar quotes are not supported; use '…'")
 	}
-	s.add(symbol, n)
+	s.add(Symbol, n)
 	return nil
 }
 
@@ -251,14 +270,14 @@ func (s *scanner) word() error {
 	case strings.HasPrefix(rest[n:], "&'") && prefix == "U":
 		return s.literal(n + 1)
 	}
-	t := s.add(word, n)
-	t.key = prefix
+	t := s.add(Word, n)
+	t.Key = prefix
 	t.name = strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
 			return r + 'a' - 'A' // the server folds nothing but ASCII
 		}
 		return r
-	}, t.raw)
+	}, t.Raw)
 	return nil
 }
 

@@ -25,8 +25,8 @@ func (q *Query) Warnings(column string) []string {
 	for i, t := range q.tokens {
 		// Without brackets only current_… is a function; "now" may be a column.
 		call := w.at(i+1).is("(") || strings.HasPrefix(t.name, "current_")
-		if what := unstable[t.name]; what != "" && t.kind == word && call && !w.at(i-1).is(".") {
-			w.refuse(t, "%s %s", t.raw, what)
+		if what := unstable[t.name]; what != "" && t.Kind == Word && call && !w.at(i-1).is(".") {
+			w.refuse(t, "%s %s", t.Raw, what)
 		}
 	}
 	if q.root.orderBy != nil {
@@ -37,7 +37,7 @@ func (q *Query) Warnings(column string) []string {
 	}
 	w.mixed(q.root)
 	w.joins(q.root)
-	slices.SortStableFunc(w.refusals, func(a, b refusal) int { return a.token.at - b.token.at })
+	slices.SortStableFunc(w.refusals, func(a, b refusal) int { return a.token.At - b.token.At })
 	var warnings []string
 	for _, r := range w.refusals {
 		warnings = append(warnings, r.token.errorf("%s", r.reason).Error())
@@ -67,7 +67,7 @@ type warner struct{ checker }
 // server answers them wrongly and without an error (AP 4.5).
 func (w *warner) mixed(q *selection) {
 	for _, s := range q.selects {
-		var extreme, other *token
+		var extreme, other *Token
 		for _, clause := range s.clauses {
 			for _, call := range w.calls(clause) {
 				switch name := call.name; {
@@ -81,7 +81,7 @@ func (w *warner) mixed(q *selection) {
 		}
 		if !s.grouped && extreme != nil && other != nil {
 			w.refuse(*extreme, "%s together with %s and without GROUP BY gives wrong numbers on an Amp server, "+
-				"without an error; ask for them in two queries", extreme.raw, other.raw)
+				"without an error; ask for them in two queries", extreme.Raw, other.Raw)
 		}
 		for _, inner := range s.inner {
 			w.mixed(inner)

@@ -13,7 +13,7 @@ func TestBatchesWithoutRowsAreFramedAsRecorded(t *testing.T) {
 	t.Parallel()
 	compared := 0
 	for _, r := range Recordings(t) {
-		if len(r.data) == 0 {
+		if len(r.Data) == 0 {
 			continue
 		}
 		messages, err := r.Decode()
@@ -29,8 +29,8 @@ func TestBatchesWithoutRowsAreFramedAsRecorded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, want := layout.Framing(made.DataHeader), layout.Framing(r.data[i+1].DataHeader)
-			if got != want || len(made.DataBody) != len(r.data[i+1].DataBody) {
+			got, want := layout.Framing(made.DataHeader), layout.Framing(r.Data[i+1].DataHeader)
+			if got != want || len(made.DataBody) != len(r.Data[i+1].DataBody) {
 				t.Errorf("%s: message %d is framed as\n%s, recorded\n%s", r.Name, i, got, want)
 			}
 		}

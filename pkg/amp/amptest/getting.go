@@ -1,6 +1,7 @@
 package amptest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -31,11 +32,14 @@ func (s *service) DoGet(t *flight.Ticket, stream flight.FlightService_DoGetServe
 		defer a.answer.left()
 	}
 	g := &getting{stream: stream, server: s.server, fault: a.fault}
-	goOn, err := g.answer(a)
-	if goOn && err == nil {
+	switch err := g.answer(a); {
+	case err == nil:
 		return a.answer.End
+	case errors.Is(err, errEnded):
+		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // getting is one DoGet under way.
@@ -46,127 +50,117 @@ type getting struct {
 	sent   int
 }
 
-// answer sends everything; goOn is false when the fault has ended the answer.
-func (g *getting) answer(a asked) (goOn bool, err error) {
+// errEnded is the end of an answer, with OK, by its fault.
+var errEnded = errors.New("amptest: the answer has ended")
+
+// answer sends everything.
+func (g *getting) answer(a asked) error {
 	if a.answer.recorded != nil {
-		for _, message := range a.answer.recorded.data {
-			if goOn, err := g.send(message); !goOn || err != nil {
-				return goOn, err
+		for _, message := range a.answer.recorded.Data {
+			if err := g.send(message); err != nil {
+				return err
 			}
 			if a.answer.sent != nil {
 				a.answer.sent(g.sent)
 			}
 		}
-	} else if goOn, err := g.sendParts(a.answer, a.query.Stream()); !goOn || err != nil {
-		return goOn, err
+	} else if err := g.sendParts(a.answer, a.query.Stream()); err != nil {
+		return err
 	}
-	if goOn, err := g.meet(); !goOn || err != nil {
-		return goOn, err
+	if err := g.meet(); err != nil {
+		return err
 	}
 	if a.answer.Hold {
-		return true, g.wait(nil)
+		return g.wait(nil)
 	}
-	return true, nil
+	return nil
 }
 
-func (g *getting) sendParts(a Answer, streaming bool) (goOn bool, err error) {
+func (g *getting) sendParts(a Answer, streaming bool) error {
 	schema := a.Schema
 	if a.Moved != nil {
 		schema = a.Moved
 	}
 	if !streaming {
-		if goOn, err := g.sendSchema(schema); !goOn || err != nil {
-			return goOn, err
+		if err := g.sendSchema(schema); err != nil {
+			return err
 		}
 	}
 	for _, p := range a.Parts {
-		if goOn, err := g.sendPart(schema, p); !goOn || err != nil {
-			return goOn, err
+		if err := g.sendPart(schema, p); err != nil {
+			return err
 		}
 	}
 	for a.Feed != nil {
 		select {
 		case p, open := <-a.Feed:
 			if !open {
-				return true, nil
+				return nil
 			}
-			if goOn, err := g.sendPart(schema, p); !goOn || err != nil {
-				return goOn, err
+			if err := g.sendPart(schema, p); err != nil {
+				return err
 			}
 		case <-g.stream.Context().Done():
-			return false, status.FromContextError(g.stream.Context().Err()).Err()
+			return status.FromContextError(g.stream.Context().Err()).Err()
 		}
 	}
 	if a.Script != nil {
 		return g.sendScript(schema, a.Script)
 	}
-	return true, nil
+	return nil
 }
 
-// errAborted is what a script receives when a fault has ended its answer.
-var errAborted = errors.New("amptest: the answer has ended")
-
-func (g *getting) sendScript(schema *arrow.Schema, script func(context.Context, func(Part) error) error) (goOn bool, err error) {
-	aborted := false
-	var with error
-	err = script(g.stream.Context(), func(p Part) error {
-		goOn, err := g.sendPart(schema, p)
-		if err == nil && goOn {
-			return nil
-		}
-		aborted, with = true, err
-		if err == nil {
-			err = errAborted
-		}
+func (g *getting) sendScript(schema *arrow.Schema, script func(context.Context, func(Part) error) error) error {
+	var failed error
+	err := script(g.stream.Context(), func(p Part) error {
+		err := g.sendPart(schema, p)
+		failed = cmp.Or(failed, err)
 		return err
 	})
-	if aborted {
-		return false, with
-	}
-	return err == nil, err
+	return cmp.Or(failed, err)
 }
 
-func (g *getting) sendSchema(schema *arrow.Schema) (goOn bool, err error) {
+func (g *getting) sendSchema(schema *arrow.Schema) error {
 	message, err := schemaData(schema)
 	if err != nil {
-		return false, err
+		return err
 	}
 	return g.send(message)
 }
 
-func (g *getting) sendPart(schema *arrow.Schema, p Part) (goOn bool, err error) {
+func (g *getting) sendPart(schema *arrow.Schema, p Part) error {
 	if p.Wait != nil {
 		if err := g.wait(p.Wait); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if g.sent == 0 {
-		if goOn, err := g.sendSchema(schema); !goOn || err != nil {
-			return goOn, err
+		if err := g.sendSchema(schema); err != nil {
+			return err
 		}
 	}
 	g.server.encoding.Lock()
 	message, err := partData(schema, p)
 	g.server.encoding.Unlock()
 	if err != nil {
-		return false, err
+		return err
 	}
 	return g.send(message)
 }
 
 // send sends one message, unless the fault ends the answer before it.
-func (g *getting) send(message *flight.FlightData) (goOn bool, err error) {
-	if goOn, err := g.meet(); !goOn || err != nil {
-		return goOn, err
+func (g *getting) send(message *flight.FlightData) error {
+	if err := g.meet(); err != nil {
+		return err
 	}
 	g.sent++
-	return true, g.stream.Send(message)
+	return g.stream.Send(message)
 }
 
 // meet injects the fault once enough messages were sent.
-func (g *getting) meet() (goOn bool, err error) {
+func (g *getting) meet() error {
 	if g.fault.act == nil || g.sent < g.fault.after {
-		return true, nil
+		return nil
 	}
 	act := g.fault.act
 	g.fault.act = nil

@@ -211,10 +211,10 @@ func EachBlock(record arrow.RecordBatch, use func(n block.Number, rows arrow.Rec
 // Decode reads the recorded bytes with arrow-go's own reader: every message but the
 // schema. Go's collector owns the memory.
 func (r Recording) Decode() ([]amp.Message, error) {
-	if len(r.data) == 0 {
+	if len(r.Data) == 0 {
 		return nil, nil
 	}
-	reader, err := flight.NewRecordReader(&playback{data: r.data})
+	reader, err := flight.NewRecordReader(&playback{data: r.Data})
 	if err != nil {
 		return nil, err
 	}

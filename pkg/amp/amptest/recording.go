@@ -28,8 +28,8 @@ type Recording struct {
 	Messages []Recorded          // of DoGet, the schema first
 	End      Outcome             // of DoGet; an empty code: the stream was still open
 
-	info *flight.FlightInfo
-	data []*flight.FlightData
+	FlightInfo *flight.FlightInfo // nil: GetFlightInfo was refused
+	Data       []*flight.FlightData
 }
 
 // Outcome is how a call ended.
@@ -115,7 +115,7 @@ func (s *Server) Replay(r Recording) { s.On(r.SQL, r.Answer()) }
 
 // Answer returns the recorded bytes.
 func (r Recording) Answer() Answer {
-	if err := r.Info.status(); err != nil || r.info == nil {
+	if err := r.Info.status(); err != nil || r.FlightInfo == nil {
 		return Answer{RefuseInfo: err}
 	}
 	return Answer{recorded: &r, Hold: r.End.Code == "", End: r.End.status()}
@@ -192,9 +192,9 @@ func recording(file string, a account) (Recording, error) {
 		return Recording{}, err
 	}
 	for in := bytes.NewReader(text); in.Len() > 0; {
-		if r.info == nil {
-			r.info = &flight.FlightInfo{}
-			if err := next(in, text, r.info); err != nil {
+		if r.FlightInfo == nil {
+			r.FlightInfo = &flight.FlightInfo{}
+			if err := next(in, text, r.FlightInfo); err != nil {
 				return Recording{}, err
 			}
 			continue
@@ -203,10 +203,10 @@ func recording(file string, a account) (Recording, error) {
 		if err := next(in, text, message); err != nil {
 			return Recording{}, err
 		}
-		r.data = append(r.data, message)
+		r.Data = append(r.Data, message)
 	}
-	if len(r.data) != len(r.Messages) {
-		return Recording{}, fmt.Errorf("%d messages and an account of %d", len(r.data), len(r.Messages))
+	if len(r.Data) != len(r.Messages) {
+		return Recording{}, fmt.Errorf("%d messages and an account of %d", len(r.Data), len(r.Messages))
 	}
 	return r, nil
 }

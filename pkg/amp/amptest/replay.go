@@ -86,9 +86,9 @@ func NewRecording(name, sql string, schema *arrow.Schema, parts []Part) (Recordi
 	}
 	r := Recording{
 		Name: name, SQL: sql, Header: map[string][]string{"amp-stream": {"true"}}, Info: Outcome{Code: codes.OK.String()},
-		Messages: []Recorded{{}}, info: infoOf(info, []byte(name)),
+		Messages: []Recorded{{}}, FlightInfo: infoOf(info, []byte(name)),
 	}
-	r.data = append(r.data, first)
+	r.Data = append(r.Data, first)
 	for _, p := range parts {
 		message, err := partData(schema, p)
 		if err != nil {
@@ -98,7 +98,7 @@ func NewRecording(name, sql string, schema *arrow.Schema, parts []Part) (Recordi
 		if p.Record != nil {
 			rows = p.Record.NumRows()
 		}
-		r.data = append(r.data, message)
+		r.Data = append(r.Data, message)
 		r.Messages = append(r.Messages, Recorded{Rows: rows, Metadata: string(message.AppMetadata)})
 	}
 	return r, nil

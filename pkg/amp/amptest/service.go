@@ -51,7 +51,7 @@ func (s *service) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor)
 	case a.answer.RefuseInfo != nil:
 		return nil, a.answer.RefuseInfo
 	case a.answer.recorded != nil:
-		info := a.answer.recorded.info
+		info := a.answer.recorded.FlightInfo
 		s.server.issue(info.GetEndpoint()[0].GetTicket().GetTicket(), a)
 		return info, nil
 	}

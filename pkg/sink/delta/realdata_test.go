@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/realdata"
@@ -34,15 +35,14 @@ func TestRealRowsArriveAsTheyAre(t *testing.T) {
 // block column. Of a stream with reorgs it loads all forks.
 func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	_, files := realdata.Files(t, "recorded/*/*.pb")
 	loaded := 0
-	for _, path := range files {
-		real, ok := realdata.ReadRecording(t, path)
+	for _, r := range amptest.Recordings(t) {
+		real, ok := realdata.Recorded(t, r)
 		if !ok {
 			continue // no rows with a block column
 		}
 		loaded++
-		t.Run(filepath.Base(path), func(t *testing.T) {
+		t.Run(r.Name, func(t *testing.T) {
 			t.Parallel()
 			loadReal(t, renamed(real))
 		})

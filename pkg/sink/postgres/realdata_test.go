@@ -16,6 +16,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/realdata"
@@ -64,16 +65,15 @@ func loadReal(t *testing.T, db *database, cfg config.Postgres, real realdata.Tab
 // block column. Of a stream with reorgs it loads all forks.
 func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	_, files := realdata.Files(t, "recorded/*/*.pb")
 	db := newDatabase(t)
 	db.run("SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'")
 	loaded := 0
-	for i, path := range files {
-		real, ok := realdata.ReadRecording(t, path)
+	for i, r := range amptest.Recordings(t) {
+		real, ok := realdata.Recorded(t, r)
 		if !ok {
 			continue // no rows with a block column
 		}
-		t.Run(filepath.Base(path), func(t *testing.T) {
+		t.Run(r.Name, func(t *testing.T) {
 			cfg := db.config()
 			cfg.Table = fmt.Sprintf("t%d", i)
 			loadReal(t, db, cfg, real)

@@ -15,17 +15,24 @@ import (
 // sizes, entries that were applied before, and upserts of which none or half
 // replace a row, for good or, on the live lane, until they are undone. The rows are those of [Schema], about 35 bytes each.
 func Bench(b *testing.B, open Open) {
-	appended := Setup{Mode: config.Append}
 	byKey := Setup{Mode: config.Upsert, Key: []string{"key"}}
+	history := func(it item) item { return it }
 	for _, rows := range []int{1_000, 10_000, 50_000} {
-		b.Run(fmt.Sprintf("append/%d", rows), func(b *testing.B) { benchFresh(b, open, appended, rows) })
+		b.Run(fmt.Sprintf("append/%d", rows), func(b *testing.B) { bench(b, open, appended.setup, rows, fresh, history) })
 	}
-	b.Run("append/again", func(b *testing.B) { benchAgain(b, open, appended, 10_000) })
-	b.Run("upsert/fresh", func(b *testing.B) { benchFresh(b, open, Setup{Mode: config.Upsert, Key: byBlock}, 10_000) })
-	b.Run("upsert/unique", func(b *testing.B) { benchFresh(b, open, byKey, 10_000) })
-	b.Run("upsert/half", func(b *testing.B) { benchHalf(b, open, byKey, 10_000, func(it item) item { return it }) })
-	b.Run("upsert/half live", func(b *testing.B) { benchHalf(b, open, byKey, 10_000, newLane().next) })
+	b.Run("append/again", func(b *testing.B) { benchAgain(b, open, appended.setup, 10_000) })
+	b.Run("upsert/fresh", func(b *testing.B) {
+		bench(b, open, Setup{Mode: config.Upsert, Key: byBlock}, 10_000, fresh, history)
+	})
+	b.Run("upsert/unique", func(b *testing.B) { bench(b, open, byKey, 10_000, fresh, history) })
+	b.Run("upsert/half", func(b *testing.B) { bench(b, open, byKey, 10_000, replacing, history) })
+	b.Run("upsert/half live", func(b *testing.B) { bench(b, open, byKey, 10_000, replacing, newLane().next) })
 }
+
+// fresh and replacing make the key of a row of a block: one of its own or, for an odd
+// row, that of an even one of the block before.
+func fresh(n block.Number, i int) string     { return fmt.Sprintf("%d.%d", n, i) }
+func replacing(n block.Number, i int) string { return fmt.Sprintf("%d.%d", int(n)-i%2, i/2) }
 
 // perEntry is the rows of one entry: about a megabyte of logs.
 const perEntry = 2_500
@@ -39,14 +46,14 @@ func entryOf(n block.Number, rows int, key func(i int) string) item {
 	return dataOf(span(n, n+1), some)
 }
 
-func benchFresh(b *testing.B, open Open, s Setup, rows int) {
+func bench(b *testing.B, open Open, s Setup, rows int, key func(block.Number, int) string, lane func(item) item) {
 	w := openFor(b, open, s)
 	next := block.Number(0)
 	measure(b, rows, func() {
 		b.StopTimer()
 		var items []item
 		for left := rows; left > 0; left -= perEntry {
-			items = append(items, entryOf(next, min(left, perEntry), func(i int) string { return fmt.Sprintf("%d.%d", next, i) }))
+			items = append(items, lane(entryOf(next, min(left, perEntry), func(i int) string { return key(next, i) })))
 			next++
 		}
 		applyTimed(b, w, items)
@@ -63,22 +70,6 @@ func benchAgain(b *testing.B, open Open, s Setup, rows int) {
 	b.ResetTimer()
 	measure(b, rows, func() {
 		b.StopTimer()
-		applyTimed(b, w, items)
-	})
-}
-
-func benchHalf(b *testing.B, open Open, s Setup, rows int, lane func(item) item) {
-	w := openFor(b, open, s)
-	next := block.Number(0)
-	measure(b, rows, func() {
-		b.StopTimer()
-		var items []item
-		for left := rows; left > 0; left -= perEntry {
-			items = append(items, lane(entryOf(next, min(left, perEntry), func(i int) string {
-				return fmt.Sprintf("%d.%d", int(next)-i%2, i/2) // an odd row replaces an even one of the block before
-			})))
-			next++
-		}
 		applyTimed(b, w, items)
 	})
 }

@@ -25,26 +25,8 @@ func digests(b *env) {
 	whole := span(0, 60)
 	b.apply(w, shuffled(b.random(), cut(whole, 7))...)
 
-	stored := func(r block.Range) sink.Digests {
-		into := sink.Digests{}
-		if err := d.DigestStored(b.Context(), r, into); err != nil {
-			b.Fatal(err)
-		}
-		return into
-	}
-	source := func(rows []Row) sink.Digests {
-		s := d.DigestSource()
-		for some := range slices.Chunk(rows, 11) { // in other records than they came
-			for _, rec := range records(b.mem, some) {
-				err := s.Add(rec)
-				rec.Release()
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-		return s.Digests()
-	}
+	stored := func(r block.Range) sink.Digests { return storedDigests(b, d, r) }
+	source := func(rows []Row) sink.Digests { return b.digests(d, rows) }
 	rows := chain(whole, 0)
 	if got, want := stored(whole), source(rows); !maps.Equal(got, want) {
 		b.Errorf("the destination has the digests %v, its source %v", got, want)
@@ -77,4 +59,20 @@ func digests(b *env) {
 	if len(b.setup.Key) == 0 && maps.Equal(stored(whole), source(append(rows[:1:1], rows...))) {
 		b.Error("a doubled row makes no difference")
 	}
+}
+
+// digests returns those of rows, which come in other records than they were applied in.
+func (b *env) digests(d sink.Digester, rows []Row) sink.Digests {
+	b.Helper()
+	source := d.DigestSource()
+	for some := range slices.Chunk(rows, 11) {
+		for _, rec := range records(b.mem, some) {
+			err := source.Add(rec)
+			rec.Release()
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	return source.Digests()
 }

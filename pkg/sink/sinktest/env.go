@@ -128,6 +128,16 @@ func (b *env) retry(w sink.Writer, items ...item) error {
 		}, nil)
 }
 
+// retryAll retries items, n of them at a time.
+func (b *env) retryAll(w sink.Writer, items []item, n int) error {
+	for some := range slices.Chunk(items, n) {
+		if err := b.retry(w, some...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // harass is retry, but some of the first attempts are cancelled on the way.
 func (b *env) harass(rnd *rand.Rand, w sink.Writer, items ...item) error {
 	for range rnd.IntN(3) {

@@ -177,16 +177,7 @@ func concurrent(b *env) {
 	for i := range work {
 		work[i] = shuffled(rnd, cut(whole, block.Number(5+i)))
 	}
-	b.each(len(work), func(i int) error {
-		for len(work[i]) > 0 {
-			n := min(len(work[i]), 1+i)
-			if err := b.retry(writers[i%2], work[i][:n]...); err != nil {
-				return err
-			}
-			work[i] = work[i][n:]
-		}
-		return nil
-	})
+	b.each(len(work), func(i int) error { return b.retryAll(writers[i%2], work[i], 1+i) })
 	b.wantRows(chain(whole, 0))
 	b.wantCoverage(writers[0], whole)
 }

@@ -282,18 +282,12 @@ func reorgDuringHistory(b *env) {
 	}
 	b.each(4, func(i int) error {
 		if i < 3 {
-			for some := range slices.Chunk(orders[i], 2) {
-				if err := b.retry(writers[i%2], some...); err != nil {
-					return err
-				}
-			}
-			return nil
+			return b.retryAll(writers[i%2], orders[i], 2)
 		}
 		for fork, n := range []block.Number{210, 180, 150, 151, 120} {
-			for _, it := range []item{l.invalidate(n, 229), l.data(span(n, 225), 2+fork), l.watermark(224, 2+fork)} {
-				if err := b.retry(writers[1], it); err != nil {
-					return err
-				}
+			items := []item{l.invalidate(n, 229), l.data(span(n, 225), 2+fork), l.watermark(224, 2+fork)}
+			if err := b.retryAll(writers[1], items, 1); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -361,20 +361,18 @@ func TestSuiteNotices(t *testing.T) {
 
 // failure runs the cases of the mutant's setup and names the first that fails.
 func (m mutant) failure(t *testing.T) string {
-	for _, s := range setups {
+	for _, s := range suites {
 		if s.setup.Mode != m.setup.Mode || len(s.setup.Key) != len(m.setup.Key) {
 			continue
 		}
-		for _, cases := range s.cases {
-			for _, c := range cases {
-				if c.name == "many rows in one call" {
-					continue // the same as others, only slower
-				}
-				r := &recorder{TB: t}
-				r.ctx, r.cancel = context.WithTimeout(t.Context(), 20*time.Second)
-				if r.run(func() { c.run(newEnv(r, m.open, s.setup)) }) {
-					return c.name
-				}
+		for _, c := range s.cases {
+			if c.name == "many rows in one call" {
+				continue // the same as others, only slower
+			}
+			r := &recorder{TB: t}
+			r.ctx, r.cancel = context.WithTimeout(t.Context(), 20*time.Second)
+			if r.run(func() { c.run(newEnv(r, m.open, s.setup)) }) {
+				return c.name
 			}
 		}
 	}

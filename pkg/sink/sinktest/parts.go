@@ -102,14 +102,7 @@ func partsConcurrent(b *env) {
 		items = append(append(items, partsOf(n, "a", rows, 3)...), data(span(n+1, n+2), 0))
 	}
 	orders := [4][]item{shuffled(rnd, items), shuffled(rnd, items), shuffled(rnd, items), shuffled(rnd, items)}
-	b.each(len(orders), func(i int) error {
-		for some := range slices.Chunk(orders[i], 1+2*i) {
-			if err := b.retry(writers[i%2], some...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	b.each(len(orders), func(i int) error { return b.retryAll(writers[i%2], orders[i], 1+2*i) })
 	b.wantCoverage(writers[1], span(0, 40))
 	b.wantRows(want)
 }

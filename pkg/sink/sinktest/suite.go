@@ -6,6 +6,7 @@ package sinktest
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -71,28 +72,51 @@ type testCase struct {
 var byBlock = []string{"block_num", "log_index"}
 
 var (
-	byBlockCases = [][]testCase{historyCases, partCases, faultCases, digestCases, liveCases, randomCases}
-	byKeyCases   = [][]testCase{upsertCases, digestCases, liveCases, undoCases, randomKeyCases}
+	byBlockCases = slices.Concat(historyCases, partCases, faultCases, digestCases, liveCases, randomCases)
+	byKeyCases   = slices.Concat(upsertCases, digestCases, liveCases, undoCases, randomKeyCases)
 )
 
-var setups = []struct {
-	name  string
-	setup Setup
-	cases [][]testCase
-}{
-	{"append", Setup{Mode: config.Append}, byBlockCases},
-	{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, byBlockCases},
-	{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, byKeyCases},
+// suite is the cases of one way to write.
+type suite struct {
+	name   string
+	setup  Setup
+	random []testCase // some of cases
+	cases  []testCase
+}
+
+var (
+	appended = suite{"append", Setup{Mode: config.Append}, randomCases, byBlockCases}
+	suites   = []suite{
+		appended,
+		{"upsert", Setup{Mode: config.Upsert, Key: byBlock}, randomCases, byBlockCases},
+		{"upsert across blocks", Setup{Mode: config.Upsert, Key: []string{"key"}}, randomKeyCases, byKeyCases},
+	}
+)
+
+func (s suite) run(t *testing.T, open Open) {
+	for _, c := range s.cases {
+		t.Run(c.name, func(t *testing.T) { c.run(newEnv(t, open, s.setup)) })
+	}
 }
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
-	for _, s := range setups {
+	for _, s := range suites {
+		t.Run(s.name, func(t *testing.T) { s.run(t, open) })
+	}
+}
+
+// RunAppend is [Run] for a destination that has no keys: all of its cases in
+// append mode, with the same demands.
+func RunAppend(t *testing.T, open Open) { appended.run(t, open) }
+
+// RunRandom is the random cases of [Run] alone, with the same demands: for Writers
+// that are made to fail on the way, which other cases would count as wrong.
+func RunRandom(t *testing.T, open Open) {
+	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
-			for _, cases := range s.cases {
-				for _, c := range cases {
-					t.Run(c.name, func(t *testing.T) { c.run(newEnv(t, open, s.setup)) })
-				}
+			for _, c := range s.random {
+				c.run(newEnv(t, open, s.setup))
 			}
 		})
 	}

@@ -321,18 +321,7 @@ func digestsAfterUndo(b *env) {
 		b.apply(w, l.next(dataOf(span(12, 13), []Row{keyed(12, i, "a"), keyed(12, i+20, fmt.Sprint("other ", i)), keyed(12, i+40, "c")})))
 		b.apply(w, l.invalidate(12, 12))
 	}
-	into, source := sink.Digests{}, d.DigestSource()
-	if err := d.DigestStored(b.Context(), span(0, 12), into); err != nil {
-		b.Fatal(err)
-	}
-	for _, rec := range records(b.mem, rows) {
-		err := source.Add(rec)
-		rec.Release()
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	if want := source.Digests(); !maps.Equal(into, want) {
+	if into, want := storedDigests(b, d, span(0, 12)), b.digests(d, rows); !maps.Equal(into, want) {
 		b.Errorf("the destination has the digests %v, its source %v", into, want)
 	}
 }

@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -100,18 +101,7 @@ func randomKeys(b *env) {
 	for i := range orders {
 		orders[i] = shuffled(rnd, entries(5+5*i))
 	}
-	b.each(len(orders), func(i int) error {
-		for some := range slices.Chunk(orders[i], 1+i) {
-			if err := b.retry(writers[i%2], some...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	var want []Row
-	for _, row := range model {
-		want = append(want, row)
-	}
-	b.wantRows(want)
+	b.each(len(orders), func(i int) error { return b.retryAll(writers[i%2], orders[i], 1+i) })
+	b.wantRows(slices.Collect(maps.Values(model)))
 	b.wantCoverage(writers[0], span(0, 200))
 }

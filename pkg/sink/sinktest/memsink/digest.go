@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -18,24 +19,12 @@ var (
 
 // Windowed returns true unless a row can replace one of another block.
 func (w *Writer) Windowed() bool {
-	if len(w.store.Key) == 0 {
-		return true
-	}
-	for _, name := range w.store.Key {
-		if name == w.table.Schema.Field(w.table.BlockColumn).Name {
-			return true
-		}
-	}
-	return false
+	return len(w.store.Key) == 0 || slices.Contains(w.store.Key, w.table.Schema.Field(w.table.BlockColumn).Name)
 }
 
 // DigestSource starts a digest of records.
 func (w *Writer) DigestSource() sink.SourceDigest {
-	d := &sourceDigest{writer: w, digests: sink.Digests{}}
-	if len(w.store.Key) > 0 {
-		d.winners = make(map[string]Row)
-	}
-	return d
+	return &sourceDigest{writer: w, plain: sink.Digests{}, keyed: sink.NewKeyedDigests[string](false)}
 }
 
 // DigestStored adds the rows of the store that are of the blocks of r.
@@ -52,9 +41,9 @@ func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Dige
 }
 
 type sourceDigest struct {
-	writer  *Writer
-	digests sink.Digests
-	winners map[string]Row // by key, if there is one
+	writer *Writer
+	plain  sink.Digests
+	keyed  *sink.KeyedDigests[string] // if there is a key
 }
 
 // Add counts the rows of a record.
@@ -64,25 +53,21 @@ func (d *sourceDigest) Add(rec arrow.RecordBatch) error {
 		return err
 	}
 	for _, row := range rows {
-		if d.winners != nil {
-			key := d.writer.store.keyOf(row)
-			if before, twice := d.winners[key]; !twice || before.Block <= row.Block {
-				d.winners[key] = row
-			}
-			continue
+		if len(d.writer.store.Key) > 0 {
+			d.keyed.Add(row.Block, d.writer.store.keyOf(row), hashOf(row))
+		} else {
+			d.plain.Add(row.Block, hashOf(row))
 		}
-		d.digests.Add(row.Block, hashOf(row))
 	}
 	return nil
 }
 
 // Digests returns what was added.
 func (d *sourceDigest) Digests() sink.Digests {
-	for _, row := range d.winners {
-		d.digests.Add(row.Block, hashOf(row))
+	if len(d.writer.store.Key) > 0 {
+		return d.keyed.Digests()
 	}
-	clear(d.winners)
-	return d.digests
+	return d.plain
 }
 
 func hashOf(row Row) uint64 {
