@@ -214,7 +214,8 @@ func releaseAll(arrays []arrow.Array) {
 
 // longs returns numbers as an array, which shares their memory.
 func longs(values []int64) arrow.Array {
-	data := array.NewData(arrow.PrimitiveTypes.Int64, len(values), []*memory.Buffer{nil, memory.NewBufferBytes(arrow.GetBytes(values))}, nil, 0, 0)
+	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(arrow.GetBytes(values))}
+	data := array.NewData(arrow.PrimitiveTypes.Int64, len(values), buffers, nil, 0, 0)
 	defer data.Release()
 	return array.MakeFromData(data)
 }

@@ -30,8 +30,8 @@ const textPrefix = 32
 // writeStats writes the statistics of a file. nan tells which columns hold a NaN, which
 // Parquet passes over and readers take for the largest number.
 func writeStats(meta *metadata.FileMetaData, fields []arrow.Field, nan []bool) (string, error) {
-	t := &statsWriter{meta: meta, out: deltalog.Stats{NumRecords: new(uint64(meta.NumRows)), MinValues: map[string]any{}, MaxValues: map[string]any{},
-		NullCount: map[string]any{}}}
+	t := &statsWriter{meta: meta, out: deltalog.Stats{NumRecords: new(uint64(meta.NumRows)),
+		MinValues: map[string]any{}, MaxValues: map[string]any{}, NullCount: map[string]any{}}}
 	for i, f := range fields {
 		err := t.field(f, t.out.MinValues, t.out.MaxValues, t.out.NullCount, nan[i])
 		if err != nil {

@@ -116,7 +116,8 @@ func (b *gcsBucket) begin(ctx context.Context, about []byte) (string, error) {
 // partOf returns a request that sends the part of a file that begins at an offset, or asks
 // how far the server has the file.
 func partOf(session string, r io.ReaderAt, offset, size int64, ask bool) gcsRequest {
-	request := gcsRequest{method: http.MethodPut, address: session, header: map[string]string{"Content-Range": fmt.Sprintf("bytes */%d", size)}}
+	request := gcsRequest{method: http.MethodPut, address: session,
+		header: map[string]string{"Content-Range": fmt.Sprintf("bytes */%d", size)}}
 	if !ask {
 		request.size = min(gcsPart, size-offset)
 		request.header["Content-Range"] = fmt.Sprintf("bytes %d-%d/%d", offset, offset+request.size-1, size)
