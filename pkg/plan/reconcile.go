@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -184,9 +183,6 @@ func (r *reconciler) readPartitions(ctx context.Context, now *round) error {
 	if err != nil {
 		return fmt.Errorf("read partitions: %w", err)
 	}
-	// In the order in which they were written: of a block that several have held, the
-	// last one has what became of it.
-	slices.SortFunc(stored, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	for _, s := range stored {
 		now.parts = append(now.parts, s.Value)
 		now.latest = s.Rev

@@ -24,11 +24,7 @@ const (
 // SaveSpec writes the plan. rev is the revision it was read with, 0 if there
 // must not be one yet; otherwise the error is [ErrConflict].
 func (s *State) SaveSpec(ctx context.Context, spec state.Spec, rev uint64) (newRev uint64, err error) {
-	maxPayload := s.conn.MaxPayload()
-	if s.conn.server != nil {
-		maxPayload = 0
-	}
-	if err := CheckSpec(spec, maxPayload); err != nil {
+	if err := checkSpec(spec, s.conn.MaxPayload(), s.conn.server != nil); err != nil {
 		return 0, err
 	}
 	return s.save(ctx, keySpec, spec, rev)
@@ -46,16 +42,20 @@ func (s *State) save(ctx context.Context, key string, value any, rev uint64) (ne
 // than a message may be, of which the query is nearly all. maxPayload is that of the
 // server, 0 of an embedded one.
 func CheckSpec(spec state.Spec, maxPayload int) error {
+	return checkSpec(spec, cmp.Or(maxPayload, EmbeddedPayload), maxPayload == 0)
+}
+
+func checkSpec(spec state.Spec, maxPayload int, embedded bool) error {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return fault.Permanent(fmt.Errorf("write the plan: %w", err))
 	}
-	limit := cmp.Or(maxPayload, EmbeddedPayload) - headerRoom
+	limit := maxPayload - headerRoom
 	if len(text) <= limit {
 		return nil
 	}
 	raise := "raise max_payload of the NATS server"
-	if maxPayload == 0 {
+	if embedded {
 		raise = "set nats.url to a NATS server of its own with a larger max_payload"
 	}
 	return fault.Permanent(&PlanTooLargeError{fmt.Errorf("the plan takes %s in NATS, with a query of %s, and a message may have %s: %s, "+
@@ -89,12 +89,11 @@ func (s *State) WaitSpec(ctx context.Context) (spec state.Spec, rev uint64, err 
 	return spec, rev, err
 }
 
-// Partitions reads all partitions, in ascending order of start and generation.
+// Partitions reads all partitions, in the order in which they were written: of a block that
+// several have held, the last one has what became of it.
 func (s *State) Partitions(ctx context.Context) ([]Stored[state.Partition], error) {
 	all, err := List[state.Partition](ctx, s, keyPartition)
-	slices.SortFunc(all, func(a, b Stored[state.Partition]) int {
-		return cmp.Or(cmp.Compare(a.Value.Start, b.Value.Start), cmp.Compare(a.Value.Generation, b.Value.Generation))
-	})
+	slices.SortFunc(all, func(a, b Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	return all, err
 }
 

@@ -129,13 +129,13 @@ func TestPartitions(t *testing.T) {
 	conn := mustConn(t)
 	s, other := mustState(t, conn, "pipe"), mustState(t, conn, "pipe2")
 	want := []state.Partition{
-		{Start: 5, End: 10, State: state.PartitionOpen},
-		{Start: 5, Generation: 1, End: 10, State: state.PartitionDone},
-		{Start: 40, End: 1000, State: state.PartitionFailed, Attempts: 3, Error: "no"},
 		{Start: 300, End: 400, State: state.PartitionOpen},
+		{Start: 5, End: 10, State: state.PartitionOpen},
+		{Start: 40, End: 1000, State: state.PartitionFailed, Attempts: 3, Error: "no"},
+		{Start: 5, Generation: 1, End: 10, State: state.PartitionDone},
 	}
-	for _, i := range []int{3, 0, 2, 1} {
-		if _, err := s.CreatePartition(ctx, want[i]); err != nil {
+	for _, p := range want {
+		if _, err := s.CreatePartition(ctx, p); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -169,6 +169,9 @@ func TestPartitions(t *testing.T) {
 	}
 	if p, _, _ := s.Partition(ctx, "40.0"); p.End != 500 {
 		t.Errorf("ends at %d", p.End)
+	}
+	if all, err := s.Partitions(ctx); err != nil || all[len(all)-1].Value.ID() != "40.0" {
+		t.Errorf("what was written last is not the last of %+v (%v)", all, err)
 	}
 }
 
