@@ -46,8 +46,8 @@ func (h *heldStep) run(ctx context.Context, now *round) error {
 				h.told = true
 				h.Logger.Info().Str("sink", name).Stringer("at_most", h.AskSinks).Msg("before the history is planned, the sink is asked what it holds")
 			}
-			now.History, now.Epoch = h.spec.History, h.spec.Epoch
-			return errRoundOver
+			now.History, now.Epoch, now.over = h.spec.History, h.spec.Epoch, true
+			return nil
 		}
 	}
 	err := h.recordHeld(ctx, held, now)

@@ -98,43 +98,37 @@ func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64,
 // no order. Of a replicated state it may be what was true a moment ago, so what
 // follows from it is written with [State.Create] or [State.Update].
 func List[T any](ctx context.Context, s *State, prefix string) (out []Stored[T], err error) {
-	all := errors.New("that was all")
-	err = s.follow(ctx, "list", prefix, ".>", func(e jetstream.KeyValueEntry) error {
+	err = s.follow(ctx, "list", prefix, ".>", func(e jetstream.KeyValueEntry) (done bool, err error) {
 		if e == nil {
-			return all
+			return true, nil
 		}
 		doc := Stored[T]{Key: s.trim(e.Key()), Rev: e.Revision()}
-		if err := decode(doc.Key, e.Value(), &doc.Value); err != nil {
-			return err
-		}
+		err = decode(doc.Key, e.Value(), &doc.Value)
 		out = append(out, doc)
-		return nil
+		return false, err
 	})
-	if errors.Is(err, all) {
-		return out, nil
-	}
-	return nil, err
+	return out, err
 }
 
 // Watch calls fn with a document, as soon as it is there, and then with each change of it,
 // until fn returns an error, which Watch returns, or ctx ends. fn is called from this
 // goroutine. After a change, what came between and was overwritten may be left out.
 func Watch[T any](ctx context.Context, s *State, key string, fn func(value T, rev uint64) error) error {
-	return s.follow(ctx, "watch", key, "", func(e jetstream.KeyValueEntry) error {
+	return s.follow(ctx, "watch", key, "", func(e jetstream.KeyValueEntry) (done bool, err error) {
 		if e == nil {
-			return nil
+			return false, nil
 		}
 		var value T
 		if err := decode(key, e.Value(), &value); err != nil {
-			return err
+			return false, err
 		}
-		return fn(value, e.Revision())
+		return false, fn(value, e.Revision())
 	})
 }
 
 // follow calls fn with the documents of a key and some suffix, with nil behind those that
-// are there, and then with each change, until fn returns an error, or ctx ends.
-func (s *State) follow(ctx context.Context, verb, key, suffix string, fn func(jetstream.KeyValueEntry) error) error {
+// are there, and then with each change, until fn is done or returns an error, or ctx ends.
+func (s *State) follow(ctx context.Context, verb, key, suffix string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
 	if err := checkPath("key", key); err != nil {
 		return err
 	}
@@ -151,7 +145,7 @@ func (s *State) follow(ctx context.Context, verb, key, suffix string, fn func(je
 			if !open {
 				return s.fail(ctx, verb, key, errSilent)
 			}
-			if err := fn(e); err != nil {
+			if done, err := fn(e); done || err != nil {
 				return err
 			}
 		}
