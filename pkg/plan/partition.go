@@ -110,9 +110,9 @@ func missing(have block.Set, of block.Range) uint64 {
 	return gaps.Len()
 }
 
-func count(parts []state.Partition, state state.PartitionState) (n int) {
+func count(parts []state.Partition, as state.PartitionState) (n int) {
 	for _, p := range parts {
-		if p.State == state {
+		if p.State == as {
 			n++
 		}
 	}
