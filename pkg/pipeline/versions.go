@@ -52,18 +52,18 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	state, err := conn.State(ctx, p.Name)
+	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return nil, err
 	}
-	spec, _, err := state.LoadSpec(ctx)
+	spec, _, err := kv.LoadSpec(ctx)
 	if errors.Is(err, queue.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
-	parts, err := state.Partitions(ctx)
+	parts, err := kv.Partitions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read partitions: %w", err)
 	}
