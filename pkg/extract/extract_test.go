@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
@@ -27,19 +29,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // env is an extractor on a queue of its own.
 type env struct {
-	t     *testing.T
-	x     *extract.Extractor
-	chain *chain
-	log   *queue.Log
-	state *queue.State
-	tasks *queue.Tasks
-	seen  *seen
+	t      *testing.T
+	x      *extract.Extractor
+	server *queue.Server
+	chain  *chain
+	log    *queue.Log
+	state  *queue.State
+	tasks  *queue.Tasks
+	seen   *seen
 }
 
 func setup(t *testing.T, c *chain) *env {
 	t.Helper()
 	ctx := t.Context()
-	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir()})
+	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	must(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	conn, err := queue.Open(ctx, queue.Config{Server: server})
@@ -53,7 +56,7 @@ func setup(t *testing.T, c *chain) *env {
 	must(t, err)
 	query, err := sqlcheck.Parse("SELECT * FROM test.rows")
 	must(t, err)
-	b := &env{t: t, chain: c, log: log, state: kv, tasks: tasks, seen: &seen{done: make(chan state.Partition, 1000)}}
+	b := &env{t: t, server: server, chain: c, log: log, state: kv, tasks: tasks, seen: &seen{done: make(chan state.Partition, 1000)}}
 	b.x = &extract.Extractor{
 		Source: c, Tasks: tasks, Log: log, State: kv,
 		Spec: state.Spec{Epoch: 1, BlockColumn: "_block_num", Network: "test"}, Query: query, Schema: schema,
@@ -62,6 +65,32 @@ func setup(t *testing.T, c *chain) *env {
 		Grace: time.Second, Observer: b.seen, Logger: zerolog.Nop(),
 	}
 	return b
+}
+
+// clearTasks loses the tasks of a pipeline, also those that are held.
+func clearTasks(t *testing.T, server *queue.Server, pipeline, kind string) {
+	t.Helper()
+	stream, err := connectTo(t, server).Stream(t.Context(), "AMPIPE_TASKS")
+	must(t, err)
+	must(t, stream.Purge(t.Context(), jetstream.WithPurgeSubject("ampipe.task."+pipeline+"."+kind+".>")))
+}
+
+// deleteDocument does what an operator may do.
+func deleteDocument(t *testing.T, server *queue.Server, key string) {
+	t.Helper()
+	documents, err := connectTo(t, server).KeyValue(t.Context(), "AMPIPE_STATE")
+	must(t, err)
+	must(t, documents.Delete(t.Context(), key))
+}
+
+func connectTo(t *testing.T, server *queue.Server) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(server.URL())
+	must(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	must(t, err)
+	return js
 }
 
 func must(t *testing.T, err error) {
@@ -279,7 +308,7 @@ func TestAZombieIsFenced(t *testing.T) {
 	<-paused
 	// The tasks are thought to be lost and are queued again, as the planner does;
 	// other workers take them.
-	must(t, b.tasks.Clear(t.Context(), queue.PartitionTask))
+	clearTasks(t, b.server, "test", queue.PartitionTask)
 	parts, err := b.state.Partitions(t.Context())
 	must(t, err)
 	for _, p := range parts {
@@ -319,7 +348,7 @@ func TestAWorkerThatCannotGoOnSaysSo(t *testing.T) {
 				_, err = b.tasks.Add(t.Context(), c.kind, c.id)
 				must(t, err)
 				b.seen.comesTo(t, c.part, true)
-				must(t, b.tasks.Clear(t.Context(), c.kind))
+				clearTasks(t, b.server, "test", c.kind)
 			}
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
@@ -328,7 +357,7 @@ func TestAWorkerThatCannotGoOnSaysSo(t *testing.T) {
 			b.seen.comesTo(t, c.part, false)
 			if c.kind == queue.PartitionTask {
 				fail()
-				must(t, b.state.Delete(t.Context(), c.key))
+				deleteDocument(t, b.server, "test."+c.key)
 				b.add(block.Range{Start: 0, End: 10})
 				<-reading
 				b.seen.comesTo(t, c.part, false)

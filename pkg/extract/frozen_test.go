@@ -79,7 +79,7 @@ func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 			// partition otherwise.
 			spec.Version, spec.Query = 1, "SELECT * FROM test.mended"
 			must(t, second(b.state.SaveSpec(ctx, spec, rev)))
-			must(t, b.tasks.Clear(ctx, queue.PartitionTask))
+			clearTasks(t, b.server, "test", queue.PartitionTask)
 			must(t, second(b.tasks.Add(ctx, queue.PartitionTask, "0.0")))
 			other, enough := context.WithCancel(ctx)
 			over := make(chan error, 1)

@@ -44,7 +44,7 @@ func newLiveEnv(t *testing.T, server *queue.Server, name string, s *scriptedChai
 	ctx := t.Context()
 	if server == nil {
 		var err error
-		server, err = queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir()})
+		server, err = queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 		must(t, err)
 		t.Cleanup(func() { _ = server.Close() })
 	}
@@ -86,7 +86,7 @@ func (s *liveEnv) open(conn *queue.Conn) (*queue.Log, *queue.State, *queue.Tasks
 // queue queues the live task anew, as the planner does when it is lost.
 func (s *liveEnv) queue() {
 	s.t.Helper()
-	must(s.t, s.tasks.Clear(s.t.Context(), queue.LiveTask))
+	clearTasks(s.t, s.server, s.name, queue.LiveTask)
 	_, err := s.tasks.Add(s.t.Context(), queue.LiveTask, "chain")
 	must(s.t, err)
 }
@@ -179,11 +179,11 @@ func (s *liveEnv) position(want func(state.LivePosition) bool) (found state.Live
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
-	err := s.state.Watch(ctx, "live", func(queue.Change) (err error) {
-		if found, _, err = s.state.LivePosition(ctx); err == nil && want(found) {
-			err = errSeen
+	err := queue.Watch(ctx, s.state, "live", func(now state.LivePosition, _ uint64) error {
+		if found = now; want(found) {
+			return errSeen
 		}
-		return err
+		return nil
 	})
 	if !errors.Is(err, errSeen) {
 		s.t.Fatalf("the lane never came to this: %v; its position is %+v", err, found)

@@ -2,7 +2,6 @@ package extract
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -92,12 +91,8 @@ func (x *Extractor) watchSpec(ctx context.Context, fn func(state.Spec) error) er
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
 	for {
 		var end error
-		err := x.State.WatchSpec(ctx, func(c queue.Change) error {
+		err := x.State.WatchSpec(ctx, func(spec state.Spec, _ uint64) error {
 			retrier.Progress()
-			var spec state.Spec
-			if c.Value == nil || json.Unmarshal(c.Value, &spec) != nil {
-				return nil
-			}
 			end = fn(spec)
 			return end
 		})

@@ -113,7 +113,7 @@ func TestAPlanThatWasMadeAnewCountsFromTheBeginning(t *testing.T) {
 		go func() { ended <- b.x.Run(run) }()
 		untilDone(t, b.state, before.ID()) // by now the process has seen the plan
 
-		must(t, b.state.Delete(ctx, "spec"))
+		deleteDocument(t, b.server, "test.spec")
 		anew := b.x.Spec
 		anew.Epoch, anew.Version, anew.Query = b.x.Spec.Epoch+1, 0, "SELECT * FROM test.mended"
 		must(t, second(b.state.SaveSpec(ctx, anew, 0)))

@@ -136,8 +136,8 @@ func overview(s plan.Status) progress.Overview {
 		Log:   progress.LogOverview{Size: s.Log.Bytes, Limit: s.Log.MaxBytes, Entries: s.Log.Entries},
 		Tasks: map[string]progress.Tasks{}, Sinks: map[string]progress.SinkOverview{},
 	}
-	for _, state := range []state.PartitionState{state.PartitionOpen, state.PartitionDone, state.PartitionFailed} {
-		o.Partitions[string(state)] = 0
+	for _, each := range []state.PartitionState{state.PartitionOpen, state.PartitionDone, state.PartitionFailed} {
+		o.Partitions[string(each)] = 0
 	}
 	for _, p := range s.Partitions {
 		if p.State == state.PartitionFailed && slices.Equal(s.Failed.Missing(p.Range()), []block.Range{p.Range()}) {

@@ -12,7 +12,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -92,7 +91,7 @@ func newHistoryMonitor(s *stages, sink string) *historyMonitor {
 func (h *historyMonitor) askForReports(ctx context.Context) {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: readyEvery}}
 	for ctx.Err() == nil {
-		err := h.state.WatchSpec(ctx, func(queue.Change) error { // update reports that NATS is away
+		err := h.state.WatchSpec(ctx, func(state.Spec, uint64) error { // update reports that NATS is away
 			retrier.Progress()
 			select {
 			case h.ask <- struct{}{}:

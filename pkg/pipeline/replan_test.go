@@ -2,7 +2,6 @@ package pipeline_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -266,11 +265,7 @@ func (e *epochs) watch(ctx context.Context, m *model) {
 		m.t.Errorf("watch the plan: %v", err)
 		return
 	}
-	_ = kv.WatchSpec(ctx, func(c queue.Change) error { // it ends with ctx
-		var spec state.Spec
-		if err := json.Unmarshal(c.Value, &spec); err != nil {
-			return err
-		}
+	_ = kv.WatchSpec(ctx, func(spec state.Spec, _ uint64) error { // it ends with ctx
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.seen == nil {

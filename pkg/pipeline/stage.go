@@ -53,13 +53,13 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	if err != nil {
 		return nil, fmt.Errorf("open the task queue: %w", err)
 	}
-	state, err := conn.State(ctx, p.Name)
+	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
 	conn.state.addMeter(meter)
 	return &stages{
-		config: p, conn: conn, log: log, tasks: tasks, state: state, meter: meter, idle: newIdleClock(),
+		config: p, conn: conn, log: log, tasks: tasks, state: kv, meter: meter, idle: newIdleClock(),
 		options: o,
 		logger:  o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil

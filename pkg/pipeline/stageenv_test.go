@@ -199,9 +199,9 @@ func (w *testPipeline) planner(ctx context.Context, c *queue.Conn) error {
 }
 
 // plan waits until the planner has planned.
-func (w *testPipeline) plan(ctx context.Context, state *queue.State) (spec state.Spec, table sink.Table, err error) {
+func (w *testPipeline) plan(ctx context.Context, kv *queue.State) (spec state.Spec, table sink.Table, err error) {
 	err = fault.Retry(ctx, quickly, func(ctx context.Context) (err error) {
-		spec, _, err = state.WaitSpec(ctx)
+		spec, _, err = kv.WaitSpec(ctx)
 		return err
 	}, nil)
 	if err != nil {

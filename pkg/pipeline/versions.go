@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,18 +52,18 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	state, err := conn.State(ctx, p.Name)
+	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return nil, err
 	}
-	spec, _, err := state.LoadSpec(ctx)
+	spec, _, err := kv.LoadSpec(ctx)
 	if errors.Is(err, queue.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
-	parts, err := state.Partitions(ctx)
+	parts, err := kv.Partitions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read partitions: %w", err)
 	}
@@ -73,15 +72,14 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 
 // versionsOf finds which blocks each query of a plan has read last, and which it may have
 // loaded: of the history, those of its partitions; of the live lane, those from where the
-// query took over to where the next one did.
+// query took over to where the next one did. parts are in the order in which they were
+// written.
 func versionsOf(spec state.Spec, parts []queue.Stored[state.Partition]) []version {
 	all := make([]version, 0, len(spec.Earlier)+1)
 	for _, e := range spec.Earlier {
 		all = append(all, version{number: e.Version, query: e.Query})
 	}
 	all = append(all, version{number: spec.Version, query: spec.Query})
-	parts = slices.Clone(parts)
-	slices.SortFunc(parts, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	for _, p := range parts {
 		for i := range all {
 			switch {

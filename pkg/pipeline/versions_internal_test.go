@@ -12,8 +12,8 @@ import (
 // read again with the mended query, and the destination keeps what it has.
 func TestAVersionMayHaveLoadedWhatALaterOneHasReadAgain(t *testing.T) {
 	parts := []queue.Stored[state.Partition]{
-		{Rev: 7, Value: state.Partition{Start: 0, End: 100, Generation: 1, Version: 1, State: state.PartitionDone}},
-		{Rev: 5, Value: state.Partition{Start: 0, End: 100, State: state.PartitionFailed}},
+		{Value: state.Partition{Start: 0, End: 100, State: state.PartitionFailed}},
+		{Value: state.Partition{Start: 0, End: 100, Generation: 1, Version: 1, State: state.PartitionDone}},
 	}
 	all := versionsOf(state.Spec{Version: 1, Query: "mended", Earlier: []state.Earlier{{Query: "first"}}}, parts)
 	again := block.Range{Start: 0, End: 100}

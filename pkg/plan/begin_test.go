@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/plan"
@@ -167,7 +169,11 @@ func TestAPlanThatIsGone(t *testing.T) {
 	d.run()
 	d.reports("warehouse", d.mark(at, 800, 799))
 	d.until("the lane goes on", func(plan.Status) bool { return d.queued() })
-	must(t, d.State.Delete(t.Context(), "spec"))
+	js, err := jetstream.New(d.nats())
+	must(t, err)
+	documents, err := js.KeyValue(t.Context(), "AMPIPE_STATE")
+	must(t, err)
+	must(t, documents.Delete(t.Context(), "test.spec"))
 	var s state.Spec
 	d.until("the plan is there again", func(plan.Status) bool {
 		s = d.stored()

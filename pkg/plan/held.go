@@ -25,47 +25,34 @@ type heldStep struct {
 	asked  bool      // they have said it, or were not waited for
 }
 
-func (h *heldStep) run(ctx context.Context, now *round) (err error) {
+func (h *heldStep) run(ctx context.Context, now *round) error {
 	if len(now.parts) > 0 || h.spec.History.Empty() || h.AskSinks <= 0 || h.asked {
 		return nil
 	}
-	held, known, err := h.askSinks(ctx)
-	if err != nil {
-		return err
-	}
-	if !known && time.Since(h.asking) < h.AskSinks {
-		now.History, now.Epoch = h.spec.History, h.spec.Epoch
-		return errRoundOver
-	}
-	if known {
-		if err := h.recordHeld(ctx, held, now); err != nil {
-			return err
-		}
-	}
-	h.asked = true
-	return nil
-}
-
-// askSinks returns the blocks that every sink holds, if all have said what they hold.
-func (h *heldStep) askSinks(ctx context.Context) (held block.Set, known bool, err error) {
-	held = block.NewSet(h.spec.History)
+	held := block.NewSet(h.spec.History)
 	for _, name := range h.sinkNames() {
 		report, rev, err := h.readReport(ctx, name)
+		waited := time.Since(h.asking)
 		switch {
 		case err != nil:
-			return held, false, err
+			return err
 		case rev > h.since:
 			held = intersect(held, ownHistory(report))
 		case h.sinkStopped(name):
+		case waited >= h.AskSinks:
+			held = block.Set{}
 		default:
-			if waited := time.Since(h.asking); !h.told && waited > time.Second && waited < h.AskSinks {
+			if !h.told && waited > time.Second {
 				h.told = true
 				h.Logger.Info().Str("sink", name).Stringer("at_most", h.AskSinks).Msg("before the history is planned, the sink is asked what it holds")
 			}
-			return held, false, nil
+			now.History, now.Epoch, now.over = h.spec.History, h.spec.Epoch, true
+			return nil
 		}
 	}
-	return held, true, nil
+	err := h.recordHeld(ctx, held, now)
+	h.asked = err == nil
+	return err
 }
 
 func (h *heldStep) recordHeld(ctx context.Context, held block.Set, now *round) (err error) {

@@ -254,16 +254,10 @@ func (l *liveStep) settle(ctx context.Context) (string, error) {
 // stopped returns why a sink has stopped for good, or nothing. In a process that runs
 // the sinks, too, what they last reported may be of an earlier run.
 func (p *Planner) stopped(sink string, r state.SinkReport) string {
-	switch {
-	case p.SinkStopped != nil && !p.SinkStopped(sink):
-		return ""
-	case p.SinkStopped != nil:
+	if p.sinkStopped(sink) || (p.SinkStopped == nil && r.State == state.SinkFailed) {
 		return cmp.Or(r.Reason, "an error")
-	case r.State == state.SinkFailed:
-		return cmp.Or(r.Reason, "an error")
-	default:
-		return ""
 	}
+	return ""
 }
 
 func (p *Planner) sinkStopped(sink string) bool { return p.SinkStopped != nil && p.SinkStopped(sink) }

@@ -128,7 +128,7 @@ func (d *lane) delete(seq uint64) {
 }
 
 // nats is a connection of somebody else.
-func (d *lane) nats() *nats.Conn {
+func (d *env) nats() *nats.Conn {
 	d.t.Helper()
 	c, err := nats.Connect(d.server.URL())
 	must(d.t, err)

@@ -61,11 +61,7 @@ func (m *measureStep) measureSinks(ctx context.Context, now *round) (err error) 
 	for i := range now.Sinks {
 		sink := &now.Sinks[i]
 		wanted := Wanted(m.spec, sink.Report.Live)
-		have := now.accounted(*sink)
-		sink.Wanted = wanted.Len()
-		for _, gap := range have.Missing(wanted) {
-			sink.Missing += gap.Len()
-		}
+		sink.Wanted, sink.Missing = wanted.Len(), missing(now.accounted(*sink), wanted)
 		if !now.Live.Follows {
 			continue
 		}

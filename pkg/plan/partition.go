@@ -104,9 +104,15 @@ func planned(parts []state.Partition) block.Set {
 	return s
 }
 
-func count(parts []state.Partition, state state.PartitionState) (n int) {
+// missing counts the blocks of a range that are not in a set.
+func missing(have block.Set, of block.Range) uint64 {
+	gaps := block.NewSet(have.Missing(of)...)
+	return gaps.Len()
+}
+
+func count(parts []state.Partition, as state.PartitionState) (n int) {
 	for _, p := range parts {
-		if p.State == state {
+		if p.State == as {
 			n++
 		}
 	}

@@ -9,38 +9,34 @@ import (
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 )
 
-// The chain is the same for the query and for the tables that it reads. So what is asked
-// about a block whose rows the query cannot compute is asked of its tables.
-
 // probe asks for the hash of the block before one.
-func probe(ctx context.Context, source Source, query *sqlcheck.Query, network string, at block.Number) (block.Cursor, error) {
-	p, err := source.Probe(ctx, query.Text(), network, at)
-	for _, plain := range plainQueries(query) {
-		if !errors.Is(err, amp.ErrRow) {
-			break
-		}
-		p, err = source.Probe(ctx, plain, network, at)
-	}
+func probe(ctx context.Context, source Source, query *sqlcheck.Query, network string, at block.Number) (p block.Cursor, err error) {
+	err = askOfTables(query, func(text string) error {
+		p, err = source.Probe(ctx, text, network, at)
+		return err
+	})
 	return p, err
 }
 
 // fork asks where the branch of a block left the chain.
-func fork(ctx context.Context, source Source, query *sqlcheck.Query, left block.Cursor) (block.Number, block.Cursor, error) {
-	from, base, err := source.Fork(ctx, query.Text(), left)
-	for _, plain := range plainQueries(query) {
-		if !errors.Is(err, amp.ErrRow) {
-			break
-		}
-		from, base, err = source.Fork(ctx, plain, left)
-	}
+func fork(ctx context.Context, source Source, query *sqlcheck.Query, left block.Cursor) (from block.Number, base block.Cursor, err error) {
+	err = askOfTables(query, func(text string) error {
+		from, base, err = source.Fork(ctx, text, left)
+		return err
+	})
 	return from, base, err
 }
 
-// plainQueries returns a query of the block numbers for each table that a query reads.
-func plainQueries(query *sqlcheck.Query) []string {
-	var plain []string
+// askOfTables asks about a block. The chain is the same for the query and for the tables
+// that it reads: what is asked about a block whose rows the query cannot compute is asked
+// of its tables.
+func askOfTables(query *sqlcheck.Query, ask func(text string) error) error {
+	err := ask(query.Text())
 	for _, table := range query.Tables() {
-		plain = append(plain, "SELECT _block_num FROM "+table.String())
+		if !errors.Is(err, amp.ErrRow) {
+			break
+		}
+		err = ask("SELECT _block_num FROM " + table.String())
 	}
-	return plain
+	return err
 }

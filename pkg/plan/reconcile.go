@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,10 +152,8 @@ type round struct {
 	Status
 	parts  []state.Partition // in the order in which they were written
 	latest uint64            // revision of the one that was written last
+	over   bool              // nothing more is to be done in it
 }
-
-// errRoundOver ends a round before its last step, without a failure.
-var errRoundOver = errors.New("nothing more is to be done in this round")
 
 // reconcile compares the plan with the sinks' reports and requeues what is missing.
 // The plan is read before everything that is compared with it. Partitions are read before
@@ -168,11 +165,7 @@ func (r *reconciler) reconcile(ctx context.Context) (Status, error) {
 		r.readPlan, r.readPartitions, r.held.run, r.fill.run, r.queue.run, r.survey, r.sinks.run, r.waits.run,
 		r.live.run, r.setComplete, r.trim.run, r.measure.run,
 	} {
-		err := step(ctx, &now)
-		if errors.Is(err, errRoundOver) {
-			break
-		}
-		if err != nil {
+		if err := step(ctx, &now); err != nil || now.over {
 			return now.Status, err
 		}
 	}
@@ -184,9 +177,6 @@ func (r *reconciler) readPartitions(ctx context.Context, now *round) error {
 	if err != nil {
 		return fmt.Errorf("read partitions: %w", err)
 	}
-	// In the order in which they were written: of a block that several have held, the
-	// last one has what became of it.
-	slices.SortFunc(stored, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	for _, s := range stored {
 		now.parts = append(now.parts, s.Value)
 		now.latest = s.Rev

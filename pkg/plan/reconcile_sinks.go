@@ -61,7 +61,7 @@ func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
 	}
 	sink := SinkStatus{
 		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
-		Covered: covered(report.Coverage, s.spec.History), rev: rev,
+		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
 	}
 	if rev > s.since {
 		sink.reported = rev
@@ -123,12 +123,4 @@ func readAt(r state.SinkReport) time.Time {
 		return r.Updated // of an older version
 	}
 	return r.Read
-}
-
-func covered(coverage block.Set, history block.Range) uint64 {
-	n := history.Len()
-	for _, gap := range coverage.Missing(history) {
-		n -= gap.Len()
-	}
-	return n
 }

@@ -24,35 +24,43 @@ const (
 // SaveSpec writes the plan. rev is the revision it was read with, 0 if there
 // must not be one yet; otherwise the error is [ErrConflict].
 func (s *State) SaveSpec(ctx context.Context, spec state.Spec, rev uint64) (newRev uint64, err error) {
-	if rev == 0 {
-		return s.Create(ctx, keySpec, spec)
+	if err := checkSpec(spec, s.conn.MaxPayload(), s.conn.server != nil); err != nil {
+		return 0, err
 	}
-	return s.Update(ctx, keySpec, spec, rev)
+	return s.save(ctx, keySpec, spec, rev)
+}
+
+// save creates a document if rev is 0, and updates it otherwise.
+func (s *State) save(ctx context.Context, key string, value any, rev uint64) (newRev uint64, err error) {
+	if rev == 0 {
+		return s.Create(ctx, key, value)
+	}
+	return s.Update(ctx, key, value, rev)
 }
 
 // CheckSpec returns the error with which [State.SaveSpec] refuses a plan that is larger
 // than a message may be, of which the query is nearly all. maxPayload is that of the
 // server, 0 of an embedded one.
 func CheckSpec(spec state.Spec, maxPayload int) error {
+	return checkSpec(spec, cmp.Or(maxPayload, EmbeddedPayload), maxPayload == 0)
+}
+
+func checkSpec(spec state.Spec, maxPayload int, embedded bool) error {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return fault.Permanent(fmt.Errorf("write the plan: %w", err))
 	}
-	limit := cmp.Or(maxPayload, EmbeddedPayload) - headerRoom
-	if len(text) > limit {
-		return tooLong(spec, len(text), limit, maxPayload == 0)
+	limit := maxPayload - headerRoom
+	if len(text) <= limit {
+		return nil
 	}
-	return nil
-}
-
-func tooLong(spec state.Spec, size, limit int, embedded bool) error {
 	raise := "raise max_payload of the NATS server"
 	if embedded {
 		raise = "set nats.url to a NATS server of its own with a larger max_payload"
 	}
 	return fault.Permanent(&PlanTooLargeError{fmt.Errorf("the plan takes %s in NATS, with a query of %s, and a message may have %s: %s, "+
 		"or shorten source.query, such as by a JOIN with a table that holds the long list",
-		Size(int64(size)), Size(int64(len(spec.Query))), Size(int64(limit)), raise)})
+		Size(int64(len(text))), Size(int64(len(spec.Query))), Size(int64(limit)), raise)})
 }
 
 // PlanTooLargeError is a plan that does not fit a message.
@@ -63,38 +71,29 @@ func (s *State) LoadSpec(ctx context.Context) (spec state.Spec, rev uint64, err 
 	return Get[state.Spec](ctx, s, keySpec)
 }
 
-// WatchSpec calls fn with the plan and with each change of it; see [State.Watch].
-func (s *State) WatchSpec(ctx context.Context, fn func(Change) error) error {
-	return s.Watch(ctx, keySpec, fn)
+// WatchSpec calls fn with the plan and with each change of it; see [Watch].
+func (s *State) WatchSpec(ctx context.Context, fn func(spec state.Spec, rev uint64) error) error {
+	return Watch(ctx, s, keySpec, fn)
 }
-
-// errFound ends a watch.
-var errFound = errors.New("found")
 
 // WaitSpec waits until the pipeline is planned and returns the plan.
 func (s *State) WaitSpec(ctx context.Context) (spec state.Spec, rev uint64, err error) {
-	err = s.Watch(ctx, keySpec, func(c Change) error {
-		if c.Value == nil {
-			return nil
-		}
-		rev = c.Rev
-		if err := json.Unmarshal(c.Value, &spec); err != nil {
-			return fault.Permanent(err)
-		}
-		return errFound
+	found := errors.New("found")
+	err = s.WatchSpec(ctx, func(now state.Spec, at uint64) error {
+		spec, rev = now, at
+		return found
 	})
-	if errors.Is(err, errFound) {
+	if errors.Is(err, found) {
 		err = nil
 	}
 	return spec, rev, err
 }
 
-// Partitions reads all partitions, in ascending order of start and generation.
+// Partitions reads all partitions, in the order in which they were written: of a block that
+// several have held, the last one has what became of it.
 func (s *State) Partitions(ctx context.Context) ([]Stored[state.Partition], error) {
 	all, err := List[state.Partition](ctx, s, keyPartition)
-	slices.SortFunc(all, func(a, b Stored[state.Partition]) int {
-		return cmp.Or(cmp.Compare(a.Value.Start, b.Value.Start), cmp.Compare(a.Value.Generation, b.Value.Generation))
-	})
+	slices.SortFunc(all, func(a, b Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
 	return all, err
 }
 
@@ -132,19 +131,6 @@ func (s *State) Report(ctx context.Context, sink string) (r state.SinkReport, re
 	return Get[state.SinkReport](ctx, s, keySink+"."+sink)
 }
 
-// Reports returns the last reports of all sinks, by name.
-func (s *State) Reports(ctx context.Context) (map[string]state.SinkReport, error) {
-	all, err := List[state.SinkReport](ctx, s, keySink)
-	if err != nil {
-		return nil, err
-	}
-	reports := make(map[string]state.SinkReport, len(all))
-	for _, doc := range all {
-		reports[doc.Value.Name] = doc.Value
-	}
-	return reports, nil
-}
-
 // LivePosition reads the position of the live lane, or returns [ErrNotFound].
 func (s *State) LivePosition(ctx context.Context) (live state.LivePosition, rev uint64, err error) {
 	return Get[state.LivePosition](ctx, s, keyLive)
@@ -156,8 +142,5 @@ func (s *State) LivePosition(ctx context.Context) (live state.LivePosition, rev 
 // process writes the lane and the error is [ErrConflict].
 func (s *State) SaveLivePosition(ctx context.Context, live state.LivePosition, rev uint64) (newRev uint64, err error) {
 	live.Updated = time.Now().UTC()
-	if rev == 0 {
-		return s.Create(ctx, keyLive, live)
-	}
-	return s.Update(ctx, keyLive, live, rev)
+	return s.save(ctx, keyLive, live, rev)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/fault"
-	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // State holds the documents of one pipeline: small JSON values by key, with a
@@ -100,32 +99,57 @@ func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64,
 // List reads all documents below a prefix ("partition" reads partition.*), in
 // no order. Of a replicated state it may be what was true a moment ago, so what
 // follows from it is written with [State.Create] or [State.Update].
-func List[T any](ctx context.Context, s *State, prefix string) ([]Stored[T], error) {
-	if err := checkPath("key", prefix); err != nil {
-		return nil, err
+func List[T any](ctx context.Context, s *State, prefix string) (out []Stored[T], err error) {
+	err = s.follow(ctx, "list", prefix, ".>", func(e jetstream.KeyValueEntry) (done bool, err error) {
+		if e == nil {
+			return true, nil
+		}
+		doc := Stored[T]{Key: s.trim(e.Key()), Rev: e.Revision(), Written: e.Created()}
+		err = decode(doc.Key, e.Value(), &doc.Value)
+		out = append(out, doc)
+		return false, err
+	})
+	return out, err
+}
+
+// Watch calls fn with a document, as soon as it is there, and then with each change of it,
+// until fn returns an error, which Watch returns, or ctx ends. fn is called from this
+// goroutine. After a change, what came between and was overwritten may be left out.
+func Watch[T any](ctx context.Context, s *State, key string, fn func(value T, rev uint64) error) error {
+	return s.follow(ctx, "watch", key, "", func(e jetstream.KeyValueEntry) (done bool, err error) {
+		if e == nil {
+			return false, nil
+		}
+		var value T
+		if err := decode(key, e.Value(), &value); err != nil {
+			return false, err
+		}
+		return false, fn(value, e.Revision())
+	})
+}
+
+// follow calls fn with the documents of a key and some suffix, with nil behind those that
+// are there, and then with each change, until fn is done or returns an error, or ctx ends.
+func (s *State) follow(ctx context.Context, verb, key, suffix string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
+	if err := checkPath("key", key); err != nil {
+		return err
 	}
-	watcher, err := s.kv.Watch(ctx, s.key(prefix)+".>", jetstream.IgnoreDeletes())
+	watcher, err := s.kv.Watch(ctx, s.key(key)+suffix, jetstream.IgnoreDeletes())
 	if err != nil {
-		return nil, s.fail(ctx, "list", prefix, err)
+		return s.fail(ctx, verb, key, err)
 	}
 	defer watcher.Stop()
-	var out []Stored[T]
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		case e, open := <-watcher.Updates():
 			if !open {
-				return nil, s.fail(ctx, "list", prefix, errSilent)
+				return s.fail(ctx, verb, key, errSilent)
 			}
-			if e == nil { // that was all
-				return out, nil
+			if done, err := fn(e); done || err != nil {
+				return err
 			}
-			doc := Stored[T]{Key: s.trim(e.Key()), Rev: e.Revision(), Written: e.Created()}
-			if err := decode(doc.Key, e.Value(), &doc.Value); err != nil {
-				return nil, err
-			}
-			out = append(out, doc)
 		}
 	}
 }
@@ -158,59 +182,6 @@ func (s *State) Update(ctx context.Context, key string, value any, rev uint64) (
 	})
 }
 
-// Delete removes a document. One that is not there is no error.
-func (s *State) Delete(ctx context.Context, key string) error {
-	if err := checkPath("key", key); err != nil {
-		return err
-	}
-	if err := s.kv.Delete(ctx, s.key(key)); err != nil {
-		return s.fail(ctx, "delete", key, err)
-	}
-	return nil
-}
-
-// Change is a document that was written, or deleted (Value is nil).
-type Change struct {
-	Key   string
-	Value []byte
-	Rev   uint64
-}
-
-// Watch calls fn with the documents below a prefix, or with the one that has
-// the prefix as its key, and then with each change of them, until fn returns an
-// error, which Watch returns, or ctx ends. fn is called from this goroutine.
-// After a change, what came between and was overwritten may be left out.
-func (s *State) Watch(ctx context.Context, prefix string, fn func(Change) error) error {
-	if err := checkPath("key", prefix); err != nil {
-		return err
-	}
-	watcher, err := s.kv.WatchFiltered(ctx, []string{s.key(prefix), s.key(prefix) + ".>"})
-	if err != nil {
-		return s.fail(ctx, "watch", prefix, err)
-	}
-	defer watcher.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case e, open := <-watcher.Updates():
-			if !open {
-				return s.fail(ctx, "watch", prefix, errSilent)
-			}
-			if e == nil { // all that was there has been given
-				continue
-			}
-			change := Change{Key: s.trim(e.Key()), Rev: e.Revision()}
-			if e.Operation() == jetstream.KeyValuePut {
-				change.Value = e.Value()
-			}
-			if err := fn(change); err != nil {
-				return err
-			}
-		}
-	}
-}
-
 func (s *State) write(ctx context.Context, verb, key string, value any, do func(key string, text []byte) (uint64, error)) (uint64, error) {
 	if err := checkPath("key", key); err != nil {
 		return 0, err
@@ -220,9 +191,6 @@ func (s *State) write(ctx context.Context, verb, key string, value any, do func(
 		return 0, fault.Permanent(fmt.Errorf("%s %s: %w", verb, key, err))
 	}
 	if limit := s.conn.MaxPayload() - headerRoom; len(text) > limit {
-		if spec, ok := value.(state.Spec); ok {
-			return 0, tooLong(spec, len(text), limit, s.conn.server != nil)
-		}
 		return 0, fault.Permanent(fmt.Errorf("%s %s: it takes %s, and a message of NATS may have %s: "+
 			"raise max_payload of the NATS server", verb, key, Size(int64(len(text))), Size(int64(limit))))
 	}

@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -30,8 +27,8 @@ func mustState(t testing.TB, c *queue.Conn, pipeline string) *queue.State {
 func TestStateComparesAndSets(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	conn := mustConn(t)
-	s := mustState(t, conn, "pipe")
+	server := mustServer(t, queue.ServerConfig{Listen: "127.0.0.1:0"})
+	s := mustState(t, mustOpen(t, queue.Config{Server: server}), "pipe")
 	if _, _, err := queue.Get[int](ctx, s, "a.b"); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a missing key gives %v", err)
 	}
@@ -53,9 +50,7 @@ func TestStateComparesAndSets(t *testing.T) {
 		t.Errorf("read %d at %d (%v)", value, got, err)
 	}
 	for range 2 {
-		if err := s.Delete(ctx, "a.b"); err != nil {
-			t.Error(err)
-		}
+		deleteDocument(t, server, "pipe.a.b")
 	}
 	if _, _, err := queue.Get[int](ctx, s, "a.b"); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a deleted key gives %v", err)
@@ -134,13 +129,13 @@ func TestPartitions(t *testing.T) {
 	conn := mustConn(t)
 	s, other := mustState(t, conn, "pipe"), mustState(t, conn, "pipe2")
 	want := []state.Partition{
-		{Start: 5, End: 10, State: state.PartitionOpen},
-		{Start: 5, Generation: 1, End: 10, State: state.PartitionDone},
-		{Start: 40, End: 1000, State: state.PartitionFailed, Attempts: 3, Error: "no"},
 		{Start: 300, End: 400, State: state.PartitionOpen},
+		{Start: 5, End: 10, State: state.PartitionOpen},
+		{Start: 40, End: 1000, State: state.PartitionFailed, Attempts: 3, Error: "no"},
+		{Start: 5, Generation: 1, End: 10, State: state.PartitionDone},
 	}
-	for _, i := range []int{3, 0, 2, 1} {
-		if _, err := s.CreatePartition(ctx, want[i]); err != nil {
+	for _, p := range want {
+		if _, err := s.CreatePartition(ctx, p); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -175,14 +170,17 @@ func TestPartitions(t *testing.T) {
 	if p, _, _ := s.Partition(ctx, "40.0"); p.End != 500 {
 		t.Errorf("ends at %d", p.End)
 	}
+	if all, err := s.Partitions(ctx); err != nil || all[len(all)-1].Value.ID() != "40.0" {
+		t.Errorf("what was written last is not the last of %+v (%v)", all, err)
+	}
 }
 
 func TestReports(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
 	s := mustState(t, mustConn(t), "pipe")
-	if reports, err := s.Reports(ctx); err != nil || len(reports) != 0 {
-		t.Errorf("%v, %v", reports, err)
+	if _, _, err := s.Report(ctx, "warehouse"); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("%v", err)
 	}
 	for _, rows := range []uint64{1, 7} {
 		r := state.SinkReport{Name: "warehouse", Rows: rows, State: "running", Coverage: block.NewSet(block.Range{End: 9})}
@@ -190,50 +188,67 @@ func TestReports(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reports, err := s.Reports(ctx)
-	if err != nil || len(reports) != 1 || reports["warehouse"].Rows != 7 || !reports["warehouse"].Coverage.Has(8) {
-		t.Errorf("%+v, %v", reports, err)
+	report, _, err := s.Report(ctx, "warehouse")
+	if err != nil || report.Rows != 7 || !report.Coverage.Has(8) {
+		t.Errorf("%+v, %v", report, err)
 	}
 }
 
+// TestWatch: neither the documents of other keys are seen nor that one was deleted.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	s := mustState(t, mustConn(t), "pipe")
+	server := mustServer(t, queue.ServerConfig{Listen: "127.0.0.1:0"})
+	s := mustState(t, mustOpen(t, queue.Config{Server: server}), "pipe")
 	put := func(key string, value int) {
 		if _, err := s.Put(ctx, key, value); err != nil {
 			t.Error(err)
 		}
 	}
-	put("a.1", 1)
-	put("ab", 9) // not below a
-	var seen []string
+	put("a", 1)
+	put("ab", 9)
+	var seen []int
 	enough := errors.New("enough")
-	err := s.Watch(ctx, "a", func(c queue.Change) error {
-		seen = append(seen, c.Key+"="+string(c.Value))
+	err := queue.Watch(ctx, s, "a", func(value int, rev uint64) error {
+		seen = append(seen, value)
+		if got, at, err := queue.Get[int](ctx, s, "a"); got != value || at != rev || err != nil {
+			t.Errorf("%d at %d, read %d at %d (%v)", value, rev, got, at, err)
+		}
 		switch len(seen) {
 		case 1:
+			put("a.x", 9)
 			put("a", 2)
 		case 2:
-			put("a.x.y", 3)
+			deleteDocument(t, server, "pipe.a")
+			put("a", 3)
 		case 3:
-			if err := s.Delete(ctx, "a.1"); err != nil {
-				t.Error(err)
-			}
-		case 4:
 			return enough
 		}
 		return nil
 	})
-	if want := []string{"a.1=1", "a=2", "a.x.y=3", "a.1="}; !errors.Is(err, enough) || !slices.Equal(seen, want) {
+	if want := []int{1, 2, 3}; !errors.Is(err, enough) || !slices.Equal(seen, want) {
 		t.Errorf("saw %v, want %v (%v)", seen, want, err)
+	}
+	_, err = s.Put(ctx, "a", "of another version")
+	must(t, err)
+	err = queue.Watch(ctx, s, "a", func(int, uint64) error { return nil })
+	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "another version of ampipe") {
+		t.Errorf("a document of another type: %v", err)
 	}
 	stop := errors.New("told to stop")
 	ended, cancel := context.WithCancelCause(ctx)
 	cancel(stop)
-	if err := s.Watch(ended, "zzz", func(queue.Change) error { return nil }); !errors.Is(err, stop) {
+	if err := queue.Watch(ended, s, "zzz", func(int, uint64) error { return nil }); !errors.Is(err, stop) {
 		t.Errorf("%v", err)
 	}
+}
+
+// deleteDocument does what an operator may do.
+func deleteDocument(t *testing.T, server *queue.Server, key string) {
+	t.Helper()
+	kv, err := mustJetStream(t, server.URL()).KeyValue(testContext(t), "AMPIPE_STATE")
+	must(t, err)
+	must(t, kv.Delete(testContext(t), key))
 }
 
 // TestTheStateIsDeleted: the documents are gone, and new ones can be written.
@@ -246,16 +261,11 @@ func TestTheStateIsDeleted(t *testing.T) {
 	if _, err := s.SaveSpec(ctx, state.Spec{Epoch: 7}, 0); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(server.URL())
-	must(t, err)
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	must(t, err)
-	must(t, js.DeleteKeyValue(ctx, "AMPIPE_STATE"))
+	must(t, mustJetStream(t, server.URL()).DeleteKeyValue(ctx, "AMPIPE_STATE"))
 	if _, _, err := s.LoadSpec(ctx); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("read: %v, want ErrNotFound", err)
 	}
-	_, err = s.SaveSpec(ctx, state.Spec{Epoch: 8}, 0)
+	_, err := s.SaveSpec(ctx, state.Spec{Epoch: 8}, 0)
 	must(t, err)
 	spec, _, err := s.LoadSpec(ctx)
 	must(t, err)

@@ -266,23 +266,7 @@ func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
 	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
 }
 
-// Clear removes every task of a kind, also those that are held: their workers
-// are not notified.
-func (t *Tasks) Clear(ctx context.Context, kind string) error {
-	if err := checkName("kind of task", kind); err != nil {
-		return err
-	}
-	stream, err := t.conn.js.Stream(ctx, taskStream)
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(t.subject(kind, ">")))
-	}
-	if err != nil {
-		return t.fail(ctx, fmt.Errorf("clear the queue of %s tasks: %w", kind, err))
-	}
-	return nil
-}
-
-// Task is a task that a worker has taken, to be answered with Done or Later.
+// Task is a task that a worker has taken, to be answered with Done, Later or Drop.
 type Task struct {
 	Kind      string
 	ID        string

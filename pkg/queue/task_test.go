@@ -87,10 +87,6 @@ func TestTaskStandsInTheQueueOnce(t *testing.T) {
 		t.Errorf("done with %s: %v", task.ID, err)
 	}
 	waitForLoad(t, tasks, queue.Load{Queued: 1})
-	if err := tasks.Clear(ctx, queue.PartitionTask); err != nil {
-		t.Fatal(err)
-	}
-	waitForLoad(t, tasks, queue.Load{})
 }
 
 func TestTasksComeInOrder(t *testing.T) {
