@@ -104,9 +104,13 @@ func (t table) child(slot flatbuffers.VOffsetT) table {
 
 func (t table) byte(slot flatbuffers.VOffsetT) byte { return t.GetByteSlot(slot, 0) }
 
-func (t table) int16(slot flatbuffers.VOffsetT, absent int16) int16 { return t.GetInt16Slot(slot, absent) }
+func (t table) int16(slot flatbuffers.VOffsetT, absent int16) int16 {
+	return t.GetInt16Slot(slot, absent)
+}
 
-func (t table) int32(slot flatbuffers.VOffsetT, absent int32) int32 { return t.GetInt32Slot(slot, absent) }
+func (t table) int32(slot flatbuffers.VOffsetT, absent int32) int32 {
+	return t.GetInt32Slot(slot, absent)
+}
 
 func (t table) int64(slot flatbuffers.VOffsetT) int64 { return t.GetInt64Slot(slot, 0) }
 

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,18 +99,12 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 	if err := checkName("sink", sink); err != nil {
 		return nil, err
 	}
-	if o.Bytes <= 0 {
-		o.Bytes = 32 << 20
+	o.Bytes = min(cmp.Or(o.Bytes, 32<<20), maxPull)
+	if o.Lanes == Live {
+		o.AckWait = cmp.Or(o.AckWait, 5*time.Second)
 	}
-	o.Bytes = min(o.Bytes, maxPull)
-	if o.AckWait <= 0 && o.Lanes == Live {
-		o.AckWait = 5 * time.Second
-	} else if o.AckWait <= 0 {
-		o.AckWait = 10 * time.Second
-	}
-	if o.MaxAckPending <= 0 {
-		o.MaxAckPending = maxAckPending
-	}
+	o.AckWait = cmp.Or(o.AckWait, 10*time.Second)
+	o.MaxAckPending = cmp.Or(o.MaxAckPending, maxAckPending)
 	c := &Consumer{
 		log: l, sink: sink, opts: o,
 		ready:  make(chan *Message, pullMessages),

@@ -11,7 +11,7 @@ type Fault struct {
 	delay   <-chan struct{}
 	instead *Answer
 	after   int // messages of DoGet before act
-	act     func(*getting) (goOn bool, err error)
+	act     func(*getting) error
 	reached chan<- struct{}
 }
 
@@ -42,30 +42,27 @@ func (f Fault) Of(a Answer) Fault {
 // FailAfter ends DoGet with a status after n messages, of which the schema is the
 // first.
 func FailAfter(n int, code codes.Code, message string) Fault {
-	return Fault{after: n, act: func(*getting) (bool, error) { return false, Status(code, message) }}
+	return Fault{after: n, act: func(*getting) error { return Status(code, message) }}
 }
 
 // EndAfter ends DoGet with OK after n messages.
 func EndAfter(n int) Fault {
-	return Fault{after: n, act: func(*getting) (bool, error) { return false, nil }}
+	return Fault{after: n, act: func(*getting) error { return errEnd }}
 }
 
 // CutAfter breaks the connection after n messages. What the client had not
 // received by then is lost, so it sees at most n.
 func CutAfter(n int) Fault {
-	return Fault{after: n, act: func(g *getting) (bool, error) { return false, g.cut() }}
+	return Fault{after: n, act: (*getting).cut}
 }
 
 // HoldAfter goes silent after n messages until the channel is closed, or, if it is
 // nil, until the client leaves.
 func HoldAfter(n int, until <-chan struct{}) Fault {
-	return Fault{after: n, act: func(g *getting) (bool, error) {
-		err := g.wait(until)
-		return err == nil, err
-	}}
+	return Fault{after: n, act: func(g *getting) error { return g.wait(until) }}
 }
 
 // OversizeAfter sends, after n messages, one of more than so many bytes, and continues.
 func OversizeAfter(n, bytes int) Fault {
-	return Fault{after: n, act: func(g *getting) (bool, error) { return true, g.sendOversize(bytes) }}
+	return Fault{after: n, act: func(g *getting) error { return g.sendOversize(bytes) }}
 }

@@ -1,7 +1,6 @@
 package amptest
 
 import (
-	"context"
 	"errors"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -31,14 +30,17 @@ func (s *service) DoGet(t *flight.Ticket, stream flight.FlightService_DoGetServe
 		defer a.answer.left()
 	}
 	g := &getting{stream: stream, server: s.server, fault: a.fault}
-	goOn, err := g.answer(a)
-	if goOn && err == nil {
-		return a.answer.End
+	err := g.answer(a)
+	if errors.Is(err, errEnd) {
+		return nil
 	}
 	return err
 }
 
-// getting is one DoGet under way.
+// errEnd is the error of a fault that ends an answer with OK.
+var errEnd = errors.New("amptest: the answer has ended")
+
+// getting is one DoGet under way. An error of its methods ends the answer.
 type getting struct {
 	stream flight.FlightService_DoGetServer
 	server *Server
@@ -46,127 +48,114 @@ type getting struct {
 	sent   int
 }
 
-// answer sends everything; goOn is false when the fault has ended the answer.
-func (g *getting) answer(a asked) (goOn bool, err error) {
-	if a.answer.recorded != nil {
+// answer sends everything.
+func (g *getting) answer(a asked) error {
+	if a.answer.recorded == nil {
+		if err := g.sendParts(a.answer, a.query.Stream()); err != nil {
+			return err
+		}
+	} else {
 		for _, message := range a.answer.recorded.data {
-			if goOn, err := g.send(message); !goOn || err != nil {
-				return goOn, err
+			if err := g.send(message); err != nil {
+				return err
 			}
 			if a.answer.sent != nil {
 				a.answer.sent(g.sent)
 			}
 		}
-	} else if goOn, err := g.sendParts(a.answer, a.query.Stream()); !goOn || err != nil {
-		return goOn, err
 	}
-	if goOn, err := g.meet(); !goOn || err != nil {
-		return goOn, err
+	if err := g.meet(); err != nil {
+		return err
 	}
 	if a.answer.Hold {
-		return true, g.wait(nil)
+		return g.wait(nil)
 	}
-	return true, nil
+	return a.answer.End
 }
 
-func (g *getting) sendParts(a Answer, streaming bool) (goOn bool, err error) {
+func (g *getting) sendParts(a Answer, streaming bool) error {
 	schema := a.Schema
 	if a.Moved != nil {
 		schema = a.Moved
 	}
 	if !streaming {
-		if goOn, err := g.sendSchema(schema); !goOn || err != nil {
-			return goOn, err
+		if err := g.sendSchema(schema); err != nil {
+			return err
 		}
 	}
 	for _, p := range a.Parts {
-		if goOn, err := g.sendPart(schema, p); !goOn || err != nil {
-			return goOn, err
+		if err := g.sendPart(schema, p); err != nil {
+			return err
 		}
 	}
 	for a.Feed != nil {
 		select {
 		case p, open := <-a.Feed:
 			if !open {
-				return true, nil
+				return nil
 			}
-			if goOn, err := g.sendPart(schema, p); !goOn || err != nil {
-				return goOn, err
+			if err := g.sendPart(schema, p); err != nil {
+				return err
 			}
 		case <-g.stream.Context().Done():
-			return false, status.FromContextError(g.stream.Context().Err()).Err()
+			return status.FromContextError(g.stream.Context().Err()).Err()
 		}
 	}
-	if a.Script != nil {
-		return g.sendScript(schema, a.Script)
+	if a.Script == nil {
+		return nil
 	}
-	return true, nil
-}
-
-// errAborted is what a script receives when a fault has ended its answer.
-var errAborted = errors.New("amptest: the answer has ended")
-
-func (g *getting) sendScript(schema *arrow.Schema, script func(context.Context, func(Part) error) error) (goOn bool, err error) {
-	aborted := false
-	var with error
-	err = script(g.stream.Context(), func(p Part) error {
-		goOn, err := g.sendPart(schema, p)
-		if err == nil && goOn {
-			return nil
-		}
-		aborted, with = true, err
-		if err == nil {
-			err = errAborted
-		}
-		return err
+	var failed error // counts, whatever the script makes of it
+	err := a.Script(g.stream.Context(), func(p Part) error {
+		failed = g.sendPart(schema, p)
+		return failed
 	})
-	if aborted {
-		return false, with
+	if failed != nil {
+		return failed
 	}
-	return err == nil, err
+	return err
 }
 
-func (g *getting) sendSchema(schema *arrow.Schema) (goOn bool, err error) {
+func (g *getting) sendSchema(schema *arrow.Schema) error {
 	message, err := schemaData(schema)
 	if err != nil {
-		return false, err
+		return err
 	}
 	return g.send(message)
 }
 
-func (g *getting) sendPart(schema *arrow.Schema, p Part) (goOn bool, err error) {
+func (g *getting) sendPart(schema *arrow.Schema, p Part) error {
 	if p.Wait != nil {
 		if err := g.wait(p.Wait); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if g.sent == 0 {
-		if goOn, err := g.sendSchema(schema); !goOn || err != nil {
-			return goOn, err
+		if err := g.sendSchema(schema); err != nil {
+			return err
 		}
 	}
 	g.server.encoding.Lock()
 	message, err := partData(schema, p)
 	g.server.encoding.Unlock()
 	if err != nil {
-		return false, err
+		return err
 	}
 	return g.send(message)
 }
 
 // send sends one message, unless the fault ends the answer before it.
-func (g *getting) send(message *flight.FlightData) (goOn bool, err error) {
-	if goOn, err := g.meet(); !goOn || err != nil {
-		return goOn, err
+func (g *getting) send(message *flight.FlightData) error {
+	if err := g.meet(); err != nil {
+		return err
 	}
 	g.sent++
-	return true, g.stream.Send(message)
+	return g.stream.Send(message)
 }
 
 // meet injects the fault once enough messages were sent.
-func (g *getting) meet() (goOn bool, err error) {
+func (g *getting) meet() error {
 	if g.fault.act == nil || g.sent < g.fault.after {
-		return true, nil
+		return nil
 	}
 	act := g.fault.act
 	g.fault.act = nil
