@@ -3,7 +3,6 @@ package queue
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -294,37 +293,23 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answer
 func (c *Consumer) request(
 	ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int,
 ) (got int, answered bool, err error) {
-	request, cancel := context.WithTimeout(ctx, c.expiry())
-	defer cancel()
-	opts := []jetstream.FetchOpt{jetstream.FetchContext(request)}
+	var opts []jetstream.FetchOpt
 	if limit != nil {
 		opts = append(opts, limit)
 	}
 	if c.opts.Lanes == Live {
 		opts = append(opts, jetstream.FetchPriorityGroup(liveGroup))
 	}
-	batch, err := durable.Fetch(max(1, messages), opts...)
-	if err != nil {
-		return 0, false, c.log.fail(ctx, err)
-	}
-	for msg := range batch.Messages() {
-		m := c.hold(msg)
-		got++
+	got, answered, err = fetch(ctx, durable, c.expiry(), max(1, messages), func(msg jetstream.Msg) {
 		select {
-		case c.ready <- m:
+		case c.ready <- c.hold(msg):
 		case <-ctx.Done(): // Close returns it
 		}
+	}, opts...)
+	if err != nil {
+		err = c.log.fail(ctx, err)
 	}
-	switch err := batch.Error(); {
-	case err == nil, errors.Is(err, jetstream.ErrBatchCompleted):
-		return got, true, nil
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
-		return got, got > 0, nil
-	case errors.Is(err, jetstream.ErrPinIDMismatch):
-		return got, true, nil // another process has the lane now; the next request waits for it
-	default:
-		return got, false, c.log.fail(ctx, err)
-	}
+	return got, answered, err
 }
 
 // expiry returns how long a request waits for a message.

@@ -205,23 +205,16 @@ func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
 
 // pull makes one request, and reports whether it was answered.
 func (t *Tasks) pull(ctx context.Context, kind string, consumer jetstream.Consumer) (task *Task, answered bool, err error) {
-	request, cancel := context.WithTimeout(ctx, taskPull)
-	defer cancel()
-	batch, err := consumer.Fetch(1, jetstream.FetchContext(request))
-	if err != nil {
-		return nil, false, t.fail(ctx, err)
-	}
-	for msg := range batch.Messages() {
-		task, err := t.task(kind, msg)
+	var msg jetstream.Msg
+	_, answered, err = fetch(ctx, consumer, taskPull, 1, func(m jetstream.Msg) { msg = m })
+	switch {
+	case msg != nil:
+		task, err = t.task(kind, msg)
 		return task, true, err
-	}
-	switch err := batch.Error(); {
-	case err == nil:
-		return nil, true, nil
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return nil, false, nil
-	default:
+	case err != nil && !errors.Is(err, context.Canceled):
 		return nil, false, t.fail(ctx, err)
+	default:
+		return nil, answered, nil
 	}
 }
 
