@@ -3,7 +3,6 @@ package extract
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -32,7 +31,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 			return errors.Join(err, h.keepWhole(ctx, checked))
 		}
 		if !checked {
-			if err := h.x.available(msg.Ranges, r); err != nil {
+			if err := Available(msg.Ranges, r, cmp.Or(h.x.NotYet, notYet)); err != nil {
 				return err
 			}
 			checked = true
@@ -75,10 +74,6 @@ func (h *partitionTask) await(what string, r block.Range) (over func()) {
 
 // notYet is the default of [Extractor.NotYet].
 const notYet = 3 * time.Second
-
-func (x *Extractor) available(ranges []amp.Range, r block.Range) error {
-	return Available(ranges, r, cmp.Or(x.NotYet, notYet))
-}
 
 // Available returns an error, fault.Later after pause, unless the server that gave an
 // answer has every block of r. An answer carries the ranges that its tables are synced
@@ -204,6 +199,3 @@ func (h *partitionTask) open(ctx context.Context) bool {
 	now, _, err := h.x.State.Partition(ctx, h.id)
 	return err != nil || now.State == queue.PartitionOpen
 }
-
-// newHolder returns a name for one claim of a partition.
-func newHolder() string { return rand.Text() }

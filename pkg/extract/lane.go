@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec queue.Spec) (*lane, error
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{x: x, spec: spec, query: query, holder: newHolder()}
+	l := &lane{x: x, spec: spec, query: query, holder: rand.Text()}
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}
@@ -268,21 +269,22 @@ func (l *lane) saidBefore(ctx context.Context, p queue.LivePosition, conflict er
 // whileAway repeats what needs NATS until it answers, or the task is lost: a lane that was
 // given up would wait for its task, the queue of which may come back later than the log.
 func (x *Extractor) whileAway(ctx context.Context, op func() error) error {
-	retrier := fault.Retrier{Backoff: fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}}
-	for {
-		err := op()
-		if fault.Of(err) != fault.ClassLater {
-			if retrier.Waited() > 0 {
-				x.tellLive(nil)
-			}
+	var err error
+	waited := false
+	stopped := fault.Retry(ctx, fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}, func(context.Context) error {
+		err = op()
+		if fault.Of(err) == fault.ClassLater {
 			return err
 		}
+		return nil // any other error is the caller's
+	}, func(err error, _ time.Duration) {
+		waited = true
 		x.tellLive(err)
-		pause, _ := retrier.Pause(err) // never ends
-		if fault.Sleep(ctx, pause) != nil {
-			return err
-		}
+	})
+	if waited && stopped == nil {
+		x.tellLive(nil)
 	}
+	return err
 }
 
 // now returns the time in the resolution of an entry.

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -60,7 +61,7 @@ func (x *Extractor) claim(ctx context.Context, id string) (*partitionTask, error
 	}
 	h := &partitionTask{
 		x: x, spec: spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next),
-		holder: newHolder(), began: time.Now(),
+		holder: rand.Text(), began: time.Now(),
 	}
 	tail, err := x.Log.Tail(ctx, part.Lane())
 	if err != nil {
