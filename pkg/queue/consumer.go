@@ -275,7 +275,8 @@ func (c *Consumer) tell(ctx context.Context, err error) {
 func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answered bool, err error) {
 	free, held := c.room()
 	if free <= 0 {
-		return false, c.waitForRoom(ctx)
+		c.waitForRoom(ctx)
+		return false, nil
 	}
 	began := time.Now()
 	got, answered, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), min(pullMessages, cap(c.ready)-len(c.ready)))
@@ -284,7 +285,8 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answer
 	}
 	// An early end without a message: the next one is larger than the room.
 	if held > 0 {
-		return answered, c.waitForRoom(ctx)
+		c.waitForRoom(ctx)
+		return answered, nil
 	}
 	_, answered, err = c.request(ctx, durable, nil, 1)
 	return answered, err

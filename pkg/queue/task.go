@@ -89,7 +89,7 @@ func (t *Tasks) fail(ctx context.Context, err error) error {
 	if ctx.Err() != nil || (!errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse)) {
 		return t.conn.classify(ctx, err)
 	}
-	if _, again := t.conn.remake(ctx, t.config()); again != nil { // it is not gone, NATS is
+	if again := t.conn.remake(ctx, t.config()); again != nil { // it is not gone, NATS is
 		return t.conn.classify(ctx, fmt.Errorf("%w; open the task queue again: %w", err, again))
 	}
 	return fault.Later(fmt.Errorf("the task queue did not answer; if it was deleted, it has been made anew: %w", err), 0)
