@@ -152,8 +152,7 @@ func (h *partitionTask) keepWhole(ctx context.Context, checked bool) error {
 	return h.publish(ctx, groups)
 }
 
-// publish appends groups to the lane, each as one atomic step, one after the
-// other: a full log makes it wait with the same entry.
+// publish appends groups to the lane, one after the other.
 func (h *partitionTask) publish(ctx context.Context, groups []entry.Group) error {
 	for _, group := range groups {
 		first := group[0].Header
@@ -164,18 +163,14 @@ func (h *partitionTask) publish(ctx context.Context, groups []entry.Group) error
 		if h.seq == 0 && !h.open(ctx) {
 			return fmt.Errorf("publish blocks %v: %w", first.Range, queue.ErrFenced)
 		}
-		seq, err := h.x.Log.PublishWait(ctx, h.part.Lane(), h.seq, id, group, h.waiting)
+		err := h.put(ctx, h.seq, id, group)
 		if errors.Is(err, queue.ErrFenced) && h.trimmed(ctx) {
-			seq, err = h.x.Log.PublishWait(ctx, h.part.Lane(), 0, id, group, h.waiting)
+			err = h.put(ctx, 0, id, group)
 		}
 		if err != nil {
 			return fmt.Errorf("publish blocks %v: %w", first.Range, err)
 		}
-		h.seq, h.next = seq, first.Range.End
-		if h.waits {
-			h.waits = false
-			h.tell(nil)
-		}
+		h.next = first.Range.End
 		for _, e := range group {
 			h.part.Rows += uint64(e.Rows)
 			if h.x.Observer != nil {
