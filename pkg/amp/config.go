@@ -86,15 +86,11 @@ const (
 // error.
 func (cfg Config) checked() (Config, endpoint, error) {
 	at, err := parseURL(cfg.URL)
-	if cfg.MaxMessage == 0 {
-		cfg.MaxMessage = defaultMaxMessage
-	}
+	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, defaultMaxMessage)
 	if cfg.MaxMessage < leastMaxMessage {
 		err = errors.Join(err, fmt.Errorf("MaxMessage is %d bytes; it must be at least %d", cfg.MaxMessage, leastMaxMessage))
 	}
-	if cfg.KeepAlive == 0 {
-		cfg.KeepAlive = defaultKeepAlive
-	}
+	cfg.KeepAlive = cmp.Or(cfg.KeepAlive, defaultKeepAlive)
 	if cfg.KeepAlive < leastKeepAlive {
 		err = errors.Join(err, fmt.Errorf("KeepAlive is %v; it must be at least %v", cfg.KeepAlive, leastKeepAlive))
 	}
@@ -107,12 +103,8 @@ func (cfg Config) checked() (Config, endpoint, error) {
 	if cfg.Allocator == nil {
 		cfg.Allocator = memory.DefaultAllocator
 	}
-	if cfg.RefreshURL == "" {
-		cfg.RefreshURL = DefaultRefreshURL
-	}
-	if cfg.HTTP == nil {
-		cfg.HTTP = http.DefaultClient
-	}
+	cfg.RefreshURL = cmp.Or(cfg.RefreshURL, DefaultRefreshURL)
+	cfg.HTTP = cmp.Or(cfg.HTTP, http.DefaultClient)
 	if err != nil {
 		return Config{}, endpoint{}, fault.Permanent(fmt.Errorf("open Amp client: %w", err))
 	}

@@ -52,6 +52,14 @@ func (e *Error) sorted() *Error {
 	return e
 }
 
+// DidYouMean returns "; did you mean X?" with the nearest of names, or "" if none is near.
+func DidYouMean(word string, names []string, limit int) string {
+	if near := Nearest(word, names, limit); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
 // Nearest returns the one of names that word was most likely meant to be: the first
 // with the fewest edits, at most limit, or one that begins with word. It returns "" if
 // there is none.

@@ -125,8 +125,8 @@ func (d *document) refuseUnknown() {
 			key := keyOf(e)
 			home := slices.IndexFunc(d.groups, func(g group) bool { return slices.Contains(g.known, key) })
 			hint := "; known are " + strings.Join(g.known, ", ")
-			if near := Nearest(key, g.known, len(key)/3+1); near != "" {
-				hint = fmt.Sprintf("; did you mean %q?", near)
+			if near := DidYouMean(key, g.known, len(key)/3+1); near != "" {
+				hint = near
 			} else if home >= 0 && d.groups[home].path != "" {
 				hint = fmt.Sprintf("; it belongs under %q", d.groups[home].path)
 			}

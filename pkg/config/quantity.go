@@ -123,11 +123,7 @@ func setWord(v reflect.Value, tag reflect.StructTag, words []string, text, raw s
 	case !slices.Contains(words, text) && text != "" && text == tag.Get("later"):
 		return fmt.Sprintf(": %s is not available in this version; use %s", text, either(words))
 	case !slices.Contains(words, text):
-		hint := ""
-		if near := Nearest(raw, words, len(raw)/3+1); near != "" {
-			hint = fmt.Sprintf("; did you mean %q?", near)
-		}
-		return fmt.Sprintf(" must be %s, not %q%s", either(words), raw, hint)
+		return fmt.Sprintf(" must be %s, not %q%s", either(words), raw, DidYouMean(raw, words, len(raw)/3+1))
 	case v.Kind() == reflect.Bool:
 		v.SetBool(text == cmp.Or(tag.Get("on"), "true"))
 	default:

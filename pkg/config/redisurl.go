@@ -20,8 +20,10 @@ type redisURL struct {
 	complaints        []string
 }
 
-func (r *redisURL) complain(format string, args ...any) {
+// complain returns no address.
+func (r *redisURL) complain(format string, args ...any) string {
 	r.complaints = append(r.complaints, fmt.Sprintf(format, args...))
+	return ""
 }
 
 // redisSchemes are those that are understood: ours, and those of other programs.
@@ -56,29 +58,22 @@ func (r *redisURL) read(text string) string {
 	known := redisSchemes[scheme]
 	switch {
 	case !found && strings.Contains(text, ",password="):
-		r.complain("is a connection string of StackExchange.Redis; %s, and rediss:// for ssl=True", redisForm)
-		return ""
+		return r.complain("is a connection string of StackExchange.Redis; %s, and rediss:// for ssl=True", redisForm)
 	case found && redisAdvices[scheme] != "":
-		r.complain("%s", redisAdvices[scheme])
-		return ""
+		return r.complain("%s", redisAdvices[scheme])
 	case found && known == "" && strings.HasPrefix(scheme, "http"):
-		r.complain(redisSchemed + "; the web address of a provider is another one than that of its Redis")
-		return ""
+		return r.complain(redisSchemed + "; the web address of a provider is another one than that of its Redis")
 	case !found || known == "":
-		r.complain(redisSchemed)
-		return ""
+		return r.complain(redisSchemed)
 	case strings.ContainsFunc(rest, unicode.IsControl):
-		r.complain("holds a line feed or another control character; take it out")
-		return ""
+		return r.complain("holds a line feed or another control character; take it out")
 	}
 	if several(rest) {
-		r.complain("names several hosts; write redis://host:port?addr=host2:port&addr=host3:port, and sentinel or cluster")
-		return ""
+		return r.complain("names several hosts; write redis://host:port?addr=host2:port&addr=host3:port, and sentinel or cluster")
 	}
 	u, err := url.Parse(known + "://" + rest)
 	if err != nil || u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") {
-		r.complain("is not a URL; %s", redisForm)
-		return ""
+		return r.complain("is not a URL; %s", redisForm)
 	}
 	r.readHost(u)
 	r.readUser(u)
@@ -127,8 +122,7 @@ func (r *redisURL) readDatabase(u *url.URL) string {
 	if u.Scheme != "unix" {
 		path := strings.Trim(u.Path, "/")
 		if path != "" && number != "" && path != number {
-			r.complain("names two databases; keep one")
-			return ""
+			return r.complain("names two databases; keep one")
 		}
 		if path != "" {
 			number = path
@@ -136,8 +130,7 @@ func (r *redisURL) readDatabase(u *url.URL) string {
 		u.Path, u.RawPath = "", ""
 	}
 	if n, err := strconv.Atoi(number); number != "" && (err != nil || n < 0) {
-		r.complain("names a database that is not a number; write redis://host:6379/0")
-		return ""
+		return r.complain("names a database that is not a number; write redis://host:6379/0")
 	}
 	if r.cluster && number != "" && number != "0" {
 		r.complain("names another database than 0, and a Redis Cluster has no other; take it out")

@@ -138,36 +138,46 @@ func blockNumbers(rec arrow.RecordBatch, column int) ([]block.Number, error) {
 	if column >= int(rec.NumCols()) {
 		return nil, fmt.Errorf("%w: there is no column %d", ErrBlockColumn, column)
 	}
-	switch col := rec.Column(column).(type) {
-	case *array.Uint64:
-		return numbers(col, col.Uint64Values())
-	case *array.Int64:
-		return numbers(col, col.Int64Values())
-	case *array.Uint32:
-		return numbers(col, col.Uint32Values())
-	case *array.Int32:
-		return numbers(col, col.Int32Values())
-	case *array.Uint16:
-		return numbers(col, col.Uint16Values())
-	case *array.Int16:
-		return numbers(col, col.Int16Values())
-	case *array.Uint8:
-		return numbers(col, col.Uint8Values())
-	case *array.Int8:
-		return numbers(col, col.Int8Values())
-	default:
+	col := rec.Column(column)
+	at := NumbersOf(col)
+	switch {
+	case at == nil:
 		return nil, fmt.Errorf("%w: %q is of type %v", ErrBlockColumn, rec.ColumnName(column), col.DataType())
+	case col.NullN() > 0:
+		return nil, fmt.Errorf("%w: it has %d nulls", ErrBlockColumn, col.NullN())
+	}
+	out := make([]block.Number, col.Len())
+	for i := range out {
+		out[i] = at(i)
+	}
+	return out, nil
+}
+
+// NumbersOf returns what reads the block numbers of an integer column; nil: it is of another
+// type. A negative number becomes one above [block.Max], which every check refuses.
+func NumbersOf(col arrow.Array) func(i int) block.Number {
+	switch col := col.(type) {
+	case *array.Uint64:
+		return numbers(col.Uint64Values())
+	case *array.Int64:
+		return numbers(col.Int64Values())
+	case *array.Uint32:
+		return numbers(col.Uint32Values())
+	case *array.Int32:
+		return numbers(col.Int32Values())
+	case *array.Uint16:
+		return numbers(col.Uint16Values())
+	case *array.Int16:
+		return numbers(col.Int16Values())
+	case *array.Uint8:
+		return numbers(col.Uint8Values())
+	case *array.Int8:
+		return numbers(col.Int8Values())
+	default:
+		return nil
 	}
 }
 
-// numbers converts values; a negative one becomes a number outside every range.
-func numbers[T uint64 | int64 | uint32 | int32 | uint16 | int16 | uint8 | int8](col arrow.Array, values []T) ([]block.Number, error) {
-	if col.NullN() > 0 {
-		return nil, fmt.Errorf("%w: it has %d nulls", ErrBlockColumn, col.NullN())
-	}
-	out := make([]block.Number, len(values))
-	for i, v := range values {
-		out[i] = block.Number(v)
-	}
-	return out, nil
+func numbers[T uint64 | int64 | uint32 | int32 | uint16 | int16 | uint8 | int8](values []T) func(i int) block.Number {
+	return func(i int) block.Number { return block.Number(values[i]) }
 }

@@ -13,12 +13,11 @@ import (
 // TestBlocksThatAreNotThereYetAreExpected and asked for again, with the same words.
 func TestBlocksThatAreNotThereYetAreExpected(t *testing.T) {
 	wanted := block.Range{Start: 100, End: 200}
-	x := &Extractor{}
 	for want, ranges := range map[string][]amp.Range{
 		"blocks [100, 200): the server has no data for this query yet": nil,
 		"blocks [100, 200): the server has only [0, 150) of mainnet":   {{Network: "mainnet", Numbers: block.Range{Start: 0, End: 150}}},
 	} {
-		err := x.available(ranges, wanted)
+		err := Available(ranges, wanted, notYet)
 		if err == nil || err.Error() != want || fault.Of(err) != fault.ClassLater {
 			t.Fatalf("%v (%v), want %q", err, fault.Of(err), want)
 		}

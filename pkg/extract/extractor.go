@@ -129,7 +129,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 func (x *Extractor) work(ctx, take context.Context, kind string, worker int) error {
 	part := fmt.Sprintf("worker %d", worker)
 	if kind == queue.LiveTask {
-		part = "live"
+		part = livePart
 	}
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: x.Backoff.Min, Max: longestPause}}
 	waits := false

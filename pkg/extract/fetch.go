@@ -3,7 +3,6 @@ package extract
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -33,7 +32,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 			return errors.Join(err, h.keepWhole(ctx, checked))
 		}
 		if !checked {
-			if err := h.x.available(msg.Ranges, r); err != nil {
+			if err := Available(msg.Ranges, r, cmp.Or(h.x.NotYet, notYet)); err != nil {
 				return err
 			}
 			checked = true
@@ -76,10 +75,6 @@ func (h *partitionTask) await(what string, r block.Range) (over func()) {
 
 // notYet is the default of [Extractor.NotYet].
 const notYet = 3 * time.Second
-
-func (x *Extractor) available(ranges []amp.Range, r block.Range) error {
-	return Available(ranges, r, cmp.Or(x.NotYet, notYet))
-}
 
 // Available returns an error, fault.Later after pause, unless the server that gave an
 // answer has every block of r. An answer carries the ranges that its tables are synced
@@ -158,8 +153,7 @@ func (h *partitionTask) keepWhole(ctx context.Context, checked bool) error {
 	return h.publish(ctx, groups)
 }
 
-// publish appends groups to the lane, each as one atomic step, one after the
-// other: a full log makes it wait with the same entry.
+// publish appends groups to the lane, one after the other.
 func (h *partitionTask) publish(ctx context.Context, groups []entry.Group) error {
 	for _, group := range groups {
 		first := group[0].Header
@@ -170,18 +164,14 @@ func (h *partitionTask) publish(ctx context.Context, groups []entry.Group) error
 		if h.seq == 0 && !h.open(ctx) {
 			return fmt.Errorf("publish blocks %v: %w", first.Range, queue.ErrFenced)
 		}
-		seq, err := h.x.Log.PublishWait(ctx, h.part.Lane(), h.seq, id, group, h.waiting)
+		err := h.put(ctx, h.seq, id, group)
 		if errors.Is(err, queue.ErrFenced) && h.trimmed(ctx) {
-			seq, err = h.x.Log.PublishWait(ctx, h.part.Lane(), 0, id, group, h.waiting)
+			err = h.put(ctx, 0, id, group)
 		}
 		if err != nil {
 			return fmt.Errorf("publish blocks %v: %w", first.Range, err)
 		}
-		h.seq, h.next = seq, first.Range.End
-		if h.waits {
-			h.waits = false
-			h.tell(nil)
-		}
+		h.next = first.Range.End
 		for _, e := range group {
 			h.part.Rows += uint64(e.Rows)
 			if h.x.Observer != nil {
@@ -205,6 +195,3 @@ func (h *partitionTask) open(ctx context.Context) bool {
 	now, _, err := h.x.State.Partition(ctx, h.id)
 	return err != nil || now.State == state.PartitionOpen
 }
-
-// newHolder returns a name for one claim of a partition.
-func newHolder() string { return rand.Text() }

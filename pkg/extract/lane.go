@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,13 +21,12 @@ import (
 
 // lane is the live lane in the one process that writes it. One goroutine uses it.
 type lane struct {
-	x       *Extractor
+	publisher
 	spec    state.Spec
 	query   *sqlcheck.Query
 	encoder *entry.Encoder
 	holder  string
 
-	seq         uint64       // of the lane's last message
 	closed      uint64       // of the lane's last watermark or invalidation
 	next        block.Number // first block that is not complete in the lane
 	writtenUpTo block.Number // first block of which the lane has said nothing since then: rows may reach up to it
@@ -41,7 +41,6 @@ type lane struct {
 	cutter *entry.Cutter // of the range that is arriving, or nil
 	open   amp.Range
 	seen   time.Time // when it was first heard of
-	waits  bool      // publishing waits, and the observer knows
 }
 
 var (
@@ -60,7 +59,7 @@ func (x *Extractor) holdLive(ctx context.Context, spec state.Spec) (*lane, error
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{x: x, spec: spec, query: query, holder: newHolder()}
+	l := &lane{publisher: publisher{x: x, lane: queue.LiveLane, name: livePart}, spec: spec, query: query, holder: rand.Text()}
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}
@@ -185,19 +184,12 @@ func (l *lane) invalidate(ctx context.Context, n block.Number) error {
 	return nil
 }
 
-// publish appends a group to the lane in one step. A full log makes it wait with
-// the same entries.
+// publish appends a group to the lane.
 func (l *lane) publish(ctx context.Context, group entry.Group) error {
 	first := group[0].Header
 	id := fmt.Sprintf("%s/%d/%d/%s", queue.LiveLane, l.spec.Epoch, l.seq, l.holder)
-	seq, err := l.x.Log.PublishWait(ctx, queue.LiveLane, l.seq, id, group, l.waiting)
-	if err != nil {
+	if err := l.put(ctx, l.seq, id, group); err != nil {
 		return fmt.Errorf("publish %s of live blocks %v: %w", first.Kind, first.Range, err)
-	}
-	l.seq = seq
-	if l.waits {
-		l.waits = false
-		l.tell(nil)
 	}
 	for _, e := range group {
 		if e.Kind == entry.Data {
@@ -209,11 +201,6 @@ func (l *lane) publish(ctx context.Context, group entry.Group) error {
 		}
 	}
 	return nil
-}
-
-func (l *lane) waiting(reason error, _ time.Duration) {
-	l.waits = true
-	l.tell(reason)
 }
 
 // saveEvery is how old the copy of the lane's position may grow.
@@ -273,21 +260,22 @@ func (l *lane) saidBefore(ctx context.Context, p state.LivePosition, conflict er
 // whileAway repeats what needs NATS until it answers, or the task is lost: a lane that was
 // given up would wait for its task, the queue of which may come back later than the log.
 func (x *Extractor) whileAway(ctx context.Context, op func() error) error {
-	retrier := fault.Retrier{Backoff: fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}}
-	for {
-		err := op()
-		if fault.Of(err) != fault.ClassLater {
-			if retrier.Waited() > 0 {
-				x.tellLive(nil)
-			}
+	var err error
+	waited := false
+	stopped := fault.Retry(ctx, fault.Backoff{Min: 100 * time.Millisecond, Max: time.Second}, func(context.Context) error {
+		err = op()
+		if fault.Of(err) == fault.ClassLater {
 			return err
 		}
+		return nil // any other error is the caller's
+	}, func(err error, _ time.Duration) {
+		waited = true
 		x.tellLive(err)
-		pause, _ := retrier.Pause(err) // never ends
-		if fault.Sleep(ctx, pause) != nil {
-			return err
-		}
+	})
+	if waited && stopped == nil {
+		x.tellLive(nil)
 	}
+	return err
 }
 
 // now returns the time in the resolution of an entry.

@@ -280,11 +280,8 @@ func (l *lane) release() {
 	}
 }
 
-// tell reports what the live lane waits for; nil: nothing.
-func (l *lane) tell(reason error) { l.x.tellLive(reason) }
+// livePart is the live lane as the observer knows it.
+const livePart = "live"
 
-func (x *Extractor) tellLive(reason error) {
-	if x.Observer != nil {
-		x.Observer.Waiting("live", reason)
-	}
-}
+// tellLive reports what the live lane waits for; nil: nothing.
+func (x *Extractor) tellLive(reason error) { (&publisher{x: x, name: livePart}).tell(reason) }

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -18,12 +19,12 @@ import (
 
 // partitionTask is a partition that a worker has claimed.
 type partitionTask struct {
-	x       *Extractor
-	spec    state.Spec
-	query   *sqlcheck.Query
-	id      string // of the partition; part changes while others name it
-	encoder *entry.Encoder
-	holder  string // names this claim in message ids
+	publisher // its seq and waits are guarded by mu
+	spec      state.Spec
+	query     *sqlcheck.Query
+	id        string // of the partition; part changes while others name it
+	encoder   *entry.Encoder
+	holder    string // names this claim in message ids
 
 	// Only load touches these.
 	ask    narrowing
@@ -40,12 +41,10 @@ type partitionTask struct {
 	mu     sync.Mutex
 	part   state.Partition
 	rev    uint64        // of part in the state
-	seq    uint64        // of the lane's last message
 	next   block.Number  // the first block that is not in the log
 	ended  bool          // the lane's last message says that nothing follows
 	cutter *entry.Cutter // of the window being read, or nil
 	end    block.Number  // of the cutter, which may be below that of the partition
-	waits  bool          // publishing waits, and the observer knows
 }
 
 // claim reads how far the partition is: its record, and the tail of its lane,
@@ -60,8 +59,9 @@ func (x *Extractor) claim(ctx context.Context, id string) (*partitionTask, error
 		return nil, err
 	}
 	h := &partitionTask{
-		x: x, spec: spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next),
-		holder: newHolder(), began: time.Now(),
+		publisher: publisher{x: x, lane: part.Lane(), name: "partition " + part.ID()},
+		spec:      spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next),
+		holder: rand.Text(), began: time.Now(),
 	}
 	tail, err := x.Log.Tail(ctx, part.Lane())
 	if err != nil {
@@ -216,18 +216,5 @@ func (h *partitionTask) updateLocked(ctx context.Context, change func(*state.Par
 		}
 		now.Rows = h.part.Rows
 		h.part, h.rev = now, rev
-	}
-}
-
-// waiting reports that publishing waits; the entry that is published ends it.
-func (h *partitionTask) waiting(reason error, _ time.Duration) {
-	h.waits = true
-	h.tell(reason)
-}
-
-// tell reports what the partition waits for to the observer; nil: nothing.
-func (h *partitionTask) tell(reason error) {
-	if h.x.Observer != nil {
-		h.x.Observer.Waiting("partition "+h.id, reason)
 	}
 }

@@ -163,12 +163,12 @@ func (h *partitionTask) endLane(ctx context.Context) error {
 		Range: block.Closed(h.next, h.next), End: h.part.End,
 	}
 	id := fmt.Sprintf("%s/ended/%s", h.part.Lane(), h.holder)
-	seq, err := h.x.Log.PublishWait(ctx, h.part.Lane(), h.seq, id, entry.Group{{Header: header}}, h.waiting)
+	err := h.put(ctx, h.seq, id, entry.Group{{Header: header}})
 	h.waits = false
 	h.tell(nil)
 	if err != nil {
 		return fmt.Errorf("end lane %s: %w", h.part.Lane(), err)
 	}
-	h.seq, h.ended = seq, true
+	h.ended = true
 	return nil
 }

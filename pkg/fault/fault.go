@@ -42,42 +42,31 @@ type classed struct {
 
 func (c *classed) Unwrap() error { return c.error }
 
-// Permanent marks err as one that repeating cannot help. It returns nil for nil.
-func Permanent(err error) error {
+// mark returns nil for nil.
+func mark(err error, class Class, after time.Duration) error {
 	if err == nil {
 		return nil
 	}
-	return &classed{error: err, class: ClassPermanent}
+	return &classed{err, class, after}
 }
+
+// Permanent marks err as one that repeating cannot help. It returns nil for nil.
+func Permanent(err error) error { return mark(err, ClassPermanent, 0) }
 
 // Later marks err as one that passes by itself; after is how long to wait
 // before asking again. It returns nil for nil.
-func Later(err error, after time.Duration) error {
-	if err == nil {
-		return nil
-	}
-	return &classed{error: err, class: ClassLater, after: after}
-}
+func Later(err error, after time.Duration) error { return mark(err, ClassLater, after) }
 
 // Again marks err as one to repeat, whatever it was marked before. It returns nil for
 // nil.
-func Again(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &classed{error: err, class: ClassAgain}
-}
+func Again(err error) error { return mark(err, ClassAgain, 0) }
 
-// As marks err as of a class. It returns nil for nil.
+// As marks err as of a class, unless that is [ClassAgain]. It returns nil for nil.
 func As(class Class, err error) error {
-	switch class {
-	case ClassPermanent:
-		return Permanent(err)
-	case ClassLater:
-		return Later(err, 0)
-	default:
+	if class == ClassAgain {
 		return err
 	}
+	return mark(err, class, 0)
 }
 
 // Of returns the outermost class of err; an unmarked error is [ClassAgain].

@@ -107,13 +107,6 @@ func (m *Meter) Rows(sink string) uint64 {
 	return m.sink(sink).rows
 }
 
-// Elapsed returns the time since the start.
-func (m *Meter) Elapsed() time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.now().Sub(m.started)
-}
-
 func (m *Meter) sink(name string) *sinkMeter {
 	s := m.sinks[name]
 	if s == nil {

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"slices"
+
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -12,17 +14,27 @@ type advice struct {
 	text  string // what it means, or what to do; empty: the error suffices
 }
 
-// decision is the advice for some codes of the JetStream API.
-type decision struct {
+// decision is the advice for some codes of the JetStream API, or errors of a client library.
+type decision[T any] struct {
 	advice
-	codes []jetstream.ErrorCode
+	of []T
+}
+
+// adviceFor returns the advice of the decision about what is asked for.
+func adviceFor[T any](all []decision[T], is func(T) bool) (a advice, known bool) {
+	for _, d := range all {
+		if slices.ContainsFunc(d.of, is) {
+			return d.advice, true
+		}
+	}
+	return advice{}, false
 }
 
 // decisions are the advice for every error code that nats-server publishes (its
 // server/errors.json). What is to be waited for is [fault.ClassLater]: it is shown, and
 // repeated without end. [fault.ClassAgain] is repeated until time is up, or is an answer
 // that the caller understands.
-var decisions = []decision{
+var decisions = []decision[jetstream.ErrorCode]{
 	{advice{fault.ClassLater, "NATS has no storage left: " +
 		"raise max_file_store of the server or max_file of the account, or delete streams that are not needed"},
 		[]jetstream.ErrorCode{codeAccountResources, codeNoCapacity, codeNoStorage}},
@@ -89,16 +101,4 @@ var decisions = []decision{
 			10166, 10168, 10169, 10170, 10171, 10172, 10173, 10186, 10187, 10188, 10189, 10190, 10191, 10192, 10198, 10203, 10205, 10206,
 			10207, 10208, 10209, 10212, 10213, 10214, 10215, 10216, 10217, 10218, 10219, 10220, 10221, 10222, 10223, 10227, 10228,
 		}},
-}
-
-// adviceForCode returns what a code of the JetStream API means.
-func adviceForCode(code jetstream.ErrorCode) (a advice, known bool) {
-	for _, d := range decisions {
-		for _, c := range d.codes {
-			if c == code {
-				return d.advice, true
-			}
-		}
-	}
-	return advice{}, false
 }

@@ -10,12 +10,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// clientDecision is the advice for some errors of the client libraries.
-type clientDecision struct {
-	advice
-	errs []error
-}
-
 const (
 	// silent is the advice for a request that the server has not answered.
 	silent = "NATS does not answer"
@@ -29,7 +23,7 @@ var ofTLS = advice{fault.ClassPermanent, "check the TLS files and whether the se
 
 // clientDecisions are the advice for every error that the client libraries publish
 // and that has no code of the JetStream API; see decisions.
-var clientDecisions = []clientDecision{
+var clientDecisions = []decision[error]{
 	{advice{fault.ClassLater, silent}, []error{
 		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded,
 		nats.ErrStaleConnection, nats.ErrNoServers, nats.ErrServerNotInPool, nats.ErrNoInfoReceived, nats.ErrTLS, nats.ErrDrainTimeout,
@@ -113,12 +107,5 @@ var clientDecisions = []clientDecision{
 
 // decisionForClient returns what an error of the client libraries means.
 func decisionForClient(err error) (a advice, known bool) {
-	for _, d := range clientDecisions {
-		for _, e := range d.errs {
-			if errors.Is(err, e) {
-				return d.advice, true
-			}
-		}
-	}
-	return advice{}, false
+	return adviceFor(clientDecisions, func(e error) bool { return errors.Is(err, e) })
 }

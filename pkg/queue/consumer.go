@@ -1,8 +1,8 @@
 package queue
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -98,18 +98,12 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 	if err := checkName("sink", sink); err != nil {
 		return nil, err
 	}
-	if o.Bytes <= 0 {
-		o.Bytes = 32 << 20
+	o.Bytes = min(cmp.Or(o.Bytes, 32<<20), maxPull)
+	if o.Lanes == Live {
+		o.AckWait = cmp.Or(o.AckWait, 5*time.Second)
 	}
-	o.Bytes = min(o.Bytes, maxPull)
-	if o.AckWait <= 0 && o.Lanes == Live {
-		o.AckWait = 5 * time.Second
-	} else if o.AckWait <= 0 {
-		o.AckWait = 10 * time.Second
-	}
-	if o.MaxAckPending <= 0 {
-		o.MaxAckPending = maxAckPending
-	}
+	o.AckWait = cmp.Or(o.AckWait, 10*time.Second)
+	o.MaxAckPending = cmp.Or(o.MaxAckPending, maxAckPending)
 	c := &Consumer{
 		log: l, sink: sink, opts: o,
 		ready:  make(chan *Message, pullMessages),
@@ -281,7 +275,8 @@ func (c *Consumer) tell(ctx context.Context, err error) {
 func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answered bool, err error) {
 	free, held := c.room()
 	if free <= 0 {
-		return false, c.waitForRoom(ctx)
+		c.waitForRoom(ctx)
+		return false, nil
 	}
 	began := time.Now()
 	got, answered, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), min(pullMessages, cap(c.ready)-len(c.ready)))
@@ -290,7 +285,8 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answer
 	}
 	// An early end without a message: the next one is larger than the room.
 	if held > 0 {
-		return answered, c.waitForRoom(ctx)
+		c.waitForRoom(ctx)
+		return answered, nil
 	}
 	_, answered, err = c.request(ctx, durable, nil, 1)
 	return answered, err
@@ -299,37 +295,23 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answer
 func (c *Consumer) request(
 	ctx context.Context, durable jetstream.Consumer, limit jetstream.FetchOpt, messages int,
 ) (got int, answered bool, err error) {
-	request, cancel := context.WithTimeout(ctx, c.expiry())
-	defer cancel()
-	opts := []jetstream.FetchOpt{jetstream.FetchContext(request)}
+	var opts []jetstream.FetchOpt
 	if limit != nil {
 		opts = append(opts, limit)
 	}
 	if c.opts.Lanes == Live {
 		opts = append(opts, jetstream.FetchPriorityGroup(liveGroup))
 	}
-	batch, err := durable.Fetch(max(1, messages), opts...)
-	if err != nil {
-		return 0, false, c.log.fail(ctx, err)
-	}
-	for msg := range batch.Messages() {
-		m := c.hold(msg)
-		got++
+	got, answered, err = fetch(ctx, durable, c.expiry(), max(1, messages), func(msg jetstream.Msg) {
 		select {
-		case c.ready <- m:
+		case c.ready <- c.hold(msg):
 		case <-ctx.Done(): // Close returns it
 		}
+	}, opts...)
+	if err != nil {
+		err = c.log.fail(ctx, err)
 	}
-	switch err := batch.Error(); {
-	case err == nil, errors.Is(err, jetstream.ErrBatchCompleted):
-		return got, true, nil
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
-		return got, got > 0, nil
-	case errors.Is(err, jetstream.ErrPinIDMismatch):
-		return got, true, nil // another process has the lane now; the next request waits for it
-	default:
-		return got, false, c.log.fail(ctx, err)
-	}
+	return got, answered, err
 }
 
 // expiry returns how long a request waits for a message.

@@ -23,7 +23,7 @@ import (
 func TestEveryCodeIsDecided(t *testing.T) {
 	decided := map[jetstream.ErrorCode]int{}
 	for _, d := range decisions {
-		for _, code := range d.codes {
+		for _, code := range d.of {
 			decided[code]++
 		}
 	}

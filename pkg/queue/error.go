@@ -103,7 +103,7 @@ func classifyCode(c jetstream.ErrorCode, err error) error {
 	if c == codeStoreFailed && strings.Contains(err.Error(), "maximum") {
 		return fault.Later(fmt.Errorf("%w: %w", ErrFull, err), 0)
 	}
-	a, known := adviceForCode(c)
+	a, known := adviceFor(decisions, func(o jetstream.ErrorCode) bool { return o == c })
 	if !known {
 		return err
 	}

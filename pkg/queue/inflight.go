@@ -17,12 +17,11 @@ func (c *Consumer) room() (free, held int) {
 }
 
 // waitForRoom waits until a message was answered.
-func (c *Consumer) waitForRoom(ctx context.Context) error {
+func (c *Consumer) waitForRoom(ctx context.Context) {
 	select {
 	case <-c.freed:
 	case <-ctx.Done():
 	}
-	return nil
 }
 
 // hold adds a message to those that the consumer keeps from expiring.

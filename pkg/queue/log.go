@@ -244,7 +244,7 @@ func (l *Log) fail(ctx context.Context, err error) error {
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return l.conn.classify(ctx, err)
 	}
-	if _, again := l.conn.remake(ctx, l.config()); again != nil {
+	if again := l.conn.remake(ctx, l.config()); again != nil {
 		return l.conn.classify(ctx, fmt.Errorf("the log was deleted; make it anew: %w", again))
 	}
 	return fault.Later(errors.New("the log was deleted; it has been made anew"), 0)

@@ -67,6 +67,32 @@ func (p *puller) result(findErr error, answered bool, err error) error {
 	return err
 }
 
+// fetch makes one request for at most so many messages, which lasts so long, and passes each
+// to take. It reports whether the server has answered. An error is not classed.
+func fetch(
+	ctx context.Context, consumer jetstream.Consumer, wait time.Duration, messages int, take func(jetstream.Msg), opts ...jetstream.FetchOpt,
+) (got int, answered bool, err error) {
+	request, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	batch, err := consumer.Fetch(messages, append(opts, jetstream.FetchContext(request))...)
+	if err != nil {
+		return 0, false, err
+	}
+	for msg := range batch.Messages() {
+		take(msg)
+		got++
+	}
+	switch err := batch.Error(); {
+	case err == nil, errors.Is(err, jetstream.ErrBatchCompleted),
+		errors.Is(err, jetstream.ErrPinIDMismatch): // another process has the lane now; the next request waits for it
+		return got, true, nil
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+		return got, got > 0, nil
+	default:
+		return got, false, err
+	}
+}
+
 // invalidate makes the next call look for the consumer.
 func (p *puller) invalidate() {
 	p.mu.Lock()

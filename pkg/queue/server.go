@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,9 +78,7 @@ const startWait = 2 * time.Minute
 // are permanent: a folder that is in use, cannot be written or has no room, an
 // address that is taken.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
-	if cfg.MaxPayload == 0 {
-		cfg.MaxPayload = EmbeddedPayload
-	}
+	cfg.MaxPayload = cmp.Or(cfg.MaxPayload, EmbeddedPayload)
 	opts := &server.Options{
 		ServerName: "ampipe",
 		DontListen: cfg.Listen == "",

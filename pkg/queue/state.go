@@ -80,7 +80,7 @@ func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64,
 	}
 	msg, err := s.read.get(ctx, getRequest{LastFor: stateSubject + s.key(key)})
 	if errors.Is(err, jetstream.ErrStreamNotFound) { // the bucket was deleted: it is made again, empty
-		if _, err = s.conn.remake(ctx, s.conn.stateConfig()); err == nil {
+		if err = s.conn.remake(ctx, s.conn.stateConfig()); err == nil {
 			err = jetstream.ErrKeyNotFound
 		}
 	}

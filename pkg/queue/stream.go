@@ -138,13 +138,14 @@ func (c *Conn) ClockAhead(ctx context.Context) (time.Duration, error) {
 const folderRemoval = time.Second
 
 // remake opens a stream that was found missing, which may have been a moment ago.
-func (c *Conn) remake(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+func (c *Conn) remake(ctx context.Context, want jetstream.StreamConfig) error {
 	if !c.cfg.MustExist {
 		if err := fault.Sleep(ctx, folderRemoval); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c.stream(ctx, want)
+	_, err := c.stream(ctx, want)
+	return err
 }
 
 // stores explains an error of a publish that was not answered, if the server answers

@@ -89,7 +89,7 @@ func (t *Tasks) fail(ctx context.Context, err error) error {
 	if ctx.Err() != nil || (!errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrNoStreamResponse)) {
 		return t.conn.classify(ctx, err)
 	}
-	if _, again := t.conn.remake(ctx, t.config()); again != nil { // it is not gone, NATS is
+	if again := t.conn.remake(ctx, t.config()); again != nil { // it is not gone, NATS is
 		return t.conn.classify(ctx, fmt.Errorf("%w; open the task queue again: %w", err, again))
 	}
 	return fault.Later(fmt.Errorf("the task queue did not answer; if it was deleted, it has been made anew: %w", err), 0)
@@ -205,23 +205,16 @@ func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
 
 // pull makes one request, and reports whether it was answered.
 func (t *Tasks) pull(ctx context.Context, kind string, consumer jetstream.Consumer) (task *Task, answered bool, err error) {
-	request, cancel := context.WithTimeout(ctx, taskPull)
-	defer cancel()
-	batch, err := consumer.Fetch(1, jetstream.FetchContext(request))
-	if err != nil {
-		return nil, false, t.fail(ctx, err)
-	}
-	for msg := range batch.Messages() {
-		task, err := t.task(kind, msg)
+	var msg jetstream.Msg
+	_, answered, err = fetch(ctx, consumer, taskPull, 1, func(m jetstream.Msg) { msg = m })
+	switch {
+	case msg != nil:
+		task, err = t.task(kind, msg)
 		return task, true, err
-	}
-	switch err := batch.Error(); {
-	case err == nil:
-		return nil, true, nil
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return nil, false, nil
-	default:
+	case err != nil && !errors.Is(err, context.Canceled):
 		return nil, false, t.fail(ctx, err)
+	default:
+		return nil, answered, nil
 	}
 }
 

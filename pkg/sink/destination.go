@@ -64,9 +64,6 @@ func (d Destination) Pick(p *config.Pipeline, name string) (config.Sink, error) 
 	case name == "":
 		return config.Sink{}, fmt.Errorf("pipeline %q has several %s sinks: name one with --sink (%s)", p.Name, d.Kind, all)
 	}
-	hint := ""
-	if near := config.Nearest(name, names, max(1, len(name)/3)); near != "" {
-		hint = fmt.Sprintf("; did you mean %q?", near)
-	}
+	hint := config.DidYouMean(name, names, max(1, len(name)/3))
 	return config.Sink{}, fmt.Errorf("pipeline %q has no %s sink %q; it has %s%s", p.Name, d.Kind, name, all, hint)
 }

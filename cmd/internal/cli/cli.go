@@ -147,3 +147,7 @@ func namesOf(pipelines []*config.Pipeline) []string {
 }
 
 func listed(pipelines []*config.Pipeline) string { return strings.Join(namesOf(pipelines), ", ") }
+
+func didYouMean(name string, names []string) string {
+	return config.DidYouMean(name, names, max(1, len(name)/3))
+}
