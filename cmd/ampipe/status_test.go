@@ -109,6 +109,11 @@ func TestStatus(t *testing.T) {
 				t.Errorf("exit code %d\n%s", code, text)
 			}
 			s.results()
+			for _, command := range []string{"check", "plan"} {
+				if code, out := s.command(firstMinute, "", command, "logs"); code != ops.ExitDone || strings.Contains(out, "warning") {
+					t.Errorf("%s of a pipeline that runs: exit code %d\n%s", command, code, out)
+				}
+			}
 			if code, text := s.command(firstMinute, "everything loaded", "status", "--watch"); code != ops.ExitInterrupted {
 				t.Errorf("watched: exit code %d\n%s", code, text)
 			}
@@ -218,4 +223,40 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 		t.Errorf("when it was loaded: %s", o.Sentence)
 	}
 	says(ops.ExitDone, "logs: no block has failed", "failed")
+}
+
+// TestAStoppedSinkIsNamed, with the row that stopped it, and while others continue.
+func TestAStoppedSinkIsNamed(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("AMPIPE_TEST_POSTGRES") == "" {
+		t.Skip("AMPIPE_TEST_POSTGRES is not set (scripts/test starts the server)")
+	}
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{}}
+	s.sql(`DROP TABLE IF EXISTS named; CREATE TABLE named (block_num bigint NOT NULL CHECK (block_num <> 17), log_index bigint)`)
+	t.Cleanup(func() { s.sql("DROP TABLE IF EXISTS named") })
+	s.configure(`
+pipeline: logs
+source: { amp: $AMP, query: "SELECT block_num, log_index FROM eth.logs" }
+range: { reorg_buffer: 5 }
+nats: { embedded: ./nats }
+sinks:
+  - { name: lake, delta: { path: ./lake, max_commit_delay: 1s } }
+  - { name: warehouse, postgres: { dsn: "$DSN", table: named } }
+`)
+	run := s.start("run")
+	o := s.overview("stopped", func(o status.Overview) bool {
+		return o.Level == status.Failed && len(o.Pipelines[0].Sinks) == 2 && o.Pipelines[0].Sinks[0].State == status.SinkLive
+	})
+	if !strings.HasPrefix(o.Sentence, "warehouse is stopped: ") || !strings.Contains(o.Sentence, "block 17") ||
+		o.Next != "mend the cause, then stop ampipe run and start it again" || o.Pipelines[0].Sinks[1].State != status.SinkStopped {
+		t.Errorf("%s\n%s", o.Sentence, o.Next)
+	}
+	if err := run.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Wait()
+	o = s.overview("ended", func(status.Overview) bool { return true })
+	if !strings.HasPrefix(o.Sentence, "warehouse is stopped: ") || o.Next != "start ampipe run again, when the cause is mended" {
+		t.Errorf("%s\n%s", o.Sentence, o.Next)
+	}
 }

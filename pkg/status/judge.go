@@ -241,13 +241,26 @@ func (p *Pipeline) judgeWaits() {
 	}
 }
 
-// judgeLost finds processes that have died without a word, whose work others do.
+// judgeLost finds processes that have died without a word, whose work others do, and in
+// whose place none was started since.
 func (p *Pipeline) judgeLost(f Facts) {
+	successors := map[int]bool{}
 	for i, one := range p.Processes {
-		replaced := !slices.ContainsFunc(one.Stages, func(stage string) bool { return p.runs(stage) == nil })
-		if one.State == Lost && replaced && f.Now.Sub(one.Beat) <= forgetAfter {
-			p.trouble(Degraded, "process", "others do its work; start it again if it is to run", one.Beat, "%s", f.epitaph(&p.Processes[i]))
+		covered := !slices.ContainsFunc(one.Stages, func(stage string) bool { return p.runs(stage) == nil })
+		if one.State != Lost || !covered || f.Now.Sub(one.Beat) > forgetAfter {
+			continue
 		}
+		successor := -1
+		for k, other := range p.Processes {
+			if other.State == Running && other.Role == one.Role && other.Started.After(one.Beat) && !successors[k] {
+				successor = k
+			}
+		}
+		if successor >= 0 {
+			successors[successor] = true
+			continue
+		}
+		p.trouble(Degraded, "process", "others do its work; start it again if it is to run", one.Beat, "%s", f.epitaph(&p.Processes[i]))
 	}
 }
 
