@@ -27,11 +27,27 @@ func checkHead(ctx context.Context, o Options, p *config.Pipeline, c config.Sink
 	if end := p.Range.MaxBlock; end != nil && state.Coverage.Covers(block.Range{Start: p.Range.MinBlock, End: *end}) {
 		return nil // it has everything
 	}
-	for _, have := range checked.Head {
-		if loaded.Network != have.Network || have.Numbers.Empty() || loaded.Number <= have.Numbers.Last() {
-			continue
+	if behind(checked.Head, loaded) == nil {
+		return nil
+	}
+	// The head is older than what was just read of a destination that follows the chain.
+	source, err := openSource(ctx, p)
+	if err != nil {
+		return err
+	}
+	head, err := source.Head(ctx, checked.Query.Head())
+	if err = errors.Join(err, source.Close()); err != nil {
+		return fmt.Errorf("ask %s for the head of source.query: %w", p.Source.Amp, err)
+	}
+	return behind(head, loaded)
+}
+
+// behind returns an error if the head is below a block that is loaded.
+func behind(head []amp.Range, loaded block.Cursor) error {
+	for _, have := range head {
+		if loaded.Network == have.Network && !have.Numbers.Empty() && loaded.Number > have.Numbers.Last() {
+			return amp.Behind(have.Numbers.Last(), loaded.Number)
 		}
-		return amp.Behind(have.Numbers.Last(), loaded.Number)
 	}
 	return nil
 }

@@ -25,6 +25,12 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec stat
 			return err
 		}
 		bytes, err := queue.CheckFolder(p.NATS.Embedded, p.Name, natsNeeds(p))
+		if errors.Is(err, queue.ErrInUse) {
+			if _, _, silent := queue.RunningServer(p.NATS.Embedded); silent == nil {
+				say(out, "nats      embedded, in %s, which a pipeline that runs has: another one would be refused", p.NATS.Embedded)
+				return nil
+			}
+		}
 		if err != nil {
 			return err
 		}

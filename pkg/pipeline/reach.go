@@ -28,6 +28,9 @@ func reachEmbedded(ctx context.Context, c config.NATS, log zerolog.Logger) (*nat
 	}
 	for began := time.Now(); ; {
 		n, err := startNATS(ctx, c, roleOperator, log)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("%w; or give the command as the user that ampipe runs as", err)
+		}
 		if errors.Is(err, queue.ErrInUse) {
 			n, err = connectToRunning(ctx, c, log)
 		}

@@ -69,7 +69,6 @@ func Failed(ctx context.Context, p *config.Pipeline, o Options) error {
 	return readParts(ctx, p, asOperator, o.Logger, func(_ context.Context, _ *queue.State, f status.Facts) error {
 		failed := status.FailedPartitions(f.Parts)
 		if o.JSON {
-			o.Failed = true
 			var parts []state.Partition
 			for _, one := range failed {
 				parts = append(parts, one.Partition)
@@ -103,7 +102,8 @@ func sayFailures(o Options, name string, failed []status.FailedPartition) {
 			tries = max(tries, failed[i].Attempts)
 		}
 		blocks += set.Len()
-		say(o.out(), "%s: blocks %v, %d of %s, %d tries: %s", name, set, set.Len(), counted(parts, "partition"), tries, progress.Printable(first.Error))
+		say(o.out(), "%s: blocks %v, %d of %s, %d tries: %s", name, set, set.Len(), counted(parts, "partition"), tries,
+			progress.Printable(first.Error))
 	}
 	say(o.out(), "%s: mend the cause, then: ampipe retry %s --all", name, name)
 }

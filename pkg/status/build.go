@@ -282,18 +282,18 @@ func (p *Pipeline) since(part string) time.Time {
 
 // loaded computes what every sink has, and whether that is everything.
 func (p *Pipeline) loaded(f Facts, failed block.Set) {
-	loaded, any := p.History.Blocks, false
+	loaded, counted := p.History.Blocks, false
 	p.Complete = len(p.Sinks) > 0 && p.Partitions.Planned+p.Partitions.Queued+p.Partitions.Running == 0
 	for i, s := range p.Sinks {
 		p.Complete = p.Complete && s.State == SinkComplete
 		if s.State == SinkStopped {
 			continue
 		}
-		any = true
+		counted = true
 		lacks := missing(f.Sinks[i].Report.Coverage, f.Spec.History.Intersect(plan.Wanted(*f.Spec, f.Sinks[i].Report.Live)))
 		loaded = min(loaded, p.History.Blocks-lacks)
 	}
-	if any {
+	if counted {
 		p.History.Loaded = loaded
 	}
 	if f.Spec.Follows() && f.Spec.MaxBlock == nil {

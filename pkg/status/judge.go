@@ -51,12 +51,12 @@ func (p *Pipeline) judgeStages(f Facts, o Options) {
 		return
 	}
 	if len(p.Processes) == 0 && len(p.Sinks) == 0 {
-		p.trouble(Failed, "pipeline", startAdvice(o, nil, "planner"), time.Time{}, "nothing was started yet")
+		p.trouble(Failed, "pipeline", p.startAdvice(o, "planner", ""), time.Time{}, "nothing was started yet")
 		return
 	}
 	if p.nothingRuns(f) {
 		last := p.newest()
-		p.trouble(Failed, "pipeline", startAdvice(o, last, "planner"), overSince(last), "nothing runs: %s", f.epitaph(last))
+		p.trouble(Failed, "pipeline", p.startAdvice(o, "planner", errorOf(last)), overSince(last), "nothing runs: %s", f.epitaph(last))
 		return
 	}
 	for _, stage := range []string{"planner", "extractor"} {
@@ -64,10 +64,10 @@ func (p *Pipeline) judgeStages(f Facts, o Options) {
 			continue // of an earlier version, or as it should be
 		}
 		last := p.last(stage)
-		p.trouble(Failed, stage, startAdvice(o, last, stage), overSince(last), "no %s runs: %s", stage, f.epitaph(last))
+		p.trouble(Failed, stage, p.startAdvice(o, stage, errorOf(last)), overSince(last), "no %s runs: %s", stage, f.epitaph(last))
 	}
 	if !p.knows("extractor") && p.knows("planner") && p.Planned {
-		p.trouble(Failed, "extractor", startAdvice(o, nil, "extractor"), time.Time{}, "no extractor was started yet")
+		p.trouble(Failed, "extractor", p.startAdvice(o, "extractor", ""), time.Time{}, "no extractor was started yet")
 	}
 }
 
@@ -128,24 +128,32 @@ func nameOf(role string) string {
 	return role
 }
 
-// startAdvice returns what starts a stage again that a process has run last.
-func startAdvice(o Options, last *Process, stage string) string {
+// startAdvice returns what starts a stage again, once a cause is mended if there is one.
+func (p *Pipeline) startAdvice(o Options, stage, cause string) string {
+	last := p.last(stage)
 	again := ""
 	if last != nil {
 		again = " again"
-		if last.Error != "" {
-			again += ", when the cause is mended"
-		}
+	}
+	if cause != "" {
+		again += ", when the cause is mended"
 	}
 	name, isSink := strings.CutPrefix(stage, "sink ")
 	switch {
-	case o.Embedded || last != nil && last.Role == "run":
+	case o.Embedded || (last != nil && last.Role == "run"):
 		return "start ampipe run" + again
 	case isSink:
 		return "start the process of sink " + name + again
 	default:
 		return "start the " + stage + again
 	}
+}
+
+func errorOf(p *Process) string {
+	if p == nil {
+		return ""
+	}
+	return p.Error
 }
 
 // judgeSinks finds sinks that do not do what they are to do.
@@ -157,15 +165,14 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 		case SinkStopped:
 			next := "mend the cause, then stop ampipe run and start it again"
 			if runs := p.runs(stage); runs == nil {
-				next = startAdvice(o, &Process{Process: state.Process{Role: roleOf(p.last(stage)), Error: s.Reason}}, stage)
+				next = p.startAdvice(o, stage, s.Reason)
 			} else if runs.Role != "run" {
 				next = "mend the cause, then start its process again"
 			}
 			p.trouble(Failed, stage, next, s.Since, "%s is stopped: %s", s.Name, s.Reason)
 		case SinkGone:
 			if !nothing {
-				last := p.last(stage)
-				p.trouble(Failed, stage, startAdvice(o, last, stage), s.Since, "%s does not run: %s", s.Name, s.Reason)
+				p.trouble(Failed, stage, p.startAdvice(o, stage, errorOf(p.last(stage))), s.Since, "%s does not run: %s", s.Name, s.Reason)
 			}
 		case SinkPaused:
 			p.trouble(Degraded, stage, retried, s.Since, "%s is paused: %s", s.Name, s.Reason)
@@ -182,20 +189,13 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 // retried is the advice for what continues by itself.
 const retried = "it is tried again until it works; docs/troubleshooting.md has more about the message"
 
-func roleOf(p *Process) string {
-	if p == nil {
-		return ""
-	}
-	return p.Role
-}
-
 // judgeLane finds a live lane that nobody can continue.
 func (p *Pipeline) judgeLane(f Facts, o Options) {
 	switch {
 	case p.Live == nil:
 	case p.Live.Phase == string(state.LiveFailed):
-		p.trouble(Failed, "live", startAdvice(o, &Process{Process: state.Process{Role: roleOf(p.last("planner")), Error: f.Position.Error}}, "planner"),
-			f.Position.Updated, "the chain cannot be followed: %s", f.Position.Error)
+		p.trouble(Failed, "live", p.startAdvice(o, "planner", f.Position.Error), f.Position.Updated,
+			"the chain cannot be followed: %s", f.Position.Error)
 	case p.Live.Phase == string(state.LiveLost):
 		p.trouble(Degraded, "live", "the planner begins the live lane again", f.Position.Updated, "the log has lost the end of the live lane")
 	}
@@ -241,13 +241,26 @@ func (p *Pipeline) judgeWaits() {
 	}
 }
 
-// judgeLost finds processes that have died without a word, whose work others do.
+// judgeLost finds processes that have died without a word, whose work others do, and in
+// whose place none was started since.
 func (p *Pipeline) judgeLost(f Facts) {
+	successors := map[int]bool{}
 	for i, one := range p.Processes {
-		replaced := !slices.ContainsFunc(one.Stages, func(stage string) bool { return p.runs(stage) == nil })
-		if one.State == Lost && replaced && f.Now.Sub(one.Beat) <= forgetAfter {
-			p.trouble(Degraded, "process", "others do its work; start it again if it is to run", one.Beat, "%s", f.epitaph(&p.Processes[i]))
+		covered := !slices.ContainsFunc(one.Stages, func(stage string) bool { return p.runs(stage) == nil })
+		if one.State != Lost || !covered || f.Now.Sub(one.Beat) > forgetAfter {
+			continue
 		}
+		successor := -1
+		for k, other := range p.Processes {
+			if other.State == Running && other.Role == one.Role && other.Started.After(one.Beat) && !successors[k] {
+				successor = k
+			}
+		}
+		if successor >= 0 {
+			successors[successor] = true
+			continue
+		}
+		p.trouble(Degraded, "process", "others do its work; start it again if it is to run", one.Beat, "%s", f.epitaph(&p.Processes[i]))
 	}
 }
 

@@ -161,6 +161,17 @@ func TestSentences(t *testing.T) {
 			mend: func(f *status.Facts) { f.Processes = f.Processes[2:] }},
 		"one of two extractors": {facts: split(), level: status.Degraded, says: "extractor on node-2 (process 77) was lost 16 s ago, without a word",
 			next: "others do its work", mend: func(f *status.Facts) { f.Processes[1].Beat = ago(16 * time.Second) }},
+		"one of two extractors, replaced": {facts: split(), level: status.Healthy, says: "live; everything loaded; 0.0 s behind",
+			mend: func(f *status.Facts) {
+				f.Processes[1].Beat, f.Processes[0].Started = ago(16*time.Second), ago(10*time.Second)
+			}},
+		"two extractors, of which one was replaced": {facts: split(), level: status.Degraded,
+			says: "extractor on node-2 (process 77) was lost 17 s ago, without a word", mend: func(f *status.Facts) {
+				f.Processes[0].Started, f.Processes[1].Beat = ago(10*time.Second), ago(17*time.Second)
+				again := f.Processes[1]
+				again.Host, again.Beat = "node-3", ago(16*time.Second)
+				f.Processes = append([]state.Process{again}, f.Processes...)
+			}},
 		"one of two extractors, long ago": {facts: split(), level: status.Healthy, says: "live; everything loaded; 0.0 s behind",
 			mend: func(f *status.Facts) { f.Processes[1].Beat = ago(11 * time.Minute) }},
 		"no process of a sink": {facts: split(), level: status.Failed, says: "lake does not run: sink-lake on node-1 (process 77) was stopped 2 h ago",

@@ -163,6 +163,9 @@ func (t *text) progress(p Pipeline) {
 // partitionsOf counts partitions for people, without what there is none of.
 func partitionsOf(p Partitions) string {
 	all := p.Total()
+	if all == 0 {
+		return "none yet"
+	}
 	if p.Done == all {
 		return fmt.Sprintf("all %d done", all)
 	}
