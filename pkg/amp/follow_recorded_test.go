@@ -2,8 +2,6 @@ package amp_test
 
 import (
 	"fmt"
-	"path"
-	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -20,30 +18,12 @@ type followed struct {
 }
 
 // recordedStreams finds the stream of every table that was followed to its end.
-func recordedStreams(t *testing.T) []followed {
+func recordedStreams(t *testing.T) (all []followed) {
 	t.Helper()
-	all := map[string]amptest.Recording{}
-	recordings := amptest.Recordings(t)
-	for _, r := range recordings {
-		all[r.Name] = r
+	for _, f := range amptest.FollowedTables(t) {
+		all = append(all, followed{f.Stream, rowsOf(t, f.Final)})
 	}
-	var found []followed
-	for _, r := range recordings {
-		folder, name := path.Split(r.Name)
-		table, stream := strings.CutPrefix(name, "follow-")
-		if !stream {
-			continue
-		}
-		final, recorded := all[folder+"final-"+table]
-		if !recorded {
-			t.Fatalf("%s has no recording of the table it led to", r.Name)
-		}
-		found = append(found, followed{r, rowsOf(t, final)})
-	}
-	if len(found) == 0 {
-		t.Fatal("no stream was recorded")
-	}
-	return found
+	return all
 }
 
 // rowsOf reads a table by another way than the client's.

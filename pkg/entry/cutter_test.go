@@ -27,6 +27,23 @@ func mustCutter(t testing.TB, schema *arrow.Schema, column int, r block.Range, t
 	return c
 }
 
+// mustCut cuts all that there is.
+func mustCut(t testing.TB, c *entry.Cutter, recs []arrow.RecordBatch) (groups []entry.Group) {
+	t.Helper()
+	for _, rec := range recs {
+		made, err := c.Push(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, made...)
+	}
+	made, err := c.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(groups, made...)
+}
+
 // ascending returns n sorted block numbers of [from, to), with repetitions.
 func ascending(rnd *rand.Rand, n int, from, to block.Number) []block.Number {
 	out := make([]block.Number, 0, n)
@@ -213,19 +230,7 @@ func TestCutterSplitsABlock(t *testing.T) {
 	rec := record(rnd, memory.DefaultAllocator, plain, 0, append(repeat(8, 900), 9), 100)
 	batch := func(recs ...arrow.RecordBatch) string {
 		c := mustCutter(t, plain, 0, r, 0, limit)
-		var groups []entry.Group
-		for _, rec := range recs {
-			made, err := c.Push(rec)
-			if err != nil {
-				t.Fatal(err)
-			}
-			groups = append(groups, made...)
-		}
-		made, err := c.Finish()
-		if err != nil {
-			t.Fatal(err)
-		}
-		groups = append(groups, made...)
+		groups := mustCut(t, c, recs)
 		mustEqualRows(t, plain, mustCover(t, groups, r, 0, limit), recs)
 		for _, g := range groups {
 			if len(g) > 1 {

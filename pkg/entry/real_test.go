@@ -77,19 +77,8 @@ func TestRealRowsSurvive(t *testing.T) {
 			r := block.Closed(first-1, last+1)
 			const limit = 200_000
 			c := mustCutter(t, schema, column, r, 256<<10, limit)
-			var groups []entry.Group
-			for _, rec := range recs {
-				made, err := c.Push(rec)
-				if err != nil {
-					t.Fatal(err)
-				}
-				groups = append(groups, made...)
-			}
-			made, err := c.Finish()
-			if err != nil {
-				t.Fatal(err)
-			}
-			mustEqualRows(t, schema, mustCover(t, append(groups, made...), r, column, limit), recs)
+			groups := mustCut(t, c, recs)
+			mustEqualRows(t, schema, mustCover(t, groups, r, column, limit), recs)
 		})
 	}
 }

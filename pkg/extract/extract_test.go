@@ -139,7 +139,9 @@ func (b *env) run(r block.Range) []state.Partition {
 // its rows in order.
 func (b *env) checkLog(r block.Range, but ...block.Number) {
 	b.t.Helper()
-	consumer, err := b.log.Consume(b.t.Context(), "check", queue.ConsumeOptions{})
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	defer cancel()
+	consumer, err := b.log.Consume(ctx, "check", queue.ConsumeOptions{})
 	must(b.t, err)
 	defer consumer.Close()
 	decoder := entry.NewDecoder(nil)
@@ -149,8 +151,10 @@ func (b *env) checkLog(r block.Range, but ...block.Number) {
 	}
 	rows := map[block.Number]int{}
 	for !have.Covers(r) {
-		m, err := consumer.Next(b.t.Context())
-		must(b.t, err)
+		m, err := consumer.Next(ctx)
+		if err != nil {
+			b.t.Fatalf("the log lacks blocks %v: %v", have.Missing(r), err)
+		}
 		if m.Entry.Kind == entry.Ended {
 			must(b.t, m.Ack())
 			continue

@@ -86,12 +86,12 @@ func TestTheRestOfAPartitionIsReadWithTheMendedQuery(t *testing.T) {
 	_, err = b.tasks.Add(ctx, queue.PartitionTask, rest.ID())
 	must(t, err)
 	untilDone(t, b.state, rest.ID())
+	b.checkLog(all) // also a tail that it has given away
 	stop()
 	must(t, <-ended)
 	if source.with("test.rows") != before || source.with("test.mended") == 0 {
 		t.Errorf("the rest was read with the query before: %q", source.queries)
 	}
-	b.checkLog(all)
 }
 
 // A process that keeps running while the state of NATS is lost reads what the new plan says,

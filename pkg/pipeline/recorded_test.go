@@ -3,7 +3,6 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
-	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,39 +22,19 @@ import (
 )
 
 // recorded is a stream that a real server sent, and the table that it led to.
-type recorded struct {
-	stream, final amptest.Recording
-}
+type recorded struct{ amptest.Followed }
 
 // name is fit for a table and a pipeline.
 func (r recorded) name() string {
-	return strings.NewReplacer("/", "_", "-", "_").Replace(r.stream.Name)
+	return strings.NewReplacer("/", "_", "-", "_").Replace(r.Stream.Name)
 }
 
-func recordedStreams(t *testing.T) []recorded {
+func recordedStreams(t *testing.T) (all []recorded) {
 	t.Helper()
-	all := map[string]amptest.Recording{}
-	recordings := amptest.Recordings(t)
-	for _, r := range recordings {
-		all[r.Name] = r
+	for _, f := range amptest.FollowedTables(t) {
+		all = append(all, recorded{f})
 	}
-	var found []recorded
-	for _, r := range recordings {
-		folder, name := path.Split(r.Name)
-		table, stream := strings.CutPrefix(name, "follow-")
-		if !stream {
-			continue
-		}
-		final, ok := all[folder+"final-"+table]
-		if !ok {
-			t.Fatalf("%s has no recording of the table it led to", r.Name)
-		}
-		found = append(found, recorded{r, final})
-	}
-	if len(found) == 0 {
-		t.Fatal("no stream was recorded")
-	}
-	return found
+	return all
 }
 
 // replays is what the replays of recorded streams share.
@@ -86,7 +65,7 @@ func (p *replays) table(name string) config.Postgres {
 // history, by the writer whose values other tests hold against the recordings.
 func (p *replays) wanted(t *testing.T, r recorded) (table string, rows int64) {
 	t.Helper()
-	messages, err := r.final.Decode()
+	messages, err := r.Final.Decode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +80,7 @@ func (p *replays) wanted(t *testing.T, r recorded) (table string, rows int64) {
 		}
 	}
 	if rows == 0 {
-		t.Fatalf("%s has no rows", r.final.Name)
+		t.Fatalf("%s has no rows", r.Final.Name)
 	}
 	schema := records[0].Schema()
 	table = "want_" + r.name()
@@ -186,17 +165,17 @@ func (p *replays) replay(t *testing.T, r recorded, history *amptest.History, nam
 		defer stepping.Unlock()
 		begun = true
 		history.StepTo(history.StepOf(cut - 1))
-		return amptest.CutAfter(cut).Of(r.stream.Answer())
+		return amptest.CutAfter(cut).Of(r.Stream.Answer())
 	}
 	if cut < 0 {
-		srv.ReplayHistory(r.stream, history)
+		srv.ReplayHistory(r.Stream, history)
 	} else {
 		srv.Next(decide)
 	}
 
 	w := &testPipeline{stageEnv: p.stageEnv, size: 1000, config: &config.Pipeline{
 		Name:    name,
-		Source:  config.Source{Amp: srv.URL(), Query: r.stream.SQL},
+		Source:  config.Source{Amp: srv.URL(), Query: r.Stream.SQL},
 		Range:   config.Range{ReorgBuffer: 1 << 20},
 		Log:     config.Log{MaxBytes: 64 << 20, Compression: "none", EntryBytes: 2 << 20},
 		Extract: config.Extract{Workers: 1},
@@ -282,7 +261,7 @@ func TestRecordedStreams(t *testing.T) {
 	for _, r := range recordedStreams(t) {
 		t.Run(r.name(), func(t *testing.T) {
 			want, rows := p.wanted(t, r)
-			p.replay(t, r, r.stream.History(t), r.name(), want, -1)
+			p.replay(t, r, r.Stream.History(t), r.name(), want, -1)
 			t.Logf("%d rows", rows)
 		})
 	}
@@ -297,7 +276,7 @@ func TestRecordedStreamsCutEverywhere(t *testing.T) {
 	for _, r := range recordedStreams(t) {
 		t.Run(r.name(), func(t *testing.T) {
 			want, _ := p.wanted(t, r)
-			history := r.stream.History(t)
+			history := r.Stream.History(t)
 			cuts := make(chan int)
 			var workers sync.WaitGroup
 			for range atOnce {
@@ -309,7 +288,7 @@ func TestRecordedStreamsCutEverywhere(t *testing.T) {
 					}
 				})
 			}
-			for cut := range len(r.stream.Messages) + 1 {
+			for cut := range len(r.Stream.Messages) + 1 {
 				cuts <- cut
 			}
 			close(cuts)

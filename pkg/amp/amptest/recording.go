@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,6 +47,36 @@ type Recorded struct {
 
 // Stream reports whether a stream was asked for.
 func (r Recording) Stream() bool { return Query{Header: r.Header}.Stream() }
+
+// Followed is a recorded stream, and the table that it led to.
+type Followed struct{ Stream, Final Recording }
+
+// FollowedTables returns the stream of every table that was followed to its end.
+func FollowedTables(t testing.TB) []Followed {
+	t.Helper()
+	recordings := Recordings(t)
+	all := map[string]Recording{}
+	for _, r := range recordings {
+		all[r.Name] = r
+	}
+	var found []Followed
+	for _, r := range recordings {
+		folder, name := path.Split(r.Name)
+		table, stream := strings.CutPrefix(name, "follow-")
+		if !stream {
+			continue
+		}
+		final, recorded := all[folder+"final-"+table]
+		if !recorded {
+			t.Fatalf("%s has no recording of the table it led to", r.Name)
+		}
+		found = append(found, Followed{r, final})
+	}
+	if len(found) == 0 {
+		t.Fatal("no stream was recorded")
+	}
+	return found
+}
 
 // Failure is a query of which only the outcome was recorded.
 type Failure struct {
