@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,10 +34,12 @@ type rollback struct {
 
 func (v *rollback) String() string { return v.fence + " " + strings.Join(v.ranges, " ") }
 
-// coordinatorReading is the script reading, with the slots.
+// Reading is a script that returns what is committed, with the slots. It is one command, so
+// that all is of one moment.
 const Reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3]),
 	redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])}`
 
+// ReadCoordinator reads the fields of the state, and the two bitmaps of slots.
 func (m *Coordinator) ReadCoordinator(state map[string]string, bitmaps []any) error {
 	m.ID, m.Fence = state["id"], state["fence"]
 	if m.ID == "" || len(m.Fence) != 16 {
@@ -152,7 +155,7 @@ func (s *transaction) finishRollback(ctx context.Context, v *rollback) error {
 	for i := range headers {
 		h := s.slotHeader(i == 1, "")
 		h.List("voids", v.ranges...)
-		headers[i] = append([]byte(nil), h.Bytes()...)
+		headers[i] = slices.Clone(h.Bytes())
 	}
 	var some []*redis.Cmd
 	pipe := s.client.Pipeline()

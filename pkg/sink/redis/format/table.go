@@ -193,6 +193,7 @@ const (
 	Clustered = "1c"
 )
 
+// Format returns the version of the state.
 func (g *Table) Format() string {
 	if g.Cluster {
 		return Clustered
