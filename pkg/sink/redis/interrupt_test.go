@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -168,6 +169,10 @@ func (s *server) content() map[string]string {
 				if all[name] == "" { // all that it held is void
 					delete(all, name)
 				}
+			case "set":
+				members := node.SMembers(ctx, key).Val()
+				slices.Sort(members)
+				all[name] = fmt.Sprint(members)
 			default:
 				return fmt.Errorf("%s is a %s", key, kind)
 			}
@@ -288,6 +293,82 @@ func TestInterruptedInACluster(t *testing.T) {
 				t.Logf("interrupted after each of %d commands", n-2)
 			})
 		}
+	}
+}
+
+// A block comes in parts and, in an entry of other blocks, whole. The writer of the entry
+// sleeps after any of its commands until the last part has come, and crashes after any that
+// follows: what was complete meanwhile is not rolled back.
+func TestCompletedWhileAnotherSleepsInACluster(t *testing.T) {
+	t.Parallel()
+	for _, structure := range []config.Structure{config.Hash, config.Set} {
+		t.Run(string(structure), func(t *testing.T) {
+			t.Parallel()
+			rows := []balance{{1, 12, 1}, {2, 12, 2}, {3, 12, 3}, {4, 12, 4}}
+			part := func(k int) sink.Change {
+				c := entryOf(t, blocks(12, 13), rows[2*k:2*k+2]...)
+				c.Part, c.Parts, c.Batch = k, 2, "a"
+				return c
+			}
+			whole := entryOf(t, blocks(10, 16), slices.Concat([]balance{{1, 11, 5}}, rows, []balance{{2, 15, 6}})...)
+			beside := []sink.Change{entryOf(t, blocks(0, 10), balance{1, 9, 7}), entryOf(t, blocks(16, 20), balance{2, 16, 8})}
+			tell := func(sleep, crash int) (want, got map[string]string, slept, crashed bool) {
+				s := newCluster(t)
+				cfg, table := s.config(structure, "{table}:{address}:{block_num}"), balanceTable(s)
+				first, second := open(t, cfg, table), open(t, cfg, table)
+				apply(t, second, part(0))
+				sleeper, crasher := asleepAfter(sleep), crashAfter(crash)
+				for _, h := range []*interruption{sleeper, crasher} {
+					if err := redis.Hook(first, h); err != nil {
+						t.Fatal(err)
+					}
+				}
+				done := make(chan error, 1)
+				go func() {
+					_, err := first.Apply(context.Background(), []sink.Change{whole})
+					done <- err
+				}()
+				select {
+				case <-sleeper.asleep:
+					slept = true
+					apply(t, second, part(1))
+					apply(t, second, beside...)
+					close(sleeper.awake)
+				case err := <-done:
+					done <- err
+				}
+				err := <-done
+				if crashed = err != nil; crashed && !errors.Is(err, errCrash) {
+					t.Fatalf("asleep after %d commands, gone after %d: %v", sleep, crash, err)
+				}
+				apply(t, second, part(1), whole)
+				apply(t, second, beside...)
+				state, err := second.State(t.Context())
+				if err != nil || !state.Coverage.Equal(block.NewSet(blocks(0, 20))) {
+					t.Fatalf("asleep after %d commands, gone after %d: covered are %v, %v", sleep, crash, state.Coverage, err)
+				}
+				got = s.content()
+				if err := s.remove(); err != nil {
+					t.Fatal(err)
+				}
+				third := open(t, cfg, table)
+				apply(t, third, whole)
+				apply(t, third, beside...)
+				return s.content(), got, slept, crashed
+			}
+			rounds := 0
+			for sleep, slept := 1, true; slept; sleep++ {
+				for crash, crashed := sleep, true; crashed; crash++ {
+					var want, got map[string]string
+					want, got, slept, crashed = tell(sleep, crash)
+					rounds++
+					if !maps.Equal(want, got) {
+						t.Fatalf("asleep after %d commands, gone after %d:\n%v, want\n%v", sleep, crash, got, want)
+					}
+				}
+			}
+			t.Logf("%d rounds", rounds)
+		})
 	}
 }
 

@@ -114,7 +114,8 @@ func (c *call) wait() error {
 	for _, s := range c.run.sent {
 		reply, err := s.reply.Slice()
 		if err != nil {
-			continue // failed says it
+			failed = cmp.Or(failed, err)
+			continue
 		}
 		if s.guarded {
 			if reply, err = executed(reply); err != nil {

@@ -103,7 +103,8 @@ func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
 		for _, cmd := range e.slices {
 			reply, err := cmd.Slice()
 			if err != nil {
-				continue // failed says it
+				failed = cmp.Or(failed, err)
+				continue
 			}
 			gone, err := w.table.Answered(reply)
 			if err != nil {

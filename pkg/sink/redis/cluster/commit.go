@@ -125,11 +125,14 @@ func (s *transaction) step(ctx context.Context, st *format.Step) error {
 			return err
 		}
 	case len(st.Delete) > 0: // blocks of another reading
-		var names []string
-		for _, r := range st.Delete {
-			names = append(names, format.HexBlock(r.Start))
+		unclaim := func(h *format.Header) {
+			var open []string
+			for _, r := range st.Delete {
+				open = append(open, format.HexBlock(r.Start), s.Claims[r.Start])
+			}
+			h.List("unclaim", open...)
 		}
-		if err := s.rollBack(ctx, st, st.Delete, func(h *format.Header) { h.List("unclaim", names...) }); err != nil {
+		if err := s.rollBack(ctx, st, st.Delete, unclaim); err != nil {
 			return err
 		}
 	}

@@ -47,6 +47,9 @@ if h.home then
     local token = call('HGET', OPEN, h.claims[i])
     if token and token ~= h.claims[i + 1] or covers(h.claims[i], h.claims[i] .. '0') then return {STALE, 0} end
   end
+  for i = 1, #(h.unclaim or {}), 2 do -- what is complete by now is not open any more, and stays
+    if call('HGET', OPEN, h.unclaim[i]) ~= h.unclaim[i + 1] then return {STALE, 0} end
+  end
   if h.from then -- parts that have come meanwhile are to be voided first
     for _, field in ipairs(call('HKEYS', OPEN)) do
       if #field == 16 and field >= h.from and field < h.to and call('HGET', OPEN, field) ~= h.token then return {STALE, 0} end
@@ -120,7 +123,7 @@ if h.home then
     call('HSETNX', OPEN, h.claims[i] .. '#', 0)
   end
   if h.fence then -- from here on, steps that were planned before are refused
-    for _, block in ipairs(h.unclaim or {}) do wipe(block) end
+    for i = 1, #(h.unclaim or {}), 2 do wipe(h.unclaim[i]) end
     call('HSET', META, 'fence', h.fence, 'pending', h.pending)
     slots = call('GET', SLOTS)
   end
