@@ -88,13 +88,8 @@ func numerals(numbers []int) []string {
 // run tells the coordinator which slots will have rows, sends the rows to them, and then
 // tells the coordinator that they are there.
 func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
-	keys := w.table.Keys()
 	if e.prepare != nil {
-		reply, err := w.script.EvalSha(ctx, w.client, keys, e.prepare, "").Slice()
-		if err != nil {
-			return err
-		}
-		if _, err := w.table.Answered(reply); err != nil {
+		if _, err := w.tell(ctx, e.prepare); err != nil {
 			return err
 		}
 	}
@@ -121,24 +116,12 @@ func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
 			return failed
 		}
 	}
-	pipe := w.client.Pipeline()
-	told := make([]*redis.Cmd, len(e.calls))
+	pipe, told := w.client.Pipeline(), make([]*redis.Cmd, len(e.calls))
 	for i, h := range e.calls {
-		told[i] = w.script.EvalSha(ctx, pipe, keys, h, "")
+		told[i] = w.script.EvalSha(ctx, pipe, w.table.Keys(), h, "")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return err
-	}
-	for _, cmd := range told {
-		reply, err := cmd.Slice()
-		if err != nil {
-			return err
-		}
-		if _, err := w.table.Answered(reply); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := w.exec(ctx, pipe, told)
+	return err
 }
 
 // wait waits for the batch in flight and notes what it did.
