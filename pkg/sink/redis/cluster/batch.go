@@ -13,8 +13,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
-// batchInFlight is one batch in flight. Its goroutine owns it until done is closed.
-type batchInFlight struct {
+// batch is what has been sent together. Its goroutine owns it until done is closed.
+type batch struct {
 	done    chan struct{}
 	err     error
 	release context.CancelFunc
@@ -44,7 +44,7 @@ func (s *transaction) flush(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	ctx, release := steady(ctx)
-	e := &batchInFlight{done: make(chan struct{}), release: release, rows: len(s.rows.rows), pipe: s.client.Pipeline(),
+	e := &batch{done: make(chan struct{}), release: release, rows: len(s.rows.rows), pipe: s.client.Pipeline(),
 		calls: s.calls, ranges: s.ranges}
 	if s.part != nil {
 		n, token := s.part.Blocks.Start, s.part.Token()
@@ -87,7 +87,7 @@ func numerals(numbers []int) []string {
 
 // run tells the coordinator which slots will have rows, sends the rows to them, and then
 // tells the coordinator that they are there.
-func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
+func (w *Committer) run(ctx context.Context, e *batch) error {
 	if e.prepare != nil {
 		if _, err := w.tell(ctx, e.prepare); err != nil {
 			return err
