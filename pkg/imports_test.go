@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"sink/delta/storage":             {"fault"},
 	"sink/delta/storage/storagetest": {"sink/delta/storage"},
 	"sink/redis":                     {"sink", "sink/redis/cluster", "sink/redis/format", "sink/redis/scripts", "block", "config", "entry", "fault"},
-	"sink/redis/cluster":             {"sink", "sink/redis/format", "sink/redis/scripts", "block", "config", "entry"},
+	"sink/redis/cluster":             {"sink", "sink/redis/format", "sink/redis/scripts", "block", "entry"},
 	"sink/redis/format":              {"sink", "sink/redis/rdb", "arrowfmt", "block", "config", "fault"},
 	"sink/redis/rdb":                 {},
 	"sink/redis/scripts":             {},

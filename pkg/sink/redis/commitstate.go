@@ -46,7 +46,7 @@ func (w *Writer) readCommitState(ctx context.Context) (*commitState, error) {
 	return parseCommitState(answer, w.target.Format(), w.target.Cluster)
 }
 
-// parseCommitState reads the answer to reading or, of a Cluster, to coordinatorReading.
+// parseCommitState reads the answer to reading or, of a Cluster, to [cluster.Reading].
 func parseCommitState(answer []any, version string, clustered bool) (_ *commitState, err error) {
 	var parts [3][]string
 	if len(answer) < len(parts) {

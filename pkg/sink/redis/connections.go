@@ -12,8 +12,7 @@ import (
 // connections are those of a client, so that all can be closed at once: a name may lead
 // to another server by now. The client makes new ones.
 type connections struct {
-	mu   sync.Mutex
-	open map[net.Conn]struct{}
+	open sync.Map // of *tracked
 }
 
 // tracked is a connection that is taken out when it is closed.
@@ -23,9 +22,7 @@ type tracked struct {
 }
 
 func (c *tracked) Close() error {
-	c.of.mu.Lock()
-	delete(c.of.open, c)
-	c.of.mu.Unlock()
+	c.of.open.Delete(c)
 	return c.Conn.Close()
 }
 
@@ -45,12 +42,7 @@ func (c *connections) watch(o *redis.Options) {
 			return nil, err
 		}
 		t := &tracked{conn, c}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.open == nil {
-			c.open = make(map[net.Conn]struct{})
-		}
-		c.open[t] = struct{}{}
+		c.open.Store(t, nil)
 		if socket, ok := conn.(syscall.Conn); ok {
 			return trackedSocket{t, socket}, nil
 		}
@@ -60,13 +52,8 @@ func (c *connections) watch(o *redis.Options) {
 
 // drop closes all.
 func (c *connections) drop() {
-	c.mu.Lock()
-	all := make([]net.Conn, 0, len(c.open))
-	for conn := range c.open {
-		all = append(all, conn)
-	}
-	c.mu.Unlock()
-	for _, conn := range all {
-		_ = conn.Close() // nobody wants anything from it
-	}
+	c.open.Range(func(conn, _ any) bool {
+		_ = conn.(*tracked).Close() // nobody wants anything from it
+		return true
+	})
 }

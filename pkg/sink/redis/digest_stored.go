@@ -259,22 +259,16 @@ func (d *storedDigest) list(ctx context.Context, row indexed) error {
 	elements, read := d.lists[row.key]
 	if !read {
 		elements = make(map[string]int)
-		const some = 10_000
-		for at := int64(0); ; at += some {
-			values, err := d.client.LRange(ctx, row.key, at, at+some-1).Result()
-			if ofKey(err) {
-				d.refused(row, err)
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			for _, v := range values {
-				elements[v]++
-			}
-			if len(values) < some {
-				break
-			}
+		err := elementsOf(ctx, d.client, row.key, 10_000, func(element string) error {
+			elements[element]++
+			return nil
+		})
+		if ofKey(err) {
+			d.refused(row, err)
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		d.lists[row.key] = elements
 	}

@@ -213,18 +213,12 @@ func (s *search) both(ctx context.Context, stored func(storedRow), known func(xx
 // owners hands out the names of rows that blocks share.
 func (s *search) owners(ctx context.Context, known func(xxh3.Uint128)) error {
 	for _, place := range s.places {
-		for cursor := uint64(0); ; {
-			pairs, next, err := s.client.HScan(ctx, place+"owners", cursor, "", scanCount).Result()
-			if err != nil {
-				return err
-			}
-			for i := 0; i+1 < len(pairs); i += 2 {
-				known(xxh3.HashString128(pairs[i]))
-			}
-			cursor = next
-			if cursor == 0 {
-				break
-			}
+		err := scanned(ctx, s.client.HScan(ctx, place+"owners", 0, "", scanCount), 2, func(name string) error {
+			known(xxh3.HashString128(name))
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -36,18 +36,16 @@ func keyShapeOf(g *format.Table) keyShape {
 	if s.fixed {
 		return s
 	}
-	special := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
-	glob, exact := special.Replace(p.Literals[0]), `(?s)\A`+regexp.QuoteMeta(p.Literals[0])
-	grouped := false
+	exact, grouped := `(?s)\A`+regexp.QuoteMeta(p.Literals[0]), false
 	for i, column := range p.Indexes {
 		value := valueIn(p, g.Schema.Field(column).Type)
 		if column == g.Block && !grouped {
 			value, grouped = "("+value+")", true
 		}
-		glob += "*" + special.Replace(p.Literals[i+1])
 		exact += value + regexp.QuoteMeta(p.Literals[i+1])
 	}
-	s.glob, s.exact = glob, regexp.MustCompile(exact+`\z`)
+	_, s.glob = p.Sample()
+	s.exact = regexp.MustCompile(exact + `\z`)
 	return s
 }
 
@@ -85,33 +83,50 @@ func (s *search) scan(ctx context.Context, stored func(storedRow)) error {
 
 func (s *search) scanNode(ctx context.Context, node redis.Cmdable, stored func(storedRow)) error {
 	state := []string{s.target.Prefix(), "ampipe:" + s.target.Pipeline + ":" + s.target.Sink + ":{"}
-	for cursor := uint64(0); ; {
-		keys, next, err := node.ScanType(ctx, cursor, s.shape.glob, scanCount, s.shape.kind).Result()
+	return scanned(ctx, node.ScanType(ctx, 0, s.shape.glob, scanCount, s.shape.kind), 1, func(key string) error {
+		match := s.shape.exact.FindStringSubmatch(key)
+		if match == nil || strings.HasPrefix(key, state[0]) || strings.HasPrefix(key, state[1]) {
+			return nil
+		}
+		var n block.Number
+		if len(match) > 1 {
+			at, err := strconv.ParseUint(match[1], 10, 64)
+			n = block.Number(at)
+			if err != nil || n < s.floor {
+				return nil // not a key of ours, or not of interest
+			}
+		}
+		return s.rowsOf(ctx, node, key, n, stored)
+	})
+}
+
+// scanned hands out every first of step values of a scan that has begun with cmd.
+func scanned(ctx context.Context, cmd *redis.ScanCmd, step int, f func(string) error) error {
+	it := cmd.Iterator()
+	for i := 0; it.Next(ctx); i++ {
+		if i%step > 0 {
+			continue
+		}
+		if err := f(it.Val()); err != nil {
+			return err
+		}
+	}
+	return it.Err()
+}
+
+// elementsOf hands out the elements of a list, so many at a time.
+func elementsOf(ctx context.Context, node redis.Cmdable, key string, some int64, f func(string) error) error {
+	for at := int64(0); ; at += some {
+		values, err := node.LRange(ctx, key, at, at+some-1).Result()
 		if err != nil {
 			return err
 		}
-		for _, key := range keys {
-			match := s.shape.exact.FindStringSubmatch(key)
-			if match == nil || strings.HasPrefix(key, state[0]) || strings.HasPrefix(key, state[1]) {
-				continue
-			}
-			var n block.Number
-			if len(match) > 1 {
-				at, err := strconv.ParseUint(match[1], 10, 64)
-				if err != nil {
-					continue // not a key of ours
-				}
-				n = block.Number(at)
-				if n < s.floor {
-					continue
-				}
-			}
-			if err := s.rowsOf(ctx, node, key, n, stored); err != nil {
+		for _, v := range values {
+			if err := f(v); err != nil {
 				return err
 			}
 		}
-		cursor = next
-		if cursor == 0 {
+		if int64(len(values)) < some {
 			return nil
 		}
 	}
@@ -134,38 +149,17 @@ func (s *search) rowsOf(ctx context.Context, node redis.Cmdable, key string, n b
 		}
 		stored(storedRow{s.hash(key, member), key, at})
 	}
-	pages := func(read func(cursor uint64) ([]string, uint64, error), step int) error {
-		for cursor := uint64(0); ; {
-			members, next, err := read(cursor)
-			if err != nil {
-				return err
-			}
-			for i := 0; i < len(members); i += step {
-				row(members[i], func() string { return blockIn(s.target, members[i]) })
-			}
-			cursor = next
-			if cursor == 0 {
-				return nil
-			}
-		}
+	document := func(text string) error {
+		row(text, func() string { return blockIn(s.target, text) })
+		return nil
 	}
 	switch s.target.Structure {
 	case config.Set:
-		return pages(func(cursor uint64) ([]string, uint64, error) {
-			return node.SScan(ctx, key, cursor, "", scanCount).Result()
-		}, 1)
+		return scanned(ctx, node.SScan(ctx, key, 0, "", scanCount), 1, document)
 	case config.SortedSet:
-		return pages(func(cursor uint64) ([]string, uint64, error) {
-			return node.ZScan(ctx, key, cursor, "", scanCount).Result()
-		}, 2)
+		return scanned(ctx, node.ZScan(ctx, key, 0, "", scanCount), 2, document)
 	case config.List:
-		return pages(func(at uint64) ([]string, uint64, error) {
-			elements, err := node.LRange(ctx, key, int64(at), int64(at)+scanCount-1).Result()
-			if len(elements) < scanCount {
-				return elements, 0, err
-			}
-			return elements, at + scanCount, err
-		}, 1)
+		return elementsOf(ctx, node, key, scanCount, document)
 	case config.Stream:
 		return s.entriesOf(ctx, node, key, row)
 	default:

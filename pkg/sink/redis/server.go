@@ -18,29 +18,29 @@ import (
 // inspectServer checks one server and returns what may become trouble.
 func inspectServer(ctx context.Context, g *format.Table, client redis.UniversalClient) ([]string, error) {
 	info, err := serverInfo(ctx, client)
+	if err == nil {
+		err = checkServer(g, info)
+	}
+	if err == nil && g.Structure == config.JSON {
+		err = checkModule(ctx, client)
+	}
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		return nil, cmp.Or(tryRights(ctx, g, client), err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := checkServer(g, info); err != nil {
-		return nil, err
-	}
-	if g.Structure == config.JSON {
-		found, err := client.Do(ctx, "COMMAND", "INFO", "JSON.SET").Slice()
-		if redis.HasErrorPrefix(err, "NOPERM") {
-			return nil, cmp.Or(tryRights(ctx, g, client), err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 || found[0] == nil {
-			return nil, fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; " +
-				"load it, or use structure: string, which holds the same documents"))
-		}
-	}
 	return serverWarnings(g, info), tryRights(ctx, g, client)
+}
+
+// checkModule refuses a server without RedisJSON.
+func checkModule(ctx context.Context, client redis.UniversalClient) error {
+	found, err := client.Do(ctx, "COMMAND", "INFO", "JSON.SET").Slice()
+	if err == nil && (len(found) == 0 || found[0] == nil) {
+		return fault.Permanent(errors.New("the server does not have the module RedisJSON, which structure: json needs; " +
+			"load it, or use structure: string, which holds the same documents"))
+	}
+	return err
 }
 
 // serverInfo returns what a server says about itself.

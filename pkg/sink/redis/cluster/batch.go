@@ -13,8 +13,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/redis/format"
 )
 
-// batchInFlight is one batch in flight. Its goroutine owns it until done is closed.
-type batchInFlight struct {
+// batch is what has been sent together. Its goroutine owns it until done is closed.
+type batch struct {
 	done    chan struct{}
 	err     error
 	release context.CancelFunc
@@ -44,7 +44,7 @@ func (s *transaction) flush(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	ctx, release := steady(ctx)
-	e := &batchInFlight{done: make(chan struct{}), release: release, rows: len(s.rows.rows), pipe: s.client.Pipeline(),
+	e := &batch{done: make(chan struct{}), release: release, rows: len(s.rows.rows), pipe: s.client.Pipeline(),
 		calls: s.calls, ranges: s.ranges}
 	if s.part != nil {
 		n, token := s.part.Blocks.Start, s.part.Token()
@@ -87,14 +87,9 @@ func numerals(numbers []int) []string {
 
 // run tells the coordinator which slots will have rows, sends the rows to them, and then
 // tells the coordinator that they are there.
-func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
-	keys := w.table.Keys()
+func (w *Committer) run(ctx context.Context, e *batch) error {
 	if e.prepare != nil {
-		reply, err := w.script.EvalSha(ctx, w.client, keys, e.prepare, "").Slice()
-		if err != nil {
-			return err
-		}
-		if _, err := w.table.Answered(reply); err != nil {
+		if _, err := w.tell(ctx, e.prepare); err != nil {
 			return err
 		}
 	}
@@ -121,24 +116,12 @@ func (w *Committer) run(ctx context.Context, e *batchInFlight) error {
 			return failed
 		}
 	}
-	pipe := w.client.Pipeline()
-	told := make([]*redis.Cmd, len(e.calls))
+	pipe, told := w.client.Pipeline(), make([]*redis.Cmd, len(e.calls))
 	for i, h := range e.calls {
-		told[i] = w.script.EvalSha(ctx, pipe, keys, h, "")
+		told[i] = w.script.EvalSha(ctx, pipe, w.table.Keys(), h, "")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return err
-	}
-	for _, cmd := range told {
-		reply, err := cmd.Slice()
-		if err != nil {
-			return err
-		}
-		if _, err := w.table.Answered(reply); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := w.exec(ctx, pipe, told)
+	return err
 }
 
 // wait waits for the batch in flight and notes what it did.

@@ -60,7 +60,7 @@ type transaction struct {
 	part   *format.Chunk // or one part of a block
 	calls  [][]byte      // headers of the calls that commit it, once all participants have answered
 
-	running *batchInFlight
+	running *batch
 	applied sink.Applied // Skipped: rows that slots had already
 }
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,10 +34,12 @@ type rollback struct {
 
 func (v *rollback) String() string { return v.fence + " " + strings.Join(v.ranges, " ") }
 
-// coordinatorReading is the script reading, with the slots.
+// Reading is a script that returns what is committed, with the slots. It is one command, so
+// that all is of one moment.
 const Reading = `return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1), redis.call('HGETALL', KEYS[3]),
 	redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])}`
 
+// ReadCoordinator reads the fields of the state, and the two bitmaps of slots.
 func (m *Coordinator) ReadCoordinator(state map[string]string, bitmaps []any) error {
 	m.ID, m.Fence = state["id"], state["fence"]
 	if m.ID == "" || len(m.Fence) != 16 {
@@ -87,12 +90,32 @@ func (s *transaction) toCoordinator(st *format.Step) *format.Header {
 }
 
 // tell calls the coordinator.
-func (c *Committer) tell(ctx context.Context, h *format.Header) ([]any, error) {
-	reply, err := c.script.EvalSha(ctx, c.client, c.table.Keys(), h.Bytes(), "").Slice()
+func (c *Committer) tell(ctx context.Context, header []byte) ([]any, error) {
+	reply, err := c.script.EvalSha(ctx, c.client, c.table.Keys(), header, "").Slice()
 	if err == nil {
 		_, err = c.table.Answered(reply)
 	}
 	return reply, err
+}
+
+// exec sends calls in a pipe, and returns how many rows they have removed, up to the first
+// that has failed.
+func (c *Committer) exec(ctx context.Context, pipe redis.Pipeliner, calls []*redis.Cmd) (gone uint64, err error) {
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, err
+	}
+	for _, cmd := range calls {
+		reply, err := cmd.Slice()
+		if err != nil {
+			return gone, err
+		}
+		n, err := c.table.Answered(reply)
+		if err != nil {
+			return gone, err
+		}
+		gone += n
+	}
+	return gone, nil
 }
 
 // rollBack removes rows: it raises the fence, so that nothing that was planned before
@@ -122,7 +145,7 @@ func (s *transaction) rollBack(ctx context.Context, st *format.Step, voids []blo
 	h.Text("fence", v.fence)
 	h.Text("pending", v.String())
 	more(h)
-	reply, err := s.tell(ctx, h)
+	reply, err := s.tell(ctx, h.Bytes())
 	if err != nil {
 		return err
 	}
@@ -152,48 +175,25 @@ func (s *transaction) finishRollback(ctx context.Context, v *rollback) error {
 	for i := range headers {
 		h := s.slotHeader(i == 1, "")
 		h.List("voids", v.ranges...)
-		headers[i] = append([]byte(nil), h.Bytes()...)
+		headers[i] = slices.Clone(h.Bytes())
 	}
-	var some []*redis.Cmd
-	pipe := s.client.Pipeline()
-	tell := func() error {
-		if len(some) == 0 {
-			return nil
+	for some := range slices.Chunk(slices.Collect(s.Slots.Each), rollbackSlots) {
+		pipe, calls := s.client.Pipeline(), make([]*redis.Cmd, len(some))
+		for i, slot := range some {
+			header := headers[0]
+			if s.Ready.has(slot) {
+				header = headers[1]
+			}
+			calls[i] = s.slotCall(ctx, pipe, slot, header, "", "")
 		}
-		if _, err := pipe.Exec(ctx); err != nil {
+		gone, err := s.exec(ctx, pipe, calls)
+		s.applied.Deleted += gone
+		if err != nil {
 			return err
 		}
-		for _, cmd := range some {
-			reply, err := cmd.Slice()
-			if err != nil {
-				return err
-			}
-			gone, err := s.table.Answered(reply)
-			if err != nil {
-				return err
-			}
-			s.applied.Deleted += gone
-		}
-		some = some[:0]
-		return nil
-	}
-	for slot := range s.Slots.Each {
-		header := headers[0]
-		if s.Ready.has(slot) {
-			header = headers[1]
-		}
-		some = append(some, s.slotCall(ctx, pipe, slot, header, "", ""))
-		if len(some) == rollbackSlots {
-			if err := tell(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := tell(); err != nil {
-		return err
 	}
 	h := s.toCoordinator(nil)
 	h.Flag("settled", true)
-	_, err := s.tell(ctx, h)
+	_, err := s.tell(ctx, h.Bytes())
 	return err
 }

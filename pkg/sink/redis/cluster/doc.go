@@ -10,13 +10,13 @@
 // A batch of rows is committed in two phases, one call of [scripts.Apply] or
 // [scripts.Slot] an arrow:
 //
-//	writer                        coordinator            participants
-//	  │ prepare: slots, claims ──────▶│ that may have rows    │
-//	  │                               │                       │
-//	  │ rows, blocks, index ─────────────────────────────────▶│ write what is missing
-//	  │◀──────────────────────────────────────────── all have │ answered
-//	  │                               │                       │
-//	  │ commit: coverage, lane ──────▶│ the blocks are there  │
+//	writer                      coordinator            participants
+//	│ prepare: slots, claims ──────▶│ that may have rows    │
+//	│                               │                       │
+//	│ rows, blocks, index ─────────────────────────────────▶│ write what is missing
+//	│◀──────────────────────────────────────────── all have │ answered
+//	│                               │                       │
+//	│ commit: coverage, lane ──────▶│ the blocks are there  │
 //
 // A rollback takes blocks back: of a reorg, when the live lane or an epoch begins, and
 // when another reading of a block replaces its parts.

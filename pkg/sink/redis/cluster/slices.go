@@ -14,7 +14,7 @@ import (
 )
 
 // assemble makes slices of the collected rows: for each slot some, or one.
-func (s *transaction) assemble(ctx context.Context, e *batchInFlight) {
+func (s *transaction) assemble(ctx context.Context, e *batch) {
 	m := &s.rows
 	slices.SortStableFunc(m.rows, func(a, b packedRow) int {
 		return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.block, b.block))
@@ -72,7 +72,7 @@ func (w *Committer) slotCall(ctx context.Context, pipe redis.Pipeliner, slot int
 // slicing cuts the rows of one slot into slices.
 type slicing struct {
 	tx     *transaction
-	batch  *batchInFlight
+	batch  *batch
 	slot   int
 	header []byte
 	within block.Range  // range of the batch that the last section was of

@@ -41,9 +41,10 @@ func closeText(dst []byte, at int) []byte {
 	return dst
 }
 
-// OpenArray begins an array; closeArray writes how many elements it got.
+// OpenArray begins an array; [CloseArray] writes how many elements it got.
 func OpenArray(dst []byte) []byte { return append(dst, 0xdd, 0, 0, 0, 0) }
 
+// CloseArray ends the array of n elements that began at a position.
 func CloseArray(dst []byte, at, n int) { binary.BigEndian.PutUint32(dst[at+1:], uint32(n)) }
 
 // Header is the map that tells the script what to do.
@@ -52,12 +53,15 @@ type Header struct {
 	n   int
 }
 
+// Reset begins an empty header.
 func (h *Header) Reset() { h.buf, h.n = append(h.buf[:0], 0xdf, 0, 0, 0, 0), 0 }
 
+// Text adds a text.
 func (h *Header) Text(name, value string) {
 	h.buf, h.n = AppendPacked(AppendPacked(h.buf, name), value), h.n+1
 }
 
+// Flag adds a truth value.
 func (h *Header) Flag(name string, value bool) {
 	b := byte(0xc2)
 	if value {
@@ -66,6 +70,7 @@ func (h *Header) Flag(name string, value bool) {
 	h.buf, h.n = append(AppendPacked(h.buf, name), b), h.n+1
 }
 
+// List adds a list of texts.
 func (h *Header) List(name string, values ...string) {
 	h.buf, h.n = AppendPacked(h.buf, name), h.n+1
 	at := len(h.buf)
@@ -84,6 +89,7 @@ func (h *Header) packed(name string, texts []byte, n int) {
 	CloseArray(h.buf, at, n)
 }
 
+// Bytes returns the header, packed; it is valid until Reset.
 func (h *Header) Bytes() []byte {
 	binary.BigEndian.PutUint32(h.buf[1:], uint32(h.n))
 	return h.buf

@@ -24,6 +24,7 @@ type Packer struct {
 	LastBlock block.Number
 }
 
+// Reset begins the next call.
 func (p *Packer) Reset() {
 	p.Rows, p.Ends, p.Blocks, p.Index = p.Rows[:0], p.Ends[:0], p.Blocks[:0], OpenArray(p.Index[:0])
 	p.Count, p.groups, p.inGroup = 0, 0, 0

@@ -13,8 +13,8 @@ import (
 )
 
 // A slice is what one call of the script writes, for some milliseconds in which
-// the server does nothing else: about sliceRows rows, unless a row is large. A
-// block of up to wholeRows rows is never cut.
+// the server does nothing else: about SliceRows rows, unless a row is large. A
+// block of up to WholeRows rows is never cut.
 const (
 	SliceRows  = 128
 	WholeRows  = 384

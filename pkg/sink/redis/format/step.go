@@ -123,6 +123,7 @@ func (h *Header) Chunk(c Chunk, offset int) {
 // HexBlock returns a block number as it stands in keys: text in the order of numbers.
 func HexBlock(n block.Number) string { return fmt.Sprintf("%016x", uint64(n)) }
 
+// ParseBlock reads a block number of a key.
 func ParseBlock(s string) (block.Number, error) {
 	n, err := strconv.ParseUint(s, 16, 64)
 	if err != nil || len(s) != 16 {

@@ -26,7 +26,6 @@ type Table struct {
 	Indexes        []int // that are written, in the order of the schema
 	score          int
 	Owned          bool // rows of different blocks can have one name
-	bare           bool // the columns that are written may all be null
 	labels         [][]byte
 	names          [][]byte // columns' names, packed; nil for those that are not written
 	elements       [][]byte // and as elements of a listpack
@@ -51,8 +50,7 @@ func NewTable(cfg config.Redis, t sink.Table) (*Table, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fault.Permanent(fmt.Errorf("redis keys %s: %w", cfg.Key, err))
 	}
-	g.bare = !slices.Contains(g.Indexes, g.Block)
-	g.Owned = g.Named() && !slices.Contains(g.Pattern.Indexes, g.Block) && (cfg.Structure.Keyed() || g.bare)
+	g.Owned = g.Named() && !slices.Contains(g.Pattern.Indexes, g.Block) && (cfg.Structure.Keyed() || !slices.Contains(g.Indexes, g.Block))
 	g.label()
 	return g, nil
 }
@@ -195,6 +193,7 @@ const (
 	Clustered = "1c"
 )
 
+// Format returns the version of the state.
 func (g *Table) Format() string {
 	if g.Cluster {
 		return Clustered

@@ -9,7 +9,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
 )
 
-// documents is how JSON is written: compact, and decimals as strings, for readers hold
+// Documents is how JSON is written: compact, and decimals as strings, for readers hold
 // numbers as doubles.
 const Documents = arrowfmt.QuotedDecimals
 

@@ -15,47 +15,58 @@ func FuzzHash(f *testing.F) {
 	for _, seed := range []string{
 		"a\n1", "", "\n", "0\n-0\n00\n-\n+1", "127\n128\n-1\n-4096\n-4097\n4095\n4096", "32767\n32768\n-32768\n-32769\n8388607\n8388608\n-8388608\n-8388609",
 		"2147483647\n2147483648\n-2147483648\n-2147483649\n9223372036854775807\n9223372036854775808\n-9223372036854775808\n-9223372036854775809",
-		strings.Repeat("x", 63) + "\n" + strings.Repeat("x", 64) + "\n" + strings.Repeat("x", 4095) + "\n" + strings.Repeat("x", 4096), strings.Repeat("\n", 70_000),
+		strings.Repeat("x", 63) + "\n" + strings.Repeat("x", 64) + "\n" + strings.Repeat("x", 4095) + "\n" + strings.Repeat("x", 4096),
 	} {
 		f.Add(seed, uint8(len(seed)))
 	}
 	f.Fuzz(func(t *testing.T, text string, before uint8) {
-		start, want := int(before), strings.Split(text, "\n")
-		dump := OpenHash(make([]byte, start))
-		for _, field := range want {
-			dump = CloseElement(append(OpenElement(dump), field...), len(dump))
-		}
-		dump = CloseHash(dump, start, len(want))[start:]
-
-		body, end := dump[:len(dump)-8], dump[len(dump)-10:]
-		if dump[0] != 16 || dump[1] != 0x80 || binary.LittleEndian.Uint16(end) != 10 || binary.LittleEndian.Uint64(end[2:]) != bitwise(body) {
-			t.Fatalf("begins with %x and ends with %x", dump[:2], end)
-		}
-		pack := body[6 : len(body)-2]
-		if n := len(pack); int(binary.BigEndian.Uint32(dump[2:])) != n || int(binary.LittleEndian.Uint32(pack)) != n ||
-			int(binary.LittleEndian.Uint16(pack[4:])) != min(len(want), math.MaxUint16) || pack[n-1] != 0xff {
-			t.Fatalf("the listpack of %d bytes and %d elements begins with %x", n, len(want), pack[:6])
-		}
-		got, sizes := elements(t, pack[6:len(pack)-1])
-		if !slices.Equal(got, want) {
-			t.Fatalf("got %.100q, want %.100q", got, want)
-		}
-		at := len(pack) - 1
-		for _, size := range slices.Backward(sizes) {
-			length := 0
-			for shift := 0; ; shift += 7 {
-				at--
-				length |= int(pack[at]&127) << shift
-				if pack[at] < 128 {
-					break
-				}
-			}
-			if length != size {
-				t.Fatalf("an element of %d bytes says %d to who reads backwards", size, length)
-			}
-			at -= size
-		}
+		checkHash(t, int(before), strings.Split(text, "\n"))
 	})
+}
+
+// TestHashOfManyFields: 16 bits do not hold the number of elements.
+func TestHashOfManyFields(t *testing.T) {
+	for _, n := range []int{math.MaxUint16 - 1, math.MaxUint16, math.MaxUint16 + 1, 70_000} {
+		checkHash(t, 7, make([]string, n))
+	}
+}
+
+func checkHash(t *testing.T, start int, want []string) {
+	t.Helper()
+	dump := OpenHash(make([]byte, start))
+	for _, field := range want {
+		dump = CloseElement(append(OpenElement(dump), field...), len(dump))
+	}
+	dump = CloseHash(dump, start, len(want))[start:]
+
+	body, end := dump[:len(dump)-8], dump[len(dump)-10:]
+	if dump[0] != 16 || dump[1] != 0x80 || binary.LittleEndian.Uint16(end) != 10 || binary.LittleEndian.Uint64(end[2:]) != bitwise(body) {
+		t.Fatalf("begins with %x and ends with %x", dump[:2], end)
+	}
+	pack := body[6 : len(body)-2]
+	if n := len(pack); int(binary.BigEndian.Uint32(dump[2:])) != n || int(binary.LittleEndian.Uint32(pack)) != n ||
+		int(binary.LittleEndian.Uint16(pack[4:])) != min(len(want), math.MaxUint16) || pack[n-1] != 0xff {
+		t.Fatalf("the listpack of %d bytes and %d elements begins with %x", n, len(want), pack[:6])
+	}
+	got, sizes := elements(t, pack[6:len(pack)-1])
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %.100q, want %.100q", got, want)
+	}
+	at := len(pack) - 1
+	for _, size := range slices.Backward(sizes) {
+		length := 0
+		for shift := 0; ; shift += 7 {
+			at--
+			length |= int(pack[at]&127) << shift
+			if pack[at] < 128 {
+				break
+			}
+		}
+		if length != size {
+			t.Fatalf("an element of %d bytes says %d to who reads backwards", size, length)
+		}
+		at -= size
+	}
 }
 
 // elements reads those of a listpack, and their sizes without what is for reading
