@@ -38,7 +38,8 @@ func measureConcurrent(ctx context.Context, e *env, r *report) error {
 		return func(ctx context.Context) (sample, error) { return e.loadInto(ctx, into...) }
 	}
 	return r.add(e.compare(ctx, "three destinations at once", 0,
-		side{"ampipe run, three destinations", run(sinks["PostgreSQL"], sinks["Redis"], sinks["Delta"])}, side{slowest + " alone", run(sinks[slowest])}))
+		side{"ampipe run, three destinations", run(sinks["PostgreSQL"], sinks["Redis"], sinks["Delta"])},
+		side{slowest + " alone", run(sinks[slowest])}))
 }
 
 // loadInto runs the command with these sinks, everything new.

@@ -40,19 +40,13 @@ func (r *report) note(format string, args ...any) {
 func (r *report) finish() { r.took = time.Since(r.started) }
 
 // failures counts the demands that are not met.
-func (r *report) failures() (n int) {
-	for _, c := range r.comparisons {
-		if c.failed() {
-			n++
-		}
-	}
-	for _, p := range r.peaks {
-		if p.failed() {
-			n++
-		}
-	}
-	for _, d := range r.delays {
-		if d.failed() {
+func (r *report) failures() int {
+	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays)
+}
+
+func failed[T interface{ failed() bool }](results []T) (n int) {
+	for _, result := range results {
+		if result.failed() {
 			n++
 		}
 	}

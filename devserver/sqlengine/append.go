@@ -25,17 +25,9 @@ func appendValue(to array.Builder, value any) error {
 		return appendAs(b, value)
 	case *array.BinaryBuilder:
 		return appendAs(b, value)
-	case *array.Int8Builder:
-		return appendInteger(b, value)
-	case *array.Int16Builder:
-		return appendInteger(b, value)
 	case *array.Int32Builder:
 		return appendInteger(b, value)
 	case *array.Int64Builder:
-		return appendInteger(b, value)
-	case *array.Uint8Builder:
-		return appendInteger(b, value)
-	case *array.Uint16Builder:
 		return appendInteger(b, value)
 	case *array.Uint32Builder:
 		return appendInteger(b, value)
@@ -85,6 +77,7 @@ func appendValue(to array.Builder, value any) error {
 		if s, is := value.(string); is { // other layouts of text
 			return to.AppendValueFromString(s)
 		}
+		return appendNumber(to, value)
 	}
 	return misfit(to, value)
 }
@@ -108,24 +101,20 @@ func appendAs[T any](b builder[T], value any) error {
 	return nil
 }
 
-// appendInteger appends any of the driver's numbers that T can hold.
-func appendInteger[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](b builder[T], value any) error {
+func appendInteger[T int32 | int64 | uint32 | uint64](b builder[T], value any) error {
 	if v, is := value.(T); is {
 		b.Append(v)
 		return nil
 	}
+	return appendNumber(b, value)
+}
+
+// appendNumber appends any of the driver's numbers that a column of integers can hold.
+func appendNumber(to array.Builder, value any) error {
 	v, is := integer(value)
-	if !is {
-		return misfit(b, value)
+	if !is || to.AppendValueFromString(v.String()) != nil {
+		return misfit(to, value)
 	}
-	narrow := T(v.Uint64()) // the lowest bits
-	if v.IsInt64() {
-		narrow = T(v.Int64())
-	}
-	if back, _ := integer(narrow); back.Cmp(v) != 0 {
-		return misfit(b, value)
-	}
-	b.Append(narrow)
 	return nil
 }
 

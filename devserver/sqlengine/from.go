@@ -3,8 +3,6 @@ package sqlengine
 import (
 	"slices"
 	"strings"
-
-	"github.com/ampipe/ampipe/devserver/table"
 )
 
 // from returns the columns of a FROM clause.
@@ -119,17 +117,4 @@ func (r *resolver) join(f *from, with *env, outer *scope) (scope, error) {
 
 func named(columns []column, name string) bool {
 	return slices.ContainsFunc(columns, func(c column) bool { return strings.EqualFold(c.name, name) })
-}
-
-// tables returns the tables that limit the ranges of an answer, each once.
-func tables(uses []*use) []*use {
-	seen := map[*table.Table]bool{}
-	var out []*use
-	for _, u := range uses {
-		if u.counted && !seen[u.table] {
-			seen[u.table] = true
-			out = append(out, u)
-		}
-	}
-	return out
 }

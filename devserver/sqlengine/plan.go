@@ -57,11 +57,13 @@ func (e *Engine) Plan(ctx context.Context, sql string) (*Plan, error) {
 	return p, nil
 }
 
-// Tables lists the tables whose ranges limit those of the answer (AP 2).
+// Tables lists the tables whose ranges limit those of the answer, each once (AP 2).
 func (p *Plan) Tables() []TableUse {
 	var out []TableUse
-	for _, u := range tables(p.uses) {
-		out = append(out, TableUse{u.dataset, u.table})
+	for _, u := range p.uses {
+		if t := (TableUse{u.dataset, u.table}); u.counted && !slices.Contains(out, t) {
+			out = append(out, t)
+		}
 	}
 	return out
 }

@@ -18,6 +18,14 @@ func setColumn(chunk duckdb.DataChunk, column int, from arrow.Array, at, rows in
 		return setEach(chunk, column, a, at, rows)
 	case *array.Uint32:
 		return setEach(chunk, column, a, at, rows)
+	case *array.Int32:
+		return setEach(chunk, column, a, at, rows)
+	case *array.Int64:
+		return setEach(chunk, column, a, at, rows)
+	case *array.Boolean:
+		return setEach(chunk, column, a, at, rows)
+	case *array.String:
+		return setEach(chunk, column, a, at, rows)
 	case *array.FixedSizeBinary:
 		return setEach(chunk, column, a, at, rows)
 	case *array.Binary:

@@ -12,8 +12,7 @@ var digestCases = []testCase{{"digests tell what differs", digests}}
 
 // digests compares what a destination holds with its source, and with a source
 // that is not quite the same.
-func digests(b *env) {
-	w := b.writer()
+func digests(b *env, w sink.Writer) {
 	d, ok := w.(sink.Digester)
 	if !ok {
 		b.Log("this destination cannot be verified")

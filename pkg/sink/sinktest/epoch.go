@@ -8,8 +8,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-func laterEpoch(b *env) {
-	w := b.writer()
+func laterEpoch(b *env, w sink.Writer) {
 	old := newLane()
 	b.apply(w, old.data(span(10, 20), 1), old.watermark(19, 1))
 	next := &lane{seq: 0, step: 1, epoch: 2}
@@ -27,8 +26,7 @@ func laterEpoch(b *env) {
 	}
 }
 
-func epochAbove(b *env) {
-	w := b.writer()
+func epochAbove(b *env, w sink.Writer) {
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
 	next := &lane{seq: 0, step: 1, epoch: 2}
@@ -54,8 +52,7 @@ func (l *lane) begins(n, last block.Number, fork int) item {
 
 // epochOnAnotherFork: the block of the cursor was replaced while nobody told the
 // destination, so that nothing vouches for what lies below it, down to the live start.
-func epochOnAnotherFork(b *env) {
-	w := b.writer()
+func epochOnAnotherFork(b *env, w sink.Writer) {
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
 	next := &lane{step: 1, epoch: 2}
@@ -76,8 +73,7 @@ func epochOnAnotherFork(b *env) {
 
 // epochOnTheSameFork: a cursor that the epoch begins behind vouches for what lies below
 // it, and so does one above, which the planner has compared with the chain.
-func epochOnTheSameFork(b *env) {
-	w := b.writer()
+func epochOnTheSameFork(b *env, w sink.Writer) {
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
 	for _, c := range []struct {
@@ -99,8 +95,7 @@ func epochOnTheSameFork(b *env) {
 }
 
 // epochAtOnce: what an epoch voids depends on the entries before it in the same call.
-func epochAtOnce(b *env) {
-	w := b.writer()
+func epochAtOnce(b *env, w sink.Writer) {
 	old := newLane()
 	b.apply(w, data(span(0, 10), 0), old.data(span(10, 20), 1), old.watermark(19, 1))
 	next := &lane{step: 1, epoch: 2}

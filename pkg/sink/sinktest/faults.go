@@ -19,8 +19,7 @@ var faultCases = []testCase{
 	{"refused half way, and repeated", refusedHalfWay},
 }
 
-func cancelled(b *env) {
-	w := b.writer()
+func cancelled(b *env, w sink.Writer) {
 	b.apply(w, data(span(0, 5), 0))
 	b.wantSame(w, func() {
 		ctx, cancel := context.WithCancel(b.Context())
@@ -35,8 +34,7 @@ func cancelled(b *env) {
 
 // cancelledMidway cancels calls after ever longer times, so that some of them
 // are hit before, some in and some after the commit.
-func cancelledMidway(b *env) {
-	w := b.writer()
+func cancelledMidway(b *env, w sink.Writer) {
 	const calls = 24
 	for i := range block.Number(calls) {
 		var items []item
@@ -60,14 +58,14 @@ func cancelledMidway(b *env) {
 }
 
 // cutOff kills the connections while four goroutines write.
-func cutOff(b *env) {
+func cutOff(b *env, w sink.Writer) {
 	killer, ok := b.dest.(Killer)
 	if !ok {
 		b.Log("this destination has no connections to lose")
 		return
 	}
 	rnd := b.random()
-	writers := []sink.Writer{b.writer(), b.writer()}
+	writers := []sink.Writer{w, b.writer()}
 	work := [4][]item{}
 	for i := range work {
 		work[i] = shuffled(rnd, cut(span(0, 400), 10))
@@ -106,13 +104,12 @@ func cutOff(b *env) {
 	b.wantCoverage(writers[0], span(0, 400))
 }
 
-func refusedRow(b *env) {
+func refusedRow(b *env, w sink.Writer) {
 	refuser, ok := b.dest.(Refuser)
 	if !ok {
 		b.Log("this destination refuses no row of the suite's table")
 		return
 	}
-	w := b.writer()
 	b.apply(w, data(span(0, 5), 0))
 	bad, column := refuser.Refused()
 	rows := bigRows(21, 0, 9)
@@ -138,13 +135,12 @@ func refusedRow(b *env) {
 // refusedHalfWay has a destination refuse one row after others were written, several
 // times, whole or as a part of a block: in the end each row is there once, and a reorg
 // leaves none.
-func refusedHalfWay(b *env) {
+func refusedHalfWay(b *env, w sink.Writer) {
 	obstructor, ok := b.dest.(Obstructor)
 	if !ok {
 		b.Log("this destination cannot be kept from taking one row")
 		return
 	}
-	w := b.writer()
 	b.apply(w, data(span(0, 5), 0))
 	// The indexes of the rows that are refused are of no other row.
 	rows, big := append(chain(span(5, 20), 0), Row{Key: "last", Block: 19, Index: 900}), bigRows(20, 0, 9)

@@ -24,16 +24,14 @@ var historyCases = []testCase{
 	{"goroutines and writers at the same time", concurrent},
 }
 
-func newIsEmpty(b *env) {
-	w := b.writer()
+func newIsEmpty(b *env, w sink.Writer) {
 	if s := b.state(w); s.Coverage.Len() != 0 || s.Live != (sink.LiveState{}) {
 		b.Errorf("state is %+v", s)
 	}
 	b.wantRows(nil)
 }
 
-func appliedOnce(b *env) {
-	w := b.writer()
+func appliedOnce(b *env, w sink.Writer) {
 	it := data(span(10, 20), 0)
 	if got := b.apply(w, it); got.Rows != uint64(len(it.rows)) || got.Deleted != 0 {
 		b.Errorf("%d rows: %+v", len(it.rows), got)
@@ -51,9 +49,9 @@ func appliedOnce(b *env) {
 	b.wantCoverage(w, span(10, 30))
 }
 
-func anotherWriter(b *env) {
+func anotherWriter(b *env, w sink.Writer) {
 	it := data(span(0, 15), 0)
-	b.apply(b.writer(), it)
+	b.apply(w, it)
 	second := b.writer()
 	b.wantCoverage(second, it.Range)
 	if got := b.apply(second, it); got.Rows != 0 {
@@ -62,8 +60,7 @@ func anotherWriter(b *env) {
 	b.wantRows(it.rows)
 }
 
-func overlaps(b *env) {
-	w := b.writer()
+func overlaps(b *env, w sink.Writer) {
 	for _, r := range []block.Range{
 		span(20, 30), span(40, 50), // two islands
 		span(22, 28), // inside
@@ -82,8 +79,7 @@ func overlaps(b *env) {
 	b.wantCoverage(w, span(0, 110))
 }
 
-func anyOrder(b *env) {
-	w := b.writer()
+func anyOrder(b *env, w sink.Writer) {
 	items := cut(span(0, 100), 7)
 	slices.Reverse(items)
 	for _, it := range items {
@@ -95,8 +91,7 @@ func anyOrder(b *env) {
 	b.wantCoverage(w, span(0, 200))
 }
 
-func withoutRows(b *env) {
-	w := b.writer()
+func withoutRows(b *env, w sink.Writer) {
 	empty := dataOf(span(5, 9), nil)
 	b.apply(w, empty)
 	b.wantCoverage(w, span(5, 9))
@@ -113,8 +108,7 @@ func withoutRows(b *env) {
 	b.wantCoverage(w, span(0, 1_000_000), top.Range)
 }
 
-func touching(b *env) {
-	w := b.writer()
+func touching(b *env, w sink.Writer) {
 	for start := block.Number(0); start < 50; start += 10 {
 		b.apply(w, data(span(start, start+5), 0))
 	}
@@ -128,14 +122,12 @@ func touching(b *env) {
 	b.wantRows(chain(span(0, 50), 0))
 }
 
-func noChanges(b *env) {
-	w := b.writer()
+func noChanges(b *env, w sink.Writer) {
 	b.apply(w, data(span(0, 5), 0))
 	b.wantSame(w, func() { b.apply(w) })
 }
 
-func manyRows(b *env) {
-	w := b.writer()
+func manyRows(b *env, w sink.Writer) {
 	var items []item
 	var want []Row
 	for n := block.Number(0); n < 20; n++ {
@@ -149,8 +141,7 @@ func manyRows(b *env) {
 	b.wantCoverage(w, span(0, 20))
 }
 
-func otherTable(b *env) {
-	w := b.writer()
+func otherTable(b *env, w sink.Writer) {
 	b.apply(w, data(span(0, 5), 0))
 	b.wantSame(w, func() {
 		fields := slices.Clone(Schema.Fields())
@@ -169,9 +160,9 @@ func otherTable(b *env) {
 
 // concurrent lets eight goroutines on two writers apply the same entries, each
 // in its own order and with its own cuts.
-func concurrent(b *env) {
+func concurrent(b *env, w sink.Writer) {
 	rnd := b.random()
-	writers := []sink.Writer{b.writer(), b.writer()}
+	writers := []sink.Writer{w, b.writer()}
 	whole := span(0, 300)
 	var work [8][]item
 	for i := range work {

@@ -66,8 +66,7 @@ func hashOf(n block.Number, fork int) block.Hash {
 	return block.Hash{1, byte(n >> 8), byte(n), byte(fork)}
 }
 
-func liveStart(b *env) {
-	w := b.writer()
+func liveStart(b *env, w sink.Writer) {
 	b.apply(w, data(span(0, 60), 0))
 	l := newLane()
 	first := l.data(span(100, 110), 1)
@@ -86,8 +85,7 @@ func liveStart(b *env) {
 
 // liveOwns starts the live lane where history has written already, of another
 // fork.
-func liveOwns(b *env) {
-	w := b.writer()
+func liveOwns(b *env, w sink.Writer) {
 	parts := partsOf(150, "a", bigRows(150, 0, 6), 2)
 	b.apply(w, data(span(80, 140), 0), parts[0])
 	l := newLane()
@@ -98,8 +96,7 @@ func liveOwns(b *env) {
 	b.wantRows(append(chain(span(80, 120), 0), chain(span(120, 160), 1)...))
 }
 
-func liveRepeated(b *env) {
-	w := b.writer()
+func liveRepeated(b *env, w sink.Writer) {
 	l := newLane()
 	first, second := l.data(span(10, 12), 1), l.data(span(12, 15), 1)
 	mark := l.watermark(14, 1)
@@ -118,8 +115,7 @@ func liveRepeated(b *env) {
 // liveGap: an entry whose predecessor was not applied is refused; the first of all may
 // come from the middle of a lane, but not from the middle of a range: its watermark
 // would vouch for blocks that are not there.
-func liveGap(b *env) {
-	w := b.writer()
+func liveGap(b *env, w sink.Writer) {
 	l := newLane()
 	before := newLane()
 	before.data(span(10, 12), 1)
@@ -144,8 +140,7 @@ func liveGap(b *env) {
 	b.wantRows(chain(span(10, 11), 1))
 }
 
-func watermark(b *env) {
-	w := b.writer()
+func watermark(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.data(span(10, 20), 1))
 	for n := block.Number(20); n < 23; n++ {
@@ -158,8 +153,7 @@ func watermark(b *env) {
 	b.wantCoverage(w, span(10, 23))
 }
 
-func reorgInside(b *env) {
-	w := b.writer()
+func reorgInside(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, data(span(0, 100), 0))
 	b.apply(w, l.data(span(100, 110), 1), l.watermark(109, 1))
@@ -179,8 +173,7 @@ func reorgInside(b *env) {
 	b.wantCoverage(w, span(0, 112))
 }
 
-func reorgBelow(b *env) {
-	w := b.writer()
+func reorgBelow(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.data(span(100, 110), 1), l.watermark(109, 1), data(span(70, 95), 0))
 	b.apply(w, l.invalidate(80, 109))
@@ -201,8 +194,7 @@ func reorgBelow(b *env) {
 	b.wantRows(chain(span(0, 3), 3))
 }
 
-func reorgOfParts(b *env) {
-	w := b.writer()
+func reorgOfParts(b *env, w sink.Writer) {
 	l := newLane()
 	history := partsOf(90, "a", bigRows(90, 0, 6), 2)
 	b.apply(w, l.data(span(100, 105), 1), history[0])
@@ -220,8 +212,7 @@ func reorgOfParts(b *env) {
 	b.wantRows(slices.Concat(bigRows(90, 0, 6), chain(span(100, 105), 1), bigRows(105, 1, 6)))
 }
 
-func reorgAtOnce(b *env) {
-	w := b.writer()
+func reorgAtOnce(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w,
 		data(span(90, 100), 0),
@@ -236,22 +227,21 @@ func reorgAtOnce(b *env) {
 	}
 }
 
-func liveTakenOver(b *env) {
-	first, second := b.writer(), b.writer()
+func liveTakenOver(b *env, w sink.Writer) {
+	second := b.writer()
 	l := newLane()
 	one, two, three := l.data(span(5, 8), 1), l.watermark(7, 1), l.data(span(8, 11), 1)
-	b.apply(first, one, two)
-	if a, c := b.state(first).Live, b.state(second).Live; a != c {
+	b.apply(w, one, two)
+	if a, c := b.state(w).Live, b.state(second).Live; a != c {
 		b.Errorf("one writer reads %+v, the other %+v", a, c)
 	}
 	b.apply(second, two, three)
-	b.wantSame(first, func() { b.apply(first, three) })
-	b.apply(first, l.invalidate(8, 10), l.data(span(8, 9), 2))
+	b.wantSame(w, func() { b.apply(w, three) })
+	b.apply(w, l.invalidate(8, 10), l.data(span(8, 9), 2))
 	b.wantRows(append(chain(span(5, 8), 1), chain(span(8, 9), 2)...))
 }
 
-func liveParts(b *env) {
-	w := b.writer()
+func liveParts(b *env, w sink.Writer) {
 	l := newLane()
 	rows := bigRows(50, 1, 11)
 	var parts []item
@@ -271,9 +261,9 @@ func liveParts(b *env) {
 
 // reorgDuringHistory moves the live start down while goroutines write history
 // on both sides of it.
-func reorgDuringHistory(b *env) {
+func reorgDuringHistory(b *env, w sink.Writer) {
 	rnd := b.random()
-	writers := []sink.Writer{b.writer(), b.writer()}
+	writers := []sink.Writer{w, b.writer()}
 	l := newLane()
 	b.apply(writers[0], l.data(span(200, 220), 1), l.watermark(219, 1))
 	orders := [3][]item{}

@@ -16,8 +16,7 @@ var partCases = []testCase{
 	{"parts among other blocks at the same time", partsConcurrent},
 }
 
-func partsMakeBlock(b *env) {
-	w := b.writer()
+func partsMakeBlock(b *env, w sink.Writer) {
 	rows := bigRows(7, 0, 10)
 	parts := partsOf(7, "a", rows, 3)
 	b.apply(w, data(span(0, 7), 0), parts[0])
@@ -32,8 +31,8 @@ func partsMakeBlock(b *env) {
 	}
 }
 
-func partsAgain(b *env) {
-	writers := []sink.Writer{b.writer(), b.writer()}
+func partsAgain(b *env, w sink.Writer) {
+	writers := []sink.Writer{w, b.writer()}
 	rows := bigRows(1<<40, 0, 30)
 	parts := partsOf(1<<40, "a", rows, 5)
 	for i, p := range []int{4, 4, 0, 2, 0, 4, 3, 2} {
@@ -45,8 +44,7 @@ func partsAgain(b *env) {
 	b.wantRows(rows)
 }
 
-func anotherBatch(b *env) {
-	w := b.writer()
+func anotherBatch(b *env, w sink.Writer) {
 	rows := bigRows(3, 0, 20)
 	first, second := partsOf(3, "a", rows, 3), partsOf(3, "b", rows, 4)
 	b.apply(w, data(span(2, 3), 0), first[0], first[2])
@@ -65,8 +63,7 @@ func anotherBatch(b *env) {
 	b.wantRows(append(chain(span(2, 3), 0), rows...))
 }
 
-func wholeReplacesParts(b *env) {
-	w := b.writer()
+func wholeReplacesParts(b *env, w sink.Writer) {
 	rows := bigRows(5, 0, 12)
 	parts := partsOf(5, "a", rows, 4)
 	b.apply(w, parts[0], parts[2])
@@ -80,8 +77,7 @@ func wholeReplacesParts(b *env) {
 	b.wantRows(append(whole.rows, bigRows(9, 0, 4)...))
 }
 
-func partWithoutRows(b *env) {
-	w := b.writer()
+func partWithoutRows(b *env, w sink.Writer) {
 	rows := bigRows(0, 0, 1)
 	parts := partsOf(0, "a", rows, 2)
 	b.apply(w, parts[0], parts[0])
@@ -91,9 +87,9 @@ func partWithoutRows(b *env) {
 	b.wantRows(rows)
 }
 
-func partsConcurrent(b *env) {
+func partsConcurrent(b *env, w sink.Writer) {
 	rnd := b.random()
-	writers := []sink.Writer{b.writer(), b.writer()}
+	writers := []sink.Writer{w, b.writer()}
 	var items []item
 	var want []Row
 	for n := block.Number(0); n < 40; n += 2 {

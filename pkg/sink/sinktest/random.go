@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	randomCases    = []testCase{{"a random chain", func(b *env) { tell(b, write(b.random(), false)) }}}
-	randomKeyCases = []testCase{{"a random chain with few keys", func(b *env) { tell(b, write(b.random(), true)) }}}
+	randomCases    = []testCase{{"a random chain", func(b *env, w sink.Writer) { tell(b, w, write(b.random(), false)) }}}
+	randomKeyCases = []testCase{{"a random chain with few keys", func(b *env, w sink.Writer) { tell(b, w, write(b.random(), true)) }}}
 )
 
 // story is a random chain: the entries that tell it, and how the table looks at
@@ -138,9 +138,9 @@ func write(rnd *rand.Rand, fewKeys bool) story {
 // tell tells a story by five goroutines on three writers: one the live lane, the
 // others history, in random portions, with repetitions and cancellations. With
 // few keys the live lane begins, so that all that it replaces is kept.
-func tell(b *env, s story) {
+func tell(b *env, w sink.Writer, s story) {
 	rnd := b.random()
-	writers := []sink.Writer{b.writer(), b.writer(), b.writer()}
+	writers := []sink.Writer{w, b.writer(), b.writer()}
 	history := shuffled(rnd, s.history)
 	if s.fewKeys {
 		b.apply(writers[0], s.live[0])

@@ -64,8 +64,10 @@ type Row struct {
 
 type testCase struct {
 	name string
-	run  func(*env)
+	with func(b *env, w sink.Writer) // w is open; there may be more
 }
+
+func (c testCase) run(b *env) { c.with(b, b.writer()) }
 
 // byBlock is the usual key of chain data. With it, and in append mode, every row
 // of the chain stays.

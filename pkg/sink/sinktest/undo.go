@@ -39,8 +39,7 @@ func latest(rows ...Row) []Row {
 	return slices.Collect(maps.Values(last))
 }
 
-func replacedComesBack(b *env) {
-	w := b.writer()
+func replacedComesBack(b *env, w sink.Writer) {
 	l := newLane()
 	a, other := keyed(1, 0, "a"), keyed(2, 0, "b")
 	b.apply(w, l.next(dataOf(span(10, 11), nil)), dataOf(span(0, 10), []Row{a, other}))
@@ -55,8 +54,7 @@ func replacedComesBack(b *env) {
 	b.wantRows([]Row{a, keyed(11, 5, "b")})
 }
 
-func undoneStepwise(b *env) {
-	w := b.writer()
+func undoneStepwise(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(10, 11), nil)), dataOf(span(0, 10), []Row{keyed(1, 0, "a")}))
 	for n := block.Number(11); n < 16; n++ {
@@ -68,8 +66,7 @@ func undoneStepwise(b *env) {
 	}
 }
 
-func replacedInOneCall(b *env) {
-	w := b.writer()
+func replacedInOneCall(b *env, w sink.Writer) {
 	l := newLane()
 	var rows []Row
 	for n := block.Number(11); n < 20; n++ {
@@ -86,8 +83,7 @@ func replacedInOneCall(b *env) {
 	b.wantRows([]Row{keyed(4, 0, "a")})
 }
 
-func undoneInOneCall(b *env) {
-	w := b.writer()
+func undoneInOneCall(b *env, w sink.Writer) {
 	l := newLane()
 	entry := func(n block.Number, index int32) item {
 		return l.next(dataOf(span(n, n+1), []Row{keyed(n, index, "a"), keyed(n, index+1, fmt.Sprint(n))}))
@@ -100,8 +96,7 @@ func undoneInOneCall(b *env) {
 	b.wantRows([]Row{keyed(1, 0, "a")})
 }
 
-func keyVanishes(b *env) {
-	w := b.writer()
+func keyVanishes(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(10, 13), []Row{keyed(10, 0, "a"), keyed(11, 0, "b"), keyed(12, 0, "b")})))
 	b.apply(w, l.invalidate(11, 12))
@@ -111,8 +106,7 @@ func keyVanishes(b *env) {
 }
 
 // lateHistory writes rows that are replaced already, in no order.
-func lateHistory(b *env) {
-	w := b.writer()
+func lateHistory(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(100, 103), []Row{keyed(100, 0, "a"), keyed(102, 0, "b"), keyed(102, 1, "c")})))
 	b.apply(w, dataOf(span(50, 60), []Row{keyed(55, 0, "a"), keyed(55, 1, "c"), keyed(56, 0, "c")}))
@@ -128,8 +122,7 @@ func lateHistory(b *env) {
 }
 
 // voidStaysAway takes back rows that were replaced themselves.
-func voidStaysAway(b *env) {
-	w := b.writer()
+func voidStaysAway(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(10, 11), nil)), dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(9, 0, "b")}))
 	for n := block.Number(11); n < 15; n++ {
@@ -142,8 +135,7 @@ func voidStaysAway(b *env) {
 	b.wantRows([]Row{keyed(1, 0, "a"), keyed(9, 0, "b")})
 }
 
-func reorgOfReorg(b *env) {
-	w := b.writer()
+func reorgOfReorg(b *env, w sink.Writer) {
 	l := newLane()
 	fork := func(from, to block.Number, index int32) []Row {
 		var rows []Row
@@ -176,8 +168,7 @@ func reorgOfReorg(b *env) {
 	}
 }
 
-func lastComesBack(b *env) {
-	w := b.writer()
+func lastComesBack(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(10, 12), []Row{
 		keyed(10, 0, "a"), keyed(10, 1, "a"), keyed(11, 0, "b"), keyed(11, 1, "b"), keyed(11, 2, "b"),
@@ -188,8 +179,7 @@ func lastComesBack(b *env) {
 	b.wantRows([]Row{keyed(10, 1, "a"), keyed(11, 2, "b")})
 }
 
-func manyKeysUndone(b *env) {
-	w := b.writer()
+func manyKeysUndone(b *env, w sink.Writer) {
 	l := newLane()
 	rows := func(n block.Number, from, to int) []Row {
 		var some []Row
@@ -210,8 +200,7 @@ func manyKeysUndone(b *env) {
 	b.wantRows(old)
 }
 
-func replacingParts(b *env) {
-	w := b.writer()
+func replacingParts(b *env, w sink.Writer) {
 	l := newLane()
 	rows := make([]Row, 9)
 	for i := range rows {
@@ -232,8 +221,7 @@ func replacingParts(b *env) {
 
 // replacingBatch has the parts of a block come again, of another batch, while the
 // rows of the first stand between others.
-func replacingBatch(b *env) {
-	w := b.writer()
+func replacingBatch(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, l.next(dataOf(span(100, 101), nil)))
 	first := []Row{keyed(50, 0, "a"), keyed(50, 1, "b"), keyed(50, 2, "d"), keyed(50, 3, "c")} // nothing has d after all
@@ -252,15 +240,15 @@ func replacingBatch(b *env) {
 }
 
 // undoneByAnother uses a new Writer for every call.
-func undoneByAnother(b *env) {
+func undoneByAnother(b *env, w sink.Writer) {
 	l := newLane()
-	b.apply(b.writer(), l.next(dataOf(span(10, 11), []Row{keyed(10, 0, "a")})))
+	b.apply(w, l.next(dataOf(span(10, 11), []Row{keyed(10, 0, "a")})))
 	b.apply(b.writer(), dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(2, 0, "a"), keyed(2, 1, "b")}))
 	b.apply(b.writer(), l.next(dataOf(span(11, 12), []Row{keyed(11, 0, "a"), keyed(11, 1, "b")})), l.watermark(11, 1))
 	undo := l.invalidate(11, 11)
 	b.apply(b.writer(), undo)
 	b.wantRows([]Row{keyed(10, 0, "a"), keyed(2, 1, "b")})
-	w := b.writer()
+	w = b.writer()
 	b.wantSame(w, func() { b.apply(w, undo) })
 	b.apply(b.writer(), l.invalidate(10, 10))
 	b.wantRows([]Row{keyed(2, 0, "a"), keyed(2, 1, "b")})
@@ -287,8 +275,7 @@ func (b *env) exactOrRefused(w sink.Writer, want []Row, items ...item) bool {
 	return false
 }
 
-func undoneBelowStart(b *env) {
-	w := b.writer()
+func undoneBelowStart(b *env, w sink.Writer) {
 	b.apply(w, dataOf(span(0, 50), []Row{keyed(10, 0, "a"), keyed(11, 0, "b")}))
 	b.apply(w, dataOf(span(50, 100), []Row{keyed(60, 0, "a")}), dataOf(span(100, 110), []Row{keyed(105, 0, "a"), keyed(106, 0, "b")}))
 	l := newLane()
@@ -298,8 +285,7 @@ func undoneBelowStart(b *env) {
 	b.exactOrRefused(w, []Row{keyed(60, 0, "a"), keyed(11, 0, "b")}, l.invalidate(100, 109))
 }
 
-func startInsideHistory(b *env) {
-	w := b.writer()
+func startInsideHistory(b *env, w sink.Writer) {
 	b.apply(w, dataOf(span(0, 50), []Row{keyed(10, 0, "a"), keyed(11, 0, "b")}))
 	b.apply(w, dataOf(span(50, 100), []Row{keyed(60, 0, "a")}))
 	l := newLane()
@@ -307,8 +293,7 @@ func startInsideHistory(b *env) {
 	b.exactOrRefused(w, want, l.next(dataOf(span(55, 56), []Row{keyed(55, 0, "b")})))
 }
 
-func digestsAfterUndo(b *env) {
-	w := b.writer()
+func digestsAfterUndo(b *env, w sink.Writer) {
 	d, ok := w.(sink.Digester)
 	if !ok {
 		b.Log("this destination cannot be verified")

@@ -22,16 +22,14 @@ func keyed(n block.Number, index int32, key string) Row {
 	return Row{Key: key, Block: n, Index: index, Value: int64(n)*1000 + int64(index)}
 }
 
-func higherReplaces(b *env) {
-	w := b.writer()
+func higherReplaces(b *env, w sink.Writer) {
 	b.apply(w, dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(2, 0, "b")}))
 	b.apply(w, dataOf(span(10, 20), []Row{keyed(11, 3, "a")}))
 	b.wantRows([]Row{keyed(11, 3, "a"), keyed(2, 0, "b")})
 	b.wantCoverage(w, span(0, 20))
 }
 
-func lowerIgnored(b *env) {
-	w := b.writer()
+func lowerIgnored(b *env, w sink.Writer) {
 	b.apply(w, dataOf(span(10, 20), []Row{keyed(11, 3, "a")}))
 	b.apply(w, dataOf(span(0, 10), []Row{keyed(1, 0, "a"), keyed(2, 0, "b")}))
 	b.wantRows([]Row{keyed(11, 3, "a"), keyed(2, 0, "b")})
@@ -40,8 +38,7 @@ func lowerIgnored(b *env) {
 	b.wantRows([]Row{keyed(11, 3, "a"), keyed(2, 0, "b")})
 }
 
-func lastWins(b *env) {
-	w := b.writer()
+func lastWins(b *env, w sink.Writer) {
 	rows := []Row{keyed(1, 0, "a"), keyed(1, 1, "a"), keyed(1, 2, "b"), keyed(3, 0, "a"), keyed(3, 1, "a"), keyed(3, 2, "b"), keyed(3, 3, "b")}
 	b.apply(w, dataOf(span(0, 5), rows))
 	b.wantRows([]Row{keyed(3, 1, "a"), keyed(3, 3, "b")})
@@ -53,8 +50,7 @@ func lastWins(b *env) {
 	b.wantRows([]Row{keyed(21, 1, "a"), keyed(12, 2, "b"), keyed(26, 0, "c")})
 }
 
-func freshAndKnown(b *env) {
-	w := b.writer()
+func freshAndKnown(b *env, w sink.Writer) {
 	var first, second, want []Row
 	for i := range int32(3000) {
 		first = append(first, keyed(5, i, fmt.Sprintf("key %d", i)))
@@ -72,7 +68,7 @@ func freshAndKnown(b *env) {
 }
 
 // randomKeys lets goroutines on two writers apply entries with few keys.
-func randomKeys(b *env) {
+func randomKeys(b *env, w sink.Writer) {
 	rnd := b.random()
 	model := make(map[string]Row)
 	blocks := make(map[block.Number][]Row)
@@ -96,7 +92,7 @@ func randomKeys(b *env) {
 		}
 		return items
 	}
-	writers := []sink.Writer{b.writer(), b.writer()}
+	writers := []sink.Writer{w, b.writer()}
 	var orders [4][]item
 	for i := range orders {
 		orders[i] = shuffled(rnd, entries(5+5*i))
