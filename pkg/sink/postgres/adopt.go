@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,14 +19,6 @@ import (
 // A table that is being adopted has the number of rows that were adopted so far in
 // ampipe.tables. That they are still as many at the end is what shows that nobody has
 // written to the table meanwhile; docs/decisions/0100 says more.
-
-const (
-	readAdopting = `SELECT adopting FROM ampipe.tables WHERE id = $1 FOR UPDATE`
-	addAdopting  = `UPDATE ampipe.tables SET adopting = adopting + $2 WHERE id = $1`
-	endAdopting  = `UPDATE ampipe.tables SET adopting = NULL WHERE id = $1`
-	restartAdopt = `UPDATE ampipe.tables SET adopting = 0 WHERE id = $1`
-	dropAdopted  = `DELETE FROM ampipe.coverage WHERE table_id = $1`
-)
 
 var errNotAdopting = fault.Permanent(errors.New("the table is not being adopted any more: " +
 	"another process has finished the adoption, or somebody has deleted its row in ampipe.tables; if it was finished, ampipe " +
@@ -103,7 +96,7 @@ func (w *Writer) inAdoption(
 			// The table comes first: LOCK takes no snapshot.
 			b.Queue("LOCK TABLE " + w.spec.quoted() + " IN SHARE ROW EXCLUSIVE MODE")
 			b.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
-			b.Queue(readAdopting, w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+			b.Queue(statement("read-adopting"), w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
 		}
 		l := queueCommitState(&b, w.id, window)
 		err := tx.SendBatch(ctx, &b).Close()
@@ -168,7 +161,7 @@ func (w *Writer) Adopt(ctx context.Context, r block.Range, want sink.Digests, re
 		}
 		var tell pgx.Batch
 		l.queueChanges(&tell, w.id, before)
-		tell.Queue(addAdopting, w.id, int64(rows)).Exec(expect(1, "UPDATE", "tables"))
+		tell.Queue(statement("add-adopting"), w.id, int64(rows)).Exec(expect(1, "UPDATE", "tables"))
 		return tx.SendBatch(ctx, &tell).Close()
 	})
 	return done, err
@@ -208,21 +201,16 @@ func (w *Writer) discard(ctx context.Context, tx pgx.Tx, blocks block.Set) (uint
 	for _, r := range blocks.Ranges() {
 		starts, lasts = append(starts, int64(r.Start)), append(lasts, int64(min(r.Last(), block.Max)))
 	}
-	const gone = "unnest($1::bigint[], $2::bigint[]) AS gone (first, last)"
-	// The bounds of all are for the index, and for blocks that there are many ranges of.
-	where := fmt.Sprintf("t.%s BETWEEN gone.first AND gone.last AND t.%[1]s BETWEEN %d AND %d",
-		quoted(w.spec.columns[w.spec.block].name), starts[0], lasts[len(lasts)-1])
+	bounds := []string{"{first}", strconv.FormatInt(starts[0], 10), "{last}", strconv.FormatInt(lasts[len(lasts)-1], 10)}
 	var (
 		b             pgx.Batch
 		deleted, left int64
 	)
-	remove := fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", w.spec.quoted(), gone, where)
-	b.Queue(remove, starts, lasts).Exec(func(tag pgconn.CommandTag) error {
+	b.Queue(w.spec.statement("discard-rows", bounds...), starts, lasts).Exec(func(tag pgconn.CommandTag) error {
 		deleted = tag.RowsAffected()
 		return nil
 	})
-	count := fmt.Sprintf("SELECT count(*) FROM %s t JOIN %s ON %s", w.spec.quoted(), gone, where)
-	b.Queue(count, starts, lasts).QueryRow(func(row pgx.Row) error {
+	b.Queue(w.spec.statement("count-discarded", bounds...), starts, lasts).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&left)
 	})
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
@@ -251,10 +239,10 @@ func (w *Writer) FinishAdoption(ctx context.Context, all block.Range, compared b
 		switch {
 		case rows != uint64(adopted):
 			rest.Disturbed = true
-			b.Queue(dropAdopted, w.id)
-			b.Queue(restartAdopt, w.id).Exec(expect(1, "UPDATE", "tables"))
+			b.Queue(statement("drop-adopted"), w.id)
+			b.Queue(statement("restart-adopting"), w.id).Exec(expect(1, "UPDATE", "tables"))
 		case rest.None():
-			b.Queue(endAdopting, w.id).Exec(expect(1, "UPDATE", "tables"))
+			b.Queue(statement("end-adopting"), w.id).Exec(expect(1, "UPDATE", "tables"))
 		default:
 			return nil
 		}
@@ -265,11 +253,7 @@ func (w *Writer) FinishAdoption(ctx context.Context, all block.Range, compared b
 
 // countRows returns how many rows are of blocks in have, and notes the others.
 func (w *Writer) countRows(ctx context.Context, tx pgx.Tx, all block.Range, have block.Set, rest *sink.Remainder) (uint64, error) {
-	column := quoted(w.spec.columns[w.spec.block].name)
-	sql := fmt.Sprintf("SELECT %s::bigint, count(*) FROM %s WHERE %[1]s BETWEEN $1::bigint AND $2::bigint OR %[1]s IS NULL "+
-		"GROUP BY 1 ORDER BY 1",
-		column, w.spec.quoted())
-	rows, err := tx.Query(ctx, sql, int64(all.Start), int64(min(all.Last(), block.Max)))
+	rows, err := tx.Query(ctx, w.spec.statement("count-blocks"), int64(all.Start), int64(min(all.Last(), block.Max)))
 	if err != nil {
 		return 0, fmt.Errorf("count the rows of each block: %w", err)
 	}
@@ -305,8 +289,8 @@ func (w *Writer) countRows(ctx context.Context, tx pgx.Tx, all block.Range, have
 	if err != nil {
 		return 0, fmt.Errorf("count the rows of each block: %w", err)
 	}
-	outside := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s < $1::bigint OR %[2]s > $2::bigint", w.spec.quoted(), column)
-	if err := tx.QueryRow(ctx, outside, int64(all.Start), int64(min(all.Last(), block.Max))).Scan(&rest.Outside); err != nil {
+	outside := tx.QueryRow(ctx, w.spec.statement("count-outside"), int64(all.Start), int64(min(all.Last(), block.Max)))
+	if err := outside.Scan(&rest.Outside); err != nil {
 		return 0, fmt.Errorf("count the rows of other blocks: %w", err)
 	}
 	return covered, nil

@@ -182,8 +182,7 @@ func (w *Writer) take(l *commitState, changes []sink.Change) ([]sink.Step, error
 // rules again.
 func (w *Writer) confirm(ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step) (*commitState, error) {
 	var ask pgx.Batch
-	// Rows of ampipe.replaced hold their table in share mode, as a key.
-	ask.Queue("SELECT 1 FROM ampipe.tables WHERE id = $1 FOR NO KEY UPDATE", w.id)
+	ask.Queue(statement("lock-to-confirm"), w.id)
 	l := queueCommitState(&ask, w.id, window(changes))
 	if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 		return nil, err

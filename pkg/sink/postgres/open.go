@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -257,8 +258,7 @@ func (g *tableSpec) prepareTable(ctx context.Context, tx pgx.Tx, s *inspection, 
 		}
 	}
 	var id int32
-	err := tx.QueryRow(ctx, `INSERT INTO ampipe.tables (schema_name, table_name, pipeline, sink, adopting)
-		VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN 0 END) RETURNING id`, g.schema, g.table, g.pipeline, g.sink, g.adopt).Scan(&id)
+	err := tx.QueryRow(ctx, statement("register"), g.schema, g.table, g.pipeline, g.sink, g.adopt).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, stateDiscrepancy("tables", "INSERT of 1 row stored 0")
 	}
@@ -281,16 +281,13 @@ func migrate(run func(sql string, args ...any) error, todo changePlan) error {
 			return err
 		}
 	}
-	for i, script := range migrations[todo.migrate:] {
-		for _, sql := range strings.SplitAfter(script, ";\n") {
-			if strings.TrimSpace(sql) == "" {
-				continue
-			}
+	for step := todo.migrate + 1; step <= len(migrations); step++ {
+		for sql := range strings.SplitAfterSeq(migrations[strconv.Itoa(step)], ";\n") {
 			if err := run(sql); err != nil {
 				return err
 			}
 		}
-		if err := run("INSERT INTO ampipe.migrations (step) VALUES ($1)", todo.migrate+i+1); err != nil {
+		if err := run("INSERT INTO ampipe.migrations (step) VALUES ($1)", step); err != nil {
 			return err
 		}
 	}

@@ -231,14 +231,14 @@ func (s *inspection) compareColumns(g *tableSpec, w *changePlan, deny func(strin
 	switch {
 	case len(bare) == 1:
 		deny("column %q has to have a value, and the query gives none; "+
-			"run %s, or give it a default", bare[0].name, g.release(bare, s.table.primary))
+			"run %s, or give it a default", bare[0].name, g.release(bare...))
 	case len(bare) > 1:
 		names := make([]string, len(bare))
 		for i, f := range bare {
 			names[i] = f.name
 		}
 		deny("columns %q have to have values, and the query gives none; "+
-			"run %s, or give them defaults", names, g.release(bare, s.table.primary))
+			"run %s, or give them defaults", names, g.release(bare...))
 	}
 }
 
@@ -268,7 +268,7 @@ func (s *inspection) compareColumn(g *tableSpec, i int, f columnFacts, deny func
 			"have the query replace NULL, or run ALTER DOMAIN %s DROP NOT NULL", f.SQL, f.Type.Name)
 	case f.notNull:
 		c.full = "the value is NULL, and the column is NOT NULL; " +
-			"have the query replace NULL, or run " + g.release([]columnFacts{f}, s.table.primary)
+			"have the query replace NULL, or run " + g.release(f)
 	}
 	g.columns[i] = c
 }
