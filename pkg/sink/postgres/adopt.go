@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -30,27 +29,18 @@ func (w *Writer) OpenAdoption(ctx context.Context, t sink.Table, dry bool) error
 	if err != nil {
 		return err
 	}
-	g.adopt = true
-	var id int32
+	g.adopt, w.dry = true, dry
 	if dry {
-		id, err = w.lookToAdopt(ctx, pool, g)
-	} else {
-		id, w.warnings, err = pool.open(ctx, &w.patience, false)
+		return w.openWith(ctx, g, pool, pool.lookToAdopt)
 	}
-	if err != nil {
-		err = explained(ctx, pool, err)
-		pool.Close()
-		return opened(ctx, g, err)
-	}
-	w.spec, w.pool, w.id, w.hasReplaced, w.dry = g, pool, id, true, dry
-	return nil
+	return w.openWith(ctx, g, pool, pool.open)
 }
 
 // lookToAdopt makes every check of an adoption and changes nothing. id is 0 if the
 // table has not been adopted in part.
-func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *tableSpec) (id int32, err error) {
-	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
-		s, todo, err := inspectAndPlan(ctx, tx, g)
+func (s *sessions) lookToAdopt(ctx context.Context, _ *patience, _ bool) (id int32, warnings []string, err error) {
+	err = s.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
+		found, todo, err := inspectAndPlan(ctx, tx, s.table)
 		if err != nil {
 			return err
 		}
@@ -58,13 +48,13 @@ func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *tableSpec) 
 			return fault.Permanent(fmt.Errorf("the table has to be changed first (schema_evolution); run %s, or ampipe adopt "+
 				"without --dry-run", todo.add[0]))
 		}
-		w.warnings = s.warnings(g)
-		if s.state.entry != nil {
-			id = s.state.entry.id
+		warnings = found.warnings(s.table)
+		if found.state.entry != nil {
+			id = found.state.entry.id
 		}
 		return nil
 	})
-	return id, err
+	return id, warnings, err
 }
 
 // Adopted returns the blocks that were adopted so far; see [sink.Adopter].
@@ -202,24 +192,8 @@ func (w *Writer) discard(ctx context.Context, tx pgx.Tx, blocks block.Set) (uint
 		starts, lasts = append(starts, int64(r.Start)), append(lasts, int64(min(r.Last(), block.Max)))
 	}
 	bounds := []string{"{first}", strconv.FormatInt(starts[0], 10), "{last}", strconv.FormatInt(lasts[len(lasts)-1], 10)}
-	var (
-		b             pgx.Batch
-		deleted, left int64
-	)
-	b.Queue(w.spec.statement("discard-rows", bounds...), starts, lasts).Exec(func(tag pgconn.CommandTag) error {
-		deleted = tag.RowsAffected()
-		return nil
-	})
-	b.Queue(w.spec.statement("count-discarded", bounds...), starts, lasts).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&left)
-	})
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return 0, fmt.Errorf("delete the rows of blocks %v: %w", blocks, err)
-	}
-	if left > 0 {
-		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", blocks, left)
-	}
-	return uint64(deleted), nil
+	return w.deleteRows(ctx, tx, "delete the rows of", blocks,
+		w.spec.statement("discard-rows", bounds...), w.spec.statement("count-discarded", bounds...), starts, lasts)
 }
 
 // FinishAdoption ends the adoption if every row is adopted; see [sink.Adopter].

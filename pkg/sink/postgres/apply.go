@@ -109,10 +109,8 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	s.strict = w.altering.Load()
 	var applied sink.Applied
 	err := w.inWrite(ctx, alone, func(tx pgx.Tx) error {
-		var ask pgx.Batch
-		w.queueLocks(&ask, alone)
-		l, p := queueCommitState(&ask, w.id, window(changes)), w.queueReplaced(&ask)
-		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
+		l, p, err := w.lockAndRead(ctx, tx, alone, window(changes))
+		if err != nil {
 			return err
 		}
 		live := l.Live
@@ -160,6 +158,15 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		return sink.Applied{}, ofForeignKey(ctx, w.pool, explained(ctx, w.pool, err))
 	}
 	return applied, nil
+}
+
+// lockAndRead begins a transaction that writes: it takes the locks, and reads what is
+// committed of a window of blocks and what was replaced.
+func (w *Writer) lockAndRead(ctx context.Context, tx pgx.Tx, alone bool, window block.Range) (*commitState, *replacedRows, error) {
+	var ask pgx.Batch
+	w.queueLocks(&ask, alone)
+	l, p := queueCommitState(&ask, w.id, window), w.queueReplaced(&ask)
+	return l, p, tx.SendBatch(ctx, &ask).Close()
 }
 
 // take asks the rules what the changes do.
@@ -246,24 +253,33 @@ func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *replacedRows, r block
 	if r.End <= block.Max {
 		where, args = where+fmt.Sprintf(" AND %s < $2::bigint", column), append(args, int64(r.End))
 	}
+	// Counting is planned like deleting; EXISTS, which expects to find a row soon, may
+	// read the table from its beginning.
+	deleted, err := w.deleteRows(ctx, tx, "delete", r, "DELETE "+where, "SELECT count(*) "+where, args...)
+	if err != nil {
+		return 0, err
+	}
+	return deleted, p.restore(ctx, tx, r)
+}
+
+// deleteRows deletes rows of blocks, and fails if some are left.
+func (w *Writer) deleteRows(ctx context.Context, tx pgx.Tx, verb string, blocks any, remove, count string, args ...any) (uint64, error) {
 	var (
 		b             pgx.Batch
 		deleted, left int64
 	)
-	b.Queue("DELETE "+where, args...).Exec(func(tag pgconn.CommandTag) error {
+	b.Queue(remove, args...).Exec(func(tag pgconn.CommandTag) error {
 		deleted = tag.RowsAffected()
 		return nil
 	})
-	// Counting is planned like deleting; EXISTS, which expects to find a row soon, may
-	// read the table from its beginning.
-	b.Queue("SELECT count(*) "+where, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
+	b.Queue(count, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return 0, fmt.Errorf("delete blocks %v: %w", r, err)
+		return 0, fmt.Errorf("%s blocks %v: %w", verb, blocks, err)
 	}
 	if left > 0 {
-		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", r, left)
+		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", blocks, left)
 	}
-	return uint64(deleted), p.restore(ctx, tx, r)
+	return uint64(deleted), nil
 }
 
 // writeRuns writes rows and counts those that are in the table now.

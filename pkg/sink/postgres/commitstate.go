@@ -16,6 +16,10 @@ import (
 var errForgotten = fault.Permanent(errors.New("the row of this table in ampipe.tables is gone: " +
 	"somebody made ampipe forget the table while it was being loaded; start this sink again"))
 
+// allParts is the end of the last part of a block. Parts are numbered from 0, and the last
+// one reaches to there, so that all of them together are what a whole block is.
+const allParts = 1<<31 - 1
+
 // covered is one row of ampipe.coverage.
 type covered struct {
 	blocks   block.Range

@@ -23,7 +23,14 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	if err != nil {
 		return err
 	}
-	id, warnings, err := pool.open(ctx, &w.patience, false)
+	return w.openWith(ctx, g, pool, pool.open)
+}
+
+// openWith opens a table by a function that returns its id and what is to be said of it.
+func (w *Writer) openWith(
+	ctx context.Context, g *tableSpec, pool *sessions, open func(context.Context, *patience, bool) (int32, []string, error),
+) error {
+	id, warnings, err := open(ctx, &w.patience, false)
 	if err != nil {
 		err = explained(ctx, pool, err)
 		pool.Close()
@@ -57,6 +64,21 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	}
 	_, err := w.checked.prepare([]sink.RowRange{{Record: rec, To: int(rec.NumRows())}})
 	return err
+}
+
+// Reach connects and asks whether the server takes writes: what can be found out while
+// the columns of the query are not known. It changes nothing.
+func (w *Writer) Reach(ctx context.Context) error {
+	g := &tableSpec{schema: w.cfg.Schema, table: w.cfg.Table}
+	pool, err := connect(ctx, w.cfg, g)
+	if err != nil {
+		return opened(ctx, g, err)
+	}
+	defer pool.Close()
+	err = pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, openPatience, func(tx pgx.Tx) error {
+		return takesWrites(ctx, tx)
+	})
+	return opened(ctx, g, err)
 }
 
 func (w *Writer) begin(ctx context.Context, t sink.Table) (*tableSpec, *sessions, error) {

@@ -47,17 +47,17 @@ func takesWrites(ctx context.Context, tx pgx.Tx) error {
 // checkSequences fails if a default of a column that the query does not have takes numbers
 // from a sequence that the user may not use.
 func (g *tableSpec) checkSequences(ctx context.Context, tx pgx.Tx) error {
-	rows, _ := tx.Query(ctx, statement("ask-sequences"), g.quoted(), g.names()) // its error is that of collecting
-	var wrong []error
-	var column, sequence, user string
-	_, err := pgx.ForEachRow(rows, []any{&column, &sequence, &user}, func() error {
-		wrong = append(wrong, fmt.Errorf("the default of column %q takes numbers from a sequence that the user of the dsn may not use; "+
-			"run GRANT USAGE ON SEQUENCE %s TO %s",
-			column, sequence, user))
-		return nil
-	})
+	type sequence struct{ column, name, user string }
+	all, err := collect(ctx, tx, "read the rights on sequences", func(s *sequence) []any {
+		return []any{&s.column, &s.name, &s.user}
+	}, statement("ask-sequences"), g.quoted(), g.names())
 	if err != nil {
-		return fmt.Errorf("read the rights on sequences: %w", err)
+		return err
+	}
+	var wrong []error
+	for _, s := range all {
+		wrong = append(wrong, fmt.Errorf("the default of column %q takes numbers from a sequence that the user of the dsn may not use; "+
+			"run GRANT USAGE ON SEQUENCE %s TO %s", s.column, s.name, s.user))
 	}
 	return fault.Permanent(errors.Join(wrong...))
 }
