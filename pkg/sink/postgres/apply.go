@@ -62,15 +62,8 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 
 // isConflict reports whether a call failed because of others that ran beside it.
 func isConflict(err error) bool {
-	if errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) {
-		return true
-	}
-	switch sqlState(err) {
-	case exclusionViolation, deadlockDetected, serializationError:
-		return true
-	default:
-		return false
-	}
+	return errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) ||
+		slices.Contains([]string{exclusionViolation, deadlockDetected, serializationError}, sqlState(err))
 }
 
 // scratch is the memory that calls of Apply hand on.

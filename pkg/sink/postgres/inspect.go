@@ -71,6 +71,15 @@ type columnFacts struct {
 	deterministic bool   // texts are equal only if their bytes are
 }
 
+// factsOf returns what is known of the column with a name, if it exists.
+func factsOf(columns []columnFacts, name string) (f columnFacts, found bool) {
+	at := slices.IndexFunc(columns, func(f columnFacts) bool { return f.name == name })
+	if at < 0 {
+		return f, false
+	}
+	return columns[at], true
+}
+
 // constraint is one of a table.
 type constraint struct {
 	primary bool

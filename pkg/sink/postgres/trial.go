@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -114,7 +113,7 @@ func (g *tableSpec) among(exist []columnFacts) *tableSpec {
 	present.columns, present.key, present.block = nil, nil, -1
 	at := make(map[int]int)
 	for i, c := range g.columns {
-		if slices.ContainsFunc(exist, func(f columnFacts) bool { return f.name == c.name }) {
+		if _, found := factsOf(exist, c.name); found {
 			at[i] = len(present.columns)
 			present.columns = append(present.columns, c)
 		}

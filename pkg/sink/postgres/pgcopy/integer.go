@@ -34,7 +34,8 @@ var (
 // integerOf returns smallint, integer or bigint as they are in a table that is there.
 func integerOf(t Type, wider string) number {
 	n := map[string]number{"smallint": ownSmallint, "integer": ownInteger, "bigint": ownBigint}[t.Base]
-	n.reason = fmt.Sprintf("the number is no %s; %s", t.Base, widen(wider))
+	reason := fmt.Sprintf("the number is no %s; %s", t.Base, widen(wider))
+	n.reason = reason
 	return n
 }
 
