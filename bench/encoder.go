@@ -15,8 +15,8 @@ const encodeRound = 50_000
 
 var rowsPerSecond = regexp.MustCompile(`BenchmarkEncodeLogs\S*\s+(\d+)\s.*?([0-9.e+]+) rows/s`)
 
-// measureEncoder compares the encoder alone with raw COPY. The encoder is not
-// exported, so it is its own benchmark that runs, in turns with raw COPY; its
+// measureEncoder compares the encoder alone with raw COPY. What binds columns to it is
+// not exported, so it is its own benchmark that runs, in turns with raw COPY; its
 // rows have the same columns and about the same size.
 func measureEncoder(ctx context.Context, e *env, r *report) error {
 	binary := filepath.Join(e.dir, "postgres.test")

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -18,14 +18,6 @@ import (
 // A table that is being adopted has the number of rows that were adopted so far in
 // ampipe.tables. That they are still as many at the end is what shows that nobody has
 // written to the table meanwhile; docs/decisions/0100 says more.
-
-const (
-	readAdopting = `SELECT adopting FROM ampipe.tables WHERE id = $1 FOR UPDATE`
-	addAdopting  = `UPDATE ampipe.tables SET adopting = adopting + $2 WHERE id = $1`
-	endAdopting  = `UPDATE ampipe.tables SET adopting = NULL WHERE id = $1`
-	restartAdopt = `UPDATE ampipe.tables SET adopting = 0 WHERE id = $1`
-	dropAdopted  = `DELETE FROM ampipe.coverage WHERE table_id = $1`
-)
 
 var errNotAdopting = fault.Permanent(errors.New("the table is not being adopted any more: " +
 	"another process has finished the adoption, or somebody has deleted its row in ampipe.tables; if it was finished, ampipe " +
@@ -37,27 +29,18 @@ func (w *Writer) OpenAdoption(ctx context.Context, t sink.Table, dry bool) error
 	if err != nil {
 		return err
 	}
-	g.adopt = true
-	var id int32
+	g.adopt, w.dry = true, dry
 	if dry {
-		id, err = w.lookToAdopt(ctx, pool, g)
-	} else {
-		id, w.warnings, err = pool.open(ctx, &w.patience, false)
+		return w.openWith(ctx, g, pool, pool.lookToAdopt)
 	}
-	if err != nil {
-		err = explained(ctx, pool, err)
-		pool.Close()
-		return opened(ctx, g, err)
-	}
-	w.spec, w.pool, w.id, w.hasReplaced, w.dry = g, pool, id, true, dry
-	return nil
+	return w.openWith(ctx, g, pool, pool.open)
 }
 
 // lookToAdopt makes every check of an adoption and changes nothing. id is 0 if the
 // table has not been adopted in part.
-func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *tableSpec) (id int32, err error) {
-	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
-		s, todo, err := inspectAndPlan(ctx, tx, g)
+func (s *sessions) lookToAdopt(ctx context.Context, _ *patience, _ bool) (id int32, warnings []string, err error) {
+	err = s.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
+		found, todo, err := inspectAndPlan(ctx, tx, s.table)
 		if err != nil {
 			return err
 		}
@@ -65,13 +48,13 @@ func (w *Writer) lookToAdopt(ctx context.Context, pool *sessions, g *tableSpec) 
 			return fault.Permanent(fmt.Errorf("the table has to be changed first (schema_evolution); run %s, or ampipe adopt "+
 				"without --dry-run", todo.add[0]))
 		}
-		w.warnings = s.warnings(g)
-		if s.state.entry != nil {
-			id = s.state.entry.id
+		warnings = found.warnings(s.table)
+		if found.state.entry != nil {
+			id = found.state.entry.id
 		}
 		return nil
 	})
-	return id, err
+	return id, warnings, err
 }
 
 // Adopted returns the blocks that were adopted so far; see [sink.Adopter].
@@ -103,7 +86,7 @@ func (w *Writer) inAdoption(
 			// The table comes first: LOCK takes no snapshot.
 			b.Queue("LOCK TABLE " + w.spec.quoted() + " IN SHARE ROW EXCLUSIVE MODE")
 			b.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
-			b.Queue(readAdopting, w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+			b.Queue(statement("read-adopting"), w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
 		}
 		l := queueCommitState(&b, w.id, window)
 		err := tx.SendBatch(ctx, &b).Close()
@@ -168,7 +151,7 @@ func (w *Writer) Adopt(ctx context.Context, r block.Range, want sink.Digests, re
 		}
 		var tell pgx.Batch
 		l.queueChanges(&tell, w.id, before)
-		tell.Queue(addAdopting, w.id, int64(rows)).Exec(expect(1, "UPDATE", "tables"))
+		tell.Queue(statement("add-adopting"), w.id, int64(rows)).Exec(expect(1, "UPDATE", "tables"))
 		return tx.SendBatch(ctx, &tell).Close()
 	})
 	return done, err
@@ -208,30 +191,9 @@ func (w *Writer) discard(ctx context.Context, tx pgx.Tx, blocks block.Set) (uint
 	for _, r := range blocks.Ranges() {
 		starts, lasts = append(starts, int64(r.Start)), append(lasts, int64(min(r.Last(), block.Max)))
 	}
-	const gone = "unnest($1::bigint[], $2::bigint[]) AS gone (first, last)"
-	// The bounds of all are for the index, and for blocks that there are many ranges of.
-	where := fmt.Sprintf("t.%s BETWEEN gone.first AND gone.last AND t.%[1]s BETWEEN %d AND %d",
-		quoted(w.spec.columns[w.spec.block].name), starts[0], lasts[len(lasts)-1])
-	var (
-		b             pgx.Batch
-		deleted, left int64
-	)
-	remove := fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", w.spec.quoted(), gone, where)
-	b.Queue(remove, starts, lasts).Exec(func(tag pgconn.CommandTag) error {
-		deleted = tag.RowsAffected()
-		return nil
-	})
-	count := fmt.Sprintf("SELECT count(*) FROM %s t JOIN %s ON %s", w.spec.quoted(), gone, where)
-	b.Queue(count, starts, lasts).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&left)
-	})
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return 0, fmt.Errorf("delete the rows of blocks %v: %w", blocks, err)
-	}
-	if left > 0 {
-		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", blocks, left)
-	}
-	return uint64(deleted), nil
+	bounds := []string{"{first}", strconv.FormatInt(starts[0], 10), "{last}", strconv.FormatInt(lasts[len(lasts)-1], 10)}
+	return w.deleteRows(ctx, tx, "delete the rows of", blocks,
+		w.spec.statement("discard-rows", bounds...), w.spec.statement("count-discarded", bounds...), starts, lasts)
 }
 
 // FinishAdoption ends the adoption if every row is adopted; see [sink.Adopter].
@@ -251,10 +213,10 @@ func (w *Writer) FinishAdoption(ctx context.Context, all block.Range, compared b
 		switch {
 		case rows != uint64(adopted):
 			rest.Disturbed = true
-			b.Queue(dropAdopted, w.id)
-			b.Queue(restartAdopt, w.id).Exec(expect(1, "UPDATE", "tables"))
+			b.Queue(statement("drop-adopted"), w.id)
+			b.Queue(statement("restart-adopting"), w.id).Exec(expect(1, "UPDATE", "tables"))
 		case rest.None():
-			b.Queue(endAdopting, w.id).Exec(expect(1, "UPDATE", "tables"))
+			b.Queue(statement("end-adopting"), w.id).Exec(expect(1, "UPDATE", "tables"))
 		default:
 			return nil
 		}
@@ -265,11 +227,7 @@ func (w *Writer) FinishAdoption(ctx context.Context, all block.Range, compared b
 
 // countRows returns how many rows are of blocks in have, and notes the others.
 func (w *Writer) countRows(ctx context.Context, tx pgx.Tx, all block.Range, have block.Set, rest *sink.Remainder) (uint64, error) {
-	column := quoted(w.spec.columns[w.spec.block].name)
-	sql := fmt.Sprintf("SELECT %s::bigint, count(*) FROM %s WHERE %[1]s BETWEEN $1::bigint AND $2::bigint OR %[1]s IS NULL "+
-		"GROUP BY 1 ORDER BY 1",
-		column, w.spec.quoted())
-	rows, err := tx.Query(ctx, sql, int64(all.Start), int64(min(all.Last(), block.Max)))
+	rows, err := tx.Query(ctx, w.spec.statement("count-blocks"), int64(all.Start), int64(min(all.Last(), block.Max)))
 	if err != nil {
 		return 0, fmt.Errorf("count the rows of each block: %w", err)
 	}
@@ -305,8 +263,8 @@ func (w *Writer) countRows(ctx context.Context, tx pgx.Tx, all block.Range, have
 	if err != nil {
 		return 0, fmt.Errorf("count the rows of each block: %w", err)
 	}
-	outside := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s < $1::bigint OR %[2]s > $2::bigint", w.spec.quoted(), column)
-	if err := tx.QueryRow(ctx, outside, int64(all.Start), int64(min(all.Last(), block.Max))).Scan(&rest.Outside); err != nil {
+	outside := tx.QueryRow(ctx, w.spec.statement("count-outside"), int64(all.Start), int64(min(all.Last(), block.Max)))
+	if err := outside.Scan(&rest.Outside); err != nil {
 		return 0, fmt.Errorf("count the rows of other blocks: %w", err)
 	}
 	return covered, nil

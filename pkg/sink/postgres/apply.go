@@ -62,15 +62,8 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 
 // isConflict reports whether a call failed because of others that ran beside it.
 func isConflict(err error) bool {
-	if errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) {
-		return true
-	}
-	switch sqlState(err) {
-	case exclusionViolation, deadlockDetected, serializationError:
-		return true
-	default:
-		return false
-	}
+	return errors.Is(err, errAlone) || errors.Is(err, errStale) || errors.Is(err, errAltered) ||
+		slices.Contains([]string{exclusionViolation, deadlockDetected, serializationError}, sqlState(err))
 }
 
 // scratch is the memory that calls of Apply hand on.
@@ -109,10 +102,8 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	s.strict = w.altering.Load()
 	var applied sink.Applied
 	err := w.inWrite(ctx, alone, func(tx pgx.Tx) error {
-		var ask pgx.Batch
-		w.queueLocks(&ask, alone)
-		l, p := queueCommitState(&ask, w.id, window(changes)), w.queueReplaced(&ask)
-		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
+		l, p, err := w.lockAndRead(ctx, tx, alone, window(changes))
+		if err != nil {
 			return err
 		}
 		live := l.Live
@@ -162,6 +153,15 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	return applied, nil
 }
 
+// lockAndRead begins a transaction that writes: it takes the locks, and reads what is
+// committed of a window of blocks and what was replaced.
+func (w *Writer) lockAndRead(ctx context.Context, tx pgx.Tx, alone bool, window block.Range) (*commitState, *replacedRows, error) {
+	var ask pgx.Batch
+	w.queueLocks(&ask, alone)
+	l, p := queueCommitState(&ask, w.id, window), w.queueReplaced(&ask)
+	return l, p, tx.SendBatch(ctx, &ask).Close()
+}
+
 // take asks the rules what the changes do.
 func (w *Writer) take(l *commitState, changes []sink.Change) ([]sink.Step, error) {
 	steps := make([]sink.Step, len(changes))
@@ -182,8 +182,7 @@ func (w *Writer) take(l *commitState, changes []sink.Change) ([]sink.Step, error
 // rules again.
 func (w *Writer) confirm(ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step) (*commitState, error) {
 	var ask pgx.Batch
-	// Rows of ampipe.replaced hold their table in share mode, as a key.
-	ask.Queue("SELECT 1 FROM ampipe.tables WHERE id = $1 FOR NO KEY UPDATE", w.id)
+	ask.Queue(statement("lock-to-confirm"), w.id)
 	l := queueCommitState(&ask, w.id, window(changes))
 	if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
 		return nil, err
@@ -247,24 +246,33 @@ func (w *Writer) delete(ctx context.Context, tx pgx.Tx, p *replacedRows, r block
 	if r.End <= block.Max {
 		where, args = where+fmt.Sprintf(" AND %s < $2::bigint", column), append(args, int64(r.End))
 	}
+	// Counting is planned like deleting; EXISTS, which expects to find a row soon, may
+	// read the table from its beginning.
+	deleted, err := w.deleteRows(ctx, tx, "delete", r, "DELETE "+where, "SELECT count(*) "+where, args...)
+	if err != nil {
+		return 0, err
+	}
+	return deleted, p.restore(ctx, tx, r)
+}
+
+// deleteRows deletes rows of blocks, and fails if some are left.
+func (w *Writer) deleteRows(ctx context.Context, tx pgx.Tx, verb string, blocks any, remove, count string, args ...any) (uint64, error) {
 	var (
 		b             pgx.Batch
 		deleted, left int64
 	)
-	b.Queue("DELETE "+where, args...).Exec(func(tag pgconn.CommandTag) error {
+	b.Queue(remove, args...).Exec(func(tag pgconn.CommandTag) error {
 		deleted = tag.RowsAffected()
 		return nil
 	})
-	// Counting is planned like deleting; EXISTS, which expects to find a row soon, may
-	// read the table from its beginning.
-	b.Queue("SELECT count(*) "+where, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
+	b.Queue(count, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return 0, fmt.Errorf("delete blocks %v: %w", r, err)
+		return 0, fmt.Errorf("%s blocks %v: %w", verb, blocks, err)
 	}
 	if left > 0 {
-		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", r, left)
+		return 0, w.spec.discrepancy("DELETE of blocks %v left %d rows of them in the table", blocks, left)
 	}
-	return uint64(deleted), p.restore(ctx, tx, r)
+	return uint64(deleted), nil
 }
 
 // writeRuns writes rows and counts those that are in the table now.

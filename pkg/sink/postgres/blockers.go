@@ -61,38 +61,13 @@ func (b blocker) String() string {
 	return text.String()
 }
 
-// movement changes whenever a transaction moves. It has to be completed with what
-// is known of a COPY.
-const movement = "concat_ws(' ', a.backend_start, a.xact_start, a.state, a.query_start, a.state_change%s)"
-
-// askBlockers and endBlocker return statements: one reads which sessions another
-// waits for, and one ends a session if nothing has moved in it. Of their statements
-// only the words at the beginning are read; the rest may hold what is nobody's
-// business.
-func askBlockers(progress bool) string {
-	bytes, join := "", ""
-	if progress {
-		bytes, join = ", p.bytes_processed", "LEFT JOIN pg_stat_progress_copy p ON p.pid = b.pid"
+// ofBlockers returns a statement about other sessions. progress says that the server shows
+// how far a COPY has come.
+func ofBlockers(name string, progress bool) string {
+	if !progress {
+		return statement(name, "{copied}", "", "{progress}", "")
 	}
-	return fmt.Sprintf(`SELECT b.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
-			coalesce(CASE WHEN a.state <> 'active' THEN a.state ELSE trim(substring(a.query FROM '^[A-Za-z ]{1,40}')) END, ''),
-			CASE a.wait_event_type WHEN 'Lock' THEN ', which waits for a lock itself' WHEN 'Client' THEN ', which waits for its client' ELSE '' END,
-			coalesce(CASE WHEN a.state <> 'active' THEN a.state_change ELSE a.query_start END, now()),
-			l.pid IS NOT NULL, coalesce(a.wait_event = 'ClientRead', false), coalesce(a.state <> 'active', false), %s
-		FROM unnest(pg_blocking_pids($1::integer)) AS b (pid)
-		LEFT JOIN pg_stat_activity a ON a.pid = b.pid
-		LEFT JOIN (SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = $2::bigint::oid AND objsubid = 2 AND granted
-			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) l ON l.pid = b.pid
-		%s`, fmt.Sprintf(movement, bytes), join)
-}
-
-func endBlocker(progress bool) string {
-	bytes, join := "", ""
-	if progress {
-		bytes, join = ", p.bytes_processed", "LEFT JOIN pg_stat_progress_copy p ON p.pid = a.pid"
-	}
-	return fmt.Sprintf(`SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a %s
-		WHERE a.pid = $1::integer AND a.wait_event = 'ClientRead' AND %s = $2`, join, fmt.Sprintf(movement, bytes))
+	return statement(name, "{copied}", ", p.bytes_processed", "{progress}", "LEFT JOIN pg_stat_progress_copy p ON p.pid = a.pid")
 }
 
 // blockers remembers which transactions stood still. It is safe for concurrent use.
@@ -145,10 +120,9 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 	version, err := strconv.Atoi(major)
 	progress := err == nil && version >= showsProgress
 	err = s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, askBlockers(progress), pid, tableLock) // its error is that of collecting
-		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (b blocker, err error) {
-			return b, row.Scan(&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since, &b.ours, &b.silent, &b.idle, &b.movement)
-		})
+		found, err = collect(ctx, tx, "read who holds the lock", func(b *blocker) []any {
+			return []any{&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since, &b.ours, &b.silent, &b.idle, &b.movement}
+		}, ofBlockers("blockers", progress), pid, tableLock)
 		return err
 	})
 	if err != nil {
@@ -159,7 +133,7 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 			continue
 		}
 		err := s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, endBlocker(progress), b.pid, b.movement)
+			_, err := tx.Exec(ctx, ofBlockers("end-blocker", progress), b.pid, b.movement)
 			return err
 		})
 		found[i].isEnded, found[i].mayNot = err == nil, sqlState(err) == insufficientPrivilege

@@ -16,6 +16,10 @@ import (
 var errForgotten = fault.Permanent(errors.New("the row of this table in ampipe.tables is gone: " +
 	"somebody made ampipe forget the table while it was being loaded; start this sink again"))
 
+// allParts is the end of the last part of a block. Parts are numbered from 0, and the last
+// one reaches to there, so that all of them together are what a whole block is.
+const allParts = 1<<31 - 1
+
 // covered is one row of ampipe.coverage.
 type covered struct {
 	blocks   block.Range
@@ -39,7 +43,7 @@ var everything = block.Range{Start: 0, End: block.Max + 1}
 // and of those that touch it.
 func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
 	l := new(commitState)
-	b.Queue(readTable, id).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(statement("read-live"), id).Query(func(rows pgx.Rows) (err error) {
 		l.Live, err = pgx.CollectExactlyOneRow(rows, scanLive)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errForgotten
@@ -47,7 +51,7 @@ func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
 		return err
 	})
 	low, high := int64(window.Start)-1, int64(min(window.End, block.Max))+1
-	b.Queue(readCoverage, id, low, high).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(statement("read-coverage"), id, low, high).Query(func(rows pgx.Rows) (err error) {
 		if l.stored, err = pgx.CollectRows(rows, scanCovered); err == nil {
 			l.fill()
 		}
@@ -131,10 +135,10 @@ func (l *commitState) queueChanges(b *pgx.Batch, id int32, before sink.LiveState
 		}
 	}
 	if len(gone) > 0 {
-		b.Queue(dropCoverage, id, gone, goneParts).Exec(expect(len(gone), "DELETE", "coverage"))
+		b.Queue(statement("drop-coverage"), id, gone, goneParts).Exec(expect(len(gone), "DELETE", "coverage"))
 	}
 	if len(n.starts) > 0 {
-		b.Queue(addCoverage, id, n.starts, n.ends, n.from, n.to, n.batches, n.of).Exec(expect(len(n.starts), "INSERT", "coverage"))
+		b.Queue(statement("add-coverage"), id, n.starts, n.ends, n.from, n.to, n.batches, n.of).Exec(expect(len(n.starts), "INSERT", "coverage"))
 	}
 	if l.Live != before {
 		queueLive(b, id, l.Live)
@@ -184,7 +188,7 @@ func queueLive(b *pgx.Batch, id int32, s sink.LiveState) {
 	if s.Cursor != (block.Cursor{}) {
 		args = append(args[:4], s.Cursor.Network, int64(s.Cursor.Number), s.Cursor.Hash[:])
 	}
-	b.Queue(writeLive, args...).Exec(expect(1, "UPDATE", "tables"))
+	b.Queue(statement("write-live"), args...).Exec(expect(1, "UPDATE", "tables"))
 }
 
 // checkSequence refuses what the table of live states cannot hold.

@@ -3,9 +3,9 @@
 // its rows, so that each of them is in it exactly once.
 //
 // The parts: tablespec is the table as it should be, inspect reads what the server has,
-// planchanges compares the two. column and the files named after types map values.
-// apply is the transaction, commitstate what it has committed, upsert the way by keys,
-// digest verifies. state.go holds the schema ampipe. discrepancy is what PostgreSQL did not
-// do though it said so; hindrance and hazard are what may be the cause, guard looks
-// for it in each transaction.
+// planchanges compares the two. column maps values, which package pgcopy encodes. apply
+// is the transaction, commitstate what it has committed, upsert the way by keys, digest
+// verifies. statements.sql has the statements, schema.sql the schema ampipe. discrepancy
+// is what PostgreSQL did not do though it said so; hindrance and hazard are what may be
+// the cause, guard looks for it in each transaction.
 package postgres

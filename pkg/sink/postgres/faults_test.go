@@ -130,6 +130,18 @@ type cutter struct {
 
 func newCutter(t *testing.T, dsn string) *cutter {
 	t.Helper()
+	c := new(cutter)
+	c.url = relay(t, dsn, func(client, upstream net.Conn) (forth, back func()) {
+		committed := new(atomic.Bool)
+		return func() { c.pass(client, upstream, committed, true) }, func() { c.pass(upstream, client, committed, false) }
+	})
+	return c
+}
+
+// relay listens in front of the server of a dsn, and returns the dsn of the listener.
+// through returns what passes the data of a connection on, in both directions.
+func relay(t *testing.T, dsn string, through func(client, upstream net.Conn) (forth, back func())) string {
+	t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +152,6 @@ func newCutter(t *testing.T, dsn string) *cutter {
 		t.Fatal(err)
 	}
 	u.Host = listener.Addr().String()
-	c := &cutter{url: u.String()}
 	var group sync.WaitGroup
 	group.Go(func() {
 		for {
@@ -153,16 +164,16 @@ func newCutter(t *testing.T, dsn string) *cutter {
 				client.Close()
 				continue
 			}
-			committed := new(atomic.Bool)
-			group.Go(func() { c.pass(client, upstream, committed, true) })
-			group.Go(func() { c.pass(upstream, client, committed, false) })
+			forth, back := through(client, upstream)
+			group.Go(forth)
+			group.Go(back)
 		}
 	})
 	t.Cleanup(func() {
 		listener.Close()
 		group.Wait()
 	})
-	return c
+	return u.String()
 }
 
 func (c *cutter) pass(from, to net.Conn, committed *atomic.Bool, fromClient bool) {

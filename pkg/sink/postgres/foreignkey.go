@@ -27,24 +27,11 @@ type foreignKey struct {
 
 type foreignKeys []foreignKey
 
-// askForeignKeys finds those that refer to a table ($1), once each: partitions have
-// copies of them.
-const askForeignKeys = `SELECT c.conname, format('%I.%I', n.nspname, r.relname), n.nspname, r.relname,
-		pg_get_constraintdef(c.oid), c.confdeltype::text,
-		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey) AND a.attnotnull), c.conrelid = c.confrelid
-	FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
-	WHERE c.contype = 'f' AND c.confrelid = to_regclass($1) AND c.conparentid = 0 ORDER BY 2, 1`
-
 // foreignKeysTo finds what refers to the table; nothing if it does not exist.
 func foreignKeysTo(ctx context.Context, db querier, g *tableSpec) (foreignKeys, error) {
-	rows, _ := db.Query(ctx, askForeignKeys, g.quoted()) // its error is that of collecting
-	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k foreignKey, err error) {
-		return k, row.Scan(&k.name, &k.table, &k.schema, &k.relation, &k.definition, &k.onDelete, &k.notNull, &k.self)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the foreign keys: %w", err)
-	}
-	return keys, nil
+	return collect(ctx, db, "read the foreign keys", func(k *foreignKey) []any {
+		return []any{&k.name, &k.table, &k.schema, &k.relation, &k.definition, &k.onDelete, &k.notNull, &k.self}
+	}, statement("ask-foreign-keys"), g.quoted())
 }
 
 const (

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -68,73 +67,47 @@ type holder struct {
 // goes through.
 func hold(t *testing.T, dsn, statement string, after bool) *holder {
 	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := u.Host
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = listener.Addr().String()
-	h := &holder{url: u.String(), reached: make(chan struct{}), release: make(chan struct{})}
+	h := &holder{reached: make(chan struct{}), release: make(chan struct{})}
 	var once sync.Once
-	var group sync.WaitGroup
-	group.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			upstream, err := net.Dial("tcp", server)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			group.Go(func() {
-				defer client.Close()
-				defer upstream.Close()
-				_, _ = io.Copy(client, upstream)
-			})
-			group.Go(func() {
-				defer client.Close()
-				defer upstream.Close()
-				buf, follows := make([]byte, 64<<10), false
-				for {
-					n, err := client.Read(buf)
-					if err != nil {
+	h.url = relay(t, dsn, func(client, upstream net.Conn) (forth, back func()) {
+		forth = func() {
+			defer client.Close()
+			defer upstream.Close()
+			buf, follows := make([]byte, 64<<10), false
+			for {
+				n, err := client.Read(buf)
+				if err != nil {
+					return
+				}
+				piece, through := buf[:n], n
+				switch at := bytes.Index(piece, []byte(statement)); {
+				case statement != "" && at >= 0 && !after:
+					through = 0
+				case statement != "" && at >= 0:
+					end := at + bytes.IndexByte(piece[at:], 0) + 1
+					through = end + (n-end)/2
+					follows = end == n
+				case follows:
+					through = n / 2
+				}
+				if _, err := upstream.Write(piece[:through]); err != nil {
+					return
+				}
+				if through < n {
+					once.Do(func() { close(h.reached) })
+					<-h.release
+					follows = false
+					if _, err := upstream.Write(piece[through:]); err != nil {
 						return
-					}
-					piece, through := buf[:n], n
-					switch at := bytes.Index(piece, []byte(statement)); {
-					case statement != "" && at >= 0 && !after:
-						through = 0
-					case statement != "" && at >= 0:
-						end := at + bytes.IndexByte(piece[at:], 0) + 1
-						through = end + (n-end)/2
-						follows = end == n
-					case follows:
-						through = n / 2
-					}
-					if _, err := upstream.Write(piece[:through]); err != nil {
-						return
-					}
-					if through < n {
-						once.Do(func() { close(h.reached) })
-						<-h.release
-						follows = false
-						if _, err := upstream.Write(piece[through:]); err != nil {
-							return
-						}
 					}
 				}
-			})
+			}
 		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		group.Wait()
+		return forth, func() {
+			defer client.Close()
+			defer upstream.Close()
+			_, _ = io.Copy(client, upstream)
+		}
 	})
 	return h
 }

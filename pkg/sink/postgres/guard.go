@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,26 +11,10 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// askGuard asks which of the table ($1), its partitions and the tables of ampipe lose
-// their rows in a crash, and whether the table or a partition has triggers that may
-// change what is written: those of each row before it is or, if $2, any on INSERT. It
-// is asked after rows were written: nobody can add a trigger any more until the
-// transaction ends. pg_partition_tree would lock every partition, also those that
-// others work on.
-const askGuard = `WITH RECURSIVE member AS (
-		SELECT to_regclass($1)::oid AS oid
-		UNION ALL SELECT i.inhrelid FROM member m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'p' JOIN pg_inherits i ON i.inhparent = m.oid
-	), part AS (SELECT array_agg(oid) AS oids FROM member)
-	SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
-			WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass])
-				AND c.relpersistence <> 'p'),
-		EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-			AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))`
-
 // queueGuard makes a batch fail if the table has become unlogged, and report
 // whether what was written has to be compared with what is stored.
 func (g *tableSpec) queueGuard(b *pgx.Batch, altering *bool) {
-	b.Queue(askGuard, g.quoted(), !g.upsert()).QueryRow(func(row pgx.Row) error {
+	b.Queue(statement("ask-guard"), g.quoted(), !g.upsert()).QueryRow(func(row pgx.Row) error {
 		var unlogged *string
 		if err := row.Scan(&unlogged, altering); err != nil {
 			return fmt.Errorf("look for triggers: %w", err)
@@ -67,12 +50,7 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sin
 	for _, r := range blocks.Ranges() {
 		starts, ends = append(starts, int64(r.Start)), append(ends, int64(r.End))
 	}
-	// Rows of this transaction, and of those that began to write after it.
-	sql := fmt.Sprintf(`SELECT t.%[1]s::bigint, count(*) FROM unnest($1::bigint[], $2::bigint[]) AS r (first, past)
-		JOIN %[2]s t ON t.%[1]s >= r.first AND t.%[1]s < r.past
-		WHERE age(t.xmin) <= age((txid_current() & 4294967295)::text::xid) GROUP BY 1`,
-		quoted(w.spec.columns[w.spec.block].name), w.spec.quoted())
-	rows, err := tx.Query(ctx, sql, starts, ends)
+	rows, err := tx.Query(ctx, w.spec.statement("count-stored"), starts, ends)
 	if err != nil {
 		return fmt.Errorf("compare what is stored: %w", err)
 	}
@@ -117,28 +95,11 @@ func (g *tableSpec) sent(steps []sink.Step) (map[block.Number]int64, block.Set, 
 	return rows, all, nil
 }
 
-// comparable writes every column of a table as something that PostgreSQL can compare.
-func (g *tableSpec) comparable(of string) string {
-	all := make([]string, len(g.columns))
-	for i, c := range g.columns {
-		all[i] = of + "." + quoted(c.name)
-		if c.Base == "json" {
-			all[i] += "::text"
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
 // outcome fails unless each row of the staging table is in the table, or one of its
 // key and a higher block. written is how many the server says it has written.
 func (w *Writer) outcome(ctx context.Context, tx pgx.Tx, staging string, staged, written uint64) error {
 	g := w.spec
-	at := quoted(g.columns[g.block].name)
-	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE t.%[1]s > s.%[1]s),
-			count(*) FILTER (WHERE t.%[1]s = s.%[1]s AND ROW(%[2]s) IS DISTINCT FROM ROW(%[3]s)),
-			count(*) FILTER (WHERE coalesce(t.%[1]s < s.%[1]s, true))
-		FROM %[4]s s LEFT JOIN %[5]s t ON %[6]s`,
-		at, g.comparable("t"), g.comparable("s"), staging, g.quoted(), g.sameKey("s.%s"))
+	sql := g.statement("compare-staged", "{staging}", staging)
 	var outdone, changed, missing uint64
 	if err := tx.QueryRow(ctx, sql).Scan(&outdone, &changed, &missing); err != nil {
 		return fmt.Errorf("compare what is stored: %w", err)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -17,36 +16,11 @@ type hazard struct {
 	mute        bool   // published with its changes, and without a replica identity
 }
 
-// askHazards finds them on tables ($2) of a schema ($1). $3 says that rows are
-// updated, not only deleted.
-const askHazards = `WITH RECURSIVE family AS (
-		SELECT c.oid, false AS partition FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1
-			AND c.relname = ANY ($2)
-		UNION SELECT i.inhrelid, true FROM family JOIN pg_inherits i ON i.inhparent = family.oid
-	), published AS (
-		SELECT c.oid FROM pg_publication p JOIN pg_publication_tables t ON t.pubname = p.pubname
-		JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-		WHERE p.pubdelete OR p.pubupdate AND $3
-	), found AS (
-		SELECT format('%I.%I', n.nspname, c.relname) AS name, partition, c.relispartition AND c.relkind = 'f' AS foreign,
-			CASE WHEN c.relispartition OR NOT partition THEN c.relpersistence::text ELSE 'p' END AS persistence,
-			c.relkind = 'r' AND c.relreplident <> 'f'
-				AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
-					AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident))
-				AND EXISTS (SELECT FROM published WHERE oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_ancestors(c.oid))) AS mute
-		FROM family JOIN pg_class c ON c.oid = family.oid JOIN pg_namespace n ON n.oid = c.relnamespace)
-	SELECT name, partition, "foreign", persistence, mute FROM found WHERE "foreign" OR persistence <> 'p' OR mute ORDER BY partition, name`
-
 // hazardsOf finds what endangers rows of tables of a schema.
 func hazardsOf(ctx context.Context, tx pgx.Tx, updated bool, schema string, tables ...string) ([]hazard, error) {
-	rows, _ := tx.Query(ctx, askHazards, schema, tables, updated) // its error is that of collecting
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h hazard, err error) {
-		return h, row.Scan(&h.table, &h.partition, &h.foreign, &h.persistence, &h.mute)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read how the table is stored and published: %w", err)
-	}
-	return all, nil
+	return collect(ctx, tx, "read how the table is stored and published", func(h *hazard) []any {
+		return []any{&h.table, &h.partition, &h.foreign, &h.persistence, &h.mute}
+	}, statement("ask-hazards"), schema, tables, updated)
 }
 
 // report says what is in the way.

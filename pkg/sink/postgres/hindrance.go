@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // stateTables are the tables of the schema ampipe.
@@ -51,50 +49,12 @@ func (h hindrance) String() string {
 	return fmt.Sprintf("%s on %s (%s)", strings.TrimSpace(h.kind+" "+h.name), h.table, h.definition)
 }
 
-// askHindrances finds them on tables ($2) of a schema ($1). The triggers of
-// partitions fire as well; their rules and their row security do not apply to
-// statements that name the table above them.
-const askHindrances = `WITH RECURSIVE family AS (
-		SELECT c.oid, true AS named FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)
-		UNION SELECT i.inhrelid, false FROM family JOIN pg_inherits i ON i.inhparent = family.oid
-	), member AS (
-		SELECT c.oid, named, format('%I.%I', n.nspname, c.relname) AS name, c.relowner, c.relforcerowsecurity,
-			CASE current_setting('session_replication_role') WHEN 'replica' THEN 'R' ELSE 'O' END AS firing
-		FROM family JOIN pg_class c ON c.oid = family.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-	), found AS (
-		SELECT m.named, m.name AS relation, 'trigger' AS kind, t.tgname::text AS name, pg_get_triggerdef(t.oid) AS definition,
-			CASE to_jsonb(t)->>'tgparentid' WHEN '0' THEN format('DROP TRIGGER %I ON %s', t.tgname, m.name)
-				ELSE format('ALTER TABLE %s DISABLE TRIGGER %I', m.name, t.tgname) END AS remedy, t.tgtype AS events, false AS instead
-		FROM member m JOIN pg_trigger t ON t.tgrelid = m.oid WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', m.firing)
-			AND NOT EXISTS (SELECT FROM pg_trigger p JOIN member o ON o.oid = p.tgrelid WHERE p.oid = (to_jsonb(t)->>'tgparentid')::oid)
-		UNION ALL
-		SELECT m.named, m.name, 'rule', r.rulename, pg_get_ruledef(r.oid),
-			format('DROP RULE %I ON %s', r.rulename, m.name), CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END, r.is_instead
-		FROM member m JOIN pg_rewrite r ON r.ev_class = m.oid WHERE m.named AND r.ev_type <> '1' AND r.ev_enabled IN ('A', m.firing)
-		UNION ALL
-		SELECT m.named, m.name, 'row security', '', coalesce('policies ' || (SELECT string_agg(polname, ', ' ORDER BY polname)
-			FROM pg_policy WHERE polrelid = m.oid), 'no policy'),
-			CASE WHEN m.relforcerowsecurity AND pg_has_role(m.relowner, 'USAGE') THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', m.name)
-				ELSE format('ALTER ROLE %I BYPASSRLS', current_user) END, 0, false
-		FROM member m WHERE m.named AND row_security_active(m.oid))
-	SELECT relation, kind, name, definition, remedy, events, instead FROM found ORDER BY named DESC, kind, relation, name`
-
-// querier is a transaction or a pool.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // hindrancesOf finds what is in the way of tables of a schema. Of a trigger that
 // partitions have copies of only the original is told if it is on one of the tables.
 func hindrancesOf(ctx context.Context, db querier, schema string, tables ...string) ([]hindrance, error) {
-	rows, _ := db.Query(ctx, askHindrances, schema, tables) // its error is that of collecting
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h hindrance, err error) {
-		return h, row.Scan(&h.table, &h.kind, &h.name, &h.definition, &h.remedy, &h.events, &h.instead)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the triggers, rules and policies: %w", err)
-	}
-	return all, nil
+	return collect(ctx, db, "read the triggers, rules and policies", func(h *hindrance) []any {
+		return []any{&h.table, &h.kind, &h.name, &h.definition, &h.remedy, &h.events, &h.instead}
+	}, statement("ask-hindrances"), schema, tables)
 }
 
 // report says whether something on the table is certainly in the way of what ampipe

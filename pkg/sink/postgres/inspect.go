@@ -53,7 +53,6 @@ type tableFacts struct {
 	rights      map[string]bool
 	columns     []columnFacts
 	unique      [][]string // the columns of each index that can be a key, sorted
-	primary     constraint
 	constraints []constraint
 	filled      bool // rows are there, and this sink has never met the table
 	indexed     bool // by the block column, or a partitioned table
@@ -72,60 +71,26 @@ type columnFacts struct {
 	deterministic bool   // texts are equal only if their bytes are
 }
 
+// factsOf returns what is known of the column with a name, if it exists.
+func factsOf(columns []columnFacts, name string) (f columnFacts, found bool) {
+	at := slices.IndexFunc(columns, func(f columnFacts) bool { return f.name == name })
+	if at < 0 {
+		return f, false
+	}
+	return columns[at], true
+}
+
 // constraint is one of a table.
 type constraint struct {
+	primary bool
 	name    string
 	columns []string
 }
 
-const (
-	askServer = `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), current_database(), current_user,
-		pg_is_in_recovery(), has_database_privilege(current_database(), 'CREATE'), has_database_privilege(current_database(), 'TEMP')`
-
-	askSchema = `SELECT has_schema_privilege(oid, 'USAGE'), has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1`
-
-	askState = `SELECT pg_has_role(n.nspowner, 'USAGE'), has_schema_privilege(n.oid, 'USAGE') AND coalesce(bool_and(
-			has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND
-			has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), true),
-			has_schema_privilege(n.oid, 'USAGE') AND coalesce(bool_and(has_table_privilege(c.oid, 'SELECT')), true),
-			coalesce(bool_or(c.relname = 'migrations'), false)
-		FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname IN ('migrations', 'tables', 'coverage', 'replaced')
-		WHERE n.nspname = 'ampipe' GROUP BY n.oid, n.nspowner`
-
-	askSteps = `SELECT coalesce(max(step), 0) FROM ampipe.migrations`
-
-	// Older versions of the schema do not have the column.
-	askEntry = `SELECT id, pipeline, sink, to_jsonb(t)->>'adopting' IS NOT NULL FROM ampipe.tables t WHERE schema_name = $1
-		AND table_name = $2`
-
-	askTable = `SELECT c.oid, c.relkind::text, pg_has_role(c.relowner, 'USAGE'),
-			array(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r WHERE has_table_privilege(c.oid, r))
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
-
-	askUnique = `SELECT array_agg(a.attname::text ORDER BY a.attname::text COLLATE "C")
-		FROM pg_index i
-		CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
-		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-		WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
-			AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
-		GROUP BY i.indexrelid`
-
-	askConstraints = `SELECT c.contype = 'p', c.conname, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_constraint c
-		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-		WHERE c.conrelid = $1 AND c.contype IN ('p', 'u', 'c', 'f', 'x') GROUP BY c.oid, c.contype, c.conname`
-
-	// Partitions may each have an index of their own.
-	askIndexed = `SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
-			JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam JOIN pg_attribute a ON a.attrelid = c.oid
-				AND a.attnum = i.indkey[0]
-			WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname IN ('btree', 'brin') AND a.attname = $2)
-		FROM pg_class c WHERE c.oid = $1`
-)
-
 // inspect reads what the server has of the table.
 func inspect(ctx context.Context, tx pgx.Tx, g *tableSpec) (*inspection, error) {
 	var s inspection
-	err := tx.QueryRow(ctx, askServer).Scan(&s.version, &s.encoding, &s.database, &s.user, &s.standby, &s.mayCreate, &s.mayStage)
+	err := tx.QueryRow(ctx, statement("ask-server")).Scan(&s.version, &s.encoding, &s.database, &s.user, &s.standby, &s.mayCreate, &s.mayStage)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +104,7 @@ func inspect(ctx context.Context, tx pgx.Tx, g *tableSpec) (*inspection, error) 
 	if err := s.inspectTable(ctx, tx, g); err != nil {
 		return nil, err
 	}
-	s.schema.made, err = maybe(tx.QueryRow(ctx, askSchema, g.schema).Scan(&s.schema.use, &s.schema.create))
+	s.schema.made, err = maybe(tx.QueryRow(ctx, statement("ask-schema"), g.schema).Scan(&s.schema.use, &s.schema.create))
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +142,7 @@ func (st *stateFacts) hidden() bool {
 func (s *inspection) inspectState(ctx context.Context, tx pgx.Tx, g *tableSpec) (err error) {
 	st := &s.state
 	var begun bool
-	st.made, err = maybe(tx.QueryRow(ctx, askState).Scan(&st.owned, &st.used, &st.read, &begun))
+	st.made, err = maybe(tx.QueryRow(ctx, statement("ask-state")).Scan(&st.owned, &st.used, &st.read, &begun))
 	if err != nil || !st.read || !begun {
 		return err
 	}
@@ -187,14 +152,14 @@ func (s *inspection) inspectState(ctx context.Context, tx pgx.Tx, g *tableSpec) 
 	if st.hidden() {
 		return nil // what can be read may not be all there is
 	}
-	if err := tx.QueryRow(ctx, askSteps).Scan(&st.steps); err != nil || st.steps == 0 {
+	if err := tx.QueryRow(ctx, statement("ask-steps")).Scan(&st.steps); err != nil || st.steps == 0 {
 		return err
 	}
 	if st.hazards, err = hazardsOf(ctx, tx, true, "ampipe", stateTables...); err != nil {
 		return err
 	}
 	var e stateEntry
-	known, err := maybe(tx.QueryRow(ctx, askEntry, g.schema, g.table).Scan(&e.id, &e.pipeline, &e.sink, &e.adopting))
+	known, err := maybe(tx.QueryRow(ctx, statement("ask-entry"), g.schema, g.table).Scan(&e.id, &e.pipeline, &e.sink, &e.adopting))
 	if known {
 		st.entry = &e
 	}
@@ -207,7 +172,7 @@ func (s *inspection) inspectTable(ctx context.Context, tx pgx.Tx, g *tableSpec) 
 		t      tableFacts
 		rights []string
 	)
-	found, err := maybe(tx.QueryRow(ctx, askTable, g.schema, g.table).Scan(&oid, &t.kind, &t.owned, &rights))
+	found, err := maybe(tx.QueryRow(ctx, statement("ask-table"), g.schema, g.table).Scan(&oid, &t.kind, &t.owned, &rights))
 	if !found {
 		return err
 	}
@@ -218,24 +183,18 @@ func (s *inspection) inspectTable(ctx context.Context, tx pgx.Tx, g *tableSpec) 
 	if t.columns, err = columnsIn(ctx, tx, oid); err != nil {
 		return err
 	}
-	rows, _ := tx.Query(ctx, askUnique, oid) // its error is that of collecting
-	if t.unique, err = pgx.CollectRows(rows, pgx.RowTo[[]string]); err != nil {
-		return fmt.Errorf("read the indexes: %w", err)
-	}
-	if err := tx.QueryRow(ctx, askIndexed, oid, g.columns[g.block].name).Scan(&t.indexed); err != nil {
-		return fmt.Errorf("read the indexes: %w", err)
-	}
-	rows, _ = tx.Query(ctx, askConstraints, oid)
-	t.constraints, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c constraint, err error) {
-		var primary bool
-		err = row.Scan(&primary, &c.name, &c.columns)
-		if primary {
-			t.primary = c
-		}
-		return c, err
-	})
+	t.unique, err = collect(ctx, tx, "read the indexes", func(columns *[]string) []any { return []any{columns} }, statement("ask-unique"), oid)
 	if err != nil {
-		return fmt.Errorf("read the constraints: %w", err)
+		return err
+	}
+	if err := tx.QueryRow(ctx, statement("ask-indexed"), oid, g.columns[g.block].name).Scan(&t.indexed); err != nil {
+		return fmt.Errorf("read the indexes: %w", err)
+	}
+	t.constraints, err = collect(ctx, tx, "read the constraints", func(c *constraint) []any {
+		return []any{&c.primary, &c.name, &c.columns}
+	}, statement("ask-constraints"), oid)
+	if err != nil {
+		return err
 	}
 	if t.hindrances, err = hindrancesOf(ctx, tx, g.schema, g.table); err != nil {
 		return err
@@ -243,4 +202,31 @@ func (s *inspection) inspectTable(ctx context.Context, tx pgx.Tx, g *tableSpec) 
 	t.hazards, err = hazardsOf(ctx, tx, g.upsert(), g.schema, g.table)
 	s.table = &t
 	return err
+}
+
+// columnsIn reads the columns of a table.
+func columnsIn(ctx context.Context, tx pgx.Tx, oid uint32) ([]columnFacts, error) {
+	return collect(ctx, tx, "read the columns", func(c *columnFacts) []any {
+		return []any{&c.name, &c.notNull, &c.filled, &c.generated, &c.identity, &c.deterministic, &c.SQL, &c.Name,
+			&c.Base, &c.Modifier, &c.Domain, &c.bound, &c.Element, &c.OID, &c.Labels}
+	}, statement("ask-columns"), oid)
+}
+
+// querier is a transaction or a pool.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// collect reads all rows of a statement. fields returns where the columns of one go.
+func collect[T any](ctx context.Context, db querier, what string, fields func(*T) []any, sql string, args ...any) ([]T, error) {
+	rows, _ := db.Query(ctx, sql, args...) // its error is that of collecting
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) {
+		var v T
+		err := row.Scan(fields(&v)...)
+		return v, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return all, nil
 }

@@ -10,6 +10,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// openLock serialises the migrations of the schema ampipe in a database, in all
+// processes. Nothing else is shared by tables that have nothing to do with each other.
+const openLock int64 = 0x616d7069706530 // "ampipe0"
+
+// openTableLock is the class of the locks that serialise opening a table, so that it
+// is made, and truncated, exactly once. Their other half is a hash of its name.
+const openTableLock int32 = 0x616d706f // "ampo"
+
+// tableLock is the class of the locks of tables; their other half is the table's
+// id. Who adds to a table holds it shared, who takes away holds it alone.
+const tableLock int32 = 0x616d7069 // "ampi"
+
 // Locks are waited for in portions: a wait holds a place in the queue, and perhaps a
 // snapshot that keeps VACUUM from cleaning up. After each portion the transaction
 // begins anew, and the sink says whom it waits for.

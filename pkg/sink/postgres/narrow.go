@@ -124,10 +124,8 @@ func (w *Writer) try(ctx context.Context, s *scratch, changes []sink.Change, t *
 	s.trial = t
 	defer func() { s.trial = nil }()
 	err := w.inWrite(ctx, true, func(tx pgx.Tx) error {
-		var ask pgx.Batch
-		w.queueLocks(&ask, true)
-		l, p := queueCommitState(&ask, w.id, everything), w.queueReplaced(&ask)
-		if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
+		l, p, err := w.lockAndRead(ctx, tx, true, everything)
+		if err != nil {
 			return err
 		}
 		steps, err := w.take(l, changes)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -22,7 +23,14 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	if err != nil {
 		return err
 	}
-	id, warnings, err := pool.open(ctx, &w.patience, false)
+	return w.openWith(ctx, g, pool, pool.open)
+}
+
+// openWith opens a table by a function that returns its id and what is to be said of it.
+func (w *Writer) openWith(
+	ctx context.Context, g *tableSpec, pool *sessions, open func(context.Context, *patience, bool) (int32, []string, error),
+) error {
+	id, warnings, err := open(ctx, &w.patience, false)
 	if err != nil {
 		err = explained(ctx, pool, err)
 		pool.Close()
@@ -56,6 +64,21 @@ func (w *Writer) CheckRows(rec arrow.RecordBatch) error {
 	}
 	_, err := w.checked.prepare([]sink.RowRange{{Record: rec, To: int(rec.NumRows())}})
 	return err
+}
+
+// Reach connects and asks whether the server takes writes: what can be found out while
+// the columns of the query are not known. It changes nothing.
+func (w *Writer) Reach(ctx context.Context) error {
+	g := &tableSpec{schema: w.cfg.Schema, table: w.cfg.Table}
+	pool, err := connect(ctx, w.cfg, g)
+	if err != nil {
+		return opened(ctx, g, err)
+	}
+	defer pool.Close()
+	err = pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, openPatience, func(tx pgx.Tx) error {
+		return takesWrites(ctx, tx)
+	})
+	return opened(ctx, g, err)
 }
 
 func (w *Writer) begin(ctx context.Context, t sink.Table) (*tableSpec, *sessions, error) {
@@ -257,8 +280,7 @@ func (g *tableSpec) prepareTable(ctx context.Context, tx pgx.Tx, s *inspection, 
 		}
 	}
 	var id int32
-	err := tx.QueryRow(ctx, `INSERT INTO ampipe.tables (schema_name, table_name, pipeline, sink, adopting)
-		VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN 0 END) RETURNING id`, g.schema, g.table, g.pipeline, g.sink, g.adopt).Scan(&id)
+	err := tx.QueryRow(ctx, statement("register"), g.schema, g.table, g.pipeline, g.sink, g.adopt).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, stateDiscrepancy("tables", "INSERT of 1 row stored 0")
 	}
@@ -281,16 +303,13 @@ func migrate(run func(sql string, args ...any) error, todo changePlan) error {
 			return err
 		}
 	}
-	for i, script := range migrations[todo.migrate:] {
-		for _, sql := range strings.SplitAfter(script, ";\n") {
-			if strings.TrimSpace(sql) == "" {
-				continue
-			}
+	for step := todo.migrate + 1; step <= len(migrations); step++ {
+		for sql := range strings.SplitAfterSeq(migrations[strconv.Itoa(step)], ";\n") {
 			if err := run(sql); err != nil {
 				return err
 			}
 		}
-		if err := run("INSERT INTO ampipe.migrations (step) VALUES ($1)", todo.migrate+i+1); err != nil {
+		if err := run("INSERT INTO ampipe.migrations (step) VALUES ($1)", step); err != nil {
 			return err
 		}
 	}

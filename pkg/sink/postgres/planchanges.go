@@ -200,22 +200,22 @@ func (s *inspection) compareColumns(g *tableSpec, w *changePlan, deny func(strin
 	g.columns, g.constraints = slices.Clone(g.wanted), s.table.constraints
 	for i, c := range g.wanted {
 		ours[c.name] = true
-		at := slices.IndexFunc(s.table.columns, func(f columnFacts) bool { return f.name == c.name })
+		f, found := factsOf(s.table.columns, c.name)
 		switch {
-		case at < 0 && !g.evolve:
+		case !found && !g.evolve:
 			deny("column %q is missing, of the type %s; "+
 				"%srun ALTER TABLE %s ADD COLUMN %s %s, set schema_evolution: true to have it added, or leave it out of the query",
 				c.name, c.SQL, s.table.alike(c.name, g.names()), g.quoted(), quoted(c.name), c.SQL)
-		case at < 0 && g.keyed(i):
+		case !found && g.keyed(i):
 			deny("the key column %q is missing, and rows that are there would have none; use another table", c.name)
-		case at < 0 && !s.table.owned:
+		case !found && !s.table.owned:
 			deny("column %q is missing, of the type %s, and the user %q, who does not own the table, may not add it; "+
 				"as its owner, run ALTER TABLE %s ADD COLUMN %s %s",
 				c.name, c.SQL, s.user, g.quoted(), quoted(c.name), c.SQL)
-		case at < 0:
+		case !found:
 			w.add = append(w.add, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", g.quoted(), quoted(c.name), c.SQL))
 		default:
-			s.compareColumn(g, i, s.table.columns[at], deny)
+			s.compareColumn(g, i, f, deny)
 		}
 	}
 	var bare []columnFacts
@@ -231,14 +231,14 @@ func (s *inspection) compareColumns(g *tableSpec, w *changePlan, deny func(strin
 	switch {
 	case len(bare) == 1:
 		deny("column %q has to have a value, and the query gives none; "+
-			"run %s, or give it a default", bare[0].name, g.release(bare, s.table.primary))
+			"run %s, or give it a default", bare[0].name, g.release(bare...))
 	case len(bare) > 1:
 		names := make([]string, len(bare))
 		for i, f := range bare {
 			names[i] = f.name
 		}
 		deny("columns %q have to have values, and the query gives none; "+
-			"run %s, or give them defaults", names, g.release(bare, s.table.primary))
+			"run %s, or give them defaults", names, g.release(bare...))
 	}
 }
 
@@ -268,7 +268,7 @@ func (s *inspection) compareColumn(g *tableSpec, i int, f columnFacts, deny func
 			"have the query replace NULL, or run ALTER DOMAIN %s DROP NOT NULL", f.SQL, f.Type.Name)
 	case f.notNull:
 		c.full = "the value is NULL, and the column is NOT NULL; " +
-			"have the query replace NULL, or run " + g.release([]columnFacts{f}, s.table.primary)
+			"have the query replace NULL, or run " + g.release(f)
 	}
 	g.columns[i] = c
 }
@@ -322,18 +322,18 @@ func (s *inspection) compareKey(g *tableSpec, deny func(string, ...any)) {
 
 // limits returns what of the columns that are there may be refused or cut off, as a
 // warning, or "".
-func (g *tableSpec) limits(found []columnFacts) string {
+func (g *tableSpec) limits(columns []columnFacts) string {
 	var narrow, steps, cut []string
 	for _, c := range g.columns {
-		at := slices.IndexFunc(found, func(f columnFacts) bool { return f.name == c.name })
+		f, found := factsOf(columns, c.name)
 		switch {
-		case at < 0:
+		case !found:
 		case c.Wider != "":
-			narrow = append(narrow, fmt.Sprintf("%q is %s", c.name, found[at].SQL))
+			narrow = append(narrow, fmt.Sprintf("%q is %s", c.name, f.SQL))
 			steps = append(steps, fmt.Sprintf("ALTER COLUMN %s TYPE %s", quoted(c.name), c.Wider))
 		case c.Cuts:
-			cut = append(cut, fmt.Sprintf("%q is %s", c.name, found[at].SQL))
-			steps = append(steps, fmt.Sprintf("ALTER COLUMN %s TYPE %s", quoted(c.name), found[at].Base))
+			cut = append(cut, fmt.Sprintf("%q is %s", c.name, f.SQL))
+			steps = append(steps, fmt.Sprintf("ALTER COLUMN %s TYPE %s", quoted(c.name), f.Base))
 		}
 	}
 	var said []string

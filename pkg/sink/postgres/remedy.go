@@ -133,10 +133,12 @@ func castTo(c column, t pgcopy.Type) string {
 
 // release returns the statement that lets columns be NULL, such as those that another
 // loader numbers its rows by. A primary key on one of them has to go first.
-func (g *tableSpec) release(columns []columnFacts, key constraint) string {
+func (g *tableSpec) release(columns ...columnFacts) string {
 	var steps []string
-	if slices.ContainsFunc(columns, func(f columnFacts) bool { return slices.Contains(key.columns, f.name) }) {
-		steps = append(steps, "DROP CONSTRAINT "+quoted(key.name))
+	for _, k := range g.constraints {
+		if k.primary && slices.ContainsFunc(columns, func(f columnFacts) bool { return slices.Contains(k.columns, f.name) }) {
+			steps = append(steps, "DROP CONSTRAINT "+quoted(k.name))
+		}
 	}
 	for _, f := range columns {
 		if f.identity != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -40,7 +39,7 @@ func (w *Writer) queueReplaced(b *pgx.Batch) *replacedRows {
 		return nil
 	}
 	p := &replacedRows{spec: w.spec, id: w.id, final: w.cfg.Finality}
-	b.Queue(readUnsaved, w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&p.unsaved) })
+	b.Queue(statement("read-unsaved"), w.id).QueryRow(func(row pgx.Row) error { return row.Scan(&p.unsaved) })
 	return p
 }
 
@@ -121,15 +120,7 @@ func (p *replacedRows) keep(ctx context.Context, tx pgx.Tx, staging string) erro
 		return nil
 	}
 	g := p.spec
-	at := quoted(g.columns[g.block].name)
-	sql := fmt.Sprintf(`WITH lost AS (
-			SELECT $1::integer AS table_id, least(s.%[1]s, t.%[1]s)::bigint AS block, greatest(s.%[1]s, t.%[1]s)::bigint AS replaced_by,
-				jsonb_object($2::text[], CASE WHEN s.%[1]s < t.%[1]s THEN ARRAY[%[2]s] ELSE ARRAY[%[3]s] END) AS content
-			FROM %[4]s s JOIN %[5]s t ON %[6]s
-			WHERE s.%[1]s <> t.%[1]s AND greatest(s.%[1]s, t.%[1]s) >= $3::bigint
-		), saved AS (INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT * FROM lost RETURNING 1)
-		SELECT (SELECT count(*) FROM lost), (SELECT count(*) FROM saved)`,
-		at, g.each("s.%s::text"), g.each("t.%s::text"), staging, g.quoted(), g.sameKey("s.%s"))
+	sql := g.statement("keep-replaced", "{staging}", staging)
 	var lost, saved int64
 	if err := tx.QueryRow(ctx, sql, p.id, g.names(), int64(p.from)).Scan(&lost, &saved); err != nil {
 		return fmt.Errorf("keep the rows that are replaced: %w", err)
@@ -147,27 +138,13 @@ func (p *replacedRows) restore(ctx context.Context, tx pgx.Tx, r block.Range) er
 		return nil
 	}
 	g := p.spec
-	at := quoted(g.columns[g.block].name)
-	stored, key := g.sameKey("(r.content->>%[2]s)::%[3]s"), g.keyOf("(r.content->>%[2]s)::%[3]s")
 	args := []any{p.id, int64(r.Start), int64(min(r.End, block.Max+1))}
 	var b pgx.Batch
-	b.Queue("DELETE FROM ampipe.replaced WHERE table_id = $1 AND replaced_by >= $2 AND block >= $2 AND block < $3", args...)
+	b.Queue(statement("forget-replaced"), args...)
 	var taken, back, left int64
-	b.Queue(fmt.Sprintf(`WITH taken AS (DELETE FROM ampipe.replaced WHERE id IN (
-			SELECT DISTINCT ON (%[1]s) r.id FROM ampipe.replaced r
-			WHERE r.table_id = $1 AND r.replaced_by >= $2 AND r.replaced_by < $3 AND NOT EXISTS (SELECT FROM %[2]s t WHERE %[3]s)
-			ORDER BY %[1]s, r.block DESC, r.id DESC) RETURNING content
-		), back AS (INSERT INTO %[2]s (%[4]s) SELECT %[5]s FROM taken r RETURNING 1)
-		SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM back)`,
-		key, g.quoted(), stored, g.list(), g.each("(r.content->>%[2]s)::%[3]s")),
-		args...).QueryRow(func(row pgx.Row) error { return row.Scan(&taken, &back) })
-	// What replaced the others is gone as well: now it is the row that came back,
-	// or the one that is there.
-	b.Queue(fmt.Sprintf(`UPDATE ampipe.replaced r SET replaced_by = t.%s::bigint FROM %s t
-		WHERE r.table_id = $1 AND r.replaced_by >= $2 AND r.replaced_by < $3 AND %s`, at, g.quoted(), stored), args...)
-	b.Queue(`SELECT count(*) FROM ampipe.replaced WHERE table_id = $1 AND replaced_by >= $2
-		AND (replaced_by < $3 OR block >= $2 AND block < $3)`,
-		args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
+	b.Queue(g.statement("restore-replaced"), args...).QueryRow(func(row pgx.Row) error { return row.Scan(&taken, &back) })
+	b.Queue(g.statement("reassign-replaced"), args...)
+	b.Queue(statement("count-replaced"), args...).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("bring back the rows that blocks %v have replaced: %w", r, err)
 	}
@@ -183,13 +160,7 @@ func (p *replacedRows) restore(ctx context.Context, tx pgx.Tx, r block.Range) er
 // replacedSince returns the statement that returns the rows of the blocks of r that rows
 // of later blocks have replaced, and that nothing in r has.
 func (g *tableSpec) replacedSince(id int32, r block.Range) string {
-	key := g.keyOf("(r.content->>%[2]s)::%[3]s")
-	return fmt.Sprintf(`SELECT DISTINCT ON (%[1]s) %[2]s FROM ampipe.replaced r
-		WHERE r.table_id = %[3]d AND r.replaced_by >= %[5]d AND r.block >= %[4]d AND r.block < %[5]d
-			AND NOT EXISTS (SELECT FROM %[6]s t WHERE %[7]s AND t.%[8]s < %[5]d)
-		ORDER BY %[1]s, r.block DESC, r.id DESC`,
-		key, g.each("(r.content->>%[2]s)::%[3]s"), id, r.Start, r.End, g.quoted(),
-		g.sameKey("(r.content->>%[2]s)::%[3]s"), quoted(g.columns[g.block].name))
+	return g.statement("read-replaced", "{id}", fmt.Sprint(id), "{start}", fmt.Sprint(r.Start), "{end}", fmt.Sprint(r.End))
 }
 
 // pruneEvery is how many blocks the head moves between two looks for kept rows
@@ -207,10 +178,10 @@ func (p *replacedRows) queueChanges(b *pgx.Batch, before, now sink.LiveState) {
 		if p.live {
 			highest = int64(p.from) - 1
 		}
-		b.Queue(writeUnsaved, p.id, highest).Exec(expect(1, "UPDATE", "tables"))
+		b.Queue(statement("write-unsaved"), p.id, highest).Exec(expect(1, "UPDATE", "tables"))
 	}
 	if now.Cursor.Number/pruneEvery > before.Cursor.Number/pruneEvery {
-		b.Queue(pruneReplaced, p.id, int64(firstOpen(now, p.final))).QueryRow(func(row pgx.Row) error {
+		b.Queue(statement("prune-replaced"), p.id, int64(firstOpen(now, p.final))).QueryRow(func(row pgx.Row) error {
 			var noted bool
 			if err := row.Scan(&noted); err != nil || noted {
 				return err
@@ -218,38 +189,4 @@ func (p *replacedRows) queueChanges(b *pgx.Batch, before, now sink.LiveState) {
 			return stateDiscrepancy("tables", "UPDATE of 1 row changed 0")
 		})
 	}
-}
-
-// each writes every column by a form, separated by commas: its name is %[1]s, its
-// name as a text %[2]s and its type %[3]s.
-func (g *tableSpec) each(form string) string {
-	all := make([]string, len(g.columns))
-	for i := range g.columns {
-		all[i] = g.formed(form, i)
-	}
-	return strings.Join(all, ", ")
-}
-
-// keyOf writes the key columns like each.
-func (g *tableSpec) keyOf(form string) string {
-	all := make([]string, len(g.key))
-	for i, at := range g.key {
-		all[i] = g.formed(form, at)
-	}
-	return strings.Join(all, ", ")
-}
-
-// sameKey compares the key columns of the table, t, with others, written by a form
-// as for each.
-func (g *tableSpec) sameKey(form string) string {
-	all := make([]string, len(g.key))
-	for i, at := range g.key {
-		all[i] = "t." + quoted(g.columns[at].name) + " = " + g.formed(form, at)
-	}
-	return strings.Join(all, " AND ")
-}
-
-func (g *tableSpec) formed(form string, i int) string {
-	c := g.columns[i]
-	return strings.NewReplacer("%[1]s", quoted(c.name), "%[2]s", literal(c.name), "%[3]s", c.SQL, "%s", quoted(c.name)).Replace(form)
 }

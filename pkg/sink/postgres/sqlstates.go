@@ -161,6 +161,9 @@ var whenConnecting = map[string]advice{
 		"run GRANT CONNECT ON DATABASE … TO …, or take the setting out"},
 }
 
+var ofPoolerLogin = advice{fault.ClassPermanent, keep, "the pooler does not let this user in; " +
+	"check user and password of the dsn, and auth_file of its configuration"}
+
 // poolerAdvices are for what PgBouncer says under 08P01, its only code before version 1.20, by
 // a part of its message.
 var poolerAdvices = []struct {
@@ -177,12 +180,9 @@ var poolerAdvices = []struct {
 		"add it to [databases] of its configuration, or name another one"}},
 	{"no such user", advice{fault.ClassPermanent, keep, "the pooler does not know the user of the dsn; " +
 		"add it to auth_file of its configuration"}},
-	{"auth failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; " +
-		"check user and password of the dsn, and auth_file of its configuration"}},
-	{"SASL authentication failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; " +
-		"check user and password of the dsn, and auth_file of its configuration"}},
-	{"password authentication failed", advice{fault.ClassPermanent, keep, "the pooler does not let this user in; " +
-		"check user and password of the dsn, and auth_file of its configuration"}},
+	{"auth failed", ofPoolerLogin},
+	{"SASL authentication failed", ofPoolerLogin},
+	{"password authentication failed", ofPoolerLogin},
 	{"no more connections allowed", advice{fault.ClassLater, keep, "the pooler has no connection to spare; raise its max_client_conn"}},
 	{"query_wait_timeout", advice{fault.ClassLater, keep, "no connection of the pooler to the server became free in time; " +
 		"raise its default_pool_size, or lower writers"}},

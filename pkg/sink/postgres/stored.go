@@ -80,16 +80,14 @@ func (g *tableSpec) adapt(ctx context.Context, tx pgx.Tx) error {
 	var wrong []error
 	g.columns = slices.Clone(g.wanted)
 	for i, c := range g.wanted {
-		for _, f := range found {
-			if f.name != c.name {
-				continue
-			}
-			var ok bool
-			g.columns[i], ok = c.into(f.Type)
-			if !ok {
-				wrong = append(wrong, fmt.Errorf("column %q is of the type %s, "+
-					"and the query needs %s%s", c.name, f.SQL, c.SQL, g.remedy(c, f.Type)))
-			}
+		f, exists := factsOf(found, c.name)
+		if !exists {
+			continue
+		}
+		var ok bool
+		g.columns[i], ok = c.into(f.Type)
+		if !ok {
+			wrong = append(wrong, fmt.Errorf("column %q is of the type %s, and the query needs %s%s", c.name, f.SQL, c.SQL, g.remedy(c, f.Type)))
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,10 +28,7 @@ var (
 // else would fail for the same reason.
 func takesWrites(ctx context.Context, tx pgx.Tx) error {
 	var standby, readOnly, waits bool
-	// To others than administrators the view shows of a standby only that it is there.
-	err := tx.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
-		current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('local', 'off')
-			AND NOT EXISTS (SELECT FROM pg_stat_replication)`).Scan(&standby, &readOnly, &waits)
+	err := tx.QueryRow(ctx, statement("takes-writes")).Scan(&standby, &readOnly, &waits)
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask whether the server takes writes: %w", err)
@@ -47,42 +43,23 @@ func takesWrites(ctx context.Context, tx pgx.Tx) error {
 	}
 }
 
-// askSequences asks which sequences defaults of a table ($1) take numbers from that this
-// user may not use. Trying would use up a number.
-const askSequences = `SELECT a.attname, d.refobjid::regclass::text, quote_ident(current_user) FROM pg_attrdef f
-	JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
-	JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
-	JOIN pg_class s ON s.oid = d.refobjid
-	WHERE f.adrelid = to_regclass($1) AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') ELSE false END
-		AND a.attname <> ALL ($2) ORDER BY a.attnum`
-
 // checkSequences fails if a default of a column that the query does not have takes numbers
 // from a sequence that the user may not use.
 func (g *tableSpec) checkSequences(ctx context.Context, tx pgx.Tx) error {
-	rows, _ := tx.Query(ctx, askSequences, g.quoted(), g.names()) // its error is that of collecting
-	var wrong []error
-	var column, sequence, user string
-	_, err := pgx.ForEachRow(rows, []any{&column, &sequence, &user}, func() error {
-		wrong = append(wrong, fmt.Errorf("the default of column %q takes numbers from a sequence that the user of the dsn may not use; "+
-			"run GRANT USAGE ON SEQUENCE %s TO %s",
-			column, sequence, user))
-		return nil
-	})
+	type sequence struct{ column, name, user string }
+	all, err := collect(ctx, tx, "read the rights on sequences", func(s *sequence) []any {
+		return []any{&s.column, &s.name, &s.user}
+	}, statement("ask-sequences"), g.quoted(), g.names())
 	if err != nil {
-		return fmt.Errorf("read the rights on sequences: %w", err)
+		return err
+	}
+	var wrong []error
+	for _, s := range all {
+		wrong = append(wrong, fmt.Errorf("the default of column %q takes numbers from a sequence that the user of the dsn may not use; "+
+			"run GRANT USAGE ON SEQUENCE %s TO %s", s.column, s.name, s.user))
 	}
 	return fault.Permanent(errors.Join(wrong...))
 }
-
-// writeNoState does with no row what is done with the tables of the schema ampipe.
-const writeNoState = `INSERT INTO ampipe.coverage SELECT * FROM ampipe.coverage WHERE false;
-	DELETE FROM ampipe.coverage WHERE false;
-	UPDATE ampipe.tables SET live_seq = live_seq WHERE false;
-	INSERT INTO ampipe.replaced (table_id, block, replaced_by, content) SELECT table_id, block, replaced_by, content
-		FROM ampipe.replaced WHERE false;
-	UPDATE ampipe.replaced SET replaced_by = replaced_by WHERE false;
-	DELETE FROM ampipe.replaced WHERE false;
-	SELECT FROM ampipe.tables WHERE id = %d FOR NO KEY UPDATE SKIP LOCKED`
 
 // tryWriting does, with no row, what the transactions of a sink do, and takes it back.
 // What a catalog says about rights is not all that may refuse a statement: so does a
@@ -120,7 +97,7 @@ func (g *tableSpec) tryWriting(ctx context.Context, tx pgx.Tx, id int32) error {
 			return err
 		}
 	}
-	if _, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf(writeNoState, id)).ReadAll(); err != nil {
+	if _, err := tx.Conn().PgConn().Exec(ctx, statement("write-no-state", "{id}", fmt.Sprint(id))).ReadAll(); err != nil {
 		return fmt.Errorf("try to write to the schema ampipe: %w", err)
 	}
 	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT trial"); err != nil {
@@ -136,7 +113,7 @@ func (g *tableSpec) among(exist []columnFacts) *tableSpec {
 	present.columns, present.key, present.block = nil, nil, -1
 	at := make(map[int]int)
 	for i, c := range g.columns {
-		if slices.ContainsFunc(exist, func(f columnFacts) bool { return f.name == c.name }) {
+		if _, found := factsOf(exist, c.name); found {
 			at[i] = len(present.columns)
 			present.columns = append(present.columns, c)
 		}

@@ -100,7 +100,7 @@ func fit(dt arrow.DataType, as string, t Type) (e Encoding, ok bool) {
 			e.Bind = bindBlobs
 		}
 	case t.Element != "":
-		e.Bind, e.Wider = fitArray(dt, t)
+		return fitArray(dt, t)
 	}
 	return e, e.Bind != nil
 }
@@ -150,19 +150,20 @@ func fitNumeric(dt arrow.DataType, r room) (bind Bind, wider string) {
 	return bind, wider
 }
 
-// fitArray takes lists as arrays of one dimension. bind is nil for others.
-func fitArray(dt arrow.DataType, t Type) (bind Bind, wider string) {
+// fitArray takes lists as arrays of one dimension.
+func fitArray(dt arrow.DataType, t Type) (e Encoding, ok bool) {
 	list, ok := dt.(arrow.ListLikeType)
 	if !ok || dt.ID() == arrow.MAP {
-		return nil, ""
+		return e, false
 	}
 	// The modifier of the elements is the array's.
-	e, ok := Fit(list.Elem(), "", Type{SQL: t.Element, Base: t.Element, Modifier: t.Modifier, Labels: t.Labels})
-	if !ok {
-		return nil, ""
+	e, ok = Fit(list.Elem(), "", Type{SQL: t.Element, Base: t.Element, Modifier: t.Modifier, Labels: t.Labels})
+	e.Bind = bindArray(e.Bind, t.OID)
+	switch {
+	case t.Element == "numeric": // rows that are there would keep their scale
+		e.Wider = ""
+	case e.Wider != "":
+		e.Wider += "[]"
 	}
-	if e.Wider != "" && t.Element != "numeric" { // rows of numerics that are there would keep their scale
-		wider = e.Wider + "[]"
-	}
-	return bindArray(e.Bind, t.OID), wider
+	return e, ok
 }

@@ -3,6 +3,7 @@ package pgcopy
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -33,7 +34,8 @@ var (
 // integerOf returns smallint, integer or bigint as they are in a table that is there.
 func integerOf(t Type, wider string) number {
 	n := map[string]number{"smallint": ownSmallint, "integer": ownInteger, "bigint": ownBigint}[t.Base]
-	n.reason = fmt.Sprintf("the number is no %s; %s", t.Base, widen(wider))
+	reason := fmt.Sprintf("the number is no %s; %s", t.Base, widen(wider))
+	n.reason = reason
 	return n
 }
 
@@ -138,20 +140,11 @@ func sizeOf[T integer](v T) (minus bool, size uint64) {
 // digitsOf returns how many digits the widest value of an integer type has, 0 for what is
 // none.
 func digitsOf(dt arrow.DataType) int {
-	switch dt.ID() {
-	case arrow.INT8, arrow.UINT8:
-		return 3
-	case arrow.INT16, arrow.UINT16:
-		return 5
-	case arrow.INT32, arrow.UINT32:
-		return 10
-	case arrow.INT64:
-		return 19
-	case arrow.UINT64:
-		return 20
-	default:
+	if !arrow.IsInteger(dt.ID()) {
 		return 0
 	}
+	_, high := rangeOf(dt)
+	return len(strconv.FormatUint(high, 10))
 }
 
 // integerNumeric returns no binding for what is not an integer.

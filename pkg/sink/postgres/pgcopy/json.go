@@ -117,12 +117,8 @@ type jsonMember struct{ key, value []byte }
 
 func (r *jsonReader) object(dst []byte, depth int) ([]byte, error) {
 	var all []jsonMember
-	more := true
 	r.space()
-	if r.skip('}') {
-		more = false
-	}
-	for more {
+	for more := !r.skip('}'); more; {
 		r.space()
 		if !r.skip('"') {
 			return dst, r.unexpected()

@@ -47,11 +47,16 @@ func scaleOf(u arrow.TimeUnit) (times, by int64) {
 func bindTimestamp(dt *arrow.TimestampType) Bind {
 	times, by := scaleOf(dt.Unit)
 	epoch := epochSeconds * arrowfmt.PerSecond(dt.Unit)
-	low, high := timestampBounds(dt.Unit)
+	// The first and last count from 1970 that PostgreSQL takes. 64 bits of microseconds end
+	// before, and of nanoseconds in the year 2262.
+	low, high := arrow.Timestamp(minMicros/times+epoch), arrow.Timestamp(math.MaxInt64)
+	if times > 1 {
+		high = arrow.Timestamp(maxMicros/times + epoch)
+	}
 	return func(arr arrow.Array) Values {
 		values := valuesOf[arrow.Timestamp](arr)
 		v := Values{nulls: arrowfmt.NullsOf(arr)}
-		if by > 1 { // 64 bits of nanoseconds end in the year 2262
+		if by > 1 {
 			v.append = func(dst []byte, i int) []byte {
 				return appendInt8(dst, uint64(arrowfmt.FloorDiv(int64(values[i]), by)-epochSeconds*1e6))
 			}
@@ -60,21 +65,6 @@ func bindTimestamp(dt *arrow.TimestampType) Bind {
 		v.append = func(dst []byte, i int) []byte { return appendInt8(dst, uint64((int64(values[i])-epoch)*times)) }
 		bounded(&v, values, low, high, tsOutside)
 		return v
-	}
-}
-
-// timestampBounds returns the first and last count of a unit, from 1970, that
-// PostgreSQL takes.
-func timestampBounds(u arrow.TimeUnit) (low, high arrow.Timestamp) {
-	switch u {
-	case arrow.Second, arrow.Millisecond:
-		times, _ := scaleOf(u)
-		epoch := epochSeconds * arrowfmt.PerSecond(u)
-		return arrow.Timestamp(minMicros/times + epoch), arrow.Timestamp(arrowfmt.FloorDiv(maxMicros, times) + epoch)
-	case arrow.Microsecond:
-		return minMicros + epochSeconds*1e6, math.MaxInt64
-	default:
-		return math.MinInt64, math.MaxInt64
 	}
 }
 

@@ -39,13 +39,9 @@ func blobsOf(arr arrow.Array) blobs {
 	// the layout has such.
 	var all func(from, to int) []byte
 	switch a := arr.(type) {
-	case *array.String:
+	case interface{ ValueOffsets() []int32 }: // Utf8 and Binary
 		b.append, all = contiguous(a.ValueOffsets(), bufferOf(arr, 2))
-	case *array.LargeString:
-		b.append, all = contiguous(a.ValueOffsets(), bufferOf(arr, 2))
-	case *array.Binary:
-		b.append, all = contiguous(a.ValueOffsets(), bufferOf(arr, 2))
-	case *array.LargeBinary:
+	case interface{ ValueOffsets() []int64 }:
 		b.append, all = contiguous(a.ValueOffsets(), bufferOf(arr, 2))
 	case *array.FixedSizeBinary:
 		width := a.DataType().(*arrow.FixedSizeBinaryType).ByteWidth
