@@ -33,11 +33,10 @@ func forEach(
 		if err != nil {
 			return err
 		}
-		_, log, err := flags.Screen()
+		options, err := flags.Options(c)
 		if err != nil {
 			return err
 		}
-		options := pipeline.Options{Destinations: flags.Destinations, Logger: log, Out: c.OutOrStdout()}
 		var errs []error
 		for _, p := range pipelines {
 			for _, err := range ops.Split(do(c.Context(), p, options)) {

@@ -22,14 +22,12 @@ the whole range. Stopped before that, it resumes there when it is started again.
 			if err != nil {
 				return err
 			}
-			screen, log, err := flags.Screen()
+			options, err := flags.Options(c)
 			if err != nil {
 				return err
 			}
-			return pipeline.Run(c.Context(), pipelines, pipeline.Options{
-				Destinations: flags.Destinations, Logger: log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen,
-				RetryFailed: retry, Results: results, JSON: flags.Log.Format == "json",
-			})
+			options.RetryFailed, options.Results = retry, results
+			return pipeline.Run(c.Context(), pipelines, options)
 		},
 	}
 	command.Flags().BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")

@@ -33,8 +33,8 @@ func newBearer(cfg Config) (*bearer, error) {
 	return &bearer{file: file}, nil
 }
 
-// token returns the token to send, refreshed if need be; empty: send none. One of a file
-// is another than the one that the server has just refused.
+// token returns the token to send, refreshed if need be; empty: send none. Of a file it
+// is another one than the server has just refused.
 func (b *bearer) token(ctx context.Context, refused string) (string, error) {
 	if b.file == nil {
 		return b.fixed, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/pipeline"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
@@ -102,6 +103,14 @@ func (f *Flags) One(names []string) (*config.Pipeline, error) {
 		return nil, ops.Config(fmt.Errorf("%s has several pipelines (%s): name the one to run", f.File, listed(pipelines)))
 	}
 	return pipelines[0], nil
+}
+
+// Options makes the screen of the process, and what all of its commands pass on.
+func (f *Flags) Options(c *cobra.Command) (pipeline.Options, error) {
+	screen, log, err := f.Screen()
+	return pipeline.Options{
+		Destinations: f.Destinations, Logger: log, Listen: f.Listen, Out: c.OutOrStdout(), Screen: screen, JSON: f.Log.Format == "json",
+	}, err
 }
 
 // Screen makes the screen of the process, on standard error, and the logger that writes

@@ -32,14 +32,11 @@ func stageCommand(use, short, long string, add func(*pflag.FlagSet), run RunStag
 			if err != nil {
 				return err
 			}
-			screen, log, err := flags.Screen()
+			options, err := flags.Options(c)
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), p, pipeline.Options{
-				Destinations: flags.Destinations,
-				Logger:       log, Listen: flags.Listen, Out: c.OutOrStdout(), Screen: screen, JSON: flags.Log.Format == "json",
-			})
+			return run(c.Context(), p, options)
 		},
 	}
 	flags.Register(command)
