@@ -1,6 +1,6 @@
 // Package state has the documents that the processes of a pipeline share: the plan, the
-// partitions, the position of the live lane and the reports of the sinks. They are kept as
-// JSON, which processes of earlier and later versions read.
+// partitions, the position of the live lane, the reports of the sinks and what each process
+// says of itself. They are kept as JSON, which processes of earlier and later versions read.
 package state
 
 import (

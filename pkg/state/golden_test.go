@@ -15,6 +15,7 @@ import (
 func TestDocumentsStayAsTheyAre(t *testing.T) {
 	const hash = `"0x0100000000000000000000000000000000000000000000000000000000000000"`
 	number := func(n block.Number) *block.Number { return &n }
+	rows := func(n uint64) *uint64 { return &n }
 	at := func(n block.Number) block.Cursor { return block.Cursor{Network: "net", Number: n, Hash: block.Hash{1}} }
 	when := time.Date(2026, 11, 29, 12, 0, 0, 120_000_000, time.UTC)
 	for name, c := range map[string]struct {
@@ -57,10 +58,31 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 		"live position": {
 			document: &state.LivePosition{
 				Epoch: 7, Seq: 12, Next: 95, Points: []block.Cursor{at(94)}, Phase: state.LiveDone, Until: number(100), Error: "no", Reorgs: 2, Updated: when,
+				Recent: []state.Reorg{{At: when, From: 93, Blocks: 2, Rows: rows(17)}, {At: when, From: 94, Blocks: 1}},
 			},
 			read: &state.LivePosition{}, full: true,
 			text: `{"epoch":7,"seq":12,"next":95,"points":[{"network":"net","number":94,"hash":` + hash + `}],"phase":"done","until":100,"error":"no",` +
-				`"reorgs":2,"updated":"2026-11-29T12:00:00.12Z"}`,
+				`"reorgs":2,"recent":[{"at":"2026-11-29T12:00:00.12Z","from":93,"blocks":2,"rows":17},{"at":"2026-11-29T12:00:00.12Z","from":94,"blocks":1}],` +
+				`"updated":"2026-11-29T12:00:00.12Z"}`,
+		},
+		"process": {
+			document: &state.Process{
+				Role: "sink-lake", Slot: 1, Host: "h", PID: 7, Version: "0.2.0", Stages: []string{"sink lake"},
+				Started: when, Beat: when, Ended: when, Error: "no", Done: true,
+				Read: state.Rate{Rows: 17, PerSec: 1.5}, Left: 2.5,
+				Sinks: []state.ProcessSink{{Name: "lake", Rate: state.Rate{Rows: 12, PerSec: 0.5}, Latency: 0.25}},
+				Waits: []state.Wait{{Part: "sink lake", State: "waiting", Reason: "no", Since: when}}, More: 3,
+			},
+			read: &state.Process{}, full: true,
+			text: `{"role":"sink-lake","slot":1,"host":"h","pid":7,"version":"0.2.0","stages":["sink lake"],` +
+				`"started":"2026-11-29T12:00:00.12Z","beat":"2026-11-29T12:00:00.12Z","ended":"2026-11-29T12:00:00.12Z","error":"no","done":true,` +
+				`"read":{"rows":17,"per_second":1.5},"left":2.5,` +
+				`"sinks":[{"name":"lake","rows":12,"per_second":0.5,"latency":0.25}],` +
+				`"waits":[{"part":"sink lake","state":"waiting","reason":"no","since":"2026-11-29T12:00:00.12Z"}],"more":3}`,
+		},
+		"process that has just begun": {
+			document: &state.Process{Role: "run"}, read: &state.Process{},
+			text: `{"role":"run","slot":0,"host":"","pid":0,"version":"","stages":null,"started":"0001-01-01T00:00:00Z","beat":"0001-01-01T00:00:00Z"}`,
 		},
 		"live position of nothing": {
 			document: &state.LivePosition{}, read: &state.LivePosition{},
