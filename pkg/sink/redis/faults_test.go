@@ -155,38 +155,6 @@ func TestReplacedRowsComeBack(t *testing.T) {
 	}
 }
 
-func TestFinalityBoundsTheIndex(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	cfg := s.config(config.Hash, "{table}:{address}")
-	cfg.Finality = 10
-	w := open(t, cfg, balanceTable(s))
-	l := &live{seq: 3}
-	for n := block.Number(100); n < 200; n++ {
-		apply(t, w, l.next(entryOf(t, blocks(n, n+1), balance{1, n, int64(n)})))
-	}
-	ctx := context.Background()
-	for name, n := range map[string]int64{"index": s.ZCard(ctx, "ampipe:{"+s.name+"}:s:index").Val(), "replaced": s.HLen(ctx, "ampipe:{"+s.name+"}:s:replaced").Val()} {
-		if n < 10 || n > 13 {
-			t.Errorf("%s holds %d blocks, want those of the last ten", name, n)
-		}
-	}
-	apply(t, w, l.undo(192, 199))
-	if got := s.HGet(ctx, s.name+":0xab01", "balance").Val(); got != "191" {
-		t.Errorf("the row of block %s is shown", got)
-	}
-	before := s.HGetAll(ctx, s.name+":0xab01").Val()
-	if _, err := w.Apply(t.Context(), []sink.Change{l.undo(150, 191)}); fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "finality: 10") {
-		t.Errorf("a reorg below the index is answered with %v", err)
-	}
-	if after := s.HGetAll(ctx, s.name+":0xab01").Val(); after["balance"] != before["balance"] {
-		t.Errorf("it changed %v to %v", before, after)
-	}
-	if err := w.DigestStored(t.Context(), blocks(0, 300), sink.Digests{}); fault.Of(err) != fault.ClassPermanent {
-		t.Errorf("verifying blocks without an index is answered with %v", err)
-	}
-}
-
 // An expired row is not a difference; a changed one is.
 func TestExpiredRowsAreNotMissing(t *testing.T) {
 	t.Parallel()
@@ -309,22 +277,6 @@ func TestFullServerIsWaitedFor(t *testing.T) {
 	}
 	if _, err := w.Apply(t.Context(), []sink.Change{c}); fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "flushed") {
 		t.Errorf("after a flush: %v", err)
-	}
-}
-
-// A key of somebody else's is not overwritten.
-func TestForeignKeysAreRefused(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	w := open(t, s.config(config.Hash, "{table}:{block_num}:{address}"), balanceTable(s))
-	s.LPush(context.Background(), s.name+":2:0xab02", "theirs")
-	_, err := w.Apply(t.Context(), []sink.Change{entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})})
-	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "something else") {
-		t.Errorf("answered with %v", err)
-	}
-	state, err := w.State(t.Context())
-	if err != nil || state.Coverage.Len() != 0 {
-		t.Errorf("the state is %+v, %v", state, err)
 	}
 }
 
