@@ -232,8 +232,8 @@ func TestAStoppedSinkIsNamed(t *testing.T) {
 		t.Skip("AMPIPE_TEST_POSTGRES is not set (scripts/test starts the server)")
 	}
 	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{}}
-	s.sql(`DROP TABLE IF EXISTS named; CREATE TABLE named (block_num bigint NOT NULL CHECK (block_num <> 17), log_index bigint)`)
-	t.Cleanup(func() { s.sql("DROP TABLE IF EXISTS named") })
+	s.sql(`DROP TABLE IF EXISTS public.named; CREATE TABLE public.named (block_num bigint NOT NULL CHECK (block_num <> 17), log_index bigint)`)
+	t.Cleanup(func() { s.sql("DROP TABLE IF EXISTS public.named") })
 	s.configure(`
 pipeline: logs
 source: { amp: $AMP, query: "SELECT block_num, log_index FROM eth.logs" }
@@ -241,7 +241,7 @@ range: { reorg_buffer: 5 }
 nats: { embedded: ./nats }
 sinks:
   - { name: lake, delta: { path: ./lake, max_commit_delay: 1s } }
-  - { name: warehouse, postgres: { dsn: "$DSN", table: named } }
+  - { name: warehouse, postgres: { dsn: "$DSN", table: named, schema: public } }
 `)
 	run := s.start("run")
 	o := s.overview("stopped", func(o status.Overview) bool {
