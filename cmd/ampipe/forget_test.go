@@ -40,8 +40,8 @@ sinks:
 	s.overview("loaded", func(o status.Overview) bool {
 		return o.Level == status.Healthy && strings.Contains(o.Sentence, "everything loaded")
 	})
-	says(ops.ExitConfig, "sink copy runs in run on ", "forget", "copy")
-	says(ops.ExitConfig, `pipeline "logs" runs in run on `, "drop", "logs", "--yes")
+	says(ops.ExitConfig, "sink copy runs in ampipe run on ", "forget", "copy")
+	says(ops.ExitConfig, `pipeline "logs" runs in ampipe run on `, "drop", "logs", "--yes")
 	says(ops.ExitDone, "is paused", "pause", "copy")
 	if err := run.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
