@@ -44,7 +44,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 	err = checkNATS(ctx, out, p, spec, o.Logger)
 	found(err)
 	if checked != nil && err == nil {
-		found(describeVersions(ctx, out, p, checked, o.Logger))
+		found(describeRecord(ctx, out, p, checked, o.Logger))
 	}
 	sinks := make(map[string]sink.Writer)
 	found(o.checkReach(p))
@@ -194,7 +194,7 @@ func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 	}
 	defer func() { _ = source.Close() }() // nothing is in flight
 	describeSource(out, p, checked)
-	if err := describeVersions(ctx, out, p, checked, o.Logger); err != nil {
+	if err := describeRecord(ctx, out, p, checked, o.Logger); err != nil {
 		return err
 	}
 	return preview(ctx, out, p, source, checked)

@@ -203,13 +203,38 @@ func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) 
 	return consumer, err
 }
 
-// apply runs a sink until ctx ends.
+// apply runs a sink until ctx ends. It stands still while a person has paused it.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	s.meter.Applies(c.Name)
 	table, err := s.table(c.Name, spec)
 	if err != nil {
 		return err
 	}
+	history := newHistoryMonitor(s, c.Name)
+	watching, end := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { history.run(watching) })
+	watch.Go(func() { history.askForReports(watching) })
+	defer func() {
+		end()
+		watch.Wait()
+	}()
+	loop := apply.Loop{
+		Writer: w, Table: table, Reports: history, Asked: history.ask,
+		Writers:   c.Writers(),
+		StageTime: c.CommitDelay(),
+		Backoff:   backoff(s.config),
+		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
+		Observer:  sinkObserver{name: c.Name, meter: s.meter},
+		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
+	}
+	return s.unlessPaused(ctx, c.Name,
+		func(ctx context.Context) error { return s.applyLog(ctx, c, loop) },
+		func(ctx context.Context, p state.Pause) { s.rest(ctx, c.Name, &loop, p) })
+}
+
+// applyLog reads the log for a sink and has loop apply it until ctx ends.
+func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop) error {
 	consumer, err := s.consume(ctx, c, queue.History)
 	if ctx.Err() != nil {
 		return nil // stopped before it began
@@ -226,23 +251,6 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		return fmt.Errorf("read the live lane: %w", err)
 	}
 	defer live.Close()
-	history := newHistoryMonitor(s, c.Name)
-	watching, end := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { history.run(watching) })
-	watch.Go(func() { history.askForReports(watching) })
-	defer func() {
-		end()
-		watch.Wait()
-	}()
-	loop := &apply.Loop{
-		Writer: w, Table: table, Source: consumer, Live: live, Reports: history, Asked: history.ask,
-		Writers:   c.Writers(),
-		StageTime: c.CommitDelay(),
-		Backoff:   backoff(s.config),
-		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
-		Observer:  sinkObserver{name: c.Name, meter: s.meter},
-		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
-	}
+	loop.Source, loop.Live = consumer, live
 	return loop.Run(ctx)
 }

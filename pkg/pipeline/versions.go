@@ -32,6 +32,7 @@ type version struct {
 type record struct {
 	spec     state.Spec
 	versions []version // the latest first
+	paused   []string  // which sinks a person has paused, and since when
 }
 
 // readTimeout is how long a command that only reads waits for the state in NATS.
@@ -67,7 +68,17 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 	if err != nil {
 		return nil, fmt.Errorf("read partitions: %w", err)
 	}
-	return &record{spec: spec, versions: versionsOf(spec, parts)}, nil
+	r := &record{spec: spec, versions: versionsOf(spec, parts)}
+	for _, sink := range sinkNames(p) {
+		pause, err := kv.Pause(ctx, sink)
+		if err != nil {
+			return nil, err
+		}
+		if pause.Paused {
+			r.paused = append(r.paused, fmt.Sprintf("sink %s is %s", sink, pause.Reason(sink)))
+		}
+	}
+	return r, nil
 }
 
 // versionsOf finds which blocks each query of a plan has read last, and which it may have
@@ -109,9 +120,9 @@ func versionsOf(spec state.Spec, parts []queue.Stored[state.Partition]) []versio
 	return all
 }
 
-// describeVersions prints which blocks each query of a pipeline has loaded, or refuses a
-// query that cannot take over.
-func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
+// describeRecord prints which sinks of a pipeline are paused and which blocks each of its
+// queries has loaded, or refuses a query that cannot take over.
+func describeRecord(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
 	r, err := readRecord(ctx, p, log)
 	switch {
 	case ctx.Err() != nil:
@@ -121,6 +132,9 @@ func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, ch
 		return nil
 	case r == nil:
 		return nil
+	}
+	for _, paused := range r.paused {
+		say(out, "warning   %s", paused)
 	}
 	if err := plan.CanContinue(p.Name, r.spec, checked); err != nil {
 		return err

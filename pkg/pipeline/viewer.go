@@ -123,6 +123,20 @@ func Unwell(o status.Overview) error {
 func readParts(
 	ctx context.Context, p *config.Pipeline, open func(context.Context, config.NATS, zerolog.Logger) (*natsConn, error), log zerolog.Logger,
 	do func(context.Context, *queue.State, status.Facts) error,
+) error {
+	return readFacts(ctx, p, open, log, func(ctx context.Context, conn *natsConn, facts status.Facts) error {
+		state, err := conn.State(ctx, p.Name)
+		if err != nil {
+			return err
+		}
+		return do(ctx, state, facts)
+	})
+}
+
+// readFacts is readParts for what needs more than the state.
+func readFacts(
+	ctx context.Context, p *config.Pipeline, open func(context.Context, config.NATS, zerolog.Logger) (*natsConn, error), log zerolog.Logger,
+	do func(context.Context, *natsConn, status.Facts) error,
 ) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout+reachWait)
 	defer cancel()
@@ -138,11 +152,7 @@ func readParts(
 	if facts.Spec == nil {
 		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", p.Name))
 	}
-	state, err := conn.State(ctx, p.Name)
-	if err != nil {
-		return err
-	}
-	return do(ctx, state, facts)
+	return do(ctx, conn, facts)
 }
 
 // asOperator is [openNATS] for a command that only reads.

@@ -144,8 +144,11 @@ type SinkReport struct {
 	Rows     uint64    `json:"rows"` // written by the reporting process since it started
 	State    SinkState `json:"state"`
 	Reason   string    `json:"reason,omitempty"` // why it does not run
-	Read     time.Time `json:"read,omitzero"`    // when Coverage and Live were read from the destination
-	Updated  time.Time `json:"updated"`
+	// ByRequest says that it is paused because a person has asked for it: see [Pause].
+	ByRequest bool `json:"by_request,omitempty"`
+
+	Read    time.Time `json:"read,omitzero"` // when Coverage and Live were read from the destination
+	Updated time.Time `json:"updated"`
 }
 
 // liveJSON is a [LiveState] as reports have it.

@@ -175,6 +175,10 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 				p.trouble(Failed, stage, p.startAdvice(o, stage, errorOf(p.last(stage))), s.Since, "%s does not run: %s", s.Name, s.Reason)
 			}
 		case SinkPaused:
+			if s.ByRequest {
+				p.trouble(Degraded, stage, "ampipe resume "+s.Name, s.Since, "%s is %s", s.Name, s.Reason)
+				continue
+			}
 			p.trouble(Degraded, stage, retried, s.Since, "%s is paused: %s", s.Name, s.Reason)
 		case SinkLive:
 			lag := time.Duration(s.LagSeconds * float64(time.Second))
