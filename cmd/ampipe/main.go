@@ -18,6 +18,7 @@ func main() {
 		Long: `ampipe loads the tables of an Amp server into databases: history in parallel,
 through a durable log, exactly once, and it can be stopped at any moment.
 
+  ampipe init      write a configuration for tables of a server
   ampipe check     connect to everything, change nothing
   ampipe plan      show what would be read
   ampipe run       load the history and follow the chain
@@ -36,7 +37,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe vacuum    remove files that they no longer need`,
 	}
 	flags.Register(root)
-	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
+	root.AddCommand(initCommand(&flags), runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
 		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), pauseCommand(&flags), resumeCommand(&flags),
 		forgetCommand(&flags), dropCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())

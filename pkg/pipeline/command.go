@@ -14,8 +14,9 @@ import (
 
 // SinkCommand is the whole of a command for a destination that is not part of ampipe: it
 // runs one sink of one pipeline, checks a pipeline as far as the destination goes, or
-// verifies it. It returns the exit code.
-func SinkCommand(name string, d sink.Destination) int {
+// verifies it, until ctx ends. It reads the command line and returns the exit code; signals
+// are the program's, which ends ctx.
+func SinkCommand(ctx context.Context, name string, d sink.Destination) int {
 	var c sinkCommand
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.Usage = func() {
@@ -40,7 +41,7 @@ func SinkCommand(name string, d sink.Destination) int {
 	}
 	c.verb = strings.Join(flags.Args(), " ")
 	report := ops.Reporter{Out: os.Stderr, JSON: c.log.Format == "json", Full: c.log.Level == "debug" || c.log.Level == "trace"}
-	return ops.Main(report, func(ctx context.Context) error { return c.run(ctx, d) })
+	return ops.Main(ctx, report, func(ctx context.Context) error { return c.run(ctx, d) })
 }
 
 // sinkCommand is a command line of SinkCommand.

@@ -28,6 +28,7 @@ type Options struct {
 	Out          io.Writer        // for results; nil: nowhere
 	Screen       *progress.Screen // for progress; nil: none
 	Listen       string           // address of metrics and health; empty: none
+	Observer     Observer         // told what a run does
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
@@ -53,8 +54,13 @@ var errNoSink = errors.New("no sink is running")
 // Run runs all stages of the pipelines in this process until each of them is
 // complete, or ctx ends. Everything is checked before anything is started, in
 // every pipeline. If a pipeline fails the others continue; the errors of all are
-// joined. A pipeline that ends with failed partitions is [ops.Incomplete].
+// joined. A pipeline that ends with failed partitions is [ops.Incomplete]. When ctx has ended
+// the error is [ops.ErrInterrupted] and the cause of ctx: what was written is kept, and
+// another Run resumes there.
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
+	ctx, release := ops.Interruptible(ctx)
+	defer release()
+	o.Observer = o.Observer.serial()
 	meters := map[string]*progress.Meter{}
 	for _, p := range pipelines {
 		meters[p.Name] = newMeter(p, "it connects after the pipelines before it", allStages(o.sinksHere(p))...)

@@ -114,6 +114,9 @@ func checkServer(p *config.Pipeline) error {
 func runStage(
 	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error,
 ) (err error) {
+	ctx, release := ops.Interruptible(ctx)
+	defer release()
+	o.Observer = o.Observer.serial()
 	err = checkServer(p)
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec state.Spe
 		Codec:      entry.Codec(s.config.Log.Compression),
 		EntryBytes: s.config.Log.EntryBytes,
 		EntryLimit: s.conn.EntryLimit(),
-		Observer:   extractObserver{meter: s.meter, idle: s.idle},
+		Observer:   extractObserver{pipeline: s.config.Name, meter: s.meter, idle: s.idle, result: s.options.Observer.Partition},
 		Logger:     s.logger,
 	}
 	return x.Run(ctx)
@@ -225,7 +225,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),
 		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
-		Observer:  sinkObserver{name: c.Name, meter: s.meter},
+		Observer:  sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live},
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return s.unlessPaused(ctx, c.Name,

@@ -56,6 +56,7 @@ type run struct {
 	schema string // fingerprint of the table's
 	damage *damage
 	stall  *stall
+	steps  *liveSteps
 	status *status
 	stop   context.CancelCauseFunc // ends taking, of both
 	gap    chan struct{}           // holds a token when a live entry came before its predecessor
@@ -94,7 +95,7 @@ func (l *Loop) Run(take context.Context) error {
 		r.Observer = nopObserver{}
 	}
 	r.status = &status{observer: r.Observer}
-	r.damage = &damage{}
+	r.damage, r.steps = &damage{}, &liveSteps{}
 	r.stall = r.newStall()
 
 	take, stop := context.WithCancelCause(take)

@@ -15,8 +15,11 @@ type Commit struct {
 	Entries int
 	Bytes   int // of the entries as published
 	Took    time.Duration
-	Oldest  time.Time // when the log took the first of its entries; zero: unknown
-	Marks   []Mark    // of the watermarks among the entries
+	Oldest  time.Time  // when the log took the first of its entries; zero: unknown
+	Marks   []Mark     // of the watermarks among the entries
+	Live    []LiveStep // of the live entries, but those that were applied before
+
+	changes []liveChange // of the live entries, until Live is known
 }
 
 // Mark is a watermark of the live lane that a destination has applied: it has every
@@ -36,6 +39,11 @@ func (c *Commit) add(u unit) {
 	}
 	if u.change.Live && u.change.Kind == entry.Watermark {
 		c.Marks = append(c.Marks, Mark{Number: u.change.Range.Last(), Seen: u.change.Seen})
+	}
+	if u.change.Live {
+		change := u.change
+		change.Records = nil // they may be released before the commit
+		c.changes = append(c.changes, liveChange{u.message.run.steps, change})
 	}
 }
 
