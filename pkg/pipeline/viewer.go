@@ -57,7 +57,7 @@ func (v *Viewer) Look(ctx context.Context) status.Overview {
 		}))
 	}
 	for key, n := range v.conns {
-		if n.server != nil { // nothing runs: whoever is to run needs the folder
+		if n.server != nil { // nothing runs: a process that starts needs the folder
 			v.drop(key)
 		}
 	}
