@@ -114,11 +114,7 @@ func runningFor(f status.Facts, conn *natsConn, meant func(stage string) bool) s
 		if !one.Runs(f.Now) || !slices.ContainsFunc(one.Stages, meant) {
 			continue
 		}
-		command := one.Role
-		if command == roleRun {
-			command = "ampipe run"
-		}
-		return fmt.Sprintf("%s on %s (process %d)", command, one.Host, one.PID)
+		return one.String()
 	}
 	for _, s := range f.Sinks { // processes of earlier versions say nothing but this
 		said := slices.ContainsFunc(f.Processes, func(one state.Process) bool { return slices.Contains(one.Stages, stageSink(s.Name)) })

@@ -100,7 +100,7 @@ func (f Facts) epitaph(p *Process) string {
 		return "it was not started yet"
 	}
 	ago := progress.Duration(f.Now.Sub(p.Beat))
-	who := fmt.Sprintf("%s on %s (process %d)", nameOf(p.Role), p.Host, p.PID)
+	who := p.String()
 	switch {
 	case p.State == Lost:
 		return fmt.Sprintf("%s was lost %s ago, without a word", who, ago)
@@ -118,14 +118,6 @@ func overSince(p *Process) time.Time {
 		return time.Time{}
 	}
 	return p.Beat
-}
-
-// nameOf returns what people call a process of a role.
-func nameOf(role string) string {
-	if role == "run" {
-		return "ampipe run"
-	}
-	return role
 }
 
 // startAdvice returns what starts a stage again, once a cause is mended if there is one.
@@ -236,7 +228,7 @@ func (p *Pipeline) judgeWaits() {
 				p.Notes = append(p.Notes, t)
 				continue
 			case health.StateHung:
-				t.Level, t.Text, t.Next = Failed, w.Part+" hangs: "+w.Reason, "restart "+nameOf(one.Role)+" on "+one.Host
+				t.Level, t.Text, t.Next = Failed, w.Part+" hangs: "+w.Reason, "restart "+one.Command()+" on "+one.Host
 			case health.StateStopped:
 				t.Level, t.Text, t.Next = Failed, w.Part+" is stopped: "+w.Reason, "mend the cause and start it again"
 			}
