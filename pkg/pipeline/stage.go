@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -34,6 +35,7 @@ type stages struct {
 	meter  *progress.Meter
 	idle   *idleClock
 
+	worker  string // names this process among those of a sink
 	options Options
 	logger  zerolog.Logger
 }
@@ -60,6 +62,7 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	conn.state.addMeter(meter)
 	return &stages{
 		config: p, conn: conn, log: log, tasks: tasks, state: kv, meter: meter, idle: newIdleClock(),
+		worker:  rand.Text(),
 		options: o,
 		logger:  o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
@@ -244,5 +247,8 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Observer:  sinkObserver{name: c.Name, meter: s.meter},
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
+	replayer := &apply.Replayer{Loop: *loop, Requests: s.state, Log: s.log, Worker: s.worker}
+	replayer.Loop.Observer = replayObserver{sinkObserver{name: c.Name, meter: s.meter}}
+	watch.Go(func() { replayer.Run(watching) })
 	return loop.Run(ctx)
 }

@@ -59,8 +59,12 @@ func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
 	if err != nil {
 		return SinkStatus{}, err
 	}
+	replay, _, err := s.State.Replay(ctx, name)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return SinkStatus{}, fmt.Errorf("look for a replay of sink %s: %w", name, err)
+	}
 	sink := SinkStatus{
-		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
+		Name: name, Replays: replay.UnderWay(), Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
 		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
 	}
 	if rev > s.since {
@@ -94,12 +98,12 @@ func (s *sinksStep) logMissing(lost block.Set, parts []state.Partition) {
 	}
 }
 
-// readToEnd reports whether the sink has applied everything in the log and has read
-// its destination since, so that what its report lacks is not on its way. The report
-// that comes first may be of a reading before the last commit. A partition that has
-// changed since may have brought entries that came and went between two rounds.
+// readToEnd reports whether the sink has applied everything in the log, also what it reads
+// again, and has read its destination since, so that what its report lacks is not on its
+// way. The report that comes first may be of a reading before the last commit. A partition
+// that has changed since may have brought entries that came and went between two rounds.
 func (s *sinksStep) readToEnd(sink SinkStatus, latest uint64) bool {
-	if !sink.Position.Drained() {
+	if sink.Replays || !sink.Position.Drained() {
 		delete(s.drained, sink.Name)
 		return false
 	}
