@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -34,6 +35,7 @@ type stages struct {
 	meter  *progress.Meter
 	idle   *idleClock
 
+	worker  string // names this process among those of a sink
 	options Options
 	logger  zerolog.Logger
 }
@@ -60,6 +62,7 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	conn.state.addMeter(meter)
 	return &stages{
 		config: p, conn: conn, log: log, tasks: tasks, state: kv, meter: meter, idle: newIdleClock(),
+		worker:  rand.Text(),
 		options: o,
 		logger:  o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
@@ -219,22 +222,24 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		end()
 		watch.Wait()
 	}()
+	observer := sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live}
 	loop := apply.Loop{
 		Writer: w, Table: table, Reports: history, Asked: history.ask,
 		Writers:   c.Writers(),
 		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),
 		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
-		Observer:  sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live},
+		Observer:  observer,
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return s.unlessPaused(ctx, c.Name,
-		func(ctx context.Context) error { return s.applyLog(ctx, c, loop) },
+		func(ctx context.Context) error { return s.applyLog(ctx, c, loop, observer) },
 		func(ctx context.Context, p state.Pause) { s.rest(ctx, c.Name, &loop, p) })
 }
 
-// applyLog reads the log for a sink and has loop apply it until ctx ends.
-func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop) error {
+// applyLog reads the log for a sink and has loop apply it until ctx ends. Beside it
+// requests to load blocks again are carried out.
+func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, observer sinkObserver) error {
 	consumer, err := s.consume(ctx, c, queue.History)
 	if ctx.Err() != nil {
 		return nil // stopped before it began
@@ -252,5 +257,15 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop) e
 	}
 	defer live.Close()
 	loop.Source, loop.Live = consumer, live
+
+	replayer := &apply.Replayer{Loop: loop, Requests: s.state, Log: s.log, Worker: s.worker}
+	replayer.Loop.Observer = replayObserver{observer}
+	replaying, end := context.WithCancel(ctx)
+	var replay sync.WaitGroup
+	replay.Go(func() { replayer.Run(replaying) })
+	defer func() {
+		end()
+		replay.Wait()
+	}()
 	return loop.Run(ctx)
 }

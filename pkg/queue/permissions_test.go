@@ -34,6 +34,7 @@ var operations = []struct {
 	{"write the report of a sink", "$KV.AMPIPE_STATE.pipe.sink.warehouse", "sink-warehouse"},
 	{"write the report of another sink", "$KV.AMPIPE_STATE.pipe.sink.lake", "sink-lake"},
 	{"pause a sink", "$KV.AMPIPE_STATE.pipe.pause.warehouse", "planner"},
+	{"ask for a replay, and say how far it is", "$KV.AMPIPE_STATE.pipe.replay.warehouse", "planner sink-warehouse"},
 	{"say that the planner lives", "$KV.AMPIPE_STATE.pipe.process.planner.0", "planner"},
 	{"say that an extractor lives", "$KV.AMPIPE_STATE.pipe.process.extractor.1", "extractor"},
 	{"say that a sink lives", "$KV.AMPIPE_STATE.pipe.process.sink-warehouse.0", "sink-warehouse"},

@@ -49,6 +49,9 @@ func (l *CommitState) Clone() *CommitState {
 // other errors are permanent. After an error the CommitState is as before.
 func (l *CommitState) Take(c Change, column int) (Step, error) {
 	rows := rowsOf(c)
+	if !c.Live && c.Kind == Remove {
+		return l.remove(c.Range)
+	}
 	if !c.Live {
 		if c.Kind != entry.Data {
 			return Step{}, fault.Permanent(fmt.Errorf("a %q entry of blocks %v stands in a partition's lane, where only data may; "+
