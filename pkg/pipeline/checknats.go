@@ -49,7 +49,7 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec stat
 	if err := queue.CheckSpec(spec, conn.MaxPayload()); err != nil {
 		return err
 	}
-	rights, err := conn.Rights(ctx, p.Name, sinkNames(p))
+	rights, err := conn.Rights(ctx, p.Name, sinkNames(p), nil)
 	if err != nil {
 		return err
 	}
