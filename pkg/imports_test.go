@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"sqlcheck":                       {"block", "fault"},
 	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue", "state"},
 	"sink":                           {"arrowfmt", "block", "config", "entry", "fault", "state"},
-	"sink/apply":                     {"sink", "block", "entry", "fault", "queue", "state"},
+	"sink/apply":                     {"sink", "arrowfmt", "block", "deadletter", "entry", "fault", "queue", "state"},
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "sink/postgres/pgcopy", "arrowfmt", "block", "config", "fault"},
 	"sink/postgres/pgcopy":           {"arrowfmt", "fault"},
