@@ -25,6 +25,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe results   show every partition: blocks, rows, seconds, tries
   ampipe failed    show the blocks that could not be read, and why
   ampipe retry     load them again
+  ampipe dlq       show, or drop, the rows that destinations have refused
   ampipe verify    compare source and destination, block by block
   ampipe adopt     take over a table that another program has filled
   ampipe health    ask a running process whether it is well
@@ -34,7 +35,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
 	}
 	flags.Register(root)
 	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
-		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags),
+		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), dlqCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

@@ -44,6 +44,11 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 		if _, err := conn.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
 			return nil, err
 		}
+		for _, name := range puttingAside(p) { // before the log, which takes what is left
+			if _, err := conn.DeadLetters(ctx, p.Name, name, p.Log.DeadLetterBytes); err != nil {
+				return nil, err
+			}
+		}
 	}
 	log, err := conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
 	if err != nil {
@@ -203,6 +208,20 @@ func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) 
 	return consumer, err
 }
 
+// deadLetters opens where refused rows of a sink go; nil: it stops at one. It waits without
+// end for NATS, and for the planner to make the stream.
+func (s *stages) deadLetters(ctx context.Context, c config.Sink) (letters apply.DeadLetters, err error) {
+	if !c.PutsAside() {
+		return nil, nil
+	}
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
+		letters, err = s.conn.DeadLetters(ctx, s.config.Name, c.Name, s.config.Log.DeadLetterBytes)
+		return err
+	}, s.waiting(stageSink(c.Name)))
+	s.meter.Waiting(stageSink(c.Name), "")
+	return letters, err
+}
+
 // apply runs a sink until ctx ends.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	s.meter.Applies(c.Name)
@@ -226,6 +245,13 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		return fmt.Errorf("read the live lane: %w", err)
 	}
 	defer live.Close()
+	letters, err := s.deadLetters(ctx, c)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	history := newHistoryMonitor(s, c.Name)
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -237,12 +263,13 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 	}()
 	loop := &apply.Loop{
 		Writer: w, Table: table, Source: consumer, Live: live, Reports: history, Asked: history.ask,
-		Writers:   c.Writers(),
-		StageTime: c.CommitDelay(),
-		Backoff:   backoff(s.config),
-		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
-		Observer:  sinkObserver{name: c.Name, meter: s.meter},
-		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
+		DeadLetters: letters,
+		Writers:     c.Writers(),
+		StageTime:   c.CommitDelay(),
+		Backoff:     backoff(s.config),
+		Ended:       func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
+		Observer:    sinkObserver{name: c.Name, meter: s.meter},
+		Logger:      s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return loop.Run(ctx)
 }
