@@ -88,6 +88,7 @@ var neverShown = map[string]string{
 	"… …: want 1 to 64 letters, digits, \"-\" and \"_\"":                     misuse,
 	"… …: want words joined by dots":                                         misuse,
 	"publish: the group is empty":                                            misuse,
+	"a letter has one row, not …":                                            misuse,
 	"hash a value of type …: it is none of those that sink.HashValues takes": misuse,
 	"read block numbers: a record of … columns has none at index …":          misuse,
 	"convert … values of … bytes: an entry of the log is not that large":     misuse,

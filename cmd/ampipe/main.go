@@ -27,6 +27,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe failed    show the blocks that could not be read, and why
   ampipe retry     load them again
   ampipe replay    remove blocks from a destination and load them again
+  ampipe dlq       show, or drop, the rows that destinations have refused
   ampipe pause     have a sink stand still; ampipe resume lets it continue
   ampipe forget    let go what NATS keeps of a sink that is not wanted any more
   ampipe drop      remove a pipeline from NATS; destinations stay
@@ -39,8 +40,8 @@ through a durable log, exactly once, and it can be stopped at any moment.
 	}
 	flags.Register(root)
 	root.AddCommand(initCommand(&flags), runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
-		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags), pauseCommand(&flags), resumeCommand(&flags),
-		forgetCommand(&flags), dropCommand(&flags),
+		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags),
+		dlqCommand(&flags), pauseCommand(&flags), resumeCommand(&flags), forgetCommand(&flags), dropCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

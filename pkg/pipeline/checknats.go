@@ -14,7 +14,10 @@ import (
 
 // natsNeeds returns what a pipeline reserves in NATS.
 func natsNeeds(p *config.Pipeline) queue.Needs {
-	return queue.Needs{LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks)}
+	return queue.Needs{
+		LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks),
+		DeadLetters: puttingAside(p), DeadLetterBytes: p.Log.DeadLetterBytes,
+	}
 }
 
 // checkNATS finds out whether NATS, as it is now, takes what the pipeline needs there.
@@ -49,7 +52,7 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec stat
 	if err := queue.CheckSpec(spec, conn.MaxPayload()); err != nil {
 		return err
 	}
-	rights, err := conn.Rights(ctx, p.Name, sinkNames(p))
+	rights, err := conn.Rights(ctx, p.Name, sinkNames(p), puttingAside(p))
 	if err != nil {
 		return err
 	}
@@ -85,6 +88,17 @@ func sinkNames(p *config.Pipeline) []string {
 	names := make([]string, len(p.Sinks))
 	for i, s := range p.Sinks {
 		names[i] = s.Name
+	}
+	return names
+}
+
+// puttingAside returns the names of the sinks whose refused rows become dead letters.
+func puttingAside(p *config.Pipeline) []string {
+	var names []string
+	for _, s := range p.Sinks {
+		if s.PutsAside() {
+			names = append(names, s.Name)
+		}
 	}
 	return names
 }

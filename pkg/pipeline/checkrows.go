@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -53,7 +51,8 @@ func checkRows(
 				return err
 			case err != nil:
 				say(out, "rows      not looked at whether blocks %v fit into the tables: %v", part, err)
-				return joinRefusals(refused)
+				_, err := judgeRefusals(out, p, refused)
+				return err
 			}
 			read += uint64(msg.Record.NumRows())
 			for name, w := range sinks {
@@ -66,19 +65,29 @@ func checkRows(
 			}
 		}
 	}
-	if err := joinRefusals(refused); err != nil {
+	aside, err := judgeRefusals(out, p, refused)
+	if err != nil || aside {
 		return err
 	}
 	say(out, "rows      %s rows of blocks %v fit into the tables", progress.Count(read), parts)
 	return nil
 }
 
-func joinRefusals(refused map[string]error) error {
+// judgeRefusals returns the errors of rows that would stop their sinks, and reports whether
+// others would put theirs aside, which it prints.
+func judgeRefusals(out io.Writer, p *config.Pipeline, refused map[string]error) (aside bool, err error) {
 	var all []error
-	for _, name := range slices.Sorted(maps.Keys(refused)) {
-		if err := refused[name]; err != nil {
-			all = append(all, fmt.Errorf("sink %q: %w", name, err))
+	for _, c := range p.Sinks {
+		reason := refused[c.Name]
+		bad, isRow := errors.AsType[*sink.BadRowError](reason)
+		switch {
+		case reason == nil:
+		case isRow && c.PutsAside():
+			aside = true
+			say(out, "warning   sink %s would put rows aside as dead letters: %v", c.Name, bad)
+		default:
+			all = append(all, fmt.Errorf("sink %q: %w", c.Name, reason))
 		}
 	}
-	return errors.Join(all...)
+	return aside, errors.Join(all...)
 }

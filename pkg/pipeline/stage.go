@@ -46,6 +46,11 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 		if _, err := conn.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
 			return nil, err
 		}
+		for _, name := range puttingAside(p) { // before the log, which takes what is left
+			if _, err := conn.DeadLetters(ctx, p.Name, name, p.Log.DeadLetterBytes); err != nil {
+				return nil, err
+			}
+		}
 	}
 	log, err := conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
 	if err != nil {
@@ -206,6 +211,20 @@ func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) 
 	return consumer, err
 }
 
+// deadLetters opens where refused rows of a sink go; nil: it stops at one. It waits without
+// end for NATS, and for the planner to make the stream.
+func (s *stages) deadLetters(ctx context.Context, c config.Sink) (letters apply.DeadLetters, err error) {
+	if !c.PutsAside() {
+		return nil, nil
+	}
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
+		letters, err = s.conn.DeadLetters(ctx, s.config.Name, c.Name, s.config.Log.DeadLetterBytes)
+		return err
+	}, s.waiting(stageSink(c.Name)))
+	s.meter.Waiting(stageSink(c.Name), "")
+	return letters, err
+}
+
 // apply runs a sink until ctx ends. It stands still while a person has paused it.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	s.meter.Applies(c.Name)
@@ -256,7 +275,14 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, o
 		return fmt.Errorf("read the live lane: %w", err)
 	}
 	defer live.Close()
-	loop.Source, loop.Live = consumer, live
+	letters, err := s.deadLetters(ctx, c)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	loop.Source, loop.Live, loop.DeadLetters = consumer, live, letters
 
 	replayer := &apply.Replayer{Loop: loop, Requests: s.state, Log: s.log, Worker: s.worker}
 	replayer.Loop.Observer = replayObserver{observer}

@@ -39,8 +39,12 @@ type record struct {
 const readTimeout = 10 * time.Second
 
 // readRecord reads what is known of a pipeline from the state of NATS, and changes
-// nothing. It returns nil for one that was not planned yet.
-func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ *record, err error) {
+// nothing. It returns nil for one that was not planned yet. also, if not nil, is called
+// with the connection of a pipeline that was.
+func readRecord(
+	ctx context.Context, p *config.Pipeline, log zerolog.Logger, also func(context.Context, *natsConn) error,
+) (_ *record, err error) {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if p.NATS.Embedded != "" {
@@ -67,6 +71,12 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 	parts, err := kv.Partitions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read partitions: %w", err)
+	}
+	if also != nil {
+		err := also(whole, conn)
+		if err != nil {
+			return nil, err
+		}
 	}
 	r := &record{spec: spec, versions: versionsOf(spec, parts)}
 	for _, sink := range sinkNames(p) {
@@ -123,7 +133,7 @@ func versionsOf(spec state.Spec, parts []queue.Stored[state.Partition]) []versio
 // describeRecord prints which sinks of a pipeline are paused and which blocks each of its
 // queries has loaded, or refuses a query that cannot take over.
 func describeRecord(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
-	r, err := readRecord(ctx, p, log)
+	r, err := readRecord(ctx, p, log, nil)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
