@@ -25,6 +25,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe results   show every partition: blocks, rows, seconds, tries
   ampipe failed    show the blocks that could not be read, and why
   ampipe retry     load them again
+  ampipe doctor    look for what costs speed or safety
   ampipe verify    compare source and destination, block by block
   ampipe adopt     take over a table that another program has filled
   ampipe health    ask a running process whether it is well
@@ -33,7 +34,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe vacuum    remove files that they no longer need`,
 	}
 	flags.Register(root)
-	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
+	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags), doctorCommand(&flags),
 		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))

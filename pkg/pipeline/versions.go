@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -111,13 +110,13 @@ func versionsOf(spec state.Spec, parts []queue.Stored[state.Partition]) []versio
 
 // describeVersions prints which blocks each query of a pipeline has loaded, or refuses a
 // query that cannot take over.
-func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
+func (c *checkup) describeVersions(ctx context.Context, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
 	r, err := readRecord(ctx, p, log)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		say(out, "warning   whether the query may take over what was planned before was not looked at: %v", err)
+		c.warn(partNATS, fmt.Sprintf("whether the query may take over what was planned before was not looked at: %v", err))
 		return nil
 	case r == nil:
 		return nil
@@ -126,7 +125,7 @@ func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, ch
 		return err
 	}
 	if r.spec.Query != checked.Query.Text() {
-		say(out, "mended    the query has changed and yields the same columns: "+
+		c.say("mended    the query has changed and yields the same columns: "+
 			"it becomes version %d, and loads what is not loaded", r.spec.Version+1)
 	}
 	if len(r.versions) < 2 {
@@ -137,7 +136,7 @@ func describeVersions(ctx context.Context, out io.Writer, p *config.Pipeline, ch
 		if v.live != nil {
 			live = fmt.Sprintf(", and the live chain from block %d on", *v.live)
 		}
-		say(out, "version %d of the query: blocks %v%s", v.number, v.blocks, live)
+		c.say("version %d of the query: blocks %v%s", v.number, v.blocks, live)
 	}
 	return nil
 }
