@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/amp"
@@ -38,9 +39,10 @@ func (c *checkup) examineSource(ctx context.Context, p *config.Pipeline, source 
 		}
 	}
 	c.add(partAmp, answerFindings(shortest)...)
-	if checked.Follow {
-		c.add(partAmp, headFindings(head, time.Now())...)
+	if end := p.Range.MaxBlock; end != nil {
+		head = slices.DeleteFunc(head, func(have amp.Range) bool { return have.Numbers.End >= *end }) // no newer one is wanted
 	}
+	c.add(partAmp, headFindings(head, time.Now())...)
 }
 
 // answerFindings judges how long Amp takes to say which blocks it has.

@@ -52,6 +52,9 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	kv, err := conn.State(ctx, p.Name)
+	if errors.Is(err, queue.ErrNoStream) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ jetstream { store_dir: %q, max_file_store: 4GB %s }
 func TestSyncInterval(t *testing.T) {
 	t.Parallel()
 	always, atAlways := monitored(t, ", sync_interval: always")
-	_, atMinute := monitored(t, ", sync_interval: 1m")
+	_, atMinute := monitored(t, ", sync_interval: \"1m\"") // 1m would be a million seconds
 	c := mustOpen(t, queue.Config{URL: always.ClientURL()})
 	for monitor, want := range map[string]time.Duration{atAlways: 0, atMinute: time.Minute} {
 		got, err := c.SyncInterval(testContext(t), monitor)
