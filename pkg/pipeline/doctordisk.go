@@ -42,7 +42,8 @@ const (
 )
 
 const (
-	fullShare = 10                    // percent of a disk that has to be free
+	fullShare = 10                    // percent of a disk that has to be free,
+	fullSize  = 50 << 30              // unless there are so many bytes
 	slowSync  = 20 * time.Millisecond // of a disk that each acknowledgement waits for
 	syncs     = 5                     // that are measured
 )
@@ -130,7 +131,7 @@ func timeOfSync(dir string) (_ time.Duration, err error) {
 
 // volumeFindings judges the file system of a folder.
 func volumeFindings(f folder, v volume) (all []sink.Finding) {
-	subject := fmt.Sprintf("the folder %s of %s ", f.path, f.key)
+	subject := fmt.Sprintf("the folder %s (%s) ", f.path, f.key)
 	found := func(kind sink.FindingKind, text, fix string) {
 		all = append(all, sink.Finding{Kind: kind, Text: subject + text, Fix: fix})
 	}
@@ -144,7 +145,7 @@ func volumeFindings(f folder, v volume) (all []sink.Finding) {
 			found(sink.Safety, "is on a network share, where locks and syncs are what the share makes of them", "name a folder on a local disk")
 		}
 	}
-	if v.total > 0 && v.free < v.total/100*fullShare {
+	if v.total > 0 && v.free < min(v.total/100*fullShare, fullSize) {
 		found(sink.Safety, fmt.Sprintf("is on a disk that has %s of %s left", queue.Size(int64(v.free)), queue.Size(int64(v.total))),
 			"make room, or name a folder on another disk")
 	}
