@@ -95,13 +95,15 @@ func examine(ctx context.Context, tx pgx.Tx, g *tableSpec) (c condition, err err
 	if err := tx.QueryRow(ctx, statement("examine-age")).Scan(&c.age); err != nil {
 		return c, fmt.Errorf("ask for the age of the database: %w", err)
 	}
-	c.slots, err = collect(ctx, tx, "read the replication slots", func(s *slot) []any { return []any{&s.name, &s.logical, &s.active, &s.kept} },
-		statement("examine-slots"))
+	c.slots, err = collect(ctx, tx, "read the replication slots", func(s *slot) []any {
+		return []any{&s.name, &s.logical, &s.active, &s.kept}
+	}, statement("examine-slots"))
 	if err != nil {
 		return c, err
 	}
-	c.publications, err = collect(ctx, tx, "read the publications", func(p *publication) []any { return []any{&p.name, &p.update, &p.truncate, &p.nameless} },
-		statement("examine-publications"), g.schema, g.table)
+	c.publications, err = collect(ctx, tx, "read the publications", func(p *publication) []any {
+		return []any{&p.name, &p.update, &p.truncate, &p.nameless}
+	}, statement("examine-publications"), g.schema, g.table)
 	if err != nil {
 		return c, err
 	}
@@ -110,8 +112,9 @@ func examine(ctx context.Context, tx pgx.Tx, g *tableSpec) (c condition, err err
 	if err != nil {
 		return c, err
 	}
-	c.tables, err = collect(ctx, tx, "read how tables are vacuumed", func(v *vacuumed) []any { return []any{&v.name, &v.auto, &v.live, &v.dead} },
-		statement("examine-vacuum"), g.schema, g.table, stateTables)
+	c.tables, err = collect(ctx, tx, "read how tables are vacuumed", func(v *vacuumed) []any {
+		return []any{&v.name, &v.auto, &v.live, &v.dead}
+	}, statement("examine-vacuum"), g.schema, g.table, stateTables)
 	if err != nil {
 		return c, err
 	}

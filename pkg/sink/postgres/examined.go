@@ -52,7 +52,8 @@ func (c condition) safety(g *tableSpec) (all []sink.Finding) {
 		found("fsync is off: a crash of the server's machine may damage the database for good", alter("fsync", "on"))
 	}
 	if c.settings.is("full_page_writes", "off") {
-		found("full_page_writes is off: a crash of the server's machine may damage pages that were being written", alter("full_page_writes", "on"))
+		found("full_page_writes is off: a crash of the server's machine may damage pages that were being written",
+			alter("full_page_writes", "on"))
 	}
 	switch {
 	case c.settings.is("autovacuum", "off"):
@@ -117,7 +118,8 @@ func (c condition) speed(events int16) (all []sink.Finding) {
 			alter("checkpoint_timeout", "'15min'"))
 	}
 	if c.settings.below("checkpoint_completion_target", hastyTarget) {
-		found("checkpoint_completion_target is "+c.settings["checkpoint_completion_target"]+": checkpoints write in bursts, and transactions wait",
+		found("checkpoint_completion_target is "+c.settings["checkpoint_completion_target"]+": "+
+			"checkpoints write in bursts, and transactions wait",
 			alter("checkpoint_completion_target", "0.9"))
 	}
 	if c.settings.is("wal_level", "logical") && !slices.ContainsFunc(c.slots, func(s slot) bool { return s.logical }) {

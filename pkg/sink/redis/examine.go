@@ -90,16 +90,18 @@ func slotFindings(slots []redis.ClusterSlot) (all []sink.Finding) {
 	if served < allSlots {
 		all = append(all, sink.Finding{
 			Kind: sink.Safety,
-			Text: fmt.Sprintf("%d of the %d slots of the Cluster have no server, and rows whose keys are in them cannot be written", allSlots-served, allSlots),
-			Fix:  "start the servers that are away, or run redis-cli --cluster fix HOST:PORT",
+			Text: fmt.Sprintf("%d of the %d slots of the Cluster have no server, "+
+				"and rows whose keys are in them cannot be written", allSlots-served, allSlots),
+			Fix: "start the servers that are away, or run redis-cli --cluster fix HOST:PORT",
 		})
 	}
 	if len(alone) > 0 {
 		slices.Sort(alone)
 		all = append(all, sink.Finding{
 			Kind: sink.Safety,
-			Text: fmt.Sprintf("masters of the Cluster have no replica (%q): nothing is loaded while one of them is away, and what it loses is gone", alone),
-			Fix:  "run redis-cli --cluster add-node NEW EXISTING --cluster-slave for each",
+			Text: fmt.Sprintf("masters of the Cluster have no replica (%q): "+
+				"nothing is loaded while one of them is away, and what it loses is gone", alone),
+			Fix: "run redis-cli --cluster add-node NEW EXISTING --cluster-slave for each",
 		})
 	}
 	return all

@@ -61,7 +61,8 @@ func (c condition) speed() (all []sink.Finding) {
 			"run the sink on a machine that is nearer to the server")
 	}
 	if c.info["aof_enabled"] == "1" && c.appendSync == "always" {
-		found("the server syncs its append-only file after every command (appendfsync always), and what a crash takes back is loaded again anyway",
+		found("the server syncs its append-only file after every command (appendfsync always), "+
+			"and what a crash takes back is loaded again anyway",
 			"run on the server: CONFIG SET appendfsync everysec")
 	}
 	if fork := time.Duration(c.number("latest_fork_usec")) * time.Microsecond; fork > longFork {
