@@ -16,7 +16,7 @@ import (
 const (
 	KindError       sink.FindingKind = "error"       // run refuses it, or stops at it
 	KindUnavailable sink.FindingKind = "unavailable" // run waits for it; what lies behind it was not looked at
-	KindWarning     sink.FindingKind = "warning"     // run says it, too, and runs
+	KindWarning     sink.FindingKind = "warning"     // mostly run says it, too, and runs
 )
 
 // Finding is something about a pipeline, or about what it needs, that a person has to
