@@ -48,6 +48,7 @@ var details = []detail{
 	{`pkg/sink/postgres/discrepancy\.go`, "and the server reported no error; nothing was changed."},
 	{`pkg/sink/delta/target\.go`, "use another path or url, or cast in the query"},
 	{`pkg/sink/delta/(readrows|deltalog/path)\.go`, "the destination cannot read it back: …"},
+	{`pkg/(pipeline/doctor\w*|sink/\w+/examined?|queue/facts)\.go`, "everything is as it should be …"},
 	{`pkg/queue/room\.go`, "… has room for … and pipeline … needs …"},
 }
 

@@ -36,6 +36,10 @@ type Options struct {
 
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: also search for rows that are of no block
+
+	// Monitor is the URL of the monitoring of the NATS server, for Diagnose; empty: port 8222
+	// of the host that it connects to.
+	Monitor string
 }
 
 func (o Options) out() io.Writer {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -58,6 +57,9 @@ func readRecord(
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	kv, err := conn.State(ctx, p.Name)
+	if errors.Is(err, queue.ErrNoStream) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -132,25 +134,25 @@ func versionsOf(spec state.Spec, parts []queue.Stored[state.Partition]) []versio
 
 // describeRecord prints which sinks of a pipeline are paused and which blocks each of its
 // queries has loaded, or refuses a query that cannot take over.
-func describeRecord(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
+func (c *checkup) describeRecord(ctx context.Context, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
 	r, err := readRecord(ctx, p, log, nil)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		say(out, "warning   whether the query may take over what was planned before was not looked at: %v", err)
+		c.warn(partNATS, fmt.Sprintf("whether the query may take over what was planned before was not looked at: %v", err))
 		return nil
 	case r == nil:
 		return nil
 	}
 	for _, paused := range r.paused {
-		say(out, "warning   %s", paused)
+		c.warn(partNATS, paused)
 	}
 	if err := plan.CanContinue(p.Name, r.spec, checked); err != nil {
 		return err
 	}
 	if r.spec.Query != checked.Query.Text() {
-		say(out, "mended    the query has changed and yields the same columns: "+
+		c.say("mended    the query has changed and yields the same columns: "+
 			"it becomes version %d, and loads what is not loaded", r.spec.Version+1)
 	}
 	if len(r.versions) < 2 {
@@ -161,7 +163,7 @@ func describeRecord(ctx context.Context, out io.Writer, p *config.Pipeline, chec
 		if v.live != nil {
 			live = fmt.Sprintf(", and the live chain from block %d on", *v.live)
 		}
-		say(out, "version %d of the query: blocks %v%s", v.number, v.blocks, live)
+		c.say("version %d of the query: blocks %v%s", v.number, v.blocks, live)
 	}
 	return nil
 }
