@@ -16,7 +16,8 @@ import (
 // are allowed (oneof), with one that is known and not yet offered (later), those of the key
 // "*" (star) and the one that sets a bool (on), what to give for a key without which nothing
 // works (required), the key that names a file with the value (file), and the form of a value
-// that its type does not show (form).
+// that its type does not show (form). A group of the form "short" may be given as a single
+// value, which is that of its first key.
 type Pipeline struct {
 	Name    string  `yaml:"pipeline" required:"give it a name of letters, digits, \"-\" and \"_\""` // at most 64
 	Source  Source  `yaml:"source"`
@@ -25,6 +26,7 @@ type Pipeline struct {
 	NATS    NATS    `yaml:"nats"`
 	Extract Extract `yaml:"extract"`
 	Log     Log     `yaml:"log"`
+	Page    Page    `yaml:"page" form:"short"`
 	Sinks   []Sink  `yaml:"sinks"`
 }
 
@@ -114,6 +116,11 @@ type Log struct {
 	// MaxBlockBytes bounds a block that is larger than a message. It is published in one
 	// step, which NATS holds on its disk until it is complete.
 	MaxBlockBytes int64 `yaml:"max_block_bytes" form:"size" default:"64MiB" range:"64MiB,4GiB"`
+}
+
+// Page is the web page of the process that plans.
+type Page struct {
+	Listen string `yaml:"listen" default:"127.0.0.1:8088"` // empty: there is none
 }
 
 // Sink is one destination. Exactly one of the pointers is set.
