@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"sink/sinktest/realdata":         {"amp/amptest", "block", "sink", "sink/sinktest"},
 	"progress":                       {"block", "health", "ops"},
 	"status":                         {"block", "entry", "health", "plan", "progress", "queue", "state"},
+	"page":                           {"progress", "status"},
 	"pipeline": {
 		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
 		"progress", "queue", "sink", "sink/apply", "state", "status",
