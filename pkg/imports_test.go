@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"status":                         {"block", "entry", "health", "plan", "progress", "queue", "state"},
 	"page":                           {"progress", "status"},
 	"pipeline": {
-		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
+		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "page", "plan", "sqlcheck",
 		"progress", "queue", "sink", "sink/apply", "state", "status",
 	},
 }

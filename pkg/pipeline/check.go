@@ -31,6 +31,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 		}
 	}
 	found(checkFiles(p))
+	found(checkPage(ctx, p))
 	source, checked, err := checkSource(ctx, out, p)
 	found(err)
 	if source != nil {

@@ -28,6 +28,7 @@ type Options struct {
 	Out          io.Writer        // for results; nil: nowhere
 	Screen       *progress.Screen // for progress; nil: none
 	Listen       string           // address of metrics and health; empty: none
+	Page         bool             // serve the page, unless the configuration turns it off
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
@@ -64,6 +65,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		return err
 	}
 	defer func() { err = ops.Failures(err, stop()) }()
+	page, err := startPage(ctx, pipelines, roleRun, o)
+	if err != nil {
+		return err
+	}
+	defer page.stop()
 	if err := checkFiles(pipelines...); err != nil {
 		return refused(err)
 	}
@@ -96,6 +102,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 			if err != nil {
 				return refused(err)
 			}
+			page.connected()
 		}
 		r, err := prepare(ctx, conn, p, meter, o)
 		if err != nil {
