@@ -19,7 +19,8 @@ import (
 )
 
 // TestPage opens the page of a pipeline that runs in one process, and of one whose planner is
-// a process of its own. The port that the page is to have is taken.
+// a process of its own, with the rights in NATS that planners have. The port that the page is
+// to have is taken.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	const text = `
@@ -33,10 +34,11 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 	bin := os.Getenv("AMPIPE_BIN")
 	for name, c := range map[string]struct {
 		nats     string
-		commands [][]string // the first has the page
+		commands [][]string // each with its user in NATS; the first has the page
 	}{
-		"one process":            {"{ embedded: ./nats }", [][]string{{executable(t), "run"}}},
-		"a process of its stage": {"{ url: \"nats://$NATS\" }", [][]string{{bin + "/planner"}, {bin + "/extractor"}, {bin + "/sink-delta"}}},
+		"one process": {"{ embedded: ./nats }", [][]string{{"", executable(t), "run"}}},
+		"a process of its stage": {"{ url: \"nats://$NATS\", user: \"${NATS_USER:-operator}\", password: p }",
+			[][]string{{"planner", bin + "/planner"}, {"extractor", bin + "/extractor"}, {"sink-lake", bin + "/sink-delta"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -48,13 +50,19 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 			defer func() { _ = taken.Close() }()
 			s.vars["TAKEN"] = taken.Addr().String()
 			if strings.Contains(c.nats, "url") {
-				s.nats("jetstream { store_dir: \"$STORE\" }")
+				rights, err := os.ReadFile("../../deploy/nats/permissions.conf")
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.write("permissions.conf", string(rights))
+				s.nats(withUsers)
 			}
 			s.configure(text + "nats: " + strings.ReplaceAll(c.nats, "$NATS", s.vars["NATS"]))
 			var first *exec.Cmd
 			var out *watched
 			for _, command := range c.commands {
-				one, said := s.background(command[0], append(command[1:], "--log-format", "json")...)
+				s.env = []string{"NATS_USER=" + command[0]}
+				one, said := s.background(command[1], append(command[2:], "--log-format", "json")...)
 				if first == nil {
 					first, out = one, said
 				}
@@ -87,6 +95,26 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 		})
 	}
 }
+
+// withUsers is the configuration of a NATS server with a user for each process.
+const withUsers = `
+include ./permissions.conf
+accounts {
+  AMPIPE {
+    jetstream { max_bytes_required: true }
+    users: [
+      { user: planner, password: p, permissions: $PLANNER_MAY }
+      { user: extractor, password: p, permissions: $EXTRACTOR_MAY }
+      { user: sink-lake, password: p, permissions: $SINK_LAKE_MAY }
+      { user: sink-warehouse, password: p, permissions: $SINK_WAREHOUSE_MAY }
+      { user: sink-cache, password: p, permissions: $SINK_CACHE_MAY }
+      { user: operator, password: p, permissions: $OPERATOR_MAY }
+      { user: monitoring, password: p, permissions: $MONITORING_MAY }
+    ]
+  }
+}
+jetstream { store_dir: "$STORE" }
+`
 
 // background starts a program in the folder of the site, and kills it at the end of the test.
 func (s *site) background(program string, args ...string) (*exec.Cmd, *watched) {

@@ -46,8 +46,15 @@
   const plots = new Map();
   const colours = ["--read", "--held", "--degraded", "--lost", "--dim"];
 
+  // lastMinutes returns lines with a time axis of five minutes at least.
+  function lastMinutes(data) {
+    const times = data[0], from = times[times.length - 1] - 300;
+    return times[0] <= from ? data : [[from, ...times], ...data.slice(1).map((line) => [null, ...line])];
+  }
+
   // draw draws lines over the time, in place of those that were there.
-  function draw(box, key, caption, lines, data) {
+  function draw(box, key, caption, lines, measured) {
+    const data = lastMinutes(measured);
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const form = lines.join("\n") + box.clientWidth + colour("--text");
@@ -68,12 +75,9 @@
     const axis = {stroke: colour("--dim"), grid: {stroke: colour("--line"), width: 1}, ticks: {stroke: colour("--line"), width: 1}};
     const plot = new uPlot({
       width: figure.clientWidth, height: 170,
-      scales: {
-        x: {range: (_, from, to) => [Math.min(from, to - 300), to]}, // five minutes at least
-        y: {range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1]},
-      },
+      scales: {y: {range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1]}},
       axes: [axis, {...axis, size: 60}],
-      series: [{}, ...lines.map((line, i) => ({label: line, stroke: colour(colours[(i + (caption.startsWith("Seconds") ? 1 : 0)) % colours.length]), width: 1.5, points: {show: false}}))],
+      series: [{}, ...lines.map((line, i) => ({label: line, stroke: colour(colours[(i + (caption.startsWith("Seconds") ? 1 : 0)) % colours.length]), width: 1.5}))],
     }, data, figure);
     plots.set(key, {plot, figure, form});
   }
