@@ -74,8 +74,8 @@ func whole(m moment) string {
 <main>
 <p id="lost" role="alert" hidden>No answer from ampipe since <time id="heard"></time>: the process has ended, or cannot be reached. What is below was true then.</p>
 <p id="said" class="hidden" role="status"></p>
-`, m.Version)
-	for _, one := range m.Sections {
+`, m.version)
+	for _, one := range m.sections {
 		b.add("<section id=\"%v\">%v</section>\n", one.ID, one.HTML)
 	}
 	b.add(`</main>

@@ -18,14 +18,15 @@ import (
 type View struct {
 	status.Overview
 	Details []status.Detail // in the order of the pipelines
+	Unseen  bool            // some could not be read
 }
 
 // Pieces is how many pieces the history of a pipeline is drawn in.
 const Pieces = 160
 
 const (
-	// busy is the share of the time that may be spent on looking while somebody watches,
-	// and idle the share while nobody does: one look of so many times its length.
+	// busy and idle are after how many times its own length a look is repeated, while
+	// somebody watches and while nobody does.
 	busy, idle = 60, 400
 	// The bounds of the time between two looks while somebody watches.
 	leastPace, mostPace = 2 * time.Second, time.Minute
@@ -56,8 +57,8 @@ func New(look func(context.Context) View) *Server {
 type moment struct {
 	at       time.Time
 	took     time.Duration // to look and to render
-	Version  string
-	Sections []section
+	version  string
+	sections []section
 	history  []sample
 	lines    []named // of the charts
 }
@@ -94,10 +95,12 @@ func (s *Server) run(ctx context.Context) {
 func (s *Server) see(ctx context.Context, before moment) moment {
 	began := time.Now()
 	view := s.look(ctx)
-	m := moment{Sections: render(view), history: withSample(before.history, view), lines: linesOf(view.Overview)}
-	m.Version = version(m.Sections)
+	m := moment{sections: render(view), history: withSample(before.history, view), lines: linesOf(view.Overview)}
+	m.version = version(m.sections)
 	m.at = time.Now()
-	m.took = m.at.Sub(began)
+	if !view.Unseen { // else it has waited, and it may be over any moment
+		m.took = m.at.Sub(began)
+	}
 	return m
 }
 

@@ -107,8 +107,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		n := news{Version: now.Version}
-		for _, one := range now.Sections {
+		n := news{Version: now.version}
+		for _, one := range now.sections {
 			if sent[one.ID] != one {
 				sent[one.ID] = one
 				n.Sections = append(n.Sections, one)

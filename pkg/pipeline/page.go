@@ -120,7 +120,11 @@ func urlOf(listener net.Listener) string {
 
 // view reads what the page shows.
 func (v *Viewer) view(ctx context.Context) page.View {
-	var details []status.Detail
-	all := v.each(ctx, func(f status.Facts) { details = append(details, status.NewDetail(f, page.Pieces)) })
-	return page.View{Overview: status.Summarize(all), Details: details}
+	var shown page.View
+	all := v.each(ctx, func(f status.Facts) {
+		shown.Details = append(shown.Details, status.NewDetail(f, page.Pieces))
+		shown.Unseen = shown.Unseen || f.Now.IsZero()
+	})
+	shown.Overview = status.Summarize(all)
+	return shown
 }
