@@ -58,8 +58,9 @@ var allowed = map[string][]string{
 	"sink/sinktest/realdata":         {"amp/amptest", "block", "sink", "sink/sinktest"},
 	"progress":                       {"block", "health", "ops"},
 	"status":                         {"block", "entry", "health", "plan", "progress", "queue", "state"},
+	"page":                           {"progress", "status"},
 	"pipeline": {
-		"amp", "arrowfmt", "block", "config", "deadletter", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
+		"amp", "arrowfmt", "block", "config", "deadletter", "entry", "extract", "fault", "health", "ops", "page", "plan", "sqlcheck",
 		"progress", "queue", "sink", "sink/apply", "state", "status",
 	},
 }

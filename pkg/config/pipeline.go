@@ -15,7 +15,8 @@ import (
 // (default), the least and the most of a number, size or duration (range), the words that
 // are allowed (oneof), those of the key "*" (star) and the one that sets a bool (on), what to
 // give for a key without which nothing works (required), the key that names a file with the
-// value (file), and the form of a value that its type does not show (form).
+// value (file), and the form of a value that its type does not show (form). A group of
+// the form "short" may be given as a single value, which is that of its first key.
 type Pipeline struct {
 	Name    string  `yaml:"pipeline" required:"give it a name of letters, digits, \"-\" and \"_\""` // at most 64
 	Source  Source  `yaml:"source"`
@@ -24,6 +25,7 @@ type Pipeline struct {
 	NATS    NATS    `yaml:"nats"`
 	Extract Extract `yaml:"extract"`
 	Log     Log     `yaml:"log"`
+	Page    Page    `yaml:"page" form:"short"`
 	Sinks   []Sink  `yaml:"sinks"`
 }
 
@@ -116,6 +118,11 @@ type Log struct {
 
 	// DeadLetterBytes bounds the dead letters of each sink that puts refused rows aside.
 	DeadLetterBytes int64 `yaml:"dead_letter_bytes" form:"size" default:"64MiB" range:"1MiB,"`
+}
+
+// Page is the web page of the process that plans.
+type Page struct {
+	Listen string `yaml:"listen" default:"127.0.0.1:8088"` // empty: there is none
 }
 
 // Sink is one destination. Exactly one of the pointers is set.

@@ -38,6 +38,7 @@ func Check(ctx context.Context, p *config.Pipeline, o Options) error {
 // look checks everything.
 func (c *checkup) look(ctx context.Context, p *config.Pipeline, o Options) {
 	c.refuse(partMachine, checkFiles(p))
+	c.refuse(partMachine, checkPage(ctx, p))
 	if c.examines {
 		c.examineDisks(p)
 	}
