@@ -87,6 +87,7 @@ func (s *site) pressButtons(address string) {
 	if html := v.press("pause", form()); !says(html, "logs: sink lake is paused; ampipe resume lake lets it continue") || !strings.Contains(html, ">Resume lake<") {
 		s.Errorf("pause: %s", html)
 	}
+	s.env = []string{"NATS_USER=planner"} // of commands that change something
 	if _, out := s.command(firstMinute, "", "pause", "lake"); !says(v.press("pause", form()), out) {
 		s.Errorf("paused again, the page does not say %q", out)
 	}
@@ -96,11 +97,13 @@ func (s *site) pressButtons(address string) {
 	for what, c := range map[string]struct {
 		verb    string
 		form    url.Values
+		user    string
 		command []string
 	}{
-		"nothing has failed":     {"retry", form("blocks", "all"), []string{"retry", "--all"}},
-		"what a replay would do": {"replay", form("blocks", ":20"), []string{"replay", "lake", ":20", "--dry-run"}},
+		"nothing has failed":     {"retry", form("blocks", "all"), "planner", []string{"retry", "--all"}},
+		"what a replay would do": {"replay", form("blocks", ":20"), "operator", []string{"replay", "lake", ":20", "--dry-run"}},
 	} {
+		s.env = []string{"NATS_USER=" + c.user}
 		_, out := s.command(firstMinute, "", c.command...)
 		if html := v.press(c.verb, c.form); !says(html, out) {
 			s.Errorf("%s: the page does not say %q:\n%s", what, out, html)
@@ -121,6 +124,7 @@ func (s *site) pressButtons(address string) {
 	if html := v.press("replay", form("blocks", ":20", "confirmed", "yes")); !says(html, "logs: the sink does it now, beside the live chain") {
 		s.Errorf("replay: %s", html)
 	}
+	s.env = nil
 	s.until("the replay is done", func() bool {
 		_, out := s.command(firstMinute, "", "replay", "lake", ":20", "--dry-run")
 		return strings.Contains(out, "20 blocks of sink lake are removed")

@@ -93,7 +93,6 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 			}
 			s.followsTheChain(said[1])
 			s.answersProbes(said[1])
-			s.env = []string{"NATS_USER=planner"} // of the commands that the buttons are compared with
 			s.pressButtons(said[1])
 			if strings.Contains(out.String(), pageToken) {
 				t.Error("the log has the token of the page")

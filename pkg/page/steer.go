@@ -101,12 +101,15 @@ func cookieOf(listener net.Listener) string {
 func form(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(formTimeout)) // a recorder of a test has none
+			connection := http.NewResponseController(w) // always of this server: it has deadlines
+			_ = connection.SetReadDeadline(time.Now().Add(formTimeout))
 			r.Body = http.MaxBytesReader(w, r.Body, formBytes)
-			if err := r.ParseForm(); err != nil {
+			err := r.ParseForm()
+			if err != nil {
 				http.Error(w, "the form cannot be read", http.StatusBadRequest)
 				return
 			}
+			_ = connection.SetReadDeadline(time.Time{}) // else the request ends then
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -124,7 +127,7 @@ func (s *Server) act(ctx context.Context, w http.ResponseWriter, r *http.Request
 		Verb: verb, Pipeline: r.PostForm.Get("pipeline"), Sink: r.PostForm.Get("sink"), Blocks: r.PostForm.Get("blocks"),
 		DryRun: verb == Replay && r.PostForm.Get("confirmed") != "yes",
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actionTimeout + sendWait)) // as above
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actionTimeout + sendWait))
 	select {
 	case t.turn <- struct{}{}:
 		defer func() { <-t.turn }()

@@ -247,6 +247,63 @@ func TestAReplayAsksFirst(t *testing.T) {
 	}
 }
 
+// TestAnActionIsFinishedThoughTheBrowserGoes: as a command is, and the next one waits for it.
+func TestAnActionIsFinishedThoughTheBrowserGoes(t *testing.T) {
+	t.Parallel()
+	var p pressed
+	o := p.options()
+	begun, finish, ended := make(chan page.Verb), make(chan struct{}), make(chan error, 2)
+	one := make(chan struct{}, 1)
+	o.Do = func(ctx context.Context, a page.Action) (string, error) {
+		select {
+		case one <- struct{}{}:
+			defer func() { <-one }()
+		default:
+			t.Error("two are done at a time")
+		}
+		begun <- a.Verb
+		<-finish
+		ended <- ctx.Err()
+		return "", nil
+	}
+	s := serveWith(t, viewOf(facts(10)), o)
+	cookie := s.signIn()
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/pause", strings.NewReader(pauseLake))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Cookie", cookie)
+		if answer, err := http.DefaultClient.Do(r); err == nil {
+			_ = answer.Body.Close()
+			t.Errorf("it was answered before it was done: %s", answer.Status)
+		}
+	}()
+	<-begun
+	leave()
+	<-left
+	next := make(chan int, 1)
+	go func() {
+		answer, _ := s.post("/resume", pauseLake, "Cookie", cookie)
+		next <- answer.StatusCode
+	}()
+	close(finish)
+	if err := <-ended; err != nil {
+		t.Errorf("it was ended: %v", err)
+	}
+	if verb := <-begun; verb != page.Resume {
+		t.Errorf("the next one is %s", verb)
+	}
+	if code := <-next; code != http.StatusSeeOther {
+		t.Errorf("the next one: %d", code)
+	}
+}
+
 // TestFormsHaveNames: each field has a label, each button words of its own.
 func TestFormsHaveNames(t *testing.T) {
 	t.Parallel()

@@ -27,8 +27,8 @@ type servedPage struct {
 var errServerStarts = errors.New("the NATS server of this process is still starting")
 
 // startPage serves the page of pipelines of one file, and routes, until stop is called. Like
-// metrics and health it is there before anything is connected. It reads through a connection of its own,
-// which makes no stream, and so disturbs nothing that runs.
+// metrics and health it is there before anything is connected. It reads through a connection
+// of its own, which makes no stream, and so disturbs nothing that runs.
 func startPage(
 	ctx context.Context, pipelines []*config.Pipeline, role string, routes map[string]http.Handler, o Options,
 ) (*servedPage, error) {

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/page"
 )
@@ -56,14 +55,10 @@ func act(ctx context.Context, p *config.Pipeline, a page.Action, o Options) erro
 	if slices.Equal(ranges, []string{"all"}) {
 		ranges = nil
 	}
-	switch a.Verb {
-	case page.Retry:
+	if a.Verb == page.Retry {
 		return Retry(ctx, p, o, ranges)
-	case page.Replay:
-		return Replay(ctx, p, o, ReplayOptions{Sink: a.Sink, Ranges: ranges, DryRun: a.DryRun})
-	default:
-		return fault.Permanent(fmt.Errorf("%q is nothing that a button does", a.Verb))
 	}
+	return Replay(ctx, p, o, ReplayOptions{Sink: a.Sink, Ranges: ranges, DryRun: a.DryRun, asPlanner: true})
 }
 
 // printed returns the errors that a command prints, each as a line.
