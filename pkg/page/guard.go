@@ -11,11 +11,11 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// guard refuses what pages of other sites have a browser ask, of what changes something also
-// a navigation, by what browsers say of a request (Sec-Fetch-Site, Origin), and forbids the page to load
-// anything from elsewhere. Of a listener on loopback it refuses names that are not of this
-// machine as well: such a name may be a site's that lets it mean 127.0.0.1 for a moment, to
-// read what only this machine is to see.
+// guard refuses what pages of other sites have a browser ask, by what browsers say of a
+// request (Sec-Fetch-Site, Origin); a link to the page is none of it, a form is. It forbids
+// the page to load anything from elsewhere. Of a listener on loopback it refuses names that
+// are not of this machine as well: such a name may be a site's that lets it mean 127.0.0.1
+// for a moment, to read what only this machine is to see.
 func guard(loopback bool, next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
