@@ -39,14 +39,14 @@ func (r *reporter) loop(ctx context.Context) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var begun, hastened time.Time // when a report was begun last, and when rows hastened one
+	var begun, wrote time.Time // when a report was begun last, and when one was of new rows
+	var written uint64         // rows of that
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.run.status.written:
-			if now := time.Now(); r.run.status.waitedFor() || now.Sub(hastened) >= reportEvery {
-				hastened = now
+			if now := time.Now(); r.run.status.waitedFor() || now.Sub(wrote) >= reportEvery {
 				timer.Reset(reportSoon - min(reportSoon, now.Sub(begun)))
 			}
 			continue
@@ -55,7 +55,9 @@ func (r *reporter) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		begun = time.Now()
-		r.run.status.begin()
+		if rows := r.run.status.begin(); rows != written {
+			written, wrote = rows, begun
+		}
 		r.report(ctx, "", "")
 		timer.Reset(reportEvery)
 	}

@@ -114,8 +114,8 @@ func (s *status) waitedFor() bool {
 	return s.ending
 }
 
-// begin begins a report of what was written until now.
-func (s *status) begin() {
+// begin begins a report, and returns the rows that were written until now.
+func (s *status) begin() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending = false
@@ -123,6 +123,7 @@ func (s *status) begin() {
 	case <-s.written:
 	default:
 	}
+	return s.rows
 }
 
 // read returns the rows written and why the loop is paused; nil if it is not.
