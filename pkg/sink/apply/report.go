@@ -37,10 +37,18 @@ func (r *reporter) loop(ctx context.Context) {
 	if r.run.Reports == nil {
 		return
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	var begun, wrote time.Time // when a report was begun last, and when one was of new rows
 	var written uint64         // rows of that
+	report := func() {
+		begun = time.Now()
+		if rows := r.run.status.begin(); rows != written {
+			written, wrote = rows, begun
+		}
+		r.report(ctx, "", "")
+	}
+	report()
+	timer := time.NewTimer(reportEvery)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -54,11 +62,7 @@ func (r *reporter) loop(ctx context.Context) {
 			r.sent = state.SinkReport{}
 		case <-timer.C:
 		}
-		begun = time.Now()
-		if rows := r.run.status.begin(); rows != written {
-			written, wrote = rows, begun
-		}
-		r.report(ctx, "", "")
+		report()
 		timer.Reset(reportEvery)
 	}
 }
