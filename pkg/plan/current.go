@@ -22,6 +22,9 @@ func (r *reconciler) adopt(spec state.Spec, rev uint64) {
 	if r.rev == rev && r.spec.Epoch == spec.Epoch { // revisions begin again when the state was deleted
 		return
 	}
+	if rev < r.rev {
+		r.changes.forget()
+	}
 	r.spec, r.rev = spec, rev
 	r.fill.unplanned = block.Set{}
 	clear(r.queue.queued)
@@ -50,6 +53,7 @@ func (r *reconciler) readPlan(ctx context.Context, _ *round) error {
 
 func (r *reconciler) restorePlan(ctx context.Context) error {
 	r.rev = 0
+	r.changes.forget()
 	err := r.change(ctx, func(s *state.Spec) {
 		s.Epoch, s.Planned = max(s.Epoch+1, uint64(time.Now().Unix())), time.Now().UTC()
 		if s.Live != nil {

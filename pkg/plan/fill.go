@@ -51,13 +51,14 @@ func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []s
 func (r *reconciler) record(ctx context.Context, fresh, parts []state.Partition) ([]state.Partition, error) {
 	for _, p := range fresh {
 		p.Version = r.spec.Version
-		_, err := r.State.CreatePartition(ctx, p)
+		rev, err := r.State.CreatePartition(ctx, p)
 		if errors.Is(err, queue.ErrConflict) {
 			continue // a worker that split it off, or another planner, was as fast; the next round sees it
 		}
 		if err != nil {
 			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
 		}
+		r.changes.wrote(rev)
 		parts = append(parts, p)
 	}
 	return parts, nil
@@ -73,7 +74,7 @@ type queueStep struct {
 }
 
 func (q *queueStep) run(ctx context.Context, now *round) error {
-	if q.check.due() {
+	if q.check.due(now.began) {
 		load, err := q.Tasks.Load(ctx, queue.PartitionTask)
 		if err != nil {
 			return fmt.Errorf("read the task queue: %w", err)

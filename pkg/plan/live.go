@@ -33,8 +33,8 @@ type LiveStatus struct {
 }
 
 const (
-	// liveEvery is how many rounds pass between two that read the live lane, unless it is
-	// about to begin.
+	// liveEvery is how many rounds there is time for between two that read the live lane,
+	// unless it is about to begin.
 	liveEvery = 4
 	// reportPatience is how long a live lane that has begun waits, when a planner
 	// starts, for every sink to report how far it is. One that has not begun waits without
@@ -59,7 +59,7 @@ type liveStep struct {
 }
 
 func (l *liveStep) run(ctx context.Context, now *round) (err error) {
-	due := l.pace.due()
+	due := l.pace.due(now.began)
 	switch {
 	case !due && !l.unheard && !l.soon:
 	case !l.spec.Follows():

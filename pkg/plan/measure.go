@@ -37,7 +37,7 @@ func (m *measureStep) run(ctx context.Context, now *round) error {
 }
 
 func (m *measureStep) countTasks(ctx context.Context, now *round) error {
-	if due := m.count.due(); due || m.tasks == nil {
+	if due := m.count.due(now.began); due || m.tasks == nil {
 		tasks := make(map[string]queue.Load)
 		kinds := []string{queue.PartitionTask}
 		if m.spec.Follows() {
@@ -57,7 +57,7 @@ func (m *measureStep) countTasks(ctx context.Context, now *round) error {
 }
 
 func (m *measureStep) measureSinks(ctx context.Context, now *round) (err error) {
-	ask := m.ask.due()
+	ask := m.ask.due(now.began)
 	for i := range now.Sinks {
 		sink := &now.Sinks[i]
 		wanted := Wanted(m.spec, sink.Report.Live)

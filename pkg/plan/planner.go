@@ -28,7 +28,7 @@ type Planner struct {
 	Tasks  *queue.Tasks
 	Log    *queue.Log
 	Config *config.Pipeline
-	Every  time.Duration // between rounds; default 250 ms
+	Every  time.Duration // between rounds, at least; default 250 ms
 	Notify func(Status)  // called after every round; nil: nobody
 	OnWait func(error)   // called after each round with why it failed, or nil; nil: nobody
 

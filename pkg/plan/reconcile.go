@@ -51,10 +51,15 @@ type SinkStatus struct {
 // step keeps what it has to remember until the next round.
 type reconciler struct {
 	*Planner
-	spec  state.Spec // the plan
-	rev   uint64     // of spec; 0: not read yet
-	since uint64     // revision of the plan when it was first read; reports after it are of this run
-	size  uint64     // blocks of a partition
+	spec  state.Spec    // the plan
+	rev   uint64        // of spec; 0: not read yet
+	since uint64        // revision of the plan when it was first read; reports after it are of this run
+	size  uint64        // blocks of a partition
+	every time.Duration // between two rounds
+
+	changes *changes
+	stored  []queue.Stored[state.Partition] // as they were read last
+	before  []uint64                        // what the round before has found
 
 	held    heldStep
 	fill    fillStep
@@ -67,32 +72,41 @@ type reconciler struct {
 }
 
 func newReconciler(p *Planner, spec state.Spec, size uint64) *reconciler {
-	r := &reconciler{Planner: p, spec: spec, size: size}
+	r := &reconciler{Planner: p, spec: spec, size: size, every: p.Every, changes: newChanges()}
+	if r.every <= 0 {
+		r.every = 250 * time.Millisecond
+	}
 	now := time.Now()
 	r.held = heldStep{reconciler: r, asking: now}
 	r.fill = fillStep{reconciler: r}
-	r.queue = queueStep{reconciler: r, queued: map[string]bool{}, check: pace{every: 40, left: 40}}
+	r.queue = queueStep{reconciler: r, queued: map[string]bool{}, check: r.pace(40, now)}
 	r.sinks = sinksStep{reconciler: r, drained: map[string]drained{}}
 	r.waits = waitsStep{reconciler: r, still: map[string]stillness{}}
-	r.live = liveStep{reconciler: r, began: now, pace: pace{every: liveEvery}, lagging: map[string]lagging{}}
-	r.trim = trimStep{reconciler: r, pace: pace{every: 8, left: 8}}
-	r.measure = measureStep{reconciler: r, count: pace{every: 8}, ask: pace{every: liveEvery}, oldest: map[string]oldest{}}
+	r.live = liveStep{reconciler: r, began: now, pace: r.pace(liveEvery, time.Time{}), lagging: map[string]lagging{}}
+	r.trim = trimStep{reconciler: r, pace: r.pace(8, now)}
+	r.measure = measureStep{
+		reconciler: r, count: r.pace(8, time.Time{}), ask: r.pace(liveEvery, time.Time{}), oldest: map[string]oldest{},
+	}
 	return r
 }
 
-// pace is how often something is due: in one of so many rounds.
+// pace is how often something is due.
 type pace struct {
-	every int // rounds
-	left  int // rounds until it is due
+	period time.Duration
+	last   time.Time // when it was due; zero: it never was
 }
 
-// due counts a round, and reports whether it is one of them.
-func (p *pace) due() bool {
-	p.left--
-	if p.left > 0 {
+// pace returns the pace of what is due once in the time of so many rounds, and was last.
+func (r *reconciler) pace(rounds int, last time.Time) pace {
+	return pace{period: time.Duration(rounds) * r.every, last: last}
+}
+
+// due reports whether it is due in a round that has begun now.
+func (p *pace) due(now time.Time) bool {
+	if now.Sub(p.last) < p.period {
 		return false
 	}
-	p.left = p.every
+	p.last = now
 	return true
 }
 
@@ -100,27 +114,24 @@ func (p *pace) due() bool {
 // the plan; it is read again in each round, since other planners change it, too.
 // size is the number of blocks of a partition.
 func (p *Planner) Run(ctx context.Context, spec state.Spec, size uint64) (Status, error) {
-	every := p.Every
-	if every <= 0 {
-		every = 250 * time.Millisecond
-	}
 	r := newReconciler(p, spec, size)
-	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: every, Max: maxPause}}
+	defer r.watch(ctx)()
+	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: r.every, Max: maxPause}}
 	defer p.wait(nil)
 	for {
-		status, err := r.reconcile(ctx)
-		pause := r.held.nextPause(every)
+		status, next, err := r.reconcile(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return status, context.Cause(ctx)
 		case errors.Is(err, errOvertaken):
 			p.Logger.Info().Msg(err.Error())
 		case err != nil:
-			var end error
-			if pause, end = retrier.Pause(err); end != nil {
+			pause, end := retrier.Pause(err)
+			if end != nil {
 				return status, end
 			}
-			pause = min(pause, maxPause) // however long a server asks for
+			next.least = min(pause, maxPause) // however long a server asks for
+			next.most = next.least
 			p.wait(err)
 		default:
 			retrier.Progress()
@@ -132,9 +143,23 @@ func (p *Planner) Run(ctx context.Context, spec state.Spec, size uint64) (Status
 				return status, nil
 			}
 		}
-		if err := fault.Sleep(ctx, pause); err != nil {
+		if err := r.changes.wait(ctx, next); err != nil {
 			return status, err
 		}
+	}
+}
+
+// watch watches what changes until the function that it returns is called.
+func (r *reconciler) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.changes.run(ctx, r.State)
+	}()
+	return func() {
+		cancel()
+		<-done
 	}
 }
 
@@ -152,6 +177,8 @@ func (p *Planner) wait(reason error) {
 // round is what the steps of a round have found so far.
 type round struct {
 	Status
+	began  time.Time
+	log    queue.LogState
 	parts  []state.Partition // in the order in which they were written
 	latest uint64            // revision of the one that was written last
 	over   bool              // nothing more is to be done in it
@@ -161,29 +188,72 @@ type round struct {
 // The plan is read before everything that is compared with it. Partitions are read before
 // positions and positions before reports: a sink that is at the log's end then has
 // seen every entry of the finished partitions.
-func (r *reconciler) reconcile(ctx context.Context) (Status, error) {
-	var now round
+func (r *reconciler) reconcile(ctx context.Context) (Status, pause, error) {
+	now := round{began: time.Now()}
+	r.changes.begin()
 	for _, step := range []func(context.Context, *round) error{
 		r.readPlan, r.readPartitions, r.held.run, r.fill.run, r.queue.run, r.survey, r.sinks.run, r.waits.run,
 		r.live.run, r.setComplete, r.trim.run, r.measure.run,
 	} {
-		if err := step(ctx, &now); err != nil || now.over {
-			return now.Status, err
+		err := step(ctx, &now)
+		if err != nil || now.over {
+			least := r.held.nextPause(r.every)
+			return now.Status, pause{least: least, most: least}, err
 		}
 	}
-	return now.Status, nil
+	return now.Status, r.nextPause(&now), nil
 }
 
 func (r *reconciler) readPartitions(ctx context.Context, now *round) error {
-	stored, err := r.State.Partitions(ctx)
-	if err != nil {
-		return fmt.Errorf("read partitions: %w", err)
+	if r.changes.list(now.began) {
+		began := time.Now()
+		stored, err := r.State.Partitions(ctx)
+		if err != nil {
+			r.changes.have(0, time.Since(began), err)
+			return fmt.Errorf("read partitions: %w", err)
+		}
+		r.stored = stored
+		for _, s := range stored {
+			now.latest = s.Rev
+		}
+		r.changes.have(now.latest, time.Since(began), nil)
 	}
-	for _, s := range stored {
+	for _, s := range r.stored {
 		now.parts = append(now.parts, s.Value)
 		now.latest = s.Rev
 	}
 	return r.outdate(ctx, now.parts)
+}
+
+// nextPause returns how long to wait before the next round: longer after one that has found
+// what the round before had found, and no change of what is only counted ends the wait of a
+// pipeline that has loaded its history and follows the chain without end.
+func (r *reconciler) nextPause(now *round) pause {
+	least := r.held.nextPause(r.every)
+	found := []uint64{r.rev, now.latest, uint64(len(now.parts)), uint64(now.Live.Next)}
+	for _, s := range now.Sinks {
+		found = append(found, s.rev, s.Position.AckFloor, s.Position.Unread(), s.Live.AckFloor, s.Live.Unread())
+	}
+	same := slices.Equal(found, r.before)
+	r.before = found
+	next := pause{least: least, most: least, steady: r.steady(now)}
+	hurry := r.fill.unplanned.Len() > 0 || r.live.soon || r.live.unheard
+	if next.steady || (same && !hurry) {
+		next.most = quietRounds * r.every
+	}
+	return next
+}
+
+// steady reports whether nothing is left to do but to follow the chain.
+func (r *reconciler) steady(now *round) bool {
+	if !now.Live.Follows || now.Live.Waits != "" || r.spec.MaxBlock != nil || isCrowded(now.log) ||
+		r.fill.unplanned.Len() > 0 || count(now.parts, state.PartitionOpen) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(now.Sinks, func(s SinkStatus) bool {
+		mark := s.Report.Live
+		return s.Missing > 0 || !mark.Started || mark.Epoch != r.spec.Epoch
+	})
 }
 
 // survey sums up the partitions.

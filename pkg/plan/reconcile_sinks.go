@@ -25,9 +25,14 @@ type sinksStep struct {
 }
 
 func (s *sinksStep) run(ctx context.Context, now *round) error {
+	log, err := s.Log.State(ctx)
+	if err != nil {
+		return fmt.Errorf("read the state of the log: %w", err)
+	}
+	now.log = log
 	var lost block.Set
 	for _, name := range s.sinkNames() {
-		sink, err := s.look(ctx, name)
+		sink, err := s.look(ctx, name, log)
 		if err != nil {
 			return err
 		}
@@ -41,16 +46,16 @@ func (s *sinksStep) run(ctx context.Context, now *round) error {
 	}
 	s.logMissing(lost, now.parts)
 	clear(s.drained)
-	_, err := s.create(ctx, lost.Ranges(), now.parts)
+	_, err = s.create(ctx, lost.Ranges(), now.parts)
 	return err
 }
 
-// look reads how far a sink is.
-func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
-	position, err := s.Log.Position(ctx, name, queue.History)
+// look reads how far a sink is in a log.
+func (s *sinksStep) look(ctx context.Context, name string, log queue.LogState) (SinkStatus, error) {
+	position, err := s.Log.PositionAt(ctx, log, name, queue.History)
 	var live queue.Position
 	if err == nil {
-		live, err = s.Log.Position(ctx, name, queue.Live)
+		live, err = s.Log.PositionAt(ctx, log, name, queue.Live)
 	}
 	if err != nil {
 		return SinkStatus{}, fmt.Errorf("read the position of sink %s: %w", name, err)

@@ -32,7 +32,7 @@ type trimStep struct {
 }
 
 func (t *trimStep) run(ctx context.Context, now *round) (err error) {
-	if t.pace.due() {
+	if t.pace.due(now.began) {
 		err = t.trimLog(ctx, now)
 	}
 	now.Log = t.status
@@ -40,11 +40,8 @@ func (t *trimStep) run(ctx context.Context, now *round) (err error) {
 }
 
 func (t *trimStep) trimLog(ctx context.Context, now *round) error {
-	log, err := t.Log.State(ctx)
-	if err != nil {
-		return fmt.Errorf("read the state of the log: %w", err)
-	}
-	crowded := log.Bytes > uint64(log.MaxBytes)/2
+	log := now.log
+	crowded := isCrowded(log)
 	holding := now.Sinks
 	if others := running(now.Sinks); crowded && len(others) > 0 {
 		holding = others
@@ -56,7 +53,11 @@ func (t *trimStep) trimLog(ctx context.Context, now *round) error {
 	}
 	upto := min(history, live)
 	if !crowded {
-		if upto, err = t.Log.OlderThan(ctx, time.Now().Add(-t.Config.Log.Replay), upto); err != nil {
+		window := time.Now().Add(-t.Config.Log.Replay)
+		if !log.Oldest.Before(window) {
+			return nil
+		}
+		if upto, err = t.Log.OlderThan(ctx, window, upto); err != nil {
 			return fmt.Errorf("find the replay window: %w", err)
 		}
 		history = upto
@@ -82,6 +83,9 @@ func (t *trimStep) trimLog(ctx context.Context, now *round) error {
 	// partitions' entries behind it.
 	return t.Log.TrimLanes(ctx, queue.History, history)
 }
+
+// isCrowded reports whether the log is more than half full.
+func isCrowded(log queue.LogState) bool { return log.Bytes > uint64(log.MaxBytes)/2 }
 
 // running returns the sinks that have not stopped for good and were not paused by a person.
 func running(sinks []SinkStatus) []SinkStatus {
@@ -172,9 +176,11 @@ func (t *trimStep) copyPositions(ctx context.Context, parts []state.Partition, u
 			return fmt.Errorf("read partition %s: %w", p.ID(), err)
 		}
 		now.Next = tail.Entry.After()
-		if _, err := t.State.UpdatePartition(ctx, now, rev); err != nil {
+		rev, err = t.State.UpdatePartition(ctx, now, rev)
+		if err != nil {
 			return fmt.Errorf("copy the position of partition %s: %w", p.ID(), err)
 		}
+		t.changes.wrote(rev)
 	}
 	return nil
 }

@@ -187,7 +187,8 @@ func predecessor(header nats.Header, seq uint64) uint64 {
 
 // LogState is what a log holds.
 type LogState struct {
-	First, Last uint64 // sequences; First is Last+1 if there are no messages
+	First, Last uint64    // sequences; First is Last+1 if there are no messages
+	Oldest      time.Time // when the first message was published; zero if there is none
 	Messages    uint64
 	Bytes       uint64
 	MaxBytes    int64
@@ -201,7 +202,7 @@ func (l *Log) State(ctx context.Context) (LogState, error) {
 	}
 	info := stream.CachedInfo()
 	return LogState{
-		First: info.State.FirstSeq, Last: info.State.LastSeq,
+		First: info.State.FirstSeq, Last: info.State.LastSeq, Oldest: info.State.FirstTime,
 		Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
 	}, nil
 }

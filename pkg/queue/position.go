@@ -24,13 +24,18 @@ func (p Position) Unread() uint64 { return p.Pending + uint64(p.AckPending) }
 
 // Position returns how far a sink has come in some lanes.
 func (l *Log) Position(ctx context.Context, sink string, lanes Lanes) (Position, error) {
-	if err := checkName("sink", sink); err != nil {
-		return Position{}, err
-	}
 	// First the log's end, then the consumer: what it has dealt with then is everything
 	// up to that end.
-	state, err := l.State(ctx)
+	end, err := l.State(ctx)
 	if err != nil {
+		return Position{}, err
+	}
+	return l.PositionAt(ctx, end, sink, lanes)
+}
+
+// PositionAt is [Log.Position] for a caller that has just read the state of the log.
+func (l *Log) PositionAt(ctx context.Context, end LogState, sink string, lanes Lanes) (Position, error) {
+	if err := checkName("sink", sink); err != nil {
 		return Position{}, err
 	}
 	consumer, err := l.conn.js.Consumer(ctx, l.stream(), lanes.durable(sink))
@@ -43,7 +48,7 @@ func (l *Log) Position(ctx context.Context, sink string, lanes Lanes) (Position,
 	info := consumer.CachedInfo()
 	p := Position{Exists: true, AckFloor: info.AckFloor.Stream, Pending: info.NumPending, AckPending: info.NumAckPending}
 	if p.Drained() {
-		p.AckFloor = max(p.AckFloor, state.Last)
+		p.AckFloor = max(p.AckFloor, end.Last)
 	}
 	return p, nil
 }

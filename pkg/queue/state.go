@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -100,7 +101,10 @@ func Get[T any](ctx context.Context, s *State, key string) (value T, rev uint64,
 // no order. Of a replicated state it may be what was true a moment ago, so what
 // follows from it is written with [State.Create] or [State.Update].
 func List[T any](ctx context.Context, s *State, prefix string) (out []Stored[T], err error) {
-	err = s.follow(ctx, "list", prefix, ".>", func(e jetstream.KeyValueEntry) (done bool, err error) {
+	if err := checkPath("key", prefix); err != nil {
+		return nil, err
+	}
+	err = s.follow(ctx, "list", prefix+".>", func(e jetstream.KeyValueEntry) (done bool, err error) {
 		if e == nil {
 			return true, nil
 		}
@@ -116,7 +120,10 @@ func List[T any](ctx context.Context, s *State, prefix string) (out []Stored[T],
 // until fn returns an error, which Watch returns, or ctx ends. fn is called from this
 // goroutine. After a change, what came between and was overwritten may be left out.
 func Watch[T any](ctx context.Context, s *State, key string, fn func(value T, rev uint64) error) error {
-	return s.follow(ctx, "watch", key, "", func(e jetstream.KeyValueEntry) (done bool, err error) {
+	if err := checkPath("key", key); err != nil {
+		return err
+	}
+	return s.follow(ctx, "watch", key, func(e jetstream.KeyValueEntry) (done bool, err error) {
 		if e == nil {
 			return false, nil
 		}
@@ -128,15 +135,40 @@ func Watch[T any](ctx context.Context, s *State, key string, fn func(value T, re
 	})
 }
 
-// follow calls fn with the documents of a key and some suffix, with nil behind those that
-// are there, and then with each change, until fn is done or returns an error, or ctx ends.
-func (s *State) follow(ctx context.Context, verb, key, suffix string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
-	if err := checkPath("key", key); err != nil {
+// WatchKeys calls begun when it watches, and then fn with the key and the revision of each
+// document of the pipeline that is written, until ctx ends, or the connection does: what
+// watches for it in the server may be gone by then.
+func (s *State) WatchKeys(ctx context.Context, begun func(), fn func(key string, rev uint64)) error {
+	nc := s.conn.nc
+	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	defer nc.RemoveStatusListener(lost)
+	watcher, err := s.watch(ctx, "watch", ">", jetstream.UpdatesOnly(), jetstream.MetaOnly())
+	if err != nil {
 		return err
 	}
-	watcher, err := s.kv.Watch(ctx, s.key(key)+suffix, jetstream.IgnoreDeletes())
+	defer watcher.Stop()
+	begun()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-lost:
+			return s.fail(ctx, "watch", ">", nats.ErrDisconnected)
+		case e, open := <-watcher.Updates():
+			if !open {
+				return s.fail(ctx, "watch", ">", errSilent)
+			}
+			fn(s.trim(e.Key()), e.Revision())
+		}
+	}
+}
+
+// follow calls fn with the documents whose keys are as wanted, with nil behind those that
+// are there, and then with each change, until fn is done or returns an error, or ctx ends.
+func (s *State) follow(ctx context.Context, verb, keys string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
+	watcher, err := s.watch(ctx, verb, keys)
 	if err != nil {
-		return s.fail(ctx, verb, key, err)
+		return err
 	}
 	defer watcher.Stop()
 	for {
@@ -145,13 +177,21 @@ func (s *State) follow(ctx context.Context, verb, key, suffix string, fn func(je
 			return context.Cause(ctx)
 		case e, open := <-watcher.Updates():
 			if !open {
-				return s.fail(ctx, verb, key, errSilent)
+				return s.fail(ctx, verb, keys, errSilent)
 			}
 			if done, err := fn(e); done || err != nil {
 				return err
 			}
 		}
 	}
+}
+
+func (s *State) watch(ctx context.Context, verb, keys string, opts ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	watcher, err := s.kv.Watch(ctx, s.key(keys), append(opts, jetstream.IgnoreDeletes())...)
+	if err != nil {
+		return nil, s.fail(ctx, verb, keys, err)
+	}
+	return watcher, nil
 }
 
 func decode(key string, text []byte, value any) error {

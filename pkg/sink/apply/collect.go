@@ -1,10 +1,18 @@
 package apply
 
-import "time"
+import (
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/entry"
+)
+
+// closingWait is how long rows of the live lane wait for the watermark of their range. It
+// follows them as soon as the log has stored them, and then they share a transaction.
+const closingWait = 5 * time.Millisecond
 
 // collect makes batches of what was pulled: one is passed on when it is large enough,
-// or when its first message has waited long enough. While all writers are busy it may
-// grow further, up to the limits.
+// when its first message has waited long enough or, on the live lane, when its last one
+// ends a range. While all writers are busy it may grow further, up to the limits.
 func (r *run) collect(in <-chan *message, out chan<- []*message) {
 	defer close(out)
 	var (
@@ -24,7 +32,8 @@ func (r *run) collect(in <-chan *message, out chan<- []*message) {
 		if full {
 			from = nil
 		}
-		if len(batch) == 0 || (!full && !waited) {
+		ends := r.live && len(batch) > 0 && batch[len(batch)-1].Kind != entry.Data
+		if len(batch) == 0 || (!full && !waited && !ends) {
 			to = nil
 		}
 		select {

@@ -65,11 +65,11 @@ type run struct {
 	gap    chan struct{}           // holds a token when a live entry came before its predecessor
 }
 
-// onLive is the run of the live lane beside r. Its entries wait for nobody: those
-// that come while a transaction runs share the next.
+// onLive is the run of the live lane beside r. Its entries wait only for the watermark
+// that closes their range; those that come while a transaction runs share the next.
 func (r *run) onLive() *run {
 	live := *r
-	live.live, live.Source, live.Writers, live.Wait = true, r.Live, 1, 0
+	live.live, live.Source, live.Writers, live.Wait = true, r.Live, 1, closingWait
 	live.damage = &damage{}
 	live.stall = live.newStall()
 	return &live
@@ -97,7 +97,7 @@ func (l *Loop) Run(take context.Context) error {
 	if r.Observer == nil {
 		r.Observer = nopObserver{}
 	}
-	r.status = &status{observer: r.Observer}
+	r.status = newStatus(r.Observer)
 	r.damage, r.steps = &damage{}, &liveSteps{}
 	r.stall = r.newStall()
 

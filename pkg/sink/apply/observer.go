@@ -21,6 +21,7 @@ type Commit struct {
 	Live    []LiveStep // of the live entries, but those that were applied before
 
 	changes []liveChange // of the live entries, until Live is known
+	ending  bool         // some are of a lane that has an end
 }
 
 // Mark is a watermark of the live lane that a destination has applied: it has every
@@ -36,6 +37,7 @@ func (c *Commit) add(u unit) {
 	c.Dead += u.dead
 	c.Ranges = append(c.Ranges, u.change.Range)
 	c.Bytes += len(u.message.Payload)
+	c.ending = c.ending || u.message.End > 0
 	if c.Oldest.IsZero() || u.message.Time.Before(c.Oldest) {
 		c.Oldest = u.message.Time
 	}

@@ -19,7 +19,7 @@ const (
 	// askPause is the longest pause before a destination is asked again that did not say
 	// how far it is.
 	askPause = 5 * time.Second
-	// lookEvery is how often that is looked at.
+	// lookEvery is how often that is looked at while one waits.
 	lookEvery = 500 * time.Millisecond
 )
 
@@ -53,9 +53,13 @@ func (r *run) order(take context.Context, in <-chan *message, out chan<- *messag
 			m.nak(0)
 		}
 	}()
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
+	var look <-chan time.Time // nil: nothing waits
 	for {
+		if len(o.early) == 0 {
+			look = nil
+		} else if look == nil {
+			look = time.After(lookEvery)
+		}
 		select {
 		case m, ok := <-in:
 			if !ok {
@@ -68,8 +72,9 @@ func (r *run) order(take context.Context, in <-chan *message, out chan<- *messag
 			o.place(m)
 		case <-r.gap:
 			o.known, o.started = false, false
-		case <-ticker.C:
-			if len(o.early) > 0 && time.Since(o.since) >= patience {
+		case <-look:
+			look = nil
+			if time.Since(o.since) >= patience {
 				o.again(take)
 			}
 		}

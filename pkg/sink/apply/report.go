@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	reportSoon    = 250 * time.Millisecond // when this process has written rows
+	reportSoon    = 250 * time.Millisecond // between two, when this process has written rows
 	reportEvery   = time.Second            // when something else may have changed
 	reportAtLeast = 15 * time.Second       // also when nothing changes, so that a dead sink looks old
 	readWait      = 2 * time.Second        // for the destination
@@ -28,30 +28,42 @@ type reporter struct {
 	sent      state.SinkReport
 	byRequest bool // the sink is paused because a person has asked for it
 	failing   bool
-	looked    time.Time // when the destination was last asked
-	written   uint64    // rows at that time
 }
 
-// loop reports, if something has changed, until ctx ends: soon after rows have
-// been written, because the end of a pipeline waits for it, and every second.
+// loop reports, if something has changed, until ctx ends: every second, and soon after rows
+// have been written. Rows of a lane without an end, for which nobody waits, hasten one
+// report a second.
 func (r *reporter) loop(ctx context.Context) {
 	if r.run.Reports == nil {
 		return
 	}
-	ticker := time.NewTicker(reportSoon)
-	defer ticker.Stop()
-	for {
-		if rows, _ := r.run.status.read(); rows != r.written || time.Since(r.looked) >= reportEvery {
-			r.written, r.looked = rows, time.Now()
-			r.report(ctx, "", "")
+	var begun, wrote time.Time // when a report was begun last, and when one was of new rows
+	var written uint64         // rows of that
+	report := func() {
+		begun = time.Now()
+		if rows := r.run.status.begin(); rows != written {
+			written, wrote = rows, begun
 		}
+		r.report(ctx, "", "")
+	}
+	report()
+	timer := time.NewTimer(reportEvery)
+	defer timer.Stop()
+	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.run.status.written:
+			if now := time.Now(); r.run.status.waitedFor() || now.Sub(wrote) >= reportEvery {
+				timer.Reset(reportSoon - min(reportSoon, now.Sub(begun)))
+			}
+			continue
 		case <-r.run.Asked:
-			r.sent, r.looked = state.SinkReport{}, time.Time{}
-		case <-ticker.C:
+			r.sent = state.SinkReport{}
+		case <-timer.C:
 		}
+		report()
+		timer.Reset(reportEvery)
 	}
 }
 

@@ -6,7 +6,7 @@ import "context"
 // takes no entries, and reports what the destination holds, and the reason, until ctx ends.
 // It needs no Source. The report stays as it is then: nobody has resumed the sink.
 func (l *Loop) Rest(ctx context.Context, reason error) {
-	r := &run{Loop: *l, status: &status{observer: nopObserver{}}}
+	r := &run{Loop: *l, status: newStatus(nopObserver{})}
 	r.status.pauser().Pause(reason)
 	(&reporter{run: r, byRequest: true}).loop(ctx)
 	<-ctx.Done() // also if nobody wants a report

@@ -13,6 +13,12 @@ type status struct {
 	waiting []*pauser  // in the order in which their reasons began
 	shown   string     // the reason that the observer knows; empty: none
 	rows    uint64
+	ending  bool          // some of the rows that were written last are of a lane that has an end
+	written chan struct{} // holds a token when rows have been written
+}
+
+func newStatus(o Observer) *status {
+	return &status{observer: o, written: make(chan struct{}, 1)}
 }
 
 // pauser is one part of the loop. It is not safe for concurrent use.
@@ -85,11 +91,39 @@ func (s *status) reason() error {
 	return s.waiting[len(s.waiting)-1].reason
 }
 
-// wrote counts rows.
-func (s *status) wrote(rows uint64) {
+// wrote counts rows. ending says that some are of a lane that has an end.
+func (s *status) wrote(rows uint64, ending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rows += rows
+	s.ending = s.ending || ending
+	if rows == 0 {
+		return
+	}
+	select {
+	case s.written <- struct{}{}:
+	default:
+	}
+}
+
+// waitedFor reports whether rows were written, since a report was begun last, that somebody
+// may wait for: of a lane that has an end.
+func (s *status) waitedFor() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
+}
+
+// begin begins a report, and returns the rows that were written until now.
+func (s *status) begin() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = false
+	select {
+	case <-s.written:
+	default:
+	}
+	return s.rows
 }
 
 // read returns the rows written and why the loop is paused; nil if it is not.

@@ -150,7 +150,7 @@ func (w *worker) apply(units []unit, i *bisection) error {
 
 // observe reports what a transaction did.
 func (w *worker) observe(done Commit) {
-	w.status.wrote(done.Rows)
+	w.status.wrote(done.Rows, done.ending)
 	done.Live = stepsOf(done.changes)
 	w.Observer.OnApplied(done)
 }
