@@ -69,12 +69,14 @@ type site struct {
 // firstMinute is how long run may take to say what is wrong.
 const firstMinute = time.Minute
 
-// try runs each environment: broken, then mended.
+// try runs each environment: broken, then mended. Those that break nothing at Amp share
+// a server.
 func try(t *testing.T, all []environment) {
+	amp := ampServer(t)
 	for _, e := range all {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{}}
+			s := &site{T: t, dir: t.TempDir(), amp: amp, vars: map[string]string{}}
 			if e.breaks != nil {
 				e.breaks(s)
 			}

@@ -118,35 +118,48 @@ func (m *model) forgetNATS() {
 // head of the chain alone the live lane would begin above it, and the block would stay.
 func TestANewPlanTakesBackWhatWasReplaced(t *testing.T) {
 	t.Parallel()
-	takesBackWhatWasReplaced(t, func(*testing.T) []destination { return inMemory("warehouse", "cache") })
-}
-
-// TestANewPlanTakesBackFromEveryDestination is the same with all kinds of them.
-func TestANewPlanTakesBackFromEveryDestination(t *testing.T) {
-	t.Parallel()
-	takesBackWhatWasReplaced(t, func(t *testing.T) (all []destination) {
-		e := newCommandEnv(t)
-		for _, make := range destinations {
-			all = append(all, make(t, e))
-		}
-		return all
-	})
-}
-
-func takesBackWhatWasReplaced(t *testing.T, make func(*testing.T) []destination) {
-	for name, c := range map[string]struct {
-		from, head block.Number // first block that is replaced, and the last of the new chain
-		forgets    bool         // the server knows nothing of what it has replaced
-	}{
-		"the last block": {from: 1000, head: 1050},
+	in := func(*testing.T) []destination { return inMemory("warehouse", "cache") }
+	takesBack(t, in, replacements())
+	takesBack(t, in, map[string]replacement{
 		"the last block, of a server that forgets it": {from: 1000, head: 1050, forgets: true},
 		"the last block, while the chain stands":      {from: 1000, head: 1000},
 		"the last block, long ago":                    {from: 1000, head: 1400},
 		"some blocks":                                 {from: 970, head: 1050},
 		"some blocks, of a server that forgets them":  {from: 970, head: 1050, forgets: true},
-		"more than was live":                          {from: 900, head: 1100},
-		"none":                                        {from: 1001, head: 1050},
-	} {
+	})
+}
+
+// TestANewPlanTakesBackFromEveryDestination is the same with all kinds of them, which
+// differ in how they know their last block and take blocks back; what the chain and its
+// server did meanwhile makes no difference to them.
+func TestANewPlanTakesBackFromEveryDestination(t *testing.T) {
+	t.Parallel()
+	takesBack(t, func(t *testing.T) (all []destination) {
+		e := newCommandEnv(t)
+		for _, make := range destinations {
+			all = append(all, make(t, e))
+		}
+		return all
+	}, replacements())
+}
+
+// replacement is what became of the chain that ended with block 1000.
+type replacement struct {
+	from, head block.Number // first block that is replaced, and the last of the new chain
+	forgets    bool         // the server knows nothing of what it has replaced
+}
+
+// replacements replace a block of the live lane, more than is in it, and nothing.
+func replacements() map[string]replacement {
+	return map[string]replacement{
+		"the last block":     {from: 1000, head: 1050},
+		"more than was live": {from: 900, head: 1100},
+		"none":               {from: 1001, head: 1050},
+	}
+}
+
+func takesBack(t *testing.T, make func(*testing.T) []destination, all map[string]replacement) {
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newCalmModel(t, make(t), 1)

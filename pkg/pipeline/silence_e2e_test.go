@@ -51,6 +51,7 @@ var obstacles = []obstacle{
 // its health names the part that it is in the way of, within half a minute, and says
 // nothing of it ten seconds after it has gone.
 func TestNeverSilent(t *testing.T) {
+	t.Parallel()
 	newRedisEnv(t) // skips without its servers
 	server, _ := newCommandEnv(t).devserver("--chain", "eth_rpc", "--blocks", "300", "--logs-per-block", "3", "--live", "--block-time", "200ms")
 	var all sync.WaitGroup

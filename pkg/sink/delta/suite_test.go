@@ -37,11 +37,6 @@ func (d destination) Rows(ctx context.Context) ([]sinktest.Row, error) {
 	return rows, err
 }
 
-func TestSuiteInMemory(t *testing.T) {
-	t.Parallel()
-	sinktest.RunAppend(t, func(t testing.TB, _ sinktest.Setup) sinktest.Destination { return destination{inMemory(t)} })
-}
-
 func TestSuiteInAFolder(t *testing.T) {
 	t.Parallel()
 	sinktest.RunAppend(t, func(t testing.TB, _ sinktest.Setup) sinktest.Destination { return destination{inFolder(t)} })

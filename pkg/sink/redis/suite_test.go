@@ -233,31 +233,46 @@ func (d *destination) Refused() (sinktest.Row, string) {
 	return sinktest.Row{Key: "a\xff"}, "key"
 }
 
-// Each run has a server of its own: the suite cuts all its connections, and looks through
-// all its keys.
+// The suite on a single server, and in a Cluster, where rows are in many slots, each with
+// other structures. What writes them concurrently is the same for every structure, so
+// these two are those under the race detector.
 func TestSuite(t *testing.T) {
-	for name, k := range map[string]structures{
-		"stream and hash":     {config.Stream, config.Hash, config.Hash},
-		"list and string":     {config.List, config.String, config.String},
-		"list and set":        {config.List, config.Set, config.Hash},
-		"stream, sorted sets": {config.Stream, config.SortedSet, config.String},
+	t.Parallel()
+	structures{config.Stream, config.Hash, config.Hash}.alone(t, sinktest.Run)
+}
+
+func TestSuiteInACluster(t *testing.T) {
+	sinktest.Run(t, structures{config.List, config.Set, config.String}.spread)
+}
+
+// The other structures, in every way to write that the two tests above leave out.
+func TestSuiteOfOtherStructures(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]func(*testing.T){
+		"list and string": func(t *testing.T) { structures{config.List, config.String, config.String}.alone(t, sinktest.Run) },
+		"list and set": func(t *testing.T) {
+			structures{appended: config.List, byBlock: config.Set}.alone(t, sinktest.RunByBlock)
+		},
+		"stream, sorted sets": func(t *testing.T) {
+			structures{appended: config.Stream, byBlock: config.SortedSet}.alone(t, sinktest.RunByBlock)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := private(t)
-			sinktest.Run(t, func(t testing.TB, s sinktest.Setup) sinktest.Destination { return k.open(serverAt(t, url), s) })
+			run(t)
 		})
 	}
 }
 
-// The same in a Cluster, where rows are in many slots.
-func TestSuiteInACluster(t *testing.T) {
-	for name, k := range map[string]structures{
-		"stream and hash":      {config.Stream, config.Hash, config.Hash},
-		"list, set and string": {config.List, config.Set, config.String},
-	} {
-		t.Run(name, func(t *testing.T) { sinktest.Run(t, k.spread) })
-	}
+func TestSuiteOfOtherStructuresInACluster(t *testing.T) {
+	sinktest.Run(t, structures{config.Stream, config.Hash, config.Hash}.spread)
+}
+
+// alone runs the suite on a server of its own: the suite cuts all its connections, and
+// looks through all its keys.
+func (k structures) alone(t *testing.T, run func(*testing.T, sinktest.Open)) {
+	url := private(t)
+	run(t, func(t testing.TB, s sinktest.Setup) sinktest.Destination { return k.open(serverAt(t, url), s) })
 }
 
 func BenchmarkSuite(b *testing.B) {
