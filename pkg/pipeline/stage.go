@@ -233,13 +233,13 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { history.run(watching) })
-	watch.Go(func() { history.askForReports(watching) })
+	watch.Go(func() { history.watchPlan(watching) })
 	defer func() {
 		end()
 		watch.Wait()
 	}()
 	loop := &apply.Loop{
-		Writer: w, Table: table, Source: consumer, Live: live, Reports: history, Asked: history.ask,
+		Writer: w, Table: table, Source: consumer, Live: live, Reports: history, Asked: history.ask, Rejoin: history.rejoiner.Requests(),
 		Writers:   c.Writers(),
 		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),

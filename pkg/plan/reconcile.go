@@ -73,7 +73,7 @@ func newReconciler(p *Planner, spec state.Spec, size uint64) *reconciler {
 	r.queue = queueStep{reconciler: r, queued: map[string]bool{}, check: pace{every: 40, left: 40}}
 	r.sinks = sinksStep{reconciler: r, drained: map[string]drained{}}
 	r.waits = waitsStep{reconciler: r, still: map[string]stillness{}}
-	r.live = liveStep{reconciler: r, began: now, pace: pace{every: liveEvery}, lagging: map[string]lagging{}}
+	r.live = liveStep{reconciler: r, began: now, pace: pace{every: liveEvery}, lagging: map[string]lagging{}, waits: map[string]string{}, settling: map[string]uint64{}}
 	r.trim = trimStep{reconciler: r, pace: pace{every: 8, left: 8}}
 	r.measure = measureStep{reconciler: r, count: pace{every: 8}, ask: pace{every: liveEvery}, oldest: map[string]oldest{}}
 	return r

@@ -32,6 +32,9 @@ type Spec struct {
 	// LiveFrom is the first block of the live lane that Query brings; nil: all of them,
 	// or, of a later version, none yet.
 	LiveFrom *block.Number `json:"live_from,omitempty"`
+
+	// Rejoins are the sinks that are to take the live lane further on; one at most of each.
+	Rejoins []Rejoin `json:"rejoins,omitempty"`
 }
 
 // Earlier is a query that a pipeline had before.
@@ -143,8 +146,9 @@ type SinkReport struct {
 	Live     LiveState `json:"live"`
 	Rows     uint64    `json:"rows"` // written by the reporting process since it started
 	State    SinkState `json:"state"`
-	Reason   string    `json:"reason,omitempty"` // why it does not run
-	Read     time.Time `json:"read,omitzero"`    // when Coverage and Live were read from the destination
+	Reason   string    `json:"reason,omitempty"`  // why it does not run
+	Rejoins  bool      `json:"rejoins,omitempty"` // it follows a [Rejoin]; an earlier version does not
+	Read     time.Time `json:"read,omitzero"`     // when Coverage and Live were read from the destination
 	Updated  time.Time `json:"updated"`
 }
 

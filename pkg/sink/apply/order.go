@@ -68,6 +68,8 @@ func (r *run) order(take context.Context, in <-chan *message, out chan<- *messag
 			o.place(m)
 		case <-r.gap:
 			o.known, o.started = false, false
+		case request := <-r.Rejoin:
+			o.rejoin(request)
 		case <-ticker.C:
 			if len(o.early) > 0 && time.Since(o.since) >= patience {
 				o.again(take)

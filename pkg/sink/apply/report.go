@@ -81,7 +81,7 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 	}
 	report := state.SinkReport{
 		Name: r.run.Table.Sink, Coverage: r.coverage, Live: r.live, Rows: rows,
-		State: as, Reason: reason, Read: r.asOf, Updated: time.Now(),
+		State: as, Reason: reason, Read: r.asOf, Updated: time.Now(), Rejoins: r.run.Rejoin != nil && r.run.Live != nil,
 	}
 	if paused != nil && reason == "" {
 		report.Reason = paused.Error()
