@@ -48,8 +48,10 @@ func (l *liveStep) moved(ctx context.Context, now *round, sink SinkStatus, reque
 		if err != nil {
 			return err
 		}
-		l.Logger.Info().Str("sink", sink.Name).Stringer("blocks", block.NewSet(missing...)).
-			Msg("the sink has rejoined the live lane above these blocks; they come as history")
+		if len(missing) > 0 {
+			l.Logger.Info().Str("sink", sink.Name).Stringer("blocks", block.NewSet(missing...)).
+				Msg("the sink has rejoined the live lane above these blocks; they come as history")
+		}
 	}
 	return l.change(ctx, func(s *state.Spec) { s.Rejoins = withoutRejoin(s.Rejoins, sink.Name) })
 }
@@ -110,6 +112,9 @@ func (l *liveStep) rejoin(ctx context.Context, now *round, position state.LivePo
 // that closes a range, of which all that follow are still to come to it.
 func (l *liveStep) placeFor(ctx context.Context, sink SinkStatus, tail queue.Tail) (to state.LiveState, found bool, err error) {
 	seq := sink.Live.AckFloor + 1
+	if mark := sink.Report.Live; mark.Epoch == l.spec.Epoch {
+		seq = max(seq, mark.Seq+1) // what it has acknowledged may be known a moment later
+	}
 	for range mostSought {
 		next, err := l.Log.Next(ctx, queue.LiveLane, seq)
 		if err != nil {
