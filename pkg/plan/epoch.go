@@ -32,8 +32,8 @@ func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePositi
 	if begun && tail.Seq < position.Seq { // 0 if there is none
 		return "the log has lost the end of the live lane", nil
 	}
-	// A sink that has stopped for good may lack what was trimmed without it: the lane
-	// begins again when it is back.
+	// A sink that has stopped for good, or is paused, may lack what was trimmed without
+	// it: it rejoins the lane when it is back.
 	for _, sink := range running(now.Sinks) {
 		if sink.rev == 0 {
 			continue // nobody knows what it has

@@ -217,4 +217,3 @@ func (l *liveStep) sayWaits(now *round) {
 		}
 	}
 }
-

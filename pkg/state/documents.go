@@ -117,6 +117,14 @@ type Partition struct {
 // Range returns the blocks of the partition.
 func (p Partition) Range() block.Range { return block.Range{Start: p.Start, End: p.End} }
 
+// RowsPerSecond returns how many rows a worker has read in a second; 0: unknown.
+func (p Partition) RowsPerSecond() float64 {
+	if p.Seconds <= 0 {
+		return 0
+	}
+	return float64(p.Rows) / p.Seconds
+}
+
 // ID names the partition in tasks and in the state: "<start>.<generation>".
 func (p Partition) ID() string { return fmt.Sprintf("%d.%d", p.Start, p.Generation) }
 
@@ -146,10 +154,14 @@ type SinkReport struct {
 	Live     LiveState `json:"live"`
 	Rows     uint64    `json:"rows"` // written by the reporting process since it started
 	State    SinkState `json:"state"`
-	Reason   string    `json:"reason,omitempty"`  // why it does not run
-	Rejoins  bool      `json:"rejoins,omitempty"` // it follows a [Rejoin]; an earlier version does not
-	Read     time.Time `json:"read,omitzero"`     // when Coverage and Live were read from the destination
-	Updated  time.Time `json:"updated"`
+	Reason   string    `json:"reason,omitempty"` // why it does not run
+	// ByRequest says that it is paused because a person has asked for it: see [Pause].
+	ByRequest bool `json:"by_request,omitempty"`
+	// Rejoins says that it follows a [Rejoin], which one of an earlier version does not.
+	Rejoins bool `json:"rejoins,omitempty"`
+
+	Read    time.Time `json:"read,omitzero"` // when Coverage and Live were read from the destination
+	Updated time.Time `json:"updated"`
 }
 
 // liveJSON is a [LiveState] as reports have it.

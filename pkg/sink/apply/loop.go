@@ -32,6 +32,9 @@ type Loop struct {
 	// Rejoin brings requests to take the live lane further on; nil: none come.
 	Rejoin <-chan state.Rejoin
 
+	// DeadLetters takes the rows that the destination refuses; nil: one ends the loop.
+	DeadLetters DeadLetters
+
 	// Asked asks for a report, also when nothing has changed since the last; nil: nobody
 	// does.
 	Asked <-chan struct{}
@@ -60,6 +63,7 @@ type run struct {
 	schema string // fingerprint of the table's
 	damage *damage
 	stall  *stall
+	steps  *liveSteps
 	status *status
 	stop   context.CancelCauseFunc // ends taking, of both
 	gap    chan struct{}           // holds a token when a live entry came before its predecessor
@@ -82,7 +86,7 @@ func (r *run) onLive() *run {
 // A destination that cannot be reached makes it pause, visibly, and resume where
 // it was. An error that remains ends it, marked permanent: everything is then
 // committed that can be, except for the block that the error names, whose entry
-// is not acknowledged.
+// is not acknowledged. With DeadLetters a row that the destination refuses is no error.
 func (l *Loop) Run(take context.Context) error {
 	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
 	r.Writers = cmp.Or(r.Writers, 1)
@@ -98,7 +102,7 @@ func (l *Loop) Run(take context.Context) error {
 		r.Observer = nopObserver{}
 	}
 	r.status = &status{observer: r.Observer}
-	r.damage = &damage{}
+	r.damage, r.steps = &damage{}, &liveSteps{}
 	r.stall = r.newStall()
 
 	take, stop := context.WithCancelCause(take)

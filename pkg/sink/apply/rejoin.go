@@ -57,43 +57,63 @@ func (r *Rejoiner) holds(ctx context.Context, seq uint64) (bool, error) {
 	return m.Seq == seq || m.After == seq, nil
 }
 
-// rejoin takes the destination to another place of the lane. A destination that refuses
-// ends the sink.
+// rejoin takes the destination to another place of the lane, unless it is elsewhere by now
+// than the request says. A destination that refuses ends the sink.
 func (o *order) rejoin(request state.Rejoin) {
 	if o.failure != nil {
 		return
 	}
 	pauser := o.status.pauser()
 	backoff := fault.Backoff{GiveUp: fault.Forever, Min: o.Backoff.Min, Max: cmp.Or(o.Backoff.Max, askPause)}
-	var applied sink.Applied
-	var live state.LiveState
+	moved := false
 	err := fault.Retry(o.take, backoff, func(ctx context.Context) error {
-		err := o.caught("rejoining the live lane", func() (err error) {
-			applied, err = o.Writer.Apply(ctx, []sink.Change{sink.Rejoin(request)})
+		return o.caught("rejoining the live lane", func() (err error) {
+			moved, err = o.tryRejoin(ctx, request)
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		s, err := o.Writer.State(ctx)
-		live = s.Live
-		return err
 	}, func(err error, _ time.Duration) { pauser.Pause(err) })
 	if o.take.Err() != nil {
 		return
 	}
 	pauser.Resume()
 	if err != nil {
-		o.failure = fmt.Errorf("take the live lane further on, behind block %d: %w", request.To.After()-1, err)
+		o.failure = fmt.Errorf("rejoin the live lane at block %d: %w", request.To.Start, err)
 		o.stop(o.failure)
 		return
 	}
-	o.known = false
-	if live == request.To {
-		o.Logger.Info().Uint64("from", uint64(live.After())).Uint64("rolled_back_from", uint64(request.Keep)).Uint64("rows", applied.Deleted).
-			Msg("rejoined the live lane; the blocks that are missing below come as history")
+	if !moved {
+		return
 	}
+	o.Logger.Info().Uint64("at", uint64(request.To.Start)).Uint64("has_until", uint64(request.Keep)).
+		Msg("rejoined the live lane; the blocks that are missing come as history")
+	o.known = false
 	if len(o.early) > 0 {
 		o.again(o.take)
 	}
+}
+
+// tryRejoin reports whether the destination was where the request says, and has rejoined.
+func (o *order) tryRejoin(ctx context.Context, request state.Rejoin) (moved bool, err error) {
+	s, err := o.Writer.State(ctx)
+	if err != nil || s.Live != request.From {
+		return false, err
+	}
+	o.run.steps.begin(s.Live)
+	if o.DeadLetters != nil {
+		err := o.DeadLetters.TakeBack(ctx, request.Keep, request.To.Epoch, request.To.Seq)
+		if err != nil {
+			return false, fmt.Errorf("remove dead letters: %w", err)
+		}
+	}
+	change := sink.Rejoin(request)
+	begin := time.Now()
+	applied, err := o.Writer.Apply(ctx, []sink.Change{change})
+	if err != nil {
+		return false, err
+	}
+	step := o.run.steps.take(change)
+	if !step.Blocks.Empty() {
+		o.Observer.OnApplied(Commit{Applied: applied, Took: time.Since(begin), Live: []LiveStep{step}})
+	}
+	return true, nil
 }
