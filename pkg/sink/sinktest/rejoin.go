@@ -3,7 +3,6 @@ package sinktest
 import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
-	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // rejoinCases take a destination to another place of the live lane.
@@ -19,9 +18,9 @@ var rejoinCases = []testCase{
 }
 
 // rejoin takes a destination from a state to behind the watermark of a block of a fork.
-func (l *lane) rejoin(from sink.LiveState, keep, n block.Number, fork int) (item, state.Rejoin) {
+func (l *lane) rejoin(from sink.LiveState, keep, n block.Number, fork int) (item, sink.RejoinRequest) {
 	mark := l.watermark(n, fork)
-	r := state.Rejoin{From: from, Keep: keep, To: sink.LiveState{
+	r := sink.RejoinRequest{From: from, Keep: keep, To: sink.LiveState{
 		Started: true, Epoch: l.epoch, Seq: mark.Seq, Start: n + 1, Cursor: block.Cursor{Network: mark.Network, Number: n, Hash: mark.Hash},
 	}}
 	return item{Change: sink.Rejoin(r)}, r
