@@ -33,6 +33,7 @@ func TestRejoining(t *testing.T) {
 	t.Parallel()
 	var all sync.WaitGroup
 	defer all.Wait()
+	turns := make(chan struct{}, 4) // at once
 	resume := func(r *rejoining) {
 		for _, name := range r.away {
 			r.resume(name)
@@ -43,11 +44,9 @@ func TestRejoining(t *testing.T) {
 		meanwhile func(r *rejoining) // while they are away
 		back      func(r *rejoining)
 	}{
-		"no reorg":                     {nil, func(*rejoining) {}, resume},
-		"reorgs of what it has":        {nil, func(r *rejoining) { r.chain.reorg(12); r.grow(20); r.chain.reorg(25) }, resume},
 		"a reorg below its live start": {nil, func(r *rejoining) { r.chain.reorg(90) }, resume},
 		"two sinks at once":            {[]string{"lake"}, func(r *rejoining) { r.chain.reorg(12) }, resume},
-		"two processes of a sink": {nil, func(r *rejoining) { r.chain.reorg(12) }, func(r *rejoining) {
+		"reorgs of what it has, and two processes": {nil, func(r *rejoining) { r.chain.reorg(12); r.grow(20); r.chain.reorg(25) }, func(r *rejoining) {
 			r.resume("cache")
 			r.begin("another process of cache", r.applies("cache"))
 		}},
@@ -61,6 +60,8 @@ func TestRejoining(t *testing.T) {
 		}},
 	} {
 		all.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
 			t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 				r := newRejoining(t, c.others)
 				r.trimWithout(func() { c.meanwhile(r) })
