@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -12,11 +13,15 @@ import (
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
-// Rejoiner passes on to the Loop of a sink what the plan asks of it.
+// Rejoiner passes on to the Loop of a sink what the plan asks of it. Its methods may be
+// called concurrently.
 type Rejoiner struct {
 	sink     string
 	log      LaneReader
 	requests chan state.Rejoin // holds the last that the loop has not taken
+
+	mu   sync.Mutex
+	spec state.Spec // the plan as it was last seen
 }
 
 // NewRejoiner returns the Rejoiner of a sink.
@@ -27,20 +32,36 @@ func NewRejoiner(sink string, log LaneReader) *Rejoiner {
 // Requests is what [Loop.Rejoin] is set to.
 func (r *Rejoiner) Requests() <-chan state.Rejoin { return r.requests }
 
-// Follow passes on the request to the sink, if the plan has one. Only one goroutine calls
-// it. The error is the log's.
+// Follow passes on the request to the sink, if the plan has one. The error is the log's.
 func (r *Rejoiner) Follow(ctx context.Context, spec state.Spec) error {
-	request, asked := spec.Rejoin(r.sink)
-	if !asked || request.To.Epoch != spec.Epoch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spec = spec
+	return r.pass(ctx)
+}
+
+// Renew looks again whether a request still holds that no loop has taken. It is called
+// before a loop runs: the sink may have been paused for long.
+func (r *Rejoiner) Renew(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pass(ctx)
+}
+
+// pass makes the request of the plan the one that the loop takes next, or none. Caller
+// holds mu.
+func (r *Rejoiner) pass(ctx context.Context) error {
+	select {
+	case <-r.requests: // it is outdated
+	default:
+	}
+	request, asked := r.spec.Rejoin(r.sink)
+	if !asked || request.To.Epoch != r.spec.Epoch {
 		return nil
 	}
 	holds, err := r.holds(ctx, request.To.Seq)
 	if err != nil || !holds {
 		return err
-	}
-	select {
-	case <-r.requests: // it is outdated
-	default:
 	}
 	r.requests <- request
 	return nil
