@@ -15,7 +15,6 @@ import (
 // liveLaneBroken returns why some sink cannot continue with the live lane as it is, nor
 // rejoin it alone; empty: all can.
 func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePosition, now *round) (string, error) {
-	clear(l.waits)
 	begun := position.Epoch == l.spec.Epoch
 	if begun && position.Phase == state.LiveLost {
 		return "the log has lost the end of the live lane", nil
@@ -57,6 +56,7 @@ func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePositi
 			return "", err
 		}
 		if reason == "" {
+			delete(l.settling, sink.Name)
 			continue
 		}
 		alone, err := l.rejoin(ctx, now, position, tail, sink, reason)

@@ -80,6 +80,7 @@ func (l *liveStep) run(ctx context.Context, now *round) (err error) {
 
 // follow reports whether the lane has begun, or has tried to.
 func (l *liveStep) follow(ctx context.Context, now *round) (began bool, err error) {
+	clear(l.waits)
 	position, rev, err := l.State.LivePosition(ctx)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return false, fmt.Errorf("read the position of the live lane: %w", err)

@@ -42,7 +42,7 @@ func (l *liveStep) asked(ctx context.Context, now *round, sink SinkStatus) (aske
 func (l *liveStep) moved(ctx context.Context, now *round, sink SinkStatus, request state.Rejoin) (err error) {
 	mark := sink.Report.Live
 	if mark.Epoch == request.To.Epoch && mark.Seq >= request.To.Seq {
-		gap := block.Range{Start: request.Keep, End: min(request.To.Start, mark.Start)}
+		gap := block.Range{Start: max(request.Keep, l.spec.History.Start), End: min(request.To.Start, mark.Start)}
 		missing := MissingFromSink(gap, now.parts, sink.Report.Coverage)
 		now.parts, err = l.create(ctx, missing, now.parts)
 		if err != nil {
