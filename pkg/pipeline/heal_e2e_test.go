@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
@@ -34,15 +35,17 @@ type healing struct {
 	corrupt atomic.Uint64            // sequence of an entry whose payload the sinks cannot read
 	reads   atomic.Int64             // queries of partitions that Amp was asked
 	written map[string]*atomic.Int64 // rows that were written to each destination
+	undone  map[string]*atomic.Int64 // changes that take blocks back there
 }
 
 // healed is how long it may take from a trouble until everything is as it should be.
 const healed = time.Minute
 
-func newHealing(t *testing.T) *healing {
+func newHealing(t *testing.T, others ...string) *healing {
+	names := append([]string{"warehouse", "cache"}, others...)
 	h := &healing{
 		t: t, chain: newModelChain(rand.New(rand.NewPCG(7, 1))),
-		stores: map[string]*memsink.Store{}, procs: map[string]*proc{}, written: map[string]*atomic.Int64{},
+		stores: map[string]*memsink.Store{}, procs: map[string]*proc{}, written: map[string]*atomic.Int64{}, undone: map[string]*atomic.Int64{},
 	}
 	srv := amptest.Start(t, func(q amptest.Query) amptest.Answer {
 		if q.Stream() {
@@ -60,10 +63,20 @@ func newHealing(t *testing.T) *healing {
 		Log:     config.Log{MaxBytes: 256 << 20, Compression: "none", EntryBytes: 8 << 10, Replay: time.Hour},
 		Extract: config.Extract{Workers: 2},
 	}}
-	for _, name := range []string{"warehouse", "cache"} {
-		written := new(atomic.Int64)
-		h.written[name] = written
-		h.stores[name] = &memsink.Store{Faults: memsink.Faults{Row: func(memsink.Row) error { written.Add(1); return nil }}}
+	for _, name := range names {
+		written, undone := new(atomic.Int64), new(atomic.Int64)
+		h.written[name], h.undone[name] = written, undone
+		h.stores[name] = &memsink.Store{Faults: memsink.Faults{
+			Row: func(memsink.Row) error { written.Add(1); return nil },
+			Begin: func(_ context.Context, changes []sink.Change) error {
+				for _, c := range changes {
+					if c.Kind == entry.Invalidate || c.Kind == sink.Remove {
+						undone.Add(1)
+					}
+				}
+				return nil
+			},
+		}}
 		h.config.Sinks = append(h.config.Sinks, config.Sink{Name: name})
 	}
 	t.Cleanup(func() {
@@ -76,7 +89,7 @@ func newHealing(t *testing.T) *healing {
 	for name := range h.stores {
 		h.begin(name, h.applies(name))
 	}
-	h.settle(healed, "warehouse", "cache")
+	h.settle(healed, names...)
 	return h
 }
 

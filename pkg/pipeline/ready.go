@@ -12,6 +12,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -77,27 +78,30 @@ type historyMonitor struct {
 	read time.Time     // spec last
 	ask  chan struct{} // holds a token when the sink is to report, though nothing has changed
 
+	rejoiner *apply.Rejoiner
+
 	mu     sync.Mutex
 	report state.SinkReport // the last; its Read is zero if there was none
 }
 
 func newHistoryMonitor(s *stages, sink string) *historyMonitor {
 	s.meter.Unready(stageSink(sink), notRead)
-	return &historyMonitor{stages: s, sink: sink, ask: make(chan struct{}, 1)}
+	return &historyMonitor{stages: s, sink: sink, ask: make(chan struct{}, 1), rejoiner: apply.NewRejoiner(sink, s.log)}
 }
 
-// askForReports asks the sink to report when the plan is written, until ctx ends: a planner that
-// starts writes it, and waits to hear how far the sinks are.
-func (h *historyMonitor) askForReports(ctx context.Context) {
+// watchPlan asks the sink to report when the plan is written, until ctx ends: a planner that
+// starts writes it, and waits to hear how far the sinks are. It also passes on what the plan
+// asks of the sink.
+func (h *historyMonitor) watchPlan(ctx context.Context) {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Max: readyEvery}}
 	for ctx.Err() == nil {
-		err := h.state.WatchSpec(ctx, func(state.Spec, uint64) error { // update reports that NATS is away
+		err := h.state.WatchSpec(ctx, func(spec state.Spec, _ uint64) error { // update reports that NATS is away
 			retrier.Progress()
 			select {
 			case h.ask <- struct{}{}:
 			default:
 			}
-			return nil
+			return h.rejoiner.Follow(ctx, spec)
 		})
 		pause, _ := retrier.Pause(fault.Again(err)) // never ends
 		_ = fault.Sleep(ctx, pause)                 // its end is seen above

@@ -236,7 +236,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { history.run(watching) })
-	watch.Go(func() { history.askForReports(watching) })
+	watch.Go(func() { history.watchPlan(watching) })
 	defer func() {
 		end()
 		watch.Wait()
@@ -252,13 +252,13 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return s.unlessPaused(ctx, c.Name,
-		func(ctx context.Context) error { return s.applyLog(ctx, c, loop, observer) },
+		func(ctx context.Context) error { return s.applyLog(ctx, c, loop, observer, history.rejoiner) },
 		func(ctx context.Context, p state.Pause) { s.rest(ctx, c.Name, &loop, p) })
 }
 
 // applyLog reads the log for a sink and has loop apply it until ctx ends. Beside it
 // requests to load blocks again are carried out.
-func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, observer sinkObserver) error {
+func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, observer sinkObserver, rejoiner *apply.Rejoiner) error {
 	consumer, err := s.consume(ctx, c, queue.History)
 	if ctx.Err() != nil {
 		return nil // stopped before it began
@@ -282,7 +282,16 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, o
 	if err != nil {
 		return err
 	}
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, rejoiner.Renew, s.waiting(stageSink(c.Name)))
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the live lane: %w", err)
+	}
+	s.meter.Waiting(stageSink(c.Name), "")
 	loop.Source, loop.Live, loop.DeadLetters = consumer, live, letters
+	loop.Rejoin = rejoiner.Requests()
 
 	replayer := &apply.Replayer{Loop: loop, Requests: s.state, Log: s.log, Worker: s.worker}
 	replayer.Loop.Observer = replayObserver{observer}

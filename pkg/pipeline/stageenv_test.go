@@ -292,13 +292,23 @@ func (w *testPipeline) sink(name string, open func() sink.Writer, troubled func(
 				loop.Source = from
 			}
 		}
+		rejoiner := apply.NewRejoiner(name, log)
+		loop.Rejoin = rejoiner.Requests()
 		replayer := &apply.Replayer{Loop: *loop, Requests: state, Log: log, Worker: rand.Text(), Every: 100 * time.Millisecond, Lost: 500 * time.Millisecond}
 		replays, end := context.WithCancel(ctx)
 		var replaying sync.WaitGroup
 		replaying.Go(func() { replayer.Run(replays) })
+		replaying.Go(func() { followPlan(replays, state, rejoiner) })
 		defer replaying.Wait()
 		defer end()
 		return loop.Run(ctx)
+	}
+}
+
+// followPlan passes on what the plan asks of a sink, until ctx ends.
+func followPlan(ctx context.Context, kv *queue.State, rejoiner *apply.Rejoiner) {
+	for fault.Sleep(ctx, 5*time.Millisecond) == nil {
+		_ = kv.WatchSpec(ctx, func(spec state.Spec, _ uint64) error { return rejoiner.Follow(ctx, spec) }) // it is tried again
 	}
 }
 

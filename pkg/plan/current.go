@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 // read. The next round starts from the plan as it is.
 var errOvertaken = errors.New("the plan was changed by another planner")
 
-// adopt makes a plan the current one. What the steps have found stays if it is already:
-// under another plan none of that counts.
+// adopt makes a plan the current one. What the steps have found stays if it is already, or
+// asks other sinks to rejoin the live lane: under another plan none of that counts.
 func (r *reconciler) adopt(spec state.Spec, rev uint64) {
 	if r.rev == rev && r.spec.Epoch == spec.Epoch { // revisions begin again when the state was deleted
 		return
@@ -25,11 +26,21 @@ func (r *reconciler) adopt(spec state.Spec, rev uint64) {
 	if rev < r.rev {
 		r.changes.forget()
 	}
+	same := onlyRejoins(r.spec, spec)
 	r.spec, r.rev = spec, rev
+	if same {
+		return
+	}
 	r.fill.unplanned = block.Set{}
 	clear(r.queue.queued)
 	clear(r.sinks.drained)
 	clear(r.live.lagging)
+}
+
+// onlyRejoins reports whether two plans differ at most in what they ask of sinks.
+func onlyRejoins(a, b state.Spec) bool {
+	a.Rejoins, b.Rejoins = nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // readPlan makes the plan as it is stored the current one. One that is gone, which

@@ -12,9 +12,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
-// liveLaneBroken returns why some sink cannot continue with the live lane as it is; empty:
-// all can.
-func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePosition, sinks []SinkStatus) (string, error) {
+// liveLaneBroken returns why some sink cannot continue with the live lane as it is, nor
+// rejoin it alone; empty: all can.
+func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePosition, now *round) (string, error) {
 	begun := position.Epoch == l.spec.Epoch
 	if begun && position.Phase == state.LiveLost {
 		return "the log has lost the end of the live lane", nil
@@ -32,10 +32,17 @@ func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePositi
 		return "the log has lost the end of the live lane", nil
 	}
 	// A sink that has stopped for good, or is paused, may lack what was trimmed without
-	// it: the lane begins again when it is back.
-	for _, sink := range running(sinks) {
+	// it: it rejoins the lane when it is back.
+	for _, sink := range running(now.Sinks) {
 		if sink.rev == 0 {
 			continue // nobody knows what it has
+		}
+		asked, err := l.asked(ctx, now, sink)
+		if err != nil {
+			return "", err
+		}
+		if asked {
+			continue
 		}
 		ahead, err := l.ahead(ctx, sink.Report.Live, tail)
 		if err != nil {
@@ -44,7 +51,16 @@ func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePositi
 		if ahead {
 			return fmt.Sprintf("sink %s has applied live entries that the log does not have", sink.Name), nil
 		}
-		if reason, err := l.missingLiveEntry(ctx, position, tail, sink); err != nil || reason != "" {
+		reason, err := l.missingLiveEntry(ctx, position, tail, sink)
+		if err != nil {
+			return "", err
+		}
+		if reason == "" {
+			delete(l.settling, sink.Name)
+			continue
+		}
+		alone, err := l.rejoin(ctx, now, position, tail, sink, reason)
+		if err != nil || !alone {
 			return reason, err
 		}
 	}
@@ -107,7 +123,7 @@ func (l *liveStep) begin(ctx context.Context, position state.LivePosition, sinks
 	unbegun := l.spec.Live.Tentative
 	origin.Tentative = false
 	return l.change(ctx, func(s *state.Spec) {
-		s.Epoch, s.Live = epoch, &origin
+		s.Epoch, s.Live, s.Rejoins = epoch, &origin, nil
 		if s.Version > 0 && (s.LiveFrom == nil || origin.Start < *s.LiveFrom) {
 			start := origin.Start
 			s.LiveFrom = &start
@@ -135,7 +151,7 @@ func (l *liveStep) commonAncestor(ctx context.Context, marks []state.LiveState) 
 		return nil, err
 	}
 	if len(c.Head) != 1 {
-		l.status.Waits = "the server has no data for this query at the moment"
+		l.status.Waits = noData
 		return nil, nil
 	}
 	slices.SortFunc(marks, func(a, b state.LiveState) int { return cmp.Compare(b.After(), a.After()) })
@@ -172,6 +188,8 @@ func (l *liveStep) beyond(start block.Number) bool {
 	return l.spec.MaxBlock != nil && start >= *l.spec.MaxBlock
 }
 
+const noData = "the server has no data for this query at the moment"
+
 // farBehind is how many blocks a sink may lie behind the furthest one for an epoch to
 // begin at its cursor.
 const farBehind = 10_000
@@ -179,7 +197,7 @@ const farBehind = 10_000
 // certain returns the first block in which a sink may differ from the chain, and the block
 // before it, without its hash if only the chain knows that.
 func (l *liveStep) certain(ctx context.Context, c *Checked, mark state.LiveState) (block.Number, block.Cursor, error) {
-	cursor, head := mark.Cursor, c.Head[0]
+	cursor := mark.Cursor
 	if cursor.Hash.IsZero() { // no watermark yet, or all was undone, down to the first block of the chain
 		return mark.After(), block.Cursor{}, nil
 	}
@@ -196,15 +214,22 @@ func (l *liveStep) certain(ctx context.Context, c *Checked, mark state.LiveState
 		return from, base, nil
 	}
 	// The server may not know the block any more, and then the fork may be deeper.
+	return l.remembered(ctx, c, mark)
+}
+
+// remembered returns the first block in which a sink may differ from the chain if nothing
+// is known of its cursor: the one after the last block below its live start, and the plan's,
+// that the chain had when the epoch began, and still has.
+func (l *liveStep) remembered(ctx context.Context, c *Checked, mark state.LiveState) (block.Number, block.Cursor, error) {
 	start := max(min(mark.Start, l.spec.Live.Start), l.spec.History.Start) // what is below came as history
 	if l.spec.Live.Tentative || len(l.spec.Live.Points) == 0 {
 		// Nothing is remembered of the chain as it was, or the lane began with its first block.
-		l.Logger.Warn().Stringer("block", cursor).Uint64("from", uint64(start)).
+		l.Logger.Warn().Stringer("block", mark.Cursor).Uint64("from", uint64(start)).
 			Msg("a destination ends with a block that the chain has replaced; what it has of the live lane comes again")
 		return start, block.Cursor{}, nil
 	}
 	for _, p := range slices.Backward(l.spec.Live.Points) {
-		if p.Number >= start || p.Number > head.Numbers.Last() {
+		if p.Number >= start || p.Number > c.Head[0].Numbers.Last() {
 			continue
 		}
 		if p.Number < l.spec.History.Start {

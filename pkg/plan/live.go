@@ -56,6 +56,8 @@ type liveStep struct {
 	unheard  bool               // it waits for the report of a sink: so do the next rounds
 	followed bool               // this planner has queued the live task
 	lagging  map[string]lagging // by sink, under this plan
+	waits    map[string]string  // by sink that is to rejoin the lane: what that waits for
+	settling map[string]uint64  // by sink that is to rejoin: the log's end when that was first seen
 }
 
 func (l *liveStep) run(ctx context.Context, now *round) (err error) {
@@ -72,11 +74,13 @@ func (l *liveStep) run(ctx context.Context, now *round) (err error) {
 		l.soon = began && l.status.Waits == ""
 	}
 	now.Live = l.status
+	l.sayWaits(now)
 	return err
 }
 
 // follow reports whether the lane has begun, or has tried to.
 func (l *liveStep) follow(ctx context.Context, now *round) (began bool, err error) {
+	clear(l.waits)
 	position, rev, err := l.State.LivePosition(ctx)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return false, fmt.Errorf("read the position of the live lane: %w", err)
@@ -91,7 +95,7 @@ func (l *liveStep) follow(ctx context.Context, now *round) (began bool, err erro
 	if l.spec.Live.Tentative {
 		return true, l.begin(ctx, position, now.Sinks, l.spec.Epoch)
 	}
-	reason, err := l.liveLaneBroken(ctx, position, now.Sinks)
+	reason, err := l.liveLaneBroken(ctx, position, now)
 	if err != nil {
 		return false, err
 	}

@@ -82,7 +82,10 @@ func newReconciler(p *Planner, spec state.Spec, size uint64) *reconciler {
 	r.queue = queueStep{reconciler: r, queued: map[string]bool{}, check: r.pace(40, now)}
 	r.sinks = sinksStep{reconciler: r, drained: map[string]drained{}}
 	r.waits = waitsStep{reconciler: r, still: map[string]stillness{}}
-	r.live = liveStep{reconciler: r, began: now, pace: r.pace(liveEvery, time.Time{}), lagging: map[string]lagging{}}
+	r.live = liveStep{
+		reconciler: r, began: now, pace: r.pace(liveEvery, time.Time{}), lagging: map[string]lagging{}, waits: map[string]string{},
+		settling: map[string]uint64{},
+	}
 	r.trim = trimStep{reconciler: r, pace: r.pace(8, now)}
 	r.measure = measureStep{
 		reconciler: r, count: r.pace(8, time.Time{}), ask: r.pace(liveEvery, time.Time{}), oldest: map[string]oldest{},

@@ -194,8 +194,15 @@ func (l *CommitState) removeFrom(n block.Number) []block.Range {
 // that has been applied already, and [ErrGap] for one whose predecessor has not. The
 // first change may come from the middle of a lane, but begins a block: what stood
 // before it may have been returned to the log after it was passed on. Sequences count
-// within an epoch: one of a later epoch starts a lane again.
+// within an epoch: one of a later epoch starts a lane again. A [Rejoin] sets the state that
+// it names, once.
 func (c Change) Advance(s LiveState) (LiveState, bool, error) {
+	if r := c.Rejoin; r != nil {
+		if s != r.From {
+			return s, false, nil
+		}
+		return r.To, true, nil
+	}
 	switch {
 	case !s.Started && (c.Kind == entry.Watermark || c.Part > 0):
 		return s, false, fmt.Errorf("live entry %d closes or continues what began before it, and nothing of that was applied: %w", c.Seq, ErrGap)
@@ -245,7 +252,7 @@ func (c Change) TakesBack(s LiveState) (from block.Number, some bool) {
 // Its live blocks may be on an orphaned fork then, so they are rolled back and
 // backfilled. If c has no parent hash, only the numbers are compared.
 func (c Change) StartsBeyond(s LiveState) bool {
-	if !s.Started || c.Epoch <= s.Epoch {
+	if !s.Started || c.Epoch <= s.Epoch || c.Rejoin != nil {
 		return false
 	}
 	switch next := s.After(); {

@@ -34,6 +34,7 @@ type Change struct {
 	Seq     uint64              // of the entry in the log; for a live change its place in the order
 	Live    bool                // of the live lane, else of a partition
 	After   uint64              // live: Seq of the lane's entry before this one, 0 for the first
+	Rejoin  *state.Rejoin       // of the change that [Rejoin] returns; nil: it is of a log
 }
 
 // State is what a destination holds.
@@ -117,6 +118,12 @@ type Writer interface {
 	// not kept, its key may be missing until the blocks have come again; then the table is
 	// what all blocks give. A Writer that has to know which rows are of a block, and knows
 	// it of a part of the chain only, refuses likewise.
+	//
+	// A [Rejoin] comes alone in its call as well. If the live state is the one that it starts
+	// from, and only then, all rows at or above its block are deleted as by an Invalidate,
+	// and the live state becomes the one that it names, whatever lies between: blocks below
+	// the new live start that are missing are the history's. A Writer may refuse it as it may
+	// refuse an Invalidate.
 	//
 	// [CommitState] is these rules as code. The caller has seen to it that rows ascend
 	// and lie in their ranges ([CheckRows]).

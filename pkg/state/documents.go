@@ -32,6 +32,9 @@ type Spec struct {
 	// LiveFrom is the first block of the live lane that Query brings; nil: all of them,
 	// or, of a later version, none yet.
 	LiveFrom *block.Number `json:"live_from,omitempty"`
+
+	// Rejoins are the sinks that are to take the live lane further on; one at most of each.
+	Rejoins []Rejoin `json:"rejoins,omitempty"`
 }
 
 // Earlier is a query that a pipeline had before.
@@ -154,6 +157,8 @@ type SinkReport struct {
 	Reason   string    `json:"reason,omitempty"` // why it does not run
 	// ByRequest says that it is paused because a person has asked for it: see [Pause].
 	ByRequest bool `json:"by_request,omitempty"`
+	// Rejoins says that it follows a [Rejoin], which one of an earlier version does not.
+	Rejoins bool `json:"rejoins,omitempty"`
 
 	Read    time.Time `json:"read,omitzero"` // when Coverage and Live were read from the destination
 	Updated time.Time `json:"updated"`

@@ -29,12 +29,19 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 				Live:     &state.Origin{Start: 90, Points: []block.Cursor{at(4), at(89)}, Open: true, Tentative: true},
 				MaxBlock: number(100), Sinks: []string{"lake", "cache"}, Planned: when,
 				Version: 1, Earlier: []state.Earlier{{Version: 0, Query: "SELECT 0", LiveFrom: number(90)}, {Version: 3, Query: "SELECT 3"}}, LiveFrom: number(95),
+				Rejoins: []state.Rejoin{{
+					Sink: "cache", From: state.LiveState{Started: true, Epoch: 6, Seq: 12, Start: 20, Cursor: at(29)}, Keep: 28,
+					To: state.LiveState{Started: true, Epoch: 7, Seq: 70, Start: 90, Cursor: at(89)}, Asked: when,
+				}},
 			},
 			read: &state.Spec{}, full: true,
 			text: `{"epoch":7,"block_column":"block_num","schema":"AQI=","network":"net","history":[5,90],` +
 				`"live":{"start":90,"points":[{"network":"net","number":4,"hash":` + hash + `},{"network":"net","number":89,"hash":` + hash + `}],"open":true,"tentative":true},` +
 				`"max_block":100,"sinks":["lake","cache"],"planned":"2026-11-29T12:00:00.12Z",` +
 				`"version":1,"earlier":[{"version":0,"query":"SELECT 0","live_from":90},{"version":3,"query":"SELECT 3"}],"live_from":95,` +
+				`"rejoins":[{"sink":"cache","keep":28,"asked":"2026-11-29T12:00:00.12Z",` +
+				`"from":{"started":true,"epoch":6,"seq":12,"start":20,"cursor":{"network":"net","number":29,"hash":` + hash + `}},` +
+				`"to":{"started":true,"epoch":7,"seq":70,"start":90,"cursor":{"network":"net","number":89,"hash":` + hash + `}}}],` +
 				`"query":{"version":1,"value":"SELECT 1"}}`,
 		},
 		"plan of the first query": {
@@ -105,12 +112,12 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 			document: &state.SinkReport{
 				Name: "lake", Coverage: block.NewSet(block.Range{Start: 5, End: 9}, block.Range{Start: 20, End: 30}),
 				Live: state.LiveState{Started: true, Epoch: 7, Seq: 12, Start: 20, Cursor: at(29)},
-				Rows: 17, State: state.SinkPaused, Reason: "no", ByRequest: true, Read: when, Updated: when,
+				Rows: 17, State: state.SinkPaused, Reason: "no", ByRequest: true, Rejoins: true, Read: when, Updated: when,
 			},
 			read: &state.SinkReport{}, full: true,
 			text: `{"name":"lake","coverage":[[5,9],[20,30]],` +
 				`"live":{"started":true,"epoch":7,"seq":12,"start":20,"cursor":{"network":"net","number":29,"hash":` + hash + `}},` +
-				`"rows":17,"state":"paused","reason":"no","by_request":true,"read":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z"}`,
+				`"rows":17,"state":"paused","reason":"no","by_request":true,"rejoins":true,"read":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z"}`,
 		},
 		"report of nothing": {
 			document: &state.SinkReport{Name: "lake", State: state.SinkRunning}, read: &state.SinkReport{},

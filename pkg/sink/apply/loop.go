@@ -16,6 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Loop takes entries from the log, applies many of them in each transaction and
@@ -27,6 +28,9 @@ type Loop struct {
 	Source  Source      // of the partitions' lanes
 	Live    Source      // of the live lane, which one transaction at a time applies in its order; nil: none
 	Reports Reports     // nil: nobody is told
+
+	// Rejoin brings requests to take the live lane further on; nil: none come.
+	Rejoin <-chan state.Rejoin
 
 	// DeadLetters takes the rows that the destination refuses; nil: one ends the loop.
 	DeadLetters DeadLetters

@@ -72,6 +72,8 @@ func (r *run) order(take context.Context, in <-chan *message, out chan<- *messag
 			o.place(m)
 		case <-r.gap:
 			o.known, o.started = false, false
+		case request := <-r.Rejoin:
+			o.rejoin(request)
 		case <-look:
 			look = nil
 			if time.Since(o.since) >= patience {

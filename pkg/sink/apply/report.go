@@ -95,6 +95,7 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 	report := state.SinkReport{
 		Name: r.run.Table.Sink, Coverage: r.coverage, Live: r.live, Rows: rows,
 		State: as, Reason: reason, ByRequest: r.byRequest, Read: r.asOf, Updated: time.Now(),
+		Rejoins: r.run.Rejoin != nil,
 	}
 	if paused != nil && reason == "" {
 		report.Reason = paused.Error()

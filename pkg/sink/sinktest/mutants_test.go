@@ -215,6 +215,43 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
+	{name: "keeps the rows that a rejoining rolls back", take: withoutDeletes(func(c sink.Change) bool { return c.Rejoin != nil })},
+	{name: "keeps the coverage that a rejoining rolls back", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		covered := l.Coverage.Clone()
+		step, err := l.Take(c, column)
+		if c.Rejoin != nil {
+			l.Coverage = covered
+		}
+		return step, err
+	}},
+	{name: "keeps parts when it rejoins", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		partial := l.Clone().Partial
+		step, err := l.Take(c, column)
+		if c.Rejoin != nil {
+			l.Partial = partial
+		}
+		return step, err
+	}},
+	{name: "rejoins from anywhere", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		if c.Rejoin != nil && c.Rejoin.To != l.Live {
+			l.Live = c.Rejoin.From
+		}
+		return l.Take(c, column)
+	}},
+	{name: "rejoins from where the sequence is the same", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		if c.Rejoin != nil && c.Rejoin.From.Seq == l.Live.Seq {
+			l.Live = c.Rejoin.From
+		}
+		return l.Take(c, column)
+	}},
+	{name: "takes a rejoining for a reorg", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		start := l.Live.Start
+		step, err := l.Take(c, column)
+		if c.Rejoin != nil && l.Live == c.Rejoin.To {
+			l.Live.Start = min(start, c.Range.Start)
+		}
+		return step, err
+	}},
 	{name: "moves the cursor with data", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		if c.Live && c.Kind == entry.Data {
