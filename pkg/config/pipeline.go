@@ -157,5 +157,8 @@ type Postgres struct {
 // wait for.
 const besideWriters = 3
 
+// MostWriters is how many writers a sink may have: they may become more while it runs.
+const MostWriters = 64
+
 // Connections returns how many connections the sink uses at most.
 func (p Postgres) Connections() int { return max(1, p.Writers) + besideWriters }
