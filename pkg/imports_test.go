@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"progress":                       {"block", "health", "ops"},
 	"status":                         {"block", "entry", "health", "plan", "progress", "queue", "state"},
 	"pipeline": {
-		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "sqlcheck",
+		"amp", "block", "config", "entry", "extract", "fault", "health", "ops", "plan", "pool", "sqlcheck",
 		"progress", "queue", "sink", "sink/apply", "state", "status",
 	},
 }

@@ -172,6 +172,7 @@ func agree(docs []*document) {
 		}
 	}
 	shareServers(docs)
+	shareLevel(docs)
 	for _, d := range docs {
 		switch {
 		case nats == nil:
@@ -181,6 +182,27 @@ func agree(docs []*document) {
 		case d.pipeline.NATS != nats.pipeline.NATS:
 			d.complain(d.fields["nats"].at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once",
 				nats.fields["nats"].at.line)
+		}
+	}
+}
+
+// shareLevel gives all pipelines the level of the log that one of them names.
+func shareLevel(docs []*document) {
+	var first *document
+	for _, d := range docs {
+		f := d.fields["log_level"]
+		switch {
+		case !f.set:
+		case first == nil:
+			first = d
+		case d.pipeline.LogLevel != first.pipeline.LogLevel:
+			d.complain(f.at, "log_level differs from the one in line %d; the pipelines of a file share one log, so name it once",
+				first.fields["log_level"].at.line)
+		}
+	}
+	for _, d := range docs {
+		if first != nil && !d.fields["log_level"].set {
+			d.pipeline.LogLevel = first.pipeline.LogLevel
 		}
 	}
 }

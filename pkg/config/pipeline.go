@@ -25,7 +25,10 @@ type Pipeline struct {
 	NATS    NATS    `yaml:"nats"`
 	Extract Extract `yaml:"extract"`
 	Log     Log     `yaml:"log"`
-	Sinks   []Sink  `yaml:"sinks"`
+
+	// LogLevel is the level of the process's log; the pipelines of a file share it.
+	LogLevel string `yaml:"log_level" default:"info" oneof:"trace,debug,info,warn,error"`
+	Sinks    []Sink `yaml:"sinks"`
 }
 
 // Source is the Amp server and the query.

@@ -36,6 +36,11 @@ type Options struct {
 
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: also search for rows that are of no block
+
+	// Reload has configurations that were read again: a run takes of them what may change
+	// while it runs, and logs what does not; nil: there are none.
+	Reload   <-chan Reload
+	settings map[string]*settings // of a run, by pipeline
 }
 
 func (o Options) out() io.Writer {
@@ -70,14 +75,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		return err
 	}
 	defer func() { err = ops.Failures(err, stop()) }()
-	if err := checkFiles(pipelines...); err != nil {
-		return refused(err)
+	if err := o.checkConfigs(pipelines); err != nil {
+		return err
 	}
-	for _, p := range pipelines {
-		if err := o.checkSinks(p); err != nil {
-			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
-		}
-	}
+	o, end := o.withSettings(ctx, pipelines, func(p *config.Pipeline) []string { return allStages(o.sinksHere(p)) }, o.checkConfigs)
+	defer end()
 	var conn *natsConn // the pipelines of a file share one NATS
 	defer func() {
 		if conn != nil {

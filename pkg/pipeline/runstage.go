@@ -121,6 +121,8 @@ func runStage(
 	if err != nil {
 		return err
 	}
+	o, end := o.withSettings(ctx, []*config.Pipeline{p}, func(*config.Pipeline) []string { return []string{stage} }, o.checkStageConfigs)
+	defer end()
 	meter := newMeter(p, notConnected, stage)
 	stop, err := startReporting(ctx, map[string]*progress.Meter{p.Name: meter}, o)
 	if err != nil {
