@@ -23,7 +23,7 @@ the whole range. Stopped before that, it resumes there when it is started again.
 			cli.SaveMemory()
 			load := func() ([]*config.Pipeline, error) { return flags.Load(names) }
 			return flags.Serve(c, load, func(ctx context.Context, pipelines []*config.Pipeline, o pipeline.Options) error {
-				o.RetryFailed, o.Results = retry, results
+				o.RetryFailed, o.Results, o.Page = retry, results, true
 				return pipeline.Run(ctx, pipelines, o)
 			})
 		},

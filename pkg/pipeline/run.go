@@ -29,6 +29,7 @@ type Options struct {
 	Screen       *progress.Screen // for progress; nil: none
 	Listen       string           // address of metrics and health; empty: none
 	Observer     Observer         // told what a run does
+	Page         bool             // serve the page, unless the configuration turns it off
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
@@ -41,6 +42,10 @@ type Options struct {
 	// while it runs, and logs what does not; nil: there are none.
 	Reload   <-chan Reload
 	settings map[string]*settings // of a run, by pipeline
+
+	// Monitor is the URL of the monitoring of the NATS server, for Diagnose; empty: port 8222
+	// of the host that it connects to.
+	Monitor string
 }
 
 func (o Options) out() io.Writer {
@@ -75,6 +80,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		return err
 	}
 	defer func() { err = ops.Failures(err, stop()) }()
+	page, err := startPage(ctx, pipelines, roleRun, o)
+	if err != nil {
+		return err
+	}
+	defer page.stop()
 	if err := o.checkConfigs(pipelines); err != nil {
 		return err
 	}
@@ -104,6 +114,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 			if err != nil {
 				return refused(err)
 			}
+			page.connected()
 		}
 		r, err := prepare(ctx, conn, p, meter, o)
 		if err != nil {
