@@ -46,51 +46,52 @@ type keyGroup struct {
 	effect  Effect
 	stages  []Stage
 	running bool
-	keys    string
+	keys    []string
 }
 
 // changes decides what a change of each key does, and who takes it when. A key that is new
 // has to be decided here, and in the table of docs/configuration.md.
 func changes() []keyGroup {
 	plan, read, write := []Stage{Planner}, []Stage{Extractor}, []Stage{OfSink}
+	list := strings.Fields
 	both, all := []Stage{Planner, Extractor}, []Stage{Planner, Extractor, OfSink}
 	return []keyGroup{
-		{"", Nothing, nil, true, "log_level"}, // of the process
-		{"source", TakesOver, plan, false, "query"},
-		{"source", Nothing, plan, false, "table"},
-		{"source", Nothing, both, false, "amp token tls token_file keep_alive max_message answer_timeout first_rows_timeout next_rows_timeout"},
-		{"source", Refused, plan, false, "block_column"},
-		{"range", TakesOver, plan, false, "min_block max_block"},
-		{"range", Nothing, plan, false, "reorg_buffer reorg_buffers"},
-		{"range", Nothing, both, true, "partition_size"},
-		{"live", Nothing, plan, false, "start"},
-		{"nats", Nothing, all, false, "embedded url user password nkey creds tls"},
-		{"nats", Nothing, plan, false, "replicas"},
-		{"extract", Nothing, both, true, "workers"},
-		{"extract", Nothing, all, false, "give_up_after"},
-		{"extract", Nothing, read, false, "attempts"},
-		{"log", Nothing, plan, false, "max_bytes replay dead_letter_bytes"},
-		{"log", Nothing, both, false, "max_block_bytes"},
-		{"log", Nothing, read, false, "compression entry_bytes"},
-		{"page", Nothing, plan, false, "listen"},
-		{"postgres", TakesOver, write, false, "on_bad_row finality"},
-		{"postgres", Nothing, write, false, "schema_evolution overwrite"},
-		{"postgres", Nothing, write, true, "writers"},
-		{"postgres", Refused, write, false, "mode key types"},
-		{"postgres", Another, write, false, "dsn schema table"},
-		{"delta", TakesOver, write, false, "target_file_size compression dictionary on_bad_row"},
-		{"delta", Nothing, write, false, "region max_commit_delay checkpoint_every spool overwrite"},
-		{"delta", Refused, write, false, "partition_by"},
-		{"delta", Another, write, false, "path url endpoint"},
-		{"redis", TakesOver, write, false, "finality on_bad_row"},
-		{"redis", Nothing, write, false, "sentinel"},
-		{"redis", Nothing, write, true, "writers"},
-		{"redis", Refused, write, false, "cluster table structure key columns score null ttl"},
-		{"redis", Another, write, false, "url"},
-		{"custom", TakesOver, write, false, "on_bad_row"},
-		{"custom", Nothing, write, true, "writers"},
-		{"custom", Nothing, write, false, "max_commit_delay"},
-		{"custom", Another, write, false, "kind"},
+		{"", Nothing, nil, true, list("log_level")}, // of the process
+		{"source", TakesOver, plan, false, list("query")},
+		{"source", Nothing, plan, false, list("table")},
+		{"source", Nothing, both, false, list("amp token tls token_file keep_alive max_message answer_timeout first_rows_timeout next_rows_timeout")},
+		{"source", Refused, plan, false, list("block_column")},
+		{"range", TakesOver, plan, false, list("min_block max_block")},
+		{"range", Nothing, plan, false, list("reorg_buffer reorg_buffers")},
+		{"range", Nothing, both, true, list("partition_size")},
+		{"live", Nothing, plan, false, list("start")},
+		{"nats", Nothing, all, false, list("embedded url user password nkey creds tls")},
+		{"nats", Nothing, plan, false, list("replicas")},
+		{"extract", Nothing, both, true, list("workers")},
+		{"extract", Nothing, all, false, list("give_up_after")},
+		{"extract", Nothing, read, false, list("attempts")},
+		{"log", Nothing, plan, false, list("max_bytes replay dead_letter_bytes")},
+		{"log", Nothing, both, false, list("max_block_bytes")},
+		{"log", Nothing, read, false, list("compression entry_bytes")},
+		{"page", Nothing, plan, false, list("listen")},
+		{"postgres", TakesOver, write, false, list("on_bad_row finality")},
+		{"postgres", Nothing, write, false, list("schema_evolution overwrite")},
+		{"postgres", Nothing, write, true, list("writers")},
+		{"postgres", Refused, write, false, list("mode key types")},
+		{"postgres", Another, write, false, list("dsn schema table")},
+		{"delta", TakesOver, write, false, list("target_file_size compression dictionary on_bad_row")},
+		{"delta", Nothing, write, false, list("region max_commit_delay checkpoint_every spool overwrite")},
+		{"delta", Refused, write, false, list("partition_by")},
+		{"delta", Another, write, false, list("path url endpoint")},
+		{"redis", TakesOver, write, false, list("finality on_bad_row")},
+		{"redis", Nothing, write, false, list("sentinel")},
+		{"redis", Nothing, write, true, list("writers")},
+		{"redis", Refused, write, false, list("cluster table structure key columns score null ttl")},
+		{"redis", Another, write, false, list("url")},
+		{"custom", TakesOver, write, false, list("on_bad_row")},
+		{"custom", Nothing, write, true, list("writers")},
+		{"custom", Nothing, write, false, list("max_commit_delay")},
+		{"custom", Another, write, false, list("kind")},
 	}
 }
 
@@ -137,7 +138,7 @@ func (c *comparison) key(section, path, sink string, field reflect.StructField, 
 	}
 	change := Change{Key: path, Sink: sink}
 	for _, g := range c.groups {
-		if g.section == section && slices.Contains(strings.Fields(g.keys), field.Tag.Get("yaml")) {
+		if g.section == section && slices.Contains(g.keys, field.Tag.Get("yaml")) {
 			change.Effect, change.Stages, change.Running = g.effect, g.stages, g.running
 		}
 	}
