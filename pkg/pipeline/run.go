@@ -247,6 +247,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		done(errDone)
 		return err
 	})
+	g.Go(func() error { r.judge(work); return nil })
 	g.Go(func() error { return r.extract(work, r.source, r.spec) })
 	for i, c := range r.sinks {
 		g.Go(func() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -50,7 +51,12 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 			}
 		}
 		defer s.meter.Ended(stagePlanner)
+		judging, end := context.WithCancel(ctx)
+		var judge sync.WaitGroup
+		judge.Go(func() { s.judge(judging) })
 		status, err := planner.Run(ctx, spec, size)
+		end()
+		judge.Wait()
 		if err != nil {
 			return err
 		}

@@ -11,10 +11,13 @@ import (
 
 // Snapshot is the state of a pipeline at one moment, as far as a process knows it.
 type Snapshot struct {
-	Line    string // all of it in one line
-	State   State
-	Failure string // why it has failed
-	Waits   []health.Wait
+	Line string // all of it in one line
+
+	// Sentence is the whole in the words of ampipe status, if this process knows it.
+	Sentence string
+	State    State
+	Failure  string // why it has failed
+	Waits    []health.Wait
 
 	Planned    bool // Blocks is known
 	Done       uint64
@@ -61,7 +64,7 @@ func (m *Meter) Snapshot() Snapshot {
 	defer m.mu.Unlock()
 	now := m.now()
 	s := Snapshot{
-		Line: m.line(now), Failure: m.condition.failure.reason, Waits: m.waits(),
+		Line: m.line(now), Sentence: m.sentence(), Failure: m.condition.failure.reason, Waits: m.waits(),
 		Planned: m.planned, Blocks: m.history.Len(), Rows: m.rows, Live: m.livePart(now), Reorgs: m.live.reorgs,
 	}
 	if m.rows > 0 {
