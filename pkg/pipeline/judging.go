@@ -22,9 +22,9 @@ func (s *stages) judge(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		p := status.Unseen(s.config.Name, err)
-		if err == nil {
-			p = status.Build(facts, options)
+		p := status.Build(facts, options)
+		if err != nil {
+			p = status.Unseen(s.config.Name, err)
 		}
 		s.meter.Judge(p.Judgement())
 	}

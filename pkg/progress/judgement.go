@@ -26,6 +26,7 @@ type judged struct {
 	Judgement
 	at      time.Time // zero: there is none
 	changed time.Time // when a wait or a stop of this process began or ended last
+	state   State     // of this process when it came
 }
 
 // Judge sets how the pipeline is as a whole.
@@ -33,15 +34,16 @@ func (m *Meter) Judge(j Judgement) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.judged.Judgement, m.judged.at = j, m.now()
+	m.judged.state = m.measured(m.judged.at).state()
 }
 
 // changes notes that a wait or a stop has begun or ended.
 func (m *Meter) changes() { m.judged.changed = m.now() }
 
 // sentence returns the sentence about the whole, or "" while none is known that knows of what
-// this process has met.
-func (m *Meter) sentence() string {
-	if m.judged.at.IsZero() || m.judged.at.Before(m.judged.changed.Add(settles)) {
+// this process has met and of the state that it has now.
+func (m *Meter) sentence(now State) string {
+	if m.judged.at.IsZero() || m.judged.state != now || m.judged.at.Before(m.judged.changed.Add(settles)) {
 		return ""
 	}
 	return m.judged.Sentence

@@ -22,15 +22,15 @@ import (
 func (m *Meter) Line() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.line(m.now())
+	now := m.now()
+	return m.line(now, m.sentence(m.measured(now).state()))
 }
 
-func (m *Meter) line(now time.Time) string {
+func (m *Meter) line(now time.Time, sentence string) string {
 	if reason := m.condition.failure.reason; reason != "" {
 		return "FAILED: " + reason
 	}
 	var parts []string
-	sentence := m.sentence()
 	if sentence != "" {
 		parts = append(parts, sentence)
 	}

@@ -63,8 +63,17 @@ func (m *Meter) Snapshot() Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
+	s := m.measured(now)
+	s.State = s.state()
+	s.Sentence = m.sentence(s.State)
+	s.Line = m.line(now, s.Sentence)
+	return s
+}
+
+// measured returns what a snapshot is made of.
+func (m *Meter) measured(now time.Time) Snapshot {
 	s := Snapshot{
-		Line: m.line(now), Sentence: m.sentence(), Failure: m.condition.failure.reason, Waits: m.waits(),
+		Failure: m.condition.failure.reason, Waits: m.waits(),
 		Planned: m.planned, Blocks: m.history.Len(), Rows: m.rows, Live: m.livePart(now), Reorgs: m.live.reorgs,
 	}
 	if m.rows > 0 {
@@ -86,7 +95,6 @@ func (m *Meter) Snapshot() Snapshot {
 		one.Behind, one.BehindKnown = sink.lag(now)
 		s.Sinks = append(s.Sinks, one)
 	}
-	s.State = s.state()
 	return s
 }
 
