@@ -45,19 +45,19 @@ func (f *Flags) Serve(
 		}
 	}
 	options.Reload = r.reloads
-	ctx, stop := context.WithCancelCause(c.Context())
-	defer stop(nil)
+	ctx, stop := context.WithCancel(c.Context())
+	defer stop()
 	go func() {
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-hangups:
-				if ends() {
-					stop(ops.ErrInterrupted)
-					return
+				if !ends() {
+					r.reload(ctx)
+					continue
 				}
-				r.reload(ctx)
+				_ = syscall.Kill(os.Getpid(), syscall.SIGINT) // to itself, which cannot fail
 			}
 		}
 	}()
