@@ -73,7 +73,7 @@ func changes() []keyGroup {
 		{"log", Nothing, plan, false, list("max_bytes replay dead_letter_bytes")},
 		{"log", Nothing, both, false, list("max_block_bytes")},
 		{"log", Nothing, read, false, list("compression entry_bytes")},
-		{"page", Nothing, plan, false, list("listen")},
+		{"page", Nothing, plan, false, list("listen token")},
 		{"postgres", TakesOver, write, false, list("on_bad_row finality")},
 		{"postgres", Nothing, write, false, list("schema_evolution overwrite")},
 		{"postgres", Nothing, write, true, list("writers")},

@@ -24,6 +24,8 @@ type ReplayOptions struct {
 	Sink   string
 	Ranges []string // as of [block.ParseRange]; none: everything
 	DryRun bool     // only say what would be done
+
+	asPlanner bool // the process has the planner's user in NATS, and no other
 }
 
 // Replay has blocks removed from a destination and loaded again: from the log as far as it
@@ -31,7 +33,7 @@ type ReplayOptions struct {
 // request for the sink's processes.
 func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions) (err error) {
 	open := steerNATS
-	if r.DryRun {
+	if r.DryRun && !r.asPlanner {
 		open = asOperator
 	}
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
