@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"health":                         {},
 	"ops":                            {"health"},
 	"layout":                         {},
+	"pool":                           {},
 	"config":                         {"block", "sqlcheck"},
 	"arrowfmt":                       {},
 	"deadletter":                     {"arrowfmt", "block", "entry"},
@@ -39,9 +40,9 @@ var allowed = map[string][]string{
 	"queue/queuetest":                {},
 	"plan":                           {"amp", "block", "config", "entry", "fault", "sqlcheck", "queue", "state"},
 	"sqlcheck":                       {"block", "fault"},
-	"extract":                        {"amp", "block", "entry", "fault", "sqlcheck", "queue", "state"},
+	"extract":                        {"amp", "block", "entry", "fault", "pool", "sqlcheck", "queue", "state"},
 	"sink":                           {"arrowfmt", "block", "config", "entry", "fault", "state"},
-	"sink/apply":                     {"sink", "arrowfmt", "block", "deadletter", "entry", "fault", "queue", "state"},
+	"sink/apply":                     {"sink", "arrowfmt", "block", "deadletter", "entry", "fault", "pool", "queue", "state"},
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "sink/postgres/pgcopy", "arrowfmt", "block", "config", "fault"},
 	"sink/postgres/pgcopy":           {"arrowfmt", "fault"},
@@ -60,7 +61,7 @@ var allowed = map[string][]string{
 	"status":                         {"block", "entry", "health", "plan", "progress", "queue", "state"},
 	"page":                           {"progress", "status"},
 	"pipeline": {
-		"amp", "arrowfmt", "block", "config", "deadletter", "entry", "extract", "fault", "health", "ops", "page", "plan", "sqlcheck",
+		"amp", "arrowfmt", "block", "config", "deadletter", "entry", "extract", "fault", "health", "ops", "page", "plan", "pool", "sqlcheck",
 		"progress", "queue", "sink", "sink/apply", "state", "status",
 	},
 }

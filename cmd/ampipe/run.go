@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
@@ -18,16 +21,11 @@ the whole range. Stopped before that, it resumes there when it is started again.
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			cli.SaveMemory()
-			pipelines, err := flags.Load(names)
-			if err != nil {
-				return err
-			}
-			options, err := flags.Options(c)
-			if err != nil {
-				return err
-			}
-			options.RetryFailed, options.Results, options.Page = retry, results, true
-			return pipeline.Run(c.Context(), pipelines, options)
+			load := func() ([]*config.Pipeline, error) { return flags.Load(names) }
+			return flags.Serve(c, load, func(ctx context.Context, pipelines []*config.Pipeline, o pipeline.Options) error {
+				o.RetryFailed, o.Results, o.Page = retry, results, true
+				return pipeline.Run(ctx, pipelines, o)
+			})
 		},
 	}
 	command.Flags().BoolVar(&retry, "retry-failed", false, "load partitions again that failed in an earlier run")

@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -34,6 +35,15 @@ func (d *document) custom(v reflect.Value, f field, n ast.Node) field {
 	own := &d.groups[len(d.groups)-1]
 	c.keys, own.unknown = own.unknown, nil
 	return f
+}
+
+// written returns the destination's own keys, as they are written.
+func (c *Custom) written() map[string]string {
+	texts := make(map[string]string, len(c.keys))
+	for _, k := range c.keys {
+		texts[keyOf(k)] = strings.Join(strings.Fields(k.Value.String()), " ")
+	}
+	return texts
 }
 
 func (c *Custom) check(s view) { s.name("kind", c.Kind) }

@@ -175,6 +175,7 @@ func agree(docs []*document) {
 		}
 	}
 	shareServers(docs)
+	shareLevel(docs)
 	for _, d := range docs {
 		switch {
 		case nats == nil:
@@ -192,6 +193,27 @@ func agree(docs []*document) {
 		case d.pipeline.Page != page.pipeline.Page:
 			d.complain(d.fields["page"].at, "page differs from the one in line %d; the pipelines of a file share one page, so name it once",
 				page.fields["page"].at.line)
+		}
+	}
+}
+
+// shareLevel gives all pipelines the level of the log that one of them names.
+func shareLevel(docs []*document) {
+	var first *document
+	for _, d := range docs {
+		f := d.fields["log_level"]
+		switch {
+		case !f.set:
+		case first == nil:
+			first = d
+		case d.pipeline.LogLevel != first.pipeline.LogLevel:
+			d.complain(f.at, "log_level differs from the one in line %d; the pipelines of a file share one log, so name it once",
+				first.fields["log_level"].at.line)
+		}
+	}
+	for _, d := range docs {
+		if first != nil && !d.fields["log_level"].set {
+			d.pipeline.LogLevel = first.pipeline.LogLevel
 		}
 	}
 }

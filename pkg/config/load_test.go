@@ -45,6 +45,8 @@ func TestMinimalHasEveryDefault(t *testing.T) {
 		Extract: config.Extract{Workers: 4, GiveUpAfter: 30 * time.Minute},
 		Log:     config.Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20, MaxBlockBytes: 64 << 20, DeadLetterBytes: 64 << 20},
 		Page:    config.Page{Listen: "127.0.0.1:8088"},
+
+		LogLevel: "info",
 		Sinks: []config.Sink{{Name: "w", Postgres: &config.Postgres{
 			DSN: "postgres://h/d", Schema: "public", Table: "t", Mode: config.Append, Writers: 2, Finality: 10_000, OnBadRow: "stop",
 		}}},
@@ -58,6 +60,7 @@ func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	const text = `
 pipeline: eth-logs
+log_level: warn
 source:
   amp: ${AMP}
   token: ${AMP_AUTH_TOKEN:-}
@@ -113,6 +116,8 @@ sinks:
 		Extract: config.Extract{Workers: 6, Attempts: 3, GiveUpAfter: 2 * time.Hour},
 		Log:     config.Log{MaxBytes: 3 << 29, Replay: 7 * 24 * time.Hour, Compression: "zstd", EntryBytes: 512 << 10, MaxBlockBytes: 128 << 20, DeadLetterBytes: 64 << 20},
 		Page:    config.Page{Listen: ":80"},
+
+		LogLevel: "warn",
 		Sinks: []config.Sink{
 			{Name: "warehouse", Postgres: &config.Postgres{
 				DSN: dsn, Schema: "chain", Table: "logs", Mode: config.Upsert, Key: []string{"block_num", "log_index"},

@@ -25,8 +25,11 @@ type Pipeline struct {
 	NATS    NATS    `yaml:"nats"`
 	Extract Extract `yaml:"extract"`
 	Log     Log     `yaml:"log"`
-	Page    Page    `yaml:"page" form:"short"`
-	Sinks   []Sink  `yaml:"sinks"`
+
+	// LogLevel is the level of the process's log; the pipelines of a file share it.
+	LogLevel string `yaml:"log_level" default:"info" oneof:"trace,debug,info,warn,error"`
+	Page     Page   `yaml:"page" form:"short"`
+	Sinks    []Sink `yaml:"sinks"`
 }
 
 // Source is the Amp server and the query.
@@ -174,6 +177,9 @@ type Postgres struct {
 // live lane, for reading the state, and for finding out who holds a lock that the others
 // wait for.
 const besideWriters = 3
+
+// MostWriters is how many writers a sink may have: they may become more while it runs.
+const MostWriters = 64
 
 // Connections returns how many connections the sink uses at most.
 func (p Postgres) Connections() int { return max(1, p.Writers) + besideWriters }

@@ -21,6 +21,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/pool"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 	"github.com/ampipe/ampipe/pkg/state"
@@ -46,6 +47,8 @@ type Extractor struct {
 	Column int // index of the block column in Schema
 
 	Workers    int
+	Resize     *pool.Size    // how many they are instead, if that may change while Run runs; nil: Workers
+	MostBlocks func() uint64 // of a partition when a worker takes it: the rest becomes another; 0, or nil: no bound
 	Backoff    fault.Backoff // of a partition that gains nothing; the live lane never gives up
 	Codec      entry.Codec
 	EntryBytes int           // Arrow bytes of an entry before compression
@@ -118,16 +121,23 @@ func (x *Extractor) Run(ctx context.Context) error {
 	}()
 	g, take := errgroup.WithContext(ctx)
 	x.detached = newDetachedTasks(g)
-	for i := range x.Workers {
-		g.Go(func() error { return x.work(work, take, queue.PartitionTask, i) })
+	workers := x.Resize
+	if workers == nil {
+		workers = pool.Of(x.Workers)
 	}
-	g.Go(func() error { return x.work(work, take, queue.LiveTask, 0) })
+	g.Go(func() error {
+		return workers.Run(func(leave <-chan struct{}, i int) error {
+			return x.work(work, take, leave, queue.PartitionTask, i)
+		})
+	})
+	g.Go(func() error { return x.work(work, take, nil, queue.LiveTask, 0) })
 	return g.Wait()
 }
 
-// work is one worker of a kind of tasks: it handles one task at a time until take ends.
-// Observer.Idle is not called for the live lane's.
-func (x *Extractor) work(ctx, take context.Context, kind string, worker int) error {
+// work is one worker of a kind of tasks: it handles one task at a time until take ends, or
+// until leave is closed: then there are fewer workers. Observer.Idle is not called for the
+// live lane's.
+func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind string, worker int) error {
 	part := fmt.Sprintf("worker %d", worker)
 	if kind == queue.LiveTask {
 		part = livePart
@@ -141,22 +151,27 @@ func (x *Extractor) work(ctx, take context.Context, kind string, worker int) err
 		waits = false
 		retrier.Progress()
 	}
+	wait, stop := untilLeft(take, leave)
+	defer stop()
 	for {
 		next := x.Tasks.Next
 		if waits { // that there is no task for this worker is an answer, too
 			next = x.Tasks.Poll
 		}
 		since := time.Now()
-		task, err := next(take, kind)
+		task, err := next(wait, kind)
 		if x.Observer != nil && kind == queue.PartitionTask {
 			x.Observer.Idle(worker, since, time.Now())
 		}
-		if take.Err() != nil && task == nil {
+		if wait.Err() != nil && task == nil {
+			if take.Err() == nil { // it leaves: nothing waits for what it waited for
+				resumes()
+			}
 			return nil
 		}
 		if err == nil {
 			err = x.detached.do(func(detach func()) error {
-				return x.handle(ctx, take, task, resumes, detach)
+				return x.handle(ctx, take, leave, task, resumes, detach)
 			}, func(err error) {
 				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
 			})
@@ -172,24 +187,36 @@ func (x *Extractor) work(ctx, take context.Context, kind string, worker int) err
 		}
 		waits = true
 		pause, _ := retrier.Pause(fault.Again(err)) // never ends
-		if fault.Sleep(take, pause) != nil {
-			return nil
-		}
+		_ = fault.Sleep(wait, pause)                // its end is seen above
 	}
+}
+
+// untilLeft returns a context that ends with ctx, and when leave is closed. The caller calls
+// stop.
+func untilLeft(ctx context.Context, leave <-chan struct{}) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-leave:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // handle writes one partition, or the live chain, to the log and acknowledges its
 // task. It calls begins when it is known where the log ends and the work begins, which
 // may take long, and detach when the task needs no worker for the time being. An error is
 // the queue's, never the source's.
-func (x *Extractor) handle(ctx, take context.Context, task *queue.Task, begins, detach func()) error {
+func (x *Extractor) handle(ctx, take context.Context, leave <-chan struct{}, task *queue.Task, begins, detach func()) error {
 	kept, release := task.Keep(ctx)
 	var outcome outcome
 	var err error
 	if task.Kind == queue.LiveTask {
 		outcome, err = x.live(kept, take, begins)
 	} else {
-		outcome, err = x.partition(kept, take, task, begins, detach)
+		outcome, err = x.partition(kept, take, leave, task, begins, detach)
 	}
 	release()
 	if err != nil {
@@ -219,8 +246,10 @@ const (
 )
 
 // partition reads one partition for as long as ctx lasts, which ends when the task is
-// another worker's.
-func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begins, detach func()) (outcome, error) {
+// another worker's. When leave is closed it leaves to others what it has not read.
+func (x *Extractor) partition(
+	ctx, take context.Context, leave <-chan struct{}, task *queue.Task, begins, detach func(),
+) (outcome, error) {
 	h, err := x.claim(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return finished, nil // of a plan that is gone
@@ -245,8 +274,12 @@ func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begin
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}
-	h.detach = detach
+	h.detach, h.leave = detach, leave
 	begins()
+	err = h.bound(ctx)
+	if err != nil {
+		return lost, err
+	}
 	loading, end := context.WithCancelCause(ctx)
 	defer x.versions.until(h.spec, func() { end(errMended) })()
 	unwatch := h.watchIdle(loading, end)

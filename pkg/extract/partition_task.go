@@ -33,6 +33,8 @@ type partitionTask struct {
 	alone  bool   // the next block fails though others can be read, and is the last of the partition
 	detach func() // frees the worker for other partitions while this one waits
 
+	leave <-chan struct{} // closed when the worker is to leave: there are fewer now
+
 	began    time.Time
 	failures int // attempts of load that failed
 
@@ -141,15 +143,16 @@ func (h *partitionTask) load(ctx, take context.Context) error {
 				return err
 			}
 		}
-		if !pauses(ctx, take, pause) {
+		if !pauses(ctx, take, h.leave, pause) {
 			return errStop
 		}
 	}
 }
 
-// pauses waits for d, and reports whether neither context has ended meanwhile.
-func pauses(ctx, take context.Context, d time.Duration) bool {
-	both, stop := context.WithCancel(ctx)
+// pauses waits for d, and reports whether neither context has ended meanwhile, and leave was
+// not closed.
+func pauses(ctx, take context.Context, leave <-chan struct{}, d time.Duration) bool {
+	both, stop := untilLeft(ctx, leave)
 	defer stop()
 	defer context.AfterFunc(take, stop)()
 	return fault.Sleep(both, d) == nil

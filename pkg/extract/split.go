@@ -25,9 +25,11 @@ const (
 )
 
 // watchIdle splits off the tail of the partition whenever no work is queued and workers
-// wait for it, or soon will, until stop is called. A panic, after which the content of the
-// cutter is unknown, ends the loading.
+// wait for it, or soon will, until stop is called. When the worker is to leave it gives away all that
+// has not arrived, so that the worker soon has finished. A panic, after which the content of
+// the cutter is unknown, ends the loading.
 func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop func()) {
+	leave, leaves := h.leave, false
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -36,16 +38,22 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 		defer tick.Stop()
 		pace := pace{at: h.position(), since: time.Now()}
 		for {
+			give := h.split
 			select {
 			case <-ctx.Done():
 				return
+			case <-leave:
+				leave, leaves = nil, true
 			case <-tick.C:
+				left := pace.remains(h, time.Now())
+				if !leaves && (left < splitWorth || !h.x.shouldSplit(ctx, left)) {
+					continue
+				}
 			}
-			left := pace.remains(h, time.Now())
-			if left < splitWorth || !h.x.shouldSplit(ctx, left) {
-				continue
+			if leaves {
+				give = h.giveAwayRest
 			}
-			err := fault.Catch(func() error { return h.split(ctx) })
+			err := fault.Catch(func() error { return give(ctx) })
 			if fault.Stack(err) != "" {
 				end(err)
 				return
@@ -72,14 +80,48 @@ func (x *Extractor) shouldSplit(ctx context.Context, left time.Duration) bool {
 func (h *partitionTask) split(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	left := block.Range{Start: h.next, End: h.part.End}
-	if h.cutter != nil {
-		left.Start = max(left.Start, h.cutter.Last()) // rows that have arrived stay
-	}
+	left := h.leftLocked()
 	if left.Len() < 2 {
 		return nil
 	}
 	return h.giveAwayLocked(ctx, left.Start+block.Number(left.Len()+1)/2)
+}
+
+// giveAwayRest leaves everything to other workers of which no rows have arrived, except for
+// the next block.
+func (h *partitionTask) giveAwayRest(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	left := h.leftLocked()
+	if left.Len() < 2 {
+		return nil
+	}
+	return h.giveAwayLocked(ctx, left.Start+1)
+}
+
+// leftLocked returns the blocks that may be given away, and the one before them.
+func (h *partitionTask) leftLocked() block.Range {
+	left := block.Range{Start: h.next, End: h.part.End}
+	if h.cutter != nil {
+		left.Start = max(left.Start, h.cutter.Last()) // rows that have arrived stay
+	}
+	return left
+}
+
+// bound gives away what is more than a partition may have. Planned as it is, the bound was
+// another then.
+func (h *partitionTask) bound(ctx context.Context) error {
+	if h.x.MostBlocks == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	most := h.x.MostBlocks()
+	left := block.Range{Start: h.next, End: h.part.End}
+	if most == 0 || left.Len() <= most {
+		return nil
+	}
+	return h.giveAwayLocked(ctx, left.Start+block.Number(most))
 }
 
 // giveAway makes the blocks from one on a partition of their own and queues it.

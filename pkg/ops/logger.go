@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -12,18 +13,22 @@ import (
 
 // LogOptions are the flags every command has.
 type LogOptions struct {
-	Level  string // trace, debug, info (default), warn, error
-	Format string // auto (default): console on a terminal, else json
+	Level    string    // trace, debug, info (default), warn, error
+	LevelVar *LevelVar // the level instead, if it may change; nil: Level stays
+	Format   string    // auto (default): console on a terminal, else json
 }
 
 // Logger makes the process's logger. Its lines are for people when out leads to
 // a terminal, and JSON otherwise.
 func Logger(out io.Writer, terminal bool, o LogOptions) (zerolog.Logger, error) {
-	level := zerolog.InfoLevel
+	level := o.LevelVar
+	if level == nil {
+		level = &LevelVar{}
+	}
 	if o.Level != "" {
-		var err error
-		if level, err = zerolog.ParseLevel(o.Level); err != nil {
-			return zerolog.Nop(), fmt.Errorf("log level %q is not one of trace, debug, info, warn, error", o.Level)
+		err := level.Set(o.Level)
+		if err != nil {
+			return zerolog.Nop(), err
 		}
 	}
 	var w io.Writer = out
@@ -38,7 +43,36 @@ func Logger(out io.Writer, terminal bool, o LogOptions) (zerolog.Logger, error) 
 	default:
 		return zerolog.Nop(), fmt.Errorf("log format %q is not one of auto, console, json", o.Format)
 	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
+	log := zerolog.New(w).With().Timestamp().Logger()
+	if o.LevelVar == nil {
+		return log.Level(level.get()), nil
+	}
+	return log.Hook(level), nil
+}
+
+// LevelVar is the level of a logger that may change while it is used. The zero value is info.
+// It is safe for concurrent use.
+type LevelVar struct {
+	fromInfo atomic.Int32
+}
+
+// Set sets the level by its name.
+func (l *LevelVar) Set(name string) error {
+	level, err := zerolog.ParseLevel(name)
+	if err != nil || name == "" {
+		return fmt.Errorf("log level %q is not one of trace, debug, info, warn, error", name)
+	}
+	l.fromInfo.Store(int32(level - zerolog.InfoLevel))
+	return nil
+}
+
+func (l *LevelVar) get() zerolog.Level { return zerolog.InfoLevel + zerolog.Level(l.fromInfo.Load()) }
+
+// Run drops a line that is below the level. It implements zerolog.Hook.
+func (l *LevelVar) Run(e *zerolog.Event, level zerolog.Level, _ string) {
+	if level < l.get() {
+		e.Discard()
+	}
 }
 
 // IsTerminal reports whether f is a terminal.
@@ -55,7 +89,7 @@ func Size(f *os.File) (columns, lines int) {
 
 // console writes lines for people. What is longer than a terminal shows is cut, unless
 // everything is to be said.
-func console(out io.Writer, terminal bool, level zerolog.Level) io.Writer {
+func console(out io.Writer, terminal bool, level *LevelVar) io.Writer {
 	w := zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !terminal, FieldsExclude: []string{ProgressField}}
 	w.FormatPrepare = func(fields map[string]any) error {
 		for name, value := range fields {
@@ -64,7 +98,7 @@ func console(out io.Writer, terminal bool, level zerolog.Level) io.Writer {
 				continue
 			}
 			text = oneLine(text)
-			if level > zerolog.DebugLevel {
+			if level.get() > zerolog.DebugLevel {
 				text = shorten(text)
 			}
 			fields[name] = text

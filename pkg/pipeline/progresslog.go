@@ -31,6 +31,9 @@ type progressObject progress.Snapshot
 // MarshalZerologObject is part of [zerolog.LogObjectMarshaler].
 func (s progressObject) MarshalZerologObject(e *zerolog.Event) {
 	e.Str("state", string(s.State))
+	if s.Sentence != "" {
+		e.Str("sentence", s.Sentence)
+	}
 	if s.Failure != "" {
 		e.Str("failure", s.Failure)
 	}

@@ -38,6 +38,11 @@ type Options struct {
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: also search for rows that are of no block
 
+	// Reload has configurations that were read again: a run takes of them what may change
+	// while it runs, and logs what does not; nil: there are none.
+	Reload   <-chan Reload
+	settings map[string]*settings // of a run, by pipeline
+
 	// Monitor is the URL of the monitoring of the NATS server, for Diagnose; empty: port 8222
 	// of the host that it connects to.
 	Monitor string
@@ -80,14 +85,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		return err
 	}
 	defer page.stop()
-	if err := checkFiles(pipelines...); err != nil {
-		return refused(err)
+	if err := o.checkConfigs(pipelines); err != nil {
+		return err
 	}
-	for _, p := range pipelines {
-		if err := o.checkSinks(p); err != nil {
-			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
-		}
-	}
+	o, end := o.withSettings(ctx, pipelines, func(p *config.Pipeline) []string { return allStages(o.sinksHere(p)) }, o.checkConfigs)
+	defer end()
 	var conn *natsConn // the pipelines of a file share one NATS
 	defer func() {
 		if conn != nil {
@@ -245,6 +247,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		done(errDone)
 		return err
 	})
+	g.Go(func() error { r.judge(work); return nil })
 	g.Go(func() error { return r.extract(work, r.source, r.spec) })
 	for i, c := range r.sinks {
 		g.Go(func() error {

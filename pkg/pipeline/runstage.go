@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -45,7 +46,12 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 			}
 		}
 		defer s.meter.Ended(stagePlanner)
+		judging, end := context.WithCancel(ctx)
+		var judge sync.WaitGroup
+		judge.Go(func() { s.judge(judging) })
 		status, err := planner.Run(ctx, spec, size)
+		end()
+		judge.Wait()
 		if err != nil {
 			return err
 		}
@@ -121,6 +127,8 @@ func runStage(
 	if err != nil {
 		return err
 	}
+	o, end := o.withSettings(ctx, []*config.Pipeline{p}, func(*config.Pipeline) []string { return []string{stage} }, o.checkStageConfigs)
+	defer end()
 	meter := newMeter(p, notConnected, stage)
 	routes, stop, err := startReporting(ctx, map[string]*progress.Meter{p.Name: meter}, o)
 	if err != nil {

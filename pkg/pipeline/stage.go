@@ -35,9 +35,10 @@ type stages struct {
 	meter  *progress.Meter
 	idle   *idleClock
 
-	worker  string // names this process among those of a sink
-	options Options
-	logger  zerolog.Logger
+	worker   string // names this process among those of a sink
+	options  Options
+	settings *settings
+	logger   zerolog.Logger
 }
 
 // newStages opens the pipeline's log, tasks and state in NATS.
@@ -68,8 +69,8 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	return &stages{
 		config: p, conn: conn, log: log, tasks: tasks, state: kv, meter: meter, idle: newIdleClock(),
 		worker:  rand.Text(),
-		options: o,
-		logger:  o.Logger.With().Str("pipeline", p.Name).Logger(),
+		options: o, settings: o.settingsOf(p),
+		logger: o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
 }
 
@@ -83,7 +84,7 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 		Retry: o.RetryFailed, AskSinks: askSinks,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planObserver(s.meter), Logger: s.logger,
-		OnWait: s.reconciled,
+		OnWait: s.reconciled, Size: s.settings.partitionSize,
 	}
 }
 
@@ -122,11 +123,8 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	if sample.Failed != nil {
 		s.logger.Warn().Err(sample.Failed).Msg("some blocks cannot be read")
 	}
-	size := s.config.Range.PartitionSize
-	if size == 0 {
-		size = plan.Size(spec.History.Len(), s.config.Extract.Workers, sample.RowsPerBlock())
-	}
-	return spec, size, nil
+	s.settings.planned(spec.History.Len(), sample.RowsPerBlock())
+	return spec, s.settings.partitionSize(), nil
 }
 
 // extract runs the workers until ctx ends.
@@ -144,7 +142,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec state.Spe
 	x := &extract.Extractor{
 		Source: source, Tasks: s.tasks, Log: s.log, State: s.state,
 		Spec: spec, Query: query, Schema: schema, Column: column,
-		Workers:    s.config.Extract.Workers,
+		Resize: s.settings.workers, MostBlocks: s.settings.mostBlocks,
 		Backoff:    fault.Backoff{GiveUp: s.config.Extract.GiveUpAfter, Attempts: s.config.Extract.Attempts},
 		Codec:      entry.Codec(s.config.Log.Compression),
 		EntryBytes: s.config.Log.EntryBytes,
@@ -244,7 +242,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 	observer := sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live}
 	loop := apply.Loop{
 		Writer: w, Table: table, Reports: history, Asked: history.ask,
-		Writers:   c.Writers(),
+		Resize:    s.settings.writers[c.Name],
 		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),
 		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },

@@ -30,7 +30,7 @@ func (s *stages) summarize(o Options, sinks []config.Sink, status plan.Status, t
 	if live := s.meter.Live(); live != "" {
 		say(out, "  %-12s %s", "live", live)
 	}
-	say(out, "  %-12s %d, idle at most %.0f %% of the time", "workers", s.config.Extract.Workers, 100*s.idle.worst())
+	say(out, "  %-12s %d, idle at most %.0f %% of the time", "workers", s.settings.workers.N(), 100*s.idle.worst())
 	stops := s.meter.Stops()
 	for _, part := range slices.Sorted(maps.Keys(stops)) {
 		say(out, "  %-12s %s: %s", "STOPPED", part, stops[part])

@@ -25,6 +25,7 @@ func TestSummary(t *testing.T) {
 		{Start: 50, End: 60, State: state.PartitionOpen},
 	}}
 	s := &stages{config: &config.Pipeline{Name: "logs", Sinks: []config.Sink{{Name: "lake"}}}, meter: progress.NewMeter("lake"), idle: newIdleClock()}
+	s.settings = newSettings(s.config)
 	s.meter.Stopped("lake", "block 7: too large")
 	said := func(o Options) []string {
 		var out strings.Builder

@@ -41,8 +41,12 @@ func (f *fillStep) run(ctx context.Context, now *round) error {
 // create makes open partitions of ranges, and returns them behind those that there are.
 func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) ([]state.Partition, error) {
 	var pieces []block.Range
+	size := r.size
+	if r.Size != nil {
+		size = r.Size()
+	}
 	for _, whole := range ranges {
-		pieces = append(pieces, Cut(whole, r.size)...)
+		pieces = append(pieces, Cut(whole, size)...)
 	}
 	return r.record(ctx, Fresh(pieces, parts), parts)
 }

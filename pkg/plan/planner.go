@@ -36,6 +36,10 @@ type Planner struct {
 	// blocks are queued that all of them may hold already; 0: it does not ask.
 	AskSinks time.Duration
 
+	// Size returns how many blocks a partition has that is made now; nil: as many as Run is
+	// told.
+	Size func() uint64
+
 	// Retry loads failed partitions again, once, when Run begins.
 	Retry bool
 

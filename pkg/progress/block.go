@@ -26,9 +26,13 @@ func (s Snapshot) Block(name string, wide int) []string {
 		b.text("FAILED", s.Failure)
 		return b.lines
 	}
-	for i, w := range s.Waits {
+	if s.Sentence != "" {
+		b.text("status", s.Sentence)
+	}
+	waits := unsaid(s.Sentence, s.Waits)
+	for i, w := range waits {
 		if i == maxWaits {
-			b.text("", fmt.Sprintf("and %d more", len(s.Waits)-i))
+			b.text("", fmt.Sprintf("and %d more", len(waits)-i))
 			break
 		}
 		b.text("waits", w.Part+": "+w.Reason)

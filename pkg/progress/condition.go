@@ -47,6 +47,9 @@ func (m *Meter) Stopped(sink, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.sink(sink)
+	if reason != s.stopped.reason {
+		m.changes()
+	}
 	if reason == "" || s.stopped.reason == "" {
 		s.stopped = stop{since: m.now()}
 	}

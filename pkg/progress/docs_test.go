@@ -29,6 +29,7 @@ func full() *progress.Meter {
 	m.Covered("warehouse", 6)
 	m.Stopped("warehouse", "out of range")
 	m.Waiting("source", "not there")
+	m.Judge(progress.Judgement{Level: "bad", Levels: []string{"bad"}, Sinks: map[string]string{"warehouse": "off"}, States: []string{"off"}})
 	m.SetOverview(progress.Overview{
 		Epoch: 7, Follows: true, FailedBlocks: 2,
 		Partitions: map[string]int{"failed": 1},

@@ -14,23 +14,28 @@ import (
 //	history 4.1M/10M blocks 41 % | 96k rows/s | warehouse 94k rows/s, 1.2 s behind | eta 53 m
 //	history 10M/10M blocks 100 % | 230 rows/s | warehouse 230 rows/s | live 19,876,543 (0.8 s behind head) | reorgs 3
 //
-// The history counts the blocks that every sink still running has committed. What
-// has stopped for good is named first, what is waited for last. Of a pipeline that
+// The history counts the blocks that every sink still running has committed. It begins with
+// the sentence about the whole, as ampipe status says it, if this process knows it. What
+// has stopped for good is named then, what is waited for last. Of a pipeline that
 // has failed only the reason is shown. A process that runs one stage shows what it
 // knows.
 func (m *Meter) Line() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.line(m.now())
+	now := m.now()
+	return m.line(now, m.sentence(m.measured(now).state()))
 }
 
-func (m *Meter) line(now time.Time) string {
+func (m *Meter) line(now time.Time, sentence string) string {
 	if reason := m.condition.failure.reason; reason != "" {
 		return "FAILED: " + reason
 	}
 	var parts []string
+	if sentence != "" {
+		parts = append(parts, sentence)
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.sinks)) {
-		if reason := m.sinks[name].stopped.reason; reason != "" {
+		if reason := m.sinks[name].stopped.reason; reason != "" && (sentence == "" || !strings.Contains(sentence, reason)) {
 			parts = append(parts, name+" STOPPED: "+reason)
 		}
 	}
@@ -60,7 +65,7 @@ func (m *Meter) line(now time.Time) string {
 	if eta > 0 {
 		parts = append(parts, "eta "+Duration(eta))
 	}
-	if waits := m.waits(); len(waits) > 0 {
+	if waits := unsaid(sentence, m.waits()); len(waits) > 0 {
 		more := ""
 		if len(waits) > 1 {
 			more = fmt.Sprintf(" (and %d more)", len(waits)-1)

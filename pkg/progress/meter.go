@@ -29,6 +29,7 @@ type Meter struct {
 	saying    <-chan struct{} // closed: nothing is said any more
 	parts     map[string]bool // kinds of parts that have waited or resumed
 	live      liveMeter
+	judged    judged
 	overview  *Overview // nil: no planner of this process has reconciled yet
 	planned   bool      // history is known
 	extracts  bool      // this process reads from Amp

@@ -17,6 +17,7 @@ func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 		descWaitingParts, descLongestWait, descCommits, descEntries, descLastCommit,
 		descEpoch, descPartitions, descFailedBlocks, descQueued, descHeld, descIdle,
 		descLogSize, descLogLimit, descLogEntries,
+		descState, descSink,
 		descWanted, descMissing, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
 	} {
 		ch <- d
@@ -64,6 +65,7 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 	send.gauge(descFailed, truth(m.condition.failure.reason != ""))
 	m.collectWaits(send)
 	m.collectOverview(send)
+	m.collectJudgement(send)
 	if m.extracts {
 		send.count(descLogRows, float64(m.rows))
 		send.count(descLogBytes, float64(m.bytes))

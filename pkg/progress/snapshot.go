@@ -11,10 +11,13 @@ import (
 
 // Snapshot is the state of a pipeline at one moment, as far as a process knows it.
 type Snapshot struct {
-	Line    string // all of it in one line
-	State   State
-	Failure string // why it has failed
-	Waits   []health.Wait
+	Line string // all of it in one line
+
+	// Sentence is the whole in the words of ampipe status, if this process knows it.
+	Sentence string
+	State    State
+	Failure  string // why it has failed
+	Waits    []health.Wait
 
 	Planned    bool // Blocks is known
 	Done       uint64
@@ -60,8 +63,17 @@ func (m *Meter) Snapshot() Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
+	s := m.measured(now)
+	s.State = s.state()
+	s.Sentence = m.sentence(s.State)
+	s.Line = m.line(now, s.Sentence)
+	return s
+}
+
+// measured returns what a snapshot is made of.
+func (m *Meter) measured(now time.Time) Snapshot {
 	s := Snapshot{
-		Line: m.line(now), Failure: m.condition.failure.reason, Waits: m.waits(),
+		Failure: m.condition.failure.reason, Waits: m.waits(),
 		Planned: m.planned, Blocks: m.history.Len(), Rows: m.rows, Live: m.livePart(now), Reorgs: m.live.reorgs,
 	}
 	if m.rows > 0 {
@@ -83,7 +95,6 @@ func (m *Meter) Snapshot() Snapshot {
 		one.Behind, one.BehindKnown = sink.lag(now)
 		s.Sinks = append(s.Sinks, one)
 	}
-	s.State = s.state()
 	return s
 }
 

@@ -77,6 +77,7 @@ func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
 	w, before := m.condition.waits[part]
 	if reason == "" {
 		if before {
+			m.changes()
 			delete(m.condition.waits, part)
 			m.sayEnd(w, now)
 		}
@@ -86,6 +87,7 @@ func (m *Meter) WaitingFor(kind health.Kind, part, reason string) {
 		return
 	}
 	if !before || w.Kind != kind {
+		m.changes()
 		w = wait{Wait: health.Wait{Part: part, Kind: kind, Since: now}}
 	}
 	w.Reason, w.changed = reason, now

@@ -234,6 +234,7 @@ func TestSentences(t *testing.T) {
 			if p.Level != c.level || p.Sentence != c.says || !strings.HasPrefix(p.Next, c.next) {
 				t.Errorf("%s: %s\nnext: %s\nwant %s: %s\nnext: %s…", p.Level, p.Sentence, p.Next, c.level, c.says, c.next)
 			}
+			judgedAlike(t, p)
 			text := strings.Join(status.Summarize([]status.Pipeline{p}).Text(80), "\n")
 			if !strings.Contains(strings.Join(strings.Fields(text), " "), c.beside) {
 				t.Errorf("%q is not in\n%s", c.beside, text)

@@ -116,6 +116,9 @@ func (f *Flags) Options(c *cobra.Command) (pipeline.Options, error) {
 // Screen makes the screen of the process, on standard error, and the logger that writes
 // to it. What libraries print by themselves goes to the logger, too.
 func (f *Flags) Screen() (*progress.Screen, zerolog.Logger, error) {
+	if f.Log.LevelVar == nil {
+		f.Log.LevelVar = &ops.LevelVar{}
+	}
 	terminal := ops.IsTerminal(os.Stderr) && f.Log.Format != "json" // then every line is JSON
 	screen := &progress.Screen{Out: os.Stderr, Terminal: terminal, Size: func() (int, int) { return ops.Size(os.Stderr) }}
 	log, err := ops.Logger(screen, terminal, f.Log)

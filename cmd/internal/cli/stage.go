@@ -28,15 +28,13 @@ func stageCommand(use, short, long string, add func(*pflag.FlagSet), run RunStag
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
-			p, err := flags.One(names)
-			if err != nil {
-				return err
+			load := func() ([]*config.Pipeline, error) {
+				p, err := flags.One(names)
+				return []*config.Pipeline{p}, err
 			}
-			options, err := flags.Options(c)
-			if err != nil {
-				return err
-			}
-			return run(c.Context(), p, options)
+			return flags.Serve(c, load, func(ctx context.Context, pipelines []*config.Pipeline, o pipeline.Options) error {
+				return run(ctx, pipelines[0], o)
+			})
 		},
 	}
 	flags.Register(command)

@@ -162,6 +162,7 @@ sinks:
 		}
 	})
 	p.waitFiring("AmpipeSinkStopped", "sink=strict")
+	p.waitFiring("AmpipeFailed", "pipeline=eth")
 	waitFor(t, "the other sink goes on", 30*time.Second, func() bool {
 		return len(p.query(fmt.Sprintf(`ampipe_sink_live_block{sink="lake"} >= %d`, refused))) > 0
 	})

@@ -23,10 +23,10 @@ func (r *run) collect(in <-chan *message, out chan<- []*message) {
 	)
 	defer due.Stop()
 	due.Stop()
-	// What the writers apply, what is decoded meanwhile and what is collected
-	// have to fit into the bytes that may be in flight.
-	maxBytes := r.Source.Bytes() / (r.Writers + 2)
 	for {
+		// What the writers apply, what is decoded meanwhile and what is collected
+		// have to fit into the bytes that may be in flight.
+		maxBytes := r.Source.Bytes() / (r.Resize.N() + 2)
 		from, to := in, out
 		full := rows >= r.Rows || bytes >= maxBytes
 		if full {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/pool"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
@@ -40,6 +41,7 @@ type Loop struct {
 	Asked <-chan struct{}
 
 	Writers   int           // transactions at the same time for the partitions; default 1
+	Resize    *pool.Size    // how many they are instead, if that may change while Run runs; nil: Writers
 	Rows      int           // of a transaction, passed by less than one entry; 10,000 to 50,000 pay; default 20,000
 	Wait      time.Duration // how long an entry of a partition waits for others to join it; default 200 ms, 20 ms for a Stager
 	StageTime time.Duration // how long a Stager may wait for more before it commits; default 10 s
@@ -73,7 +75,7 @@ type run struct {
 // that closes their range; those that come while a transaction runs share the next.
 func (r *run) onLive() *run {
 	live := *r
-	live.live, live.Source, live.Writers, live.Wait = true, r.Live, 1, closingWait
+	live.live, live.Source, live.Resize, live.Wait = true, r.Live, pool.Of(1), closingWait
 	live.damage = &damage{}
 	live.stall = live.newStall()
 	return &live
@@ -89,7 +91,9 @@ func (r *run) onLive() *run {
 // is not acknowledged. With DeadLetters a row that the destination refuses is no error.
 func (l *Loop) Run(take context.Context) error {
 	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
-	r.Writers = cmp.Or(r.Writers, 1)
+	if r.Resize == nil {
+		r.Resize = pool.Of(r.Writers)
+	}
 	r.Rows = cmp.Or(r.Rows, 20_000)
 	if _, stages := r.Writer.(sink.Stager); stages {
 		r.Wait = cmp.Or(r.Wait, 20*time.Millisecond) // they wait for each other when they are staged
@@ -161,9 +165,9 @@ func (r *run) flow(take context.Context, runs []*run) error {
 		flow.Go(func() error { return r.workStaged(take, do, stager, loads) })
 	} else {
 		for i, one := range runs {
-			for range one.Writers {
-				flow.Go(func() error { return one.work(take, do, loads[i]) })
-			}
+			flow.Go(func() error {
+				return one.Resize.Run(func(leave <-chan struct{}, _ int) error { return one.work(take, do, loads[i], leave) })
+			})
 		}
 	}
 	err := flow.Wait()

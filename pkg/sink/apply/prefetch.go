@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow/util"
 
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/pool"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -26,19 +28,57 @@ type load struct {
 type prefetch struct {
 	*run
 	decoder *entry.Decoder // of the goroutine of decode
-	limit   int            // bytes of rows of a load, passed by less than one entry
 	loads   chan load
-	slots   chan struct{} // a token for every load that is decoded and not done
+	slots   slots // one for every load that is decoded and not done
 }
 
 func (r *run) newPrefetch() *prefetch {
-	slots := r.Writers + 1
+	ahead := 1
 	if r.live {
-		slots = 1
+		ahead = 0
 	}
 	return &prefetch{
-		run: r, decoder: entry.NewDecoder(r.Allocator), limit: r.Decoded * r.Writers / slots,
-		loads: make(chan load), slots: make(chan struct{}, slots),
+		run: r, decoder: entry.NewDecoder(r.Allocator), loads: make(chan load),
+		slots: slots{size: r.Resize, ahead: ahead, freed: make(chan struct{}, 1)},
+	}
+}
+
+// limit returns how many bytes of rows a load may have, which it passes by less than one
+// entry.
+func (a *prefetch) limit() int {
+	writers := a.Resize.N()
+	return a.Decoded * writers / (writers + a.slots.ahead)
+}
+
+// slots bounds how many loads there are at once, by the number of workers and how many loads
+// may wait for them. One goroutine takes, any may free.
+type slots struct {
+	size  *pool.Size
+	ahead int
+	used  atomic.Int64
+	freed chan struct{} // holds a token after free
+}
+
+// take waits for a free slot. Those that are taken when there are fewer workers stay taken.
+func (s *slots) take() {
+	for {
+		n, changed := s.size.Get()
+		if s.used.Load() < int64(n+s.ahead) {
+			s.used.Add(1)
+			return
+		}
+		select {
+		case <-changed:
+		case <-s.freed:
+		}
+	}
+}
+
+func (s *slots) free() {
+	s.used.Add(-1)
+	select {
+	case s.freed <- struct{}{}:
+	default:
 	}
 }
 
@@ -46,7 +86,7 @@ func (r *run) newPrefetch() *prefetch {
 func (a *prefetch) decode(batches <-chan []*message) {
 	defer close(a.loads)
 	for {
-		a.slots <- struct{}{}
+		a.slots.take()
 		batch, ok := <-batches
 		if !ok {
 			return
@@ -58,7 +98,7 @@ func (a *prefetch) decode(batches <-chan []*message) {
 			if len(batch) == 0 {
 				break
 			}
-			a.slots <- struct{}{}
+			a.slots.take()
 		}
 	}
 }
@@ -97,7 +137,7 @@ func (a *prefetch) load(batch []*message) load {
 		for _, rec := range c.Records {
 			size += int(util.TotalRecordSize(rec))
 		}
-		if size >= a.limit {
+		if size >= a.limit() {
 			break
 		}
 	}
@@ -112,5 +152,5 @@ func (a *prefetch) done(l load) {
 	for _, m := range l.messages {
 		m.nak(0)
 	}
-	<-a.slots
+	a.slots.free()
 }

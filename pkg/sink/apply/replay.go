@@ -243,7 +243,8 @@ func (j *replay) read(ctx context.Context) error {
 	source := NewReread(j.Log, LanesOf(parts, j.now().FromLog), end)
 	loop := j.Loop
 	loop.Source, loop.Ended = source, source.Ended
-	loop.Live, loop.Reports, loop.Asked, loop.Writers = nil, nil, nil, 1 // in the order of the lanes
+	loop.Live, loop.Reports, loop.Asked = nil, nil, nil
+	loop.Writers, loop.Resize = 1, nil // in the order of the lanes
 	err = loop.Run(take)
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -64,15 +64,28 @@ const early = time.Second
 
 // work applies loads until there are no more. What is hopeless ends the taking,
 // but does not keep it from what was taken already, except on the live lane;
-// after any other failure it returns to the log what comes. The error is the first.
-func (r *run) work(take, do context.Context, in *prefetch) error {
+// after any other failure it returns to the log what comes. The error is the first. When
+// leave is closed it ends after the load that it applies: there are fewer workers now.
+func (r *run) work(take, do context.Context, in *prefetch, leave <-chan struct{}) error {
 	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser(), stalls: []*stall{r.stall}}
 	w.committer = direct{w}
-	for l := range in.loads {
-		w.load(l, r.live)
-		in.done(l)
+	for {
+		select {
+		case <-leave: // before what comes next
+			return w.failure
+		default:
+		}
+		select {
+		case <-leave:
+			return w.failure
+		case l, more := <-in.loads:
+			if !more {
+				return w.failure
+			}
+			w.load(l, r.live)
+			in.done(l)
+		}
 	}
-	return w.failure
 }
 
 // load applies one load, unless something has failed for good.

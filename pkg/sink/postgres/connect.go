@@ -62,7 +62,9 @@ func connect(ctx context.Context, cfg config.Postgres, g *tableSpec) (*sessions,
 	if err := config.SessionSettings(pc.ConnConfig.RuntimeParams); err != nil {
 		return nil, fault.Permanent(fmt.Errorf("dsn, or the service that it names, %w", err))
 	}
-	pc.MaxConns = int32(cfg.Connections())
+	most := cfg // the writers, which bound what is used, may become more
+	most.Writers = config.MostWriters
+	pc.MaxConns = int32(most.Connections())
 	pc.MinConns = 0
 	pc.MaxConnLifetime = connLifetime
 	name := cmp.Or(pc.ConnConfig.RuntimeParams["application_name"], "ampipe")
@@ -83,7 +85,7 @@ func connect(ctx context.Context, cfg config.Postgres, g *tableSpec) (*sessions,
 	}
 	return &sessions{
 		Pool: pool, table: g, program: name, name: literal(fmt.Sprintf("%.40s %s", name, process())),
-		needs: int64(pc.MaxConns) + int64(cfg.Beside),
+		needs: int64(cfg.Connections() + cfg.Beside),
 	}, nil
 }
 

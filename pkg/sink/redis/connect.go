@@ -43,7 +43,7 @@ const (
 func connect(cfg config.Redis, watched *connections) (redis.UniversalClient, error) {
 	silence() // what the driver would print, its errors say as well
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	size := max(1, cfg.Writers) + 1
+	size := config.MostWriters + 1 // the writers, which bound what is used, may become more
 	switch {
 	case cfg.Cluster:
 		address, trusting := withoutVerify(string(cfg.URL))

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/status"
+)
+
+// reloadable follows the chain into two destinations.
+const reloadable = `
+pipeline: logs
+source: { amp: $AMP, query: SELECT * FROM eth.logs }
+range: { min_block: 0, reorg_buffer: 20 $RANGE }
+nats: { embedded: ./nats }
+extract: { workers: $WORKERS }
+log: { max_bytes: 64MiB }
+log_level: $LEVEL
+sinks:
+  - { name: lake, delta: { path: ./lake, max_commit_delay: 1s } }
+  - { name: cache, redis: { url: "$URL", table: log, key: $KEY, writers: $WRITERS } }
+`
+
+// reloadTo writes reloadable with values for its words.
+func (s *site) reloadTo(workers, writers, level, more string) {
+	s.Helper()
+	key := "[block_num, log_index]"
+	if more == "another key" {
+		key, more = "[log_index, block_num]", ""
+	}
+	s.configure(strings.NewReplacer("$WORKERS", workers, "$WRITERS", writers, "$LEVEL", level, "$RANGE", more, "$KEY", key).Replace(reloadable))
+}
+
+// printed is what a process prints, while it runs.
+type printed struct {
+	*testing.T
+	watched
+	from int // what is looked at begins there
+}
+
+// waits waits until the process has printed each of the texts, since the last call.
+func (p *printed) waits(texts ...string) {
+	p.Helper()
+	for limit := time.Now().Add(firstMinute); ; time.Sleep(20 * time.Millisecond) {
+		all := p.String()
+		missing := ""
+		for _, text := range texts {
+			if !strings.Contains(all[p.from:], text) {
+				missing = text
+			}
+		}
+		if missing == "" {
+			p.from = len(all)
+			return
+		}
+		if time.Now().After(limit) {
+			p.Fatalf("the process does not say %s; it says\n%s", missing, all[p.from:])
+		}
+	}
+}
+
+// TestReload changes the configuration of a process that follows the chain.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t, "--live", "--block-time", "300ms"), vars: map[string]string{}}
+	s.redisServer()
+	s.reloadTo("2", "1", "info", "")
+	c := exec.Command(executable(t), "run", "--log-format", "json")
+	c.Dir, c.Env = s.dir, append(os.Environ(), runsCommand+"=1")
+	out := &printed{T: t}
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill() // it may have ended
+		_ = c.Wait()
+	})
+	hangUp := func() {
+		t.Helper()
+		if err := c.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := func(o status.Overview) bool { return strings.Contains(o.Sentence, "everything loaded; ") }
+	before := positionOf(s.overview("live", live), "cache")
+
+	s.reloadTo("5", "3", "debug", ", partition_size: 7, min_block: 0")
+	hangUp() // min_block is there twice
+	out.waits(`range.min_block is given twice`, `the configuration was read again and is refused; the settings stay as they are`)
+	s.reloadTo("5", "3", "debug", ", partition_size: 7")
+	hangUp()
+	out.waits(`"key":"extract.workers","from":"2","to":"5"`, `"key":"sinks.cache.redis.writers","from":"1","to":"3"`,
+		`"key":"range.partition_size","from":"auto","to":"7"`, `"key":"log_level","from":"info","to":"debug"`)
+	if n := strings.Count(out.String(), "the changed key is taken"); n != 4 {
+		t.Errorf("%d keys were taken, also of the file with a fault", n)
+	}
+	s.reloadTo("1", "1", "info", "another key")
+	hangUp()
+	out.waits(`"key":"extract.workers","from":"5","to":"1"`, `"key":"sinks.cache.redis.writers","from":"3","to":"1"`,
+		`"level":"warn","pipeline":"logs","key":"sinks.cache.redis.key",`, `"message":"the changed key does not suit what is loaded: ampipe check says`,
+		`"key":"log_level","from":"debug","to":"info"`)
+	s.overview("still live", func(o status.Overview) bool { return live(o) && positionOf(o, "cache") > before+5 })
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _ = c.Wait(); c.ProcessState.ExitCode() != ops.ExitInterrupted {
+		t.Errorf("exit code %d", c.ProcessState.ExitCode())
+	}
+	s.reloadTo("1", "1", "info", "")
+	if code, text, _ := ampipe(t, s.dir, "verify"); code != ops.ExitDone || strings.Count(text, "are equal in source and destination") != 2 {
+		t.Errorf("verify: exit code %d\n%s", code, text)
+	}
+}
+
+// TestAClosedTerminalEndsTheProcess, as an interrupt does.
+func TestAClosedTerminalEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{}}
+	s.configure("pipeline: logs\nsource: { amp: $AMP, query: SELECT * FROM eth.logs }\nnats: { embedded: ./nats }\n" +
+		"sinks: [ { name: lake, delta: { path: ./lake } } ]\n")
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = master.Close() }() // it may be closed already
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile(filepath.Join("/dev/pts", fmt.Sprint(n)), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(executable(t), "run")
+	c.Dir, c.Env, c.Stderr = s.dir, append(os.Environ(), runsCommand+"=1"), terminal
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill() // it may have ended
+		_ = c.Wait()
+	})
+	_ = terminal.Close() // the process has it
+	printing := make([]byte, 1)
+	if _, err := master.Read(printing); err != nil { // it runs
+		t.Fatal(err)
+	}
+	if err := master.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if _ = c.Wait(); c.ProcessState.ExitCode() != ops.ExitInterrupted {
+		t.Errorf("exit code %d", c.ProcessState.ExitCode())
+	}
+}
