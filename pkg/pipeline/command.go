@@ -67,6 +67,7 @@ func (c *sinkCommand) run(ctx context.Context, d sink.Destination) error {
 	case "check":
 		return refused(ops.Findings(ops.Failures(checkServer(p), Check(ctx, p, o))))
 	case "verify":
+		o.JSON = false // that is how the log is written
 		return Verify(ctx, p, o)
 	case "", "run":
 	default:
