@@ -17,7 +17,10 @@ import (
 )
 
 // followed is three, but it follows the chain.
-var followed = strings.Replace(three, "range: { max_block: 40 }", "range: { min_block: 0 }", 1)
+var followed = strings.Replace(three, "range: { max_block: 40 }", "range: { reorg_buffer: 5 }", 1)
+
+// ended is three, and all of it is history.
+var ended = strings.Replace(three, "max_block: 40", "max_block: 40, reorg_buffer: 5", 1)
 
 // ofThree returns a site with the three destinations of a configuration.
 func ofThree(t *testing.T, config string, args ...string) (*site, *warehouseSite, *redis.Client) {
@@ -50,14 +53,40 @@ func (s *site) compared(exit int, args ...string) map[string]pipeline.Verified {
 	return all
 }
 
-// parquet returns the files of the table in the lake.
-func (s *site) parquet() []string {
+// removeFile removes the file of the lake that holds the first block.
+func (s *site) removeFile() {
 	s.Helper()
-	files, err := filepath.Glob(filepath.Join(s.dir, "lake", "*.parquet"))
-	if err != nil || len(files) == 0 {
-		s.Fatalf("the files of the table are %v: %v", files, err)
+	versions, err := filepath.Glob(filepath.Join(s.dir, "lake", "_delta_log", "*.json"))
+	if err != nil {
+		s.Fatal(err)
 	}
-	return files
+	for _, version := range versions {
+		text, err := os.ReadFile(version)
+		if err != nil {
+			s.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			var action struct {
+				Add struct {
+					Path string            `json:"path"`
+					Tags map[string]string `json:"tags"`
+				} `json:"add"`
+			}
+			err := json.Unmarshal([]byte(line), &action)
+			if err != nil {
+				s.Fatal(err)
+			}
+			if action.Add.Tags["ampipe.minBlock"] != "0" {
+				continue
+			}
+			err = os.Remove(filepath.Join(s.dir, "lake", action.Add.Path))
+			if err != nil {
+				s.Fatal(err)
+			}
+			return
+		}
+	}
+	s.Fatalf("no file of the versions %v holds the first block", versions)
 }
 
 // key returns a key of a block in the cache.
@@ -134,7 +163,7 @@ func TestRepair(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	code, out := s.command(firstMinute, "", "verify", "--repair", "--dry-run")
-	if code != ops.ExitIncomplete || lineWith(out, "pg: 4 blocks of sink pg are removed and loaded again, 3 from the log and 1 from Amp: [5, 7), [9, 10), [1000000, 1000001)") == "" ||
+	if code != ops.ExitIncomplete || lineWith(out, "pg: 3 blocks of sink pg are removed and loaded again, 3 from the log and 0 from Amp: [5, 7) [9, 10); rows of 1 blocks are removed: [1000000, 1000001)") == "" ||
 		lineWith(out, "cache: 2 blocks of sink cache are removed and loaded again, 2 from the log and 0 from Amp: [12, 14)") == "" {
 		t.Errorf("a dry run: exit code %d\n%s", code, out)
 	}
@@ -146,7 +175,7 @@ func TestRepair(t *testing.T) {
 
 	found = s.compared(ops.ExitDone, "--repair")
 	for name, blocks := range map[string]uint64{"pg": 4, "cache": 2, "lake": 0} {
-		if v := found[name]; v.Result != "equal" || v.Repair == nil || v.Repair.Outcome != "repaired" || v.Repair.Loaded != blocks || len(v.Repair.Left) != 0 {
+		if v := found[name]; v.Result != "equal" || v.Repair == nil || v.Repair.Outcome != "repaired" || v.Repair.Equal != blocks || len(v.Repair.Left) != 0 {
 			t.Errorf("%s: %+v, %+v", name, v, v.Repair)
 		}
 	}
@@ -158,15 +187,12 @@ func TestRepair(t *testing.T) {
 		t.Errorf("%d rows are where no block has come yet", n[0])
 	}
 
-	err := os.Remove(s.parquet()[0]) // some blocks of the history
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.removeFile()
 	if v := s.compared(ops.ExitIncomplete)["lake"]; v.Unreadable == 0 || v.Equal+v.Unreadable != v.Blocks {
 		t.Errorf("%+v", v)
 	}
 	found = s.compared(ops.ExitDone, "--repair")
-	if v := found["lake"]; v.Result != "equal" || v.Repair.Outcome != "repaired" || v.Repair.Loaded == 0 {
+	if v := found["lake"]; v.Result != "equal" || v.Repair.Outcome != "repaired" || v.Repair.Equal == 0 {
 		t.Errorf("%+v, %+v", v, v.Repair)
 	}
 	s.compared(ops.ExitDone)
@@ -175,7 +201,7 @@ func TestRepair(t *testing.T) {
 // TestRepairOfWhatDoesNotRun leaves what is to be done to the next run.
 func TestRepairOfWhatDoesNotRun(t *testing.T) {
 	t.Parallel()
-	s, pg, client := ofThree(t, three)
+	s, pg, client := ofThree(t, ended)
 	code, out := s.command(firstMinute, "", "verify", "--dry-run")
 	if code != ops.ExitConfig || lineWith(out, "--dry-run goes with --repair") == "" {
 		t.Errorf("exit code %d\n%s", code, out)
@@ -186,10 +212,7 @@ func TestRepairOfWhatDoesNotRun(t *testing.T) {
 	}
 	pg.run("DELETE FROM public.logs WHERE block_num IN (7, 8)")
 	s.redisDo(client, "DEL "+s.key(client, "30"))
-	err := os.Remove(s.parquet()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.removeFile()
 	for name, v := range s.compared(ops.ExitIncomplete, "--repair") {
 		if v.Result != "different" || v.Repair.Outcome != "asked" || len(v.Repair.Blocks) == 0 ||
 			!slices.Contains(v.Notes, "no process runs the sink: it does that when it is started; compare again afterwards") {

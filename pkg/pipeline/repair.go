@@ -21,8 +21,8 @@ import (
 // of that of [Verified].
 type Repaired struct {
 	Outcome string        `json:"outcome"` // repaired, asked, left, would or failed
-	Blocks  []block.Range `json:"blocks"`  // that are loaded again
-	Loaded  uint64        `json:"loaded"`  // blocks that were loaded again, and are equal now
+	Blocks  []block.Range `json:"blocks"`  // that are removed, and loaded again
+	Equal   uint64        `json:"equal"`   // how many of them are equal now
 	Left    []Left        `json:"left"`    // that are not loaded again
 	Error   string        `json:"error,omitempty"`
 }
@@ -150,6 +150,9 @@ func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Le
 		reasons[reason].Add(r)
 	}
 	reorg := fmt.Sprintf("a reorg may still replace blocks from %d on: give the command again when the chain has passed them", final)
+	if v.config.Range.MaxBlock != nil {
+		reorg = fmt.Sprintf("a reorg may still replace blocks from %d on, and the pipeline ends there: raise max_block and start it again", final)
+	}
 	for _, d := range v.found.Differences {
 		switch {
 		case d.Reason != nil && !replaceable(d.Reason):
@@ -207,6 +210,11 @@ func (v *verification) replay(ctx context.Context, w sink.Writer, request state.
 		return false, err
 	}
 	ask := &asked{sink: v.sink.Name, kv: kv, request: request}
+	for _, d := range v.found.Differences {
+		if d.Beyond {
+			ask.only.Add(d.Blocks)
+		}
+	}
 	text, err := ask.look(asking, conn, v.config.Name, facts.Parts)
 	if err != nil {
 		return false, err
@@ -297,9 +305,9 @@ func (v *verification) stands(ctx context.Context, conn *natsConn, lacking uint6
 // that differ nevertheless.
 func (v *verification) sayRepaired(loaded, blocks block.Set, left []Left) {
 	equal := without(loaded, blocks).Len()
-	v.repaired.Loaded = equal
+	v.repaired.Equal = equal
 	if equal > 0 {
-		v.say("%s blocks were loaded again, and are equal in source and destination now", progress.Grouped(equal))
+		v.say("%s blocks are repaired, and equal in source and destination now", progress.Grouped(equal))
 	}
 	if blocks.Len() > 0 {
 		left = append(left, Left{blocks.Ranges(), "they still differ after they were read from Amp again: something changes rows in the " +

@@ -85,7 +85,8 @@ type asked struct {
 	sink    string
 	kv      *queue.State
 	request state.Replay
-	rev     uint64 // of the request before, or once it is saved of this one
+	only    block.Set // of its blocks, those that are removed and not loaded again
+	rev     uint64    // of the request before, or once it is saved of this one
 }
 
 // look refuses a request beside one that is under way, and says how many blocks come from
@@ -108,9 +109,14 @@ func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts
 	if err != nil {
 		return "", err
 	}
-	all := a.request.Blocks.Len()
-	return fmt.Sprintf("%s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
-		progress.Count(all), a.sink, progress.Count(held.Len()), progress.Count(all-held.Len()), a.request.Blocks), nil
+	loaded := without(a.request.Blocks, a.only)
+	all := loaded.Len()
+	text = fmt.Sprintf("%s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
+		progress.Count(all), a.sink, progress.Count(held.Len()), progress.Count(all-held.Len()), loaded)
+	if n := a.only.Len(); n > 0 {
+		text += fmt.Sprintf("; rows of %s blocks are removed: %v", progress.Count(n), a.only)
+	}
+	return text, nil
 }
 
 // save leaves the request for the sink's processes.

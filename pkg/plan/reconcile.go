@@ -36,6 +36,7 @@ type SinkStatus struct {
 	Covered  uint64           // blocks of the history that the destination holds
 	Stopped  string           // why it has stopped for good; empty: it has not
 	Replays  bool             // blocks are being removed from it and read from the log again
+	Replay   Replaying        // of one that was asked for
 	Waits    string           // why live entries wait for it, if it does not say so itself
 	Wanted   uint64           // blocks of the history that it needs
 	Missing  uint64           // of them, those that it lacks and that have not failed

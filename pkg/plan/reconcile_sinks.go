@@ -64,7 +64,8 @@ func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
 		return SinkStatus{}, fmt.Errorf("look for a replay of sink %s: %w", name, err)
 	}
 	sink := SinkStatus{
-		Name: name, Replays: replay.UnderWay(), Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
+		Name: name, Replays: replay.UnderWay(), Replay: replayingOf(replay, s.spec, report),
+		Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
 		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
 	}
 	if rev > s.since {

@@ -17,7 +17,7 @@ func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 		descWaitingParts, descLongestWait, descCommits, descEntries, descLastCommit,
 		descEpoch, descPartitions, descFailedBlocks, descQueued, descHeld, descIdle,
 		descLogSize, descLogLimit, descLogEntries,
-		descWanted, descMissing, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
+		descWanted, descMissing, descReplayBlocks, descReplayLeft, descReplayFailed, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
 	} {
 		ch <- d
 	}
