@@ -18,6 +18,7 @@ func main() {
 		Long: `ampipe loads the tables of an Amp server into databases: history in parallel,
 through a durable log, exactly once, and it can be stopped at any moment.
 
+  ampipe init      write a configuration for tables of a server
   ampipe check     connect to everything, change nothing
   ampipe plan      show what would be read
   ampipe run       load the history and follow the chain
@@ -25,7 +26,12 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe results   show every partition: blocks, rows, seconds, tries
   ampipe failed    show the blocks that could not be read, and why
   ampipe retry     load them again
+  ampipe doctor    look for what costs speed or safety
   ampipe replay    remove blocks from a destination and load them again
+  ampipe dlq       show, or drop, the rows that destinations have refused
+  ampipe pause     have a sink stand still; ampipe resume lets it continue
+  ampipe forget    let go what NATS keeps of a sink that is not wanted any more
+  ampipe drop      remove a pipeline from NATS; destinations stay
   ampipe verify    compare source and destination, block by block
   ampipe adopt     take over a table that another program has filled
   ampipe health    ask a running process whether it is well
@@ -34,8 +40,9 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe vacuum    remove files that they no longer need`,
 	}
 	flags.Register(root)
-	root.AddCommand(runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
-		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags),
+	root.AddCommand(initCommand(&flags), runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
+		doctorCommand(&flags), statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags),
+		dlqCommand(&flags), pauseCommand(&flags), resumeCommand(&flags), forgetCommand(&flags), dropCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

@@ -74,10 +74,8 @@ func (s *site) overview(what string, wanted func(o status.Overview) bool) status
 	}
 }
 
-// TestStatus asks how two pipelines are that were never started, run, were killed and were
-// stopped, on an embedded NATS server and on one of its own.
-func TestStatus(t *testing.T) {
-	t.Parallel()
+// onEachNATS runs a test of twoPipelines on an embedded NATS server and on one of its own.
+func onEachNATS(t *testing.T, test func(t *testing.T, s *site)) {
 	for name, where := range map[string]string{"embedded": "{ embedded: ./nats }", "a server of its own": "{ url: \"nats://$NATS\" }"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,61 +84,72 @@ func TestStatus(t *testing.T) {
 				s.nats("jetstream { store_dir: \"$STORE\" }")
 			}
 			s.configure(strings.ReplaceAll(twoPipelines, "$WHERE", strings.ReplaceAll(where, "$NATS", s.vars["NATS"])))
-			never := s.overview("never started", func(status.Overview) bool { return true })
-			if never.Level != status.Failed || !strings.HasSuffix(never.Sentence, "nothing was started yet") {
-				t.Errorf("before the start: %s", never.Sentence)
-			}
-
-			run := s.start("run")
-			o := s.overview("live", func(o status.Overview) bool {
-				return strings.HasPrefix(o.Sentence, "all 2 pipelines are live; everything loaded; ")
-			})
-			blocks := o.Pipelines[0]
-			if blocks.Name != "blocks" || len(blocks.Sinks) != 2 || blocks.Sinks[1].State != status.SinkLive || blocks.Sinks[1].Position == nil ||
-				blocks.Live == nil || blocks.Live.Watermark == nil || blocks.Log.Bytes == 0 || blocks.Log.Oldest.IsZero() ||
-				blocks.Partitions.Done == 0 || blocks.Partitions.Done != blocks.Partitions.Total() || blocks.History.Rows == 0 {
-				t.Errorf("%+v", blocks)
-			}
-			if p := blocks.Processes; len(p) != 1 || p[0].PID != run.Process.Pid || p[0].State != status.Running || len(p[0].Stages) != 4 {
-				t.Errorf("the processes are %+v", p)
-			}
-			code, text, _ := ampipe(t, s.dir, "status", "logs")
-			if code != ops.ExitDone || !strings.HasPrefix(text, "live; everything loaded; ") || !strings.Contains(text, "lake  live") {
-				t.Errorf("exit code %d\n%s", code, text)
-			}
-			s.results()
-			for _, command := range []string{"check", "plan"} {
-				if code, out := s.command(firstMinute, "", command, "logs"); code != ops.ExitDone || strings.Contains(out, "warning") {
-					t.Errorf("%s of a pipeline that runs: exit code %d\n%s", command, code, out)
-				}
-			}
-			if code, text := s.command(firstMinute, "everything loaded", "status", "--watch"); code != ops.ExitInterrupted {
-				t.Errorf("watched: exit code %d\n%s", code, text)
-			}
-
-			if err := run.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = run.Wait()
-			o = s.overview("lost", func(o status.Overview) bool { return strings.Contains(o.Sentence, "was lost") })
-			if o.Level != status.Failed || !strings.HasPrefix(o.Sentence, "blocks: nothing runs: ampipe run on ") || o.Next != "start ampipe run again" {
-				t.Errorf("killed: %s\n%s", o.Sentence, o.Next)
-			}
-
-			run = s.start("run")
-			s.overview("live again", func(o status.Overview) bool {
-				return o.Level == status.Healthy && strings.Contains(o.Sentence, "everything loaded")
-			})
-			if err := run.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			_ = run.Wait()
-			o = s.overview("stopped", func(status.Overview) bool { return true })
-			if o.Level != status.Failed || !strings.Contains(o.Sentence, " was stopped ") || len(o.Pipelines[1].Processes) == 0 {
-				t.Errorf("stopped: %s", o.Sentence)
-			}
+			test(t, s)
 		})
 	}
+}
+
+// TestStatus asks how two pipelines are that were never started, run, were killed and were
+// stopped, on an embedded NATS server and on one of its own.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	onEachNATS(t, func(t *testing.T, s *site) {
+		never := s.overview("never started", func(status.Overview) bool { return true })
+		if never.Level != status.Failed || !strings.HasSuffix(never.Sentence, "nothing was started yet") {
+			t.Errorf("before the start: %s", never.Sentence)
+		}
+
+		run := s.start("run")
+		o := s.overview("live", func(o status.Overview) bool {
+			return strings.HasPrefix(o.Sentence, "all 2 pipelines are live; everything loaded; ")
+		})
+		blocks := o.Pipelines[0]
+		if blocks.Name != "blocks" || len(blocks.Sinks) != 2 || blocks.Sinks[1].State != status.SinkLive || blocks.Sinks[1].Position == nil ||
+			blocks.Live == nil || blocks.Live.Watermark == nil || blocks.Log.Bytes == 0 || blocks.Log.Oldest.IsZero() ||
+			blocks.Partitions.Done == 0 || blocks.Partitions.Done != blocks.Partitions.Total() || blocks.History.Rows == 0 {
+			t.Errorf("%+v", blocks)
+		}
+		if p := blocks.Processes; len(p) != 1 || p[0].PID != run.Process.Pid || p[0].State != status.Running || len(p[0].Stages) != 4 {
+			t.Errorf("the processes are %+v", p)
+		}
+		code, text, _ := ampipe(t, s.dir, "status", "logs")
+		if code != ops.ExitDone || !strings.HasPrefix(text, "live; everything loaded; ") || !strings.Contains(text, "lake  live") {
+			t.Errorf("exit code %d\n%s", code, text)
+		}
+		s.results()
+		for _, command := range []string{"check", "plan"} {
+			if code, out := s.command(firstMinute, "", command, "logs"); code != ops.ExitDone || strings.Contains(out, "warning") {
+				t.Errorf("%s of a pipeline that runs: exit code %d\n%s", command, code, out)
+			}
+		}
+		if code, text := s.command(firstMinute, "everything loaded", "status", "--watch"); code != ops.ExitInterrupted {
+			t.Errorf("watched: exit code %d\n%s", code, text)
+		}
+
+		if err := run.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = run.Wait()
+		o = s.overview("lost", func(o status.Overview) bool { // the other pipeline may have been heard of earlier
+			return strings.HasPrefix(o.Sentence, "blocks: nothing runs: ampipe run on ") && strings.Contains(o.Sentence, "was lost")
+		})
+		if o.Level != status.Failed || o.Next != "start ampipe run again" {
+			t.Errorf("killed: %s\n%s", o.Sentence, o.Next)
+		}
+
+		run = s.start("run")
+		s.overview("live again", func(o status.Overview) bool {
+			return o.Level == status.Healthy && strings.Contains(o.Sentence, "everything loaded")
+		})
+		if err := run.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		_ = run.Wait()
+		o = s.overview("stopped", func(status.Overview) bool { return true })
+		if o.Level != status.Failed || !strings.Contains(o.Sentence, " was stopped ") || len(o.Pipelines[1].Processes) == 0 {
+			t.Errorf("stopped: %s", o.Sentence)
+		}
+	})
 }
 
 // results reads what became of the partitions, of which none has failed.

@@ -5,9 +5,16 @@
 package main
 
 import (
+	"context"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
-func main() { os.Exit(pipeline.SinkCommand("sqlite-sink", Destination())) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(pipeline.SinkCommand(ctx, "sqlite-sink", Destination()))
+}

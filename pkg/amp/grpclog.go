@@ -2,7 +2,6 @@ package amp
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"google.golang.org/grpc/grpclog"
@@ -27,20 +26,11 @@ func (l grpcLogger) Error(args ...any)              { l(true, fmt.Sprint(args...
 func (l grpcLogger) Errorln(args ...any)            { l(true, strings.TrimSpace(fmt.Sprintln(args...))) }
 func (l grpcLogger) Errorf(f string, args ...any)   { l(true, fmt.Sprintf(f, args...)) }
 
-func (l grpcLogger) Fatal(args ...any) {
-	l.Error(args...)
-	os.Exit(1)
-}
+// The library ends the process itself after a fatal line.
 
-func (l grpcLogger) Fatalln(args ...any) {
-	l.Errorln(args...)
-	os.Exit(1)
-}
-
-func (l grpcLogger) Fatalf(f string, args ...any) {
-	l.Errorf(f, args...)
-	os.Exit(1)
-}
+func (l grpcLogger) Fatal(args ...any)            { l.Error(args...) }
+func (l grpcLogger) Fatalln(args ...any)          { l.Errorln(args...) }
+func (l grpcLogger) Fatalf(f string, args ...any) { l.Errorf(f, args...) }
 
 // V reports that nothing more than warnings is wanted.
 func (grpcLogger) V(int) bool { return false }

@@ -168,7 +168,10 @@ var ofText = []textRuling{
 	{byRoad, contains("record lookup error|produced zero addresses|no such host"), ruling{
 		class: fault.ClassLater, advice: "the host of source.amp cannot be found by its name; " +
 			"check it, and the name service of this machine"}},
-	{byRoad, contains("reading server preface: "), ruling{
+	// A server that hangs up is noticed by what is read or written first. What is written
+	// last of the preface fails with the bare text of the connection.
+	{byRoad, contains("reading server preface: |failed to write (client preface|initial settings frame|window update): |" +
+		"preface mismatch|initial http2 frame from server is not a settings frame|^write [a-z0-9]+ "), ruling{
 		class: fault.ClassLater, advice: "something listens there and does not answer as a gRPC server: " +
 			"write grpcs:// instead of grpc:// in source.amp if it speaks TLS; else " + ofAddress}},
 	{byProxy, begins(notFromAmp + ": 404"), ruling{class: fault.ClassAgain, advice: ofProxy}}, // also while it is set up anew

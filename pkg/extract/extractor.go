@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ type Observer interface {
 	// Waiting is called when a part of the work ("partition 0.0", "live", "worker 1")
 	// cannot continue for the time being, with the reason, and with nil when it can.
 	Waiting(part string, reason error)
-	// Finished is called when a partition is done or failed.
+	// Finished is called when a partition is done or failed, and is recorded so.
 	Finished(p state.Partition)
 	// Live is called when an entry of the live lane is in the log.
 	Live(h entry.Header, bytes int)
@@ -261,7 +262,6 @@ func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begin
 	log := x.Logger.With().Str("partition", h.part.ID()).Stringer("range", h.part.Range()).Logger()
 	switch {
 	case err == nil:
-		log.Debug().Uint64("rows", h.part.Rows).Msg("partition is in the log")
 		return finished, h.finish(ctx, state.PartitionDone, nil)
 	case errors.Is(err, queue.ErrFenced), errors.Is(context.Cause(ctx), queue.ErrTaskLost):
 		log.Info().AnErr("cause", context.Cause(ctx)).Msg("partition was taken over by another worker")
@@ -272,11 +272,28 @@ func (x *Extractor) partition(ctx, take context.Context, task *queue.Task, begin
 	case errors.Is(err, errStop), take.Err() != nil:
 		return stopped, nil
 	case fault.Of(err) == fault.ClassPermanent:
-		failed(log, err).Msg("partition failed")
 		return finished, h.fail(ctx, err)
 	default:
 		return lost, err
 	}
+}
+
+// ended logs what became of a partition, and notifies the observer. cause is why it has
+// failed; nil: it has not.
+func (x *Extractor) ended(p state.Partition, cause error) {
+	if cause == nil {
+		logResult(x.Logger.Info(), p).Msg("partition done")
+	} else {
+		logResult(failed(x.Logger, cause), p).Msg("partition failed")
+	}
+	if x.Observer != nil {
+		x.Observer.Finished(p)
+	}
+}
+
+func logResult(line *zerolog.Event, p state.Partition) *zerolog.Event {
+	return line.Str("partition", p.ID()).Stringer("range", p.Range()).Uint64("rows", p.Rows).
+		Float64("seconds", math.Round(p.Seconds*1000)/1000).Float64("rows_per_second", math.Round(p.RowsPerSecond())).Int("tries", p.Attempts)
 }
 
 // failed starts the log line of what failed for good, with the stack if it was a panic.

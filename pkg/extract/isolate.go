@@ -118,13 +118,13 @@ func (h *partitionTask) fail(ctx context.Context, cause error) error {
 	}
 	faulty := state.Partition{
 		Start: at, End: at + 1, Generation: h.part.Generation, State: state.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
+		Attempts: max(1, h.failures),
 	}
 	if err := h.create(ctx, faulty); err != nil {
 		return err
 	}
-	if h.x.Observer != nil {
-		h.x.Observer.Finished(faulty)
-	}
+	h.x.ended(faulty, cause)
+	h.failures = 0 // they were of that block
 	return h.finish(ctx, state.PartitionDone, nil)
 }
 

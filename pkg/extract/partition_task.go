@@ -181,8 +181,8 @@ func (h *partitionTask) finish(ctx context.Context, as state.PartitionState, cau
 		}
 		p.Seconds += time.Since(h.began).Seconds()
 	})
-	if err == nil && h.x.Observer != nil {
-		h.x.Observer.Finished(h.part)
+	if err == nil {
+		h.x.ended(h.part, cause)
 	}
 	return err
 }

@@ -151,6 +151,9 @@ func (h *partitionTask) retire(ctx context.Context) error {
 	if errors.Is(err, queue.ErrFenced) {
 		return errContinued // another process has done it, or has split off the tail
 	}
+	if err == nil && !h.part.Range().Empty() {
+		h.x.ended(h.part, nil)
+	}
 	return err
 }
 

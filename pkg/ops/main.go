@@ -1,16 +1,13 @@
-// Package ops is what every process has in common: signals, exit codes, a
-// logger and the HTTP listener for metrics and health.
+// Package ops is what every process has in common: exit codes, interruption, a logger and
+// the HTTP listener for metrics and health. It neither handles signals nor ends the
+// process: that is its program's.
 package ops
 
 import (
 	"context"
 	"errors"
-	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
-	"syscall"
-	"time"
 )
 
 // Exit codes, the same for every command.
@@ -19,10 +16,11 @@ const (
 	ExitFailed      = 1   // an error
 	ExitConfig      = 2   // bad configuration or command line
 	ExitIncomplete  = 3   // finished, but with failed partitions or dead letters
-	ExitInterrupted = 130 // stopped by a signal
+	ExitInterrupted = 130 // stopped from outside, as by a signal
 )
 
-// ErrInterrupted is the cause of a context that a signal has ended.
+// ErrInterrupted is the cause of a context that was ended from outside: see
+// [Interruptible].
 var ErrInterrupted = errors.New("interrupted")
 
 // ExitError carries an exit code from where it is known to [Main].
@@ -52,37 +50,38 @@ func Config(err error) error {
 // Incomplete marks err as "finished, with something left out": exit code 3.
 func Incomplete(err error) error { return &ExitError{Code: ExitIncomplete, Err: err} }
 
-// sameSignal is how long after a signal another one is taken as the same: `timeout` and
-// some supervisors send it to the process and to its group.
-const sameSignal = 100 * time.Millisecond
-
-// Main runs a process: the context of run ends, with cause [ErrInterrupted], at
-// the first SIGINT or SIGTERM; a second signal, [sameSignal] later or more, ends the
-// process at once. An error, or a panic of run, is reported. The result is the exit code.
-func Main(report Reporter, run func(context.Context) error) (code int) {
-	ctx, stop := context.WithCancelCause(context.Background())
-	defer stop(nil)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		var first time.Time
-		for {
-			select {
-			case <-done:
-				return
-			case <-signals:
-				if first.IsZero() {
-					first = time.Now()
-					stop(ErrInterrupted)
-				} else if time.Since(first) >= sameSignal {
-					os.Exit(ExitInterrupted)
-				}
-			}
+// Interruptible returns a context that ends with ctx, and whose cause is [ErrInterrupted],
+// whatever has ended ctx: a signal, a deadline, or the caller, who has no more use for the
+// work. The cause that ctx has is wrapped in it. stop releases the context.
+func Interruptible(ctx context.Context) (_ context.Context, stop func()) {
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		if !errors.Is(cause, ErrInterrupted) {
+			cause = interruption{cause}
 		}
-	}()
+		cancel(cause)
+	})
+	return inner, func() {
+		unhook()
+		cancel(nil)
+	}
+}
+
+// interruption is [ErrInterrupted], and wraps the cause that the caller's context had.
+type interruption struct{ cause error }
+
+func (i interruption) Error() string { return ErrInterrupted.Error() + ": " + i.cause.Error() }
+
+func (i interruption) Unwrap() error { return i.cause }
+
+func (interruption) Is(target error) bool { return target == ErrInterrupted }
+
+// Main runs the work of a process until it is done, or ctx ends, which is an interruption.
+// An error, or a panic of run, is reported. The result is the exit code.
+func Main(ctx context.Context, report Reporter, run func(context.Context) error) (code int) {
+	ctx, stop := Interruptible(ctx)
+	defer stop()
 	defer func() {
 		if value := recover(); value != nil {
 			report.Panic(value, debug.Stack())
@@ -90,7 +89,7 @@ func Main(report Reporter, run func(context.Context) error) (code int) {
 		}
 	}()
 	err := run(ctx)
-	code = exitCode(err, errors.Is(context.Cause(ctx), ErrInterrupted))
+	code = exitCode(err, ctx.Err() != nil)
 	if err != nil && code != ExitInterrupted {
 		report.Report(err, code)
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -79,36 +78,36 @@ func TestFailuresLeavesInterruptionsOut(t *testing.T) {
 	}
 }
 
-func TestSignalEndsTheContext(t *testing.T) {
-	code := ops.Main(ops.Reporter{Out: io.Discard}, func(ctx context.Context) error {
-		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-			return err
-		}
-		<-ctx.Done()
-		return fmt.Errorf("run: %w", context.Cause(ctx))
-	})
-	if code != ops.ExitInterrupted {
-		t.Errorf("exit code %d, want %d", code, ops.ExitInterrupted)
-	}
-}
-
-// TestTwoSignalsAtOnceAreOne: some supervisors signal a process and its group. What was
-// cancelled by that is an interruption, also if the cause was lost on the way.
-func TestTwoSignalsAtOnceAreOne(t *testing.T) {
-	code := ops.Main(ops.Reporter{Out: io.Discard}, func(ctx context.Context) error {
-		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-			if err := syscall.Kill(os.Getpid(), s); err != nil {
-				return err
+// TestTheEndOfAContextIsAnInterruption: whatever ends it, and also if its cause was lost on
+// the way.
+func TestTheEndOfAContextIsAnInterruption(t *testing.T) {
+	enough := errors.New("enough")
+	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"by its cancel function": context.WithCancel,
+		"by a deadline": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 0)
+		},
+		"with a cause": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			return ctx, func() { cancel(enough) }
+		},
+	} {
+		ctx, cancel := end(t.Context())
+		code := ops.Main(ctx, ops.Reporter{Out: io.Discard}, func(inner context.Context) error {
+			cancel()
+			<-inner.Done()
+			cause := context.Cause(inner)
+			if !errors.Is(cause, ops.ErrInterrupted) || !errors.Is(cause, context.Cause(ctx)) {
+				t.Errorf("%s: the cause is %v", name, cause)
 			}
+			return errors.Join(fmt.Errorf("connect: %w", inner.Err()), fmt.Errorf("ask: %w", cause))
+		})
+		if code != ops.ExitInterrupted {
+			t.Errorf("%s: exit code %d, want %d", name, code, ops.ExitInterrupted)
 		}
-		<-ctx.Done()
-		return errors.Join(fmt.Errorf("connect: %w", ctx.Err()), fmt.Errorf("ask: %w", context.Cause(ctx)))
-	})
-	if code != ops.ExitInterrupted {
-		t.Errorf("exit code %d, want %d", code, ops.ExitInterrupted)
 	}
 	if code := ops.ExitCode(fmt.Errorf("connect: %w", context.Canceled)); code != ops.ExitFailed {
-		t.Errorf("without a signal, what was cancelled gives exit code %d", code)
+		t.Errorf("in a process that was not interrupted, what was cancelled gives exit code %d", code)
 	}
 }
 
@@ -150,7 +149,7 @@ func TestServe(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "answer"}, func() float64 { return 42 }))
-	listener, err := ops.Listen(ctx, "127.0.0.1:0")
+	listener, err := ops.Listen(ctx, "127.0.0.1:0", "for a test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +196,7 @@ func TestServe(t *testing.T) {
 }
 
 func TestListenSaysWhatIsWrong(t *testing.T) {
-	taken, err := ops.Listen(t.Context(), "127.0.0.1:0")
+	taken, err := ops.Listen(t.Context(), "127.0.0.1:0", "for a test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +207,7 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 		"127.0.0.1:70000":     "write it as in :9090",
 		"192.0.2.1:9090":      "does not have that address",
 	} {
-		_, err := ops.Listen(t.Context(), address)
+		_, err := ops.Listen(t.Context(), address, "for a test")
 		if err == nil || ops.ExitCode(err) != ops.ExitConfig || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error of the configuration that says %q", address, err, want)
 		}

@@ -61,7 +61,7 @@ func TestReport(t *testing.T) {
 func TestPanicAtTheTop(t *testing.T) {
 	for asJSON, want := range map[bool]string{true: `"stack":"goroutine `, false: "\n\ngoroutine "} {
 		var out strings.Builder
-		code := ops.Main(ops.Reporter{Out: &out, JSON: asJSON}, func(context.Context) error { panic("a bug") })
+		code := ops.Main(t.Context(), ops.Reporter{Out: &out, JSON: asJSON}, func(context.Context) error { panic("a bug") })
 		if code != ops.ExitFailed || !strings.Contains(out.String(), "ampipe has a bug: panic: a bug") || !strings.Contains(out.String(), want) {
 			t.Errorf("exit code %d\n%s", code, out.String())
 		}

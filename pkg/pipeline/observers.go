@@ -18,10 +18,12 @@ import (
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
-// extractObserver reports to the meter what extractors do.
+// extractObserver reports what extractors do to the meter, and results to the program.
 type extractObserver struct {
-	meter *progress.Meter
-	idle  *idleClock
+	pipeline string
+	meter    *progress.Meter
+	idle     *idleClock
+	result   func(Result)
 }
 
 func (w extractObserver) Published(_ state.Partition, h entry.Header, bytes int) {
@@ -57,7 +59,10 @@ func (w extractObserver) Live(h entry.Header, bytes int) {
 
 func (w extractObserver) Reorg(block.Number) { w.meter.Reorged() }
 
-func (w extractObserver) Finished(state.Partition) { w.idle.finished() }
+func (w extractObserver) Finished(p state.Partition) {
+	w.idle.finished()
+	w.result(resultOf(w.pipeline, p))
+}
 
 func (w extractObserver) Idle(worker int, from, to time.Time) { w.idle.add(worker, from, to) }
 
@@ -68,10 +73,11 @@ func text(err error) string {
 	return err.Error()
 }
 
-// sinkObserver reports to the meter what a sink's loop does.
+// sinkObserver reports what a sink's loop does to the meter, and live blocks to the program.
 type sinkObserver struct {
-	name  string
-	meter *progress.Meter
+	pipeline, name string
+	meter          *progress.Meter
+	live           func(LiveBlocks)
 }
 
 func (w sinkObserver) OnApplied(c apply.Commit) {
@@ -82,6 +88,11 @@ func (w sinkObserver) OnApplied(c apply.Commit) {
 	}
 	for _, mark := range c.Marks {
 		w.meter.Reached(w.name, mark.Number, mark.Seen)
+	}
+	for _, step := range c.Live {
+		w.live(LiveBlocks{
+			Pipeline: w.pipeline, Sink: w.name, Blocks: step.Blocks, Undone: step.Undone, Hash: step.Hash, Seen: step.Seen,
+		})
 	}
 }
 

@@ -58,7 +58,7 @@ const (
 // again. Blocks that still differ then are read from Amp instead of the log: what the log
 // has may not be what the source has by now. The error says why it was not done; blocks
 // that differ at the end are in v.found.
-func (v *verification) repair(ctx context.Context, w sink.Writer) error {
+func (v *verification) repair(ctx context.Context, w *withoutLetters) error {
 	v.repaired = &Repaired{Outcome: repairDone, Blocks: []block.Range{}, Left: []Left{}}
 	if len(v.found.Differences) == 0 {
 		return nil
@@ -71,7 +71,7 @@ func (v *verification) repair(ctx context.Context, w sink.Writer) error {
 	return nil
 }
 
-func (v *verification) repairAll(ctx context.Context, w sink.Writer) error {
+func (v *verification) repairAll(ctx context.Context, w *withoutLetters) error {
 	var done, fromAmp block.Set // that were loaded again; of them, those that were not read from the log
 	for range mostRounds {
 		holds, err := w.State(ctx)
@@ -99,6 +99,9 @@ func (v *verification) repairAll(ctx context.Context, w sink.Writer) error {
 		}
 		done.AddAll(request.Blocks)
 		err = v.compareAgain(ctx, w, request.Blocks)
+		if err == nil {
+			err = v.compareLetters(ctx, w)
+		}
 		if err != nil {
 			return err
 		}
@@ -183,7 +186,7 @@ func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Le
 
 // replay asks for a replay, and waits until the destination holds the blocks again. loads is
 // false if that cannot be waited for: nothing runs the sink, or it was a dry run.
-func (v *verification) replay(ctx context.Context, w sink.Writer, request state.Replay) (loads bool, err error) {
+func (v *verification) replay(ctx context.Context, w *withoutLetters, request state.Replay) (loads bool, err error) {
 	open := steerNATS
 	if v.options.DryRun {
 		open = asOperator
@@ -229,12 +232,18 @@ func (v *verification) replay(ctx context.Context, w sink.Writer, request state.
 	if err != nil {
 		return false, err
 	}
-	if !sinkRuns(facts, v.sink.Name) {
+	if !sinkRuns(facts, conn, v.sink.Name) {
 		v.repaired.Outcome = repairAsked
 		v.say("no process runs the sink: it does that when it is started; compare again afterwards")
 		return false, nil
 	}
-	return true, v.awaitReplay(ctx, conn, w, ask)
+	err = v.awaitReplay(ctx, conn, w, ask)
+	if err != nil {
+		return false, err
+	}
+	letters, err := readLetters(ctx, conn, v.config) // a row may have been put aside
+	w.letters = letters[v.sink.Name]
+	return true, err
 }
 
 // awaitReplay waits until the blocks of a replay are in the destination again.

@@ -73,7 +73,7 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		return err
 	}
 	when := "the sink does it now, beside the live chain"
-	if !sinkRuns(facts, r.Sink) {
+	if !sinkRuns(facts, conn, r.Sink) {
 		when = "the sink does it when it is started"
 	}
 	say(o.out(), "%s: %s", p.Name, when)
@@ -196,10 +196,4 @@ func heldByLog(ctx context.Context, log *queue.Log, parts []state.Partition, blo
 		}
 	}
 	return held, nil
-}
-
-func sinkRuns(f status.Facts, sink string) bool {
-	return slices.ContainsFunc(f.Processes, func(p state.Process) bool {
-		return p.Runs(f.Now) && slices.Contains(p.Stages, "sink "+sink)
-	})
 }

@@ -53,11 +53,11 @@ func printResults(o Options, name string, parts []state.Partition) error {
 	table := tabwriter.NewWriter(o.out(), 0, 0, 2, ' ', 0)
 	say(table, "%s", strings.Join([]string{"PIPELINE", "PARTITION", "BLOCKS", "ROWS", "SECONDS", "ROWS/S", "TRIES", "RESULT"}, "\t"))
 	for _, r := range all {
-		result := r.State
+		result := string(r.State)
 		if r.Error != "" {
 			result += ": " + progress.Printable(r.Error)
 		}
-		say(table, "%s\t%s\t%v\t%d\t%.1f\t%s\t%d\t%s", r.Pipeline, r.Partition, block.Range{Start: r.Start, End: r.End},
+		say(table, "%s\t%s\t%v\t%d\t%.1f\t%s\t%d\t%s", r.Pipeline, r.Partition, r.Blocks(),
 			r.Rows, r.Seconds, progress.Count(uint64(r.RowsPerSec)), r.Tries, result)
 	}
 	return table.Flush()

@@ -28,6 +28,8 @@ type Options struct {
 	Out          io.Writer        // for results; nil: nowhere
 	Screen       *progress.Screen // for progress; nil: none
 	Listen       string           // address of metrics and health; empty: none
+	Observer     Observer         // told what a run does
+	Page         bool             // serve the page, unless the configuration turns it off
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
@@ -38,6 +40,10 @@ type Options struct {
 	Repair      bool // Verify: have blocks that differ loaded again
 	DryRun      bool // with Repair: only say what would be done
 	Columns     int  // Verify: how wide a table may be; 0: as wide as it is
+
+	// Monitor is the URL of the monitoring of the NATS server, for Diagnose; empty: port 8222
+	// of the host that it connects to.
+	Monitor string
 }
 
 func (o Options) out() io.Writer {
@@ -56,8 +62,13 @@ var errNoSink = errors.New("no sink is running")
 // Run runs all stages of the pipelines in this process until each of them is
 // complete, or ctx ends. Everything is checked before anything is started, in
 // every pipeline. If a pipeline fails the others continue; the errors of all are
-// joined. A pipeline that ends with failed partitions is [ops.Incomplete].
+// joined. A pipeline that ends with failed partitions is [ops.Incomplete]. When ctx has ended
+// the error is [ops.ErrInterrupted] and the cause of ctx: what was written is kept, and
+// another Run resumes there.
 func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err error) {
+	ctx, release := ops.Interruptible(ctx)
+	defer release()
+	o.Observer = o.Observer.serial()
 	meters := map[string]*progress.Meter{}
 	for _, p := range pipelines {
 		meters[p.Name] = newMeter(p, "it connects after the pipelines before it", allStages(o.sinksHere(p))...)
@@ -67,6 +78,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		return err
 	}
 	defer func() { err = ops.Failures(err, stop()) }()
+	page, err := startPage(ctx, pipelines, roleRun, o)
+	if err != nil {
+		return err
+	}
+	defer page.stop()
 	if err := checkFiles(pipelines...); err != nil {
 		return refused(err)
 	}
@@ -99,6 +115,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 			if err != nil {
 				return refused(err)
 			}
+			page.connected()
 		}
 		r, err := prepare(ctx, conn, p, meter, o)
 		if err != nil {

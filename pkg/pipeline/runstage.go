@@ -18,6 +18,11 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
+	page, err := startPage(ctx, []*config.Pipeline{p}, rolePlanner, o)
+	if err != nil {
+		return err
+	}
+	defer page.stop()
 	return runStage(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
 		started := time.Now()
 		source, err := openSource(ctx, p)
@@ -114,6 +119,9 @@ func checkServer(p *config.Pipeline) error {
 func runStage(
 	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error,
 ) (err error) {
+	ctx, release := ops.Interruptible(ctx)
+	defer release()
+	o.Observer = o.Observer.serial()
 	err = checkServer(p)
 	if err != nil {
 		return err

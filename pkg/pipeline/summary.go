@@ -88,49 +88,59 @@ func sayFailed(out io.Writer, status plan.Status) {
 	}
 }
 
-// result is what became of a partition, or of several that lie beside each other.
-type result struct {
-	Pipeline   string       `json:"pipeline"`
-	Partition  string       `json:"partition,omitempty"` // its id; empty: several
-	Start      block.Number `json:"start"`
-	End        block.Number `json:"end"` // the first block not in it
-	Partitions int          `json:"partitions"`
-	State      string       `json:"state"`
-	Rows       uint64       `json:"rows"`
-	Seconds    float64      `json:"seconds"` // of workers; 0: unknown
-	RowsPerSec float64      `json:"rows_per_second"`
-	Tries      int          `json:"tries"` // 0: unknown
-	Error      string       `json:"error,omitempty"`
+// Result is what became of a partition of the history, or of several that lie beside each
+// other.
+type Result struct {
+	Pipeline   string               `json:"pipeline"`
+	Partition  string               `json:"partition,omitempty"` // its id; empty: several
+	Start      block.Number         `json:"start"`
+	End        block.Number         `json:"end"` // the first block not in it
+	Partitions int                  `json:"partitions"`
+	State      state.PartitionState `json:"state"` // done: its rows are in the log; or failed
+	Rows       uint64               `json:"rows"`
+	Seconds    float64              `json:"seconds"` // of workers; 0: unknown
+	RowsPerSec float64              `json:"rows_per_second"`
+	Tries      int                  `json:"tries"`           // 0: unknown
+	Error      string               `json:"error,omitempty"` // why it has failed
+}
+
+// Blocks returns the blocks of the partition.
+func (r Result) Blocks() block.Range { return block.Range{Start: r.Start, End: r.End} }
+
+// resultOf returns what became of one partition.
+func resultOf(pipeline string, p state.Partition) Result {
+	return Result{
+		Pipeline: pipeline, Partition: p.ID(), Start: p.Start, End: p.End, Partitions: 1, State: p.State,
+		Rows: p.Rows, Seconds: p.Seconds, RowsPerSec: p.RowsPerSecond(), Tries: p.Attempts, Error: p.Error,
+	}
 }
 
 // resultsOf returns what became of each partition that has ended, in the order of blocks.
-func resultsOf(pipeline string, parts []state.Partition) []result {
-	var all []result
+func resultsOf(pipeline string, parts []state.Partition) []Result {
+	var all []Result
 	for _, p := range parts {
 		if p.State == state.PartitionOpen || p.Range().Empty() {
 			continue
 		}
-		r := result{
-			Pipeline: pipeline, Partition: p.ID(), Start: p.Start, End: p.End, Partitions: 1, State: string(p.State),
-			Rows: p.Rows, Seconds: p.Seconds, Tries: p.Attempts, Error: p.Error,
-		}
-		r.rate()
-		all = append(all, r)
+		all = append(all, resultOf(pipeline, p))
 	}
-	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortStableFunc(all, func(a, b Result) int { return cmp.Compare(a.Start, b.Start) })
 	return all
 }
 
 // merged joins results that lie beside each other and went well at the first try.
-func merged(all []result) []result {
-	var out []result
+func merged(all []Result) []Result {
+	var out []Result
 	for _, r := range all {
 		if n := len(out); n > 0 && out[n-1].End == r.Start && smooth(out[n-1]) && smooth(r) {
 			last := &out[n-1]
 			last.Partition = ""
 			last.End, last.Partitions = r.End, last.Partitions+r.Partitions
 			last.Rows, last.Seconds, last.Tries = last.Rows+r.Rows, last.Seconds+r.Seconds, max(last.Tries, r.Tries)
-			last.rate()
+			last.RowsPerSec = 0
+			if last.Seconds > 0 {
+				last.RowsPerSec = float64(last.Rows) / last.Seconds
+			}
 			continue
 		}
 		out = append(out, r)
@@ -138,24 +148,20 @@ func merged(all []result) []result {
 	return out
 }
 
-func smooth(r result) bool { return r.Error == "" && r.Tries <= 1 }
-
-func (r *result) rate() {
-	r.RowsPerSec = 0
-	if r.Seconds > 0 {
-		r.RowsPerSec = float64(r.Rows) / r.Seconds
-	}
-}
+func smooth(r Result) bool { return r.Error == "" && r.Tries <= 1 }
 
 // String formats it for people.
-func (r result) String() string {
-	text := fmt.Sprintf("blocks %v, %d rows", block.Range{Start: r.Start, End: r.End}, r.Rows)
+func (r Result) String() string {
+	text := fmt.Sprintf("blocks %v, %d rows", r.Blocks(), r.Rows)
 	if r.Seconds > 0 {
 		text += fmt.Sprintf(", %s of work, %s rows/s a worker",
 			progress.Duration(time.Duration(r.Seconds*float64(time.Second))), progress.Count(uint64(r.RowsPerSec)))
 	}
 	if r.Tries > 1 {
 		text += fmt.Sprintf(", %d tries", r.Tries)
+	}
+	if r.Error != "" {
+		text += ", failed: " + r.Error
 	}
 	return text
 }

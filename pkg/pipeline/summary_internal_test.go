@@ -52,7 +52,7 @@ func TestSummary(t *testing.T) {
 	}
 	n := 0
 	for _, line := range said(Options{Results: true, JSON: true}) {
-		var r result
+		var r Result
 		if !strings.HasPrefix(line, "{") {
 			continue
 		}

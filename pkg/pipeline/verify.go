@@ -56,7 +56,11 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 			return err
 		}
 	}
-	recorded, unread := readRecord(ctx, p, o.Logger)
+	var letters map[string]knownLetters
+	recorded, unread := readRecord(ctx, p, o.Logger, func(ctx context.Context, conn *natsConn) (err error) {
+		letters, err = readLetters(ctx, conn, p)
+		return err
+	})
 	earlier, err := recorded.earlier(checked)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	for i, c := range sinks {
 		v := &verification{
 			source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger,
-			options: o, sink: c, table: tableFor(p, c, checked), unrecorded: unread,
+			options: o, sink: c, table: tableFor(p, c, checked), unrecorded: unread, letters: letters[c.Name],
 		}
 		found, err := v.run(ctx, writers[i])
 		all = append(all, found)
@@ -85,13 +89,15 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 // if that is asked for.
 func (v *verification) run(ctx context.Context, w sink.Writer) (found Verified, err error) {
 	var extra uint64
-	err = v.compareSink(ctx, w)
+	known := &withoutLetters{Writer: w, column: v.table.BlockColumn, letters: v.letters, left: map[block.Number]int{}}
+	err = v.compareSink(ctx, known)
 	v.report(err == nil)
+	v.reportLetters(known)
 	if err == nil {
 		extra, err = v.findExtra(ctx, w)
 	}
 	if err == nil && v.options.Repair {
-		v.unrepaired = v.repair(ctx, w)
+		v.unrepaired = v.repair(ctx, known)
 	}
 	err = errors.Join(err, w.Close())
 	return v.verified(err, extra), err
@@ -142,6 +148,9 @@ func (v *verification) report(whole bool) {
 	}
 	if v.unrecorded != nil && len(v.found.Differences) > 0 {
 		v.say("which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v", v.unrecorded)
+		if v.sink.PutsAside() {
+			v.say("which rows are dead letters is not known either")
+		}
 	}
 	if v.options.JSON {
 		return // the rest is in the object
@@ -173,6 +182,9 @@ type verification struct {
 
 	options Options
 
+	letters knownLetters // of the sink
+	stale   block.Set    // blocks that hold all of their rows, though some are dead letters
+
 	earlier []earlierQuery // of the plan
 	older   map[int]uint64 // blocks that are as an earlier version of the query has them
 
@@ -188,7 +200,7 @@ type verification struct {
 	noMoreWaiting bool  // an error that may pass did not: the next one is not waited for
 }
 
-func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
+func (v *verification) compareSink(ctx context.Context, w *withoutLetters) error {
 	if err := w.OpenStored(ctx, v.table); err != nil {
 		return err
 	}
@@ -199,10 +211,15 @@ func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
 	if v.found, err = v.compare(ctx, w, v.all); err != nil {
 		return err
 	}
-	if err := v.compareEarlier(ctx, w); err != nil || !v.checked.Follow {
+	if err := v.compareEarlier(ctx, w); err != nil {
 		return err
 	}
-	if err := v.recheck(ctx, w); err != nil {
+	if v.checked.Follow {
+		if err := v.recheck(ctx, w); err != nil {
+			return err
+		}
+	}
+	if err := v.compareLetters(ctx, w); err != nil || !v.checked.Follow {
 		return err
 	}
 	return v.findBeyond(ctx, w)

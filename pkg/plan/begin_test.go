@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -175,8 +176,13 @@ func TestAPlanThatIsGone(t *testing.T) {
 	must(t, err)
 	must(t, documents.Delete(t.Context(), "test.spec"))
 	var s state.Spec
-	d.until("the plan is there again", func(plan.Status) bool {
-		s = d.stored()
+	d.until("the plan is there again", func(plan.Status) bool { // the round may be one from before
+		var err error
+		s, _, err = d.State.LoadSpec(t.Context())
+		if errors.Is(err, queue.ErrNotFound) {
+			return false
+		}
+		must(t, err)
 		return !s.Live.Tentative
 	})
 	if s.Epoch <= 1 || s.Live.Start != 800 || s.Query != d.spec.Query || s.History.Start != 700 {

@@ -31,8 +31,8 @@ func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePositi
 	if begun && tail.Seq < position.Seq { // 0 if there is none
 		return "the log has lost the end of the live lane", nil
 	}
-	// A sink that has stopped for good may lack what was trimmed without it: the lane
-	// begins again when it is back.
+	// A sink that has stopped for good, or is paused, may lack what was trimmed without
+	// it: the lane begins again when it is back.
 	for _, sink := range running(sinks) {
 		if sink.rev == 0 {
 			continue // nobody knows what it has

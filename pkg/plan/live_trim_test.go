@@ -96,10 +96,22 @@ func TestTrimWaitsForTheSlowestReport(t *testing.T) {
 	}
 }
 
-// TestASinkThatHasFailedDoesNotHoldACrowdedLog: as long as there is room it does, and
-// one that waits always does. What it lacks then is no reason for an epoch before it
-// is back.
-func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
+// TestASinkThatIsOutDoesNotHoldACrowdedLog: one that has failed, or that a person has
+// paused. As long as there is room it does, and one that waits always does. What it lacks
+// then is no reason for an epoch before it is back.
+func TestASinkThatIsOutDoesNotHoldACrowdedLog(t *testing.T) {
+	for name, out := range map[string]state.SinkReport{
+		"failed": {State: state.SinkFailed, Reason: "block 810 is refused"},
+		"paused": {State: state.SinkPaused, Reason: "paused by a person", ByRequest: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			holdsNoCrowdedLog(t, out)
+		})
+	}
+}
+
+func holdsNoCrowdedLog(t *testing.T, out state.SinkReport) {
 	d := newLiveEnv(t, "warehouse", "cache")
 	var seqs []uint64
 	for n := block.Number(800); n < 840; n += 10 {
@@ -120,13 +132,12 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 		}
 		consumer.Close()
 	}
-	report := func(as state.SinkState, reason string) {
-		must(t, d.State.PutReport(t.Context(), state.SinkReport{
-			Name: "cache", Live: d.mark(seqs[0], 800, 809), Coverage: block.NewSet(block.Range{Start: 700, End: 810}), State: as, Reason: reason,
-		}))
+	report := func(r state.SinkReport) {
+		r.Name, r.Live, r.Coverage = "cache", d.mark(seqs[0], 800, 809), block.NewSet(block.Range{Start: 700, End: 810})
+		must(t, d.State.PutReport(t.Context(), r))
 	}
 	d.reports("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
-	report(state.SinkFailed, "block 810 is refused")
+	report(out)
 	first := func() uint64 {
 		state, err := d.Log.State(t.Context())
 		must(t, err)
@@ -136,9 +147,9 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 	s := d.next()
 	d.next()
 	if first() != seqs[1] {
-		t.Errorf("the log begins with %d, want what the failed sink lacks: there is room", first())
+		t.Errorf("the log begins with %d, want what the sink lacks that is out: there is room", first())
 	}
-	if s.Sinks[1].Stopped != "block 810 is refused" || s.Sinks[0].Stopped != "" {
+	if failed := s.Sinks[1].Stopped == out.Reason; failed == out.ByRequest || s.Sinks[1].Paused != out.ByRequest || s.Sinks[0].Stopped != "" {
 		t.Errorf("stopped are %+v", s.Sinks)
 	}
 
@@ -149,18 +160,18 @@ func TestASinkThatHasFailedDoesNotHoldACrowdedLog(t *testing.T) {
 		must(t, second(d.Log.Publish(t.Context(), fmt.Sprintf("p.%d.9", i), 0, "filler", entry.Group{e})))
 	}
 	d.apply(5, all)
-	report(state.SinkPaused, "connection refused")
+	report(state.SinkReport{State: state.SinkPaused, Reason: "connection refused"})
 	d.next()
 	d.next()
 	if first() != seqs[1] {
-		t.Errorf("the log begins with %d, want what the paused sink lacks", first())
+		t.Errorf("the log begins with %d, want what the sink lacks that waits", first())
 	}
-	report(state.SinkFailed, "block 810 is refused")
+	report(out)
 	d.until("the log is trimmed", func(plan.Status) bool { return first() == last })
 	d.next()
 	if s := d.stored(); s.Epoch != 1 {
 		t.Errorf("epoch %d has begun for a sink that does not run", s.Epoch)
 	}
-	report(state.SinkRunning, "")
+	report(state.SinkReport{State: state.SinkRunning})
 	d.until("an epoch for the sink that is back", func(plan.Status) bool { return d.stored().Epoch > 1 })
 }

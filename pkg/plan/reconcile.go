@@ -35,6 +35,7 @@ type SinkStatus struct {
 	Live     queue.Position   // in the live lane
 	Covered  uint64           // blocks of the history that the destination holds
 	Stopped  string           // why it has stopped for good; empty: it has not
+	Paused   bool             // a person has paused it
 	Replays  bool             // blocks are being removed from it and read from the log again
 	Replay   Replaying        // of one that was asked for
 	Waits    string           // why live entries wait for it, if it does not say so itself

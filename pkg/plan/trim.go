@@ -22,9 +22,9 @@ type LogStatus struct {
 
 // trimStep removes from the log what every sink has committed. Entries younger than
 // the replay window stay, unless the log is getting full: the pipeline matters
-// more than the window. Nor does a sink that has stopped for good keep entries in a log
-// that is getting full while others still run: what it lacks is read again when it is
-// back.
+// more than the window. Nor does a sink that has stopped for good, or that a person has
+// paused, keep entries in a log that is getting full while others still run: what it lacks
+// is read again when it is back.
 type trimStep struct {
 	*reconciler
 	pace   pace
@@ -83,9 +83,9 @@ func (t *trimStep) trimLog(ctx context.Context, now *round) error {
 	return t.Log.TrimLanes(ctx, queue.History, history)
 }
 
-// running returns the sinks that have not stopped for good.
+// running returns the sinks that have not stopped for good and were not paused by a person.
 func running(sinks []SinkStatus) []SinkStatus {
-	return slices.DeleteFunc(slices.Clone(sinks), func(s SinkStatus) bool { return s.Stopped != "" })
+	return slices.DeleteFunc(slices.Clone(sinks), func(s SinkStatus) bool { return s.Stopped != "" || s.Paused })
 }
 
 // logStatus returns how full the log is, and which of the sinks holds the most of it:

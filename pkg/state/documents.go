@@ -114,6 +114,14 @@ type Partition struct {
 // Range returns the blocks of the partition.
 func (p Partition) Range() block.Range { return block.Range{Start: p.Start, End: p.End} }
 
+// RowsPerSecond returns how many rows a worker has read in a second; 0: unknown.
+func (p Partition) RowsPerSecond() float64 {
+	if p.Seconds <= 0 {
+		return 0
+	}
+	return float64(p.Rows) / p.Seconds
+}
+
 // ID names the partition in tasks and in the state: "<start>.<generation>".
 func (p Partition) ID() string { return fmt.Sprintf("%d.%d", p.Start, p.Generation) }
 
@@ -144,8 +152,11 @@ type SinkReport struct {
 	Rows     uint64    `json:"rows"` // written by the reporting process since it started
 	State    SinkState `json:"state"`
 	Reason   string    `json:"reason,omitempty"` // why it does not run
-	Read     time.Time `json:"read,omitzero"`    // when Coverage and Live were read from the destination
-	Updated  time.Time `json:"updated"`
+	// ByRequest says that it is paused because a person has asked for it: see [Pause].
+	ByRequest bool `json:"by_request,omitempty"`
+
+	Read    time.Time `json:"read,omitzero"` // when Coverage and Live were read from the destination
+	Updated time.Time `json:"updated"`
 }
 
 // liveJSON is a [LiveState] as reports have it.

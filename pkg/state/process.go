@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Process is what a process says about itself and one of its pipelines: every
 // [BeatEvery] while it runs, and when it ends. One that was killed says nothing more.
@@ -58,6 +61,19 @@ func (p Process) Runs(now time.Time) bool { return p.Ended.IsZero() && now.Sub(p
 
 // Lost reports whether the process has died without a word, or cannot reach NATS.
 func (p Process) Lost(now time.Time) bool { return p.Ended.IsZero() && now.Sub(p.Beat) >= LostAfter }
+
+// Command returns what people call the process: the command that started it.
+func (p Process) Command() string {
+	if p.Role == "run" {
+		return "ampipe run"
+	}
+	return p.Role
+}
+
+// String returns which process it is: ampipe run on vm (process 7365).
+func (p Process) String() string {
+	return fmt.Sprintf("%s on %s (process %d)", p.Command(), p.Host, p.PID)
+}
 
 // Replaces reports whether p may have the slot of another process: that has ended, is
 // lost, or was this one before it was restarted, as a container does, with the same name

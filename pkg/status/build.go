@@ -155,7 +155,7 @@ func (p *Pipeline) live(f Facts) {
 // sink describes a sink.
 func (p *Pipeline) sink(f Facts, facts SinkFacts, failed block.Set) Sink {
 	r := facts.Report
-	s := Sink{Name: facts.Name, Reported: facts.Reported, Unread: facts.History.Unread() + facts.Live.Unread()}
+	s := Sink{Name: facts.Name, Reported: facts.Reported, Unread: facts.History.Unread() + facts.Live.Unread(), DeadLetters: facts.Dead}
 	if !facts.History.Exists {
 		s.Unread = f.Log.Messages
 	}
@@ -185,6 +185,7 @@ func (p *Pipeline) sink(f Facts, facts SinkFacts, failed block.Set) Sink {
 		}
 	}
 	s.State, s.Reason, s.Since = p.sinkState(f, facts, failed)
+	s.ByRequest = s.State == SinkPaused && r.ByRequest && s.Reason == r.Reason
 	s.Replay = p.replay(f, facts)
 	if s.Unread > p.Log.Unread && s.State != SinkStopped || p.Log.HeldBy == "" {
 		p.Log.HeldBy, p.Log.Unread = s.Name, s.Unread

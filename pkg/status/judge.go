@@ -106,7 +106,7 @@ func (f Facts) epitaph(p *Process) string {
 		return "it was not started yet"
 	}
 	ago := progress.Duration(f.Now.Sub(p.Beat))
-	who := fmt.Sprintf("%s on %s (process %d)", nameOf(p.Role), p.Host, p.PID)
+	who := p.String()
 	switch {
 	case p.State == Lost:
 		return fmt.Sprintf("%s was lost %s ago, without a word", who, ago)
@@ -124,14 +124,6 @@ func overSince(p *Process) time.Time {
 		return time.Time{}
 	}
 	return p.Beat
-}
-
-// nameOf returns what people call a process of a role.
-func nameOf(role string) string {
-	if role == "run" {
-		return "ampipe run"
-	}
-	return role
 }
 
 // startAdvice returns what starts a stage again, once a cause is mended if there is one.
@@ -181,6 +173,10 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 				p.trouble(Failed, stage, p.startAdvice(o, stage, errorOf(p.last(stage))), s.Since, "%s does not run: %s", s.Name, s.Reason)
 			}
 		case SinkPaused:
+			if s.ByRequest {
+				p.trouble(Degraded, stage, "ampipe resume "+s.Name, s.Since, "%s is %s", s.Name, s.Reason)
+				continue
+			}
 			p.trouble(Degraded, stage, retried, s.Since, "%s is paused: %s", s.Name, s.Reason)
 		case SinkLive:
 			lag := time.Duration(s.LagSeconds * float64(time.Second))
@@ -188,6 +184,9 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 				p.trouble(Degraded, stage, "it catches up unless its destination is slower than the chain: see rows/s", time.Time{},
 					"%s is %s and %s behind", s.Name, progress.Duration(lag), count(s.LagBlocks, "block"))
 			}
+		}
+		if s.DeadLetters > 0 {
+			p.trouble(Degraded, "dead letters of "+s.Name, "`ampipe dlq list` shows why", time.Time{}, "%s has put %s aside", s.Name, count(s.DeadLetters, "row"))
 		}
 	}
 }
@@ -238,7 +237,7 @@ func (p *Pipeline) judgeWaits() {
 				p.Notes = append(p.Notes, t)
 				continue
 			case health.StateHung:
-				t.Level, t.Text, t.Next = Failed, w.Part+" hangs: "+w.Reason, "restart "+nameOf(one.Role)+" on "+one.Host
+				t.Level, t.Text, t.Next = Failed, w.Part+" hangs: "+w.Reason, "restart "+one.Command()+" on "+one.Host
 			case health.StateStopped:
 				t.Level, t.Text, t.Next = Failed, w.Part+" is stopped: "+w.Reason, "mend the cause and start it again"
 			}

@@ -113,11 +113,16 @@ type Sink struct {
 	Reason string    `json:"reason,omitempty"` // why it is paused, stopped or gone
 	Since  time.Time `json:"since,omitzero"`   // of Reason, if that is known
 
+	// ByRequest says that it is paused because of `ampipe pause`, and does not continue by itself.
+	ByRequest bool `json:"by_request"`
+
 	Wanted  uint64  `json:"wanted"`  // blocks of the history that it is to have
 	Covered uint64  `json:"covered"` // of them, those that its destination holds
 	Rows    uint64  `json:"rows"`    // that its processes have written since they began
 	PerSec  float64 `json:"rows_per_second"`
 	Unread  uint64  `json:"unread"` // entries of the log that it has still to apply
+
+	DeadLetters uint64 `json:"dead_letters"` // rows that its destination has refused, and that were put aside
 
 	Position   *block.Number `json:"position"`        // the last live block that it has; null: none
 	LagBlocks  uint64        `json:"lag_blocks"`      // live blocks that the log has and it lacks
@@ -159,7 +164,7 @@ const (
 	SinkWaiting  SinkState = "waiting"  // it has the history, and its live lane has not begun
 	SinkLive     SinkState = "live"
 	SinkComplete SinkState = "complete" // it has everything up to max_block
-	SinkPaused   SinkState = "paused"   // it waits, and continues by itself
+	SinkPaused   SinkState = "paused"   // it waits, and continues by itself unless that was asked for
 	SinkStopped  SinkState = "stopped"  // it does not continue by itself
 	SinkGone     SinkState = "gone"     // no process runs it
 )

@@ -138,6 +138,19 @@ func TestSentences(t *testing.T) {
 				f.Sinks[0].Report.State, f.Sinks[0].Report.Reason = state.SinkPaused, "the server cannot be reached"
 				f.Processes[0].Waits = []state.Wait{{Part: "sink lake", State: "failing", Reason: "the server cannot be reached"}}
 			}},
+		"paused by a person": {facts: live(), level: status.Degraded, next: "ampipe resume lake",
+			says: "lake is paused by ampipe pause since 2026-11-29 11:59:00 UTC; run ampipe resume lake", mend: func(f *status.Facts) {
+				paused := state.Pause{Paused: true, Since: ago(time.Minute)}
+				f.Sinks[0].Report.State, f.Sinks[0].Report.ByRequest, f.Sinks[0].Report.Reason = state.SinkPaused, true, paused.Reason("lake")
+				f.Processes[0].Waits = []state.Wait{{Part: "sink lake", State: "expected", Reason: paused.Reason("lake")}}
+			}},
+		"paused by a person, and started again": {facts: live(), level: status.Degraded, says: "lake is paused: the server cannot be reached",
+			next: "it is tried again", mend: func(f *status.Facts) {
+				f.Sinks[0].Report.State, f.Sinks[0].Report.ByRequest, f.Sinks[0].Report.Updated = state.SinkPaused, true, ago(time.Minute)
+				f.Processes[0].Started = ago(30 * time.Second)
+				f.Sinks[1].Report.Updated = ago(time.Second)
+				f.Processes[0].Waits = []state.Wait{{Part: "sink lake", State: "failing", Reason: "the server cannot be reached"}}
+			}},
 		"killed": {facts: live(), level: status.Failed, says: "nothing runs: ampipe run on node-1 (process 77) was lost 15 s ago, without a word",
 			next: "start ampipe run again", mend: func(f *status.Facts) { f.Processes[0].Beat = ago(15 * time.Second) }},
 		"killed just now, with its server": {facts: live(), alone: true, level: status.Failed, says: "nothing runs: ampipe run on node-1 (process 77) was lost 2.0 s ago, without a word"},

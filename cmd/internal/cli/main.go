@@ -16,7 +16,9 @@ import (
 // Main runs a command and returns the process's exit code.
 func Main(root *cobra.Command) int {
 	prepare(root)
-	return ops.Main(reporter(os.Args[1:]), func(ctx context.Context) error { return root.ExecuteContext(ctx) })
+	ctx, stop := untilSignal()
+	defer stop()
+	return ops.Main(ctx, reporter(os.Args[1:]), func(ctx context.Context) error { return root.ExecuteContext(ctx) })
 }
 
 // reporter returns what prints the error of a process. It reads the command line itself:

@@ -313,6 +313,19 @@ func (w *watch) sizes() []uint64 {
 	return rows
 }
 
+// steps returns what the commits have changed of the live lane, in order.
+func (w *watch) steps() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for _, c := range w.commits {
+		for _, s := range c.Live {
+			all = append(all, map[bool]string{true: "undone ", false: "has "}[s.Undone]+s.Blocks.String())
+		}
+	}
+	return all
+}
+
 // story is the sequence of states reported.
 func (w *watch) story() []string {
 	w.mu.Lock()

@@ -11,12 +11,16 @@ import (
 // Commit is what one transaction did.
 type Commit struct {
 	sink.Applied
+	Dead    int           // rows of its entries that the destination has refused, and that are dead letters
 	Ranges  []block.Range // of its entries, as they came
 	Entries int
 	Bytes   int // of the entries as published
 	Took    time.Duration
-	Oldest  time.Time // when the log took the first of its entries; zero: unknown
-	Marks   []Mark    // of the watermarks among the entries
+	Oldest  time.Time  // when the log took the first of its entries; zero: unknown
+	Marks   []Mark     // of the watermarks among the entries
+	Live    []LiveStep // of the live entries, but those that were applied before
+
+	changes []liveChange // of the live entries, until Live is known
 }
 
 // Mark is a watermark of the live lane that a destination has applied: it has every
@@ -29,6 +33,7 @@ type Mark struct {
 // add counts an entry of the log, and a change made of it.
 func (c *Commit) add(u unit) {
 	c.Entries++
+	c.Dead += u.dead
 	c.Ranges = append(c.Ranges, u.change.Range)
 	c.Bytes += len(u.message.Payload)
 	if c.Oldest.IsZero() || u.message.Time.Before(c.Oldest) {
@@ -36,6 +41,11 @@ func (c *Commit) add(u unit) {
 	}
 	if u.change.Live && u.change.Kind == entry.Watermark {
 		c.Marks = append(c.Marks, Mark{Number: u.change.Range.Last(), Seen: u.change.Seen})
+	}
+	if u.change.Live {
+		change := u.change
+		change.Records = nil // they may be released before the commit
+		c.changes = append(c.changes, liveChange{u.message.run.steps, change})
 	}
 }
 

@@ -86,6 +86,9 @@ func (o *order) read(take context.Context) bool {
 	backoff := fault.Backoff{GiveUp: fault.Forever, Min: o.Backoff.Min, Max: cmp.Or(o.Backoff.Max, askPause)}
 	err := fault.Retry(take, backoff, func(ctx context.Context) error {
 		s, err := o.Writer.State(ctx)
+		if err == nil {
+			o.run.steps.begin(s.Live)
+		}
 		// What was passed on may not be committed yet; it still counts.
 		if l := s.Live; err == nil && (!o.started || l.Epoch > o.epoch || (l.Epoch == o.epoch && l.Seq > o.seq)) {
 			o.started, o.epoch, o.seq = l.Started, l.Epoch, l.Seq

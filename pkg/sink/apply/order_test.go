@@ -91,6 +91,18 @@ func (r *env) wantStory() {
 	r.wantRows(map[block.Range]int{block.Closed(10, 13): 1, block.Closed(14, 19): 2, block.Closed(20, 29): 3})
 }
 
+// wantStorySteps fails unless the observer was told each step of the story once, in order.
+func (r *env) wantStorySteps() {
+	r.Helper()
+	want := []string{
+		"has [10, 15)", "has [15, 19)", // those from 15 to 21 were not complete when they were undone
+		"undone [14, 19)", "has [14, 22)", "undone [20, 22)", "has [20, 30)",
+	}
+	if got := r.watch.steps(); !slices.Equal(got, want) {
+		r.Errorf("the observer was told %q, want %q", got, want)
+	}
+}
+
 // wantRows fails unless exactly these blocks are covered and have so many rows.
 func (r *env) wantRows(want map[block.Range]int) {
 	r.Helper()
@@ -202,6 +214,7 @@ func TestLiveEntriesComeInAnyOrder(t *testing.T) {
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				r.wantStory()
+				r.wantStorySteps()
 				r.stopped(stop, log)
 				for _, m := range log.all {
 					if _, acked := m.counts(); acked != 1 {

@@ -19,16 +19,17 @@ const (
 
 // reporter says how far a sink has come. Only one goroutine uses it.
 type reporter struct {
-	run      *run
-	runs     []*run // of each kind of lanes
-	coverage block.Set
-	live     state.LiveState
-	known    bool // coverage has been read: an empty one would have everything queued again
-	asOf     time.Time
-	sent     state.SinkReport
-	failing  bool
-	looked   time.Time // when the destination was last asked
-	written  uint64    // rows at that time
+	run       *run
+	runs      []*run // of each kind of lanes
+	coverage  block.Set
+	live      state.LiveState
+	known     bool // coverage has been read: an empty one would have everything queued again
+	asOf      time.Time
+	sent      state.SinkReport
+	byRequest bool // the sink is paused because a person has asked for it
+	failing   bool
+	looked    time.Time // when the destination was last asked
+	written   uint64    // rows at that time
 }
 
 // loop reports, if something has changed, until ctx ends: soon after rows have
@@ -81,7 +82,7 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 	}
 	report := state.SinkReport{
 		Name: r.run.Table.Sink, Coverage: r.coverage, Live: r.live, Rows: rows,
-		State: as, Reason: reason, Read: r.asOf, Updated: time.Now(),
+		State: as, Reason: reason, ByRequest: r.byRequest, Read: r.asOf, Updated: time.Now(),
 	}
 	if paused != nil && reason == "" {
 		report.Reason = paused.Error()
@@ -129,6 +130,7 @@ func (r *reporter) read(ctx context.Context) error {
 
 func (r *reporter) same(report state.SinkReport) bool {
 	s := r.sent
-	return s.Name == report.Name && s.Rows == report.Rows && s.State == report.State && s.Reason == report.Reason &&
+	return s.Name == report.Name && s.Rows == report.Rows &&
+		s.State == report.State && s.Reason == report.Reason && s.ByRequest == report.ByRequest &&
 		s.Live == report.Live && s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -114,11 +115,15 @@ func shown(u *url.URL, endpoint string) string {
 	return text
 }
 
-// ownTransport returns a transport whose connections its owner can close.
+// ownTransport returns a transport whose connections its owner can close. It is as
+// [http.DefaultTransport], for which the program may have put something else.
 func ownTransport() limitedTransport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = probeWriters
-	return limitedTransport{t}
+	dialer := net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	return limitedTransport{&http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
+		MaxIdleConns: 100, MaxIdleConnsPerHost: probeWriters, IdleConnTimeout: 90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
+	}}
 }
 
 // longestName is what the clouds take for the name of an object.
