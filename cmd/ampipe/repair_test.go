@@ -187,11 +187,25 @@ func TestRepair(t *testing.T) {
 		t.Errorf("%d rows are where no block has come yet", n[0])
 	}
 
+	// What the destination does to the rows, no reading of them mends.
+	pg.run(`CREATE FUNCTION public.alters() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.address := '\x01'; RETURN NEW; END $$;
+		UPDATE public.logs SET address = '\x02' WHERE block_num = 20;
+		CREATE TRIGGER alters BEFORE INSERT ON public.logs FOR EACH ROW WHEN (NEW.block_num = 20) EXECUTE FUNCTION public.alters()`)
+	v := s.compared(ops.ExitIncomplete, "--repair")["pg"]
+	if r := v.Repair; v.Differing != 1 || r.Outcome != "left" || len(r.Blocks) != 2 || r.Equal != 0 || len(r.Left) != 1 ||
+		!strings.HasPrefix(r.Left[0].Reason, "they still differ after they were read from Amp again: ") {
+		t.Errorf("%+v, %+v", v, r)
+	}
+	pg.run("DROP TRIGGER alters ON public.logs")
+
 	s.removeFile()
 	if v := s.compared(ops.ExitIncomplete)["lake"]; v.Unreadable == 0 || v.Equal+v.Unreadable != v.Blocks {
 		t.Errorf("%+v", v)
 	}
 	found = s.compared(ops.ExitDone, "--repair")
+	if v := found["pg"]; v.Repair.Outcome != "repaired" || v.Repair.Equal != 1 {
+		t.Errorf("%+v, %+v", v, v.Repair)
+	}
 	if v := found["lake"]; v.Result != "equal" || v.Repair.Outcome != "repaired" || v.Repair.Equal == 0 {
 		t.Errorf("%+v, %+v", v, v.Repair)
 	}
@@ -218,6 +232,12 @@ func TestRepairOfWhatDoesNotRun(t *testing.T) {
 			!slices.Contains(v.Notes, "no process runs the sink: it does that when it is started; compare again afterwards") {
 			t.Errorf("%s: %+v, %+v", name, v, v.Repair)
 		}
+	}
+	o := s.overview("asked", func(o status.Overview) bool {
+		return o.Level == status.Degraded && strings.Contains(o.Sentence, "waits, and no process runs the sink")
+	})
+	if r := o.Pipelines[0].Sinks[0].Replay; r == nil || r.State != status.ReplayWaits || r.Blocks != 2 || r.Left != 2 {
+		t.Errorf("status shows the replay %+v", r)
 	}
 	code, out = s.command(firstMinute, "", "verify", "--repair")
 	if code != ops.ExitFailed || lineWith(out, `sink "pg" was not repaired: blocks [7, 9) of sink pg are being replayed already`) == "" {

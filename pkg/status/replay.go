@@ -43,13 +43,15 @@ func (p *Pipeline) judgeReplays(o Options) {
 			p.trouble(Degraded, part, "mend the cause, then ask again: ampipe replay "+s.Name+" …", time.Time{}, "the replay of %s has failed: %s", s.Name, r.Error)
 		case r.State == ReplayWaits && !runs:
 			p.trouble(Degraded, part, p.startAdvice(o, stageSink(s.Name), ""), r.Asked,
-				"%s of %s are to be loaded again, and no process of it runs", count(r.Blocks, "block"), s.Name)
+				"a replay of %s of %s waits, and no process runs the sink", count(r.Blocks, "block"), s.Name)
+		case s.ByRequest:
+			p.note(part, r.Asked, "a replay of %s of %s begins when the sink is resumed", count(r.Blocks, "block"), s.Name)
 		case r.State == ReplayWaits:
-			p.note(part, r.Asked, "%s of %s are to be loaded again; it begins within seconds", count(r.Blocks, "block"), s.Name)
+			p.note(part, r.Asked, "a replay of %s of %s begins within seconds", count(r.Blocks, "block"), s.Name)
 		default:
-			p.note(part, r.Asked, "%s of %s are loaded again%s: %s of %s are left", count(r.Blocks, "block"), s.Name,
-				map[string]string{string(state.ReplayRemoves): ", and are being removed", string(state.ReplayReads): " from the log", "load": " from Amp"}[r.Step],
-				progress.Grouped(r.Left), progress.Grouped(r.Blocks))
+			p.note(part, r.Asked, "a replay of %s of %s %s; %s to load", count(r.Blocks, "block"), s.Name,
+				map[string]string{string(state.ReplayRemoves): "removes them", string(state.ReplayReads): "reads the log", "load": "reads them from Amp"}[r.Step],
+				progress.Grouped(r.Left))
 		}
 	}
 }
