@@ -214,15 +214,14 @@ func (v *verification) replay(ctx context.Context, w *withoutLetters, request st
 	}
 	ask := &asked{sink: v.sink.Name, kv: kv, request: request}
 	for _, d := range v.found.Differences {
-		if d.Beyond {
+		if d.Beyond && request.Blocks.Covers(d.Blocks) {
 			ask.only.Add(d.Blocks)
 		}
 	}
-	text, err := ask.look(asking, conn, v.config.Name, facts.Parts)
+	err = ask.look(asking, conn, v.config.Name, facts.Parts, v.say)
 	if err != nil {
 		return false, err
 	}
-	v.say("%s", text)
 	v.repaired.Blocks = append(v.repaired.Blocks, request.Blocks.Ranges()...)
 	if v.options.DryRun {
 		v.repaired.Outcome = repairWould

@@ -61,11 +61,12 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		return err
 	}
 	asked := &asked{sink: r.Sink, kv: kv, request: request}
-	text, err := asked.look(ctx, conn, p.Name, facts.Parts)
+	err = asked.look(ctx, conn, p.Name, facts.Parts, func(format string, args ...any) {
+		say(o.out(), "%s: %s", p.Name, fmt.Sprintf(format, args...))
+	})
 	if err != nil {
 		return err
 	}
-	say(o.out(), "%s: %s", p.Name, text)
 	if r.DryRun {
 		return nil
 	}
@@ -91,32 +92,33 @@ type asked struct {
 
 // look refuses a request beside one that is under way, and says how many blocks come from
 // where.
-func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts []state.Partition) (text string, err error) {
+func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts []state.Partition, say func(string, ...any)) error {
 	before, rev, err := a.kv.Replay(ctx, a.sink)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return "", fmt.Errorf("look for a replay that is under way: %w", err)
+		return fmt.Errorf("look for a replay that is under way: %w", err)
 	}
 	if before.UnderWay() {
-		return "", fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
+		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
 			before.Blocks, a.sink))
 	}
 	a.rev = rev
 	log, err := conn.Log(ctx, pipeline, queue.LogConfig{})
 	if err != nil {
-		return "", fmt.Errorf("open the log: %w", err)
+		return fmt.Errorf("open the log: %w", err)
 	}
 	held, err := heldByLog(ctx, log, parts, a.request.FromLog)
 	if err != nil {
-		return "", err
+		return err
 	}
 	loaded := without(a.request.Blocks, a.only)
-	all := loaded.Len()
-	text = fmt.Sprintf("%s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
-		progress.Count(all), a.sink, progress.Count(held.Len()), progress.Count(all-held.Len()), loaded)
-	if n := a.only.Len(); n > 0 {
-		text += fmt.Sprintf("; rows of %s blocks are removed: %v", progress.Count(n), a.only)
+	if all := loaded.Len(); all > 0 {
+		say("%s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
+			progress.Count(all), a.sink, progress.Count(held.Len()), progress.Count(all-held.Len()), loaded)
 	}
-	return text, nil
+	if n := a.only.Len(); n > 0 {
+		say("rows of %s blocks that have not come yet are removed: %v", progress.Count(n), a.only)
+	}
+	return nil
 }
 
 // save leaves the request for the sink's processes.
