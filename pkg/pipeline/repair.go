@@ -50,7 +50,8 @@ const (
 	mostRounds = 100
 	// repairLook is how often it is looked how far a repair is.
 	repairLook = 500 * time.Millisecond
-	// repairPatience is how long a repair may stand still.
+	// repairPatience is how long a repair may stand still, beside the time that the sink may
+	// gather entries.
 	repairPatience = 3 * time.Minute
 )
 
@@ -153,7 +154,7 @@ func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Le
 		reasons[reason].Add(r)
 	}
 	reorg := fmt.Sprintf("a reorg may still replace blocks from %d on: give the command again when the chain has passed them", final)
-	if v.config.Range.MaxBlock != nil {
+	if end := v.config.Range.MaxBlock; end != nil && holds.Coverage.Covers(block.Range{Start: final, End: *end}) {
 		reorg = fmt.Sprintf("a reorg may still replace blocks from %d on, and the pipeline ends there: raise max_block and start it again", final)
 	}
 	for _, d := range v.found.Differences {
@@ -222,7 +223,7 @@ func (v *verification) replay(ctx context.Context, w *withoutLetters, request st
 	if err != nil {
 		return false, err
 	}
-	v.repaired.Blocks = append(v.repaired.Blocks, request.Blocks.Ranges()...)
+	v.repaired.Blocks = block.NewSet(append(v.repaired.Blocks, request.Blocks.Ranges()...)...).Ranges()
 	if v.options.DryRun {
 		v.repaired.Outcome = repairWould
 		return false, nil
@@ -231,9 +232,17 @@ func (v *verification) replay(ctx context.Context, w *withoutLetters, request st
 	if err != nil {
 		return false, err
 	}
-	if !sinkRuns(facts, conn, v.sink.Name) {
+	paused := func(s status.SinkFacts) bool {
+		return s.Name == v.sink.Name && s.Report.State == state.SinkPaused && s.Report.ByRequest
+	}
+	switch {
+	case !sinkRuns(facts, conn, v.sink.Name):
 		v.repaired.Outcome = repairAsked
 		v.say("no process runs the sink: it does that when it is started; compare again afterwards")
+		return false, nil
+	case slices.ContainsFunc(facts.Sinks, paused):
+		v.repaired.Outcome = repairAsked
+		v.say("the sink is paused: it does that after ampipe resume %s; compare again afterwards", v.sink.Name)
 		return false, nil
 	}
 	err = v.awaitReplay(ctx, conn, w, ask)
@@ -273,8 +282,8 @@ func (v *verification) awaitReplay(ctx context.Context, conn *natsConn, w sink.W
 		if at := (progress{rev, lacking}); at != last {
 			last, moved = at, time.Now()
 		}
-		if time.Since(moved) > repairPatience {
-			return fmt.Errorf("%s; what was asked for is done when that is mended", v.stands(ctx, conn, lacking))
+		if patience := repairPatience + v.sink.CommitDelay(); time.Since(moved) > patience {
+			return fmt.Errorf("%s; what was asked for is done when that is mended", v.stands(ctx, conn, lacking, patience))
 		}
 		err = fault.Sleep(ctx, repairLook)
 		if err != nil {
@@ -299,8 +308,8 @@ func (v *verification) lacking(holds sink.State, blocks block.Set) (n uint64) {
 }
 
 // stands says why a repair stands still, as far as the state of the pipeline says it.
-func (v *verification) stands(ctx context.Context, conn *natsConn, lacking uint64) string {
-	text := fmt.Sprintf("%s of its blocks have not come for %v", progress.Grouped(lacking), repairPatience)
+func (v *verification) stands(ctx context.Context, conn *natsConn, lacking uint64, patience time.Duration) string {
+	text := fmt.Sprintf("%s of its blocks have not come for %v", progress.Grouped(lacking), patience)
 	facts, err := status.Read(ctx, conn.Conn, v.config.Name)
 	if err != nil {
 		return text
