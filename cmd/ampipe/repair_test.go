@@ -17,7 +17,8 @@ import (
 )
 
 // followed is three, but it follows the chain.
-var followed = strings.Replace(three, "range: { max_block: 40 }", "range: { reorg_buffer: 5 }", 1)
+var followed = strings.NewReplacer("range: { max_block: 40 }", "range: { reorg_buffer: 5 }",
+	"path: ./lake", "path: ./lake, max_commit_delay: 500ms").Replace(three)
 
 // ended is three, and all of it is history.
 var ended = strings.Replace(three, "max_block: 40", "max_block: 40, reorg_buffer: 5", 1)
