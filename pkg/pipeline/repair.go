@@ -111,7 +111,8 @@ func (v *verification) repairAll(ctx context.Context, w *withoutLetters) error {
 			return err
 		}
 	}
-	return fmt.Errorf("other blocks differ each time that blocks were loaded again, %d times: another program writes to the destination", mostRounds)
+	return fmt.Errorf("other blocks differ each time that blocks were loaded again, %d times: "+
+		"another program writes to the destination", mostRounds)
 }
 
 // beyondAgain looks for rows of blocks beyond those that the destination holds, again.

@@ -40,7 +40,8 @@ func (p *Pipeline) judgeReplays(o Options) {
 		runs := p.runs(stageSink(s.Name)) != nil
 		switch {
 		case r.State == ReplayFailed:
-			p.trouble(Degraded, part, "mend the cause, then ask again: ampipe replay "+s.Name+" …", time.Time{}, "the replay of %s has failed: %s", s.Name, r.Error)
+			p.trouble(Degraded, part, "mend the cause, then ask again: ampipe replay "+s.Name+" …", time.Time{},
+				"the replay of %s has failed: %s", s.Name, r.Error)
 		case r.State == ReplayWaits && !runs:
 			p.trouble(Degraded, part, p.startAdvice(o, stageSink(s.Name), ""), r.Asked,
 				"a replay of %s of %s waits, and no process runs the sink", count(r.Blocks, "block"), s.Name)
