@@ -2,29 +2,55 @@ package main
 
 import (
 	"context"
+	"errors"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
 	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
 func verifyCommand(flags *cli.Flags) *cobra.Command {
-	var deep bool
-	c := each(flags, "verify", "Compare source and destination, block by block",
-		`Reads the range from the source and from every destination and compares the
+	var deep, asJSON, repair, dryRun bool
+	compare := forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		o.Deep, o.JSON, o.Repair, o.DryRun = deep, asJSON, repair, dryRun
+		if o.Columns, _ = ops.Size(os.Stdout); o.Columns == 0 {
+			o.Columns = defaultColumns
+		}
+		return pipeline.Verify(ctx, p, o)
+	})
+	c := &cobra.Command{
+		Use:     "verify [PIPELINE…]",
+		Aliases: []string{"diff"},
+		Short:   "Compare source and destination, block by block",
+		Long: `Reads the range from the source and from every destination and compares the
 number of rows and the content of each block. Names every block that differs, or
-that cannot be compared, and then ends with exit code 3. A sink that cannot be
-reached does not keep the others from being compared; the exit code is 1 then.
+that cannot be compared, shows a table of the sinks, and then ends with exit code 3
+if blocks differ. A sink that cannot be reached does not keep the others from being
+compared; the exit code is 1 then.
+
+--repair removes exactly the blocks that differ from their destination and loads them
+again, as ampipe replay does, waits for them and compares them again. Other blocks and
+other destinations are not touched, and the live chain is followed meanwhile. Where
+processes have users of their own in NATS it needs the planner's.
 
 In Redis it finds the rows of a block by the index that ampipe keeps. --deep also
 scans the keys, for rows that are in no index. Other destinations have none: there
 verify reads every row of these blocks from the table itself, also without --deep.`,
-		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-			o.Deep = deep
-			return pipeline.Verify(ctx, p, o)
-		})
+		ValidArgsFunction: flags.Pipelines,
+		RunE: func(c *cobra.Command, names []string) error {
+			if dryRun && !repair {
+				return ops.Config(errors.New("--dry-run goes with --repair: it says what would be loaded again"))
+			}
+			return compare(c, names)
+		},
+	}
 	c.Flags().BoolVar(&deep, "deep", false, "also scan Redis for rows that are in no index")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line (docs/verify.md)")
+	c.Flags().BoolVar(&repair, "repair", false, "load exactly the blocks again that differ")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "with --repair: only say what would be done")
 	return c
 }

@@ -71,6 +71,7 @@ func (c *sinkCommand) run(ctx context.Context, d sink.Destination) error {
 	case "doctor":
 		return c.diagnose(ctx, p, o)
 	case "verify":
+		o.JSON = false // that is how the log is written
 		return Verify(ctx, p, o)
 	case "", "run":
 	default:

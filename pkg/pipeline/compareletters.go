@@ -144,7 +144,7 @@ func (v *verification) compareLetters(ctx context.Context, w *withoutLetters) er
 }
 
 // reportLetters prints what the dead letters of a sink explain.
-func (v *verification) reportLetters(o Options, w *withoutLetters) {
+func (v *verification) reportLetters(w *withoutLetters) {
 	rows, blocks := 0, 0
 	for n, left := range w.left {
 		if left > 0 && !v.stale.Has(n) {
@@ -152,11 +152,10 @@ func (v *verification) reportLetters(o Options, w *withoutLetters) {
 		}
 	}
 	if rows > 0 {
-		say(o.out(), "%s: %s rows of %s blocks are dead letters, and not in the destination; `ampipe dlq list` shows why",
-			v.sink.Name, progress.Grouped(uint64(rows)), progress.Grouped(uint64(blocks)))
+		v.say("%s rows of %s blocks are dead letters, and not in the destination; `ampipe dlq list` shows why",
+			progress.Grouped(uint64(rows)), progress.Grouped(uint64(blocks)))
 	}
 	if n := v.stale.Len(); n > 0 {
-		say(o.out(), "%s: blocks %v hold all of their rows, also those that are dead letters: these letters are out of date",
-			v.sink.Name, v.stale)
+		v.say("blocks %v hold all of their rows, also those that are dead letters: these letters are out of date", v.stale)
 	}
 }

@@ -29,6 +29,7 @@ type Difference struct {
 	Blocks              block.Range
 	Source, Destination sink.BlockDigest
 	Reason              error // why the blocks cannot be compared; then nothing is known of the digests
+	Beyond              bool  // the destination has rows of blocks that it does not claim to hold
 }
 
 // String returns what differs.
@@ -40,6 +41,8 @@ func (d Difference) String() string {
 	switch {
 	case d.Reason != nil:
 		return fmt.Sprintf("%s: cannot be compared: %v", blocks, brief(d.Reason))
+	case d.Beyond:
+		return fmt.Sprintf("%s: %d rows in the destination, where these blocks have not come yet", blocks, d.Destination.Rows)
 	case d.Source.Rows != d.Destination.Rows:
 		return fmt.Sprintf("%s: %d rows in the source, %d in the destination", blocks, d.Source.Rows, d.Destination.Rows)
 	default:
@@ -63,7 +66,7 @@ func (d Difference) alike(o Difference) bool {
 	if d.Reason != nil || o.Reason != nil {
 		return d.Reason != nil && o.Reason != nil && d.Reason.Error() == o.Reason.Error()
 	}
-	return cmp.Compare(d.Source.Rows, d.Destination.Rows) == cmp.Compare(o.Source.Rows, o.Destination.Rows) &&
+	return d.Beyond == o.Beyond && cmp.Compare(d.Source.Rows, d.Destination.Rows) == cmp.Compare(o.Source.Rows, o.Destination.Rows) &&
 		(d.Source.Rows == 0) == (o.Source.Rows == 0) && (d.Destination.Rows == 0) == (o.Destination.Rows == 0)
 }
 
@@ -173,5 +176,18 @@ func unreadableBy(err error) ([]sink.Unreadable, bool) {
 }
 
 func notReadBack(err error) error {
-	return fmt.Errorf("the destination cannot read it back: %w", err)
+	return &unreadableError{fmt.Errorf("the destination cannot read it back: %w", err)}
+}
+
+// unreadableError is a reason why blocks cannot be compared that lies in what the
+// destination holds of them.
+type unreadableError struct{ error }
+
+func (e *unreadableError) Unwrap() error { return e.error }
+
+// replaceable reports whether blocks that cannot be compared for a reason can be removed
+// from the destination, and loaded again.
+func replaceable(reason error) bool {
+	_, is := errors.AsType[*unreadableError](reason)
+	return is && !errors.Is(reason, sink.ErrNotRemovable)
 }

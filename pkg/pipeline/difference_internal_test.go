@@ -41,11 +41,11 @@ func TestDifferencesAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			v := &verification{sink: config.Sink{Name: "pg"}, all: block.Range{End: 100_000}}
+			v := &verification{options: Options{Out: &out}, sink: config.Sink{Name: "pg"}, all: block.Range{End: 100_000}}
 			for i := range c.n {
 				v.found.add(Comparison{Differences: []Difference{c.each(i * c.step)}})
 			}
-			v.report(Options{Out: &out}, true)
+			v.report(true)
 			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 			if len(lines) != c.lines || !strings.HasPrefix(lines[0], c.first) || !strings.HasPrefix(lines[len(lines)-1], c.last) {
 				t.Errorf("%d lines, want %d: from %q to %q", len(lines), c.lines, lines[0], lines[len(lines)-1])

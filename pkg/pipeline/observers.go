@@ -177,6 +177,7 @@ func overview(s plan.Status) progress.Overview {
 		}
 		o.Sinks[sink.Name] = progress.SinkOverview{
 			Wanted: sink.Wanted, Missing: sink.Missing, Behind: sink.Behind, Oldest: sink.Oldest,
+			ReplayBlocks: sink.Replay.Blocks, ReplayLeft: sink.Replay.Left, ReplayFailed: sink.Replay.Failed,
 			Pending:      map[string]uint64{"history": history, "live": sink.Live.Unread()},
 			Acknowledged: map[string]uint64{"history": sink.Position.AckFloor, "live": sink.Live.AckFloor},
 		}

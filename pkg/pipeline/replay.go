@@ -54,47 +54,85 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if err != nil {
 		return ops.Config(err)
 	}
+	if request.Blocks.Len() == 0 {
+		say(o.out(), "%s: sink %s holds none of these blocks; nothing is to be done", p.Name, r.Sink)
+		return nil
+	}
 	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return err
 	}
-	before, rev, err := kv.Replay(ctx, r.Sink)
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return fmt.Errorf("look for a replay that is under way: %w", err)
-	}
-	if before.UnderWay() {
-		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
-			before.Blocks, r.Sink))
-	}
-	log, err := conn.Log(ctx, p.Name, queue.LogConfig{})
-	if err != nil {
-		return fmt.Errorf("open the log: %w", err)
-	}
-	held, err := heldByLog(ctx, log, facts.Parts, request.FromLog)
+	asked := &asked{sink: r.Sink, kv: kv, request: request}
+	err = asked.look(ctx, conn, p.Name, facts.Parts, func(format string, args ...any) {
+		say(o.out(), "%s: %s", p.Name, fmt.Sprintf(format, args...))
+	})
 	if err != nil {
 		return err
 	}
-	all := request.Blocks.Len()
-	if all == 0 {
-		say(o.out(), "%s: sink %s holds none of these blocks; nothing is to be done", p.Name, r.Sink)
-		return nil
-	}
-	say(o.out(), "%s: %s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
-		p.Name, progress.Count(all), r.Sink, progress.Count(held.Len()), progress.Count(all-held.Len()), request.Blocks)
 	if r.DryRun {
 		return nil
 	}
-	if _, err := kv.SaveReplay(ctx, r.Sink, request, rev); err != nil {
-		if errors.Is(err, queue.ErrConflict) {
-			return fault.Permanent(fmt.Errorf("somebody else has just asked for a replay of sink %s: wait until it is done", r.Sink))
-		}
-		return fmt.Errorf("ask for the replay: %w", err)
+	if err := asked.save(ctx); err != nil {
+		return err
 	}
 	when := "the sink does it now, beside the live chain"
 	if !sinkRuns(facts, conn, r.Sink) {
 		when = "the sink does it when it is started"
 	}
 	say(o.out(), "%s: %s", p.Name, when)
+	return nil
+}
+
+// asked is a request for a replay that is made.
+type asked struct {
+	sink    string
+	kv      *queue.State
+	request state.Replay
+	only    block.Set // of its blocks, those that are removed and not loaded again
+	rev     uint64    // of the request before, or once it is saved of this one
+}
+
+// look refuses a request beside one that is under way, and says how many blocks come from
+// where.
+func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts []state.Partition, say func(string, ...any)) error {
+	before, rev, err := a.kv.Replay(ctx, a.sink)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return fmt.Errorf("look for a replay that is under way: %w", err)
+	}
+	if before.UnderWay() {
+		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
+			before.Blocks, a.sink))
+	}
+	a.rev = rev
+	log, err := conn.Log(ctx, pipeline, queue.LogConfig{})
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	held, err := heldByLog(ctx, log, parts, a.request.FromLog)
+	if err != nil {
+		return err
+	}
+	loaded := without(a.request.Blocks, a.only)
+	if all := loaded.Len(); all > 0 {
+		say("%s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
+			progress.Count(all), a.sink, progress.Count(held.Len()), progress.Count(all-held.Len()), loaded)
+	}
+	if n := a.only.Len(); n > 0 {
+		say("rows of %s blocks that have not come yet are removed: %v", progress.Count(n), a.only)
+	}
+	return nil
+}
+
+// save leaves the request for the sink's processes.
+func (a *asked) save(ctx context.Context) error {
+	rev, err := a.kv.SaveReplay(ctx, a.sink, a.request, a.rev)
+	if errors.Is(err, queue.ErrConflict) {
+		return fault.Permanent(fmt.Errorf("somebody else has just asked for a replay of sink %s: wait until it is done", a.sink))
+	}
+	if err != nil {
+		return fmt.Errorf("ask for the replay: %w", err)
+	}
+	a.rev = rev
 	return nil
 }
 
@@ -112,15 +150,7 @@ func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Repla
 	if f.Sinks[at].Reported.IsZero() {
 		return state.Replay{}, fmt.Errorf("sink %s has not said yet what it holds: start it first", r.Sink)
 	}
-	final := block.Max
-	if live := report.Live; live.Started {
-		confirmed := live.After()
-		buffer := block.Number(p.Range.ReorgBuffer)
-		if own, ok := p.Range.ReorgBuffers[f.Spec.Network]; ok {
-			buffer = block.Number(own)
-		}
-		final = max(min(live.Start, confirmed), confirmed-min(confirmed, buffer))
-	}
+	final := finalBlock(p, f.Spec.Network, report.Live)
 	wanted := block.NewSet(block.Range{End: final})
 	if len(r.Ranges) > 0 {
 		wanted = block.Set{}
@@ -135,17 +165,23 @@ func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Repla
 		}
 		wanted.Add(one)
 	}
-	request := state.Replay{Step: state.ReplayRemoves, Asked: f.Now, Updated: f.Now}
+	var blocks block.Set
 	for _, r := range report.Coverage.Ranges() {
 		for _, w := range wanted.Ranges() {
-			request.Blocks.Add(r.Intersect(w))
+			blocks.Add(r.Intersect(w))
 		}
 	}
-	request.FromLog = request.Blocks.Clone()
-	if report.Live.Started { // the live lane's are not in a partition, or what is there may be of another fork
-		request.FromLog.Remove(block.Range{Start: report.Live.Start, End: block.Max + 1})
+	return replayOf(blocks, report.Live, f.Now), nil
+}
+
+// replayOf returns the request to load blocks again of a destination whose live lane is so
+// far.
+func replayOf(blocks block.Set, live state.LiveState, now time.Time) state.Replay {
+	request := state.Replay{Step: state.ReplayRemoves, Blocks: blocks, FromLog: blocks.Clone(), Asked: now, Updated: now}
+	if live.Started { // the live lane's are not in a partition, or what is there may be of another fork
+		request.FromLog.Remove(block.Range{Start: live.Start, End: block.Max + 1})
 	}
-	return request, nil
+	return request
 }
 
 // heldByLog returns which of the blocks the lanes of the partitions have.

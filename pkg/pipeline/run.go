@@ -37,6 +37,9 @@ type Options struct {
 
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: also search for rows that are of no block
+	Repair      bool // Verify: have blocks that differ loaded again
+	DryRun      bool // with Repair: only say what would be done
+	Columns     int  // Verify: how wide a table may be; 0: as wide as it is
 
 	// Reload has configurations that were read again: a run takes of them what may change
 	// while it runs, and logs what does not; nil: there are none.

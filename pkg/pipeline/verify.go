@@ -38,9 +38,15 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 		return err
 	}
 	sinks := o.sinksHere(p)
+	var all []Verified
 	for _, c := range o.sinksElsewhere(p) {
 		if len(sinks) == 0 {
 			return fault.Permanent(fmt.Errorf("sink %q: %w; compare it with the program that has it", c.Name, notBuilt(c)))
+		}
+		if o.JSON {
+			all = append(all, Verified{Pipeline: p.Name, Sink: c.Name, Result: resultNotCompared, Error: notBuilt(c).Error(),
+				Differences: []Differing{}, Notes: []string{}})
+			continue
 		}
 		say(o.out(), "%s: not compared, since %v; the program that has it compares it", c.Name, notBuilt(c))
 	}
@@ -63,38 +69,48 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	for i, c := range sinks {
 		v := &verification{
 			source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger,
-			options: o, sink: c, table: tableFor(p, c, checked), letters: letters[c.Name],
+			options: o, sink: c, table: tableFor(p, c, checked), unrecorded: unread, letters: letters[c.Name],
 		}
-		extra, err := v.run(ctx, o, writers[i])
-		if unread != nil && len(v.found.Differences) > 0 {
-			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v",
-				c.Name, unread)
-			if c.PutsAside() {
-				say(o.out(), "%s: which rows are dead letters is not known either", c.Name)
-			}
-		}
-		wrong = append(wrong, v.summary(), extra)
+		found, err := v.run(ctx, writers[i])
+		all = append(all, found)
+		wrong = append(wrong, v.summary(), v.extraError(found.Extra), v.unrepaired)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil, fromSource(err):
-			return ops.Failures(append(wrong, fmt.Errorf("sink %q: %w", c.Name, err))...)
+			return ops.Failures(append(wrong, printVerified(o.out(), o, all), fmt.Errorf("sink %q: %w", c.Name, err))...)
 		default: // the other sinks are compared nevertheless
 			wrong = append(wrong, notCompared(c.Name, err))
 		}
 	}
-	return ops.Failures(wrong...)
+	return ops.Failures(append(wrong, printVerified(o.out(), o, all))...)
 }
 
-// run compares a destination with the source, and reports what was found.
-func (v *verification) run(ctx context.Context, o Options, w sink.Writer) (extra, err error) {
+// run compares a destination with the source, reports what was found, and has it repaired
+// if that is asked for.
+func (v *verification) run(ctx context.Context, w sink.Writer) (found Verified, err error) {
+	var extra uint64
 	known := &withoutLetters{Writer: w, column: v.table.BlockColumn, letters: v.letters, left: map[block.Number]int{}}
 	err = v.compareSink(ctx, known)
-	v.report(o, err == nil)
-	v.reportLetters(o, known)
+	v.report(err == nil)
+	v.reportLetters(known)
 	if err == nil {
-		extra, err = findExtra(ctx, o, v.sink.Name, w)
+		extra, err = v.findExtra(ctx, w)
 	}
-	return extra, errors.Join(err, w.Close())
+	if err == nil && v.options.Repair {
+		v.unrepaired = v.repair(ctx, known)
+	}
+	err = errors.Join(err, w.Close())
+	return v.verified(err, extra), err
+}
+
+// say prints a line about the sink. Of JSON it is a note.
+func (v *verification) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if v.options.JSON {
+		v.notes = append(v.notes, text)
+		return
+	}
+	say(v.options.out(), "%s: %s", v.sink.Name, text)
 }
 
 // notCompared returns the error for a sink that cannot be reached, or not be read at all. It
@@ -110,7 +126,13 @@ func (v *verification) summary() error {
 	if differ == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("sink %q: %s of %s blocks differ from the source", v.sink.Name, progress.Count(differ), progress.Count(v.all.Len()))
+	all := v.all.Len()
+	for _, d := range v.found.Differences {
+		if d.Beyond {
+			all += d.Blocks.Len()
+		}
+	}
+	text := fmt.Sprintf("sink %q: %s of %s blocks differ from the source", v.sink.Name, progress.Count(differ), progress.Count(all))
 	if unreadable > 0 {
 		text += fmt.Sprintf("; %s of them cannot be compared", progress.Count(unreadable))
 	}
@@ -118,27 +140,35 @@ func (v *verification) summary() error {
 }
 
 // report prints what was found of one sink. whole means that all of it was compared.
-func (v *verification) report(o Options, whole bool) {
+func (v *verification) report(whole bool) {
 	for _, e := range v.earlier {
 		if n := v.older[e.number]; n > 0 {
-			say(o.out(), "%s: %d of these blocks are as version %d of the query has them, which loaded them", v.sink.Name, n, e.number)
+			v.say("%d of these blocks are as version %d of the query has them, which loaded them", n, e.number)
 		}
+	}
+	if v.unrecorded != nil && len(v.found.Differences) > 0 {
+		v.say("which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v", v.unrecorded)
+		if v.sink.PutsAside() {
+			v.say("which rows are dead letters is not known either")
+		}
+	}
+	if v.options.JSON {
+		return // the rest is in the object
 	}
 	if len(v.found.Differences) == 0 {
 		if whole {
-			say(o.out(), "%s: %d rows in %d blocks of %v are equal in source and destination",
-				v.sink.Name, v.found.Rows, v.found.Blocks, v.all)
+			v.say("%d rows in %d blocks of %v are equal in source and destination", v.found.Rows, v.found.Blocks, v.all)
 		}
 		return
 	}
 	v.found.merge()
 	shown := v.found.Differences[:min(len(v.found.Differences), maxDifferences)]
 	for _, d := range shown {
-		say(o.out(), "%s: %v", v.sink.Name, d)
+		v.say("%v", d)
 	}
 	rest := Comparison{Differences: v.found.Differences[len(shown):]}
 	if more, _ := rest.differing(); more > 0 {
-		say(o.out(), "%s: and %d more blocks that differ", v.sink.Name, more)
+		v.say("and %d more blocks that differ", more)
 	}
 }
 
@@ -162,8 +192,12 @@ type verification struct {
 	table         sink.Table
 	all           block.Range // what the destination should hold
 	found         Comparison
-	named         int  // ranges that cannot be compared, and were searched for
-	noMoreWaiting bool // an error that may pass did not: the next one is not waited for
+	notes         []string // of the JSON form
+	unrecorded    error    // why what NATS holds about the pipeline was not read
+	repaired      *Repaired
+	unrepaired    error // why blocks were not repaired
+	named         int   // ranges that cannot be compared, and were searched for
+	noMoreWaiting bool  // an error that may pass did not: the next one is not waited for
 }
 
 func (v *verification) compareSink(ctx context.Context, w *withoutLetters) error {
@@ -185,7 +219,10 @@ func (v *verification) compareSink(ctx context.Context, w *withoutLetters) error
 			return err
 		}
 	}
-	return v.compareLetters(ctx, w)
+	if err := v.compareLetters(ctx, w); err != nil || !v.checked.Follow {
+		return err
+	}
+	return v.findBeyond(ctx, w)
 }
 
 // claimedRange returns what the destination should hold: of a chain that is followed,
@@ -208,64 +245,6 @@ func (v *verification) claimedRange(ctx context.Context, w sink.Writer) (block.R
 		all.End = max(all.Start, state.Live.Start)
 	}
 	return all, nil
-}
-
-// recheckTries and recheckPause are how often, and after what pause, blocks are compared again
-// that differ at the head of a chain: a reorg is on its way to the destination.
-const (
-	recheckTries = 5
-	recheckPause = 2 * time.Second
-)
-
-// recheck compares blocks that differ again, and drops those that the destination does
-// not claim any longer. Blocks that cannot be compared stay so.
-func (v *verification) recheck(ctx context.Context, w sink.Writer) error {
-	for range recheckTries {
-		var blocks block.Set
-		var unreadable []Difference
-		for _, difference := range v.found.Differences {
-			if difference.Reason != nil {
-				unreadable = append(unreadable, difference)
-				continue
-			}
-			blocks.Add(difference.Blocks)
-		}
-		if blocks.Len() == 0 {
-			return nil
-		}
-		if err := fault.Sleep(ctx, recheckPause); err != nil {
-			return err
-		}
-		all, err := v.claimedRange(ctx, w)
-		if err != nil {
-			return err
-		}
-		if !w.Windowed() {
-			blocks, unreadable = block.NewSet(all), nil
-		}
-		v.named = len(unreadable)
-		v.found.Differences = nil
-		for _, difference := range unreadable {
-			if difference.Blocks = difference.Blocks.Intersect(all); !difference.Blocks.Empty() {
-				v.found.Differences = append(v.found.Differences, difference)
-			}
-		}
-		for _, r := range blocks.Ranges() {
-			if r = r.Intersect(all); r.Empty() {
-				continue
-			}
-			once, err := v.compare(ctx, w, r)
-			v.found.Differences = append(v.found.Differences, once.Differences...)
-			if err != nil {
-				return err
-			}
-		}
-		v.found.sort()
-		if err := v.compareEarlier(ctx, w); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // compare compares the blocks of all, one window after the other. What was found before

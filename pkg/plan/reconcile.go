@@ -37,6 +37,7 @@ type SinkStatus struct {
 	Stopped  string           // why it has stopped for good; empty: it has not
 	Paused   bool             // a person has paused it
 	Replays  bool             // blocks are being removed from it and read from the log again
+	Replay   Replaying        // of one that was asked for
 	Waits    string           // why live entries wait for it, if it does not say so itself
 	Wanted   uint64           // blocks of the history that it needs
 	Missing  uint64           // of them, those that it lacks and that have not failed

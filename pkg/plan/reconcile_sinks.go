@@ -70,7 +70,7 @@ func (s *sinksStep) look(ctx context.Context, name string, log queue.LogState) (
 	}
 	sink := SinkStatus{
 		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
-		Replays: replay.UnderWay(),
+		Replays: replay.UnderWay(), Replay: replayingOf(replay, s.spec, report),
 		Paused:  report.State == state.SinkPaused && report.ByRequest,
 		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
 	}

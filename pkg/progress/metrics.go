@@ -18,7 +18,7 @@ func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 		descEpoch, descPartitions, descFailedBlocks, descQueued, descHeld, descIdle,
 		descLogSize, descLogLimit, descLogEntries,
 		descState, descSink,
-		descWanted, descMissing, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
+		descWanted, descMissing, descReplayBlocks, descReplayLeft, descReplayFailed, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
 	} {
 		ch <- d
 	}

@@ -34,6 +34,9 @@ type SinkOverview struct {
 	Acknowledged    map[string]uint64 // by lane: the sequence up to which all are
 	Behind          uint64            // blocks of the live chain in the log and not in the destination
 	Oldest          time.Time         // when the first live entry was published that is not acknowledged; zero: there is none
+
+	ReplayBlocks, ReplayLeft uint64 // of a replay that is not done
+	ReplayFailed             bool
 }
 
 // SetOverview sets what a planner has found.
@@ -133,6 +136,10 @@ var (
 	descPending      = newDesc("ampipe_sink_pending_entries", "Entries of the log that the sink has not acknowledged.", "sink", "lane")
 	descAcknowledged = newDesc("ampipe_sink_acknowledged_sequence",
 		"Sequence of the log up to which the sink has acknowledged everything.", "sink", "lane")
+	descReplayBlocks = newDesc("ampipe_sink_replay_blocks", "Blocks of the sink that are removed and loaded again; 0: none are.", "sink")
+	descReplayLeft   = newDesc("ampipe_sink_replay_left_blocks", "Of them, those that are still to be loaded.", "sink")
+	descReplayFailed = newDesc("ampipe_sink_replay_failed", "1 if the last replay of the sink has failed.", "sink")
+
 	descLagBlocks  = newDesc("ampipe_sink_lag_blocks", "Blocks of the live chain that the log has and the destination lacks.", "sink")
 	descLagSeconds = newDesc("ampipe_sink_lag_seconds",
 		"Age of the first entry of the live lane that the sink has not acknowledged; 0 if there is none.", "sink")
@@ -162,6 +169,9 @@ func (m *Meter) collectOverview(send sender) {
 	for name, s := range o.Sinks {
 		send.gauge(descWanted, float64(s.Wanted), name)
 		send.gauge(descMissing, float64(s.Missing), name)
+		send.gauge(descReplayBlocks, float64(s.ReplayBlocks), name)
+		send.gauge(descReplayLeft, float64(s.ReplayLeft), name)
+		send.gauge(descReplayFailed, truth(s.ReplayFailed), name)
 		for lane, n := range s.Pending {
 			send.gauge(descPending, float64(n), name, lane)
 		}

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -59,6 +60,40 @@ func Fit(text string, most int) string {
 
 // Pad fills a text up to so many columns.
 func Pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-Columns(text))) }
+
+// Table writes rows in columns, of a width as for lines of so many columns. Where they do
+// not fit, the widest column is cut, but not the first row, which has the headings.
+func Table(rows [][]string, wide int) (lines []string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], Columns(Printable(cell)))
+		}
+	}
+	const gap = 2
+	for sum(widths)+gap*(len(widths)-1) > wide {
+		widest := slices.Index(widths, slices.Max(widths))
+		if widths[widest] <= len(rows[0][widest]) {
+			break
+		}
+		widths[widest]--
+	}
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += Pad(Fit(Printable(cell), widths[i]), widths[i]+gap)
+		}
+		lines = append(lines, strings.TrimRight(line, " "))
+	}
+	return lines
+}
+
+func sum(widths []int) (all int) {
+	for _, w := range widths {
+		all += w
+	}
+	return all
+}
 
 // Wrap breaks a text at spaces into lines of at most so many columns. Of more than most
 // lines the last is cut.

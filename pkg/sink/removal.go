@@ -3,6 +3,7 @@ package sink
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -28,13 +29,26 @@ func (l *CommitState) remove(r block.Range) (Step, error) {
 	}
 	if l.Live.Started && r.End > l.Live.Start {
 		next := l.Live.After()
-		if r.End > next {
+		switch {
+		case r.End <= next:
+			l.Live.Start = r.End
+		case r.Start < next || !l.without(r):
 			return Step{}, fault.Permanent(fmt.Errorf("blocks %v cannot be removed: the live chain has confirmed those below block %d, "+
 				"and brings the others itself; remove blocks below %d", r, next, next))
 		}
-		l.Live.Start = r.End
 	}
 	l.Coverage.Remove(r)
 	maps.DeleteFunc(l.Partial, func(n block.Number, _ Partial) bool { return r.Has(n) })
 	return Step{Delete: []block.Range{r}}, nil
+}
+
+// without reports whether nothing of the blocks of r was committed: what a destination has
+// there is of others.
+func (l *CommitState) without(r block.Range) bool {
+	for n := range l.Partial {
+		if r.Has(n) {
+			return false
+		}
+	}
+	return slices.Equal(l.Coverage.Missing(r), []block.Range{r})
 }

@@ -1,10 +1,15 @@
 package sink
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/ampipe/ampipe/pkg/block"
 )
+
+// ErrNotRemovable is wrapped by the reasons why blocks cannot be read that keep their rows
+// from being removed as well.
+var ErrNotRemovable = errors.New("its rows cannot be removed either")
 
 // Unreadable is a range of blocks that cannot be compared, and why.
 type Unreadable struct {

@@ -186,6 +186,7 @@ func (p *Pipeline) sink(f Facts, facts SinkFacts, failed block.Set) Sink {
 	}
 	s.State, s.Reason, s.Since = p.sinkState(f, facts, failed)
 	s.ByRequest = s.State == SinkPaused && r.ByRequest && s.Reason == r.Reason
+	s.Replay = p.replay(f, facts)
 	if s.Unread > p.Log.Unread && s.State != SinkStopped || p.Log.HeldBy == "" {
 		p.Log.HeldBy, p.Log.Unread = s.Name, s.Unread
 	}

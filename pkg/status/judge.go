@@ -22,6 +22,7 @@ func (p *Pipeline) judge(f Facts, o Options) {
 	p.judgeStages(f, o)
 	p.judgeLane(f, o)
 	p.judgeHistory()
+	p.judgeReplays(o)
 	p.judgeWaits()
 	p.judgeLost(f)
 	slices.SortStableFunc(p.Troubles, func(a, b Trouble) int {
@@ -43,6 +44,11 @@ var worstFirst = []Level{Failed, Degraded, Healthy}
 
 func (p *Pipeline) trouble(level Level, part, next string, since time.Time, format string, values ...any) {
 	p.Troubles = append(p.Troubles, Trouble{Level: level, Part: part, Text: fmt.Sprintf(format, values...), Next: next, Since: since})
+}
+
+// note adds what is going on and in order.
+func (p *Pipeline) note(part string, since time.Time, format string, values ...any) {
+	p.Notes = append(p.Notes, Trouble{Level: Healthy, Part: part, Text: fmt.Sprintf(format, values...), Since: since})
 }
 
 // judgeStages finds planners and extractors that are lacking.

@@ -130,6 +130,28 @@ type Sink struct {
 	Latency    float64       `json:"latency_seconds"` // from hearing of the last live blocks to their commit; 0: unknown
 
 	Reported time.Time `json:"reported,omitzero"` // last
+
+	Replay *Replay `json:"replay"` // null: none is asked for that is not done
+}
+
+// ReplayState is what becomes of a request to load blocks of a sink again.
+type ReplayState string
+
+// The states of a replay.
+const (
+	ReplayWaits  ReplayState = "waiting" // no process has begun it
+	ReplayRuns   ReplayState = "running"
+	ReplayFailed ReplayState = "failed"
+)
+
+// Replay is a request to load blocks of a sink again.
+type Replay struct {
+	State  ReplayState `json:"state"`
+	Step   string      `json:"step"`   // remove, read (from the log) or load (from Amp)
+	Blocks uint64      `json:"blocks"` // that are removed and loaded again
+	Left   uint64      `json:"left"`   // of them, those that are still to be loaded
+	Error  string      `json:"error,omitempty"`
+	Asked  time.Time   `json:"asked,omitzero"`
 }
 
 // SinkState is what a sink does.

@@ -38,6 +38,7 @@ type SinkFacts struct {
 	History  queue.Position // in the lanes of the partitions
 	Live     queue.Position // in the live lane
 	Oldest   time.Time      // when the first live entry was written that it lacks; zero: it has all
+	Replay   state.Replay   // the last that was asked for; its Step is empty: none was
 	Dead     uint64         // dead letters
 }
 
@@ -163,7 +164,17 @@ func (f *Facts) readLog(ctx context.Context, log *queue.Log, kv *queue.State) (e
 	return nil
 }
 
+// readReports reads what was asked of the sinks, and then what they say: a replay is done
+// when a report has said what came of it.
 func (f *Facts) readReports(ctx context.Context, kv *queue.State) error {
+	replays := map[string]state.Replay{}
+	for _, name := range f.Spec.Sinks {
+		replay, _, err := kv.Replay(ctx, name)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return fmt.Errorf("look for a replay of sink %s: %w", name, err)
+		}
+		replays[name] = replay
+	}
 	reports, err := kv.StoredReports(ctx)
 	if err != nil {
 		return fmt.Errorf("read the reports of the sinks: %w", err)
@@ -174,6 +185,7 @@ func (f *Facts) readReports(ctx context.Context, kv *queue.State) error {
 		}
 	}
 	for i := range f.Sinks {
+		f.Sinks[i].Replay = replays[f.Sinks[i].Name]
 		for _, r := range reports {
 			if r.Value.Name == f.Sinks[i].Name {
 				f.Sinks[i].Report, f.Sinks[i].Reported = r.Value, r.Written

@@ -99,6 +99,31 @@ func TestSentences(t *testing.T) {
 		"complete": {facts: finite(), level: status.Healthy, says: "complete: everything is loaded, blocks 0 to 999"},
 		"never": {facts: status.Facts{Name: "p", Now: now}, level: status.Failed, says: "nothing was started yet",
 			next: "start the planner"},
+		"replayed": {facts: live(), level: status.Healthy, says: "loading: 90 % of 1,000 blocks are in every destination",
+			beside: "a replay of 250 blocks of lake reads the log; 100 to load", mend: func(f *status.Facts) {
+				f.Sinks[0].Report.Coverage.Remove(block.Range{Start: 300, End: 400})
+				f.Sinks[0].Replay = state.Replay{Step: state.ReplayReads, Worker: "w", Blocks: block.NewSet(block.Range{Start: 200, End: 450})}
+			}},
+		"replayed from Amp": {facts: live(), level: status.Healthy, says: "loading: 99 % of 1,000 blocks are in every destination", beside: "a replay of 250 blocks of lake reads them from Amp; 1 to load",
+			mend: func(f *status.Facts) {
+				f.Sinks[0].Report.Coverage.Remove(block.Closed(300, 300))
+				f.Sinks[0].Replay = state.Replay{Step: state.ReplayDone, Worker: "w", Blocks: block.NewSet(block.Range{Start: 200, End: 450})}
+			}},
+		"was replayed": {facts: live(), level: status.Healthy, says: "live; everything loaded; 0.4 s behind", mend: func(f *status.Facts) {
+			f.Sinks[0].Replay = state.Replay{Step: state.ReplayDone, Worker: "w", Blocks: block.NewSet(block.Range{Start: 200, End: 450}, block.Closed(5000, 5000))}
+		}},
+		"is to be replayed": {facts: live(), level: status.Healthy, says: "live; everything loaded; 0.4 s behind",
+			beside: "a replay of 1 block of lake begins within seconds", mend: func(f *status.Facts) {
+				f.Sinks[0].Replay = state.Replay{Step: state.ReplayRemoves, Blocks: block.NewSet(block.Closed(7, 7))}
+			}},
+		"is to be replayed when it is started": {facts: finite(), level: status.Degraded, next: "start ampipe run again",
+			says: "a replay of 1 block of lake waits, and no process runs the sink", mend: func(f *status.Facts) {
+				f.Sinks[0].Replay = state.Replay{Step: state.ReplayRemoves, Worker: "w", Blocks: block.NewSet(block.Closed(7, 7))}
+			}},
+		"was not replayed": {facts: live(), level: status.Degraded, says: "the replay of lake has failed: the index was dropped",
+			next: "mend the cause, then ask again: ampipe replay lake …", mend: func(f *status.Facts) {
+				f.Sinks[0].Replay = state.Replay{Step: state.ReplayFailed, Error: "the index was dropped", Blocks: block.NewSet(block.Closed(7, 7))}
+			}},
 		"planning": {facts: status.Facts{Name: "p", Now: now, Processes: []state.Process{process("run", "planner", "extractor")}},
 			level: status.Healthy, says: "starting: it is not planned yet"},
 		"loading": {facts: live(), level: status.Healthy, says: "loading: 41 % of 1,000 blocks are in every destination, 53 m left",

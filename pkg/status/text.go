@@ -240,34 +240,10 @@ func (p Pipeline) ProcessTable() [][]string {
 	return rows
 }
 
-// table writes rows in columns. Where they do not fit, the widest column is cut.
+// table writes rows in columns.
 func (t *text) table(rows [][]string) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], progress.Columns(progress.Printable(cell)))
-		}
+	const indent = "  "
+	for _, line := range progress.Table(rows, t.wide-len(indent)) {
+		t.lines = append(t.lines, indent+line)
 	}
-	const gap, indent = 2, 2
-	for total(widths)+gap*(len(widths)-1)+indent > t.wide {
-		widest := slices.Index(widths, slices.Max(widths))
-		if widths[widest] <= len(rows[0][widest]) {
-			break
-		}
-		widths[widest]--
-	}
-	for _, row := range rows {
-		line := strings.Repeat(" ", indent)
-		for i, cell := range row {
-			line += progress.Pad(progress.Fit(progress.Printable(cell), widths[i]), widths[i]+gap)
-		}
-		t.lines = append(t.lines, strings.TrimRight(line, " "))
-	}
-}
-
-func total(widths []int) (sum int) {
-	for _, w := range widths {
-		sum += w
-	}
-	return sum
 }

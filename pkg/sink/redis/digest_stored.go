@@ -52,7 +52,7 @@ func (w *Writer) digestStored(ctx context.Context, r block.Range, into sink.Dige
 	if l.floor > r.Start {
 		below := r.Intersect(block.Range{End: l.floor})
 		unreadable.Add(below, fault.Permanent(fmt.Errorf("the index of blocks below %d was dropped (finality: %d), so they cannot "+
-			"be verified; verify from there on", l.floor, w.target.Finality)))
+			"be verified; verify from there on; %w", l.floor, w.target.Finality, sink.ErrNotRemovable)))
 		r.Start = below.End
 		if r.Empty() {
 			return nil

@@ -155,6 +155,8 @@ func removedUnconfirmed(b *env, w sink.Writer) {
 	b.apply(w, l.watermark(12, 1))
 	refused(removal(0, 14))
 	refused(removal(0, block.Max+1))
+	refused(removal(14, 20))
+	b.wantSame(w, func() { b.apply(w, removal(15, 20)) }) // of these nothing was committed
 	b.apply(w, removal(0, 13))
 	b.wantCoverage(w, span(13, 15))
 	b.wantRows(chain(span(13, 15), 1))

@@ -39,7 +39,10 @@ func (s *Step) Begun() sink.LiveState {
 }
 
 // Lane reports whether the step rests on where the live lane is.
-func (s *Step) Lane() bool { return s.Change.Live || s.Before != s.After }
+func (s *Step) Lane() bool {
+	beyond := s.Change.Kind == sink.Remove && s.Before.Started && s.Change.Range.End > s.Before.Start
+	return s.Change.Live || s.Before != s.After || beyond
+}
 
 // Voids returns from which block on a step voids rows, if it does, and whether these are
 // all that the live lane had, since it starts beyond them.

@@ -1,0 +1,349 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/status"
+)
+
+// Repaired is what became of blocks of a destination that differed. Its JSON form is a part
+// of that of [Verified].
+type Repaired struct {
+	Outcome string        `json:"outcome"` // repaired, asked, left, would or failed
+	Blocks  []block.Range `json:"blocks"`  // that are removed, and loaded again
+	Equal   uint64        `json:"equal"`   // how many of them are equal now
+	Left    []Left        `json:"left"`    // that are not loaded again
+	Error   string        `json:"error,omitempty"`
+}
+
+// Left are blocks that differ and are not loaded again, and why.
+type Left struct {
+	Blocks []block.Range `json:"blocks"`
+	Reason string        `json:"reason"`
+}
+
+// What became of a repair.
+const (
+	repairDone   = "repaired" // everything that could be repaired is equal
+	repairAsked  = "asked"    // it is done when the sink is started
+	repairLeft   = "left"     // nothing could be loaded again, or it still differs
+	repairWould  = "would"    // of a dry run
+	repairFailed = "failed"
+)
+
+const (
+	// mostAsked is how many ranges of blocks are asked for at a time: a request is one
+	// document of NATS.
+	mostAsked = 4000
+	// mostRounds is how often blocks are asked for.
+	mostRounds = 100
+	// repairLook is how often it is looked how far a repair is.
+	repairLook = 500 * time.Millisecond
+	// repairPatience is how long a repair may stand still, beside the time that the sink may
+	// gather entries.
+	repairPatience = 3 * time.Minute
+)
+
+// repair has blocks that differ removed and loaded again, exactly these, and compares them
+// again. Blocks that still differ then are read from Amp instead of the log: what the log
+// has may not be what the source has by now. The error says why it was not done; blocks
+// that differ at the end are in v.found.
+func (v *verification) repair(ctx context.Context, w *withoutLetters) error {
+	v.repaired = &Repaired{Outcome: repairDone, Blocks: []block.Range{}, Left: []Left{}}
+	if len(v.found.Differences) == 0 {
+		return nil
+	}
+	err := v.repairAll(ctx, w)
+	if err != nil {
+		v.repaired.Outcome, v.repaired.Error = repairFailed, brief(err).Error()
+		return fault.Later(fmt.Errorf("sink %q was not repaired: %w", v.sink.Name, brief(err)), 0)
+	}
+	return nil
+}
+
+func (v *verification) repairAll(ctx context.Context, w *withoutLetters) error {
+	var done, fromAmp block.Set // that were loaded again; of them, those that were not read from the log
+	for range mostRounds {
+		holds, err := w.State(ctx)
+		if err != nil {
+			return fmt.Errorf("read how far the destination is: %w", err)
+		}
+		blocks, left := v.repairable(holds)
+		fresh, still := without(blocks, done), without(blocks, fromAmp)
+		var request state.Replay
+		switch {
+		case fresh.Len() > 0:
+			request = replayOf(atMost(fresh, mostAsked), holds.Live, time.Now().UTC())
+		case still.Len() > 0:
+			request = replayOf(atMost(still, mostAsked), holds.Live, time.Now().UTC())
+			request.FromLog = block.Set{}
+			fromAmp.AddAll(request.Blocks)
+		default:
+			v.sayRepaired(done, blocks, left)
+			return nil
+		}
+		loads, err := v.replay(ctx, w, request)
+		if err != nil || !loads {
+			v.sayLeft(left)
+			return err
+		}
+		done.AddAll(request.Blocks)
+		err = v.compareAgain(ctx, w, request.Blocks)
+		if err == nil {
+			err = v.compareLetters(ctx, w)
+		}
+		if err != nil {
+			return err
+		}
+		err = v.beyondAgain(ctx, w)
+		if err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("other blocks differ each time that blocks were loaded again, %d times: "+
+		"another program writes to the destination", mostRounds)
+}
+
+// beyondAgain looks for rows of blocks beyond those that the destination holds, again.
+func (v *verification) beyondAgain(ctx context.Context, w sink.Writer) error {
+	v.found.Differences = slices.DeleteFunc(v.found.Differences, func(d Difference) bool { return d.Beyond })
+	if !v.checked.Follow {
+		return nil
+	}
+	return v.findBeyond(ctx, w)
+}
+
+// without returns the blocks of a set that are not in another one.
+func without(s, other block.Set) block.Set {
+	left := s.Clone()
+	for _, r := range other.Ranges() {
+		left.Remove(r)
+	}
+	return left
+}
+
+// atMost returns the first ranges of a set.
+func atMost(s block.Set, ranges int) block.Set {
+	return block.NewSet(s.Ranges()[:min(len(s.Ranges()), ranges)]...)
+}
+
+// repairable returns which of the blocks that differ can be removed and loaded again, and
+// why others cannot.
+func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Left) {
+	final := finalBlock(v.config, v.checked.Network, holds.Live)
+	reasons := map[string]*block.Set{}
+	var order []string
+	leave := func(r block.Range, reason string) {
+		if r.Empty() {
+			return
+		}
+		if reasons[reason] == nil {
+			reasons[reason] = &block.Set{}
+			order = append(order, reason)
+		}
+		reasons[reason].Add(r)
+	}
+	reorg := fmt.Sprintf("a reorg may still replace blocks from %d on: give the command again when the chain has passed them", final)
+	if end := v.config.Range.MaxBlock; end != nil && holds.Coverage.Covers(block.Range{Start: final, End: *end}) {
+		reorg = fmt.Sprintf("a reorg may still replace blocks from %d on, and the pipeline ends there: raise max_block and start it again", final)
+	}
+	for _, d := range v.found.Differences {
+		switch {
+		case d.Reason != nil && !replaceable(d.Reason):
+			leave(d.Blocks, "they could not be loaded again: see why they cannot be compared")
+		case d.Beyond:
+			blocks.Add(d.Blocks)
+		case d.Reason != nil && d.Blocks.End > final: // what is damaged is removed as a whole
+			leave(d.Blocks, reorg)
+		case d.Reason == nil && d.Destination.Rows == 0:
+			lacks := block.NewSet(holds.Coverage.Missing(d.Blocks)...)
+			for _, gap := range lacks.Ranges() {
+				leave(gap, "they are not loaded yet, and come by themselves while the pipeline runs")
+			}
+			for _, have := range lacks.Missing(d.Blocks) {
+				blocks.Add(have.Intersect(block.Range{End: final}))
+				leave(have.Intersect(block.Range{Start: final, End: block.Max + 1}), reorg)
+			}
+		default:
+			blocks.Add(d.Blocks.Intersect(block.Range{End: final}))
+			leave(d.Blocks.Intersect(block.Range{Start: final, End: block.Max + 1}), reorg)
+		}
+	}
+	for _, reason := range order {
+		left = append(left, Left{reasons[reason].Ranges(), reason})
+	}
+	return blocks, left
+}
+
+// replay asks for a replay, and waits until the destination holds the blocks again. loads is
+// false if that cannot be waited for: nothing runs the sink, or it was a dry run.
+func (v *verification) replay(ctx context.Context, w *withoutLetters, request state.Replay) (loads bool, err error) {
+	open := steerNATS
+	if v.options.DryRun {
+		open = asOperator
+	}
+	asking, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	conn, err := open(asking, v.config.NATS, v.log)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	facts, err := status.Read(asking, conn.Conn, v.config.Name)
+	if err != nil {
+		return false, err
+	}
+	if facts.Spec == nil {
+		return false, fmt.Errorf("pipeline %q was not planned yet: start it first", v.config.Name)
+	}
+	if !slices.Contains(facts.Spec.Sinks, v.sink.Name) {
+		return false, fmt.Errorf("pipeline %q has no sink %q; it has %s", v.config.Name, v.sink.Name, strings.Join(facts.Spec.Sinks, ", "))
+	}
+	kv, err := conn.State(asking, v.config.Name)
+	if err != nil {
+		return false, err
+	}
+	ask := &asked{sink: v.sink.Name, kv: kv, request: request}
+	for _, d := range v.found.Differences {
+		if d.Beyond && request.Blocks.Covers(d.Blocks) {
+			ask.only.Add(d.Blocks)
+		}
+	}
+	err = ask.look(asking, conn, v.config.Name, facts.Parts, v.say)
+	if err != nil {
+		return false, err
+	}
+	v.repaired.Blocks = block.NewSet(append(v.repaired.Blocks, request.Blocks.Ranges()...)...).Ranges()
+	if v.options.DryRun {
+		v.repaired.Outcome = repairWould
+		return false, nil
+	}
+	err = ask.save(asking)
+	if err != nil {
+		return false, err
+	}
+	paused := func(s status.SinkFacts) bool {
+		return s.Name == v.sink.Name && s.Report.State == state.SinkPaused && s.Report.ByRequest
+	}
+	switch {
+	case !sinkRuns(facts, conn, v.sink.Name):
+		v.repaired.Outcome = repairAsked
+		v.say("no process runs the sink: it does that when it is started; compare again afterwards")
+		return false, nil
+	case slices.ContainsFunc(facts.Sinks, paused):
+		v.repaired.Outcome = repairAsked
+		v.say("the sink is paused: it does that after ampipe resume %s; compare again afterwards", v.sink.Name)
+		return false, nil
+	}
+	err = v.awaitReplay(ctx, conn, w, ask)
+	if err != nil {
+		return false, err
+	}
+	letters, err := readLetters(ctx, conn, v.config) // a row may have been put aside
+	w.letters = letters[v.sink.Name]
+	return true, err
+}
+
+// awaitReplay waits until the blocks of a replay are in the destination again.
+func (v *verification) awaitReplay(ctx context.Context, conn *natsConn, w sink.Writer, ask *asked) error {
+	type progress struct {
+		rev     uint64
+		lacking uint64
+	}
+	var last progress
+	moved := time.Now()
+	for {
+		now, rev, err := ask.kv.Replay(ctx, ask.sink)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return fmt.Errorf("look how far the replay is: %w", err)
+		}
+		holds, err := w.State(ctx)
+		if err != nil {
+			return fmt.Errorf("read how far the destination is: %w", err)
+		}
+		ours := now.Asked.Equal(ask.request.Asked)
+		if ours && now.Step == state.ReplayFailed {
+			return fmt.Errorf("the replay has failed: %s", now.Error)
+		}
+		lacking := v.lacking(holds, ask.request.Blocks)
+		if (!ours || !now.UnderWay()) && lacking == 0 {
+			return nil
+		}
+		if at := (progress{rev, lacking}); at != last {
+			last, moved = at, time.Now()
+		}
+		if patience := repairPatience + v.sink.CommitDelay(); time.Since(moved) > patience {
+			return fmt.Errorf("%s; what was asked for is done when that is mended", v.stands(ctx, conn, lacking, patience))
+		}
+		err = fault.Sleep(ctx, repairLook)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// lacking returns how many of the blocks are still to be loaded into the destination.
+// Those that are not the pipeline's, or the live lane's to bring, are only removed.
+func (v *verification) lacking(holds sink.State, blocks block.Set) (n uint64) {
+	wanted := v.all
+	if holds.Live.Started {
+		wanted.End = min(wanted.End, holds.Live.Start)
+	}
+	for _, r := range blocks.Ranges() {
+		for _, gap := range holds.Coverage.Missing(r.Intersect(wanted)) {
+			n += gap.Len()
+		}
+	}
+	return n
+}
+
+// stands says why a repair stands still, as far as the state of the pipeline says it.
+func (v *verification) stands(ctx context.Context, conn *natsConn, lacking uint64, patience time.Duration) string {
+	text := fmt.Sprintf("%s of its blocks have not come for %v", progress.Grouped(lacking), patience)
+	facts, err := status.Read(ctx, conn.Conn, v.config.Name)
+	if err != nil {
+		return text
+	}
+	is := status.Build(facts, status.Options{Embedded: v.config.NATS.Embedded != "", CommitDelays: commitDelays(v.config)})
+	return text + ": " + is.Sentence
+}
+
+// sayRepaired says what was repaired, and what was not: blocks are those of the loaded ones
+// that differ nevertheless.
+func (v *verification) sayRepaired(loaded, blocks block.Set, left []Left) {
+	equal := without(loaded, blocks).Len()
+	v.repaired.Equal = equal
+	if equal > 0 {
+		v.say("%s blocks are repaired, and equal in source and destination now", progress.Grouped(equal))
+	}
+	if blocks.Len() > 0 {
+		left = append(left, Left{blocks.Ranges(), "they still differ after they were read from Amp again: something changes rows in the " +
+			"destination, such as a trigger or another program, or the query does not yield the same twice"})
+	}
+	if len(left) > 0 {
+		v.repaired.Outcome = repairLeft
+		v.sayLeft(left)
+	}
+}
+
+// sayLeft says which blocks were not loaded again, and why.
+func (v *verification) sayLeft(left []Left) {
+	v.repaired.Left = append([]Left{}, left...)
+	if v.options.JSON {
+		return
+	}
+	for _, l := range left {
+		v.say("not repaired: blocks %s: %s", shortened(block.NewSet(l.Blocks...)), l.Reason)
+	}
+}
