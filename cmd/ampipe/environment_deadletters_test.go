@@ -110,6 +110,12 @@ func TestDeadLetters(t *testing.T) {
 	if code, out := s.command(firstMinute, "", "dlq", "drop"); code != ops.ExitConfig {
 		t.Errorf("dlq drop of nothing: exit code %d\n%s", code, out)
 	}
+	if code, out := s.command(firstMinute, "", "forget", "pg"); code != ops.ExitConfig || lineWith(out, "sink pg has 6 dead letters, rows that are not in its destination") == "" {
+		t.Errorf("forget of a sink with dead letters: exit code %d\n%s", code, out)
+	}
+	if code, out := s.command(firstMinute, "", "drop", "logs"); code != ops.ExitConfig || lineWith(out, "logs: 6 dead letters of sink pg, rows that are not in its destination") == "" {
+		t.Errorf("drop of a pipeline with dead letters: exit code %d\n%s", code, out)
+	}
 	if code, out := s.command(firstMinute, "", "dlq", "drop", "--all"); code != ops.ExitDone || lineWith(out, "logs: 6 dead letters of sink pg were dropped") == "" {
 		t.Errorf("dlq drop: exit code %d\n%s", code, out)
 	}

@@ -44,7 +44,7 @@ func render(v View) []section {
 			write func(b *builder)
 		}{
 			{"pipeline", one.writeState}, {"map", one.writeMap}, {"charts", one.writeCharts}, {"sinks", one.writeSinks},
-			{"failed", one.writeFailed}, {"reorgs", one.writeReorgs}, {"processes", one.writeProcesses},
+			{"failed", one.writeFailed}, {"letters", one.writeLetters}, {"reorgs", one.writeReorgs}, {"processes", one.writeProcesses},
 		} {
 			var b builder
 			part.write(&b)

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/state"
 	"github.com/ampipe/ampipe/pkg/status"
@@ -24,6 +25,8 @@ type ReplayOptions struct {
 	Sink   string
 	Ranges []string // as of [block.ParseRange]; none: everything
 	DryRun bool     // only say what would be done
+
+	FromAmp bool // nothing is read from the log: it holds the rows of an earlier query
 }
 
 // Replay has blocks removed from a destination and loaded again: from the log as far as it
@@ -64,6 +67,7 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
 			before.Blocks, r.Sink))
 	}
+	request.Past = before.Past
 	log, err := conn.Log(ctx, p.Name, queue.LogConfig{})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
@@ -110,15 +114,7 @@ func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Repla
 	if f.Sinks[at].Reported.IsZero() {
 		return state.Replay{}, fmt.Errorf("sink %s has not said yet what it holds: start it first", r.Sink)
 	}
-	final := block.Max
-	if live := report.Live; live.Started {
-		confirmed := live.After()
-		buffer := block.Number(p.Range.ReorgBuffer)
-		if own, ok := p.Range.ReorgBuffers[f.Spec.Network]; ok {
-			buffer = block.Number(own)
-		}
-		final = max(min(live.Start, confirmed), confirmed-min(confirmed, buffer))
-	}
+	final := finalBlock(p, f.Spec.Network, report.Live)
 	wanted := block.NewSet(block.Range{End: final})
 	if len(r.Ranges) > 0 {
 		wanted = block.Set{}
@@ -140,10 +136,27 @@ func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Repla
 		}
 	}
 	request.FromLog = request.Blocks.Clone()
+	if r.FromAmp {
+		request.FromLog = block.Set{}
+	}
 	if report.Live.Started { // the live lane's are not in a partition, or what is there may be of another fork
 		request.FromLog.Remove(block.Range{Start: report.Live.Start, End: block.Max + 1})
 	}
 	return request, nil
+}
+
+// finalBlock returns the first block that a reorg may still replace in a destination.
+// Blocks below are compared with the chain by nobody any more.
+func finalBlock(p *config.Pipeline, network string, live sink.LiveState) block.Number {
+	if !live.Started {
+		return block.Max
+	}
+	buffer := block.Number(p.Range.ReorgBuffer)
+	if own, ok := p.Range.ReorgBuffers[network]; ok {
+		buffer = block.Number(own)
+	}
+	confirmed := live.After()
+	return max(min(live.Start, confirmed), confirmed-min(confirmed, buffer))
 }
 
 // heldByLog returns which of the blocks the lanes of the partitions have.
@@ -158,7 +171,8 @@ func heldByLog(ctx context.Context, log *queue.Log, parts []state.Partition, blo
 			return held, err
 		}
 		if head.Found && tail.Found && head.Damaged == nil && tail.Damaged == nil {
-			held.Add(block.Range{Start: head.Entry.Range.Start, End: tail.Entry.After()}.Intersect(lane.Blocks))
+			has := block.NewSet(block.Range{Start: head.Entry.Range.Start, End: tail.Entry.After()})
+			held.AddAll(has.Intersect(lane.Blocks))
 		}
 	}
 	return held, nil

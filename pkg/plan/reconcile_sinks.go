@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -65,7 +66,7 @@ func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
 	}
 	sink := SinkStatus{
 		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
-		Replays: replay.UnderWay(),
+		Replays: replay.UnderWay(), Settles: settles(replay, report.Coverage),
 		Paused:  report.State == state.SinkPaused && report.ByRequest,
 		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
 	}
@@ -73,6 +74,12 @@ func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
 		sink.reported = rev
 	}
 	return sink, nil
+}
+
+// settles reports whether dead letters are still to be removed of blocks that were loaded
+// again.
+func settles(replay state.Replay, covered block.Set) bool {
+	return slices.ContainsFunc(replay.Past, func(p state.PastLetters) bool { return p.Blocks.Intersect(covered).Len() > 0 })
 }
 
 // readReport returns what a sink has last reported; without a revision if it has not.
