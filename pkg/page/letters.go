@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"strconv"
 	"time"
-
-	"github.com/ampipe/ampipe/pkg/progress"
 )
 
 // writeLetters lists the newest dead letters of each sink.
@@ -13,10 +11,9 @@ func (p pipelineView) writeLetters(b *builder) {
 	if len(p.Letters) == 0 {
 		return
 	}
-	rows := [][]string{{"SINK", "BLOCK", "COLUMN", "VALUE", "ERROR", "WHEN"}}
+	rows := [][]string{{"SINK", "BLOCK", "COLUMN", "VALUE", "ERROR", "WHEN (UTC)"}}
 	for _, l := range p.Letters {
-		ago := progress.Duration(max(0, p.At.Sub(l.At)).Truncate(time.Minute)) + " ago"
-		rows = append(rows, []string{l.Sink, strconv.FormatUint(uint64(l.Block), 10), cmp.Or(l.Column, "the row"), l.Value, l.Error, ago})
+		rows = append(rows, []string{l.Sink, strconv.FormatUint(uint64(l.Block), 10), cmp.Or(l.Column, "the row"), l.Value, l.Error, l.At.UTC().Format(time.DateTime)})
 	}
 	b.table(p.id+"-letters", "Dead letters", rows)
 	b.add(`<p>The newest of each sink. <code>ampipe dlq list %v</code> counts all, <code>ampipe dlq show %v</code> shows their rows, `+

@@ -19,7 +19,7 @@ func TestDeadLetters(t *testing.T) {
 	_, html := serve(t, v).get("/")
 	text := words(html)
 	for _, want := range []string{
-		`warehouse 15000123 data <b>\x00 the text holds a NUL character 5`, "lake 9 the row violates a check 0", "ampipe dlq replay eth-logs --all",
+		"warehouse 15000123 data <b> the text holds a NUL character 2026-11-29 11:55:00", "lake 9 the row violates a check 2026-11-29 12:00:00", "ampipe dlq replay eth-logs --all",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -84,8 +83,9 @@ func ReplayDeadLetters(ctx context.Context, p *config.Pipeline, o Options, of Le
 			}
 		}
 		if later.Len() > 0 {
-			left = cmp.Or(left, ops.Incomplete(fmt.Errorf("sink %s: blocks %v have dead letters, and are not replayed yet: "+
-				"a reorg may still replace them, or the sink has not said yet that it holds them; ask again later", name, later)))
+			left = ops.Incomplete(ops.ErrSaid)
+			say(text.out(), "%s: sink %s: blocks %v have dead letters, and are not replayed yet: "+
+				"a reorg may still replace them, or the sink has not said yet that it holds them; ask again later", p.Name, name, later)
 		}
 		if len(one.Blocks) > 0 {
 			say(text.out(), "%s: sink %s has %s dead letters in these blocks", p.Name, name, progress.Grouped(uint64(one.Rows)))
@@ -95,7 +95,7 @@ func ReplayDeadLetters(ctx context.Context, p *config.Pipeline, o Options, of Le
 			}
 			err := Replay(ctx, p, text, as)
 			if err != nil {
-				return errors.Join(left, err)
+				return err
 			}
 		}
 		if o.JSON {
