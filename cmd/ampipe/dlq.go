@@ -75,7 +75,7 @@ processes have users of their own in NATS it needs the planner's.`,
 
 func dropLettersCommand(flags *cli.Flags) *cobra.Command {
 	var of pipeline.Letters
-	var all bool
+	var all, asJSON bool
 	c := &cobra.Command{
 		Use:   "drop [PIPELINE…] [RANGE…]",
 		Short: "Remove dead letters",
@@ -87,6 +87,7 @@ Where processes have users of their own in NATS it needs the planner's.`,
 	}
 	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
 	c.Flags().BoolVar(&all, "all", false, "all dead letters")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		names, ranges, err := splitRanges(flags, args)
 		if err != nil {
@@ -98,6 +99,7 @@ Where processes have users of their own in NATS it needs the planner's.`,
 		}
 		of.Ranges = ranges
 		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			o.JSON = asJSON
 			return pipeline.DropDeadLetters(ctx, p, o, of)
 		})(c, names)
 	}
