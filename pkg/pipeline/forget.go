@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
@@ -81,10 +80,7 @@ func lettersOf(ctx context.Context, conn *natsConn, pipeline, sink string) (lett
 	if err != nil {
 		return nil, 0, err
 	}
-	err = letters.Each(ctx, block.Range{End: block.Max}, func(queue.StoredLetter) error {
-		aside++
-		return nil
-	})
+	aside, err = letters.Len(ctx)
 	return letters, aside, err
 }
 

@@ -72,6 +72,25 @@ func (d *DeadLetters) Blocks(ctx context.Context) (blocks block.Set, err error) 
 	return blocks, nil
 }
 
+// Len returns how many letters there are now, and what else stands in their place.
+func (d *DeadLetters) Len(ctx context.Context) (n int, err error) {
+	subjects, err := d.subjects(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, subject := range subjects {
+		msg, err := d.read.get(ctx, getRequest{LastFor: subject})
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+		case err != nil:
+			return n, d.fail(ctx, fmt.Errorf("read a dead letter: %w", err))
+		case len(msg.Data) > 0:
+			n++
+		}
+	}
+	return n, nil
+}
+
 // RemoveBefore removes the letters of blocks up to a mark. It may be repeated, at any time.
 func (p *PastLetters) RemoveBefore(ctx context.Context, blocks block.Set, mark state.LettersMark) error {
 	letters, err := p.open(ctx)

@@ -45,6 +45,9 @@ func TestPastLetters(t *testing.T) {
 		t.Errorf("blocks %v, %v", blocks, err)
 	}
 
+	if n, err := d.Len(testContext(t)); n != 3 || err != nil {
+		t.Errorf("%d letters, %v", n, err)
+	}
 	fresh, err := c.DeadLetters(testContext(t), "pipe", "warehouse", 0)
 	must(t, err)
 	newest, err := fresh.Newest(testContext(t), 2)
