@@ -55,6 +55,9 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if err != nil {
 		return ops.Config(err)
 	}
+	if r.FromAmp {
+		request.FromLog = block.Set{}
+	}
 	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
 		return err
@@ -136,9 +139,6 @@ func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Repla
 		}
 	}
 	request.FromLog = request.Blocks.Clone()
-	if r.FromAmp {
-		request.FromLog = block.Set{}
-	}
 	if report.Live.Started { // the live lane's are not in a partition, or what is there may be of another fork
 		request.FromLog.Remove(block.Range{Start: report.Live.Start, End: block.Max + 1})
 	}

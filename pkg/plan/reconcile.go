@@ -37,13 +37,13 @@ type SinkStatus struct {
 	Stopped  string           // why it has stopped for good; empty: it has not
 	Paused   bool             // a person has paused it
 	Replays  bool             // blocks are being removed from it and read from the log again
-	Settles  bool             // dead letters are still to be removed of blocks that were loaded again
 	Waits    string           // why live entries wait for it, if it does not say so itself
 	Wanted   uint64           // blocks of the history that it needs
 	Missing  uint64           // of them, those that it lacks and that have not failed
 	Behind   uint64           // blocks that are complete in the live lane and not committed
 	Oldest   time.Time        // when the first live entry was published that is not committed; zero: none is known
 
+	settles  bool   // dead letters are still to be removed of blocks that were loaded again
 	rev      uint64 // of the report
 	reported uint64 // rev, if it is of this planner's run
 }
@@ -207,7 +207,7 @@ func (r *reconciler) setComplete(_ context.Context, now *round) error {
 		all.End = *r.spec.MaxBlock
 	}
 	now.Complete = !slices.ContainsFunc(now.Sinks, func(s SinkStatus) bool {
-		return !r.sinkStopped(s.Name) && (s.Replays || s.Settles || !now.accounted(s).Covers(all))
+		return !r.sinkStopped(s.Name) && (s.Replays || s.settles || !now.accounted(s).Covers(all))
 	})
 	return nil
 }

@@ -66,9 +66,9 @@ func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
 	}
 	sink := SinkStatus{
 		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
-		Replays: replay.UnderWay(), Settles: settles(replay, report.Coverage),
+		Replays: replay.UnderWay(),
 		Paused:  report.State == state.SinkPaused && report.ByRequest,
-		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
+		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev, settles: settles(replay, report.Coverage),
 	}
 	if rev > s.since {
 		sink.reported = rev
