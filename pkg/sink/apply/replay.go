@@ -116,7 +116,10 @@ func (r *Replayer) follow(ctx context.Context) error {
 		r.Loop.Logger.Error().Err(err).Msg("the replay has failed")
 		return j.save(ctx, func(q *state.Replay) { q.Step, q.Error = state.ReplayFailed, err.Error() })
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.settle(ctx, j.request, j.rev)
 }
 
 // others reports whether another process is at a request.
