@@ -40,8 +40,30 @@ func TestDoctor(t *testing.T) {
 		{"sink pg", "safety", `the publication "feed" brings new rows of public.logs`},
 		{"NATS", "speed", "the NATS server takes entries of up to"},
 	}
+	// findings returns those of a look, without the one of the server of all tests, on which
+	// nothing is lost by it.
+	findings := func() (all []pipeline.Finding, fsync int) {
+		t.Helper()
+		code, text := doctor("--json")
+		var report pipeline.Report
+		if err := json.Unmarshal([]byte(text), &report); err != nil || (code == ops.ExitDone) != (len(report.Findings) == 0) {
+			t.Fatalf("doctor --json: exit code %d, %v\n%s", code, err, text)
+		}
+		for _, f := range report.Findings {
+			if strings.HasPrefix(f.Text, "fsync is off") {
+				fsync++
+			} else {
+				all = append(all, f)
+			}
+		}
+		return all, fsync
+	}
+	found, fsync := findings()
+	if len(found) != len(wanted) {
+		t.Fatalf("found %+v", found)
+	}
 	code, text := doctor()
-	if code != ops.ExitIncomplete || !strings.HasPrefix(text, "4 findings: 3 about safety, 1 about speed\n") {
+	if code != ops.ExitIncomplete || !strings.HasPrefix(text, fmt.Sprintf("%d findings: %d about safety, 1 about speed\n", 4+fsync, 3+fsync)) {
 		t.Errorf("doctor: exit code %d\n%s", code, text)
 	}
 	for line := range strings.Lines(text) {
@@ -49,13 +71,8 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("too wide: %s", line)
 		}
 	}
-	code, text = doctor("--json")
-	var report pipeline.Report
-	if err := json.Unmarshal([]byte(text), &report); err != nil || code != ops.ExitIncomplete || len(report.Findings) != len(wanted) {
-		t.Fatalf("doctor --json: exit code %d, %v\n%s", code, err, text)
-	}
 	for i, w := range wanted {
-		f := report.Findings[i]
+		f := found[i]
 		if f.Part != w.part || string(f.Kind) != w.kind || !strings.HasPrefix(f.Text, w.begins) || len(f.Pipelines) != 1 {
 			t.Errorf("got %+v, want %+v", f, w)
 		}
@@ -65,7 +82,12 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 	server.start("http: \"127.0.0.1:-1\"\nmax_payload: 8MB\n" + `jetstream { store_dir: "$STORE", max_file_store: 40GiB, sync_interval: always }`)
-	if code, text := doctor(); code != ops.ExitDone || text != "everything is as it should be\n" {
+	found, fsync = findings()
+	if len(found) != 0 {
+		t.Errorf("when it was mended as advised: %+v", found)
+	}
+	code, text = doctor()
+	if fsync == 0 && (code != ops.ExitDone || text != "everything is as it should be\n") {
 		t.Errorf("when it was mended as advised: exit code %d\n%s", code, text)
 	}
 	p.run("REVOKE DELETE ON logs FROM " + p.loader)

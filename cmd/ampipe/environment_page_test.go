@@ -29,6 +29,16 @@ sinks: [ { name: lake, delta: { path: ./blocks, max_commit_delay: 1s } } ]
 			says: `page.listen must be an address such as 127.0.0.1:8088, or off, not "false"`,
 		},
 		{
+			name: "a token that can be guessed", config: text + `page: { listen: 127.0.0.1:0, token: secret }`,
+			mended: text + `page: { listen: 127.0.0.1:0, token: 0123456789abcdef }`,
+			says:   `page.token must have at least 16 characters; openssl rand -hex 16 makes one`,
+		},
+		{
+			name: "a token that is not there", config: text + `page: { listen: 127.0.0.1:0, token_file: page.token }`,
+			mends: func(s *site) { s.write("page.token", pageToken) },
+			says:  `page.token_file: "page.token" cannot be read: no such file or directory`,
+		},
+		{
 			name: "two pages", config: text + `page: 127.0.0.1:0` + second + `page: off`, mended: text + `page: 127.0.0.1:0` + second,
 			says: `the pipelines of a file share one page, so name it once`,
 		},

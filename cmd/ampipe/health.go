@@ -18,8 +18,8 @@ func healthCommand(flags *cli.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health [livez|readyz|healthz]",
 		Short: "Ask a process on this machine whether it is well",
-		Long: `Asks the process that was started with --listen ADDRESS, prints a short answer and
-ends with exit code 0 if it is good, else with 1:
+		Long: `Asks the process that was started with --listen ADDRESS, or that has its page there,
+prints a short answer and ends with exit code 0 if it is good, else with 1:
 
   livez     must it be restarted?
   readyz    is it ready? A sink is when its history is complete.

@@ -28,7 +28,7 @@ pipeline: logs
 source: { amp: $AMP, query: SELECT * FROM eth.logs }
 range: { reorg_buffer: 20 }
 log: { max_bytes: 64MiB }
-page: $TAKEN
+page: { listen: $TAKEN, token_file: page.token }
 sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 `
 	bin := os.Getenv("AMPIPE_BIN")
@@ -49,6 +49,7 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 			}
 			defer func() { _ = taken.Close() }()
 			s.vars["TAKEN"] = taken.Addr().String()
+			s.write("page.token", pageToken)
 			if strings.Contains(c.nats, "url") {
 				rights, err := os.ReadFile("../../deploy/nats/permissions.conf")
 				if err != nil {
@@ -73,7 +74,7 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 				said = regexp.MustCompile(`"url":"(http://127\.0\.0\.1:\d+/)".*"message":"(.*?)"`).FindStringSubmatch(out.String())
 				return said != nil
 			})
-			if want := s.vars["TAKEN"] + " is taken: the page is served at another port"; said[2] != want {
+			if want := s.vars["TAKEN"] + " is taken: the page, metrics and health are served at another port"; said[2] != want {
 				t.Errorf("of a taken port %q is said, want %q", said[2], want)
 			}
 			var html string
@@ -91,6 +92,11 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 				}
 			}
 			s.followsTheChain(said[1])
+			s.answersProbes(said[1])
+			s.pressButtons(said[1])
+			if strings.Contains(out.String(), pageToken) {
+				t.Error("the log has the token of the page")
+			}
 			s.listensOnLoopback(first.Process.Pid)
 		})
 	}

@@ -243,8 +243,15 @@ func (l *Log) check(s view) {
 	}
 }
 
-// check understands "off", and refuses what is no address to listen on.
+// leastToken is the length of the shortest token that cannot be found by trying.
+const leastToken = 16
+
+// check understands "off", and refuses what is no address to listen on, and a token that can
+// be guessed.
 func (p *Page) check(s view) {
+	if token := s.field("token"); token.set && len(p.Token) < leastToken {
+		s.complain(token.at, "%s must have at least %d characters; openssl rand -hex 16 makes one", token.key, leastToken)
+	}
 	if p.Listen == "off" {
 		p.Listen = ""
 		return

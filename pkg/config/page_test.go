@@ -1,6 +1,9 @@
 package config_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,8 +13,12 @@ import (
 // TestPage reads where the page is, in both forms, or that there is none.
 func TestPage(t *testing.T) {
 	t.Parallel()
+	file := filepath.Join(t.TempDir(), "page.token")
+	if err := os.WriteFile(file, []byte("fedcba9876543210\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const bad = ` must be an address such as 127.0.0.1:8088, or off, not `
-	for _, c := range []struct{ page, listen, want string }{
+	for _, c := range []struct{ page, listen, token, want string }{
 		{page: "", listen: "127.0.0.1:8088"},
 		{page: "page:", listen: "127.0.0.1:8088"},
 		{page: "page: {}", listen: "127.0.0.1:8088"},
@@ -27,10 +34,17 @@ func TestPage(t *testing.T) {
 		{page: "page: 127.0.0.1:70000", want: `14:1: page.listen` + bad + `"127.0.0.1:70000"`},
 		{page: "page: http://127.0.0.1:8088", want: `14:1: page.listen` + bad + `"http://127.0.0.1:8088"`},
 		{page: "page: [off]", want: `14:1: page must be a group of keys, not a list`},
+		{page: "page: { token: \"${TOKEN}\" }", listen: "127.0.0.1:8088", token: "0123456789abcdef"},
+		{page: "page: { token_file: \"${FILE}\" }", listen: "127.0.0.1:8088", token: "fedcba9876543210"},
+		{page: "page: { token: \"${UNSET:-}\" }", listen: "127.0.0.1:8088"},
+		{page: "page: { token: \"${PAGE}\" }", want: `14:9: page.token must have at least 16 characters; openssl rand -hex 16 makes one`},
+		{page: "page: { token: 0123456789abcde }", want: `14:9: page.token must have at least 16 characters; openssl rand -hex 16 makes one`},
+		{page: "page: { token: 0123456789abcdef, token_file: \"${FILE}\" }", want: `14:34: page.token and page.token_file are both given; keep one`},
+		{page: "page: { token_file: \"${FILE}\", listen: 8088 }", want: `14:32: page.listen` + bad + `"8088"`},
 		{page: "page: { address: off }", want: `14:9: unknown key "page.address"`},
 	} {
 		text := strings.Replace(valid, "  max_bytes: 1GiB\n", "  max_bytes: 1GiB\n"+c.page+"\n", 1)
-		got, err := config.Parse("f.yaml", []byte(text), env("PAGE", ":9"))
+		got, err := config.Parse("f.yaml", []byte(text), env("PAGE", ":9", "TOKEN", "0123456789abcdef", "FILE", file))
 		switch {
 		case c.want != "":
 			checkComplaints(t, c.page, err, c.want)
@@ -38,6 +52,8 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s: %v", c.page, err)
 		case got[0].Page.Listen != c.listen:
 			t.Errorf("%s: the page is at %q, want %q", c.page, got[0].Page.Listen, c.listen)
+		case string(got[0].Page.Token) != c.token || strings.Contains(fmt.Sprintf("%+v %#v", got[0].Page, got[0].Page), "0123456789abcde"):
+			t.Errorf("%s: the token is not as it is to be, or shown: %+v", c.page, got[0].Page)
 		}
 	}
 }

@@ -123,6 +123,7 @@ type Log struct {
 // Page is the web page of the process that plans.
 type Page struct {
 	Listen string `yaml:"listen" default:"127.0.0.1:8088"` // empty: there is none
+	Token  Secret `yaml:"token" file:"token_file"`         // signs in to its buttons; empty: it has none
 }
 
 // Sink is one destination. Exactly one of the pointers is set.

@@ -35,15 +35,23 @@ func Listen(ctx context.Context, address, what string) (net.Listener, error) {
 	return nil, Config(fmt.Errorf("listen on %q %s: %w: %s", address, what, err, advice))
 }
 
-// Serve answers /metrics, and /livez, /readyz and /healthz by what know returns, until
-// ctx ends. It closes the listener.
-func Serve(ctx context.Context, listener net.Listener, metrics prometheus.Gatherer, know func() []health.Pipeline) error {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+// Routes returns what answers /metrics, and /livez, /readyz and /healthz by what know returns,
+// by the patterns of [http.ServeMux].
+func Routes(metrics prometheus.Gatherer, know func() []health.Pipeline) map[string]http.Handler {
+	routes := map[string]http.Handler{"GET /metrics": promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})}
 	for question, judge := range map[string]func(time.Time, []health.Pipeline) health.Answer{
 		health.Livez: health.Live, health.Readyz: health.Ready, health.Healthz: health.Healthy,
 	} {
-		mux.HandleFunc("GET /"+question, func(w http.ResponseWriter, _ *http.Request) { answer(w, judge(time.Now(), know())) })
+		routes["GET /"+question] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, judge(time.Now(), know())) })
+	}
+	return routes
+}
+
+// Serve serves routes until ctx ends. It closes the listener.
+func Serve(ctx context.Context, listener net.Listener, routes map[string]http.Handler) error {
+	mux := http.NewServeMux()
+	for pattern, handler := range routes {
+		mux.Handle(pattern, handler)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stopped := make(chan struct{})

@@ -155,11 +155,11 @@ func TestServe(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- ops.Serve(ctx, listener, registry, func() []health.Pipeline {
+		ended <- ops.Serve(ctx, listener, ops.Routes(registry, func() []health.Pipeline {
 			mu.Lock()
 			defer mu.Unlock()
 			return []health.Pipeline{pipeline}
-		})
+		}))
 	}()
 	check := func(path string, status int, contains string) {
 		t.Helper()

@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/page"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -202,7 +204,8 @@ func TestInABrowser(t *testing.T) {
 	b := newBrowser(t)
 	before := facts(1000)
 	before.Sinks[1].Report.Coverage.Remove(before.Spec.History)
-	s := serve(t, viewOf(before))
+	p := pressed{said: "eth-logs: sink lake is paused; ampipe resume lake lets it continue"}
+	s := serveWith(t, viewOf(before), p.options())
 	b.screen(1280, 900, "light")
 	b.call("Page.navigate", map[string]any{"url": s.url + "/"}, nil)
 	b.until("both charts are drawn", `document.querySelectorAll(".charts canvas").length`, "2")
@@ -217,6 +220,7 @@ func TestInABrowser(t *testing.T) {
 	b.photograph("desktop-dark")
 	b.screen(390, 844, "light")
 	b.photograph("phone")
+	b.pressesButtons(s, &p)
 
 	b.evaluate(`document.getElementById("p0-processes-table").focus()`)
 	after := facts(1000)
@@ -238,4 +242,62 @@ func TestInABrowser(t *testing.T) {
 	b.mu.Unlock()
 	s.stop()
 	b.until("the process has gone", `document.getElementById("lost").hidden`, "false")
+}
+
+// pressesButtons signs in, by the keyboard, pauses a sink, and is asked before a replay.
+func (b *browser) pressesButtons(s *site, p *pressed) {
+	b.Helper()
+	b.screen(1280, 900, "light")
+	b.until("nobody has signed in", `getComputedStyle(document.querySelector(".steer")).display`, "none")
+	b.evaluate(`document.querySelector('a[href="sign-in"]').click()`)
+	b.until("the token has the focus", "document.activeElement.id", "token")
+	b.typeText(token)
+	b.until("the buttons are there", `document.querySelector(".steer") && getComputedStyle(document.querySelector(".steer")).display`, "block")
+	b.until("the token is in no address", "location.href", s.url+"/")
+	b.photograph("desktop-buttons")
+	b.evaluate(`document.getElementById("p0-pause-0").focus()`)
+	b.press("Enter", "\r")
+	b.until("what became of it has the focus", "document.activeElement.id", "outcome")
+	b.until("what became of it", `document.querySelector("#outcome p + p").textContent`, p.said)
+	b.until("it is drawn again", `document.querySelectorAll(".charts canvas").length`, "2")
+	b.evaluate(`document.getElementById("p0-replay-1").focus()`)
+	b.typeText("16M:17M")
+	b.until("it asks first", `document.querySelector("h1").textContent`, "Replay warehouse of eth-logs?")
+	b.photograph("desktop-replay")
+	b.evaluate(`document.querySelector("button").focus()`)
+	b.press(" ", " ")
+	b.until("it is done", `document.querySelector("#outcome .level") && document.querySelector("#outcome .level").textContent.startsWith("replay warehouse of eth-logs, ")`, "true")
+	b.screen(390, 844, "dark")
+	b.until("on a phone nothing is cut off, with buttons", "document.documentElement.scrollWidth", "390")
+	b.photograph("phone-buttons-dark")
+	b.screen(1280, 900, "light")
+	b.until("it is kept current, as before", `document.querySelectorAll(".charts canvas").length`, "2")
+	want := []page.Action{
+		{Verb: page.Pause, Pipeline: "eth-logs", Sink: "lake"},
+		{Verb: page.Replay, Pipeline: "eth-logs", Sink: "warehouse", Blocks: "16M:17M", DryRun: true},
+		{Verb: page.Replay, Pipeline: "eth-logs", Sink: "warehouse", Blocks: "16M:17M"},
+	}
+	if got := p.take(); !slices.Equal(got, want) {
+		b.Errorf("%+v were done, want %+v", got, want)
+	}
+}
+
+// typeText types into what has the focus, and presses Enter.
+func (b *browser) typeText(text string) {
+	b.Helper()
+	b.call("Input.insertText", map[string]any{"text": text}, nil)
+	b.press("Enter", "\r")
+}
+
+// press presses a key.
+func (b *browser) press(key, text string) {
+	b.Helper()
+	code := map[string]int{"Enter": 13, " ": 32}[key]
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		event := map[string]any{"type": kind, "key": key, "windowsVirtualKeyCode": code}
+		if kind == "keyDown" {
+			event["text"] = text
+		}
+		b.call("Input.dispatchKeyEvent", event, nil)
+	}
 }

@@ -1,4 +1,6 @@
 package page
 
 // Render returns the whole page of a view.
-func Render(v View) string { return whole(moment{sections: render(v)}) }
+func Render(v View) string {
+	return whole(moment{sections: render(v, true)}, visitor{steers: true, signedIn: true})
+}

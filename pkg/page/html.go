@@ -53,37 +53,50 @@ func (b *builder) table(id, title string, rows [][]string) {
 	b.add("</tbody></table></div>")
 }
 
-// whole returns the page with its sections.
-func whole(m moment) string {
-	var b builder
+// head opens a document.
+func (b *builder) head(title string) {
 	b.add(`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>ampipe</title>
+<title>%v</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="assets/uplot.css">
 <link rel="stylesheet" href="assets/page.css">
-<noscript><meta http-equiv="refresh" content="10"></noscript>
+`, title)
+}
+
+// whole returns the page with its sections. Without the script it is loaded again by itself,
+// but not below the hands of somebody who writes into a form.
+func whole(m moment, v visitor) string {
+	var b builder
+	b.head("ampipe")
+	class, again := "", markup(`<noscript><meta http-equiv="refresh" content="10"></noscript>`)
+	if v.signedIn {
+		class, again = "signed-in", ""
+	}
+	b.add(`<link rel="stylesheet" href="assets/uplot.css">
+%v
 <script src="assets/uplot.js" defer></script>
 <script src="assets/page.js" defer></script>
 </head>
-<body data-version="%v">
+<body data-version="%v" class="%v">
 <main>
 <p id="lost" role="alert" hidden>No answer from ampipe since <time id="heard"></time>: the process has ended, or cannot be reached. What is below was true then.</p>
 <p id="said" class="hidden" role="status"></p>
-`, m.version)
+`, again, m.version, class)
+	v.writeOutcome(&b)
 	for _, one := range m.sections {
 		b.add("<section id=\"%v\">%v</section>\n", one.ID, one.HTML)
 	}
 	b.add(`</main>
 <footer>
+%v
 <p>All of it as text: <code>ampipe status</code>, <code>ampipe results</code>, <code>ampipe failed</code>. Charts by <a href="assets/uplot.LICENSE">uPlot</a>.</p>
 </footer>
 </body>
 </html>
-`)
+`, v.session())
 	return b.String()
 }

@@ -18,7 +18,7 @@ func TestPace(t *testing.T) {
 		}
 	}
 	for _, unseen := range []bool{false, true} {
-		s := New(func(context.Context) View { return View{Unseen: unseen} })
+		s := New(func(context.Context) View { return View{Unseen: unseen} }, Options{})
 		if m := s.see(t.Context(), moment{}); (m.took == 0) != unseen {
 			t.Errorf("unseen %v: the look is taken to be %v long", unseen, m.took)
 		}

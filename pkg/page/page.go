@@ -1,7 +1,8 @@
 // Package page serves a web page that shows how pipelines are: the sentence, the map of
 // their blocks, sinks, reorgs, failed partitions and processes. It is rendered here, of the
 // model and in the words of package status, and kept current by server-sent events. It needs
-// nothing from elsewhere, and nothing can be changed by it.
+// nothing from elsewhere. Nothing can be changed by it unless it has a token: then whoever
+// signs in with that has buttons.
 package page
 
 import (
@@ -9,6 +10,8 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/status"
@@ -34,10 +37,25 @@ const (
 	leastSample, mostSample = 15 * time.Second, 10 * time.Minute
 )
 
+// Options are what a page may have besides what it shows.
+type Options struct {
+	// Token is what somebody signs in with to use the buttons; empty: there are none.
+	Token string
+	// Do does what a button asks for, and returns what the command of that name prints.
+	Do func(context.Context, Action) (said string, err error)
+	// Refused is told from where a wrong token came, once a minute at most.
+	Refused func(from string)
+	// Routes are further patterns of [http.ServeMux] that the listener answers.
+	Routes map[string]http.Handler
+}
+
 // Server serves the page.
 type Server struct {
-	look func(context.Context) View
-	asks chan chan moment
+	look     func(context.Context) View
+	asks     chan chan moment
+	steering *steering               // nil: there are no buttons
+	also     map[string]http.Handler // further patterns that are answered
+	changed  atomic.Bool             // by a button: what was seen before does not count
 	// watchers holds a token for each browser that is sent updates.
 	watchers chan struct{}
 }
@@ -49,8 +67,12 @@ const mostWatchers = 64
 var assets embed.FS
 
 // New returns a server of a page that shows what look returns. Looks do not overlap.
-func New(look func(context.Context) View) *Server {
-	return &Server{look: look, asks: make(chan chan moment), watchers: make(chan struct{}, mostWatchers)}
+func New(look func(context.Context) View, o Options) *Server {
+	s := &Server{look: look, asks: make(chan chan moment), also: o.Routes, watchers: make(chan struct{}, mostWatchers)}
+	if o.Token != "" {
+		s.steering = newSteering(o)
+	}
+	return s
 }
 
 // moment is what was seen last.
@@ -77,7 +99,8 @@ func (s *Server) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case answer := <-s.asks:
-			if time.Since(now.at) >= now.pace() {
+			changed := s.changed.Swap(false)
+			if changed || time.Since(now.at) >= now.pace() {
 				now = s.see(ctx, now)
 			}
 			answer <- now
@@ -95,7 +118,7 @@ func (s *Server) run(ctx context.Context) {
 func (s *Server) see(ctx context.Context, before moment) moment {
 	began := time.Now()
 	view := s.look(ctx)
-	m := moment{sections: render(view), history: withSample(before.history, view), lines: linesOf(view.Overview)}
+	m := moment{sections: render(view, s.steering != nil), history: withSample(before.history, view), lines: linesOf(view.Overview)}
 	m.version = version(m.sections)
 	m.at = time.Now()
 	if !view.Unseen { // else it has waited, and it may be over any moment
@@ -108,7 +131,7 @@ func (s *Server) see(ctx context.Context, before moment) moment {
 // program, or of other pipelines, has to be loaded anew.
 func version(sections []section) string {
 	hash := sha256.New()
-	hash.Write([]byte(whole(moment{})))
+	hash.Write([]byte(whole(moment{}, visitor{})))
 	for _, name := range []string{"page.js", "page.css"} {
 		text, _ := assets.ReadFile("assets/" + name) // it is embedded
 		hash.Write(text)

@@ -27,8 +27,8 @@ type pipelineView struct {
 	several bool   // the page shows several pipelines
 }
 
-// render renders the sections of the page.
-func render(v View) []section {
+// render renders the sections of the page, those with buttons if it has some.
+func render(v View, steers bool) []section {
 	var b builder
 	b.add(`<div class="answer %v" data-level="%v"><p class="level">%v</p><h1>%v</h1>`, v.Level, v.Level, v.Level, v.Sentence)
 	b.next(v.Next)
@@ -45,7 +45,11 @@ func render(v View) []section {
 		}{
 			{"pipeline", one.writeState}, {"map", one.writeMap}, {"charts", one.writeCharts}, {"sinks", one.writeSinks},
 			{"failed", one.writeFailed}, {"letters", one.writeLetters}, {"reorgs", one.writeReorgs}, {"processes", one.writeProcesses},
+			{"steer", one.writeSteer},
 		} {
+			if part.name == "steer" && !steers {
+				continue
+			}
 			var b builder
 			part.write(&b)
 			sections = append(sections, section{ID: one.id + "-" + part.name, HTML: markup(b.String()), of: p.Name})

@@ -32,10 +32,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			http.ServeFileFS(w, r, assets, "assets/"+name)
 		})
 	}
+	for pattern, handler := range s.also {
+		mux.Handle(pattern, handler)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.routes(ctx, mux, cookieOf(listener))
 	server := &http.Server{
-		Handler:     guard(isLoopback(listener.Addr()), mux),
+		Handler:     guard(isLoopback(listener.Addr()), form(mux)),
 		BaseContext: func(net.Listener) context.Context { return ctx }, // ends what watches, too
 		// Each update has a limit of its own: they are sent for as long as the page is open.
 		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
@@ -77,7 +81,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 			asks = nil
 		case now := <-answer:
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			_, _ = io.WriteString(w, whole(now)) // the browser has gone if this fails
+			_, _ = io.WriteString(w, whole(now, s.visitor(r))) // the browser has gone if this fails
 			return
 		}
 	}

@@ -79,6 +79,11 @@ type site struct {
 
 func serve(t *testing.T, v page.View) *site {
 	t.Helper()
+	return serveWith(t, v, page.Options{})
+}
+
+func serveWith(t *testing.T, v page.View, o page.Options) *site {
+	t.Helper()
 	s := &site{T: t, view: v}
 	server := page.New(func(ctx context.Context) page.View {
 		s.mu.Lock()
@@ -93,7 +98,7 @@ func serve(t *testing.T, v page.View) *site {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.view
-	})
+	}, o)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +135,18 @@ func (s *site) show(v page.View) {
 // get asks for a path with further headers, "Host" among them.
 func (s *site) get(path string, headers ...string) (*http.Response, string) {
 	s.Helper()
-	r, err := http.NewRequestWithContext(s.Context(), http.MethodGet, s.url+path, nil)
+	return s.ask(http.MethodGet, path, "", headers...)
+}
+
+// post sends a form with further headers. A redirection is not followed.
+func (s *site) post(path, form string, headers ...string) (*http.Response, string) {
+	s.Helper()
+	return s.ask(http.MethodPost, path, form, append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
+}
+
+func (s *site) ask(method, path, body string, headers ...string) (*http.Response, string) {
+	s.Helper()
+	r, err := http.NewRequestWithContext(s.Context(), method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -138,16 +154,17 @@ func (s *site) get(path string, headers ...string) (*http.Response, string) {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	r.Host = r.Header.Get("Host")
-	answer, err := http.DefaultClient.Do(r)
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := client.Do(r)
 	if err != nil {
 		s.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
+	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		s.Fatal(err)
 	}
-	return answer, string(body)
+	return answer, string(text)
 }
 
 var tag = regexp.MustCompile(`<[^>]*>`)

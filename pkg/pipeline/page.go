@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"syscall"
 
@@ -25,10 +26,12 @@ type servedPage struct {
 
 var errServerStarts = errors.New("the NATS server of this process is still starting")
 
-// startPage serves the page of pipelines of one file until stop is called. Like metrics and
-// health it is there before anything is connected. It reads through a connection of its own,
-// which makes no stream, and so disturbs nothing that runs.
-func startPage(ctx context.Context, pipelines []*config.Pipeline, role string, o Options) (*servedPage, error) {
+// startPage serves the page of pipelines of one file, and routes, until stop is called. Like
+// metrics and health it is there before anything is connected. It reads through a connection
+// of its own, which makes no stream, and so disturbs nothing that runs.
+func startPage(
+	ctx context.Context, pipelines []*config.Pipeline, role string, routes map[string]http.Handler, o Options,
+) (*servedPage, error) {
 	if !o.Page || len(pipelines) == 0 || pipelines[0].Page.Listen == "" {
 		return nil, nil
 	}
@@ -48,12 +51,18 @@ func startPage(ctx context.Context, pipelines []*config.Pipeline, role string, o
 			return connectToRunning(ctx, c, zerolog.Nop())
 		}
 	})
-	server := page.New(viewer.view)
+	server := page.New(viewer.view, page.Options{
+		Token: string(pipelines[0].Page.Token), Routes: routes,
+		Do: func(ctx context.Context, a page.Action) (string, error) { return s.do(ctx, pipelines, a, o) },
+		Refused: func(from string) {
+			o.Logger.Warn().Str("from", from).Msg("somebody has tried to sign in to the page with a wrong token")
+		},
+	})
 	line := o.Logger.Info().Str("url", urlOf(listener))
 	if taken {
-		line.Msgf("%s is taken: the page is served at another port", address)
+		line.Msgf("%s is taken: the page, metrics and health are served at another port", address)
 	} else {
-		line.Msg("serving the page")
+		line.Msg("serving the page, metrics and health")
 	}
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {

@@ -27,6 +27,8 @@ type ReplayOptions struct {
 	DryRun bool     // only say what would be done
 
 	FromAmp bool // nothing is read from the log: it holds the rows of an earlier query
+
+	asPlanner bool // the process has the planner's user in NATS, and no other
 }
 
 // Replay has blocks removed from a destination and loaded again: from the log as far as it
@@ -34,7 +36,7 @@ type ReplayOptions struct {
 // request for the sink's processes.
 func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions) (err error) {
 	open := steerNATS
-	if r.DryRun {
+	if r.DryRun && !r.asPlanner {
 		open = asOperator
 	}
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"time"
 
@@ -17,16 +18,19 @@ import (
 )
 
 // startReporting shows the progress, logs waits, and serves metrics and health. It starts
-// before anything is connected. The function that it returns ends it and waits for that.
-func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Options) (stop func() error, err error) {
+// before anything is connected. stop ends it and waits for that; routes are what answers
+// about metrics and health, for the page, too.
+func startReporting(
+	ctx context.Context, meters map[string]*progress.Meter, o Options,
+) (routes map[string]http.Handler, stop func() error, err error) {
 	registry, err := progress.Gather(meters)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var listener net.Listener
 	if o.Listen != "" {
 		if listener, err = ops.Listen(ctx, o.Listen, "for metrics and health (--listen)"); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		o.Logger.Info().Stringer("address", listener.Addr()).Msg("serving metrics and health")
 	}
@@ -36,6 +40,13 @@ func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Op
 		meters[name].Say = func(n progress.WaitNote) { logWait(log, n) }
 		meters[name].SayUntil(ctx)
 	}
+	routes = ops.Routes(registry, func() []health.Pipeline {
+		all := make([]health.Pipeline, len(names))
+		for i, name := range names {
+			all[i] = meters[name].Health(name)
+		}
+		return all
+	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	loggers := progressLoggers(meters, o)
@@ -60,17 +71,9 @@ func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Op
 		return nil
 	})
 	if listener != nil {
-		g.Go(func() error {
-			return ops.Serve(ctx, listener, registry, func() []health.Pipeline {
-				all := make([]health.Pipeline, len(names))
-				for i, name := range names {
-					all[i] = meters[name].Health(name)
-				}
-				return all
-			})
-		})
+		g.Go(func() error { return ops.Serve(ctx, listener, routes) })
 	}
-	return func() error {
+	return routes, func() error {
 		cancel()
 		return g.Wait()
 	}, nil

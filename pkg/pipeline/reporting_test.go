@@ -21,7 +21,7 @@ func TestWaitsInTheLog(t *testing.T) {
 		var out bytes.Buffer
 		ctx, end := context.WithCancel(t.Context())
 		meter := progress.NewMeter("pg")
-		stop, err := startReporting(ctx, map[string]*progress.Meter{"logs": meter}, Options{Logger: zerolog.New(&out)})
+		_, stop, err := startReporting(ctx, map[string]*progress.Meter{"logs": meter}, Options{Logger: zerolog.New(&out)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,12 +70,12 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 	for _, p := range pipelines {
 		meters[p.Name] = newMeter(p, "it connects after the pipelines before it", allStages(o.sinksHere(p))...)
 	}
-	stop, err := startReporting(ctx, meters, o)
+	routes, stop, err := startReporting(ctx, meters, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = ops.Failures(err, stop()) }()
-	page, err := startPage(ctx, pipelines, roleRun, o)
+	page, err := startPage(ctx, pipelines, roleRun, routes, o)
 	if err != nil {
 		return err
 	}

@@ -18,11 +18,6 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
-	page, err := startPage(ctx, []*config.Pipeline{p}, rolePlanner, o)
-	if err != nil {
-		return err
-	}
-	defer page.stop()
 	return runStage(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
 		started := time.Now()
 		source, err := openSource(ctx, p)
@@ -128,11 +123,18 @@ func runStage(
 		return err
 	}
 	meter := newMeter(p, notConnected, stage)
-	stop, err := startReporting(ctx, map[string]*progress.Meter{p.Name: meter}, o)
+	routes, stop, err := startReporting(ctx, map[string]*progress.Meter{p.Name: meter}, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
+	if role == rolePlanner {
+		page, err := startPage(ctx, []*config.Pipeline{p}, role, routes, o)
+		if err != nil {
+			return err
+		}
+		defer page.stop()
+	}
 	var conn *natsConn
 	var s *stages
 	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {

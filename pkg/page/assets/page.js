@@ -17,8 +17,13 @@
     if (!selection.isCollapsed && section.contains(selection.anchorNode)) return false;
     const active = section.contains(document.activeElement) ? document.activeElement : null;
     const scrolled = active && active.scrollLeft;
+    const typed = [...section.querySelectorAll("input")].filter((i) => i.value !== i.defaultValue).map((i) => [i.id, i.value]);
     section.innerHTML = html;
     shown.set(id, html);
+    for (const [id, text] of typed) {
+      const input = document.getElementById(id);
+      if (input) input.value = text;
+    }
     const again = active && active.id && document.getElementById(active.id);
     if (again) {
       again.focus({preventScroll: true});
@@ -111,6 +116,12 @@
       drawAll();
     }
   };
+  // A button may take seconds: it is said that it works, and it does not work twice.
+  addEventListener("submit", (event) => {
+    const button = event.target.querySelector("button");
+    said.textContent = button.textContent + " is under way";
+    button.disabled = true;
+  });
   setInterval(() => show(Date.now() - heard > silence), 1000);
   addEventListener("resize", drawAll);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

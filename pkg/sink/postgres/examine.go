@@ -14,6 +14,7 @@ import (
 // condition is what a server, and the table if it is there, are like.
 type condition struct {
 	settings     serverSettings
+	byCommand    map[string]bool // settings that are options of the command that starts the server
 	user         string
 	roundTrip    time.Duration // the shortest of a few
 	age          int64         // transactions since the oldest one that is not frozen
@@ -79,15 +80,18 @@ func (w *Writer) Examine(ctx context.Context, t sink.Table) ([]sink.Finding, err
 }
 
 func examine(ctx context.Context, tx pgx.Tx, g *tableSpec) (c condition, err error) {
-	type setting struct{ name, value string }
-	found, err := collect(ctx, tx, "read the settings", func(s *setting) []any { return []any{&s.name, &s.value} },
+	type setting struct {
+		name, value string
+		byCommand   bool
+	}
+	found, err := collect(ctx, tx, "read the settings", func(s *setting) []any { return []any{&s.name, &s.value, &s.byCommand} },
 		statement("examine-settings"), settingsExamined)
 	if err != nil {
 		return c, err
 	}
-	c.settings = make(serverSettings, len(found))
+	c.settings, c.byCommand = make(serverSettings, len(found)), map[string]bool{}
 	for _, s := range found {
-		c.settings[s.name] = s.value
+		c.settings[s.name], c.byCommand[s.name] = s.value, s.byCommand
 	}
 	if c.roundTrip, err = measure(ctx, tx, &c.user); err != nil {
 		return c, err

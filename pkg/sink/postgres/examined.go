@@ -40,27 +40,35 @@ const (
 	manyDeadShare = 2
 )
 
-// alter returns the statements that change a setting of the server.
-func alter(name, value string) string {
-	return "run ALTER SYSTEM SET " + name + " = " + value + "; SELECT pg_reload_conf()"
+// alter says how a setting of the server is changed, and what makes the server take it.
+func (c condition) alter(name, value, taken string) string {
+	if c.byCommand[name] { // which goes before what ALTER SYSTEM has written
+		return "start the server with " + name + " = " + value + ": it is an option of the command that starts it"
+	}
+	return "run ALTER SYSTEM SET " + name + " = " + value + taken
 }
+
+const (
+	byReload  = "; SELECT pg_reload_conf()"
+	byRestart = ", and restart the server"
+)
 
 // safety returns what endangers what is loaded, or the server.
 func (c condition) safety(g *tableSpec) (all []sink.Finding) {
 	found := func(text, fix string) { all = append(all, sink.Finding{Kind: sink.Safety, Text: text, Fix: fix}) }
 	if c.settings.is("fsync", "off") {
-		found("fsync is off: a crash of the server's machine may damage the database for good", alter("fsync", "on"))
+		found("fsync is off: a crash of the server's machine may damage the database for good", c.alter("fsync", "on", byReload))
 	}
 	if c.settings.is("full_page_writes", "off") {
 		found("full_page_writes is off: a crash of the server's machine may damage pages that were being written",
-			alter("full_page_writes", "on"))
+			c.alter("full_page_writes", "on", byReload))
 	}
 	switch {
 	case c.settings.is("autovacuum", "off"):
 		found("autovacuum is off: dead rows stay, the planner's statistics get old, and at last the server takes no more writes",
-			alter("autovacuum", "on"))
+			c.alter("autovacuum", "on", byReload))
 	case c.settings.is("track_counts", "off"):
-		found("track_counts is off, so autovacuum does not see which tables have changed", alter("track_counts", "on"))
+		found("track_counts is off, so autovacuum does not see which tables have changed", c.alter("track_counts", "on", byReload))
 	}
 	for _, t := range c.tables {
 		if !t.auto {
@@ -75,7 +83,7 @@ func (c condition) safety(g *tableSpec) (all []sink.Finding) {
 		if !s.active && c.settings.is("max_slot_wal_keep_size", "-1") {
 			found(fmt.Sprintf("nobody reads the replication slot %q, which keeps %d MiB of WAL and all that comes, until the disk is full",
 				s.name, s.kept>>20), "run SELECT pg_drop_replication_slot("+literal(s.name)+"), or bound what slots keep: "+
-				alter("max_slot_wal_keep_size", "'64GB'"))
+				c.alter("max_slot_wal_keep_size", "'64GB'", byReload))
 		}
 	}
 	for _, p := range c.publications {
@@ -111,20 +119,20 @@ func (c condition) speed(events int16) (all []sink.Finding) {
 	}
 	if c.settings.below("max_wal_size", smallWAL) {
 		found("max_wal_size is "+c.settings["max_wal_size"]+" MiB: loading the history fills it again and again, and each time "+
-			"a checkpoint writes all pages and the WAL grows by whole pages after it", alter("max_wal_size", "'16GB'"))
+			"a checkpoint writes all pages and the WAL grows by whole pages after it", c.alter("max_wal_size", "'16GB'", byReload))
 	}
 	if c.settings.below("checkpoint_timeout", oftenTimeout) {
 		found("checkpoint_timeout is "+c.settings["checkpoint_timeout"]+" s: after each checkpoint whole pages go to the WAL",
-			alter("checkpoint_timeout", "'15min'"))
+			c.alter("checkpoint_timeout", "'15min'", byReload))
 	}
 	if c.settings.below("checkpoint_completion_target", hastyTarget) {
 		found("checkpoint_completion_target is "+c.settings["checkpoint_completion_target"]+": "+
 			"checkpoints write in bursts, and transactions wait",
-			alter("checkpoint_completion_target", "0.9"))
+			c.alter("checkpoint_completion_target", "0.9", byReload))
 	}
 	if c.settings.is("wal_level", "logical") && !slices.ContainsFunc(c.slots, func(s slot) bool { return s.logical }) {
 		found("wal_level is logical, so more is written, and no logical replication slot reads it",
-			"run ALTER SYSTEM SET wal_level = replica, and restart the server")
+			c.alter("wal_level", "replica", byRestart))
 	}
 	if c.settings.below("idle_session_timeout", shortSession) && !c.settings.is("idle_session_timeout", "0") {
 		found("idle_session_timeout is "+c.settings["idle_session_timeout"]+" ms: between two blocks the server ends the session, and "+

@@ -33,9 +33,11 @@ func TestWhatIsSaidOfAServer(t *testing.T) {
 		kind sink.FindingKind
 		want []string // parts of the only finding; none: there is none
 	}{
-		"nothing":                   {is: func(*condition) {}},
-		"an older server":           {is: func(c *condition) { c.settings = serverSettings{} }},
-		"no fsync":                  {set("fsync", "off"), sink.Safety, []string{"fsync is off", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()"}},
+		"nothing":         {is: func(*condition) {}},
+		"an older server": {is: func(c *condition) { c.settings = serverSettings{} }},
+		"no fsync":        {set("fsync", "off"), sink.Safety, []string{"fsync is off", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()"}},
+		"no fsync by an option": {func(c *condition) { c.settings["fsync"], c.byCommand = "off", map[string]bool{"fsync": true} },
+			sink.Safety, []string{"fsync is off", "start the server with fsync = on"}},
 		"no full pages":             {set("full_page_writes", "off"), sink.Safety, []string{"full_page_writes is off"}},
 		"no autovacuum":             {set("autovacuum", "off"), sink.Safety, []string{"autovacuum is off: dead rows stay"}},
 		"no statistics":             {set("track_counts", "off"), sink.Safety, []string{"track_counts is off"}},

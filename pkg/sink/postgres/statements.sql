@@ -170,7 +170,7 @@ WITH used AS (
 -- name: examine-settings
 -- Reads settings ($1) as a session of this user begins with them, without what this
 -- transaction has set for itself.
-SELECT name, coalesce(reset_val, '') FROM pg_settings WHERE name = ANY ($1)
+SELECT name, coalesce(reset_val, ''), source = 'command line' FROM pg_settings WHERE name = ANY ($1)
 
 -- name: examine-slots
 SELECT slot_name::text, slot_type = 'logical', active, coalesce(pg_wal_lsn_diff(
