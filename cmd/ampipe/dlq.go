@@ -15,7 +15,7 @@ import (
 func dlqCommand(flags *cli.Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
-		Short: "Show and drop the rows that destinations have refused",
+		Short: "Show, load and drop the rows that destinations have refused",
 		Long: `Shows the dead letters of sinks with on_bad_row: dead_letter: the rows that their
 destinations have refused, each with block, column, value and reason. They are in NATS,
 and are shown while the pipeline runs or not.`,
@@ -27,14 +27,55 @@ and are shown while the pipeline runs or not.`,
 		lettersCommand(flags, "show", "Show each dead letter with its row",
 			`Shows each dead letter with its row: of all blocks, or of the ranges.`,
 			"print a JSON object for each dead letter, in a line", pipeline.ShowDeadLetters),
+		replayLettersCommand(flags),
 		dropLettersCommand(flags),
 	)
 	return c
 }
 
+func replayLettersCommand(flags *cli.Flags) *cobra.Command {
+	var of pipeline.Letters
+	var as pipeline.ReplayOptions
+	var all, asJSON bool
+	c := &cobra.Command{
+		Use:   "replay [PIPELINE…] [RANGE…]",
+		Short: "Load the blocks of dead letters again",
+		Long: `Loads the blocks again that have dead letters: of the ranges, or all with --all. Do so
+once the table or the types are mended. The blocks are removed from the destination,
+rows and coverage, and come from the log as far as it has them, else from Amp, as by
+ampipe replay; after the query was mended give --from-amp. A row that is accepted now
+is there, and its letter is gone; one that is refused again stays a letter.
+
+Blocks that a reorg may still replace are left out, and the exit code is 3. Where
+processes have users of their own in NATS it needs the planner's.`,
+		ValidArgsFunction: flags.Pipelines,
+	}
+	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
+	c.Flags().BoolVar(&all, "all", false, "all dead letters")
+	c.Flags().BoolVar(&as.FromAmp, "from-amp", false, "read nothing from the log: it holds the rows of the query as it was")
+	c.Flags().BoolVar(&as.DryRun, "dry-run", false, "only say what would be done")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		names, ranges, err := splitRanges(flags, args)
+		if err != nil {
+			return ops.Config(err)
+		}
+		if all == (len(ranges) > 0) {
+			return ops.Config(errors.New("name either the blocks whose dead letters to load again, such as 16M:17M, or --all; " +
+				"`ampipe dlq list` shows what there is"))
+		}
+		of.Ranges = ranges
+		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			o.JSON = asJSON
+			return pipeline.ReplayDeadLetters(ctx, p, o, of, as)
+		})(c, names)
+	}
+	return c
+}
+
 func dropLettersCommand(flags *cli.Flags) *cobra.Command {
 	var of pipeline.Letters
-	var all bool
+	var all, asJSON bool
 	c := &cobra.Command{
 		Use:   "drop [PIPELINE…] [RANGE…]",
 		Short: "Remove dead letters",
@@ -46,6 +87,7 @@ Where processes have users of their own in NATS it needs the planner's.`,
 	}
 	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
 	c.Flags().BoolVar(&all, "all", false, "all dead letters")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		names, ranges, err := splitRanges(flags, args)
 		if err != nil {
@@ -57,6 +99,7 @@ Where processes have users of their own in NATS it needs the planner's.`,
 		}
 		of.Ranges = ranges
 		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			o.JSON = asJSON
 			return pipeline.DropDeadLetters(ctx, p, o, of)
 		})(c, names)
 	}

@@ -110,7 +110,16 @@ func TestDeadLetters(t *testing.T) {
 	if code, out := s.command(firstMinute, "", "dlq", "drop"); code != ops.ExitConfig {
 		t.Errorf("dlq drop of nothing: exit code %d\n%s", code, out)
 	}
-	if code, out := s.command(firstMinute, "", "dlq", "drop", "--all"); code != ops.ExitDone || lineWith(out, "logs: 6 dead letters of sink pg were dropped") == "" {
+	if code, out := s.command(firstMinute, "", "forget", "pg"); code != ops.ExitConfig || lineWith(out, "sink pg has 6 dead letters, rows that are not in its destination") == "" {
+		t.Errorf("forget of a sink with dead letters: exit code %d\n%s", code, out)
+	}
+	if code, out := s.command(firstMinute, "", "drop", "logs"); code != ops.ExitConfig || lineWith(out, "logs: 6 dead letters of sink pg, rows that are not in its destination") == "" {
+		t.Errorf("drop of a pipeline with dead letters: exit code %d\n%s", code, out)
+	}
+	if code, out := s.command(firstMinute, "", "dlq", "drop", "30", "--json"); code != ops.ExitDone || out != `{"pipeline":"logs","sink":"pg","rows":2}`+"\n" {
+		t.Errorf("dlq drop --json: exit code %d\n%s", code, out)
+	}
+	if code, out := s.command(firstMinute, "", "dlq", "drop", "--all"); code != ops.ExitDone || lineWith(out, "logs: 4 dead letters of sink pg were dropped") == "" {
 		t.Errorf("dlq drop: exit code %d\n%s", code, out)
 	}
 	s.verified(ops.ExitIncomplete, "pg: block 12: cannot be compared: the destination could not hold a row of the source: ",

@@ -70,3 +70,39 @@ sinks:
 	says(ops.ExitDone, "every sink holds these blocks of the history already", "run")
 	says(ops.ExitDone, "are equal in source and destination", "verify")
 }
+
+// TestForgetAndDropWithDeadLetters: they are said, and go only when that is wanted.
+func TestForgetAndDropWithDeadLetters(t *testing.T) {
+	t.Parallel()
+	const text = `
+pipeline: logs
+source: { amp: $AMP, query: "SELECT *, CASE WHEN block_num = 7 THEN '' ELSE 'x' END AS part FROM eth.logs" }
+range: { min_block: 0, max_block: 20, reorg_buffer: 5 }
+nats: { embedded: ./nats }
+sinks:
+  - { name: lake, delta: { path: ./lake, partition_by: [part], on_bad_row: dead_letter } }
+  $COPY
+`
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{}}
+	configure := func(more string) { s.configure(strings.Replace(text, "$COPY", more, 1)) }
+	says := func(code int, want string, args ...string) {
+		t.Helper()
+		got, out, complaints := ampipe(t, s.dir, args...)
+		if got != code || !strings.Contains(out+complaints, want) {
+			t.Errorf("ampipe %q: exit code %d, want %d and %q in\n%s%s", args, got, code, want, out, complaints)
+		}
+	}
+	configure("- { name: copy, delta: { path: ./copy, partition_by: [part], on_bad_row: dead_letter } }")
+	says(ops.ExitDone, "", "run")
+	says(ops.ExitConfig, `pipeline "logs": sink copy has 4 dead letters, rows that are not in its destination`, "forget", "copy")
+	says(ops.ExitIncomplete, "copy  4 ", "dlq", "list", "--sink", "copy")
+	says(ops.ExitDone, "logs: 4 dead letters of sink copy were removed", "forget", "copy", "--dead-letters")
+	says(ops.ExitDone, "logs: no dead letters", "dlq", "list", "--sink", "copy")
+
+	configure("")
+	says(ops.ExitConfig, "logs: 4 dead letters of sink lake, rows that are not in its destination", "drop", "logs")
+	says(ops.ExitIncomplete, "lake  4 ", "dlq", "list")
+	says(ops.ExitDone, "logs: removed", "drop", "logs", "--yes")
+	says(ops.ExitDone, "", "run") // the stream is made again, and empty
+	says(ops.ExitDone, "logs: no dead letters", "dlq", "list")
+}

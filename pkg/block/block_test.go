@@ -103,3 +103,24 @@ func checkShape(t *testing.T, s block.Set) {
 		}
 	}
 }
+
+// TestIntersect returns what both have, also where ranges touch.
+func TestIntersect(t *testing.T) {
+	t.Parallel()
+	span := func(start, end block.Number) block.Range { return block.Range{Start: start, End: end} }
+	a := block.NewSet(span(0, 10), span(20, 30), span(40, 50))
+	for _, c := range []struct{ other, want block.Set }{
+		{block.Set{}, block.Set{}},
+		{a, a},
+		{block.NewSet(span(10, 20), span(30, 40)), block.Set{}},
+		{block.NewSet(span(5, 45)), block.NewSet(span(5, 10), span(20, 30), span(40, 45))},
+		{block.NewSet(span(9, 10), span(22, 23), span(25, 26), span(29, 41)), block.NewSet(span(9, 10), span(22, 23), span(25, 26), span(29, 30), span(40, 41))},
+	} {
+		if got := a.Intersect(c.other); !got.Equal(c.want) {
+			t.Errorf("%v and %v: %v, want %v", a, c.other, got, c.want)
+		}
+		if got := c.other.Intersect(a); !got.Equal(c.want) {
+			t.Errorf("%v and %v: %v, want %v", c.other, a, got, c.want)
+		}
+	}
+}

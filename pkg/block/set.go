@@ -86,6 +86,15 @@ func (s Set) Missing(r Range) []Range {
 	return gaps
 }
 
+// Intersect returns the blocks that both sets have.
+func (s Set) Intersect(o Set) (both Set) {
+	for _, r := range s.ranges {
+		gaps := Set{o.Missing(r)}
+		both.ranges = append(both.ranges, gaps.Missing(r)...)
+	}
+	return both
+}
+
 // Ranges returns the ranges of the set in ascending order. The caller must not
 // change them.
 func (s Set) Ranges() []Range { return s.ranges }

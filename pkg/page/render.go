@@ -44,7 +44,8 @@ func render(v View, steers bool) []section {
 			write func(b *builder)
 		}{
 			{"pipeline", one.writeState}, {"map", one.writeMap}, {"charts", one.writeCharts}, {"sinks", one.writeSinks},
-			{"failed", one.writeFailed}, {"reorgs", one.writeReorgs}, {"processes", one.writeProcesses}, {"steer", one.writeSteer},
+			{"failed", one.writeFailed}, {"letters", one.writeLetters}, {"reorgs", one.writeReorgs}, {"processes", one.writeProcesses},
+			{"steer", one.writeSteer},
 		} {
 			if part.name == "steer" && !steers {
 				continue

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -163,20 +164,36 @@ func sourceRow(l queue.StoredLetter) json.RawMessage {
 
 // DropDeadLetters removes dead letters. Their rows stay out of the destination.
 func DropDeadLetters(ctx context.Context, p *config.Pipeline, o Options, of Letters) error {
-	some := false
+	dropped := map[string]int{}
 	err := eachSink(ctx, p, steerNATS, o, of, func(name string, letters *queue.DeadLetters, r block.Range) error {
 		n, err := letters.Drop(ctx, r)
-		if n > 0 {
-			some = true
+		dropped[name] += n
+		return err
+	})
+	some := false
+	for _, name := range slices.Sorted(maps.Keys(dropped)) {
+		switch n := dropped[name]; {
+		case n == 0:
+			continue
+		case o.JSON:
+			err = errors.Join(err, json.NewEncoder(o.out()).Encode(droppedLetters{p.Name, name, n}))
+		default:
 			say(o.out(), "%s: %s dead letters of sink %s were dropped; their rows are not in the destination, and verify names their blocks",
 				p.Name, progress.Grouped(uint64(n)), name)
 		}
-		return err
-	})
-	if err == nil && !some {
+		some = true
+	}
+	if err == nil && !some && !o.JSON {
 		say(o.out(), "%s: no dead letters", p.Name)
 	}
 	return err
+}
+
+// droppedLetters is what `ampipe dlq drop --json` prints.
+type droppedLetters struct {
+	Pipeline string `json:"pipeline"`
+	Sink     string `json:"sink"`
+	Rows     int    `json:"rows"`
 }
 
 // eachDeadLetter calls do with the dead letters that are meant. do borrows them.

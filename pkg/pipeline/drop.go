@@ -14,7 +14,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/status"
 )
 
-// Drop removes a pipeline of which nothing runs from NATS: its log, its tasks and its state.
+// Drop removes a pipeline of which nothing runs from NATS: its log, its tasks, its dead
+// letters and its state.
 // Destinations stay as they are. Unless it is confirmed it only prints what would go.
 // Interrupted, it can be given again.
 func Drop(ctx context.Context, p *config.Pipeline, o Options, confirmed bool) error {
@@ -26,6 +27,21 @@ func Drop(ctx context.Context, p *config.Pipeline, o Options, confirmed bool) er
 		say(o.out(), "%s: the log, %s in %s entries; the plan and %s; how far %s: %s", p.Name,
 			queue.Size(int64(f.Log.Bytes)), progress.Grouped(f.Log.Messages), counted(len(f.Parts), "partition"),
 			map[bool]string{true: "its sink is", false: "its sinks are"}[len(f.Spec.Sinks) == 1], strings.Join(f.Spec.Sinks, ", "))
+		letters, err := conn.DeadLetterSinks(ctx, p.Name)
+		if err != nil {
+			return err
+		}
+		all := make([]*queue.DeadLetters, len(letters))
+		for i, sink := range letters {
+			some := 0
+			all[i], some, err = lettersOf(ctx, conn, p.Name, sink)
+			if err != nil {
+				return err
+			}
+			if some > 0 {
+				say(o.out(), "%s: %s of sink %s, rows that are not in its destination", p.Name, counted(some, "dead letter"), sink)
+			}
+		}
 		say(o.out(), "%s: the destinations stay as they are; what they hold is not read again by a pipeline of the same name and tables", p.Name)
 		if !confirmed {
 			return ops.Config(fmt.Errorf("pipeline %q: nothing was removed: give --yes to remove this from NATS", p.Name))
@@ -47,6 +63,11 @@ func Drop(ctx context.Context, p *config.Pipeline, o Options, confirmed bool) er
 		}
 		if err != nil && !errors.Is(err, queue.ErrNoStream) {
 			return err
+		}
+		for _, one := range all {
+			if err := removeLetters(ctx, one); err != nil {
+				return err
+			}
 		}
 		if err := kv.Forget(ctx); err != nil { // last: it says that the pipeline is there
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/state"
@@ -17,8 +18,10 @@ import (
 
 // Forget lets go what NATS keeps of a sink that no process runs: its place in the plan, for
 // which the log is kept and the pipeline waits, then its positions in the log and its
-// documents. Its destination stays as it is. Interrupted, it can be given again.
-func Forget(ctx context.Context, p *config.Pipeline, o Options, sink string) error {
+// documents. Its destination stays as it is. Dead letters are what is left of rows that are
+// nowhere else: if it has some, it is forgotten only with withLetters. Interrupted, it can
+// be given again.
+func Forget(ctx context.Context, p *config.Pipeline, o Options, sink string, withLetters bool) error {
 	return readFacts(ctx, p, steerNATS, o.Logger, func(ctx context.Context, conn *natsConn, f status.Facts) error {
 		kv, err := conn.State(ctx, p.Name)
 		if err != nil {
@@ -28,11 +31,15 @@ func Forget(ctx context.Context, p *config.Pipeline, o Options, sink string) err
 		if err != nil {
 			return err
 		}
+		letters, aside, err := lettersOf(ctx, conn, p.Name, sink)
+		if err != nil {
+			return err
+		}
 		unread, known, err := knowsSink(ctx, kv, log, f, sink)
 		if err != nil {
 			return err
 		}
-		if !known {
+		if !known && letters == nil {
 			return fault.Permanent(fmt.Errorf("pipeline %q has nothing of a sink %q; it has %s",
 				p.Name, sink, strings.Join(f.Spec.Sinks, ", ")))
 		}
@@ -41,11 +48,18 @@ func Forget(ctx context.Context, p *config.Pipeline, o Options, sink string) err
 			return fault.Permanent(fmt.Errorf("pipeline %q: sink %s runs in %s: stop that, or, if other stages run there, "+
 				"take the sink out of the configuration and start it again", p.Name, sink, who))
 		}
+		if aside > 0 && !withLetters {
+			return ops.Config(fmt.Errorf("pipeline %q: sink %s has %s, rows that are not in its destination: load them by "+
+				"`ampipe dlq replay`, or give --dead-letters to remove them, too", p.Name, sink, counted(aside, "dead letter")))
+		}
 		if err := leavePlan(ctx, p.Name, kv, sink); err != nil {
 			return err
 		}
-		if err := errors.Join(log.RemoveConsumer(ctx, sink), kv.ForgetSink(ctx, sink)); err != nil {
+		if err := errors.Join(log.RemoveConsumer(ctx, sink), kv.ForgetSink(ctx, sink), removeLetters(ctx, letters)); err != nil {
 			return err
+		}
+		if aside > 0 {
+			say(o.out(), "%s: %s of sink %s were removed; their rows are not in the destination", p.Name, counted(aside, "dead letter"), sink)
 		}
 		say(o.out(), "%s: sink %s is forgotten; it had %s entries of the log still to apply. Its destination is as it was",
 			p.Name, sink, progress.Grouped(unread))
@@ -54,6 +68,27 @@ func Forget(ctx context.Context, p *config.Pipeline, o Options, sink string) err
 		}
 		return nil
 	})
+}
+
+// lettersOf returns the dead letters of a sink and how many there are; nil if it has never
+// put a row aside.
+func lettersOf(ctx context.Context, conn *natsConn, pipeline, sink string) (letters *queue.DeadLetters, aside int, err error) {
+	letters, err = conn.DeadLetters(ctx, pipeline, sink, 0)
+	if errors.Is(err, queue.ErrNoStream) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	aside, err = letters.Len(ctx)
+	return letters, aside, err
+}
+
+func removeLetters(ctx context.Context, letters *queue.DeadLetters) error {
+	if letters == nil {
+		return nil
+	}
+	return letters.Delete(ctx)
 }
 
 // knowsSink reports whether NATS holds anything of a sink, and how many entries of the log it

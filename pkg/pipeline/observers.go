@@ -83,6 +83,7 @@ type sinkObserver struct {
 func (w sinkObserver) OnApplied(c apply.Commit) {
 	w.meter.Applied(w.name, c.Rows)
 	w.meter.Committed(w.name, c.Entries, c.Took)
+	w.meter.Refused(w.name, c.Dead)
 	if !c.Oldest.IsZero() {
 		w.meter.Behind(w.name, time.Since(c.Oldest))
 	}

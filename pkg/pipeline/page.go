@@ -131,7 +131,9 @@ func urlOf(listener net.Listener) string {
 func (v *Viewer) view(ctx context.Context) page.View {
 	var shown page.View
 	all := v.each(ctx, func(f status.Facts) {
-		shown.Details = append(shown.Details, status.NewDetail(f, page.Pieces))
+		detail := status.NewDetail(f, page.Pieces)
+		detail.Letters = v.newestLetters(ctx, f)
+		shown.Details = append(shown.Details, detail)
 		shown.Unseen = shown.Unseen || f.Now.IsZero()
 	})
 	shown.Overview = status.Summarize(all)

@@ -25,6 +25,8 @@ type ReplayOptions struct {
 	Ranges []string // as of [block.ParseRange]; none: everything
 	DryRun bool     // only say what would be done
 
+	FromAmp bool // nothing is read from the log: it holds the rows of an earlier query
+
 	asPlanner bool // the process has the planner's user in NATS, and no other
 }
 
@@ -57,6 +59,9 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if request.Blocks.Len() == 0 {
 		say(o.out(), "%s: sink %s holds none of these blocks; nothing is to be done", p.Name, r.Sink)
 		return nil
+	}
+	if r.FromAmp {
+		request.FromLog = block.Set{}
 	}
 	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
@@ -103,7 +108,7 @@ func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts
 		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
 			before.Blocks, a.sink))
 	}
-	a.rev = rev
+	a.rev, a.request.Past = rev, before.Past
 	log, err := conn.Log(ctx, pipeline, queue.LogConfig{})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
@@ -196,7 +201,8 @@ func heldByLog(ctx context.Context, log *queue.Log, parts []state.Partition, blo
 			return held, err
 		}
 		if head.Found && tail.Found && head.Damaged == nil && tail.Damaged == nil {
-			held.Add(block.Range{Start: head.Entry.Range.Start, End: tail.Entry.After()}.Intersect(lane.Blocks))
+			has := block.NewSet(block.Range{Start: head.Entry.Range.Start, End: tail.Entry.After()})
+			held.AddAll(has.Intersect(lane.Blocks))
 		}
 	}
 	return held, nil

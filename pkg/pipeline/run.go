@@ -241,6 +241,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 
 	stopped := newStoppedSinks(r.config.Sinks)
 	planner := r.planner(r.source, o)
+	defer r.countLetters(ctx)()
 	planner.SinkStopped = stopped.has
 	var status plan.Status
 	g.Go(func() (err error) {

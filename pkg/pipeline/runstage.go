@@ -38,6 +38,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 		}
 		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("partitions")
 		planner := s.planner(source, o)
+		defer s.countLetters(ctx)()
 		notify := planner.Notify
 		planner.Notify = func(status plan.Status) {
 			notify(status)

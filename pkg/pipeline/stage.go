@@ -291,7 +291,9 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, o
 	loop.Source, loop.Live, loop.DeadLetters = consumer, live, letters
 	loop.Rejoin = rejoiner.Requests()
 
-	replayer := &apply.Replayer{Loop: loop, Requests: s.state, Log: s.log, Worker: s.worker}
+	replayer := &apply.Replayer{
+		Loop: loop, Requests: s.state, Log: s.log, Worker: s.worker, Letters: s.conn.PastLetters(s.config.Name, c.Name),
+	}
 	replayer.Loop.Observer = replayObserver{observer}
 	replaying, end := context.WithCancel(ctx)
 	var replay sync.WaitGroup

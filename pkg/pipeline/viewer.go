@@ -21,6 +21,7 @@ type Viewer struct {
 	pipelines []*config.Pipeline
 	open      func(context.Context, config.NATS) (*natsConn, error)
 	conns     map[string]*natsConn // by configuration, kept between looks
+	letters   map[string]seenLetters
 }
 
 // NewViewer returns a viewer of these pipelines.
@@ -31,7 +32,7 @@ func NewViewer(pipelines []*config.Pipeline) *Viewer {
 }
 
 func newViewer(pipelines []*config.Pipeline, open func(context.Context, config.NATS) (*natsConn, error)) *Viewer {
-	return &Viewer{pipelines: pipelines, open: open, conns: map[string]*natsConn{}}
+	return &Viewer{pipelines: pipelines, open: open, conns: map[string]*natsConn{}, letters: map[string]seenLetters{}}
 }
 
 // Close ends the connections.

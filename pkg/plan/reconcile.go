@@ -44,6 +44,7 @@ type SinkStatus struct {
 	Behind   uint64           // blocks that are complete in the live lane and not committed
 	Oldest   time.Time        // when the first live entry was published that is not committed; zero: none is known
 
+	settles  bool   // dead letters are still to be removed of blocks that were loaded again
 	rev      uint64 // of the report
 	reported uint64 // rev, if it is of this planner's run
 }
@@ -280,7 +281,7 @@ func (r *reconciler) setComplete(_ context.Context, now *round) error {
 		all.End = *r.spec.MaxBlock
 	}
 	now.Complete = !slices.ContainsFunc(now.Sinks, func(s SinkStatus) bool {
-		return !r.sinkStopped(s.Name) && (s.Replays || !now.accounted(s).Covers(all))
+		return !r.sinkStopped(s.Name) && (s.Replays || s.settles || !now.accounted(s).Covers(all))
 	})
 	return nil
 }

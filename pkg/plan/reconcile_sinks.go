@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -72,12 +73,18 @@ func (s *sinksStep) look(ctx context.Context, name string, log queue.LogState) (
 		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
 		Replays: replay.UnderWay(), Replay: replayingOf(replay, s.spec, report),
 		Paused:  report.State == state.SinkPaused && report.ByRequest,
-		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
+		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev, settles: settles(replay, report.Coverage),
 	}
 	if rev > s.since {
 		sink.reported = rev
 	}
 	return sink, nil
+}
+
+// settles reports whether dead letters are still to be removed of blocks that were loaded
+// again.
+func settles(replay state.Replay, covered block.Set) bool {
+	return slices.ContainsFunc(replay.Past, func(p state.PastLetters) bool { return p.Blocks.Intersect(covered).Len() > 0 })
 }
 
 // readReport returns what a sink has last reported; without a revision if it has not.

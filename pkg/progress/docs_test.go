@@ -25,6 +25,8 @@ func full() *progress.Meter {
 	m.Reorged()
 	m.Applied("warehouse", 5)
 	m.Committed("warehouse", 3, time.Second)
+	m.Refused("warehouse", 6)
+	m.SetDeadLetters("warehouse", 13)
 	m.Reached("warehouse", 11, time.Now())
 	m.Covered("warehouse", 6)
 	m.Stopped("warehouse", "out of range")
@@ -171,7 +173,7 @@ func TestAProcessServesWhatItKnows(t *testing.T) {
 	for m, want := range map[*progress.Meter][]string{
 		extractor: {"ampipe_log_bytes_total", "ampipe_log_rows_total", "ampipe_reorgs_total"},
 		sink: {
-			"ampipe_sink_commit_duration_seconds a", "ampipe_sink_entries_total a", "ampipe_sink_rows_total a", "ampipe_sink_stopped a",
+			"ampipe_sink_commit_duration_seconds a", "ampipe_sink_entries_total a", "ampipe_sink_refused_rows_total a", "ampipe_sink_rows_total a", "ampipe_sink_stopped a",
 		},
 		planner: {"ampipe_extracted_blocks", "ampipe_history_blocks", "ampipe_sink_stopped b"},
 	} {
@@ -192,6 +194,7 @@ func TestOverviewIsServed(t *testing.T) {
 		"ampipe_sink_wanted_blocks warehouse": 10, "ampipe_sink_missing_blocks warehouse": 4,
 		"ampipe_sink_pending_entries live warehouse": 8, "ampipe_sink_acknowledged_sequence live warehouse": 9,
 		"ampipe_sink_lag_blocks warehouse": 1, "ampipe_sink_stopped warehouse": 1,
+		"ampipe_sink_refused_rows_total warehouse": 6, "ampipe_sink_dead_letters warehouse": 13,
 		"ampipe_sink_entries_total warehouse": 3, "ampipe_sink_commit_duration_seconds warehouse": 1,
 	} {
 		if got[name] != want {

@@ -40,9 +40,11 @@ type sinkMeter struct {
 	rows    uint64 // written since the start
 	applies bool   // this process writes to the destination
 	commits commits
-	covered uint64 // blocks of the history in the destination
-	first   uint64 // of them, those that were there at the start
-	known   bool   // covered has been read
+	refused uint64  // rows that became dead letters since the start
+	letters *uint64 // that there are; nil: not known
+	covered uint64  // blocks of the history in the destination
+	first   uint64  // of them, those that were there at the start
+	known   bool    // covered has been read
 	speed   speed
 	live    liveSink
 	behind  lag

@@ -14,7 +14,7 @@ func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descLogRows, descLogBytes, descHistory, descExtracted, descSinkRows, descSinkBlocks, descWaiting,
 		descLiveHead, descLiveReorgs, descSinkLive, descSinkLatency, descSinkStopped, descFailed,
-		descWaitingParts, descLongestWait, descCommits, descEntries, descLastCommit,
+		descWaitingParts, descLongestWait, descCommits, descEntries, descLastCommit, descRefused, descLetters,
 		descEpoch, descPartitions, descFailedBlocks, descQueued, descHeld, descIdle,
 		descLogSize, descLogLimit, descLogEntries,
 		descState, descSink,
@@ -96,6 +96,9 @@ func (s *sinkMeter) collect(send sender, name string) {
 	}
 	if s.known {
 		send.gauge(descSinkBlocks, float64(s.covered), name)
+	}
+	if s.letters != nil {
+		send.gauge(descLetters, float64(*s.letters), name)
 	}
 	if s.judged {
 		send.gauge(descSinkStopped, truth(s.stopped.reason != ""), name)

@@ -80,6 +80,21 @@ func (m *Meter) Committed(sink string, entries int, took time.Duration) {
 	c.last = m.now()
 }
 
+// Refused counts rows that a destination has refused to this process, and that became dead
+// letters.
+func (m *Meter) Refused(sink string, rows int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sink(sink).refused += uint64(rows)
+}
+
+// SetDeadLetters sets how many dead letters a sink has.
+func (m *Meter) SetDeadLetters(sink string, letters uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sink(sink).letters = &letters
+}
+
 // lag is how long entries were in the log before a sink committed them.
 type lag struct {
 	long time.Duration
@@ -119,6 +134,8 @@ var (
 
 	descCommits    = newDesc("ampipe_sink_commit_duration_seconds", "Commits of this process, and the time that they took.", "sink")
 	descEntries    = newDesc("ampipe_sink_entries_total", "Entries of the log committed by this process.", "sink")
+	descRefused    = newDesc("ampipe_sink_refused_rows_total", "Rows refused to this process that became dead letters.", "sink")
+	descLetters    = newDesc("ampipe_sink_dead_letters", "Dead letters that the sink has.", "sink")
 	descLastCommit = newDesc("ampipe_sink_last_commit_timestamp_seconds", "When this process committed last.", "sink")
 
 	descEpoch        = newDesc("ampipe_epoch", "Number of the epoch. It grows when the live lane begins anew.")
@@ -211,6 +228,7 @@ func (m *Meter) collectWaits(send sender) {
 func (s *sinkMeter) collectCommits(send sender, name string) {
 	c := s.commits
 	send.count(descEntries, float64(c.entries), name)
+	send.count(descRefused, float64(s.refused), name)
 	send <- prometheus.MustNewConstSummary(descCommits, c.count, c.took.Seconds(), nil, name)
 	if !c.last.IsZero() {
 		send.gauge(descLastCommit, float64(c.last.UnixMilli())/1000, name)

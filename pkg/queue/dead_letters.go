@@ -160,7 +160,7 @@ func (d *DeadLetters) TakeBack(ctx context.Context, from block.Number, epoch, se
 		if !ok || at < from {
 			continue
 		}
-		err := d.remove(ctx, subject, func(o deadletter.Origin) bool { return o.VoidAfter(epoch, seq) })
+		err := d.remove(ctx, subject, func(_ uint64, o deadletter.Origin) bool { return o.VoidAfter(epoch, seq) })
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (d *DeadLetters) TakeBack(ctx context.Context, from block.Number, epoch, se
 
 // remove removes a letter if it is one of those that are meant, which is asked again if
 // another process has published it meanwhile.
-func (d *DeadLetters) remove(ctx context.Context, subject string, isMeant func(deadletter.Origin) bool) error {
+func (d *DeadLetters) remove(ctx context.Context, subject string, isMeant func(seq uint64, o deadletter.Origin) bool) error {
 	for {
 		msg, err := d.read.get(ctx, getRequest{LastFor: subject})
 		switch {
@@ -180,7 +180,7 @@ func (d *DeadLetters) remove(ctx context.Context, subject string, isMeant func(d
 			return d.fail(ctx, fmt.Errorf("read a dead letter: %w", err))
 		}
 		origin, _, err := deadletter.Parse(msg.Header, msg.Data)
-		if err == nil && !isMeant(origin) {
+		if err == nil && !isMeant(msg.Sequence, origin) {
 			return nil
 		}
 		gone := nats.NewMsg(subject)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -60,4 +62,30 @@ func (c *Conn) purge(ctx context.Context, stream, subject string) error {
 		return nil
 	}
 	return err
+}
+
+// Delete removes the stream of the letters. No process of the sink may run.
+func (d *DeadLetters) Delete(ctx context.Context) error {
+	err := d.conn.js.DeleteStream(ctx, d.config().Name)
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return d.conn.classify(ctx, fmt.Errorf("remove the dead letters of sink %s: %w", d.sink, err))
+	}
+	return nil
+}
+
+// DeadLetterSinks returns the sinks of a pipeline that have, or had, dead letters, also
+// those that are in no plan any more.
+func (c *Conn) DeadLetterSinks(ctx context.Context, pipeline string) (sinks []string, err error) {
+	names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject(deadSubject+pipeline+".>"))
+	for name := range names.Name() {
+		sink, is := strings.CutPrefix(name, deadStream(pipeline, ""))
+		if is {
+			sinks = append(sinks, sink)
+		}
+	}
+	if err := names.Err(); err != nil {
+		return nil, c.classify(ctx, fmt.Errorf("look for dead letters of pipeline %s: %w", pipeline, err))
+	}
+	slices.Sort(sinks)
+	return sinks, nil
 }

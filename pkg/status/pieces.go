@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/state"
@@ -22,6 +23,19 @@ type Piece struct {
 type Detail struct {
 	Pieces []Piece
 	Failed []FailedPartition // by their first block
+
+	Letters []Letter // the newest dead letters of each sink, the newest first; NewDetail leaves them out
+}
+
+// Letter is a dead letter: a row that a destination has refused.
+type Letter struct {
+	Sink   string
+	Block  block.Number
+	Row    int    // position in its entry of the log
+	Column string // "": the row as a whole
+	Value  string // cut; "": not known
+	Error  string
+	At     time.Time
 }
 
 // NewDetail returns the details of a pipeline, its history in at most so many pieces.

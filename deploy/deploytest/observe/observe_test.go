@@ -196,7 +196,7 @@ func deleteLog(t *testing.T, url, pipeline string) {
 	}
 }
 
-// oneProcess runs everything in one process: one pipeline that is well beside three that
+// oneProcess runs everything in one process: one pipeline that is well beside four that
 // are not.
 func oneProcess(t *testing.T, e *env, p *prometheus) {
 	server := e.amp("--blocks", "600", "--logs-per-block", "5", "--txs", "5")
@@ -215,6 +215,7 @@ sinks: [ { name: lake, delta: { path: ./%[1]s, max_commit_delay: 1s%[5]s } } ]
 		text("early", server.url, logs, "min_block: 1000000", ""),
 		text("unsorted", mixed.url, logs, "min_block: 0, max_block: 300", ""),
 		text("refused", server.url, fmt.Sprintf(refusing, 100), "min_block: 0", ", partition_by: [note]"),
+		text("aside", server.url, fmt.Sprintf(refusing, 100), "min_block: 0", ", partition_by: [note], on_bad_row: dead_letter"),
 	}, "---\n"))
 	p.scrapes(e.serve("ampipe", "run"))
 	p.healthy("good", server, 1)
@@ -222,6 +223,7 @@ sinks: [ { name: lake, delta: { path: ./%[1]s, max_commit_delay: 1s%[5]s } } ]
 	p.waitFiring("AmpipePipelineFailed", "pipeline=refused")
 	p.waitFiring("AmpipeSinkStopped", "pipeline=refused")
 	p.waitFiring("AmpipeLiveLaneWaits", "pipeline=early")
+	p.waitFiring("AmpipeDeadLetters", "pipeline=aside")
 	if fired := p.everFired("pipeline", "good"); len(fired) > 0 {
 		t.Errorf("alerts fired for a pipeline that is well:\n%s", strings.Join(fired, "\n"))
 	}

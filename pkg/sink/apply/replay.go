@@ -31,6 +31,7 @@ type Replayer struct {
 	Loop     Loop // Writer, Table, StageTime, Backoff, Allocator, Observer and Logger of the sink's; Observer hears of its waits
 	Requests Requests
 	Log      LaneReader
+	Letters  PastLetters   // nil: there are none
 	Worker   string        // distinguishes this process from others of the sink
 	Every    time.Duration // how often a request is looked for; default 2 s
 	Lost     time.Duration // after this time without a word from its worker a request is taken over; default [state.LostAfter]
@@ -87,7 +88,10 @@ func (r *Replayer) follow(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for a replay: %w", err)
 	}
-	if !request.UnderWay() || r.others(request, rev) {
+	if !request.UnderWay() {
+		return r.settle(ctx, request, rev)
+	}
+	if r.others(request, rev) {
 		return nil
 	}
 	j := &replay{Replayer: r, request: request, rev: rev}
@@ -112,7 +116,10 @@ func (r *Replayer) follow(ctx context.Context) error {
 		r.Loop.Logger.Error().Err(err).Msg("the replay has failed")
 		return j.save(ctx, func(q *state.Replay) { q.Step, q.Error = state.ReplayFailed, err.Error() })
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.settle(ctx, j.request, j.rev)
 }
 
 // others reports whether another process is at a request.
@@ -140,7 +147,6 @@ func (j *replay) save(ctx context.Context, change func(*state.Replay)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	next := j.request
-	next.Removed = next.Removed.Clone()
 	change(&next)
 	next.Updated = time.Now().UTC()
 	rev, err := j.Requests.SaveReplay(ctx, j.name(), next, j.rev)
@@ -163,7 +169,10 @@ func (j *replay) work(ctx context.Context) error {
 	blocks := j.now().Blocks
 	if j.now().Step == state.ReplayRemoves {
 		j.Loop.Logger.Info().Stringer("blocks", blocks).Msg("removing blocks, to load them again")
-		err := j.remove(ctx)
+		err := j.mark(ctx)
+		if err == nil {
+			err = j.remove(ctx)
+		}
 		if err == nil {
 			err = j.save(ctx, func(q *state.Replay) { q.Step = state.ReplayReads })
 		}
@@ -198,7 +207,7 @@ func (j *replay) remove(ctx context.Context) error {
 				portion := block.Range{Start: start, End: start + min(size, left.End-start)}
 				err := j.removePortion(ctx, portion)
 				if err == nil {
-					err = j.save(ctx, func(q *state.Replay) { q.Removed.Add(portion) })
+					err = j.save(ctx, func(q *state.Replay) { q.Take(portion) })
 				}
 				if err != nil {
 					return err
@@ -257,10 +266,9 @@ func (j *replay) read(ctx context.Context) error {
 func LanesOf(parts []state.Partition, blocks block.Set) []Lane {
 	var lanes []Lane
 	for i := len(parts) - 1; i >= 0; i-- {
-		for _, r := range blocks.Ranges() {
-			if both := r.Intersect(parts[i].Range()); !both.Empty() {
-				lanes = append(lanes, Lane{Name: parts[i].Lane(), Blocks: both})
-			}
+		both := blocks.Intersect(block.NewSet(parts[i].Range()))
+		if both.Len() > 0 {
+			lanes = append(lanes, Lane{Name: parts[i].Lane(), Blocks: both})
 		}
 	}
 	return lanes

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +20,17 @@ type LaneReader interface {
 // Lane is a partition's lane of which some blocks are read again.
 type Lane struct {
 	Name   string
-	Blocks block.Range
+	Blocks block.Set // not empty
 }
+
+// last returns the last of the blocks.
+func (l Lane) last() block.Number {
+	ranges := l.Blocks.Ranges()
+	return ranges[len(ranges)-1].Last()
+}
+
+// has reports whether some blocks of r are among them.
+func (l Lane) has(r block.Range) bool { return !slices.Equal(l.Blocks.Missing(r), []block.Range{r}) }
 
 // Reread is a Source of entries of partitions that the sink has acknowledged before. It
 // reads lanes one after the other, and passes over what is damaged: the blocks of that are
@@ -88,12 +98,12 @@ func (r *Reread) next(ctx context.Context) (m *queue.Message, wait bool, err err
 	switch {
 	case err != nil:
 		return nil, false, err
-	case m == nil, m.Damaged == nil && m.Range.Start >= lane.Blocks.End:
+	case m == nil, m.Damaged == nil && m.Range.Start > lane.last():
 		r.lanes, r.seq = r.lanes[1:], 0
 		return nil, false, nil
 	}
 	r.seq = m.Seq
-	if m.Damaged != nil || m.Kind != entry.Data || m.Range.Intersect(lane.Blocks).Empty() {
+	if m.Damaged != nil || m.Kind != entry.Data || !lane.has(m.Range) {
 		return nil, false, nil
 	}
 	return r.deliver(m), false, nil
