@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -191,7 +192,14 @@ type LogState struct {
 	Messages    uint64
 	Bytes       uint64
 	MaxBytes    int64
+
+	Copies int      // how many servers are to hold the log
+	Away   []string // of them, those that cannot be reached now, by name
 }
+
+// awayAfter is how long a server of a cluster may say nothing to the leader of a stream. It
+// answers each heartbeat, which comes every second.
+const awayAfter = 10 * time.Second
 
 // State reads how full the log is.
 func (l *Log) State(ctx context.Context) (LogState, error) {
@@ -200,10 +208,20 @@ func (l *Log) State(ctx context.Context) (LogState, error) {
 		return LogState{}, l.fail(ctx, fmt.Errorf("read the state of log %s: %w", l.stream(), err))
 	}
 	info := stream.CachedInfo()
-	return LogState{
+	s := LogState{
 		First: info.State.FirstSeq, Last: info.State.LastSeq,
 		Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
-	}, nil
+		Copies: info.Config.Replicas,
+	}
+	if info.Cluster != nil {
+		for _, r := range info.Cluster.Replicas {
+			if r.Offline || r.Active > awayAfter {
+				s.Away = append(s.Away, r.Name)
+			}
+		}
+	}
+	slices.Sort(s.Away)
+	return s, nil
 }
 
 // Trim removes the messages up to and including seq. The caller knows that no

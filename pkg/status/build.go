@@ -50,7 +50,10 @@ func Build(f Facts, o Options) Pipeline {
 		failed := plan.Failed(f.Parts)
 		p.history(f, failed)
 		p.live(f)
-		p.Log = Log{Bytes: f.Log.Bytes, MaxBytes: f.Log.MaxBytes, Entries: f.Log.Messages, Oldest: f.Oldest}
+		p.Log = Log{
+			Bytes: f.Log.Bytes, MaxBytes: f.Log.MaxBytes, Entries: f.Log.Messages, Oldest: f.Oldest,
+			Copies: f.Log.Copies, Away: f.Log.Away,
+		}
 		for _, s := range f.Sinks {
 			p.Sinks = append(p.Sinks, p.sink(f, s, failed))
 		}

@@ -21,6 +21,7 @@ func (p *Pipeline) judge(f Facts, o Options) {
 	p.judgeSinks(f, o) // first: why a sink has stopped is why a process has ended
 	p.judgeStages(f, o)
 	p.judgeLane(f, o)
+	p.judgeServers(f)
 	p.judgeHistory()
 	p.judgeWaits()
 	p.judgeLost(f)
@@ -195,6 +196,18 @@ func (p *Pipeline) judgeLane(f Facts, o Options) {
 	case p.Live.Phase == string(state.LiveLost):
 		p.trouble(Degraded, "live", "the planner begins the live lane again", f.Position.Updated, "the log has lost the end of the live lane")
 	}
+}
+
+// judgeServers finds servers of the NATS cluster that are away, while the others do their
+// work.
+func (p *Pipeline) judgeServers(f Facts) {
+	away := len(f.Log.Away)
+	if away == 0 {
+		return
+	}
+	p.trouble(Degraded, "NATS", "start it again, or mend its connection to the others", time.Time{},
+		"%s cannot be reached by the other NATS servers: the log has %d of %s", strings.Join(f.Log.Away, ", "),
+		max(0, f.Log.Copies-away), count(uint64(f.Log.Copies), "copy"))
 }
 
 // judgeHistory finds blocks that could not be read.

@@ -114,6 +114,9 @@ func TestSentences(t *testing.T) {
 				f.Sinks[0].Report.Live = state.LiveState{}
 				f.Processes[0].Waits = []state.Wait{{Part: "start of the live lane", State: "expected", Reason: "the chain has not reached block 1000"}}
 			}},
+		"a server of the cluster is away": {facts: live(), level: status.Degraded,
+			says: "nats-2 cannot be reached by the other NATS servers: the log has 2 of 3 copies", next: "start it again",
+			mend: func(f *status.Facts) { f.Log.Copies, f.Log.Away = 3, []string{"nats-2"} }},
 		"stopped": {facts: live(), level: status.Failed, says: "warehouse is stopped: block 15,000,123, row 7, column name: too long",
 			next: "mend the cause, then stop ampipe run", mend: func(f *status.Facts) {
 				f.Sinks[1].Report.State, f.Sinks[1].Report.Reason = state.SinkFailed, "block 15,000,123, row 7, column name: too long"
