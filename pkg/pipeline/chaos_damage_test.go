@@ -125,7 +125,7 @@ func (c *chaos) killTwoNodes() *trouble {
 	}
 	alive := c.random.IntN(len(c.nodes))
 	return &trouble{
-		kind: "NATS", what: fmt.Sprintf("kill -9 every node but nats-%d", alive), says: regexp.MustCompile("NATS"), after: 30 * time.Second,
+		kind: "NATS", alone: true, what: fmt.Sprintf("kill -9 every node but nats-%d", alive), says: regexp.MustCompile("NATS"), after: 30 * time.Second,
 		begin: func() {
 			for i, n := range c.nodes {
 				if i != alive {
