@@ -17,7 +17,11 @@ func (c *chaos) command() {
 	}
 	c.counts["ampipe "+args[0]]++
 	code, out := c.ampipe(args...)
-	c.logf("ampipe %v: exit code %d", args, code)
+	said := ""
+	if code != 0 {
+		said = ": " + lastLine(out)
+	}
+	c.logf("ampipe %v: exit code %d%s", args, code, said)
 	unplanned := strings.Contains(out, "was not planned yet") // its state has just been deleted
 	if code < 0 || (code == 2 && !unplanned) || code > 3 || regexp.MustCompile(`panic|goroutine \d`).MatchString(out) {
 		c.t.Errorf("ampipe %v: exit code %d\n%s", args, code, out)

@@ -74,7 +74,7 @@ func (c *chaos) setBack() *trouble {
 	d, pipeline := c.tables[i], chaosPipelines[i/len(chaosSinks)]
 	sink := []string{"warehouse", "cache", "lake"}[i%len(chaosSinks)]
 	kind := map[string]string{"warehouse": "PostgreSQL", "cache": "Redis", "lake": "Delta"}[sink]
-	if len(c.backups[i]) == 0 || c.random.IntN(3) == 0 {
+	if c.random.IntN(3) == 0 {
 		return &trouble{kind: kind, what: fmt.Sprintf("back %s of %s up", sink, pipeline), begin: func() {
 			restore, err := d.backup(c.t.Context())
 			if err != nil {

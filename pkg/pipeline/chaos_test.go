@@ -59,6 +59,13 @@ func (c *chaos) run(lasts time.Duration) {
 	if !c.settle("at the beginning", 20) {
 		return
 	}
+	for i, d := range c.tables {
+		restore, err := d.backup(c.t.Context())
+		if err != nil {
+			c.t.Fatalf("back up: %v", err)
+		}
+		c.backups[i] = append(c.backups[i], restore)
+	}
 	c.began = time.Now()
 	for until, n := time.Now().Add(lasts), 1; time.Now().Before(until); n++ {
 		c.strike(n%3 == 0)
