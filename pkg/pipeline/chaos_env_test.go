@@ -29,7 +29,8 @@ import (
 type chaos struct {
 	*growing
 	t      *testing.T
-	random *rand.Rand // of the one goroutine that runs the round
+	random *rand.Rand     // of the one goroutine that runs the round
+	only   *regexp.Regexp // CHAOS_ONLY: which troubles are drawn
 	began  time.Time
 	file   string
 
@@ -81,7 +82,7 @@ func newChaos(t *testing.T, seed uint64, clustered bool) *chaos {
 		t.Skip("AMPIPE_TEST_REDIS is not set: no Redis for the chaos (scripts/test starts one)")
 	}
 	c := &chaos{
-		t: t, random: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), routes: map[[2]int]*proxy{},
+		t: t, random: rand.New(rand.NewPCG(seed, 0)), only: regexp.MustCompile(os.Getenv("CHAOS_ONLY")), began: time.Now(), routes: map[[2]int]*proxy{},
 		disks: map[string]string{}, counts: map[string]int{},
 	}
 	e.ownPostgres()

@@ -68,7 +68,7 @@ func (c *chaos) run(lasts time.Duration) {
 	}
 	c.began = time.Now()
 	for until, n := time.Now().Add(lasts), 1; time.Now().Before(until); n++ {
-		c.strike(n%3 == 0)
+		c.strike(n%3 == 0 || c.only.String() != "")
 	}
 	head := c.tell("pause", "")
 	c.logf("everything is let go; the head is block %d", head.Number)

@@ -1,7 +1,10 @@
 package pipeline_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"github.com/nats-io/nats.go/jetstream"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,7 +47,7 @@ func (c *chaos) strike(visible bool) {
 	var all []*trouble
 	for len(all) == 0 || (len(all) == 1 && !all[0].alone && c.random.IntN(3) == 0) {
 		t := pick(c, chaosTroubles)(c)
-		if t == nil || (visible && t.says == nil) || (len(all) > 0 && (t.alone || t.kind == all[0].kind)) {
+		if t == nil || !c.only.MatchString(t.what) || (visible && t.says == nil) || (len(all) > 0 && (t.alone || t.kind == all[0].kind)) {
 			continue
 		}
 		all = append(all, t)
@@ -115,6 +118,17 @@ func (c *chaos) watch(all []*trouble, began []time.Time) {
 	})
 	for i, t := range all {
 		if !named[i] {
+			c.jetstream(func(ctx context.Context, js jetstream.JetStream) error {
+				for _, n := range []string{"AMPIPE_LOG_blocks", "AMPIPE_LOG_logs"} {
+					st, err := js.Stream(ctx, n)
+					if err != nil {
+						return err
+					}
+					b, _ := json.Marshal(st.CachedInfo().Cluster)
+					c.logf("DEBUG %s %s", n, b)
+				}
+				return nil
+			})
 			c.t.Errorf("status does not name this within %v: %s; it says\n%s", t.after+busy, t.what, c.lastWords)
 		}
 	}

@@ -130,25 +130,65 @@ func Watch[T any](ctx context.Context, s *State, key string, fn func(value T, re
 
 // follow calls fn with the documents of a key and some suffix, with nil behind those that
 // are there, and then with each change, until fn is done or returns an error, or ctx ends.
+//
+// A watch is a consumer of one node, which may be one that was killed a moment ago: then
+// nothing comes, and a second one is with another node. The first answer comes at once.
 func (s *State) follow(ctx context.Context, verb, key, suffix string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
 	if err := checkPath("key", key); err != nil {
 		return err
 	}
-	watcher, err := s.kv.Watch(ctx, s.key(key)+suffix, jetstream.IgnoreDeletes())
-	if err != nil {
-		return s.fail(ctx, verb, key, err)
+	for try := 1; ; try++ {
+		began, err := s.followOnce(ctx, s.key(key)+suffix, fn)
+		var failed *watchError
+		if !errors.As(err, &failed) {
+			return err
+		}
+		if began || !errors.Is(err, errSilent) || try == watchTries {
+			return s.fail(ctx, verb, key, failed.error)
+		}
 	}
-	defer watcher.Stop()
+}
+
+// watchTries is how many nodes may be silent before the state cannot be read.
+const watchTries = 3
+
+// watchError is an error of a watch, not of what was done with a document.
+type watchError struct{ error }
+
+func (e *watchError) Unwrap() error { return e.error }
+
+// followOnce is follow with one watch. began reports whether it has brought anything.
+func (s *State) followOnce(ctx context.Context, keys string, fn func(jetstream.KeyValueEntry) (done bool, err error)) (began bool, err error) {
+	watching, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	first := time.AfterFunc(apiWait, func() { stop(errSilent) })
+	defer first.Stop()
+	ended := func(err error) error {
+		if cause := context.Cause(watching); cause != nil {
+			err = cause
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		return &watchError{err}
+	}
+	watcher, err := s.kv.Watch(watching, keys, jetstream.IgnoreDeletes())
+	if err != nil {
+		return false, ended(err)
+	}
+	defer func() { _ = watcher.Stop() }() // nothing more is wanted of it
 	for {
 		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-watching.Done():
+			return began, ended(nil)
 		case e, open := <-watcher.Updates():
 			if !open {
-				return s.fail(ctx, verb, key, errSilent)
+				return began, ended(errSilent)
 			}
+			began = true
+			first.Stop()
 			if done, err := fn(e); done || err != nil {
-				return err
+				return began, err
 			}
 		}
 	}
