@@ -25,7 +25,7 @@ type message struct {
 // log at warn and error; reasons to wait and to be not ready; the tables that say what an
 // error of another system means.
 var speaks = regexp.MustCompile(`^call (errors\.New|fmt\.Errorf` +
-	`|([\w.()]+\.)?(complain|missing|refuse|refused|refusedThere|unknown|fail|deny|errorf|discrepancy|stateDiscrepancy|tooSmall)` +
+	`|([\w.()]+\.)?(complain|missing|refuse|refused|refusedThere|unknown|fail|deny|errorf|discrepancy|stateDiscrepancy|tooSmall|warn)` +
 	`|.*(Warn\(\)|Error\(\)|failed\(\)).*\.Msgf?|([\w.()]+\.)?(Unready|Waiting|WaitingFor)|setUnready)$` +
 	`|^(field|var) ([\w.]*[aA]dvices?|text|flaw|reason|hint|change|reached|decisions|clientDecisions|\w+\.Waits|s\.Unready|StateStopped)$` +
 	`|^var (of[A-Z]\w*|not[A-Z]\w*|outside|\w+Outside|silent|closed|key[A-Z]\w*|nullKey|holdsNUL|accessDenied|noCredentials)$` +

@@ -48,6 +48,7 @@ var details = []detail{
 	{`pkg/sink/postgres/discrepancy\.go`, "and the server reported no error; nothing was changed."},
 	{`pkg/sink/delta/target\.go`, "use another path or url, or cast in the query"},
 	{`pkg/sink/delta/(readrows|deltalog/path)\.go`, "the destination cannot read it back: …"},
+	{`pkg/(pipeline/doctor\w*|sink/\w+/examined?|queue/facts)\.go`, "everything is as it should be …"},
 	{`pkg/queue/room\.go`, "… has room for … and pipeline … needs …"},
 }
 
@@ -88,6 +89,7 @@ var neverShown = map[string]string{
 	"… …: want 1 to 64 letters, digits, \"-\" and \"_\"":                     misuse,
 	"… …: want words joined by dots":                                         misuse,
 	"publish: the group is empty":                                            misuse,
+	"a letter has one row, not …":                                            misuse,
 	"hash a value of type …: it is none of those that sink.HashValues takes": misuse,
 	"read block numbers: a record of … columns has none at index …":          misuse,
 	"convert … values of … bytes: an entry of the log is not that large":     misuse,

@@ -26,6 +26,9 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe results   show every partition: blocks, rows, seconds, tries
   ampipe failed    show the blocks that could not be read, and why
   ampipe retry     load them again
+  ampipe doctor    look for what costs speed or safety
+  ampipe replay    remove blocks from a destination and load them again
+  ampipe dlq       show, or drop, the rows that destinations have refused
   ampipe pause     have a sink stand still; ampipe resume lets it continue
   ampipe forget    let go what NATS keeps of a sink that is not wanted any more
   ampipe drop      remove a pipeline from NATS; destinations stay
@@ -38,8 +41,8 @@ through a durable log, exactly once, and it can be stopped at any moment.
 	}
 	flags.Register(root)
 	root.AddCommand(initCommand(&flags), runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
-		statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), pauseCommand(&flags), resumeCommand(&flags),
-		forgetCommand(&flags), dropCommand(&flags),
+		doctorCommand(&flags), statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags),
+		dlqCommand(&flags), pauseCommand(&flags), resumeCommand(&flags), forgetCommand(&flags), dropCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	os.Exit(cli.Main(root))
 }

@@ -26,7 +26,7 @@ the whole range. Stopped before that, it resumes there when it is started again.
 			if err != nil {
 				return err
 			}
-			options.RetryFailed, options.Results = retry, results
+			options.RetryFailed, options.Results, options.Page = retry, results, true
 			return pipeline.Run(c.Context(), pipelines, options)
 		},
 	}

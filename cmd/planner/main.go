@@ -23,7 +23,7 @@ func main() {
 			"show every partition at the end: blocks, rows, seconds, tries (with --log-format json as JSON)")
 	}
 	run := func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-		o.RetryFailed, o.Results = retry, results
+		o.RetryFailed, o.Results, o.Page = retry, results, true
 		return pipeline.RunPlanner(ctx, p, o)
 	}
 	os.Exit(cli.Stage("planner [PIPELINE]", "Plan a pipeline and watch over it", long, add, run))

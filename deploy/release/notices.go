@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -74,8 +75,37 @@ func survey(ctx context.Context, root string) ([]software, error) {
 		}
 		all = append(all, s)
 	}
+	script, err := charts(root)
+	if err == nil {
+		err = judge(script)
+	}
+	all, errs = append(all, script), append(errs, err)
 	slices.SortFunc(all, func(a, b software) int { return strings.Compare(a.name, b.name) })
 	return all, errors.Join(errs...)
+}
+
+var scriptVersion = regexp.MustCompile(`\((v[0-9.]+)\)`)
+
+// charts returns the script that draws the charts of the page. It is in the programs, and is
+// no module.
+func charts(root string) (software, error) {
+	const name = "uplot.LICENSE"
+	folder := filepath.Join(root, "pkg/page/assets")
+	script, err := os.ReadFile(filepath.Join(folder, "uplot.js"))
+	if err != nil {
+		return software{}, err
+	}
+	head, _, _ := bytes.Cut(script, []byte("\n"))
+	version := scriptVersion.FindSubmatch(head)
+	if version == nil {
+		return software{}, fmt.Errorf("the first line of uplot.js does not name its version: %s", head)
+	}
+	content, err := os.ReadFile(filepath.Join(folder, name))
+	if err != nil {
+		return software{}, err
+	}
+	licences, err := classify(content)
+	return software{name: "uPlot", version: string(version[1]), texts: []text{{name, tidy(content), licences}}}, err
 }
 
 // judge refuses software whose licence is missing, not recognised or not allowed.

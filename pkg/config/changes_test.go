@@ -38,14 +38,14 @@ var changes = map[string]map[string]string{
 	"delta": {
 		"path": another, "url": another, "endpoint": another, "partition_by": refused,
 		"target_file_size": takesOver, "compression": takesOver, "dictionary": takesOver,
-		"region": nothing, "max_commit_delay": nothing, "checkpoint_every": nothing, "spool": nothing, "overwrite": nothing,
+		"region": nothing, "max_commit_delay": nothing, "checkpoint_every": nothing, "spool": nothing, "overwrite": nothing, "on_bad_row": takesOver,
 	},
 	"redis": {
 		"url": another, "url_file": another, "sentinel": nothing,
 		"cluster": refused, "table": refused, "structure": refused, "key": refused, "columns": refused, "score": refused, "null": refused, "ttl": refused,
-		"finality": takesOver, "writers": nothing,
+		"finality": takesOver, "writers": nothing, "on_bad_row": takesOver,
 	},
-	"custom": {"kind": another, "writers": nothing, "max_commit_delay": nothing},
+	"custom": {"kind": another, "writers": nothing, "max_commit_delay": nothing, "on_bad_row": takesOver},
 }
 
 // TestEveryKeySaysWhatItsChangeDoes goes through the fields of the configuration and the

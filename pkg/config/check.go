@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
@@ -73,6 +75,7 @@ func (d *document) check() {
 	p.Range.check(top.under("range"))
 	p.NATS.check(top.under("nats"))
 	p.Log.check(top.under("log"))
+	p.Page.check(top.under("page"))
 	if sinks := top.field("sinks"); len(p.Sinks) == 0 && !sinks.bad {
 		d.complain(sinks.at, "sinks is empty; give at least one destination, "+
 			"such as - { name: warehouse, postgres: { dsn: \"${DATABASE_URL}\", table: logs } }")
@@ -237,6 +240,21 @@ func (l *Log) check(s view) {
 	}
 	if block.set && l.MaxBlockBytes > l.MaxBytes/2 {
 		s.complain(block.at, "log.max_block_bytes must be at most half of log.max_bytes (%s), not %q", showSize(l.MaxBytes), block.raw)
+	}
+}
+
+// check understands "off", and refuses what is no address to listen on.
+func (p *Page) check(s view) {
+	if p.Listen == "off" {
+		p.Listen = ""
+		return
+	}
+	_, port, err := net.SplitHostPort(p.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if f := s.field("listen"); err != nil {
+		s.complain(f.at, "%s must be an address such as 127.0.0.1:8088, or off, not %q", f.key, f.raw)
 	}
 }
 

@@ -138,7 +138,7 @@ func TestComplaints(t *testing.T) {
 		{"      key: [a, b]", "      key: [a]\n      types: { a: text }", `21:16: sinks[0].postgres.types.a must be bigint, numeric or hex, not "text"`},
 		{"      key: [a, b]", "      key: [a]\n      types: { '*': hex }", `21:16: sinks[0].postgres.types.* must be bigint or numeric, not "hex"`},
 		{"      key: [a, b]", "      key: [a]\n      overwrite: yes", `21:7: sinks[0].postgres.overwrite must be true or false, not "yes"`},
-		{"      key: [a, b]", "      key: [a]\n      on_bad_row: dead_letter", `21:7: sinks[0].postgres.on_bad_row: dead_letter is not available in this version; use stop`},
+		{"      key: [a, b]", "      key: [a]\n      on_bad_row: skip", `21:7: sinks[0].postgres.on_bad_row must be stop or dead_letter, not "skip"`},
 		{"      key: [a, b]", "      key: [a]\n      writers: 0", `21:7: sinks[0].postgres.writers must be a whole number from 1 to 64, not "0"`},
 		{"      key: [a, b]", "      key: [a]\n      finality: 0", `21:7: sinks[0].postgres.finality must be a whole number from 1 to 9223372036854775806, not "0"`},
 		// Variables.

@@ -16,6 +16,7 @@ type Custom struct {
 	Writers int    `yaml:"writers" default:"1" range:"1,64"` // concurrent calls per process
 	// How long entries may be collected before they are committed; 0: not at all.
 	MaxCommitDelay time.Duration `yaml:"max_commit_delay" range:"100ms,1h"`
+	OnBadRow       OnBadRow      `yaml:"on_bad_row" default:"stop" oneof:"stop,dead_letter"`
 
 	document *document // that it stands in; nil: in none
 	group    field
@@ -47,7 +48,7 @@ func (c *Custom) Decode(into any) error {
 	d := &document{file: from.file, folder: from.folder, getenv: from.getenv, anchors: from.anchors, fields: map[string]field{}}
 	d.group(v, c.group, &ast.MappingNode{Values: slices.Clone(c.keys)})
 	own := &d.groups[len(d.groups)-1]
-	own.known = append([]string{"kind", "writers", "max_commit_delay"}, own.known...)
+	own.known = append([]string{"kind", "writers", "max_commit_delay", "on_bad_row"}, own.known...)
 	d.refuseUnknown()
 	if len(d.complaints) > 0 {
 		return (&Error{File: d.file, Complaints: d.complaints}).sorted()

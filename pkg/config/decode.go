@@ -86,6 +86,16 @@ func (d *document) group(v reflect.Value, f field, n ast.Node) field {
 	return f
 }
 
+// short decodes a single value in place of a group: that of its first key.
+func (d *document) short(v reflect.Value, f field, n ast.Node) field {
+	f = d.group(v, f, nil)
+	first := v.Type().Field(0).Tag
+	sub := d.scalar(v.Field(0), first, field{key: join(f.key, first.Get("yaml")), at: f.at}, n)
+	d.fields[sub.key] = sub
+	f.set, f.bad = sub.set, sub.bad
+	return f
+}
+
 // value decodes what one key holds, or one element of a list.
 func (d *document) value(v reflect.Value, tag reflect.StructTag, f field, n ast.Node) field {
 	switch kind := v.Kind(); {
@@ -95,6 +105,8 @@ func (d *document) value(v reflect.Value, tag reflect.StructTag, f field, n ast.
 			f.raw = n.GetToken().Value
 		}
 		return f
+	case kind == reflect.Struct && tag.Get("form") == "short" && n != nil && shape(n) == "a single value":
+		return d.short(v, f, n)
 	case kind == reflect.Struct:
 		return d.group(v, f, n)
 	case v.Type() == reflect.TypeFor[*Custom]():

@@ -22,7 +22,8 @@ type Delta struct {
 	CheckpointEvery int           `yaml:"checkpoint_every" default:"10" range:"1,10000"` // versions of the table
 	Spool           string        `yaml:"spool" form:"path"`                             // folder for files on their way; empty: the system's
 	// Empty the table when the sink meets it for the first time.
-	Overwrite bool `yaml:"overwrite" default:"false"`
+	Overwrite bool     `yaml:"overwrite" default:"false"`
+	OnBadRow  OnBadRow `yaml:"on_bad_row" default:"stop" oneof:"stop,dead_letter"`
 
 	// Keys of other destinations, about which there is a complaint of their own.
 	_ string `yaml:"mode"`

@@ -27,7 +27,7 @@ func TestDelta(t *testing.T) {
 		want config.Delta
 	}{
 		"a folder": {"path: ./lake/logs", config.Delta{Path: "/etc/lake/logs",
-			TargetFileSize: 128 << 20, MaxCommitDelay: 10 * time.Second, Compression: "zstd(1)", CheckpointEvery: 10}},
+			TargetFileSize: 128 << 20, MaxCommitDelay: 10 * time.Second, Compression: "zstd(1)", CheckpointEvery: 10, OnBadRow: config.StopAtBadRow}},
 		"everything": {`url: s3://lake/logs
 endpoint: http://127.0.0.1:9000
 region: eu-west-1
@@ -39,13 +39,14 @@ dictionary: [ address ]
 checkpoint_every: 50
 spool: /var/tmp
 mode: append
-overwrite: true`, config.Delta{URL: "s3://lake/logs", Endpoint: "http://127.0.0.1:9000", Region: "eu-west-1",
+overwrite: true
+on_bad_row: dead_letter`, config.Delta{URL: "s3://lake/logs", Endpoint: "http://127.0.0.1:9000", Region: "eu-west-1",
 			PartitionBy:    []config.Partition{{Column: "day"}, {Column: "block_num", Bucket: 100_000}},
 			TargetFileSize: 64 << 20, MaxCommitDelay: 30 * time.Second, Compression: "snappy", Dictionary: []string{"address"},
-			CheckpointEvery: 50, Spool: "/var/tmp", Overwrite: true}},
+			CheckpointEvery: 50, Spool: "/var/tmp", Overwrite: true, OnBadRow: config.DeadLetter}},
 		"an emulator of Azure": {"url: azblob://lake/logs\nendpoint: http://127.0.0.1:10000/devstoreaccount1", config.Delta{
 			URL: "azblob://lake/logs", Endpoint: "http://127.0.0.1:10000/devstoreaccount1",
-			TargetFileSize: 128 << 20, MaxCommitDelay: 10 * time.Second, Compression: "zstd(1)", CheckpointEvery: 10}},
+			TargetFileSize: 128 << 20, MaxCommitDelay: 10 * time.Second, Compression: "zstd(1)", CheckpointEvery: 10, OnBadRow: config.StopAtBadRow}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -148,7 +148,7 @@ func TestTagsAreUnderstood(t *testing.T) {
 			t.Errorf("%s %s: %q of its tag is not a pair", k.section, k.name, rest)
 		}
 		for _, m := range name.FindAllStringSubmatch(string(k.tag), -1) {
-			if !slices.Contains([]string{"yaml", "default", "range", "oneof", "required", "file", "form", "star", "later", "on"}, m[1]) {
+			if !slices.Contains([]string{"yaml", "default", "range", "oneof", "required", "file", "form", "star", "on"}, m[1]) {
 				t.Errorf("%s %s has the tag %s", k.section, k.name, m[1])
 			}
 		}

@@ -144,14 +144,17 @@ func (s Sink) table() string {
 }
 
 // agree makes and checks what the pipelines of one file have in common: each
-// has its own name and its own tables, and all share one NATS, which only one
-// of them needs to name.
+// has its own name and its own tables, and all share one NATS and one page, which only
+// one of them needs to name.
 func agree(docs []*document) {
-	var nats *document
+	var nats, page *document
 	names, tables := map[string]field{}, map[string]field{}
 	for _, d := range docs {
 		if d.fields["nats"].set && nats == nil {
 			nats = d
+		}
+		if d.fields["page"].set && page == nil {
+			page = d
 		}
 		if name := d.fields["pipeline"]; name.set {
 			// Not by case alone either: the name is a folder of the embedded NATS.
@@ -181,6 +184,14 @@ func agree(docs []*document) {
 		case d.pipeline.NATS != nats.pipeline.NATS:
 			d.complain(d.fields["nats"].at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once",
 				nats.fields["nats"].at.line)
+		}
+		switch {
+		case page == nil:
+		case !d.fields["page"].set:
+			d.pipeline.Page = page.pipeline.Page
+		case d.pipeline.Page != page.pipeline.Page:
+			d.complain(d.fields["page"].at, "page differs from the one in line %d; the pipelines of a file share one page, so name it once",
+				page.fields["page"].at.line)
 		}
 	}
 }

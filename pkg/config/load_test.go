@@ -43,7 +43,8 @@ func TestMinimalHasEveryDefault(t *testing.T) {
 		Live:    config.Live{Start: config.WithBackfill},
 		NATS:    config.NATS{Embedded: "/etc/ampipe/ampipe-data", Replicas: 1},
 		Extract: config.Extract{Workers: 4, GiveUpAfter: 30 * time.Minute},
-		Log:     config.Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20, MaxBlockBytes: 64 << 20},
+		Log:     config.Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20, MaxBlockBytes: 64 << 20, DeadLetterBytes: 64 << 20},
+		Page:    config.Page{Listen: "127.0.0.1:8088"},
 		Sinks: []config.Sink{{Name: "w", Postgres: &config.Postgres{
 			DSN: "postgres://h/d", Schema: "public", Table: "t", Mode: config.Append, Writers: 2, Finality: 10_000, OnBadRow: "stop",
 		}}},
@@ -74,6 +75,7 @@ live: { start: after-backfill }
 nats: { url: "nats://a:4222,nats://b:4222", creds: user.creds, tls: { ca: /ca.pem, cert: c.pem, key: k.pem }, replicas: 3 }
 extract: { workers: "${WORKERS:-6}", attempts: 3, give_up_after: 2h }
 log: { max_bytes: 1.5GiB, replay: 7d, compression: zstd, entry_bytes: 512KiB, max_block_bytes: 128MiB }
+page: { listen: ":80" }
 sinks:
   - name: warehouse
     postgres:
@@ -109,7 +111,8 @@ sinks:
 		NATS: config.NATS{URL: "nats://a:4222,nats://b:4222", Creds: "conf/user.creds", Replicas: 3,
 			TLS: config.TLS{CA: "/ca.pem", Cert: "conf/c.pem", Key: "conf/k.pem"}},
 		Extract: config.Extract{Workers: 6, Attempts: 3, GiveUpAfter: 2 * time.Hour},
-		Log:     config.Log{MaxBytes: 3 << 29, Replay: 7 * 24 * time.Hour, Compression: "zstd", EntryBytes: 512 << 10, MaxBlockBytes: 128 << 20},
+		Log:     config.Log{MaxBytes: 3 << 29, Replay: 7 * 24 * time.Hour, Compression: "zstd", EntryBytes: 512 << 10, MaxBlockBytes: 128 << 20, DeadLetterBytes: 64 << 20},
+		Page:    config.Page{Listen: ":80"},
 		Sinks: []config.Sink{
 			{Name: "warehouse", Postgres: &config.Postgres{
 				DSN: dsn, Schema: "chain", Table: "logs", Mode: config.Upsert, Key: []string{"block_num", "log_index"},

@@ -13,10 +13,10 @@ import (
 //
 // The tags of the fields are the table of keys: the key (yaml), what it is without one
 // (default), the least and the most of a number, size or duration (range), the words that
-// are allowed (oneof), with one that is known and not yet offered (later), those of the key
-// "*" (star) and the one that sets a bool (on), what to give for a key without which nothing
-// works (required), the key that names a file with the value (file), and the form of a value
-// that its type does not show (form).
+// are allowed (oneof), those of the key "*" (star) and the one that sets a bool (on), what to
+// give for a key without which nothing works (required), the key that names a file with the
+// value (file), and the form of a value that its type does not show (form). A group of
+// the form "short" may be given as a single value, which is that of its first key.
 type Pipeline struct {
 	Name    string  `yaml:"pipeline" required:"give it a name of letters, digits, \"-\" and \"_\""` // at most 64
 	Source  Source  `yaml:"source"`
@@ -25,6 +25,7 @@ type Pipeline struct {
 	NATS    NATS    `yaml:"nats"`
 	Extract Extract `yaml:"extract"`
 	Log     Log     `yaml:"log"`
+	Page    Page    `yaml:"page" form:"short"`
 	Sinks   []Sink  `yaml:"sinks"`
 }
 
@@ -114,6 +115,14 @@ type Log struct {
 	// MaxBlockBytes bounds a block that is larger than a message. It is published in one
 	// step, which NATS holds on its disk until it is complete.
 	MaxBlockBytes int64 `yaml:"max_block_bytes" form:"size" default:"64MiB" range:"64MiB,4GiB"`
+
+	// DeadLetterBytes bounds the dead letters of each sink that puts refused rows aside.
+	DeadLetterBytes int64 `yaml:"dead_letter_bytes" form:"size" default:"64MiB" range:"1MiB,"`
+}
+
+// Page is the web page of the process that plans.
+type Page struct {
+	Listen string `yaml:"listen" default:"127.0.0.1:8088"` // empty: there is none
 }
 
 // Sink is one destination. Exactly one of the pointers is set.
@@ -124,6 +133,14 @@ type Sink struct {
 	Redis    *Redis    `yaml:"redis"`
 	Custom   *Custom   `yaml:"custom"`
 }
+
+// OnBadRow is what becomes of a row that the destination refuses.
+type OnBadRow string
+
+const (
+	StopAtBadRow OnBadRow = "stop"        // the sink stops (default)
+	DeadLetter   OnBadRow = "dead_letter" // it is put aside, and the others are written
+)
 
 // Mode is how rows are written.
 type Mode string
@@ -148,8 +165,8 @@ type Postgres struct {
 	Writers   int  `yaml:"writers" default:"2" range:"1,64"` // concurrent transactions per process
 	Beside    int  // connections of the other sinks of the file with this dsn; no key sets it
 	// Blocks below the head that a reorg may still undo in an upsert.
-	Finality uint64 `yaml:"finality" default:"10000" range:"1,9223372036854775806"`
-	OnBadRow string `yaml:"on_bad_row" default:"stop" oneof:"stop" later:"dead_letter"`
+	Finality uint64   `yaml:"finality" default:"10000" range:"1,9223372036854775806"`
+	OnBadRow OnBadRow `yaml:"on_bad_row" default:"stop" oneof:"stop,dead_letter"`
 }
 
 // besideWriters is how many connections a sink uses beside those of its writers: for the

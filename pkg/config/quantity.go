@@ -120,8 +120,6 @@ func set(v reflect.Value, tag reflect.StructTag, text, raw string) (wrong string
 // setWord sets one of several words, or whether a word is the one that stands for true.
 func setWord(v reflect.Value, tag reflect.StructTag, words []string, text, raw string) (wrong string) {
 	switch {
-	case !slices.Contains(words, text) && text != "" && text == tag.Get("later"):
-		return fmt.Sprintf(": %s is not available in this version; use %s", text, either(words))
 	case !slices.Contains(words, text):
 		return fmt.Sprintf(" must be %s, not %q%s", either(words), raw, DidYouMean(raw, words, len(raw)/3+1))
 	case v.Kind() == reflect.Bool:

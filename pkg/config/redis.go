@@ -42,6 +42,7 @@ type Redis struct {
 	TTL       time.Duration `yaml:"ttl"`                              // 0: keys stay
 	Finality  uint64        `yaml:"finality" range:"1,1099511627776"` // blocks below the highest whose index is kept; 0: all
 	Writers   int           `yaml:"writers" default:"1" range:"1,64"` // concurrent calls per process
+	OnBadRow  OnBadRow      `yaml:"on_bad_row" default:"stop" oneof:"stop,dead_letter"`
 }
 
 // String names the keys without the URL, which may hold a password.

@@ -44,3 +44,19 @@ func (s Sink) Writers() int {
 		return 1
 	}
 }
+
+// PutsAside reports whether rows that the destination refuses become dead letters.
+func (s Sink) PutsAside() bool {
+	switch {
+	case s.Postgres != nil:
+		return s.Postgres.OnBadRow == DeadLetter
+	case s.Delta != nil:
+		return s.Delta.OnBadRow == DeadLetter
+	case s.Redis != nil:
+		return s.Redis.OnBadRow == DeadLetter
+	case s.Custom != nil:
+		return s.Custom.OnBadRow == DeadLetter
+	default:
+		return false
+	}
+}

@@ -51,7 +51,7 @@ func TestOneCauseIsSaidOnce(t *testing.T) {
 		{"  workers: 2", "  give_up_after: soon", `11:3: extract.give_up_after: "soon" is not a duration; write a number and a unit, such as 90s, 72h or 7d`},
 		{"  amp: grpc://h:1602", "  amp: grpc://h:1602\n  keep_alive: soon", `4:3: source.keep_alive: "soon" is not a duration`},
 		{"      mode: upsert", "      mode: ${UNSET:-}", `19:7: sinks[0].postgres.mode must be append or upsert, not "${UNSET:-}"`},
-		{"      table: t", "      table: t\n      on_bad_row: ${UNSET:-}", `19:7: sinks[0].postgres.on_bad_row must be stop, not "${UNSET:-}"`},
+		{"      table: t", "      table: t\n      on_bad_row: ${UNSET:-}", `19:7: sinks[0].postgres.on_bad_row must be stop or dead_letter, not "${UNSET:-}"`},
 		{"  workers: 2", "  workers: 1.5", `11:3: extract.workers must be a whole number from 1 to 1024, not "1.5"`},
 	} {
 		_, err := config.Parse("f.yaml", []byte(change(t, c.line, c.with)), env())

@@ -16,8 +16,9 @@ import (
 	"github.com/ampipe/ampipe/pkg/health"
 )
 
-// Listen opens the address for metrics and health. Its errors are the user's to mend.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
+// Listen opens an address. Its errors are the user's to mend, and say what it is for, and
+// what sets it: "for metrics and health (--listen)".
+func Listen(ctx context.Context, address, what string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err == nil {
 		return listener, nil
@@ -31,7 +32,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		advice = "this machine does not have that address; all of its addresses are meant by :PORT"
 	}
-	return nil, Config(fmt.Errorf("listen on %q for metrics and health (--listen): %w: %s", address, err, advice))
+	return nil, Config(fmt.Errorf("listen on %q %s: %w: %s", address, what, err, advice))
 }
 
 // Serve answers /metrics, and /livez, /readyz and /healthz by what know returns, until

@@ -149,7 +149,7 @@ func TestServe(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "answer"}, func() float64 { return 42 }))
-	listener, err := ops.Listen(ctx, "127.0.0.1:0")
+	listener, err := ops.Listen(ctx, "127.0.0.1:0", "for a test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestServe(t *testing.T) {
 }
 
 func TestListenSaysWhatIsWrong(t *testing.T) {
-	taken, err := ops.Listen(t.Context(), "127.0.0.1:0")
+	taken, err := ops.Listen(t.Context(), "127.0.0.1:0", "for a test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 		"127.0.0.1:70000":     "write it as in :9090",
 		"192.0.2.1:9090":      "does not have that address",
 	} {
-		_, err := ops.Listen(t.Context(), address)
+		_, err := ops.Listen(t.Context(), address, "for a test")
 		if err == nil || ops.ExitCode(err) != ops.ExitConfig || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error of the configuration that says %q", address, err, want)
 		}

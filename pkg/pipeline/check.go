@@ -23,75 +23,82 @@ import (
 // what it found and the tables that would be created. A refusal does not keep the rest
 // from being checked: the errors are joined.
 func Check(ctx context.Context, p *config.Pipeline, o Options) error {
-	out := o.out()
-	var refused []error
-	found := func(err error) {
-		if err != nil {
-			refused = append(refused, err)
-		}
+	c := newCheckup(p, o)
+	c.look(ctx, p, o)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case len(c.refused) > 0:
+		return errors.Join(c.refused...)
 	}
-	found(checkFiles(p))
-	source, checked, err := checkSource(ctx, out, p)
-	found(err)
+	c.say("\nEverything is in order. Next: ampipe plan %s, or ampipe run %s", p.Name, p.Name)
+	return nil
+}
+
+// look checks everything.
+func (c *checkup) look(ctx context.Context, p *config.Pipeline, o Options) {
+	c.refuse(partMachine, checkFiles(p))
+	c.refuse(partMachine, checkPage(ctx, p))
+	if c.examines {
+		c.examineDisks(p)
+	}
+	source, checked, err := c.checkSource(ctx, p)
+	c.refuse(partAmp, err)
 	if source != nil {
 		defer func() { _ = source.Close() }() // nothing is in flight
 	}
 	spec := state.Spec{Query: p.Source.Query}
 	if checked != nil {
 		spec, err = (&plan.Planner{Config: p}).Draft(checked)
-		found(err)
+		c.refuse(partAmp, err)
 	}
-	err = checkNATS(ctx, out, p, spec, o.Logger)
-	found(err)
+	if checked != nil && c.examines {
+		c.examineSource(ctx, p, source, checked)
+	}
+	err = c.checkNATS(ctx, p, spec, o.Logger)
+	c.refuse(partNATS, err)
 	if checked != nil && err == nil {
-		found(describeRecord(ctx, out, p, checked, o.Logger))
+		c.refuse(partNATS, c.describeRecord(ctx, p, checked, o.Logger))
 	}
 	sinks := make(map[string]sink.Writer)
-	found(o.checkReach(p))
-	for _, c := range o.sinksElsewhere(p) {
+	c.refuse(partNATS, o.checkReach(p))
+	for _, s := range o.sinksElsewhere(p) {
 		if p.NATS.Embedded == "" {
-			say(out, "sink      %s: not checked, since %v; the program that has it checks and runs it", c.Name, notBuilt(c))
+			c.say("sink      %s: not checked, since %v; the program that has it checks and runs it", s.Name, notBuilt(s))
 		}
 	}
-	for _, c := range o.sinksHere(p) {
-		w, err := checkSink(ctx, o, p, c, checked)
-		if ops.ExitCode(err) == ops.ExitConfig {
-			found(err) // the file says where
-			continue
+	for _, s := range o.sinksHere(p) {
+		w, err := c.checkSink(ctx, o, p, s, checked)
+		if err != nil && ops.ExitCode(err) != ops.ExitConfig { // else the file says where
+			err = fmt.Errorf("sink %q: %w", s.Name, err)
 		}
-		if err != nil {
-			found(fmt.Errorf("sink %q: %w", c.Name, err))
-			continue
+		c.refuse(partSink+s.Name, err)
+		if err == nil {
+			sinks[s.Name] = w
 		}
-		sinks[c.Name] = w
+		if c.examines && (err == nil || fault.Of(err) == fault.ClassPermanent) { // else it is away
+			c.examineSink(ctx, o, p, s, checked)
+		}
 	}
 	if checked != nil && len(sinks) > 0 {
-		found(checkRows(ctx, out, p, source, checked, sinks))
+		c.checkRows(ctx, p, source, checked, sinks)
 	}
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case len(refused) > 0:
-		return errors.Join(refused...)
-	}
-	say(out, "\nEverything is in order. Next: ampipe plan %s, or ampipe run %s", p.Name, p.Name)
-	return nil
 }
 
 // checkSource connects to the source, asks it about the query and reads a few blocks. What
 // it returns is nil if it could not be connected, or if the columns are not known.
-func checkSource(ctx context.Context, out io.Writer, p *config.Pipeline) (*amp.Client, *plan.Checked, error) {
+func (c *checkup) checkSource(ctx context.Context, p *config.Pipeline) (*amp.Client, *plan.Checked, error) {
 	source, checked, err := openChecked(ctx, p)
 	if err != nil {
 		return nil, nil, err
 	}
-	describeSource(out, p, checked)
+	c.describeSource(p, checked)
 	sample, err := checked.TakeSample(ctx, source, checked.History(p.Range))
 	if err != nil {
 		return source, checked, err
 	}
 	if sample.Failed != nil {
-		say(out, "warning   %v", sample.Failed)
+		c.warn(partAmp, sample.Failed.Error())
 	}
 	return source, checked, checkLive(ctx, source, checked)
 }
@@ -116,36 +123,37 @@ func checkLive(ctx context.Context, source *amp.Client, checked *plan.Checked) e
 // maxQuery is how many bytes of a query are shown.
 const maxQuery = 1000
 
-func describeSource(out io.Writer, p *config.Pipeline, checked *plan.Checked) {
-	say(out, "pipeline  %s", p.Name)
-	say(out, "amp       %s", p.Source.Amp)
-	say(out, "query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), maxQuery))
-	say(out, "columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
+func (c *checkup) describeSource(p *config.Pipeline, checked *plan.Checked) {
+	c.say("pipeline  %s", p.Name)
+	c.say("amp       %s", p.Source.Amp)
+	c.say("query     %s", fault.Shorten(strings.Join(strings.Fields(checked.Query.Text()), " "), maxQuery))
+	c.say("columns   %d, block column %s", checked.Schema.NumFields(), checked.BlockColumn())
 	if len(checked.Head) == 0 {
-		say(out, "server    has no data for this query yet")
+		c.say("server    has no data for this query yet")
 	}
 	for _, have := range checked.Head {
-		say(out, "server    has blocks %v of %s, the last with hash %s", have.Numbers, have.Network, have.Hash)
+		c.say("server    has blocks %v of %s, the last with hash %s", have.Numbers, have.Network, have.Hash)
 	}
 	history := checked.History(p.Range)
-	say(out, "history   blocks %v, %s", history, progress.Count(history.Len()))
+	c.say("history   blocks %v, %s", history, progress.Count(history.Len()))
 	if checked.Follow {
-		say(out, "live      from block %d on, and every reorg; the query can be followed", checked.LiveStart)
+		c.say("live      from block %d on, and every reorg; the query can be followed", checked.LiveStart)
 	}
 	for _, have := range checked.Head {
 		if end := p.Range.MaxBlock; end != nil && have.Numbers.End < *end {
-			say(out, "warning   the head is below max_block: blocks %v will be waited for",
-				block.Range{Start: have.Numbers.End, End: *end})
+			c.warn(partAmp, fmt.Sprintf("the head is below max_block: blocks %v will be waited for",
+				block.Range{Start: have.Numbers.End, End: *end}))
 		}
 	}
 	for _, warning := range checked.Warnings {
-		say(out, "warning   %s", warning)
+		c.warn(partAmp, warning)
 	}
 }
 
-func checkSink(ctx context.Context, o Options, p *config.Pipeline, c config.Sink, checked *plan.Checked) (sink.Writer, error) {
-	out := o.out()
-	w, err := newWriter(o, c)
+func (c *checkup) checkSink(
+	ctx context.Context, o Options, p *config.Pipeline, s config.Sink, checked *plan.Checked,
+) (sink.Writer, error) {
+	w, err := newWriter(o, s)
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +161,10 @@ func checkSink(ctx context.Context, o Options, p *config.Pipeline, c config.Sink
 		if err := w.Reach(ctx); err != nil {
 			return nil, err
 		}
-		say(out, "sink      %s: connected; its table was not checked, since the columns of the query are not known", c.Name)
+		c.say("sink      %s: connected; its table was not checked, since the columns of the query are not known", s.Name)
 		return w, nil
 	}
-	table := tableFor(p, c, checked)
+	table := tableFor(p, s, checked)
 	ddl, err := w.Describe(table)
 	if err != nil {
 		return nil, err
@@ -164,16 +172,16 @@ func checkSink(ctx context.Context, o Options, p *config.Pipeline, c config.Sink
 	if err := w.Check(ctx, table); err != nil {
 		return nil, err
 	}
-	if err := checkHead(ctx, o, p, c, table, checked); err != nil {
+	if err := checkHead(ctx, o, p, s, table, checked); err != nil {
 		return nil, err
 	}
 	for _, warning := range w.Warnings(table) {
 		if !strings.Contains(ddl, warning) {
-			say(out, "warning   %s: %s", c.Name, warning)
+			c.warn(partSink+s.Name, warning)
 		}
 	}
-	say(out, "sink      %s: connected, and may do what it needs. The table, if it is not there:\n\n%s",
-		c.Name, indent(ddl))
+	c.say("sink      %s: connected, and may do what it needs. The table, if it is not there:\n\n%s",
+		s.Name, indent(ddl))
 	return w, nil
 }
 
@@ -187,17 +195,17 @@ func tableFor(p *config.Pipeline, c config.Sink, checked *plan.Checked) sink.Tab
 // Preview is the dry run. It prints which partitions would be queued, and about how much
 // they hold, from a sample of the source.
 func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
-	out := o.out()
 	source, checked, err := openChecked(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }() // nothing is in flight
-	describeSource(out, p, checked)
-	if err := describeRecord(ctx, out, p, checked, o.Logger); err != nil {
+	c := newCheckup(p, o)
+	c.describeSource(p, checked)
+	if err := c.describeRecord(ctx, p, checked, o.Logger); err != nil {
 		return err
 	}
-	return preview(ctx, out, p, source, checked)
+	return preview(ctx, o.out(), p, source, checked)
 }
 
 func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp.Client, checked *plan.Checked) error {

@@ -3,7 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 
 	"github.com/rs/zerolog"
 
@@ -14,12 +14,15 @@ import (
 
 // natsNeeds returns what a pipeline reserves in NATS.
 func natsNeeds(p *config.Pipeline) queue.Needs {
-	return queue.Needs{LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks)}
+	return queue.Needs{
+		LogBytes: p.Log.MaxBytes, BlockBytes: p.Log.MaxBlockBytes, Sinks: len(p.Sinks),
+		DeadLetters: puttingAside(p), DeadLetterBytes: p.Log.DeadLetterBytes,
+	}
 }
 
 // checkNATS finds out whether NATS, as it is now, takes what the pipeline needs there.
 // Nothing stays behind; the folder of an embedded server is not made.
-func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec state.Spec, log zerolog.Logger) (err error) {
+func (c *checkup) checkNATS(ctx context.Context, p *config.Pipeline, spec state.Spec, log zerolog.Logger) (err error) {
 	if p.NATS.Embedded != "" {
 		if err := queue.CheckSpec(spec, 0); err != nil {
 			return err
@@ -27,17 +30,17 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec stat
 		bytes, err := queue.CheckFolder(p.NATS.Embedded, p.Name, natsNeeds(p))
 		if errors.Is(err, queue.ErrInUse) {
 			if _, _, silent := queue.RunningServer(p.NATS.Embedded); silent == nil {
-				say(out, "nats      embedded, in %s, which a pipeline that runs has: another one would be refused", p.NATS.Embedded)
+				c.say("nats      embedded, in %s, which a pipeline that runs has: another one would be refused", p.NATS.Embedded)
 				return nil
 			}
 		}
 		if err != nil {
 			return err
 		}
-		say(out, "nats      embedded, in %s: a log of up to %s", p.NATS.Embedded, queue.Size(bytes))
+		c.say("nats      embedded, in %s: a log of up to %s", p.NATS.Embedded, queue.Size(bytes))
 		if bytes < p.Log.MaxBytes {
-			say(out, "warning   log.max_bytes is %s, and the disk of %s has room for a log of %s",
-				queue.Size(p.Log.MaxBytes), p.NATS.Embedded, queue.Size(bytes))
+			c.warn(partNATS, fmt.Sprintf("log.max_bytes is %s, and the disk of %s has room for a log of %s",
+				queue.Size(p.Log.MaxBytes), p.NATS.Embedded, queue.Size(bytes)))
 		}
 		return nil
 	}
@@ -49,7 +52,7 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec stat
 	if err := queue.CheckSpec(spec, conn.MaxPayload()); err != nil {
 		return err
 	}
-	rights, err := conn.Rights(ctx, p.Name, sinkNames(p))
+	rights, err := conn.Rights(ctx, p.Name, sinkNames(p), puttingAside(p))
 	if err != nil {
 		return err
 	}
@@ -57,10 +60,10 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec stat
 	if err != nil {
 		return err
 	}
-	say(out, "nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
+	c.say("nats      connected, entries of up to %s, blocks of up to %s (log.max_block_bytes)",
 		queue.Size(int64(conn.EntryLimit())), queue.Size(min(p.Log.MaxBlockBytes, conn.BlockLimit())))
 	if !tried {
-		say(out, "warning   whether the NATS server has room for the log was not tried: "+
+		c.warn(partNATS, "whether the NATS server has room for the log was not tried: "+
 			"this user may not make the stream AMPIPE_CHECK, or another process has it just now")
 	}
 	ahead, err := conn.ClockAhead(ctx)
@@ -68,15 +71,18 @@ func checkNATS(ctx context.Context, out io.Writer, p *config.Pipeline, spec stat
 		return err
 	}
 	if warning := clockWarning(ahead); warning != "" {
-		say(out, "warning   %s", warning)
+		c.warn(partNATS, warning)
+	}
+	if c.examines {
+		c.examineNATS(ctx, conn, p)
 	}
 	switch {
 	case rights.All:
 	case rights.Only != "":
-		say(out, "warning   this user may do in NATS what %s does, and no more; "+
-			"what the users of other processes may do was not tried", rights.Only)
+		c.warn(partNATS, fmt.Sprintf("this user may do in NATS what %s does, and no more; "+
+			"what the users of other processes may do was not tried", rights.Only))
 	default:
-		say(out, "warning   this user may only look in NATS; what the users of planner, extractor and sinks may do was not tried")
+		c.warn(partNATS, "this user may only look in NATS; what the users of planner, extractor and sinks may do was not tried")
 	}
 	return nil
 }
@@ -85,6 +91,17 @@ func sinkNames(p *config.Pipeline) []string {
 	names := make([]string, len(p.Sinks))
 	for i, s := range p.Sinks {
 		names[i] = s.Name
+	}
+	return names
+}
+
+// puttingAside returns the names of the sinks whose refused rows become dead letters.
+func puttingAside(p *config.Pipeline) []string {
+	var names []string
+	for _, s := range p.Sinks {
+		if s.PutsAside() {
+			names = append(names, s.Name)
+		}
 	}
 	return names
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -26,15 +23,15 @@ const (
 // checkRows reads a few of the first and of the last blocks that would be loaded, and
 // asks the sinks whether their tables take them: what run would stop at in its first
 // minute is known then. If the source does not answer soon, that is said, and no error.
-func checkRows(
-	ctx context.Context, out io.Writer, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer,
-) error {
+func (c *checkup) checkRows(
+	ctx context.Context, p *config.Pipeline, source plan.Source, checked *plan.Checked, sinks map[string]sink.Writer,
+) {
 	all := wanted(p)
 	for _, have := range checked.Head {
 		all = all.Intersect(have.Numbers)
 	}
 	if all.Empty() || len(checked.Head) == 0 {
-		return nil
+		return
 	}
 	parts := []block.Range{all}
 	if all.Len() > 2*checkedBlocks {
@@ -50,10 +47,11 @@ func checkRows(
 		for msg, err := range source.Fetch(within, checked.Query.Wrap(checked.BlockColumn(), part)) {
 			switch {
 			case err != nil && ctx.Err() != nil:
-				return err
+				return // it was interrupted
 			case err != nil:
-				say(out, "rows      not looked at whether blocks %v fit into the tables: %v", part, err)
-				return joinRefusals(refused)
+				c.say("rows      not looked at whether blocks %v fit into the tables: %v", part, err)
+				c.refuseRows(p, refused)
+				return
 			}
 			read += uint64(msg.Record.NumRows())
 			for name, w := range sinks {
@@ -66,19 +64,26 @@ func checkRows(
 			}
 		}
 	}
-	if err := joinRefusals(refused); err != nil {
-		return err
+	if !c.refuseRows(p, refused) {
+		c.say("rows      %s rows of blocks %v fit into the tables", progress.Count(read), parts)
 	}
-	say(out, "rows      %s rows of blocks %v fit into the tables", progress.Count(read), parts)
-	return nil
 }
 
-func joinRefusals(refused map[string]error) error {
-	var all []error
-	for _, name := range slices.Sorted(maps.Keys(refused)) {
-		if err := refused[name]; err != nil {
-			all = append(all, fmt.Errorf("sink %q: %w", name, err))
+// refuseRows keeps the errors of rows that would stop their sinks, and reports whether some
+// are refused. Of sinks that would put theirs aside it says so.
+func (c *checkup) refuseRows(p *config.Pipeline, refused map[string]error) (some bool) {
+	for _, s := range p.Sinks {
+		reason := refused[s.Name]
+		if reason == nil {
+			continue
 		}
+		some = true
+		bad, isRow := errors.AsType[*sink.BadRowError](reason)
+		if isRow && s.PutsAside() {
+			c.say("warning   sink %s would put rows aside as dead letters: %v", s.Name, bad)
+			continue
+		}
+		c.refuse(partSink+s.Name, fmt.Errorf("sink %q: %w", s.Name, reason))
 	}
-	return errors.Join(all...)
+	return some
 }

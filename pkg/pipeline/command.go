@@ -20,9 +20,10 @@ func SinkCommand(ctx context.Context, name string, d sink.Destination) int {
 	var c sinkCommand
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.Usage = func() {
-		say(flags.Output(), "usage: %s [flags] [run | check | verify]\n\n"+
+		say(flags.Output(), "usage: %s [flags] [run | check | doctor | verify]\n\n"+
 			"run     applies the pipeline's log to its %s until it is stopped (default)\n"+
 			"check   looks at everything that run needs, and changes nothing\n"+
+			"doctor  looks for what costs speed or safety, and changes nothing\n"+
 			"verify  compares what is loaded with the source, block by block\n", name, d.Kind)
 		flags.PrintDefaults()
 	}
@@ -67,17 +68,32 @@ func (c *sinkCommand) run(ctx context.Context, d sink.Destination) error {
 	switch c.verb {
 	case "check":
 		return refused(ops.Findings(ops.Failures(checkServer(p), Check(ctx, p, o))))
+	case "doctor":
+		return c.diagnose(ctx, p, o)
 	case "verify":
 		return Verify(ctx, p, o)
 	case "", "run":
 	default:
-		return ops.Config(fmt.Errorf("%q is not one of run, check, verify", c.verb))
+		return ops.Config(fmt.Errorf("%q is not one of run, check, doctor, verify", c.verb))
 	}
 	s, err := d.Pick(p, c.sink)
 	if err != nil {
 		return ops.Config(err)
 	}
 	return RunSink(ctx, p, s, o)
+}
+
+// reportColumns is how wide the report of a sink's command is.
+const reportColumns = 80
+
+// diagnose prints what is found about the pipeline.
+func (c *sinkCommand) diagnose(ctx context.Context, p *config.Pipeline, o Options) error {
+	report, err := Diagnose(ctx, []*config.Pipeline{p}, o)
+	if err != nil {
+		return err
+	}
+	say(o.out(), "%s", strings.Join(report.Text(reportColumns), "\n"))
+	return report.Err()
 }
 
 // load reads the file and picks the pipeline.

@@ -31,7 +31,9 @@ type healing struct {
 	chain   *modelChain
 	stores  map[string]*memsink.Store
 	procs   map[string]*proc
-	corrupt atomic.Uint64 // sequence of an entry whose payload the sinks cannot read
+	corrupt atomic.Uint64            // sequence of an entry whose payload the sinks cannot read
+	reads   atomic.Int64             // queries of partitions that Amp was asked
+	written map[string]*atomic.Int64 // rows that were written to each destination
 }
 
 // healed is how long it may take from a trouble until everything is as it should be.
@@ -40,11 +42,14 @@ const healed = time.Minute
 func newHealing(t *testing.T) *healing {
 	h := &healing{
 		t: t, chain: newModelChain(rand.New(rand.NewPCG(7, 1))),
-		stores: map[string]*memsink.Store{}, procs: map[string]*proc{},
+		stores: map[string]*memsink.Store{}, procs: map[string]*proc{}, written: map[string]*atomic.Int64{},
 	}
 	srv := amptest.Start(t, func(q amptest.Query) amptest.Answer {
 		if q.Stream() {
 			return h.chain.Answer(q)
+		}
+		if strings.Contains(q.SQL, "ORDER BY") {
+			h.reads.Add(1)
 		}
 		return batch(h.chain.Chain, q.SQL)
 	})
@@ -56,7 +61,9 @@ func newHealing(t *testing.T) *healing {
 		Extract: config.Extract{Workers: 2},
 	}}
 	for _, name := range []string{"warehouse", "cache"} {
-		h.stores[name] = &memsink.Store{}
+		written := new(atomic.Int64)
+		h.written[name] = written
+		h.stores[name] = &memsink.Store{Faults: memsink.Faults{Row: func(memsink.Row) error { written.Add(1); return nil }}}
 		h.config.Sinks = append(h.config.Sinks, config.Sink{Name: name})
 	}
 	t.Cleanup(func() {

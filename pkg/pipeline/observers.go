@@ -100,6 +100,17 @@ func (w sinkObserver) OnPause(reason error) { w.meter.Waiting("sink "+w.name, te
 
 func (w sinkObserver) OnResume() { w.meter.Waiting("sink "+w.name, "") }
 
+// replayObserver reports to the meter what a replay loads. It waits by itself.
+type replayObserver struct{ sinkObserver }
+
+func (w replayObserver) OnPause(reason error) {
+	w.meter.Waiting(w.part(), text(reason))
+}
+
+func (w replayObserver) OnResume() { w.meter.Waiting(w.part(), "") }
+
+func (w replayObserver) part() string { return "replay of sink " + w.name }
+
 // planObserver returns a function that reports to the meter what the planner finds.
 func planObserver(meter *progress.Meter) func(plan.Status) {
 	var names []string // of the sinks of the status before: another planner may take one out

@@ -25,7 +25,7 @@ func startReporting(ctx context.Context, meters map[string]*progress.Meter, o Op
 	}
 	var listener net.Listener
 	if o.Listen != "" {
-		if listener, err = ops.Listen(ctx, o.Listen); err != nil {
+		if listener, err = ops.Listen(ctx, o.Listen, "for metrics and health (--listen)"); err != nil {
 			return nil, err
 		}
 		o.Logger.Info().Stringer("address", listener.Addr()).Msg("serving metrics and health")

@@ -29,6 +29,7 @@ type Options struct {
 	Screen       *progress.Screen // for progress; nil: none
 	Listen       string           // address of metrics and health; empty: none
 	Observer     Observer         // told what a run does
+	Page         bool             // serve the page, unless the configuration turns it off
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
@@ -36,6 +37,10 @@ type Options struct {
 
 	RetryFailed bool // load partitions again that failed in an earlier run
 	Deep        bool // Verify: also search for rows that are of no block
+
+	// Monitor is the URL of the monitoring of the NATS server, for Diagnose; empty: port 8222
+	// of the host that it connects to.
+	Monitor string
 }
 
 func (o Options) out() io.Writer {
@@ -70,6 +75,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		return err
 	}
 	defer func() { err = ops.Failures(err, stop()) }()
+	page, err := startPage(ctx, pipelines, roleRun, o)
+	if err != nil {
+		return err
+	}
+	defer page.stop()
 	if err := checkFiles(pipelines...); err != nil {
 		return refused(err)
 	}
@@ -102,6 +112,7 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 			if err != nil {
 				return refused(err)
 			}
+			page.connected()
 		}
 		r, err := prepare(ctx, conn, p, meter, o)
 		if err != nil {

@@ -18,6 +18,11 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
+	page, err := startPage(ctx, []*config.Pipeline{p}, rolePlanner, o)
+	if err != nil {
+		return err
+	}
+	defer page.stop()
 	return runStage(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
 		started := time.Now()
 		source, err := openSource(ctx, p)

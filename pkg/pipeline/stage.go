@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -34,6 +35,7 @@ type stages struct {
 	meter  *progress.Meter
 	idle   *idleClock
 
+	worker  string // names this process among those of a sink
 	options Options
 	logger  zerolog.Logger
 }
@@ -43,6 +45,11 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	if conn.createsStreams {
 		if _, err := conn.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
 			return nil, err
+		}
+		for _, name := range puttingAside(p) { // before the log, which takes what is left
+			if _, err := conn.DeadLetters(ctx, p.Name, name, p.Log.DeadLetterBytes); err != nil {
+				return nil, err
+			}
 		}
 	}
 	log, err := conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
@@ -60,6 +67,7 @@ func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *p
 	conn.state.addMeter(meter)
 	return &stages{
 		config: p, conn: conn, log: log, tasks: tasks, state: kv, meter: meter, idle: newIdleClock(),
+		worker:  rand.Text(),
 		options: o,
 		logger:  o.Logger.With().Str("pipeline", p.Name).Logger(),
 	}, nil
@@ -203,6 +211,20 @@ func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) 
 	return consumer, err
 }
 
+// deadLetters opens where refused rows of a sink go; nil: it stops at one. It waits without
+// end for NATS, and for the planner to make the stream.
+func (s *stages) deadLetters(ctx context.Context, c config.Sink) (letters apply.DeadLetters, err error) {
+	if !c.PutsAside() {
+		return nil, nil
+	}
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
+		letters, err = s.conn.DeadLetters(ctx, s.config.Name, c.Name, s.config.Log.DeadLetterBytes)
+		return err
+	}, s.waiting(stageSink(c.Name)))
+	s.meter.Waiting(stageSink(c.Name), "")
+	return letters, err
+}
+
 // apply runs a sink until ctx ends. It stands still while a person has paused it.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	s.meter.Applies(c.Name)
@@ -219,22 +241,24 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		end()
 		watch.Wait()
 	}()
+	observer := sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live}
 	loop := apply.Loop{
 		Writer: w, Table: table, Reports: history, Asked: history.ask,
 		Writers:   c.Writers(),
 		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),
 		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
-		Observer:  sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live},
+		Observer:  observer,
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return s.unlessPaused(ctx, c.Name,
-		func(ctx context.Context) error { return s.applyLog(ctx, c, loop) },
+		func(ctx context.Context) error { return s.applyLog(ctx, c, loop, observer) },
 		func(ctx context.Context, p state.Pause) { s.rest(ctx, c.Name, &loop, p) })
 }
 
-// applyLog reads the log for a sink and has loop apply it until ctx ends.
-func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop) error {
+// applyLog reads the log for a sink and has loop apply it until ctx ends. Beside it
+// requests to load blocks again are carried out.
+func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, observer sinkObserver) error {
 	consumer, err := s.consume(ctx, c, queue.History)
 	if ctx.Err() != nil {
 		return nil // stopped before it began
@@ -251,6 +275,23 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop) e
 		return fmt.Errorf("read the live lane: %w", err)
 	}
 	defer live.Close()
-	loop.Source, loop.Live = consumer, live
+	letters, err := s.deadLetters(ctx, c)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	loop.Source, loop.Live, loop.DeadLetters = consumer, live, letters
+
+	replayer := &apply.Replayer{Loop: loop, Requests: s.state, Log: s.log, Worker: s.worker}
+	replayer.Loop.Observer = replayObserver{observer}
+	replaying, end := context.WithCancel(ctx)
+	var replay sync.WaitGroup
+	replay.Go(func() { replayer.Run(replaying) })
+	defer func() {
+		end()
+		replay.Wait()
+	}()
 	return loop.Run(ctx)
 }

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -291,6 +292,12 @@ func (w *testPipeline) sink(name string, open func() sink.Writer, troubled func(
 				loop.Source = from
 			}
 		}
+		replayer := &apply.Replayer{Loop: *loop, Requests: state, Log: log, Worker: rand.Text(), Every: 100 * time.Millisecond, Lost: 500 * time.Millisecond}
+		replays, end := context.WithCancel(ctx)
+		var replaying sync.WaitGroup
+		replaying.Go(func() { replayer.Run(replays) })
+		defer replaying.Wait()
+		defer end()
 		return loop.Run(ctx)
 	}
 }

@@ -50,7 +50,11 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 			return err
 		}
 	}
-	recorded, unread := readRecord(ctx, p, o.Logger)
+	var letters map[string]knownLetters
+	recorded, unread := readRecord(ctx, p, o.Logger, func(ctx context.Context, conn *natsConn) (err error) {
+		letters, err = readLetters(ctx, conn, p)
+		return err
+	})
 	earlier, err := recorded.earlier(checked)
 	if err != nil {
 		return err
@@ -59,12 +63,15 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 	for i, c := range sinks {
 		v := &verification{
 			source: source, checked: checked, earlier: earlier, config: p, sample: sample, log: o.Logger,
-			options: o, sink: c, table: tableFor(p, c, checked),
+			options: o, sink: c, table: tableFor(p, c, checked), letters: letters[c.Name],
 		}
 		extra, err := v.run(ctx, o, writers[i])
 		if unread != nil && len(v.found.Differences) > 0 {
 			say(o.out(), "%s: which blocks an earlier query has loaded is not known, and all were compared with the configured one: %v",
 				c.Name, unread)
+			if c.PutsAside() {
+				say(o.out(), "%s: which rows are dead letters is not known either", c.Name)
+			}
 		}
 		wrong = append(wrong, v.summary(), extra)
 		switch {
@@ -80,8 +87,10 @@ func Verify(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // run compares a destination with the source, and reports what was found.
 func (v *verification) run(ctx context.Context, o Options, w sink.Writer) (extra, err error) {
-	err = v.compareSink(ctx, w)
+	known := &withoutLetters{Writer: w, column: v.table.BlockColumn, letters: v.letters, left: map[block.Number]int{}}
+	err = v.compareSink(ctx, known)
 	v.report(o, err == nil)
+	v.reportLetters(o, known)
 	if err == nil {
 		extra, err = findExtra(ctx, o, v.sink.Name, w)
 	}
@@ -143,6 +152,9 @@ type verification struct {
 
 	options Options
 
+	letters knownLetters // of the sink
+	stale   block.Set    // blocks that hold all of their rows, though some are dead letters
+
 	earlier []earlierQuery // of the plan
 	older   map[int]uint64 // blocks that are as an earlier version of the query has them
 
@@ -154,7 +166,7 @@ type verification struct {
 	noMoreWaiting bool // an error that may pass did not: the next one is not waited for
 }
 
-func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
+func (v *verification) compareSink(ctx context.Context, w *withoutLetters) error {
 	if err := w.OpenStored(ctx, v.table); err != nil {
 		return err
 	}
@@ -165,10 +177,15 @@ func (v *verification) compareSink(ctx context.Context, w sink.Writer) error {
 	if v.found, err = v.compare(ctx, w, v.all); err != nil {
 		return err
 	}
-	if err := v.compareEarlier(ctx, w); err != nil || !v.checked.Follow {
+	if err := v.compareEarlier(ctx, w); err != nil {
 		return err
 	}
-	return v.recheck(ctx, w)
+	if v.checked.Follow {
+		if err := v.recheck(ctx, w); err != nil {
+			return err
+		}
+	}
+	return v.compareLetters(ctx, w)
 }
 
 // claimedRange returns what the destination should hold: of a chain that is followed,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -39,8 +38,12 @@ type record struct {
 const readTimeout = 10 * time.Second
 
 // readRecord reads what is known of a pipeline from the state of NATS, and changes
-// nothing. It returns nil for one that was not planned yet.
-func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ *record, err error) {
+// nothing. It returns nil for one that was not planned yet. also, if not nil, is called
+// with the connection of a pipeline that was.
+func readRecord(
+	ctx context.Context, p *config.Pipeline, log zerolog.Logger, also func(context.Context, *natsConn) error,
+) (_ *record, err error) {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if p.NATS.Embedded != "" {
@@ -54,6 +57,9 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	kv, err := conn.State(ctx, p.Name)
+	if errors.Is(err, queue.ErrNoStream) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +73,12 @@ func readRecord(ctx context.Context, p *config.Pipeline, log zerolog.Logger) (_ 
 	parts, err := kv.Partitions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read partitions: %w", err)
+	}
+	if also != nil {
+		err := also(whole, conn)
+		if err != nil {
+			return nil, err
+		}
 	}
 	r := &record{spec: spec, versions: versionsOf(spec, parts)}
 	for _, sink := range sinkNames(p) {
@@ -122,25 +134,25 @@ func versionsOf(spec state.Spec, parts []queue.Stored[state.Partition]) []versio
 
 // describeRecord prints which sinks of a pipeline are paused and which blocks each of its
 // queries has loaded, or refuses a query that cannot take over.
-func describeRecord(ctx context.Context, out io.Writer, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
-	r, err := readRecord(ctx, p, log)
+func (c *checkup) describeRecord(ctx context.Context, p *config.Pipeline, checked *plan.Checked, log zerolog.Logger) error {
+	r, err := readRecord(ctx, p, log, nil)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		say(out, "warning   whether the query may take over what was planned before was not looked at: %v", err)
+		c.warn(partNATS, fmt.Sprintf("whether the query may take over what was planned before was not looked at: %v", err))
 		return nil
 	case r == nil:
 		return nil
 	}
 	for _, paused := range r.paused {
-		say(out, "warning   %s", paused)
+		c.warn(partNATS, paused)
 	}
 	if err := plan.CanContinue(p.Name, r.spec, checked); err != nil {
 		return err
 	}
 	if r.spec.Query != checked.Query.Text() {
-		say(out, "mended    the query has changed and yields the same columns: "+
+		c.say("mended    the query has changed and yields the same columns: "+
 			"it becomes version %d, and loads what is not loaded", r.spec.Version+1)
 	}
 	if len(r.versions) < 2 {
@@ -151,7 +163,7 @@ func describeRecord(ctx context.Context, out io.Writer, p *config.Pipeline, chec
 		if v.live != nil {
 			live = fmt.Sprintf(", and the live chain from block %d on", *v.live)
 		}
-		say(out, "version %d of the query: blocks %v%s", v.number, v.blocks, live)
+		c.say("version %d of the query: blocks %v%s", v.number, v.blocks, live)
 	}
 	return nil
 }

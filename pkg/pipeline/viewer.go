@@ -19,12 +19,19 @@ import (
 // for one goroutine.
 type Viewer struct {
 	pipelines []*config.Pipeline
+	open      func(context.Context, config.NATS) (*natsConn, error)
 	conns     map[string]*natsConn // by configuration, kept between looks
 }
 
 // NewViewer returns a viewer of these pipelines.
 func NewViewer(pipelines []*config.Pipeline) *Viewer {
-	return &Viewer{pipelines: pipelines, conns: map[string]*natsConn{}}
+	return newViewer(pipelines, func(ctx context.Context, c config.NATS) (*natsConn, error) {
+		return openNATS(ctx, c, roleOperator, zerolog.Nop())
+	})
+}
+
+func newViewer(pipelines []*config.Pipeline, open func(context.Context, config.NATS) (*natsConn, error)) *Viewer {
+	return &Viewer{pipelines: pipelines, open: open, conns: map[string]*natsConn{}}
 }
 
 // Close ends the connections.
@@ -44,13 +51,21 @@ func (v *Viewer) drop(key string) {
 // Look reads how the pipelines are now. One that cannot be read has failed, and its
 // sentence says why.
 func (v *Viewer) Look(ctx context.Context) status.Overview {
+	return status.Summarize(v.each(ctx, func(status.Facts) {}))
+}
+
+// each returns how the pipelines are, and calls seen with the facts of each. Of one that
+// cannot be read there are none.
+func (v *Viewer) each(ctx context.Context, seen func(status.Facts)) []status.Pipeline {
 	var all []status.Pipeline
 	for _, p := range v.pipelines {
 		facts, err := v.read(ctx, p)
 		if err != nil {
+			seen(status.Facts{Name: p.Name})
 			all = append(all, status.Unseen(p.Name, err))
 			continue
 		}
+		seen(facts)
 		conn := v.conns[keyOf(p)]
 		all = append(all, status.Build(facts, status.Options{
 			Embedded: p.NATS.Embedded != "", Alone: conn != nil && conn.server != nil, CommitDelays: commitDelays(p),
@@ -61,7 +76,7 @@ func (v *Viewer) Look(ctx context.Context) status.Overview {
 			v.drop(key)
 		}
 	}
-	return status.Summarize(all)
+	return all
 }
 
 // keyOf returns what pipelines with the same connection have in common.
@@ -83,7 +98,7 @@ func (v *Viewer) read(ctx context.Context, p *config.Pipeline) (facts status.Fac
 	key := keyOf(p)
 	for kept := v.conns[key] != nil; ; kept = false {
 		if v.conns[key] == nil {
-			n, err := openNATS(ctx, p.NATS, roleOperator, zerolog.Nop())
+			n, err := v.open(ctx, p.NATS)
 			if errors.Is(err, errNeverRun) {
 				return status.Facts{Name: p.Name, Now: time.Now().UTC()}, nil
 			}

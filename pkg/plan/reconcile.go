@@ -36,6 +36,7 @@ type SinkStatus struct {
 	Covered  uint64           // blocks of the history that the destination holds
 	Stopped  string           // why it has stopped for good; empty: it has not
 	Paused   bool             // a person has paused it
+	Replays  bool             // blocks are being removed from it and read from the log again
 	Waits    string           // why live entries wait for it, if it does not say so itself
 	Wanted   uint64           // blocks of the history that it needs
 	Missing  uint64           // of them, those that it lacks and that have not failed
@@ -205,7 +206,7 @@ func (r *reconciler) setComplete(_ context.Context, now *round) error {
 		all.End = *r.spec.MaxBlock
 	}
 	now.Complete = !slices.ContainsFunc(now.Sinks, func(s SinkStatus) bool {
-		return !r.sinkStopped(s.Name) && !now.accounted(s).Covers(all)
+		return !r.sinkStopped(s.Name) && (s.Replays || !now.accounted(s).Covers(all))
 	})
 	return nil
 }

@@ -59,8 +59,13 @@ func (s *sinksStep) look(ctx context.Context, name string) (SinkStatus, error) {
 	if err != nil {
 		return SinkStatus{}, err
 	}
+	replay, _, err := s.State.Replay(ctx, name)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return SinkStatus{}, fmt.Errorf("look for a replay of sink %s: %w", name, err)
+	}
 	sink := SinkStatus{
 		Name: name, Report: report, Position: position, Live: live, Stopped: s.stopped(name, report),
+		Replays: replay.UnderWay(),
 		Paused:  report.State == state.SinkPaused && report.ByRequest,
 		Covered: s.spec.History.Len() - missing(report.Coverage, s.spec.History), rev: rev,
 	}
@@ -95,14 +100,14 @@ func (s *sinksStep) logMissing(lost block.Set, parts []state.Partition) {
 	}
 }
 
-// readToEnd reports whether the sink has applied everything in the log and has read
-// its destination since, so that what its report lacks is not on its way. The report
+// readToEnd reports whether the sink has applied everything in the log, also what it reads
+// again, and has read its destination since, so that what its report lacks is not on its way. The report
 // that comes first may be of a reading before the last commit. A partition that has
 // changed since may have brought entries that came and went between two rounds. A sink that
 // is paused may be at the end because the log was trimmed without it: what it lacks comes
 // when it has resumed, or it would be trimmed again, and come again.
 func (s *sinksStep) readToEnd(sink SinkStatus, latest uint64) bool {
-	if !sink.Position.Drained() || sink.Paused {
+	if sink.Replays || sink.Paused || !sink.Position.Drained() {
 		delete(s.drained, sink.Name)
 		return false
 	}

@@ -39,7 +39,7 @@ func CheckFolder(dir, pipeline string, needs Needs) (logBytes int64, err error) 
 	if err != nil {
 		return 0, folderError(path, err)
 	}
-	return boundedBy(path, store, reservedIn(path), pipeline, needs.LogBytes)
+	return boundedBy(path, store, reservedIn(path), pipeline, needs)
 }
 
 // existing returns the folder, or the nearest above it that exists.
@@ -137,17 +137,23 @@ func reservedIn(dir string) map[string]int64 {
 // boundedBy returns how many bytes the log of a pipeline has in a store of so many bytes
 // of which streams have reserved some: at most half of what the others leave, so that
 // further pipelines find room.
-func boundedBy(dir string, store int64, reserved map[string]int64, pipeline string, want int64) (int64, error) {
+func boundedBy(dir string, store int64, reserved map[string]int64, pipeline string, needs Needs) (int64, error) {
 	own := reserved[logStream+pipeline]
 	left := store + own
 	for _, bytes := range reserved {
 		left -= bytes
 	}
-	for name, bytes := range map[string]int64{taskStream: taskBytes, stateStream: stateBytes} {
+	for name, bytes := range needs.beside(pipeline) {
 		if _, there := reserved[name]; !there {
 			left -= bytes
 		}
 	}
+	for _, sink := range needs.DeadLetters {
+		if _, there := reserved[deadStream(pipeline, sink)]; !there && left < own {
+			return 0, noRoomForLetters(sink, needs.DeadLetterBytes)
+		}
+	}
+	want := needs.LogBytes
 	left = max(own, left/2) // what it has it keeps
 	if min(want, left) < leastLog {
 		return 0, fault.Permanent(fmt.Errorf("the disk of folder %s has room for a log of %s beside %s for tasks and state, "+

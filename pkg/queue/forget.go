@@ -9,12 +9,12 @@ import (
 )
 
 // ForgetSink removes what the state holds of a sink that no process runs: its report, its
-// pause, and the documents of its processes.
+// pause, its replay, and the documents of its processes.
 func (s *State) ForgetSink(ctx context.Context, sink string) error {
 	if err := checkName("sink", sink); err != nil {
 		return err
 	}
-	for _, key := range []string{keySink + "." + sink, keyPause + "." + sink, keyProcess + ".sink-" + sink + ".*"} {
+	for _, key := range []string{keySink + "." + sink, keyPause + "." + sink, keyReplay + "." + sink, keyProcess + ".sink-" + sink + ".*"} {
 		if err := s.purge(ctx, key); err != nil {
 			return err
 		}

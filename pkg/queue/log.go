@@ -107,7 +107,7 @@ func (l *Log) bound(ctx context.Context) error {
 	if err != nil {
 		return c.classify(ctx, fmt.Errorf("ask for the room of log %s: %w", l.stream(), err))
 	}
-	l.maxBytes, err = boundedBy(c.server.cfg.Dir, c.server.cfg.MaxStore, reserved, l.pipeline, l.maxBytes)
+	l.maxBytes, err = boundedBy(c.server.cfg.Dir, c.server.cfg.MaxStore, reserved, l.pipeline, Needs{LogBytes: l.maxBytes})
 	return err
 }
 

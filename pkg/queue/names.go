@@ -14,6 +14,8 @@ const (
 	taskStream  = "AMPIPE_TASKS"
 	taskSubject = "ampipe.task."
 	stateBucket = "AMPIPE_STATE"
+	deadStreams = "AMPIPE_DEAD_"
+	deadSubject = "ampipe.dead."
 
 	stateStream  = "KV_" + stateBucket // how a bucket is kept
 	stateSubject = "$KV." + stateBucket + "."

@@ -20,8 +20,9 @@ type Rights struct {
 // Rights tries every request that the processes of a pipeline make, without effect:
 // a request of JetStream's comes with a body that it cannot read, and a message for a
 // stream says that it is for another one. A user that may do some of what several
-// processes do, but not all, is an error, which a process would have ended with.
-func (c *Conn) Rights(ctx context.Context, pipeline string, sinks []string) (Rights, error) {
+// processes do, but not all, is an error, which a process would have ended with. aside
+// names those of the sinks that put refused rows aside.
+func (c *Conn) Rights(ctx context.Context, pipeline string, sinks, aside []string) (Rights, error) {
 	if c.server != nil {
 		return Rights{All: true}, nil
 	}
@@ -33,7 +34,7 @@ func (c *Conn) Rights(ctx context.Context, pipeline string, sinks []string) (Rig
 	var r Rights
 	var whole []string
 	some := false
-	roles := append([]role{plannerRole(pipeline), extractorRole(pipeline)}, sinkRoles(pipeline, sinks)...)
+	roles := append([]role{plannerRole(pipeline), extractorRole(pipeline)}, sinkRoles(pipeline, sinks, aside)...)
 	for _, role := range roles {
 		lacks, may, err := c.tryRole(ctx, t, role)
 		if err != nil {
@@ -115,7 +116,7 @@ func extractorRole(pipeline string) role {
 	}}
 }
 
-func sinkRoles(pipeline string, sinks []string) []role {
+func sinkRoles(pipeline string, sinks, aside []string) []role {
 	var roles []role
 	for _, sink := range slices.Sorted(slices.Values(sinks)) {
 		r := role{"sink " + sink, []string{stateSubject + pipeline + "." + keySink + "." + sink}}
@@ -124,6 +125,9 @@ func sinkRoles(pipeline string, sinks []string) []role {
 			r.subjects = append(r.subjects,
 				"$JS.API.CONSUMER.CREATE."+consumer+"."+lanes.filter(pipeline),
 				"$JS.API.CONSUMER.MSG.NEXT."+consumer, "$JS.ACK."+consumer+".1.1.1.1.0")
+		}
+		if slices.Contains(aside, sink) {
+			r.subjects = append(r.subjects, deadSubject+pipeline+"."+sink+".0.0")
 		}
 		roles = append(roles, r)
 	}

@@ -16,6 +16,26 @@ type Needs struct {
 	LogBytes   int64 // log.max_bytes
 	BlockBytes int64 // log.max_block_bytes
 	Sinks      int
+
+	DeadLetters     []string // sinks that put refused rows aside
+	DeadLetterBytes int64    // log.dead_letter_bytes, of each of them
+}
+
+// beside returns what the streams of a pipeline reserve beside its log, by name.
+func (n Needs) beside(pipeline string) map[string]int64 {
+	all := map[string]int64{taskStream: taskBytes, stateStream: stateBytes}
+	for _, sink := range n.DeadLetters {
+		all[deadStream(pipeline, sink)] = n.DeadLetterBytes
+	}
+	return all
+}
+
+// besideWords says what [Needs.beside] is for.
+func (n Needs) besideWords() string {
+	if len(n.DeadLetters) > 0 {
+		return "tasks, state and dead letters (log.dead_letter_bytes)"
+	}
+	return "tasks and state"
 }
 
 // CheckRoom returns a permanent error, with what there is and what is needed, unless
@@ -64,19 +84,21 @@ type room struct {
 
 // inspect reads what is there.
 func (r *room) inspect(ctx context.Context) error {
-	l := &Log{conn: r.conn, pipeline: r.pipeline, maxBytes: r.needs.LogBytes}
-	for _, want := range []jetstream.StreamConfig{l.config(), (&Tasks{conn: r.conn}).config(), r.conn.stateConfig()} {
-		lacks := want.MaxBytes
-		stream, err := r.conn.js.Stream(ctx, want.Name)
+	log := logStream + r.pipeline
+	wanted := r.needs.beside(r.pipeline)
+	wanted[log] = r.needs.LogBytes
+	for name, bytes := range wanted {
+		lacks := bytes
+		stream, err := r.conn.js.Stream(ctx, name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			r.missing++
 		case err != nil:
 			return err
 		default:
-			lacks = max(0, want.MaxBytes-max(0, stream.CachedInfo().Config.MaxBytes))
+			lacks = max(0, bytes-max(0, stream.CachedInfo().Config.MaxBytes))
 		}
-		if want.Name == l.stream() {
+		if name == log {
 			r.log = lacks
 		} else {
 			r.beside += lacks
@@ -167,7 +189,7 @@ func (r *room) tooSmall(left, copies int64, who, key string) error {
 		parts = append(parts, fmt.Sprintf("%s by which the log (log.max_bytes: %s) is to grow", Size(r.log), Size(r.needs.LogBytes)))
 	}
 	if r.beside > 0 {
-		parts = append(parts, Size(r.beside)+" for tasks and state")
+		parts = append(parts, Size(r.beside)+" for "+r.needs.besideWords())
 	}
 	times := ""
 	if copies > 1 {

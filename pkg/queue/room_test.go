@@ -130,7 +130,7 @@ func TestRightsAreTried(t *testing.T) {
 	must(t, err)
 	for user, want := range map[string]string{"planner": "planner", "extractor": "extractor", "sink-warehouse": "sink warehouse", "operator": ""} {
 		c := mustOpen(t, queue.Config{URL: url, User: user, Password: shipped.Password(user), Role: user})
-		rights, err := c.Rights(ctx, "pipe", []string{"warehouse", "lake"})
+		rights, err := c.Rights(ctx, "pipe", []string{"warehouse", "lake"}, []string{"lake"})
 		if err != nil || rights.All || rights.Only != want || rights.Lacks == nil {
 			t.Errorf("%s: %+v, %v", user, rights, err)
 		}
@@ -150,7 +150,7 @@ func TestARightThatIsMissing(t *testing.T) {
 	t.Parallel()
 	node := restricted(t, "$JS.API.STREAM.CREATE.AMPIPE_LOG_pipe")
 	c := mustOpen(t, queue.Config{URL: node.ClientURL(), User: "u", Password: "p"})
-	_, err := c.Rights(testContext(t), "pipe", []string{"warehouse"})
+	_, err := c.Rights(testContext(t), "pipe", []string{"warehouse"}, nil)
 	if err == nil || !strings.Contains(err.Error(), `NATS does not allow user "u" to publish to "$JS.API.STREAM.CREATE.AMPIPE_LOG_pipe"`) {
 		t.Errorf("%v", err)
 	}

@@ -86,6 +86,7 @@ func merged(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 	next.DiscardNewPerSubject, next.AllowDirect = want.DiscardNewPerSubject, want.AllowDirect
 	next.AllowAtomicPublish, next.DenyDelete, next.AllowRollup = want.AllowAtomicPublish, want.DenyDelete, want.AllowRollup
 	next.MaxMsgsPerSubject = cmp.Or(want.MaxMsgsPerSubject, -1)
+	next.AllowMsgTTL = have.AllowMsgTTL || want.AllowMsgTTL // it cannot be taken back
 	// Nothing but ampipe removes or refuses messages.
 	next.MaxAge, next.MaxMsgs, next.MaxMsgSize, next.NoAck = 0, -1, -1, false
 	return next

@@ -49,6 +49,9 @@ func (l *CommitState) Clone() *CommitState {
 // other errors are permanent. After an error the CommitState is as before.
 func (l *CommitState) Take(c Change, column int) (Step, error) {
 	rows := rowsOf(c)
+	if !c.Live && c.Kind == Remove {
+		return l.remove(c.Range)
+	}
 	if !c.Live {
 		if c.Kind != entry.Data {
 			return Step{}, fault.Permanent(fmt.Errorf("a %q entry of blocks %v stands in a partition's lane, where only data may; "+
@@ -65,16 +68,11 @@ func (l *CommitState) Take(c Change, column int) (Step, error) {
 		return Step{Skipped: rows}, nil
 	}
 	var step Step
-	begins := c.Range.Start
-	beyond := c.StartsBeyond(l.Live)
-	if beyond {
-		begins = l.Live.Start
-	}
-	fresh := !l.Live.Started || beyond
+	begins, takesBack := c.TakesBack(l.Live)
 	switch c.Kind {
 	case entry.Data:
 		work := l
-		if fresh {
+		if takesBack {
 			// The live lane owns its blocks from the first on: what history has
 			// written there may be of another fork.
 			work = l.Clone()
@@ -91,7 +89,7 @@ func (l *CommitState) Take(c Change, column int) (Step, error) {
 		l.removeFrom(begins)
 		step.Delete = []block.Range{from(begins)}
 	case entry.Watermark:
-		if fresh {
+		if takesBack {
 			step.Delete = l.removeFrom(begins)
 		}
 	default:
@@ -230,6 +228,16 @@ func (c Change) Advance(s LiveState) (LiveState, bool, error) {
 		}
 	}
 	return s, true, nil
+}
+
+// TakesBack returns the first block from which on c, which is the next change of the live
+// lane, deletes what a destination holds; false if it deletes nothing.
+func (c Change) TakesBack(s LiveState) (from block.Number, some bool) {
+	from, some = c.Range.Start, !s.Started || c.Kind == entry.Invalidate
+	if c.StartsBeyond(s) {
+		from, some = s.Start, true
+	}
+	return from, some
 }
 
 // StartsBeyond reports whether c starts a new epoch beyond what a destination has

@@ -100,6 +100,8 @@ func TestCommitStateRefusesWhatIsNoEntryOfOurs(t *testing.T) {
 	one, two := block.Range{Start: 5, End: 6}, block.Range{Start: 5, End: 7}
 	unknown := header("compact", one, 0, 0)
 	unknown.Live = true
+	liveRemoval := sink.Removal(two) // a log cannot have one
+	liveRemoval.Live = true
 	livePart := header(entry.Data, block.Range{Start: 1, End: 4}, 0, 2) // would start the lane inside what is covered
 	livePart.Live = true
 	var covered sink.CommitState
@@ -111,6 +113,7 @@ func TestCommitStateRefusesWhatIsNoEntryOfOurs(t *testing.T) {
 		"part above the last":       header(entry.Data, one, 2, 2),
 		"part below the first":      header(entry.Data, one, -1, 2),
 		"unknown kind":              unknown,
+		"removal in the live lane":  liveRemoval,
 		"live part of three blocks": livePart,
 	} {
 		l := covered.Clone()

@@ -49,7 +49,7 @@ type LiveState = state.LiveState
 type Applied struct {
 	Rows    uint64 // written
 	Skipped uint64 // dropped because their blocks were covered, or are the live lane's
-	Deleted uint64 // undone by invalidation
+	Deleted uint64 // undone by an Invalidate, or removed
 }
 
 // Writer is a destination. Package sinktest holds all implementations to this contract.
@@ -106,6 +106,17 @@ type Writer interface {
 	// the destination has not been told which of its live blocks have left the chain:
 	// all of them are deleted and uncovered, and the entry becomes the live start, so
 	// that what lies below is the history's again.
+	//
+	// A [Removal] comes alone in its call. It deletes the rows and the coverage of all
+	// blocks of its range, parts as well, and of no other, so that they can be loaded
+	// again. It is no part of the order of the live lane: sequence and cursor stay. Blocks
+	// of the live lane are the history's afterwards, so the live start moves up to the end
+	// of the range; if the cursor has not reached that, the removal is refused: the error
+	// is permanent, and nothing is changed. It may be as dear as loading the blocks was. If
+	// rows of different blocks may have the same key, and what such a row had replaced was
+	// not kept, its key may be missing until the blocks have come again; then the table is
+	// what all blocks give. A Writer that has to know which rows are of a block, and knows
+	// it of a part of the chain only, refuses likewise.
 	//
 	// [CommitState] is these rules as code. The caller has seen to it that rows ascend
 	// and lie in their ranges ([CheckRows]).

@@ -92,6 +92,15 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 			document: &state.Pause{Paused: true, Since: when}, read: &state.Pause{}, full: true,
 			text: `{"paused":true,"since":"2026-11-29T12:00:00.12Z"}`,
 		},
+		"replay": {
+			document: &state.Replay{
+				Blocks: block.NewSet(block.Range{Start: 5, End: 9}, block.Range{Start: 20, End: 30}), FromLog: block.NewSet(block.Range{Start: 5, End: 9}),
+				Removed: block.NewSet(block.Range{Start: 5, End: 7}), Step: state.ReplayFailed, Worker: "w", Error: "no", Asked: when, Updated: when,
+			},
+			read: &state.Replay{}, full: true,
+			text: `{"blocks":[[5,9],[20,30]],"from_log":[[5,9]],"removed":[[5,7]],"step":"failed","worker":"w","error":"no",` +
+				`"asked":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z"}`,
+		},
 		"report": {
 			document: &state.SinkReport{
 				Name: "lake", Coverage: block.NewSet(block.Range{Start: 5, End: 9}, block.Range{Start: 20, End: 30}),

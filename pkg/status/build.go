@@ -158,7 +158,7 @@ func (p *Pipeline) live(f Facts) {
 // sink describes a sink.
 func (p *Pipeline) sink(f Facts, facts SinkFacts, failed block.Set) Sink {
 	r := facts.Report
-	s := Sink{Name: facts.Name, Reported: facts.Reported, Unread: facts.History.Unread() + facts.Live.Unread()}
+	s := Sink{Name: facts.Name, Reported: facts.Reported, Unread: facts.History.Unread() + facts.Live.Unread(), DeadLetters: facts.Dead}
 	if !facts.History.Exists {
 		s.Unread = f.Log.Messages
 	}

@@ -19,15 +19,15 @@ type FailedPartition struct {
 // parts are in the order in which they were written.
 func FailedPartitions(parts []state.Partition) []FailedPartition {
 	var failed []FailedPartition
-	var later block.Set // blocks of partitions that were written after
-	for _, p := range slices.Backward(parts) {
+	eachDeciding(parts, func(p state.Partition, own []block.Range) {
 		if p.State == state.PartitionFailed {
-			if own := block.NewSet(later.Missing(p.Range())...); own.Len() > 0 {
-				failed = append(failed, FailedPartition{p, own})
-			}
+			failed = append(failed, FailedPartition{p, block.NewSet(own...)})
 		}
-		later.Add(p.Range())
-	}
-	slices.SortFunc(failed, func(a, b FailedPartition) int { return cmp.Compare(a.Start, b.Start) })
+	})
+	sortFailed(failed)
 	return failed
+}
+
+func sortFailed(failed []FailedPartition) {
+	slices.SortFunc(failed, func(a, b FailedPartition) int { return cmp.Compare(a.Start, b.Start) })
 }

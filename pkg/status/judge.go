@@ -180,6 +180,9 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 					"%s is %s and %s behind", s.Name, progress.Duration(lag), count(s.LagBlocks, "block"))
 			}
 		}
+		if s.DeadLetters > 0 {
+			p.trouble(Degraded, "dead letters of "+s.Name, "`ampipe dlq list` shows why", time.Time{}, "%s has put %s aside", s.Name, count(s.DeadLetters, "row"))
+		}
 	}
 }
 

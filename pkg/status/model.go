@@ -124,6 +124,8 @@ type Sink struct {
 	PerSec  float64 `json:"rows_per_second"`
 	Unread  uint64  `json:"unread"` // entries of the log that it has still to apply
 
+	DeadLetters uint64 `json:"dead_letters"` // rows that its destination has refused, and that were put aside
+
 	Position   *block.Number `json:"position"`        // the last live block that it has; null: none
 	LagBlocks  uint64        `json:"lag_blocks"`      // live blocks that the log has and it lacks
 	LagSeconds float64       `json:"lag_seconds"`     // for how long the first entry waits that it lacks

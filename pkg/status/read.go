@@ -38,6 +38,7 @@ type SinkFacts struct {
 	History  queue.Position // in the lanes of the partitions
 	Live     queue.Position // in the live lane
 	Oldest   time.Time      // when the first live entry was written that it lacks; zero: it has all
+	Dead     uint64         // dead letters
 }
 
 // Read reads the facts of a pipeline, and changes nothing. A pipeline of which nothing is
@@ -102,7 +103,20 @@ func (f *Facts) read(ctx context.Context, conn *queue.Conn, kv *queue.State) err
 			return err
 		}
 	}
-	return f.readReports(ctx, kv)
+	err = f.readReports(ctx, kv)
+	if err != nil {
+		return err
+	}
+	for i := range f.Sinks {
+		letters, err := conn.DeadLetters(ctx, f.Name, f.Sinks[i].Name, 0)
+		switch {
+		case err == nil:
+			f.Sinks[i].Dead = letters.Count()
+		case !errors.Is(err, queue.ErrNoStream):
+			return err
+		}
+	}
+	return nil
 }
 
 // readLog reads how full the log is, where its live lane ends and how far the sinks have

@@ -51,11 +51,11 @@ func (p *Pipeline) lastBlock() string {
 	return progress.Grouped(uint64(max(end, 1) - 1))
 }
 
-// percent returns how much of the history every destination has. Not all of it is not
-// "100 %".
-func (p *Pipeline) percent() string { return percent(p.History.Loaded, p.History.Blocks) }
+// percent returns how much of the history every destination has.
+func (p *Pipeline) percent() string { return Percent(p.History.Loaded, p.History.Blocks) }
 
-func percent(have, all uint64) string {
+// Percent writes a share for people. Not all is not "100 %".
+func Percent(have, all uint64) string {
 	if all == 0 || have >= all {
 		return "100 %"
 	}

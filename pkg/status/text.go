@@ -125,19 +125,29 @@ func (t *text) pipeline(p Pipeline, several bool) {
 	for _, n := range p.Notes {
 		t.wrapped("  in order   ", n.Text, 2)
 	}
-	if p.Planned {
-		t.progress(p)
-		t.sinks(p)
+	for _, l := range p.Lines() {
+		t.line(l.Label, l.Value)
 	}
-	t.processes(p)
+	if p.Planned {
+		t.table(p.SinkTable())
+	}
+	if len(p.Processes) > 0 {
+		t.table(p.ProcessTable())
+	}
 }
 
-// progress writes how far history, live lane and log are.
-func (t *text) progress(p Pipeline) {
-	h, parts := p.History, p.Partitions
-	if h.Blocks > 0 {
-		t.line("history", fmt.Sprintf("%v, %s loaded", block.Range{Start: h.Start, End: h.End}, p.percent()))
-		t.line("partitions", partitionsOf(parts))
+// Line is a fact about a pipeline, for people.
+type Line struct{ Label, Value string }
+
+// Lines returns how far history, live lane and log are.
+func (p Pipeline) Lines() (lines []Line) {
+	if !p.Planned {
+		return nil
+	}
+	add := func(label, value string) { lines = append(lines, Line{label, value}) }
+	if h := p.History; h.Blocks > 0 {
+		add("history", fmt.Sprintf("%v, %s loaded", block.Range{Start: h.Start, End: h.End}, p.percent()))
+		add("partitions", partitionsOf(p.Partitions))
 	}
 	if l := p.Live; l != nil {
 		value := "from block " + progress.Grouped(uint64(l.Start)) + " on: " + l.Phase
@@ -147,8 +157,8 @@ func (t *text) progress(p Pipeline) {
 				value += fmt.Sprintf(" (%s is arriving)", progress.Grouped(uint64(*l.Head)))
 			}
 		}
-		t.line("live", value)
-		t.line("reorgs", p.reorgs())
+		add("live", value)
+		add("reorgs", p.reorgs())
 	}
 	value := fmt.Sprintf("%s of %s (%.0f %%)", queue.Size(int64(p.Log.Bytes)), queue.Size(p.Log.MaxBytes), 100*p.Log.Fill())
 	if !p.Log.Oldest.IsZero() {
@@ -157,7 +167,8 @@ func (t *text) progress(p Pipeline) {
 	if p.Log.Unread > 0 {
 		value += fmt.Sprintf("; %s lacks %s", p.Log.HeldBy, count(p.Log.Unread, "entry"))
 	}
-	t.line("log", value)
+	add("log", value)
+	return lines
 }
 
 // partitionsOf counts partitions for people, without what there is none of.
@@ -198,8 +209,8 @@ func (p *Pipeline) reorgs() string {
 	return value
 }
 
-// sinks writes a table of the sinks.
-func (t *text) sinks(p Pipeline) {
+// SinkTable returns the sinks as rows for people, below a row with the headings.
+func (p Pipeline) SinkTable() [][]string {
 	rows := [][]string{{"SINK", "STATE", "LOADED", "POSITION", "BEHIND", "ROWS/S"}}
 	for _, s := range p.Sinks {
 		position, behind := "-", "-"
@@ -212,16 +223,13 @@ func (t *text) sinks(p Pipeline) {
 				behind = count(s.LagBlocks, "block") + ", " + behind
 			}
 		}
-		rows = append(rows, []string{s.Name, string(s.State), percent(s.Covered, s.Wanted), position, behind, progress.Count(uint64(s.PerSec))})
+		rows = append(rows, []string{s.Name, string(s.State), Percent(s.Covered, s.Wanted), position, behind, progress.Count(uint64(s.PerSec))})
 	}
-	t.table(rows)
+	return rows
 }
 
-// processes writes a table of the processes.
-func (t *text) processes(p Pipeline) {
-	if len(p.Processes) == 0 {
-		return
-	}
+// ProcessTable returns the processes as rows for people, below a row with the headings.
+func (p Pipeline) ProcessTable() [][]string {
 	rows := [][]string{{"PROCESS", "STATE", "HOST", "PID", "VERSION", "SINCE", "HEARD OF"}}
 	for _, one := range p.Processes {
 		rows = append(rows, []string{
@@ -229,7 +237,7 @@ func (t *text) processes(p Pipeline) {
 			progress.Duration(max(0, p.At.Sub(one.Started))), progress.Duration(max(0, p.At.Sub(one.Beat))) + " ago",
 		})
 	}
-	t.table(rows)
+	return rows
 }
 
 // table writes rows in columns. Where they do not fit, the widest column is cut.

@@ -20,9 +20,14 @@ type bisection struct{ left int }
 // them until those that fail are alone, and commits the blocks around the refused one.
 // Nothing of the live lane is committed after an entry that failed or came too early.
 func (w *worker) bisect(units []unit, err error, i *bisection) error {
-	i.left--
+	if w.refusal(err) == nil { // else each failure brings it forward: a row is put aside
+		i.left--
+	}
 	if i.left <= 0 {
 		return err
+	}
+	if len(units) == 1 && w.refusal(err) != nil {
+		return w.putAside(units[0], err)
 	}
 	if len(units) == 1 {
 		return w.around(units[0], err, i)

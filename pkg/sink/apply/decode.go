@@ -15,6 +15,7 @@ import (
 type unit struct {
 	message *message
 	change  sink.Change
+	dead    int // rows that became dead letters
 }
 
 // caught runs what works on the rows of entries. A panic is a permanent error of

@@ -28,6 +28,9 @@ type Loop struct {
 	Live    Source      // of the live lane, which one transaction at a time applies in its order; nil: none
 	Reports Reports     // nil: nobody is told
 
+	// DeadLetters takes the rows that the destination refuses; nil: one ends the loop.
+	DeadLetters DeadLetters
+
 	// Asked asks for a report, also when nothing has changed since the last; nil: nobody
 	// does.
 	Asked <-chan struct{}
@@ -79,7 +82,7 @@ func (r *run) onLive() *run {
 // A destination that cannot be reached makes it pause, visibly, and resume where
 // it was. An error that remains ends it, marked permanent: everything is then
 // committed that can be, except for the block that the error names, whose entry
-// is not acknowledged.
+// is not acknowledged. With DeadLetters a row that the destination refuses is no error.
 func (l *Loop) Run(take context.Context) error {
 	r := &run{Loop: *l, schema: entry.Fingerprint(l.Table.Schema), gap: make(chan struct{}, 1)}
 	r.Writers = cmp.Or(r.Writers, 1)

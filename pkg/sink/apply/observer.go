@@ -11,6 +11,7 @@ import (
 // Commit is what one transaction did.
 type Commit struct {
 	sink.Applied
+	Dead    int           // rows of its entries that the destination has refused, and that are dead letters
 	Ranges  []block.Range // of its entries, as they came
 	Entries int
 	Bytes   int // of the entries as published
@@ -32,6 +33,7 @@ type Mark struct {
 // add counts an entry of the log, and a change made of it.
 func (c *Commit) add(u unit) {
 	c.Entries++
+	c.Dead += u.dead
 	c.Ranges = append(c.Ranges, u.change.Range)
 	c.Bytes += len(u.message.Payload)
 	if c.Oldest.IsZero() || u.message.Time.Before(c.Oldest) {

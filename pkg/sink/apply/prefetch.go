@@ -93,7 +93,7 @@ func (a *prefetch) load(batch []*message) load {
 			}
 			continue
 		}
-		l.units = append(l.units, unit{m, c})
+		l.units = append(l.units, unit{message: m, change: c})
 		for _, rec := range c.Records {
 			size += int(util.TotalRecordSize(rec))
 		}

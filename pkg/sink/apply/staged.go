@@ -147,6 +147,8 @@ func (g *staged) wrote(units []unit, _ sink.Applied, _ time.Duration) {
 	g.asked = false
 }
 
+func (g *staged) holds() bool { return len(g.messages) > 0 }
+
 func (g *staged) panicked() { g.discard() }
 
 // commitStaged commits what is staged and acknowledges it, however long that takes. After an
@@ -191,5 +193,5 @@ func (g *staged) discard() {
 		m.nak(0)
 	}
 	g.outOfOrder()
-	g.pending = pending{}
+	g.pending, g.lane = pending{}, liveLane{}
 }

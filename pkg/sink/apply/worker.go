@@ -18,6 +18,8 @@ type worker struct {
 	stalls    []*stall // of the lanes whose entries it applies
 	committer committer
 
+	lane liveLane // see takeBack
+
 	failure   error     // the first
 	bisection bisection // of what is hopeless, from the first failure on
 	end       bool      // nothing is applied any more
@@ -30,6 +32,8 @@ type committer interface {
 	write(ctx context.Context, changes []sink.Change) (sink.Applied, error)
 	// wrote notes units that write has taken, in which time.
 	wrote(units []unit, applied sink.Applied, took time.Duration)
+	// holds reports whether write has taken changes that are not committed.
+	holds() bool
 	// panicked notes that a call of the Writer has: nobody knows what is staged there.
 	panicked()
 }
@@ -49,6 +53,8 @@ func (d direct) wrote(units []unit, applied sink.Applied, took time.Duration) {
 	}
 	d.observe(done)
 }
+
+func (direct) holds() bool { return false }
 
 func (direct) panicked() {}
 
@@ -124,6 +130,11 @@ func (w *worker) apply(units []unit, i *bisection) error {
 	for k, u := range units {
 		changes[k] = u.change
 	}
+	before := w.lane
+	after, err := w.takeBack(changes)
+	if err != nil {
+		return err
+	}
 	begin := time.Now()
 	applied, err := w.commit(changes)
 	if err != nil {
@@ -132,6 +143,7 @@ func (w *worker) apply(units []unit, i *bisection) error {
 		}
 		return err
 	}
+	w.moved(before, after)
 	w.committer.wrote(units, applied, time.Since(begin))
 	return nil
 }

@@ -207,7 +207,7 @@ func (s *stage) actions(ctx context.Context, base *deltalog.Snapshot, commitStat
 	info := w.target.info("WRITE", base.Version, now, map[string]string{"mode": "Append"})
 	info.IsBlindAppend = len(gone) == 0
 	if len(gone) > 0 {
-		info.OperationParameters["mode"] = "Reorg"
+		info.OperationParameters["mode"] = s.deletes()
 	}
 	info.OperationMetrics = map[string]string{
 		"numFiles": strconv.Itoa(len(s.done) + len(added)), "numRemovedFiles": strconv.Itoa(len(gone)),
@@ -216,6 +216,14 @@ func (s *stage) actions(ctx context.Context, base *deltalog.Snapshot, commitStat
 	}
 	out[0].CommitInfo = info
 	return out, nil
+}
+
+// deletes returns why rows of the table are deleted, for those who read its history.
+func (s *stage) deletes() string {
+	if slices.ContainsFunc(s.taken, func(t takenChange) bool { return t.change.Kind == sink.Remove }) {
+		return "Remove"
+	}
+	return "Reorg"
 }
 
 // info returns what is said about a commit.

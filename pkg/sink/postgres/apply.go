@@ -33,15 +33,15 @@ var (
 // Changes that only add hold the lock of the table shared. They read what is
 // covered, write their rows, and then, one transaction after the other, read it
 // again: if the rules still say the same, the coverage is extended and
-// committed; if not, everything is rolled back. Changes that may take away, the
-// live lane's above all, hold the lock alone, so that what they read stays true.
+// committed; if not, everything is rolled back. Changes that may take away, removals
+// and those of the live lane, hold the lock alone, so that what they read stays true.
 func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
 	if w.pool == nil {
 		return sink.Applied{}, errNotOpen
 	}
 	s := w.borrow()
 	defer w.scratch.Put(s)
-	alone := slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live })
+	alone := slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live || c.Kind == sink.Remove })
 	renewed := false
 	for i := 1; ; i++ {
 		applied, err := w.attempt(ctx, s, changes, alone)

@@ -337,7 +337,10 @@ func (g *tableSpec) limits(columns []columnFacts) string {
 		}
 	}
 	var said []string
-	if len(narrow) > 0 {
+	switch {
+	case len(narrow) > 0 && g.putsAside:
+		said = append(said, "a row with a value that does not fit becomes a dead letter ("+strings.Join(narrow, ", ")+")")
+	case len(narrow) > 0:
 		said = append(said, "a value that does not fit stops the sink ("+strings.Join(narrow, ", ")+")")
 	}
 	if len(cut) > 0 {

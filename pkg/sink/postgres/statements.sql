@@ -167,6 +167,46 @@ WITH used AS (
     SELECT current_database(), session_user::text, l.everywhere, u.everywhere, l.here::bigint, u.here, l.role::bigint, u.role,
         u.own FROM used u, limits l
 
+-- name: examine-settings
+-- Reads settings ($1) as a session of this user begins with them, without what this
+-- transaction has set for itself.
+SELECT name, coalesce(reset_val, '') FROM pg_settings WHERE name = ANY ($1)
+
+-- name: examine-slots
+SELECT slot_name::text, slot_type = 'logical', active, coalesce(pg_wal_lsn_diff(
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint
+    FROM pg_replication_slots WHERE NOT temporary ORDER BY slot_name
+
+-- name: examine-age
+SELECT age(datfrozenxid)::bigint FROM pg_database WHERE datname = current_database()
+
+-- name: examine-publications
+-- Finds those of a table ($2) of a schema ($1), or of a partition of it, that publish new
+-- rows and not their deletion, and which of these have no replica identity.
+WITH RECURSIVE family AS (
+        SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
+        UNION SELECT i.inhrelid FROM family JOIN pg_inherits i ON i.inhparent = family.oid)
+    SELECT p.pubname::text, p.pubupdate, p.pubtruncate, array_remove(array_agg(CASE WHEN c.relkind = 'r' AND c.relreplident <> 'f'
+            AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+                AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident))
+            THEN format('%I.%I', n.nspname, c.relname) END), NULL)
+        FROM pg_publication p
+        JOIN pg_publication_tables t ON t.pubname = p.pubname JOIN pg_namespace n ON n.nspname = t.schemaname
+        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename JOIN family ON family.oid = c.oid
+    WHERE p.pubinsert AND NOT p.pubdelete GROUP BY p.oid, p.pubname, p.pubupdate, p.pubtruncate ORDER BY 1
+
+-- name: examine-indexes
+SELECT format('%I.%I', n.nspname, x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+        JOIN pg_namespace n ON n.oid = x.relnamespace JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace m ON m.oid = c.relnamespace
+    WHERE m.nspname = $1 AND c.relname = $2 AND NOT i.indisvalid ORDER BY 1
+
+-- name: examine-vacuum
+-- Asks how the table ($2) of a schema ($1) and those of the schema ampipe ($3) are vacuumed.
+SELECT format('%I.%I', n.nspname, c.relname), coalesce((SELECT option_value::boolean FROM pg_options_to_table(c.reloptions)
+        WHERE option_name = 'autovacuum_enabled'), true), coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+    WHERE c.relkind = 'r' AND (n.nspname = $1 AND c.relname = $2 OR n.nspname = 'ampipe' AND c.relname = ANY ($3)) ORDER BY 1
+
 -- name: ask-guard
 -- Asks which of the table ($1), its partitions and the tables of ampipe lose
 -- their rows in a crash, and whether the table or a partition has triggers that may

@@ -26,6 +26,7 @@ type tableSpec struct {
 	key            []int // indices of the key; upsert only
 	evolve         bool
 	overwrite      bool
+	putsAside      bool // refused rows become dead letters
 	adopt          bool // it is opened to be adopted
 }
 
@@ -36,7 +37,8 @@ func newTableSpec(cfg config.Postgres, t sink.Table) (*tableSpec, error) {
 			"or set source.block_column", t.Schema.NumFields()))
 	}
 	g := &tableSpec{pipeline: t.Pipeline, sink: t.Sink, schema: cfg.Schema, table: cfg.Table, network: t.Network,
-		block: t.BlockColumn, evolve: cfg.SchemaEvolution, overwrite: cfg.Overwrite}
+		block: t.BlockColumn, evolve: cfg.SchemaEvolution, overwrite: cfg.Overwrite,
+		putsAside: cfg.OnBadRow == config.DeadLetter}
 	columns, err := columnsOf(t, cfg.Types)
 	wrong := []error{err, checkIdentifier("schema", cfg.Schema), checkIdentifier("table", cfg.Table)}
 	if err == nil {

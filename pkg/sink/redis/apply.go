@@ -195,6 +195,14 @@ func (c *call) step(ctx context.Context, s *format.Step) error {
 	if live && s.Before == s.After {
 		return nil // applied before
 	}
+	if s.Change.Kind == sink.Remove {
+		if len(s.Delete) == 0 {
+			return nil
+		}
+		c.begin(s.Before, s.Lane())
+		c.pack.Header.Remove(s.Change.Range, s.Before, s.After)
+		return c.send(ctx)
+	}
 	from, beyond := s.Voids()
 	if live && !s.Before.Started || beyond && s.Change.Kind != entry.Invalidate {
 		begun := s.Begun()

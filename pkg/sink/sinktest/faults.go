@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -16,6 +17,7 @@ var faultCases = []testCase{
 	{"cancelled in the middle", cancelledMidway},
 	{"cut off in the middle", cutOff},
 	{"a refused row is named and nothing is written", refusedRow},
+	{"a block is written without a refused row", withoutRefusedRow},
 	{"refused half way, and repeated", refusedHalfWay},
 }
 
@@ -130,6 +132,48 @@ func refusedRow(b *env, w sink.Writer) {
 	})
 	b.apply(w, data(span(5, 10), 0), data(span(10, 15), 0))
 	b.wantCoverage(w, span(0, 15), span(20, 21))
+}
+
+// withoutRefusedRow applies entries again without their refused rows, as the apply loop does
+// with dead letters. The blocks are covered then, and when the whole entries come once
+// more, nobody looks at their rows.
+func withoutRefusedRow(b *env, w sink.Writer) {
+	refuser, ok := b.dest.(Refuser)
+	if !ok {
+		b.Log("this destination refuses no row of the suite's table")
+		return
+	}
+	bad := func(rows []Row, at int) {
+		row, _ := refuser.Refused()
+		row.Block, row.Index = rows[at].Block, rows[at].Index
+		rows[at] = row
+	}
+	rows := slices.Concat(bigRows(20, 0, 3), bigRows(21, 0, 9), bigRows(24, 0, 2))
+	bad(rows, 0)
+	bad(rows, 7)
+	big := bigRows(30, 0, 9)
+	bad(big, 6)
+	whole := append([]item{dataOf(span(20, 25), rows)}, partsOf(30, "batch", big, 2)...)
+	for _, it := range whole {
+		rest := it
+		rest.rows = slices.DeleteFunc(slices.Clone(it.rows), func(r Row) bool { return !strings.HasPrefix(r.Key, "big") })
+		rest.Rows = len(rest.rows)
+		if rest.Rows < it.Rows {
+			if _, err := b.try(b.Context(), w, it); err == nil {
+				b.Fatalf("the entry of blocks %v was taken with a row that cannot be held", it.Range)
+			}
+		}
+		b.apply(w, rest)
+	}
+	b.wantCoverage(w, span(20, 25), span(30, 31))
+	b.wantRows(slices.Concat(rows[1:7], rows[8:], big[:6], big[7:]))
+	b.wantSame(w, func() {
+		for _, it := range whole {
+			if _, err := b.try(b.Context(), w, it); err != nil {
+				b.Errorf("the entry of blocks %v came once more: %v", it.Range, err)
+			}
+		}
+	})
 }
 
 // refusedHalfWay has a destination refuse one row after others were written, several

@@ -163,6 +163,58 @@ var mutants = []mutant{
 		}
 		return l.Take(c, column)
 	}},
+	{name: "keeps the rows of removed blocks", take: withoutDeletes(func(c sink.Change) bool { return c.Kind == sink.Remove })},
+	{name: "keeps the coverage of removed blocks", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		covered := l.Coverage.Clone()
+		step, err := l.Take(c, column)
+		if c.Kind == sink.Remove {
+			l.Coverage = covered
+		}
+		return step, err
+	}},
+	{name: "keeps the parts of removed blocks", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		partial := l.Clone().Partial
+		step, err := l.Take(c, column)
+		if c.Kind == sink.Remove {
+			l.Partial = partial
+		}
+		return step, err
+	}},
+	{name: "removes everything above the range", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		step, err := l.Take(c, column)
+		if c.Kind == sink.Remove {
+			above := block.Range{Start: c.Range.Start, End: block.Max + 1}
+			l.Coverage.Remove(above)
+			step.Delete = []block.Range{above}
+		}
+		return step, err
+	}},
+	{name: "keeps the live start when live blocks are removed", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		live := l.Live
+		step, err := l.Take(c, column)
+		if c.Kind == sink.Remove {
+			l.Live = live
+		}
+		return step, err
+	}},
+	{name: "removes blocks that are not confirmed", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		live := l.Live
+		if c.Kind == sink.Remove && live.Started {
+			l.Live.Cursor = block.Cursor{Network: "n", Number: block.Max}
+		}
+		step, err := l.Take(c, column)
+		if c.Kind == sink.Remove && live.Started {
+			l.Live.Cursor = live.Cursor
+		}
+		return step, err
+	}},
+	{name: "takes a removal for a reorg", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		step, err := l.Take(c, column)
+		if c.Kind == sink.Remove && l.Live.Started && l.Live.Cursor.Number >= c.Range.Start {
+			l.Live.Cursor.Number = c.Range.Start - 1
+		}
+		return step, err
+	}},
 	{name: "moves the cursor with data", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		if c.Live && c.Kind == entry.Data {

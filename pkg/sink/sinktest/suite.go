@@ -74,8 +74,8 @@ func (c testCase) run(b *env) { c.with(b, b.writer()) }
 var byBlock = []string{"block_num", "log_index"}
 
 var (
-	byBlockCases = slices.Concat(historyCases, partCases, faultCases, digestCases, liveCases, randomCases)
-	byKeyCases   = slices.Concat(upsertCases, digestCases, liveCases, undoCases, randomKeyCases)
+	byBlockCases = slices.Concat(historyCases, partCases, faultCases, digestCases, liveCases, removalCases, randomCases)
+	byKeyCases   = slices.Concat(upsertCases, digestCases, liveCases, undoCases, removalCases, removalKeyCases, randomKeyCases)
 )
 
 // suite is the cases of one way to write.

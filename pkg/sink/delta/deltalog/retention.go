@@ -33,6 +33,19 @@ func (s *Snapshot) retention() time.Duration {
 	return max(d, Retention)
 }
 
+// VacuumRetention returns how long other programs spare files that left the table, and files
+// that no version names yet, unless they are told something else.
+func (s *Snapshot) VacuumRetention() time.Duration {
+	if s.MetaData == nil {
+		return Retention
+	}
+	d, ok := parseInterval(s.MetaData.Configuration[retentionProperty])
+	if !ok {
+		return Retention
+	}
+	return d
+}
+
 var intervalPart = regexp.MustCompile(`^\s*(\d+)\s+(week|day|hour|minute|second|millisecond|microsecond)s?\b`)
 
 var intervalUnits = map[string]time.Duration{

@@ -108,6 +108,10 @@ func (s *transaction) step(ctx context.Context, st *format.Step) error {
 		})
 	}
 	switch {
+	case ch.Kind == sink.Remove && len(st.Delete) == 0:
+		return nil
+	case ch.Kind == sink.Remove:
+		return s.rollBack(ctx, st, st.Delete, func(h *format.Header) { h.Remove(ch.Range, st.Before, st.After) })
 	case ch.Kind == entry.Invalidate:
 		return cut(st.After)
 	case live && (!st.Before.Started || beyond):

@@ -84,7 +84,7 @@ func (s *transaction) toCoordinator(st *format.Step) *format.Header {
 	if st == nil {
 		st = &format.Step{}
 	}
-	s.table.Begin(&s.header, s.top, st.Before, st.Change.Live)
+	s.table.Begin(&s.header, s.top, st.Before, st.Lane())
 	s.header.List("home", s.ID, s.Fence)
 	return &s.header
 }

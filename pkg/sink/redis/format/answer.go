@@ -51,7 +51,7 @@ func (g *Table) Answered(reply []any) (gone uint64, err error) {
 	case 3:
 		return 0, ErrTaken
 	default:
-		return 0, fault.Permanent(fmt.Errorf("a reorg reaches below block %s, where the index of rows by block was dropped "+
+		return 0, fault.Permanent(fmt.Errorf("a reorg or a removal reaches below block %s, where the index of rows by block was dropped "+
 			"(finality: %d), so its rows cannot be removed exactly; "+
 			"remove the keys of this sink and load it again, with a higher finality", shownBlock(reply[2]), g.Finality))
 	}

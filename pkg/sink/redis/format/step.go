@@ -38,6 +38,9 @@ func (s *Step) Begun() sink.LiveState {
 	return sink.LiveState{Started: true, Epoch: s.Change.Epoch, Seq: s.Change.After, Start: s.After.Start}
 }
 
+// Lane reports whether the step rests on where the live lane is.
+func (s *Step) Lane() bool { return s.Change.Live || s.Before != s.After }
+
 // Voids returns from which block on a step voids rows, if it does, and whether these are
 // all that the live lane had, since it starts beyond them.
 func (s *Step) Voids() (from block.Number, beyond bool) {
@@ -90,8 +93,17 @@ func (h *Header) Cover(r block.Range) {
 // Set makes the live lane be there.
 func (h *Header) Set(to sink.LiveState) { h.List("set", LiveFields(to)...) }
 
-// Cut removes all blocks from n on.
+// Cut removes all blocks from n on, up to a limit if there is one.
 func (h *Header) Cut(n block.Number) { h.Text("cut", HexBlock(n)) }
+
+// Remove removes the blocks of r, which leaves the live lane at after.
+func (h *Header) Remove(r block.Range, before, after sink.LiveState) {
+	h.Cut(r.Start)
+	h.Text("limit", HexBlock(r.End))
+	if after != before {
+		h.Set(after)
+	}
+}
 
 // MoveOn makes the last step of a live entry move the sequence on, if all of the
 // entry has arrived.

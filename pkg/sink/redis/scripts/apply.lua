@@ -27,7 +27,7 @@ if live[5] ~= h.format then return {STALE, 0, 'forgotten'} end
 local floor = live[4]
 if h.live then
   if (live[1] or '') ~= h.live[1] or (live[2] or '') ~= h.live[2] then return {STALE, 0} end
-elseif live[3] and h.to and h.to > live[3] then
+elseif live[3] and (h.to or h.limit or '') > live[3] then
   return {STALE, 0}
 end
 
@@ -58,7 +58,7 @@ if h.home then
 end
 
 if h.cut and floor and h.cut < floor then
-  local last = call('ZREVRANGEBYLEX', COVER, '+', '-', 'LIMIT', 0, 1)[1]
+  local last = call('ZREVRANGEBYLEX', COVER, h.limit and '(' .. h.limit or '+', '-', 'LIMIT', 0, 1)[1]
   if last and sub(last, 17) > h.cut then return {TOO_DEEP, 0, floor} end
 end
 
@@ -113,7 +113,7 @@ end
 ----------------------------------------------------------------------- writes
 
 local gone, slots = 0, nil
-if h.cut then gone = cut(h.cut) end
+if h.cut then gone = cut(h.cut, h.limit) end
 
 if h.home then
   for _, slot in ipairs(h.slots or {}) do call('SETBIT', SLOTS, slot, 1) end

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ampipe/ampipe/cmd/internal/cli"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/pipeline"
+)
+
+func dlqCommand(flags *cli.Flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "dlq",
+		Short: "Show and drop the rows that destinations have refused",
+		Long: `Shows the dead letters of sinks with on_bad_row: dead_letter: the rows that their
+destinations have refused, each with block, column, value and reason. They are in NATS,
+and are shown while the pipeline runs or not.`,
+	}
+	c.AddCommand(
+		lettersCommand(flags, "list", "Count the dead letters by sink, column and reason",
+			`Counts the dead letters by sink, column and reason. The exit code is 3 if there are some.`,
+			"print a JSON object for each reason, in a line", pipeline.ListDeadLetters),
+		lettersCommand(flags, "show", "Show each dead letter with its row",
+			`Shows each dead letter with its row: of all blocks, or of the ranges.`,
+			"print a JSON object for each dead letter, in a line", pipeline.ShowDeadLetters),
+		dropLettersCommand(flags),
+	)
+	return c
+}
+
+func dropLettersCommand(flags *cli.Flags) *cobra.Command {
+	var of pipeline.Letters
+	var all bool
+	c := &cobra.Command{
+		Use:   "drop [PIPELINE…] [RANGE…]",
+		Short: "Remove dead letters",
+		Long: `Removes the dead letters of the ranges, or all with --all. Their rows stay out of the
+destination, and verify names their blocks from then on.
+
+Where processes have users of their own in NATS it needs the planner's.`,
+		ValidArgsFunction: flags.Pipelines,
+	}
+	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
+	c.Flags().BoolVar(&all, "all", false, "all dead letters")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		names, ranges, err := splitRanges(flags, args)
+		if err != nil {
+			return ops.Config(err)
+		}
+		if all == (len(ranges) > 0) {
+			return ops.Config(errors.New("name either the blocks whose dead letters to drop, such as 16M:17M, or --all; " +
+				"`ampipe dlq list` shows what there is"))
+		}
+		of.Ranges = ranges
+		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			return pipeline.DropDeadLetters(ctx, p, o, of)
+		})(c, names)
+	}
+	return c
+}
+
+// lettersCommand returns a command about dead letters.
+func lettersCommand(
+	flags *cli.Flags, name, short, long, json string,
+	do func(context.Context, *config.Pipeline, pipeline.Options, pipeline.Letters) error,
+) *cobra.Command {
+	var of pipeline.Letters
+	var asJSON bool
+	c := &cobra.Command{
+		Use: name + " [PIPELINE…] [RANGE…]", Short: short, Long: long, ValidArgsFunction: flags.Pipelines,
+	}
+	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
+	c.Flags().BoolVar(&asJSON, "json", false, json)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		names, ranges, err := splitRanges(flags, args)
+		if err != nil {
+			return ops.Config(err)
+		}
+		of.Ranges = ranges
+		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			o.JSON = asJSON
+			return do(ctx, p, o, of)
+		})(c, names)
+	}
+	return c
+}

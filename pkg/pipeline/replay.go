@@ -1,0 +1,165 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/config"
+	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink/apply"
+	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/status"
+)
+
+// ReplayOptions is what is to be loaded again.
+type ReplayOptions struct {
+	Sink   string
+	Ranges []string // as of [block.ParseRange]; none: everything
+	DryRun bool     // only say what would be done
+}
+
+// Replay has blocks removed from a destination and loaded again: from the log as far as it
+// has them, else from Amp. It says how many come from where and, unless dry, leaves the
+// request for the sink's processes.
+func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions) (err error) {
+	open := steerNATS
+	if r.DryRun {
+		open = asOperator
+	}
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	conn, err := open(ctx, p.NATS, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	facts, err := status.Read(ctx, conn.Conn, p.Name)
+	if err != nil {
+		return err
+	}
+	if facts.Spec == nil {
+		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", p.Name))
+	}
+	request, err := newReplay(p, facts, r)
+	if err != nil {
+		return ops.Config(err)
+	}
+	kv, err := conn.State(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	before, rev, err := kv.Replay(ctx, r.Sink)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return fmt.Errorf("look for a replay that is under way: %w", err)
+	}
+	if before.UnderWay() {
+		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
+			before.Blocks, r.Sink))
+	}
+	log, err := conn.Log(ctx, p.Name, queue.LogConfig{})
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	held, err := heldByLog(ctx, log, facts.Parts, request.FromLog)
+	if err != nil {
+		return err
+	}
+	all := request.Blocks.Len()
+	if all == 0 {
+		say(o.out(), "%s: sink %s holds none of these blocks; nothing is to be done", p.Name, r.Sink)
+		return nil
+	}
+	say(o.out(), "%s: %s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
+		p.Name, progress.Count(all), r.Sink, progress.Count(held.Len()), progress.Count(all-held.Len()), request.Blocks)
+	if r.DryRun {
+		return nil
+	}
+	if _, err := kv.SaveReplay(ctx, r.Sink, request, rev); err != nil {
+		if errors.Is(err, queue.ErrConflict) {
+			return fault.Permanent(fmt.Errorf("somebody else has just asked for a replay of sink %s: wait until it is done", r.Sink))
+		}
+		return fmt.Errorf("ask for the replay: %w", err)
+	}
+	when := "the sink does it now, beside the live chain"
+	if !sinkRuns(facts, conn, r.Sink) {
+		when = "the sink does it when it is started"
+	}
+	say(o.out(), "%s: %s", p.Name, when)
+	return nil
+}
+
+// replayTimeout is how long the command may take: it asks for two entries of each partition.
+const replayTimeout = 5 * time.Minute
+
+// newReplay returns the request: of the blocks that are wanted, those that the destination
+// holds. Blocks of the live lane that a reorg may still reach are left to it.
+func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Replay, error) {
+	at := slices.IndexFunc(f.Sinks, func(s status.SinkFacts) bool { return s.Name == r.Sink })
+	if at < 0 {
+		return state.Replay{}, fmt.Errorf("pipeline %q has no sink %q; it has %s", p.Name, r.Sink, strings.Join(f.Spec.Sinks, ", "))
+	}
+	report := f.Sinks[at].Report
+	if f.Sinks[at].Reported.IsZero() {
+		return state.Replay{}, fmt.Errorf("sink %s has not said yet what it holds: start it first", r.Sink)
+	}
+	final := block.Max
+	if live := report.Live; live.Started {
+		confirmed := live.After()
+		buffer := block.Number(p.Range.ReorgBuffer)
+		if own, ok := p.Range.ReorgBuffers[f.Spec.Network]; ok {
+			buffer = block.Number(own)
+		}
+		final = max(min(live.Start, confirmed), confirmed-min(confirmed, buffer))
+	}
+	wanted := block.NewSet(block.Range{End: final})
+	if len(r.Ranges) > 0 {
+		wanted = block.Set{}
+	}
+	for _, text := range r.Ranges {
+		one, err := block.ParseRange(text, block.Range{Start: f.Spec.History.Start, End: final})
+		if err != nil {
+			return state.Replay{}, err
+		}
+		if one.End > final {
+			return state.Replay{}, fmt.Errorf("%q: blocks from %d on may still be replaced by a reorg, and the live chain brings them: name blocks below", text, final)
+		}
+		wanted.Add(one)
+	}
+	request := state.Replay{Step: state.ReplayRemoves, Asked: f.Now, Updated: f.Now}
+	for _, r := range report.Coverage.Ranges() {
+		for _, w := range wanted.Ranges() {
+			request.Blocks.Add(r.Intersect(w))
+		}
+	}
+	request.FromLog = request.Blocks.Clone()
+	if report.Live.Started { // the live lane's are not in a partition, or what is there may be of another fork
+		request.FromLog.Remove(block.Range{Start: report.Live.Start, End: block.Max + 1})
+	}
+	return request, nil
+}
+
+// heldByLog returns which of the blocks the lanes of the partitions have.
+func heldByLog(ctx context.Context, log *queue.Log, parts []state.Partition, blocks block.Set) (held block.Set, err error) {
+	for _, lane := range apply.LanesOf(parts, blocks) {
+		head, err := log.Head(ctx, lane.Name)
+		if err != nil {
+			return held, err
+		}
+		tail, err := log.Tail(ctx, lane.Name)
+		if err != nil {
+			return held, err
+		}
+		if head.Found && tail.Found && head.Damaged == nil && tail.Damaged == nil {
+			held.Add(block.Range{Start: head.Entry.Range.Start, End: tail.Entry.After()}.Intersect(lane.Blocks))
+		}
+	}
+	return held, nil
+}
