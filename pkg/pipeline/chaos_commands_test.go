@@ -8,10 +8,17 @@ import (
 	"time"
 )
 
+// chaosCommands are given at any moment.
+var chaosCommands = [][]string{
+	nil, nil, {"status"}, {"results"}, {"failed"}, {"retry", "--all"}, {"retry", ":1k"}, {"results", "--failed", "--json"},
+	{"dlq", "list"}, {"replay", "blocks", "cache", ":100"}, {"replay", "logs", "warehouse", "50:+40"}, {"replay", "blocks", "lake", "--all"},
+	{"replay", "logs", "lake", "100:+20", "--dry-run"}, {"replay", "blocks", "warehouse", "--all"}, {"replay", "logs", "cache", "--all"},
+}
+
 // command gives a command of those that change nothing that has to be, or none.
 func (c *chaos) command() {
 	c.t.Helper()
-	args := pick(c, [][]string{nil, nil, {"status"}, {"results"}, {"failed"}, {"retry", "--all"}, {"retry", ":1k"}, {"results", "--failed", "--json"}})
+	args := pick(c, chaosCommands)
 	if args == nil {
 		return
 	}

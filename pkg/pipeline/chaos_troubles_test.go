@@ -1,10 +1,7 @@
 package pipeline_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"github.com/nats-io/nats.go/jetstream"
 	"regexp"
 	"slices"
 	"strings"
@@ -118,17 +115,6 @@ func (c *chaos) watch(all []*trouble, began []time.Time) {
 	})
 	for i, t := range all {
 		if !named[i] {
-			c.jetstream(func(ctx context.Context, js jetstream.JetStream) error {
-				for _, n := range []string{"AMPIPE_LOG_blocks", "AMPIPE_LOG_logs"} {
-					st, err := js.Stream(ctx, n)
-					if err != nil {
-						return err
-					}
-					b, _ := json.Marshal(st.CachedInfo().Cluster)
-					c.logf("DEBUG %s %s", n, b)
-				}
-				return nil
-			})
 			c.t.Errorf("status does not name this within %v: %s; it says\n%s", t.after+busy, t.what, c.lastWords)
 		}
 	}

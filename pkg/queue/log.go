@@ -215,7 +215,9 @@ func (l *Log) State(ctx context.Context) (LogState, error) {
 	}
 	if info.Cluster != nil {
 		for _, r := range info.Cluster.Replicas {
-			if r.Offline || r.Active > awayAfter {
+			// A new leader that has never heard of a server does not say for how long.
+			silent := r.Active > awayAfter || (r.Active == 0 && !r.Current)
+			if r.Offline || silent {
 				s.Away = append(s.Away, r.Name)
 			}
 		}
