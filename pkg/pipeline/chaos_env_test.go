@@ -31,6 +31,7 @@ type chaos struct {
 	t      *testing.T
 	random *rand.Rand     // of the one goroutine that runs the round
 	only   *regexp.Regexp // CHAOS_ONLY: which troubles are drawn
+	quick  bool           // only troubles that are named soon are waited for
 	began  time.Time
 	file   string
 
@@ -46,6 +47,7 @@ type chaos struct {
 	backups   [][]func(context.Context) error
 	disks     map[string]string // by name, folders that are file systems of their own
 	counts    map[string]int    // by what was done
+	asked     time.Time         // for the last status
 	lastWords string            // the troubles of the last status
 }
 
@@ -340,9 +342,11 @@ func (c *chaos) ampipe(args ...string) (int, string) {
 	return p.cmd.ProcessState.ExitCode(), p.out.String()
 }
 
-// status asks how the pipelines are.
+// status asks how the pipelines are, once a second at most.
 func (c *chaos) status() (o status.Overview, code int) {
 	c.t.Helper()
+	c.wait(time.Until(c.asked.Add(time.Second)), nil)
+	c.asked = time.Now()
 	code, out := c.ampipe("status", "--json")
 	begin, end := strings.Index(out, "{"), strings.LastIndex(out, "}")
 	if begin < 0 || end < begin {

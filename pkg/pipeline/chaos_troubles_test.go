@@ -44,7 +44,12 @@ func (c *chaos) strike(visible bool) {
 	var all []*trouble
 	for len(all) == 0 || (len(all) == 1 && !all[0].alone && c.random.IntN(3) == 0) {
 		t := pick(c, chaosTroubles)(c)
-		if t == nil || !c.only.MatchString(t.what) || (visible && t.says == nil) || (len(all) > 0 && (t.alone || t.kind == all[0].kind)) {
+		switch {
+		case t == nil, !c.only.MatchString(t.what):
+			continue
+		case visible && (t.says == nil || (c.quick && t.after > 25*time.Second)):
+			continue
+		case len(all) > 0 && (t.alone || t.kind == all[0].kind):
 			continue
 		}
 		all = append(all, t)
