@@ -41,7 +41,7 @@ func TestChaos(t *testing.T) {
 	}
 	if seconds == 0 {
 		round(t, 1, true, 10*time.Second)
-		round(t, 2, false, 10*time.Second)
+		round(t, 4, false, 10*time.Second)
 		return
 	}
 	seed, err := strconv.ParseUint(os.Getenv("CHAOS_SEED"), 10, 64)

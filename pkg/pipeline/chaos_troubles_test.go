@@ -220,7 +220,7 @@ func (c *chaos) linksTo(to string) (links []*proxy) {
 var ampSays = regexp.MustCompile(`(?s)(live|worker \d+|extractor|planner|start|Amp).*(Amp|the server|INTERNAL|Internal)`)
 
 func (c *chaos) refuseAmp() *trouble {
-	t := &trouble{kind: "Amp", says: ampSays, after: 40 * time.Second}
+	t := &trouble{kind: "Amp", says: ampSays, after: time.Minute}
 	var how string
 	how, t.begin, t.end = c.interrupt(c.linksTo("amp"))
 	t.what = how + " every link to Amp"
@@ -229,7 +229,7 @@ func (c *chaos) refuseAmp() *trouble {
 
 func (c *chaos) freezeAmp() *trouble {
 	return &trouble{
-		kind: "Amp", what: "Amp answers nothing", says: ampSays, after: 40 * time.Second,
+		kind: "Amp", what: "Amp answers nothing", says: ampSays, after: time.Minute,
 		begin: func() { c.signal(c.server, syscall.SIGSTOP) },
 		end:   func() { c.signal(c.server, syscall.SIGCONT) },
 	}
