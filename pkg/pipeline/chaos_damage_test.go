@@ -22,7 +22,7 @@ func (c *chaos) fillDisk() *trouble {
 	says := map[string]*regexp.Regexp{
 		"lake":  lakeSays,
 		"redis": regexp.MustCompile(`^sink cache: .*(MISCONF|No space left|disk)`),
-		"nats":  regexp.MustCompile(`(?i)(no space|disk|storage|insufficient|JetStream)`),
+		"nats":  regexp.MustCompile(`^NATS: .*the disk of folder .* is full`),
 	}
 	var names []string
 	for _, name := range []string{"lake", "redis", "nats", "nats-0", "nats-1", "nats-2"} {

@@ -82,7 +82,9 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if r.DryRun {
 		return nil
 	}
-	if _, err := kv.SaveReplay(ctx, r.Sink, request, rev); err != nil {
+	asking, done := context.WithTimeout(ctx, readTimeout) // the server may have ended since
+	defer done()
+	if _, err := kv.SaveReplay(asking, r.Sink, request, rev); err != nil {
 		if errors.Is(err, queue.ErrConflict) {
 			return fault.Permanent(fmt.Errorf("somebody else has just asked for a replay of sink %s: wait until it is done", r.Sink))
 		}

@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Embedded     bool                     // all stages run in one process
 	Alone        bool                     // no process of the pipeline can run, as its server did not
+	FullDisk     string                   // the folder of the embedded server, if its disk is full
 	CommitDelays map[string]time.Duration // by sink: how long it may gather entries before it commits them
 }
 
