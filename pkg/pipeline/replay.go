@@ -41,7 +41,9 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	facts, err := status.Read(ctx, conn.Conn, p.Name)
+	looking, seen := context.WithTimeout(ctx, readTimeout) // a server may be silent
+	defer seen()
+	facts, err := status.Read(looking, conn.Conn, p.Name)
 	if err != nil {
 		return err
 	}
@@ -52,11 +54,11 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if err != nil {
 		return ops.Config(err)
 	}
-	kv, err := conn.State(ctx, p.Name)
+	kv, err := conn.State(looking, p.Name)
 	if err != nil {
 		return err
 	}
-	before, rev, err := kv.Replay(ctx, r.Sink)
+	before, rev, err := kv.Replay(looking, r.Sink)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return fmt.Errorf("look for a replay that is under way: %w", err)
 	}
@@ -64,7 +66,7 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
 			before.Blocks, r.Sink))
 	}
-	log, err := conn.Log(ctx, p.Name, queue.LogConfig{})
+	log, err := conn.Log(looking, p.Name, queue.LogConfig{})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
