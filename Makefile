@@ -58,6 +58,12 @@ model: ## Random chains, forks, kills and deliveries, for MODEL_SECONDS (600); M
 	AMPIPE_MODEL_SECONDS=$(MODEL_SECONDS) AMPIPE_MODEL_SEED=$(MODEL_SEED) scripts/deltalake run scripts/redis run scripts/postgres run \
 		$(GO) test -count=1 -timeout $$(( $(MODEL_SECONDS) + 600 ))s -v -run '^TestModel$$' ./pkg/pipeline
 
+CHAOS_SECONDS ?= 600
+.PHONY: chaos
+chaos: build devserver nats-server ## Two pipelines among random troubles and commands, for CHAOS_SECONDS (600); CHAOS_SEED repeats a round
+	AMPIPE_BIN=$(CURDIR)/bin CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) scripts/redis run scripts/postgres run \
+		$(GO) test -count=1 -timeout $$(( $(CHAOS_SECONDS) + 900 ))s -v -run '^TestChaos$$' ./pkg/pipeline
+
 .PHONY: deploytest
 deploytest: build devserver nats-server ## Test what is shipped in deploy/ and docker-compose.yml
 	cd deploy/deploytest && GOWORK=off AMPIPE_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m ./...

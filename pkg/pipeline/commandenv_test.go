@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,9 +141,15 @@ type process struct {
 // start starts one of the commands; it is killed when the test ends.
 func (e *commandEnv) start(name string, args ...string) *process {
 	e.t.Helper()
+	return e.startWith(nil, name, args...)
+}
+
+// startWith starts a command with further variables of its own.
+func (e *commandEnv) startWith(env []string, name string, args ...string) *process {
+	e.t.Helper()
 	p := &process{cmd: exec.Command(filepath.Join(e.bin, name), args...), out: &output{}, exited: make(chan struct{})}
 	p.cmd.Dir = e.dir
-	p.cmd.Env = append(os.Environ(), append(e.env, "DATABASE_URL="+e.dsn)...)
+	p.cmd.Env = slices.Concat(os.Environ(), e.env, []string{"DATABASE_URL=" + e.dsn}, env)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		e.t.Fatal(err)

@@ -45,7 +45,9 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	facts, err := status.Read(ctx, conn.Conn, p.Name)
+	looking, seen := context.WithTimeout(ctx, readTimeout) // a server may be silent
+	defer seen()
+	facts, err := status.Read(looking, conn.Conn, p.Name)
 	if err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if r.FromAmp {
 		request.FromLog = block.Set{}
 	}
-	kv, err := conn.State(ctx, p.Name)
+	kv, err := conn.State(looking, p.Name)
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,9 @@ type asked struct {
 // look refuses a request beside one that is under way, and says how many blocks come from
 // where.
 func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts []state.Partition, say func(string, ...any)) error {
-	before, rev, err := a.kv.Replay(ctx, a.sink)
+	looking, seen := context.WithTimeout(ctx, readTimeout) // a server may be silent
+	defer seen()
+	before, rev, err := a.kv.Replay(looking, a.sink)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return fmt.Errorf("look for a replay that is under way: %w", err)
 	}
@@ -109,7 +113,7 @@ func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts
 			before.Blocks, a.sink))
 	}
 	a.rev, a.request.Past = rev, before.Past
-	log, err := conn.Log(ctx, pipeline, queue.LogConfig{})
+	log, err := conn.Log(looking, pipeline, queue.LogConfig{})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
@@ -130,7 +134,9 @@ func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts
 
 // save leaves the request for the sink's processes.
 func (a *asked) save(ctx context.Context) error {
-	rev, err := a.kv.SaveReplay(ctx, a.sink, a.request, a.rev)
+	asking, done := context.WithTimeout(ctx, readTimeout) // the server may have ended since
+	defer done()
+	rev, err := a.kv.SaveReplay(asking, a.sink, a.request, a.rev)
 	if errors.Is(err, queue.ErrConflict) {
 		return fault.Permanent(fmt.Errorf("somebody else has just asked for a replay of sink %s: wait until it is done", a.sink))
 	}

@@ -319,7 +319,8 @@ type proxy struct {
 	entry   net.Listener
 	deaf    atomic.Int64 // connections up to this one carry nothing any more
 
-	refusing atomic.Bool // no connection stands
+	refusing atomic.Bool  // no connection stands
+	slowness atomic.Int64 // nanoseconds that each piece of data takes, of up to 32 KiB
 
 	mu     sync.Mutex
 	isCut  bool
@@ -386,6 +387,7 @@ func (w wire) Write(b []byte) (int, error) {
 	if thawed != nil {
 		<-thawed
 	}
+	time.Sleep(time.Duration(w.proxy.slowness.Load()))
 	return w.Conn.Write(b)
 }
 
@@ -443,6 +445,9 @@ func (p *proxy) refuse() {
 }
 
 func (p *proxy) allow() { p.refusing.Store(false) }
+
+// slow has everything take so much longer; 0 ends that.
+func (p *proxy) slow(by time.Duration) { p.slowness.Store(int64(by)) }
 
 // cut breaks every connection, and those to come, and waits until nothing passes.
 func (p *proxy) cut() {

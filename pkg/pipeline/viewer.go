@@ -61,6 +61,10 @@ func (v *Viewer) each(ctx context.Context, seen func(status.Facts)) []status.Pip
 	var all []status.Pipeline
 	for _, p := range v.pipelines {
 		facts, err := v.read(ctx, p)
+		full := fullDisk(p.NATS)
+		if err != nil && full != "" {
+			err = fmt.Errorf("%s: %w", status.DiskFull(full), err)
+		}
 		if err != nil {
 			seen(status.Facts{Name: p.Name})
 			all = append(all, status.Unseen(p.Name, err))
@@ -69,7 +73,8 @@ func (v *Viewer) each(ctx context.Context, seen func(status.Facts)) []status.Pip
 		seen(facts)
 		conn := v.conns[keyOf(p)]
 		all = append(all, status.Build(facts, status.Options{
-			Embedded: p.NATS.Embedded != "", Alone: conn != nil && conn.server != nil, CommitDelays: commitDelays(p),
+			Embedded: p.NATS.Embedded != "", Alone: conn != nil && conn.server != nil, FullDisk: full,
+			CommitDelays: commitDelays(p),
 		}))
 	}
 	for key, n := range v.conns {
@@ -78,6 +83,15 @@ func (v *Viewer) each(ctx context.Context, seen func(status.Facts)) []status.Pip
 		}
 	}
 	return all
+}
+
+// fullDisk returns the folder of the embedded server if its disk is full. Nothing can be
+// written into the state then: what it says is of before.
+func fullDisk(c config.NATS) string {
+	if c.Embedded != "" && queue.DiskFull(c.Embedded) {
+		return c.Embedded
+	}
+	return ""
 }
 
 // keyOf returns what pipelines with the same connection have in common.

@@ -163,6 +163,19 @@ func boundedBy(dir string, store int64, reserved map[string]int64, pipeline stri
 	return min(want, left), nil
 }
 
+// leastRoom is the free space with which a disk counts as full.
+const leastRoom = 1 << 20
+
+// DiskFull reports whether the disk of a folder has no room for anything that is stored
+// there. One that cannot be asked is not.
+func DiskFull(dir string) bool {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		return false
+	}
+	return int64(disk.Bavail)*int64(disk.Bsize) < leastRoom
+}
+
 // storeRoom returns nine tenths of what a store in dir can grow to: what is free and what it
 // takes already. onDisk is a folder of the same disk that exists.
 func storeRoom(onDisk, dir string) (int64, error) {

@@ -158,7 +158,8 @@ type wire struct {
 	conns []net.Conn
 }
 
-func newWire(t *testing.T, url string) *wire {
+// newWire returns a wire to a server. edits change what clients send, in place.
+func newWire(t *testing.T, url string, edits ...func([]byte)) *wire {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -180,11 +181,24 @@ func newWire(t *testing.T, url string) *wire {
 				_ = in.Close()
 				continue
 			}
-			w.stopped.Go(func() { _, _ = io.Copy(out, in) })
+			w.stopped.Go(func() { _, _ = io.Copy(edited{out, edits}, in) })
 			w.stopped.Go(func() { _, _ = io.Copy(in, out) })
 		}
 	})
 	return w
+}
+
+// edited is a writer of what was changed.
+type edited struct {
+	io.Writer
+	edits []func([]byte)
+}
+
+func (e edited) Write(b []byte) (int, error) {
+	for _, edit := range e.edits {
+		edit(b)
+	}
+	return e.Writer.Write(b)
 }
 
 func (w *wire) url() string { return "nats://" + w.listener.Addr().String() }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -192,7 +193,14 @@ type LogState struct {
 	Messages    uint64
 	Bytes       uint64
 	MaxBytes    int64
+
+	Copies int      // how many servers are to hold the log
+	Away   []string // of them, those that cannot be reached now, by name
 }
+
+// awayAfter is how long a server of a cluster may say nothing to the leader of a stream. It
+// answers each heartbeat, which comes every second.
+const awayAfter = 10 * time.Second
 
 // State reads how full the log is.
 func (l *Log) State(ctx context.Context) (LogState, error) {
@@ -201,10 +209,22 @@ func (l *Log) State(ctx context.Context) (LogState, error) {
 		return LogState{}, l.fail(ctx, fmt.Errorf("read the state of log %s: %w", l.stream(), err))
 	}
 	info := stream.CachedInfo()
-	return LogState{
+	s := LogState{
 		First: info.State.FirstSeq, Last: info.State.LastSeq, Oldest: info.State.FirstTime,
 		Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
-	}, nil
+		Copies: info.Config.Replicas,
+	}
+	if info.Cluster != nil {
+		for _, r := range info.Cluster.Replicas {
+			// A new leader that has never heard of a server does not say for how long.
+			silent := r.Active > awayAfter || (r.Active == 0 && !r.Current)
+			if r.Offline || silent {
+				s.Away = append(s.Away, r.Name)
+			}
+		}
+	}
+	slices.Sort(s.Away)
+	return s, nil
 }
 
 // Trim removes the messages up to and including seq. The caller knows that no

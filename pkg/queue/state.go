@@ -142,11 +142,11 @@ func (s *State) WatchKeys(ctx context.Context, begun func(), fn func(key string,
 	nc := s.conn.nc
 	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	defer nc.RemoveStatusListener(lost)
-	watcher, err := s.watch(ctx, "watch", ">", jetstream.UpdatesOnly(), jetstream.MetaOnly())
+	watcher, err := s.kv.Watch(ctx, s.key(">"), jetstream.UpdatesOnly(), jetstream.MetaOnly(), jetstream.IgnoreDeletes())
 	if err != nil {
-		return err
+		return s.fail(ctx, "watch", ">", err)
 	}
-	defer watcher.Stop()
+	defer func() { _ = watcher.Stop() }() // nothing more is wanted of it
 	begun()
 	for {
 		select {
@@ -165,33 +165,65 @@ func (s *State) WatchKeys(ctx context.Context, begun func(), fn func(key string,
 
 // follow calls fn with the documents whose keys are as wanted, with nil behind those that
 // are there, and then with each change, until fn is done or returns an error, or ctx ends.
+//
+// A watch is a consumer of one node, which may be one that was killed a moment ago: then
+// nothing comes, and a second one is with another node. The first answer comes at once.
 func (s *State) follow(ctx context.Context, verb, keys string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
-	watcher, err := s.watch(ctx, verb, keys)
-	if err != nil {
-		return err
-	}
-	defer watcher.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case e, open := <-watcher.Updates():
-			if !open {
-				return s.fail(ctx, verb, keys, errSilent)
-			}
-			if done, err := fn(e); done || err != nil {
-				return err
-			}
+	for try := 1; ; try++ {
+		began, err := s.followOnce(ctx, s.key(keys), fn)
+		var failed *watchError
+		if !errors.As(err, &failed) {
+			return err
+		}
+		if began || !errors.Is(err, errSilent) || try == watchTries {
+			return s.fail(ctx, verb, keys, failed.error)
 		}
 	}
 }
 
-func (s *State) watch(ctx context.Context, verb, keys string, opts ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
-	watcher, err := s.kv.Watch(ctx, s.key(keys), append(opts, jetstream.IgnoreDeletes())...)
-	if err != nil {
-		return nil, s.fail(ctx, verb, keys, err)
+// watchTries is how many nodes may be silent before the state cannot be read.
+const watchTries = 3
+
+// watchError is an error of a watch, not of what was done with a document.
+type watchError struct{ error }
+
+func (e *watchError) Unwrap() error { return e.error }
+
+// followOnce is follow with one watch. began reports whether it has brought anything.
+func (s *State) followOnce(ctx context.Context, keys string, fn func(jetstream.KeyValueEntry) (done bool, err error)) (began bool, err error) {
+	watching, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	first := time.AfterFunc(apiWait, func() { stop(errSilent) })
+	defer first.Stop()
+	ended := func(err error) error {
+		if cause := context.Cause(watching); cause != nil {
+			err = cause
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		return &watchError{err}
 	}
-	return watcher, nil
+	watcher, err := s.kv.Watch(watching, keys, jetstream.IgnoreDeletes())
+	if err != nil {
+		return false, ended(err)
+	}
+	defer func() { _ = watcher.Stop() }() // nothing more is wanted of it
+	for {
+		select {
+		case <-watching.Done():
+			return began, ended(nil)
+		case e, open := <-watcher.Updates():
+			if !open {
+				return began, ended(errSilent)
+			}
+			began = true
+			first.Stop()
+			if done, err := fn(e); done || err != nil {
+				return began, err
+			}
+		}
+	}
 }
 
 func decode(key string, text []byte, value any) error {

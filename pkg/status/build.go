@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Embedded     bool                     // all stages run in one process
 	Alone        bool                     // no process of the pipeline can run, as its server did not
+	FullDisk     string                   // the folder of the embedded server, if its disk is full
 	CommitDelays map[string]time.Duration // by sink: how long it may gather entries before it commits them
 }
 
@@ -50,7 +51,10 @@ func Build(f Facts, o Options) Pipeline {
 		failed := plan.Failed(f.Parts)
 		p.history(f, failed)
 		p.live(f)
-		p.Log = Log{Bytes: f.Log.Bytes, MaxBytes: f.Log.MaxBytes, Entries: f.Log.Messages, Oldest: f.Oldest}
+		p.Log = Log{
+			Bytes: f.Log.Bytes, MaxBytes: f.Log.MaxBytes, Entries: f.Log.Messages, Oldest: f.Oldest,
+			Copies: f.Log.Copies, Away: f.Log.Away,
+		}
 		for _, s := range f.Sinks {
 			p.Sinks = append(p.Sinks, p.sink(f, s, failed))
 		}

@@ -18,9 +18,11 @@ const lagPatience = time.Minute
 
 // judge finds what is not as it is to be, and puts how the pipeline is into a sentence.
 func (p *Pipeline) judge(f Facts, o Options) {
-	p.judgeSinks(f, o) // first: why a sink has stopped is why a process has ended
+	p.judgeDisk(o)     // first: nothing else that was written is of now
+	p.judgeSinks(f, o) // then: why a sink has stopped is why a process has ended
 	p.judgeStages(f, o)
 	p.judgeLane(f, o)
+	p.judgeServers(f)
 	p.judgeHistory()
 	p.judgeReplays(o)
 	p.judgeWaits()
@@ -204,6 +206,28 @@ func (p *Pipeline) judgeLane(f Facts, o Options) {
 	case p.Live.Phase == string(state.LiveLost):
 		p.trouble(Degraded, "live", "the planner begins the live lane again", f.Position.Updated, "the log has lost the end of the live lane")
 	}
+}
+
+// judgeDisk finds that nothing can be stored any more, not even why a process has ended.
+func (p *Pipeline) judgeDisk(o Options) {
+	if o.FullDisk != "" {
+		p.trouble(Failed, "NATS", "make room there; then start ampipe run again, if it has ended", time.Time{}, "%s", DiskFull(o.FullDisk))
+	}
+}
+
+// DiskFull says that the disk of the folder of an embedded server is full.
+func DiskFull(folder string) string { return fmt.Sprintf("the disk of folder %s is full", folder) }
+
+// judgeServers finds servers of the NATS cluster that are away, while the others do their
+// work.
+func (p *Pipeline) judgeServers(f Facts) {
+	away := len(f.Log.Away)
+	if away == 0 {
+		return
+	}
+	p.trouble(Degraded, "NATS", "start it again, or mend its connection to the others", time.Time{},
+		"%s cannot be reached by the other NATS servers: the log has %d of %s", strings.Join(f.Log.Away, ", "),
+		max(0, f.Log.Copies-away), count(uint64(f.Log.Copies), "copy"))
 }
 
 // judgeHistory finds blocks that could not be read.

@@ -96,6 +96,8 @@ type Log struct {
 	Oldest   time.Time `json:"oldest,omitzero"`   // when its first entry was written
 	HeldBy   string    `json:"held_by,omitempty"` // the sink that has the most of it still to apply
 	Unread   uint64    `json:"unread"`            // entries that this sink has still to apply
+	Copies   int       `json:"copies"`            // how many NATS servers are to hold it
+	Away     []string  `json:"away,omitempty"`    // of them, those that the others cannot reach
 }
 
 // Fill returns how full the log is, from 0 to 1.

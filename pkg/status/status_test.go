@@ -90,6 +90,7 @@ func TestSentences(t *testing.T) {
 		facts  status.Facts
 		mend   func(f *status.Facts) // makes it what it is
 		alone  bool
+		full   string // [status.Options.FullDisk]
 		level  status.Level
 		says   string
 		next   string // begins with
@@ -139,6 +140,11 @@ func TestSentences(t *testing.T) {
 				f.Sinks[0].Report.Live = state.LiveState{}
 				f.Processes[0].Waits = []state.Wait{{Part: "start of the live lane", State: "expected", Reason: "the chain has not reached block 1000"}}
 			}},
+		"the disk is full": {facts: live(), full: "/data/nats", level: status.Failed, says: "the disk of folder /data/nats is full (and 1 more)",
+			next: "make room there", mend: func(f *status.Facts) { f.Processes[0].Beat = ago(time.Minute) }},
+		"a server of the cluster is away": {facts: live(), level: status.Degraded,
+			says: "nats-2 cannot be reached by the other NATS servers: the log has 2 of 3 copies", next: "start it again",
+			mend: func(f *status.Facts) { f.Log.Copies, f.Log.Away = 3, []string{"nats-2"} }},
 		"stopped": {facts: live(), level: status.Failed, says: "warehouse is stopped: block 15,000,123, row 7, column name: too long",
 			next: "mend the cause, then stop ampipe run", mend: func(f *status.Facts) {
 				f.Sinks[1].Report.State, f.Sinks[1].Report.Reason = state.SinkFailed, "block 15,000,123, row 7, column name: too long"
@@ -255,7 +261,7 @@ func TestSentences(t *testing.T) {
 			if c.mend != nil {
 				c.mend(&c.facts)
 			}
-			p := status.Build(c.facts, status.Options{Alone: c.alone})
+			p := status.Build(c.facts, status.Options{Alone: c.alone, FullDisk: c.full})
 			if p.Level != c.level || p.Sentence != c.says || !strings.HasPrefix(p.Next, c.next) {
 				t.Errorf("%s: %s\nnext: %s\nwant %s: %s\nnext: %s…", p.Level, p.Sentence, p.Next, c.level, c.says, c.next)
 			}
