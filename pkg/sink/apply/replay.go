@@ -82,10 +82,13 @@ func (r *Replayer) name() string { return r.Loop.Table.Sink }
 // follow carries out the request, if there is one that no other process is at.
 func (r *Replayer) follow(ctx context.Context) error {
 	request, rev, err := r.Requests.Replay(ctx, r.name())
-	if errors.Is(err, queue.ErrNotFound) {
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
 		return nil
-	}
-	if err != nil {
+	case err != nil && fault.Of(err) != fault.ClassPermanent: // NATS is away, which everybody says who needs it
+		r.Loop.Logger.Debug().Err(err).Msg("could not look for a replay; will retry")
+		return nil
+	case err != nil:
 		return fmt.Errorf("look for a replay: %w", err)
 	}
 	if !request.UnderWay() {
