@@ -113,7 +113,8 @@ func TestReload(t *testing.T) {
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if _ = c.Wait(); c.ProcessState.ExitCode() != ops.ExitInterrupted {
+	_ = c.Wait() // the exit code says it
+	if c.ProcessState.ExitCode() != ops.ExitInterrupted {
 		t.Errorf("exit code %d", c.ProcessState.ExitCode())
 	}
 	s.reloadTo("1", "1", "info", "")
@@ -165,7 +166,8 @@ func TestAClosedTerminalEndsTheProcess(t *testing.T) {
 	if err := c.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	if _ = c.Wait(); c.ProcessState.ExitCode() != ops.ExitInterrupted {
+	_ = c.Wait() // the exit code says it
+	if c.ProcessState.ExitCode() != ops.ExitInterrupted {
 		t.Errorf("exit code %d", c.ProcessState.ExitCode())
 	}
 }

@@ -59,7 +59,8 @@ func changes() []keyGroup {
 		{"", Nothing, nil, true, list("log_level")}, // of the process
 		{"source", TakesOver, plan, false, list("query")},
 		{"source", Nothing, plan, false, list("table")},
-		{"source", Nothing, both, false, list("amp token tls token_file keep_alive max_message answer_timeout first_rows_timeout next_rows_timeout")},
+		{"source", Nothing, both, false, list("amp token tls token_file keep_alive max_message " +
+			"answer_timeout first_rows_timeout next_rows_timeout")},
 		{"source", Refused, plan, false, list("block_column")},
 		{"range", TakesOver, plan, false, list("min_block max_block")},
 		{"range", Nothing, plan, false, list("reorg_buffer reorg_buffers")},

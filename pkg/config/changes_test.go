@@ -148,7 +148,7 @@ func byKey(t *testing.T, v reflect.Value, key string) reflect.Value {
 	return reflect.Value{}
 }
 
-// differ gives a field another value.
+// differ sets a field to another value.
 func differ(t *testing.T, v reflect.Value) {
 	t.Helper()
 	switch {

@@ -197,7 +197,7 @@ func agree(docs []*document) {
 	}
 }
 
-// shareLevel gives all pipelines the level of the log that one of them names.
+// shareLevel sets for all pipelines the level of the log that one of them names.
 func shareLevel(docs []*document) {
 	var first *document
 	for _, d := range docs {

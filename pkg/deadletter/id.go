@@ -38,7 +38,7 @@ func (r Rows) Content(i int) string {
 	return hex.EncodeToString(sum[:len(sum)/2])
 }
 
-// IDs gives the rows of one block their ids, in the order in which they come: the hash
+// IDs assigns ids to the rows of one block, in the order in which they come: the hash
 // of the row and how many equal ones came before it.
 type IDs struct {
 	part string         // of a block that is split

@@ -25,9 +25,9 @@ const (
 )
 
 // watchIdle splits off the tail of the partition whenever no work is queued and workers
-// wait for it, or soon will, until stop is called. When the worker is to leave it gives away all that
-// has not arrived, so that the worker soon has finished. A panic, after which the content of
-// the cutter is unknown, ends the loading.
+// wait for it, or soon will, until stop is called. When the worker is to leave it hands over
+// all that has not arrived, so that the worker soon has finished. A panic, after which the
+// content of the cutter is unknown, ends the loading.
 func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFunc) (stop func()) {
 	leave, leaves := h.leave, false
 	ctx, cancel := context.WithCancel(ctx)
@@ -108,7 +108,7 @@ func (h *partitionTask) leftLocked() block.Range {
 	return left
 }
 
-// bound gives away what is more than a partition may have. Planned as it is, the bound was
+// bound hands over what is more than a partition may have. Planned as it is, the bound was
 // another then.
 func (h *partitionTask) bound(ctx context.Context) error {
 	if h.x.MostBlocks == nil {

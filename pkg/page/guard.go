@@ -30,7 +30,8 @@ func guard(loopback bool, next http.Handler) http.Handler {
 		fromElsewhere := r.Header.Get("Sec-Fetch-Site") == "cross-site" || r.Header.Get("Sec-Fetch-Site") == "same-site"
 		switch {
 		case loopback && !isLocal(r.Host):
-			http.Error(w, "this page is for this machine: open it as localhost, or set page.listen to an address of your network", http.StatusForbidden)
+			http.Error(w, "this page is for this machine: open it as localhost, "+
+				"or set page.listen to an address of your network", http.StatusForbidden)
 		case crossOrigin.Check(r) != nil, fromElsewhere && r.Header.Get("Sec-Fetch-Mode") != "navigate":
 			http.Error(w, "this is not for pages of other sites", http.StatusForbidden)
 		default:

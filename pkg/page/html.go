@@ -38,7 +38,8 @@ func (b *builder) next(advice string) {
 
 // table writes rows below a row of headings, as a region that scrolls by itself.
 func (b *builder) table(id, title string, rows [][]string) {
-	b.add(`<h3 id="%v-title">%v</h3><div class="scroll" tabindex="0" role="region" id="%v-table" aria-labelledby="%v-title"><table><thead><tr>`, id, title, id, id)
+	b.add(`<h3 id="%v-title">%v</h3>`, id, title)
+	b.add(`<div class="scroll" tabindex="0" role="region" id="%v-table" aria-labelledby="%v-title"><table><thead><tr>`, id, id)
 	for _, cell := range rows[0] {
 		b.add(`<th scope="col">%v</th>`, cell)
 	}
@@ -83,7 +84,8 @@ func whole(m moment, v visitor) string {
 </head>
 <body data-version="%v" class="%v">
 <main>
-<p id="lost" role="alert" hidden>No answer from ampipe since <time id="heard"></time>: the process has ended, or cannot be reached. What is below was true then.</p>
+<p id="lost" role="alert" hidden>No answer from ampipe since <time id="heard"></time>: the process has ended, or cannot be reached.
+What is below was true then.</p>
 <p id="said" class="hidden" role="status"></p>
 `, again, m.version, class)
 	v.writeOutcome(&b)
@@ -93,7 +95,8 @@ func whole(m moment, v visitor) string {
 	b.add(`</main>
 <footer>
 %v
-<p>All of it as text: <code>ampipe status</code>, <code>ampipe results</code>, <code>ampipe failed</code>. Charts by <a href="assets/uplot.LICENSE">uPlot</a>.</p>
+<p>All of it as text: <code>ampipe status</code>, <code>ampipe results</code>, <code>ampipe failed</code>.
+Charts by <a href="assets/uplot.LICENSE">uPlot</a>.</p>
 </footer>
 </body>
 </html>

@@ -96,7 +96,8 @@ func (p pipelineView) writeMap(b *builder) {
 	}
 	b.add("<h3>Blocks</h3>\n")
 	for _, s := range strips {
-		b.add(`<div class="strip"><span class="name">%v</span><svg viewBox="0 0 %v %v" preserveAspectRatio="none" role="img" aria-label="%v: %v">`,
+		b.add(`<div class="strip"><span class="name">%v</span>`+
+			`<svg viewBox="0 0 %v %v" preserveAspectRatio="none" role="img" aria-label="%v: %v">`,
 			s.name, s.wide, high, s.name, s.value)
 		for _, path := range s.paths {
 			if path.d != "" {
@@ -105,7 +106,8 @@ func (p pipelineView) writeMap(b *builder) {
 		}
 		b.add("</svg><span class=\"value\">%v</span></div>\n", s.value)
 	}
-	b.add("<p class=\"ends\"><span>%v</span><span>%v</span></p>\n", progress.Grouped(uint64(p.History.Start)), progress.Grouped(uint64(p.History.End)))
+	b.add("<p class=\"ends\"><span>%v</span><span>%v</span></p>\n",
+		progress.Grouped(uint64(p.History.Start)), progress.Grouped(uint64(p.History.End)))
 	b.add(`<p class="legend"><span class="key read"></span> read <span class="key held"></span> in the destination ` +
 		`<span class="key lost"></span> failed <span class="key"></span> not yet</p>`)
 }
@@ -130,7 +132,8 @@ func (p pipelineView) writeFailed(b *builder) {
 		rows = append(rows, []string{f.Blocks.String(), strconv.Itoa(f.Attempts), f.Error})
 	}
 	b.table(p.id+"-failed", "Failed partitions", rows)
-	b.add(`<p>%v in all. <code>ampipe failed %v</code> shows each, <code>ampipe retry %v --all</code> loads them again.</p>`, len(p.Failed), p.Name, p.Name)
+	b.add(`<p>%v in all. <code>ampipe failed %v</code> shows each, <code>ampipe retry %v --all</code> loads them again.</p>`,
+		len(p.Failed), p.Name, p.Name)
 }
 
 func (p pipelineView) writeReorgs(b *builder) {

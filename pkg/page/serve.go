@@ -25,7 +25,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /events", s.events)
 	for name, kind := range map[string]string{
-		"page.js": "text/javascript", "page.css": "text/css", "uplot.js": "text/javascript", "uplot.css": "text/css", "uplot.LICENSE": "text/plain",
+		"page.js": "text/javascript", "page.css": "text/css",
+		"uplot.js": "text/javascript", "uplot.css": "text/css", "uplot.LICENSE": "text/plain",
 	} {
 		mux.HandleFunc("GET /assets/"+name, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", kind+"; charset=utf-8")

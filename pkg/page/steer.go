@@ -120,7 +120,8 @@ func form(next http.Handler) http.Handler {
 func (s *Server) act(ctx context.Context, w http.ResponseWriter, r *http.Request, verb Verb) {
 	t := s.steering
 	if _, signedIn := t.sessions.of(r); !signedIn {
-		writeNotice(w, http.StatusForbidden, signInNotice("Nothing was done: sign in first. A session ends after 12 hours, and when ampipe is started again."))
+		writeNotice(w, http.StatusForbidden,
+			signInNotice("Nothing was done: sign in first. A session ends after 12 hours, and when ampipe is started again."))
 		return
 	}
 	a := Action{

@@ -18,7 +18,7 @@ var chaosCommands = [][]string{
 // an earlier replay is not done.
 var chaosRefusals = regexp.MustCompile("was not planned yet|are being replayed already|has just asked for a replay")
 
-// command gives a command of those that change nothing that has to be, or none.
+// command returns a command of those that change nothing that has to be, or none.
 func (c *chaos) command() {
 	c.t.Helper()
 	args := pick(c, chaosCommands)

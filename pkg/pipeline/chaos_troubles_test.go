@@ -37,7 +37,7 @@ var chaosTroubles = []func(*chaos) *trouble{
 	(*chaos).pauseSink, (*chaos).forgetSink,
 }
 
-// strike has one trouble or two at the same time last for a drawn time, and gives
+// strike has one trouble or two at the same time last for a drawn time, and runs
 // commands meanwhile. visible says that they last until status has named them.
 func (c *chaos) strike(visible bool) {
 	c.t.Helper()

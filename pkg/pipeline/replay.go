@@ -109,8 +109,8 @@ func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts
 		return fmt.Errorf("look for a replay that is under way: %w", err)
 	}
 	if before.UnderWay() {
-		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: wait until they are loaded, or start the sink if it does not run",
-			before.Blocks, a.sink))
+		return fault.Permanent(fmt.Errorf("blocks %v of sink %s are being replayed already: "+
+			"wait until they are loaded, or start the sink if it does not run", before.Blocks, a.sink))
 	}
 	a.rev, a.request.Past = rev, before.Past
 	log, err := conn.Log(looking, pipeline, queue.LogConfig{})
@@ -172,7 +172,8 @@ func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Repla
 			return state.Replay{}, err
 		}
 		if one.End > final {
-			return state.Replay{}, fmt.Errorf("%q: blocks from %d on may still be replaced by a reorg, and the live chain brings them: name blocks below", text, final)
+			return state.Replay{}, fmt.Errorf("%q: blocks from %d on may still be replaced by a reorg, "+
+				"and the live chain brings them: name blocks below", text, final)
 		}
 		wanted.Add(one)
 	}

@@ -61,7 +61,9 @@ func (l *liveStep) moved(ctx context.Context, now *round, sink SinkStatus, reque
 // and no other destination is touched. It returns false if only an epoch helps: nothing of
 // the lane is left to continue with, the destination has nothing of it, or the sink is of an
 // earlier version.
-func (l *liveStep) rejoin(ctx context.Context, now *round, position state.LivePosition, tail queue.Tail, sink SinkStatus, reason string) (alone bool, err error) {
+func (l *liveStep) rejoin(
+	ctx context.Context, now *round, position state.LivePosition, tail queue.Tail, sink SinkStatus, reason string,
+) (alone bool, err error) {
 	mark := sink.Report.Live
 	if !mark.Started || !sink.Report.Rejoins {
 		return false, nil

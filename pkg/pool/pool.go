@@ -17,7 +17,8 @@ func Of(n int) *Size { return &Size{n: max(1, n), changed: make(chan struct{})} 
 func (s *Size) Set(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n = max(1, n); n == s.n {
+	n = max(1, n)
+	if n == s.n {
 		return
 	}
 	s.n = n

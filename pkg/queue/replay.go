@@ -44,7 +44,9 @@ func (l *Log) Read(ctx context.Context, lane string, seq uint64) (*Message, erro
 	if err != nil {
 		return nil, l.fail(ctx, fmt.Errorf("read lane %s from message %d on: %w", lane, seq, err))
 	}
-	m := &Message{Lane: lane, Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence), ID: msg.Header.Get(headerID), Delivered: 1, Time: msg.Time}
+	m := &Message{
+		Lane: lane, Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence), ID: msg.Header.Get(headerID), Delivered: 1, Time: msg.Time,
+	}
 	if m.Entry, err = entry.Parse(msg.Header, msg.Data); err != nil {
 		m.Damaged = fault.Permanent(fmt.Errorf("message %d of lane %s is not an entry: %w", m.Seq, m.Lane, err))
 	}

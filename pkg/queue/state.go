@@ -190,7 +190,9 @@ type watchError struct{ error }
 func (e *watchError) Unwrap() error { return e.error }
 
 // followOnce is follow with one watch. began reports whether it has brought anything.
-func (s *State) followOnce(ctx context.Context, keys string, fn func(jetstream.KeyValueEntry) (done bool, err error)) (began bool, err error) {
+func (s *State) followOnce(
+	ctx context.Context, keys string, fn func(jetstream.KeyValueEntry) (done bool, err error),
+) (began bool, err error) {
 	watching, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	first := time.AfterFunc(apiWait, func() { stop(errSilent) })

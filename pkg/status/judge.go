@@ -188,7 +188,8 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 			}
 		}
 		if s.DeadLetters > 0 {
-			p.trouble(Degraded, "dead letters of "+s.Name, "`ampipe dlq list` shows why", time.Time{}, "%s has put %s aside", s.Name, count(s.DeadLetters, "row"))
+			p.trouble(Degraded, "dead letters of "+s.Name, "`ampipe dlq list` shows why", time.Time{},
+				"%s has put %s aside", s.Name, count(s.DeadLetters, "row"))
 		}
 	}
 }

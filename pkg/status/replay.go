@@ -50,9 +50,10 @@ func (p *Pipeline) judgeReplays(o Options) {
 		case r.State == ReplayWaits:
 			p.note(part, r.Asked, "a replay of %s of %s begins within seconds", count(r.Blocks, "block"), s.Name)
 		default:
-			p.note(part, r.Asked, "a replay of %s of %s %s; %s to load", count(r.Blocks, "block"), s.Name,
-				map[string]string{string(state.ReplayRemoves): "removes them", string(state.ReplayReads): "reads the log", "load": "reads them from Amp"}[r.Step],
-				progress.Grouped(r.Left))
+			does := map[string]string{
+				string(state.ReplayRemoves): "removes them", string(state.ReplayReads): "reads the log", "load": "reads them from Amp",
+			}[r.Step]
+			p.note(part, r.Asked, "a replay of %s of %s %s; %s to load", count(r.Blocks, "block"), s.Name, does, progress.Grouped(r.Left))
 		}
 	}
 }

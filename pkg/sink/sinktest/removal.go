@@ -220,7 +220,8 @@ func removedConcurrently(b *env, w sink.Writer) {
 }
 
 func removedShown(b *env, w sink.Writer) {
-	low, high := dataOf(span(0, 10), []Row{keyed(3, 0, "a"), keyed(4, 0, "b")}), dataOf(span(10, 20), []Row{keyed(11, 0, "a"), keyed(12, 0, "c")})
+	low := dataOf(span(0, 10), []Row{keyed(3, 0, "a"), keyed(4, 0, "b")})
+	high := dataOf(span(10, 20), []Row{keyed(11, 0, "a"), keyed(12, 0, "c")})
 	b.apply(w, low, high)
 	b.apply(w, removal(10, 20))
 	b.wantCoverage(w, span(0, 10))
