@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -145,7 +147,11 @@ func TestAClosedTerminalEndsTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(executable(t), "run")
+	// Tests that run under nohup ignore SIGHUP, and so would what they start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	limited, cancel := context.WithTimeout(t.Context(), firstMinute)
+	defer cancel()
+	c := exec.CommandContext(limited, executable(t), "run")
 	c.Dir, c.Env, c.Stderr = s.dir, append(os.Environ(), runsCommand+"=1"), terminal
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := c.Start(); err != nil {
@@ -155,7 +161,7 @@ func TestAClosedTerminalEndsTheProcess(t *testing.T) {
 		_ = c.Process.Kill() // it may have ended
 		_ = c.Wait()
 	})
-	_ = terminal.Close() // the process has it
+	_ = terminal.Close() // the process has it; should it end before it prints, reading ends
 	printing := make([]byte, 1)
 	if _, err := master.Read(printing); err != nil { // it runs
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func TestUpdates(t *testing.T) {
 			t.Errorf("section %s is not as in the page:\n%s", section.ID, section.HTML)
 		}
 	}
-	if n := strings.Count(html, "<section "); n != len(all.Sections) || n != 8 {
+	if n := strings.Count(html, "<section "); n != len(all.Sections) || n != 9 {
 		t.Errorf("%d of %d sections are updated", len(all.Sections), n)
 	}
 	if c := all.Charts; len(c) != 1 || c[0].Pipeline != "eth-logs" || strings.Join(c[0].Lines, " ") != "read lake warehouse" ||
@@ -67,7 +67,7 @@ func TestItLivesWhileALookTakesLong(t *testing.T) {
 		t.Errorf("while nothing is seen yet: %+v", u)
 	}
 	release()
-	if u := next(); len(u.Sections) != 8 {
+	if u := next(); len(u.Sections) != 9 {
 		t.Errorf("%d sections", len(u.Sections))
 	}
 	if html := <-first; !strings.Contains(html, "eth-logs") {

@@ -119,6 +119,13 @@ func (d *env) extract(as state.PartitionState) state.Partition {
 	must(d.t, err)
 	p, rev, err := d.State.Partition(ctx, task.ID)
 	must(d.t, err)
+	for p.State != state.PartitionOpen { // it was queued again while it ended; extractors leave it, too
+		must(d.t, task.Done(ctx))
+		task, err = d.Tasks.Next(ctx, queue.PartitionTask)
+		must(d.t, err)
+		p, rev, err = d.State.Partition(ctx, task.ID)
+		must(d.t, err)
+	}
 	if as == state.PartitionDone {
 		e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "test", Range: p.Range(), End: p.End}, nil)
 		must(d.t, err)

@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -46,8 +47,12 @@ func (f *Flags) Serve(
 	}
 	options.Reload = r.reloads
 	ctx, stop := context.WithCancel(c.Context())
-	defer stop()
-	go func() {
+	var reloading sync.WaitGroup
+	defer func() {
+		stop()
+		reloading.Wait()
+	}()
+	reloading.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
@@ -60,7 +65,7 @@ func (f *Flags) Serve(
 				_ = syscall.Kill(os.Getpid(), syscall.SIGINT) // to itself, which cannot fail
 			}
 		}
-	}()
+	})
 	return run(ctx, pipelines, options)
 }
 

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +24,8 @@ func TestExamine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return found
+		// The server of all tests may do without: nothing is lost on it.
+		return slices.DeleteFunc(found, func(f sink.Finding) bool { return strings.HasPrefix(f.Text, "fsync is off") })
 	}
 	if found := examine(small); len(found) > 0 {
 		t.Errorf("before there is a table: %+v", found)
