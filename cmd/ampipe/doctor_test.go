@@ -95,7 +95,7 @@ func TestDoctor(t *testing.T) {
 	server.stop()
 	code, text, _ = ampipe(t, s.dir, "doctor", "--nats-monitor", monitor)
 	text = strings.Join(strings.Fields(text), " ")
-	if code != ops.ExitFailed || !strings.HasPrefix(text, "2 findings: 1 error, 1 unavailable PART ") ||
+	if code != ops.ExitFailed || !strings.HasPrefix(text, fmt.Sprintf("%d findings: 1 error, 1 unavailable", 2+fsync)) ||
 		!strings.Contains(text, "lacks rights; run GRANT DELETE") || !strings.Contains(text, "connect to NATS") {
 		t.Errorf("without NATS, and with a right that is missing: exit code %d\n%s", code, text)
 	}

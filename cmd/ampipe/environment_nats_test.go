@@ -148,9 +148,9 @@ func TestEnvironmentsOfNATS(t *testing.T) {
 	}, {
 		name:   "an account with too few consumers",
 		config: onNATS("log: { max_bytes: 1GiB }"),
-		breaks: broke(account("max_file: 20GiB, max_consumers: 2")),
+		breaks: broke(account("max_file: 20GiB, max_consumers: 5")),
 		says:   "raise max_consumers of the account",
-		mends:  mend(account("max_file: 20GiB, max_consumers: 4")),
+		mends:  mend(account("max_file: 20GiB, max_consumers: 6")),
 	}, {
 		name:   "a query that is longer than a message",
 		config: withLongQuery,

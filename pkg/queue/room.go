@@ -107,9 +107,6 @@ func (r *room) inspect(ctx context.Context) error {
 	return nil
 }
 
-// sinkConsumers is how many consumers a sink has in the log.
-const sinkConsumers = 2
-
 // account compares the need with the limits of the account.
 func (r *room) account(ctx context.Context) error {
 	info, err := r.conn.js.AccountInfo(ctx)
@@ -126,7 +123,7 @@ func (r *room) account(ctx context.Context) error {
 		}
 		copies = 1 // a tier counts what its streams reserve, however many replicas they have
 	}
-	limits := tier.Limits
+	limits, consumers := tier.Limits, planConsumers+sinkConsumers*r.needs.Sinks
 	lacks := (r.log + r.beside) * copies
 	left := limits.MaxStore - int64(tier.ReservedStore)
 	switch {
@@ -140,10 +137,10 @@ func (r *room) account(ctx context.Context) error {
 		return fault.Permanent(fmt.Errorf("the NATS account may have %d streams and has %d, "+
 			"and the pipeline needs %d more: raise max_streams of the account, or delete a stream that is not needed",
 			limits.MaxStreams, tier.Streams, r.missing))
-	case limits.MaxConsumers > 0 && limits.MaxConsumers < max(sinkConsumers*r.needs.Sinks, leastConsumers):
+	case limits.MaxConsumers > 0 && limits.MaxConsumers < consumers:
 		return fault.Permanent(fmt.Errorf("a stream of the NATS account may have %d consumers, "+
 			"and ampipe needs %d: raise max_consumers of the account",
-			limits.MaxConsumers, max(sinkConsumers*r.needs.Sinks, leastConsumers)))
+			limits.MaxConsumers, consumers))
 	case limits.MaxAckPending > 0 && limits.MaxAckPending < maxAckPending:
 		return fault.Permanent(fmt.Errorf("a consumer of the NATS account may have %d messages without an answer, "+
 			"and ampipe needs %d: raise max_ack_pending of the account",
@@ -152,9 +149,13 @@ func (r *room) account(ctx context.Context) error {
 	return nil
 }
 
-// leastConsumers is how many consumers one process has at a stream at once: those of the
-// plan, of partitions and of reports while it watches them.
-const leastConsumers = 4
+// How many consumers a pipeline has at the state at once, which is more than at the log: the
+// planner and an extractor watch it, and two may read lists of it. A sink watches the plan
+// and whether it is paused.
+const (
+	planConsumers = 4
+	sinkConsumers = 2
+)
 
 // server checks whether the server has room.
 func (r *room) server(ctx context.Context) (tried bool, err error) {

@@ -98,7 +98,7 @@ func TestCheckRoomOfAnAccount(t *testing.T) {
 		"max_file: 4GB":                                "",
 		"max_file: 1GB":                                "the NATS account has room for 1 GiB and pipeline pipe needs 1.3 GiB (1 GiB for the log (log.max_bytes), and 320 MiB for tasks and state): lower log.max_bytes to 704MiB, or raise max_file of the account (its disk storage) by 320MiB",
 		"max_file: 4GB, max_streams: 2":                "the NATS account may have 2 streams and has 0, and the pipeline needs 3 more: raise max_streams of the account",
-		"max_file: 4GB, max_consumers: 3":              "a stream of the NATS account may have 3 consumers, and ampipe needs 4: raise max_consumers of the account",
+		"max_file: 4GB, max_consumers: 3":              "a stream of the NATS account may have 3 consumers, and ampipe needs 6: raise max_consumers of the account",
 		"max_file: 4GB, disk_max_stream_bytes: 800MiB": "a stream of the NATS account may reserve 800 MiB, and log.max_bytes is 1 GiB: lower log.max_bytes to 800MiB, or raise disk_max_stream_bytes of the account",
 	} {
 		t.Run(limits, func(t *testing.T) {

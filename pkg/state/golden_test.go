@@ -103,10 +103,13 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 			document: &state.Replay{
 				Blocks: block.NewSet(block.Range{Start: 5, End: 9}, block.Range{Start: 20, End: 30}), FromLog: block.NewSet(block.Range{Start: 5, End: 9}),
 				Removed: block.NewSet(block.Range{Start: 5, End: 7}), Step: state.ReplayFailed, Worker: "w", Error: "no", Asked: when, Updated: when,
+				Before: &state.LettersMark{Stream: when, Seq: 7},
+				Past:   []state.PastLetters{{Blocks: block.NewSet(block.Range{Start: 6, End: 7}), Before: state.LettersMark{Stream: when, Seq: 3}}},
 			},
 			read: &state.Replay{}, full: true,
 			text: `{"blocks":[[5,9],[20,30]],"from_log":[[5,9]],"removed":[[5,7]],"step":"failed","worker":"w","error":"no",` +
-				`"asked":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z"}`,
+				`"asked":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z","before":{"stream":"2026-11-29T12:00:00.12Z","seq":7},` +
+				`"past":[{"blocks":[[6,7]],"before":{"stream":"2026-11-29T12:00:00.12Z","seq":3}}]}`,
 		},
 		"report": {
 			document: &state.SinkReport{
