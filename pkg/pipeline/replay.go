@@ -79,8 +79,12 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		say(o.out(), "%s: sink %s holds none of these blocks; nothing is to be done", p.Name, r.Sink)
 		return nil
 	}
-	say(o.out(), "%s: %s blocks of sink %s are removed and loaded again, %s from the log and %s from Amp: %v",
-		p.Name, progress.Count(all), r.Sink, progress.Count(held.Len()), progress.Count(all-held.Len()), request.Blocks)
+	what := progress.Count(all) + " blocks of sink " + r.Sink + " are"
+	if all == 1 {
+		what = "1 block of sink " + r.Sink + " is"
+	}
+	say(o.out(), "%s: %s removed and loaded again, %s from the log and %s from Amp: %v", p.Name, what,
+		progress.Count(held.Len()), progress.Count(all-held.Len()), request.Blocks)
 	if r.DryRun {
 		return nil
 	}
