@@ -10,7 +10,10 @@ import (
 	"github.com/ampipe/ampipe/cmd/internal/cli"
 )
 
-func main() {
+func main() { os.Exit(cli.Main(command())) }
+
+// command returns the command line.
+func command() *cobra.Command {
 	flags := cli.Flags{Destinations: destinations()}
 	root := &cobra.Command{
 		Use:   "ampipe",
@@ -44,5 +47,5 @@ through a durable log, exactly once, and it can be stopped at any moment.
 		doctorCommand(&flags), statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags),
 		dlqCommand(&flags), pauseCommand(&flags), resumeCommand(&flags), forgetCommand(&flags), dropCommand(&flags),
 		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
-	os.Exit(cli.Main(root))
+	return root
 }

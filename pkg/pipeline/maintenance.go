@@ -25,8 +25,8 @@ func Compact(ctx context.Context, p *config.Pipeline, o Options, dry bool) error
 		case dry:
 			say(o.out(), "%s: %d small files of %s would be joined", name, done.Before, Bytes(float64(done.Bytes)))
 		default:
-			say(o.out(), "%s: %d small files of %s are %d files now; the table is at version %d", name, done.Before,
-				Bytes(float64(done.Bytes)), done.After, done.Version)
+			say(o.out(), "%s: %d small files of %s are %s now; the table is at version %d", name, done.Before,
+				Bytes(float64(done.Bytes)), counted(done.After, "file"), done.Version)
 		}
 		if done.Conflict > 0 {
 			say(o.out(), "%s: %d groups of files were left alone, since others had changed them meanwhile", name, done.Conflict)

@@ -58,7 +58,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 		}
 		o.Screen.Finish()
 		s.summarizePlan(o, status, time.Since(started))
-		sayFailed(o.out(), status)
+		sayFailed(o.out(), status.Partitions)
 		if n := status.Failed.Len(); n > 0 {
 			return ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", n, status.Failed))
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/status"
 )
 
 // summarize prints at the end of a run what was done and what to do next. What has failed
@@ -35,7 +36,7 @@ func (s *stages) summarize(o Options, sinks []config.Sink, status plan.Status, t
 	for _, part := range slices.Sorted(maps.Keys(stops)) {
 		say(out, "  %-12s %s: %s", "STOPPED", part, stops[part])
 	}
-	sayFailed(out, status)
+	sayFailed(out, status.Partitions)
 	switch {
 	case errors.Is(err, ops.ErrInterrupted):
 		say(out, "  interrupted: what was written is kept; the same command resumes from here")
@@ -79,12 +80,10 @@ func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration
 	}
 }
 
-// sayFailed prints what has failed, each with the whole error.
-func sayFailed(out io.Writer, status plan.Status) {
-	for _, p := range status.Partitions {
-		if p.State == state.PartitionFailed {
-			say(out, "  FAILED       blocks %v: %s", p.Range(), p.Error)
-		}
+// sayFailed prints what has failed and was not loaded since, each with the whole error.
+func sayFailed(out io.Writer, parts []state.Partition) {
+	for _, p := range status.FailedPartitions(parts) {
+		say(out, "  FAILED       blocks %v: %s", p.Blocks, p.Error)
 	}
 }
 
