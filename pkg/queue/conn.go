@@ -63,6 +63,11 @@ type Conn struct {
 	stateMu sync.Mutex // around OnState
 	lost    map[*nats.Conn]bool
 
+	*refusals
+}
+
+// refusals are what the server has refused without an answer.
+type refusals struct {
 	refused  atomic.Pointer[refusal] // the first
 	silenced atomic.Pointer[refusal] // of the document of this process, see [ProcessWriter]
 }
@@ -97,7 +102,7 @@ const (
 func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	cfg.Replicas = cmp.Or(cfg.Replicas, 1)
 	cfg.Role = cmp.Or(cfg.Role, "run")
-	c := &Conn{cfg: cfg, server: cfg.Server}
+	c := &Conn{cfg: cfg, server: cfg.Server, refusals: &refusals{}}
 	nc, err := c.dial()
 	if err != nil {
 		return nil, err
@@ -108,6 +113,14 @@ func Open(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Looking returns the same connection for what only looks: as with [Config.MustExist], what
+// is opened with it is neither made nor changed. It ends with c and is not to be closed.
+func (c *Conn) Looking() *Conn {
+	cfg := c.cfg
+	cfg.MustExist = true
+	return &Conn{cfg: cfg, nc: c.nc, js: c.js, server: c.server, refusals: c.refusals}
 }
 
 // dial makes one more connection by the same configuration. Options that are added

@@ -22,7 +22,7 @@ func TestAConnectionThatIsNotWantedAnyMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	l, err := c.Log(t.Context(), "pipe", LogConfig{})
+	l, err := c.Log(t.Context(), "pipe", LogConfig{MaxBytes: leastLog})
 	if err != nil {
 		t.Fatal(err)
 	}

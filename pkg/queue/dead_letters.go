@@ -62,11 +62,7 @@ func (d *DeadLetters) open(ctx context.Context) (jetstream.Stream, error) {
 	if d.maxBytes > 0 {
 		return d.conn.stream(ctx, d.config())
 	}
-	stream, err := d.conn.js.Stream(ctx, d.config().Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = fault.Later(&noStreamError{d.config().Name}, 0)
-	}
-	return stream, err
+	return d.conn.existing(ctx, d.config().Name)
 }
 
 func noRoomForLetters(sink string, bytes int64) error {

@@ -151,7 +151,7 @@ func TestErrorsOfNATS(t *testing.T) {
 		{nats.ErrMaxConnectionsExceeded, fault.ClassLater, "raise its max_connections", nil},
 		{errors.New("something else"), fault.ClassAgain, "something else", nil},
 	} {
-		err := (&Conn{}).classify(t.Context(), fmt.Errorf("ask: %w", c.err))
+		err := (&Conn{refusals: &refusals{}}).classify(t.Context(), fmt.Errorf("ask: %w", c.err))
 		if fault.Of(err) != c.class || !strings.Contains(err.Error(), c.says) || (c.is != nil && !errors.Is(err, c.is)) {
 			t.Errorf("%v is %v: %v", c.err, fault.Of(err), err)
 		}

@@ -33,13 +33,15 @@ type Log struct {
 	pipeline string
 	maxBytes int64
 	maxBlock int64
+	looks    bool // makes no stream and changes none
 	read     reader
 }
 
 // LogConfig is how a log is kept.
 type LogConfig struct {
 	// MaxBytes is the size at which the log is full. On an embedded server it is also
-	// bounded by the room on the disk; [Log.MaxBytes] returns what holds.
+	// bounded by the room on the disk; [Log.MaxBytes] returns what holds. With 0 the log is
+	// only looked at: it is neither made nor changed.
 	MaxBytes int64
 
 	// MaxBlock is how many bytes a block may take that needs several messages; default
@@ -51,17 +53,15 @@ type LogConfig struct {
 const leastLog = 64 << 20
 
 // Log opens the pipeline's log. The stream is created, or brought to this
-// configuration, if need be and [Config.MustExist] is not set.
+// configuration, if need be and [Config.MustExist] is not set. With [LogConfig.MaxBytes] 0
+// it is opened as it is, and there is [ErrNoStream] if nobody has made it.
 func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, error) {
 	if err := checkName("pipeline", pipeline); err != nil {
 		return nil, err
 	}
-	l := &Log{conn: c, pipeline: pipeline, maxBytes: cfg.MaxBytes}
+	l := &Log{conn: c, pipeline: pipeline, maxBytes: cfg.MaxBytes, looks: cfg.MaxBytes <= 0}
 	l.maxBlock = min(cmp.Or(cfg.MaxBlock, DefaultMaxBlock), c.BlockLimit())
-	if err := l.bound(ctx); err != nil {
-		return nil, err
-	}
-	stream, err := c.stream(ctx, l.config())
+	stream, err := l.open(ctx)
 	if noRoom(err) {
 		return nil, fault.Permanent(fmt.Errorf("NATS has no room for a log of %s (log.max_bytes), beside %s for tasks and state: "+
 			"lower log.max_bytes, "+
@@ -72,6 +72,21 @@ func (c *Conn) Log(ctx context.Context, pipeline string, cfg LogConfig) (*Log, e
 	}
 	l.read = reader{c, stream}
 	return l, nil
+}
+
+// open opens the stream, and notes what maxBytes is in truth.
+func (l *Log) open(ctx context.Context) (jetstream.Stream, error) {
+	if l.looks {
+		stream, err := l.conn.existing(ctx, l.stream())
+		if err == nil {
+			l.maxBytes = stream.CachedInfo().Config.MaxBytes
+		}
+		return stream, err
+	}
+	if err := l.bound(ctx); err != nil {
+		return nil, err
+	}
+	return l.conn.stream(ctx, l.config())
 }
 
 func (l *Log) config() jetstream.StreamConfig {
@@ -91,9 +106,6 @@ func (l *Log) config() jetstream.StreamConfig {
 
 // bound lowers maxBytes to what the disk of an embedded server has left; see [boundedBy].
 func (l *Log) bound(ctx context.Context) error {
-	if l.maxBytes <= 0 {
-		l.maxBytes = 20 << 30
-	}
 	c := l.conn
 	if c.server == nil {
 		return nil
@@ -264,6 +276,9 @@ func (l *Log) Delete(ctx context.Context) error {
 func (l *Log) fail(ctx context.Context, err error) error {
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return l.conn.classify(ctx, err)
+	}
+	if l.looks {
+		return fault.Later(fmt.Errorf("%w: %w", err, &noStreamError{l.stream()}), 0)
 	}
 	if again := l.conn.remake(ctx, l.config()); again != nil {
 		return l.conn.classify(ctx, fmt.Errorf("the log was deleted; make it anew: %w", again))

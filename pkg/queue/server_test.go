@@ -171,14 +171,14 @@ func TestLogIsBoundedByTheDisk(t *testing.T) {
 	if first.MaxBytes() != 150<<20 {
 		t.Errorf("the log has %d bytes", first.MaxBytes())
 	}
-	second, err := conn.Log(ctx, "second", queue.LogConfig{})
+	second, err := conn.Log(ctx, "second", queue.LogConfig{MaxBytes: 20 << 30})
 	if err != nil || second.MaxBytes() != 75<<20 {
 		t.Errorf("the second log has %d bytes (%v)", second.MaxBytes(), err)
 	}
 	if again := mustLog(t, conn, 250<<20); again.MaxBytes() != 150<<20 {
 		t.Errorf("opened again, the log has %d bytes", again.MaxBytes())
 	}
-	if _, err := conn.Log(ctx, "third", queue.LogConfig{}); fault.Of(err) != fault.ClassPermanent {
+	if _, err := conn.Log(ctx, "third", queue.LogConfig{MaxBytes: 20 << 30}); fault.Of(err) != fault.ClassPermanent {
 		t.Errorf("without room: %v", err)
 	}
 }

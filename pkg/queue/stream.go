@@ -49,6 +49,15 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 	return updated, err
 }
 
+// existing opens a stream as it is.
+func (c *Conn) existing(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := c.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = fault.Later(&noStreamError{name}, 0)
+	}
+	return stream, err
+}
+
 // ErrNoStream says that a stream does not exist: nothing was planned yet, or it was deleted.
 var ErrNoStream = errors.New("the stream does not exist")
 

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -134,5 +136,47 @@ func TestOnlyWhatDiffersIsChanged(t *testing.T) {
 	cfg = stream.CachedInfo().Config
 	if cfg.MaxAge != 0 || cfg.MaxBytes != 512<<20 || cfg.Description != "ours" || cfg.Compression != jetstream.S2Compression {
 		t.Errorf("the log is kept as %+v", cfg)
+	}
+}
+
+// TestALookChangesNothing looks at a pipeline by a connection that may make streams.
+func TestALookChangesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	node := natsServer(t, filepath.Join(t.TempDir(), "store"), 2<<30)
+	c := mustOpen(t, queue.Config{URL: node.ClientURL()})
+	made := requested(t, node.ClientURL(), "$JS.API.STREAM.UPDATE.>", "$JS.API.STREAM.CREATE.>")
+	missing := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, queue.ErrNoStream) || fault.Of(err) != fault.ClassLater {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := c.Log(ctx, "pipe", queue.LogConfig{})
+	missing("the log", err)
+	_, err = c.Looking().Tasks(ctx, "pipe")
+	missing("the tasks", err)
+	_, err = c.Looking().State(ctx, "pipe")
+	missing("the state", err)
+	if all := made(); len(all) > 0 {
+		t.Errorf("a look at nothing has asked for %v", all)
+	}
+
+	own := everything(t, node.ClientURL(), 64<<20)
+	made()
+	looked, err := c.Log(ctx, "pipe", queue.LogConfig{})
+	must(t, err)
+	_, err = c.Looking().Tasks(ctx, "pipe")
+	must(t, err)
+	_, err = c.Looking().State(ctx, "pipe")
+	must(t, err)
+	if looked.MaxBytes() != 64<<20 {
+		t.Errorf("the log seems to have %d bytes", looked.MaxBytes())
+	}
+	must(t, own.Delete(ctx))
+	_, err = looked.State(ctx)
+	missing("the deleted log", err)
+	if all := made(); len(all) > 0 {
+		t.Errorf("a look has asked for %v", all)
 	}
 }

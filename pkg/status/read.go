@@ -46,6 +46,7 @@ type SinkFacts struct {
 // there yet is not an error.
 func Read(ctx context.Context, conn *queue.Conn, name string) (Facts, error) {
 	f := Facts{Name: name}
+	conn = conn.Looking()
 	ahead, err := conn.ClockAhead(ctx)
 	if err != nil {
 		return f, err
