@@ -78,8 +78,12 @@ func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error
 	return size, nil
 }
 
-// Hook puts a hook on the connections with every node of a Cluster.
+// Hook puts a hook on the connections with a server, or with every node of a Cluster.
 func Hook(w *Writer, h redis.Hook) error {
+	if client, alone := w.client.(*redis.Client); alone {
+		client.AddHook(h)
+		return nil
+	}
 	return w.client.(*redis.ClusterClient).ForEachMaster(context.Background(), func(_ context.Context, node *redis.Client) error {
 		node.AddHook(h)
 		return nil

@@ -21,6 +21,7 @@ var removalCases = []testCase{
 	{"a reorg of removed blocks", removedBeforeReorg},
 	{"a cancelled removal", removedCancelled},
 	{"removals while others write", removedConcurrently},
+	{"removals while the live lane goes on", removedBesideLane},
 }
 
 // removalKeyCases remove rows of which other blocks have the same key. What had been
@@ -217,6 +218,43 @@ func removedConcurrently(b *env, w sink.Writer) {
 	b.apply(w, cut(span(0, end+12), 7)...)
 	b.wantCoverage(writers[1], span(0, end+12))
 	b.wantRows(chain(span(0, end+12), 0))
+}
+
+// removedBesideLane: only the removals move the live start. If it went back, blocks that
+// were removed would be neither the lane's, which has passed them, nor the history's.
+func removedBesideLane(b *env, w sink.Writer) {
+	const end = 24
+	l := newLane()
+	b.apply(w, data(span(0, 10), 0), l.data(span(10, 12), 0), l.watermark(11, 0))
+	var lane []item
+	for n := block.Number(12); n < end; n++ {
+		lane = append(lane, l.data(span(n, n+1), 0), l.watermark(n, 0))
+	}
+	writers := []sink.Writer{w, b.writer(), b.writer()}
+	b.each(len(writers), func(i int) error {
+		if i == 0 {
+			return b.retryAll(w, lane, 1)
+		}
+		removed := block.Number(0)
+		for range 8 {
+			s, err := writers[i].State(b.Context())
+			if err != nil {
+				return err
+			}
+			if s.Live.Start < removed {
+				return fmt.Errorf("the live start is at %d again, and blocks below %d were removed", s.Live.Start, removed)
+			}
+			removed = s.Live.After()
+			if err := b.retry(writers[i], removal(removed-block.Number(i), removed)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	b.wantConsistent(w, 0)
+	b.apply(w, data(span(0, end), 0))
+	b.wantCoverage(w, span(0, end))
+	b.wantRows(chain(span(0, end), 0))
 }
 
 func removedShown(b *env, w sink.Writer) {

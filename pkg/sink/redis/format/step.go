@@ -57,7 +57,8 @@ func (s *Step) Voids() (from block.Number, beyond bool) {
 func TokenOf(parts int, batch string) string { return strconv.Itoa(parts) + " " + batch }
 
 // Begin starts the header of a step. A live one rests on the live lane being where it
-// was; top is the highest block known, for finality.
+// was: a removal moves its start, and leaves the sequence. top is the highest block known,
+// for finality.
 func (g *Table) Begin(h *Header, top block.Number, before sink.LiveState, live bool) {
 	h.Reset()
 	g.Describe(h)
@@ -66,9 +67,9 @@ func (g *Table) Begin(h *Header, top block.Number, before sink.LiveState, live b
 	}
 	switch {
 	case live && before.Started:
-		h.List("live", strconv.FormatUint(before.Epoch, 10), strconv.FormatUint(before.Seq, 10))
+		h.List("live", strconv.FormatUint(before.Epoch, 10), strconv.FormatUint(before.Seq, 10), HexBlock(before.Start))
 	case live:
-		h.List("live", "", "")
+		h.List("live", "", "", "")
 	}
 }
 

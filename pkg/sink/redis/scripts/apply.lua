@@ -26,7 +26,9 @@ local live = call('HMGET', META, 'epoch', 'seq', 'start', 'floor', 'format')
 if live[5] ~= h.format then return {STALE, 0, 'forgotten'} end
 local floor = live[4]
 if h.live then
-  if (live[1] or '') ~= h.live[1] or (live[2] or '') ~= h.live[2] then return {STALE, 0} end
+  for i = 1, 3 do -- a removal moves the start, and leaves the sequence
+    if (live[i] or '') ~= h.live[i] then return {STALE, 0} end
+  end
 elseif live[3] and (h.to or h.limit or '') > live[3] then
   return {STALE, 0}
 end
