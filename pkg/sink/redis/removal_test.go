@@ -100,7 +100,8 @@ func (c *laneAndRemovals) try(t *testing.T, server func(testing.TB) *server, dur
 		}()
 		select {
 		case err := <-done:
-			if held = false; err != nil {
+			held = false
+			if err != nil {
 				t.Fatal(err)
 			}
 		case <-i.asleep:
