@@ -104,7 +104,7 @@ func TestDeadLettersAreReplayed(t *testing.T) {
 	// A query that is mended is asked again.
 	s.vars["BLOCK"] = "100"
 	s.configure(refusedByAll)
-	command(ops.ExitDone, "1 blocks of sink lake are removed and loaded again, 0 from the log and 1 from Amp: [12, 13)", "dlq", "replay", "--all", "--from-amp")
+	command(ops.ExitDone, "1 block of sink lake is removed and loaded again, 0 from the log and 1 from Amp: [12, 13)", "dlq", "replay", "--all", "--from-amp")
 	command(ops.ExitDone, "", "run")
 	if now := letters(); len(now) != 0 {
 		t.Errorf("dead letters are %q", now)

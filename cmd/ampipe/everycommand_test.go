@@ -167,10 +167,10 @@ func (d *daySite) started() {
 func (d *daySite) retried() {
 	d.Helper()
 	d.says(ops.ExitIncomplete, "could not be read … next: `ampipe failed` shows why", "status")
-	d.says(ops.ExitIncomplete, "logs: blocks [0, … the storage is away … ampipe retry logs --all", "failed")
+	d.says(ops.ExitIncomplete, "logs: blocks [ … the storage is away … ampipe retry logs --all", "failed")
 	d.says(ops.ExitDone, "failed: gave up after … the storage is away", "results --failed")
 	d.says(ops.ExitDone, "none of these blocks has failed", "retry logs 1M")
-	d.says(ops.ExitDone, "blocks: blocks [0, … logs: blocks [0, … are queued again; they are loaded now", "retry --all")
+	d.says(ops.ExitDone, "blocks: blocks [ … logs: blocks [ … are queued again; they are loaded now", "retry --all")
 	d.live("everything is loaded")
 	d.says(ops.ExitDone, "blocks: no block has failed … logs: no block has failed", "failed")
 }
@@ -240,7 +240,7 @@ func (d *daySite) steered() {
 func (d *daySite) looked() {
 	d.Helper()
 	d.says(ops.ExitDone, "blocks: live; everything loaded … logs: live; everything loaded … warehouse  live", "status")
-	d.says(ops.ExitDone, "blocks    0.1 … logs ", "results")
+	d.says(ops.ExitDone, "blocks    0.0 … failed: … done … logs  ", "results")
 	d.says(ops.ExitDone, "ready", "health readyz --address "+d.listen)
 	d.says(ops.ExitDone, "", "health livez --address "+d.listen)
 	d.says(ops.ExitIncomplete, "about safety", "doctor")
