@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
-	return runStage(ctx, p, rolePlanner, o, stagePlanner, func(ctx context.Context, s *stages) error {
+	return runStage(ctx, p, rolePlanner, o, stagePlanner, startPage, func(ctx context.Context, s *stages) error {
 		started := time.Now()
 		source, err := openSource(ctx, p)
 		if err != nil {
@@ -69,7 +70,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 // RunExtractor runs the workers of a pipeline until ctx ends. It waits for the
 // plan.
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
-	return runStage(ctx, p, roleExtractor, o, stageExtractor, func(ctx context.Context, s *stages) error {
+	return runStage(ctx, p, roleExtractor, o, stageExtractor, nil, func(ctx context.Context, s *stages) error {
 		s.meter.Extracts()
 		source, err := openSource(ctx, p)
 		if err != nil {
@@ -92,7 +93,7 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 	if _, err := newWriter(o, c); err != nil {
 		return refused(err)
 	}
-	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), func(ctx context.Context, s *stages) (err error) {
+	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), nil, func(ctx context.Context, s *stages) (err error) {
 		s.meter.Applies(c.Name)
 		spec, err := s.waitSpec(ctx, stageSink(c.Name))
 		if err != nil {
@@ -116,10 +117,17 @@ func checkServer(p *config.Pipeline) error {
 		"set nats.url instead of nats.embedded", p.Name))
 }
 
+// pageStarter is startPage, where there is a page. It is named only there: its buttons run
+// commands, which know the embedded NATS server, and the linker leaves that out elsewhere.
+type pageStarter func(
+	ctx context.Context, pipelines []*config.Pipeline, role string, routes map[string]http.Handler, o Options,
+) (*servedPage, error)
+
 // runStage runs one stage in a process of its own. NATS, and what the planner makes there,
 // may come up later than it.
 func runStage(
-	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, run func(context.Context, *stages) error,
+	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, showPage pageStarter,
+	run func(context.Context, *stages) error,
 ) (err error) {
 	ctx, release := ops.Interruptible(ctx)
 	defer release()
@@ -136,8 +144,8 @@ func runStage(
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if role == rolePlanner {
-		page, err := startPage(ctx, []*config.Pipeline{p}, role, routes, o)
+	if showPage != nil {
+		page, err := showPage(ctx, []*config.Pipeline{p}, role, routes, o)
 		if err != nil {
 			return err
 		}
