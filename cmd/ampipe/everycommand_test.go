@@ -134,7 +134,7 @@ func (d *daySite) post(method, path, body string) {
 func (d *daySite) started() {
 	d.Helper()
 	d.says(ops.ExitDone, "Everything is in order. Next: ampipe plan logs", "check")
-	d.says(ops.ExitDone, "pipeline  blocks … pipeline  logs … 2 of 100 blocks each", "plan")
+	d.says(ops.ExitDone, "pipeline  blocks … pipeline  logs … blocks each", "plan")
 	d.post(http.MethodPost, "/faults", `{"bandwidth": 20000}`)
 	run := d.start("run", "--listen", d.listen)
 	d.stopRun = func() {

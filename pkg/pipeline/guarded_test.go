@@ -153,7 +153,9 @@ func (g *guarded) check() {
 func (g *guarded) open(role string) *queue.Conn {
 	g.Helper()
 	var conn *queue.Conn
-	err := fault.Retry(g.Context(), quickly, func(ctx context.Context) (err error) {
+	limited, cancel := context.WithTimeout(g.Context(), time.Minute)
+	defer cancel()
+	err := fault.Retry(limited, quickly, func(ctx context.Context) (err error) {
 		conn, err = queue.Open(ctx, queue.Config{
 			URL: g.nats, Role: role, User: role, Password: g.shipped.Password(role), Replicas: g.replicas, MustExist: true,
 		})
