@@ -135,7 +135,7 @@ func (d *daySite) started() {
 	d.Helper()
 	d.says(ops.ExitDone, "Everything is in order. Next: ampipe plan logs", "check")
 	d.says(ops.ExitDone, "pipeline  blocks … pipeline  logs … blocks each", "plan")
-	d.post(http.MethodPost, "/faults", `{"bandwidth": 20000}`)
+	d.post(http.MethodPost, "/faults", `{"bandwidth": 5000}`)
 	run := d.start("run", "--listen", d.listen)
 	d.stopRun = func() {
 		if err := run.Process.Signal(os.Interrupt); err != nil {

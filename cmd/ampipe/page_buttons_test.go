@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"html"
 	"io"
 	"net/http"
@@ -91,9 +92,20 @@ func (s *site) pressButtons(address string) {
 	if _, out := s.command(firstMinute, "", "pause", "lake"); !says(v.press("pause", form()), out) {
 		s.Errorf("paused again, the page does not say %q", out)
 	}
-	if html := v.press("resume", form()); !says(html, "logs: sink lake continues") || !strings.Contains(html, ">Pause lake<") {
+	if html := v.press("resume", form()); !says(html, "logs: sink lake continues") {
 		s.Errorf("resume: %s", html)
 	}
+	s.until("the button that pauses", func() bool { // the sink reports it a moment later
+		answer, err := v.Get(v.url)
+		if err != nil {
+			s.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			s.Fatal(err)
+		}
+		return strings.Contains(string(body), ">Pause lake<")
+	})
 	for what, c := range map[string]struct {
 		verb    string
 		form    url.Values
