@@ -64,7 +64,8 @@ func TestRealPipelines(t *testing.T) {
 	}
 	running.Wait()
 	for _, r := range rules.alerts() {
-		if !shown.fired[r.Alert] {
+		// None of the pipelines here has a destination that refuses to remove blocks.
+		if !shown.fired[r.Alert] && r.Alert != "AmpipeReplayFailed" {
 			t.Errorf("%s has not fired", r.Alert)
 		}
 	}
