@@ -36,7 +36,6 @@ and are shown while the pipeline runs or not.`,
 func replayLettersCommand(flags *cli.Flags) *cobra.Command {
 	var of pipeline.Letters
 	var as pipeline.ReplayOptions
-	var all, asJSON bool
 	c := &cobra.Command{
 		Use:   "replay [PIPELINE…] [RANGE…]",
 		Short: "Load the blocks of dead letters again",
@@ -50,32 +49,18 @@ Blocks that a reorg may still replace are left out, and the exit code is 3. Wher
 processes have users of their own in NATS it needs the planner's.`,
 		ValidArgsFunction: flags.Pipelines,
 	}
-	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
-	c.Flags().BoolVar(&all, "all", false, "all dead letters")
 	c.Flags().BoolVar(&as.FromAmp, "from-amp", false, "read nothing from the log: it holds the rows of the query as it was")
 	c.Flags().BoolVar(&as.DryRun, "dry-run", false, "only say what would be done")
-	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		names, ranges, err := splitRanges(flags, args)
-		if err != nil {
-			return ops.Config(err)
-		}
-		if all == (len(ranges) > 0) {
-			return ops.Config(errors.New("name either the blocks whose dead letters to load again, such as 16M:17M, or --all; " +
-				"`ampipe dlq list` shows what there is"))
-		}
-		of.Ranges = ranges
-		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-			o.JSON = asJSON
+	changeLetters(flags, c, &of, errors.New("name either the blocks whose dead letters to load again, such as 16M:17M, or --all; "+
+		"`ampipe dlq list` shows what there is"),
+		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			return pipeline.ReplayDeadLetters(ctx, p, o, of, as)
-		})(c, names)
-	}
+		})
 	return c
 }
 
 func dropLettersCommand(flags *cli.Flags) *cobra.Command {
 	var of pipeline.Letters
-	var all, asJSON bool
 	c := &cobra.Command{
 		Use:   "drop [PIPELINE…] [RANGE…]",
 		Short: "Remove dead letters",
@@ -85,6 +70,21 @@ destination, and verify names their blocks from then on.
 Where processes have users of their own in NATS it needs the planner's.`,
 		ValidArgsFunction: flags.Pipelines,
 	}
+	changeLetters(flags, c, &of, errors.New("name either the blocks whose dead letters to drop, such as 16M:17M, or --all; "+
+		"`ampipe dlq list` shows what there is"),
+		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+			return pipeline.DropDeadLetters(ctx, p, o, of)
+		})
+	return c
+}
+
+// changeLetters has a command do something with the dead letters that its flags and ranges
+// name, which is of. unnamed is the error if they name none.
+func changeLetters(
+	flags *cli.Flags, c *cobra.Command, of *pipeline.Letters, unnamed error,
+	do func(context.Context, *config.Pipeline, pipeline.Options) error,
+) {
+	var all, asJSON bool
 	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
 	c.Flags().BoolVar(&all, "all", false, "all dead letters")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line")
@@ -94,16 +94,14 @@ Where processes have users of their own in NATS it needs the planner's.`,
 			return ops.Config(err)
 		}
 		if all == (len(ranges) > 0) {
-			return ops.Config(errors.New("name either the blocks whose dead letters to drop, such as 16M:17M, or --all; " +
-				"`ampipe dlq list` shows what there is"))
+			return ops.Config(unnamed)
 		}
 		of.Ranges = ranges
 		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 			o.JSON = asJSON
-			return pipeline.DropDeadLetters(ctx, p, o, of)
+			return do(ctx, p, o)
 		})(c, names)
 	}
-	return c
 }
 
 // lettersCommand returns a command about dead letters.

@@ -1,8 +1,8 @@
 // Package page serves a web page that shows how pipelines are: the sentence, the map of
 // their blocks, sinks, reorgs, failed partitions and processes. It is rendered here, of the
 // model and in the words of package status, and kept current by server-sent events. It needs
-// nothing from elsewhere. Nothing can be changed by it unless it has a token: then whoever
-// signs in with that has buttons.
+// nothing from elsewhere. Nothing can be changed by it unless it has a token: signing in with
+// that brings buttons.
 package page
 
 import (

@@ -33,8 +33,8 @@ func (j *replay) mark(ctx context.Context) error {
 	return j.save(ctx, func(q *state.Replay) { q.Before = &mark })
 }
 
-// settle removes the letters of blocks that were removed and are there again, whoever has
-// loaded them. A row that was refused again has become the same letter again before its
+// settle removes the letters of blocks that were removed and are there again, no
+// matter which process has loaded them. A row that was refused again has become the same letter again before its
 // block was committed, and that one comes after the mark. So a row is always in the
 // destination, or a letter, or of a block that is still to come.
 func (r *Replayer) settle(ctx context.Context, request state.Replay, rev uint64) error {
