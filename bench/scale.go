@@ -13,6 +13,9 @@ type scale struct {
 	memoryTurns int
 
 	followed int // blocks of a live chain, one a second
+
+	slowBlocks int // that a slow source has and that are loaded
+	slowSteps  int // of each series, at most
 }
 
 // rowsPerBlock is what the development server is told to make.
@@ -22,10 +25,12 @@ var (
 	full = scale{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
 		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, followed: 120,
+		slowBlocks: 1000, slowSteps: 5,
 	}
 	smoke = scale{
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
 		memory: [2]int{20_000, 40_000}, memoryTurns: 1, followed: 3,
+		slowBlocks: 20, slowSteps: 2,
 	}
 )
 

@@ -50,6 +50,8 @@ type FollowOptions struct {
 	// [ErrStalled] and asked for again, and one that was just opened while the head is
 	// below where it resumes as [ErrBehind]. Defaults to none.
 	Head string
+	// Split says how a range that is long is read faster than by the stream. May be nil.
+	Split *Split
 	// Explain receives an [ErrRow], with the block after which the stream is asked for
 	// again, and returns the error to report in its place, such as the same error with the
 	// block that causes it. It is called between two connections and may take its time;
@@ -127,6 +129,9 @@ type following struct {
 	schema   *arrow.Schema // of the first connection
 	retrier  fault.Retrier
 	forking  time.Time // since when the fork is searched for; zero: it is not
+
+	unsplit    block.Number // ranges that end here or below are not split
+	splitTries int          // that have failed since a range was completed
 }
 
 // runWatched runs the loop beside its watchdog, which ends also when the consumer
@@ -144,6 +149,12 @@ func (f *following) run(ctx context.Context) error {
 	for {
 		began := time.Now()
 		err := f.connection(ctx)
+		if errors.Is(err, errSplit) {
+			err = f.split(ctx)
+			if err == nil {
+				continue
+			}
+		}
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errLeft) {
 			return fault.Later(fmt.Errorf("%s: %w", opGet, cause), 0)
 		}
@@ -297,7 +308,7 @@ func (f *following) sameSchema(schema *arrow.Schema) error {
 
 // message yields the events of one message.
 func (f *following) message(m Message) error {
-	rows := m.Record.NumRows() > 0
+	rows, before := m.Record.NumRows() > 0, f.tracker.open
 	v, err := f.tracker.take(m.Metadata, rows)
 	if err != nil {
 		return err
@@ -308,18 +319,29 @@ func (f *following) message(m Message) error {
 	if v.restart != nil {
 		return fmt.Errorf("%s: %w", opGet, v.restart)
 	}
+	begins := f.tracker.open != before && (before == nil || v.undo != nil)
+	if begins && f.splits(m) {
+		return errSplit
+	}
 	if rows && !f.yield(Rows{Record: m.Record, Range: m.Ranges[0]}, nil) {
 		return errLeft
 	}
 	if !m.Complete {
 		return nil
 	}
-	if w := f.tracker.close(); w != nil {
-		f.retrier.Progress()
-		f.forking = time.Time{}
-		if !f.yield(*w, nil) {
-			return errLeft
-		}
+	return f.complete()
+}
+
+// complete completes the open range, if there is one.
+func (f *following) complete() error {
+	w := f.tracker.close()
+	if w == nil {
+		return nil
+	}
+	f.retrier.Progress()
+	f.forking, f.splitTries = time.Time{}, 0
+	if !f.yield(*w, nil) {
+		return errLeft
 	}
 	return nil
 }

@@ -41,11 +41,20 @@ type model struct {
 	blocks []amptest.Block // the canonical ones
 	fork   byte
 	reorgs int
+	split  *amp.Split
 }
 
 func (m *model) run() {
 	m.chain = amptest.NewChain(amptest.Network, amptest.Schema)
-	m.srv = amptest.Start(m.T, m.chain.Answer)
+	m.srv = amptest.Start(m.T, func(q amptest.Query) amptest.Answer {
+		if r, ok := asked(q); ok {
+			return m.chain.Batch(r)
+		}
+		return m.chain.Answer(q)
+	})
+	if m.random.IntN(2) == 0 {
+		m.split = &amp.Split{Streams: 2 + m.random.IntN(3), Query: batchOf, From: 1 + m.random.Uint64N(8), Memory: 1}
+	}
 	m.client = open(m.T, amp.Config{URL: m.srv.URL()})
 	m.chain.Window(1 + m.random.Uint64N(30))
 	m.extend(block.Number(m.random.IntN(2)*1000), 1+m.random.IntN(20))
@@ -60,7 +69,7 @@ func (m *model) run() {
 	m.srv.Next(func(amptest.Query) amptest.Fault { return amptest.Pass() })
 	if table.head() != m.chain.Head() || table.unfinished {
 		o := table.restart()
-		o.Backoff = quick.Backoff
+		o.Backoff, o.Split = quick.Backoff, m.split
 		followTo(m.T, m.client, query, o, table, m.chain.Head())
 	}
 	want := map[block.Number][]string{}
@@ -77,7 +86,7 @@ func (m *model) follow(table *table, events int) {
 		return
 	}
 	o := table.restart()
-	o.Backoff = quick.Backoff
+	o.Backoff, o.Split = quick.Backoff, m.split
 	for e, err := range m.client.Follow(m.Context(), query, o) {
 		if err == nil {
 			err = table.apply(e)

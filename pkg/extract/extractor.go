@@ -121,17 +121,21 @@ func (x *Extractor) Run(ctx context.Context) error {
 	}()
 	g, take := errgroup.WithContext(ctx)
 	x.detached = newDetachedTasks(g)
-	workers := x.Resize
-	if workers == nil {
-		workers = pool.Of(x.Workers)
-	}
 	g.Go(func() error {
-		return workers.Run(func(leave <-chan struct{}, i int) error {
+		return x.workers().Run(func(leave <-chan struct{}, i int) error {
 			return x.work(work, take, leave, queue.PartitionTask, i)
 		})
 	})
 	g.Go(func() error { return x.work(work, take, nil, queue.LiveTask, 0) })
 	return g.Wait()
+}
+
+// workers returns how many read at once.
+func (x *Extractor) workers() *pool.Size {
+	if x.Resize != nil {
+		return x.Resize
+	}
+	return pool.Of(x.Workers)
 }
 
 // work is one worker of a kind of tasks: it handles one task at a time until take ends, or

@@ -148,6 +148,9 @@ func (l *lane) options() amp.FollowOptions {
 			}
 		},
 	}
+	if workers := l.x.workers().N(); workers > 1 {
+		o.Split = &amp.Split{Streams: workers, Query: func(r block.Range) string { return l.query.Wrap(l.spec.BlockColumn, r) }}
+	}
 	if l.spec.MaxBlock != nil {
 		o.Silence = cmp.Or(l.x.NotYet, notYet)
 	}
@@ -197,7 +200,12 @@ func (l *lane) rows(ctx context.Context, e amp.Rows) error {
 	if err != nil {
 		return fault.Permanent(err)
 	}
-	return l.append(ctx, groups)
+	if err := l.append(ctx, groups); err != nil || !l.cutter.Done() {
+		return err
+	}
+	l.release() // the rest of the range is beyond max_block
+	l.next = *l.spec.MaxBlock
+	return nil
 }
 
 func (l *lane) append(ctx context.Context, groups []entry.Group) error {

@@ -65,6 +65,34 @@ func TestAReorgAfterARestartCountsItsBlocks(t *testing.T) {
 	}
 }
 
+// TestTheLaneCatchesUpWithItsWorkers: with one worker there is one stream.
+func TestTheLaneCatchesUpWithItsWorkers(t *testing.T) {
+	t.Parallel()
+	for _, workers := range []int{1, 3} {
+		s := newScriptedChain(t, 0, 10, one, grow(2))
+		st := newLiveEnv(t, nil, "test", s, 10, nil)
+		p := st.process()
+		p.x.Workers = workers
+		p.start()
+		p.until(s.finished)
+		p.end()
+		split := s.options()[0].Split
+		if workers == 1 {
+			if split != nil {
+				t.Errorf("one worker reads with %+v", split)
+			}
+			continue
+		}
+		if split == nil || split.Streams != workers {
+			t.Fatalf("%d workers read with %+v", workers, split)
+		}
+		query := split.Query(block.Range{Start: 10, End: 12})
+		if !strings.Contains(query, "_block_num >= 10") || !strings.HasSuffix(query, "ORDER BY q._block_num") {
+			t.Error(query)
+		}
+	}
+}
+
 func TestALaneFromTheFirstBlockHasNoCursor(t *testing.T) {
 	t.Parallel()
 	s := newScriptedChain(t, 5, 5, one, grow(3), reorg(5, 1))

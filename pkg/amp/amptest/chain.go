@@ -140,6 +140,17 @@ func (c *Chain) At(n block.Number) block.Cursor {
 	return c.cursor(c.canonical[n-c.canonical[0].Number])
 }
 
+// Blocks returns the blocks of the chain as it is now.
+func (c *Chain) Blocks() []Block {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []Block
+	for _, l := range c.canonical {
+		all = append(all, l.Block)
+	}
+	return all
+}
+
 // Batch answers a batch query for the blocks of r with the rows the chain has now.
 func (c *Chain) Batch(r block.Range) Answer {
 	c.mu.Lock()
