@@ -36,9 +36,9 @@ func replayLettersCommand(flags *cli.Flags) *cobra.Command {
 	var as pipeline.ReplayOptions
 	c := lettersCommand(flags, "replay", "Load the blocks of dead letters again",
 		`Loads the blocks again that have dead letters: of the ranges, or all with --all. Do so
-once the table or the types are mended. The blocks are removed from the destination,
+once the table or the types are fixed. The blocks are removed from the destination,
 rows and coverage, and come from the log as far as it has them, else from Amp, as by
-ampipe replay; after the query was mended give --from-amp. A row that is accepted now
+ampipe replay; after the query was changed give --from-amp. A row that is accepted now
 is there, and its letter is gone; one that is refused again stays a letter.
 
 Blocks that a reorg may still replace are left out, and the exit code is 3. Where
