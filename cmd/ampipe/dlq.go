@@ -8,7 +8,6 @@ import (
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
 	"github.com/ampipe/ampipe/pkg/config"
-	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
@@ -34,98 +33,56 @@ and are shown while the pipeline runs or not.`,
 }
 
 func replayLettersCommand(flags *cli.Flags) *cobra.Command {
-	var of pipeline.Letters
 	var as pipeline.ReplayOptions
-	c := &cobra.Command{
-		Use:   "replay [PIPELINE…] [RANGE…]",
-		Short: "Load the blocks of dead letters again",
-		Long: `Loads the blocks again that have dead letters: of the ranges, or all with --all. Do so
-once the table or the types are mended. The blocks are removed from the destination,
+	c := lettersCommand(flags, "replay", "Load the blocks of dead letters again",
+		`Loads the blocks again that have dead letters: of the ranges, or all with --all. Do so
+once the table or the types are fixed. The blocks are removed from the destination,
 rows and coverage, and come from the log as far as it has them, else from Amp, as by
-ampipe replay; after the query was mended give --from-amp. A row that is accepted now
+ampipe replay; after the query was changed give --from-amp. A row that is accepted now
 is there, and its letter is gone; one that is refused again stays a letter.
 
 Blocks that a reorg may still replace are left out, and the exit code is 3. Where
 processes have users of their own in NATS it needs the planner's.`,
-		ValidArgsFunction: flags.Pipelines,
-	}
-	c.Flags().BoolVar(&as.FromAmp, "from-amp", false, "read nothing from the log: it holds the rows of the query as it was")
-	c.Flags().BoolVar(&as.DryRun, "dry-run", false, "only say what would be done")
-	changeLetters(flags, c, &of, errors.New("name either the blocks whose dead letters to load again, such as 16M:17M, or --all; "+
-		"`ampipe dlq list` shows what there is"),
-		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
+		eachSink, func(ctx context.Context, p *config.Pipeline, o pipeline.Options, of pipeline.Letters) error {
 			return pipeline.ReplayDeadLetters(ctx, p, o, of, as)
 		})
+	c.Flags().BoolVar(&as.FromAmp, "from-amp", false, "read nothing from the log: it holds the rows of the query as it was")
+	c.Flags().BoolVar(&as.DryRun, "dry-run", false, "only say what would be done")
+	orAll(flags, c, allLetters, errors.New("name either the blocks whose dead letters to load again, such as 16M:17M, or --all; "+
+		"`ampipe dlq list` shows what there is"))
 	return c
 }
 
 func dropLettersCommand(flags *cli.Flags) *cobra.Command {
-	var of pipeline.Letters
-	c := &cobra.Command{
-		Use:   "drop [PIPELINE…] [RANGE…]",
-		Short: "Remove dead letters",
-		Long: `Removes the dead letters of the ranges, or all with --all. Their rows stay out of the
+	c := lettersCommand(flags, "drop", "Remove dead letters",
+		`Removes the dead letters of the ranges, or all with --all. Their rows stay out of the
 destination, and verify names their blocks from then on.
 
 Where processes have users of their own in NATS it needs the planner's.`,
-		ValidArgsFunction: flags.Pipelines,
-	}
-	changeLetters(flags, c, &of, errors.New("name either the blocks whose dead letters to drop, such as 16M:17M, or --all; "+
-		"`ampipe dlq list` shows what there is"),
-		func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-			return pipeline.DropDeadLetters(ctx, p, o, of)
-		})
+		eachSink, pipeline.DropDeadLetters)
+	orAll(flags, c, allLetters, errors.New("name either the blocks whose dead letters to drop, such as 16M:17M, or --all; "+
+		"`ampipe dlq list` shows what there is"))
 	return c
 }
 
-// changeLetters has a command do something with the dead letters that its flags and ranges
-// name, which is of. unnamed is the error if they name none.
-func changeLetters(
-	flags *cli.Flags, c *cobra.Command, of *pipeline.Letters, unnamed error,
-	do func(context.Context, *config.Pipeline, pipeline.Options) error,
-) {
-	var all, asJSON bool
-	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
-	c.Flags().BoolVar(&all, "all", false, "all dead letters")
-	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		names, ranges, err := splitRanges(flags, args)
-		if err != nil {
-			return ops.Config(err)
-		}
-		if all == (len(ranges) > 0) {
-			return ops.Config(unnamed)
-		}
-		of.Ranges = ranges
-		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-			o.JSON = asJSON
-			return do(ctx, p, o)
-		})(c, names)
-	}
-}
+// What the help says of flags of commands that change dead letters.
+const (
+	allLetters = "all dead letters"
+	eachSink   = "print a JSON object for each sink, in a line"
+)
 
 // lettersCommand returns a command about dead letters.
 func lettersCommand(
 	flags *cli.Flags, name, short, long, json string,
 	do func(context.Context, *config.Pipeline, pipeline.Options, pipeline.Letters) error,
 ) *cobra.Command {
-	var of pipeline.Letters
+	var sink string
 	var asJSON bool
-	c := &cobra.Command{
-		Use: name + " [PIPELINE…] [RANGE…]", Short: short, Long: long, ValidArgsFunction: flags.Pipelines,
-	}
-	c.Flags().StringVar(&of.Sink, "sink", "", "only of the sink of this name")
+	c := eachRange(flags, name, short, long, func(ctx context.Context, p *config.Pipeline, o pipeline.Options, ranges []string) error {
+		o.JSON = asJSON
+		return do(ctx, p, o, pipeline.Letters{Sink: sink, Ranges: ranges})
+	})
+	c.Flags().StringVar(&sink, "sink", "", "only of the sink of this name")
 	c.Flags().BoolVar(&asJSON, "json", false, json)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		names, ranges, err := splitRanges(flags, args)
-		if err != nil {
-			return ops.Config(err)
-		}
-		of.Ranges = ranges
-		return forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-			o.JSON = asJSON
-			return do(ctx, p, o, of)
-		})(c, names)
-	}
 	return c
 }

@@ -24,7 +24,7 @@ but costs speed or safety: settings of NATS and of the destinations, disks, cloc
 old the newest block of Amp is. Each finding comes with what to do. Nothing is changed,
 and pipelines may run meanwhile.
 
-The exit code is 0 if there is nothing to mend, 3 if there are findings, and 1 if
+The exit code is 0 if there is nothing to fix, 3 if there are findings, and 1 if
 something could not be looked at.`,
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {

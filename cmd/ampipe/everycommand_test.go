@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/ops"
+	"github.com/ampipe/ampipe/pkg/queue/queuetest"
 	"github.com/ampipe/ampipe/pkg/status"
 )
 
@@ -295,22 +296,11 @@ func natsCluster(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		node, err := server.NewServer(&server.Options{
+		node := queuetest.Start(t, &server.Options{
 			ServerName: fmt.Sprint("node", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, MaxPayload: 8 << 20,
-			NoSigs: true, NoLog: true, JetStream: true, JetStreamMaxStore: 2 << 30, StoreDir: filepath.Join(dir, fmt.Sprint(i)),
+			JetStream: true, JetStreamMaxStore: 2 << 30, StoreDir: filepath.Join(dir, fmt.Sprint(i)),
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: at.Port}, Routes: routes,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		node.Start()
-		t.Cleanup(func() {
-			node.Shutdown()
-			node.WaitForShutdown()
-		})
-		if !node.ReadyForConnections(30 * time.Second) {
-			t.Fatal("a NATS server did not start")
-		}
 		nodes, urls = append(nodes, node), append(urls, node.ClientURL())
 	}
 	for deadline := time.Now().Add(firstMinute); ; time.Sleep(20 * time.Millisecond) {

@@ -59,9 +59,9 @@ func dropCommand(flags *cli.Flags) *cobra.Command {
 		Use:   "drop PIPELINE",
 		Short: "Remove a pipeline from NATS; destinations stay",
 		Long: `Removes the log, the tasks, the dead letters and the state of a pipeline of which no
-process runs. It shows what goes, and removes it only with --yes. Destinations stay as they are, with
-what they record about the blocks that they hold: a pipeline of the same name and
-tables that is started later reads only what they lack.
+process runs. It shows what goes, and removes it only with --yes. Destinations stay as
+they are, with what they record about the blocks that they hold: a pipeline of the same
+name and tables that is started later reads only what they lack.
 ` + needsAll,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: flags.Pipelines,

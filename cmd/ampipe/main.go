@@ -31,7 +31,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe retry     load them again
   ampipe doctor    look for what costs speed or safety
   ampipe replay    remove blocks from a destination and load them again
-  ampipe dlq       show, or drop, the rows that destinations have refused
+  ampipe dlq       show, load or drop the rows that destinations have refused
   ampipe pause     have a sink stand still; ampipe resume lets it continue
   ampipe forget    let go what NATS keeps of a sink that is not wanted any more
   ampipe drop      remove a pipeline from NATS; destinations stay

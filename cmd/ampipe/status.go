@@ -41,23 +41,16 @@ pass by itself, and 1 if somebody has to act.`,
 			}
 			viewer := pipeline.NewViewer(pipelines)
 			defer viewer.Close()
-			if !watch {
-				overview := viewer.Look(c.Context())
-				if c.Context().Err() != nil {
-					return context.Cause(c.Context())
-				}
-				if err := show(c.OutOrStdout(), overview, asJSON, false); err != nil {
-					return err
-				}
-				return pipeline.Unwell(overview)
-			}
 			for {
 				overview := viewer.Look(c.Context())
 				if c.Context().Err() != nil {
 					return context.Cause(c.Context())
 				}
-				if err := show(c.OutOrStdout(), overview, asJSON, true); err != nil {
+				if err := show(c.OutOrStdout(), overview, asJSON, watch); err != nil {
 					return err
+				}
+				if !watch {
+					return pipeline.Unwell(overview)
 				}
 				if err := fault.Sleep(c.Context(), watchEvery); err != nil {
 					return err

@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +28,7 @@ func writeArchive(path, folder string, files map[string]string, at time.Time) (e
 	}()
 	packed := gzip.NewWriter(out)
 	archive := tar.NewWriter(packed)
-	for _, name := range sorted(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if err := addFile(archive, folder+"/"+name, files[name], at); err != nil {
 			return fmt.Errorf("add %s: %w", name, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -110,7 +111,7 @@ func (r *release) encodeBill(
 		},
 	}
 	list := make([]cdx.Component, 0, len(components))
-	for _, ref := range sorted(components) {
+	for _, ref := range slices.Sorted(maps.Keys(components)) {
 		list = append(list, components[ref])
 	}
 	bill.Components, bill.Dependencies = &list, &dependencies

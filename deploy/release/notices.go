@@ -170,12 +170,8 @@ func isLegal(name string) bool {
 	default:
 		return false
 	}
-	for _, prefix := range []string{"LICENSE", "LICENCE", "COPYING", "UNLICENSE"} {
-		if strings.HasPrefix(upper, prefix) {
-			return true
-		}
-	}
-	return isNotice(name)
+	begins := func(word string) bool { return strings.HasPrefix(upper, word) }
+	return slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "UNLICENSE"}, begins) || isNotice(name)
 }
 
 // isNotice reports whether a file of that name goes beside a licence.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -128,11 +129,10 @@ func (c Code) MarshalText() ([]byte, error) {
 
 // UnmarshalText reads a name.
 func (c *Code) UnmarshalText(text []byte) error {
-	for code, name := range names {
-		if name == string(text) {
-			*c = Code(code)
-			return nil
-		}
+	code := slices.Index(names[:], string(text))
+	if code < 0 {
+		return fmt.Errorf("%q is not a gRPC code such as UNAVAILABLE", text)
 	}
-	return fmt.Errorf("%q is not a gRPC code such as UNAVAILABLE", text)
+	*c = Code(code)
+	return nil
 }

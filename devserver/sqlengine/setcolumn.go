@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"reflect"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -26,9 +27,7 @@ func setColumn(chunk duckdb.DataChunk, column int, from arrow.Array, at, rows in
 		return setEach(chunk, column, a, at, rows)
 	case *array.String:
 		return setEach(chunk, column, a, at, rows)
-	case *array.FixedSizeBinary:
-		return setEach(chunk, column, a, at, rows)
-	case *array.Binary:
+	case values[[]byte]:
 		return setEach(chunk, column, a, at, rows)
 	}
 	for i := range rows {
@@ -94,13 +93,7 @@ func goValue(a arrow.Array, i int) (any, error) {
 		return a.Value(i), nil
 	case *array.Float64:
 		return a.Value(i), nil
-	case *array.FixedSizeBinary:
-		return a.Value(i), nil
-	case *array.Binary:
-		return a.Value(i), nil
-	case *array.LargeBinary:
-		return a.Value(i), nil
-	case *array.BinaryView:
+	case values[[]byte]:
 		return a.Value(i), nil
 	case array.StringLike:
 		return a.Value(i), nil
@@ -159,28 +152,16 @@ func goStruct(a *array.Struct, i int) (any, error) {
 // integer widens any of the driver's numbers.
 func integer(value any) (*big.Int, bool) {
 	switch v := value.(type) {
-	case int8:
-		return big.NewInt(int64(v)), true
-	case int16:
-		return big.NewInt(int64(v)), true
-	case int32:
-		return big.NewInt(int64(v)), true
-	case int64:
-		return big.NewInt(v), true
-	case uint8:
-		return new(big.Int).SetUint64(uint64(v)), true
-	case uint16:
-		return new(big.Int).SetUint64(uint64(v)), true
-	case uint32:
-		return new(big.Int).SetUint64(uint64(v)), true
-	case uint64:
-		return new(big.Int).SetUint64(v), true
 	case *big.Int:
 		return v, true
 	case duckdb.Decimal:
-		if v.Scale == 0 {
-			return v.Value, true
-		}
+		return v.Value, v.Scale == 0
+	}
+	switch v := reflect.ValueOf(value); {
+	case v.CanInt():
+		return big.NewInt(v.Int()), true
+	case v.CanUint():
+		return new(big.Int).SetUint64(v.Uint()), true
 	}
 	return nil, false
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,20 +37,12 @@ var errTried = errors.New("only a trial")
 
 // Check makes the table in a transaction that is rolled back.
 func (w *Writer) Check(ctx context.Context, t sink.Table) error {
-	err := w.Reach(ctx)
-	if err != nil {
-		return err
-	}
 	path := w.cfg.Path
 	if !w.exists() {
 		path = ":memory:" // a check must not make the file
 	}
-	err = w.open(ctx, t, path, "?mode=rw", func(ctx context.Context, tx *sql.Tx) error {
-		err := w.create(ctx, tx)
-		if err != nil {
-			return err
-		}
-		return errTried
+	err := w.open(ctx, t, path, "?mode=rw", func(ctx context.Context, tx *sql.Tx) error {
+		return cmp.Or(w.create(ctx, tx), errTried)
 	})
 	if errors.Is(err, errTried) {
 		return nil
@@ -61,10 +53,6 @@ func (w *Writer) Check(ctx context.Context, t sink.Table) error {
 // Open makes the table if it is not there, and the database with it. Others can read it
 // while it is written.
 func (w *Writer) Open(ctx context.Context, t sink.Table) error {
-	err := w.Reach(ctx)
-	if err != nil {
-		return err
-	}
 	return w.open(ctx, t, w.cfg.Path, "?mode=rwc&_pragma=journal_mode(WAL)", w.create)
 }
 
@@ -74,7 +62,7 @@ func (w *Writer) OpenStored(ctx context.Context, t sink.Table) error {
 		return fault.Permanent(fmt.Errorf("%s is not there: load it first", w.cfg.Path))
 	}
 	return w.open(ctx, t, w.cfg.Path, "?mode=rw", func(ctx context.Context, tx *sql.Tx) error {
-		_, err := w.readCommitState(ctx, tx)
+		_, err := readCommitState(tx.QueryRowContext(ctx, selectCommitState, w.name))
 		return err
 	})
 }
@@ -92,10 +80,13 @@ func (w *Writer) Close() error {
 
 func (w *Writer) exists() bool {
 	_, err := os.Stat(w.cfg.Path)
-	return !errors.Is(err, fs.ErrNotExist)
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 func (w *Writer) open(ctx context.Context, t sink.Table, path, mode string, prepare func(context.Context, *sql.Tx) error) error {
+	if err := w.Reach(ctx); err != nil {
+		return err
+	}
 	g, err := newTable(w.cfg, t)
 	if err != nil {
 		return err
@@ -128,23 +119,23 @@ func (w *Writer) create(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	var owner, definition string
-	err = tx.QueryRowContext(ctx, "SELECT owner, definition FROM ampipe_state WHERE name = ?", w.table.name).Scan(&owner, &definition)
+	err = tx.QueryRowContext(ctx, "SELECT owner, definition FROM ampipe_state WHERE name = ?", w.name).Scan(&owner, &definition)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:
 		return err
-	case owner != w.table.owner:
-		return fault.Permanent(fmt.Errorf("table %s is loaded by sink %s: give each sink a table of its own", w.table.name, owner))
-	case definition != w.table.definition():
+	case owner != w.owner:
+		return fault.Permanent(fmt.Errorf("table %s is loaded by sink %s: give each sink a table of its own", w.name, owner))
+	case definition != w.definition():
 		return fault.Permanent(fmt.Errorf("table %s was made for other columns or another key: "+
-			"change them back, or name another table", w.table.name))
+			"change them back, or name another table", w.name))
 	default:
 		return nil
 	}
-	_, err = tx.ExecContext(ctx, w.table.definition())
+	_, err = tx.ExecContext(ctx, w.definition())
 	if err != nil {
 		return fmt.Errorf("make the table: %w; if it is another program's, choose another name", err)
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO ampipe_state VALUES (?, ?, ?, '{}')", w.table.name, w.table.owner, w.table.definition())
+	_, err = tx.ExecContext(ctx, "INSERT INTO ampipe_state VALUES (?, ?, ?, '{}')", w.name, w.owner, w.definition())
 	return err
 }

@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -28,7 +29,7 @@ type table struct {
 
 func newTable(c Config, t sink.Table) (*table, error) {
 	g := &table{name: quoted(c.Table), rows: quoted(c.Table), owner: t.Pipeline + "/" + t.Sink}
-	g.Table, g.Column = t, g.cells
+	g.Table, g.Column = t, cells
 	seen := map[string]bool{}
 	for _, f := range t.Schema.Fields() {
 		name := strings.ToLower(f.Name) // SQLite's names differ in more than case
@@ -36,7 +37,8 @@ func newTable(c Config, t sink.Table) (*table, error) {
 			return nil, fault.Permanent(fmt.Errorf("two columns are called %q: rename one in the query, with AS", f.Name))
 		}
 		seen[name] = true
-		g.columns, g.types = append(g.columns, quoted(f.Name)), append(g.types, typeOf(f.Type))
+		of, _ := columnType(f.Type)
+		g.columns, g.types = append(g.columns, quoted(f.Name)), append(g.types, of)
 	}
 	g.block = g.columns[t.BlockColumn]
 	for _, name := range c.Key {
@@ -89,39 +91,52 @@ func (g *table) ofBlocks(statement string) string {
 	return statement + " WHERE " + g.block + " BETWEEN ? AND ?"
 }
 
-// typeOf returns the type of SQLite for values of an Arrow type. What SQLite has no type
-// for, such as times, decimals and lists, is text.
-func typeOf(t arrow.DataType) string {
+// columnType returns the type of SQLite for values of an Arrow type, and what reads a value
+// of it from its text. What SQLite has no type for, such as times, decimals and lists, is
+// text. A value that SQLite would change is refused.
+func columnType(t arrow.DataType) (name string, parse func(s string) (value any, reason string)) {
 	t = arrowfmt.Underlying(t)
 	switch {
 	case arrow.IsInteger(t.ID()), t.ID() == arrow.BOOL:
-		return "INTEGER"
+		return "INTEGER", integer
 	case arrow.IsFloating(t.ID()):
-		return "REAL"
+		return "REAL", real
 	case arrowfmt.IsBytes(t):
-		return "BLOB"
+		return "BLOB", nil
 	default:
-		return "TEXT"
+		return "TEXT", func(s string) (any, string) { return s, "" }
 	}
 }
 
 // cells returns what reads the values of a column as SQLite stores them.
-func (g *table) cells(index int, column arrow.Array) func(i int) (value any, reason string) {
-	if d, is := column.(*array.Dictionary); is {
-		nulls, values := arrowfmt.NullsOf(d.Dictionary()), g.cells(index, d.Dictionary())
-		return func(i int) (any, string) {
-			at := d.GetValueIndex(i)
-			if nulls.Null(at) {
-				return nil, ""
-			}
-			return values(at)
-		}
-	}
-	if g.types[index] == "BLOB" {
+func cells(_ int, column arrow.Array) func(i int) (value any, reason string) {
+	_, parse := columnType(column.DataType())
+	if parse == nil {
 		value := arrowfmt.Bytes(column)
 		return func(i int) (any, string) { return append([]byte{}, value(i)...), "" }
 	}
-	parse := map[string]func(string) (any, string){"INTEGER": integer, "REAL": real, "TEXT": text}[g.types[index]]
 	write := arrowfmt.Options(0).Text(column)
 	return func(i int) (any, string) { return parse(string(write(nil, i))) }
+}
+
+func integer(s string) (any, string) {
+	switch s {
+	case "false":
+		return int64(0), ""
+	case "true":
+		return int64(1), ""
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return s, "it is above the highest integer of SQLite; cast the column to a text in the query"
+	}
+	return n, ""
+}
+
+func real(s string) (any, string) {
+	v, _ := strconv.ParseFloat(s, 64) // it was a float
+	if math.IsNaN(v) {
+		return s, "SQLite would store it as NULL; replace it in the query"
+	}
+	return v + 0, "" // it has no negative zero
 }

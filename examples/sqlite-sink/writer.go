@@ -15,50 +15,37 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Writer is a table in a file of SQLite. It implements [sink.Writer].
+// Writer is a table in a file of SQLite, a [sink.Writer].
 type Writer struct {
-	cfg   Config
-	table *table  // since it was opened or checked
-	db    *sql.DB // since it was opened
+	cfg    Config
+	*table         // since it was opened or checked; it checks and digests the rows of the source
+	db     *sql.DB // since it was opened
 }
-
-var (
-	_ sink.Writer = (*Writer)(nil)
-
-	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
-)
 
 // New makes a Writer. It allocates only.
 func New(c Config) *Writer { return &Writer{cfg: c} }
 
 // State reads what is committed.
 func (w *Writer) State(ctx context.Context) (sink.State, error) {
-	if w.db == nil {
-		return sink.State{}, errNotOpen
-	}
-	committed, err := w.readCommitState(ctx, w.db)
+	committed, err := readCommitState(w.db.QueryRowContext(ctx, selectCommitState, w.name))
 	return committed.State, classed("read the state", err)
 }
 
 // Apply makes the changes in one transaction. It reads the commit state, does what that
 // says of each change, and writes it back.
 func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
-	if w.db == nil {
-		return sink.Applied{}, errNotOpen
-	}
 	var applied sink.Applied
 	err := inTx(ctx, w.db, func(tx *sql.Tx) error {
-		committed, err := w.readCommitState(ctx, tx)
+		committed, err := readCommitState(tx.QueryRowContext(ctx, selectCommitState, w.name))
 		if err != nil {
 			return err
 		}
 		for _, c := range changes {
-			step, err := committed.Take(c, w.table.Table.BlockColumn)
+			step, err := committed.Take(c, w.Table.BlockColumn)
 			if err != nil {
 				return err
 			}
-			err = w.do(ctx, tx, step, &applied)
-			if err != nil {
+			if err := w.do(ctx, tx, step, &applied); err != nil {
 				return err
 			}
 		}
@@ -75,23 +62,23 @@ func (w *Writer) do(ctx context.Context, tx *sql.Tx, step sink.Step, applied *si
 	applied.Skipped += step.Skipped
 	for _, r := range step.Delete {
 		var shown uint64
-		err := tx.QueryRowContext(ctx, w.table.ofBlocks("SELECT count(*) FROM "+w.table.name), int64(r.Start), int64(r.Last())).Scan(&shown)
+		err := tx.QueryRowContext(ctx, w.ofBlocks("SELECT count(*) FROM "+w.name), int64(r.Start), int64(r.Last())).Scan(&shown)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, w.table.ofBlocks("DELETE FROM "+w.table.rows), int64(r.Start), int64(r.Last()))
+		_, err = tx.ExecContext(ctx, w.ofBlocks("DELETE FROM "+w.rows), int64(r.Start), int64(r.Last()))
 		if err != nil {
 			return err
 		}
 		applied.Deleted += shown
 	}
-	insert, err := tx.PrepareContext(ctx, w.table.insert())
+	insert, err := tx.PrepareContext(ctx, w.insert())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = insert.Close() }() // the transaction ends it as well
 	for _, run := range step.Write {
-		err := w.table.Each(run, func(n block.Number, at int, values []any) error {
+		err := w.Each(run, func(n block.Number, at int, values []any) error {
 			_, err := insert.ExecContext(ctx, values...)
 			if codeOf(err) == sqlite3.SQLITE_CONSTRAINT { // one that somebody has added, or a trigger
 				return fault.Permanent(&sink.BadRowError{Block: n, Row: at, Reason: err.Error()})
@@ -106,16 +93,12 @@ func (w *Writer) do(ctx context.Context, tx *sql.Tx, step sink.Step, applied *si
 	return nil
 }
 
-// queryer is a database, or a transaction.
-type queryer interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
+const selectCommitState = "SELECT commit_state FROM ampipe_state WHERE name = ?"
 
 // readCommitState reads what the table holds. Its JSON is a form that package sink keeps.
-func (w *Writer) readCommitState(ctx context.Context, db queryer) (l sink.CommitState, err error) {
+func readCommitState(row *sql.Row) (l sink.CommitState, err error) {
 	var text []byte
-	err = db.QueryRowContext(ctx, "SELECT commit_state FROM ampipe_state WHERE name = ?", w.table.name).Scan(&text)
-	if err == nil {
+	if err = row.Scan(&text); err == nil {
 		err = json.Unmarshal(text, &l)
 	}
 	if err != nil {
@@ -129,8 +112,29 @@ func (w *Writer) writeCommitState(ctx context.Context, tx *sql.Tx, l sink.Commit
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE ampipe_state SET commit_state = ? WHERE name = ?", string(text), w.table.name)
+	_, err = tx.ExecContext(ctx, "UPDATE ampipe_state SET commit_state = ? WHERE name = ?", string(text), w.name)
 	return err
+}
+
+// DigestStored adds the rows that the table shows for the blocks of r.
+func (w *Writer) DigestStored(ctx context.Context, r block.Range, into sink.Digests) error {
+	rows, err := w.db.QueryContext(ctx, w.ofBlocks("SELECT * FROM "+w.name), int64(r.Start), int64(r.Last()))
+	if err != nil {
+		return classed("read rows", err)
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	values, places := make([]any, len(w.columns)), make([]any, len(w.columns))
+	for i := range values {
+		places[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(places...); err != nil {
+			return classed("read rows", err)
+		}
+		n, _ := values[w.Table.BlockColumn].(int64) // the table is STRICT
+		into.Add(block.Number(n), sink.HashValues(values))
+	}
+	return classed("read rows", rows.Err())
 }
 
 // inTx runs f in a transaction, and commits it unless f fails.
@@ -139,8 +143,7 @@ func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	err = f(tx)
-	if err != nil {
+	if err := f(tx); err != nil {
 		_ = tx.Rollback() // what f met says more
 		return err
 	}

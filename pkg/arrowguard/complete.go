@@ -1,6 +1,7 @@
 package arrowguard
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -93,13 +94,5 @@ func beginsAtZero(offsets *memory.Buffer, id arrow.Type) bool {
 	if id == arrow.LARGE_BINARY || id == arrow.LARGE_STRING || id == arrow.LARGE_LIST {
 		size = arrow.Int64SizeBytes
 	}
-	if offsets == nil || offsets.Len() < size {
-		return false
-	}
-	for _, b := range offsets.Bytes()[:size] {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
+	return offsets != nil && offsets.Len() >= size && bytes.Equal(offsets.Bytes()[:size], zeros.Bytes()[:size])
 }

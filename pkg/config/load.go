@@ -147,15 +147,8 @@ func (s Sink) table() string {
 // has its own name and its own tables, and all share one NATS and one page, which only
 // one of them needs to name.
 func agree(docs []*document) {
-	var nats, page *document
 	names, tables := map[string]field{}, map[string]field{}
 	for _, d := range docs {
-		if d.fields["nats"].set && nats == nil {
-			nats = d
-		}
-		if d.fields["page"].set && page == nil {
-			page = d
-		}
 		if name := d.fields["pipeline"]; name.set {
 			// Not by case alone either: the name is a folder of the embedded NATS.
 			first, taken := claim(names, strings.ToLower(d.pipeline.Name), name)
@@ -175,47 +168,36 @@ func agree(docs []*document) {
 		}
 	}
 	shareServers(docs)
-	shareLevel(docs)
-	for _, d := range docs {
-		switch {
-		case nats == nil:
+	share(docs, "log_level", "log", func(p *Pipeline) *string { return &p.LogLevel })
+	share(docs, "page", "page", func(p *Pipeline) *Page { return &p.Page })
+	if !share(docs, "nats", "NATS", func(p *Pipeline) *NATS { return &p.NATS }) {
+		for _, d := range docs {
 			d.pipeline.NATS.Embedded = d.locate(DefaultEmbedded)
-		case !d.fields["nats"].set:
-			d.pipeline.NATS = nats.pipeline.NATS
-		case d.pipeline.NATS != nats.pipeline.NATS:
-			d.complain(d.fields["nats"].at, "nats differs from the one in line %d; the pipelines of a file share one NATS, so name it once",
-				nats.fields["nats"].at.line)
-		}
-		switch {
-		case page == nil:
-		case !d.fields["page"].set:
-			d.pipeline.Page = page.pipeline.Page
-		case d.pipeline.Page != page.pipeline.Page:
-			d.complain(d.fields["page"].at, "page differs from the one in line %d; the pipelines of a file share one page, so name it once",
-				page.fields["page"].at.line)
 		}
 	}
 }
 
-// shareLevel sets for all pipelines the level of the log that one of them names.
-func shareLevel(docs []*document) {
+// share sets for all pipelines what one of them names under a key, and reports whether one
+// does.
+func share[T comparable](docs []*document, key, what string, of func(*Pipeline) *T) (named bool) {
 	var first *document
 	for _, d := range docs {
-		f := d.fields["log_level"]
+		f := d.fields[key]
 		switch {
 		case !f.set:
 		case first == nil:
 			first = d
-		case d.pipeline.LogLevel != first.pipeline.LogLevel:
-			d.complain(f.at, "log_level differs from the one in line %d; the pipelines of a file share one log, so name it once",
-				first.fields["log_level"].at.line)
+		case *of(d.pipeline) != *of(first.pipeline):
+			d.complain(f.at, "%s differs from the one in line %d; the pipelines of a file share one %s, so name it once",
+				key, first.fields[key].at.line, what)
 		}
 	}
 	for _, d := range docs {
-		if first != nil && !d.fields["log_level"].set {
-			d.pipeline.LogLevel = first.pipeline.LogLevel
+		if first != nil && !d.fields[key].set {
+			*of(d.pipeline) = *of(first.pipeline)
 		}
 	}
+	return first != nil
 }
 
 // claim returns the field that holds a key already, or makes f the one that does.

@@ -2,61 +2,38 @@ package config
 
 import "time"
 
-// Kind is the key, or the kind, by which the file names the destination.
-func (s Sink) Kind() string {
+// common is what the sections of all destinations have.
+type common struct {
+	kind     string
+	writers  int
+	delay    time.Duration
+	onBadRow OnBadRow
+}
+
+func (s Sink) common() common {
 	switch {
 	case s.Postgres != nil:
-		return "postgres"
+		return common{"postgres", s.Postgres.Writers, 0, s.Postgres.OnBadRow}
 	case s.Delta != nil:
-		return "delta"
+		return common{"delta", 1, s.Delta.MaxCommitDelay, s.Delta.OnBadRow}
 	case s.Redis != nil:
-		return "redis"
+		return common{"redis", s.Redis.Writers, 0, s.Redis.OnBadRow}
 	case s.Custom != nil:
-		return s.Custom.Kind
+		return common{s.Custom.Kind, s.Custom.Writers, s.Custom.MaxCommitDelay, s.Custom.OnBadRow}
 	default:
-		return ""
+		return common{writers: 1}
 	}
 }
+
+// Kind is the key, or the kind, by which the file names the destination.
+func (s Sink) Kind() string { return s.common().kind }
 
 // CommitDelay is how long entries may be collected before they are committed; 0: not at
 // all.
-func (s Sink) CommitDelay() time.Duration {
-	switch {
-	case s.Delta != nil:
-		return s.Delta.MaxCommitDelay
-	case s.Custom != nil:
-		return s.Custom.MaxCommitDelay
-	default:
-		return 0
-	}
-}
+func (s Sink) CommitDelay() time.Duration { return s.common().delay }
 
 // Writers is how many calls of Apply may run at once in a process.
-func (s Sink) Writers() int {
-	switch {
-	case s.Postgres != nil:
-		return s.Postgres.Writers
-	case s.Redis != nil:
-		return s.Redis.Writers
-	case s.Custom != nil:
-		return s.Custom.Writers
-	default:
-		return 1
-	}
-}
+func (s Sink) Writers() int { return s.common().writers }
 
 // PutsAside reports whether rows that the destination refuses become dead letters.
-func (s Sink) PutsAside() bool {
-	switch {
-	case s.Postgres != nil:
-		return s.Postgres.OnBadRow == DeadLetter
-	case s.Delta != nil:
-		return s.Delta.OnBadRow == DeadLetter
-	case s.Redis != nil:
-		return s.Redis.OnBadRow == DeadLetter
-	case s.Custom != nil:
-		return s.Custom.OnBadRow == DeadLetter
-	default:
-		return false
-	}
-}
+func (s Sink) PutsAside() bool { return s.common().onBadRow == DeadLetter }

@@ -9,7 +9,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/progress"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestCount(t *testing.T) {
@@ -101,25 +100,13 @@ func TestMetrics(t *testing.T) {
 	m.Planned(block.Range{Start: 0, End: 10}, block.NewSet(block.Range{Start: 0, End: 4}))
 	m.Published(block.Range{Start: 4, End: 6}, 7, 100)
 	m.Applied("warehouse", 5)
-	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(m); err != nil {
-		t.Fatal(err)
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		metric := f.GetMetric()[0]
-		got[f.GetName()] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
-	}
+	got := figures(t, m)
 	for name, want := range map[string]float64{
 		"ampipe_log_rows_total": 7, "ampipe_log_bytes_total": 100, "ampipe_history_blocks": 10,
-		"ampipe_extracted_blocks": 6, "ampipe_sink_rows_total": 5, "ampipe_waiting": 0,
+		"ampipe_extracted_blocks": 6, "ampipe_sink_rows_total warehouse": 5, "ampipe_waiting": 0,
 	} {
-		if got[name] != want {
-			t.Errorf("%s is %v, want %v", name, got[name], want)
+		if is, served := got[name]; !served || is != want {
+			t.Errorf("%s is %v, want %v", name, is, want)
 		}
 	}
 }

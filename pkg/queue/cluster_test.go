@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/queue/queuetest"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -41,18 +42,11 @@ func newCluster(t testing.TB, maxStore int64) *cluster {
 		must(t, l.Close())
 	}
 	for i, port := range ports {
-		node, err := server.NewServer(&server.Options{
+		c.nodes = append(c.nodes, queuetest.Start(t, &server.Options{
 			ServerName: fmt.Sprint("node", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, MaxPayload: 8 << 20,
-			NoSigs: true, NoLog: true, JetStream: true, JetStreamMaxStore: maxStore, StoreDir: fmt.Sprintf("%s/%d", dir, i),
+			JetStream: true, JetStreamMaxStore: maxStore, StoreDir: fmt.Sprintf("%s/%d", dir, i),
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}, Routes: routes,
-		})
-		must(t, err)
-		node.Start()
-		t.Cleanup(func() {
-			node.Shutdown()
-			node.WaitForShutdown()
-		})
-		c.nodes = append(c.nodes, node)
+		}))
 	}
 	c.until("the cluster has a leader", func() bool {
 		for _, n := range c.nodes {

@@ -22,6 +22,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/queue/queuetest"
 )
 
 // TestSecureConnection works on a server that wants a client certificate and
@@ -35,8 +36,7 @@ func TestSecureConnection(t *testing.T) {
 	claims, creds := operatorMode(t, dir)
 
 	opts := &server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: filepath.Join(dir, "store"),
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(dir, "store"),
 		TLS: true, TLSVerify: true, TLSTimeout: 5,
 		TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{serverCert},
@@ -44,19 +44,7 @@ func TestSecureConnection(t *testing.T) {
 		},
 	}
 	claims.apply(opts)
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server did not start")
-	}
-
+	s := queuetest.Start(t, opts)
 	whole := queue.Config{
 		URL: s.ClientURL(), Creds: creds,
 		TLS: queue.TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "client.pem"), Key: filepath.Join(dir, "client.key")},

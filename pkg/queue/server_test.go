@@ -18,6 +18,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/queue/queuetest"
 )
 
 // TestEverythingSurvivesARestart: log, positions, tasks and state are read from
@@ -217,18 +218,9 @@ func TestOldServerIsRefused(t *testing.T) {
 func TestOpenExplainsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	start := func(change func(*server.Options)) string {
-		opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, StoreDir: t.TempDir()}
+		opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, StoreDir: t.TempDir()}
 		change(opts)
-		s, err := server.NewServer(opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		if !s.ReadyForConnections(patience) {
-			t.Fatal("the server is not ready")
-		}
-		return s.ClientURL()
+		return queuetest.Start(t, opts).ClientURL()
 	}
 	locked := start(func(o *server.Options) { o.JetStream, o.Username, o.Password = true, "me", "right" })
 	for _, c := range []struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/queue/queuetest"
 )
 
 // natsServer runs a NATS server that may store so many bytes.
@@ -28,20 +29,8 @@ func natsServerWith(t *testing.T, maxPayload int32) *server.Server {
 
 func startServer(t *testing.T, opts *server.Options) *server.Server {
 	t.Helper()
-	opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.JetStream = "127.0.0.1", server.RANDOM_PORT, true, true, true
-	node, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node.Start()
-	t.Cleanup(func() {
-		node.Shutdown()
-		node.WaitForShutdown()
-	})
-	if !node.ReadyForConnections(patience) {
-		t.Fatal("the NATS server did not start")
-	}
-	return node
+	opts.Host, opts.Port, opts.JetStream = "127.0.0.1", server.RANDOM_PORT, true
+	return queuetest.Start(t, opts)
 }
 
 // requested lets a client hear which requests of the JetStream API are made.

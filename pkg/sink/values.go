@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/ampipe/ampipe/pkg/arrowfmt"
 	"github.com/ampipe/ampipe/pkg/block"
@@ -16,13 +17,15 @@ import (
 
 // Values reads rows as the values that a destination's driver takes, for a Writer that
 // writes them one by one: it says where a value stands that is refused, and makes the
-// digests of both sides from the same values.
+// digests of both sides from the same values. A Writer that embeds it has CheckRows,
+// Windowed and DigestSource.
 type Values struct {
 	Table Table
 	Key   []int // columns of which NULL is refused and the newest row counts; nil: every row stays
 
 	// Column returns what reads the values of a column that are not NULL, or says why the
-	// destination cannot hold one. They must not point into the column: it is borrowed.
+	// destination cannot hold one. They must not point into the column: it is borrowed. It is
+	// never a dictionary, but the values of one.
 	Column func(index int, column arrow.Array) func(i int) (value any, reason string)
 }
 
@@ -36,7 +39,7 @@ func (v *Values) Each(run RowRange, f func(n block.Number, at int, values []any)
 	columns := run.Record.Columns()
 	nulls, read := make([]arrowfmt.Nulls, len(columns)), make([]func(int) (any, string), len(columns))
 	for c, column := range columns {
-		nulls[c], read[c] = arrowfmt.NullsOf(column), v.Column(c, column)
+		nulls[c], read[c] = arrowfmt.NullsOf(column), v.column(c, column)
 	}
 	for i := run.From; i < run.To; i++ {
 		values, at := make([]any, len(columns)), run.Entry+i-run.From
@@ -62,17 +65,33 @@ func (v *Values) Each(run RowRange, f func(n block.Number, at int, values []any)
 	return nil
 }
 
-// Check returns the error of Each for the rows of a record, for [Inspector.CheckRows].
-func (v *Values) Check(rec arrow.RecordBatch) error {
+// column is Column for a dictionary as well, whose values may be NULL.
+func (v *Values) column(index int, column arrow.Array) func(i int) (value any, reason string) {
+	d, is := column.(*array.Dictionary)
+	if !is {
+		return v.Column(index, column)
+	}
+	nulls, values := arrowfmt.NullsOf(d.Dictionary()), v.column(index, d.Dictionary())
+	return func(i int) (any, string) {
+		at := d.GetValueIndex(i)
+		if nulls.Null(at) {
+			return nil, ""
+		}
+		return values(at)
+	}
+}
+
+// CheckRows returns the error of Each for the rows of a record, for [Inspector].
+func (v *Values) CheckRows(rec arrow.RecordBatch) error {
 	return v.Each(RowRange{Record: rec, To: int(rec.NumRows())}, func(block.Number, int, []any) error { return nil })
 }
 
 // Windowed reports whether only rows of the same block replace each other, for [Digester].
 func (v *Values) Windowed() bool { return v.Key == nil || slices.Contains(v.Key, v.Table.BlockColumn) }
 
-// Digest starts the digest of rows from the source, for [Digester]. What is stored is
+// DigestSource starts the digest of rows from the source, for [Digester]. What is stored is
 // digested by [HashValues].
-func (v *Values) Digest() SourceDigest {
+func (v *Values) DigestSource() SourceDigest {
 	return &valuesDigest{v, Digests{}, NewKeyedDigests[string](v.Windowed())}
 }
 

@@ -3,6 +3,7 @@ package sqlcheck
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -258,11 +259,7 @@ func (c *checker) windowByBlock(s *selectBody, w span) bool {
 // without copies the windows but one, so that windows that name each other in a
 // circle come to an end.
 func without(windows map[string]span, name string) map[string]span {
-	rest := map[string]span{}
-	for n, w := range windows {
-		if n != name {
-			rest[n] = w
-		}
-	}
+	rest := maps.Clone(windows)
+	delete(rest, name)
 	return rest
 }

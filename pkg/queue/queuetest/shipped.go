@@ -1,5 +1,5 @@
-// Package queuetest starts NATS servers with the configuration that deploy/nats ships,
-// for tests of what it allows.
+// Package queuetest starts NATS servers for tests: any, or those with the configuration
+// that deploy/nats ships.
 package queuetest
 
 import (
@@ -110,18 +110,24 @@ func (s *Shipped) Server() *server.Server {
 	if err != nil {
 		s.Fatal(err)
 	}
+	return Start(s, opts)
+}
+
+// Start runs a server in this process, until the test ends.
+func Start(t testing.TB, opts *server.Options) *server.Server {
+	t.Helper()
 	opts.NoSigs, opts.NoLog = true, true
 	node, err := server.NewServer(opts)
 	if err != nil {
-		s.Fatal(err)
+		t.Fatal(err)
 	}
 	node.Start()
-	s.Cleanup(func() {
+	t.Cleanup(func() {
 		node.Shutdown()
 		node.WaitForShutdown()
 	})
 	if !node.ReadyForConnections(startWait) {
-		s.Fatal("the NATS server did not start")
+		t.Fatal("the NATS server did not start")
 	}
 	return node
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -164,17 +165,9 @@ func (f *stagedFile) drop() {
 func hasNaN(a arrow.Array) bool {
 	switch a := a.(type) {
 	case *array.Float64:
-		for _, v := range a.Float64Values() {
-			if v != v {
-				return true
-			}
-		}
+		return slices.ContainsFunc(a.Float64Values(), math.IsNaN)
 	case *array.Float32:
-		for _, v := range a.Float32Values() {
-			if math.IsNaN(float64(v)) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(a.Float32Values(), func(v float32) bool { return math.IsNaN(float64(v)) })
 	}
 	return false
 }

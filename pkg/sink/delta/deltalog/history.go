@@ -19,15 +19,10 @@ type Authored struct {
 func (l *Log) History(ctx context.Context, newest int64, n int) ([]Authored, error) {
 	var all []Authored
 	for version := newest; version >= 0 && len(all) < n; version-- {
-		name := commitPath(version)
-		content, err := l.store.Read(ctx, name)
+		actions, err := readCommit(ctx, l.store, version)
 		if errors.Is(err, storage.ErrNotFound) {
 			break // it was cleaned up
 		}
-		if err != nil {
-			return nil, err
-		}
-		actions, err := decode(name, content)
 		if err != nil {
 			return nil, err
 		}

@@ -69,15 +69,10 @@ func (l *Log) Refresh(ctx context.Context) (*Snapshot, error) {
 // follow plays the commits after s.
 func follow(ctx context.Context, store storage.Store, s *Snapshot) (*Snapshot, error) {
 	for next := s; ; {
-		name := commitPath(next.Version + 1)
-		content, err := store.Read(ctx, name)
+		actions, err := readCommit(ctx, store, next.Version+1)
 		if errors.Is(err, storage.ErrNotFound) {
 			return next, nil
 		}
-		if err != nil {
-			return nil, err
-		}
-		actions, err := decode(name, content)
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +81,16 @@ func follow(ctx context.Context, store storage.Store, s *Snapshot) (*Snapshot, e
 		}
 		next.play(next.Version+1, actions)
 	}
+}
+
+// readCommit reads the commit of a version.
+func readCommit(ctx context.Context, store storage.Store, version int64) ([]Action, error) {
+	name := commitPath(version)
+	content, err := store.Read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return decode(name, content)
 }
 
 // load reads the newest version of the table, from the last checkpoint and the
