@@ -37,7 +37,7 @@ func (c *chaos) fillDisk() *trouble {
 	kind := map[string]string{"lake": "Delta", "redis": "Redis", "nats": "NATS"}[strings.SplitN(name, "-", 2)[0]]
 	file := filepath.Join(c.disks[name], "fills-the-disk")
 	return &trouble{
-		kind: kind, what: "the disk of " + name + " is full", says: says[name], after: 30 * time.Second,
+		kind: kind, what: "the disk of " + name + " is full", says: says[name], after: 30 * time.Second, rows: kind != "NATS",
 		begin: func() {
 			f, err := os.Create(file)
 			if err == nil {

@@ -13,6 +13,7 @@ import (
 type trouble struct {
 	kind  string // of two troubles at the same time each has another
 	alone bool   // nothing else can be seen while it lasts
+	rows  bool   // it is seen only while rows come to a destination
 	what  string
 	begin func()
 	end   func()
@@ -49,7 +50,7 @@ func (c *chaos) strike(visible bool) {
 			continue
 		case visible && (t.says == nil || (c.quick && t.after > 25*time.Second)):
 			continue
-		case len(all) > 0 && (t.alone || t.kind == all[0].kind):
+		case len(all) > 0 && (t.alone || t.kind == all[0].kind || (visible && (t.rows || all[0].rows))):
 			continue
 		}
 		all = append(all, t)

@@ -59,8 +59,15 @@ func (v *Viewer) Look(ctx context.Context) status.Overview {
 // cannot be read there are none.
 func (v *Viewer) each(ctx context.Context, seen func(status.Facts)) []status.Pipeline {
 	var all []status.Pipeline
+	away := map[string]error{} // by connection: its other pipelines are not waited for, too
 	for _, p := range v.pipelines {
-		facts, err := v.read(ctx, p)
+		facts, err := status.Facts{}, away[keyOf(p)]
+		if err == nil {
+			facts, err = v.read(ctx, p)
+		}
+		if fault.Of(err) == fault.ClassLater {
+			away[keyOf(p)] = err
+		}
 		full := fullDisk(p.NATS)
 		if err != nil && full != "" {
 			err = fmt.Errorf("%s: %w", status.DiskFull(full), err)
