@@ -222,7 +222,7 @@ func (c *chaos) narrowLink() *trouble {
 		}
 		return &trouble{
 			kind: "slow", rows: true, what: fmt.Sprintf("the link of %s to the %s carries 250 bytes a second", p.name, sink),
-			says: regexp.MustCompile("^sink " + sink + ": .*(behind|" + awaySays + ")"), after: 2 * time.Minute,
+			says: regexp.MustCompile("^sink " + sink + ": .*(behind|has been running since|" + awaySays + ")"), after: 2 * time.Minute,
 			begin: func() { link.narrow(250) }, end: func() { link.narrow(0) },
 		}
 	}

@@ -186,8 +186,9 @@ func readFacts(
 	if err != nil {
 		return err
 	}
-	if facts.Spec == nil {
-		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", p.Name))
+	err = facts.NotPlanned()
+	if err != nil {
+		return err
 	}
 	return do(ctx, conn, facts)
 }

@@ -60,16 +60,7 @@ func (p *Pipeline) judgeStreams(f Facts) {
 		return // it needs them no more
 	}
 	for _, gone := range f.Gone {
-		what, next := "", ""
-		switch gone {
-		case GoneState:
-			what, next = "state", "the planner makes it anew, by what the destinations hold"
-		case GoneLog:
-			what, next = "log", "the planner makes it anew, and has read again what destinations lack"
-		case GoneTasks:
-			what, next = "queue of tasks", "the planner makes it anew"
-		}
-		p.trouble(Degraded, "NATS", next+"; start the planner if it does not run", time.Time{}, "the %s of the pipeline is gone: somebody has deleted it in NATS", what)
+		p.trouble(Degraded, "NATS", "the planner makes it anew by what the destinations hold; start it if it does not run", time.Time{}, "%v", gone)
 	}
 }
 
