@@ -178,7 +178,7 @@ source: { amp: "${AMP_URL}", query: SELECT * FROM eth_rpc.%[1]s }
 range: { min_block: 0, reorg_buffer: 40, partition_size: 60 }
 nats: %[2]s
 extract: { workers: 2 }
-log: { max_bytes: 64MiB, replay: %[3]s }
+log: { max_bytes: 64MiB, dead_letter_bytes: 4MiB, replay: %[3]s }
 sinks:
   - name: warehouse
     postgres: { dsn: "${POSTGRES_URL}", schema: %[4]s, table: %[1]s, %[5]s, on_bad_row: %[8]s }
