@@ -17,7 +17,9 @@ func TestARunThatHangs(t *testing.T) {
 	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t), vars: map[string]string{}}
 	s.configure(strings.ReplaceAll(twoPipelines, "$WHERE", "{ embedded: ./nats }"))
 	run := s.start("run")
-	loaded := func(o status.Overview) bool { return o.Level == status.Healthy && len(o.Pipelines) == 2 && o.Pipelines[0].Planned }
+	loaded := func(o status.Overview) bool {
+		return o.Level == status.Healthy && len(o.Pipelines) == 2 && o.Pipelines[0].Planned
+	}
 	s.overview("it runs", loaded)
 	if err := run.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

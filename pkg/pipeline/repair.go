@@ -204,7 +204,7 @@ func (v *verification) replay(ctx context.Context, w *withoutLetters, request st
 	if err != nil {
 		return false, err
 	}
-	err = facts.NotPlanned()
+	err = planLacks(facts)
 	if err != nil {
 		return false, err
 	}

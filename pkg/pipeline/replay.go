@@ -51,7 +51,7 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if err != nil {
 		return err
 	}
-	err = facts.NotPlanned()
+	err = planLacks(facts)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -186,11 +187,24 @@ func readFacts(
 	if err != nil {
 		return err
 	}
-	err = facts.NotPlanned()
+	err = planLacks(facts)
 	if err != nil {
 		return err
 	}
 	return do(ctx, conn, facts)
+}
+
+// planLacks returns why there is no plan, for who needs it; nil: there is one.
+func planLacks(f status.Facts) error {
+	switch {
+	case f.Spec != nil:
+		return nil
+	case slices.Contains(f.Gone, status.GoneState):
+		return fault.Later(fmt.Errorf("pipeline %q: %v; the planner makes it anew within seconds, if it runs: then ask again",
+			f.Name, status.GoneState), 0)
+	default:
+		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", f.Name))
+	}
 }
 
 // asOperator is [openNATS] for a command that only reads.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/state"
 )
@@ -57,18 +56,6 @@ const (
 func (g Gone) String() string {
 	what := map[Gone]string{GoneState: "state", GoneLog: "log", GoneTasks: "queue of tasks"}[g]
 	return "the " + what + " of the pipeline is gone: somebody has deleted it in NATS"
-}
-
-// NotPlanned returns why there is no plan, for who needs it; nil: there is one.
-func (f Facts) NotPlanned() error {
-	switch {
-	case f.Spec != nil:
-		return nil
-	case slices.Contains(f.Gone, GoneState):
-		return fault.Later(fmt.Errorf("pipeline %q: %v; the planner makes it anew within seconds, if it runs: then ask again", f.Name, GoneState), 0)
-	default:
-		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", f.Name))
-	}
 }
 
 // Read reads the facts of a pipeline, and changes nothing. A pipeline of which nothing is
