@@ -77,7 +77,7 @@ func (c *chaos) destroyRows() *trouble {
 	}
 }
 
-// give gives a command of which it does not matter now whether it can be carried out.
+// give runs a command of which it does not matter now whether it can be carried out.
 func (c *chaos) give(args ...string) (code int, out string) {
 	c.t.Helper()
 	c.counts["ampipe "+args[0]]++

@@ -34,7 +34,8 @@ func (s *stages) openSource(ctx context.Context) (*amp.Client, error) {
 	return openWatched(ctx, s.config, func(since time.Time) {
 		reason := ""
 		if !since.IsZero() {
-			reason = fmt.Sprintf("the server has sent nothing since %s, and does not answer a ping: it hangs, or the network does not carry anything", clock(since))
+			reason = fmt.Sprintf("the server has sent nothing since %s, and does not answer a ping: "+
+				"it hangs, or the network does not carry anything", clock(since))
 		}
 		s.meter.WaitingFor(health.AmpAway, partConnection, reason)
 	})

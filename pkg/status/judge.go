@@ -60,7 +60,8 @@ func (p *Pipeline) judgeStreams(f Facts) {
 		return // it needs them no more
 	}
 	for _, gone := range f.Gone {
-		p.trouble(Degraded, "NATS", "the planner makes it anew by what the destinations hold; start it if it does not run", time.Time{}, "%v", gone)
+		const next = "the planner makes it anew by what the destinations hold; start it if it does not run"
+		p.trouble(Degraded, "NATS", next, time.Time{}, "%v", gone)
 	}
 }
 
