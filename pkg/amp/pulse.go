@@ -19,7 +19,7 @@ var ping = []byte{0, 0, 8, 6, 0, 0, 0, 0, 0}
 
 // pulse is a connection whose server may stand still: it holds the connection and answers
 // nothing, not even the pings of [Config.KeepAlive]. That is reported long before grpc
-// gives the connection up, which ends everything that it carries.
+// ends the connection, and everything that it carries.
 type pulse struct {
 	net.Conn
 	report func(since time.Time) // zero: something has come, or the connection has ended
