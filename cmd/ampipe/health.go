@@ -56,9 +56,12 @@ No configuration is read and nothing else is connected.`,
 	return c
 }
 
-// verdict prints an answer, a line for each part that it names, and returns an error if
-// it is not good.
+// verdict prints an answer, a line for each pipeline and each part that it names, and
+// returns an error if it is not good.
 func verdict(out io.Writer, question string, a health.Answer) error {
+	for _, p := range a.Pipelines {
+		_, _ = fmt.Fprintf(out, "%s: %s: %s\n", p.Pipeline, p.Level, p.Sentence)
+	}
 	for _, p := range a.Parts {
 		since := ""
 		if !p.Since.IsZero() {

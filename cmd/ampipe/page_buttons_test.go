@@ -18,7 +18,7 @@ const pageToken = "correct-horse-battery-staple"
 func (s *site) answersProbes(url string) {
 	s.Helper()
 	for path, want := range map[string]string{
-		"metrics": `ampipe_partitions{pipeline="logs"`, "livez": `"ok": true`, "readyz": `"ok": true`, "healthz": `"ok": true`,
+		"metrics": `ampipe_partitions{pipeline="logs"`, "livez": `"ok": true`, "readyz": `"ok": true`, "healthz": `"sentence": "live; everything loaded; `,
 	} {
 		var text string
 		s.until(path, func() bool {

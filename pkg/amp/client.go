@@ -63,6 +63,9 @@ func Open(_ context.Context, cfg Config) (*Client, error) {
 	if at.secure {
 		transport = credentials.NewTLS(cfg.TLS.Clone())
 	}
+	if cfg.OnSilence != nil {
+		transport = pulsed{transport, cfg.OnSilence}
+	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithUserAgent("ampipe"),

@@ -38,7 +38,7 @@ type Config struct {
 	MaxMessage int
 	// KeepAlive is the time of silence after which a live connection is probed, so
 	// that a stream that may be silent for hours notices a dead server within this
-	// and 20 s more. Defaults to 30 s; less than 10 s is refused, because gateways
+	// and 20 s more. Defaults to 10 s; less than 10 s is refused, because gateways
 	// punish it.
 	KeepAlive time.Duration
 	// AnswerTimeout is how long a call may take that brings no rows: the schema, the
@@ -51,6 +51,11 @@ type Config struct {
 	// begun, may be silent after that. Between ranges a stream is silent for as long as
 	// the chain is. Defaults to 10 minutes.
 	NextRowsTimeout time.Duration
+	// OnSilence is called when the server holds the connection and has answered nothing, a
+	// ping included, for KeepAlive and 3 s: with the time when something last came, and with
+	// zero when it has answered or the connection has ended. Its calls do not overlap for
+	// one connection; it must not block. May be nil.
+	OnSilence func(since time.Time)
 	// Allocator provides the memory of record batches. Defaults to Go's heap.
 	Allocator memory.Allocator
 	// Recycle uses the memory of released records for later messages, which saves a
@@ -74,7 +79,7 @@ const (
 	defaultPort       = "1602"
 	defaultMaxMessage = 256 << 20
 	leastMaxMessage   = 32 << 20
-	defaultKeepAlive  = 30 * time.Second
+	defaultKeepAlive  = 10 * time.Second
 
 	defaultAnswerTimeout    = time.Minute
 	defaultFirstRowsTimeout = 15 * time.Minute

@@ -3,7 +3,9 @@ package amp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,7 +29,11 @@ func simulated(t *testing.T, test func(t *testing.T, chain *amptest.Chain, srv *
 		chain := amptest.NewChain(amptest.Network, amptest.Schema)
 		srv := amptest.Serve(t, network, chain.Answer)
 		defer srv.Stop()
-		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: network.dial})
+		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: network.dial, OnSilence: func(since time.Time) {
+			if !network.dead.Load() && !since.IsZero() {
+				t.Error("a server that answers pings is said to stand still")
+			}
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,8 +116,9 @@ func TestFollowCursorsThatMeetSilence(t *testing.T) {
 	})
 }
 
-// TestFollowHalfOpen: a server that is gone without a word is noticed by pings, and
-// the stream continues from another, after the unfinished was undone.
+// TestFollowHalfOpen: a server that is gone without a word is noticed by pings, which is
+// reported before the connection is given up, and the stream continues from another, after
+// the unfinished was undone.
 func TestFollowHalfOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,7 +133,11 @@ func TestFollowHalfOpen(t *testing.T) {
 		defer srv.Stop()
 		other := amptest.Serve(t, second, chain.Answer)
 		defer other.Stop()
-		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: dial, KeepAlive: 10 * time.Second})
+		began := time.Now()
+		var silences []string
+		client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://pipe", Dial: dial, OnSilence: func(since time.Time) {
+			silences = append(silences, fmt.Sprintf("%v after %v", !since.IsZero(), time.Since(began).Round(time.Second)))
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,11 +151,13 @@ func TestFollowHalfOpen(t *testing.T) {
 			current.Store(second)
 			first.die()
 		}()
-		began := time.Now()
 		got, err := follow(t.Context(), t, client, amp.FollowOptions{}, 8)
 		want := "rows 1 of 0-1, rows 1 of 0-1, watermark 0-1, rows 1 of 2-3, undo 2 after 1, rows 1 of 2-3, rows 1 of 2-3, watermark 2-3"
 		if took := time.Since(began); err != nil || got != want || took > 40*time.Second || resumes(other) != "1" {
 			t.Errorf("after %v: %s, %v (%s)", took, got, err, resumes(other))
+		}
+		if !slices.Equal(silences, []string{"true after 13s", "false after 30s"}) {
+			t.Errorf("silence was reported: %v", silences)
 		}
 	})
 }

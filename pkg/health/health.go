@@ -76,6 +76,8 @@ type Loop struct {
 // Pipeline is what a process knows of one pipeline.
 type Pipeline struct {
 	Name        string
+	Level       string // of Sentence, as ampipe status has it
+	Sentence    string // how the pipeline is as a whole, in the words of ampipe status; empty: this process does not know that now
 	Waits       []Wait
 	Stops       []Stop
 	Stages      []Stage
@@ -114,10 +116,29 @@ type Part struct {
 	BlocksMissing uint64    `json:"blocks_missing,omitempty"`
 }
 
+// Whole is how a pipeline is as a whole, in the words of ampipe status: all its processes,
+// of which the one that is asked is one.
+type Whole struct {
+	Pipeline string `json:"pipeline"`
+	Level    string `json:"level"`
+	Sentence string `json:"sentence"`
+}
+
 // Answer is what a process answers to one question about its health.
 type Answer struct {
-	OK    bool   `json:"ok"`
-	Parts []Part `json:"parts"`
+	OK        bool    `json:"ok"`
+	Pipelines []Whole `json:"pipelines,omitempty"` // those of which the process knows it
+	Parts     []Part  `json:"parts"`
+}
+
+// wholes returns how pipelines are as a whole.
+func wholes(all []Pipeline) (known []Whole) {
+	for _, p := range all {
+		if p.Sentence != "" {
+			known = append(known, Whole{p.Name, p.Level, p.Sentence})
+		}
+	}
+	return known
 }
 
 // Live answers whether the process can continue without being restarted. A part that
@@ -144,7 +165,7 @@ func Live(now time.Time, all []Pipeline) Answer {
 // Ready answers whether every stage of the process is ready. If not it names those
 // that are not, and everything that is waited for.
 func Ready(now time.Time, all []Pipeline) Answer {
-	a := Answer{OK: true, Parts: []Part{}}
+	a := Answer{OK: true, Pipelines: wholes(all), Parts: []Part{}}
 	for _, p := range all {
 		for _, s := range p.Stages {
 			reason, since := p.unready(now, s)
@@ -175,7 +196,7 @@ func Ready(now time.Time, all []Pipeline) Answer {
 // Healthy answers what is waited for and what has stopped. It is not well if a part
 // has stopped, or waits for longer, or for another reason, than is normal.
 func Healthy(now time.Time, all []Pipeline) Answer {
-	a := Answer{OK: true, Parts: []Part{}}
+	a := Answer{OK: true, Pipelines: wholes(all), Parts: []Part{}}
 	for _, p := range all {
 		a.Parts = append(a.Parts, p.problems(now)...)
 	}

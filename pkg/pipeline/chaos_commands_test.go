@@ -2,15 +2,17 @@ package pipeline_test
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // chaosCommands are given at any moment.
 var chaosCommands = [][]string{
-	nil, nil, {"status"}, {"results"}, {"failed"}, {"retry", "--all"}, {"retry", ":1k"}, {"results", "--failed", "--json"},
-	{"dlq", "list"}, {"replay", "blocks", "cache", ":100"}, {"replay", "logs", "warehouse", "50:+40"}, {"replay", "blocks", "lake", "--all"},
+	nil, nil, {"button"}, {"button"}, {"status"}, {"results"}, {"failed"}, {"retry", "--all"}, {"retry", ":1k"}, {"results", "--failed", "--json"},
+	{"dlq", "list"}, {"dlq", "show"}, {"dlq", "replay", "--all"}, {"replay", "blocks", "cache", ":100"}, {"replay", "logs", "warehouse", "50:+40"}, {"replay", "blocks", "lake", "--all"},
 	{"replay", "logs", "lake", "100:+20", "--dry-run"}, {"replay", "blocks", "warehouse", "--all"}, {"replay", "logs", "cache", "--all"},
 }
 
@@ -23,6 +25,10 @@ func (c *chaos) command() {
 	c.t.Helper()
 	args := pick(c, chaosCommands)
 	if args == nil {
+		return
+	}
+	if args[0] == "button" {
+		c.button()
 		return
 	}
 	c.counts["ampipe "+args[0]]++
@@ -40,18 +46,24 @@ func (c *chaos) command() {
 
 func (c *chaos) pauseSink() *trouble {
 	sink, pipeline := pick(c, []string{"warehouse", "cache", "lake"}), pick(c, chaosPipelines)
-	give := func(verb string) int {
+	byPage := c.random.IntN(2) == 0
+	give := func(verb string) bool {
+		if byPage {
+			said, err := c.press(verb, pipeline, url.Values{"sink": {sink}})
+			c.logf("button %s %s of %s: %s %v", verb, sink, pipeline, said, err)
+			return err == nil && !strings.Contains(said, "not done")
+		}
 		code, out := c.ampipe(verb, sink, pipeline)
 		c.logf("ampipe %s %s %s: exit code %d: %s", verb, sink, pipeline, code, lastLine(out))
-		return code
+		return code == 0
 	}
 	return &trouble{
 		kind: "pause", what: fmt.Sprintf("pause %s of %s", sink, pipeline),
 		says: regexp.MustCompile("^sink " + sink + ": .*paused by ampipe pause"), after: 25 * time.Second,
-		begin: func() { give("pause") },
+		begin: func() { c.wait(20*time.Second, func() bool { return give("pause") }) },
 		end: func() { // a person tries again until it works
-			if !c.wait(time.Minute, func() bool { return give("resume") == 0 }) {
-				c.t.Errorf("ampipe resume %s %s does not work", sink, pipeline)
+			if !c.wait(time.Minute, func() bool { return give("resume") }) {
+				c.t.Errorf("resume %s of %s does not work", sink, pipeline)
 			}
 		},
 	}

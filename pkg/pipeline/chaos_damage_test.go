@@ -24,6 +24,9 @@ func (c *chaos) fillDisk() *trouble {
 		"redis": regexp.MustCompile(`^sink cache: .*(MISCONF|No space left|disk)`),
 		"nats":  regexp.MustCompile(`^NATS: .*the disk of folder .* is full`),
 	}
+	for i := range c.nodes {
+		says[fmt.Sprintf("nats-%d", i)] = regexp.MustCompile(fmt.Sprintf(`^NATS: .*nats-%d`, i))
+	}
 	var names []string
 	for _, name := range []string{"lake", "redis", "nats", "nats-0", "nats-1", "nats-2"} {
 		if c.disks[name] != "" {
@@ -37,7 +40,7 @@ func (c *chaos) fillDisk() *trouble {
 	kind := map[string]string{"lake": "Delta", "redis": "Redis", "nats": "NATS"}[strings.SplitN(name, "-", 2)[0]]
 	file := filepath.Join(c.disks[name], "fills-the-disk")
 	return &trouble{
-		kind: kind, what: "the disk of " + name + " is full", says: says[name], after: 30 * time.Second,
+		kind: kind, what: "the disk of " + name + " is full", says: says[name], after: 30 * time.Second, rows: kind != "NATS",
 		begin: func() {
 			f, err := os.Create(file)
 			if err == nil {
@@ -205,6 +208,37 @@ func (c *chaos) deleteStream() *trouble {
 	return &trouble{kind: "NATS", what: "delete stream " + name, begin: func() {
 		c.jetstream(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, name) })
 	}}
+}
+
+// loseStream deletes a stream while no planner runs that could make it anew.
+func (c *chaos) loseStream() *trouble {
+	if len(c.nodes) == 0 {
+		return nil // the process that has the planner has NATS, too
+	}
+	pipeline := pick(c, chaosPipelines)
+	lost := []struct{ stream, says string }{
+		{"AMPIPE_LOG_" + pipeline, "the log"}, {"AMPIPE_TASKS", "the queue of tasks"}, {"KV_AMPIPE_STATE", "the state"},
+	}
+	one := pick(c, lost)
+	planners := func(do func(*chaosProcess)) {
+		for _, p := range c.processes {
+			if p.command[0] == "planner" {
+				do(p)
+			}
+		}
+	}
+	return &trouble{
+		kind: "NATS", alone: true, what: "delete stream " + one.stream + " while no planner runs", after: 20 * time.Second,
+		says: regexp.MustCompile("^NATS: " + one.says + " of the pipeline is gone"),
+		begin: func() {
+			planners(func(p *chaosProcess) {
+				p.down = true
+				p.kill()
+			})
+			c.jetstream(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, one.stream) })
+		},
+		end: func() { planners(func(p *chaosProcess) { p.down = false }) },
+	}
 }
 
 func (c *chaos) deleteMessages() *trouble {

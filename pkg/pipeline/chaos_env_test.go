@@ -42,6 +42,9 @@ type chaos struct {
 	redisDir  string
 	tables    []destination // what can be set back
 	backups   [][]func(context.Context) error
+	onBadRow  config.OnBadRow   // of each warehouse
+	letters   bool              // there may be dead letters
+	byHand    bool              // rows are not what they were, and `verify --repair` has to find them
 	disks     map[string]string // by name, folders that are file systems of their own
 	counts    map[string]int    // by what was done
 	asked     time.Time         // for the last status
@@ -91,6 +94,7 @@ func newChaos(t *testing.T, seed uint64, clustered bool) *chaos {
 	if !clustered {
 		c.disk("nats", 640)
 	}
+	c.onBadRow = pick(c, []config.OnBadRow{config.StopAtBadRow, config.DeadLetter, config.DeadLetter})
 	c.startRedis()
 	c.startDestinations()
 	nats := "{ embedded: ./nats }"
@@ -169,20 +173,22 @@ func (c *chaos) configure(nats string) {
 	for _, name := range chaosPipelines {
 		text += fmt.Sprintf(`---
 pipeline: %[1]s
+page: { listen: "127.0.0.1:0", token: %[7]s }
 source: { amp: "${AMP_URL}", query: SELECT * FROM eth_rpc.%[1]s }
 range: { min_block: 0, reorg_buffer: 40, partition_size: 60 }
 nats: %[2]s
 extract: { workers: 2 }
-log: { max_bytes: 64MiB, replay: %[3]s }
+log: { max_bytes: 64MiB, dead_letter_bytes: 4MiB, replay: %[3]s }
 sinks:
   - name: warehouse
-    postgres: { dsn: "${POSTGRES_URL}", schema: %[4]s, table: %[1]s, %[5]s }
+    postgres: { dsn: "${POSTGRES_URL}", schema: %[4]s, table: %[1]s, %[5]s, on_bad_row: %[8]s }
   - name: cache
     redis: { url: "${REDIS_URL}", table: %[1]s, key: [%[6]s] }
   - name: lake
     delta: { path: ./lake/%[1]s, max_commit_delay: 1s, checkpoint_every: 10 }
 `, name, nats, pick(c, []string{"0s", "10s", "1h"}), c.schema,
-			pick(c, []string{"mode: append", "mode: upsert, key: [" + chaosKeys[name] + "]"}), chaosKeys[name])
+			pick(c, []string{"mode: append", "mode: upsert, key: [" + chaosKeys[name] + "]"}), chaosKeys[name],
+			chaosToken, c.onBadRow)
 	}
 	c.file = c.growing.file("pipeline.yaml", text)
 }
@@ -329,12 +335,16 @@ func (c *chaos) wait(d time.Duration, so func() bool) bool {
 // ampipe runs a command as a person does, and returns its exit code and its output.
 func (c *chaos) ampipe(args ...string) (int, string) {
 	c.t.Helper()
+	limit := 2 * time.Minute
+	if args[0] == "verify" {
+		limit = 5 * time.Minute // it may wait for a repair
+	}
 	p := c.startWith(c.direct, "ampipe", append(args, "-c", c.file)...)
 	select {
 	case <-p.exited:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(limit):
 		p.kill()
-		c.t.Errorf("ampipe %v did not end within two minutes\n%s", args, p.out)
+		c.t.Errorf("ampipe %v did not end within %v\n%s", args, limit, p.out)
 	}
 	return p.cmd.ProcessState.ExitCode(), p.out.String()
 }

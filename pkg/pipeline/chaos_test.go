@@ -77,8 +77,12 @@ func (c *chaos) run(lasts time.Duration) {
 	for until, n := time.Now().Add(lasts), 1; time.Now().Before(until); n++ {
 		c.strike(n%every == 0 || c.only.String() != "")
 	}
+	c.logf("everything is let go")
+	if !c.mend() {
+		return
+	}
 	head := c.tell("pause", "")
-	c.logf("everything is let go; the head is block %d", head.Number)
+	c.logf("the head is block %d", head.Number)
 	if !c.settle("at the end", 0) {
 		return // verify would wait for what is away
 	}

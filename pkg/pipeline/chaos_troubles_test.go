@@ -13,6 +13,7 @@ import (
 type trouble struct {
 	kind  string // of two troubles at the same time each has another
 	alone bool   // nothing else can be seen while it lasts
+	rows  bool   // it is seen only while rows come to a destination
 	what  string
 	begin func()
 	end   func()
@@ -25,14 +26,15 @@ var chaosTroubles = []func(*chaos) *trouble{
 	(*chaos).killProcess, (*chaos).killProcess,
 	(*chaos).stopProcess,
 	(*chaos).cutFromNATS,
-	(*chaos).slowLinks,
+	(*chaos).slowLinks, (*chaos).narrowLink,
 	(*chaos).refuseAmp, (*chaos).freezeAmp, (*chaos).failAmp,
 	(*chaos).stopPostgres, (*chaos).crashPostgres, (*chaos).cutPostgres,
 	(*chaos).stopRedis, (*chaos).crashRedis, (*chaos).cutRedis,
 	(*chaos).setBack, (*chaos).setBack,
+	(*chaos).refuseRows, (*chaos).destroyRows,
 	(*chaos).fillDisk, (*chaos).fillDisk,
 	(*chaos).killNode, (*chaos).killTwoNodes, (*chaos).partitionNode,
-	(*chaos).deleteStream, (*chaos).deleteMessages, (*chaos).deleteConsumer,
+	(*chaos).deleteStream, (*chaos).loseStream, (*chaos).deleteMessages, (*chaos).deleteConsumer,
 	(*chaos).deepReorg,
 	(*chaos).pauseSink, (*chaos).forgetSink,
 }
@@ -49,7 +51,7 @@ func (c *chaos) strike(visible bool) {
 			continue
 		case visible && (t.says == nil || (c.quick && t.after > 25*time.Second)):
 			continue
-		case len(all) > 0 && (t.alone || t.kind == all[0].kind):
+		case len(all) > 0 && (t.alone || t.kind == all[0].kind || (visible && (t.rows || all[0].rows))):
 			continue
 		}
 		all = append(all, t)
@@ -148,10 +150,14 @@ func (c *chaos) killProcess() *trouble {
 func (c *chaos) stopProcess() *trouble {
 	p := pick(c, c.processes)
 	running := p.process
+	says := lost(p)
+	if p.command[0] == "ampipe" { // its NATS stands still with it
+		says = regexp.MustCompile(fmt.Sprintf(`process %d runs in the folder .* and does not answer`, p.cmd.Process.Pid))
+	}
 	return &trouble{
 		kind: "process", alone: p.command[0] == "ampipe",
 		what: fmt.Sprintf("stop %s (process %d), as a machine does that hangs", p.name, p.cmd.Process.Pid),
-		says: lost(p), after: 20 * time.Second,
+		says: says, after: 20 * time.Second,
 		begin: func() { c.signal(running, syscall.SIGSTOP) },
 		end:   func() { c.signal(running, syscall.SIGCONT) },
 	}
@@ -206,6 +212,23 @@ func (c *chaos) slowLinks() *trouble {
 	return &trouble{kind: "slow", what: fmt.Sprintf("slow every link of %s by %v", p.name, by), begin: all(by), end: all(0)}
 }
 
+// narrowLink has the link of a sink to its destination carry less than the chain brings.
+func (c *chaos) narrowLink() *trouble {
+	p := pick(c, c.processes)
+	for _, sink := range []string{"warehouse", "cache"} {
+		link := p.links[sink]
+		if link == nil {
+			continue
+		}
+		return &trouble{
+			kind: "slow", rows: true, what: fmt.Sprintf("the link of %s to the %s carries 250 bytes a second", p.name, sink),
+			says: regexp.MustCompile("^sink " + sink + ": .*(behind|has been running since|" + awaySays + ")"), after: 2 * time.Minute,
+			begin: func() { link.narrow(250) }, end: func() { link.narrow(0) },
+		}
+	}
+	return nil
+}
+
 // linksTo returns the links of all processes to something.
 func (c *chaos) linksTo(to string) (links []*proxy) {
 	for _, p := range c.processes {
@@ -217,10 +240,10 @@ func (c *chaos) linksTo(to string) (links []*proxy) {
 }
 
 // ampSays is what is said of Amp: what waits for it is named, and that it is Amp.
-var ampSays = regexp.MustCompile(`(?s)(live|worker \d+|extractor|planner|start|Amp).*(Amp|the server|INTERNAL|Internal)`)
+var ampSays = regexp.MustCompile(`(?s)(live|connection to Amp|worker \d+|extractor|planner|start|Amp).*(Amp|the server|INTERNAL|Internal)`)
 
 func (c *chaos) refuseAmp() *trouble {
-	t := &trouble{kind: "Amp", says: ampSays, after: time.Minute}
+	t := &trouble{kind: "Amp", says: ampSays, after: 20 * time.Second}
 	var how string
 	how, t.begin, t.end = c.interrupt(c.linksTo("amp"))
 	t.what = how + " every link to Amp"
@@ -229,7 +252,7 @@ func (c *chaos) refuseAmp() *trouble {
 
 func (c *chaos) freezeAmp() *trouble {
 	return &trouble{
-		kind: "Amp", what: "Amp answers nothing", says: ampSays, after: time.Minute,
+		kind: "Amp", what: "Amp answers nothing", says: ampSays, after: 20 * time.Second,
 		begin: func() { c.signal(c.server, syscall.SIGSTOP) },
 		end:   func() { c.signal(c.server, syscall.SIGCONT) },
 	}
@@ -264,9 +287,11 @@ func (c *chaos) deepReorg() *trouble {
 }
 
 // A destination that is away is named with the sink that lacks it.
+const awaySays = "reached|connect|EOF|reset|answer|timeout"
+
 var (
-	warehouseSays = regexp.MustCompile(`^sink warehouse: .*(reached|connect|EOF|reset|answer|shutting down|starting up|timeout)`)
-	cacheSays     = regexp.MustCompile(`^sink cache: .*(reached|connect|EOF|reset|answer|timeout)`)
+	warehouseSays = regexp.MustCompile("^sink warehouse: .*(shutting down|starting up|" + awaySays + ")")
+	cacheSays     = regexp.MustCompile("^sink cache: .*(" + awaySays + ")")
 	lakeSays      = regexp.MustCompile(`^sink lake: .*(no space left on device)`)
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"time"
 
@@ -62,8 +63,18 @@ func connectToRunning(ctx context.Context, c config.NATS, log zerolog.Logger) (*
 		return nil, err
 	}
 	n, err := openConn(ctx, nil, config.NATS{URL: url, NKey: key}, roleOperator, false, log)
+	if silence, is := errors.AsType[net.Error](err); is && silence.Timeout() {
+		return nil, hangs(c.Embedded)
+	}
 	if err != nil { // it may have ended this moment
 		return nil, fault.Later(fmt.Errorf("reach the process that has the folder %s: %w", c.Embedded, err), 0)
 	}
 	return n, nil
+}
+
+// hangs says that the process that has a folder accepts connections and does not answer.
+func hangs(folder string) error {
+	pid := queue.HolderOf(folder)
+	return fault.Later(fmt.Errorf("process %[1]s runs in the folder %[2]s and does not answer: it hangs, or somebody has stopped it; "+
+		"let it continue (kill -CONT %[1]s), or end it (kill -9 %[1]s) and start it again", pid, folder), 0)
 }

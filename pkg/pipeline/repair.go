@@ -204,8 +204,9 @@ func (v *verification) replay(ctx context.Context, w *withoutLetters, request st
 	if err != nil {
 		return false, err
 	}
-	if facts.Spec == nil {
-		return false, fmt.Errorf("pipeline %q was not planned yet: start it first", v.config.Name)
+	err = planLacks(facts)
+	if err != nil {
+		return false, err
 	}
 	if !slices.Contains(facts.Spec.Sinks, v.sink.Name) {
 		return false, fmt.Errorf("pipeline %q has no sink %q; it has %s", v.config.Name, v.sink.Name, strings.Join(facts.Spec.Sinks, ", "))

@@ -51,8 +51,9 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	if err != nil {
 		return err
 	}
-	if facts.Spec == nil {
-		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", p.Name))
+	err = planLacks(facts)
+	if err != nil {
+		return err
 	}
 	request, err := newReplay(p, facts, r)
 	if err != nil {

@@ -191,7 +191,7 @@ func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *pro
 			return nil, err
 		}
 	}
-	if r.source, err = openSource(ctx, p); err != nil {
+	if r.source, err = r.openSource(ctx); err != nil {
 		return nil, err
 	}
 	setUnready(meter, r.sinks, notAnswered)

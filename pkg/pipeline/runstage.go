@@ -22,7 +22,7 @@ import (
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 	return runStage(ctx, p, rolePlanner, o, stagePlanner, startPage, func(ctx context.Context, s *stages) error {
 		started := time.Now()
-		source, err := openSource(ctx, p)
+		source, err := s.openSource(ctx)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 	return runStage(ctx, p, roleExtractor, o, stageExtractor, nil, func(ctx context.Context, s *stages) error {
 		s.meter.Extracts()
-		source, err := openSource(ctx, p)
+		source, err := s.openSource(ctx)
 		if err != nil {
 			return err
 		}

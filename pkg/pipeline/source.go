@@ -14,13 +14,34 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
-// openSource connects to the pipeline's Amp server.
+// openSource connects to the pipeline's Amp server, for a command.
 func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
+	return openWatched(ctx, p, nil)
+}
+
+// partConnection is what health calls a connection to the Amp server that stands.
+const partConnection = "connection to Amp"
+
+// openSource connects to the pipeline's Amp server, and reports to the meter when that
+// stands still.
+func (s *stages) openSource(ctx context.Context) (*amp.Client, error) {
+	return openWatched(ctx, s.config, func(since time.Time) {
+		reason := ""
+		if !since.IsZero() {
+			reason = fmt.Sprintf("the server has sent nothing since %s, and does not answer a ping: "+
+				"it hangs, or the network does not carry anything", clock(since))
+		}
+		s.meter.WaitingFor(health.AmpAway, partConnection, reason)
+	})
+}
+
+func openWatched(ctx context.Context, p *config.Pipeline, onSilence func(time.Time)) (*amp.Client, error) {
 	secure, err := tlsConfig(p.Source.TLS)
 	if err != nil {
 		return nil, fault.Permanent(fmt.Errorf("open Amp client: %w", err))
@@ -30,7 +51,8 @@ func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {
 		URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile,
 		MaxMessage: int(p.Source.MaxMessage), KeepAlive: p.Source.KeepAlive, AnswerTimeout: p.Source.AnswerTimeout,
 		FirstRowsTimeout: p.Source.FirstRowsTimeout, NextRowsTimeout: p.Source.NextRowsTimeout,
-		Recycle: true, // extractors and digests keep no record past its release
+		OnSilence: onSilence,
+		Recycle:   true, // extractors and digests keep no record past its release
 	})
 }
 

@@ -321,6 +321,7 @@ type proxy struct {
 
 	refusing atomic.Bool  // no connection stands
 	slowness atomic.Int64 // nanoseconds that each piece of data takes, of up to 32 KiB
+	narrows  atomic.Int64 // bytes that each direction of a connection carries in a second; 0: as many as come
 
 	mu     sync.Mutex
 	isCut  bool
@@ -388,7 +389,19 @@ func (w wire) Write(b []byte) (int, error) {
 		<-thawed
 	}
 	time.Sleep(time.Duration(w.proxy.slowness.Load()))
-	return w.Conn.Write(b)
+	sent := 0
+	for {
+		piece := len(b) - sent
+		if width := w.proxy.narrows.Load(); width > 0 {
+			piece = min(piece, max(1, int(width/10)))
+			time.Sleep(time.Duration(piece) * time.Second / time.Duration(width))
+		}
+		n, err := w.Conn.Write(b[sent : sent+piece])
+		sent += n
+		if err != nil || sent == len(b) {
+			return sent, err
+		}
+	}
 }
 
 // freeze lets nothing pass until thaw, or until the proxy is cut; connections stand,
@@ -448,6 +461,9 @@ func (p *proxy) allow() { p.refusing.Store(false) }
 
 // slow has everything take so much longer; 0 ends that.
 func (p *proxy) slow(by time.Duration) { p.slowness.Store(int64(by)) }
+
+// narrow has every direction of every connection carry so many bytes a second; 0 ends that.
+func (p *proxy) narrow(bytes int64) { p.narrows.Store(bytes) }
 
 // cut breaks every connection, and those to come, and waits until nothing passes.
 func (p *proxy) cut() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -59,8 +60,15 @@ func (v *Viewer) Look(ctx context.Context) status.Overview {
 // cannot be read there are none.
 func (v *Viewer) each(ctx context.Context, seen func(status.Facts)) []status.Pipeline {
 	var all []status.Pipeline
+	away := map[string]error{} // by connection: its other pipelines are not waited for, too
 	for _, p := range v.pipelines {
-		facts, err := v.read(ctx, p)
+		facts, err := status.Facts{}, away[keyOf(p)]
+		if err == nil {
+			facts, err = v.read(ctx, p)
+		}
+		if fault.Of(err) == fault.ClassLater {
+			away[keyOf(p)] = err
+		}
 		full := fullDisk(p.NATS)
 		if err != nil && full != "" {
 			err = fmt.Errorf("%s: %w", status.DiskFull(full), err)
@@ -179,10 +187,24 @@ func readFacts(
 	if err != nil {
 		return err
 	}
-	if facts.Spec == nil {
-		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", p.Name))
+	err = planLacks(facts)
+	if err != nil {
+		return err
 	}
 	return do(ctx, conn, facts)
+}
+
+// planLacks returns why there is no plan, for who needs it; nil: there is one.
+func planLacks(f status.Facts) error {
+	switch {
+	case f.Spec != nil:
+		return nil
+	case slices.Contains(f.Gone, status.GoneState):
+		return fault.Later(fmt.Errorf("pipeline %q: %v; the planner makes it anew within seconds, if it runs: then ask again",
+			f.Name, status.GoneState), 0)
+	default:
+		return fault.Permanent(fmt.Errorf("pipeline %q was not planned yet: start it first", f.Name))
+	}
 }
 
 // asOperator is [openNATS] for a command that only reads.

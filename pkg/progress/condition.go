@@ -154,6 +154,10 @@ func (m *Meter) Health(name string) health.Pipeline {
 		Name: name, Moved: m.condition.moved, CommitDelay: m.CommitDelay,
 		Waits: m.waits(), Stops: m.stops(),
 	}
+	p.Sentence = m.sentence(m.measured(m.now()).state())
+	if p.Sentence != "" {
+		p.Level = m.judged.Level
+	}
 	for _, s := range m.condition.stages {
 		for _, stop := range p.Stops {
 			if stop.Part == s.Name || stop.Part == "pipeline" {

@@ -17,9 +17,9 @@ type Judgement struct {
 	Levels, States []string // that there are
 }
 
-// settles is how long after a change in this process a judgement may not know of it: it is
+// Settles is how long after a change in this process a judgement may not know of it: it is
 // made of what processes have written of themselves.
-const settles = 6 * time.Second
+const Settles = 6 * time.Second
 
 // judged is the last judgement, and when it and what it is compared with came.
 type judged struct {
@@ -27,6 +27,7 @@ type judged struct {
 	at      time.Time // zero: there is none
 	changed time.Time // when a wait or a stop of this process began or ended last
 	state   State     // of this process when it came
+	stale   chan struct{}
 }
 
 // Judge sets how the pipeline is as a whole.
@@ -38,12 +39,22 @@ func (m *Meter) Judge(j Judgement) {
 }
 
 // changes notes that a wait or a stop has begun or ended.
-func (m *Meter) changes() { m.judged.changed = m.now() }
+func (m *Meter) changes() {
+	m.judged.changed = m.now()
+	select {
+	case m.judged.stale <- struct{}{}:
+	default:
+	}
+}
+
+// Stale returns a channel that receives when a wait or a stop of this process has begun or
+// ended, which a judgement knows of that is made [Settles] later.
+func (m *Meter) Stale() <-chan struct{} { return m.judged.stale }
 
 // sentence returns the sentence about the whole, or "" while none is known that knows of what
 // this process has met and of the state that it has now.
 func (m *Meter) sentence(now State) string {
-	if m.judged.at.IsZero() || m.judged.state != now || m.judged.at.Before(m.judged.changed.Add(settles)) {
+	if m.judged.at.IsZero() || m.judged.state != now || m.judged.at.Before(m.judged.changed.Add(Settles)) {
 		return ""
 	}
 	return m.judged.Sentence

@@ -55,6 +55,7 @@ type sinkMeter struct {
 // NewMeter starts to measure now. The sinks are those of the configuration.
 func NewMeter(sinks ...string) *Meter {
 	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, condition: newCondition(), parts: map[string]bool{}}
+	m.judged.stale = make(chan struct{}, 1)
 	m.started = m.now()
 	for _, name := range sinks {
 		m.sinks[name] = &sinkMeter{}

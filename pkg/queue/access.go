@@ -82,10 +82,10 @@ func RunningServer(dir string) (url, keyFile string, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", "", fault.Later(fmt.Errorf("process %s has the folder %s and lets no command in: "+
-			"it is still starting, or of an earlier version, which has to be stopped first", holderOf(path), path), 0)
+			"it is still starting, or of an earlier version, which has to be stopped first", HolderOf(path), path), 0)
 	case errors.Is(err, fs.ErrPermission):
 		return "", "", fault.Permanent(fmt.Errorf("process %s has the folder %s, and this user may not read %s: "+
-			"give the command as the user that ampipe runs as", holderOf(path), path, file))
+			"give the command as the user that ampipe runs as", HolderOf(path), path, file))
 	case err != nil:
 		return "", "", fmt.Errorf("read how to reach the running process: %w", err)
 	}
@@ -93,8 +93,9 @@ func RunningServer(dir string) (url, keyFile string, err error) {
 	return url, file, nil
 }
 
-// holderOf returns the id of the process that has a folder.
-func holderOf(dir string) string {
+// HolderOf returns the id of the process that has the folder of an embedded server, for
+// people.
+func HolderOf(dir string) string {
 	text, _ := os.ReadFile(lockFile(dir)) // without it the process is not known
 	pid, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
 	return cmp.Or(pid, "(unknown)")

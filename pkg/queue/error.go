@@ -81,8 +81,11 @@ func (c *Conn) classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, context.DeadlineExceeded): // of who asks
+		return classifyClient(cause)
+	case cause != nil:
+		return cause
 	}
 	if c.server != nil {
 		if failed := c.server.Failed(); failed != nil {

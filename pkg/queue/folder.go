@@ -220,7 +220,7 @@ func lockFolder(dir, holder string) (*os.File, error) {
 			return nil, folderError(dir, err)
 		}
 		return nil, fault.Permanent(&inUseError{fmt.Errorf(
-			"folder %s is in use by process %s (%s): stop it, or name another folder in nats.embedded", dir, holderOf(dir), path)})
+			"folder %s is in use by process %s (%s): stop it, or name another folder in nats.embedded", dir, HolderOf(dir), path)})
 	}
 	if holder == "" {
 		return f, nil

@@ -98,6 +98,10 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 	put(second, process(2, noon))
 	put(first, process(1, noon))
 	slots(1, 2)
+	// A process whose write was not answered finds its own document.
+	put(s.ProcessWriter(false), process(1, noon))
+	put(first, process(1, noon))
+	slots(1, 2)
 
 	// A process that has ended leaves its slot, and one that was restarted in its
 	// container has that of its predecessor.

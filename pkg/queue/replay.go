@@ -52,3 +52,22 @@ func (l *Log) Read(ctx context.Context, lane string, seq uint64) (*Message, erro
 	}
 	return m, nil
 }
+
+// WaitReplay waits until there is a request to load blocks of a sink again, and its revision
+// is not rev.
+func (s *State) WaitReplay(ctx context.Context, sink string, rev uint64) error {
+	if err := checkName("sink", sink); err != nil {
+		return err
+	}
+	found := errors.New("found")
+	err := Watch(ctx, s, keyReplay+"."+sink, func(_ state.Replay, now uint64) error {
+		if now == rev {
+			return nil
+		}
+		return found
+	})
+	if errors.Is(err, found) {
+		err = nil
+	}
+	return err
+}

@@ -18,7 +18,8 @@ const lagPatience = time.Minute
 
 // judge finds what is not as it is to be, and puts how the pipeline is into a sentence.
 func (p *Pipeline) judge(f Facts, o Options) {
-	p.judgeDisk(o)     // first: nothing else that was written is of now
+	p.judgeDisk(o) // first: nothing else that was written is of now
+	p.judgeStreams(f)
 	p.judgeSinks(f, o) // then: why a sink has stopped is why a process has ended
 	p.judgeStages(f, o)
 	p.judgeLane(f, o)
@@ -53,9 +54,20 @@ func (p *Pipeline) note(part string, since time.Time, format string, values ...a
 	p.Notes = append(p.Notes, Trouble{Level: Healthy, Part: part, Text: fmt.Sprintf(format, values...), Since: since})
 }
 
+// judgeStreams finds what somebody has deleted in NATS.
+func (p *Pipeline) judgeStreams(f Facts) {
+	if p.Complete {
+		return // it needs them no more
+	}
+	for _, gone := range f.Gone {
+		const next = "the planner makes it anew by what the destinations hold; start it if it does not run"
+		p.trouble(Degraded, "NATS", next, time.Time{}, "%v", gone)
+	}
+}
+
 // judgeStages finds planners and extractors that are lacking.
 func (p *Pipeline) judgeStages(f Facts, o Options) {
-	if p.Complete {
+	if p.Complete || slices.Contains(f.Gone, GoneState) { // processes are told in the state
 		return
 	}
 	if len(p.Processes) == 0 && len(p.Sinks) == 0 {

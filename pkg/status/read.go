@@ -23,6 +23,7 @@ type Facts struct {
 	Position state.LivePosition // its Epoch is 0: the lane has never begun
 	Tail     queue.Tail         // of the live lane
 
+	Gone   []Gone // that the pipeline has had, and somebody has deleted
 	Log    queue.LogState
 	Oldest time.Time // when the first entry of the log was written; zero: it is empty
 
@@ -42,6 +43,21 @@ type SinkFacts struct {
 	Dead     uint64         // dead letters
 }
 
+// Gone is a stream that a pipeline has had and that is not there any more.
+type Gone int
+
+const (
+	GoneState Gone = iota // everything that is known of the pipeline
+	GoneLog
+	GoneTasks
+)
+
+// String returns what is to be said of it.
+func (g Gone) String() string {
+	what := map[Gone]string{GoneState: "state", GoneLog: "log", GoneTasks: "queue of tasks"}[g]
+	return "the " + what + " of the pipeline is gone: somebody has deleted it in NATS"
+}
+
 // Read reads the facts of a pipeline, and changes nothing. A pipeline of which nothing is
 // there yet is not an error.
 func Read(ctx context.Context, conn *queue.Conn, name string) (Facts, error) {
@@ -54,7 +70,12 @@ func Read(ctx context.Context, conn *queue.Conn, name string) (Facts, error) {
 	f.Now = time.Now().Add(-ahead).UTC()
 	kv, err := conn.State(ctx, name)
 	if errors.Is(err, queue.ErrNoStream) {
-		return f, nil
+		_, err = conn.Log(ctx, name, queue.LogConfig{})
+		if errors.Is(err, queue.ErrNoStream) {
+			return f, nil
+		}
+		f.Gone = append(f.Gone, GoneState)
+		return f, err
 	}
 	if err != nil {
 		return f, err
@@ -93,17 +114,21 @@ func (f *Facts) read(ctx context.Context, conn *queue.Conn, kv *queue.State) err
 	if err == nil {
 		f.Tasks, err = tasks.Look(ctx, queue.PartitionTask)
 	}
-	if err != nil && !errors.Is(err, queue.ErrNoStream) {
+	switch {
+	case errors.Is(err, queue.ErrNoStream):
+		f.Gone = append(f.Gone, GoneTasks)
+	case err != nil:
 		return err
 	}
 	log, err := conn.Log(ctx, f.Name, queue.LogConfig{})
-	if err != nil && !errors.Is(err, queue.ErrNoStream) {
-		return err
-	}
 	if err == nil {
-		if err := f.readLog(ctx, log, kv); err != nil {
-			return err
-		}
+		err = f.readLog(ctx, log, kv)
+	}
+	switch {
+	case errors.Is(err, queue.ErrNoStream):
+		f.Gone, f.Sinks = append(f.Gone, GoneLog), nil
+	case err != nil:
+		return err
 	}
 	err = f.readReports(ctx, kv)
 	if err != nil {

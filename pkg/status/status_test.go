@@ -125,6 +125,10 @@ func TestSentences(t *testing.T) {
 			next: "mend the cause, then ask again: ampipe replay lake …", mend: func(f *status.Facts) {
 				f.Sinks[0].Replay = state.Replay{Step: state.ReplayFailed, Error: "the index was dropped", Blocks: block.NewSet(block.Closed(7, 7))}
 			}},
+		"the state was deleted": {facts: status.Facts{Name: "p", Now: now, Gone: []status.Gone{status.GoneState}}, level: status.Degraded,
+			says: "the state of the pipeline is gone: somebody has deleted it in NATS", next: "the planner makes it anew"},
+		"the log was deleted": {facts: live(), level: status.Degraded, says: "the log of the pipeline is gone: somebody has deleted it in NATS",
+			next: "the planner makes it anew", mend: func(f *status.Facts) { f.Gone = []status.Gone{status.GoneLog} }},
 		"planning": {facts: status.Facts{Name: "p", Now: now, Processes: []state.Process{process("run", "planner", "extractor")}},
 			level: status.Healthy, says: "starting: it is not planned yet"},
 		"loading": {facts: live(), level: status.Healthy, says: "loading: 41 % of 1,000 blocks are in every destination, 53 m left",

@@ -102,6 +102,11 @@ func (r *replayEnv) Replay(context.Context, string) (state.Replay, uint64, error
 	return r.request, r.rev, nil
 }
 
+func (r *replayEnv) WaitReplay(ctx context.Context, _ string, _ uint64) error {
+	<-ctx.Done() // nobody else asks
+	return ctx.Err()
+}
+
 func (r *replayEnv) SaveReplay(_ context.Context, _ string, q state.Replay, rev uint64) (uint64, error) {
 	conflict := false
 	err := r.call(func() {

@@ -20,6 +20,7 @@ import (
 type Requests interface {
 	Replay(ctx context.Context, sink string) (r state.Replay, rev uint64, err error)
 	SaveReplay(ctx context.Context, sink string, r state.Replay, rev uint64) (newRev uint64, err error)
+	WaitReplay(ctx context.Context, sink string, rev uint64) error
 	Partitions(ctx context.Context) ([]queue.Stored[state.Partition], error)
 	Report(ctx context.Context, sink string) (r state.SinkReport, rev uint64, err error)
 }
@@ -33,7 +34,7 @@ type Replayer struct {
 	Log      LaneReader
 	Letters  PastLetters   // nil: there are none
 	Worker   string        // distinguishes this process from others of the sink
-	Every    time.Duration // how often a request is looked for; default 2 s
+	Every    time.Duration // how often it is looked how far a request is that is not settled; default 2 s
 	Lost     time.Duration // after this time without a word from its worker a request is taken over; default [state.LostAfter]
 
 	seen  uint64 // revision of a request that another worker has
@@ -42,6 +43,9 @@ type Replayer struct {
 
 const (
 	replayEvery = 2 * time.Second
+	// replayWatch is for how long a new request is watched for before it is looked for anew:
+	// a watch is a hint.
+	replayWatch = time.Minute
 	replayBeat  = 5 * time.Second        // how often the worker of a request says that it is at it
 	reportLook  = 200 * time.Millisecond // how often the report is looked at that is waited for
 
@@ -62,8 +66,8 @@ func (r *Replayer) Run(ctx context.Context) {
 		r.Loop.Observer = nopObserver{}
 	}
 	told := ""
-	for fault.Sleep(ctx, r.Every) == nil {
-		err := r.follow(ctx)
+	for ctx.Err() == nil {
+		rev, settled, err := r.follow(ctx)
 		switch {
 		case err == nil:
 			told = ""
@@ -71,7 +75,22 @@ func (r *Replayer) Run(ctx context.Context) {
 			told = err.Error()
 			r.Loop.Logger.Warn().Err(err).Msg("could not replay; will retry")
 		}
+		r.pause(ctx, rev, settled && err == nil)
 	}
+}
+
+// pause waits until something may be to be done: when everything is settled, for a request
+// of another revision.
+func (r *Replayer) pause(ctx context.Context, rev uint64, settled bool) {
+	if settled {
+		watching, end := context.WithTimeout(ctx, replayWatch)
+		err := r.Requests.WaitReplay(watching, r.name(), rev)
+		end()
+		if err == nil || errors.Is(err, context.DeadlineExceeded) {
+			return
+		}
+	}
+	_ = fault.Sleep(ctx, r.Every) // its end is seen by the caller
 }
 
 // errOvertaken is why the work on a request ends.
@@ -79,26 +98,30 @@ var errOvertaken = errors.New("another process of the sink carries the replay ou
 
 func (r *Replayer) name() string { return r.Loop.Table.Sink }
 
-// follow carries out the request, if there is one that no other process is at.
-func (r *Replayer) follow(ctx context.Context) error {
+// follow carries out the request, if there is one that no other process is at. It returns
+// the revision of the request, 0 if there is none, and whether nothing is left to be done.
+func (r *Replayer) follow(ctx context.Context) (rev uint64, settled bool, err error) {
 	request, rev, err := r.Requests.Replay(ctx, r.name())
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		return nil
+		return 0, true, nil
 	case err != nil && fault.Of(err) != fault.ClassPermanent: // NATS is away, which everybody says who needs it
 		r.Loop.Logger.Debug().Err(err).Msg("could not look for a replay; will retry")
-		return nil
+		return 0, false, nil
 	case err != nil:
-		return fmt.Errorf("look for a replay: %w", err)
+		return 0, false, fmt.Errorf("look for a replay: %w", err)
+	case !request.UnderWay():
+		return rev, r.Letters == nil || len(request.Past) == 0, r.settle(ctx, request, rev)
+	case r.others(request, rev):
+		return rev, false, nil
 	}
-	if !request.UnderWay() {
-		return r.settle(ctx, request, rev)
-	}
-	if r.others(request, rev) {
-		return nil
-	}
+	return rev, false, r.carryOut(ctx, request, rev)
+}
+
+// carryOut does what is left to be done of a request.
+func (r *Replayer) carryOut(ctx context.Context, request state.Replay, rev uint64) error {
 	j := &replay{Replayer: r, request: request, rev: rev}
-	err = j.save(ctx, func(q *state.Replay) { q.Worker = r.Worker })
+	err := j.save(ctx, func(q *state.Replay) { q.Worker = r.Worker })
 	if err != nil {
 		return err
 	}
