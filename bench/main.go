@@ -106,4 +106,5 @@ var measurements = []measurement{
 	{"redis string", measureStrings},
 	{"concurrent", measureConcurrent},
 	{"latency", measureLatency},
+	{"partitions", measurePartitions},
 }

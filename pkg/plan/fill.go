@@ -32,23 +32,36 @@ func (f *fillStep) run(ctx context.Context, now *round) error {
 	if f.Retry && !f.retried {
 		again = Failed(now.parts)
 	}
-	parts, err := f.create(ctx, append(missing.Ranges(), again.Ranges()...), now.parts)
+	parts, all, err := f.create(ctx, append(again.Ranges(), missing.Ranges()...), now.parts)
 	now.parts = parts
-	f.retried = f.retried || err == nil
+	f.retried = f.retried || (err == nil && all)
 	return err
 }
 
-// create makes open partitions of ranges, and returns them behind those that there are.
-func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) ([]state.Partition, error) {
-	var pieces []block.Range
+// mostOpen bounds the partitions that are open at the same time. More are made when some of
+// them are done: what is kept and queued does not grow with the history.
+const mostOpen = mostPartitions
+
+// create makes open partitions of ranges, as many as there may be now, and returns them
+// behind those that there are, and whether it has made them of all ranges.
+func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) (_ []state.Partition, all bool, err error) {
 	size := r.size
 	if r.Size != nil {
 		size = r.Size()
 	}
-	for _, whole := range ranges {
-		pieces = append(pieces, Cut(whole, size)...)
+	var pieces []block.Range
+	room := mostOpen - count(parts, state.PartitionOpen)
+	all = true
+	for _, rest := range ranges {
+		for !rest.Empty() && len(pieces) < room {
+			piece := block.Range{Start: rest.Start, End: min(rest.End, rest.Start+block.Number(size))}
+			pieces = append(pieces, piece)
+			rest.Start = piece.End
+		}
+		all = all && rest.Empty()
 	}
-	return r.record(ctx, Fresh(pieces, parts), parts)
+	parts, err = r.record(ctx, Fresh(pieces, parts), parts)
+	return parts, all, err
 }
 
 // record writes new partitions, and returns them behind those that there are.
@@ -62,7 +75,7 @@ func (r *reconciler) record(ctx context.Context, fresh, parts []state.Partition)
 		if err != nil {
 			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
 		}
-		r.changes.wrote(rev)
+		r.changes.wrote(p, rev)
 		parts = append(parts, p)
 	}
 	return parts, nil

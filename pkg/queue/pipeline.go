@@ -89,7 +89,7 @@ func (s *State) WaitSpec(ctx context.Context) (spec state.Spec, rev uint64, err 
 	return spec, rev, err
 }
 
-// Partitions reads all partitions, in the order in which they were written: of a block that
+// Partitions reads the records of all partitions, in the order in which they were written: of a block that
 // several have held, the last one has what became of it.
 func (s *State) Partitions(ctx context.Context) ([]Stored[state.Partition], error) {
 	all, err := List[state.Partition](ctx, s, keyPartition)
@@ -112,6 +112,11 @@ func (s *State) CreatePartition(ctx context.Context, p state.Partition) (rev uin
 // [ErrConflict].
 func (s *State) UpdatePartition(ctx context.Context, p state.Partition, rev uint64) (newRev uint64, err error) {
 	return s.Update(ctx, keyPartition+"."+p.ID(), p, rev)
+}
+
+// RemovePartition removes a partition that still has revision rev, or returns [ErrConflict].
+func (s *State) RemovePartition(ctx context.Context, id string, rev uint64) (newRev uint64, err error) {
+	return s.Remove(ctx, keyPartition+"."+id, rev)
 }
 
 // PutReport writes what a sink reports about itself.
