@@ -102,6 +102,9 @@ func (c *changes) changed(change queue.Change) {
 	defer c.mu.Unlock()
 	switch kind {
 	case "partition":
+		if change.Rev <= c.parts[id].rev { // this planner has written it
+			break
+		}
 		now := changed{rev: change.Rev, removed: change.Removed}
 		if !now.removed && change.Decode(&now.part) != nil {
 			c.stale = true // reading it says why

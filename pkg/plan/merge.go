@@ -60,15 +60,24 @@ func (m *mergeStep) merge(ctx context.Context, group []queue.Stored[state.Partit
 	if err != nil {
 		return err
 	}
-	rev, err := m.State.UpdatePartition(ctx, whole, first.Rev)
-	if errors.Is(err, queue.ErrConflict) {
-		return nil // another planner was faster
+	rest := slices.DeleteFunc(group, func(s queue.Stored[state.Partition]) bool { return s.Rev == first.Rev })
+	revs, err := m.State.ReplacePartitions(ctx, whole, first.Rev, rest)
+	for i, rev := range revs {
+		switch {
+		case i == 0:
+			m.changes.wrote(whole, rev)
+		case rev > 0:
+			m.changes.removed(rest[i-1].Value.ID(), rev)
+		}
+	}
+	if errors.Is(err, queue.ErrConflict) { // another planner was faster
+		m.clean = false
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("merge partitions %v: %w", whole.Range(), err)
 	}
-	m.changes.wrote(whole, rev)
-	return m.remove(ctx, slices.DeleteFunc(group, func(s queue.Stored[state.Partition]) bool { return s.Rev == first.Rev }))
+	return nil
 }
 
 // removeMerged removes records that are part of others: whoever merged them was killed
@@ -82,22 +91,19 @@ func (m *mergeStep) removeMerged(ctx context.Context) error {
 	for _, p := range kept {
 		names[p.ID()] = true
 	}
-	err = m.remove(ctx, slices.DeleteFunc(slices.Clone(m.stored), func(s queue.Stored[state.Partition]) bool { return names[s.Value.ID()] }))
-	m.clean = err == nil
-	return err
-}
-
-func (m *mergeStep) remove(ctx context.Context, merged []queue.Stored[state.Partition]) error {
-	for _, s := range merged {
-		rev, err := m.State.RemovePartition(ctx, s.Value.ID(), s.Rev)
-		if errors.Is(err, queue.ErrConflict) {
-			continue // another planner was faster
+	for _, s := range m.stored {
+		if names[s.Value.ID()] {
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("remove partition %s, which is merged: %w", s.Value.ID(), err)
+		rev, err := m.State.Remove(ctx, s.Key, s.Rev)
+		if err != nil && !errors.Is(err, queue.ErrConflict) {
+			return fmt.Errorf("remove partition %s, which was merged: %w", s.Value.ID(), err)
 		}
-		m.changes.removed(s.Value.ID(), rev)
+		if err == nil {
+			m.changes.removed(s.Value.ID(), rev)
+		}
 	}
+	m.clean = true
 	return nil
 }
 

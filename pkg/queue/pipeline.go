@@ -114,11 +114,6 @@ func (s *State) UpdatePartition(ctx context.Context, p state.Partition, rev uint
 	return s.Update(ctx, keyPartition+"."+p.ID(), p, rev)
 }
 
-// RemovePartition removes a partition that still has revision rev, or returns [ErrConflict].
-func (s *State) RemovePartition(ctx context.Context, id string, rev uint64) (newRev uint64, err error) {
-	return s.Remove(ctx, keyPartition+"."+id, rev)
-}
-
 // PutReport writes what a sink reports about itself.
 func (s *State) PutReport(ctx context.Context, r state.SinkReport) error {
 	if err := checkName("sink", r.Name); err != nil {

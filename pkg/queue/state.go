@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -64,6 +63,8 @@ func (c *Conn) stateConfig() jetstream.StreamConfig {
 		DenyDelete:        true,
 		AllowDirect:       true,
 		AllowMsgTTL:       true, // of what removes a document
+		// Partitions are written many at a time. Without it each is by itself.
+		AllowAtomicPublish: true,
 	}
 }
 
@@ -276,13 +277,9 @@ func (s *State) Remove(ctx context.Context, key string, rev uint64) (newRev uint
 	if err := checkPath("key", key); err != nil {
 		return 0, err
 	}
-	gone := nats.NewMsg(stateSubject + s.key(key))
-	gone.Header.Set(headerOperation, "DEL")
-	gone.Header.Set(jetstream.MsgTTLHeader, removedFor.String())
-	gone.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(rev, 10))
 	request, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
-	ack, err := s.conn.js.PublishMsg(request, gone)
+	ack, err := s.conn.js.PublishMsg(request, s.removal(key, rev))
 	if err != nil {
 		return 0, s.fail(ctx, "remove", key, err)
 	}

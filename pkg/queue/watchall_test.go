@@ -42,7 +42,7 @@ func TestWatchAll(t *testing.T) {
 			t.Errorf("%s holds %s", key, got.Text)
 		}
 	}
-	rev, err := s.RemovePartition(ctx, "0.0", rev)
+	rev, err := s.Remove(ctx, "partition.0.0", rev)
 	must(t, err)
 	if got := <-seen; got.Key != "partition.0.0" || got.Rev != rev || !got.Removed {
 		t.Errorf("saw %+v, want partition.0.0 removed at %d", got, rev)
