@@ -136,7 +136,7 @@ func mergeable(stored []queue.Stored[state.Partition], version int) (groups [][]
 		}
 	}
 	slices.SortFunc(done, func(a, b queue.Stored[state.Partition]) int {
-		return cmp.Or(cmp.Compare(a.Value.Start, b.Value.Start), cmp.Compare(b.Value.End, a.Value.End))
+		return cmp.Or(cmp.Compare(a.Value.Start, b.Value.Start), cmp.Compare(b.Value.End, a.Value.End), cmp.Compare(a.Rev, b.Rev))
 	})
 	for len(done) > 0 {
 		n, parts, end := 0, 0, done[0].Value.Start
