@@ -21,6 +21,7 @@ type report struct {
 	comparisons []comparison
 	peaks       []peaks
 	delays      []delay
+	costs       []cost
 	notes       []string
 }
 
@@ -41,7 +42,7 @@ func (r *report) finish() { r.took = time.Since(r.started) }
 
 // failures counts the demands that are not met.
 func (r *report) failures() int {
-	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays)
+	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays) + failed(r.costs)
 }
 
 func failed[T interface{ failed() bool }](results []T) (n int) {
@@ -64,6 +65,7 @@ func (r *report) write(file string) error {
 	r.writeRatios(&b)
 	r.writePeaks(&b)
 	r.writeDelays(&b)
+	r.writeCosts(&b)
 	for _, note := range r.notes {
 		fmt.Fprintf(&b, "%s\n\n", note)
 	}
