@@ -107,4 +107,5 @@ var measurements = []measurement{
 	{"concurrent", measureConcurrent},
 	{"latency", measureLatency},
 	{"scaling", measureScaling},
+	{"partitions", measurePartitions},
 }

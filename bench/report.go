@@ -22,6 +22,7 @@ type report struct {
 	peaks       []peaks
 	delays      []delay
 	scalings    []scaling
+	costs       []cost
 	notes       []string
 }
 
@@ -42,7 +43,7 @@ func (r *report) finish() { r.took = time.Since(r.started) }
 
 // failures counts the demands that are not met.
 func (r *report) failures() int {
-	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays) + failed(r.scalings)
+	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays) + failed(r.scalings) + failed(r.costs)
 }
 
 func failed[T interface{ failed() bool }](results []T) (n int) {
@@ -66,6 +67,7 @@ func (r *report) write(file string) error {
 	r.writePeaks(&b)
 	r.writeDelays(&b)
 	r.writeScalings(&b)
+	r.writeCosts(&b)
 	for _, note := range r.notes {
 		fmt.Fprintf(&b, "%s\n\n", note)
 	}

@@ -12,6 +12,8 @@ type scale struct {
 	memory      [2]int // the two loads whose peaks are compared
 	memoryTurns int
 
+	partitions [2]int // the two loads whose cost for a partition is compared
+
 	followed int // blocks of a live chain, one a second
 
 	slowBlocks int // that a slow source has and that are loaded
@@ -24,12 +26,12 @@ const rowsPerBlock = 200
 var (
 	full = scale{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
-		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, followed: 120,
+		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, partitions: [2]int{10_000, 100_000}, followed: 120,
 		slowBlocks: 1000, slowSteps: 5,
 	}
 	smoke = scale{
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
-		memory: [2]int{20_000, 40_000}, memoryTurns: 1, followed: 3,
+		memory: [2]int{20_000, 40_000}, memoryTurns: 1, partitions: [2]int{200, 400}, followed: 3,
 		slowBlocks: 20, slowSteps: 2,
 	}
 )

@@ -166,7 +166,7 @@ func overview(s plan.Status) progress.Overview {
 		if p.State == state.PartitionFailed && slices.Equal(s.Failed.Missing(p.Range()), []block.Range{p.Range()}) {
 			continue // its blocks were brought by others
 		}
-		o.Partitions[string(p.State)]++
+		o.Partitions[string(p.State)] += p.Count()
 	}
 	for kind, load := range s.Tasks {
 		o.Tasks[kind] = progress.Tasks{Queued: load.Queued, Held: load.Held, Idle: load.Waiting}

@@ -118,6 +118,9 @@ func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
+	if parts, err = state.Separate(parts); err != nil {
+		return err
+	}
 	held, err := heldByLog(ctx, log, parts, a.request.FromLog)
 	if err != nil {
 		return err

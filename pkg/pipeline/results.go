@@ -24,7 +24,10 @@ import (
 // prints only those whose blocks could not be read and have not come otherwise since.
 func Results(ctx context.Context, p *config.Pipeline, o Options) error {
 	return readParts(ctx, p, asOperator, o.Logger, func(_ context.Context, _ *queue.State, f status.Facts) error {
-		parts := f.Parts
+		parts, err := state.Separate(f.Parts)
+		if err != nil {
+			return err
+		}
 		if o.Failed {
 			parts = nil
 			for _, failed := range status.FailedPartitions(f.Parts) {

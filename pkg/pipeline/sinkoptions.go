@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"slices"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -13,14 +12,38 @@ import (
 // together. What is staged takes no memory any more.
 const gatheredEntries = 20_000
 
-// historyEnded reports whether a sink has received all entries of the partitions. It
-// returns false if that cannot be found out.
-func historyEnded(ctx context.Context, kv *queue.State, log *queue.Log, sink string) bool {
-	parts, err := kv.Partitions(ctx)
-	if err != nil || slices.ContainsFunc(parts, func(p queue.Stored[state.Partition]) bool { return p.Value.State == state.PartitionOpen }) {
+// historyEnd finds out whether a sink has received all entries of the partitions.
+type historyEnd struct {
+	kv   *queue.State
+	log  *queue.Log
+	sink string
+	open string // a partition that was open when all were read last, so that one answers for all; empty: none
+}
+
+// reached returns false if it cannot be found out. It may not be called concurrently.
+func (h *historyEnd) reached(ctx context.Context) bool {
+	if h.open != "" {
+		part, _, err := h.kv.Partition(ctx, h.open)
+		if err == nil && part.State == state.PartitionOpen {
+			return false
+		}
+	}
+	h.open = ""
+	parts, err := h.kv.Partitions(ctx)
+	if err != nil {
 		return false
 	}
-	at, err := log.Position(ctx, sink, queue.History)
+	var last *state.Partition
+	for _, p := range parts {
+		if p.Value.State == state.PartitionOpen && (last == nil || p.Value.Start > last.Start) {
+			last = &p.Value
+		}
+	}
+	if last != nil {
+		h.open = last.ID()
+		return false
+	}
+	at, err := h.log.Position(ctx, h.sink, queue.History)
 	return err == nil && at.Exists && at.Pending == 0
 }
 

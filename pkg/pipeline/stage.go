@@ -245,7 +245,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Resize:    s.settings.writers[c.Name],
 		StageTime: c.CommitDelay(),
 		Backoff:   backoff(s.config),
-		Ended:     func(ctx context.Context) bool { return historyEnded(ctx, s.state, s.log, c.Name) },
+		Ended:     (&historyEnd{kv: s.state, log: s.log, sink: c.Name}).reached,
 		Observer:  observer,
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}

@@ -48,15 +48,20 @@ func (s *stages) summarize(o Options, sinks []config.Sink, status plan.Status, t
 // summarizePlan prints what became of the partitions, but for those that failed.
 func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration) {
 	out := o.out()
+	parts, err := state.Separate(status.Partitions)
+	if err != nil {
+		s.logger.Warn().Err(err).Msg("results are shown by range")
+		parts = status.Partitions
+	}
 	done := 0
-	for _, p := range status.Partitions {
+	for _, p := range parts {
 		if p.State == state.PartitionDone {
 			done++
 		}
 	}
 	say(out, "%s: blocks %v, %d of %d partitions done, %s", s.config.Name, status.History,
-		done, len(status.Partitions), progress.Duration(took))
-	all := resultsOf(s.config.Name, status.Partitions)
+		done, len(parts), progress.Duration(took))
+	all := resultsOf(s.config.Name, parts)
 	shown := all
 	if !o.Results {
 		shown = merged(all)

@@ -1,13 +1,16 @@
 package plan
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 const (
@@ -23,22 +26,29 @@ const (
 )
 
 // changes watches the documents of the pipeline, so that the planner need not look so often
-// whether one has changed. It is safe for concurrent use.
+// whether one has changed, and need not read partitions that have not. It is safe for
+// concurrent use.
 type changes struct {
 	wake chan struct{} // holds a token when a document has changed that the next round is not to wait for
 
 	mu      sync.Mutex
 	watched bool      // every change is noticed
 	steady  bool      // only the plan and the partitions wake
-	listed  uint64    // revision up to which the partitions have been read
 	due     time.Time // for the next list, at the latest
-	written uint64    // revision of the partition that was written last, as far as is known
 	stale   bool      // partitions may have been written that are not known
 	restart context.CancelFunc
+	parts   map[string]changed // by id: what is known since the last list
+}
+
+// changed is a partition that was written, or removed.
+type changed struct {
+	part    state.Partition
+	rev     uint64
+	removed bool
 }
 
 func newChanges() *changes {
-	return &changes{wake: make(chan struct{}, 1), stale: true}
+	return &changes{wake: make(chan struct{}, 1), stale: true, parts: map[string]changed{}}
 }
 
 // run watches until ctx ends.
@@ -49,7 +59,7 @@ func (c *changes) run(ctx context.Context, s *queue.State) {
 		c.mu.Lock()
 		c.restart = restart
 		c.mu.Unlock()
-		err := s.WatchKeys(watching, func() {
+		err := s.WatchAll(watching, func() {
 			retrier.Progress()
 			c.begun()
 		}, c.changed)
@@ -64,7 +74,8 @@ func (c *changes) run(ctx context.Context, s *queue.State) {
 func (c *changes) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.watched, c.stale, c.listed, c.written = false, true, 0, 0
+	c.watched, c.stale = false, true
+	clear(c.parts)
 	if c.restart != nil {
 		c.restart()
 	}
@@ -84,14 +95,22 @@ func (c *changes) lost() {
 	c.watched, c.stale = false, true
 }
 
-// changed notes that a document was written.
-func (c *changes) changed(key string, rev uint64) {
-	kind, _, _ := strings.Cut(key, ".")
+// changed notes that a document was written or removed.
+func (c *changes) changed(change queue.Change) {
+	kind, id, _ := strings.Cut(change.Key, ".")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch kind {
 	case "partition":
-		c.written = max(c.written, rev)
+		if change.Rev <= c.parts[id].rev { // this planner has written it
+			break
+		}
+		now := changed{rev: change.Rev, removed: change.Removed}
+		if !now.removed && change.Decode(&now.part) != nil {
+			c.stale = true // reading it says why
+			break
+		}
+		c.note(id, now)
 	case "spec":
 	case "process", "pause":
 		return // nothing is planned by them
@@ -107,10 +126,23 @@ func (c *changes) changed(key string, rev uint64) {
 }
 
 // wrote notes that this planner has written a partition.
-func (c *changes) wrote(rev uint64) {
+func (c *changes) wrote(p state.Partition, rev uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.written = max(c.written, rev)
+	c.note(p.ID(), changed{part: p, rev: rev})
+}
+
+// removed notes that this planner has removed a partition.
+func (c *changes) removed(id string, rev uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(id, changed{rev: rev, removed: true})
+}
+
+func (c *changes) note(id string, now changed) {
+	if now.rev > c.parts[id].rev {
+		c.parts[id] = now
+	}
 }
 
 // begin begins a round: what has changed until now is read in it.
@@ -121,22 +153,57 @@ func (c *changes) begin() {
 	}
 }
 
-// list reports whether the partitions have to be read, since they may have changed.
+// list reports whether the partitions have to be read, since some may have changed that the
+// watch has not brought.
 func (c *changes) list(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := !c.watched || c.stale || c.written > c.listed || !now.Before(c.due)
+	changed := !c.watched || c.stale || !now.Before(c.due)
 	c.stale = false
 	return changed
 }
 
-// have notes up to which revision the partitions were read, and how long that took. A
-// replica that lags may not have had the last one.
-func (c *changes) have(latest uint64, took time.Duration, err error) {
+// have notes how long it took to read the partitions.
+func (c *changes) have(took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.listed, c.due = latest, time.Now().Add(max(listEvery, listShare*took))
+	c.due = time.Now().Add(max(listEvery, listShare*took))
 	c.stale = c.stale || err != nil
+}
+
+// take returns what has changed since it was called last.
+func (c *changes) take() map[string]changed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := c.parts
+	c.parts = map[string]changed{}
+	return taken
+}
+
+// apply returns the partitions as they are after some changes, in the order in which they
+// were written. Those that are newer already stay.
+func apply(stored []queue.Stored[state.Partition], changes map[string]changed) []queue.Stored[state.Partition] {
+	if len(changes) == 0 {
+		return stored
+	}
+	next := make([]queue.Stored[state.Partition], 0, len(stored)+len(changes))
+	for _, s := range stored {
+		change, is := changes[s.Value.ID()]
+		switch {
+		case !is:
+			next = append(next, s)
+		case change.rev <= s.Rev:
+			next = append(next, s)
+			delete(changes, s.Value.ID())
+		}
+	}
+	for id, change := range changes {
+		if !change.removed {
+			next = append(next, queue.Stored[state.Partition]{Key: "partition." + id, Value: change.part, Rev: change.rev})
+		}
+	}
+	slices.SortFunc(next, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
+	return next
 }
 
 // pause is how long to wait before a round: most or, after a change, least.

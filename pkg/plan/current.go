@@ -24,7 +24,7 @@ func (r *reconciler) adopt(spec state.Spec, rev uint64) {
 		return
 	}
 	if rev < r.rev {
-		r.changes.forget()
+		r.forget()
 	}
 	same := onlyRejoins(r.spec, spec)
 	r.spec, r.rev = spec, rev
@@ -35,6 +35,13 @@ func (r *reconciler) adopt(spec state.Spec, rev uint64) {
 	clear(r.queue.queued)
 	clear(r.sinks.drained)
 	clear(r.live.lagging)
+}
+
+// forget drops what is known of the documents: the state was deleted, and its revisions begin
+// again.
+func (r *reconciler) forget() {
+	r.stored, r.lagging, r.merge.clean = nil, nil, false
+	r.changes.forget()
 }
 
 // onlyRejoins reports whether two plans differ at most in what they ask of sinks.
@@ -64,7 +71,7 @@ func (r *reconciler) readPlan(ctx context.Context, _ *round) error {
 
 func (r *reconciler) restorePlan(ctx context.Context) error {
 	r.rev = 0
-	r.changes.forget()
+	r.forget()
 	err := r.change(ctx, func(s *state.Spec) {
 		s.Epoch, s.Planned = max(s.Epoch+1, uint64(time.Now().Unix())), time.Now().UTC()
 		if s.Live != nil {

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -32,38 +31,53 @@ func (f *fillStep) run(ctx context.Context, now *round) error {
 	if f.Retry && !f.retried {
 		again = Failed(now.parts)
 	}
-	parts, err := f.create(ctx, append(missing.Ranges(), again.Ranges()...), now.parts)
+	parts, all, err := f.create(ctx, append(again.Ranges(), missing.Ranges()...), now.parts)
 	now.parts = parts
-	f.retried = f.retried || err == nil
+	f.retried = f.retried || (err == nil && all)
 	return err
 }
 
-// create makes open partitions of ranges, and returns them behind those that there are.
-func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) ([]state.Partition, error) {
-	var pieces []block.Range
+// mostOpen bounds the partitions that are open at the same time. More are made when some of
+// them are done: what is kept and queued does not grow with the history.
+const mostOpen = mostPartitions
+
+// create makes open partitions of ranges, as many as there may be now, and returns them
+// behind those that there are, and whether it has made them of all ranges.
+func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) (_ []state.Partition, all bool, err error) {
 	size := r.size
 	if r.Size != nil {
 		size = r.Size()
 	}
-	for _, whole := range ranges {
-		pieces = append(pieces, Cut(whole, size)...)
+	var pieces []block.Range
+	room := mostOpen - count(parts, state.PartitionOpen)
+	all = true
+	for _, rest := range ranges {
+		for !rest.Empty() && len(pieces) < room {
+			piece := block.Range{Start: rest.Start, End: min(rest.End, rest.Start+block.Number(size))}
+			pieces = append(pieces, piece)
+			rest.Start = piece.End
+		}
+		all = all && rest.Empty()
 	}
-	return r.record(ctx, Fresh(pieces, parts), parts)
+	parts, err = r.record(ctx, Fresh(pieces, parts), parts)
+	return parts, all, err
 }
 
-// record writes new partitions, and returns them behind those that there are.
+// record writes new partitions, and returns them behind those that there are. One that a
+// worker has split off, or another planner has written, as fast is seen by the next round.
 func (r *reconciler) record(ctx context.Context, fresh, parts []state.Partition) ([]state.Partition, error) {
-	for _, p := range fresh {
-		p.Version = r.spec.Version
-		rev, err := r.State.CreatePartition(ctx, p)
-		if errors.Is(err, queue.ErrConflict) {
-			continue // a worker that split it off, or another planner, was as fast; the next round sees it
+	for i := range fresh {
+		fresh[i].Version = r.spec.Version
+	}
+	revs, err := r.State.CreatePartitions(ctx, fresh)
+	for i, rev := range revs {
+		if rev > 0 {
+			r.changes.wrote(fresh[i], rev)
+			parts = append(parts, fresh[i])
 		}
-		if err != nil {
-			return parts, fmt.Errorf("record partition %s: %w", p.ID(), err)
-		}
-		r.changes.wrote(rev)
-		parts = append(parts, p)
+	}
+	if err != nil {
+		return parts, fmt.Errorf("record partitions: %w", err)
 	}
 	return parts, nil
 }
@@ -87,18 +101,24 @@ func (q *queueStep) run(ctx context.Context, now *round) error {
 			clear(q.queued)
 		}
 	}
+	open := make(map[string]bool, len(q.queued))
+	var fresh []string
 	for _, p := range now.parts {
 		if p.State != state.PartitionOpen {
-			delete(q.queued, p.ID())
 			continue
 		}
-		if q.queued[p.ID()] {
-			continue
+		id := p.ID()
+		open[id] = q.queued[id]
+		if !q.queued[id] {
+			fresh = append(fresh, id)
 		}
-		if _, err := q.Tasks.Add(ctx, queue.PartitionTask, p.ID()); err != nil {
-			return fmt.Errorf("queue partition %s: %w", p.ID(), err)
-		}
-		q.queued[p.ID()] = true
+	}
+	q.queued = open
+	if err := q.Tasks.AddAll(ctx, queue.PartitionTask, fresh); err != nil {
+		return fmt.Errorf("queue partitions: %w", err)
+	}
+	for _, id := range fresh {
+		q.queued[id] = true
 	}
 	return nil
 }

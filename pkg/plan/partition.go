@@ -86,11 +86,20 @@ func latest(parts []state.Partition, wanted func(state.Partition) bool) block.Se
 // start has not had yet, so that its lane is new.
 func Fresh(ranges []block.Range, parts []state.Partition) []state.Partition {
 	next := map[block.Number]int{}
+	var merged []state.Partition
 	for _, p := range parts {
-		next[p.Start] = max(next[p.Start], p.Generation+1)
+		next[p.Start] = max(next[p.Start], p.Latest()+1)
+		if p.Merged != nil {
+			merged = append(merged, p)
+		}
 	}
 	fresh := make([]state.Partition, len(ranges))
 	for i, r := range ranges {
+		for _, m := range merged {
+			if m.Range().Has(r.Start) {
+				next[r.Start] = max(next[r.Start], m.Latest()+1)
+			}
+		}
 		fresh[i] = state.Partition{Start: r.Start, End: r.End, Generation: next[r.Start], State: state.PartitionOpen}
 	}
 	return fresh

@@ -60,7 +60,8 @@ type reconciler struct {
 	every time.Duration // between two rounds
 
 	changes *changes
-	stored  []queue.Stored[state.Partition] // as they were read last
+	stored  []queue.Stored[state.Partition] // the records, in the order in which they were written
+	lagging map[uint64]bool                 // revisions of those that the last list did not have
 	before  []uint64                        // what the round before has found
 
 	held    heldStep
@@ -70,6 +71,7 @@ type reconciler struct {
 	waits   waitsStep
 	live    liveStep
 	trim    trimStep
+	merge   mergeStep
 	measure measureStep
 }
 
@@ -89,6 +91,7 @@ func newReconciler(p *Planner, spec state.Spec, size uint64) *reconciler {
 		settling: map[string]uint64{},
 	}
 	r.trim = trimStep{reconciler: r, pace: r.pace(8, now)}
+	r.merge = mergeStep{reconciler: r}
 	r.measure = measureStep{
 		reconciler: r, count: r.pace(8, time.Time{}), ask: r.pace(liveEvery, time.Time{}), oldest: map[string]oldest{},
 	}
@@ -198,7 +201,7 @@ func (r *reconciler) reconcile(ctx context.Context) (Status, pause, error) {
 	r.changes.begin()
 	for _, step := range []func(context.Context, *round) error{
 		r.readPlan, r.readPartitions, r.held.run, r.fill.run, r.queue.run, r.survey, r.sinks.run, r.waits.run,
-		r.live.run, r.setComplete, r.trim.run, r.measure.run,
+		r.live.run, r.setComplete, r.trim.run, r.merge.run, r.measure.run,
 	} {
 		err := step(ctx, &now)
 		if err != nil || now.over {
@@ -209,25 +212,48 @@ func (r *reconciler) reconcile(ctx context.Context) (Status, pause, error) {
 	return now.Status, r.nextPause(&now), nil
 }
 
+// readPartitions brings what is known of the partitions up to date: by what the watch has
+// brought, and from time to time by reading all of them.
 func (r *reconciler) readPartitions(ctx context.Context, now *round) error {
-	if r.changes.list(now.began) {
+	before, list := r.stored, r.changes.list(now.began)
+	if list {
 		began := time.Now()
 		stored, err := r.State.Partitions(ctx)
+		r.changes.have(time.Since(began), err)
 		if err != nil {
-			r.changes.have(0, time.Since(began), err)
 			return fmt.Errorf("read partitions: %w", err)
 		}
 		r.stored = stored
-		for _, s := range stored {
-			now.latest = s.Rev
-		}
-		r.changes.have(now.latest, time.Since(began), nil)
 	}
-	for _, s := range r.stored {
-		now.parts = append(now.parts, s.Value)
-		now.latest = s.Rev
+	changes := r.changes.take()
+	if list {
+		r.lagging = unlisted(before, r.stored, r.lagging, changes)
+	}
+	r.stored = apply(r.stored, changes)
+	now.parts = valuesOf(r.stored)
+	if n := len(r.stored); n > 0 {
+		now.latest = r.stored[n-1].Rev
 	}
 	return r.outdate(ctx, now.parts)
+}
+
+// unlisted adds to changes what was known before a list and is newer than all that the list
+// has: a replica that lags may have answered. What two lists have not had is gone. It returns
+// the revisions of what it has added.
+func unlisted(before, listed []queue.Stored[state.Partition], again map[uint64]bool, changes map[string]changed) map[uint64]bool {
+	var latest uint64
+	if n := len(listed); n > 0 {
+		latest = listed[n-1].Rev
+	}
+	added := map[uint64]bool{}
+	for _, s := range before {
+		id := s.Value.ID()
+		if s.Rev > latest && !again[s.Rev] && changes[id].rev < s.Rev {
+			changes[id] = changed{part: s.Value, rev: s.Rev}
+			added[s.Rev] = true
+		}
+	}
+	return added
 }
 
 // nextPause returns how long to wait before the next round: longer after one that has found

@@ -42,12 +42,15 @@ func (s *sinksStep) run(ctx context.Context, now *round) error {
 			lost.AddAll(block.NewSet(MissingFromSink(Wanted(s.spec, sink.Report.Live), now.parts, sink.Report.Coverage)...))
 		}
 	}
+	for _, r := range s.fill.unplanned.Ranges() { // these come anyway
+		lost.Remove(r)
+	}
 	if lost.Len() == 0 {
 		return nil
 	}
 	s.logMissing(lost, now.parts)
 	clear(s.drained)
-	_, err = s.create(ctx, lost.Ranges(), now.parts)
+	_, _, err = s.create(ctx, lost.Ranges(), now.parts)
 	return err
 }
 

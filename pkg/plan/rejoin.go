@@ -44,7 +44,7 @@ func (l *liveStep) moved(ctx context.Context, now *round, sink SinkStatus, reque
 	if mark.Epoch == request.To.Epoch && mark.Seq >= request.To.Seq {
 		gap := block.Range{Start: max(request.Keep, l.spec.History.Start), End: min(request.To.Start, mark.Start)}
 		missing := MissingFromSink(gap, now.parts, sink.Report.Coverage)
-		now.parts, err = l.create(ctx, missing, now.parts)
+		now.parts, _, err = l.create(ctx, missing, now.parts)
 		if err != nil {
 			return err
 		}

@@ -180,7 +180,7 @@ func (t *trimStep) copyPositions(ctx context.Context, parts []state.Partition, u
 		if err != nil {
 			return fmt.Errorf("copy the position of partition %s: %w", p.ID(), err)
 		}
-		t.changes.wrote(rev)
+		t.changes.wrote(now, rev)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ type DeadLetters struct {
 // ErrDeadLettersFull says that a sink can put no more rows aside. It waits.
 var ErrDeadLettersFull = errors.New("the stream of dead letters is full")
 
-// removedFor is how long the message stays that removes a letter.
+// removedFor is how long the message stays that removes a letter, or a document.
 const removedFor = time.Minute
 
 // deadStream returns the name of a sink's stream. No pipeline and no sink has a "+" in

@@ -89,7 +89,7 @@ func (s *State) WaitSpec(ctx context.Context) (spec state.Spec, rev uint64, err 
 	return spec, rev, err
 }
 
-// Partitions reads all partitions, in the order in which they were written: of a block that
+// Partitions reads the records of all partitions, in the order in which they were written: of a block that
 // several have held, the last one has what became of it.
 func (s *State) Partitions(ctx context.Context) ([]Stored[state.Partition], error) {
 	all, err := List[state.Partition](ctx, s, keyPartition)

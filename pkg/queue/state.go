@@ -62,6 +62,9 @@ func (c *Conn) stateConfig() jetstream.StreamConfig {
 		MaxBytes:          stateBytes,
 		DenyDelete:        true,
 		AllowDirect:       true,
+		AllowMsgTTL:       true, // of what removes a document
+		// Partitions are written many at a time. Without it each is by itself.
+		AllowAtomicPublish: true,
 	}
 }
 
@@ -135,14 +138,25 @@ func Watch[T any](ctx context.Context, s *State, key string, fn func(value T, re
 	})
 }
 
-// WatchKeys calls begun when it watches, and then fn with the key and the revision of each
-// document of the pipeline that is written, until ctx ends, or the connection does: what
-// watches for it in the server may be gone by then.
-func (s *State) WatchKeys(ctx context.Context, begun func(), fn func(key string, rev uint64)) error {
+// Change is a document that was written, or removed.
+type Change struct {
+	Key     string
+	Rev     uint64
+	Removed bool
+	Text    []byte // the document, as it is stored
+}
+
+// Decode reads the document into a value.
+func (c Change) Decode(value any) error { return decode(c.Key, c.Text, value) }
+
+// WatchAll calls begun when it watches, and then fn with each change of a document of the
+// pipeline, until ctx ends, or the connection does: what watches for it in the server may be
+// gone by then.
+func (s *State) WatchAll(ctx context.Context, begun func(), fn func(Change)) error {
 	nc := s.conn.nc
 	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	defer nc.RemoveStatusListener(lost)
-	watcher, err := s.kv.Watch(ctx, s.key(">"), jetstream.UpdatesOnly(), jetstream.MetaOnly(), jetstream.IgnoreDeletes())
+	watcher, err := s.kv.Watch(ctx, s.key(">"), jetstream.UpdatesOnly())
 	if err != nil {
 		return s.fail(ctx, "watch", ">", err)
 	}
@@ -158,7 +172,7 @@ func (s *State) WatchKeys(ctx context.Context, begun func(), fn func(key string,
 			if !open {
 				return s.fail(ctx, "watch", ">", errSilent)
 			}
-			fn(s.trim(e.Key()), e.Revision())
+			fn(Change{s.trim(e.Key()), e.Revision(), e.Operation() != jetstream.KeyValuePut, e.Value()})
 		}
 	}
 }
@@ -255,6 +269,26 @@ func (s *State) Update(ctx context.Context, key string, value any, rev uint64) (
 		return s.kv.Update(ctx, key, text, rev)
 	})
 }
+
+// Remove removes a document that still has revision rev, or returns [ErrConflict]. What marks
+// that it is gone is gone itself a minute later, so that the state does not grow by what was
+// in it.
+func (s *State) Remove(ctx context.Context, key string, rev uint64) (newRev uint64, err error) {
+	if err := checkPath("key", key); err != nil {
+		return 0, err
+	}
+	request, cancel := context.WithTimeout(ctx, apiWait)
+	defer cancel()
+	ack, err := s.conn.js.PublishMsg(request, s.removal(key, rev))
+	if err != nil {
+		return 0, s.fail(ctx, "remove", key, err)
+	}
+	return ack.Sequence, nil
+}
+
+// Removes reports whether documents can be removed: a planner of an earlier version has made
+// the stream, and this one could not change it.
+func (s *State) Removes() bool { return s.read.stream.CachedInfo().Config.AllowMsgTTL }
 
 func (s *State) write(ctx context.Context, verb, key string, value any, do func(key string, text []byte) (uint64, error)) (uint64, error) {
 	if err := checkPath("key", key); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,10 +39,11 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) (jetstre
 		return stream, nil
 	}
 	updated, err := c.js.UpdateStream(ctx, next)
-	if noRoom(err) && next.MaxBytes < have.MaxBytes {
-		// A server that has reserved more than it has refuses even to reserve less: the
-		// next start tries again.
-		next.MaxBytes = have.MaxBytes
+	if noRoom(err) && next.MaxBytes <= have.MaxBytes {
+		// A server that has reserved more than it has refuses even to reserve less, or to
+		// allow what nothing depends on: the next start tries again.
+		next.MaxBytes, next.AllowMsgTTL = have.MaxBytes, have.AllowMsgTTL
+		next.AllowAtomicPublish = have.AllowAtomicPublish || strings.HasPrefix(want.Name, logStream)
 		if reflect.DeepEqual(have, next) {
 			return stream, nil
 		}

@@ -80,6 +80,7 @@ func (t *Tasks) config() jetstream.StreamConfig {
 		Discard:              jetstream.DiscardNew,
 		MaxMsgsPerSubject:    1,
 		DiscardNewPerSubject: true,
+		AllowAtomicPublish:   true, // many tasks at a time; without it each is by itself
 	}
 }
 

@@ -112,6 +112,10 @@ type Partition struct {
 	// Next is the copy of the lane's position, the first block not in the log,
 	// for when its messages have been trimmed. 0: nothing was copied.
 	Next block.Number `json:"next,omitempty"`
+
+	// Merged says that the record stands for several partitions, which are done and lie
+	// beside each other. Processes of earlier versions see one large partition.
+	Merged *Merged `json:"merged,omitempty"`
 }
 
 // Range returns the blocks of the partition.

@@ -53,9 +53,11 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 		"partition": {
 			document: &state.Partition{
 				Start: 5, Generation: 1, End: 9, State: state.PartitionFailed, Attempts: 3, Error: "no", Rows: 17, Seconds: 1.5, Version: 2, Held: true, Next: 7,
+				Merged: &state.Merged{Partitions: 2, Generation: 3, Results: []byte{1, 2}},
 			},
 			read: &state.Partition{}, full: true,
 			text: `{"start":5,"generation":1,"end":9,"attempts":3,"error":"no","rows":17,"seconds":1.5,"version":2,"held":true,"next":7,` +
+				`"merged":{"partitions":2,"generation":3,"results":"AQI="},` +
 				`"state":{"version":2,"value":"failed"}}`,
 		},
 		"partition of the first query": {

@@ -70,6 +70,11 @@ func (p Partition) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what [Partition.MarshalJSON] writes.
 func (p *Partition) UnmarshalJSON(text []byte) (err error) {
+	var plain plainPartition
+	if err := json.Unmarshal(text, &plain); err == nil { // most are of the first version
+		*p = Partition(plain)
+		return nil
+	}
 	var read struct {
 		plainPartition
 		State json.RawMessage `json:"state"`

@@ -83,13 +83,14 @@ func (p *Pipeline) history(f Facts, failed block.Set) {
 	h := &p.History
 	h.Start, h.End = f.Spec.History.Start, f.Spec.History.End
 	h.Blocks = f.Spec.History.Len()
-	var extracted block.Set
+	var extracted, planned block.Set
 	open := 0
 	for _, part := range f.Parts {
 		h.Rows += part.Rows
+		planned.Add(part.Range())
 		switch part.State {
 		case state.PartitionDone:
-			p.Partitions.Done++
+			p.Partitions.Done += part.Count()
 			extracted.Add(part.Range())
 		case state.PartitionFailed: // counted below
 		default:
@@ -100,6 +101,7 @@ func (p *Pipeline) history(f Facts, failed block.Set) {
 	p.Partitions.Queued = min(f.Tasks.Queued, open)
 	p.Partitions.Running = min(f.Tasks.Held, open-p.Partitions.Queued)
 	p.Partitions.Planned = open - p.Partitions.Queued - p.Partitions.Running
+	h.Unplanned = missing(planned, f.Spec.History)
 	h.InLog = h.Blocks - missing(extracted, f.Spec.History)
 	h.Failed = failed.Len()
 	h.Missing = failed.Ranges()

@@ -63,6 +63,10 @@ type History struct {
 	PerSec  float64       `json:"rows_per_second"`         // that are read now
 	Seconds float64       `json:"seconds_left"`            // until it is loaded, at the rate of now; 0: unknown
 	Missing []block.Range `json:"failed_ranges,omitempty"` // of Failed, the first
+
+	// Unplanned is how many blocks are in no partition yet: of a history with many, only some
+	// are made ahead of the workers.
+	Unplanned uint64 `json:"unplanned,omitempty"`
 }
 
 // Partitions counts the partitions of the history by what becomes of them.

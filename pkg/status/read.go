@@ -17,7 +17,7 @@ type Facts struct {
 	Name  string
 	Now   time.Time         // by the clock of NATS
 	Spec  *state.Spec       // nil: nothing was planned yet
-	Parts []state.Partition // in the order in which they were written
+	Parts []state.Partition // records, in the order in which they were written
 	Tasks queue.Load        // of partitions
 
 	Position state.LivePosition // its Epoch is 0: the lane has never begun
@@ -107,8 +107,12 @@ func (f *Facts) read(ctx context.Context, conn *queue.Conn, kv *queue.State) err
 		return fmt.Errorf("read the partitions: %w", err)
 	}
 	slices.SortFunc(parts, func(a, b queue.Stored[state.Partition]) int { return cmp.Compare(a.Rev, b.Rev) })
-	for _, p := range parts {
-		f.Parts = append(f.Parts, p.Value)
+	records := make([]state.Partition, len(parts))
+	for i, p := range parts {
+		records[i] = p.Value
+	}
+	if f.Parts, err = state.WithoutMerged(records); err != nil {
+		return err
 	}
 	tasks, err := conn.Tasks(ctx, f.Name)
 	if err == nil {

@@ -147,7 +147,7 @@ func (p Pipeline) Lines() (lines []Line) {
 	add := func(label, value string) { lines = append(lines, Line{label, value}) }
 	if h := p.History; h.Blocks > 0 {
 		add("history", fmt.Sprintf("%v, %s loaded", block.Range{Start: h.Start, End: h.End}, p.percent()))
-		add("partitions", partitionsOf(p.Partitions))
+		add("partitions", partitionsOf(p.Partitions, p.History.Unplanned))
 	}
 	if l := p.Live; l != nil {
 		value := "from block " + progress.Grouped(uint64(l.Start)) + " on: " + l.Phase
@@ -172,12 +172,12 @@ func (p Pipeline) Lines() (lines []Line) {
 }
 
 // partitionsOf counts partitions for people, without what there is none of.
-func partitionsOf(p Partitions) string {
+func partitionsOf(p Partitions, unplanned uint64) string {
 	all := p.Total()
 	if all == 0 {
 		return "none yet"
 	}
-	if p.Done == all {
+	if p.Done == all && unplanned == 0 {
 		return fmt.Sprintf("all %d done", all)
 	}
 	var parts []string
@@ -188,6 +188,9 @@ func partitionsOf(p Partitions) string {
 		if one.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.what))
 		}
+	}
+	if unplanned > 0 {
+		parts = append(parts, "more to come")
 	}
 	return strings.Join(parts, ", ")
 }

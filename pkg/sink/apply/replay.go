@@ -269,9 +269,13 @@ func (j *replay) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the partitions: %w", err)
 	}
-	parts := make([]state.Partition, len(stored))
+	records := make([]state.Partition, len(stored))
 	for i, s := range stored {
-		parts[i] = s.Value
+		records[i] = s.Value
+	}
+	parts, err := state.Separate(records)
+	if err != nil {
+		return err
 	}
 	take, end := context.WithCancel(ctx)
 	defer end()

@@ -1,0 +1,123 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/plan"
+	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
+)
+
+// TestFinishedPartitionsAreMerged, also those of an earlier version and those that a planner
+// has left which was killed. What became of each of them is not lost, none is loaded again,
+// and what is lost later comes under a name that no partition has had.
+func TestFinishedPartitionsAreMerged(t *testing.T) {
+	d := setup(t)
+	ctx := t.Context()
+	const blocks = 600
+	done := make([]state.Partition, blocks)
+	for i := range done {
+		done[i] = part(block.Number(i), block.Number(i+1), 0, state.PartitionDone)
+		done[i].Rows, done[i].Attempts = uint64(i), 1
+	}
+	failed := part(300, 301, 0, state.PartitionFailed)
+	done[300] = part(300, 301, 1, state.PartitionDone)
+	revs, err := d.State.CreatePartitions(ctx, append([]state.Partition{failed}, done...))
+	must(t, err)
+	if slices.Contains(revs, 0) {
+		t.Fatalf("the revisions are %v", revs)
+	}
+	left, err := state.Merge(done[0], done[:2]) // and the second was not removed
+	must(t, err)
+	must(t, second(d.State.UpdatePartition(ctx, left, revs[1])))
+
+	d.watch(block.Range{End: blocks}, 1)
+	s := d.until("one record is left, and the failed one", func(s plan.Status) bool { return len(s.Partitions) == 2 })
+	each, err := state.Separate(s.Partitions)
+	must(t, err)
+	if len(each) != blocks+1 || s.Extracted.Len() != blocks || s.Failed.Len() != 0 {
+		t.Fatalf("%d partitions, %v extracted, %v failed", len(each), s.Extracted, s.Failed)
+	}
+	for _, p := range done {
+		if !slices.Contains(each, p) {
+			t.Errorf("what became of %v is lost", p.Range())
+		}
+	}
+	stored, err := d.State.Partitions(ctx)
+	must(t, err)
+	if len(stored) != 2 || stored[1].Value.Range() != (block.Range{End: blocks}) {
+		t.Errorf("stored are %+v", stored)
+	}
+
+	// The sink has read the log to its end, and has lost some blocks.
+	e, err := d.encoder.Encode(entry.Header{Kind: entry.Data, Network: "test", Range: block.Range{End: blocks}, End: blocks}, nil)
+	must(t, err)
+	must(t, second(d.Log.Publish(ctx, "p.0.0", 0, "0.0", entry.Group{e})))
+	coverage := d.apply(1, all)
+	coverage.Remove(block.Range{Start: 200, End: 202})
+	coverage.Remove(block.Range{Start: 300, End: 301})
+	var again []string
+	d.until("the lost blocks are queued", func(s plan.Status) bool {
+		d.report(coverage)
+		again = nil
+		for _, p := range s.Partitions {
+			if p.State == state.PartitionOpen {
+				again = append(again, p.ID())
+			}
+		}
+		return len(again) == 3
+	})
+	if slices.Sort(again); fmt.Sprint(again) != "[200.2 201.2 300.2]" {
+		t.Errorf("loaded again are %v", again)
+	}
+}
+
+// TestPartitionsAreMadeAheadOfTheWorkers: so many are open that no worker waits, however many
+// the history has, and more are made when some of them are done.
+func TestPartitionsAreMadeAheadOfTheWorkers(t *testing.T) {
+	d := setup(t)
+	const ahead = 4096
+	history := block.Range{End: 1_000_000_000}
+	d.watch(history, 1000)
+	counts := func(s plan.Status) (open, done int) {
+		for _, p := range s.Partitions {
+			if p.State == state.PartitionOpen {
+				open++
+			} else {
+				done++
+			}
+		}
+		return open, done
+	}
+	s := d.until("partitions are made", func(s plan.Status) bool { return len(s.Partitions) > 0 })
+	if open, _ := counts(s); open != ahead {
+		t.Fatalf("%d partitions are open, want %d", open, ahead)
+	}
+	load, err := d.Tasks.Load(t.Context(), queue.PartitionTask)
+	must(t, err)
+	if load.Queued != ahead {
+		t.Errorf("%d tasks are queued, want %d", load.Queued, ahead)
+	}
+	extracted := make(chan struct{})
+	go func() {
+		defer close(extracted)
+		for range 10 {
+			d.extract(state.PartitionDone)
+		}
+	}()
+	s = d.until("others are made", func(s plan.Status) bool {
+		open, done := counts(s)
+		if open > ahead {
+			t.Errorf("%d partitions are open", open)
+		}
+		return done == 10 && open == ahead
+	})
+	<-extracted
+	if gaps := plan.Unplanned(block.Range{End: 1000 * (ahead + 10)}, s.Partitions); len(gaps) > 0 {
+		t.Errorf("%v have no partition", gaps)
+	}
+}
