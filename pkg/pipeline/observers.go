@@ -26,6 +26,8 @@ type extractObserver struct {
 	result   func(Result)
 }
 
+func (w extractObserver) Reading(claim string, blocks block.Range) { w.meter.Reading(claim, blocks) }
+
 func (w extractObserver) Published(_ state.Partition, h entry.Header, bytes int) {
 	w.meter.Published(h.Range, h.Rows, bytes)
 }
