@@ -193,7 +193,7 @@ func (d *daySite) putAside(p *warehouseSite) {
 	})
 	d.says(ops.ExitIncomplete, "blocks: no dead letters … logs      warehouse  1     1          17     17 … violates check constraint", "dlq list")
 	d.says(ops.ExitDone, `logs: sink warehouse, block 17, row … "log_index":1,`, "dlq show 17 logs")
-	d.says(ops.ExitDone, "warehouse: 1 rows of 1 blocks are dead letters, and not in the destination", "verify logs")
+	d.says(ops.ExitDone, "warehouse: 1 row of 1 block is a dead letter, and not in the destination", "verify logs")
 	p.run("ALTER TABLE logs DROP CONSTRAINT odd")
 	d.says(ops.ExitDone, "sink warehouse has 1 dead letter", "dlq replay logs --all --dry-run")
 	d.says(ops.ExitDone, "the sink does it now", "dlq replay logs --all")

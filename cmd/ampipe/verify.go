@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +16,6 @@ func verifyCommand(flags *cli.Flags) *cobra.Command {
 	var deep, asJSON, repair, dryRun bool
 	compare := forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 		o.Deep, o.JSON, o.Repair, o.DryRun = deep, asJSON, repair, dryRun
-		if o.Columns, _ = ops.Size(os.Stdout); o.Columns == 0 {
-			o.Columns = defaultColumns
-		}
 		return pipeline.Verify(ctx, p, o)
 	})
 	c := &cobra.Command{
