@@ -167,8 +167,8 @@ func (d *daySite) started() {
 func (d *daySite) retried() {
 	d.Helper()
 	d.says(ops.ExitIncomplete, "could not be read … next: `ampipe failed` shows why", "status")
-	d.says(ops.ExitIncomplete, "logs: blocks [ … the storage is away … ampipe retry logs --all", "failed")
-	d.says(ops.ExitDone, "failed: gave up after … the storage is away", "results --failed")
+	d.says(ops.ExitIncomplete, " of … the storage is away … ampipe retry logs --all", "failed")
+	d.says(ops.ExitDone, "failed  gave up after … the storage is away", "results --failed")
 	d.says(ops.ExitDone, "none of these blocks has failed", "retry logs 1M")
 	d.says(ops.ExitDone, "blocks: blocks [ … logs: blocks [ … are queued again; they are loaded now", "retry --all")
 	d.live("everything is loaded")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +38,7 @@ verify reads every row of these blocks from the table itself, also without --dee
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			if dryRun && !repair {
-				return ops.Config(errors.New("--dry-run goes with --repair: it says what would be loaded again"))
+				return ops.Config(pipeline.ErrDryRunAlone)
 			}
 			return compare(c, names)
 		},
