@@ -121,6 +121,9 @@ type filled struct {
 	stop context.CancelFunc
 }
 
+// Reading implements [extract.Observer].
+func (f *filled) Reading(string, block.Range) {}
+
 // Published implements [extract.Observer].
 func (f *filled) Published(_ state.Partition, h entry.Header, _ int) {
 	f.mu.Lock()

@@ -99,7 +99,7 @@ func TestDeadLettersAreReplayed(t *testing.T) {
 	if now := letters(); !slices.Equal(now, left) {
 		t.Errorf("dead letters are %q, want %q", now, left)
 	}
-	s.verified(ops.ExitDone, "pg: 4 rows of 1 blocks are dead letters")
+	s.verified(ops.ExitDone, "pg: 4 rows of 1 block are dead letters")
 
 	// A query that is mended is asked again.
 	s.vars["BLOCK"] = "100"

@@ -1,15 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"io"
-	"os"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/ampipe/ampipe/cmd/internal/cli"
-	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/pipeline"
 )
 
@@ -41,7 +35,8 @@ something could not be looked at.`,
 			if err != nil {
 				return err
 			}
-			err = printReport(c.OutOrStdout(), report, asJSON)
+			options.JSON = asJSON
+			err = report.Print(options)
 			if err != nil {
 				return err
 			}
@@ -52,20 +47,4 @@ something could not be looked at.`,
 	c.Flags().StringVar(&monitor, "nats-monitor", "", "`URL` of the monitoring of the NATS server, such as http://host:8222 "+
 		"(default: port 8222 of the server it connects to)")
 	return c
-}
-
-// printReport prints what was found, for people or as JSON.
-func printReport(out io.Writer, report pipeline.Report, asJSON bool) error {
-	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
-	}
-	columns, _ := ops.Size(os.Stdout)
-	if columns == 0 {
-		columns = defaultColumns
-	}
-	_, err := io.WriteString(out, strings.Join(report.Text(columns), "\n")+"\n")
-	return err
 }

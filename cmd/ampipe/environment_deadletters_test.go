@@ -119,7 +119,7 @@ func TestDeadLetters(t *testing.T) {
 	if code, out := s.command(firstMinute, "", "dlq", "drop", "30", "--json"); code != ops.ExitDone || out != `{"pipeline":"logs","sink":"pg","rows":2}`+"\n" {
 		t.Errorf("dlq drop --json: exit code %d\n%s", code, out)
 	}
-	if code, out := s.command(firstMinute, "", "dlq", "drop", "--all"); code != ops.ExitDone || lineWith(out, "logs: 4 dead letters of sink pg were dropped") == "" {
+	if code, out := s.command(firstMinute, "", "dlq", "drop", "--all"); code != ops.ExitDone || lineWith(out, "logs: 4 dead letters of sink pg dropped") == "" {
 		t.Errorf("dlq drop: exit code %d\n%s", code, out)
 	}
 	s.verified(ops.ExitIncomplete, "pg: block 12: cannot be compared: the destination could not hold a row of the source: ",

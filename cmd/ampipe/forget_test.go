@@ -96,7 +96,7 @@ sinks:
 	says(ops.ExitDone, "", "run")
 	says(ops.ExitConfig, `pipeline "logs": sink copy has 4 dead letters, rows that are not in its destination`, "forget", "copy")
 	says(ops.ExitIncomplete, "copy  4 ", "dlq", "list", "--sink", "copy")
-	says(ops.ExitDone, "logs: 4 dead letters of sink copy were removed", "forget", "copy", "--dead-letters")
+	says(ops.ExitDone, "logs: 4 dead letters of sink copy removed", "forget", "copy", "--dead-letters")
 	says(ops.ExitDone, "logs: no dead letters", "dlq", "list", "--sink", "copy")
 
 	configure("")

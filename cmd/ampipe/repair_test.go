@@ -165,7 +165,7 @@ func TestRepair(t *testing.T) {
 	}
 	code, out := s.command(firstMinute, "", "verify", "--repair", "--dry-run")
 	if code != ops.ExitIncomplete || lineWith(out, "pg: 3 blocks of sink pg are removed and loaded again, 3 from the log and 0 from Amp: [5, 7) [9, 10)") == "" ||
-		lineWith(out, "pg: rows of 1 blocks that have not come yet are removed: [1000000, 1000001)") == "" ||
+		lineWith(out, "pg: rows are removed of 1 block that did not come yet: [1000000, 1000001)") == "" ||
 		lineWith(out, "cache: 2 blocks of sink cache are removed and loaded again, 2 from the log and 0 from Amp: [12, 14)") == "" {
 		t.Errorf("a dry run: exit code %d\n%s", code, out)
 	}

@@ -202,7 +202,7 @@ sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 			t.Errorf("ampipe %q: exit code %d, want %d and %q in\n%s%s", args, got, code, want, out, complaints)
 		}
 	}
-	says(ops.ExitIncomplete, "logs: blocks [17, 18), 1 of 1 partition", "failed")
+	says(ops.ExitIncomplete, "logs: 1 block of 1 partition, [17, 18), ", "failed")
 	says(ops.ExitIncomplete, `"partition":"17.0"`, "failed", "--json")
 	says(ops.ExitDone, "none of these blocks has failed", "retry", "18:1k")
 	says(ops.ExitConfig, "name either the blocks", "retry")

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +15,6 @@ func verifyCommand(flags *cli.Flags) *cobra.Command {
 	var deep, asJSON, repair, dryRun bool
 	compare := forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
 		o.Deep, o.JSON, o.Repair, o.DryRun = deep, asJSON, repair, dryRun
-		if o.Columns, _ = ops.Size(os.Stdout); o.Columns == 0 {
-			o.Columns = defaultColumns
-		}
 		return pipeline.Verify(ctx, p, o)
 	})
 	c := &cobra.Command{
@@ -43,7 +38,7 @@ verify reads every row of these blocks from the table itself, also without --dee
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
 			if dryRun && !repair {
-				return ops.Config(errors.New("--dry-run goes with --repair: it says what would be loaded again"))
+				return ops.Config(pipeline.ErrDryRunAlone)
 			}
 			return compare(c, names)
 		},

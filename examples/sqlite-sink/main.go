@@ -18,7 +18,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(pipeline.SinkCommand(ctx, "sqlite-sink", Destination()))
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	os.Exit(pipeline.SinkCommand(ctx, reload, "sqlite-sink", Destination()))
 }
 
 // Config is what stands below custom: in the pipeline's file, beside kind: sqlite. The

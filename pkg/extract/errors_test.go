@@ -59,6 +59,40 @@ func TestGivesUpWhenNothingIsGained(t *testing.T) {
 	}
 }
 
+// TestOnlyWhatIsNotInTheLogFails: blocks that had been read before the rest was given up are
+// done, and nobody is told that they could not be read.
+func TestOnlyWhatIsNotInTheLogFails(t *testing.T) {
+	t.Parallel()
+	c := newChain(t, 100, func(block.Number) int { return 3 })
+	c.before = func(r block.Range) error {
+		if r.Start > 0 {
+			return errCut
+		}
+		return nil
+	}
+	c.during = func(_ block.Range, sent int) error {
+		if sent == 2 {
+			return errCut
+		}
+		return nil
+	}
+	b := setup(t, c)
+	b.x.Workers = 1
+	b.add(block.Range{End: 100})
+	var done, failed block.Set
+	for _, p := range b.run(block.Range{End: 100}) {
+		if p.State == state.PartitionDone {
+			done.Add(p.Range())
+			b.checkLog(p.Range())
+		} else {
+			failed.Add(p.Range())
+		}
+	}
+	if done.Len() == 0 || !done.Covers(block.Range{End: 100 - block.Number(failed.Len())}) {
+		t.Errorf("%v are done and %v have failed, want the first ones done", done, failed)
+	}
+}
+
 func TestTooMuchIsHalved(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, 100, someRows)

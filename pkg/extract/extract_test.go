@@ -3,6 +3,7 @@ package extract_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -191,6 +192,23 @@ type seen struct {
 	waits []string
 	now   map[string]error // what waits, by part
 	done  chan state.Partition
+	read  map[string]block.Range // by claim
+}
+
+func (s *seen) Reading(claim string, blocks block.Range) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read == nil {
+		s.read = map[string]block.Range{}
+	}
+	s.read[claim] = blocks
+}
+
+// reading returns the blocks of the partitions that are being read.
+func (s *seen) reading() block.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return block.NewSet(slices.Collect(maps.Values(s.read))...)
 }
 
 func (s *seen) Published(state.Partition, entry.Header, int) {}
@@ -371,5 +389,25 @@ func TestAWorkerThatCannotGoOnSaysSo(t *testing.T) {
 			stop()
 			must(t, <-ended)
 		})
+	}
+}
+
+// TestTheObserverIsToldWhatIsBeingRead: whole partitions, less what others took over, and
+// nothing when they are done.
+func TestTheObserverIsToldWhatIsBeingRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t, newChain(t, 300, someRows))
+	b.x.Workers, b.x.MostBlocks = 1, func() uint64 { return 100 }
+	b.chain.before = func(r block.Range) error {
+		want := block.NewSet(block.Range{Start: r.Start / 100 * 100, End: r.Start/100*100 + 100})
+		if got := b.seen.reading(); !got.Equal(want) {
+			t.Errorf("while blocks %v are read, %v are said to be, want %v", r, got, want)
+		}
+		return nil
+	}
+	b.add(block.Range{End: 300})
+	b.run(block.Range{End: 300})
+	if got := b.seen.reading(); got.Len() > 0 {
+		t.Errorf("blocks %v are said to be read after all", got)
 	}
 }

@@ -67,6 +67,10 @@ type Extractor struct {
 // Observer is notified of what the workers do. Its methods are called from several
 // goroutines and must not block.
 type Observer interface {
+	// Reading is called with the blocks of a partition when a worker begins to read it, with
+	// fewer when some are left to others, and with none when the worker has stopped. claim
+	// names the worker's hold of the partition.
+	Reading(claim string, blocks block.Range)
 	// Published is called when an entry is in the log.
 	Published(p state.Partition, h entry.Header, bytes int)
 	// Waiting is called when a part of the work ("partition 0.0", "live", "worker 1")
@@ -284,6 +288,8 @@ func (x *Extractor) partition(
 	if err != nil {
 		return lost, err
 	}
+	h.reads(h.part.Range())
+	defer h.reads(block.Range{})
 	loading, end := context.WithCancelCause(ctx)
 	defer x.versions.until(h.spec, func() { end(errMended) })()
 	unwatch := h.watchIdle(loading, end)

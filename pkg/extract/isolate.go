@@ -96,35 +96,33 @@ func faultyBlock(err error) (block.Number, bool) {
 	return 0, false
 }
 
-// fail records that the partition cannot be read: the block at fault alone, if it has
-// been found, and, if its error might have passed, if a block behind it could be read.
-// What is before it is in the log, and what is behind it becomes a partition of its own.
+// fail records what of the partition cannot be read: the block at fault alone, if it has
+// been found, and, if its error might have passed, if a block behind it could be read; else
+// everything that is not in the log. What is before it is done, and what is behind the block
+// becomes a partition of its own.
 func (h *partitionTask) fail(ctx context.Context, cause error) error {
-	whole := h.ask.size != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || (h.tired && h.behind() > 0)
-	if whole || h.x.faults.add(h.spec.Version) > mostFaults {
-		return h.finish(ctx, state.PartitionFailed, cause)
-	}
 	at := h.position()
-	if h.behind() > 0 {
+	whole := h.ask.size != 1 || fault.Stack(cause) != "" || ofEveryBlock(cause) || (h.tired && h.behind() > 0)
+	if !whole && h.x.faults.add(h.spec.Version) <= mostFaults && h.behind() > 0 {
 		if err := h.giveAway(ctx, at+1); err != nil {
 			return err
 		}
 	}
-	if at == h.part.Start { // then the partition itself is what fails
+	if at == h.part.Start || fault.Stack(cause) != "" { // after a panic nobody knows what is in the log
 		return h.finish(ctx, state.PartitionFailed, cause)
+	}
+	faulty := state.Partition{
+		Start: at, End: h.part.End, Generation: h.part.Generation, State: state.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
+		Attempts: max(1, h.failures),
 	}
 	if err := h.update(ctx, func(p *state.Partition) { p.End = at }); err != nil {
 		return err
-	}
-	faulty := state.Partition{
-		Start: at, End: at + 1, Generation: h.part.Generation, State: state.PartitionFailed, Error: cause.Error(), Version: h.part.Version,
-		Attempts: max(1, h.failures),
 	}
 	if err := h.create(ctx, faulty); err != nil {
 		return err
 	}
 	h.x.ended(faulty, cause)
-	h.failures = 0 // they were of that block
+	h.failures = 0 // they were of these blocks
 	return h.finish(ctx, state.PartitionDone, nil)
 }
 

@@ -215,6 +215,8 @@ func summary(h entry.Header) string {
 	}
 }
 
+func (p *process) Reading(string, block.Range) {}
+
 func (p *process) Published(state.Partition, entry.Header, int) {}
 
 func (p *process) Finished(state.Partition) {}

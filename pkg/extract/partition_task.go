@@ -94,6 +94,13 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 	return entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
 }
 
+// reads notifies the observer of the blocks that are being read, or that none are.
+func (h *partitionTask) reads(blocks block.Range) {
+	if h.x.Observer != nil {
+		h.x.Observer.Reading(h.holder, blocks)
+	}
+}
+
 // load appends what is missing of the partition to its lane. It gives up only when nothing
 // is gained: a source may drop the connection again and again if it delivers something
 // each time.

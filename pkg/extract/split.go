@@ -140,6 +140,7 @@ func (h *partitionTask) giveAwayLocked(ctx context.Context, from block.Number) e
 	if err := h.updateLocked(ctx, func(p *state.Partition) { p.End = from }); err != nil {
 		return err
 	}
+	h.reads(h.part.Range())
 	if h.cutter != nil {
 		h.end = min(h.end, from)
 		if err := h.cutter.Lower(h.end); err != nil {

@@ -54,9 +54,12 @@ func TestContents(t *testing.T) {
 	if n := strings.Count(html, `class="scroll"`); n != 4 || strings.Count(html, `role="region"`) != n {
 		t.Errorf("%d tables can be scrolled, want 4, each a region", n)
 	}
-	// Of the 625 blocks of the first piece 100 are not read, 100 have failed.
+	if want := `aria-label="read: 99 %, 100 failed, 100 in partitions that are being read"`; !strings.Contains(html, want) {
+		t.Errorf("the map lacks %s", want)
+	}
+	// Of the 625 blocks of the first piece 100 are being read, 100 have failed.
 	for _, path := range []string{
-		`<path class="lost" d="M0 0h1v1h-1z"/>`, `<path class="read" d="M0 3h1v5h-1zM1 0h159v8h-159z"/>`, `<path class="held" d="M0 3h1v5h-1zM1 0h159v8h-159z"/>`,
+		`<path class="lost" d="M0 0h1v1h-1z"/>`, `<path class="reading" d="M0 2h1v6h-1z"/>`, `<path class="read" d="M0 3h1v5h-1zM1 0h159v8h-159z"/>`, `<path class="held" d="M0 3h1v5h-1zM1 0h159v8h-159z"/>`,
 	} {
 		if !strings.Contains(html, path) {
 			t.Errorf("the map lacks %s", path)

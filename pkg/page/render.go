@@ -98,7 +98,7 @@ func (p pipelineView) writeMap(b *builder) {
 	for _, s := range strips {
 		b.add(`<div class="strip"><span class="name">%v</span>`+
 			`<svg viewBox="0 0 %v %v" preserveAspectRatio="none" role="img" aria-label="%v: %v">`,
-			s.name, s.wide, high, s.name, s.value)
+			s.name, s.wide, high, s.name, s.value+s.also)
 		for _, path := range s.paths {
 			if path.d != "" {
 				b.add(`<path class="%v" d="%v"/>`, path.class, path.d)
@@ -108,8 +108,8 @@ func (p pipelineView) writeMap(b *builder) {
 	}
 	b.add("<p class=\"ends\"><span>%v</span><span>%v</span></p>\n",
 		progress.Grouped(uint64(p.History.Start)), progress.Grouped(uint64(p.History.End)))
-	b.add(`<p class="legend"><span class="key read"></span> read <span class="key held"></span> in the destination ` +
-		`<span class="key lost"></span> failed <span class="key"></span> not yet</p>`)
+	b.add(`<p class="legend"><span class="key read"></span> read <span class="key reading"></span> being read ` +
+		`<span class="key held"></span> in the destination <span class="key lost"></span> failed <span class="key"></span> not yet</p>`)
 }
 
 // writeCharts writes where the script draws the charts.

@@ -33,6 +33,7 @@ func facts(partitions int) status.Facts {
 		Processes: []state.Process{{
 			Role: "run", Host: "node-1", PID: 77, Version: "v1.2.3", Stages: []string{"planner", "extractor", "sink lake", "sink warehouse"},
 			Started: now.Add(-time.Hour), Beat: now.Add(-2 * time.Second), Read: state.Rate{PerSec: 1234},
+			Reading: []block.Range{{End: 100}},
 		}},
 		Position: state.LivePosition{Epoch: 1, Next: end + 10, Phase: state.LiveRunning, Reorgs: 1,
 			Recent: []state.Reorg{{At: now.Add(-time.Minute), From: end + 7, Blocks: 3}}},

@@ -11,7 +11,8 @@ import (
 // strip is a line of the map: the whole history from left to right.
 type strip struct {
 	name  string
-	value string // for people, and all that a screen reader has
+	value string // for people
+	also  string // that a screen reader has beside it
 	wide  int    // in pieces
 	paths []path
 }
@@ -27,19 +28,30 @@ func (p pipelineView) strips() []strip {
 	if len(p.Pieces) == 0 {
 		return nil
 	}
-	var failed uint64
+	var failed, running uint64
 	read := make([]int, len(p.Pieces))
+	reading := make([]int, len(p.Pieces)) // with read, which is drawn before it; 0 where nothing is being read
 	lost := make([]int, len(p.Pieces))
 	for i, piece := range p.Pieces {
 		failed += piece.Failed
+		running += piece.Reading
 		lost[i] = level(piece.Failed, piece.Range.Len())
 		read[i] = min(level(piece.InLog, piece.Range.Len()), high-lost[i])
+		if piece.Reading > 0 {
+			read[i] = min(read[i], high-lost[i]-1) // what runs is seen
+			reading[i] = min(read[i]+level(piece.Reading, piece.Range.Len()), high-lost[i])
+		}
 	}
 	value := status.Percent(p.History.InLog, p.History.Blocks)
 	if failed > 0 {
 		value += ", " + progress.Grouped(failed) + " failed"
 	}
-	all := []strip{{name: "read", value: value, wide: len(read), paths: []path{
+	also := ""
+	if running > 0 {
+		also = ", " + progress.Grouped(running) + " in partitions that are being read"
+	}
+	all := []strip{{name: "read", value: value, also: also, wide: len(read), paths: []path{
+		{"reading", draw(reading, func(h int) int { return high - h })},
 		{"read", draw(read, func(h int) int { return high - h })},
 		{"lost", draw(lost, func(int) int { return 0 })},
 	}}}

@@ -17,7 +17,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
-	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -138,7 +137,7 @@ func (t *tally) add(rows uint64) {
 }
 
 func (t tally) String() string {
-	return fmt.Sprintf("%d blocks with %d rows", t.blocks, t.rows)
+	return fmt.Sprintf("%s with %s", counted(t.blocks, "block"), counted(t.rows, "row"))
 }
 
 // namedDifferences is how many blocks are printed one by one.
@@ -157,7 +156,7 @@ func (a *adoption) run(ctx context.Context, t sink.Table) error {
 		return err
 	}
 	if done := a.asked.Len() - block.NewSet(have.Missing(a.asked)...).Len(); done > 0 {
-		a.say("%d blocks of %v were adopted before", done, a.asked)
+		a.say("%s of %v %s adopted before", counted(done, "block"), a.asked, map[bool]string{true: "was", false: "were"}[done == 1])
 	}
 	if err := a.compare(ctx, windows(have.Missing(a.asked), a.window), false); err != nil {
 		return err
@@ -165,7 +164,7 @@ func (a *adoption) run(ctx context.Context, t sink.Table) error {
 	if more := a.named - namedDifferences; more > 0 {
 		a.say("and %d more blocks that differ", more)
 	}
-	a.say("blocks %v: %v are equal, %v differ, %v are missing in the table", a.asked, a.equal, a.differ, a.missing)
+	a.say("blocks %v: %v equal, %v different, %v missing in the table", a.asked, a.equal, a.differ, a.missing)
 	if a.Replace && !a.DryRun {
 		if err := a.replace(ctx); err != nil {
 			return err
@@ -284,11 +283,11 @@ func (a *adoption) count(c windowDigests, done sink.Adopted) {
 // are loaded.
 func (a *adoption) replace(ctx context.Context) error {
 	if len(a.wrong.Ranges()) > 0 {
-		a.say("deleting the %d rows of %d blocks that differ", a.differ.rows, a.differ.blocks)
+		a.say("deleting what differs: %s", a.differ)
 		if err := a.compare(ctx, windows(a.wrong.Ranges(), a.window), true); err != nil {
 			return err
 		}
-		a.say("%d rows deleted", a.deleted)
+		a.say("%s deleted", counted(a.deleted, "row"))
 	}
 	head := block.Range{Start: a.final.End, End: wanted(a.pipeline).End}
 	if head.Empty() || a.asked != a.final {
@@ -301,7 +300,7 @@ func (a *adoption) replace(ctx context.Context) error {
 		return err
 	})
 	if err == nil && deleted > 0 {
-		a.say("%d rows deleted of blocks from %d on", deleted, head.Start)
+		a.say("%s deleted of blocks from %d on", counted(deleted, "row"), head.Start)
 	}
 	return err
 }
@@ -327,8 +326,8 @@ func (a *adoption) finish(ctx context.Context) error {
 		return err
 	}
 	if rest.Outside > 0 {
-		a.say("%d rows are of blocks outside %v and stay; delete them before you widen the range, or they will be there twice",
-			rest.Outside, wanted(a.pipeline))
+		a.say("%s of blocks outside %v: delete what is there before you widen the range, or it will be there twice",
+			counted(rest.Outside, "row"), wanted(a.pipeline))
 	}
 	again := fmt.Sprintf("ampipe adopt %s --sink %s", a.pipeline.Name, a.sink)
 	if rest.None() {
@@ -351,12 +350,12 @@ func (a *adoption) finish(ctx context.Context) error {
 func (a *adoption) remaining(rest sink.Remainder, again string) error {
 	var reasons []string
 	if n := rest.Blocks.Len(); n > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d rows are of %s blocks that are not equal to the source, or not compared (%s)",
-			rest.Rows, progress.Count(n), shortened(rest.Blocks)))
+		reasons = append(reasons, fmt.Sprintf("%s %s of blocks that are not equal to the source, or not compared (%s)",
+			counted(rest.Rows, "row"), are(rest.Rows), shortened(rest.Blocks)))
 	}
 	if rest.Unnumbered > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d rows have no block number (DELETE FROM … WHERE %s IS NULL removes them)",
-			rest.Unnumbered, a.checked.BlockColumn()))
+		reasons = append(reasons, fmt.Sprintf("%s without a block number (DELETE FROM … WHERE %s IS NULL removes what has none)",
+			counted(rest.Unnumbered, "row"), a.checked.BlockColumn()))
 	}
 	next := "To have them deleted, and these blocks loaded: " + again + " --replace"
 	switch {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/progress"
 )
 
 // loader is another program that has filled a table: what it calls and types columns as.
@@ -226,10 +228,10 @@ func TestAdoptRealRows(t *testing.T) {
 			file := e.realRows(table, table, amp, q.query, ", types: "+o.types)
 			rows := e.number("SELECT count(*) FROM " + e.schema + "." + table)
 			out := e.must("ampipe", "adopt", "-c", file)
-			if want := fmt.Sprintf("1 blocks with %d rows are equal, 0 blocks", rows); !strings.Contains(out, want) {
+			if want := fmt.Sprintf("1 block with %s equal, 0 blocks", progress.Counted(rows, "row")); !strings.Contains(out, want) {
 				t.Errorf("%s: want %q\n%s", table, want, out)
 			}
-			if out := e.must("ampipe", "verify", "-c", file); !strings.Contains(out, fmt.Sprintf("%d rows", rows)) {
+			if out := e.must("ampipe", "verify", "-c", file); !strings.Contains(out, progress.Counted(rows, "row")) {
 				t.Errorf("%s: %d rows, verify prints %s", table, rows, out)
 			}
 		}

@@ -220,9 +220,11 @@ func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp
 	}
 	parts := plan.Cut(history, size)
 	rows := sample.RowsPerBlock() * float64(history.Len())
-	say(out, "partitions %d of %d blocks each, for %d workers; idle workers split them further", len(parts), size, p.Extract.Workers)
-	say(out, "estimate  %s rows, %s of Arrow data, %.0f bytes a row (from %d rows in %d blocks)",
-		progress.Count(uint64(rows)), Bytes(rows*sample.BytesPerRow()), sample.BytesPerRow(), sample.Rows, sample.Blocks)
+	say(out, "partitions %s of %s each, for %s; idle workers split them further",
+		progress.Grouped(uint64(len(parts))), counted(size, "block"), counted(p.Extract.Workers, "worker"))
+	say(out, "estimate  %s rows, %s of Arrow data, %.0f bytes a row (from %s in %s)",
+		progress.Count(uint64(rows)), Bytes(rows*sample.BytesPerRow()), sample.BytesPerRow(),
+		counted(sample.Rows, "row"), counted(sample.Blocks, "block"))
 	const shown = 5
 	for i, r := range parts {
 		if i == shown && len(parts) > shown+1 {

@@ -65,7 +65,7 @@ func (c *checkup) checkRows(
 		}
 	}
 	if !c.refuseRows(p, refused) {
-		c.say("rows      %s rows of blocks %v fit into the tables", progress.Count(read), parts)
+		c.say("rows      %s rows of blocks %v fit into the tables", progress.Count(read), block.NewSet(parts...))
 	}
 }
 

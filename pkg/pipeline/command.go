@@ -2,9 +2,12 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -14,17 +17,47 @@ import (
 
 // SinkCommand is the whole of a command for a destination that is not part of ampipe: it
 // runs one sink of one pipeline, checks a pipeline as far as the destination goes, or
-// verifies it, until ctx ends. It reads the command line and returns the exit code; signals
-// are the program's, which ends ctx.
-func SinkCommand(ctx context.Context, name string, d sink.Destination) int {
-	var c sinkCommand
+// verifies it, until ctx ends. It reads the command line and returns the exit code. Signals
+// are the program's, which ends ctx, and passes SIGHUP on by reload: for each the
+// configuration is read again, and what may change while a sink runs is taken. With a nil
+// reload it is read once.
+func SinkCommand(ctx context.Context, reload <-chan os.Signal, name string, d sink.Destination) int {
+	c := newSinkCommand(reload, os.Stdout, os.Stderr)
+	flags := c.flags(name, d.Kind)
+	switch err := c.parse(flags, os.Args[1:]); {
+	case errors.Is(err, flag.ErrHelp):
+		return ops.ExitDone
+	case err != nil:
+		return ops.ExitConfig // it has been printed
+	}
+	report := ops.Reporter{Out: os.Stderr, JSON: c.log.Format == "json", Full: c.log.Level == "debug" || c.log.Level == "trace"}
+	return ops.Main(ctx, report, func(ctx context.Context) error { return c.run(ctx, d) })
+}
+
+// sinkCommand is a command line of SinkCommand.
+type sinkCommand struct {
+	file, pipeline, sink, listen string
+	verb                         string
+	log                          ops.LogOptions
+	fixedLevel                   bool // log is of the command line
+	verify                       Options
+	reload                       <-chan os.Signal
+	out, errs                    io.Writer
+}
+
+func newSinkCommand(reload <-chan os.Signal, out, errs io.Writer) *sinkCommand {
+	return &sinkCommand{reload: reload, out: out, errs: errs, log: ops.LogOptions{LevelVar: &ops.LevelVar{}}}
+}
+
+func (c *sinkCommand) flags(name, kind string) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(c.errs)
 	flags.Usage = func() {
-		say(flags.Output(), "usage: %s [flags] [run | check | doctor | verify]\n\n"+
+		say(flags.Output(), "usage: %s [run | check | doctor | verify] [flags]\n\n"+
 			"run     applies the pipeline's log to its %s until it is stopped (default)\n"+
 			"check   looks at everything that run needs, and changes nothing\n"+
 			"doctor  looks for what costs speed or safety, and changes nothing\n"+
-			"verify  compares what is loaded with the source, block by block\n", name, d.Kind)
+			"verify  compares what is loaded with the source, block by block\n", name, kind)
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&c.file, "config", "pipeline.yaml", "configuration `file`")
@@ -32,69 +65,89 @@ func SinkCommand(ctx context.Context, name string, d sink.Destination) int {
 	flags.StringVar(&c.sink, "sink", "", "`name` of the sink to run, if the pipeline has several")
 	flags.StringVar(&c.listen, "listen", os.Getenv("AMPIPE_LISTEN"),
 		"`address` for /metrics, /livez, /readyz and /healthz (default: that of AMPIPE_LISTEN, or none)")
-	flags.StringVar(&c.log.Level, "log-level", "info", "trace, debug, info, warn or error")
+	flags.StringVar(&c.log.Level, "log-level", "info", "trace, debug, info, warn or error, instead of log_level of the file")
 	flags.StringVar(&c.log.Format, "log-format", "auto", "auto, console or json")
-	switch err := flags.Parse(os.Args[1:]); {
-	case err == flag.ErrHelp:
-		return ops.ExitDone
-	case err != nil:
-		return ops.ExitConfig // it has been printed
-	}
-	c.verb = strings.Join(flags.Args(), " ")
-	report := ops.Reporter{Out: os.Stderr, JSON: c.log.Format == "json", Full: c.log.Level == "debug" || c.log.Level == "trace"}
-	return ops.Main(ctx, report, func(ctx context.Context) error { return c.run(ctx, d) })
+	flags.BoolVar(&c.verify.JSON, "json", false, "doctor, verify: print JSON (docs/doctor.md, docs/verify.md)")
+	flags.BoolVar(&c.verify.Deep, "deep", false, "verify: also search for rows that are of no block")
+	flags.BoolVar(&c.verify.Repair, "repair", false, "verify: load exactly the blocks again that differ")
+	flags.BoolVar(&c.verify.DryRun, "dry-run", false, "verify --repair: only say what would be done")
+	return flags
 }
 
-// sinkCommand is a command line of SinkCommand.
-type sinkCommand struct {
-	verb, file, pipeline, sink, listen string
-	log                                ops.LogOptions
+// parse reads the command line. Flags may stand before the verb and behind it. What is wrong
+// is printed.
+func (c *sinkCommand) parse(flags *flag.FlagSet, args []string) error {
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		c.verb = flags.Arg(0)
+		err = flags.Parse(flags.Args()[1:])
+	}
+	if err != nil {
+		return err
+	}
+	verbs := []string{"", "run", "check", "doctor", "verify"}
+	switch more := flags.Args(); {
+	case !slices.Contains(verbs, c.verb):
+		err = fmt.Errorf("%q is not one of run, check, doctor, verify", c.verb)
+	case len(more) > 0:
+		err = fmt.Errorf("%s takes no %q", c.verb, more[0])
+	case c.verify.DryRun && !c.verify.Repair:
+		err = ErrDryRunAlone
+	}
+	if err != nil {
+		say(flags.Output(), "%v", err)
+	}
+	flags.Visit(func(f *flag.Flag) { c.fixedLevel = c.fixedLevel || f.Name == "log-level" })
+	return err
 }
+
+// ErrDryRunAlone refuses a command line of verify.
+var ErrDryRunAlone = errors.New("--dry-run goes with --repair: it says what would be loaded again")
 
 func (c *sinkCommand) run(ctx context.Context, d sink.Destination) error {
-	p, err := c.load()
-	if err != nil {
-		return ops.Config(err)
-	}
 	terminal := ops.IsTerminal(os.Stderr)
-	log, err := ops.Logger(os.Stderr, terminal, c.log)
+	log, err := ops.Logger(c.errs, terminal, c.log)
 	if err != nil {
 		return ops.Config(err)
 	}
 	if d.LogTo != nil {
 		d.LogTo(func(text string) { log.Debug().Str("part", d.Kind).Msg(text) })
 	}
-	o := Options{Destinations: []sink.Destination{d}, Logger: log, Listen: c.listen, Out: os.Stdout, JSON: c.log.Format == "json"}
+	o := c.verify
+	o.Destinations, o.Logger, o.Listen, o.Out = []sink.Destination{d}, log, c.listen, c.out
+	o.Columns, _ = ops.Size(os.Stdout)
+	r := Reloader{Asked: c.reload, Level: c.log.LevelVar, FixedLevel: c.fixedLevel, Load: func() ([]*config.Pipeline, error) {
+		p, err := c.load()
+		if err != nil {
+			return nil, ops.Config(err)
+		}
+		return []*config.Pipeline{p}, nil
+	}}
+	return r.Run(ctx, o, func(ctx context.Context, all []*config.Pipeline, o Options) error { return c.do(ctx, all[0], d, o) })
+}
+
+// do carries out the verb.
+func (c *sinkCommand) do(ctx context.Context, p *config.Pipeline, d sink.Destination, o Options) error {
 	switch c.verb {
 	case "check":
 		return refused(ops.Findings(ops.Failures(checkServer(p), Check(ctx, p, o))))
 	case "doctor":
-		return c.diagnose(ctx, p, o)
+		report, err := Diagnose(ctx, []*config.Pipeline{p}, o)
+		if err != nil {
+			return err
+		}
+		if err := report.Print(o); err != nil {
+			return err
+		}
+		return report.Err()
 	case "verify":
-		o.JSON = false // that is how the log is written
 		return Verify(ctx, p, o)
-	case "", "run":
-	default:
-		return ops.Config(fmt.Errorf("%q is not one of run, check, doctor, verify", c.verb))
 	}
 	s, err := d.Pick(p, c.sink)
 	if err != nil {
 		return ops.Config(err)
 	}
 	return RunSink(ctx, p, s, o)
-}
-
-// reportColumns is how wide the report of a sink's command is.
-const reportColumns = 80
-
-// diagnose prints what is found about the pipeline.
-func (c *sinkCommand) diagnose(ctx context.Context, p *config.Pipeline, o Options) error {
-	report, err := Diagnose(ctx, []*config.Pipeline{p}, o)
-	if err != nil {
-		return err
-	}
-	say(o.out(), "%s", strings.Join(report.Text(reportColumns), "\n"))
-	return report.Err()
 }
 
 // load reads the file and picks the pipeline.

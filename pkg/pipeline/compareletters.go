@@ -10,7 +10,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/deadletter"
-	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
@@ -152,8 +151,8 @@ func (v *verification) reportLetters(w *withoutLetters) {
 		}
 	}
 	if rows > 0 {
-		v.say("%s rows of %s blocks are dead letters, and not in the destination; `ampipe dlq list` shows why",
-			progress.Grouped(uint64(rows)), progress.Grouped(uint64(blocks)))
+		v.say("%s of %s %s, and not in the destination; `ampipe dlq list` shows why",
+			counted(rows, "row"), counted(blocks, "block"), map[bool]string{true: "is a dead letter", false: "are dead letters"}[rows == 1])
 	}
 	if n := v.stale.Len(); n > 0 {
 		v.say("blocks %v hold all of their rows, also those that are dead letters: these letters are out of date", v.stale)

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -98,14 +97,13 @@ func printGroups(o Options, name string, all []*deadGroup) error {
 		say(o.out(), "%s: no dead letters", name)
 		return nil
 	}
-	table := tabwriter.NewWriter(o.out(), 0, 0, 2, ' ', 0)
-	say(table, "%s", strings.Join([]string{"PIPELINE", "SINK", "ROWS", "IN BLOCKS", "FIRST", "LAST", "NEWEST", "COLUMN", "REASON"}, "\t"))
+	l := listing{pipeline: name, headings: []string{"SINK", "ROWS", "IN BLOCKS", "FIRST", "LAST", "NEWEST", "COLUMN"}, text: "REASON"}
 	for _, g := range all {
-		say(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s", g.Pipeline, g.Sink, progress.Grouped(uint64(g.Rows)), progress.Grouped(g.blocks.Len()),
-			g.Blocks[0].Start, g.Blocks[len(g.Blocks)-1].Last(), g.Newest.UTC().Format(time.DateTime),
-			cmp.Or(g.Column, "-"), progress.Printable(g.Error))
+		l.add(g.Error, g.Sink, progress.Grouped(uint64(g.Rows)), progress.Grouped(g.blocks.Len()),
+			fmt.Sprint(g.Blocks[0].Start), fmt.Sprint(g.Blocks[len(g.Blocks)-1].Last()), g.Newest.UTC().Format(time.DateTime), cmp.Or(g.Column, "-"))
 	}
-	return table.Flush()
+	l.print(o)
+	return nil
 }
 
 // shownLetter is a dead letter as `ampipe dlq show --json` prints it.
@@ -178,8 +176,8 @@ func DropDeadLetters(ctx context.Context, p *config.Pipeline, o Options, of Lett
 		case o.JSON:
 			err = errors.Join(err, json.NewEncoder(o.out()).Encode(droppedLetters{p.Name, name, n}))
 		default:
-			say(o.out(), "%s: %s dead letters of sink %s were dropped; their rows are not in the destination, and verify names their blocks",
-				p.Name, progress.Grouped(uint64(n)), name)
+			say(o.out(), "%s: %s of sink %s dropped; what they hold is not in the destination, and verify names the blocks",
+				p.Name, counted(n, "dead letter"), name)
 		}
 		some = true
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -42,11 +43,12 @@ func (d Difference) String() string {
 	case d.Reason != nil:
 		return fmt.Sprintf("%s: cannot be compared: %v", blocks, brief(d.Reason))
 	case d.Beyond:
-		return fmt.Sprintf("%s: %d rows in the destination, where these blocks have not come yet", blocks, d.Destination.Rows)
+		return fmt.Sprintf("%s: %s in the destination, where these blocks have not come yet", blocks, counted(d.Destination.Rows, "row"))
 	case d.Source.Rows != d.Destination.Rows:
-		return fmt.Sprintf("%s: %d rows in the source, %d in the destination", blocks, d.Source.Rows, d.Destination.Rows)
+		return fmt.Sprintf("%s: %s in the source, %s in the destination", blocks,
+			counted(d.Source.Rows, "row"), progress.Grouped(d.Destination.Rows))
 	default:
-		return fmt.Sprintf("%s: %d rows in both, but their content differs", blocks, d.Source.Rows)
+		return fmt.Sprintf("%s: %s in both, but their content differs", blocks, counted(d.Source.Rows, "row"))
 	}
 }
 

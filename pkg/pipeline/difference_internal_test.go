@@ -33,7 +33,7 @@ func TestDifferencesAreBounded(t *testing.T) {
 		last  string
 	}{
 		"a few":               {missing, 3, 1, 3, "pg: block 0: 4 rows in the source, 0 in the destination", "pg: block 2: 4 rows"},
-		"a whole chain":       {missing, 3 * mostKept, 1, 1, "pg: blocks [0, 30000): 120000 rows in the source, 0 in the destination", "pg: blocks [0, 30000)"},
+		"a whole chain":       {missing, 3 * mostKept, 1, 1, "pg: blocks [0, 30000): 120,000 rows in the source, 0 in the destination", "pg: blocks [0, 30000)"},
 		"changed rows":        {changed, 200, 1, 1, "pg: blocks [0, 200): 400 rows in both, but their content differs", "pg: blocks"},
 		"every second block":  {missing, 1000, 2, maxDifferences + 1, "pg: block 0: 4 rows", "pg: and 900 more blocks that differ"},
 		"a reason, and again": {refused, 300, 1, 1, "pg: blocks [0, 300): cannot be compared: no number xxx", "pg: blocks"},

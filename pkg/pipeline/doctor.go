@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -133,6 +135,21 @@ func ofKind(n int, kind sink.FindingKind) string {
 	default:
 		return fmt.Sprintf("%d about %s", n, kind)
 	}
+}
+
+// reportColumns is how wide a report is where there is no terminal.
+const reportColumns = 80
+
+// Print prints the report, for people or as JSON.
+func (r Report) Print(o Options) error {
+	if o.JSON {
+		encoder := json.NewEncoder(o.out())
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	say(o.out(), "%s", strings.Join(r.Text(cmp.Or(o.Columns, reportColumns)), "\n"))
+	return nil
 }
 
 // widestPart bounds the column of the parts.

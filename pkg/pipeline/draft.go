@@ -91,12 +91,13 @@ func draftOf(ctx context.Context, amp, table, file string, getenv func(string) s
 
 // describe fills in what the server has answered.
 func (d *draft) describe(checked *plan.Checked) {
-	d.found = fmt.Sprintf("%d columns, and no block yet", checked.Schema.NumFields())
+	columns := counted(checked.Schema.NumFields(), "column")
+	d.found = columns + ", and no block yet"
 	if len(checked.Head) > 0 {
 		have := checked.Head[0]
 		d.first = have.Numbers.Start
-		d.found = fmt.Sprintf("%d columns, and blocks %d to %d of network %q",
-			checked.Schema.NumFields(), have.Numbers.Start, have.Numbers.Last(), have.Network)
+		d.found = fmt.Sprintf("%s, and blocks %d to %d of network %q",
+			columns, have.Numbers.Start, have.Numbers.Last(), have.Network)
 	}
 	raw := rawTableOf(checked.Schema)
 	if raw != nil {

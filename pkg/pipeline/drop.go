@@ -9,7 +9,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
-	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/status"
 )
@@ -24,8 +23,8 @@ func Drop(ctx context.Context, p *config.Pipeline, o Options, confirmed bool) er
 		if who != "" {
 			return fault.Permanent(fmt.Errorf("pipeline %q runs in %s: stop all of its processes first", p.Name, who))
 		}
-		say(o.out(), "%s: the log, %s in %s entries; the plan and %s; how far %s: %s", p.Name,
-			queue.Size(int64(f.Log.Bytes)), progress.Grouped(f.Log.Messages), counted(len(f.Parts), "partition"),
+		say(o.out(), "%s: the log, %s in %s; the plan and %s; how far %s: %s", p.Name,
+			queue.Size(int64(f.Log.Bytes)), counted(f.Log.Messages, "entry"), counted(len(f.Parts), "partition"),
 			map[bool]string{true: "its sink is", false: "its sinks are"}[len(f.Spec.Sinks) == 1], strings.Join(f.Spec.Sinks, ", "))
 		letters, err := conn.DeadLetterSinks(ctx, p.Name)
 		if err != nil {

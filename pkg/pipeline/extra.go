@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/ampipe/ampipe/pkg/ops"
-	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -36,20 +35,20 @@ func (v *verification) findExtra(ctx context.Context, w sink.Writer) (rows uint6
 		v.say("rows of blocks below %d were not looked at: their index was dropped (finality)", found.Below)
 	}
 	if found.Rows == 0 {
-		v.say("%d rows are there, and each is of a block", found.Looked)
+		v.say("%s %s there, and each is of a block", counted(found.Looked, "row"), are(found.Looked))
 		return 0, nil
 	}
 	keys := slices.Sorted(maps.Keys(found.Keys))
 	more := found.More
 	for i, key := range keys {
 		if i < extraShown {
-			v.say("key %q: %d rows that are of no block", key, found.Keys[key])
+			v.say("key %q: %s of no block", key, counted(found.Keys[key], "row"))
 			continue
 		}
 		more += found.Keys[key]
 	}
 	if more > 0 {
-		v.say("other keys: %d rows that are of no block", more)
+		v.say("other keys: %s of no block", counted(more, "row"))
 	}
 	return found.Rows, nil
 }
@@ -59,6 +58,6 @@ func (v *verification) extraError(rows uint64) error {
 	if rows == 0 {
 		return nil
 	}
-	return ops.Incomplete(fmt.Errorf("sink %q: %s rows are of no block: others have written them, "+
-		"or an older version of ampipe after a refusal; remove them", v.sink.Name, progress.Count(rows)))
+	return ops.Incomplete(fmt.Errorf("sink %q: %s %s of no block: others have written them, "+
+		"or an older version of ampipe after a refusal; remove them", v.sink.Name, counted(rows, "row"), are(rows)))
 }

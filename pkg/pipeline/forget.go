@@ -10,7 +10,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
-	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/state"
 	"github.com/ampipe/ampipe/pkg/status"
@@ -59,10 +58,10 @@ func Forget(ctx context.Context, p *config.Pipeline, o Options, sink string, wit
 			return err
 		}
 		if aside > 0 {
-			say(o.out(), "%s: %s of sink %s were removed; their rows are not in the destination", p.Name, counted(aside, "dead letter"), sink)
+			say(o.out(), "%s: %s of sink %s removed; what they hold is not in the destination", p.Name, counted(aside, "dead letter"), sink)
 		}
-		say(o.out(), "%s: sink %s is forgotten; it had %s entries of the log still to apply. Its destination is as it was",
-			p.Name, sink, progress.Grouped(unread))
+		say(o.out(), "%s: sink %s is forgotten; it had %s of the log still to apply. Its destination is as it was",
+			p.Name, sink, counted(unread, "entry"))
 		if slices.Contains(sinkNames(p), sink) {
 			say(o.out(), "%s: take it out of the configuration, or it is there again when the planner is started", p.Name)
 		}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/ops"
@@ -29,9 +31,11 @@ type heartbeat struct {
 const (
 	// lastBeat bounds the document that says that a process has ended.
 	lastBeat = 2 * time.Second
-	// shownWaits and shownReason bound the document: a process may have thousands of waits.
-	shownWaits  = 8
-	shownReason = 1000 // bytes
+	// shownWaits, shownReason and shownReading bound the document: a process may have
+	// thousands of waits.
+	shownWaits   = 8
+	shownReason  = 1000 // bytes
+	shownReading = 64   // ranges, of 42 bytes at most
 )
 
 // startHeartbeat writes the document at once, and then every few seconds until end is
@@ -76,7 +80,7 @@ func (h *heartbeat) end(cause error) {
 		h.stop()
 		<-h.done
 		p := h.now()
-		p.Ended, p.Waits, p.More, p.Left = p.Beat, nil, 0, 0
+		p.Ended, p.Waits, p.More, p.Left, p.Reading = p.Beat, nil, 0, 0, nil
 		switch code := ops.ExitCode(cause); {
 		case cause == nil || code == ops.ExitIncomplete:
 			p.Done = true
@@ -99,6 +103,7 @@ func (h *heartbeat) now() state.Process {
 	s := h.meter.Snapshot()
 	p.Read = state.Rate{Rows: s.Rows, PerSec: s.RowsPerSec}
 	p.Left = s.Left.Round(time.Second).Seconds()
+	p.Reading = largest(h.meter.BeingRead().Ranges(), shownReading)
 	for _, sink := range s.Sinks {
 		if !h.runs(stageSink(sink.Name)) {
 			continue
@@ -120,6 +125,16 @@ func (h *heartbeat) now() state.Process {
 
 func (h *heartbeat) runs(stage string) bool {
 	return slices.Contains(h.doc.Stages, stage)
+}
+
+// largest returns at most so many of some ranges, in their order: those that have the most
+// blocks.
+func largest(ranges []block.Range, most int) []block.Range {
+	if len(ranges) <= most {
+		return ranges
+	}
+	bySize := slices.SortedStableFunc(slices.Values(ranges), func(a, b block.Range) int { return cmp.Compare(b.Len(), a.Len()) })
+	return block.NewSet(bySize[:most]...).Ranges()
 }
 
 // cut shortens a reason.

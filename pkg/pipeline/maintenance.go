@@ -23,10 +23,10 @@ func Compact(ctx context.Context, p *config.Pipeline, o Options, dry bool) error
 		case done.Before == 0:
 			say(o.out(), "%s: nothing to compact", name)
 		case dry:
-			say(o.out(), "%s: %d small files of %s would be joined", name, done.Before, Bytes(float64(done.Bytes)))
+			say(o.out(), "%s: %s of %s would be joined", name, counted(done.Before, "small file"), Bytes(float64(done.Bytes)))
 		default:
-			say(o.out(), "%s: %d small files of %s are %s now; the table is at version %d", name, done.Before,
-				Bytes(float64(done.Bytes)), counted(done.After, "file"), done.Version)
+			say(o.out(), "%s: %s of %s %s %s now; the table is at version %d", name, counted(done.Before, "small file"),
+				Bytes(float64(done.Bytes)), are(done.Before), counted(done.After, "file"), done.Version)
 		}
 		if done.Conflict > 0 {
 			say(o.out(), "%s: %d groups of files were left alone, since others had changed them meanwhile", name, done.Conflict)
@@ -47,7 +47,7 @@ func Vacuum(ctx context.Context, p *config.Pipeline, o Options, retention time.D
 		if dry {
 			verb = "would be removed"
 		}
-		say(o.out(), "%s: %d files of %s %s", name, done.Files, Bytes(float64(done.Bytes)), verb)
+		say(o.out(), "%s: %s of %s %s", name, counted(done.Files, "file"), Bytes(float64(done.Bytes)), verb)
 		for _, file := range done.Names {
 			say(o.out(), "    %s", file)
 		}

@@ -26,6 +26,8 @@ type extractObserver struct {
 	result   func(Result)
 }
 
+func (w extractObserver) Reading(claim string, blocks block.Range) { w.meter.Reading(claim, blocks) }
+
 func (w extractObserver) Published(_ state.Partition, h entry.Header, bytes int) {
 	w.meter.Published(h.Range, h.Rows, bytes)
 }
@@ -191,7 +193,7 @@ func givenUp(failed block.Set) string {
 	if failed.Len() == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d blocks could not be read: %v; mend the cause and start again with --retry-failed", failed.Len(), failed)
+	return fmt.Sprintf("%s could not be read: %v; mend the cause and start again with --retry-failed", counted(failed.Len(), "block"), failed)
 }
 
 // fullLog returns which sink a log that is nearly full waits for, or "" if it has room.
@@ -200,6 +202,6 @@ func fullLog(log plan.LogStatus) string {
 	if log.MaxBytes == 0 || log.Bytes < log.MaxBytes/100*full {
 		return ""
 	}
-	return fmt.Sprintf("it is %d %% full, and sink %s has %s entries still to apply",
-		min(100, log.Bytes*100/log.MaxBytes), log.Slowest, progress.Count(log.Unread))
+	return fmt.Sprintf("it is %d %% full, and sink %s has %s still to apply",
+		min(100, log.Bytes*100/log.MaxBytes), log.Slowest, counted(log.Unread, "entry"))
 }

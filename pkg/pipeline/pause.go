@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -27,15 +26,7 @@ const (
 // a sink that runs has committed what it had in hand; if that takes too long the error is
 // [ops.Incomplete].
 func Pause(ctx context.Context, p *config.Pipeline, o Options, sink string) error {
-	return readFacts(ctx, p, steerNATS, o.Logger, func(ctx context.Context, conn *natsConn, f status.Facts) error {
-		kv, err := conn.State(ctx, p.Name)
-		if err != nil {
-			return err
-		}
-		now, err := kv.Pause(ctx, sink)
-		if err != nil {
-			return err
-		}
+	return changePause(ctx, p, o, sink, func(ctx context.Context, kv *queue.State, now state.Pause, _ state.SinkReport, runs bool) error {
 		how := "is paused"
 		if now.Paused {
 			how = "was paused already, since " + now.Since.UTC().Format(time.DateTime) + " UTC"
@@ -45,7 +36,7 @@ func Pause(ctx context.Context, p *config.Pipeline, o Options, sink string) erro
 				return err
 			}
 		}
-		if !sinkRuns(f, conn, sink) {
+		if !runs {
 			say(o.out(), "%s: sink %s %s; it does not run, and stands still when it is started, until ampipe resume %s", p.Name, sink, how, sink)
 			return nil
 		}
@@ -77,6 +68,29 @@ func waitForRest(ctx context.Context, kv *queue.State, sink string, p state.Paus
 
 // Resume has a sink continue that [Pause] has paused.
 func Resume(ctx context.Context, p *config.Pipeline, o Options, sink string) error {
+	return changePause(ctx, p, o, sink, func(ctx context.Context, kv *queue.State, now state.Pause, r state.SinkReport, runs bool) error {
+		if !now.Paused && !r.ByRequest { // one whose document was lost with the state still stands still
+			say(o.out(), "%s: sink %s is not paused by ampipe pause", p.Name, sink)
+			return nil
+		}
+		if err := kv.PutPause(ctx, sink, state.Pause{Since: time.Now().UTC().Truncate(time.Second)}); err != nil {
+			return err
+		}
+		when := "continues"
+		if !runs {
+			when = "is not paused any more; it does not run"
+		}
+		say(o.out(), "%s: sink %s %s", p.Name, sink, when)
+		return nil
+	})
+}
+
+// changePause calls do with whether a sink is paused, what it has reported last, and whether a
+// process runs it, as far as is known.
+func changePause(
+	ctx context.Context, p *config.Pipeline, o Options, sink string,
+	do func(_ context.Context, _ *queue.State, now state.Pause, reported state.SinkReport, runs bool) error,
+) error {
 	return readFacts(ctx, p, steerNATS, o.Logger, func(ctx context.Context, conn *natsConn, f status.Facts) error {
 		kv, err := conn.State(ctx, p.Name)
 		if err != nil {
@@ -86,21 +100,13 @@ func Resume(ctx context.Context, p *config.Pipeline, o Options, sink string) err
 		if err != nil {
 			return err
 		}
-		// One whose document was lost with the state still stands still.
-		rests := slices.ContainsFunc(f.Sinks, func(s status.SinkFacts) bool { return s.Name == sink && s.Report.ByRequest })
-		if !now.Paused && !rests {
-			say(o.out(), "%s: sink %s is not paused by ampipe pause", p.Name, sink)
-			return nil
+		var reported state.SinkReport
+		for _, s := range f.Sinks {
+			if s.Name == sink {
+				reported = s.Report
+			}
 		}
-		if err := kv.PutPause(ctx, sink, state.Pause{Since: time.Now().UTC().Truncate(time.Second)}); err != nil {
-			return err
-		}
-		when := "continues"
-		if !sinkRuns(f, conn, sink) {
-			when = "is not paused any more; it does not run"
-		}
-		say(o.out(), "%s: sink %s %s", p.Name, sink, when)
-		return nil
+		return do(ctx, kv, now, reported, sinkRuns(f, conn, sink))
 	})
 }
 

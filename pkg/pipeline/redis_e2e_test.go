@@ -73,7 +73,7 @@ func TestRunLoadsRedisAndVerifies(t *testing.T) {
 				t.Errorf("check made the keys %q", keys)
 			}
 			out := l.must("ampipe", "run", "-c", file)
-			rows := regexp.MustCompile(`(\d+) rows written`).FindStringSubmatch(out)
+			rows := regexp.MustCompile(`([\d,]+) rows written`).FindStringSubmatch(out)
 			if rows == nil || rows[1] == "0" {
 				t.Fatalf("run prints\n%s", out)
 			}
@@ -91,7 +91,7 @@ func TestRunLoadsRedisAndVerifies(t *testing.T) {
 				if out := l.must("ampipe", "verify", "-c", file); !strings.Contains(out, "were not looked for") {
 					t.Errorf("verify does not say what it has not looked at\n%s", out)
 				}
-				if code, out := l.run("ampipe", "verify", "--deep", "-c", file); code != 3 || !strings.Contains(out, fmt.Sprintf("cache: key %q: 1 rows that are of no block", l.name)) {
+				if code, out := l.run("ampipe", "verify", "--deep", "-c", file); code != 3 || !strings.Contains(out, fmt.Sprintf("cache: key %q: 1 row of no block", l.name)) {
 					t.Errorf("an extra row: exit code %d\n%s", code, out)
 				}
 			}

@@ -326,7 +326,7 @@ func (v *verification) sayRepaired(loaded, blocks block.Set, left []Left) {
 	equal := without(loaded, blocks).Len()
 	v.repaired.Equal = equal
 	if equal > 0 {
-		v.say("%s blocks are repaired, and equal in source and destination now", progress.Grouped(equal))
+		v.say("%s %s repaired, and equal in source and destination now", counted(equal, "block"), are(equal))
 	}
 	if blocks.Len() > 0 {
 		left = append(left, Left{blocks.Ranges(), "they still differ after they were read from Amp again: something changes rows in the " +

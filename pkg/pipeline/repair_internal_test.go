@@ -46,9 +46,9 @@ func TestBeyondCoverage(t *testing.T) {
 	t.Parallel()
 	s := &storedRows{rows: []block.Number{90, 100, 104, 105, 106, 200, 201, 500}, state: claims(50, 100, 105)}
 	found, err := beyondCoverage(t.Context(), s, block.Range{Start: 100, End: 400})
-	if got := fmt.Sprint(found, err); got != "[block 106: 1 rows in the destination, where these blocks have not come yet "+
-		"block 200: 1 rows in the destination, where these blocks have not come yet "+
-		"block 201: 1 rows in the destination, where these blocks have not come yet] <nil>" {
+	if got := fmt.Sprint(found, err); got != "[block 106: 1 row in the destination, where these blocks have not come yet "+
+		"block 200: 1 row in the destination, where these blocks have not come yet "+
+		"block 201: 1 row in the destination, where these blocks have not come yet] <nil>" {
 		t.Error(got)
 	}
 	var damaged sink.UnreadableError

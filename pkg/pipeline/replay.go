@@ -127,15 +127,11 @@ func (a *asked) look(ctx context.Context, conn *natsConn, pipeline string, parts
 	}
 	loaded := without(a.request.Blocks, a.only)
 	if all := loaded.Len(); all > 0 {
-		what := progress.Count(all) + " blocks of sink " + a.sink + " are"
-		if all == 1 {
-			what = "1 block of sink " + a.sink + " is"
-		}
-		say("%s removed and loaded again, %s from the log and %s from Amp: %v",
-			what, progress.Count(held.Len()), progress.Count(all-held.Len()), loaded)
+		say("%s of sink %s %s removed and loaded again, %s from the log and %s from Amp: %v",
+			counted(all, "block"), a.sink, are(all), progress.Count(held.Len()), progress.Count(all-held.Len()), loaded)
 	}
 	if n := a.only.Len(); n > 0 {
-		say("rows of %s blocks that have not come yet are removed: %v", progress.Count(n), a.only)
+		say("rows are removed of %s that did not come yet: %v", counted(n, "block"), a.only)
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/ops"
-	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/status"
 )
@@ -88,7 +87,7 @@ func ReplayDeadLetters(ctx context.Context, p *config.Pipeline, o Options, of Le
 				"a reorg may still replace them, or the sink has not said yet that it holds them; ask again later", p.Name, name, later)
 		}
 		if len(one.Blocks) > 0 {
-			say(text.out(), "%s: sink %s has %s dead letters in these blocks", p.Name, name, progress.Grouped(uint64(one.Rows)))
+			say(text.out(), "%s: sink %s has %s in these blocks", p.Name, name, counted(one.Rows, "dead letter"))
 			as.Sink, as.Ranges = name, nil
 			for _, r := range one.Blocks {
 				as.Ranges = append(as.Ranges, fmt.Sprintf("%d:%d", r.Start, r.End))

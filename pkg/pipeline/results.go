@@ -7,8 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"text/tabwriter"
+	"strconv"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -53,17 +52,13 @@ func printResults(o Options, name string, parts []state.Partition) error {
 		say(o.out(), "%s: no partition has %s", name, map[bool]string{true: "failed", false: "ended yet"}[o.Failed])
 		return nil
 	}
-	table := tabwriter.NewWriter(o.out(), 0, 0, 2, ' ', 0)
-	say(table, "%s", strings.Join([]string{"PIPELINE", "PARTITION", "BLOCKS", "ROWS", "SECONDS", "ROWS/S", "TRIES", "RESULT"}, "\t"))
+	l := listing{pipeline: name, headings: []string{"PARTITION", "BLOCKS", "ROWS", "SECONDS", "ROWS/S", "TRIES", "RESULT"}, text: "ERROR"}
 	for _, r := range all {
-		result := string(r.State)
-		if r.Error != "" {
-			result += ": " + progress.Printable(r.Error)
-		}
-		say(table, "%s\t%s\t%v\t%d\t%.1f\t%s\t%d\t%s", r.Pipeline, r.Partition, r.Blocks(),
-			r.Rows, r.Seconds, progress.Count(uint64(r.RowsPerSec)), r.Tries, result)
+		l.add(r.Error, r.Partition, r.Blocks().String(), strconv.FormatUint(r.Rows, 10), strconv.FormatFloat(r.Seconds, 'f', 1, 64),
+			progress.Count(uint64(r.RowsPerSec)), strconv.Itoa(r.Tries), string(r.State))
 	}
-	return table.Flush()
+	l.print(o)
+	return nil
 }
 
 // Failed prints which blocks could not be read, and why. If there are some the error is
@@ -95,7 +90,6 @@ func Failed(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // sayFailures prints failed blocks. Neighbours that have failed with the same error are one.
 func sayFailures(o Options, name string, failed []status.FailedPartition) {
-	var blocks uint64
 	for i := 0; i < len(failed); {
 		first := failed[i]
 		set, parts, tries := first.Blocks.Clone(), 0, 0
@@ -104,18 +98,21 @@ func sayFailures(o Options, name string, failed []status.FailedPartition) {
 			parts++
 			tries = max(tries, failed[i].Attempts)
 		}
-		blocks += set.Len()
-		say(o.out(), "%s: blocks %v, %d of %s, %d tries: %s", name, set, set.Len(), counted(parts, "partition"), tries,
-			progress.Printable(first.Error))
+		sayWrapped(o, "%s: %s of %s, %v, %s: %s", name, counted(set.Len(), "block"), counted(parts, "partition"), set,
+			counted(tries, "try"), progress.Printable(first.Error))
 	}
-	say(o.out(), "%s: mend the cause, then: ampipe retry %s --all", name, name)
+	sayWrapped(o, "%s: mend the cause, then: ampipe retry %s --all", name, name)
 }
 
-func counted(n int, what string) string {
+// counted writes a number of things for people, as [progress.Counted] does.
+func counted[N ~int | ~int64 | ~uint64](n N, what string) string { return progress.Counted(n, what) }
+
+// are returns the verb of so many things.
+func are[N ~int | ~int64 | ~uint64](n N) string {
 	if n == 1 {
-		return "1 " + what
+		return "is"
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return "are"
 }
 
 // Retry queues blocks again that could not be read: of the ranges, written as of

@@ -39,7 +39,7 @@ type Options struct {
 	Deep        bool // Verify: also search for rows that are of no block
 	Repair      bool // Verify: have blocks that differ loaded again
 	DryRun      bool // with Repair: only say what would be done
-	Columns     int  // Verify: how wide a table may be; 0: as wide as it is
+	Columns     int  // of the terminal that Out is; 0: it is none, and lines may be of any length
 
 	// Reload has configurations that were read again: a run takes of them what may change
 	// while it runs, and logs what does not; nil: there are none.
@@ -272,7 +272,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		err = nil // stopped.err says what stopped them
 	}
 	if err = ops.Failures(err, stopped.err()); err == nil && status.Failed.Len() > 0 {
-		err = ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", status.Failed.Len(), status.Failed))
+		err = ops.Incomplete(fmt.Errorf("%s could not be read: %v", counted(status.Failed.Len(), "block"), status.Failed))
 	}
 	o.Screen.Finish()
 	r.summarize(o, r.sinks, status, time.Since(started), err)

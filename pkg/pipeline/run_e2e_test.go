@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/ampipe/ampipe/pkg/progress"
 )
 
 // oneSink returns a configuration with one table; more goes into the document.
@@ -51,10 +53,10 @@ func TestRunLoadsAndVerifies(t *testing.T) {
 			}
 			out := e.must("ampipe", "run", "-c", file)
 			rows := e.number("SELECT count(*) FROM " + e.schema + ".rows")
-			if rows == 0 || !strings.Contains(out, fmt.Sprintf("%d rows written", rows)) {
+			if rows == 0 || !strings.Contains(out, progress.Counted(rows, "row")+" written") {
 				t.Errorf("%d rows are there, but run prints\n%s", rows, out)
 			}
-			if out := e.must("ampipe", "verify", "-c", file); !strings.Contains(out, fmt.Sprintf("%d rows", rows)) {
+			if out := e.must("ampipe", "verify", "-c", file); !strings.Contains(out, progress.Counted(rows, "row")) {
 				t.Errorf("%d rows are there, but verify prints\n%s", rows, out)
 			}
 

@@ -61,7 +61,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 		s.summarizePlan(o, status, time.Since(started))
 		sayFailed(o.out(), status.Partitions)
 		if n := status.Failed.Len(); n > 0 {
-			return ops.Incomplete(fmt.Errorf("%d blocks could not be read: %v", n, status.Failed))
+			return ops.Incomplete(fmt.Errorf("%s could not be read: %v", counted(n, "block"), status.Failed))
 		}
 		return nil
 	})

@@ -26,7 +26,7 @@ func (s *stages) summarize(o Options, sinks []config.Sink, status plan.Status, t
 	s.summarizePlan(o, status, took)
 	for _, sink := range sinks {
 		rows := s.meter.Rows(sink.Name)
-		say(out, "  %-12s %d rows written, %s rows/s", sink.Name, rows, progress.Count(uint64(float64(rows)/took.Seconds())))
+		say(out, "  %-12s %s written, %s rows/s", sink.Name, counted(rows, "row"), progress.Count(uint64(float64(rows)/took.Seconds())))
 	}
 	if live := s.meter.Live(); live != "" {
 		say(out, "  %-12s %s", "live", live)
@@ -59,8 +59,8 @@ func (s *stages) summarizePlan(o Options, status plan.Status, took time.Duration
 			done++
 		}
 	}
-	say(out, "%s: blocks %v, %d of %d partitions done, %s", s.config.Name, status.History,
-		done, len(parts), progress.Duration(took))
+	say(out, "%s: blocks %v, %d of %s done, %s", s.config.Name, status.History,
+		done, counted(len(parts), "partition"), progress.Duration(took))
 	all := resultsOf(s.config.Name, parts)
 	shown := all
 	if !o.Results {
@@ -156,7 +156,7 @@ func smooth(r Result) bool { return r.Error == "" && r.Tries <= 1 }
 
 // String formats it for people.
 func (r Result) String() string {
-	text := fmt.Sprintf("blocks %v, %d rows", r.Blocks(), r.Rows)
+	text := fmt.Sprintf("blocks %v, %s", r.Blocks(), counted(r.Rows, "row"))
 	if r.Seconds > 0 {
 		text += fmt.Sprintf(", %s of work, %s rows/s a worker",
 			progress.Duration(time.Duration(r.Seconds*float64(time.Second))), progress.Count(uint64(r.RowsPerSec)))

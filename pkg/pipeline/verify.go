@@ -157,7 +157,8 @@ func (v *verification) report(whole bool) {
 	}
 	if len(v.found.Differences) == 0 {
 		if whole {
-			v.say("%d rows in %d blocks of %v are equal in source and destination", v.found.Rows, v.found.Blocks, v.all)
+			v.say("%s in %s of %v %s equal in source and destination",
+				counted(v.found.Rows, "row"), counted(v.found.Blocks, "block"), v.all, are(v.found.Rows))
 		}
 		return
 	}

@@ -3,6 +3,7 @@ package progress
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -77,7 +78,7 @@ func (m *Meter) Live() string {
 	if slowest == nil {
 		return ""
 	}
-	return fmt.Sprintf("up to block %s, %d reorgs", Grouped(uint64(slowest.number)), m.live.reorgs)
+	return fmt.Sprintf("up to block %s, %s", Grouped(uint64(slowest.number)), Counted(m.live.reorgs, "reorg"))
 }
 
 // slowestLive returns how far the sink is that is the furthest behind of those that
@@ -128,6 +129,18 @@ func Grouped(n uint64) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// Counted writes a number of things for people: 1 row, 2,000 entries.
+func Counted[N ~int | ~int64 | ~uint64](n N, what string) string {
+	if n != 1 {
+		stem, ends := strings.CutSuffix(what, "y") // no word of ours has a vowel before it, but for key
+		if ends && !strings.HasSuffix(stem, "e") {
+			what = stem + "ie"
+		}
+		what += "s"
+	}
+	return Grouped(uint64(n)) + " " + what
 }
 
 // latencyBounds are the upper bounds of the histogram, in seconds.

@@ -3,6 +3,8 @@
 package progress
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +22,11 @@ type Meter struct {
 	mu        sync.Mutex
 	started   time.Time
 	history   block.Range
-	extracted block.Set // blocks in the log
-	rows      uint64    // appended to the log since the start
-	bytes     uint64    // of entries as published
-	speed     speed     // of appending
+	extracted block.Set              // blocks in the log
+	reading   map[string]block.Range // of partitions, by claim
+	rows      uint64                 // appended to the log since the start
+	bytes     uint64                 // of entries as published
+	speed     speed                  // of appending
 	sinks     map[string]*sinkMeter
 	condition condition
 	saying    <-chan struct{} // closed: nothing is said any more
@@ -54,7 +57,10 @@ type sinkMeter struct {
 
 // NewMeter starts to measure now. The sinks are those of the configuration.
 func NewMeter(sinks ...string) *Meter {
-	m := &Meter{now: time.Now, sinks: map[string]*sinkMeter{}, condition: newCondition(), parts: map[string]bool{}}
+	m := &Meter{
+		now: time.Now, sinks: map[string]*sinkMeter{}, reading: map[string]block.Range{},
+		condition: newCondition(), parts: map[string]bool{},
+	}
 	m.judged.stale = make(chan struct{}, 1)
 	m.started = m.now()
 	for _, name := range sinks {
@@ -69,6 +75,25 @@ func (m *Meter) Planned(history block.Range, extracted block.Set) {
 	defer m.mu.Unlock()
 	m.planned, m.history = true, history
 	m.extracted.AddAll(extracted)
+}
+
+// Reading sets which blocks of a partition the worker reads that has claimed it; none: it has
+// stopped.
+func (m *Meter) Reading(claim string, blocks block.Range) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if blocks.Empty() {
+		delete(m.reading, claim)
+		return
+	}
+	m.reading[claim] = blocks
+}
+
+// BeingRead returns the blocks of the partitions that are being read.
+func (m *Meter) BeingRead() block.Set {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return block.NewSet(slices.Collect(maps.Values(m.reading))...)
 }
 
 // Published counts an entry that is in the log.

@@ -1,7 +1,6 @@
 package progress
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 
@@ -61,8 +60,8 @@ func Fit(text string, most int) string {
 // Pad fills a text up to so many columns.
 func Pad(text string, to int) string { return text + strings.Repeat(" ", max(0, to-Columns(text))) }
 
-// Table writes rows in columns, of a width as for lines of so many columns. Where they do
-// not fit, the widest column is cut, but not the first row, which has the headings.
+// Table writes rows in columns, in lines of at most so many columns. Where they do not fit,
+// what is widest is cut, the headings in the first row last.
 func Table(rows [][]string, wide int) (lines []string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -72,8 +71,13 @@ func Table(rows [][]string, wide int) (lines []string) {
 	}
 	const gap = 2
 	for sum(widths)+gap*(len(widths)-1) > wide {
-		widest := slices.Index(widths, slices.Max(widths))
-		if widths[widest] <= len(rows[0][widest]) {
+		widest := -1
+		for i, w := range widths {
+			if w > Columns(rows[0][i]) && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
 			break
 		}
 		widths[widest]--
@@ -83,7 +87,7 @@ func Table(rows [][]string, wide int) (lines []string) {
 		for i, cell := range row {
 			line += Pad(Fit(Printable(cell), widths[i]), widths[i]+gap)
 		}
-		lines = append(lines, strings.TrimRight(line, " "))
+		lines = append(lines, Fit(strings.TrimRight(line, " "), wide))
 	}
 	return lines
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -41,11 +42,15 @@ func (s *State) after(key string, text []byte, rev uint64) *nats.Msg {
 	return msg
 }
 
+// documentRemovedFor is how long the message stays that removes a document: a watch that was
+// interrupted for less than that still sees it.
+const documentRemovedFor = time.Minute
+
 // removal returns a message that removes a document which has revision rev.
 func (s *State) removal(key string, rev uint64) *nats.Msg {
 	gone := s.after(key, nil, rev)
 	gone.Header.Set(headerOperation, "DEL")
-	gone.Header.Set(jetstream.MsgTTLHeader, removedFor.String())
+	gone.Header.Set(jetstream.MsgTTLHeader, documentRemovedFor.String())
 	return gone
 }
 

@@ -31,8 +31,9 @@ type DeadLetters struct {
 // ErrDeadLettersFull says that a sink can put no more rows aside. It waits.
 var ErrDeadLettersFull = errors.New("the stream of dead letters is full")
 
-// removedFor is how long the message stays that removes a letter, or a document.
-const removedFor = time.Minute
+// removedFor is how long the message stays that removes a letter, the shortest time that
+// NATS knows: it counts as a letter. Nothing needs it once it has taken the letter's place.
+const removedFor = time.Second
 
 // deadStream returns the name of a sink's stream. No pipeline and no sink has a "+" in
 // its name, so that no two streams have the same.
@@ -260,7 +261,7 @@ func (d *DeadLetters) Each(ctx context.Context, r block.Range, fn func(StoredLet
 }
 
 // Count returns how many letters there were when they were opened, those included that were
-// removed in the minute before.
+// removed a moment before.
 func (d *DeadLetters) Count() uint64 { return d.read.stream.CachedInfo().State.Msgs }
 
 // Drop removes the letters of the blocks of r, and what else stands in their place, and

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -97,6 +98,23 @@ func TestDeadLetters(t *testing.T) {
 	}
 	wantStored(t, d, everyBlock)
 	wantStored(t, other, everyBlock, "10 other")
+}
+
+// TestARemovedLetterDoesNotCount longer than the message is there that has removed it.
+func TestARemovedLetterDoesNotCount(t *testing.T) {
+	t.Parallel()
+	c := mustConn(t)
+	d := mustLetters(t, c, 1<<20)
+	must(t, d.Put(testContext(t), []deadletter.Letter{letter(t, 9, 1, 3, "stays"), letter(t, 10, 1, 5, "goes"), letter(t, 11, 1, 6, "goes")}))
+	must(t, d.TakeBack(testContext(t), 10, 2, 1))
+	limit := time.Now().Add(10 * time.Second)
+	for n := uint64(3); n != 1; n = mustLetters(t, c, 0).Count() {
+		if time.Now().After(limit) {
+			t.Fatalf("%d letters count, want 1", n)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	wantStored(t, d, everyBlock, "9 stays")
 }
 
 // TestTakeBack removes what is older than the change, and nothing else.

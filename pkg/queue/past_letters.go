@@ -48,7 +48,7 @@ func (d *DeadLetters) Mark() state.LettersMark {
 	return state.LettersMark{Stream: info.Created, Seq: info.State.LastSeq}
 }
 
-// Blocks returns the blocks that have letters, or had in the last minute.
+// Blocks returns the blocks that have letters, or had a moment ago.
 func (p *PastLetters) Blocks(ctx context.Context) (blocks block.Set, err error) {
 	letters, err := p.open(ctx)
 	if err != nil || letters == nil {
@@ -57,7 +57,7 @@ func (p *PastLetters) Blocks(ctx context.Context) (blocks block.Set, err error) 
 	return letters.Blocks(ctx)
 }
 
-// Blocks returns the blocks that have letters, or had in the last minute.
+// Blocks returns the blocks that have letters, or had a moment ago.
 func (d *DeadLetters) Blocks(ctx context.Context) (blocks block.Set, err error) {
 	subjects, err := d.subjects(ctx)
 	if err != nil {

@@ -3,6 +3,8 @@ package state
 import (
 	"fmt"
 	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
 )
 
 // Process is what a process says about itself and one of its pipelines: every
@@ -21,11 +23,13 @@ type Process struct {
 	Error   string    `json:"error,omitempty"` // why it ended; empty: it has everything, or was stopped
 	Done    bool      `json:"done,omitempty"`  // it has ended because everything is loaded
 
-	Read  Rate          `json:"read,omitzero"`  // appended to the log
-	Left  float64       `json:"left,omitempty"` // seconds until the history is complete, if it knows
-	Sinks []ProcessSink `json:"sinks,omitempty"`
-	Waits []Wait        `json:"waits,omitempty"` // the most important first
-	More  int           `json:"more,omitempty"`  // waits that are not among Waits
+	Read Rate    `json:"read,omitzero"`  // appended to the log
+	Left float64 `json:"left,omitempty"` // seconds until the history is complete, if it knows
+	// Reading are the blocks of partitions that it reads from Amp now; if they are many ranges, the largest.
+	Reading []block.Range `json:"reading,omitempty"`
+	Sinks   []ProcessSink `json:"sinks,omitempty"`
+	Waits   []Wait        `json:"waits,omitempty"` // the most important first
+	More    int           `json:"more,omitempty"`  // waits that are not among Waits
 }
 
 // Rate is how many rows have passed since the process began, and how many do in a second.

@@ -196,12 +196,12 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 			lag := time.Duration(s.LagSeconds * float64(time.Second))
 			if lag > lagPatience+o.CommitDelays[s.Name] && !nothing {
 				p.trouble(Degraded, stage, "it catches up unless its destination is slower than the chain: see rows/s", time.Time{},
-					"%s is %s and %s behind", s.Name, progress.Duration(lag), count(s.LagBlocks, "block"))
+					"%s is %s and %s behind", s.Name, progress.Duration(lag), progress.Counted(s.LagBlocks, "block"))
 			}
 		}
 		if s.DeadLetters > 0 {
 			p.trouble(Degraded, "dead letters of "+s.Name, "`ampipe dlq list` shows why", time.Time{},
-				"%s has put %s aside", s.Name, count(s.DeadLetters, "row"))
+				"%s has put %s aside", s.Name, progress.Counted(s.DeadLetters, "row"))
 		}
 	}
 }
@@ -240,14 +240,14 @@ func (p *Pipeline) judgeServers(f Facts) {
 	}
 	p.trouble(Degraded, "NATS", "start it again, or mend its connection to the others", time.Time{},
 		"%s cannot be reached by the other NATS servers: the log has %d of %s", strings.Join(f.Log.Away, ", "),
-		max(0, f.Log.Copies-away), count(uint64(f.Log.Copies), "copy"))
+		max(0, f.Log.Copies-away), progress.Counted(uint64(f.Log.Copies), "copy"))
 }
 
 // judgeHistory finds blocks that could not be read.
 func (p *Pipeline) judgeHistory() {
 	if n := p.History.Failed; n > 0 {
 		p.trouble(Degraded, "history", "`ampipe failed` shows why; `ampipe retry --all` loads them again", time.Time{},
-			"%s of %s could not be read", count(n, "block"), count(uint64(p.Partitions.Failed), "partition"))
+			"%s of %s could not be read", progress.Counted(n, "block"), progress.Counted(uint64(p.Partitions.Failed), "partition"))
 	}
 }
 
@@ -304,12 +304,4 @@ func (p *Pipeline) judgeLost(f Facts) {
 		}
 		p.trouble(Degraded, "process", "others do its work; start it again if it is to run", one.Beat, "%s", f.epitaph(&p.Processes[i]))
 	}
-}
-
-// count writes a number of things for people.
-func count(n uint64, what string) string {
-	if n != 1 {
-		what = strings.TrimSuffix(what, "y") + map[bool]string{true: "ies", false: "s"}[strings.HasSuffix(what, "y")]
-	}
-	return progress.Grouped(n) + " " + what
 }

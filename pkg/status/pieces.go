@@ -13,10 +13,11 @@ import (
 // Piece is one of the parts of about equal size that a history is drawn in, however many
 // partitions it has. It counts blocks.
 type Piece struct {
-	Range  block.Range
-	InLog  uint64   // that were read
-	Failed uint64   // that could not be read, and that no later partition has brought
-	Sinks  []uint64 // that each sink's destination holds, in the order of [Pipeline.Sinks]
+	Range   block.Range
+	InLog   uint64   // that were read
+	Reading uint64   // of partitions that are being read
+	Failed  uint64   // that could not be read, and that no later partition has brought
+	Sinks   []uint64 // that each sink's destination holds, in the order of [Pipeline.Sinks]
 }
 
 // Detail is what is drawn and listed of a pipeline where there is room for it.
@@ -47,8 +48,11 @@ func NewDetail(f Facts, pieces int) Detail {
 	for i := range d.Pieces {
 		d.Pieces[i].Sinks = make([]uint64, len(f.Sinks))
 	}
+	reading := f.reading()
 	eachDeciding(f.Parts, func(p state.Partition, own []block.Range) {
 		switch p.State {
+		case state.PartitionOpen:
+			spread(d.Pieces, reading.Intersect(block.NewSet(own...)).Ranges(), func(piece *Piece) *uint64 { return &piece.Reading })
 		case state.PartitionDone:
 			spread(d.Pieces, own, func(piece *Piece) *uint64 { return &piece.InLog })
 		case state.PartitionFailed:
@@ -61,6 +65,17 @@ func NewDetail(f Facts, pieces int) Detail {
 		spread(d.Pieces, s.Report.Coverage.Ranges(), func(piece *Piece) *uint64 { return &piece.Sinks[i] })
 	}
 	return d
+}
+
+// reading returns the blocks of partitions that the processes read which run.
+func (f Facts) reading() block.Set {
+	var all []block.Range
+	for _, p := range f.Processes {
+		if p.Runs(f.Now) {
+			all = append(all, p.Reading...)
+		}
+	}
+	return block.NewSet(all...)
 }
 
 // cut cuts a range into at most so many pieces.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/state"
@@ -40,6 +41,13 @@ func TestPiecesCountEveryBlock(t *testing.T) {
 			held := block.NewSet(pick(), pick(), block.Range{Start: history.End, End: history.End + 9}) // live blocks, too
 			f.Sinks = append(f.Sinks, status.SinkFacts{Report: state.SinkReport{Coverage: held}})
 		}
+		now := time.Now()
+		dead := now.Add(-time.Hour) // what it has said last is long not so
+		f.Now = now
+		f.Processes = []state.Process{
+			{Beat: now, Reading: []block.Range{pick(), pick()}}, {Beat: now, Reading: []block.Range{pick()}}, {Beat: dead, Reading: []block.Range{pick()}},
+		}
+		reading := block.NewSet(append(f.Processes[0].Reading, f.Processes[1].Reading...)...)
 		most := 1 + random.IntN(40)
 		d := status.NewDetail(f, most)
 		if len(d.Pieces) != int(min(uint64(most), history.Len())) {
@@ -54,6 +62,10 @@ func TestPiecesCountEveryBlock(t *testing.T) {
 			want := status.Piece{Range: piece.Range, Sinks: make([]uint64, 2)}
 			for n := piece.Range.Start; n < piece.Range.End; n++ {
 				switch is[n] {
+				case state.PartitionOpen:
+					if reading.Has(n) {
+						want.Reading++
+					}
 				case state.PartitionDone:
 					want.InLog++
 				case state.PartitionFailed:
@@ -65,7 +77,7 @@ func TestPiecesCountEveryBlock(t *testing.T) {
 					}
 				}
 			}
-			if piece.InLog != want.InLog || piece.Failed != want.Failed || !slices.Equal(piece.Sinks, want.Sinks) {
+			if piece.InLog != want.InLog || piece.Reading != want.Reading || piece.Failed != want.Failed || !slices.Equal(piece.Sinks, want.Sinks) {
 				t.Fatalf("seed %d: a piece is %+v, want %+v", seed, piece, want)
 			}
 		}

@@ -44,16 +44,16 @@ func (p *Pipeline) judgeReplays(o Options) {
 				"the replay of %s has failed: %s", s.Name, r.Error)
 		case r.State == ReplayWaits && !runs:
 			p.trouble(Degraded, part, p.startAdvice(o, stageSink(s.Name), ""), r.Asked,
-				"a replay of %s of %s waits, and no process runs the sink", count(r.Blocks, "block"), s.Name)
+				"a replay of %s of %s waits, and no process runs the sink", progress.Counted(r.Blocks, "block"), s.Name)
 		case s.ByRequest:
-			p.note(part, r.Asked, "a replay of %s of %s begins when the sink is resumed", count(r.Blocks, "block"), s.Name)
+			p.note(part, r.Asked, "a replay of %s of %s begins when the sink is resumed", progress.Counted(r.Blocks, "block"), s.Name)
 		case r.State == ReplayWaits:
-			p.note(part, r.Asked, "a replay of %s of %s begins within seconds", count(r.Blocks, "block"), s.Name)
+			p.note(part, r.Asked, "a replay of %s of %s begins within seconds", progress.Counted(r.Blocks, "block"), s.Name)
 		default:
 			does := map[string]string{
 				string(state.ReplayRemoves): "removes them", string(state.ReplayReads): "reads the log", "load": "reads them from Amp",
 			}[r.Step]
-			p.note(part, r.Asked, "a replay of %s of %s %s; %s to load", count(r.Blocks, "block"), s.Name, does, progress.Grouped(r.Left))
+			p.note(part, r.Asked, "a replay of %s of %s %s; %s to load", progress.Counted(r.Blocks, "block"), s.Name, does, progress.Grouped(r.Left))
 		}
 	}
 }

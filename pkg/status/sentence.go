@@ -22,7 +22,7 @@ func (p *Pipeline) calm(o Options) (sentence, next string) {
 	case starting:
 		return "starting: the sinks have not said yet how far they are", ""
 	case loading:
-		text := fmt.Sprintf("loading: %s of %s are in every destination", p.percent(), count(h.Blocks, "block"))
+		text := fmt.Sprintf("loading: %s of %s are in every destination", p.percent(), progress.Counted(h.Blocks, "block"))
 		if h.Seconds > 0 {
 			text += ", " + progress.Duration(time.Duration(h.Seconds*float64(time.Second))) + " left"
 		}

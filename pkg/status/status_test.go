@@ -301,6 +301,7 @@ func TestTable(t *testing.T) {
 	f.Sinks[0].Report.Live.Cursor.Number = 1006
 	f.Processes[0].Sinks[0].PerSec = 1234
 	f.Processes[0].Host = "a-very-long-name-of-a-host.in-some-cluster.example.org"
+	f.Processes[0].Version = "v0.0.0-20261130041234-b211d76a5f6e+dirty"
 	got := strings.Join(status.Summarize([]status.Pipeline{status.Build(f, status.Options{})}).Text(80), "\n")
 	want := strings.TrimPrefix(`
 1 block of 1 partition could not be read
@@ -315,8 +316,8 @@ eth-logs
   SINK       STATE  LOADED  POSITION  BEHIND           ROWS/S
   lake       live   100 %   1,006     3 blocks, 4.0 s  1.2k
   warehouse  live   100 %   1,009     0.1 s            0
-  PROCESS  STATE    HOST                          PID  VERSION  SINCE  HEARD OF
-  run      running  a-very-long-name-of-a-host.…  77   v1.2.3   60 m   2.0 s ago`, "\n")
+  PROCESS  STATE    HOST               PID  VERSION             SINCE  HEARD OF
+  run      running  a-very-long-name…  77   v0.0.0-2026113004…  60 m   2.0 s ago`, "\n")
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -165,7 +165,7 @@ func (p Pipeline) Lines() (lines []Line) {
 		value += ", oldest " + progress.Duration(p.At.Sub(p.Log.Oldest))
 	}
 	if p.Log.Unread > 0 {
-		value += fmt.Sprintf("; %s lacks %s", p.Log.HeldBy, count(p.Log.Unread, "entry"))
+		value += fmt.Sprintf("; %s lacks %s", p.Log.HeldBy, progress.Counted(p.Log.Unread, "entry"))
 	}
 	add("log", value)
 	return lines
@@ -204,9 +204,9 @@ func (p *Pipeline) reorgs() string {
 	value := progress.Grouped(l.Reorgs)
 	if len(l.Recent) > 0 {
 		last := l.Recent[len(l.Recent)-1]
-		value += fmt.Sprintf(", the last %s ago: %s", progress.Duration(p.At.Sub(last.At)), count(last.Blocks, "block"))
+		value += fmt.Sprintf(", the last %s ago: %s", progress.Duration(p.At.Sub(last.At)), progress.Counted(last.Blocks, "block"))
 		if last.Rows != nil {
-			value += ", " + count(*last.Rows, "row")
+			value += ", " + progress.Counted(*last.Rows, "row")
 		}
 	}
 	return value
@@ -223,7 +223,7 @@ func (p Pipeline) SinkTable() [][]string {
 		if s.State == SinkLive || s.LagBlocks > 0 {
 			behind = progress.Duration(s.Behind())
 			if s.LagBlocks > 0 {
-				behind = count(s.LagBlocks, "block") + ", " + behind
+				behind = progress.Counted(s.LagBlocks, "block") + ", " + behind
 			}
 		}
 		rows = append(rows, []string{s.Name, string(s.State), Percent(s.Covered, s.Wanted), position, behind, progress.Count(uint64(s.PerSec))})

@@ -108,8 +108,10 @@ func (f *Flags) One(names []string) (*config.Pipeline, error) {
 // Options makes the screen of the process, and what all of its commands pass on.
 func (f *Flags) Options(c *cobra.Command) (pipeline.Options, error) {
 	screen, log, err := f.Screen()
+	columns, _ := ops.Size(os.Stdout)
 	return pipeline.Options{
-		Destinations: f.Destinations, Logger: log, Listen: f.Listen, Out: c.OutOrStdout(), Screen: screen, JSON: f.Log.Format == "json",
+		Destinations: f.Destinations, Logger: log, Listen: f.Listen, Out: c.OutOrStdout(), Columns: columns,
+		Screen: screen, JSON: f.Log.Format == "json",
 	}, err
 }
 
