@@ -88,6 +88,18 @@ SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
         WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname IN ('btree', 'brin') AND a.attname = $2)
     FROM pg_class c WHERE c.oid = $1
 
+-- name: ask-partitioning
+SELECT pg_get_partkeydef(partrelid) = format('RANGE (%I)', $2::text), partdefid <> 0 FROM pg_partitioned_table WHERE partrelid = $1
+
+-- name: ask-partitions
+-- Reads the partitions of a table ($1), with the bounds of those that are of a range of
+-- numbers.
+SELECT c.oid, format('%I.%I', n.nspname, c.relname), m[1]::bigint, m[2]::bigint
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN LATERAL regexp_match(replace(replace(pg_get_expr(c.relpartbound, c.oid), 'MINVALUE', '0'), 'MAXVALUE', '9223372036854775807'),
+            '^FOR VALUES FROM \(''?(-?[0-9]+)''?\) TO \(''?(-?[0-9]+)''?\)$') AS m ON true
+    WHERE i.inhparent = to_regclass($1) ORDER BY 3, 2
+
 -- name: ask-hazards
 -- Finds them on tables ($2) of a schema ($1). $3 says that rows are
 -- updated, not only deleted.

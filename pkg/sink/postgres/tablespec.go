@@ -26,8 +26,9 @@ type tableSpec struct {
 	key            []int // indices of the key; upsert only
 	evolve         bool
 	overwrite      bool
-	putsAside      bool // refused rows become dead letters
-	adopt          bool // it is opened to be adopted
+	putsAside      bool   // refused rows become dead letters
+	adopt          bool   // it is opened to be adopted
+	perPartition   uint64 // blocks of each partition that is made; 0: none are
 }
 
 // newTableSpec returns the table, or an error that names everything that is wrong with it.
@@ -47,6 +48,7 @@ func newTableSpec(cfg config.Postgres, t sink.Table) (*tableSpec, error) {
 		if cfg.Mode == config.Upsert {
 			wrong = append(wrong, g.setKey(cfg.Key))
 		}
+		wrong = append(wrong, g.setPartitions(cfg.PartitionBy))
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fault.Permanent(fmt.Errorf("table %s.%s: %w", cfg.Schema, cfg.Table, err))
@@ -151,6 +153,9 @@ func (g *tableSpec) createTable() string {
 		fmt.Fprintf(&b, ",\n    PRIMARY KEY (%s)", quotedList(g.keyNames()))
 	}
 	b.WriteString("\n)")
+	if g.perPartition > 0 {
+		fmt.Fprintf(&b, " PARTITION BY RANGE (%s)", quoted(g.columns[g.block].name))
+	}
 	return b.String()
 }
 

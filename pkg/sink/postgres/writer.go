@@ -26,6 +26,7 @@ type Writer struct {
 
 	scratch        sync.Pool // *scratch, one for each Apply that is running
 	stagingBackoff stagingBackoff
+	partitions     partitions
 	patience       patience
 	altering       atomic.Bool // the table has triggers that may change rows of an upsert
 	warnings       []string
