@@ -128,7 +128,7 @@ sinks:
 				Types: map[string]string{"*": "bigint", "address": "hex"}, SchemaEvolution: true, Overwrite: true, Writers: 2, Beside: 5, Finality: 64, OnBadRow: "stop",
 				PartitionBy: config.BlockPartitions{Column: "block_num", Blocks: 1_000_000}, Indexes: [][]string{{"address"}, {"topic0", "block_num"}, {"value"}},
 				BuildIndexes: config.AtStart}},
-			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 2, Beside: 5, Finality: 10_000, OnBadRow: "stop", BuildIndexes: config.AfterHistory}},
+			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 2, Beside: 7, Finality: 10_000, OnBadRow: "stop", BuildIndexes: config.AfterHistory}},
 		},
 	}
 	if !reflect.DeepEqual(got[0], want) {

@@ -196,8 +196,18 @@ const (
 // wait for.
 const besideWriters = 3
 
+// buildIndexes is how many it uses while it builds indexes: one builds, and one asks how far
+// that is.
+const buildIndexes = 2
+
 // MostWriters is how many writers a sink may have: they may become more while it runs.
 const MostWriters = 64
 
 // Connections returns how many connections the sink uses at most.
-func (p Postgres) Connections() int { return max(1, p.Writers) + besideWriters }
+func (p Postgres) Connections() int {
+	all := max(1, p.Writers) + besideWriters
+	if len(p.Indexes) > 0 {
+		all += buildIndexes
+	}
+	return all
+}

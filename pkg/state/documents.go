@@ -160,8 +160,18 @@ type SinkReport struct {
 	// Rejoins says that it follows a [Rejoin], which one of an earlier version does not.
 	Rejoins bool `json:"rejoins,omitempty"`
 
+	// Indexing says that indexes of the destination are still to be built; nil: none. A
+	// pipeline that ends waits for them.
+	Indexing *Indexing `json:"indexing,omitempty"`
+
 	Read    time.Time `json:"read,omitzero"` // when Coverage and Live were read from the destination
 	Updated time.Time `json:"updated"`
+}
+
+// Indexing is how far a sink is with the indexes of its destination.
+type Indexing struct {
+	Progress string `json:"progress"`        // for people
+	Error    string `json:"error,omitempty"` // why they could not be built; it is tried again
 }
 
 // liveJSON is a [LiveState] as reports have it.

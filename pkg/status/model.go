@@ -134,6 +134,8 @@ type Sink struct {
 	Reported time.Time `json:"reported,omitzero"` // last
 
 	Replay *Replay `json:"replay"` // null: none is asked for that is not done
+
+	Indexing *state.Indexing `json:"indexing"` // null: its destination has all of its indexes
 }
 
 // ReplayState is what becomes of a request to load blocks of a sink again.

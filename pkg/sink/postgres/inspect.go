@@ -58,6 +58,8 @@ type tableFacts struct {
 	indexed     bool // by the block column, or a partitioned table
 	byBlock     bool // it is divided by ranges of the block column alone
 	rest        bool // one of its partitions takes what no other does
+	deep        bool // one of its partitions is divided itself, or is no table of this server
+	indexes     []index
 	hindrances  []hindrance
 	hazards     []hazard
 }
@@ -193,10 +195,13 @@ func (s *inspection) inspectTable(ctx context.Context, tx pgx.Tx, g *tableSpec) 
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	if t.kind == "p" {
-		err = tx.QueryRow(ctx, statement("ask-partitioning"), oid, g.columns[g.block].name).Scan(&t.byBlock, &t.rest)
+		err = tx.QueryRow(ctx, statement("ask-partitioning"), oid, g.columns[g.block].name).Scan(&t.byBlock, &t.rest, &t.deep)
 		if err != nil {
 			return fmt.Errorf("read how the table is divided: %w", err)
 		}
+	}
+	if t.indexes, err = indexesOf(ctx, tx, oid); err != nil {
+		return err
 	}
 	t.constraints, err = collect(ctx, tx, "read the constraints", func(c *constraint) []any {
 		return []any{&c.primary, &c.name, &c.columns}

@@ -151,6 +151,7 @@ func (s *inspection) planExistingTable(g *tableSpec, w *changePlan, deny func(st
 	if g.perPartition > 0 {
 		s.comparePartitions(g, deny)
 	}
+	s.compareIndexes(g, deny)
 	empty := g.overwrite && s.state.entry == nil && !g.adopt
 	var missing []string
 	for _, right := range []string{"SELECT", "INSERT", "DELETE", "UPDATE", "TRUNCATE"} {
