@@ -195,7 +195,7 @@ func (s *inspection) inspectTable(ctx context.Context, tx pgx.Tx, g *tableSpec) 
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	if t.kind == "p" {
-		err = tx.QueryRow(ctx, statement("ask-partitioning"), oid, g.columns[g.block].name).Scan(&t.byBlock, &t.rest, &t.deep)
+		err = tx.QueryRow(ctx, statement("ask-partitioning"), g.quoted(), g.columns[g.block].name).Scan(&t.byBlock, &t.rest, &t.deep)
 		if err != nil {
 			return fmt.Errorf("read how the table is divided: %w", err)
 		}

@@ -3,7 +3,9 @@
 -- column, {columns} all of its columns; see statements.go.
 
 -- name: read-live
-SELECT live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash FROM ampipe.tables WHERE id = $1
+-- Older versions of the schema do not have the last column.
+SELECT live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash, coalesce((to_jsonb(t)->>'pruned')::bigint, 0)
+    FROM ampipe.tables t WHERE id = $1
 
 -- name: read-coverage
 SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
@@ -22,6 +24,12 @@ INSERT INTO ampipe.coverage (table_id, blocks, parts, batch, parts_of)
 -- name: write-live
 UPDATE ampipe.tables SET live_epoch = $2, live_seq = $3, live_start = $4,
     cursor_network = $5, cursor_block = $6, cursor_hash = $7 WHERE id = $1
+
+-- name: write-pruned
+UPDATE ampipe.tables SET pruned = $2 WHERE id = $1
+
+-- name: ask-owner
+SELECT pipeline, sink FROM ampipe.tables WHERE id = $1
 
 -- name: read-unsaved
 SELECT coalesce((SELECT unsaved FROM ampipe.tables WHERE id = $1), -1)
@@ -89,9 +97,11 @@ SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
     FROM pg_class c WHERE c.oid = $1
 
 -- name: ask-partitioning
+-- Asks whether a table ($1) is divided by ranges of a column ($2) alone, and whether a
+-- partition takes what no other does, and one is no plain table.
 SELECT pg_get_partkeydef(partrelid) = format('RANGE (%I)', $2::text), partdefid <> 0,
         EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = partrelid AND c.relkind <> 'r')
-    FROM pg_partitioned_table WHERE partrelid = $1
+    FROM pg_partitioned_table WHERE partrelid = to_regclass($1)
 
 -- name: ask-partitions
 -- Reads the partitions of a table ($1), with the bounds of those that are of a range of

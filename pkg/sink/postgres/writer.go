@@ -15,7 +15,7 @@ import (
 )
 
 // Writer is a table in PostgreSQL. It implements [sink.Writer],
-// [sink.Digester], [sink.Adopter] and [sink.Indexer]; docs/postgres.md is its manual.
+// [sink.Digester], [sink.Adopter], [sink.Indexer] and [sink.Pruner]; docs/postgres.md is its manual.
 type Writer struct {
 	cfg         config.Postgres
 	spec        *tableSpec
@@ -39,6 +39,7 @@ var (
 	_ sink.Digester = (*Writer)(nil)
 	_ sink.Adopter  = (*Writer)(nil)
 	_ sink.Indexer  = (*Writer)(nil)
+	_ sink.Pruner   = (*Writer)(nil)
 
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
 )
