@@ -160,6 +160,10 @@ type SinkReport struct {
 	// Rejoins says that it follows a [Rejoin], which one of an earlier version does not.
 	Rejoins bool `json:"rejoins,omitempty"`
 
+	// Pruned is the first block that was not pruned: those below are in Coverage, and none of
+	// their rows is in the destination. 0: nothing was.
+	Pruned block.Number `json:"pruned,omitempty"`
+
 	// Indexing says that indexes of the destination are still to be built; nil: none. A
 	// pipeline that ends waits for them.
 	Indexing *Indexing `json:"indexing,omitempty"`

@@ -191,7 +191,7 @@ func (p *Pipeline) sink(f Facts, facts SinkFacts, failed block.Set) Sink {
 	s.State, s.Reason, s.Since = p.sinkState(f, facts, failed)
 	s.ByRequest = s.State == SinkPaused && r.ByRequest && s.Reason == r.Reason
 	s.Replay = p.replay(f, facts)
-	s.Indexing = r.Indexing
+	s.Indexing, s.Pruned = r.Indexing, r.Pruned
 	if s.Unread > p.Log.Unread && s.State != SinkStopped || p.Log.HeldBy == "" {
 		p.Log.HeldBy, p.Log.Unread = s.Name, s.Unread
 	}

@@ -135,6 +135,7 @@ type Sink struct {
 
 	Replay *Replay `json:"replay"` // null: none is asked for that is not done
 
+	Pruned   block.Number    `json:"pruned"`   // blocks below count as covered, and none of their rows is there
 	Indexing *state.Indexing `json:"indexing"` // null: its destination has all of its indexes
 }
 
