@@ -38,6 +38,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
   ampipe verify    compare source and destination, block by block
   ampipe adopt     take over a table that another program has filled
   ampipe health    ask a running process whether it is well
+  ampipe prune     drop the rows of old blocks from a PostgreSQL table for good
   ampipe show      show the newest rows of Delta tables
   ampipe compact   join the small files of Delta tables
   ampipe vacuum    remove files that they no longer need`,
@@ -46,6 +47,6 @@ through a durable log, exactly once, and it can be stopped at any moment.
 	root.AddCommand(initCommand(&flags), runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
 		doctorCommand(&flags), statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags),
 		dlqCommand(&flags), pauseCommand(&flags), resumeCommand(&flags), forgetCommand(&flags), dropCommand(&flags),
-		adoptCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
+		adoptCommand(&flags), pruneCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
 	return root
 }

@@ -285,4 +285,7 @@ func (p *Postgres) check(s view) {
 	case p.Mode == Append && len(p.Key) > 0 && !mode.bad:
 		s.complain(key.at, "%s is used by mode: upsert only; set that mode or remove the key", key.key)
 	}
+	if blocks := s.field("partition_by.blocks"); s.field("partition_by").set && !blocks.set && !blocks.bad {
+		s.missing("partition_by.blocks", "give how many blocks a partition has, such as 1_000_000")
+	}
 }

@@ -47,7 +47,7 @@ func (d *document) complain(at place, format string, args ...any) {
 // group decodes a mapping into v, a structure whose tags [Pipeline] explains. A group
 // that the file lacks has its defaults.
 func (d *document) group(v reflect.Value, f field, n ast.Node) field {
-	f.set = n != nil
+	f.set = n != nil && shape(n) == "a group of keys"
 	entries, g := d.entries(f, n), group{path: f.key}
 	take := func(key string) (field, ast.Node) {
 		g.known = append(g.known, key)
@@ -232,13 +232,22 @@ func (d *document) list(v reflect.Value, tag reflect.StructTag, f field, n ast.N
 	for i, e := range sequence.Values {
 		n, ok := d.resolve(e)
 		item, sub := reflect.New(v.Type().Elem()).Elem(), field{key: fmt.Sprintf("%s[%d]", f.key, i), at: start(e), bad: !ok}
-		if groups && (form == "" || shape(n) == "a group of keys") {
+		if item.Kind() == reflect.Slice && shape(n) == "a list" {
+			sub = d.list(item, `form:"set"`, sub, n)
+			if item.Len() == 0 && !sub.bad {
+				sub = d.refuse(sub, " is empty")
+			}
+		} else if groups && (form == "" || shape(n) == "a group of keys") {
 			sub = d.group(item, sub, n)
 			sub.raw = d.fields[join(sub.key, item.Type().Field(0).Tag.Get("yaml"))].raw
 		} else {
 			text := item
-			if groups {
+			switch {
+			case groups:
 				text = item.Field(0)
+			case item.Kind() == reflect.Slice: // a list of one
+				item.Set(reflect.MakeSlice(item.Type(), 1, 1))
+				text = item.Index(0)
 			}
 			sub = d.scalar(text, "", sub, n)
 			if !sub.set && !sub.bad {

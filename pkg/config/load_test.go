@@ -49,6 +49,7 @@ func TestMinimalHasEveryDefault(t *testing.T) {
 		LogLevel: "info",
 		Sinks: []config.Sink{{Name: "w", Postgres: &config.Postgres{
 			DSN: "postgres://h/d", Schema: "public", Table: "t", Mode: config.Append, Writers: 2, Finality: 10_000, OnBadRow: "stop",
+			BuildIndexes: config.AfterHistory,
 		}}},
 	}}
 	if !reflect.DeepEqual(got, want) {
@@ -93,6 +94,9 @@ sinks:
       writers: 2
       finality: 64
       on_bad_row: stop
+      partition_by: { column: block_num, blocks: 1_000_000 }
+      indexes: [[address], [topic0, block_num], value]
+      build_indexes: at_start
   - { name: copy, postgres: { dsn: *db, table: logs2 } }
 `
 	const dsn = `postgres://u:p%20w@h/d?sslmode=disable`
@@ -121,8 +125,10 @@ sinks:
 		Sinks: []config.Sink{
 			{Name: "warehouse", Postgres: &config.Postgres{
 				DSN: dsn, Schema: "chain", Table: "logs", Mode: config.Upsert, Key: []string{"block_num", "log_index"},
-				Types: map[string]string{"*": "bigint", "address": "hex"}, SchemaEvolution: true, Overwrite: true, Writers: 2, Beside: 5, Finality: 64, OnBadRow: "stop"}},
-			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 2, Beside: 5, Finality: 10_000, OnBadRow: "stop"}},
+				Types: map[string]string{"*": "bigint", "address": "hex"}, SchemaEvolution: true, Overwrite: true, Writers: 2, Beside: 5, Finality: 64, OnBadRow: "stop",
+				PartitionBy: config.BlockPartitions{Column: "block_num", Blocks: 1_000_000}, Indexes: [][]string{{"address"}, {"topic0", "block_num"}, {"value"}},
+				BuildIndexes: config.AtStart}},
+			{Name: "copy", Postgres: &config.Postgres{DSN: dsn, Schema: "public", Table: "logs2", Mode: config.Append, Writers: 2, Beside: 7, Finality: 10_000, OnBadRow: "stop", BuildIndexes: config.AfterHistory}},
 		},
 	}
 	if !reflect.DeepEqual(got[0], want) {

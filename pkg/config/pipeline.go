@@ -169,17 +169,45 @@ type Postgres struct {
 	Writers   int  `yaml:"writers" default:"2" range:"1,64"` // concurrent transactions per process
 	Beside    int  // connections of the other sinks of the file with this dsn; no key sets it
 	// Blocks below the head that a reorg may still undo in an upsert.
-	Finality uint64   `yaml:"finality" default:"10000" range:"1,9223372036854775806"`
-	OnBadRow OnBadRow `yaml:"on_bad_row" default:"stop" oneof:"stop,dead_letter"`
+	Finality    uint64          `yaml:"finality" default:"10000" range:"1,9223372036854775806"`
+	OnBadRow    OnBadRow        `yaml:"on_bad_row" default:"stop" oneof:"stop,dead_letter"`
+	PartitionBy BlockPartitions `yaml:"partition_by"`
+	Indexes     [][]string      `yaml:"indexes"` // the columns of each
+	// When they are built.
+	BuildIndexes BuildIndexes `yaml:"build_indexes" default:"after_history" oneof:"after_history,at_start"`
 }
+
+// BlockPartitions divides a table of PostgreSQL by ranges of blocks.
+type BlockPartitions struct {
+	Column string `yaml:"column"`                            // the block column; empty: the same
+	Blocks uint64 `yaml:"blocks" range:"1000,1000000000000"` // of each partition; 0: the table is a plain one
+}
+
+// BuildIndexes is when a sink builds the indexes of its table.
+type BuildIndexes string
+
+const (
+	AfterHistory BuildIndexes = "after_history" // when the destination holds the history (default)
+	AtStart      BuildIndexes = "at_start"      // before anything is loaded
+)
 
 // besideWriters is how many connections a sink uses beside those of its writers: for the
 // live lane, for reading the state, and for finding out who holds a lock that the others
 // wait for.
 const besideWriters = 3
 
+// buildIndexes is how many it uses while it builds indexes: one builds, and one asks how far
+// that is.
+const buildIndexes = 2
+
 // MostWriters is how many writers a sink may have: they may become more while it runs.
 const MostWriters = 64
 
 // Connections returns how many connections the sink uses at most.
-func (p Postgres) Connections() int { return max(1, p.Writers) + besideWriters }
+func (p Postgres) Connections() int {
+	all := max(1, p.Writers) + besideWriters
+	if len(p.Indexes) > 0 {
+		all += buildIndexes
+	}
+	return all
+}

@@ -80,8 +80,9 @@ type historyMonitor struct {
 
 	rejoiner *apply.Rejoiner
 
-	mu     sync.Mutex
-	report state.SinkReport // the last; its Read is zero if there was none
+	mu       sync.Mutex
+	report   state.SinkReport // the last; its Read is zero if there was none
+	indexing *state.Indexing  // what reports say of it
 }
 
 func newHistoryMonitor(s *stages, sink string) *historyMonitor {
@@ -114,6 +115,7 @@ const notRead = "what the destination holds has not been read yet"
 func (h *historyMonitor) PutReport(ctx context.Context, r state.SinkReport) error {
 	h.meter.Heartbeat(stageSink(h.sink))
 	h.mu.Lock()
+	r.Indexing = h.indexing
 	h.report = r
 	h.mu.Unlock()
 	return h.state.PutReport(ctx, r)

@@ -60,7 +60,7 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 		return ops.Config(err)
 	}
 	if request.Blocks.Len() == 0 {
-		say(o.out(), "%s: sink %s holds none of these blocks; nothing is to be done", p.Name, r.Sink)
+		say(o.out(), "%s: sink %s holds none of these blocks%s; nothing is to be done", p.Name, r.Sink, prunedBelow(facts, r.Sink))
 		return nil
 	}
 	if r.FromAmp {
@@ -89,6 +89,16 @@ func Replay(ctx context.Context, p *config.Pipeline, o Options, r ReplayOptions)
 	}
 	say(o.out(), "%s: %s", p.Name, when)
 	return nil
+}
+
+// prunedBelow says that blocks of a sink were pruned, or nothing.
+func prunedBelow(f status.Facts, sink string) string {
+	for _, s := range f.Sinks {
+		if s.Name == sink && s.Report.Pruned > 0 {
+			return fmt.Sprintf(" (those below block %d were pruned)", s.Report.Pruned)
+		}
+	}
+	return ""
 }
 
 // asked is a request for a replay that is made.
@@ -181,6 +191,7 @@ func newReplay(p *config.Pipeline, f status.Facts, r ReplayOptions) (state.Repla
 		}
 		wanted.Add(one)
 	}
+	wanted.Remove(block.Range{End: report.Pruned})
 	var blocks block.Set
 	for _, r := range report.Coverage.Ranges() {
 		for _, w := range wanted.Ranges() {

@@ -116,8 +116,9 @@ func replayable(p *config.Pipeline, f status.Facts, name string, blocks block.Se
 	}
 	report := f.Sinks[at].Report
 	final := block.NewSet(block.Range{End: finalBlock(p, f.Spec.Network, report.Live)})
-	ready = blocks.Intersect(final).Intersect(report.Coverage)
 	later = blocks.Clone()
+	later.Remove(block.Range{End: report.Pruned}) // they do not come any more
+	ready = later.Intersect(final).Intersect(report.Coverage)
 	for _, r := range ready.Ranges() {
 		later.Remove(r)
 	}

@@ -250,7 +250,12 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
 	return s.unlessPaused(ctx, c.Name,
-		func(ctx context.Context) error { return s.applyLog(ctx, c, loop, observer, history.rejoiner) },
+		func(ctx context.Context) error {
+			if building := newIndexing(ctx, history, c, w); building != nil {
+				defer beside(ctx, building.run)()
+			}
+			return s.applyLog(ctx, c, loop, observer, history.rejoiner)
+		},
 		func(ctx context.Context, p state.Pause) { s.rest(ctx, c.Name, &loop, p) })
 }
 
@@ -295,12 +300,17 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, o
 		Loop: loop, Requests: s.state, Log: s.log, Worker: s.worker, Letters: s.conn.PastLetters(s.config.Name, c.Name),
 	}
 	replayer.Loop.Observer = replayObserver{observer}
-	replaying, end := context.WithCancel(ctx)
-	var replay sync.WaitGroup
-	replay.Go(func() { replayer.Run(replaying) })
-	defer func() {
-		end()
-		replay.Wait()
-	}()
+	defer beside(ctx, replayer.Run)()
 	return loop.Run(ctx)
+}
+
+// beside runs f until the function that it returns is called, which waits for its end.
+func beside(ctx context.Context, f func(context.Context)) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
+	return func() {
+		end()
+		running.Wait()
+	}
 }

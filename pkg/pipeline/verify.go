@@ -198,6 +198,7 @@ type verification struct {
 	repaired      *Repaired
 	unrepaired    error // why blocks were not repaired
 	named         int   // ranges that cannot be compared, and were searched for
+	pruned        bool  // it was said that blocks were pruned
 	noMoreWaiting bool  // an error that may pass did not: the next one is not waited for
 }
 
@@ -226,16 +227,27 @@ func (v *verification) compareSink(ctx context.Context, w *withoutLetters) error
 	return v.findBeyond(ctx, w)
 }
 
-// claimedRange returns what the destination should hold: of a chain that is followed,
-// everything up to its last watermark.
+// claimedRange returns what the destination should hold: what was not pruned, and of a chain
+// that is followed, everything up to its last watermark.
 func (v *verification) claimedRange(ctx context.Context, w sink.Writer) (block.Range, error) {
 	all := v.checked.History(v.config.Range)
-	if !v.checked.Follow {
-		return all, nil
-	}
 	state, err := w.State(ctx)
-	if err != nil {
+	switch {
+	case !v.checked.Follow && errors.Is(err, sink.ErrNotLoaded): // then all of it differs
+		return all, nil
+	case err != nil:
 		return all, fmt.Errorf("read how far the destination is: %w", err)
+	}
+	if state.Pruned > all.Start {
+		all.Start = state.Pruned
+		if !v.pruned {
+			v.say("blocks below %d were pruned, and are not compared", state.Pruned)
+		}
+		v.pruned = true
+	}
+	if !v.checked.Follow {
+		all.End = max(all.Start, all.End)
+		return all, nil
 	}
 	switch end := v.config.Range.MaxBlock; {
 	case end != nil && state.Coverage.Covers(block.Range{Start: all.Start, End: *end}):

@@ -24,7 +24,7 @@ type Status struct {
 	Log        LogStatus
 	Epoch      uint64                // of the plan
 	Tasks      map[string]queue.Load // by kind; nil until they have been counted
-	Complete   bool                  // every sink holds everything that was not given up; never without max_block
+	Complete   bool                  // every sink holds everything that was not given up, and has its indexes; never without max_block
 }
 
 // SinkStatus is one sink's part of a [Status].
@@ -307,7 +307,7 @@ func (r *reconciler) setComplete(_ context.Context, now *round) error {
 		all.End = *r.spec.MaxBlock
 	}
 	now.Complete = !slices.ContainsFunc(now.Sinks, func(s SinkStatus) bool {
-		return !r.sinkStopped(s.Name) && (s.Replays || s.settles || !now.accounted(s).Covers(all))
+		return !r.sinkStopped(s.Name) && (s.Replays || s.settles || s.Report.Indexing != nil || !now.accounted(s).Covers(all))
 	})
 	return nil
 }

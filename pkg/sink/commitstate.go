@@ -39,7 +39,7 @@ type Step struct {
 // Clone returns a CommitState that shares nothing with l that Take changes.
 func (l *CommitState) Clone() *CommitState {
 	return &CommitState{
-		State:   State{Coverage: l.Coverage.Clone(), Live: l.Live},
+		State:   State{Coverage: l.Coverage.Clone(), Live: l.Live, Pruned: l.Pruned},
 		Partial: maps.Clone(l.Partial),
 	}
 }
@@ -87,7 +87,7 @@ func (l *CommitState) Take(c Change, column int) (Step, error) {
 		step = data
 	case entry.Invalidate:
 		l.removeFrom(begins)
-		step.Delete = []block.Range{from(begins)}
+		step.Delete = []block.Range{l.voided(begins)}
 	case entry.Watermark:
 		if takesBack {
 			step.Delete = l.removeFrom(begins)
@@ -169,17 +169,17 @@ func (l *CommitState) takePart(c Change) (Step, error) {
 	return step, nil
 }
 
-// removeFrom removes every block at or above n, and returns the ranges whose rows are to
+// removeFrom removes every block at or above n that was not pruned, and returns the ranges whose rows are to
 // be deleted.
 func (l *CommitState) removeFrom(n block.Number) []block.Range {
-	void := from(n)
+	void := l.voided(n)
 	found := false
 	for _, r := range l.Coverage.Ranges() {
 		found = found || !r.Intersect(void).Empty()
 	}
 	l.Coverage.Remove(void)
 	for partial := range l.Partial {
-		if partial >= n {
+		if void.Has(partial) {
 			found = true
 			delete(l.Partial, partial)
 		}
@@ -264,9 +264,6 @@ func (c Change) StartsBeyond(s LiveState) bool {
 		return c.Prev != s.Cursor.Hash
 	}
 }
-
-// from returns the range of every block at or above n.
-func from(n block.Number) block.Range { return block.Range{Start: n, End: block.Max + 1} }
 
 func rowsOf(c Change) uint64 {
 	var n uint64

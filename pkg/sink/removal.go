@@ -24,6 +24,7 @@ func Removal(r block.Range) Change {
 // remove takes out the blocks of r. What else the destination has there, covered or not,
 // goes as well: others may have written it.
 func (l *CommitState) remove(r block.Range) (Step, error) {
+	r.Start = max(r.Start, l.Pruned)
 	if r.Empty() {
 		return Step{}, nil
 	}

@@ -41,6 +41,7 @@ type Change struct {
 type State struct {
 	Coverage block.Set // blocks committed in full; a block of which only some parts arrived is not in it
 	Live     LiveState
+	Pruned   block.Number `json:",omitempty"` // blocks below are covered and hold no rows; see [Pruner]
 }
 
 // LiveState is how far the live lane has been applied.

@@ -164,8 +164,22 @@ type SinkReport struct {
 	// Rejoins says that it follows a [Rejoin], which one of an earlier version does not.
 	Rejoins bool `json:"rejoins,omitempty"`
 
+	// Pruned is the first block that was not pruned: those below are in Coverage, and none of
+	// their rows is in the destination. 0: nothing was.
+	Pruned block.Number `json:"pruned,omitempty"`
+
+	// Indexing says that indexes of the destination are still to be built; nil: none. A
+	// pipeline that ends waits for them.
+	Indexing *Indexing `json:"indexing,omitempty"`
+
 	Read    time.Time `json:"read,omitzero"` // when Coverage and Live were read from the destination
 	Updated time.Time `json:"updated"`
+}
+
+// Indexing is how far a sink is with the indexes of its destination.
+type Indexing struct {
+	Progress string `json:"progress"`        // for people
+	Error    string `json:"error,omitempty"` // why they could not be built; it is tried again
 }
 
 // liveJSON is a [LiveState] as reports have it.

@@ -193,6 +193,7 @@ func (p *Pipeline) sink(f Facts, facts SinkFacts, failed block.Set) Sink {
 	s.State, s.Reason, s.Since = p.sinkState(f, facts, failed)
 	s.ByRequest = s.State == SinkPaused && r.ByRequest && s.Reason == r.Reason
 	s.Replay = p.replay(f, facts)
+	s.Indexing, s.Pruned = r.Indexing, r.Pruned
 	if s.Unread > p.Log.Unread && s.State != SinkStopped || p.Log.HeldBy == "" {
 		p.Log.HeldBy, p.Log.Unread = s.Name, s.Unread
 	}
@@ -293,7 +294,7 @@ func (p *Pipeline) loaded(f Facts, failed block.Set) {
 	loaded, counted := p.History.Blocks, false
 	p.Complete = len(p.Sinks) > 0 && p.Partitions.Planned+p.Partitions.Queued+p.Partitions.Running == 0
 	for i, s := range p.Sinks {
-		p.Complete = p.Complete && s.State == SinkComplete
+		p.Complete = p.Complete && s.State == SinkComplete && s.Indexing == nil
 		if s.State == SinkStopped {
 			continue
 		}

@@ -26,6 +26,7 @@ func (p *Pipeline) judge(f Facts, o Options) {
 	p.judgeServers(f)
 	p.judgeHistory()
 	p.judgeReplays(o)
+	p.judgeIndexes()
 	p.judgeWaits()
 	p.judgeLost(f)
 	slices.SortStableFunc(p.Troubles, func(a, b Trouble) int {
@@ -208,6 +209,21 @@ func (p *Pipeline) judgeSinks(f Facts, o Options) {
 
 // retried is the advice for what continues by itself.
 const retried = "it is tried again until it works; docs/troubleshooting.md has more about the message"
+
+// judgeIndexes says how far the indexes of destinations are, and finds those that cannot be
+// built.
+func (p *Pipeline) judgeIndexes() {
+	for _, s := range p.Sinks {
+		part := "indexes of sink " + s.Name
+		switch {
+		case s.Indexing == nil:
+		case s.Indexing.Error != "":
+			p.trouble(Degraded, part, retried, time.Time{}, "indexes of %s could not be built: %s", s.Name, s.Indexing.Error)
+		default:
+			p.note(part, time.Time{}, "%s: %s", s.Name, s.Indexing.Progress)
+		}
+	}
+}
 
 // judgeLane finds a live lane that nobody can continue.
 func (p *Pipeline) judgeLane(f Facts, o Options) {

@@ -138,6 +138,9 @@ type Sink struct {
 	Reported time.Time `json:"reported,omitzero"` // last
 
 	Replay *Replay `json:"replay"` // null: none is asked for that is not done
+
+	Pruned   block.Number    `json:"pruned"`   // blocks below count as covered, and none of their rows is there
+	Indexing *state.Indexing `json:"indexing"` // null: its destination has all of its indexes
 }
 
 // ReplayState is what becomes of a request to load blocks of a sink again.

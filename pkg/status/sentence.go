@@ -35,6 +35,8 @@ func (p *Pipeline) calm(o Options) (sentence, next string) {
 			}
 		}
 		return "loaded; " + reason, ""
+	case slices.ContainsFunc(p.Sinks, func(s Sink) bool { return s.State == SinkComplete && s.Indexing != nil }):
+		return "loaded; indexes are being built", ""
 	case p.Live == nil:
 		return "loaded; the last blocks are being counted", ""
 	default:

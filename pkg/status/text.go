@@ -160,6 +160,15 @@ func (p Pipeline) Lines() (lines []Line) {
 		add("live", value)
 		add("reorgs", p.reorgs())
 	}
+	var pruned []string
+	for _, s := range p.Sinks {
+		if s.Pruned > 0 {
+			pruned = append(pruned, fmt.Sprintf("%s below block %s", s.Name, progress.Grouped(uint64(s.Pruned))))
+		}
+	}
+	if len(pruned) > 0 {
+		add("pruned", strings.Join(pruned, ", "))
+	}
 	value := fmt.Sprintf("%s of %s (%.0f %%)", queue.Size(int64(p.Log.Bytes)), queue.Size(p.Log.MaxBytes), 100*p.Log.Fill())
 	if !p.Log.Oldest.IsZero() {
 		value += ", oldest " + progress.Duration(p.At.Sub(p.Log.Oldest))

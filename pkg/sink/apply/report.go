@@ -23,6 +23,7 @@ type reporter struct {
 	runs      []*run // of each kind of lanes
 	coverage  block.Set
 	live      state.LiveState
+	pruned    block.Number
 	known     bool // coverage has been read: an empty one would have everything queued again
 	asOf      time.Time
 	sent      state.SinkReport
@@ -95,7 +96,7 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 	report := state.SinkReport{
 		Name: r.run.Table.Sink, Coverage: r.coverage, Live: r.live, Rows: rows,
 		State: as, Reason: reason, ByRequest: r.byRequest, Read: r.asOf, Updated: time.Now(),
-		Rejoins: r.run.Rejoin != nil,
+		Rejoins: r.run.Rejoin != nil, Pruned: r.pruned,
 	}
 	if paused != nil && reason == "" {
 		report.Reason = paused.Error()
@@ -137,7 +138,7 @@ func (r *reporter) read(ctx context.Context) error {
 			}
 		}
 	}
-	r.coverage, r.known, r.asOf = s.Coverage, true, time.Now()
+	r.coverage, r.pruned, r.known, r.asOf = s.Coverage, s.Pruned, true, time.Now()
 	return nil
 }
 
@@ -145,5 +146,5 @@ func (r *reporter) same(report state.SinkReport) bool {
 	s := r.sent
 	return s.Name == report.Name && s.Rows == report.Rows &&
 		s.State == report.State && s.Reason == report.Reason && s.ByRequest == report.ByRequest &&
-		s.Live == report.Live && s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast
+		s.Live == report.Live && s.Pruned == report.Pruned && s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast
 }

@@ -48,8 +48,18 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		if err == nil {
 			return applied, nil
 		}
+		if missing, ok := errors.AsType[missingPartitions](err); ok {
+			err = w.addPartitions(ctx, missing)
+			if err == nil {
+				i-- // nothing was in its way
+				continue
+			}
+			return sink.Applied{}, w.classed(ctx, "make partitions", err)
+		}
 		classed := w.classed(ctx, "write rows", err)
 		switch {
+		case i < attempts && errors.Is(err, errNoPartition):
+			w.partitions.forget()
 		case i < attempts && isConflict(err):
 			alone = true
 		case i < attempts && !renewed && refusedBySession(err) && fault.Of(classed) == fault.ClassPermanent:
@@ -122,6 +132,9 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		p.at(l.Live)
 		if !alone && (p.alone(changes) || slices.ContainsFunc(steps, func(s sink.Step) bool { return len(s.Delete) > 0 })) {
 			return errAlone
+		}
+		if err := w.partitionsFor(steps); err != nil {
+			return err
 		}
 		if applied, err = w.write(ctx, tx, s, p, steps); err != nil {
 			return err
@@ -311,6 +324,9 @@ func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, 
 	if misread(err) {
 		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; "+
 			"start it again: %w", w.spec, err))
+	}
+	if w.spec.perPartition > 0 && noPartition(err) {
+		return 0, errNoPartition
 	}
 	if pg, line, ok := refused(err); ok && !(w.spec.upsert() && pg.Code == uniqueViolation) {
 		if p, row, found := nth(portions, line); found {

@@ -43,8 +43,9 @@ var everything = block.Range{Start: 0, End: block.Max + 1}
 // and of those that touch it.
 func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
 	l := new(commitState)
-	b.Queue(statement("read-live"), id).Query(func(rows pgx.Rows) (err error) {
-		l.Live, err = pgx.CollectExactlyOneRow(rows, scanLive)
+	b.Queue(statement("read-live"), id).Query(func(rows pgx.Rows) error {
+		read, err := pgx.CollectExactlyOneRow(rows, scanLive)
+		l.Live, l.Pruned = read.Live, read.Pruned
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errForgotten
 		}
@@ -162,23 +163,25 @@ func scanCovered(row pgx.CollectableRow) (covered, error) {
 	return c, nil
 }
 
-// scanLive reads a live state. Its numbers are below 2^63: sequences count
+// scanLive reads a state without its coverage. Its numbers are below 2^63: sequences count
 // messages, and block numbers end there.
-func scanLive(row pgx.CollectableRow) (sink.LiveState, error) {
+func scanLive(row pgx.CollectableRow) (sink.State, error) {
 	var (
+		pruned                    int64
 		epoch, seq, start, number *int64
 		network                   *string
 		hash                      []byte
 	)
-	if err := row.Scan(&epoch, &seq, &start, &network, &number, &hash); err != nil {
-		return sink.LiveState{}, err
+	if err := row.Scan(&epoch, &seq, &start, &network, &number, &hash, &pruned); err != nil {
+		return sink.State{}, err
 	}
+	s := sink.State{Pruned: block.Number(pruned)}
 	if epoch == nil || seq == nil || start == nil {
-		return sink.LiveState{}, nil
+		return s, nil
 	}
-	s := sink.LiveState{Started: true, Epoch: uint64(*epoch), Seq: uint64(*seq), Start: block.Number(*start)}
+	s.Live = sink.LiveState{Started: true, Epoch: uint64(*epoch), Seq: uint64(*seq), Start: block.Number(*start)}
 	if network != nil && number != nil {
-		s.Cursor = block.Cursor{Network: *network, Number: block.Number(*number), Hash: block.Hash(hash)}
+		s.Live.Cursor = block.Cursor{Network: *network, Number: block.Number(*number), Hash: block.Hash(hash)}
 	}
 	return s, nil
 }

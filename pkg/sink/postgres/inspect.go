@@ -56,6 +56,10 @@ type tableFacts struct {
 	constraints []constraint
 	filled      bool // rows are there, and this sink has never met the table
 	indexed     bool // by the block column, or a partitioned table
+	byBlock     bool // it is divided by ranges of the block column alone
+	rest        bool // one of its partitions takes what no other does
+	deep        bool // one of its partitions is divided itself, or is no table of this server
+	indexes     []index
 	hindrances  []hindrance
 	hazards     []hazard
 }
@@ -189,6 +193,15 @@ func (s *inspection) inspectTable(ctx context.Context, tx pgx.Tx, g *tableSpec) 
 	}
 	if err := tx.QueryRow(ctx, statement("ask-indexed"), oid, g.columns[g.block].name).Scan(&t.indexed); err != nil {
 		return fmt.Errorf("read the indexes: %w", err)
+	}
+	if t.kind == "p" {
+		err = tx.QueryRow(ctx, statement("ask-partitioning"), g.quoted(), g.columns[g.block].name).Scan(&t.byBlock, &t.rest, &t.deep)
+		if err != nil {
+			return fmt.Errorf("read how the table is divided: %w", err)
+		}
+	}
+	if t.indexes, err = indexesOf(ctx, tx, oid); err != nil {
+		return err
 	}
 	t.constraints, err = collect(ctx, tx, "read the constraints", func(c *constraint) []any {
 		return []any{&c.primary, &c.name, &c.columns}

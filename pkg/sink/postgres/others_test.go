@@ -105,7 +105,7 @@ func TestStateWithoutReplicaIdentityIsMended(t *testing.T) {
 	l.apply(keys(span(20, 22), 1), mark(21), invalidate(15, 21))
 	db.want("SELECT string_agg(blocks::text, ' ') FROM ampipe.coverage", "[0,15)")
 	db.want("SELECT concat_ws(' ', count(*), max(block_num)) FROM t", "15 14")
-	db.want("SELECT max(step) FROM ampipe.migrations", "4")
+	db.want("SELECT max(step) FROM ampipe.migrations", "5")
 	db.run("ALTER TABLE ampipe.coverage REPLICA IDENTITY NOTHING")
 	wantRefused(t, postgres.New(cfg).Check(t.Context(), small), "ALTER TABLE ampipe.coverage REPLICA IDENTITY FULL")
 }

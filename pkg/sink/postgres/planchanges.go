@@ -148,6 +148,10 @@ func (s *inspection) planExistingTable(g *tableSpec, w *changePlan, deny func(st
 	if !s.schema.use {
 		deny("the user %q may not use the schema %q; run GRANT USAGE ON SCHEMA %s TO %s", s.user, g.schema, quoted(g.schema), quoted(s.user))
 	}
+	if g.perPartition > 0 {
+		s.comparePartitions(g, deny)
+	}
+	s.compareIndexes(g, deny)
 	empty := g.overwrite && s.state.entry == nil && !g.adopt
 	var missing []string
 	for _, right := range []string{"SELECT", "INSERT", "DELETE", "UPDATE", "TRUNCATE"} {

@@ -320,7 +320,7 @@ func TestStateOfAnOlderVersionIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	db, cfg, l := latest(t, 1000)
 	l.history(keys(span(0, 10), 1))
-	db.run("DROP TABLE ampipe.replaced; ALTER TABLE ampipe.tables DROP COLUMN unsaved, DROP COLUMN adopting; DELETE FROM ampipe.migrations WHERE step >= 2")
+	db.run("DROP TABLE ampipe.replaced; ALTER TABLE ampipe.tables DROP COLUMN unsaved, DROP COLUMN adopting, DROP COLUMN pruned; DELETE FROM ampipe.migrations WHERE step >= 2")
 	l.w = open(t, cfg, small)
 	db.want(unsaved, "9")
 	l.apply(keys(span(10, 12), 1))

@@ -52,3 +52,7 @@ ALTER TABLE ampipe.coverage REPLICA IDENTITY FULL;
 ALTER TABLE ampipe.tables ADD COLUMN adopting bigint;
 COMMENT ON COLUMN ampipe.tables.adopting
     IS 'Rows that have been adopted so far, while a table that others have filled is being adopted. Else NULL.';
+
+-- name: 5
+ALTER TABLE ampipe.tables ADD COLUMN pruned bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN ampipe.tables.pruned IS 'Blocks below have been pruned: they count as loaded, and none of their rows is there or comes.';

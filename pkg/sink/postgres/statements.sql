@@ -3,7 +3,9 @@
 -- column, {columns} all of its columns; see statements.go.
 
 -- name: read-live
-SELECT live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash FROM ampipe.tables WHERE id = $1
+-- Older versions of the schema do not have the last column.
+SELECT live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash, coalesce((to_jsonb(t)->>'pruned')::bigint, 0)
+    FROM ampipe.tables t WHERE id = $1
 
 -- name: read-coverage
 SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
@@ -22,6 +24,12 @@ INSERT INTO ampipe.coverage (table_id, blocks, parts, batch, parts_of)
 -- name: write-live
 UPDATE ampipe.tables SET live_epoch = $2, live_seq = $3, live_start = $4,
     cursor_network = $5, cursor_block = $6, cursor_hash = $7 WHERE id = $1
+
+-- name: write-pruned
+UPDATE ampipe.tables SET pruned = $2 WHERE id = $1
+
+-- name: ask-owner
+SELECT pipeline, sink FROM ampipe.tables WHERE id = $1
 
 -- name: read-unsaved
 SELECT coalesce((SELECT unsaved FROM ampipe.tables WHERE id = $1), -1)
@@ -87,6 +95,45 @@ SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_index i
             AND a.attnum = i.indkey[0]
         WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname IN ('btree', 'brin') AND a.attname = $2)
     FROM pg_class c WHERE c.oid = $1
+
+-- name: ask-partitioning
+-- Asks whether a table ($1) is divided by ranges of a column ($2) alone, and whether a
+-- partition takes what no other does, and one is no plain table.
+SELECT pg_get_partkeydef(partrelid) = format('RANGE (%I)', $2::text), partdefid <> 0,
+        EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = partrelid AND c.relkind <> 'r')
+    FROM pg_partitioned_table WHERE partrelid = to_regclass($1)
+
+-- name: ask-partitions
+-- Reads the partitions of a table ($1), with the bounds of those that are of a range of
+-- numbers.
+SELECT c.oid, format('%I.%I', n.nspname, c.relname), m[1]::bigint, m[2]::bigint
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN LATERAL regexp_match(replace(replace(pg_get_expr(c.relpartbound, c.oid), 'MINVALUE', '0'), 'MAXVALUE', '9223372036854775807'),
+            '^FOR VALUES FROM \(''?(-?[0-9]+)''?\) TO \(''?(-?[0-9]+)''?\)$') AS m ON true
+    WHERE i.inhparent = to_regclass($1) ORDER BY 3, 2
+
+-- name: ask-indexes
+-- Reads the indexes of a table ($1) that a list of columns says all of.
+SELECT x.oid, n.nspname::text, x.relname::text,
+        array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
+            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts ORDER BY k.n),
+        i.indisvalid, coalesce((SELECT inhparent FROM pg_inherits WHERE inhrelid = x.oid), 0),
+        EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.oid)
+    FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace JOIN pg_am m ON m.oid = x.relam
+    WHERE i.indrelid = $1 AND m.amname = 'btree' AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY x.relname
+
+-- name: ask-members
+SELECT c.oid, c.relkind::text, n.nspname::text, c.relname::text
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = $1
+    ORDER BY length(c.relname), c.relname
+
+-- name: ask-progress
+-- Asks which index of a table ($1) or of its partitions is being built, and which share of
+-- its phase is done.
+SELECT x.relname::text, p.phase, least(1, coalesce(p.tuples_done::float8 / nullif(p.tuples_total, 0), p.blocks_done::float8 / nullif(p.blocks_total, 0), 0))
+    FROM pg_stat_progress_create_index p JOIN pg_class x ON x.oid = p.index_relid
+    WHERE p.datname = current_database()
+        AND p.relid IN (SELECT to_regclass($1) UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass($1)) LIMIT 1
 
 -- name: ask-hazards
 -- Finds them on tables ($2) of a schema ($1). $3 says that rows are
@@ -198,7 +245,9 @@ WITH RECURSIVE family AS (
 -- name: examine-indexes
 SELECT format('%I.%I', n.nspname, x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
         JOIN pg_namespace n ON n.oid = x.relnamespace JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace m ON m.oid = c.relnamespace
-    WHERE m.nspname = $1 AND c.relname = $2 AND NOT i.indisvalid ORDER BY 1
+    WHERE m.nspname = $1 AND c.relname = $2 AND NOT i.indisvalid
+        AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p LEFT JOIN pg_index b ON b.indexrelid = p.index_relid
+            WHERE p.index_relid = x.oid OR b.indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid)) ORDER BY 1
 
 -- name: examine-vacuum
 -- Asks how the table ($2) of a schema ($1) and those of the schema ampipe ($3) are vacuumed.

@@ -46,7 +46,7 @@ func TestStatementsAreUsed(t *testing.T) {
 			t.Errorf("statements.sql has no %q", name)
 		}
 	}
-	if len(migrations) != 4 || migrations["1"] == "" || migrations["4"] == "" {
+	if len(migrations) != 5 || migrations["1"] == "" || migrations["5"] == "" {
 		t.Errorf("the migrations are %q", migrations)
 	}
 }

@@ -50,4 +50,13 @@ func (d *destination) Refused() (sinktest.Row, string) {
 
 func TestSuite(t *testing.T) { sinktest.Run(t, newDestination) }
 
+// TestSuiteDivided is the suite for a table whose partitions are made as blocks come.
+func TestSuiteDivided(t *testing.T) {
+	sinktest.RunByBlock(t, func(t testing.TB, s sinktest.Setup) sinktest.Destination {
+		d := newDestination(t, s).(*destination)
+		d.cfg.PartitionBy = config.BlockPartitions{Blocks: 16}
+		return d
+	})
+}
+
 func BenchmarkSuite(b *testing.B) { sinktest.Bench(b, newDestination) }

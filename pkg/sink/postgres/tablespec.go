@@ -26,8 +26,11 @@ type tableSpec struct {
 	key            []int // indices of the key; upsert only
 	evolve         bool
 	overwrite      bool
-	putsAside      bool // refused rows become dead letters
-	adopt          bool // it is opened to be adopted
+	putsAside      bool       // refused rows become dead letters
+	adopt          bool       // it is opened to be adopted
+	perPartition   uint64     // blocks of each partition that is made; 0: none are
+	indexes        [][]string // the columns of those that are wanted
+	indexAtStart   bool       // they are made with the table
 }
 
 // newTableSpec returns the table, or an error that names everything that is wrong with it.
@@ -47,6 +50,7 @@ func newTableSpec(cfg config.Postgres, t sink.Table) (*tableSpec, error) {
 		if cfg.Mode == config.Upsert {
 			wrong = append(wrong, g.setKey(cfg.Key))
 		}
+		wrong = append(wrong, g.setPartitions(cfg.PartitionBy), g.setIndexes(cfg))
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fault.Permanent(fmt.Errorf("table %s.%s: %w", cfg.Schema, cfg.Table, err))
@@ -151,6 +155,9 @@ func (g *tableSpec) createTable() string {
 		fmt.Fprintf(&b, ",\n    PRIMARY KEY (%s)", quotedList(g.keyNames()))
 	}
 	b.WriteString("\n)")
+	if g.perPartition > 0 {
+		fmt.Fprintf(&b, " PARTITION BY RANGE (%s)", quoted(g.columns[g.block].name))
+	}
 	return b.String()
 }
 
@@ -173,19 +180,26 @@ func (g *tableSpec) createIndex(multi bool) string {
 // names a row for logical replication, and a publication would forbid deleting.
 func (g *tableSpec) create(multi bool) []string {
 	all := []string{g.createTable(), g.createIndex(multi)}
+	if g.indexAtStart {
+		all = append(all, g.createIndexes()...)
+	}
 	if !g.upsert() {
 		all = append(all, fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", g.quoted()))
 	}
 	return all
 }
 
-// Describe returns the statements that [Writer.Open] would run to make the table,
-// each ending in a semicolon and a line feed. It needs no connection, so it
+// Describe returns the statements that [Writer.Open] would run to make the table, and those
+// of indexes that come later, each ending in a semicolon and a line feed. It needs no connection, so it
 // assumes PostgreSQL 14 or later. An error is permanent.
 func (w *Writer) Describe(t sink.Table) (string, error) {
 	g, err := newTableSpec(w.cfg, t)
 	if err != nil {
 		return "", err
 	}
-	return strings.Join(g.create(true), ";\n") + ";\n", nil
+	text := strings.Join(g.create(true), ";\n") + ";\n"
+	if later := g.createIndexes(); len(later) > 0 && !g.indexAtStart {
+		text += "-- when the history is loaded, beside those who read and write:\n" + strings.Join(later, ";\n") + ";\n"
+	}
+	return text, nil
 }

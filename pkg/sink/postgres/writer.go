@@ -15,7 +15,7 @@ import (
 )
 
 // Writer is a table in PostgreSQL. It implements [sink.Writer],
-// [sink.Digester] and [sink.Adopter]; docs/postgres.md is its manual.
+// [sink.Digester], [sink.Adopter], [sink.Indexer] and [sink.Pruner]; docs/postgres.md is its manual.
 type Writer struct {
 	cfg         config.Postgres
 	spec        *tableSpec
@@ -26,6 +26,7 @@ type Writer struct {
 
 	scratch        sync.Pool // *scratch, one for each Apply that is running
 	stagingBackoff stagingBackoff
+	partitions     partitions
 	patience       patience
 	altering       atomic.Bool // the table has triggers that may change rows of an upsert
 	warnings       []string
@@ -37,6 +38,8 @@ var (
 	_ sink.Writer   = (*Writer)(nil)
 	_ sink.Digester = (*Writer)(nil)
 	_ sink.Adopter  = (*Writer)(nil)
+	_ sink.Indexer  = (*Writer)(nil)
+	_ sink.Pruner   = (*Writer)(nil)
 
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
 )

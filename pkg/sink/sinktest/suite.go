@@ -74,7 +74,7 @@ func (c testCase) run(b *env) { c.with(b, b.writer()) }
 var byBlock = []string{"block_num", "log_index"}
 
 var (
-	byBlockCases = slices.Concat(historyCases, partCases, faultCases, digestCases, liveCases, removalCases, rejoinCases, randomCases)
+	byBlockCases = slices.Concat(historyCases, partCases, faultCases, digestCases, liveCases, removalCases, pruneCases, rejoinCases, randomCases)
 	byKeyCases   = slices.Concat(upsertCases, digestCases, liveCases, undoCases, removalCases, removalKeyCases, rejoinCases, randomKeyCases)
 )
 

@@ -103,6 +103,33 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	return applied, nil
 }
 
+// Prune removes the rows of old blocks; see [sink.Pruner].
+func (w *Writer) Prune(ctx context.Context, o sink.PruneOptions) (sink.Pruned, error) {
+	if err := w.ready(ctx); err != nil {
+		return sink.Pruned{}, err
+	}
+	s := w.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.key) > 0 && !slices.Contains(s.key, w.table.BlockColumn) {
+		return sink.Pruned{}, fault.Permanent(errors.New("the key lacks the block column, so a row of an old block is what its key is today"))
+	}
+	next := s.state.Clone()
+	next.Prune(o.Before)
+	done := sink.Pruned{Before: next.Pruned}
+	below := block.Range{End: next.Pruned}
+	if o.Dry {
+		for n, rows := range s.rows {
+			if below.Has(n) {
+				done.Rows += uint64(len(rows))
+			}
+		}
+		return done, nil
+	}
+	s.state, done.Rows = *next, s.remove(below)
+	return done, nil
+}
+
 // stepRows is a step with its rows read out of Arrow.
 type stepRows struct {
 	sink.Step
