@@ -28,11 +28,10 @@ func Example() {
 		{Name: "name", Type: arrow.BinaryTypes.String},
 	}, nil)
 	lane := []message{
-		rows(schema, block.Closed(0, 2), "a"),
-		mark(entry.Watermark, block.Closed(0, 2)),
-		rows(schema, block.Closed(3, 5), "a"),
+		rows(schema, block.Closed(0, 2), "a", true),
+		rows(schema, block.Closed(3, 5), "a", false),
 		mark(entry.Invalidate, block.Closed(2, 5)), // blocks 2 to 5 have left the chain
-		rows(schema, block.Closed(2, 4), "b"),
+		rows(schema, block.Closed(2, 4), "b", false),
 		mark(entry.Watermark, block.Closed(2, 4)),
 	}
 
@@ -46,7 +45,7 @@ func Example() {
 			log.Fatal(err)
 		}
 		switch e.Kind {
-		case entry.Data: // rows of all its blocks, which may be none; not complete yet
+		case entry.Data: // rows of all its blocks, which may be none
 			_, records, err := decoder.Decode(e)
 			if err != nil {
 				log.Fatal(err)
@@ -60,11 +59,12 @@ func Example() {
 				record.Release()
 			}
 			fmt.Printf("blocks %d to %d: %d rows\n", e.Range.Start, e.Range.Last(), e.Rows)
-		case entry.Watermark: // the table is complete up to here
-			fmt.Printf("complete up to block %d: %v\n", e.Range.Last(), table)
 		case entry.Invalidate: // nothing from here on is valid
 			maps.DeleteFunc(table, func(n uint64, _ string) bool { return n >= uint64(e.Range.Start) })
 			fmt.Printf("undo from block %d: %v\n", e.Range.Start, table)
+		}
+		if e.Closes() { // by a watermark, or with the rows
+			fmt.Printf("complete up to block %d: %v\n", e.Range.Last(), table)
 		}
 	}
 
@@ -77,8 +77,9 @@ func Example() {
 	// complete up to block 4: map[0:a0 1:a1 2:b2 3:b3 4:b4]
 }
 
-// rows is an entry with a row for each of its blocks, as an extractor writes it.
-func rows(schema *arrow.Schema, r block.Range, name string) message {
+// rows is an entry with a row for each of its blocks, as an extractor writes it: one that
+// has all rows of what has arrived is also complete.
+func rows(schema *arrow.Schema, r block.Range, name string, complete bool) message {
 	build := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer build.Release()
 	for n := r.Start; n < r.End; n++ {
@@ -91,7 +92,7 @@ func rows(schema *arrow.Schema, r block.Range, name string) message {
 	if err != nil {
 		log.Fatal(err)
 	}
-	e, err := encoder.Encode(entry.Header{Epoch: 1, Network: "mainnet", Range: r}, []arrow.RecordBatch{record})
+	e, err := encoder.Encode(entry.Header{Epoch: 1, Network: "mainnet", Range: r, Complete: complete}, []arrow.RecordBatch{record})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -61,7 +61,9 @@ func goldens(t testing.TB) (map[string]entry.Entry, arrow.RecordBatch) {
 	live := entry.Header{Epoch: 1, Network: "mainnet", Range: block.Closed(17_000_000, 17_000_009),
 		Hash: hash(0xab), Prev: hash(0xcd), Seen: seen}
 	encode("live", entry.None, live, rec)
-	live.Kind, live.End = entry.Watermark, 17_001_000
+	live.Complete = true
+	encode("complete", entry.None, live, rec)
+	live.Complete, live.Kind, live.End = false, entry.Watermark, 17_001_000
 	out["seen"] = entry.Entry{Header: live}
 	out["watermark"] = entry.Entry{Header: entry.Header{Kind: entry.Watermark, Epoch: 1, Network: "mainnet",
 		Range: block.Closed(17_000_000, 17_000_009), Hash: hash(0xab), Prev: hash(0xcd)}}
@@ -135,7 +137,7 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string][]arrow.RecordBatch{"none": {rec}, "live": {rec}, "s2": slices.Repeat([]arrow.RecordBatch{rec}, 40),
+		want := map[string][]arrow.RecordBatch{"none": {rec}, "live": {rec}, "complete": {rec}, "s2": slices.Repeat([]arrow.RecordBatch{rec}, 40),
 			"zstd": slices.Repeat([]arrow.RecordBatch{rec}, 40), "empty": nil, "part": {rec.NewSlice(0, 2)}}[name]
 		mustEqualRows(t, everything, recs, want)
 	}
@@ -163,7 +165,7 @@ func TestGoldensHaveEverything(t *testing.T) {
 	if len(names) == 0 {
 		t.Fatal("the page names no header")
 	}
-	for _, kind := range []entry.Kind{entry.Data, entry.Watermark, entry.Invalidate, entry.Ended} {
+	for _, kind := range []entry.Kind{entry.Data, "complete", entry.Watermark, entry.Invalidate, entry.Ended} {
 		names = append(names, "Ampipe-Kind: "+string(kind))
 	}
 	for _, codec := range []entry.Codec{entry.None, entry.S2, entry.Zstd} {

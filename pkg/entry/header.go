@@ -15,7 +15,8 @@ type Kind string
 const (
 	// Data has the rows of its blocks; there may be none.
 	Data Kind = "data"
-	// Watermark closes a live range: every block up to its end has arrived.
+	// Watermark closes a live range whose rows came before it: every block up to its end
+	// has arrived. See [Header.Closes], too.
 	Watermark Kind = "watermark"
 	// Invalidate voids every block at or above the start of its range.
 	Invalidate Kind = "invalidate"
@@ -45,6 +46,11 @@ type Header struct {
 	Rows    int
 	Schema  string // fingerprint of the Arrow schema; empty without payload
 
+	// Complete says that an entry of kind Data also closes its range, as a Watermark of
+	// the same range would that follows it. Live lane only. In a message it is a kind of
+	// its own, so that a reader which does not know it stops.
+	Complete bool
+
 	// End is the exclusive end of the partition when the entry was cut; on the live
 	// lane it is max_block, 0 without one. An entry whose Range ends there closes
 	// its lane.
@@ -73,6 +79,10 @@ func (h Header) After() block.Number {
 	}
 	return h.Range.End
 }
+
+// Closes reports whether the entry closes a live range: every block up to its end has
+// arrived, with it and what came before it.
+func (h Header) Closes() bool { return h.Kind == Watermark || h.Complete }
 
 // Whole reports whether the entry holds all rows of its blocks.
 func (h Header) Whole() bool { return h.Parts == 0 }

@@ -30,6 +30,9 @@ const (
 	headerBatch   = "Ampipe-Batch"
 )
 
+// complete is the kind, in a message, of data that closes its range.
+const complete Kind = "complete"
+
 // Map returns the header as message headers. Fields that are zero because they do
 // not apply (End, Hash, Prev, Part, Batch, and what belongs to rows alone) are
 // left out.
@@ -42,7 +45,11 @@ func (h Header) Map() map[string][]string {
 	}
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 
-	put(headerKind, string(h.Kind))
+	kind := h.Kind
+	if h.Complete {
+		kind = complete
+	}
+	put(headerKind, string(kind))
 	put(headerEpoch, number(h.Epoch))
 	put(headerNetwork, h.Network)
 	put(headerFrom, number(uint64(h.Range.Start)))
@@ -114,6 +121,9 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 	if seen := r.number(headerSeen, false); seen != 0 {
 		h.Seen = time.UnixMicro(int64(min(seen, math.MaxInt64))).UTC()
 	}
+	if h.Kind == complete {
+		h.Kind, h.Complete = Data, true
+	}
 	h.Part, h.Parts = r.part()
 	if r.err == nil && h.Range.Empty() {
 		r.fail(headerTo, fmt.Sprintf("below %s, %d", headerFrom, h.Range.Start))
@@ -131,13 +141,15 @@ func Parse(m map[string][]string, payload []byte) (Entry, error) {
 		}
 	case Watermark, Invalidate, Ended:
 	default:
-		r.unknown(headerKind, "want data, watermark, invalidate or ended; a newer ampipe may have written it")
+		r.unknown(headerKind, "want data, complete, watermark, invalidate or ended; a newer ampipe may have written it")
 	}
 	switch {
 	case h.Parts == 0 && h.Batch != "":
 		r.fail(headerBatch, "there is no "+headerPart)
 	case h.Parts != 0 && (h.Batch == "" || h.Range.Len() != 1 || (h.Kind != Data && r.newer == nil)):
 		r.fail(headerPart, "a part is data of one block and has a "+headerBatch)
+	case h.Parts != 0 && h.Complete:
+		r.fail(headerPart, "what closes a range is whole")
 	}
 	switch {
 	case r.err != nil:

@@ -125,7 +125,7 @@ func (l *lane) begin(ctx context.Context) error {
 func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 	l.seq = tail.Seq
 	at := tail
-	for at.Entry.Kind == entry.Data {
+	for at.Entry.Kind == entry.Data && !at.Entry.Complete {
 		l.writtenUpTo = max(l.writtenUpTo, at.Entry.Range.End)
 		var before queue.Tail
 		if at.After > 0 {
@@ -147,7 +147,7 @@ func (l *lane) resume(ctx context.Context, tail queue.Tail) error {
 	}
 	l.closed = at.Seq
 	h := at.Entry
-	if h.Kind == entry.Watermark {
+	if h.Closes() {
 		l.next = h.Range.End
 		l.checkpoints.close(block.Cursor{Network: h.Network, Number: h.Range.Last(), Hash: h.Hash})
 	} else {

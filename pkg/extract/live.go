@@ -234,21 +234,26 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 	if err != nil {
 		return fault.Permanent(err)
 	}
+	r := w.Range
+	end := l.spec.MaxBlock
+	cut := end != nil && *end < r.Numbers.End
+	complete := !cut && l.complete(groups, r)
 	if err := l.append(ctx, groups); err != nil {
 		return err
 	}
 	l.release()
-	r := w.Range
-	if end := l.spec.MaxBlock; end != nil && *end < r.Numbers.End {
+	if cut {
 		l.next = *end
 		return nil
 	}
-	err = l.publish(ctx, entry.Group{{Header: entry.Header{
-		Kind: entry.Watermark, Epoch: l.spec.Epoch, Network: r.Network, Range: r.Numbers,
-		Hash: r.Hash, Prev: r.Prev, Seen: l.seen,
-	}}})
-	if err != nil {
-		return err
+	if !complete {
+		err = l.publish(ctx, entry.Group{{Header: entry.Header{
+			Kind: entry.Watermark, Epoch: l.spec.Epoch, Network: r.Network, Range: r.Numbers,
+			Hash: r.Hash, Prev: r.Prev, Seen: l.seen,
+		}}})
+		if err != nil {
+			return err
+		}
 	}
 	l.closed, l.next = l.seq, r.Numbers.End
 	l.checkpoints.add(r.Cursor())
@@ -256,6 +261,17 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 		return l.save(ctx, state.LiveRunning, nil)
 	}
 	return nil
+}
+
+// complete makes the one entry that has all rows of a range also close it, and reports
+// whether there is one: then nothing has to follow, neither in the log nor in a sink.
+func (l *lane) complete(groups []entry.Group, r amp.Range) bool {
+	if len(groups) != 1 || len(groups[0]) != 1 || groups[0][0].Range != r.Numbers {
+		return false
+	}
+	h := &groups[0][0].Header
+	h.Complete, h.Hash, h.Prev = true, r.Hash, r.Prev
+	return true
 }
 
 // undo rolls back what the stream has taken back, if the lane, or the history, has it.

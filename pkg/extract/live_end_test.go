@@ -23,7 +23,7 @@ func TestTheEndInsideARange(t *testing.T) {
 	if l.Until == nil || *l.Until != end || l.Next != end {
 		t.Errorf("position %+v", l)
 	}
-	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "data 10-12", "watermark 12", "data 13-14"})
+	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "complete 10-12", "data 13-14"})
 	if c := st.store.CommitState().Coverage; !c.Equal(block.NewSet(block.Range{Start: 10, End: end})) {
 		t.Errorf("coverage %v", c)
 	}
@@ -43,7 +43,7 @@ func TestTheEndInsideARange(t *testing.T) {
 	p.start()
 	l = st.position(func(l state.LivePosition) bool { return l.Phase == state.LiveDone && *l.Until == end })
 	p.end()
-	want(t, "entries", slim(st.settled()), []string{"invalidate 13", "data 13-17", "watermark 17"})
+	want(t, "entries", slim(st.settled()), []string{"invalidate 13", "complete 13-17"})
 	if l.Next != end {
 		t.Errorf("position %+v", l)
 	}
@@ -56,7 +56,7 @@ func TestAReorgBehindTheEnd(t *testing.T) {
 	s := newScriptedChain(t, 0, 10, one, grow(2), reorg(11, 1), grow(4))
 	st := newLiveEnv(t, nil, "test", s, 10, &end)
 	st.phase(state.LiveDone)
-	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "data 10-11", "watermark 11", "invalidate 11", "data 11-12", "watermark 12"})
+	want(t, "entries", slim(st.apply()), []string{"invalidate 10", "complete 10-11", "invalidate 11", "complete 11-12"})
 }
 
 // TestAnErrorThatStays is the planner's to tell: the phase has its text, and the task
@@ -76,7 +76,7 @@ func TestAnErrorThatStays(t *testing.T) {
 	s.add(grow(1))
 	st.queue()
 	st.runScript()
-	want(t, "entries", st.settled(), []string{"invalidate 10", "data 10-11", "watermark 11", "data 12-12", "watermark 12"})
+	want(t, "entries", st.settled(), []string{"invalidate 10", "complete 10-11", "complete 12-12"})
 }
 
 // TestAStreamThatDoesNotGoOn where the lane ends is an error, not a hole.

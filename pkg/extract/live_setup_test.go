@@ -203,12 +203,15 @@ func (p *process) published() []string {
 	return all
 }
 
-// summary is an entry in short: "data 10-14", "invalidate 10", "watermark 19".
+// summary is an entry in short: "data 10-14", "complete 15-15", "invalidate 10",
+// "watermark 19".
 func summary(h entry.Header) string {
-	switch h.Kind {
-	case entry.Invalidate:
+	switch {
+	case h.Complete:
+		return fmt.Sprintf("complete %d-%d", h.Range.Start, h.Range.Last())
+	case h.Kind == entry.Invalidate:
 		return fmt.Sprintf("invalidate %d", h.Range.Start)
-	case entry.Watermark:
+	case h.Kind == entry.Watermark:
 		return fmt.Sprintf("watermark %d", h.Range.Last())
 	default:
 		return fmt.Sprintf("data %d-%d", h.Range.Start, h.Range.Last())
@@ -285,7 +288,7 @@ func (s *liveEnv) apply() (entries []string) {
 		must(s.t, m.Ack())
 		s.read = m.Seq
 		entries = append(entries, summary(c.Header))
-		if c.Kind == entry.Watermark {
+		if c.Closes() {
 			s.hold(block.Cursor{Network: "test", Number: c.Range.Last(), Hash: c.Hash})
 		}
 	}

@@ -23,9 +23,9 @@ func TestTheLaneBeginsVoid(t *testing.T) {
 	st := newLiveEnv(t, nil, "test", s, 10, nil)
 	p := st.runScript()
 	want(t, "entries", st.settled(), []string{
-		"invalidate 10", "data 10-11", "watermark 11", "data 12-12", "watermark 12",
+		"invalidate 10", "complete 10-11", "complete 12-12",
 	})
-	first, mark := p.entries[0], p.entries[2]
+	first, mark := p.entries[0], p.entries[1]
 	if first.Epoch != 1 || first.Network != "test" || first.Prev != s.at(9).Hash || first.Seen.IsZero() {
 		t.Errorf("the first entry is %+v", first)
 	}
@@ -99,7 +99,7 @@ func TestALaneFromTheFirstBlockHasNoCursor(t *testing.T) {
 	st := newLiveEnv(t, nil, "test", s, 5, nil)
 	p := st.runScript()
 	want(t, "entries", st.settled(), []string{
-		"invalidate 5", "data 5-7", "watermark 7", "invalidate 5", "data 5-8", "watermark 8",
+		"invalidate 5", "complete 5-7", "invalidate 5", "complete 5-8",
 	})
 	for _, h := range p.entries {
 		if h.Kind == entry.Invalidate && !h.Prev.IsZero() {
@@ -132,17 +132,17 @@ func TestRowsAreCutIntoEntries(t *testing.T) {
 	var at block.Number = 2
 	for _, e := range entries {
 		var from, to block.Number
-		if n, _ := fmt.Sscanf(e, "data %d-%d", &from, &to); n == 2 {
+		if n, _ := fmt.Sscanf(strings.Replace(e, "complete", "data", 1), "data %d-%d", &from, &to); n == 2 {
 			if from != at {
 				t.Errorf("%s, and the blocks from %d on have no entry: %q", e, at, entries)
 			}
 			at = to + 1
 		}
 	}
-	if at != 40 || len(entries) < 9 {
+	if at != 40 || len(entries) < 7 {
 		t.Errorf("entries %q", entries)
 	}
-	if !slices.Contains(entries, "data 10-19") {
+	if !slices.Contains(entries, "complete 10-19") {
 		t.Errorf("blocks 10 to 19 have no rows and no entry: %q", entries)
 	}
 }
@@ -245,6 +245,6 @@ func TestUndoOfNothingIsNoEntry(t *testing.T) {
 	p.until(s.finished)
 	p.end()
 	want(t, "entries", st.settled(), []string{
-		"invalidate 10", "data 10-11", "watermark 11", "data 12-13", "watermark 13", "data 14-15", "watermark 15",
+		"invalidate 10", "complete 10-11", "complete 12-13", "complete 14-15",
 	})
 }

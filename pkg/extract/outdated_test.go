@@ -57,7 +57,7 @@ func TestAnOldPlanLeavesANewerLaneAlone(t *testing.T) {
 			must(t, err)
 			p.until(s.finished)
 			p.end()
-			if got := p.published(); !slices.Contains(got, "watermark 12") || slices.Contains(got, "invalidate 10") {
+			if got := p.published(); !slices.Contains(got, "complete 12-12") || slices.Contains(got, "invalidate 10") {
 				t.Errorf("published %q", got)
 			}
 		})
@@ -114,7 +114,7 @@ func TestAZombieLeavesThePositionAlone(t *testing.T) {
 	if after != rev || now.Epoch != 2 || now.Next != 17 {
 		t.Errorf("the position is %+v", now)
 	}
-	if got := zombie.published(); !slices.Equal(got, []string{"invalidate 10", "data 10-11", "watermark 11"}) {
+	if got := zombie.published(); !slices.Equal(got, []string{"invalidate 10", "complete 10-11"}) {
 		t.Errorf("the zombie published %q", got)
 	}
 	zombie.end()

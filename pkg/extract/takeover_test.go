@@ -53,7 +53,7 @@ func TestTakeOverAfterEveryEntry(t *testing.T) {
 	undisturbed := newLiveEnv(t, server, "undisturbed", newScriptedChain(t, 0, 10, rows, eventful()...), 10, nil)
 	total := len(undisturbed.runScript().entries)
 	undisturbed.settled()
-	if total < 25 {
+	if total < 19 {
 		t.Fatalf("the script gives only %d entries", total)
 	}
 	for n := 1; n <= total; n++ {
@@ -175,7 +175,7 @@ func TestAZombieOfTheLaneIsFenced(t *testing.T) {
 	close(resumed)
 	zombie.until(s.gone(0))
 	zombie.end()
-	if got := zombie.published(); !slices.Equal(got, []string{"invalidate 10", "data 10-11", "watermark 11"}) {
+	if got := zombie.published(); !slices.Equal(got, []string{"invalidate 10", "complete 10-11"}) {
 		t.Errorf("the zombie published %q", got)
 	}
 	if got := heir.published(); len(got) == 0 {
@@ -200,11 +200,11 @@ func TestAnEpochThatBegins(t *testing.T) {
 	}}, grow(1))
 	p := st.runScript()
 	want(t, "entries", p.published(), []string{
-		"invalidate 10", "data 10-11", "watermark 11", "data 12-13", "watermark 13",
-		"invalidate 12", "data 12-13", "watermark 13", "data 14-14", "watermark 14",
+		"invalidate 10", "complete 10-11", "complete 12-13",
+		"invalidate 12", "complete 12-13", "complete 14-14",
 	})
 	for i, h := range p.entries {
-		if epoch := uint64(1 + i/5); h.Epoch != epoch {
+		if epoch := uint64(1 + i/3); h.Epoch != epoch {
 			t.Errorf("entry %d, %s, is of epoch %d", i, summary(h), h.Epoch)
 		}
 	}

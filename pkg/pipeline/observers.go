@@ -51,10 +51,10 @@ func kindOf(reason error) health.Kind {
 }
 
 func (w extractObserver) Live(h entry.Header, bytes int) {
-	switch h.Kind {
-	case entry.Data:
+	if h.Kind == entry.Data {
 		w.meter.Published(block.Range{}, h.Rows, bytes)
-	case entry.Watermark:
+	}
+	if h.Closes() {
 		w.meter.Seen(h.Range.Last(), h.Seen)
 	}
 }

@@ -198,11 +198,14 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec state.Spec)
 	return w, nil
 }
 
-// consume starts to read the log. It waits without end for NATS.
-func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes) (consumer *queue.Consumer, err error) {
+// consume starts to read the log. It waits without end for NATS. has is what the
+// destination has of the live lane.
+func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes, has state.LiveState) (consumer *queue.Consumer, err error) {
 	part := "sink " + c.Name
 	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
-		consumer, err = s.log.Consume(ctx, c.Name, consumeOptions(c, lanes))
+		o := consumeOptions(c, lanes)
+		o.Has = has
+		consumer, err = s.log.Consume(ctx, c.Name, o)
 		return err
 	}, s.waiting(part))
 	s.meter.Waiting(part, "")
@@ -262,7 +265,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 // applyLog reads the log for a sink and has loop apply it until ctx ends. Beside it
 // requests to load blocks again are carried out.
 func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, observer sinkObserver, rejoiner *apply.Rejoiner) error {
-	consumer, err := s.consume(ctx, c, queue.History)
+	consumer, err := s.consume(ctx, c, queue.History, state.LiveState{})
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
@@ -270,7 +273,18 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, o
 		return fmt.Errorf("read the log: %w", err)
 	}
 	defer consumer.Close()
-	live, err := s.consume(ctx, c, queue.Live)
+	var has sink.State
+	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
+		has, err = loop.Writer.State(ctx)
+		return err
+	}, s.waiting(stageSink(c.Name)))
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ask the destination how far it is in the live lane: %w", err)
+	}
+	live, err := s.consume(ctx, c, queue.Live, has.Live)
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -142,11 +142,11 @@ func (l *liveStep) behind(e queue.Tail) (to state.LiveState, closes bool) {
 	}
 	h := e.Entry
 	to = state.LiveState{Started: true, Epoch: h.Epoch, Seq: e.Seq}
-	switch h.Kind {
-	case entry.Watermark:
+	switch {
+	case h.Closes():
 		to.Start, to.Cursor = h.Range.End, block.Cursor{Network: h.Network, Number: h.Range.Last(), Hash: h.Hash}
 		return to, true
-	case entry.Invalidate:
+	case h.Kind == entry.Invalidate:
 		to.Start = h.Range.Start
 		if to.Start > 0 {
 			to.Cursor = block.Cursor{Network: h.Network, Number: to.Start - 1, Hash: h.Prev}

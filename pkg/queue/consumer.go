@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // Lanes are the part of a log that a consumer reads.
@@ -52,6 +53,10 @@ type ConsumeOptions struct {
 	// then. A server that becomes the leader of the consumer starts the time anew.
 	AckWait time.Duration
 
+	// Has is what the destination has of the live lane: a position that is kept in memory
+	// begins behind it.
+	Has state.LiveState
+
 	// MaxAckPending bounds the messages that all processes of the sink hold
 	// together. Default 2000.
 	MaxAckPending int
@@ -92,8 +97,9 @@ type Consumer struct {
 }
 
 // Consume starts reading the log for a sink at the position of the sink's processes; a
-// new sink starts with what the log still holds. The caller closes
-// the consumer.
+// new sink starts with what the log still holds. The position in the live lane of an
+// embedded server is kept in memory: it is lost when the process ends, and taken from
+// [ConsumeOptions.Has] when the next begins. The caller closes the consumer.
 func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Consumer, error) {
 	if err := checkName("sink", sink); err != nil {
 		return nil, err
@@ -161,6 +167,18 @@ func (c *Consumer) durable(ctx context.Context, wait time.Duration) (jetstream.C
 		config.PriorityPolicy = jetstream.PriorityPolicyPinned
 		config.PriorityGroups = []string{liveGroup}
 		config.PinnedTTL = liveExpiry + 2*time.Second
+		if c.log.conn.server != nil {
+			// On disk it would be written, with a sync, for each delivery and again for
+			// each acknowledgement: twice for each block.
+			config.MemoryStorage = true
+			after, err := c.applied(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if after > 0 {
+				config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, after+1
+			}
+		}
 	}
 	request, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -169,6 +187,20 @@ func (c *Consumer) durable(ctx context.Context, wait time.Duration) (jetstream.C
 		return nil, c.log.fail(ctx, err)
 	}
 	return consumer, nil
+}
+
+// applied returns the sequence up to which the destination has the live lane, 0 if that is
+// of another lane: sequences begin again with a log that was made again, and an epoch with it.
+func (c *Consumer) applied(ctx context.Context) (uint64, error) {
+	has := c.opts.Has
+	if !has.Started {
+		return 0, nil
+	}
+	tail, err := c.log.Tail(ctx, LiveLane)
+	if err != nil || !tail.Found || tail.Entry.Epoch != has.Epoch || tail.Seq < has.Seq {
+		return 0, err
+	}
+	return has.Seq, nil
 }
 
 // Next waits for the next message. It returns the cause of ctx when that ends,

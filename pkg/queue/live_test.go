@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // turn is a message and who got it.
@@ -23,7 +24,13 @@ type turn struct {
 // readLive reads the live lane as one process of a sink, until it is stopped.
 func readLive(t *testing.T, got chan<- turn, l *queue.Log, name string) (stop func()) {
 	t.Helper()
-	c := mustConsume(t, l, queue.ConsumeOptions{Lanes: queue.Live, AckWait: time.Second})
+	return readLiveOf(t, got, l, name, state.LiveState{})
+}
+
+// readLiveOf is readLive for a destination that has something of the lane.
+func readLiveOf(t *testing.T, got chan<- turn, l *queue.Log, name string, has state.LiveState) (stop func()) {
+	t.Helper()
+	c := mustConsume(t, l, queue.ConsumeOptions{Lanes: queue.Live, AckWait: time.Second, Has: has})
 	ctx, cancel := context.WithCancel(testContext(t))
 	done := make(chan struct{})
 	go func() {
@@ -125,7 +132,7 @@ func TestTheLiveLaneOfADeadProcess(t *testing.T) {
 	if m := mustTurn(t, got); m.by != "doomed" {
 		t.Fatalf("the first message went to %s", m.by)
 	}
-	readLive(t, got, mustLog(t, mustOpen(t, queue.Config{Server: server}), 0), "heir")
+	readLive(t, got, mustLog(t, mustOpen(t, queue.Config{URL: server.URL()}), 0), "heir")
 	after = mustPublish(t, l, queue.LiveLane, after, "second", group(0, 0, 100))
 	if m := mustTurn(t, got); m.by != "doomed" {
 		t.Fatalf("the second message went to %s while another had the lane", m.by)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestWhatAKilledProcessHeldIsTakenBack as soon as its embedded server runs again: the
@@ -41,7 +42,7 @@ func TestWhatAKilledProcessHeldIsTakenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	readLive(t, got, log, "heir")
+	readLiveOf(t, got, log, "heir", state.LiveState{Started: true, Seq: after})
 	after = mustPublish(t, log, queue.LiveLane, after, "second", group(0, 0, 100))
 	if m := mustTurn(t, got); m.by != "heir" || m.Seq != after || m.Delivered != 1 {
 		t.Errorf("message %d went to %s, delivered %d times", m.Seq, m.by, m.Delivered)
@@ -78,7 +79,7 @@ func TestTheLiveLaneOfAProcessThatStartsAgain(t *testing.T) {
 	wire.cut()
 	after = mustPublish(t, l, queue.LiveLane, after, "second", group(0, 0, 100))
 	began := time.Now()
-	readLive(t, got, mustLog(t, mustOpen(t, queue.Config{Server: server}), 0), "again")
+	readLive(t, got, mustLog(t, mustOpen(t, queue.Config{URL: server.URL()}), 0), "again")
 	if m := mustTurn(t, got); m.by != "again" || m.Seq != after {
 		t.Errorf("message %d went to %s", m.Seq, m.by)
 	}

@@ -118,6 +118,15 @@ func durable(ctx context.Context, js jetstream.JetStream, stream string, want je
 	next.FilterSubject, next.FilterSubjects, next.DeliverPolicy = want.FilterSubject, want.FilterSubjects, want.DeliverPolicy
 	next.AckPolicy, next.AckWait, next.MaxDeliver, next.MaxAckPending = want.AckPolicy, want.AckWait, want.MaxDeliver, want.MaxAckPending
 	next.MaxWaiting = cmp.Or(want.MaxWaiting, have.MaxWaiting)
+	switch {
+	case have.MemoryStorage: // it began where it was to, and that cannot be changed
+		next.DeliverPolicy = have.DeliverPolicy
+	case want.MemoryStorage: // an earlier version has kept it on disk, which cannot be changed either
+		if err := js.DeleteConsumer(ctx, stream, want.Durable); err != nil {
+			return nil, err
+		}
+		return js.CreateOrUpdateConsumer(ctx, stream, want)
+	}
 	next.PriorityPolicy, next.PriorityGroups, next.PinnedTTL = want.PriorityPolicy, want.PriorityGroups, want.PinnedTTL
 	if reflect.DeepEqual(have, next) {
 		return consumer, nil

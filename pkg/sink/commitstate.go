@@ -222,10 +222,10 @@ func (c Change) Advance(s LiveState) (LiveState, bool, error) {
 		return s, false, fmt.Errorf("live entry %d follows %d, and %d was applied last: %w", c.Seq, c.After, s.Seq, ErrGap)
 	}
 	s.Epoch, s.Seq = c.Epoch, c.Seq
-	switch c.Kind {
-	case entry.Watermark:
+	switch {
+	case c.Closes():
 		s.Cursor = block.Cursor{Network: c.Network, Number: c.Range.Last(), Hash: c.Hash}
-	case entry.Invalidate:
+	case c.Kind == entry.Invalidate:
 		s.Start = min(s.Start, c.Range.Start)
 		switch {
 		case c.Range.Start == 0:

@@ -207,6 +207,17 @@ func TestNextLive(t *testing.T) {
 			t.Errorf("%s: %+v, %v, %v; want %+v", name, got, ok, err, tc.want)
 		}
 	}
+	closing := live(2, 12, 10, entry.Data, block.Closed(121, 122))
+	closing.Complete, closing.Hash = true, block.Hash{8}
+	for _, s := range []sink.LiveState{at, {}} {
+		want := sink.LiveState{Started: true, Epoch: 2, Seq: 12, Start: 100, Cursor: block.Cursor{Network: "n", Number: 122, Hash: block.Hash{8}}}
+		if !s.Started {
+			want.Start = 121
+		}
+		if got, ok, err := closing.Advance(s); got != want || !ok || err != nil {
+			t.Errorf("rows that close their range after %+v: %+v, %v, %v; want %+v", s, got, ok, err, want)
+		}
+	}
 	first, ok, err := live(2, 33, 32, entry.Data, block.Closed(70, 71)).Advance(sink.LiveState{})
 	if want := (sink.LiveState{Started: true, Epoch: 2, Seq: 33, Start: 70}); first != want || !ok || err != nil {
 		t.Errorf("first: %+v, %v, %v; want %+v", first, ok, err, want)

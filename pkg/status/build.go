@@ -141,7 +141,7 @@ func (p *Pipeline) live(f Facts) {
 	next := f.Position.Next
 	tail := f.Tail.Entry
 	if f.Tail.Found && f.Tail.Damaged == nil && tail.Epoch == f.Spec.Epoch {
-		if tail.Kind == entry.Watermark {
+		if tail.Closes() {
 			next = max(next, tail.Range.End)
 		}
 		if tail.Kind == entry.Data {

@@ -128,15 +128,20 @@ func (f *Facts) read(ctx context.Context, conn *queue.Conn, kv *queue.State) err
 	if err == nil {
 		err = f.readLog(ctx, log, kv)
 	}
+	there := err == nil
 	switch {
 	case errors.Is(err, queue.ErrNoStream):
 		f.Gone, f.Sinks = append(f.Gone, GoneLog), nil
 	case err != nil:
 		return err
 	}
-	err = f.readReports(ctx, kv)
-	if err != nil {
+	if err := f.readReports(ctx, kv); err != nil {
 		return err
+	}
+	if there {
+		if err := f.readOldest(ctx, log); err != nil {
+			return err
+		}
 	}
 	for i := range f.Sinks {
 		letters, err := conn.DeadLetters(ctx, f.Name, f.Sinks[i].Name, 0)
@@ -182,14 +187,30 @@ func (f *Facts) readLog(ctx context.Context, log *queue.Log, kv *queue.State) (e
 				return err
 			}
 		}
-		if s.Live.Unread() > 0 {
-			next, err := log.Next(ctx, queue.LiveLane, s.Live.AckFloor+1)
-			if err != nil {
-				return err
-			}
-			s.Oldest = next.Time // zero if it was trimmed
-		}
 		f.Sinks = append(f.Sinks, s)
+	}
+	return nil
+}
+
+// readOldest reads when the first live entry was published that each sink lacks. The
+// position in the lane is gone with an embedded server that has ended: then the report says
+// what the destination has.
+func (f *Facts) readOldest(ctx context.Context, log *queue.Log) error {
+	for i := range f.Sinks {
+		s := &f.Sinks[i]
+		after := s.Live.AckFloor
+		switch has := s.Report.Live; {
+		case s.Live.Unread() > 0:
+		case !s.Live.Exists && f.Spec.Live != nil && has.Started && has.Epoch == f.Spec.Epoch:
+			after = has.Seq
+		default:
+			continue
+		}
+		next, err := log.Next(ctx, queue.LiveLane, after+1)
+		if err != nil {
+			return err
+		}
+		s.Oldest = next.Time // zero if there is none, or it was trimmed
 	}
 	return nil
 }

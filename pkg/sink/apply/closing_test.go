@@ -45,6 +45,34 @@ func TestLiveRowsAreCommittedWithTheirWatermark(t *testing.T) {
 	})
 }
 
+// TestRowsThatCloseTheirRangeWaitForNothing: no other entry is to come that could join them.
+func TestRowsThatCloseTheirRangeWaitForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newEnv(t)
+		l := newLane(t)
+		log := r.live(l.invalidate(10))
+		stop := r.start()
+		synctest.Wait()
+		before := len(r.watch.sizes())
+		for n := block.Number(10); n < 20; n++ {
+			begin := time.Now()
+			log.append(l.complete(n, n, 1))
+			synctest.Wait()
+			if got := r.store.CommitState().Live; got.Cursor.Number != n || !time.Now().Equal(begin) {
+				t.Errorf("%v after block %d the destination is at %+v", time.Since(begin), n, got)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := len(r.watch.sizes()) - before; n != 10 {
+			t.Errorf("10 blocks took %d transactions", n)
+		}
+		if steps := r.watch.steps(); len(steps) != 10 || steps[9] != "has [19, 20)" {
+			t.Errorf("the observer was told %q", steps)
+		}
+		r.stopped(stop, r.log, log)
+	})
+}
+
 // TestReportsOfTheLiveLane: one a second if nobody waits for them, and soon if the lane has
 // an end, since the pipeline then ends with the last.
 func TestReportsOfTheLiveLane(t *testing.T) {

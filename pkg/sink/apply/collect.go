@@ -1,10 +1,6 @@
 package apply
 
-import (
-	"time"
-
-	"github.com/ampipe/ampipe/pkg/entry"
-)
+import "time"
 
 // closingWait is how long rows of the live lane wait for the watermark of their range. It
 // follows them as soon as the log has stored them, and then they share a transaction.
@@ -32,7 +28,7 @@ func (r *run) collect(in <-chan *message, out chan<- []*message) {
 		if full {
 			from = nil
 		}
-		ends := r.live && len(batch) > 0 && batch[len(batch)-1].Kind != entry.Data
+		ends := r.live && len(batch) > 0 && batch[len(batch)-1].ends()
 		if len(batch) == 0 || (!full && !waited && !ends) {
 			to = nil
 		}

@@ -33,7 +33,7 @@ func (r *run) caught(doing string, op func() error) error {
 func (a *prefetch) change(m *queue.Message) (sink.Change, error) {
 	c := sink.Change{Header: m.Header, Seq: m.Seq, Live: m.Live(), After: m.After}
 	switch {
-	case m.Kind == entry.Data:
+	case m.Kind == entry.Data && (c.Live || !m.Complete):
 	case c.Live:
 		return c, nil
 	default:

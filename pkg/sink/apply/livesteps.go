@@ -72,7 +72,7 @@ func (l *liveSteps) take(c sink.Change) LiveStep {
 		return LiveStep{}
 	}
 	l.at = next
-	if c.Kind == entry.Watermark {
+	if c.Closes() {
 		return LiveStep{Blocks: c.Range, Hash: c.Hash, Seen: c.Seen}
 	}
 	gone := block.Range{Start: before.After(), End: before.After()} // what follows is not complete

@@ -19,6 +19,11 @@ func liveEntry(kind entry.Kind, epoch, after, seq uint64, from, to block.Number)
 	}
 }
 
+func closing(c sink.Change) sink.Change {
+	c.Complete = true
+	return c
+}
+
 // TestStepsOfTheLiveLane: what the destination holds is known from what it said at the
 // beginning, and from what was committed since.
 func TestStepsOfTheLiveLane(t *testing.T) {
@@ -44,6 +49,13 @@ func TestStepsOfTheLiveLane(t *testing.T) {
 			at:      loaded,
 			changes: []sink.Change{liveEntry(entry.Data, 1, 9, 10, 20, 20), liveEntry(entry.Watermark, 1, 10, 11, 20, 20)},
 			want:    []LiveStep{has(20, 20)},
+		},
+		"rows that close their range": {
+			at: loaded,
+			changes: []sink.Change{
+				closing(liveEntry(entry.Data, 1, 9, 10, 20, 21)), liveEntry(entry.Invalidate, 1, 10, 11, 21, 21), closing(liveEntry(entry.Data, 1, 11, 12, 21, 21)),
+			},
+			want: []LiveStep{has(20, 21), undone(21, 21), has(21, 21)},
 		},
 		"what was committed before this process began": {
 			at:      loaded,

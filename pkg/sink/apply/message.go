@@ -3,6 +3,7 @@ package apply
 import (
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
@@ -13,6 +14,10 @@ type message struct {
 	answered bool
 	staged   bool // by the Writer: answered when that is committed
 }
+
+// ends reports whether what came before the message is complete with it, so that nothing
+// is gained by waiting for the next.
+func (m *message) ends() bool { return m.Kind != entry.Data || m.Complete }
 
 // ack acknowledges a message that is committed. If the answer is lost, the
 // message comes again and is skipped.

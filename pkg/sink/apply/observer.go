@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
@@ -41,7 +40,7 @@ func (c *Commit) add(u unit) {
 	if c.Oldest.IsZero() || u.message.Time.Before(c.Oldest) {
 		c.Oldest = u.message.Time
 	}
-	if u.change.Live && u.change.Kind == entry.Watermark {
+	if u.change.Live && u.change.Closes() {
 		c.Marks = append(c.Marks, Mark{Number: u.change.Range.Last(), Seen: u.change.Seen})
 	}
 	if u.change.Live {

@@ -47,6 +47,13 @@ func (l *lane) data(from, to block.Number, perBlock int) queue.Message {
 	return l.next(encode(l.t, logSchema, entry.Header{Range: block.Closed(from, to)}, 0, perBlock))
 }
 
+// complete is rows that close their range.
+func (l *lane) complete(from, to block.Number, perBlock int) queue.Message {
+	return l.next(encode(l.t, logSchema, entry.Header{
+		Range: block.Closed(from, to), Complete: true, Hash: block.Hash{1, byte(to)}, Seen: time.Now(),
+	}, 0, perBlock))
+}
+
 func (l *lane) watermark(from, to block.Number) queue.Message {
 	return l.next(entry.Entry{Header: entry.Header{
 		Kind: entry.Watermark, Range: block.Closed(from, to), Hash: block.Hash{1, byte(to)}, Seen: time.Now(),
@@ -78,8 +85,7 @@ func story(t testing.TB) *lane {
 	l.data(15, 18, 1)
 	l.watermark(15, 18)
 	l.invalidate(14) // a reorg
-	l.data(14, 21, 2)
-	l.watermark(14, 21)
+	l.complete(14, 21, 2)
 	l.invalidate(20)
 	l.data(20, 29, 3)
 	l.watermark(20, 29)

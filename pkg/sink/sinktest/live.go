@@ -15,6 +15,7 @@ var liveCases = []testCase{
 	{"a repeated live entry is skipped", liveRepeated},
 	{"a live entry too early changes nothing", liveGap},
 	{"a watermark moves the cursor", watermark},
+	{"rows that close their range move the cursor", completeRows},
 	{"a reorg within the live blocks", reorgInside},
 	{"a reorg below the live start", reorgBelow},
 	{"a reorg of a block that has come in part", reorgOfParts},
@@ -51,6 +52,15 @@ func (l *lane) data(r block.Range, fork int) item { return l.next(data(r, fork))
 func (l *lane) watermark(n block.Number, fork int) item {
 	h := entry.Header{Kind: entry.Watermark, Network: "suitenet", Range: block.Closed(n, n), Hash: hashOf(n, fork)}
 	return l.next(item{Change: sink.Change{Header: h}})
+}
+
+// complete is rows that close their range.
+func (l *lane) complete(r block.Range, fork int) item { return l.data(r, fork).closing(fork) }
+
+// closing makes rows close their range.
+func (it item) closing(fork int) item {
+	it.Complete, it.Hash = true, hashOf(it.Range.Last(), fork)
+	return it
 }
 
 // invalidate voids every block from n on; last is the highest that was there.
@@ -151,6 +161,33 @@ func watermark(b *env, w sink.Writer) {
 		}
 	}
 	b.wantCoverage(w, span(10, 23))
+}
+
+// completeRows: what rows and a watermark do in two entries, one does; the first of all may
+// be one, which needs nothing before it.
+func completeRows(b *env, w sink.Writer) {
+	l := newLane()
+	b.apply(w, data(span(0, 11), 0))
+	at := func(n block.Number, fork int) {
+		b.Helper()
+		want := sink.LiveState{Started: true, Epoch: 1, Seq: l.seq, Start: 10, Cursor: block.Cursor{Network: "suitenet", Number: n, Hash: hashOf(n, fork)}}
+		if got := b.state(w).Live; got != want {
+			b.Fatalf("live state is %+v, want %+v", got, want)
+		}
+	}
+	first := l.complete(span(10, 12), 1)
+	b.apply(w, first)
+	at(11, 1)
+	empty := l.next(dataOf(span(12, 14), nil).closing(1))
+	b.apply(w, first, empty)
+	at(13, 1)
+	b.wantSame(w, func() { b.apply(w, empty, first) })
+	b.apply(w, l.complete(span(14, 15), 1), l.data(span(15, 17), 1), l.watermark(16, 1), l.complete(span(17, 19), 1))
+	at(18, 1)
+	b.apply(w, l.invalidate(15, 18), l.complete(span(15, 17), 2), l.complete(span(17, 18), 2))
+	at(17, 2)
+	b.wantCoverage(w, span(0, 18))
+	b.wantRows(slices.Concat(chain(span(0, 10), 0), chain(span(10, 12), 1), chain(span(14, 15), 1), chain(span(15, 18), 2)))
 }
 
 func reorgInside(b *env, w sink.Writer) {

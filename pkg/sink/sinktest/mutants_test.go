@@ -259,6 +259,10 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
+	{name: "leaves the cursor where rows close their range", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		c.Complete = false
+		return l.Take(c, column)
+	}},
 	{name: "covers a block too many", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		step, err := l.Take(c, column)
 		if err == nil && c.Kind == entry.Data && c.Whole() && c.Range.End < block.Max {

@@ -119,7 +119,12 @@ func write(rnd *rand.Rand, fewKeys bool) story {
 				some = append(some, rows(head, fork)...)
 				forks[head] = fork
 			}
-			s.live = append(s.live, l.next(dataOf(span(end-size, end), some)))
+			it := dataOf(span(end-size, end), some)
+			if rnd.IntN(2) == 0 {
+				s.live = append(s.live, l.next(it.closing(fork)))
+				continue
+			}
+			s.live = append(s.live, l.next(it))
 		}
 		if rnd.IntN(2) == 0 {
 			s.live = append(s.live, l.watermark(head-1, fork))
