@@ -40,12 +40,19 @@ type env struct {
 	seen   *seen
 }
 
+// serve starts a NATS server, which ends with the test.
+func serve(t *testing.T) *queue.Server {
+	t.Helper()
+	server, err := queue.StartServer(t.Context(), queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	must(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
 func setup(t *testing.T, c *chain) *env {
 	t.Helper()
 	ctx := t.Context()
-	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	must(t, err)
-	t.Cleanup(func() { _ = server.Close() })
+	server := serve(t)
 	conn, err := queue.Open(ctx, queue.Config{Server: server})
 	must(t, err)
 	t.Cleanup(conn.Close)

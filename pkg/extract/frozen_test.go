@@ -1,10 +1,7 @@
 package extract_test
 
 import (
-	"bytes"
 	"context"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,24 +12,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
 )
-
-// logText collects lines of a log.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *logText) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *logText) has(text string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Contains(s.text.String(), text)
-}
 
 // TestAFrozenProcessAddsNothingToAnEndedLane freezes a process in the middle of a
 // partition, whose query is mended meanwhile, and lets it continue when the lane was ended
@@ -68,7 +47,7 @@ func TestAFrozenProcessAddsNothingToAnEndedLane(t *testing.T) {
 			rev, err := b.state.SaveSpec(ctx, spec, 0)
 			must(t, err)
 			b.add(all)
-			frozen, said := *b.x, &logText{}
+			frozen, said := *b.x, &lines{}
 			frozen.Logger = zerolog.New(said)
 			running, stop := context.WithCancel(ctx)
 			ended := make(chan error, 1)

@@ -172,6 +172,12 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
+func (l *lines) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
+
 // mustHave fails unless one line at error level has all of these.
 func (l *lines) mustHave(t *testing.T, all ...string) {
 	t.Helper()

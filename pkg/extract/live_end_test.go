@@ -100,9 +100,7 @@ func TestAStreamThatDoesNotGoOn(t *testing.T) {
 // stop stops nevertheless.
 func TestAnErrorThatStaysWhileNATSIsAway(t *testing.T) {
 	t.Parallel()
-	server, err := queue.StartServer(t.Context(), queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	must(t, err)
-	t.Cleanup(func() { _ = server.Close() })
+	server := serve(t)
 	s := newScriptedChain(t, 0, 10, one, grow(2), step{say: func() { must(t, server.Close()) }, err: fault.Permanent(amp.ErrDeepReorg)})
 	st := newLiveEnv(t, server, "test", s, 10, nil)
 	p := st.process()

@@ -43,10 +43,7 @@ func newLiveEnv(t *testing.T, server *queue.Server, name string, s *scriptedChai
 	t.Helper()
 	ctx := t.Context()
 	if server == nil {
-		var err error
-		server, err = queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-		must(t, err)
-		t.Cleanup(func() { _ = server.Close() })
+		server = serve(t)
 	}
 	st := &liveEnv{t: t, server: server, name: name, chain: s, store: &memsink.Store{}}
 	conn := st.connect()

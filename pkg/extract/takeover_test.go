@@ -46,9 +46,7 @@ func (p *process) kill(n int) (dead chan struct{}) {
 // watermark.
 func TestTakeOverAfterEveryEntry(t *testing.T) {
 	t.Parallel()
-	server, err := queue.StartServer(t.Context(), queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	must(t, err)
-	t.Cleanup(func() { _ = server.Close() })
+	server := serve(t)
 	rows := func(n block.Number) int { return int(n % 4) }
 	undisturbed := newLiveEnv(t, server, "undisturbed", newScriptedChain(t, 0, 10, rows, eventful()...), 10, nil)
 	total := len(undisturbed.runScript().entries)

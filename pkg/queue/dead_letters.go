@@ -148,17 +148,24 @@ func (d *DeadLetters) publish(ctx context.Context, msg *nats.Msg) error {
 // of the live lane of that epoch and sequence ([deadletter.Origin.VoidAfter]). It may be
 // repeated, at any time.
 func (d *DeadLetters) TakeBack(ctx context.Context, from block.Number, epoch, seq uint64) error {
+	return d.removeOf(ctx, func(at block.Number) bool { return at >= from },
+		func(_ uint64, o deadletter.Origin) bool { return o.VoidAfter(epoch, seq) })
+}
+
+// removeOf removes those letters of some blocks that are meant.
+func (d *DeadLetters) removeOf(
+	ctx context.Context, blocks func(block.Number) bool, isMeant func(seq uint64, o deadletter.Origin) bool,
+) error {
 	subjects, err := d.subjects(ctx)
 	if err != nil {
 		return err
 	}
 	for _, subject := range subjects {
 		at, _, ok := d.place(subject)
-		if !ok || at < from {
+		if !ok || !blocks(at) {
 			continue
 		}
-		err := d.remove(ctx, subject, func(_ uint64, o deadletter.Origin) bool { return o.VoidAfter(epoch, seq) })
-		if err != nil {
+		if err := d.remove(ctx, subject, isMeant); err != nil {
 			return err
 		}
 	}

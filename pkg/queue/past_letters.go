@@ -100,21 +100,7 @@ func (p *PastLetters) RemoveBefore(ctx context.Context, blocks block.Set, mark s
 	if !letters.Mark().Stream.Equal(mark.Stream) {
 		return nil // it was made anew: what is there came after
 	}
-	subjects, err := letters.subjects(ctx)
-	if err != nil {
-		return err
-	}
-	for _, subject := range subjects {
-		at, _, ok := letters.place(subject)
-		if !ok || !blocks.Has(at) {
-			continue
-		}
-		err := letters.remove(ctx, subject, func(seq uint64, _ deadletter.Origin) bool { return seq <= mark.Seq })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return letters.removeOf(ctx, blocks.Has, func(seq uint64, _ deadletter.Origin) bool { return seq <= mark.Seq })
 }
 
 // Newest returns the letters that were stored last, the newest first, at most limit of them.

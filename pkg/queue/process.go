@@ -100,7 +100,7 @@ func (w *ProcessWriter) claim(ctx context.Context, p state.Process) error {
 		if exists && !w.alone && !p.Replaces(other.Value, now, first) {
 			continue
 		}
-		rev, err := w.put(ctx, p, other.Rev)
+		rev, err := w.state.save(ctx, processKey(p), p, other.Rev)
 		if errors.Is(err, ErrConflict) {
 			continue // another process was faster
 		}
@@ -109,11 +109,4 @@ func (w *ProcessWriter) claim(ctx context.Context, p state.Process) error {
 		}
 		return err
 	}
-}
-
-func (w *ProcessWriter) put(ctx context.Context, p state.Process, rev uint64) (uint64, error) {
-	if rev == 0 {
-		return w.state.Create(ctx, processKey(p), p)
-	}
-	return w.state.Update(ctx, processKey(p), p, rev)
 }
