@@ -63,15 +63,16 @@ func (c *chaos) destroyRows() *trouble {
 				c.sql(fmt.Sprintf("DELETE FROM %s.%s WHERE block_num BETWEEN %d AND %d", c.schema, pipeline, first, last))
 				return
 			}
+			var keys []string
 			for n := first; n <= last; n++ {
 				key := fmt.Sprintf("%s:%d", pipeline, n)
 				if pipeline == "logs" {
 					key += ":1"
 				}
-				if err := c.cache.Del(c.t.Context(), key).Err(); err != nil {
-					c.logf("delete key %s: %v", key, err)
-				}
+				keys = append(keys, key)
 			}
+			n, err := c.cache.Del(c.t.Context(), keys...).Result()
+			c.logf("%d rows are destroyed: %v", n, err)
 		},
 		end: func() { c.give("verify", "--repair", pipeline) },
 	}

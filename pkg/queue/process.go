@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -76,37 +77,59 @@ func (w *ProcessWriter) write(ctx context.Context, p state.Process) error {
 	return w.claim(ctx, p)
 }
 
-// claim takes a slot and writes the document there.
+// claimPause is how soon a slot is looked for again.
+const claimPause = 50 * time.Millisecond
+
+// claim takes a slot and writes the document there, until ctx ends.
 func (w *ProcessWriter) claim(ctx context.Context, p state.Process) error {
+	first := w.claims == 0
+	w.claims++
+	for {
+		err := w.claimFree(ctx, p, first)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		// What was read is outdated: another process was faster, or a write of this one, which
+		// was not answered, was stored late. It must not take a second slot.
+		if err := fault.Sleep(ctx, claimPause); err != nil {
+			return err
+		}
+	}
+}
+
+// claimFree writes the document to the slot that this process has, or to the first that is
+// free. If that has changed meanwhile the error is [ErrConflict].
+func (w *ProcessWriter) claimFree(ctx context.Context, p state.Process, first bool) error {
 	all, err := w.state.Processes(ctx)
 	if err != nil {
 		return err
-	}
-	taken := map[int]Stored[state.Process]{}
-	for _, other := range all {
-		if other.Value.Role == p.Role {
-			taken[other.Value.Slot] = other
-		}
 	}
 	ahead, err := w.state.conn.ClockAhead(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now().Add(-ahead)
-	first := w.claims == 0
-	w.claims++
-	for p.Slot = 0; ; p.Slot++ {
-		other, exists := taken[p.Slot]
-		if exists && !w.alone && !p.Replaces(other.Value, now, first) {
-			continue
+	taken := map[int]Stored[state.Process]{}
+	for _, other := range all {
+		if other.Value.Role == p.Role {
+			taken[other.Value.Slot] = other
 		}
-		rev, err := w.state.save(ctx, processKey(p), p, other.Rev)
-		if errors.Is(err, ErrConflict) {
-			continue // another process was faster
-		}
-		if err == nil {
-			w.slot, w.rev = p.Slot, rev
-		}
-		return err
 	}
+	own := slices.IndexFunc(all, func(other Stored[state.Process]) bool { return other.Value.Role == p.Role && other.Value.Is(p) })
+	free := func(slot int) bool {
+		other, exists := taken[slot]
+		return !exists || w.alone || p.Replaces(other.Value, now, first)
+	}
+	if p.Slot = 0; own >= 0 {
+		p.Slot = all[own].Value.Slot
+	} else {
+		for !free(p.Slot) {
+			p.Slot++
+		}
+	}
+	rev, err := w.state.save(ctx, processKey(p), p, taken[p.Slot].Rev)
+	if err == nil {
+		w.slot, w.rev = p.Slot, rev
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,6 +102,20 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 	// A process whose write was not answered finds its own document.
 	put(s.ProcessWriter(false), process(1, noon))
 	put(first, process(1, noon))
+	slots(1, 2)
+	// So it does when such a write is stored at the same time.
+	var late sync.WaitGroup
+	for range 4 {
+		late.Go(func() {
+			for range 5 {
+				if err := s.ProcessWriter(false).Put(ctx, process(2, noon)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	late.Wait()
+	put(second, process(2, noon))
 	slots(1, 2)
 
 	// A process that has ended leaves its slot, and one that was restarted in its

@@ -133,6 +133,9 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	err = s.start(ctx, started)
 	if err == nil && s.access != nil {
 		err = s.access.publish(s.nats.ClientURL())
+		if err != nil { // a disk that is full may have room when it is tried again
+			err = fault.Later(folderError(dir, err), 0)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

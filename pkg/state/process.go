@@ -79,12 +79,15 @@ func (p Process) String() string {
 	return fmt.Sprintf("%s on %s (process %d)", p.Command(), p.Host, p.PID)
 }
 
+// Is reports whether other is the document of the same process.
+func (p Process) Is(other Process) bool {
+	return p.Host == other.Host && p.PID == other.PID && p.Started.Equal(other.Started)
+}
+
 // Replaces reports whether p may have the slot of another process: that has ended, is
-// lost, is p itself, which has not heard that it was written, or was this one before it was
-// restarted, as a container does, with the same name and process id. Two that only look
-// alike would take the slot from each other for ever, so the latter counts when p begins,
-// and not again.
+// lost, or was this one before it was restarted, as a container does, with the same name
+// and process id. Two that only look alike would take the slot from each other for ever,
+// so the latter counts when p begins, and not again.
 func (p Process) Replaces(other Process, now time.Time, begins bool) bool {
-	alike := other.Host == p.Host && other.PID == p.PID
-	return !other.Runs(now) || (alike && (other.Started.Equal(p.Started) || (begins && other.Started.Before(p.Started))))
+	return !other.Runs(now) || (begins && other.Host == p.Host && other.PID == p.PID && other.Started.Before(p.Started))
 }
