@@ -73,6 +73,9 @@ func (r *reconciler) record(ctx context.Context, fresh, parts []state.Partition)
 	for i, rev := range revs {
 		if rev > 0 {
 			r.changes.wrote(fresh[i], rev)
+			if fresh[i].State == state.PartitionOpen {
+				r.queue.fresh[fresh[i].ID()] = true
+			}
 			parts = append(parts, fresh[i])
 		}
 	}
@@ -88,7 +91,10 @@ func (r *reconciler) record(ctx context.Context, fresh, parts []state.Partition)
 type queueStep struct {
 	*reconciler
 	check  pace
-	queued map[string]bool // open partitions whose tasks this planner has seen queued under this plan
+	queued map[string]uint64 // open partitions whose tasks this planner has queued under this plan, with the places of new ones
+
+	fresh     map[string]bool // partitions that this planner has made and not queued yet
+	delivered uint64          // the place up to which workers have been given tasks
 }
 
 func (q *queueStep) run(ctx context.Context, now *round) error {
@@ -101,24 +107,47 @@ func (q *queueStep) run(ctx context.Context, now *round) error {
 			clear(q.queued)
 		}
 	}
-	open := make(map[string]bool, len(q.queued))
+	open := make(map[string]uint64, len(q.queued))
 	var fresh []string
 	for _, p := range now.parts {
 		if p.State != state.PartitionOpen {
 			continue
 		}
 		id := p.ID()
-		open[id] = q.queued[id]
-		if !q.queued[id] {
+		place, is := q.queued[id]
+		if !is {
 			fresh = append(fresh, id)
+			continue
 		}
+		open[id] = place
 	}
 	q.queued = open
-	if err := q.Tasks.AddAll(ctx, queue.PartitionTask, fresh); err != nil {
+	places, err := q.Tasks.AddAll(ctx, queue.PartitionTask, fresh)
+	for i, place := range places {
+		if !q.fresh[fresh[i]] { // one that is queued again may have been begun
+			place = 0
+		}
+		q.queued[fresh[i]] = place
+		delete(q.fresh, fresh[i])
+	}
+	if err != nil {
 		return fmt.Errorf("queue partitions: %w", err)
 	}
-	for _, id := range fresh {
-		q.queued[id] = true
-	}
 	return nil
+}
+
+// begun returns the partitions that are open and that a worker may have begun by now: all but
+// those whose first task is known to be still in the queue.
+func (q *queueStep) begun(ctx context.Context, parts []state.Partition) (begun []state.Partition, err error) {
+	delivered, err := q.Tasks.Delivered(ctx, queue.PartitionTask)
+	if err != nil {
+		return nil, fmt.Errorf("read the task queue: %w", err)
+	}
+	q.delivered = max(q.delivered, delivered) // it begins again when the consumer is made anew
+	for _, p := range parts {
+		if p.State == state.PartitionOpen && (q.queued[p.ID()] == 0 || q.queued[p.ID()] <= q.delivered) {
+			begun = append(begun, p)
+		}
+	}
+	return begun, nil
 }

@@ -18,7 +18,7 @@ import (
 func TestFinishedPartitionsAreMerged(t *testing.T) {
 	d := setup(t)
 	ctx := t.Context()
-	const blocks = 600
+	const blocks = 700
 	done := make([]state.Partition, blocks)
 	for i := range done {
 		done[i] = part(block.Number(i), block.Number(i+1), 0, state.PartitionDone)

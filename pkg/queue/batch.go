@@ -114,22 +114,24 @@ func (s *State) ReplacePartitions(
 }
 
 // AddAll queues tasks behind all others, in their order, but for those that are queued or
-// held already.
-func (t *Tasks) AddAll(ctx context.Context, kind string, ids []string) error {
+// held already. It returns the place of each in the queue, see [Tasks.Delivered]; 0: not known.
+func (t *Tasks) AddAll(ctx context.Context, kind string, ids []string) (places []uint64, err error) {
 	for chunk := range slices.Chunk(ids, batchSize) {
 		msgs := make([]*nats.Msg, len(chunk))
 		for i, id := range chunk {
 			msgs[i] = nats.NewMsg(t.subject(kind, id))
 		}
-		_, err := t.conn.batch(ctx, msgs)
-		if err == nil {
-			continue
-		}
-		for _, id := range chunk {
-			if _, err := t.Add(ctx, kind, id); err != nil {
-				return err
+		first, err := t.conn.batch(ctx, msgs)
+		for i, id := range chunk {
+			place := first + uint64(i)
+			if err != nil {
+				place = 0
+				if _, err := t.Add(ctx, kind, id); err != nil {
+					return places, err
+				}
 			}
+			places = append(places, place)
 		}
 	}
-	return nil
+	return places, nil
 }
