@@ -41,6 +41,9 @@ func (f *fillStep) run(ctx context.Context, now *round) error {
 // them are done: what is kept and queued does not grow with the history.
 const mostOpen = mostPartitions
 
+// madeAtOnce is how many of them have to be done before more are made: few at a time cost more.
+const madeAtOnce = mostOpen / 4
+
 // create makes open partitions of ranges, as many as there may be now, and returns them
 // behind those that there are, and whether it has made them of all ranges.
 func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) (_ []state.Partition, all bool, err error) {
@@ -50,6 +53,9 @@ func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []s
 	}
 	var pieces []block.Range
 	room := mostOpen - count(parts, state.PartitionOpen)
+	if room < madeAtOnce {
+		return parts, len(ranges) == 0, nil
+	}
 	all = true
 	for _, rest := range ranges {
 		for !rest.Empty() && len(pieces) < room {
