@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"syscall"
 	"time"
@@ -93,17 +94,18 @@ func (e *env) planMany(ctx context.Context, r *report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	before := heap()
+	took := measureHeap()
 	began := time.Now()
 	_, open, err := t.look(ctx, n, 1)
+	seconds, peak := time.Since(began).Seconds(), took()
 	if err != nil {
 		return err
 	}
 	if open == 0 {
 		return errors.New("no partition is open")
 	}
-	r.cost(fmt.Sprintf("%s partitions planned", thousands(manyPartitions)), time.Since(began).Seconds(), "s", 10)
-	r.cost("memory that they take, of the planner and of NATS", mib(max(heap(), before)-before), "MiB", 150)
+	r.cost(fmt.Sprintf("%s partitions planned", thousands(manyPartitions)), seconds, "s", 10)
+	r.cost("memory that this takes, of the planner and of NATS", mib(peak), "MiB", 150)
 	return nil
 }
 
@@ -205,12 +207,35 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// heap returns the bytes that the process holds for objects that are in use.
-func heap() uint64 {
+// measureHeap watches the heap until the function that it returns is called, which returns by
+// how many bytes it has grown at most, with what is not collected yet.
+func measureHeap() (peak func() uint64) {
 	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+	heap := func() uint64 {
+		read := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		metrics.Read(read)
+		return read[0].Value.Uint64()
+	}
+	before := heap()
+	most, stop, stopped := before, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				most = max(most, heap())
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		<-stopped
+		return max(most, heap()) - before
+	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/state"
 	"github.com/ampipe/ampipe/pkg/status"
 )
 
@@ -24,7 +25,7 @@ func Drop(ctx context.Context, p *config.Pipeline, o Options, confirmed bool) er
 			return fault.Permanent(fmt.Errorf("pipeline %q runs in %s: stop all of its processes first", p.Name, who))
 		}
 		say(o.out(), "%s: the log, %s in %s; the plan and %s; how far %s: %s", p.Name,
-			queue.Size(int64(f.Log.Bytes)), counted(f.Log.Messages, "entry"), counted(len(f.Parts), "partition"),
+			queue.Size(int64(f.Log.Bytes)), counted(f.Log.Messages, "entry"), counted(partitionCount(f.Parts), "partition"),
 			map[bool]string{true: "its sink is", false: "its sinks are"}[len(f.Spec.Sinks) == 1], strings.Join(f.Spec.Sinks, ", "))
 		letters, err := conn.DeadLetterSinks(ctx, p.Name)
 		if err != nil {
@@ -74,4 +75,12 @@ func Drop(ctx context.Context, p *config.Pipeline, o Options, confirmed bool) er
 		say(o.out(), "%s: removed", p.Name)
 		return nil
 	})
+}
+
+// partitionCount returns how many partitions records stand for.
+func partitionCount(records []state.Partition) (n int) {
+	for _, p := range records {
+		n += p.Count()
+	}
+	return n
 }

@@ -41,6 +41,9 @@ func (f *fillStep) run(ctx context.Context, now *round) error {
 // them are done: what is kept and queued does not grow with the history.
 const mostOpen = mostPartitions
 
+// madeAtOnce is how many of them have to be done before more are made: few at a time cost more.
+const madeAtOnce = mostOpen / 4
+
 // create makes open partitions of ranges, as many as there may be now, and returns them
 // behind those that there are, and whether it has made them of all ranges.
 func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) (_ []state.Partition, all bool, err error) {
@@ -50,6 +53,9 @@ func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []s
 	}
 	var pieces []block.Range
 	room := mostOpen - count(parts, state.PartitionOpen)
+	if room < madeAtOnce {
+		return parts, len(ranges) == 0, nil
+	}
 	all = true
 	for _, rest := range ranges {
 		for !rest.Empty() && len(pieces) < room {
@@ -73,6 +79,9 @@ func (r *reconciler) record(ctx context.Context, fresh, parts []state.Partition)
 	for i, rev := range revs {
 		if rev > 0 {
 			r.changes.wrote(fresh[i], rev)
+			if fresh[i].State == state.PartitionOpen {
+				r.queue.fresh[fresh[i].ID()] = true
+			}
 			parts = append(parts, fresh[i])
 		}
 	}
@@ -88,7 +97,10 @@ func (r *reconciler) record(ctx context.Context, fresh, parts []state.Partition)
 type queueStep struct {
 	*reconciler
 	check  pace
-	queued map[string]bool // open partitions whose tasks this planner has seen queued under this plan
+	queued map[string]uint64 // open partitions whose tasks this planner has queued under this plan, with the places of new ones
+
+	fresh     map[string]bool // partitions that this planner has made and not queued yet
+	delivered uint64          // the place up to which workers have been given tasks
 }
 
 func (q *queueStep) run(ctx context.Context, now *round) error {
@@ -101,24 +113,47 @@ func (q *queueStep) run(ctx context.Context, now *round) error {
 			clear(q.queued)
 		}
 	}
-	open := make(map[string]bool, len(q.queued))
+	open := make(map[string]uint64, len(q.queued))
 	var fresh []string
 	for _, p := range now.parts {
 		if p.State != state.PartitionOpen {
 			continue
 		}
 		id := p.ID()
-		open[id] = q.queued[id]
-		if !q.queued[id] {
+		place, is := q.queued[id]
+		if !is {
 			fresh = append(fresh, id)
+			continue
 		}
+		open[id] = place
 	}
 	q.queued = open
-	if err := q.Tasks.AddAll(ctx, queue.PartitionTask, fresh); err != nil {
+	places, err := q.Tasks.AddAll(ctx, queue.PartitionTask, fresh)
+	for i, place := range places {
+		if !q.fresh[fresh[i]] { // one that is queued again may have been begun
+			place = 0
+		}
+		q.queued[fresh[i]] = place
+		delete(q.fresh, fresh[i])
+	}
+	if err != nil {
 		return fmt.Errorf("queue partitions: %w", err)
 	}
-	for _, id := range fresh {
-		q.queued[id] = true
-	}
 	return nil
+}
+
+// begun returns the partitions that are open and that a worker may have begun by now: all but
+// those whose first task is known to be still in the queue.
+func (q *queueStep) begun(ctx context.Context, parts []state.Partition) (begun []state.Partition, err error) {
+	delivered, err := q.Tasks.Delivered(ctx, queue.PartitionTask)
+	if err != nil {
+		return nil, fmt.Errorf("read the task queue: %w", err)
+	}
+	q.delivered = max(q.delivered, delivered) // it begins again when the consumer is made anew
+	for _, p := range parts {
+		if p.State == state.PartitionOpen && (q.queued[p.ID()] == 0 || q.queued[p.ID()] <= q.delivered) {
+			begun = append(begun, p)
+		}
+	}
+	return begun, nil
 }

@@ -15,7 +15,7 @@ import (
 const (
 	// mergeWorth is how many records a merge has to save: a record is written again when
 	// others are merged into it.
-	mergeWorth = 256
+	mergeWorth = 512
 	// mostMerged bounds the partitions of a record, which take about 10 bytes each.
 	mostMerged = 4096
 )

@@ -83,7 +83,7 @@ func newReconciler(p *Planner, spec state.Spec, size uint64) *reconciler {
 	now := time.Now()
 	r.held = heldStep{reconciler: r, asking: now}
 	r.fill = fillStep{reconciler: r}
-	r.queue = queueStep{reconciler: r, queued: map[string]bool{}, check: r.pace(40, now)}
+	r.queue = queueStep{reconciler: r, queued: map[string]uint64{}, fresh: map[string]bool{}, check: r.pace(40, now)}
 	r.sinks = sinksStep{reconciler: r, drained: map[string]drained{}}
 	r.waits = waitsStep{reconciler: r, still: map[string]stillness{}}
 	r.live = liveStep{

@@ -158,12 +158,14 @@ func (t *trimStep) committed(ctx context.Context, log queue.LogState, sinks []Si
 }
 
 // copyPositions records how far the lanes have come whose last message is about to be
-// removed: a worker could not find it in the log any more.
+// removed: a worker could not find it in the log any more. What a partition has that is begun
+// only now is not.
 func (t *trimStep) copyPositions(ctx context.Context, parts []state.Partition, upto uint64) error {
-	for _, p := range parts {
-		if p.State != state.PartitionOpen {
-			continue
-		}
+	begun, err := t.queue.begun(ctx, parts)
+	if err != nil {
+		return err
+	}
+	for _, p := range begun {
 		tail, err := t.Log.Tail(ctx, p.Lane())
 		if err != nil {
 			return fmt.Errorf("read the tail of lane %s: %w", p.Lane(), err)

@@ -18,10 +18,16 @@ import (
 // batchSize is how many messages are published together that do not depend on each other.
 const batchSize = 500
 
+// leastBatch is how many make a batch worth its own cost in the server: a folder with a store.
+const leastBatch = 10
+
 // batch publishes messages of one stream in one step, which the server syncs once, and
 // returns the sequence of the first; the others follow it. After an error they may be
 // stored, or not: each is published by itself then, which shows why.
 func (c *Conn) batch(ctx context.Context, msgs []*nats.Msg) (first uint64, err error) {
+	if len(msgs) < leastBatch {
+		return 0, errFew
+	}
 	if err := c.disconnected(); err != nil {
 		return 0, err
 	}
@@ -33,6 +39,9 @@ func (c *Conn) batch(ctx context.Context, msgs []*nats.Msg) (first uint64, err e
 	}
 	return ack.Sequence - uint64(len(msgs)-1), nil
 }
+
+// errFew says that a batch would not be worth it.
+var errFew = errors.New("few messages are published one by one")
 
 // after returns a message for a document that has revision rev; 0: there is none.
 func (s *State) after(key string, text []byte, rev uint64) *nats.Msg {
@@ -119,22 +128,24 @@ func (s *State) ReplacePartitions(
 }
 
 // AddAll queues tasks behind all others, in their order, but for those that are queued or
-// held already.
-func (t *Tasks) AddAll(ctx context.Context, kind string, ids []string) error {
+// held already. It returns the place of each in the queue, see [Tasks.Delivered]; 0: not known.
+func (t *Tasks) AddAll(ctx context.Context, kind string, ids []string) (places []uint64, err error) {
 	for chunk := range slices.Chunk(ids, batchSize) {
 		msgs := make([]*nats.Msg, len(chunk))
 		for i, id := range chunk {
 			msgs[i] = nats.NewMsg(t.subject(kind, id))
 		}
-		_, err := t.conn.batch(ctx, msgs)
-		if err == nil {
-			continue
-		}
-		for _, id := range chunk {
-			if _, err := t.Add(ctx, kind, id); err != nil {
-				return err
+		first, err := t.conn.batch(ctx, msgs)
+		for i, id := range chunk {
+			place := first + uint64(i)
+			if err != nil {
+				place = 0
+				if _, err := t.Add(ctx, kind, id); err != nil {
+					return places, err
+				}
 			}
+			places = append(places, place)
 		}
 	}
-	return nil
+	return places, nil
 }

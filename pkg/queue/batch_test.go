@@ -83,7 +83,11 @@ func TestManyAtATime(t *testing.T) {
 			must(t, second(s.CreatePartition(ctx, parts[2])))
 
 			must(t, second(tasks.Add(ctx, queue.PartitionTask, ids[30])))
-			must(t, tasks.AddAll(ctx, queue.PartitionTask, ids))
+			places, err := tasks.AddAll(ctx, queue.PartitionTask, ids)
+			must(t, err)
+			if known := places[600] > 0; len(places) != n || places[30] != 0 || known == earlier {
+				t.Errorf("the places of %d tasks are known: %v", len(places), known)
+			}
 			load, err := tasks.Load(ctx, queue.PartitionTask)
 			must(t, err)
 			if load.Queued != n {
@@ -95,6 +99,11 @@ func TestManyAtATime(t *testing.T) {
 				if task.ID != want {
 					t.Errorf("the next task is %s, want %s", task.ID, want)
 				}
+			}
+			delivered, err := tasks.Delivered(ctx, queue.PartitionTask)
+			must(t, err)
+			if delivered == 0 || (!earlier && delivered >= places[600]) {
+				t.Errorf("delivered is what is up to %d, and a task that is not is at %d", delivered, places[600])
 			}
 		})
 	}

@@ -239,13 +239,22 @@ type Load struct {
 
 // Load reads how busy the workers of a kind are.
 func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
-	p, err := t.puller(kind)
+	info, err := t.info(ctx, kind)
 	if err != nil {
 		return Load{}, err
 	}
+	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
+}
+
+// info reads the state of the consumer of a kind.
+func (t *Tasks) info(ctx context.Context, kind string) (*jetstream.ConsumerInfo, error) {
+	p, err := t.puller(kind)
+	if err != nil {
+		return nil, err
+	}
 	consumer, findErr := p.find(ctx)
 	if consumer == nil {
-		return Load{}, findErr
+		return nil, findErr
 	}
 	info, err := consumer.Info(ctx)
 	if err != nil {
@@ -254,10 +263,17 @@ func (t *Tasks) Load(ctx context.Context, kind string) (Load, error) {
 	if ctx.Err() == nil {
 		err = p.result(findErr, true, err)
 	}
+	return info, err
+}
+
+// Delivered returns the place in the queue up to which workers have been given the tasks of a
+// kind: none behind it has been anybody's.
+func (t *Tasks) Delivered(ctx context.Context, kind string) (place uint64, err error) {
+	info, err := t.info(ctx, kind)
 	if err != nil {
-		return Load{}, err
+		return 0, err
 	}
-	return Load{Queued: int(info.NumPending), Held: info.NumAckPending, Waiting: info.NumWaiting}, nil
+	return info.Delivered.Stream, nil
 }
 
 // Task is a task that a worker has taken, to be answered with Done, Later or Drop.
