@@ -7,93 +7,192 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// delay is how long blocks took from being visible in Amp to being committed.
+// delay is how long blocks took from being visible in Amp to being committed in one
+// destination.
 type delay struct {
-	blocks      []time.Duration // ascending
-	median, p99 time.Duration   // demanded
+	sink, beside string
+	hops         [hops]times   // by where the blocks had come, the commit last
+	median, p99  time.Duration // demanded of the commit
 }
+
+// What happens to a block, in order: the extractor hears of it, the log stores it, the sink
+// gets it from there, its transaction begins, and it is committed.
+const (
+	heard = iota
+	published
+	pulled
+	begun
+	committedHop
+	hops
+)
+
+// times are durations, ascending.
+type times []time.Duration
 
 // at returns the time that a share of the blocks did not exceed.
-func (d delay) at(share float64) time.Duration {
-	return d.blocks[min(len(d.blocks)-1, int(share*float64(len(d.blocks))))]
+func (t times) at(share float64) time.Duration {
+	return t[min(len(t)-1, int(share*float64(len(t))))]
 }
 
-func (d delay) failed() bool { return d.at(0.5) > d.median || d.at(0.99) > d.p99 }
+func (d delay) failed() bool {
+	commit := d.hops[committedHop]
+	return commit.at(0.5) > d.median || commit.at(0.99) > d.p99
+}
 
 // betweenBlocks is the block time of the chain that is followed.
 const betweenBlocks = time.Second
 
-// measureLatency follows a chain with a block every second. The clock starts when
-// the server answers that the block is there, and stops when another connection to
-// the database sees it committed.
-func measureLatency(ctx context.Context, e *env, r *report) (err error) {
-	dir := filepath.Join(e.dir, "latency")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	server, addresses, err := startListening(ctx, e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
-		"--chain", "eth_rpc", "--blocks", "1000"), "listening", "control")
-	if err != nil {
-		return err
-	}
-	defer server.stop()
-	if _, err := e.db.Exec(ctx, "DROP TABLE IF EXISTS followed"); err != nil {
-		return err
-	}
-	file := filepath.Join(dir, "pipeline.yaml")
-	text := fmt.Sprintf(`pipeline: latency
-source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
-range: { min_block: 0 }
-nats: { embedded: ./nats }
-sinks: [{ name: warehouse, postgres: { dsn: %q, table: followed } }]
-`, addresses[0], e.dsn)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
-	}
-	follower, err := start(ctx, e.command(ctx, "ampipe", "run", "-c", file))
-	if err != nil {
-		return err
-	}
-	defer follower.stop()
-	db, err := pgx.Connect(ctx, e.dsn)
-	if err != nil {
-		return fmt.Errorf("connect to PostgreSQL: %w", err)
-	}
-	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
-
-	d := delay{median: 50 * time.Millisecond, p99: 250 * time.Millisecond}
-	tick := time.NewTicker(betweenBlocks)
-	defer tick.Stop()
-	for i := range e.scale.followed + warmUp {
-		head, err := mine(ctx, addresses[1])
+// measureLatency follows a chain with a block every second, alone and while history loads
+// beside it.
+func measureLatency(ctx context.Context, e *env, r *report) error {
+	for _, c := range []struct {
+		beside      string
+		blocks      int // of the chain when it is first seen
+		median, p99 time.Duration
+	}{
+		{"nothing else", 100, 4 * time.Millisecond, 10 * time.Millisecond},
+		{"history", 1000 * e.scale.followed, 50 * time.Millisecond, 250 * time.Millisecond},
+	} {
+		delays, err := e.follow(ctx, c.blocks)
 		if err != nil {
 			return err
 		}
-		visible := time.Now()
-		if err := committed(ctx, db, head, follower); err != nil {
-			return err
+		for _, d := range delays {
+			d.beside, d.median, d.p99 = c.beside, c.median, c.p99
+			r.delays = append(r.delays, d)
+		}
+	}
+	return nil
+}
+
+// follow returns how long blocks of a chain took into PostgreSQL and Redis. The clock starts
+// when the server answers that the block is there. Another connection to PostgreSQL sees
+// each committed before the next comes.
+func (e *env) follow(ctx context.Context, blocks int) (delays []delay, err error) {
+	dir, err := os.MkdirTemp(e.dir, "latency")
+	if err != nil {
+		return nil, err
+	}
+	server, addresses, err := startListening(ctx, e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
+		"--chain", "eth_rpc", "--blocks", strconv.Itoa(blocks)), "listening", "control")
+	if err != nil {
+		return nil, err
+	}
+	defer server.stop()
+	name := filepath.Base(dir) // of the pipeline and its table, which no other has had
+	file := filepath.Join(dir, "pipeline.yaml")
+	text := fmt.Sprintf(`pipeline: %s
+source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
+range: { min_block: 0 }
+nats: { embedded: ./nats }
+page: off
+sinks:
+  - { name: warehouse, postgres: { dsn: %q, table: %s } }
+`, name, addresses[0], e.dsn, name)
+	if e.redis != "" {
+		text += fmt.Sprintf("  - { name: cache, redis: { url: %q, structure: hash, key: %q } }\n", e.redis, name+":{_block_num}:{log_index}")
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	follower, err := start(ctx, e.command(ctx, "ampipe", "run", "-c", file, "--log-level", "debug", "--log-format", "json"))
+	if err != nil {
+		return nil, err
+	}
+	visible, err := e.mineWhileFollowed(ctx, addresses[1], name, follower)
+	follower.stop()
+	if err != nil {
+		return nil, err
+	}
+	return readHops(follower.text.Bytes(), visible)
+}
+
+// mineWhileFollowed appends blocks, one a second, and returns when each was there.
+func (e *env) mineWhileFollowed(ctx context.Context, control, table string, follower *process) (visible map[uint64]time.Time, err error) {
+	db, err := pgx.Connect(ctx, e.dsn)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
+	visible = make(map[uint64]time.Time)
+	tick := time.NewTicker(betweenBlocks)
+	defer tick.Stop()
+	for i := range e.scale.followed + warmUp {
+		head, err := mine(ctx, control)
+		if err != nil {
+			return nil, err
 		}
 		if i >= warmUp {
-			d.blocks = append(d.blocks, time.Since(visible))
+			visible[head] = time.Now()
+		}
+		if err := committed(ctx, db, table, head, follower); err != nil {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		case <-tick.C:
 		}
 	}
-	slices.Sort(d.blocks)
-	r.delays = append(r.delays, d)
-	return nil
+	return visible, nil
+}
+
+// readHops reads what a run has logged about blocks that became visible at these times.
+func readHops(log []byte, visible map[uint64]time.Time) ([]delay, error) {
+	sinks := map[string]*delay{}
+	for line := range bytes.Lines(log) {
+		var l struct {
+			Message, Sink string
+			Block         uint64
+			Heard         int64   `json:"heard_us"`
+			Published     float64 `json:"published_ms"`
+			Pulled        float64 `json:"pulled_ms"`
+			Begun         float64 `json:"begun_ms"`
+			Committed     float64 `json:"committed_ms"`
+		}
+		if json.Unmarshal(line, &l) != nil || l.Message != "live block committed" {
+			continue
+		}
+		at, measured := visible[l.Block]
+		if !measured {
+			continue
+		}
+		d := sinks[l.Sink]
+		if d == nil {
+			d = &delay{sink: l.Sink}
+			sinks[l.Sink] = d
+		}
+		wait := max(0, time.UnixMicro(l.Heard).Sub(at)) // the answer may come after the block
+		for hop, ms := range []float64{0, l.Published, l.Pulled, l.Begun, l.Committed} {
+			d.hops[hop] = append(d.hops[hop], wait+time.Duration(ms*float64(time.Millisecond)))
+		}
+	}
+	var delays []delay
+	for _, name := range slices.Sorted(maps.Keys(sinks)) {
+		d := sinks[name]
+		if got := len(d.hops[heard]); got < len(visible) {
+			return nil, fmt.Errorf("the log of the run has %d of %d blocks into %s", got, len(visible), name)
+		}
+		for _, t := range d.hops {
+			slices.Sort(t)
+		}
+		delays = append(delays, *d)
+	}
+	if len(delays) == 0 {
+		return nil, errors.New("the log of the run has no live block")
+	}
+	return delays, nil
 }
 
 // warmUp is how many blocks are not counted: among them are the start of the
@@ -123,7 +222,7 @@ func mine(ctx context.Context, control string) (uint64, error) {
 
 // committed waits until the database shows the block: its watermark is committed
 // with its rows or after them.
-func committed(ctx context.Context, db *pgx.Conn, block uint64, follower *process) error {
+func committed(ctx context.Context, db *pgx.Conn, table string, block uint64, follower *process) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
@@ -131,7 +230,7 @@ func committed(ctx context.Context, db *pgx.Conn, block uint64, follower *proces
 		err := db.QueryRow(ctx, `SELECT to_regclass('ampipe.tables') IS NOT NULL`).Scan(&known)
 		var at int64
 		if err == nil && known {
-			err = db.QueryRow(ctx, `SELECT coalesce(max(cursor_block), -1) FROM ampipe.tables WHERE table_name = 'followed'`).Scan(&at)
+			err = db.QueryRow(ctx, `SELECT coalesce(max(cursor_block), -1) FROM ampipe.tables WHERE table_name = $1`, table).Scan(&at)
 		}
 		switch {
 		case err != nil:

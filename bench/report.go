@@ -138,12 +138,16 @@ func (r *report) writeDelays(b *strings.Builder) {
 	if len(r.delays) == 0 {
 		return
 	}
-	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp to its commit in PostgreSQL.\n\n" +
-		"| blocks, one a second | median | demand | 99 % | demand | longest | |\n|--:|--:|--:|--:|--:|--:|---|\n")
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp, one a second, to its being heard of by the extractor, " +
+		"stored in the log, received by the sink, to the beginning of its transaction, and to its commit: median / 99 %.\n\n" +
+		"| sink | beside | heard | published | pulled | begun | committed | demand | |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n")
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }
 	for _, d := range r.delays {
-		fmt.Fprintf(b, "| %d | %s | ≤ %s | %s | ≤ %s | %s | %s |\n",
-			len(d.blocks), ms(d.at(0.5)), ms(d.median), ms(d.at(0.99)), ms(d.p99), ms(d.blocks[len(d.blocks)-1]), r.verdict(d.failed()))
+		fmt.Fprintf(b, "| %s | %s ", d.sink, d.beside)
+		for _, t := range d.hops {
+			fmt.Fprintf(b, "| %s / %s ", ms(t.at(0.5)), ms(t.at(0.99)))
+		}
+		fmt.Fprintf(b, "| ≤ %s / %s ms | %s |\n", ms(d.median), ms(d.p99), r.verdict(d.failed()))
 	}
 	b.WriteString("\n")
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -80,6 +82,7 @@ type sinkObserver struct {
 	pipeline, name string
 	meter          *progress.Meter
 	live           func(LiveBlocks)
+	logger         zerolog.Logger
 }
 
 func (w sinkObserver) OnApplied(c apply.Commit) {
@@ -89,8 +92,17 @@ func (w sinkObserver) OnApplied(c apply.Commit) {
 	if !c.Oldest.IsZero() {
 		w.meter.Behind(w.name, time.Since(c.Oldest))
 	}
+	committed := time.Now()
 	for _, mark := range c.Marks {
 		w.meter.Reached(w.name, mark.Number, mark.Seen)
+		if mark.Seen.IsZero() {
+			continue
+		}
+		// By how long after the extractor has heard of the block.
+		w.logger.Debug().Uint64("block", uint64(mark.Number)).Int64("heard_us", mark.Seen.UnixMicro()).
+			Dur("published_ms", mark.Stored.Sub(mark.Seen)).Dur("pulled_ms", mark.Pulled.Sub(mark.Seen)).
+			Dur("begun_ms", committed.Add(-c.Took).Sub(mark.Seen)).Dur("committed_ms", committed.Sub(mark.Seen)).
+			Msg("live block committed")
 	}
 	for _, step := range c.Live {
 		w.live(LiveBlocks{

@@ -242,7 +242,8 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		end()
 		watch.Wait()
 	}()
-	observer := sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live}
+	logger := s.logger.With().Str("sink", c.Name).Logger()
+	observer := sinkObserver{pipeline: s.config.Name, name: c.Name, meter: s.meter, live: s.options.Observer.Live, logger: logger}
 	loop := apply.Loop{
 		Writer: w, Table: table, Reports: history, Asked: history.ask,
 		Resize:    s.settings.writers[c.Name],
@@ -250,7 +251,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Backoff:   backoff(s.config),
 		Ended:     (&historyEnd{kv: s.state, log: s.log, sink: c.Name}).reached,
 		Observer:  observer,
-		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
+		Logger:    logger,
 	}
 	return s.unlessPaused(ctx, c.Name,
 		func(ctx context.Context) error {

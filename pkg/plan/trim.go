@@ -98,7 +98,7 @@ func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 	status := LogStatus{Bytes: log.Bytes, MaxBytes: uint64(log.MaxBytes), Entries: log.Messages}
 	for _, sink := range sinks {
 		unread := sink.Position.Unread() + sink.Live.Unread()
-		if !sink.Position.Exists || (follows && !sink.Live.Exists) {
+		if !sink.Position.Exists || (follows && !sink.Live.Exists && !sink.Report.Live.Started) {
 			unread = log.Messages
 		}
 		if status.Slowest == "" || unread > status.Unread {
@@ -120,17 +120,19 @@ func (t *trimStep) committed(ctx context.Context, log queue.LogState, sinks []Si
 		if !t.spec.Follows() {
 			continue
 		}
-		if !sink.Live.Exists {
-			return 0, 0, nil
-		}
-		live = min(live, sink.Live.AckFloor)
 		// What it has not reported yet stays: it would look as if it lacked what was
-		// trimmed, and an epoch would begin for nothing.
+		// trimmed, and an epoch would begin for nothing. The report is also what is known
+		// while there is no position: see [queue.Log.Consume].
 		switch mark := sink.Report.Live; {
 		case mark.Started && mark.Epoch == t.spec.Epoch:
 			live = min(live, mark.Seq)
+		case !sink.Live.Exists:
+			return 0, 0, nil
 		case mark.Started:
 			live = 0
+		}
+		if sink.Live.Exists {
+			live = min(live, sink.Live.AckFloor)
 		}
 	}
 	if !t.spec.Follows() {

@@ -227,7 +227,7 @@ func (r *run) pull(take context.Context, out chan<- *message) error {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		pauser.Resume()
-		one := &message{Message: *m, run: r}
+		one := &message{Message: *m, run: r, pulled: time.Now()}
 		r.stall.taken()
 		if m.Damaged == nil {
 			out <- one

@@ -11,6 +11,7 @@ import (
 type message struct {
 	queue.Message
 	run      *run
+	pulled   time.Time
 	answered bool
 	staged   bool // by the Writer: answered when that is committed
 }

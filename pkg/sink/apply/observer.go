@@ -28,6 +28,8 @@ type Commit struct {
 type Mark struct {
 	Number block.Number
 	Seen   time.Time // when the extractor first heard of its range; zero if unknown
+	Stored time.Time // when the log took it
+	Pulled time.Time // when it came to this process
 }
 
 // add counts an entry of the log, and a change made of it.
@@ -41,7 +43,9 @@ func (c *Commit) add(u unit) {
 		c.Oldest = u.message.Time
 	}
 	if u.change.Live && u.change.Closes() {
-		c.Marks = append(c.Marks, Mark{Number: u.change.Range.Last(), Seen: u.change.Seen})
+		c.Marks = append(c.Marks, Mark{
+			Number: u.change.Range.Last(), Seen: u.change.Seen, Stored: u.message.Time, Pulled: u.message.pulled,
+		})
 	}
 	if u.change.Live {
 		change := u.change
