@@ -33,6 +33,7 @@ type Meter struct {
 	overview  *Overview // nil: no planner of this process has reconciled yet
 	planned   bool      // history is known
 	extracts  bool      // this process reads from Amp
+	spans     func() (sent, lost uint64)
 	now       func() time.Time
 }
 
@@ -68,6 +69,13 @@ func (m *Meter) Planned(history block.Range, extracted block.Set) {
 	defer m.mu.Unlock()
 	m.planned, m.history = true, history
 	m.extracted.AddAll(extracted)
+}
+
+// CountSpans has the metrics say how many spans of traces were sent, and how many were lost.
+func (m *Meter) CountSpans(counts func() (sent, lost uint64)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spans = counts
 }
 
 // Published counts an entry that is in the log.
