@@ -27,6 +27,7 @@ var ofTheProgram = map[string][]string{
 	"net/http":  {"Handle", "HandleFunc", "DefaultServeMux", "DefaultTransport", "ListenAndServe"},
 
 	"runtime/debug":                                  {"SetGCPercent", "SetMemoryLimit", "SetMaxThreads", "SetMaxStack", "SetPanicOnFault"},
+	"go.opentelemetry.io/otel":                       {"*"},
 	"github.com/rs/zerolog":                          {"SetGlobalLevel", "DefaultContextLogger", "ErrorHandler", "TimeFieldFormat"},
 	"github.com/rs/zerolog/log":                      {"*"},
 	"github.com/prometheus/client_golang/prometheus": {"MustRegister", "Register", "DefaultRegisterer", "DefaultGatherer"},

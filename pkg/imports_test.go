@@ -36,13 +36,16 @@ var allowed = map[string][]string{
 	"amp":                            {"arrowguard", "block", "fault"},
 	"amp/amptest":                    {"amp", "block", "layout"},
 	"state":                          {"block"},
-	"queue":                          {"block", "deadletter", "entry", "fault", "state"},
+	"trace":                          {"entry"},
+	"trace/otlp":                     {},
+	"trace/otlp/otlptest":            {},
+	"queue":                          {"block", "deadletter", "entry", "fault", "state", "trace"},
 	"queue/queuetest":                {},
 	"plan":                           {"amp", "block", "config", "entry", "fault", "sqlcheck", "queue", "state"},
 	"sqlcheck":                       {"block", "fault"},
-	"extract":                        {"amp", "block", "entry", "fault", "pool", "sqlcheck", "queue", "state"},
+	"extract":                        {"amp", "block", "entry", "fault", "pool", "sqlcheck", "queue", "state", "trace"},
 	"sink":                           {"arrowfmt", "block", "config", "entry", "fault", "state"},
-	"sink/apply":                     {"sink", "arrowfmt", "block", "deadletter", "entry", "fault", "pool", "queue", "state"},
+	"sink/apply":                     {"sink", "arrowfmt", "block", "deadletter", "entry", "fault", "pool", "queue", "state", "trace"},
 	"sink/sinktest/memsink":          {"sink", "block", "fault", "layout"},
 	"sink/postgres":                  {"sink", "sink/postgres/pgcopy", "arrowfmt", "block", "config", "fault"},
 	"sink/postgres/pgcopy":           {"arrowfmt", "fault"},
@@ -62,7 +65,7 @@ var allowed = map[string][]string{
 	"page":                           {"progress", "status"},
 	"pipeline": {
 		"amp", "arrowfmt", "block", "config", "deadletter", "entry", "extract", "fault", "health", "ops", "page", "plan", "pool", "sqlcheck",
-		"progress", "queue", "sink", "sink/apply", "state", "status",
+		"progress", "queue", "sink", "sink/apply", "state", "status", "trace", "trace/otlp",
 	},
 }
 
@@ -83,6 +86,7 @@ var quarantine = map[string][]string{
 	"github.com/googleapis/":                      {},
 	"github.com/redis/":                           {"sink/redis", "sink/redis/cluster"},
 	"github.com/prometheus/":                      {"ops", "progress"},
+	"go.opentelemetry.io/":                        {"trace", "trace/otlp", "trace/otlp/otlptest"},
 	"github.com/goccy/go-yaml":                    {"config"},
 	"github.com/spf13/cobra":                      {},
 }

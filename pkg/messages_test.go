@@ -37,7 +37,7 @@ var speaks = regexp.MustCompile(`^call (errors\.New|fmt\.Errorf` +
 var assembles = regexp.MustCompile(`^call (fmt\.Sprintf|append|strings\.Join)$|^var errText$|^func partitionText$`)
 
 // testSupport are the packages that no command links.
-var testSupport = regexp.MustCompile(`/(amptest|guardtest|queuetest|sinktest|storagetest|memory|layout)/`)
+var testSupport = regexp.MustCompile(`/(amptest|guardtest|otlptest|queuetest|sinktest|storagetest|memory|layout)/`)
 
 // messages returns the texts of three words or more that the product's code says.
 func messages(t *testing.T) []message {

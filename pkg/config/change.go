@@ -75,6 +75,7 @@ func changes() []keyGroup {
 		{"log", Nothing, both, false, list("max_block_bytes")},
 		{"log", Nothing, read, false, list("compression entry_bytes")},
 		{"page", Nothing, plan, false, list("listen token")},
+		{"traces", Nothing, []Stage{Extractor, OfSink}, false, list("endpoint sample")},
 		{"postgres", TakesOver, write, false, list("on_bad_row finality partition_by indexes")},
 		{"postgres", Nothing, write, false, list("schema_evolution overwrite build_indexes")},
 		{"postgres", Nothing, write, true, list("writers")},

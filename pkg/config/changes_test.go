@@ -45,6 +45,8 @@ func takenBy(c config.Change) string {
 		return "SIGHUP"
 	}
 	switch fmt.Sprint(c.Stages) {
+	case "[extractor sink]":
+		return "a restart of extractors and sinks"
 	case "[planner]":
 		return "a restart of the planner"
 	case "[extractor]":
@@ -156,6 +158,8 @@ func differ(t *testing.T, v reflect.Value) {
 		v.SetInt(v.Int() + 7)
 	case v.CanUint():
 		v.SetUint(v.Uint() + 7)
+	case v.CanFloat():
+		v.SetFloat(v.Float() + 0.5)
 	case v.Kind() == reflect.String:
 		v.SetString(v.String() + "x")
 	case v.Kind() == reflect.Bool:

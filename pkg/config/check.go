@@ -76,6 +76,7 @@ func (d *document) check() {
 	p.NATS.check(top.under("nats"))
 	p.Log.check(top.under("log"))
 	p.Page.check(top.under("page"))
+	p.Traces.check(top.under("traces"))
 	if sinks := top.field("sinks"); len(p.Sinks) == 0 && !sinks.bad {
 		d.complain(sinks.at, "sinks is empty; give at least one destination, "+
 			"such as - { name: warehouse, postgres: { dsn: \"${DATABASE_URL}\", table: logs } }")
@@ -262,6 +263,29 @@ func (p *Page) check(s view) {
 	}
 	if f := s.field("listen"); err != nil {
 		s.complain(f.at, "%s must be an address such as 127.0.0.1:8088, or off, not %q", f.key, f.raw)
+	}
+}
+
+// check also takes the endpoint from the environment, unless the variables of OpenTelemetry say
+// that there are no traces.
+func (t *Traces) check(s view) {
+	f := s.field("endpoint")
+	switch {
+	case t.Endpoint == "off":
+		t.Endpoint = ""
+	case f.set:
+		u, err := url.Parse(t.Endpoint)
+		switch {
+		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
+			s.complain(f.at, "%s must be a URL such as http://localhost:4318, or off, not %q", f.key, f.raw)
+		case u.User != nil:
+			s.complain(f.at, "%s must hold no user or password; put what the collector asks for into OTEL_EXPORTER_OTLP_HEADERS", f.key)
+		}
+	case s.getenv("OTEL_SDK_DISABLED") == "true", s.getenv("OTEL_TRACES_EXPORTER") == "none":
+	case s.getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "":
+		t.Endpoint = s.getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+	case s.getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "":
+		t.Endpoint = strings.TrimRight(s.getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "/") + "/v1/traces"
 	}
 }
 

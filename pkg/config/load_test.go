@@ -45,6 +45,7 @@ func TestMinimalHasEveryDefault(t *testing.T) {
 		Extract: config.Extract{Workers: 4, GiveUpAfter: 30 * time.Minute},
 		Log:     config.Log{MaxBytes: 20 << 30, Replay: 72 * time.Hour, Compression: "s2", EntryBytes: 2 << 20, MaxBlockBytes: 64 << 20, DeadLetterBytes: 64 << 20},
 		Page:    config.Page{Listen: "127.0.0.1:8088"},
+		Traces:  config.Traces{Sample: 0.01},
 
 		LogLevel: "info",
 		Sinks: []config.Sink{{Name: "w", Postgres: &config.Postgres{
@@ -80,6 +81,7 @@ nats: { url: "nats://a:4222,nats://b:4222", creds: user.creds, tls: { ca: /ca.pe
 extract: { workers: "${WORKERS:-6}", attempts: 3, give_up_after: 2h }
 log: { max_bytes: 1.5GiB, replay: 7d, compression: zstd, entry_bytes: 512KiB, max_block_bytes: 128MiB }
 page: { listen: ":80" }
+traces: { endpoint: "http://collector:4318", sample: 0.5 }
 sinks:
   - name: warehouse
     postgres:
@@ -120,6 +122,7 @@ sinks:
 		Extract: config.Extract{Workers: 6, Attempts: 3, GiveUpAfter: 2 * time.Hour},
 		Log:     config.Log{MaxBytes: 3 << 29, Replay: 7 * 24 * time.Hour, Compression: "zstd", EntryBytes: 512 << 10, MaxBlockBytes: 128 << 20, DeadLetterBytes: 64 << 20},
 		Page:    config.Page{Listen: ":80"},
+		Traces:  config.Traces{Endpoint: "http://collector:4318", Sample: 0.5},
 
 		LogLevel: "warn",
 		Sinks: []config.Sink{

@@ -29,6 +29,7 @@ type Pipeline struct {
 	// LogLevel is the level of the process's log; the pipelines of a file share it.
 	LogLevel string `yaml:"log_level" default:"info" oneof:"trace,debug,info,warn,error"`
 	Page     Page   `yaml:"page" form:"short"`
+	Traces   Traces `yaml:"traces" form:"short"`
 	Sinks    []Sink `yaml:"sinks"`
 }
 
@@ -127,6 +128,14 @@ type Log struct {
 type Page struct {
 	Listen string `yaml:"listen" default:"127.0.0.1:8088"` // empty: there is none
 	Token  Secret `yaml:"token" file:"token_file"`         // signs in to its buttons; empty: it has none
+}
+
+// Traces is where the traces of entries are sent, as OpenTelemetry defines it.
+type Traces struct {
+	// URL of a collector that speaks OTLP over HTTP, the file's or that of OTEL_EXPORTER_OTLP_ENDPOINT or
+	// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; empty: none are made.
+	Endpoint string  `yaml:"endpoint"`
+	Sample   float64 `yaml:"sample" default:"0.01" range:"0,1"` // of the entries, those that the extractor begins a trace for
 }
 
 // Sink is one destination. Exactly one of the pointers is set.

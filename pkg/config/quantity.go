@@ -91,6 +91,8 @@ func set(v reflect.Value, tag reflect.StructTag, text, raw string) (wrong string
 	}
 	parse, what := parseNumber, " a whole number"
 	switch {
+	case v.Kind() == reflect.Float64:
+		return setFraction(v, text, raw)
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		parse, what = parseDuration, ""
 	case tag.Get("form") == "size":
@@ -127,6 +129,16 @@ func setWord(v reflect.Value, tag reflect.StructTag, words []string, text, raw s
 	default:
 		v.SetString(text)
 	}
+	return ""
+}
+
+// setFraction sets a number from 0 to 1.
+func setFraction(v reflect.Value, text, raw string) (wrong string) {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 0 && n <= 1) { // also what is no number
+		return fmt.Sprintf(" must be a number from 0 to 1, such as 0.01, not %q", raw)
+	}
+	v.SetFloat(n)
 	return ""
 }
 

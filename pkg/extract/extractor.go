@@ -25,6 +25,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 // Source is what an extractor needs of Amp; [amp.Client] is one.
@@ -56,6 +57,7 @@ type Extractor struct {
 	Grace      time.Duration // to finish the entry being written when Run is to end; default 10 s
 	NotYet     time.Duration // pause before asking again for blocks the server does not have; default 3 s
 	Observer   Observer      // nil: nobody watches
+	Tracer     *trace.Tracer // nil: entries are not traced
 	Logger     zerolog.Logger
 
 	versions *versions      // of Run

@@ -29,6 +29,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 	for msg, err := range h.x.Source.Fetch(ctx, h.query.Wrap(h.spec.BlockColumn, r)) {
 		over()
 		if err != nil {
+			h.trace.Failed(err)
 			return errors.Join(err, h.keepWhole(ctx, checked))
 		}
 		if !checked {
@@ -59,6 +60,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 
 // await reports that the server is waited for if that takes long, until over is called.
 func (h *partitionTask) await(what string, r block.Range) (over func()) {
+	h.trace.Reads()
 	shown := false
 	stop := fault.Watch(fault.Long, func(since time.Duration) {
 		shown = true
@@ -121,7 +123,9 @@ func (h *partitionTask) release() {
 func (h *partitionTask) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.trace.Cuts()
 	groups, err := h.cutter.Push(rec)
+	h.trace.Cut()
 	if err != nil {
 		return false, fault.Permanent(err) // about the rows: they will come again
 	}
@@ -132,7 +136,9 @@ func (h *partitionTask) append(ctx context.Context, rec arrow.RecordBatch) (clos
 func (h *partitionTask) close(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.trace.Cuts()
 	groups, err := h.cutter.Finish()
+	h.trace.Cut()
 	if err != nil {
 		return fault.Permanent(err)
 	}
@@ -146,7 +152,9 @@ func (h *partitionTask) keepWhole(ctx context.Context, checked bool) error {
 	if !checked || ctx.Err() != nil {
 		return nil
 	}
+	h.trace.Cuts()
 	groups, err := h.cutter.Flush()
+	h.trace.Cut()
 	if err != nil {
 		return fault.Permanent(err)
 	}

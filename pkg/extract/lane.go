@@ -59,7 +59,10 @@ func (x *Extractor) holdLive(ctx context.Context, spec state.Spec) (*lane, error
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{publisher: publisher{x: x, lane: queue.LiveLane, name: livePart}, spec: spec, query: query, holder: rand.Text()}
+	l := &lane{
+		publisher: publisher{x: x, lane: queue.LiveLane, name: livePart, trace: x.Tracer.Lane(queue.LiveLane, true)},
+		spec:      spec, query: query, holder: rand.Text(),
+	}
 	if l.encoder, err = entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit); err != nil {
 		return nil, fault.Permanent(err)
 	}

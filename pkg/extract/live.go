@@ -98,6 +98,7 @@ func (x *Extractor) whileEpoch(ctx context.Context, epoch uint64) (context.Conte
 // follow turns the events of the stream into entries, until max_block is reached
 // (nil) or something ends it.
 func (l *lane) follow(ctx, take context.Context) error {
+	defer l.trace.End()
 	defer l.release()
 	if l.done() {
 		return nil
@@ -186,6 +187,7 @@ func (l *lane) begun(r amp.Range) error {
 		return fault.Permanent(err)
 	}
 	l.cutter, l.open, l.seen = cutter, r, now()
+	l.trace.Reads()
 	if end := l.spec.MaxBlock; end != nil && *end < r.Numbers.End {
 		return cutter.Lower(*end) // the rest was not asked for
 	}
@@ -196,7 +198,9 @@ func (l *lane) rows(ctx context.Context, e amp.Rows) error {
 	if err := l.begun(e.Range); err != nil {
 		return err
 	}
+	l.trace.Cuts()
 	groups, err := l.cutter.Push(e.Record)
+	l.trace.Cut()
 	if err != nil {
 		return fault.Permanent(err)
 	}
@@ -230,7 +234,9 @@ func (l *lane) watermark(ctx context.Context, w amp.Watermark) error {
 	if err := l.begun(w.Range); err != nil {
 		return err
 	}
+	l.trace.Cuts()
 	groups, err := l.cutter.Finish()
+	l.trace.Cut()
 	if err != nil {
 		return fault.Permanent(err)
 	}

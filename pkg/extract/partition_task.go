@@ -61,7 +61,7 @@ func (x *Extractor) claim(ctx context.Context, id string) (*partitionTask, error
 		return nil, err
 	}
 	h := &partitionTask{
-		publisher: publisher{x: x, lane: part.Lane(), name: "partition " + part.ID()},
+		publisher: publisher{x: x, lane: part.Lane(), name: "partition " + part.ID(), trace: x.Tracer.Lane(part.Lane(), false)},
 		spec:      spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next),
 		holder: rand.Text(), began: time.Now(),
 	}

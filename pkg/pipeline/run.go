@@ -19,6 +19,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 // Options hold what a process adds to the configuration.
@@ -29,7 +30,12 @@ type Options struct {
 	Screen       *progress.Screen // for progress; nil: none
 	Listen       string           // address of metrics and health; empty: none
 	Observer     Observer         // told what a run does
-	Page         bool             // serve the page, unless the configuration turns it off
+
+	// Tracer makes the spans of entries, whatever the configuration says of traces; nil: that
+	// decides. Its sampler decides which entries are traced. It is the caller's to shut down.
+	Tracer trace.Provider
+
+	Page bool // serve the page, unless the configuration turns it off
 
 	Results bool // the summary has every partition
 	JSON    bool // and is of JSON, as far as it is about partitions
@@ -158,6 +164,7 @@ func refused(err error) error {
 // run is one pipeline, ready to start.
 type run struct {
 	*stages
+	untrace func()
 	beat    *heartbeat
 	source  *amp.Client
 	checked *plan.Checked
@@ -185,6 +192,9 @@ func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *pro
 		return nil, err
 	}
 	r.beat = r.startHeartbeat(roleRun, allStages(r.sinks)...)
+	if r.untrace, err = r.openTraces(ctx, "ampipe"); err != nil {
+		return nil, err
+	}
 	if p.NATS.Embedded != "" {
 		// A process that had some was killed with the server.
 		if err := r.tasks.Reclaim(ctx); err != nil {
@@ -227,6 +237,9 @@ func (r *run) close() {
 	}
 	if r.source != nil {
 		_ = r.source.Close() // nothing is in flight any more
+	}
+	if r.untrace != nil {
+		r.untrace()
 	}
 }
 

@@ -72,6 +72,11 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 	return runStage(ctx, p, roleExtractor, o, stageExtractor, nil, func(ctx context.Context, s *stages) error {
 		s.meter.Extracts()
+		untrace, err := s.openTraces(ctx, "ampipe-extractor")
+		if err != nil {
+			return err
+		}
+		defer untrace()
 		source, err := s.openSource(ctx)
 		if err != nil {
 			return err
@@ -95,6 +100,11 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 	}
 	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), nil, func(ctx context.Context, s *stages) (err error) {
 		s.meter.Applies(c.Name)
+		untrace, err := s.openTraces(ctx, "ampipe-sink-"+c.Name)
+		if err != nil {
+			return err
+		}
+		defer untrace()
 		spec, err := s.waitSpec(ctx, stageSink(c.Name))
 		if err != nil {
 			return err

@@ -23,6 +23,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/sqlcheck"
 	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 // stages are the stages of one pipeline, in this process or alone in it.
@@ -34,6 +35,7 @@ type stages struct {
 	state  *queue.State
 	meter  *progress.Meter
 	idle   *idleClock
+	tracer *trace.Tracer // nil: there are no traces
 
 	worker   string // names this process among those of a sink
 	options  Options
@@ -148,6 +150,7 @@ func (s *stages) extract(ctx context.Context, source *amp.Client, spec state.Spe
 		EntryBytes: s.config.Log.EntryBytes,
 		EntryLimit: s.conn.EntryLimit(),
 		Observer:   extractObserver{pipeline: s.config.Name, meter: s.meter, idle: s.idle, result: s.options.Observer.Partition},
+		Tracer:     s.tracer,
 		Logger:     s.logger,
 	}
 	return x.Run(ctx)
@@ -251,6 +254,7 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Backoff:   backoff(s.config),
 		Ended:     (&historyEnd{kv: s.state, log: s.log, sink: c.Name}).reached,
 		Observer:  observer,
+		Tracer:    s.tracer,
 		Logger:    logger,
 	}
 	return s.unlessPaused(ctx, c.Name,

@@ -26,6 +26,7 @@ func full() *progress.Meter {
 	m.Applied("warehouse", 5)
 	m.Committed("warehouse", 3, time.Second)
 	m.Refused("warehouse", 6)
+	m.CountSpans(func() (sent, lost uint64) { return 14, 15 })
 	m.SetDeadLetters("warehouse", 13)
 	m.Reached("warehouse", 11, time.Now())
 	m.Covered("warehouse", 6)

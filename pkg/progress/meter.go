@@ -36,6 +36,7 @@ type Meter struct {
 	overview  *Overview // nil: no planner of this process has reconciled yet
 	planned   bool      // history is known
 	extracts  bool      // this process reads from Amp
+	spans     func() (sent, lost uint64)
 	now       func() time.Time
 }
 
@@ -94,6 +95,13 @@ func (m *Meter) BeingRead() block.Set {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return block.NewSet(slices.Collect(maps.Values(m.reading))...)
+}
+
+// CountSpans has the metrics say how many spans of traces were sent, and how many were lost.
+func (m *Meter) CountSpans(counts func() (sent, lost uint64)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spans = counts
 }
 
 // Published counts an entry that is in the log.

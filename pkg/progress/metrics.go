@@ -17,7 +17,7 @@ func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 		descWaitingParts, descLongestWait, descCommits, descEntries, descLastCommit, descRefused, descLetters,
 		descEpoch, descPartitions, descFailedBlocks, descQueued, descHeld, descIdle,
 		descLogSize, descLogLimit, descLogEntries,
-		descState, descSink,
+		descState, descSink, descSpans,
 		descWanted, descMissing, descReplayBlocks, descReplayLeft, descReplayFailed, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
 	} {
 		ch <- d
@@ -37,6 +37,7 @@ var (
 	descSinkLatency = newDesc("ampipe_live_latency_seconds", "From the extractor's hearing of blocks to their commit.", "sink")
 	descSinkStopped = newDesc("ampipe_sink_stopped", "1 if the sink has stopped for good, because of an error.", "sink")
 	descFailed      = newDesc("ampipe_pipeline_failed", "1 if the pipeline has ended because of an error.")
+	descSpans       = newDesc("ampipe_spans_total", "Spans of traces that this process has sent, or lost.", "result")
 	descWaiting     = newDesc("ampipe_waiting", "Parts of the pipeline that wait for something.")
 )
 
@@ -69,6 +70,11 @@ func (m *Meter) Collect(ch chan<- prometheus.Metric) {
 	if m.extracts {
 		send.count(descLogRows, float64(m.rows))
 		send.count(descLogBytes, float64(m.bytes))
+	}
+	if m.spans != nil {
+		sent, lost := m.spans()
+		send.count(descSpans, float64(sent), "sent")
+		send.count(descSpans, float64(lost), "lost")
 	}
 	if m.planned {
 		send.gauge(descHistory, float64(m.history.Len()))

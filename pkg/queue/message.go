@@ -9,6 +9,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 // Message is an entry of the log on its way to a sink. It must be answered.
@@ -20,6 +21,7 @@ type Message struct {
 	ID        string    // that it was published with
 	Delivered int       // how often, this time included
 	Time      time.Time // when it was stored
+	Trace     string    // that it was published in, its [trace.Header]; empty: none
 
 	// Damaged is why the message is not an entry, and Entry therefore empty; nil: it
 	// is one, as far as its headers say. The error is permanent.
@@ -55,7 +57,7 @@ func (m *Message) Release() {
 
 func newMessage(c *Consumer, msg jetstream.Msg) (*Message, *reply) {
 	header := msg.Headers()
-	m := &Message{Lane: msg.Subject()[len(c.log.subject("")):], ID: header.Get(headerID)}
+	m := &Message{Lane: msg.Subject()[len(c.log.subject("")):], ID: header.Get(headerID), Trace: header.Get(trace.Header)}
 	meta, err := msg.Metadata()
 	if err == nil {
 		m.Seq, m.Delivered, m.Time = meta.Sequence.Stream, int(meta.NumDelivered), meta.Timestamp

@@ -14,6 +14,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 const (
@@ -31,7 +32,8 @@ const (
 
 // Publish appends a group to a lane, in one step, if the lane's last message is
 // the one with sequence after (0: the lane has none), and returns the sequence of
-// the last message of the group: the next call's after. id names the group; a
+// the last message of the group: the next call's after. ctx may carry the trace of the
+// group ([trace.Parent]). id names the group; a
 // repeated call with the same id, whose first answer was lost, is recognised
 // and returns the sequence again.
 //
@@ -40,7 +42,7 @@ const (
 // for a group that NATS cannot take. After any error but ErrFenced the call may
 // be repeated as it is.
 func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string, group []entry.Entry) (uint64, error) {
-	msgs, err := l.messages(lane, after, id, group)
+	msgs, err := l.messages(lane, after, id, trace.Parent(ctx), group)
 	if err != nil {
 		return 0, err
 	}
@@ -95,8 +97,8 @@ func (e *BlockTooLargeError) Error() string {
 		e.Block, Size(e.Bytes), e.Messages, Size(e.Limit), maxBatch, advice)
 }
 
-// messages makes the messages of a group.
-func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry) ([]*nats.Msg, error) {
+// messages makes the messages of a group. parent is the context of its trace, or empty.
+func (l *Log) messages(lane string, after uint64, id, parent string, group []entry.Entry) ([]*nats.Msg, error) {
 	if err := checkPath("lane", lane); err != nil {
 		return nil, err
 	}
@@ -108,6 +110,9 @@ func (l *Log) messages(lane string, after uint64, id string, group []entry.Entry
 	for i, e := range group {
 		header := nats.Header(e.Map())
 		header.Set(headerID, id)
+		if parent != "" {
+			header.Set(trace.Header, parent)
+		}
 		msgs[i] = &nats.Msg{Subject: l.subject(lane), Header: header, Data: e.Payload}
 		size += msgs[i].Size()
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 const keyReplay = "replay"
@@ -46,6 +47,7 @@ func (l *Log) Read(ctx context.Context, lane string, seq uint64) (*Message, erro
 	}
 	m := &Message{
 		Lane: lane, Seq: msg.Sequence, After: predecessor(msg.Header, msg.Sequence), ID: msg.Header.Get(headerID), Delivered: 1, Time: msg.Time,
+		Trace: msg.Header.Get(trace.Header),
 	}
 	if m.Entry, err = entry.Parse(msg.Header, msg.Data); err != nil {
 		m.Damaged = fault.Permanent(fmt.Errorf("message %d of lane %s is not an entry: %w", m.Seq, m.Lane, err))

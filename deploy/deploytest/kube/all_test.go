@@ -58,6 +58,7 @@ extractor: { autoscaling: { by: hpa } }
 sinks: { warehouse: { autoscaling: { by: hpa } }, cache: { autoscaling: { by: hpa } } }`),
 		"chart, other sinks": production(`
 pipeline:
+  traces: { endpoint: "http://collector.observe:4318" }
   sinks:
     - name: my-rows
       postgres: { table: logs }

@@ -37,12 +37,17 @@ func checkNetwork(t *testing.T, o *objects) {
 	if strings.Contains(o.name, "other sinks") {
 		outside["sink-my-rows"] = 6432 // as its values say
 	}
-	ports := []int32{443, 1602, 4222, 5432, 6379, 6432, 6222, 8222, 9090, 80}
+	collector := int32(0) // for traces, of extractors and sinks
+	if traces, has := o.pipeline(t)["traces"].(map[string]any); has {
+		collector = portOf(t, traces["endpoint"].(string))
+	}
+	ports := []int32{443, 1602, 4222, 4318, 5432, 6379, 6432, 6222, 8222, 9090, 80}
 	for _, w := range o.workloads() {
 		isNATS := w.container().Name == "nats"
 		for _, port := range ports {
 			// To the outside.
-			want := (!isNATS && port == outside[w.component()]) || (!o.hasNATS() && port == 4222)
+			want := (!isNATS && port == outside[w.component()]) || (!o.hasNATS() && port == 4222) ||
+				(!isNATS && w.component() != "planner" && port == collector)
 			if got := o.allows(t, peer{pod: &w}, peer{}, port); got != want {
 				t.Errorf("%s may reach port %d outside: %v", w.Name, port, got)
 			}

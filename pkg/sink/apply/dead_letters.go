@@ -70,6 +70,7 @@ func (w *worker) putAside(u unit, err error) error {
 		rest := r.rest()
 		begin := time.Now()
 		applied, refused := w.commit([]sink.Change{rest})
+		u.message.trace.Worked(w.step, w.work, 1, refused)
 		release(rest)
 		if refused == nil {
 			u.dead = len(r.rows)

@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 // Loop takes entries from the log, applies many of them in each transaction and
@@ -55,6 +56,7 @@ type Loop struct {
 	Backoff   fault.Backoff // of a transaction that fails
 	Allocator memory.Allocator
 	Observer  Observer
+	Tracer    *trace.Tracer // nil: nothing is traced
 	Logger    zerolog.Logger
 }
 
@@ -227,7 +229,7 @@ func (r *run) pull(take context.Context, out chan<- *message) error {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		pauser.Resume()
-		one := &message{Message: *m, run: r, pulled: time.Now()}
+		one := r.newMessage(*m)
 		r.stall.taken()
 		if m.Damaged == nil {
 			out <- one

@@ -114,10 +114,12 @@ func (a *prefetch) load(batch []*message) load {
 			continue
 		}
 		var c sink.Change
+		begin := m.trace.Decodes()
 		err := a.caught("decoding an entry", func() (err error) {
 			c, err = a.change(&m.Message)
 			return err
 		})
+		m.trace.Decoded(begin, err)
 		if damaged, ok := errors.AsType[*damagedError](err); ok {
 			if err = a.drop(m, damaged); err == nil && !a.live {
 				continue

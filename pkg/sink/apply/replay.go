@@ -29,7 +29,7 @@ type Requests interface {
 // sink: it removes them, and applies what the log has of them. What the log has no more,
 // the planner has read again.
 type Replayer struct {
-	Loop     Loop // Writer, Table, StageTime, Backoff, Allocator, Observer and Logger of the sink's; Observer hears of its waits
+	Loop     Loop // Writer, Table, StageTime, Backoff, Allocator, Observer, Tracer and Logger of the sink's; Observer hears of its waits
 	Requests Requests
 	Log      LaneReader
 	Letters  PastLetters   // nil: there are none
@@ -283,6 +283,7 @@ func (j *replay) read(ctx context.Context) error {
 	loop := j.Loop
 	loop.Source, loop.Ended = source, source.Ended
 	loop.Live, loop.Reports, loop.Asked = nil, nil, nil
+	loop.Tracer = loop.Tracer.Replaying()
 	loop.Writers, loop.Resize = 1, nil // in the order of the lanes
 	err = loop.Run(take)
 	if err == nil && ctx.Err() != nil {

@@ -42,7 +42,7 @@ type pending struct {
 
 // workStaged is the one worker of a Stager: it takes the loads of all lanes.
 func (r *run) workStaged(take, do context.Context, stager sink.Stager, in []*prefetch) error {
-	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser()}
+	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser(), step: "stage", work: r.Tracer.Work()}
 	g := &staged{worker: w, staging: stager.NewStaging()}
 	w.committer = g
 	type loaded struct {
@@ -168,6 +168,9 @@ func (g *staged) commitStaged() error {
 		}
 		return applied, err
 	})
+	for _, m := range g.messages {
+		m.trace.Worked("commit", g.work, len(g.messages), err)
+	}
 	if err != nil {
 		g.discard()
 		if errors.Is(err, sink.ErrRestage) || errors.Is(err, errStopped) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/trace"
 )
 
 // worker applies loads, one transaction after the other.
@@ -19,6 +20,9 @@ type worker struct {
 	committer committer
 
 	lane liveLane // see takeBack
+
+	step string      // what the committer does with changes, in traces
+	work *trace.Work // the call of the Writer that runs, or the last
 
 	failure   error     // the first
 	bisection bisection // of what is hopeless, from the first failure on
@@ -67,7 +71,7 @@ const early = time.Second
 // after any other failure it returns to the log what comes. The error is the first. When
 // leave is closed it ends after the load that it applies: there are fewer workers now.
 func (r *run) work(take, do context.Context, in *prefetch, leave <-chan struct{}) error {
-	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser(), stalls: []*stall{r.stall}}
+	w := &worker{run: r, take: take, do: do, pauser: r.status.pauser(), stalls: []*stall{r.stall}, step: "transaction", work: r.Tracer.Work()}
 	w.committer = direct{w}
 	for {
 		select {
@@ -150,6 +154,9 @@ func (w *worker) apply(units []unit, i *bisection) error {
 	}
 	begin := time.Now()
 	applied, err := w.commit(changes)
+	for _, u := range units {
+		u.message.trace.Worked(w.step, w.work, len(units), err)
+	}
 	if err != nil {
 		if fault.Of(err) == fault.ClassPermanent || errors.Is(err, sink.ErrGap) {
 			return w.bisect(units, err, i)
@@ -178,6 +185,7 @@ func (w *worker) commit(changes []sink.Change) (sink.Applied, error) {
 
 // retry repeats a call of the Writer by the class of its errors; see commit.
 func (w *worker) retry(call func(context.Context) (sink.Applied, error)) (sink.Applied, error) {
+	w.work.Begin()
 	for retrier := (fault.Retrier{Backoff: w.Backoff}); ; {
 		applied, err := w.attempt(call)
 		if err == nil {
@@ -203,6 +211,7 @@ func (w *worker) retry(call func(context.Context) (sink.Applied, error)) (sink.A
 			return sink.Applied{}, errors.Unwrap(end) // not permanent, so that no change is looked for that is to blame
 		}
 		w.pauser.Pause(err)
+		w.work.Failed(err)
 		if fault.Sleep(w.take, pause) != nil {
 			return sink.Applied{}, errStopped
 		}
