@@ -12,6 +12,9 @@ type scale struct {
 	memory      [2]int // the two loads whose peaks are compared
 	memoryTurns int
 
+	indexed    int // of a load with secondary indexes
+	indexTurns int
+
 	followed int // blocks of a live chain, one a second
 }
 
@@ -21,16 +24,16 @@ const rowsPerBlock = 200
 var (
 	full = scale{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
-		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, followed: 120,
+		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, indexed: 2_000_000, indexTurns: 3, followed: 120,
 	}
 	smoke = scale{
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
-		memory: [2]int{20_000, 40_000}, memoryTurns: 1, followed: 3,
+		memory: [2]int{20_000, 40_000}, memoryTurns: 1, indexed: 40_000, indexTurns: 1, followed: 3,
 	}
 )
 
 // most returns how many rows the source has to have.
-func (s scale) most() int { return max(s.rows, s.live, s.memory[1]) }
+func (s scale) most() int { return max(s.rows, s.live, s.memory[1], s.indexed) }
 
 // wants reports whether a measurement was asked for.
 func (o options) wants(name string) bool {
