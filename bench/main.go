@@ -26,6 +26,7 @@ type options struct {
 	profile string // folder for CPU profiles; empty: none
 	commit  string
 	only    string
+	rows    int // of each load of indexes; 0: as many as the scale has
 	smoke   bool
 }
 
@@ -40,6 +41,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "`folder` for CPU profiles of what runs in this process")
 	flag.StringVar(&o.commit, "commit", "unknown", "revision of the source, for the report")
 	flag.StringVar(&o.only, "only", "", "`regexp` of the measurements to take (default: all)")
+	flag.IntVar(&o.rows, "rows", 0, "`rows` of each load of -only indexes (default: 2,000,000)")
 	flag.BoolVar(&o.smoke, "smoke", false, "small sizes: see that everything runs, judge no ratio")
 	flag.Parse()
 
@@ -58,6 +60,9 @@ func run(ctx context.Context, o options) (err error) {
 	s := full
 	if o.smoke {
 		s = smoke
+	}
+	if o.rows > 0 {
+		s.indexed = o.rows
 	}
 	e, err := openEnv(ctx, o, s)
 	if err != nil {
@@ -100,6 +105,7 @@ var measurements = []measurement{
 	{"flight", measureFlight},
 	{"replay", measureReplay},
 	{"executemany", measureExecutemany},
+	{"indexes", measureIndexes},
 	{"verify", measureVerify},
 	{"memory", measureMemory},
 	{"redis hash", measureHashes},

@@ -14,6 +14,9 @@ type scale struct {
 
 	partitions [2]int // the two loads whose cost for a partition is compared
 
+	indexed    int // of a load with secondary indexes
+	indexTurns int
+
 	followed int // blocks of a live chain, one a second
 
 	slowBlocks int // that a slow source has and that are loaded
@@ -26,18 +29,20 @@ const rowsPerBlock = 200
 var (
 	full = scale{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
-		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, partitions: [2]int{10_000, 100_000}, followed: 120,
+		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, partitions: [2]int{10_000, 100_000},
+		indexed: 2_000_000, indexTurns: 3, followed: 120,
 		slowBlocks: 1000, slowSteps: 5,
 	}
 	smoke = scale{
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
-		memory: [2]int{20_000, 40_000}, memoryTurns: 1, partitions: [2]int{200, 400}, followed: 3,
+		memory: [2]int{20_000, 40_000}, memoryTurns: 1, partitions: [2]int{200, 400},
+		indexed: 40_000, indexTurns: 1, followed: 3,
 		slowBlocks: 20, slowSteps: 2,
 	}
 )
 
 // most returns how many rows the source has to have.
-func (s scale) most() int { return max(s.rows, s.live, s.memory[1]) }
+func (s scale) most() int { return max(s.rows, s.live, s.memory[1], s.indexed) }
 
 // wants reports whether a measurement was asked for.
 func (o options) wants(name string) bool {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	indexingEvery = 2 * time.Second // between two looks whether the history is loaded
+	indexingEvery = 5 * time.Second // between two looks whether the history is loaded, at most
 	indexingPause = time.Minute     // the longest after indexes could not be built
 	indexingLook  = 5 * time.Second // for a destination to say what it lacks
 )
@@ -53,8 +53,11 @@ func newIndexing(ctx context.Context, h *historyMonitor, c config.Sink, w sink.W
 func (x *indexing) run(ctx context.Context) {
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: indexingEvery, Max: indexingPause}}
 	for x.wait && !x.loaded(ctx) {
-		if fault.Sleep(ctx, indexingEvery) != nil {
+		select {
+		case <-ctx.Done():
 			return
+		case <-x.reported:
+		case <-time.After(indexingEvery): // of what was given up there is no report
 		}
 	}
 	told := ""
@@ -119,11 +122,7 @@ func (h *historyMonitor) setIndexing(is *state.Indexing) {
 	same := reflect.DeepEqual(h.indexing, is)
 	h.indexing = is
 	h.mu.Unlock()
-	if same {
-		return
-	}
-	select {
-	case h.ask <- struct{}{}:
-	default:
+	if !same {
+		signal(h.ask)
 	}
 }

@@ -78,6 +78,8 @@ type historyMonitor struct {
 	read time.Time     // spec last
 	ask  chan struct{} // holds a token when the sink is to report, though nothing has changed
 
+	reported chan struct{} // holds a token when a report has been made
+
 	rejoiner *apply.Rejoiner
 
 	mu       sync.Mutex
@@ -87,7 +89,7 @@ type historyMonitor struct {
 
 func newHistoryMonitor(s *stages, sink string) *historyMonitor {
 	s.meter.Unready(stageSink(sink), notRead)
-	return &historyMonitor{stages: s, sink: sink, ask: make(chan struct{}, 1), rejoiner: apply.NewRejoiner(sink, s.log)}
+	return &historyMonitor{stages: s, sink: sink, ask: make(chan struct{}, 1), reported: make(chan struct{}, 1), rejoiner: apply.NewRejoiner(sink, s.log)}
 }
 
 // watchPlan asks the sink to report when the plan is written, until ctx ends: a planner that
@@ -98,14 +100,19 @@ func (h *historyMonitor) watchPlan(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := h.state.WatchSpec(ctx, func(spec state.Spec, _ uint64) error { // update reports that NATS is away
 			retrier.Progress()
-			select {
-			case h.ask <- struct{}{}:
-			default:
-			}
+			signal(h.ask)
 			return h.rejoiner.Follow(ctx, spec)
 		})
 		pause, _ := retrier.Pause(fault.Again(err)) // never ends
 		_ = fault.Sleep(ctx, pause)                 // its end is seen above
+	}
+}
+
+// signal leaves a token, unless there is one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -118,6 +125,7 @@ func (h *historyMonitor) PutReport(ctx context.Context, r state.SinkReport) erro
 	r.Indexing = h.indexing
 	h.report = r
 	h.mu.Unlock()
+	signal(h.reported)
 	return h.state.PutReport(ctx, r)
 }
 

@@ -31,6 +31,19 @@ var (
 	upserts = Setup{Mode: config.Upsert, Key: []string{"key"}}
 )
 
+// unpruned forgets, for changes of a kind, what was pruned.
+func unpruned(of func(*sink.CommitState, sink.Change) bool) func(*sink.CommitState, sink.Change, int) (sink.Step, error) {
+	return func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
+		pruned := l.Pruned
+		if of(l, c) {
+			l.Pruned = 0
+		}
+		step, err := l.Take(c, column)
+		l.Pruned = pruned
+		return step, err
+	}
+}
+
 // mutants are mistakes that are easily made.
 var mutants = []mutant{
 	{name: "ignores coverage", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
@@ -110,6 +123,12 @@ var mutants = []mutant{
 		}
 		return step, err
 	}},
+	{name: "takes pruned blocks back in a reorg", take: unpruned(func(_ *sink.CommitState, c sink.Change) bool { return c.Kind == entry.Invalidate && c.Rejoin == nil })},
+	{name: "takes pruned blocks back when it rejoins", take: unpruned(func(_ *sink.CommitState, c sink.Change) bool { return c.Rejoin != nil })},
+	{name: "takes pruned blocks back in a new epoch", take: unpruned(func(l *sink.CommitState, c sink.Change) bool {
+		return c.Live && c.Rejoin == nil && l.Live.Started && c.Epoch > l.Live.Epoch
+	})},
+	{name: "removes pruned blocks", take: unpruned(func(_ *sink.CommitState, c sink.Change) bool { return c.Kind == sink.Remove })},
 	{name: "keeps the cursor in a reorg", take: func(l *sink.CommitState, c sink.Change, column int) (sink.Step, error) {
 		live := l.Live
 		step, err := l.Take(c, column)
