@@ -39,6 +39,7 @@ type Options struct {
 	Deep        bool // Verify: also search for rows that are of no block
 	Repair      bool // Verify: have blocks that differ loaded again
 	DryRun      bool // with Repair: only say what would be done
+	Wait        bool // with Repair: wait for blocks that a reorg may still replace, and repair them, too
 	Columns     int  // of the terminal that Out is; 0: it is none, and lines may be of any length
 
 	// Reload has configurations that were read again: a run takes of them what may change
