@@ -240,7 +240,7 @@ func (d *daySite) steered() {
 func (d *daySite) looked() {
 	d.Helper()
 	d.says(ops.ExitDone, "blocks: live; everything loaded … logs: live; everything loaded … warehouse  live", "status")
-	d.says(ops.ExitDone, "blocks    0.0 … failed: … done … logs  ", "results")
+	d.says(ops.ExitDone, "blocks    0.0 … failed  … done … logs  ", "results")
 	d.until("health readyz --address " + d.listen) // a sink looks once in a while what its history lacks
 	d.says(ops.ExitDone, "", "health livez --address "+d.listen)
 	d.says(ops.ExitIncomplete, "about safety", "doctor")

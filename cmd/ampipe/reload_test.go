@@ -189,7 +189,7 @@ func TestAClosedTerminalEndsTheProcess(t *testing.T) {
 // is loaded.
 func TestReloadOfPostgresWriters(t *testing.T) {
 	t.Parallel()
-	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t, "--blocks", "3000"), vars: map[string]string{}}
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t, "--blocks", "8000"), vars: map[string]string{}}
 	pg := newWarehouse(s)
 	write := func(writers, blocks int) {
 		s.configure(fmt.Sprintf(`pipeline: logs
@@ -205,11 +205,20 @@ sinks: [ { name: pg, postgres: { dsn: "$URL", table: logs, writers: %d } } ]
 	if code, out := s.command(firstMinute, "", "run"); code != ops.ExitDone { // it makes the table
 		t.Fatalf("run: exit code %d\n%s", code, out)
 	}
-	pg.run("BEGIN; LOCK TABLE public.logs IN SHARE MODE") // nobody can write
-	write(1, 3000)
+	// Each transaction takes a while, and later waits where it writes until it is let go.
+	pg.run(`CREATE FUNCTION public.waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM pg_sleep(0.3); PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$;
+		CREATE TRIGGER waits BEFORE INSERT ON public.logs FOR EACH STATEMENT EXECUTE FUNCTION public.waits()`)
+	write(1, 8000)
 	c, out := s.runs()
+	for limit := time.Now().Add(firstMinute); pg.numbers("SELECT count(*) FROM public.logs WHERE block_num >= 20")[0] == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("nothing is loaded\n%s", out.String())
+		}
+	}
+	pg.run("SELECT pg_advisory_lock(4711)")
 	waiting := func() int64 {
-		return pg.numbers("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")[0]
+		return pg.numbers("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted")[0]
 	}
 	most := func(want int64) {
 		t.Helper()
@@ -226,7 +235,7 @@ sinks: [ { name: pg, postgres: { dsn: "$URL", table: logs, writers: %d } } ]
 	}
 	hangUp := func(writers int, says string) {
 		t.Helper()
-		write(writers, 3000)
+		write(writers, 8000)
 		if err := c.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +245,7 @@ sinks: [ { name: pg, postgres: { dsn: "$URL", table: logs, writers: %d } } ]
 	hangUp(3, `"from":"1","to":"3"`)
 	most(3)
 	hangUp(2, `"from":"3","to":"2"`)
-	pg.run("COMMIT")
+	pg.run("SELECT pg_advisory_unlock(4711)")
 	_ = c.Wait() // the exit code says it
 	if c.ProcessState.ExitCode() != ops.ExitDone {
 		t.Errorf("exit code %d\n%s", c.ProcessState.ExitCode(), out.String())
