@@ -249,7 +249,7 @@ func (d *daySite) looked() {
 	d.says(ops.ExitDone, "small files of ", "compact")
 	d.says(ops.ExitDone, "would be removed", "vacuum --dry-run")
 	d.says(ops.ExitDone, "removed", "vacuum")
-	d.says(ops.ExitDone, "warehouse: … lake: … cache: … are equal in source and destination", "verify")
+	d.says(ops.ExitDone, "blocks: warehouse: … blocks: lake: … logs: cache: … are equal in source and destination", "verify")
 }
 
 // ended stops the pipelines and lets go what NATS has of them.
