@@ -241,7 +241,7 @@ func (d *daySite) steered() {
 func (d *daySite) looked() {
 	d.Helper()
 	d.says(ops.ExitDone, "blocks: live; everything loaded … logs: live; everything loaded … warehouse  live", "status")
-	d.says(ops.ExitDone, "blocks    0.0 … failed: … done … logs  ", "results")
+	d.says(ops.ExitDone, "blocks    0.0 … failed  … done … logs  ", "results")
 	d.until("health readyz --address " + d.listen) // a sink looks once in a while what its history lacks
 	d.says(ops.ExitDone, "", "health livez --address "+d.listen)
 	d.says(ops.ExitIncomplete, "about safety", "doctor")
@@ -250,7 +250,7 @@ func (d *daySite) looked() {
 	d.says(ops.ExitDone, "small files of ", "compact")
 	d.says(ops.ExitDone, "would be removed", "vacuum --dry-run")
 	d.says(ops.ExitDone, "removed", "vacuum")
-	d.says(ops.ExitDone, "warehouse: … lake: … cache: … are equal in source and destination", "verify")
+	d.says(ops.ExitDone, "blocks: warehouse: … blocks: lake: … logs: cache: … are equal in source and destination", "verify")
 }
 
 // ended stops the pipelines and lets go what NATS has of them.

@@ -40,6 +40,7 @@ func forEach(
 		if err != nil {
 			return err
 		}
+		options.Several = len(pipelines) > 1
 		var errs []error
 		for _, p := range pipelines {
 			for _, err := range ops.Split(do(c.Context(), p, options)) {

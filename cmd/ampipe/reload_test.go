@@ -70,23 +70,30 @@ func (p *printed) waits(texts ...string) {
 	}
 }
 
+// runs starts ampipe run, which is killed when the test ends.
+func (s *site) runs() (*exec.Cmd, *printed) {
+	s.Helper()
+	c := exec.Command(executable(s.T), "run", "--log-format", "json")
+	c.Dir, c.Env = s.dir, append(os.Environ(), runsCommand+"=1")
+	out := &printed{T: s.T}
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		_ = c.Process.Kill() // it may have ended
+		_ = c.Wait()
+	})
+	return c, out
+}
+
 // TestReload changes the configuration of a process that follows the chain.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t, "--live", "--block-time", "300ms"), vars: map[string]string{}}
 	s.redisServer()
 	s.reloadTo("2", "1", "info", "")
-	c := exec.Command(executable(t), "run", "--log-format", "json")
-	c.Dir, c.Env = s.dir, append(os.Environ(), runsCommand+"=1")
-	out := &printed{T: t}
-	c.Stdout, c.Stderr = out, out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill() // it may have ended
-		_ = c.Wait()
-	})
+	c, out := s.runs()
 	hangUp := func() {
 		t.Helper()
 		if err := c.Process.Signal(syscall.SIGHUP); err != nil {
@@ -175,5 +182,75 @@ func TestAClosedTerminalEndsTheProcess(t *testing.T) {
 	_ = c.Wait() // the exit code says it
 	if c.ProcessState.ExitCode() != ops.ExitInterrupted {
 		t.Errorf("exit code %d", c.ProcessState.ExitCode())
+	}
+}
+
+// TestReloadOfPostgresWriters has more transactions write to a table, and one again, while it
+// is loaded.
+func TestReloadOfPostgresWriters(t *testing.T) {
+	t.Parallel()
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t, "--blocks", "8000"), vars: map[string]string{}}
+	pg := newWarehouse(s)
+	write := func(writers, blocks int) {
+		s.configure(fmt.Sprintf(`pipeline: logs
+source: { amp: $AMP, query: "SELECT block_num, log_index, address FROM eth.logs" }
+range: { max_block: %d, partition_size: 20 }
+nats: { embedded: ./nats }
+extract: { workers: 4 }
+log: { max_bytes: 64MiB }
+sinks: [ { name: pg, postgres: { dsn: "$URL", table: logs, writers: %d } } ]
+`, blocks, writers))
+	}
+	write(1, 20)
+	if code, out := s.command(firstMinute, "", "run"); code != ops.ExitDone { // it makes the table
+		t.Fatalf("run: exit code %d\n%s", code, out)
+	}
+	// Each transaction takes a while, and later waits where it writes until it is let go.
+	pg.run(`CREATE FUNCTION public.waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM pg_sleep(0.3); PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$;
+		CREATE TRIGGER waits BEFORE INSERT ON public.logs FOR EACH STATEMENT EXECUTE FUNCTION public.waits()`)
+	write(1, 8000)
+	c, out := s.runs()
+	for limit := time.Now().Add(firstMinute); pg.numbers("SELECT count(*) FROM public.logs WHERE block_num >= 20")[0] == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("nothing is loaded\n%s", out.String())
+		}
+	}
+	pg.run("SELECT pg_advisory_lock(4711)")
+	waiting := func() int64 {
+		return pg.numbers("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted")[0]
+	}
+	most := func(want int64) {
+		t.Helper()
+		seen := int64(0)
+		for limit := time.Now().Add(firstMinute); seen < want; time.Sleep(20 * time.Millisecond) {
+			seen = max(seen, waiting())
+			if time.Now().After(limit) {
+				t.Fatalf("at most %d transactions write, want %d\n%s", seen, want, out.String())
+			}
+		}
+		if seen > want {
+			t.Errorf("%d transactions write, want %d", seen, want)
+		}
+	}
+	hangUp := func(writers int, says string) {
+		t.Helper()
+		write(writers, 8000)
+		if err := c.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		out.waits(`"key":"sinks.pg.postgres.writers",` + says)
+	}
+	most(1)
+	hangUp(3, `"from":"1","to":"3"`)
+	most(3)
+	hangUp(2, `"from":"3","to":"2"`)
+	pg.run("SELECT pg_advisory_unlock(4711)")
+	_ = c.Wait() // the exit code says it
+	if c.ProcessState.ExitCode() != ops.ExitDone {
+		t.Errorf("exit code %d\n%s", c.ProcessState.ExitCode(), out.String())
+	}
+	if code, text, _ := ampipe(t, s.dir, "verify"); code != ops.ExitDone || !strings.Contains(text, "equal in source and destination") {
+		t.Errorf("verify: exit code %d\n%s", code, text)
 	}
 }

@@ -215,12 +215,38 @@ func TestRepair(t *testing.T) {
 	s.compared(ops.ExitDone)
 }
 
+// TestRepairAtTheHead leaves a block that a reorg may still replace, and says when it can be
+// repaired; it repairs it if it may wait for that.
+func TestRepairAtTheHead(t *testing.T) {
+	t.Parallel()
+	s := &site{T: t, dir: t.TempDir(), amp: ampServer(t, "--live", "--block-time", "300ms"), vars: map[string]string{}}
+	pg := newWarehouse(s)
+	s.configure(`pipeline: logs
+source: { amp: $AMP, query: "SELECT block_num, log_index, address FROM eth.logs" }
+range: { reorg_buffer: 60 }
+nats: { embedded: ./nats }
+log: { max_bytes: 64MiB }
+sinks: [ { name: pg, postgres: { dsn: "$URL", table: logs } } ]
+`)
+	s.start("run")
+	s.overview("live", func(o status.Overview) bool { return strings.HasPrefix(o.Sentence, "live; everything loaded; ") })
+	pg.run(`UPDATE public.logs SET address = '\x00' WHERE block_num = (SELECT max(block_num) FROM public.logs)`)
+	v := s.compared(ops.ExitIncomplete, "--repair")["pg"]
+	if r := v.Repair; v.Differing != 1 || r == nil || r.Outcome != "left" || len(r.Left) != 1 || !strings.HasPrefix(r.Left[0].Reason, "a reorg may still replace blocks from ") {
+		t.Fatalf("%+v, %+v", v, r)
+	}
+	v = s.compared(ops.ExitDone, "--repair", "--wait")["pg"]
+	if r := v.Repair; v.Result != "equal" || r == nil || r.Outcome != "repaired" || r.Equal != 1 || len(r.Left) != 0 {
+		t.Errorf("%+v, %+v", v, r)
+	}
+}
+
 // TestRepairOfWhatDoesNotRun leaves what is to be done to the next run.
 func TestRepairOfWhatDoesNotRun(t *testing.T) {
 	t.Parallel()
 	s, pg, client := ofThree(t, ended)
 	code, out := s.command(firstMinute, "", "verify", "--dry-run")
-	if code != ops.ExitConfig || lineWith(out, "--dry-run goes with --repair") == "" {
+	if code != ops.ExitConfig || lineWith(out, "--dry-run and --wait go with --repair") == "" {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	code, out = s.command(firstMinute, "", "run")

@@ -12,9 +12,9 @@ import (
 )
 
 func verifyCommand(flags *cli.Flags) *cobra.Command {
-	var deep, asJSON, repair, dryRun bool
+	var deep, asJSON, repair, dryRun, wait bool
 	compare := forEach(flags, func(ctx context.Context, p *config.Pipeline, o pipeline.Options) error {
-		o.Deep, o.JSON, o.Repair, o.DryRun = deep, asJSON, repair, dryRun
+		o.Deep, o.JSON, o.Repair, o.DryRun, o.Wait = deep, asJSON, repair, dryRun, wait
 		return pipeline.Verify(ctx, p, o)
 	})
 	c := &cobra.Command{
@@ -29,7 +29,9 @@ compared; the exit code is 1 then.
 
 --repair removes exactly the blocks that differ from their destination and loads them
 again, as ampipe replay does, waits for them and compares them again. Other blocks and
-other destinations are not touched, and the live chain is followed meanwhile. Where
+other destinations are not touched, and the live chain is followed meanwhile. Blocks
+that a reorg may still replace are left, and named; --wait waits until the chain has
+passed them (reorg_buffer), and repairs them, too. Where
 processes have users of their own in NATS it needs the planner's.
 
 In Redis it finds the rows of a block by the index that ampipe keeps. --deep also
@@ -37,8 +39,8 @@ scans the keys, for rows that are in no index. Other destinations have none: the
 verify reads every row of these blocks from the table itself, also without --deep.`,
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
-			if dryRun && !repair {
-				return ops.Config(pipeline.ErrDryRunAlone)
+			if (dryRun || wait) && !repair {
+				return ops.Config(pipeline.ErrRepairAlone)
 			}
 			return compare(c, names)
 		},
@@ -46,6 +48,7 @@ verify reads every row of these blocks from the table itself, also without --dee
 	c.Flags().BoolVar(&deep, "deep", false, "also scan Redis for rows that are in no index")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each sink, in a line (docs/verify.md)")
 	c.Flags().BoolVar(&repair, "repair", false, "load exactly the blocks again that differ")
+	c.Flags().BoolVar(&wait, "wait", false, "with --repair: wait until no reorg may replace what differs, and repair all of it")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "with --repair: only say what would be done")
 	return c
 }

@@ -70,6 +70,7 @@ func (c *sinkCommand) flags(name, kind string) *flag.FlagSet {
 	flags.BoolVar(&c.verify.JSON, "json", false, "doctor, verify: print JSON (docs/doctor.md, docs/verify.md)")
 	flags.BoolVar(&c.verify.Deep, "deep", false, "verify: also search for rows that are of no block")
 	flags.BoolVar(&c.verify.Repair, "repair", false, "verify: load exactly the blocks again that differ")
+	flags.BoolVar(&c.verify.Wait, "wait", false, "verify --repair: wait until no reorg may replace what differs, and repair all of it")
 	flags.BoolVar(&c.verify.DryRun, "dry-run", false, "verify --repair: only say what would be done")
 	return flags
 }
@@ -91,8 +92,8 @@ func (c *sinkCommand) parse(flags *flag.FlagSet, args []string) error {
 		err = fmt.Errorf("%q is not one of run, check, doctor, verify", c.verb)
 	case len(more) > 0:
 		err = fmt.Errorf("%s takes no %q", c.verb, more[0])
-	case c.verify.DryRun && !c.verify.Repair:
-		err = ErrDryRunAlone
+	case (c.verify.DryRun || c.verify.Wait) && !c.verify.Repair:
+		err = ErrRepairAlone
 	}
 	if err != nil {
 		say(flags.Output(), "%v", err)
@@ -101,8 +102,8 @@ func (c *sinkCommand) parse(flags *flag.FlagSet, args []string) error {
 	return err
 }
 
-// ErrDryRunAlone refuses a command line of verify.
-var ErrDryRunAlone = errors.New("--dry-run goes with --repair: it says what would be loaded again")
+// ErrRepairAlone refuses a command line of verify.
+var ErrRepairAlone = errors.New("--dry-run and --wait go with --repair")
 
 func (c *sinkCommand) run(ctx context.Context, d sink.Destination) error {
 	terminal := ops.IsTerminal(os.Stderr)

@@ -128,7 +128,7 @@ func TestTheCommandLineOfADestination(t *testing.T) {
 	for line, want := range map[string]string{
 		"fly":                   `"fly" is not one of run, check, doctor, verify`,
 		"verify more":           `verify takes no "more"`,
-		"verify --dry-run":      "--dry-run goes with --repair",
+		"verify --dry-run":      "--dry-run and --wait go with --repair",
 		"verify --config none":  "none",
 		"--config none verify":  "none",
 		"--config none":         "none",

@@ -85,7 +85,7 @@ func eachMaintained(ctx context.Context, p *config.Pipeline, o Options, do func(
 	for _, t := range tables {
 		err := t.writer.OpenStored(ctx, tableFor(p, t.sink, checked))
 		if err == nil {
-			err = do(t.sink.Name, t.writer)
+			err = do(o.sinkOf(p.Name, t.sink.Name), t.writer)
 		}
 		if err = errors.Join(err, t.writer.Close()); err != nil {
 			return fmt.Errorf("sink %q: %w", t.sink.Name, err)

@@ -79,7 +79,7 @@ func (v *verification) repairAll(ctx context.Context, w *withoutLetters) error {
 		if err != nil {
 			return fmt.Errorf("read how far the destination is: %w", err)
 		}
-		blocks, left := v.repairable(holds)
+		blocks, early, left := v.repairable(holds)
 		fresh, still := without(blocks, done), without(blocks, fromAmp)
 		var request state.Replay
 		switch {
@@ -90,8 +90,18 @@ func (v *verification) repairAll(ctx context.Context, w *withoutLetters) error {
 			request.FromLog = block.Set{}
 			fromAmp.AddAll(request.Blocks)
 		default:
-			v.sayRepaired(done, blocks, left)
-			return nil
+			again, err := v.awaitFinal(ctx, w, early)
+			if err != nil {
+				return err
+			}
+			if !again {
+				v.sayRepaired(done, blocks, left)
+				return nil
+			}
+			if err := v.compareAll(ctx, w, early); err != nil {
+				return err
+			}
+			continue
 		}
 		loads, err := v.replay(ctx, w, request)
 		if err != nil || !loads {
@@ -99,20 +109,57 @@ func (v *verification) repairAll(ctx context.Context, w *withoutLetters) error {
 			return err
 		}
 		done.AddAll(request.Blocks)
-		err = v.compareAgain(ctx, w, request.Blocks)
-		if err == nil {
-			err = v.compareLetters(ctx, w)
-		}
-		if err != nil {
-			return err
-		}
-		err = v.beyondAgain(ctx, w)
-		if err != nil {
+		if err := v.compareAll(ctx, w, request.Blocks); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("other blocks differ each time that blocks were loaded again, %d times: "+
 		"another program writes to the destination", mostRounds)
+}
+
+// compareAll compares blocks again, and looks for rows of blocks that have not come yet.
+func (v *verification) compareAll(ctx context.Context, w *withoutLetters, blocks block.Set) error {
+	err := v.compareAgain(ctx, w, blocks)
+	if err == nil {
+		err = v.compareLetters(ctx, w)
+	}
+	if err != nil {
+		return err
+	}
+	return v.beyondAgain(ctx, w)
+}
+
+// awaitFinal waits until no reorg may replace blocks any more, if it is to. It reports whether
+// that is so: not if the chain stands still, or the sink.
+func (v *verification) awaitFinal(ctx context.Context, w sink.Writer, blocks block.Set) (final bool, err error) {
+	if blocks.Len() == 0 || !v.options.Wait || v.options.DryRun {
+		return false, nil
+	}
+	end := blocks.Ranges()[len(blocks.Ranges())-1].End
+	v.say("waiting until no reorg may replace blocks %s any more, to repair them, too", shortened(blocks))
+	var last block.Number
+	moved := time.Now()
+	for {
+		holds, err := w.State(ctx)
+		if err != nil {
+			return false, fmt.Errorf("read how far the destination is: %w", err)
+		}
+		at := finalBlock(v.config, v.checked.Network, holds.Live)
+		if at >= end {
+			return true, nil
+		}
+		if at > last {
+			last, moved = at, time.Now()
+		}
+		if patience := repairPatience + v.sink.CommitDelay(); time.Since(moved) > patience {
+			v.say("waited in vain: the sink has got no further block of the chain for %v", patience)
+			return false, nil
+		}
+		err = fault.Sleep(ctx, repairLook)
+		if err != nil {
+			return false, err
+		}
+	}
 }
 
 // beyondAgain looks for rows of blocks beyond those that the destination holds, again.
@@ -138,9 +185,9 @@ func atMost(s block.Set, ranges int) block.Set {
 	return block.NewSet(s.Ranges()[:min(len(s.Ranges()), ranges)]...)
 }
 
-// repairable returns which of the blocks that differ can be removed and loaded again, and
-// why others cannot.
-func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Left) {
+// repairable returns which of the blocks that differ can be removed and loaded again, which
+// can be once the chain is further, and why those and others cannot now.
+func (v *verification) repairable(holds sink.State) (blocks, early block.Set, left []Left) {
 	final := finalBlock(v.config, v.checked.Network, holds.Live)
 	reasons := map[string]*block.Set{}
 	var order []string
@@ -154,9 +201,11 @@ func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Le
 		}
 		reasons[reason].Add(r)
 	}
-	reorg := fmt.Sprintf("a reorg may still replace blocks from %d on: give the command again when the chain has passed them", final)
+	reorg := func(r block.Range) { early.Add(r) }
 	if end := v.config.Range.MaxBlock; end != nil && holds.Coverage.Covers(block.Range{Start: final, End: *end}) {
-		reorg = fmt.Sprintf("a reorg may still replace blocks from %d on, and the pipeline ends there: raise max_block and start it again", final)
+		reorg = func(r block.Range) {
+			leave(r, fmt.Sprintf("a reorg may still replace blocks from %d on, and the pipeline ends there: raise max_block and start it again", final))
+		}
 	}
 	for _, d := range v.found.Differences {
 		switch {
@@ -165,7 +214,7 @@ func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Le
 		case d.Beyond:
 			blocks.Add(d.Blocks)
 		case d.Reason != nil && d.Blocks.End > final: // what is damaged is removed as a whole
-			leave(d.Blocks, reorg)
+			reorg(d.Blocks)
 		case d.Reason == nil && d.Destination.Rows == 0:
 			lacks := block.NewSet(holds.Coverage.Missing(d.Blocks)...)
 			for _, gap := range lacks.Ranges() {
@@ -173,17 +222,21 @@ func (v *verification) repairable(holds sink.State) (blocks block.Set, left []Le
 			}
 			for _, have := range lacks.Missing(d.Blocks) {
 				blocks.Add(have.Intersect(block.Range{End: final}))
-				leave(have.Intersect(block.Range{Start: final, End: block.Max + 1}), reorg)
+				reorg(have.Intersect(block.Range{Start: final, End: block.Max + 1}))
 			}
 		default:
 			blocks.Add(d.Blocks.Intersect(block.Range{End: final}))
-			leave(d.Blocks.Intersect(block.Range{Start: final, End: block.Max + 1}), reorg)
+			reorg(d.Blocks.Intersect(block.Range{Start: final, End: block.Max + 1}))
 		}
 	}
 	for _, reason := range order {
 		left = append(left, Left{reasons[reason].Ranges(), reason})
 	}
-	return blocks, left
+	if all := early.Ranges(); len(all) > 0 {
+		left = append(left, Left{all, fmt.Sprintf("a reorg may still replace blocks from %d on: they can be repaired when the chain is %s further, "+
+			"by the same command; --repair --wait waits for that", final, counted(uint64(all[len(all)-1].End-final), "block"))})
+	}
+	return blocks, early, left
 }
 
 // replay asks for a replay, and waits until the destination holds the blocks again. loads is

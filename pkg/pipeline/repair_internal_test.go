@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -69,7 +70,9 @@ func TestRepairable(t *testing.T) {
 	t.Parallel()
 	one, two := sink.BlockDigest{Rows: 1}, sink.BlockDigest{Rows: 2}
 	span := func(start, end block.Number) block.Range { return block.Range{Start: start, End: end} }
-	const reorg = "a reorg may still replace blocks from 90 on: give the command again when the chain has passed them"
+	reorg := func(more string) string {
+		return "a reorg may still replace blocks from 90 on: they can be repaired when the chain is " + more + " further, by the same command; --repair --wait waits for that"
+	}
 	for name, c := range map[string]struct {
 		difference Difference
 		blocks     string
@@ -79,13 +82,13 @@ func TestRepairable(t *testing.T) {
 		"rows lack":                            {Difference{Blocks: span(3, 6), Source: one}, "[3, 6)", "[]"},
 		"some were never loaded":               {Difference{Blocks: span(18, 24), Source: one}, "[18, 20)", "[{[[20, 24)] they are not loaded yet, and come by themselves while the pipeline runs}]"},
 		"surplus where nothing was loaded yet": {Difference{Blocks: span(21, 22), Destination: one}, "[21, 22)", "[]"},
-		"at the head":                          {Difference{Blocks: span(88, 92), Source: one, Destination: two}, "[88, 90)", "[{[[90, 92)] " + reorg + "}]"},
-		"lacking at the head":                  {Difference{Blocks: span(95, 96), Source: one}, "", "[{[[95, 96)] " + reorg + "}]"},
+		"at the head":                          {Difference{Blocks: span(88, 92), Source: one, Destination: two}, "[88, 90)", "[{[[90, 92)] " + reorg("2 blocks") + "}]"},
+		"lacking at the head":                  {Difference{Blocks: span(95, 96), Source: one}, "", "[{[[95, 96)] " + reorg("6 blocks") + "}]"},
 		"beyond the head":                      {Difference{Blocks: span(150, 151), Destination: one, Beyond: true}, "[150, 151)", "[]"},
 		"the source refuses it": {Difference{Blocks: span(3, 4), Reason: errors.New("no such cast")}, "",
 			"[{[[3, 4)] they could not be loaded again: see why they cannot be compared}]"},
 		"it is damaged":             {Difference{Blocks: span(3, 9), Reason: notReadBack(errors.New("bad checksum"))}, "[3, 9)", "[]"},
-		"it is damaged to the head": {Difference{Blocks: span(60, 99), Reason: notReadBack(errors.New("bad checksum"))}, "", "[{[[60, 99)] " + reorg + "}]"},
+		"it is damaged to the head": {Difference{Blocks: span(60, 99), Reason: notReadBack(errors.New("bad checksum"))}, "", "[{[[60, 99)] " + reorg("9 blocks") + "}]"},
 		"its index was dropped": {Difference{Blocks: span(3, 9), Reason: notReadBack(fmt.Errorf("finality: %w", sink.ErrNotRemovable))}, "",
 			"[{[[3, 9)] they could not be loaded again: see why they cannot be compared}]"},
 	} {
@@ -95,7 +98,10 @@ func TestRepairable(t *testing.T) {
 			v.found.Differences = []Difference{c.difference}
 			holds := claims(50, 100, 100)
 			holds.Coverage.Remove(span(20, 30))
-			blocks, left := v.repairable(holds)
+			blocks, early, left := v.repairable(holds)
+			if strings.Contains(c.left, "a reorg may still") != (early.Len() > 0) {
+				t.Errorf("%v can be repaired later", early)
+			}
 			if blocks.String() != c.blocks || fmt.Sprint(left) != c.left {
 				t.Errorf("%v are repaired, want %s; %v are left, want %s", blocks, c.blocks, left, c.left)
 			}

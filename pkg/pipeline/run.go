@@ -45,6 +45,8 @@ type Options struct {
 	Deep        bool // Verify: also search for rows that are of no block
 	Repair      bool // Verify: have blocks that differ loaded again
 	DryRun      bool // with Repair: only say what would be done
+	Wait        bool // with Repair: wait for blocks that a reorg may still replace, and repair them, too
+	Several     bool // the command is about several pipelines: what it prints names each
 	Columns     int  // of the terminal that Out is; 0: it is none, and lines may be of any length
 
 	// Reload has configurations that were read again: a run takes of them what may change
@@ -62,6 +64,14 @@ func (o Options) out() io.Writer {
 		return io.Discard
 	}
 	return o.Out
+}
+
+// sinkOf returns how a line that is printed names a sink.
+func (o Options) sinkOf(pipeline, sink string) string {
+	if o.Several {
+		return pipeline + ": " + sink
+	}
+	return sink
 }
 
 // errDone ends the stages of a pipeline because everything is loaded.

@@ -139,6 +139,9 @@ func printVerified(out io.Writer, o Options, all []Verified) error {
 	if wide <= 0 {
 		wide = math.MaxInt
 	}
+	if o.Several {
+		say(out, "%s:", all[0].Pipeline)
+	}
 	for _, line := range progress.Table(verifiedTable(all), wide) {
 		say(out, "%s", line)
 	}

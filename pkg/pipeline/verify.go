@@ -110,7 +110,7 @@ func (v *verification) say(format string, args ...any) {
 		v.notes = append(v.notes, text)
 		return
 	}
-	say(v.options.out(), "%s: %s", v.sink.Name, text)
+	say(v.options.out(), "%s: %s", v.options.sinkOf(v.config.Name, v.sink.Name), text)
 }
 
 // notCompared returns the error for a sink that cannot be reached, or not be read at all. It

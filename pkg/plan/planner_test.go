@@ -405,3 +405,24 @@ func TestALargeQueryIsMendedAgainAndAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestRunReturnsWhatItHasSeenLast, also when it cannot see anything when it ends.
+func TestRunReturnsWhatItHasSeenLast(t *testing.T) {
+	d := setup(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	d.Notify = func(s plan.Status) {
+		if len(s.Partitions) == 3 {
+			must(t, d.server.Close())
+		}
+	}
+	d.OnWait = func(reason error) {
+		if reason != nil {
+			stop()
+		}
+	}
+	status, err := d.Run(ctx, state.Spec{History: block.Range{End: 30}}, 10)
+	if !errors.Is(err, context.Canceled) || len(status.Partitions) != 3 {
+		t.Errorf("%d partitions, %v", len(status.Partitions), err)
+	}
+}

@@ -126,17 +126,21 @@ func (p *Planner) Run(ctx context.Context, spec state.Spec, size uint64) (Status
 	defer r.watch(ctx)()
 	retrier := fault.Retrier{Backoff: fault.Backoff{GiveUp: fault.Forever, Min: r.every, Max: maxPause}}
 	defer p.wait(nil)
+	var seen Status // last: it may end in the middle of the next look
 	for {
 		status, next, err := r.reconcile(ctx)
+		if err == nil {
+			seen = status
+		}
 		switch {
 		case ctx.Err() != nil:
-			return status, context.Cause(ctx)
+			return seen, context.Cause(ctx)
 		case errors.Is(err, errOvertaken):
 			p.Logger.Info().Msg(err.Error())
 		case err != nil:
 			pause, end := retrier.Pause(err)
 			if end != nil {
-				return status, end
+				return seen, end
 			}
 			next.least = min(pause, maxPause) // however long a server asks for
 			next.most = next.least
@@ -152,7 +156,7 @@ func (p *Planner) Run(ctx context.Context, spec state.Spec, size uint64) (Status
 			}
 		}
 		if err := r.changes.wait(ctx, next); err != nil {
-			return status, err
+			return seen, err
 		}
 	}
 }

@@ -86,6 +86,23 @@ func (e *env) prints(p *process, pattern string) (found string) {
 	return found
 }
 
+// gives runs a command, which ends with an exit code.
+func (e *env) gives(code int, command string, args ...string) {
+	e.t.Helper()
+	p := e.start(command, args...)
+	waitFor(e.t, command+" ends", time.Minute, func() bool {
+		select {
+		case <-p.exited:
+			return true
+		default:
+			return false
+		}
+	})
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		e.t.Fatalf("%s: exit code %d, want %d\n%s", strings.Join(p.cmd.Args, " "), got, code, p.out.End(4000))
+	}
+}
+
 // serve starts a command that serves metrics.
 func (e *env) serve(command string, args ...string) *process {
 	e.t.Helper()

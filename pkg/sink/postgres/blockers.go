@@ -41,6 +41,9 @@ func (b blocker) String() string {
 		return "a prepared transaction (see pg_prepared_xacts)"
 	}
 	var text strings.Builder
+	if b.ours {
+		text.WriteString("another transaction of ampipe, ")
+	}
 	fmt.Fprintf(&text, "process %d of the server", b.pid)
 	if b.application != "" {
 		fmt.Fprintf(&text, " for %q", b.application)
@@ -57,6 +60,8 @@ func (b blocker) String() string {
 		text.WriteString("; nothing moved in it, so it was ended")
 	case b.mayNot:
 		text.WriteString("; nothing moves in it, and this user may not end it")
+	case b.ours && b.silent:
+		text.WriteString("; it is ended if nothing moves in it")
 	}
 	return text.String()
 }

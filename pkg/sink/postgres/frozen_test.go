@@ -168,7 +168,7 @@ func TestFrozenProcess(t *testing.T) {
 			if took > takeover {
 				t.Errorf("took over only after %v", took)
 			}
-			for _, text := range []string{fmt.Sprintf(`"ampipe %d@`, process.Pid), "process ", c.does, "public.t"} {
+			for _, text := range []string{fmt.Sprintf(`"ampipe %d@`, process.Pid), "held by another transaction of ampipe, process ", c.does, "public.t"} {
 				if !strings.Contains(reasons, text) {
 					t.Errorf("it does not say %q", text)
 				}
