@@ -92,6 +92,7 @@ type measurement struct {
 }
 
 var measurements = []measurement{
+	{"budget", measureBudget},
 	{"encoder", measureEncoder},
 	{"library", measureLibrary},
 	{"append", measureAppend},

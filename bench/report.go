@@ -21,6 +21,7 @@ type report struct {
 	comparisons []comparison
 	peaks       []peaks
 	delays      []delay
+	budget      []budget
 	notes       []string
 }
 
@@ -62,6 +63,7 @@ func (r *report) write(file string) error {
 	}
 	r.writeMachine(&b)
 	r.writeRatios(&b)
+	r.writeBudget(&b)
 	r.writePeaks(&b)
 	r.writeDelays(&b)
 	for _, note := range r.notes {

@@ -9,6 +9,8 @@ type scale struct {
 	live   int // of a run of ampipe, which also starts, plans and ends
 	python int // through executemany, which is slow
 
+	stageTurns int // of a stage of the budget
+
 	memory      [2]int // the two loads whose peaks are compared
 	memoryTurns int
 
@@ -20,11 +22,11 @@ const rowsPerBlock = 200
 
 var (
 	full = scale{
-		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
+		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000, stageTurns: 3,
 		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, followed: 120,
 	}
 	smoke = scale{
-		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
+		pairs: 1, rows: 40_000, live: 40_000, python: 2_000, stageTurns: 1,
 		memory: [2]int{20_000, 40_000}, memoryTurns: 1, followed: 3,
 	}
 )
