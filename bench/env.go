@@ -59,7 +59,7 @@ func openEnv(ctx context.Context, o options, s scale) (_ *env, err error) {
 		return nil, err
 	}
 	e.server, e.amp = server, addresses[0]
-	if e.source, err = amp.Open(ctx, amp.Config{URL: e.amp}); err != nil {
+	if e.source, err = amp.Open(ctx, amp.Config{URL: e.amp, Recycle: true}); err != nil {
 		return nil, err
 	}
 	if e.db, err = pgx.Connect(ctx, o.dsn); err != nil {

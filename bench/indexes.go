@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -79,7 +76,7 @@ func (e *env) loadIndexed(ctx context.Context, way indexing) (one indexed, err e
 	if err != nil {
 		return one, err
 	}
-	before, err := e.serverCPU(ctx)
+	before, err := e.ofPostgres()
 	if err != nil {
 		return one, err
 	}
@@ -92,7 +89,7 @@ func (e *env) loadIndexed(ctx context.Context, way indexing) (one indexed, err e
 		return one, err
 	}
 	one.rows, one.took = e.scale.indexed, time.Since(began)
-	after, err := e.serverCPU(ctx)
+	after, err := e.ofPostgres()
 	if err != nil {
 		return one, err
 	}
@@ -109,60 +106,4 @@ func (e *env) loadIndexed(ctx context.Context, way indexing) (one indexed, err e
 		return one, fmt.Errorf("%d rows and %d indexes are there, of %d rows and 2", rows, indexes, e.scale.indexed)
 	}
 	return one, nil
-}
-
-// serverCPU returns the CPU time that PostgreSQL has used so far, with that of sessions that
-// have ended. It has to run on this machine.
-func (e *env) serverCPU(ctx context.Context) (time.Duration, error) {
-	var backend int
-	if err := e.db.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&backend); err != nil {
-		return 0, err
-	}
-	own, err := readStat(backend)
-	if err != nil {
-		return 0, err
-	}
-	server, err := readStat(own.parent)
-	if err != nil {
-		return 0, err
-	}
-	ticks := server.ticks + server.ended
-	all, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return 0, err
-	}
-	for _, path := range all {
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path))) // it is a number
-		one, err := readStat(pid)
-		if err == nil && one.parent == own.parent { // others may end meanwhile
-			ticks += one.ticks
-		}
-	}
-	const perSecond = 100 // USER_HZ of Linux
-	return time.Duration(ticks) * time.Second / perSecond, nil
-}
-
-// stat is what the system says of a process.
-type stat struct {
-	parent       int
-	ticks, ended int64 // of it, and of its children that have ended
-}
-
-func readStat(pid int) (s stat, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return s, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 15 {
-		return s, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	var n [5]int64
-	for i, at := range []int{1, 11, 12, 13, 14} {
-		if n[i], err = strconv.ParseInt(fields[at], 10, 64); err != nil {
-			return s, err
-		}
-	}
-	return stat{parent: int(n[0]), ticks: n[1] + n[2], ended: n[3] + n[4]}, nil
 }

@@ -97,6 +97,7 @@ type measurement struct {
 }
 
 var measurements = []measurement{
+	{"budget", measureBudget},
 	{"encoder", measureEncoder},
 	{"library", measureLibrary},
 	{"append", measureAppend},

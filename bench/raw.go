@@ -96,13 +96,18 @@ func (e *env) copyRaw(rows int) side {
 		if err := e.empty(ctx); err != nil {
 			return sample{}, err
 		}
-		began := time.Now()
-		for _, batch := range e.raw.batches[:rows/batchRows] {
-			if _, err := e.db.PgConn().CopyFrom(ctx, bytes.NewReader(batch), "COPY logs FROM STDIN (FORMAT binary)"); err != nil {
-				return sample{}, fmt.Errorf("raw COPY: %w", err)
-			}
-		}
-		took := time.Since(began)
-		return sample{rows, took}, e.holds(ctx, rows)
+		s, err := e.sendRaw(ctx, rows)
+		return s, errors.Join(err, e.holds(ctx, rows))
 	}}
+}
+
+// sendRaw sends the first rows.
+func (e *env) sendRaw(ctx context.Context, rows int) (sample, error) {
+	began := time.Now()
+	for _, batch := range e.raw.batches[:rows/batchRows] {
+		if _, err := e.db.PgConn().CopyFrom(ctx, bytes.NewReader(batch), "COPY logs FROM STDIN (FORMAT binary)"); err != nil {
+			return sample{}, fmt.Errorf("raw COPY: %w", err)
+		}
+	}
+	return sample{rows, time.Since(began)}, nil
 }

@@ -86,6 +86,7 @@ func (e *env) connectRedis() (*driver.Client, error) {
 	if err != nil {
 		return nil, errors.New("REDIS_URL is not a URL of Redis")
 	}
+	options.ReadTimeout = time.Minute // emptying a full one takes seconds on a busy machine
 	return driver.NewClient(options), nil
 }
 

@@ -23,6 +23,7 @@ type report struct {
 	delays      []delay
 	scalings    []scaling
 	costs       []cost
+	budget      []budget
 	notes       []string
 }
 
@@ -64,6 +65,7 @@ func (r *report) write(file string) error {
 	}
 	r.writeMachine(&b)
 	r.writeRatios(&b)
+	r.writeBudget(&b)
 	r.writePeaks(&b)
 	r.writeDelays(&b)
 	r.writeScalings(&b)

@@ -9,6 +9,8 @@ type scale struct {
 	live   int // of a run of ampipe, which also starts, plans and ends
 	python int // through executemany, which is slow
 
+	stageTurns int // of a stage of the budget
+
 	memory      [2]int // the two loads whose peaks are compared
 	memoryTurns int
 
@@ -28,13 +30,13 @@ const rowsPerBlock = 200
 
 var (
 	full = scale{
-		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000,
+		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000, stageTurns: 3,
 		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, partitions: [2]int{10_000, 100_000},
 		indexed: 2_000_000, indexTurns: 3, followed: 120,
 		slowBlocks: 1000, slowSteps: 5,
 	}
 	smoke = scale{
-		pairs: 1, rows: 40_000, live: 40_000, python: 2_000,
+		pairs: 1, rows: 40_000, live: 40_000, python: 2_000, stageTurns: 1,
 		memory: [2]int{20_000, 40_000}, memoryTurns: 1, partitions: [2]int{200, 400},
 		indexed: 40_000, indexTurns: 1, followed: 3,
 		slowBlocks: 20, slowSteps: 2,

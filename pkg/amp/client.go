@@ -70,7 +70,7 @@ func Open(_ context.Context, cfg Config) (*Client, error) {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithUserAgent("ampipe"),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticStreamWindowSize(int32(cfg.Window)),
 		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithReadBufferSize(readBuffer),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(cfg.MaxMessage)),

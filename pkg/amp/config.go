@@ -36,6 +36,9 @@ type Config struct {
 	// one huge row is one huge message (AP 1.6). Defaults to 256 MiB; less than
 	// 32 MiB, the limit of Amp's own client, is refused.
 	MaxMessage int
+	// Window is how many bytes of an answer the server may send before they are read,
+	// beyond the message that is being read. Defaults to 8 MiB; less than 1 MiB is refused.
+	Window int
 	// KeepAlive is the time of silence after which a live connection is probed, so
 	// that a stream that may be silent for hours notices a dead server within this
 	// and 20 s more. Defaults to 10 s; less than 10 s is refused, because gateways
@@ -79,6 +82,7 @@ const (
 	defaultPort       = "1602"
 	defaultMaxMessage = 256 << 20
 	leastMaxMessage   = 32 << 20
+	leastWindow       = 1 << 20
 	defaultKeepAlive  = 10 * time.Second
 
 	defaultAnswerTimeout    = time.Minute
@@ -94,6 +98,10 @@ func (cfg Config) checked() (Config, endpoint, error) {
 	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, defaultMaxMessage)
 	if cfg.MaxMessage < leastMaxMessage {
 		err = errors.Join(err, fmt.Errorf("MaxMessage is %d bytes; it must be at least %d", cfg.MaxMessage, leastMaxMessage))
+	}
+	cfg.Window = cmp.Or(cfg.Window, streamWindow)
+	if cfg.Window < leastWindow {
+		err = errors.Join(err, fmt.Errorf("Window is %d bytes; it must be at least %d", cfg.Window, leastWindow))
 	}
 	cfg.KeepAlive = cmp.Or(cfg.KeepAlive, defaultKeepAlive)
 	if cfg.KeepAlive < leastKeepAlive {

@@ -97,13 +97,12 @@ func (c *Cutter) parts(recs []arrow.RecordBatch, n block.Number) (Group, error) 
 	cut = func(i, j int64) error {
 		slice := whole.NewSlice(i, j)
 		defer slice.Release()
-		e, err := c.opts.Encoder.Encode(c.header(block.Closed(n, n)), []arrow.RecordBatch{slice})
+		e, err := c.opts.Encoder.encode(c.header(block.Closed(n, n)), []arrow.RecordBatch{slice}, content)
 		var large *TooLargeError
 		switch {
 		case err == nil:
 			group = append(group, e)
-			_, err = content.Write(c.opts.Encoder.stream.buf.Bytes())
-			return err
+			return nil
 		case !errors.As(err, &large):
 			return err
 		case j-i == 1:

@@ -19,16 +19,26 @@ type chunk struct {
 	rec    arrow.RecordBatch
 	blocks []block.Number
 	size   int
+	kept   int // rows whose memory the batch keeps: those that it was cut from
 }
 
-func newChunk(rec arrow.RecordBatch, i, j int, blocks []block.Number) chunk {
-	return chunk{rec: rec.NewSlice(int64(i), int64(j)), blocks: blocks[i:j], size: rowsSize(rec, i, j)}
+func newChunk(rec arrow.RecordBatch, i, j int, blocks []block.Number, kept int) chunk {
+	c := chunk{rec: rec.NewSlice(int64(i), int64(j)), blocks: blocks[i:j], size: rowsSize(rec, i, j), kept: kept}
+	if 4*len(c.blocks) > kept {
+		return c
+	}
+	// The rows wait for those of the next message, and would keep all of theirs.
+	if own, err := concatenate(rec.Schema(), []arrow.RecordBatch{c.rec}); err == nil { // some types cannot be copied
+		c.rec.Release()
+		c.rec, c.kept = own, len(c.blocks)
+	}
+	return c
 }
 
 // push appends the rows of rec that blocks names, from the first on.
 func (r *rows) push(rec arrow.RecordBatch, blocks []block.Number) {
 	if len(blocks) > 0 {
-		r.chunks = append(r.chunks, newChunk(rec, 0, len(blocks), blocks))
+		r.chunks = append(r.chunks, newChunk(rec, 0, len(blocks), blocks, len(blocks)))
 	}
 }
 
@@ -103,7 +113,7 @@ func (r *rows) drop(n int) {
 	for n > 0 {
 		c := r.chunks[0]
 		if n < len(c.blocks) {
-			r.chunks[0] = newChunk(c.rec, n, len(c.blocks), c.blocks)
+			r.chunks[0] = newChunk(c.rec, n, len(c.blocks), c.blocks, c.kept)
 		} else {
 			r.chunks = r.chunks[1:]
 		}

@@ -29,7 +29,7 @@ type streamWriter struct {
 	start      []byte // the schema's message
 	ipc        *ipc.Writer
 	fresh      bool // ipc has yet to write its schema
-	buf        bytes.Buffer
+	buf        *bytes.Buffer
 }
 
 func (w *streamWriter) open(schema *arrow.Schema) error {
@@ -53,15 +53,17 @@ func (w *streamWriter) WritePayload(p ipc.Payload) error {
 		w.fresh = false
 		return nil
 	}
-	_, err := p.WritePayload(&w.buf)
+	_, err := p.WritePayload(w.buf)
 	return err
 }
 
 // Close writes nothing: the end of the stream is write's part.
 func (w *streamWriter) Close() error { return nil }
 
-// write returns the stream of recs; it is valid until the next call.
-func (w *streamWriter) write(recs []arrow.RecordBatch) ([]byte, error) {
+// write returns the stream of recs, in buf.
+func (w *streamWriter) write(buf *bytes.Buffer, recs []arrow.RecordBatch) ([]byte, error) {
+	w.buf = buf
+	defer func() { w.buf = nil }()
 	ready, err := prepare(w.schema, recs)
 	if err != nil {
 		return nil, err

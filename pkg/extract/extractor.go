@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -63,7 +64,8 @@ type Extractor struct {
 	versions *versions      // of Run
 	faults   *faults        // of Run
 	detached *detachedTasks // of Run
-	encoders *sync.Pool     // of Run: *entry.Encoder of partitions that are done, whose buffers have grown
+	encoders *sync.Pool     // of Run: *entry.Encoder of partitions that are done
+	buffers  *entry.Buffers // of Run, of these encoders: for as many as there are processors
 }
 
 // Observer is notified of what the workers do. Its methods are called from several
@@ -118,6 +120,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 	})()
 
 	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
+	x.buffers = entry.NewBuffers(runtime.GOMAXPROCS(0))
 	watching, unwatch := context.WithCancel(work)
 	var watch sync.WaitGroup
 	watch.Go(func() { x.watchVersion(watching) })
@@ -301,7 +304,7 @@ func (x *Extractor) partition(
 		err = cause
 	}
 	end(nil)
-	if fault.Stack(err) == "" { // after a panic nobody knows what is in its buffers
+	if fault.Stack(err) == "" { // after a panic nobody knows what its state is
 		x.encoders.Put(h.encoder)
 	}
 	log := x.Logger.With().Str("partition", h.part.ID()).Stringer("range", h.part.Range()).Logger()

@@ -180,11 +180,13 @@ func (h *partitionTask) publish(ctx context.Context, groups []entry.Group) error
 			return fmt.Errorf("publish blocks %v: %w", first.Range, err)
 		}
 		h.next = first.Range.End
-		for _, e := range group {
+		for i := range group {
+			e := &group[i]
 			h.part.Rows += uint64(e.Rows)
 			if h.x.Observer != nil {
 				h.x.Observer.Published(h.part, e.Header, len(e.Payload))
 			}
+			h.encoder.Reuse(e)
 		}
 	}
 	return nil

@@ -91,7 +91,11 @@ func (x *Extractor) encoder() (*entry.Encoder, error) {
 	if e, ok := x.encoders.Get().(*entry.Encoder); ok {
 		return e, nil
 	}
-	return entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
+	e, err := entry.NewEncoder(x.Schema, x.Codec, x.EntryLimit)
+	if err == nil {
+		e.Share(x.buffers)
+	}
+	return e, err
 }
 
 // reads notifies the observer of the blocks that are being read, or that none are.

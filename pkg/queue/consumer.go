@@ -44,7 +44,7 @@ type ConsumeOptions struct {
 	Lanes Lanes
 
 	// Bytes bounds what this consumer holds: messages fetched and not yet
-	// answered (Ack, Nak, Term). A larger message comes alone. Default 32 MiB,
+	// answered (Ack, Nak, Term). A larger message comes alone. Default 16 MiB,
 	// at most 48 MiB: NATS cuts connections that have 64 MiB on their way.
 	Bytes int
 
@@ -104,7 +104,7 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 	if err := checkName("sink", sink); err != nil {
 		return nil, err
 	}
-	o.Bytes = min(cmp.Or(o.Bytes, 32<<20), maxPull)
+	o.Bytes = min(cmp.Or(o.Bytes, 16<<20), maxPull)
 	if o.Lanes == Live {
 		o.AckWait = cmp.Or(o.AckWait, 5*time.Second)
 	}

@@ -2,19 +2,86 @@ package cli
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"time"
 )
 
 // collectAt is how much garbage, in percent of what is in use, a process that
 // holds only rows on their way collects before the runtime's default of 100. Rows
 // are a few large buffers without pointers: marking them costs next to nothing,
 // and garbage is what most of such a process's memory would be.
-const collectAt = 50
+const collectAt = 30
 
 // SaveMemory has the garbage collected earlier than usual, unless the user has
-// set GOGC or GOMEMLIMIT.
+// set GOGC or GOMEMLIMIT, and memory that is not needed any more returned to the system: a
+// process that has loaded its history, and follows the chain, needs a tenth of it.
 func SaveMemory() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(collectAt)
 	}
+	new(returner).watch()
+}
+
+const (
+	// quiet is how long a process has to be quiet.
+	quiet = 15 * time.Second
+	// quietBytes is what a process that loads nothing allocates in that time at most.
+	quietBytes = 64 << 20
+	// worthReturning is how much unused memory makes it worth to return it.
+	worthReturning = 8 << 20
+)
+
+// returner returns memory to the system when the process has become quiet. The runtime by
+// itself keeps what it needed at its last collection, the next of which a quiet process may
+// not need for minutes. It looks only after collections, so that it does not wake an idle
+// process.
+type returner struct {
+	mu        sync.Mutex
+	waits     bool
+	allocated uint64 // when it began to wait
+}
+
+// watch has collected called after the next collection, and each after it.
+func (r *returner) watch() {
+	sentinel := new([64]byte) // garbage at once
+	runtime.AddCleanup(sentinel, func(r *returner) {
+		r.collected()
+		r.watch()
+	}, r)
+}
+
+func (r *returner) collected() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.waits {
+		r.waits = true
+		r.allocated, _ = memoryUse()
+		time.AfterFunc(quiet, r.look)
+	}
+}
+
+// look returns what is unused if hardly anything was allocated meanwhile.
+func (r *returner) look() {
+	r.mu.Lock()
+	before := r.allocated
+	r.waits = false
+	r.mu.Unlock()
+	if now, unused := memoryUse(); now-before > quietBytes || unused < worthReturning {
+		return
+	}
+	runtime.GC() // of what is in pools, the first only marks what nobody has used since
+	debug.FreeOSMemory()
+}
+
+// memoryUse returns how many bytes were ever allocated, and how many the runtime holds without
+// a need.
+func memoryUse() (allocated, unused uint64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/unused:bytes"},
+	}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64() + samples[2].Value.Uint64()
 }

@@ -1,0 +1,57 @@
+package entry
+
+import (
+	"bytes"
+	"sync"
+)
+
+// Buffers are what encoders write to while they encode: an entry before compression, and
+// once more compressed. Encoders that share them need the memory of those that encode at
+// the same time, and not of all that exist. What is not in use is left to Go's collector.
+type Buffers struct {
+	turns chan struct{}
+	idle  sync.Pool // of *buffers
+	done  sync.Pool // of *[]byte, payloads
+}
+
+type buffers struct {
+	stream bytes.Buffer
+	packed []byte
+}
+
+// NewBuffers returns buffers for so many encoders at a time; others wait for their turn.
+func NewBuffers(n int) *Buffers { return &Buffers{turns: make(chan struct{}, n)} }
+
+// Share makes the encoder use b from now on. It is not called while the encoder encodes.
+func (e *Encoder) Share(b *Buffers) { e.buffers = b }
+
+// take waits for a turn, which ends with put.
+func (b *Buffers) take() *buffers {
+	b.turns <- struct{}{}
+	if idle, ok := b.idle.Get().(*buffers); ok {
+		return idle
+	}
+	return new(buffers)
+}
+
+func (b *Buffers) put(used *buffers) {
+	b.idle.Put(used)
+	<-b.turns
+}
+
+// payload returns a copy of packed, in memory that was given back if there is any.
+func (b *Buffers) payload(packed []byte) []byte {
+	if done, ok := b.done.Get().(*[]byte); ok {
+		return append((*done)[:0], packed...)
+	}
+	return bytes.Clone(packed)
+}
+
+// Reuse gives the payload of an entry back, which nobody may read any more.
+func (e *Encoder) Reuse(of *Entry) {
+	if cap(of.Payload) > 0 {
+		payload := of.Payload
+		of.Payload = nil
+		e.buffers.done.Put(&payload)
+	}
+}
