@@ -227,20 +227,7 @@ func TestAMasterDies(t *testing.T) {
 		t.Errorf("%d elements, want 30", n)
 	}
 	s.UniversalClient.(*driver.ClusterClient).ReloadState(t.Context()) // for the end of the test
-	var kept []sink.Change
-	kept = append(kept, all[:30]...)
-	source, stored := w.DigestSource(), sink.Digests{}
-	for _, e := range kept {
-		if err := source.Add(e.Records[0]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.DigestStored(t.Context(), blocks(0, 50), stored); err != nil {
-		t.Fatal(err)
-	}
-	if want := source.Digests(); fmt.Sprint(want) != fmt.Sprint(stored) {
-		t.Errorf("the digests are %v, of the source %v", stored, want)
-	}
+	wantDigests(t, w, all[:30])
 }
 
 // An entry that was not finished leaves nothing to the epoch that begins after it.

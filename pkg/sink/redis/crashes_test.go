@@ -47,11 +47,7 @@ func (u *unreliable) Apply(ctx context.Context, changes []sink.Change) (sink.App
 		if err := redis.Hook(w, i); err != nil {
 			return sink.Applied{}, err
 		}
-		done := make(chan error, 1)
-		go func() {
-			_, err := w.Apply(context.WithoutCancel(ctx), changes)
-			done <- err
-		}()
+		done := applying(w, changes...)
 		slept := false
 		select {
 		case err = <-done:

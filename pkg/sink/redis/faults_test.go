@@ -12,7 +12,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	driver "github.com/redis/go-redis/v9"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -241,12 +240,7 @@ func TestFullServerIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	url := private(t, "--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lru", "--appendonly", "yes")
-	o, err := driver.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := driver.NewClient(o)
-	defer admin.Close()
+	admin := connected(t, url)
 	cfg := s.config(config.Hash, "{table}:{block_num}:{address}")
 	cfg.URL = config.Secret(url)
 	w := open(t, cfg, balanceTable(s))

@@ -41,6 +41,16 @@ func asleepAfter(n int) *interruption {
 	return &interruption{left: n, asleep: make(chan struct{}), awake: make(chan struct{})}
 }
 
+// applying has a writer apply changes, and returns the channel of its answer.
+func applying(w *redis.Writer, changes ...sink.Change) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.Apply(context.Background(), changes)
+		done <- err
+	}()
+	return done
+}
+
 // pass returns how many of n commands may go now.
 func (i *interruption) pass(n int) int {
 	i.mu.Lock()
@@ -199,18 +209,7 @@ func (c *scriptedChain) end(t *testing.T, s *server, w *redis.Writer, want map[s
 	if want != nil && len(got) != len(want) {
 		t.Fatalf("%d keys, want %d: %v", len(got), len(want), got)
 	}
-	source, stored := w.DigestSource(), sink.Digests{}
-	for _, e := range c.digest {
-		if err := source.Add(e.Records[0]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.DigestStored(t.Context(), blocks(0, 30), stored); err != nil {
-		t.Fatal(err)
-	}
-	if digests := source.Digests(); fmt.Sprint(digests) != fmt.Sprint(stored) {
-		t.Fatalf("the digests are %v, of the source %v", stored, digests)
-	}
+	wantDigests(t, w, c.digest)
 	return got
 }
 
@@ -218,19 +217,12 @@ func (c *scriptedChain) end(t *testing.T, s *server, w *redis.Writer, want map[s
 // returns false if the first came to the end of it.
 func (c *scriptedChain) tell(t *testing.T, cfg config.Redis, table sink.Table, i *interruption) (*redis.Writer, bool) {
 	t.Helper()
-	first := redis.New(cfg)
-	if err := first.Open(t.Context(), table); err != nil {
-		t.Fatal(err)
-	}
+	first := opened(t, cfg, table)
 	apply(t, first, c.before...)
 	if err := redis.Hook(first, i); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := first.Apply(context.Background(), c.during)
-		done <- err
-	}()
+	done := applying(first, c.during...)
 	interrupted := true
 	select {
 	case err := <-done:
@@ -239,10 +231,7 @@ func (c *scriptedChain) tell(t *testing.T, cfg config.Redis, table sink.Table, i
 		}
 	case <-i.asleep:
 	}
-	second := redis.New(cfg)
-	if err := second.Open(t.Context(), table); err != nil {
-		t.Fatal(err)
-	}
+	second := opened(t, cfg, table)
 	apply(t, second, c.during...)
 	apply(t, second, c.after...)
 	if i.asleep != nil {
@@ -319,11 +308,7 @@ func TestCompletedWhileAnotherSleepsInACluster(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		done := make(chan error, 1)
-		go func() {
-			_, err := first.Apply(context.Background(), []sink.Change{whole})
-			done <- err
-		}()
+		done := applying(first, whole)
 		var err error
 		select {
 		case <-sleeper.asleep:

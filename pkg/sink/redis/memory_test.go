@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	driver "github.com/redis/go-redis/v9"
-
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
@@ -15,14 +13,9 @@ import (
 func TestIndexIsSmall(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	o, err := driver.ParseURL(private(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := driver.NewClient(o)
-	defer admin.Close()
+	admin := connected(t, private(t))
 	cfg := s.config(config.Hash, "{table}:{_block_num}:{log_index}")
-	cfg.URL = config.Secret("redis://" + o.Addr)
+	cfg.URL = config.Secret("redis://" + admin.Options().Addr)
 	w := open(t, cfg, sinktest.LogTable)
 	const rows = 20_000
 	before := admin.InfoMap(t.Context(), "memory").Val()["Memory"]["used_memory"]
@@ -43,19 +36,14 @@ func TestIndexIsSmall(t *testing.T) {
 func TestRightsAreEnough(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	o, err := driver.ParseURL(private(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := driver.NewClient(o)
-	defer admin.Close()
-	err = admin.ACLSetUser(t.Context(), "loader", "on", ">secret", "+@read", "+@write", "+@scripting", "+info", "+command",
+	admin := connected(t, private(t))
+	err := admin.ACLSetUser(t.Context(), "loader", "on", ">secret", "+@read", "+@write", "+@scripting", "+info", "+command",
 		"~"+s.name+":*", "~ampipe:{"+s.name+"}:*").Err()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := s.config(config.Hash, "{table}:{address}")
-	cfg.URL = config.Secret("redis://loader:secret@" + o.Addr)
+	cfg.URL = config.Secret("redis://loader:secret@" + admin.Options().Addr)
 	w := open(t, cfg, balanceTable(s))
 	l := &live{seq: 1}
 	c := entryOf(t, blocks(0, 10), balance{1, 1, 5}, balance{2, 2, 6})

@@ -94,12 +94,7 @@ func launch(t testing.TB, bin string, args ...string) process {
 // ready waits until something is so of the server at a URL.
 func ready(t testing.TB, url string, so func(context.Context, *driver.Client) error) {
 	t.Helper()
-	o, err := driver.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := driver.NewClient(o)
-	defer client.Close()
+	client := connected(t, url)
 	wait := fault.Backoff{Attempts: 600, Min: 10 * time.Millisecond, Max: 50 * time.Millisecond}
 	if err := fault.Retry(t.Context(), wait, func(ctx context.Context) error { return so(ctx, client) }, nil); err != nil {
 		t.Fatalf("a private server does not get ready: %v", err)

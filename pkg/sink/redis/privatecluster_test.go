@@ -35,13 +35,10 @@ func privateCluster(t testing.TB, replicas int) (*server, []*node) {
 		buses[i] = strconv.Itoa(sinktest.FreePort(t))
 		url, stop := startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", buses[i], "--cluster-node-timeout", "2000",
 			"--repl-diskless-sync-delay", "0")
-		o, err := driver.ParseURL(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := &node{Client: driver.NewClient(o), addr: o.Addr, stop: stop}
-		t.Cleanup(func() { _ = m.Close() })
+		client := connected(t, url)
+		m := &node{Client: client, addr: client.Options().Addr, stop: stop}
 		members[i] = m
+		var err error
 		if m.id, err = m.Do(t.Context(), "CLUSTER", "MYID").Text(); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/realdata"
@@ -34,24 +33,9 @@ func TestRealRowsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestRecordedRowsArriveAsTheyAre loads every recording that has rows and a
-// block column. Of a stream with reorgs it loads all forks.
 func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	loaded := 0
-	for _, r := range amptest.Recordings(t) {
-		real, ok := realdata.Recorded(t, r)
-		if !ok {
-			continue // no rows with a block column
-		}
-		t.Run(r.Name, func(t *testing.T) {
-			loadReal(t, config.Stream, real)
-			loaded++
-		})
-	}
-	if loaded == 0 {
-		t.Error("no recording has any rows")
-	}
+	realdata.EachRecording(t, func(t *testing.T, real realdata.Table) { loadReal(t, config.Stream, real) })
 }
 
 // loadReal loads all rows, compares every value of them and verifies them.

@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -93,11 +92,7 @@ func (c *laneAndRemovals) try(t *testing.T, server func(testing.TB) *server, dur
 		if err := redis.Hook(first, i); err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan error, 1)
-		go func() {
-			_, err := first.Apply(context.Background(), []sink.Change{during})
-			done <- err
-		}()
+		done := applying(first, during)
 		select {
 		case err := <-done:
 			held = false

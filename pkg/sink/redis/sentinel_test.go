@@ -54,18 +54,9 @@ func newGuarded(t *testing.T) *guarded {
 	ready(t, at(2), func(ctx context.Context, c *driver.Client) error {
 		return says(ctx, c, "sentinel", "slaves=1")
 	})
-	o, err := driver.ParseURL(at(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.first = driver.NewClient(o)
-	t.Cleanup(func() { _ = g.first.Close() })
-	if o, err = driver.ParseURL(replica.socket()); err != nil {
-		t.Fatal(err)
-	}
+	g.first = connected(t, at(0))
 	// The servers go with the test, and with them its keys.
-	g.server = &server{driver.NewClient(o), t, replica.socket(), fmt.Sprintf("t%d", names.Add(1))}
-	t.Cleanup(func() { _ = g.UniversalClient.Close() })
+	g.server = &server{connected(t, replica.socket()), t, replica.socket(), fmt.Sprintf("t%d", names.Add(1))}
 	g.table = balanceTable(g.server)
 	cfg := g.config(config.Hash, "{table}:{block_num}:{address}")
 	cfg.URL, cfg.Sentinel = config.Secret(g.url), "chain"

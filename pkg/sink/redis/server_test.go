@@ -8,12 +8,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	driver "github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/redis"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // TestMain makes the process trust the authority of the TLS tests, before anything
@@ -53,11 +55,19 @@ func newServer(t testing.TB) *server {
 // serverAt is newServer for a server that the test has started.
 func serverAt(t testing.TB, url string) *server {
 	t.Helper()
+	return serverBy(t, connected(t, url), url)
+}
+
+// connected returns a client of a server that is closed at the end of the test.
+func connected(t testing.TB, url string) *driver.Client {
+	t.Helper()
 	o, err := driver.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serverBy(t, driver.NewClient(o), url)
+	c := driver.NewClient(o)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // newCluster is likewise for the Cluster.
@@ -141,14 +151,31 @@ func (s *server) config(structure config.Structure, key string) config.Redis {
 // open returns a Writer that is closed at the end of the test.
 func open(t testing.TB, cfg config.Redis, table sink.Table) *redis.Writer {
 	t.Helper()
-	w := redis.New(cfg)
-	if err := w.Open(context.Background(), table); err != nil {
-		t.Fatalf("open: %v", err)
-	}
+	w := opened(t, cfg, table)
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
 	return w
+}
+
+// opened returns a Writer that the test closes.
+func opened(t testing.TB, cfg config.Redis, table sink.Table) *redis.Writer {
+	t.Helper()
+	w := redis.New(cfg)
+	if err := w.Open(context.Background(), table); err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	return w
+}
+
+// wantDigests compares the digests of the rows of changes with those of the table.
+func wantDigests(t testing.TB, w *redis.Writer, of []sink.Change) {
+	t.Helper()
+	var rows []arrow.RecordBatch
+	for _, c := range of {
+		rows = append(rows, c.Records...)
+	}
+	sinktest.WantSameDigests(t, w, rows...)
 }

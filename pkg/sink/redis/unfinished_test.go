@@ -26,10 +26,7 @@ func unfinished(t *testing.T, structure config.Structure, finality uint64, inter
 		s := newCluster(t)
 		cfg := s.config(structure, "{table}:{address}")
 		cfg.Finality = finality
-		first := redis.New(cfg)
-		if err := first.Open(t.Context(), balanceTable(s)); err != nil {
-			t.Fatal(err)
-		}
+		first := opened(t, cfg, balanceTable(s))
 		for _, c := range before {
 			apply(t, first, c) // so that each has an index entry of its own
 		}
@@ -37,20 +34,13 @@ func unfinished(t *testing.T, structure config.Structure, finality uint64, inter
 		if err := redis.Hook(first, i); err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan error, 1)
-		go func() {
-			_, err := first.Apply(context.Background(), []sink.Change{during})
-			done <- err
-		}()
+		done := applying(first, during)
 		select {
 		case err := <-done:
 			interrupted = err != nil
 		case <-i.asleep:
 		}
-		w := redis.New(cfg)
-		if err := w.Open(t.Context(), balanceTable(s)); err != nil {
-			t.Fatal(err)
-		}
+		w := opened(t, cfg, balanceTable(s))
 		goOn(s, w)
 		if i.asleep != nil {
 			close(i.awake)
