@@ -13,7 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/ampipe/ampipe/pkg/amp/amptest"
 	"github.com/ampipe/ampipe/pkg/sink/delta"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/sink/sinktest/realdata"
@@ -31,25 +30,12 @@ func TestRealRowsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestRecordedRowsArriveAsTheyAre loads every recording that has rows and a
-// block column. Of a stream with reorgs it loads all forks.
 func TestRecordedRowsArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
-	loaded := 0
-	for _, r := range amptest.Recordings(t) {
-		real, ok := realdata.Recorded(t, r)
-		if !ok {
-			continue // no rows with a block column
-		}
-		loaded++
-		t.Run(r.Name, func(t *testing.T) {
-			t.Parallel()
-			loadReal(t, renamed(real))
-		})
-	}
-	if loaded == 0 {
-		t.Error("no recording has any rows")
-	}
+	realdata.EachRecording(t, func(t *testing.T, real realdata.Table) {
+		t.Parallel()
+		loadReal(t, renamed(real))
+	})
 }
 
 // renamed returns columns under names that Delta allows, as its refusal tells users to do.

@@ -7,9 +7,23 @@ import (
 	"github.com/ampipe/ampipe/pkg/sink"
 )
 
-// Recorded returns the rows of a recorded answer, all forks of a stream with reorgs; false
-// if it has none, or none with a block column.
-func Recorded(t testing.TB, r amptest.Recording) (Table, bool) {
+// EachRecording runs a test for the rows of every recorded answer, all forks of a stream with
+// reorgs, that has rows and a block column.
+func EachRecording(t *testing.T, test func(*testing.T, Table)) {
+	t.Helper()
+	ran := false
+	for _, r := range amptest.Recordings(t) {
+		if real, ok := recorded(t, r); ok {
+			ran = t.Run(r.Name, func(t *testing.T) { test(t, real) }) || ran
+		}
+	}
+	if !ran && !t.Failed() {
+		t.Error("no recording has any rows")
+	}
+}
+
+// recorded returns the rows of a recording; false if it has none, or none with a block column.
+func recorded(t testing.TB, r amptest.Recording) (Table, bool) {
 	t.Helper()
 	messages, err := r.Decode()
 	if err != nil && r.End.Code == "OK" { // a recorded failure breaks off
