@@ -71,7 +71,8 @@ func TestFinishedPartitionsAreMerged(t *testing.T) {
 		}
 		return len(again) == 3
 	})
-	if slices.Sort(again); fmt.Sprint(again) != "[200.2 201.2 300.2]" {
+	slices.Sort(again)
+	if fmt.Sprint(again) != "[200.2 201.2 300.2]" {
 		t.Errorf("loaded again are %v", again)
 	}
 }
