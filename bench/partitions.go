@@ -112,29 +112,34 @@ func (e *env) planMany(ctx context.Context, r *report) (err error) {
 // lookAtMany measures what it costs to look at a pipeline that has finished few partitions,
 // and many.
 func (e *env) lookAtMany(ctx context.Context, r *report) error {
-	var looks [2]float64
-	for i, finished := range []int{10_000, manyPartitions} {
+	for _, finished := range []int{10_000, manyPartitions} {
 		n, t, err := e.finishedNATS(ctx, finished)
 		if err != nil {
 			return err
 		}
-		const rounds = 40
-		took, _, err := t.look(ctx, n, rounds)
-		looks[i] = milliseconds(took) / rounds
-		if err == nil {
-			r.cost(fmt.Sprintf("CPU of a look of the planner when %s have finished", thousands(float64(finished))), looks[i], "ms", 0)
-			began := cpu()
-			var facts status.Facts
-			if facts, err = status.Read(ctx, n.conn, numbersName); err == nil {
-				status.Build(facts, status.Options{})
-				status.NewDetail(facts, 200)
-				r.cost(fmt.Sprintf("CPU of a look of the page when %s have finished", thousands(float64(finished))), milliseconds(cpu()-began), "ms", 250)
-			}
-		}
+		err = lookAtFinished(ctx, r, n, t, thousands(float64(finished)))
 		if err = errors.Join(err, n.close()); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func lookAtFinished(ctx context.Context, r *report, n *natsServer, t numbers, finished string) error {
+	const rounds = 40
+	took, _, err := t.look(ctx, n, rounds)
+	if err != nil {
+		return err
+	}
+	r.cost(fmt.Sprintf("CPU of a look of the planner when %s have finished", finished), milliseconds(took)/rounds, "ms", 0)
+	began := cpu()
+	facts, err := status.Read(ctx, n.conn, numbersName)
+	if err != nil {
+		return err
+	}
+	status.Build(facts, status.Options{})
+	status.NewDetail(facts, 200)
+	r.cost(fmt.Sprintf("CPU of a look of the page when %s have finished", finished), milliseconds(cpu()-began), "ms", 250)
 	return nil
 }
 

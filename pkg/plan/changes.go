@@ -37,7 +37,7 @@ type changes struct {
 	due     time.Time // for the next list, at the latest
 	stale   bool      // partitions may have been written that are not known
 	restart context.CancelFunc
-	parts   map[string]changed // by id: what is known since the last list
+	parts   map[string]changed // by id: what has changed since it was taken last
 }
 
 // changed is a partition that was written, or removed.

@@ -31,9 +31,13 @@ func (f *fillStep) run(ctx context.Context, now *round) error {
 	if f.Retry && !f.retried {
 		again = Failed(now.parts)
 	}
-	parts, all, err := f.create(ctx, append(again.Ranges(), missing.Ranges()...), now.parts)
+	parts, all, err := f.create(ctx, again.Ranges(), now.parts)
 	now.parts = parts
-	f.retried = f.retried || (err == nil && all)
+	if err != nil {
+		return err
+	}
+	f.retried = f.retried || all
+	now.parts, _, err = f.create(ctx, missing.Ranges(), now.parts)
 	return err
 }
 
@@ -53,7 +57,7 @@ func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []s
 	}
 	var pieces []block.Range
 	room := mostOpen - count(parts, state.PartitionOpen)
-	if room < madeAtOnce {
+	if len(ranges) == 0 || room < madeAtOnce {
 		return parts, len(ranges) == 0, nil
 	}
 	all = true

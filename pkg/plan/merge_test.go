@@ -71,7 +71,8 @@ func TestFinishedPartitionsAreMerged(t *testing.T) {
 		}
 		return len(again) == 3
 	})
-	if slices.Sort(again); fmt.Sprint(again) != "[200.2 201.2 300.2]" {
+	slices.Sort(again)
+	if fmt.Sprint(again) != "[200.2 201.2 300.2]" {
 		t.Errorf("loaded again are %v", again)
 	}
 }
@@ -119,5 +120,42 @@ func TestPartitionsAreMadeAheadOfTheWorkers(t *testing.T) {
 	<-extracted
 	if gaps := plan.Unplanned(block.Range{End: 1000 * (ahead + made)}, s.Partitions); len(gaps) > 0 {
 		t.Errorf("%v have no partition", gaps)
+	}
+}
+
+// TestFailedPartitionsAreRetriedOnceWhileOthersAreStillToBeMade: more blocks than fit at a
+// time do not have what fails again be tried for ever.
+func TestFailedPartitionsAreRetriedOnceWhileOthersAreStillToBeMade(t *testing.T) {
+	d := setup(t)
+	must(t, second(d.State.CreatePartition(t.Context(), part(0, 10, 0, state.PartitionFailed))))
+	d.Retry = true
+	d.watch(block.Range{End: 1_000_000}, 10)
+	find := func(s plan.Status, id string) (found state.Partition, is bool) {
+		at := slices.IndexFunc(s.Partitions, func(p state.Partition) bool { return p.ID() == id })
+		if at < 0 {
+			return found, false
+		}
+		return s.Partitions[at], true
+	}
+	d.until("it is tried again", func(s plan.Status) bool {
+		_, is := find(s, "0.1")
+		return is
+	})
+	failed := make(chan state.Partition, 1)
+	go func() { failed <- d.extract(state.PartitionFailed) }()
+	d.until("it has failed again", func(s plan.Status) bool {
+		p, is := find(s, "0.1")
+		return is && p.State == state.PartitionFailed
+	})
+	if p := <-failed; p.ID() != "0.1" {
+		t.Errorf("the first task was %s", p.ID())
+	}
+	for range 10 {
+		d.until("a round", func(s plan.Status) bool {
+			if _, is := find(s, "0.2"); is {
+				t.Fatal("it is tried once more")
+			}
+			return true
+		})
 	}
 }

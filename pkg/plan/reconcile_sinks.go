@@ -48,9 +48,12 @@ func (s *sinksStep) run(ctx context.Context, now *round) error {
 	if lost.Len() == 0 {
 		return nil
 	}
-	s.logMissing(lost, now.parts)
 	clear(s.drained)
-	_, _, err = s.create(ctx, lost.Ranges(), now.parts)
+	parts, _, err := s.create(ctx, lost.Ranges(), now.parts)
+	made := planned(parts[len(now.parts):])
+	if made.Len() > 0 {
+		s.logMissing(made, now.parts)
+	}
 	return err
 }
 

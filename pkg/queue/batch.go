@@ -23,10 +23,11 @@ const leastBatch = 10
 
 // batch publishes messages of one stream in one step, which the server syncs once, and
 // returns the sequence of the first; the others follow it. After an error they may be
-// stored, or not: each is published by itself then, which shows why.
+// stored, or not: each is published by itself then, which shows why. Few messages are always
+// refused.
 func (c *Conn) batch(ctx context.Context, msgs []*nats.Msg) (first uint64, err error) {
 	if len(msgs) < leastBatch {
-		return 0, errFew
+		return 0, errors.ErrUnsupported
 	}
 	if err := c.disconnected(); err != nil {
 		return 0, err
@@ -39,9 +40,6 @@ func (c *Conn) batch(ctx context.Context, msgs []*nats.Msg) (first uint64, err e
 	}
 	return ack.Sequence - uint64(len(msgs)-1), nil
 }
-
-// errFew says that a batch would not be worth it.
-var errFew = errors.New("few messages are published one by one")
 
 // after returns a message for a document that has revision rev; 0: there is none.
 func (s *State) after(key string, text []byte, rev uint64) *nats.Msg {

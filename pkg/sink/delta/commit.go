@@ -317,7 +317,23 @@ func (g *target) addOf(f *stagedFile, now int64, dataChange bool) *deltalog.Add 
 // checkpoint writes one if the version is due. The table is right without it, so
 // an error is for the next time.
 func (w *Writer) checkpoint(ctx context.Context, s *deltalog.Snapshot) {
-	if every := int64(w.cfg.CheckpointEvery); every > 0 && s.Version > 0 && s.Version%every == 0 {
+	if isCheckpoint(s.Version, int64(w.cfg.CheckpointEvery), int64(s.Files.Len()+s.Removed.Len())) {
 		_ = w.log.Checkpoint(ctx, s, time.Now())
 	}
+}
+
+// filesPerVersion is how many files a checkpoint has at most for each version since the one
+// before: it has all of the table, and a commit must not cost the more the more there are.
+const filesPerVersion = 50
+
+// isCheckpoint reports whether a checkpoint of so many files is due at a version, so many
+// versions after the one before, or a power of two times as many.
+func isCheckpoint(version, every, files int64) bool {
+	if every <= 0 || version <= 0 {
+		return false
+	}
+	for every*filesPerVersion < files {
+		every *= 2
+	}
+	return version%every == 0
 }
