@@ -140,8 +140,9 @@ func (r *report) writeDelays(b *strings.Builder) {
 	if len(r.delays) == 0 {
 		return
 	}
-	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp, one a second, to its being heard of by the extractor, " +
-		"stored in the log, received by the sink, to the beginning of its transaction, and to its commit: median / 99 %.\n\n" +
+	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp, one a second, " +
+		"to its being heard of by the extractor, stored in the log, received by the sink, " +
+		"to the beginning of its transaction, and to its commit: median / 99 %.\n\n" +
 		"| sink | beside | heard | published | pulled | begun | committed | demand | |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n")
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }
 	for _, d := range r.delays {

@@ -170,7 +170,9 @@ func completeRows(b *env, w sink.Writer) {
 	b.apply(w, data(span(0, 11), 0))
 	at := func(n block.Number, fork int) {
 		b.Helper()
-		want := sink.LiveState{Started: true, Epoch: 1, Seq: l.seq, Start: 10, Cursor: block.Cursor{Network: "suitenet", Number: n, Hash: hashOf(n, fork)}}
+		want := sink.LiveState{
+			Started: true, Epoch: 1, Seq: l.seq, Start: 10, Cursor: block.Cursor{Network: "suitenet", Number: n, Hash: hashOf(n, fork)},
+		}
 		if got := b.state(w).Live; got != want {
 			b.Fatalf("live state is %+v, want %+v", got, want)
 		}
