@@ -249,9 +249,10 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Observer:  observer,
 		Logger:    s.logger.With().Str("sink", c.Name).Logger(),
 	}
+	building := newIndexing(ctx, history, c, w)
 	return s.unlessPaused(ctx, c.Name,
 		func(ctx context.Context) error {
-			if building := newIndexing(ctx, history, c, w); building != nil {
+			if building != nil {
 				defer beside(ctx, building.run)()
 			}
 			return s.applyLog(ctx, c, loop, observer, history.rejoiner)
