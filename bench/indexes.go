@@ -35,7 +35,8 @@ func measureIndexes(ctx context.Context, e *env, r *report) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "         %s: %.0f rows/s, %.1f s of CPU, %.0f MiB\n", way.name, one.rate(), one.cpu.Seconds(), mib(uint64(one.bytes)))
+			fmt.Fprintf(os.Stderr, "         %s: %.0f rows/s, %.1f s of CPU, %.0f MiB\n",
+				way.name, one.rate(), one.cpu.Seconds(), mib(uint64(one.bytes)))
 			turns[i] = append(turns[i], one)
 		}
 	}
@@ -96,7 +97,8 @@ func (e *env) loadIndexed(ctx context.Context, way indexing) (one indexed, err e
 	one.cpu = after - before + p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 	var rows, indexes int
 	const look = `SELECT (SELECT count(*) FROM indexed_logs),
-		(SELECT count(*) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = 'indexed_logs'::regclass AND i.indisvalid AND x.relname LIKE '%idx'),
+		(SELECT count(*) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+			WHERE i.indrelid = 'indexed_logs'::regclass AND i.indisvalid AND x.relname LIKE '%idx'),
 		(SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c WHERE c.oid = 'indexed_logs'::regclass
 			OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'indexed_logs'::regclass))`
 	if err := e.db.QueryRow(ctx, look).Scan(&rows, &indexes, &one.bytes); err != nil {

@@ -47,6 +47,7 @@ through a durable log, exactly once, and it can be stopped at any moment.
 	root.AddCommand(initCommand(&flags), runCommand(&flags), checkCommand(&flags), planCommand(&flags), verifyCommand(&flags),
 		doctorCommand(&flags), statusCommand(&flags), resultsCommand(&flags), failedCommand(&flags), retryCommand(&flags), replayCommand(&flags),
 		dlqCommand(&flags), pauseCommand(&flags), resumeCommand(&flags), forgetCommand(&flags), dropCommand(&flags),
-		adoptCommand(&flags), pruneCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags), vacuumCommand(&flags), cli.VersionCommand())
+		adoptCommand(&flags), pruneCommand(&flags), healthCommand(&flags), showCommand(&flags), compactCommand(&flags),
+		vacuumCommand(&flags), cli.VersionCommand())
 	return root
 }

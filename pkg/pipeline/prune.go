@@ -89,7 +89,8 @@ func prune(ctx context.Context, p *config.Pipeline, o Options, r PruneOptions, c
 		final = 0
 	}
 	if r.Before > final {
-		return found, ops.Config(fmt.Errorf("blocks from %d on are not loaded yet, or may still be replaced by a reorg: prune those below", final))
+		return found, ops.Config(fmt.Errorf("blocks from %d on are not loaded yet, or may still be replaced by a reorg: "+
+			"prune those below", final))
 	}
 	wanted := block.Range{Start: checked.History(p.Range).Start, End: r.Before}
 	for _, gap := range holds.Coverage.Missing(wanted) {

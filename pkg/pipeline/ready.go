@@ -89,7 +89,9 @@ type historyMonitor struct {
 
 func newHistoryMonitor(s *stages, sink string) *historyMonitor {
 	s.meter.Unready(stageSink(sink), notRead)
-	return &historyMonitor{stages: s, sink: sink, ask: make(chan struct{}, 1), reported: make(chan struct{}, 1), rejoiner: apply.NewRejoiner(sink, s.log)}
+	return &historyMonitor{
+		stages: s, sink: sink, ask: make(chan struct{}, 1), reported: make(chan struct{}, 1), rejoiner: apply.NewRejoiner(sink, s.log),
+	}
 }
 
 // watchPlan asks the sink to report when the plan is written, until ctx ends: a planner that

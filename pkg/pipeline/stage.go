@@ -257,9 +257,10 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 		Tracer:    s.tracer,
 		Logger:    logger,
 	}
+	building := newIndexing(ctx, history, c, w)
 	return s.unlessPaused(ctx, c.Name,
 		func(ctx context.Context) error {
-			if building := newIndexing(ctx, history, c, w); building != nil {
+			if building != nil {
 				defer beside(ctx, building.run)()
 			}
 			return s.applyLog(ctx, c, loop, observer, history.rejoiner)

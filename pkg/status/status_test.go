@@ -129,6 +129,22 @@ func TestSentences(t *testing.T) {
 			says: "the state of the pipeline is gone: somebody has deleted it in NATS", next: "the planner makes it anew"},
 		"the log was deleted": {facts: live(), level: status.Degraded, says: "the log of the pipeline is gone: somebody has deleted it in NATS",
 			next: "the planner makes it anew", mend: func(f *status.Facts) { f.Gone = []status.Gone{status.GoneLog} }},
+		"its indexes are built": {facts: live(), level: status.Healthy, says: "live; everything loaded; 0.4 s behind",
+			beside: "lake: building index logs_address_idx, 40 %", mend: func(f *status.Facts) {
+				f.Sinks[0].Report.Indexing = &state.Indexing{Progress: "building index logs_address_idx, 40 %"}
+			}},
+		"its indexes are not there yet": {facts: finite(), level: status.Healthy, says: "loaded; indexes are being built",
+			mend: func(f *status.Facts) {
+				f.Processes[0].Ended, f.Processes[0].Done, f.Processes[0].Beat = time.Time{}, false, ago(2*time.Second)
+				for i := range f.Sinks {
+					f.Sinks[i].Report.State = state.SinkRunning
+				}
+				f.Sinks[0].Report.Indexing = &state.Indexing{Progress: "indexes are built when the history is loaded"}
+			}},
+		"its indexes cannot be built": {facts: live(), level: status.Degraded, says: "indexes of lake could not be built: the disk is full",
+			next: "it is tried again", mend: func(f *status.Facts) {
+				f.Sinks[0].Report.Indexing = &state.Indexing{Progress: "indexes are tried again", Error: "the disk is full"}
+			}},
 		"planning": {facts: status.Facts{Name: "p", Now: now, Processes: []state.Process{process("run", "planner", "extractor")}},
 			level: status.Healthy, says: "starting: it is not planned yet"},
 		"loading": {facts: live(), level: status.Healthy, says: "loading: 41 % of 1,000 blocks are in every destination, 53 m left",

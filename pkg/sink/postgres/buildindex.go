@@ -36,15 +36,8 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(progress string)) e
 	running := false
 	var built error
 	err := w.pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, readPatience, func(tx pgx.Tx) error {
-		var alone bool
-		if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", pgx.QueryExecModeSimpleProtocol, indexLock, w.id).Scan(&alone); err != nil {
+		if err := w.lockIndexes(ctx, tx, tell); err != nil {
 			return err
-		}
-		if !alone {
-			if err := w.tellIndexing(ctx, tx, tell); err != nil {
-				return err
-			}
-			return sink.ErrBuiltElsewhere
 		}
 		running = true
 		go func() { done <- fault.Catch(func() error { return w.buildAll(building) }) }()
@@ -55,6 +48,8 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(progress string)) e
 			case built = <-done:
 				running = false
 				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
 			case <-ticker.C:
 			}
 			if err := w.tellIndexing(ctx, tx, tell); err != nil {
@@ -75,16 +70,32 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(progress string)) e
 	return w.classed(ctx, "build indexes", err)
 }
 
+// lockIndexes makes this process the one that builds, or returns [sink.ErrBuiltElsewhere].
+func (w *Writer) lockIndexes(ctx context.Context, tx pgx.Tx, tell func(string)) error {
+	var alone bool
+	const lock = "SELECT pg_try_advisory_xact_lock($1, $2)"
+	err := tx.QueryRow(ctx, lock, pgx.QueryExecModeSimpleProtocol, indexLock, w.id).Scan(&alone)
+	if err != nil || alone {
+		return err
+	}
+	if err := w.tellIndexing(ctx, tx, tell); err != nil {
+		return err
+	}
+	return sink.ErrBuiltElsewhere
+}
+
 // tellIndexing tells how far the server is with an index of the table or of a partition.
 func (w *Writer) tellIndexing(ctx context.Context, tx pgx.Tx, tell func(string)) error {
 	var (
 		name, phase string
 		done        float64
 	)
-	if _, err := tx.Exec(ctx, "SELECT pg_stat_clear_snapshot()", pgx.QueryExecModeSimpleProtocol); err != nil { // a transaction sees the same each time otherwise
-		return err
+	const simple = pgx.QueryExecModeSimpleProtocol
+	// Without this a transaction sees the same progress each time.
+	if _, err := tx.Exec(ctx, "SELECT pg_stat_clear_snapshot()", simple); err != nil {
+		return fmt.Errorf("ask how far an index is: %w", err)
 	}
-	found, err := maybe(tx.QueryRow(ctx, statement("ask-progress"), pgx.QueryExecModeSimpleProtocol, w.spec.quoted()).Scan(&name, &phase, &done))
+	found, err := maybe(tx.QueryRow(ctx, statement("ask-progress"), simple, w.spec.quoted()).Scan(&name, &phase, &done))
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask how far an index is: %w", err)
@@ -218,7 +229,8 @@ func (b *builder) run(ctx context.Context, sql string) error {
 func (b *builder) divided(ctx context.Context, t indexed, columns []string) error {
 	at := slices.IndexFunc(t.indexes, func(i index) bool { return slices.Equal(i.columns, columns) })
 	if at < 0 {
-		return b.alter(ctx, fmt.Sprintf("CREATE INDEX %s ON ONLY %s (%s)", quoted(indexName(t.name, columns)), t.quoted(), quotedList(columns)))
+		name := quoted(indexName(t.name, columns))
+		return b.alter(ctx, fmt.Sprintf("CREATE INDEX %s ON ONLY %s (%s)", name, t.quoted(), quotedList(columns)))
 	}
 	whole := t.indexes[at]
 	var parts []indexed

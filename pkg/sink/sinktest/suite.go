@@ -74,8 +74,9 @@ func (c testCase) run(b *env) { c.with(b, b.writer()) }
 var byBlock = []string{"block_num", "log_index"}
 
 var (
-	byBlockCases = slices.Concat(historyCases, partCases, faultCases, digestCases, liveCases, removalCases, pruneCases, rejoinCases, randomCases)
-	byKeyCases   = slices.Concat(upsertCases, digestCases, liveCases, undoCases, removalCases, removalKeyCases, rejoinCases, randomKeyCases)
+	byBlockCases = slices.Concat(historyCases, partCases, faultCases, digestCases, liveCases, removalCases, pruneCases,
+		rejoinCases, randomCases)
+	byKeyCases = slices.Concat(upsertCases, digestCases, liveCases, undoCases, removalCases, removalKeyCases, rejoinCases, randomKeyCases)
 )
 
 // suite is the cases of one way to write.
