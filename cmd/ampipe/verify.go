@@ -31,8 +31,8 @@ compared; the exit code is 1 then.
 again, as ampipe replay does, waits for them and compares them again. Other blocks and
 other destinations are not touched, and the live chain is followed meanwhile. Blocks
 that a reorg may still replace are left, and named; --wait waits until the chain has
-passed them (reorg_buffer), and repairs them, too. Where
-processes have users of their own in NATS it needs the planner's.
+passed them (reorg_buffer), and repairs them, too. Where processes have users of their
+own in NATS it needs the planner's.
 
 In Redis it finds the rows of a block by the index that ampipe keeps. --deep also
 scans the keys, for rows that are in no index. Other destinations have none: there

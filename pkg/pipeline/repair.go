@@ -204,7 +204,8 @@ func (v *verification) repairable(holds sink.State) (blocks, early block.Set, le
 	reorg := func(r block.Range) { early.Add(r) }
 	if end := v.config.Range.MaxBlock; end != nil && holds.Coverage.Covers(block.Range{Start: final, End: *end}) {
 		reorg = func(r block.Range) {
-			leave(r, fmt.Sprintf("a reorg may still replace blocks from %d on, and the pipeline ends there: raise max_block and start it again", final))
+			leave(r, fmt.Sprintf("a reorg may still replace blocks from %d on, and the pipeline ends there: "+
+				"raise max_block and start it again", final))
 		}
 	}
 	for _, d := range v.found.Differences {
@@ -233,8 +234,9 @@ func (v *verification) repairable(holds sink.State) (blocks, early block.Set, le
 		left = append(left, Left{reasons[reason].Ranges(), reason})
 	}
 	if all := early.Ranges(); len(all) > 0 {
-		left = append(left, Left{all, fmt.Sprintf("a reorg may still replace blocks from %d on: they can be repaired when the chain is %s further, "+
-			"by the same command; --repair --wait waits for that", final, counted(uint64(all[len(all)-1].End-final), "block"))})
+		further := counted(uint64(all[len(all)-1].End-final), "block")
+		left = append(left, Left{all, fmt.Sprintf("a reorg may still replace blocks from %d on: they can be repaired when the chain is "+
+			"%s further, by the same command; --repair --wait waits for that", final, further)})
 	}
 	return blocks, early, left
 }

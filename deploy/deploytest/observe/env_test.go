@@ -86,8 +86,8 @@ func (e *env) prints(p *process, pattern string) (found string) {
 	return found
 }
 
-// gives runs a command, which ends with an exit code.
-func (e *env) gives(code int, command string, args ...string) {
+// exits runs a command, which ends with an exit code.
+func (e *env) exits(code int, command string, args ...string) {
 	e.t.Helper()
 	p := e.start(command, args...)
 	waitFor(e.t, command+" ends", time.Minute, func() bool {

@@ -223,7 +223,7 @@ sinks: [ { name: lake, delta: { path: ./%[1]s, max_commit_delay: 1s%[5]s } } ]
 	p.scrapes(e.serve("ampipe", "run"))
 	p.healthy("good", server, 1)
 	e.loseRows("spoilt")
-	e.gives(0, "ampipe", "replay", "spoilt", "lake", "5:6", "-c", "pipeline.yaml")
+	e.exits(0, "ampipe", "replay", "spoilt", "lake", "5:6", "-c", "pipeline.yaml")
 	p.waitFiring("AmpipeReplayFailed", "pipeline=spoilt")
 	p.waitFiring("AmpipePartitionsFailed", "pipeline=unsorted")
 	p.waitFiring("AmpipePipelineFailed", "pipeline=refused")
