@@ -120,7 +120,8 @@ func (w *ProcessWriter) claimFree(ctx context.Context, p state.Process, first bo
 		other, exists := taken[slot]
 		return !exists || w.alone || p.Replaces(other.Value, now, first)
 	}
-	if p.Slot = 0; own >= 0 {
+	p.Slot = 0
+	if own >= 0 {
 		p.Slot = all[own].Value.Slot
 	} else {
 		for !free(p.Slot) {

@@ -136,6 +136,7 @@ func (o *order) place(m *message) {
 		delete(o.early, m.Seq)
 		m = next
 	}
+	o.passOvertaken()
 	if m == nil {
 		return
 	}
@@ -146,6 +147,18 @@ func (o *order) place(m *message) {
 		old.nak(early)
 	}
 	o.early[m.After] = m
+}
+
+// passOvertaken passes on what has waited for an entry that does not come any more: another
+// process has applied it, or the destination has rejoined the lane beyond it. While others
+// follow, nothing else would look at it, and the log would keep it for this sink.
+func (o *order) passOvertaken() {
+	for after, m := range o.early {
+		if o.started && (m.Epoch < o.epoch || (m.Epoch == o.epoch && m.Seq <= o.seq)) {
+			delete(o.early, after)
+			o.out <- m
+		}
+	}
 }
 
 // turn reports whether nothing has to be applied before m.

@@ -305,6 +305,33 @@ func TestThePredecessorIsAnotherProcesss(t *testing.T) {
 	})
 }
 
+// TestOvertakenEntriesAreNotKept: entries that wait here, and that another process has applied
+// meanwhile, are acknowledged although the lane has no pause. What is not acknowledged looks
+// as if the sink were behind, and keeps the log from being trimmed.
+func TestOvertakenEntriesAreNotKept(t *testing.T) {
+	for range 5 { // in which of them the wait is over first is not known
+		synctest.Test(t, func(t *testing.T) {
+			r := newEnv(t)
+			l := story(t)
+			r.apply(l.all[:3]...)
+			log := r.live(l.all[4:]...)
+			stop := r.start()
+			time.Sleep(time.Second)
+			r.apply(l.all[3:]...)
+			for n := block.Number(30); n < 50; n++ {
+				log.append(l.data(n, n, 3))
+				log.append(l.watermark(n, n))
+				time.Sleep(500 * time.Millisecond)
+			}
+			synctest.Wait()
+			if acked := log.acked(); len(acked) != len(log.all) {
+				t.Errorf("of %d entries these are acknowledged: %v", len(log.all), acked)
+			}
+			r.stopped(stop, log)
+		})
+	}
+}
+
 // mistaken is a destination that says, once, that it is further than it is.
 type mistaken struct {
 	sink.Writer
