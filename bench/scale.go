@@ -23,7 +23,7 @@ const rowsPerBlock = 200
 var (
 	full = scale{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000, stageTurns: 3,
-		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, followed: 120,
+		memory: [2]int{500_000, 8_000_000}, memoryTurns: 2, followed: 120,
 	}
 	smoke = scale{
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000, stageTurns: 1,
