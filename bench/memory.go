@@ -10,7 +10,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/config"
 )
 
-// What docs/operations.md states about the most memory of a process, in bytes,
+// What docs/performance.md states about the most memory of a process, in bytes,
 // and how much more a load of four times the rows may take before it counts as
 // growing: the collector's timing alone moves a peak by a tenth or two.
 const (
