@@ -33,7 +33,9 @@ type budgetLog struct {
 	lanes   int
 }
 
-func (e *env) newBudgetLog(ctx context.Context, p *config.Pipeline, checked *plan.Checked, changes []sink.Change) (_ *budgetLog, err error) {
+func (e *env) newBudgetLog(
+	ctx context.Context, p *config.Pipeline, checked *plan.Checked, changes []sink.Change,
+) (_ *budgetLog, err error) {
 	l := &budgetLog{env: e, checked: checked, changes: changes}
 	if l.entries, err = l.cut(entry.S2); err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ type env struct {
 	db     *pgx.Conn
 	raw    raw
 
+	workers int // of the configurations that are written; 0: the constant
+
 	copyRow, arrowRow float64 // bytes of a row
 }
 
@@ -68,7 +70,7 @@ func openEnv(ctx context.Context, o options, s scale) (_ *env, err error) {
 	if err := e.createTable(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := e.load(ctx, s.most(), config.Append); err != nil {
+	if _, err := e.load(ctx, max(s.rows, s.live), config.Append); err != nil {
 		return nil, fmt.Errorf("load all rows once: %w", err)
 	}
 	if err := e.measureRows(ctx); err != nil {

@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/ampipe/ampipe/pkg/config"
 )
 
-// What docs/operations.md states about the most memory of a process, in bytes,
+// What docs/performance.md states about the most memory of a process, in bytes,
 // and how much more a load of four times the rows may take before it counts as
 // growing: the collector's timing alone moves a peak by a tenth or two.
 const (
-	extractorStated = (64 + 32*workers) << 20
-	sinkStated      = (64 + 64 + 128*sinkWriters) << 20
+	extractorStated = 120 << 20
+	sinkStated      = 96 << 20
+	runStated       = 400 << 20
 	growth          = 1.25
+	memoryWorkers   = 8
 	sinkWriters     = 2 // the default
 )
 
@@ -34,24 +37,52 @@ func (p peaks) failed() bool {
 	return large > growth*small || large > float64(p.stated)
 }
 
-// measureMemory loads with separate processes, few rows and many in turns, and
-// asks the system for their peaks just before they are asked to stop.
+// measureMemory loads with separate processes, and with all in one, few rows and many in
+// turns. It asks the system for the peaks of processes just before they are asked to stop.
 func measureMemory(ctx context.Context, e *env, r *report) error {
-	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", workers), stated: extractorStated}
+	many := *e
+	many.workers = memoryWorkers
+	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", many.workers), stated: extractorStated}
 	writer := peaks{process: fmt.Sprintf("sink-postgres, %d writers", sinkWriters), stated: sinkStated}
+	run := peaks{process: fmt.Sprintf("ampipe run, %d workers, %d writers", many.workers, sinkWriters), stated: runStated}
 	for range e.scale.memoryTurns {
 		for i, rows := range e.scale.memory {
-			e, w, err := e.peaks(ctx, rows)
+			e, w, err := many.peaks(ctx, rows)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "         %d rows: extractor %.0f MiB, sink %.0f MiB\n", rows, mib(e), mib(w))
+			all, err := many.peakOfRun(ctx, rows)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "         %d rows: extractor %.0f MiB, sink %.0f MiB, ampipe run %.0f MiB\n", rows, mib(e), mib(w), mib(all))
 			extractor.loads[i] = append(extractor.loads[i], float64(e))
 			writer.loads[i] = append(writer.loads[i], float64(w))
+			run.loads[i] = append(run.loads[i], float64(all))
 		}
 	}
-	r.peaks = append(r.peaks, extractor, writer)
+	r.peaks = append(r.peaks, extractor, writer, run)
 	return nil
+}
+
+// peakOfRun loads so many rows with the command itself.
+func (e *env) peakOfRun(ctx context.Context, rows int) (uint64, error) {
+	if err := errors.Join(e.empty(ctx), e.remove("nats")); err != nil {
+		return 0, err
+	}
+	file, err := e.file(rows, config.Append, embedded)
+	if err != nil {
+		return 0, err
+	}
+	cmd := e.command(ctx, "ampipe", "run", "-c", file)
+	if _, _, err := finish(ctx, cmd); err != nil {
+		return 0, err
+	}
+	used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, errors.New("this system does not tell the peak memory of a process")
+	}
+	return uint64(used.Maxrss) << 10, e.holds(ctx, rows) // the peak, in KiB on Linux
 }
 
 // peaks loads so many rows with a planner, an extractor and a sink as processes.

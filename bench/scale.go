@@ -31,7 +31,7 @@ const rowsPerBlock = 200
 var (
 	full = scale{
 		pairs: 5, rows: 500_000, live: 2_000_000, python: 20_000, stageTurns: 3,
-		memory: [2]int{500_000, 2_000_000}, memoryTurns: 3, partitions: [2]int{10_000, 100_000},
+		memory: [2]int{500_000, 8_000_000}, memoryTurns: 2, partitions: [2]int{10_000, 100_000},
 		indexed: 2_000_000, indexTurns: 3, followed: 120,
 		slowBlocks: 1000, slowSteps: 5,
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ range: { min_block: 0, max_block: %d }
 nats: %s
 extract: { workers: %d }
 sinks: [ %s ]
-`, e.amp, history(rows).End, nats, workers, strings.Join(sinks, ", ")), 0o600)
+`, e.amp, history(rows).End, nats, cmp.Or(e.workers, workers), strings.Join(sinks, ", ")), 0o600)
 }
 
 // read returns a configuration that was written, for what runs in this process.

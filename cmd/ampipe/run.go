@@ -20,7 +20,7 @@ server embedded unless nats.url names one. It ends when every destination holds
 the whole range. Stopped before that, it resumes there when it is started again.`,
 		ValidArgsFunction: flags.Pipelines,
 		RunE: func(c *cobra.Command, names []string) error {
-			cli.SaveMemory()
+			cli.SaveMemory(cli.CollectRun)
 			load := func() ([]*config.Pipeline, error) { return flags.Load(names) }
 			return flags.Serve(c, load, func(ctx context.Context, pipelines []*config.Pipeline, o pipeline.Options) error {
 				o.RetryFailed, o.Results, o.Page = retry, results, true

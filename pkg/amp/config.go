@@ -37,7 +37,7 @@ type Config struct {
 	// 32 MiB, the limit of Amp's own client, is refused.
 	MaxMessage int
 	// Window is how many bytes of an answer the server may send before they are read,
-	// beyond the message that is being read. Defaults to 8 MiB; less than 1 MiB is refused.
+	// beyond the message that is being read. Defaults to 8 MiB, and is 1 MiB at least.
 	Window int
 	// KeepAlive is the time of silence after which a live connection is probed, so
 	// that a stream that may be silent for hours notices a dead server within this
@@ -99,10 +99,7 @@ func (cfg Config) checked() (Config, endpoint, error) {
 	if cfg.MaxMessage < leastMaxMessage {
 		err = errors.Join(err, fmt.Errorf("MaxMessage is %d bytes; it must be at least %d", cfg.MaxMessage, leastMaxMessage))
 	}
-	cfg.Window = cmp.Or(cfg.Window, streamWindow)
-	if cfg.Window < leastWindow {
-		err = errors.Join(err, fmt.Errorf("Window is %d bytes; it must be at least %d", cfg.Window, leastWindow))
-	}
+	cfg.Window = max(cmp.Or(cfg.Window, streamWindow), leastWindow)
 	cfg.KeepAlive = cmp.Or(cfg.KeepAlive, defaultKeepAlive)
 	if cfg.KeepAlive < leastKeepAlive {
 		err = errors.Join(err, fmt.Errorf("KeepAlive is %v; it must be at least %v", cfg.KeepAlive, leastKeepAlive))

@@ -47,7 +47,7 @@ func (b *Buffers) payload(packed []byte) []byte {
 	return bytes.Clone(packed)
 }
 
-// Reuse gives the payload of an entry back, which nobody may read any more.
+// Reuse takes the payload of an entry back, which nobody may read any more.
 func (e *Encoder) Reuse(of *Entry) {
 	if cap(of.Payload) > 0 {
 		payload := of.Payload

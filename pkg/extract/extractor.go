@@ -120,7 +120,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 	})()
 
 	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
-	x.buffers = entry.NewBuffers(runtime.GOMAXPROCS(0))
+	x.buffers = entry.NewBuffers(runtime.NumCPU())
 	watching, unwatch := context.WithCancel(work)
 	var watch sync.WaitGroup
 	watch.Go(func() { x.watchVersion(watching) })

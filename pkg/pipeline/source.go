@@ -21,7 +21,7 @@ import (
 )
 
 // answersWindow is how many bytes all answers that are read at the same time may have sent
-// ahead, where that leaves each enough to hide a round trip: 1 MiB is 20 MiB/s over 50 ms.
+// ahead. Each has [amp.Config.Window]'s least, which hides a round trip: 20 MiB/s over 50 ms.
 const answersWindow = 8 << 20
 
 // openSource connects to the pipeline's Amp server, for a command.
@@ -55,7 +55,7 @@ func openWatched(ctx context.Context, p *config.Pipeline, onSilence func(time.Ti
 		URL: p.Source.Amp, Token: string(p.Source.Token), TokenFile: p.Source.TokenFile,
 		MaxMessage: int(p.Source.MaxMessage), KeepAlive: p.Source.KeepAlive, AnswerTimeout: p.Source.AnswerTimeout,
 		FirstRowsTimeout: p.Source.FirstRowsTimeout, NextRowsTimeout: p.Source.NextRowsTimeout,
-		Window:    max(answersWindow/max(p.Extract.Workers, 1), 1<<20),
+		Window:    answersWindow / max(p.Extract.Workers, 1),
 		OnSilence: onSilence,
 		Recycle:   true, // extractors and digests keep no record past its release
 	})

@@ -9,16 +9,18 @@ import (
 	"time"
 )
 
-// collectAt is how much garbage, in percent of what is in use, a process that
-// holds only rows on their way collects before the runtime's default of 100. Rows
-// are a few large buffers without pointers: marking them costs next to nothing,
-// and garbage is what most of such a process's memory would be.
-const collectAt = 30
+// When garbage is collected, in percent of what is in use. Rows are a few large buffers
+// without pointers: marking them costs little, and garbage is what most of the memory would
+// be at the runtime's default of 100.
+const (
+	CollectStage = 30 // a process with one stage
+	CollectRun   = 50 // ampipe run, which has the log's cache besides: 30 cost a tenth of its CPU
+)
 
 // SaveMemory has the garbage collected earlier than usual, unless the user has
 // set GOGC or GOMEMLIMIT, and memory that is not needed any more returned to the system: a
 // process that has loaded its history, and follows the chain, needs a tenth of it.
-func SaveMemory() {
+func SaveMemory(collectAt int) {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(collectAt)
 	}
