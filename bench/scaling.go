@@ -179,7 +179,8 @@ func (r *report) writeScalings(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "## Scaling\n\nFrom a source that answers after %s and sends %s bytes a second on each stream, into PostgreSQL; "+
-		"from the start of the command to its end.\n\n| %s blocks of %d logs | | time | speed-up | demand | amp-python claims | |\n|---|--:|--:|--:|--:|--:|---|\n",
+		"from the start of the command to its end.\n\n"+
+		"| %s blocks of %d logs | | time | speed-up | demand | amp-python claims | |\n|---|--:|--:|--:|--:|--:|---|\n",
 		slowLatency, thousands(slowBandwidth), thousands(float64(r.scale.slowBlocks)), slowLogs)
 	for _, s := range r.scalings {
 		for i, entry := range s.entries {

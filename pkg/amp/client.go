@@ -64,7 +64,7 @@ func Open(_ context.Context, cfg Config) (*Client, error) {
 		transport = credentials.NewTLS(cfg.TLS.Clone())
 	}
 	if cfg.OnSilence != nil {
-		transport = pulsed{transport, cfg.OnSilence}
+		transport = watchedTransport{transport, cfg.OnSilence}
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
