@@ -186,7 +186,7 @@ func TestEnvironmentsOfTablesThatAreThere(t *testing.T) {
 }
 
 // fitting is what check says of the rows that it has read.
-var fitting = regexp.MustCompile(`(?m)^rows +16 rows of blocks \[\[0, 8\) \[32, 40\)\] fit into the tables`)
+var fitting = regexp.MustCompile(`(?m)^rows +16 rows of blocks \[0, 8\) \[32, 40\) fit into the tables`)
 
 // TestValuesThatRunRefuses: what only the rows show is said by run, with block, row,
 // column and value, in one line, and is mended as that line says.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -26,7 +27,7 @@ func TestFollowModel(t *testing.T) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
-			m := &model{T: t, random: rand.New(rand.NewPCG(seed, 0))}
+			m := &model{T: t, random: rand.New(rand.NewPCG(seed, 0)), broken: rand.New(rand.NewPCG(seed, 1))}
 			m.run()
 		})
 	}
@@ -42,6 +43,9 @@ type model struct {
 	fork   byte
 	reorgs int
 	split  *amp.Split
+
+	faults sync.Mutex
+	broken *rand.Rand // of fault
 }
 
 func (m *model) run() {
@@ -131,9 +135,12 @@ func (m *model) extend(from block.Number, n int) {
 	m.blocks = slices.Concat(m.blocks, made)
 }
 
+// fault draws how the server answers. It is called for several requests at once.
 func (m *model) fault() amptest.Fault {
-	after := m.random.IntN(25)
-	switch m.random.IntN(5) {
+	m.faults.Lock()
+	after, kind := m.broken.IntN(25), m.broken.IntN(5)
+	m.faults.Unlock()
+	switch kind {
 	case 0:
 		return amptest.CutAfter(after)
 	case 1:

@@ -79,12 +79,12 @@ func deltaRS(t testing.TB, place string, options map[string]string) (c counted) 
 // rowsIn takes the number of rows out of what verify prints.
 func rowsIn(t testing.TB, out string) int {
 	t.Helper()
-	m := regexp.MustCompile(`lake: (\d+) rows in`).FindStringSubmatch(out)
+	m := regexp.MustCompile(`lake: ([\d,]+) rows in`).FindStringSubmatch(out)
 	if m == nil {
 		t.Fatalf("verify prints\n%s", out)
 	}
 	var n int
-	if _, err := fmt.Sscan(m[1], &n); err != nil {
+	if _, err := fmt.Sscan(strings.ReplaceAll(m[1], ",", ""), &n); err != nil {
 		t.Fatal(err)
 	}
 	return n

@@ -41,7 +41,7 @@ func TestDifferencesAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			v := &verification{options: Options{Out: &out}, sink: config.Sink{Name: "pg"}, all: block.Range{End: 100_000}}
+			v := &verification{options: Options{Out: &out}, config: &config.Pipeline{}, sink: config.Sink{Name: "pg"}, all: block.Range{End: 100_000}}
 			for i := range c.n {
 				v.found.add(Comparison{Differences: []Difference{c.each(i * c.step)}})
 			}

@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/ampipe/ampipe/pkg/progress"
 )
 
 // TestRealRowsThroughTheCommands loads every table of every dataset that is
@@ -61,7 +63,7 @@ sinks: [{ name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[7]s, ta
 `, name, amp, dataset, table, first, last+1, e.schema, options))
 				e.must("ampipe", "run", "-c", file)
 				out := e.must("ampipe", "verify", "-c", file)
-				if want := fmt.Sprintf("%d rows", rows.NumRows()); !strings.Contains(out, want) {
+				if want := progress.Counted(rows.NumRows(), "row"); !strings.Contains(out, want) {
 					t.Errorf("the file has %s, verify prints %s", want, out)
 				}
 				if n := e.number(fmt.Sprintf("SELECT count(*) FROM %s.%s", e.schema, name)); n != rows.NumRows() {

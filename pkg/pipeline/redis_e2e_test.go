@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/ampipe/ampipe/pkg/progress"
 )
 
 // redisEnv is a commandEnv with a sink in Redis instead of a table.
@@ -133,7 +135,7 @@ func TestRedisSinkIsKilled(t *testing.T) {
 	}
 	l.must("ampipe", "run", "-c", file)
 	out := l.must("ampipe", "verify", "-c", file)
-	if want := fmt.Sprintf("%d rows", l.client.XLen(t.Context(), l.name).Val()); !strings.Contains(out, want) {
+	if want := progress.Counted(l.client.XLen(t.Context(), l.name).Val(), "row"); !strings.Contains(out, want) {
 		t.Errorf("the stream has %s, verify prints %s", want, out)
 	}
 }

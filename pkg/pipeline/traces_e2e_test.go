@@ -212,13 +212,13 @@ func TestTracesGoThroughAllProcesses(t *testing.T) {
 	}
 	history := await("p.0.0", "data", 0, 2)
 	e.chain.Extend(amptest.Made(block.Range{Start: 8, End: 9}, 0)...)
-	live := await("live", "watermark", 8, 4)
+	live := await("live", "data", 8, 2)
 	e.chain.Extend(amptest.Made(block.Range{Start: 7, End: 10}, 1)...)
 	reorg := await("live", "invalidate", 7, 2)
 	for name, c := range map[string]struct {
 		got  []otlptest.Span
 		want []string
-	}{"history": {history, published(1, 0)}, "live": {live, published(1, 1)}, "reorg": {reorg, published(0, 1)}} {
+	}{"history": {history, published(1, 0)}, "live": {live, published(1, 0)}, "reorg": {reorg, published(0, 1)}} {
 		if got := tree(c.got); !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n%s\nis\n  %s\nwant\n  %s", name, otlptest.Forest(c.got), strings.Join(got, "\n  "), strings.Join(c.want, "\n  "))
 		}

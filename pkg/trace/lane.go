@@ -77,7 +77,7 @@ type Publication struct {
 	root  context.Context
 	span  oteltrace.Span
 	tried failures
-	kind  entry.Kind
+	open  bool // the group is rows of live blocks that another entry will close
 }
 
 // Publish notes that a group is published, under the context that it returns.
@@ -100,7 +100,7 @@ func (l *Lane) Publish(ctx context.Context, group entry.Group) (context.Context,
 	if l.live {
 		l.root = root
 	}
-	p := &Publication{lane: l, root: root, kind: h.Kind}
+	p := &Publication{lane: l, root: root, open: l.live && h.Kind == entry.Data && !h.Complete}
 	whole := oteltrace.SpanFromContext(root)
 	if !whole.IsRecording() {
 		return ctx, p
@@ -160,8 +160,8 @@ func (p *Publication) End(err error) {
 	if err != nil {
 		whole.SetStatus(codes.Error, err.Error())
 	}
-	if p.lane.live && p.kind == entry.Data && err == nil {
-		return // the watermark is of the same trace
+	if p.open && err == nil {
+		return // what closes them is of the same trace
 	}
 	whole.End()
 	p.lane.root = nil

@@ -36,14 +36,18 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	if len(changes) == 0 {
 		return sink.Applied{}, ctx.Err()
 	}
+	by := w.history
+	if changes[0].Live && !w.target.Cluster {
+		by = w.live
+	}
 	select {
-	case w.turn <- struct{}{}:
-		defer func() { <-w.turn }()
+	case by.turn <- struct{}{}:
+		defer func() { <-by.turn }()
 	case <-ctx.Done():
 		return sink.Applied{}, context.Cause(ctx)
 	}
-	c := &call{Writer: w, token: rand.Text(), next: w.batches[0], run: w.batches[1]}
-	defer func() { w.batches = [2]batch{c.next, c.run} }()
+	c := &call{Writer: w, pack: &by.pack, token: rand.Text(), next: by.batches[0], run: by.batches[1]}
+	defer func() { by.batches = [2]batch{c.next, c.run} }()
 	for i := 1; ; i++ {
 		err := c.attempt(ctx, changes)
 		switch {
@@ -68,6 +72,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 // call is one call of Apply.
 type call struct {
 	*Writer
+	pack    *format.Packer
 	token   string // of blocks that it writes in chunks
 	applied sink.Applied
 

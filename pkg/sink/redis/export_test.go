@@ -63,17 +63,17 @@ func PackRows(w *Writer, t sink.Table, records ...arrow.RecordBatch) (int, error
 		if err != nil {
 			return 0, err
 		}
-		w.pack.Reset()
+		w.history.pack.Reset()
 		for row := range b.To {
-			if w.pack.Count == format.SliceRows {
-				w.pack.Finish(g)
-				size += len(w.pack.Rows) + len(w.pack.Blocks) + len(w.pack.Index)
-				w.pack.Reset()
+			if w.history.pack.Count == format.SliceRows {
+				w.history.pack.Finish(g)
+				size += len(w.history.pack.Rows) + len(w.history.pack.Blocks) + len(w.history.pack.Index)
+				w.history.pack.Reset()
 			}
-			w.pack.Add(g, &b, row)
+			w.history.pack.Add(g, &b, row)
 		}
-		w.pack.Finish(g)
-		size += len(w.pack.Rows) + len(w.pack.Blocks) + len(w.pack.Index)
+		w.history.pack.Finish(g)
+		size += len(w.history.pack.Rows) + len(w.history.pack.Blocks) + len(w.history.pack.Index)
 	}
 	return size, nil
 }

@@ -36,7 +36,7 @@ func (c *call) fill(rows *reader, n, limit int) int {
 
 // send puts the slice into the pipe, and waits for answers when that is full.
 func (c *call) send(ctx context.Context) error {
-	p, g, b := &c.pack, c.target, &c.next
+	p, g, b := c.pack, c.target, &c.next
 	p.Finish(g)
 	guarded := c.guarded()
 	if guarded {

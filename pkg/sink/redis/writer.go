@@ -28,11 +28,21 @@ type Writer struct {
 
 	connections connections // to a single server
 
-	turn chan struct{} // held by the call of Apply that is sending
+	// history and live are used by the calls of Apply with changes of their lanes, so that a
+	// live block does not wait for the history that is being sent. A Cluster uses history for
+	// both.
+	history, live *sender
+}
+
+// sender is what calls of Apply use in turn.
+type sender struct {
+	turn chan struct{} // held by the call that is sending
 	// Only the holder of turn uses these.
 	pack    format.Packer
 	batches [2]batch
 }
+
+func newSender() *sender { return &sender{turn: make(chan struct{}, 1)} }
 
 var (
 	_ sink.Writer   = (*Writer)(nil)
@@ -44,9 +54,7 @@ var (
 // New makes a Writer for a sink of the configuration. It allocates only;
 // [Writer.Open] connects.
 func New(cfg config.Redis) *Writer {
-	return &Writer{cfg: cfg, turn: make(chan struct{}, 1),
-		script: redis.NewScript(scripts.Apply()),
-	}
+	return &Writer{cfg: cfg, history: newSender(), live: newSender(), script: redis.NewScript(scripts.Apply())}
 }
 
 // Warnings returns what Open or Check found of the server that may become trouble,
