@@ -24,6 +24,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/pipeline"
+	"github.com/ampipe/ampipe/pkg/progress"
 )
 
 // asked is a recorded query as a user would have written it, and a server that
@@ -238,7 +239,7 @@ func loadRecorded(t *testing.T, r amptest.Recording, dsn, redis string) {
 		t.Errorf("verify: %v", err)
 	}
 	for _, s := range taken {
-		if want := fmt.Sprintf("%s: %d rows in ", s, q.rows); !strings.Contains(out.String(), want) {
+		if want := fmt.Sprintf("%s: %s in ", s, progress.Counted(q.rows, "row")); !strings.Contains(out.String(), want) {
 			t.Errorf("%d rows were recorded, verify of %s prints\n%s", q.rows, s, out.String())
 		}
 	}

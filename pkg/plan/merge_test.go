@@ -103,13 +103,9 @@ func TestPartitionsAreMadeAheadOfTheWorkers(t *testing.T) {
 	if load.Queued != ahead {
 		t.Errorf("%d tasks are queued, want %d", load.Queued, ahead)
 	}
-	extracted := make(chan struct{})
-	go func() {
-		defer close(extracted)
-		for range made {
-			d.extract(state.PartitionDone)
-		}
-	}()
+	for range made {
+		d.extract(state.PartitionDone)
+	}
 	s = d.until("others are made", func(s plan.Status) bool {
 		open, done := counts(s)
 		if open > ahead || open < ahead-made {
@@ -117,7 +113,6 @@ func TestPartitionsAreMadeAheadOfTheWorkers(t *testing.T) {
 		}
 		return open == ahead && done > 0
 	})
-	<-extracted
 	if gaps := plan.Unplanned(block.Range{End: 1000 * (ahead + made)}, s.Partitions); len(gaps) > 0 {
 		t.Errorf("%v have no partition", gaps)
 	}
