@@ -145,10 +145,16 @@ func (d *env) apply(messages int, cover func(block.Range) bool) block.Set {
 	consumer, err := d.Log.Consume(d.t.Context(), "warehouse", queue.ConsumeOptions{})
 	must(d.t, err)
 	defer consumer.Close()
+	ctx, cancel := context.WithTimeout(d.t.Context(), 20*time.Second)
+	defer cancel()
 	var coverage block.Set
 	for range messages {
-		m, err := consumer.Next(d.t.Context())
-		must(d.t, err)
+		m, err := consumer.Next(ctx)
+		if err != nil {
+			log, logErr := d.Log.State(d.t.Context())
+			at, atErr := d.Log.Position(d.t.Context(), "warehouse", queue.History)
+			d.t.Fatalf("of %d messages %v have come: %v; the log is %+v, %v; the position %+v, %v", messages, coverage, err, log, logErr, at, atErr)
+		}
 		if cover(m.Entry.Range) {
 			coverage.Add(m.Entry.Range)
 		}

@@ -47,10 +47,37 @@ func (l *Log) PositionAt(ctx context.Context, end LogState, sink string, lanes L
 	}
 	info := consumer.CachedInfo()
 	p := Position{Exists: true, AckFloor: info.AckFloor.Stream, Pending: info.NumPending, AckPending: info.NumAckPending}
-	if p.Drained() {
+	if !p.Drained() || p.AckFloor >= end.Last {
+		return p, nil
+	}
+	if info.AckFloor.Consumer == info.Delivered.Consumer { // nothing is to be acknowledged
+		p.AckFloor = max(p.AckFloor, info.Delivered.Stream)
+	}
+	unread, err := l.unread(ctx, lanes, p.AckFloor, end.Last)
+	switch {
+	case err != nil:
+		return Position{}, err
+	case unread:
+		p.Pending = 1
+	default:
 		p.AckFloor = max(p.AckFloor, end.Last)
 	}
 	return p, nil
+}
+
+// unread reports whether some lanes have a message above a position, up to the end. A
+// consumer does not know what is pending before it is led, and then says that nothing is:
+// while it is made, and after its server has started.
+func (l *Log) unread(ctx context.Context, lanes Lanes, after, end uint64) (bool, error) {
+	msg, err := l.read.get(ctx, getRequest{Seq: after + 1, NextFor: lanes.filter(l.pipeline)})
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return false, l.fail(ctx, fmt.Errorf("look for unread messages: %w", err))
+	case msg.Sequence <= end:
+		return true, nil
+	}
+	return false, nil
 }
 
 // RemoveConsumer forgets the position of a sink. Its processes must have
