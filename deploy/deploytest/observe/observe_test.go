@@ -133,6 +133,7 @@ func separate(t *testing.T, e *env, p *prometheus) {
 source: { amp: "%s", query: "%s" }
 range: { min_block: 0 }
 nats: { url: "%s" }
+traces: { endpoint: "http://127.0.0.1:1", sample: 1 } # nobody takes them
 extract: { workers: 2 }
 sinks:
   - name: strict
@@ -208,6 +209,7 @@ func oneProcess(t *testing.T, e *env, p *prometheus) {
 source: { amp: "%[2]s", query: "%[3]s" }
 range: { %[4]s }
 nats: { embedded: ./nats }
+traces: { endpoint: "http://127.0.0.1:1", sample: 1 } # nobody takes them
 sinks: [ { name: lake, delta: { path: ./%[1]s, max_commit_delay: 1s%[5]s } } ]
 `, name, url, query, blocks, more)
 	}
