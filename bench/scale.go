@@ -39,7 +39,7 @@ var (
 		pairs: 1, rows: 40_000, live: 40_000, python: 2_000, stageTurns: 1,
 		memory: [2]int{20_000, 40_000}, memoryTurns: 1, partitions: [2]int{200, 400},
 		indexed: 40_000, indexTurns: 1, followed: 3,
-		slowBlocks: 20, slowSteps: 2,
+		slowBlocks: 20, slowSteps: 1,
 	}
 )
 
