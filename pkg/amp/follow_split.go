@@ -69,11 +69,11 @@ func (f *following) splits(m Message) bool {
 		blocks.End > f.unsplit && f.splitTries < mostSplitTries
 }
 
-// split reads the open range by batch queries, yields its rows in order, and completes it.
-// After an error, which is never permanent, the range is to be read from the stream.
+// split reads the open range by batch queries. After an error, which is never permanent, the
+// range is to be read from the stream.
 func (f *following) split(ctx context.Context) error {
 	f.tracker.rows = false // those of the message that opened the range come again
-	err := f.splitRange(ctx, *f.tracker.open)
+	err := f.readPieces(ctx, *f.tracker.open)
 	if err == nil || errors.Is(err, errLeft) || fault.Stack(err) != "" {
 		return err
 	}
@@ -87,7 +87,8 @@ func (f *following) split(ctx context.Context) error {
 	return fault.Later(fmt.Errorf("%s: %w", opGet, err), 0)
 }
 
-func (f *following) splitRange(ctx context.Context, r Range) error {
+// readPieces reads a range in pieces, yields their rows in order, and completes it.
+func (f *following) readPieces(ctx context.Context, r Range) error {
 	s := newSplitRange(f, r)
 	defer s.close()
 	s.start(ctx)

@@ -80,8 +80,8 @@ func (m *mergeStep) merge(ctx context.Context, group []queue.Stored[state.Partit
 	return nil
 }
 
-// removeMerged removes records that are part of others: whoever merged them was killed
-// before it had removed them.
+// removeMerged removes records that are part of others: the planner that merged them was
+// killed before it had removed them.
 func (m *mergeStep) removeMerged(ctx context.Context) error {
 	kept, err := state.WithoutMerged(valuesOf(m.stored))
 	if err != nil {

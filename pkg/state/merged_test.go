@@ -59,7 +59,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestWithoutMerged: whoever merges records may be killed before it has removed those that are
+// TestWithoutMerged: a planner that merges records may be killed before it has removed those that are
 // part of the merged one. They count once, and what only lies in its range stays.
 func TestWithoutMerged(t *testing.T) {
 	t.Parallel()

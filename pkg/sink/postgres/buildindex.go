@@ -195,7 +195,7 @@ func (b *builder) whole(ctx context.Context, t indexed, columns []string) (index
 			err = b.run(ctx, fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON %s (%s)", quoted(name), t.quoted(), quotedList(columns)))
 		case t.indexes[at].built: // by a session whose process is gone
 			err = fault.Sleep(ctx, indexLook)
-		default: // whoever began it did not end it
+		default: // the process that began it did not end it
 			err = b.run(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+t.indexes[at].quoted())
 		}
 		if err != nil {
