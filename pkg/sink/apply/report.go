@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -87,6 +88,9 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
 	rows, paused := r.run.status.read()
+	if sink.IsInTurn(paused) {
+		paused = nil
+	}
 	if err := r.read(ctx); err != nil {
 		paused = cmp.Or(paused, err)
 	}
