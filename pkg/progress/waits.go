@@ -126,7 +126,9 @@ func (m *Meter) Waits() []health.Wait {
 }
 
 func (m *Meter) waits() []health.Wait {
-	order := []health.Kind{health.NATSAway, health.AmpAway, health.PlannerFails, health.Fault, health.InTurn, health.BackPressure, health.Expected}
+	order := []health.Kind{
+		health.NATSAway, health.AmpAway, health.PlannerFails, health.Fault, health.InTurn, health.BackPressure, health.Expected,
+	}
 	all := slices.SortedFunc(maps.Values(m.condition.waits), func(a, b wait) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)),

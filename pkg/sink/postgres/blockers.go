@@ -128,7 +128,10 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 	progress := err == nil && version >= showsProgress
 	err = s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
 		found, err = collect(ctx, tx, "read who holds the lock", func(b *blocker) []any {
-			return []any{&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since, &b.ours, &b.writes, &b.queued, &b.silent, &b.idle, &b.movement}
+			return []any{
+				&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since,
+				&b.ours, &b.writes, &b.queued, &b.silent, &b.idle, &b.movement,
+			}
 		}, ofBlockers("blockers", progress), pid, tableLock, openTableLock, openLock)
 		return err
 	})
