@@ -84,6 +84,9 @@ func TestASinkWhoseTransactionsTakeTurns(t *testing.T) {
 		if got := since(); got != 0 {
 			t.Errorf("it has just committed, and waits for %v", got)
 		}
+		if got := m.Snapshot().State; got == progress.StateWaiting {
+			t.Error("it is shown as one that waits")
+		}
 		m.Waiting("sink lake", "connection refused")
 		time.Sleep(time.Minute)
 		m.Applied("lake", 1)
