@@ -163,7 +163,7 @@ func (c *chaos) logTail(name string, p *process, said string) {
 	c.t.Helper()
 	text := said + p.out.String()
 	if dir := os.Getenv("CHAOS_LOGS"); dir != "" {
-		file := fmt.Sprintf("%s-%s.log", strings.ReplaceAll(name, " ", "-"), time.Now().Format("150405"))
+		file := fmt.Sprintf("%s-%s-%d.log", strings.ReplaceAll(name, " ", "-"), time.Now().Format("150405"), p.cmd.Process.Pid)
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 			c.t.Error(err)
 		}
