@@ -92,7 +92,10 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 		r = ruling{class: fault.ClassPermanent, kind: ErrMessageSize, advice: "raise source.max_message (now $LIMIT), " +
 			"or select fewer or smaller columns"}
 	}
-	if r.misdirected && !c.answered.Load() {
+	switch answered := c.answered.Load(); {
+	case answered && r.known != "":
+		r.advice = r.known
+	case !answered && r.misdirected:
 		r.class = fault.ClassPermanent
 	}
 	e := &Error{Op: op, Code: st.Code().String(), Message: errText(st.Message()), Advice: c.fill(r.advice), kind: r.kind, status: err}
@@ -104,8 +107,12 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 
 // fill puts what is known of the connection into an advice.
 func (c *Client) fill(advice string) string {
+	orTLS := ""
+	if !c.at.secure {
+		orTLS = " If the server speaks TLS, write grpcs:// instead of grpc:// (https:// instead of http://) in source.amp"
+	}
 	return strings.NewReplacer("$AMP", c.at.url, "$TOKEN", c.bearer.advice(), "$KEEPALIVE", c.cfg.KeepAlive.String(),
-		"$LIMIT", fmt.Sprintf("%d MiB", c.cfg.MaxMessage>>20)).Replace(advice)
+		"$LIMIT", fmt.Sprintf("%d MiB", c.cfg.MaxMessage>>20), "$ORTLS", orTLS).Replace(advice)
 }
 
 // rulingOf decides about a status.

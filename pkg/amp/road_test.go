@@ -94,7 +94,15 @@ func TestWhatIsNotAmp(t *testing.T) {
 		"502":                      {amp.Config{URL: "grpc://" + address(web(t, false, page(http.StatusBadGateway)).URL)}, fault.ClassLater, "does not reach Amp behind it"},
 		"503":                      {amp.Config{URL: "grpc://" + address(web(t, false, page(http.StatusServiceUnavailable)).URL)}, fault.ClassLater, "does not reach Amp behind it"},
 		"401":                      {amp.Config{URL: "grpc://" + address(web(t, false, page(http.StatusUnauthorized)).URL), Token: "old"}, fault.ClassPermanent, "set a token that is still valid"},
-		"a server that hangs up":   {amp.Config{URL: "grpc://" + listening(t, func(net.Conn) {})}, fault.ClassLater, "does not answer as a gRPC server"},
+		"a server that hangs up":   {amp.Config{URL: "grpc://" + listening(t, func(net.Conn) {})}, fault.ClassLater, "is Amp running at grpc://"},
+		"one that is asked by TLS": {amp.Config{URL: "grpcs://" + listening(t, func(net.Conn) {})}, fault.ClassLater, "is it running at grpcs://"},
+		"an alert of TLS": {amp.Config{URL: "grpc://" + listening(t, func(c net.Conn) {
+			_, _ = io.CopyN(io.Discard, c, 24) // the preface of HTTP/2
+			_, _ = c.Write([]byte{21, 3, 3, 0, 2, 2, 70})
+		})}, fault.ClassLater, "write grpcs:// instead of grpc://"},
+		"a TLS server that hangs up": {amp.Config{URL: "grpcs://" + listening(t, func(c net.Conn) {
+			_ = tls.Server(c, &tls.Config{Certificates: secure.TLS.Certificates, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}).Handshake()
+		}), TLS: trusted}, fault.ClassLater, "does a proxy before it reach it?"},
 		"a server that says an error": {amp.Config{URL: "grpc://" + listening(t, func(c net.Conn) {
 			_, _ = fmt.Fprint(c, "E\x00\x00\x00\x60SFATAL\x00C0A000\x00Munsupported frontend protocol\x00\x00")
 			_, _ = io.Copy(io.Discard, c)
@@ -107,6 +115,9 @@ func TestWhatIsNotAmp(t *testing.T) {
 			_, err := client.Info(t.Context(), query)
 			if err == nil || fault.Of(err) != c.class || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v (%v)", err, fault.Of(err))
+			}
+			if err != nil && strings.HasPrefix(c.cfg.URL, "grpcs") && strings.Contains(err.Error(), "write grpcs://") {
+				t.Errorf("TLS is advised where it is used: %v", err)
 			}
 			if err != nil && (strings.Contains(err.Error(), "\n") || len(err.Error()) > 700) {
 				t.Errorf("not a line: %v", err)
@@ -173,6 +184,45 @@ func TestAnAddressThatWasRight(t *testing.T) {
 			t.Fatalf("%v (%v)", err, fault.Of(err))
 		}
 		if strings.Contains(err.Error(), "speaks HTTP/1.1") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestALinkThatIsCut: when connections to a server that has answered are closed at once, the
+// user is not told to change its address.
+func TestALinkThatIsCut(t *testing.T) {
+	t.Parallel()
+	srv, client := setup(t)
+	srv.On(query, blocks(t))
+	if _, err := client.Info(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+	srv.Stop()
+	listener, err := net.Listen("tcp", address(srv))
+	if err != nil {
+		t.Skipf("the port was taken meanwhile: %v", err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close() // nothing was sent
+		}
+	}()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		_, err := client.Info(t.Context(), query)
+		if fault.Of(err) != fault.ClassLater || strings.Contains(err.Error(), "source.amp") {
+			t.Fatalf("%v (%v)", err, fault.Of(err))
+		}
+		if strings.Contains(err.Error(), "has answered at "+srv.URL()+" before") {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -14,6 +14,7 @@ type ruling struct {
 	class  fault.Class
 	kind   error  // a sentinel of this package, or nil
 	advice string // one sentence for the user; empty: the text suffices
+	known  string // instead of advice, of a server that has answered before: its address is right; empty: advice
 
 	// misdirected says that the class is for a server that has answered before: of one
 	// that never has, the address or the certificates are wrong, and the error is
@@ -23,7 +24,8 @@ type ruling struct {
 
 // Sentences that several rulings share. $AMP is the address of the server, $TOKEN what
 // to do about the token, $KEEPALIVE the time between two pings, $LIMIT the largest
-// message that is accepted.
+// message that is accepted, $ORTLS what to write if a server that is asked in plain text
+// speaks TLS.
 const (
 	ofServer = "the server's log says more"
 	ofQuery  = "mend source.query; the server will not answer it otherwise"
@@ -37,6 +39,9 @@ const (
 		"takes: select from fewer values, or put them into a table of the server"
 	ofCut    = "the server, or a proxy before it, has cut the answer"
 	ofStream = "it can be loaded as a finite range of blocks, but not followed"
+	ofChange = "Amp has answered at $AMP before: look at what was changed there, or at what is before it"
+	ofCutOff = "Amp has answered at $AMP before, and now connections end before anything comes from it: " +
+		"look whether it runs, and whether what is before it (a proxy, a load balancer) reaches it"
 )
 
 // ofCode is what is decided for every code of gRPC where no text says more.
@@ -80,6 +85,9 @@ func begins(with ...string) *regexp.Regexp {
 
 // contains matches a text of which an expression matches a part.
 func contains(expression string) *regexp.Regexp { return regexp.MustCompile(expression) }
+
+// cutOff matches the end of the text of a connection that ended before anything came over it.
+const cutOff = ".*(: EOF|connection reset by peer|broken pipe|forcibly closed|use of closed network connection|timeout|deadline exceeded)"
 
 var (
 	// byQuery are the codes that Amp, or a proxy that does not keep its code, answers a
@@ -143,12 +151,15 @@ var ofText = []textRuling{
 			"limits what one client may ask: lower extract.workers, and raise source.keep_alive"}},
 	{byRoad, contains("first record does not look like a TLS handshake"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "the server speaks plain text: " +
-			"write grpc:// instead of grpcs:// (http:// instead of https://) in source.amp"}},
+			"write grpc:// instead of grpcs:// (http:// instead of https://) in source.amp",
+		known: "the server speaks plain text now; " + ofChange}},
 	{byRoad, contains(`preface: .*(frame too large|malformed|unexpected frame).*HTTP/1\.1 header`), ruling{
-		class: fault.ClassLater, misdirected: true, advice: "what listens there speaks HTTP/1.1, not gRPC; " + ofAddress}},
+		class: fault.ClassLater, misdirected: true, advice: "what listens there speaks HTTP/1.1, not gRPC; " + ofAddress + "$ORTLS",
+		known: "what listens there now speaks HTTP/1.1, not gRPC; " + ofChange}},
 	{byRoad, contains("preface: .*frame too large|preface: .*bogus greeting"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "what listens there does not speak plain gRPC: " +
-			"write grpcs:// instead of grpc:// in source.amp if it is TLS; else " + ofAddress}},
+			"write grpcs:// instead of grpc:// in source.amp if it is TLS; else " + ofAddress,
+		known: "what listens there now does not speak plain gRPC; " + ofChange}},
 	{byRoad, contains("missing selected ALPN property"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "the TLS server does not offer HTTP/2, " +
 			"so that it is not Amp's, or its proxy must be set to pass gRPC"}},
@@ -163,17 +174,27 @@ var ofText = []textRuling{
 		"unknown certificate authority)"), ruling{
 		class: fault.ClassLater, misdirected: true, advice: "the server wants a certificate of the client: " +
 			"set source.tls.cert and source.tls.key"}},
+	{byRoad, contains("authentication handshake failed" + cutOff), ruling{
+		class: fault.ClassLater, advice: "the connection ended before anything came from the server: is it running at $AMP? " +
+			"If it speaks plain text, write grpc:// instead of grpcs:// (http:// instead of https://) in source.amp",
+		known: ofCutOff}},
 	{byRoad, contains("authentication handshake failed"), ruling{
-		class: fault.ClassLater, advice: "the TLS connection cannot be made: see source.amp and source.tls; " + ofAddress}},
+		class: fault.ClassLater, advice: "the TLS connection cannot be made: see source.amp and source.tls; " + ofAddress,
+		known: "the TLS connection cannot be made any more; " + ofChange}},
 	{byRoad, contains("record lookup error|produced zero addresses|no such host"), ruling{
 		class: fault.ClassLater, advice: "the host of source.amp cannot be found by its name; " +
 			"check it, and the name service of this machine"}},
 	// A server that hangs up is noticed by what is read or written first. What is written
-	// last of the preface fails with the bare text of the connection.
-	{byRoad, contains("reading server preface: |failed to write (client preface|initial settings frame|window update): |" +
-		"preface mismatch|initial http2 frame from server is not a settings frame|^write [a-z0-9]+ "), ruling{
-		class: fault.ClassLater, advice: "something listens there and does not answer as a gRPC server: " +
-			"write grpcs:// instead of grpc:// in source.amp if it speaks TLS; else " + ofAddress}},
+	// last of the preface fails with the bare text of the connection. One that says nothing
+	// is noticed when grpc closes the connection itself.
+	{byRoad, contains("(reading server preface|failed to write (client preface|initial settings frame|window update)|" +
+		"^write [a-z0-9]+ )" + cutOff), ruling{
+		class: fault.ClassLater, advice: "the connection ended before anything came from the server: " +
+			"is Amp running at $AMP, and does a proxy before it reach it?$ORTLS",
+		known: ofCutOff}},
+	{byRoad, contains("reading server preface: |preface mismatch|initial http2 frame from server is not a settings frame"), ruling{
+		class: fault.ClassLater, advice: "something listens there and does not answer as a gRPC server; " + ofAddress + "$ORTLS",
+		known: "what listens there now does not answer as a gRPC server; " + ofChange}},
 	{byProxy, begins(notFromAmp + ": 404"), ruling{class: fault.ClassAgain, advice: ofProxy}}, // also while it is set up anew
 	{byRoad, begins(notFromAmp), ruling{class: fault.ClassLater, advice: ofUpstream}},
 	{byProxy, begins(notFromAmp, "malformed header: missing HTTP content-type", "transport: received unexpected content-type"),

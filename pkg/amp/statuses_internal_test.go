@@ -1,6 +1,7 @@
 package amp
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -77,13 +78,19 @@ func TestTheWayToTheServer(t *testing.T) {
 		`connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`:                                                         {codes.Unavailable, fault.ClassLater, true, "write grpc:// instead of grpcs://"},
 		`connection error: desc = "error reading server preface: http2: failed reading the frame payload: http2: frame too large, note that the frame header looked like an HTTP/1.1 header"`: {codes.Unavailable, fault.ClassLater, true, "speaks HTTP/1.1"},
 		`connection error: desc = "error reading server preface: http2: failed reading the frame payload: http2: frame too large"`:                                                            {codes.Unavailable, fault.ClassLater, true, "write grpcs:// instead of grpc://"},
-		`connection error: desc = "error reading server preface: EOF"`:                                                                                                                        {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
-		`connection error: desc = "error reading server preface: read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer"`:                                                          {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
-		`connection error: desc = "transport: failed to write client preface: write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe"`:                                                        {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
-		`connection error: desc = "transport: failed to write initial settings frame: write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe"`:                                                {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
-		`connection error: desc = "transport: failed to write window update: write tcp 127.0.0.1:2->127.0.0.1:1: write: connection reset by peer"`:                                            {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
-		`write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe`:                                                                                                                              {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
-		`write tcp [::1]:2->[::1]:1: write: connection reset by peer`:                                                                                                                         {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
+		`connection error: desc = "error reading server preface: EOF"`:                                                                                                                        {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`connection error: desc = "error reading server preface: read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer"`:                                                          {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`connection error: desc = "transport: failed to write client preface: write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe"`:                                                        {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`connection error: desc = "transport: failed to write initial settings frame: write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe"`:                                                {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`connection error: desc = "transport: failed to write window update: write tcp 127.0.0.1:2->127.0.0.1:1: write: connection reset by peer"`:                                            {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe`:                                                                                                                              {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`write tcp [::1]:2->[::1]:1: write: connection reset by peer`:                                                                                                                         {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`connection error: desc = "error reading server preface: read tcp 127.0.0.1:2->127.0.0.1:1: use of closed network connection"`:                                                        {codes.Unavailable, fault.ClassLater, false, "ended before anything came from the server"},
+		`connection error: desc = "transport: authentication handshake failed: EOF"`:                                                                                                          {codes.Unavailable, fault.ClassLater, false, "If it speaks plain text"},
+		`connection error: desc = "transport: authentication handshake failed: read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer"`:                                            {codes.Unavailable, fault.ClassLater, false, "If it speaks plain text"},
+		`connection error: desc = "transport: authentication handshake failed: context deadline exceeded"`:                                                                                    {codes.Unavailable, fault.ClassLater, false, "If it speaks plain text"},
+		`connection error: desc = "transport: authentication handshake failed: remote error: tls: handshake failure"`:                                                                         {codes.Unavailable, fault.ClassLater, false, "the TLS connection cannot be made"},
+		`connection error: desc = "error reading server preface: unexpected EOF"`:                                                                                                             {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
 		`connection error: desc = "initial http2 frame from server is not a settings frame: *http2.PingFrame"`:                                                                                {codes.Unavailable, fault.ClassLater, false, "does not answer as a gRPC server"},
 		`connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"`:                             {codes.Unavailable, fault.ClassLater, true, "source.tls.ca"},
 		`connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate is valid for a, not b"`:                                   {codes.Unavailable, fault.ClassLater, true, "the host that the certificate is for"},
@@ -96,6 +103,20 @@ func TestTheWayToTheServer(t *testing.T) {
 		got := rulingOf(want.code, message)
 		if got.class != want.class || got.misdirected != want.misdirected || !strings.Contains(got.advice, want.advice) {
 			t.Errorf("%s\nis %v (misdirected: %v): %s", message, got.class, got.misdirected, got.advice)
+		}
+	}
+}
+
+// TestNobodyIsToldToChangeAnAddressThatWasRight: what is said of a server that has answered
+// before does not ask whether source.amp is right.
+func TestNobodyIsToldToChangeAnAddressThatWasRight(t *testing.T) {
+	wrong := regexp.MustCompile(`write (grpc|http)s?://|is \$AMP the address|\$ORTLS`)
+	for _, r := range ofText {
+		switch {
+		case wrong.MatchString(r.advice) && r.known == "":
+			t.Errorf("nothing else is said of a server that has answered before: %s", r.advice)
+		case wrong.MatchString(r.known):
+			t.Errorf("this is said of a server that has answered before: %s", r.known)
 		}
 	}
 }

@@ -26,6 +26,9 @@ const (
 	// BackPressure is a log that is full because it is read faster from Amp than a
 	// destination takes it. It is wrong when nothing has moved for [Standstill].
 	BackPressure
+	// InTurn is a sink that waits for another transaction of ampipe which writes to the same
+	// destination. It is wrong when the sink has committed nothing for [Standstill].
+	InTurn
 	// Expected is a wait that belongs to what was asked for, however long it lasts:
 	// for blocks that the chain does not have yet, or for the history.
 	Expected
@@ -35,13 +38,16 @@ const (
 	// Patience is how long a fault may last before it is an error: restarts,
 	// elections and short cuts pass by themselves.
 	Patience = 30 * time.Second
-	// Standstill is how long a full log may stay as it is, beside the time that a
-	// sink may gather entries before it commits them.
+	// Standstill is how long a full log may stay as it is, or a sink may wait for other
+	// transactions, beside the time that a sink may gather entries before it commits them.
 	Standstill = 2 * time.Minute
 	// HungAfter is how long a loop that comes round every few seconds may take. What
 	// it calls has time limits of seconds and minutes, so that it hangs after that.
 	HungAfter = 15 * time.Minute
 )
+
+// InOrder reports whether a wait of the kind is in order unless nothing moves for long.
+func (k Kind) InOrder() bool { return k == BackPressure || k == InTurn || k == Expected }
 
 // Wait is what a part of a pipeline waits for.
 type Wait struct {
@@ -92,7 +98,8 @@ type State string
 const (
 	// StateExpected is a wait that is in order.
 	StateExpected State = "expected"
-	// StateBackPressure is a wait for destinations that are slower than Amp.
+	// StateBackPressure is a wait for destinations that are slower than Amp, or for another
+	// transaction of ampipe in one.
 	StateBackPressure State = "back-pressure"
 	// StateWaiting is a wait that is short so far.
 	StateWaiting State = "waiting"
@@ -222,9 +229,9 @@ func (p Pipeline) judge(now time.Time, w Wait) State {
 	switch w.Kind {
 	case Expected:
 		return StateExpected
-	case BackPressure:
+	case BackPressure, InTurn:
 		still := w.Since
-		if p.Moved.After(still) {
+		if w.Kind == BackPressure && p.Moved.After(still) {
 			still = p.Moved
 		}
 		if now.Sub(still) < Standstill+p.CommitDelay {

@@ -45,6 +45,8 @@ func TestWaits(t *testing.T) {
 		"a full log since now":         {health.BackPressure, health.Standstill + delay - 1, 24 * time.Hour, health.StateBackPressure, true},
 		"a full log that stands still": {health.BackPressure, 24 * time.Hour, health.Standstill + delay, health.StateFailing, false},
 		"one that has never moved":     {health.BackPressure, health.Standstill + delay, 0, health.StateFailing, false},
+		"a sink that waits its turn":   {health.InTurn, health.Standstill + delay - 1, 0, health.StateBackPressure, true},
+		"one that waits too long":      {health.InTurn, health.Standstill + delay, time.Second, health.StateFailing, false},
 	} {
 		p := health.Pipeline{
 			Name: "p", CommitDelay: delay, Stages: []health.Stage{{Name: "sink"}},

@@ -88,7 +88,7 @@ func (c *chaos) forgetSink() *trouble {
 				}
 			}
 			for _, p := range stopped {
-				if !c.wait(30*time.Second, func() bool { return exited(p) }) {
+				if !c.wait(30*time.Second, func() bool { return exited(p.process) }) {
 					c.t.Errorf("%s does not end when it is told to", p.name)
 				}
 			}
@@ -108,7 +108,7 @@ func (c *chaos) forgetSink() *trouble {
 	}
 }
 
-func exited(p *chaosProcess) bool {
+func exited(p *process) bool {
 	select {
 	case <-p.exited:
 		return true

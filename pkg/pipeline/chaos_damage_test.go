@@ -55,10 +55,10 @@ func (c *chaos) fillDisk() *trouble {
 			if err := os.Remove(file); err != nil {
 				c.t.Error(err)
 			}
-			for i, n := range c.nodes { // a server whose disk was full works again when it is started again
-				if name == fmt.Sprintf("nats-%d", i) {
+			for _, n := range c.nodes { // a server whose disk was full works again when it is started again
+				if name == n.name {
 					n.kill()
-					n.process = c.start("nats-server", "-c", n.conf)
+					c.startNode(n)
 				}
 			}
 		},
@@ -118,7 +118,7 @@ func (c *chaos) killNode() *trouble {
 	return &trouble{
 		kind: "NATS", what: fmt.Sprintf("kill -9 nats-%d", i), says: regexp.MustCompile(fmt.Sprintf("nats-%d", i)), after: 30 * time.Second,
 		begin: func() { c.nodes[i].kill() },
-		end:   func() { c.nodes[i].process = c.start("nats-server", "-c", c.nodes[i].conf) },
+		end:   func() { c.startNode(c.nodes[i]) },
 	}
 }
 
@@ -139,7 +139,7 @@ func (c *chaos) killTwoNodes() *trouble {
 		end: func() {
 			for i, n := range c.nodes {
 				if i != alive {
-					n.process = c.start("nats-server", "-c", n.conf)
+					c.startNode(n)
 				}
 			}
 		},

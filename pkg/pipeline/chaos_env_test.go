@@ -72,8 +72,10 @@ type chaosProcess struct {
 
 // chaosNode is a node of the NATS cluster.
 type chaosNode struct {
+	name    string
 	conf    string
 	address string // of clients
+	said    string // before it was started again
 	*process
 }
 
@@ -266,10 +268,29 @@ listen: "127.0.0.1:%d"
 jetstream { store_dir: %q, max_file_store: 64GB, sync_interval: always }
 cluster { name: chaos, listen: "127.0.0.1:%d", advertise: "127.0.0.1:1", no_advertise: true, routes: [%s] }
 `, name, clients[i], c.disk(name, 160), routes[i], strings.Join(others, ", ")))
-		c.nodes = append(c.nodes, &chaosNode{conf: conf, address: fmt.Sprintf("127.0.0.1:%d", clients[i])})
+		c.nodes = append(c.nodes, &chaosNode{name: name, conf: conf, address: fmt.Sprintf("127.0.0.1:%d", clients[i])})
 	}
 	for _, n := range c.nodes {
-		n.process = c.start("nats-server", "-c", n.conf)
+		c.startNode(n)
+	}
+}
+
+// startNode starts a node, or starts one again that was killed.
+func (c *chaos) startNode(n *chaosNode) {
+	c.t.Helper()
+	if n.process != nil {
+		n.said += n.out.String()
+	}
+	n.process = c.start("nats-server", "-c", n.conf)
+}
+
+// checkNodes ends the round when a node has ended that nobody has killed.
+func (c *chaos) checkNodes() {
+	c.t.Helper()
+	for _, n := range c.nodes {
+		if exited(n.process) && n.cmd.ProcessState.ExitCode() >= 0 {
+			c.t.Fatalf("%s ended by itself (%v):\n%s", n.name, n.cmd.ProcessState, tail(n.out.String(), 12))
+		}
 	}
 }
 
@@ -282,14 +303,13 @@ func (c *chaos) logf(format string, values ...any) {
 // revive starts processes again a second after they have ended.
 func (c *chaos) revive() {
 	c.t.Helper()
+	c.checkNodes()
 	for _, p := range c.processes {
 		if p.process == nil {
 			p.process = c.startWith(p.env, p.command[0], p.command[1:]...)
 			continue
 		}
-		select {
-		case <-p.exited:
-		default:
+		if !exited(p.process) {
 			continue
 		}
 		switch {

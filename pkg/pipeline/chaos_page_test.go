@@ -34,7 +34,7 @@ func (c *chaos) press(verb, pipeline string, form url.Values) (said string, err 
 		if p.name != "planner "+pipeline && p.command[0] != "ampipe" {
 			continue
 		}
-		if found := pageURL.FindAllStringSubmatch(p.out.String(), -1); len(found) > 0 && !exited(p) {
+		if found := pageURL.FindAllStringSubmatch(p.out.String(), -1); len(found) > 0 && !exited(p.process) {
 			address = found[len(found)-1][1]
 		}
 	}

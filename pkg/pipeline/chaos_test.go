@@ -149,18 +149,22 @@ func (c *chaos) report(seed uint64) {
 	c.t.Logf("the last status:\n%s", c.lastWords)
 	for _, p := range c.processes {
 		if p.process != nil {
-			c.t.Logf("the end of the log of %s (process %d):\n%s", p.name, p.cmd.Process.Pid, c.logTail(p))
+			c.logTail(p.name, p.process, p.said)
 		}
+	}
+	for _, n := range c.nodes {
+		c.logTail(n.name, n.process, n.said)
 	}
 }
 
-// logTail returns the last lines of a process, cut, and writes all of them into the folder
-// that CHAOS_LOGS names.
-func (c *chaos) logTail(p *chaosProcess) string {
-	text := p.said + p.out.String()
+// logTail shows the last lines of a process, cut, and writes all that it and those before it
+// have said into the folder that CHAOS_LOGS names.
+func (c *chaos) logTail(name string, p *process, said string) {
+	c.t.Helper()
+	text := said + p.out.String()
 	if dir := os.Getenv("CHAOS_LOGS"); dir != "" {
-		name := fmt.Sprintf("%s-%s.log", strings.ReplaceAll(p.name, " ", "-"), time.Now().Format("150405"))
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		file := fmt.Sprintf("%s-%s-%d.log", strings.ReplaceAll(name, " ", "-"), time.Now().Format("150405"), p.cmd.Process.Pid)
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 			c.t.Error(err)
 		}
 	}
@@ -168,5 +172,9 @@ func (c *chaos) logTail(p *chaosProcess) string {
 	for i, line := range lines {
 		lines[i] = line[:min(len(line), 400)]
 	}
-	return strings.Join(lines, "\n")
+	state := "runs"
+	if exited(p) {
+		state = p.cmd.ProcessState.String()
+	}
+	c.t.Logf("the end of the log of %s (process %d, %s):\n%s", name, p.cmd.Process.Pid, state, strings.Join(lines, "\n"))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/apply"
 	"github.com/ampipe/ampipe/pkg/state"
 )
@@ -48,8 +49,16 @@ func kindOf(reason error) health.Kind {
 	case amp.Away(reason):
 		return health.AmpAway
 	default:
-		return health.Fault
+		return kindOfSink(reason)
 	}
+}
+
+// kindOfSink returns what kind of wait a reason of a sink is.
+func kindOfSink(reason error) health.Kind {
+	if sink.IsInTurn(reason) {
+		return health.InTurn
+	}
+	return health.Fault
 }
 
 func (w extractObserver) Live(h entry.Header, bytes int) {
@@ -111,15 +120,17 @@ func (w sinkObserver) OnApplied(c apply.Commit) {
 	}
 }
 
-func (w sinkObserver) OnPause(reason error) { w.meter.Waiting("sink "+w.name, text(reason)) }
+func (w sinkObserver) OnPause(reason error) {
+	w.meter.WaitingFor(kindOfSink(reason), stageSink(w.name), text(reason))
+}
 
-func (w sinkObserver) OnResume() { w.meter.Waiting("sink "+w.name, "") }
+func (w sinkObserver) OnResume() { w.meter.Waiting(stageSink(w.name), "") }
 
 // replayObserver reports to the meter what a replay loads. It waits by itself.
 type replayObserver struct{ sinkObserver }
 
 func (w replayObserver) OnPause(reason error) {
-	w.meter.Waiting(w.part(), text(reason))
+	w.meter.WaitingFor(kindOfSink(reason), w.part(), text(reason))
 }
 
 func (w replayObserver) OnResume() { w.meter.Waiting(w.part(), "") }

@@ -10,10 +10,12 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/health"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -45,10 +47,28 @@ func TestKindsOfWaits(t *testing.T) {
 		{fmt.Errorf("fetch: %w", amp.ErrNoAnswer), health.AmpAway},
 		{amp.ErrTooMuch, health.Fault},
 		{errors.New("rows are out of order"), health.Fault},
+		{fault.Later(sink.InTurn(errors.New("waits for a lock")), 0), health.InTurn},
 	} {
 		if got := kindOf(c.err); got != c.want {
 			t.Errorf("%v is of kind %v, want %v", c.err, got, c.want)
 		}
+	}
+}
+
+// TestKindsOfWaitsOfASink: one that waits for another transaction of ampipe is in order.
+func TestKindsOfWaitsOfASink(t *testing.T) {
+	meter := progress.NewMeter("warehouse")
+	observer := sinkObserver{name: "warehouse", meter: meter}
+	for _, w := range []interface{ OnPause(reason error) }{observer, replayObserver{observer}} {
+		w.OnPause(sink.InTurn(errors.New("waits for a lock")))
+	}
+	waits := meter.Health("").Waits
+	if len(waits) != 2 || waits[0].Kind != health.InTurn || waits[1].Kind != health.InTurn {
+		t.Errorf("the waits are %+v", waits)
+	}
+	observer.OnPause(queue.ErrFull) // of dead letters
+	if waits = meter.Health("").Waits; waits[0].Part != "sink warehouse" || waits[0].Kind != health.Fault {
+		t.Errorf("the waits are %+v", waits)
 	}
 }
 

@@ -82,7 +82,7 @@ func startReporting(
 // logWait logs that a wait has begun, lasts or has ended.
 func logWait(log zerolog.Logger, n progress.WaitNote) {
 	line := log.Warn()
-	if n.Event == progress.WaitEnded || n.Kind == health.Expected || n.Kind == health.BackPressure {
+	if n.Event == progress.WaitEnded || n.Kind.InOrder() {
 		line = log.Info()
 	}
 	line = line.Str("part", n.Part)

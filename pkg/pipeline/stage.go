@@ -186,7 +186,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec state.Spec)
 		defer stop()
 		ctx, returned := sink.WithWaits(ctx, func(reason error) {
 			stop() // this reason is nearer to the cause
-			s.meter.Waiting(part, text(reason))
+			s.meter.WaitingFor(kindOfSink(reason), part, text(reason))
 		})
 		defer returned()
 		return w.Open(ctx, table)

@@ -69,6 +69,33 @@ func TestWhatMovesTheLog(t *testing.T) {
 	})
 }
 
+// TestASinkWhoseTransactionsTakeTurns waits since its last commit.
+func TestASinkWhoseTransactionsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := progress.NewMeter("lake", "cache")
+		since := func() time.Duration { return time.Since(m.Health("").Waits[0].Since) }
+		m.WaitingFor(health.InTurn, "sink lake", "waits for a lock")
+		time.Sleep(time.Minute)
+		m.Applied("cache", 1)
+		if got := since(); got != time.Minute {
+			t.Errorf("another sink commits: it waits for %v", got)
+		}
+		m.Applied("lake", 1)
+		if got := since(); got != 0 {
+			t.Errorf("it has just committed, and waits for %v", got)
+		}
+		if got := m.Snapshot().State; got == progress.StateWaiting {
+			t.Error("it is shown as one that waits")
+		}
+		m.Waiting("sink lake", "connection refused")
+		time.Sleep(time.Minute)
+		m.Applied("lake", 1)
+		if got := since(); got != time.Minute {
+			t.Errorf("a fault lasts for %v", got)
+		}
+	})
+}
+
 func TestStagesAndLoops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := progress.NewMeter("lake", "cache")

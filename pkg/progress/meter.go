@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/health"
 )
 
 // Meter collects what one process sees of one pipeline. It is safe for
@@ -124,6 +125,11 @@ func (m *Meter) Applied(sink string, rows uint64) {
 	s.applies = true
 	s.rows += rows
 	s.speed.add(m.now(), rows)
+	part := "sink " + sink
+	if w := m.condition.waits[part]; w.Kind == health.InTurn { // its transactions take turns
+		w.Since = m.now()
+		m.condition.waits[part] = w
+	}
 }
 
 // Covered sets how many blocks of the history a destination holds.

@@ -99,9 +99,7 @@ func (m *Meter) measured(now time.Time) Snapshot {
 }
 
 func (s Snapshot) state() State {
-	faulty := slices.ContainsFunc(s.Waits, func(w health.Wait) bool {
-		return w.Kind != health.Expected && w.Kind != health.BackPressure
-	})
+	faulty := slices.ContainsFunc(s.Waits, func(w health.Wait) bool { return !w.Kind.InOrder() })
 	switch {
 	case s.Failure != "":
 		return StateFailed

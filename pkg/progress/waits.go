@@ -126,7 +126,9 @@ func (m *Meter) Waits() []health.Wait {
 }
 
 func (m *Meter) waits() []health.Wait {
-	order := []health.Kind{health.NATSAway, health.AmpAway, health.PlannerFails, health.Fault, health.BackPressure, health.Expected}
+	order := []health.Kind{
+		health.NATSAway, health.AmpAway, health.PlannerFails, health.Fault, health.InTurn, health.BackPressure, health.Expected,
+	}
 	all := slices.SortedFunc(maps.Values(m.condition.waits), func(a, b wait) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)),
@@ -170,7 +172,7 @@ func (m *Meter) sayReason(w wait, now time.Time) {
 		g.current, g.changed = pattern, now
 	}
 	quiet := repeatEvery
-	if !g.noted && w.Kind != health.Expected && w.Kind != health.BackPressure {
+	if !g.noted && !w.Kind.InOrder() {
 		quiet = repeatAfter
 	}
 	said, before := g.said[pattern]

@@ -38,6 +38,7 @@ var (
 	ErrNoMessage = errors.New("the log has no message now")
 
 	errSilent = errors.New("NATS does not answer")
+	errRemade = errors.New("the state was deleted, and made again")
 )
 
 // Error codes of the JetStream API that nats.go has no name for.
@@ -127,7 +128,7 @@ func (a advice) on(err error) error {
 // classifyClient classes an error of the client library.
 func classifyClient(err error) error {
 	switch {
-	case errors.Is(err, errSilent):
+	case errors.Is(err, errSilent), errors.Is(err, errRemade):
 		return fault.Later(err, 0)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.Later(fmt.Errorf("%w: %w", errSilent, err), 0)

@@ -162,10 +162,17 @@ func (s *State) WatchAll(ctx context.Context, begun func(), fn func(Change)) err
 	}
 	defer func() { _ = watcher.Stop() }() // nothing more is wanted of it
 	begun()
+	check := time.NewTicker(watchCheck)
+	defer check.Stop()
+	made := s.made()
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-check.C:
+			if s.remade(ctx, made) {
+				return s.fail(ctx, "watch", ">", errRemade)
+			}
 		case <-lost:
 			return s.fail(ctx, "watch", ">", nats.ErrDisconnected)
 		case e, open := <-watcher.Updates():
@@ -209,6 +216,9 @@ func (s *State) followOnce(
 ) (began bool, err error) {
 	watching, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	made := s.made()
+	check := time.NewTicker(watchCheck)
+	defer check.Stop()
 	first := time.AfterFunc(apiWait, func() { stop(errSilent) })
 	defer first.Stop()
 	ended := func(err error) error {
@@ -229,6 +239,10 @@ func (s *State) followOnce(
 		select {
 		case <-watching.Done():
 			return began, ended(nil)
+		case <-check.C:
+			if s.remade(watching, made) {
+				return began, ended(errRemade)
+			}
 		case e, open := <-watcher.Updates():
 			if !open {
 				return began, ended(errSilent)
@@ -240,6 +254,23 @@ func (s *State) followOnce(
 			}
 		}
 	}
+}
+
+// watchCheck is how often a watch looks whether the stream is still the one that it began
+// with. One that was deleted and made again counts its messages from 1, and the client goes
+// on to watch it from the number on that it has reached in the one before: a watch would be
+// deaf until there are as many.
+const watchCheck = 10 * time.Second
+
+// made returns when the stream was made, as far as this process knows.
+func (s *State) made() time.Time { return s.read.stream.CachedInfo().Created }
+
+// remade reports whether the stream was made again since.
+func (s *State) remade(ctx context.Context, made time.Time) bool {
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
+	defer cancel()
+	info, err := s.read.stream.Info(ctx)
+	return err == nil && !info.Created.Equal(made) // one that is gone is made again soon
 }
 
 func decode(key string, text []byte, value any) error {

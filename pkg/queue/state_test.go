@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -249,6 +250,68 @@ func deleteDocument(t *testing.T, server *queue.Server, key string) {
 	kv, err := mustJetStream(t, server.URL()).KeyValue(testContext(t), "AMPIPE_STATE")
 	must(t, err)
 	must(t, kv.Delete(testContext(t), key))
+}
+
+// TestAWatchOutlivesTheState: what is written into a state that was deleted and made again is
+// seen, though its revisions begin anew.
+func TestAWatchOutlivesTheState(t *testing.T) {
+	t.Parallel()
+	server := mustServer(t, queue.ServerConfig{Listen: "127.0.0.1:0"})
+	ctx := testContext(t)
+	other := mustState(t, mustOpen(t, queue.Config{URL: server.URL()}), "test")
+	for range 20 {
+		_, err := other.Put(ctx, "zzz", 1)
+		must(t, err)
+	}
+	s := mustState(t, mustOpen(t, queue.Config{Server: server}), "test")
+	began := make(chan struct{})
+	var watches sync.WaitGroup
+	watches.Go(func() {
+		_ = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error { // it ends with what it has seen
+			return queue.Watch(ctx, s, "zzz", func(value int, _ uint64) error {
+				if value == 1 {
+					close(began)
+					return nil
+				}
+				return fault.Permanent(errors.New("seen"))
+			})
+		}, nil)
+	})
+	all := make(chan queue.Change, 100)
+	watches.Go(func() {
+		watching, stop := context.WithCancel(ctx)
+		defer stop()
+		for watching.Err() == nil {
+			_ = s.WatchAll(watching, func() {}, func(change queue.Change) { // a watch that ends is begun again
+				all <- change
+				stop()
+			})
+		}
+	})
+	<-began
+	must(t, mustJetStream(t, server.URL()).DeleteKeyValue(ctx, "AMPIPE_STATE"))
+	if _, _, err := queue.Get[int](ctx, other, "zzz"); !errors.Is(err, queue.ErrNotFound) {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		watches.Wait()
+		close(done)
+	}()
+	for seen := false; !seen; {
+		_, err := other.Put(ctx, "zzz", 2)
+		must(t, err)
+		select {
+		case <-done:
+			seen = true
+		case <-time.After(3 * time.Second): // so that it has fewer than 20 when a watch should have seen it
+		case <-ctx.Done():
+			t.Fatal("a watch does not see what is written")
+		}
+	}
+	if change := <-all; change.Key != "zzz" || change.Rev > 15 {
+		t.Errorf("it has seen %+v", change)
+	}
 }
 
 // TestTheStateIsDeleted: the documents are gone, and new ones can be written.

@@ -21,6 +21,19 @@ func Removal(r block.Range) Change {
 	return Change{Header: entry.Header{Kind: Remove, Range: r}}
 }
 
+// UnconfirmedError is the error of a [Removal] of blocks that the live chain brings: it has
+// confirmed those below Next. It is permanent.
+type UnconfirmedError struct {
+	Blocks block.Range
+	Next   block.Number
+}
+
+// Error returns what to do about it.
+func (e *UnconfirmedError) Error() string {
+	return fmt.Sprintf("blocks %v cannot be removed: the live chain has confirmed those below block %d, "+
+		"and brings the others itself; remove blocks below %d", e.Blocks, e.Next, e.Next)
+}
+
 // remove takes out the blocks of r. What else the destination has there, covered or not,
 // goes as well: others may have written it.
 func (l *CommitState) remove(r block.Range) (Step, error) {
@@ -34,8 +47,7 @@ func (l *CommitState) remove(r block.Range) (Step, error) {
 		case r.End <= next:
 			l.Live.Start = r.End
 		case r.Start < next || !l.without(r):
-			return Step{}, fault.Permanent(fmt.Errorf("blocks %v cannot be removed: the live chain has confirmed those below block %d, "+
-				"and brings the others itself; remove blocks below %d", r, next, next))
+			return Step{}, fault.Permanent(&UnconfirmedError{Blocks: r, Next: next})
 		}
 	}
 	l.Coverage.Remove(r)

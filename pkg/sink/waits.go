@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -40,3 +41,19 @@ func WithWaits(ctx context.Context, told func(reason error)) (call context.Conte
 		w.told = nil
 	}
 }
+
+// InTurn marks what a call of a Writer waits for, or has waited for in vain: another
+// transaction of ampipe that writes to the same destination. That is in order as long as the
+// sink commits something now and then.
+func InTurn(reason error) error { return turn{reason} }
+
+// IsInTurn reports whether [InTurn] has marked a reason.
+func IsInTurn(reason error) bool {
+	_, is := errors.AsType[turn](reason)
+	return is
+}
+
+type turn struct{ error }
+
+// Unwrap leads to the reason.
+func (t turn) Unwrap() error { return t.error }

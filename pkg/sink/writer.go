@@ -113,13 +113,14 @@ type Writer interface {
 	// blocks of its range, parts as well, and of no other, so that they can be loaded
 	// again. It is no part of the order of the live lane: sequence and cursor stay. Blocks
 	// of the live lane are the history's afterwards, so the live start moves up to the end
-	// of the range; if the cursor has not reached that, the removal is refused: the error
-	// is permanent, and nothing is changed. Beyond the cursor only blocks are removed of
-	// which nothing was committed: rows there are of others. It may be as dear as loading the blocks was. If
-	// rows of different blocks may have the same key, and what such a row had replaced was
-	// not kept, its key may be missing until the blocks have come again; then the table is
-	// what all blocks give. A Writer that has to know which rows are of a block, and knows
-	// it of a part of the chain only, refuses likewise.
+	// of the range; if the cursor has not reached that, the removal is refused with an
+	// [UnconfirmedError], and nothing is changed. Beyond the cursor only blocks are removed
+	// of which nothing was committed: rows there are of others. It may be as dear as loading
+	// the blocks was. If rows of different blocks may have the same key, and what such a row
+	// had replaced was not kept, its key may be missing until the blocks have come again; then
+	// the table is what all blocks give. A Writer that has to know which rows are of a block,
+	// and knows it of a part of the chain only, may refuse: the error is permanent, and
+	// nothing is changed.
 	//
 	// A [Rejoin] comes alone in its call as well. If the live state is the one that it starts
 	// from, and only then, all rows at or above its block are deleted as by an Invalidate,

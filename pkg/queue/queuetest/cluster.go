@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/ampipe/ampipe/pkg/freeport"
 )
 
 // nodeVariable names the configuration that a process is to serve instead of testing.
@@ -61,7 +63,7 @@ func StartCluster(t testing.TB) *Cluster {
 	c := &Cluster{Shipped: s}
 	var clients, routes [3]int
 	for i := range routes {
-		clients[i], routes[i] = FreePort(t), FreePort(t)
+		clients[i], routes[i] = freeport.Take(t), freeport.Take(t)
 		s.Edit("routes.conf", fmt.Sprintf("nats-%d.nats:6222", i), fmt.Sprintf("127.0.0.1:%d", routes[i]))
 		c.urls = append(c.urls, fmt.Sprintf("nats://127.0.0.1:%d", clients[i]))
 	}

@@ -4,8 +4,6 @@ package queuetest
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,26 +128,4 @@ func Start(t testing.TB, opts *server.Options) *server.Server {
 		t.Fatal("the NATS server did not start")
 	}
 	return node
-}
-
-// FreePort returns a port that nobody listens on now. The system assigns no ports of this range
-// by itself, so that none is lost to a connection that begins
-// before the server does.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	var last error
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
-		if err != nil {
-			last = err
-			continue
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return port
-	}
-	t.Fatal(last)
-	return 0
 }

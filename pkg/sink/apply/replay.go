@@ -245,7 +245,23 @@ func (j *replay) remove(ctx context.Context) error {
 	return nil
 }
 
+// removePortion removes blocks. A reorg may have taken the live chain further back, since
+// the request was made, than it was thought to: what it has rolled back, it brings itself.
 func (j *replay) removePortion(ctx context.Context, portion block.Range) error {
+	for !portion.Empty() {
+		err := j.tryRemoval(ctx, portion)
+		refused, is := errors.AsType[*sink.UnconfirmedError](err)
+		if !is {
+			return err
+		}
+		j.Loop.Logger.Info().Stringer("blocks", portion).Uint64("next", uint64(refused.Next)).
+			Msg("the live chain was taken back, and brings blocks itself that were to be loaded again")
+		portion.End = min(portion.End, max(portion.Start, refused.Next))
+	}
+	return nil
+}
+
+func (j *replay) tryRemoval(ctx context.Context, portion block.Range) error {
 	paused := false
 	err := fault.Retry(ctx, j.Loop.Backoff, func(ctx context.Context) error {
 		_, err := j.Loop.Writer.Apply(ctx, []sink.Change{sink.Removal(portion)})

@@ -1,11 +1,13 @@
 package apply
 
 import (
-	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -91,8 +93,17 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
 	rows, paused := r.run.status.read()
+	if sink.IsInTurn(paused) {
+		paused = nil
+	}
 	if err := r.read(ctx); err != nil {
-		paused = cmp.Or(paused, err)
+		stalled, is := errors.AsType[*stalledError](paused)
+		switch {
+		case paused == nil:
+			paused = err
+		case is:
+			paused = fmt.Errorf("%w; %w", stalled, err)
+		}
 	}
 	if !r.known {
 		return
@@ -127,9 +138,12 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 // read updates the coverage. It may wait for a destination that cannot be reached; the
 // report of that must not.
 func (r *reporter) read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readWait)
+	reading, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
-	s, err := r.run.Writer.State(ctx)
+	s, err := r.run.Writer.State(reading)
+	if err != nil && reading.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("the destination has not answered within %v: %w", readWait, err)
+	}
 	if err != nil {
 		return err
 	}

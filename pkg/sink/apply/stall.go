@@ -57,6 +57,12 @@ type broken struct {
 	reason error
 }
 
+// stalledError says what is seen of a stall. Its cause is not known.
+type stalledError struct{ error }
+
+// Unwrap leads to what is seen.
+func (e *stalledError) Unwrap() error { return e.error }
+
 func (r *run) newStall() *stall {
 	return &stall{run: r, pauser: r.status.pauser(), running: make(map[*worker]transaction)}
 }
@@ -110,7 +116,7 @@ func (s *stall) watch(ctx context.Context) {
 			s.pauser.Resume()
 			continue
 		}
-		s.pauser.Pause(reason)
+		s.pauser.Pause(&stalledError{reason})
 	}
 }
 

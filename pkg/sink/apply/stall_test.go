@@ -3,7 +3,9 @@ package apply_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
+	"github.com/ampipe/ampipe/pkg/state"
 )
 
 // TestALiveLaneThatStandsStill is told of within a minute, with what is lacking, and no
@@ -159,5 +162,54 @@ func TestNothingIsToldOfALoopThatMoves(t *testing.T) {
 			}
 			r.stopped(stop, log)
 		})
+	})
+}
+
+// frozen is a destination that holds its connections and answers nothing, while it is so.
+type frozen struct {
+	sink.Writer
+	so atomic.Bool
+}
+
+func (f *frozen) State(ctx context.Context) (sink.State, error) {
+	if f.so.Load() {
+		<-ctx.Done()
+		return sink.State{}, fmt.Errorf("read the state: %w", ctx.Err())
+	}
+	return f.Writer.State(ctx)
+}
+
+// TestADestinationThatAnswersNothing is reported as that, also when a transaction has stood
+// still for so long that it is reported itself.
+func TestADestinationThatAnswersNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newEnv(t, entries(t, 1, 10)...)
+		f := &frozen{Writer: r.loop.Writer}
+		r.loop.Writer = f
+		r.store.Faults.Begin = func(context.Context, []sink.Change) error {
+			f.so.Store(true)
+			time.Sleep(time.Minute)
+			f.so.Store(false)
+			return nil
+		}
+		stop := r.start()
+		for _, want := range []string{
+			"the destination has not answered within 2s: read the state: ",
+			"a transaction of 1 entries from block 0 on has been running since 00:00:00 UTC; the destination has not answered within 2s: ",
+		} {
+			time.Sleep(25 * time.Second)
+			synctest.Wait()
+			reports := r.watch.reported()
+			if last := reports[len(reports)-1]; last.State != state.SinkPaused || !strings.HasPrefix(last.Reason, want) {
+				t.Errorf("reported was %v: %s, want %s", last.State, last.Reason, want)
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		reports := r.watch.reported()
+		if last := reports[len(reports)-1]; last.State != state.SinkRunning {
+			t.Errorf("it answers, and was reported as %v: %s", last.State, last.Reason)
+		}
+		r.stopped(stop, r.log)
 	})
 }

@@ -3,6 +3,8 @@ package apply
 import (
 	"slices"
 	"sync"
+
+	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 // status knows which parts of a loop wait, and why. It is safe for concurrent use.
@@ -31,7 +33,8 @@ type pauser struct {
 func (s *status) pauser() *pauser { return &pauser{status: s} }
 
 // Pause notes that the part waits, and why. The observer is shown the reason that began
-// last: an older one may be of a part that is not asked for anything now.
+// last: an older one may be of a part that is not asked for anything now. What is in order
+// ([sink.IsInTurn]) is shown if nothing else is waited for.
 func (p *pauser) Pause(reason error) {
 	s := p.status
 	s.mu.Lock()
@@ -84,12 +87,17 @@ func (s *status) show() {
 	}
 }
 
-// reason returns the reason that began last; nil: nothing is waited for.
-func (s *status) reason() error {
-	if len(s.waiting) == 0 {
-		return nil
+// reason returns the reason that is shown; nil: nothing is waited for.
+func (s *status) reason() (shown error) {
+	for _, p := range slices.Backward(s.waiting) {
+		if !sink.IsInTurn(p.reason) {
+			return p.reason
+		}
+		if shown == nil {
+			shown = p.reason
+		}
 	}
-	return s.waiting[len(s.waiting)-1].reason
+	return shown
 }
 
 // wrote counts rows. ending says that some are of a lane that has an end.

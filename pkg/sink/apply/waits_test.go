@@ -49,6 +49,50 @@ func TestWhatACallWaitsForIsShown(t *testing.T) {
 	})
 }
 
+// TestASinkThatWaitsItsTurnIsNotPaused: its observer hears of it, and it is reported as one
+// that runs, unless something is wrong as well.
+func TestASinkThatWaitsItsTurnIsNotPaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newEnv(t, entries(t, 1, 10)...)
+		asked := make(chan struct{}, 1)
+		r.loop.Asked = asked
+		calls := 0
+		r.store.Faults.Begin = func(ctx context.Context, _ []sink.Change) error {
+			calls++
+			switch calls {
+			case 1:
+				sink.Waits(ctx, sink.InTurn(errors.New("waits for a lock of its own")))
+				time.Sleep(10 * time.Second)
+				return fault.Later(sink.InTurn(errors.New("has waited for a lock of its own")), 10*time.Second)
+			case 2:
+				sink.Waits(ctx, errors.New("waits for a lock of others"))
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		stop := r.start()
+		for _, c := range []struct {
+			last   string // reason that was shown
+			state  state.SinkState
+			reason string
+		}{
+			{"waits for a lock of its own", state.SinkRunning, ""},
+			{"has waited for a lock of its own", state.SinkRunning, ""},
+			{"waits for a lock of others", state.SinkPaused, "waits for a lock of others"},
+		} {
+			asked <- struct{}{}
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			shown, reports := r.watch.paused(), r.watch.reported()
+			if last := reports[len(reports)-1]; shown[len(shown)-1] != c.last || last.State != c.state || last.Reason != c.reason {
+				t.Errorf("shown was %q, reported %v (%s), want %q and %v", shown, last.State, last.Reason, c.last, c.state)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		r.stopped(stop, r.log)
+	})
+}
+
 // TestWhatIsSaidAfterACallIsNotShown: nothing would end it.
 func TestWhatIsSaidAfterACallIsNotShown(t *testing.T) {
 	heard := 0

@@ -28,7 +28,9 @@ type blocker struct {
 	application, address string
 	does, waits          string // "" if that is not shown to this user
 	since                time.Time
-	ours                 bool   // it is a transaction of ampipe that has a table's lock
+	ours                 bool   // it is a transaction of ampipe
+	writes               bool   // and has a table's lock
+	queued               bool   // it waits for a lock itself
 	silent               bool   // the server waits for its client
 	movement             string // changes whenever the transaction moves
 	idle                 bool   // it is between two statements
@@ -60,7 +62,7 @@ func (b blocker) String() string {
 		text.WriteString("; nothing moved in it, so it was ended")
 	case b.mayNot:
 		text.WriteString("; nothing moves in it, and this user may not end it")
-	case b.ours && b.silent:
+	case b.writes && b.silent:
 		text.WriteString("; it is ended if nothing moves in it")
 	}
 	return text.String()
@@ -92,7 +94,7 @@ func (b *blockers) frozen(s blocker, progress bool, now time.Time) bool {
 	if !progress && !s.idle {
 		limit = stillLimitOld
 	}
-	if !s.ours || !s.silent {
+	if !s.writes || !s.silent {
 		delete(b.still, s.pid)
 		return false
 	}
@@ -126,8 +128,11 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 	progress := err == nil && version >= showsProgress
 	err = s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
 		found, err = collect(ctx, tx, "read who holds the lock", func(b *blocker) []any {
-			return []any{&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since, &b.ours, &b.silent, &b.idle, &b.movement}
-		}, ofBlockers("blockers", progress), pid, tableLock)
+			return []any{
+				&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since,
+				&b.ours, &b.writes, &b.queued, &b.silent, &b.idle, &b.movement,
+			}
+		}, ofBlockers("blockers", progress), pid, tableLock, openTableLock, openLock)
 		return err
 	})
 	if err != nil {

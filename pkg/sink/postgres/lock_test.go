@@ -58,6 +58,9 @@ func TestLockOfOthersIsWaitedFor(t *testing.T) {
 				t.Errorf("told %q", text)
 			}
 			wantWait(t, err, "public.t", `"analyst"`, fmt.Sprint("process ", analyst.PgConn().PID()), c.says)
+			if sink.IsInTurn(err) {
+				t.Errorf("that others hold a lock is in order: %v", err)
+			}
 
 			var group sync.WaitGroup
 			group.Go(func() {
@@ -80,6 +83,75 @@ func TestLockOfOthersIsWaitedFor(t *testing.T) {
 			group.Wait()
 			wantLoaded(t, db, 5)
 		})
+	}
+}
+
+// A transaction that waits for another one of ampipe, which works, takes its turn. If that
+// one waits for somebody else itself, it is not in order.
+func TestLockOfAmpipeIsWaitedForInTurn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, slow string
+		inTurn     bool
+	}{
+		{"which works", "PERFORM pg_sleep(1)", true},
+		{"which waits for another session", "PERFORM pg_advisory_xact_lock_shared(1)", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			w := open(t, db.config(), small)
+			db.run("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + c.slow + `; RETURN NEW; END $$;
+				CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.block_num < 5) EXECUTE FUNCTION slow(); SELECT pg_advisory_lock(1)`)
+			var group sync.WaitGroup
+			group.Go(func() {
+				if err := insist(context.Background(), w, rows(0, 5)); err != nil {
+					t.Error(err)
+				}
+			})
+			eventually(t, connect(t, db.url), holdsTable)
+			told := make(chan error, 100)
+			call, returned := sink.WithWaits(t.Context(), func(reason error) { told <- reason })
+			_, err := open(t, db.config(), small).Apply(call, []sink.Change{live(rows(20, 25), 5, 0)}) // it needs the table alone
+			returned()
+			if c.inTurn || err != nil { // the other one may have waited in vain first
+				wantWait(t, err, "held by another transaction of ampipe, process ")
+				told <- err
+			}
+			close(told)
+			if len(told) == 0 {
+				t.Error("nothing was told")
+			}
+			for reason := range told {
+				if reason != nil && sink.IsInTurn(reason) != c.inTurn {
+					t.Errorf("in turn: %v; it told %v", sink.IsInTurn(reason), reason)
+				}
+			}
+			db.run("SELECT pg_advisory_unlock(1)")
+			group.Wait()
+		})
+	}
+}
+
+// Opening a table waits its turn, too.
+func TestOpeningIsWaitedForInTurn(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	db.run("BEGIN; SELECT pg_advisory_xact_lock(x'616d7069706530'::bigint)") // as a migration does
+	call, end := context.WithCancel(t.Context())
+	var first error
+	call, returned := sink.WithWaits(call, func(reason error) {
+		if first == nil {
+			first = reason
+			end()
+		}
+	})
+	w := postgres.New(db.config())
+	defer w.Close()
+	err := w.Open(call, small)
+	returned()
+	if first == nil || !sink.IsInTurn(first) || !strings.Contains(first.Error(), "held by another transaction of ampipe, process ") {
+		t.Errorf("it told %v, and ended with %v", first, err)
 	}
 }
 

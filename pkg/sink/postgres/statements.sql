@@ -351,19 +351,24 @@ SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
         AND NOT EXISTS (SELECT FROM pg_stat_replication)
 
 -- name: blockers
--- Which sessions another ($1) waits for. Of their statements only the words at the
--- beginning are read; the rest may hold what is nobody's business. What is read last
--- changes whenever the transaction moves.
+-- Which sessions another ($1) waits for. Those that have a lock of ampipe's, or wait for
+-- one, are its own; those that have the lock of a table ($2) write. Of their statements only
+-- the words at the beginning are read; the rest may hold what is nobody's business. What is
+-- read last changes whenever the transaction moves.
 SELECT b.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
         coalesce(CASE WHEN a.state <> 'active' THEN a.state ELSE trim(substring(a.query FROM '^[A-Za-z ]{1,40}')) END, ''),
         CASE a.wait_event_type WHEN 'Lock' THEN ', which waits for a lock itself' WHEN 'Client' THEN ', which waits for its client' ELSE '' END,
         coalesce(CASE WHEN a.state <> 'active' THEN a.state_change ELSE a.query_start END, now()),
-        l.pid IS NOT NULL, coalesce(a.wait_event = 'ClientRead', false), coalesce(a.state <> 'active', false),
+        l.pid IS NOT NULL, coalesce(l.writes, false), coalesce(a.wait_event_type = 'Lock', false),
+        coalesce(a.wait_event = 'ClientRead', false), coalesce(a.state <> 'active', false),
         concat_ws(' ', a.backend_start, a.xact_start, a.state, a.query_start, a.state_change{copied})
     FROM unnest(pg_blocking_pids($1::integer)) AS b (pid)
     LEFT JOIN pg_stat_activity a ON a.pid = b.pid
-    LEFT JOIN (SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = $2::bigint::oid AND objsubid = 2 AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) l ON l.pid = b.pid
+    LEFT JOIN (SELECT pid, bool_or(granted AND classid = $2::bigint::oid) AS writes FROM pg_locks
+        WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (classid IN ($2::bigint::oid, $3::bigint::oid) AND objsubid = 2
+                OR classid = ($4::bigint >> 32)::oid AND objid = ($4::bigint & 4294967295)::oid AND objsubid = 1)
+        GROUP BY pid) l ON l.pid = b.pid
     {progress}
 
 -- name: end-blocker

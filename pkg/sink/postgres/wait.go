@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,11 +59,22 @@ func (w *waiting) tell(ctx context.Context, found []blocker) {
 	switch {
 	case len(found) > 0:
 		w.found, w.told = found, true
-		sink.Waits(ctx, fmt.Errorf("table %s: waits for a lock that is held by %s", w.sessions.table, w.holders()))
+		sink.Waits(ctx, w.judge(fmt.Errorf("table %s: waits for a lock that is held by %s", w.sessions.table, w.holders())))
 	case w.told:
 		w.told = false
 		sink.Waits(ctx, nil)
 	}
+}
+
+// judge marks a reason that is in order: the lock is held by transactions of ampipe, one of
+// which does its work. mu is held.
+func (w *waiting) judge(reason error) error {
+	works := func(b blocker) bool { return !b.queued }
+	wrong := func(b blocker) bool { return !b.ours || b.isEnded || b.mayNot }
+	if slices.ContainsFunc(w.found, works) && !slices.ContainsFunc(w.found, wrong) {
+		return sink.InTurn(reason)
+	}
+	return reason
 }
 
 // holders returns who holds the lock; mu is held.
@@ -88,5 +100,6 @@ func (w *waiting) explain(err error) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return fault.Later(fmt.Errorf("table %s: waits for a lock that is held by %s (%w)", w.sessions.table, w.holders(), err), again)
+	reason := w.judge(fmt.Errorf("table %s: waits for a lock that is held by %s (%w)", w.sessions.table, w.holders(), err))
+	return fault.Later(reason, again)
 }

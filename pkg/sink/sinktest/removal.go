@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -143,20 +144,22 @@ func removedLive(b *env, w sink.Writer) {
 func removedUnconfirmed(b *env, w sink.Writer) {
 	l := newLane()
 	b.apply(w, data(span(0, 10), 0), l.data(span(10, 15), 1))
-	refused := func(r item) {
+	refused := func(next block.Number, r item) {
 		b.Helper()
 		b.wantSame(w, func() {
-			if _, err := b.try(b.Context(), w, r); fault.Of(err) != fault.ClassPermanent {
+			_, err := b.try(b.Context(), w, r)
+			unconfirmed, is := errors.AsType[*sink.UnconfirmedError](err)
+			if fault.Of(err) != fault.ClassPermanent || !is || unconfirmed.Next != next {
 				b.Errorf("the removal of blocks %v is answered with %v", r.Range, err)
 			}
 		})
 	}
-	refused(removal(12, 14))
-	refused(removal(0, 11))
+	refused(10, removal(12, 14))
+	refused(10, removal(0, 11))
 	b.apply(w, l.watermark(12, 1))
-	refused(removal(0, 14))
-	refused(removal(0, block.Max+1))
-	refused(removal(14, 20))
+	refused(13, removal(0, 14))
+	refused(13, removal(0, block.Max+1))
+	refused(13, removal(14, 20))
 	b.wantSame(w, func() { b.apply(w, removal(15, 20)) }) // of these nothing was committed
 	b.apply(w, removal(0, 13))
 	b.wantCoverage(w, span(13, 15))
