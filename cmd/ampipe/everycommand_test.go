@@ -20,6 +20,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/queue/queuetest"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/status"
 )
 
@@ -330,12 +331,7 @@ func (d *daySite) ended() {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // nothing was accepted
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(t))
 }
 
 // natsCluster starts three NATS servers, of which each stream may have three replicas, and
