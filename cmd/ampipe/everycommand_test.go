@@ -245,7 +245,7 @@ func (d *daySite) steered() {
 // pruned drops the rows of old blocks from the warehouse of blocks, whose index is there.
 func (d *daySite) pruned(p *warehouseSite) {
 	d.Helper()
-	d.serves(`ampipe_sink_unbuilt_indexes{pipeline="blocks",sink="warehouse"} 0`)
+	d.serves(d.listen, `ampipe_sink_unbuilt_indexes{pipeline="blocks",sink="warehouse"} 0`)
 	if n := p.numbers("SELECT count(*) FROM pg_index i WHERE i.indisvalid AND i.indrelid IN ('blocks'::regclass, 'blocks_p0'::regclass) AND NOT i.indisprimary " +
 		"AND pg_get_indexdef(i.indexrelid) LIKE '% USING btree (hash)'"); n[0] != 2 {
 		d.Errorf("the table and its partition have %d indexes", n[0])
@@ -258,40 +258,40 @@ func (d *daySite) pruned(p *warehouseSite) {
 	}
 	d.overview("pruned", func(o status.Overview) bool { return o.Pipelines[0].Sinks[0].Pruned == 40 })
 	d.says(ops.ExitDone, "pruned     warehouse below block 40", "status blocks")
-	d.serves(`ampipe_sink_pruned_block{pipeline="blocks",sink="warehouse"} 40`)
+	d.serves(d.listen, `ampipe_sink_pruned_block{pipeline="blocks",sink="warehouse"} 40`)
 	d.says(ops.ExitDone, "warehouse: blocks below 40 were pruned, and are not compared … are equal", "verify blocks")
 	d.says(ops.ExitDone, "holds none of these blocks (those below block 40 were pruned)", "replay blocks warehouse :30")
 	d.live("what was pruned is live")
 }
 
-// serves waits until the process serves a metric as it should be.
-func (d *daySite) serves(line string) {
-	d.Helper()
+// serves waits until the process at an address serves a metric as it should be.
+func (s *site) serves(address, line string) {
+	s.Helper()
 	for deadline := time.Now().Add(firstMinute); ; time.Sleep(100 * time.Millisecond) {
-		text := d.get("http://" + d.listen + "/metrics")
+		text := s.get("http://" + address + "/metrics")
 		if strings.Contains(text, "\n"+line+"\n") {
 			return
 		}
 		if time.Now().After(deadline) {
-			d.Fatalf("%s is not in\n%s", line, text)
+			s.Fatalf("%s is not in\n%s", line, text)
 		}
 	}
 }
 
 // get returns what an address serves.
-func (d *daySite) get(at string) string {
-	d.Helper()
-	r, err := http.NewRequestWithContext(d.Context(), http.MethodGet, at, http.NoBody)
+func (s *site) get(at string) string {
+	s.Helper()
+	r, err := http.NewRequestWithContext(s.Context(), http.MethodGet, at, http.NoBody)
 	if err != nil {
-		d.Fatal(err)
+		s.Fatal(err)
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		d.Fatal(err)
+		s.Fatal(err)
 	}
 	text, err := io.ReadAll(answer.Body)
 	if err = errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK {
-		d.Fatalf("%s: %s, %v", at, answer.Status, err)
+		s.Fatalf("%s: %s, %v", at, answer.Status, err)
 	}
 	return string(text)
 }

@@ -305,7 +305,7 @@ func TestTracesOfAReplay(t *testing.T) {
 	}
 }
 
-// replay gives the command, again until no reorg may replace the blocks any more.
+// replay runs the command, again until no reorg may replace the blocks any more.
 func (e *tracedEnv) replay(name, blocks string) {
 	e.Helper()
 	var said bytes.Buffer

@@ -162,7 +162,7 @@ var (
 	descReplayFailed = newDesc("ampipe_sink_replay_failed", "1 if the last replay of the sink has failed.", "sink")
 
 	descPruned         = newDesc("ampipe_sink_pruned_block", "First block of the sink that was not pruned; 0: none was.", "sink")
-	descUnbuilt        = newDesc("ampipe_sink_unbuilt_indexes", "Indexes that are configured, and that the destination does not have yet.", "sink")
+	descUnbuilt        = newDesc("ampipe_sink_unbuilt_indexes", "Indexes that the destination is to have and does not have yet.", "sink")
 	descIndexingFailed = newDesc("ampipe_sink_indexing_failed", "1 if they could not be built, until they can.", "sink")
 
 	descLagBlocks  = newDesc("ampipe_sink_lag_blocks", "Blocks of the live chain that the log has and the destination lacks.", "sink")
