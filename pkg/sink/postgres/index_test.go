@@ -246,9 +246,12 @@ func TestHowManyIndexesAreLeft(t *testing.T) {
 	left, elsewhere := map[string]int{}, 0
 	err := w.BuildIndexes(t.Context(), func(n int, progress string) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(progress, "building index "), " ")
-		left[name] = n
-		if err := other.BuildIndexes(t.Context(), func(n int, _ string) { elsewhere = n }); !errors.Is(err, sink.ErrBuiltElsewhere) || elsewhere != n {
-			t.Errorf("%d are left, and the other process says %d and %v", n, elsewhere, err)
+		if _, known := left[name]; !known { // of each index while it waits; later its end may come between two questions
+			left[name] = n
+			err := other.BuildIndexes(t.Context(), func(n int, _ string) { elsewhere = n })
+			if !errors.Is(err, sink.ErrBuiltElsewhere) || elsewhere != n {
+				t.Errorf("%d are left, and the other process says %d and %v", n, elsewhere, err)
+			}
 		}
 		if name == "t_n_idx" {
 			run(next, hold)
