@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/queue"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 // natsNode is a NATS server with a configuration file that may change.
@@ -27,14 +27,7 @@ type natsNode struct {
 // names its URL $NATS.
 func (s *site) nats(text string) *natsNode {
 	s.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.Fatal(err)
-	}
-	n := &natsNode{site: s, port: l.Addr().(*net.TCPAddr).Port}
-	if err := l.Close(); err != nil {
-		s.Fatal(err)
-	}
+	n := &natsNode{site: s, port: sinktest.FreePort(s.T)}
 	s.vars["NATS"] = fmt.Sprintf("127.0.0.1:%d", n.port)
 	s.Cleanup(n.stop)
 	n.start(text)

@@ -250,15 +250,21 @@ func (s *site) sqlAt(server, statements string) {
 	}
 }
 
+// built returns the folder of the built commands. Without one the test is skipped, aloud.
+func built(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("AMPIPE_BIN")
+	if dir == "" {
+		t.Skip("AMPIPE_BIN is not set: no built commands and no development server (make build devserver builds them, scripts/test names them)")
+	}
+	return dir
+}
+
 // ampServer starts a development Amp server with a chain of 50 blocks and returns its
 // URL. args are added to its command line.
 func ampServer(t *testing.T, args ...string) string {
 	t.Helper()
-	bin := os.Getenv("AMPIPE_BIN")
-	if bin == "" {
-		t.Skip("AMPIPE_BIN is not set: no development server (scripts/test names the built commands)")
-	}
-	c := exec.Command(filepath.Join(bin, "devserver"), append([]string{
+	c := exec.Command(filepath.Join(built(t), "devserver"), append([]string{
 		"--listen", "127.0.0.1:0", "--chain", "eth", "--blocks", "50", "--logs-per-block", "4",
 	}, args...)...)
 	out, err := c.StdoutPipe()

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/queue/queuetest"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 	"github.com/ampipe/ampipe/pkg/status"
 )
 
@@ -31,7 +34,7 @@ nats: $WHERE
 extract: { workers: 2, give_up_after: 1s }
 log: { max_bytes: 64MiB }
 sinks:
-  - { name: warehouse, postgres: { dsn: "$URL", table: blocks, mode: upsert, key: [block_num] } }
+  - { name: warehouse, postgres: { dsn: "$URL", table: blocks, mode: upsert, key: [_block_num], partition_by: { column: _block_num, blocks: 1_000 }, indexes: [[hash]] } }
   - { name: lake, delta: { path: ./lake/blocks, max_commit_delay: 1s } }
   - { name: cache, redis: { url: "$CACHE", structure: hash, key: "block:{_block_num}" } }
 ---
@@ -48,7 +51,8 @@ sinks:
 `
 
 // TestEveryCommand runs each command against two pipelines with three destinations that
-// follow a chain: with the embedded NATS server, and with a cluster of three.
+// follow a chain: with the embedded NATS server, and with a cluster of three. The table of
+// blocks is divided, and gets an index when the history is loaded.
 func TestEveryCommand(t *testing.T) {
 	t.Parallel()
 	for i, where := range []string{"embedded", "three servers"} {
@@ -69,6 +73,7 @@ func TestEveryCommand(t *testing.T) {
 			d.retried()
 			d.putAside(p)
 			d.steered()
+			d.pruned(p)
 			d.looked()
 			d.ended()
 		})
@@ -237,6 +242,60 @@ func (d *daySite) steered() {
 	d.live("what was steered is live")
 }
 
+// pruned drops the rows of old blocks from the warehouse of blocks, whose index is there.
+func (d *daySite) pruned(p *warehouseSite) {
+	d.Helper()
+	d.serves(d.listen, `ampipe_sink_unbuilt_indexes{pipeline="blocks",sink="warehouse"} 0`)
+	if n := p.numbers("SELECT count(*) FROM pg_index i WHERE i.indisvalid AND i.indrelid IN ('blocks'::regclass, 'blocks_p0'::regclass) AND NOT i.indisprimary " +
+		"AND pg_get_indexdef(i.indexrelid) LIKE '% USING btree (hash)'"); n[0] != 2 {
+		d.Errorf("the table and its partition have %d indexes", n[0])
+	}
+	const what = "what sink warehouse has of blocks below 40 "
+	d.says(ops.ExitDone, what+"would be pruned: 0 partitions dropped … and 40 rows deleted", "prune blocks warehouse --before 40 --dry-run")
+	d.says(ops.ExitDone, what+"is pruned: 0 partitions dropped … and 40 rows deleted", "prune blocks warehouse --before 40")
+	if n := p.numbers("SELECT min(_block_num) FROM blocks"); n[0] != 40 {
+		d.Errorf("the first block is %d", n[0])
+	}
+	d.overview("pruned", func(o status.Overview) bool { return o.Pipelines[0].Sinks[0].Pruned == 40 })
+	d.says(ops.ExitDone, "pruned     warehouse below block 40", "status blocks")
+	d.serves(d.listen, `ampipe_sink_pruned_block{pipeline="blocks",sink="warehouse"} 40`)
+	d.says(ops.ExitDone, "warehouse: blocks below 40 were pruned, and are not compared … are equal", "verify blocks")
+	d.says(ops.ExitDone, "holds none of these blocks (those below block 40 were pruned)", "replay blocks warehouse :30")
+	d.live("what was pruned is live")
+}
+
+// serves waits until the process at an address serves a metric as it should be.
+func (s *site) serves(address, line string) {
+	s.Helper()
+	for deadline := time.Now().Add(firstMinute); ; time.Sleep(100 * time.Millisecond) {
+		text := s.get("http://" + address + "/metrics")
+		if strings.Contains(text, "\n"+line+"\n") {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.Fatalf("%s is not in\n%s", line, text)
+		}
+	}
+}
+
+// get returns what an address serves.
+func (s *site) get(at string) string {
+	s.Helper()
+	r, err := http.NewRequestWithContext(s.Context(), http.MethodGet, at, http.NoBody)
+	if err != nil {
+		s.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	text, err := io.ReadAll(answer.Body)
+	if err = errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK {
+		s.Fatalf("%s: %s, %v", at, answer.Status, err)
+	}
+	return string(text)
+}
+
 // looked runs what only looks, or keeps order.
 func (d *daySite) looked() {
 	d.Helper()
@@ -272,12 +331,7 @@ func (d *daySite) ended() {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // nothing was accepted
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(t))
 }
 
 // natsCluster starts three NATS servers, of which each stream may have three replicas, and

@@ -154,10 +154,7 @@ func TestProgressWithoutATerminal(t *testing.T) {
 // while they wait for NATS.
 func TestEveryLineOfAStageIsJSON(t *testing.T) {
 	t.Parallel()
-	bin := os.Getenv("AMPIPE_BIN")
-	if bin == "" {
-		t.Skip("AMPIPE_BIN is not set: no built commands (scripts/test names them)")
-	}
+	bin := built(t)
 	const embedded = `
 pipeline: logs
 source: { amp: "grpc://127.0.0.1:1", query: SELECT * FROM eth.logs }

@@ -31,7 +31,7 @@ log: { max_bytes: 64MiB }
 page: { listen: $TAKEN, token_file: page.token }
 sinks: [ { name: lake, delta: { path: ./lake, max_commit_delay: 1s } } ]
 `
-	bin := os.Getenv("AMPIPE_BIN")
+	bin := built(t)
 	for name, c := range map[string]struct {
 		nats     string
 		commands [][]string // each with its user in NATS; the first has the page

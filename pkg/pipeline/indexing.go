@@ -45,7 +45,7 @@ func newIndexing(ctx context.Context, h *historyMonitor, c config.Sink, w sink.W
 	if x.wait {
 		text = "indexes are built when the history is loaded"
 	}
-	x.setIndexing(&state.Indexing{Progress: text})
+	x.setIndexing(&state.Indexing{Progress: text, Unbuilt: missing})
 	return x
 }
 
@@ -68,7 +68,10 @@ func (x *indexing) run(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			err = x.writer.BuildIndexes(ctx, func(progress string) { x.setIndexing(&state.Indexing{Progress: progress}) })
+			err = x.writer.BuildIndexes(ctx, func(left int, progress string) {
+				missing = left
+				x.setIndexing(&state.Indexing{Progress: progress, Unbuilt: left})
+			})
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -76,7 +79,7 @@ func (x *indexing) run(ctx context.Context) {
 		case errors.Is(err, sink.ErrBuiltElsewhere):
 			_ = fault.Sleep(ctx, indexingEvery) // its end is seen above
 		case err != nil:
-			x.setIndexing(&state.Indexing{Progress: "indexes are tried again", Error: brief(err).Error()})
+			x.setIndexing(&state.Indexing{Progress: "indexes are tried again", Unbuilt: missing, Error: brief(err).Error()})
 			if err.Error() != told {
 				told = err.Error()
 				x.logger.Warn().Err(err).Str("sink", x.sink).Msg("could not build indexes; will retry")

@@ -201,9 +201,14 @@ func overview(s plan.Status) progress.Overview {
 		if !sink.Position.Exists { // it has never read, and is to read everything
 			history = s.Log.Entries
 		}
+		unbuilt, indexing := 0, sink.Report.Indexing
+		if indexing != nil {
+			unbuilt = max(1, indexing.Unbuilt) // some are, though it may not be known how many
+		}
 		o.Sinks[sink.Name] = progress.SinkOverview{
 			Wanted: sink.Wanted, Missing: sink.Missing, Behind: sink.Behind, Oldest: sink.Oldest,
 			ReplayBlocks: sink.Replay.Blocks, ReplayLeft: sink.Replay.Left, ReplayFailed: sink.Replay.Failed,
+			Pruned: uint64(sink.Report.Pruned), UnbuiltIndexes: unbuilt, IndexingFailed: indexing != nil && indexing.Error != "",
 			Pending:      map[string]uint64{"history": history, "live": sink.Live.Unread()},
 			Acknowledged: map[string]uint64{"history": sink.Position.AckFloor, "live": sink.Live.AckFloor},
 		}

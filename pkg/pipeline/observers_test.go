@@ -30,6 +30,25 @@ func TestASinkThatWasTakenOutIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// TestWhatMetricsSayOfIndexes and of what was pruned: some indexes are missing as soon as a
+// sink says so, also one that does not say how many.
+func TestWhatMetricsSayOfIndexes(t *testing.T) {
+	for name, c := range map[string]struct {
+		report state.SinkReport
+		want   progress.SinkOverview
+	}{
+		"there":   {state.SinkReport{Pruned: 7}, progress.SinkOverview{Pruned: 7}},
+		"missing": {state.SinkReport{Indexing: &state.Indexing{Unbuilt: 3}}, progress.SinkOverview{UnbuiltIndexes: 3}},
+		"some":    {state.SinkReport{Indexing: &state.Indexing{}}, progress.SinkOverview{UnbuiltIndexes: 1}},
+		"failed":  {state.SinkReport{Indexing: &state.Indexing{Unbuilt: 2, Error: "full"}}, progress.SinkOverview{UnbuiltIndexes: 2, IndexingFailed: true}},
+	} {
+		got := overview(plan.Status{Sinks: []plan.SinkStatus{{Name: "warehouse", Report: c.report}}}).Sinks["warehouse"]
+		if got.Pruned != c.want.Pruned || got.UnbuiltIndexes != c.want.UnbuiltIndexes || got.IndexingFailed != c.want.IndexingFailed {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
 // TestKindsOfWaits: what an extractor waits for is known by its error.
 func TestKindsOfWaits(t *testing.T) {
 	client, err := amp.Open(t.Context(), amp.Config{URL: "grpc://127.0.0.1:1"})

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -236,6 +238,88 @@ func TestTracesGoThroughAllProcesses(t *testing.T) {
 	}
 	if told == 0 {
 		t.Error("no transaction tells of the failure of its first try")
+	}
+}
+
+// TestTracesOfAReplay: for each entry that `ampipe replay` takes from the log the sink begins
+// a trace, with a link to the span that published the entry in its own. What the log has not
+// is read from Amp, and is a new entry without a link.
+func TestTracesOfAReplay(t *testing.T) {
+	t.Parallel()
+	collector := otlptest.Start(t)
+	e := newTracedEnv(t, endless+fmt.Sprintf("traces: { endpoint: %q, sample: 1 }", collector.URL()))
+	stop, _ := e.start(pipeline.Options{})
+	defer stop()
+	originals := map[string]otlptest.Span{} // what published a block of the history
+	for n := range block.Number(3) {
+		lane := fmt.Sprintf("p.%d.0", n)
+		spans := collector.Await(func(spans []otlptest.Span) bool { return len(find(spans, lane, "data", n, 2)) == 1 })
+		trace := find(spans, lane, "data", n, 2)[0]
+		originals[fmt.Sprint(n)] = trace[slices.IndexFunc(trace, func(s otlptest.Span) bool { return s.Name == "publish" })]
+	}
+	e.chain.Extend(amptest.Made(block.Range{Start: 8, End: 20}, 0)...)
+	e.replay("store", "1:4") // the live lane begins at 3
+
+	replays := func(spans []otlptest.Span) (roots []otlptest.Span) {
+		for _, s := range spans {
+			if s.Attributes["ampipe.replay"] == "true" {
+				roots = append(roots, s)
+			}
+		}
+		return roots
+	}
+	fromAmp := func(spans []otlptest.Span) (found [][]otlptest.Span) {
+		for generation := range 3 {
+			found = append(found, find(spans, fmt.Sprintf("p.3.%d", generation), "data", 3, 2)...)
+		}
+		return found
+	}
+	spans := collector.Spans()
+	for limit, n := time.Now().Add(time.Minute), block.Number(20); len(replays(spans)) < 2 || len(fromAmp(spans)) == 0; <-time.After(300 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("there are\n%s", otlptest.Forest(spans))
+		}
+		e.chain.Extend(amptest.Made(block.Range{Start: n, End: n + 1}, 0)...) // so that the sink reports what it lacks
+		n, spans = n+1, collector.Spans()
+	}
+	want := []string{
+		"sink store > decode of ampipe-sink-store", "sink store > queued of ampipe-sink-store",
+		"sink store > transaction of ampipe-sink-store", "sink store of ampipe-sink-store",
+	}
+	seen := map[string]bool{}
+	for _, s := range replays(spans) {
+		first := s.Attributes["ampipe.first_block"]
+		original := originals[first]
+		if seen[first] || (first != "1" && first != "2") || s.Trace == original.Trace || !slices.Equal(s.Links, []string{original.ID}) {
+			t.Errorf("block %s was replayed in the trace %s, with links to %v; it was published by %s of the trace %s", first, s.Trace, s.Links, original.ID, original.Trace)
+		}
+		seen[first] = true
+		if got := tree(tracesOf(spans)[s.Trace]); !slices.Equal(got, want) {
+			t.Errorf("the replay of block %s is\n  %s\nwant\n  %s", first, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		}
+	}
+	for _, s := range fromAmp(spans)[0] {
+		if len(s.Links) > 0 || s.Attributes["ampipe.replay"] == "true" {
+			t.Errorf("%s of a block that was read from Amp has links to %v", s.Name, s.Links)
+		}
+	}
+}
+
+// replay runs the command, again until no reorg may replace the blocks any more.
+func (e *tracedEnv) replay(name, blocks string) {
+	e.Helper()
+	var said bytes.Buffer
+	for limit := time.Now().Add(time.Minute); ; <-time.After(50 * time.Millisecond) {
+		err := pipeline.Replay(e.Context(), e.pipeline, pipeline.Options{Out: &said}, pipeline.ReplayOptions{Sink: name, Ranges: []string{blocks}})
+		if err == nil {
+			break
+		}
+		if time.Now().After(limit) || !strings.Contains(err.Error(), "may still be replaced by a reorg") {
+			e.Fatal(err)
+		}
+	}
+	if want := "2 from the log and 1 from Amp: [1, 4)"; !strings.Contains(said.String(), want) {
+		e.Fatalf("%q is not in\n%s", want, &said)
 	}
 }
 

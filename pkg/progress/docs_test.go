@@ -40,6 +40,7 @@ func full() *progress.Meter {
 		Log:        progress.LogOverview{Size: 50, Limit: 100, Entries: 5},
 		Sinks: map[string]progress.SinkOverview{"warehouse": {
 			Wanted: 10, Missing: 4, Behind: 1, Oldest: time.Now().Add(-time.Hour),
+			Pruned: 16, UnbuiltIndexes: 17, IndexingFailed: true,
 			Pending:      map[string]uint64{"live": 8},
 			Acknowledged: map[string]uint64{"live": 9},
 		}},
@@ -196,6 +197,7 @@ func TestOverviewIsServed(t *testing.T) {
 		"ampipe_sink_pending_entries live warehouse": 8, "ampipe_sink_acknowledged_sequence live warehouse": 9,
 		"ampipe_sink_lag_blocks warehouse": 1, "ampipe_sink_stopped warehouse": 1,
 		"ampipe_sink_refused_rows_total warehouse": 6, "ampipe_sink_dead_letters warehouse": 13,
+		"ampipe_sink_pruned_block warehouse": 16, "ampipe_sink_unbuilt_indexes warehouse": 17, "ampipe_sink_indexing_failed warehouse": 1,
 		"ampipe_sink_entries_total warehouse": 3, "ampipe_sink_commit_duration_seconds warehouse": 1,
 	} {
 		if got[name] != want {

@@ -19,6 +19,7 @@ func (m *Meter) Describe(ch chan<- *prometheus.Desc) {
 		descLogSize, descLogLimit, descLogEntries,
 		descState, descSink, descSpans,
 		descWanted, descMissing, descReplayBlocks, descReplayLeft, descReplayFailed, descPending, descAcknowledged, descLagBlocks, descLagSeconds,
+		descPruned, descUnbuilt, descIndexingFailed,
 	} {
 		ch <- d
 	}

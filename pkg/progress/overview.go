@@ -37,6 +37,10 @@ type SinkOverview struct {
 
 	ReplayBlocks, ReplayLeft uint64 // of a replay that is not done
 	ReplayFailed             bool
+
+	Pruned         uint64 // the first block that was not pruned; 0: none was
+	UnbuiltIndexes int
+	IndexingFailed bool
 }
 
 // SetOverview sets what a planner has found.
@@ -157,6 +161,10 @@ var (
 	descReplayLeft   = newDesc("ampipe_sink_replay_left_blocks", "Of them, those that are still to be loaded.", "sink")
 	descReplayFailed = newDesc("ampipe_sink_replay_failed", "1 if the last replay of the sink has failed.", "sink")
 
+	descPruned         = newDesc("ampipe_sink_pruned_block", "First block of the sink that was not pruned; 0: none was.", "sink")
+	descUnbuilt        = newDesc("ampipe_sink_unbuilt_indexes", "Indexes that the destination is to have and does not have yet.", "sink")
+	descIndexingFailed = newDesc("ampipe_sink_indexing_failed", "1 if they could not be built, until they can.", "sink")
+
 	descLagBlocks  = newDesc("ampipe_sink_lag_blocks", "Blocks of the live chain that the log has and the destination lacks.", "sink")
 	descLagSeconds = newDesc("ampipe_sink_lag_seconds",
 		"Age of the first entry of the live lane that the sink has not acknowledged; 0 if there is none.", "sink")
@@ -189,6 +197,9 @@ func (m *Meter) collectOverview(send sender) {
 		send.gauge(descReplayBlocks, float64(s.ReplayBlocks), name)
 		send.gauge(descReplayLeft, float64(s.ReplayLeft), name)
 		send.gauge(descReplayFailed, truth(s.ReplayFailed), name)
+		send.gauge(descPruned, float64(s.Pruned), name)
+		send.gauge(descUnbuilt, float64(s.UnbuiltIndexes), name)
+		send.gauge(descIndexingFailed, truth(s.IndexingFailed), name)
 		for lane, n := range s.Pending {
 			send.gauge(descPending, float64(n), name, lane)
 		}

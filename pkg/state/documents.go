@@ -178,8 +178,9 @@ type SinkReport struct {
 
 // Indexing is how far a sink is with the indexes of its destination.
 type Indexing struct {
-	Progress string `json:"progress"`        // for people
-	Error    string `json:"error,omitempty"` // why they could not be built; it is tried again
+	Progress string `json:"progress"`          // for people
+	Unbuilt  int    `json:"unbuilt,omitempty"` // how many are missing; 0: that is not known
+	Error    string `json:"error,omitempty"`   // why they could not be built; it is tried again
 }
 
 // liveJSON is a [LiveState] as reports have it.

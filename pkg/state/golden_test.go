@@ -118,12 +118,12 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 			document: &state.SinkReport{
 				Name: "lake", Coverage: block.NewSet(block.Range{Start: 5, End: 9}, block.Range{Start: 20, End: 30}),
 				Live: state.LiveState{Started: true, Epoch: 7, Seq: 12, Start: 20, Cursor: at(29)},
-				Rows: 17, State: state.SinkPaused, Reason: "no", ByRequest: true, Rejoins: true, Pruned: 4, Indexing: &state.Indexing{Progress: "40 %", Error: "no"}, Read: when, Updated: when,
+				Rows: 17, State: state.SinkPaused, Reason: "no", ByRequest: true, Rejoins: true, Pruned: 4, Indexing: &state.Indexing{Progress: "40 %", Unbuilt: 2, Error: "no"}, Read: when, Updated: when,
 			},
 			read: &state.SinkReport{}, full: true,
 			text: `{"name":"lake","coverage":[[5,9],[20,30]],` +
 				`"live":{"started":true,"epoch":7,"seq":12,"start":20,"cursor":{"network":"net","number":29,"hash":` + hash + `}},` +
-				`"rows":17,"state":"paused","reason":"no","by_request":true,"rejoins":true,"pruned":4,"indexing":{"progress":"40 %","error":"no"},"read":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z"}`,
+				`"rows":17,"state":"paused","reason":"no","by_request":true,"rejoins":true,"pruned":4,"indexing":{"progress":"40 %","unbuilt":2,"error":"no"},"read":"2026-11-29T12:00:00.12Z","updated":"2026-11-29T12:00:00.12Z"}`,
 		},
 		"report of nothing": {
 			document: &state.SinkReport{Name: "lake", State: state.SinkRunning}, read: &state.SinkReport{},

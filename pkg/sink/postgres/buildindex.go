@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,21 +27,25 @@ const indexLook = time.Second
 // session of their own, wait for everybody who has a snapshot: that transaction must have
 // none between its questions, so it asks them in the simple protocol, which leaves no portal
 // behind. The lock goes with the process, whatever becomes of these statements.
-func (w *Writer) BuildIndexes(ctx context.Context, tell func(progress string)) error {
-	if w.pool == nil {
-		return errNotOpen
+func (w *Writer) BuildIndexes(ctx context.Context, tell func(left int, progress string)) error {
+	missing, err := w.Unbuilt(ctx)
+	if err != nil || missing == 0 {
+		return err
 	}
+	var left atomic.Int64
+	left.Store(int64(missing))
+	say := func(progress string) { tell(int(left.Load()), progress) }
 	building, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
 	running := false
 	var built error
-	err := w.pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, readPatience, func(tx pgx.Tx) error {
-		if err := w.lockIndexes(ctx, tx, tell); err != nil {
+	err = w.pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, readPatience, func(tx pgx.Tx) error {
+		if err := w.lockIndexes(ctx, tx, say); err != nil {
 			return err
 		}
 		running = true
-		go func() { done <- fault.Catch(func() error { return w.buildAll(building) }) }()
+		go func() { done <- fault.Catch(func() error { return w.buildAll(building, &left) }) }()
 		ticker := time.NewTicker(indexLook)
 		defer ticker.Stop()
 		for {
@@ -52,7 +57,7 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(progress string)) e
 				return context.Cause(ctx)
 			case <-ticker.C:
 			}
-			if err := w.tellIndexing(ctx, tx, tell); err != nil {
+			if err := w.tellIndexing(ctx, tx, say); err != nil {
 				return err
 			}
 		}
@@ -137,8 +142,9 @@ type builder struct {
 	conn *pgx.Conn // no transaction is running in it
 }
 
-// buildAll builds the indexes that are missing, one after the other.
-func (w *Writer) buildAll(ctx context.Context) error {
+// buildAll builds the indexes that are missing, one after the other, and stores how many are
+// left.
+func (w *Writer) buildAll(ctx context.Context, left *atomic.Int64) error {
 	pooled, err := w.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -167,6 +173,7 @@ func (w *Writer) buildAll(ctx context.Context) error {
 		if err != nil || len(missing) == 0 {
 			return err
 		}
+		left.Store(int64(len(missing)))
 		if t.kind == "p" {
 			err = b.divided(ctx, t, missing[0])
 		} else {

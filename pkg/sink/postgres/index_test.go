@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -33,7 +35,7 @@ func wantUnbuilt(t *testing.T, w *postgres.Writer, want int) {
 
 func build(t *testing.T, w *postgres.Writer) {
 	t.Helper()
-	if err := w.BuildIndexes(t.Context(), func(string) {}); err != nil {
+	if err := w.BuildIndexes(t.Context(), func(int, string) {}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -162,7 +164,7 @@ func TestIndexIsBuiltAgainAfterAKill(t *testing.T) {
 			}
 			ctx, kill := context.WithCancel(t.Context())
 			defer kill()
-			err := w.BuildIndexes(ctx, func(progress string) {
+			err := w.BuildIndexes(ctx, func(_ int, progress string) {
 				if strings.HasPrefix(progress, "building index t_") {
 					kill()
 				}
@@ -202,12 +204,12 @@ func TestOneProcessBuildsIndexes(t *testing.T) {
 	}
 	db.run("BEGIN; INSERT INTO t VALUES (60, 60, 'others')")
 	seen := false
-	err := w.BuildIndexes(t.Context(), func(progress string) {
+	err := w.BuildIndexes(t.Context(), func(_ int, progress string) {
 		if seen {
 			return
 		}
 		said := ""
-		if err := other.BuildIndexes(t.Context(), func(progress string) { said = progress }); !errors.Is(err, sink.ErrBuiltElsewhere) {
+		if err := other.BuildIndexes(t.Context(), func(_ int, progress string) { said = progress }); !errors.Is(err, sink.ErrBuiltElsewhere) {
 			t.Errorf("the other process: %v", err)
 		}
 		if want := "building index t_n_idx (waiting for writers before build)"; said != want || progress != want {
@@ -218,6 +220,49 @@ func TestOneProcessBuildsIndexes(t *testing.T) {
 	})
 	if err != nil || !seen {
 		t.Fatalf("it ended with %v; progress was told: %v", err, seen)
+	}
+}
+
+// TestHowManyIndexesAreLeft is told while they are built, by the process that builds and by
+// one that does not. An index waits for every transaction that has written to the table when
+// it begins, and again when it is to be validated.
+func TestHowManyIndexesAreLeft(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	cfg := db.config()
+	cfg.Indexes = [][]string{{"n"}, {"Name"}}
+	w, other := open(t, cfg, small), open(t, cfg, small)
+	if err := insist(t.Context(), w, rows(0, 120)); err != nil {
+		t.Fatal(err)
+	}
+	holds, next := connect(t, db.url), connect(t, db.url)
+	run := func(c *pgx.Conn, sql string) {
+		if _, err := c.Exec(t.Context(), sql); err != nil {
+			t.Error(err)
+		}
+	}
+	const hold = "BEGIN; INSERT INTO t VALUES (60, 60, 'others')"
+	run(holds, hold)
+	left, elsewhere := map[string]int{}, 0
+	err := w.BuildIndexes(t.Context(), func(n int, progress string) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(progress, "building index "), " ")
+		if _, known := left[name]; !known { // of each index while it waits; later its end may come between two questions
+			left[name] = n
+			err := other.BuildIndexes(t.Context(), func(n int, _ string) { elsewhere = n })
+			if !errors.Is(err, sink.ErrBuiltElsewhere) || elsewhere != n {
+				t.Errorf("%d are left, and the other process says %d and %v", n, elsewhere, err)
+			}
+		}
+		if name == "t_n_idx" {
+			run(next, hold)
+			holds, next = next, holds
+			run(next, "ROLLBACK")
+			return
+		}
+		run(holds, "ROLLBACK")
+	})
+	if want := map[string]int{"t_n_idx": 2, "t_Name_idx": 1}; err != nil || !maps.Equal(left, want) {
+		t.Errorf("of each index it was told that so many are left: %v, want %v; %v", left, want, err)
 	}
 }
 
@@ -244,7 +289,7 @@ func TestWhatCannotBeIndexed(t *testing.T) {
 	cfg.Indexes = [][]string{{"n"}}
 	w := open(t, cfg, small)
 	db.run("CREATE TABLE t_n_idx (x int)")
-	wantRefused(t, w.BuildIndexes(t.Context(), func(string) {}), "t_n_idx", "rename")
+	wantRefused(t, w.BuildIndexes(t.Context(), func(int, string) {}), "t_n_idx", "rename")
 }
 
 // TestLongIndexNames are cut, and differ.
