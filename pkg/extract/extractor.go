@@ -65,6 +65,7 @@ type Extractor struct {
 	faults   *faults         // of Run
 	tasks    *errgroup.Group // of Run: tasks that are worked on
 	detached *detachedTasks  // of Run: those that wait for a block
+	first    *firstRows      // of Run: how long those of partitions take
 	encoders *sync.Pool      // of Run: *entry.Encoder of partitions that are done
 	buffers  *entry.Buffers  // of Run, of these encoders: for as many as there are processors
 }
@@ -120,7 +121,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { stop(errStop) })
 	})()
 
-	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
+	x.encoders, x.faults, x.versions, x.first = new(sync.Pool), new(faults), newVersions(), new(firstRows)
 	x.buffers = entry.NewBuffers(runtime.NumCPU())
 	watching, unwatch := context.WithCancel(work)
 	var watch sync.WaitGroup
@@ -168,13 +169,19 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 	wait, stop := untilLeft(take, leave)
 	defer stop()
 	ending := newDetachedTasks(x.tasks, 1) // so that no more than one waits for the log beside the next
+	var ahead *queue.Task                  // taken while the one before was read
 	for {
 		next := x.Tasks.Next
 		if waits { // that there is no task for this worker is an answer, too
 			next = x.Tasks.Poll
 		}
 		since := time.Now()
-		task, err := next(wait, kind)
+		task, err := ahead, error(nil)
+		if task == nil {
+			task, err = next(wait, kind)
+		} else if wait.Err() != nil {
+			return x.putBack(ctx, task)
+		}
 		if x.Observer != nil && kind == queue.PartitionTask {
 			x.Observer.Idle(worker, since, time.Now())
 		}
@@ -188,11 +195,13 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 			unanswered := func(err error) {
 				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
 			}
+			following := &nextTask{x: x, ctx: wait}
 			err = x.detached.do(func(detach func()) error {
 				return ending.do(func(ends func()) error {
-					return x.handle(ctx, take, leave, task, frees{begins: resumes, detach: detach, ends: ends})
+					return x.handle(ctx, take, leave, task, frees{begins: resumes, detach: detach, ends: ends, next: following})
 				}, unanswered)
 			}, unanswered)
+			ahead = following.take()
 		}
 		if err == nil || errors.Is(err, queue.ErrNoTask) {
 			resumes()
@@ -207,6 +216,14 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 		pause, _ := retrier.Pause(fault.Again(err)) // never ends
 		_ = fault.Sleep(wait, pause)                // its end is seen above
 	}
+}
+
+// putBack returns a task that the worker has not begun to the queue, for others.
+func (x *Extractor) putBack(ctx context.Context, task *queue.Task) error {
+	if err := task.Later(context.WithoutCancel(ctx), 0); err != nil {
+		x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
+	}
+	return nil
 }
 
 // untilLeft returns a context that ends with ctx, and when leave is closed. The caller calls
@@ -228,6 +245,7 @@ type frees struct {
 	begins func() // it is known where the log ends and the work begins, which may take long
 	detach func() // the task needs no worker for the time being
 	ends   func() // everything was read
+	next   *nextTask
 }
 
 // handle writes one partition, or the live chain, to the log and acknowledges its
