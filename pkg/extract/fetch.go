@@ -56,6 +56,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 	}
 	over()
 	if h.isLast(r) {
+		h.reads(block.Range{})
 		h.worker.ends() // the source has nothing more to do for this partition
 	}
 	return h.close(ctx)
