@@ -66,23 +66,28 @@ func (s *Stream) Refusal() error {
 	return status.Error(codes.Code(s.refused.Code), s.refused.Text)
 }
 
-// Sent counts a record batch and holds the stream to its bandwidth. It reports
-// whether the connection must be cut now.
-func (s *Stream) Sent(ctx context.Context, rows, bytes int64) (drop bool, err error) {
-	s.sent++
+// Sending holds the stream to its bandwidth: it waits until a message of so many bytes, which is
+// sent next, would have arrived.
+func (s *Stream) Sending(ctx context.Context, bytes int64) error {
 	s.bytes += bytes
+	if s.Switches.Bandwidth == 0 {
+		return nil
+	}
+	due := time.Duration(float64(s.bytes) / float64(s.Switches.Bandwidth) * float64(time.Second))
+	return Wait(ctx, due-time.Since(s.began))
+}
+
+// Sent counts a record batch. It reports whether the connection must be cut now.
+func (s *Stream) Sent(rows, bytes int64) (drop bool) {
+	s.sent++
 	drop = s.drops && s.sent == s.Switches.DropAfter
 	s.controller.mu.Lock()
+	defer s.controller.mu.Unlock()
 	s.controller.stats.Messages++
 	s.controller.stats.Rows += rows
 	s.controller.stats.Bytes += bytes
 	if drop {
 		s.controller.stats.Dropped++
 	}
-	s.controller.mu.Unlock()
-	if s.Switches.Bandwidth > 0 {
-		due := time.Duration(float64(s.bytes) / float64(s.Switches.Bandwidth) * float64(time.Second))
-		err = Wait(ctx, due-time.Since(s.began))
-	}
-	return drop, err
+	return drop
 }

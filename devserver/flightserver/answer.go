@@ -137,17 +137,16 @@ func (a *answer) send(ctx context.Context, batch arrow.RecordBatch, metadata []b
 		if err := a.faults.Refusal(); err != nil {
 			return err
 		}
+		bytes := int64(len(message.DataHeader) + len(message.DataBody) + len(message.AppMetadata))
+		if err := a.faults.Sending(ctx, bytes); err != nil {
+			return err
+		}
 		if err := a.put(message); err != nil {
 			return err
 		}
 		a.messages++
 		a.rows += piece.NumRows()
-		bytes := len(message.DataHeader) + len(message.DataBody) + len(message.AppMetadata)
-		drop, err := a.faults.Sent(ctx, piece.NumRows(), int64(bytes))
-		if err != nil {
-			return err
-		}
-		if drop {
+		if a.faults.Sent(piece.NumRows(), bytes) {
 			return errDropped
 		}
 	}

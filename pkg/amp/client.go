@@ -33,6 +33,7 @@ type Client struct {
 	bearer *bearer
 	bodies memory.Allocator // of the messages' bodies
 
+	prepared preparedQueries
 	answered atomic.Bool // the server has answered a call: its address is right
 }
 

@@ -8,6 +8,8 @@ import (
 	"iter"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 // Message is one record batch of an answer. Its rows may be none: the schema is
@@ -63,12 +65,7 @@ func (c *Client) fetch(ctx context.Context, sql string, rows bool) iter.Seq2[Mes
 		first, late = c.cfg.forFirstRows(), lateRows
 	}
 	return func(yield func(Message, error) bool) {
-		p, err := c.plan(ctx, sql)
-		var a *answer
-		if err == nil {
-			a, err = c.get(ctx, p, first)
-			err = late(err)
-		}
+		a, err := c.ask(ctx, sql, first, late)
 		if err != nil {
 			yield(Message{}, err)
 			return
@@ -101,6 +98,24 @@ func (c *Client) fetch(ctx context.Context, sql string, rows bool) iter.Seq2[Mes
 			}
 		}
 	}
+}
+
+// ask opens the answer to a query, which may be prepared. If the server refuses what was
+// prepared, it is planned anew.
+func (c *Client) ask(ctx context.Context, sql string, first patience, late func(error) error) (*answer, error) {
+	p, prepared := c.prepared.take(sql)
+	if prepared {
+		a, err := c.get(ctx, p, first)
+		if fault.Of(err) != fault.ClassPermanent && !errors.Is(err, ErrSchemaChanged) {
+			return a, late(err)
+		}
+	}
+	p, err := c.plan(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.get(ctx, p, first)
+	return a, late(err)
 }
 
 // lateRows marks that a server did not bring the first rows in time: it may have more of

@@ -2,15 +2,16 @@ package extract
 
 import "golang.org/x/sync/errgroup"
 
-// detachedTasks are tasks that continue without a worker: each waits for one block that
-// cannot be read for the time being, and the worker reads other blocks meanwhile.
+// detachedTasks are tasks that continue without a worker, which reads other blocks meanwhile:
+// each waits for one block that cannot be read for the time being, or puts the last of what
+// was read into the log.
 type detachedTasks struct {
 	group *errgroup.Group
 	free  chan struct{} // one token for each task
 }
 
-func newDetachedTasks(g *errgroup.Group) *detachedTasks {
-	return &detachedTasks{group: g, free: make(chan struct{}, mostFaults)}
+func newDetachedTasks(g *errgroup.Group, most int) *detachedTasks {
+	return &detachedTasks{group: g, free: make(chan struct{}, most)}
 }
 
 // do runs op. It returns op's error when op has returned, or nil when op has called detach,

@@ -61,11 +61,13 @@ type Extractor struct {
 	Tracer     *trace.Tracer // nil: entries are not traced
 	Logger     zerolog.Logger
 
-	versions *versions      // of Run
-	faults   *faults        // of Run
-	detached *detachedTasks // of Run
-	encoders *sync.Pool     // of Run: *entry.Encoder of partitions that are done
-	buffers  *entry.Buffers // of Run, of these encoders: for as many as there are processors
+	versions *versions       // of Run
+	faults   *faults         // of Run
+	tasks    *errgroup.Group // of Run: tasks that are worked on
+	detached *detachedTasks  // of Run: those that wait for a block
+	first    *firstRows      // of Run: how long those of partitions take
+	encoders *sync.Pool      // of Run: *entry.Encoder of partitions that are done
+	buffers  *entry.Buffers  // of Run, of these encoders: for as many as there are processors
 }
 
 // Observer is notified of what the workers do. Its methods are called from several
@@ -119,7 +121,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { stop(errStop) })
 	})()
 
-	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
+	x.encoders, x.faults, x.versions, x.first = new(sync.Pool), new(faults), newVersions(), new(firstRows)
 	x.buffers = entry.NewBuffers(runtime.NumCPU())
 	watching, unwatch := context.WithCancel(work)
 	var watch sync.WaitGroup
@@ -129,7 +131,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		watch.Wait()
 	}()
 	g, take := errgroup.WithContext(ctx)
-	x.detached = newDetachedTasks(g)
+	x.tasks, x.detached = g, newDetachedTasks(g, mostFaults)
 	g.Go(func() error {
 		return x.workers().Run(func(leave <-chan struct{}, i int) error {
 			return x.work(work, take, leave, queue.PartitionTask, i)
@@ -166,13 +168,20 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 	}
 	wait, stop := untilLeft(take, leave)
 	defer stop()
+	ending := newDetachedTasks(x.tasks, 1) // so that no more than one waits for the log beside the next
+	var ahead *queue.Task                  // taken while the one before was read
 	for {
 		next := x.Tasks.Next
 		if waits { // that there is no task for this worker is an answer, too
 			next = x.Tasks.Poll
 		}
 		since := time.Now()
-		task, err := next(wait, kind)
+		task, err := ahead, error(nil)
+		if task == nil {
+			task, err = next(wait, kind)
+		} else if wait.Err() != nil {
+			return x.putBack(ctx, task)
+		}
 		if x.Observer != nil && kind == queue.PartitionTask {
 			x.Observer.Idle(worker, since, time.Now())
 		}
@@ -183,11 +192,16 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 			return nil
 		}
 		if err == nil {
-			err = x.detached.do(func(detach func()) error {
-				return x.handle(ctx, take, leave, task, resumes, detach)
-			}, func(err error) {
+			unanswered := func(err error) {
 				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
-			})
+			}
+			following := &nextTask{x: x, ctx: wait}
+			err = x.detached.do(func(detach func()) error {
+				return ending.do(func(ends func()) error {
+					return x.handle(ctx, take, leave, task, frees{begins: resumes, detach: detach, ends: ends, next: following})
+				}, unanswered)
+			}, unanswered)
+			ahead = following.take()
 		}
 		if err == nil || errors.Is(err, queue.ErrNoTask) {
 			resumes()
@@ -204,6 +218,14 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 	}
 }
 
+// putBack returns a task that the worker has not begun to the queue, for others.
+func (x *Extractor) putBack(ctx context.Context, task *queue.Task) error {
+	if err := task.Later(context.WithoutCancel(ctx), 0); err != nil {
+		x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
+	}
+	return nil
+}
+
 // untilLeft returns a context that ends with ctx, and when leave is closed. The caller calls
 // stop.
 func untilLeft(ctx context.Context, leave <-chan struct{}) (_ context.Context, stop func()) {
@@ -218,18 +240,24 @@ func untilLeft(ctx context.Context, leave <-chan struct{}) (_ context.Context, s
 	return ctx, cancel
 }
 
+// frees are called by the handling of a task for its worker.
+type frees struct {
+	begins func() // it is known where the log ends and the work begins, which may take long
+	detach func() // the task needs no worker for the time being
+	ends   func() // everything was read
+	next   *nextTask
+}
+
 // handle writes one partition, or the live chain, to the log and acknowledges its
-// task. It calls begins when it is known where the log ends and the work begins, which
-// may take long, and detach when the task needs no worker for the time being. An error is
-// the queue's, never the source's.
-func (x *Extractor) handle(ctx, take context.Context, leave <-chan struct{}, task *queue.Task, begins, detach func()) error {
+// task. An error is the queue's, never the source's.
+func (x *Extractor) handle(ctx, take context.Context, leave <-chan struct{}, task *queue.Task, worker frees) error {
 	kept, release := task.Keep(ctx)
 	var outcome outcome
 	var err error
 	if task.Kind == queue.LiveTask {
-		outcome, err = x.live(kept, take, begins)
+		outcome, err = x.live(kept, take, worker.begins)
 	} else {
-		outcome, err = x.partition(kept, take, leave, task, begins, detach)
+		outcome, err = x.partition(kept, take, leave, task, worker)
 	}
 	release()
 	if err != nil {
@@ -261,7 +289,7 @@ const (
 // partition reads one partition for as long as ctx lasts, which ends when the task is
 // another worker's. When leave is closed it leaves to others what it has not read.
 func (x *Extractor) partition(
-	ctx, take context.Context, leave <-chan struct{}, task *queue.Task, begins, detach func(),
+	ctx, take context.Context, leave <-chan struct{}, task *queue.Task, worker frees,
 ) (outcome, error) {
 	h, err := x.claim(ctx, task.ID)
 	if errors.Is(err, queue.ErrNotFound) {
@@ -287,8 +315,8 @@ func (x *Extractor) partition(
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}
-	h.detach, h.leave = detach, leave
-	begins()
+	h.worker, h.leave = worker, leave
+	worker.begins()
 	err = h.bound(ctx)
 	if err != nil {
 		return lost, err

@@ -55,7 +55,18 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 		over = h.await(awaited, r)
 	}
 	over()
+	if h.isLast(r) {
+		h.reads(block.Range{})
+		h.worker.ends() // the source has nothing more to do for this partition
+	}
 	return h.close(ctx)
+}
+
+// isLast reports whether nothing of the partition follows r.
+func (h *partitionTask) isLast(r block.Range) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return r.End >= h.part.End
 }
 
 // await reports that the server is waited for if that takes long, until over is called.

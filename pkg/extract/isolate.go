@@ -142,7 +142,7 @@ func (h *partitionTask) suspect(ctx context.Context, r block.Range, gained bool)
 	}
 	behind := h.behind()
 	if behind == 0 {
-		h.detach()
+		h.worker.detach()
 	}
 	look := !h.alone && h.probes%probeEach == 0
 	other := r.Start - min(r.Start, 1)
@@ -164,7 +164,7 @@ func (h *partitionTask) suspect(ctx context.Context, r block.Range, gained bool)
 		}
 		h.x.Logger.Info().Str("partition", h.id).Uint64("block", uint64(r.Start)).
 			Msg("one block cannot be read for now, the blocks behind it are read without it")
-		h.detach()
+		h.worker.detach()
 	}
 	h.alone = true
 	return nil

@@ -28,10 +28,10 @@ type partitionTask struct {
 
 	// Only load touches these.
 	ask    narrowing
-	tired  bool   // load ended with an error that might have passed
-	probes int    // failures of one block, some of which lead to a probe of another
-	alone  bool   // the next block fails though others can be read, and is the last of the partition
-	detach func() // frees the worker for other partitions while this one waits
+	tired  bool // load ended with an error that might have passed
+	probes int  // failures of one block, some of which lead to a probe of another
+	alone  bool // the next block fails though others can be read, and is the last of the partition
+	worker frees
 
 	leave <-chan struct{} // closed when the worker is to leave: there are fewer now
 

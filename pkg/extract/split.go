@@ -3,6 +3,7 @@ package extract
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -36,9 +37,9 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 		defer close(done)
 		tick := time.NewTicker(splitEvery)
 		defer tick.Stop()
-		pace := pace{at: h.position(), since: time.Now()}
+		pace := h.newPace(time.Now())
 		for {
-			give := h.split
+			var give func(context.Context) error
 			select {
 			case <-ctx.Done():
 				return
@@ -46,12 +47,13 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 				leave, leaves = nil, true
 			case <-tick.C:
 				left := pace.remains(h, time.Now())
-				if !leaves && (left < splitWorth || !h.x.shouldSplit(ctx, left)) {
-					continue
-				}
+				give = h.balance(ctx, left)
 			}
 			if leaves {
 				give = h.giveAwayRest
+			}
+			if give == nil {
+				continue
 			}
 			err := fault.Catch(func() error { return give(ctx) })
 			if fault.Stack(err) != "" {
@@ -69,11 +71,25 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 	}
 }
 
-// shouldSplit reports whether another worker needs a task: none is queued, and somebody
-// waits for one or so much is left that somebody will.
-func (x *Extractor) shouldSplit(ctx context.Context, left time.Duration) bool {
-	load, err := x.Tasks.Load(ctx, queue.PartitionTask)
-	return err == nil && load.Queued == 0 && (load.Waiting > 0 || left >= splitAhead)
+// balance returns what to do, or nil: another worker needs a task when none is queued and
+// somebody waits for one, or when so much is left that somebody will. If there is a choice
+// of tasks, the worker's own next one is reserved.
+func (h *partitionTask) balance(ctx context.Context, left time.Duration) func(context.Context) error {
+	load, err := h.x.Tasks.Load(ctx, queue.PartitionTask)
+	reserved := h.worker.next.reserved()
+	switch {
+	case err != nil:
+		return nil
+	case load.Waiting == 0 && load.Queued > 1 && !reserved:
+		return h.worker.next.reserve
+	case load.Queued > 0:
+		return nil
+	case load.Waiting > 0 && reserved:
+		return h.worker.next.giveBack
+	case left >= splitWorth && (load.Waiting > 0 || (left >= splitAhead && !reserved)):
+		return h.split
+	}
+	return nil
 }
 
 // split leaves the second half of what is left to an idle worker.
@@ -157,27 +173,79 @@ func (h *partitionTask) giveAwayLocked(ctx context.Context, from block.Number) e
 	return nil
 }
 
-// pace estimates how long a partition still takes from the blocks gained since
-// the last check.
+// pace estimates how long a partition still takes, from what has arrived of it.
 type pace struct {
-	at    block.Number
-	since time.Time
+	from     block.Number // where it began
+	began    time.Time
+	at       block.Number // up to which rows have arrived
+	arrived  time.Time    // when they were seen
+	messages int          // that brought them, or more that were seen at once
 }
 
+func (h *partitionTask) newPace(now time.Time) pace {
+	at := h.position()
+	return pace{from: at, began: now, at: at, arrived: now}
+}
+
+// unknown is the time that a partition takes of which it is not known: it may be long.
+const unknown = time.Hour
+
+// remains returns 0 if nothing is left that another worker would bring earlier: one block is
+// read by one worker, and what the server sends at this moment comes, whoever waits for it.
 func (p *pace) remains(h *partitionTask, now time.Time) time.Duration {
 	h.mu.Lock()
-	next, end := h.next, h.part.End
+	at, end := h.next, h.part.End
 	if h.cutter != nil {
-		next = max(next, h.cutter.Last())
+		at = max(at, h.cutter.Last())
 	}
 	h.mu.Unlock()
-	gained, took := next-p.at, now.Sub(p.since)
-	p.at, p.since = next, now
-	if end <= next+1 { // a block is read by one worker
+	if at > p.at {
+		p.at, p.arrived = at, now
+		p.messages++
+		if p.messages == 1 {
+			h.x.first.note(now.Sub(p.began))
+		}
+	}
+	if end <= at+1 {
 		return 0
 	}
-	if gained == 0 {
-		return time.Hour // the first rows may be long in coming
+	since := now.Sub(p.arrived)
+	if p.messages == 0 {
+		if h.x.first.soon(since) {
+			return 0
+		}
+		return unknown
 	}
-	return time.Duration(float64(took) * float64(end-next) / float64(gained))
+	took, gained, left := p.arrived.Sub(p.began), p.at-p.from, end-at
+	each := took / time.Duration(p.messages)
+	switch {
+	case since > 2*each: // it has become slower
+		return unknown
+	case left <= gained/block.Number(p.messages):
+		return 0
+	}
+	return max(0, time.Duration(float64(took)*float64(left)/float64(gained))-since)
+}
+
+// firstRows is how long the first rows of partitions have been in coming. It is safe for
+// concurrent use.
+type firstRows struct {
+	mu   sync.Mutex
+	mean time.Duration // later ones count more; 0: none have come
+}
+
+func (f *firstRows) note(took time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mean == 0 {
+		f.mean = took
+	}
+	f.mean += (took - f.mean) / 4
+}
+
+// soon reports whether rows that have been awaited for so long are not late.
+func (f *firstRows) soon(awaited time.Duration) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return awaited < 2*f.mean
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ampipe/ampipe/pkg/amp"
@@ -93,7 +94,7 @@ func (c *checkup) checkSource(ctx context.Context, p *config.Pipeline) (*amp.Cli
 		return nil, nil, err
 	}
 	c.describeSource(p, checked)
-	sample, err := checked.TakeSample(ctx, source, checked.History(p.Range))
+	sample, err := checked.TakeSample(ctx, source, checked.History(p.Range), nil)
 	if err != nil {
 		return source, checked, err
 	}
@@ -210,15 +211,15 @@ func Preview(ctx context.Context, p *config.Pipeline, o Options) error {
 
 func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp.Client, checked *plan.Checked) error {
 	history := checked.History(p.Range)
-	sample, err := checked.TakeSample(ctx, source, history)
+	sample, err := checked.TakeSample(ctx, source, history, nil)
 	if err != nil {
 		return err
 	}
-	size := p.Range.PartitionSize
-	if size == 0 {
-		size = plan.Size(history.Len(), p.Extract.Workers, sample.RowsPerBlock())
+	parts := slices.Collect(partitions(p, history, history.Len(), sample.RowsPerBlock()))
+	size := uint64(1)
+	if len(parts) > 0 { // the first is one of the largest
+		size = parts[0].Len()
 	}
-	parts := plan.Cut(history, size)
 	rows := sample.RowsPerBlock() * float64(history.Len())
 	say(out, "partitions %s of %s each, for %s; idle workers split them further",
 		progress.Grouped(uint64(len(parts))), counted(size, "block"), counted(p.Extract.Workers, "worker"))

@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"iter"
 	"slices"
 	"sync"
 
 	"github.com/rs/zerolog"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/pool"
@@ -47,6 +49,28 @@ func (s *settings) partitionSize() uint64 {
 		return size
 	}
 	return plan.Size(s.blocks, s.taken.Extract.Workers, s.rowsPerBlock)
+}
+
+// cut divides blocks into the partitions that are planned of them now.
+func (s *settings) cut(r block.Range) iter.Seq[block.Range] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return partitions(s.taken, r, s.blocks, s.rowsPerBlock)
+}
+
+// partitions divides blocks of a history into partitions.
+func partitions(p *config.Pipeline, r block.Range, history uint64, rowsPerBlock float64) iter.Seq[block.Range] {
+	if size := p.Range.PartitionSize; size > 0 {
+		return plan.CutEach(r, size)
+	}
+	return plan.CutEvenly(r, plan.Size(history, p.Extract.Workers, rowsPerBlock), p.Extract.Workers)
+}
+
+// enough reports whether a sample is large enough to plan a history of so many blocks.
+func (s *settings) enough(blocks uint64, sample plan.Sample) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sample.Rows > 0 && (s.taken.Range.PartitionSize > 0 || sample.Decides(blocks, s.taken.Extract.Workers))
 }
 
 // mostBlocks returns how many blocks a partition may have that a worker takes now; 0: any

@@ -81,7 +81,7 @@ func sampled(
 	ctx context.Context, source plan.Source, checked *plan.Checked, blocks block.Range, log zerolog.Logger,
 ) (sample plan.Sample, err error) {
 	err = fault.Retry(ctx, fault.Backoff{GiveUp: commandGiveUp}, func(ctx context.Context) (err error) {
-		sample, err = checked.TakeSample(ctx, source, blocks)
+		sample, err = checked.TakeSample(ctx, source, blocks, nil)
 		return err
 	}, logged(log))
 	return sample, err
@@ -142,7 +142,9 @@ func (s *stages) takeSample(
 	ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range,
 ) (sample plan.Sample, err error) {
 	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
-		sample, err = checked.TakeSample(ctx, source, history)
+		sample, err = checked.TakeSample(ctx, source, history, func(sample plan.Sample) bool {
+			return s.settings.enough(history.Len(), sample)
+		})
 		return err
 	})
 	return sample, err

@@ -86,7 +86,7 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 		Retry: o.RetryFailed, AskSinks: askSinks,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planObserver(s.meter), Logger: s.logger,
-		OnWait: s.reconciled, Size: s.settings.partitionSize,
+		OnWait: s.reconciled, Cut: s.settings.cut,
 	}
 }
 

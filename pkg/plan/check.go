@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -34,6 +35,7 @@ type Checked struct {
 	Network  string      // empty while the server has nothing
 	Warnings []string    // what the user should know but may have meant
 
+	Workers   int          // queries that may be open at once
 	First     block.Number // first block that is loaded
 	Follow    bool         // the chain is followed from LiveStart on
 	LiveStart block.Number // first block of the live lane, if there is none yet
@@ -50,11 +52,20 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 	if err != nil {
 		return nil, fmt.Errorf("source.query: %w", err)
 	}
+	// The head does not depend on the columns, and a round trip may be long.
+	var head []amp.Range
+	var headErr error
+	asking, cancel := context.WithCancel(ctx)
+	answered := beside(func() { head, headErr = source.Head(asking, query.Head()) })
+	defer answered()
+	defer cancel()
 	schema, err := source.Info(ctx, query.Text())
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for the schema of source.query: %w", p.Source.Amp, err)
 	}
-	c := &Checked{Query: query, Schema: schema, Warnings: query.Warnings(p.Source.BlockColumn), First: p.Range.MinBlock}
+	c := &Checked{
+		Query: query, Schema: schema, Warnings: query.Warnings(p.Source.BlockColumn), First: p.Range.MinBlock, Workers: p.Extract.Workers,
+	}
 	if c.Column, err = blockColumn(schema, p.Source.BlockColumn); err != nil {
 		return nil, fault.Permanent(fmt.Errorf("source.query: %w", err))
 	}
@@ -64,9 +75,11 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 	if err := c.checkHex(ctx, source); err != nil {
 		return nil, fmt.Errorf("source.query: %w", err)
 	}
-	if c.Head, err = source.Head(ctx, query.Head()); err != nil {
-		return nil, fmt.Errorf("ask %s for the head of source.query: %w", p.Source.Amp, err)
+	answered()
+	if headErr != nil {
+		return nil, fmt.Errorf("ask %s for the head of source.query: %w", p.Source.Amp, headErr)
 	}
+	c.Head = head
 	if len(c.Head) > 0 {
 		c.Network = c.Head[0].Network
 	}
@@ -77,6 +90,13 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 		return nil, fmt.Errorf("source.query: %w", err)
 	}
 	return c, nil
+}
+
+// beside runs f and returns a function that waits until it has returned.
+func beside(f func()) (wait func()) {
+	var running sync.WaitGroup
+	running.Go(f)
+	return running.Wait
 }
 
 // History returns the blocks that are loaded in partitions: up to max_block, or to the
@@ -144,8 +164,12 @@ func columns(schema *arrow.Schema) string {
 }
 
 // checkHex refuses a binary column compared with '0x…' text: the server accepts
-// such a query and fails only when rows are read (AP 4.7).
+// such a query and fails only when rows are read (AP 4.7). A query without such text needs no
+// columns of tables to be known.
 func (c *Checked) checkHex(ctx context.Context, source Source) error {
+	if c.Query.HexComparisons(func(string) bool { return true }) == nil {
+		return nil
+	}
 	binary := map[string]bool{}
 	note := func(schema *arrow.Schema) {
 		for _, f := range schema.Fields() {

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/queue"
@@ -51,26 +52,31 @@ const madeAtOnce = mostOpen / 4
 // create makes open partitions of ranges, as many as there may be now, and returns them
 // behind those that there are, and whether it has made them of all ranges.
 func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []state.Partition) (_ []state.Partition, all bool, err error) {
-	size := r.size
-	if r.Size != nil {
-		size = r.Size()
-	}
-	var pieces []block.Range
 	room := mostOpen - count(parts, state.PartitionOpen)
 	if len(ranges) == 0 || room < madeAtOnce {
 		return parts, len(ranges) == 0, nil
 	}
-	all = true
-	for _, rest := range ranges {
-		for !rest.Empty() && len(pieces) < room {
-			piece := block.Range{Start: rest.Start, End: min(rest.End, rest.Start+block.Number(size))}
-			pieces = append(pieces, piece)
-			rest.Start = piece.End
-		}
-		all = all && rest.Empty()
-	}
+	pieces, all := r.divide(ranges, room)
 	parts, err = r.record(ctx, Fresh(pieces, parts), parts)
 	return parts, all, err
+}
+
+// divide returns the blocks of at most so many new partitions of ranges, and whether those are
+// all.
+func (r *reconciler) divide(ranges []block.Range, most int) (pieces []block.Range, all bool) {
+	cut := r.Cut
+	if cut == nil {
+		cut = func(rest block.Range) iter.Seq[block.Range] { return CutEach(rest, r.size) }
+	}
+	for _, rest := range ranges {
+		for piece := range cut(rest) {
+			if len(pieces) == most {
+				return pieces, false
+			}
+			pieces = append(pieces, piece)
+		}
+	}
+	return pieces, true
 }
 
 // record writes new partitions, and returns them behind those that there are. One that a

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -106,30 +108,41 @@ func (c *Checked) Origin(ctx context.Context, source Source) (*state.Origin, err
 	case o.Start == have.Numbers.End:
 		o.Points = append(o.Points, block.Cursor{Network: have.Network, Number: have.Numbers.Last(), Hash: have.Hash})
 	}
-	ask := func(at block.Number) error {
-		p, err := probe(ctx, source, c.Query, have.Network, at)
-		if err != nil {
-			return fmt.Errorf("ask for the hash of block %d: %w", at-1, err)
-		}
-		o.Points = append(o.Points, p)
-		return nil
-	}
+	var at []block.Number
 	if len(o.Points) == 0 {
-		if err := ask(o.Start); err != nil {
-			return nil, err
-		}
+		at = append(at, o.Start)
 	}
 	const leastStep = 64
 	for step := block.Number(leastStep); o.Start > max(c.First, have.Numbers.Start)+step; step *= 2 {
-		if err := ask(o.Start - step); err != nil {
-			return nil, err
-		}
+		at = append(at, o.Start-step)
 	}
 	if c.First > have.Numbers.Start && c.First < o.Start {
-		if err := ask(c.First); err != nil {
-			return nil, err
-		}
+		at = append(at, c.First)
 	}
+	points, err := c.probeAll(ctx, source, have.Network, at)
+	if err != nil {
+		return nil, err
+	}
+	o.Points = append(o.Points, points...)
 	slices.Reverse(o.Points)
 	return o, nil
+}
+
+// mostProbes is how many blocks are asked about at once.
+const mostProbes = 4
+
+// probeAll asks for the hashes of the blocks before some.
+func (c *Checked) probeAll(ctx context.Context, source Source, network string, at []block.Number) ([]block.Cursor, error) {
+	points := make([]block.Cursor, len(at))
+	g, asking := errgroup.WithContext(ctx)
+	g.SetLimit(mostProbes)
+	for i, n := range at {
+		g.Go(func() (err error) {
+			if points[i], err = probe(asking, source, c.Query, network, n); err != nil {
+				return fmt.Errorf("ask for the hash of block %d: %w", n-1, err)
+			}
+			return nil
+		})
+	}
+	return points, g.Wait()
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -22,6 +23,8 @@ import (
 type source struct {
 	head   []amp.Range
 	refuse error // of every probe
+
+	mu     sync.Mutex
 	probed []block.Number
 }
 
@@ -36,7 +39,9 @@ func (s *source) Fetch(context.Context, string) iter.Seq2[amp.Message, error] {
 }
 
 func (s *source) Probe(_ context.Context, _, network string, at block.Number) (block.Cursor, error) {
+	s.mu.Lock()
 	s.probed = append(s.probed, at)
+	s.mu.Unlock()
 	have := s.head[0].Numbers
 	switch {
 	case s.refuse != nil:

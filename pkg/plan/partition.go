@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"iter"
+	"slices"
+
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/state"
 )
@@ -22,7 +25,8 @@ const (
 // Size chooses the number of blocks of a partition for a history of that many
 // blocks, read by that many workers, with about rowsPerBlock rows in a block.
 func Size(blocks uint64, workers int, rowsPerBlock float64) uint64 {
-	size := blocks / uint64(max(workers, 1)*partitionsPerWorker)
+	each := uint64(max(workers, 1) * partitionsPerWorker)
+	size := blocks/each + min(1, blocks%each)
 	if rowsPerBlock > 0 {
 		size = min(size, uint64(rowsPerPartition/rowsPerBlock))
 	}
@@ -30,12 +34,42 @@ func Size(blocks uint64, workers int, rowsPerBlock float64) uint64 {
 }
 
 // Cut divides r into ranges of size blocks; the last may be smaller.
-func Cut(r block.Range, size uint64) []block.Range {
-	var parts []block.Range
-	for !r.Empty() {
-		part := block.Range{Start: r.Start, End: min(r.End, r.Start+block.Number(size))}
-		parts = append(parts, part)
-		r.Start = part.End
+func Cut(r block.Range, size uint64) []block.Range { return slices.Collect(CutEach(r, size)) }
+
+// CutEach yields the ranges of [Cut].
+func CutEach(r block.Range, size uint64) iter.Seq[block.Range] {
+	return func(yield func(block.Range) bool) {
+		for !r.Empty() {
+			part := block.Range{Start: r.Start, End: min(r.End, r.Start+block.Number(size))}
+			if !yield(part) {
+				return
+			}
+			r.Start = part.End
+		}
+	}
+}
+
+// CutEvenly divides r for so many workers into ranges of at most size blocks, which differ by
+// one block at most. If there are more of them than workers, each worker gets as many: a few
+// that are left over would be read by a few workers while the others wait.
+func CutEvenly(r block.Range, size uint64, workers int) iter.Seq[block.Range] {
+	return func(yield func(block.Range) bool) {
+		for parts := evenly(r.Len(), size, workers); parts > 0; parts-- {
+			part := r
+			part.End = r.Start + block.Number((r.Len()+parts-1)/parts)
+			if !yield(part) {
+				return
+			}
+			r.Start = part.End
+		}
+	}
+}
+
+// evenly returns into how many ranges of at most size blocks to divide so many.
+func evenly(blocks, size uint64, workers int) uint64 {
+	parts, each := (blocks+size-1)/size, uint64(max(workers, 1))
+	if parts > each {
+		parts = min(blocks, (parts+each-1)/each*each)
 	}
 	return parts
 }

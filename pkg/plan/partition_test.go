@@ -18,6 +18,7 @@ func TestSize(t *testing.T) {
 		want    uint64
 	}{
 		{"a share for each worker", 1600, 4, 1, 100},
+		{"a share that is no whole number", 1000, 16, 1, 16},
 		{"never more than a server can sort", 1_000_000, 4, 200, 5000},
 		{"never more partitions than the state can hold", 20_000_000, 4, 1e6, 20_000_000 / 4096},
 		{"at least one block", 3, 8, 1, 1},
@@ -38,6 +39,39 @@ func TestCut(t *testing.T) {
 	}
 	if parts := plan.Cut(block.Range{Start: 5, End: 5}, 10); len(parts) != 0 {
 		t.Errorf("an empty range is cut into %v", parts)
+	}
+}
+
+// TestCutEvenly: workers get as many partitions, of sizes that differ by a block.
+func TestCutEvenly(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		blocks, size uint64
+		workers      int
+		parts        int
+		least, most  uint64
+	}{
+		{"a multiple of the workers", 1000, 16, 16, 64, 15, 16},
+		{"it divides", 1600, 100, 4, 16, 100, 100},
+		{"fewer than workers", 100, 30, 16, 4, 25, 25},
+		{"one block each", 20, 1, 16, 20, 1, 1},
+		{"one more", 21, 2, 4, 12, 1, 2},
+		{"one worker", 1001, 250, 1, 5, 200, 201},
+		{"nothing", 0, 10, 4, 0, 0, 0},
+	} {
+		at, parts, least, most := block.Number(7), 0, c.size, uint64(0)
+		for r := range plan.CutEvenly(block.Range{Start: 7, End: 7 + block.Number(c.blocks)}, c.size, c.workers) {
+			if r.Start != at || r.Empty() {
+				t.Errorf("%s: blocks %v follow block %d", c.name, r, at)
+			}
+			at, parts, least, most = r.End, parts+1, min(least, r.Len()), max(most, r.Len())
+		}
+		if parts == 0 {
+			least = 0
+		}
+		if at != 7+block.Number(c.blocks) || parts != c.parts || least != c.least || most != c.most {
+			t.Errorf("%s: %d parts of %d to %d blocks up to %d, want %d of %d to %d", c.name, parts, least, most, at, c.parts, c.least, c.most)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/rs/zerolog"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -36,9 +38,9 @@ type Planner struct {
 	// blocks are queued that all of them may hold already; 0: it does not ask.
 	AskSinks time.Duration
 
-	// Size returns how many blocks a partition has that is made now; nil: as many as Run is
-	// told.
-	Size func() uint64
+	// Cut divides blocks into the partitions that are made of them now; nil: each has as many
+	// blocks as Run is told.
+	Cut func(block.Range) iter.Seq[block.Range]
 
 	// Retry loads failed partitions again, once, when Run begins.
 	Retry bool

@@ -28,6 +28,8 @@ const (
 	// taskPull is how long a request for a task lasts. A worker that waits has
 	// one; that of a dead process ends by then.
 	taskPull = 5 * time.Second
+	// taskTake is how long a request lasts for a task that was just seen in the queue.
+	taskTake = 250 * time.Millisecond
 )
 
 // ErrTaskLost is the cause of the context of [Task.Keep] when the task may have
@@ -168,10 +170,20 @@ func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 
 // Poll is [Tasks.Next] that returns [ErrNoTask] when there is none for 5 s.
 func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
+	return t.poll(ctx, kind, taskPull)
+}
+
+// Take is [Tasks.Poll] for a queue that has tasks, as [Tasks.Load] says: it hardly waits for
+// one.
+func (t *Tasks) Take(ctx context.Context, kind string) (*Task, error) {
+	return t.poll(ctx, kind, taskTake)
+}
+
+func (t *Tasks) poll(ctx context.Context, kind string, wait time.Duration) (*Task, error) {
 	if ctx.Err() != nil { // a request would take the task that was just given back, and not see it
 		return nil, context.Cause(ctx)
 	}
-	task, err := t.request(ctx, kind)
+	task, err := t.request(ctx, kind, wait)
 	switch {
 	case ctx.Err() != nil:
 		if task != nil {
@@ -188,7 +200,7 @@ func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
 }
 
 // request asks once; without a task in its time it returns nil.
-func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
+func (t *Tasks) request(ctx context.Context, kind string, wait time.Duration) (*Task, error) {
 	p, err := t.puller(kind)
 	if err != nil {
 		return nil, err
@@ -197,7 +209,7 @@ func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
 	if consumer == nil {
 		return nil, findErr
 	}
-	task, answered, err := t.pull(ctx, kind, consumer)
+	task, answered, err := t.pull(ctx, kind, consumer, wait)
 	if ctx.Err() == nil {
 		err = p.result(findErr, answered, err)
 	}
@@ -205,9 +217,11 @@ func (t *Tasks) request(ctx context.Context, kind string) (*Task, error) {
 }
 
 // pull makes one request, and reports whether it was answered.
-func (t *Tasks) pull(ctx context.Context, kind string, consumer jetstream.Consumer) (task *Task, answered bool, err error) {
+func (t *Tasks) pull(
+	ctx context.Context, kind string, consumer jetstream.Consumer, wait time.Duration,
+) (task *Task, answered bool, err error) {
 	var msg jetstream.Msg
-	_, answered, err = fetch(ctx, consumer, taskPull, 1, func(m jetstream.Msg) { msg = m })
+	_, answered, err = fetch(ctx, consumer, wait, 1, func(m jetstream.Msg) { msg = m })
 	switch {
 	case msg != nil:
 		task, err = t.task(kind, msg)

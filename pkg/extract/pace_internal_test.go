@@ -1,0 +1,46 @@
+package extract
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/state"
+)
+
+// TestWhatRemainsOfAPartition is only what another worker would bring earlier.
+func TestWhatRemainsOfAPartition(t *testing.T) {
+	t.Parallel()
+	type look struct {
+		after time.Duration
+		at    block.Number
+		want  time.Duration
+	}
+	for name, c := range map[string]struct {
+		mean  time.Duration // of the first rows of others
+		end   block.Number
+		looks []look
+	}{
+		"no rows of any partition yet":           {0, 100, []look{{time.Second, 0, unknown}}},
+		"rows are due":                           {time.Second, 100, []look{{1900 * time.Millisecond, 0, 0}}},
+		"rows are late":                          {time.Second, 100, []look{{2 * time.Second, 0, unknown}}},
+		"by the speed so far":                    {0, 100, []look{{time.Second, 10, 9 * time.Second}, {1500 * time.Millisecond, 10, 8500 * time.Millisecond}}},
+		"what comes with the next message stays": {0, 100, []look{{time.Second, 50, 0}}},
+		"a block less than comes with it":        {0, 101, []look{{time.Second, 50, 1020 * time.Millisecond}}},
+		"the next message is late":               {0, 100, []look{{time.Second, 50, 0}, {3100 * time.Millisecond, 50, unknown}}},
+		"one block":                              {0, 100, []look{{time.Second, 99, 0}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &partitionTask{publisher: publisher{x: &Extractor{first: &firstRows{mean: c.mean}}}, part: state.Partition{End: c.end}}
+			began := time.Now()
+			p := h.newPace(began)
+			for _, l := range c.looks {
+				h.next = l.at
+				if got := p.remains(h, began.Add(l.after)); got.Round(time.Millisecond) != l.want {
+					t.Errorf("after %v at block %d remain %v, want %v", l.after, l.at, got, l.want)
+				}
+			}
+		})
+	}
+}
