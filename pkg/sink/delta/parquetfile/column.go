@@ -129,6 +129,9 @@ func (c *column) reset() {
 	if cap(c.chunk) > spare*len(c.chunk)+math.MaxUint16 {
 		c.chunk = nil
 	}
+	if cap(c.page) > spare*c.limit { // it had a large value
+		c.page = nil
+	}
 	clear(c.valid)
 	c.page, c.valid, c.rows, c.nulls = c.page[:0], c.valid[:0], 0, 0
 	c.chunk, c.pages, c.chunkNulls = c.chunk[:0], c.pages[:0], 0

@@ -48,13 +48,17 @@ func (o *output) Write(b []byte) (int, error) {
 // Tell returns the position in the file.
 func (o *output) Tell() int64 { return o.at }
 
+// outputBuffer joins the headers of pages; what is larger is not copied.
+const outputBuffer = 16 << 10
+
+// magic begins and ends a file.
 var magic = []byte("PAR1")
 
 // NewWriter begins a file.
 func (l *Layout) NewWriter(w io.Writer) (*Writer, error) {
-	f := &Writer{layout: l, out: &output{Writer: bufio.NewWriterSize(w, 32<<10)}, meta: metadata.NewFileMetadataBuilder(l.schema, l.props, nil)}
-	_, err := f.out.Write(magic)
-	return f, errors.Join(err, f.out.Flush())
+	out := &output{Writer: bufio.NewWriterSize(w, outputBuffer)}
+	_, err := out.Write(magic)
+	return &Writer{layout: l, out: out, meta: metadata.NewFileMetadataBuilder(l.schema, l.props, nil)}, errors.Join(err, out.Flush())
 }
 
 // Write appends rows, whose columns are those of the layout.
