@@ -90,6 +90,7 @@ type Consumer struct {
 	freed   chan struct{} // a message was answered
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
+	behind  *behind // of the fetch loop; nil: messages are read as they come
 
 	mu    sync.Mutex
 	held  map[uint64]*reply // by sequence
@@ -116,6 +117,9 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 		failed: make(chan error),
 		freed:  make(chan struct{}, 1),
 		held:   map[uint64]*reply{},
+	}
+	if o.Lanes == History && l.conn.server != nil {
+		c.behind = &behind{}
 	}
 	if err := c.open(ctx); err != nil {
 		return nil, err
@@ -310,8 +314,12 @@ func (c *Consumer) pull(ctx context.Context, durable jetstream.Consumer) (answer
 		c.waitForRoom(ctx)
 		return false, nil
 	}
+	messages := min(pullMessages, cap(c.ready)-len(c.ready))
+	if c.behind != nil {
+		messages = c.behind.allowed(ctx, durable, messages)
+	}
 	began := time.Now()
-	got, answered, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), min(pullMessages, cap(c.ready)-len(c.ready)))
+	got, answered, err := c.request(ctx, durable, jetstream.FetchMaxBytes(free), messages)
 	if err != nil || got > 0 || time.Since(began) > c.expiry()/2 {
 		return answered, err
 	}
@@ -335,6 +343,9 @@ func (c *Consumer) request(
 		opts = append(opts, jetstream.FetchPriorityGroup(liveGroup))
 	}
 	got, answered, err = fetch(ctx, durable, c.expiry(), max(1, messages), func(msg jetstream.Msg) {
+		if meta, err := msg.Metadata(); err == nil && c.behind != nil {
+			c.behind.came(time.Now(), len(msg.Data()), meta.NumPending)
+		}
 		select {
 		case c.ready <- c.hold(msg):
 		case <-ctx.Done(): // Close returns it

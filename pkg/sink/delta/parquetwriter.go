@@ -10,7 +10,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -31,7 +30,7 @@ type parquetWriter struct {
 	partition partition
 	spool     *os.File
 	out       *spoolWriter
-	w         *pqarrow.FileWriter
+	w         rowWriter
 	rows      int64
 	blocks    block.Range // of the rows
 	nan       []bool      // by column of the file: it holds a NaN
@@ -62,7 +61,7 @@ func (t *target) newFileIn(spool *os.File, p partition) (*parquetWriter, error) 
 		target: t, partition: p, spool: spool, out: &spoolWriter{f: spool, dir: t.spool}, nan: make([]bool, t.file.NumFields()),
 	}
 	var err error
-	if f.w, err = pqarrow.NewFileWriter(t.file, f.out, t.properties, pqarrow.DefaultWriterProps()); err != nil {
+	if f.w, err = t.newRowWriter(f.out); err != nil {
 		_ = spool.Close()
 		return nil, f.failed(err)
 	}
@@ -95,12 +94,12 @@ func (f *parquetWriter) failed(err error) error {
 
 // add appends rows, whose columns are those of the file, of the blocks given.
 func (f *parquetWriter) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
-	if f.w.RowGroupTotalCompressedBytes() >= rowGroupBytes {
+	if f.w.Held() >= rowGroupBytes {
 		if err := f.flush(); err != nil {
 			return err
 		}
 	}
-	if err := f.w.WriteBuffered(rec); err != nil {
+	if err := f.w.Write(rec); err != nil {
 		return f.failed(err)
 	}
 	for i := range blocks.Len() {
@@ -119,26 +118,23 @@ func (f *parquetWriter) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
 
 // flush writes the row group out.
 func (f *parquetWriter) flush() error {
-	if err := f.w.NewBufferedRowGroupChecked(); err != nil {
+	if err := f.w.Flush(); err != nil {
 		return f.failed(err)
 	}
 	return nil
 }
 
 // size returns about how large the file will be; held returns how much of it is in memory.
-func (f *parquetWriter) size() int64 { return f.w.TotalCompressedBytes() }
-func (f *parquetWriter) held() int64 { return f.w.RowGroupTotalCompressedBytes() }
+func (f *parquetWriter) size() int64 { return f.w.Size() }
+func (f *parquetWriter) held() int64 { return f.w.Held() }
 
 // finish ends the file. It is of no use after that, also if it fails.
 func (f *parquetWriter) finish() (*stagedFile, error) {
-	if err := f.w.Close(); err != nil {
+	meta, err := f.w.Close()
+	if err != nil {
 		return nil, errors.Join(f.failed(err), f.spool.Close())
 	}
-	meta, err := f.w.FileMetadata()
-	var info os.FileInfo
-	if err == nil {
-		info, err = f.spool.Stat()
-	}
+	info, err := f.spool.Stat()
 	var stats string
 	if err == nil {
 		stats, err = writeStats(meta, f.target.file.Fields(), f.nan)

@@ -18,6 +18,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/delta/deltalog"
+	"github.com/ampipe/ampipe/pkg/sink/delta/parquetfile"
 )
 
 // target is the table as it should be. It is known without a look at storage, and
@@ -34,6 +35,7 @@ type target struct {
 	names      []string // of the partition columns
 	dropped    []string // columns of the query that the table lacks
 	properties *parquet.WriterProperties
+	layout     *parquetfile.Layout // of the files; nil: they have nested columns or dictionaries
 
 	fileSize  int64
 	spool     string
@@ -59,6 +61,11 @@ func newTarget(cfg config.Delta, t sink.Table) (*target, error) {
 	g.properties, compression = g.writerProperties(cfg)
 	if err := errors.Join(append(wrong, compression)...); err != nil {
 		return nil, fault.Permanent(err)
+	}
+	if parquetfile.Fits(g.file.Fields(), g.properties) {
+		if g.layout, err = parquetfile.NewLayout(g.file, g.properties); err != nil {
+			return nil, err
+		}
 	}
 	return g, nil
 }
@@ -132,8 +139,9 @@ func (g *target) writerProperties(cfg config.Delta) (*parquet.WriterProperties, 
 		parquet.WithDictionaryDefault(false),
 		parquet.WithMaxRowGroupLength(rowGroupRows),
 		parquet.WithStoreDecimalAsInteger(true),
-		// The size of a file is known to about a page of each column.
-		parquet.WithDataPageSize(min(max(cfg.TargetFileSize/64, 64<<10), 1<<20)),
+		// The size of a file is known to about a page of each column. Of pages of 128 KiB a file
+		// is 2 % larger than of 512 KiB, and of those as large as of 1 MiB.
+		parquet.WithDataPageSize(min(max(cfg.TargetFileSize/64, 64<<10), 512<<10)),
 	}
 	if level > 0 {
 		options = append(options, parquet.WithCompressionLevel(level))
