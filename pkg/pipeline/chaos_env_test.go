@@ -44,6 +44,7 @@ type chaos struct {
 	backups   [][]func(context.Context) error
 	onBadRow  config.OnBadRow   // of each warehouse
 	letters   bool              // there may be dead letters
+	forgot    time.Time         // when a sink was last, and its processes were started again
 	byHand    bool              // rows are not what they were, and `verify --repair` has to find them
 	disks     map[string]string // by name, folders that are file systems of their own
 	counts    map[string]int    // by what was done
