@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -80,8 +79,7 @@ func (e *env) redisStage(ctx context.Context) (stage, error) {
 	if err != nil {
 		return stage{}, err
 	}
-	p, err := read(e.write("cache.yaml", e.scale.rows, embedded,
-		fmt.Sprintf(`{ name: cache, redis: { url: %q, key: "log:{_block_num}:{log_index}" } }`, e.redis)))
+	p, err := read(e.cacheFile(e.scale.rows, config.Hash))
 	if err != nil {
 		return stage{}, err
 	}

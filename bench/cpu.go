@@ -87,11 +87,14 @@ func statOf(pid int) (stat, error) {
 	return stat{numbers[0], time.Duration(numbers[1]+numbers[2]) * tick, time.Duration(numbers[3]+numbers[4]) * tick}, nil
 }
 
-// ofSource returns the CPU time of the development server.
-func (e *env) ofSource() (time.Duration, error) {
-	s, err := statOf(e.server.cmd.Process.Pid)
+// ofProcess returns the CPU time of the process so far.
+func (p *process) ofProcess() (time.Duration, error) {
+	s, err := statOf(p.cmd.Process.Pid)
 	return s.own, err
 }
+
+// ofSource returns the CPU time of the development server.
+func (e *env) ofSource() (time.Duration, error) { return e.server.ofProcess() }
 
 // ofPostgres returns the CPU time of all processes of PostgreSQL.
 func (e *env) ofPostgres() (time.Duration, error) {

@@ -40,7 +40,7 @@ func measureFlight(ctx context.Context, e *env, r *report) error {
 	bare := side{fmt.Sprintf("bare Flight read, %d streams", workers), func(ctx context.Context) (sample, error) {
 		return e.readSource(ctx, checked, plan.Cut(history(e.scale.live), size))
 	}}
-	return r.add(e.compare(ctx, "Flight to log, sync always", 0.40, extract, bare))
+	return r.add(e.compare(ctx, "Flight to log, sync always", 0.65, extract, bare))
 }
 
 // planner plans a pipeline on a NATS server.

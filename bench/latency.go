@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,7 +127,7 @@ func (e *env) mineWhileFollowed(ctx context.Context, control, table string, foll
 	tick := time.NewTicker(betweenBlocks)
 	defer tick.Stop()
 	for i := range e.scale.followed + warmUp {
-		head, err := mine(ctx, control)
+		head, err := mine(ctx, control, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -198,27 +196,6 @@ func readHops(log []byte, visible map[uint64]time.Time) ([]delay, error) {
 // warmUp is how many blocks are not counted: among them are the start of the
 // pipeline and its history.
 const warmUp = 5
-
-// mine appends a block and returns its number.
-func mine(ctx context.Context, control string) (uint64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, control+"/chains/anvil/mine", bytes.NewReader([]byte(`{"blocks":1}`)))
-	if err != nil {
-		return 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, fmt.Errorf("mine a block: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }() // it is read
-	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("mine a block: %s %s: %w", response.Status, text, err)
-	}
-	var head struct {
-		Number uint64 `json:"number"`
-	}
-	return head.Number, json.Unmarshal(text, &head)
-}
 
 // committed waits until the database shows the block: its watermark is committed
 // with its rows or after them.

@@ -49,12 +49,12 @@ func measureAppend(ctx context.Context, e *env, r *report) error {
 	}
 	r.note("A run of one transaction (%s rows) takes %.2f s: to start, to plan and to end. It is in the ratios of all runs.",
 		thousands(batchRows), median(around))
-	return r.add(e.compare(ctx, "end to end, append", 0.65, e.live(config.Append), e.copyRaw(e.scale.live)))
+	return r.add(e.compare(ctx, "end to end, append", 0.85, e.live(config.Append), e.copyRaw(e.scale.live)))
 }
 
 // measureUpsert does the same by keys; all rows are fresh.
 func measureUpsert(ctx context.Context, e *env, r *report) error {
-	return r.add(e.compare(ctx, "end to end, upsert of fresh rows", 0.50, e.live(config.Upsert), e.copyRaw(e.scale.live)))
+	return r.add(e.compare(ctx, "end to end, upsert of fresh rows", 0.82, e.live(config.Upsert), e.copyRaw(e.scale.live)))
 }
 
 // measureVerify measures how fast source and destination are compared.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -26,7 +27,7 @@ type options struct {
 	profile string // folder for CPU profiles; empty: none
 	commit  string
 	only    string
-	rows    int // of each load of indexes; 0: as many as the scale has
+	rows    int // of each load of indexes, and of the larger of memory; 0: as many as the scale has
 	smoke   bool
 }
 
@@ -41,7 +42,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "`folder` for CPU profiles of what runs in this process")
 	flag.StringVar(&o.commit, "commit", "unknown", "revision of the source, for the report")
 	flag.StringVar(&o.only, "only", "", "`regexp` of the measurements to take (default: all)")
-	flag.IntVar(&o.rows, "rows", 0, "`rows` of each load of -only indexes (default: 2,000,000)")
+	flag.IntVar(&o.rows, "rows", 0, "`rows` of each load of -only indexes (default: 2,000,000), and of the larger of -only memory (8,000,000)")
 	flag.BoolVar(&o.smoke, "smoke", false, "small sizes: see that everything runs, judge no ratio")
 	flag.Parse()
 
@@ -62,7 +63,7 @@ func run(ctx context.Context, o options) (err error) {
 		s = smoke
 	}
 	if o.rows > 0 {
-		s.indexed = o.rows
+		s.indexed, s.memory[1] = o.rows, o.rows
 	}
 	e, err := openEnv(ctx, o, s)
 	if err != nil {
@@ -76,6 +77,7 @@ func run(ctx context.Context, o options) (err error) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), m.name)
+		collect()
 		if err := m.take(ctx, e, r); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
@@ -90,6 +92,13 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
+// collect leaves nothing in memory that a measurement before has used, so that one is the same
+// alone and behind others.
+func collect() {
+	runtime.GC()
+	runtime.GC() // of what is in pools, the first only marks what nobody has used since
+}
+
 // measurement adds one or more results to a report.
 type measurement struct {
 	name string
@@ -102,6 +111,7 @@ var measurements = []measurement{
 	{"library", measureLibrary},
 	{"append", measureAppend},
 	{"upsert", measureUpsert},
+	{"existing", measureExisting},
 	{"delta", measureDelta},
 	{"flight", measureFlight},
 	{"replay", measureReplay},
@@ -111,8 +121,11 @@ var measurements = []measurement{
 	{"memory", measureMemory},
 	{"redis hash", measureHashes},
 	{"redis string", measureStrings},
+	{"redis run", measureRedisRun},
 	{"concurrent", measureConcurrent},
 	{"latency", measureLatency},
+	{"live rate", measureLiveRate},
+	{"live cost", measureLiveCost},
 	{"scaling", measureScaling},
 	{"partitions", measurePartitions},
 }

@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/ampipe/ampipe/pkg/config"
 )
 
-// What docs/performance.md states about the most memory of a process, in bytes,
+// What is demanded of the most memory of a process, in bytes,
 // and how much more a load of four times the rows may take before it counts as
 // growing: the collector's timing alone moves a peak by a tenth or two.
 const (
-	extractorStated = 120 << 20
+	extractorStated = 96 << 20
 	sinkStated      = 96 << 20
 	runStated       = 400 << 20
 	growth          = 1.25
@@ -38,51 +37,57 @@ func (p peaks) failed() bool {
 }
 
 // measureMemory loads with separate processes, and with all in one, few rows and many in
-// turns. It asks the system for the peaks of processes just before they are asked to stop.
+// turns. It asks the system for the peaks of processes while they run.
 func measureMemory(ctx context.Context, e *env, r *report) error {
 	many := *e
 	many.workers = memoryWorkers
 	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", many.workers), stated: extractorStated}
 	writer := peaks{process: fmt.Sprintf("sink-postgres, %d writers", sinkWriters), stated: sinkStated}
-	run := peaks{process: fmt.Sprintf("ampipe run, %d workers, %d writers", many.workers, sinkWriters), stated: runStated}
+	run := peaks{process: fmt.Sprintf("ampipe run into PostgreSQL, %d workers, %d writers", many.workers, sinkWriters), stated: runStated}
+	lake := peaks{process: fmt.Sprintf("ampipe run into Delta Lake, %d workers", many.workers), stated: runStated}
 	for range e.scale.memoryTurns {
 		for i, rows := range e.scale.memory {
 			e, w, err := many.peaks(ctx, rows)
 			if err != nil {
 				return err
 			}
-			all, err := many.peakOfRun(ctx, rows)
+			all, err := many.peakOfRun(ctx, func() (string, error) { return many.file(rows, config.Append, embedded) })
+			if err == nil {
+				err = many.holds(ctx, rows)
+			}
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "         %d rows: extractor %.0f MiB, sink %.0f MiB, ampipe run %.0f MiB\n", rows, mib(e), mib(w), mib(all))
+			delta, err := many.peakOfRun(ctx, func() (string, error) { return many.lakeFile(rows) })
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "         %d rows: extractor %.0f MiB, sink %.0f MiB, ampipe run %.0f MiB, into Delta %.0f MiB\n",
+				rows, mib(e), mib(w), mib(all), mib(delta))
 			extractor.loads[i] = append(extractor.loads[i], float64(e))
 			writer.loads[i] = append(writer.loads[i], float64(w))
 			run.loads[i] = append(run.loads[i], float64(all))
+			lake.loads[i] = append(lake.loads[i], float64(delta))
 		}
 	}
-	r.peaks = append(r.peaks, extractor, writer, run)
-	return nil
+	r.peaks = append(r.peaks, extractor, writer, run, lake)
+	return e.measureFollowers(ctx, r)
 }
 
-// peakOfRun loads so many rows with the command itself.
-func (e *env) peakOfRun(ctx context.Context, rows int) (uint64, error) {
-	if err := errors.Join(e.empty(ctx), e.remove("nats")); err != nil {
+// peakOfRun loads with the command itself, everything new.
+func (e *env) peakOfRun(ctx context.Context, write func() (string, error)) (uint64, error) {
+	if err := errors.Join(e.empty(ctx), e.remove("nats", "lake")); err != nil {
 		return 0, err
 	}
-	file, err := e.file(rows, config.Append, embedded)
+	file, err := write()
 	if err != nil {
 		return 0, err
 	}
-	cmd := e.command(ctx, "ampipe", "run", "-c", file)
-	if _, _, err := finish(ctx, cmd); err != nil {
+	p, err := start(ctx, e.command(ctx, "ampipe", "run", "-c", file))
+	if err != nil {
 		return 0, err
 	}
-	used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0, errors.New("this system does not tell the peak memory of a process")
-	}
-	return uint64(used.Maxrss) << 10, e.holds(ctx, rows) // the peak, in KiB on Linux
+	return p.peakUntilEnd()
 }
 
 // peaks loads so many rows with a planner, an extractor and a sink as processes.

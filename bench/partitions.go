@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/metrics"
-	"strings"
 	"syscall"
 	"time"
 
@@ -18,35 +16,11 @@ import (
 	"github.com/ampipe/ampipe/pkg/status"
 )
 
-// cost is what something takes, and the most that it may.
-type cost struct {
-	what   string
-	value  float64
-	unit   string
-	demand float64 // 0: none
-}
-
-func (c cost) failed() bool { return c.demand > 0 && c.value > c.demand }
-
-// writeCosts writes what partitions cost.
-func (r *report) writeCosts(b *strings.Builder) {
-	if len(r.costs) == 0 {
-		return
-	}
-	b.WriteString("## What partitions cost\n\n| what | | demand | |\n|---|--:|--:|---|\n")
-	for _, c := range r.costs {
-		demand, verdict := "", ""
-		if c.demand > 0 {
-			demand, verdict = fmt.Sprintf("≤ %s %s", number(c.demand), c.unit), r.verdict(c.failed())
-		}
-		fmt.Fprintf(b, "| %s | %s %s | %s | %s |\n", c.what, number(c.value), c.unit, demand, verdict)
-	}
-	b.WriteString("\n")
-}
-
-func (r *report) cost(what string, value float64, unit string, demand float64) {
-	fmt.Fprintf(os.Stderr, "         %s: %s %s\n", what, number(value), unit)
-	r.costs = append(r.costs, cost{what, value, unit, demand})
+// cost adds what something takes, and the most that it may; 0: whatever it takes.
+func (r *report) cost(what string, value float64, unit string, most float64) {
+	l := limit{what: what, value: value, unit: unit, most: most}
+	l.print()
+	r.costs = append(r.costs, l)
 }
 
 // partitions that are planned, and that have finished, where their number must not matter.

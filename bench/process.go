@@ -83,18 +83,44 @@ func finish(ctx context.Context, cmd *exec.Cmd) (string, time.Duration, error) {
 }
 
 // peak returns the most memory that a process has had resident so far, in bytes.
-func (p *process) peak() (uint64, error) {
+func (p *process) peak() (uint64, error) { return p.memory("VmHWM:") }
+
+// peakUntilEnd waits for the end and returns the most memory that the process had resident, in
+// bytes. It looks again and again, and not once at the end: what the system tells of a process
+// that has ended is no less than what the one had that started it.
+func (p *process) peakUntilEnd() (peak uint64, err error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		now, err := p.peak()
+		if err == nil {
+			peak = max(peak, now)
+		}
+		select {
+		case <-p.done:
+			return peak, p.wait()
+		case <-tick.C:
+		}
+	}
+}
+
+// ownMemory returns the memory of the process now, in bytes, without that of files, such as
+// its program, which the system can drop.
+func (p *process) ownMemory() (uint64, error) { return p.memory("RssAnon:") }
+
+// memory returns a line of /proc/PID/status.
+func (p *process) memory(name string) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("read the memory of %s: %w\n%s", filepath.Base(p.cmd.Path), err, &p.text)
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 			return n << 10, err
 		}
 	}
-	return 0, errors.New("this system does not tell the peak memory of a process")
+	return 0, errors.New("this system does not tell the memory of a process")
 }
 
 // startListening starts a command that first prints these words in turn, each in a

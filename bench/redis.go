@@ -33,18 +33,12 @@ func (e *env) measureStructure(ctx context.Context, r *report, structure config.
 		r.note("Redis is not measured: REDIS_URL is not set.")
 		return nil
 	}
-	client, err := e.connectRedis()
+	client, err := e.measuredRedis(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }() // nothing is in flight
-	// The server logs every change (everysec). Rewriting that log in between would
-	// take a core from whichever side is at work.
-	if err := client.ConfigSet(ctx, "auto-aof-rewrite-percentage", "0").Err(); err != nil {
-		return err
-	}
-	p, err := read(e.write("cache.yaml", e.scale.rows, embedded,
-		fmt.Sprintf(`{ name: cache, redis: { url: %q, structure: %s, key: "log:{_block_num}:{log_index}" } }`, e.redis, structure)))
+	p, err := read(e.cacheFile(e.scale.rows, structure))
 	if err != nil {
 		return err
 	}
@@ -66,19 +60,43 @@ func (e *env) measureStructure(ctx context.Context, r *report, structure config.
 	if _, err := ours.run(ctx); err != nil { // for the keys and values
 		return err
 	}
-	commands, err := encodeKeys(ctx, client, structure)
+	plain, err := plainCommands(ctx, client, structure, e.scale.rows)
 	if err != nil {
 		return err
 	}
-	plain := side{"plain commands, encoded before", func(ctx context.Context) (sample, error) {
+	err = r.add(e.compare(ctx, "Redis sink from memory, "+string(structure), demand, ours, plain))
+	return errors.Join(err, client.FlushDB(ctx).Err())
+}
+
+// cacheFile writes the configuration of a load into Redis.
+func (e *env) cacheFile(rows int, structure config.Structure) (string, error) {
+	return e.write("cache.yaml", rows, embedded,
+		fmt.Sprintf(`{ name: cache, redis: { url: %q, structure: %s, key: "log:{_block_num}:{log_index}" } }`, e.redis, structure))
+}
+
+// plainCommands returns the side that writes what is in Redis now, as plain commands.
+func plainCommands(ctx context.Context, client *driver.Client, structure config.Structure, rows int) (side, error) {
+	commands, err := encodeKeys(ctx, client, structure)
+	return side{"plain commands, encoded before", func(ctx context.Context) (sample, error) {
 		if err := client.FlushDB(ctx).Err(); err != nil {
 			return sample{}, err
 		}
-		took, err := pipeline(ctx, client.Options(), commands, e.scale.rows)
-		return sample{e.scale.rows, took}, err
-	}}
-	err = r.add(e.compare(ctx, "Redis sink from memory, "+string(structure), demand, ours, plain))
-	return errors.Join(err, client.FlushDB(ctx).Err())
+		took, err := pipeline(ctx, client.Options(), commands, rows)
+		return sample{rows, took}, err
+	}}, err
+}
+
+// measuredRedis connects to a Redis that logs every change (everysec) and does not rewrite
+// that log in between, which would take a core from whichever side is at work.
+func (e *env) measuredRedis(ctx context.Context) (*driver.Client, error) {
+	client, err := e.connectRedis()
+	if err != nil {
+		return nil, err
+	}
+	if err := client.ConfigSet(ctx, "auto-aof-rewrite-percentage", "0").Err(); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return client, nil
 }
 
 func (e *env) connectRedis() (*driver.Client, error) {
@@ -88,15 +106,6 @@ func (e *env) connectRedis() (*driver.Client, error) {
 	}
 	options.ReadTimeout = time.Minute // emptying a full one takes seconds on a busy machine
 	return driver.NewClient(options), nil
-}
-
-// flush empties the Redis.
-func (e *env) flush(ctx context.Context) error {
-	client, err := e.connectRedis()
-	if err != nil {
-		return err
-	}
-	return errors.Join(client.FlushDB(ctx).Err(), client.Close())
 }
 
 // encodeKeys reads every row's key and value back and writes the commands that make

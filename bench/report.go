@@ -22,7 +22,8 @@ type report struct {
 	peaks       []peaks
 	delays      []delay
 	scalings    []scaling
-	costs       []cost
+	costs       []limit // of partitions
+	lives       []limit // of the live chain
 	budget      []budget
 	notes       []string
 }
@@ -40,11 +41,17 @@ func (r *report) note(format string, args ...any) {
 	r.notes = append(r.notes, fmt.Sprintf(format, args...))
 }
 
+// live adds a figure of the live chain.
+func (r *report) live(l limit) {
+	l.print()
+	r.lives = append(r.lives, l)
+}
+
 func (r *report) finish() { r.took = time.Since(r.started) }
 
 // failures counts the demands that are not met.
 func (r *report) failures() int {
-	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays) + failed(r.scalings) + failed(r.costs)
+	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays) + failed(r.scalings) + failed(r.costs) + failed(r.lives)
 }
 
 func failed[T interface{ failed() bool }](results []T) (n int) {
@@ -67,9 +74,10 @@ func (r *report) write(file string) error {
 	r.writeRatios(&b)
 	r.writeBudget(&b)
 	r.writePeaks(&b)
+	r.writeLimits(&b, "The live chain", r.lives)
 	r.writeDelays(&b)
 	r.writeScalings(&b)
-	r.writeCosts(&b)
+	r.writeLimits(&b, "What partitions cost", r.costs)
 	for _, note := range r.notes {
 		fmt.Fprintf(&b, "%s\n\n", note)
 	}

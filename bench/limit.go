@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// limit is a figure and what is demanded of it.
+type limit struct {
+	what  string
+	value float64
+	unit  string
+	most  float64 // 0: none
+	least float64 // 0: none
+}
+
+func (l limit) failed() bool {
+	return (l.most > 0 && l.value > l.most) || (l.least > 0 && l.value < l.least)
+}
+
+// demand writes what is demanded; empty: nothing is.
+func (l limit) demand() string {
+	switch {
+	case l.most > 0:
+		return fmt.Sprintf("≤ %s %s", figure(l.most), l.unit)
+	case l.least > 0:
+		return fmt.Sprintf("≥ %s %s", figure(l.least), l.unit)
+	default:
+		return ""
+	}
+}
+
+// print shows a figure as soon as it is known.
+func (l limit) print() {
+	fmt.Fprintf(os.Stderr, "         %s: %s %s\n", l.what, figure(l.value), l.unit)
+}
+
+// writeLimits writes a table of figures; nothing if there are none.
+func (r *report) writeLimits(b *strings.Builder, title string, limits []limit) {
+	if len(limits) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "## %s\n\n| what | | demand | |\n|---|--:|--:|---|\n", title)
+	for _, l := range limits {
+		verdict := ""
+		if l.demand() != "" {
+			verdict = r.verdict(l.failed())
+		}
+		fmt.Fprintf(b, "| %s | %s %s | %s | %s |\n", l.what, figure(l.value), l.unit, l.demand(), verdict)
+	}
+	b.WriteString("\n")
+}
+
+// figure writes a figure: as a count from a thousand on.
+func figure(n float64) string {
+	if n < 1000 {
+		return number(n)
+	}
+	return thousands(n)
+}
