@@ -37,7 +37,7 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 			p := h.newPace(began)
 			for _, l := range c.looks {
 				h.next = l.at
-				if got := p.remains(h, began.Add(l.after)); got.Round(time.Millisecond) != l.want {
+				if got, _ := p.remains(h, began.Add(l.after)); got.Round(time.Millisecond) != l.want {
 					t.Errorf("after %v at block %d remain %v, want %v", l.after, l.at, got, l.want)
 				}
 			}
