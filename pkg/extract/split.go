@@ -73,28 +73,49 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 	}
 }
 
-// balance returns what to do, or nil, when so much is left and a message takes so long:
-// another worker needs a task when none is queued and somebody waits for one, or when so much
-// is left that somebody will. If there is a choice of tasks, the worker's own next one is
-// reserved.
+// balance returns what to do, or nil, when so much is left and a message takes so long.
 func (h *partitionTask) balance(ctx context.Context, left, each time.Duration) func(context.Context) error {
 	load, err := h.x.Tasks.Load(ctx, queue.PartitionTask)
-	reserved := h.worker.next.reserved()
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil
-	case load.Waiting == 0 && load.Queued > 1 && !reserved:
+	}
+	switch balanced(load, h.worker.next.reserved(), left, each) {
+	case reserves:
 		return h.worker.next.reserve
-	case load.Queued > 0:
-		return nil
-	case load.Waiting > 0 && reserved:
+	case givesBack:
 		return h.worker.next.giveBack
-	case left >= splitWorth && load.Waiting > 0:
-		return h.split
-	case left >= splitAhead && left < unknown && each <= splitWorth && !reserved:
+	case splits:
 		return h.split
 	}
 	return nil
+}
+
+// balancing is what a busy worker does about the tasks of the others, and its own next one.
+type balancing int
+
+const (
+	waits     balancing = iota
+	reserves            // takes its next task: there is a choice
+	givesBack           // what it has taken
+	splits
+)
+
+// balanced decides it: another worker needs a task when none is queued and somebody waits for
+// one, or when so much is left that somebody will.
+func balanced(load queue.Load, reserved bool, left, each time.Duration) balancing {
+	switch {
+	case load.Waiting == 0 && load.Queued > 1 && !reserved:
+		return reserves
+	case load.Queued > 0:
+		return waits
+	case load.Waiting > 0 && reserved:
+		return givesBack
+	case load.Waiting > 0 && left >= splitWorth:
+		return splits
+	case left >= splitAhead && left < unknown && each <= splitWorth && !reserved:
+		return splits
+	}
+	return waits
 }
 
 // split leaves the second half of what is left to an idle worker.
