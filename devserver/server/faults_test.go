@@ -264,6 +264,25 @@ func TestHoldBackAndPace(t *testing.T) {
 	if took := time.Since(began); took < least {
 		t.Errorf("took %v, at least %v was asked for", took, least)
 	}
+	// A message is there when all of it would have come, and not before.
+	began = time.Now()
+	stream, err := s.flight.DoGet(t.Context(), r.info.Endpoint[0].Ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(m.DataBody); n > 0 {
+			least = time.Duration(float64(n) / 1_500_000 * float64(time.Second))
+			break
+		}
+	}
+	if took := time.Since(began); took < least {
+		t.Errorf("the first rows took %v, at least %v was asked for", took, least)
+	}
 }
 
 func TestControl(t *testing.T) {

@@ -180,7 +180,8 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 		if task == nil {
 			task, err = next(wait, kind)
 		} else if wait.Err() != nil {
-			return x.putBack(ctx, task)
+			x.putBack(ctx, task)
+			return nil
 		}
 		if x.Observer != nil && kind == queue.PartitionTask {
 			x.Observer.Idle(worker, since, time.Now())
@@ -219,11 +220,10 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 }
 
 // putBack returns a task that the worker has not begun to the queue, for others.
-func (x *Extractor) putBack(ctx context.Context, task *queue.Task) error {
+func (x *Extractor) putBack(ctx context.Context, task *queue.Task) {
 	if err := task.Later(context.WithoutCancel(ctx), 0); err != nil {
 		x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
 	}
-	return nil
 }
 
 // untilLeft returns a context that ends with ctx, and when leave is closed. The caller calls

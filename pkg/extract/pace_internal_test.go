@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -37,10 +38,39 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 			p := h.newPace(began)
 			for _, l := range c.looks {
 				h.next = l.at
-				if got := p.remains(h, began.Add(l.after)); got.Round(time.Millisecond) != l.want {
+				if got, _ := p.remains(h, began.Add(l.after)); got.Round(time.Millisecond) != l.want {
 					t.Errorf("after %v at block %d remain %v, want %v", l.after, l.at, got, l.want)
 				}
 			}
 		})
+	}
+}
+
+// TestWhatABusyWorkerDoesForOthers, and for itself.
+func TestWhatABusyWorkerDoesForOthers(t *testing.T) {
+	t.Parallel()
+	const quick, slow = 10 * time.Millisecond, time.Second
+	for name, c := range map[string]struct {
+		load       queue.Load
+		reserved   bool
+		left, each time.Duration
+		want       balancing
+	}{
+		"there is a choice":                {queue.Load{Queued: 2}, false, time.Minute, slow, reserves},
+		"it has one":                       {queue.Load{Queued: 2}, true, time.Minute, slow, waits},
+		"the last task is for others":      {queue.Load{Queued: 1}, false, time.Minute, slow, waits},
+		"somebody is about to take one":    {queue.Load{Queued: 2, Waiting: 1}, false, time.Minute, slow, waits},
+		"somebody waits":                   {queue.Load{Waiting: 1}, false, 2 * slow, slow, splits},
+		"somebody waits, little is left":   {queue.Load{Waiting: 1}, false, splitWorth - 1, quick, waits},
+		"somebody waits, nothing is known": {queue.Load{Waiting: 1}, false, unknown, 0, splits},
+		"somebody waits, it has a task":    {queue.Load{Waiting: 1}, true, 0, slow, givesBack},
+		"nobody waits yet":                 {queue.Load{}, false, splitAhead, quick, splits},
+		"nobody waits, it has a task":      {queue.Load{}, true, time.Minute, quick, waits},
+		"nobody waits, messages are slow":  {queue.Load{}, false, time.Minute, slow, waits},
+		"nobody waits, nothing is known":   {queue.Load{}, false, unknown, 0, waits},
+	} {
+		if got := balanced(c.load, c.reserved, c.left, c.each); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }

@@ -21,7 +21,9 @@ const (
 	splitWorth = 150 * time.Millisecond
 
 	// splitAhead is the work that must remain for a split before anybody is: as
-	// long as there is that much, the next worker that ends finds a task.
+	// long as there is that much, the next worker that ends finds a task. A split costs
+	// about half a message, which the server sends for nothing, so that it does not pay
+	// where messages take long.
 	splitAhead = 400 * time.Millisecond
 )
 
@@ -46,8 +48,8 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 			case <-leave:
 				leave, leaves = nil, true
 			case <-tick.C:
-				left := pace.remains(h, time.Now())
-				give = h.balance(ctx, left)
+				left, each := pace.remains(h, time.Now())
+				give = h.balance(ctx, left, each)
 			}
 			if leaves {
 				give = h.giveAwayRest
@@ -71,25 +73,49 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 	}
 }
 
-// balance returns what to do, or nil: another worker needs a task when none is queued and
-// somebody waits for one, or when so much is left that somebody will. If there is a choice
-// of tasks, the worker's own next one is reserved.
-func (h *partitionTask) balance(ctx context.Context, left time.Duration) func(context.Context) error {
+// balance returns what to do, or nil, when so much is left and a message takes so long.
+func (h *partitionTask) balance(ctx context.Context, left, each time.Duration) func(context.Context) error {
 	load, err := h.x.Tasks.Load(ctx, queue.PartitionTask)
-	reserved := h.worker.next.reserved()
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil
-	case load.Waiting == 0 && load.Queued > 1 && !reserved:
+	}
+	switch balanced(load, h.worker.next.reserved(), left, each) {
+	case reserves:
 		return h.worker.next.reserve
-	case load.Queued > 0:
-		return nil
-	case load.Waiting > 0 && reserved:
+	case givesBack:
 		return h.worker.next.giveBack
-	case left >= splitWorth && (load.Waiting > 0 || (left >= splitAhead && !reserved)):
+	case splits:
 		return h.split
 	}
 	return nil
+}
+
+// balancing is what a busy worker does about the tasks of the others, and its own next one.
+type balancing int
+
+const (
+	waits     balancing = iota
+	reserves            // takes its next task: there is a choice
+	givesBack           // what it has taken
+	splits
+)
+
+// balanced decides it: another worker needs a task when none is queued and somebody waits for
+// one, or when so much is left that somebody will.
+func balanced(load queue.Load, reserved bool, left, each time.Duration) balancing {
+	switch {
+	case load.Waiting == 0 && load.Queued > 1 && !reserved:
+		return reserves
+	case load.Queued > 0:
+		return waits
+	case load.Waiting > 0 && reserved:
+		return givesBack
+	case load.Waiting > 0 && left >= splitWorth:
+		return splits
+	case left >= splitAhead && left < unknown && each <= splitWorth && !reserved:
+		return splits
+	}
+	return waits
 }
 
 // split leaves the second half of what is left to an idle worker.
@@ -190,9 +216,10 @@ func (h *partitionTask) newPace(now time.Time) pace {
 // unknown is the time that a partition takes of which it is not known: it may be long.
 const unknown = time.Hour
 
-// remains returns 0 if nothing is left that another worker would bring earlier: one block is
-// read by one worker, and what the server sends at this moment comes, whoever waits for it.
-func (p *pace) remains(h *partitionTask, now time.Time) time.Duration {
+// remains returns how much is left, and how long a message takes. Nothing is left if another
+// worker would bring nothing earlier: one block is read by one worker, and what the server
+// sends at this moment comes, whoever waits for it.
+func (p *pace) remains(h *partitionTask, now time.Time) (left, each time.Duration) {
 	h.mu.Lock()
 	at, end := h.next, h.part.End
 	if h.cutter != nil {
@@ -206,25 +233,24 @@ func (p *pace) remains(h *partitionTask, now time.Time) time.Duration {
 			h.x.first.note(now.Sub(p.began))
 		}
 	}
-	if end <= at+1 {
-		return 0
-	}
 	since := now.Sub(p.arrived)
-	if p.messages == 0 {
-		if h.x.first.soon(since) {
-			return 0
-		}
-		return unknown
+	switch {
+	case end <= at+1:
+		return 0, 0
+	case p.messages == 0 && h.x.first.soon(since):
+		return 0, 0
+	case p.messages == 0:
+		return unknown, 0
 	}
-	took, gained, left := p.arrived.Sub(p.began), p.at-p.from, end-at
-	each := took / time.Duration(p.messages)
+	took, gained, blocks := p.arrived.Sub(p.began), p.at-p.from, end-at
+	each = took / time.Duration(p.messages)
 	switch {
 	case since > 2*each: // it has become slower
-		return unknown
-	case left <= gained/block.Number(p.messages):
-		return 0
+		return unknown, each
+	case blocks <= gained/block.Number(p.messages):
+		return 0, each
 	}
-	return max(0, time.Duration(float64(took)*float64(left)/float64(gained))-since)
+	return max(0, time.Duration(float64(took)*float64(blocks)/float64(gained))-since), each
 }
 
 // firstRows is how long the first rows of partitions have been in coming. It is safe for

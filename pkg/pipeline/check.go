@@ -216,13 +216,16 @@ func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp
 		return err
 	}
 	parts := slices.Collect(partitions(p, history, history.Len(), sample.RowsPerBlock()))
-	size := uint64(1)
-	if len(parts) > 0 { // the first is one of the largest
-		size = parts[0].Len()
+	size := counted(uint64(1), "block")
+	if n := len(parts); n > 0 {
+		size = counted(parts[0].Len(), "block") // one of the largest
+		if parts[n-1].Len() < parts[0].Len() {
+			size = "up to " + size
+		}
 	}
 	rows := sample.RowsPerBlock() * float64(history.Len())
 	say(out, "partitions %s of %s each, for %s; idle workers split them further",
-		progress.Grouped(uint64(len(parts))), counted(size, "block"), counted(p.Extract.Workers, "worker"))
+		progress.Grouped(uint64(len(parts))), size, counted(p.Extract.Workers, "worker"))
 	say(out, "estimate  %s rows, %s of Arrow data, %.0f bytes a row (from %s in %s)",
 		progress.Count(uint64(rows)), Bytes(rows*sample.BytesPerRow()), sample.BytesPerRow(),
 		counted(sample.Rows, "row"), counted(sample.Blocks, "block"))

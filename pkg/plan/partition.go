@@ -49,12 +49,18 @@ func CutEach(r block.Range, size uint64) iter.Seq[block.Range] {
 	}
 }
 
-// CutEvenly divides r for so many workers into ranges of at most size blocks, which differ by
-// one block at most. If there are more of them than workers, each worker gets as many: a few
-// that are left over would be read by a few workers while the others wait.
+// CutEvenly divides r for so many workers into equal ranges of at most size blocks. If there
+// are more of them than workers, each worker gets as many: a few that are left over would be
+// read by a few workers while the others wait. The last that it gets is divided once more,
+// since blocks are not alike, and workers should end together.
 func CutEvenly(r block.Range, size uint64, workers int) iter.Seq[block.Range] {
 	return func(yield func(block.Range) bool) {
-		for parts := evenly(r.Len(), size, workers); parts > 0; parts-- {
+		each := uint64(max(workers, 1))
+		parts := evenly(r.Len(), size, each)
+		for last := false; parts > 0; parts-- {
+			if parts == each && !last {
+				parts, last = min(2*each, r.Len()), true
+			}
 			part := r
 			part.End = r.Start + block.Number((r.Len()+parts-1)/parts)
 			if !yield(part) {
@@ -65,9 +71,10 @@ func CutEvenly(r block.Range, size uint64, workers int) iter.Seq[block.Range] {
 	}
 }
 
-// evenly returns into how many ranges of at most size blocks to divide so many.
-func evenly(blocks, size uint64, workers int) uint64 {
-	parts, each := (blocks+size-1)/size, uint64(max(workers, 1))
+// evenly returns into how many ranges of at most size blocks to divide so many: a multiple of
+// each, if there are more than that.
+func evenly(blocks, size, each uint64) uint64 {
+	parts := (blocks + size - 1) / size
 	if parts > each {
 		parts = min(blocks, (parts+each-1)/each*each)
 	}

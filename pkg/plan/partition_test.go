@@ -42,7 +42,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestCutEvenly: workers get as many partitions, of sizes that differ by a block.
+// TestCutEvenly: workers get as many partitions, of sizes that differ by a block, and the last in two.
 func TestCutEvenly(t *testing.T) {
 	for _, c := range []struct {
 		name         string
@@ -51,12 +51,12 @@ func TestCutEvenly(t *testing.T) {
 		parts        int
 		least, most  uint64
 	}{
-		{"a multiple of the workers", 1000, 16, 16, 64, 15, 16},
-		{"it divides", 1600, 100, 4, 16, 100, 100},
+		{"a multiple of the workers, and the last divided", 1000, 16, 16, 80, 7, 16},
+		{"it divides", 1600, 100, 4, 20, 50, 100},
 		{"fewer than workers", 100, 30, 16, 4, 25, 25},
 		{"one block each", 20, 1, 16, 20, 1, 1},
-		{"one more", 21, 2, 4, 12, 1, 2},
-		{"one worker", 1001, 250, 1, 5, 200, 201},
+		{"one more", 21, 2, 4, 13, 1, 2},
+		{"one worker", 1001, 250, 1, 6, 100, 201},
 		{"nothing", 0, 10, 4, 0, 0, 0},
 	} {
 		at, parts, least, most := block.Number(7), 0, c.size, uint64(0)

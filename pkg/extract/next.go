@@ -2,7 +2,6 @@ package extract
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -39,11 +38,8 @@ func (n *nextTask) reserve(context.Context) error {
 		return nil
 	}
 	task, err := n.x.Tasks.Take(n.ctx, queue.PartitionTask)
-	if errors.Is(err, queue.ErrNoTask) || n.ctx.Err() != nil {
+	if err != nil { // the worker sees it when it needs one
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("take the next task: %w", err)
 	}
 	// One that was lost meanwhile is fenced like any other.
 	_, release := task.Keep(context.WithoutCancel(n.ctx))
@@ -82,9 +78,9 @@ func (n *nextTask) giveBack(ctx context.Context) error {
 		return nil
 	}
 	n.end(false)
-	task := n.task
+	n.x.putBack(ctx, n.task)
 	n.task = nil
-	return task.Later(ctx, 0)
+	return nil
 }
 
 // take returns the task for the worker, or nil. After that none is reserved.
