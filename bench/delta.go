@@ -38,10 +38,10 @@ func measureDelta(ctx context.Context, e *env, r *report) error {
 	defer release()
 	bare := e.bareParquet(table.Schema, changes)
 	fromMemory := side{"delta.Writer from memory", func(ctx context.Context) (sample, error) { return e.gather(ctx, p, table, changes) }}
-	if err := r.add(e.compare(ctx, "Delta sink from memory", 0.60, fromMemory, bare)); err != nil {
+	if err := r.add(e.compare(ctx, "Delta sink from memory", 0.80, fromMemory, bare)); err != nil {
 		return err
 	}
-	if err := r.add(e.compare(ctx, "end to end, Delta", 0, side{"ampipe run, Delta", e.loadLake}, bare)); err != nil {
+	if err := r.add(e.compare(ctx, "end to end, Delta", 0.55, side{"ampipe run, Delta", e.loadLake}, bare)); err != nil {
 		return err
 	}
 	return e.measureDeltaLog(ctx, r, bare)
@@ -77,7 +77,7 @@ func (e *env) measureDeltaLog(ctx context.Context, r *report, bare side) (err er
 		took, err := n.drain(ctx, w, table, e.scale.live)
 		return sample{e.scale.live, took}, err
 	}}
-	return r.add(e.compare(ctx, "Delta, from the log to the table", 0.60, drained, bare))
+	return r.add(e.compare(ctx, "Delta, from the log to the table", 0.80, drained, bare))
 }
 
 // gather writes all changes by one commit.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 
 	"github.com/ampipe/ampipe/pkg/config"
@@ -45,6 +46,7 @@ func measureMemory(ctx context.Context, e *env, r *report) error {
 	extractor := peaks{process: fmt.Sprintf("extractor, %d workers", many.workers), stated: extractorStated}
 	writer := peaks{process: fmt.Sprintf("sink-postgres, %d writers", sinkWriters), stated: sinkStated}
 	run := peaks{process: fmt.Sprintf("ampipe run, %d workers, %d writers", many.workers, sinkWriters), stated: runStated}
+	lake := peaks{process: fmt.Sprintf("ampipe run into Delta Lake, %d workers", many.workers), stated: runStated}
 	for range e.scale.memoryTurns {
 		for i, rows := range e.scale.memory {
 			e, w, err := many.peaks(ctx, rows)
@@ -55,13 +57,19 @@ func measureMemory(ctx context.Context, e *env, r *report) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "         %d rows: extractor %.0f MiB, sink %.0f MiB, ampipe run %.0f MiB\n", rows, mib(e), mib(w), mib(all))
+			files, err := many.peakOfLake(ctx, rows)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "         %d rows: extractor %.0f MiB, sink %.0f MiB, ampipe run %.0f MiB, into Delta Lake %.0f MiB\n",
+				rows, mib(e), mib(w), mib(all), mib(files))
 			extractor.loads[i] = append(extractor.loads[i], float64(e))
 			writer.loads[i] = append(writer.loads[i], float64(w))
 			run.loads[i] = append(run.loads[i], float64(all))
+			lake.loads[i] = append(lake.loads[i], float64(files))
 		}
 	}
-	r.peaks = append(r.peaks, extractor, writer, run)
+	r.peaks = append(r.peaks, extractor, writer, run, lake)
 	return nil
 }
 
@@ -74,7 +82,24 @@ func (e *env) peakOfRun(ctx context.Context, rows int) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cmd := e.command(ctx, "ampipe", "run", "-c", file)
+	peak, err := e.peakOf(ctx, e.command(ctx, "ampipe", "run", "-c", file))
+	return peak, errors.Join(err, e.holds(ctx, rows))
+}
+
+// peakOfLake loads so many rows into Delta Lake with the command itself.
+func (e *env) peakOfLake(ctx context.Context, rows int) (uint64, error) {
+	file, err := e.lakeFile(rows)
+	if err != nil {
+		return 0, err
+	}
+	if err := e.remove("nats", "lake"); err != nil {
+		return 0, err
+	}
+	return e.peakOf(ctx, e.command(ctx, "ampipe", "run", "-c", file))
+}
+
+// peakOf runs a command to its end.
+func (e *env) peakOf(ctx context.Context, cmd *exec.Cmd) (uint64, error) {
 	if _, _, err := finish(ctx, cmd); err != nil {
 		return 0, err
 	}
@@ -82,7 +107,7 @@ func (e *env) peakOfRun(ctx context.Context, rows int) (uint64, error) {
 	if !ok {
 		return 0, errors.New("this system does not tell the peak memory of a process")
 	}
-	return uint64(used.Maxrss) << 10, e.holds(ctx, rows) // the peak, in KiB on Linux
+	return uint64(used.Maxrss) << 10, nil // in KiB on Linux
 }
 
 // peaks loads so many rows with a planner, an extractor and a sink as processes.

@@ -184,15 +184,17 @@ func (c *column) statistics(descr *schema.Column, longest int) metadata.EncodedS
 }
 
 // Size returns about how large the file is: what is compressed.
-func (w *Writer) Size() int64 {
-	n := w.written
+func (w *Writer) Size() int64 { return w.written + w.GroupSize() }
+
+// GroupSize returns how much of that is in the row group in the making.
+func (w *Writer) GroupSize() (n int64) {
 	for _, c := range w.columns {
 		n += int64(len(c.chunk))
 	}
 	return n
 }
 
-// Held returns how much of it is in memory.
+// Held returns how much is in memory, with the pages in the making.
 func (w *Writer) Held() (n int64) {
 	for _, c := range w.columns {
 		n += int64(c.held())
