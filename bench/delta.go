@@ -38,7 +38,7 @@ func measureDelta(ctx context.Context, e *env, r *report) error {
 	defer release()
 	bare := e.bareParquet(table.Schema, changes)
 	fromMemory := side{"delta.Writer from memory", func(ctx context.Context) (sample, error) { return e.gather(ctx, p, table, changes) }}
-	if err := r.add(e.compare(ctx, "Delta sink from memory", 0.60, fromMemory, bare)); err != nil {
+	if err := r.add(e.compare(ctx, "Delta sink from memory", 0.80, fromMemory, bare)); err != nil {
 		return err
 	}
 	if err := r.add(e.compare(ctx, "end to end, Delta", 0.55, side{"ampipe run, Delta", e.loadLake}, bare)); err != nil {

@@ -18,7 +18,7 @@ import (
 
 const (
 	// rowGroupBytes is how much of a file, compressed, is in memory before it goes
-	// to the spool.
+	// to the spool. Pages in the making come on top.
 	rowGroupBytes = 16 << 20
 	// rowGroupRows keeps row groups of narrow rows useful for skipping.
 	rowGroupRows = 1 << 20
@@ -94,7 +94,7 @@ func (f *parquetWriter) failed(err error) error {
 
 // add appends rows, whose columns are those of the file, of the blocks given.
 func (f *parquetWriter) add(rec arrow.RecordBatch, blocks sink.Blocks) error {
-	if f.w.Held() >= rowGroupBytes {
+	if f.w.GroupSize() >= rowGroupBytes {
 		if err := f.flush(); err != nil {
 			return err
 		}

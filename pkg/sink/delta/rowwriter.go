@@ -12,8 +12,10 @@ import (
 type rowWriter interface {
 	Write(rec arrow.RecordBatch) error
 	Flush() error // ends the row group
-	Size() int64  // of the file, about
-	Held() int64  // in memory, about
+	// Size and GroupSize return about how large the file and its row group are, compressed.
+	Size() int64
+	GroupSize() int64
+	Held() int64 // bytes in memory, about
 	Close() (*metadata.FileMetaData, error)
 }
 
@@ -34,6 +36,8 @@ func (w libraryWriter) Write(rec arrow.RecordBatch) error { return w.WriteBuffer
 func (w libraryWriter) Flush() error { return w.NewBufferedRowGroupChecked() }
 
 func (w libraryWriter) Size() int64 { return w.TotalCompressedBytes() }
+
+func (w libraryWriter) GroupSize() int64 { return w.RowGroupTotalCompressedBytes() }
 
 func (w libraryWriter) Held() int64 { return w.RowGroupTotalCompressedBytes() }
 

@@ -64,7 +64,7 @@ func newTarget(cfg config.Delta, t sink.Table) (*target, error) {
 	}
 	if parquetfile.Fits(g.file.Fields(), g.properties) {
 		if g.layout, err = parquetfile.NewLayout(g.file, g.properties); err != nil {
-			return nil, err
+			return nil, fault.Permanent(err)
 		}
 	}
 	return g, nil

@@ -17,10 +17,14 @@ type Layout struct {
 	schema    *schema.Schema
 	props     *parquet.WriterProperties
 	newColumn []func() *column
+	parallel  int // columns that are encoded at the same time
 
 	mu   sync.Mutex
 	idle []*column // of a row group that has been written; nil: there are none
 }
+
+// mostParallel bounds the memory of compressors, of which each goroutine needs one: up to 2 MiB.
+const mostParallel = 8
 
 // Fits reports whether the columns are of the kinds that this package writes: nullable, not
 // nested, and without a dictionary.
@@ -39,13 +43,13 @@ func NewLayout(columns *arrow.Schema, props *parquet.WriterProperties) (*Layout,
 	if err != nil {
 		return nil, fmt.Errorf("lay out a Parquet file: %w", err)
 	}
-	l := &Layout{schema: parquetSchema, props: props}
+	l := &Layout{schema: parquetSchema, props: props, parallel: min(runtime.NumCPU(), mostParallel)}
 	compressors := map[compression]compressor{}
 	for i, f := range columns.Fields() {
 		path := parquetSchema.Column(i).Path()
 		kind := compression{props.CompressionFor(path), props.CompressionLevelFor(path)}
 		if compressors[kind] == nil {
-			if compressors[kind], err = newCompressor(kind, runtime.GOMAXPROCS(0)); err != nil {
+			if compressors[kind], err = newCompressor(kind, l.parallel); err != nil {
 				return nil, fmt.Errorf("lay out a Parquet file: %w", err)
 			}
 		}

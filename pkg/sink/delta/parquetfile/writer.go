@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"math"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -92,9 +90,8 @@ func (w *Writer) write(rec arrow.RecordBatch) error {
 // aloneRows is for how few rows other goroutines are not worth to be started.
 const aloneRows = 256
 
-// each calls f for each column, those with the most bytes first, from as many goroutines as
-// there are processors. What a column does depends on no other, so that the file is always
-// the same.
+// each calls f for each column, those with the most bytes first, from several goroutines. What
+// a column does depends on no other, so that the file is always the same.
 func (w *Writer) each(rows int64, f func(i int)) error {
 	order := make([]int, len(w.columns))
 	for i := range order {
@@ -111,7 +108,7 @@ func (w *Writer) each(rows int64, f func(i int)) error {
 	if rows < aloneRows {
 		return work()
 	}
-	errs := make([]error, min(runtime.GOMAXPROCS(0), len(order)))
+	errs := make([]error, min(w.layout.parallel, len(order)))
 	var others sync.WaitGroup
 	for i := range errs[1:] {
 		others.Go(func() { errs[1+i] = fault.Catch(work) }) // a panic is the caller's
@@ -187,15 +184,17 @@ func (c *column) statistics(descr *schema.Column, longest int) metadata.EncodedS
 }
 
 // Size returns about how large the file is: what is compressed.
-func (w *Writer) Size() int64 {
-	n := w.written
+func (w *Writer) Size() int64 { return w.written + w.GroupSize() }
+
+// GroupSize returns how much of that is in the row group in the making.
+func (w *Writer) GroupSize() (n int64) {
 	for _, c := range w.columns {
 		n += int64(len(c.chunk))
 	}
 	return n
 }
 
-// Held returns how much of it is in memory.
+// Held returns how much is in memory, with the pages in the making.
 func (w *Writer) Held() (n int64) {
 	for _, c := range w.columns {
 		n += int64(c.held())
@@ -215,9 +214,6 @@ func (w *Writer) Close() (*metadata.FileMetaData, error) {
 	size, err := meta.WriteTo(w.out, nil)
 	if err != nil {
 		return nil, err
-	}
-	if size > math.MaxUint32 {
-		return nil, errors.New("the footer is too large")
 	}
 	if _, err := w.out.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(size)), magic...)); err != nil {
 		return nil, err
