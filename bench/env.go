@@ -93,7 +93,7 @@ func (e *env) measureRows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sample, err := checked.TakeSample(ctx, e.source, history(e.scale.rows))
+	sample, err := checked.TakeSample(ctx, e.source, history(e.scale.rows), nil)
 	e.arrowRow = sample.BytesPerRow()
 	return err
 }
