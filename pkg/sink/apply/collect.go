@@ -1,24 +1,34 @@
 package apply
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // closingWait is how long rows of the live lane wait for the watermark of their range. It
 // follows them as soon as the log has stored them, and then they share a transaction.
 const closingWait = 5 * time.Millisecond
 
+// askIdle is how long nothing may come before it is asked whether anything will.
+const askIdle = 20 * time.Millisecond
+
 // collect makes batches of what was pulled: one is passed on when it is large enough,
-// when its first message has waited long enough or, on the live lane, when its last one
-// ends a range. While all writers are busy it may grow further, up to the limits.
-func (r *run) collect(in <-chan *message, out chan<- []*message) {
+// when its first message has waited long enough, when nothing will follow it or, on the
+// live lane, when its last one ends a range. While all writers are busy it may grow further,
+// up to the limits.
+func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*message) {
 	defer close(out)
 	var (
 		batch       []*message
 		rows, bytes int
-		due         = time.NewTimer(r.Wait)
+		due, idle   = time.NewTimer(r.Wait), time.NewTimer(askIdle)
 		waited      bool
+		asks        = !r.live && !r.stages && r.Ended != nil // what is staged asks by itself
 	)
 	defer due.Stop()
+	defer idle.Stop()
 	due.Stop()
+	idle.Stop()
 	for {
 		// What the writers apply, what is decoded meanwhile and what is collected
 		// have to fit into the bytes that may be in flight.
@@ -46,6 +56,15 @@ func (r *run) collect(in <-chan *message, out chan<- []*message) {
 			batch = append(batch, m)
 			rows += m.Rows
 			bytes += len(m.Payload)
+			r.status.more()
+			if asks {
+				idle.Reset(askIdle)
+			}
+		case <-idle.C:
+			if len(batch) > 0 && !waited && r.Ended(ctx) {
+				waited = true
+				r.status.ended()
+			}
 		case <-due.C:
 			waited = true
 		case to <- batch:

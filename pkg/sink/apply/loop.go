@@ -48,8 +48,8 @@ type Loop struct {
 	StageTime time.Duration // how long a Stager may wait for more before it commits; default 10 s
 	Decoded   int           // bytes of rows in memory for each of Writers, passed by less than two entries; default 64 MiB
 
-	// Ended reports whether the lanes of the partitions will bring nothing more. What a
-	// Stager has staged is committed at once then; nil: nobody knows.
+	// Ended reports whether the lanes of the partitions will bring nothing more. What waits
+	// for more is committed and reported at once then; nil: nobody knows.
 	Ended func(context.Context) bool
 
 	Grace     time.Duration // for transactions that run when told to stop; default 10 s
@@ -64,6 +64,7 @@ type Loop struct {
 type run struct {
 	Loop
 	live   bool
+	stages bool   // the Writer is a Stager
 	schema string // fingerprint of the table's
 	damage *damage
 	stall  *stall
@@ -97,7 +98,8 @@ func (l *Loop) Run(take context.Context) error {
 		r.Resize = pool.Of(r.Writers)
 	}
 	r.Rows = cmp.Or(r.Rows, 20_000)
-	if _, stages := r.Writer.(sink.Stager); stages {
+	_, r.stages = r.Writer.(sink.Stager)
+	if r.stages {
 		r.Wait = cmp.Or(r.Wait, 20*time.Millisecond) // they wait for each other when they are staged
 	}
 	r.Wait = cmp.Or(r.Wait, 200*time.Millisecond)
@@ -197,7 +199,7 @@ func (r *run) feed(take context.Context, flow *errgroup.Group) *prefetch {
 		ready = make(chan *message)
 		flow.Go(func() error { return r.order(take, pulled, ready) })
 	}
-	flow.Go(func() error { r.collect(ready, batches); return nil })
+	flow.Go(func() error { r.collect(take, ready, batches); return nil })
 	a := r.newPrefetch()
 	flow.Go(func() error { a.decode(batches); return nil })
 	return a

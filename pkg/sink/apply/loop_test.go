@@ -195,6 +195,69 @@ func TestLoopWaitsFromTheFirstEntry(t *testing.T) {
 }
 
 // TestLoopUsesItsWriters holds every transaction until three run together.
+// TestTheLastRowsAreCommittedAndReportedAtOnce: nothing comes that they could wait for, and
+// the pipeline ends with them. While more will come, that is asked once.
+func TestTheLastRowsAreCommittedAndReportedAtOnce(t *testing.T) {
+	for _, ended := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			asked := 0
+			r := newEnv(t)
+			r.loop.Ended = func(context.Context) bool { asked++; return ended }
+			stop := r.start()
+			time.Sleep(100 * time.Millisecond) // since the first report
+			r.log.add(entries(t, 3, 1)...)
+			time.Sleep(30 * time.Millisecond)
+			synctest.Wait()
+			covered := func() bool {
+				return slices.ContainsFunc(r.watch.reported(), func(s state.SinkReport) bool { return s.Coverage.Covers(upTo(30)) })
+			}
+			if is := covered(); is != ended {
+				t.Errorf("reported 30 ms after the last entry: %t, ended: %t", is, ended)
+			}
+			if !ended {
+				time.Sleep(500 * time.Millisecond)
+				synctest.Wait()
+				if !covered() {
+					t.Error("not reported half a second after the last entry")
+				}
+			}
+			if asked != 1 {
+				t.Errorf("asked %d times, ended: %t", asked, ended)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestMoreRowsAfterTheEndAreReportedAsBefore: what was planned again comes after the end.
+func TestMoreRowsAfterTheEndAreReportedAsBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newEnv(t)
+		ended := true
+		r.loop.Ended = func(context.Context) bool { return ended }
+		stop := r.start()
+		time.Sleep(time.Second)
+		r.log.add(entries(t, 1, 1)...)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		ended = false
+		_ = r.watch.reported()
+		for i := range block.Number(100) { // each in a transaction of its own
+			r.log.add(encoded(t, logSchema, block.Range{Start: 10 + 10*i, End: 20 + 10*i}, 1000))
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+		}
+		if n := len(r.watch.reported()); n > 6 {
+			t.Errorf("%d reports in a second", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestLoopUsesItsWriters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newEnv(t, entries(t, 30, 10)...)

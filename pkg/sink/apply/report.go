@@ -31,9 +31,9 @@ type reporter struct {
 	failing   bool
 }
 
-// loop reports, if something has changed, until ctx ends: every second, and soon after rows
-// have been written. Rows of a lane without an end, for which nobody waits, hasten one
-// report a second.
+// loop reports, if something has changed, until ctx ends: every second, soon after rows
+// have been written, and at once after the last. Rows of a lane without an end, for which
+// nobody waits, hasten one report a second.
 func (r *reporter) loop(ctx context.Context) {
 	if r.run.Reports == nil {
 		return
@@ -55,7 +55,11 @@ func (r *reporter) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.run.status.written:
-			if now := time.Now(); r.run.status.waitedFor() || now.Sub(wrote) >= reportEvery {
+			now := time.Now()
+			switch {
+			case r.run.status.atEnd():
+				timer.Reset(0)
+			case r.run.status.waitedFor() || now.Sub(wrote) >= reportEvery:
 				timer.Reset(reportSoon - min(reportSoon, now.Sub(begun)))
 			}
 			continue

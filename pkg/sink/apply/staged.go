@@ -17,9 +17,6 @@ import (
 // block would be a commit of its own.
 const stageIdle = 500 * time.Millisecond
 
-// askIdle is how long nothing may come before it is asked whether anything will.
-const askIdle = 50 * time.Millisecond
-
 // staged has the Writer stage what it is passed, commits many batches together, and
 // acknowledges their entries then. Only its worker uses it.
 type staged struct {
@@ -82,9 +79,12 @@ func (r *run) workStaged(take, do context.Context, stager sink.Stager, in []*pre
 				w.failed(g.commitStaged(), true)
 			}
 		case <-wait:
-			if g.askFirst() && !w.Ended(do) {
-				g.asked = true
-				continue
+			if g.askFirst() {
+				if !w.Ended(do) {
+					g.asked = true
+					continue
+				}
+				w.status.ended()
 			}
 			w.failed(g.commitStaged(), true)
 		}

@@ -15,6 +15,7 @@ type status struct {
 	rows    uint64
 	ending  bool          // some of the rows that were written last are of a lane that has an end
 	written chan struct{} // holds a token when rows have been written
+	end     bool          // nothing more will come of the partitions' lanes, as far as is known
 }
 
 func newStatus(o Observer) *status {
@@ -104,6 +105,24 @@ func (s *status) wrote(rows uint64, ending bool) {
 	case s.written <- struct{}{}:
 	default:
 	}
+}
+
+// more notes that something was taken from the log, and ended that nothing more will come of
+// the partitions' lanes.
+func (s *status) more()  { s.setEnd(false) }
+func (s *status) ended() { s.setEnd(true) }
+
+func (s *status) setEnd(end bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = end
+}
+
+// atEnd reports whether the rows that were written last may be the last of all.
+func (s *status) atEnd() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
 }
 
 // waitedFor reports whether rows were written, since a report was begun last, that somebody

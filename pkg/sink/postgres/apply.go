@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
@@ -33,18 +34,19 @@ var (
 // Changes that only add hold the lock of the table shared. They read what is
 // covered, write their rows, and then, one transaction after the other, read it
 // again: if the rules still say the same, the coverage is extended and
-// committed; if not, everything is rolled back. Changes that may take away, removals
-// and those of the live lane, hold the lock alone, so that what they read stays true.
+// committed; if not, everything is rolled back. Changes that take away hold the lock alone,
+// so that what they read stays true. So do those of the live lane, unless others write at
+// this moment: then they add beside them instead of waiting for them.
 func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied, error) {
 	if w.pool == nil {
 		return sink.Applied{}, errNotOpen
 	}
 	s := w.borrow()
 	defer w.scratch.Put(s)
-	alone := slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live || c.Kind == sink.Remove })
+	mode := w.lockFor(changes)
 	renewed := false
 	for i := 1; ; i++ {
-		applied, err := w.attempt(ctx, s, changes, alone)
+		applied, err := w.attempt(ctx, s, changes, mode)
 		if err == nil {
 			return applied, nil
 		}
@@ -61,13 +63,27 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		case i < attempts && errors.Is(err, errNoPartition):
 			w.partitions.forget()
 		case i < attempts && isConflict(err):
-			alone = true
+			mode = lockAlone
 		case i < attempts && !renewed && refusedBySession(err) && fault.Of(classed) == fault.ClassPermanent:
 			renewed = true // its connections are new now
 		default:
 			return sink.Applied{}, w.classed(ctx, "write rows", w.narrow(ctx, s, changes, err))
 		}
 	}
+}
+
+// lockFor returns which lock the first attempt to apply changes takes.
+func (w *Writer) lockFor(changes []sink.Change) lockMode {
+	mode := lockShared
+	for _, c := range changes {
+		switch {
+		case c.Kind == sink.Remove || c.Kind == entry.Invalidate || (c.Live && w.spec.replaces()):
+			return lockAlone
+		case c.Live:
+			mode = lockFree
+		}
+	}
+	return mode
 }
 
 // isConflict reports whether a call failed because of others that ran beside it.
@@ -105,20 +121,23 @@ func window(changes []sink.Change) block.Range {
 }
 
 // attempt applies the changes, or nothing of them.
-func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change, alone bool) (sink.Applied, error) {
+func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change, mode lockMode) (sink.Applied, error) {
 	if len(changes) == 0 {
 		return sink.Applied{}, nil
 	}
 	s.strict = w.altering.Load()
 	var applied sink.Applied
-	err := w.inWrite(ctx, alone, func(tx pgx.Tx) error {
-		l, p, err := w.lockAndRead(ctx, tx, alone, window(changes))
+	err := w.inWrite(ctx, mode, func(tx pgx.Tx) error {
+		l, p, alone, err := w.lockAndRead(ctx, tx, mode, window(changes))
 		if err != nil {
 			return err
 		}
 		live := l.Live
 		if slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live && live.Started && c.Epoch > live.Epoch }) {
 			// The first entry of an epoch may void more than its own blocks.
+			if !alone {
+				return errAlone
+			}
 			var all pgx.Batch
 			l = queueCommitState(&all, w.id, everything)
 			if err := tx.SendBatch(ctx, &all).Close(); err != nil {
@@ -140,7 +159,7 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 			return err
 		}
 		if !alone {
-			if l, err = w.confirm(ctx, tx, changes, steps); err != nil {
+			if l, live, err = w.confirm(ctx, tx, changes, steps); err != nil {
 				return err
 			}
 		}
@@ -167,12 +186,16 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 }
 
 // lockAndRead begins a transaction that writes: it takes the locks, and reads what is
-// committed of a window of blocks and what was replaced.
-func (w *Writer) lockAndRead(ctx context.Context, tx pgx.Tx, alone bool, window block.Range) (*commitState, *replacedRows, error) {
+// committed of a window of blocks and what was replaced. It reports whether the transaction
+// has the table alone.
+func (w *Writer) lockAndRead(
+	ctx context.Context, tx pgx.Tx, mode lockMode, window block.Range,
+) (l *commitState, p *replacedRows, alone bool, err error) {
 	var ask pgx.Batch
-	w.queueLocks(&ask, alone)
-	l, p := queueCommitState(&ask, w.id, window), w.queueReplaced(&ask)
-	return l, p, tx.SendBatch(ctx, &ask).Close()
+	w.queueLocks(&ask, mode, &alone)
+	l, p = queueCommitState(&ask, w.id, window), w.queueReplaced(&ask)
+	err = tx.SendBatch(ctx, &ask).Close()
+	return l, p, alone, err
 }
 
 // take asks the rules what the changes do.
@@ -192,22 +215,26 @@ func (w *Writer) take(l *commitState, changes []sink.Change) ([]sink.Step, error
 }
 
 // confirm waits until no other transaction can commit to the table, and asks the
-// rules again.
-func (w *Writer) confirm(ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step) (*commitState, error) {
+// rules again. It returns what is committed with the changes, and the live state without
+// them.
+func (w *Writer) confirm(
+	ctx context.Context, tx pgx.Tx, changes []sink.Change, steps []sink.Step,
+) (l *commitState, live sink.LiveState, err error) {
 	var ask pgx.Batch
 	ask.Queue(statement("lock-to-confirm"), w.id)
-	l := queueCommitState(&ask, w.id, window(changes))
+	l = queueCommitState(&ask, w.id, window(changes))
 	if err := tx.SendBatch(ctx, &ask).Close(); err != nil {
-		return nil, err
+		return nil, live, err
 	}
+	live = l.Live
 	again, err := w.take(l, changes)
 	if err != nil {
-		return nil, err
+		return nil, live, err
 	}
 	if !slices.EqualFunc(steps, again, sameStep) {
-		return nil, errStale
+		return nil, live, errStale
 	}
-	return l, nil
+	return l, live, nil
 }
 
 func sameStep(a, b sink.Step) bool {

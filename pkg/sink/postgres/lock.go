@@ -19,7 +19,8 @@ const openLock int64 = 0x616d7069706530 // "ampipe0"
 const openTableLock int32 = 0x616d706f // "ampo"
 
 // tableLock is the class of the locks of tables; their other half is the table's
-// id. Who adds to a table holds it shared, who takes away holds it alone.
+// id. A transaction that only adds to a table may hold it shared, one that takes away
+// holds it alone.
 const tableLock int32 = 0x616d7069 // "ampi"
 
 // Locks are waited for in portions: a wait holds a place in the queue, and perhaps a
@@ -52,11 +53,22 @@ func (p *patience) note(err error) {
 	}
 }
 
+// lockMode is how a transaction holds the lock of its table.
+type lockMode int
+
+const (
+	lockShared lockMode = iota
+	lockAlone
+	// lockFree is lockAlone where nobody else has the lock, and lockShared otherwise: what
+	// is in a hurry saves the confirmation, and waits for nobody.
+	lockFree
+)
+
 // inWrite runs f in a transaction that writes to the table; see [sessions.inTx]. f
 // begins with [Writer.queueLocks].
-func (w *Writer) inWrite(ctx context.Context, alone bool, f func(pgx.Tx) error) error {
+func (w *Writer) inWrite(ctx context.Context, mode lockMode, f func(pgx.Tx) error) error {
 	o := pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
-	if !alone {
+	if mode != lockAlone {
 		return w.pool.inTx(ctx, o, lockPatience, f)
 	}
 	err := w.pool.inTx(ctx, o, w.patience.now(), f)
@@ -64,14 +76,21 @@ func (w *Writer) inWrite(ctx context.Context, alone bool, f func(pgx.Tx) error) 
 	return err
 }
 
-// queueLocks makes a batch take the locks of a transaction that writes to the table.
+// queueLocks makes a batch take the locks of a transaction that writes to the table, and
+// set whether it has the table alone.
 // The table itself comes first: LOCK takes no snapshot, and while somebody else has
 // the table nothing of ours is held.
-func (w *Writer) queueLocks(b *pgx.Batch, alone bool) {
+func (w *Writer) queueLocks(b *pgx.Batch, mode lockMode, alone *bool) {
 	b.Queue("LOCK TABLE ONLY " + w.spec.quoted() + " IN ROW EXCLUSIVE MODE")
-	if !alone {
+	*alone = mode == lockAlone
+	switch mode {
+	case lockShared:
 		b.Queue("SELECT pg_advisory_xact_lock_shared($1, $2)", tableLock, w.id)
 		return
+	case lockFree:
+		b.Queue(statement("lock-if-free"), tableLock, w.id).QueryRow(func(row pgx.Row) error { return row.Scan(alone) })
+		return
+	case lockAlone:
 	}
 	b.Queue("SELECT pg_advisory_xact_lock($1, $2)", tableLock, w.id)
 	if w.patience.now() > lockPatience { // others wait for this transaction now

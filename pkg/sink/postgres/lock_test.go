@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres"
@@ -187,5 +188,110 @@ func TestLockOfAnotherPartition(t *testing.T) {
 	}
 	if got := db.text("SELECT count(*) FROM t_new"); got != "5" {
 		t.Errorf("%s rows, want 5", got)
+	}
+}
+
+// Rows of the live lane are added beside transactions of history, which may take long. What
+// both of them have, the live lane keeps.
+func TestLiveRowsAreAddedBesideHistory(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []config.Postgres{{Mode: config.Append}, {Mode: config.Upsert, Key: []string{"block_num", "n"}}} {
+		t.Run(string(cfg.Mode), func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			c := db.config()
+			c.Mode, c.Key = cfg.Mode, cfg.Key
+			w, other := open(t, c, small), open(t, c, small)
+			// Rows of blocks below 10 keep their transaction open while lock 1 is held, those of
+			// the live lane while lock 2 is.
+			db.trigger("t", "AFTER INSERT ON %s FOR EACH ROW WHEN (NEW.block_num < 10)", "PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL;")
+			db.trigger("t", "AFTER INSERT ON %s FOR EACH ROW WHEN (NEW.block_num >= 30 AND NEW.n < 5)",
+				"PERFORM pg_advisory_xact_lock_shared(2); RETURN NULL;")
+			db.run("SELECT pg_advisory_lock(1)")
+			waiting := func(n int) {
+				eventually(t, connect(t, db.url), fmt.Sprintf("SELECT count(*) = %d FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", n))
+			}
+			apply := func(w sink.Writer, c sink.Change) {
+				if err := insist(context.Background(), w, c); err != nil {
+					t.Error(err)
+				}
+			}
+			var group sync.WaitGroup
+			group.Go(func() { apply(w, rows(0, 5)) })
+			waiting(1)
+			apply(other, live(rows(20, 25), 1, 0)) // does not wait for them
+			if got := db.text("SELECT count(*) FROM t"); got != "5" {
+				t.Errorf("%s rows are committed, want those of the live lane", got)
+			}
+
+			// History commits blocks that a live transaction has written and not committed.
+			db.run("SELECT pg_advisory_lock(2)")
+			group.Go(func() { apply(other, live(rows(30, 35), 2, 1)) })
+			waiting(2)
+			apply(w, rows(10, 20))
+			db.run("SELECT pg_advisory_unlock(2)")
+			db.run("SELECT pg_advisory_unlock(1)")
+			group.Wait()
+			if got := db.text("SELECT string_agg(block_num::text, ' ' ORDER BY block_num) FROM t WHERE block_num > 5"); got !=
+				"10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 30 31 32 33 34" {
+				t.Errorf("the table has blocks %s", got)
+			}
+			wantCoverage(t, db, "[0,5) [10,25) [30,35)")
+		})
+	}
+}
+
+func wantCoverage(t *testing.T, db *database, want string) {
+	t.Helper()
+	if got := db.text("SELECT string_agg(blocks::text, ' ' ORDER BY blocks) FROM ampipe.coverage"); got != want {
+		t.Errorf("coverage is %s, want %s", got, want)
+	}
+}
+
+// The live lane begins at a block that a transaction of history has written, and the one
+// that is committed first decides what the other writes.
+func TestTheLiveLaneBeginsBesideHistory(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, held string
+		first      bool // the live lane is committed first
+	}{
+		{"history first", "NEW.n < 5 AND NEW.block_num >= 20 OR NEW.block_num < 5", false},
+		{"the live lane first", "NEW.n >= 5 OR NEW.block_num < 5", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			w, other := open(t, db.config(), small), open(t, db.config(), small)
+			db.trigger("t", "AFTER INSERT ON %s FOR EACH ROW WHEN ("+c.held+")", "PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL;")
+			db.run("SELECT pg_advisory_lock(1)")
+			watcher := connect(t, db.url)
+			var group sync.WaitGroup
+			begin := func(w sink.Writer, c sink.Change, waiting int) {
+				group.Go(func() {
+					if err := insist(context.Background(), w, c); err != nil {
+						t.Error(err)
+					}
+				})
+				eventually(t, watcher, fmt.Sprintf("SELECT count(*) = %d FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", waiting))
+			}
+			begin(w, rows(0, 5), 1) // so that nobody has the table alone
+			history, lane := rows(15, 25), live(rows(20, 25), 1, 0)
+			slow, fast := lane, history
+			if c.first {
+				slow, fast = history, lane
+			}
+			begin(w, slow, 2)
+			if err := insist(t.Context(), other, fast); err != nil {
+				t.Error(err)
+			}
+			db.run("SELECT pg_advisory_unlock(1)")
+			group.Wait()
+			if got := db.text(`SELECT string_agg(concat_ws(':', block_num, n), ' ' ORDER BY block_num, n) FROM t WHERE block_num > 5`); got !=
+				"15:0 16:1 17:2 18:3 19:4 20:0 21:1 22:2 23:3 24:4" {
+				t.Errorf("the table has %s", got)
+			}
+			wantCoverage(t, db, "[0,5) [15,25)")
+		})
 	}
 }

@@ -123,8 +123,8 @@ func (t *trial) whole() bool { return t.first >= int(countRows(t.rows)) }
 func (w *Writer) try(ctx context.Context, s *scratch, changes []sink.Change, t *trial) error {
 	s.trial = t
 	defer func() { s.trial = nil }()
-	err := w.inWrite(ctx, true, func(tx pgx.Tx) error {
-		l, p, err := w.lockAndRead(ctx, tx, true, everything)
+	err := w.inWrite(ctx, lockAlone, func(tx pgx.Tx) error {
+		l, p, _, err := w.lockAndRead(ctx, tx, lockAlone, everything)
 		if err != nil {
 			return err
 		}

@@ -94,7 +94,7 @@ func (w *Writer) prunable(ctx context.Context) error {
 func (w *Writer) recordPruned(ctx context.Context, o sink.PruneOptions) (before block.Number, err error) {
 	var all pgx.Batch
 	record := func(tx pgx.Tx) error {
-		l, _, err := w.lockAndRead(ctx, tx, true, everything)
+		l, _, _, err := w.lockAndRead(ctx, tx, lockAlone, everything)
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (w *Writer) recordPruned(ctx context.Context, o sink.PruneOptions) (before 
 		err = w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &all).Close() })
 		return max(o.Before, l.Pruned), err
 	}
-	return before, w.patiently(ctx, func() error { return w.inWrite(ctx, true, record) })
+	return before, w.patiently(ctx, func() error { return w.inWrite(ctx, lockAlone, record) })
 }
 
 // patiently repeats what has waited for a lock in vain.

@@ -332,6 +332,10 @@ UPDATE ampipe.tables SET adopting = 0 WHERE id = $1
 -- name: drop-adopted
 DELETE FROM ampipe.coverage WHERE table_id = $1
 
+-- name: lock-if-free
+-- Whether it is held alone.
+SELECT CASE WHEN pg_try_advisory_xact_lock($1, $2) THEN true ELSE pg_advisory_xact_lock_shared($1, $2) IS NULL END
+
 -- name: lock-to-confirm
 -- Rows of ampipe.replaced hold their table in share mode, as a key.
 SELECT 1 FROM ampipe.tables WHERE id = $1 FOR NO KEY UPDATE
