@@ -177,11 +177,11 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 		}
 		since := time.Now()
 		task, err := ahead, error(nil)
-		if task == nil {
-			task, err = next(wait, kind)
-		} else if wait.Err() != nil {
+		if task != nil && wait.Err() != nil {
 			x.putBack(ctx, task)
-			return nil
+			task = nil
+		} else if task == nil {
+			task, err = next(wait, kind)
 		}
 		if x.Observer != nil && kind == queue.PartitionTask {
 			x.Observer.Idle(worker, since, time.Now())
