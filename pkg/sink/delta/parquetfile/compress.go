@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/klauspost/compress/zstd"
@@ -42,6 +43,9 @@ func newCompressor(c compression, parallel int) (compressor, error) {
 		return nil, err
 	}
 	return func(dst, src []byte) []byte {
-		return append(dst, codec.EncodeLevel(nil, src, c.level)...)
+		bound := int(codec.CompressBound(int64(len(src))))
+		dst = slices.Grow(dst, bound)
+		// A codec writes where it is told to if there is room; else this copies.
+		return append(dst, codec.EncodeLevel(dst[len(dst):len(dst)+bound], src, c.level)...)
 	}, nil
 }
