@@ -275,6 +275,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		return err
 	})
 	g.Go(func() error { r.judge(work); return nil })
+	g.Go(func() error { return r.conn.awaitFailure(work) }) // what only reads would go on
 	g.Go(func() error { return r.extract(work, r.source, r.spec) })
 	for i, c := range r.sinks {
 		g.Go(func() error {

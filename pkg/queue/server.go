@@ -54,6 +54,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	failed error
+	gone   chan struct{} // closed once failed is set
 }
 
 // natsServer is what is needed of a server that has been started. It is an interface so
@@ -109,7 +110,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, lock: lock}
+	s := &Server{cfg: cfg, lock: lock, gone: make(chan struct{})}
 	if err := s.letIn(dir, opts); err != nil {
 		lock.Close()
 		return nil, folderError(dir, err)
@@ -202,6 +203,17 @@ func (s *Server) Failed() error {
 	return s.failed
 }
 
+// AwaitFailure waits until the server can no longer serve, and returns why, as a permanent
+// error; nil when ctx ends.
+func (s *Server) AwaitFailure(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.gone:
+		return fault.Permanent(s.Failed())
+	}
+}
+
 // Close stops the server and waits until its store is closed. Connections
 // should have been closed before.
 func (s *Server) Close() error {
@@ -233,6 +245,7 @@ func (s *Server) fail(text string) {
 	defer s.mu.Unlock()
 	if s.failed == nil {
 		s.failed = errors.New(text)
+		close(s.gone)
 	}
 }
 
