@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
 	"github.com/ampipe/ampipe/pkg/trace"
@@ -163,8 +164,13 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 }
 
 // refused sets exit code 2 on an error that the user has to mend before anything can
-// start.
+// start. A process manager does not start the process again then, so that the disk of an
+// embedded server, which others may have filled for a moment, is none of them.
 func refused(err error) error {
+	failed, is := errors.AsType[*queue.ServerError](err)
+	if is && failed.Again {
+		return err
+	}
 	if fault.Of(err) == fault.ClassPermanent {
 		return ops.Config(err)
 	}

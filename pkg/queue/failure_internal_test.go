@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -27,7 +28,11 @@ func TestAServerThatCannotWriteHasFailed(t *testing.T) {
 	for range 2 {
 		(*notices)(s).Errorf("Filestore [%s] Critical write error: %s", "KV", "no space left on device")
 	}
-	if err := <-failed; fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "is full: make room and start again") {
+	err = <-failed
+	if reason, is := errors.AsType[*ServerError](err); !is || !reason.Again {
+		t.Errorf("%v: starting the process again is not said to help", err)
+	}
+	if fault.Of(err) != fault.ClassPermanent || !strings.Contains(err.Error(), "is full: make room and start again") {
 		t.Errorf("it has failed: %v (%v)", err, fault.Of(err))
 	}
 }

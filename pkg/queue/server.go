@@ -229,14 +229,28 @@ func (s *Server) Close() error {
 	return err
 }
 
+// ServerError is why an embedded server can serve no more.
+type ServerError struct {
+	text string
+	// Again says that it may serve when the process is started again, without a change of the
+	// configuration or of rights.
+	Again bool
+}
+
+// Error returns what has happened, and what to do.
+func (e *ServerError) Error() string { return e.text }
+
 // fail notes why the server gave up, and what to do.
 func (s *Server) fail(text string) {
+	again := true
 	switch lower := strings.ToLower(text); {
 	case strings.Contains(lower, "no space") || strings.Contains(lower, "out of"):
 		text = fmt.Sprintf("the disk of folder %s is full: make room and start again (%s)", s.cfg.Dir, text)
 	case strings.Contains(lower, "permission"):
+		again = false
 		text = fmt.Sprintf("folder %s cannot be written: give this user the right, or use another folder (%s)", s.cfg.Dir, text)
 	case strings.Contains(lower, "address already in use"):
+		again = false
 		text = fmt.Sprintf("address %s is taken: choose another one to listen on (%s)", s.cfg.Listen, text)
 	default:
 		text = "NATS stopped: " + text
@@ -244,7 +258,7 @@ func (s *Server) fail(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed == nil {
-		s.failed = errors.New(text)
+		s.failed = &ServerError{text, again}
 		close(s.gone)
 	}
 }
