@@ -62,6 +62,15 @@ const (
 	roleOperator  = "operator" // only reads
 )
 
+// awaitFailure waits until the embedded server, if there is one, has failed, and returns why;
+// nil when ctx ends. Only another process can serve the folder again.
+func (n *natsConn) awaitFailure(ctx context.Context) error {
+	if n.server == nil {
+		return nil
+	}
+	return n.server.AwaitFailure(ctx)
+}
+
 // openNATS starts the embedded server of c, or connects to the one it names, as a process
 // of that role.
 func openNATS(ctx context.Context, c config.NATS, role string, log zerolog.Logger) (*natsConn, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/ampipe/ampipe/pkg/ops"
 	"github.com/ampipe/ampipe/pkg/plan"
 	"github.com/ampipe/ampipe/pkg/progress"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
 	"github.com/ampipe/ampipe/pkg/trace"
@@ -163,8 +164,13 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 }
 
 // refused sets exit code 2 on an error that the user has to mend before anything can
-// start.
+// start. A process manager does not start the process again then, so that the disk of an
+// embedded server, which others may have filled for a moment, is none of them.
 func refused(err error) error {
+	failed, is := errors.AsType[*queue.ServerError](err)
+	if is && failed.Again {
+		return err
+	}
 	if fault.Of(err) == fault.ClassPermanent {
 		return ops.Config(err)
 	}
@@ -275,6 +281,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 		return err
 	})
 	g.Go(func() error { r.judge(work); return nil })
+	g.Go(func() error { return r.conn.awaitFailure(work) }) // what only reads would go on
 	g.Go(func() error { return r.extract(work, r.source, r.spec) })
 	for i, c := range r.sinks {
 		g.Go(func() error {

@@ -54,6 +54,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	failed error
+	gone   chan struct{} // closed once failed is set
 }
 
 // natsServer is what is needed of a server that has been started. It is an interface so
@@ -109,7 +110,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, lock: lock}
+	s := &Server{cfg: cfg, lock: lock, gone: make(chan struct{})}
 	if err := s.letIn(dir, opts); err != nil {
 		lock.Close()
 		return nil, folderError(dir, err)
@@ -202,6 +203,17 @@ func (s *Server) Failed() error {
 	return s.failed
 }
 
+// AwaitFailure waits until the server can no longer serve, and returns why, as a permanent
+// error; nil when ctx ends.
+func (s *Server) AwaitFailure(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.gone:
+		return fault.Permanent(s.Failed())
+	}
+}
+
 // Close stops the server and waits until its store is closed. Connections
 // should have been closed before.
 func (s *Server) Close() error {
@@ -217,14 +229,28 @@ func (s *Server) Close() error {
 	return err
 }
 
+// ServerError is why an embedded server can serve no more.
+type ServerError struct {
+	text string
+	// Again says that it may serve when the process is started again, without a change of the
+	// configuration or of rights.
+	Again bool
+}
+
+// Error returns what has happened, and what to do.
+func (e *ServerError) Error() string { return e.text }
+
 // fail notes why the server gave up, and what to do.
 func (s *Server) fail(text string) {
+	again := true
 	switch lower := strings.ToLower(text); {
 	case strings.Contains(lower, "no space") || strings.Contains(lower, "out of"):
 		text = fmt.Sprintf("the disk of folder %s is full: make room and start again (%s)", s.cfg.Dir, text)
 	case strings.Contains(lower, "permission"):
+		again = false
 		text = fmt.Sprintf("folder %s cannot be written: give this user the right, or use another folder (%s)", s.cfg.Dir, text)
 	case strings.Contains(lower, "address already in use"):
+		again = false
 		text = fmt.Sprintf("address %s is taken: choose another one to listen on (%s)", s.cfg.Listen, text)
 	default:
 		text = "NATS stopped: " + text
@@ -232,7 +258,8 @@ func (s *Server) fail(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed == nil {
-		s.failed = errors.New(text)
+		s.failed = &ServerError{text, again}
+		close(s.gone)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -112,7 +113,7 @@ func TestLockOfAmpipeIsWaitedForInTurn(t *testing.T) {
 			eventually(t, connect(t, db.url), holdsTable)
 			told := make(chan error, 100)
 			call, returned := sink.WithWaits(t.Context(), func(reason error) { told <- reason })
-			_, err := open(t, db.config(), small).Apply(call, []sink.Change{live(rows(20, 25), 5, 0)}) // it needs the table alone
+			_, err := open(t, db.config(), small).Apply(call, []sink.Change{sink.Removal(block.Range{Start: 20, End: 25})}) // it needs the table alone
 			returned()
 			if c.inTurn || err != nil { // the other one may have waited in vain first
 				wantWait(t, err, "held by another transaction of ampipe, process ")
