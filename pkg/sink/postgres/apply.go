@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/sink/postgres/pgcopy"
@@ -72,12 +71,13 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	}
 }
 
-// lockFor returns which lock the first attempt to apply changes takes.
+// lockFor returns which lock the first attempt to apply changes takes. Whether a live change
+// takes back is known only when the state has been read.
 func (w *Writer) lockFor(changes []sink.Change) lockMode {
 	mode := lockShared
 	for _, c := range changes {
 		switch {
-		case c.Kind == sink.Remove || c.Kind == entry.Invalidate || (c.Live && w.spec.replaces()):
+		case c.Kind == sink.Remove || (c.Live && w.spec.replaces()):
 			return lockAlone
 		case c.Live:
 			mode = lockFree
