@@ -9,7 +9,8 @@ import (
 // follows them as soon as the log has stored them, and then they share a transaction.
 const closingWait = 5 * time.Millisecond
 
-// askIdle is how long nothing may come before it is asked whether anything will.
+// askIdle is how long nothing may come before it is asked whether anything will, and between
+// two questions: the last partition is recorded as done a moment after its last entry came.
 const askIdle = 20 * time.Millisecond
 
 // collect makes batches of what was pulled: one is passed on when it is large enough,
@@ -61,9 +62,13 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 				idle.Reset(askIdle)
 			}
 		case <-idle.C:
-			if len(batch) > 0 && !waited && r.Ended(ctx) {
+			switch {
+			case len(batch) == 0 || waited:
+			case r.Ended(ctx):
 				waited = true
 				r.status.ended()
+			default:
+				idle.Reset(askIdle)
 			}
 		case <-due.C:
 			waited = true

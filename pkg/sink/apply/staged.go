@@ -33,8 +33,8 @@ type pending struct {
 	hasLive  bool      // some of it is of the live lane
 	last     bool      // nothing comes after it in the live lane
 	full     bool      // the Staging says so
-	asked    bool      // since the last was staged, and more will come
 	since    time.Time // the first was staged
+	latest   time.Time // the last was staged
 }
 
 // workStaged is the one worker of a Stager: it takes the loads of all lanes.
@@ -79,9 +79,8 @@ func (r *run) workStaged(take, do context.Context, stager sink.Stager, in []*pre
 				w.failed(g.commitStaged(), true)
 			}
 		case <-wait:
-			if g.askFirst() {
+			if g.asks() {
 				if !w.Ended(do) {
-					g.asked = true
 					continue
 				}
 				w.status.ended()
@@ -98,11 +97,11 @@ func (g *staged) due() (<-chan time.Time, func() bool) {
 		return nil, func() bool { return true }
 	}
 	wait := time.Until(g.since.Add(g.StageTime))
-	switch {
-	case g.askFirst():
+	if g.between() {
+		wait = min(wait, time.Until(g.latest.Add(stageIdle)))
+	}
+	if g.asks() {
 		wait = min(wait, askIdle)
-	case g.between():
-		wait = min(wait, stageIdle)
 	}
 	timer := time.NewTimer(max(wait, 0))
 	return timer.C, timer.Stop
@@ -111,10 +110,10 @@ func (g *staged) due() (<-chan time.Time, func() bool) {
 // between reports whether what is staged ends at the end of a partition, or a live lane.
 func (p *pending) between() bool { return !p.inside && (!p.hasLive || p.last) }
 
-// askFirst reports whether the answer of [Loop.Ended] decides about committing before
-// stageIdle is over.
-func (g *staged) askFirst() bool {
-	return g.Ended != nil && g.between() && !g.asked && time.Since(g.since) < g.StageTime
+// asks reports whether the answer of [Loop.Ended] decides about committing, before stageIdle is
+// over.
+func (g *staged) asks() bool {
+	return g.Ended != nil && g.between() && time.Since(g.latest) < stageIdle && time.Since(g.since) < g.StageTime
 }
 
 // write stages changes.
@@ -129,8 +128,9 @@ func (g *staged) write(ctx context.Context, changes []sink.Change) (sink.Applied
 
 // wrote notes units that are staged. Their payloads are not needed any more.
 func (g *staged) wrote(units []unit, _ sink.Applied, _ time.Duration) {
+	g.latest = time.Now()
 	if len(g.messages) == 0 {
-		g.since = time.Now()
+		g.since = g.latest
 	}
 	for _, u := range units {
 		ends := u.change.Range.End >= u.change.End
@@ -144,7 +144,6 @@ func (g *staged) wrote(units []unit, _ sink.Applied, _ time.Duration) {
 		u.message.staged = true
 		g.messages = append(g.messages, u.message)
 	}
-	g.asked = false
 }
 
 func (g *staged) holds() bool { return len(g.messages) > 0 }
