@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -229,6 +230,46 @@ func TestUpsertCountsWhatItWrote(t *testing.T) {
 	}
 	if got := db.text(`SELECT string_agg(block_num::text, ' ' ORDER BY n) FROM t`); got != "200 201 202 203 204 155 156 157 158 159 10 11 12 13 14 15 16 17 18 19" {
 		t.Errorf("blocks by key: %s", got)
+	}
+}
+
+// Rows that are in the table already, just as they are, are not written again; the others
+// are, also if PostgreSQL calls them equal.
+func TestRowsThatAreThereAreNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, change string
+		again        int // of ten rows
+	}{
+		{"all are there", "SELECT", 0},
+		{"one has another value", `UPDATE t SET "Name" = 'other' WHERE block_num = 13`, 10},
+		{"one is missing", "DELETE FROM t WHERE block_num = 13", 10},
+		{"one has no value", `UPDATE t SET "Name" = NULL WHERE block_num = 13`, 10},
+		{"one is equal, and looks different", "UPDATE t SET n = 3.0 WHERE block_num = 13", 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t)
+			// No row of the table has the column extra but those that were there.
+			db.run(`CREATE TABLE t (block_num bigint PRIMARY KEY, n numeric, "Name" text, extra text);
+				INSERT INTO t SELECT 10 + i, i, 'b' || (10 + i), 'kept' FROM generate_series(0, 9) i; ` + c.change)
+			before := db.text("SELECT max(xmin::text::bigint) FROM t")
+			cfg := db.config()
+			cfg.Mode, cfg.Key = config.Upsert, []string{"block_num"}
+			w := open(t, cfg, small)
+			got, err := w.Apply(t.Context(), []sink.Change{rows(10, 20)})
+			if err != nil || got.Rows != 10 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			if got := db.text("SELECT count(*) FROM t WHERE xmin::text::bigint > " + before); got != strconv.Itoa(c.again) {
+				t.Errorf("%s rows were written, want %d", got, c.again)
+			}
+			want := "10:0:b10 11:1:b11 12:2:b12 13:3:b13 14:4:b14 15:5:b15 16:6:b16 17:7:b17 18:8:b18 19:9:b19"
+			if got := db.text(`SELECT string_agg(concat_ws(':', block_num, n, "Name"), ' ' ORDER BY block_num) FROM t`); got != want {
+				t.Errorf("the table has %s", got)
+			}
+			wantCoverage(t, db, "[10,20)")
+		})
 	}
 }
 

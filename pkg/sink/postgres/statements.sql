@@ -432,6 +432,12 @@ SELECT count(*) FILTER (WHERE t.{block} > s.{block}),
         count(*) FILTER (WHERE coalesce(t.{block} < s.{block}, true))
     FROM {staging} s LEFT JOIN {table} t ON {staged_key}
 
+-- name: count-same
+-- How many rows of the staging table are in the table. A row is looked up by its key: the
+-- staging table has no statistics, and a join might read all of the table.
+SELECT count(*) FROM {staging} s
+    WHERE (SELECT record_image_eq(ROW({comparable}), ROW({staged_comparable})) FROM {table} t WHERE {staged_key})
+
 -- name: discard-rows
 -- The bounds of all are for the index, and for blocks that there are many ranges of.
 DELETE FROM {table} t USING unnest($1::bigint[], $2::bigint[]) AS gone (first, last)

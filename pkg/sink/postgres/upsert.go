@@ -135,10 +135,9 @@ func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *rep
 	return w.merge(ctx, tx, s, p, portions)
 }
 
-// stagingBackoff remembers that rows were in the table already: then the next calls go
-// through the staging table at once, twice as many after each conflict. It is
-// safe for concurrent use.
-type stagingBackoff struct {
+// callBackoff remembers that something was tried in vain: then the next calls do not try
+// it, twice as many after each conflict. It is safe for concurrent use.
+type callBackoff struct {
 	mu     sync.Mutex
 	left   int // calls that still take it
 	length int
@@ -146,7 +145,7 @@ type stagingBackoff struct {
 
 const longestBackoff = 64 // calls
 
-func (d *stagingBackoff) take() bool {
+func (d *callBackoff) take() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.left == 0 {
@@ -156,21 +155,22 @@ func (d *stagingBackoff) take() bool {
 	return true
 }
 
-func (d *stagingBackoff) conflict() {
+func (d *callBackoff) conflict() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.length = min(longestBackoff, max(2, 2*d.length))
 	d.left = d.length
 }
 
-func (d *stagingBackoff) clear() {
+func (d *callBackoff) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.length = 0
 }
 
 // merge writes rows by way of a staging table, where they are new or not older
-// than what is there.
+// than what is there. If all of them are there already, just as they are, nothing is written:
+// an update would make each of them again, with its entries in the indexes.
 func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRows, portions []portion) (uint64, error) {
 	lowest, err := lowestBlock(w.spec, portions)
 	if err != nil {
@@ -180,6 +180,17 @@ func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRo
 	if err != nil {
 		return 0, err
 	}
+	if !s.strict && !w.sameBackoff.take() {
+		same, err := w.allSame(ctx, tx, staging, staged)
+		if err != nil {
+			return 0, err
+		}
+		if same {
+			w.sameBackoff.clear()
+			return staged, nil
+		}
+		w.sameBackoff.conflict()
+	}
 	if err := p.keep(ctx, tx, staging); err != nil {
 		return 0, err
 	}
@@ -188,6 +199,16 @@ func (w *Writer) merge(ctx context.Context, tx pgx.Tx, s *scratch, p *replacedRo
 		err = w.outcome(ctx, tx, staging, staged, written)
 	}
 	return written, err
+}
+
+// allSame reports whether the table has all rows of the staging table, bit for bit: values
+// that PostgreSQL calls equal may differ, as 1 and 1.0 do.
+func (w *Writer) allSame(ctx context.Context, tx pgx.Tx, staging string, staged uint64) (bool, error) {
+	var same uint64
+	if err := tx.QueryRow(ctx, w.spec.statement("count-same", "{staging}", staging)).Scan(&same); err != nil {
+		return false, fmt.Errorf("compare rows with those that are there: %w", err)
+	}
+	return same == staged, nil
 }
 
 // mergeStaged moves rows from the staging table into the table and counts those that

@@ -24,8 +24,9 @@ type Writer struct {
 	hasReplaced bool  // ampipe.replaced is there and may be read
 	dry         bool  // an adoption that changes nothing
 
-	scratch        sync.Pool // *scratch, one for each Apply that is running
-	stagingBackoff stagingBackoff
+	scratch        sync.Pool   // *scratch, one for each Apply that is running
+	stagingBackoff callBackoff // of copying into the table itself
+	sameBackoff    callBackoff // of looking whether all rows are there
 	partitions     partitions
 	patience       patience
 	altering       atomic.Bool // the table has triggers that may change rows of an upsert
