@@ -13,6 +13,9 @@ const closingWait = 5 * time.Millisecond
 // two questions: the last partition is recorded as done a moment after its last entry came.
 const askIdle = 20 * time.Millisecond
 
+// mostAsks is how often that is asked after a message.
+const mostAsks = 10
+
 // collect makes batches of what was pulled: one is passed on when it is large enough,
 // when its first message has waited long enough, when nothing will follow it or, on the
 // live lane, when its last one ends a range. While all writers are busy it may grow further,
@@ -24,6 +27,7 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 		rows, bytes int
 		due, idle   = time.NewTimer(r.Wait), time.NewTimer(askIdle)
 		waited      bool
+		left        int                                      // questions
 		asks        = !r.live && !r.stages && r.Ended != nil // what is staged asks by itself
 	)
 	defer due.Stop()
@@ -59,15 +63,16 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 			bytes += len(m.Payload)
 			r.status.more()
 			if asks {
+				left = mostAsks
 				idle.Reset(askIdle)
 			}
 		case <-idle.C:
+			left--
 			switch {
-			case len(batch) == 0 || waited:
 			case r.Ended(ctx):
-				waited = true
+				waited = len(batch) > 0
 				r.status.ended()
-			default:
+			case left > 0:
 				idle.Reset(askIdle)
 			}
 		case <-due.C:

@@ -198,10 +198,14 @@ func TestLoopWaitsFromTheFirstEntry(t *testing.T) {
 // TestTheLastRowsAreCommittedAndReportedAtOnce: nothing comes that they could wait for, and
 // the pipeline ends with them. That is known a moment after they came.
 func TestTheLastRowsAreCommittedAndReportedAtOnce(t *testing.T) {
-	for _, ended := range []bool{true, false} {
+	for _, c := range []struct {
+		ended bool
+		rows  int // of a transaction: the last one is full, or not
+	}{{true, 1000}, {true, 30}, {false, 1000}} {
 		synctest.Test(t, func(t *testing.T) {
-			asked := 0
+			asked, ended := 0, c.ended
 			r := newEnv(t)
+			r.loop.Rows = c.rows
 			r.loop.Ended = func(context.Context) bool { asked++; return ended && asked > 1 }
 			stop := r.start()
 			time.Sleep(100 * time.Millisecond) // since the first report

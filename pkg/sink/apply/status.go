@@ -16,7 +16,7 @@ type status struct {
 	shown   string     // the reason that the observer knows; empty: none
 	rows    uint64
 	ending  bool          // some of the rows that were written last are of a lane that has an end
-	written chan struct{} // holds a token when rows have been written
+	written chan struct{} // holds a token when rows have been written, or when the end is known
 	end     bool          // nothing more will come of the partitions' lanes, as far as is known
 }
 
@@ -106,24 +106,32 @@ func (s *status) wrote(rows uint64, ending bool) {
 	defer s.mu.Unlock()
 	s.rows += rows
 	s.ending = s.ending || ending
-	if rows == 0 {
-		return
+	if rows > 0 {
+		s.signal()
 	}
+}
+
+// more notes that something was taken from the log.
+func (s *status) more() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = false
+}
+
+// ended notes that nothing more will come of the partitions' lanes. Their last rows may have
+// been written.
+func (s *status) ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = true
+	s.signal()
+}
+
+func (s *status) signal() {
 	select {
 	case s.written <- struct{}{}:
 	default:
 	}
-}
-
-// more notes that something was taken from the log, and ended that nothing more will come of
-// the partitions' lanes.
-func (s *status) more()  { s.setEnd(false) }
-func (s *status) ended() { s.setEnd(true) }
-
-func (s *status) setEnd(end bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.end = end
 }
 
 // atEnd reports whether the rows that were written last may be the last of all.
