@@ -218,7 +218,7 @@ const unknown = time.Hour
 
 // remains returns how much is left, and how long a message takes. Nothing is left if another
 // worker would bring nothing earlier: one block is read by one worker, and what the server
-// sends at this moment comes, whoever waits for it.
+// sends at this moment comes to this one in any case.
 func (p *pace) remains(h *partitionTask, now time.Time) (left, each time.Duration) {
 	h.mu.Lock()
 	at, end := h.next, h.part.End
