@@ -160,10 +160,10 @@ func TestTooManyPings(t *testing.T) {
 	})
 }
 
-// TestAnAddressThatWasRight: a server that has answered is waited for, also when
-// something else answers in its place for a while.
-func TestAnAddressThatWasRight(t *testing.T) {
-	t.Parallel()
+// replaced returns the client of a server that has answered and is gone, and a listener at
+// its address.
+func replaced(t *testing.T) (*amp.Client, net.Listener) {
+	t.Helper()
 	srv, client := setup(t)
 	srv.On(query, blocks(t))
 	if _, err := client.Info(t.Context(), query); err != nil {
@@ -174,6 +174,14 @@ func TestAnAddressThatWasRight(t *testing.T) {
 	if err != nil {
 		t.Skipf("the port was taken meanwhile: %v", err)
 	}
+	return client, listener
+}
+
+// TestAnAddressThatWasRight: a server that has answered is waited for, also when
+// something else answers in its place for a while.
+func TestAnAddressThatWasRight(t *testing.T) {
+	t.Parallel()
+	client, listener := replaced(t)
 	other := &http.Server{Handler: page(http.StatusOK), ReadHeaderTimeout: time.Second}
 	t.Cleanup(func() { _ = other.Close() })
 	go func() { _ = other.Serve(listener) }() // until it is closed
@@ -196,16 +204,7 @@ func TestAnAddressThatWasRight(t *testing.T) {
 // user is not told to change its address.
 func TestALinkThatIsCut(t *testing.T) {
 	t.Parallel()
-	srv, client := setup(t)
-	srv.On(query, blocks(t))
-	if _, err := client.Info(t.Context(), query); err != nil {
-		t.Fatal(err)
-	}
-	srv.Stop()
-	listener, err := net.Listen("tcp", address(srv))
-	if err != nil {
-		t.Skipf("the port was taken meanwhile: %v", err)
-	}
+	client, listener := replaced(t)
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
@@ -222,7 +221,7 @@ func TestALinkThatIsCut(t *testing.T) {
 		if fault.Of(err) != fault.ClassLater || strings.Contains(err.Error(), "source.amp") {
 			t.Fatalf("%v (%v)", err, fault.Of(err))
 		}
-		if strings.Contains(err.Error(), "has answered at "+srv.URL()+" before") {
+		if strings.Contains(err.Error(), "has answered at grpc://"+listener.Addr().String()+" before") {
 			return
 		}
 		if time.Now().After(deadline) {

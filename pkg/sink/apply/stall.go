@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/sink"
 )
 
 const (
@@ -128,7 +127,7 @@ func (s *stall) reason() error {
 		return s.broken.reason
 	}
 	patience := stallAfter
-	if _, stages := s.run.Writer.(sink.Stager); stages {
+	if s.run.stages {
 		patience += s.run.StageTime
 	}
 	if !s.waits() || s.since.IsZero() || time.Since(s.since) < patience {
