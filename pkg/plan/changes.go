@@ -30,10 +30,12 @@ const (
 // concurrent use.
 type changes struct {
 	wake chan struct{} // holds a token when a document has changed that the next round is not to wait for
+	done chan struct{} // holds a token when no partition is open any more
 
 	mu      sync.Mutex
 	watched bool      // every change is noticed
 	steady  bool      // only the plan and the partitions wake
+	open    []string  // of the pause that lasts
 	due     time.Time // for the next list, at the latest
 	stale   bool      // partitions may have been written that are not known
 	restart context.CancelFunc
@@ -48,7 +50,7 @@ type changed struct {
 }
 
 func newChanges() *changes {
-	return &changes{wake: make(chan struct{}, 1), stale: true, parts: map[string]changed{}}
+	return &changes{wake: make(chan struct{}, 1), done: make(chan struct{}, 1), stale: true, parts: map[string]changed{}}
 }
 
 // run watches until ctx ends.
@@ -142,14 +144,36 @@ func (c *changes) removed(id string, rev uint64) {
 func (c *changes) note(id string, now changed) {
 	if now.rev > c.parts[id].rev {
 		c.parts[id] = now
+		c.checkDone()
 	}
 }
 
+// checkDone notes whether the last open partitions are done, and no others have come.
+func (c *changes) checkDone() {
+	if len(c.open) == 0 || slices.ContainsFunc(c.open, func(id string) bool { return c.parts[id].rev == 0 }) {
+		return // one of them has not changed
+	}
+	for _, change := range c.parts {
+		if change.isOpen() {
+			return
+		}
+	}
+	select {
+	case c.done <- struct{}{}:
+	default:
+	}
+}
+
+// isOpen reports whether the partition is still to be read.
+func (c changed) isOpen() bool { return !c.removed && c.part.State == state.PartitionOpen }
+
 // begin begins a round: what has changed until now is read in it.
 func (c *changes) begin() {
-	select {
-	case <-c.wake:
-	default:
+	for _, token := range []chan struct{}{c.wake, c.done} {
+		select {
+		case <-token:
+		default:
+		}
 	}
 }
 
@@ -206,22 +230,34 @@ func apply(stored []queue.Stored[state.Partition], changes map[string]changed) [
 	return next
 }
 
-// pause is how long to wait before a round: most or, after a change, least.
+// pause is how long to wait before a round: most or, after a change, least. When the last open
+// partitions are done it ends at once.
 type pause struct {
 	least, most time.Duration
-	steady      bool // only a change of the plan or of a partition counts
+	steady      bool     // only a change of the plan or of a partition counts
+	open        []string // ids of the partitions that are open, if these are the last; nil: none is, or many are
 }
 
 // wait waits until the next round.
 func (c *changes) wait(ctx context.Context, p pause) error {
 	c.mu.Lock()
-	c.steady = p.steady
+	c.steady, c.open = p.steady, p.open
+	c.checkDone()
 	if !c.watched {
 		p.most = p.least
 	}
 	c.mu.Unlock()
-	if err := fault.Sleep(ctx, p.least); err != nil || p.most <= p.least {
-		return err
+	least := time.NewTimer(p.least)
+	defer least.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.done:
+		return nil
+	case <-least.C:
+	}
+	if p.most <= p.least {
+		return nil
 	}
 	timer := time.NewTimer(p.most - p.least)
 	defer timer.Stop()

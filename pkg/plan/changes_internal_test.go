@@ -3,8 +3,10 @@ package plan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +53,111 @@ func TestWhatEndsAPause(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestTheLastPartitionEndsAPause: a load ends with it, and a planner that rested until it looks
+// would be what the load waits for.
+func TestTheLastPartitionEndsAPause(t *testing.T) {
+	const least, most = time.Second, time.Hour
+	text := map[string]string{
+		"0.0": `{"start":0,"end":5,"state":"%s"}`,
+		"5.0": `{"start":5,"end":9,"state":"%s"}`,
+		"7.1": `{"start":7,"end":9,"generation":1,"state":"%s"}`,
+	}
+	type change struct {
+		id    string
+		state state.PartitionState
+	}
+	done := func(id string) change { return change{id, state.PartitionDone} }
+	for name, c := range map[string]struct {
+		open          []string
+		before, while []change // during the round, and during the pause, one every 100 ms
+		want          time.Duration
+	}{
+		"it is done":                  {[]string{"0.0"}, nil, []change{done("0.0")}, 100 * time.Millisecond},
+		"it has failed":               {[]string{"0.0"}, nil, []change{{"0.0", state.PartitionFailed}}, 100 * time.Millisecond},
+		"it is removed":               {[]string{"0.0"}, nil, []change{{"0.0", ""}}, 100 * time.Millisecond},
+		"it was done in the round":    {[]string{"0.0"}, []change{done("0.0")}, nil, 0},
+		"two are done":                {[]string{"0.0", "5.0"}, nil, []change{done("0.0"), done("5.0")}, 200 * time.Millisecond},
+		"one each time":               {[]string{"0.0", "5.0"}, []change{done("5.0")}, []change{done("0.0")}, 100 * time.Millisecond},
+		"one of two":                  {[]string{"0.0", "5.0"}, nil, []change{done("0.0")}, least},
+		"a part is left to others":    {[]string{"5.0"}, nil, []change{{"7.1", state.PartitionOpen}, done("5.0")}, least},
+		"and that is done":            {[]string{"5.0"}, nil, []change{{"7.1", state.PartitionOpen}, done("5.0"), done("7.1")}, 300 * time.Millisecond},
+		"it has come forward":         {[]string{"0.0"}, nil, []change{{"0.0", state.PartitionOpen}}, least},
+		"another is done":             {[]string{"0.0"}, nil, []change{done("5.0")}, least},
+		"there are many, or none yet": {nil, nil, []change{done("0.0")}, least},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				changes := newChanges()
+				changes.begun()
+				changes.begin()
+				rev := uint64(0)
+				write := func(c change) {
+					rev++
+					written := queue.Change{Key: "partition." + c.id, Rev: rev, Removed: c.state == ""}
+					if !written.Removed {
+						written.Text = fmt.Appendf(nil, text[c.id], c.state)
+					}
+					changes.changed(written)
+				}
+				for _, c := range c.before {
+					write(c)
+				}
+				for i, c := range c.while {
+					time.AfterFunc(time.Duration(i+1)*100*time.Millisecond, func() { write(c) })
+				}
+				begin := time.Now()
+				if err := changes.wait(t.Context(), pause{least: least, most: most, open: c.open}); err != nil {
+					t.Fatal(err)
+				}
+				if waited := time.Since(begin); waited != c.want {
+					t.Errorf("waited for %v, want %v", waited, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestPausesNearTheEnd: what may be the last partitions of a load that ends are waited for, and
+// when all are done nothing but the sinks.
+func TestPausesNearTheEnd(t *testing.T) {
+	t.Parallel()
+	last := block.Number(9)
+	follows := state.Spec{Live: &state.Origin{Start: 9}}
+	ends := state.Spec{Live: &state.Origin{Start: 9}, MaxBlock: &last}
+	parts := func(states ...state.PartitionState) (parts []state.Partition) {
+		for i, s := range states {
+			parts = append(parts, state.Partition{Start: block.Number(i), End: block.Number(i + 1), State: s})
+		}
+		return parts
+	}
+	open, done := state.PartitionOpen, state.PartitionDone
+	for name, c := range map[string]struct {
+		spec  state.Spec
+		parts []state.Partition
+		rest  block.Set // not planned yet
+		open  []string
+		least time.Duration
+	}{
+		"some are open":                 {state.Spec{}, parts(done, open, open), block.Set{}, []string{"1.0", "2.0"}, time.Second},
+		"none is":                       {state.Spec{}, parts(done, done), block.Set{}, nil, shortestPause},
+		"the chain is followed, and on": {follows, parts(done, open), block.Set{}, nil, time.Second},
+		"and nothing is open":           {follows, parts(done), block.Set{}, nil, time.Second},
+		"the chain is followed to some": {ends, parts(done, open), block.Set{}, []string{"1.0"}, time.Second},
+		"many are open":                 {state.Spec{}, parts(slices.Repeat([]state.PartitionState{open}, mostLast+1)...), block.Set{}, nil, time.Second},
+		"others are to be made":         {state.Spec{}, parts(done, open), block.NewSet(block.Range{Start: 5, End: 9}), nil, time.Second},
+		"others are, and none is open":  {state.Spec{}, parts(done), block.NewSet(block.Range{Start: 5, End: 9}), nil, time.Second},
+		"nothing is planned yet":        {state.Spec{}, nil, block.Set{}, nil, time.Second},
+	} {
+		r := newReconciler(&Planner{Every: time.Second}, c.spec, 1)
+		r.held.asking = time.Now().Add(-time.Hour)
+		r.fill.unplanned = c.rest
+		got := r.nextPause(&round{parts: c.parts})
+		if !slices.Equal(got.open, c.open) || got.least != c.least {
+			t.Errorf("%s: waits for %v, at least %v; want %v and %v", name, got.open, got.least, c.open, c.least)
+		}
 	}
 }
 

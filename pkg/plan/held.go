@@ -78,11 +78,13 @@ func (r *reconciler) ask() {
 	r.fill.begun = false
 }
 
+// shortestPause is the shortest between two rounds.
+const shortestPause = 10 * time.Millisecond
+
 // nextPause returns how long to wait before the next round. Sinks that have just started
 // report within milliseconds what they hold, and until they have nothing is read.
 func (h *heldStep) nextPause(every time.Duration) time.Duration {
-	const shortest = 10 * time.Millisecond
-	return min(every, max(shortest, time.Since(h.asking)/4))
+	return min(every, max(shortestPause, time.Since(h.asking)/4))
 }
 
 // ownHistory returns what a sink holds below its live lane. Blocks of the lane may have

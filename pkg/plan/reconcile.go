@@ -271,13 +271,45 @@ func (r *reconciler) nextPause(now *round) pause {
 	}
 	same := slices.Equal(found, r.before)
 	r.before = found
-	next := pause{least: least, most: least, steady: r.steady(now)}
+	next := pause{least: least, most: least, steady: r.steady(now), open: r.lastOpen(now)}
+	if len(next.open) == 0 && r.mayComplete(now) {
+		next.least = min(least, shortestPause) // only the sinks' reports are missing, which come seldom
+	}
 	hurry := r.fill.unplanned.Len() > 0 || r.live.soon || r.live.unheard
 	if next.steady || (same && !hurry) {
 		next.most = quietRounds * r.every
 	}
 	return next
 }
+
+// mostLast is how many open partitions may be the last ones.
+const mostLast = 64
+
+// lastOpen returns the ids of the partitions that are open if a load ends with them; nil if it
+// does not.
+func (r *reconciler) lastOpen(now *round) (ids []string) {
+	if !r.ends() || r.fill.unplanned.Len() > 0 {
+		return nil
+	}
+	for _, p := range now.parts {
+		if p.State != state.PartitionOpen {
+			continue
+		}
+		if len(ids) == mostLast {
+			return nil
+		}
+		ids = append(ids, p.ID())
+	}
+	return ids
+}
+
+// mayComplete reports whether everything has been read of a pipeline that ends.
+func (r *reconciler) mayComplete(now *round) bool {
+	return r.ends() && r.fill.unplanned.Len() == 0 && len(now.parts) > 0 && count(now.parts, state.PartitionOpen) == 0
+}
+
+// ends reports whether the pipeline is complete at some time.
+func (r *reconciler) ends() bool { return !r.spec.Follows() || r.spec.MaxBlock != nil }
 
 // steady reports whether nothing is left to do but to follow the chain.
 func (r *reconciler) steady(now *round) bool {
@@ -303,7 +335,7 @@ func (r *reconciler) survey(_ context.Context, now *round) error {
 }
 
 func (r *reconciler) setComplete(_ context.Context, now *round) error {
-	if count(now.parts, state.PartitionOpen) > 0 || (r.spec.Follows() && r.spec.MaxBlock == nil) {
+	if count(now.parts, state.PartitionOpen) > 0 || !r.ends() {
 		return nil
 	}
 	all := r.spec.History
