@@ -63,6 +63,8 @@ type Server struct {
 type natsServer interface {
 	nats.InProcessConnProvider
 	ClientURL() string
+	NumClients() int
+	ShutdownJetStream() error
 	Shutdown()
 	WaitForShutdown()
 }
@@ -222,11 +224,29 @@ func (s *Server) Close() error {
 		if s.access != nil {
 			err = s.access.withdraw()
 		}
+		if s.deserted() {
+			// Shutdown would tell consumers that their requests have ended, and wait 50 ms for
+			// that to arrive.
+			err = errors.Join(err, s.nats.ShutdownJetStream())
+		}
 		s.nats.Shutdown()
 		s.nats.WaitForShutdown()
 		err = errors.Join(err, s.lock.Close())
 	})
 	return err
+}
+
+// leaveWait is how long the server may take to notice that connections have been closed.
+const leaveWait = 10 * time.Millisecond
+
+// deserted waits a moment until nobody is connected, and reports whether that is so.
+func (s *Server) deserted() bool {
+	for deadline := time.Now().Add(leaveWait); s.nats.NumClients() > 0; time.Sleep(leaveWait / 10) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // ServerError is why an embedded server can serve no more.
