@@ -699,6 +699,44 @@ func TestLoopAppliesLiveEntriesInOrder(t *testing.T) {
 	})
 }
 
+// TestALossIsReportedAgain: a planner reads blocks again when several readings of the destination
+// have lacked them, and is not to wait for the reports of a sink that has nothing to do.
+func TestALossIsReportedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newEnv(t, entries(t, 5, 10)...)
+		stop := r.start()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r.watch.reported()
+		_, err := r.loop.Writer.Apply(t.Context(), []sink.Change{sink.Removal(block.Range{Start: 10, End: 20})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		reports := r.watch.reported()
+		if len(reports) != 4 {
+			t.Errorf("%d reports in the 6 s after a loss, want 4", len(reports))
+		}
+		for i, report := range reports {
+			if report.Coverage.Len() != 40 || report.Coverage.Has(10) {
+				t.Errorf("report %d: %v", i, report.Coverage)
+			}
+			if i > 0 && !report.Read.After(reports[i-1].Read) {
+				t.Errorf("report %d is of the reading of the one before", i)
+			}
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if n := len(r.watch.reported()); n != 2 {
+			t.Errorf("%d reports in the 30 s after that, want one every 15 s", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestLoopReportsOnlyWhatItKnows: an empty coverage would have the planner queue
 // everything again.
 func TestLoopReportsOnlyWhatItKnows(t *testing.T) {

@@ -15,6 +15,7 @@ const (
 	reportSoon    = 250 * time.Millisecond // between two, when this process has written rows
 	reportEvery   = time.Second            // when something else may have changed
 	reportAtLeast = 15 * time.Second       // also when nothing changes, so that a dead sink looks old
+	reportsOfLoss = 4                      // at that pace though nothing changes: planners do not take a single one's word for a loss
 	readWait      = 2 * time.Second        // for the destination
 	reportWait    = 5 * time.Second        // in all
 )
@@ -29,6 +30,7 @@ type reporter struct {
 	known     bool // coverage has been read: an empty one would have everything queued again
 	asOf      time.Time
 	sent      state.SinkReport
+	losing    int  // reports that are still due of a loss
 	byRequest bool // the sink is paused because a person has asked for it
 	failing   bool
 }
@@ -133,6 +135,7 @@ func (r *reporter) report(ctx context.Context, as state.SinkState, reason string
 		return
 	}
 	r.sent, r.failing = report, false
+	r.losing = max(0, r.losing-1)
 }
 
 // read updates the coverage. It may wait for a destination that cannot be reached; the
@@ -156,13 +159,16 @@ func (r *reporter) read(ctx context.Context) error {
 			}
 		}
 	}
+	if !s.Coverage.Equal(r.coverage) && s.Coverage.Intersect(r.coverage).Len() < r.coverage.Len() {
+		r.losing = reportsOfLoss
+	}
 	r.coverage, r.pruned, r.known, r.asOf = s.Coverage, s.Pruned, true, time.Now()
 	return nil
 }
 
 func (r *reporter) same(report state.SinkReport) bool {
 	s := r.sent
-	return s.Name == report.Name && s.Rows == report.Rows &&
+	return r.losing == 0 && s.Name == report.Name && s.Rows == report.Rows &&
 		s.State == report.State && s.Reason == report.Reason && s.ByRequest == report.ByRequest &&
 		s.Live == report.Live && s.Pruned == report.Pruned && s.Coverage.Equal(report.Coverage) && report.Updated.Sub(s.Updated) < reportAtLeast
 }
