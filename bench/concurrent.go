@@ -120,7 +120,7 @@ func (e *env) loadInto(ctx context.Context, client *driver.Client, sinks ...stri
 	if err := errors.Join(e.empty(ctx), client.FlushDB(ctx).Err(), e.remove("nats", "lake")); err != nil {
 		return c, err
 	}
-	path, err := e.write("concurrent.yaml", e.scale.rows, embedded, sinks...)
+	path, err := e.write("concurrent.yaml", e.scale.cached, embedded, sinks...)
 	if err != nil {
 		return c, err
 	}
@@ -133,7 +133,7 @@ func (e *env) loadInto(ctx context.Context, client *driver.Client, sinks ...stri
 		return c, err
 	}
 	after, err := e.ofServers(ctx, client)
-	c.rows, c.cpu = e.scale.rows, after-before+cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
+	c.rows, c.cpu = e.scale.cached, after-before+cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
 	return c, err
 }
 

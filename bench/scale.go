@@ -22,7 +22,7 @@ type scale struct {
 	indexed    int // of a load with secondary indexes
 	indexTurns int
 
-	cached int // of a run into Redis
+	cached int // of a run into Redis, alone or beside others
 
 	followed int // blocks of a live chain, one a second
 
