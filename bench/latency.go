@@ -197,12 +197,23 @@ func readHops(log []byte, visible map[uint64]time.Time) ([]delay, error) {
 // pipeline and its history.
 const warmUp = 5
 
+// betweenLooks is how long the database is left alone between two looks, and before the
+// first: to ask all the time would take a processor from what is measured.
+const betweenLooks = 50 * time.Millisecond
+
 // committed waits until the database shows the block: its watermark is committed
 // with its rows or after them.
 func committed(ctx context.Context, db *pgx.Conn, table string, block uint64, follower *process) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	looks := time.NewTicker(betweenLooks)
+	defer looks.Stop()
 	for {
+		select {
+		case <-follower.done:
+			return follower.wait()
+		case <-looks.C:
+		}
 		var known bool
 		err := db.QueryRow(ctx, `SELECT to_regclass('ampipe.tables') IS NOT NULL`).Scan(&known)
 		var at int64
@@ -214,11 +225,6 @@ func committed(ctx context.Context, db *pgx.Conn, table string, block uint64, fo
 			return fmt.Errorf("wait for block %d: %w", block, err)
 		case known && at >= int64(block):
 			return nil
-		}
-		select {
-		case <-follower.done:
-			return follower.wait()
-		case <-time.After(time.Millisecond):
 		}
 	}
 }
