@@ -127,11 +127,8 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	}
 	s.strict = w.altering.Load()
 	var applied sink.Applied
-	err := w.inWrite(ctx, mode, func(tx pgx.Tx) error {
-		l, p, alone, err := w.lockAndRead(ctx, tx, mode, window(changes))
-		if err != nil {
-			return err
-		}
+	err := w.inWrite(ctx, mode, window(changes), func(tx *transaction, found *written) (err error) {
+		l, p, alone := found.commitState, found.replaced, found.alone
 		live := l.Live
 		if slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live && live.Started && c.Epoch > live.Epoch }) {
 			// The first entry of an epoch may void more than its own blocks.
@@ -183,19 +180,6 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		return sink.Applied{}, ofForeignKey(ctx, w.pool, explained(ctx, w.pool, err))
 	}
 	return applied, nil
-}
-
-// lockAndRead begins a transaction that writes: it takes the locks, and reads what is
-// committed of a window of blocks and what was replaced. It reports whether the transaction
-// has the table alone.
-func (w *Writer) lockAndRead(
-	ctx context.Context, tx pgx.Tx, mode lockMode, window block.Range,
-) (l *commitState, p *replacedRows, alone bool, err error) {
-	var ask pgx.Batch
-	w.queueLocks(&ask, mode, &alone)
-	l, p = queueCommitState(&ask, w.id, window), w.queueReplaced(&ask)
-	err = tx.SendBatch(ctx, &ask).Close()
-	return l, p, alone, err
 }
 
 // take asks the rules what the changes do.
