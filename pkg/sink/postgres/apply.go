@@ -42,6 +42,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	}
 	s := w.borrow()
 	defer w.scratch.Put(s)
+	s.apart = false
 	mode := w.lockFor(changes)
 	renewed := false
 	for i := 1; ; i++ {
@@ -59,6 +60,9 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		}
 		classed := w.classed(ctx, "write rows", err)
 		switch {
+		case errors.Is(err, errUnchecked):
+			i-- // nothing was in its way
+			s.apart = true
 		case i < attempts && errors.Is(err, errNoPartition):
 			w.partitions.forget()
 		case i < attempts && isConflict(err):
@@ -97,6 +101,7 @@ type scratch struct {
 	buf    []byte
 	last   map[key]place // of upsert
 	strict bool          // an upsert is compared with what is stored
+	apart  bool          // the commit waits for the answers about what is written
 	trial  *trial        // nil: all rows are written
 }
 
@@ -162,7 +167,12 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		}
 		var tell pgx.Batch
 		l.queueChanges(&tell, w.id, live)
+		told := tell.Len()
 		p.queueChanges(&tell, live, l.Live)
+		if !s.apart && !w.altering.Load() && tell.Len() == told {
+			l.queueCheck(&tell, w.id, w.spec)
+			return tx.commitWith(ctx, &tell)
+		}
 		altering := false
 		if applied.Rows > 0 {
 			w.spec.queueGuard(&tell, &altering)
