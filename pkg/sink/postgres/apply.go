@@ -324,35 +324,5 @@ func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *replac
 	if len(portions) == 0 {
 		return 0, nil
 	}
-	return w.copy(ctx, tx, s, w.spec.quoted(), portions)
-}
-
-// copy sends rows to a table.
-func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, portions []portion) (uint64, error) {
-	r := newReader(portions, s.buf)
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, w.spec.list()))
-	var failed error
-	s.buf, failed = r.Stop()
-	if failed != nil { // the driver's error only says that the COPY was broken off
-		return 0, failed
-	}
-	if sent := countRows(portions); err == nil && uint64(tag.RowsAffected()) != sent {
-		return 0, w.spec.discrepancy("COPY sent %d rows, and %d were stored", sent, tag.RowsAffected())
-	}
-	if err == nil {
-		return uint64(tag.RowsAffected()), nil
-	}
-	if misread(err) {
-		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; "+
-			"start it again: %w", w.spec, err))
-	}
-	if w.spec.perPartition > 0 && noPartition(err) {
-		return 0, errNoPartition
-	}
-	if pg, line, ok := refused(err); ok && !(w.spec.upsert() && pg.Code == uniqueViolation) {
-		if p, row, found := nth(portions, line); found {
-			return 0, w.spec.bad(p, row, w.spec.badRow(pg))
-		}
-	}
-	return 0, err
+	return w.copy(ctx, tx, s, "", w.spec.quoted(), portions)
 }
