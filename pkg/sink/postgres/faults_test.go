@@ -302,6 +302,26 @@ func commitWithoutAnAnswer(t *testing.T, db *database, w sink.Writer, proxy *cut
 	}
 }
 
+// TestIdleConnectionsThatAreCut: a connection that the server has closed meanwhile is
+// replaced, also if it was used a moment ago, and nobody hears of it.
+func TestIdleConnectionsThatAreCut(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	w := open(t, db.config(), small)
+	const sessions = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ampipe%'"
+	for n := range block.Number(4) {
+		if _, err := w.Apply(t.Context(), []sink.Change{rows(n, n+1)}); err != nil {
+			t.Fatal(err)
+		}
+		db.run("SELECT pg_terminate_backend(pid) FROM (" + sessions + ") AS own")
+		eventually(t, db.Conn, "SELECT NOT EXISTS ("+sessions+")")
+	}
+	if _, err := w.State(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantLoaded(t, db, 4)
+}
+
 // TestConnectionsAreKeptWhenThereAreNoMore: a sink that gets no further connection does
 // not give up those that it has, for which others wait.
 func TestConnectionsAreKeptWhenThereAreNoMore(t *testing.T) {
