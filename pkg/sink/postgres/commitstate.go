@@ -158,7 +158,7 @@ func (l *commitState) queueChanges(b *pgx.Batch, id int32, before sink.LiveState
 }
 
 // errUnchecked is for a transaction that the server has not let commit.
-var errUnchecked = errors.New("the server has found something that has to be looked at before the commit")
+var errUnchecked = errors.New("the server has found something to look at before the commit")
 
 // queueCheck makes a batch fail with [errUnchecked] unless the state is stored, and nothing
 // is to be looked at that [tableSpec.queueGuard] asks.

@@ -90,16 +90,20 @@ func (s *sessions) transact(
 	ctx context.Context, conn *pgxpool.Conn, o pgx.TxOptions, patience time.Duration, w *waiting,
 	first func(*pgx.Batch), f func(*transaction) error,
 ) error {
-	t, err := s.begin(ctx, conn.Conn(), o, patience, w, first)
-	if err == nil {
-		err = fault.Catch(func() error { return f(t) }) // what panics is rolled back, too
-	}
+	var t *transaction
+	err := fault.Catch(func() (err error) { // what panics is rolled back, too
+		t, err = s.begin(ctx, conn.Conn(), o, patience, w, first)
+		if err != nil {
+			return err
+		}
+		return f(t)
+	})
 	switch {
 	case t == nil || (err == nil && t.committed):
 		return err
 	case err == nil:
 		return t.Commit(ctx)
-	case conn.Conn().PgConn().TxStatus() == idle: // the commit was refused
+	case conn.Conn().PgConn().TxStatus() == noTransaction: // the commit was refused
 		return err
 	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
@@ -108,8 +112,8 @@ func (s *sessions) transact(
 	return err
 }
 
-// idle is the status of a connection that has no transaction.
-const idle = 'I'
+// noTransaction is the status of a connection that has none.
+const noTransaction = 'I'
 
 // begin begins a transaction, with what first queues. After an error the transaction is
 // nil, or has to be rolled back.
