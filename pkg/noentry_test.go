@@ -69,6 +69,7 @@ var neverShown = map[string]string{
 	"what was staged has to be staged again":                                 signal,
 	"rows have to be deleted or kept, which takes the table alone":           signal,
 	"a trigger of the table may change rows that are copied into it":         signal,
+	"the server has found something to look at before the commit":            signal,
 	"another writer has changed the state meanwhile":                         signal,
 	"a key that is to be written is there":                                   signal,
 	"an earlier live entry has not been applied":                             signal,

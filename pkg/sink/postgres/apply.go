@@ -42,6 +42,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	}
 	s := w.borrow()
 	defer w.scratch.Put(s)
+	s.apart = false
 	mode := w.lockFor(changes)
 	renewed := false
 	for i := 1; ; i++ {
@@ -59,6 +60,9 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		}
 		classed := w.classed(ctx, "write rows", err)
 		switch {
+		case errors.Is(err, errUnchecked):
+			i-- // nothing was in its way
+			s.apart = true
 		case i < attempts && errors.Is(err, errNoPartition):
 			w.partitions.forget()
 		case i < attempts && isConflict(err):
@@ -97,6 +101,7 @@ type scratch struct {
 	buf    []byte
 	last   map[key]place // of upsert
 	strict bool          // an upsert is compared with what is stored
+	apart  bool          // the commit waits for the answers about what is written
 	trial  *trial        // nil: all rows are written
 }
 
@@ -127,11 +132,8 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	}
 	s.strict = w.altering.Load()
 	var applied sink.Applied
-	err := w.inWrite(ctx, mode, func(tx pgx.Tx) error {
-		l, p, alone, err := w.lockAndRead(ctx, tx, mode, window(changes))
-		if err != nil {
-			return err
-		}
+	err := w.inWrite(ctx, mode, window(changes), func(tx *transaction, found *written) (err error) {
+		l, p, alone := found.commitState, found.replaced, found.alone
 		live := l.Live
 		if slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live && live.Started && c.Epoch > live.Epoch }) {
 			// The first entry of an epoch may void more than its own blocks.
@@ -165,7 +167,12 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		}
 		var tell pgx.Batch
 		l.queueChanges(&tell, w.id, live)
+		told := tell.Len()
 		p.queueChanges(&tell, live, l.Live)
+		if !s.apart && !w.altering.Load() && tell.Len() == told {
+			l.queueCheck(&tell, w.id, w.spec)
+			return tx.commitWith(ctx, &tell)
+		}
 		altering := false
 		if applied.Rows > 0 {
 			w.spec.queueGuard(&tell, &altering)
@@ -183,19 +190,6 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		return sink.Applied{}, ofForeignKey(ctx, w.pool, explained(ctx, w.pool, err))
 	}
 	return applied, nil
-}
-
-// lockAndRead begins a transaction that writes: it takes the locks, and reads what is
-// committed of a window of blocks and what was replaced. It reports whether the transaction
-// has the table alone.
-func (w *Writer) lockAndRead(
-	ctx context.Context, tx pgx.Tx, mode lockMode, window block.Range,
-) (l *commitState, p *replacedRows, alone bool, err error) {
-	var ask pgx.Batch
-	w.queueLocks(&ask, mode, &alone)
-	l, p = queueCommitState(&ask, w.id, window), w.queueReplaced(&ask)
-	err = tx.SendBatch(ctx, &ask).Close()
-	return l, p, alone, err
 }
 
 // take asks the rules what the changes do.
@@ -330,35 +324,5 @@ func (w *Writer) writeRuns(ctx context.Context, tx pgx.Tx, s *scratch, p *replac
 	if len(portions) == 0 {
 		return 0, nil
 	}
-	return w.copy(ctx, tx, s, w.spec.quoted(), portions)
-}
-
-// copy sends rows to a table.
-func (w *Writer) copy(ctx context.Context, tx pgx.Tx, s *scratch, table string, portions []portion) (uint64, error) {
-	r := newReader(portions, s.buf)
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, w.spec.list()))
-	var failed error
-	s.buf, failed = r.Stop()
-	if failed != nil { // the driver's error only says that the COPY was broken off
-		return 0, failed
-	}
-	if sent := countRows(portions); err == nil && uint64(tag.RowsAffected()) != sent {
-		return 0, w.spec.discrepancy("COPY sent %d rows, and %d were stored", sent, tag.RowsAffected())
-	}
-	if err == nil {
-		return uint64(tag.RowsAffected()), nil
-	}
-	if misread(err) {
-		return 0, fault.Permanent(fmt.Errorf("table %s: a column is not of the type that it was when this sink was started; "+
-			"start it again: %w", w.spec, err))
-	}
-	if w.spec.perPartition > 0 && noPartition(err) {
-		return 0, errNoPartition
-	}
-	if pg, line, ok := refused(err); ok && !(w.spec.upsert() && pg.Code == uniqueViolation) {
-		if p, row, found := nth(portions, line); found {
-			return 0, w.spec.bad(p, row, w.spec.badRow(pg))
-		}
-	}
-	return 0, err
+	return w.copy(ctx, tx, s, "", w.spec.quoted(), portions)
 }

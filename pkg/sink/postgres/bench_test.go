@@ -101,6 +101,25 @@ func benchApply(b *testing.B, mode config.Mode) {
 	b.ReportMetric(blocks*perBlock*float64(len(raw))/sum(raw).Seconds(), "raw-rows/s")
 }
 
+// BenchmarkApplyLive applies one live block of 200 rows after the other.
+func BenchmarkApplyLive(b *testing.B) {
+	db := newDatabase(b)
+	cfg := db.config()
+	cfg.Types = logTypes
+	w := open(b, cfg, sinktest.LogTable)
+	n := block.Number(0)
+	for b.Loop() {
+		b.StopTimer()
+		change := live(sinktest.Logs(block.Closed(n, n), 200), uint64(n)+1, uint64(n))
+		change.Network, change.Hash, change.Complete = "n", block.Hash{byte(n)}, true
+		n++
+		b.StartTimer()
+		if _, err := w.Apply(b.Context(), []sink.Change{change}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func sum(all []time.Duration) (s time.Duration) {
 	for _, d := range all {
 		s += d

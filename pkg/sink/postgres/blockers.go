@@ -126,7 +126,7 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 	major, _, _ := strings.Cut(conn.Conn().PgConn().ParameterStatus("server_version"), ".")
 	version, err := strconv.Atoi(major)
 	progress := err == nil && version >= showsProgress
-	err = s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
+	err = s.transact(ctx, conn, pgx.TxOptions{}, lookTime, nil, nil, func(tx *transaction) error {
 		found, err = collect(ctx, tx, "read who holds the lock", func(b *blocker) []any {
 			return []any{
 				&b.pid, &b.application, &b.address, &b.does, &b.waits, &b.since,
@@ -142,7 +142,7 @@ func (s *sessions) lookFor(ctx context.Context, pid uint32) (found []blocker, er
 		if !s.blockers.frozen(b, progress, time.Now()) {
 			continue
 		}
-		err := s.transact(ctx, conn, pgx.TxOptions{}, lookTime, func(tx pgx.Tx) error {
+		err := s.transact(ctx, conn, pgx.TxOptions{}, lookTime, nil, nil, func(tx *transaction) error {
 			_, err := tx.Exec(ctx, ofBlockers("end-blocker", progress), b.pid, b.movement)
 			return err
 		})

@@ -33,7 +33,8 @@ func (c covered) whole() bool { return c.of == 0 }
 // commitState is what is committed of a window of blocks, and the rows that say so.
 type commitState struct {
 	sink.CommitState
-	stored []covered
+	stored    []covered
+	low, high int64 // the window: blocks from one on, up to another
 }
 
 // everything is a window on all blocks.
@@ -42,7 +43,7 @@ var everything = block.Range{Start: 0, End: block.Max + 1}
 // queueCommitState makes a batch read what is committed of the blocks of a window
 // and of those that touch it.
 func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
-	l := new(commitState)
+	l := &commitState{low: int64(window.Start) - 1, high: int64(min(window.End, block.Max)) + 1}
 	b.Queue(statement("read-live"), id).Query(func(rows pgx.Rows) error {
 		read, err := pgx.CollectExactlyOneRow(rows, scanLive)
 		l.Live, l.Pruned = read.Live, read.Pruned
@@ -51,8 +52,7 @@ func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
 		}
 		return err
 	})
-	low, high := int64(window.Start)-1, int64(min(window.End, block.Max))+1
-	b.Queue(statement("read-coverage"), id, low, high).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(statement("read-coverage"), id, l.low, l.high).Query(func(rows pgx.Rows) (err error) {
 		if l.stored, err = pgx.CollectRows(rows, scanCovered); err == nil {
 			l.fill()
 		}
@@ -101,6 +101,30 @@ func (l *commitState) rows() []covered {
 	return rows
 }
 
+// coverageColumns are rows of ampipe.coverage, column by column.
+type coverageColumns struct {
+	starts, ends []int64
+	from, to     []int32
+	batches      []*string
+	of           []*int32
+}
+
+func (n *coverageColumns) add(c covered) {
+	n.starts, n.ends = append(n.starts, int64(c.blocks.Start)), append(n.ends, int64(c.blocks.End))
+	n.from, n.to = append(n.from, c.from), append(n.to, c.to)
+	var batch *string
+	var of *int32
+	if !c.whole() {
+		batch, of = &c.batch, &c.of
+	}
+	n.batches, n.of = append(n.batches, batch), append(n.of, of)
+}
+
+// args returns the arguments of a statement: some, and the columns.
+func (n *coverageColumns) args(some ...any) []any {
+	return append(some, n.starts, n.ends, n.from, n.to, n.batches, n.of)
+}
+
 // queueChanges makes a batch store how the state differs from what it held
 // when it was read.
 func (l *commitState) queueChanges(b *pgx.Batch, id int32, before sink.LiveState) {
@@ -108,25 +132,12 @@ func (l *commitState) queueChanges(b *pgx.Batch, id int32, before sink.LiveState
 	for _, c := range l.stored {
 		had[c] = true
 	}
-	var n struct {
-		starts, ends []int64
-		from, to     []int32
-		batches      []*string
-		of           []*int32
-	}
+	var n coverageColumns
 	for _, c := range l.rows() {
 		has[c] = true
-		if had[c] {
-			continue
+		if !had[c] {
+			n.add(c)
 		}
-		n.starts, n.ends = append(n.starts, int64(c.blocks.Start)), append(n.ends, int64(c.blocks.End))
-		n.from, n.to = append(n.from, c.from), append(n.to, c.to)
-		var batch *string
-		var of *int32
-		if !c.whole() {
-			batch, of = &c.batch, &c.of
-		}
-		n.batches, n.of = append(n.batches, batch), append(n.of, of)
 	}
 	var gone []int64
 	var goneParts []int32
@@ -139,11 +150,32 @@ func (l *commitState) queueChanges(b *pgx.Batch, id int32, before sink.LiveState
 		b.Queue(statement("drop-coverage"), id, gone, goneParts).Exec(expect(len(gone), "DELETE", "coverage"))
 	}
 	if len(n.starts) > 0 {
-		b.Queue(statement("add-coverage"), id, n.starts, n.ends, n.from, n.to, n.batches, n.of).Exec(expect(len(n.starts), "INSERT", "coverage"))
+		b.Queue(statement("add-coverage"), n.args(id)...).Exec(expect(len(n.starts), "INSERT", "coverage"))
 	}
 	if l.Live != before {
-		queueLive(b, id, l.Live)
+		b.Queue(statement("write-live"), append([]any{id}, liveColumns(l.Live)...)...).Exec(expect(1, "UPDATE", "tables"))
 	}
+}
+
+// errUnchecked is for a transaction that the server has not let commit.
+var errUnchecked = errors.New("the server has found something to look at before the commit")
+
+// queueCheck makes a batch fail with [errUnchecked] unless the state is stored, and nothing
+// is to be looked at that [tableSpec.queueGuard] asks.
+func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
+	var n coverageColumns
+	for _, c := range l.rows() {
+		n.add(c)
+	}
+	args := append(n.args(g.quoted(), !g.upsert(), id, l.low, l.high), liveColumns(l.Live)...)
+	b.Queue(checkWritten, args...).QueryRow(func(row pgx.Row) error {
+		var one int
+		err := row.Scan(&one)
+		if sqlState(err) == divisionByZero {
+			return errUnchecked
+		}
+		return err
+	})
 }
 
 func scanCovered(row pgx.CollectableRow) (covered, error) {
@@ -186,12 +218,16 @@ func scanLive(row pgx.CollectableRow) (sink.State, error) {
 	return s, nil
 }
 
-func queueLive(b *pgx.Batch, id int32, s sink.LiveState) {
-	args := []any{id, int64(s.Epoch), int64(s.Seq), int64(s.Start), nil, nil, nil}
-	if s.Cursor != (block.Cursor{}) {
-		args = append(args[:4], s.Cursor.Network, int64(s.Cursor.Number), s.Cursor.Hash[:])
+// liveColumns returns the values of the columns of a live state.
+func liveColumns(s sink.LiveState) []any {
+	if !s.Started {
+		return make([]any, 6)
 	}
-	b.Queue(statement("write-live"), args...).Exec(expect(1, "UPDATE", "tables"))
+	all := []any{int64(s.Epoch), int64(s.Seq), int64(s.Start), nil, nil, nil}
+	if s.Cursor != (block.Cursor{}) {
+		all = append(all[:3], s.Cursor.Network, int64(s.Cursor.Number), s.Cursor.Hash[:])
+	}
+	return all
 }
 
 // checkSequence refuses what the table of live states cannot hold.

@@ -53,6 +53,10 @@ const (
 // what a session has to set for itself is found out when it connects.
 const connLifetime = 15 * time.Minute
 
+// longIdle is how long a connection may not have been used without being asked first whether
+// it lives, which takes a round trip: live blocks come more often. See [sessions.inTxOnce].
+const longIdle = 30 * time.Second
+
 // connect opens the pool of the connections to a table.
 func connect(ctx context.Context, cfg config.Postgres, g *tableSpec) (*sessions, error) {
 	pc, err := pgxpool.ParseConfig(string(cfg.DSN))
@@ -73,6 +77,7 @@ func connect(ctx context.Context, cfg config.Postgres, g *tableSpec) (*sessions,
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: 4}}
 	pc.ConnConfig.DialFunc = dialer.DialContext
 	pc.AfterConnect = learnSession
+	pc.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > longIdle }
 	pool, pooled, err := openPool(ctx, pc)
 	if err == nil && pooled && !strings.Contains(string(cfg.DSN), "default_query_exec_mode") {
 		// What one transaction prepares, the next may not find: it is in another process.

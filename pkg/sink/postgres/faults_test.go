@@ -132,8 +132,7 @@ func newCutter(t *testing.T, dsn string) *cutter {
 	t.Helper()
 	c := new(cutter)
 	c.url = relay(t, dsn, func(client, upstream net.Conn) (forth, back func()) {
-		committed := new(atomic.Bool)
-		return func() { c.pass(client, upstream, committed, true) }, func() { c.pass(upstream, client, committed, false) }
+		return func() { c.pass(client, upstream, true) }, func() { c.pass(upstream, client, false) }
 	})
 	return c
 }
@@ -176,10 +175,10 @@ func relay(t *testing.T, dsn string, through func(client, upstream net.Conn) (fo
 	return u.String()
 }
 
-func (c *cutter) pass(from, to net.Conn, committed *atomic.Bool, fromClient bool) {
+func (c *cutter) pass(from, to net.Conn, fromClient bool) {
 	defer from.Close()
 	defer to.Close()
-	buf := make([]byte, 64<<10)
+	buf, wrote := make([]byte, 64<<10), false
 	for {
 		n, err := from.Read(buf)
 		if err != nil {
@@ -189,12 +188,14 @@ func (c *cutter) pass(from, to net.Conn, committed *atomic.Bool, fromClient bool
 		if c.left.Add(-1) < 0 {
 			return
 		}
-		if fromClient && bytes.Contains(buf[:n], []byte("commit\x00")) && c.deafen.CompareAndSwap(true, false) {
-			committed.Store(true)
-		}
-		if !fromClient && committed.Load() {
-			c.deafened.Add(1)
-			return
+		// Also the driver's first look at a session ends with a commit, and writes nothing.
+		wrote = wrote || (!fromClient && bytes.Contains(buf[:n], []byte("INSERT 0 1\x00")))
+		if wrote && bytes.Contains(buf[:n], []byte("COMMIT\x00")) {
+			wrote = false
+			if c.deafen.CompareAndSwap(true, false) {
+				c.deafened.Add(1)
+				return
+			}
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
@@ -258,15 +259,26 @@ func wantLoaded(t *testing.T, db *database, end block.Number) {
 	}
 }
 
-// A commit whose answer is lost was a commit.
+// A commit whose answer is lost was a commit, whether it has a round trip of its own, as
+// where triggers have to be looked at, or not.
 func TestCommitWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
-	db := newDatabase(t)
-	proxy := newCutter(t, db.url)
-	proxy.left.Store(1 << 40)
-	cfg := db.config()
-	cfg.DSN = config.Secret(proxy.url)
-	w := open(t, cfg, small)
+	for _, trigger := range []bool{false, true} {
+		db := newDatabase(t)
+		proxy := newCutter(t, db.url)
+		proxy.left.Store(1 << 40)
+		cfg := db.config()
+		cfg.DSN = config.Secret(proxy.url)
+		w := open(t, cfg, small)
+		if trigger {
+			db.trigger("t", "AFTER INSERT ON %s FOR EACH STATEMENT", "RETURN NULL;")
+		}
+		commitWithoutAnAnswer(t, db, w, proxy)
+	}
+}
+
+func commitWithoutAnAnswer(t *testing.T, db *database, w sink.Writer, proxy *cutter) {
+	t.Helper()
 	for i := range block.Number(5) {
 		proxy.deafen.Store(true)
 		changes := []sink.Change{rows(10*i, 10*i+10)}
@@ -288,6 +300,26 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 		}
 		wantLoaded(t, db, 10*i+10)
 	}
+}
+
+// TestIdleConnectionsThatAreCut: a connection that the server has closed meanwhile is
+// replaced, also if it was used a moment ago, and nobody hears of it.
+func TestIdleConnectionsThatAreCut(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	w := open(t, db.config(), small)
+	const sessions = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ampipe%'"
+	for n := range block.Number(4) {
+		if _, err := w.Apply(t.Context(), []sink.Change{rows(n, n+1)}); err != nil {
+			t.Fatal(err)
+		}
+		db.run("SELECT pg_terminate_backend(pid) FROM (" + sessions + ") AS own")
+		eventually(t, db.Conn, "SELECT NOT EXISTS ("+sessions+")")
+	}
+	if _, err := w.State(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantLoaded(t, db, 4)
 }
 
 // TestConnectionsAreKeptWhenThereAreNoMore: a sink that gets no further connection does

@@ -31,8 +31,8 @@ func (g *tableSpec) queueGuard(b *pgx.Batch, altering *bool) {
 // other columns are theirs to change. An upsert is compared by [Writer.outcome], in
 // another attempt if it was not.
 func (w *Writer) compare(ctx context.Context, tx pgx.Tx, s *scratch, steps []sink.Step) error {
+	w.altering.Store(true)
 	if w.spec.upsert() {
-		w.altering.Store(true)
 		if !s.strict {
 			return errAltered
 		}

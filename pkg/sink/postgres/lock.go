@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/ampipe/ampipe/pkg/block"
 )
 
 // openLock serialises the migrations of the schema ampipe in a database, in all
@@ -64,15 +66,29 @@ const (
 	lockFree
 )
 
-// inWrite runs f in a transaction that writes to the table; see [sessions.inTx]. f
-// begins with [Writer.queueLocks].
-func (w *Writer) inWrite(ctx context.Context, mode lockMode, f func(pgx.Tx) error) error {
-	o := pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
-	if mode != lockAlone {
-		return w.pool.inTx(ctx, o, lockPatience, f)
+// written is what a transaction that writes to the table begins with.
+type written struct {
+	*commitState               // of a window of blocks
+	replaced     *replacedRows // what was replaced
+	alone        bool          // it has the table alone
+}
+
+// inWrite runs f in a transaction that writes to the table; see [sessions.inTx]. It begins
+// with taking the locks, and with reading what is committed of a window of blocks and what
+// was replaced.
+func (w *Writer) inWrite(ctx context.Context, mode lockMode, window block.Range, f func(*transaction, *written) error) error {
+	o, patience := pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, lockPatience
+	if mode == lockAlone {
+		patience = w.patience.now()
 	}
-	err := w.pool.inTx(ctx, o, w.patience.now(), f)
-	w.patience.note(err)
+	var found written
+	err := w.pool.inTxAfter(ctx, o, patience, func(b *pgx.Batch) {
+		w.queueLocks(b, mode, &found.alone)
+		found.commitState, found.replaced = queueCommitState(b, w.id, window), w.queueReplaced(b)
+	}, func(t *transaction) error { return f(t, &found) })
+	if mode == lockAlone {
+		w.patience.note(err)
+	}
 	return err
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -123,17 +122,13 @@ func (t *trial) whole() bool { return t.first >= int(countRows(t.rows)) }
 func (w *Writer) try(ctx context.Context, s *scratch, changes []sink.Change, t *trial) error {
 	s.trial = t
 	defer func() { s.trial = nil }()
-	err := w.inWrite(ctx, lockAlone, func(tx pgx.Tx) error {
-		l, p, _, err := w.lockAndRead(ctx, tx, lockAlone, everything)
+	err := w.inWrite(ctx, lockAlone, everything, func(tx *transaction, found *written) error {
+		steps, err := w.take(found.commitState, changes)
 		if err != nil {
 			return err
 		}
-		steps, err := w.take(l, changes)
-		if err != nil {
-			return err
-		}
-		p.at(l.Live)
-		if _, err := w.write(ctx, tx, s, p, steps); err != nil {
+		found.replaced.at(found.Live)
+		if _, err := w.write(ctx, tx, s, found.replaced, steps); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {

@@ -93,11 +93,7 @@ func (w *Writer) prunable(ctx context.Context) error {
 // an earlier call may be higher.
 func (w *Writer) recordPruned(ctx context.Context, o sink.PruneOptions) (before block.Number, err error) {
 	var all pgx.Batch
-	record := func(tx pgx.Tx) error {
-		l, _, _, err := w.lockAndRead(ctx, tx, lockAlone, everything)
-		if err != nil {
-			return err
-		}
+	record := func(tx *transaction, l *written) error {
 		before = max(o.Before, l.Pruned)
 		if before == l.Pruned {
 			return nil
@@ -113,7 +109,7 @@ func (w *Writer) recordPruned(ctx context.Context, o sink.PruneOptions) (before 
 		err = w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &all).Close() })
 		return max(o.Before, l.Pruned), err
 	}
-	return before, w.patiently(ctx, func() error { return w.inWrite(ctx, lockAlone, record) })
+	return before, w.patiently(ctx, func() error { return w.inWrite(ctx, lockAlone, everything, record) })
 }
 
 // patiently repeats what has waited for a lock in vain.

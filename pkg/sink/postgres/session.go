@@ -15,10 +15,6 @@ import (
 	"github.com/ampipe/ampipe/pkg/fault"
 )
 
-// rollbackTime bounds how long a rollback waits for a server that does not
-// answer; after it the connection is dropped, which has the same effect.
-const rollbackTime = 5 * time.Second
-
 // How long the server lets a transaction stand still. The client's part of a
 // transaction is encoding rows, which takes milliseconds; one that is silent for
 // longer is frozen or gone.
@@ -111,7 +107,10 @@ type session struct {
 	pid      uint32 // of the server's process
 	pooled   bool   // behind a pooler, so that the next transaction may be in another process
 	writable bool   // transactions have to ask for the right to write
-	sets     string // the statement that sets what has to be set, and a semicolon
+	sets     string // what sets what has to be set: expressions, each with a comma
+	mode     pgx.QueryExecMode
+	used     bool            // it has begun a transaction
+	prepared map[string]bool // statements that stay prepared for as long as it lives
 }
 
 // ownSession is the key of a connection's session.
@@ -128,33 +127,30 @@ func learnSession(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("learn about the session: %w", err)
 	}
-	own := session{pid: uint32(pid), pooled: uint32(pid) != conn.PgConn().PID()}
-	var sets []string
+	own := &session{
+		pid: uint32(pid), pooled: uint32(pid) != conn.PgConn().PID(),
+		mode: conn.Config().DefaultQueryExecMode, prepared: make(map[string]bool),
+	}
 	for _, row := range answer[1:] {
 		if string(row[0]) == readOnlyDefault {
 			own.writable = true
 			continue
 		}
 		at := slices.IndexFunc(settings, func(s [2]string) bool { return s[0] == string(row[0]) })
-		sets = append(sets, set(settings[at][0], settings[at][1]))
-	}
-	if len(sets) > 0 {
-		own.sets = "SELECT " + strings.Join(sets, ", ") + "; "
+		own.sets += set(settings[at][0], settings[at][1]) + ", "
 	}
 	conn.PgConn().CustomData()[ownSession] = own
 	return nil
 }
 
 // sessionOf returns what [learnSession] has learnt.
-func sessionOf(conn *pgx.Conn) session {
-	own, _ := conn.PgConn().CustomData()[ownSession].(session)
+func sessionOf(conn *pgx.Conn) *session {
+	own, _ := conn.PgConn().CustomData()[ownSession].(*session)
 	return own
 }
 
-// beginning returns the statements, for one round trip, that begin a transaction.
-// What they set ends with it, so that nothing is left in a session that a pooler
-// hands to others.
-func (s *sessions) beginning(own session, o pgx.TxOptions, patience time.Duration) string {
+// begin returns the statement that begins a transaction.
+func (own *session) begin(o pgx.TxOptions) string {
 	begin := "BEGIN"
 	if o.IsoLevel != "" {
 		begin += " ISOLATION LEVEL " + string(o.IsoLevel)
@@ -165,9 +161,47 @@ func (s *sessions) beginning(own session, o pgx.TxOptions, patience time.Duratio
 	case own.writable:
 		begin += " " + string(pgx.ReadWrite)
 	}
-	return fmt.Sprintf("%s; "+unhurried+"; %sSET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = %s; "+
-		"SET LOCAL application_name = %s",
-		begin, own.sets, milliseconds(patience), milliseconds(idleLimit), s.name)
+	return begin
+}
+
+// refused returns why a transaction could not be begun.
+func (own *session) refused(err error) error {
+	if own.writable && sqlState(err) == featureNotSupported {
+		return fault.Later(fmt.Errorf("%w: %w", errStandby, err), 0)
+	}
+	return err
+}
+
+// settle returns the statement, for the beginning of a transaction, that sets what has to
+// be set. It ends with the transaction, so that nothing is left in a session that a pooler
+// hands to others.
+func (s *sessions) settle(own *session, patience string) string {
+	return "SELECT " + set("statement_timeout", "'0'") + ", " + own.sets + set("lock_timeout", patience) + ", " +
+		set("idle_in_transaction_session_timeout", "'"+milliseconds(idleLimit)+"'") + ", " + set("application_name", s.name)
+}
+
+// joins reports whether a batch may begin a transaction and use it. The driver would
+// prepare statements before the transaction, without its settings. Behind a pooler it has to
+// be known first which process of the server it is in.
+func (own *session) joins(b *pgx.Batch) bool {
+	return !own.pooled && (own.mode == pgx.QueryExecModeExec ||
+		!slices.ContainsFunc(b.QueuedQueries, func(q *pgx.QueuedQuery) bool { return !own.prepared[q.SQL] }))
+}
+
+// prepare prepares the statements of a batch for as long as the session lives, so that the
+// next one like it joins; the driver forgets those that it prepares itself. Nothing may be
+// prepared where a pooler may be that is not seen.
+func (own *session) prepare(ctx context.Context, conn *pgx.Conn, b *pgx.Batch) error {
+	if own.pooled || own.mode != pgx.QueryExecModeCacheStatement {
+		return nil
+	}
+	for _, q := range b.QueuedQueries {
+		if _, err := conn.Prepare(ctx, q.SQL, q.SQL); err != nil {
+			return err
+		}
+		own.prepared[q.SQL] = true
+	}
+	return nil
 }
 
 // milliseconds writes a time as PostgreSQL reads it.
@@ -190,52 +224,4 @@ type sessions struct {
 	name     string // while it has one, as a literal
 	needs    int64  // connections of all sinks that use this server
 	blockers blockers
-}
-
-// inTx runs f in a transaction and commits it unless f fails. A statement that has
-// waited for a lock for as long as patience ends the transaction; the error is
-// [fault.Later] then and says who holds the lock.
-func (s *sessions) inTx(ctx context.Context, o pgx.TxOptions, patience time.Duration, f func(pgx.Tx) error) error {
-	conn, err := s.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	own := sessionOf(conn.Conn())
-	w := s.watch(ctx, own.pid, min(patience/3, time.Second))
-	defer w.stop()
-	err = w.explain(s.transact(ctx, conn, o, patience, func(tx pgx.Tx) error {
-		if own.pooled { // by now it is known in which process this is
-			if err := tx.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&own.pid); err != nil {
-				return err
-			}
-			w.pid.Store(own.pid)
-		}
-		return f(tx)
-	}))
-	if ctx.Err() == nil && refusedBySession(err) {
-		s.Reset()
-	}
-	return err
-}
-
-// transact runs f in a transaction of a connection and commits it unless f fails.
-func (s *sessions) transact(ctx context.Context, conn *pgxpool.Conn, o pgx.TxOptions, patience time.Duration, f func(pgx.Tx) error) error {
-	own := sessionOf(conn.Conn())
-	o.BeginQuery = s.beginning(own, o, patience)
-	tx, err := conn.BeginTx(ctx, o)
-	if own.writable && sqlState(err) == featureNotSupported {
-		return fault.Later(fmt.Errorf("%w: %w", errStandby, err), 0)
-	}
-	if err != nil {
-		return err
-	}
-	err = fault.Catch(func() error { return f(tx) }) // what panics is rolled back, too
-	if err == nil {
-		return tx.Commit(ctx)
-	}
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
-	defer cancel()
-	_ = tx.Rollback(after) // the error that matters is f's
-	return err
 }

@@ -15,6 +15,8 @@ var (
 	statements = sections(statementsFile)
 	// migrations make the schema ampipe: 1 is the first.
 	migrations = sections(schemaFile)
+	// checkWritten is used by every transaction that writes.
+	checkWritten = statement("check-written", "{guard}", statement("ask-guard"))
 )
 
 // sections returns what a file has of each name, without comments.

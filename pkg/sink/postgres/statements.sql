@@ -273,6 +273,21 @@ WITH RECURSIVE member AS (
         EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
             AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))
 
+-- name: check-written
+-- Fails, as a division by zero, unless what ask-guard ({guard}) asks is answered with no, and
+-- the state of the table ($3) is what it is to be: the rows about the blocks of a window ($4,
+-- $5), and the live state. It stands before a COMMIT whose answer comes with its own.
+WITH guard (unlogged, altering) AS ({guard}),
+    have AS (SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
+        WHERE int4range(table_id, table_id, '[]') && int4range($3, $3, '[]') AND blocks && int8range($4, $5)),
+    wanted AS (SELECT * FROM unnest($6::bigint[], $7::bigint[], $8::integer[], $9::integer[], $10::text[], $11::integer[]))
+    SELECT 1 / (unlogged IS NULL AND NOT altering
+        AND NOT EXISTS (TABLE have EXCEPT TABLE wanted) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
+        AND EXISTS (SELECT FROM ampipe.tables WHERE id = $3
+            AND (live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash)
+                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)))::integer
+    FROM guard
+
 -- name: ask-columns
 -- Reads the columns of a table. What a domain is made of is looked up as
 -- PostgreSQL does it: down to the type that is no domain, with the last modifier.

@@ -118,10 +118,7 @@ func (w *Writer) upsertUnique(ctx context.Context, tx pgx.Tx, s *scratch, p *rep
 	if s.strict || w.stagingBackoff.take() {
 		return w.merge(ctx, tx, s, p, portions)
 	}
-	if _, err := tx.Exec(ctx, "SAVEPOINT optimistic"); err != nil {
-		return 0, err
-	}
-	n, err := w.copy(ctx, tx, s, w.spec.quoted(), portions)
+	n, err := w.copy(ctx, tx, s, "SAVEPOINT optimistic; ", w.spec.quoted(), portions)
 	if err == nil {
 		w.stagingBackoff.clear()
 	}
@@ -277,7 +274,7 @@ func (w *Writer) stage(ctx context.Context, tx pgx.Tx, s *scratch, portions []po
 	if err != nil {
 		return "", 0, fmt.Errorf("make the staging table: %w", err)
 	}
-	n, err := w.copy(ctx, tx, s, staging, portions)
+	n, err := w.copy(ctx, tx, s, "", staging, portions)
 	return staging, n, err
 }
 

@@ -29,7 +29,7 @@ type Writer struct {
 	sameBackoff    callBackoff // of looking whether all rows are there
 	partitions     partitions
 	patience       patience
-	altering       atomic.Bool // the table has triggers that may change rows of an upsert
+	altering       atomic.Bool // the table has triggers that may change rows
 	warnings       []string
 	checked        *tableSpec    // by Check
 	search         time.Duration // how long a row that the server refuses is looked for

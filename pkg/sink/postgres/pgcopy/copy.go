@@ -88,6 +88,16 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Whole returns all of the COPY if it is one chunk. Otherwise it has to be read.
+func (r *Reader) Whole() (all []byte, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.begun {
+		_ = r.fill()
+	}
+	return r.buf, r.ended && r.sent == 0
+}
+
 // fill encodes the next chunk. It returns nil.
 func (r *Reader) fill() error {
 	r.buf, r.sent = r.buf[:0], 0
