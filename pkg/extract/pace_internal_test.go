@@ -18,9 +18,9 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 		want  time.Duration
 	}
 	for name, c := range map[string]struct {
-		mean  time.Duration // of the first rows of others
-		end   block.Number
-		looks []look
+		longest time.Duration // of the first rows of others
+		end     block.Number
+		looks   []look
 	}{
 		"no rows of any partition yet":           {0, 100, []look{{time.Second, 0, unknown}}},
 		"rows are due":                           {time.Second, 100, []look{{1900 * time.Millisecond, 0, 0}}},
@@ -33,7 +33,7 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &partitionTask{publisher: publisher{x: &Extractor{first: &firstRows{mean: c.mean}}}, part: state.Partition{End: c.end}}
+			h := &partitionTask{publisher: publisher{x: &Extractor{first: &firstRows{longest: c.longest}}}, part: state.Partition{End: c.end}}
 			began := time.Now()
 			p := h.newPace(began)
 			for _, l := range c.looks {

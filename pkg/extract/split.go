@@ -37,6 +37,7 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer h.x.turns.forget(h)
 		tick := time.NewTicker(splitEvery)
 		defer tick.Stop()
 		pace := h.newPace(time.Now())
@@ -75,16 +76,17 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 
 // balance returns what to do, or nil, when so much is left and a message takes so long.
 func (h *partitionTask) balance(ctx context.Context, left, each time.Duration) func(context.Context) error {
+	h.x.turns.note(h, left)
 	load, err := h.x.Tasks.Load(ctx, queue.PartitionTask)
 	if err != nil {
 		return nil
 	}
-	switch balanced(load, h.worker.next.reserved(), left, each) {
-	case reserves:
+	switch does := balanced(load, h.worker.next.reserved(), left, each); {
+	case does == reserves:
 		return h.worker.next.reserve
-	case givesBack:
+	case does == givesBack:
 		return h.worker.next.giveBack
-	case splits:
+	case does == splits && h.x.turns.has(h, load):
 		return h.split
 	}
 	return nil
@@ -256,22 +258,59 @@ func (p *pace) remains(h *partitionTask, now time.Time) (left, each time.Duratio
 // firstRows is how long the first rows of partitions have been in coming. It is safe for
 // concurrent use.
 type firstRows struct {
-	mu   sync.Mutex
-	mean time.Duration // later ones count more; 0: none have come
+	mu      sync.Mutex
+	longest time.Duration // of the last ones; 0: none have come
 }
 
 func (f *firstRows) note(took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mean == 0 {
-		f.mean = took
-	}
-	f.mean += (took - f.mean) / 4
+	f.longest = max(took, f.longest-(f.longest-took)/8)
 }
 
-// soon reports whether rows that have been awaited for so long are not late.
+// soon reports whether rows that have been awaited for so long are not late. Blocks are not
+// alike: the mean of the others says less than the longest.
 func (f *firstRows) soon(awaited time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return awaited < 2*f.mean
+	return awaited < 2*f.longest
+}
+
+// turns decides which workers of a process split when somebody is idle: those that have the
+// most left. If all did at once, most would break off an answer for nobody. It is safe for
+// concurrent use.
+type turns struct {
+	mu   sync.Mutex
+	left map[*partitionTask]time.Duration
+}
+
+func newTurns() *turns { return &turns{left: map[*partitionTask]time.Duration{}} }
+
+// note remembers how much a worker has left.
+func (t *turns) note(h *partitionTask, left time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left[h] = left
+}
+
+// forget removes a worker that has ended.
+func (t *turns) forget(h *partitionTask) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.left, h)
+}
+
+// has reports whether it is this worker's turn: one for each that waits, and of several
+// processes each has its part of them, but one at least.
+func (t *turns) has(h *partitionTask, load queue.Load) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := len(t.left)
+	turns, before := max(1, load.Waiting*own/max(load.Held, own, 1)), 0
+	for other, left := range t.left {
+		if left > t.left[h] || left == t.left[h] && other.id < h.id {
+			before++
+		}
+	}
+	return before < turns
 }
