@@ -22,7 +22,7 @@ const (
 	partitionsPerWorker = 2
 
 	// lastHalvings is how often the last partitions are halved.
-	lastHalvings = 3
+	lastHalvings = 2
 )
 
 // Size chooses the number of blocks of a partition for a history of that many
@@ -54,8 +54,8 @@ func CutEach(r block.Range, size uint64) iter.Seq[block.Range] {
 
 // CutEvenly divides r for so many workers into equal ranges of at most size blocks. If there
 // are more of them than workers, each worker gets as many: a few that are left over would be
-// read by a few workers while the others wait. The last that it gets is divided into a half,
-// a quarter and two eighths, since blocks are not alike, and workers should end together.
+// read by a few workers while the others wait. The last that it gets is divided into a half
+// and two quarters, since blocks are not alike, and workers should end together.
 func CutEvenly(r block.Range, size uint64, workers int) iter.Seq[block.Range] {
 	return func(yield func(block.Range) bool) {
 		each := uint64(max(workers, 1))

@@ -51,13 +51,13 @@ func TestCutEvenly(t *testing.T) {
 		workers      int
 		want         [][2]uint64 // how many partitions of how many blocks follow
 	}{
-		{"the last is halved", 1600, 200, 4, [][2]uint64{{4, 200}, {4, 100}, {4, 50}, {8, 25}}},
-		{"more of one size", 1600, 100, 4, [][2]uint64{{12, 100}, {4, 50}, {4, 25}, {4, 13}, {4, 12}}},
-		{"not a multiple of the workers", 1000, 32, 16, [][2]uint64{{8, 32}, {8, 31}, {16, 16}, {16, 8}, {16, 4}, {16, 3}}},
+		{"the last is halved", 1600, 200, 4, [][2]uint64{{4, 200}, {4, 100}, {8, 50}}},
+		{"more of one size", 1600, 100, 4, [][2]uint64{{12, 100}, {4, 50}, {8, 25}}},
+		{"not a multiple of the workers", 1000, 32, 16, [][2]uint64{{8, 32}, {8, 31}, {16, 16}, {16, 8}, {16, 7}}},
 		{"fewer than workers", 100, 30, 16, [][2]uint64{{4, 25}}},
 		{"one block each", 20, 1, 16, [][2]uint64{{20, 1}}},
 		{"one more", 21, 2, 4, [][2]uint64{{8, 2}, {5, 1}}},
-		{"one worker", 1001, 501, 1, [][2]uint64{{1, 501}, {1, 250}, {1, 125}, {1, 63}, {1, 62}}},
+		{"one worker", 1001, 501, 1, [][2]uint64{{1, 501}, {1, 250}, {2, 125}}},
 		{"nothing", 0, 10, 4, nil},
 	} {
 		at := block.Number(7)
