@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -71,6 +72,63 @@ func TestWhatABusyWorkerDoesForOthers(t *testing.T) {
 	} {
 		if got := balanced(c.load, c.reserved, c.left, c.each); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestRowsAreLateByTheLongest of the first rows of others, of which later ones count more.
+func TestRowsAreLateByTheLongest(t *testing.T) {
+	t.Parallel()
+	var f firstRows
+	for _, took := range []time.Duration{100, 1000, 100, 100} {
+		f.note(took * time.Millisecond)
+	}
+	if !f.soon(1500*time.Millisecond) || f.soon(2*time.Second) {
+		t.Errorf("the longest is %v", f.longest)
+	}
+	for range 100 {
+		f.note(100 * time.Millisecond)
+	}
+	if f.soon(250 * time.Millisecond) {
+		t.Errorf("the longest is %v after many that were short", f.longest)
+	}
+}
+
+// TestWhoSplits: as many workers as wait, those that have the most left, and of several
+// processes each has its part of them.
+func TestWhoSplits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		left []time.Duration // of the workers of this process
+		load queue.Load
+		want []int // whose turn it is
+	}{
+		"one waits":                    {[]time.Duration{3, 9, 5}, queue.Load{Waiting: 1, Held: 3}, []int{1}},
+		"two wait":                     {[]time.Duration{3, 9, 5}, queue.Load{Waiting: 2, Held: 3}, []int{1, 2}},
+		"more wait than work":          {[]time.Duration{3, 9, 5}, queue.Load{Waiting: 8, Held: 3}, []int{0, 1, 2}},
+		"as much is left":              {[]time.Duration{5, 5, 5}, queue.Load{Waiting: 1, Held: 3}, []int{0}},
+		"nobody waits yet":             {[]time.Duration{3, 9, 5}, queue.Load{Held: 3}, []int{1}},
+		"others work, too":             {[]time.Duration{3, 9, 5}, queue.Load{Waiting: 4, Held: 12}, []int{1}},
+		"others work, and many wait":   {[]time.Duration{3, 9, 5}, queue.Load{Waiting: 8, Held: 12}, []int{1, 2}},
+		"the load was read before one": {[]time.Duration{3, 9, 5}, queue.Load{Waiting: 1}, []int{1}},
+	} {
+		turns := newTurns()
+		workers := make([]*partitionTask, len(c.left))
+		for i, left := range c.left {
+			workers[i] = &partitionTask{id: string(rune('a' + i))}
+			turns.note(workers[i], left)
+		}
+		gone := &partitionTask{id: "gone"}
+		turns.note(gone, unknown)
+		turns.forget(gone)
+		var got []int
+		for i, h := range workers {
+			if turns.has(h, c.load) {
+				got = append(got, i)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v split, want %v", name, got, c.want)
 		}
 	}
 }
