@@ -79,6 +79,26 @@ func TestCutEvenly(t *testing.T) {
 	}
 }
 
+// TestWorkersEndTogether: each takes the next partition when it has read one. Nobody is idle
+// while another reads more than two blocks.
+func TestWorkersEndTogether(t *testing.T) {
+	t.Parallel()
+	for _, blocks := range []uint64{640, 997, 1000, 100_003} {
+		for _, workers := range []int{1, 2, 3, 4, 8, 16, 64} {
+			read, partitions := make([]uint64, workers), 0
+			r := block.Range{End: block.Number(blocks)}
+			for part := range plan.CutEvenly(r, plan.Size(blocks, workers, 0), workers) {
+				first := slices.Index(read, slices.Min(read))
+				read[first] += part.Len()
+				partitions++
+			}
+			if idle := slices.Max(read) - slices.Min(read); idle > 2 || partitions > 5*workers {
+				t.Errorf("%d blocks, %d workers: %d partitions, and the first to end waits for %d blocks", blocks, workers, partitions, idle)
+			}
+		}
+	}
+}
+
 func part(start, end block.Number, generation int, as state.PartitionState) state.Partition {
 	return state.Partition{Start: start, End: end, Generation: generation, State: as}
 }
