@@ -18,9 +18,9 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 		want  time.Duration
 	}
 	for name, c := range map[string]struct {
-		mean  time.Duration // of the first rows of others
-		end   block.Number
-		looks []look
+		longest time.Duration // of the first rows of others
+		end     block.Number
+		looks   []look
 	}{
 		"no rows of any partition yet":           {0, 100, []look{{time.Second, 0, unknown}}},
 		"rows are due":                           {time.Second, 100, []look{{1900 * time.Millisecond, 0, 0}}},
@@ -33,7 +33,7 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &partitionTask{publisher: publisher{x: &Extractor{first: &firstRows{mean: c.mean}}}, part: state.Partition{End: c.end}}
+			h := &partitionTask{publisher: publisher{x: &Extractor{first: &firstRows{longest: c.longest}}}, part: state.Partition{End: c.end}}
 			began := time.Now()
 			p := h.newPace(began)
 			for _, l := range c.looks {
@@ -72,5 +72,23 @@ func TestWhatABusyWorkerDoesForOthers(t *testing.T) {
 		if got := balanced(c.load, c.reserved, c.left, c.each); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// TestRowsAreLateByTheLongest of the first rows of others, of which later ones count more.
+func TestRowsAreLateByTheLongest(t *testing.T) {
+	t.Parallel()
+	var f firstRows
+	for _, took := range []time.Duration{100, 1000, 100, 100} {
+		f.note(took * time.Millisecond)
+	}
+	if !f.soon(1500*time.Millisecond) || f.soon(2*time.Second) {
+		t.Errorf("the longest is %v", f.longest)
+	}
+	for range 100 {
+		f.note(100 * time.Millisecond)
+	}
+	if f.soon(250 * time.Millisecond) {
+		t.Errorf("the longest is %v after many that were short", f.longest)
 	}
 }

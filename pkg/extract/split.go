@@ -3,7 +3,6 @@ package extract
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -37,6 +36,7 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer h.x.turns.forget(h)
 		tick := time.NewTicker(splitEvery)
 		defer tick.Stop()
 		pace := h.newPace(time.Now())
@@ -75,16 +75,17 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 
 // balance returns what to do, or nil, when so much is left and a message takes so long.
 func (h *partitionTask) balance(ctx context.Context, left, each time.Duration) func(context.Context) error {
+	h.x.turns.note(h, left)
 	load, err := h.x.Tasks.Load(ctx, queue.PartitionTask)
 	if err != nil {
 		return nil
 	}
-	switch balanced(load, h.worker.next.reserved(), left, each) {
-	case reserves:
+	switch does := balanced(load, h.worker.next.reserved(), left, each); {
+	case does == reserves:
 		return h.worker.next.reserve
-	case givesBack:
+	case does == givesBack:
 		return h.worker.next.giveBack
-	case splits:
+	case does == splits && h.x.turns.has(h, load):
 		return h.split
 	}
 	return nil
@@ -197,81 +198,4 @@ func (h *partitionTask) giveAwayLocked(ctx context.Context, from block.Number) e
 	}
 	h.x.Logger.Debug().Str("partition", h.id).Stringer("tail", tail.Range()).Msg("tail given away")
 	return nil
-}
-
-// pace estimates how long a partition still takes, from what has arrived of it.
-type pace struct {
-	from     block.Number // where it began
-	began    time.Time
-	at       block.Number // up to which rows have arrived
-	arrived  time.Time    // when they were seen
-	messages int          // that brought them, or more that were seen at once
-}
-
-func (h *partitionTask) newPace(now time.Time) pace {
-	at := h.position()
-	return pace{from: at, began: now, at: at, arrived: now}
-}
-
-// unknown is the time that a partition takes of which it is not known: it may be long.
-const unknown = time.Hour
-
-// remains returns how much is left, and how long a message takes. Nothing is left if another
-// worker would bring nothing earlier: one block is read by one worker, and what the server
-// sends at this moment comes to this one in any case.
-func (p *pace) remains(h *partitionTask, now time.Time) (left, each time.Duration) {
-	h.mu.Lock()
-	at, end := h.next, h.part.End
-	if h.cutter != nil {
-		at = max(at, h.cutter.Last())
-	}
-	h.mu.Unlock()
-	if at > p.at {
-		p.at, p.arrived = at, now
-		p.messages++
-		if p.messages == 1 {
-			h.x.first.note(now.Sub(p.began))
-		}
-	}
-	since := now.Sub(p.arrived)
-	switch {
-	case end <= at+1:
-		return 0, 0
-	case p.messages == 0 && h.x.first.soon(since):
-		return 0, 0
-	case p.messages == 0:
-		return unknown, 0
-	}
-	took, gained, blocks := p.arrived.Sub(p.began), p.at-p.from, end-at
-	each = took / time.Duration(p.messages)
-	switch {
-	case since > 2*each: // it has become slower
-		return unknown, each
-	case blocks <= gained/block.Number(p.messages):
-		return 0, each
-	}
-	return max(0, time.Duration(float64(took)*float64(blocks)/float64(gained))-since), each
-}
-
-// firstRows is how long the first rows of partitions have been in coming. It is safe for
-// concurrent use.
-type firstRows struct {
-	mu   sync.Mutex
-	mean time.Duration // later ones count more; 0: none have come
-}
-
-func (f *firstRows) note(took time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.mean == 0 {
-		f.mean = took
-	}
-	f.mean += (took - f.mean) / 4
-}
-
-// soon reports whether rows that have been awaited for so long are not late.
-func (f *firstRows) soon(awaited time.Duration) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return awaited < 2*f.mean
 }

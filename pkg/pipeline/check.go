@@ -215,7 +215,7 @@ func preview(ctx context.Context, out io.Writer, p *config.Pipeline, source *amp
 	if err != nil {
 		return err
 	}
-	parts := slices.Collect(partitions(p, history, history.Len(), sample.RowsPerBlock()))
+	parts := slices.Collect(partitions(p, history, history.Len(), sample.RowsPerBlock(), 0))
 	size := counted(uint64(1), "block")
 	if n := len(parts); n > 0 {
 		size = counted(parts[0].Len(), "block") // one of the largest

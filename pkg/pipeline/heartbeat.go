@@ -103,6 +103,9 @@ func (h *heartbeat) now() state.Process {
 	s := h.meter.Snapshot()
 	p.Read = state.Rate{Rows: s.Rows, PerSec: s.RowsPerSec}
 	p.Left = s.Left.Round(time.Second).Seconds()
+	if h.runs(stageExtractor) {
+		p.Workers = h.settings.workers.N()
+	}
 	p.Reading = largest(h.meter.BeingRead().Ranges(), shownReading)
 	for _, sink := range s.Sinks {
 		if !h.runs(stageSink(sink.Name)) {

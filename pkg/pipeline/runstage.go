@@ -161,17 +161,7 @@ func runStage(
 		}
 		defer page.stop()
 	}
-	var conn *natsConn
-	var s *stages
-	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
-		if conn, err = connectNATS(ctx, p.NATS, role, o.Logger); err != nil {
-			return err
-		}
-		if s, err = newStages(ctx, conn, p, meter, o); err != nil {
-			return errors.Join(err, conn.Close())
-		}
-		return nil
-	})
+	conn, s, err := openStage(ctx, p, role, meter, o)
 	if err != nil {
 		return err
 	}
@@ -185,6 +175,41 @@ func runStage(
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// openStage connects to NATS and opens what the planner makes there. It waits for both, and
+// for the latter on one connection.
+func openStage(
+	ctx context.Context, p *config.Pipeline, role string, meter *progress.Meter, o Options,
+) (conn *natsConn, s *stages, err error) {
+	began := time.Now()
+	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
+		if conn == nil {
+			if conn, err = connectNATS(ctx, p.NATS, role, o.Logger); err != nil {
+				return err
+			}
+		}
+		s, err = newStages(ctx, conn, p, meter, o)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, queue.ErrNoStream):
+			return fault.Later(err, lookAgain(time.Since(began)))
+		}
+		err = errors.Join(err, conn.Close())
+		conn = nil
+		return err
+	})
+	if err != nil && conn != nil {
+		err = errors.Join(err, conn.Close())
+	}
+	return conn, s, err
+}
+
+// lookAgain returns the pause before a stage looks again for what the planner makes, after it
+// has waited for so long: a planner that was started with it has soon made it.
+func lookAgain(waited time.Duration) time.Duration {
+	return min(max(waited/4, 20*time.Millisecond), 5*time.Second)
 }
 
 const notPlanned = "the planner has not planned yet"

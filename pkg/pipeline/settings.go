@@ -24,6 +24,7 @@ type settings struct {
 	taken        *config.Pipeline // that was read last
 	blocks       uint64           // of the history, once it is planned
 	rowsPerBlock float64
+	readers      int // workers of all extractors that were there when it was planned
 }
 
 func newSettings(p *config.Pipeline) *settings {
@@ -35,10 +36,10 @@ func newSettings(p *config.Pipeline) *settings {
 }
 
 // planned notes what the size of partitions is chosen by.
-func (s *settings) planned(blocks uint64, rowsPerBlock float64) {
+func (s *settings) planned(blocks uint64, rowsPerBlock float64, readers int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.blocks, s.rowsPerBlock = blocks, rowsPerBlock
+	s.blocks, s.rowsPerBlock, s.readers = blocks, rowsPerBlock, readers
 }
 
 // partitionSize returns how many blocks a partition has that is planned now.
@@ -48,22 +49,24 @@ func (s *settings) partitionSize() uint64 {
 	if size := s.taken.Range.PartitionSize; size > 0 {
 		return size
 	}
-	return plan.Size(s.blocks, s.taken.Extract.Workers, s.rowsPerBlock)
+	return plan.Size(s.blocks, max(s.taken.Extract.Workers, s.readers), s.rowsPerBlock)
 }
 
 // cut divides blocks into the partitions that are planned of them now.
 func (s *settings) cut(r block.Range) iter.Seq[block.Range] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return partitions(s.taken, r, s.blocks, s.rowsPerBlock)
+	return partitions(s.taken, r, s.blocks, s.rowsPerBlock, s.readers)
 }
 
-// partitions divides blocks of a history into partitions.
-func partitions(p *config.Pipeline, r block.Range, history uint64, rowsPerBlock float64) iter.Seq[block.Range] {
+// partitions divides blocks of a history into partitions, for as many workers as one extractor
+// has, or all together if they are more.
+func partitions(p *config.Pipeline, r block.Range, history uint64, rowsPerBlock float64, readers int) iter.Seq[block.Range] {
 	if size := p.Range.PartitionSize; size > 0 {
 		return plan.CutEach(r, size)
 	}
-	return plan.CutEvenly(r, plan.Size(history, p.Extract.Workers, rowsPerBlock), p.Extract.Workers)
+	workers := max(p.Extract.Workers, readers)
+	return plan.CutEvenly(r, plan.Size(history, workers, rowsPerBlock), workers)
 }
 
 // enough reports whether a sample is large enough to plan a history of so many blocks.

@@ -141,14 +141,14 @@ func TestSinksComeAndGo(t *testing.T) {
 func TestPartitionSizeIsTaken(t *testing.T) {
 	t.Parallel()
 	s := newSettings(changed(t))
-	s.planned(8000, 0)
+	s.planned(8000, 0, 0)
 	for _, c := range []struct {
 		keys       string
 		size, most uint64
 	}{
-		{"", 1000, 0}, // four for each of two workers
+		{"", 2000, 0}, // two for each of two workers
 		{"range: { partition_size: 50 }", 50, 50},
-		{"extract: { workers: 4 }", 500, 0},
+		{"extract: { workers: 4 }", 1000, 0},
 	} {
 		pairs := []string{"extract: { workers: 2 }", c.keys}
 		if strings.HasPrefix(c.keys, "range") {

@@ -125,8 +125,39 @@ func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Che
 	if sample.Failed != nil {
 		s.logger.Warn().Err(sample.Failed).Msg("some blocks cannot be read")
 	}
-	s.settings.planned(spec.History.Len(), sample.RowsPerBlock())
+	readers, err := s.readers(ctx)
+	if err != nil {
+		return spec, 0, err
+	}
+	s.settings.planned(spec.History.Len(), sample.RowsPerBlock(), readers)
 	return spec, s.settings.partitionSize(), nil
+}
+
+// readers returns how many workers the extractors have together that run now. There are none
+// in other processes if the server is embedded.
+func (s *stages) readers(ctx context.Context) (workers int, err error) {
+	if s.config.NATS.Embedded != "" {
+		return 0, nil
+	}
+	err = fault.Retry(ctx, backoff(s.config), func(ctx context.Context) error {
+		processes, err := s.state.Processes(ctx)
+		if err != nil {
+			return fmt.Errorf("count the extractors: %w", err)
+		}
+		ahead, err := s.conn.ClockAhead(ctx)
+		if err != nil {
+			return err
+		}
+		workers = 0
+		for _, p := range processes {
+			if p.Value.Runs(time.Now().Add(-ahead)) {
+				workers += p.Value.Workers
+			}
+		}
+		return nil
+	}, s.waiting("plan"))
+	s.meter.Waiting("plan", "")
+	return workers, err
 }
 
 // extract runs the workers until ctx ends.

@@ -17,9 +17,12 @@ const (
 	// mostPartitions bounds the state that is kept about them.
 	mostPartitions = 4096
 
-	// partitionsPerWorker is a few for every worker from the start; splitting
-	// balances the rest.
-	partitionsPerWorker = 4
+	// partitionsPerWorker is how many of the largest there are for each worker: the last one
+	// is divided further; see CutEvenly.
+	partitionsPerWorker = 2
+
+	// lastHalvings is how often the last partitions are halved.
+	lastHalvings = 2
 )
 
 // Size chooses the number of blocks of a partition for a history of that many
@@ -51,24 +54,43 @@ func CutEach(r block.Range, size uint64) iter.Seq[block.Range] {
 
 // CutEvenly divides r for so many workers into equal ranges of at most size blocks. If there
 // are more of them than workers, each worker gets as many: a few that are left over would be
-// read by a few workers while the others wait. The last that it gets is divided once more,
-// since blocks are not alike, and workers should end together.
+// read by a few workers while the others wait. The last that it gets is divided into a half
+// and two quarters, since blocks are not alike, and workers should end together.
 func CutEvenly(r block.Range, size uint64, workers int) iter.Seq[block.Range] {
 	return func(yield func(block.Range) bool) {
 		each := uint64(max(workers, 1))
 		parts := evenly(r.Len(), size, each)
-		for last := false; parts > 0; parts-- {
-			if parts == each && !last {
-				parts, last = min(2*each, r.Len()), true
-			}
-			part := r
-			part.End = r.Start + block.Number((r.Len()+parts-1)/parts)
-			if !yield(part) {
+		for ; parts > each; parts-- {
+			if !yield(cutFirst(&r, parts)) {
 				return
 			}
-			r.Start = part.End
+		}
+		halvings := 0
+		if parts == each {
+			halvings = lastHalvings
+		}
+		for ; !r.Empty(); halvings-- {
+			now := r
+			if halvings > 0 {
+				perWorker := (r.Len() + 2*each - 1) / (2 * each)
+				now.End = min(r.End, r.Start+block.Number(perWorker*each))
+			}
+			r.Start = now.End
+			for left := parts; !now.Empty(); left-- {
+				if !yield(cutFirst(&now, left)) {
+					return
+				}
+			}
 		}
 	}
+}
+
+// cutFirst returns the first of so many equal parts of r, and leaves the others.
+func cutFirst(r *block.Range, parts uint64) block.Range {
+	first := *r
+	first.End = r.Start + block.Number((r.Len()+parts-1)/parts)
+	r.Start = first.End
+	return first
 }
 
 // evenly returns into how many ranges of at most size blocks to divide so many: a multiple of

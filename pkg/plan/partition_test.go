@@ -17,12 +17,12 @@ func TestSize(t *testing.T) {
 		rows    float64
 		want    uint64
 	}{
-		{"a share for each worker", 1600, 4, 1, 100},
-		{"a share that is no whole number", 1000, 16, 1, 16},
+		{"half a share for each worker", 1600, 4, 1, 200},
+		{"a share that is no whole number", 1000, 16, 1, 32},
 		{"never more than a server can sort", 1_000_000, 4, 200, 5000},
 		{"never more partitions than the state can hold", 20_000_000, 4, 1e6, 20_000_000 / 4096},
 		{"at least one block", 3, 8, 1, 1},
-		{"rows not known", 1600, 4, 0, 100},
+		{"rows not known", 1600, 4, 0, 200},
 	} {
 		if got := plan.Size(c.blocks, c.workers, c.rows); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
@@ -42,35 +42,59 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestCutEvenly: workers get as many partitions, of sizes that differ by a block, and the last in two.
+// TestCutEvenly: workers get as many partitions, of sizes that differ by a block, and the last
+// is halved until it is small.
 func TestCutEvenly(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		blocks, size uint64
 		workers      int
-		parts        int
-		least, most  uint64
+		want         [][2]uint64 // how many partitions of how many blocks follow
 	}{
-		{"a multiple of the workers, and the last divided", 1000, 16, 16, 80, 7, 16},
-		{"it divides", 1600, 100, 4, 20, 50, 100},
-		{"fewer than workers", 100, 30, 16, 4, 25, 25},
-		{"one block each", 20, 1, 16, 20, 1, 1},
-		{"one more", 21, 2, 4, 13, 1, 2},
-		{"one worker", 1001, 250, 1, 6, 100, 201},
-		{"nothing", 0, 10, 4, 0, 0, 0},
+		{"the last is halved", 1600, 200, 4, [][2]uint64{{4, 200}, {4, 100}, {8, 50}}},
+		{"more of one size", 1600, 100, 4, [][2]uint64{{12, 100}, {4, 50}, {8, 25}}},
+		{"not a multiple of the workers", 1000, 32, 16, [][2]uint64{{8, 32}, {8, 31}, {16, 16}, {16, 8}, {16, 7}}},
+		{"fewer than workers", 100, 30, 16, [][2]uint64{{4, 25}}},
+		{"one block each", 20, 1, 16, [][2]uint64{{20, 1}}},
+		{"one more", 21, 2, 4, [][2]uint64{{8, 2}, {5, 1}}},
+		{"one worker", 1001, 501, 1, [][2]uint64{{1, 501}, {1, 250}, {2, 125}}},
+		{"nothing", 0, 10, 4, nil},
 	} {
-		at, parts, least, most := block.Number(7), 0, c.size, uint64(0)
+		at := block.Number(7)
+		var got [][2]uint64
 		for r := range plan.CutEvenly(block.Range{Start: 7, End: 7 + block.Number(c.blocks)}, c.size, c.workers) {
 			if r.Start != at || r.Empty() {
 				t.Errorf("%s: blocks %v follow block %d", c.name, r, at)
 			}
-			at, parts, least, most = r.End, parts+1, min(least, r.Len()), max(most, r.Len())
+			at = r.End
+			if last := len(got) - 1; last >= 0 && got[last][1] == r.Len() {
+				got[last][0]++
+				continue
+			}
+			got = append(got, [2]uint64{1, r.Len()})
 		}
-		if parts == 0 {
-			least = 0
+		if at != 7+block.Number(c.blocks) || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v up to %d, want %v", c.name, got, at, c.want)
 		}
-		if at != 7+block.Number(c.blocks) || parts != c.parts || least != c.least || most != c.most {
-			t.Errorf("%s: %d parts of %d to %d blocks up to %d, want %d of %d to %d", c.name, parts, least, most, at, c.parts, c.least, c.most)
+	}
+}
+
+// TestWorkersEndTogether: each takes the next partition when it has read one. Nobody is idle
+// while another reads more than two blocks.
+func TestWorkersEndTogether(t *testing.T) {
+	t.Parallel()
+	for _, blocks := range []uint64{640, 997, 1000, 100_003} {
+		for _, workers := range []int{1, 2, 3, 4, 8, 16, 64} {
+			read, partitions := make([]uint64, workers), 0
+			r := block.Range{End: block.Number(blocks)}
+			for part := range plan.CutEvenly(r, plan.Size(blocks, workers, 0), workers) {
+				first := slices.Index(read, slices.Min(read))
+				read[first] += part.Len()
+				partitions++
+			}
+			if idle := slices.Max(read) - slices.Min(read); idle > 2 || partitions > 5*workers {
+				t.Errorf("%d blocks, %d workers: %d partitions, and the first to end waits for %d blocks", blocks, workers, partitions, idle)
+			}
 		}
 	}
 }

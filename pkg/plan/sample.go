@@ -47,8 +47,8 @@ func (s Sample) Decides(blocks uint64, workers int) bool {
 const (
 	samples      = 4
 	sampleBlocks = 8
-	firstLook    = 1  // blocks of each range that are scanned first
-	unlikely     = 10 // how many times the density of the first look the whole is not expected to have
+	firstLook    = 1 // blocks of each range that are scanned first
+	unlikely     = 5 // how many times the density of the first look the whole is not expected to have
 )
 
 // TakeSample counts the rows of a few short ranges spread over what the server

@@ -76,7 +76,7 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 		},
 		"process": {
 			document: &state.Process{
-				Role: "sink-lake", Slot: 1, Host: "h", PID: 7, Version: "0.2.0", Stages: []string{"sink lake"},
+				Role: "sink-lake", Slot: 1, Host: "h", PID: 7, Version: "0.2.0", Stages: []string{"sink lake"}, Workers: 4,
 				Started: when, Beat: when, Ended: when, Error: "no", Done: true,
 				Read: state.Rate{Rows: 17, PerSec: 1.5}, Left: 2.5,
 				Reading: []block.Range{{Start: 5, End: 9}, {Start: 20, End: 30}},
@@ -84,7 +84,7 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 				Waits:   []state.Wait{{Part: "sink lake", State: "waiting", Reason: "no", Since: when}}, More: 3,
 			},
 			read: &state.Process{}, full: true,
-			text: `{"role":"sink-lake","slot":1,"host":"h","pid":7,"version":"0.2.0","stages":["sink lake"],` +
+			text: `{"role":"sink-lake","slot":1,"host":"h","pid":7,"version":"0.2.0","stages":["sink lake"],"workers":4,` +
 				`"started":"2026-11-29T12:00:00.12Z","beat":"2026-11-29T12:00:00.12Z","ended":"2026-11-29T12:00:00.12Z","error":"no","done":true,` +
 				`"read":{"rows":17,"per_second":1.5},"left":2.5,"reading":[[5,9],[20,30]],` +
 				`"sinks":[{"name":"lake","rows":12,"per_second":0.5,"latency":0.25}],` +

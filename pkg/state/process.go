@@ -15,7 +15,8 @@ type Process struct {
 	Host    string   `json:"host"`
 	PID     int      `json:"pid"`
 	Version string   `json:"version"`
-	Stages  []string `json:"stages"` // that run in it: "planner", "extractor", "sink NAME"
+	Stages  []string `json:"stages"`            // that run in it: "planner", "extractor", "sink NAME"
+	Workers int      `json:"workers,omitempty"` // that read partitions at once; 0: it is no extractor
 
 	Started time.Time `json:"started"`
 	Beat    time.Time `json:"beat"`            // when this was written
