@@ -65,7 +65,7 @@ func (h *heartbeat) run(ctx context.Context) {
 			h.logger.Warn().Err(err).Msg("this process is not shown by ampipe status")
 			return
 		}
-		if fault.Sleep(ctx, state.BeatEvery) != nil {
+		if fault.Sleep(ctx, fault.Aligned(state.BeatEvery)) != nil {
 			return
 		}
 	}

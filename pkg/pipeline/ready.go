@@ -139,7 +139,7 @@ func (h *historyMonitor) run(ctx context.Context) {
 		if h.update(ctx) {
 			pause = readyEvery
 		}
-		_ = fault.Sleep(ctx, pause) // its end is seen above
+		_ = fault.Sleep(ctx, fault.Aligned(pause)) // its end is seen above
 	}
 }
 

@@ -51,7 +51,7 @@ func startReporting(
 	g, ctx := errgroup.WithContext(ctx)
 	loggers := progressLoggers(meters, o)
 	g.Go(func() error {
-		for fault.Sleep(ctx, time.Second) == nil {
+		for fault.Sleep(ctx, fault.Aligned(time.Second)) == nil {
 			for _, name := range names {
 				meters[name].SayWaits()
 				if logProgress := loggers[name]; logProgress != nil {

@@ -23,6 +23,9 @@ const (
 	// quietRounds is how many times as long as between two rounds the planner waits after
 	// one that has found nothing new.
 	quietRounds = 4
+	// steadyRounds is the same for a pipeline that does nothing but follow the chain: a round
+	// costs about as much as a live block.
+	steadyRounds = 8
 )
 
 // changes watches the documents of the pipeline, so that the planner need not look so often
@@ -247,25 +250,20 @@ func (c *changes) wait(ctx context.Context, p pause) error {
 		p.most = p.least
 	}
 	c.mu.Unlock()
-	least := time.NewTimer(p.least)
-	defer least.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-c.done:
-		return nil
-	case <-least.C:
-	}
-	if p.most <= p.least {
-		return nil
-	}
-	timer := time.NewTimer(p.most - p.least)
+	began := time.Now()
+	timer := time.NewTimer(max(p.least, p.most))
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-c.wake:
-	case <-timer.C:
+	for wake := c.wake; ; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-c.done:
+			return nil
+		case <-wake:
+			wake = nil
+			timer.Reset(p.least - time.Since(began))
+		case <-timer.C:
+			return nil
+		}
 	}
-	return nil
 }

@@ -14,16 +14,10 @@ import (
 
 // liveLaneBroken returns why some sink cannot continue with the live lane as it is, nor
 // rejoin it alone; empty: all can.
-func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePosition, now *round) (string, error) {
+func (l *liveStep) liveLaneBroken(ctx context.Context, position state.LivePosition, tail queue.Tail, now *round) (string, error) {
 	begun := position.Epoch == l.spec.Epoch
 	if begun && position.Phase == state.LiveLost {
 		return "the log has lost the end of the live lane", nil
-	}
-	// The lane's end is read after the position and the reports: it holds everything
-	// that they tell of.
-	tail, err := l.Log.Tail(ctx, queue.LiveLane)
-	if err != nil {
-		return "", err
 	}
 	if max(position.Epoch, tail.Entry.Epoch) > l.spec.Epoch {
 		return "the live lane is of a later epoch than the plan", nil

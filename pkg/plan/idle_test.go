@@ -72,7 +72,7 @@ func TestAPlannerWithNothingToDoAsksLittle(t *testing.T) {
 	if got["write"] > 0 {
 		t.Errorf("%d documents were written", got["write"])
 	}
-	if got["all"] > 16*rounds {
+	if got["all"] > 13*rounds {
 		t.Errorf("%d requests in %d rounds", got["all"], rounds)
 	}
 	t.Logf("in %d rounds: %v", rounds, got)

@@ -85,6 +85,7 @@ func (l *liveStep) follow(ctx context.Context, now *round) (began bool, err erro
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return false, fmt.Errorf("read the position of the live lane: %w", err)
 	}
+	now.position = &position
 	l.status = LiveStatus{Follows: true, Start: l.spec.Live.Start, Next: max(position.Next, l.spec.Live.Start), Reorgs: position.Reorgs}
 	if position.Phase == state.LiveFailed && position.Epoch == l.spec.Epoch && l.followed {
 		return false, fault.Permanent(fmt.Errorf("the chain cannot be followed: %s", position.Error))
@@ -95,12 +96,18 @@ func (l *liveStep) follow(ctx context.Context, now *round) (began bool, err erro
 	if l.spec.Live.Tentative {
 		return true, l.begin(ctx, position, now.Sinks, l.spec.Epoch)
 	}
-	reason, err := l.liveLaneBroken(ctx, position, now)
+	// The lane's end is read after the position and the reports: it holds everything
+	// that they tell of.
+	tail, err := l.Log.Tail(ctx, queue.LiveLane)
+	if err != nil {
+		return false, fmt.Errorf("read the end of the live lane: %w", err)
+	}
+	reason, err := l.liveLaneBroken(ctx, position, tail, now)
 	if err != nil {
 		return false, err
 	}
 	if reason == "" {
-		return false, l.queueLive(ctx, position, rev)
+		return false, l.queueLive(ctx, position, rev, tail)
 	}
 	err = l.begin(ctx, position, now.Sinks, l.spec.Epoch+1)
 	if err == nil && l.status.Waits == "" {
@@ -127,7 +134,7 @@ func (l *liveStep) followToTheEnd(ctx context.Context, sinks []SinkStatus) error
 }
 
 // queueLive queues the live task, unless the lane has all its blocks.
-func (l *liveStep) queueLive(ctx context.Context, position state.LivePosition, rev uint64) error {
+func (l *liveStep) queueLive(ctx context.Context, position state.LivePosition, rev uint64, tail queue.Tail) error {
 	if position.Phase == state.LiveDone && position.Epoch == l.spec.Epoch && sameEnd(position.Until, l.spec.MaxBlock) {
 		return nil
 	}
@@ -142,7 +149,7 @@ func (l *liveStep) queueLive(ctx context.Context, position state.LivePosition, r
 		}
 	}
 	l.followed = true
-	if err := l.clearLane(ctx, position); err != nil {
+	if err := l.clearLane(ctx, position, tail); err != nil {
 		return err
 	}
 	if _, err := l.Tasks.Add(ctx, queue.LiveTask, "chain"); err != nil {
@@ -154,11 +161,7 @@ func (l *liveStep) queueLive(ctx context.Context, position state.LivePosition, r
 // clearLane removes from the live lane what an epoch before has left there: the new one
 // begins in an empty lane. What a process of the epoch before puts behind it meanwhile is
 // removed in the next round.
-func (l *liveStep) clearLane(ctx context.Context, position state.LivePosition) error {
-	tail, err := l.Log.Tail(ctx, queue.LiveLane)
-	if err != nil {
-		return fmt.Errorf("read the end of the live lane: %w", err)
-	}
+func (l *liveStep) clearLane(ctx context.Context, position state.LivePosition, tail queue.Tail) error {
 	old := tail.Entry.Epoch < l.spec.Epoch
 	if tail.Damaged != nil { // nobody knows of which epoch it is, but this one may have begun
 		old = position.Epoch < l.spec.Epoch && !entry.Newer(tail.Damaged)

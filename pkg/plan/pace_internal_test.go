@@ -3,8 +3,11 @@ package plan
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
@@ -33,4 +36,35 @@ func TestPace(t *testing.T) {
 			t.Errorf("%s: it is due at %v, want %v", name, due, c.want)
 		}
 	}
+}
+
+// TestPauseOfASteadyPipeline: it is looked at every two seconds, however it comes to a round, and
+// at the same moments as what others do from time to time.
+func TestPauseOfASteadyPipeline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReconciler(&Planner{}, state.Spec{Epoch: 1, Live: &state.Origin{}, History: block.Range{}}, 1)
+		now := round{log: queue.LogState{MaxBytes: 1 << 30}}
+		now.Live.Follows = true
+		now.Sinks = []SinkStatus{{Report: state.SinkReport{Live: state.LiveState{Started: true, Epoch: 1}}}}
+		time.Sleep(1700 * time.Millisecond)
+		for range 5 {
+			next := r.nextPause(&now)
+			if !next.steady {
+				t.Fatal("it is not steady")
+			}
+			time.Sleep(next.most)
+			if past := time.Duration(time.Now().UnixNano()) % (2 * time.Second); past != 0 {
+				t.Errorf("it is looked at %v after a full two seconds", past)
+			}
+			time.Sleep(300 * time.Millisecond) // of work
+		}
+		if took := time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); took > 14*time.Second {
+			t.Errorf("five rounds take %v", took)
+		}
+		now.Sinks[0].Missing = 1
+		if next := r.nextPause(&now); next.steady || next.most > time.Second {
+			t.Errorf("a sink lacks blocks, and the next round is in %v", next.most)
+		}
+	})
 }

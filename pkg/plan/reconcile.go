@@ -194,6 +194,8 @@ type round struct {
 	parts  []state.Partition // in the order in which they were written
 	latest uint64            // revision of the one that was written last
 	over   bool              // nothing more is to be done in it
+
+	position *state.LivePosition // of the live lane; nil: not read in it, or there is none
 }
 
 // reconcile compares the plan with the sinks' reports and requeues what is missing.
@@ -276,7 +278,10 @@ func (r *reconciler) nextPause(now *round) pause {
 		next.least = min(least, shortestPause) // only the sinks' reports are missing, which come seldom
 	}
 	hurry := r.fill.unplanned.Len() > 0 || r.live.soon || r.live.unheard
-	if next.steady || (same && !hurry) {
+	switch {
+	case next.steady:
+		next.most = fault.Aligned(steadyRounds * r.every)
+	case same && !hurry:
 		next.most = quietRounds * r.every
 	}
 	return next

@@ -47,7 +47,7 @@ func (t *trimStep) trimLog(ctx context.Context, now *round) error {
 		holding = others
 	}
 	t.status = logStatus(log, holding, t.spec.Follows())
-	history, live, err := t.committed(ctx, log, holding)
+	history, live, err := t.committed(ctx, now, holding)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,8 @@ func logStatus(log queue.LogState, sinks []SinkStatus, follows bool) LogStatus {
 
 // committed returns the last sequences of the partitions' lanes and of the live lane
 // up to which all these sinks have everything, and nobody needs anything.
-func (t *trimStep) committed(ctx context.Context, log queue.LogState, sinks []SinkStatus) (history, live uint64, err error) {
+func (t *trimStep) committed(ctx context.Context, now *round, sinks []SinkStatus) (history, live uint64, err error) {
+	log := now.log
 	history, live = log.Last, log.Last
 	for _, sink := range sinks {
 		if !sink.Position.Exists {
@@ -139,14 +140,17 @@ func (t *trimStep) committed(ctx context.Context, log queue.LogState, sinks []Si
 		return history, live, nil
 	}
 	// Whoever writes the live lane next needs the watermark that closed it last.
-	position, _, err := t.State.LivePosition(ctx)
-	switch {
-	case errors.Is(err, queue.ErrNotFound):
-		return history, 0, nil
-	case err != nil:
-		return 0, 0, fmt.Errorf("read the position of the live lane: %w", err)
+	if now.position == nil {
+		position, _, err := t.State.LivePosition(ctx)
+		switch {
+		case errors.Is(err, queue.ErrNotFound):
+			return history, 0, nil
+		case err != nil:
+			return 0, 0, fmt.Errorf("read the position of the live lane: %w", err)
+		}
+		now.position = &position
 	}
-	keep := position.Seq
+	keep := now.position.Seq
 	if full := uint64(log.MaxBytes) / 10 * 9; log.Bytes > full {
 		// A range that is larger than the log would never be closed. Only its last
 		// entry fences the lane; if its writer dies, an epoch begins.

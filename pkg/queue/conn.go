@@ -81,6 +81,9 @@ const (
 	// three intervals without an answer. The library's default takes four minutes.
 	pingEvery = 5 * time.Second
 	maxPings  = 2
+	// pingInside is the same for a server in this process, which cannot vanish: the end of
+	// its connection is known at once.
+	pingInside = time.Minute
 	// apiWait bounds a request that stores nothing large. One that was under way to a
 	// node of a cluster that is killed is lost, and has to be repeated before the next
 	// node may go.
@@ -115,6 +118,10 @@ func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
+// alone reports whether nobody but this process works with the queue: the server is in it, and
+// lets in only commands, which look.
+func (c *Conn) alone() bool { return c.server != nil && c.server.cfg.Listen == "" }
+
 // Looking returns the same connection for what only looks: as with [Config.MustExist], what
 // is opened with it is neither made nor changed. It ends with c and is not to be closed.
 func (c *Conn) Looking() *Conn {
@@ -146,6 +153,7 @@ func (c *Conn) dial(added ...nats.Option) (*nats.Conn, error) {
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.onReconnect(nc) }),
 	}, added...)
 	if c.server != nil {
+		opts = append(opts, nats.PingInterval(pingInside))
 		if c.server.access != nil {
 			opts = append(opts, c.server.access.option())
 		}

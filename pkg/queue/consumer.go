@@ -68,6 +68,9 @@ const (
 	pullMessages  = 500             // at most in one request
 	pullExpiry    = 5 * time.Second // of one request
 	liveExpiry    = 2 * time.Second // of one for the live lane
+	// aloneExpiry is the same of any request where no other process waits for what this one
+	// has asked for: see [Conn.alone]. Each request wakes a process that rests several times.
+	aloneExpiry   = 10 * time.Second
 	beatsPerWait  = 3               // heartbeats in one AckWait
 	closeDeadline = 2 * time.Second // for returning messages
 	liveGroup     = "live"          // of the processes that take turns with the live lane
@@ -88,6 +91,7 @@ type Consumer struct {
 	ready   chan *Message // fetched, in order
 	failed  chan error    // of the fetch loop
 	freed   chan struct{} // a message was answered
+	holds   chan struct{} // a message is held
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
 	behind  *behind // of the fetch loop; nil: messages are read as they come
@@ -116,6 +120,7 @@ func (l *Log) Consume(ctx context.Context, sink string, o ConsumeOptions) (*Cons
 		ready:  make(chan *Message, pullMessages),
 		failed: make(chan error),
 		freed:  make(chan struct{}, 1),
+		holds:  make(chan struct{}, 1),
 		held:   map[uint64]*reply{},
 	}
 	if o.Lanes == History && l.conn.server != nil {
@@ -170,7 +175,7 @@ func (c *Consumer) durable(ctx context.Context, wait time.Duration) (jetstream.C
 		// everybody waits as long.
 		config.PriorityPolicy = jetstream.PriorityPolicyPinned
 		config.PriorityGroups = []string{liveGroup}
-		config.PinnedTTL = liveExpiry + 2*time.Second
+		config.PinnedTTL = c.expiry() + 2*time.Second
 		if c.log.conn.server != nil {
 			// On disk it would be written, with a sync, for each delivery and again for
 			// each acknowledgement: twice for each block.
@@ -359,8 +364,12 @@ func (c *Consumer) request(
 
 // expiry returns how long a request waits for a message.
 func (c *Consumer) expiry() time.Duration {
-	if c.opts.Lanes == Live {
+	switch {
+	case c.log.conn.alone():
+		return aloneExpiry
+	case c.opts.Lanes == Live:
 		return liveExpiry
+	default:
+		return pullExpiry
 	}
-	return pullExpiry
 }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 // room returns how many more bytes may be held, and how many messages are.
@@ -34,6 +35,10 @@ func (c *Consumer) hold(msg jetstream.Msg) *Message {
 	}
 	c.held[m.Seq] = r
 	c.bytes += r.size
+	select {
+	case c.holds <- struct{}{}:
+	default:
+	}
 	return m
 }
 
@@ -56,21 +61,29 @@ func (c *Consumer) signal() {
 	}
 }
 
-// keep extends the acknowledgement deadline of the held messages from time to time.
+// keep extends the acknowledgement deadline of the held messages from time to time. It
+// wakes only while some are.
 func (c *Consumer) keep(ctx context.Context) {
-	ticker := time.NewTicker(c.opts.AckWait / beatsPerWait)
-	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-c.holds: // one was held, and may be
 		}
-		c.mu.Lock()
-		held := slices.Collect(maps.Values(c.held))
-		c.mu.Unlock()
-		for _, r := range held {
-			_ = r.send("+WPI") // in progress; a lost beat is made up for by the next
+		for len(c.replies()) > 0 {
+			if fault.Sleep(ctx, c.opts.AckWait/beatsPerWait) != nil {
+				return
+			}
+			for _, r := range c.replies() {
+				_ = r.send("+WPI") // in progress; a lost beat is made up for by the next
+			}
 		}
 	}
+}
+
+// replies returns what is held.
+func (c *Consumer) replies() []*reply {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.held))
 }

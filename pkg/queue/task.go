@@ -168,8 +168,12 @@ func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	}
 }
 
-// Poll is [Tasks.Next] that returns [ErrNoTask] when there is none for 5 s.
+// Poll is [Tasks.Next] that returns [ErrNoTask] when there is none for 5 s, or for 10 s in a
+// process that has the server to itself.
 func (t *Tasks) Poll(ctx context.Context, kind string) (*Task, error) {
+	if t.conn.alone() {
+		return t.poll(ctx, kind, aloneExpiry)
+	}
 	return t.poll(ctx, kind, taskPull)
 }
 

@@ -73,7 +73,7 @@ func TestRowsThatCloseTheirRangeWaitForNothing(t *testing.T) {
 	})
 }
 
-// TestReportsOfTheLiveLane: one a second if nobody waits for them, and soon if the lane has
+// TestReportsOfTheLiveLane: one in two seconds if nobody waits for them, and soon if the lane has
 // an end, since the pipeline then ends with the last.
 func TestReportsOfTheLiveLane(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestReportsOfTheLiveLane(t *testing.T) {
 		least, most int           // reports in 20 s
 		late        time.Duration // of the last rows
 	}{
-		"without an end":              {0, 250 * time.Millisecond, 19, 23, time.Second},
+		"without an end":              {0, 250 * time.Millisecond, 9, 12, 2 * time.Second},
 		"without an end, a slow one":  {0, 12 * time.Second, 2, 6, 250 * time.Millisecond},
 		"with an end":                 {1000, 250 * time.Millisecond, 70, 85, 250 * time.Millisecond},
 		"with an end, at its highest": {1000, 10 * time.Millisecond, 70, 85, 250 * time.Millisecond},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
 	"github.com/ampipe/ampipe/pkg/state"
 )
@@ -14,6 +15,7 @@ import (
 const (
 	reportSoon    = 250 * time.Millisecond // between two, when this process has written rows
 	reportEvery   = time.Second            // when something else may have changed
+	endlessEvery  = 2 * time.Second        // the same while rows are of a lane without an end, for which nobody waits
 	reportAtLeast = 15 * time.Second       // also when nothing changes, so that a dead sink looks old
 	reportsOfLoss = 4                      // at that pace though nothing changes: planners do not take a single one's word for a loss
 	readWait      = 2 * time.Second        // for the destination
@@ -36,8 +38,8 @@ type reporter struct {
 }
 
 // loop reports, if something has changed, until ctx ends: every second, soon after rows
-// have been written, and at once after the last. Rows of a lane without an end, for which
-// nobody waits, hasten one report a second.
+// have been written, and at once after the last. While rows are of a lane without an end, for
+// which nobody waits, it reports every two seconds.
 func (r *reporter) loop(ctx context.Context) {
 	if r.run.Reports == nil {
 		return
@@ -52,7 +54,7 @@ func (r *reporter) loop(ctx context.Context) {
 		r.report(ctx, "", "")
 	}
 	report()
-	timer := time.NewTimer(reportEvery)
+	timer := time.NewTimer(fault.Aligned(r.run.status.reportEvery()))
 	defer timer.Stop()
 	for {
 		select {
@@ -63,7 +65,7 @@ func (r *reporter) loop(ctx context.Context) {
 			switch {
 			case r.run.status.atEnd():
 				timer.Reset(0)
-			case r.run.status.waitedFor() || now.Sub(wrote) >= reportEvery:
+			case r.run.status.waitedFor() || now.Sub(wrote) >= r.run.status.reportEvery():
 				timer.Reset(reportSoon - min(reportSoon, now.Sub(begun)))
 			}
 			continue
@@ -72,7 +74,7 @@ func (r *reporter) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		report()
-		timer.Reset(reportEvery)
+		timer.Reset(fault.Aligned(r.run.status.reportEvery()))
 	}
 }
 

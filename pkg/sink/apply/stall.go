@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/fault"
 )
 
 const (
@@ -102,14 +103,7 @@ func (s *stall) answered() {
 
 // watch checks every second until ctx ends.
 func (s *stall) watch(ctx context.Context) {
-	ticker := time.NewTicker(stallEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for fault.Sleep(ctx, fault.Aligned(stallEvery)) == nil {
 		reason := s.reason()
 		if reason == nil || s.pauser.othersWait() {
 			s.pauser.Resume()

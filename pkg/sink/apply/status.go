@@ -3,6 +3,7 @@ package apply
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ampipe/ampipe/pkg/sink"
 )
@@ -16,6 +17,7 @@ type status struct {
 	shown   string     // the reason that the observer knows; empty: none
 	rows    uint64
 	ending  bool          // some of the rows that were written last are of a lane that has an end
+	endless bool          // none of them is
 	written chan struct{} // holds a token when rows have been written, or when the end is known
 	end     bool          // nothing more will come of the partitions' lanes, as far as is known
 }
@@ -107,6 +109,7 @@ func (s *status) wrote(rows uint64, ending bool) {
 	s.rows += rows
 	s.ending = s.ending || ending
 	if rows > 0 {
+		s.endless = !s.ending
 		s.signal()
 	}
 }
@@ -147,6 +150,16 @@ func (s *status) waitedFor() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ending
+}
+
+// reportEvery returns how long there is between two reports that nothing hastens.
+func (s *status) reportEvery() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endless {
+		return endlessEvery
+	}
+	return reportEvery
 }
 
 // begin begins a report, and returns the rows that were written until now.

@@ -48,10 +48,16 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	}
 	c := &call{Writer: w, pack: &by.pack, token: rand.Text(), next: by.batches[0], run: by.batches[1]}
 	defer func() { by.batches = [2]batch{c.next, c.run} }()
+	known := by.known
+	by.known = nil
 	for i := 1; ; i++ {
-		err := c.attempt(ctx, changes)
+		left, err := c.attempt(ctx, changes, known)
+		known = nil // it is read again
 		switch {
 		case err == nil:
+			if by == w.live {
+				by.known = left
+			}
 			return c.applied, nil
 		case i < attempts && errors.Is(err, format.ErrStale):
 			if err := fault.Sleep(ctx, fault.Backoff{Min: time.Millisecond, Max: 20 * time.Millisecond}.Delay(i)); err != nil {
@@ -103,14 +109,23 @@ type batch struct {
 // server works on one batch, the next is packed.
 const batchBytes = 512 << 10
 
-// attempt applies what is not committed yet.
-func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
-	l, err := c.readCommitState(ctx)
-	if err != nil {
-		return err
+// attempt applies what is not committed yet. known is what is, as far as is known; nil: it is
+// read. It returns what is committed then, if the next call can begin with that.
+//
+// What is known may be old: so may what was just read, and every slice says what it rests on.
+// But nothing is left undone, and nothing refused, for what may not be true any more.
+func (c *call) attempt(ctx context.Context, changes []sink.Change, known *commitState) (left *commitState, err error) {
+	l := known
+	var steps []format.Step
+	if l != nil {
+		c.see(l)
+		steps, err = c.plan(l, changes)
 	}
-	for _, r := range l.Coverage.Ranges() {
-		c.top = max(c.top, r.End-1)
+	if l == nil || err != nil || !onlyAdd(steps) {
+		if l, err = c.readCommitState(ctx); err != nil {
+			return nil, err
+		}
+		c.see(l)
 	}
 	var on cluster.Committed // in a Cluster: as it is, while l is as it will be
 	if c.target.Cluster {
@@ -119,28 +134,62 @@ func (c *call) attempt(ctx context.Context, changes []sink.Change) error {
 			on.Claims[n] = o.token
 		}
 	}
-	// Everything that can be refused is, before anything is sent.
-	steps := make([]format.Step, len(changes))
-	var all, skipped uint64
-	for i, change := range changes {
-		if steps[i], err = c.take(l, change); err != nil {
-			return err
+	if l != known {
+		if steps, err = c.plan(l, changes); err != nil {
+			return nil, err
 		}
-		all, skipped = all+uint64(change.Rows), skipped+steps[i].Skipped
+	}
+	var all, skipped uint64
+	for i := range steps {
+		all, skipped = all+uint64(changes[i].Rows), skipped+steps[i].Skipped
 	}
 	if c.target.Cluster {
 		applied, err := c.cluster.Commit(ctx, on, c.top, c.token, steps)
 		c.applied.Rows, c.applied.Deleted = c.applied.Rows+applied.Rows, c.applied.Deleted+applied.Deleted
 		if err != nil {
-			return err
+			return nil, err
 		}
 		skipped += applied.Skipped
 	} else if err := c.slices(ctx, steps); err != nil {
-		return err
+		return nil, err
 	}
 	// Rows that an earlier attempt has written are not skipped.
 	c.applied.Skipped = min(skipped, all-min(all, c.applied.Rows))
-	return nil
+	if c.target.Cluster || !onlyAdd(steps) {
+		return nil, nil
+	}
+	return l, nil
+}
+
+// see notes the highest block of what is committed.
+func (c *call) see(l *commitState) {
+	for _, r := range l.Coverage.Ranges() {
+		c.top = max(c.top, r.End-1)
+	}
+}
+
+// plan asks the rules what all changes do: everything that can be refused is, before anything
+// is sent.
+func (c *call) plan(l *commitState, changes []sink.Change) (steps []format.Step, err error) {
+	steps = make([]format.Step, len(changes))
+	for i, change := range changes {
+		if steps[i], err = c.take(l, change); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
+}
+
+// onlyAdd reports whether all steps add whole blocks behind what the live lane has, and
+// nothing else: the script refuses such a step unless the lane is where it was, and none of
+// the blocks is there.
+func onlyAdd(steps []format.Step) bool {
+	return !slices.ContainsFunc(steps, func(s format.Step) bool {
+		c := s.Change
+		adds := c.Live && c.Kind == entry.Data && c.Whole() && s.Before.Started && s.Before.Epoch == c.Epoch &&
+			s.Before != s.After && len(s.Covered) == 1 && s.Covered[0] == c.Range && s.Skipped == 0 && len(s.Delete) == 0 && len(s.Resume) == 0
+		return !adds
+	})
 }
 
 // slices sends steps to a single server.

@@ -12,13 +12,17 @@ import (
 
 // A removal of live blocks moves the live start and leaves the sequence of the lane. If it
 // is committed between the reading and the writing of another call, or the other way round,
-// the result is that of one call after the other.
+// the result is that of one call after the other. So it is if the other call does not read what
+// is committed, since it remembers.
 func TestRemovalsBesideTheLiveLane(t *testing.T) {
 	t.Parallel()
-	for place, server := range map[string]func(testing.TB) *server{"server": newServer, "cluster": newCluster} {
+	for place, of := range map[string]struct {
+		server   func(testing.TB) *server
+		remember bool
+	}{"server": {newServer, false}, "server, remembered": {newServer, true}, "cluster": {newCluster, false}} {
 		t.Run(place, func(t *testing.T) {
 			t.Parallel()
-			c := newLaneAndRemovals(t)
+			c, server := newLaneAndRemovals(t, of.remember), of.server
 			for name, other := range c.others {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
@@ -38,7 +42,9 @@ type laneAndRemovals struct {
 	others  map[string]sink.Change
 }
 
-func newLaneAndRemovals(t testing.TB) *laneAndRemovals {
+// newLaneAndRemovals has a lane that ends with a watermark or, for a writer to remember it, with
+// an entry that has the rows, too.
+func newLaneAndRemovals(t testing.TB, remember bool) *laneAndRemovals {
 	rows := func(r block.Range) sink.Change {
 		var all []balance
 		for n := r.Start; n < r.End; n++ {
@@ -51,6 +57,12 @@ func newLaneAndRemovals(t testing.TB) *laneAndRemovals {
 	}
 	l := &live{seq: 7}
 	before := []sink.Change{rows(blocks(0, 10)), l.next(rows(blocks(10, 12))), l.next(watermark(11))}
+	if remember {
+		closing := rows(blocks(11, 12))
+		closing.Complete, closing.Network, closing.Hash = true, "n", block.Hash{11}
+		l = &live{seq: 7}
+		before = []sink.Change{rows(blocks(0, 10)), l.next(rows(blocks(10, 11))), l.next(closing)}
+	}
 	at := *l
 	next := func(c sink.Change) sink.Change { // each of them is the next one
 		l := at

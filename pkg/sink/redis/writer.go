@@ -40,6 +40,7 @@ type sender struct {
 	// Only the holder of turn uses these.
 	pack    format.Packer
 	batches [2]batch
+	known   *commitState // as the last call has left it; nil: not known, or of no use to the next
 }
 
 func newSender() *sender { return &sender{turn: make(chan struct{}, 1)} }
