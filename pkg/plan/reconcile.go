@@ -195,7 +195,7 @@ type round struct {
 	latest uint64            // revision of the one that was written last
 	over   bool              // nothing more is to be done in it
 
-	position *state.LivePosition // of the live lane; nil: not read in it, or there is none
+	position *state.LivePosition // of the live lane, empty if there is none; nil: not read in it
 }
 
 // reconcile compares the plan with the sinks' reports and requeues what is missing.

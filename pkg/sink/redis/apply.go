@@ -55,9 +55,7 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 		known = nil // it is read again
 		switch {
 		case err == nil:
-			if by == w.live {
-				by.known = left
-			}
+			by.known = left
 			return c.applied, nil
 		case i < attempts && errors.Is(err, format.ErrStale):
 			if err := fault.Sleep(ctx, fault.Backoff{Min: time.Millisecond, Max: 20 * time.Millisecond}.Delay(i)); err != nil {
