@@ -2,6 +2,7 @@ package extract
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -61,6 +62,9 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 			if fault.Stack(err) != "" {
 				end(err)
 				return
+			}
+			if errors.Is(err, queue.ErrFenced) {
+				return // it is another worker's: the next publish says so, too
 			}
 			if err != nil && ctx.Err() == nil {
 				h.x.Logger.Warn().Err(err).Str("partition", h.id).Msg("the tail was not given away")
@@ -177,6 +181,15 @@ func (h *partitionTask) giveAway(ctx context.Context, from block.Number) error {
 // giveAwayLocked moves the end down first: should this process die before the new
 // partition is recorded, the planner finds the blocks unplanned and queues them.
 func (h *partitionTask) giveAwayLocked(ctx context.Context, from block.Number) error {
+	// Another worker that has published since then has the partition, and may have read these
+	// blocks. The record does not say so before it has finished.
+	at, err := h.x.Log.Tail(ctx, h.part.Lane())
+	if err != nil {
+		return fmt.Errorf("read the tail of lane %s: %w", h.part.Lane(), err)
+	}
+	if at.Found && at.Seq > h.seq {
+		return queue.ErrFenced
+	}
 	tail := state.Partition{
 		Start: from, End: h.part.End, Generation: h.part.Generation, State: state.PartitionOpen, Version: h.part.Version,
 	}
