@@ -2,7 +2,8 @@ package entry
 
 import (
 	"bytes"
-	"sync"
+
+	"github.com/ampipe/ampipe/pkg/freelist"
 )
 
 // Buffers are what encoders write to while they encode: an entry before compression, and
@@ -10,8 +11,8 @@ import (
 // the same time, and not of all that exist. What is not in use is left to Go's collector.
 type Buffers struct {
 	turns chan struct{}
-	idle  sync.Pool // of *buffers
-	done  sync.Pool // of *[]byte, payloads
+	idle  freelist.List[*buffers]
+	done  freelist.List[[]byte] // payloads
 }
 
 type buffers struct {
@@ -28,7 +29,7 @@ func (e *Encoder) Share(b *Buffers) { e.buffers = b }
 // take waits for a turn, which ends with put.
 func (b *Buffers) take() *buffers {
 	b.turns <- struct{}{}
-	if idle, ok := b.idle.Get().(*buffers); ok {
+	if idle, ok := b.idle.Get(); ok {
 		return idle
 	}
 	return new(buffers)
@@ -41,8 +42,8 @@ func (b *Buffers) put(used *buffers) {
 
 // payload returns a copy of packed, in memory that was given back if there is any.
 func (b *Buffers) payload(packed []byte) []byte {
-	if done, ok := b.done.Get().(*[]byte); ok {
-		return append((*done)[:0], packed...)
+	if done, ok := b.done.Get(); ok {
+		return append(done[:0], packed...)
 	}
 	return bytes.Clone(packed)
 }
@@ -52,6 +53,6 @@ func (e *Encoder) Reuse(of *Entry) {
 	if cap(of.Payload) > 0 {
 		payload := of.Payload
 		of.Payload = nil
-		e.buffers.done.Put(&payload)
+		e.buffers.done.Put(payload)
 	}
 }

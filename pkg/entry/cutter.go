@@ -196,6 +196,18 @@ func (c *Cutter) cut() ([]Group, error) {
 	}
 }
 
+// share returns how many bytes the next entry may hold. What is complete is divided into
+// entries of about the same size, so that none of it has to wait for the next rows: it would
+// keep the memory of all the rows that it came with.
+func (c *Cutter) share(complete int) int {
+	size := c.pending.sizeOf(complete)
+	entries := (size + c.target/2) / c.target
+	if entries < 1 || size < c.target {
+		return c.target
+	}
+	return (size + entries - 1) / entries
+}
+
 // slice finds the next entry: a number of pending rows and the block after it,
 // which is c.next if that is not known yet.
 func (c *Cutter) slice() (rows int, to block.Number) {
@@ -207,7 +219,7 @@ func (c *Cutter) slice() (rows int, to block.Number) {
 	if c.hurry && complete == 0 && !c.sealed {
 		return 0, c.next
 	}
-	rows = min(c.pending.fit(c.target), complete)
+	rows = min(c.pending.fit(c.share(complete)), complete)
 	switch {
 	case rows == total && c.sealed:
 		return rows, c.end

@@ -58,6 +58,19 @@ func (r *rows) size() int {
 	return n
 }
 
+// sizeOf returns the bytes of the first n rows.
+func (r *rows) sizeOf(n int) int {
+	size := 0
+	for _, c := range r.chunks {
+		if n < len(c.blocks) {
+			return size + rowsSize(c.rec, 0, n)
+		}
+		size += c.size
+		n -= len(c.blocks)
+	}
+	return size
+}
+
 // block returns the block of row i.
 func (r *rows) block(i int) block.Number {
 	for _, c := range r.chunks {
