@@ -18,6 +18,25 @@ type Buffers struct {
 type buffers struct {
 	stream bytes.Buffer
 	packed []byte
+	small  int // uses in a row that needed little of stream
+}
+
+// After smallUses of less than a quarter, the memory is left to the collector, unless it has
+// only smallBuffer bytes: a live lane begins with large entries, and has small ones for ever.
+const (
+	smallUses   = 16
+	smallBuffer = 256 << 10
+)
+
+// trim drops memory that has not been needed for some time.
+func (b *buffers) trim() {
+	if room := b.stream.Cap(); room <= smallBuffer || b.stream.Len() > room/4 {
+		b.small = 0
+		return
+	}
+	if b.small++; b.small == smallUses {
+		*b = buffers{}
+	}
 }
 
 // NewBuffers returns buffers for so many encoders at a time; others wait for their turn.
@@ -36,6 +55,7 @@ func (b *Buffers) take() *buffers {
 }
 
 func (b *Buffers) put(used *buffers) {
+	used.trim()
 	b.idle.Put(used)
 	<-b.turns
 }

@@ -35,11 +35,14 @@ func newChunk(rec arrow.RecordBatch, i, j int, blocks []block.Number, kept int) 
 	return c
 }
 
-// push appends the rows of rec that blocks names, from the first on.
-func (r *rows) push(rec arrow.RecordBatch, blocks []block.Number) {
-	if len(blocks) > 0 {
-		r.chunks = append(r.chunks, newChunk(rec, 0, len(blocks), blocks, len(blocks)))
+// push appends the rows of rec that blocks names, from the first on, and returns their bytes.
+func (r *rows) push(rec arrow.RecordBatch, blocks []block.Number) (size int) {
+	if len(blocks) == 0 {
+		return 0
 	}
+	c := newChunk(rec, 0, len(blocks), blocks, len(blocks))
+	r.chunks = append(r.chunks, c)
+	return c.size
 }
 
 func (r *rows) len() int {

@@ -13,18 +13,23 @@ import (
 // without pointers: marking them costs little, and garbage is what most of the memory would
 // be at the runtime's default of 100.
 const (
-	CollectStage = 30 // a process with one stage
-	CollectRun   = 50 // ampipe run, which has the log's cache besides: 30 cost a tenth of its CPU
+	CollectExtractor = 20 // its buffers are used again, so that it needs few collections
+	CollectSink      = 30
+	CollectRun       = 50 // ampipe run, which has the log's cache besides: 30 cost a tenth of its CPU
+
+	collectQuiet = 20 // any of them, while it is quiet: its few collections cost nothing
 )
 
 // SaveMemory has the garbage collected earlier than usual, unless the user has
 // set GOGC or GOMEMLIMIT, and memory that is not needed any more returned to the system: a
 // process that has loaded its history, and follows the chain, needs a tenth of it.
 func SaveMemory(collectAt int) {
+	r := new(returner)
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		r.collectAt = collectAt
 		debug.SetGCPercent(collectAt)
 	}
-	new(returner).watch()
+	r.watch()
 }
 
 const (
@@ -36,11 +41,12 @@ const (
 	worthReturning = 8 << 20
 )
 
-// returner returns memory to the system when the process has become quiet. The runtime by
-// itself keeps what it needed at its last collection, the next of which a quiet process may
-// not need for minutes. It looks only after collections, so that it does not wake an idle
-// process.
+// returner returns memory to the system when the process has become quiet, and has garbage
+// collected earlier while it is. The runtime by itself keeps what it needed at its last
+// collection, the next of which a quiet process may not need for minutes. It looks only after
+// collections, so that it does not wake an idle process.
 type returner struct {
+	collectAt int // percent, while the process loads; 0: the user's
 	mu        sync.Mutex
 	waits     bool
 	allocated uint64 // when it began to wait
@@ -65,17 +71,35 @@ func (r *returner) collected() {
 	}
 }
 
-// look returns what is unused if hardly anything was allocated meanwhile.
+// look returns what is unused if hardly anything was allocated meanwhile. Otherwise it looks
+// once more later: the process may be quiet then, and without a collection for a long time.
 func (r *returner) look() {
 	r.mu.Lock()
-	before := r.allocated
-	r.waits = false
-	r.mu.Unlock()
-	if now, unused := memoryUse(); now-before > quietBytes || unused < worthReturning {
+	defer r.mu.Unlock()
+	now, unused := memoryUse()
+	loads := now-r.allocated > quietBytes
+	r.collect(loads)
+	if loads {
+		r.allocated = now
+		time.AfterFunc(quiet, r.look)
 		return
 	}
-	runtime.GC() // of what is in pools, the first only marks what nobody has used since
-	debug.FreeOSMemory()
+	r.waits = false
+	if unused >= worthReturning {
+		runtime.GC() // of what is in pools, the first only marks what nobody has used since
+		debug.FreeOSMemory()
+	}
+}
+
+// collect sets when garbage is collected, of a process that loads or is quiet.
+func (r *returner) collect(loads bool) {
+	switch {
+	case r.collectAt == 0:
+	case loads:
+		debug.SetGCPercent(r.collectAt)
+	default:
+		debug.SetGCPercent(min(r.collectAt, collectQuiet))
+	}
 }
 
 // memoryUse returns how many bytes were ever allocated, and how many the runtime holds without
