@@ -2,8 +2,11 @@ package cli
 
 import (
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A quiet process returns the memory that it needed before; one that still loads does not.
@@ -27,6 +30,50 @@ func TestMemoryIsReturned(t *testing.T) {
 	if n := returned(); n < needed/2 {
 		t.Errorf("%d bytes were returned of %d", n, needed)
 	}
+}
+
+// A process is collected early while it is quiet, and as before when it loads again. A user's
+// own setting stays.
+func TestQuietProcessIsCollectedEarly(t *testing.T) {
+	const percent = 77
+	defer debug.SetGCPercent(debug.SetGCPercent(percent))
+	now := func() int {
+		n := debug.SetGCPercent(100)
+		debug.SetGCPercent(n)
+		return n
+	}
+	for _, step := range []struct {
+		collectAt int
+		loads     bool
+		want      int
+	}{{percent, false, collectQuiet}, {percent, true, percent}, {10, false, 10}, {0, false, 10}} {
+		(&returner{collectAt: step.collectAt}).collect(step.loads)
+		if now() != step.want {
+			t.Errorf("collected at %d %%, want %d: %+v", now(), step.want, step)
+		}
+	}
+}
+
+// A process that still loads is looked at again: it may be quiet then, without a collection.
+func TestQuietIsSeenAfterALoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		allocated, _ := memoryUse()
+		r := &returner{waits: true, allocated: allocated - quietBytes - 1}
+		r.look()
+		r.mu.Lock()
+		waits := r.waits
+		r.mu.Unlock()
+		if !waits {
+			t.Fatal("a process that loads is not looked at again")
+		}
+		time.Sleep(quiet + time.Millisecond)
+		synctest.Wait()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.waits {
+			t.Error("a quiet process was not seen")
+		}
+	})
 }
 
 func returned() uint64 {
