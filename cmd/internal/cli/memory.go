@@ -16,20 +16,16 @@ const (
 	CollectExtractor = 20 // its buffers are used again, so that it needs few collections
 	CollectSink      = 30
 	CollectRun       = 50 // ampipe run, which has the log's cache besides: 30 cost a tenth of its CPU
-
-	collectQuiet = 20 // any of them, while it is quiet: its few collections cost nothing
 )
 
 // SaveMemory has the garbage collected earlier than usual, unless the user has
 // set GOGC or GOMEMLIMIT, and memory that is not needed any more returned to the system: a
 // process that has loaded its history, and follows the chain, needs a tenth of it.
 func SaveMemory(collectAt int) {
-	r := new(returner)
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		r.collectAt = collectAt
 		debug.SetGCPercent(collectAt)
 	}
-	r.watch()
+	new(returner).watch()
 }
 
 const (
@@ -41,12 +37,11 @@ const (
 	worthReturning = 8 << 20
 )
 
-// returner returns memory to the system when the process has become quiet, and has garbage
-// collected earlier while it is. The runtime by itself keeps what it needed at its last
-// collection, the next of which a quiet process may not need for minutes. It looks only after
-// collections, so that it does not wake an idle process.
+// returner returns memory to the system when the process has become quiet. The runtime by
+// itself keeps what it needed at its last collection, the next of which a quiet process may
+// not need for minutes. It looks only after collections, and then until the process is quiet,
+// so that it does not wake an idle one.
 type returner struct {
-	collectAt int // percent, while the process loads; 0: the user's
 	mu        sync.Mutex
 	waits     bool
 	allocated uint64 // when it began to wait
@@ -77,9 +72,7 @@ func (r *returner) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, unused := memoryUse()
-	loads := now-r.allocated > quietBytes
-	r.collect(loads)
-	if loads {
+	if now-r.allocated > quietBytes {
 		r.allocated = now
 		time.AfterFunc(quiet, r.look)
 		return
@@ -88,17 +81,6 @@ func (r *returner) look() {
 	if unused >= worthReturning {
 		runtime.GC() // of what is in pools, the first only marks what nobody has used since
 		debug.FreeOSMemory()
-	}
-}
-
-// collect sets when garbage is collected, of a process that loads or is quiet.
-func (r *returner) collect(loads bool) {
-	switch {
-	case r.collectAt == 0:
-	case loads:
-		debug.SetGCPercent(r.collectAt)
-	default:
-		debug.SetGCPercent(min(r.collectAt, collectQuiet))
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"runtime"
-	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 	"testing/synctest"
@@ -29,28 +28,6 @@ func TestMemoryIsReturned(t *testing.T) {
 	(&returner{allocated: allocated}).look()
 	if n := returned(); n < needed/2 {
 		t.Errorf("%d bytes were returned of %d", n, needed)
-	}
-}
-
-// A process is collected early while it is quiet, and as before when it loads again. A user's
-// own setting stays.
-func TestQuietProcessIsCollectedEarly(t *testing.T) {
-	const percent = 77
-	defer debug.SetGCPercent(debug.SetGCPercent(percent))
-	now := func() int {
-		n := debug.SetGCPercent(100)
-		debug.SetGCPercent(n)
-		return n
-	}
-	for _, step := range []struct {
-		collectAt int
-		loads     bool
-		want      int
-	}{{percent, false, collectQuiet}, {percent, true, percent}, {10, false, 10}, {0, false, 10}} {
-		(&returner{collectAt: step.collectAt}).collect(step.loads)
-		if now() != step.want {
-			t.Errorf("collected at %d %%, want %d: %+v", now(), step.want, step)
-		}
 	}
 }
 
