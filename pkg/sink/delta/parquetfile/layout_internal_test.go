@@ -45,7 +45,7 @@ func TestLargeBuffersAreLetGo(t *testing.T) {
 	if got := kept(many...); got < 10_000_000 {
 		t.Errorf("after 10 MB %d bytes are kept for the next row group", got)
 	}
-	if got := kept(10); got > 1_000_000 {
+	if got := kept(10); got > 70_000 {
 		t.Errorf("after a small row group %d bytes are kept", got)
 	}
 	if got := kept(10, 10_000_000); got > 50_000_000 {
