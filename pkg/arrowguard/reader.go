@@ -190,7 +190,7 @@ func (m *messages) check(metadata, body []byte) (err error) {
 	case m.schema == nil && kind != headerIsSchema:
 		return fmt.Errorf("the first Arrow message is of kind %d instead of a schema", kind)
 	case m.schema == nil:
-		m.schema, m.opening = readSchema(message), metadata
+		m.schema, m.opening = readSchema(message), bytes.Clone(metadata)
 		return nil
 	}
 	header := message.child(slotMessageHeader)

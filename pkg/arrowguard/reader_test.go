@@ -1,6 +1,7 @@
 package arrowguard
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"testing"
@@ -69,10 +70,12 @@ func TestEveryTypePasses(t *testing.T) {
 	}
 }
 
-// counted is a stream whose bodies come from an allocator that counts them.
+// counted is a stream whose bodies come from an allocator that counts them, and whose metadata
+// does not outlive the next call.
 type counted struct {
 	stream
 	memory *memory.CheckedAllocator
+	last   []byte
 }
 
 func (c *counted) Next() ([]byte, *memory.Buffer, error) {
@@ -84,7 +87,9 @@ func (c *counted) Next() ([]byte, *memory.Buffer, error) {
 	own := memory.NewResizableBuffer(c.memory)
 	own.Resize(body.Len())
 	copy(own.Bytes(), body.Bytes())
-	return metadata, own, nil
+	clear(c.last)
+	c.last = bytes.Clone(metadata)
+	return c.last, own, nil
 }
 
 // A batch that was dropped leaves nothing in memory, and those after it come as they would.
@@ -100,7 +105,7 @@ func TestDrop(t *testing.T) {
 		want[i] = b.NewRecordBatch()
 		defer want[i].Release()
 	}
-	c := &counted{stream(guardtest.Write(t, want)), memory.NewCheckedAllocator(memory.DefaultAllocator)}
+	c := &counted{stream: guardtest.Write(t, want), memory: memory.NewCheckedAllocator(memory.DefaultAllocator)}
 	r, err := NewReader(c)
 	if err != nil {
 		t.Fatal(err)

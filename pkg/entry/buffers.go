@@ -34,7 +34,8 @@ func (b *buffers) trim() {
 		b.small = 0
 		return
 	}
-	if b.small++; b.small == smallUses {
+	b.small++
+	if b.small == smallUses {
 		*b = buffers{}
 	}
 }

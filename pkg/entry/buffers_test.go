@@ -92,7 +92,7 @@ func TestFewRowsOfALargeBatchWait(t *testing.T) {
 	}
 }
 
-// An encoder that had large entries and has small ones from now on gives its memory up; one
+// An encoder that had large entries and has small ones from now on lets its memory go; one
 // that has a large one now and then keeps it.
 func TestBuffersOfSmallEntries(t *testing.T) {
 	encoder, err := entry.NewEncoder(sinktest.LogSchema, entry.S2, 8<<20)
