@@ -203,11 +203,11 @@ func (c *Cutter) cut() ([]Group, error) {
 func (c *Cutter) share(complete int) int {
 	size := c.pending.sizeOf(complete)
 	entries := max(1, (size+c.target/2)/c.target)
-	return max((size+entries-1)/entries, c.target/2)
+	return (size + entries - 1) / entries
 }
 
 // waits reports whether so many complete rows wait for more: as many as came last would not
-// make their entry a fifth larger than the target.
+// make their entry larger than the target.
 func (c *Cutter) waits(complete int) bool {
 	return c.pending.sizeOf(complete)+c.pushed <= c.target
 }
