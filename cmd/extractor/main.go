@@ -12,6 +12,6 @@ const long = `Takes partitions from the queue, one for each worker, until it is 
 number of extractors may run; one that is killed is replaced by the others.`
 
 func main() {
-	cli.SaveMemory(cli.CollectStage)
+	cli.SaveMemory(cli.CollectExtractor)
 	os.Exit(cli.Stage("extractor [PIPELINE]", "Read partitions from Amp and append them to the log", long, nil, pipeline.RunExtractor))
 }

@@ -140,7 +140,7 @@ func (a *answer) next() (Message, error) {
 	if err != nil {
 		return Message{}, violation(opGet, err)
 	}
-	return Message{Record: record, Metadata: m}, nil
+	return Message{Record: record, Metadata: m, release: a.reader.Drop}, nil
 }
 
 // close ends the call, if it has not ended, and releases the current record.

@@ -37,7 +37,7 @@ type Config struct {
 	// 32 MiB, the limit of Amp's own client, is refused.
 	MaxMessage int
 	// Window is how many bytes of an answer the server may send before they are read,
-	// beyond the message that is being read. Defaults to 8 MiB, and is 1 MiB at least.
+	// beyond the message that is being read. Defaults to 8 MiB, and is 512 KiB at least.
 	Window int
 	// KeepAlive is the time of silence after which a live connection is probed, so
 	// that a stream that may be silent for hours notices a dead server within this
@@ -82,7 +82,7 @@ const (
 	defaultPort       = "1602"
 	defaultMaxMessage = 256 << 20
 	leastMaxMessage   = 32 << 20
-	leastWindow       = 1 << 20
+	leastWindow       = 512 << 10
 	defaultKeepAlive  = 10 * time.Second
 
 	defaultAnswerTimeout    = time.Minute

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/amp/amptest"
@@ -294,4 +295,31 @@ func TestCancelled(t *testing.T) {
 		_, err := collect(ctx, t, client, query)
 		check(fmt.Sprintf("after %d messages", n), err)
 	}
+}
+
+// The memory of a record that was released is free before the next message is asked for.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	answer := blocks(t, block.Range{End: 1000}, block.Range{Start: 1000, End: 2000})
+	srv := amptest.Start(t, func(amptest.Query) amptest.Answer { return answer })
+	used := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	client := open(t, amp.Config{URL: srv.URL(), Allocator: used})
+	rows := int64(0)
+	for m, err := range client.Fetch(t.Context(), query) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows += m.Record.NumRows()
+		if m.Record.NumRows() > 0 && used.CurrentAlloc() == 0 {
+			t.Error("the record is not in the allocator's memory")
+		}
+		m.Release()
+		if n := used.CurrentAlloc(); n != 0 {
+			t.Errorf("%d bytes after the release", n)
+		}
+	}
+	if rows != 2000 {
+		t.Errorf("%d rows", rows)
+	}
+	amp.Message{}.Release() // one that is not of a client has nothing to release
 }

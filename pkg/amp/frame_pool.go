@@ -1,6 +1,6 @@
 package amp
 
-import "sync"
+import "github.com/ampipe/ampipe/pkg/freelist"
 
 // maxFrame is the largest HTTP/2 frame that a server may send, since the client asks for no
 // larger ones (RFC 9113, 4.2).
@@ -9,7 +9,7 @@ const maxFrame = 16 << 10
 // framePool hands out the buffers into which gRPC reads frames. gRPC's own pool clears a
 // buffer each time, a twentieth of what reading costs, and the frame overwrites it anyway.
 // It is safe for concurrent use.
-type framePool struct{ frames sync.Pool }
+type framePool struct{ frames freelist.List[*[]byte] }
 
 // Get implements mem.BufferPool: what the buffer holds is anything.
 func (p *framePool) Get(length int) *[]byte {
@@ -17,7 +17,7 @@ func (p *framePool) Get(length int) *[]byte {
 		b := make([]byte, length)
 		return &b
 	}
-	b, ok := p.frames.Get().(*[]byte)
+	b, ok := p.frames.Get()
 	if !ok {
 		full := make([]byte, maxFrame)
 		b = &full

@@ -33,7 +33,7 @@ func setup(t *testing.T) (*amptest.Server, *amp.Client) {
 
 func open(t *testing.T, cfg amp.Config) *amp.Client {
 	t.Helper()
-	if !cfg.Recycle { // recycled memory is never given back
+	if !cfg.Recycle && cfg.Allocator == nil { // recycled memory is never given back
 		cfg.Allocator = amptest.Allocator(t)
 	}
 	client, err := amp.Open(t.Context(), cfg)

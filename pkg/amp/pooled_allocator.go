@@ -2,9 +2,10 @@ package amp
 
 import (
 	"math/bits"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/ampipe/ampipe/pkg/freelist"
 )
 
 // pooledAllocator is an allocator that hands out freed memory again. Unlike what
@@ -13,7 +14,7 @@ import (
 // be read into all of it. What is not asked for again is left to the collector.
 type pooledAllocator struct {
 	from  memory.Allocator // of memory that is not at hand
-	sizes [4 * 64]sync.Pool
+	sizes [4 * 64]freelist.List[[]byte]
 }
 
 // minPooled is the size, in bytes, below which reuse is not worth it.
@@ -33,8 +34,8 @@ func (r *pooledAllocator) Allocate(n int) []byte {
 		return r.from.Allocate(n)
 	}
 	index, size := class(n)
-	if b, ok := r.sizes[index].Get().(*[]byte); ok {
-		return (*b)[:n]
+	if b, ok := r.sizes[index].Get(); ok {
+		return b[:n]
 	}
 	return r.from.Allocate(size)[:n]
 }
@@ -57,6 +58,6 @@ func (r *pooledAllocator) Free(b []byte) {
 	}
 	b = b[:cap(b)]
 	if index, size := class(len(b)); size == len(b) {
-		r.sizes[index].Put(&b)
+		r.sizes[index].Put(b)
 	}
 }

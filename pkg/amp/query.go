@@ -19,6 +19,15 @@ type Message struct {
 	// it is retained.
 	Record arrow.RecordBatch
 	Metadata
+	release func() // nil: nothing to do
+}
+
+// Release ends the loan of Record before the next message is asked for, so that its memory
+// is free while the caller waits for something else. It need not be called.
+func (m Message) Release() {
+	if m.release != nil {
+		m.release()
+	}
 }
 
 // ErrIncomplete says that an answer ended without an error and yet without its

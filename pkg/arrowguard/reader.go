@@ -25,7 +25,8 @@ type Source interface {
 // concurrent use.
 type Reader struct {
 	messages *messages
-	ipc      *ipc.Reader
+	schema   *arrow.Schema
+	ipc      *ipc.Reader // nil: Next makes it
 	record   arrow.RecordBatch
 	err      error
 }
@@ -48,7 +49,7 @@ func NewReader(source Source) (r *Reader, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("read schema: %w", err)
 	}
-	return &Reader{messages: m, ipc: in}, nil
+	return &Reader{messages: m, schema: in.Schema(), ipc: in}, nil
 }
 
 // ReadSchema reads a schema on its own, as an encapsulated message: what the schema
@@ -78,7 +79,7 @@ func (s *single) Next() ([]byte, *memory.Buffer, error) {
 }
 
 // Schema returns the schema of all batches.
-func (r *Reader) Schema() *arrow.Schema { return r.ipc.Schema() }
+func (r *Reader) Schema() *arrow.Schema { return r.schema }
 
 // Next returns the next record batch, which is borrowed until the next call, unless
 // it is retained. It shares the memory of its message's body. The error is io.EOF at
@@ -99,6 +100,11 @@ func (r *Reader) next() (rec arrow.RecordBatch, err error) {
 			err = fmt.Errorf("read record batch: %v", p)
 		}
 	}()
+	if r.ipc == nil {
+		if r.ipc, err = r.messages.restart(); err != nil {
+			return nil, err
+		}
+	}
 	if !r.ipc.Next() {
 		// The error of the source or of a check comes first; the library wraps it.
 		if err := r.messages.err; err != nil && !errors.Is(err, io.EOF) {
@@ -119,17 +125,32 @@ func (r *Reader) release() {
 	}
 }
 
+// Drop releases the current batch now, and not when the next is asked for, for which the
+// caller may have to wait. The library's reader has no method for that, so another takes its
+// place. One that has read dictionaries is needed for the batches to come, and keeps its batch.
+func (r *Reader) Drop() {
+	r.release()
+	if r.ipc != nil && len(r.messages.schema.dictionaries) == 0 {
+		r.ipc.Release()
+		r.ipc = nil
+	}
+}
+
 // Release releases the current batch and the memory of the reader. The source is
 // not asked again.
 func (r *Reader) Release() {
 	r.release()
-	r.ipc.Release()
+	if r.ipc != nil {
+		r.ipc.Release()
+	}
 }
 
 // messages checks the messages of a source for the library's reader, which owns it.
 type messages struct {
 	source  Source
 	schema  *schema // nil: it has not come yet
+	opening []byte  // the metadata of the message with the schema
+	reopens bool    // that message is the next
 	message *ipc.Message
 	err     error // the source's, or what is wrong with its last message
 }
@@ -137,6 +158,11 @@ type messages struct {
 // Message returns the next message; it is valid until the one after it.
 func (m *messages) Message() (*ipc.Message, error) {
 	m.drop()
+	if m.reopens {
+		m.reopens = false
+		m.message = ipc.NewMessage(memory.NewBufferBytes(m.opening), memory.NewBufferBytes(nil))
+		return m.message, nil
+	}
 	metadata, body, err := m.source.Next()
 	if err != nil {
 		m.err = err
@@ -164,7 +190,7 @@ func (m *messages) check(metadata, body []byte) (err error) {
 	case m.schema == nil && kind != headerIsSchema:
 		return fmt.Errorf("the first Arrow message is of kind %d instead of a schema", kind)
 	case m.schema == nil:
-		m.schema = readSchema(message)
+		m.schema, m.opening = readSchema(message), bytes.Clone(metadata)
 		return nil
 	}
 	header := message.child(slotMessageHeader)
@@ -196,6 +222,16 @@ func (s *schema) checkDictionary(in table, body []byte) error {
 	n, err := checkContent(in.child(slotDictionaryBatch), body, d.values)
 	d.length = n
 	return err
+}
+
+// restart returns a reader of the messages that follow the last.
+func (m *messages) restart() (*ipc.Reader, error) {
+	m.reopens = true
+	in, err := ipc.NewReaderFromMessageReader(m, ipc.WithAllocator(noMemory{}))
+	if err != nil {
+		return nil, fmt.Errorf("read schema: %w", err)
+	}
+	return in, nil
 }
 
 func (m *messages) drop() {

@@ -2,7 +2,8 @@ package entry
 
 import (
 	"bytes"
-	"sync"
+
+	"github.com/ampipe/ampipe/pkg/freelist"
 )
 
 // Buffers are what encoders write to while they encode: an entry before compression, and
@@ -10,13 +11,33 @@ import (
 // the same time, and not of all that exist. What is not in use is left to Go's collector.
 type Buffers struct {
 	turns chan struct{}
-	idle  sync.Pool // of *buffers
-	done  sync.Pool // of *[]byte, payloads
+	idle  freelist.List[*buffers]
+	done  freelist.List[[]byte] // payloads
 }
 
 type buffers struct {
 	stream bytes.Buffer
 	packed []byte
+	small  int // uses in a row that needed little of stream
+}
+
+// After smallUses of less than a quarter, the memory is left to the collector, unless it has
+// only smallBuffer bytes: a live lane begins with large entries, and has small ones for ever.
+const (
+	smallUses   = 16
+	smallBuffer = 256 << 10
+)
+
+// trim drops memory that has not been needed for some time.
+func (b *buffers) trim() {
+	if room := b.stream.Cap(); room <= smallBuffer || b.stream.Len() > room/4 {
+		b.small = 0
+		return
+	}
+	b.small++
+	if b.small == smallUses {
+		*b = buffers{}
+	}
 }
 
 // NewBuffers returns buffers for so many encoders at a time; others wait for their turn.
@@ -28,21 +49,22 @@ func (e *Encoder) Share(b *Buffers) { e.buffers = b }
 // take waits for a turn, which ends with put.
 func (b *Buffers) take() *buffers {
 	b.turns <- struct{}{}
-	if idle, ok := b.idle.Get().(*buffers); ok {
+	if idle, ok := b.idle.Get(); ok {
 		return idle
 	}
 	return new(buffers)
 }
 
 func (b *Buffers) put(used *buffers) {
+	used.trim()
 	b.idle.Put(used)
 	<-b.turns
 }
 
 // payload returns a copy of packed, in memory that was given back if there is any.
 func (b *Buffers) payload(packed []byte) []byte {
-	if done, ok := b.done.Get().(*[]byte); ok {
-		return append((*done)[:0], packed...)
+	if done, ok := b.done.Get(); ok {
+		return append(done[:0], packed...)
 	}
 	return bytes.Clone(packed)
 }
@@ -52,6 +74,6 @@ func (e *Encoder) Reuse(of *Entry) {
 	if cap(of.Payload) > 0 {
 		payload := of.Payload
 		of.Payload = nil
-		e.buffers.done.Put(&payload)
+		e.buffers.done.Put(payload)
 	}
 }

@@ -91,3 +91,38 @@ func TestFewRowsOfALargeBatchWait(t *testing.T) {
 		t.Errorf("%d rows came", next)
 	}
 }
+
+// An encoder that had large entries and has small ones from now on lets its memory go; one
+// that has a large one now and then keeps it.
+func TestBuffersOfSmallEntries(t *testing.T) {
+	encoder, err := entry.NewEncoder(sinktest.LogSchema, entry.S2, 8<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(blocks block.Range, perBlock int) {
+		if _, err := encoder.Encode(entry.Header{Epoch: 1, Range: blocks}, sinktest.Logs(blocks, perBlock).Records); err != nil {
+			t.Fatal(err)
+		}
+	}
+	large, small := block.Range{End: 40}, block.Range{End: 1}
+	encode(large, 100)
+	room := encoder.Room()
+	if room < 1<<20 {
+		t.Fatalf("%d bytes for a large entry", room)
+	}
+	for range 5 {
+		for range 8 {
+			encode(small, 20)
+		}
+		encode(large, 100)
+	}
+	if encoder.Room() < room {
+		t.Error("the memory of large entries was dropped between them")
+	}
+	for range 20 {
+		encode(small, 20)
+	}
+	if room = encoder.Room(); room > 256<<10 {
+		t.Errorf("%d bytes for small entries", room)
+	}
+}

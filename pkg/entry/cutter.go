@@ -47,6 +47,7 @@ type Cutter struct {
 	hurry   bool // give out what is complete, however small
 	target  int  // shrinks when entries come out larger than a message
 	pending rows
+	pushed  int // bytes of the rows that came last
 }
 
 // OrderError is a row out of order: below the row before it (then After is that row's
@@ -119,7 +120,7 @@ func (c *Cutter) Push(rec arrow.RecordBatch) ([]Group, error) {
 		return nil, errFinished
 	}
 	c.sealed = c.sealed || len(kept) < len(blocks)
-	c.pending.push(rec, kept)
+	c.pushed = c.pending.push(rec, kept)
 	return c.cut()
 }
 
@@ -196,6 +197,21 @@ func (c *Cutter) cut() ([]Group, error) {
 	}
 }
 
+// share returns how many bytes the next entry may hold. What is complete is divided into
+// entries of about the same size, so that none of it has to wait for the next rows: it would
+// keep the memory of all the rows that it came with.
+func (c *Cutter) share(complete int) int {
+	size := c.pending.sizeOf(complete)
+	entries := max(1, (size+c.target/2)/c.target)
+	return (size + entries - 1) / entries
+}
+
+// waits reports whether so many complete rows wait for more: as many as came last would not
+// make their entry larger than the target.
+func (c *Cutter) waits(complete int) bool {
+	return c.pending.sizeOf(complete)+c.pushed <= c.target
+}
+
 // slice finds the next entry: a number of pending rows and the block after it,
 // which is c.next if that is not known yet.
 func (c *Cutter) slice() (rows int, to block.Number) {
@@ -207,11 +223,11 @@ func (c *Cutter) slice() (rows int, to block.Number) {
 	if c.hurry && complete == 0 && !c.sealed {
 		return 0, c.next
 	}
-	rows = min(c.pending.fit(c.target), complete)
+	rows = min(c.pending.fit(c.share(complete)), complete)
 	switch {
 	case rows == total && c.sealed:
 		return rows, c.end
-	case rows == complete && c.pending.size() < c.target && !c.hurry:
+	case rows == complete && !c.hurry && c.waits(complete):
 		return 0, c.next // more will fit
 	case rows == complete && complete > 0:
 		return rows, c.pending.block(rows)

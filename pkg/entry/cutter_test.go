@@ -11,6 +11,7 @@ import (
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
+	"github.com/ampipe/ampipe/pkg/sink/sinktest"
 )
 
 func mustCutter(t testing.TB, schema *arrow.Schema, column int, r block.Range, target, limit int) *entry.Cutter {
@@ -429,6 +430,41 @@ func BenchmarkDecode(b *testing.B) {
 					b.Fatal(err)
 				}
 				releaseAll(recs)
+			}
+		})
+	}
+}
+
+// Rows do not wait for a second message that would make their entry too large: they would
+// keep the memory of theirs. Small messages are put together.
+func TestEntriesEndWithTheirMessage(t *testing.T) {
+	const target, perBlock = 1 << 20, 100
+	message := func(r block.Range) arrow.RecordBatch { return sinktest.Logs(r, perBlock).Records[0] }
+	var perRow int
+	for _, test := range []struct {
+		name    string
+		share   float64 // of the target that a message has
+		entries int     // that come of ten messages, before the rows have ended
+	}{
+		{"an eighth", 0.125, 1}, {"two thirds", 0.66, 10}, {"as much", 1.05, 10}, {"twice as much", 2.1, 20},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if perRow == 0 {
+				perRow = entry.RowsSize(message(block.Range{End: 10})) / (10 * perBlock)
+			}
+			length := block.Number(test.share*target/float64(perRow*perBlock)) + 1
+			r := block.Range{End: 10 * length}
+			c := mustCutter(t, sinktest.LogSchema, 0, r, target, 8<<20)
+			groups := 0
+			for i := range block.Number(10) {
+				made, err := c.Push(message(block.Range{Start: i * length, End: (i + 1) * length}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				groups += len(made)
+			}
+			if groups != test.entries {
+				t.Errorf("%d entries of ten messages, want %d", groups, test.entries)
 			}
 		})
 	}

@@ -35,11 +35,14 @@ func newChunk(rec arrow.RecordBatch, i, j int, blocks []block.Number, kept int) 
 	return c
 }
 
-// push appends the rows of rec that blocks names, from the first on.
-func (r *rows) push(rec arrow.RecordBatch, blocks []block.Number) {
-	if len(blocks) > 0 {
-		r.chunks = append(r.chunks, newChunk(rec, 0, len(blocks), blocks, len(blocks)))
+// push appends the rows of rec that blocks names, from the first on, and returns their bytes.
+func (r *rows) push(rec arrow.RecordBatch, blocks []block.Number) (size int) {
+	if len(blocks) == 0 {
+		return 0
 	}
+	c := newChunk(rec, 0, len(blocks), blocks, len(blocks))
+	r.chunks = append(r.chunks, c)
+	return c.size
 }
 
 func (r *rows) len() int {
@@ -56,6 +59,19 @@ func (r *rows) size() int {
 		n += c.size
 	}
 	return n
+}
+
+// sizeOf returns the bytes of the first n rows.
+func (r *rows) sizeOf(n int) int {
+	size := 0
+	for _, c := range r.chunks {
+		if n < len(c.blocks) {
+			return size + rowsSize(c.rec, 0, n)
+		}
+		size += c.size
+		n -= len(c.blocks)
+	}
+	return size
 }
 
 // block returns the block of row i.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/entry"
@@ -42,7 +40,7 @@ func (h *partitionTask) fetch(ctx, take context.Context, r block.Range) error {
 		if msg.Record.NumRows() > 0 {
 			awaited = "more rows"
 		}
-		closed, err := h.append(ctx, msg.Record)
+		closed, err := h.append(ctx, msg)
 		if err != nil {
 			return err
 		}
@@ -131,11 +129,12 @@ func (h *partitionTask) release() {
 
 // append cuts rows into entries and publishes those that are complete. It reports
 // whether the window is closed, because its tail was split off.
-func (h *partitionTask) append(ctx context.Context, rec arrow.RecordBatch) (closed bool, err error) {
+func (h *partitionTask) append(ctx context.Context, msg amp.Message) (closed bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.trace.Cuts()
-	groups, err := h.cutter.Push(rec)
+	groups, err := h.cutter.Push(msg.Record)
+	msg.Release() // it would be kept as long as the log is waited for
 	h.trace.Cut()
 	if err != nil {
 		return false, fault.Permanent(err) // about the rows: they will come again

@@ -21,8 +21,9 @@ import (
 )
 
 // answersWindow is how many bytes all answers that are read at the same time may have sent
-// ahead. Each has [amp.Config.Window]'s least, which hides a round trip: 20 MiB/s over 50 ms.
-const answersWindow = 8 << 20
+// ahead. Each has [amp.Config.Window]'s least: half of a message, while gRPC opens the window
+// for the whole of one that is waited for.
+const answersWindow = 4 << 20
 
 // openSource connects to the pipeline's Amp server, for a command.
 func openSource(ctx context.Context, p *config.Pipeline) (*amp.Client, error) {

@@ -13,8 +13,9 @@ import (
 // without pointers: marking them costs little, and garbage is what most of the memory would
 // be at the runtime's default of 100.
 const (
-	CollectStage = 30 // a process with one stage
-	CollectRun   = 50 // ampipe run, which has the log's cache besides: 30 cost a tenth of its CPU
+	CollectExtractor = 20 // its buffers are used again, so that it needs few collections
+	CollectSink      = 30
+	CollectRun       = 50 // ampipe run, which has the log's cache besides: 30 cost a tenth of its CPU
 )
 
 // SaveMemory has the garbage collected earlier than usual, unless the user has
@@ -38,8 +39,8 @@ const (
 
 // returner returns memory to the system when the process has become quiet. The runtime by
 // itself keeps what it needed at its last collection, the next of which a quiet process may
-// not need for minutes. It looks only after collections, so that it does not wake an idle
-// process.
+// not need for minutes. It looks only after collections, and then until the process is quiet,
+// so that it does not wake an idle one.
 type returner struct {
 	mu        sync.Mutex
 	waits     bool
@@ -65,17 +66,22 @@ func (r *returner) collected() {
 	}
 }
 
-// look returns what is unused if hardly anything was allocated meanwhile.
+// look returns what is unused if hardly anything was allocated meanwhile. Otherwise it looks
+// once more later: the process may be quiet then, and without a collection for a long time.
 func (r *returner) look() {
 	r.mu.Lock()
-	before := r.allocated
-	r.waits = false
-	r.mu.Unlock()
-	if now, unused := memoryUse(); now-before > quietBytes || unused < worthReturning {
+	defer r.mu.Unlock()
+	now, unused := memoryUse()
+	if now-r.allocated > quietBytes {
+		r.allocated = now
+		time.AfterFunc(quiet, r.look)
 		return
 	}
-	runtime.GC() // of what is in pools, the first only marks what nobody has used since
-	debug.FreeOSMemory()
+	r.waits = false
+	if unused >= worthReturning {
+		runtime.GC() // of what is in pools, the first only marks what nobody has used since
+		debug.FreeOSMemory()
+	}
 }
 
 // memoryUse returns how many bytes were ever allocated, and how many the runtime holds without

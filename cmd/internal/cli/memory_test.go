@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A quiet process returns the memory that it needed before; one that still loads does not.
@@ -27,6 +29,28 @@ func TestMemoryIsReturned(t *testing.T) {
 	if n := returned(); n < needed/2 {
 		t.Errorf("%d bytes were returned of %d", n, needed)
 	}
+}
+
+// A process that still loads is looked at again: it may be quiet then, without a collection.
+func TestQuietIsSeenAfterALoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		allocated, _ := memoryUse()
+		r := &returner{waits: true, allocated: allocated - quietBytes - 1}
+		r.look()
+		r.mu.Lock()
+		waits := r.waits
+		r.mu.Unlock()
+		if !waits {
+			t.Fatal("a process that loads is not looked at again")
+		}
+		time.Sleep(quiet + time.Millisecond)
+		synctest.Wait()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.waits {
+			t.Error("a quiet process was not seen")
+		}
+	})
 }
 
 func returned() uint64 {

@@ -14,7 +14,7 @@ import (
 // SinkStage is the main of a command that runs one sink of one pipeline, of the
 // destination that the command is for. It returns the exit code.
 func SinkStage(use, long string, d sink.Destination) int {
-	SaveMemory(CollectStage)
+	SaveMemory(CollectSink)
 	var name string
 	add := func(flags *pflag.FlagSet) {
 		flags.StringVar(&name, "sink", "", "`name` of the sink, if the pipeline has several")

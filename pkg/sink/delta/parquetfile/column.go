@@ -129,7 +129,11 @@ func (c *column) reset() {
 	if cap(c.chunk) > spare*len(c.chunk)+math.MaxUint16 {
 		c.chunk = nil
 	}
-	if cap(c.page) > spare*c.limit { // it had a large value
+	page := 0
+	for _, p := range c.pages {
+		page = max(page, int(p.plain))
+	}
+	if cap(c.page) > spare*page+math.MaxUint16 || cap(c.page) > spare*c.limit { // or it had a large value
 		c.page = nil
 	}
 	clear(c.valid)
