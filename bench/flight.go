@@ -4,19 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/plan"
 )
 
-// measureFlight compares reading into the log, every entry synced to the disk,
-// with reading the same ranges by as many workers and dropping the rows.
+// measureFlight compares reading into the log, every entry synced to the disk, with reading
+// the same ranges by as many streams and dropping the rows: by the client of the Arrow
+// library, and by that of ampipe.
 func measureFlight(ctx context.Context, e *env, r *report) error {
 	p, err := e.pipeline(e.scale.live, config.Append)
 	if err != nil {
@@ -37,10 +42,15 @@ func measureFlight(ctx context.Context, e *env, r *report) error {
 		took, err := n.fill(ctx, e.source, e.planner(n, p), checked, size)
 		return sample{e.scale.live, took}, err
 	}}
+	ranges := plan.Cut(history(e.scale.live), size)
 	bare := side{fmt.Sprintf("bare Flight read, %d streams", workers), func(ctx context.Context) (sample, error) {
-		return e.readSource(ctx, checked, plan.Cut(history(e.scale.live), size))
+		return e.readBare(ctx, checked, ranges)
 	}}
-	return r.add(e.compare(ctx, "Flight to log, sync always", 0.65, extract, bare))
+	own := side{fmt.Sprintf("ampipe's reader alone, %d streams", workers), func(ctx context.Context) (sample, error) {
+		return e.readSource(ctx, checked, ranges)
+	}}
+	what := "Flight to log, sync always"
+	return errors.Join(r.add(e.compare(ctx, what, 0.65, extract, bare)), r.add(e.compare(ctx, what, 0, extract, own)))
 }
 
 // planner plans a pipeline on a NATS server.
@@ -48,19 +58,64 @@ func (e *env) planner(n *natsServer, p *config.Pipeline) *plan.Planner {
 	return &plan.Planner{Source: e.source, State: n.state, Tasks: n.tasks, Log: n.log, Config: p, Logger: zerolog.Nop()}
 }
 
-// readSource reads ranges, decodes the rows and drops them.
+// readSource reads ranges as ampipe does, and drops the rows.
 func (e *env) readSource(ctx context.Context, checked *plan.Checked, ranges []block.Range) (sample, error) {
+	return readAll(ctx, ranges, func(ctx context.Context, blocks block.Range) (rows int64, err error) {
+		for msg, err := range e.source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks)) {
+			if err != nil {
+				return 0, err
+			}
+			rows += msg.Record.NumRows()
+		}
+		return rows, nil
+	})
+}
+
+// readBare reads ranges as a program does that uses the Arrow library's client as it is, and
+// drops the rows.
+func (e *env) readBare(ctx context.Context, checked *plan.Checked, ranges []block.Range) (s sample, err error) {
+	client, err := flightsql.NewClientCtx(ctx, strings.TrimPrefix(e.amp, "grpc://"), nil, nil,
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	return readAll(ctx, ranges, func(ctx context.Context, blocks block.Range) (rows int64, err error) {
+		info, err := client.Execute(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks))
+		if err != nil {
+			return 0, err
+		}
+		for _, endpoint := range info.Endpoint {
+			reader, err := client.DoGet(ctx, endpoint.Ticket)
+			if err != nil {
+				return 0, err
+			}
+			for reader.Next() {
+				rows += reader.RecordBatch().NumRows()
+			}
+			err = reader.Err()
+			reader.Release()
+			if err != nil {
+				return 0, err
+			}
+		}
+		return rows, nil
+	})
+}
+
+// readAll reads ranges by a function that returns how many rows each has, by as many at once
+// as there are workers.
+func readAll(ctx context.Context, ranges []block.Range, read func(context.Context, block.Range) (int64, error)) (sample, error) {
 	var rows atomic.Int64
 	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
 	for _, blocks := range ranges {
 		g.Go(func() error {
-			for msg, err := range e.source.Fetch(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks)) {
-				if err != nil {
-					return fmt.Errorf("read blocks %v: %w", blocks, err)
-				}
-				rows.Add(msg.Record.NumRows())
+			n, err := read(ctx, blocks)
+			rows.Add(n)
+			if err != nil {
+				return fmt.Errorf("read blocks %v: %w", blocks, err)
 			}
 			return nil
 		})
