@@ -8,11 +8,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
+	"github.com/apache/arrow-go/v18/arrow/flight"
+	pb "github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/ampipe/ampipe/pkg/block"
 	"github.com/ampipe/ampipe/pkg/config"
@@ -74,33 +77,51 @@ func (e *env) readSource(ctx context.Context, checked *plan.Checked, ranges []bl
 // readBare reads ranges as a program does that uses the Arrow library's client as it is, and
 // drops the rows.
 func (e *env) readBare(ctx context.Context, checked *plan.Checked, ranges []block.Range) (s sample, err error) {
-	client, err := flightsql.NewClientCtx(ctx, strings.TrimPrefix(e.amp, "grpc://"), nil, nil,
+	client, err := flight.NewClientWithMiddlewareCtx(ctx, strings.TrimPrefix(e.amp, "grpc://"), nil, nil,
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return sample{}, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	return readAll(ctx, ranges, func(ctx context.Context, blocks block.Range) (rows int64, err error) {
-		info, err := client.Execute(ctx, checked.Query.Wrap(checked.BlockColumn(), blocks))
+		statement, err := anypb.New(&pb.CommandStatementQuery{Query: checked.Query.Wrap(checked.BlockColumn(), blocks)})
+		if err != nil {
+			return 0, err
+		}
+		command, err := proto.Marshal(statement)
+		if err != nil {
+			return 0, err
+		}
+		info, err := client.GetFlightInfo(ctx, &flight.FlightDescriptor{Type: flight.DescriptorCMD, Cmd: command})
 		if err != nil {
 			return 0, err
 		}
 		for _, endpoint := range info.Endpoint {
-			reader, err := client.DoGet(ctx, endpoint.Ticket)
+			n, err := countRows(ctx, client, endpoint.Ticket)
 			if err != nil {
 				return 0, err
 			}
-			for reader.Next() {
-				rows += reader.RecordBatch().NumRows()
-			}
-			err = reader.Err()
-			reader.Release()
-			if err != nil {
-				return 0, err
-			}
+			rows += n
 		}
 		return rows, nil
 	})
+}
+
+// countRows reads all rows of a ticket.
+func countRows(ctx context.Context, client flight.Client, ticket *flight.Ticket) (rows int64, err error) {
+	stream, err := client.DoGet(ctx, ticket)
+	if err != nil {
+		return 0, err
+	}
+	reader, err := flight.NewRecordReader(stream)
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Release()
+	for reader.Next() {
+		rows += reader.RecordBatch().NumRows()
+	}
+	return rows, reader.Err()
 }
 
 // readAll reads ranges by a function that returns how many rows each has, by as many at once

@@ -53,14 +53,6 @@ func (r *rows) len() int {
 	return n
 }
 
-func (r *rows) size() int {
-	n := 0
-	for _, c := range r.chunks {
-		n += c.size
-	}
-	return n
-}
-
 // sizeOf returns the bytes of the first n rows.
 func (r *rows) sizeOf(n int) int {
 	size := 0
