@@ -30,6 +30,8 @@ type peaks struct {
 
 func (p peaks) medians() (small, large float64) { return median(p.loads[0]), median(p.loads[1]) }
 
+func (p peaks) missed() bool { return p.failed() }
+
 // failed reports whether the peak grows with the load or is above what is stated.
 func (p peaks) failed() bool {
 	small, large := p.medians()

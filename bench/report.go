@@ -54,7 +54,13 @@ func (r *report) failures() int {
 	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays) + failed(r.scalings) + failed(r.costs) + failed(r.lives)
 }
 
-func failed[T interface{ failed() bool }](results []T) (n int) {
+// judged is a result that something is demanded of.
+type judged interface {
+	missed() bool // the demand is not met
+	failed() bool // nor is what it is known to be missed by
+}
+
+func failed[T judged](results []T) (n int) {
 	for _, result := range results {
 		if result.failed() {
 			n++
@@ -122,7 +128,7 @@ func (r *report) writeRatios(b *strings.Builder) {
 		}
 		demand, verdict := "", ""
 		if c.demand > 0 {
-			demand, verdict = "≥ "+number(c.demand), r.verdict(c.failed())
+			demand, verdict = "≥ "+number(c.demand), r.verdict(c)
 		}
 		fmt.Fprintf(b, "| %s: %s | %s | %s | %s | %s | **%s** | %s | %s | %s |\n", c.what, c.ours, thousands(float64(c.pairs[0][0].rows)),
 			thousands(ours), c.base, thousands(base), number(c.ratio()), strings.Join(each, " "), demand, verdict)
@@ -139,7 +145,7 @@ func (r *report) writePeaks(b *strings.Builder) {
 	for _, p := range r.peaks {
 		small, large := p.medians()
 		fmt.Fprintf(b, "| %s | %.0f MiB | %.0f MiB | %.2f | ≤ %.2f | ≤ %.0f MiB | %s |\n",
-			p.process, mib(small), mib(large), large/small, growth, mib(p.stated), r.verdict(p.failed()))
+			p.process, mib(small), mib(large), large/small, growth, mib(p.stated), r.verdict(p))
 	}
 	b.WriteString("\n")
 }
@@ -158,17 +164,19 @@ func (r *report) writeDelays(b *strings.Builder) {
 		for _, t := range d.hops {
 			fmt.Fprintf(b, "| %s / %s ", ms(t.at(0.5)), ms(t.at(0.99)))
 		}
-		fmt.Fprintf(b, "| ≤ %s / %s ms | %s |\n", ms(d.median), ms(d.p99), r.verdict(d.failed()))
+		fmt.Fprintf(b, "| ≤ %s / %s ms | %s |\n", ms(d.median), ms(d.p99), r.verdict(d))
 	}
 	b.WriteString("\n")
 }
 
-func (r *report) verdict(failed bool) string {
+func (r *report) verdict(result judged) string {
 	switch {
 	case r.smoke:
 		return "not judged"
-	case failed:
+	case result.failed():
 		return "**fails**"
+	case result.missed():
+		return "misses"
 	default:
 		return "passes"
 	}
