@@ -93,20 +93,19 @@ func TestTheLastPartitionEndsAPause(t *testing.T) {
 				changes := newChanges()
 				changes.begun()
 				changes.begin()
-				rev := uint64(0)
-				write := func(c change) {
-					rev++
-					written := queue.Change{Key: "partition." + c.id, Rev: rev, Removed: c.state == ""}
+				write := func(rev int, c change) {
+					written := queue.Change{Key: "partition." + c.id, Rev: uint64(rev), Removed: c.state == ""}
 					if !written.Removed {
 						written.Text = fmt.Appendf(nil, text[c.id], c.state)
 					}
 					changes.changed(written)
 				}
-				for _, c := range c.before {
-					write(c)
+				for i, c := range c.before {
+					write(i+1, c)
 				}
+				before := len(c.before)
 				for i, c := range c.while {
-					time.AfterFunc(time.Duration(i+1)*100*time.Millisecond, func() { write(c) })
+					time.AfterFunc(time.Duration(i+1)*100*time.Millisecond, func() { write(before+i+1, c) })
 				}
 				begin := time.Now()
 				if err := changes.wait(t.Context(), pause{least: least, most: most, open: c.open}); err != nil {
