@@ -75,8 +75,11 @@ func (c comparison) rates() (ours, base float64) {
 	return median(all[0]), median(all[1])
 }
 
-func (c comparison) missed() bool { return c.demand > 0 && c.ratio() < c.demand }
-func (c comparison) failed() bool { return c.missed() && (c.floor == 0 || c.ratio() < c.floor) }
+// judge returns the ratio and what is demanded of it.
+func (c comparison) judge() limit { return limit{value: c.ratio(), least: c.demand, worst: c.floor} }
+
+func (c comparison) missed() bool { return c.judge().missed() }
+func (c comparison) failed() bool { return c.judge().failed() }
 
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))

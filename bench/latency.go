@@ -69,7 +69,7 @@ func measureLatency(ctx context.Context, e *env, r *report) error {
 		worst       [2]time.Duration
 	}{
 		{"nothing else", 100, 4 * time.Millisecond, 10 * time.Millisecond, [2]time.Duration{8 * time.Millisecond, 20 * time.Millisecond}},
-		{"history", 1000 * e.scale.followed, 50 * time.Millisecond, 250 * time.Millisecond, [2]time.Duration{}},
+		{"history", 1000 * e.scale.followed, 50 * time.Millisecond, 250 * time.Millisecond, [2]time.Duration{50 * time.Millisecond, 600 * time.Millisecond}},
 	} {
 		delays, err := e.follow(ctx, c.blocks)
 		if err != nil {

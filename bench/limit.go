@@ -31,16 +31,22 @@ func (l limit) failed() bool {
 	}
 }
 
-// demand writes what is demanded; empty: nothing is.
+// demand writes what is demanded, and behind it what fails where that is known to be missed;
+// empty: nothing is.
 func (l limit) demand() string {
+	text := ""
 	switch {
 	case l.most > 0:
-		return fmt.Sprintf("≤ %s %s", figure(l.most), l.unit)
+		text = "≤ " + figure(l.most)
 	case l.least > 0:
-		return fmt.Sprintf("≥ %s %s", figure(l.least), l.unit)
+		text = "≥ " + figure(l.least)
 	default:
 		return ""
 	}
+	if l.worst > 0 {
+		text += " (" + figure(l.worst) + ")"
+	}
+	return strings.TrimSpace(text + " " + l.unit)
 }
 
 // print shows a figure as soon as it is known.

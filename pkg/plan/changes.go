@@ -20,6 +20,9 @@ const (
 	// that listing takes no more of the time than one part in listShare.
 	listEvery = 5 * time.Second
 	listShare = 200
+	// listSteady is the same while a pipeline does nothing but follow the chain: its partitions
+	// are all done, and a list costs about as much as a live block.
+	listSteady = 30 * time.Second
 	// quietRounds is how many times as long as between two rounds the planner waits after
 	// one that has found nothing new.
 	quietRounds = 4
@@ -194,7 +197,11 @@ func (c *changes) list(now time.Time) bool {
 func (c *changes) have(took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.due = time.Now().Add(max(listEvery, listShare*took))
+	every := listEvery
+	if c.steady {
+		every = listSteady
+	}
+	c.due = time.Now().Add(max(every, listShare*took))
 	c.stale = c.stale || err != nil
 }
 
@@ -244,6 +251,9 @@ type pause struct {
 // wait waits until the next round.
 func (c *changes) wait(ctx context.Context, p pause) error {
 	c.mu.Lock()
+	if soon := time.Now().Add(listEvery); c.steady && !p.steady && c.due.After(soon) {
+		c.due = soon
+	}
 	c.steady, c.open = p.steady, p.open
 	c.checkDone()
 	if !c.watched {

@@ -224,6 +224,34 @@ func TestWhenPartitionsAreRead(t *testing.T) {
 	})
 }
 
+// TestPartitionsOfASteadyPipelineAreReadSeldom, and as often as others once it has something to
+// do again.
+func TestPartitionsOfASteadyPipelineAreReadSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		changes := newChanges()
+		changes.begun()
+		rest := func(steady bool, times int) (read int) {
+			for range times {
+				if err := changes.wait(t.Context(), pause{least: time.Second, most: time.Second, steady: steady}); err != nil {
+					t.Fatal(err)
+				}
+				if changes.list(time.Now()) {
+					read++
+					changes.have(time.Millisecond, nil)
+				}
+			}
+			return read
+		}
+		rest(true, 30)
+		if n := rest(true, 120); n != 4 {
+			t.Errorf("read %d times in two minutes of a steady pipeline, want 4", n)
+		}
+		if n := rest(false, 30); n != 6 {
+			t.Errorf("read %d times in the half minute after that, want 6", n)
+		}
+	})
+}
+
 // TestWhatChangesMakeOfPartitions: the newest of what was read, watched and written, also if
 // it was read from a replica that lags.
 func TestWhatChangesMakeOfPartitions(t *testing.T) {

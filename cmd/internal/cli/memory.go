@@ -16,6 +16,7 @@ const (
 	CollectExtractor = 20 // its buffers are used again, so that it needs few collections
 	CollectSink      = 30
 	CollectRun       = 50 // ampipe run, which has the log's cache besides: 30 cost a tenth of its CPU
+	CollectLake      = 30 // ampipe run into Delta Lake, which holds more and makes less garbage: a hundredth
 )
 
 // SaveMemory has the garbage collected earlier than usual, unless the user has
