@@ -62,14 +62,15 @@ const betweenBlocks = time.Second
 // measureLatency follows a chain with a block every second, alone and while history loads
 // beside it.
 func measureLatency(ctx context.Context, e *env, r *report) error {
+	const ms = time.Millisecond
 	for _, c := range []struct {
 		beside      string
 		blocks      int // of the chain when it is first seen
 		median, p99 time.Duration
 		worst       [2]time.Duration
 	}{
-		{"nothing else", 100, 4 * time.Millisecond, 10 * time.Millisecond, [2]time.Duration{8 * time.Millisecond, 20 * time.Millisecond}},
-		{"history", 1000 * e.scale.followed, 50 * time.Millisecond, 250 * time.Millisecond, [2]time.Duration{50 * time.Millisecond, 600 * time.Millisecond}},
+		{"nothing else", 100, 4 * ms, 10 * ms, [2]time.Duration{8 * ms, 20 * ms}},
+		{"history", 1000 * e.scale.followed, 50 * ms, 250 * ms, [2]time.Duration{50 * ms, 600 * ms}},
 	} {
 		delays, err := e.follow(ctx, c.blocks)
 		if err != nil {
