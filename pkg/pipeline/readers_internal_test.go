@@ -20,20 +20,7 @@ import (
 func TestPartitionsAreCutForAllExtractors(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), MaxStore: 1 << 30})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
-	conn, err := queue.Open(ctx, queue.Config{Server: server})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	kv, err := conn.State(ctx, "p")
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn, kv := startState(t)
 	stage := func(workers int, name string) *stages {
 		p := &config.Pipeline{Name: "p", NATS: config.NATS{URL: "nats://elsewhere"}, Extract: config.Extract{Workers: workers}}
 		return &stages{

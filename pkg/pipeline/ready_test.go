@@ -12,24 +12,32 @@ import (
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
+// startState starts a NATS server for the test and returns a connection, and the state of the
+// pipeline p.
+func startState(t *testing.T) (*queue.Conn, *queue.State) {
+	t.Helper()
+	server, err := queue.StartServer(t.Context(), queue.ServerConfig{Dir: t.TempDir(), MaxStore: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	conn, err := queue.Open(t.Context(), queue.Config{Server: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	kv, err := conn.State(t.Context(), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, kv
+}
+
 // TestHistoryWatch looks at what is stored in a real NATS server, while a sink loads,
 // the plan grows and the destination falls silent.
 func TestHistoryWatch(t *testing.T) {
 	ctx := t.Context()
-	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), MaxStore: 1 << 30})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
-	conn, err := queue.Open(ctx, queue.Config{Server: server})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	kv, err := conn.State(ctx, "p")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, kv := startState(t)
 	meter := newMeter(&config.Pipeline{Name: "p", Sinks: []config.Sink{{Name: "lake"}}}, notConnected, stageSink("lake"))
 	h := newHistoryMonitor(&stages{state: kv, meter: meter}, "lake")
 	look := func(ready bool, want string, missing uint64) {
