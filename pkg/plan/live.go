@@ -85,7 +85,9 @@ func (l *liveStep) follow(ctx context.Context, now *round) (began bool, err erro
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return false, fmt.Errorf("read the position of the live lane: %w", err)
 	}
-	now.position = &position
+	if err == nil {
+		now.position = &position
+	}
 	l.status = LiveStatus{Follows: true, Start: l.spec.Live.Start, Next: max(position.Next, l.spec.Live.Start), Reorgs: position.Reorgs}
 	if position.Phase == state.LiveFailed && position.Epoch == l.spec.Epoch && l.followed {
 		return false, fault.Permanent(fmt.Errorf("the chain cannot be followed: %s", position.Error))
