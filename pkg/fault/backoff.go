@@ -69,9 +69,9 @@ func Retry(ctx context.Context, b Backoff, op func(context.Context) error, onWai
 }
 
 // Aligned returns how long to wait for what is done about every d: until the multiple of d by
-// the clock that is next to d from now. What a process does from time to time is due at the
-// same moments that way, whoever does it. A wake-up of a process that rests costs more than
-// most of what it is woken for.
+// the clock that is next to d from now. What the parts of a process do from time to time is
+// due at the same moments that way. A wake-up of a process that rests costs more than most of
+// what it is woken for.
 func Aligned(d time.Duration) time.Duration {
 	now := time.Now()
 	return now.Add(d).Round(d).Sub(now)

@@ -195,7 +195,7 @@ type round struct {
 	latest uint64            // revision of the one that was written last
 	over   bool              // nothing more is to be done in it
 
-	position *state.LivePosition // of the live lane, empty if there is none; nil: not read in it
+	position *state.LivePosition // of the live lane; nil: not read in it, or there is none
 }
 
 // reconcile compares the plan with the sinks' reports and requeues what is missing.
@@ -274,7 +274,7 @@ func (r *reconciler) nextPause(now *round) pause {
 	same := slices.Equal(found, r.before)
 	r.before = found
 	next := pause{least: least, most: least, steady: r.steady(now), open: r.lastOpen(now)}
-	if len(next.open) == 0 && r.mayComplete(now) {
+	if r.mayComplete(now) {
 		next.least = min(least, shortestPause) // only the sinks' reports are missing, which come seldom
 	}
 	hurry := r.fill.unplanned.Len() > 0 || r.live.soon || r.live.unheard
