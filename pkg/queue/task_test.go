@@ -1,12 +1,15 @@
 package queue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -260,4 +263,26 @@ func TestTheTasksAreDeleted(t *testing.T) {
 	again(load)
 	again(add)
 	again(take)
+}
+
+// TestATaskOverASlowConnection: a task that comes later than the request for it was to last is
+// taken, and does not go back to the queue until its worker would have been given up.
+func TestATaskOverASlowConnection(t *testing.T) {
+	t.Parallel()
+	node := startServer(t, &server.Options{StoreDir: t.TempDir(), JetStreamMaxStore: 2 << 30})
+	var slow atomic.Bool
+	w := newWire(t, node.ClientURL(), func(sent []byte) {
+		if slow.Load() && bytes.Contains(sent, []byte("CONSUMER.MSG.NEXT")) {
+			<-time.After(400 * time.Millisecond)
+		}
+	})
+	tasks := mustTasks(t, mustOpen(t, queue.Config{URL: w.url()}), "pipe")
+	mustAdd(t, tasks, "1")
+	waitForLoad(t, tasks, queue.Load{Queued: 1})
+	slow.Store(true)
+	task, err := tasks.Take(testContext(t), queue.PartitionTask)
+	if err != nil || task.ID != "1" || task.Delivered != 1 {
+		t.Fatalf("took %+v: %v", task, err)
+	}
+	must(t, task.Done(testContext(t)))
 }
