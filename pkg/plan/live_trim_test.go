@@ -49,6 +49,46 @@ func TestTrimKeepsTheLastWatermark(t *testing.T) {
 	}
 }
 
+// TestTrimLeavesALaneWhosePositionIsNotRecorded: its writer has begun a moment ago, and it is
+// not known which watermark it goes on from. That holds also when the log is nearly full:
+// only the partitions' entries go then.
+func TestTrimLeavesALaneWhosePositionIsNotRecorded(t *testing.T) {
+	d := newLiveEnv(t, "warehouse")
+	first := d.publish(entry.Invalidate, block.Closed(800, 800))
+	d.publish(entry.Watermark, block.Closed(800, 819))
+	last := d.publish(entry.Watermark, block.Closed(820, 839))
+	p := part(700, 800, 1, state.PartitionDone)
+	const fillers = 9
+	for i := range fillers {
+		e := entry.Entry{Header: entry.Header{Kind: entry.Data, Codec: entry.None, Network: "mainnet", Epoch: 1, Schema: "0123456789abcdef", Range: p.Range(), End: p.End}, Payload: make([]byte, 7<<20)}
+		must(t, second(d.Log.Publish(t.Context(), fmt.Sprintf("p.%d.9", i), 0, "filler", entry.Group{e})))
+	}
+	log, err := d.Log.State(t.Context())
+	must(t, err)
+	if log.Bytes <= uint64(log.MaxBytes)/10*9 {
+		t.Fatalf("%d of %d bytes are not nearly full", log.Bytes, log.MaxBytes)
+	}
+	d.apply(fillers, all)
+	live, err := d.Log.Consume(t.Context(), "warehouse", queue.ConsumeOptions{Lanes: queue.Live})
+	must(t, err)
+	for range 3 {
+		m, err := live.Next(t.Context())
+		must(t, err)
+		must(t, m.Ack())
+	}
+	live.Close()
+	d.reports("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
+	d.run()
+	d.until("the partitions' entries are trimmed", func(plan.Status) bool {
+		log, err = d.Log.State(t.Context())
+		must(t, err)
+		return log.Bytes < 1<<20
+	})
+	if log.First != first || log.Messages != 3 {
+		t.Errorf("the log has %d messages from %d on, want the three of the lane, from %d on", log.Messages, log.First, first)
+	}
+}
+
 // TestTrimWaitsForTheSlowestReport: acknowledgements are ahead of reports, and by the
 // reports it is judged whether a sink lacks what was trimmed. They also say it of a sink
 // whose position was lost with the server, and whose destination is away.
