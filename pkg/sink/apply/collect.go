@@ -74,6 +74,7 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 			left--
 			switch {
 			case r.Ended(ctx):
+				left = 0 // nobody needs to ask again
 				waited = len(batch) > 0
 				r.status.ended()
 			case left > 0:
