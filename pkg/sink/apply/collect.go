@@ -47,6 +47,10 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 		if len(batch) == 0 || (!full && !waited && !ends) {
 			to = nil
 		}
+		ask := idle.C
+		if to != nil {
+			ask = nil // the batch need not be told to go
+		}
 		select {
 		case m, ok := <-from:
 			if !ok {
@@ -66,10 +70,11 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 				left = mostAsks
 				idle.Reset(askIdle)
 			}
-		case <-idle.C:
+		case <-ask:
 			left--
 			switch {
 			case r.Ended(ctx):
+				left = 0 // nobody needs to ask again
 				waited = len(batch) > 0
 				r.status.ended()
 			case left > 0:
@@ -80,6 +85,9 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 		case to <- batch:
 			due.Stop()
 			batch, rows, bytes, waited = nil, 0, 0, false
+			if left > 0 { // it may have been the last one
+				idle.Reset(askIdle)
+			}
 		}
 	}
 }

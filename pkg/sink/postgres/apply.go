@@ -100,9 +100,11 @@ func isConflict(err error) bool {
 type scratch struct {
 	buf    []byte
 	last   map[key]place // of upsert
-	strict bool          // an upsert is compared with what is stored
-	apart  bool          // the commit waits for the answers about what is written
-	trial  *trial        // nil: all rows are written
+	bounds []keyBounds   // of upsert, and the key of a row
+	key    []byte
+	strict bool   // an upsert is compared with what is stored
+	apart  bool   // the commit waits for the answers about what is written
+	trial  *trial // nil: all rows are written
 }
 
 func (w *Writer) borrow() *scratch {

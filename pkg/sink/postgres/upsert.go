@@ -26,6 +26,9 @@ type place struct {
 // dedupe drops the rows whose key comes again: the highest block wins, and in
 // one block the last row. It reports whether some of them have to be kept.
 func (s *scratch) dedupe(g *tableSpec, p *replacedRows, portions []portion) (kept bool, err error) {
+	if s.ascend(g, portions) {
+		return false, nil
+	}
 	if s.last == nil {
 		s.last = make(map[key]place)
 	}
