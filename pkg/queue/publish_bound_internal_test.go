@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -84,6 +85,13 @@ func testLog(t *testing.T) *Log {
 	return l
 }
 
+// limited returns a context that ends when something that is to be possible is not.
+func limited(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func oneBlock(size int) []entry.Entry {
 	return []entry.Entry{{
 		Header:  entry.Header{Kind: entry.Data, Codec: entry.None, Network: "mainnet", Range: block.Closed(0, 0), Schema: "s", End: 1000},
@@ -101,11 +109,11 @@ func TestLiveEntriesPassTheBoundOfTheHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Publish(t.Context(), LiveLane, 0, "live", oneBlock(100)); err != nil {
+	if _, err := l.Publish(limited(t), LiveLane, 0, "live", oneBlock(100)); err != nil {
 		t.Errorf("a live entry: %v", err)
 	}
 	stopping := errors.New("stopping")
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(limited(t))
 	var waits sync.WaitGroup
 	waits.Go(func() {
 		if _, err := l.Publish(ctx, "p.0.0", 0, "a", oneBlock(100)); !errors.Is(err, stopping) {
@@ -115,7 +123,7 @@ func TestLiveEntriesPassTheBoundOfTheHistory(t *testing.T) {
 	cancel(stopping)
 	waits.Wait()
 	waits.Go(func() {
-		if _, err := l.Publish(t.Context(), "p.0.0", 0, "b", oneBlock(100)); err != nil {
+		if _, err := l.Publish(limited(t), "p.0.0", 0, "b", oneBlock(100)); err != nil {
 			t.Errorf("an entry of the history: %v", err)
 		}
 	})
@@ -132,18 +140,18 @@ func TestFailedPublishesAreNotUnderWay(t *testing.T) {
 	l := testLog(t)
 	l.BoundHistory()
 	for range 5 {
-		if _, err := l.Publish(t.Context(), "p.0.0", 7, "a", oneBlock(2<<20)); !errors.Is(err, ErrFenced) {
+		if _, err := l.Publish(limited(t), "p.0.0", 7, "a", oneBlock(2<<20)); !errors.Is(err, ErrFenced) {
 			t.Fatalf("an entry behind one that is not there: %v, want %v", err, ErrFenced)
 		}
-		if _, err := l.Publish(t.Context(), "p.0.0", 0, "a", oneBlock(9<<20)); err == nil {
+		if _, err := l.Publish(limited(t), "p.0.0", 0, "a", oneBlock(9<<20)); err == nil {
 			t.Fatal("an entry is stored that is larger than max_payload")
 		}
 	}
-	if _, err := l.Publish(t.Context(), "p.0.0", 0, "b", oneBlock(2<<20)); err != nil {
+	if _, err := l.Publish(limited(t), "p.0.0", 0, "b", oneBlock(2<<20)); err != nil {
 		t.Fatal(err)
 	}
 	large := append(oneBlock(2<<20), oneBlock(2<<20)...) // in an atomic batch
-	if _, err := l.Publish(t.Context(), "p.1.0", 0, "c", large); err != nil {
+	if _, err := l.Publish(limited(t), "p.1.0", 0, "c", large); err != nil {
 		t.Fatal(err)
 	}
 	if !l.history.Load().free.TryAcquire(largestShare) {
