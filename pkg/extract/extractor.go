@@ -122,6 +122,9 @@ func (x *Extractor) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { stop(errStop) })
 	})()
 
+	if x.Spec.Follows() {
+		x.Log.BoundHistory()
+	}
 	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
 	x.first, x.turns = new(firstRows), newTurns()
 	x.buffers = entry.NewBuffers(runtime.NumCPU())

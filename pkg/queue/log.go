@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,6 +36,8 @@ type Log struct {
 	maxBlock int64
 	looks    bool // makes no stream and changes none
 	read     reader
+
+	history atomic.Pointer[publishBound] // see [Log.BoundHistory]
 }
 
 // LogConfig is how a log is kept.

@@ -46,7 +46,7 @@ func (l *Log) Publish(ctx context.Context, lane string, after uint64, id string,
 	if err != nil {
 		return 0, err
 	}
-	seq, err := l.store(ctx, msgs)
+	seq, err := l.store(ctx, lane, msgs)
 	switch {
 	case err == nil:
 		return seq, nil
@@ -132,14 +132,21 @@ func publishWait(size int) time.Duration {
 	return apiWait + time.Duration(size)*time.Second/slowestDisk
 }
 
-// store publishes one message, or several as an atomic batch.
-func (l *Log) store(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
-	if err := l.conn.disconnected(); err != nil {
-		return 0, err
-	}
+// store publishes one message, or several as an atomic batch, when it is their turn.
+func (l *Log) store(ctx context.Context, lane string, msgs []*nats.Msg) (uint64, error) {
 	size := 0
 	for _, msg := range msgs {
 		size += msg.Size()
+	}
+	if lane != LiveLane {
+		release, err := l.history.Load().acquire(ctx, size)
+		if err != nil {
+			return 0, err
+		}
+		defer release()
+	}
+	if err := l.conn.disconnected(); err != nil {
+		return 0, err
 	}
 	wait := publishWait(size)
 	ctx, cancel := context.WithTimeout(ctx, wait)

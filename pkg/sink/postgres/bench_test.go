@@ -3,8 +3,10 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,6 +119,68 @@ func BenchmarkApplyLive(b *testing.B) {
 		if _, err := w.Apply(b.Context(), []sink.Change{change}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkApplyLiveBesideHistory applies transactions of history, of 20,000 rows, by some
+// writers, and live blocks of 200 rows meanwhile, and measures how long these take.
+func BenchmarkApplyLiveBesideHistory(b *testing.B) {
+	for _, writers := range []int{2, 4} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) { benchBesideHistory(b, writers) })
+	}
+}
+
+func benchBesideHistory(b *testing.B, writers int) {
+	const blocks, perBlock, every = 20, 1000, 50 * time.Millisecond
+	db := newDatabase(b)
+	cfg := db.config()
+	cfg.Types = logTypes
+	w := open(b, cfg, sinktest.LogTable)
+	changes := make(chan sink.Change, b.N)
+	for n := range block.Number(b.N) {
+		changes <- sinktest.Logs(block.Range{Start: n * blocks, End: (n + 1) * blocks}, perBlock)
+	}
+	close(changes)
+	b.ResetTimer()
+	var history sync.WaitGroup
+	for range writers {
+		history.Go(func() {
+			for c := range changes {
+				if err := insist(b.Context(), w, c); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		history.Wait()
+	}()
+	var took []time.Duration
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for n := block.Number(10_000_000); ; n++ {
+		select {
+		case <-loaded:
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)*blocks*perBlock/b.Elapsed().Seconds(), "rows/s")
+			slices.Sort(took)
+			for _, share := range []int{50, 90, 99} {
+				if len(took) > 0 {
+					b.ReportMetric(float64(took[len(took)*share/100].Microseconds())/1000, fmt.Sprintf("ms-live-%d%%", share))
+				}
+			}
+			return
+		case <-tick.C:
+		}
+		change := live(sinktest.Logs(block.Closed(n, n), 200), uint64(n)+1, uint64(n))
+		change.Network, change.Hash, change.Complete = "n", block.Hash{byte(n)}, true
+		began := time.Now()
+		if _, err := w.Apply(b.Context(), []sink.Change{change}); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(began))
 	}
 }
 
