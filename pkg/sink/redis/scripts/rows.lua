@@ -51,10 +51,10 @@ end
 -- A hash comes, and stays among the replaced rows, as DUMP returns it.
 kinds.hash = {
   write = function(key, dump)
-    if not redis.pcall('RESTORE', key, 0, dump).err then return end
+    if not redis.pcall('RESTORE', key, '0', dump).err then return end
     call('HLEN', key) -- raises if the key is something else
     local was = call('DUMP', key)
-    call('RESTORE', key, 0, dump, 'REPLACE')
+    call('RESTORE', key, '0', dump, 'REPLACE')
     return was
   end,
   given = function(dump) return dump end,
@@ -63,7 +63,7 @@ kinds.hash = {
 
 kinds.hash.restore = function(key, _, v)
   if v == '' then return kinds.hash.drop(key) end
-  if holds(key, 'hash') then call('RESTORE', key, 0, v, 'REPLACE') end
+  if holds(key, 'hash') then call('RESTORE', key, '0', v, 'REPLACE') end
 end
 
 kinds.string = {
