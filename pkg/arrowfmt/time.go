@@ -31,14 +31,15 @@ func (o Options) moments(arr arrow.Array) Append {
 }
 
 func timestamps(values []arrow.Timestamp, dt *arrow.TimestampType) Append {
-	per, layout := PerSecond(dt.Unit), "2006-01-02T15:04:05.999999999"
-	if dt.TimeZone != "" {
-		layout += "Z"
-	}
+	per, local := PerSecond(dt.Unit), dt.TimeZone == ""
 	return func(dst []byte, i int) []byte {
 		seconds := FloorDiv(int64(values[i]), per)
 		nanos := (int64(values[i]) - seconds*per) * (1e9 / per)
-		return time.Unix(seconds, nanos).UTC().AppendFormat(dst, layout)
+		dst = time.Unix(seconds, nanos).UTC().AppendFormat(dst, time.RFC3339Nano) // other layouts are read each time
+		if local {
+			dst = dst[:len(dst)-len("Z")]
+		}
+		return dst
 	}
 }
 

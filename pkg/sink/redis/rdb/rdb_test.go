@@ -119,10 +119,18 @@ func bitwise(b []byte) (crc uint64) {
 	return crc
 }
 
-// TestChecksum: the check value of CRC-64 of Jones, as Redis itself tests it.
+// TestChecksum: the check value of CRC-64 of Jones, as Redis itself tests it, and texts of
+// every length, of which the ends are read otherwise.
 func TestChecksum(t *testing.T) {
 	if got := checksum([]byte("123456789")); got != 0xe9c6d914c4b8d9ca {
 		t.Errorf("got %#x", got)
+	}
+	text := make([]byte, 100)
+	for i := range text {
+		text[i] = byte(i*i*37 + 11)
+		if got, want := checksum(text[:i]), bitwise(text[:i]); got != want {
+			t.Errorf("%d bytes: got %#x, want %#x", i, got, want)
+		}
 	}
 }
 

@@ -167,7 +167,7 @@ local function write_rows()
       if replaced then was[done] = replaced end
     end
   end
-  if ttl > 0 then
+  if ttl and not kind.expires then
     for i = 3, #ARGV, width do expire(ARGV[i]) end
   end
 end

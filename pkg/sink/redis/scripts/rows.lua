@@ -6,14 +6,15 @@ local OK, STALE, TOO_DEEP = 0, 1, 2
 local META, COVER, OPEN, INDEX, OWNERS, REPLACED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local call, sub, pack, unpacked = redis.call, string.sub, cmsgpack.pack, cmsgpack.unpack
 local h = unpacked(ARGV[1])
-local ttl = tonumber(h.ttl)
+-- A text, as all that commands get for each row: a number would be formatted by printf.
+local ttl = h.ttl ~= '0' and h.ttl
 if h.slot then -- a call for a slot names the first of its keys only: there may be thousands of calls
   local base = sub(META, 1, -6)
   COVER, OPEN, INDEX, OWNERS, REPLACED = base .. 'coverage', base .. 'open', base .. 'index', base .. 'owners', base .. 'replaced'
 end
 
 local function expire(key)
-  if ttl > 0 then call('PEXPIRE', key, ttl) end
+  if ttl then call('PEXPIRE', key, ttl) end
 end
 
 -- raise ends the call with an error that was caught: pcall returns that of a command as
@@ -41,7 +42,7 @@ end
 -- replaced, if anything; it raises, and changes nothing, if the key holds something
 -- else. given and restore are for rows that were replaced and may have to come back:
 -- what is kept of one, and how it comes back. drop removes a row and returns how
--- many there were.
+-- many there were. expires says that write sets the time to live as well.
 local kinds = {}
 
 local function unlinked(kept)
@@ -50,11 +51,12 @@ end
 
 -- A hash comes, and stays among the replaced rows, as DUMP returns it.
 kinds.hash = {
+  expires = true,
   write = function(key, dump)
-    if not redis.pcall('RESTORE', key, 0, dump).err then return end
+    if not redis.pcall('RESTORE', key, ttl or '0', dump).err then return end
     call('HLEN', key) -- raises if the key is something else
     local was = call('DUMP', key)
-    call('RESTORE', key, 0, dump, 'REPLACE')
+    call('RESTORE', key, ttl or '0', dump, 'REPLACE')
     return was
   end,
   given = function(dump) return dump end,
@@ -63,7 +65,7 @@ kinds.hash = {
 
 kinds.hash.restore = function(key, _, v)
   if v == '' then return kinds.hash.drop(key) end
-  if holds(key, 'hash') then call('RESTORE', key, 0, v, 'REPLACE') end
+  if holds(key, 'hash') then call('RESTORE', key, '0', v, 'REPLACE') end
 end
 
 kinds.string = {
@@ -133,6 +135,12 @@ kinds.stream = {
 }
 
 local kind = kinds[h.structure]
+
+-- expire_row sets the time to live of a row that was written, if write has not.
+local function expire_row(key)
+  if not kind.expires then expire(key) end
+end
+
 local owned = h.owned    -- rows of different blocks can have one name
 local stride = tonumber(h.stride) -- elements of an index entry
 
@@ -185,7 +193,7 @@ local function put(block, key, what, score)
   journal[#journal + 1] = row
   if not list then
     row[3], row[4] = kind.write(key, what, score) or false, true
-    expire(key)
+    expire_row(key)
     call('HSET', OWNERS, id, block)
     row[5] = id
     return
@@ -206,7 +214,7 @@ local function put(block, key, what, score)
       row[7] = shown .. id
       list = list .. block
     end
-    expire(key)
+    expire_row(key)
   end
   call('HSET', OWNERS, id, prune(id, list))
   row[5] = id
@@ -217,7 +225,7 @@ local function revert(row, slice)
   local key, what, was, id, list, field = row[1], row[2], row[3], row[5], row[6], row[7]
   if row[4] and was then
     kind.restore(key, what, was)
-    if ttl > 0 then redis.pcall('PEXPIRE', key, ttl) end -- the repeat writes the same key again
+    if ttl then redis.pcall('PEXPIRE', key, ttl) end -- the repeat writes the same key again
   elseif row[4] then
     kind.drop(key, what, slice)
   end

@@ -129,7 +129,7 @@ local function write(groups, slice, n, wanted)
         else
           local was = kind.write(r[1], r[2], r[3], slice, n + i - 1)
           journal[#journal + 1] = {r[1], h.structure == 'stream' and n + i - 1 or r[2], was or false, true}
-          expire(r[1])
+          expire_row(r[1])
         end
       end
       count = count + #rows
