@@ -46,6 +46,7 @@ type returner struct {
 	mu        sync.Mutex
 	waits     bool
 	allocated uint64 // when it began to wait
+	returned  uint64 // allocated when memory was returned last
 }
 
 // watch has collected called after the next collection, and each after it.
@@ -79,7 +80,10 @@ func (r *returner) look() {
 		return
 	}
 	r.waits = false
-	if unused >= worthReturning {
+	// What a load has left may be garbage that is not collected yet, and not be for minutes:
+	// then it does not count as unused.
+	if unused >= worthReturning || now-r.returned >= quietBytes {
+		r.returned = now
 		runtime.GC() // of what is in pools, the first only marks what nobody has used since
 		debug.FreeOSMemory()
 	}
