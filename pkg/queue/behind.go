@@ -14,8 +14,8 @@ const (
 	// seconds after its last write, unless nobody has read from it before it was full.
 	logBlock = 8 << 20
 	// fastRate is how many bytes have to be published in a second for these files to be worth
-	// waiting for: a slower source fills five of them in ten seconds at most.
-	fastRate = 4 << 20
+	// waiting for: a slower source fills seven of them in ten seconds at most.
+	fastRate = 6 << 20
 	// slowBytes is how much is requested at a time of a source that is not fast: it may become
 	// so, and what has been requested comes as soon as it is published.
 	slowBytes = 1 << 20

@@ -34,7 +34,7 @@ func TestAFastLogIsReadFromFullFiles(t *testing.T) {
 	const mib = 1 << 20
 	steady := make([]uint64, 60)
 	for i := range steady {
-		steady[i] = uint64(2 + i/5) // 8 MiB a second
+		steady[i] = uint64(2 + i*3/10) // 12 MiB a second
 	}
 	for name, test := range map[string]struct {
 		perSecond int // messages of 1 MiB that were published
@@ -52,8 +52,8 @@ func TestAFastLogIsReadFromFullFiles(t *testing.T) {
 		"the source makes a pause":  {perSecond: 80, pending: 2, looks: []uint64{3}, want: 3, wantLooks: 4},
 		"a longer pause":            {perSecond: 40, pending: 2, looks: []uint64{3}, want: 3, wantLooks: 5},
 		"everything has been read":  {perSecond: 80, pending: 0, looks: []uint64{0}, want: 1, wantLooks: 3},
-		"the source becomes slow":   {perSecond: 8, pending: 1, looks: steady[:6], want: 1, wantLooks: 25},
-		"a file takes long":         {perSecond: 8, pending: 1, looks: steady, want: 1, wantLooks: 46},
+		"the source becomes slow":   {perSecond: 12, pending: 1, looks: steady[:4], want: 1, wantLooks: 7},
+		"a file takes long":         {perSecond: 12, pending: 1, looks: steady, want: 1, wantLooks: 31},
 		"the server does not reply": {perSecond: 20, pending: 1, lost: errors.New("no responders"), want: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
