@@ -15,7 +15,7 @@ const followerDemand = 40 << 20
 
 // followerWorst is what fails: the blocks of the log that the server keeps, and the runtime, are
 // most of it.
-const followerWorst = 72 << 20
+const followerWorst = 56 << 20
 
 // measureFollowers loads a history into each destination, at the same time, follows the chain,
 // a block a second, and measures how much memory each takes after a while: the most of its

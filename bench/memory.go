@@ -16,7 +16,7 @@ const (
 	extractorStated = 96 << 20
 	sinkStated      = 96 << 20
 	runStated       = 400 << 20
-	lakeWorst       = 480 << 20 // what fails into Delta Lake
+	lakeWorst       = 440 << 20 // what fails into Delta Lake
 	growth          = 1.25
 	memoryWorkers   = 8
 	sinkWriters     = 2 // the default

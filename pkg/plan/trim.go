@@ -20,6 +20,11 @@ type LogStatus struct {
 	Unread   uint64 // entries that this sink has still to apply
 }
 
+// replaySlack is the part of the replay window that entries stay longer than it, at most. To
+// find its end, old messages are read, and the server loads the whole file that one is in: in
+// a pipeline that follows the chain the window passes an entry with each block.
+const replaySlack = 64
+
 // trimStep removes from the log what every sink has committed. Entries younger than
 // the replay window stay, unless the log is getting full: the pipeline matters
 // more than the window. Nor does a sink that has stopped for good, or that a person has
@@ -53,8 +58,8 @@ func (t *trimStep) trimLog(ctx context.Context, now *round) error {
 	}
 	upto := min(history, live)
 	if !crowded {
-		window := time.Now().Add(-t.Config.Log.Replay)
-		if !log.Oldest.Before(window) {
+		window, passed := replayWindow(t.Config.Log.Replay, time.Now(), log.Oldest)
+		if !passed {
 			return nil
 		}
 		if upto, err = t.Log.OlderThan(ctx, window, upto); err != nil {
@@ -82,6 +87,13 @@ func (t *trimStep) trimLog(ctx context.Context, now *round) error {
 	// The live lane's last watermark stays, however old it is. It must not keep the
 	// partitions' entries behind it.
 	return t.Log.TrimLanes(ctx, queue.History, history)
+}
+
+// replayWindow returns when the window began, and reports whether the oldest entry is older than
+// it by enough to look for those that are to be removed.
+func replayWindow(replay time.Duration, now, oldest time.Time) (began time.Time, passed bool) {
+	began = now.Add(-replay)
+	return began, oldest.Before(began.Add(-replay / replaySlack))
 }
 
 // isCrowded reports whether the log is more than half full.

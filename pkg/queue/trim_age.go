@@ -23,8 +23,10 @@ func (l *Log) OlderThan(ctx context.Context, t time.Time, upto uint64) (uint64, 
 	if !state.FirstTime.Before(t) {
 		return old, nil // the usual case, and no message has to be read for it
 	}
-	for old+1 < young {
-		middle := old + (young-old)/2
+	// Mostly few are that old, and each file of the log that is read from is loaded whole: so
+	// it begins near the first message, with steps that double.
+	for step := uint64(1); old+1 < young; step *= 2 {
+		middle := old + min(step, (young-old)/2)
 		msg, err := l.read.get(ctx, getRequest{Seq: middle})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):

@@ -52,7 +52,7 @@ func Build(f Facts, o Options) Pipeline {
 		p.history(f, failed)
 		p.live(f)
 		p.Log = Log{
-			Bytes: f.Log.Bytes, MaxBytes: f.Log.MaxBytes, Entries: f.Log.Messages, Oldest: f.Oldest,
+			Bytes: f.Log.Bytes, MaxBytes: f.Log.MaxBytes, Entries: f.Log.Messages, Oldest: f.Log.Oldest,
 			Copies: f.Log.Copies, Away: f.Log.Away,
 		}
 		for _, s := range f.Sinks {

@@ -23,9 +23,8 @@ type Facts struct {
 	Position state.LivePosition // its Epoch is 0: the lane has never begun
 	Tail     queue.Tail         // of the live lane
 
-	Gone   []Gone // that the pipeline has had, and somebody has deleted
-	Log    queue.LogState
-	Oldest time.Time // when the first entry of the log was written; zero: it is empty
+	Gone []Gone // that the pipeline has had, and somebody has deleted
+	Log  queue.LogState
 
 	Sinks     []SinkFacts
 	Processes []state.Process
@@ -160,13 +159,6 @@ func (f *Facts) read(ctx context.Context, conn *queue.Conn, kv *queue.State) err
 func (f *Facts) readLog(ctx context.Context, log *queue.Log, kv *queue.State) (err error) {
 	if f.Log, err = log.State(ctx); err != nil {
 		return err
-	}
-	if f.Log.Messages > 0 {
-		first, err := log.At(ctx, f.Log.First)
-		if err != nil {
-			return err
-		}
-		f.Oldest = first.Time
 	}
 	if f.Spec.Live != nil {
 		f.Position, _, err = kv.LivePosition(ctx)

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/ampipe/ampipe/pkg/block"
+	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/queue"
 	"github.com/ampipe/ampipe/pkg/queue/queuetest"
 	"github.com/ampipe/ampipe/pkg/state"
@@ -74,5 +77,55 @@ func TestAnOperatorMayRead(t *testing.T) {
 	}
 	if p.Sentence != "no extractor was started yet (and 1 more)" || !strings.HasSuffix(p.Troubles[1].Text, "warehouse is paused: away") {
 		t.Errorf("%s, %+v", p.Sentence, p.Troubles)
+	}
+}
+
+// TestTheLogIsNotReadForItsAge: its first entry is in a file that the server would load for it,
+// each time that the state is read, while the chain is followed.
+func TestTheLogIsNotReadForItsAge(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	server, err := queue.StartServer(ctx, queue.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	must(nil, err)
+	t.Cleanup(func() { must(nil, server.Close()) })
+	conn, err := queue.Open(ctx, queue.Config{URL: server.URL()})
+	must(nil, err)
+	t.Cleanup(conn.Close)
+	log, err := conn.Log(ctx, "pipe", queue.LogConfig{MaxBytes: 64 << 20})
+	must(nil, err)
+	_, err = conn.Tasks(ctx, "pipe")
+	must(nil, err)
+	kv, err := conn.State(ctx, "pipe")
+	must(nil, err)
+	must(kv.SaveSpec(ctx, state.Spec{Epoch: 1, History: block.Range{End: 10}, Sinks: []string{"warehouse"}}, 0))
+
+	began := time.Now().Truncate(time.Second)
+	e := entry.Entry{Header: entry.Header{Kind: entry.Data, Codec: entry.None, Network: "test", Range: block.Range{End: 10}}, Payload: []byte("rows")}
+	must(log.Publish(ctx, "p.0.0", 0, "1", entry.Group{e}))
+
+	spy, err := nats.Connect(server.URL())
+	must(nil, err)
+	t.Cleanup(spy.Close)
+	gets, err := spy.SubscribeSync("$JS.API.DIRECT.GET.AMPIPE_LOG_pipe.>")
+	must(nil, err)
+	plain, err := spy.SubscribeSync("$JS.API.DIRECT.GET.AMPIPE_LOG_pipe")
+	must(nil, err)
+	must(nil, spy.Flush())
+	f, err := status.Read(ctx, conn, "pipe")
+	must(nil, err)
+	if p := status.Build(f, status.Options{}); p.Log.Oldest.Before(began) || p.Log.Oldest.After(time.Now()) || p.Log.Entries != 1 {
+		t.Errorf("%+v", p.Log)
+	}
+	must(nil, spy.Flush())
+	for _, s := range []*nats.Subscription{gets, plain} {
+		if n, _, err := s.Pending(); err != nil || n > 0 {
+			t.Errorf("%d messages of the log were read, %v", n, err)
+		}
 	}
 }

@@ -37,9 +37,9 @@ func live() status.Facts {
 		Parts: []state.Partition{
 			{Start: 0, End: 500, State: state.PartitionDone, Rows: 100}, {Start: 500, End: 1000, State: state.PartitionDone, Rows: 50},
 		},
-		Position: state.LivePosition{Epoch: 7, Seq: 20, Next: 1010, Phase: state.LiveRunning},
-		Tail:     queue.Tail{Found: true, Seq: 20, Entry: entry.Header{Kind: entry.Watermark, Epoch: 7, Range: block.Closed(1009, 1009)}},
-		Log:      queue.LogState{First: 1, Last: 20, Messages: 20, Bytes: 1 << 20, MaxBytes: 1 << 30}, Oldest: ago(time.Hour),
+		Position:  state.LivePosition{Epoch: 7, Seq: 20, Next: 1010, Phase: state.LiveRunning},
+		Tail:      queue.Tail{Found: true, Seq: 20, Entry: entry.Header{Kind: entry.Watermark, Epoch: 7, Range: block.Closed(1009, 1009)}},
+		Log:       queue.LogState{First: 1, Last: 20, Messages: 20, Bytes: 1 << 20, MaxBytes: 1 << 30, Oldest: ago(time.Hour)},
 		Processes: []state.Process{run},
 	}
 	for _, name := range f.Spec.Sinks {

@@ -34,6 +34,9 @@ const (
 	quiet = 15 * time.Second
 	// quietBytes is what a process that loads nothing allocates in that time at most.
 	quietBytes = 64 << 20
+	// loadBytes is what a process has allocated at least that has loaded something. One that
+	// follows the chain needs minutes for it.
+	loadBytes = 256 << 20
 	// worthReturning is how much unused memory makes it worth to return it.
 	worthReturning = 8 << 20
 )
@@ -46,6 +49,7 @@ type returner struct {
 	mu        sync.Mutex
 	waits     bool
 	allocated uint64 // when it began to wait
+	returned  uint64 // allocated when memory was returned last
 }
 
 // watch has collected called after the next collection, and each after it.
@@ -79,7 +83,10 @@ func (r *returner) look() {
 		return
 	}
 	r.waits = false
-	if unused >= worthReturning {
+	// What a load has left may be garbage that is not collected yet, and not be for minutes:
+	// then it does not count as unused.
+	if unused >= worthReturning || now-r.returned >= loadBytes {
+		r.returned = now
 		runtime.GC() // of what is in pools, the first only marks what nobody has used since
 		debug.FreeOSMemory()
 	}

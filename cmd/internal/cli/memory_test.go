@@ -2,6 +2,7 @@ package cli
 
 import (
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 	"testing/synctest"
@@ -28,6 +29,34 @@ func TestMemoryIsReturned(t *testing.T) {
 	(&returner{allocated: allocated}).look()
 	if n := returned(); n < needed/2 {
 		t.Errorf("%d bytes were returned of %d", n, needed)
+	}
+}
+
+// What a load has left is returned, also when it has not been collected yet.
+func TestGarbageIsReturned(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	const needed = 256 << 20
+	debug.FreeOSMemory()
+	loaded, _ := memoryUse()
+	b := make([]byte, needed)
+	for i := range b {
+		b[i] = 1
+	}
+	runtime.KeepAlive(b)
+	b = nil
+
+	allocated, unused := memoryUse()
+	if unused >= worthReturning {
+		t.Fatalf("%d bytes count as unused", unused)
+	}
+	before := returned()
+	r := &returner{allocated: allocated, returned: loaded}
+	r.look()
+	if n := returned(); n < before+needed/2 {
+		t.Errorf("%d bytes were returned of %d", n-before, needed)
+	}
+	if r.returned < allocated {
+		t.Error("it would be returned once more")
 	}
 }
 
