@@ -43,37 +43,44 @@ type stages struct {
 	logger   zerolog.Logger
 }
 
-// newStages opens the pipeline's log, tasks and state in NATS.
-func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *progress.Meter, o Options) (*stages, error) {
+// newStages returns the stages of a pipeline. What needs NATS comes after [stages.open].
+func newStages(p *config.Pipeline, meter *progress.Meter, o Options) *stages {
+	return &stages{
+		config: p, meter: meter, idle: newIdleClock(),
+		worker:  rand.Text(),
+		options: o, settings: o.settingsOf(p),
+		logger: o.Logger.With().Str("pipeline", p.Name).Logger(),
+	}
+}
+
+// open opens the pipeline's log, tasks and state in NATS.
+func (s *stages) open(ctx context.Context, conn *natsConn) error {
+	p := s.config
 	if conn.createsStreams {
 		if _, err := conn.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
-			return nil, err
+			return err
 		}
 		for _, name := range puttingAside(p) { // before the log, which takes what is left
 			if _, err := conn.DeadLetters(ctx, p.Name, name, p.Log.DeadLetterBytes); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
 	log, err := conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
 	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+		return fmt.Errorf("open the log: %w", err)
 	}
 	tasks, err := conn.Tasks(ctx, p.Name)
 	if err != nil {
-		return nil, fmt.Errorf("open the task queue: %w", err)
+		return fmt.Errorf("open the task queue: %w", err)
 	}
 	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
-		return nil, fmt.Errorf("open the state: %w", err)
+		return fmt.Errorf("open the state: %w", err)
 	}
-	conn.state.addMeter(meter)
-	return &stages{
-		config: p, conn: conn, log: log, tasks: tasks, state: kv, meter: meter, idle: newIdleClock(),
-		worker:  rand.Text(),
-		options: o, settings: o.settingsOf(p),
-		logger: o.Logger.With().Str("pipeline", p.Name).Logger(),
-	}, nil
+	conn.state.addMeter(s.meter)
+	s.conn, s.log, s.tasks, s.state = conn, log, tasks, kv
+	return nil
 }
 
 // askSinks is how long a new plan waits for every sink to report what it holds. A sink
@@ -99,38 +106,42 @@ func (s *stages) reconciled(reason error) {
 	}
 }
 
-// plan writes the plan and returns it with the size of a partition in blocks.
-func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Checked) (state.Spec, uint64, error) {
+// plan writes the plan of a query that was checked.
+func (s *stages) plan(ctx context.Context, asked *inquiry) (spec state.Spec, err error) {
+	checked, err := asked.checked.wait()
+	if err != nil {
+		return spec, err
+	}
 	for _, warning := range checked.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
 	// Planning asks the source for the blocks that the live lane begins behind.
-	var spec state.Spec
-	err := fault.Retry(ctx, backoff(s.config), func(ctx context.Context) (err error) {
-		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config, Logger: s.logger}).Plan(ctx, checked)
+	err = fault.Retry(ctx, backoff(s.config), func(ctx context.Context) (err error) {
+		spec, err = (&plan.Planner{Source: asked.source, State: s.state, Config: s.config, Logger: s.logger}).Plan(ctx, checked)
 		return err
 	}, s.waiting("plan"))
 	s.meter.Waiting("plan", "")
-	if err != nil {
-		return spec, 0, err
-	}
-	if spec.Follows() {
+	if err == nil && spec.Follows() {
 		s.logger.Info().Stringer("history", spec.History).Uint64("live_from", uint64(spec.Live.Start)).Msg("planned")
 	}
-	// It also shows a query that the server plans and cannot run.
-	sample, err := s.takeSample(ctx, source, checked, spec.History)
+	return spec, err
+}
+
+// partitionSize returns how many blocks a partition of a plan has, by the sample.
+func (s *stages) partitionSize(ctx context.Context, asked *inquiry, spec state.Spec) (uint64, error) {
+	sample, err := asked.sample.wait()
 	if err != nil {
-		return spec, 0, err
+		return 0, err
 	}
 	if sample.Failed != nil {
 		s.logger.Warn().Err(sample.Failed).Msg("some blocks cannot be read")
 	}
 	readers, err := s.readers(ctx)
 	if err != nil {
-		return spec, 0, err
+		return 0, err
 	}
 	s.settings.planned(spec.History.Len(), sample.RowsPerBlock(), readers)
-	return spec, s.settings.partitionSize(), nil
+	return s.settings.partitionSize(), nil
 }
 
 // readers returns how many workers the extractors have together that run now. There are none
@@ -196,15 +207,12 @@ func (s *stages) table(name string, spec state.Spec) (sink.Table, error) {
 	}, err
 }
 
-// openWriter opens a sink's destination. It waits, visibly, for one that is down.
-func (s *stages) openWriter(ctx context.Context, c config.Sink, spec state.Spec) (sink.Writer, error) {
-	w, err := newWriter(s.options, c)
-	if err != nil {
-		return nil, err
-	}
+// openWriter opens a sink's destination. It waits, visibly, for one that is down. If that
+// fails it closes the writer.
+func (s *stages) openWriter(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	table, err := s.table(c.Name, spec)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.meter.Unready(stageSink(c.Name), "the destination is not open yet")
 	part := stageSink(c.Name)
@@ -223,13 +231,13 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec state.Spec)
 		return w.Open(ctx, table)
 	}, s.waiting(part))
 	if err != nil {
-		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
+		return fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
 	}
 	s.meter.Waiting(part, "")
 	for _, warning := range w.Warnings(table) {
 		s.logger.Warn().Str("sink", c.Name).Msg(warning)
 	}
-	return w, nil
+	return nil
 }
 
 // consume starts to read the log. It waits without end for NATS. has is what the

@@ -9,12 +9,16 @@ import (
 // follows them as soon as the log has stored them, and then they share a transaction.
 const closingWait = 5 * time.Millisecond
 
-// askIdle is how long nothing may come before it is asked whether anything will, and between
-// two questions: the last partition is recorded as done a moment after its last entry came.
+// askFirst is how long nothing may come before it is asked whether anything will: the last
+// partition is recorded as done a moment after its last entry came. The time before the next
+// question is twice as long, each time.
+const askFirst = 5 * time.Millisecond
+
+// askIdle is the time between two questions while something is staged.
 const askIdle = 20 * time.Millisecond
 
 // mostAsks is how often that is asked after a message.
-const mostAsks = 10
+const mostAsks = 6
 
 // collect makes batches of what was pulled: one is passed on when it is large enough,
 // when its first message has waited long enough, when nothing will follow it or, on the
@@ -25,9 +29,9 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 	var (
 		batch       []*message
 		rows, bytes int
-		due, idle   = time.NewTimer(r.Wait), time.NewTimer(askIdle)
+		due, idle   = time.NewTimer(r.Wait), time.NewTimer(askFirst)
 		waited      bool
-		left        int                                      // questions
+		asked       int                                      // questions after the last message
 		asks        = !r.live && !r.stages && r.Ended != nil // what is staged asks by itself
 	)
 	defer due.Stop()
@@ -63,17 +67,17 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 			bytes += len(m.Payload)
 			r.status.more()
 			if asks {
-				left = mostAsks
-				idle.Reset(askIdle)
+				asked = 0
+				idle.Reset(askFirst)
 			}
 		case <-idle.C:
-			left--
+			asked++
 			switch {
 			case r.Ended(ctx):
 				waited = len(batch) > 0
 				r.status.ended()
-			case left > 0:
-				idle.Reset(askIdle)
+			case asked < mostAsks:
+				idle.Reset(askFirst << asked)
 			}
 		case <-due.C:
 			waited = true
