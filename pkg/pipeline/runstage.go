@@ -37,7 +37,6 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 		if err != nil {
 			return err
 		}
-		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("partitions")
 		planner := s.planner(asked.source, o)
 		defer s.countLetters(ctx)()
 		notify := planner.Notify

@@ -93,7 +93,7 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 		Retry: o.RetryFailed, AskSinks: askSinks,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planObserver(s.meter), Logger: s.logger,
-		OnWait: s.reconciled, Cut: s.settings.cut,
+		OnWait: s.reconciled, BeforeCut: s.countReaders, Cut: s.settings.cut,
 	}
 }
 
@@ -136,39 +136,34 @@ func (s *stages) partitionSize(ctx context.Context, asked *inquiry, spec state.S
 	if sample.Failed != nil {
 		s.logger.Warn().Err(sample.Failed).Msg("some blocks cannot be read")
 	}
-	readers, err := s.readers(ctx)
-	if err != nil {
-		return 0, err
-	}
-	s.settings.planned(spec.History.Len(), sample.RowsPerBlock(), readers)
+	s.settings.planned(spec.History.Len(), sample.RowsPerBlock())
 	return s.settings.partitionSize(), nil
 }
 
-// readers returns how many workers the extractors have together that run now. There are none
-// in other processes if the server is embedded.
-func (s *stages) readers(ctx context.Context) (workers int, err error) {
+// countReaders notes how many workers the extractors have together that run now, before blocks
+// are cut into partitions for them. There are none in other processes if the server is embedded.
+func (s *stages) countReaders(ctx context.Context) error {
 	if s.config.NATS.Embedded != "" {
-		return 0, nil
-	}
-	err = fault.Retry(ctx, backoff(s.config), func(ctx context.Context) error {
-		processes, err := s.state.Processes(ctx)
-		if err != nil {
-			return fmt.Errorf("count the extractors: %w", err)
-		}
-		ahead, err := s.conn.ClockAhead(ctx)
-		if err != nil {
-			return err
-		}
-		workers = 0
-		for _, p := range processes {
-			if p.Value.Runs(time.Now().Add(-ahead)) {
-				workers += p.Value.Workers
-			}
-		}
 		return nil
-	}, s.waiting("plan"))
-	s.meter.Waiting("plan", "")
-	return workers, err
+	}
+	processes, err := s.state.Processes(ctx)
+	if err != nil {
+		return fmt.Errorf("count the extractors: %w", err)
+	}
+	ahead, err := s.conn.ClockAhead(ctx)
+	if err != nil {
+		return err
+	}
+	workers := 0
+	for _, p := range processes {
+		if p.Value.Runs(time.Now().Add(-ahead)) {
+			workers += p.Value.Workers
+		}
+	}
+	if s.settings.counted(workers) {
+		s.logger.Info().Int("workers", workers).Uint64("partition_blocks", s.settings.partitionSize()).Msg("partitions")
+	}
+	return nil
 }
 
 // extract runs the workers until ctx ends.
@@ -240,34 +235,6 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, w sink.Writer, s
 	return nil
 }
 
-// consume starts to read the log. It waits without end for NATS. has is what the
-// destination has of the live lane.
-func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes, has state.LiveState) (consumer *queue.Consumer, err error) {
-	part := "sink " + c.Name
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
-		o := consumeOptions(c, lanes)
-		o.Has = has
-		consumer, err = s.log.Consume(ctx, c.Name, o)
-		return err
-	}, s.waiting(part))
-	s.meter.Waiting(part, "")
-	return consumer, err
-}
-
-// deadLetters opens where refused rows of a sink go; nil: it stops at one. It waits without
-// end for NATS, and for the planner to make the stream.
-func (s *stages) deadLetters(ctx context.Context, c config.Sink) (letters apply.DeadLetters, err error) {
-	if !c.PutsAside() {
-		return nil, nil
-	}
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
-		letters, err = s.conn.DeadLetters(ctx, s.config.Name, c.Name, s.config.Log.DeadLetterBytes)
-		return err
-	}, s.waiting(stageSink(c.Name)))
-	s.meter.Waiting(stageSink(c.Name), "")
-	return letters, err
-}
-
 // apply runs a sink until ctx ends. It stands still while a person has paused it.
 func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	s.meter.Applies(c.Name)
@@ -310,49 +277,24 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 // applyLog reads the log for a sink and has loop apply it until ctx ends. Beside it
 // requests to load blocks again are carried out.
 func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, observer sinkObserver, rejoiner *apply.Rejoiner) error {
-	consumer, err := s.consume(ctx, c, queue.History, state.LiveState{})
+	log := &sinkLog{stages: s, sink: c}
+	defer log.close()
+	part := stageSink(c.Name)
+	err := fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
+		err := log.open(ctx, loop.Writer)
+		if err != nil {
+			return err
+		}
+		return rejoiner.Renew(ctx)
+	}, s.waiting(part))
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
 	if err != nil {
-		return fmt.Errorf("read the log: %w", err)
-	}
-	defer consumer.Close()
-	var has sink.State
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
-		has, err = loop.Writer.State(ctx)
-		return err
-	}, s.waiting(stageSink(c.Name)))
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("ask the destination how far it is in the live lane: %w", err)
-	}
-	live, err := s.consume(ctx, c, queue.Live, has.Live)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the live lane: %w", err)
-	}
-	defer live.Close()
-	letters, err := s.deadLetters(ctx, c)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
 		return err
 	}
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, rejoiner.Renew, s.waiting(stageSink(c.Name)))
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the live lane: %w", err)
-	}
-	s.meter.Waiting(stageSink(c.Name), "")
-	loop.Source, loop.Live, loop.DeadLetters = consumer, live, letters
+	s.meter.Waiting(part, "")
+	loop.Source, loop.Live, loop.DeadLetters = log.history, log.live, log.letters
 	loop.Rejoin = rejoiner.Requests()
 
 	replayer := &apply.Replayer{
