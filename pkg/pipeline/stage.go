@@ -285,7 +285,11 @@ func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, o
 		if err != nil {
 			return err
 		}
-		return rejoiner.Renew(ctx)
+		err = rejoiner.Renew(ctx)
+		if err != nil {
+			return fmt.Errorf("read the live lane: %w", err)
+		}
+		return nil
 	}, s.waiting(part))
 	if ctx.Err() != nil {
 		return nil // stopped before it began
