@@ -218,7 +218,9 @@ sinks: [ { name: warehouse, postgres: { dsn: "${DATABASE_URL}", schema: %[2]s, t
 	port := sinktest.FreePort(t)
 	e.env = append(e.env, fmt.Sprintf("AMPIPE_LISTEN=0.0.0.0:%d", port))
 	p := e.start("ampipe", "run", "-c", file)
-	p.untilAnswer(t, health.Readyz, port, "Amp is missing", func(a health.Answer) bool { return says(a, "Amp", health.StateWaiting, hangsUp) })
+	p.untilAnswer(t, health.Readyz, port, "Amp alone is missing", func(a health.Answer) bool { // it is asked before NATS is connected
+		return says(a, "Amp", health.StateWaiting, hangsUp) && says(a, "planner", health.StateUnready, "Amp has not answered yet")
+	})
 	code, out := e.run("ampipe", "health", "readyz")
 	for _, want := range []string{
 		"near: planner: not ready", "near: extractor: not ready", "near: sink warehouse: not ready", "near: sink lake: not ready",

@@ -51,11 +51,11 @@ func TestPartitionsAreCutForAllExtractors(t *testing.T) {
 	}
 	read := func(want int, size uint64) {
 		t.Helper()
-		workers, err := planner.readers(ctx)
-		if err != nil || workers != want {
+		err := planner.countReaders(ctx)
+		if workers := planner.settings.readers; err != nil || workers != want {
 			t.Errorf("there are %d workers, want %d: %v", workers, want, err)
 		}
-		planner.settings.planned(960, 0, workers)
+		planner.settings.planned(960, 0)
 		all := slices.Collect(planner.settings.cut(block.Range{End: 960}))
 		if got := planner.settings.partitionSize(); got != size || all[0].Len() != size || len(all) != 4*max(4, want) {
 			t.Errorf("%d partitions of up to %d blocks, the first of %d, want %d of %d", len(all), got, all[0].Len(), 4*max(4, want), size)
@@ -70,7 +70,9 @@ func TestPartitionsAreCutForAllExtractors(t *testing.T) {
 	end()
 	read(6, 80)
 	planner.config.NATS = config.NATS{Embedded: "data"}
-	if workers, err := planner.readers(ctx); err != nil || workers != 0 {
+	planner.settings.counted(0)
+	err := planner.countReaders(ctx)
+	if workers := planner.settings.readers; err != nil || workers != 0 {
 		t.Errorf("beside an embedded server there are %d workers in other processes: %v", workers, err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/config"
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/ops"
@@ -124,11 +123,13 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 		}
 	}()
 	for _, p := range pipelines {
-		meter := meters[p.Name]
-		setUnready(meter, o.sinksHere(p), notConnected)
+		runs = append(runs, newRun(ctx, p, meters[p.Name], o))
+	}
+	for _, r := range runs {
+		setUnready(r.meter, r.sinks, notConnected)
 		if conn == nil {
-			err := retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
-				conn, err = openNATS(ctx, p.NATS, roleRun, o.Logger)
+			err := retryNATS(ctx, r.config, r.meter, func(ctx context.Context) (err error) {
+				conn, err = openNATS(ctx, r.config.NATS, roleRun, o.Logger)
 				return err
 			})
 			if err != nil {
@@ -136,11 +137,11 @@ func Run(ctx context.Context, pipelines []*config.Pipeline, o Options) (err erro
 			}
 			page.connected()
 		}
-		r, err := prepare(ctx, conn, p, meter, o)
+		err := r.prepare(ctx, conn)
 		if err != nil {
-			return refused(fmt.Errorf("pipeline %q: %w", p.Name, err))
+			r.beat.end(err)
+			return refused(fmt.Errorf("pipeline %q: %w", r.config.Name, err))
 		}
-		runs = append(runs, r)
 	}
 	var wait sync.WaitGroup
 	errs := make([]error, len(runs))
@@ -177,83 +178,101 @@ func refused(err error) error {
 	return err
 }
 
-// run is one pipeline, ready to start.
+// run is one pipeline. It can run once it is prepared.
 type run struct {
 	*stages
 	untrace func()
 	beat    *heartbeat
-	source  *amp.Client
-	checked *plan.Checked
+	asked   *inquiry
+	ahead   []*connecting // to the destinations, until they are opened
 	spec    state.Spec
 	size    uint64
 	sinks   []config.Sink // that this program runs
-	writers []sink.Writer // of them
+	writers []sink.Writer // of them, open
+	cancel  context.CancelFunc
 }
 
-// prepare checks the query, writes the plan and opens the destinations: all that can be
-// refused.
-func prepare(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *progress.Meter, o Options) (_ *run, err error) {
-	r := &run{sinks: o.sinksHere(p)}
-	defer func() {
-		if err != nil {
-			r.beat.end(err)
-			r.close()
-		}
-	}()
-	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
-		r.stages, err = newStages(ctx, conn, p, meter, o)
-		return err
-	})
+// newRun begins what a pipeline needs to start and what does not depend on NATS: the questions
+// to the Amp server and, once the query is known to be right, the connections to the
+// destinations. The caller closes it.
+func newRun(ctx context.Context, p *config.Pipeline, meter *progress.Meter, o Options) *run {
+	r := &run{stages: newStages(p, meter, o), sinks: o.sinksHere(p)}
+	r.asked = r.ask(ctx)
+	for _, c := range r.sinks {
+		r.ahead = append(r.ahead, r.connect(ctx, c, r.asked))
+	}
+	r.writers = make([]sink.Writer, len(r.sinks))
+	return r
+}
+
+// prepare waits until the query is checked, writes the plan and opens the destinations: all
+// that can be refused. A destination is opened, and what it lacks is made, when everything
+// else has been found right.
+func (r *run) prepare(ctx context.Context, conn *natsConn) (err error) {
+	err = retryNATS(ctx, r.config, r.meter, func(ctx context.Context) error { return r.open(ctx, conn) })
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.beat = r.startHeartbeat(roleRun, allStages(r.sinks)...)
 	if r.untrace, err = r.openTraces(ctx, "ampipe"); err != nil {
-		return nil, err
+		return err
 	}
-	if p.NATS.Embedded != "" {
+	if r.config.NATS.Embedded != "" {
 		// A process that had some was killed with the server.
 		if err := r.tasks.Reclaim(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if r.source, err = r.openSource(ctx); err != nil {
-		return nil, err
+	setUnready(r.meter, r.sinks, notAnswered)
+	if r.spec, err = r.plan(ctx, r.asked); err != nil {
+		return err
 	}
-	setUnready(meter, r.sinks, notAnswered)
-	if r.checked, err = r.askSource(ctx, r.source); err != nil {
-		return nil, err
+	if r.size, err = r.partitionSize(ctx, r.asked, r.spec); err != nil {
+		return err
 	}
-	if r.spec, r.size, err = r.plan(ctx, r.source, r.checked); err != nil {
-		return nil, err
-	}
-	setUnready(meter, r.sinks, "the destinations are not open yet")
-	for _, c := range o.sinksElsewhere(p) {
+	setUnready(r.meter, r.sinks, "the destinations are not open yet")
+	for _, c := range r.options.sinksElsewhere(r.config) {
 		r.logger.Info().Str("sink", c.Name).Msgf("left to the program that has its destination: %v", notBuilt(c))
 	}
-	for _, c := range r.sinks {
-		w, err := r.openWriter(ctx, c, r.spec)
-		if err != nil {
-			return nil, err
-		}
-		r.writers = append(r.writers, w)
+	return r.openWriters(ctx)
+}
+
+// openWriters opens the destinations. When one is refused, the others are not waited for.
+func (r *run) openWriters(ctx context.Context) error {
+	ctx, r.cancel = context.WithCancel(ctx) // not before the writers are closed, which may keep it
+	var g errgroup.Group
+	for i, c := range r.sinks {
+		g.Go(func() error {
+			w, err := r.ahead[i].take()
+			if err == nil {
+				err = r.openWriter(ctx, c, w, r.spec)
+			}
+			if err != nil {
+				r.cancel()
+				return err
+			}
+			r.writers[i] = w
+			return nil
+		})
 	}
-	return r, nil
+	return g.Wait()
 }
 
 // close releases the destinations and the source.
 func (r *run) close() {
-	if r == nil {
-		return
-	}
-	for _, w := range r.writers {
-		if err := w.Close(); err != nil {
+	for i, w := range r.writers {
+		err := r.ahead[i].end()
+		if w != nil {
+			err = w.Close()
+		}
+		if err != nil {
 			r.logger.Warn().Err(err).Msg("could not close the destination")
 		}
 	}
-	if r.source != nil {
-		_ = r.source.Close() // nothing is in flight any more
+	if r.cancel != nil {
+		r.cancel()
 	}
+	r.asked.end()
 	if r.untrace != nil {
 		r.untrace()
 	}
@@ -269,7 +288,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	r.meter.SayUntil(work)
 
 	stopped := newStoppedSinks(r.config.Sinks)
-	planner := r.planner(r.source, o)
+	planner := r.planner(r.asked.source, o)
 	defer r.countLetters(ctx)()
 	planner.SinkStopped = stopped.has
 	var status plan.Status
@@ -282,7 +301,7 @@ func (r *run) run(ctx context.Context, o Options) error {
 	})
 	g.Go(func() error { r.judge(work); return nil })
 	g.Go(func() error { return r.conn.awaitFailure(work) }) // what only reads would go on
-	g.Go(func() error { return r.extract(work, r.source, r.spec) })
+	g.Go(func() error { return r.extract(work, r.asked.source, r.spec) })
 	for i, c := range r.sinks {
 		g.Go(func() error {
 			err := r.apply(work, c, r.writers[i], r.spec)

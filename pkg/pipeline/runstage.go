@@ -20,25 +20,24 @@ import (
 // RunPlanner plans a pipeline and watches over it until every sink has
 // everything, or ctx ends. Extractors and sinks run in other processes.
 func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
-	return runStage(ctx, p, rolePlanner, o, stagePlanner, startPage, func(ctx context.Context, s *stages) error {
+	var asked *inquiry
+	ask := func(ctx context.Context, s *stages) (end func()) {
+		asked = s.ask(ctx)
+		return asked.end
+	}
+	return runStage(ctx, p, rolePlanner, o, stagePlanner, startPage, ask, func(ctx context.Context, s *stages) error {
 		started := time.Now()
-		source, err := s.openSource(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = source.Close() }() // nothing is in flight
 		s.meter.Unready(stagePlanner, notAnswered)
-		checked, err := s.askSource(ctx, source)
+		spec, err := s.plan(ctx, asked) // extractors and sinks that wait for it start while the sample is taken
 		if err != nil {
 			return err
 		}
 		s.meter.Unready(stagePlanner, "the pipeline is not planned yet")
-		spec, size, err := s.plan(ctx, source, checked)
+		size, err := s.partitionSize(ctx, asked, spec)
 		if err != nil {
 			return err
 		}
-		s.logger.Info().Stringer("history", spec.History).Uint64("partition_blocks", size).Msg("partitions")
-		planner := s.planner(source, o)
+		planner := s.planner(asked.source, o)
 		defer s.countLetters(ctx)()
 		notify := planner.Notify
 		planner.Notify = func(status plan.Status) {
@@ -70,7 +69,7 @@ func RunPlanner(ctx context.Context, p *config.Pipeline, o Options) error {
 // RunExtractor runs the workers of a pipeline until ctx ends. It waits for the
 // plan.
 func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
-	return runStage(ctx, p, roleExtractor, o, stageExtractor, nil, func(ctx context.Context, s *stages) error {
+	return runStage(ctx, p, roleExtractor, o, stageExtractor, nil, nil, func(ctx context.Context, s *stages) error {
 		s.meter.Extracts()
 		untrace, err := s.openTraces(ctx, "ampipe-extractor")
 		if err != nil {
@@ -95,10 +94,11 @@ func RunExtractor(ctx context.Context, p *config.Pipeline, o Options) error {
 
 // RunSink runs one sink of a pipeline until ctx ends. It waits for the plan.
 func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) error {
-	if _, err := newWriter(o, c); err != nil {
+	w, err := newWriter(o, c)
+	if err != nil {
 		return refused(err)
 	}
-	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), nil, func(ctx context.Context, s *stages) (err error) {
+	return runStage(ctx, p, "sink-"+c.Name, o, stageSink(c.Name), nil, nil, func(ctx context.Context, s *stages) (err error) {
 		s.meter.Applies(c.Name)
 		untrace, err := s.openTraces(ctx, "ampipe-sink-"+c.Name)
 		if err != nil {
@@ -109,7 +109,7 @@ func RunSink(ctx context.Context, p *config.Pipeline, c config.Sink, o Options) 
 		if err != nil {
 			return err
 		}
-		w, err := s.openWriter(ctx, c, spec)
+		err = s.openWriter(ctx, c, w, spec)
 		if err != nil {
 			return err
 		}
@@ -134,10 +134,11 @@ type pageStarter func(
 ) (*servedPage, error)
 
 // runStage runs one stage in a process of its own. NATS, and what the planner makes there,
-// may come up later than it.
+// may come up later than it. ahead begins what the stage needs and what does not depend on
+// NATS, and returns a function that ends it; nil: there is nothing.
 func runStage(
 	ctx context.Context, p *config.Pipeline, role string, o Options, stage string, showPage pageStarter,
-	run func(context.Context, *stages) error,
+	ahead func(context.Context, *stages) (end func()), run func(context.Context, *stages) error,
 ) (err error) {
 	ctx, release := ops.Interruptible(ctx)
 	defer release()
@@ -161,7 +162,11 @@ func runStage(
 		}
 		defer page.stop()
 	}
-	conn, s, err := openStage(ctx, p, role, meter, o)
+	s := newStages(p, meter, o)
+	if ahead != nil {
+		defer ahead(ctx, s)()
+	}
+	conn, err := s.openStage(ctx, role)
 	if err != nil {
 		return err
 	}
@@ -179,17 +184,15 @@ func runStage(
 
 // openStage connects to NATS and opens what the planner makes there. It waits for both, and
 // for the latter on one connection.
-func openStage(
-	ctx context.Context, p *config.Pipeline, role string, meter *progress.Meter, o Options,
-) (conn *natsConn, s *stages, err error) {
+func (s *stages) openStage(ctx context.Context, role string) (conn *natsConn, err error) {
 	began := time.Now()
-	err = retryNATS(ctx, p, meter, func(ctx context.Context) (err error) {
+	err = retryNATS(ctx, s.config, s.meter, func(ctx context.Context) (err error) {
 		if conn == nil {
-			if conn, err = connectNATS(ctx, p.NATS, role, o.Logger); err != nil {
+			if conn, err = connectNATS(ctx, s.config.NATS, role, s.options.Logger); err != nil {
 				return err
 			}
 		}
-		s, err = newStages(ctx, conn, p, meter, o)
+		err = s.open(ctx, conn)
 		switch {
 		case err == nil:
 			return nil
@@ -203,7 +206,7 @@ func openStage(
 	if err != nil && conn != nil {
 		err = errors.Join(err, conn.Close())
 	}
-	return conn, s, err
+	return conn, err
 }
 
 // lookAgain returns the pause before a stage looks again for what the planner makes, after it

@@ -24,7 +24,7 @@ type settings struct {
 	taken        *config.Pipeline // that was read last
 	blocks       uint64           // of the history, once it is planned
 	rowsPerBlock float64
-	readers      int // workers of all extractors that were there when it was planned
+	readers      int // workers of all extractors that were there when partitions were made last
 }
 
 func newSettings(p *config.Pipeline) *settings {
@@ -36,10 +36,20 @@ func newSettings(p *config.Pipeline) *settings {
 }
 
 // planned notes what the size of partitions is chosen by.
-func (s *settings) planned(blocks uint64, rowsPerBlock float64, readers int) {
+func (s *settings) planned(blocks uint64, rowsPerBlock float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.blocks, s.rowsPerBlock, s.readers = blocks, rowsPerBlock, readers
+	s.blocks, s.rowsPerBlock = blocks, rowsPerBlock
+}
+
+// counted notes how many workers all extractors have together, and reports whether they are
+// others than before.
+func (s *settings) counted(readers int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.readers
+	s.readers = readers
+	return readers != was
 }
 
 // partitionSize returns how many blocks a partition has that is planned now.

@@ -141,7 +141,7 @@ func TestSinksComeAndGo(t *testing.T) {
 func TestPartitionSizeIsTaken(t *testing.T) {
 	t.Parallel()
 	s := newSettings(changed(t))
-	s.planned(8000, 0, 0)
+	s.planned(8000, 0)
 	for _, c := range []struct {
 		keys       string
 		size, most uint64

@@ -128,35 +128,6 @@ func backoff(p *config.Pipeline) fault.Backoff {
 	return fault.Backoff{GiveUp: p.Extract.GiveUpAfter}
 }
 
-// askSource checks the query. It waits, visibly, for a server that is down or restarts:
-// nothing has been started, so nothing is lost by waiting.
-func (s *stages) askSource(ctx context.Context, source plan.Source) (checked *plan.Checked, err error) {
-	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
-		checked, err = plan.Check(ctx, source, s.config)
-		return err
-	})
-	return checked, err
-}
-
-// takeSample samples the source, and waits for a server that is down.
-func (s *stages) takeSample(
-	ctx context.Context, source plan.Source, checked *plan.Checked, history block.Range,
-) (sample plan.Sample, err error) {
-	err = s.untilAnswered(ctx, func(ctx context.Context) (err error) {
-		sample, err = checked.TakeSample(ctx, source, history, func(sample plan.Sample) bool {
-			return s.settings.enough(history.Len(), sample)
-		})
-		return err
-	})
-	return sample, err
-}
-
-// untilAnswered calls ask, which asks the Amp server, until it succeeds.
-func (s *stages) untilAnswered(ctx context.Context, ask func(context.Context) error) error {
-	defer s.meter.Waiting(partAmp, "")
-	return fault.Retry(ctx, backoff(s.config), ask, s.waiting(partAmp))
-}
-
 // untilReached waits, visibly and without end, until the Amp server answers a query: an
 // extractor that cannot reach it leaves the tasks to others.
 func (s *stages) untilReached(ctx context.Context, source plan.Source, spec state.Spec) error {

@@ -43,37 +43,44 @@ type stages struct {
 	logger   zerolog.Logger
 }
 
-// newStages opens the pipeline's log, tasks and state in NATS.
-func newStages(ctx context.Context, conn *natsConn, p *config.Pipeline, meter *progress.Meter, o Options) (*stages, error) {
+// newStages returns the stages of a pipeline. What needs NATS comes after [stages.open].
+func newStages(p *config.Pipeline, meter *progress.Meter, o Options) *stages {
+	return &stages{
+		config: p, meter: meter, idle: newIdleClock(),
+		worker:  rand.Text(),
+		options: o, settings: o.settingsOf(p),
+		logger: o.Logger.With().Str("pipeline", p.Name).Logger(),
+	}
+}
+
+// open opens the pipeline's log, tasks and state in NATS.
+func (s *stages) open(ctx context.Context, conn *natsConn) error {
+	p := s.config
 	if conn.createsStreams {
 		if _, err := conn.CheckRoom(ctx, p.Name, natsNeeds(p)); err != nil {
-			return nil, err
+			return err
 		}
 		for _, name := range puttingAside(p) { // before the log, which takes what is left
 			if _, err := conn.DeadLetters(ctx, p.Name, name, p.Log.DeadLetterBytes); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
 	log, err := conn.Log(ctx, p.Name, queue.LogConfig{MaxBytes: p.Log.MaxBytes, MaxBlock: p.Log.MaxBlockBytes})
 	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+		return fmt.Errorf("open the log: %w", err)
 	}
 	tasks, err := conn.Tasks(ctx, p.Name)
 	if err != nil {
-		return nil, fmt.Errorf("open the task queue: %w", err)
+		return fmt.Errorf("open the task queue: %w", err)
 	}
 	kv, err := conn.State(ctx, p.Name)
 	if err != nil {
-		return nil, fmt.Errorf("open the state: %w", err)
+		return fmt.Errorf("open the state: %w", err)
 	}
-	conn.state.addMeter(meter)
-	return &stages{
-		config: p, conn: conn, log: log, tasks: tasks, state: kv, meter: meter, idle: newIdleClock(),
-		worker:  rand.Text(),
-		options: o, settings: o.settingsOf(p),
-		logger: o.Logger.With().Str("pipeline", p.Name).Logger(),
-	}, nil
+	conn.state.addMeter(s.meter)
+	s.conn, s.log, s.tasks, s.state = conn, log, tasks, kv
+	return nil
 }
 
 // askSinks is how long a new plan waits for every sink to report what it holds. A sink
@@ -86,7 +93,7 @@ func (s *stages) planner(source plan.Source, o Options) *plan.Planner {
 		Retry: o.RetryFailed, AskSinks: askSinks,
 		Source: source, State: s.state, Tasks: s.tasks, Log: s.log,
 		Config: s.config, Notify: planObserver(s.meter), Logger: s.logger,
-		OnWait: s.reconciled, Cut: s.settings.cut,
+		OnWait: s.reconciled, BeforeCut: s.countReaders, Cut: s.settings.cut,
 	}
 }
 
@@ -99,65 +106,64 @@ func (s *stages) reconciled(reason error) {
 	}
 }
 
-// plan writes the plan and returns it with the size of a partition in blocks.
-func (s *stages) plan(ctx context.Context, source plan.Source, checked *plan.Checked) (state.Spec, uint64, error) {
+// plan writes the plan of a query that was checked.
+func (s *stages) plan(ctx context.Context, asked *inquiry) (spec state.Spec, err error) {
+	checked, err := asked.checked.wait()
+	if err != nil {
+		return spec, err
+	}
 	for _, warning := range checked.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
 	// Planning asks the source for the blocks that the live lane begins behind.
-	var spec state.Spec
-	err := fault.Retry(ctx, backoff(s.config), func(ctx context.Context) (err error) {
-		spec, err = (&plan.Planner{Source: source, State: s.state, Config: s.config, Logger: s.logger}).Plan(ctx, checked)
+	err = fault.Retry(ctx, backoff(s.config), func(ctx context.Context) (err error) {
+		spec, err = (&plan.Planner{Source: asked.source, State: s.state, Config: s.config, Logger: s.logger}).Plan(ctx, checked)
 		return err
 	}, s.waiting("plan"))
 	s.meter.Waiting("plan", "")
-	if err != nil {
-		return spec, 0, err
-	}
-	if spec.Follows() {
+	if err == nil && spec.Follows() {
 		s.logger.Info().Stringer("history", spec.History).Uint64("live_from", uint64(spec.Live.Start)).Msg("planned")
 	}
-	// It also shows a query that the server plans and cannot run.
-	sample, err := s.takeSample(ctx, source, checked, spec.History)
+	return spec, err
+}
+
+// partitionSize returns how many blocks a partition of a plan has, by the sample.
+func (s *stages) partitionSize(ctx context.Context, asked *inquiry, spec state.Spec) (uint64, error) {
+	sample, err := asked.sample.wait()
 	if err != nil {
-		return spec, 0, err
+		return 0, err
 	}
 	if sample.Failed != nil {
 		s.logger.Warn().Err(sample.Failed).Msg("some blocks cannot be read")
 	}
-	readers, err := s.readers(ctx)
-	if err != nil {
-		return spec, 0, err
-	}
-	s.settings.planned(spec.History.Len(), sample.RowsPerBlock(), readers)
-	return spec, s.settings.partitionSize(), nil
+	s.settings.planned(spec.History.Len(), sample.RowsPerBlock())
+	return s.settings.partitionSize(), nil
 }
 
-// readers returns how many workers the extractors have together that run now. There are none
-// in other processes if the server is embedded.
-func (s *stages) readers(ctx context.Context) (workers int, err error) {
+// countReaders notes how many workers the extractors have together that run now, before blocks
+// are cut into partitions for them. There are none in other processes if the server is embedded.
+func (s *stages) countReaders(ctx context.Context) error {
 	if s.config.NATS.Embedded != "" {
-		return 0, nil
-	}
-	err = fault.Retry(ctx, backoff(s.config), func(ctx context.Context) error {
-		processes, err := s.state.Processes(ctx)
-		if err != nil {
-			return fmt.Errorf("count the extractors: %w", err)
-		}
-		ahead, err := s.conn.ClockAhead(ctx)
-		if err != nil {
-			return err
-		}
-		workers = 0
-		for _, p := range processes {
-			if p.Value.Runs(time.Now().Add(-ahead)) {
-				workers += p.Value.Workers
-			}
-		}
 		return nil
-	}, s.waiting("plan"))
-	s.meter.Waiting("plan", "")
-	return workers, err
+	}
+	processes, err := s.state.Processes(ctx)
+	if err != nil {
+		return fmt.Errorf("count the extractors: %w", err)
+	}
+	ahead, err := s.conn.ClockAhead(ctx)
+	if err != nil {
+		return err
+	}
+	workers := 0
+	for _, p := range processes {
+		if p.Value.Runs(time.Now().Add(-ahead)) {
+			workers += p.Value.Workers
+		}
+	}
+	if s.settings.counted(workers) {
+		s.logger.Info().Int("workers", workers).Uint64("partition_blocks", s.settings.partitionSize()).Msg("partitions")
+	}
+	return nil
 }
 
 // extract runs the workers until ctx ends.
@@ -196,15 +202,12 @@ func (s *stages) table(name string, spec state.Spec) (sink.Table, error) {
 	}, err
 }
 
-// openWriter opens a sink's destination. It waits, visibly, for one that is down.
-func (s *stages) openWriter(ctx context.Context, c config.Sink, spec state.Spec) (sink.Writer, error) {
-	w, err := newWriter(s.options, c)
-	if err != nil {
-		return nil, err
-	}
+// openWriter opens a sink's destination. It waits, visibly, for one that is down. If that
+// fails it closes the writer.
+func (s *stages) openWriter(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	table, err := s.table(c.Name, spec)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.meter.Unready(stageSink(c.Name), "the destination is not open yet")
 	part := stageSink(c.Name)
@@ -223,41 +226,13 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, spec state.Spec)
 		return w.Open(ctx, table)
 	}, s.waiting(part))
 	if err != nil {
-		return nil, fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
+		return fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
 	}
 	s.meter.Waiting(part, "")
 	for _, warning := range w.Warnings(table) {
 		s.logger.Warn().Str("sink", c.Name).Msg(warning)
 	}
-	return w, nil
-}
-
-// consume starts to read the log. It waits without end for NATS. has is what the
-// destination has of the live lane.
-func (s *stages) consume(ctx context.Context, c config.Sink, lanes queue.Lanes, has state.LiveState) (consumer *queue.Consumer, err error) {
-	part := "sink " + c.Name
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
-		o := consumeOptions(c, lanes)
-		o.Has = has
-		consumer, err = s.log.Consume(ctx, c.Name, o)
-		return err
-	}, s.waiting(part))
-	s.meter.Waiting(part, "")
-	return consumer, err
-}
-
-// deadLetters opens where refused rows of a sink go; nil: it stops at one. It waits without
-// end for NATS, and for the planner to make the stream.
-func (s *stages) deadLetters(ctx context.Context, c config.Sink) (letters apply.DeadLetters, err error) {
-	if !c.PutsAside() {
-		return nil, nil
-	}
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
-		letters, err = s.conn.DeadLetters(ctx, s.config.Name, c.Name, s.config.Log.DeadLetterBytes)
-		return err
-	}, s.waiting(stageSink(c.Name)))
-	s.meter.Waiting(stageSink(c.Name), "")
-	return letters, err
+	return nil
 }
 
 // apply runs a sink until ctx ends. It stands still while a person has paused it.
@@ -302,49 +277,28 @@ func (s *stages) apply(ctx context.Context, c config.Sink, w sink.Writer, spec s
 // applyLog reads the log for a sink and has loop apply it until ctx ends. Beside it
 // requests to load blocks again are carried out.
 func (s *stages) applyLog(ctx context.Context, c config.Sink, loop apply.Loop, observer sinkObserver, rejoiner *apply.Rejoiner) error {
-	consumer, err := s.consume(ctx, c, queue.History, state.LiveState{})
+	log := &sinkLog{stages: s, sink: c}
+	defer log.close()
+	part := stageSink(c.Name)
+	err := fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) error {
+		err := log.open(ctx, loop.Writer)
+		if err != nil {
+			return err
+		}
+		err = rejoiner.Renew(ctx)
+		if err != nil {
+			return fmt.Errorf("read the live lane: %w", err)
+		}
+		return nil
+	}, s.waiting(part))
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
 	if err != nil {
-		return fmt.Errorf("read the log: %w", err)
-	}
-	defer consumer.Close()
-	var has sink.State
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, func(ctx context.Context) (err error) {
-		has, err = loop.Writer.State(ctx)
-		return err
-	}, s.waiting(stageSink(c.Name)))
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("ask the destination how far it is in the live lane: %w", err)
-	}
-	live, err := s.consume(ctx, c, queue.Live, has.Live)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the live lane: %w", err)
-	}
-	defer live.Close()
-	letters, err := s.deadLetters(ctx, c)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
 		return err
 	}
-	err = fault.Retry(ctx, fault.Backoff{GiveUp: fault.Forever}, rejoiner.Renew, s.waiting(stageSink(c.Name)))
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the live lane: %w", err)
-	}
-	s.meter.Waiting(stageSink(c.Name), "")
-	loop.Source, loop.Live, loop.DeadLetters = consumer, live, letters
+	s.meter.Waiting(part, "")
+	loop.Source, loop.Live, loop.DeadLetters = log.history, log.live, log.letters
 	loop.Rejoin = rejoiner.Requests()
 
 	replayer := &apply.Replayer{

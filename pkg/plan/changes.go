@@ -103,6 +103,13 @@ func (c *changes) lost() {
 	c.watched, c.stale = false, true
 }
 
+// isWatched reports whether every change is noticed.
+func (c *changes) isWatched() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watched
+}
+
 // changed notes that a document was written or removed.
 func (c *changes) changed(change queue.Change) {
 	kind, id, _ := strings.Cut(change.Key, ".")

@@ -295,3 +295,35 @@ func TestWhatChangesMakeOfPartitions(t *testing.T) {
 		}
 	}
 }
+
+// TestAReportEndsThePauseOfAPlanThatAsksTheSinks, unless it would not be noticed.
+func TestAReportEndsThePauseOfAPlanThatAsksTheSinks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		watched, forSinks bool
+		want              time.Duration
+	}{
+		"a report":                      {true, true, shortestPause},
+		"changes are not noticed":       {false, true, 250 * time.Millisecond},
+		"a round that failed meanwhile": {true, false, 250 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newReconciler(&Planner{}, state.Spec{}, 1)
+				if c.watched {
+					r.changes.begun()
+				}
+				time.Sleep(5 * time.Second)
+				r.changes.begin()
+				r.changes.changed(queue.Change{Key: "sink.warehouse", Rev: 1})
+				begin := time.Now()
+				if err := r.changes.wait(t.Context(), r.heldPause(c.forSinks)); err != nil {
+					t.Fatal(err)
+				}
+				if waited := time.Since(begin); waited != c.want {
+					t.Errorf("waited for %v, want %v", waited, c.want)
+				}
+			})
+		})
+	}
+}

@@ -56,6 +56,12 @@ func (r *reconciler) create(ctx context.Context, ranges []block.Range, parts []s
 	if len(ranges) == 0 || room < madeAtOnce {
 		return parts, len(ranges) == 0, nil
 	}
+	if r.BeforeCut != nil {
+		err := r.BeforeCut(ctx)
+		if err != nil {
+			return parts, false, err
+		}
+	}
 	pieces, all := r.divide(ranges, room)
 	parts, err = r.record(ctx, Fresh(pieces, parts), parts)
 	return parts, all, err

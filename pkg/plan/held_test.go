@@ -1,6 +1,9 @@
 package plan_test
 
 import (
+	"context"
+	"errors"
+	"iter"
 	"testing"
 	"time"
 
@@ -59,4 +62,33 @@ func TestASilentSinkDoesNotHoldUpAPlan(t *testing.T) {
 	d.AskSinks = 50 * time.Millisecond
 	d.watch(block.Range{Start: 0, End: 100}, 20)
 	d.until("everything is planned", func(s plan.Status) bool { return len(s.Partitions) == 5 && s.Extracted.Len() == 0 })
+}
+
+// TestPartitionsAreCutByWhatIsFoundOutThen, after the sinks were asked, and not at all while that
+// cannot be found out.
+func TestPartitionsAreCutByWhatIsFoundOutThen(t *testing.T) {
+	d := setup(t)
+	d.AskSinks = time.Minute
+	tries, size := 0, uint64(0)
+	d.BeforeCut = func(context.Context) error {
+		tries++
+		if tries == 1 {
+			return errors.New("NATS is away")
+		}
+		size = 50
+		return nil
+	}
+	d.Cut = func(r block.Range) iter.Seq[block.Range] { return plan.CutEach(r, size) }
+	d.watch(block.Range{Start: 0, End: 100}, 20)
+	d.until("it has looked", func(plan.Status) bool {
+		if tries > 0 {
+			t.Error("it was found out before the sink has said what it holds")
+		}
+		return true
+	})
+	go d.report(block.Set{})
+	d.until("everything is planned", func(s plan.Status) bool { return len(s.Partitions) == 2 })
+	if tries != 2 {
+		t.Errorf("it was tried %d times, want twice", tries)
+	}
 }

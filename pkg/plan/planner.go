@@ -38,6 +38,9 @@ type Planner struct {
 	// blocks are queued that all of them may hold already; 0: it does not ask.
 	AskSinks time.Duration
 
+	// BeforeCut finds out what Cut needs, each time that partitions are made; nil: nothing.
+	BeforeCut func(context.Context) error
+
 	// Cut divides blocks into the partitions that are made of them now; nil: each has as many
 	// blocks as Run is told.
 	Cut func(block.Range) iter.Seq[block.Range]

@@ -211,8 +211,7 @@ func (r *reconciler) reconcile(ctx context.Context) (Status, pause, error) {
 	} {
 		err := step(ctx, &now)
 		if err != nil || now.over {
-			least := r.held.nextPause(r.every)
-			return now.Status, pause{least: least, most: least}, err
+			return now.Status, r.heldPause(err == nil), err
 		}
 	}
 	return now.Status, r.nextPause(&now), nil
@@ -260,6 +259,16 @@ func unlisted(before, listed []queue.Stored[state.Partition], again map[uint64]b
 		}
 	}
 	return added
+}
+
+// heldPause returns how long to wait after a round that has not come to its end. If it waits
+// for sinks, the report of one ends the pause, as long as changes are noticed.
+func (r *reconciler) heldPause(forSinks bool) pause {
+	most := r.held.nextPause(r.every)
+	if forSinks && r.changes.isWatched() {
+		return pause{least: shortestPause, most: most}
+	}
+	return pause{least: most, most: most}
 }
 
 // nextPause returns how long to wait before the next round: longer after one that has found

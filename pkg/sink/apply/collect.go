@@ -9,12 +9,15 @@ import (
 // follows them as soon as the log has stored them, and then they share a transaction.
 const closingWait = 5 * time.Millisecond
 
-// askIdle is how long nothing may come before it is asked whether anything will, and between
-// two questions: the last partition is recorded as done a moment after its last entry came.
-const askIdle = 20 * time.Millisecond
-
-// mostAsks is how often that is asked after a message.
-const mostAsks = 10
+const (
+	// askFirst is how long nothing may come before it is asked whether anything will: the last
+	// partition is recorded as done a moment after its last entry came.
+	askFirst = 10 * time.Millisecond
+	// askIdle is the time between two questions.
+	askIdle = 20 * time.Millisecond
+	// mostAsks is how often that is asked after a message.
+	mostAsks = 10
+)
 
 // collect makes batches of what was pulled: one is passed on when it is large enough,
 // when its first message has waited long enough, when nothing will follow it or, on the
@@ -25,7 +28,7 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 	var (
 		batch       []*message
 		rows, bytes int
-		due, idle   = time.NewTimer(r.Wait), time.NewTimer(askIdle)
+		due, idle   = time.NewTimer(r.Wait), time.NewTimer(askFirst)
 		waited      bool
 		left        int                                      // questions
 		asks        = !r.live && !r.stages && r.Ended != nil // what is staged asks by itself
@@ -68,7 +71,7 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 			r.status.more()
 			if asks {
 				left = mostAsks
-				idle.Reset(askIdle)
+				idle.Reset(askFirst)
 			}
 		case <-ask:
 			left--
@@ -86,7 +89,7 @@ func (r *run) collect(ctx context.Context, in <-chan *message, out chan<- []*mes
 			due.Stop()
 			batch, rows, bytes, waited = nil, 0, 0, false
 			if left > 0 { // it may have been the last one
-				idle.Reset(askIdle)
+				idle.Reset(askFirst)
 			}
 		}
 	}

@@ -210,13 +210,13 @@ func TestTheLastRowsAreCommittedAndReportedAtOnce(t *testing.T) {
 			stop := r.start()
 			time.Sleep(100 * time.Millisecond) // since the first report
 			r.log.add(entries(t, 3, 1)...)
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(40 * time.Millisecond)
 			synctest.Wait()
 			covered := func() bool {
 				return slices.ContainsFunc(r.watch.reported(), func(s state.SinkReport) bool { return s.Coverage.Covers(upTo(30)) })
 			}
 			if is := covered(); is != ended {
-				t.Errorf("reported 50 ms after the last entry: %t, ended: %t", is, ended)
+				t.Errorf("reported 40 ms after the last entry: %t, ended: %t", is, ended)
 			}
 			time.Sleep(500 * time.Millisecond)
 			synctest.Wait()

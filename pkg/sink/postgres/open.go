@@ -26,6 +26,29 @@ func (w *Writer) Open(ctx context.Context, t sink.Table) error {
 	return w.openWith(ctx, g, pool, pool.open)
 }
 
+// Connect connects and inspects the server and the table; see [sink.Connector]. To inspect
+// them once more in the same session takes [Writer.Open] a small part of the time: the server
+// has read its catalogs then.
+func (w *Writer) Connect(ctx context.Context, t sink.Table) error {
+	g, pool, err := w.begin(ctx, t)
+	if err != nil {
+		return err
+	}
+	err = pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, readPatience, func(tx pgx.Tx) error {
+		if _, err := inspect(ctx, tx, g); err != nil {
+			return err
+		}
+		_, err := foreignKeysTo(ctx, tx, g)
+		return err
+	})
+	if err != nil {
+		pool.Close()
+		return opened(ctx, g, err)
+	}
+	w.connected = pool
+	return nil
+}
+
 // openWith opens a table by a function that returns its id and what is to be said of it.
 func (w *Writer) openWith(
 	ctx context.Context, g *tableSpec, pool *sessions, open func(context.Context, *patience, bool) (int32, []string, error),
@@ -85,6 +108,10 @@ func (w *Writer) begin(ctx context.Context, t sink.Table) (*tableSpec, *sessions
 	g, err := newTableSpec(w.cfg, t)
 	if err != nil {
 		return nil, nil, err
+	}
+	if pool := w.connected; pool != nil {
+		w.connected, pool.table = nil, g
+		return g, pool, nil
 	}
 	pool, err := connect(ctx, w.cfg, g)
 	return g, pool, opened(ctx, g, err)

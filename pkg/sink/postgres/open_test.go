@@ -232,6 +232,36 @@ func TestRowsOfOthersStay(t *testing.T) {
 	}
 }
 
+// TestConnectChangesNothing, and what it keeps serves Open, also when the server has ended the
+// session meanwhile. A writer may be closed without having been opened.
+func TestConnectChangesNothing(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	made := func() string {
+		return db.text("SELECT (to_regclass($1) IS NOT NULL)::text", db.config().Table)
+	}
+	for range 2 {
+		w := postgres.New(db.config())
+		if err := w.Connect(t.Context(), small); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil || made() != "false" {
+			t.Errorf("the table is made: %s; %v", made(), err)
+		}
+	}
+	w := postgres.New(db.config())
+	if err := w.Connect(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	db.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	if err := w.Open(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil || made() != "true" {
+		t.Errorf("the table is made: %s; %v", made(), err)
+	}
+}
+
 func TestDroppedTableIsLoadedAgain(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)

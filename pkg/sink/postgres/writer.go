@@ -15,14 +15,15 @@ import (
 )
 
 // Writer is a table in PostgreSQL. It implements [sink.Writer],
-// [sink.Digester], [sink.Adopter], [sink.Indexer] and [sink.Pruner]; docs/postgres.md is its manual.
+// [sink.Connector], [sink.Digester], [sink.Adopter], [sink.Indexer] and [sink.Pruner]; docs/postgres.md is its manual.
 type Writer struct {
 	cfg         config.Postgres
 	spec        *tableSpec
 	pool        *sessions
-	id          int32 // of the table in ampipe.tables
-	hasReplaced bool  // ampipe.replaced is there and may be read
-	dry         bool  // an adoption that changes nothing
+	connected   *sessions // by Connect, for Open
+	id          int32     // of the table in ampipe.tables
+	hasReplaced bool      // ampipe.replaced is there and may be read
+	dry         bool      // an adoption that changes nothing
 
 	scratch        sync.Pool   // *scratch, one for each Apply that is running
 	stagingBackoff callBackoff // of copying into the table itself
@@ -42,6 +43,8 @@ var (
 	_ sink.Indexer  = (*Writer)(nil)
 	_ sink.Pruner   = (*Writer)(nil)
 
+	_ sink.Connector = (*Writer)(nil)
+
 	errNotOpen = fault.Permanent(errors.New("the writer is not open"))
 )
 
@@ -55,10 +58,12 @@ func (w *Writer) Warnings(sink.Table) []string { return w.warnings }
 
 // Close waits for the calls that are running and closes the connections.
 func (w *Writer) Close() error {
-	if w.pool != nil {
-		w.pool.Close()
-		w.pool = nil
+	for _, pool := range []*sessions{w.pool, w.connected} {
+		if pool != nil {
+			pool.Close()
+		}
 	}
+	w.pool, w.connected = nil, nil
 	return nil
 }
 
