@@ -40,10 +40,16 @@ type commitState struct {
 // everything is a window on all blocks.
 var everything = block.Range{Start: 0, End: block.Max + 1}
 
+// newCommitState returns one of which nothing is known, for a window of blocks and those that
+// touch it.
+func newCommitState(window block.Range) *commitState {
+	return &commitState{low: int64(window.Start) - 1, high: int64(min(window.End, block.Max)) + 1}
+}
+
 // queueCommitState makes a batch read what is committed of the blocks of a window
 // and of those that touch it.
 func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
-	l := &commitState{low: int64(window.Start) - 1, high: int64(min(window.End, block.Max)) + 1}
+	l := newCommitState(window)
 	b.Queue(statement("read-live"), id).Query(func(rows pgx.Rows) error {
 		read, err := pgx.CollectExactlyOneRow(rows, scanLive)
 		l.Live, l.Pruned = read.Live, read.Pruned
@@ -163,12 +169,7 @@ var errUnchecked = errors.New("the server has found something to look at before 
 // queueCheck makes a batch fail with [errUnchecked] unless the state is stored, and nothing
 // is to be looked at that [tableSpec.queueGuard] asks.
 func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
-	var n coverageColumns
-	for _, c := range l.rows() {
-		n.add(c)
-	}
-	args := append(n.args(g.quoted(), !g.upsert(), id, l.low, l.high), liveColumns(l.Live)...)
-	b.Queue(checkWritten, args...).QueryRow(func(row pgx.Row) error {
+	b.Queue(checkWritten, l.args(l.rows(), g.quoted(), !g.upsert(), id)...).QueryRow(func(row pgx.Row) error {
 		var one int
 		err := row.Scan(&one)
 		if sqlState(err) == divisionByZero {
@@ -176,6 +177,16 @@ func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
 		}
 		return err
 	})
+}
+
+// args returns the arguments of a statement that compares the state with what is stored: two
+// that are its own, the table's id, and the state, with these rows about the window.
+func (l *commitState) args(rows []covered, table string, own any, id int32) []any {
+	var n coverageColumns
+	for _, c := range rows {
+		n.add(c)
+	}
+	return append(n.args(table, own, id, l.low, l.high), liveColumns(l.Live)...)
 }
 
 func scanCovered(row pgx.CollectableRow) (covered, error) {

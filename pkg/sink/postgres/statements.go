@@ -15,8 +15,16 @@ var (
 	statements = sections(statementsFile)
 	// migrations make the schema ampipe: 1 is the first.
 	migrations = sections(schemaFile)
+	askGuard   = statement("ask-guard", "{members}", statement("members"))
 	// checkWritten is used by every transaction that writes.
-	checkWritten = statement("check-written", "{guard}", statement("ask-guard"))
+	checkWritten = statement("check-written", "{guard}", askGuard, "{state}", statement("state-is", "{pruned}", ""), "{inserted}", "")
+
+	// What a transaction that reads nothing begins and ends with.
+	countInserted = statement("count-inserted", "{members}", statement("members"))
+	expectState   = statement("expect-state", "{inserted}", countInserted,
+		"{state}", statement("state-is", "{pruned}", " AND pruned = $2"))
+	checkCounted = statement("check-written", "{guard}", askGuard, "{state}", statement("state-is", "{pruned}", ""),
+		"{inserted}", " AND ("+countInserted+") - current_setting('ampipe.inserted')::bigint = $18::bigint")
 )
 
 // sections returns what a file has of each name, without comments.

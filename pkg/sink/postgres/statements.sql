@@ -256,6 +256,13 @@ SELECT format('%I.%I', n.nspname, c.relname), coalesce((SELECT option_value::boo
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
     WHERE c.relkind = 'r' AND (n.nspname = $1 AND c.relname = $2 OR n.nspname = 'ampipe' AND c.relname = ANY ($3)) ORDER BY 1
 
+-- name: members
+-- The table ($1) and its partitions.
+member AS (
+        SELECT to_regclass($1)::oid AS oid
+        UNION ALL SELECT i.inhrelid FROM member m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'p' JOIN pg_inherits i ON i.inhparent = m.oid
+    )
+
 -- name: ask-guard
 -- Asks which of the table ($1), its partitions and the tables of ampipe lose
 -- their rows in a crash, and whether the table or a partition has triggers that may
@@ -263,30 +270,49 @@ SELECT format('%I.%I', n.nspname, c.relname), coalesce((SELECT option_value::boo
 -- is asked after rows were written: nobody can add a trigger any more until the
 -- transaction ends. pg_partition_tree would lock every partition, also those that
 -- others work on.
-WITH RECURSIVE member AS (
-        SELECT to_regclass($1)::oid AS oid
-        UNION ALL SELECT i.inhrelid FROM member m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'p' JOIN pg_inherits i ON i.inhparent = m.oid
-    ), part AS (SELECT array_agg(oid) AS oids FROM member)
+WITH RECURSIVE {members}, part AS (SELECT array_agg(oid) AS oids FROM member)
     SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
             WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass])
                 AND c.relpersistence <> 'p'),
         EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
             AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))
 
--- name: check-written
--- Fails, as a division by zero, unless what ask-guard ({guard}) asks is answered with no, and
--- the state of the table ($3) is what it is to be: the rows about the blocks of a window ($4,
--- $5), and the live state. It stands before a COMMIT whose answer comes with its own.
-WITH guard (unlogged, altering) AS ({guard}),
-    have AS (SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
+-- name: state-is
+-- Whether the state of the table ($3) is what it is to be: the rows about the blocks of a
+-- window ($4, $5), and the live state.
+WITH have AS (SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
         WHERE int4range(table_id, table_id, '[]') && int4range($3, $3, '[]') AND blocks && int8range($4, $5)),
     wanted AS (SELECT * FROM unnest($6::bigint[], $7::bigint[], $8::integer[], $9::integer[], $10::text[], $11::integer[]))
-    SELECT 1 / (unlogged IS NULL AND NOT altering
-        AND NOT EXISTS (TABLE have EXCEPT TABLE wanted) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
+    SELECT NOT EXISTS (TABLE have EXCEPT TABLE wanted) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
         AND EXISTS (SELECT FROM ampipe.tables WHERE id = $3
             AND (live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash)
-                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)))::integer
-    FROM guard
+                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea){pruned})
+
+-- name: check-written
+-- Fails, as a division by zero, unless what ask-guard ({guard}) asks is answered with no, and
+-- the state of the table is what it is to be ({state}). It stands before a COMMIT whose answer
+-- comes with its own.
+WITH guard (unlogged, altering) AS ({guard})
+    SELECT 1 / (unlogged IS NULL AND NOT altering AND ({state}){inserted})::integer FROM guard
+
+-- name: lock-or-fail
+-- Fails, as a division by zero, unless nobody else has the lock.
+SELECT 1 / pg_try_advisory_xact_lock($1, $2)::integer
+
+-- name: count-inserted
+-- How many rows this session has inserted into the table ($1) and its partitions. What it had
+-- inserted before the transaction began may be among them, since it reports only so often.
+SELECT CASE c.relkind WHEN 'p' THEN
+        (WITH RECURSIVE {members} SELECT sum(pg_stat_get_xact_tuples_inserted(oid)) FROM member)
+        ELSE pg_stat_get_xact_tuples_inserted(c.oid) END
+    FROM pg_class c WHERE c.oid = to_regclass($1)
+
+-- name: expect-state
+-- Fails, as a division by zero, unless the state of the table is what it was when it was known
+-- last ({state}), and inserted rows are counted. It stands before a COPY that is sent without
+-- waiting for an answer. The number of rows that have been inserted so far is kept until the
+-- transaction ends.
+SELECT 1 / (({state}) AND current_setting('track_counts')::boolean)::integer, set_config('ampipe.inserted', ({inserted})::text, true)
 
 -- name: ask-columns
 -- Reads the columns of a table. What a domain is made of is looked up as
