@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -169,7 +170,7 @@ var errUnchecked = errors.New("the server has found something to look at before 
 // queueCheck makes a batch fail with [errUnchecked] unless the state is stored, and nothing
 // is to be looked at that [tableSpec.queueGuard] asks.
 func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
-	b.Queue(checkWritten, l.args(l.rows(), g.quoted(), !g.upsert(), id)...).QueryRow(func(row pgx.Row) error {
+	b.Queue(checkWritten, l.checkArgs(id, g)...).QueryRow(func(row pgx.Row) error {
 		var one int
 		err := row.Scan(&one)
 		if sqlState(err) == divisionByZero {
@@ -179,14 +180,30 @@ func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
 	})
 }
 
-// args returns the arguments of a statement that compares the state with what is stored: two
-// that are its own, the table's id, and the state, with these rows about the window.
-func (l *commitState) args(rows []covered, table string, own any, id int32) []any {
+// checkArgs returns the arguments of the statement that compares the state with what is stored.
+func (l *commitState) checkArgs(id int32, g *tableSpec) []any {
 	var n coverageColumns
-	for _, c := range rows {
+	for _, c := range l.rows() {
 		n.add(c)
 	}
-	return append(n.args(table, own, id, l.low, l.high), liveColumns(l.Live)...)
+	return append(n.args(g.quoted(), !g.upsert(), id, l.low, l.high), liveColumns(l.Live)...)
+}
+
+// extension returns the first block of the range whose end differs from what it was when the
+// state was read, and both ends, or three times nil if nothing differs. It fails if more than that
+// differs.
+func (l *commitState) extension() ([]any, error) {
+	rows := l.rows()
+	fresh := slices.DeleteFunc(slices.Clone(rows), func(c covered) bool { return slices.Contains(l.stored, c) })
+	gone := slices.DeleteFunc(slices.Clone(l.stored), func(c covered) bool { return slices.Contains(rows, c) })
+	switch {
+	case len(gone) == 0 && len(fresh) == 0:
+		return make([]any, 3), nil
+	case len(gone) == 1 && len(fresh) == 1 && gone[0].whole() && fresh[0].whole() && gone[0].blocks.Start == fresh[0].blocks.Start:
+		return []any{int64(gone[0].blocks.Start), int64(gone[0].blocks.End), int64(fresh[0].blocks.End)}, nil
+	default:
+		return nil, errUnpredicted
+	}
 }
 
 func scanCovered(row pgx.CollectableRow) (covered, error) {

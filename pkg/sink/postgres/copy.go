@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -104,12 +105,19 @@ func exchange(ctx context.Context, conn *pgconn.PgConn, sql string, rows *pgcopy
 	if err := p.Close(); err != nil {
 		return done, err
 	}
+	// The driver would start a goroutine for each message, to watch the context.
+	watched := context.AfterFunc(ctx, func() { _ = conn.Conn().SetReadDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !watched() { // the deadline stays
+			_ = conn.Close(ctx)
+		}
+	}()
 	var refused error
 	for {
-		message, err := conn.ReceiveMessage(ctx)
+		message, err := conn.ReceiveMessage(context.Background())
 		if err != nil {
 			_ = conn.Conn().Close() // the rest of the answer may still come
-			return done, errors.Join(refused, err)
+			return done, errors.Join(refused, context.Cause(ctx), err)
 		}
 		switch m := message.(type) {
 		case *pgproto3.ErrorResponse:

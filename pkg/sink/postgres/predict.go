@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +26,8 @@ type prediction struct {
 	state   *commitState // nil: not known
 	others  int          // transactions of the Writer that may change it
 	backoff callBackoff  // of predicting
+
+	counting atomic.Pointer[counting] // nil before the first state is remembered
 }
 
 // forget makes the state unknown for as long as a transaction runs that may change it, until
@@ -83,18 +86,20 @@ func (w *Writer) applyPredicted(ctx context.Context, s *scratch, changes []sink.
 	if !ok {
 		return sink.Applied{}, errUnpredicted
 	}
-	before, wanted := l.args(l.stored, w.spec.quoted(), int64(l.Pruned), w.id), l.Live
+	last := l.Live
 	var (
 		applied  sink.Applied
 		portions []portion
+		extended []any
 		rows     *pgcopy.Reader
-		err      error
 	)
-	failed := fault.Catch(func() error {
-		applied, portions, err = w.predict(s, l, changes)
+	err := fault.Catch(func() (err error) {
+		if applied, portions, err = w.predict(s, l, changes); err == nil {
+			extended, err = l.extension()
+		}
 		return err
 	})
-	if failed != nil {
+	if err != nil {
 		return sink.Applied{}, errUnpredicted // that says what is wrong
 	}
 	if len(portions) > 0 {
@@ -102,17 +107,16 @@ func (w *Writer) applyPredicted(ctx context.Context, s *scratch, changes []sink.
 		defer func() { s.buf, _ = rows.Stop() }()
 	}
 	o := pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+	count := w.predicted.counting.Load()
 	done, err := w.pool.runScript(ctx, o, lockPatience, rows, func(q *script) {
 		q.add("LOCK TABLE ONLY " + w.spec.quoted() + " IN ROW EXCLUSIVE MODE")
-		q.add(statement("lock-or-fail"), tableLock, w.id)
-		q.add(expectState, before...)
+		q.add(count.lock, w.spec.quoted(), tableLock, w.id)
 		if rows != nil {
 			q.add(w.spec.copyInto(w.spec.quoted()))
 		}
-		var b pgx.Batch
-		l.queueChanges(&b, w.id, wanted)
-		q.addAll(&b)
-		q.add(checkCounted, append(l.args(l.rows(), w.spec.quoted(), !w.spec.upsert(), w.id), int64(applied.Rows))...)
+		live := append(liveColumns(l.Live), liveColumns(last)...)
+		q.add(statement("extend-state"), slices.Concat([]any{w.id}, live, extended, []any{int64(l.Pruned)})...)
+		q.add(count.check, append(l.checkArgs(w.id, w.spec), int64(applied.Rows))...)
 	})
 	switch _, refused := refusal(err); {
 	case err == nil:
@@ -185,6 +189,16 @@ func (w *Writer) preparePredicted(ctx context.Context, conn *pgx.Conn) (ok bool,
 	if w.spec.replaces() || w.altering.Load() || !own.keeps() {
 		return false, nil
 	}
-	return true, own.prepareAll(ctx, conn, w.pool.settle(own, "$1"), statement("lock-or-fail"), expectState,
-		statement("drop-coverage"), statement("add-coverage"), statement("write-live"), checkCounted)
+	count := w.predicted.counting.Load()
+	if count == nil {
+		var divided bool
+		if err := conn.QueryRow(ctx, statement("ask-divided"), w.spec.quoted()).Scan(&divided); err != nil {
+			return false, err
+		}
+		if count = ofTable; divided {
+			count = ofDivided
+		}
+		w.predicted.counting.Store(count)
+	}
+	return true, own.prepareAll(ctx, conn, w.pool.settle(own, "$1"), count.lock, statement("extend-state"), count.check)
 }

@@ -49,13 +49,6 @@ func (q *script) add(sql string, args ...any) {
 	q.text.WriteString(")")
 }
 
-// addAll adds the statements of a batch. Nobody looks at their answers.
-func (q *script) addAll(b *pgx.Batch) {
-	for _, one := range b.QueuedQueries {
-		q.add(one.SQL, one.Arguments...)
-	}
-}
-
 // argument writes an argument as the server reads it for a parameter that has a type.
 func (q *script) argument(arg any) {
 	switch v := arg.(type) {
@@ -70,7 +63,7 @@ func (q *script) argument(arg any) {
 	case string:
 		q.text.WriteString(literal(v))
 	case []byte:
-		q.text.WriteString(literal(`\x` + hex.EncodeToString(v)))
+		q.text.WriteString(`E'\\x` + hex.EncodeToString(v) + "'")
 	case []int64:
 		q.array(len(v), func(i int) string { return strconv.FormatInt(v[i], 10) })
 	case []int32:
@@ -94,18 +87,22 @@ func (q *script) argument(arg any) {
 	}
 }
 
-// array writes an array of elements.
+// array writes an array of elements. An ARRAY of NULL alone would have another type.
 func (q *script) array(n int, element func(int) string) {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = element(i)
+	q.text.WriteString("E'{")
+	for i := range n {
+		if i > 0 {
+			q.text.WriteString(",")
+		}
+		q.text.WriteString(element(i))
 	}
-	q.text.WriteString(literal("{" + strings.Join(all, ",") + "}"))
+	q.text.WriteString("}'")
 }
 
-// elementText returns a text as an element of an array.
+// elementText returns a text as an element of an array, within a literal.
 func elementText(text string) string {
-	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(text) + `"`
+	inner := literal(`"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(text) + `"`)
+	return inner[len("E'") : len(inner)-len("'")]
 }
 
 // readsAs reports whether the server reads the letters of a text that comes before any setting

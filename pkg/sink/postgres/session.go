@@ -109,7 +109,7 @@ type session struct {
 	writable bool   // transactions have to ask for the right to write
 	sets     string // what sets what has to be set: expressions, each with a comma
 	mode     pgx.QueryExecMode
-	used     bool            // it has begun a transaction
+	used     bool              // it has begun a transaction
 	prepared map[string]string // names of the statements that stay prepared for as long as it lives
 }
 
