@@ -183,22 +183,48 @@ func (w *Writer) predict(s *scratch, l *commitState, changes []sink.Change) (sin
 }
 
 // preparePredicted prepares what [Writer.applyPredicted] needs in a session, within a
-// transaction. It returns false if nothing may be prepared there, or predicted.
+// transaction. It returns false if nothing may be prepared there, or predicted. What the server
+// refuses to prepare is not tried again in this session: the statements of other transactions find
+// out what is wrong.
 func (w *Writer) preparePredicted(ctx context.Context, conn *pgx.Conn) (ok bool, err error) {
 	own := sessionOf(conn)
-	if w.spec.replaces() || w.altering.Load() || !own.keeps() {
+	switch {
+	case w.spec.replaces() || w.altering.Load() || !own.keeps() || own.predicts == refusesTo:
 		return false, nil
+	case own.predicts == readyTo:
+		return true, nil
 	}
+	if _, err := conn.Exec(ctx, "SAVEPOINT predicted"); err != nil {
+		return false, err
+	}
+	end := "RELEASE SAVEPOINT predicted"
+	err = w.prepareCounting(ctx, conn, own)
+	if err != nil {
+		if _, refused := refusal(err); !refused {
+			return false, err
+		}
+		end = "ROLLBACK TO SAVEPOINT predicted"
+	}
+	own.predicts = refusesTo
+	if err == nil {
+		own.predicts = readyTo
+	}
+	_, err = conn.Exec(ctx, end)
+	return own.predicts == readyTo, err
+}
+
+// prepareCounting learns how rows of the table are counted, and prepares the statements.
+func (w *Writer) prepareCounting(ctx context.Context, conn *pgx.Conn, own *session) error {
 	count := w.predicted.counting.Load()
 	if count == nil {
 		var divided bool
 		if err := conn.QueryRow(ctx, statement("ask-divided"), w.spec.quoted()).Scan(&divided); err != nil {
-			return false, err
+			return err
 		}
 		if count = ofTable; divided {
 			count = ofDivided
 		}
 		w.predicted.counting.Store(count)
 	}
-	return true, own.prepareAll(ctx, conn, w.pool.settle(own, "$1"), count.lock, statement("extend-state"), count.check)
+	return own.prepareAll(ctx, conn, w.pool.settle(own, "$1"), count.lock, statement("extend-state"), count.check)
 }

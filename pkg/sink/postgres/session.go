@@ -109,9 +109,19 @@ type session struct {
 	writable bool   // transactions have to ask for the right to write
 	sets     string // what sets what has to be set: expressions, each with a comma
 	mode     pgx.QueryExecMode
-	used     bool              // it has begun a transaction
+	used     bool // it has begun a transaction
+	predicts readiness
 	prepared map[string]string // names of the statements that stay prepared for as long as it lives
 }
+
+// readiness is whether a session has prepared what a predicted transaction needs.
+type readiness int
+
+const (
+	notAsked readiness = iota
+	readyTo
+	refusesTo // the server does
+)
 
 // ownSession is the key of a connection's session.
 const ownSession = "ampipe"
