@@ -81,20 +81,18 @@ func exchange(ctx context.Context, conn *pgconn.PgConn, sql string, rows *pgcopy
 	}
 	out := conn.Frontend()
 	out.SendQuery(&pgproto3.Query{String: sql})
-	var failed error
-	for ended := rows == nil; !ended; {
+	var failed error // to encode the rows
+	for last := rows == nil; !last; {
 		var chunk []byte
-		chunk, ended, failed = rows.Next()
-		switch {
-		case failed != nil:
+		if chunk, last, failed = rows.Next(); failed != nil {
 			out.Send(&pgproto3.CopyFail{Message: "the rows could not be encoded"})
-			continue
-		case ended:
-			out.Send(&pgproto3.CopyData{Data: chunk})
-			out.Send(&pgproto3.CopyDone{})
-			continue
+			break
 		}
 		out.Send(&pgproto3.CopyData{Data: chunk})
+		if last {
+			out.Send(&pgproto3.CopyDone{})
+			break
+		}
 		if err := p.Flush(); err != nil {
 			return done, err
 		}

@@ -286,11 +286,11 @@ WITH guard (unlogged, altering) AS ({guard}),
     have AS (SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
         WHERE int4range(table_id, table_id, '[]') && int4range($3, $3, '[]') AND blocks && int8range($4, $5)),
     wanted AS (SELECT * FROM unnest($6::bigint[], $7::bigint[], $8::integer[], $9::integer[], $10::text[], $11::integer[]))
-    SELECT 1 / (unlogged IS NULL AND NOT altering
-        AND (SELECT count(*) FROM have) = cardinality($6::bigint[]) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
+    SELECT 1 / coalesce(unlogged IS NULL AND NOT altering
+        AND (SELECT count(*) FROM have) = (SELECT count(*) FROM wanted) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
         AND EXISTS (SELECT FROM ampipe.tables WHERE id = $3
             AND (live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash)
-                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)){inserted})::integer
+                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)){inserted}, false)::integer
     FROM guard
 
 -- name: count-inserted
@@ -308,7 +308,7 @@ SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)
 -- name: lock-or-fail
 -- Fails, as a division by zero, unless nobody else has the lock ($2, $3), and inserted rows are
 -- counted. It keeps how many there are ({inserted}) until the transaction ends.
-SELECT 1 / (current_setting('track_counts')::boolean AND pg_try_advisory_xact_lock($2, $3))::integer,
+SELECT 1 / (current_setting('track_counts')::boolean AND {inserted} IS NOT NULL AND pg_try_advisory_xact_lock($2, $3))::integer,
     set_config('ampipe.inserted', {inserted}::text, true)
 
 -- name: extend-state
