@@ -92,6 +92,9 @@ func TestStateThatIsNotAsPredicted(t *testing.T) {
 		{name: "nothing is covered", alter: "DELETE FROM ampipe.coverage", applied: sink.Applied{Rows: 1}, number: "6", coverage: "[5,6)"},
 		{name: "more is covered", alter: "INSERT INTO ampipe.coverage (table_id, blocks) VALUES (" + own + ", '[10,12)')",
 			applied: sink.Applied{Rows: 1}, number: "6", coverage: "[0,6) [10,12)"},
+		{name: "a part of a block", alter: "INSERT INTO ampipe.coverage (table_id, blocks, parts, batch, parts_of) VALUES (" + own +
+			`, '[50,51)', '[0,1)', E'a ''part'' \\ "of"', 2)`,
+			applied: sink.Applied{Rows: 1}, number: "6", coverage: "[0,6) [50,51)"},
 		{name: "the live state", alter: "UPDATE ampipe.tables SET live_seq = 6", applied: sink.Applied{Skipped: 1}, number: "5", coverage: "[0,5)"},
 		{name: "the epoch", alter: "UPDATE ampipe.tables SET live_epoch = 7", applied: sink.Applied{Skipped: 1}, number: "5", coverage: "[0,5)"},
 		{name: "the cursor", alter: "UPDATE ampipe.tables SET cursor_hash = decode(repeat('07', 32), 'hex')", applied: sink.Applied{Rows: 1}, number: "6", coverage: "[0,6)"},
@@ -212,8 +215,7 @@ func TestLiveBlocksBesideAnotherProcess(t *testing.T) {
 	wantLoaded(t, l.database, 120)
 }
 
-// TestLiveBlocksBesideOwnHistory loads history while live blocks come, and a part of a block
-// that neither of them finishes.
+// TestLiveBlocksBesideOwnHistory loads history while live blocks come.
 func TestLiveBlocksBesideOwnHistory(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
@@ -242,15 +244,27 @@ func TestLiveBlocksBesideOwnHistory(t *testing.T) {
 		}
 	}
 	group.Wait()
-	part := rows(500, 501)
-	part.Batch, part.Part, part.Parts = `a 'part' \ "of"`, 0, 2
-	if err := insist(t.Context(), l.w, part); err != nil {
-		t.Fatal(err)
-	}
-	if got := db.text("SELECT concat_ws(' ', count(*), count(DISTINCT block_num)) FROM t"); got != "401 401" {
+	if got := db.text("SELECT concat_ws(' ', count(*), count(DISTINCT block_num)) FROM t"); got != "400 400" {
 		t.Errorf("rows and blocks are %s", got)
 	}
-	wantCoverage(t, db, "[0,300) [500,501) [1000,1100)")
+	wantCoverage(t, db, "[0,300) [1000,1100)")
+}
+
+// TestPredictedRowsOfSeveralChunks: what is too long to be encoded at once takes one round trip,
+// too.
+func TestPredictedRowsOfSeveralChunks(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, "", nil)
+	c := live(rows(5, 20_005), 6, 5)
+	c.Network, c.Hash, c.Complete = "n", block.Hash{5}, true
+	before := l.proxy.answers.Load()
+	if got, err := l.w.Apply(t.Context(), []sink.Change{c}); err != nil || got != (sink.Applied{Rows: 20_000}) {
+		t.Errorf("answered with %+v, %v", got, err)
+	}
+	if got := l.proxy.answers.Load() - before; got != 1 {
+		t.Errorf("%d round trips, want 1", got)
+	}
+	wantLoaded(t, l.database, 20_005)
 }
 
 // TestReorgAfterAPredictedTransaction takes blocks back that were just committed.
