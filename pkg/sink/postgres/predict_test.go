@@ -477,3 +477,22 @@ func TestRowsThatAreNotCounted(t *testing.T) {
 	}
 	wantLoaded(t, db, 20)
 }
+
+// TestPredictedRowsAreCounted: a trigger that an upsert may have inserts one more row than was
+// sent, so that the rows are counted by the client.
+func TestPredictedRowsAreCounted(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, "", byKey)
+	l.trigger("t", "BEFORE INSERT ON %s FOR EACH STATEMENT", `IF pg_trigger_depth() = 1 THEN
+		INSERT INTO t (block_num, n) SELECT 1000 + count(*), 0 FROM t; END IF; RETURN NULL;`)
+	before := l.proxy.answers.Load()
+	if got, err := l.w.Apply(t.Context(), []sink.Change{liveBlock(5)}); err != nil || got != (sink.Applied{Rows: 1}) {
+		t.Errorf("answered with %+v, %v", got, err)
+	}
+	if got := l.proxy.answers.Load() - before; got == 1 {
+		t.Error("the row of the trigger was not noticed")
+	}
+	if got := l.text("SELECT string_agg(block_num::text, ' ' ORDER BY block_num) FROM t"); got != "0 1 2 3 4 5 1005" {
+		t.Errorf("the table has blocks %s", got)
+	}
+}
