@@ -221,7 +221,8 @@ func (w *Writer) prepareCounting(ctx context.Context, conn *pgx.Conn, own *sessi
 		if err := conn.QueryRow(ctx, statement("ask-divided"), w.spec.quoted()).Scan(&divided); err != nil {
 			return err
 		}
-		if count = ofTable; divided {
+		count = ofTable
+		if divided {
 			count = ofDivided
 		}
 		w.predicted.counting.Store(count)
