@@ -13,7 +13,7 @@ const (
 	liveCostDemand = 4 // ms a block, at four blocks a second
 	restCostDemand = 1 // % of a core, at a block every 12 s
 
-	// liveCostWorst is what fails of PostgreSQL, whose transaction waits for the server three times.
+	// liveCostWorst is what fails of PostgreSQL, whose live blocks still miss the demand.
 	liveCostWorst = 5
 )
 

@@ -43,10 +43,14 @@ func (w *Writer) Apply(ctx context.Context, changes []sink.Change) (sink.Applied
 	s := w.borrow()
 	defer w.scratch.Put(s)
 	s.apart = false
+	applied, err := w.applyPredicted(ctx, s, changes)
+	if !errors.Is(err, errUnpredicted) {
+		return applied, err
+	}
 	mode := w.lockFor(changes)
 	renewed := false
 	for i := 1; ; i++ {
-		applied, err := w.attempt(ctx, s, changes, mode)
+		applied, err = w.attempt(ctx, s, changes, mode)
 		if err == nil {
 			return applied, nil
 		}
@@ -133,10 +137,19 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		return sink.Applied{}, nil
 	}
 	s.strict = w.altering.Load()
-	var applied sink.Applied
+	var (
+		applied sink.Applied
+		known   *commitState // what is committed, if it stays so until others write
+	)
 	err := w.inWrite(ctx, mode, window(changes), func(tx *transaction, found *written) (err error) {
 		l, p, alone := found.commitState, found.replaced, found.alone
 		live := l.Live
+		predictable := alone && slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live })
+		if predictable {
+			if predictable, err = w.preparePredicted(ctx, tx.Conn()); err != nil {
+				return err
+			}
+		}
 		if slices.ContainsFunc(changes, func(c sink.Change) bool { return c.Live && live.Started && c.Epoch > live.Epoch }) {
 			// The first entry of an epoch may void more than its own blocks.
 			if !alone {
@@ -173,6 +186,9 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 		p.queueChanges(&tell, live, l.Live)
 		if !s.apart && !w.altering.Load() && tell.Len() == told {
 			l.queueCheck(&tell, w.id, w.spec)
+			if predictable {
+				known = l
+			}
 			return tx.commitWith(ctx, &tell)
 		}
 		altering := false
@@ -190,6 +206,9 @@ func (w *Writer) attempt(ctx context.Context, s *scratch, changes []sink.Change,
 	})
 	if err != nil {
 		return sink.Applied{}, ofForeignKey(ctx, w.pool, explained(ctx, w.pool, err))
+	}
+	if known != nil {
+		w.predicted.remember(known)
 	}
 	return applied, nil
 }

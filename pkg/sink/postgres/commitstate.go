@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -40,10 +41,16 @@ type commitState struct {
 // everything is a window on all blocks.
 var everything = block.Range{Start: 0, End: block.Max + 1}
 
+// newCommitState returns one of which nothing is known, for a window of blocks and those that
+// touch it.
+func newCommitState(window block.Range) *commitState {
+	return &commitState{low: int64(window.Start) - 1, high: int64(min(window.End, block.Max)) + 1}
+}
+
 // queueCommitState makes a batch read what is committed of the blocks of a window
 // and of those that touch it.
 func queueCommitState(b *pgx.Batch, id int32, window block.Range) *commitState {
-	l := &commitState{low: int64(window.Start) - 1, high: int64(min(window.End, block.Max)) + 1}
+	l := newCommitState(window)
 	b.Queue(statement("read-live"), id).Query(func(rows pgx.Rows) error {
 		read, err := pgx.CollectExactlyOneRow(rows, scanLive)
 		l.Live, l.Pruned = read.Live, read.Pruned
@@ -163,12 +170,7 @@ var errUnchecked = errors.New("the server has found something to look at before 
 // queueCheck makes a batch fail with [errUnchecked] unless the state is stored, and nothing
 // is to be looked at that [tableSpec.queueGuard] asks.
 func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
-	var n coverageColumns
-	for _, c := range l.rows() {
-		n.add(c)
-	}
-	args := append(n.args(g.quoted(), !g.upsert(), id, l.low, l.high), liveColumns(l.Live)...)
-	b.Queue(checkWritten, args...).QueryRow(func(row pgx.Row) error {
+	b.Queue(checkWritten, l.checkArgs(id, g)...).QueryRow(func(row pgx.Row) error {
 		var one int
 		err := row.Scan(&one)
 		if sqlState(err) == divisionByZero {
@@ -176,6 +178,32 @@ func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
 		}
 		return err
 	})
+}
+
+// checkArgs returns the arguments of the statement that compares the state with what is stored.
+func (l *commitState) checkArgs(id int32, g *tableSpec) []any {
+	var n coverageColumns
+	for _, c := range l.rows() {
+		n.add(c)
+	}
+	return append(n.args(g.quoted(), !g.upsert(), id, l.low, l.high), liveColumns(l.Live)...)
+}
+
+// extension returns the first block of the range whose end differs from what it was when the
+// state was read, and both ends, or three times nil if nothing differs. It fails if more than that
+// differs.
+func (l *commitState) extension() ([]any, error) {
+	rows := l.rows()
+	fresh := slices.DeleteFunc(slices.Clone(rows), func(c covered) bool { return slices.Contains(l.stored, c) })
+	gone := slices.DeleteFunc(slices.Clone(l.stored), func(c covered) bool { return slices.Contains(rows, c) })
+	switch {
+	case len(gone) == 0 && len(fresh) == 0:
+		return make([]any, 3), nil
+	case len(gone) == 1 && len(fresh) == 1 && gone[0].whole() && fresh[0].whole() && gone[0].blocks.Start == fresh[0].blocks.Start:
+		return []any{int64(gone[0].blocks.Start), int64(gone[0].blocks.End), int64(fresh[0].blocks.End)}, nil
+	default:
+		return nil, errUnpredicted
+	}
 }
 
 func scanCovered(row pgx.CollectableRow) (covered, error) {

@@ -14,7 +14,7 @@ import (
 // queueGuard makes a batch fail if the table has become unlogged, and report
 // whether what was written has to be compared with what is stored.
 func (g *tableSpec) queueGuard(b *pgx.Batch, altering *bool) {
-	b.Queue(statement("ask-guard"), g.quoted(), !g.upsert()).QueryRow(func(row pgx.Row) error {
+	b.Queue(askGuard, g.quoted(), !g.upsert()).QueryRow(func(row pgx.Row) error {
 		var unlogged *string
 		if err := row.Scan(&unlogged, altering); err != nil {
 			return fmt.Errorf("look for triggers: %w", err)

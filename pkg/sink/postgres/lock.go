@@ -81,6 +81,8 @@ func (w *Writer) inWrite(ctx context.Context, mode lockMode, window block.Range,
 	if mode == lockAlone {
 		patience = w.patience.now()
 	}
+	done := w.predicted.forget()
+	defer done()
 	var found written
 	err := w.pool.inTxAfter(ctx, o, patience, func(b *pgx.Batch) {
 		w.queueLocks(b, mode, &found.alone)

@@ -109,9 +109,19 @@ type session struct {
 	writable bool   // transactions have to ask for the right to write
 	sets     string // what sets what has to be set: expressions, each with a comma
 	mode     pgx.QueryExecMode
-	used     bool            // it has begun a transaction
-	prepared map[string]bool // statements that stay prepared for as long as it lives
+	used     bool // it has begun a transaction
+	predicts readiness
+	prepared map[string]string // names of the statements that stay prepared for as long as it lives
 }
+
+// readiness is whether a session has prepared what a predicted transaction needs.
+type readiness int
+
+const (
+	notAsked readiness = iota
+	readyTo
+	refusesTo // the server does
+)
 
 // ownSession is the key of a connection's session.
 const ownSession = "ampipe"
@@ -129,7 +139,7 @@ func learnSession(ctx context.Context, conn *pgx.Conn) error {
 	}
 	own := &session{
 		pid: uint32(pid), pooled: uint32(pid) != conn.PgConn().PID(),
-		mode: conn.Config().DefaultQueryExecMode, prepared: make(map[string]bool),
+		mode: conn.Config().DefaultQueryExecMode, prepared: make(map[string]string),
 	}
 	for _, row := range answer[1:] {
 		if string(row[0]) == readOnlyDefault {
@@ -185,21 +195,38 @@ func (s *sessions) settle(own *session, patience string) string {
 // be known first which process of the server it is in.
 func (own *session) joins(b *pgx.Batch) bool {
 	return !own.pooled && (own.mode == pgx.QueryExecModeExec ||
-		!slices.ContainsFunc(b.QueuedQueries, func(q *pgx.QueuedQuery) bool { return !own.prepared[q.SQL] }))
+		!slices.ContainsFunc(b.QueuedQueries, func(q *pgx.QueuedQuery) bool { return own.prepared[q.SQL] == "" }))
 }
 
 // prepare prepares the statements of a batch for as long as the session lives, so that the
 // next one like it joins; the driver forgets those that it prepares itself. Nothing may be
 // prepared where a pooler may be that is not seen.
 func (own *session) prepare(ctx context.Context, conn *pgx.Conn, b *pgx.Batch) error {
-	if own.pooled || own.mode != pgx.QueryExecModeCacheStatement {
-		return nil
-	}
 	for _, q := range b.QueuedQueries {
-		if _, err := conn.Prepare(ctx, q.SQL, q.SQL); err != nil {
+		if err := own.prepareAll(ctx, conn, q.SQL); err != nil {
 			return err
 		}
-		own.prepared[q.SQL] = true
+	}
+	return nil
+}
+
+// keeps reports whether the session keeps what is prepared in it.
+func (own *session) keeps() bool { return !own.pooled && own.mode == pgx.QueryExecModeCacheStatement }
+
+// prepareAll is prepare with the texts of statements. Those that are prepared cost nothing.
+func (own *session) prepareAll(ctx context.Context, conn *pgx.Conn, all ...string) error {
+	if !own.keeps() {
+		return nil
+	}
+	for _, sql := range all {
+		if own.prepared[sql] != "" {
+			continue
+		}
+		prepared, err := conn.Prepare(ctx, sql, sql)
+		if err != nil {
+			return err
+		}
+		own.prepared[sql] = prepared.Name
 	}
 	return nil
 }

@@ -15,9 +15,26 @@ var (
 	statements = sections(statementsFile)
 	// migrations make the schema ampipe: 1 is the first.
 	migrations = sections(schemaFile)
+	askGuard   = statement("ask-guard", "{members}", statement("members"))
 	// checkWritten is used by every transaction that writes.
-	checkWritten = statement("check-written", "{guard}", statement("ask-guard"))
+	checkWritten = statement("check-written", "{guard}", askGuard, "{inserted}", "")
+
+	// What transactions that read nothing begin and end with, for a table, and for one that is
+	// divided into partitions.
+	ofTable   = newCounting(statement("count-inserted"))
+	ofDivided = newCounting(statement("count-inserted-divided", "{members}", statement("members")))
 )
+
+// counting are statements of a transaction in which the server counts the rows that it inserts.
+type counting struct{ lock, check string }
+
+func newCounting(inserted string) *counting {
+	return &counting{
+		lock: statement("lock-or-fail", "{inserted}", inserted),
+		check: statement("check-written", "{guard}", askGuard,
+			"{inserted}", " AND "+inserted+" - current_setting('ampipe.inserted')::bigint = $18::bigint"),
+	}
+}
 
 // sections returns what a file has of each name, without comments.
 func sections(file string) map[string]string {

@@ -256,6 +256,13 @@ SELECT format('%I.%I', n.nspname, c.relname), coalesce((SELECT option_value::boo
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
     WHERE c.relkind = 'r' AND (n.nspname = $1 AND c.relname = $2 OR n.nspname = 'ampipe' AND c.relname = ANY ($3)) ORDER BY 1
 
+-- name: members
+-- The table ($1) and its partitions.
+member AS (
+        SELECT to_regclass($1)::oid AS oid
+        UNION ALL SELECT i.inhrelid FROM member m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'p' JOIN pg_inherits i ON i.inhparent = m.oid
+    )
+
 -- name: ask-guard
 -- Asks which of the table ($1), its partitions and the tables of ampipe lose
 -- their rows in a crash, and whether the table or a partition has triggers that may
@@ -263,10 +270,7 @@ SELECT format('%I.%I', n.nspname, c.relname), coalesce((SELECT option_value::boo
 -- is asked after rows were written: nobody can add a trigger any more until the
 -- transaction ends. pg_partition_tree would lock every partition, also those that
 -- others work on.
-WITH RECURSIVE member AS (
-        SELECT to_regclass($1)::oid AS oid
-        UNION ALL SELECT i.inhrelid FROM member m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'p' JOIN pg_inherits i ON i.inhparent = m.oid
-    ), part AS (SELECT array_agg(oid) AS oids FROM member)
+WITH RECURSIVE {members}, part AS (SELECT array_agg(oid) AS oids FROM member)
     SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
             WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass])
                 AND c.relpersistence <> 'p'),
@@ -276,17 +280,51 @@ WITH RECURSIVE member AS (
 -- name: check-written
 -- Fails, as a division by zero, unless what ask-guard ({guard}) asks is answered with no, and
 -- the state of the table ($3) is what it is to be: the rows about the blocks of a window ($4,
--- $5), and the live state. It stands before a COMMIT whose answer comes with its own.
+-- $5), which differ from each other, and the live state. It stands before a COMMIT whose answer
+-- comes with its own.
 WITH guard (unlogged, altering) AS ({guard}),
     have AS (SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
         WHERE int4range(table_id, table_id, '[]') && int4range($3, $3, '[]') AND blocks && int8range($4, $5)),
     wanted AS (SELECT * FROM unnest($6::bigint[], $7::bigint[], $8::integer[], $9::integer[], $10::text[], $11::integer[]))
-    SELECT 1 / (unlogged IS NULL AND NOT altering
-        AND NOT EXISTS (TABLE have EXCEPT TABLE wanted) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
+    SELECT 1 / coalesce(unlogged IS NULL AND NOT altering
+        AND (SELECT count(*) FROM have) = (SELECT count(*) FROM wanted) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
         AND EXISTS (SELECT FROM ampipe.tables WHERE id = $3
             AND (live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash)
-                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)))::integer
+                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)){inserted}, false)::integer
     FROM guard
+
+-- name: count-inserted
+-- How many rows this session has inserted into the table ($1). Those of earlier transactions
+-- may be among them: a session reports only so often.
+pg_stat_get_xact_tuples_inserted(to_regclass($1))
+
+-- name: count-inserted-divided
+-- The same for a table that is divided: rows are in its partitions.
+(WITH RECURSIVE {members} SELECT sum(pg_stat_get_xact_tuples_inserted(oid))::bigint FROM member)
+
+-- name: ask-divided
+SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)
+
+-- name: lock-or-fail
+-- Fails, as a division by zero, unless nobody else has the lock ($2, $3), and inserted rows are
+-- counted. It keeps how many there are ({inserted}) until the transaction ends.
+SELECT 1 / (current_setting('track_counts')::boolean AND {inserted} IS NOT NULL AND pg_try_advisory_xact_lock($2, $3))::integer,
+    set_config('ampipe.inserted', {inserted}::text, true)
+
+-- name: extend-state
+-- Changes the state of the table ($1) from what it was when it was known last: the live state
+-- ($2 to $7 from $8 to $13), and, unless they are NULL, the end of the blocks from $14 on (to
+-- $16 from $15). Fails, as a division by zero, unless it was that.
+WITH live AS (UPDATE ampipe.tables SET live_epoch = $2, live_seq = $3, live_start = $4,
+        cursor_network = $5, cursor_block = $6, cursor_hash = $7 WHERE id = $1 AND pruned = $17
+            AND (live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash)
+                IS NOT DISTINCT FROM ($8::bigint, $9::bigint, $10::bigint, $11::text, $12::bigint, $13::bytea)
+        RETURNING 1),
+    extended AS (UPDATE ampipe.coverage SET blocks = int8range($14, $16)
+        WHERE int4range(table_id, table_id, '[]') && int4range($1, $1, '[]') AND blocks = int8range($14, $15) AND batch IS NULL
+            AND $14::bigint IS NOT NULL
+        RETURNING 1)
+    SELECT 1 / ((SELECT count(*) FROM live) = 1 AND (SELECT count(*) FROM extended) = ($14::bigint IS NOT NULL)::integer)::integer
 
 -- name: ask-columns
 -- Reads the columns of a table. What a domain is made of is looked up as

@@ -155,6 +155,13 @@ func (d *callBackoff) take() bool {
 	return true
 }
 
+// waits reports whether the next call will not try it.
+func (d *callBackoff) waits() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.left > 0
+}
+
 func (d *callBackoff) conflict() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -30,6 +30,7 @@ type Writer struct {
 	sameBackoff    callBackoff // of looking whether all rows are there
 	partitions     partitions
 	patience       patience
+	predicted      prediction
 	altering       atomic.Bool // the table has triggers that may change rows
 	warnings       []string
 	checked        *tableSpec    // by Check

@@ -98,6 +98,22 @@ func (r *Reader) Whole() (all []byte, ok bool) {
 	return r.buf, r.ended && r.sent == 0
 }
 
+// Next returns the next chunk, which is valid until the next call, and reports whether it is
+// the last one.
+func (r *Reader) Next() (chunk []byte, last bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sent == len(r.buf) && !r.ended {
+		r.failed = fault.Catch(r.fill)
+		if r.failed != nil {
+			r.ended = true
+			return nil, true, r.failed
+		}
+	}
+	chunk, r.sent = r.buf[r.sent:], len(r.buf)
+	return chunk, r.ended, nil
+}
+
 // fill encodes the next chunk. It returns nil.
 func (r *Reader) fill() error {
 	r.buf, r.sent = r.buf[:0], 0
