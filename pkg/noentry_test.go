@@ -70,6 +70,7 @@ var neverShown = map[string]string{
 	"rows have to be deleted or kept, which takes the table alone":           signal,
 	"a trigger of the table may change rows that are copied into it":         signal,
 	"the server has found something to look at before the commit":            signal,
+	"the state has to be read first":                                         signal,
 	"another writer has changed the state meanwhile":                         signal,
 	"a key that is to be written is there":                                   signal,
 	"an earlier live entry has not been applied":                             signal,
