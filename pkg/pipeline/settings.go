@@ -24,7 +24,8 @@ type settings struct {
 	taken        *config.Pipeline // that was read last
 	blocks       uint64           // of the history, once it is planned
 	rowsPerBlock float64
-	readers      int // workers of all extractors that were there when partitions were made last
+	readers      int  // workers of all extractors that were there when partitions were made last
+	counts       bool // they were counted
 }
 
 func newSettings(p *config.Pipeline) *settings {
@@ -42,14 +43,13 @@ func (s *settings) planned(blocks uint64, rowsPerBlock float64) {
 	s.blocks, s.rowsPerBlock = blocks, rowsPerBlock
 }
 
-// counted notes how many workers all extractors have together, and reports whether they are
-// others than before.
+// counted notes how many workers all extractors have together, and reports whether that is new.
 func (s *settings) counted(readers int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.readers
-	s.readers = readers
-	return readers != was
+	known := s.counts && s.readers == readers
+	s.readers, s.counts = readers, true
+	return !known
 }
 
 // partitionSize returns how many blocks a partition has that is planned now.

@@ -138,6 +138,19 @@ func TestSinksComeAndGo(t *testing.T) {
 }
 
 // TestPartitionSizeIsTaken, also when it is chosen by the number of workers.
+func TestWorkersAreNewWhenTheyAreCountedFirst(t *testing.T) {
+	t.Parallel()
+	s := newSettings(changed(t))
+	for i, c := range []struct {
+		workers int
+		isNew   bool
+	}{{0, true}, {0, false}, {8, true}, {8, false}, {0, true}} {
+		if got := s.counted(c.workers); got != c.isNew {
+			t.Errorf("count %d, of %d workers: new: %t", i, c.workers, got)
+		}
+	}
+}
+
 func TestPartitionSizeIsTaken(t *testing.T) {
 	t.Parallel()
 	s := newSettings(changed(t))
