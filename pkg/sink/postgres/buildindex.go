@@ -23,10 +23,10 @@ const indexLock int32 = 0x616d7078 // "ampx"
 const indexLook = time.Second
 
 // BuildIndexes builds the indexes that the table lacks; see [sink.Indexer]. A transaction
-// holds a lock meanwhile, and asks how far the server is. The statements that build, in a
-// session of their own, wait for everybody who has a snapshot: that transaction must have
-// none between its questions, so it asks them in the simple protocol, which leaves no portal
-// behind. The lock goes with the process, whatever becomes of these statements.
+// holds a lock meanwhile. The statements that build, in a session of their own, wait for the
+// end of every transaction that had a snapshot at some moment: that one must never have any, so
+// how far the server is, is asked in others. The lock goes with the process, whatever becomes of
+// these statements.
 func (w *Writer) BuildIndexes(ctx context.Context, tell func(left int, progress string)) error {
 	missing, err := w.Unbuilt(ctx)
 	if err != nil || missing == 0 {
@@ -41,7 +41,7 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(left int, progress 
 	running := false
 	var built error
 	err = w.pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, readPatience, func(tx pgx.Tx) error {
-		if err := w.lockIndexes(ctx, tx, say); err != nil {
+		if err := w.lockIndexes(ctx, tx); err != nil {
 			return err
 		}
 		running = true
@@ -57,7 +57,11 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(left int, progress 
 				return context.Cause(ctx)
 			case <-ticker.C:
 			}
-			if err := w.tellIndexing(ctx, tx, say); err != nil {
+			// A statement without a command takes no snapshot, in the simple protocol.
+			if _, err := tx.Exec(ctx, "-- indexes are being built", pgx.QueryExecModeSimpleProtocol); err != nil {
+				return fmt.Errorf("hold the lock of who builds indexes: %w", err)
+			}
+			if err := w.tellIndexing(ctx, say); err != nil {
 				return err
 			}
 		}
@@ -70,37 +74,36 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(left int, progress 
 		err = built
 	}
 	if errors.Is(err, sink.ErrBuiltElsewhere) {
+		if failed := w.tellIndexing(ctx, say); failed != nil {
+			return w.classed(ctx, "build indexes", failed)
+		}
 		return err
 	}
 	return w.classed(ctx, "build indexes", err)
 }
 
 // lockIndexes makes this process the one that builds, or returns [sink.ErrBuiltElsewhere].
-func (w *Writer) lockIndexes(ctx context.Context, tx pgx.Tx, tell func(string)) error {
+func (w *Writer) lockIndexes(ctx context.Context, tx pgx.Tx) error {
 	var alone bool
 	const lock = "SELECT pg_try_advisory_xact_lock($1, $2)"
 	err := tx.QueryRow(ctx, lock, pgx.QueryExecModeSimpleProtocol, indexLock, w.id).Scan(&alone)
-	if err != nil || alone {
-		return err
+	if err == nil && !alone {
+		return sink.ErrBuiltElsewhere
 	}
-	if err := w.tellIndexing(ctx, tx, tell); err != nil {
-		return err
-	}
-	return sink.ErrBuiltElsewhere
+	return err
 }
 
 // tellIndexing tells how far the server is with an index of the table or of a partition.
-func (w *Writer) tellIndexing(ctx context.Context, tx pgx.Tx, tell func(string)) error {
+func (w *Writer) tellIndexing(ctx context.Context, tell func(string)) error {
 	var (
 		name, phase string
 		done        float64
+		found       bool
 	)
-	const simple = pgx.QueryExecModeSimpleProtocol
-	// Without this a transaction sees the same progress each time.
-	if _, err := tx.Exec(ctx, "SELECT pg_stat_clear_snapshot()", simple); err != nil {
-		return fmt.Errorf("ask how far an index is: %w", err)
-	}
-	found, err := maybe(tx.QueryRow(ctx, statement("ask-progress"), simple, w.spec.quoted()).Scan(&name, &phase, &done))
+	err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		found, err = maybe(tx.QueryRow(ctx, statement("ask-progress"), w.spec.quoted()).Scan(&name, &phase, &done))
+		return err
+	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask how far an index is: %w", err)

@@ -223,6 +223,37 @@ func TestOneProcessBuildsIndexes(t *testing.T) {
 	}
 }
 
+// TestBuildingDoesNotWaitForItself: the server has CREATE INDEX CONCURRENTLY wait for the end of
+// every transaction that had a snapshot at the wrong moment, and does not see that this one
+// waits for the index. So the transaction with the lock never runs a command meanwhile.
+func TestBuildingDoesNotWaitForItself(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	cfg := db.config()
+	cfg.Indexes = [][]string{{"n"}}
+	w := open(t, cfg, small)
+	if err := insist(t.Context(), w, rows(0, 120)); err != nil {
+		t.Fatal(err)
+	}
+	db.run("BEGIN; INSERT INTO t VALUES (60, 60, 'others')")
+	looks := 0
+	err := w.BuildIndexes(t.Context(), func(int, string) {
+		const query = `SELECT string_agg(a.query || ', ' || a.state, '; ') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+			WHERE l.locktype = 'advisory' AND l.classid = x'616d7078'::integer AND a.datname = current_database()`
+		if got := db.text(query); got != "-- indexes are being built, idle in transaction" {
+			t.Errorf("the session with the lock has run last: %s", got)
+		}
+		looks++
+		if looks == 2 {
+			db.run("ROLLBACK")
+		}
+	})
+	if err != nil || looks < 2 {
+		t.Fatalf("it ended with %v; progress was told %d times", err, looks)
+	}
+	wantUnbuilt(t, w, 0)
+}
+
 // TestHowManyIndexesAreLeft is told while they are built, by the process that builds and by
 // one that does not. An index waits for every transaction that has written to the table when
 // it begins, and again when it is to be validated.
