@@ -56,7 +56,8 @@ func main() {
 }
 
 // run takes every measurement and writes the report. That a demand is not met is
-// an error, after the report has been written.
+// an error, after the report has been written. So is a measurement that fails: it ends the run,
+// and the report has what came before it.
 func run(ctx context.Context, o options) (err error) {
 	s := full
 	if o.smoke {
@@ -81,18 +82,19 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), m.name)
 		collect()
-		if err := m.take(ctx, e, r); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+		if failed := m.take(ctx, e, r); failed != nil {
+			err = fmt.Errorf("%s: %w", m.name, failed)
+			break
 		}
 	}
 	r.finish()
-	if err := r.write(o.out); err != nil {
-		return err
+	if failed := r.write(o.out); failed != nil {
+		return errors.Join(err, failed)
 	}
 	if n := r.failures(); n > 0 && !o.smoke {
-		return fmt.Errorf("%d demands are not met", n)
+		err = errors.Join(err, fmt.Errorf("%d demands are not met", n))
 	}
-	return nil
+	return err
 }
 
 // collect leaves nothing in memory that a measurement before has used, so that one is the same
