@@ -50,7 +50,7 @@ func TestTrimKeepsTheLastWatermark(t *testing.T) {
 }
 
 // TestTrimLeavesALaneWhosePositionIsNotRecorded: its writer has begun a moment ago, and it is
-// not known which watermark it goes on from. That holds also when the log is nearly full:
+// not known which watermark it resumes from. That holds also when the log is nearly full:
 // only the partitions' entries go then.
 func TestTrimLeavesALaneWhosePositionIsNotRecorded(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
