@@ -11,6 +11,19 @@ import (
 	"github.com/ampipe/ampipe/pkg/state"
 )
 
+// acknowledgeLive has a sink acknowledge entries of the live lane.
+func (d *liveEnv) acknowledgeLive(sink string, entries int) {
+	d.t.Helper()
+	consumer, err := d.Log.Consume(d.t.Context(), sink, queue.ConsumeOptions{Lanes: queue.Live})
+	must(d.t, err)
+	defer consumer.Close()
+	for range entries {
+		m, err := consumer.Next(d.t.Context())
+		must(d.t, err)
+		must(d.t, m.Ack())
+	}
+}
+
 // TestTrimKeepsTheLastWatermark: the next writer of the lane begins there.
 func TestTrimKeepsTheLastWatermark(t *testing.T) {
 	d := newLiveEnv(t, "warehouse")
@@ -23,14 +36,7 @@ func TestTrimKeepsTheLastWatermark(t *testing.T) {
 	must(t, second(d.Log.Publish(t.Context(), p.Lane(), 0, "history", entry.Group{e})))
 	d.reached(state.LiveRunning, last, 841)
 	d.apply(1, all)
-	live, err := d.Log.Consume(t.Context(), "warehouse", queue.ConsumeOptions{Lanes: queue.Live})
-	must(t, err)
-	for range 3 {
-		m, err := live.Next(t.Context())
-		must(t, err)
-		must(t, m.Ack())
-	}
-	live.Close()
+	d.acknowledgeLive("warehouse", 3)
 	d.run()
 	d.reports("warehouse", d.mark(last, 800, 840), block.Range{Start: 700, End: 841})
 	d.until("the log is trimmed", func(plan.Status) bool {
@@ -69,14 +75,7 @@ func TestTrimLeavesALaneWhosePositionIsNotRecorded(t *testing.T) {
 		t.Fatalf("%d of %d bytes are not nearly full", log.Bytes, log.MaxBytes)
 	}
 	d.apply(fillers, all)
-	live, err := d.Log.Consume(t.Context(), "warehouse", queue.ConsumeOptions{Lanes: queue.Live})
-	must(t, err)
-	for range 3 {
-		m, err := live.Next(t.Context())
-		must(t, err)
-		must(t, m.Ack())
-	}
-	live.Close()
+	d.acknowledgeLive("warehouse", 3)
 	d.reports("warehouse", d.mark(last, 800, 839), block.Range{Start: 700, End: 840})
 	d.run()
 	d.until("the partitions' entries are trimmed", func(plan.Status) bool {
