@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,22 +18,9 @@ func TestRequestsOfAProcessThatIsAlone(t *testing.T) {
 		"":            {aloneExpiry, aloneExpiry},
 		"127.0.0.1:0": {liveExpiry, pullExpiry},
 	} {
-		server, err := StartServer(t.Context(), ServerConfig{Dir: filepath.Join(t.TempDir(), "store"), Listen: listen})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = server.Close() })
-		c, err := Open(t.Context(), Config{Server: server})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(c.Close)
-		l, err := c.Log(t.Context(), "pipe", LogConfig{MaxBytes: leastLog})
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := testLog(t, ServerConfig{Listen: listen}, Config{})
 		asked := make(chan *nats.Msg, 100)
-		if _, err := c.nc.ChanSubscribe("$JS.API.CONSUMER.MSG.NEXT.>", asked); err != nil {
+		if _, err := l.conn.nc.ChanSubscribe("$JS.API.CONSUMER.MSG.NEXT.>", asked); err != nil {
 			t.Fatal(err)
 		}
 		for lanes, expiry := range map[Lanes]time.Duration{Live: want.live, History: want.history} {
@@ -47,7 +33,7 @@ func TestRequestsOfAProcessThatIsAlone(t *testing.T) {
 				t.Errorf("listening on %q, a request for lanes %v lasts %v, want %v", listen, lanes, got, expiry)
 			}
 			if lanes == Live {
-				info, err := c.js.Consumer(t.Context(), l.stream(), lanes.durable("warehouse"))
+				info, err := l.conn.js.Consumer(t.Context(), l.stream(), lanes.durable("warehouse"))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"errors"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -11,21 +10,9 @@ import (
 // be opened, or was closed, is not lost: also if that is heard of later.
 func TestAConnectionThatIsNotWantedAnyMore(t *testing.T) {
 	t.Parallel()
-	server, err := StartServer(t.Context(), ServerConfig{Dir: filepath.Join(t.TempDir(), "store")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
 	var told []bool // whether a connection is lost
-	c, err := Open(t.Context(), Config{Server: server, OnState: func(reason error) { told = append(told, reason != nil) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	l, err := c.Log(t.Context(), "pipe", LogConfig{MaxBytes: leastLog})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := testLog(t, ServerConfig{}, Config{OnState: func(reason error) { told = append(told, reason != nil) }})
+	c := l.conn
 
 	gone := errors.New("gone")
 	consumer := &Consumer{log: l, sink: "warehouse", opts: ConsumeOptions{Lanes: -1, AckWait: -1}}

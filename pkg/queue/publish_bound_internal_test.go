@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,30 +60,6 @@ func TestPublishBoundCounts(t *testing.T) {
 	}
 }
 
-// testLog returns the empty log of a server in this process.
-func testLog(t *testing.T) *Log {
-	t.Helper()
-	server, err := StartServer(t.Context(), ServerConfig{Dir: filepath.Join(t.TempDir(), "store")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := Open(t.Context(), Config{Server: server})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	l, err := c.Log(t.Context(), "pipe", LogConfig{MaxBytes: leastLog})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 // limited returns a context that ends when something that is to be possible is not.
 func limited(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -103,7 +78,7 @@ func oneBlock(size int) []entry.Entry {
 // be, more of it waits, for as long as its context lasts, and a live entry does not.
 func TestLiveEntriesPassTheBoundOfTheHistory(t *testing.T) {
 	t.Parallel()
-	l := testLog(t)
+	l := testLog(t, ServerConfig{}, Config{})
 	l.BoundHistory()
 	release, err := l.history.Load().acquire(t.Context(), largestShare)
 	if err != nil {
@@ -137,7 +112,7 @@ func TestLiveEntriesPassTheBoundOfTheHistory(t *testing.T) {
 // TestFailedPublishesAreNotUnderWay: whatever a call ends with, the next one may follow.
 func TestFailedPublishesAreNotUnderWay(t *testing.T) {
 	t.Parallel()
-	l := testLog(t)
+	l := testLog(t, ServerConfig{}, Config{})
 	l.BoundHistory()
 	for range 5 {
 		if _, err := l.Publish(limited(t), "p.0.0", 7, "a", oneBlock(2<<20)); !errors.Is(err, ErrFenced) {
