@@ -173,7 +173,7 @@ func (l *commitState) queueCheck(b *pgx.Batch, id int32, g *tableSpec) {
 	b.Queue(checkWritten, l.checkArgs(id, g)...).QueryRow(func(row pgx.Row) error {
 		var one int
 		err := row.Scan(&one)
-		if sqlState(err) == divisionByZero {
+		if sqlState(err) == invalidText {
 			return errUnchecked
 		}
 		return err

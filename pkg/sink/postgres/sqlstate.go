@@ -34,7 +34,7 @@ const (
 	featureNotSupported   = "0A000"
 	foreignKeyViolation   = "23503"
 	restrictViolation     = "23001"
-	divisionByZero        = "22012"
+	invalidText           = "22P02"
 )
 
 // classify marks an error of the driver with what to do about it and says so, in one

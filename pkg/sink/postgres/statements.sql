@@ -278,19 +278,21 @@ WITH RECURSIVE {members}, part AS (SELECT array_agg(oid) AS oids FROM member)
             AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))
 
 -- name: check-written
--- Fails, as a division by zero, unless what ask-guard ({guard}) asks is answered with no, and
--- the state of the table ($3) is what it is to be: the rows about the blocks of a window ($4,
--- $5), which differ from each other, and the live state. It stands before a COMMIT whose answer
--- comes with its own.
+-- Fails unless what ask-guard ({guard}) asks is answered with no, and the state of the table
+-- ($3) is what it is to be: the rows about the blocks of a window ($4, $5), which differ from
+-- each other, and the live state. It stands before a COMMIT whose answer comes with its own.
+-- The error is that a text is no number: the server writes it to its log, where it says what
+-- happened. concat is not computed before it is needed, as a literal would be.
 WITH guard (unlogged, altering) AS ({guard}),
     have AS (SELECT lower(blocks), upper(blocks), lower(parts), upper(parts), batch, parts_of FROM ampipe.coverage
         WHERE int4range(table_id, table_id, '[]') && int4range($3, $3, '[]') AND blocks && int8range($4, $5)),
     wanted AS (SELECT * FROM unnest($6::bigint[], $7::bigint[], $8::integer[], $9::integer[], $10::text[], $11::integer[]))
-    SELECT 1 / coalesce(unlogged IS NULL AND NOT altering
+    SELECT CASE WHEN unlogged IS NULL AND NOT altering
         AND (SELECT count(*) FROM have) = (SELECT count(*) FROM wanted) AND NOT EXISTS (TABLE wanted EXCEPT TABLE have)
         AND EXISTS (SELECT FROM ampipe.tables WHERE id = $3
             AND (live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash)
-                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)){inserted}, false)::integer
+                IS NOT DISTINCT FROM ($12::bigint, $13::bigint, $14::bigint, $15::text, $16::bigint, $17::bytea)){inserted}
+        THEN 1 ELSE concat('ampipe: rolled back and made again, since the rows or the state are not as expected')::integer END
     FROM guard
 
 -- name: count-inserted
@@ -306,15 +308,16 @@ pg_stat_get_xact_tuples_inserted(to_regclass($1))
 SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)
 
 -- name: lock-or-fail
--- Fails, as a division by zero, unless nobody else has the lock ($2, $3), and inserted rows are
+-- Fails, like check-written, unless nobody else has the lock ($2, $3), and inserted rows are
 -- counted. It keeps how many there are ({inserted}) until the transaction ends.
-SELECT 1 / (current_setting('track_counts')::boolean AND {inserted} IS NOT NULL AND pg_try_advisory_xact_lock($2, $3))::integer,
+SELECT CASE WHEN current_setting('track_counts')::boolean AND {inserted} IS NOT NULL AND pg_try_advisory_xact_lock($2, $3)
+        THEN 1 ELSE concat('ampipe: rolled back and made again, since another session works on the table')::integer END,
     set_config('ampipe.inserted', {inserted}::text, true)
 
 -- name: extend-state
 -- Changes the state of the table ($1) from what it was when it was known last: the live state
 -- ($2 to $7 from $8 to $13), and, unless they are NULL, the end of the blocks from $14 on (to
--- $16 from $15). Fails, as a division by zero, unless it was that.
+-- $16 from $15). Fails, like check-written, unless it was that.
 WITH live AS (UPDATE ampipe.tables SET live_epoch = $2, live_seq = $3, live_start = $4,
         cursor_network = $5, cursor_block = $6, cursor_hash = $7 WHERE id = $1 AND pruned = $17
             AND (live_epoch, live_seq, live_start, cursor_network, cursor_block, cursor_hash)
@@ -324,7 +327,8 @@ WITH live AS (UPDATE ampipe.tables SET live_epoch = $2, live_seq = $3, live_star
         WHERE int4range(table_id, table_id, '[]') && int4range($1, $1, '[]') AND blocks = int8range($14, $15) AND batch IS NULL
             AND $14::bigint IS NOT NULL
         RETURNING 1)
-    SELECT 1 / ((SELECT count(*) FROM live) = 1 AND (SELECT count(*) FROM extended) = ($14::bigint IS NOT NULL)::integer)::integer
+    SELECT CASE WHEN (SELECT count(*) FROM live) = 1 AND (SELECT count(*) FROM extended) = ($14::bigint IS NOT NULL)::integer
+        THEN 1 ELSE concat('ampipe: rolled back and made again, since another session has changed the state')::integer END
 
 -- name: ask-columns
 -- Reads the columns of a table. What a domain is made of is looked up as
