@@ -199,7 +199,7 @@ func deleteLog(t *testing.T, url, pipeline string) {
 	}
 }
 
-// oneProcess runs everything in one process: one pipeline that is well beside five that
+// oneProcess runs everything in one process: one pipeline that is well beside six that
 // are not.
 func oneProcess(t *testing.T, e *env, p *prometheus) {
 	server := e.amp("--blocks", "600", "--logs-per-block", "5", "--txs", "5")
@@ -215,6 +215,7 @@ sinks: [ { name: lake, delta: { path: ./%[1]s, max_commit_delay: 1s%[5]s } } ]
 	}
 	const logs = "SELECT * FROM eth_rpc.logs"
 	e.configure(strings.Join([]string{
+		e.unindexed(server),
 		text("good", server.url, logs, "min_block: 0", ""),
 		text("early", server.url, logs, "min_block: 1000000", ""),
 		text("unsorted", mixed.url, logs, "min_block: 0, max_block: 300", ""),
@@ -232,6 +233,7 @@ sinks: [ { name: lake, delta: { path: ./%[1]s, max_commit_delay: 1s%[5]s } } ]
 	p.waitFiring("AmpipeSinkStopped", "pipeline=refused")
 	p.waitFiring("AmpipeLiveLaneWaits", "pipeline=early")
 	p.waitFiring("AmpipeDeadLetters", "pipeline=aside")
+	p.waitFiring("AmpipeIndexesNotBuilt", "pipeline=unindexed", "sink=logs")
 	if fired := p.everFired("pipeline", "good"); len(fired) > 0 {
 		t.Errorf("alerts fired for a pipeline that is well:\n%s", strings.Join(fired, "\n"))
 	}
@@ -244,6 +246,24 @@ sinks: [ { name: lake, delta: { path: ./%[1]s, max_commit_delay: 1s%[5]s } } ]
 			t.Errorf("ampipe run does not serve %s, which docs/metrics.md lists", name)
 		}
 	}
+}
+
+// unindexed returns the configuration of a pipeline into two tables, one of which has the name
+// that an index of the other is to get.
+func (e *env) unindexed(server *amp) string {
+	e.t.Helper()
+	dsn := os.Getenv("AMPIPE_TEST_POSTGRES")
+	if dsn == "" {
+		e.t.Fatal("AMPIPE_TEST_POSTGRES is not set: run this by `make deploytest`, which starts PostgreSQL")
+	}
+	return fmt.Sprintf(`pipeline: unindexed
+source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
+range: { min_block: 0 }
+nats: { embedded: ./nats }
+sinks:
+  - { name: logs, postgres: { dsn: %[2]q, table: logs, indexes: [[address]] } }
+  - { name: taken, postgres: { dsn: %[2]q, table: logs_address_idx } }
+`, server.url, dsn)
 }
 
 // loseRows removes the files of a Delta table, as a cleaner of old files may. Blocks of such
