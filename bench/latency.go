@@ -20,6 +20,7 @@ import (
 // destination.
 type delay struct {
 	sink, beside string
+	rows         int              // of a block, in the mean
 	hops         [hops]times      // by where the blocks had come, the commit last
 	median, p99  time.Duration    // demanded of the commit
 	worst        [2]time.Duration // what fails, where that is known to be missed; zero: anything that misses it
@@ -56,8 +57,27 @@ func (d delay) above(median, p99 time.Duration) bool {
 	return commit.at(0.5) > median || commit.at(0.99) > p99
 }
 
+// print shows how long commits take as soon as it is known.
+func (d delay) print() {
+	fmt.Fprintf(os.Stderr, "         %s beside %s, %d rows a block: %s ms\n", d.sink, d.beside, d.rows, d.hops[committedHop])
+}
+
+// String writes what half of them and 99 % did not exceed, in milliseconds.
+func (t times) String() string { return inMilliseconds(t.at(0.5), t.at(0.99)) }
+
+func inMilliseconds(median, p99 time.Duration) string {
+	return fmt.Sprintf("%.1f / %.1f", milliseconds(median), milliseconds(p99))
+}
+
 // betweenBlocks is the block time of the chain that is followed.
 const betweenBlocks = time.Second
+
+// The rows of a block of the chain that is followed, in the mean: about those of Ethereum's
+// logs, and of a table that a query has filtered.
+const (
+	fullBlock  = 200
+	smallBlock = 20
+)
 
 // measureLatency follows a chain with a block every second, alone and while history loads
 // beside it.
@@ -66,18 +86,21 @@ func measureLatency(ctx context.Context, e *env, r *report) error {
 	for _, c := range []struct {
 		beside      string
 		blocks      int // of the chain when it is first seen
+		rows        int
 		median, p99 time.Duration
 		worst       [2]time.Duration
 	}{
-		{"nothing else", 100, 4 * ms, 10 * ms, [2]time.Duration{8 * ms, 20 * ms}},
-		{"history", 1000 * e.scale.followed, 50 * ms, 250 * ms, [2]time.Duration{50 * ms, 600 * ms}},
+		{"nothing else", 100, smallBlock, 4 * ms, 10 * ms, [2]time.Duration{8 * ms, 20 * ms}},
+		{"nothing else", 100, fullBlock, 4 * ms, 10 * ms, [2]time.Duration{8 * ms, 20 * ms}},
+		{"history", 1000 * e.scale.followed, fullBlock, 50 * ms, 250 * ms, [2]time.Duration{50 * ms, 600 * ms}},
 	} {
-		delays, err := e.follow(ctx, c.blocks)
+		delays, err := e.follow(ctx, c.blocks, c.rows)
 		if err != nil {
 			return err
 		}
 		for _, d := range delays {
-			d.beside, d.median, d.p99, d.worst = c.beside, c.median, c.p99, c.worst
+			d.beside, d.rows, d.median, d.p99, d.worst = c.beside, c.rows, c.median, c.p99, c.worst
+			d.print()
 			r.delays = append(r.delays, d)
 		}
 	}
@@ -87,13 +110,13 @@ func measureLatency(ctx context.Context, e *env, r *report) error {
 // follow returns how long blocks of a chain took into PostgreSQL and Redis. The clock starts
 // when the server answers that the block is there. Another connection to PostgreSQL sees
 // each committed before the next comes.
-func (e *env) follow(ctx context.Context, blocks int) (delays []delay, err error) {
+func (e *env) follow(ctx context.Context, blocks, rows int) (delays []delay, err error) {
 	dir, err := os.MkdirTemp(e.dir, "latency")
 	if err != nil {
 		return nil, err
 	}
 	server, addresses, err := startListening(ctx, e.command(ctx, "devserver", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
-		"--chain", "eth_rpc", "--blocks", strconv.Itoa(blocks)), "listening", "control")
+		"--chain", "eth_rpc", "--blocks", strconv.Itoa(blocks), "--logs-per-block", strconv.Itoa(rows)), "listening", "control")
 	if err != nil {
 		return nil, err
 	}

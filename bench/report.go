@@ -168,16 +168,15 @@ func (r *report) writeDelays(b *strings.Builder) {
 	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp, one a second, " +
 		"to its being heard of by the extractor, stored in the log, received by the sink, " +
 		"to the beginning of its transaction, and to its commit: median / 99 %.\n\n" +
-		"| sink | beside | heard | published | pulled | begun | committed | demand | |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n")
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }
+		"| sink | beside | rows a block | heard | published | pulled | begun | committed | demand | |\n|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, d := range r.delays {
-		fmt.Fprintf(b, "| %s | %s ", d.sink, d.beside)
+		fmt.Fprintf(b, "| %s | %s | %d ", d.sink, d.beside, d.rows)
 		for _, t := range d.hops {
-			fmt.Fprintf(b, "| %s / %s ", ms(t.at(0.5)), ms(t.at(0.99)))
+			fmt.Fprintf(b, "| %s ", t)
 		}
-		demand := fmt.Sprintf("≤ %s / %s", ms(d.median), ms(d.p99))
+		demand := "≤ " + inMilliseconds(d.median, d.p99)
 		if d.worst[0] > 0 {
-			demand += fmt.Sprintf(" (%s / %s)", ms(d.worst[0]), ms(d.worst[1]))
+			demand += " (" + inMilliseconds(d.worst[0], d.worst[1]) + ")"
 		}
 		fmt.Fprintf(b, "| %s ms | %s |\n", demand, r.verdict(d))
 	}
