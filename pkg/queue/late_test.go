@@ -111,7 +111,7 @@ func TestAStoppedProcessTakesWhatCame(t *testing.T) {
 			for _, want := range []uint64{first, second, third} {
 				m := mustNext(t, c)
 				if m.Seq != want || m.Delivered != 1 {
-					t.Errorf("message %d came, %d times, instead of %d", m.Seq, m.Delivered, want)
+					t.Errorf("message %d came, for the %d. time, instead of %d for the first", m.Seq, m.Delivered, want)
 				}
 				mustAck(t, m)
 			}

@@ -45,10 +45,8 @@ func (p *puller) find(ctx context.Context) (consumer jetstream.Consumer, findErr
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.consumer == nil {
-		p.consumer = made
-	}
-	return p.consumer, nil
+	p.consumer = made
+	return made, nil
 }
 
 // result returns what a request has come to: its error or, if it was not answered, why the
