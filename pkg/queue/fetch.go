@@ -61,12 +61,14 @@ func (p *puller) fetch(
 			p.came(r, msg)
 			silence.Reset(r.Expires + time.Second)
 		case <-ctx.Done():
-			flush(context.WithoutCancel(ctx), nc, sub, closeDeadline)
 			waiting = false
 		case <-silence.C:
 			flush(ctx, nc, sub, info.Config.AckWait)
 			waiting = false
 		}
+	}
+	if ctx.Err() != nil && !r.over {
+		flush(context.WithoutCancel(ctx), nc, sub, closeDeadline)
 	}
 	for len(came) > 0 && !r.over {
 		p.came(r, <-came)

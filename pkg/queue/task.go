@@ -159,8 +159,9 @@ func (t *Tasks) findConsumer(ctx context.Context, kind string, wait time.Duratio
 }
 
 // Next waits for a task, oldest first. While it waits it counts in
-// [Load.Waiting]. It returns the cause of ctx as soon as that ends; while NATS
-// cannot be reached it returns fault.Later, and may be called again.
+// [Load.Waiting]. When ctx ends it returns the cause of that, as soon as NATS has
+// answered that it sends no more, or after 2 s; while NATS cannot be reached it returns
+// fault.Later, and may be called again.
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
 		if task, err := t.Poll(ctx, kind); !errors.Is(err, ErrNoTask) {
