@@ -11,8 +11,8 @@ import (
 	"github.com/ampipe/ampipe/pkg/queue"
 )
 
-// shortPull is how long a request lasts here. A process waits a second longer before it gives
-// one up that the server has not ended.
+// shortPull is how long a request lasts here. A process waits about a second longer for the
+// server to end it.
 const shortPull = 500 * time.Millisecond
 
 // lateLanes are a lane of each kind.
