@@ -32,9 +32,11 @@ type pull struct {
 // fetch makes a request, which lasts a little less than so long, and passes each message to
 // take. It reports whether the server has answered. An error is not classed.
 //
-// The server says when a request is over. If it is silent for a second longer, or ctx ends, it
-// is told that the request is over, and what it has sent before it heard so is taken: left
-// alone, as nats.go's own fetch does, it would come again only after the consumer's AckWait.
+// The server says when a request is over, except by its last message. If it is silent for a
+// second longer, the bytes have come by our count, or ctx ends, it is told that the request is
+// over, and what it has sent before it heard so is taken: left alone, as nats.go's own fetch
+// does, it would come again only after the consumer's AckWait. The counts of bytes differ, as
+// the server does not count the header with the pin.
 func (p *puller) fetch(
 	ctx context.Context, nc *nats.Conn, consumer jetstream.Consumer, wait time.Duration, r *pull,
 ) (answered bool, err error) {
@@ -60,15 +62,18 @@ func (p *puller) fetch(
 		case msg := <-came:
 			p.came(r, msg)
 			silence.Reset(r.Expires + time.Second)
+			waiting = r.Bytes == 0 || r.bytes < r.Bytes
 		case <-ctx.Done():
 			waiting = false
 		case <-silence.C:
-			flush(ctx, nc, sub, info.Config.AckWait)
 			waiting = false
 		}
 	}
-	if ctx.Err() != nil && !r.over {
-		flush(context.WithoutCancel(ctx), nc, sub, closeDeadline)
+	if !r.over {
+		flush(ctx, nc, sub, info.Config.AckWait)
+		if ctx.Err() != nil {
+			flush(context.WithoutCancel(ctx), nc, sub, closeDeadline)
+		}
 	}
 	for len(came) > 0 && !r.over {
 		p.came(r, <-came)
@@ -98,7 +103,7 @@ func (p *puller) came(r *pull, msg *nats.Msg) {
 		}
 		r.got++
 		r.bytes += msg.Size()
-		r.over = r.got == r.Messages || (r.Bytes > 0 && r.bytes >= r.Bytes)
+		r.over = r.got == r.Messages
 		r.take(msg)
 		return
 	}

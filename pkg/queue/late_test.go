@@ -214,3 +214,21 @@ func TestATaskThatComesLate(t *testing.T) {
 		})
 	}
 }
+
+// TestABacklogOfTheLiveLane: the server sends a little more than the bytes of a request, since it
+// does not count the header that says who has the lane. Nothing of that comes again.
+func TestABacklogOfTheLiveLane(t *testing.T) {
+	t.Parallel()
+	l := mustLog(t, mustConn(t), 0)
+	const n = 600
+	mustFill(t, l, queue.LiveLane, n, 100)
+	c := mustConsume(t, l, queue.ConsumeOptions{Lanes: queue.Live, Bytes: 128 << 10})
+	defer c.Close()
+	for i := range n {
+		m := mustNext(t, c)
+		if m.Seq != uint64(i+1) || m.Delivered != 1 {
+			t.Fatalf("message %d came, for the %d. time, instead of %d for the first", m.Seq, m.Delivered, i+1)
+		}
+		mustAck(t, m)
+	}
+}
