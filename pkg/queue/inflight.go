@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 )
@@ -26,7 +26,7 @@ func (c *Consumer) waitForRoom(ctx context.Context) {
 }
 
 // hold adds a message to those that the consumer keeps from expiring.
-func (c *Consumer) hold(msg jetstream.Msg) *Message {
+func (c *Consumer) hold(msg *nats.Msg) *Message {
 	m, r := newMessage(c, msg)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -159,6 +159,7 @@ func TestTheLiveLaneOfADeadProcess(t *testing.T) {
 type wire struct {
 	listener net.Listener
 	stopped  sync.WaitGroup
+	frozen   sync.RWMutex // while nothing comes from the server
 
 	mu    sync.Mutex
 	dead  bool
@@ -189,7 +190,7 @@ func newWire(t *testing.T, url string, edits ...func([]byte)) *wire {
 				continue
 			}
 			w.stopped.Go(func() { _, _ = io.Copy(edited{out, edits}, in) })
-			w.stopped.Go(func() { _, _ = io.Copy(in, out) })
+			w.stopped.Go(func() { _, _ = io.Copy(thawed{in, &w.frozen}, out) })
 		}
 	})
 	return w
@@ -206,6 +207,26 @@ func (e edited) Write(b []byte) (int, error) {
 		edit(b)
 	}
 	return e.Writer.Write(b)
+}
+
+// thawed is a writer that waits while its wire is frozen.
+type thawed struct {
+	io.Writer
+	frozen *sync.RWMutex
+}
+
+func (w thawed) Write(b []byte) (int, error) {
+	w.frozen.RLock()
+	defer w.frozen.RUnlock()
+	return w.Writer.Write(b)
+}
+
+// freeze stops what comes from the server, until release.
+func (w *wire) freeze(t *testing.T) (release func()) {
+	w.frozen.Lock()
+	release = sync.OnceFunc(w.frozen.Unlock)
+	t.Cleanup(release)
+	return release
 }
 
 func (w *wire) url() string { return "nats://" + w.listener.Addr().String() }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/ampipe/ampipe/pkg/entry"
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -55,19 +55,19 @@ func (m *Message) Release() {
 	m.Reply.Release()
 }
 
-func newMessage(c *Consumer, msg jetstream.Msg) (*Message, *reply) {
-	header := msg.Headers()
-	m := &Message{Lane: msg.Subject()[len(c.log.subject("")):], ID: header.Get(headerID), Trace: header.Get(trace.Header)}
+func newMessage(c *Consumer, msg *nats.Msg) (*Message, *reply) {
+	header := msg.Header
+	m := &Message{Lane: msg.Subject[len(c.log.subject("")):], ID: header.Get(headerID), Trace: header.Get(trace.Header)}
 	meta, err := msg.Metadata()
 	if err == nil {
 		m.Seq, m.Delivered, m.Time = meta.Sequence.Stream, int(meta.NumDelivered), meta.Timestamp
-		m.Entry, err = entry.Parse(header, msg.Data())
+		m.Entry, err = entry.Parse(header, msg.Data)
 	}
 	m.After = predecessor(header, m.Seq)
 	if err != nil {
 		m.Damaged = fault.Permanent(fmt.Errorf("message %d of lane %s is not an entry: %w", m.Seq, m.Lane, err))
 	}
-	r := &reply{consumer: c, seq: m.Seq, subject: msg.Reply(), size: len(msg.Data()) + releasedSize}
+	r := &reply{consumer: c, seq: m.Seq, subject: msg.Reply, size: len(msg.Data) + releasedSize}
 	m.Reply = r
 	return m, r
 }

@@ -17,8 +17,9 @@ type puller struct {
 	open func(ctx context.Context, wait time.Duration) (jetstream.Consumer, error)
 
 	mu       sync.Mutex
-	consumer jetstream.Consumer // as it was first found: only that remembers who has the live lane
-	failures int                // since something worked
+	consumer jetstream.Consumer
+	pin      string // by which the server knows that this process has the live lane
+	failures int    // since something worked
 }
 
 // find returns the consumer. If it was looked for and not found, it also returns why: a
@@ -44,10 +45,8 @@ func (p *puller) find(ctx context.Context) (consumer jetstream.Consumer, findErr
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.consumer == nil {
-		p.consumer = made
-	}
-	return p.consumer, nil
+	p.consumer = made
+	return made, nil
 }
 
 // result returns what a request has come to: its error or, if it was not answered, why the
@@ -65,53 +64,6 @@ func (p *puller) result(findErr error, answered bool, err error) error {
 		p.failures++
 	}
 	return err
-}
-
-// fetch makes one request for at most so many messages, which lasts so long, and passes each
-// to take. It reports whether the server has answered. An error is not classed.
-//
-// The server ends the request a little before its time is over, and says so. What it has sent
-// until then is taken also if it comes late, over a slow connection or to a process that had
-// to wait for the processor: left alone, it would come again only after the consumer's AckWait.
-func fetch(
-	ctx context.Context, consumer jetstream.Consumer, wait time.Duration, messages int, take func(jetstream.Msg), opts ...jetstream.FetchOpt,
-) (got int, answered bool, err error) {
-	began := time.Now()
-	batch, err := consumer.Fetch(messages, append(opts, jetstream.FetchContext(expiring{ctx, began.Add(wait)}))...)
-	if err != nil {
-		return 0, false, err
-	}
-	for msg := range batch.Messages() {
-		take(msg)
-		got++
-	}
-	switch err := batch.Error(); {
-	case err == nil && got == 0:
-		return 0, time.Since(began) < silentAfter(wait), nil
-	case err == nil, errors.Is(err, jetstream.ErrBatchCompleted),
-		errors.Is(err, jetstream.ErrPinIDMismatch): // another process has the lane now; the next request waits for it
-		return got, true, nil
-	case ctx.Err() != nil:
-		return got, got > 0, nil
-	default:
-		return got, false, err
-	}
-}
-
-// expiring is a context with a deadline that does not end it: nats.go has the server end the
-// request a second or a tenth earlier, whichever is less, and would itself end it there.
-type expiring struct {
-	context.Context
-	at time.Time
-}
-
-// Deadline is part of [context.Context].
-func (e expiring) Deadline() (time.Time, bool) { return e.at, true }
-
-// silentAfter returns after which time the end of a request that lasts so long was not the
-// server's: nats.go ends it a second after the server was to.
-func silentAfter(wait time.Duration) time.Duration {
-	return wait - min(wait/10, time.Second) + time.Second
 }
 
 // invalidate makes the next call look for the consumer.

@@ -3,9 +3,11 @@ package queue
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -89,5 +91,36 @@ func TestASlowLookHoldsNobody(t *testing.T) {
 	go func() { _, _ = p.find(t.Context()) }()
 	if wait := <-calls; wait != apiWait {
 		t.Errorf("waits %v after many failures", wait)
+	}
+}
+
+// TestHowTheServerEndsARequest: what it says when the time or the bytes of a request are used up
+// is an answer like any other; what it says when it cannot go on is an error.
+func TestHowTheServerEndsARequest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status, text string
+		over         bool
+		err          error
+	}{
+		{"100", "Idle Heartbeat", false, nil},
+		{"404", "No Messages", true, nil},
+		{"408", "Request Timeout", true, nil},
+		{"408", "Interest Expired", true, nil},
+		{"409", "Message Size Exceeds MaxBytes", true, nil},
+		{"409", "Batch Completed", true, nil},
+		{"423", "Nats-Wrong-Pin-Id", true, nil},
+		{"400", "Bad Request", true, jetstream.ErrBadRequest},
+		{"503", "", true, nats.ErrNoResponders},
+		{"409", "Consumer Deleted", true, jetstream.ErrConsumerDeleted},
+		{"409", "Leadership Change", true, jetstream.ErrConsumerLeadershipChanged},
+		{"409", "Server Shutdown", true, jetstream.ErrServerShutdown},
+	} {
+		if over, err := ended(c.status, c.text); over != c.over || !errors.Is(err, c.err) {
+			t.Errorf("%s %s: over %v, error %v", c.status, c.text, over, err)
+		}
+	}
+	if over, err := ended("409", "Exceeded MaxWaiting"); !over || err == nil || !strings.Contains(err.Error(), "Exceeded MaxWaiting") {
+		t.Errorf("a refusal: over %v, error %v", over, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ampipe/ampipe/pkg/fault"
@@ -158,8 +159,9 @@ func (t *Tasks) findConsumer(ctx context.Context, kind string, wait time.Duratio
 }
 
 // Next waits for a task, oldest first. While it waits it counts in
-// [Load.Waiting]. It returns the cause of ctx as soon as that ends; while NATS
-// cannot be reached it returns fault.Later, and may be called again.
+// [Load.Waiting]. When ctx ends it returns the cause of that, as soon as NATS has
+// answered that it sends no more, or after 2 s; while NATS cannot be reached it returns
+// fault.Later, and may be called again.
 func (t *Tasks) Next(ctx context.Context, kind string) (*Task, error) {
 	for {
 		if task, err := t.Poll(ctx, kind); !errors.Is(err, ErrNoTask) {
@@ -213,7 +215,7 @@ func (t *Tasks) request(ctx context.Context, kind string, wait time.Duration) (*
 	if consumer == nil {
 		return nil, findErr
 	}
-	task, answered, err := t.pull(ctx, kind, consumer, wait)
+	task, answered, err := t.pull(ctx, kind, p, consumer, wait)
 	if ctx.Err() == nil {
 		err = p.result(findErr, answered, err)
 	}
@@ -222,28 +224,28 @@ func (t *Tasks) request(ctx context.Context, kind string, wait time.Duration) (*
 
 // pull makes one request, and reports whether it was answered.
 func (t *Tasks) pull(
-	ctx context.Context, kind string, consumer jetstream.Consumer, wait time.Duration,
+	ctx context.Context, kind string, p *puller, consumer jetstream.Consumer, wait time.Duration,
 ) (task *Task, answered bool, err error) {
-	var msg jetstream.Msg
-	_, answered, err = fetch(ctx, consumer, wait, 1, func(m jetstream.Msg) { msg = m })
+	var msg *nats.Msg
+	answered, err = p.fetch(ctx, t.conn.nc, consumer, wait, &pull{Messages: 1, take: func(m *nats.Msg) { msg = m }})
 	switch {
 	case msg != nil:
 		task, err = t.task(kind, msg)
 		return task, true, err
-	case err != nil && !errors.Is(err, context.Canceled):
+	case err != nil:
 		return nil, false, t.fail(ctx, err)
 	default:
 		return nil, answered, nil
 	}
 }
 
-func (t *Tasks) task(kind string, msg jetstream.Msg) (*Task, error) {
+func (t *Tasks) task(kind string, msg *nats.Msg) (*Task, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, fault.Permanent(err)
 	}
 	return &Task{
-		Kind: kind, ID: strings.TrimPrefix(msg.Subject(), t.subject(kind, "")),
+		Kind: kind, ID: strings.TrimPrefix(msg.Subject, t.subject(kind, "")),
 		Delivered: int(meta.NumDelivered), tasks: t, msg: msg,
 	}, nil
 }
@@ -301,12 +303,12 @@ type Task struct {
 	Delivered int // how often, this time included
 
 	tasks *Tasks
-	msg   jetstream.Msg
+	msg   *nats.Msg
 }
 
 // Done removes the task from the queue and waits until that is certain.
 func (k *Task) Done(ctx context.Context) error {
-	return k.answer(ctx, "finish", func(ctx context.Context) error { return k.msg.DoubleAck(ctx) })
+	return k.answer(ctx, "finish", func(ctx context.Context) error { return k.msg.AckSync(nats.Context(ctx)) })
 }
 
 // Later returns the task, to be delivered again after the delay.
