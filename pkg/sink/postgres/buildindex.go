@@ -194,9 +194,12 @@ func (b *builder) buildAll(ctx context.Context) error {
 	}
 }
 
-// whole builds an index of a table that is not divided, unless it is there.
+// whole builds an index of a table that is not divided, unless it is there. What is left of one
+// is removed when it was looked at twice: the server lets the table go a moment before the index
+// that somebody has built is valid.
 func (b *builder) whole(ctx context.Context, t indexed, columns []string) (index, error) {
 	name := indexName(t.name, columns)
+	var leftOver uint32 // the index that was begun and not finished
 	for {
 		if found, ok := validIndex(t.indexes, columns); ok {
 			return found, nil
@@ -212,9 +215,13 @@ func (b *builder) whole(ctx context.Context, t indexed, columns []string) (index
 			return found, nil
 		}
 		at := slices.IndexFunc(t.indexes, func(i index) bool { return i.name == name && slices.Equal(i.columns, columns) })
-		if at < 0 {
+		switch {
+		case at < 0:
 			err = b.run(ctx, fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON %s (%s)", quoted(name), t.quoted(), quotedList(columns)))
-		} else { // the process that began it did not end it
+		case t.indexes[at].oid != leftOver:
+			leftOver = t.indexes[at].oid
+			err = fault.Sleep(ctx, indexLook)
+		default: // the process that began it did not end it
 			err = b.run(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+t.indexes[at].quoted())
 		}
 		if err == nil {
@@ -253,16 +260,17 @@ func (b *builder) untilFree(ctx context.Context, t indexed) error {
 // briefly runs a statement in a transaction of its own, in the session that has the lock.
 func (b *builder) briefly(ctx context.Context, patience time.Duration, sql string) error {
 	told, returned := sink.WithWaits(ctx, b.wait)
-	defer returned()
+	defer func() {
+		returned()
+		b.wait(nil) // not before: a look that has begun may find somebody yet
+	}()
 	waits := b.pool.watch(told, b.own.pid, min(patience/3, time.Second))
 	defer waits.stop()
-	err := waits.explain(b.pool.transact(told, b.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, patience, waits, nil,
+	return waits.explain(b.pool.transact(told, b.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, patience, waits, nil,
 		func(tx *transaction) error {
 			_, err := tx.Exec(told, sql)
 			return err
 		}))
-	b.wait(nil)
-	return err
 }
 
 // wait notes what is waited for; nil: nothing.
