@@ -59,11 +59,11 @@ func Prune(ctx context.Context, p *config.Pipeline, o Options, r PruneOptions) (
 	if err != nil {
 		return err
 	}
-	defer func() { _ = source.Close() }() // nothing is in flight
+	defer func() { _ = source.Close() }()                // nothing is in flight
+	defer func() { err = errors.Join(err, w.Close()) }() // also if it could not be opened
 	if err := w.OpenStored(ctx, tableFor(p, c, checked)); err != nil {
 		return fmt.Errorf("sink %q: %w", c.Name, err)
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
 	done, err := prune(ctx, p, o, r, checked, pruner)
 	if err != nil {
 		return fmt.Errorf("sink %q: %w", c.Name, err)

@@ -202,9 +202,18 @@ func (s *stages) table(name string, spec state.Spec) (sink.Table, error) {
 	}, err
 }
 
-// openWriter opens a sink's destination. It waits, visibly, for one that is down. If that
-// fails it closes the writer.
+// openWriter opens a sink's destination. It waits, visibly, for one that is down. If it
+// fails, for whatever reason, it has closed the writer.
 func (s *stages) openWriter(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
+	err := s.openTable(ctx, c, w, spec)
+	if err != nil {
+		return fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
+	}
+	return nil
+}
+
+// openTable opens a sink's destination for the table of a plan.
+func (s *stages) openTable(ctx context.Context, c config.Sink, w sink.Writer, spec state.Spec) error {
 	table, err := s.table(c.Name, spec)
 	if err != nil {
 		return err
@@ -226,7 +235,7 @@ func (s *stages) openWriter(ctx context.Context, c config.Sink, w sink.Writer, s
 		return w.Open(ctx, table)
 	}, s.waiting(part))
 	if err != nil {
-		return fmt.Errorf("sink %q: %w", c.Name, errors.Join(err, w.Close()))
+		return err
 	}
 	s.meter.Waiting(part, "")
 	for _, warning := range w.Warnings(table) {

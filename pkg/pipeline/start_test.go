@@ -68,8 +68,8 @@ func newStarts(t *testing.T) *starts {
 	return s
 }
 
-// run runs the pipeline on the NATS servers that are configured.
-func (s *starts) run(ctx context.Context, nats string) error {
+// pipelines returns the pipeline, on the NATS servers that are configured.
+func (s *starts) pipelines(nats string) []*config.Pipeline {
 	s.Helper()
 	pipelines, err := config.Parse(filepath.Join(s.TempDir(), "pipeline.yaml"), []byte(`
 pipeline: hashes
@@ -82,8 +82,14 @@ sinks: [ { name: store, custom: { kind: memory } } ]
 	if err != nil {
 		s.Fatal(err)
 	}
+	return pipelines
+}
+
+// run runs the pipeline on the NATS servers that are configured.
+func (s *starts) run(ctx context.Context, nats string) error {
+	s.Helper()
 	memory := sink.Custom("memory", func(struct{}) (sink.Writer, error) { return s.sink, nil })
-	return pipeline.Run(ctx, pipelines, pipeline.Options{Destinations: []sink.Destination{memory}})
+	return pipeline.Run(ctx, s.pipelines(nats), pipeline.Options{Destinations: []sink.Destination{memory}})
 }
 
 // decide sets the faults of all queries.
@@ -205,5 +211,31 @@ func TestAmpIsAskedWhileNATSIsAway(t *testing.T) {
 	}
 	if s.sink.connected.Load() != 1 || s.sink.opened.Load() != 0 || s.sink.closed.Load() != 1 {
 		t.Errorf("connected %d times, opened %d, closed %d", s.sink.connected.Load(), s.sink.opened.Load(), s.sink.closed.Load())
+	}
+}
+
+// unprunable is a destination that could be pruned if it could be opened.
+type unprunable struct{ *connector }
+
+func (u *unprunable) OpenStored(context.Context, sink.Table) error {
+	return errors.New("the table is not there")
+}
+
+func (u *unprunable) Prune(context.Context, sink.PruneOptions) (sink.Pruned, error) {
+	return sink.Pruned{}, errors.New("it was pruned all the same")
+}
+
+// TestPruneClosesADestinationThatDoesNotOpen once.
+func TestPruneClosesADestinationThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	s := newStarts(t)
+	memory := sink.Custom("memory", func(struct{}) (sink.Writer, error) { return &unprunable{s.sink}, nil })
+	err := pipeline.Prune(within(t), s.pipelines("{ embedded: ./nats }")[0],
+		pipeline.Options{Destinations: []sink.Destination{memory}}, pipeline.PruneOptions{Sink: "store", Before: 2})
+	if err == nil || !strings.Contains(err.Error(), "the table is not there") {
+		t.Errorf("it ended with %v", err)
+	}
+	if closed := s.sink.closed.Load(); closed != 1 {
+		t.Errorf("closed %d times, want once", closed)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ampipe/ampipe/pkg/fault"
 	"github.com/ampipe/ampipe/pkg/sink"
@@ -22,59 +23,29 @@ const indexLock int32 = 0x616d7078 // "ampx"
 // does nothing else, has to be heard of more often than [idleLimit].
 const indexLook = time.Second
 
-// BuildIndexes builds the indexes that the table lacks; see [sink.Indexer]. A transaction
-// holds a lock meanwhile. The statements that build, in a session of their own, wait for the
-// end of every transaction that had a snapshot at some moment: that one must never have any, so
-// how far the server is, is asked in others. The lock goes with the process, whatever becomes of
-// these statements.
+// idleBuilding is how long the server lets the session that builds do nothing. It is idle for
+// moments only, unless its process is frozen.
+const idleBuilding = time.Minute
+
+// BuildIndexes builds the indexes that the table lacks; see [sink.Indexer]. One session builds,
+// and how far it is, is asked in others: a statement that builds waits for the end of every
+// transaction that had a snapshot at some moment, of whatever table.
 func (w *Writer) BuildIndexes(ctx context.Context, tell func(left int, progress string)) error {
 	missing, err := w.Unbuilt(ctx)
 	if err != nil || missing == 0 {
 		return err
 	}
-	var left atomic.Int64
-	left.Store(int64(missing))
-	say := func(progress string) { tell(int(left.Load()), progress) }
-	building, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan error, 1)
-	running := false
-	var built error
-	err = w.pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, readPatience, func(tx pgx.Tx) error {
-		if err := w.lockIndexes(ctx, tx); err != nil {
-			return err
-		}
-		running = true
-		go func() { done <- fault.Catch(func() error { return w.buildAll(building, &left) }) }()
-		ticker := time.NewTicker(indexLook)
-		defer ticker.Stop()
-		for {
-			select {
-			case built = <-done:
-				running = false
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-ticker.C:
-			}
-			// A statement without a command takes no snapshot, in the simple protocol.
-			if _, err := tx.Exec(ctx, "-- indexes are being built", pgx.QueryExecModeSimpleProtocol); err != nil {
-				return fmt.Errorf("hold the lock of who builds indexes: %w", err)
-			}
-			if err := w.tellIndexing(ctx, say); err != nil {
-				return err
-			}
-		}
-	})
-	stop()
-	if running {
-		<-done // its error is that it was stopped
+	conn, err := w.pool.Acquire(ctx)
+	if err != nil {
+		return w.classed(ctx, "build indexes", err)
 	}
-	if err == nil {
-		err = built
-	}
+	b := &builder{Writer: w, conn: conn, own: sessionOf(conn.Conn())}
+	b.left.Store(int64(missing))
+	say := func(progress string) { tell(int(b.left.Load()), progress) }
+	err = b.alone(ctx, say)
+	conn.Release()
 	if errors.Is(err, sink.ErrBuiltElsewhere) {
-		if failed := w.tellIndexing(ctx, say); failed != nil {
+		if failed := w.tellIndexing(ctx, 0, say); failed != nil {
 			return w.classed(ctx, "build indexes", failed)
 		}
 		return err
@@ -82,101 +53,136 @@ func (w *Writer) BuildIndexes(ctx context.Context, tell func(left int, progress 
 	return w.classed(ctx, "build indexes", err)
 }
 
-// lockIndexes makes this process the one that builds, or returns [sink.ErrBuiltElsewhere].
-func (w *Writer) lockIndexes(ctx context.Context, tx pgx.Tx) error {
+// builder builds indexes of a table.
+type builder struct {
+	*Writer
+	conn *pgxpool.Conn // no transaction is running in it
+	own  *session      // that of conn
+
+	left  atomic.Int64           // how many are missing
+	waits atomic.Pointer[string] // who has a lock that is waited for; nil: nobody
+}
+
+// settle sets what statements that take long need, in a session that is not another client's
+// next.
+func (b *builder) settle(ctx context.Context) error {
+	for _, set := range []string{
+		"statement_timeout = 0", "lock_timeout = 0", "idle_session_timeout = " + milliseconds(idleBuilding),
+	} {
+		_, err := b.conn.Exec(ctx, "SET "+set)
+		if err != nil && sqlState(err) != undefinedSetting {
+			return err
+		}
+	}
+	return nil
+}
+
+// undefinedSetting is the SQLSTATE of a setting that an older server does not know.
+const undefinedSetting = "42704"
+
+// end ends the session: what is set in it is for nobody else. The lock is given back before,
+// since the server may take a while to notice.
+func (b *builder) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
+	defer cancel()
+	if !b.conn.Conn().IsClosed() {
+		_, _ = b.conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_unlock_all()") // else it goes with the session
+	}
+	_ = b.conn.Conn().Close(ctx) // nothing is in flight
+}
+
+// alone builds as the only process, or returns [sink.ErrBuiltElsewhere]. The session that
+// builds has the lock. It has no transaction between its statements, so nobody who builds
+// indexes of another table waits for it. Of a process that was killed it keeps the lock until
+// its statement ends. Behind a pooler, where a session is not one's own, a transaction of its
+// own has the lock, in which nothing takes a snapshot once it has it.
+func (b *builder) alone(ctx context.Context, say func(string)) error {
+	if !b.own.pooled {
+		if err := b.lock(ctx, b.conn, "pg_try_advisory_lock"); err != nil {
+			return err
+		}
+		defer b.end(ctx)
+		if err := b.settle(ctx); err != nil {
+			return err
+		}
+		return b.build(ctx, say, b.own.pid, func() error { return nil })
+	}
+	var built error
+	err := b.pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, readPatience, func(tx pgx.Tx) error {
+		if err := b.lock(ctx, tx, "pg_try_advisory_xact_lock"); err != nil {
+			return err
+		}
+		built = b.build(ctx, say, 0, func() error {
+			// A statement without a command takes no snapshot, in the simple protocol.
+			_, err := tx.Exec(ctx, "-- indexes are being built", pgx.QueryExecModeSimpleProtocol)
+			return err
+		})
+		return nil
+	})
+	if built != nil {
+		return built
+	}
+	return err
+}
+
+// lock takes the lock of who builds by a function of the server, or returns
+// [sink.ErrBuiltElsewhere].
+func (b *builder) lock(ctx context.Context, session interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, function string) error {
 	var alone bool
-	const lock = "SELECT pg_try_advisory_xact_lock($1, $2)"
-	err := tx.QueryRow(ctx, lock, pgx.QueryExecModeSimpleProtocol, indexLock, w.id).Scan(&alone)
+	err := session.QueryRow(ctx, "SELECT pg_catalog."+function+"($1, $2)", pgx.QueryExecModeSimpleProtocol, indexLock, b.id).Scan(&alone)
 	if err == nil && !alone {
 		return sink.ErrBuiltElsewhere
 	}
 	return err
 }
 
-// tellIndexing tells how far the server is with an index of the table or of a partition.
-func (w *Writer) tellIndexing(ctx context.Context, tell func(string)) error {
-	var (
-		name, phase string
-		done        float64
-		found       bool
-	)
-	err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		found, err = maybe(tx.QueryRow(ctx, statement("ask-progress"), w.spec.quoted()).Scan(&name, &phase, &done))
-		return err
-	})
-	switch {
-	case err != nil:
-		return fmt.Errorf("ask how far an index is: %w", err)
-	case found:
-		tell(indexingText(name, phase, done))
-	}
-	return nil
-}
-
-// indexingPhases are the phases of building an index that take long, in their order, with
-// the share of the work that is done when each begins.
-var indexingPhases = []struct {
-	phase string
-	begin float64
-}{
-	{"building index: scanning table", 0},
-	{"building index: sorting live tuples", 0.5},
-	{"building index: loading tuples in tree", 0.6},
-	{"index validation: scanning index", 0.8},
-	{"index validation: sorting tuples", 0.85},
-	{"index validation: scanning table", 0.87},
-	{"", 1},
-}
-
-// indexingText says how far an index is; done is how much of the phase is.
-func indexingText(name, phase string, done float64) string {
-	for i, p := range indexingPhases {
-		if p.phase == phase && phase != "" {
-			share := p.begin + done*(indexingPhases[i+1].begin-p.begin)
-			return fmt.Sprintf("building index %s, %.0f %%", name, 100*share)
+// build builds the indexes, and says how far they are. keep has to be called now and then so
+// that the lock is kept; pid is the process of the server that builds, 0: it is not known. That
+// the server does not answer how far it is ends nothing.
+func (b *builder) build(ctx context.Context, say func(string), pid uint32, keep func() error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- fault.Catch(func() error { return b.buildAll(ctx) }) }()
+	ticker := time.NewTicker(indexLook)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-ticker.C:
+		}
+		if err := keep(); err != nil {
+			stop()
+			<-done // its error is that it was stopped
+			return fmt.Errorf("hold the lock of who builds indexes: %w", err)
+		}
+		if waits := b.waits.Load(); waits != nil {
+			say(*waits)
+			continue
+		}
+		if err := b.tellIndexing(ctx, pid, say); err != nil && ctx.Err() == nil {
+			say(fmt.Sprintf("building indexes (%v)", err))
 		}
 	}
-	return fmt.Sprintf("building index %s (%s)", name, phase) // it waits for others
-}
-
-// builder builds indexes of a table.
-type builder struct {
-	*Writer
-	conn *pgx.Conn // no transaction is running in it
 }
 
 // buildAll builds the indexes that are missing, one after the other, and stores how many are
 // left.
-func (w *Writer) buildAll(ctx context.Context, left *atomic.Int64) error {
-	pooled, err := w.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	b := &builder{w, pooled.Hijack()} // what is set in it is for nobody else
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
-		defer cancel()
-		_ = b.conn.Close(closing) // nothing is in flight
-	}()
-	if !sessionOf(b.conn).pooled { // else another client would have it next
-		for _, name := range []string{"statement_timeout", "lock_timeout", "idle_session_timeout"} {
-			_, err := b.conn.Exec(ctx, "SET "+name+" = 0")
-			if err != nil && sqlState(err) != undefinedSetting {
-				return err
-			}
-		}
-	}
+func (b *builder) buildAll(ctx context.Context) error {
 	for {
 		var t indexed
 		var missing [][]string
-		err := w.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-			t, missing, err = w.spec.missingIndexes(ctx, tx)
+		err := b.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+			t, missing, err = b.spec.missingIndexes(ctx, tx)
 			return err
 		})
 		if err != nil || len(missing) == 0 {
 			return err
 		}
-		left.Store(int64(len(missing)))
+		b.left.Store(int64(len(missing)))
 		if t.kind == "p" {
 			err = b.divided(ctx, t, missing[0])
 		} else {
@@ -188,37 +194,93 @@ func (w *Writer) buildAll(ctx context.Context, left *atomic.Int64) error {
 	}
 }
 
-// undefinedSetting is the SQLSTATE of a setting that an older server does not know.
-const undefinedSetting = "42704"
-
-// whole builds an index of a table that is not divided, unless it is there.
+// whole builds an index of a table that is not divided, unless it is there. What is left of one
+// is removed when it was looked at twice: the server lets the table go a moment before the index
+// that somebody has built is valid.
 func (b *builder) whole(ctx context.Context, t indexed, columns []string) (index, error) {
 	name := indexName(t.name, columns)
+	var leftOver uint32 // the index that was begun and not finished
 	for {
 		if found, ok := validIndex(t.indexes, columns); ok {
 			return found, nil
 		}
+		err := b.untilFree(ctx, t)
+		if err == nil {
+			t.indexes, err = b.indexesOf(ctx, t)
+		}
+		if err != nil {
+			return index{}, err
+		}
+		if found, ok := validIndex(t.indexes, columns); ok { // by a session whose process is gone, or by others
+			return found, nil
+		}
 		at := slices.IndexFunc(t.indexes, func(i index) bool { return i.name == name && slices.Equal(i.columns, columns) })
-		var err error
 		switch {
 		case at < 0:
 			err = b.run(ctx, fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON %s (%s)", quoted(name), t.quoted(), quotedList(columns)))
-		case t.indexes[at].built: // by a session whose process is gone
+		case t.indexes[at].oid != leftOver:
+			leftOver = t.indexes[at].oid
 			err = fault.Sleep(ctx, indexLook)
 		default: // the process that began it did not end it
 			err = b.run(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+t.indexes[at].quoted())
 		}
-		if err != nil {
-			return index{}, err
+		if err == nil {
+			t.indexes, err = b.indexesOf(ctx, t)
 		}
-		err = b.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-			t.indexes, err = indexesOf(ctx, tx, t.oid)
-			return err
-		})
 		if err != nil {
 			return index{}, err
 		}
 	}
+}
+
+func (b *builder) indexesOf(ctx context.Context, t indexed) (found []index, err error) {
+	err = b.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		found, err = indexesOf(ctx, tx, t.oid)
+		return err
+	})
+	return found, err
+}
+
+// untilFree waits until nobody else builds an index of a table, vacuums or changes it. CREATE
+// INDEX CONCURRENTLY has a snapshot while it waits for that, which another one that is being
+// built would wait for in turn: the server ends one of the two. LOCK has none.
+func (b *builder) untilFree(ctx context.Context, t indexed) error {
+	for {
+		err := b.briefly(ctx, lockPatience, "LOCK TABLE ONLY "+t.quoted()+" IN SHARE UPDATE EXCLUSIVE MODE")
+		if sqlState(err) != lockNotAvailable {
+			return err
+		}
+		b.wait(err)
+		if err := fault.Sleep(ctx, again); err != nil {
+			return err
+		}
+	}
+}
+
+// briefly runs a statement in a transaction of its own, in the session that has the lock.
+func (b *builder) briefly(ctx context.Context, patience time.Duration, sql string) error {
+	told, returned := sink.WithWaits(ctx, b.wait)
+	defer func() {
+		returned()
+		b.wait(nil) // not before: a look that has begun may find somebody yet
+	}()
+	waits := b.pool.watch(told, b.own.pid, min(patience/3, time.Second))
+	defer waits.stop()
+	return waits.explain(b.pool.transact(told, b.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, patience, waits, nil,
+		func(tx *transaction) error {
+			_, err := tx.Exec(told, sql)
+			return err
+		}))
+}
+
+// wait notes what is waited for; nil: nothing.
+func (b *builder) wait(reason error) {
+	if reason == nil {
+		b.waits.Store(nil)
+		return
+	}
+	text := "building indexes: " + reason.Error()
+	b.waits.Store(&text)
 }
 
 // run runs a statement that must not be in a transaction.
@@ -278,11 +340,7 @@ func (b *builder) divided(ctx context.Context, t indexed, columns []string) erro
 
 // alter runs a statement that takes no time, and a lock for which others wait.
 func (b *builder) alter(ctx context.Context, sql string) error {
-	wait := b.patience.now()
-	err := b.pool.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, wait, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, sql)
-		return err
-	})
+	err := b.briefly(ctx, b.patience.now(), sql)
 	b.patience.note(err)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", sql, err)

@@ -112,7 +112,7 @@ func examine(ctx context.Context, tx pgx.Tx, g *tableSpec) (c condition, err err
 		return c, err
 	}
 	c.invalid, err = collect(ctx, tx, "read the indexes", func(name *string) []any { return []any{name} },
-		statement("examine-indexes"), g.schema, g.table)
+		statement("examine-indexes", "{serves}", statement("index-serves")), g.schema, g.table)
 	if err != nil {
 		return c, err
 	}

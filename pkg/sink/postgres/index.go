@@ -62,9 +62,8 @@ type index struct {
 	schema  string
 	name    string
 	columns []string
-	valid   bool
+	valid   bool   // queries can use it
 	parent  uint32 // the index of the table above that it is a part of; 0: of none
-	built   bool   // a session of the server builds it right now
 }
 
 func (i index) quoted() string { return quoted(i.schema) + "." + quoted(i.name) }
@@ -72,8 +71,8 @@ func (i index) quoted() string { return quoted(i.schema) + "." + quoted(i.name) 
 // indexesOf reads the indexes of a table.
 func indexesOf(ctx context.Context, tx pgx.Tx, table uint32) ([]index, error) {
 	return collect(ctx, tx, "read the indexes", func(i *index) []any {
-		return []any{&i.oid, &i.schema, &i.name, &i.columns, &i.valid, &i.parent, &i.built}
-	}, statement("ask-indexes"), table)
+		return []any{&i.oid, &i.schema, &i.name, &i.columns, &i.valid, &i.parent}
+	}, askIndexes, table)
 }
 
 // validIndex returns the index on some columns that queries can use, whatever its name is.

@@ -16,6 +16,7 @@ var (
 	// migrations make the schema ampipe: 1 is the first.
 	migrations = sections(schemaFile)
 	askGuard   = statement("ask-guard", "{members}", statement("members"))
+	askIndexes = statement("ask-indexes", "{serves}", statement("index-serves"))
 	// checkWritten is used by every transaction that writes.
 	checkWritten = statement("check-written", "{guard}", askGuard, "{inserted}", "")
 

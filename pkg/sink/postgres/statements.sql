@@ -112,13 +112,20 @@ SELECT c.oid, format('%I.%I', n.nspname, c.relname), m[1]::bigint, m[2]::bigint
             '^FOR VALUES FROM \(''?(-?[0-9]+)''?\) TO \(''?(-?[0-9]+)''?\)$') AS m ON true
     WHERE i.inhparent = to_regclass($1) ORDER BY 3, 2
 
+-- name: index-serves
+-- Whether queries can use an index (i, x). That of a divided table is made valid by the last
+-- part that is attached to it, and not by the removal of the partition that lacks one. It
+-- serves as well then.
+(i.indisvalid OR x.relkind = 'I' AND NOT EXISTS (SELECT FROM pg_inherits m WHERE m.inhparent = i.indrelid
+            AND NOT EXISTS (SELECT FROM pg_inherits a JOIN pg_index part ON part.indexrelid = a.inhrelid
+                WHERE a.inhparent = i.indexrelid AND part.indrelid = m.inhrelid AND part.indisvalid)))
+
 -- name: ask-indexes
 -- Reads the indexes of a table ($1) that a list of columns says all of.
 SELECT x.oid, n.nspname::text, x.relname::text,
         array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts ORDER BY k.n),
-        i.indisvalid, coalesce((SELECT inhparent FROM pg_inherits WHERE inhrelid = x.oid), 0),
-        EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.oid)
+        {serves}, coalesce((SELECT inhparent FROM pg_inherits WHERE inhrelid = x.oid), 0)
     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace JOIN pg_am m ON m.oid = x.relam
     WHERE i.indrelid = $1 AND m.amname = 'btree' AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY x.relname
 
@@ -128,9 +135,9 @@ SELECT c.oid, c.relkind::text, n.nspname::text, c.relname::text
     ORDER BY length(c.relname), c.relname
 
 -- name: ask-progress
--- Asks which index of a table ($1) or of its partitions is being built, and which share of
--- its phase is done.
-SELECT x.relname::text, p.phase, least(1, coalesce(p.tuples_done::float8 / nullif(p.tuples_total, 0), p.blocks_done::float8 / nullif(p.blocks_total, 0), 0))
+-- Asks which index of a table ($1) or of its partitions is being built, by which process of
+-- the server, and which share of its phase is done.
+SELECT p.pid, x.relname::text, p.phase, least(1, coalesce(p.tuples_done::float8 / nullif(p.tuples_total, 0), p.blocks_done::float8 / nullif(p.blocks_total, 0), 0))
     FROM pg_stat_progress_create_index p JOIN pg_class x ON x.oid = p.index_relid
     WHERE p.datname = current_database()
         AND p.relid IN (SELECT to_regclass($1) UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass($1)) LIMIT 1
@@ -245,7 +252,7 @@ WITH RECURSIVE family AS (
 -- name: examine-indexes
 SELECT format('%I.%I', n.nspname, x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
         JOIN pg_namespace n ON n.oid = x.relnamespace JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace m ON m.oid = c.relnamespace
-    WHERE m.nspname = $1 AND c.relname = $2 AND NOT i.indisvalid
+    WHERE m.nspname = $1 AND c.relname = $2 AND NOT {serves}
         AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p LEFT JOIN pg_index b ON b.indexrelid = p.index_relid
             WHERE p.index_relid = x.oid OR b.indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid)) ORDER BY 1
 

@@ -82,8 +82,13 @@ func (w *waiting) holders() string {
 	if len(w.found) == 0 {
 		return "a session that could not be identified"
 	}
-	all := make([]string, len(w.found))
-	for i, b := range w.found {
+	return named(w.found)
+}
+
+// named returns who blockers are.
+func named(found []blocker) string {
+	all := make([]string, len(found))
+	for i, b := range found {
 		all[i] = b.String()
 	}
 	return strings.Join(all, "; and for ")
