@@ -66,6 +66,7 @@ type Extractor struct {
 	tasks    *errgroup.Group // of Run: tasks that are worked on
 	detached *detachedTasks  // of Run: those that wait for a block
 	first    *firstRows      // of Run: how long those of partitions take
+	blocks   *blockTime      // of Run: how long one takes
 	turns    *turns          // of Run: who splits
 	encoders *sync.Pool      // of Run: *entry.Encoder of partitions that are done
 	buffers  *entry.Buffers  // of Run, of these encoders: for as many as there are processors
@@ -126,7 +127,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		x.Log.BoundHistory()
 	}
 	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
-	x.first, x.turns = new(firstRows), newTurns()
+	x.first, x.blocks, x.turns = new(firstRows), new(blockTime), newTurns()
 	x.buffers = entry.NewBuffers(runtime.NumCPU())
 	watching, unwatch := context.WithCancel(work)
 	var watch sync.WaitGroup

@@ -75,6 +75,8 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 	if err := c.checkHex(ctx, source); err != nil {
 		return nil, fmt.Errorf("source.query: %w", err)
 	}
+	prepared := c.prepareSample(asking, source, p.Range)
+	defer prepared()
 	answered()
 	if headErr != nil {
 		return nil, fmt.Errorf("ask %s for the head of source.query: %w", p.Source.Amp, headErr)
