@@ -116,7 +116,7 @@ const (
 // one, or when so much is left that somebody will.
 func balanced(load queue.Load, reserved, ends bool, left, each time.Duration) balancing {
 	switch {
-	case load.Waiting == 0 && load.Queued > 1 && !reserved && ends:
+	case load.Waiting == 0 && load.Queued > 0 && !reserved && ends:
 		return reserves
 	case load.Queued > 0:
 		return waits

@@ -83,17 +83,18 @@ type Preparer interface {
 	Prepare(ctx context.Context, query string) error
 }
 
-// prepareSample has the server plan the first queries of the sample of a range that has an
-// end, while it is asked for the head: they are the same unless the range begins or ends beyond
-// what the server has. It returns a function that waits until that is done. A query that could
-// not be planned is asked for again, and then the answer counts.
+// prepareSample has the server plan the queries that the sample of a range that has an end
+// begins with, as many as may be open at once, while it is asked for the head: they are the same
+// unless the range ends beyond what the server has. It returns a function that waits until that
+// is done. A query that could not be planned is asked for again, and then the answer counts.
 func (c *Checked) prepareSample(ctx context.Context, source Source, want config.Range) (wait func()) {
 	preparer, can := source.(Preparer)
 	if !can || want.MaxBlock == nil {
 		return func() {}
 	}
+	spots := spread(block.Range{Start: want.MinBlock, End: *want.MaxBlock})
 	var planning sync.WaitGroup
-	for _, s := range spread(block.Range{Start: want.MinBlock, End: *want.MaxBlock}) {
+	for _, s := range spots[:min(len(spots), max(1, c.Workers))] {
 		planning.Go(func() { _ = preparer.Prepare(ctx, c.Query.Wrap(c.BlockColumn(), s.first(firstLook))) })
 	}
 	return planning.Wait
