@@ -76,8 +76,11 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 		return nil, fmt.Errorf("source.query: %w", err)
 	}
 	prepared := c.prepareSample(asking, source, p.Range)
-	defer prepared()
 	answered()
+	if headErr != nil {
+		cancel() // nothing will be fetched
+	}
+	prepared()
 	if headErr != nil {
 		return nil, fmt.Errorf("ask %s for the head of source.query: %w", p.Source.Amp, headErr)
 	}
