@@ -90,25 +90,28 @@ func TestWhatABusyWorkerDoesForOthers(t *testing.T) {
 		load       queue.Load
 		reserved   bool
 		ends       bool
+		known      bool
 		left, each time.Duration
 		want       balancing
 	}{
-		"there is a choice":                {queue.Load{Queued: 2}, false, true, time.Minute, slow, reserves},
-		"it has one":                       {queue.Load{Queued: 2}, true, true, time.Minute, slow, waits},
-		"it does not end soon":             {queue.Load{Queued: 2}, false, false, time.Minute, slow, waits},
-		"the last task":                    {queue.Load{Queued: 1}, false, true, time.Minute, slow, reserves},
-		"there is none":                    {queue.Load{}, false, true, time.Minute, slow, waits},
-		"somebody is about to take one":    {queue.Load{Queued: 2, Waiting: 1}, false, true, time.Minute, slow, waits},
-		"somebody waits":                   {queue.Load{Waiting: 1}, false, true, 2 * slow, slow, splits},
-		"somebody waits, little is left":   {queue.Load{Waiting: 1}, false, true, splitWorth - 1, quick, waits},
-		"somebody waits, nothing is known": {queue.Load{Waiting: 1}, false, true, unknown, 0, splits},
-		"somebody waits, it has a task":    {queue.Load{Waiting: 1}, true, true, 0, slow, givesBack},
-		"nobody waits yet":                 {queue.Load{}, false, true, splitAhead, quick, splits},
-		"nobody waits, it has a task":      {queue.Load{}, true, true, time.Minute, quick, waits},
-		"nobody waits, messages are slow":  {queue.Load{}, false, true, time.Minute, slow, waits},
-		"nobody waits, nothing is known":   {queue.Load{}, false, true, unknown, 0, waits},
+		"it ends":                          {queue.Load{Queued: 2}, false, true, false, time.Minute, slow, reserves},
+		"it has one":                       {queue.Load{Queued: 2}, true, true, true, time.Minute, slow, waits},
+		"there is a choice":                {queue.Load{Queued: 2}, false, false, true, time.Minute, slow, reserves},
+		"others may just be starting":      {queue.Load{Queued: 2}, false, false, false, time.Minute, slow, waits},
+		"the last task is for others":      {queue.Load{Queued: 1}, false, false, true, time.Minute, slow, waits},
+		"it ends, and one is left":         {queue.Load{Queued: 1}, false, true, true, time.Minute, slow, reserves},
+		"there is none":                    {queue.Load{}, false, true, true, time.Minute, slow, waits},
+		"somebody is about to take one":    {queue.Load{Queued: 2, Waiting: 1}, false, true, true, time.Minute, slow, waits},
+		"somebody waits":                   {queue.Load{Waiting: 1}, false, true, true, 2 * slow, slow, splits},
+		"somebody waits, little is left":   {queue.Load{Waiting: 1}, false, true, true, splitWorth - 1, quick, waits},
+		"somebody waits, nothing is known": {queue.Load{Waiting: 1}, false, true, true, unknown, 0, splits},
+		"somebody waits, it has a task":    {queue.Load{Waiting: 1}, true, true, true, 0, slow, givesBack},
+		"nobody waits yet":                 {queue.Load{}, false, true, true, splitAhead, quick, splits},
+		"nobody waits, it has a task":      {queue.Load{}, true, true, true, time.Minute, quick, waits},
+		"nobody waits, messages are slow":  {queue.Load{}, false, true, true, time.Minute, slow, waits},
+		"nobody waits, nothing is known":   {queue.Load{}, false, true, true, unknown, 0, waits},
 	} {
-		if got := balanced(c.load, c.reserved, c.ends, c.left, c.each); got != c.want {
+		if got := balanced(c.load, c.reserved, c.ends, c.known, c.left, c.each); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

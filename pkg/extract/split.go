@@ -26,9 +26,9 @@ const (
 	// where messages take long.
 	splitAhead = 400 * time.Millisecond
 
-	// reserveAhead is what may remain of a partition when its worker takes its next task: long
-	// enough for a server to plan a query. One that was taken at the beginning would be kept from
-	// workers that have just started, or end earlier.
+	// reserveAhead is what may remain of a partition when its worker takes the last task: long
+	// enough for a server to plan a query. One that was taken before would be kept from workers
+	// that end earlier.
 	reserveAhead = time.Second
 )
 
@@ -91,7 +91,7 @@ func (h *partitionTask) balance(ctx context.Context, ends bool, left, each time.
 	if err != nil {
 		return nil
 	}
-	switch does := balanced(load, h.worker.next.reserved(), ends, left, each); {
+	switch does := balanced(load, h.worker.next.reserved(), ends, h.x.blocks.read() > 0, left, each); {
 	case does == reserves:
 		return h.worker.next.reserve
 	case does == givesBack:
@@ -107,16 +107,18 @@ type balancing int
 
 const (
 	waits     balancing = iota
-	reserves            // takes its next task: it soon ends, and there is a choice
+	reserves            // takes its next task
 	givesBack           // what it has taken
 	splits
 )
 
 // balanced decides it: another worker needs a task when none is queued and somebody waits for
-// one, or when so much is left that somebody will.
-func balanced(load queue.Load, reserved, ends bool, left, each time.Duration) balancing {
+// one, or when so much is left that somebody will. The worker takes its own next one when there
+// is a choice, and the last when its partition ends. Until it is known how long a block takes,
+// others may just be starting, and what it took would be kept from them.
+func balanced(load queue.Load, reserved, ends, known bool, left, each time.Duration) balancing {
 	switch {
-	case load.Waiting == 0 && load.Queued > 0 && !reserved && ends:
+	case load.Waiting == 0 && load.Queued > 0 && !reserved && (ends || (known && load.Queued > 1)):
 		return reserves
 	case load.Queued > 0:
 		return waits
