@@ -75,12 +75,7 @@ func Check(ctx context.Context, source Source, p *config.Pipeline) (*Checked, er
 	if err := c.checkHex(ctx, source); err != nil {
 		return nil, fmt.Errorf("source.query: %w", err)
 	}
-	prepared := c.prepareSample(asking, source, p.Range)
 	answered()
-	if headErr != nil {
-		cancel() // nothing will be fetched
-	}
-	prepared()
 	if headErr != nil {
 		return nil, fmt.Errorf("ask %s for the head of source.query: %w", p.Source.Amp, headErr)
 	}

@@ -181,62 +181,6 @@ func TestASampleIsTakenAtOnce(t *testing.T) {
 	}
 }
 
-// planning is a source that plans queries before they are fetched.
-type planning struct {
-	*meeting
-	mu       sync.Mutex
-	prepared []string
-}
-
-func (p *planning) Prepare(_ context.Context, query string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.prepared = append(p.prepared, query)
-	return nil
-}
-
-func (p *planning) Fetch(ctx context.Context, query string) iter.Seq2[amp.Message, error] {
-	p.mu.Lock()
-	p.prepared = slices.DeleteFunc(p.prepared, func(text string) bool { return text == query })
-	p.mu.Unlock()
-	return p.meeting.Fetch(ctx, query)
-}
-
-// TestTheSampleIsPlannedBesideTheHead: the queries that it begins with, as many as may be open
-// at once, unless the range has no end.
-func TestTheSampleIsPlannedBesideTheHead(t *testing.T) {
-	t.Parallel()
-	end := block.Number(1000)
-	for name, c := range map[string]struct {
-		end      *block.Number
-		workers  int
-		prepared int
-	}{
-		"several at once": {&end, 16, 4},
-		"one at a time":   {&end, 1, 1},
-		"without an end":  {nil, 16, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			m := &planning{meeting: &meeting{t: t, source: source{head: mainnet(0, 5000)}, rows: 300}}
-			m.expect(2)
-			checked, err := plan.Check(t.Context(), m, &config.Pipeline{
-				Name: "test", Source: config.Source{Amp: "grpc://test", Query: "SELECT * FROM a.logs"},
-				Range: config.Range{MaxBlock: c.end}, Extract: config.Extract{Workers: c.workers},
-			})
-			must(t, err)
-			if n := len(m.prepared); n != c.prepared {
-				t.Errorf("%d queries are prepared, want %d", n, c.prepared)
-			}
-			m.expect(min(c.workers, 4))
-			must(t, second(checked.TakeSample(t.Context(), m, block.Range{Start: 0, End: end}, func(plan.Sample) bool { return true })))
-			if len(m.prepared) > 0 {
-				t.Errorf("%q are prepared and not fetched", m.prepared)
-			}
-		})
-	}
-}
-
 // TestTheHashesOfTheOriginAreAskedForAtOnce and an error names the block.
 func TestTheHashesOfTheOriginAreAskedForAtOnce(t *testing.T) {
 	t.Parallel()

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ampipe/ampipe/pkg/amp"
 	"github.com/ampipe/ampipe/pkg/block"
-	"github.com/ampipe/ampipe/pkg/config"
 )
 
 // Sample is an estimate of what a range holds, from a few short scans.
@@ -78,37 +76,10 @@ func (c *Checked) TakeSample(ctx context.Context, source Source, r block.Range, 
 	return c.look(ctx, source, spots, sampleBlocks)
 }
 
-// Preparer is a [Source] that can have its server plan a query before it is fetched.
-type Preparer interface {
-	Prepare(ctx context.Context, query string) error
-}
-
-// prepareSample has the server plan the queries that the sample of a range that has an end
-// begins with, as many as may be open at once, while it is asked for the head: they are the same
-// unless the range ends beyond what the server has. It returns a function that waits until that
-// is done. A query that could not be planned is asked for again, and then the answer counts.
-func (c *Checked) prepareSample(ctx context.Context, source Source, want config.Range) (wait func()) {
-	preparer, can := source.(Preparer)
-	if !can || want.MaxBlock == nil {
-		return func() {}
-	}
-	spots := spread(block.Range{Start: want.MinBlock, End: *want.MaxBlock})
-	var planning sync.WaitGroup
-	for _, s := range spots[:min(len(spots), max(1, c.Workers))] {
-		planning.Go(func() { _ = preparer.Prepare(ctx, c.Query.Wrap(c.BlockColumn(), s.first(firstLook))) })
-	}
-	return planning.Wait
-}
-
 // spot is one of the ranges of a sample.
 type spot struct {
 	rest  block.Range // not scanned yet
 	found Sample
-}
-
-// first returns up to so many blocks that are scanned next.
-func (s *spot) first(blocks uint64) block.Range {
-	return block.Range{Start: s.rest.Start, End: min(s.rest.End, s.rest.Start+block.Number(blocks))}
 }
 
 func spread(r block.Range) []spot {
@@ -145,7 +116,8 @@ func (c *Checked) look(ctx context.Context, source Source, spots []spot, blocks 
 // lookAt scans blocks of one spot. What is too much for the server is halved; then, or if a
 // block cannot be read, nothing more is scanned of the spot.
 func (c *Checked) lookAt(ctx context.Context, source Source, s *spot, blocks uint64) error {
-	part := s.first(blocks)
+	part := s.rest
+	part.End = min(part.End, part.Start+block.Number(blocks))
 	for !part.Empty() {
 		found, err := c.scan(ctx, source, part)
 		switch {
