@@ -168,7 +168,8 @@ func (r *report) writeDelays(b *strings.Builder) {
 	b.WriteString("## Latency of the live chain\n\nFrom a block's being visible in Amp, one a second, " +
 		"to its being heard of by the extractor, stored in the log, received by the sink, " +
 		"to the beginning of its transaction, and to its commit: median / 99 %.\n\n" +
-		"| sink | beside | rows a block | heard | published | pulled | begun | committed | demand | |\n|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
+		"| sink | beside | rows a block | heard | published | pulled | begun | committed | demand | |\n" +
+		"|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, d := range r.delays {
 		fmt.Fprintf(b, "| %s | %s | %d ", d.sink, d.beside, d.rows)
 		for _, t := range d.hops {
