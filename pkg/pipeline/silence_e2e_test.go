@@ -36,7 +36,7 @@ type obstructed struct {
 }
 
 var obstacles = []obstacle{
-	{"Amp refuses connections", func(o *obstructed) { o.amp.refuse() }, func(o *obstructed) { o.amp.allow() }, "live", []string{"is Amp running"}},
+	{"Amp refuses connections", func(o *obstructed) { o.amp.refuse() }, func(o *obstructed) { o.amp.allow() }, "live", []string{"is Amp running", "look whether it runs"}},
 	{"Amp is frozen", func(o *obstructed) { o.amp.freeze() }, func(o *obstructed) { o.amp.thaw() }, "live", []string{"Amp"}},
 	{"NATS refuses connections", func(o *obstructed) { o.nats.refuse() }, func(o *obstructed) { o.nats.allow() }, "", []string{"NATS"}},
 	{"NATS is frozen", func(o *obstructed) { o.nats.freeze() }, func(o *obstructed) { o.nats.thaw() }, "", []string{"NATS"}},
