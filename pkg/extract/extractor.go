@@ -66,7 +66,6 @@ type Extractor struct {
 	tasks    *errgroup.Group // of Run: tasks that are worked on
 	detached *detachedTasks  // of Run: those that wait for a block
 	first    *firstRows      // of Run: how long those of partitions take
-	blocks   *blockTime      // of Run: how long one takes
 	turns    *turns          // of Run: who splits
 	encoders *sync.Pool      // of Run: *entry.Encoder of partitions that are done
 	buffers  *entry.Buffers  // of Run, of these encoders: for as many as there are processors
@@ -127,7 +126,7 @@ func (x *Extractor) Run(ctx context.Context) error {
 		x.Log.BoundHistory()
 	}
 	x.encoders, x.faults, x.versions = new(sync.Pool), new(faults), newVersions()
-	x.first, x.blocks, x.turns = new(firstRows), new(blockTime), newTurns()
+	x.first, x.turns = new(firstRows), newTurns()
 	x.buffers = entry.NewBuffers(runtime.NumCPU())
 	watching, unwatch := context.WithCancel(work)
 	var watch sync.WaitGroup
@@ -176,7 +175,6 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 	defer stop()
 	ending := newDetachedTasks(x.tasks, 1) // so that no more than one waits for the log beside the next
 	var ahead *queue.Task                  // taken while the one before was read
-	var claimed *partitionTask             // the partition of ahead; nil: it is not claimed yet
 	for {
 		next := x.Tasks.Next
 		if waits { // that there is no task for this worker is an answer, too
@@ -204,14 +202,12 @@ func (x *Extractor) work(ctx, take context.Context, leave <-chan struct{}, kind 
 				x.Logger.Warn().Err(err).Str("task", task.ID).Msg("a task that had waited was not answered; it comes again")
 			}
 			following := &nextTask{x: x, ctx: wait}
-			freed := frees{begins: resumes, next: following, claimed: claimed}
 			err = x.detached.do(func(detach func()) error {
 				return ending.do(func(ends func()) error {
-					freed.detach, freed.ends = detach, ends
-					return x.handle(ctx, take, leave, task, freed)
+					return x.handle(ctx, take, leave, task, frees{begins: resumes, detach: detach, ends: ends, next: following})
 				}, unanswered)
 			}, unanswered)
-			ahead, claimed = following.take()
+			ahead = following.take()
 		}
 		if err == nil || errors.Is(err, queue.ErrNoTask) {
 			resumes()
@@ -255,8 +251,6 @@ type frees struct {
 	detach func() // the task needs no worker for the time being
 	ends   func() // everything was read
 	next   *nextTask
-
-	claimed *partitionTask // the partition of the task; nil: it is not claimed yet
 }
 
 // handle writes one partition, or the live chain, to the log and acknowledges its
@@ -302,18 +296,13 @@ const (
 func (x *Extractor) partition(
 	ctx, take context.Context, leave <-chan struct{}, task *queue.Task, worker frees,
 ) (outcome, error) {
-	h := worker.claimed
-	if h == nil {
-		var err error
-		h, err = x.claim(ctx, task.ID)
-		if errors.Is(err, queue.ErrNotFound) {
-			return finished, nil // of a plan that is gone
-		}
-		if err != nil {
-			return lost, err
-		}
+	h, err := x.claim(ctx, task.ID)
+	if errors.Is(err, queue.ErrNotFound) {
+		return finished, nil // of a plan that is gone
 	}
-	h.began = time.Now()
+	if err != nil {
+		return lost, err
+	}
 	if h.part.State != state.PartitionOpen {
 		return finished, nil
 	}
@@ -328,7 +317,6 @@ func (x *Extractor) partition(
 		}
 		return finished, err
 	}
-	var err error
 	if h.encoder, err = x.encoder(); err != nil {
 		return lost, err
 	}

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/ampipe/ampipe/pkg/block"
@@ -15,19 +16,17 @@ type Preparer interface {
 	Prepare(ctx context.Context, query string) error
 }
 
-// nextTask is the task that a worker works on after the partition that it still reads. Its
-// partition is claimed and the source plans the query of it meanwhile: when many workers end at
-// once, the log answers late, and is asked nothing between two partitions. It is given back when
-// somebody else could work on it. It is safe for concurrent use.
+// nextTask is the task that a worker works on after the partition that it still reads. The
+// source plans the query of it meanwhile. It is given back when somebody else could work on
+// it. It is safe for concurrent use.
 type nextTask struct {
 	x   *Extractor
 	ctx context.Context // ends when the worker is to take no more tasks
 
-	mu      sync.Mutex
-	closed  bool            // the worker works on it
-	task    *queue.Task     // nil: there is none
-	claimed *partitionTask  // its partition, once end has waited; nil: it could not be claimed
-	end     func(wait bool) // ends what is done for the task, which can be answered then
+	mu     sync.Mutex
+	closed bool            // the worker works on it
+	task   *queue.Task     // nil: there is none
+	end    func(wait bool) // ends what is done for the task, which can be answered then
 }
 
 // reserve takes a task from the queue, unless there is one.
@@ -42,18 +41,13 @@ func (n *nextTask) reserve(context.Context) error {
 	if err != nil { // the worker sees it when it needs one
 		return nil
 	}
-	// One that was lost meanwhile is fenced like any other, also when it was claimed before.
+	// One that was lost meanwhile is fenced like any other.
 	_, release := task.Keep(context.WithoutCancel(n.ctx))
 	ctx, cancel := context.WithCancel(n.ctx)
 	var preparing sync.WaitGroup
 	preparing.Go(func() {
-		// If one of them fails, round trips are lost: the worker does it when it begins.
-		claimed, err := n.x.claim(ctx, task.ID)
-		if err == nil {
-			n.claimed = claimed
-			err = n.x.prepare(ctx, source, claimed)
-		}
-		if err != nil && ctx.Err() == nil {
+		// If it fails, a round trip is lost: the query is planned when it is fetched.
+		if err := n.x.prepare(ctx, source, task.ID); err != nil && ctx.Err() == nil {
 			n.x.Logger.Debug().Err(err).Str("partition", task.ID).Msg("the next partition was not prepared")
 		}
 	})
@@ -85,32 +79,39 @@ func (n *nextTask) giveBack(ctx context.Context) error {
 	}
 	n.end(false)
 	n.x.putBack(ctx, n.task)
-	n.task, n.claimed = nil, nil
+	n.task = nil
 	return nil
 }
 
-// take returns the task for the worker, or nil, and its partition if that is claimed. After
-// that none is reserved.
-func (n *nextTask) take() (*queue.Task, *partitionTask) {
+// take returns the task for the worker, or nil. After that none is reserved.
+func (n *nextTask) take() *queue.Task {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.closed = true
 	if n.task != nil {
 		n.end(true)
 	}
-	return n.task, n.claimed
+	return n.task
 }
 
 // prepare has the source plan the query of a partition.
-func (x *Extractor) prepare(ctx context.Context, source Preparer, h *partitionTask) error {
-	r := block.Range{Start: h.next, End: h.part.End}
+func (x *Extractor) prepare(ctx context.Context, source Preparer, id string) error {
+	part, _, err := x.State.Partition(ctx, id)
+	if err != nil {
+		return fmt.Errorf("read partition %s: %w", id, err)
+	}
+	spec, query, err := x.plan(ctx)
+	if err != nil {
+		return err
+	}
+	r := block.Range{Start: max(part.Start, part.Next), End: part.End}
 	if x.MostBlocks != nil {
 		if most := x.MostBlocks(); most > 0 && r.Len() > most {
 			r.End = r.Start + block.Number(most)
 		}
 	}
-	if h.part.State != state.PartitionOpen || h.part.Version != h.spec.Version || r.Empty() {
+	if part.State != state.PartitionOpen || part.Version != spec.Version || r.Empty() {
 		return nil
 	}
-	return source.Prepare(ctx, h.query.Wrap(h.spec.BlockColumn, r))
+	return source.Prepare(ctx, query.Wrap(spec.BlockColumn, r))
 }

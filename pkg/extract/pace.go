@@ -14,7 +14,6 @@ type pace struct {
 	at       block.Number // up to which rows have arrived
 	arrived  time.Time    // when they were seen
 	messages int          // that brought them, or more that were seen at once
-	missing  block.Number // blocks of which rows had not arrived when that was looked at last
 }
 
 func (h *partitionTask) newPace(now time.Time) pace {
@@ -35,11 +34,9 @@ func (p *pace) remains(h *partitionTask, now time.Time) (left, each time.Duratio
 		at = max(at, h.cutter.Last())
 	}
 	h.mu.Unlock()
-	p.missing = end - min(at, end)
 	if at > p.at {
 		p.at, p.arrived = at, now
 		p.messages++
-		h.x.blocks.note(now.Sub(p.began), at-p.from)
 		if p.messages == 1 {
 			h.x.first.note(now.Sub(p.began))
 		}
@@ -62,38 +59,6 @@ func (p *pace) remains(h *partitionTask, now time.Time) (left, each time.Duratio
 		return 0, each
 	}
 	return max(0, time.Duration(float64(took)*float64(blocks)/float64(gained))-since), each
-}
-
-// endsIn returns how long the partition still takes, by its speed so far or, before rows have
-// come, by that of the others; [unknown] if there are none.
-func (p *pace) endsIn(others *blockTime, now time.Time) time.Duration {
-	each, since := others.read(), now.Sub(p.began)
-	if p.messages > 0 {
-		each, since = p.arrived.Sub(p.began).Seconds()/float64(p.at-p.from), now.Sub(p.arrived)
-	}
-	if each == 0 {
-		return unknown
-	}
-	return time.Duration(each*float64(p.missing)*float64(time.Second)) - since
-}
-
-// blockTime is how long a block took, of the partition of which rows came last. It is safe
-// for concurrent use.
-type blockTime struct {
-	mu   sync.Mutex
-	last float64 // seconds; 0: no rows have come
-}
-
-func (b *blockTime) note(took time.Duration, blocks block.Number) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.last = took.Seconds() / float64(blocks)
-}
-
-func (b *blockTime) read() float64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.last
 }
 
 // firstRows is how long the first rows of partitions have been in coming. It is safe for

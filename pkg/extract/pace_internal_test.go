@@ -33,7 +33,7 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &partitionTask{publisher: publisher{x: &Extractor{first: &firstRows{longest: c.longest}, blocks: new(blockTime)}}, part: state.Partition{End: c.end}}
+			h := &partitionTask{publisher: publisher{x: &Extractor{first: &firstRows{longest: c.longest}}}, part: state.Partition{End: c.end}}
 			began := time.Now()
 			p := h.newPace(began)
 			for _, l := range c.looks {
@@ -46,42 +46,6 @@ func TestWhatRemainsOfAPartition(t *testing.T) {
 	}
 }
 
-// TestWhenAPartitionEnds, by its own speed or, before its first rows, by that of others.
-func TestWhenAPartitionEnds(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		others float64 // seconds that a block took
-		after  time.Duration
-		at     block.Number
-		looks  time.Duration // after that
-		want   time.Duration
-	}{
-		"no rows of any partition yet": {0, time.Second, 0, 0, unknown},
-		"by the others":                {0.1, 2 * time.Second, 0, 0, 8 * time.Second},
-		"by its own":                   {0.1, 5 * time.Second, 10, 0, 45 * time.Second},
-		"rows have come before":        {0, time.Second, 50, 900 * time.Millisecond, 100 * time.Millisecond},
-		"late":                         {0, time.Second, 50, 3 * time.Second, -2 * time.Second},
-		"everything has come":          {0, time.Second, 100, 0, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			others := &blockTime{last: c.others}
-			x := &Extractor{first: new(firstRows), blocks: new(blockTime)}
-			h := &partitionTask{publisher: publisher{x: x}, part: state.Partition{End: 100}}
-			began := time.Now()
-			p := h.newPace(began)
-			h.next = c.at
-			p.remains(h, began.Add(c.after))
-			if got := p.endsIn(others, began.Add(c.after+c.looks)); got.Round(time.Millisecond) != c.want {
-				t.Errorf("it ends in %v, want %v", got, c.want)
-			}
-			if noted := x.blocks.read() > 0; noted != (c.at > 0) {
-				t.Errorf("for the others is noted: %v", noted)
-			}
-		})
-	}
-}
-
 // TestWhatABusyWorkerDoesForOthers, and for itself.
 func TestWhatABusyWorkerDoesForOthers(t *testing.T) {
 	t.Parallel()
@@ -89,29 +53,23 @@ func TestWhatABusyWorkerDoesForOthers(t *testing.T) {
 	for name, c := range map[string]struct {
 		load       queue.Load
 		reserved   bool
-		ends       bool
-		known      bool
 		left, each time.Duration
 		want       balancing
 	}{
-		"it ends":                          {queue.Load{Queued: 2}, false, true, false, time.Minute, slow, reserves},
-		"it has one":                       {queue.Load{Queued: 2}, true, true, true, time.Minute, slow, waits},
-		"there is a choice":                {queue.Load{Queued: 2}, false, false, true, time.Minute, slow, reserves},
-		"others may just be starting":      {queue.Load{Queued: 2}, false, false, false, time.Minute, slow, waits},
-		"the last task is for others":      {queue.Load{Queued: 1}, false, false, true, time.Minute, slow, waits},
-		"it ends, and one is left":         {queue.Load{Queued: 1}, false, true, true, time.Minute, slow, reserves},
-		"there is none":                    {queue.Load{}, false, true, true, time.Minute, slow, waits},
-		"somebody is about to take one":    {queue.Load{Queued: 2, Waiting: 1}, false, true, true, time.Minute, slow, waits},
-		"somebody waits":                   {queue.Load{Waiting: 1}, false, true, true, 2 * slow, slow, splits},
-		"somebody waits, little is left":   {queue.Load{Waiting: 1}, false, true, true, splitWorth - 1, quick, waits},
-		"somebody waits, nothing is known": {queue.Load{Waiting: 1}, false, true, true, unknown, 0, splits},
-		"somebody waits, it has a task":    {queue.Load{Waiting: 1}, true, true, true, 0, slow, givesBack},
-		"nobody waits yet":                 {queue.Load{}, false, true, true, splitAhead, quick, splits},
-		"nobody waits, it has a task":      {queue.Load{}, true, true, true, time.Minute, quick, waits},
-		"nobody waits, messages are slow":  {queue.Load{}, false, true, true, time.Minute, slow, waits},
-		"nobody waits, nothing is known":   {queue.Load{}, false, true, true, unknown, 0, waits},
+		"there is a choice":                {queue.Load{Queued: 2}, false, time.Minute, slow, reserves},
+		"it has one":                       {queue.Load{Queued: 2}, true, time.Minute, slow, waits},
+		"the last task is for others":      {queue.Load{Queued: 1}, false, time.Minute, slow, waits},
+		"somebody is about to take one":    {queue.Load{Queued: 2, Waiting: 1}, false, time.Minute, slow, waits},
+		"somebody waits":                   {queue.Load{Waiting: 1}, false, 2 * slow, slow, splits},
+		"somebody waits, little is left":   {queue.Load{Waiting: 1}, false, splitWorth - 1, quick, waits},
+		"somebody waits, nothing is known": {queue.Load{Waiting: 1}, false, unknown, 0, splits},
+		"somebody waits, it has a task":    {queue.Load{Waiting: 1}, true, 0, slow, givesBack},
+		"nobody waits yet":                 {queue.Load{}, false, splitAhead, quick, splits},
+		"nobody waits, it has a task":      {queue.Load{}, true, time.Minute, quick, waits},
+		"nobody waits, messages are slow":  {queue.Load{}, false, time.Minute, slow, waits},
+		"nobody waits, nothing is known":   {queue.Load{}, false, unknown, 0, waits},
 	} {
-		if got := balanced(c.load, c.reserved, c.ends, c.known, c.left, c.each); got != c.want {
+		if got := balanced(c.load, c.reserved, c.left, c.each); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

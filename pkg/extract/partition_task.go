@@ -63,7 +63,7 @@ func (x *Extractor) claim(ctx context.Context, id string) (*partitionTask, error
 	h := &partitionTask{
 		publisher: publisher{x: x, lane: part.Lane(), name: "partition " + part.ID(), trace: x.Tracer.Lane(part.Lane(), false)},
 		spec:      spec, query: query, id: part.ID(), part: part, rev: rev, next: max(part.Start, part.Next),
-		holder: rand.Text(),
+		holder: rand.Text(), began: time.Now(),
 	}
 	tail, err := x.Log.Tail(ctx, part.Lane())
 	if err != nil {

@@ -25,11 +25,6 @@ const (
 	// about half a message, which the server sends for nothing, so that it does not pay
 	// where messages take long.
 	splitAhead = 400 * time.Millisecond
-
-	// reserveAhead is what may remain of a partition when its worker takes the last task: long
-	// enough for a server to plan a query. One that was taken before would be kept from workers
-	// that end earlier.
-	reserveAhead = time.Second
 )
 
 // watchIdle splits off the tail of the partition whenever no work is queued and workers
@@ -55,8 +50,7 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 				leave, leaves = nil, true
 			case <-tick.C:
 				left, each := pace.remains(h, time.Now())
-				ends := pace.endsIn(h.x.blocks, time.Now()) <= reserveAhead
-				give = h.balance(ctx, ends, left, each)
+				give = h.balance(ctx, left, each)
 			}
 			if leaves {
 				give = h.giveAwayRest
@@ -83,15 +77,14 @@ func (h *partitionTask) watchIdle(ctx context.Context, end context.CancelCauseFu
 	}
 }
 
-// balance returns what to do, or nil, when the partition soon ends or not, so much is left that
-// another worker would bring earlier, and a message takes so long.
-func (h *partitionTask) balance(ctx context.Context, ends bool, left, each time.Duration) func(context.Context) error {
+// balance returns what to do, or nil, when so much is left and a message takes so long.
+func (h *partitionTask) balance(ctx context.Context, left, each time.Duration) func(context.Context) error {
 	h.x.turns.note(h, left)
 	load, err := h.x.Tasks.Load(ctx, queue.PartitionTask)
 	if err != nil {
 		return nil
 	}
-	switch does := balanced(load, h.worker.next.reserved(), ends, h.x.blocks.read() > 0, left, each); {
+	switch does := balanced(load, h.worker.next.reserved(), left, each); {
 	case does == reserves:
 		return h.worker.next.reserve
 	case does == givesBack:
@@ -107,18 +100,16 @@ type balancing int
 
 const (
 	waits     balancing = iota
-	reserves            // takes its next task
+	reserves            // takes its next task: there is a choice
 	givesBack           // what it has taken
 	splits
 )
 
 // balanced decides it: another worker needs a task when none is queued and somebody waits for
-// one, or when so much is left that somebody will. The worker takes its own next one when there
-// is a choice, and the last when its partition ends. Until it is known how long a block takes,
-// others may just be starting, and what it took would be kept from them.
-func balanced(load queue.Load, reserved, ends, known bool, left, each time.Duration) balancing {
+// one, or when so much is left that somebody will.
+func balanced(load queue.Load, reserved bool, left, each time.Duration) balancing {
 	switch {
-	case load.Waiting == 0 && load.Queued > 0 && !reserved && (ends || (known && load.Queued > 1)):
+	case load.Waiting == 0 && load.Queued > 1 && !reserved:
 		return reserves
 	case load.Queued > 0:
 		return waits

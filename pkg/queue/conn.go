@@ -63,7 +63,6 @@ type Conn struct {
 	stateMu sync.Mutex // around OnState
 	lost    map[*nats.Conn]bool
 
-	probed *probeFolder
 	*refusals
 }
 
@@ -106,7 +105,7 @@ const (
 func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	cfg.Replicas = cmp.Or(cfg.Replicas, 1)
 	cfg.Role = cmp.Or(cfg.Role, "run")
-	c := &Conn{cfg: cfg, server: cfg.Server, refusals: &refusals{}, probed: &probeFolder{}}
+	c := &Conn{cfg: cfg, server: cfg.Server, refusals: &refusals{}}
 	nc, err := c.dial()
 	if err != nil {
 		return nil, err
@@ -128,7 +127,7 @@ func (c *Conn) alone() bool { return c.server != nil && c.server.cfg.Listen == "
 func (c *Conn) Looking() *Conn {
 	cfg := c.cfg
 	cfg.MustExist = true
-	return &Conn{cfg: cfg, nc: c.nc, js: c.js, server: c.server, refusals: c.refusals, probed: c.probed}
+	return &Conn{cfg: cfg, nc: c.nc, js: c.js, server: c.server, refusals: c.refusals}
 }
 
 // dial makes one more connection by the same configuration. Options that are added
@@ -351,9 +350,5 @@ func (c *Conn) EntryLimit() int { return min(c.MaxPayload()-headerRoom, maxEntry
 // which are published in one step.
 func (c *Conn) BlockLimit() int64 { return maxBatch * int64(c.EntryLimit()) }
 
-// Close ends the connection. What was published is not affected. If it has just tried what the
-// server has room for, it waits until the next process may, for a fraction of a second.
-func (c *Conn) Close() {
-	c.nc.Close()
-	_ = c.probed.wait(context.Background()) // no longer than probeRemoval
-}
+// Close ends the connection. What was published is not affected.
+func (c *Conn) Close() { c.nc.Close() }

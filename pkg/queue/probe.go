@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -88,14 +87,13 @@ func (c *Conn) sweep(ctx context.Context, age time.Duration) {
 func (p *probe) close() { p.conn.closeConn(p.nc) }
 
 // probeRemoval is how long a server gets to remove the folder of a deleted probe before
-// the next probe is made. A stream for which no folder can be made is refused, and
+// the next stream is made. A stream for which no folder can be made is refused, and
 // nats-server 2.15 then takes off what it would have reserved, which it had not put on:
-// from then on it believes that it has more room than there is. Streams of other names have
-// other folders, and need not wait.
+// from then on it believes that it has more room than there is.
 const probeRemoval = folderRemoval / 5
 
-// delete removes the stream, or what was left behind of it. Its folder may be there for a
-// while: see [probeFolder].
+// delete removes the stream, or what was left behind of it, and waits until its folder is
+// gone.
 func (p *probe) delete(ctx context.Context) error {
 	err := p.js.DeleteStream(ctx, probeStream)
 	switch {
@@ -104,30 +102,7 @@ func (p *probe) delete(ctx context.Context) error {
 	case err != nil:
 		return p.explain(err)
 	}
-	p.conn.probed.deleted()
-	return nil
-}
-
-// probeFolder is the folder of the probe that a [Conn] has deleted last. It is safe for
-// concurrent use.
-type probeFolder struct {
-	mu   sync.Mutex
-	gone time.Time // at the latest
-}
-
-// deleted notes that the stream was deleted now.
-func (f *probeFolder) deleted() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.gone = time.Now().Add(probeRemoval)
-}
-
-// wait waits until the folder is gone.
-func (f *probeFolder) wait(ctx context.Context) error {
-	f.mu.Lock()
-	gone := f.gone
-	f.mu.Unlock()
-	return fault.Sleep(ctx, time.Until(gone))
+	return fault.Sleep(ctx, probeRemoval)
 }
 
 // explain distinguishes a refused request from one that failed.
@@ -168,11 +143,7 @@ func (p *probe) fits(ctx context.Context, bytes int64) (fits bool, err error) {
 
 // try makes the stream once, and deletes it.
 func (p *probe) try(ctx context.Context, bytes int64) (bool, error) {
-	err := p.conn.probed.wait(ctx)
-	if err != nil {
-		return false, err
-	}
-	_, err = p.js.CreateStream(ctx, jetstream.StreamConfig{
+	_, err := p.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: probeStream, Description: "ampipe: tries what there is room for; may be deleted",
 		Storage: jetstream.FileStorage, MaxBytes: bytes, Replicas: p.replicas, Discard: jetstream.DiscardNew,
 	})

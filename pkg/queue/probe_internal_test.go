@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -62,9 +61,6 @@ func TestAProbeThatWasLeftBehind(t *testing.T) {
 	c := openTold(t, nil)
 	leave := func() {
 		t.Helper()
-		if err := c.probed.wait(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		if _, err := c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: probeStream, Storage: jetstream.FileStorage, MaxBytes: 3 << 20}); err != nil {
 			t.Fatal(err)
 		}
@@ -95,32 +91,6 @@ func TestAProbeThatWasLeftBehind(t *testing.T) {
 	if fits, err := p.fits(t.Context(), 1<<20); err != nil || !fits || left() {
 		t.Errorf("fits %v, %v", fits, err)
 	}
-}
-
-// TestAProbeIsInNobodysWay but that of another probe: its folder may be there for a moment, and
-// only a stream of the same name has to wait.
-func TestAProbeIsInNobodysWay(t *testing.T) {
-	t.Parallel()
-	for attempt := range 5 { // a machine that is busy may take longer than the folder
-		c := openTold(t, nil)
-		if _, err := c.left(t.Context(), 1<<20); err != nil {
-			t.Fatal(err)
-		}
-		gone := c.probed.gone
-		waited := !time.Now().Before(gone)
-		if attempt%2 == 0 {
-			c.Close()
-		} else if _, err := c.left(t.Context(), 1<<20); err != nil {
-			t.Fatal(err)
-		}
-		if time.Now().Before(gone) {
-			t.Error("the next probe, or the next process, does not wait for the folder of the last")
-		}
-		if !waited {
-			return
-		}
-	}
-	t.Error("what follows a probe waits for its folder")
 }
 
 func openTold(t *testing.T, told func(error)) *Conn {

@@ -79,7 +79,7 @@ const lateRelease = 3 * time.Second
 func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	for began := time.Now(); ; {
 		stream, err := c.js.CreateStream(ctx, want)
-		if !noRoom(err) || (c.cfg.Replicas < 2 && c.nc.ConnectedClusterName() == "") || time.Since(began) > lateRelease {
+		if !noRoom(err) || c.cfg.Replicas < 2 || time.Since(began) > lateRelease {
 			return stream, err
 		}
 		if fault.Sleep(ctx, lateRelease/10) != nil {
