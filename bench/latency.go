@@ -143,10 +143,38 @@ sinks:
 	}
 	visible, err := e.mineWhileFollowed(ctx, addresses[1], name, follower)
 	follower.stop()
+	if err == nil {
+		err = e.discard(ctx, dir, name)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return readHops(follower.text.Bytes(), visible)
+}
+
+// discard removes what a run has written, which may be twenty million rows in each destination:
+// what is measured next needs the room.
+func (e *env) discard(ctx context.Context, dir, table string) (err error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	for _, statement := range []string{"DROP TABLE " + table, "CHECKPOINT"} { // that lets go of the files
+		if _, err := e.db.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	if e.redis == "" {
+		return nil
+	}
+	client, err := e.connectRedis()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	if err := client.FlushDB(ctx).Err(); err != nil {
+		return fmt.Errorf("empty Redis: %w", err)
+	}
+	return nil
 }
 
 // mineWhileFollowed appends blocks, one a second, and returns when each was there.
