@@ -154,7 +154,7 @@ sinks:
 
 // discard removes what a run has written, which may be twenty million rows in each destination:
 // what is measured next needs the room.
-func (e *env) discard(ctx context.Context, dir, table string) (err error) {
+func (e *env) discard(ctx context.Context, dir, table string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -163,18 +163,7 @@ func (e *env) discard(ctx context.Context, dir, table string) (err error) {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
-	if e.redis == "" {
-		return nil
-	}
-	client, err := e.connectRedis()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	if err := client.FlushDB(ctx).Err(); err != nil {
-		return fmt.Errorf("empty Redis: %w", err)
-	}
-	return nil
+	return e.emptyRedis(ctx)
 }
 
 // mineWhileFollowed appends blocks, one a second, and returns when each was there.

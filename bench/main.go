@@ -82,7 +82,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), m.name)
 		collect()
-		if failed := m.take(ctx, e, r); failed != nil {
+		if failed := errors.Join(m.take(ctx, e, r), e.emptyRedis(ctx)); failed != nil {
 			err = fmt.Errorf("%s: %w", m.name, failed)
 			break
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	driver "github.com/redis/go-redis/v9"
@@ -106,6 +107,49 @@ func (e *env) connectRedis() (*driver.Client, error) {
 	}
 	options.ReadTimeout = time.Minute // emptying a full one takes seconds on a busy machine
 	return driver.NewClient(options), nil
+}
+
+// emptyRedis removes all keys, and has the log of changes rewritten. That is not done by itself
+// while Redis is measured, and the log of all measurements would fill the disk.
+func (e *env) emptyRedis(ctx context.Context) (err error) {
+	if e.redis == "" {
+		return nil
+	}
+	client, err := e.connectRedis()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	if err := client.FlushDB(ctx).Err(); err != nil {
+		return fmt.Errorf("empty Redis: %w", err)
+	}
+	if err := rewritten(ctx, client); err != nil {
+		return err
+	}
+	if err := client.BgRewriteAOF(ctx).Err(); err != nil {
+		return fmt.Errorf("have Redis rewrite its log: %w", err)
+	}
+	return rewritten(ctx, client)
+}
+
+// rewritten waits until Redis does not rewrite its log of changes.
+func rewritten(ctx context.Context, client *driver.Client) error {
+	looks := time.NewTicker(50 * time.Millisecond)
+	defer looks.Stop()
+	for {
+		info, err := client.Info(ctx, "persistence").Result()
+		if err != nil {
+			return fmt.Errorf("ask whether Redis rewrites its log: %w", err)
+		}
+		if strings.Contains(info, "aof_rewrite_in_progress:0") && strings.Contains(info, "aof_rewrite_scheduled:0") {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-looks.C:
+		}
+	}
 }
 
 // encodeKeys reads every row's key and value back and writes the commands that make

@@ -176,6 +176,7 @@ func (e *env) slowFile(amp, nats string, l slowLoad) (string, error) {
 source: { amp: %q, query: SELECT * FROM eth_rpc.logs }
 range: { min_block: %d, max_block: %d }
 nats: %s
+log: { max_bytes: 2GiB } # the default may be more than the disk has to spare
 extract: { workers: %d }
 page: off
 sinks: [{ name: warehouse, postgres: { dsn: %q, table: scaled } }]
