@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -45,9 +46,7 @@ func newDatabase(t testing.TB) *database {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := root.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
+		dropDatabase(t, root, name)
 	})
 	u, err := url.Parse(admin)
 	if err != nil {
@@ -58,6 +57,31 @@ func newDatabase(t testing.TB) *database {
 	// The administrator may be called ampipe, as our schema is.
 	d.run("SET search_path = public")
 	return d
+}
+
+// version returns the major version of the server.
+func (d *database) version() int {
+	d.Helper()
+	n, err := strconv.Atoi(d.text("SELECT current_setting('server_version_num')::integer / 10000"))
+	if err != nil {
+		d.Fatal(err)
+	}
+	return n
+}
+
+// dropDatabase ends the sessions of a database and drops it. PostgreSQL 12 has no DROP
+// DATABASE … WITH (FORCE).
+func dropDatabase(t testing.TB, root *pgx.Conn, name string) {
+	t.Helper()
+	for _, sql := range []string{
+		"ALTER DATABASE " + name + " ALLOW_CONNECTIONS false",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'",
+		"DROP DATABASE " + name,
+	} {
+		if _, err := root.Exec(context.Background(), sql); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // connect returns a connection that is closed at the end of the test.

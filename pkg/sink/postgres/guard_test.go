@@ -136,16 +136,40 @@ func TestRowsThatATriggerHoldsBack(t *testing.T) {
 // triggers of the whole table, which cannot be dropped there.
 func TestTriggerOfTheTableAbove(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t, `CREATE TABLE whole (block_num bigint, n bigint, "Name" text) PARTITION BY LIST (n); CREATE TABLE t PARTITION OF whole DEFAULT`, nil)
-	name := g.trigger("whole", "BEFORE INSERT OR DELETE ON %s FOR EACH ROW", "RETURN NULL;")
-	w := postgres.New(g.cfg)
-	if err := w.Check(t.Context(), small); err != nil || !strings.Contains(fmt.Sprint(w.Warnings(small)), name) {
-		t.Errorf("checked: %v; warned: %q", err, w.Warnings(small))
+	for _, c := range []struct {
+		name, when, body string
+		from             int // the version of PostgreSQL that knows it
+		warned           bool
+		undeleted        bool // rows that a reorg deletes
+	}{
+		{"held back", "BEFORE INSERT OR DELETE ON %s FOR EACH ROW", "RETURN NULL;", 13, true, true},
+		{"other block", "BEFORE INSERT ON %s FOR EACH ROW", "NEW.block_num := NEW.block_num + 1; RETURN NEW;", 13, true, false},
+		{"deleted after", "AFTER INSERT ON %s FOR EACH ROW", "DELETE FROM public.t WHERE n = NEW.n AND block_num = NEW.block_num; RETURN NULL;", 12, false, false},
+		{"deleted at the end", "AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW", "DELETE FROM public.t WHERE n = NEW.n AND block_num = NEW.block_num; RETURN NULL;", 12, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t, `CREATE TABLE whole (block_num bigint, n bigint, "Name" text) PARTITION BY LIST (n); CREATE TABLE t PARTITION OF whole DEFAULT`, nil)
+			version := g.version()
+			if version < c.from {
+				return
+			}
+			name := g.trigger("whole", c.when, c.body)
+			w := postgres.New(g.cfg)
+			if err := w.Check(t.Context(), small); err != nil || strings.Contains(fmt.Sprint(w.Warnings(small)), name) != c.warned {
+				t.Errorf("checked: %v; warned: %q", err, w.Warnings(small))
+			}
+			remedy := "ALTER TABLE public.t DISABLE TRIGGER " + name
+			if version < 15 {
+				remedy += " /* as a superuser */"
+			}
+			g.refusesUntil(func() error { return g.l.try(keys(span(30, 32), 1)) }, remedy, name, remedy)
+			if c.undeleted {
+				g.run("ALTER TABLE t ENABLE TRIGGER " + name)
+				g.refusesUntil(func() error { return g.l.try(invalidate(25, 31)) }, remedy, name, remedy)
+			}
+		})
 	}
-	remedy := "ALTER TABLE public.t DISABLE TRIGGER " + name
-	g.refusesUntil(func() error { return g.l.try(keys(span(30, 32), 1)) }, remedy, name, remedy)
-	g.run("ALTER TABLE t ENABLE TRIGGER " + name)
-	g.refusesUntil(func() error { return g.l.try(invalidate(25, 31)) }, remedy, name, remedy)
 }
 
 // History goes the same ways, beside others.
@@ -352,7 +376,7 @@ func TestRulesAndRowSecurityOfPartitions(t *testing.T) {
 	g.cfg.DSN = config.Secret(g.as(loader))
 	g.l.w = open(t, g.cfg, small)
 	g.l.apply(keys(span(30, 35), 1), mark(34), invalidate(25, 34))
-	g.want(blocksOf, g.text("SELECT string_agg(concat_ws(':', n, block_num), ' ' ORDER BY n) FROM (SELECT n, block_num FROM t WHERE block_num < 25) AS kept"))
+	g.want(blocksOf, g.text("SELECT string_agg(concat_ws(':', n, block_num), ' ' ORDER BY n, block_num) FROM (SELECT n, block_num FROM t WHERE block_num < 25) AS kept"))
 	g.want("SELECT max(block_num) FROM t", "24")
 }
 
@@ -388,6 +412,9 @@ func TestTablesThatDoNotStoreAreRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			db := newDatabase(t)
+			if strings.Contains(c.create, "publish_via_partition_root") && db.version() < 13 {
+				return // there is none
+			}
 			db.run(c.create)
 			cfg := db.config()
 			if c.change != nil {

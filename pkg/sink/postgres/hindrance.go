@@ -54,7 +54,7 @@ func (h hindrance) String() string {
 func hindrancesOf(ctx context.Context, db querier, schema string, tables ...string) ([]hindrance, error) {
 	return collect(ctx, db, "read the triggers, rules and policies", func(h *hindrance) []any {
 		return []any{&h.table, &h.kind, &h.name, &h.definition, &h.remedy, &h.events, &h.instead}
-	}, statement("ask-hindrances"), schema, tables)
+	}, askHindrances, schema, tables)
 }
 
 // report says whether something on the table is certainly in the way of what ampipe

@@ -109,6 +109,7 @@ func TestDescribeIsWhatIsMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	opclass := " int8_minmax_multi_ops"
 	want := `CREATE TABLE "public"."My ""odd"" Table" (
     "block_num" bigint,
     "n" bigint,
@@ -116,7 +117,7 @@ func TestDescribeIsWhatIsMade(t *testing.T) {
     "Name" text,
     PRIMARY KEY ("n", "block_num")
 );
-CREATE INDEX ON "public"."My ""odd"" Table" USING brin ("block_num" int8_minmax_multi_ops) WITH (autosummarize = on);
+CREATE INDEX ON "public"."My ""odd"" Table" USING brin ("block_num"` + opclass + `) WITH (autosummarize = on);
 `
 	if ddl != want {
 		t.Errorf("described as\n%s", ddl)
@@ -134,7 +135,11 @@ CREATE INDEX ON "public"."My ""odd"" Table" USING brin ("block_num" int8_minmax_
 		t.Errorf("made with the columns %s", made)
 	}
 	indexes := db.text(`SELECT string_agg(regexp_replace(pg_get_indexdef(indexrelid), '.* USING ', ''), '; ' ORDER BY indexrelid) FROM pg_index WHERE indrelid = '"My ""odd"" Table"'::regclass`)
-	if indexes != `brin (block_num int8_minmax_multi_ops) WITH (autosummarize='on'); btree (n, block_num)` && indexes != `btree (n, block_num); brin (block_num int8_minmax_multi_ops) WITH (autosummarize='on')` {
+	if db.version() < 14 {
+		opclass = ""
+	}
+	brin, btree := "brin (block_num"+opclass+") WITH (autosummarize='on')", "btree (n, block_num)"
+	if indexes != brin+"; "+btree && indexes != btree+"; "+brin {
 		t.Errorf("made with the indexes %s", indexes)
 	}
 }
@@ -253,7 +258,9 @@ func TestConnectChangesNothing(t *testing.T) {
 	if err := w.Connect(t.Context(), small); err != nil {
 		t.Fatal(err)
 	}
-	db.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	const others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+	db.run("SELECT pg_terminate_backend(pid) " + others)
+	eventually(t, db.Conn, "SELECT count(*) = 0 "+others)
 	if err := w.Open(t.Context(), small); err != nil {
 		t.Fatal(err)
 	}

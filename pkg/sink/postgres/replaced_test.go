@@ -77,7 +77,7 @@ func invalidate(from, last block.Number) sink.Change {
 }
 
 const (
-	blocksOf = "SELECT string_agg(concat_ws(':', n, block_num), ' ' ORDER BY n) FROM t"
+	blocksOf = "SELECT string_agg(concat_ws(':', n, block_num), ' ' ORDER BY n, block_num) FROM t"
 	unsaved  = "SELECT unsaved FROM ampipe.tables"
 	kept     = "SELECT string_agg(concat_ws(':', content->>'n', block, replaced_by), ' ' ORDER BY content->>'n', block) FROM ampipe.replaced"
 )

@@ -278,7 +278,7 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		db := newDatabase(t)
 		name := db.Config().Database + "_other"
 		db.run("CREATE DATABASE " + name + " ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
-		db.Cleanup(func() { db.run("DROP DATABASE " + name + " WITH (FORCE)") })
+		db.Cleanup(func() { dropDatabase(db, db.Conn, name) })
 		cfg := db.config()
 		cfg.DSN = config.Secret(strings.Replace(db.url, db.Config().Database, name, 1))
 		wantRefused(t, postgres.New(cfg).Check(t.Context(), small), encoding, "ENCODING 'UTF8'")

@@ -14,9 +14,10 @@ var schemaFile string
 var (
 	statements = sections(statementsFile)
 	// migrations make the schema ampipe: 1 is the first.
-	migrations = sections(schemaFile)
-	askGuard   = statement("ask-guard", "{members}", statement("members"))
-	askIndexes = statement("ask-indexes", "{serves}", statement("index-serves"))
+	migrations    = sections(schemaFile)
+	askGuard      = statement("ask-guard", "{members}", statement("members"), "{internal}", statement("trigger-is-internal"))
+	askHindrances = statement("ask-hindrances", "{internal}", statement("trigger-is-internal"))
+	askIndexes    = statement("ask-indexes", "{serves}", statement("index-serves"))
 	// checkWritten is used by every transaction that writes.
 	checkWritten = statement("check-written", "{guard}", askGuard, "{inserted}", "")
 

@@ -163,10 +163,16 @@ WITH RECURSIVE family AS (
         FROM family JOIN pg_class c ON c.oid = family.oid JOIN pg_namespace n ON n.oid = c.relnamespace)
     SELECT name, partition, "foreign", persistence, mute FROM found WHERE "foreign" OR persistence <> 'p' OR mute ORDER BY partition, name
 
+-- name: trigger-is-internal
+-- Whether a trigger (t) is the server's own, of a constraint. So is, by its mark, the copy that
+-- a partition has of a trigger of the table above it, until PostgreSQL 14.
+(t.tgisinternal AND EXISTS (SELECT FROM pg_constraint k WHERE k.oid = t.tgconstraint AND k.contype <> 't'))
+
 -- name: ask-hindrances
 -- Finds them on tables ($2) of a schema ($1). The triggers of
 -- partitions fire as well; their rules and their row security do not apply to
--- statements that name the table above them.
+-- statements that name the table above them. What a trigger is a copy of is in pg_depend, as
+-- PostgreSQL 12 has no tgparentid.
 WITH RECURSIVE family AS (
         SELECT c.oid, true AS named FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)
         UNION SELECT i.inhrelid, false FROM family JOIN pg_inherits i ON i.inhparent = family.oid
@@ -176,10 +182,13 @@ WITH RECURSIVE family AS (
         FROM family JOIN pg_class c ON c.oid = family.oid JOIN pg_namespace n ON n.oid = c.relnamespace
     ), found AS (
         SELECT m.named, m.name AS relation, 'trigger' AS kind, t.tgname::text AS name, pg_get_triggerdef(t.oid) AS definition,
-            CASE to_jsonb(t)->>'tgparentid' WHEN '0' THEN format('DROP TRIGGER %I ON %s', t.tgname, m.name)
-                ELSE format('ALTER TABLE %s DISABLE TRIGGER %I', m.name, t.tgname) END AS remedy, t.tgtype AS events, false AS instead
-        FROM member m JOIN pg_trigger t ON t.tgrelid = m.oid WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', m.firing)
-            AND NOT EXISTS (SELECT FROM pg_trigger p JOIN member o ON o.oid = p.tgrelid WHERE p.oid = (to_jsonb(t)->>'tgparentid')::oid)
+            CASE WHEN copied.from_oid IS NULL THEN format('DROP TRIGGER %I ON %s', t.tgname, m.name)
+                ELSE format('ALTER TABLE %s DISABLE TRIGGER %I', m.name, t.tgname) || CASE WHEN t.tgisinternal THEN ' /* as a superuser */' ELSE '' END
+                END AS remedy, t.tgtype AS events, false AS instead
+        FROM member m JOIN pg_trigger t ON t.tgrelid = m.oid LEFT JOIN LATERAL (SELECT d.refobjid AS from_oid FROM pg_depend d
+            WHERE d.classid = 'pg_trigger'::regclass AND d.objid = t.oid AND d.refclassid = d.classid LIMIT 1) AS copied ON true
+        WHERE NOT {internal} AND t.tgenabled IN ('A', m.firing)
+            AND NOT EXISTS (SELECT FROM pg_trigger p JOIN member o ON o.oid = p.tgrelid WHERE p.oid = copied.from_oid)
         UNION ALL
         SELECT m.named, m.name, 'rule', r.rulename, pg_get_ruledef(r.oid),
             format('DROP RULE %I ON %s', r.rulename, m.name), CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END, r.is_instead
@@ -281,7 +290,7 @@ WITH RECURSIVE {members}, part AS (SELECT array_agg(oid) AS oids FROM member)
     SELECT (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
             WHERE c.oid = ANY ((SELECT oids FROM part) || ARRAY['ampipe.coverage'::regclass::oid, 'ampipe.replaced'::regclass])
                 AND c.relpersistence <> 'p'),
-        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY ((SELECT oids FROM part)::oid[]) AND NOT {internal} AND t.tgenabled <> 'D'
             AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR $2 AND t.tgtype & 4 <> 0))
 
 -- name: check-written

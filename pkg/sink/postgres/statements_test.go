@@ -36,7 +36,7 @@ func TestStatementsAreUsed(t *testing.T) {
 		if !used[name] {
 			t.Errorf("the statement %q is not used", name)
 		}
-		text := g.statement(name, "{staging}", "x", "{id}", "1", "{start}", "2", "{end}", "3", "{first}", "4", "{last}", "5", "{copied}", "", "{progress}", "", "{guard}", "", "{members}", "", "{inserted}", "", "{serves}", "")
+		text := g.statement(name, "{staging}", "x", "{id}", "1", "{start}", "2", "{end}", "3", "{first}", "4", "{last}", "5", "{copied}", "", "{progress}", "", "{guard}", "", "{members}", "", "{internal}", "", "{inserted}", "", "{serves}", "")
 		if left := field.FindString(strings.ReplaceAll(text, c.name[strings.Index(c.name, "{"):], "")); left != "" {
 			t.Errorf("the field %s of the statement %q is not filled in", left, name)
 		}
