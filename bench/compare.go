@@ -81,6 +81,8 @@ func (c comparison) judge() limit { return limit{value: c.ratio(), least: c.dema
 func (c comparison) missed() bool { return c.judge().missed() }
 func (c comparison) failed() bool { return c.judge().failed() }
 
+func (c comparison) summary() string { return fmt.Sprintf("%s, ratio %s", c.what, number(c.ratio())) }
+
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	middle := len(sorted) / 2

@@ -57,9 +57,9 @@ func (d delay) above(median, p99 time.Duration) bool {
 	return commit.at(0.5) > median || commit.at(0.99) > p99
 }
 
-// print shows how long commits take as soon as it is known.
-func (d delay) print() {
-	fmt.Fprintf(os.Stderr, "         %s beside %s, %d rows a block: %s ms\n", d.sink, d.beside, d.rows, d.hops[committedHop])
+// summary says how long commits take.
+func (d delay) summary() string {
+	return fmt.Sprintf("%s beside %s, %d rows a block: %s ms", d.sink, d.beside, d.rows, d.hops[committedHop])
 }
 
 // String writes what half of them and 99 % did not exceed, in milliseconds.
@@ -100,7 +100,7 @@ func measureLatency(ctx context.Context, e *env, r *report) error {
 		}
 		for _, d := range delays {
 			d.beside, d.rows, d.median, d.p99, d.worst = c.beside, c.rows, c.median, c.p99, c.worst
-			d.print()
+			fmt.Fprintln(os.Stderr, "        ", d.summary())
 			r.delays = append(r.delays, d)
 		}
 	}

@@ -49,10 +49,12 @@ func (l limit) demand() string {
 	return strings.TrimSpace(text + " " + l.unit)
 }
 
-// print shows a figure as soon as it is known.
-func (l limit) print() {
-	fmt.Fprintf(os.Stderr, "         %s: %s %s\n", l.what, figure(l.value), l.unit)
+func (l limit) summary() string {
+	return strings.TrimSpace(l.what + ": " + figure(l.value) + " " + l.unit)
 }
+
+// print shows a figure as soon as it is known.
+func (l limit) print() { fmt.Fprintln(os.Stderr, "        ", l.summary()) }
 
 // writeLimits writes a table of figures; nothing if there are none.
 func (r *report) writeLimits(b *strings.Builder, title string, limits []limit) {

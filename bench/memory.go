@@ -37,6 +37,11 @@ func (p peaks) failed() bool {
 	return p.missed() && large > float64(p.worst)
 }
 
+func (p peaks) summary() string {
+	small, large := p.medians()
+	return fmt.Sprintf("%s: %.0f MiB, and %.0f MiB of more rows", p.process, small/(1<<20), large/(1<<20))
+}
+
 // missed reports whether the peak grows with the load or is above what is stated.
 func (p peaks) missed() bool {
 	small, large := p.medians()

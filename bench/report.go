@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,7 +18,11 @@ type report struct {
 	copyRow, arrowRow float64 // bytes of a row
 	started           time.Time
 	took              time.Duration
+	results
+}
 
+// results are what measurements have given.
+type results struct {
 	comparisons []comparison
 	peaks       []peaks
 	delays      []delay
@@ -56,24 +61,37 @@ func (r *report) live(l limit) {
 
 func (r *report) finish() { r.took = time.Since(r.started) }
 
-// failures counts the demands that are not met.
-func (r *report) failures() int {
-	return failed(r.comparisons) + failed(r.peaks) + failed(r.delays) + failed(r.scalings) + failed(r.costs) + failed(r.lives)
+// join adds the results of another report.
+func (r *results) join(more results) {
+	r.comparisons = append(r.comparisons, more.comparisons...)
+	r.peaks = append(r.peaks, more.peaks...)
+	r.delays = append(r.delays, more.delays...)
+	r.scalings = append(r.scalings, more.scalings...)
+	r.costs = append(r.costs, more.costs...)
+	r.lives = append(r.lives, more.lives...)
+	r.budget = append(r.budget, more.budget...)
+	r.notes = append(r.notes, more.notes...)
 }
 
 // judged is a result that something is demanded of.
 type judged interface {
 	missed() bool // the demand is not met
 	failed() bool // nor is what it is known to be missed by
+	summary() string
 }
 
-func failed[T judged](results []T) (n int) {
+// unmet returns the summaries of what does not meet its demand.
+func (r *results) unmet() []string {
+	return slices.Concat(unmet(r.comparisons), unmet(r.peaks), unmet(r.delays), unmet(r.scalings), unmet(r.costs), unmet(r.lives))
+}
+
+func unmet[T judged](results []T) (texts []string) {
 	for _, result := range results {
 		if result.failed() {
-			n++
+			texts = append(texts, result.summary())
 		}
 	}
-	return n
+	return texts
 }
 
 // write writes the Markdown.

@@ -50,6 +50,14 @@ func (s scaling) judge(i int) limit {
 func (s scaling) missed() bool { return s.some(limit.missed) }
 func (s scaling) failed() bool { return s.some(limit.failed) }
 
+func (s scaling) summary() string {
+	text := s.what
+	for i, entry := range s.entries {
+		text += fmt.Sprintf(", %d: %s", entry.n, number(s.speedUp(i)))
+	}
+	return text
+}
+
 // some reports whether that is so of some of the loads.
 func (s scaling) some(is func(limit) bool) bool {
 	for i := range s.entries {
