@@ -109,8 +109,8 @@ type measurement struct {
 	take func(context.Context, *env, *report) error
 }
 
-// tries is how often a measurement is taken at most. Whatever else a machine does takes time
-// from ampipe and gives it none, and few machines do nothing else for three quarters of an hour.
+// tries is how often a measurement is taken at most. Other work on the machine only slows
+// ampipe down, and few machines are quiet for three quarters of an hour.
 const tries = 3
 
 // takeUntilMet takes a measurement, and again if it does not meet what is demanded. The report

@@ -39,7 +39,7 @@ func (p peaks) failed() bool {
 
 func (p peaks) summary() string {
 	small, large := p.medians()
-	return fmt.Sprintf("%s: %.0f MiB, and %.0f MiB of more rows", p.process, small/(1<<20), large/(1<<20))
+	return fmt.Sprintf("%s: %.0f MiB, and %.0f MiB of more rows", p.process, mib(small), mib(large))
 }
 
 // missed reports whether the peak grows with the load or is above what is stated.

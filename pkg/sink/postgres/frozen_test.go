@@ -26,7 +26,7 @@ import (
 
 // takeover is how long another process may need until it writes in place of one
 // that has frozen: ten seconds are promised, and a busy test machine adds its own.
-// Until PostgreSQL 13, whether a COPY goes on is not to be seen.
+// PostgreSQL 12 and 13 do not report the progress of a COPY, so it is waited for longer there.
 const (
 	takeover        = 15 * time.Second
 	takeoverOfACopy = 40 * time.Second
