@@ -136,20 +136,33 @@ func TestRowsThatATriggerHoldsBack(t *testing.T) {
 // triggers of the whole table, which cannot be dropped there.
 func TestTriggerOfTheTableAbove(t *testing.T) {
 	t.Parallel()
+	const (
+		whole    = `CREATE TABLE whole (block_num bigint, n bigint, "Name" text) PARTITION BY LIST (n); `
+		plain    = whole + "CREATE TABLE t PARTITION OF whole DEFAULT"
+		lower    = whole + "CREATE TABLE half PARTITION OF whole DEFAULT PARTITION BY LIST (n); CREATE TABLE t PARTITION OF half DEFAULT"
+		divided  = whole + "CREATE TABLE t PARTITION OF whole DEFAULT PARTITION BY LIST (n); CREATE TABLE u PARTITION OF t DEFAULT"
+		deletes  = "DELETE FROM public.t WHERE n = NEW.n AND block_num = NEW.block_num; RETURN NULL;"
+		deferred = "AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+	)
 	for _, c := range []struct {
-		name, when, body string
-		from             int // the version of PostgreSQL that knows it
-		warned           bool
-		undeleted        bool // rows that a reorg deletes
+		name, tables, when, body string
+		from                     int // the version of PostgreSQL that knows it
+		warned                   bool
+		undeleted                bool // rows that a reorg deletes
 	}{
-		{"held back", "BEFORE INSERT OR DELETE ON %s FOR EACH ROW", "RETURN NULL;", 13, true, true},
-		{"other block", "BEFORE INSERT ON %s FOR EACH ROW", "NEW.block_num := NEW.block_num + 1; RETURN NEW;", 13, true, false},
-		{"deleted after", "AFTER INSERT ON %s FOR EACH ROW", "DELETE FROM public.t WHERE n = NEW.n AND block_num = NEW.block_num; RETURN NULL;", 12, false, false},
-		{"deleted at the end", "AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW", "DELETE FROM public.t WHERE n = NEW.n AND block_num = NEW.block_num; RETURN NULL;", 12, false, false},
+		{"held back", plain, "BEFORE INSERT OR DELETE ON %s FOR EACH ROW", "RETURN NULL;", 13, true, true},
+		{"other block", plain, "BEFORE INSERT ON %s FOR EACH ROW", "NEW.block_num := NEW.block_num + 1; RETURN NEW;", 13, true, false},
+		{"deleted after", plain, "AFTER INSERT ON %s FOR EACH ROW", deletes, 12, false, false},
+		{"deleted at the end", plain, deferred, deletes, 12, false, false},
+		{"held back two levels below", lower, "BEFORE INSERT OR DELETE ON %s FOR EACH ROW", "RETURN NULL;", 13, true, true},
+		{"deleted two levels below", lower, "AFTER INSERT ON %s FOR EACH ROW", deletes, 12, false, false},
+		{"held back in between", divided, "BEFORE INSERT OR DELETE ON %s FOR EACH ROW", "RETURN NULL;", 13, true, true},
+		{"deleted in between", divided, "AFTER INSERT ON %s FOR EACH ROW", deletes, 12, false, false},
+		{"deleted at the end in between", divided, deferred, deletes, 12, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			g := newGuarded(t, `CREATE TABLE whole (block_num bigint, n bigint, "Name" text) PARTITION BY LIST (n); CREATE TABLE t PARTITION OF whole DEFAULT`, nil)
+			g := newGuarded(t, c.tables, nil)
 			version := g.version()
 			if version < c.from {
 				return
