@@ -11,7 +11,8 @@ import (
 func TestPace(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ took, want time.Duration }{
-		{0, 2 * time.Second}, {10 * time.Millisecond, 2 * time.Second}, {200 * time.Millisecond, 12 * time.Second}, {time.Hour, time.Minute},
+		{0, 2 * time.Second}, {10 * time.Millisecond, 2 * time.Second}, {200 * time.Millisecond, 12 * time.Second},
+		{1200 * time.Millisecond, 15 * time.Second}, {time.Hour, 15 * time.Second},
 	} {
 		if got := (moment{took: c.took}).pace(); got != c.want {
 			t.Errorf("after a look of %v the next is due in %v, want %v", c.took, got, c.want)

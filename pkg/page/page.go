@@ -31,8 +31,9 @@ const (
 	// busy and idle are after how many times its own length a look is repeated, while
 	// somebody watches and while nobody does.
 	busy, idle = 60, 400
-	// The bounds of the time between two looks while somebody watches.
-	leastPace, mostPace = 2 * time.Second, time.Minute
+	// The bounds of the time between two looks while somebody watches. On a busy machine a look
+	// may take a second because it waits, and what changes meanwhile is to be seen all the same.
+	leastPace, mostPace = 2 * time.Second, 15 * time.Second
 	// The bounds while nobody does. Such a look is for the charts only.
 	leastSample, mostSample = 15 * time.Second, 10 * time.Minute
 )
